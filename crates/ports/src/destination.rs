@@ -1,0 +1,153 @@
+//! Writing: begin, write, prepare, look at the candidate, then commit or discard.
+//!
+//! Nothing a writer does is visible to a reader before `commit`. The token is stored in the same
+//! transaction as the rows; the first commit of a generation wins and a later one adopts it.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use towpath_vocab::{Generation, Position, TableName, TaskKey, Token, WritePlan};
+
+use crate::{OpColumn, Result, Source};
+
+/// A place tables can be written to.
+#[async_trait]
+pub trait Destination: Send + Sync {
+    /// The last commit of this task to this table, if the destination holds one.
+    async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>>;
+
+    /// Prepares a write. Creates nothing a reader could see.
+    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>>;
+
+    /// The columns of a table as readers see it now; `None` when there is no such table.
+    async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>>;
+}
+
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// The table.
+    pub table: TableName,
+    /// The columns of the rows that will come.
+    pub schema: SchemaRef,
+    /// How.
+    pub write: WritePlan,
+    /// Who writes.
+    pub task: TaskKey,
+    /// Which commit of that task.
+    pub generation: Generation,
+    /// The run, for histories: `shop#212`.
+    pub run: String,
+}
+
+/// A write on its way.
+#[async_trait]
+pub trait Writer: Send {
+    /// Takes a batch; back-pressure is the time this takes. `ops` only for merge writes.
+    async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> Result<()>;
+
+    /// Takes files that are already in place (written by an engine into this destination's staging).
+    async fn adopt(&mut self, files: Vec<StagedFile>) -> Result<()>;
+
+    /// Everything has been written: make the candidate.
+    async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>>;
+
+    /// Gives up; leaves nothing behind that a reader could see.
+    async fn abort(self: Box<Self>) -> Result<()>;
+}
+
+/// A file an engine wrote into a destination's staging.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedFile {
+    /// Path or URL, as the destination that adopts it understands it.
+    pub path: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Bytes of it.
+    pub bytes: u64,
+}
+
+/// How much a candidate holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreparedStats {
+    /// Rows that came in.
+    pub rows_in: u64,
+    /// Rows inserted.
+    pub inserted: u64,
+    /// Rows updated.
+    pub updated: u64,
+    /// Rows deleted.
+    pub deleted: u64,
+    /// Rows the table would hold after the commit, if known.
+    pub rows_after: Option<u64>,
+    /// Bytes written.
+    pub bytes: u64,
+}
+
+/// Which rows of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// What readers would see after the commit.
+    Table,
+    /// Only the rows of this write.
+    Incoming,
+}
+
+/// A readable candidate. `native` lets an engine recognise its own candidate and read it faster.
+#[derive(Clone)]
+pub struct Candidate {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Reads it like any source.
+    pub source: Arc<dyn Source>,
+    /// The maker's own form of it.
+    pub native: Arc<dyn Any + Send + Sync>,
+}
+
+/// A finished, invisible write.
+#[async_trait]
+pub trait Prepared: Send {
+    /// How much it holds.
+    fn stats(&self) -> PreparedStats;
+
+    /// Reads it before it is visible.
+    async fn candidate(&self, scope: Scope) -> Result<Candidate>;
+
+    /// Makes it visible together with its token. When this generation was already committed, gives
+    /// back that commit and drops this one.
+    async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt>;
+
+    /// Drops it.
+    async fn discard(self: Box<Self>) -> Result<()>;
+}
+
+/// What is stored with a commit.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// How far the source had been read.
+    pub position: Position,
+}
+
+/// A commit a destination holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// Its token.
+    pub token: Token,
+    /// The table's version after it, in the destination's words: `version 7`.
+    pub version: String,
+    /// How much it changed.
+    pub stats: PreparedStats,
+}
+
+/// Proof of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The commit.
+    pub committed: Committed,
+    /// True when an earlier attempt had already made it.
+    pub adopted: bool,
+}

@@ -1,0 +1,42 @@
+//! The seams between moving data and the systems it moves between: traits and the values they pass.
+//!
+//! Promise: one set of shapes carries batch, incremental, CDC and streams (`docs/decisions/0003`).
+//! It knows no connector, no engine and no runtime; `testkit` holds the conformance suite that every
+//! implementation passes. Read next: `source.rs`, `destination.rs`, then the `flow` crate.
+
+#![warn(missing_docs)]
+
+mod connector;
+mod destination;
+mod engine;
+mod memory;
+mod operator;
+mod process;
+mod rows;
+mod source;
+mod state;
+mod system;
+
+pub use connector::{Connector, ConnectorContext, Discover, Discovered, TestReport};
+pub use destination::{
+    Candidate, Commit, Committed, Destination, Intent, Prepared, PreparedStats, Receipt, Scope,
+    StagedFile, Writer,
+};
+pub use engine::{
+    ExpressionCompiler, ModelEngine, ModelRequest, ModelRun, Query, QueryResult, RowExpression,
+};
+pub use memory::{Lease, Memory};
+pub use operator::{Operator, Output};
+pub use process::{ProcessExit, ProcessRunner, ProcessSpec};
+pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json};
+pub use source::{
+    Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
+};
+pub use state::{
+    AttemptEnd, NewRun, RunFilter, RunRecord, RunState, StateStore, TaskRecord, TaskState,
+    Transition, RunEvent, Opened,
+};
+pub use system::{Clock, Secrets, System};
+
+/// What every port call gives back.
+pub type Result<T, E = towpath_vocab::Failure> = std::result::Result<T, E>;

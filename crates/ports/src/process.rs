@@ -1,0 +1,44 @@
+//! Running programs: the whole tree of processes belongs to the attempt.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::Result;
+
+/// A program to run.
+#[derive(Clone, Debug)]
+pub struct ProcessSpec {
+    /// Program and arguments; no shell.
+    pub argv: Vec<String>,
+    /// Working folder.
+    pub directory: PathBuf,
+    /// The variables it gets beside those of this process.
+    pub env: BTreeMap<String, String>,
+    /// Stopped (whole tree) after this long.
+    pub timeout: Option<Duration>,
+    /// Where its output goes, line by line.
+    pub log: PathBuf,
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessExit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+    /// Stopped by its timeout.
+    TimedOut,
+    /// Stopped by the user.
+    Cancelled,
+}
+
+/// Runs programs.
+#[async_trait]
+pub trait ProcessRunner: Send + Sync {
+    /// Runs one program to its end. When the future is dropped the whole tree is killed.
+    async fn run(&self, spec: ProcessSpec) -> Result<ProcessExit>;
+}

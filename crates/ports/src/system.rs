@@ -1,0 +1,45 @@
+//! Clock, chance and environment: the only doors to them, so that a simulation can stand in.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use towpath_vocab::SecretTemplate;
+
+use crate::Result;
+
+/// Time.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// Microseconds since 1970 UTC.
+    fn now_us(&self) -> i64;
+
+    /// Microseconds on a clock that never goes back.
+    fn monotonic_us(&self) -> u64;
+
+    /// Waits.
+    async fn sleep(&self, duration: Duration);
+}
+
+/// Clock, chance and environment.
+pub trait System: Clock {
+    /// A random number.
+    fn random(&self) -> u64;
+
+    /// The variables of this process.
+    fn environment(&self) -> &BTreeMap<String, String>;
+
+    /// The project folder.
+    fn project_dir(&self) -> &PathBuf;
+}
+
+/// Turns secret templates into values, at connect.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// The value. Never logged, never stored.
+    ///
+    /// # Errors
+    /// `FixConfig` naming the variable or secret that is not set.
+    async fn resolve(&self, template: &SecretTemplate) -> Result<String>;
+}

@@ -1,0 +1,49 @@
+//! Something learned about the outside, with its source and time.
+//!
+//! Declared beats discovered (`schemas/*.yml`) beats observed in the last run. A missing fact gives
+//! `unknown`, never an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_schema::SchemaRef;
+use serde::{Deserialize, Serialize};
+
+use crate::TableName;
+
+/// Where a fact comes from; later variants give way to earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactSource {
+    /// Written by the user.
+    Declared,
+    /// `schemas/CONNECTION.yml`.
+    Discovered,
+    /// The last run.
+    Observed,
+}
+
+/// What a table looks like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableFact {
+    /// Columns in order.
+    pub schema: SchemaRef,
+    /// Columns of the primary key, if the outside system has one.
+    #[serde(default)]
+    pub key: Vec<String>,
+    /// How it is known.
+    pub source: FactSource,
+    /// When it was seen, RFC 3339, UTC; empty for declared facts.
+    #[serde(default)]
+    pub seen_at: String,
+}
+
+/// All that is known about the outside when a project is checked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Tables of connections: connection name, then the object's name there.
+    pub outside: BTreeMap<String, BTreeMap<String, TableFact>>,
+    /// Tables of the lakehouse.
+    pub lakehouse: BTreeMap<TableName, TableFact>,
+    /// Names of environment variables that are set. Values never enter the thinking wing this way.
+    pub set_variables: BTreeSet<String>,
+}

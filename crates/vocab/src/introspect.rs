@@ -1,0 +1,46 @@
+//! Questions a template may ask about the warehouse while it is rendered.
+//!
+//! At check time facts answer and `Pending` marks a model deferred; at run time a live answerer
+//! does. The template crate knows only this trait.
+
+use arrow_schema::SchemaRef;
+
+use crate::TableName;
+
+/// What a template wants to know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// Does this table exist (and may this model be built incrementally on it)?
+    Exists(TableName),
+    /// Which columns does this table have?
+    Columns(TableName),
+    /// The rows of a query, as text.
+    Rows(String),
+}
+
+/// What it gets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// For `Exists`.
+    Exists(bool),
+    /// For `Columns`.
+    Columns(SchemaRef),
+    /// For `Rows`: column names, then rows of JSON values.
+    Rows {
+        /// Column names in order.
+        columns: Vec<String>,
+        /// Values, one inner list per row.
+        rows: Vec<Vec<serde_json::Value>>,
+    },
+}
+
+/// The answer needs a live system: the model is deferred to run time.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("the answer needs the warehouse: {0}")]
+pub struct Pending(pub String);
+
+/// Answers a template's questions.
+pub trait Introspect {
+    /// Answers one question, or says that only a live system can.
+    fn ask(&mut self, question: Question) -> Result<Answer, Pending>;
+}

@@ -1,0 +1,39 @@
+//! The nouns every crate speaks: names, tokens, plans, facts, diagnostics, checks.
+//!
+//! Promise: plain, serialisable values. It knows Arrow's schema and array types and nothing else;
+//! it does no I/O, starts no task, and holds no helper functions that belong to a user of a noun.
+//! Read next: `token.rs` (what makes a load exactly-once), `plan.rs` (what crosses from the
+//! thinking wing to the doing wing), then the `ports` crate.
+
+#![warn(missing_docs)]
+
+mod check;
+mod diagnostic;
+mod fact;
+mod failure;
+mod introspect;
+mod lineage;
+mod name;
+mod option;
+mod plan;
+mod reject;
+mod spec;
+mod token;
+pub mod types;
+
+pub use check::{Check, CheckKind, CheckResult, Outcome, Rule, RuleKind, Severity, Threshold, Tolerance};
+pub use diagnostic::{Diagnostic, Level, Place, Span};
+pub use fact::{FactSource, Facts, TableFact};
+pub use failure::{Failure, Remedy};
+pub use introspect::{Answer, Introspect, Pending, Question};
+pub use lineage::{ColumnEdge, ColumnRef, Influence, TableLineage};
+pub use name::{Environment, PipelineName, ProjectId, RunName, StepName, TableName, TaskId};
+pub use option::{ConnectionPlan, OptionValue, SecretTemplate};
+pub use plan::{
+    Action, BadRows, ColumnPlan, CommandPlan, CursorPlan, Dedup, LoadPlan, Mask, Materialized,
+    ModelPlan, Plan, PlannedPipeline, PlannedTask, PublishPlan, ReadMode, RetryPlan, SchemaChange,
+    Selection, TablePlan, TriggerRule, WriteMode, WritePlan,
+};
+pub use reject::{RawRecord, Reason, Reject};
+pub use spec::{ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec};
+pub use token::{Generation, Mark, Position, SplitId, TaskKey, Token};

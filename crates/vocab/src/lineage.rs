@@ -1,0 +1,65 @@
+//! Where columns come from: edges from source columns to target columns, in OpenLineage's words.
+
+use serde::{Deserialize, Serialize};
+
+/// A column anywhere: in the lakehouse (`raw.flights`), or outside (`data/flights.csv.gz`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ColumnRef {
+    /// The table, `schema.table` in the lakehouse or `connection:object` outside.
+    pub table: String,
+    /// The column; empty when the whole table is meant (filters, joins).
+    pub column: String,
+}
+
+/// How a source column bears on a target column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Influence {
+    /// The value unchanged.
+    Identity,
+    /// Computed from it.
+    Transformation,
+    /// Aggregated from it.
+    Aggregation,
+    /// It decides which value (CASE, COALESCE).
+    Conditional,
+    /// It decides which rows (WHERE, HAVING).
+    Filter,
+    /// It decides which rows meet (JOIN).
+    Join,
+    /// Rows are grouped by it.
+    GroupBy,
+    /// Rows are ordered by it.
+    Sort,
+    /// It partitions or orders a window.
+    Window,
+}
+
+impl Influence {
+    /// True when the value itself flows, false when it only steers.
+    pub fn is_direct(self) -> bool {
+        matches!(self, Influence::Identity | Influence::Transformation | Influence::Aggregation)
+    }
+}
+
+/// One edge.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ColumnEdge {
+    /// Where it comes from.
+    pub from: ColumnRef,
+    /// Where it goes.
+    pub to: ColumnRef,
+    /// How.
+    pub influence: Influence,
+}
+
+/// All edges into one table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableLineage {
+    /// Tables read, in the form of `ColumnRef::table`.
+    pub inputs: Vec<String>,
+    /// Column edges, sorted, without repeats.
+    pub edges: Vec<ColumnEdge>,
+    /// True when some part could not be followed; then edges are a lower bound.
+    pub partial: bool,
+}

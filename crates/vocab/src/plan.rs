@@ -1,0 +1,370 @@
+//! What the doing wing carries out: a graph of tasks, compiled once, serialisable, without secrets.
+//!
+//! `project` makes it, `app` joins it with connectors, `orchestrator` walks it, `flow` moves the
+//! rows of its tables. A plan never names a file descriptor, a clock reading or a resolved secret.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Check, ConnectionPlan, Environment, PipelineName, ProjectId, Rule, Span, StepName, TableLineage,
+    TableName, TaskId, Threshold,
+};
+
+/// What is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadMode {
+    /// Everything.
+    #[default]
+    Full,
+    /// What changed since the last commit, by a cursor column.
+    Incremental,
+    /// A change feed.
+    Cdc,
+}
+
+/// What happens to the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteMode {
+    /// The new rows become the table.
+    Replace,
+    /// The new rows are added.
+    Append,
+    /// Rows with a known key are replaced, others added.
+    Merge,
+    /// Rows with a known key are deleted first, duplicates allowed in the new rows.
+    #[serde(rename = "delete+insert")]
+    DeleteInsert,
+    /// Only rows with an unknown key are added.
+    InsertOnly,
+    /// Slowly changing dimension, type 1.
+    Scd1,
+    /// Slowly changing dimension, type 2.
+    Scd2,
+    /// Slowly changing dimension, type 3.
+    Scd3,
+    /// A full copy per run.
+    Snapshot,
+}
+
+/// What happens to rows that break a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadRows {
+    /// Kept with their reasons, can be replayed.
+    #[default]
+    Quarantine,
+    /// The first one stops the load.
+    Fail,
+    /// Counted and dropped.
+    Drop,
+}
+
+/// What happens when the source's columns change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaChange {
+    /// New columns are added, wider types widen, anything else stops.
+    #[default]
+    Evolve,
+    /// Any change stops.
+    Fail,
+    /// New columns are left out.
+    Ignore,
+}
+
+/// Which rows of an outside system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selection {
+    /// A table, a file or glob, a topic.
+    Object(String),
+    /// A query in the outside system's own language.
+    Query(String),
+}
+
+/// How an incremental read knows what is new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CursorPlan {
+    /// The column in the source.
+    pub column: String,
+    /// Re-read this many seconds (timestamps) or units (numbers) behind the last position.
+    pub lookback: u64,
+}
+
+/// Hides a column's values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mask {
+    /// Keyed HMAC-SHA-256, hex. The key is the secret named here.
+    Hash(crate::SecretTemplate),
+    /// Always NULL.
+    Null,
+}
+
+/// Everything about one column of a load.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ColumnPlan {
+    /// Its name in the target.
+    pub name: String,
+    /// Its name in the source, if another.
+    pub from: Option<String>,
+    /// An SQL expression over source columns.
+    pub set: Option<String>,
+    /// How its values are hidden.
+    pub mask: Option<Mask>,
+    /// Its declared type, in the words of `vocab::types`.
+    #[serde(rename = "type")]
+    pub data_type: Option<String>,
+    /// Where it was written.
+    pub span: Option<Span>,
+}
+
+/// Removes duplicates of a key within one load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dedup {
+    /// The column that decides.
+    pub by: String,
+    /// True keeps the largest, false the smallest.
+    pub keep_last: bool,
+}
+
+/// How a target is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WritePlan {
+    /// The mode.
+    pub mode: WriteMode,
+    /// Key columns in the target.
+    pub key: Vec<String>,
+    /// What a change of columns does.
+    pub schema_change: SchemaChange,
+    /// Connector options of the target, for files: `format`, `compression`.
+    #[serde(default)]
+    pub options: BTreeMap<String, serde_json::Value>,
+}
+
+/// What happens to rows between reader and writer, and what is demanded of them. The same for a
+/// load, a model and a publish.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TablePlan {
+    /// The table written.
+    pub target: TableName,
+    /// How.
+    pub write: WritePlan,
+    /// Only source rows for which this SQL expression is true.
+    #[serde(rename = "where")]
+    pub filter: Option<String>,
+    /// Columns with something said about them; the others pass through.
+    pub columns: Vec<ColumnPlan>,
+    /// If not empty, only these source columns.
+    pub keep: Vec<String>,
+    /// These source columns are left out.
+    pub drop: Vec<String>,
+    /// Removal of duplicate keys.
+    pub dedup: Option<Dedup>,
+    /// Rules about rows.
+    pub rules: Vec<Rule>,
+    /// Checks about the commit.
+    pub checks: Vec<Check>,
+    /// What happens to rows that break a rule.
+    pub bad_rows: BadRows,
+    /// How many of them are too many.
+    pub fail_above: Threshold,
+    /// Where columns come from.
+    pub lineage: TableLineage,
+}
+
+/// A load from an outside system into the lakehouse.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadPlan {
+    /// Where from.
+    pub connection: ConnectionPlan,
+    /// What.
+    pub selection: Selection,
+    /// Options of this table over the connection's.
+    #[serde(default)]
+    pub options: BTreeMap<String, serde_json::Value>,
+    /// How it is read.
+    pub read: ReadMode,
+    /// For incremental reads.
+    pub cursor: Option<CursorPlan>,
+    /// What happens to the rows.
+    pub table: TablePlan,
+}
+
+/// How a model is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Materialized {
+    /// Rebuilt each time.
+    Table,
+    /// Stored as SQL.
+    View,
+    /// Built once, then added to.
+    Incremental,
+    /// Inlined where it is used; never a task.
+    Ephemeral,
+}
+
+/// A table defined by SQL.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelPlan {
+    /// The model's name, as `ref()` says it.
+    pub name: String,
+    /// The file, relative to the project folder.
+    pub file: String,
+    /// The template text; rendered again at run time when `deferred`.
+    pub template: String,
+    /// SQL with every reference resolved to `schema.table`, when it could be rendered at check time
+    /// and does not depend on what the warehouse holds.
+    pub sql: Option<String>,
+    /// How it is kept.
+    pub materialized: Materialized,
+    /// `ref('x')` and `source('a', 'b')` of this model and of the ephemeral models inlined into it,
+    /// resolved: the text between the parentheses, without quotes, joined by `.`, to the table.
+    pub references: BTreeMap<String, TableName>,
+    /// Bodies of ephemeral models it uses, by name: their templates.
+    pub ephemerals: BTreeMap<String, String>,
+    /// Macros visible to it: the text of all macro files, joined.
+    pub macros: String,
+    /// `var()` values.
+    pub vars: BTreeMap<String, serde_json::Value>,
+    /// Names of `env_var()` it reads, with defaults.
+    pub env_vars: BTreeMap<String, Option<String>>,
+    /// `unknown`, `proven` or deferred types: true when only the run can tell.
+    pub deferred: bool,
+    /// What happens to the rows.
+    pub table: TablePlan,
+}
+
+/// A program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommandPlan {
+    /// Program and arguments; no shell.
+    pub argv: Vec<String>,
+    /// Working folder, relative to the project.
+    pub directory: String,
+    /// Extra environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Tables it reads.
+    pub reads: Vec<TableName>,
+    /// Tables it leaves behind, each committed like a load.
+    pub writes: Vec<TablePlan>,
+}
+
+/// A table sent out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PublishPlan {
+    /// The lakehouse table.
+    pub from: TableName,
+    /// Where to.
+    pub connection: ConnectionPlan,
+    /// The object there.
+    pub object: String,
+    /// What happens to the rows; `target` names the object as `connection.object`.
+    pub table: TablePlan,
+}
+
+/// What a task does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Load a table.
+    Load(Box<LoadPlan>),
+    /// Build a model.
+    Model(Box<ModelPlan>),
+    /// Run a program.
+    Command(Box<CommandPlan>),
+    /// Send a table out.
+    Publish(Box<PublishPlan>),
+}
+
+/// When a task may start, given how its parents ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TriggerRule {
+    /// All succeeded.
+    #[default]
+    AllSuccess,
+    /// All ended, however.
+    AllDone,
+    /// At least one failed.
+    OneFailed,
+    /// At least one succeeded, as soon as it did.
+    OneSuccess,
+    /// None failed (skipped is fine).
+    NoneFailed,
+}
+
+/// What happens after a failure that may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryPlan {
+    /// Attempts after the first.
+    pub retries: u32,
+    /// Delay before the first retry, in milliseconds; doubled each time, with full jitter.
+    pub backoff_ms: u64,
+    /// The longest delay, in milliseconds.
+    pub backoff_max_ms: u64,
+    /// An attempt is stopped after this many milliseconds.
+    pub timeout_ms: Option<u64>,
+}
+
+impl Default for RetryPlan {
+    fn default() -> Self {
+        Self { retries: 2, backoff_ms: 1_000, backoff_max_ms: 60_000, timeout_ms: None }
+    }
+}
+
+/// One node of the graph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedTask {
+    /// Unique in its pipeline.
+    pub id: TaskId,
+    /// The step it belongs to.
+    pub step: StepName,
+    /// What it does.
+    pub action: Action,
+    /// Tasks it waits for, from data and from `after`.
+    pub after: Vec<TaskId>,
+    /// When it may start.
+    pub when: TriggerRule,
+    /// What happens after a failure.
+    pub retry: RetryPlan,
+    /// Where it was written.
+    pub span: Option<Span>,
+}
+
+/// One pipeline, compiled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedPipeline {
+    /// Its name.
+    pub name: PipelineName,
+    /// Steps in the order of the file.
+    pub steps: Vec<StepName>,
+    /// Tasks, parents before children.
+    pub tasks: Vec<PlannedTask>,
+    /// Most tasks at once.
+    pub parallel: usize,
+}
+
+/// A checked project, ready to run in one environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// The project's id.
+    pub project: ProjectId,
+    /// The project's name.
+    pub name: String,
+    /// The environment.
+    pub environment: Environment,
+    /// Where tables live: a path relative to the project folder, or a URL.
+    pub lakehouse: String,
+    /// Every connection, by name.
+    pub connections: BTreeMap<String, ConnectionPlan>,
+    /// Every pipeline, in the order of their names.
+    pub pipelines: Vec<PlannedPipeline>,
+}

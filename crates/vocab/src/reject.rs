@@ -1,0 +1,43 @@
+//! A record that was set aside: its raw form, its place and every reason.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Place, TableName};
+
+/// A record as it came, so that it can be replayed after a fix.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "form", content = "data")]
+pub enum RawRecord {
+    /// The source's own text (one CSV record, one JSON line), without its line end. Bytes that are
+    /// not UTF-8 stand as `\xNN`.
+    Text(String),
+    /// Column values before any transform: a JSON object whose values are exact text or null.
+    Row(String),
+}
+
+/// Why a record was set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reason {
+    /// Stable code of the rule or parse error: `required`, `min`, `max`, `in`, `pattern`, `length`,
+    /// `expression`, `type`, `columns`, `quote`, `encoding`, `key_null`, `key_duplicate`.
+    pub code: String,
+    /// The column, if it is about one.
+    pub column: Option<String>,
+    /// The offending value as text, at most 200 characters.
+    pub value: Option<String>,
+    /// What the rule says, in words: `the rule says at most 200`.
+    pub message: String,
+}
+
+/// One record set aside, with all its reasons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// The table it was meant for.
+    pub table: TableName,
+    /// Where it stands in the source.
+    pub place: Place,
+    /// The record itself.
+    pub raw: RawRecord,
+    /// Every reason, at least one.
+    pub reasons: Vec<Reason>,
+}

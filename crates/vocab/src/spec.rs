@@ -1,0 +1,88 @@
+//! What a connector can do, as data: the thinking wing checks a project against it, docs and JSON
+//! Schemas are generated from it, and it never needs the connector's code.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ReadMode, WriteMode};
+
+/// One side of a connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Face {
+    /// Tables can be read.
+    Source,
+    /// Tables can be written.
+    Destination,
+    /// Tables can be listed with their types.
+    Discover,
+}
+
+/// What a destination promises about a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// Rows and token commit together.
+    ExactlyOnce,
+    /// A crash at the wrong moment can repeat rows.
+    AtLeastOnce,
+    /// One file becomes visible by one rename.
+    AtomicFile,
+    /// Many files become visible through a manifest; a glob may see them early.
+    AtomicManifest,
+}
+
+/// What text an option takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptionKind {
+    /// Any text.
+    Text,
+    /// A path, relative to the project folder.
+    Path,
+    /// Resolved only at connect, never logged.
+    Secret,
+    /// A whole number.
+    Integer,
+    /// true or false.
+    Boolean,
+    /// A list of texts; one text stands for a list of one.
+    TextList,
+    /// One of these texts.
+    OneOf(Vec<String>),
+}
+
+/// One option of a connector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptionSpec {
+    /// The key in YAML.
+    pub name: String,
+    /// What it takes.
+    pub kind: OptionKind,
+    /// Whether a connection must have it.
+    pub required: bool,
+    /// Whether a table's entry may set it too, over the connection's value.
+    pub per_table: bool,
+    /// One line of documentation.
+    pub doc: String,
+}
+
+/// What one kind of connector is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectorSpec {
+    /// The `type:` of a connection.
+    pub kind: String,
+    /// One line of documentation.
+    pub doc: String,
+    /// Its sides.
+    pub faces: Vec<Face>,
+    /// Its options.
+    pub options: Vec<OptionSpec>,
+    /// How it can be read.
+    pub reads: Vec<ReadMode>,
+    /// How it can be written.
+    pub writes: Vec<WriteMode>,
+    /// What a write promises.
+    pub guarantee: Guarantee,
+    /// Schemes of URLs that mean this connector: `postgres`, `postgresql`.
+    pub schemes: Vec<String>,
+}

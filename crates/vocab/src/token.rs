@@ -1,0 +1,185 @@
+//! What makes a load exactly-once: the token a destination stores in the same transaction as the rows.
+//!
+//! A token says which task wrote (`TaskKey`), how often it has written (`Generation`) and how far
+//! the source had been read (`Position`). The first commit of a generation wins; a retry reuses its
+//! generation, a new run takes the next one. This file does not know how a destination stores it:
+//! see `ports::Destination::last`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Environment, PipelineName, ProjectId, StepName, TableName};
+
+/// Which task writes a table. Two tasks never share one, two attempts of a task always do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TaskKey {
+    /// The project's id.
+    pub project: ProjectId,
+    /// The environment.
+    pub environment: Environment,
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// The step.
+    pub step: StepName,
+    /// The table written.
+    pub table: TableName,
+}
+
+impl TaskKey {
+    /// The key as one line of text that is safe as a file name: letters, digits, `.`, `_`, `-` are
+    /// kept, each other byte becomes `~` and two hex digits, parts are joined by `+`. Injective.
+    pub fn app_id(&self) -> String {
+        let table = self.table.to_string();
+        let parts = [
+            self.project.as_str(),
+            self.environment.as_str(),
+            self.pipeline.as_str(),
+            self.step.as_str(),
+            &table,
+        ];
+        parts.map(escape).join("+")
+    }
+}
+
+fn escape(part: &str) -> String {
+    use fmt::Write as _;
+    let mut out = String::with_capacity(part.len());
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-') {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "~{byte:02x}");
+        }
+    }
+    out
+}
+
+/// How often a task has committed, from 1. Only a retry reuses one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub i64);
+
+impl Generation {
+    /// The generation after this one.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names one split of a source: a file, a ctid range, a Kafka partition, a replication slot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SplitId(pub String);
+
+/// How far one split has been read: everything up to and including it is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Sorts marks of one split: an LSN, an offset, a byte position, a counter.
+    pub order: u64,
+    /// What the source needs to go on from here; only the source reads it.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub resume: serde_json::Value,
+}
+
+impl Mark {
+    /// A mark whose order is all the source needs.
+    pub fn at(order: u64) -> Self {
+        Self { order, resume: serde_json::Value::Null }
+    }
+}
+
+/// How far a source has been read, split by split. Version 1 of its stored form is this map as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position {
+    marks: BTreeMap<SplitId, Mark>,
+}
+
+impl Position {
+    /// A position of a source with one split.
+    pub fn single(split: impl Into<String>, mark: Mark) -> Self {
+        Self { marks: BTreeMap::from([(SplitId(split.into()), mark)]) }
+    }
+
+    /// Nothing has been read, or the source keeps no position.
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    /// The mark of one split.
+    pub fn mark(&self, split: &SplitId) -> Option<&Mark> {
+        self.marks.get(split)
+    }
+
+    /// All marks, by split.
+    pub fn marks(&self) -> impl Iterator<Item = (&SplitId, &Mark)> {
+        self.marks.iter()
+    }
+
+    /// Moves one split forward; a mark behind the present one changes nothing.
+    pub fn advance(&mut self, split: &SplitId, mark: Mark) {
+        match self.marks.get(split) {
+            Some(present) if present.order > mark.order => {}
+            _ => {
+                self.marks.insert(split.clone(), mark);
+            }
+        }
+    }
+
+    /// Advances every split that `other` names.
+    pub fn merge(&mut self, other: Position) {
+        for (split, mark) in other.marks {
+            self.advance(&split, mark);
+        }
+    }
+}
+
+/// What a destination stores with a commit, in the same transaction as the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Who wrote.
+    pub task: TaskKey,
+    /// Which commit of that task this is.
+    pub generation: Generation,
+    /// How far the source had been read.
+    pub position: Position,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(step: &str) -> TaskKey {
+        TaskKey {
+            project: "p".into(),
+            environment: "dev".into(),
+            pipeline: "a b".into(),
+            step: step.into(),
+            table: TableName::new("raw", "flights"),
+        }
+    }
+
+    #[test]
+    fn app_ids_are_readable_and_injective() {
+        assert_eq!(key("extract").app_id(), "p+dev+a~20b+extract+raw.flights");
+        assert_ne!(key("x+y").app_id(), key("x~2by").app_id());
+    }
+
+    #[test]
+    fn positions_only_move_forward() {
+        let mut position = Position::single("f", Mark::at(7));
+        position.advance(&SplitId("f".into()), Mark::at(3));
+        assert_eq!(position.mark(&SplitId("f".into())), Some(&Mark::at(7)));
+        position.merge(Position::single("g", Mark::at(1)));
+        assert_eq!(position.marks().count(), 2);
+    }
+}

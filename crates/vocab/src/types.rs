@@ -1,0 +1,140 @@
+//! Types in the words of the config: text to Arrow and back, and the metadata keys of fields.
+//!
+//! One table for the whole house. A word that is not in it is refused, never guessed.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, TimeUnit};
+
+/// Field metadata: the source's own name of a column, when `names: snake` changed it.
+pub const SOURCE_NAME: &str = "towpath.source_name";
+/// Field metadata: the source's own type, when its values travel as canonical text.
+pub const SOURCE_TYPE: &str = "towpath.type";
+
+/// Text that names no type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{word}` is no type")]
+pub struct UnknownType {
+    /// What was written.
+    pub word: String,
+}
+
+/// Words for types without parameters, with the type each means.
+pub const WORDS: &[(&str, DataType)] = &[
+    ("text", DataType::Utf8),
+    ("bool", DataType::Boolean),
+    ("tinyint", DataType::Int8),
+    ("smallint", DataType::Int16),
+    ("int", DataType::Int32),
+    ("bigint", DataType::Int64),
+    ("utinyint", DataType::UInt8),
+    ("usmallint", DataType::UInt16),
+    ("uint", DataType::UInt32),
+    ("ubigint", DataType::UInt64),
+    ("float", DataType::Float32),
+    ("double", DataType::Float64),
+    ("date", DataType::Date32),
+    ("timestamp", DataType::Timestamp(TimeUnit::Microsecond, None)),
+    ("binary", DataType::Binary),
+];
+
+/// Other words people use, with the word of `WORDS` each stands for.
+pub const SYNONYMS: &[(&str, &str)] = &[
+    ("string", "text"),
+    ("varchar", "text"),
+    ("utf8", "text"),
+    ("boolean", "bool"),
+    ("int2", "smallint"),
+    ("integer", "int"),
+    ("int4", "int"),
+    ("long", "bigint"),
+    ("int8", "bigint"),
+    ("int64", "bigint"),
+    ("real", "float"),
+    ("float4", "float"),
+    ("float8", "double"),
+    ("float64", "double"),
+    ("double precision", "double"),
+    ("datetime", "timestamp"),
+    ("bytes", "binary"),
+    ("bytea", "binary"),
+    ("blob", "binary"),
+];
+
+/// Reads a type: a word, `decimal(P,S)` with P at most 38, `timestamptz` (instants, kept in UTC),
+/// or `list(TYPE)`.
+pub fn parse(text: &str) -> Result<DataType, UnknownType> {
+    let word = text.trim().to_ascii_lowercase();
+    let unknown = || UnknownType { word: text.trim().to_owned() };
+    if let Some(inner) = word.strip_prefix("list(").and_then(|rest| rest.strip_suffix(')')) {
+        return Ok(DataType::List(Arc::new(Field::new("item", parse(inner)?, true))));
+    }
+    if let Some(arguments) = parameters(&word, "decimal").or_else(|| parameters(&word, "numeric")) {
+        let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));
+        let precision: u8 = precision.trim().parse().map_err(|_| unknown())?;
+        let scale: i8 = scale.trim().parse().map_err(|_| unknown())?;
+        let fits = (1..=38).contains(&precision) && (0..=precision).contains(&scale.unsigned_abs());
+        return if fits && scale >= 0 { Ok(DataType::Decimal128(precision, scale)) } else { Err(unknown()) };
+    }
+    if word == "timestamptz" || word == "timestamp with time zone" {
+        return Ok(instant());
+    }
+    let canonical = SYNONYMS.iter().find(|(other, _)| *other == word).map_or(word.as_str(), |(_, w)| w);
+    WORDS.iter().find(|(w, _)| *w == canonical).map(|(_, t)| t.clone()).ok_or_else(unknown)
+}
+
+/// An instant: microseconds in UTC.
+pub fn instant() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The word for a type; what `parse` reads for every type it can give, Arrow's own name otherwise.
+pub fn name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "binary".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
+        DataType::Timestamp(_, Some(_)) => "timestamptz".to_owned(),
+        DataType::Timestamp(_, None) => "timestamp".to_owned(),
+        DataType::List(item) => format!("list({})", name(item.data_type())),
+        DataType::Dictionary(_, values) => name(values),
+        other => match WORDS.iter().find(|(_, t)| t == other) {
+            Some((word, _)) => (*word).to_owned(),
+            None => other.to_string(),
+        },
+    }
+}
+
+fn parameters<'a>(word: &'a str, of: &str) -> Option<&'a str> {
+    word.strip_prefix(of)?.trim_start().strip_prefix('(')?.strip_suffix(')')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_reads_back() {
+        for (word, data_type) in WORDS {
+            assert_eq!(parse(word).as_ref(), Ok(data_type));
+            assert_eq!(&name(data_type), word);
+        }
+        for text in ["decimal(18,2)", "timestamptz", "list(bigint)", "decimal(38,38)"] {
+            assert_eq!(name(&parse(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn synonyms_lead_to_words() {
+        for (synonym, word) in SYNONYMS {
+            assert_eq!(parse(synonym), parse(word));
+        }
+    }
+
+    #[test]
+    fn what_is_no_type_is_refused() {
+        for text in ["", "decimal(39,2)", "decimal(5,6)", "decimal(5,-1)", "decimal", "intt", "list(x)"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}
