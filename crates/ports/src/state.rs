@@ -222,11 +222,13 @@ pub trait StateStore: Send + Sync {
     /// The outcome and fingerprint of the last run of this task that succeeded or was unchanged.
     async fn last_success(&self, environment: &Environment, pipeline: &PipelineName, task: &TaskId) -> Result<Option<(RunName, TaskRecord)>>;
 
-    /// The highest generation this task was given; 0 when none.
-    async fn generation(&self, task: &TaskKey) -> Result<Generation>;
+    /// The highest generation this task was given, and the run it was given to.
+    async fn generation(&self, task: &TaskKey) -> Result<Option<(RunName, Generation)>>;
 
-    /// Records that a generation was given out, before any byte is written.
-    async fn reserve_generation(&self, task: &TaskKey, generation: Generation) -> Result<()>;
+    /// Records that a generation was given out to a run, before any byte is written. A later attempt
+    /// of the same run finds it and reuses it; that is how a commit whose acknowledgement was lost is
+    /// recognised.
+    async fn reserve_generation(&self, task: &TaskKey, run: &RunName, generation: Generation) -> Result<()>;
 
     /// Stores what a table looked like.
     async fn put_fact(&self, environment: &Environment, table: &str, fact: &TableFact) -> Result<()>;
