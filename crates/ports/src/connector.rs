@@ -26,13 +26,25 @@ pub trait Connector: Send + Sync {
     fn spec(&self) -> ConnectorSpec;
 
     /// Reads from a connection.
-    fn source(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Source>>;
+    fn source(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Source>>;
 
     /// Writes to a connection.
-    fn destination(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Destination>>;
+    fn destination(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Destination>>;
 
     /// Looks around in a connection.
-    fn discover(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Discover>>;
+    fn discover(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Discover>>;
 }
 
 /// Looks around in an outside system.

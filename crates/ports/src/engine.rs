@@ -41,7 +41,11 @@ pub struct QueryResult {
 pub trait Query: Send + Sync {
     /// Runs one read-only statement. `candidates` stand in for tables of these names: how audits see
     /// a table before its commit. Anything but a query is refused.
-    async fn query(&self, sql: &str, candidates: &BTreeMap<TableName, Candidate>) -> Result<QueryResult>;
+    async fn query(
+        &self,
+        sql: &str,
+        candidates: &BTreeMap<TableName, Candidate>,
+    ) -> Result<QueryResult>;
 }
 
 /// A model to run.

@@ -33,8 +33,8 @@ pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
 };
 pub use state::{
-    AttemptEnd, NewRun, RunFilter, RunRecord, RunState, StateStore, TaskRecord, TaskState,
-    Transition, RunEvent, Opened,
+    AttemptEnd, NewRun, Opened, RunEvent, RunFilter, RunRecord, RunState, StateStore, TaskRecord,
+    TaskState, Transition,
 };
 pub use system::{Clock, Secrets, System};
 

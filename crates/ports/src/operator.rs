@@ -1,7 +1,7 @@
 //! What happens to rows between reader and writer.
 
-use async_trait::async_trait;
 use arrow_schema::SchemaRef;
+use async_trait::async_trait;
 use towpath_vocab::Reject;
 
 use crate::{Result, Rows};

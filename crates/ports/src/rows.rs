@@ -67,7 +67,11 @@ impl Rows {
             table,
             ordinals: UInt64Array::from_iter_values(first..first + count),
             ops: None,
-            origin: Arc::new(BatchOrigin { object: object.to_owned(), batch: batch.clone(), first }),
+            origin: Arc::new(BatchOrigin {
+                object: object.to_owned(),
+                batch: batch.clone(),
+                first,
+            }),
             batch,
         }
     }
@@ -96,7 +100,11 @@ pub struct BatchOrigin {
 
 impl Origin for BatchOrigin {
     fn place(&self, ordinal: u64) -> Place {
-        Place { object: self.object.clone(), line: None, ordinal: ordinal + 1 }
+        Place {
+            object: self.object.clone(),
+            line: None,
+            ordinal: ordinal + 1,
+        }
     }
 
     fn raw(&self, ordinal: u64) -> RawRecord {
@@ -107,8 +115,8 @@ impl Origin for BatchOrigin {
 
 /// One row as a JSON object of exact text: the form of `RawRecord::Row`. A row out of range gives `{}`.
 pub fn row_as_json(batch: &RecordBatch, row: usize) -> String {
-    use arrow_cast::display::{ArrayFormatter, FormatOptions};
     use arrow_array::Array;
+    use arrow_cast::display::{ArrayFormatter, FormatOptions};
     let mut object = serde_json::Map::new();
     let options = FormatOptions::default();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {

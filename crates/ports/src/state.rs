@@ -6,8 +6,8 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{
-    CheckResult, Environment, Failure, PipelineName, RunName, TableFact, TableLineage, TableName,
-    TaskId, TaskKey, Generation,
+    CheckResult, Environment, Failure, Generation, PipelineName, RunName, TableFact, TableLineage,
+    TableName, TaskId, TaskKey,
 };
 
 use crate::Result;
@@ -55,7 +55,10 @@ pub enum TaskState {
 impl TaskState {
     /// True when it will not change again in this run.
     pub fn is_final(self) -> bool {
-        !matches!(self, TaskState::Waiting | TaskState::Ready | TaskState::Running | TaskState::Retrying)
+        !matches!(
+            self,
+            TaskState::Waiting | TaskState::Ready | TaskState::Running | TaskState::Retrying
+        )
     }
 }
 
@@ -205,22 +208,43 @@ pub trait StateStore: Send + Sync {
     async fn transition(&self, transition: Transition) -> Result<bool>;
 
     /// Ends a run.
-    async fn close_run(&self, run: &RunName, environment: &Environment, state: RunState, now_us: i64) -> Result<()>;
+    async fn close_run(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        state: RunState,
+        now_us: i64,
+    ) -> Result<()>;
 
     /// Keeps a worker's runs alive; false when the lease was lost.
     async fn renew(&self, worker: &str, now_us: i64) -> Result<bool>;
 
     /// Adds a line to a run's history.
-    async fn append_event(&self, run: &RunName, environment: &Environment, event: RunEvent) -> Result<()>;
+    async fn append_event(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        event: RunEvent,
+    ) -> Result<()>;
 
     /// Runs, newest first, with their tasks.
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>>;
 
     /// A run's history after `seq`.
-    async fn events(&self, run: &RunName, environment: &Environment, after_seq: u64) -> Result<Vec<RunEvent>>;
+    async fn events(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        after_seq: u64,
+    ) -> Result<Vec<RunEvent>>;
 
     /// The outcome and fingerprint of the last run of this task that succeeded or was unchanged.
-    async fn last_success(&self, environment: &Environment, pipeline: &PipelineName, task: &TaskId) -> Result<Option<(RunName, TaskRecord)>>;
+    async fn last_success(
+        &self,
+        environment: &Environment,
+        pipeline: &PipelineName,
+        task: &TaskId,
+    ) -> Result<Option<(RunName, TaskRecord)>>;
 
     /// The highest generation this task was given, and the run it was given to.
     async fn generation(&self, task: &TaskKey) -> Result<Option<(RunName, Generation)>>;
@@ -228,22 +252,48 @@ pub trait StateStore: Send + Sync {
     /// Records that a generation was given out to a run, before any byte is written. A later attempt
     /// of the same run finds it and reuses it; that is how a commit whose acknowledgement was lost is
     /// recognised.
-    async fn reserve_generation(&self, task: &TaskKey, run: &RunName, generation: Generation) -> Result<()>;
+    async fn reserve_generation(
+        &self,
+        task: &TaskKey,
+        run: &RunName,
+        generation: Generation,
+    ) -> Result<()>;
 
     /// Stores what a table looked like.
-    async fn put_fact(&self, environment: &Environment, table: &str, fact: &TableFact) -> Result<()>;
+    async fn put_fact(
+        &self,
+        environment: &Environment,
+        table: &str,
+        fact: &TableFact,
+    ) -> Result<()>;
 
     /// All observed facts.
     async fn facts(&self, environment: &Environment) -> Result<Vec<(String, TableFact)>>;
 
     /// Stores check results of a run.
-    async fn put_checks(&self, run: &RunName, environment: &Environment, now_us: i64, results: &[CheckResult]) -> Result<()>;
+    async fn put_checks(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        now_us: i64,
+        results: &[CheckResult],
+    ) -> Result<()>;
 
     /// Check results, newest first: run, time, result.
-    async fn checks(&self, environment: &Environment, table: Option<&TableName>, limit: u64) -> Result<Vec<(RunName, i64, CheckResult)>>;
+    async fn checks(
+        &self,
+        environment: &Environment,
+        table: Option<&TableName>,
+        limit: u64,
+    ) -> Result<Vec<(RunName, i64, CheckResult)>>;
 
     /// Stores a table's lineage.
-    async fn put_lineage(&self, environment: &Environment, table: &TableName, lineage: &TableLineage) -> Result<()>;
+    async fn put_lineage(
+        &self,
+        environment: &Environment,
+        table: &TableName,
+        lineage: &TableLineage,
+    ) -> Result<()>;
 
     /// All lineage, by table.
     async fn lineage(&self, environment: &Environment) -> Result<Vec<(TableName, TableLineage)>>;

@@ -87,7 +87,10 @@ pub struct Threshold {
 
 impl Default for Threshold {
     fn default() -> Self {
-        Self { rows: None, percent: Some(10.0) }
+        Self {
+            rows: None,
+            percent: Some(10.0),
+        }
     }
 }
 

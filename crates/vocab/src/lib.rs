@@ -14,6 +14,7 @@ mod failure;
 mod introspect;
 mod lineage;
 mod name;
+mod naming;
 mod option;
 mod plan;
 mod reject;
@@ -21,13 +22,16 @@ mod spec;
 mod token;
 pub mod types;
 
-pub use check::{Check, CheckKind, CheckResult, Outcome, Rule, RuleKind, Severity, Threshold, Tolerance};
+pub use check::{
+    Check, CheckKind, CheckResult, Outcome, Rule, RuleKind, Severity, Threshold, Tolerance,
+};
 pub use diagnostic::{Diagnostic, Level, Place, Span};
 pub use fact::{FactSource, Facts, TableFact};
 pub use failure::{Failure, Remedy};
 pub use introspect::{Answer, Introspect, Pending, Question};
 pub use lineage::{ColumnEdge, ColumnRef, Influence, TableLineage};
 pub use name::{Environment, PipelineName, ProjectId, RunName, StepName, TableName, TaskId};
+pub use naming::Naming;
 pub use option::{ConnectionPlan, OptionValue, SecretTemplate};
 pub use plan::{
     Action, BadRows, ColumnPlan, CommandPlan, CursorPlan, Dedup, LoadPlan, Mask, Materialized,

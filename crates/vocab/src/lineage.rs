@@ -38,7 +38,10 @@ pub enum Influence {
 impl Influence {
     /// True when the value itself flows, false when it only steers.
     pub fn is_direct(self) -> bool {
-        matches!(self, Influence::Identity | Influence::Transformation | Influence::Aggregation)
+        matches!(
+            self,
+            Influence::Identity | Influence::Transformation | Influence::Aggregation
+        )
     }
 }
 

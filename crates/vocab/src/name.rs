@@ -71,7 +71,10 @@ pub struct TableName {
 impl TableName {
     /// A table in a schema; both parts are kept unchanged.
     pub fn new(schema: impl Into<String>, table: impl Into<String>) -> Self {
-        Self { schema: schema.into(), table: table.into() }
+        Self {
+            schema: schema.into(),
+            table: table.into(),
+        }
     }
 
     /// The part before the dot.
@@ -144,7 +147,10 @@ impl FromStr for RunName {
         text.rsplit_once('#')
             .and_then(|(pipeline, number)| {
                 let number = number.parse().ok()?;
-                Some(Self { pipeline: PipelineName::new(pipeline), number })
+                Some(Self {
+                    pipeline: PipelineName::new(pipeline),
+                    number,
+                })
             })
             .ok_or_else(|| NotARunName(text.to_owned()))
     }

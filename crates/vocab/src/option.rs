@@ -27,7 +27,11 @@ impl SecretTemplate {
 
 impl fmt::Debug for SecretTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.contains("${") { "SecretTemplate(${…})" } else { "SecretTemplate(…)" })
+        f.write_str(if self.0.contains("${") {
+            "SecretTemplate(${…})"
+        } else {
+            "SecretTemplate(…)"
+        })
     }
 }
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Check, ConnectionPlan, Environment, PipelineName, ProjectId, Rule, Span, StepName, TableLineage,
-    TableName, TaskId, Threshold,
+    Check, ConnectionPlan, Environment, PipelineName, ProjectId, Rule, Span, StepName,
+    TableLineage, TableName, TaskId, Threshold,
 };
 
 /// What is read.
@@ -157,6 +157,9 @@ pub struct TablePlan {
     /// Only source rows for which this SQL expression is true.
     #[serde(rename = "where")]
     pub filter: Option<String>,
+    /// How source names become column names; `from` and `where` speak of source names.
+    #[serde(default)]
+    pub names: crate::Naming,
     /// Columns with something said about them; the others pass through.
     pub columns: Vec<ColumnPlan>,
     /// If not empty, only these source columns.
@@ -314,7 +317,12 @@ pub struct RetryPlan {
 
 impl Default for RetryPlan {
     fn default() -> Self {
-        Self { retries: 2, backoff_ms: 1_000, backoff_max_ms: 60_000, timeout_ms: None }
+        Self {
+            retries: 2,
+            backoff_ms: 1_000,
+            backoff_max_ms: 60_000,
+            timeout_ms: None,
+        }
     }
 }
 

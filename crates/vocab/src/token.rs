@@ -93,7 +93,10 @@ pub struct Mark {
 impl Mark {
     /// A mark whose order is all the source needs.
     pub fn at(order: u64) -> Self {
-        Self { order, resume: serde_json::Value::Null }
+        Self {
+            order,
+            resume: serde_json::Value::Null,
+        }
     }
 }
 
@@ -107,7 +110,9 @@ pub struct Position {
 impl Position {
     /// A position of a source with one split.
     pub fn single(split: impl Into<String>, mark: Mark) -> Self {
-        Self { marks: BTreeMap::from([(SplitId(split.into()), mark)]) }
+        Self {
+            marks: BTreeMap::from([(SplitId(split.into()), mark)]),
+        }
     }
 
     /// Nothing has been read, or the source keeps no position.

@@ -34,7 +34,10 @@ pub const WORDS: &[(&str, DataType)] = &[
     ("float", DataType::Float32),
     ("double", DataType::Float64),
     ("date", DataType::Date32),
-    ("timestamp", DataType::Timestamp(TimeUnit::Microsecond, None)),
+    (
+        "timestamp",
+        DataType::Timestamp(TimeUnit::Microsecond, None),
+    ),
     ("binary", DataType::Binary),
 ];
 
@@ -65,22 +68,42 @@ pub const SYNONYMS: &[(&str, &str)] = &[
 /// or `list(TYPE)`.
 pub fn parse(text: &str) -> Result<DataType, UnknownType> {
     let word = text.trim().to_ascii_lowercase();
-    let unknown = || UnknownType { word: text.trim().to_owned() };
-    if let Some(inner) = word.strip_prefix("list(").and_then(|rest| rest.strip_suffix(')')) {
-        return Ok(DataType::List(Arc::new(Field::new("item", parse(inner)?, true))));
+    let unknown = || UnknownType {
+        word: text.trim().to_owned(),
+    };
+    if let Some(inner) = word
+        .strip_prefix("list(")
+        .and_then(|rest| rest.strip_suffix(')'))
+    {
+        return Ok(DataType::List(Arc::new(Field::new(
+            "item",
+            parse(inner)?,
+            true,
+        ))));
     }
     if let Some(arguments) = parameters(&word, "decimal").or_else(|| parameters(&word, "numeric")) {
         let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));
         let precision: u8 = precision.trim().parse().map_err(|_| unknown())?;
         let scale: i8 = scale.trim().parse().map_err(|_| unknown())?;
         let fits = (1..=38).contains(&precision) && (0..=precision).contains(&scale.unsigned_abs());
-        return if fits && scale >= 0 { Ok(DataType::Decimal128(precision, scale)) } else { Err(unknown()) };
+        return if fits && scale >= 0 {
+            Ok(DataType::Decimal128(precision, scale))
+        } else {
+            Err(unknown())
+        };
     }
     if word == "timestamptz" || word == "timestamp with time zone" {
         return Ok(instant());
     }
-    let canonical = SYNONYMS.iter().find(|(other, _)| *other == word).map_or(word.as_str(), |(_, w)| w);
-    WORDS.iter().find(|(w, _)| *w == canonical).map(|(_, t)| t.clone()).ok_or_else(unknown)
+    let canonical = SYNONYMS
+        .iter()
+        .find(|(other, _)| *other == word)
+        .map_or(word.as_str(), |(_, w)| w);
+    WORDS
+        .iter()
+        .find(|(w, _)| *w == canonical)
+        .map(|(_, t)| t.clone())
+        .ok_or_else(unknown)
 }
 
 /// An instant: microseconds in UTC.
@@ -106,7 +129,10 @@ pub fn name(data_type: &DataType) -> String {
 }
 
 fn parameters<'a>(word: &'a str, of: &str) -> Option<&'a str> {
-    word.strip_prefix(of)?.trim_start().strip_prefix('(')?.strip_suffix(')')
+    word.strip_prefix(of)?
+        .trim_start()
+        .strip_prefix('(')?
+        .strip_suffix(')')
 }
 
 #[cfg(test)]
@@ -119,7 +145,12 @@ mod tests {
             assert_eq!(parse(word).as_ref(), Ok(data_type));
             assert_eq!(&name(data_type), word);
         }
-        for text in ["decimal(18,2)", "timestamptz", "list(bigint)", "decimal(38,38)"] {
+        for text in [
+            "decimal(18,2)",
+            "timestamptz",
+            "list(bigint)",
+            "decimal(38,38)",
+        ] {
             assert_eq!(name(&parse(text).unwrap()), text);
         }
     }
@@ -133,7 +164,15 @@ mod tests {
 
     #[test]
     fn what_is_no_type_is_refused() {
-        for text in ["", "decimal(39,2)", "decimal(5,6)", "decimal(5,-1)", "decimal", "intt", "list(x)"] {
+        for text in [
+            "",
+            "decimal(39,2)",
+            "decimal(5,6)",
+            "decimal(5,-1)",
+            "decimal",
+            "intt",
+            "list(x)",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -1,0 +1,124 @@
+//! How a source's column names become a table's column names.
+//!
+//! One rule for the check and for the run. It does not know what a collision means: callers report it.
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+/// `names:` of a project.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Naming {
+    /// Lower snake case, folded to ASCII.
+    #[default]
+    Snake,
+    /// As the source says it.
+    Exact,
+}
+
+impl Naming {
+    /// The name a column gets. Never empty.
+    pub fn apply(self, source: &str) -> String {
+        match self {
+            Naming::Exact => source.to_owned(),
+            Naming::Snake => snake(source),
+        }
+    }
+}
+
+/// `OrderID` -> `order_id`, `Straße Nr.` -> `strasse_nr`, `2nd` -> `_2nd`, `名前` stays as it is.
+fn snake(source: &str) -> String {
+    let folded: String = source.chars().flat_map(fold).collect();
+    let letters: Vec<char> = folded.chars().collect();
+    let mut out = String::with_capacity(letters.len() + 4);
+    for (index, &letter) in letters.iter().enumerate() {
+        if !letter.is_alphanumeric() {
+            if !out.is_empty() && !out.ends_with('_') {
+                out.push('_');
+            }
+            continue;
+        }
+        if letter.is_uppercase()
+            && starts_word(&letters, index)
+            && !out.is_empty()
+            && !out.ends_with('_')
+        {
+            out.push('_');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    let keep_edge = source.starts_with('_');
+    let trimmed = out.trim_end_matches('_');
+    match trimmed.chars().next() {
+        None => "column".to_owned(),
+        Some(first) if first.is_ascii_digit() || keep_edge => format!("_{trimmed}"),
+        Some(_) => trimmed.to_owned(),
+    }
+}
+
+/// An upper-case letter starts a word after a lower-case letter or digit (`orderId`), or before a
+/// lower-case one inside capitals (`HTTPServer` -> `http_server`).
+fn starts_word(letters: &[char], index: usize) -> bool {
+    let before = index.checked_sub(1).and_then(|i| letters.get(i));
+    let after = letters.get(index + 1);
+    match before {
+        Some(b) if b.is_lowercase() || b.is_numeric() => true,
+        Some(b) if b.is_uppercase() => after.is_some_and(|a| a.is_lowercase()),
+        _ => false,
+    }
+}
+
+fn fold(letter: char) -> Vec<char> {
+    let spelled = match letter {
+        'ß' => "ss",
+        'ẞ' => "SS",
+        'æ' => "ae",
+        'Æ' => "AE",
+        'œ' => "oe",
+        'Œ' => "OE",
+        'ø' => "o",
+        'Ø' => "O",
+        'đ' => "d",
+        'Đ' => "D",
+        'ł' => "l",
+        'Ł' => "L",
+        'þ' => "th",
+        'Þ' => "TH",
+        'ð' => "d",
+        'Ð' => "D",
+        _ => return letter.nfkd().filter(|c| !is_mark(*c)).collect(),
+    };
+    spelled.chars().collect()
+}
+
+fn is_mark(letter: char) -> bool {
+    unicode_normalization::char::is_combining_mark(letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_snake_case() {
+        let cases = [
+            ("OrderID", "order_id"),
+            ("orderId", "order_id"),
+            ("HTTPServer", "http_server"),
+            ("Straße Nr.", "strasse_nr"),
+            ("Größe (cm)", "grosse_cm"),
+            ("2nd place", "_2nd_place"),
+            ("already_snake", "already_snake"),
+            ("_private", "_private"),
+            ("a--b", "a_b"),
+            ("名前", "名前"),
+            ("%", "column"),
+            ("q1_2024", "q1_2024"),
+        ];
+        for (source, expected) in cases {
+            assert_eq!(Naming::Snake.apply(source), expected, "{source}");
+            assert_eq!(Naming::Snake.apply(expected), expected, "{source} twice");
+        }
+        assert_eq!(Naming::Exact.apply("Order ID"), "Order ID");
+    }
+}
