@@ -1,0 +1,173 @@
+//! Merges the splits of a reader into one stream of events, and can hold every split at a boundary.
+//!
+//! Each split is read ahead by its own task through a short channel: that is the back-pressure. A
+//! checkpoint asks for `align`: splits that stand at a boundary wait, the others go on to theirs.
+
+use std::task::Poll;
+
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use towpath_ports::{Assignment, BoxStream, Event, Result, Split};
+use towpath_vocab::{Failure, Position, Remedy, SplitId};
+
+/// Events read ahead per split.
+const READ_AHEAD: usize = 2;
+
+/// What the loop gets next.
+pub(crate) enum Taken {
+    /// An event of a split.
+    Event(SplitId, Event),
+    /// A split was taken away.
+    Revoked(SplitId),
+    /// All splits wait at a boundary, as `align` asked.
+    Aligned,
+    /// Every split has ended; the reader's closing position.
+    Done(Position),
+}
+
+pub(crate) struct Intake {
+    assignments: Option<BoxStream<Result<Assignment>>>,
+    closing: Position,
+    splits: Vec<OpenSplit>,
+    next: usize,
+    aligning: bool,
+}
+
+struct OpenSplit {
+    id: SplitId,
+    events: mpsc::Receiver<Result<Event>>,
+    at_boundary: bool,
+    task: JoinHandle<()>,
+}
+
+impl Drop for OpenSplit {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Intake {
+    pub(crate) fn new(assignments: BoxStream<Result<Assignment>>) -> Self {
+        Self {
+            assignments: Some(assignments),
+            closing: Position::default(),
+            splits: Vec::new(),
+            next: 0,
+            aligning: false,
+        }
+    }
+
+    /// From now on splits stop at their next boundary, until `release`.
+    pub(crate) fn align(&mut self) {
+        self.aligning = true;
+    }
+
+    /// Splits go on.
+    pub(crate) fn release(&mut self) {
+        self.aligning = false;
+    }
+
+    /// The next thing that happens. Cancel-safe.
+    pub(crate) async fn take(&mut self) -> Result<Taken> {
+        std::future::poll_fn(|cx| {
+            loop {
+                if let Some(taken) = self.poll_assignments(cx)? {
+                    return Poll::Ready(Ok(taken));
+                }
+                if let Some(taken) = self.poll_splits(cx) {
+                    return Poll::Ready(taken);
+                }
+                if self.aligning && self.splits.iter().all(|split| split.at_boundary) {
+                    return Poll::Ready(Ok(Taken::Aligned));
+                }
+                if self.splits.is_empty() && self.assignments.is_none() {
+                    return Poll::Ready(Ok(Taken::Done(std::mem::take(&mut self.closing))));
+                }
+                return Poll::Pending;
+            }
+        })
+        .await
+    }
+
+    fn poll_assignments(&mut self, cx: &mut std::task::Context<'_>) -> Result<Option<Taken>> {
+        while let Some(assignments) = self.assignments.as_mut() {
+            match assignments.poll_next_unpin(cx) {
+                Poll::Pending => return Ok(None),
+                Poll::Ready(None) => self.assignments = None,
+                Poll::Ready(Some(assignment)) => match assignment? {
+                    Assignment::Assigned(split) => self.splits.push(open(split)),
+                    Assignment::Revoked(id) => {
+                        self.splits.retain(|split| split.id != id);
+                        return Ok(Some(Taken::Revoked(id)));
+                    }
+                    Assignment::Complete(position) => {
+                        self.closing = position;
+                        self.assignments = None;
+                    }
+                },
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks each split once, starting behind the one that was served last.
+    fn poll_splits(&mut self, cx: &mut std::task::Context<'_>) -> Option<Result<Taken>> {
+        let count = self.splits.len();
+        for step in 0..count {
+            let index = (self.next + step) % count;
+            let Some(split) = self.splits.get_mut(index) else {
+                continue;
+            };
+            if self.aligning && split.at_boundary {
+                continue;
+            }
+            match split.events.poll_recv(cx) {
+                Poll::Pending => {}
+                Poll::Ready(None) => return Some(Err(broken_off(&split.id))),
+                Poll::Ready(Some(Ok(Event::End))) => {
+                    let ended = self.splits.swap_remove(index);
+                    self.next = index;
+                    return Some(Ok(Taken::Event(ended.id.clone(), Event::End)));
+                }
+                Poll::Ready(Some(Err(failure))) => return Some(Err(failure)),
+                Poll::Ready(Some(Ok(event))) => {
+                    split.at_boundary = matches!(event, Event::Boundary(_));
+                    self.next = index + 1;
+                    return Some(Ok(Taken::Event(split.id.clone(), event)));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// A split must say `End`; a stream that just stops has lost its task, not its rows.
+fn broken_off(split: &SplitId) -> Failure {
+    Failure::new(
+        "R0601",
+        Remedy::Bug,
+        format!("split `{}` broke off before its end", split.0),
+    )
+    .help("nothing of it was committed; run again, and please report this")
+}
+
+fn open(split: Split) -> OpenSplit {
+    let (sender, events) = mpsc::channel(READ_AHEAD);
+    let mut stream = split.events;
+    let task = tokio::spawn(async move {
+        while let Some(event) = stream.next().await {
+            let stop = event.is_err();
+            if sender.send(event).await.is_err() || stop {
+                break;
+            }
+        }
+    });
+    // Nothing has been read: the split stands where its last commit left it.
+    OpenSplit {
+        id: split.id,
+        events,
+        at_boundary: true,
+        task,
+    }
+}

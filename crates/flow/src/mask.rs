@@ -1,0 +1,98 @@
+//! Hides values: a keyed HMAC-SHA-256 as hex, or NULL. Equal values give equal text under one key.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, StringArray, new_null_array};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::DataType;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use towpath_ports::Result;
+use towpath_vocab::{Failure, Remedy};
+
+use crate::test::kernel;
+
+/// A mask whose key is resolved. Never shown.
+#[derive(Clone)]
+pub(crate) enum Masking {
+    /// HMAC-SHA-256 with this key.
+    Hash(Vec<u8>),
+    /// Always NULL.
+    Null,
+}
+
+impl Masking {
+    /// The type a masked column has.
+    pub(crate) fn data_type(&self, given: &DataType) -> DataType {
+        match self {
+            Masking::Hash(_) => DataType::Utf8,
+            Masking::Null => given.clone(),
+        }
+    }
+
+    /// The masked column; NULL stays NULL.
+    pub(crate) fn apply(&self, column: &ArrayRef) -> Result<ArrayRef> {
+        let key = match self {
+            Masking::Null => return Ok(new_null_array(column.data_type(), column.len())),
+            Masking::Hash(key) => key,
+        };
+        let mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| {
+            Failure::new(
+                "R0615",
+                Remedy::FixConfig,
+                "the key of `mask: hash` cannot be used",
+            )
+        })?;
+        let options = FormatOptions::default();
+        let text = ArrayFormatter::try_new(column.as_ref(), &options).map_err(kernel)?;
+        let hidden: StringArray = (0..column.len())
+            .map(|row| {
+                column.is_valid(row).then(|| {
+                    let mut mac = mac.clone();
+                    mac.update(text.value(row).to_string().as_bytes());
+                    hex(&mac.finalize().into_bytes())
+                })
+            })
+            .collect();
+        Ok(Arc::new(hidden))
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            out.push(char::from(
+                DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?'),
+            ));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use arrow_array::cast::AsArray;
+
+    use super::*;
+
+    #[test]
+    fn equal_values_give_equal_hashes_and_null_stays_null() {
+        let column: ArrayRef = Arc::new(StringArray::from(vec![
+            Some("a"),
+            None,
+            Some("a"),
+            Some("b"),
+        ]));
+        let masked = Masking::Hash(b"key".to_vec()).apply(&column).unwrap();
+        let masked = masked.as_string::<i32>();
+        assert_eq!(masked.value(0), masked.value(2));
+        assert_ne!(masked.value(0), masked.value(3));
+        assert!(masked.is_null(1));
+        assert_eq!(masked.value(0).len(), 64);
+        let other = Masking::Hash(b"other".to_vec()).apply(&column).unwrap();
+        assert_ne!(other.as_string::<i32>().value(0), masked.value(0));
+    }
+}

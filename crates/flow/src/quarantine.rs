@@ -1,0 +1,197 @@
+//! Where bad rows wait: `_quarantine.<schema.table>`, one row per record, with its raw form.
+//!
+//! A record's id is a hash of task, place and raw form, and the write merges by it: reading the same
+//! bad record again adds nothing. Committed before the table, under the same generation, also when
+//! the load is stopped. It does not know how a replay works.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use sha2::{Digest, Sha256};
+use towpath_ports::{Destination, Intent, Result};
+use towpath_vocab::{
+    Generation, RawRecord, Reject, SchemaChange, TableName, TaskKey, WriteMode, WritePlan, types,
+};
+
+use crate::mask::hex;
+use crate::test::kernel;
+use crate::writing::Writing;
+
+/// The lakehouse schema quarantine tables live in.
+pub const QUARANTINE_SCHEMA: &str = "_quarantine";
+
+/// Records per batch.
+const BATCH: usize = 1024;
+
+/// The quarantine of a table.
+pub fn quarantine_table(table: &TableName) -> TableName {
+    TableName::new(QUARANTINE_SCHEMA, table.to_string())
+}
+
+/// The columns of every quarantine table, version 1.
+pub fn quarantine_columns() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    Arc::new(Schema::new(vec![
+        text("id"),
+        text("status"),
+        Field::new("set_aside_at", types::instant(), true),
+        text("task"),
+        text("run"),
+        Field::new("generation", DataType::Int64, true),
+        text("object"),
+        Field::new("line", DataType::Int64, true),
+        Field::new("ordinal", DataType::Int64, true),
+        text("form"),
+        text("record"),
+        text("reasons"),
+    ]))
+}
+
+/// Sets records aside as they come.
+pub(crate) struct Quarantine {
+    writing: Writing,
+    waiting: Vec<Reject>,
+    task: TaskKey,
+    run: String,
+    generation: Generation,
+    now_us: i64,
+}
+
+impl Quarantine {
+    pub(crate) async fn open(
+        lake: &dyn Destination,
+        task: &TaskKey,
+        generation: Generation,
+        run: &str,
+        now_us: i64,
+    ) -> Result<Self> {
+        let table = quarantine_table(&task.table);
+        let task = TaskKey {
+            table: table.clone(),
+            ..task.clone()
+        };
+        let write = WritePlan {
+            mode: WriteMode::Merge,
+            key: vec!["id".to_owned()],
+            schema_change: SchemaChange::Fail,
+            options: Default::default(),
+        };
+        let intent = Intent {
+            table,
+            schema: quarantine_columns(),
+            write,
+            task: task.clone(),
+            generation,
+            run: run.to_owned(),
+        };
+        let writing = Writing::start(lake.begin(intent).await?);
+        Ok(Self {
+            writing,
+            waiting: Vec::new(),
+            task,
+            run: run.to_owned(),
+            generation,
+            now_us,
+        })
+    }
+
+    pub(crate) async fn add(&mut self, rejects: Vec<Reject>) -> Result<()> {
+        self.waiting.extend(rejects);
+        while self.waiting.len() >= BATCH {
+            let rest = self.waiting.split_off(BATCH);
+            let full = std::mem::replace(&mut self.waiting, rest);
+            self.writing.write(self.batch(&full)?, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the records visible.
+    pub(crate) async fn commit(mut self) -> Result<()> {
+        if !self.waiting.is_empty() {
+            let last = std::mem::take(&mut self.waiting);
+            self.writing.write(self.batch(&last)?, None).await?;
+        }
+        let prepared = self.writing.prepare().await?;
+        prepared
+            .commit(towpath_ports::Commit {
+                position: Default::default(),
+            })
+            .await?;
+        Ok(())
+    }
+
+    pub(crate) async fn abandon(self) -> Result<()> {
+        self.writing.abandon().await
+    }
+
+    fn batch(&self, rejects: &[Reject]) -> Result<RecordBatch> {
+        let rows = rejects.len();
+        let app_id = self.task.app_id();
+        let text = |value: &dyn Fn(&Reject) -> String| -> ArrayRef {
+            Arc::new(
+                rejects
+                    .iter()
+                    .map(|r| Some(value(r)))
+                    .collect::<StringArray>(),
+            )
+        };
+        let number = |value: &dyn Fn(&Reject) -> Option<u64>| -> ArrayRef {
+            let signed = rejects
+                .iter()
+                .map(|r| value(r).and_then(|n| i64::try_from(n).ok()));
+            Arc::new(signed.collect::<Int64Array>())
+        };
+        let reasons = rejects
+            .iter()
+            .map(|r| serde_json::to_string(&r.reasons))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| kernel(arrow_schema::ArrowError::JsonError(error.to_string())))?;
+        let columns: Vec<ArrayRef> = vec![
+            text(&|r| record_id(&app_id, r)),
+            text(&|_| "held".to_owned()),
+            Arc::new(TimestampMicrosecondArray::from(vec![self.now_us; rows]).with_timezone("UTC")),
+            text(&|_| app_id.clone()),
+            text(&|_| self.run.clone()),
+            Arc::new(Int64Array::from(vec![self.generation.0; rows])),
+            text(&|r| r.place.object.clone()),
+            number(&|r| r.place.line),
+            number(&|r| Some(r.place.ordinal)),
+            text(&|r| form(&r.raw).to_owned()),
+            text(&|r| record(&r.raw).to_owned()),
+            Arc::new(StringArray::from(reasons)),
+        ];
+        RecordBatch::try_new(quarantine_columns(), columns).map_err(kernel)
+    }
+}
+
+fn form(raw: &RawRecord) -> &'static str {
+    match raw {
+        RawRecord::Text(_) => "text",
+        RawRecord::Row(_) => "row",
+    }
+}
+
+fn record(raw: &RawRecord) -> &str {
+    match raw {
+        RawRecord::Text(text) | RawRecord::Row(text) => text,
+    }
+}
+
+fn record_id(app_id: &str, reject: &Reject) -> String {
+    let mut hash = Sha256::new();
+    let ordinal = reject.place.ordinal.to_le_bytes();
+    let parts: [&[u8]; 5] = [
+        app_id.as_bytes(),
+        reject.place.object.as_bytes(),
+        &ordinal,
+        form(&reject.raw).as_bytes(),
+        record(&reject.raw).as_bytes(),
+    ];
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let digest = hex(&hash.finalize());
+    digest.get(..32).unwrap_or(&digest).to_owned()
+}

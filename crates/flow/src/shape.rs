@@ -1,0 +1,458 @@
+//! Gives rows their final columns: where -> from/set -> mask -> type, in this order.
+//!
+//! A value that does not survive its declared type sets its row aside; nothing is rounded, clamped or
+//! nulled. Compiled once per schema; keeps no state between batches.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow_buffer::BooleanBuffer;
+use arrow_cast::cast;
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_select::filter::{filter, filter_record_batch};
+use async_trait::async_trait;
+use towpath_ports::{ExpressionCompiler, Operator, Output, Result, RowExpression, Rows};
+use towpath_vocab::{ColumnPlan, Failure, Reason, Reject, Remedy, TablePlan, types};
+
+use crate::mask::Masking;
+use crate::test::kernel;
+
+/// The operator that shapes rows.
+pub(crate) struct Shape {
+    filter: Option<Arc<dyn RowExpression>>,
+    columns: Vec<Column>,
+    /// Source columns under the names expressions use.
+    named: SchemaRef,
+    schema: SchemaRef,
+    filtered_rows: u64,
+}
+
+struct Column {
+    name: String,
+    from: From,
+    mask: Option<Masking>,
+    /// The declared type, when it differs from what comes.
+    cast_to: Option<DataType>,
+}
+
+enum From {
+    Source(usize),
+    Expression(Arc<dyn RowExpression>),
+}
+
+impl Shape {
+    /// Compiles what a table plan says about columns against the source's columns. `mask` gives the
+    /// resolved mask of a column.
+    ///
+    /// # Errors
+    /// `FixConfig` for a column or expression that does not fit the source, or two columns that fall
+    /// together under one name.
+    pub(crate) fn compile(
+        plan: &TablePlan,
+        source: &SchemaRef,
+        expressions: &dyn ExpressionCompiler,
+        mask: &dyn Fn(&str) -> Option<Masking>,
+    ) -> Result<Self> {
+        let named = named(plan, source);
+        let compile =
+            |text: &str| -> Result<Arc<dyn RowExpression>> { expressions.compile(text, &named) };
+        let filter = plan.filter.as_deref().map(compile).transpose()?;
+        let mut columns = passed_through(plan, source);
+        for wish in &plan.columns {
+            place(wish, source, &compile, &mut columns)?;
+        }
+        distinct_names(&columns, source)?;
+        let mut fields = Vec::with_capacity(columns.len());
+        for column in &mut columns {
+            column.mask = mask(&column.name);
+            let wish = plan.columns.iter().find(|wish| wish.name == column.name);
+            fields.push(finish(column, wish, source)?);
+        }
+        let metadata = source.metadata().clone();
+        let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
+        Ok(Self {
+            filter,
+            columns,
+            named,
+            schema,
+            filtered_rows: 0,
+        })
+    }
+
+    /// Rows left out by `where` so far.
+    pub(crate) fn filtered_rows(&self) -> u64 {
+        self.filtered_rows
+    }
+
+    fn keep_where(&mut self, mut rows: Rows) -> Result<Rows> {
+        let Some(condition) = &self.filter else {
+            return Ok(rows);
+        };
+        let truth = condition.evaluate(&rename(&rows.batch, &self.named)?)?;
+        let truth = truth.as_boolean_opt().ok_or_else(|| {
+            Failure::new(
+                "R0616",
+                Remedy::FixConfig,
+                "`where` must give true or false",
+            )
+        })?;
+        let keep = BooleanArray::new(truth_bits(truth), None);
+        let before = rows.len();
+        rows = keep_rows(rows, &keep)?;
+        self.filtered_rows += (before - rows.len()) as u64;
+        Ok(rows)
+    }
+}
+
+#[async_trait]
+impl Operator for Shape {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    async fn process(&mut self, rows: Rows) -> Result<Output> {
+        let rows = self.keep_where(rows)?;
+        let named = rename(&rows.batch, &self.named)?;
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        let mut lost: Vec<Lost> = Vec::new();
+        for column in &self.columns {
+            let given = match &column.from {
+                From::Source(index) => Arc::clone(rows.batch.column(*index)),
+                From::Expression(expression) => expression.evaluate(&named)?,
+            };
+            let given = match &column.mask {
+                Some(mask) => mask.apply(&given)?,
+                None => given,
+            };
+            arrays.push(match &column.cast_to {
+                None => given,
+                Some(to) => {
+                    let (cast, broken) = exact_cast(&given, to)?;
+                    if broken.count_set_bits() > 0 {
+                        lost.push(Lost {
+                            column: column.name.clone(),
+                            to: to.clone(),
+                            given,
+                            broken,
+                        });
+                    }
+                    cast
+                }
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
+            .map_err(kernel)?;
+        let rows = Rows { batch, ..rows };
+        if lost.is_empty() {
+            return Ok(Output {
+                rows: vec![rows],
+                rejects: Vec::new(),
+            });
+        }
+        set_aside(rows, &lost)
+    }
+
+    async fn watermark(&mut self, _event_time_us: i64) -> Result<Output> {
+        Ok(Output::default())
+    }
+
+    async fn finish(&mut self) -> Result<Output> {
+        Ok(Output::default())
+    }
+
+    fn freeze(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::Value::Null)
+    }
+
+    fn restore(&mut self, _state: serde_json::Value) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Values of one column that their declared type cannot hold.
+struct Lost {
+    column: String,
+    to: DataType,
+    given: ArrayRef,
+    broken: BooleanBuffer,
+}
+
+fn set_aside(rows: Rows, lost: &[Lost]) -> Result<Output> {
+    let any = lost
+        .iter()
+        .fold(BooleanBuffer::new_unset(rows.len()), |any, l| {
+            &any | &l.broken
+        });
+    let mut rejects = Vec::new();
+    for row in any.set_indices() {
+        let reasons = lost
+            .iter()
+            .filter(|l| l.broken.value(row))
+            .map(|l| reason(l, row))
+            .collect();
+        rejects.push(reject(&rows, row, reasons));
+    }
+    let keep = BooleanArray::new(!&any, None);
+    Ok(Output {
+        rows: vec![keep_rows(rows, &keep)?],
+        rejects,
+    })
+}
+
+fn reason(lost: &Lost, row: usize) -> Reason {
+    Reason {
+        code: "type".to_owned(),
+        column: Some(lost.column.clone()),
+        value: Some(value_text(&lost.given, row)),
+        message: format!("the value does not fit the type {}", types::name(&lost.to)),
+    }
+}
+
+/// One row as a reject: its place and raw form are asked of the origin only now.
+pub(crate) fn reject(rows: &Rows, row: usize, reasons: Vec<Reason>) -> Reject {
+    let ordinal = rows.ordinals.value(row);
+    Reject {
+        table: rows.table.clone(),
+        place: rows.origin.place(ordinal),
+        raw: rows.origin.raw(ordinal),
+        reasons,
+    }
+}
+
+/// A value as text of at most 200 characters.
+pub(crate) fn value_text(column: &ArrayRef, row: usize) -> String {
+    if column.is_null(row) {
+        return "null".to_owned();
+    }
+    let text = match ArrayFormatter::try_new(column.as_ref(), &FormatOptions::default()) {
+        Ok(formatter) => formatter.value(row).to_string(),
+        Err(_) => return "?".to_owned(),
+    };
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+/// Keeps the rows whose bit is set, in all three columns of a batch.
+pub(crate) fn keep_rows(rows: Rows, keep: &BooleanArray) -> Result<Rows> {
+    if keep.true_count() == rows.len() {
+        return Ok(rows);
+    }
+    let ops = match &rows.ops {
+        Some(ops) => Some(filter(ops, keep).map_err(kernel)?.as_primitive().clone()),
+        None => None,
+    };
+    Ok(Rows {
+        batch: filter_record_batch(&rows.batch, keep).map_err(kernel)?,
+        ordinals: filter(&rows.ordinals, keep)
+            .map_err(kernel)?
+            .as_primitive()
+            .clone(),
+        ops,
+        ..rows
+    })
+}
+
+/// Bits where a boolean is true; NULL is not.
+pub(crate) fn truth_bits(truth: &BooleanArray) -> BooleanBuffer {
+    match truth.nulls() {
+        None => truth.values().clone(),
+        Some(nulls) => truth.values() & nulls.inner(),
+    }
+}
+
+/// Casts so that nothing is lost, and says which rows would lose something (they are null in the
+/// result). Numbers and times must come back unchanged; text must read as the type.
+fn exact_cast(given: &ArrayRef, to: &DataType) -> Result<(ArrayRef, BooleanBuffer)> {
+    let rows = given.len();
+    if *given.data_type() == DataType::Null {
+        return Ok((new_null_array(to, rows), BooleanBuffer::new_unset(rows)));
+    }
+    let there = cast(given, to).map_err(|error| {
+        Failure::new(
+            "R0617",
+            Remedy::FixConfig,
+            format!(
+                "{} does not become {}: {error}",
+                types::name(given.data_type()),
+                types::name(to)
+            ),
+        )
+    })?;
+    let was = validity(given);
+    let mut broken = &was & &!&validity(&there);
+    if is_number_or_time(given.data_type()) && is_number_or_time(to) {
+        let back = cast(&there, given.data_type()).map_err(kernel)?;
+        let differs = arrow_ord::cmp::distinct(&back, given).map_err(kernel)?;
+        broken = &broken | &truth_bits(&differs);
+    }
+    Ok((there, broken))
+}
+
+fn validity(array: &ArrayRef) -> BooleanBuffer {
+    match array.logical_nulls() {
+        None => BooleanBuffer::new_set(array.len()),
+        Some(nulls) => nulls.inner().clone(),
+    }
+}
+
+fn is_number_or_time(data_type: &DataType) -> bool {
+    data_type.is_numeric() || data_type.is_temporal()
+}
+
+/// The source's columns under the names expressions use.
+fn named(plan: &TablePlan, source: &SchemaRef) -> SchemaRef {
+    let fields: Vec<Field> = source
+        .fields()
+        .iter()
+        .map(|field| {
+            field
+                .as_ref()
+                .clone()
+                .with_name(plan.names.apply(field.name()))
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn rename(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
+        .map_err(kernel)
+}
+
+/// Source columns that `keep` and `drop` leave, under their new names.
+fn passed_through(plan: &TablePlan, source: &SchemaRef) -> Vec<Column> {
+    let says = |list: &[String], name: &str| {
+        let new_name = plan.names.apply(name);
+        list.iter().any(|l| l == name || *l == new_name)
+    };
+    source
+        .fields()
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| plan.keep.is_empty() || says(&plan.keep, field.name()))
+        .filter(|(_, field)| !says(&plan.drop, field.name()))
+        .map(|(index, field)| Column {
+            name: plan.names.apply(field.name()),
+            from: From::Source(index),
+            mask: None,
+            cast_to: None,
+        })
+        .collect()
+}
+
+/// Carries out `from` and `set` of one column.
+fn place(
+    wish: &ColumnPlan,
+    source: &SchemaRef,
+    compile: &dyn Fn(&str) -> Result<Arc<dyn RowExpression>>,
+    columns: &mut Vec<Column>,
+) -> Result<()> {
+    let from = match (&wish.set, &wish.from) {
+        (Some(expression), _) => From::Expression(compile(expression)?),
+        (None, Some(from)) => From::Source(source_index(source, from)?),
+        (None, None) if columns.iter().any(|column| column.name == wish.name) => return Ok(()),
+        (None, None) => return Err(no_column(&wish.name, source)),
+    };
+    if let From::Source(index) = &from
+        && wish.set.is_none()
+    {
+        let moved = *index;
+        columns
+            .retain(|c| !(matches!(c.from, From::Source(i) if i == moved) && c.name != wish.name));
+    }
+    match columns.iter_mut().find(|column| column.name == wish.name) {
+        Some(column) => column.from = from,
+        None => columns.push(Column {
+            name: wish.name.clone(),
+            from,
+            mask: None,
+            cast_to: None,
+        }),
+    }
+    Ok(())
+}
+
+fn source_index(source: &SchemaRef, name: &str) -> Result<usize> {
+    source.index_of(name).map_err(|_| no_column(name, source))
+}
+
+fn no_column(name: &str, source: &SchemaRef) -> Failure {
+    let names: Vec<&str> = source.fields().iter().map(|f| f.name().as_str()).collect();
+    Failure::new(
+        "R0610",
+        Remedy::FixConfig,
+        format!("the source has no column `{name}`"),
+    )
+    .help(format!("it has: {}", names.join(", ")))
+}
+
+fn distinct_names(columns: &[Column], source: &SchemaRef) -> Result<()> {
+    for (index, column) in columns.iter().enumerate() {
+        let Some(twin) = columns
+            .iter()
+            .take(index)
+            .find(|other| other.name == column.name)
+        else {
+            continue;
+        };
+        let told = |c: &Column| match c.from {
+            From::Source(i) => source.field(i).name().clone(),
+            From::Expression(_) => c.name.clone(),
+        };
+        return Err(Failure::new(
+            "R0618",
+            Remedy::FixConfig,
+            format!(
+                "`{}` and `{}` both become `{}`",
+                told(twin),
+                told(column),
+                column.name
+            ),
+        )
+        .help(
+            "rename one with `columns: { new_name: { from: … } }`, drop one, or use `names: exact`",
+        ));
+    }
+    Ok(())
+}
+
+/// Settles a column's type and gives its field.
+fn finish(column: &mut Column, wish: Option<&ColumnPlan>, source: &SchemaRef) -> Result<Field> {
+    let (given, mut metadata, told) = match &column.from {
+        From::Source(index) => {
+            let field = source.field(*index);
+            (
+                field.data_type().clone(),
+                field.metadata().clone(),
+                Some(field.name()),
+            )
+        }
+        From::Expression(expression) => (expression.data_type().clone(), Default::default(), None),
+    };
+    let given = match &column.mask {
+        Some(mask) => mask.data_type(&given),
+        None => given,
+    };
+    let declared = match wish.and_then(|wish| wish.data_type.as_deref()) {
+        Some(word) => Some(types::parse(word).map_err(|error| {
+            Failure::new(
+                "R0619",
+                Remedy::FixConfig,
+                format!("column `{}`: {error}", column.name),
+            )
+        })?),
+        None => None,
+    };
+    let data_type = declared.unwrap_or_else(|| given.clone());
+    column.cast_to = (data_type != given).then(|| data_type.clone());
+    if let Some(name) = told.filter(|name| **name != column.name) {
+        metadata.insert(types::SOURCE_NAME.to_owned(), name.clone());
+    }
+    Ok(Field::new(&column.name, data_type, true).with_metadata(metadata))
+}

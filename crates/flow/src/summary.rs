@@ -1,0 +1,141 @@
+//! What a carry did, in numbers that must balance: read = loaded + filtered + set aside + dropped.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+use towpath_ports::Receipt;
+use towpath_vocab::{CheckResult, Failure, Reject, TableName};
+
+/// Live counters, shared with whoever shows progress.
+#[derive(Debug, Default)]
+pub struct Progress {
+    rows_read: AtomicU64,
+    rows_written: AtomicU64,
+    bytes_in_memory: AtomicU64,
+}
+
+impl Progress {
+    pub(crate) fn read(&self, rows: u64, bytes: u64) {
+        self.rows_read.fetch_add(rows, Ordering::Relaxed);
+        self.bytes_in_memory.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn written(&self, rows: u64) {
+        self.rows_written.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Rows read so far.
+    pub fn rows_read(&self) -> u64 {
+        self.rows_read.load(Ordering::Relaxed)
+    }
+
+    /// Rows handed to writers so far.
+    pub fn rows_written(&self) -> u64 {
+        self.rows_written.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of Arrow data that came in so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_in_memory.load(Ordering::Relaxed)
+    }
+}
+
+/// How often one rule was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCount {
+    /// The column.
+    pub column: String,
+    /// The rule's code.
+    pub code: String,
+    /// What it says.
+    pub message: String,
+    /// True when it only warns.
+    pub warns: bool,
+    /// Rows that broke it.
+    pub rows: u64,
+    /// The first value that broke it, with its place.
+    pub example: Option<String>,
+}
+
+/// What happened to one table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OutputSummary {
+    /// The table.
+    pub table: TableName,
+    /// Records read, those that could not become a row included.
+    pub rows_read: u64,
+    /// Rows left out by `where`.
+    pub rows_filtered: u64,
+    /// Rows left out by `dedup`.
+    pub rows_deduplicated: u64,
+    /// Rows set aside in quarantine.
+    pub rows_rejected: u64,
+    /// Bad rows dropped because the project says `bad_rows: drop`.
+    pub rows_dropped: u64,
+    /// Rows handed to the destination.
+    pub rows_loaded: u64,
+    /// The last commit, if there was one.
+    pub receipt: Option<Receipt>,
+    /// Every check, in order.
+    pub checks: Vec<CheckResult>,
+    /// Broken rules, by rule.
+    pub rules: Vec<RuleCount>,
+    /// The first few records set aside.
+    pub samples: Vec<Reject>,
+    /// Notes of source and destination.
+    pub notes: Vec<String>,
+    /// Why nothing was committed, if nothing was.
+    pub stopped: Option<Failure>,
+}
+
+impl OutputSummary {
+    /// A summary of nothing yet.
+    pub(crate) fn new(table: TableName) -> Self {
+        Self {
+            table,
+            rows_read: 0,
+            rows_filtered: 0,
+            rows_deduplicated: 0,
+            rows_rejected: 0,
+            rows_dropped: 0,
+            rows_loaded: 0,
+            receipt: None,
+            checks: Vec::new(),
+            rules: Vec::new(),
+            samples: Vec::new(),
+            notes: Vec::new(),
+            stopped: None,
+        }
+    }
+
+    /// This summary followed by a later commit of the same table.
+    pub(crate) fn then(self, later: Self) -> Self {
+        Self {
+            rows_read: self.rows_read + later.rows_read,
+            rows_filtered: self.rows_filtered + later.rows_filtered,
+            rows_deduplicated: self.rows_deduplicated + later.rows_deduplicated,
+            rows_rejected: self.rows_rejected + later.rows_rejected,
+            rows_dropped: self.rows_dropped + later.rows_dropped,
+            rows_loaded: self.rows_loaded + later.rows_loaded,
+            receipt: later.receipt.or(self.receipt),
+            ..later
+        }
+    }
+
+    /// True when every record read is accounted for.
+    pub fn balances(&self) -> bool {
+        let out = self.rows_loaded
+            + self.rows_filtered
+            + self.rows_deduplicated
+            + self.rows_rejected
+            + self.rows_dropped;
+        self.rows_read == out
+    }
+}
+
+/// What a carry did.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CarrySummary {
+    /// One entry per table.
+    pub outputs: Vec<OutputSummary>,
+}

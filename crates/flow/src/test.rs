@@ -1,0 +1,344 @@
+//! One question about each row of a batch, answered column-wise: shared by rules and by checks.
+//!
+//! A test is compiled once for a schema and gives, per batch, which rows break it. NULL breaks only
+//! `Required`. It does not know what happens to a row that breaks it.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, StringArray};
+use arrow_buffer::{BooleanBuffer, MutableBuffer, bit_util};
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_schema::{DataType, SchemaRef};
+use hashbrown::HashSet;
+use regex::Regex;
+use towpath_ports::{ExpressionCompiler, Result, RowExpression};
+use towpath_vocab::{Failure, Remedy, RuleKind};
+
+/// A compiled question.
+pub(crate) enum Test {
+    Required(usize),
+    AtLeast(usize, Scalar<ArrayRef>),
+    AtMost(usize, Scalar<ArrayRef>),
+    OneOf(usize, HashSet<Box<str>>),
+    OneOfScalars(usize, Vec<Scalar<ArrayRef>>),
+    Matches(usize, Regex),
+    Length(usize, Option<u64>, Option<u64>),
+    Holds(Arc<dyn RowExpression>),
+}
+
+/// Which rows break a test: bits set where broken, and how many.
+pub(crate) struct Broken {
+    pub(crate) bits: BooleanBuffer,
+    pub(crate) count: usize,
+}
+
+impl Broken {
+    fn none(rows: usize) -> Self {
+        Self {
+            bits: BooleanBuffer::new_unset(rows),
+            count: 0,
+        }
+    }
+
+    fn of(bits: BooleanBuffer) -> Self {
+        let count = bits.count_set_bits();
+        Self { bits, count }
+    }
+}
+
+impl Test {
+    /// Compiles a rule's kind for one column.
+    ///
+    /// # Errors
+    /// `FixConfig` when the column is missing or a bound does not read as the column's type.
+    pub(crate) fn compile(
+        column: &str,
+        kind: &RuleKind,
+        schema: &SchemaRef,
+        expressions: &dyn ExpressionCompiler,
+    ) -> Result<Self> {
+        if let RuleKind::Expression(text) = kind {
+            return Self::holding(text, schema, expressions);
+        }
+        let index = column_index(schema, column)?;
+        let data_type = schema.field(index).data_type();
+        Ok(match kind {
+            RuleKind::Required => Test::Required(index),
+            RuleKind::Min(bound) => Test::AtLeast(index, scalar(column, bound, data_type)?),
+            RuleKind::Max(bound) => Test::AtMost(index, scalar(column, bound, data_type)?),
+            RuleKind::In(values) if *data_type == DataType::Utf8 => {
+                Test::OneOf(index, values.iter().map(|v| v.as_str().into()).collect())
+            }
+            RuleKind::In(values) => {
+                let scalars: Result<Vec<_>> = values
+                    .iter()
+                    .map(|v| scalar(column, v, data_type))
+                    .collect();
+                Test::OneOfScalars(index, scalars?)
+            }
+            RuleKind::Pattern(pattern) => {
+                need_text(column, "pattern", data_type)?;
+                Test::Matches(index, regex(pattern)?)
+            }
+            RuleKind::Length { min, max } => {
+                need_text(column, "length", data_type)?;
+                Test::Length(index, *min, *max)
+            }
+            RuleKind::Expression(text) => return Self::holding(text, schema, expressions),
+        })
+    }
+
+    /// A test that an SQL expression is not false.
+    pub(crate) fn holding(
+        text: &str,
+        schema: &SchemaRef,
+        expressions: &dyn ExpressionCompiler,
+    ) -> Result<Self> {
+        let expression = expressions.compile(text, schema)?;
+        if *expression.data_type() != DataType::Boolean {
+            return Err(Failure::new(
+                "R0612",
+                Remedy::FixConfig,
+                format!(
+                    "`{text}` gives {}, a rule needs true or false",
+                    expression.data_type()
+                ),
+            ));
+        }
+        Ok(Test::Holds(expression))
+    }
+
+    /// Which rows of the batch break it.
+    pub(crate) fn broken(&self, batch: &RecordBatch) -> Result<Broken> {
+        let rows = batch.num_rows();
+        match self {
+            Test::Required(index) => Ok(match batch.column(*index).logical_nulls() {
+                None => Broken::none(rows),
+                Some(nulls) if nulls.null_count() == 0 => Broken::none(rows),
+                Some(nulls) => Broken::of(!nulls.inner()),
+            }),
+            Test::AtLeast(index, bound) => {
+                let column = batch.column(*index);
+                truths(&arrow_ord::cmp::lt(column, bound).map_err(kernel)?)
+            }
+            Test::AtMost(index, bound) => {
+                let column = batch.column(*index);
+                truths(&arrow_ord::cmp::gt(column, bound).map_err(kernel)?)
+            }
+            Test::OneOf(index, values) => Ok(not_among(batch.column(*index).as_string(), values)),
+            Test::OneOfScalars(index, values) => not_equal_to_any(batch.column(*index), values),
+            Test::Matches(index, pattern) => {
+                let column = batch.column(*index).as_string::<i32>();
+                Ok(text_breaks(column, |text| !pattern.is_match(text)))
+            }
+            Test::Length(index, min, max) => {
+                let column = batch.column(*index).as_string::<i32>();
+                Ok(text_breaks(column, |text| {
+                    let length = text.chars().count() as u64;
+                    min.is_some_and(|min| length < min) || max.is_some_and(|max| length > max)
+                }))
+            }
+            Test::Holds(expression) => {
+                let truth = expression.evaluate(batch)?;
+                let truth = truth.as_boolean();
+                let valid = truth.nulls().map(|nulls| nulls.inner().clone());
+                let falses = !truth.values();
+                Ok(Broken::of(match valid {
+                    None => falses,
+                    Some(valid) => &falses & &valid,
+                }))
+            }
+        }
+    }
+}
+
+/// The index of a column.
+pub(crate) fn column_index(schema: &SchemaRef, column: &str) -> Result<usize> {
+    schema.index_of(column).map_err(|_| {
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        Failure::new(
+            "R0610",
+            Remedy::FixConfig,
+            format!("there is no column `{column}`"),
+        )
+        .help(format!("the columns are: {}", names.join(", ")))
+    })
+}
+
+/// Reads text as a value of the column's type, exactly.
+pub(crate) fn scalar(column: &str, text: &str, data_type: &DataType) -> Result<Scalar<ArrayRef>> {
+    let strict = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    let given: ArrayRef = Arc::new(StringArray::from(vec![text]));
+    let value = cast_with_options(&given, data_type, &strict).map_err(|_| {
+        Failure::new(
+            "R0611",
+            Remedy::FixConfig,
+            format!(
+                "`{text}` does not read as {}, the type of `{column}`",
+                towpath_vocab::types::name(data_type)
+            ),
+        )
+    })?;
+    Ok(Scalar::new(value))
+}
+
+pub(crate) fn regex(pattern: &str) -> Result<Regex> {
+    Regex::new(pattern).map_err(|error| {
+        Failure::new(
+            "R0613",
+            Remedy::FixConfig,
+            format!("`{pattern}` is no regular expression: {error}"),
+        )
+    })
+}
+
+/// An error of an Arrow kernel on types that were checked before: ours.
+pub(crate) fn kernel(error: arrow_schema::ArrowError) -> Failure {
+    Failure::new(
+        "R0602",
+        Remedy::Bug,
+        format!("a column kernel refused its input: {error}"),
+    )
+}
+
+fn need_text(column: &str, key: &str, data_type: &DataType) -> Result<()> {
+    if *data_type == DataType::Utf8 {
+        return Ok(());
+    }
+    let name = towpath_vocab::types::name(data_type);
+    Err(Failure::new(
+        "R0614",
+        Remedy::FixConfig,
+        format!("`{key}` needs text, `{column}` is {name}"),
+    ))
+}
+
+/// Bits where the comparison is true; NULL counts as false.
+fn truths(comparison: &BooleanArray) -> Result<Broken> {
+    Ok(Broken::of(match comparison.nulls() {
+        None => comparison.values().clone(),
+        Some(nulls) => comparison.values() & nulls.inner(),
+    }))
+}
+
+/// Values outside a set of texts. Neighbours are often equal, so the last answer is kept.
+fn not_among(column: &StringArray, values: &HashSet<Box<str>>) -> Broken {
+    let mut last: Option<(&str, bool)> = None;
+    text_breaks(column, |text| match last {
+        Some((seen, answer)) if seen == text => answer,
+        _ => {
+            let answer = !values.contains(text);
+            last = Some((text, answer));
+            answer
+        }
+    })
+}
+
+fn not_equal_to_any(column: &ArrayRef, values: &[Scalar<ArrayRef>]) -> Result<Broken> {
+    let rows = column.len();
+    let mut found = BooleanBuffer::new_unset(rows);
+    for value in values {
+        let equal = arrow_ord::cmp::eq(column, value).map_err(kernel)?;
+        found = &found | &truths(&equal)?.bits;
+    }
+    let valid = match column.logical_nulls() {
+        None => BooleanBuffer::new_set(rows),
+        Some(nulls) => nulls.inner().clone(),
+    };
+    Ok(Broken::of(&!&found & &valid))
+}
+
+/// Bits where a text that is not NULL breaks.
+fn text_breaks<'a>(column: &'a StringArray, mut breaks: impl FnMut(&'a str) -> bool) -> Broken {
+    let rows = column.len();
+    let mut bits = MutableBuffer::from_len_zeroed(bit_util::ceil(rows, 8));
+    let mut count = 0;
+    for (row, text) in column.iter().enumerate() {
+        if text.is_some_and(&mut breaks) {
+            bit_util::set_bit(bits.as_slice_mut(), row);
+            count += 1;
+        }
+    }
+    Broken {
+        bits: BooleanBuffer::new(bits.into(), 0, rows),
+        count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use arrow_array::{Float64Array, Int64Array};
+    use arrow_schema::{Field, Schema};
+
+    use super::*;
+
+    struct NoExpressions;
+
+    impl ExpressionCompiler for NoExpressions {
+        fn compile(&self, text: &str, _: &SchemaRef) -> Result<Arc<dyn RowExpression>> {
+            Err(Failure::new("T", Remedy::Bug, text))
+        }
+    }
+
+    fn batch() -> RecordBatch {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("n", DataType::Int64, true),
+            Field::new("t", DataType::Utf8, true),
+            Field::new("f", DataType::Float64, true),
+        ]));
+        let n = Int64Array::from(vec![Some(1), None, Some(3), Some(4)]);
+        let t = StringArray::from(vec![Some("a"), Some("bb"), None, Some("äö")]);
+        let f = Float64Array::from(vec![Some(1.5), Some(f64::NAN), None, Some(-0.0)]);
+        RecordBatch::try_new(schema, vec![Arc::new(n), Arc::new(t), Arc::new(f)]).unwrap()
+    }
+
+    fn broken(column: &str, kind: RuleKind) -> Vec<usize> {
+        let batch = batch();
+        let test = Test::compile(column, &kind, &batch.schema(), &NoExpressions).unwrap();
+        let broken = test.broken(&batch).unwrap();
+        assert_eq!(broken.bits.len(), 4);
+        let rows: Vec<usize> = broken.bits.set_indices().collect();
+        assert_eq!(rows.len(), broken.count);
+        rows
+    }
+
+    #[test]
+    fn null_breaks_only_required() {
+        assert_eq!(broken("n", RuleKind::Required), [1]);
+        assert_eq!(broken("n", RuleKind::Min("2".into())), [0]);
+        assert_eq!(broken("n", RuleKind::Max("3".into())), [3]);
+        assert_eq!(broken("n", RuleKind::In(vec!["1".into(), "3".into()])), [3]);
+        assert_eq!(broken("t", RuleKind::In(vec!["a".into()])), [1, 3]);
+        assert_eq!(broken("t", RuleKind::Pattern("^b+$".into())), [0, 3]);
+        assert_eq!(
+            broken(
+                "t",
+                RuleKind::Length {
+                    min: Some(2),
+                    max: Some(2)
+                }
+            ),
+            [0]
+        );
+    }
+
+    #[test]
+    fn nan_is_above_every_bound_and_negative_zero_is_zero() {
+        assert_eq!(broken("f", RuleKind::Max("1000".into())), [1]);
+    }
+
+    #[test]
+    fn bounds_must_read_as_the_type() {
+        let batch = batch();
+        let kind = RuleKind::Max("abc".into());
+        let failure = Test::compile("n", &kind, &batch.schema(), &NoExpressions)
+            .err()
+            .unwrap();
+        assert_eq!(failure.code, "R0611");
+    }
+}

@@ -1,0 +1,205 @@
+//! Proves that a key does not repeat, while rows pass by: eight bytes per row, no values kept.
+//!
+//! Equal keys have equal hashes, so distinct hashes prove a unique key. Equal hashes prove nothing:
+//! then the audit asks the candidate itself. Keys with a NULL part are not compared.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_row::{RowConverter, SortField};
+use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use hashbrown::DefaultHashBuilder;
+use towpath_ports::Result;
+
+use crate::test::{column_index, kernel};
+
+/// Hashes of one key, over all rows seen.
+pub(crate) struct Unique {
+    columns: Vec<usize>,
+    build: DefaultHashBuilder,
+    hashes: Vec<u64>,
+    most: usize,
+    /// For types without a direct way: their comparable row form.
+    rows: Option<RowConverter>,
+}
+
+impl Unique {
+    /// Watches a key; gives up (and lets the audit ask) above `most_bytes` of hashes.
+    pub(crate) fn new(columns: &[String], schema: &SchemaRef, most_bytes: u64) -> Result<Self> {
+        let columns = columns
+            .iter()
+            .map(|c| column_index(schema, c))
+            .collect::<Result<Vec<_>>>()?;
+        let types: Vec<&DataType> = columns
+            .iter()
+            .map(|&i| schema.field(i).data_type())
+            .collect();
+        let rows = if types.iter().all(|t| is_direct(t)) {
+            None
+        } else {
+            let fields = types
+                .into_iter()
+                .map(|t| SortField::new(t.clone()))
+                .collect();
+            Some(RowConverter::new(fields).map_err(kernel)?)
+        };
+        let most = usize::try_from(most_bytes / 8).unwrap_or(usize::MAX);
+        Ok(Self {
+            columns,
+            build: DefaultHashBuilder::default(),
+            hashes: Vec::new(),
+            most,
+            rows,
+        })
+    }
+
+    /// Looks at one batch.
+    pub(crate) fn observe(&mut self, batch: &RecordBatch) -> Result<()> {
+        if self.hashes.len() > self.most {
+            return Ok(());
+        }
+        let arrays: Vec<ArrayRef> = self
+            .columns
+            .iter()
+            .map(|&i| ArrayRef::clone(batch.column(i)))
+            .collect();
+        let mut hashes = vec![0_u64; batch.num_rows()];
+        match &mut self.rows {
+            Some(converter) => {
+                let rows = converter.convert_columns(&arrays).map_err(kernel)?;
+                for (hash, row) in hashes.iter_mut().zip(rows.iter()) {
+                    *hash = self.build.hash_one(row.as_ref());
+                }
+            }
+            None => {
+                for array in &arrays {
+                    mix(array, &self.build, &mut hashes);
+                }
+            }
+        }
+        let nulls: Vec<_> = arrays
+            .iter()
+            .filter_map(|array| array.logical_nulls())
+            .collect();
+        if nulls.is_empty() {
+            self.hashes.extend_from_slice(&hashes);
+        } else {
+            let whole = |row: &usize| nulls.iter().all(|n| n.is_valid(*row));
+            let kept = hashes
+                .iter()
+                .enumerate()
+                .filter(|(row, _)| whole(row))
+                .map(|(_, hash)| *hash);
+            self.hashes.extend(kept);
+        }
+        Ok(())
+    }
+
+    /// True when no key can have repeated; false when the audit must ask.
+    pub(crate) fn is_proven(mut self) -> bool {
+        if self.hashes.len() > self.most {
+            return false;
+        }
+        self.hashes.sort_unstable();
+        self.hashes
+            .windows(2)
+            .all(|pair| pair.first() != pair.last())
+    }
+}
+
+fn is_direct(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Utf8
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::Date32
+            | DataType::Timestamp(TimeUnit::Microsecond, _)
+    )
+}
+
+/// Mixes one column into the hashes. Only types of `is_direct`.
+fn mix(array: &ArrayRef, build: &DefaultHashBuilder, hashes: &mut [u64]) {
+    match array.data_type() {
+        DataType::Utf8 => {
+            let texts = array.as_string::<i32>();
+            for (row, hash) in hashes.iter_mut().enumerate() {
+                *hash = mixed(build, *hash, texts.value(row));
+            }
+        }
+        DataType::Int32 => mix_values(array.as_primitive::<Int32Type>().values(), build, hashes),
+        DataType::Date32 => mix_values(array.as_primitive::<Date32Type>().values(), build, hashes),
+        DataType::Int64 => mix_values(array.as_primitive::<Int64Type>().values(), build, hashes),
+        _ => {
+            let times = array.as_primitive::<TimestampMicrosecondType>();
+            mix_values(times.values(), build, hashes);
+        }
+    }
+}
+
+fn mix_values<T: Hash>(values: &[T], build: &DefaultHashBuilder, hashes: &mut [u64]) {
+    for (hash, value) in hashes.iter_mut().zip(values) {
+        *hash = mixed(build, *hash, value);
+    }
+}
+
+fn mixed<T: Hash + ?Sized>(build: &DefaultHashBuilder, so_far: u64, value: &T) -> u64 {
+    let mut hasher = build.build_hasher();
+    so_far.hash(&mut hasher);
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+
+    use arrow_array::{Int64Array, StringArray};
+    use arrow_schema::{Field, Schema};
+
+    use super::*;
+
+    fn proven(n: Vec<Option<i64>>, t: Vec<Option<&str>>, columns: &[&str]) -> bool {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("n", DataType::Int64, true),
+            Field::new("t", DataType::Utf8, true),
+        ]));
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(n)),
+            Arc::new(StringArray::from(t)),
+        ];
+        let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap();
+        let columns: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
+        let mut unique = Unique::new(&columns, &schema, 1 << 20).unwrap();
+        unique.observe(&batch).unwrap();
+        unique.is_proven()
+    }
+
+    #[test]
+    fn repeats_are_never_proven_unique() {
+        assert!(proven(
+            vec![Some(1), Some(2)],
+            vec![Some("a"), Some("a")],
+            &["n"]
+        ));
+        assert!(!proven(
+            vec![Some(1), Some(2)],
+            vec![Some("a"), Some("a")],
+            &["t"]
+        ));
+        assert!(proven(
+            vec![Some(1), Some(1)],
+            vec![Some("a"), Some("b")],
+            &["n", "t"]
+        ));
+        assert!(proven(vec![None, None], vec![Some("a"), Some("a")], &["n"]));
+        assert!(proven(
+            vec![None, None],
+            vec![Some("a"), Some("a")],
+            &["n", "t"]
+        ));
+    }
+}

@@ -1,0 +1,98 @@
+//! A writer on its own task, so that encoding overlaps with reading and judging.
+//!
+//! The channel is short: a slow destination slows the source. An abandoned write is aborted, never
+//! left half done.
+
+use arrow_array::RecordBatch;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use towpath_ports::{OpColumn, Prepared, Result, Writer};
+use towpath_vocab::{Failure, Remedy};
+
+/// Batches on their way to the writer.
+const IN_FLIGHT: usize = 2;
+
+type Batch = (RecordBatch, Option<OpColumn>);
+
+/// A write on its way.
+pub(crate) struct Writing {
+    sender: Option<mpsc::Sender<Batch>>,
+    task: JoinHandle<Written>,
+}
+
+/// The writer back from its task, with what stopped it.
+struct Written {
+    writer: Box<dyn Writer>,
+    result: Result<()>,
+}
+
+impl Writing {
+    pub(crate) fn start(mut writer: Box<dyn Writer>) -> Self {
+        let (sender, mut batches) = mpsc::channel::<Batch>(IN_FLIGHT);
+        let task = tokio::spawn(async move {
+            while let Some((batch, ops)) = batches.recv().await {
+                if let Err(failure) = writer.write(batch, ops).await {
+                    return Written {
+                        writer,
+                        result: Err(failure),
+                    };
+                }
+            }
+            Written {
+                writer,
+                result: Ok(()),
+            }
+        });
+        Self {
+            sender: Some(sender),
+            task,
+        }
+    }
+
+    /// Hands a batch over; waits while the writer is busy.
+    pub(crate) async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> Result<()> {
+        let accepted = match &self.sender {
+            Some(sender) => sender.send((batch, ops)).await.is_ok(),
+            None => false,
+        };
+        if accepted {
+            return Ok(());
+        }
+        self.sender = None;
+        let written = join((&mut self.task).await)?;
+        let failure = written.result.err().unwrap_or_else(lost);
+        // The first failure is the one to tell; an abort that fails too adds nothing.
+        if let Err(second) = written.writer.abort().await {
+            tracing::debug!(code = second.code, "abort after a failed write: {second}");
+        }
+        Err(failure)
+    }
+
+    /// Everything was handed over: the candidate.
+    pub(crate) async fn prepare(mut self) -> Result<Box<dyn Prepared>> {
+        self.sender = None;
+        let written = join(self.task.await)?;
+        match written.result {
+            Ok(()) => written.writer.prepare().await,
+            Err(failure) => {
+                written.writer.abort().await?;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Gives up.
+    pub(crate) async fn abandon(mut self) -> Result<()> {
+        self.sender = None;
+        join(self.task.await)?.writer.abort().await
+    }
+}
+
+fn join(joined: Result<Written, tokio::task::JoinError>) -> Result<Written> {
+    joined.map_err(|_| lost())
+}
+
+fn lost() -> Failure {
+    Failure::new("R0603", Remedy::Bug, "the writer's task broke off")
+        .help("nothing was committed; run again, and please report this")
+}
