@@ -1,1 +1,29 @@
-//! towpath-sql
+//! One SQL statement at a time: is it right, what are its types, where does each column come from.
+//!
+//! Promise: pure functions from text and known tables to a verdict with three outcomes: proven,
+//! unknown (a table or type is not known yet) and wrong (a proven mistake with place and way out).
+//! It owns the one function registry, which `engine` installs too, so that both mean the same SQL.
+//! It deliberately knows no session, no physical plan, no file and no connection.
+//! Read next: `analyze.rs` (the three outcomes), `lineage/mod.rs`, `functions/mod.rs`.
+
+mod analyze;
+mod catalog;
+mod expression;
+mod functions;
+mod lineage;
+mod mend;
+mod names;
+mod place;
+mod problem;
+mod quote;
+mod statement;
+mod suggest;
+
+pub use analyze::{Analysis, Verdict, analyze, inputs};
+pub use catalog::Tables;
+pub use expression::{ExpressionInfo, PlannedExpression, expression, plan_expression};
+pub use functions::{Functions, functions};
+pub use problem::SqlProblem;
+pub use quote::{literal, quote, quote_table};
+pub use statement::{DIALECT, SETTINGS, query};
+pub use suggest::closest;

@@ -1,0 +1,211 @@
+//! A statement against known tables: proven, unknown or wrong.
+//!
+//! Only what is proven wrong is called wrong. A table whose columns are not known, or a planner that
+//! gives up for reasons of its own, makes the statement unknown. Types are those after coercion and
+//! before any optimisation. Where columns come from is `lineage`'s work.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion_common::{DataFusionError, Result};
+use datafusion_expr::LogicalPlan;
+use datafusion_optimizer::Analyzer;
+use datafusion_sql::parser::Statement;
+use datafusion_sql::planner::SqlToRel;
+use datafusion_expr::planner::ContextProvider;
+use towpath_vocab::{TableLineage, TableName};
+
+use crate::catalog::{Catalog, Tables};
+use crate::names::Names;
+use crate::problem::{Judged, SqlProblem, from_planner, listed};
+use crate::{functions, lineage, mend, place, statement, suggest};
+
+/// What is known about a statement that is right.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analysis {
+    /// Its columns, in order. Names may repeat; a table cannot hold such a result.
+    pub schema: SchemaRef,
+    /// Where its columns come from; `to.table` is empty, whoever names the result fills it.
+    pub lineage: TableLineage,
+    /// The tables it reads, sorted.
+    pub inputs: Vec<TableName>,
+}
+
+/// How a statement was judged.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It will run, with these columns.
+    Proven(Analysis),
+    /// It cannot be judged yet.
+    Unknown {
+        /// The tables it reads, sorted.
+        inputs: Vec<TableName>,
+        /// What is missing, in words.
+        why: String,
+    },
+    /// It cannot run: at least one mistake.
+    Wrong(Vec<SqlProblem>),
+}
+
+/// Judges one query.
+pub fn analyze(sql: &str, tables: &dyn Tables) -> Verdict {
+    match judge(sql, tables) {
+        Ok(verdict) => verdict,
+        Err(problem) => Verdict::Wrong(vec![problem]),
+    }
+}
+
+/// The tables a query names, sorted; CTEs are no tables.
+///
+/// # Errors
+/// A statement that is no single query, or a table without its schema.
+pub fn inputs(sql: &str) -> std::result::Result<Vec<TableName>, SqlProblem> {
+    Names::of(&statement::query(sql)?)?.inputs(sql)
+}
+
+fn judge(sql: &str, tables: &dyn Tables) -> std::result::Result<Verdict, SqlProblem> {
+    let parsed = statement::query(sql)?;
+    let names = Names::of(&parsed)?;
+    let mut problems = functions::unknown(sql, &names.calls);
+    let found = Found::resolve(sql, &names, tables, &mut problems);
+    if let Some(table) = found.unknown.first() {
+        return Ok(if problems.is_empty() {
+            Verdict::Unknown { inputs: found.inputs, why: format!("the columns of `{table}` are not known yet") }
+        } else {
+            Verdict::Wrong(problems)
+        });
+    }
+    if !problems.is_empty() {
+        problems.sort_by_key(|problem| problem.offset);
+        return Ok(Verdict::Wrong(problems));
+    }
+    Ok(match plan(&parsed, &found.catalog) {
+        Ok(plan) => Verdict::Proven(Analysis {
+            schema: schema(&plan),
+            lineage: lineage::of(&plan),
+            inputs: found.inputs,
+        }),
+        Err(error) => match from_planner(sql, &names, &error) {
+            Judged::Mistake(first) => Verdict::Wrong(mend::all_problems(sql, &parsed, &names, first, &found.catalog)),
+            Judged::CannotTell(why) => Verdict::Unknown { inputs: found.inputs, why },
+        },
+    })
+}
+
+/// Plans a statement and brings its types into line, without optimising.
+pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan> {
+    let planner = SqlToRel::new_with_options(catalog, statement::options());
+    let plan = match parsed {
+        Statement::Statement(inner) => planner.sql_statement_to_plan(inner.as_ref().clone())?,
+        other => return Err(DataFusionError::Internal(format!("not a query: {other}"))),
+    };
+    Analyzer::new().execute_and_check(plan, catalog.options(), |_, _| {})
+}
+
+/// The tables of a statement, looked up.
+struct Found {
+    inputs: Vec<TableName>,
+    unknown: Vec<TableName>,
+    catalog: Catalog,
+}
+
+impl Found {
+    fn resolve(sql: &str, names: &Names, tables: &dyn Tables, problems: &mut Vec<SqlProblem>) -> Self {
+        let known = tables.known();
+        let mut found = Self { inputs: Vec::new(), unknown: Vec::new(), catalog: Catalog::new() };
+        for (reference, span) in &names.tables {
+            let place = span.and_then(|span| place::of_parse(sql, span));
+            let written = match crate::names::table_name(sql, reference, *span) {
+                Ok(written) => written,
+                Err(problem) => {
+                    problems.push(with_schema_hint(problem, reference.table(), &known));
+                    continue;
+                }
+            };
+            let real = real_table(&written, &known, tables);
+            match (tables.columns(&real), exists(&real, &known)) {
+                (Some(schema), _) => found.catalog.add(written, real.clone(), schema),
+                (None, true) => found.unknown.push(real.clone()),
+                (None, false) => {
+                    problems.push(unknown_table(&written, &known).at(place));
+                    continue;
+                }
+            }
+            found.inputs.push(real);
+        }
+        found.inputs.sort();
+        found.inputs.dedup();
+        found
+    }
+}
+
+/// The table as it was declared: exactly, else the only one that differs in case.
+fn real_table(written: &TableName, known: &[TableName], tables: &dyn Tables) -> TableName {
+    if tables.columns(written).is_some() || known.contains(written) {
+        return written.clone();
+    }
+    let same = |other: &&TableName| {
+        other.schema().eq_ignore_ascii_case(written.schema()) && other.table().eq_ignore_ascii_case(written.table())
+    };
+    let mut alike = known.iter().filter(same);
+    match (alike.next(), alike.next()) {
+        (Some(only), None) => only.clone(),
+        _ => written.clone(),
+    }
+}
+
+fn exists(table: &TableName, known: &[TableName]) -> bool {
+    known.is_empty() || known.contains(table) || table.schema() == "information_schema"
+}
+
+fn unknown_table(written: &TableName, known: &[TableName]) -> SqlProblem {
+    let all: Vec<String> = known.iter().map(ToString::to_string).collect();
+    let text = written.to_string();
+    let beside = all.iter().map(String::as_str).filter(|name| name.split('.').next() == Some(written.schema()));
+    let elsewhere = known.iter().find(|other| other.table() == written.table()).map(ToString::to_string);
+    let meant = suggest::closest(&text, beside.clone())
+        .or(elsewhere.as_deref())
+        .or_else(|| suggest::closest(&text, all.iter().map(String::as_str)));
+    let problem = SqlProblem::new("M0302", format!("there is no table `{written}`")).meant(meant);
+    let siblings: Vec<&str> = beside.map(|name| name.split_once('.').map_or(name, |(_, table)| table)).collect();
+    if siblings.is_empty() {
+        let mut schemas: Vec<&str> = known.iter().map(TableName::schema).collect();
+        schemas.sort_unstable();
+        schemas.dedup();
+        problem.help(format!("there is no schema `{}`; there is: {}", written.schema(), listed(&schemas)))
+    } else {
+        problem.help(format!("{} has: {}", written.schema(), listed(&siblings)))
+    }
+}
+
+fn with_schema_hint(problem: SqlProblem, table: &str, known: &[TableName]) -> SqlProblem {
+    let mut alike = known.iter().filter(|other| other.table() == table);
+    match (alike.next(), alike.next()) {
+        (Some(only), None) => problem.label(format!("did you mean `{only}`?")),
+        _ => problem,
+    }
+}
+
+/// The result's columns. Views of text and bytes are how the engine holds them, not what they are.
+fn schema(plan: &LogicalPlan) -> SchemaRef {
+    let fields: Vec<FieldRef> = plan.schema().fields().iter().map(plain).collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn plain(field: &FieldRef) -> FieldRef {
+    let data_type = plain_type(field.data_type());
+    if &data_type == field.data_type() {
+        return Arc::clone(field);
+    }
+    Arc::new(Field::clone(field).with_data_type(data_type))
+}
+
+pub(crate) fn plain_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::List(item) => DataType::List(plain(item)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain).collect()),
+        other => other.clone(),
+    }
+}

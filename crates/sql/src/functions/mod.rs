@@ -1,0 +1,164 @@
+//! The one list of functions: DataFusion's own, and the few that people who write dbt models expect.
+//!
+//! `engine` installs exactly these into its sessions, so a statement that was proven here means the
+//! same there. Lookup by name includes aliases. It knows no session.
+//! Read next: `choice.rs` (`iff`, `safe_divide`, `zeroifnull`), `calendar.rs` (`dateadd` and its kin).
+
+mod calendar;
+mod choice;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use datafusion_expr::planner::ExprPlanner;
+use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
+
+use crate::names::Call;
+use crate::place;
+use crate::problem::SqlProblem;
+use crate::suggest;
+
+pub(crate) use calendar::UNIT_FUNCTIONS;
+
+/// All functions and planners of the house.
+pub struct Functions {
+    /// One value per row.
+    pub scalar: Vec<Arc<ScalarUDF>>,
+    /// Functions that take a lambda.
+    pub higher_order: Vec<Arc<HigherOrderUDF>>,
+    /// One value per group.
+    pub aggregate: Vec<Arc<AggregateUDF>>,
+    /// One value per row over its window.
+    pub window: Vec<Arc<WindowUDF>>,
+    /// What operators and literals become.
+    pub planners: Vec<Arc<dyn ExprPlanner>>,
+}
+
+impl fmt::Debug for Functions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Functions")
+            .field("scalar", &self.scalar.len())
+            .field("higher_order", &self.higher_order.len())
+            .field("aggregate", &self.aggregate.len())
+            .field("window", &self.window.len())
+            .field("planners", &self.planners.len())
+            .finish()
+    }
+}
+
+/// The functions of the house; made once.
+pub fn functions() -> &'static Functions {
+    &registry().functions
+}
+
+/// The functions with their names and aliases.
+pub(crate) struct Registry {
+    pub(crate) functions: Functions,
+    pub(crate) scalar: HashMap<String, Arc<ScalarUDF>>,
+    pub(crate) higher_order: HashMap<String, Arc<HigherOrderUDF>>,
+    pub(crate) aggregate: HashMap<String, Arc<AggregateUDF>>,
+    pub(crate) window: HashMap<String, Arc<WindowUDF>>,
+}
+
+pub(crate) fn registry() -> &'static Registry {
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);
+    &REGISTRY
+}
+
+fn by_name<F>(all: &[Arc<F>], names: impl Fn(&F) -> Vec<String>) -> HashMap<String, Arc<F>> {
+    let each = all.iter().flat_map(|function| names(function).into_iter().map(|name| (name, Arc::clone(function))));
+    each.collect()
+}
+
+fn named(name: &str, aliases: &[String]) -> Vec<String> {
+    aliases.iter().cloned().chain([name.to_owned()]).collect()
+}
+
+impl Registry {
+    fn new() -> Self {
+        let functions = all();
+        Self {
+            scalar: by_name(&functions.scalar, |f: &ScalarUDF| named(f.name(), f.aliases())),
+            higher_order: by_name(&functions.higher_order, |f: &HigherOrderUDF| named(f.name(), f.aliases())),
+            aggregate: by_name(&functions.aggregate, |f: &AggregateUDF| named(f.name(), f.aliases())),
+            window: by_name(&functions.window, |f: &WindowUDF| named(f.name(), f.aliases())),
+            functions,
+        }
+    }
+
+    fn has(&self, call: &Call) -> bool {
+        let name = &call.name;
+        self.scalar.contains_key(name)
+            || self.aggregate.contains_key(name)
+            || self.higher_order.contains_key(name)
+            || self.window.contains_key(name)
+            || PLANNED_BY_NAME.contains(&name.as_str())
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let sets = self.scalar.keys().chain(self.aggregate.keys()).chain(self.higher_order.keys());
+        sets.chain(self.window.keys()).map(String::as_str)
+    }
+}
+
+/// Names the planner itself understands.
+const PLANNED_BY_NAME: &[&str] = &["unnest", "unnest_outer"];
+
+fn all() -> Functions {
+    let mut scalar = datafusion_functions::all_default_functions();
+    scalar.extend(datafusion_functions_nested::all_default_nested_functions());
+    scalar.extend(choice::functions());
+    scalar.extend(calendar::functions());
+    Functions {
+        scalar,
+        higher_order: datafusion_functions_nested::all_default_higher_order_functions(),
+        aggregate: datafusion_functions_aggregate::all_default_aggregate_functions(),
+        window: datafusion_functions_window::all_default_window_functions(),
+        planners: vec![
+            Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
+            Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
+            Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
+            Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
+            Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
+            Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
+            Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
+        ],
+    }
+}
+
+/// Calls of functions that do not exist, each with the nearest that does.
+pub(crate) fn unknown(sql: &str, calls: &[Call]) -> Vec<SqlProblem> {
+    let registry = registry();
+    calls
+        .iter()
+        .filter(|call| !registry.has(call))
+        .map(|call| {
+            let kind = if call.window { "window function" } else { "function" };
+            SqlProblem::new("M0304", format!("there is no {kind} `{}`", call.name))
+                .at(place::of_parse(sql, call.span))
+                .meant(elsewhere(&call.name).or_else(|| suggest::closest(&call.name, registry.names())))
+        })
+        .collect()
+}
+
+/// Functions of other systems whose name gives no hint of ours.
+fn elsewhere(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "getdate" | "sysdate" => "now",
+        "len" => "length",
+        "listagg" | "group_concat" => "string_agg",
+        "charindex" => "strpos",
+        "isnull" => "coalesce",
+        "approx_count_distinct" => "approx_distinct",
+        "try_cast_to" | "safe_cast" => "try_cast",
+        "regexp_substr" | "regexp_extract" => "regexp_match",
+        "any_value" => "first_value",
+        "json_extract_path_text" => "get_field",
+        "array_size" => "array_length",
+        "timestamp_diff" | "date_diff" | "timestampdiff" => "datediff",
+        "date_add" | "timestampadd" => "dateadd",
+        "farm_fingerprint" | "hash" => "md5",
+        _ => return None,
+    })
+}

@@ -1,0 +1,226 @@
+//! Lineage through expressions: a bare column is the value itself, anything computed transforms it,
+//! a tested condition steers it.
+//!
+//! Queries inside expressions are walked with the outer columns in scope, because an expression's
+//! own column list does not reach into them. It does not know plan nodes; see `plan.rs`.
+
+use std::sync::Arc;
+
+use datafusion_common::{Column, DFSchemaRef};
+use datafusion_expr::expr::{AggregateFunctionParams, GroupingSet, WindowFunction};
+use datafusion_expr::logical_plan::Subquery;
+use datafusion_expr::{Case, Expr, LogicalPlan, WindowFunctionDefinition};
+use towpath_vocab::Influence;
+
+use super::flow::{Flow, Sources, through};
+use super::plan::{Scope, Walker};
+
+/// Functions that choose between their arguments, with how many of the first ones are tested and how
+/// many of the first ones are only tested, never given back.
+fn choosing(name: &str, arguments: usize) -> Option<(usize, usize)> {
+    match name {
+        "coalesce" | "nvl" | "ifnull" => Some((arguments.saturating_sub(1), 0)),
+        "greatest" | "least" => Some((arguments, 0)),
+        "nullif" => Some((2, 0)),
+        "nvl2" | "iff" => Some((1, 1)),
+        _ => None,
+    }
+}
+
+/// What an expression sees.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    schema: &'a DFSchemaRef,
+    input: &'a Flow,
+}
+
+impl Walker {
+    /// Sources of `expr` over `input`, whose columns `schema` names.
+    pub(super) fn expression(&mut self, expr: &Expr, schema: &DFSchemaRef, input: &Flow, role: Influence) -> Sources {
+        let mut out = Sources::default();
+        self.walk(expr, Seen { schema, input }, role, &mut out);
+        out
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one line per kind of expression, no branch beside the match")]
+    fn walk(&mut self, expr: &Expr, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+        let computed = through(role, Influence::Transformation);
+        match expr {
+            Expr::Alias(alias) => self.walk(&alias.expr, seen, role, out),
+            Expr::Column(column) => self.column(column, seen, role, out),
+            Expr::OuterReferenceColumn(_, column) => self.outer(column, role, out),
+            Expr::ScalarVariable(..) | Expr::Literal(..) | Expr::Placeholder(_) | Expr::LambdaVariable(_) => {}
+            Expr::BinaryExpr(binary) => self.walk_all([&*binary.left, &*binary.right], seen, computed, out),
+            Expr::Like(like) | Expr::SimilarTo(like) => self.walk_all([&*like.expr, &*like.pattern], seen, computed, out),
+            Expr::Not(inner)
+            | Expr::IsNotNull(inner)
+            | Expr::IsNull(inner)
+            | Expr::IsTrue(inner)
+            | Expr::IsFalse(inner)
+            | Expr::IsUnknown(inner)
+            | Expr::IsNotTrue(inner)
+            | Expr::IsNotFalse(inner)
+            | Expr::IsNotUnknown(inner)
+            | Expr::Negative(inner) => self.walk(inner, seen, computed, out),
+            Expr::Between(between) => {
+                self.walk_all([&*between.expr, &*between.low, &*between.high], seen, computed, out);
+            }
+            Expr::Case(case) => self.case(case, seen, role, out),
+            Expr::Cast(cast) => self.walk(&cast.expr, seen, computed, out),
+            Expr::TryCast(cast) => self.walk(&cast.expr, seen, computed, out),
+            Expr::ScalarFunction(call) => self.call(call.func.name(), &call.args, seen, role, out),
+            Expr::HigherOrderFunction(call) => self.walk_all(&call.args, seen, computed, out),
+            Expr::Lambda(lambda) => self.walk(&lambda.body, seen, computed, out),
+            Expr::AggregateFunction(call) => self.aggregate_call(&call.params, seen, role, out),
+            Expr::WindowFunction(call) => self.window_call(call, seen, role, out),
+            Expr::InList(list) => {
+                self.walk(&list.expr, seen, computed, out);
+                self.walk_all(&list.list, seen, computed, out);
+            }
+            Expr::Exists(exists) => {
+                let inner = self.inside(&exists.subquery, seen);
+                out.extend_as(&inner.presence(), through(Influence::Conditional, role));
+            }
+            Expr::InSubquery(test) => {
+                self.walk(&test.expr, seen, computed, out);
+                self.membership(&test.subquery, seen, role, out);
+            }
+            Expr::SetComparison(test) => {
+                self.walk(&test.expr, seen, computed, out);
+                self.membership(&test.subquery, seen, role, out);
+            }
+            Expr::ScalarSubquery(subquery) => {
+                let inner = self.inside(subquery, seen);
+                for column in &inner.columns {
+                    out.extend_as(column, computed);
+                }
+                out.extend_as(&inner.whole, role);
+            }
+            Expr::GroupingSet(sets) => match sets {
+                GroupingSet::Rollup(keys) | GroupingSet::Cube(keys) => self.walk_all(keys, seen, role, out),
+                GroupingSet::GroupingSets(sets) => self.walk_all(sets.iter().flatten(), seen, role, out),
+            },
+            Expr::Unnest(unnest) => self.walk(&unnest.expr, seen, computed, out),
+            #[expect(deprecated, reason = "the planner has expanded it; the match stays complete")]
+            Expr::Wildcard { .. } => {
+                self.partial = true;
+                out.extend(&seen.input.everything(role));
+            }
+        }
+    }
+
+    fn walk_all<'e>(
+        &mut self,
+        exprs: impl IntoIterator<Item = &'e Expr>,
+        seen: Seen<'_>,
+        role: Influence,
+        out: &mut Sources,
+    ) {
+        for expr in exprs {
+            self.walk(expr, seen, role, out);
+        }
+    }
+
+    fn column(&mut self, column: &Column, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+        let found = seen.schema.maybe_index_of_column(column).and_then(|at| seen.input.columns.get(at));
+        match found {
+            Some(sources) => out.extend_as(sources, role),
+            None => self.outer(column, role, out),
+        }
+    }
+
+    fn outer(&mut self, column: &Column, role: Influence, out: &mut Sources) {
+        let found = self.scopes.iter().rev().find_map(|scope| {
+            let at = scope.schema.maybe_index_of_column(column)?;
+            scope.flow.columns.get(at)
+        });
+        match found {
+            Some(sources) => out.extend_as(sources, role),
+            None => self.partial = true,
+        }
+    }
+
+    fn case(&mut self, case: &Case, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+        let tested = through(Influence::Conditional, role);
+        let given = through(role, Influence::Transformation);
+        if let Some(subject) = &case.expr {
+            self.walk(subject, seen, tested, out);
+        }
+        for (when, then) in &case.when_then_expr {
+            self.walk(when, seen, tested, out);
+            self.walk(then, seen, given, out);
+        }
+        if let Some(otherwise) = &case.else_expr {
+            self.walk(otherwise, seen, given, out);
+        }
+    }
+
+    fn call(&mut self, name: &str, args: &[Expr], seen: Seen<'_>, role: Influence, out: &mut Sources) {
+        let given = through(role, Influence::Transformation);
+        let (tested, only_tested) = choosing(name, args.len()).unwrap_or((0, 0));
+        for (at, arg) in args.iter().enumerate() {
+            if at < tested {
+                self.walk(arg, seen, through(Influence::Conditional, role), out);
+            }
+            if at >= only_tested {
+                self.walk(arg, seen, given, out);
+            }
+        }
+    }
+
+    fn aggregate_call(&mut self, params: &AggregateFunctionParams, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+        let aggregated = through(role, Influence::Aggregation);
+        let mut values = Sources::default();
+        self.walk_all(&params.args, seen, aggregated, &mut values);
+        if values == Sources::default() {
+            values.extend_as(&seen.input.presence(), aggregated);
+        }
+        out.extend(&values);
+        if let Some(filter) = &params.filter {
+            self.walk(filter, seen, through(Influence::Filter, role), out);
+        }
+        for sort in &params.order_by {
+            self.walk(&sort.expr, seen, through(Influence::Sort, role), out);
+        }
+    }
+
+    fn window_call(&mut self, call: &WindowFunction, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+        let window = through(Influence::Window, role);
+        let params = &call.params;
+        let value = match call.fun {
+            WindowFunctionDefinition::AggregateUDF(_) => through(role, Influence::Aggregation),
+            WindowFunctionDefinition::WindowUDF(_) => through(role, Influence::Transformation),
+        };
+        let mut values = Sources::default();
+        self.walk_all(&params.args, seen, value, &mut values);
+        if values == Sources::default() {
+            values.extend_as(&seen.input.presence(), window);
+        }
+        out.extend(&values);
+        self.walk_all(&params.partition_by, seen, window, out);
+        for sort in &params.order_by {
+            self.walk(&sort.expr, seen, window, out);
+        }
+        if let Some(filter) = &params.filter {
+            self.walk(filter, seen, through(Influence::Filter, role), out);
+        }
+    }
+
+    /// `IN (SELECT …)`: the query's values decide, and so does which rows it has.
+    fn membership(&mut self, subquery: &Subquery, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+        let inner = self.inside(subquery, seen);
+        let decides = through(Influence::Conditional, role);
+        for column in &inner.columns {
+            out.extend_as(column, decides);
+        }
+        out.extend_as(&inner.whole, decides);
+    }
+
+    fn inside(&mut self, subquery: &Subquery, seen: Seen<'_>) -> Flow {
+        self.scopes.push(Scope { schema: Arc::clone(seen.schema), flow: seen.input.clone() });
+        let plan: &LogicalPlan = &subquery.subquery;
+        let flow = self.node(plan);
+        self.scopes.pop();
+        flow
+    }
+}

@@ -1,0 +1,105 @@
+//! Sets of sources, and how an influence composes with another on the way.
+//!
+//! A closed, finite lattice: sets only grow, so the fixpoint of a recursive query ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use towpath_vocab::Influence;
+
+/// A column of a source table; an empty column means the table's rows as such.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Leaf {
+    pub(super) table: Arc<str>,
+    pub(super) column: Arc<str>,
+}
+
+/// Source columns with the ways they bear on something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sources(BTreeMap<Leaf, BTreeSet<Influence>>);
+
+impl Sources {
+    pub(super) fn leaf(table: &Arc<str>, column: &str) -> Self {
+        let leaf = Leaf { table: Arc::clone(table), column: Arc::from(column) };
+        Self(BTreeMap::from([(leaf, BTreeSet::from([Influence::Identity]))]))
+    }
+
+    pub(super) fn insert(&mut self, leaf: Leaf, influence: Influence) {
+        self.0.entry(leaf).or_default().insert(influence);
+    }
+
+    pub(super) fn extend(&mut self, other: &Sources) {
+        for (leaf, influences) in &other.0 {
+            self.0.entry(leaf.clone()).or_default().extend(influences);
+        }
+    }
+
+    /// Adds what `other` carries, seen through `role`.
+    pub(super) fn extend_as(&mut self, other: &Sources, role: Influence) {
+        for (leaf, influences) in &other.0 {
+            let seen = influences.iter().map(|influence| through(*influence, role));
+            self.0.entry(leaf.clone()).or_default().extend(seen);
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Leaf, Influence)> {
+        self.0.iter().flat_map(|(leaf, influences)| influences.iter().map(move |influence| (leaf, *influence)))
+    }
+}
+
+/// What `inner` is when its result is used as `role`: steering wins over value, and of two ways a
+/// value flows the one that changes it more.
+pub(super) fn through(inner: Influence, role: Influence) -> Influence {
+    match (inner.is_direct(), role.is_direct()) {
+        (_, false) => role,
+        (false, true) => inner,
+        (true, true) => inner.max(role),
+    }
+}
+
+/// What flows out of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Flow {
+    /// By position of the output column.
+    pub(super) columns: Vec<Sources>,
+    /// What bears on the rows as a whole.
+    pub(super) whole: Sources,
+    /// Tables whose rows become rows here.
+    pub(super) tables: BTreeSet<Arc<str>>,
+}
+
+impl Flow {
+    /// Rows from `other` steer, multiply or join the rows here.
+    pub(super) fn take_whole(&mut self, other: &Flow) {
+        self.whole.extend(&other.whole);
+        self.tables.extend(other.tables.iter().cloned());
+    }
+
+    /// Position by position; false when the numbers of columns differ.
+    pub(super) fn merge(&mut self, other: &Flow) -> bool {
+        self.take_whole(other);
+        for (mine, theirs) in self.columns.iter_mut().zip(&other.columns) {
+            mine.extend(theirs);
+        }
+        self.columns.len() == other.columns.len()
+    }
+
+    /// Everything in it: each column, the whole, and the presence of rows of its tables.
+    pub(super) fn everything(&self, role: Influence) -> Sources {
+        let mut all = Sources::default();
+        for column in &self.columns {
+            all.extend_as(column, role);
+        }
+        all.extend_as(&self.presence(), role);
+        all
+    }
+
+    /// What decides which rows there are.
+    pub(super) fn presence(&self) -> Sources {
+        let mut rows = self.whole.clone();
+        for table in &self.tables {
+            rows.insert(Leaf { table: Arc::clone(table), column: Arc::from("") }, Influence::Transformation);
+        }
+        rows
+    }
+}

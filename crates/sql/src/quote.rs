@@ -1,0 +1,32 @@
+//! Writing names and text into SQL so that they read back as themselves.
+//!
+//! Knows the dialect's two quotes and nothing else: `"` for names, `'` for text, doubled inside.
+
+use towpath_vocab::TableName;
+
+/// A name in double quotes: any text, kept unchanged, never folded to lower case.
+pub fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// `"schema"."table"`.
+pub fn quote_table(table: &TableName) -> String {
+    format!("{}.{}", quote(table.schema()), quote(table.table()))
+}
+
+/// Text as a literal in single quotes.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_are_doubled() {
+        assert_eq!(quote("a\"b C"), "\"a\"\"b C\"");
+        assert_eq!(quote_table(&TableName::new("raw", "order\"s")), "\"raw\".\"order\"\"s\"");
+        assert_eq!(literal("it's"), "'it''s'");
+    }
+}

@@ -1,0 +1,142 @@
+//! Text to one query statement, in the house's dialect.
+//!
+//! The dialect is DataFusion's `generic`: PostgreSQL's rules for names, NULL order and division, plus
+//! what dbt projects write beside them (`* EXCEPT`, `QUALIFY`, `GROUP BY ALL`, backticks). Before
+//! planning, bare unit words of `dateadd` and its kin become text, places unchanged.
+//! It does not know tables or types; see `analyze.rs`.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use datafusion_sql::parser::{DFParser, DFParserBuilder, Statement};
+use datafusion_sql::planner::ParserOptions;
+use datafusion_sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr, Statement as SqlStatement, Value,
+    ValueWithSpan, VisitMut, VisitorMut,
+};
+use datafusion_sql::sqlparser::dialect::GenericDialect;
+
+use crate::functions::UNIT_FUNCTIONS;
+use crate::problem::{self, SqlProblem};
+
+/// The dialect's name, as DataFusion's option `datafusion.sql_parser.dialect` takes it.
+pub const DIALECT: &str = "generic";
+
+/// Options whoever runs a statement must set, so that it means what `analyze` said.
+pub const SETTINGS: &[(&str, &str)] = &[
+    ("datafusion.sql_parser.dialect", DIALECT),
+    ("datafusion.sql_parser.enable_ident_normalization", "true"),
+    ("datafusion.sql_parser.parse_float_as_decimal", "false"),
+    ("datafusion.sql_parser.support_varchar_with_length", "true"),
+    ("datafusion.sql_parser.map_string_types_to_utf8view", "false"),
+    ("datafusion.sql_parser.collect_spans", "true"),
+];
+
+/// How deep expressions may nest.
+const RECURSION_LIMIT: usize = 256;
+
+/// The planner's options; `SETTINGS` says the same to a session.
+pub(crate) fn options() -> ParserOptions {
+    ParserOptions::new()
+        .with_parse_float_as_decimal(false)
+        .with_enable_ident_normalization(true)
+        .with_support_varchar_with_length(true)
+        .with_map_string_types_to_utf8view(false)
+        .with_collect_spans(true)
+}
+
+/// Parses exactly one query; a trailing semicolon is fine. The result is what a planner takes.
+///
+/// # Errors
+/// M0305 for text that is no SQL, M0306 for anything but one query.
+pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
+    let mut statements = parse(sql)?;
+    let first = statements.pop_front();
+    if !statements.is_empty() {
+        return Err(SqlProblem::new("M0306", format!("one query is expected, here are {}", statements.len() + 1))
+            .help("split them, or join them with `UNION ALL`"));
+    }
+    match first {
+        None => Err(SqlProblem::new("M0306", "there is no query here: the text is empty or only comments")),
+        Some(Statement::Statement(inner)) => match *inner {
+            SqlStatement::Query(mut query) => {
+                reads_only(&query)?;
+                quote_units(&mut query);
+                Ok(Statement::Statement(Box::new(SqlStatement::Query(query))))
+            }
+            other => Err(not_a_query(&other.to_string())),
+        },
+        Some(other) => Err(not_a_query(&other.to_string())),
+    }
+}
+
+fn parse(sql: &str) -> Result<VecDeque<Statement>, SqlProblem> {
+    parser(sql)
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| problem::from_parser(sql, &error))
+}
+
+fn parser(sql: &str) -> Result<DFParser<'_>, datafusion_common::DataFusionError> {
+    DFParserBuilder::new(sql).with_dialect(&GenericDialect {}).with_recursion_limit(RECURSION_LIMIT).build()
+}
+
+/// Parses one expression; nothing may follow it.
+pub(crate) fn expression(text: &str) -> Result<Expr, SqlProblem> {
+    let parsed = parser(text).and_then(|mut parser| {
+        let found = parser.parse_into_expr()?;
+        Ok((found, parser.parser.peek_token()))
+    });
+    let (mut found, rest) = parsed.map_err(|error| problem::from_parser(text, &error))?;
+    if rest.token != datafusion_sql::sqlparser::tokenizer::Token::EOF || found.alias.is_some() {
+        let place = crate::place::of_parse(text, rest.span);
+        return Err(SqlProblem::new("M0305", "syntax: one expression is expected, and nothing after it").at(place));
+    }
+    quote_units(&mut found.expr);
+    Ok(found.expr)
+}
+
+fn not_a_query(text: &str) -> SqlProblem {
+    let word = text.split_whitespace().next().unwrap_or_default().to_uppercase();
+    SqlProblem::new("M0306", format!("a query is expected, here is a statement that starts with `{word}`"))
+        .help("write only the SELECT; where its rows go is said in the pipeline or the model's config")
+}
+
+/// A query may hide a change in its body (`WITH … DELETE`) or in `SELECT INTO`.
+fn reads_only(query: &Query) -> Result<(), SqlProblem> {
+    fn body(part: &SetExpr) -> Result<(), SqlProblem> {
+        match part {
+            SetExpr::Select(select) if select.into.is_some() => Err(not_a_query("SELECT-INTO")),
+            SetExpr::Select(_) | SetExpr::Values(_) | SetExpr::Table(_) => Ok(()),
+            SetExpr::Query(inner) => reads_only(inner),
+            SetExpr::SetOperation { left, right, .. } => body(left).and_then(|()| body(right)),
+            SetExpr::Insert(other) | SetExpr::Update(other) | SetExpr::Delete(other) | SetExpr::Merge(other) => {
+                Err(not_a_query(&other.to_string()))
+            }
+        }
+    }
+    let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+    ctes.map(|cte| reads_only(&cte.query)).collect::<Result<(), _>>()?;
+    body(&query.body)
+}
+
+/// `dateadd(day, 1, x)` -> `dateadd('day', 1, x)`.
+fn quote_units<V: VisitMut>(tree: &mut V) {
+    struct Units;
+    impl VisitorMut for Units {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Function(function) = expr
+                && UNIT_FUNCTIONS.contains(&function.name.to_string().to_lowercase().as_str())
+                && let FunctionArguments::List(list) = &mut function.args
+                && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) = list.args.first_mut()
+                && let Expr::Identifier(unit) = first
+            {
+                let text = unit.value.to_lowercase();
+                *first = Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span: unit.span });
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    // The visitor never breaks.
+    let _ = tree.visit(&mut Units);
+}
