@@ -88,7 +88,8 @@ pub struct NewRun {
 pub enum Opened {
     /// A new run.
     New(RunRecord),
-    /// The interrupted run with the same graph; running tasks were set back to ready, fences raised.
+    /// The interrupted run with the same graph: its process died, or the user stopped it and it is the
+    /// newest. Running tasks were set back to ready, cancelled ones to waiting, fences raised.
     Resumed(RunRecord),
     /// Another process runs this pipeline in this environment.
     Busy(RunRecord),
@@ -207,7 +208,11 @@ pub trait StateStore: Send + Sync {
     /// Changes one task together with its event row. False when state or fence were not as expected.
     async fn transition(&self, transition: Transition) -> Result<bool>;
 
-    /// Ends a run.
+    /// Changes several tasks of one run in order, together with their event rows: all of them or, when
+    /// one state or fence was not as expected, none (then false). A task may occur more than once.
+    async fn transition_all(&self, transitions: Vec<Transition>) -> Result<bool>;
+
+    /// Ends a run. Refused when another process took it over; done twice it changes nothing.
     async fn close_run(
         &self,
         run: &RunName,
@@ -219,7 +224,7 @@ pub trait StateStore: Send + Sync {
     /// Keeps a worker's runs alive; false when the lease was lost.
     async fn renew(&self, worker: &str, now_us: i64) -> Result<bool>;
 
-    /// Adds a line to a run's history.
+    /// Adds a line to a run's history. The store gives `seq`; the one in `event` is not read.
     async fn append_event(
         &self,
         run: &RunName,

@@ -1,0 +1,109 @@
+//! Whether the process behind a worker lives, told by the operating system.
+//!
+//! A worker holds a lock on a small file beside the book while it lives; the kernel lets go of it
+//! however the process ends. A lock that can be taken therefore proves a death at once, without
+//! waiting for the lease. A lock that cannot proves nothing: then the lease decides. Where the file
+//! is gone or locks do not work, the lease decides as well.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::error::BookError;
+
+/// The locks this process holds and those it may look at.
+pub(crate) struct Liveness {
+    book: PathBuf,
+    held: Mutex<HashMap<String, Option<File>>>,
+}
+
+impl Liveness {
+    /// For the book at `path`.
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            book: path.to_owned(),
+            held: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Shows that `worker` lives, until `release` or the end of this process. True when it was not
+    /// shown before.
+    pub(crate) fn claim(&self, worker: &str) -> Result<bool, BookError> {
+        let mut held = self.held();
+        if held.contains_key(worker) {
+            return Ok(false);
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.file_of(worker))?;
+        let lock = match file.try_lock() {
+            Ok(()) => Some(file),
+            Err(TryLockError::WouldBlock) => {
+                return Err(BookError::WorkerInUse {
+                    worker: worker.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(error)) => {
+                tracing::debug!(%error, "file locks do not work here; leases alone tell who lives");
+                None
+            }
+        };
+        held.insert(worker.to_owned(), lock);
+        Ok(true)
+    }
+
+    /// Workers of this process.
+    pub(crate) fn holds(&self, worker: &str) -> bool {
+        self.held().contains_key(worker)
+    }
+
+    /// True when the process behind `worker` has certainly ended.
+    pub(crate) fn is_dead(&self, worker: &str) -> bool {
+        if self.holds(worker) {
+            return false;
+        }
+        match File::open(self.file_of(worker)) {
+            Ok(file) => file.try_lock().is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// The worker has nothing to do any more.
+    pub(crate) fn release(&self, worker: &str) {
+        let lock = self.held().remove(worker);
+        self.forget(worker);
+        drop(lock);
+    }
+
+    /// Removes what a dead worker left.
+    pub(crate) fn forget(&self, worker: &str) {
+        if let Err(error) = std::fs::remove_file(self.file_of(worker))
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::debug!(%error, worker, "a worker's lock file stays behind");
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<String, Option<File>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file_of(&self, worker: &str) -> PathBuf {
+        let mut name = self.book.file_name().unwrap_or_default().to_os_string();
+        let mut suffix = String::from("-worker-");
+        for byte in worker.bytes() {
+            if byte.is_ascii_alphanumeric() || byte == b'-' {
+                suffix.push(char::from(byte));
+            } else {
+                // Writing to a String cannot fail.
+                let _ = write!(suffix, "~{byte:02x}");
+            }
+        }
+        name.push(suffix);
+        self.book.with_file_name(name)
+    }
+}

@@ -1,0 +1,121 @@
+//! The tables of the book, its format version, and how a connection is opened.
+//!
+//! Promise: the format stands in the file from its first day (`user_version` and `meta.format`); a
+//! file of a newer format is refused before a single byte of it changes, an older one is migrated in
+//! one transaction, a file of another program is never touched.
+//! It knows no operation. A new format is a new entry at the end of `MIGRATIONS`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::error::BookError;
+
+/// The format this binary writes.
+pub const FORMAT: u32 = 1;
+
+/// Marks the file as ours: `Towp`.
+const APPLICATION_ID: i64 = 0x546f_7770;
+
+/// How long one process waits for another one's commit.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Script N leads from format N to N + 1.
+pub(crate) const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+
+/// Opens the connection that writes, after the checks that must not change the file.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, BookError> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        && !folder.is_dir()
+    {
+        return Err(BookError::NoFolder {
+            folder: folder.to_owned(),
+        });
+    }
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_dir() => return Err(BookError::IsFolder),
+        Ok(file) if file.len() > 0 => inspect(path)?,
+        _ => {}
+    }
+    let mut connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    migrate(&mut connection, MIGRATIONS)?;
+    Ok(connection)
+}
+
+/// Opens a connection that can only read.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, BookError> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Looks at a file that exists without changing it.
+fn inspect(path: &Path) -> Result<(), BookError> {
+    let connection = open_reader(path)?;
+    let application: i64 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION_ID && (application != 0 || tables > 0) {
+        return Err(BookError::Foreign);
+    }
+    refuse_newer(stored_format(&connection)?, MIGRATIONS.len())
+}
+
+fn stored_format(connection: &Connection) -> Result<u32, BookError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+fn refuse_newer(found: u32, known: usize) -> Result<(), BookError> {
+    let known = u32::try_from(known).unwrap_or(u32::MAX);
+    if found > known {
+        Err(BookError::Newer { found, known })
+    } else {
+        Ok(())
+    }
+}
+
+/// Brings a file from the format it has to the last one of `migrations`, all in one transaction.
+pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), BookError> {
+    if stored_format(connection)? as usize == migrations.len() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been quicker: look again under the lock.
+    let found = stored_format(&transaction)?;
+    refuse_newer(found, migrations.len())?;
+    for script in migrations.iter().skip(found as usize) {
+        transaction.execute_batch(script)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(
+        None,
+        "user_version",
+        i64::try_from(migrations.len()).unwrap_or(i64::MAX),
+    )?;
+    transaction.execute(
+        "INSERT INTO meta (key, value) VALUES ('format', ?1), ('written_by', ?2)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (migrations.len().to_string(), env!("CARGO_PKG_VERSION")),
+    )?;
+    fail::fail_point!("state::migrate");
+    transaction.commit()?;
+    Ok(())
+}
