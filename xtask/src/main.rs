@@ -1,1 +1,52 @@
-fn main() {}
+//! Promises the commands that keep the house in order: `cargo xtask tidy`, `features`, `test`, `demo`.
+//!
+//! Knows the workspace only from outside: its manifests, its text, its commands. It links no crate of
+//! the project, so that it builds in seconds and can judge a tree that does not compile.
+//! Read next: `tidy.rs` for the list of rules, `suite.rs` for what `make test` runs.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks on its terminal"
+)]
+
+mod demo;
+mod features;
+mod finding;
+mod house;
+mod rules;
+mod rust_text;
+mod suite;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask <command>
+  tidy [--metadata FILE]   check the house rules; FILE stands in for the answer of `cargo metadata`
+  features                 rewrite crates/features/Cargo.toml after dependencies changed
+  test                     everything `make test` runs after setup
+  demo                     build towpath and run examples/nycflights twice in a fresh copy";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["tidy"] => tidy::run(None),
+        ["tidy", "--metadata", file] => tidy::run(Some(PathBuf::from(file))),
+        ["features"] => features::generate(&house::root()),
+        ["test"] => suite::run(),
+        ["demo"] => demo::run(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

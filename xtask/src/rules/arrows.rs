@@ -1,0 +1,155 @@
+//! Which crate may import which: the walls of the house.
+//!
+//! `MAY_IMPORT` is the law; `crate_table.rs` keeps `ARCHITECTURE.md` equal to what is really built.
+//! A dev-dependency may also be `testkit` or `features`. Knows nothing of crates of others; those are
+//! in `fences.rs`.
+
+use crate::finding::Finding;
+use crate::house::{House, Use};
+
+/// Package prefix of all crates but the binary.
+const PREFIX: &str = "towpath-";
+
+/// All crates below the roof, in the order of the floors.
+const BELOW_THE_ROOF: &[&str] = &[
+    "project",
+    "sql",
+    "template",
+    "orchestrator",
+    "flow",
+    "ports",
+    "connectors",
+    "engine",
+    "state",
+    "vocab",
+];
+
+/// The crates each crate may import. A crate that is not here may import nothing.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("project", &["sql", "template", "vocab"]),
+    ("sql", &["vocab"]),
+    ("template", &["vocab"]),
+    ("orchestrator", &["flow", "ports", "vocab"]),
+    ("flow", &["ports", "vocab"]),
+    ("ports", &["vocab"]),
+    ("connectors", &["ports", "vocab"]),
+    ("engine", &["ports", "sql", "template", "vocab"]),
+    ("state", &["ports", "vocab"]),
+    ("vocab", &[]),
+    ("testkit", &["ports", "vocab"]),
+];
+
+/// Crates that any crate's tests may use.
+const FOR_TESTS: &[&str] = &["testkit", "features"];
+
+/// The short name of a workspace package: `towpath-flow` is `flow`, `towpath` is `cli`.
+pub(crate) fn short(package: &str) -> &str {
+    match package {
+        "towpath" => "cli",
+        other => other.strip_prefix(PREFIX).unwrap_or(other),
+    }
+}
+
+fn allowed(from: &str, to: &str) -> bool {
+    match from {
+        "cli" => BELOW_THE_ROOF.contains(&to) || to == "app" || to == "server",
+        "server" => BELOW_THE_ROOF.contains(&to) || to == "app",
+        "app" => BELOW_THE_ROOF.contains(&to),
+        other => MAY_IMPORT
+            .iter()
+            .any(|(name, imports)| *name == other && imports.contains(&to)),
+    }
+}
+
+/// Finds arrows that go through a wall.
+pub(crate) fn check(house: &House) -> Vec<Finding> {
+    let members: Vec<&str> = house
+        .members()
+        .map(|package| package.name.as_str())
+        .collect();
+    let mut findings = Vec::new();
+    for package in house.members() {
+        let from = short(&package.name);
+        for dependency in &package.dependencies {
+            if !members.contains(&dependency.name.as_str()) {
+                continue;
+            }
+            let to = short(&dependency.name);
+            let for_tests = dependency.used_for == Use::Dev && FOR_TESTS.contains(&to);
+            if !for_tests && !allowed(from, to) {
+                findings.push(Finding::new(
+                    "arrows",
+                    format!("crate `{from}`"),
+                    format!(
+                        "imports `{to}`, which no wall of the house lets through; move the shared \
+                         noun down to `vocab`, the seam to `ports`, or the wiring up to `app`"
+                    ),
+                ));
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::house::planted::{of_packages, package};
+
+    #[test]
+    fn a_leaf_that_imports_a_leaf_is_found() {
+        let house = of_packages(&[
+            package("towpath-connectors", &["towpath-engine", "serde"]),
+            package("towpath-engine", &["towpath-ports"]),
+            package("towpath-ports", &[]),
+        ]);
+        let findings = check(&house);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings[0].message.starts_with("imports `engine`"));
+        assert_eq!(findings[0].place, "crate `connectors`");
+    }
+
+    #[test]
+    fn wing_to_wing_and_anything_to_the_roof_are_found() {
+        for (from, to) in [
+            ("towpath-sql", "towpath-engine"),
+            ("towpath-project", "towpath-ports"),
+            ("towpath-flow", "towpath-orchestrator"),
+            ("towpath-vocab", "towpath-ports"),
+            ("towpath-app", "towpath"),
+            ("towpath-testkit", "towpath-app"),
+            ("towpath-vocab", "build:towpath-sql"),
+            ("towpath-vocab", "dev:towpath-sql"),
+            ("towpath-flow", "towpath-testkit"),
+            ("towpath-flow", "towpath-features"),
+        ] {
+            let target = to.rsplit(':').next().unwrap_or(to);
+            let house = of_packages(&[package(from, &[to]), package(target, &[])]);
+            assert_eq!(check(&house).len(), 1, "{from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn downward_arrows_and_the_testkit_in_tests_are_fine() {
+        let house = of_packages(&[
+            package(
+                "towpath",
+                &["towpath-app", "towpath-vocab", "dev:towpath-testkit"],
+            ),
+            package("towpath-app", &["towpath-engine", "towpath-sql"]),
+            package("towpath-engine", &["towpath-sql", "dev:towpath-testkit"]),
+            package(
+                "towpath-sql",
+                &[
+                    "towpath-vocab",
+                    "dev:towpath-testkit",
+                    "dev:towpath-features",
+                ],
+            ),
+            package("towpath-vocab", &["dev:towpath-features"]),
+            package("towpath-testkit", &["towpath-vocab"]),
+            package("towpath-features", &[]),
+        ]);
+        assert_eq!(check(&house), []);
+    }
+}

@@ -1,0 +1,144 @@
+//! `ARCHITECTURE.md` says of each crate what it imports; this rule keeps that table true.
+//!
+//! The table stands between `<!-- crates:start -->` and `<!-- crates:end -->`: the first cell names
+//! the crate, the last lists its imports or is `-`. Whether an arrow is allowed is not decided here
+//! but in `arrows.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::finding::Finding;
+use crate::house::{House, Use};
+use crate::rules::arrows::short;
+
+const PAGE: &str = "ARCHITECTURE.md";
+
+/// Compares the table with the manifests.
+pub(crate) fn check(house: &House) -> Vec<Finding> {
+    let finding = |message: String| Finding::new("crate_table", PAGE, message);
+    let Some(page) = house.file(PAGE) else {
+        return vec![finding("is missing".to_owned())];
+    };
+    let Some(table) = table(&page.text) else {
+        return vec![finding(
+            "has no crate table between `<!-- crates:start -->` and `<!-- crates:end -->`"
+                .to_owned(),
+        )];
+    };
+    let mut findings = Vec::new();
+    let real = real(house);
+    for (name, imports) in &real {
+        match table.get(name) {
+            None => findings.push(finding(format!("does not list the crate `{name}`"))),
+            Some(said) if said != imports => findings.push(finding(format!(
+                "says `{name}` imports {}; its manifest says {}",
+                list(said),
+                list(imports)
+            ))),
+            Some(_) => {}
+        }
+    }
+    for name in table.keys().filter(|name| !real.contains_key(*name)) {
+        findings.push(finding(format!("lists `{name}`, which is no crate here")));
+    }
+    findings
+}
+
+fn real(house: &House) -> BTreeMap<String, BTreeSet<String>> {
+    let members: BTreeSet<&str> = house.members().map(|p| p.name.as_str()).collect();
+    house
+        .members()
+        .map(|package| {
+            let imports = package
+                .dependencies
+                .iter()
+                .filter(|d| d.used_for != Use::Dev && members.contains(d.name.as_str()))
+                .map(|d| short(&d.name).to_owned())
+                .collect();
+            (short(&package.name).to_owned(), imports)
+        })
+        .collect()
+}
+
+fn table(page: &str) -> Option<BTreeMap<String, BTreeSet<String>>> {
+    let (_, rest) = page.split_once("<!-- crates:start -->")?;
+    let (table, _) = rest.split_once("<!-- crates:end -->")?;
+    Some(
+        table
+            .lines()
+            .filter_map(|line| {
+                let cells: Vec<&str> = line.trim().strip_prefix('|')?.split('|').collect();
+                let name = names(cells.first()?).into_iter().next()?;
+                let imports = cells.iter().rev().find(|cell| !cell.trim().is_empty())?;
+                Some((name, names(imports)))
+            })
+            .collect(),
+    )
+}
+
+/// The words in backticks.
+fn names(cell: &str) -> BTreeSet<String> {
+    cell.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    if names.is_empty() {
+        return "nothing".to_owned();
+    }
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::house::House;
+    use crate::house::planted::{of_files, of_packages, package};
+
+    fn house(table: &str) -> House {
+        let page = format!(
+            "x\n<!-- crates:start -->\n| crate | promise | imports |\n|---|---|---|\n{table}\n<!-- crates:end -->\n"
+        );
+        House {
+            packages: of_packages(&[
+                package("towpath-flow", &["towpath-vocab", "dev:towpath-vocab"]),
+                package("towpath-vocab", &[]),
+            ])
+            .packages,
+            files: of_files(&[("ARCHITECTURE.md", &page)]).files,
+            ..House::default()
+        }
+    }
+
+    #[test]
+    fn a_true_table_passes() {
+        let house = house("| `flow` | moves | `vocab` |\n| `vocab` | nouns | - |");
+        assert_eq!(check(&house), []);
+    }
+
+    #[test]
+    fn a_missing_row_a_wrong_arrow_and_a_ghost_are_found() {
+        let house = house("| `flow` | moves | - |\n| `tow` | ghost | `flow` |");
+        let messages: Vec<String> = check(&house).into_iter().map(|f| f.message).collect();
+        assert_eq!(
+            messages,
+            [
+                "says `flow` imports nothing; its manifest says `vocab`",
+                "does not list the crate `vocab`",
+                "lists `tow`, which is no crate here",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_page_without_a_table_is_found() {
+        assert_eq!(
+            check(&of_files(&[("ARCHITECTURE.md", "no table")])).len(),
+            1
+        );
+        assert_eq!(check(&of_files(&[])).len(), 1);
+    }
+}

@@ -1,0 +1,98 @@
+//! Which crates may name a heavy or impure crate of others directly.
+//!
+//! The heaviest dependency is fenced in `engine`; the thinking wing has no runtime, no socket, no
+//! file. Looks at direct dependencies only: what a crate links through another it cannot name.
+//! Read next: `arrows.rs`.
+
+use crate::finding::Finding;
+use crate::house::{House, Use};
+use crate::rules::arrows::short;
+
+/// A crate of others and the only crates that may name it.
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("datafusion", &["engine"]),
+    ("deltalake-core", &["engine"]),
+    ("rusqlite", &["connectors", "state"]),
+    ("tokio-postgres", &["connectors", "state"]),
+];
+
+/// The thinking wing and the nouns.
+const PURE: &[&str] = &["project", "sql", "template", "vocab"];
+
+/// What pure crates never name, not even in `engine`'s name.
+const IMPURE: &[&str] = &[
+    "async-trait",
+    "futures",
+    "object_store",
+    "rand",
+    "reqwest",
+    "tokio",
+    "tokio-util",
+];
+
+/// Finds dependencies on the wrong side of a fence. Tests may use what they need.
+pub(crate) fn check(house: &House) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for package in house.members() {
+        let name = short(&package.name);
+        if name == "features" {
+            continue;
+        }
+        for dependency in &package.dependencies {
+            if dependency.used_for == Use::Dev {
+                continue;
+            }
+            let fenced = ONLY_IN
+                .iter()
+                .find(|(other, _)| *other == dependency.name)
+                .filter(|(_, homes)| !homes.contains(&name));
+            if let Some((other, homes)) = fenced {
+                findings.push(Finding::new(
+                    "fences",
+                    format!("crate `{name}`"),
+                    format!(
+                        "names `{other}`, which is fenced in `{}`",
+                        homes.join("`, `")
+                    ),
+                ));
+            }
+            if PURE.contains(&name) && IMPURE.contains(&dependency.name.as_str()) {
+                findings.push(Finding::new(
+                    "fences",
+                    format!("crate `{name}`"),
+                    format!(
+                        "is pure and may not name `{}`; ask for a value, or put the doing behind a \
+                         port",
+                        dependency.name
+                    ),
+                ));
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::house::planted::{of_packages, package};
+
+    #[test]
+    fn the_engine_alone_names_datafusion() {
+        let house = of_packages(&[
+            package("towpath-engine", &["datafusion", "tokio"]),
+            package("towpath-sql", &["datafusion-expr"]),
+        ]);
+        assert_eq!(check(&house), []);
+        let house = of_packages(&[package("towpath-sql", &["datafusion"])]);
+        assert_eq!(check(&house).len(), 1);
+    }
+
+    #[test]
+    fn the_thinking_wing_has_no_runtime() {
+        let house = of_packages(&[package("towpath-project", &["tokio"])]);
+        assert_eq!(check(&house).len(), 1);
+        let house = of_packages(&[package("towpath-project", &["dev:tokio"])]);
+        assert_eq!(check(&house), []);
+    }
+}

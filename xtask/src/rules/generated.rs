@@ -1,0 +1,72 @@
+//! Generated files are committed, and equal to what their generator says now.
+//!
+//! `GENERATED` is the list; a generator is a command that prints the file. The manifest of `features`
+//! has its own check, since it takes several questions to cargo. Knows nothing of what is in the files.
+
+use std::path::Path;
+
+use crate::finding::Finding;
+use crate::house;
+
+/// A committed file and the command that prints it.
+struct Generated {
+    path: &'static str,
+    command: &'static [&'static str],
+}
+
+/// Add a line when a file becomes generated, for example a JSON Schema that `towpath schema` prints.
+const GENERATED: &[Generated] = &[];
+
+/// Runs every generator and finds files that are missing or stale.
+pub(crate) fn check(root: &Path) -> Vec<Finding> {
+    GENERATED
+        .iter()
+        .filter_map(|generated| check_one(root, generated))
+        .collect()
+}
+
+fn check_one(root: &Path, generated: &Generated) -> Option<Finding> {
+    let finding = |message: String| Some(Finding::new("generated", generated.path, message));
+    let (program, arguments) = generated.command.split_first()?;
+    let fresh = match house::output(root, program, arguments) {
+        Ok(fresh) => fresh,
+        Err(error) => return finding(format!("its generator failed: {error:#}")),
+    };
+    let way_out = format!("run `{} > {}`", generated.command.join(" "), generated.path);
+    match std::fs::read_to_string(root.join(generated.path)) {
+        Ok(committed) if committed == fresh => None,
+        Ok(_) => finding(format!("is stale; {way_out}")),
+        Err(_) => finding(format!("is missing; {way_out}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Generated, check_one};
+    use crate::house::root;
+
+    fn message(path: &'static str, command: &'static [&'static str]) -> Option<String> {
+        check_one(&root(), &Generated { path, command }).map(|finding| finding.message)
+    }
+
+    #[test]
+    fn a_fresh_file_passes_and_a_stale_or_missing_one_does_not() {
+        assert_eq!(message("LICENSE", &["cat", "LICENSE"]), None);
+        let stale = message("LICENSE", &["echo", "other"]);
+        assert_eq!(
+            stale.as_deref(),
+            Some("is stale; run `echo other > LICENSE`")
+        );
+        let missing = message("no/such.json", &["echo", "{}"]);
+        assert_eq!(
+            missing.as_deref(),
+            Some("is missing; run `echo {} > no/such.json`")
+        );
+    }
+
+    #[test]
+    fn a_failing_generator_is_a_finding() {
+        let failed = message("LICENSE", &["false"]);
+        assert!(failed.is_some_and(|text| text.starts_with("its generator failed")));
+    }
+}

@@ -1,0 +1,60 @@
+//! `cargo xtask tidy`: runs every house rule and prints what is broken.
+//!
+//! The list `RULES` is the only place a rule is named; adding one is a file under `rules/` and a line
+//! here. Rules that ask another program (`features`, `generated`) run after those that only read.
+//! Read next: `rules/arrows.rs`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::finding::Finding;
+use crate::house::{self, House};
+use crate::{features, rules};
+
+type Rule = fn(&House) -> Vec<Finding>;
+
+/// Rules that only read.
+const RULES: &[Rule] = &[
+    rules::arrows::check,
+    rules::fences::check,
+    rules::crate_table::check,
+    rules::versions::check,
+    rules::licences::check,
+    rules::circles::check,
+    rules::files::check_length,
+    rules::files::check_header,
+    rules::files::check_name,
+    rules::words::check_machine_paths,
+    rules::words::check_unfinished,
+];
+
+/// Runs all rules on the tree; `metadata` stands in for the answer of `cargo metadata`.
+pub(crate) fn run(metadata: Option<PathBuf>) -> Result<bool> {
+    let root = house::root();
+    let findings = findings(&root, metadata.as_deref())?;
+    for finding in &findings {
+        eprintln!("{finding}");
+    }
+    if findings.is_empty() {
+        println!("tidy: the house is in order");
+    } else {
+        eprintln!("tidy: {} broken", findings.len());
+    }
+    Ok(findings.is_empty())
+}
+
+fn findings(root: &Path, metadata: Option<&Path>) -> Result<Vec<Finding>> {
+    let house = House::load(root, metadata)?;
+    let mut findings = reading(&house);
+    findings.extend(rules::generated::check(root));
+    findings.extend(features::check(root).unwrap_or_else(|error| {
+        vec![Finding::new("features", "cargo tree", format!("{error:#}"))]
+    }));
+    Ok(findings)
+}
+
+/// What the rules that only read find.
+pub(crate) fn reading(house: &House) -> Vec<Finding> {
+    RULES.iter().flat_map(|rule| rule(house)).collect()
+}
