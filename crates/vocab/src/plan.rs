@@ -194,6 +194,10 @@ pub struct LoadPlan {
     pub read: ReadMode,
     /// For incremental reads.
     pub cursor: Option<CursorPlan>,
+    /// What the source is known to look like, from `schemas/CONNECTION.yml`: read as such, not inferred
+    /// anew. `None` when nothing was discovered.
+    #[serde(default)]
+    pub known: Option<crate::TableFact>,
     /// What happens to the rows.
     pub table: TablePlan,
 }
