@@ -1,0 +1,42 @@
+# The commands of the house. `make demo` and `make test` are the two a newcomer needs.
+# Results go to CARGO_TARGET_DIR, by default target/.
+
+.PHONY: help demo test setup lint docs bench chaos ui
+
+help:
+	@echo "make demo    build Towpath and run examples/nycflights, twice"
+	@echo "make test    install what tests need, then every check and test"
+	@echo "make setup   only install what tests need (Debian packages)"
+	@echo "make lint    formatting, clippy, house rules, licences"
+	@echo "make docs    the API pages of all crates"
+	@echo "make bench   measure beside peers, writes bench/RESULTS.md"
+	@echo "make chaos   every failpoint killed a hundred times"
+
+demo:
+	@xtask/setup.sh --compiler-only
+	@cargo xtask demo
+
+test: setup
+	@cargo xtask test
+
+setup:
+	@xtask/setup.sh
+
+lint:
+	cargo fmt --all --check
+	cargo xtask tidy
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
+	else echo "cargo-deny is not installed: advisories were not checked (licences were, by tidy)"; fi
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+bench:
+	@bench/run.sh
+
+chaos:
+	@echo "make chaos: the long kill loop does not exist yet" >&2; exit 1
+
+ui:
+	@echo "make ui: there is no web UI yet" >&2; exit 1

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Installs what Towpath's tests need on Debian and Ubuntu, and nothing that is already there.
+#   xtask/setup.sh                   compiler, git, PostgreSQL's server programs, rustfmt, clippy
+#   xtask/setup.sh --compiler-only   only says what is missing for a build
+set -euo pipefail
+
+compiler_only=${1:-}
+
+if ! command -v cargo >/dev/null; then
+    echo "setup: there is no cargo; install Rust from https://rustup.rs and open a new shell" >&2
+    exit 1
+fi
+
+packages=()
+command -v cc >/dev/null && [ -e /usr/include/stdlib.h ] || packages+=(build-essential)
+if [ "$compiler_only" = --compiler-only ]; then
+    if [ ${#packages[@]} -gt 0 ]; then
+        echo "setup: the build needs a C compiler; install ${packages[*]} or run \`make setup\`" >&2
+        exit 1
+    fi
+    exit 0
+fi
+
+command -v git >/dev/null || packages+=(git)
+# The tests start their own servers from the server's programs; Debian keeps them off the PATH.
+if ! command -v postgres >/dev/null && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+    packages+=(postgresql)
+fi
+
+if [ ${#packages[@]} -gt 0 ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "setup: please install what these Debian packages hold: ${packages[*]}" >&2
+        exit 1
+    fi
+    as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null && [ ! -t 0 ]; then
+            echo "setup: not root and no sudo without a password; as root run: apt-get install ${packages[*]}" >&2
+            exit 1
+        fi
+        as_root=(sudo)
+    fi
+    echo "setup: installing ${packages[*]}"
+    "${as_root[@]}" apt-get update -q
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends "${packages[@]}"
+fi
+
+missing=()
+cargo fmt --version >/dev/null 2>&1 || missing+=(rustfmt)
+cargo clippy --version >/dev/null 2>&1 || missing+=(clippy)
+if [ ${#missing[@]} -gt 0 ]; then
+    if ! command -v rustup >/dev/null; then
+        echo "setup: this Rust lacks ${missing[*]}, and there is no rustup to add them" >&2
+        exit 1
+    fi
+    echo "setup: adding ${missing[*]} to Rust"
+    rustup component add "${missing[@]}"
+fi
+echo "setup: everything the tests need is here"
