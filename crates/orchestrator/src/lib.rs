@@ -1,1 +1,26 @@
-//! towpath-orchestrator
+//! Carries out a compiled graph: order, parallel tasks, retries, timeouts, cancel, resume.
+//!
+//! Promise: `decide` is a pure function of the run's view, an event and the moment; the driver does
+//! what it says and nothing else, and writes each change into the book before it acts on it. What a
+//! task does is behind `TaskWork`; nothing here knows a table, a connector or a clock of its own.
+//! Read next: `trigger.rs` (when a task may start), `decide.rs`, `driver.rs`, `process.rs`.
+
+mod attempt;
+mod decide;
+mod driver;
+mod error;
+mod lease;
+mod log;
+mod process;
+mod progress;
+mod tree;
+mod trigger;
+mod view;
+
+pub use attempt::{AttemptOutcome, TaskWork};
+pub use decide::{Command, End, Event, Now, decide};
+pub use driver::{RunSetup, RunSummary, drive};
+pub use process::LocalProcesses;
+pub use progress::Progress;
+pub use trigger::{Counts, Verdict, verdict};
+pub use view::{RunView, TaskView};

@@ -1,0 +1,82 @@
+//! One attempt of one task: the seam to the use case that does the work, and its time limit.
+//!
+//! Promise: an attempt that runs into its limit is asked to stop, gets a grace time, and is dropped;
+//! if it ends well in that time its end counts. What the work is, is unknown here.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use towpath_ports::{Result, System};
+use towpath_vocab::{Failure, PlannedTask};
+
+use crate::error::RunError;
+
+/// What a task did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AttemptOutcome {
+    /// True when its fingerprint was equal and nothing was done.
+    pub unchanged: bool,
+    /// What it did, for the record and for people.
+    pub outcome: Value,
+    /// Its fingerprint.
+    pub fingerprint: Option<String>,
+}
+
+/// Does the work of tasks.
+#[async_trait]
+pub trait TaskWork: Send + Sync {
+    /// Makes one attempt, counted from 1. When `cancel` fires it stops soon and cleanly, usually with
+    /// a `Cancelled` failure; when its future is dropped it stops at once. It is made again only
+    /// after a failure whose remedy is `Retry`.
+    async fn execute(
+        &self,
+        task: &PlannedTask,
+        attempt: u32,
+        cancel: CancellationToken,
+    ) -> Result<AttemptOutcome>;
+}
+
+/// An attempt to be made.
+pub(crate) struct Attempt {
+    pub(crate) task: Arc<PlannedTask>,
+    pub(crate) number: u32,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) work: Arc<dyn TaskWork>,
+    pub(crate) system: Arc<dyn System>,
+    pub(crate) grace: Duration,
+}
+
+impl Attempt {
+    /// Makes it.
+    pub(crate) async fn make(self) -> Result<AttemptOutcome, Failure> {
+        let mut work = pin!(
+            self.work
+                .execute(&self.task, self.number, self.cancel.clone())
+        );
+        let Some(limit) = self.task.retry.timeout_ms.map(Duration::from_millis) else {
+            return work.await;
+        };
+        tokio::select! {
+            biased;
+            end = &mut work => return end,
+            () = self.system.sleep(limit) => {}
+        }
+        self.cancel.cancel();
+        let late = tokio::select! {
+            biased;
+            end = &mut work => end.ok(),
+            () = self.system.sleep(self.grace) => None,
+        };
+        late.ok_or_else(|| {
+            RunError::TimedOut {
+                task: self.task.id.clone(),
+                after: limit,
+            }
+            .into()
+        })
+    }
+}

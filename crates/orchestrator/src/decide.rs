@@ -1,0 +1,304 @@
+//! What happens next: a pure function of the view, an event and the moment.
+//!
+//! Promise: same input, same commands; commands are in the order in which they must be carried out,
+//! and carrying them out (`RunView::apply`) leads to a view in which nothing is due. An event that
+//! does not fit the view, such as a second report of one attempt, gives no command.
+//! It knows no store, no clock and no chance but the number it is given.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use towpath_ports::{RunState, TaskState};
+use towpath_vocab::{Remedy, RetryPlan};
+
+use crate::trigger::{Counts, Verdict, verdict};
+use crate::view::{RunView, count};
+
+/// The moment of a decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Microseconds since 1970 UTC.
+    pub us: i64,
+    /// A random number.
+    pub random: u64,
+}
+
+/// What happened. Tasks are named by their position in the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The run was begun or resumed.
+    Opened,
+    /// An attempt ended.
+    Ended {
+        /// The task.
+        task: usize,
+        /// How.
+        end: End,
+    },
+    /// Time has passed.
+    Due,
+    /// The user asked to stop.
+    Cancel,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Well.
+    Succeeded,
+    /// Well, and there was nothing to do.
+    Unchanged,
+    /// With a failure of this remedy.
+    Failed(Remedy),
+    /// Its process died: tried again at once, without using up a retry.
+    Lost,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Write the change into the book; `to` `Running` also starts an attempt.
+    Move {
+        /// The task.
+        task: usize,
+        /// The state it has.
+        from: TaskState,
+        /// The state it gets.
+        to: TaskState,
+    },
+    /// Come back with `Event::Due` at this time.
+    RetryAt {
+        /// The task.
+        task: usize,
+        /// Microseconds since 1970 UTC.
+        at_us: i64,
+    },
+    /// Ask every running attempt to stop.
+    StopAll,
+    /// The run has ended.
+    Close(RunState),
+}
+
+/// Decides what to do about one event.
+pub fn decide(view: &RunView, event: Event, now: Now) -> Vec<Command> {
+    if view.closed().is_some() {
+        return Vec::new();
+    }
+    let mut decision = Decision::about(view);
+    match event {
+        Event::Opened => decision.open(),
+        Event::Ended { task, end } => decision.ended(task, end, now),
+        Event::Due => {
+            for task in view.due(now.us) {
+                decision.shift(task, TaskState::Ready);
+            }
+        }
+        Event::Cancel => decision.cancel(),
+    }
+    decision.start();
+    decision.close();
+    decision.commands
+}
+
+/// How long to wait before a retry, in microseconds: a random part of a bound that doubles.
+pub(crate) fn backoff_us(retry: &RetryPlan, retries_used: u32, random: u64) -> u64 {
+    let doubled = retry
+        .backoff_ms
+        .saturating_mul(1_u64.checked_shl(retries_used).unwrap_or(u64::MAX));
+    let bound_us = doubled.min(retry.backoff_max_ms).saturating_mul(1_000);
+    match bound_us.checked_add(1) {
+        Some(choices) => random % choices,
+        None => random,
+    }
+}
+
+/// Changes on top of a view that stays as it is.
+struct Decision<'a> {
+    view: &'a RunView,
+    states: BTreeMap<usize, TaskState>,
+    counts: BTreeMap<usize, Counts>,
+    ready: BTreeSet<usize>,
+    running: usize,
+    open: usize,
+    failed: usize,
+    cancelled: usize,
+    cancelling: bool,
+    commands: Vec<Command>,
+}
+
+impl<'a> Decision<'a> {
+    fn about(view: &'a RunView) -> Self {
+        Self {
+            view,
+            states: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            running: view.running(),
+            open: view.open(),
+            failed: 0,
+            cancelled: 0,
+            cancelling: view.cancelling(),
+            commands: Vec::new(),
+        }
+    }
+
+    fn state(&self, task: usize) -> Option<TaskState> {
+        let changed = self.states.get(&task).copied();
+        changed.or_else(|| self.view.tasks().get(task).map(|task| task.state))
+    }
+
+    fn counts(&self, task: usize) -> Counts {
+        let changed = self.counts.get(&task).copied();
+        changed
+            .or_else(|| self.view.tasks().get(task).map(|task| task.counts))
+            .unwrap_or_default()
+    }
+
+    /// Everything that can be known without anything having happened: roots, and what a resumed run
+    /// left undone. A retry that waited when its process died is due.
+    fn open(&mut self) {
+        for task in 0..self.view.tasks().len() {
+            match self.state(task) {
+                Some(TaskState::Waiting) => self.settle(task),
+                Some(TaskState::Retrying) => self.shift(task, TaskState::Ready),
+                _ => {}
+            }
+        }
+    }
+
+    fn ended(&mut self, task: usize, end: End, now: Now) {
+        if self.state(task) != Some(TaskState::Running) {
+            return;
+        }
+        let Some(found) = self.view.tasks().get(task) else {
+            return;
+        };
+        match end {
+            End::Succeeded => self.shift(task, TaskState::Succeeded),
+            End::Unchanged => self.shift(task, TaskState::Unchanged),
+            End::Failed(_) | End::Lost if self.cancelling => self.shift(task, TaskState::Cancelled),
+            End::Lost => self.shift(task, TaskState::Ready),
+            End::Failed(Remedy::Retry) if found.retries_used < found.retry.retries => {
+                let delay_us = backoff_us(&found.retry, found.retries_used, now.random);
+                let at_us = now
+                    .us
+                    .saturating_add(i64::try_from(delay_us).unwrap_or(i64::MAX));
+                self.shift(task, TaskState::Retrying);
+                self.commands.push(Command::RetryAt { task, at_us });
+            }
+            End::Failed(_) => self.shift(task, TaskState::Failed),
+        }
+    }
+
+    fn cancel(&mut self) {
+        if self.cancelling {
+            return;
+        }
+        self.cancelling = true;
+        self.commands.push(Command::StopAll);
+        for task in 0..self.view.tasks().len() {
+            let waits = matches!(
+                self.state(task),
+                Some(TaskState::Waiting | TaskState::Ready | TaskState::Retrying)
+            );
+            if waits {
+                self.shift(task, TaskState::Cancelled);
+            }
+        }
+    }
+
+    /// Starts ready tasks while there is room.
+    fn start(&mut self) {
+        if self.cancelling {
+            return;
+        }
+        let room = self.view.parallel().saturating_sub(self.running);
+        let candidates: Vec<usize> = self
+            .view
+            .ready()
+            .union(&self.ready)
+            .copied()
+            .take(room)
+            .collect();
+        for task in candidates {
+            self.shift(task, TaskState::Running);
+        }
+    }
+
+    fn close(&mut self) {
+        if self.open == 0 {
+            self.commands
+                .push(Command::Close(self.view.end(self.failed, self.cancelled)));
+        }
+    }
+
+    /// Judges a waiting task.
+    fn settle(&mut self, task: usize) {
+        let Some(found) = self.view.tasks().get(task) else {
+            return;
+        };
+        if self.cancelling || self.state(task) != Some(TaskState::Waiting) {
+            return;
+        }
+        match verdict(found.when, &self.counts(task)) {
+            Verdict::Wait => {}
+            Verdict::Run => self.shift(task, TaskState::Ready),
+            Verdict::Skip => self.shift(task, TaskState::Skipped),
+        }
+    }
+
+    /// Moves one task, and then those that wait for it, as far as its end tells.
+    fn shift(&mut self, task: usize, to: TaskState) {
+        let mut moves = vec![(task, to)];
+        while let Some((task, to)) = moves.pop() {
+            let Some(from) = self.state(task) else {
+                continue;
+            };
+            self.commands.push(Command::Move { task, from, to });
+            self.states.insert(task, to);
+            self.recount(task, from, to);
+            if !to.is_final() {
+                continue;
+            }
+            let blocked = self.counts(task).any_failed();
+            let children = self
+                .view
+                .tasks()
+                .get(task)
+                .map_or(&[][..], |found| found.children.as_slice());
+            for child in children {
+                let mut counts = self.counts(*child);
+                count(&mut counts, to, blocked);
+                self.counts.insert(*child, counts);
+                let waits = self.state(*child) == Some(TaskState::Waiting) && !self.cancelling;
+                let when = self.view.tasks().get(*child).map(|child| child.when);
+                match when.map(|when| verdict(when, &counts)) {
+                    Some(Verdict::Run) if waits => moves.push((*child, TaskState::Ready)),
+                    Some(Verdict::Skip) if waits => moves.push((*child, TaskState::Skipped)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn recount(&mut self, task: usize, from: TaskState, to: TaskState) {
+        match from {
+            TaskState::Running => self.running -= 1,
+            TaskState::Ready => {
+                self.ready.remove(&task);
+            }
+            _ => {}
+        }
+        match to {
+            TaskState::Running => self.running += 1,
+            TaskState::Ready => {
+                self.ready.insert(task);
+            }
+            TaskState::Failed => self.failed += 1,
+            TaskState::Cancelled => self.cancelled += 1,
+            _ => {}
+        }
+        if to.is_final() {
+            self.open -= 1;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What can go wrong while a run is carried out, apart from what its tasks report.
+//!
+//! Promise: each failure names the run, task or program and a way out. Codes R0701 to R0710.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use towpath_vocab::{Failure, Remedy, RunName, TaskId};
+
+/// A failure of the orchestrator.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    #[error("program `{program}` was not found")]
+    ProgramNotFound { program: String },
+    #[error("program `{program}` could not be started: {source}")]
+    NotStarted {
+        program: String,
+        source: std::io::Error,
+    },
+    #[error("the working folder `{folder}` does not exist")]
+    NoFolder { folder: PathBuf },
+    #[error("no program was given")]
+    NoProgram,
+    #[error("the log `{log}` cannot be written: {source}")]
+    Log {
+        log: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("program `{program}` could not be watched: {source}")]
+    Watch {
+        program: String,
+        source: std::io::Error,
+    },
+    #[error("the graph of run `{run}` does not fit its record: {detail}")]
+    Graph { run: RunName, detail: String },
+    #[error("this process lost its hold on run `{run}`: {detail}")]
+    Lost { run: RunName, detail: String },
+    #[error("task `{task}` was stopped after its timeout of {}", words(*after))]
+    TimedOut { task: TaskId, after: Duration },
+    #[error("task `{task}` was stopped by the user")]
+    Cancelled { task: TaskId },
+    #[error("task `{task}` ended in a panic")]
+    Panicked { task: TaskId },
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let (code, remedy, help) = match &error {
+            RunError::ProgramNotFound { program } if program.contains('/') => (
+                "R0701",
+                Remedy::FixConfig,
+                "check the path; a relative one starts at the working folder of the command"
+                    .to_owned(),
+            ),
+            RunError::ProgramNotFound { program } => (
+                "R0701",
+                Remedy::FixConfig,
+                format!(
+                    "install `{program}`, or write its full path as the first word of `command`"
+                ),
+            ),
+            RunError::NotStarted { program, .. } => (
+                "R0702",
+                Remedy::FixConfig,
+                format!(
+                    "make `{program}` executable for this user; a script needs a first line like `#!/bin/sh`"
+                ),
+            ),
+            RunError::NoFolder { .. } => (
+                "R0703",
+                Remedy::FixConfig,
+                "create the folder, or change `directory`".to_owned(),
+            ),
+            RunError::NoProgram => (
+                "R0701",
+                Remedy::FixConfig,
+                "give `command` at least one word: the program".to_owned(),
+            ),
+            RunError::Log { .. } => (
+                "R0704",
+                Remedy::FixConfig,
+                "free some space, and allow this user to write there".to_owned(),
+            ),
+            RunError::Watch { .. } => ("R0704", Remedy::Retry, "try again".to_owned()),
+            RunError::Graph { .. } => (
+                "R0705",
+                Remedy::Bug,
+                "please report this with the message".to_owned(),
+            ),
+            RunError::Lost { run, .. } => (
+                "R0706",
+                Remedy::Refused,
+                format!("`towpath runs` shows who runs `{run}` now; nothing half-done is visible"),
+            ),
+            RunError::TimedOut { .. } => (
+                "R0707",
+                Remedy::Retry,
+                "raise `timeout` if the task needs longer".to_owned(),
+            ),
+            RunError::Cancelled { .. } => (
+                "R0708",
+                Remedy::Cancelled,
+                "run the pipeline again to go on from here".to_owned(),
+            ),
+            RunError::Panicked { .. } => (
+                "R0709",
+                Remedy::Bug,
+                "please report this with the lines above it in the log".to_owned(),
+            ),
+        };
+        Failure::new(code, remedy, error.to_string()).help(help)
+    }
+}
+
+/// A duration as people write it in `timeout`.
+fn words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        _ if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
+        _ if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        _ => format!("{} s", duration.as_secs_f64()),
+    }
+}

@@ -1,0 +1,64 @@
+//! Keeps this process's lease, and knows before anyone else when it is gone.
+//!
+//! Promise: it ends only when the lease is lost: the book says so, or four fifths of the lease have
+//! passed on the monotonic clock without a renewal, before another process may take the run over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use towpath_ports::{StateStore, System};
+use towpath_vocab::{Failure, RunName};
+
+use crate::error::RunError;
+
+/// Renews until it cannot; gives the failure to stop with.
+pub(crate) async fn keep(
+    store: Arc<dyn StateStore>,
+    system: Arc<dyn System>,
+    run: RunName,
+    worker: String,
+    lease: Duration,
+) -> Failure {
+    let lost = |detail: String| {
+        Failure::from(RunError::Lost {
+            run: run.clone(),
+            detail,
+        })
+    };
+    let patience_us = u64::try_from((lease * 4 / 5).as_micros()).unwrap_or(u64::MAX);
+    let mut renewed_us = system.monotonic_us();
+    let mut last_failure: Option<Failure> = None;
+    loop {
+        system.sleep(lease / 3).await;
+        let asked_us = system.monotonic_us();
+        let left_us = renewed_us
+            .saturating_add(patience_us)
+            .saturating_sub(asked_us);
+        let answer = tokio::select! {
+            biased;
+            answer = store.renew(&worker, system.now_us()) => Some(answer),
+            () = system.sleep(Duration::from_micros(left_us)) => None,
+        };
+        match answer {
+            Some(Ok(true)) => {
+                renewed_us = asked_us;
+                last_failure = None;
+            }
+            Some(Ok(false)) => return lost("another process took it over".to_owned()),
+            Some(Err(failure))
+                if system.monotonic_us().saturating_sub(renewed_us) < patience_us =>
+            {
+                tracing::warn!(%failure, "the lease could not be renewed; trying again");
+                last_failure = Some(failure);
+            }
+            Some(Err(failure)) => {
+                return lost(format!("the lease could not be renewed: {failure}"));
+            }
+            None => {
+                let why = last_failure
+                    .map_or_else(|| "the book did not answer".to_owned(), |f| f.message);
+                return lost(format!("the lease could not be renewed: {why}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A program's output on its way into a log file: whole lines, bounded memory, bounded size.
+//!
+//! Promise: lines of the two streams never mix within a line; a line is kept up to 64 KiB and says
+//! how much was left out; a log stops growing at its limit while the program goes on. At most three
+//! buffers of 64 KiB are held, whatever the program writes.
+
+use std::io;
+use std::path::Path;
+
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStderr, ChildStdout};
+
+/// Longest line that is kept whole.
+pub(crate) const LINE_BYTES: usize = 64 * 1024;
+const CHUNK_BYTES: usize = 32 * 1024;
+
+/// A log never grows beyond this.
+pub(crate) const LOG_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Cuts a stream of bytes into lines.
+#[derive(Default)]
+pub(crate) struct Lines {
+    pending: Vec<u8>,
+    left_out: u64,
+}
+
+impl Lines {
+    /// Takes bytes; whole lines go to `out`, each with its line feed.
+    pub(crate) fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, ended) = match piece.split_last() {
+                Some((b'\n', text)) => (text, true),
+                _ => (piece, false),
+            };
+            let room = LINE_BYTES.saturating_sub(self.pending.len());
+            let (kept, left_out) = text.split_at(room.min(text.len()));
+            self.pending.extend_from_slice(kept);
+            self.left_out += left_out.len() as u64;
+            if ended {
+                self.flush(out);
+            }
+        }
+    }
+
+    /// The stream has ended: what has no line feed is a line too.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        if !self.pending.is_empty() {
+            self.flush(out);
+        }
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.pending);
+        if self.left_out > 0 {
+            out.extend_from_slice(
+                format!(" … {} more bytes of this line were left out", self.left_out).as_bytes(),
+            );
+            self.left_out = 0;
+        }
+        out.push(b'\n');
+    }
+}
+
+/// A log file being written.
+pub(crate) struct Log {
+    file: File,
+    left: u64,
+}
+
+impl Log {
+    /// Makes the file, or adds to the one that is there.
+    pub(crate) async fn open(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            tokio::fs::create_dir_all(folder).await?;
+        }
+        let file = File::options().create(true).append(true).open(path).await?;
+        let size = file.metadata().await?.len();
+        Ok(Self {
+            file,
+            left: LOG_BYTES.saturating_sub(size),
+        })
+    }
+
+    async fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        if lines.is_empty() || self.left == 0 {
+            return Ok(());
+        }
+        let size = lines.len() as u64;
+        if size < self.left {
+            self.left -= size;
+            self.file.write_all(lines).await?;
+        } else {
+            self.left = 0;
+            self.file
+                .write_all("… this log is full; the program goes on\n".as_bytes())
+                .await?;
+        }
+        self.file.flush().await
+    }
+
+    /// Copies both streams until both have ended. May be dropped between any two lines.
+    pub(crate) async fn copy(
+        &mut self,
+        out: Option<ChildStdout>,
+        err: Option<ChildStderr>,
+    ) -> io::Result<()> {
+        let (mut out, mut err) = (Stream::new(out), Stream::new(err));
+        let mut lines = Vec::with_capacity(CHUNK_BYTES);
+        while out.open() || err.open() {
+            lines.clear();
+            tokio::select! {
+                read = out.fill(), if out.open() => out.cut(read?, &mut lines),
+                read = err.fill(), if err.open() => err.cut(read?, &mut lines),
+            }
+            self.write(&lines).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Stream<R> {
+    reader: Option<R>,
+    chunk: Vec<u8>,
+    lines: Lines,
+}
+
+impl<R: AsyncRead + Unpin> Stream<R> {
+    fn new(reader: Option<R>) -> Self {
+        Self {
+            reader,
+            chunk: vec![0; CHUNK_BYTES],
+            lines: Lines::default(),
+        }
+    }
+
+    fn open(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    async fn fill(&mut self) -> io::Result<usize> {
+        match &mut self.reader {
+            Some(reader) => reader.read(&mut self.chunk).await,
+            None => Ok(0),
+        }
+    }
+
+    fn cut(&mut self, read: usize, out: &mut Vec<u8>) {
+        match self.chunk.get(..read) {
+            Some(bytes) if read > 0 => self.lines.take(bytes, out),
+            _ => {
+                self.reader = None;
+                self.lines.finish(out);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_wherever_chunks_end() {
+        let text = b"one\ntwo\r\n\nthree \xff\nlast";
+        for size in 1..text.len() {
+            let (mut lines, mut out) = (Lines::default(), Vec::new());
+            text.chunks(size)
+                .for_each(|chunk| lines.take(chunk, &mut out));
+            assert!(!out.ends_with(b"last"));
+            lines.finish(&mut out);
+            assert_eq!(out, b"one\ntwo\r\n\nthree \xff\nlast\n");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_says_so() {
+        let (mut lines, mut out) = (Lines::default(), Vec::new());
+        let chunk = vec![b'x'; 1024 * 1024];
+        for _ in 0..100 {
+            lines.take(&chunk, &mut out);
+            assert!(lines.pending.capacity() <= 2 * LINE_BYTES);
+        }
+        lines.take(b"\nnext\n", &mut out);
+        let left_out = 100 * chunk.len() - LINE_BYTES;
+        let tail = format!("x … {left_out} more bytes of this line were left out\nnext\n");
+        assert!(out.ends_with(tail.as_bytes()));
+        assert!(out.len() < LINE_BYTES + 200);
+    }
+}

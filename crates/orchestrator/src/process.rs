@@ -1,0 +1,203 @@
+//! Runs programs on this machine: `ports::ProcessRunner`.
+//!
+//! Promise: a program and everything it starts end together, when it ends, when its time is over,
+//! when the user stops it, when the future is dropped, and when this process is killed. TERM first,
+//! KILL after a grace time. A grandchild that keeps the pipe open holds nobody up.
+//! It knows nothing of tasks. Read next: `tree.rs` for how, `log.rs` for the output.
+
+use std::os::unix::process::ExitStatusExt;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+use towpath_ports::{ProcessExit, ProcessRunner, ProcessSpec, Result, System};
+
+use crate::error::RunError;
+use crate::log::Log;
+use crate::tree::Tree;
+
+/// How long output may still come after the program itself has ended.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// Runs programs as children of this process.
+#[derive(Clone)]
+pub struct LocalProcesses {
+    system: Arc<dyn System>,
+    grace: Duration,
+    cancel: CancellationToken,
+}
+
+impl LocalProcesses {
+    /// Programs get `grace` between TERM and KILL.
+    pub fn new(system: Arc<dyn System>, grace: Duration) -> Self {
+        Self {
+            system,
+            grace,
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    /// The same, stopped politely when `cancel` fires: `run` then gives `ProcessExit::Cancelled`.
+    #[must_use]
+    pub fn cancelled_by(&self, cancel: CancellationToken) -> Self {
+        Self {
+            cancel,
+            ..self.clone()
+        }
+    }
+}
+
+#[async_trait]
+impl ProcessRunner for LocalProcesses {
+    async fn run(&self, spec: ProcessSpec) -> Result<ProcessExit> {
+        let Some(program) = spec.argv.first().cloned() else {
+            return Err(RunError::NoProgram.into());
+        };
+        if !tokio::fs::metadata(&spec.directory)
+            .await
+            .is_ok_and(|folder| folder.is_dir())
+        {
+            return Err(RunError::NoFolder {
+                folder: spec.directory,
+            }
+            .into());
+        }
+        let watch = |source| RunError::Watch {
+            program: program.clone(),
+            source,
+        };
+        let no_log = |source| RunError::Log {
+            log: spec.log.clone(),
+            source,
+        };
+        let mut log = Log::open(&spec.log).await.map_err(no_log)?;
+        let tree = Tree::start().await.map_err(watch)?;
+        let mut child = spawn(&spec, &program, &tree)?;
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let mut copying = pin!(log.copy(out, err));
+        let mut copied = false;
+
+        let mut exit = tokio::select! {
+            biased;
+            exit = wait(&mut child, &mut copying, &mut copied) => Some(exit.map_err(|e| e.told(watch, no_log))?),
+            () = self.cancel.cancelled() => None,
+            () = self.limit(spec.timeout) => None,
+        };
+        let stopped = exit.is_none();
+        if stopped {
+            tree.terminate();
+            tokio::select! {
+                biased;
+                ended = wait(&mut child, &mut copying, &mut copied) => { ended.map_err(|e| e.told(watch, no_log))?; }
+                () = self.system.sleep(self.grace) => {}
+            }
+            let by_user = self.cancel.is_cancelled();
+            exit = Some(if by_user {
+                ProcessExit::Cancelled
+            } else {
+                ProcessExit::TimedOut
+            });
+        }
+        if !copied && !stopped {
+            copied = self.drain(&mut copying).await.map_err(no_log)?;
+        }
+        tree.kill().await.map_err(watch)?;
+        child.wait().await.map_err(watch)?;
+        if !copied {
+            self.drain(&mut copying).await.map_err(no_log)?;
+        }
+        Ok(exit.unwrap_or(ProcessExit::Cancelled))
+    }
+}
+
+impl LocalProcesses {
+    async fn limit(&self, timeout: Option<Duration>) {
+        match timeout {
+            Some(timeout) => self.system.sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes what is still in the pipes; true when both have ended.
+    async fn drain(
+        &self,
+        copying: &mut (impl Future<Output = std::io::Result<()>> + Unpin),
+    ) -> std::io::Result<bool> {
+        tokio::select! {
+            biased;
+            end = copying => end.map(|()| true),
+            () = self.system.sleep(LAST_WORDS) => Ok(false),
+        }
+    }
+}
+
+fn spawn(spec: &ProcessSpec, program: &str, tree: &Tree) -> Result<Child, RunError> {
+    Command::new(program)
+        .args(spec.argv.iter().skip(1))
+        .current_dir(&spec.directory)
+        .envs(&spec.env)
+        .process_group(tree.id())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => RunError::ProgramNotFound {
+                program: program.to_owned(),
+            },
+            _ => RunError::NotStarted {
+                program: program.to_owned(),
+                source,
+            },
+        })
+}
+
+/// Which side of a running program failed.
+enum Side {
+    Process(std::io::Error),
+    Log(std::io::Error),
+}
+
+impl Side {
+    fn told(
+        self,
+        process: impl FnOnce(std::io::Error) -> RunError,
+        log: impl FnOnce(std::io::Error) -> RunError,
+    ) -> RunError {
+        match self {
+            Side::Process(error) => process(error),
+            Side::Log(error) => log(error),
+        }
+    }
+}
+
+/// Copies output until the program itself ends.
+async fn wait(
+    child: &mut Child,
+    copying: &mut (impl Future<Output = std::io::Result<()>> + Unpin),
+    copied: &mut bool,
+) -> Result<ProcessExit, Side> {
+    loop {
+        tokio::select! {
+            biased;
+            status = child.wait() => return status.map(exit_of).map_err(Side::Process),
+            end = &mut *copying, if !*copied => {
+                *copied = true;
+                end.map_err(Side::Log)?;
+            }
+        }
+    }
+}
+
+fn exit_of(status: ExitStatus) -> ProcessExit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => ProcessExit::Code(code),
+        (None, Some(signal)) => ProcessExit::Signal(signal),
+        (None, None) => ProcessExit::Code(-1),
+    }
+}

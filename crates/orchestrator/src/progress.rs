@@ -1,0 +1,56 @@
+//! What a run tells while it goes on, for a terminal or a live page.
+//!
+//! Promise: sent only after the book holds it, in the order of the book. A listener that went away
+//! stops nothing.
+
+use serde_json::Value;
+use towpath_ports::{RunState, TaskState};
+use towpath_vocab::{Failure, TaskId};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// The run begins or goes on; `done` of `tasks` had ended before.
+    Opened {
+        /// All tasks.
+        tasks: usize,
+        /// Those that had ended before.
+        done: usize,
+    },
+    /// An attempt began.
+    Started {
+        /// The task.
+        task: TaskId,
+        /// From 1.
+        attempt: u32,
+    },
+    /// An attempt failed and will be made again.
+    Retrying {
+        /// The task.
+        task: TaskId,
+        /// When, in microseconds since 1970 UTC.
+        at_us: i64,
+        /// Why it failed.
+        failure: Option<Failure>,
+    },
+    /// A task ended.
+    Ended {
+        /// The task.
+        task: TaskId,
+        /// How.
+        state: TaskState,
+        /// What it did.
+        outcome: Value,
+        /// Why it failed.
+        failure: Option<Failure>,
+        /// How long its last attempt took, in microseconds; 0 when there was none.
+        elapsed_us: u64,
+    },
+    /// The user asked to stop; attempts on their way are being stopped.
+    Stopping {
+        /// How many.
+        running: usize,
+    },
+    /// The run ended.
+    Closed(RunState),
+}

@@ -1,0 +1,89 @@
+//! A process group that cannot outlive us: whatever an attempt starts is in it from birth.
+//!
+//! A small shell leads the group. It ignores polite signals and waits on a pipe only we hold; when
+//! the pipe closes, because this process was killed, it kills the whole group. While it lives the
+//! group's number cannot be given to anyone else, so a signal never hits a stranger. A program that
+//! leaves its group on purpose (a daemon that makes its own session) is out of reach.
+
+use std::io;
+use std::process::Stdio;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStdin, Command};
+
+/// Says that its traps are set, then waits for the pipe to close.
+const LEADER: &str = "trap '' TERM INT HUP QUIT; echo; read -r _; kill -KILL 0";
+
+/// A group of processes with its leader. Dropping it kills the group.
+pub(crate) struct Tree {
+    group: Pid,
+    leader: Child,
+    _pipe: Option<ChildStdin>,
+}
+
+impl Tree {
+    /// Starts the leader of a new group.
+    pub(crate) async fn start() -> io::Result<Self> {
+        let mut leader = Command::new("/bin/sh")
+            .args(["-c", LEADER])
+            .env_clear()
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let id = leader.id().and_then(|id| i32::try_from(id).ok());
+        let id =
+            id.ok_or_else(|| io::Error::other("the leader of the process group ended at once"))?;
+        let pipe = leader.stdin.take();
+        let mut ready = [0_u8; 1];
+        if let Some(mut stdout) = leader.stdout.take() {
+            stdout.read_exact(&mut ready).await?;
+        }
+        Ok(Self {
+            group: Pid::from_raw(id),
+            leader,
+            _pipe: pipe,
+        })
+    }
+
+    /// The group's number, for `Command::process_group`.
+    pub(crate) fn id(&self) -> i32 {
+        self.group.as_raw()
+    }
+
+    /// Asks everything in the group to stop.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Kills everything in the group, its leader included, and takes the leader's body away.
+    pub(crate) async fn kill(mut self) -> io::Result<()> {
+        self.signal(Signal::SIGKILL);
+        self.leader.wait().await.map(|_| ())
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Once the leader's body is gone the number may belong to someone else.
+        if self.leader.id().is_none() {
+            return;
+        }
+        match killpg(self.group, signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => {
+                tracing::warn!(%error, group = self.group.as_raw(), "a process group could not be signalled")
+            }
+        }
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
+}

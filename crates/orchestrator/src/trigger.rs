@@ -1,0 +1,149 @@
+//! When a task may start, as a pure function of how its parents ended.
+//!
+//! Promise: the verdict depends on nothing but the rule and the counts; once it is not `Wait`, no
+//! further end of a parent changes it. A task is skipped early only because of a failure above it, so
+//! that whether a skip comes from a failure never depends on who was quicker. The truth table is the
+//! test below.
+
+use towpath_vocab::TriggerRule;
+
+/// How the parents of a task ended so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All parents.
+    pub total: usize,
+    /// Succeeded, or unchanged.
+    pub succeeded: usize,
+    /// Failed for good.
+    pub failed: usize,
+    /// Skipped because something above them failed.
+    pub blocked: usize,
+    /// Skipped for another reason.
+    pub skipped: usize,
+    /// Stopped by the user.
+    pub cancelled: usize,
+}
+
+impl Counts {
+    /// Parents that ended, however.
+    pub fn done(&self) -> usize {
+        self.succeeded + self.failed + self.blocked + self.skipped + self.cancelled
+    }
+
+    /// True when something above failed, directly or further up.
+    pub fn any_failed(&self) -> bool {
+        self.failed + self.blocked > 0
+    }
+}
+
+/// What a trigger rule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not known yet.
+    Wait,
+    /// It may start.
+    Run,
+    /// It will never start.
+    Skip,
+}
+
+/// Judges a rule. A task without parents may always start.
+pub fn verdict(rule: TriggerRule, counts: &Counts) -> Verdict {
+    let all_done = counts.done() == counts.total;
+    let at_end = |verdict| if all_done { verdict } else { Verdict::Wait };
+    if counts.total == 0 {
+        return Verdict::Run;
+    }
+    match rule {
+        TriggerRule::AllSuccess if counts.any_failed() => Verdict::Skip,
+        TriggerRule::AllSuccess if counts.done() > counts.succeeded => at_end(Verdict::Skip),
+        TriggerRule::AllSuccess | TriggerRule::AllDone => at_end(Verdict::Run),
+        TriggerRule::OneFailed if counts.any_failed() => Verdict::Run,
+        TriggerRule::OneSuccess if counts.succeeded > 0 => Verdict::Run,
+        TriggerRule::OneFailed | TriggerRule::OneSuccess => at_end(Verdict::Skip),
+        TriggerRule::NoneFailed if counts.any_failed() => Verdict::Skip,
+        TriggerRule::NoneFailed => at_end(Verdict::Run),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Verdict::{Run, Skip, Wait};
+
+    /// Parents as letters: s succeeded, f failed, b blocked, k skipped, c cancelled, - still open.
+    fn counts(parents: &str) -> Counts {
+        let count = |letter| parents.chars().filter(|c| *c == letter).count();
+        Counts {
+            total: parents.len(),
+            succeeded: count('s'),
+            failed: count('f'),
+            blocked: count('b'),
+            skipped: count('k'),
+            cancelled: count('c'),
+        }
+    }
+
+    const RULES: [TriggerRule; 5] = [
+        TriggerRule::AllSuccess,
+        TriggerRule::AllDone,
+        TriggerRule::OneFailed,
+        TriggerRule::OneSuccess,
+        TriggerRule::NoneFailed,
+    ];
+
+    #[test]
+    fn the_truth_table() {
+        //           parents  AllSuccess AllDone OneFailed OneSuccess NoneFailed
+        let table = [
+            ("", [Run, Run, Run, Run, Run]),
+            ("-", [Wait, Wait, Wait, Wait, Wait]),
+            ("s", [Run, Run, Skip, Run, Run]),
+            ("f", [Skip, Run, Run, Skip, Skip]),
+            ("b", [Skip, Run, Run, Skip, Skip]),
+            ("k", [Skip, Run, Skip, Skip, Run]),
+            ("c", [Skip, Run, Skip, Skip, Run]),
+            ("s-", [Wait, Wait, Wait, Run, Wait]),
+            ("f-", [Skip, Wait, Run, Wait, Skip]),
+            ("b-", [Skip, Wait, Run, Wait, Skip]),
+            ("k-", [Wait, Wait, Wait, Wait, Wait]),
+            ("c-", [Wait, Wait, Wait, Wait, Wait]),
+            ("ss", [Run, Run, Skip, Run, Run]),
+            ("sf", [Skip, Run, Run, Run, Skip]),
+            ("sb", [Skip, Run, Run, Run, Skip]),
+            ("sk", [Skip, Run, Skip, Run, Run]),
+            ("ff", [Skip, Run, Run, Skip, Skip]),
+            ("fk", [Skip, Run, Run, Skip, Skip]),
+            ("kk", [Skip, Run, Skip, Skip, Run]),
+            ("sfk-", [Skip, Wait, Run, Run, Skip]),
+        ];
+        for (parents, expected) in table {
+            let found = RULES.map(|rule| verdict(rule, &counts(parents)));
+            assert_eq!(found, expected, "parents `{parents}`");
+        }
+    }
+
+    #[test]
+    fn a_verdict_is_never_taken_back() {
+        let ends = ["s", "f", "b", "k", "c"];
+        for rule in RULES {
+            for a in ends {
+                for b in ends {
+                    for open in ["-", "--"] {
+                        let early = verdict(rule, &counts(&format!("{a}{open}")));
+                        let tail = if open == "-" {
+                            b.to_owned()
+                        } else {
+                            format!("{b}-")
+                        };
+                        let later = verdict(rule, &counts(&format!("{a}{tail}")));
+                        assert!(
+                            early == Wait || early == later,
+                            "{rule:?} {a}{open} then {a}{tail}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

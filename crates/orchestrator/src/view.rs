@@ -1,0 +1,269 @@
+//! A run as `decide` sees it: the graph, where each task stands, and counters that make every
+//! decision cost what it changes, not what the graph holds.
+//!
+//! Promise: `apply` is the only way to change a view, and a view rebuilt from the book's record equals
+//! the one that was changed step by step. It holds no fence, no outcome and no clock.
+
+use std::collections::{BTreeSet, HashMap};
+
+use towpath_ports::{RunRecord, RunState, TaskState};
+use towpath_vocab::{PlannedPipeline, RetryPlan, TaskId, TriggerRule};
+
+use crate::decide::Command;
+use crate::error::RunError;
+use crate::trigger::Counts;
+
+/// One task of a view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskView {
+    /// Its id.
+    pub id: TaskId,
+    /// Tasks that wait for it, by position.
+    pub children: Vec<usize>,
+    /// When it may start.
+    pub when: TriggerRule,
+    /// What happens after a failure.
+    pub retry: RetryPlan,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Attempts that failed by themselves and were tried again; lost ones do not count.
+    pub retries_used: u32,
+    /// When it is tried again.
+    pub retry_at_us: Option<i64>,
+    /// How its parents ended.
+    pub counts: Counts,
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunView {
+    tasks: Vec<TaskView>,
+    parallel: usize,
+    cancelling: bool,
+    closed: Option<RunState>,
+    running: usize,
+    open: usize,
+    failed: usize,
+    cancelled: usize,
+    ready: BTreeSet<usize>,
+    due: BTreeSet<(i64, usize)>,
+}
+
+impl RunView {
+    /// The view of a run as its record has it. `retries_used` counts, by task, the attempts that were
+    /// tried again.
+    pub(crate) fn new(
+        pipeline: &PlannedPipeline,
+        record: &RunRecord,
+        retries_used: &HashMap<TaskId, u32>,
+    ) -> Result<Self, RunError> {
+        let wrong = |detail: String| RunError::Graph {
+            run: record.name.clone(),
+            detail,
+        };
+        if pipeline.tasks.len() != record.tasks.len() {
+            let detail = format!(
+                "{} tasks planned, {} recorded",
+                pipeline.tasks.len(),
+                record.tasks.len()
+            );
+            return Err(wrong(detail));
+        }
+        let mut positions: HashMap<&TaskId, usize> = HashMap::with_capacity(pipeline.tasks.len());
+        let mut tasks: Vec<TaskView> = Vec::with_capacity(pipeline.tasks.len());
+        for (position, (planned, recorded)) in pipeline.tasks.iter().zip(&record.tasks).enumerate()
+        {
+            if planned.id != recorded.id {
+                return Err(wrong(format!(
+                    "`{}` stands where `{}` was planned",
+                    recorded.id, planned.id
+                )));
+            }
+            if recorded.state == TaskState::Running {
+                return Err(wrong(format!(
+                    "`{}` runs before the run was opened",
+                    planned.id
+                )));
+            }
+            let mut parents = BTreeSet::new();
+            for parent in &planned.after {
+                let known = positions.get(parent).copied();
+                let Some(parent_position) = known else {
+                    return Err(wrong(format!(
+                        "`{}` waits for `{parent}`, which does not come before it",
+                        planned.id
+                    )));
+                };
+                parents.insert(parent_position);
+            }
+            for parent in &parents {
+                if let Some(parent) = tasks.get_mut(*parent) {
+                    parent.children.push(position);
+                }
+            }
+            if positions.insert(&planned.id, position).is_some() {
+                return Err(wrong(format!("`{}` is planned twice", planned.id)));
+            }
+            tasks.push(TaskView {
+                id: planned.id.clone(),
+                children: Vec::new(),
+                when: planned.when,
+                retry: planned.retry,
+                state: TaskState::Waiting,
+                retries_used: retries_used.get(&planned.id).copied().unwrap_or(0),
+                retry_at_us: None,
+                counts: Counts {
+                    total: parents.len(),
+                    ..Counts::default()
+                },
+            });
+        }
+        let mut view = Self::of(tasks, pipeline.parallel);
+        for (task, recorded) in record.tasks.iter().enumerate() {
+            view.set_state(task, recorded.state);
+        }
+        Ok(view)
+    }
+
+    /// A view in which every task waits.
+    fn of(tasks: Vec<TaskView>, parallel: usize) -> Self {
+        Self {
+            open: tasks.len(),
+            tasks,
+            parallel: parallel.max(1),
+            cancelling: false,
+            closed: None,
+            running: 0,
+            failed: 0,
+            cancelled: 0,
+            ready: BTreeSet::new(),
+            due: BTreeSet::new(),
+        }
+    }
+
+    /// All tasks, parents before children.
+    pub fn tasks(&self) -> &[TaskView] {
+        &self.tasks
+    }
+
+    /// Most tasks at once.
+    pub fn parallel(&self) -> usize {
+        self.parallel
+    }
+
+    /// Tasks with an attempt on its way.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Tasks that will still change.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// True once the user asked to stop.
+    pub fn cancelling(&self) -> bool {
+        self.cancelling
+    }
+
+    /// How the run ended, once it did.
+    pub fn closed(&self) -> Option<RunState> {
+        self.closed
+    }
+
+    /// When the next retry is due.
+    pub fn next_due_us(&self) -> Option<i64> {
+        self.due.first().map(|(at_us, _)| *at_us)
+    }
+
+    /// Tasks that may start, in the order of the graph.
+    pub(crate) fn ready(&self) -> &BTreeSet<usize> {
+        &self.ready
+    }
+
+    /// Retries that are due.
+    pub(crate) fn due(&self, now_us: i64) -> impl Iterator<Item = usize> {
+        self.due
+            .range(..=(now_us, usize::MAX))
+            .map(|(_, task)| *task)
+    }
+
+    /// How a run whose tasks have all ended ends, given the ends that are not in the view yet.
+    pub(crate) fn end(&self, more_failed: usize, more_cancelled: usize) -> RunState {
+        if self.cancelled + more_cancelled > 0 {
+            RunState::Cancelled
+        } else if self.failed + more_failed > 0 {
+            RunState::Failed
+        } else {
+            RunState::Succeeded
+        }
+    }
+
+    /// Carries out what `decide` said.
+    pub fn apply(&mut self, command: &Command) {
+        match command {
+            Command::Move { task, to, .. } => self.set_state(*task, *to),
+            Command::RetryAt { task, at_us } => {
+                if let Some(found) = self.tasks.get_mut(*task) {
+                    found.retries_used += 1;
+                    found.retry_at_us = Some(*at_us);
+                    self.due.insert((*at_us, *task));
+                }
+            }
+            Command::StopAll => self.cancelling = true,
+            Command::Close(state) => self.closed = Some(*state),
+        }
+    }
+
+    fn set_state(&mut self, position: usize, to: TaskState) {
+        let Some(task) = self.tasks.get_mut(position) else {
+            return;
+        };
+        let from = std::mem::replace(&mut task.state, to);
+        if let Some(at_us) = task.retry_at_us.take() {
+            self.due.remove(&(at_us, position));
+        }
+        let blocked = task.counts.any_failed();
+        let children = if to.is_final() && !from.is_final() {
+            task.children.clone()
+        } else {
+            Vec::new()
+        };
+        match from {
+            TaskState::Running => self.running -= 1,
+            TaskState::Ready => {
+                self.ready.remove(&position);
+            }
+            _ => {}
+        }
+        match to {
+            TaskState::Running => self.running += 1,
+            TaskState::Ready => {
+                self.ready.insert(position);
+            }
+            TaskState::Failed => self.failed += 1,
+            TaskState::Cancelled => self.cancelled += 1,
+            _ => {}
+        }
+        if to.is_final() && !from.is_final() {
+            self.open -= 1;
+        }
+        for child in children {
+            if let Some(child) = self.tasks.get_mut(child) {
+                count(&mut child.counts, to, blocked);
+            }
+        }
+    }
+}
+
+/// Counts one more parent that ended. `blocked`: something above that parent failed.
+pub(crate) fn count(counts: &mut Counts, end: TaskState, blocked: bool) {
+    match end {
+        TaskState::Succeeded | TaskState::Unchanged => counts.succeeded += 1,
+        TaskState::Failed => counts.failed += 1,
+        TaskState::Skipped if blocked => counts.blocked += 1,
+        TaskState::Skipped => counts.skipped += 1,
+        TaskState::Cancelled => counts.cancelled += 1,
+        TaskState::Waiting | TaskState::Ready | TaskState::Running | TaskState::Retrying => {}
+    }
+}
