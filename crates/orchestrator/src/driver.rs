@@ -9,20 +9,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{
-    AttemptEnd, Result, RunEvent, RunRecord, RunState, StateStore, System, TaskRecord, TaskState,
-    Transition,
+    AttemptEnd, Result, RunEvent, RunRecord, StateStore, System, TaskState, Transition,
 };
-use towpath_vocab::{Environment, Failure, PlannedPipeline, PlannedTask, RunName, TaskId};
+use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, TaskId};
 
 use crate::attempt::{Attempt, AttemptOutcome, TaskWork};
 use crate::decide::{Command, End, Event, Now, decide};
 use crate::error::RunError;
 use crate::lease::keep;
-use crate::progress::Progress;
+use crate::news::{RunNews, RunSink};
 use crate::view::RunView;
 
 /// Everything a run needs.
@@ -43,24 +41,18 @@ pub struct RunSetup<'a> {
     /// This process, as `NewRun::worker` named it.
     pub worker: String,
     /// As in `NewRun::lease_us`. Renewed three times as often.
-    pub lease: Duration,
+    pub lease_us: i64,
     /// How long attempts have to stop cleanly before they are dropped.
     pub grace: Duration,
+    /// Hears what happens.
+    pub sink: Arc<dyn RunSink>,
 }
 
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct RunSummary {
-    /// The run.
-    pub name: RunName,
-    /// How it ended.
-    pub state: RunState,
-    /// When it began, in microseconds since 1970 UTC.
-    pub started_us: i64,
-    /// When it ended.
-    pub ended_us: i64,
-    /// Its tasks, in the order of the graph.
-    pub tasks: Vec<TaskRecord>,
+    /// The run as the book holds it now.
+    pub record: RunRecord,
 }
 
 /// Carries a run to its end.
@@ -68,7 +60,7 @@ pub struct RunSummary {
 /// # Errors
 /// R0705 when graph and record do not fit, R0706 when this process lost its hold on the run, and
 /// whatever the book reports. Failures of tasks are no errors: they are in the summary.
-pub async fn drive(setup: RunSetup<'_>, progress: UnboundedSender<Progress>) -> Result<RunSummary> {
+pub async fn drive(setup: RunSetup<'_>) -> Result<RunSummary> {
     let history = setup
         .store
         .events(&setup.record.name, &setup.record.environment, 0)
@@ -79,11 +71,11 @@ pub async fn drive(setup: RunSetup<'_>, progress: UnboundedSender<Progress>) -> 
         Arc::clone(&setup.system),
         setup.record.name.clone(),
         setup.worker.clone(),
-        setup.lease,
+        Duration::from_micros(u64::try_from(setup.lease_us).unwrap_or(0)),
     );
     let mut lease = JoinSet::new();
     lease.spawn(lost);
-    let mut driver = Driver::new(setup, view, progress);
+    let mut driver = Driver::new(setup, view);
     let driven = driver.drive(&mut lease).await;
     if driven.is_err() {
         driver.stop_now().await;
@@ -109,17 +101,13 @@ fn retries_used(history: &[RunEvent]) -> HashMap<TaskId, u32> {
 struct Driver {
     view: RunView,
     planned: Vec<Arc<PlannedTask>>,
-    tasks: Vec<TaskRecord>,
-    name: RunName,
-    environment: Environment,
-    started_us: i64,
-    ended_us: i64,
+    record: RunRecord,
     store: Arc<dyn StateStore>,
     system: Arc<dyn System>,
     work: Arc<dyn TaskWork>,
     cancel: CancellationToken,
     grace: Duration,
-    progress: UnboundedSender<Progress>,
+    sink: Arc<dyn RunSink>,
     stop: CancellationToken,
     attempts: JoinSet<Result<AttemptOutcome, Failure>>,
     positions: HashMap<Id, usize>,
@@ -127,21 +115,17 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(setup: RunSetup<'_>, view: RunView, progress: UnboundedSender<Progress>) -> Self {
+    fn new(setup: RunSetup<'_>, view: RunView) -> Self {
         Self {
             view,
             planned: setup.pipeline.tasks.iter().cloned().map(Arc::new).collect(),
-            tasks: setup.record.tasks,
-            name: setup.record.name,
-            environment: setup.record.environment,
-            started_us: setup.record.started_us,
-            ended_us: setup.record.started_us,
+            record: setup.record,
             store: setup.store,
             system: setup.system,
             work: setup.work,
             cancel: setup.cancel,
             grace: setup.grace,
-            progress,
+            sink: setup.sink,
             stop: CancellationToken::new(),
             attempts: JoinSet::new(),
             positions: HashMap::new(),
@@ -151,12 +135,13 @@ impl Driver {
 
     async fn drive(&mut self, lease: &mut JoinSet<Failure>) -> Result<()> {
         let done = self
+            .record
             .tasks
             .iter()
             .filter(|task| task.state.is_final())
             .count();
-        self.tell(Progress::Opened {
-            tasks: self.tasks.len(),
+        self.tell(RunNews::Opened {
+            tasks: self.record.tasks.len(),
             done,
         });
         self.step(Event::Opened, AttemptEnd::default()).await?;
@@ -214,17 +199,18 @@ impl Driver {
                     self.stop.cancel();
                     let grace_us = u64::try_from(self.grace.as_micros()).unwrap_or(u64::MAX);
                     self.drop_at_us = Some(self.system.monotonic_us().saturating_add(grace_us));
-                    self.tell(Progress::Stopping {
+                    self.tell(RunNews::Stopping {
                         running: self.view.running(),
                     });
                 }
                 Command::Close(state) => {
-                    self.ended_us = now.us;
+                    self.record.state = *state;
+                    self.record.ended_us = Some(now.us);
                     fail::fail_point!("orchestrator::before_close");
                     self.store
-                        .close_run(&self.name, &self.environment, *state, now.us)
+                        .close_run(&self.record.name, &self.record.environment, *state, now.us)
                         .await?;
-                    self.tell(Progress::Closed(*state));
+                    self.tell(RunNews::Closed(*state));
                 }
             }
         }
@@ -245,13 +231,13 @@ impl Driver {
             let Command::Move { task, from, to } = command else {
                 continue;
             };
-            let Some(record) = self.tasks.get(*task) else {
+            let Some(record) = self.record.tasks.get(*task) else {
                 continue;
             };
             let fence = raised.entry(*task).or_insert(record.fence);
             transitions.push(Transition {
-                run: self.name.clone(),
-                environment: self.environment.clone(),
+                run: self.record.name.clone(),
+                environment: self.record.environment.clone(),
                 task: record.id.clone(),
                 from: *from,
                 fence: *fence,
@@ -268,7 +254,7 @@ impl Driver {
 
     /// The book holds this change: follow it, and start the attempt if it is one.
     fn moved(&mut self, position: usize, to: TaskState, end: AttemptEnd, now_us: i64) {
-        let Some(record) = self.tasks.get_mut(position) else {
+        let Some(record) = self.record.tasks.get_mut(position) else {
             return;
         };
         record.state = to;
@@ -279,7 +265,7 @@ impl Driver {
             record.ended_us = None;
             record.failure = None;
             record.outcome = serde_json::Value::Null;
-            let started = Progress::Started {
+            let started = RunNews::Started {
                 task: record.id.clone(),
                 attempt: record.attempt,
             };
@@ -293,7 +279,7 @@ impl Driver {
             let elapsed_us = record
                 .started_us
                 .map_or(0, |from_us| now_us.saturating_sub(from_us));
-            let ended = Progress::Ended {
+            let ended = RunNews::Ended {
                 task: record.id.clone(),
                 state: to,
                 outcome: record.outcome.clone(),
@@ -307,7 +293,8 @@ impl Driver {
     }
 
     fn start(&mut self, position: usize) {
-        let (Some(task), Some(record)) = (self.planned.get(position), self.tasks.get(position))
+        let (Some(task), Some(record)) =
+            (self.planned.get(position), self.record.tasks.get(position))
         else {
             return;
         };
@@ -371,8 +358,8 @@ impl Driver {
     }
 
     fn tell_retry(&self, position: usize, at_us: i64) {
-        if let Some(record) = self.tasks.get(position) {
-            self.tell(Progress::Retrying {
+        if let Some(record) = self.record.tasks.get(position) {
+            self.tell(RunNews::Retrying {
                 task: record.id.clone(),
                 at_us,
                 failure: record.failure.clone(),
@@ -380,9 +367,8 @@ impl Driver {
         }
     }
 
-    fn tell(&self, progress: Progress) {
-        // A listener that went away stops nothing.
-        let _ = self.progress.send(progress);
+    fn tell(&self, news: RunNews) {
+        self.sink.tell(news);
     }
 
     /// Drops every attempt and waits, for the grace time at most, until they are gone.
@@ -396,7 +382,7 @@ impl Driver {
 
     fn lost(&self, detail: &str) -> Failure {
         RunError::Lost {
-            run: self.name.clone(),
+            run: self.record.name.clone(),
             detail: detail.to_owned(),
         }
         .into()
@@ -404,11 +390,7 @@ impl Driver {
 
     fn summary(self) -> RunSummary {
         RunSummary {
-            state: self.view.closed().unwrap_or(RunState::Running),
-            name: self.name,
-            started_us: self.started_us,
-            ended_us: self.ended_us,
-            tasks: self.tasks,
+            record: self.record,
         }
     }
 }

@@ -4,12 +4,13 @@
 //! stops nothing.
 
 use serde_json::Value;
+use tokio::sync::mpsc::UnboundedSender;
 use towpath_ports::{RunState, TaskState};
 use towpath_vocab::{Failure, TaskId};
 
-/// One thing that happened.
+/// One thing that happened in a run.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Progress {
+pub enum RunNews {
     /// The run begins or goes on; `done` of `tasks` had ended before.
     Opened {
         /// All tasks.
@@ -53,4 +54,17 @@ pub enum Progress {
     },
     /// The run ended.
     Closed(RunState),
+}
+
+/// Hears what happens in a run.
+pub trait RunSink: Send + Sync {
+    /// Takes one piece of news; must not block.
+    fn tell(&self, news: RunNews);
+}
+
+impl RunSink for UnboundedSender<RunNews> {
+    fn tell(&self, news: RunNews) {
+        // A listener that went away stops nothing.
+        let _ = self.send(news);
+    }
 }
