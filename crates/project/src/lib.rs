@@ -1,1 +1,41 @@
-//! towpath-project
+//! A project's files to a checked plan: parse -> bind -> check -> plan.
+//!
+//! Promise: pure and synchronous. Files, connector specs and facts come in as values; a `Plan` and all
+//! mistakes at once, each with its place and a way out, go out. It never reads a disk, an environment
+//! or a clock, never sees a secret's value, and knows connectors only by their specs.
+//! Read next: `check.rs` (the four phases), `keys/mod.rs` (every key), `codes.rs` (every mistake).
+
+mod bind;
+mod bound;
+mod check;
+mod checks;
+mod codes;
+mod columns;
+mod command;
+mod connection;
+mod graph;
+mod json_schema;
+mod keys;
+mod literal;
+mod load;
+mod params;
+mod parsed;
+mod publish;
+mod report;
+mod rules;
+mod schemas;
+mod settings;
+mod shape;
+mod sqltext;
+mod step;
+mod suggest;
+mod table;
+mod value;
+mod world;
+mod yaml;
+
+pub use check::{Checked, Inputs, Summary, check};
+pub use codes::{EXPLANATIONS, explanation};
+pub use json_schema::{json_schema_connection, json_schema_pipeline, json_schema_schemas, json_schema_towpath};
+pub use schemas::write_schemas;
+pub use settings::Setting;

@@ -1,0 +1,237 @@
+//! Substitution: `${env:X}`, `${param:x}` and the rest, in string leaves only.
+//!
+//! Promise: a leaf is either bound, kept as a template on purpose (secret options, run-time values),
+//! or there is a diagnostic that names what is missing. Any other `${…}` is literal text. It does not
+//! know which leaf is what: `shape.rs` says so. Inside SQL a value becomes a literal, never code.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::report::{At, Report};
+
+/// What substitutions can draw from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bindings<'a> {
+    pub(crate) variables: &'a BTreeMap<String, String>,
+    pub(crate) set_variables: &'a BTreeSet<String>,
+    /// Params of the pipeline; None outside of one.
+    pub(crate) params: Option<&'a BTreeMap<String, String>>,
+}
+
+/// How a leaf is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaf {
+    /// To its text.
+    Text,
+    /// To SQL, values as literals.
+    Sql,
+    /// To its text, with run-time substitutions kept.
+    AtRun,
+    /// Not at all; only looked at.
+    Secret,
+}
+
+/// One `${kind:name}` in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot<'a> {
+    start: usize,
+    end: usize,
+    kind: &'a str,
+    name: &'a str,
+    default: Option<&'a str>,
+}
+
+const KINDS: &[&str] = &["env", "secret", "param", "run", "step", "item"];
+const RUN_NAMES: &[&str] = &["interval_start", "interval_end", "date", "id"];
+
+/// True when a text holds any substitution of ours.
+pub(crate) fn has_slot(text: &str) -> bool {
+    !slots(text).is_empty()
+}
+
+/// Binds one leaf. None when nothing changes.
+pub(crate) fn leaf(text: &str, at: At, leaf: Leaf, bindings: &Bindings<'_>, report: &mut Report) -> Option<String> {
+    if !text.contains("${") {
+        return None;
+    }
+    let found = slots(text);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = 0;
+    let mut changed = false;
+    for slot in &found {
+        let place = spot(text, at, slot);
+        let Some(value) = value(slot, place, leaf, bindings, report) else {
+            continue;
+        };
+        out.push_str(text.get(rest..slot.start).unwrap_or_default());
+        match leaf {
+            Leaf::Sql => push_literal(&mut out, &value),
+            _ => out.push_str(&value),
+        }
+        rest = slot.end;
+        changed = true;
+    }
+    out.push_str(text.get(rest..).unwrap_or_default());
+    changed.then_some(out)
+}
+
+/// The place of a slot inside its leaf; the whole leaf when it was escaped or folded in the file.
+fn spot(text: &str, at: At, slot: &Slot<'_>) -> At {
+    let written = at.end - at.start;
+    if text.contains('\n') {
+        at
+    } else if written == text.len() {
+        at.part(0, 0).part(slot.start, slot.end)
+    } else if written == text.len() + 2 {
+        at.part(slot.start + 1, slot.end + 1)
+    } else {
+        at
+    }
+}
+
+/// Inside quotes only quotes are doubled; outside, the value becomes a quoted literal, numbers stay.
+fn push_literal(out: &mut String, value: &str) {
+    let inside = out.matches('\'').count() % 2 == 1;
+    let escaped = value.replace('\'', "''");
+    if inside || value.parse::<f64>().is_ok() {
+        out.push_str(&escaped);
+    } else {
+        out.push('\'');
+        out.push_str(&escaped);
+        out.push('\'');
+    }
+}
+
+fn value(slot: &Slot<'_>, at: At, leaf: Leaf, bindings: &Bindings<'_>, report: &mut Report) -> Option<String> {
+    if slot.name.is_empty() {
+        report
+            .error("P0203", at, format!("`${{{}:}}` names nothing", slot.kind))
+            .help("write a name after the colon, as in `${env:HOME}`");
+        return None;
+    }
+    match slot.kind {
+        "env" => variable(slot, at, leaf, bindings, report),
+        "param" => param(slot, at, bindings, report),
+        "secret" if leaf == Leaf::Text || leaf == Leaf::Sql => {
+            report
+                .error("P0204", at, format!("secret `{}` cannot stand here", slot.name))
+                .help("secrets stand only in options that a connector marks secret (url, password, token), `state` and a command's `env`: they are resolved at connect and never stored");
+            None
+        }
+        "run" if !RUN_NAMES.contains(&slot.name) => {
+            report
+                .error("P0203", at, format!("`${{run:{}}}` is nothing that a run knows", slot.name))
+                .suggest(slot.name, RUN_NAMES.iter().copied(), "a run knows");
+            None
+        }
+        "run" | "step" | "item" if leaf != Leaf::AtRun => {
+            report.warning("P0208", at, format!("`${{{}:{}}}` is only filled in commands; not active here in this version", slot.kind, slot.name));
+            None
+        }
+        _ => None,
+    }
+}
+
+fn variable(slot: &Slot<'_>, at: At, leaf: Leaf, bindings: &Bindings<'_>, report: &mut Report) -> Option<String> {
+    let name = slot.name;
+    if leaf == Leaf::Secret {
+        if slot.default.is_none() && !bindings.set_variables.contains(name) && !bindings.variables.contains_key(name) {
+            report
+                .warning("C0508", at, format!("environment variable `{name}` is not set here"))
+                .label("needed to connect")
+                .help(format!("export {name}=…  before anything connects; the value is never stored"));
+        }
+        return None;
+    }
+    match bindings.variables.get(name).map(String::as_str).or(slot.default) {
+        Some(value) => Some(value.to_owned()),
+        None => {
+            report
+                .error("P0201", at, format!("environment variable `{name}` is not set"))
+                .help(format!("export {name}=…, or give a default: ${{env:{name}:-value}}"));
+            None
+        }
+    }
+}
+
+fn param(slot: &Slot<'_>, at: At, bindings: &Bindings<'_>, report: &mut Report) -> Option<String> {
+    let Some(params) = bindings.params else {
+        report
+            .error("P0202", at, format!("param `{}` cannot stand here", slot.name))
+            .help("params belong to a pipeline: declare them under `params` there, and use them there");
+        return None;
+    };
+    let value = params.get(slot.name).cloned().or_else(|| slot.default.map(str::to_owned));
+    if value.is_none() {
+        report
+            .error("P0202", at, format!("this pipeline has no param `{}`", slot.name))
+            .suggest(slot.name, params.keys().map(String::as_str), "params here")
+            .help(format!("declare it: params: {{ {}: {{ default: … }} }}", slot.name));
+    }
+    value
+}
+
+fn slots(text: &str) -> Vec<Slot<'_>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(open) = text.get(from..).and_then(|rest| rest.find("${")) {
+        let start = from + open;
+        from = start + 2;
+        let Some(inner) = text.get(from..).and_then(|rest| Some(&rest[..rest.find('}')?])) else {
+            break;
+        };
+        let Some((kind, rest)) = inner.split_once(':') else {
+            continue;
+        };
+        if !KINDS.contains(&kind) {
+            continue;
+        }
+        let (name, default) = match rest.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (rest, None),
+        };
+        let end = from + inner.len() + 1;
+        found.push(Slot { start, end, kind, name, default });
+        from = end;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound(text: &str, how: Leaf) -> (String, Vec<String>) {
+        let variables = BTreeMap::from([("DIR".to_owned(), "da'ta".to_owned())]);
+        let params = BTreeMap::from([("since".to_owned(), "2013-01-01".to_owned()), ("n".to_owned(), "7".to_owned())]);
+        let set = BTreeSet::new();
+        let bindings = Bindings { variables: &variables, set_variables: &set, params: Some(&params) };
+        let mut report = Report::default();
+        let at = At { end: text.len(), line: 1, column: 1, ..At::default() };
+        let out = leaf(text, at, how, &bindings, &mut report).unwrap_or_else(|| text.to_owned());
+        (out, report.finish().into_iter().map(|d| format!("{} {}", d.code, d.message)).collect())
+    }
+
+    #[test]
+    fn text_is_filled_and_strangers_stay() {
+        assert_eq!(bound("a/${env:DIR}/${other}/${x:y}", Leaf::Text).0, "a/da'ta/${other}/${x:y}");
+        assert_eq!(bound("${env:NONE:-d:e}", Leaf::Text).0, "d:e");
+        assert_eq!(bound("--since=${param:since} ${run:date}", Leaf::AtRun).0, "--since=2013-01-01 ${run:date}");
+        assert_eq!(bound("${secret:X}${env:DIR}", Leaf::Secret).0, "${secret:X}${env:DIR}");
+    }
+
+    #[test]
+    fn sql_gets_literals() {
+        assert_eq!(bound("a > ${param:since} and b = ${env:DIR}", Leaf::Sql).0, "a > '2013-01-01' and b = 'da''ta'");
+        assert_eq!(bound("a > date '${param:since}' and n > ${param:n}", Leaf::Sql).0, "a > date '2013-01-01' and n > 7");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert_eq!(bound("${env:NONE}", Leaf::Text).1, ["P0201 environment variable `NONE` is not set"]);
+        assert_eq!(bound("${env:NONE}", Leaf::Secret).1, ["C0508 environment variable `NONE` is not set here"]);
+        assert_eq!(bound("${param:sinse}", Leaf::Text).1, ["P0202 this pipeline has no param `sinse`"]);
+        assert_eq!(bound("${secret:X}", Leaf::Text).1, ["P0204 secret `X` cannot stand here"]);
+        assert_eq!(bound("${run:now}", Leaf::AtRun).1, ["P0203 `${run:now}` is nothing that a run knows"]);
+        assert_eq!(bound("${env:}", Leaf::Text).1, ["P0203 `${env:}` names nothing"]);
+    }
+}

@@ -1,0 +1,230 @@
+//! The whole check: four phases, each its own type.
+//!
+//! Promise: `check` gives every mistake it can find, and a plan only when there is none. The phases are
+//! in `parsed.rs`, `bound.rs`, the verbs (`load.rs`, `models/mod.rs`, `command.rs`, `publish.rs`) and
+//! `graph.rs`. It decides nothing itself.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use towpath_vocab::{
+    ConnectorSpec, Diagnostic, Environment, Facts, Level, OptionValue, PipelineName, Plan, PlannedPipeline, ProjectId,
+    StepName,
+};
+
+use crate::bound::{self, Bound, BoundPipeline};
+use crate::graph::{self, Tables};
+use crate::report::Report;
+use crate::settings::Setting;
+use crate::step::{self, Node as Task};
+use crate::world::World;
+use crate::yaml::{Entry, Node};
+use crate::{command, load, parsed, publish, schemas, value};
+
+/// Tasks at once, where nothing else is said.
+const PARALLEL: usize = 4;
+
+/// What a project is checked against.
+pub struct Inputs<'a> {
+    /// The project's text files: path with `/`, relative to the project folder.
+    pub files: &'a BTreeMap<String, String>,
+    /// What each connector can do.
+    pub specs: &'a [ConnectorSpec],
+    /// What is known of the outside.
+    pub facts: &'a Facts,
+    /// `--env`; None takes `default_environment`.
+    pub environment: Option<&'a str>,
+    /// Environment variables for `${env:}`; only options that are not secret are bound.
+    pub variables: &'a BTreeMap<String, String>,
+    /// `--param`.
+    pub params: &'a BTreeMap<String, String>,
+}
+
+/// What a check found.
+#[derive(Debug)]
+pub struct Checked {
+    /// None when there is an error.
+    pub plan: Option<Plan>,
+    /// All diagnostics, by file and place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Each setting of each table with its file and line.
+    pub explain: Vec<Setting>,
+    /// The URL of the state store, if the project names one.
+    pub state: Option<OptionValue>,
+    /// The memory budget, if the project names one.
+    pub memory_bytes: Option<u64>,
+    /// What there is.
+    pub summary: Summary,
+}
+
+/// How much was checked and what came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Files of the project.
+    pub files: usize,
+    /// Pipelines.
+    pub pipelines: usize,
+    /// Tables that are loaded.
+    pub loads: usize,
+    /// Models.
+    pub models: usize,
+    /// Tables that are published.
+    pub publishes: usize,
+    /// Errors.
+    pub errors: usize,
+    /// Warnings.
+    pub warnings: usize,
+    /// Notes.
+    pub notes: usize,
+}
+
+/// Checks a project.
+pub fn check(inputs: &Inputs<'_>) -> Checked {
+    let mut report = Report::default();
+    let mut parsed = parsed::parse(inputs.files, &mut report);
+    let mut summary = Summary { files: parsed.files, ..Summary::default() };
+    let bound = bound::bind(&mut parsed, inputs, &mut report);
+    let Some(bound) = bound else {
+        return finish(None, report, Vec::new(), None, None, summary);
+    };
+    let mut explain = Vec::new();
+    let discovered = discovered(&bound, &mut report);
+    let world = World::new(&bound, inputs.facts, discovered);
+    let pipelines = plan_pipelines(&bound, &world, &mut summary, &mut explain, &mut report);
+    let state = world.state();
+    let memory = bound.root.get_text("memory").and_then(value::size_bytes);
+    let plan = assemble(&bound, pipelines);
+    finish(Some(plan), report, explain, state, memory, summary)
+}
+
+fn finish(
+    plan: Option<Plan>,
+    report: Report,
+    explain: Vec<Setting>,
+    state: Option<OptionValue>,
+    memory_bytes: Option<u64>,
+    summary: Summary,
+) -> Checked {
+    let plan = plan.filter(|_| !report.failed());
+    let diagnostics = report.finish();
+    let count = |level| diagnostics.iter().filter(|diagnostic| diagnostic.level == level).count();
+    let summary = Summary {
+        errors: count(Level::Error),
+        warnings: count(Level::Warning),
+        notes: count(Level::Note),
+        ..summary
+    };
+    Checked { plan, diagnostics, explain, state, memory_bytes, summary }
+}
+
+fn discovered(
+    bound: &Bound<'_>,
+    report: &mut Report,
+) -> BTreeMap<String, BTreeMap<String, towpath_vocab::TableFact>> {
+    let mut all = BTreeMap::new();
+    for (name, node) in &bound.schemas {
+        if !bound.connections.contains_key(name) {
+            let head = crate::report::At { end: node.at.start + 1, ..node.at };
+            report
+                .warning("C0502", head, format!("there is no connection `{name}` that these schemas could belong to"))
+                .suggest(name, bound.connections.keys().map(String::as_str), "connections");
+        }
+        all.insert(name.clone(), schemas::read(node, report));
+    }
+    all
+}
+
+/// A pipeline on its way through the check.
+struct Open<'b> {
+    pipeline: &'b BoundPipeline,
+    steps: Vec<(&'b str, &'b Entry)>,
+    tasks: Vec<Task>,
+}
+
+fn plan_pipelines(
+    bound: &Bound<'_>,
+    world: &World<'_>,
+    summary: &mut Summary,
+    explain: &mut Vec<Setting>,
+    report: &mut Report,
+) -> Vec<PlannedPipeline> {
+    let mut tables = Tables::default();
+    let mut open: Vec<Open<'_>> = Vec::new();
+    for pipeline in &bound.pipelines {
+        let steps: Vec<(&str, &Entry)> = pipeline.node.get("steps").into_iter().flat_map(Node::entries).collect();
+        let mut tasks = Vec::new();
+        for (name, entry) in &steps {
+            tasks.extend(of_step(name, entry, pipeline, world, explain, report));
+        }
+        open.push(Open { pipeline, steps, tasks });
+    }
+    for task in open.iter().flat_map(|one| &one.tasks) {
+        tables.add_writer(task, report);
+    }
+    for (table, fact) in &world.facts.lakehouse {
+        if !tables.contains(table) {
+            tables.add(table, Some(fact.schema.clone()));
+        }
+    }
+    summary.pipelines = open.len();
+    open.into_iter().filter_map(|one| close(one, bound, &tables, summary, report)).collect()
+}
+
+fn of_step(
+    name: &str,
+    entry: &Entry,
+    pipeline: &BoundPipeline,
+    world: &World<'_>,
+    explain: &mut Vec<Setting>,
+    report: &mut Report,
+) -> Vec<Task> {
+    let frame = step::frame(name, entry, &pipeline.node, world.retry);
+    match step::verb(&frame, report) {
+        Some("load") => load::plan(&frame, world, explain, report),
+        Some("command") => command::plan(&frame, world, explain, report).into_iter().collect(),
+        Some("publish") => publish::plan(&frame, world, explain, report),
+        _ => Vec::new(),
+    }
+}
+
+fn close(
+    mut open: Open<'_>,
+    bound: &Bound<'_>,
+    tables: &Tables,
+    summary: &mut Summary,
+    report: &mut Report,
+) -> Option<PlannedPipeline> {
+    use towpath_vocab::Action;
+    for task in &open.tasks {
+        match task.action {
+            Some(Action::Load(_)) => summary.loads += 1,
+            Some(Action::Publish(_)) => summary.publishes += 1,
+            _ => {}
+        }
+    }
+    graph::check_reads(&open.tasks, tables, report);
+    graph::publish_lineage(&mut open.tasks, tables);
+    let after = graph::after(&open.steps, report);
+    let tasks = graph::order(open.tasks, &after, report)?;
+    let parallel = |node: &Node| node.get_text("parallel").and_then(|text| text.parse::<usize>().ok());
+    Some(PlannedPipeline {
+        name: PipelineName::new(&open.pipeline.name),
+        steps: open.steps.iter().map(|(name, _)| StepName::new(*name)).collect(),
+        tasks,
+        parallel: parallel(&open.pipeline.node).or_else(|| parallel(&bound.root)).unwrap_or(PARALLEL).max(1),
+    })
+}
+
+fn assemble(bound: &Bound<'_>, pipelines: Vec<PlannedPipeline>) -> Plan {
+    let text = |key: &str| bound.root.get_text(key);
+    let name = text("name").unwrap_or_default();
+    Plan {
+        version: 1,
+        project: ProjectId::new(text("id").unwrap_or(name)),
+        name: name.to_owned(),
+        environment: Environment::new(&bound.environment),
+        lakehouse: text("lakehouse").unwrap_or("./lake").to_owned(),
+        connections: bound.connections.iter().map(|(name, one)| (name.clone(), one.plan.clone())).collect(),
+        pipelines,
+    }
+}

@@ -1,0 +1,262 @@
+//! `checks:` of a table, and the checks that a key implies.
+//!
+//! Promise: every check has a name that is unique in its table, columns that exist where that is
+//! known, and values of the right type. It does not run anything. Relationships to tables that may
+//! not exist are handed back with their place: `graph.rs` knows all tables.
+
+use towpath_vocab::{Check, CheckKind, Severity, TableName, Tolerance};
+
+use crate::report::{At, Report};
+use crate::rules::{self, Subject};
+use crate::sqltext;
+use crate::value;
+use crate::yaml::{Entry, Node};
+
+/// Another table's column that a check speaks of.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reference {
+    pub(crate) table: TableName,
+    pub(crate) field: String,
+    pub(crate) at: At,
+}
+
+/// The checks of one table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Checks {
+    pub(crate) list: Vec<Check>,
+    pub(crate) references: Vec<Reference>,
+}
+
+/// What a check is about.
+pub(crate) struct Table<'a> {
+    pub(crate) name: &'a TableName,
+    pub(crate) subject: Subject<'a>,
+    /// Where the columns are known from, for messages.
+    pub(crate) origin: &'a str,
+}
+
+impl Table<'_> {
+    /// Says that a column is not there.
+    pub(crate) fn column(&self, column: &str, at: At, report: &mut Report) {
+        let Some(schema) = self.subject.schema else {
+            return;
+        };
+        if crate::columns::find(schema, column).is_some() {
+            return;
+        }
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let message = format!("`{}` has no column `{column}`", self.name);
+        let said = if self.subject.firm { report.error("T0402", at, message) } else { report.warning("T0402", at, message) };
+        said.suggest(column, names.iter().copied(), "there is")
+            .help(format!("{} has: {}  ({})", self.name, crate::suggest::listing(&names), self.origin));
+    }
+}
+
+/// Reads `checks` and adds those that `key` implies.
+pub(crate) fn read(
+    node: Option<&Node>,
+    key: &[String],
+    key_at: Option<At>,
+    table: &Table<'_>,
+    report: &mut Report,
+) -> Checks {
+    let mut checks = Checks::default();
+    for item in node.map(Node::items).unwrap_or_default() {
+        one(item, table, &mut checks, report);
+    }
+    implied(key, key_at, table, &mut checks, report);
+    name_apart(&mut checks.list, report);
+    checks
+}
+
+fn implied(key: &[String], at: Option<At>, table: &Table<'_>, checks: &mut Checks, report: &mut Report) {
+    if key.is_empty() {
+        return;
+    }
+    let span = at.map(|at| report.span(at));
+    if let Some(at) = at {
+        key.iter().for_each(|column| table.column(column, at, report));
+    }
+    let mut add = |kind: CheckKind| {
+        if !checks.list.iter().any(|check| check.kind == kind) {
+            let name = name(&kind, table.name);
+            let (severity, tolerance) = (Severity::Error, Tolerance::default());
+            checks.list.push(Check { name, kind, severity, filter: None, tolerance, span: span.clone() });
+        }
+    };
+    add(CheckKind::Unique { columns: key.to_vec() });
+    for column in key {
+        add(CheckKind::NotNull { column: column.clone() });
+    }
+}
+
+fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report) {
+    let severity = match item.get_text("severity") {
+        Some("warn") => Severity::Warn,
+        _ => Severity::Error,
+    };
+    let filter = item.get("where").and_then(|node| condition(node, table, report));
+    let tolerance = item.get("tolerance").and_then(value::limit);
+    let tolerance = tolerance.map(|t| Tolerance { rows: t.rows, percent: t.percent }).unwrap_or_default();
+    for (key, entry) in item.entries().filter(|(key, _)| crate::keys::CHECK_KINDS.contains(key)) {
+        let kinds = kinds(key, entry, table, &mut checks.references, report);
+        let many = kinds.len() > 1;
+        for kind in kinds {
+            let name = match item.get_text("name") {
+                Some(name) if many => format!("{name}_{}", columns_of(&kind).join("_")),
+                Some(name) => name.to_owned(),
+                None => name(&kind, table.name),
+            };
+            let span = Some(report.span(entry.key_at));
+            checks.list.push(Check { name, kind, severity, filter: filter.clone(), tolerance, span });
+        }
+    }
+}
+
+fn condition(node: &Node, table: &Table<'_>, report: &mut Report) -> Option<String> {
+    let text = node.text()?;
+    match table.subject.schema {
+        Some(schema) => sqltext::condition(text, node.at, schema, table.subject.firm, report),
+        None => sqltext::syntax(text, node.at, report),
+    }
+    Some(text.to_owned())
+}
+
+fn kinds(
+    key: &str,
+    entry: &Entry,
+    table: &Table<'_>,
+    references: &mut Vec<Reference>,
+    report: &mut Report,
+) -> Vec<CheckKind> {
+    let node = &entry.value;
+    match key {
+        "not_null" | "unique" => {
+            for item in node.items() {
+                item.text().into_iter().for_each(|column| table.column(column, item.at, report));
+            }
+            match key {
+                "unique" => vec![CheckKind::Unique { columns: node.texts() }],
+                _ => node.texts().into_iter().map(|column| CheckKind::NotNull { column }).collect(),
+            }
+        }
+        "row_count" => {
+            let bound = |key: &str| node.get_text(key).and_then(|text| text.parse().ok());
+            let (min, max) = (bound("min"), bound("max"));
+            if let (Some(min), Some(max)) = (min, max) {
+                let unsigned = arrow_schema::DataType::UInt64;
+                rules::order(&format!("{min}"), &format!("{max}"), Some(&unsigned), node.at, report);
+            }
+            if min.is_none() && max.is_none() && node.as_map().is_some() {
+                report.error("K0601", entry.key_at, "`row_count` has no bound").help("write row_count: { min: 1 }");
+            }
+            vec![CheckKind::RowCount { min, max }]
+        }
+        "expression" => condition(node, table, report).map(|expression| CheckKind::Expression { expression }).into_iter().collect(),
+        "sql" => node.text().map(|text| CheckKind::Sql { query: text.to_owned() }).into_iter().collect(),
+        _ => node.entries().filter_map(|(column, inner)| of_column(key, column, inner, table, references, report)).collect(),
+    }
+}
+
+fn of_column(
+    key: &str,
+    column: &str,
+    entry: &Entry,
+    table: &Table<'_>,
+    references: &mut Vec<Reference>,
+    report: &mut Report,
+) -> Option<CheckKind> {
+    table.column(column, entry.key_at, report);
+    let node = &entry.value;
+    let data_type = table.subject.data_type(column);
+    let column = column.to_owned();
+    Some(match key {
+        "accepted_values" => {
+            for item in node.items() {
+                item.text().into_iter().for_each(|text| {
+                    rules::reads(&column, text, item.at, data_type.as_ref(), report);
+                });
+            }
+            CheckKind::AcceptedValues { column, values: node.texts() }
+        }
+        "pattern" => {
+            let pattern = rules::pattern(&column, node, data_type.as_ref(), report)?;
+            CheckKind::Pattern { column, pattern }
+        }
+        "range" => {
+            let mut bound = |key: &str| {
+                let node = node.get(key)?;
+                let text = node.text()?;
+                rules::reads(&column, text, node.at, data_type.as_ref(), report).then(|| text.to_owned())
+            };
+            let (min, max) = (bound("min"), bound("max"));
+            if let (Some(min), Some(max)) = (&min, &max) {
+                rules::order(min, max, data_type.as_ref(), node.at, report);
+            }
+            CheckKind::Range { column, min, max }
+        }
+        "freshness" => CheckKind::Freshness { column, max_age_s: value::duration_ms(node.text()?)? / 1000 },
+        _ => {
+            let (to, field) = relationship(node, report)?;
+            references.push(Reference { table: to.clone(), field: field.clone(), at: node.at });
+            CheckKind::Relationships { column, to, field }
+        }
+    })
+}
+
+fn relationship(node: &Node, report: &mut Report) -> Option<(TableName, String)> {
+    let text = node.text()?;
+    let parts: Vec<&str> = text.split('.').collect();
+    if let [schema, table, field] = parts.as_slice()
+        && parts.iter().all(|part| !part.is_empty())
+    {
+        return Some((TableName::new(*schema, *table), (*field).to_owned()));
+    }
+    report
+        .error("K0601", node.at, format!("`{text}` is not of the form `schema.table.column`"))
+        .help("write relationships: { country: raw.countries.code }");
+    None
+}
+
+/// A name in dbt's manner.
+pub(crate) fn name(kind: &CheckKind, table: &TableName) -> String {
+    let columns = columns_of(kind);
+    let mut parts = vec![kind.code().to_owned(), table.table().to_owned()];
+    parts.extend(columns);
+    parts.join("_")
+}
+
+fn columns_of(kind: &CheckKind) -> Vec<String> {
+    match kind {
+        CheckKind::Unique { columns } => columns.clone(),
+        CheckKind::NotNull { column }
+        | CheckKind::AcceptedValues { column, .. }
+        | CheckKind::Pattern { column, .. }
+        | CheckKind::Range { column, .. }
+        | CheckKind::Relationships { column, .. }
+        | CheckKind::Freshness { column, .. } => vec![column.clone()],
+        CheckKind::RowCount { .. } | CheckKind::Expression { .. } | CheckKind::Sql { .. } => Vec::new(),
+    }
+}
+
+/// Names are unique per table: the same check twice is a slip, different ones get a number.
+pub(crate) fn name_apart(checks: &mut Vec<Check>, report: &mut Report) {
+    let mut kept: Vec<Check> = Vec::with_capacity(checks.len());
+    for mut check in std::mem::take(checks) {
+        let same = |other: &&Check| other.kind == check.kind && other.filter == check.filter && other.severity == check.severity;
+        if kept.iter().find(same).is_some() {
+            let mut diagnostic = towpath_vocab::Diagnostic::warning("K0604", format!("check `{}` stands here twice", check.name));
+            diagnostic.span = check.span.clone();
+            report.say(diagnostic);
+            continue;
+        }
+        let base = check.name.clone();
+        let mut number = 2;
+        while kept.iter().any(|other| other.name == check.name) {
+            check.name = format!("{base}_{number}");
+            number += 1;
+        }
+        kept.push(check);
+    }
+    *checks = kept;
+}

@@ -1,0 +1,261 @@
+//! Columns of a loaded table: what the source has, what is said about them, what the target gets.
+//!
+//! Promise: an unknown source makes everything unknown and nothing wrong. It does not judge rules
+//! (see `rules.rs`) and does not plan the table (see `table.rs`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use towpath_vocab::{
+    ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, Mask, Naming, SecretTemplate, TableFact, TableLineage,
+    types,
+};
+
+use crate::report::{At, Report};
+use crate::sqltext;
+use crate::yaml::{Entry, Node};
+
+/// What is known about the source of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct Known<'a> {
+    pub(crate) fact: &'a TableFact,
+    /// The object's name, for messages.
+    pub(crate) object: String,
+    /// Where the fact comes from, for messages.
+    pub(crate) origin: String,
+}
+
+impl Known<'_> {
+    /// What was merely observed may have changed since: a mismatch is a warning then.
+    pub(crate) fn is_firm(&self) -> bool {
+        self.fact.source != FactSource::Observed
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.fact.schema.fields().iter().map(|field| field.name().as_str()).collect()
+    }
+
+    fn help(&self) -> String {
+        format!("{} has: {}  ({})", self.object, crate::suggest::listing(&self.names()), self.origin)
+    }
+}
+
+/// Columns of a table, worked out.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
+    pub(crate) plans: Vec<ColumnPlan>,
+    /// The target's columns, if the source's are known. `Null` stands for a type not known.
+    pub(crate) target: Option<SchemaRef>,
+    pub(crate) lineage: TableLineage,
+}
+
+/// Says that a source column is not there. True when it is known to be missing.
+pub(crate) fn missing(known: Option<&Known<'_>>, column: &str, at: At, report: &mut Report) -> bool {
+    let Some(known) = known else {
+        return false;
+    };
+    if find(&known.fact.schema, column).is_some() {
+        return false;
+    }
+    let message = format!("`{}` has no column `{column}`", known.object);
+    let said = match known.is_firm() {
+        true => report.error("T0402", at, message),
+        false => report.warning("T0402", at, message),
+    };
+    said.suggest(column, known.names(), "there is").help(known.help());
+    true
+}
+
+/// A column by its name, without regard to case when that is unambiguous.
+pub(crate) fn find<'s>(schema: &'s Schema, name: &str) -> Option<&'s Field> {
+    if let Ok(field) = schema.field_with_name(name) {
+        return Some(field);
+    }
+    let mut alike = schema.fields().iter().filter(|field| field.name().eq_ignore_ascii_case(name));
+    match (alike.next(), alike.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    }
+}
+
+/// What columns are worked out from.
+pub(crate) struct Source<'a> {
+    pub(crate) known: Option<&'a Known<'a>>,
+    pub(crate) naming: Naming,
+    pub(crate) keep: &'a [String],
+    pub(crate) drop: &'a [String],
+    pub(crate) mask_key: Option<&'a SecretTemplate>,
+    /// Where the table was written.
+    pub(crate) at: At,
+    /// The target and the source as lineage names them.
+    pub(crate) target: String,
+    pub(crate) object: String,
+}
+
+/// Reads `columns` and works out the target's columns.
+pub(crate) fn read(node: Option<&Node>, source: &Source<'_>, report: &mut Report) -> Columns {
+    let mut columns = Columns::default();
+    let mut by_source: HashMap<String, usize> = HashMap::new();
+    let mut settings: Vec<(&str, &Entry)> = Vec::new();
+    for (name, entry) in node.into_iter().flat_map(Node::entries) {
+        let plan = plan(name, entry, source, report);
+        let from = plan.from.clone().or_else(|| implied(name, &plan, source));
+        check_exists(name, entry, &plan, from.as_deref(), source, report);
+        if plan.set.is_none()
+            && let Some(from) = from
+        {
+            by_source.insert(from, columns.plans.len());
+        }
+        settings.push((name, entry));
+        columns.plans.push(plan);
+    }
+    target(&mut columns, &by_source, source, &settings, report);
+    columns
+}
+
+/// The source column that an entry without `from` is about.
+fn implied(name: &str, plan: &ColumnPlan, source: &Source<'_>) -> Option<String> {
+    if plan.set.is_some() {
+        return None;
+    }
+    let schema = &source.known?.fact.schema;
+    let named = schema.fields().iter().find(|field| source.naming.apply(field.name()) == name);
+    named.map(|field| field.name().clone()).or_else(|| find(schema, name).map(|field| field.name().clone()))
+}
+
+fn plan(name: &str, entry: &Entry, source: &Source<'_>, report: &mut Report) -> ColumnPlan {
+    let node = &entry.value;
+    let short = node.text().filter(|text| types::parse(text).is_ok());
+    let set = node.get("set");
+    if let (Some(set), Some(known)) = (set, source.known)
+        && let Some(text) = set.text()
+    {
+        sqltext::expression(text, set.at, &known.fact.schema, known.is_firm(), report);
+    }
+    ColumnPlan {
+        name: name.to_owned(),
+        from: node.get_text("from").map(str::to_owned),
+        set: set.and_then(Node::text).map(str::to_owned),
+        mask: node.get("mask").and_then(|mask| read_mask(mask, source, report)),
+        data_type: short
+            .or_else(|| node.get_text("type"))
+            .filter(|text| types::parse(text).is_ok())
+            .map(str::to_owned),
+        span: Some(report.span(entry.key_at)),
+    }
+}
+
+fn read_mask(node: &Node, source: &Source<'_>, report: &mut Report) -> Option<Mask> {
+    match (node.text()?, source.mask_key) {
+        ("empty", _) => Some(Mask::Null),
+        ("hash", Some(key)) => Some(Mask::Hash(key.clone())),
+        ("hash", None) => {
+            report
+                .error("P0126", node.at, "`mask: hash` needs a key, and the project has none")
+                .label("a hash without a key can be guessed back")
+                .help("add to towpath.yml: mask_key: ${secret:MASK_KEY}");
+            None
+        }
+        _ => None,
+    }
+}
+
+fn check_exists(
+    name: &str,
+    entry: &Entry,
+    plan: &ColumnPlan,
+    from: Option<&str>,
+    source: &Source<'_>,
+    report: &mut Report,
+) {
+    match (&plan.from, from) {
+        (Some(from), _) => {
+            let at = entry.value.get("from").map_or(entry.key_at, |node| node.at);
+            missing(source.known, from, at, report);
+        }
+        (None, None) if plan.set.is_none() => {
+            missing(source.known, name, entry.key_at, report);
+        }
+        _ => {}
+    }
+}
+
+/// The target's columns and their lineage.
+fn target(
+    columns: &mut Columns,
+    by_source: &HashMap<String, usize>,
+    source: &Source<'_>,
+    settings: &[(&str, &Entry)],
+    report: &mut Report,
+) {
+    let Some(known) = source.known else {
+        columns.lineage = TableLineage { inputs: vec![source.object.clone()], edges: Vec::new(), partial: true };
+        return;
+    };
+    let mut fields: Vec<Field> = Vec::new();
+    let mut origins: HashMap<String, String> = HashMap::new();
+    let set: Vec<&str> = columns.plans.iter().filter(|p| p.set.is_some()).map(|p| p.name.as_str()).collect();
+    let mut edges = Vec::new();
+    for field in known.fact.schema.fields() {
+        let plan = by_source.get(field.name()).and_then(|index| columns.plans.get(*index));
+        if is_left_out(field.name(), source) {
+            continue;
+        }
+        let name = plan.map_or_else(|| source.naming.apply(field.name()), |plan| plan.name.clone());
+        if set.contains(&name.as_str()) {
+            continue;
+        }
+        if let Some(other) = origins.insert(name.clone(), field.name().clone()) {
+            collision(&name, &other, field.name(), source, settings, report);
+            continue;
+        }
+        let data_type = declared(plan).unwrap_or_else(|| field.data_type().clone());
+        edges.push(edge(source, field.name(), &name, plan.is_some_and(|plan| plan.mask.is_some())));
+        fields.push(Field::new(name, data_type, true));
+    }
+    for plan in columns.plans.iter().filter(|plan| plan.set.is_some()) {
+        let info = plan.set.as_deref().and_then(|text| towpath_sql::expression(text, &known.fact.schema).ok());
+        let of_set = info.as_ref().map_or(DataType::Null, |info| info.data_type.clone());
+        for column in info.iter().flat_map(|info| &info.columns) {
+            edges.push(edge(source, column, &plan.name, true));
+        }
+        fields.push(Field::new(&plan.name, declared(Some(plan)).unwrap_or(of_set), true));
+    }
+    edges.sort();
+    edges.dedup();
+    columns.target = Some(Arc::new(Schema::new(fields)));
+    columns.lineage = TableLineage { inputs: vec![source.object.clone()], edges, partial: false };
+}
+
+fn is_left_out(name: &str, source: &Source<'_>) -> bool {
+    let named = |list: &[String]| list.iter().any(|other| other.eq_ignore_ascii_case(name));
+    !source.keep.is_empty() && !named(source.keep) || named(source.drop)
+}
+
+fn declared(plan: Option<&ColumnPlan>) -> Option<DataType> {
+    types::parse(plan?.data_type.as_deref()?).ok()
+}
+
+fn edge(source: &Source<'_>, from: &str, to: &str, computed: bool) -> ColumnEdge {
+    ColumnEdge {
+        from: ColumnRef { table: source.object.clone(), column: from.to_owned() },
+        to: ColumnRef { table: source.target.clone(), column: to.to_owned() },
+        influence: if computed { Influence::Transformation } else { Influence::Identity },
+    }
+}
+
+fn collision(
+    name: &str,
+    first: &str,
+    second: &str,
+    source: &Source<'_>,
+    settings: &[(&str, &Entry)],
+    report: &mut Report,
+) {
+    let at = settings.iter().find(|(key, _)| *key == name).map_or(source.at, |(_, entry)| entry.key_at);
+    report
+        .error("P0122", at, format!("columns `{first}` and `{second}` of `{}` both become `{name}`", source.object))
+        .help(format!("rename one: columns: {{ other_name: {{ from: \"{second}\" }} }}"))
+        .help("or keep the source's names: names: exact");
+}

@@ -1,0 +1,92 @@
+//! `command` steps: a program with declared reads and writes.
+//!
+//! Promise: run-time substitutions stay in arguments; there is no shell. It does not run anything.
+
+use std::collections::BTreeMap;
+
+use towpath_vocab::{Action, CommandPlan, TableName};
+
+use crate::report::{At, Report};
+use crate::settings::{self, Setting};
+use crate::step::{Node as Task, StepFrame};
+use crate::table::{self, Frame};
+use crate::world::World;
+use crate::yaml::{Map, Node, Value};
+
+/// Plans a `command` step.
+pub(crate) fn plan(frame: &StepFrame<'_>, world: &World<'_>, explain: &mut Vec<Setting>, report: &mut Report) -> Option<Task> {
+    let verb = frame.node.get("command")?;
+    let argv = verb.texts();
+    if argv.is_empty() {
+        report
+            .error("P0120", verb.at, format!("step `{}` names no program", frame.name))
+            .help("command: [python, score.py]");
+        return None;
+    }
+    let mut task = frame.task(None, frame.at);
+    for item in frame.node.get("reads").map(Node::items).unwrap_or_default() {
+        task.reads.extend(item.text().and_then(|text| table_name(text, item.at, report)));
+    }
+    let mut writes = Vec::new();
+    for (name, node, at) in written(frame.node) {
+        let Some(target) = table_name(&name, at, report) else {
+            continue;
+        };
+        settings::explain(&target.to_string(), &node, report, explain);
+        let frame = Frame {
+            target: &target,
+            object: format!("{}:{target}", frame.name),
+            known: None,
+            names: world.names,
+            mask_key: world.mask_key.as_ref(),
+            at,
+        };
+        let planned = table::plan(&node, &frame, report);
+        task.references.extend(planned.references);
+        task.writes.push(target);
+        writes.push(planned.plan);
+    }
+    task.action = Some(Action::Command(Box::new(CommandPlan {
+        argv,
+        directory: frame.node.get_text("directory").unwrap_or(".").to_owned(),
+        env: environment(frame.node),
+        reads: task.reads.clone(),
+        writes,
+    })));
+    Some(task)
+}
+
+fn environment(node: &Node) -> BTreeMap<String, String> {
+    let entries = node.get("env").into_iter().flat_map(Node::entries);
+    entries.filter_map(|(name, entry)| Some((name.to_owned(), entry.value.text()?.to_owned()))).collect()
+}
+
+fn written(node: &Node) -> Vec<(String, Node, At)> {
+    let Some(writes) = node.get("writes") else {
+        return Vec::new();
+    };
+    let empty = |at| Node::map(at, Map::new());
+    match &writes.value {
+        Value::Map(map) => map
+            .iter()
+            .map(|(name, entry)| {
+                let node = if entry.value.as_map().is_some() { entry.value.clone() } else { empty(entry.key_at) };
+                (name.clone(), node, entry.key_at)
+            })
+            .collect(),
+        _ => writes.items().iter().filter_map(|item| Some((item.text()?.to_owned(), empty(item.at), item.at))).collect(),
+    }
+}
+
+/// Reads `schema.table`.
+pub(crate) fn table_name(text: &str, at: At, report: &mut Report) -> Option<TableName> {
+    match text.parse() {
+        Ok(name) => Some(name),
+        Err(_) => {
+            report
+                .error("P0131", at, format!("`{text}` is not of the form `schema.table`"))
+                .help("tables of the lakehouse have two parts: marts.customers");
+            None
+        }
+    }
+}

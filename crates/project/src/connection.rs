@@ -1,0 +1,147 @@
+//! Connections: bound options, secrets as templates, what their connector can do.
+//!
+//! Promise: a connection in the plan has every option its connector needs. It opens nothing and knows
+//! no connector but by its spec. Read next: `load.rs` and `publish.rs`, which use connections.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use towpath_vocab::{ConnectionPlan, ConnectorSpec, Face, OptionKind, OptionValue, SecretTemplate};
+
+use crate::bind;
+use crate::keys;
+use crate::report::{At, Report};
+use crate::yaml::{Entry, Node};
+
+/// A connection of the project.
+#[derive(Debug)]
+pub(crate) struct Connection<'a> {
+    pub(crate) plan: ConnectionPlan,
+    /// None when its type is not known, which has been said.
+    pub(crate) spec: Option<&'a ConnectorSpec>,
+    /// Settings of single tables, by the name they have there.
+    pub(crate) tables: Option<Node>,
+}
+
+impl Connection<'_> {
+    /// True when its connector has this side, or is not known.
+    pub(crate) fn has(&self, face: Face) -> bool {
+        self.spec.is_none_or(|spec| spec.faces.contains(&face))
+    }
+}
+
+/// Reads all connections of the merged project file.
+pub(crate) fn read<'a>(
+    root: &Node,
+    specs: &'a [ConnectorSpec],
+    report: &mut Report,
+) -> IndexMap<String, Connection<'a>> {
+    let entries = root.get("connections").into_iter().flat_map(Node::entries);
+    entries.map(|(name, entry)| (name.to_owned(), one(name, entry, specs, report))).collect()
+}
+
+fn one<'a>(name: &str, entry: &Entry, specs: &'a [ConnectorSpec], report: &mut Report) -> Connection<'a> {
+    let node = &entry.value;
+    let kind_node = node.get("type");
+    let kind = kind_node.and_then(Node::text).unwrap_or_default();
+    let spec = specs.iter().find(|spec| spec.kind == kind);
+    match (kind_node, spec) {
+        (None, _) => {
+            report
+                .error("P0106", entry.key_at, format!("connection `{name}` has no `type`"))
+                .help(format!("types: {}", kinds(specs)));
+        }
+        (Some(at), None) => {
+            report
+                .error("C0501", at.at, format!("there is no connector `{kind}`"))
+                .suggest(kind, specs.iter().map(|spec| spec.kind.as_str()), "connectors");
+        }
+        _ => {}
+    }
+    let options = spec.map(|spec| options(name, entry, spec, report)).unwrap_or_default();
+    let plan = ConnectionPlan {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        writable: node.get_bool("writable").unwrap_or(false),
+        options,
+    };
+    Connection { plan, spec, tables: node.get("tables").cloned() }
+}
+
+fn kinds(specs: &[ConnectorSpec]) -> String {
+    specs.iter().map(|spec| spec.kind.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn options(name: &str, entry: &Entry, spec: &ConnectorSpec, report: &mut Report) -> BTreeMap<String, OptionValue> {
+    let mut options = BTreeMap::new();
+    for (key, value) in entry.value.entries() {
+        if value.value.is_null() {
+            continue;
+        }
+        let declared = spec.options.iter().find(|option| option.name == key);
+        let Some(option) = declared else {
+            if keys::CONNECTION.find(key).is_some() && key == "limits" {
+                options.insert(key.to_owned(), OptionValue::Plain(value.value.json()));
+            }
+            continue;
+        };
+        if option.kind == OptionKind::Secret {
+            let text = value.value.text().unwrap_or_default();
+            literal_secret(name, key, text, value.value.at, report);
+            options.insert(key.to_owned(), OptionValue::Secret(SecretTemplate::new(text)));
+            continue;
+        }
+        options.insert(key.to_owned(), OptionValue::Plain(plain(&value.value, &option.kind)));
+    }
+    for option in spec.options.iter().filter(|option| option.required) {
+        if !options.contains_key(&option.name) {
+            report
+                .error("C0503", entry.key_at, format!("connection `{name}` has no `{}`", option.name))
+                .help(format!("`{}`: {}", option.name, option.doc));
+        }
+    }
+    options
+}
+
+/// An option as its connector reads it.
+pub(crate) fn plain(node: &Node, kind: &OptionKind) -> serde_json::Value {
+    match kind {
+        OptionKind::Integer | OptionKind::Boolean => node.json(),
+        OptionKind::TextList => node.texts().into_iter().collect(),
+        _ => node.text().map_or(serde_json::Value::Null, serde_json::Value::from),
+    }
+}
+
+/// Warns of a password that stands in a file.
+fn literal_secret(connection: &str, option: &str, text: &str, at: At, report: &mut Report) {
+    let credentials = text.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+    let in_url = credentials.is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, p)| !p.is_empty()));
+    let whole = text.split_once("://").is_none();
+    if !bind::has_slot(text) && (in_url || whole) {
+        report
+            .warning("C0509", at, format!("`{option}` of connection `{connection}` is written in a file"))
+            .label("a secret that everyone with the files can read")
+            .help(format!("write ${{secret:{}}} and set that variable", variable(connection, option)));
+    }
+}
+
+fn variable(connection: &str, option: &str) -> String {
+    format!("{connection}_{option}").to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_")
+}
+
+/// Finds a connection, or says that there is none.
+pub(crate) fn find<'c, 'a>(
+    connections: &'c IndexMap<String, Connection<'a>>,
+    name: &str,
+    at: At,
+    report: &mut Report,
+) -> Option<&'c Connection<'a>> {
+    let found = connections.get(name);
+    if found.is_none() {
+        report
+            .error("C0502", at, format!("there is no connection `{name}`"))
+            .suggest(name, connections.keys().map(String::as_str), "connections")
+            .help("declare it under `connections` in towpath.yml, or in connections/NAME.yml");
+    }
+    found
+}

@@ -1,0 +1,337 @@
+//! `load` steps: tables and patterns to load tasks.
+//!
+//! Promise: each table of the step becomes one task, with its settings laid over each other in the
+//! documented order. It does not know other steps (see `graph.rs`).
+
+use std::collections::BTreeMap;
+
+use towpath_vocab::{Action, Face, LoadPlan, ReadMode, Selection, TableFact, TableName};
+
+use crate::connection::{self, Connection};
+use crate::keys;
+use crate::report::{At, Report};
+use crate::settings::{self, Setting};
+use crate::step::{Node as Task, StepFrame};
+use crate::table::{self, Frame};
+use crate::world::World;
+use crate::yaml::{Entry, Map, Node};
+
+/// A table of the step before its settings are read.
+struct Wanted {
+    name: String,
+    at: At,
+    /// The object in the outside system, unless the settings say another.
+    object: String,
+    /// Settings of the pattern it came from, and its own.
+    layers: Vec<Node>,
+}
+
+/// Plans a `load` step.
+pub(crate) fn plan(frame: &StepFrame<'_>, world: &World<'_>, explain: &mut Vec<Setting>, report: &mut Report) -> Vec<Task> {
+    let Some(verb) = frame.node.get("load") else {
+        return Vec::new();
+    };
+    let Some(connection) = verb.text().and_then(|name| connection::find(world.connections, name, verb.at, report)) else {
+        return Vec::new();
+    };
+    if !connection.has(Face::Source) {
+        report
+            .error("C0504", verb.at, format!("connection `{}` cannot be read", connection.plan.name))
+            .help(format!("a {} can only be written", connection.plan.kind));
+        return Vec::new();
+    }
+    let Some(schema) = schema(frame, world, report) else {
+        return Vec::new();
+    };
+    let wanted = wanted(frame, connection, world, report);
+    let of_step = settings::of_step(frame.node, keys::STEP.also.first().copied().unwrap_or(&keys::TABLE));
+    let defaults = world.root.get("defaults").and_then(|node| node.get("load"));
+    let mut tasks = Vec::new();
+    for one in wanted {
+        let object = one.layers.last().and_then(|own| own.get_text("from")).unwrap_or(&one.object).to_owned();
+        let of_connection = connection.tables.as_ref().and_then(|tables| tables.get(&object).or_else(|| tables.get(&one.name)));
+        let mut layers = vec![defaults, frame.pipeline_load, of_connection, Some(&of_step)];
+        layers.extend(one.layers.iter().map(Some));
+        let merged = settings::merge(one.at, &layers);
+        let target = TableName::new(&schema, &one.name);
+        settings::explain(&target.to_string(), &merged, report, explain);
+        tasks.extend(task(&one, target, object, &merged, connection, frame, world, report));
+    }
+    tasks
+}
+
+fn schema(frame: &StepFrame<'_>, world: &World<'_>, report: &mut Report) -> Option<String> {
+    let Some(into) = frame.node.get("into") else {
+        report
+            .error("P0106", frame.at, format!("step `{}` does not say where to load into", frame.name))
+            .help("into: raw   # the schema in the lakehouse");
+        return None;
+    };
+    let schema = into.text()?;
+    if !is_name(schema) {
+        report
+            .error("P0131", into.at, format!("`{schema}` cannot be the name of a schema"))
+            .help("letters, digits and `_`, not starting with a digit");
+        return None;
+    }
+    if world.connections.contains_key(schema) {
+        report
+            .error("P0123", into.at, format!("`{schema}` is a connection, so it cannot be a schema of the lakehouse too"))
+            .help("use another name: `raw` is usual");
+        return None;
+    }
+    Some(schema.to_owned())
+}
+
+/// True for names that need no quotes anywhere.
+pub(crate) fn is_name(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
+}
+
+fn wanted(frame: &StepFrame<'_>, connection: &Connection<'_>, world: &World<'_>, report: &mut Report) -> Vec<Wanted> {
+    let name = &connection.plan.name;
+    let objects = world.objects(name);
+    let except: Vec<String> = frame.node.get("except").map(Node::texts).unwrap_or_default();
+    let Some(tables) = frame.node.get("tables") else {
+        if objects.is_empty() {
+            report
+                .error("P0120", frame.at, format!("step `{}` names no tables, and none of `{name}` are known", frame.name))
+                .help("tables: { orders: {} }")
+                .help(format!("or find out which there are: towpath connection discover {name} --write"));
+        }
+        return expand("*", None, frame.at, &objects, &except, frame, world);
+    };
+    let mut found: Vec<Wanted> = Vec::new();
+    for (key, entry) in tables.entries() {
+        if !is_pattern(key) {
+            exact(key, entry, &mut found, report);
+            continue;
+        }
+        let expanded = expand(key, Some(entry), entry.key_at, &objects, &except, frame, world);
+        if expanded.is_empty() {
+            let said = report.warning("P0121", entry.key_at, format!("pattern `{key}` matches no table of `{name}` that is known"));
+            match objects.is_empty() {
+                true => said.help(format!("tables of `{name}` are not known yet: towpath connection discover {name} --write")),
+                false => said.help(format!("{name} has: {}", crate::suggest::listing(&objects.keys().copied().collect::<Vec<_>>()))),
+            };
+        }
+        for one in expanded {
+            match found.iter_mut().find(|other| other.name == one.name) {
+                // An exact entry stands above the pattern, wherever it is written.
+                Some(other) => other.layers.splice(0..0, one.layers).for_each(drop),
+                None => found.push(one),
+            }
+        }
+    }
+    found
+}
+
+fn exact(key: &str, entry: &Entry, found: &mut Vec<Wanted>, report: &mut Report) {
+    if key.is_empty() || key.contains('.') && entry.value.get("from").is_none() {
+        report
+            .error("P0131", entry.key_at, format!("`{key}` cannot be the name of a table"))
+            .help(format!("name the table you want to get: orders: {{ from: \"{key}\" }}"));
+        return;
+    }
+    let own = if entry.value.as_map().is_some() { entry.value.clone() } else { Node::map(entry.key_at, Map::new()) };
+    if let Some(other) = found.iter_mut().find(|other| other.name == key) {
+        other.at = entry.key_at;
+        other.layers.push(own);
+        return;
+    }
+    found.push(Wanted { name: key.to_owned(), at: entry.key_at, object: key.to_owned(), layers: vec![own] });
+}
+
+fn is_pattern(key: &str) -> bool {
+    key.contains(['*', '?'])
+}
+
+fn expand(
+    pattern: &str,
+    entry: Option<&Entry>,
+    at: At,
+    objects: &BTreeMap<&str, &TableFact>,
+    except: &[String],
+    frame: &StepFrame<'_>,
+    world: &World<'_>,
+) -> Vec<Wanted> {
+    let named = frame.node.get("tables");
+    let taken = |object: &str| {
+        named.into_iter().flat_map(Node::entries).any(|(_, entry)| entry.value.get_text("from") == Some(object))
+    };
+    let mut found = Vec::new();
+    for object in objects.keys() {
+        let short = short_name(object);
+        let hit = |pattern: &str| matches(pattern, object) || matches(pattern, short);
+        if !hit(pattern) || except.iter().any(|pattern| hit(pattern)) || taken(object) {
+            continue;
+        }
+        let mut layers = Vec::new();
+        layers.extend(entry.filter(|entry| entry.value.as_map().is_some()).map(|entry| entry.value.clone()));
+        found.push(Wanted { name: world.names.apply(short), at, object: (*object).to_owned(), layers });
+    }
+    found
+}
+
+/// `public.orders` is `orders`, `in/orders.csv.gz` is `orders`.
+fn short_name(object: &str) -> &str {
+    let last = object.rsplit('/').next().unwrap_or(object);
+    let is_file = ["csv", "tsv", "json", "jsonl", "ndjson", "parquet", "gz", "zst"].iter().any(|end| last.ends_with(&format!(".{end}")));
+    if is_file || object.contains('/') {
+        return last.split('.').next().unwrap_or(last);
+    }
+    last.rsplit('.').next().unwrap_or(last)
+}
+
+/// Whether a pattern with `*` and `?` matches a whole text.
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == '?' || Some(c) == text.get(t) => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    t = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.iter().skip(p).all(|c| *c == '*')
+}
+
+#[allow(clippy::too_many_arguments, reason = "one table's parts, all of them needed once")]
+fn task(
+    one: &Wanted,
+    target: TableName,
+    object: String,
+    merged: &Node,
+    connection: &Connection<'_>,
+    frame: &StepFrame<'_>,
+    world: &World<'_>,
+    report: &mut Report,
+) -> Option<Task> {
+    let query = merged.get("query");
+    if let (Some(query), Some(from)) = (query, merged.get("from")) {
+        let place = report.place(from.at);
+        report
+            .error("P0132", query.at, format!("`{target}` has both `from` and `query`"))
+            .help(format!("`from` is at {place}: keep one of them"));
+    }
+    let selection = match query.and_then(Node::text) {
+        Some(text) => Selection::Query(text.to_owned()),
+        None => Selection::Object(object.clone()),
+    };
+    let known = match selection {
+        Selection::Object(_) => world.known(connection, &object),
+        Selection::Query(_) => None,
+    };
+    let place = match &selection {
+        Selection::Object(_) => object,
+        Selection::Query(_) => format!("query of {target}"),
+    };
+    let planned = table::plan(
+        merged,
+        &Frame {
+            target: &target,
+            object: format!("{}:{place}", connection.plan.name),
+            known: known.as_ref(),
+            names: world.names,
+            mask_key: world.mask_key.as_ref(),
+            at: one.at,
+        },
+        report,
+    );
+    if let Some((word, at)) = planned.later {
+        report
+            .warning("P0115", at, format!("`{word}` is not active in this version: `{target}` is left out"));
+        return None;
+    }
+    can_read(connection, planned.read, merged, one.at, report);
+    let discovered = known.as_ref().filter(|known| known.is_firm()).map(|known| known.fact.clone());
+    let schema = planned.schema.clone().or_else(|| world.lakehouse(&target).map(|fact| fact.schema.clone()));
+    let mut task = frame.task(Some(&target), one.at);
+    task.writes = vec![target];
+    task.schema = schema;
+    task.references = planned.references;
+    task.action = Some(Action::Load(Box::new(LoadPlan {
+        connection: connection.plan.clone(),
+        selection,
+        options: options(merged, connection),
+        known: discovered,
+        read: planned.read,
+        cursor: planned.cursor,
+        table: planned.plan,
+    })));
+    Some(task)
+}
+
+fn can_read(connection: &Connection<'_>, read: ReadMode, merged: &Node, at: At, report: &mut Report) {
+    let Some(spec) = connection.spec else {
+        return;
+    };
+    if spec.reads.contains(&read) {
+        return;
+    }
+    let (word, key) = match read {
+        ReadMode::Full => ("full", "mode"),
+        ReadMode::Incremental => ("incremental", "cursor"),
+        ReadMode::Cdc => ("cdc", "mode"),
+    };
+    let at = merged.get("mode").or_else(|| merged.get(key)).map_or(at, |node| node.at);
+    report
+        .error("C0507", at, format!("connection `{}` cannot be read by `{word}`", connection.plan.name))
+        .help(format!("a {} can be read by: {}", spec.kind, spec.reads.iter().map(|mode| read_word(*mode)).collect::<Vec<_>>().join(", ")));
+}
+
+fn read_word(mode: ReadMode) -> &'static str {
+    match mode {
+        ReadMode::Full => "full",
+        ReadMode::Incremental => "incremental",
+        ReadMode::Cdc => "cdc",
+    }
+}
+
+/// Connector options of one table.
+pub(crate) fn options(merged: &Node, connection: &Connection<'_>) -> BTreeMap<String, serde_json::Value> {
+    let Some(spec) = connection.spec else {
+        return BTreeMap::new();
+    };
+    let per_table = spec.options.iter().filter(|option| option.per_table);
+    per_table
+        .filter_map(|option| Some((option.name.clone(), connection::plain(merged.get(&option.name)?, &option.kind))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_names() {
+        assert!(matches("ref_*", "ref_a"));
+        assert!(matches("*", ""));
+        assert!(matches("a?c*e", "abcde"));
+        assert!(!matches("ref_*", "xref_a"));
+        assert!(!matches("a?", "a"));
+    }
+
+    #[test]
+    fn short_names() {
+        assert_eq!(short_name("public.orders"), "orders");
+        assert_eq!(short_name("in/orders.csv.gz"), "orders");
+        assert_eq!(short_name("weather.csv"), "weather");
+        assert_eq!(short_name("orders"), "orders");
+    }
+}

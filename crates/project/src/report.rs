@@ -1,0 +1,141 @@
+//! Places in project files, and the list in which diagnostics are gathered.
+//!
+//! Promise: a place is small and can be copied; it becomes a `vocab::Span` only when something is
+//! said about it. It does not know what is wrong with a file. Read next: `yaml/mod.rs`.
+
+use std::collections::HashSet;
+
+use towpath_vocab::{Diagnostic, Span};
+
+/// A range in one of the files of a `Report`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct At {
+    pub(crate) file: u32,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+impl At {
+    /// A part of this place: `from` and `to` are byte offsets within it, on its first line.
+    pub(crate) fn part(self, from: usize, to: usize) -> At {
+        At {
+            start: self.start + from,
+            end: self.start + to,
+            column: self.column + from,
+            ..self
+        }
+    }
+}
+
+/// Gathers diagnostics about files.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    files: Vec<String>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    /// Makes a file known and gives its number.
+    pub(crate) fn file(&mut self, path: &str) -> u32 {
+        if let Some(index) = self.files.iter().rposition(|known| known == path) {
+            return u32::try_from(index).unwrap_or(u32::MAX);
+        }
+        self.files.push(path.to_owned());
+        u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// The path of a file.
+    pub(crate) fn path(&self, at: At) -> &str {
+        self.files.get(at.file as usize).map_or("", String::as_str)
+    }
+
+    /// A place in the form that leaves this crate.
+    pub(crate) fn span(&self, at: At) -> Span {
+        Span {
+            file: self.path(at).to_owned(),
+            start: at.start,
+            end: at.end,
+            line: at.line,
+            column: at.column,
+        }
+    }
+
+    /// `file:line` for people.
+    pub(crate) fn place(&self, at: At) -> String {
+        format!("{}:{}", self.path(at), at.line)
+    }
+
+    /// Adds an error at a place.
+    pub(crate) fn error(&mut self, code: &str, at: At, message: impl Into<String>) -> Said<'_> {
+        self.say(Diagnostic::error(code, message).at(self.span(at)))
+    }
+
+    /// Adds a warning at a place.
+    pub(crate) fn warning(&mut self, code: &str, at: At, message: impl Into<String>) -> Said<'_> {
+        self.say(Diagnostic::warning(code, message).at(self.span(at)))
+    }
+
+    /// Adds a note at a place.
+    pub(crate) fn note(&mut self, code: &str, at: At, message: impl Into<String>) -> Said<'_> {
+        self.say(Diagnostic::note(code, message).at(self.span(at)))
+    }
+
+    /// Adds a diagnostic as it is.
+    pub(crate) fn say(&mut self, diagnostic: Diagnostic) -> Said<'_> {
+        let index = self.diagnostics.len();
+        self.diagnostics.push(diagnostic);
+        Said(&mut self.diagnostics[index])
+    }
+
+    /// True when an error was said.
+    pub(crate) fn failed(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// All diagnostics by file and place, each once.
+    pub(crate) fn finish(self) -> Vec<Diagnostic> {
+        let mut seen = HashSet::new();
+        let mut all = self.diagnostics;
+        all.retain(|d| {
+            let place = d.span.as_ref().map(|s| (s.file.clone(), s.start));
+            seen.insert((d.code.clone(), d.message.clone(), place))
+        });
+        all.sort_by(|a, b| {
+            let key = |d: &Diagnostic| {
+                let span = d.span.as_ref();
+                (span.map(|s| (s.file.clone(), s.start)), std::cmp::Reverse(d.level))
+            };
+            key(a).cmp(&key(b)).then_with(|| a.code.cmp(&b.code))
+        });
+        all
+    }
+}
+
+/// A diagnostic just added, for more to be said about it.
+pub(crate) struct Said<'a>(&'a mut Diagnostic);
+
+impl Said<'_> {
+    /// Sets the text under the caret.
+    pub(crate) fn label(self, label: impl Into<String>) -> Self {
+        self.0.label = Some(label.into());
+        self
+    }
+
+    /// Adds a line of help.
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        self.0.help.push(help.into());
+        self
+    }
+
+    /// Sets `did you mean` as label, if a known word is near; else names what there is as help.
+    pub(crate) fn suggest<'b>(self, word: &str, known: impl IntoIterator<Item = &'b str>, there: &str) -> Self {
+        let known: Vec<&str> = known.into_iter().collect();
+        match crate::suggest::nearest(word, known.iter().copied()) {
+            Some(near) => self.label(format!("did you mean `{near}`?")),
+            None if known.is_empty() => self,
+            None => self.help(format!("{there}: {}", crate::suggest::listing(&known))),
+        }
+    }
+}

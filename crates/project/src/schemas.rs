@@ -1,0 +1,159 @@
+//! `schemas/CONNECTION.yml`: what outside tables look like, read into facts and written from them.
+//!
+//! Promise: what is written reads back the same. A type that the config has no word for is written as
+//! `unknown` and read back as `Null`, which nothing is checked against.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema};
+use towpath_vocab::{FactSource, TableFact, types};
+
+use crate::report::Report;
+use crate::yaml::{Entry, Node};
+
+/// The word for a type that has none.
+const UNKNOWN: &str = "unknown";
+
+/// Reads one file's tables.
+pub(crate) fn read(node: &Node, report: &mut Report) -> BTreeMap<String, TableFact> {
+    let tables = node.get("tables").into_iter().flat_map(Node::entries);
+    tables.map(|(name, entry)| (name.to_owned(), table(&entry.value, report))).collect()
+}
+
+fn table(node: &Node, report: &mut Report) -> TableFact {
+    let columns = node.get("columns").into_iter().flat_map(Node::entries);
+    let fields: Vec<Field> = columns.map(|(name, entry)| field(name, entry, report)).collect();
+    TableFact {
+        schema: Arc::new(Schema::new(fields)),
+        key: node.get("key").map(Node::texts).unwrap_or_default(),
+        source: FactSource::Discovered,
+        seen_at: node.get_text("seen").unwrap_or_default().to_owned(),
+    }
+}
+
+fn field(name: &str, entry: &Entry, report: &mut Report) -> Field {
+    let node = &entry.value;
+    let type_node = if node.text().is_some() { Some(node) } else { node.get("type") };
+    let word = type_node.and_then(Node::text).unwrap_or(UNKNOWN);
+    let data_type = match types::parse(word) {
+        Ok(data_type) => data_type,
+        Err(_) => {
+            if word != UNKNOWN {
+                let at = type_node.map_or(entry.key_at, |node| node.at);
+                report
+                    .error("T0401", at, format!("`{word}` is no type"))
+                    .suggest(word, crate::value::type_words(), "types");
+            }
+            DataType::Null
+        }
+    };
+    let required = node.get_bool("required").unwrap_or(false);
+    let field = Field::new(name, data_type, !required);
+    match node.get_text("source_type") {
+        Some(source) => field.with_metadata(HashMap::from([(types::SOURCE_TYPE.to_owned(), source.to_owned())])),
+        None => field,
+    }
+}
+
+/// The text of `schemas/CONNECTION.yml`.
+pub fn write_schemas(connection: &str, tables: &[(String, TableFact)]) -> String {
+    let mut out = String::from("# yaml-language-server: $schema=../.towpath/schemas/schemas.json\n");
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "# What `{connection}` looks like. Written by `towpath connection discover {connection} --write`; commit it.");
+    out.push_str("version: 1\ntables:\n");
+    if tables.is_empty() {
+        out.truncate(out.len() - 1);
+        out.push_str(" {}\n");
+    }
+    for (name, fact) in tables {
+        let _ = writeln!(out, "  {}:", quoted(name));
+        if !fact.seen_at.is_empty() {
+            let _ = writeln!(out, "    seen: {}", quoted(&fact.seen_at));
+        }
+        if !fact.key.is_empty() {
+            let key: Vec<String> = fact.key.iter().map(|column| quoted(column)).collect();
+            let _ = writeln!(out, "    key: [{}]", key.join(", "));
+        }
+        if fact.schema.fields().is_empty() {
+            out.push_str("    columns: {}\n");
+            continue;
+        }
+        out.push_str("    columns:\n");
+        for field in fact.schema.fields() {
+            let _ = writeln!(out, "      {}: {}", quoted(field.name()), column(field));
+        }
+    }
+    out
+}
+
+fn column(field: &Field) -> String {
+    let word = types::name(field.data_type());
+    let word = if types::parse(&word).is_ok() { word } else { UNKNOWN.to_owned() };
+    let source = field.metadata().get(types::SOURCE_TYPE);
+    if field.is_nullable() && source.is_none() {
+        return word;
+    }
+    let mut parts = vec![format!("type: {}", quoted(&word))];
+    if !field.is_nullable() {
+        parts.push("required: true".to_owned());
+    }
+    if let Some(source) = source {
+        parts.push(format!("source_type: {}", quoted(source)));
+    }
+    format!("{{ {} }}", parts.join(", "))
+}
+
+/// Text that YAML reads back as the same text, in braces too.
+fn quoted(text: &str) -> String {
+    let mut chars = text.chars();
+    let starts_plain = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let plain = starts_plain && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-'));
+    let word = matches!(text.to_ascii_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n");
+    if plain && !word {
+        return text.to_owned();
+    }
+    // JSON's escapes are YAML's.
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{self, Dialect};
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let meta = HashMap::from([(types::SOURCE_TYPE.to_owned(), "interval".to_owned())]);
+        let fields = vec![
+            Field::new("id", DataType::Int64, false),
+            Field::new("Straße \"x\"", DataType::Decimal128(18, 2), true),
+            Field::new("no", DataType::Utf8, true).with_metadata(meta),
+            Field::new("tags", types::parse("list(text)").unwrap(), true),
+        ];
+        let fact = TableFact {
+            schema: Arc::new(Schema::new(fields)),
+            key: vec!["id".to_owned()],
+            source: FactSource::Discovered,
+            seen_at: "2026-11-19T10:00:00Z".to_owned(),
+        };
+        let empty = TableFact { schema: Arc::new(Schema::empty()), key: vec![], seen_at: String::new(), ..fact.clone() };
+        let tables = vec![("a b.csv".to_owned(), fact), ("public.orders".to_owned(), empty)];
+        let text = write_schemas("shop_db", &tables);
+        let mut report = Report::default();
+        let node = yaml::parse("schemas/shop_db.yml", &text, Dialect::Ours, &mut report).unwrap();
+        let back: Vec<_> = read(&node, &mut report).into_iter().collect();
+        assert_eq!(back, tables, "{text}");
+        assert_eq!(report.finish(), []);
+    }
+
+    #[test]
+    fn types_without_a_word_are_unknown() {
+        let schema = Schema::new(vec![Field::new("t", DataType::Duration(arrow_schema::TimeUnit::Second), true)]);
+        let fact = TableFact { schema: Arc::new(schema), key: vec![], source: FactSource::Discovered, seen_at: String::new() };
+        let text = write_schemas("x", &[("t".to_owned(), fact)]);
+        assert!(text.contains("t: unknown"), "{text}");
+        assert!(write_schemas("x", &[]).ends_with("tables: {}\n"));
+    }
+}

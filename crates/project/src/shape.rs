@@ -1,0 +1,371 @@
+//! Applies the declaration of keys to a tree: unknown keys, wrong values, missing keys, substitution.
+//!
+//! Promise: afterwards every leaf is bound and reads as what its key takes, or a diagnostic says why
+//! not; readers may then skip what they cannot read. It does not know what a project means.
+
+use std::collections::BTreeMap;
+
+use towpath_vocab::{ConnectorSpec, OptionKind, OptionSpec};
+
+use crate::bind::{self, Bindings, Leaf};
+use crate::keys::{self, Kind, Shape};
+use crate::report::Report;
+use crate::value;
+use crate::yaml::{self, Node, Value};
+
+/// What a tree is checked against.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// None: leaves are looked at, not bound (environments that are not in use).
+    pub(crate) bindings: Option<Bindings<'a>>,
+    pub(crate) specs: &'a [ConnectorSpec],
+    /// The connector of each connection.
+    pub(crate) connectors: &'a BTreeMap<String, &'a ConnectorSpec>,
+    /// Options that tables may set here.
+    pub(crate) options: Option<&'a ConnectorSpec>,
+}
+
+/// Checks and binds a tree.
+pub(crate) fn conform(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Report) {
+    match kind {
+        Kind::Map(shape) => map(node, shape, None, context, report),
+        Kind::Named(inner) => named(node, *inner, context, report),
+        Kind::List(inner) => list(node, *inner, context, report),
+        Kind::Either(kinds) => either(node, kinds, context, report),
+        Kind::Connection => connection(node, context, report),
+        Kind::Step => step(node, context, report),
+        Kind::Table => map(node, &keys::TABLE, context.options, context, report),
+        Kind::Check => check(node, context, report),
+        Kind::Value => bind_all(node, Leaf::Text, context, report),
+        Kind::Limit => limit(node, context, report),
+        Kind::Texts | Kind::TextList | Kind::AtRunList => texts(node, kind, context, report),
+        _ => scalar(node, kind, context, report),
+    }
+}
+
+fn map(node: &mut Node, shape: &Shape, extra: Option<&ConnectorSpec>, context: &Context<'_>, report: &mut Report) {
+    let at = node.at;
+    if node.is_null() {
+        *node = Node::map(at, yaml::Map::new());
+    }
+    let found = node.kind();
+    let Value::Map(map) = &mut node.value else {
+        report
+            .error("P0104", at, format!("a {} is a map, this is {found}", shape.noun))
+            .help(format!("keys of a {}: {}", shape.noun, names(shape, extra)));
+        return;
+    };
+    for (name, entry) in map.iter_mut() {
+        if let Some(key) = shape.find(name) {
+            if !key.active && !entry.value.is_null() {
+                report.note("P0115", entry.key_at, format!("`{name}` is not active in this version"));
+            }
+            if !entry.value.is_null() {
+                conform(&mut entry.value, key.kind, context, report);
+            }
+        } else if let Some(option) = extra.and_then(|spec| per_table(spec, name)) {
+            option_value(&mut entry.value, option, context, report);
+        } else {
+            let known: Vec<&str> = known(shape, extra).collect();
+            report
+                .error("P0102", entry.key_at, format!("unknown key `{name}`"))
+                .suggest(name, known, &format!("keys of a {}", shape.noun));
+        }
+    }
+    let missing: Vec<&str> = shape
+        .all()
+        .filter(|key| key.required && map.get(key.name).is_none_or(|entry| entry.value.is_null()))
+        .map(|key| key.name)
+        .collect();
+    for name in missing {
+        let doc = shape.find(name).map_or("", |key| key.doc);
+        report
+            .error("P0106", first_line(at), format!("this {} has no `{name}`", shape.noun))
+            .help(format!("`{name}`: {doc}"));
+    }
+}
+
+/// A caret under a whole map says nothing: its first character stands for it.
+fn first_line(at: crate::report::At) -> crate::report::At {
+    crate::report::At { end: (at.start + 1).min(at.end.max(at.start)), ..at }
+}
+
+fn per_table<'a>(spec: &'a ConnectorSpec, name: &str) -> Option<&'a OptionSpec> {
+    spec.options.iter().find(|option| option.per_table && option.name == name)
+}
+
+fn known<'a>(shape: &'a Shape, extra: Option<&'a ConnectorSpec>) -> impl Iterator<Item = &'a str> {
+    let options = extra.into_iter().flat_map(|spec| spec.options.iter().filter(|o| o.per_table));
+    shape.all().map(|key| key.name).chain(options.map(|option| option.name.as_str()))
+}
+
+fn names(shape: &Shape, extra: Option<&ConnectorSpec>) -> String {
+    crate::suggest::listing(&known(shape, extra).collect::<Vec<_>>())
+}
+
+fn named(node: &mut Node, inner: Kind, context: &Context<'_>, report: &mut Report) {
+    let (at, found) = (node.at, node.kind());
+    let Value::Map(map) = &mut node.value else {
+        report
+            .error("P0104", first_line(at), format!("expected a map from names, found {found}"))
+            .help("write `name: …` on a line each, indented by two spaces");
+        return;
+    };
+    for entry in map.values_mut() {
+        if !entry.value.is_null() {
+            conform(&mut entry.value, inner, context, report);
+        }
+    }
+}
+
+fn list(node: &mut Node, inner: Kind, context: &Context<'_>, report: &mut Report) {
+    let (at, found) = (node.at, node.kind());
+    let Value::List(list) = &mut node.value else {
+        report
+            .error("P0104", first_line(at), format!("expected a list, found {found}"))
+            .help("start each entry with `- `");
+        return;
+    };
+    for item in list {
+        conform(item, inner, context, report);
+    }
+}
+
+fn either(node: &mut Node, kinds: &[Kind], context: &Context<'_>, report: &mut Report) {
+    let fits = |kind: &Kind| match (&node.value, kind) {
+        (Value::Map(_), Kind::Map(_) | Kind::Named(_) | Kind::Table | Kind::Limit) => true,
+        (Value::List(_), Kind::List(_) | Kind::Texts | Kind::TextList) => true,
+        (Value::Scalar { .. }, kind) => !matches!(kind, Kind::Map(_) | Kind::Named(_) | Kind::List(_) | Kind::TextList),
+        _ => false,
+    };
+    match kinds.iter().find(|kind| fits(kind)).or(kinds.last()) {
+        Some(kind) => conform(node, *kind, context, report),
+        None => bind_all(node, Leaf::Text, context, report),
+    }
+}
+
+fn connection(node: &mut Node, context: &Context<'_>, report: &mut Report) {
+    let kind = node.get("type").and_then(Node::text).map(str::to_owned);
+    let spec = kind.as_deref().and_then(|kind| context.specs.iter().find(|spec| spec.kind == kind));
+    let at = node.at;
+    let found = node.kind();
+    let Value::Map(map) = &mut node.value else {
+        report
+            .error("P0104", first_line(at), format!("a connection is a map, this is {found}"))
+            .help("start with `type:`");
+        return;
+    };
+    let inner = Context { options: spec, ..*context };
+    for (name, entry) in map.iter_mut() {
+        if entry.value.is_null() {
+            continue;
+        }
+        if let Some(key) = keys::CONNECTION.find(name) {
+            if !key.active {
+                report.note("P0115", entry.key_at, format!("`{name}` is not active in this version"));
+            }
+            conform(&mut entry.value, key.kind, &inner, report);
+            continue;
+        }
+        let option = spec.and_then(|spec| spec.options.iter().find(|option| option.name == *name));
+        match (option, spec) {
+            (Some(option), _) => option_value(&mut entry.value, option, context, report),
+            (None, Some(spec)) => {
+                let options = spec.options.iter().map(|option| option.name.as_str());
+                let known = keys::CONNECTION.all().map(|key| key.name).chain(options);
+                let there = format!("keys of a connection of type `{}`", spec.kind);
+                report
+                    .error("P0102", entry.key_at, format!("unknown key `{name}`"))
+                    .suggest(name, known, &there);
+            }
+            // An unknown type is reported where connections are read.
+            (None, None) => {}
+        }
+    }
+}
+
+fn step(node: &mut Node, context: &Context<'_>, report: &mut Report) {
+    let outside = node.get_text("load").or_else(|| node.get_text("publish").and(node.get_text("into")));
+    let spec = outside.and_then(|name| context.connectors.get(name).copied());
+    let publish = node.get("publish").is_some();
+    let inner = Context { options: spec, ..*context };
+    let tables = if publish && let Value::Map(map) = &mut node.value {
+        map.get_mut("tables").map(|entry| (entry.key_at, std::mem::replace(&mut entry.value, Node::null(node.at))))
+    } else {
+        None
+    };
+    map(node, &keys::STEP, None, &inner, report);
+    if let Some((_, mut value)) = tables {
+        publish_tables(&mut value, &inner, report);
+        if let Value::Map(map) = &mut node.value
+            && let Some(entry) = map.get_mut("tables")
+        {
+            entry.value = value;
+        }
+    }
+}
+
+fn publish_tables(node: &mut Node, context: &Context<'_>, report: &mut Report) {
+    let (at, found) = (node.at, node.kind());
+    let Value::Map(tables) = &mut node.value else {
+        if !node.is_null() {
+            report
+                .error("P0104", first_line(at), format!("expected a map from names, found {found}"))
+                .help("write `name: {}` on a line each");
+        }
+        return;
+    };
+    for entry in tables.values_mut().filter(|entry| !entry.value.is_null()) {
+        map(&mut entry.value, &keys::PUBLISH_TABLE, context.options, context, report);
+    }
+}
+
+fn check(node: &mut Node, context: &Context<'_>, report: &mut Report) {
+    if node.text().is_some() || node.is_null() {
+        let word = node.text().unwrap_or_default().to_owned();
+        report
+            .error("K0601", node.at, format!("check `{word}` says nothing about what"))
+            .help("write `- not_null: column`, `- row_count: { min: 1 }`, …")
+            .help(format!("checks: {}", keys::CHECK_KINDS.join(", ")));
+        return;
+    }
+    let at = first_line(node.at);
+    map(node, &keys::CHECK, None, context, report);
+    let kinds: Vec<&str> = node.entries().map(|(key, _)| key).filter(|key| keys::CHECK_KINDS.contains(key)).collect();
+    let unknown = node.entries().any(|(key, _)| keys::CHECK.find(key).is_none());
+    if kinds.len() > 1 || kinds.is_empty() && !unknown && node.as_map().is_some() {
+        let message = match kinds.len() {
+            0 => "this check says nothing to check".to_owned(),
+            _ => format!("this check has {} kinds: {}", kinds.len(), kinds.join(", ")),
+        };
+        report.error("P0112", at, message).help(format!("exactly one of {}", keys::CHECK_KINDS.join(", ")));
+    }
+}
+
+fn texts(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Report) {
+    let leaf = if matches!(kind, Kind::AtRunList) { Kind::AtRun } else { Kind::Text };
+    match &mut node.value {
+        Value::List(list) => {
+            for item in list {
+                scalar(item, leaf, context, report);
+            }
+        }
+        Value::Scalar { .. } if matches!(kind, Kind::Texts) => scalar(node, leaf, context, report),
+        _ => {
+            let wanted = if matches!(kind, Kind::Texts) { "a text or a list of texts" } else { "a list of texts" };
+            report
+                .error("P0104", first_line(node.at), format!("expected {wanted}, found {}", node.kind()))
+                .help("write [a, b]");
+        }
+    }
+}
+
+fn bind_all(node: &mut Node, leaf: Leaf, context: &Context<'_>, report: &mut Report) {
+    match &mut node.value {
+        Value::Null => {}
+        Value::Scalar { .. } => bind_leaf(node, leaf, context, report),
+        Value::List(list) => list.iter_mut().for_each(|item| bind_all(item, leaf, context, report)),
+        Value::Map(map) => {
+            for entry in map.values_mut() {
+                bind_all(&mut entry.value, leaf, context, report);
+            }
+        }
+    }
+}
+
+fn bind_leaf(node: &mut Node, leaf: Leaf, context: &Context<'_>, report: &mut Report) {
+    let Some(bindings) = &context.bindings else {
+        return;
+    };
+    if let Value::Scalar { text, .. } = &mut node.value
+        && let Some(bound) = bind::leaf(text, node.at, leaf, bindings, report)
+    {
+        *text = bound;
+    }
+}
+
+fn scalar(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Report) {
+    if node.text().is_none() {
+        report
+            .error("P0104", first_line(node.at), format!("expected {}, found {}", expected(kind), node.kind()));
+        return;
+    }
+    let leaf = match kind {
+        Kind::Sql => Leaf::Sql,
+        Kind::AtRun => Leaf::AtRun,
+        Kind::Secret => Leaf::Secret,
+        _ => Leaf::Text,
+    };
+    bind_leaf(node, leaf, context, report);
+    let Some(text) = node.text().map(str::to_owned) else {
+        return;
+    };
+    if bind::has_slot(&text) {
+        return;
+    }
+    if let Err(problem) = value::check(kind, &text) {
+        if matches!(kind, Kind::Boolean) && yaml::bare_boolean(node, report) {
+            return;
+        }
+        let (code, message) = match kind {
+            Kind::OneOf(_) => ("P0111", format!("`{text}` is not one of the words here")),
+            Kind::Type => ("T0401", format!("`{text}` is no type")),
+            _ => ("P0127", format!("`{text}` is not {}", expected(kind))),
+        };
+        let said = report.error(code, node.at, message);
+        match kind {
+            Kind::OneOf(words) => said.suggest(&text, words.iter().copied(), "words").help(format!("one of {}", words.join(", "))),
+            Kind::Type => said.suggest(&text, value::type_words(), "types"),
+            _ => said.help(problem),
+        };
+    }
+}
+
+fn limit(node: &mut Node, context: &Context<'_>, report: &mut Report) {
+    if node.as_map().is_none() {
+        scalar(node, Kind::Limit, context, report);
+        return;
+    }
+    bind_all(node, Leaf::Text, context, report);
+    if value::limit(node).is_none() && context.bindings.is_some() {
+        report
+            .error("P0127", first_line(node.at), "this is not a limit")
+            .help("write { percent: 1, rows: 10 }: more than both stops the load");
+    }
+}
+
+fn expected(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Integer => "a whole number",
+        Kind::Boolean => "true or false",
+        Kind::Duration => "a duration",
+        Kind::Size => "a size",
+        Kind::Limit => "a limit",
+        Kind::Type => "a type",
+        Kind::Sql => "SQL text",
+        _ => "text",
+    }
+}
+
+fn option_value(node: &mut Node, option: &OptionSpec, context: &Context<'_>, report: &mut Report) {
+    if node.is_null() {
+        return;
+    }
+    let kind = match &option.kind {
+        OptionKind::Secret => Kind::Secret,
+        OptionKind::Integer => Kind::Integer,
+        OptionKind::Boolean => Kind::Boolean,
+        OptionKind::TextList => Kind::Texts,
+        OptionKind::Text | OptionKind::Path | OptionKind::OneOf(_) => Kind::Text,
+    };
+    conform(node, kind, context, report);
+    if let (OptionKind::OneOf(words), Some(text)) = (&option.kind, node.text())
+        && !bind::has_slot(text)
+        && !words.iter().any(|word| word == text)
+    {
+        report
+            .error("P0111", node.at, format!("`{text}` is not one of the words here"))
+            .suggest(text, words.iter().map(String::as_str), "words")
+            .help(format!("`{}` takes one of {}", option.name, words.join(", ")));
+    }
+}

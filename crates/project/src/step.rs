@@ -1,0 +1,129 @@
+//! A step: exactly one verb, and what its tasks share.
+//!
+//! Promise: a step with several verbs or none is an error that names them; verbs of later versions
+//! are said to be not active. It does not plan what a verb does: see the file named after it.
+
+use arrow_schema::SchemaRef;
+use towpath_vocab::{Action, PlannedTask, RetryPlan, StepName, TableName, TaskId, TriggerRule};
+
+use crate::checks::Reference;
+use crate::keys::VERBS;
+use crate::report::{At, Report};
+use crate::world;
+use crate::yaml::{Entry, Node as Tree};
+
+/// What all tasks of a step share.
+pub(crate) struct StepFrame<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) node: &'a Tree,
+    /// Where its name stands.
+    pub(crate) at: At,
+    /// `defaults.load` of the pipeline.
+    pub(crate) pipeline_load: Option<&'a Tree>,
+    pub(crate) retry: RetryPlan,
+}
+
+/// A task before the graph is known.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) id: TaskId,
+    pub(crate) step: StepName,
+    pub(crate) at: At,
+    pub(crate) reads: Vec<TableName>,
+    pub(crate) writes: Vec<TableName>,
+    /// Tables of relationship checks.
+    pub(crate) references: Vec<Reference>,
+    /// Columns of what it writes, if known and if it writes one table.
+    pub(crate) schema: Option<SchemaRef>,
+    pub(crate) when: TriggerRule,
+    pub(crate) retry: RetryPlan,
+    /// None only until the verb's planner filled it.
+    pub(crate) action: Option<Action>,
+}
+
+impl StepFrame<'_> {
+    /// A task of this step; for a table, or for the step itself.
+    pub(crate) fn task(&self, table: Option<&TableName>, at: At) -> Node {
+        let id = match table {
+            Some(table) => format!("{}/{table}", self.name),
+            None => self.name.to_owned(),
+        };
+        Node {
+            id: TaskId::new(id),
+            step: StepName::new(self.name),
+            at,
+            reads: Vec::new(),
+            writes: Vec::new(),
+            references: Vec::new(),
+            schema: None,
+            when: trigger(self.node),
+            retry: self.retry,
+            action: None,
+        }
+    }
+}
+
+impl Node {
+    /// The task as it stands in a plan.
+    pub(crate) fn planned(self, after: Vec<TaskId>, report: &Report) -> Option<PlannedTask> {
+        Some(PlannedTask {
+            id: self.id,
+            step: self.step,
+            action: self.action?,
+            after,
+            when: self.when,
+            retry: self.retry,
+            span: Some(report.span(self.at)),
+        })
+    }
+}
+
+fn trigger(node: &Tree) -> TriggerRule {
+    match node.get_text("run_if") {
+        Some("all_done") => TriggerRule::AllDone,
+        Some("one_failed") => TriggerRule::OneFailed,
+        Some("one_success") => TriggerRule::OneSuccess,
+        Some("none_failed") => TriggerRule::NoneFailed,
+        _ => TriggerRule::AllSuccess,
+    }
+}
+
+/// The frame of a step.
+pub(crate) fn frame<'a>(
+    name: &'a str,
+    entry: &'a Entry,
+    pipeline: &'a Tree,
+    project_retry: RetryPlan,
+) -> StepFrame<'a> {
+    let defaults = pipeline.get("defaults");
+    let retry = world::retry(Some(&entry.value), world::retry(defaults, project_retry));
+    StepFrame {
+        name,
+        node: &entry.value,
+        at: entry.key_at,
+        pipeline_load: defaults.and_then(|node| node.get("load")),
+        retry,
+    }
+}
+
+/// The verb of a step, or what is wrong with its verbs.
+pub(crate) fn verb(frame: &StepFrame<'_>, report: &mut Report) -> Option<&'static str> {
+    let found: Vec<&'static str> = VERBS.iter().copied().filter(|verb| frame.node.get(verb).is_some()).collect();
+    match found.as_slice() {
+        [one] => Some(one),
+        [] => {
+            report
+                .error("P0112", frame.at, format!("step `{}` does nothing: it has no verb", frame.name))
+                .help(format!("exactly one of {}", VERBS.join(", ")));
+            None
+        }
+        [_, second, ..] => {
+            let at = frame.node.get(second).map_or(frame.at, |node| node.at);
+            report
+                .error("P0112", at, format!("step `{}` has {} verbs: {}", frame.name, found.len(), found.join(", ")))
+                .label("make this a step of its own")
+                .help("exactly one verb per step");
+            None
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! One table's settings to a `TablePlan`: reading, writing, columns, rules, checks, limits.
+//!
+//! Promise: the plan is complete and consistent, or a diagnostic says why not; defaults are those of
+//! product.md's "Words". It does not know where settings came from (see `settings.rs`).
+
+use arrow_schema::SchemaRef;
+use towpath_vocab::{
+    BadRows, CursorPlan, Dedup, Naming, ReadMode, SchemaChange, SecretTemplate, TableName, TablePlan, Threshold,
+    WriteMode, WritePlan,
+};
+
+use crate::checks::{self, Reference};
+use crate::columns::{self, Known, Source};
+use crate::report::{At, Report};
+use crate::rules::{self, Subject};
+use crate::sqltext;
+use crate::value;
+use crate::yaml::Node;
+
+/// What a table's settings are read against.
+pub(crate) struct Frame<'a> {
+    pub(crate) target: &'a TableName,
+    /// The source as lineage names it: `connection:object`.
+    pub(crate) object: String,
+    pub(crate) known: Option<&'a Known<'a>>,
+    pub(crate) names: Naming,
+    pub(crate) mask_key: Option<&'a SecretTemplate>,
+    /// Where the table was written.
+    pub(crate) at: At,
+}
+
+/// A table, planned.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) plan: TablePlan,
+    pub(crate) read: ReadMode,
+    pub(crate) cursor: Option<CursorPlan>,
+    /// Columns of the target, if known.
+    pub(crate) schema: Option<SchemaRef>,
+    pub(crate) references: Vec<Reference>,
+    /// The word of a mode whose engine comes later.
+    pub(crate) later: Option<(&'static str, At)>,
+}
+
+/// Plans one table.
+pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> Planned {
+    let names = match settings.get_text("rename_all") {
+        Some("exact") => Naming::Exact,
+        Some("snake") => Naming::Snake,
+        _ => frame.names,
+    };
+    let key = settings.get("key").map(Node::texts).unwrap_or_default();
+    let cursor = cursor(settings, frame, report);
+    let read = read_mode(settings, cursor.is_some());
+    let mode = write_mode(settings, read, &key, frame, report);
+    let (keep, drop) = (source_columns("keep", settings, frame, report), source_columns("drop", settings, frame, report));
+    let filter = filter(settings, frame, report);
+    let source = Source {
+        known: frame.known,
+        naming: names,
+        keep: &keep,
+        drop: &drop,
+        mask_key: frame.mask_key,
+        at: frame.at,
+        target: frame.target.to_string(),
+        object: frame.object.clone(),
+    };
+    let columns = columns::read(settings.get("columns"), &source, report);
+    let firm = frame.known.is_none_or(Known::is_firm);
+    let subject = || Subject { schema: columns.target.as_ref(), firm };
+    let rules = rules::read(settings.get("columns"), &subject(), report);
+    let origin = frame.known.map(|known| known.origin.as_str()).unwrap_or_default();
+    let table = checks::Table { name: frame.target, subject: subject(), origin };
+    let key_at = settings.get("key").map(|node| node.at);
+    let checks = checks::read(settings.get("checks"), &key, key_at, &table, report);
+    let dedup = dedup(settings, &key, &table, frame, report);
+    let later = later(settings, read, mode, frame.at);
+    Planned {
+        plan: TablePlan {
+            target: frame.target.clone(),
+            write: WritePlan { mode, key, schema_change: schema_change(settings), options: std::collections::BTreeMap::new() },
+            filter,
+            columns: columns.plans,
+            names,
+            keep,
+            drop,
+            dedup,
+            rules,
+            checks: checks.list,
+            bad_rows: bad_rows(settings),
+            fail_above: settings.get("fail_above").and_then(value::limit).unwrap_or_else(Threshold::default),
+            lineage: columns.lineage,
+        },
+        read,
+        cursor,
+        schema: columns.target,
+        references: checks.references,
+        later,
+    }
+}
+
+fn cursor(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> Option<CursorPlan> {
+    let node = settings.get("cursor")?;
+    let column = node.text()?.to_owned();
+    columns::missing(frame.known, &column, node.at, report);
+    let lookback = settings.get_text("lookback").and_then(value::duration_ms).map_or(0, |ms| ms / 1000);
+    Some(CursorPlan { column, lookback })
+}
+
+fn read_mode(settings: &Node, has_cursor: bool) -> ReadMode {
+    match settings.get_text("mode") {
+        Some("full") => ReadMode::Full,
+        Some("incremental") => ReadMode::Incremental,
+        Some("cdc") => ReadMode::Cdc,
+        _ if has_cursor => ReadMode::Incremental,
+        _ => ReadMode::Full,
+    }
+}
+
+fn write_mode(settings: &Node, read: ReadMode, key: &[String], frame: &Frame<'_>, report: &mut Report) -> WriteMode {
+    let node = settings.get("write");
+    if read == ReadMode::Incremental && settings.get("cursor").is_none() {
+        let at = settings.get("mode").map_or(frame.at, |node| node.at);
+        report
+            .error("P0130", at, format!("`{}` is read incrementally but has no `cursor`", frame.target))
+            .help("cursor: the column that tells what is new, such as updated_at");
+    }
+    let mode = match node.and_then(Node::text) {
+        Some(word) => write_word(word),
+        None => None,
+    };
+    let mode = mode.unwrap_or(match read {
+        ReadMode::Full => WriteMode::Replace,
+        ReadMode::Incremental if key.is_empty() => WriteMode::Append,
+        ReadMode::Incremental | ReadMode::Cdc => WriteMode::Merge,
+    });
+    let at = node.map_or(frame.at, |node| node.at);
+    let keyed = !matches!(mode, WriteMode::Replace | WriteMode::Append | WriteMode::Snapshot);
+    if keyed && key.is_empty() {
+        report
+            .error("P0124", at, format!("`{}` is written by `{}` but has no `key`", frame.target, word(mode)))
+            .help("key: the columns that identify a row, such as order_id");
+    }
+    if read == ReadMode::Incremental && mode == WriteMode::Append && key.is_empty() {
+        report
+            .note("P0125", at, format!("`{}` is appended to: rows that change late will stand there again", frame.target))
+            .help("give it a `key`, and changed rows replace the old ones");
+    }
+    mode
+}
+
+/// The write mode a word of the config stands for.
+pub(crate) fn write_word(word: &str) -> Option<WriteMode> {
+    Some(match word {
+        "replace" => WriteMode::Replace,
+        "append" => WriteMode::Append,
+        "merge" | "upsert" | "scd1" => WriteMode::Merge,
+        "delete+insert" => WriteMode::DeleteInsert,
+        "insert_only" => WriteMode::InsertOnly,
+        "scd2" => WriteMode::Scd2,
+        "scd3" => WriteMode::Scd3,
+        "snapshot" => WriteMode::Snapshot,
+        _ => return None,
+    })
+}
+
+/// The word of a write mode.
+pub(crate) fn word(mode: WriteMode) -> &'static str {
+    match mode {
+        WriteMode::Replace => "replace",
+        WriteMode::Append => "append",
+        WriteMode::Merge => "merge",
+        WriteMode::DeleteInsert => "delete+insert",
+        WriteMode::InsertOnly => "insert_only",
+        WriteMode::Scd1 => "scd1",
+        WriteMode::Scd2 => "scd2",
+        WriteMode::Scd3 => "scd3",
+        WriteMode::Snapshot => "snapshot",
+    }
+}
+
+fn later(settings: &Node, read: ReadMode, mode: WriteMode, at: At) -> Option<(&'static str, At)> {
+    let place = |key: &str| settings.get(key).map_or(at, |node| node.at);
+    match (read, mode) {
+        (ReadMode::Cdc, _) => Some(("mode: cdc", place("mode"))),
+        (_, WriteMode::Scd2) => Some(("write: scd2", place("write"))),
+        (_, WriteMode::Scd3) => Some(("write: scd3", place("write"))),
+        (_, WriteMode::Snapshot) => Some(("write: snapshot", place("write"))),
+        _ => None,
+    }
+}
+
+fn source_columns(key: &str, settings: &Node, frame: &Frame<'_>, report: &mut Report) -> Vec<String> {
+    let Some(node) = settings.get(key) else {
+        return Vec::new();
+    };
+    for item in node.items() {
+        item.text().into_iter().for_each(|column| {
+            columns::missing(frame.known, column, item.at, report);
+        });
+    }
+    node.texts()
+}
+
+fn filter(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> Option<String> {
+    let node = settings.get("where")?;
+    let text = node.text()?;
+    match frame.known {
+        Some(known) => sqltext::condition(text, node.at, &known.fact.schema, known.is_firm(), report),
+        None => sqltext::syntax(text, node.at, report),
+    }
+    Some(text.to_owned())
+}
+
+fn dedup(settings: &Node, key: &[String], table: &checks::Table<'_>, frame: &Frame<'_>, report: &mut Report) -> Option<Dedup> {
+    let node = settings.get("dedup")?;
+    let by = node.get("by")?;
+    let column = by.text()?;
+    table.column(column, by.at, report);
+    if key.is_empty() {
+        report
+            .error("P0124", node.get("by").map_or(frame.at, |by| by.at), format!("`{}` removes duplicates but has no `key`", frame.target))
+            .help("key: the columns that identify a row; of rows with the same key one stays");
+    }
+    Some(Dedup { by: column.to_owned(), keep_last: node.get_text("keep") != Some("first") })
+}
+
+fn bad_rows(settings: &Node) -> BadRows {
+    match settings.get_text("bad_rows") {
+        Some("fail") => BadRows::Fail,
+        Some("drop") => BadRows::Drop,
+        _ => BadRows::Quarantine,
+    }
+}
+
+fn schema_change(settings: &Node) -> SchemaChange {
+    match settings.get_text("schema_change") {
+        Some("fail") => SchemaChange::Fail,
+        Some("ignore") => SchemaChange::Ignore,
+        _ => SchemaChange::Evolve,
+    }
+}

@@ -1,0 +1,117 @@
+//! What the check of steps and models can see: the bound project and all facts.
+//!
+//! Promise: facts are looked up by the name a person writes, discovered before observed. It plans
+//! nothing. Read next: `load.rs`, `publish.rs`, `command.rs`, `models/mod.rs`.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use towpath_vocab::{FactSource, Facts, Naming, OptionValue, RetryPlan, SecretTemplate, TableFact, TableName};
+
+use crate::bound::Bound;
+use crate::columns::Known;
+use crate::connection::Connection;
+use crate::value;
+use crate::yaml::Node;
+
+/// Everything that is known when steps are checked.
+pub(crate) struct World<'a> {
+    pub(crate) root: &'a Node,
+    pub(crate) connections: &'a IndexMap<String, Connection<'a>>,
+    pub(crate) facts: &'a Facts,
+    /// Tables of `schemas/*.yml`, by connection.
+    pub(crate) discovered: BTreeMap<String, BTreeMap<String, TableFact>>,
+    pub(crate) names: Naming,
+    pub(crate) mask_key: Option<SecretTemplate>,
+    pub(crate) retry: RetryPlan,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(
+        bound: &'a Bound<'a>,
+        facts: &'a Facts,
+        discovered: BTreeMap<String, BTreeMap<String, TableFact>>,
+    ) -> Self {
+        let root = &bound.root;
+        let names = match root.get_text("names") {
+            Some("exact") => Naming::Exact,
+            _ => Naming::Snake,
+        };
+        let mask_key = root.get_text("mask_key").map(SecretTemplate::new);
+        let retry = retry(root.get("defaults"), RetryPlan::default());
+        Self { root, connections: &bound.connections, facts, discovered, names, mask_key, retry }
+    }
+
+    /// Objects of a connection that are known, discovered ones first.
+    pub(crate) fn objects(&self, connection: &str) -> BTreeMap<&str, &TableFact> {
+        let mut objects = BTreeMap::new();
+        for (name, fact) in self.facts.outside.get(connection).into_iter().flatten() {
+            objects.insert(name.as_str(), fact);
+        }
+        for (name, fact) in self.discovered.get(connection).into_iter().flatten() {
+            let declared = objects.get(name.as_str()).is_some_and(|known| known.source == FactSource::Declared);
+            if !declared {
+                objects.insert(name.as_str(), fact);
+            }
+        }
+        objects
+    }
+
+    /// What is known of an object: by its name, or by its name in the connection's schema.
+    pub(crate) fn known(&self, connection: &Connection<'_>, object: &str) -> Option<Known<'_>> {
+        let name = &connection.plan.name;
+        let schema = connection.plan.text("schema");
+        let qualified = schema.map(|schema| format!("{schema}.{object}"));
+        let fact = self.fact(name, object).or_else(|| self.fact(name, qualified.as_deref()?))?;
+        if fact.schema.fields().is_empty() {
+            return None;
+        }
+        Some(Known { fact, object: object.to_owned(), origin: origin(name, fact) })
+    }
+
+    fn fact(&self, connection: &str, object: &str) -> Option<&TableFact> {
+        let observed = self.facts.outside.get(connection).and_then(|tables| tables.get(object));
+        if observed.is_some_and(|fact| fact.source == FactSource::Declared) {
+            return observed;
+        }
+        self.discovered.get(connection).and_then(|tables| tables.get(object)).or(observed)
+    }
+
+    /// The columns of a lakehouse table as last seen.
+    pub(crate) fn lakehouse(&self, table: &TableName) -> Option<&TableFact> {
+        self.facts.lakehouse.get(table)
+    }
+
+    /// The project's `state`.
+    pub(crate) fn state(&self) -> Option<OptionValue> {
+        let text = self.root.get_text("state")?;
+        Some(match text.contains("${") || text.contains("://") {
+            true => OptionValue::Secret(SecretTemplate::new(text)),
+            false => OptionValue::Plain(serde_json::Value::from(text)),
+        })
+    }
+}
+
+fn origin(connection: &str, fact: &TableFact) -> String {
+    let day = fact.seen_at.get(..10).unwrap_or(&fact.seen_at);
+    let seen = if day.is_empty() { String::new() } else { format!(", seen {day}") };
+    match fact.source {
+        FactSource::Declared => "as declared".to_owned(),
+        FactSource::Discovered => format!("schemas/{connection}.yml{seen}"),
+        FactSource::Observed => format!("the last run{seen}"),
+    }
+}
+
+/// Retries and timeout of a step or of defaults, over those that held before.
+pub(crate) fn retry(node: Option<&Node>, before: RetryPlan) -> RetryPlan {
+    let Some(node) = node else {
+        return before;
+    };
+    let backoff_ms = node.get_text("backoff").and_then(value::duration_ms).unwrap_or(before.backoff_ms);
+    RetryPlan {
+        retries: node.get_text("retries").and_then(|text| text.parse().ok()).unwrap_or(before.retries),
+        backoff_ms,
+        backoff_max_ms: before.backoff_max_ms.max(backoff_ms),
+        timeout_ms: node.get_text("timeout").and_then(value::duration_ms).or(before.timeout_ms),
+    }
+}
