@@ -1,1 +1,10 @@
 //! towpath-engine
+
+mod expression;
+pub mod lake;
+mod model;
+mod query;
+mod session;
+
+pub use lake::Lake;
+pub use session::{Engine, EngineLimits, EngineOptions};

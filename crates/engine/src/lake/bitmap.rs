@@ -1,0 +1,68 @@
+//! One bit per row: which rows of a file a merge touches, which incoming rows it keeps.
+//!
+//! Knows nothing of files; positions are row numbers in reading order.
+
+use arrow_array::BooleanArray;
+
+/// A fixed number of bits.
+#[derive(Clone, Debug)]
+pub(crate) struct Bitmap {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Bitmap {
+    /// All bits alike.
+    pub(crate) fn filled(len: usize, value: bool) -> Self {
+        Self { words: vec![if value { u64::MAX } else { 0 }; len.div_ceil(64)], len }
+    }
+
+    /// Sets one bit; false when it stands outside.
+    pub(crate) fn set(&mut self, at: usize, value: bool) -> bool {
+        if at >= self.len {
+            return false;
+        }
+        match self.words.get_mut(at / 64) {
+            Some(word) if value => *word |= 1 << (at % 64),
+            Some(word) => *word &= !(1 << (at % 64)),
+            None => return false,
+        }
+        true
+    }
+
+    /// One bit; false outside.
+    pub(crate) fn get(&self, at: usize) -> bool {
+        at < self.len && self.words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    /// How many bits are set.
+    pub(crate) fn count(&self) -> usize {
+        (0..self.len).filter(|at| self.get(*at)).count()
+    }
+
+    /// How many bits there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Some of them as a filter; `negate` keeps the rows whose bit is not set.
+    pub(crate) fn filter(&self, from: usize, len: usize, negate: bool) -> BooleanArray {
+        (from..from + len).map(|at| Some(self.get(at) != negate)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bitmap;
+
+    #[test]
+    fn bits_stand_where_they_were_set() {
+        let mut bits = Bitmap::filled(130, false);
+        assert!(bits.set(0, true) && bits.set(64, true) && bits.set(129, true));
+        assert!(!bits.set(130, true));
+        assert_eq!(bits.count(), 3);
+        assert_eq!(Bitmap::filled(70, true).count(), 70);
+        let kept: Vec<bool> = bits.filter(63, 3, true).iter().flatten().collect();
+        assert_eq!(kept, [true, false, true]);
+    }
+}

@@ -1,0 +1,304 @@
+//! The one log entry that makes a prepared write visible, together with its token.
+//!
+//! Order: data files are durable, the position is durable, the log entry is written only if it is the
+//! next one, log entry and folders are made durable, then the receipt. Before each try the log is asked
+//! what it holds: an equal or later generation of this task is adopted and our files are dropped. The
+//! Delta library never retries on its own; what may be tried again is decided here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use deltalake_core::DeltaTableError;
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, PostCommit, TableReference, TransactionError};
+use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt as _, Protocol, Transaction, new_metadata};
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use serde_json::json;
+use towpath_ports::{Candidate, Commit, Prepared, PreparedStats, Receipt, Result, Scope};
+use towpath_vocab::{Position, Token};
+
+use super::candidate::{LakeCandidate, LakeFile};
+use super::error::{LakeError, LakeResult};
+use super::files::{self, delta_schema, engine, lake_file};
+use super::folder::{self, LOG};
+use super::history::{self, OWN_INFO, OwnInfo};
+use super::merge::{Keyed, Merged};
+use super::position::{Positions, Stored};
+use super::read::FilesSource;
+use super::table::Snapshot;
+use super::types::has_local_timestamps;
+use super::writer::{Mode, Write, word};
+
+/// Tries against writers that keep getting in between.
+const TRIES: usize = 50;
+
+/// A finished, invisible write.
+pub(crate) struct PreparedWrite {
+    pub(crate) write: Write,
+    pub(crate) merged: Merged,
+    pub(crate) stats: PreparedStats,
+}
+
+/// How a try ended that did not fail.
+enum Tried {
+    Committed(PostCommit),
+    /// The entry is in the log although the library reported a failure.
+    Landed,
+    /// Another writer took this version.
+    Beaten,
+}
+
+impl PreparedWrite {
+    fn new_files(&self) -> impl Iterator<Item = &Add> {
+        self.merged.incoming.iter().chain(&self.merged.rewritten)
+    }
+
+    fn files(&self, scope: Scope) -> Vec<LakeFile> {
+        let table = &self.write.table;
+        let incoming = self.merged.incoming.iter().map(|add| lake_file(table, add));
+        if scope == Scope::Incoming {
+            return incoming.collect();
+        }
+        let base = self.write.base.as_ref().map(|base| base.files(table)).unwrap_or_default();
+        let kept = base.into_iter().enumerate().filter(|(at, _)| !self.merged.removed.contains(at)).map(|(_, file)| file);
+        kept.chain(self.merged.rewritten.iter().map(|add| lake_file(table, add))).chain(incoming).collect()
+    }
+
+    async fn drop_files(&self) -> LakeResult<()> {
+        let adds: Vec<Add> = self.new_files().cloned().collect();
+        files::delete(&self.write.table, &adds).await
+    }
+
+    fn positions(&self) -> Positions {
+        Positions::of(&self.write.table.folder, &self.write.intent.task.app_id())
+    }
+
+    async fn make_visible(&self, position: Position) -> LakeResult<Receipt> {
+        let token = Token { task: self.write.intent.task.clone(), generation: self.write.intent.generation, position };
+        for _ in 0..TRIES {
+            let now = self.write.table.now().await?;
+            if let Some(now) = &now
+                && let Some(receipt) = self.adopted(now).await?
+            {
+                return Ok(receipt);
+            }
+            if !self.still_applies(now.as_ref()) {
+                self.give_up().await?;
+                return Err(LakeError::Conflict { table: self.write.table.name.to_string() });
+            }
+            let version = now.as_ref().map_or(0, |now| now.version() + 1);
+            let stored = Stored::new(&self.write.attempt, version, token.clone(), self.stats);
+            let (positions, putting) = (self.positions(), stored.clone());
+            folder::blocking(move || positions.put(&putting)).await?;
+            fail::fail_point!("lake::position_written");
+            match self.attempt(now.as_ref(), version).await? {
+                Tried::Committed(post) => return self.acknowledge(version, stored, Some(post)).await,
+                Tried::Landed => return self.acknowledge(version, stored, None).await,
+                Tried::Beaten => {}
+            }
+        }
+        self.give_up().await?;
+        Err(LakeError::Conflict { table: self.write.table.name.to_string() })
+    }
+
+    /// The receipt of an earlier attempt of this generation, if the log holds one.
+    async fn adopted(&self, now: &Snapshot) -> LakeResult<Option<Receipt>> {
+        let table = &self.write.table;
+        let held = now.state.transaction_version(&table.log, self.write.intent.task.app_id()).await.map_err(table.delta("reading the log of"))?;
+        if held.is_none_or(|held| held < self.write.intent.generation.0) {
+            return Ok(None);
+        }
+        self.give_up().await?;
+        let committed = self.write.lake.committed(table, now, &self.write.intent.task).await?;
+        Ok(committed.map(|committed| Receipt { committed, adopted: true }))
+    }
+
+    async fn give_up(&self) -> LakeResult<()> {
+        self.drop_files().await?;
+        let (positions, generation, attempt) = (self.positions(), self.write.intent.generation, self.write.attempt.clone());
+        folder::blocking(move || positions.forget(generation, &attempt)).await
+    }
+
+    /// Whether what was prepared is still right on the table as it is now.
+    fn still_applies(&self, now: Option<&Snapshot>) -> bool {
+        match (&self.write.base, now) {
+            (None, None) => true,
+            (Some(base), Some(now)) if base.version() == now.version() => true,
+            // Added rows and a whole new content do not depend on the rows that others wrote.
+            (Some(base), Some(now)) => match self.write.mode {
+                Mode::Append => !self.write.target.rewrite && base.same_shape(now),
+                Mode::Replace => base.same_shape(now),
+                Mode::Keyed(_) => false,
+            },
+            _ => false,
+        }
+    }
+
+    async fn attempt(&self, now: Option<&Snapshot>, version: u64) -> LakeResult<Tried> {
+        let table = &self.write.table;
+        let app_id = self.write.intent.task.app_id();
+        let operation = self.operation();
+        let actions = self.actions(now, &operation)?;
+        let transaction = Transaction::new(&app_id, self.write.intent.generation.0);
+        let properties = CommitProperties::default().with_max_retries(0).with_application_transaction(transaction);
+        fail::fail_point!("lake::before_commit");
+        let base = now.map(|now| &now.state as &dyn TableReference);
+        let commit = CommitBuilder::from(properties).with_actions(actions).build(base, Arc::clone(&table.log), operation);
+        let prepared = commit.into_prepared_commit_future().await.map_err(table.delta("committing to"))?;
+        match prepared.await {
+            Ok(post) => Ok(Tried::Committed(post)),
+            Err(
+                DeltaTableError::VersionAlreadyExists(_)
+                | DeltaTableError::Transaction { source: TransactionError::MaxCommitAttempts(_) | TransactionError::VersionAlreadyExists(_) | TransactionError::CommitConflict(_) },
+            ) => Ok(Tried::Beaten),
+            Err(error) => {
+                // The entry may have landed before the failure: only the log knows.
+                let landed = history::winner_at(table, version, &app_id, self.write.intent.generation.0).await?;
+                if landed.as_deref() == Some(self.write.attempt.as_str()) {
+                    return Ok(Tried::Landed);
+                }
+                self.give_up().await?;
+                Err(table.delta("committing to")(error))
+            }
+        }
+    }
+
+    fn operation(&self) -> DeltaOperation {
+        let write = |mode| DeltaOperation::Write { mode, partition_by: None, predicate: None };
+        match self.write.mode {
+            Mode::Replace => write(SaveMode::Overwrite),
+            Mode::Append | Mode::Keyed(Keyed::InsertOnly) => write(SaveMode::Append),
+            Mode::Keyed(_) => DeltaOperation::Merge {
+                predicate: None,
+                merge_predicate: Some(self.write.intent.write.key.join(", ")),
+                matched_predicates: Vec::new(),
+                not_matched_predicates: Vec::new(),
+                not_matched_by_source_predicates: Vec::new(),
+            },
+        }
+    }
+
+    fn actions(&self, now: Option<&Snapshot>, operation: &DeltaOperation) -> LakeResult<Vec<Action>> {
+        let mut actions = vec![self.commit_info(now, operation)?];
+        let schema = &self.write.target.schema;
+        if let Some(protocol) = protocol(now, has_local_timestamps(schema)) {
+            actions.push(Action::Protocol(protocol?));
+        }
+        match now {
+            None => {
+                let properties = [("delta.checkpointInterval", "10")];
+                let metadata = new_metadata(&delta_schema(schema)?, Vec::<String>::new(), properties);
+                actions.push(Action::Metadata(self.kernel(metadata)?));
+            }
+            Some(now) if self.write.target.changed => {
+                let metadata: Metadata = now.state.metadata().clone();
+                actions.push(Action::Metadata(self.kernel(metadata.with_schema(&delta_schema(schema)?))?));
+            }
+            Some(_) => {}
+        }
+        if let Some(now) = now {
+            match self.write.mode {
+                Mode::Replace => actions.extend(now.remove_all().into_iter().map(Action::Remove)),
+                _ => actions.extend(self.merged.removed.iter().filter_map(|at| now.remove(*at)).map(Action::Remove)),
+            }
+        }
+        actions.extend(self.new_files().cloned().map(Action::Add));
+        Ok(actions)
+    }
+
+    fn kernel<T>(&self, made: std::result::Result<T, deltalake_core::kernel::error::Error>) -> LakeResult<T> {
+        made.map_err(|error| self.write.table.delta("describing")(error.into()))
+    }
+
+    fn commit_info(&self, now: Option<&Snapshot>, operation: &DeltaOperation) -> LakeResult<Action> {
+        let own = OwnInfo {
+            run: self.write.intent.run.clone(),
+            app_id: self.write.intent.task.app_id(),
+            generation: self.write.intent.generation.0,
+            attempt: self.write.attempt.clone(),
+            write: word(self.write.intent.write.mode),
+            stats: self.stats,
+        };
+        let own = serde_json::to_value(own).map_err(|_| LakeError::Misuse("commit info is plain data"))?;
+        let metrics = json!({
+            "numOutputRows": self.stats.rows_in.to_string(),
+            "numFiles": self.new_files().count().to_string(),
+            "numOutputBytes": self.stats.bytes.to_string(),
+        });
+        let mut info = operation.get_commit_info();
+        info.timestamp = Some(chrono::Utc::now().timestamp_millis());
+        info.engine_info = Some(engine());
+        info.read_version = now.map(Snapshot::version);
+        info.is_blind_append = Some(self.write.mode == Mode::Append && self.merged.removed.is_empty());
+        let extra: HashMap<String, serde_json::Value> = HashMap::from([(OWN_INFO.to_owned(), own), ("operationMetrics".to_owned(), metrics)]);
+        info.info.extend(extra);
+        Ok(Action::CommitInfo(info))
+    }
+
+    async fn acknowledge(&self, version: u64, stored: Stored, post: Option<PostCommit>) -> LakeResult<Receipt> {
+        fail::fail_point!("lake::after_commit");
+        let home = self.write.table.folder.clone();
+        let (positions, generation, attempt) = (self.positions(), self.write.intent.generation, self.write.attempt.clone());
+        folder::blocking(move || {
+            let log = home.join(LOG);
+            folder::sync_file(&log.join(format!("{version:020}.json")))?;
+            folder::sync_folder(&log)?;
+            home.ancestors().take(3).try_for_each(folder::sync_folder)?;
+            positions.settle(generation, &attempt)
+        })
+        .await?;
+        if let Some(post) = post
+            && let Err(error) = post.await
+        {
+            // The commit stands; a checkpoint only makes the next opening faster.
+            tracing::warn!(table = %self.write.table.name, %error, "no checkpoint was written");
+        }
+        fail::fail_point!("lake::before_receipt");
+        Ok(Receipt { committed: stored.committed(), adopted: false })
+    }
+}
+
+/// The protocol a commit must set: on creation, and when the first timestamp without zone comes in.
+fn protocol(now: Option<&Snapshot>, local_timestamps: bool) -> Option<LakeResult<Protocol>> {
+    let feature = "timestampNtz";
+    let wanted = match now.map(|now| now.state.protocol()) {
+        None if local_timestamps => json!({ "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": [feature], "writerFeatures": [feature] }),
+        None => json!({ "minReaderVersion": 1, "minWriterVersion": 2 }),
+        Some(held) => {
+            let names = |features: Option<&[_]>| features.unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<String>>();
+            let (mut readers, mut writers) = (names(held.reader_features()), names(held.writer_features()));
+            if !local_timestamps || readers.iter().any(|name| name == feature) {
+                return None;
+            }
+            if held.min_writer_version() < 7 {
+                // What writer version 2 means, spelled out as features.
+                writers = vec!["appendOnly".to_owned(), "invariants".to_owned()];
+            }
+            readers.push(feature.to_owned());
+            writers.push(feature.to_owned());
+            json!({ "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": readers, "writerFeatures": writers })
+        }
+    };
+    Some(serde_json::from_value(wanted).map_err(|_| LakeError::Misuse("the protocol of a table is plain data")))
+}
+
+#[async_trait]
+impl Prepared for PreparedWrite {
+    fn stats(&self) -> PreparedStats {
+        self.stats
+    }
+
+    async fn candidate(&self, scope: Scope) -> Result<Candidate> {
+        let schema = Arc::clone(&self.write.target.schema);
+        let native = Arc::new(LakeCandidate { table: self.write.intent.table.clone(), schema: Arc::clone(&schema), files: self.files(scope), version: None });
+        Ok(Candidate { schema, source: Arc::new(FilesSource(Arc::clone(&native))), native })
+    }
+
+    async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
+        Ok(self.make_visible(commit.position).await?)
+    }
+
+    async fn discard(self: Box<Self>) -> Result<()> {
+        Ok(self.drop_files().await?)
+    }
+}

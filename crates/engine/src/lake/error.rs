@@ -1,0 +1,285 @@
+//! Everything that can go wrong in the lakehouse, and who must do what about it.
+//!
+//! Each variant has one stable code (`R04xx`), one remedy and a way out. Messages name tables,
+//! columns and files, never values, except the key a merge cannot decide about.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use towpath_vocab::{Failure, Remedy};
+
+/// A failure of the lakehouse.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// A type that is not in the table of types.
+    #[error("column `{column}` has type `{found}`, which a lakehouse table cannot hold")]
+    UnknownType {
+        /// The column.
+        column: String,
+        /// Its Arrow type.
+        found: String,
+    },
+    /// A value that would change on its way into the table's type.
+    #[error("column `{column}` holds a value that does not fit `{target}` exactly: {why}")]
+    NotExact {
+        /// The column.
+        column: String,
+        /// The type of the table's column.
+        target: String,
+        /// What did not fit.
+        why: String,
+    },
+    /// A type change that neither fits nor widens.
+    #[error("column `{column}` of `{table}` is `{old}` and now comes as `{new}`")]
+    TypeConflict {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The type in the table.
+        old: String,
+        /// The type that came.
+        new: String,
+    },
+    /// A change that `schema_change: fail` or `ignore` stops.
+    #[error("the columns of `{table}` changed: {change}")]
+    SchemaChanged {
+        /// The table.
+        table: String,
+        /// What changed.
+        change: String,
+    },
+    /// Two columns whose names differ only in case, or an empty name.
+    #[error("`{table}` cannot have the columns {names}: {why}")]
+    ColumnNames {
+        /// The table.
+        table: String,
+        /// The names.
+        names: String,
+        /// Why not.
+        why: String,
+    },
+    /// Two incoming rows with one key.
+    #[error("the key {key} comes more than once for `{table}`")]
+    DuplicateKey {
+        /// The table.
+        table: String,
+        /// The key, as `column = value`.
+        key: String,
+    },
+    /// A NULL in a key column.
+    #[error("key column `{column}` of `{table}` is NULL in an incoming row")]
+    NullKey {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A write that needs a key without one, or with a column that does not exist.
+    #[error("`{table}` cannot be written this way: {why}")]
+    Key {
+        /// The table.
+        table: String,
+        /// What is wrong with the key.
+        why: String,
+    },
+    /// A write mode of a later version.
+    #[error("write mode `{mode}` of `{table}` is not active in this version")]
+    Inactive {
+        /// The table.
+        table: String,
+        /// The mode.
+        mode: String,
+    },
+    /// Another writer was faster.
+    #[error("`{table}` was changed by another writer while this write was prepared")]
+    Conflict {
+        /// The table.
+        table: String,
+    },
+    /// A table with Delta features this version does not handle.
+    #[error("`{table}` uses `{feature}`, which this version cannot read or write")]
+    Foreign {
+        /// The table.
+        table: String,
+        /// The Delta feature.
+        feature: String,
+    },
+    /// The log says a generation was committed, its position file is gone.
+    #[error("`{table}` holds generation {generation} of this task, but its position file is missing")]
+    PositionMissing {
+        /// The table.
+        table: String,
+        /// The generation.
+        generation: i64,
+    },
+    /// A stored file of ours that cannot be understood.
+    #[error("`{path}` cannot be read: {why}")]
+    Stored {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Nothing of that name.
+    #[error("the lakehouse has no {what} `{name}`")]
+    Missing {
+        /// `table` or `view`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A location this version cannot open.
+    #[error("`{location}` is no lakehouse this version can open")]
+    Location {
+        /// The location, without credentials.
+        location: String,
+    },
+    /// The file system refused.
+    #[error("{doing} `{path}` failed: {source}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The Delta library refused.
+    #[error("{doing} `{table}` failed: {source}")]
+    Delta {
+        /// What was tried.
+        doing: &'static str,
+        /// The table.
+        table: String,
+        /// Why.
+        source: Box<deltalake_core::DeltaTableError>,
+    },
+    /// A data file could not be read.
+    #[error("reading `{path}` failed: {source}")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: parquet::errors::ParquetError,
+    },
+    /// Arrow refused; a mistake of ours.
+    #[error("{doing} failed: {source}")]
+    Arrow {
+        /// What was tried.
+        doing: &'static str,
+        /// Why.
+        source: arrow_schema::ArrowError,
+    },
+    /// Called in a way the port does not allow.
+    #[error("{0}")]
+    Misuse(&'static str),
+    /// A blocking task was torn down.
+    #[error("work in the background was stopped")]
+    Stopped,
+}
+
+impl LakeError {
+    fn code(&self) -> &'static str {
+        match self {
+            LakeError::UnknownType { .. } => "R0401",
+            LakeError::NotExact { .. } => "R0402",
+            LakeError::TypeConflict { .. } => "R0403",
+            LakeError::SchemaChanged { .. } => "R0404",
+            LakeError::ColumnNames { .. } => "R0405",
+            LakeError::DuplicateKey { .. } => "R0406",
+            LakeError::NullKey { .. } => "R0407",
+            LakeError::Key { .. } => "R0408",
+            LakeError::Inactive { .. } => "R0409",
+            LakeError::Conflict { .. } => "R0410",
+            LakeError::Foreign { .. } => "R0411",
+            LakeError::PositionMissing { .. } => "R0412",
+            LakeError::Stored { .. } => "R0413",
+            LakeError::Missing { .. } => "R0414",
+            LakeError::Location { .. } => "R0415",
+            LakeError::Io { .. } => "R0416",
+            LakeError::Delta { .. } => "R0417",
+            LakeError::Parquet { .. } => "R0418",
+            LakeError::Arrow { .. } | LakeError::Misuse(_) => "R0419",
+            LakeError::Stopped => "R0420",
+        }
+    }
+
+    fn remedy(&self) -> Remedy {
+        match self {
+            LakeError::UnknownType { .. }
+            | LakeError::TypeConflict { .. }
+            | LakeError::SchemaChanged { .. }
+            | LakeError::ColumnNames { .. }
+            | LakeError::Key { .. }
+            | LakeError::Missing { .. }
+            | LakeError::Location { .. } => Remedy::FixConfig,
+            LakeError::NotExact { .. }
+            | LakeError::DuplicateKey { .. }
+            | LakeError::NullKey { .. }
+            | LakeError::Parquet { .. } => Remedy::FixData,
+            LakeError::Inactive { .. }
+            | LakeError::Foreign { .. }
+            | LakeError::PositionMissing { .. }
+            | LakeError::Stored { .. } => Remedy::Refused,
+            LakeError::Conflict { .. } | LakeError::Delta { .. } | LakeError::Stopped => Remedy::Retry,
+            LakeError::Io { source, .. } => match source.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory => Remedy::FixConfig,
+                _ => Remedy::Retry,
+            },
+            LakeError::Arrow { .. } | LakeError::Misuse(_) => Remedy::Bug,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let text = match self {
+            LakeError::UnknownType { column, .. } => format!("give it another type: `columns: {{ {column}: {{ type: text }} }}`"),
+            LakeError::NotExact { column, .. } => format!("declare a type that holds every value, for example `columns: {{ {column}: {{ type: text }} }}`"),
+            LakeError::TypeConflict { column, old, .. } => {
+                format!("declare the old type (`columns: {{ {column}: {{ type: \"{old}\" }} }}`), or rewrite the table once with `--full-refresh`")
+            }
+            LakeError::SchemaChanged { .. } => "set `schema_change: evolve` to take the change, or rewrite the table once with `--full-refresh`".to_owned(),
+            LakeError::ColumnNames { .. } => "rename a column with `from`, or leave one out with `drop`".to_owned(),
+            LakeError::DuplicateKey { .. } => "choose a key that is unique, or keep one row per key with `dedup: { by: COLUMN, keep: last }`".to_owned(),
+            LakeError::NullKey { column, .. } => format!("set such rows aside with `columns: {{ {column}: {{ required: true }} }}`, or choose another key"),
+            LakeError::Key { .. } => "set `key:` to columns of the table, or choose `write: append` or `write: replace`".to_owned(),
+            LakeError::Inactive { .. } => "use `replace`, `append`, `merge`, `delete+insert` or `insert_only`".to_owned(),
+            LakeError::Conflict { .. } => "nothing was changed; the next attempt starts from the new version".to_owned(),
+            LakeError::Foreign { .. } => "write it to another table, or rewrite that table without the feature".to_owned(),
+            LakeError::PositionMissing { .. } => "restore `_towpath` beside the table from a backup, or load the table anew with `--full-refresh`".to_owned(),
+            LakeError::Stored { .. } => "it may come from a newer version of Towpath; use that version".to_owned(),
+            LakeError::Location { .. } => "use a folder on this machine; object stores come in a later version".to_owned(),
+            LakeError::Parquet { .. } => "the file is damaged or missing; restore it, or load the table anew with `--full-refresh`".to_owned(),
+            LakeError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => FULL.to_owned(),
+            LakeError::Delta { source, .. } if disk_full(source) => FULL.to_owned(),
+            _ => return None,
+        };
+        Some(text)
+    }
+}
+
+const FULL: &str = "the disk is full: free some space and run again; nothing of this write is visible";
+
+fn disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == ErrorKind::StorageFull) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+impl From<LakeError> for Failure {
+    fn from(error: LakeError) -> Self {
+        let failure = Failure::new(error.code(), error.remedy(), error.to_string());
+        match error.help() {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    }
+}
+
+/// What functions of this folder give back.
+pub(crate) type LakeResult<T> = std::result::Result<T, LakeError>;

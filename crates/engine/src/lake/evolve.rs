@@ -1,0 +1,178 @@
+//! What becomes of a table's columns when others come in: fit, add, widen, or stop with a way out.
+//!
+//! Delta cannot change a column's type without rewriting its files unless readers know a feature most
+//! do not; so a wider type rewrites the table's files in the same commit (`Target::rewrite`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use towpath_vocab::SchemaChange;
+use towpath_vocab::types::SOURCE_TYPE;
+
+use super::error::{LakeError, LakeResult};
+use super::types::describe;
+
+/// The columns a table will have, and how incoming rows become rows of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// The columns after the commit.
+    pub(crate) schema: SchemaRef,
+    /// Per column the incoming column it is filled from.
+    pub(crate) from: Vec<Option<usize>>,
+    /// The table's columns change.
+    pub(crate) changed: bool,
+    /// Files of the table hold a narrower type and must be written anew.
+    pub(crate) rewrite: bool,
+}
+
+impl Target {
+    /// A table made of exactly these columns.
+    pub(crate) fn fresh(schema: SchemaRef, changed: bool) -> Self {
+        let from = (0..schema.fields().len()).map(Some).collect();
+        Self { schema, from, changed, rewrite: false }
+    }
+}
+
+/// Joins the columns of a table with those that come in (already in lakehouse types).
+pub(crate) fn evolve(table: &str, old: &Schema, new: &Schema, change: SchemaChange) -> LakeResult<Target> {
+    let mut incoming: HashMap<String, usize> =
+        new.fields().iter().enumerate().map(|(index, field)| (field.name().to_lowercase(), index)).collect();
+    let mut target = Target { schema: Arc::new(Schema::empty()), from: Vec::new(), changed: false, rewrite: false };
+    let mut fields = Vec::with_capacity(old.fields().len());
+    for field in old.fields() {
+        let Some(index) = incoming.remove(&field.name().to_lowercase()) else {
+            if change == SchemaChange::Fail {
+                return Err(changed(table, format!("column `{}` no longer comes", field.name())));
+            }
+            fields.push(Arc::clone(field));
+            target.from.push(None);
+            continue;
+        };
+        let joined = join_field(table, field, new.field(index))?;
+        if joined.data_type() != field.data_type() {
+            if change != SchemaChange::Evolve {
+                return Err(changed(table, format!("column `{}` is `{}` and now comes as `{}`", field.name(), describe(field), describe(new.field(index)))));
+            }
+            target.rewrite = true;
+        }
+        target.changed |= &joined != field.as_ref();
+        fields.push(Arc::new(joined));
+        target.from.push(Some(index));
+    }
+    let mut added: Vec<usize> = incoming.into_values().collect();
+    added.sort_unstable();
+    for index in added {
+        match change {
+            SchemaChange::Fail => return Err(changed(table, format!("column `{}` is new", new.field(index).name()))),
+            SchemaChange::Ignore => {}
+            SchemaChange::Evolve => {
+                fields.push(Arc::new(new.field(index).clone()));
+                target.from.push(Some(index));
+                target.changed = true;
+            }
+        }
+    }
+    target.schema = Arc::new(Schema::new(fields));
+    Ok(target)
+}
+
+fn changed(table: &str, change: String) -> LakeError {
+    LakeError::SchemaChanged { table: table.to_owned(), change }
+}
+
+fn join_field(table: &str, old: &Field, new: &Field) -> LakeResult<Field> {
+    let (old_word, new_word) = (old.metadata().get(SOURCE_TYPE), new.metadata().get(SOURCE_TYPE));
+    if is_null(new_word) {
+        return Ok(old.clone());
+    }
+    if is_null(old_word) {
+        return Ok(new.clone().with_name(old.name()));
+    }
+    let Some(data_type) = join(old.data_type(), new.data_type()) else {
+        return Err(LakeError::TypeConflict { table: table.to_owned(), column: old.name().clone(), old: describe(old), new: describe(new) });
+    };
+    let mut joined = old.clone().with_data_type(data_type);
+    if old_word.is_some() && old_word != new_word {
+        let mut metadata = joined.metadata().clone();
+        metadata.remove(SOURCE_TYPE);
+        joined.set_metadata(metadata);
+    }
+    Ok(joined)
+}
+
+fn is_null(word: Option<&String>) -> bool {
+    word.is_some_and(|word| word == "null")
+}
+
+/// The narrowest type that holds every value of both, when one is the other's family.
+fn join(old: &DataType, new: &DataType) -> Option<DataType> {
+    use DataType as T;
+    if old == new {
+        return Some(old.clone());
+    }
+    if let (Some(a), Some(b)) = (integer_digits(old), integer_digits(new)) {
+        return Some(if a >= b { old.clone() } else { new.clone() });
+    }
+    match (old, new) {
+        (T::Float32 | T::Float64, T::Float32 | T::Float64) => Some(T::Float64),
+        (T::Decimal128(p1, s1), T::Decimal128(p2, s2)) => {
+            let scale = (*s1).max(*s2);
+            let above = (i16::from(*p1) - i16::from(*s1)).max(i16::from(*p2) - i16::from(*s2));
+            let precision = u8::try_from(above + i16::from(scale)).ok()?;
+            (precision <= 38).then_some(T::Decimal128(precision, scale))
+        }
+        (T::Decimal128(precision, scale), other) => {
+            let digits = integer_digits(other)?;
+            (i16::from(*precision) - i16::from(*scale) >= digits).then(|| old.clone())
+        }
+        _ => None,
+    }
+}
+
+fn integer_digits(data_type: &DataType) -> Option<i16> {
+    Some(match data_type {
+        DataType::Int8 => 3,
+        DataType::Int16 => 5,
+        DataType::Int32 => 10,
+        DataType::Int64 => 19,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use super::*;
+    use DataType as T;
+
+    #[test]
+    fn joins_hold_both_or_refuse() {
+        assert_eq!(join(&T::Int32, &T::Int64), Some(T::Int64));
+        assert_eq!(join(&T::Int64, &T::Int16), Some(T::Int64));
+        assert_eq!(join(&T::Float32, &T::Float64), Some(T::Float64));
+        assert_eq!(join(&T::Decimal128(10, 2), &T::Decimal128(12, 6)), Some(T::Decimal128(14, 6)));
+        assert_eq!(join(&T::Decimal128(38, 0), &T::Decimal128(38, 1)), None);
+        assert_eq!(join(&T::Decimal128(20, 0), &T::Int64), Some(T::Decimal128(20, 0)));
+        assert_eq!(join(&T::Decimal128(10, 0), &T::Int64), None);
+        for (a, b) in [(T::Utf8, T::Int32), (T::Int32, T::Utf8), (T::Int64, T::Float64), (T::Date32, T::Utf8)] {
+            assert_eq!(join(&a, &b), None);
+        }
+    }
+
+    #[test]
+    fn policies_decide_about_new_and_missing_columns() {
+        let old = Schema::new(vec![Field::new("Id", T::Int32, true), Field::new("gone", T::Utf8, true)]);
+        let new = Schema::new(vec![Field::new("fresh", T::Utf8, true), Field::new("id", T::Int64, true)]);
+        let target = evolve("a.b", &old, &new, SchemaChange::Evolve).unwrap();
+        let names: Vec<_> = target.schema.fields().iter().map(|f| f.name().as_str()).collect();
+        assert_eq!(names, ["Id", "gone", "fresh"]);
+        assert_eq!(target.from, [Some(1), None, Some(0)]);
+        assert!(target.rewrite && target.changed);
+        assert!(matches!(evolve("a.b", &old, &new, SchemaChange::Fail), Err(LakeError::SchemaChanged { .. })));
+        let narrow = Schema::new(vec![Field::new("fresh", T::Utf8, true), Field::new("id", T::Int16, true)]);
+        let kept = evolve("a.b", &old, &narrow, SchemaChange::Ignore).unwrap();
+        assert_eq!(kept.schema.fields().len(), 2);
+        assert!(!kept.changed && !kept.rewrite);
+    }
+}

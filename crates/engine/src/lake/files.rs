@@ -1,0 +1,195 @@
+//! Writing data files of a table that no reader sees: uncommitted `Add`s until a commit names them.
+//!
+//! Row groups are bounded by bytes, files by an eighth of the memory budget. Files are fsynced when
+//! they are closed, before any log entry can name them. Giving up deletes what was written.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, TimestampMicrosecondType};
+use arrow_array::{Array, PrimitiveArray, types::ArrowPrimitiveType};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use deltalake_core::datafile::writer::{DeltaWriter, WriterConfig};
+use deltalake_core::kernel::Add;
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel as _;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::candidate::LakeFile;
+use super::error::{LakeError, LakeResult};
+use super::folder;
+use super::table::Table;
+
+const MEBIBYTE: u64 = 1 << 20;
+/// Columns with statistics in the log.
+const STATS_COLUMNS: usize = 32;
+
+/// How big things may get.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// The memory budget.
+    pub(crate) memory_bytes: u64,
+}
+
+impl Sizes {
+    fn file_bytes(self) -> u64 {
+        (self.memory_bytes / 8).clamp(4 * MEBIBYTE, 256 * MEBIBYTE)
+    }
+
+    fn row_group_bytes(self) -> u64 {
+        (self.memory_bytes / 16).clamp(2 * MEBIBYTE, 64 * MEBIBYTE)
+    }
+
+    /// Bytes a merge may spend on keys at once.
+    pub(crate) fn key_bytes(self) -> u64 {
+        (self.memory_bytes / 8).max(4 * MEBIBYTE)
+    }
+}
+
+/// Data files on their way.
+pub(crate) struct FileWriter {
+    table: Arc<Table>,
+    schema: SchemaRef,
+    file_schema: SchemaRef,
+    dated: Vec<usize>,
+    writer: DeltaWriter,
+    rows: u64,
+}
+
+impl FileWriter {
+    /// Prepares to write rows of `schema`; creates nothing yet.
+    pub(crate) fn new(table: Arc<Table>, schema: SchemaRef, sizes: Sizes) -> LakeResult<Self> {
+        let bare: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone().with_metadata(Default::default())).collect();
+        let file_schema = Arc::new(Schema::new(bare));
+        let zstd = ZstdLevel::try_new(1).map_err(|source| LakeError::Parquet { path: table.folder.clone(), source })?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(zstd))
+            .set_max_row_group_bytes(usize::try_from(sizes.row_group_bytes()).ok())
+            .set_max_row_group_row_count(Some(1 << 20))
+            .set_created_by(engine())
+            .build();
+        let stats = schema.fields().iter().filter(|field| has_stats(field.data_type())).take(STATS_COLUMNS);
+        let stats = stats.map(|field| format!("\"{}\"", field.name().replace('"', "\"\""))).collect();
+        let config = WriterConfig::new(
+            Arc::clone(&file_schema),
+            Vec::new(),
+            Some(properties),
+            NonZeroU64::new(sizes.file_bytes()),
+            Some(8_192),
+            Default::default(),
+            Some(stats),
+        );
+        let writer = DeltaWriter::new(table.log.object_store(None), config);
+        let dated = (0..schema.fields().len()).filter(|at| matches!(schema.field(*at).data_type(), DataType::Date32 | DataType::Timestamp(..))).collect();
+        Ok(Self { table, schema, file_schema, dated, writer, rows: 0 })
+    }
+
+    /// Takes a batch of `schema`.
+    pub(crate) async fn write(&mut self, batch: &RecordBatch) -> LakeResult<()> {
+        for at in &self.dated {
+            check_dates(batch.column(*at), self.schema.field(*at).name())?;
+        }
+        let bare = RecordBatch::try_new(Arc::clone(&self.file_schema), batch.columns().to_vec())
+            .map_err(|source| LakeError::Arrow { doing: "writing a batch", source })?;
+        self.writer.write(&bare).await.map_err(self.table.delta("writing files of"))?;
+        self.rows += bare.num_rows() as u64;
+        Ok(())
+    }
+
+    /// Rows taken so far.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Finishes every file and makes it durable.
+    pub(crate) async fn close(self) -> LakeResult<Vec<Add>> {
+        let adds = self.writer.close().await.map_err(self.table.delta("writing files of"))?;
+        let paths: Vec<PathBuf> = adds.iter().map(|add| self.table.file(&add.path)).collect();
+        let home = self.table.folder.clone();
+        folder::blocking(move || {
+            if paths.is_empty() {
+                return Ok(());
+            }
+            for path in &paths {
+                folder::sync_file(path)?;
+            }
+            // The table's folder may be new: its name must be durable in its parents too.
+            folder::sync_folder(&home)?;
+            home.ancestors().skip(1).take(2).try_for_each(folder::sync_folder)
+        })
+        .await?;
+        Ok(adds)
+    }
+
+    /// Gives up and deletes what was written.
+    pub(crate) async fn abort(self) -> LakeResult<()> {
+        let table = Arc::clone(&self.table);
+        let adds = self.writer.close().await.map_err(table.delta("writing files of"))?;
+        delete(&table, &adds).await
+    }
+}
+
+/// Deletes files that no commit names.
+pub(crate) async fn delete(table: &Table, adds: &[Add]) -> LakeResult<()> {
+    let paths: Vec<PathBuf> = adds.iter().map(|add| table.file(&add.path)).collect();
+    folder::blocking(move || paths.iter().try_for_each(|path| folder::remove(path))).await
+}
+
+/// What an uncommitted file will be once it is committed.
+pub(crate) fn lake_file(table: &Table, add: &Add) -> LakeFile {
+    let rows = add.stats.as_deref().and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
+    LakeFile {
+        path: table.file(&add.path),
+        bytes: u64::try_from(add.size).unwrap_or(0),
+        rows: rows.and_then(|stats| stats.get("numRecords")?.as_u64()),
+        stats: add.stats.clone(),
+    }
+}
+
+/// This engine as Parquet files and commits name it.
+pub(crate) fn engine() -> String {
+    format!("Towpath/{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Statistics only where their JSON form is exact: the log keeps decimals as floating point.
+fn has_stats(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Decimal128(precision, _) => *precision <= 15,
+        DataType::Binary => false,
+        other => !other.is_nested(),
+    }
+}
+
+/// Readers of Delta agree on the years 1 to 9999 only; a date outside is refused, not clamped.
+fn check_dates(array: &dyn Array, column: &str) -> LakeResult<()> {
+    const DAYS: (i32, i32) = (-719_162, 2_932_896);
+    const DAY_US: i64 = 86_400_000_000;
+    let fits = match array.data_type() {
+        DataType::Date32 => within::<Date32Type>(array.as_primitive(), DAYS.0, DAYS.1),
+        _ => within::<TimestampMicrosecondType>(array.as_primitive(), i64::from(DAYS.0) * DAY_US, (i64::from(DAYS.1) + 1) * DAY_US - 1),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(LakeError::NotExact {
+        column: column.to_owned(),
+        target: towpath_vocab::types::name(array.data_type()),
+        why: "a lakehouse date lies between 0001-01-01 and 9999-12-31".to_owned(),
+    })
+}
+
+fn within<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, low: T::Native, high: T::Native) -> bool
+where
+    T::Native: PartialOrd,
+{
+    let inside = |value: &T::Native| *value >= low && *value <= high;
+    if array.null_count() == 0 { array.values().iter().all(inside) } else { array.iter().flatten().all(|value| inside(&value)) }
+}
+
+/// The columns as Delta's log writes them.
+pub(crate) fn delta_schema(schema: &Schema) -> LakeResult<deltalake_core::kernel::StructType> {
+    schema.try_into_kernel().map_err(|source| LakeError::Arrow { doing: "describing a table's columns", source })
+}

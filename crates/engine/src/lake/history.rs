@@ -1,0 +1,114 @@
+//! What the log says about each version: what was done, by which run, how much it changed.
+//!
+//! Commit info is not part of checkpoints: versions whose log entry was cleaned away are not listed.
+
+use deltalake_core::kernel::{Action, CommitInfo};
+use deltalake_core::logstore::get_actions;
+use serde::{Deserialize, Serialize};
+use towpath_ports::PreparedStats;
+
+use super::error::LakeResult;
+use super::table::Table;
+
+/// The key of our part of commit info.
+pub(crate) const OWN_INFO: &str = "towpath";
+
+/// What we add to commit info.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OwnInfo {
+    pub(crate) run: String,
+    pub(crate) app_id: String,
+    pub(crate) generation: i64,
+    pub(crate) attempt: String,
+    pub(crate) write: String,
+    pub(crate) stats: PreparedStats,
+}
+
+/// One version of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HistoryEntry {
+    /// The version.
+    pub version: u64,
+    /// When it was committed, in milliseconds since 1970 UTC.
+    pub at_ms: Option<i64>,
+    /// What was done, in Delta's words.
+    pub operation: String,
+    /// How it was written, in ours: `merge`.
+    pub write: Option<String>,
+    /// The run that did it.
+    pub run: Option<String>,
+    /// The task's id and generation.
+    pub task: Option<(String, i64)>,
+    /// Who wrote it: name and version.
+    pub engine: Option<String>,
+    /// How much it changed.
+    pub stats: Option<PreparedStats>,
+    /// Files added.
+    pub files_added: u64,
+    /// Files removed.
+    pub files_removed: u64,
+}
+
+/// The newest versions, newest first.
+pub(crate) async fn history(table: &Table, latest: u64, limit: usize) -> LakeResult<Vec<HistoryEntry>> {
+    let mut entries = Vec::new();
+    let mut version = Some(latest);
+    while let Some(at) = version.filter(|_| entries.len() < limit) {
+        let Some(actions) = actions(table, at).await? else { break };
+        entries.push(entry(at, &actions));
+        version = at.checked_sub(1);
+    }
+    Ok(entries)
+}
+
+async fn actions(table: &Table, version: u64) -> LakeResult<Option<Vec<Action>>> {
+    let bytes = table.log.read_commit_entry(version).await.map_err(table.delta("reading the log of"))?;
+    bytes.map(|bytes| get_actions(version, &bytes)).transpose().map_err(table.delta("reading the log of"))
+}
+
+/// The attempt that committed this generation, as the log knows it.
+pub(crate) async fn winner(table: &Table, latest: u64, app_id: &str, generation: i64) -> LakeResult<Option<String>> {
+    for at in (0..=latest).rev() {
+        if let Some(attempt) = winner_at(table, at, app_id, generation).await? {
+            return Ok(Some(attempt));
+        }
+    }
+    Ok(None)
+}
+
+/// The attempt that committed this generation as this version.
+pub(crate) async fn winner_at(table: &Table, version: u64, app_id: &str, generation: i64) -> LakeResult<Option<String>> {
+    let actions = actions(table, version).await?.unwrap_or_default();
+    let own = actions.iter().find_map(|action| own_info(commit_info(action)?));
+    Ok(own.filter(|own| own.app_id == app_id && own.generation == generation).map(|own| own.attempt))
+}
+
+fn commit_info(action: &Action) -> Option<&CommitInfo> {
+    match action {
+        Action::CommitInfo(info) => Some(info),
+        _ => None,
+    }
+}
+
+fn own_info(info: &CommitInfo) -> Option<OwnInfo> {
+    serde_json::from_value(info.info.get(OWN_INFO)?.clone()).ok()
+}
+
+fn entry(version: u64, actions: &[Action]) -> HistoryEntry {
+    let info = actions.iter().find_map(commit_info);
+    let own = info.and_then(own_info);
+    let count = |wanted: fn(&Action) -> bool| actions.iter().filter(|action| wanted(action)).count() as u64;
+    HistoryEntry {
+        version,
+        at_ms: info.and_then(|info| info.timestamp),
+        operation: info.and_then(|info| info.operation.clone()).unwrap_or_default(),
+        engine: info.and_then(|info| info.engine_info.clone()),
+        files_added: count(|action| matches!(action, Action::Add(_))),
+        files_removed: count(|action| matches!(action, Action::Remove(_))),
+        write: own.as_ref().map(|own| own.write.clone()),
+        run: own.as_ref().map(|own| own.run.clone()),
+        task: own.as_ref().map(|own| (own.app_id.clone(), own.generation)),
+        stats: own.map(|own| own.stats),
+    }
+}

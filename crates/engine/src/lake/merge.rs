@@ -1,0 +1,344 @@
+//! Our own merge: which incoming rows stay, which table rows go, and the files that say so.
+//!
+//! Incoming rows are already in files. Only their key columns are read into a set (in passes when
+//! they are many); files of the table are narrowed by statistics, their keys looked up, hits marked
+//! in one bit per row; touched files are then streamed without the marked rows. Nothing is committed
+//! here: the result is `Add`s and places to remove, audited before one commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_cast::display::array_value_to_string;
+use arrow_schema::{Schema, SchemaRef};
+use arrow_select::filter::filter_record_batch;
+use deltalake_core::kernel::Add;
+use futures::TryStreamExt as _;
+use towpath_ports::Op;
+
+use super::bitmap::Bitmap;
+use super::candidate::LakeFile;
+use super::error::{LakeError, LakeResult};
+use super::files::{self, FileWriter, Sizes, lake_file};
+use super::keys::{KeyCode, KeySet, Pass};
+use super::read::read_files;
+use super::table::Table;
+
+const BATCH_ROWS: usize = 8_192;
+/// What a key costs in memory beside its own bytes.
+const KEY_OVERHEAD: u64 = 64;
+
+/// What happens to rows by key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keyed {
+    /// Rows with a known key are replaced, others added.
+    Merge,
+    /// Rows with a known key go, all incoming rows come.
+    DeleteInsert,
+    /// Only rows with an unknown key come.
+    InsertOnly,
+}
+
+/// Incoming rows, in files.
+pub(crate) struct Incoming {
+    pub(crate) adds: Vec<Add>,
+    pub(crate) rows: u64,
+    /// One `Op` per row, when the rows are changes.
+    pub(crate) ops: Option<Vec<u8>>,
+    /// About how many bytes the key values have.
+    pub(crate) key_bytes: u64,
+}
+
+/// Where a merge takes place.
+pub(crate) struct Place<'a> {
+    pub(crate) table: &'a Arc<Table>,
+    /// The columns after the commit.
+    pub(crate) schema: &'a SchemaRef,
+    /// Key columns, by place in `schema`.
+    pub(crate) key: &'a [usize],
+    /// Files of the table before.
+    pub(crate) files: Vec<LakeFile>,
+    /// Every file must be written anew, touched or not.
+    pub(crate) rewrite: bool,
+    pub(crate) sizes: Sizes,
+}
+
+/// What a merge found and wrote.
+#[derive(Default)]
+pub(crate) struct Merged {
+    /// Files with the incoming rows that stay.
+    pub(crate) incoming: Vec<Add>,
+    /// Touched files without the rows that go.
+    pub(crate) rewritten: Vec<Add>,
+    /// Places of the files they take the place of.
+    pub(crate) removed: Vec<usize>,
+    pub(crate) inserted: u64,
+    pub(crate) updated: u64,
+    pub(crate) deleted: u64,
+}
+
+/// Which incoming rows stay and which table rows go.
+struct Decision {
+    keep: Option<Bitmap>,
+    marks: BTreeMap<usize, Bitmap>,
+    inserted: u64,
+    updated: u64,
+    deleted: u64,
+}
+
+/// Merges incoming rows by key. On failure the incoming files are deleted too.
+pub(crate) async fn merge(place: &Place<'_>, keyed: Keyed, incoming: Incoming) -> LakeResult<Merged> {
+    let adds = incoming.adds.clone();
+    match merge_files(place, keyed, incoming).await {
+        Ok(merged) => Ok(merged),
+        Err(error) => {
+            files::delete(place.table, &adds).await?;
+            Err(error)
+        }
+    }
+}
+
+async fn merge_files(place: &Place<'_>, keyed: Keyed, incoming: Incoming) -> LakeResult<Merged> {
+    let decision = decide(place, keyed, &incoming).await?;
+    let (removed, rewritten) = rewrite(place, &decision.marks).await?;
+    let incoming = match &decision.keep {
+        Some(keep) if keep.count() < keep.len() => match filter(place, &incoming.adds, keep).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                files::delete(place.table, &rewritten).await?;
+                return Err(error);
+            }
+        },
+        _ => incoming.adds,
+    };
+    let Decision { inserted, updated, deleted, .. } = decision;
+    Ok(Merged { incoming, rewritten, removed, inserted, updated, deleted })
+}
+
+async fn decide(place: &Place<'_>, keyed: Keyed, incoming: &Incoming) -> LakeResult<Decision> {
+    let key: Arc<Schema> = Arc::new(place.schema.project(place.key).map_err(|source| LakeError::Arrow { doing: "choosing key columns", source })?);
+    let code = KeyCode::new(&key)?;
+    let rows = usize::try_from(incoming.rows).unwrap_or(usize::MAX);
+    let keep = match keyed {
+        Keyed::InsertOnly => Some(Bitmap::filled(rows, true)),
+        Keyed::Merge if incoming.ops.is_some() => Some(Bitmap::filled(rows, false)),
+        _ => None,
+    };
+    let mut decision = Decision { keep, marks: BTreeMap::new(), inserted: 0, updated: 0, deleted: 0 };
+    let candidates = narrowed(place, &key, &incoming.adds);
+    let needed = incoming.key_bytes + incoming.rows * KEY_OVERHEAD;
+    let of = needed.div_ceil(place.sizes.key_bytes()).max(1);
+    for number in 0..of {
+        let mut keys = KeySet::new(&code, Pass { number, of });
+        collect(place, &key, keyed, incoming, &mut keys).await?;
+        if keys.entries.is_empty() {
+            continue;
+        }
+        for at in &candidates {
+            probe(place, &key, *at, &mut keys, &mut decision.marks).await?;
+        }
+        decision.fold(keyed, incoming, &keys)?;
+    }
+    if keyed == Keyed::DeleteInsert {
+        decision.inserted = incoming.rows;
+        decision.deleted = decision.marks.values().map(|marks| marks.count() as u64).sum();
+    }
+    if keyed == Keyed::InsertOnly {
+        decision.marks.clear();
+    }
+    Ok(decision)
+}
+
+async fn collect(place: &Place<'_>, key: &SchemaRef, keyed: Keyed, incoming: &Incoming, keys: &mut KeySet<'_>) -> LakeResult<()> {
+    let unique = keyed != Keyed::DeleteInsert && incoming.ops.is_none();
+    let paths = incoming.adds.iter().map(|add| place.table.file(&add.path)).collect();
+    let mut batches = read_files(paths, Arc::clone(key), BATCH_ROWS);
+    let mut first = 0;
+    while let Some(batch) = batches.try_next().await? {
+        if let Some(at) = keys.add(batch.columns(), first, unique)? {
+            return Err(LakeError::DuplicateKey { table: place.table.name.to_string(), key: name_key(&batch, at) });
+        }
+        first += batch.num_rows() as u64;
+    }
+    Ok(())
+}
+
+fn name_key(batch: &RecordBatch, row: usize) -> String {
+    let schema = batch.schema();
+    let parts = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+        let value = array_value_to_string(column, row).unwrap_or_default();
+        format!("`{} = {}`", field.name(), value.chars().take(100).collect::<String>())
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+async fn probe(place: &Place<'_>, key: &SchemaRef, at: usize, keys: &mut KeySet<'_>, marks: &mut BTreeMap<usize, Bitmap>) -> LakeResult<()> {
+    let Some(file) = place.files.get(at) else { return Ok(()) };
+    let mut batches = read_files(vec![file.path.clone()], Arc::clone(key), BATCH_ROWS);
+    let mut hits: Vec<usize> = Vec::new();
+    let mut rows = 0usize;
+    while let Some(batch) = batches.try_next().await? {
+        keys.probe(batch.columns(), |row| hits.push(rows + row))?;
+        rows += batch.num_rows();
+    }
+    if !hits.is_empty() {
+        let bits = marks.entry(at).or_insert_with(|| Bitmap::filled(rows, false));
+        for hit in hits {
+            bits.set(hit, true);
+        }
+    }
+    Ok(())
+}
+
+impl Decision {
+    /// Takes over what one pass found out.
+    fn fold(&mut self, keyed: Keyed, incoming: &Incoming, keys: &KeySet<'_>) -> LakeResult<()> {
+        for entry in &keys.entries {
+            let last = usize::try_from(entry.last).unwrap_or(usize::MAX);
+            match keyed {
+                Keyed::DeleteInsert => {}
+                Keyed::InsertOnly if entry.matched => {
+                    if let Some(keep) = &mut self.keep {
+                        keep.set(last, false);
+                    }
+                }
+                Keyed::InsertOnly => self.inserted += 1,
+                Keyed::Merge => {
+                    let op = match &incoming.ops {
+                        Some(ops) => ops.get(last).and_then(|byte| Op::from_byte(*byte)).ok_or(LakeError::Misuse("a row came without its op"))?,
+                        None => Op::Update,
+                    };
+                    if op == Op::Delete {
+                        self.deleted += u64::from(entry.matched);
+                        continue;
+                    }
+                    if let Some(keep) = &mut self.keep {
+                        keep.set(last, true);
+                    }
+                    *(if entry.matched { &mut self.updated } else { &mut self.inserted }) += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Streams touched files without their marked rows; gives the places of the files that go.
+pub(crate) async fn rewrite(place: &Place<'_>, marks: &BTreeMap<usize, Bitmap>) -> LakeResult<(Vec<usize>, Vec<Add>)> {
+    let mut writer = FileWriter::new(Arc::clone(place.table), Arc::clone(place.schema), place.sizes)?;
+    let mut removed = Vec::new();
+    for (at, file) in place.files.iter().enumerate() {
+        let marked = marks.get(&at);
+        if marked.is_none() && !place.rewrite {
+            continue;
+        }
+        removed.push(at);
+        if let Err(error) = copy(place, file, marked, &mut writer).await {
+            writer.abort().await?;
+            return Err(error);
+        }
+    }
+    Ok((removed, writer.close().await?))
+}
+
+async fn copy(place: &Place<'_>, file: &LakeFile, marked: Option<&Bitmap>, writer: &mut FileWriter) -> LakeResult<()> {
+    if marked.is_some_and(|marked| marked.count() == marked.len()) {
+        return Ok(());
+    }
+    let mut batches = read_files(vec![file.path.clone()], Arc::clone(place.schema), BATCH_ROWS);
+    let mut first = 0;
+    while let Some(batch) = batches.try_next().await? {
+        let rows = batch.num_rows();
+        match marked {
+            Some(marked) => writer.write(&kept(&batch, marked, first, true)?).await?,
+            None => writer.write(&batch).await?,
+        }
+        first += rows;
+    }
+    Ok(())
+}
+
+/// Writes incoming files anew with only the rows that stay, and deletes the old ones.
+async fn filter(place: &Place<'_>, adds: &[Add], keep: &Bitmap) -> LakeResult<Vec<Add>> {
+    let mut writer = FileWriter::new(Arc::clone(place.table), Arc::clone(place.schema), place.sizes)?;
+    let paths = adds.iter().map(|add| place.table.file(&add.path)).collect();
+    let mut batches = read_files(paths, Arc::clone(place.schema), BATCH_ROWS);
+    let mut first = 0;
+    loop {
+        let batch = match batches.try_next().await {
+            Ok(Some(batch)) => batch,
+            Ok(None) => break,
+            Err(error) => {
+                writer.abort().await?;
+                return Err(error);
+            }
+        };
+        writer.write(&kept(&batch, keep, first, false)?).await?;
+        first += batch.num_rows();
+    }
+    let kept = writer.close().await?;
+    files::delete(place.table, adds).await?;
+    Ok(kept)
+}
+
+fn kept(batch: &RecordBatch, bits: &Bitmap, first: usize, negate: bool) -> LakeResult<RecordBatch> {
+    let filter = bits.filter(first, batch.num_rows(), negate);
+    filter_record_batch(batch, &filter).map_err(|source| LakeError::Arrow { doing: "filtering rows", source })
+}
+
+/// Places of the files that can hold an incoming key, as far as statistics of the log can tell.
+fn narrowed(place: &Place<'_>, key: &Schema, incoming: &[Add]) -> Vec<usize> {
+    let incoming: Vec<LakeFile> = incoming.iter().map(|add| lake_file(place.table, add)).collect();
+    let ranges: Vec<Option<Range>> = key.fields().iter().map(|field| {
+        if !sorts_exactly(field.data_type()) {
+            return None;
+        }
+        let ranges = incoming.iter().map(|file| Range::of(file, field.name())).collect::<Option<Vec<_>>>()?;
+        ranges.into_iter().reduce(Range::join)
+    }).collect();
+    let may_hold = |file: &LakeFile| {
+        key.fields().iter().zip(&ranges).all(|(field, range)| match (range, Range::of(file, field.name())) {
+            (Some(range), Some(held)) => range.meets(&held),
+            _ => true,
+        })
+    };
+    place.files.iter().enumerate().filter(|(_, file)| may_hold(file)).map(|(at, _)| at).collect()
+}
+
+fn sorts_exactly(data_type: &arrow_schema::DataType) -> bool {
+    data_type.is_integer() || *data_type == arrow_schema::DataType::Utf8
+}
+
+/// Smallest and largest value of a column in a file.
+enum Range {
+    Numbers(i64, i64),
+    Texts(String, String),
+}
+
+impl Range {
+    fn of(file: &LakeFile, column: &str) -> Option<Self> {
+        let stats: serde_json::Value = serde_json::from_str(file.stats.as_deref()?).ok()?;
+        let (low, high) = (stats.get("minValues")?.get(column)?, stats.get("maxValues")?.get(column)?);
+        match (low.as_i64(), high.as_i64()) {
+            (Some(low), Some(high)) => Some(Self::Numbers(low, high)),
+            _ => Some(Self::Texts(low.as_str()?.to_owned(), high.as_str()?.to_owned())),
+        }
+    }
+
+    fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Numbers(a, b), Self::Numbers(c, d)) => Self::Numbers(a.min(c), b.max(d)),
+            (Self::Texts(a, b), Self::Texts(c, d)) => Self::Texts(a.min(c), b.max(d)),
+            // Never of one column; the widest range is always right.
+            _ => Self::Numbers(i64::MIN, i64::MAX),
+        }
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Numbers(a, b), Self::Numbers(c, d)) => a <= d && c <= b,
+            (Self::Texts(a, b), Self::Texts(c, d)) => a <= d && c <= b,
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The lakehouse: Delta tables on a folder, written so that nothing half-done is ever visible.
+//!
+//! Promise: a write is made of uncommitted files until one log entry makes it visible together with
+//! its token; values are exact or refused (`types.rs`); merges are our own (`merge.rs`) and bounded
+//! in memory. It knows no SQL: the session half turns `LakeCandidate` into something it can plan.
+//! Read next: `open.rs` (the front door), `writer.rs`, `commit.rs`, then `merge.rs`.
+
+mod bitmap;
+mod candidate;
+mod commit;
+mod convert;
+mod error;
+mod evolve;
+mod files;
+mod folder;
+mod history;
+mod keys;
+mod merge;
+mod open;
+mod position;
+mod read;
+mod sweep;
+mod table;
+mod text;
+mod types;
+mod view;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use candidate::{LakeCandidate, LakeFile};
+pub use error::LakeError;
+pub use history::HistoryEntry;
+pub use open::{Lake, TableDescription};
+pub use sweep::Swept;
+pub use text::from_text;
+pub use view::View;

@@ -1,0 +1,193 @@
+//! The front door: a lakehouse at a folder, its tables, and what is known about each.
+//!
+//! Opening touches nothing; a folder appears with the first write. Tables are found by their
+//! `_delta_log`, so tables other programs put there are seen too. Writing starts in `writer.rs`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_schema::SchemaRef;
+use towpath_ports::{Committed, Result, Source};
+use towpath_vocab::{Generation, TableName, TaskKey};
+
+use super::candidate::LakeCandidate;
+use super::error::{LakeError, LakeResult};
+use super::files::Sizes;
+use super::folder::{self, LOG, OWN};
+use super::history::{self, HistoryEntry};
+use super::position::Positions;
+use super::read::TableSource;
+use super::table::{Snapshot, Table};
+
+/// A lakehouse. Cheap to clone; clones share the warm snapshots.
+#[derive(Clone)]
+pub struct Lake {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    root: PathBuf,
+    sizes: Sizes,
+    tables: Mutex<HashMap<TableName, Arc<Table>>>,
+}
+
+/// What is known about a table at its current version.
+#[derive(Clone, Debug)]
+pub struct TableDescription {
+    /// The table.
+    pub table: TableName,
+    /// Its version.
+    pub version: u64,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// How many files it has.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Their rows, when the log says.
+    pub rows: Option<u64>,
+    /// Delta's properties.
+    pub properties: BTreeMap<String, String>,
+    /// Delta's id of the table.
+    pub id: String,
+    /// Where it is.
+    pub location: PathBuf,
+}
+
+impl Lake {
+    /// Opens the lakehouse at a folder (a path or a `file://` URL) with a budget of memory for writes.
+    ///
+    /// # Errors
+    /// `FixConfig` when the location is a URL this version has no store for.
+    pub fn open(location: &str, memory_bytes: u64) -> Result<Self> {
+        let unknown = || LakeError::Location { location: location.split_once("://").map_or(location, |(scheme, _)| scheme).to_owned() };
+        let path = match url::Url::parse(location) {
+            Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| unknown())?,
+            Ok(url) if url.scheme().len() > 1 && location.contains("://") => return Err(unknown().into()),
+            _ => PathBuf::from(location),
+        };
+        let root = std::path::absolute(&path).map_err(folder::failed("opening", &path)).map_err(towpath_vocab::Failure::from)?;
+        let inner = Inner { root, sizes: Sizes { memory_bytes }, tables: Mutex::new(HashMap::new()) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.inner.sizes
+    }
+
+    pub(crate) fn table(&self, name: &TableName) -> LakeResult<Arc<Table>> {
+        let mut tables = self.inner.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = tables.get(name) {
+            return Ok(Arc::clone(table));
+        }
+        let table = Arc::new(Table::at(&self.inner.root, name.clone())?);
+        tables.insert(name.clone(), Arc::clone(&table));
+        Ok(table)
+    }
+
+    async fn existing(&self, name: &TableName) -> LakeResult<(Arc<Table>, Snapshot)> {
+        let table = self.table(name)?;
+        let snapshot = table.now().await?.ok_or_else(|| LakeError::Missing { what: "table", name: name.to_string() })?;
+        Ok((table, snapshot))
+    }
+
+    /// Every table, by name.
+    pub async fn tables(&self) -> Result<Vec<TableName>> {
+        let root = self.inner.root.clone();
+        let tables = folder::blocking(move || {
+            let mut tables = Vec::new();
+            for schema in folder::names(&root)?.iter().filter(|name| name.as_str() != OWN) {
+                let Some(schema_name) = folder::unescape(schema) else { continue };
+                for table in folder::names(&root.join(schema))? {
+                    let log = root.join(schema).join(&table).join(LOG);
+                    if let Some(name) = folder::unescape(&table).filter(|_| log.is_dir()) {
+                        tables.push(TableName::new(schema_name.clone(), name));
+                    }
+                }
+            }
+            Ok(tables)
+        });
+        let mut found = Vec::new();
+        for name in tables.await? {
+            if self.table(&name)?.exists().await? {
+                found.push(name);
+            }
+        }
+        Ok(found)
+    }
+
+    /// A table's files and columns at its current version; `None` when there is no such table.
+    pub async fn snapshot(&self, name: &TableName) -> Result<Option<LakeCandidate>> {
+        let table = self.table(name)?;
+        Ok(table.now().await?.map(|snapshot| snapshot.candidate(&table)))
+    }
+
+    /// A table's current version; `None` when there is no such table.
+    pub async fn version(&self, name: &TableName) -> Result<Option<u64>> {
+        Ok(self.table(name)?.now().await?.map(|snapshot| snapshot.version()))
+    }
+
+    /// What is known about a table.
+    pub async fn describe(&self, name: &TableName) -> Result<TableDescription> {
+        let (table, snapshot) = self.existing(name).await?;
+        let now = snapshot.candidate(&table);
+        let metadata = snapshot.state.metadata();
+        Ok(TableDescription {
+            table: name.clone(),
+            version: snapshot.version(),
+            schema: Arc::clone(&now.schema),
+            files: now.files.len() as u64,
+            bytes: now.files.iter().map(|file| file.bytes).sum(),
+            rows: now.rows(),
+            properties: metadata.configuration().iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            id: metadata.id().to_owned(),
+            location: table.folder.clone(),
+        })
+    }
+
+    /// A table's newest versions, newest first.
+    pub async fn history(&self, name: &TableName, limit: usize) -> Result<Vec<HistoryEntry>> {
+        let (table, snapshot) = self.existing(name).await?;
+        Ok(history::history(&table, snapshot.version(), limit).await?)
+    }
+
+    /// Reads a table at the version it has when the source is opened.
+    pub fn source(&self, name: &TableName) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(TableSource(self.table(name)?)))
+    }
+
+    /// The last commit of a task, as log and position file say.
+    pub(crate) async fn committed(&self, table: &Arc<Table>, snapshot: &Snapshot, task: &TaskKey) -> LakeResult<Option<Committed>> {
+        let app_id = task.app_id();
+        let stored = snapshot.state.transaction_version(&table.log, &app_id).await.map_err(table.delta("reading the log of"))?;
+        let Some(generation) = stored else { return Ok(None) };
+        let positions = Positions::of(&table.folder, &app_id);
+        let reading = positions.clone();
+        let found = folder::blocking(move || match reading.settled(Generation(generation))? {
+            Some(settled) => Ok((Some(settled), Vec::new())),
+            None => Ok((None, reading.attempts(Generation(generation))?)),
+        });
+        let missing = || LakeError::PositionMissing { table: table.name.to_string(), generation };
+        let (settled, mut attempts) = found.await?;
+        if let Some(settled) = settled {
+            return Ok(Some(settled.committed()));
+        }
+        let winner = match attempts.len() {
+            0 => return Err(missing()),
+            1 => attempts.remove(0),
+            _ => {
+                let attempt = history::winner(table, snapshot.version(), &app_id, generation).await?.ok_or_else(missing)?;
+                attempts.into_iter().find(|stored| stored.attempt() == attempt).ok_or_else(missing)?
+            }
+        };
+        let attempt = winner.attempt().to_owned();
+        folder::blocking(move || positions.settle(Generation(generation), &attempt)).await?;
+        Ok(Some(winner.committed()))
+    }
+}

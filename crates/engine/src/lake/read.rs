@@ -1,0 +1,191 @@
+//! Reading files of a table as a stream of batches, and as a `Source` like any other.
+//!
+//! One file is read at a time per split, one row group at a time, with only the columns asked for.
+//! Columns a file lacks are NULL; narrower types of older files are widened exactly.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{Schema, SchemaRef};
+use async_trait::async_trait;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use towpath_ports::{Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split, TableSchema};
+use towpath_vocab::{Failure, Mark, Position, RawRecord, ReadMode, Remedy, SplitId, TableName};
+
+use super::candidate::{LakeCandidate, LakeFile};
+use super::convert::batch_to_lake;
+use super::error::{LakeError, LakeResult};
+use super::folder::failed;
+use super::table::Table;
+
+const BATCH_ROWS: usize = 8_192;
+
+/// The rows of one file as batches of `schema` (some of a table's columns, by name).
+pub(crate) async fn read_file(path: PathBuf, schema: SchemaRef, batch_rows: usize) -> LakeResult<BoxStream<LakeResult<RecordBatch>>> {
+    let file = tokio::fs::File::open(&path).await.map_err(failed("opening", &path))?;
+    let damaged = |source| LakeError::Parquet { path: path.clone(), source };
+    let builder = ParquetRecordBatchStreamBuilder::new(file).await.map_err(damaged)?;
+    let held = Arc::clone(builder.schema());
+    let wanted: Vec<Option<usize>> = schema.fields().iter().map(|field| held.index_of(field.name()).ok()).collect();
+    let mut roots: Vec<usize> = wanted.iter().flatten().copied().collect();
+    roots.sort_unstable();
+    roots.dedup();
+    let from: Vec<Option<usize>> = wanted.iter().map(|root| root.and_then(|root| roots.binary_search(&root).ok())).collect();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+    let batches = builder.with_projection(mask).with_batch_size(batch_rows.max(1)).build().map_err(damaged)?;
+    Ok(Box::pin(batches.map(move |batch| {
+        let batch = batch.map_err(|source| LakeError::Parquet { path: path.clone(), source })?;
+        batch_to_lake(&batch, &schema, &from)
+    })))
+}
+
+/// The rows of several files, one after the other.
+pub(crate) fn read_files(files: Vec<PathBuf>, schema: SchemaRef, batch_rows: usize) -> BoxStream<LakeResult<RecordBatch>> {
+    Box::pin(stream::iter(files).then(move |path| read_file(path, Arc::clone(&schema), batch_rows)).try_flatten())
+}
+
+/// A fixed set of files.
+pub(crate) struct FilesSource(pub(crate) Arc<LakeCandidate>);
+
+#[async_trait]
+impl Source for FilesSource {
+    async fn open(&self, spec: &ReadSpec, _from: Option<&Position>) -> Result<Box<dyn Reader>> {
+        Ok(Box::new(FilesReader::new(spec, Arc::clone(&self.0))?))
+    }
+
+    async fn version(&self, _spec: &ReadSpec) -> Result<Option<InputVersion>> {
+        Ok(self.0.version.map(|version| InputVersion(format!("version {version}"))))
+    }
+
+    async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+        Err(no_replay())
+    }
+}
+
+/// A table at the version it has when it is opened.
+pub(crate) struct TableSource(pub(crate) Arc<Table>);
+
+impl TableSource {
+    async fn pinned(&self) -> LakeResult<LakeCandidate> {
+        let missing = || LakeError::Missing { what: "table", name: self.0.name.to_string() };
+        Ok(self.0.now().await?.ok_or_else(missing)?.candidate(&self.0))
+    }
+}
+
+#[async_trait]
+impl Source for TableSource {
+    async fn open(&self, spec: &ReadSpec, _from: Option<&Position>) -> Result<Box<dyn Reader>> {
+        let pinned = self.pinned().await?;
+        Ok(Box::new(FilesReader::new(spec, Arc::new(pinned))?))
+    }
+
+    async fn version(&self, _spec: &ReadSpec) -> Result<Option<InputVersion>> {
+        Ok(self.pinned().await?.version.map(|version| InputVersion(format!("version {version}"))))
+    }
+
+    async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+        Err(no_replay())
+    }
+}
+
+fn no_replay() -> Failure {
+    Failure::new("R0421", Remedy::Bug, "rows of a lakehouse table carry their own columns and are never replayed through it")
+}
+
+struct FilesReader {
+    name: TableName,
+    object: String,
+    schema: SchemaRef,
+    files: Vec<LakeFile>,
+    version: Option<u64>,
+    parallel: usize,
+    batch_rows: usize,
+    limit: Option<u64>,
+}
+
+impl FilesReader {
+    fn new(spec: &ReadSpec, candidate: Arc<LakeCandidate>) -> Result<Self> {
+        if spec.mode != ReadMode::Full {
+            let message = format!("`{}` can only be read in full", candidate.table);
+            return Err(Failure::new("R0422", Remedy::FixConfig, message).help("set `mode: full`; a lakehouse table is read at one version"));
+        }
+        let schema = match &spec.projection {
+            None => Arc::clone(&candidate.schema),
+            Some(names) => project(&candidate, names)?,
+        };
+        Ok(Self {
+            name: spec.table.clone(),
+            object: candidate.table.to_string(),
+            schema,
+            files: candidate.files.clone(),
+            version: candidate.version,
+            parallel: if spec.limit.is_some() { 1 } else { spec.parallel.max(1) },
+            batch_rows: if spec.batch_rows == 0 { BATCH_ROWS } else { spec.batch_rows },
+            limit: spec.limit,
+        })
+    }
+
+    fn split(&self, number: usize, files: Vec<PathBuf>, first: u64) -> Split {
+        let (table, object, limit) = (self.name.clone(), self.object.clone(), self.limit);
+        let rows = read_files(files, Arc::clone(&self.schema), self.batch_rows)
+            .scan(0u64, move |read, batch| {
+                let batch = batch.map(|batch| {
+                    let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(*read));
+                    let keep = usize::try_from(left).unwrap_or(usize::MAX).min(batch.num_rows());
+                    let rows = Rows::of_batch(table.clone(), &object, batch.slice(0, keep), first + *read);
+                    *read += keep as u64;
+                    rows
+                });
+                let done = matches!(&batch, Ok(rows) if rows.is_empty());
+                async move { (!done).then_some(batch) }
+            })
+            .map(|rows| rows.map(Event::Rows).map_err(Failure::from));
+        let mark = Mark::at(self.version.unwrap_or(0));
+        let end = stream::iter([Ok(Event::Boundary(mark)), Ok(Event::End)]);
+        Split { id: SplitId(format!("part {number}")), events: Box::pin(rows.chain(end)) }
+    }
+}
+
+fn project(candidate: &LakeCandidate, names: &[String]) -> LakeResult<SchemaRef> {
+    let fields = names
+        .iter()
+        .map(|name| match candidate.schema.field_with_name(name) {
+            Ok(field) => Ok(field.clone()),
+            Err(_) => Err(LakeError::Missing { what: "column", name: format!("{}.{name}", candidate.table) }),
+        })
+        .collect::<LakeResult<Vec<_>>>()?;
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+#[async_trait]
+impl Reader for FilesReader {
+    fn tables(&self) -> Vec<TableSchema> {
+        vec![TableSchema { table: self.name.clone(), schema: Arc::clone(&self.schema) }]
+    }
+
+    fn bounded(&self) -> bool {
+        true
+    }
+
+    fn splits(&mut self) -> BoxStream<Result<Assignment>> {
+        let files = std::mem::take(&mut self.files);
+        let per_split = files.len().div_ceil(self.parallel).max(1);
+        let mut first = 0;
+        let mut assignments = Vec::new();
+        for (number, group) in files.chunks(per_split).enumerate() {
+            let paths = group.iter().map(|file| file.path.clone()).collect();
+            assignments.push(Ok(Assignment::Assigned(self.split(number, paths, first))));
+            // Ordinals stay apart between splits even when a file does not say how many rows it has.
+            first += group.iter().map(|file| file.rows.unwrap_or(u64::from(u32::MAX))).sum::<u64>();
+        }
+        assignments.push(Ok(Assignment::Complete(Position::default())));
+        Box::pin(stream::iter(assignments))
+    }
+
+    async fn committed(&mut self, _position: &Position) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! One Delta table on disk: where it is, its log, and one warm snapshot that is advanced, not reopened.
+//!
+//! Tables with features this version does not read (partitions, column mapping, deletion vectors)
+//! are refused by name instead of being read wrong.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_schema::{Schema, SchemaRef};
+use deltalake_core::DeltaTableError;
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow as _;
+use deltalake_core::kernel::{LogicalFileView, Remove};
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, logstore_for};
+use deltalake_core::table::state::DeltaTableState;
+use tokio::sync::Mutex;
+use towpath_vocab::TableName;
+use url::Url;
+
+use super::candidate::{LakeCandidate, LakeFile};
+use super::error::{LakeError, LakeResult};
+use super::folder::{self, LOG};
+
+/// A table, existing or not.
+pub(crate) struct Table {
+    pub(crate) name: TableName,
+    pub(crate) folder: PathBuf,
+    pub(crate) log: LogStoreRef,
+    warm: Mutex<Option<DeltaTableState>>,
+}
+
+impl Table {
+    /// Names a table; touches nothing.
+    pub(crate) fn at(root: &Path, name: TableName) -> LakeResult<Self> {
+        let folder = folder::table_folder(root, &name);
+        let location = || LakeError::Location { location: folder.display().to_string() };
+        let url = Url::from_directory_path(&folder).map_err(|()| location())?;
+        let log = logstore_for(&url, StorageConfig::default()).map_err(|source| delta("opening", &name, source))?;
+        Ok(Self { name, folder, log, warm: Mutex::new(None) })
+    }
+
+    /// The table as it is now; `None` when there is none.
+    pub(crate) async fn now(&self) -> LakeResult<Option<Snapshot>> {
+        let mut warm = self.warm.lock().await;
+        if !self.exists().await? {
+            *warm = None;
+            return Ok(None);
+        }
+        if let Some(mut state) = warm.take()
+            && state.update(&self.log, None).await.is_ok()
+        {
+            *warm = Some(state.clone());
+            return Snapshot::new(self, state).map(Some);
+        }
+        let state = DeltaTableState::try_new(&self.log, None).await.map_err(|source| delta("opening", &self.name, source))?;
+        *warm = Some(state.clone());
+        Snapshot::new(self, state).map(Some)
+    }
+
+    /// True when its log has an entry.
+    pub(crate) async fn exists(&self) -> LakeResult<bool> {
+        let log = self.folder.join(LOG);
+        folder::blocking(move || {
+            let names = folder::names(&log)?;
+            Ok(names.iter().any(|name| name.len() >= 25 && name.ends_with(".json") || name.ends_with(".parquet")))
+        })
+        .await
+    }
+
+    /// Names a failure of the Delta library.
+    pub(crate) fn delta(&self, doing: &'static str) -> impl FnOnce(DeltaTableError) -> LakeError + '_ {
+        move |source| delta(doing, &self.name, source)
+    }
+
+    /// The absolute path of a file the log names.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+}
+
+fn delta(doing: &'static str, table: &TableName, source: DeltaTableError) -> LakeError {
+    LakeError::Delta { doing, table: table.to_string(), source: Box::new(source) }
+}
+
+/// One version of a table.
+#[derive(Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) state: DeltaTableState,
+    pub(crate) schema: SchemaRef,
+    files: Arc<Vec<LogicalFileView>>,
+}
+
+impl Snapshot {
+    fn new(table: &Table, state: DeltaTableState) -> LakeResult<Self> {
+        let foreign = |feature: &str| LakeError::Foreign { table: table.name.to_string(), feature: feature.to_owned() };
+        if let Some(features) = state.protocol().reader_features() {
+            for feature in features {
+                let name = feature.to_string();
+                if !matches!(name.as_str(), "timestampNtz" | "v2Checkpoint" | "deletionVectors") {
+                    return Err(foreign(&name));
+                }
+            }
+        }
+        if state.metadata().configuration().get("delta.columnMapping.mode").is_some_and(|mode| mode != "none") {
+            return Err(foreign("columnMapping"));
+        }
+        if !state.metadata().partition_columns().is_empty() {
+            return Err(foreign("partitions"));
+        }
+        let files: Vec<_> = state.log_data().iter().collect();
+        if files.iter().any(|file| file.deletion_vector_descriptor().is_some()) {
+            return Err(foreign("deletionVectors"));
+        }
+        let schema: Schema = state.schema().as_ref().try_into_arrow().map_err(|source| LakeError::Arrow { doing: "reading a table's columns", source })?;
+        Ok(Self { state, schema: Arc::new(schema), files: Arc::new(files) })
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.state.version()
+    }
+
+    /// Its files, in the order of the log.
+    pub(crate) fn files(&self, table: &Table) -> Vec<LakeFile> {
+        self.files
+            .iter()
+            .map(|view| LakeFile {
+                path: table.file(&view.path()),
+                bytes: u64::try_from(view.size()).unwrap_or(0),
+                rows: view.num_records().map(|rows| rows as u64),
+                stats: view.stats(),
+            })
+            .collect()
+    }
+
+    /// Takes one of its files (by its place in `files`) out of the table.
+    pub(crate) fn remove(&self, at: usize) -> Option<Remove> {
+        self.files.get(at).map(|view| view.remove_action(true))
+    }
+
+    /// Takes every file out of the table.
+    pub(crate) fn remove_all(&self) -> Vec<Remove> {
+        self.files.iter().map(|view| view.remove_action(true)).collect()
+    }
+
+    pub(crate) fn candidate(&self, table: &Table) -> LakeCandidate {
+        LakeCandidate { table: table.name.clone(), schema: Arc::clone(&self.schema), files: self.files(table), version: Some(self.version()) }
+    }
+
+    /// True when columns, properties and protocol are those of the other version.
+    pub(crate) fn same_shape(&self, other: &Snapshot) -> bool {
+        self.state.metadata() == other.state.metadata() && self.state.protocol() == other.state.protocol()
+    }
+}

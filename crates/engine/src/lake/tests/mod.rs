@@ -1,0 +1,151 @@
+//! The lakehouse as its users see it: what is visible when, what a value becomes, who wins a race.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod commits;
+mod modes;
+mod schemas;
+mod values;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use futures::{StreamExt as _, TryStreamExt as _};
+use towpath_ports::{Assignment, Commit, Destination as _, Event, Intent, OpColumn, Prepared, ReadSpec, Receipt, Source};
+use towpath_vocab::{
+    Failure, Generation, Mark, Position, ReadMode, SchemaChange, Selection, TableName, TaskKey, WriteMode, WritePlan,
+};
+
+use super::Lake;
+
+pub(crate) const MEMORY: u64 = 64 << 20;
+
+pub(crate) struct Fixture {
+    _folder: tempfile::TempDir,
+    pub(crate) lake: Lake,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::open(folder.path().join("lake").to_str().unwrap(), MEMORY).unwrap();
+        Self { _folder: folder, lake }
+    }
+
+    /// The same lakehouse as another process would see it.
+    pub(crate) fn reopened(&self) -> Lake {
+        Lake::open(self.lake.root().to_str().unwrap(), MEMORY).unwrap()
+    }
+}
+
+pub(crate) fn table() -> TableName {
+    TableName::new("raw", "things")
+}
+
+pub(crate) fn task(step: &str) -> TaskKey {
+    TaskKey { project: "p".into(), environment: "dev".into(), pipeline: "shop".into(), step: step.into(), table: table() }
+}
+
+pub(crate) fn intent(mode: WriteMode, schema: SchemaRef, generation: i64) -> Intent {
+    Intent {
+        table: table(),
+        schema,
+        write: WritePlan { mode, key: vec!["id".to_owned()], schema_change: SchemaChange::Evolve, options: BTreeMap::new() },
+        task: task("extract"),
+        generation: Generation(generation),
+        run: format!("shop#{generation}"),
+    }
+}
+
+pub(crate) fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("name", DataType::Utf8, true)]))
+}
+
+pub(crate) fn rows(pairs: &[(i64, &str)]) -> RecordBatch {
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(pairs.iter().map(|(id, _)| *id)));
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(pairs.iter().map(|(_, name)| *name)));
+    RecordBatch::try_new(schema(), vec![ids, names]).unwrap()
+}
+
+pub(crate) fn position(at: u64) -> Commit {
+    Commit { position: Position::single("file", Mark::at(at)) }
+}
+
+pub(crate) async fn prepare(lake: &Lake, intent: Intent, batches: Vec<(RecordBatch, Option<OpColumn>)>) -> Result<Box<dyn Prepared>, Failure> {
+    let mut writer = lake.begin(intent).await?;
+    for (batch, ops) in batches {
+        writer.write(batch, ops).await?;
+    }
+    writer.prepare().await
+}
+
+pub(crate) async fn load(lake: &Lake, intent: Intent, batch: RecordBatch) -> Result<Receipt, Failure> {
+    let at = intent.generation.0 as u64;
+    prepare(lake, intent, vec![(batch, None)]).await?.commit(position(at)).await
+}
+
+pub(crate) async fn read_all(source: &dyn Source) -> Vec<RecordBatch> {
+    let spec = ReadSpec {
+        table: table(),
+        selection: Selection::Object("raw.things".to_owned()),
+        mode: ReadMode::Full,
+        cursor: None,
+        declared: Vec::new(),
+        known: None,
+        projection: None,
+        limit: None,
+        options: BTreeMap::new(),
+        parallel: 3,
+        batch_rows: 100,
+        batch_bytes: 1 << 20,
+    };
+    let mut reader = source.open(&spec, None).await.unwrap();
+    let mut splits = reader.splits();
+    let mut batches = Vec::new();
+    let mut complete = false;
+    while let Some(assignment) = splits.next().await {
+        match assignment.unwrap() {
+            Assignment::Assigned(split) => {
+                let events: Vec<Event> = split.events.try_collect().await.unwrap();
+                assert!(matches!(events.last(), Some(Event::End)));
+                batches.extend(events.into_iter().filter_map(|event| match event {
+                    Event::Rows(rows) => Some(rows.batch),
+                    _ => None,
+                }));
+            }
+            Assignment::Complete(_) => complete = true,
+            Assignment::Revoked(_) => panic!("a file is never revoked"),
+        }
+    }
+    assert!(complete);
+    batches
+}
+
+pub(crate) fn pairs(batches: &[RecordBatch]) -> Vec<(i64, String)> {
+    let mut pairs = Vec::new();
+    for batch in batches {
+        let ids = batch.column_by_name("id").unwrap().as_primitive::<Int64Type>();
+        let names = batch.column_by_name("name").unwrap().as_string::<i32>();
+        pairs.extend(ids.values().iter().copied().zip(names.iter().map(|name| name.unwrap_or("NULL").to_owned())));
+    }
+    pairs.sort();
+    pairs
+}
+
+pub(crate) async fn held(lake: &Lake) -> Vec<(i64, String)> {
+    pairs(&read_all(lake.source(&table()).unwrap().as_ref()).await)
+}
+
+pub(crate) fn owned(pairs: &[(i64, &str)]) -> Vec<(i64, String)> {
+    pairs.iter().map(|(id, name)| (*id, (*name).to_owned())).collect()
+}
+
+/// Parquet files in the table's folder.
+pub(crate) fn data_files(lake: &Lake) -> usize {
+    let folder = lake.root().join("raw/things");
+    std::fs::read_dir(folder).map(|entries| entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(".parquet")).count()).unwrap_or(0)
+}
