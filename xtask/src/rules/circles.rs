@@ -37,23 +37,47 @@ pub(crate) fn check(house: &House) -> Vec<Finding> {
                 .push((module, &file.path, &file.text));
         }
     }
-    crates
-        .values()
-        .flat_map(|files| circles(&imports(files)))
-        .filter(|circle| circle.len() > LARGEST)
-        .map(|circle| {
-            Finding::new(
-                "circles",
-                circle.first().cloned().unwrap_or_default(),
-                format!(
-                    "{} files import each other in a circle: {}; move what they share to a file of \
-                     its own that imports none of them",
-                    circle.len(),
-                    circle.join(", ")
-                ),
-            )
+    let mut findings = Vec::new();
+    for files in crates.values() {
+        let imports = imports(files);
+        for circle in circles(&imports) {
+            if circle.len() > LARGEST {
+                findings.push(finding(&circle, &imports));
+            }
+        }
+    }
+    findings
+}
+
+/// Names every arrow of the circle, so that one can be chosen to go.
+fn finding(circle: &[String], imports: &BTreeMap<String, BTreeSet<String>>) -> Finding {
+    let arrows: Vec<String> = circle
+        .iter()
+        .map(|from| {
+            let to: Vec<&str> = imports
+                .get(from)
+                .into_iter()
+                .flatten()
+                .filter(|to| circle.contains(to))
+                .map(|to| inside(to))
+                .collect();
+            format!("\n    {} -> {}", inside(from), to.join(", "))
         })
-        .collect()
+        .collect();
+    Finding::new(
+        "circles",
+        circle.first().cloned().unwrap_or_default(),
+        format!(
+            "{} files import each other in a circle; move what they share to a file of its own that \
+             imports none of them{}",
+            circle.len(),
+            arrows.concat()
+        ),
+    )
+}
+
+fn inside(path: &str) -> &str {
+    path.split_once("/src/").map_or(path, |(_, inside)| inside)
 }
 
 fn module_of(inside: &str) -> Module {
