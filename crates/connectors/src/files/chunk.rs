@@ -1,0 +1,411 @@
+//! A file as a row of chunks: pieces of a few megabytes that hold whole records.
+//!
+//! Promise: the bytes are those of the unpacked file in UTF-8 (other encodings are turned into it; a
+//! byte that means nothing becomes 0xFF, which no UTF-8 holds, so the row is set aside later). A chunk
+//! knows where it starts, so that any byte in it has an offset and a line. Memory is held for a chunk
+//! until the last one who can ask about its rows is gone. What a record is, the `Cutter` says.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::sync::Arc;
+
+use encoding_rs::{CoderResult, Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use towpath_ports::Lease;
+
+use super::error::FilesError;
+use super::find::InputFile;
+use super::options::Compression;
+
+/// Whole records of one file.
+pub(crate) struct Chunk {
+    /// The file, as a person names it.
+    pub(crate) object: Arc<str>,
+    /// The records.
+    pub(crate) bytes: Vec<u8>,
+    /// Where the first byte stands in the unpacked file.
+    pub(crate) offset: u64,
+    /// The line of the first byte, from 1.
+    pub(crate) line: u64,
+    /// Place before which quotes in unquoted fields are mistrusted (see `csv/scan.rs`).
+    pub(crate) suspect: usize,
+    /// Set when this is the head of one record longer than the limit; its rest was passed over.
+    pub(crate) too_long: bool,
+    /// What ends a line.
+    pub(crate) newline: u8,
+    lease: Option<Lease>,
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk")
+            .field("object", &self.object)
+            .field("offset", &self.offset)
+            .field("line", &self.line)
+            .field("bytes", &self.bytes.len())
+            .field("held", &self.lease.is_some())
+            .finish()
+    }
+}
+
+impl Chunk {
+    /// A chunk that is no part of a file.
+    pub(crate) fn of_bytes(object: &str, bytes: Vec<u8>, newline: u8) -> Self {
+        Self { object: object.into(), bytes, offset: 0, line: 1, suspect: 0, too_long: false, newline, lease: None }
+    }
+
+    /// The line of a byte of this chunk.
+    pub(crate) fn line_of(&self, at: usize) -> u64 {
+        self.line + count(self.newline, self.bytes.get(..at).unwrap_or(&self.bytes))
+    }
+}
+
+fn count(newline: u8, bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(newline, bytes).count() as u64
+}
+
+/// Where records end.
+pub(crate) enum Cut {
+    /// So many bytes are whole records; at least one byte.
+    Whole(usize),
+    /// Not even one record is whole.
+    More,
+    /// The first record is longer than allowed; so many bytes of it are at hand.
+    TooLong(usize),
+}
+
+/// Knows the shape of records.
+pub(crate) trait Cutter: Send {
+    /// Looks at bytes that start with a record. `suspect` is carried from cut to cut. With `last` no
+    /// byte will follow, and the answer is never `More`.
+    fn cut(&mut self, bytes: &[u8], suspect: &mut usize, last: bool) -> Cut;
+
+    /// What ends a line.
+    fn newline(&self) -> u8;
+
+    /// Whether reading can go on at the next line behind a record that is too long.
+    fn resumes(&self) -> bool {
+        true
+    }
+}
+
+/// Gives the chunks of one file in order.
+pub(crate) struct ChunkReader {
+    object: Arc<str>,
+    input: Box<dyn Read + Send>,
+    cutter: Box<dyn Cutter>,
+    chunk_bytes: usize,
+    carry: Vec<u8>,
+    offset: u64,
+    line: u64,
+    suspect: usize,
+    ended: bool,
+}
+
+impl ChunkReader {
+    /// Opens a file and passes over `head`, which must still stand there.
+    pub(crate) fn open(
+        file: &InputFile,
+        encoding: Option<&'static Encoding>,
+        head: &[u8],
+        cutter: Box<dyn Cutter>,
+        chunk_bytes: usize,
+    ) -> Result<Self, FilesError> {
+        let (mut input, mark) = open_text(file, encoding)?;
+        let mut present = Vec::with_capacity(head.len());
+        let read = input.by_ref().take(head.len() as u64).read_to_end(&mut present);
+        read.map_err(|source| FilesError::Read { path: file.object.clone(), source })?;
+        if present != head {
+            let source = io::Error::new(io::ErrorKind::Interrupted, "it changed while it was being read");
+            return Err(FilesError::Read { path: file.object.clone(), source });
+        }
+        let line = 1 + count(cutter.newline(), head);
+        Ok(Self {
+            object: file.object.as_str().into(),
+            input,
+            cutter,
+            chunk_bytes,
+            carry: Vec::new(),
+            offset: mark + head.len() as u64,
+            line,
+            suspect: 0,
+            ended: false,
+        })
+    }
+
+    /// Where the next chunk starts: after the last one, the size of the unpacked file.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next chunk; `hold` is asked for the memory it takes before it is read.
+    pub(crate) fn next_chunk(&mut self, hold: &mut dyn FnMut(u64) -> Lease) -> Result<Option<Chunk>, FilesError> {
+        if self.ended && self.carry.is_empty() {
+            return Ok(None);
+        }
+        let mut want = self.chunk_bytes.max(self.carry.len() + 1);
+        // The text, and about as much again for the columns made of it.
+        let mut lease = Some(hold(2 * want as u64));
+        let mut bytes = Vec::with_capacity(want);
+        bytes.append(&mut self.carry);
+        loop {
+            self.fill(&mut bytes, want)?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            match self.cutter.cut(&bytes, &mut self.suspect, self.ended) {
+                Cut::More => {
+                    want *= 2;
+                    // Given back before more is asked for: who holds and waits can wait for itself.
+                    drop(lease.take());
+                    lease = Some(hold(2 * want as u64));
+                }
+                Cut::Whole(length) => {
+                    self.carry = bytes.split_off(length);
+                    return Ok(Some(self.chunk(bytes, false, lease)));
+                }
+                Cut::TooLong(length) => {
+                    self.carry = bytes.split_off(length);
+                    let chunk = self.chunk(bytes, true, lease);
+                    if self.cutter.resumes() {
+                        self.pass_line()?;
+                    } else {
+                        self.carry.clear();
+                        self.ended = true;
+                    }
+                    return Ok(Some(chunk));
+                }
+            }
+        }
+    }
+
+    fn chunk(&mut self, bytes: Vec<u8>, too_long: bool, lease: Option<Lease>) -> Chunk {
+        let (offset, line, suspect) = (self.offset, self.line, self.suspect);
+        self.moved(&bytes);
+        self.suspect = suspect.saturating_sub(bytes.len());
+        Chunk { object: Arc::clone(&self.object), bytes, offset, line, suspect, too_long, newline: self.cutter.newline(), lease }
+    }
+
+    fn moved(&mut self, over: &[u8]) {
+        self.offset += over.len() as u64;
+        self.line += count(self.cutter.newline(), over);
+    }
+
+    /// Passes over the rest of a line, however long.
+    fn pass_line(&mut self) -> Result<(), FilesError> {
+        self.suspect = 0;
+        loop {
+            let mut bytes = std::mem::take(&mut self.carry);
+            if bytes.is_empty() {
+                self.fill(&mut bytes, 64 << 10)?;
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            if let Some(found) = memchr::memchr(self.cutter.newline(), &bytes) {
+                self.carry = bytes.split_off(found + 1);
+                self.moved(&bytes);
+                return Ok(());
+            }
+            self.moved(&bytes);
+        }
+    }
+
+    fn fill(&mut self, bytes: &mut Vec<u8>, want: usize) -> Result<(), FilesError> {
+        fail::fail_point!("files::read");
+        let missing = want.saturating_sub(bytes.len()) as u64;
+        if self.ended || missing == 0 {
+            return Ok(());
+        }
+        let read = self.input.by_ref().take(missing).read_to_end(bytes);
+        let read = read.map_err(|source| FilesError::Read { path: self.object.to_string(), source })?;
+        self.ended = (read as u64) < missing;
+        Ok(())
+    }
+}
+
+/// Opens a file, unpacks it and gives its text as UTF-8 behind any byte order mark, with the length
+/// of that mark.
+pub(crate) fn open_text(
+    file: &InputFile,
+    encoding: Option<&'static Encoding>,
+) -> Result<(Box<dyn Read + Send>, u64), FilesError> {
+    let read_error = |source| FilesError::Read { path: file.object.clone(), source };
+    let plain = File::open(&file.path).map_err(read_error)?;
+    let mut input: Box<dyn Read + Send> = match file.compression {
+        Compression::None => Box::new(plain),
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(256 << 10, plain))),
+        Compression::Zstd => {
+            Box::new(zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(256 << 10, plain)).map_err(read_error)?)
+        }
+    };
+    let mut start = Vec::with_capacity(3);
+    input.by_ref().take(3).read_to_end(&mut start).map_err(read_error)?;
+    let (marked, mark) = match start.as_slice() {
+        [0xEF, 0xBB, 0xBF] => (Some(UTF_8), 3),
+        [0xFF, 0xFE, ..] => (Some(UTF_16LE), 2),
+        [0xFE, 0xFF, ..] => (Some(UTF_16BE), 2),
+        _ => (None, 0),
+    };
+    // A mark counts when it is one of the encoding the user named, or the user named none.
+    let mark = if encoding.is_none() || encoding == marked { mark } else { 0 };
+    let encoding = encoding.or(marked).unwrap_or(UTF_8);
+    let rest = start.split_off(mark);
+    let input = Cursor::new(rest).chain(input);
+    let mark = mark as u64;
+    if encoding == UTF_8 {
+        return Ok((Box::new(input), mark));
+    }
+    Ok((Box::new(Transcoder::new(input, encoding)), mark))
+}
+
+/// Turns another encoding into UTF-8, with 0xFF for what means nothing.
+pub(crate) struct Transcoder<R> {
+    input: R,
+    decoder: Decoder,
+    raw: Vec<u8>,
+    at: usize,
+    filled: usize,
+    out: Vec<u8>,
+    given: usize,
+    ended: bool,
+    finished: bool,
+}
+
+impl<R: Read> Transcoder<R> {
+    pub(crate) fn new(input: R, encoding: &'static Encoding) -> Self {
+        Self {
+            input,
+            decoder: encoding.new_decoder_without_bom_handling(),
+            raw: vec![0; 64 << 10],
+            at: 0,
+            filled: 0,
+            out: Vec::new(),
+            given: 0,
+            ended: false,
+            finished: false,
+        }
+    }
+
+    fn decode(&mut self) -> io::Result<()> {
+        if self.at == self.filled && !self.ended {
+            self.filled = self.input.read(&mut self.raw)?;
+            self.at = 0;
+            self.ended = self.filled == 0;
+        }
+        let raw = self.raw.get(self.at..self.filled).unwrap_or_default();
+        self.out.clear();
+        self.given = 0;
+        self.out.resize(128 << 10, 0);
+        let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(raw, &mut self.out, self.ended);
+        self.at += read;
+        self.out.truncate(written);
+        match result {
+            DecoderResult::InputEmpty => self.finished = self.ended,
+            DecoderResult::OutputFull => {}
+            DecoderResult::Malformed(..) => self.out.push(0xFF),
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Transcoder<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        while self.given == self.out.len() {
+            if self.finished {
+                return Ok(0);
+            }
+            self.decode()?;
+        }
+        let ready = self.out.get(self.given..).unwrap_or_default();
+        let count = ready.len().min(to.len());
+        for (to, from) in to.iter_mut().zip(ready) {
+            *to = *from;
+        }
+        self.given += count;
+        Ok(count)
+    }
+}
+
+/// Text with bytes that are not UTF-8 as `\xNN`: the form of `RawRecord::Text`.
+pub(crate) fn readable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for part in bytes.utf8_chunks() {
+        text.push_str(part.valid());
+        for byte in part.invalid() {
+            use fmt::Write as _;
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\x{byte:02X}");
+        }
+    }
+    text
+}
+
+/// Bytes of a text made by `readable`, in the encoding of the file, turned into UTF-8 again.
+pub(crate) fn from_readable(text: &str, encoding: Option<&'static Encoding>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\\x") {
+        bytes.extend_from_slice(before.as_bytes());
+        let byte = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|byte| *byte >= 0x80);
+        match byte {
+            Some(byte) => {
+                push_decoded(&mut bytes, byte, encoding);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.extend_from_slice(b"\\x");
+                rest = after;
+            }
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
+}
+
+fn push_decoded(bytes: &mut Vec<u8>, byte: u8, encoding: Option<&'static Encoding>) {
+    let Some(encoding) = encoding.filter(|encoding| encoding.is_single_byte()) else {
+        bytes.push(byte);
+        return;
+    };
+    let mut out = [0_u8; 8];
+    let (result, _, written, failed) = encoding.new_decoder_without_bom_handling().decode_to_utf8(&[byte], &mut out, true);
+    if failed || result != CoderResult::InputEmpty {
+        bytes.push(byte);
+    } else {
+        bytes.extend_from_slice(out.get(..written).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn other_encodings_become_utf8() {
+        let mut text = String::new();
+        Transcoder::new(&b"M\xFCnchen"[..], encoding_rs::WINDOWS_1252).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "München");
+        let utf16: Vec<u8> = "a,ß\n😀".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut text = String::new();
+        Transcoder::new(utf16.as_slice(), UTF_16LE).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "a,ß\n😀");
+    }
+
+    #[test]
+    fn half_a_pair_is_marked() {
+        let mut bytes = Vec::new();
+        Transcoder::new(&[b'a', 0, 0x00, 0xD8, b'b', 0][..], UTF_16LE).read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"a\xFFb");
+    }
+
+    #[test]
+    fn readable_text_leads_back() {
+        let raw = b"M\xFCnchen, 100 \\x";
+        let text = readable(raw);
+        assert_eq!(text, "M\\xFCnchen, 100 \\x");
+        assert_eq!(from_readable(&text, None), raw);
+        assert_eq!(from_readable(&text, Some(encoding_rs::WINDOWS_1252)), "München, 100 \\x".as_bytes());
+    }
+}

@@ -1,0 +1,239 @@
+//! One growing Arrow column that takes text and gives values of its type.
+//!
+//! A text that does not fit becomes a null and is reported by row; the caller drops that row and
+//! says why. The type was chosen before: declared, known or inferred.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{BooleanBuilder, PrimitiveBuilder};
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{ArrayRef, BinaryArray, StringArray, new_null_array};
+use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{ArrowError, DataType, TimeUnit};
+
+use super::cells::Cells;
+use super::value::{self, TimeFormats};
+
+/// A column on its way.
+pub(crate) struct Column {
+    data_type: DataType,
+    values: Values,
+    times: TimeFormats,
+}
+
+enum Values {
+    I8(PrimitiveBuilder<Int8Type>),
+    I16(PrimitiveBuilder<Int16Type>),
+    I32(PrimitiveBuilder<Int32Type>),
+    I64(PrimitiveBuilder<Int64Type>),
+    U8(PrimitiveBuilder<UInt8Type>),
+    U16(PrimitiveBuilder<UInt16Type>),
+    U32(PrimitiveBuilder<UInt32Type>),
+    U64(PrimitiveBuilder<UInt64Type>),
+    F32(PrimitiveBuilder<Float32Type>),
+    F64(PrimitiveBuilder<Float64Type>),
+    Decimal(PrimitiveBuilder<Decimal128Type>, u8, i8),
+    Bool(BooleanBuilder),
+    Date(PrimitiveBuilder<Date32Type>),
+    Timestamp(PrimitiveBuilder<TimestampMicrosecondType>, bool),
+    Text(Texts),
+    /// The file has no such column.
+    Absent(usize),
+}
+
+/// Offsets, bytes and nulls of a text column. The bytes are checked to be UTF-8 once, at the end.
+struct Texts {
+    offsets: Vec<i32>,
+    bytes: Vec<u8>,
+    nulls: NullBufferBuilder,
+}
+
+impl Texts {
+    fn new(rows: usize) -> Self {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Self { offsets, bytes: Vec::with_capacity(rows * 8), nulls: NullBufferBuilder::new(rows) }
+    }
+
+    #[inline]
+    fn push(&mut self, text: Option<&[u8]>) {
+        match text {
+            Some(text) => {
+                self.bytes.extend_from_slice(text);
+                self.nulls.append_non_null();
+            }
+            None => self.nulls.append_null(),
+        }
+        // A chunk is shorter than 2^31, and so is the text of its cells.
+        self.offsets.push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
+    }
+}
+
+/// Whether text can be read as this type.
+pub(crate) fn readable_type(data_type: &DataType) -> bool {
+    Values::new(data_type, 0).is_some()
+}
+
+impl Values {
+    fn new(data_type: &DataType, rows: usize) -> Option<Self> {
+        Some(match data_type {
+            DataType::Int8 => Self::I8(PrimitiveBuilder::with_capacity(rows)),
+            DataType::Int16 => Self::I16(PrimitiveBuilder::with_capacity(rows)),
+            DataType::Int32 => Self::I32(PrimitiveBuilder::with_capacity(rows)),
+            DataType::Int64 => Self::I64(PrimitiveBuilder::with_capacity(rows)),
+            DataType::UInt8 => Self::U8(PrimitiveBuilder::with_capacity(rows)),
+            DataType::UInt16 => Self::U16(PrimitiveBuilder::with_capacity(rows)),
+            DataType::UInt32 => Self::U32(PrimitiveBuilder::with_capacity(rows)),
+            DataType::UInt64 => Self::U64(PrimitiveBuilder::with_capacity(rows)),
+            DataType::Float32 => Self::F32(PrimitiveBuilder::with_capacity(rows)),
+            DataType::Float64 => Self::F64(PrimitiveBuilder::with_capacity(rows)),
+            DataType::Decimal128(precision, scale) => {
+                Self::Decimal(PrimitiveBuilder::with_capacity(rows), *precision, *scale)
+            }
+            DataType::Boolean => Self::Bool(BooleanBuilder::with_capacity(rows)),
+            DataType::Date32 => Self::Date(PrimitiveBuilder::with_capacity(rows)),
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+                Self::Timestamp(PrimitiveBuilder::with_capacity(rows), zone.is_some())
+            }
+            DataType::Utf8 | DataType::Binary => Self::Text(Texts::new(rows)),
+            _ => return None,
+        })
+    }
+}
+
+#[inline]
+fn put<T: ArrowPrimitiveType>(
+    builder: &mut PrimitiveBuilder<T>,
+    cells: &Cells<'_>,
+    bad: &mut Vec<usize>,
+    first: usize,
+    parse: impl Fn(&[u8]) -> Option<T::Native>,
+) {
+    cells.each(|row, text, _| match text {
+        None => builder.append_null(),
+        Some(text) => match parse(text) {
+            Some(value) => builder.append_value(value),
+            None => {
+                builder.append_null();
+                bad.push(first + row);
+            }
+        },
+    });
+}
+
+impl Column {
+    /// An empty column of a type that `readable_type` allows; others give nulls only.
+    pub(crate) fn new(data_type: &DataType, rows: usize, times: &TimeFormats) -> Self {
+        let values = Values::new(data_type, rows).unwrap_or(Values::Absent(0));
+        Self { data_type: data_type.clone(), values, times: times.clone() }
+    }
+
+    /// A column that no cell belongs to.
+    pub(crate) fn absent(data_type: &DataType) -> Self {
+        Self { data_type: data_type.clone(), values: Values::Absent(0), times: TimeFormats::default() }
+    }
+
+    /// Adds nulls to an absent column.
+    pub(crate) fn pass(&mut self, rows: usize) {
+        if let Values::Absent(count) = &mut self.values {
+            *count += rows;
+        }
+    }
+
+    /// Adds cells; rows that do not fit go to `bad`, counted from `first`.
+    pub(crate) fn fill(&mut self, cells: &Cells<'_>, first: usize, bad: &mut Vec<usize>) {
+        let times = &self.times;
+        let small = |text: &[u8]| value::integer(text);
+        match &mut self.values {
+            Values::I8(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
+            Values::I16(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
+            Values::I32(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
+            Values::I64(b) => put(b, cells, bad, first, value::integer),
+            Values::U8(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
+            Values::U16(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
+            Values::U32(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
+            Values::U64(b) => put(b, cells, bad, first, value::unsigned),
+            Values::F32(b) => put(b, cells, bad, first, value::single),
+            Values::F64(b) => put(b, cells, bad, first, value::double),
+            Values::Decimal(b, precision, scale) => {
+                put(b, cells, bad, first, |text| value::decimal(text, *precision, *scale));
+            }
+            Values::Date(b) => put(b, cells, bad, first, |text| times.date(text)),
+            Values::Timestamp(b, zoned) => put(b, cells, bad, first, |text| moment(text, *zoned, times)),
+            Values::Bool(b) => cells.each(|row, text, _| match text.map(value::boolean) {
+                None => b.append_null(),
+                Some(Some(value)) => b.append_value(value),
+                Some(None) => {
+                    b.append_null();
+                    bad.push(first + row);
+                }
+            }),
+            Values::Text(texts) => cells.each(|_, text, _| texts.push(text)),
+            Values::Absent(count) => cells.each(|_, _, _| *count += 1),
+        }
+    }
+
+    /// The column so far.
+    pub(crate) fn finish(self) -> Result<ArrayRef, ArrowError> {
+        let data_type = self.data_type;
+        Ok(match self.values {
+            Values::I8(mut b) => Arc::new(b.finish()),
+            Values::I16(mut b) => Arc::new(b.finish()),
+            Values::I32(mut b) => Arc::new(b.finish()),
+            Values::I64(mut b) => Arc::new(b.finish()),
+            Values::U8(mut b) => Arc::new(b.finish()),
+            Values::U16(mut b) => Arc::new(b.finish()),
+            Values::U32(mut b) => Arc::new(b.finish()),
+            Values::U64(mut b) => Arc::new(b.finish()),
+            Values::F32(mut b) => Arc::new(b.finish()),
+            Values::F64(mut b) => Arc::new(b.finish()),
+            Values::Decimal(mut b, ..) => Arc::new(b.finish().with_data_type(data_type)),
+            Values::Bool(mut b) => Arc::new(b.finish()),
+            Values::Date(mut b) => Arc::new(b.finish()),
+            Values::Timestamp(mut b, _) => Arc::new(b.finish().with_data_type(data_type)),
+            Values::Text(mut texts) => {
+                let offsets = OffsetBuffer::new(ScalarBuffer::from(texts.offsets));
+                let (bytes, nulls) = (Buffer::from_vec(texts.bytes), texts.nulls.finish());
+                if data_type == DataType::Binary {
+                    Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
+                } else {
+                    Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
+                }
+            }
+            Values::Absent(rows) => new_null_array(&data_type, rows),
+        })
+    }
+}
+
+/// A timestamp of a column with or without a time zone. A date alone is midnight; an offset is
+/// demanded of an instant and refused otherwise.
+fn moment(text: &[u8], zoned: bool, times: &TimeFormats) -> Option<i64> {
+    match times.timestamp(text) {
+        Some(moment) => (moment.zoned == zoned).then_some(moment.micros),
+        None if zoned => None,
+        None => Some(i64::from(times.date(text)?) * 86_400_000_000),
+    }
+}
+
+/// Why a text does not fit a type, in words.
+pub(crate) fn misfit(text: &[u8], data_type: &DataType, times: &TimeFormats) -> String {
+    let word = towpath_vocab::types::name(data_type);
+    match data_type {
+        DataType::Timestamp(_, zone) => match times.timestamp(text) {
+            Some(moment) if moment.zoned && zone.is_none() => {
+                format!("is no `{word}`: it has an offset; declare `timestamptz`")
+            }
+            Some(moment) if !moment.zoned && zone.is_some() => {
+                format!("is no `{word}`: it has no offset; declare `timestamp`")
+            }
+            _ => format!("is no `{word}`"),
+        },
+        DataType::Decimal128(..) if value::double(text).is_some() => format!("does not fit `{word}` exactly"),
+        data_type if data_type.is_integer() && value::decimal(text, 38, 0).is_some() => format!("is out of range for `{word}`"),
+        _ if text.is_empty() => format!("is no `{word}`: an empty text; `null_values: [\"\"]` reads it as NULL"),
+        _ => format!("is no `{word}`"),
+    }
+}

@@ -1,0 +1,69 @@
+//! Says everything that is wrong with one record: the slow and thorough way, for records set aside.
+
+use arrow_schema::DataType;
+use towpath_vocab::Reason;
+
+use super::index::{Index, Walk, unescape};
+use super::scan::Dialect;
+use crate::files::cells::{Cells, Nulls};
+use crate::files::column::{Column, misfit};
+use crate::files::value::TimeFormats;
+
+/// Reasons for a record: bytes that are no text, values that do not fit. `columns` names each cell
+/// with its type (`None`: not read). Flaws of shape are known to the caller.
+pub(crate) fn reasons(
+    record: &[u8],
+    dialect: &Dialect,
+    columns: &[(String, Option<DataType>)],
+    nulls: &Nulls,
+    times: &TimeFormats,
+) -> Vec<Reason> {
+    let mut index = Index::new(columns.len());
+    Walk::new(record, dialect, 0).rows(1, &mut index, &mut Vec::new());
+    let mut reasons = Vec::new();
+    if index.starts.is_empty() {
+        if std::str::from_utf8(record).is_err() {
+            reasons.push(encoding(None));
+        }
+        return reasons;
+    }
+    let undo = |text: &[u8], to: &mut Vec<u8>| unescape(text, dialect, to);
+    for (column, (name, data_type)) in columns.iter().enumerate() {
+        let cells =
+            Cells { bytes: record, spans: &index.spans, width: columns.len(), column, nulls, unescape: &undo };
+        let mut value = None;
+        cells.each(|_, text, _| value = text.map(<[u8]>::to_vec));
+        let Some(value) = value else { continue };
+        if std::str::from_utf8(&value).is_err() {
+            reasons.push(encoding(Some((name, &value))));
+        } else if let Some(data_type) = data_type {
+            reasons.extend(of_value(name, &cells, &value, data_type, times));
+        }
+    }
+    reasons
+}
+
+fn of_value(name: &str, cells: &Cells<'_>, value: &[u8], data_type: &DataType, times: &TimeFormats) -> Option<Reason> {
+    let mut bad = Vec::new();
+    Column::new(data_type, 1, times).fill(cells, 0, &mut bad);
+    (!bad.is_empty()).then(|| Reason {
+        code: "type".to_owned(),
+        column: Some(name.to_owned()),
+        value: Some(shown(value)),
+        message: misfit(value, data_type, times),
+    })
+}
+
+fn encoding(cell: Option<(&str, &[u8])>) -> Reason {
+    Reason {
+        code: "encoding".to_owned(),
+        column: cell.map(|(name, _)| name.to_owned()),
+        value: cell.map(|(_, value)| shown(value)),
+        message: "holds bytes that are no text in this encoding; `encoding` says which it is".to_owned(),
+    }
+}
+
+/// A value for people, at most 200 characters.
+pub(crate) fn shown(value: &[u8]) -> String {
+    crate::files::chunk::readable(value.get(..value.len().min(800)).unwrap_or_default()).chars().take(200).collect()
+}

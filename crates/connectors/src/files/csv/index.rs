@@ -1,0 +1,299 @@
+//! Finds the cells of a chunk: a few thousand rows at a time, eight bytes per cell.
+//!
+//! Promise: every record of the chunk becomes a row of exactly `width` cells or a `Broken` with its
+//! place and flaw; blank lines (of more than one column) and comments are neither. The same chunk
+//! gives the same answer whatever stood before it.
+
+use super::scan::{Close, Dialect, Marks, RecordEnd};
+use crate::files::cells::Span;
+
+/// Cells of some rows.
+pub(crate) struct Index {
+    pub(crate) spans: Vec<Span>,
+    /// Where each row starts in the chunk.
+    pub(crate) starts: Vec<usize>,
+    width: Option<usize>,
+}
+
+impl Index {
+    /// For rows of this many cells.
+    pub(crate) fn new(width: usize) -> Self {
+        Self { spans: Vec::new(), starts: Vec::new(), width: Some(width) }
+    }
+
+    /// For one row of unknown width.
+    pub(crate) fn any_width() -> Self {
+        Self { spans: Vec::new(), starts: Vec::new(), width: None }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.spans.clear();
+        self.starts.clear();
+    }
+}
+
+/// What is wrong with a record's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// It has this many fields.
+    Fields(usize),
+    /// A quoted field never ends, or goes on after its closing quote. Where a chunk ends may hide
+    /// which of the two it is, so they are one.
+    Unclosed,
+    /// A quote inside an unquoted field, behind a broken one.
+    StrayQuote,
+    /// It is longer than allowed.
+    TooLong,
+}
+
+impl Flaw {
+    /// The stable code of `vocab::Reason`.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Fields(_) => "columns",
+            Self::Unclosed | Self::StrayQuote => "quote",
+            Self::TooLong => "too_long",
+        }
+    }
+
+    /// In words.
+    pub(crate) fn words(self, width: usize, max_record_bytes: usize) -> String {
+        match self {
+            Self::Fields(1) => format!("the record has 1 field, the header has {width}"),
+            Self::Fields(count) => format!("the record has {count} fields, the header has {width}"),
+            Self::Unclosed => "a quoted field starts on this line and is never properly closed".to_owned(),
+            Self::StrayQuote => "a quote stands inside an unquoted field, behind a broken quoted field".to_owned(),
+            Self::TooLong => {
+                format!("the record is longer than {max_record_bytes} bytes; `max_record_bytes` allows more")
+            }
+        }
+    }
+}
+
+/// A record that is no row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Broken {
+    pub(crate) start: usize,
+    /// Its line end is included.
+    pub(crate) end: usize,
+    pub(crate) flaw: Flaw,
+}
+
+/// A walk through the records of a chunk.
+pub(crate) struct Walk<'a> {
+    bytes: &'a [u8],
+    dialect: &'a Dialect,
+    marks: Marks<'a>,
+    at: usize,
+    suspect: usize,
+}
+
+enum Step {
+    Row,
+    Broken(Flaw, usize),
+}
+
+impl<'a> Walk<'a> {
+    /// From the first byte of a chunk.
+    pub(crate) fn new(bytes: &'a [u8], dialect: &'a Dialect, suspect: usize) -> Self {
+        let marks = Marks::new(bytes, [dialect.delimiter, dialect.newline, dialect.quote]);
+        Self { bytes, dialect, marks, at: 0, suspect }
+    }
+
+    /// Adds up to `count` rows; false when the chunk is at its end.
+    pub(crate) fn rows(&mut self, count: usize, index: &mut Index, broken: &mut Vec<Broken>) -> bool {
+        let full = index.starts.len() + count;
+        while index.starts.len() < full {
+            let start = self.at;
+            if start >= self.bytes.len() {
+                return false;
+            }
+            if self.dialect.comment.is_some() && self.bytes.get(start).copied() == self.dialect.comment {
+                self.pass_line(start);
+                continue;
+            }
+            let first = index.spans.len();
+            match self.record(start, &mut index.spans) {
+                Step::Row => {
+                    let fields = index.spans.len() - first;
+                    let flaw = if self.at - start > self.dialect.max_record_bytes {
+                        Flaw::TooLong
+                    } else if index.width.is_none_or(|width| width == fields) {
+                        index.starts.push(start);
+                        continue;
+                    } else {
+                        Flaw::Fields(fields)
+                    };
+                    let blank = fields == 1 && index.spans.last().is_some_and(|span| span.is_empty() && !span.is_quoted());
+                    index.spans.truncate(first);
+                    if !blank {
+                        broken.push(Broken { start, end: self.at, flaw });
+                    }
+                }
+                Step::Broken(flaw, place) => {
+                    index.spans.truncate(first);
+                    self.pass_line(place);
+                    broken.push(Broken { start, end: self.at, flaw });
+                }
+            }
+        }
+        self.at < self.bytes.len()
+    }
+
+    fn pass_line(&mut self, place: usize) {
+        self.at = self.dialect.line_end(self.bytes, place).unwrap_or(self.bytes.len());
+        self.marks.seek(self.at);
+    }
+
+    /// The cells of one record. The marks stand at its start.
+    #[inline]
+    fn record(&mut self, start: usize, spans: &mut Vec<Span>) -> Step {
+        let (bytes, newline, delimiter) = (self.bytes, self.dialect.newline, self.dialect.delimiter);
+        let mut field = start;
+        loop {
+            let place = self.marks.next_place();
+            let byte = bytes.get(place).copied().unwrap_or(newline);
+            if byte == delimiter {
+                spans.push(self.plain(field, place));
+                field = place + 1;
+            } else if byte == newline {
+                let end = if newline == b'\n' && place > field && bytes.get(place - 1) == Some(&b'\r') { place - 1 } else { place };
+                spans.push(self.plain(field, end));
+                self.at = bytes.len().min(place + 1);
+                return Step::Row;
+            } else if self.at_field_start(field, place) {
+                match self.quoted(start, place, spans) {
+                    Ok(None) => return Step::Row,
+                    Ok(Some(next)) => field = next,
+                    Err(flaw) => return Step::Broken(flaw, place),
+                }
+            } else if place < self.suspect {
+                return Step::Broken(Flaw::StrayQuote, place);
+            }
+        }
+    }
+
+    fn at_field_start(&self, field: usize, place: usize) -> bool {
+        place == field
+            || self.dialect.trim
+                && self.bytes.get(field..place).is_some_and(|before| before.iter().all(|byte| matches!(byte, b' ' | b'\t')))
+    }
+
+    /// A quoted field that opens at `open`: where the next field starts, `None` at the record's end.
+    fn quoted(&mut self, record: usize, open: usize, spans: &mut Vec<Span>) -> Result<Option<usize>, Flaw> {
+        match self.dialect.close(self.bytes, record, open, true) {
+            Close::At { at, doubled } => {
+                spans.push(Span::quoted(open + 1, at, doubled));
+                self.marks.seek((at + 1).min(self.bytes.len()));
+                let next = self.marks.next_place();
+                if self.bytes.get(next) == Some(&self.dialect.delimiter) {
+                    return Ok(Some(next + 1));
+                }
+                self.at = self.bytes.len().min(next + 1);
+                Ok(None)
+            }
+            Close::Broken(at) => {
+                self.suspect = self.suspect.max(at + 1);
+                Err(Flaw::Unclosed)
+            }
+            Close::Open | Close::More => Err(Flaw::Unclosed),
+        }
+    }
+
+    #[inline]
+    fn plain(&self, mut start: usize, mut end: usize) -> Span {
+        if self.dialect.trim {
+            let blank = |at: usize| matches!(self.bytes.get(at), Some(b' ' | b'\t'));
+            while start < end && blank(start) {
+                start += 1;
+            }
+            while end > start && blank(end - 1) {
+                end -= 1;
+            }
+        }
+        Span::plain(start, end)
+    }
+}
+
+/// The bytes of the record that starts at `start`, without its line end.
+pub(crate) fn record_at<'a>(bytes: &'a [u8], dialect: &Dialect, start: usize) -> &'a [u8] {
+    let mut suspect = 0;
+    let end = match dialect.record_end(bytes, start, &mut suspect, true) {
+        RecordEnd::At(end) => end,
+        RecordEnd::More | RecordEnd::TooLong => bytes.len(),
+    };
+    without_line_end(bytes.get(start..end).unwrap_or_default(), dialect.newline)
+}
+
+/// A record without its line end.
+pub(crate) fn without_line_end(record: &[u8], newline: u8) -> &[u8] {
+    let record = record.strip_suffix(&[newline]).unwrap_or(record);
+    record.strip_suffix(b"\r").unwrap_or(record)
+}
+
+/// The text of a quoted field with doubled quotes or escapes.
+pub(crate) fn unescape(text: &[u8], dialect: &Dialect, to: &mut Vec<u8>) {
+    let escape = dialect.escape.filter(|escape| *escape != dialect.quote);
+    let mut rest = text;
+    loop {
+        let found = match escape {
+            None => memchr::memchr(dialect.quote, rest),
+            Some(escape) => memchr::memchr2(dialect.quote, escape, rest),
+        };
+        let Some(found) = found else { break };
+        // Of a doubled quote, or of an escape and what it protects, the second byte stays.
+        to.extend_from_slice(rest.get(..found).unwrap_or_default());
+        to.extend(rest.get(found + 1));
+        rest = rest.get(found + 2..).unwrap_or_default();
+    }
+    to.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::files::cells::{Cells, Nulls};
+
+    fn walk(text: &str, width: usize) -> (Vec<Vec<String>>, Vec<(usize, Flaw)>) {
+        let dialect = Dialect {
+            delimiter: b',',
+            quote: b'"',
+            escape: None,
+            comment: Some(b'#'),
+            trim: true,
+            newline: b'\n',
+            max_record_bytes: 1000,
+        };
+        let (mut index, mut broken) = (Index::new(width), Vec::new());
+        let mut walk = Walk::new(text.as_bytes(), &dialect, 0);
+        while walk.rows(3, &mut index, &mut broken) {}
+        let nulls = Nulls::default();
+        let undo = |text: &[u8], to: &mut Vec<u8>| unescape(text, &dialect, to);
+        let cells = Cells { bytes: text.as_bytes(), spans: &index.spans, width: 1, column: 0, nulls: &nulls, unescape: &undo };
+        let mut all = Vec::new();
+        cells.each(|_, text, _| all.push(String::from_utf8(text.unwrap().to_vec()).unwrap()));
+        let rows = all.chunks(width).map(<[String]>::to_vec).collect();
+        (rows, broken.iter().map(|broken| (broken.start, broken.flaw)).collect())
+    }
+
+    #[test]
+    fn cells_and_flaws() {
+        let (rows, broken) = walk("a, b \n# no, \"row\n\n \"x,\n\"\"y\" ,\r\n1\n1,2,3\n5\" pipe,\"\"", 2);
+        assert_eq!(rows, [["a", "b"], ["x,\n\"y", ""], ["5\" pipe", ""]]);
+        assert_eq!(broken, [(32, Flaw::Fields(1)), (34, Flaw::Fields(3))]);
+    }
+
+    #[test]
+    fn a_broken_quote_spoils_its_line_and_makes_the_next_ones_suspect() {
+        let (rows, broken) = walk("1,\"x\n2,y\n3,\"z\"\n4,w\n", 2);
+        assert_eq!(rows, [["2", "y"], ["3", "z"], ["4", "w"]]);
+        assert_eq!(broken, [(0, Flaw::Unclosed)]);
+        let (rows, broken) = walk("1,\"x\ny\"z,2\n4,w\"w\n", 2);
+        assert_eq!(rows, [["4", "w\"w"]]);
+        assert_eq!(broken, [(0, Flaw::Unclosed), (5, Flaw::StrayQuote)]);
+        let (rows, broken) = walk("1,2\n3,\"4\n5,6\n", 2);
+        assert_eq!(rows, [["1", "2"], ["5", "6"]]);
+        assert_eq!(broken, [(4, Flaw::Unclosed)]);
+    }
+}

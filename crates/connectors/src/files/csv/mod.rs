@@ -1,0 +1,17 @@
+//! CSV: from bytes to cells, with every broken record at its place.
+//!
+//! `header.rs` settles a file's dialect and names, `scan.rs` says where records end, `cutter.rs`
+//! cuts a file into chunks by it, `index.rs` finds the cells of a chunk, `explain.rs` says what is
+//! wrong with a record. Types and columns are none of its business: see `../rows.rs`.
+
+mod cutter;
+mod explain;
+mod header;
+mod index;
+mod scan;
+
+pub(crate) use cutter::CsvCutter;
+pub(crate) use explain::{reasons, shown};
+pub(crate) use header::{Head, read_head};
+pub(crate) use index::{Broken, Flaw, Index, Walk, record_at, unescape, without_line_end};
+pub(crate) use scan::Dialect;

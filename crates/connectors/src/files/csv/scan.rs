@@ -1,0 +1,309 @@
+//! Where CSV records end, by the quoting rules of RFC 4180, and what to do where a file breaks them.
+//!
+//! A quote opens a field only as its first byte; elsewhere it is a plain character. A quoted field
+//! that is never closed, or goes on after its closing quote, spoils its first line only: that line is set
+//! aside and reading goes on behind it. Until the place where the field was seen to be broken, a
+//! quote inside an unquoted field is no longer taken as a plain character (`suspect`). Both the
+//! cutter of chunks and the parser decide by this file alone, so chunks never change a result.
+
+use memchr::{memchr, memchr2};
+
+/// How one file's CSV is written. Made from the options once the line end is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialect {
+    pub(crate) delimiter: u8,
+    /// The quote; equal to `newline` when there is none.
+    pub(crate) quote: u8,
+    pub(crate) escape: Option<u8>,
+    pub(crate) comment: Option<u8>,
+    pub(crate) trim: bool,
+    /// `\n`, which takes `\r\n` in, or `\r` for files that know no other line end.
+    pub(crate) newline: u8,
+    pub(crate) max_record_bytes: usize,
+}
+
+/// How a quoted field ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Close {
+    /// With the quote at `at`; `doubled` when quotes or escapes stand inside.
+    At { at: usize, doubled: bool },
+    /// The quote at this place is followed by something that may not follow.
+    Broken(usize),
+    /// Not within the bytes at hand (or within the longest allowed record).
+    Open,
+    /// More bytes are needed to tell.
+    More,
+}
+
+/// How a record ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordEnd {
+    /// Before this place, its line end included.
+    At(usize),
+    /// More bytes are needed to tell.
+    More,
+    /// Not within the longest allowed record.
+    TooLong,
+}
+
+impl Dialect {
+    /// Whether quoting is on.
+    pub(crate) fn quotes(&self) -> bool {
+        self.quote != self.newline
+    }
+
+    /// How the quoted field that opens at `open`, in the record that starts at `record`, ends.
+    pub(crate) fn close(&self, bytes: &[u8], record: usize, open: usize, last: bool) -> Close {
+        let limit = bytes.len().min(record.saturating_add(self.max_record_bytes));
+        let cut_off = limit == bytes.len() && !last && limit - record < self.max_record_bytes;
+        let escape = self.escape.filter(|escape| *escape != self.quote);
+        let mut doubled = false;
+        let mut at = open + 1;
+        loop {
+            let rest = bytes.get(at..limit).unwrap_or_default();
+            let found = match escape {
+                None => memchr(self.quote, rest),
+                Some(escape) => memchr2(self.quote, escape, rest),
+            };
+            let Some(found) = found else { return if cut_off { Close::More } else { Close::Open } };
+            let place = at + found;
+            if escape.is_some() && bytes.get(place).copied() == escape {
+                doubled = true;
+                at = place + 2;
+                continue;
+            }
+            if bytes.get(place + 1) == Some(&self.quote) {
+                doubled = true;
+                at = place + 2;
+                continue;
+            }
+            return match self.ends_field(bytes, place + 1, last) {
+                Some(true) => Close::At { at: place, doubled },
+                Some(false) => Close::Broken(place),
+                None => Close::More,
+            };
+        }
+    }
+
+    /// Whether a field may end at `at`; `None` when more bytes are needed to tell.
+    fn ends_field(&self, bytes: &[u8], mut at: usize, last: bool) -> Option<bool> {
+        if self.trim {
+            while matches!(bytes.get(at), Some(b' ' | b'\t')) && bytes.get(at) != Some(&self.delimiter) {
+                at += 1;
+            }
+        }
+        match bytes.get(at) {
+            None => last.then_some(true),
+            Some(byte) if *byte == self.delimiter || *byte == self.newline => Some(true),
+            Some(b'\r') => match bytes.get(at + 1) {
+                None => last.then_some(true),
+                Some(byte) => Some(*byte == self.newline),
+            },
+            Some(_) => Some(false),
+        }
+    }
+
+    /// The end of the line that holds `from`, its line end included.
+    pub(crate) fn line_end(&self, bytes: &[u8], from: usize) -> Option<usize> {
+        memchr(self.newline, bytes.get(from..).unwrap_or_default()).map(|found| from + found + 1)
+    }
+
+    fn opens_field(&self, bytes: &[u8], record: usize, at: usize) -> bool {
+        let mut before = at;
+        if self.trim {
+            while before > record && matches!(bytes.get(before - 1), Some(b' ' | b'\t')) && bytes.get(before - 1) != Some(&self.delimiter) {
+                before -= 1;
+            }
+        }
+        before == record || bytes.get(before - 1) == Some(&self.delimiter)
+    }
+
+    /// The end of the record that starts at `start`. `suspect` is the place before which quotes in
+    /// unquoted fields are mistrusted; it only grows. With `last` no byte will follow.
+    pub(crate) fn record_end(&self, bytes: &[u8], start: usize, suspect: &mut usize, last: bool) -> RecordEnd {
+        let limit = bytes.len().min(start.saturating_add(self.max_record_bytes));
+        let too_long = limit - start >= self.max_record_bytes;
+        let without_end = |at: usize| match self.line_end(bytes.get(..limit).unwrap_or_default(), at) {
+            Some(end) => RecordEnd::At(end),
+            None if too_long => RecordEnd::TooLong,
+            None if last => RecordEnd::At(bytes.len()),
+            None => RecordEnd::More,
+        };
+        if self.comment.is_some() && bytes.get(start).copied() == self.comment {
+            return without_end(start);
+        }
+        let mut at = start;
+        loop {
+            let Some(found) = memchr2(self.newline, self.quote, bytes.get(at..limit).unwrap_or_default()) else {
+                return without_end(limit);
+            };
+            let place = at + found;
+            if bytes.get(place) == Some(&self.newline) {
+                return RecordEnd::At(place + 1);
+            }
+            if !self.opens_field(bytes, start, place) {
+                if place < *suspect {
+                    return without_end(place);
+                }
+                at = place + 1;
+                continue;
+            }
+            match self.close(bytes, start, place, last) {
+                Close::At { at: end, .. } => at = end + 1,
+                Close::More => return RecordEnd::More,
+                Close::Open => return without_end(place),
+                Close::Broken(end) => {
+                    *suspect = (*suspect).max(end + 1);
+                    return without_end(place);
+                }
+            }
+        }
+    }
+}
+
+/// A walk over the places of three bytes, 64 bytes at a step.
+pub(crate) struct Marks<'a> {
+    bytes: &'a [u8],
+    wanted: [u8; 3],
+    base: usize,
+    mask: u64,
+}
+
+impl<'a> Marks<'a> {
+    /// From the first byte on.
+    pub(crate) fn new(bytes: &'a [u8], wanted: [u8; 3]) -> Self {
+        let mut marks = Self { bytes, wanted, base: 0, mask: 0 };
+        marks.mask = marks.load(0);
+        marks
+    }
+
+    /// The next place, or the number of bytes when there is none.
+    #[inline]
+    pub(crate) fn next_place(&mut self) -> usize {
+        while self.mask == 0 {
+            self.base += 64;
+            if self.base >= self.bytes.len() {
+                return self.bytes.len();
+            }
+            self.mask = self.load(self.base);
+        }
+        let place = self.base + self.mask.trailing_zeros() as usize;
+        self.mask &= self.mask - 1;
+        place
+    }
+
+    /// Goes on at `place`, which lies ahead.
+    #[inline]
+    pub(crate) fn seek(&mut self, place: usize) {
+        let base = place & !63;
+        if base != self.base {
+            self.base = base;
+            self.mask = if base < self.bytes.len() { self.load(base) } else { 0 };
+        }
+        self.mask &= u64::MAX << (place - base);
+    }
+
+    #[inline]
+    fn load(&self, base: usize) -> u64 {
+        if let Some(block) = self.bytes.get(base..).and_then(|rest| rest.first_chunk::<64>()) {
+            return mask(block, self.wanted);
+        }
+        let rest = self.bytes.get(base..).unwrap_or_default();
+        let mut block = [0_u8; 64];
+        for (to, from) in block.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        // Short of 64 bytes, so the shift is in range; the padding never counts.
+        mask(&block, self.wanted) & ((1_u64 << rest.len()) - 1)
+    }
+}
+
+const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
+
+/// One bit per byte that is one of `wanted`, eight bytes at a step. A byte of `x` is zero where the
+/// wanted byte stands; adding 0x7F sets the highest bit of every byte that is not, without a carry
+/// into its neighbour, and the multiplication gathers those bits.
+#[inline]
+fn mask(block: &[u8; 64], wanted: [u8; 3]) -> u64 {
+    let [a, b, c] = wanted.map(|byte| u64::from(byte) * 0x0101_0101_0101_0101);
+    let (parts, _) = block.as_chunks::<8>();
+    let mut mask = 0;
+    for (at, part) in parts.iter().enumerate() {
+        let word = u64::from_le_bytes(*part);
+        let other = |pattern: u64| {
+            let x = word ^ pattern;
+            ((x & LOW) + LOW) | x
+        };
+        let hits = !(other(a) & other(b) & other(c)) & !LOW;
+        mask |= ((hits >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (at * 8);
+    }
+    mask
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn dialect() -> Dialect {
+        Dialect {
+            delimiter: b',',
+            quote: b'"',
+            escape: None,
+            comment: None,
+            trim: false,
+            newline: b'\n',
+            max_record_bytes: 1 << 20,
+        }
+    }
+
+    fn records(text: &str) -> Vec<&str> {
+        let (mut at, mut suspect, mut found) = (0, 0, Vec::new());
+        while at < text.len() {
+            let RecordEnd::At(end) = dialect().record_end(text.as_bytes(), at, &mut suspect, true) else { break };
+            found.push(&text[at..end]);
+            at = end;
+        }
+        found
+    }
+
+    #[test]
+    fn records_end_where_they_end() {
+        assert_eq!(records("a,b\r\n\"x\ny\",z\n1,2"), ["a,b\r\n", "\"x\ny\",z\n", "1,2"]);
+        assert_eq!(records("a,\"b\"\"c\n\"\n"), ["a,\"b\"\"c\n\"\n"]);
+        assert_eq!(records("a,b\"c\n"), ["a,b\"c\n"]);
+    }
+
+    #[test]
+    fn a_quote_that_never_closes_spoils_one_line() {
+        assert_eq!(records("1,\"x\n2,y\n3,z\n"), ["1,\"x\n", "2,y\n", "3,z\n"]);
+        assert_eq!(records("1,\"x\n2,y\n3,\"z\"\n"), ["1,\"x\n", "2,y\n", "3,\"z\"\n"]);
+    }
+
+    #[test]
+    fn undecided_ends_ask_for_more() {
+        let mut suspect = 0;
+        for text in ["a,b", "a,\"b", "a,\"b\"", "a,\"b\"\r"] {
+            assert_eq!(dialect().record_end(text.as_bytes(), 0, &mut suspect, false), RecordEnd::More, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn marks_find_what_a_plain_search_finds(text in "[ab,\"\n]{0,300}", skip in 0_usize..300) {
+            let bytes = text.as_bytes();
+            let skip = skip.min(bytes.len());
+            let mut marks = Marks::new(bytes, [b',', b'"', b'\n']);
+            marks.seek(skip);
+            let expected: Vec<usize> = (skip..bytes.len()).filter(|at| b",\"\n".contains(&bytes[*at])).collect();
+            let mut found = Vec::new();
+            loop {
+                let place = marks.next_place();
+                if place >= bytes.len() { break }
+                found.push(place);
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Looks around in a folder: which files there are and what is in them.
+
+use async_trait::async_trait;
+use towpath_ports::{Discover, Discovered, ReadSpec, Result, TestReport};
+use towpath_vocab::{ReadMode, Selection, TableName};
+
+use super::error::FilesError;
+use super::find::{Folder, name_parts};
+use super::source::FilesSource;
+
+/// A folder to look around in.
+pub(crate) struct FilesDiscover {
+    pub(crate) source: FilesSource,
+}
+
+async fn in_folder<T: Send + 'static>(
+    folder: &Folder,
+    ask: impl FnOnce(&Folder) -> Result<T, FilesError> + Send + 'static,
+) -> Result<T, FilesError> {
+    let (folder, path) = (folder.clone(), folder.shown.clone());
+    tokio::task::spawn_blocking(move || ask(&folder)).await.map_err(|_| FilesError::Broken { path })?
+}
+
+#[async_trait]
+impl Discover for FilesDiscover {
+    async fn tables(&self, pattern: &str) -> Result<Vec<String>> {
+        let pattern = pattern.to_owned();
+        let mut names = in_folder(&self.source.folder, move |folder| folder.matching(&pattern)).await?;
+        names.retain(|name| name_parts(name.rsplit('/').next().unwrap_or(name)).format.is_some());
+        Ok(names)
+    }
+
+    async fn describe(&self, object: &str) -> Result<Discovered> {
+        let spec = ReadSpec {
+            table: TableName::new(self.source.connection.name.clone(), object),
+            selection: Selection::Object(object.to_owned()),
+            mode: ReadMode::Full,
+            cursor: None,
+            declared: Vec::new(),
+            known: None,
+            projection: None,
+            limit: None,
+            options: std::collections::BTreeMap::new(),
+            parallel: 1,
+            batch_rows: 8192,
+            batch_bytes: 4 << 20,
+        };
+        let (settled, _) = self.source.settle(&spec, true).await?;
+        Ok(Discovered {
+            object: object.to_owned(),
+            schema: settled.schema,
+            key: Vec::new(),
+            cursor: None,
+            rows: settled.rows,
+            notes: settled.notes,
+        })
+    }
+
+    async fn test(&self) -> Result<TestReport> {
+        let names = in_folder(&self.source.folder, |folder| folder.matching("*")).await?;
+        let readable = names.iter().filter(|name| name_parts(name).format.is_some()).count();
+        let files = if names.len() == 1 { "file" } else { "files" };
+        Ok(TestReport {
+            system: format!("folder `{}`", self.source.folder.shown),
+            notes: vec![format!("{} {files}, {readable} of a known format", names.len())],
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! What can go wrong before a row exists, in the words of a person who owns the files.
+//!
+//! Each variant becomes a `vocab::Failure` with a code of R01xx, a remedy and a way out. Rows that
+//! cannot be read are no errors: they are rejects (see `csv/explain.rs`). No value of a row is ever
+//! part of a message here.
+
+use towpath_vocab::{Failure, Remedy};
+
+/// A failure of the files connector.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FilesError {
+    #[error("connection `{connection}` has no option `path`")]
+    NoPath { connection: String },
+    #[error("option `{option}` of `files`: `{value}` is not {expected}")]
+    Option { option: &'static str, value: String, expected: String },
+    #[error("there is no `{path}`")]
+    Missing { path: String, nearest: Option<String>, present: Vec<String> },
+    #[error("`{name}` in `{folder}` could be any of {}", listed(.candidates))]
+    Ambiguous { name: String, folder: String, candidates: Vec<String> },
+    #[error("`{selection}` leaves the connection's folder `{folder}`")]
+    Escapes { selection: String, folder: String },
+    #[error("`{path}` is a folder, not a file")]
+    Folder { path: String, selection: String },
+    #[error("the files connector reads files, not queries")]
+    Query,
+    #[error("`{glob}` is not a valid glob: {why}")]
+    Glob { glob: String, why: String },
+    #[error("the format of `{path}` cannot be told from its name")]
+    UnknownFormat { path: String },
+    #[error("one table cannot mix formats: `{first}` and `{second}`")]
+    MixedFormats { first: String, second: String },
+    #[error("`{path}` cannot be read: {source}")]
+    Read { path: String, source: std::io::Error },
+    #[error("`{path}` is empty: it has not even a header")]
+    Empty { path: String },
+    #[error("the header of `{path}` names `{name}` twice, as columns {first} and {second}")]
+    DuplicateHeader { path: String, name: String, first: usize, second: usize },
+    #[error("the header of `{path}` has no name for column {}", positions(.columns))]
+    EmptyHeader { path: String, columns: Vec<usize> },
+    #[error("the header of `{path}` cannot be read: {why}")]
+    BadHeader { path: String, why: String },
+    #[error("`{path}` has no column `{column}`")]
+    MissingColumn { path: String, column: String, because: String, nearest: Option<String> },
+    #[error("column `{column}` is declared `{word}`, which cannot be read from {format}")]
+    Type { column: String, word: String, format: &'static str },
+    #[error("column `{column}` is `{first}` in one file and `{second}` in `{path}`")]
+    TypeDiffers { column: String, first: String, second: String, path: String },
+    #[error("`{path}` is no readable Parquet file: {why}")]
+    Parquet { path: String, why: String },
+    #[error("rows of `{path}` could not be put into columns: {why}")]
+    Columns { path: String, why: String },
+    #[error("a reading task of `{path}` broke off")]
+    Broken { path: String },
+    #[error("connection `{connection}` of type `files` has no {face} side")]
+    NoFace { connection: String, face: &'static str },
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn positions(columns: &[usize]) -> String {
+    columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl FilesError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "R0101",
+            Self::Ambiguous { .. } => "R0102",
+            Self::NoPath { .. } | Self::Option { .. } => "R0103",
+            Self::Escapes { .. } => "R0104",
+            Self::Folder { .. } | Self::Query | Self::Glob { .. } => "R0105",
+            Self::UnknownFormat { .. } | Self::MixedFormats { .. } => "R0106",
+            Self::Read { .. } => "R0107",
+            Self::Empty { .. } => "R0108",
+            Self::DuplicateHeader { .. } | Self::EmptyHeader { .. } | Self::BadHeader { .. } => "R0109",
+            Self::MissingColumn { .. } => "R0110",
+            Self::Type { .. } | Self::TypeDiffers { .. } => "R0111",
+            Self::Parquet { .. } => "R0112",
+            Self::NoFace { .. } => "R0113",
+            Self::Columns { .. } | Self::Broken { .. } => "R0114",
+        }
+    }
+
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::Read { source, .. } => match source.kind() {
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidInput => {
+                    Remedy::FixData
+                }
+                std::io::ErrorKind::Interrupted | std::io::ErrorKind::TimedOut | std::io::ErrorKind::WouldBlock => {
+                    Remedy::Retry
+                }
+                _ => Remedy::FixConfig,
+            },
+            Self::Empty { .. }
+            | Self::DuplicateHeader { .. }
+            | Self::EmptyHeader { .. }
+            | Self::BadHeader { .. }
+            | Self::MissingColumn { .. }
+            | Self::TypeDiffers { .. }
+            | Self::Parquet { .. } => Remedy::FixData,
+            Self::NoFace { .. } => Remedy::Refused,
+            Self::Columns { .. } | Self::Broken { .. } => Remedy::Bug,
+            _ => Remedy::FixConfig,
+        }
+    }
+
+    fn help(&self) -> Vec<String> {
+        match self {
+            Self::NoPath { .. } => vec!["say `path: FOLDER`, relative to the project folder".into()],
+            Self::Missing { nearest, present, .. } => match nearest {
+                Some(name) => vec![format!("did you mean `{name}`?")],
+                None if present.is_empty() => vec!["the folder is empty or missing".into()],
+                None => vec![format!("there are: {}", listed(present))],
+            },
+            Self::Ambiguous { .. } => vec!["write the whole file name".into()],
+            Self::Escapes { .. } => {
+                vec!["name files inside the folder, without `..`; widen the connection's `path` on purpose if you must".into()]
+            }
+            Self::Folder { selection, .. } => vec![format!("for all its files write a glob, such as `{selection}/*.csv`")],
+            Self::Query => vec!["name a file or a glob".into()],
+            Self::UnknownFormat { .. } => {
+                vec!["add `format: csv`, `jsonl`, `json` or `parquet` to the table or the connection".into()]
+            }
+            Self::MixedFormats { .. } => vec!["narrow the glob, one table per format".into()],
+            Self::Read { source, .. } if self.remedy() == Remedy::FixData => {
+                vec![format!("the file seems damaged or cut short ({}); fetch it again", source.kind())]
+            }
+            Self::Empty { .. } => vec!["delete the file, or write its header line".into()],
+            Self::DuplicateHeader { .. } | Self::EmptyHeader { .. } => vec![
+                "give each column its own name in the file, or read it with `header: false` and `skip_lines: 1`".into(),
+            ],
+            Self::BadHeader { .. } => vec!["look at the first line; `encoding`, `quote` and `skip_lines` say how it is read".into()],
+            Self::MissingColumn { because, nearest, .. } => {
+                let mut help = vec![because.clone()];
+                help.extend(nearest.iter().map(|name| format!("did you mean `{name}`?")));
+                help.push("`missing_columns: null` on the table reads it as NULL".into());
+                help
+            }
+            Self::Type { .. } => vec!["declare `text`, or another simple type".into()],
+            Self::TypeDiffers { .. } => vec!["load the files as two tables, or rewrite one of them".into()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl From<FilesError> for Failure {
+    fn from(error: FilesError) -> Self {
+        let mut failure = Failure::new(error.code(), error.remedy(), error.to_string());
+        for line in error.help() {
+            failure = failure.help(line);
+        }
+        failure
+    }
+}

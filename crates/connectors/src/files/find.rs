@@ -1,0 +1,279 @@
+//! Which files a selection means: a name, a glob or a bare table name, inside the connection's path.
+//!
+//! Promise: the same folder gives the same files in the same order; nothing outside the folder is
+//! reached by accident; what is missing or ambiguous is said with the names that are there. It
+//! reads no file, only names.
+
+use std::path::{Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+
+use super::error::FilesError;
+use super::options::{Compression, Format, Options};
+
+/// One file of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct InputFile {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// As a person names it: relative to the project folder, with `/`.
+    pub(crate) object: String,
+    pub(crate) format: Format,
+    pub(crate) compression: Compression,
+    /// True for `.tsv`.
+    pub(crate) tabs: bool,
+}
+
+/// The connection's path on disk and as it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    pub(crate) root: PathBuf,
+    pub(crate) shown: String,
+    /// Set when the connection's path names one file.
+    only: Option<String>,
+}
+
+/// A file name taken apart: `flights.csv.gz` is `flights`, CSV, gzip.
+pub(crate) struct NameParts<'a> {
+    pub(crate) stem: &'a str,
+    pub(crate) format: Option<Format>,
+    pub(crate) compression: Compression,
+    pub(crate) tabs: bool,
+}
+
+/// Takes the last part of a path apart.
+pub(crate) fn name_parts(name: &str) -> NameParts<'_> {
+    let (inner, compression) = match name.rsplit_once('.') {
+        Some((inner, extension)) if extension.eq_ignore_ascii_case("gz") => (inner, Compression::Gzip),
+        Some((inner, extension)) if extension.eq_ignore_ascii_case("zst") || extension.eq_ignore_ascii_case("zstd") => {
+            (inner, Compression::Zstd)
+        }
+        _ => (name, Compression::None),
+    };
+    let known = inner.rsplit_once('.').and_then(|(stem, extension)| {
+        let format = match extension.to_ascii_lowercase().as_str() {
+            "csv" | "tsv" => Format::Csv,
+            "jsonl" | "ndjson" => Format::Jsonl,
+            "json" => Format::Json,
+            "parquet" => Format::Parquet,
+            _ => return None,
+        };
+        Some((stem, format, extension.eq_ignore_ascii_case("tsv")))
+    });
+    match known {
+        Some((stem, format, tabs)) => NameParts { stem, format: Some(format), compression, tabs },
+        None => NameParts { stem: inner, format: None, compression, tabs: false },
+    }
+}
+
+impl Folder {
+    /// The folder of a connection; it need not exist yet.
+    pub(crate) fn new(project: &Path, path: &str) -> Self {
+        let clean = path.trim_end_matches('/');
+        let shown = if clean.is_empty() { path } else { clean }.trim_start_matches("./").to_owned();
+        let root = project.join(path);
+        if root.is_file()
+            && let (Some(parent), Some(name)) = (root.parent(), root.file_name())
+        {
+            let folder = shown.rsplit_once('/').map_or_else(String::new, |(folder, _)| folder.to_owned());
+            return Self { root: parent.to_path_buf(), shown: folder, only: Some(name.to_string_lossy().into_owned()) };
+        }
+        Self { root, shown, only: None }
+    }
+
+    /// How a file of the folder is named to people.
+    pub(crate) fn object(&self, relative: &str) -> String {
+        if self.shown.is_empty() || self.shown == "." { relative.to_owned() } else { format!("{}/{relative}", self.shown) }
+    }
+
+    fn shown(&self) -> &str {
+        if self.shown.is_empty() { "." } else { &self.shown }
+    }
+
+    /// The files a selection means, sorted by name, at least one.
+    pub(crate) fn find(&self, selection: &str, options: &Options) -> Result<Vec<InputFile>, FilesError> {
+        let selection = selection.strip_prefix("./").unwrap_or(selection);
+        let outside = selection.starts_with('/') || selection.split(['/', '\\']).any(|part| part == "..");
+        if outside || Path::new(selection).is_absolute() {
+            return Err(FilesError::Escapes { selection: selection.to_owned(), folder: self.shown().to_owned() });
+        }
+        let named = self.root.join(selection);
+        let only_other = self.only.as_deref().is_some_and(|only| only != selection);
+        if !only_other && named.is_file() {
+            return Ok(vec![self.file(selection, options)?]);
+        }
+        if selection.contains(['*', '?', '[']) {
+            return self.find_glob(selection, options);
+        }
+        let all = self.list(selection.matches('/').count())?;
+        let bare: Vec<&String> = all.iter().filter(|name| stem_matches(name, selection)).collect();
+        match bare.as_slice() {
+            [one] => Ok(vec![self.file(one, options)?]),
+            [] if named.is_dir() => {
+                Err(FilesError::Folder { path: self.object(selection), selection: selection.to_owned() })
+            }
+            [] => Err(self.missing(selection, &all)),
+            several => Err(FilesError::Ambiguous {
+                name: selection.to_owned(),
+                folder: self.shown().to_owned(),
+                candidates: several.iter().map(|name| (*name).clone()).collect(),
+            }),
+        }
+    }
+
+    fn find_glob(&self, glob: &str, options: &Options) -> Result<Vec<InputFile>, FilesError> {
+        let names = self.matching(glob)?;
+        if names.is_empty() {
+            let all = self.list(glob.matches('/').count())?;
+            return Err(self.missing(glob, &all));
+        }
+        let files = names.iter().map(|name| self.file(name, options)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(first) = files.first()
+            && let Some(other) = files.iter().find(|file| file.format != first.format)
+        {
+            return Err(FilesError::MixedFormats { first: first.object.clone(), second: other.object.clone() });
+        }
+        Ok(files)
+    }
+
+    /// Names under the folder that match a glob, sorted.
+    pub(crate) fn matching(&self, glob: &str) -> Result<Vec<String>, FilesError> {
+        let pattern =
+            Pattern::new(glob).map_err(|error| FilesError::Glob { glob: glob.to_owned(), why: error.msg.to_owned() })?;
+        let depth = if glob.contains("**") { 64 } else { glob.matches('/').count() };
+        let how = MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+        Ok(self.list(depth)?.into_iter().filter(|name| pattern.matches_with(name, how)).collect())
+    }
+
+    /// Every file under the folder, at most `depth` folders down, relative, sorted.
+    fn list(&self, depth: usize) -> Result<Vec<String>, FilesError> {
+        if let Some(only) = &self.only {
+            return Ok(vec![only.clone()]);
+        }
+        let mut names = Vec::new();
+        let mut folders = vec![(self.root.clone(), String::new(), depth)];
+        while let Some((folder, prefix, depth)) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    let path = self.object(&prefix).trim_end_matches('/').to_owned();
+                    return Err(FilesError::Missing { nearest: None, present: Vec::new(), path });
+                }
+                Err(source) => return Err(FilesError::Read { path: self.object(&prefix), source }),
+            };
+            for entry in entries {
+                let entry = entry.map_err(|source| FilesError::Read { path: self.object(&prefix), source })?;
+                let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+                let path = entry.path();
+                if path.is_dir() && depth > 0 {
+                    folders.push((path, format!("{name}/"), depth - 1));
+                } else if path.is_file() {
+                    names.push(name);
+                }
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn file(&self, relative: &str, options: &Options) -> Result<InputFile, FilesError> {
+        let object = self.object(relative);
+        let name = relative.rsplit('/').next().unwrap_or(relative);
+        let parts = name_parts(name);
+        let Some(format) = options.format.or(parts.format) else {
+            return Err(FilesError::UnknownFormat { path: object });
+        };
+        let compression = options.compression.unwrap_or(parts.compression);
+        Ok(InputFile { path: self.root.join(relative), object, format, compression, tabs: parts.tabs })
+    }
+
+    fn missing(&self, selection: &str, all: &[String]) -> FilesError {
+        let mut nearest: Vec<(usize, &String)> = all
+            .iter()
+            .map(|name| {
+                let stem = name_parts(name).stem;
+                (strsim::damerau_levenshtein(name, selection).min(strsim::damerau_levenshtein(stem, selection)), name)
+            })
+            .filter(|(distance, _)| *distance <= selection.len().div_ceil(3))
+            .collect();
+        nearest.sort();
+        FilesError::Missing {
+            path: self.object(selection),
+            nearest: nearest.first().map(|(_, name)| (*name).clone()),
+            present: all.iter().take(8).cloned().collect(),
+        }
+    }
+}
+
+fn stem_matches(name: &str, selection: &str) -> bool {
+    let parts = name_parts(name);
+    parts.format.is_some() && parts.stem == selection
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeMap;
+
+    use towpath_vocab::{Failure, Remedy};
+
+    use super::*;
+
+    fn options() -> Options {
+        Options::read(&BTreeMap::new(), &BTreeMap::new()).unwrap()
+    }
+
+    fn folder(names: &[&str]) -> (tempfile::TempDir, Folder) {
+        let dir = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = dir.path().join("data").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let folder = Folder::new(dir.path(), "data");
+        (dir, folder)
+    }
+
+    fn objects(files: Vec<InputFile>) -> Vec<String> {
+        files.into_iter().map(|file| file.object).collect()
+    }
+
+    #[test]
+    fn names_globs_and_bare_names() {
+        let (_dir, folder) = folder(&["flights.csv.gz", "2013/b.csv", "2013/a.csv", "2013/deep/c.csv", "x [1].csv"]);
+        let find = |selection: &str| folder.find(selection, &options()).map(objects).unwrap();
+        assert_eq!(find("flights"), ["data/flights.csv.gz"]);
+        assert_eq!(find("flights.csv.gz"), ["data/flights.csv.gz"]);
+        assert_eq!(find("2013/*.csv"), ["data/2013/a.csv", "data/2013/b.csv"]);
+        assert_eq!(find("2013/a"), ["data/2013/a.csv"]);
+        assert_eq!(find("2013/**/*.csv"), ["data/2013/a.csv", "data/2013/b.csv", "data/2013/deep/c.csv"]);
+        assert_eq!(find("x [1].csv"), ["data/x [1].csv"]);
+    }
+
+    #[test]
+    fn mistakes_name_a_way_out() {
+        let (_dir, folder) = folder(&["flights.csv", "flights.parquet", "planes.csv", "readme.txt", "2013/a.csv"]);
+        let fail = |selection: &str| Failure::from(folder.find(selection, &options()).unwrap_err());
+        let ambiguous = fail("flights");
+        assert_eq!((ambiguous.code.as_str(), ambiguous.remedy), ("R0102", Remedy::FixConfig));
+        assert!(ambiguous.message.contains("`flights.csv`, `flights.parquet`"), "{}", ambiguous.message);
+        let missing = fail("plane.csv");
+        assert_eq!((missing.code.as_str(), missing.remedy), ("R0101", Remedy::FixConfig));
+        assert_eq!(missing.help, ["did you mean `planes.csv`?"]);
+        assert_eq!(fail("../etc/passwd").code, "R0104");
+        assert_eq!(fail("/etc/passwd").code, "R0104");
+        assert_eq!(fail("2013").help, ["for all its files write a glob, such as `2013/*.csv`"]);
+        assert_eq!(fail("*").code, "R0106");
+        assert_eq!(fail("flights.*").code, "R0106");
+        assert_eq!(fail("nothing*").code, "R0101");
+    }
+
+    #[test]
+    fn a_connection_may_be_one_file() {
+        let (dir, _) = folder(&["flights.csv", "other.csv"]);
+        let folder = Folder::new(dir.path(), "data/flights.csv");
+        assert_eq!(objects(folder.find("flights", &options()).unwrap()), ["data/flights.csv"]);
+        assert_eq!(objects(folder.find("*", &options()).unwrap()), ["data/flights.csv"]);
+        assert!(folder.find("other.csv", &options()).is_err());
+    }
+}

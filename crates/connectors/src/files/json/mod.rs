@@ -1,0 +1,10 @@
+//! JSON objects, one per line or one after the other in an array: from bytes to cells.
+//!
+//! `skim.rs` checks a record and finds its members without building a tree; `walk.rs` goes from
+//! record to record and keeps going behind a broken one. Nested values stay the text they were.
+
+mod skim;
+mod walk;
+
+pub(crate) use skim::unescape;
+pub(crate) use walk::{Broken, Flaw, JsonCutter, LineCutter, Survey, Table, Walk, reasons, record_at};

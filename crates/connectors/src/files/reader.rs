@@ -1,0 +1,203 @@
+//! A settled read as a reader: one split per file, chunks parsed side by side, events in order.
+//!
+//! One blocking thread per file unpacks and cuts, as many as there are cores parse; channels are
+//! short, so a slow taker stops the reading. Nothing of a file is touched before its split is polled.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use futures::{StreamExt, future, stream};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use towpath_ports::{Assignment, BoxStream, Event, Memory, Reader, Result, Rows, Split, TableSchema};
+use towpath_vocab::{Failure, Mark, Position, SplitId, TableName};
+
+use super::chunk::{Chunk, ChunkReader};
+use super::error::FilesError;
+use super::options::Options;
+use super::parquet;
+use super::rows::parse;
+use super::settle::{How, Job, Settled, cutter};
+
+/// What the reading thread of a file gives.
+pub(crate) enum Piece {
+    Chunk(Chunk),
+    /// The size of the unpacked file.
+    End(u64),
+}
+
+/// Chunks worked on at once.
+pub(crate) fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 16)
+}
+
+/// The chunks of a text file, read on a thread of its own, started when first polled.
+pub(crate) fn pieces(
+    job: &Job,
+    options: &Arc<Options>,
+    memory: &Arc<dyn Memory>,
+    chunk_bytes: usize,
+) -> BoxStream<Result<Piece, FilesError>> {
+    let (job, options, memory) = (job.clone(), Arc::clone(options), Arc::clone(memory));
+    let started = stream::once(async move {
+        let (to, mut from) = mpsc::channel(1);
+        let handle = Handle::current();
+        let path = job.file.object.clone();
+        let mut thread = Some(tokio::task::spawn_blocking(move || read(&job, &options, &memory, chunk_bytes, &handle, &to)));
+        let received = stream::poll_fn(move |context| from.poll_recv(context));
+        // A thread that broke off has sent no end: its panic must not look like one.
+        let checked = stream::once(async move {
+            match thread.take() {
+                Some(thread) => thread.await.err().map(|_| Err(FilesError::Broken { path })),
+                None => None,
+            }
+        });
+        received.chain(checked.filter_map(future::ready))
+    });
+    Box::pin(started.flatten())
+}
+
+fn read(
+    job: &Job,
+    options: &Options,
+    memory: &Arc<dyn Memory>,
+    chunk_bytes: usize,
+    handle: &Handle,
+    to: &mpsc::Sender<Result<Piece, FilesError>>,
+) {
+    let How::Text { layout, head } = &job.how else { return };
+    let mut hold = |bytes| handle.block_on(memory.hold(bytes));
+    let mut run = || -> Result<(), FilesError> {
+        let mut reader = ChunkReader::open(&job.file, options.encoding, head, cutter(&layout.shape), chunk_bytes)?;
+        while let Some(chunk) = reader.next_chunk(&mut hold)? {
+            if to.blocking_send(Ok(Piece::Chunk(chunk))).is_err() {
+                return Ok(());
+            }
+        }
+        // No one listens any more when this fails.
+        let _ = to.blocking_send(Ok(Piece::End(reader.offset())));
+        Ok(())
+    };
+    if let Err(error) = run() {
+        let _ = to.blocking_send(Err(error));
+    }
+}
+
+/// A reader of files.
+pub(crate) struct FilesReader {
+    table: TableName,
+    settled: Settled,
+    memory: Arc<dyn Memory>,
+    chunk_bytes: usize,
+    batch_rows: usize,
+    limit: Option<u64>,
+}
+
+impl FilesReader {
+    pub(crate) fn new(
+        table: TableName,
+        settled: Settled,
+        memory: Arc<dyn Memory>,
+        chunk_bytes: usize,
+        batch_rows: usize,
+        limit: Option<u64>,
+    ) -> Self {
+        Self { table, settled, memory, chunk_bytes, batch_rows, limit }
+    }
+
+    fn split(&self, job: Job, left: Option<Arc<AtomicU64>>) -> Split {
+        let id = SplitId(job.file.object.clone());
+        let events = match &job.how {
+            How::Text { .. } => self.text_events(&job),
+            How::Parquet { schema } => {
+                parquet::events(job.file.clone(), Arc::clone(schema), self.table.clone(), self.batch_rows, &self.memory)
+            }
+        };
+        Split { id, events: limited(events, left) }
+    }
+
+    fn text_events(&self, job: &Job) -> BoxStream<Result<Event>> {
+        let How::Text { layout, .. } = &job.how else { return Box::pin(stream::empty()) };
+        let (layout, path) = (Arc::clone(layout), job.file.object.clone());
+        let events = pieces(job, &self.settled.options, &self.memory, self.chunk_bytes)
+            .map(move |piece| {
+                let (layout, path) = (Arc::clone(&layout), path.clone());
+                async move {
+                    match piece? {
+                        Piece::End(bytes) => Ok(vec![Event::Boundary(Mark::at(bytes)), Event::End]),
+                        Piece::Chunk(chunk) => match tokio::task::spawn_blocking(move || parse(chunk, &layout)).await {
+                            Ok(events) => events,
+                            Err(_) => Err(FilesError::Broken { path }),
+                        },
+                    }
+                }
+            })
+            .buffered(workers())
+            .flat_map(|events: Result<Vec<Event>, FilesError>| {
+                stream::iter(match events {
+                    Ok(events) => events.into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(Failure::from(error))],
+                })
+            });
+        Box::pin(events)
+    }
+}
+
+/// Cuts a stream of events after so many rows; `left` is shared by the splits of a read.
+fn limited(events: BoxStream<Result<Event>>, left: Option<Arc<AtomicU64>>) -> BoxStream<Result<Event>> {
+    let Some(left) = left else { return events };
+    let cut = stream::unfold(Some((events, left)), |state| async move {
+        let (mut events, left) = state?;
+        if left.load(Ordering::SeqCst) == 0 {
+            return Some((Ok(Event::End), None));
+        }
+        match events.next().await? {
+            Ok(Event::Rows(rows)) => {
+                let count = rows.len() as u64;
+                let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.saturating_sub(count)));
+                let kept = usize::try_from(taken.unwrap_or(0).min(count)).unwrap_or(usize::MAX);
+                Some((Ok(Event::Rows(head_of(rows, kept))), Some((events, left))))
+            }
+            other => Some((other, Some((events, left)))),
+        }
+    });
+    Box::pin(cut)
+}
+
+fn head_of(rows: Rows, count: usize) -> Rows {
+    Rows {
+        batch: rows.batch.slice(0, count),
+        ordinals: rows.ordinals.slice(0, count),
+        ops: rows.ops.map(|ops| ops.slice(0, count)),
+        ..rows
+    }
+}
+
+#[async_trait]
+impl Reader for FilesReader {
+    fn tables(&self) -> Vec<TableSchema> {
+        vec![TableSchema { table: self.table.clone(), schema: Arc::clone(&self.settled.schema) }]
+    }
+
+    fn bounded(&self) -> bool {
+        true
+    }
+
+    fn splits(&mut self) -> BoxStream<Result<Assignment>> {
+        let left = self.limit.map(|limit| Arc::new(AtomicU64::new(limit)));
+        let jobs = std::mem::take(&mut self.settled.jobs);
+        let splits: Vec<Result<Assignment>> =
+            jobs.into_iter().map(|job| Ok(Assignment::Assigned(self.split(job, left.clone())))).collect();
+        let complete = stream::once(future::ready(Ok(Assignment::Complete(Position::default()))));
+        Box::pin(stream::iter(splits).chain(complete))
+    }
+
+    async fn committed(&mut self, _: &Position) -> Result<()> {
+        Ok(())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.settled.notes.clone()
+    }
+}

@@ -1,0 +1,312 @@
+//! From cells to rows: one chunk becomes batches and rejects.
+//!
+//! Promise: every record of a chunk is in exactly one batch or one reject. Rows that do not fit are
+//! found while columns are filled and explained afterwards, so good rows never pay for bad ones.
+//! It does not know where chunks come from (`chunk.rs`) nor who waits for the events (`reader.rs`).
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow_schema::{ArrowError, DataType, SchemaRef};
+use towpath_ports::{Event, Origin, Rows};
+use towpath_vocab::{Place, RawRecord, Reason, Reject, TableName};
+
+use super::cells::{Cells, Nulls, Span, Unescape};
+use super::chunk::{Chunk, readable};
+use super::column::Column;
+use super::csv::{self, Broken, Dialect, Flaw, Index, Walk};
+use super::error::FilesError;
+use super::json;
+use super::value::TimeFormats;
+
+/// How the records of one file are shaped.
+#[derive(Clone, Debug)]
+pub(crate) enum Shape {
+    /// CSV, with the name of each column of the file and, if it is read, its type.
+    Csv { dialect: Dialect, columns: Vec<(String, Option<DataType>)> },
+    /// JSON objects: one per line, or one after the other.
+    Json { lines: bool, max_record_bytes: usize },
+}
+
+/// How the records of one file become rows of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) table: TableName,
+    pub(crate) schema: SchemaRef,
+    /// For each column of the schema, its place in a row of cells; `None`: the file lacks it.
+    pub(crate) places: Vec<Option<usize>>,
+    /// Cells in a row.
+    pub(crate) width: usize,
+    pub(crate) shape: Shape,
+    pub(crate) nulls: Nulls,
+    pub(crate) times: TimeFormats,
+    pub(crate) batch_rows: usize,
+}
+
+/// Where the rows of a chunk come from; keeps the chunk's text alive and reads it when asked.
+#[derive(Debug)]
+struct ChunkOrigin {
+    chunk: Arc<Chunk>,
+    shape: Arc<Layout>,
+}
+
+impl ChunkOrigin {
+    fn at(&self, ordinal: u64) -> usize {
+        usize::try_from(ordinal.saturating_sub(self.chunk.offset)).unwrap_or(usize::MAX).min(self.chunk.bytes.len())
+    }
+}
+
+impl Origin for ChunkOrigin {
+    fn place(&self, ordinal: u64) -> Place {
+        place(&self.chunk, self.at(ordinal))
+    }
+
+    fn raw(&self, ordinal: u64) -> RawRecord {
+        let at = self.at(ordinal);
+        let record = match &self.shape.shape {
+            Shape::Csv { dialect, .. } => csv::record_at(&self.chunk.bytes, dialect, at),
+            Shape::Json { lines, .. } => json::record_at(&self.chunk.bytes, at, *lines),
+        };
+        RawRecord::Text(readable(record))
+    }
+}
+
+fn place(chunk: &Chunk, at: usize) -> Place {
+    Place { object: chunk.object.to_string(), line: Some(chunk.line_of(at)), ordinal: chunk.offset + at as u64 }
+}
+
+/// Rows on their way into a batch.
+struct Growing<'a> {
+    layout: &'a Layout,
+    columns: Vec<Column>,
+    starts: Vec<usize>,
+    bad: Vec<usize>,
+}
+
+/// A finished batch and the rows that did not fit.
+struct Grown {
+    batch: RecordBatch,
+    starts: Vec<usize>,
+    bad_starts: Vec<usize>,
+}
+
+impl<'a> Growing<'a> {
+    fn new(layout: &'a Layout, rows: usize) -> Self {
+        let columns = layout.schema.fields().iter().zip(&layout.places).map(|(field, place)| match place {
+            Some(_) => Column::new(field.data_type(), rows, &layout.times),
+            None => Column::absent(field.data_type()),
+        });
+        Self { layout, columns: columns.collect(), starts: Vec::with_capacity(rows), bad: Vec::new() }
+    }
+
+    fn add(&mut self, bytes: &[u8], spans: &[Span], starts: &[usize], unescape: Unescape<'_>) {
+        let first = self.starts.len();
+        for (column, place) in self.columns.iter_mut().zip(&self.layout.places) {
+            let Some(place) = *place else {
+                column.pass(starts.len());
+                continue;
+            };
+            let cells =
+                Cells { bytes, spans, width: self.layout.width, column: place, nulls: &self.layout.nulls, unescape };
+            column.fill(&cells, first, &mut self.bad);
+        }
+        self.starts.extend_from_slice(starts);
+    }
+
+    fn finish(mut self) -> Result<Grown, ArrowError> {
+        let columns = self.columns.into_iter().map(Column::finish).collect::<Result<Vec<ArrayRef>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.starts.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.layout.schema), columns, &options)?;
+        if self.bad.is_empty() {
+            return Ok(Grown { batch, starts: self.starts, bad_starts: Vec::new() });
+        }
+        self.bad.sort_unstable();
+        self.bad.dedup();
+        let mut keep = vec![true; self.starts.len()];
+        let mut bad_starts = Vec::with_capacity(self.bad.len());
+        for row in &self.bad {
+            if let (Some(keep), Some(start)) = (keep.get_mut(*row), self.starts.get(*row)) {
+                *keep = false;
+                bad_starts.push(*start);
+            }
+        }
+        let starts = self.starts.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(start, _)| *start).collect();
+        let batch = arrow_select::filter::filter_record_batch(&batch, &BooleanArray::from(keep))?;
+        Ok(Grown { batch, starts, bad_starts })
+    }
+}
+
+/// Collects what one chunk gives.
+struct Harvest {
+    chunk: Arc<Chunk>,
+    layout: Arc<Layout>,
+    events: Vec<Event>,
+    rejects: Vec<Reject>,
+}
+
+impl Harvest {
+    fn new(chunk: Chunk, layout: &Arc<Layout>) -> Self {
+        Self { chunk: Arc::new(chunk), layout: Arc::clone(layout), events: Vec::new(), rejects: Vec::new() }
+    }
+
+    fn reject(&mut self, at: usize, record: &[u8], reasons: Vec<Reason>) {
+        self.rejects.push(Reject {
+            table: self.layout.table.clone(),
+            place: place(&self.chunk, at),
+            raw: RawRecord::Text(readable(record)),
+            reasons,
+        });
+    }
+
+    fn batch(&mut self, growing: Growing<'_>) -> Result<Vec<usize>, FilesError> {
+        let grown = growing.finish().map_err(|error| FilesError::Columns {
+            path: self.chunk.object.to_string(),
+            why: error.to_string(),
+        })?;
+        if !grown.starts.is_empty() {
+            let offset = self.chunk.offset;
+            self.events.push(Event::Rows(Rows {
+                table: self.layout.table.clone(),
+                batch: grown.batch,
+                ordinals: UInt64Array::from_iter_values(grown.starts.iter().map(|start| offset + *start as u64)),
+                ops: None,
+                origin: Arc::new(ChunkOrigin { chunk: Arc::clone(&self.chunk), shape: Arc::clone(&self.layout) }),
+            }));
+        }
+        Ok(grown.bad_starts)
+    }
+
+    fn events(mut self) -> Vec<Event> {
+        if !self.rejects.is_empty() {
+            self.rejects.sort_by_key(|reject| reject.place.ordinal);
+            self.events.push(Event::Rejects(self.rejects));
+        }
+        self.events
+    }
+}
+
+/// Rows looked at together: their cells fit into the second-level cache.
+const AT_ONCE: usize = 1024;
+
+/// Parses one chunk.
+pub(crate) fn parse(chunk: Chunk, layout: &Arc<Layout>) -> Result<Vec<Event>, FilesError> {
+    match &layout.shape {
+        Shape::Csv { dialect, columns } => parse_csv(chunk, layout, dialect, columns),
+        Shape::Json { lines, max_record_bytes } => parse_json(chunk, layout, *lines, *max_record_bytes),
+    }
+}
+
+fn parse_csv(
+    chunk: Chunk,
+    layout: &Arc<Layout>,
+    dialect: &Dialect,
+    columns: &[(String, Option<DataType>)],
+) -> Result<Vec<Event>, FilesError> {
+    let mut harvest = Harvest::new(chunk, layout);
+    let chunk = Arc::clone(&harvest.chunk);
+    let bytes = chunk.bytes.as_slice();
+    if chunk.too_long {
+        let flaw = Flaw::TooLong;
+        let head = bytes.get(..bytes.len().min(4096)).unwrap_or_default();
+        harvest.reject(0, head, vec![flaw_reason(flaw, columns.len(), dialect)]);
+        return Ok(harvest.events());
+    }
+    let clean = std::str::from_utf8(bytes).is_ok();
+    let unescape = |text: &[u8], to: &mut Vec<u8>| csv::unescape(text, dialect, to);
+    let mut walk = Walk::new(bytes, dialect, chunk.suspect);
+    let mut index = Index::new(columns.len());
+    let mut broken: Vec<Broken> = Vec::new();
+    let mut bad: Vec<usize> = Vec::new();
+    let mut more = true;
+    while more {
+        let mut growing = Growing::new(layout, layout.batch_rows.min(bytes.len() / columns.len().max(1) / 2 + 1));
+        while more && growing.starts.len() < layout.batch_rows {
+            index.clear();
+            more = walk.rows(AT_ONCE.min(layout.batch_rows - growing.starts.len()), &mut index, &mut broken);
+            if !clean {
+                without_foreign_bytes(bytes, dialect, &mut index, columns.len(), &mut bad);
+            }
+            growing.add(bytes, &index.spans, &index.starts, &unescape);
+        }
+        bad.extend(harvest.batch(growing)?);
+    }
+    for broken in broken {
+        let record = csv::without_line_end(bytes.get(broken.start..broken.end).unwrap_or_default(), dialect.newline);
+        let record = if broken.flaw == Flaw::TooLong { record.get(..record.len().min(4096)).unwrap_or_default() } else { record };
+        let mut reasons = vec![flaw_reason(broken.flaw, columns.len(), dialect)];
+        reasons.extend(csv::reasons(record, dialect, columns, &layout.nulls, &layout.times));
+        harvest.reject(broken.start, record, reasons);
+    }
+    for start in bad {
+        let record = csv::record_at(bytes, dialect, start);
+        harvest.reject(start, record, csv::reasons(record, dialect, columns, &layout.nulls, &layout.times));
+    }
+    Ok(harvest.events())
+}
+
+fn flaw_reason(flaw: Flaw, width: usize, dialect: &Dialect) -> Reason {
+    Reason { code: flaw.code().to_owned(), column: None, value: None, message: flaw.words(width, dialect.max_record_bytes) }
+}
+
+/// Takes rows that are no UTF-8 out of the index.
+pub(crate) fn without_foreign_bytes(bytes: &[u8], dialect: &Dialect, index: &mut Index, width: usize, bad: &mut Vec<usize>) {
+    let mut kept = 0;
+    for row in 0..index.starts.len() {
+        let Some(start) = index.starts.get(row).copied() else { break };
+        if std::str::from_utf8(csv::record_at(bytes, dialect, start)).is_err() {
+            bad.push(start);
+            continue;
+        }
+        if kept != row {
+            index.spans.copy_within(row * width..(row + 1) * width, kept * width);
+            index.starts.swap(kept, row);
+        }
+        kept += 1;
+    }
+    index.spans.truncate(kept * width);
+    index.starts.truncate(kept);
+}
+
+fn parse_json(chunk: Chunk, layout: &Arc<Layout>, lines: bool, max_record_bytes: usize) -> Result<Vec<Event>, FilesError> {
+    let mut harvest = Harvest::new(chunk, layout);
+    let chunk = Arc::clone(&harvest.chunk);
+    let bytes = chunk.bytes.as_slice();
+    if chunk.too_long {
+        let head = bytes.get(..bytes.len().min(4096)).unwrap_or_default();
+        harvest.reject(0, head, vec![json::Flaw::too_long(max_record_bytes).reason()]);
+        return Ok(harvest.events());
+    }
+    let names: Vec<&str> = layout.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let mut walk = json::Walk::new(bytes, lines, max_record_bytes);
+    let mut table = json::Table::new(&names);
+    let mut broken = Vec::new();
+    let mut bad: Vec<usize> = Vec::new();
+    let mut more = true;
+    while more {
+        let mut growing = Growing::new(layout, layout.batch_rows.min(bytes.len() / 8 + 1));
+        while more && growing.starts.len() < layout.batch_rows {
+            table.clear();
+            more = walk.rows(AT_ONCE.min(layout.batch_rows - growing.starts.len()), &mut table, &mut broken);
+            growing.add(bytes, &table.spans, &table.starts, &json::unescape);
+        }
+        bad.extend(harvest.batch(growing)?);
+    }
+    for json::Broken { start, end, flaw } in broken {
+        harvest.reject(start, bytes.get(start..end).unwrap_or_default(), vec![flaw.reason()]);
+    }
+    for start in bad {
+        let record = json::record_at(bytes, start, lines);
+        harvest.reject(start, record, json::reasons(record, &layout.schema, &layout.times));
+    }
+    Ok(harvest.events())
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Csv { .. } => "CSV",
+            Self::Json { .. } => "JSON",
+        })
+    }
+}

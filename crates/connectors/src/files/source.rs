@@ -1,0 +1,63 @@
+//! The source side: opens files, fingerprints them, reads records again that were set aside.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use towpath_ports::{ConnectorContext, InputVersion, ReadSpec, Reader, Result, Source};
+use towpath_vocab::{ConnectionPlan, Position, RawRecord};
+
+use super::error::FilesError;
+use super::find::{Folder, InputFile};
+use super::fingerprint;
+use super::options::Options;
+use super::reader::FilesReader;
+use super::replay;
+use super::settle::{Request, Settled, select, settle};
+
+/// A folder of files to read from.
+#[derive(Clone)]
+pub(crate) struct FilesSource {
+    pub(crate) connection: ConnectionPlan,
+    pub(crate) folder: Folder,
+    pub(crate) context: ConnectorContext,
+}
+
+impl FilesSource {
+    /// The files a read means, with the options they are read by.
+    pub(crate) async fn files(&self, spec: &ReadSpec) -> Result<(Vec<InputFile>, Arc<Options>), FilesError> {
+        let options = Arc::new(Options::read(&self.connection.options, &spec.options)?);
+        let (folder, selection, asked) = (self.folder.clone(), spec.selection.clone(), Arc::clone(&options));
+        let found = tokio::task::spawn_blocking(move || select(&folder, &selection, &asked)).await;
+        let path = self.folder.shown.clone();
+        Ok((found.map_err(|_| FilesError::Broken { path })??, options))
+    }
+
+    /// Columns and types of a read, and its rows if they are counted.
+    pub(crate) async fn settle(&self, spec: &ReadSpec, count_rows: bool) -> Result<(Settled, usize), FilesError> {
+        let (files, options) = self.files(spec).await?;
+        let request = Request { spec, options, context: &self.context, count_rows };
+        Ok((settle(files, &request).await?, request.chunk_bytes()))
+    }
+}
+
+#[async_trait]
+impl Source for FilesSource {
+    async fn open(&self, spec: &ReadSpec, _: Option<&Position>) -> Result<Box<dyn Reader>> {
+        let (settled, chunk_bytes) = self.settle(spec, false).await?;
+        let memory = Arc::clone(&self.context.memory);
+        let table = spec.table.clone();
+        Ok(Box::new(FilesReader::new(table, settled, memory, chunk_bytes, spec.batch_rows.max(1), spec.limit)))
+    }
+
+    async fn version(&self, spec: &ReadSpec) -> Result<Option<InputVersion>> {
+        let (files, _) = self.files(spec).await?;
+        let path = self.folder.shown.clone();
+        let version = tokio::task::spawn_blocking(move || fingerprint::of_files(&files)).await;
+        Ok(Some(version.map_err(|_| FilesError::Broken { path })??))
+    }
+
+    async fn replay(&self, spec: &ReadSpec, records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+        let (settled, _) = self.settle(spec, false).await?;
+        Ok(replay::reader(spec.table.clone(), settled, records)?)
+    }
+}

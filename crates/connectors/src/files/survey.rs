@@ -1,0 +1,136 @@
+//! Looks at every row of every file to learn columns, types and the number of rows.
+//!
+//! The same chunks and the same cells as a read, without building a column. Records that a read
+//! would set aside for their shape or bytes say nothing about types.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::cells::Cells;
+use super::chunk::Chunk;
+use super::csv::{self, Index, Walk};
+use super::error::FilesError;
+use super::infer::{Guess, Verdict};
+use super::json;
+use super::reader::{Piece, pieces, workers};
+use super::rows::{Layout, Shape, without_foreign_bytes};
+use super::settle::{How, Job, Request};
+
+/// What a look at the whole input showed.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// In the order of first appearance.
+    columns: Vec<(String, Guess)>,
+    places: HashMap<String, usize>,
+    pub(crate) rows: u64,
+}
+
+impl Findings {
+    /// Columns in the order of first appearance.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The type of a column; text when it never had a value.
+    pub(crate) fn verdict(&self, name: &str) -> Verdict {
+        let guess = self.places.get(name).and_then(|at| self.columns.get(*at)).map(|(_, guess)| *guess);
+        guess.unwrap_or_default().verdict(name)
+    }
+
+    fn add(&mut self, part: Part) {
+        self.rows += part.rows;
+        for (name, guess) in part.columns {
+            let at = match self.places.get(&name) {
+                Some(at) => *at,
+                None => {
+                    self.places.insert(name.clone(), self.columns.len());
+                    self.columns.push((name, Guess::default()));
+                    self.columns.len() - 1
+                }
+            };
+            if let Some((_, all)) = self.columns.get_mut(at) {
+                all.merge(guess);
+            }
+        }
+    }
+}
+
+struct Part {
+    columns: Vec<(String, Guess)>,
+    rows: u64,
+}
+
+/// Looks at all files.
+pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findings, FilesError> {
+    let mut findings = Findings::default();
+    let chunk_bytes = request.chunk_bytes();
+    let parts = stream::iter(jobs.iter().cloned())
+        .map(|job| {
+            let pieces = pieces(&job, &request.options, &request.context.memory, chunk_bytes);
+            let path = job.file.object.clone();
+            let layout = match job.how {
+                How::Text { layout, .. } => Some(layout),
+                How::Parquet { .. } => None,
+            };
+            pieces.map(move |piece| {
+                let (layout, path) = (layout.clone(), path.clone());
+                async move {
+                    let (Piece::Chunk(chunk), Some(layout)) = (piece?, layout) else { return Ok(None) };
+                    let look = tokio::task::spawn_blocking(move || look(&chunk, &layout));
+                    look.await.map(Some).map_err(|_| FilesError::Broken { path })
+                }
+            })
+        })
+        .flatten()
+        .buffered(workers());
+    let mut parts = std::pin::pin!(parts);
+    while let Some(part) = parts.try_next().await? {
+        if let Some(part) = part {
+            findings.add(part);
+        }
+    }
+    Ok(findings)
+}
+
+fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
+    if chunk.too_long {
+        return Part { columns: Vec::new(), rows: 0 };
+    }
+    match &layout.shape {
+        Shape::Json { lines, max_record_bytes } => {
+            let mut survey = json::Survey::new(&layout.times);
+            json::Walk::new(&chunk.bytes, *lines, *max_record_bytes).rows(usize::MAX, &mut survey, &mut Vec::new());
+            Part { columns: survey.columns, rows: survey.rows }
+        }
+        Shape::Csv { dialect, columns } => {
+            let bytes = chunk.bytes.as_slice();
+            let width = columns.len();
+            let clean = std::str::from_utf8(bytes).is_ok();
+            let unescape = |text: &[u8], to: &mut Vec<u8>| csv::unescape(text, dialect, to);
+            let mut walk = Walk::new(bytes, dialect, chunk.suspect);
+            let (mut index, mut broken, mut bad) = (Index::new(width), Vec::new(), Vec::new());
+            let mut guesses = vec![Guess::default(); width];
+            let mut rows = 0;
+            let mut more = true;
+            while more {
+                index.clear();
+                more = walk.rows(1024, &mut index, &mut broken);
+                if !clean {
+                    without_foreign_bytes(bytes, dialect, &mut index, width, &mut bad);
+                }
+                rows += index.starts.len() as u64;
+                for place in layout.places.iter().flatten() {
+                    let cells =
+                        Cells { bytes, spans: &index.spans, width, column: *place, nulls: &layout.nulls, unescape: &unescape };
+                    if let Some(guess) = guesses.get_mut(*place) {
+                        guess.see(&cells, &layout.times, false);
+                    }
+                }
+            }
+            let columns = columns.iter().zip(guesses).map(|((name, _), guess)| (name.clone(), guess));
+            Part { columns: columns.collect(), rows }
+        }
+    }
+}
