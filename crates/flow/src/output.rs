@@ -96,7 +96,7 @@ impl Output {
             run: run.to_owned(),
         };
         let writing = Writing::start(spec.destination.begin(intent).await?);
-        let summary = OutputSummary::new(spec.plan.target.clone());
+        let summary = OutputSummary::of(spec.plan.target.clone());
         Ok(Self {
             shape,
             guard,

@@ -90,7 +90,7 @@ pub struct OutputSummary {
 
 impl OutputSummary {
     /// A summary of nothing yet.
-    pub(crate) fn new(table: TableName) -> Self {
+    pub fn of(table: TableName) -> Self {
         Self {
             table,
             rows_read: 0,

@@ -17,7 +17,8 @@ type Batch = (RecordBatch, Option<OpColumn>);
 /// A write on its way.
 pub(crate) struct Writing {
     sender: Option<mpsc::Sender<Batch>>,
-    task: JoinHandle<Written>,
+    /// `None` once a failure was told and the writer aborted.
+    task: Option<JoinHandle<Written>>,
 }
 
 /// The writer back from its task, with what stopped it.
@@ -45,7 +46,7 @@ impl Writing {
         });
         Self {
             sender: Some(sender),
-            task,
+            task: Some(task),
         }
     }
 
@@ -58,8 +59,7 @@ impl Writing {
         if accepted {
             return Ok(());
         }
-        self.sender = None;
-        let written = join((&mut self.task).await)?;
+        let written = self.join().await?;
         let failure = written.result.err().unwrap_or_else(lost);
         // The first failure is the one to tell; an abort that fails too adds nothing.
         if let Err(second) = written.writer.abort().await {
@@ -70,8 +70,7 @@ impl Writing {
 
     /// Everything was handed over: the candidate.
     pub(crate) async fn prepare(mut self) -> Result<Box<dyn Prepared>> {
-        self.sender = None;
-        let written = join(self.task.await)?;
+        let written = self.join().await?;
         match written.result {
             Ok(()) => written.writer.prepare().await,
             Err(failure) => {
@@ -81,15 +80,21 @@ impl Writing {
         }
     }
 
-    /// Gives up.
+    /// Gives up; what failed before is already aborted.
     pub(crate) async fn abandon(mut self) -> Result<()> {
-        self.sender = None;
-        join(self.task.await)?.writer.abort().await
+        match self.task {
+            Some(_) => self.join().await?.writer.abort().await,
+            None => Ok(()),
+        }
     }
-}
 
-fn join(joined: Result<Written, tokio::task::JoinError>) -> Result<Written> {
-    joined.map_err(|_| lost())
+    async fn join(&mut self) -> Result<Written> {
+        self.sender = None;
+        match self.task.take() {
+            Some(task) => task.await.map_err(|_| lost()),
+            None => Err(lost()),
+        }
+    }
 }
 
 fn lost() -> Failure {

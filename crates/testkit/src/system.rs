@@ -131,7 +131,8 @@ impl SimulatedSystem {
         let woken = {
             let mut inner = self.inner();
             inner.elapsed_us = inner.elapsed_us.max(until_us);
-            let later = inner.sleepers.split_off(&(inner.elapsed_us.saturating_add(1), 0));
+            let first_later = (inner.elapsed_us.saturating_add(1), 0);
+            let later = inner.sleepers.split_off(&first_later);
             std::mem::replace(&mut inner.sleepers, later)
         };
         woken.into_values().for_each(Waker::wake);

@@ -1,0 +1,468 @@
+//! The loop against fake sources and a destination that fails at every edge: whatever breaks, the
+//! destination ends with exactly the source's rows, and every record is accounted for.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::{Int64Array, RecordBatch, StringArray};
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use towpath_flow::{
+    Budget, Cadence, Carry, CarrySummary, OutputSpec, Progress, Services, carry, quarantine_table,
+};
+use towpath_ports::{
+    Candidate, Clock, Destination, Event, ExpressionCompiler, Query, QueryResult, Result,
+    RowExpression, Rows, Secrets,
+};
+use towpath_testkit::{
+    ChangeFeed, Edge, MemoryDestination, ScriptedSource, bad_record, endless, id_value_schema,
+};
+use towpath_vocab::{
+    BadRows, Check, CheckKind, Failure, Generation, Mark, Outcome, Position, Remedy, Rule,
+    RuleKind, SchemaChange, SecretTemplate, Severity, TableName, TablePlan, TaskKey, Threshold,
+    Tolerance, WriteMode, WritePlan,
+};
+
+struct NoEngine;
+
+impl ExpressionCompiler for NoEngine {
+    fn compile(&self, text: &str, _: &SchemaRef) -> Result<Arc<dyn RowExpression>> {
+        Err(Failure::new(
+            "T",
+            Remedy::Bug,
+            format!("no engine for `{text}`"),
+        ))
+    }
+}
+
+#[async_trait]
+impl Query for NoEngine {
+    async fn query(&self, sql: &str, _: &BTreeMap<TableName, Candidate>) -> Result<QueryResult> {
+        Err(Failure::new(
+            "T",
+            Remedy::Bug,
+            format!("no engine for `{sql}`"),
+        ))
+    }
+}
+
+#[async_trait]
+impl Secrets for NoEngine {
+    async fn resolve(&self, _: &SecretTemplate) -> Result<String> {
+        Ok("key".to_owned())
+    }
+}
+
+struct StoppedClock;
+
+#[async_trait]
+impl Clock for StoppedClock {
+    fn now_us(&self) -> i64 {
+        0
+    }
+    fn monotonic_us(&self) -> u64 {
+        0
+    }
+    async fn sleep(&self, _: std::time::Duration) {}
+}
+
+fn services() -> Services {
+    Services {
+        expressions: Arc::new(NoEngine),
+        query: Arc::new(NoEngine),
+        clock: Arc::new(StoppedClock),
+        secrets: Arc::new(NoEngine),
+        memory: Arc::new(Budget::new(64 << 20)),
+        progress: Arc::new(Progress::default()),
+    }
+}
+
+fn table(name: &str) -> TableName {
+    TableName::new("raw", name)
+}
+
+fn key(table: &TableName) -> TaskKey {
+    TaskKey {
+        project: "p".into(),
+        environment: "dev".into(),
+        pipeline: "pipe".into(),
+        step: "extract".into(),
+        table: table.clone(),
+    }
+}
+
+fn plan(table: &TableName, mode: WriteMode) -> TablePlan {
+    TablePlan {
+        target: table.clone(),
+        write: WritePlan {
+            mode,
+            key: vec!["id".to_owned()],
+            schema_change: SchemaChange::Evolve,
+            options: BTreeMap::new(),
+        },
+        filter: None,
+        names: Default::default(),
+        columns: Vec::new(),
+        keep: Vec::new(),
+        drop: Vec::new(),
+        dedup: None,
+        rules: Vec::new(),
+        checks: Vec::new(),
+        bad_rows: BadRows::Quarantine,
+        fail_above: Threshold::default(),
+        lineage: Default::default(),
+    }
+}
+
+fn spec(
+    plan: TablePlan,
+    lake: &MemoryDestination,
+    generation: i64,
+    committed: Position,
+) -> OutputSpec {
+    OutputSpec {
+        source_table: plan.target.clone(),
+        task: key(&plan.target),
+        plan,
+        generation: Generation(generation),
+        destination: Arc::new(lake.clone()),
+        quarantine: Arc::new(lake.clone()),
+        committed,
+    }
+}
+
+async fn tow(
+    source: &ScriptedSource,
+    from: Position,
+    outputs: Vec<OutputSpec>,
+    rows: u64,
+) -> Result<CarrySummary> {
+    let carried = Carry {
+        reader: Box::new(source.reader((!from.is_empty()).then_some(&from))),
+        opened_at: from,
+        outputs,
+        run: "pipe#1".to_owned(),
+        cadence: Cadence {
+            rows,
+            interval_us: u64::MAX,
+        },
+        cancel: CancellationToken::new(),
+    };
+    carry(carried, &services()).await
+}
+
+/// Runs until it succeeds, each time from what the destination holds, as a rerun would.
+async fn until_done(
+    source: &ScriptedSource,
+    plans: &[TablePlan],
+    lake: &MemoryDestination,
+    rows: u64,
+) -> u32 {
+    for attempt in 1..50 {
+        let mut outputs = Vec::new();
+        let mut from: Option<Position> = None;
+        for plan in plans {
+            let last = lake.last(&key(&plan.target), &plan.target).await.unwrap();
+            let (generation, position) = last.map_or((1, Position::default()), |last| {
+                (last.token.generation.0 + 1, last.token.position)
+            });
+            from = Some(match from {
+                Some(least) if behind(&least, &position) => least,
+                _ => position.clone(),
+            });
+            outputs.push(spec(plan.clone(), lake, generation, position));
+        }
+        if tow(source, from.unwrap_or_default(), outputs, rows)
+            .await
+            .is_ok()
+        {
+            return attempt;
+        }
+    }
+    panic!("never succeeded");
+}
+
+fn behind(left: &Position, right: &Position) -> bool {
+    let order = |position: &Position| position.marks().map(|(_, mark)| mark.order).sum::<u64>();
+    order(left) < order(right)
+}
+
+fn batch(ids: &[Option<i64>], values: &[Option<&str>]) -> RecordBatch {
+    let columns: Vec<arrow_array::ArrayRef> = vec![
+        Arc::new(Int64Array::from(ids.to_vec())),
+        Arc::new(StringArray::from(values.to_vec())),
+    ];
+    RecordBatch::try_new(id_value_schema(), columns).unwrap()
+}
+
+fn rule(column: &str, kind: RuleKind) -> Rule {
+    Rule {
+        column: column.to_owned(),
+        kind,
+        severity: Severity::Error,
+        span: None,
+    }
+}
+
+#[tokio::test]
+async fn an_endless_source_survives_a_failure_at_every_edge() {
+    let edges = [
+        Edge::Begin,
+        Edge::Write,
+        Edge::Prepare,
+        Edge::BeforeCommit,
+        Edge::AfterCommit,
+    ];
+    for edge in edges {
+        for nth in 1..4 {
+            let lake = MemoryDestination::default();
+            lake.fail_at(edge, nth);
+            let stream = table("stream");
+            let source = endless(stream.clone(), 3, 7, 50);
+            let attempts =
+                until_done(&source, &[plan(&stream, WriteMode::Append)], &lake, 20).await;
+            assert_eq!(attempts, 2, "{edge:?} {nth}");
+            let rows = lake.rows(&stream);
+            assert_eq!(rows.len(), 150, "{edge:?} {nth}");
+            let distinct: std::collections::BTreeSet<_> = rows.iter().collect();
+            assert_eq!(distinct.len(), 150, "{edge:?} {nth}: a row came twice");
+            assert!(
+                !source.committed().is_empty(),
+                "the source was never told what is committed"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_feed_over_two_tables_survives_a_failure_at_every_edge() {
+    let edges = [
+        Edge::Begin,
+        Edge::Write,
+        Edge::Prepare,
+        Edge::BeforeCommit,
+        Edge::AfterCommit,
+    ];
+    for (seed, edge) in (1..40_u64).flat_map(|seed| edges.map(|edge| (seed, edge))) {
+        let lake = MemoryDestination::default();
+        lake.fail_at(edge, 1 + (seed % 7) as u32);
+        let (a, b) = (table("a"), table("b"));
+        let feed = ChangeFeed::random(vec![a.clone(), b.clone()], 30, seed * 7919);
+        let plans = [plan(&a, WriteMode::Merge), plan(&b, WriteMode::Merge)];
+        until_done(&feed.source(), &plans, &lake, 6).await;
+        for table in [a, b] {
+            let expected: Vec<String> = {
+                let rows = feed.expected(&table).into_iter();
+                let mut rows: Vec<_> = rows
+                    .map(|(id, v)| format!(r#"{{"id":"{id}","value":"{v}"}}"#))
+                    .collect();
+                rows.sort();
+                rows
+            };
+            assert_eq!(
+                lake.rows(&table),
+                expected,
+                "seed {seed}, {edge:?}, {table}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_rows_are_set_aside_with_every_reason_and_the_rows_balance() {
+    let t = table("t");
+    let ids = [Some(1), None, Some(300), Some(4)];
+    let rows = batch(&ids, &[Some("a"), Some("b"), Some("toolong"), Some("d")]);
+    let source = ScriptedSource::of_events(t.clone(), id_value_schema(), move || {
+        let t = table("t");
+        vec![
+            Ok(Event::Rows(Rows::of_batch(
+                t.clone(),
+                "file",
+                rows.clone(),
+                0,
+            ))),
+            Ok(Event::Rejects(vec![bad_record(t, 9)])),
+            Ok(Event::Boundary(Mark::at(1))),
+            Ok(Event::End),
+        ]
+    });
+    let mut plan = plan(&t, WriteMode::Replace);
+    plan.rules = vec![
+        rule("id", RuleKind::Required),
+        rule("id", RuleKind::Max("200".into())),
+        rule(
+            "value",
+            RuleKind::Length {
+                min: None,
+                max: Some(3),
+            },
+        ),
+    ];
+    plan.fail_above = Threshold {
+        rows: None,
+        percent: Some(100.0),
+    };
+    let lake = MemoryDestination::default();
+    let summary = tow(
+        &source,
+        Position::default(),
+        vec![spec(plan, &lake, 1, Position::default())],
+        0,
+    )
+    .await
+    .unwrap();
+    let out = &summary.outputs[0];
+    assert!(out.balances(), "{out:?}");
+    assert_eq!(
+        (out.rows_read, out.rows_loaded, out.rows_rejected),
+        (5, 2, 3)
+    );
+    assert_eq!(lake.rows(&t).len(), 2);
+    let held = lake.rows(&quarantine_table(&t));
+    assert_eq!(held.len(), 3);
+    let both = held.iter().find(|row| row.contains("300")).unwrap();
+    assert!(
+        both.contains("at most 200") && both.contains("at most 3 characters"),
+        "{both}"
+    );
+    assert!(held.iter().any(|row| row.contains("bad 9")));
+}
+
+#[tokio::test]
+async fn too_many_bad_rows_stop_the_load_and_keep_the_evidence() {
+    let t = table("t");
+    let lake = MemoryDestination::default();
+    let good = ScriptedSource::of_batches(
+        t.clone(),
+        id_value_schema(),
+        vec![batch(&[Some(1)], &[Some("old")])],
+    );
+    tow(
+        &good,
+        Position::default(),
+        vec![spec(
+            plan(&t, WriteMode::Replace),
+            &lake,
+            1,
+            Position::default(),
+        )],
+        0,
+    )
+    .await
+    .unwrap();
+    let bad = ScriptedSource::of_batches(
+        t.clone(),
+        id_value_schema(),
+        vec![batch(&[None, Some(2)], &[Some("x"), Some("y")])],
+    );
+    let mut strict = plan(&t, WriteMode::Replace);
+    strict.rules = vec![rule("id", RuleKind::Required)];
+    let summary = tow(
+        &bad,
+        Position::default(),
+        vec![spec(strict, &lake, 2, Position::default())],
+        0,
+    )
+    .await
+    .unwrap();
+    assert_eq!(summary.outputs[0].stopped.as_ref().unwrap().code, "R0623");
+    assert_eq!(
+        lake.rows(&t),
+        [r#"{"id":"1","value":"old"}"#],
+        "the version before is what everybody sees"
+    );
+    assert_eq!(lake.rows(&quarantine_table(&t)).len(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_check_stops_the_commit_and_a_warning_does_not() {
+    let t = table("t");
+    let source = ScriptedSource::of_batches(
+        t.clone(),
+        id_value_schema(),
+        vec![batch(&[Some(1), Some(9)], &[Some("x"), None])],
+    );
+    for (severity, outcome, rows) in [
+        (Severity::Error, Outcome::Fail, 0),
+        (Severity::Warn, Outcome::Warn, 2),
+    ] {
+        let lake = MemoryDestination::default();
+        let mut plan = plan(&t, WriteMode::Replace);
+        plan.checks = vec![Check {
+            name: "value is there".to_owned(),
+            kind: CheckKind::NotNull {
+                column: "value".to_owned(),
+            },
+            severity,
+            filter: None,
+            tolerance: Tolerance::default(),
+            span: None,
+        }];
+        let summary = tow(
+            &source,
+            Position::default(),
+            vec![spec(plan, &lake, 1, Position::default())],
+            0,
+        )
+        .await
+        .unwrap();
+        assert_eq!(summary.outputs[0].checks[0].outcome, outcome);
+        assert_eq!(summary.outputs[0].checks[0].value, 1.0);
+        assert_eq!(lake.rows(&t).len(), rows);
+    }
+}
+
+#[tokio::test]
+async fn the_first_commit_of_a_generation_wins() {
+    let t = table("t");
+    let lake = MemoryDestination::default();
+    let source = ScriptedSource::of_batches(
+        t.clone(),
+        id_value_schema(),
+        vec![batch(&[Some(1)], &[Some("x")])],
+    );
+    for adopted in [false, true] {
+        let outputs = vec![spec(
+            plan(&t, WriteMode::Append),
+            &lake,
+            1,
+            Position::default(),
+        )];
+        let summary = tow(&source, Position::default(), outputs, 0).await.unwrap();
+        assert_eq!(
+            summary.outputs[0].receipt.as_ref().unwrap().adopted,
+            adopted
+        );
+    }
+    assert_eq!(lake.rows(&t).len(), 1);
+}
+
+#[tokio::test]
+async fn an_empty_source_makes_an_empty_table() {
+    let t = table("t");
+    let lake = MemoryDestination::default();
+    let source = ScriptedSource::of_batches(t.clone(), id_value_schema(), Vec::new());
+    tow(
+        &source,
+        Position::default(),
+        vec![spec(
+            plan(&t, WriteMode::Replace),
+            &lake,
+            1,
+            Position::default(),
+        )],
+        0,
+    )
+    .await
+    .unwrap();
+    assert_eq!(lake.schema(&t).await.unwrap(), Some(id_value_schema()));
+}

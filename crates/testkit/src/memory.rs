@@ -1,0 +1,224 @@
+//! A destination in memory that keeps every promise of `ports::Destination`, and can be told to fail.
+//!
+//! The naive model other destinations are compared with. Rows are kept one by one: never use it for
+//! speed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use towpath_ports::{
+    Candidate, Commit, Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Receipt,
+    Result, Scope, StagedFile, Writer, row_as_json,
+};
+use towpath_vocab::{Failure, Remedy, TableName, TaskKey, Token, WriteMode};
+
+use crate::script::ScriptedSource;
+
+/// Edges of a write where a `MemoryDestination` can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// `begin`.
+    Begin,
+    /// `write`.
+    Write,
+    /// `prepare`.
+    Prepare,
+    /// Before the commit is durable.
+    BeforeCommit,
+    /// After it is, before it is acknowledged.
+    AfterCommit,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Table {
+    schema: Option<SchemaRef>,
+    /// One row each.
+    rows: Vec<RecordBatch>,
+    commits: BTreeMap<String, Committed>,
+    version: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    tables: BTreeMap<TableName, Table>,
+    fail_at: Option<(Edge, u32)>,
+}
+
+/// Tables in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDestination {
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl MemoryDestination {
+    /// Fails once, the `nth` time (from 1) an edge is passed.
+    pub fn fail_at(&self, edge: Edge, nth: u32) {
+        self.lock().fail_at = Some((edge, nth));
+    }
+
+    /// A table's rows as JSON, sorted.
+    pub fn rows(&self, table: &TableName) -> Vec<String> {
+        let inner = self.lock();
+        let rows = inner.tables.get(table).map(|t| t.rows.as_slice()).unwrap_or_default();
+        let mut texts: Vec<String> = rows.iter().map(|row| row_as_json(row, 0)).collect();
+        texts.sort();
+        texts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass(&self, edge: Edge) -> Result<()> {
+        let mut inner = self.lock();
+        match inner.fail_at {
+            Some((at, 1)) if at == edge => {
+                inner.fail_at = None;
+                Err(Failure::new("T0001", Remedy::Retry, format!("told to fail at {edge:?}")))
+            }
+            Some((at, nth)) if at == edge => {
+                inner.fail_at = Some((at, nth - 1));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Destination for MemoryDestination {
+    async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>> {
+        let inner = self.lock();
+        Ok(inner.tables.get(table).and_then(|t| t.commits.get(&task.app_id())).cloned())
+    }
+
+    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+        self.pass(Edge::Begin)?;
+        Ok(Box::new(MemoryWriter { destination: self.clone(), intent, rows: Vec::new() }))
+    }
+
+    async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>> {
+        Ok(self.lock().tables.get(table).and_then(|t| t.schema.clone()))
+    }
+}
+
+struct MemoryWriter {
+    destination: MemoryDestination,
+    intent: Intent,
+    /// One row each, with its op.
+    rows: Vec<(RecordBatch, u8)>,
+}
+
+#[async_trait]
+impl Writer for MemoryWriter {
+    async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> Result<()> {
+        self.destination.pass(Edge::Write)?;
+        for row in 0..batch.num_rows() {
+            let op = ops.as_ref().map_or(0, |ops| ops.value(row));
+            self.rows.push((batch.slice(row, 1), op));
+        }
+        Ok(())
+    }
+
+    async fn adopt(&mut self, _files: Vec<StagedFile>) -> Result<()> {
+        Err(Failure::new("T0002", Remedy::Refused, "memory adopts no files"))
+    }
+
+    async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {
+        self.destination.pass(Edge::Prepare)?;
+        let before = self.destination.lock().tables.get(&self.intent.table).cloned().unwrap_or_default();
+        let rows_in = self.rows.len() as u64;
+        let after = merged(&before, &self.intent, self.rows);
+        let stats = PreparedStats { rows_in, inserted: rows_in, rows_after: Some(after.len() as u64), ..Default::default() };
+        Ok(Box::new(MemoryPrepared { destination: self.destination, intent: self.intent, after, stats }))
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The rows a table holds after a write, by the plainest possible rules.
+fn merged(before: &Table, intent: &Intent, incoming: Vec<(RecordBatch, u8)>) -> Vec<RecordBatch> {
+    let key = |row: &RecordBatch| -> Vec<String> {
+        let value = |column: &String| {
+            let index = row.schema().index_of(column).ok()?;
+            Some(row_as_json(&row.project(&[index]).ok()?, 0))
+        };
+        intent.write.key.iter().map(|column| value(column).unwrap_or_default()).collect()
+    };
+    match intent.write.mode {
+        WriteMode::Merge => {
+            let mut by_key: BTreeMap<Vec<String>, RecordBatch> =
+                before.rows.iter().map(|row| (key(row), row.clone())).collect();
+            for (row, op) in incoming {
+                if op == 2 {
+                    by_key.remove(&key(&row));
+                } else {
+                    by_key.insert(key(&row), row);
+                }
+            }
+            by_key.into_values().collect()
+        }
+        WriteMode::Append => {
+            before.rows.iter().cloned().chain(incoming.into_iter().map(|(row, _)| row)).collect()
+        }
+        _ => incoming.into_iter().map(|(row, _)| row).collect(),
+    }
+}
+
+struct MemoryPrepared {
+    destination: MemoryDestination,
+    intent: Intent,
+    after: Vec<RecordBatch>,
+    stats: PreparedStats,
+}
+
+#[async_trait]
+impl Prepared for MemoryPrepared {
+    fn stats(&self) -> PreparedStats {
+        self.stats
+    }
+
+    async fn candidate(&self, _scope: Scope) -> Result<Candidate> {
+        let source = ScriptedSource::of_batches(self.intent.table.clone(), self.intent.schema.clone(), self.after.clone());
+        Ok(Candidate { schema: self.intent.schema.clone(), source: Arc::new(source), native: Arc::new(()) })
+    }
+
+    async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
+        self.destination.pass(Edge::BeforeCommit)?;
+        let app_id = self.intent.task.app_id();
+        let receipt = {
+            let mut inner = self.destination.lock();
+            let table = inner.tables.entry(self.intent.table.clone()).or_default();
+            match table.commits.get(&app_id) {
+                Some(held) if held.token.generation >= self.intent.generation => {
+                    Receipt { committed: held.clone(), adopted: true }
+                }
+                _ => {
+                    table.version += 1;
+                    table.schema = Some(self.intent.schema.clone());
+                    table.rows = self.after;
+                    let token = Token {
+                        task: self.intent.task.clone(),
+                        generation: self.intent.generation,
+                        position: commit.position,
+                    };
+                    let version = format!("version {}", table.version);
+                    let committed = Committed { token, version, stats: self.stats };
+                    table.commits.insert(app_id, committed.clone());
+                    Receipt { committed, adopted: false }
+                }
+            }
+        };
+        self.destination.pass(Edge::AfterCommit)?;
+        Ok(receipt)
+    }
+
+    async fn discard(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
