@@ -1,0 +1,82 @@
+//! What the `postgres` connector is, as data, and the way to its faces.
+//!
+//! Promise: opening a face reads options and contacts nobody; the URL stays a secret until a face
+//! connects. Read next: `source.rs`, `destination.rs`, `discover.rs`.
+
+use std::sync::Arc;
+
+use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
+use towpath_vocab::{ConnectionPlan, ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec, ReadMode, WriteMode};
+
+use super::discover::PostgresDiscover;
+use super::settings::Settings;
+use super::source::PostgresSource;
+
+/// PostgreSQL, and what speaks its protocol.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Postgres;
+
+impl Connector for Postgres {
+    fn spec(&self) -> ConnectorSpec {
+        ConnectorSpec {
+            kind: "postgres".to_owned(),
+            doc: "PostgreSQL from version 10 on".to_owned(),
+            faces: vec![Face::Source, Face::Destination, Face::Discover],
+            options: options(),
+            reads: vec![ReadMode::Full, ReadMode::Incremental],
+            writes: vec![
+                WriteMode::Replace,
+                WriteMode::Append,
+                WriteMode::Merge,
+                WriteMode::DeleteInsert,
+                WriteMode::InsertOnly,
+            ],
+            guarantee: Guarantee::ExactlyOnce,
+            schemes: vec!["postgres".to_owned(), "postgresql".to_owned()],
+        }
+    }
+
+    fn source(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Source>> {
+        let settings = Settings::read(connection, context)?;
+        Ok(Arc::new(PostgresSource { settings, memory: Arc::clone(&context.memory) }))
+    }
+
+    fn destination(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Destination>> {
+        let _ = (connection, context);
+        Err(super::error::PgError::Misused { reason: "cannot be written yet" }.into())
+    }
+
+    fn discover(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Discover>> {
+        Ok(Arc::new(PostgresDiscover { settings: Settings::read(connection, context)? }))
+    }
+}
+
+fn options() -> Vec<OptionSpec> {
+    let option = |name: &str, kind, required, per_table, doc: &str| OptionSpec {
+        name: name.to_owned(),
+        kind,
+        required,
+        per_table,
+        doc: doc.to_owned(),
+    };
+    let words = |words: &[&str]| OptionKind::OneOf(words.iter().map(|word| (*word).to_owned()).collect());
+    vec![
+        option("url", OptionKind::Secret, true, false, "postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full"),
+        option("schema", OptionKind::Text, false, false, "the schema of tables named without one; default public"),
+        option("commits_schema", OptionKind::Text, false, false, "where `_towpath_commits` is kept; default the target's schema"),
+        option(
+            "late_rows",
+            words(&["reread", "hold", "lookback"]),
+            false,
+            true,
+            "incremental reads: rows that commit late are found by transaction (reread, hold) or only within the lookback",
+        ),
+        option(
+            "replace",
+            words(&["delete", "truncate"]),
+            false,
+            true,
+            "how a replace empties the table: delete never blocks readers, truncate is faster and does",
+        ),
+    ]
+}

@@ -1,0 +1,205 @@
+//! Everything that can go wrong between us and a PostgreSQL server, sorted by who must act.
+//!
+//! Promise: a server's answer becomes exactly one of these, with a stable code (`R02xx`), a remedy
+//! and a way out; no URL, password or row value is ever part of a message (a server's `DETAIL` is
+//! dropped, quoted values in data errors are cut off). It does not know what was being done: callers
+//! pass that as a few words.
+
+use tokio_postgres::error::SqlState;
+use towpath_vocab::{Failure, Remedy};
+
+pub(super) type Result<T, E = PgError> = std::result::Result<T, E>;
+
+/// A failure of the `postgres` connector.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PgError {
+    #[error("the `url` of connection `{connection}` {reason}")]
+    Url { connection: String, reason: &'static str },
+    #[error("option `{option}` of connection `{connection}` {reason}")]
+    BadOption { connection: String, option: &'static str, reason: String },
+    #[error("cannot reach PostgreSQL at `{address}` (connection `{connection}`): {reason}")]
+    Unreachable { connection: String, address: String, reason: String },
+    #[error("PostgreSQL at `{address}` refused the login of connection `{connection}`: {reason}")]
+    Denied { connection: String, address: String, reason: String },
+    #[error("no encrypted connection to PostgreSQL at `{address}` (connection `{connection}`): {reason}")]
+    Tls { connection: String, address: String, reason: String },
+    #[error("lost the connection to PostgreSQL while {doing}")]
+    Lost { doing: String },
+    #[error("PostgreSQL stopped {doing}: {reason}")]
+    Passing { doing: String, reason: String },
+    #[error("there is no table `{object}`")]
+    NoTable { object: String, similar: Option<String> },
+    #[error("`{object}` has no column `{column}`")]
+    NoColumn { object: String, column: String, similar: Option<String> },
+    #[error("no right to {doing}: {reason}")]
+    NoRight { doing: String, reason: String },
+    #[error("PostgreSQL does not accept the query: {reason}")]
+    Query { reason: String },
+    #[error("`{object}` gives two columns named `{column}`")]
+    SameName { object: String, column: String },
+    #[error("`{object}` has no column that can be read")]
+    NoColumns { object: String },
+    #[error("column `{column}` ({data_type}) of `{object}` cannot be a cursor: {reason}")]
+    Cursor { object: String, column: String, data_type: String, reason: &'static str },
+    #[error("the stored position of `{object}` cannot be read: {reason}")]
+    Position { object: String, reason: String },
+    #[error("a pooler mixes up prepared statements of this connection while {doing}")]
+    Pooler { doing: String },
+    #[error("connection `{connection}` is read-only")]
+    ReadOnly { connection: String },
+    #[error("PostgreSQL at this address takes no writes: it is a replica")]
+    Replica,
+    #[error("no right to keep `_towpath_commits` in schema `{schema}`")]
+    NoCommits { schema: String },
+    #[error("column `{column}` of `{table}` is `{present}`, the rows bring `{incoming}`")]
+    Incompatible { table: String, column: String, present: String, incoming: String },
+    #[error("`{table}` has other columns than the rows: {change}")]
+    Changed { table: String, change: String },
+    #[error("column `{column}` has the type {data_type}, which PostgreSQL cannot hold exactly")]
+    NoType { column: String, data_type: String },
+    #[error("{keys} keys ({columns}) occur more than once in the rows for `{table}`")]
+    DuplicateKeys { table: String, columns: String, keys: i64 },
+    #[error("{rows} rows for `{table}` have no value in the key ({columns})")]
+    NullKeys { table: String, columns: String, rows: i64 },
+    #[error("`{mode}` into `{table}` needs a `key`")]
+    NoKey { table: String, mode: &'static str },
+    #[error("the key column `{column}` of `{table}` is not among the rows' columns")]
+    KeyMissing { table: String, column: String },
+    #[error("PostgreSQL tables cannot be written with `{mode}` yet")]
+    Mode { mode: &'static str },
+    #[error("a value of column `{column}` cannot be stored: {reason}")]
+    Value { column: String, reason: &'static str },
+    #[error("`{table}` refuses the rows: {reason}")]
+    Constraint { table: String, reason: String },
+    #[error("generation {generation} of `{table}` comes late: generation {last} is already committed")]
+    Stale { table: String, generation: i64, last: i64 },
+    #[error("PostgreSQL failed while {doing}: {reason} ({code})")]
+    Server { doing: String, code: String, reason: String },
+    #[error("PostgreSQL sent something unexpected while {doing}: {reason}")]
+    Protocol { doing: String, reason: &'static str },
+    #[error("`postgres` {reason}")]
+    Misused { reason: &'static str },
+}
+
+impl PgError {
+    /// Sorts a driver's error by who must act.
+    pub(super) fn from_driver(error: &tokio_postgres::Error, doing: &str) -> Self {
+        let doing = doing.to_owned();
+        let Some(db) = error.as_db_error() else {
+            return Self::Lost { doing };
+        };
+        let code = db.code();
+        let reason = primary(db);
+        let class = code.code().get(..2).unwrap_or_default();
+        match (class, code) {
+            (_, &SqlState::DUPLICATE_PSTATEMENT | &SqlState::INVALID_SQL_STATEMENT_NAME) => Self::Pooler { doing },
+            (_, &SqlState::INSUFFICIENT_PRIVILEGE) => Self::NoRight { doing, reason },
+            (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => Self::Replica,
+            ("08" | "40" | "53" | "57" | "58", _)
+            | (_, &SqlState::LOCK_NOT_AVAILABLE | &SqlState::OBJECT_IN_USE) => Self::Passing { doing, reason },
+            ("23", _) => Self::Constraint {
+                table: db.table().unwrap_or("the table").to_owned(),
+                reason,
+            },
+            _ => Self::Server { doing, code: code.code().to_owned(), reason },
+        }
+    }
+
+    fn facts(&self) -> (&'static str, Remedy) {
+        match self {
+            Self::Url { .. } | Self::BadOption { .. } => ("R0201", Remedy::FixConfig),
+            Self::Unreachable { .. } => ("R0202", Remedy::Retry),
+            Self::Denied { .. } => ("R0203", Remedy::FixConfig),
+            Self::Tls { .. } => ("R0205", Remedy::FixConfig),
+            Self::Lost { .. } => ("R0206", Remedy::Retry),
+            Self::Passing { .. } => ("R0207", Remedy::Retry),
+            Self::NoTable { .. } => ("R0210", Remedy::FixConfig),
+            Self::NoColumn { .. } => ("R0211", Remedy::FixConfig),
+            Self::NoRight { .. } => ("R0212", Remedy::FixConfig),
+            Self::Query { .. } | Self::SameName { .. } | Self::NoColumns { .. } => ("R0213", Remedy::FixConfig),
+            Self::Cursor { .. } => ("R0214", Remedy::FixConfig),
+            Self::Pooler { .. } => ("R0215", Remedy::FixConfig),
+            Self::Position { .. } => ("R0216", Remedy::FixConfig),
+            Self::ReadOnly { .. } => ("R0220", Remedy::Refused),
+            Self::Replica => ("R0219", Remedy::FixConfig),
+            Self::NoCommits { .. } => ("R0221", Remedy::FixConfig),
+            Self::Incompatible { .. } => ("R0222", Remedy::FixConfig),
+            Self::Changed { .. } => ("R0223", Remedy::FixConfig),
+            Self::NoType { .. } => ("R0224", Remedy::FixConfig),
+            Self::DuplicateKeys { .. } => ("R0225", Remedy::FixData),
+            Self::NullKeys { .. } => ("R0226", Remedy::FixData),
+            Self::Value { .. } => ("R0227", Remedy::FixData),
+            Self::Constraint { .. } => ("R0228", Remedy::FixData),
+            Self::Stale { .. } => ("R0229", Remedy::Refused),
+            Self::Mode { .. } | Self::NoKey { .. } | Self::KeyMissing { .. } => ("R0230", Remedy::FixConfig),
+            Self::Server { code, .. } => ("R0290", by_class(code)),
+            Self::Protocol { .. } | Self::Misused { .. } => ("R0299", Remedy::Bug),
+        }
+    }
+
+    fn help(&self) -> Vec<String> {
+        let line = match self {
+            Self::Url { .. } => "write it as `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=require`".to_owned(),
+            Self::Unreachable { .. } => "is the server running, and are host and port in the `url` right?".to_owned(),
+            Self::Denied { .. } => "check user, password and database in the `url`, and the server's `pg_hba.conf`".to_owned(),
+            Self::Tls { .. } => "`sslmode` in the `url` is one of disable, prefer, require, verify-ca, verify-full; `sslrootcert` names a PEM file".to_owned(),
+            Self::NoTable { similar: Some(name), .. } | Self::NoColumn { similar: Some(name), .. } => format!("did you mean `{name}`?"),
+            Self::NoTable { .. } => "tables outside the connection's `schema` are named `schema.table`".to_owned(),
+            Self::NoRight { .. } => "ask the owner for `GRANT USAGE ON SCHEMA …` and `GRANT SELECT ON …` (or the right to write)".to_owned(),
+            Self::SameName { .. } => "give one of them another name with `AS`".to_owned(),
+            Self::Cursor { .. } => "cursors are dates, timestamps, integers, decimals or text that only grow".to_owned(),
+            Self::Position { .. } => "start over with `--full-refresh`".to_owned(),
+            Self::Pooler { .. } => "point the `url` at the server itself, or let the pooler track prepared statements (PgBouncer 1.21: `max_prepared_statements`)".to_owned(),
+            Self::ReadOnly { connection } => format!("to allow writes, set `writable: true` on connection `{connection}`"),
+            Self::Replica => "point the `url` at the primary".to_owned(),
+            Self::NoCommits { .. } => "set `commits_schema:` on the connection to a schema this user may create tables in".to_owned(),
+            Self::Incompatible { column, present, .. } => format!("give `{column}` the type `{present}` in the table's `columns`, or change the table"),
+            Self::Changed { .. } => "`schema_change: evolve` adds new columns and widens types".to_owned(),
+            Self::NoType { column, .. } => format!("give `{column}` another type in the table's `columns`, for example text"),
+            Self::DuplicateKeys { .. } => "choose a key that is unique, or remove duplicates with `dedup`".to_owned(),
+            Self::NullKeys { .. } => "choose a key that is never NULL, or set such rows aside with `required: true`".to_owned(),
+            Self::NoKey { .. } => "name the key columns with `key:`".to_owned(),
+            Self::Mode { .. } => "use replace, append, merge, delete+insert or insert_only".to_owned(),
+            Self::Stale { .. } => "another run has taken over; nothing is to be done".to_owned(),
+            _ => return Vec::new(),
+        };
+        vec![line]
+    }
+}
+
+impl From<PgError> for Failure {
+    fn from(error: PgError) -> Self {
+        let (code, remedy) = error.facts();
+        error.help().into_iter().fold(Failure::new(code, remedy, error.to_string()), Failure::help)
+    }
+}
+
+/// The server's one-line message without quoted row values.
+pub(super) fn primary(error: &tokio_postgres::error::DbError) -> String {
+    let message = error.message();
+    let about_data = matches!(error.code().code().get(..2), Some("22" | "23"));
+    match message.split_once(": \"") {
+        Some((before, _)) if about_data => before.to_owned(),
+        _ => message.to_owned(),
+    }
+}
+
+fn by_class(code: &str) -> Remedy {
+    match code.get(..2) {
+        Some("22" | "23" | "44") => Remedy::FixData,
+        Some("XX") => Remedy::Retry,
+        _ => Remedy::FixConfig,
+    }
+}
+
+/// Says what was being done when a driver call failed.
+pub(super) trait Doing<T> {
+    /// Turns a driver's error into ours.
+    fn doing(self, doing: &str) -> Result<T>;
+}
+
+impl<T> Doing<T> for std::result::Result<T, tokio_postgres::Error> {
+    fn doing(self, doing: &str) -> Result<T> {
+        self.map_err(|error| PgError::from_driver(&error, doing))
+    }
+}

@@ -1,0 +1,28 @@
+//! The `postgres` connector: reads by binary COPY on one snapshot, writes in one transaction, looks
+//! around in the catalogue.
+//!
+//! Promise: values arrive exactly or as rejects, rows that commit late are not lost, a write and its
+//! token commit together. Read next, for reading: `source.rs`, `pieces.rs`, `cursor.rs`, `pump.rs`,
+//! `decode.rs`; for writing: `destination.rs`, `writer.rs`, `apply.rs`, `commits.rs`, `encode.rs`.
+//! It knows nothing of pipelines, runs or the other connectors.
+
+mod assemble;
+mod catalog;
+mod connector;
+mod cursor;
+mod decode;
+mod discover;
+mod error;
+mod names;
+mod numeric;
+mod pieces;
+mod pump;
+mod session;
+mod settings;
+mod snapshot;
+mod source;
+mod text;
+mod tls;
+mod types;
+
+pub use connector::Postgres;

@@ -1,0 +1,152 @@
+//! What a `postgres` connection says in the project: options read once, the URL kept a secret.
+//!
+//! Promise: nothing here shows the URL; it is resolved and parsed anew at each connect. `sslmode`
+//! and the certificate options are taken out of the URL before the driver sees it, because the
+//! driver knows only three of the six modes. Read next: `session.rs`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use towpath_ports::{ConnectorContext, Secrets};
+use towpath_vocab::{ConnectionPlan, Failure, OptionValue, SecretTemplate};
+use url::Url;
+
+use super::error::{PgError, Result};
+
+const DEFAULT_CONNECTIONS: usize = 4;
+
+/// A connection's options.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) connection: String,
+    pub(super) schema: String,
+    pub(super) commits_schema: Option<String>,
+    pub(super) connections: usize,
+    pub(super) writable: bool,
+    url: SecretTemplate,
+    secrets: Arc<dyn Secrets>,
+    project_dir: PathBuf,
+}
+
+/// How a connection is encrypted, in libpq's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SslMode {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// A URL taken apart.
+pub(super) struct Address {
+    pub(super) config: tokio_postgres::Config,
+    pub(super) ssl: SslMode,
+    pub(super) root_certificate: Option<PathBuf>,
+    pub(super) client_certificate: Option<(PathBuf, PathBuf)>,
+    /// `host:port`, for messages.
+    pub(super) shown: String,
+    pub(super) port: u16,
+}
+
+impl Settings {
+    pub(super) fn read(plan: &ConnectionPlan, context: &ConnectorContext) -> Result<Self> {
+        let url = match plan.options.get("url") {
+            Some(OptionValue::Secret(template)) => template.clone(),
+            Some(OptionValue::Plain(serde_json::Value::String(text))) => SecretTemplate::new(text.clone()),
+            _ => return Err(PgError::Url { connection: plan.name.clone(), reason: "is missing" }),
+        };
+        Ok(Self {
+            connection: plan.name.clone(),
+            schema: plan.text("schema").unwrap_or("public").to_owned(),
+            commits_schema: plan.text("commits_schema").map(str::to_owned),
+            connections: connections(plan)?,
+            writable: plan.writable,
+            url,
+            secrets: Arc::clone(&context.secrets),
+            project_dir: context.project_dir.clone(),
+        })
+    }
+
+    /// Resolves the URL and takes it apart.
+    pub(super) async fn address(&self) -> std::result::Result<Address, Failure> {
+        let text = self.secrets.resolve(&self.url).await?;
+        Ok(self.parse(text.trim())?)
+    }
+
+    fn parse(&self, text: &str) -> Result<Address> {
+        let wrong = |reason| PgError::Url { connection: self.connection.clone(), reason };
+        let mut url = Url::parse(text).map_err(|_| wrong("is not a URL"))?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(wrong("does not begin with `postgres://`"));
+        }
+        let mut ssl = SslMode::Prefer;
+        let (mut root, mut certificate, mut key) = (None, None, None);
+        let mut rest = Vec::new();
+        for (name, value) in url.query_pairs() {
+            match name.as_ref() {
+                "sslmode" => ssl = ssl_mode(&value).ok_or_else(|| wrong("names an unknown `sslmode`"))?,
+                "sslrootcert" => root = Some(self.project_dir.join(value.as_ref())),
+                "sslcert" => certificate = Some(self.project_dir.join(value.as_ref())),
+                "sslkey" => key = Some(self.project_dir.join(value.as_ref())),
+                _ => rest.push((name.into_owned(), value.into_owned())),
+            }
+        }
+        url.set_query(None);
+        if !rest.is_empty() {
+            url.query_pairs_mut().extend_pairs(rest);
+        }
+        let mut config: tokio_postgres::Config = url
+            .as_str()
+            .parse()
+            .map_err(|_| wrong("has an option PostgreSQL does not know, or a part that cannot be read"))?;
+        if config.get_user().is_none() {
+            return Err(wrong("names no user"));
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(std::time::Duration::from_secs(10));
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("towpath");
+        }
+        config.ssl_mode(match ssl {
+            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+            _ => tokio_postgres::config::SslMode::Require,
+        });
+        let port = url.port().unwrap_or(5432);
+        Ok(Address {
+            shown: format!("{}:{port}", url.host_str().unwrap_or("localhost")),
+            port,
+            config,
+            ssl,
+            root_certificate: root,
+            client_certificate: certificate.zip(key),
+        })
+    }
+}
+
+fn ssl_mode(word: &str) -> Option<SslMode> {
+    Some(match word {
+        "disable" => SslMode::Disable,
+        "allow" | "prefer" => SslMode::Prefer,
+        "require" => SslMode::Require,
+        "verify-ca" => SslMode::VerifyCa,
+        "verify-full" => SslMode::VerifyFull,
+        _ => return None,
+    })
+}
+
+fn connections(plan: &ConnectionPlan) -> Result<usize> {
+    let Some(value) = plan.plain("limits").and_then(|limits| limits.get("connections")) else {
+        return Ok(DEFAULT_CONNECTIONS);
+    };
+    match value.as_u64().and_then(|count| usize::try_from(count).ok()) {
+        Some(count) if count > 0 => Ok(count),
+        _ => Err(PgError::BadOption {
+            connection: plan.name.clone(),
+            option: "limits.connections",
+            reason: format!("is `{value}`, a whole number from 1 is expected"),
+        }),
+    }
+}

@@ -1,0 +1,226 @@
+//! The source face: opens a read of a table, view or query.
+//!
+//! Promise: catalogue, horizon and rows are of one snapshot; what is asked for and not there is
+//! refused with the nearest name; mappings and cuts a person should know of are notes. It moves no
+//! rows itself. Read next: `pieces.rs`, `cursor.rs`, then `pump.rs`.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Schema};
+use async_trait::async_trait;
+use tokio_postgres::Client;
+use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
+use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection, types};
+
+use super::assemble::Shape;
+use super::catalog::{self, Found, RawColumn};
+use super::cursor::{Cursor, LateRows};
+use super::error::{PgError, Result};
+use super::names::most_similar;
+use super::pieces::{self, Cut, select_list};
+use super::pump::{Piece, TableReader, batch_bytes};
+use super::session::Session;
+use super::settings::Settings;
+use super::snapshot::{Lanes, Pool};
+use super::types::Column;
+
+/// Reads a PostgreSQL database.
+pub(super) struct PostgresSource {
+    pub(super) settings: Settings,
+    pub(super) memory: Arc<dyn Memory>,
+}
+
+/// What a selection turned out to be.
+enum Target {
+    Relation(Box<Found>),
+    Query(String),
+}
+
+impl Target {
+    fn object(&self) -> String {
+        match self {
+            Target::Relation(found) => found.relation.to_string(),
+            Target::Query(_) => "the query".to_owned(),
+        }
+    }
+
+    /// What can stand after FROM.
+    fn sql(&self) -> String {
+        match self {
+            Target::Relation(found) => found.relation.sql(),
+            Target::Query(sql) => format!("({sql}) AS q"),
+        }
+    }
+
+    fn has_xmin(&self) -> bool {
+        matches!(self, Target::Relation(found) if matches!(found.kind.as_str(), "r" | "p") )
+    }
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    async fn open(&self, spec: &ReadSpec, from: Option<&Position>) -> std::result::Result<Box<dyn Reader>, Failure> {
+        let session = Session::open(&self.settings).await?;
+        session.begin_read(None, &self.settings.schema).await?;
+        let reader = Box::pin(self.plan(session, spec, from)).await?;
+        Ok(Box::new(reader))
+    }
+
+    async fn version(&self, _spec: &ReadSpec) -> std::result::Result<Option<InputVersion>, Failure> {
+        Ok(None)
+    }
+
+    async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> std::result::Result<Box<dyn Reader>, Failure> {
+        Err(PgError::Misused { reason: "sets aside rows, not text: there is nothing to parse again" }.into())
+    }
+}
+
+impl PostgresSource {
+    async fn plan(&self, session: Session, spec: &ReadSpec, from: Option<&Position>) -> Result<TableReader> {
+        let client = session.client();
+        let mut notes = Vec::new();
+        if let Some(note) = standby(client).await? {
+            notes.push(note);
+        }
+        let (target, raw) = self.look_at(client, &spec.selection).await?;
+        let object = target.object();
+        let columns = choose(&object, &raw, spec)?;
+        notes.extend(columns.iter().filter_map(|column| column.note.clone()));
+        let cursor = self.cursor(client, spec, &target, &raw, from).await?;
+        if let Some(cursor) = &cursor {
+            notes.extend(cursor.notes(client, &target.sql(), target.has_xmin()).await?);
+        }
+        let lanes = spec.parallel.min(self.settings.connections).max(1);
+        let filter = |has_xmin| cursor.as_ref().and_then(|cursor| cursor.condition(has_xmin));
+        let pieces = match &target {
+            Target::Relation(found) => {
+                let version = session.version;
+                let cut = Cut { found, columns: &columns, lanes, version, limit: spec.limit, filter: &filter };
+                pieces::cut(client, &cut, &mut notes).await?
+            }
+            Target::Query(_) => vec![query_piece(&target, &columns, filter(false), spec.limit)],
+        };
+        // A read that stops early may leave rows behind: it must not move the position.
+        let position = match (&cursor, spec.limit) {
+            (Some(cursor), None) => cursor.position(),
+            (Some(_), Some(_)) => from.cloned().unwrap_or_default(),
+            (None, _) => Position::default(),
+        };
+        let lanes = lanes.min(pieces.len()).max(1);
+        let shape = shape(spec, object, columns, batch_bytes(spec.batch_bytes, lanes, self.memory.as_ref()));
+        let pool = Pool::around(self.settings.clone(), session, lanes).await?;
+        let lanes = Lanes::Snapshot(Arc::new(pool));
+        Ok(TableReader { shape, pieces, lanes, memory: Arc::clone(&self.memory), position, notes })
+    }
+
+    async fn look_at(&self, client: &Client, selection: &Selection) -> Result<(Target, Vec<RawColumn>)> {
+        match selection {
+            Selection::Object(text) => {
+                let found = catalog::find(client, text, &self.settings.schema).await?;
+                if !found.can_read && !found.can_read_some {
+                    return Err(PgError::NoRight {
+                        doing: format!("read `{}`", found.relation),
+                        reason: "permission denied".to_owned(),
+                    });
+                }
+                let columns = catalog::table_columns(client, found.oid).await?;
+                Ok((Target::Relation(Box::new(found)), columns))
+            }
+            Selection::Query(sql) => {
+                let sql = sql.trim().trim_end_matches(';').to_owned();
+                let asked = client.prepare(&format!("SELECT * FROM ({sql}\n) AS q")).await;
+                let statement = asked.map_err(|error| match PgError::from_driver(&error, "checking the query") {
+                    PgError::Server { reason, .. } => PgError::Query { reason },
+                    other => other,
+                })?;
+                let columns = catalog::query_columns(client, &statement).await?;
+                Ok((Target::Query(format!("{sql}\n")), columns))
+            }
+        }
+    }
+
+    async fn cursor(
+        &self,
+        client: &Client,
+        spec: &ReadSpec,
+        target: &Target,
+        raw: &[RawColumn],
+        from: Option<&Position>,
+    ) -> Result<Option<Cursor>> {
+        let (ReadMode::Incremental, Some(plan)) = (spec.mode, &spec.cursor) else { return Ok(None) };
+        let object = target.object();
+        let column = find_column(&object, raw, &plan.column)?.column(None);
+        let late = LateRows::read(spec.options.get("late_rows"), &self.settings.connection)?;
+        let cursor = Cursor::decide(client, plan, &column, &target.sql(), &object, late, from).await?;
+        Ok(Some(cursor))
+    }
+}
+
+/// Columns as the spec wants them.
+fn choose(object: &str, raw: &[RawColumn], spec: &ReadSpec) -> Result<Vec<Column>> {
+    if raw.is_empty() {
+        return Err(PgError::NoColumns { object: object.to_owned() });
+    }
+    for (index, column) in raw.iter().enumerate() {
+        if raw.iter().skip(index + 1).any(|other| other.name == column.name) {
+            return Err(PgError::SameName { object: object.to_owned(), column: column.name.clone() });
+        }
+    }
+    let wanted: Vec<&RawColumn> = match &spec.projection {
+        None => raw.iter().collect(),
+        Some(names) if names.is_empty() => raw.iter().take(1).collect(),
+        Some(names) => names.iter().map(|name| find_column(object, raw, name)).collect::<Result<_>>()?,
+    };
+    Ok(wanted.into_iter().map(|column| column.column(declared(spec, &column.name).as_ref())).collect())
+}
+
+fn declared(spec: &ReadSpec, name: &str) -> Option<DataType> {
+    let plan = spec.declared.iter().find(|plan| plan.set.is_none() && plan.from.as_deref().unwrap_or(&plan.name) == name)?;
+    types::parse(plan.data_type.as_deref()?).ok()
+}
+
+fn find_column<'a>(object: &str, raw: &'a [RawColumn], name: &str) -> Result<&'a RawColumn> {
+    if let Some(column) = raw.iter().find(|column| column.name == name) {
+        return Ok(column);
+    }
+    let mut folded = raw.iter().filter(|column| column.name.to_lowercase() == name.to_lowercase());
+    match (folded.next(), folded.next()) {
+        (Some(column), None) => Ok(column),
+        _ => Err(PgError::NoColumn {
+            object: object.to_owned(),
+            column: name.to_owned(),
+            similar: most_similar(name, raw.iter().map(|column| column.name.as_str())),
+        }),
+    }
+}
+
+fn query_piece(target: &Target, columns: &[Column], filter: Option<String>, limit: Option<u64>) -> Piece {
+    let condition = filter.map_or_else(String::new, |filter| format!(" WHERE {filter}"));
+    let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+    Piece {
+        id: "query".to_owned(),
+        query: format!("SELECT {} FROM {}{condition}{limit}", select_list(columns), target.sql()),
+        first_ordinal: 0,
+    }
+}
+
+fn shape(spec: &ReadSpec, object: String, columns: Vec<Column>, batch_bytes: usize) -> Shape {
+    let fields: Vec<_> = columns.iter().map(|column| column.field.clone()).collect();
+    Shape {
+        table: spec.table.clone(),
+        object,
+        schema: Arc::new(Schema::new(fields)),
+        columns: columns.into(),
+        batch_rows: spec.batch_rows.max(1),
+        batch_bytes,
+    }
+}
+
+/// A note when the server only follows another one.
+async fn standby(client: &Client) -> Result<Option<String>> {
+    use super::error::Doing as _;
+    let sql = "SELECT pg_is_in_recovery(), coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::float8";
+    let row = client.query_one(sql, &[]).await.doing("asking whether this is a replica")?;
+    let (standby, behind): (bool, f64) = (row.get(0), row.get(1));
+    Ok(standby.then(|| format!("this is a replica; its last replayed transaction is {behind:.0} s old")))
+}

@@ -1,0 +1,121 @@
+//! Encryption as libpq's `sslmode` promises it, on rustls with the ring provider named explicitly.
+//!
+//! Promise: `verify-full` checks chain and host name, `verify-ca` the chain, `require` and `prefer`
+//! encrypt without knowing whom they talk to (unless `sslrootcert` is given: then the chain is
+//! checked, as libpq does). It relies on no process-wide provider. It does not connect: `session.rs`
+//! does.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::settings::{Address, SslMode};
+
+/// The connector for an address; the error is a reason in words.
+pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = verifier(address, &provider)?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let config = match &address.client_certificate {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = CertificateDer::pem_file_iter(certificate)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .map_err(|_| format!("`{}` holds no PEM certificate", certificate.display()))?;
+            let key = PrivateKeyDer::from_pem_file(key)
+                .map_err(|_| format!("`{}` holds no PEM private key", key.display()))?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())?
+        }
+    };
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn verifier(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    let checked = match (address.ssl, &address.root_certificate) {
+        (SslMode::VerifyCa | SslMode::VerifyFull, _) => true,
+        (SslMode::Require, root) => root.is_some(),
+        (SslMode::Disable | SslMode::Prefer, _) => false,
+    };
+    if !checked {
+        return Ok(Arc::new(Lenient { provider: Arc::clone(provider), chain: None }));
+    }
+    let mut roots = RootCertStore::empty();
+    if let Some(file) = &address.root_certificate {
+        let certificates = CertificateDer::pem_file_iter(file)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|_| format!("`sslrootcert` `{}` holds no PEM certificate", file.display()))?;
+        roots.add_parsable_certificates(certificates);
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if roots.is_empty() {
+        return Err("there is no root certificate to check the server's against".to_owned());
+    }
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| error.to_string())?;
+    if address.ssl == SslMode::VerifyFull {
+        return Ok(chain);
+    }
+    Ok(Arc::new(Lenient { provider: Arc::clone(provider), chain: Some(chain) }))
+}
+
+/// Accepts any host name; checks the chain if there is one to check.
+#[derive(Debug)]
+struct Lenient {
+    provider: Arc<CryptoProvider>,
+    chain: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            answer => answer,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let schemes = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, schemes)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let schemes = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, schemes)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
