@@ -1,0 +1,139 @@
+//! A planned model as a `Reader`: one bounded split, rows as they are computed.
+//!
+//! Promise: rows are computed when they are asked for. When memory runs out before the first row was
+//! handed out, the model is planned once more with joins that spill and fewer threads, unseen; later
+//! than that the attempt fails with `Retry` and the next one starts that way. It writes nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::stream::{self, StreamExt};
+use towpath_ports::{Assignment, BoxStream, Event, Reader, Result, Rows, Split, TableSchema};
+use towpath_vocab::{Failure, Mark, Position, Remedy, SplitId, TableName};
+
+use super::run::Recipe;
+use crate::session::border::plain_batch;
+use crate::session::failure::{arrow_failure, failure, is_exhausted};
+
+/// The one split's name.
+const SPLIT: &str = "model";
+
+/// Reads a model's rows.
+pub(super) struct ModelReader {
+    table: TableName,
+    schema: SchemaRef,
+    rows: Option<ModelRows>,
+}
+
+/// The state of a split on its way.
+pub(super) struct ModelRows {
+    recipe: Recipe,
+    schema: SchemaRef,
+    batches: SendableRecordBatchStream,
+    tight: bool,
+    given: u64,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Rows,
+    End,
+    Over,
+}
+
+impl ModelReader {
+    /// A reader of a plan that was started; `tight` says how.
+    pub(super) fn new(recipe: Recipe, schema: SchemaRef, batches: SendableRecordBatchStream, tight: bool) -> Self {
+        let table = recipe.table().clone();
+        let rows = ModelRows { recipe, schema: Arc::clone(&schema), batches, tight, given: 0, stage: Stage::Rows };
+        Self { table, schema, rows: Some(rows) }
+    }
+}
+
+#[async_trait]
+impl Reader for ModelReader {
+    fn tables(&self) -> Vec<TableSchema> {
+        vec![TableSchema { table: self.table.clone(), schema: Arc::clone(&self.schema) }]
+    }
+
+    fn bounded(&self) -> bool {
+        true
+    }
+
+    fn splits(&mut self) -> BoxStream<Result<Assignment>> {
+        let split = self.rows.take().map(|rows| {
+            let events = stream::unfold(rows, |rows| async move { Box::pin(rows.next()).await }).boxed();
+            Ok(Assignment::Assigned(Split { id: SplitId(SPLIT.to_owned()), events }))
+        });
+        stream::iter(split.into_iter().chain([Ok(Assignment::Complete(Position::default()))])).boxed()
+    }
+
+    async fn committed(&mut self, _position: &Position) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl ModelRows {
+    async fn next(mut self) -> Option<(Result<Event>, Self)> {
+        match self.stage {
+            Stage::Over => return None,
+            Stage::End => {
+                self.stage = Stage::Over;
+                return Some((Ok(Event::End), self));
+            }
+            Stage::Rows => {}
+        }
+        let event = match self.next_rows().await {
+            Ok(Some(rows)) => Ok(Event::Rows(rows)),
+            Ok(None) => {
+                self.stage = Stage::End;
+                Ok(Event::Boundary(Mark::at(self.given)))
+            }
+            Err(failure) => {
+                self.stage = Stage::Over;
+                Err(failure)
+            }
+        };
+        Some((event, self))
+    }
+
+    async fn next_rows(&mut self) -> Result<Option<Rows>> {
+        loop {
+            match self.batches.next().await {
+                None => return Ok(None),
+                Some(Ok(batch)) if batch.num_rows() == 0 => {}
+                Some(Ok(batch)) => {
+                    let subject = self.recipe.subject();
+                    let batch = plain_batch(&batch, &self.schema).map_err(|error| arrow_failure(&subject, &error))?;
+                    let first = self.given;
+                    self.given += batch.num_rows() as u64;
+                    return Ok(Some(Rows::of_batch(self.recipe.table().clone(), self.recipe.name(), batch, first)));
+                }
+                Some(Err(error)) if is_exhausted(&error) && !self.tight => {
+                    self.recipe.remember_tight();
+                    if self.given > 0 {
+                        return Err(starts_over(&self.recipe.subject(), failure(&self.recipe.subject(), &error)));
+                    }
+                    tracing::info!(model = self.recipe.name(), "out of memory: planned again with joins that spill");
+                    let running = self.recipe.start(true).await?;
+                    (self.batches, self.tight) = (running.batches, true);
+                }
+                Some(Err(error)) => return Err(failure(&self.recipe.subject(), &error)),
+            }
+        }
+    }
+}
+
+/// Rows were handed out already: only the whole attempt can be repeated.
+fn starts_over(subject: &str, failure: Failure) -> Failure {
+    let mut over = Failure::new(
+        &failure.code,
+        Remedy::Retry,
+        format!("{subject} needs more memory than it may use; the next attempt uses joins that spill and fewer threads"),
+    );
+    over.help = failure.help;
+    over
+}

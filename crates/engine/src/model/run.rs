@@ -1,0 +1,118 @@
+//! Runs a model: final SQL, live types and lineage, a plan, a reader.
+//!
+//! Promise: types and lineage come from the same pure analysis as `towpath check`, fed with the
+//! tables as they are now; when it cannot follow something the lineage says so (`partial`). It does
+//! not write: `flow` reads what this gives.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use towpath_ports::{ModelEngine, ModelRequest, ModelRun, Result};
+use towpath_sql::Verdict;
+use towpath_vocab::{Failure, ModelPlan, Remedy, TableLineage, TableName};
+
+use super::reader::ModelReader;
+use super::{render, view};
+use crate::query::{self, Running};
+use crate::session::Engine;
+use crate::session::catalog::LiveTables;
+
+#[async_trait]
+impl ModelEngine for Engine {
+    async fn run(&self, request: ModelRequest) -> Result<ModelRun> {
+        let sql = render::sql(self, &request).await?;
+        let recipe = Recipe { engine: self.clone(), name: request.model.name.clone(), table: request.model.table.target.clone(), sql };
+        let tight = self.is_tight(&recipe.table);
+        let (running, tables) = recipe.plan(tight).await?;
+        refuse_repeated_names(&recipe.subject(), &running.schema)?;
+        let lineage = lineage(&recipe.sql, &request.model, &tables);
+        Ok(ModelRun {
+            sql: recipe.sql.clone(),
+            schema: Arc::clone(&running.schema),
+            lineage,
+            reader: Box::new(ModelReader::new(recipe, running.schema, running.batches, tight)),
+        })
+    }
+
+    async fn create_view(&self, table: &TableName, sql: &str) -> Result<u64> {
+        view::create(self, table, sql).await
+    }
+
+    async fn versions(&self, tables: &[TableName]) -> Result<BTreeMap<TableName, String>> {
+        view::versions(self, tables).await
+    }
+}
+
+/// All it takes to start a model anew.
+pub(super) struct Recipe {
+    engine: Engine,
+    name: String,
+    table: TableName,
+    sql: String,
+}
+
+impl Recipe {
+    /// The table written.
+    pub(super) fn table(&self) -> &TableName {
+        &self.table
+    }
+
+    /// The model's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The model in messages.
+    pub(super) fn subject(&self) -> String {
+        format!("model `{}`", self.name)
+    }
+
+    /// The next run of this model starts with what needs less memory.
+    pub(super) fn remember_tight(&self) {
+        self.engine.remember_tight(&self.table);
+    }
+
+    /// Plans and starts it.
+    pub(super) async fn start(&self, tight: bool) -> Result<Running> {
+        Ok(self.plan(tight).await?.0)
+    }
+
+    async fn plan(&self, tight: bool) -> Result<(Running, BTreeMap<TableName, SchemaRef>)> {
+        let subject = self.subject();
+        let sight = self.engine.sight(&BTreeMap::new(), tight)?;
+        let planned = sight.plan(&subject, &self.sql, &[]).await?;
+        let running = query::start(&subject, &planned.session, &planned.plan).await?;
+        Ok((running, planned.tables))
+    }
+}
+
+/// A table cannot have two columns of one name.
+fn refuse_repeated_names(subject: &str, schema: &SchemaRef) -> Result<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    match schema.fields().iter().find(|field| !seen.insert(field.name())) {
+        Some(field) => Err(Failure::new(
+            "R0504",
+            Remedy::FixConfig,
+            format!("{subject} gives two columns the name `{}`", field.name()),
+        )
+        .help(format!("rename one of them: `... as other_{}`", field.name()))),
+        None => Ok(()),
+    }
+}
+
+/// The model's lineage; what cannot be followed leaves the inputs and says `partial`.
+fn lineage(sql: &str, model: &ModelPlan, tables: &BTreeMap<TableName, SchemaRef>) -> TableLineage {
+    let inputs = tables.keys().map(ToString::to_string).collect();
+    match towpath_sql::analyze(sql, &LiveTables(tables)) {
+        Verdict::Proven(analysis) => {
+            let mut lineage = analysis.lineage;
+            for edge in &mut lineage.edges {
+                edge.to.table = model.table.target.to_string();
+            }
+            lineage
+        }
+        Verdict::Unknown { .. } | Verdict::Wrong(_) => TableLineage { inputs, edges: Vec::new(), partial: true },
+    }
+}

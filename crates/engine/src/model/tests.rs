@@ -1,0 +1,172 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use datafusion::arrow::datatypes::DataType;
+use futures::StreamExt;
+use towpath_ports::{Assignment, Event, ModelEngine, ModelRequest, ModelRun, Result};
+use towpath_vocab::{
+    BadRows, Failure, Influence, Mark, Materialized, ModelPlan, RawRecord, Remedy, SchemaChange, TableLineage, TablePlan,
+    Threshold, WriteMode, WritePlan,
+};
+
+use crate::session::fixture::{Fixture, batch, floats, ints, name, text_rows, texts};
+
+fn table_plan(target: &str) -> TablePlan {
+    TablePlan {
+        target: name(target),
+        write: WritePlan { mode: WriteMode::Replace, key: Vec::new(), schema_change: SchemaChange::Evolve, options: BTreeMap::new() },
+        filter: None,
+        names: towpath_vocab::Naming::default(),
+        columns: Vec::new(),
+        keep: Vec::new(),
+        drop: Vec::new(),
+        dedup: None,
+        rules: Vec::new(),
+        checks: Vec::new(),
+        bad_rows: BadRows::Quarantine,
+        fail_above: Threshold::default(),
+        lineage: TableLineage::default(),
+    }
+}
+
+fn model(template: &str, sql: Option<&str>) -> ModelRequest {
+    let model = ModelPlan {
+        name: "delays".to_owned(),
+        file: "models/delays.sql".to_owned(),
+        template: template.to_owned(),
+        sql: sql.map(str::to_owned),
+        materialized: Materialized::Table,
+        references: BTreeMap::from([("flights".to_owned(), name("raw.flights")), ("carriers".to_owned(), name("raw.carriers"))]),
+        ephemerals: BTreeMap::new(),
+        macros: String::new(),
+        vars: BTreeMap::new(),
+        env_vars: BTreeMap::new(),
+        deferred: sql.is_none(),
+        table: table_plan("marts.delays"),
+    };
+    ModelRequest { model, full_refresh: false, incremental: false }
+}
+
+async fn fixture() -> Fixture {
+    fill(Fixture::new()).await
+}
+
+async fn fill(fixture: Fixture) -> Fixture {
+    let flights = batch(vec![
+        ("carrier", texts(vec![Some("AA"), Some("UA"), Some("AA")])),
+        ("delay", floats(vec![Some(1.0), Some(2.0), Some(4.0)])),
+    ]);
+    fixture.put("raw.flights", flights).await;
+    let carriers = batch(vec![("carrier", texts(vec![Some("AA"), Some("UA")])), ("name", texts(vec![Some("American"), Some("United")]))]);
+    fixture.put("raw.carriers", carriers).await;
+    fixture
+}
+
+/// Reads a run to its end as `flow` does.
+async fn read(run: &mut ModelRun) -> Result<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut marks = Vec::new();
+    let mut splits = run.reader.splits();
+    let mut complete = false;
+    while let Some(assignment) = splits.next().await {
+        match assignment? {
+            Assignment::Assigned(mut split) => {
+                while let Some(event) = split.events.next().await {
+                    match event? {
+                        Event::Rows(found) => {
+                            assert_eq!(found.batch.schema(), run.schema);
+                            rows.extend(text_rows(&[found.batch]));
+                        }
+                        Event::Boundary(mark) => marks.push(mark),
+                        Event::End => marks.push(Mark::at(u64::MAX)),
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            Assignment::Complete(_) => complete = true,
+            Assignment::Revoked(_) => panic!("revoked"),
+        }
+    }
+    assert!(complete);
+    assert_eq!(marks, [Mark::at(rows.len() as u64), Mark::at(u64::MAX)]);
+    Ok(rows)
+}
+
+const SQL: &str = "select c.name, avg(f.delay) as delay, count(*) as n, null as note \
+                   from raw.flights f join raw.carriers c on f.carrier = c.carrier group by 1 order by 1";
+
+#[tokio::test]
+async fn a_model_gives_rows_types_and_lineage() {
+    let fixture = fixture().await;
+    let mut run = fixture.engine.run(model("", Some(SQL))).await.unwrap();
+    let types: Vec<DataType> = run.schema.fields().iter().map(|field| field.data_type().clone()).collect();
+    assert_eq!(types, [DataType::Utf8, DataType::Float64, DataType::Int64, DataType::Utf8]);
+    assert!(run.reader.bounded());
+    assert_eq!(run.reader.tables()[0].table, name("marts.delays"));
+    assert_eq!(read(&mut run).await.unwrap(), ["American|2.5|2|-", "United|2.0|1|-"]);
+    assert!(!run.lineage.partial);
+    assert_eq!(run.lineage.inputs, ["raw.carriers", "raw.flights"]);
+    let edge = run.lineage.edges.iter().find(|edge| edge.to.column == "delay" && edge.influence == Influence::Aggregation).unwrap();
+    assert_eq!((edge.from.table.as_str(), edge.from.column.as_str(), edge.to.table.as_str()), ("raw.flights", "delay", "marts.delays"));
+}
+
+#[tokio::test]
+async fn rows_name_their_model_and_can_be_looked_at() {
+    let fixture = fixture().await;
+    let mut run = fixture.engine.run(model("", Some("select carrier from raw.flights where delay = 2"))).await.unwrap();
+    let Some(Ok(Assignment::Assigned(mut split))) = run.reader.splits().next().await else { panic!("no split") };
+    let Some(Ok(Event::Rows(rows))) = split.events.next().await else { panic!("no rows") };
+    assert_eq!(rows.origin.place(0).to_string(), "delays row 1");
+    assert_eq!(rows.origin.raw(0), RawRecord::Row("{\"carrier\":\"UA\"}".to_owned()));
+}
+
+#[tokio::test]
+async fn an_empty_model_keeps_its_columns() {
+    let fixture = fixture().await;
+    let mut run = fixture.engine.run(model("", Some("select carrier, delay from raw.flights where delay > 100"))).await.unwrap();
+    assert_eq!(run.schema.fields().len(), 2);
+    assert!(read(&mut run).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_a_table_is_refused() {
+    let fixture = fixture().await;
+    let refusal = async |sql: &str| -> Failure {
+        match fixture.engine.run(model("", Some(sql))).await {
+            Ok(_) => panic!("{sql} ran"),
+            Err(failure) => failure,
+        }
+    };
+    let twice = refusal("select a.carrier, b.carrier from raw.flights a join raw.carriers b on a.carrier = b.carrier").await;
+    assert_eq!((twice.code.as_str(), twice.remedy), ("R0504", Remedy::FixConfig));
+    let missing = refusal("select * from raw.nothing").await;
+    assert!(missing.message.contains("model `delays`"), "{missing}");
+    assert_eq!(refusal("drop table raw.flights").await.code, "R0505");
+}
+
+#[tokio::test]
+async fn bad_values_name_the_model() {
+    let fixture = fixture().await;
+    let mut run = fixture.engine.run(model("", Some("select carrier::int as c from raw.flights"))).await.unwrap();
+    let failure = read(&mut run).await.unwrap_err();
+    assert_eq!((failure.code.as_str(), failure.remedy), ("R0508", Remedy::FixData));
+    assert!(failure.message.contains("model `delays`"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_join_that_does_not_fit_is_planned_again_with_one_that_spills() {
+    let fixture = Fixture::with_memory(12 << 20);
+    let rows = 300_000_i64;
+    fixture.put("raw.big", batch(vec![("k", ints((0..rows).map(Some).collect())), ("v", ints((0..rows).rev().map(Some).collect()))])).await;
+    let sql = "select a.k, b.v, c.v as w from raw.big a join raw.big b on a.k = b.v join raw.big c on c.k = b.k where a.k + b.v + c.v >= 0";
+    let target = name("marts.delays");
+    assert!(!fixture.engine.is_tight(&target));
+    let mut run = fixture.engine.run(model("", Some(sql))).await.unwrap();
+    let read = read(&mut run).await.unwrap();
+    assert_eq!(read.len() as i64, rows);
+    assert!(fixture.engine.is_tight(&target), "the hash join was expected not to fit");
+    // The next run starts with what fits.
+    let mut again = fixture.engine.run(model("", Some(sql))).await.unwrap();
+    assert_eq!(self::read(&mut again).await.unwrap().len() as i64, rows);
+}

@@ -1,0 +1,354 @@
+//! What one statement sees: each table at one version, views expanded, candidates in their tables' place.
+//!
+//! Promise: a name is resolved once per statement, however often and through however many views it is
+//! used, so the whole statement sees one version of each table. Views are planned inside the same
+//! statement; a view over itself is refused with its path. It knows nothing of running plans.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::{DataFusionError, TableReference};
+use datafusion::datasource::ViewTable;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{LogicalPlan, TableType};
+use datafusion::sql::parser::Statement;
+use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
+use towpath_sql::Verdict;
+use towpath_vocab::{Failure, Remedy, TableName};
+
+use super::border::plain_schema;
+use super::failure::failure;
+use super::holdings::{self, Held};
+use super::statement::{self, AT_VERSION, OldVersion, carried, from_problem};
+use super::scan::FilesTable;
+use super::{files, names, settings};
+use crate::lake::Lake;
+
+/// One statement's sight of the lakehouse.
+pub(crate) struct Sight {
+    lake: Lake,
+    session: SessionState,
+    stand_ins: BTreeMap<TableName, Arc<dyn TableProvider>>,
+    files: Option<PathBuf>,
+    seen: Mutex<HashMap<TableName, Arc<dyn TableProvider>>>,
+    old: Mutex<HashMap<String, OldVersion>>,
+    names: OnceCell<Vec<TableName>>,
+}
+
+/// A statement with every name resolved.
+pub(crate) struct Planned {
+    /// The plan, unoptimised.
+    pub(crate) plan: LogicalPlan,
+    /// The session it was planned in.
+    pub(crate) session: SessionState,
+    /// The tables and views it names itself, with their columns.
+    pub(crate) tables: BTreeMap<TableName, SchemaRef>,
+}
+
+impl fmt::Debug for Sight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sight").field("stand_ins", &self.stand_ins.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Sight {
+    /// A new sight. `stand_ins` are seen instead of tables of these names; `files` is the folder that
+    /// relative file names start from, `None` when files may not be queried.
+    pub(crate) fn new(
+        lake: Lake,
+        session: SessionState,
+        stand_ins: BTreeMap<TableName, Arc<dyn TableProvider>>,
+        files: Option<PathBuf>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            lake,
+            session,
+            stand_ins,
+            files,
+            seen: Mutex::default(),
+            old: Mutex::default(),
+            names: OnceCell::new(),
+        })
+    }
+
+    /// Plans one reading statement. `within` names the views around it, outermost first.
+    pub(crate) async fn plan(self: &Arc<Self>, subject: &str, sql: &str, within: &[TableName]) -> Result<Planned, Failure> {
+        let session = self.session_within(within);
+        let mut statement = statement::parse(subject, sql, &session)?;
+        for old in statement::rewrite_old_versions(subject, &mut statement)? {
+            self.old.lock().unwrap_or_else(PoisonError::into_inner).insert(old.to_string(), old);
+        }
+        let tables = self.resolve_all(subject, &statement, &session, within).await?;
+        let plan = match session.statement_to_plan(statement).await {
+            Ok(plan) => plan,
+            Err(error) => return Err(misplanned(subject, sql, &tables, &error)),
+        };
+        let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        reading.verify_plan(&plan).map_err(|error| {
+            Failure::new("R0505", Remedy::Refused, format!("{subject} would change something: {error}"))
+                .help("queries only read; tables are written by pipelines")
+        })?;
+        Ok(Planned { plan, session, tables })
+    }
+
+    fn session_within(self: &Arc<Self>, within: &[TableName]) -> SessionState {
+        let mut session = self.session.clone();
+        session.mark_start_execution();
+        session.register_catalog_list(Arc::new(Catalogs { sight: Arc::clone(self), within: within.to_vec() }));
+        session
+    }
+
+    /// Resolves every table a statement names, so that unknown ones are told together.
+    async fn resolve_all(
+        self: &Arc<Self>,
+        subject: &str,
+        statement: &Statement,
+        session: &SessionState,
+        within: &[TableName],
+    ) -> Result<BTreeMap<TableName, SchemaRef>, Failure> {
+        let references = session.resolve_table_references(statement).map_err(|error| failure(subject, &error))?;
+        let mut tables = BTreeMap::new();
+        let mut unknown = Vec::new();
+        for reference in references {
+            if reference.schema() == Some("information_schema") {
+                self.all_names().await?;
+                continue;
+            }
+            if session.table_functions().contains_key(reference.table()) {
+                continue;
+            }
+            let name = table_name(&reference);
+            let other_catalog = reference.catalog().is_some_and(|catalog| catalog != settings::CATALOG);
+            match self.provider(&name, within).await? {
+                Some(provider) if !other_catalog => {
+                    tables.insert(name, plain_schema(&provider.schema()));
+                }
+                _ => unknown.push(reference),
+            }
+        }
+        if unknown.is_empty() { Ok(tables) } else { Err(self.unknown_tables(subject, &unknown).await?) }
+    }
+
+    /// The table or view of this name; `None` when there is none.
+    pub(crate) fn provider<'a>(
+        self: &'a Arc<Self>,
+        name: &'a TableName,
+        within: &'a [TableName],
+    ) -> BoxFuture<'a, Result<Option<Arc<dyn TableProvider>>, Failure>> {
+        Box::pin(async move {
+            if within.contains(name) {
+                return Err(over_itself(name, within));
+            }
+            if let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+                return Ok(Some(Arc::clone(seen)));
+            }
+            let Some(found) = self.find(name, within).await? else { return Ok(None) };
+            // Two references may resolve at once: the first one in stays for the whole statement.
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(Some(Arc::clone(seen.entry(name.clone()).or_insert(found))))
+        })
+    }
+
+    async fn find(self: &Arc<Self>, name: &TableName, within: &[TableName]) -> Result<Option<Arc<dyn TableProvider>>, Failure> {
+        if let Some(stand_in) = self.stand_ins.get(name) {
+            return Ok(Some(Arc::clone(stand_in)));
+        }
+        if name.schema() == AT_VERSION {
+            let old = self.old.lock().unwrap_or_else(PoisonError::into_inner).get(name.table()).cloned();
+            return match old {
+                Some(old) => self.old_version(&old).await.map(Some),
+                None => Ok(None),
+            };
+        }
+        match holdings::find(&self.lake, name).await? {
+            Some(Held::Table(files)) => return Ok(Some(Arc::new(FilesTable::new(files)))),
+            Some(Held::View(view)) => return Ok(Some(self.view(name, &view.sql, within).await?)),
+            None => {}
+        }
+        if let Some(folder) = &self.files
+            && name.schema() == settings::DEFAULT_SCHEMA
+            && let Some(file) = files::provider(folder, name.table(), &self.session).await?
+        {
+            return Ok(Some(file));
+        }
+        match self.other_case(name).await? {
+            Some(other) => self.provider(&other, within).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The one table whose name differs only in case, unless there are several.
+    async fn other_case(&self, name: &TableName) -> Result<Option<TableName>, Failure> {
+        let names = self.all_names().await?;
+        let mut same = names.iter().filter(|other| {
+            *other != name
+                && other.schema().eq_ignore_ascii_case(name.schema())
+                && other.table().eq_ignore_ascii_case(name.table())
+        });
+        Ok(match (same.next(), same.next()) {
+            (Some(one), None) => Some(one.clone()),
+            _ => None,
+        })
+    }
+
+    async fn old_version(&self, old: &OldVersion) -> Result<Arc<dyn TableProvider>, Failure> {
+        let name: TableName = old.table.parse().map_err(|_| {
+            Failure::new("R0502", Remedy::FixConfig, format!("`{}` is not of the form `schema.table`", old.table))
+        })?;
+        let table = holdings::at_version(&self.lake, &name, old.version).await?;
+        let provider = table.table_provider().with_session(Arc::new(self.session.clone())).await;
+        provider.map_err(|error| failure(&format!("table `{name}`"), &error))
+    }
+
+    async fn view(self: &Arc<Self>, name: &TableName, sql: &str, within: &[TableName]) -> Result<Arc<dyn TableProvider>, Failure> {
+        let mut within = within.to_vec();
+        within.push(name.clone());
+        let planned = self.plan(&format!("view `{name}`"), sql, &within).await?;
+        Ok(Arc::new(ViewTable::new(planned.plan, Some(sql.to_owned()))))
+    }
+
+    async fn all_names(&self) -> Result<&Vec<TableName>, Failure> {
+        self.names
+            .get_or_try_init(|| async {
+                let mut names: BTreeSet<TableName> = holdings::all_names(&self.lake).await?.into_iter().collect();
+                names.extend(self.stand_ins.keys().cloned());
+                Ok(names.into_iter().collect())
+            })
+            .await
+    }
+
+    async fn unknown_tables(&self, subject: &str, unknown: &[TableReference]) -> Result<Failure, Failure> {
+        let all: Vec<String> = self.all_names().await?.iter().map(ToString::to_string).collect();
+        let wanted: Vec<String> = unknown.iter().map(|reference| spoken(reference)).collect();
+        let mut failure = Failure::new(
+            "R0502",
+            Remedy::FixConfig,
+            format!("{subject} reads {}, which {} not in the lakehouse", names::listed(&wanted), if wanted.len() == 1 { "is" } else { "are" }),
+        );
+        for (name, reference) in wanted.iter().zip(unknown) {
+            let same_table = all.iter().find(|other| {
+                reference.schema().is_none() && other.split_once('.').is_some_and(|(_, table)| table == reference.table())
+            });
+            let near = same_table.map(String::as_str).or_else(|| towpath_sql::closest(name, all.iter().map(String::as_str)));
+            if let Some(near) = near {
+                failure = failure.help(format!("`{name}`: did you mean `{near}`?"));
+            }
+        }
+        if all.is_empty() {
+            return Ok(failure.help("the lakehouse is empty: `towpath run PIPELINE` fills it"));
+        }
+        Ok(failure.help(format!("there is: {}", names::listed(&all))))
+    }
+}
+
+/// The checker explains a mistake better than the planner, and finds the others too.
+fn misplanned(subject: &str, sql: &str, tables: &BTreeMap<TableName, SchemaRef>, error: &DataFusionError) -> Failure {
+    match towpath_sql::analyze(sql, &LiveTables(tables)) {
+        Verdict::Wrong(problems) => from_problem(subject, sql, &problems),
+        Verdict::Proven(_) | Verdict::Unknown { .. } => failure(subject, error),
+    }
+}
+
+/// Tables as they are now, for `sql`.
+pub(crate) struct LiveTables<'a>(pub(crate) &'a BTreeMap<TableName, SchemaRef>);
+
+impl towpath_sql::Tables for LiveTables<'_> {
+    fn columns(&self, table: &TableName) -> Option<SchemaRef> {
+        self.0.get(table).cloned()
+    }
+
+    fn known(&self) -> Vec<TableName> {
+        self.0.keys().cloned().collect()
+    }
+}
+
+fn over_itself(name: &TableName, within: &[TableName]) -> Failure {
+    let mut path: Vec<String> = within.iter().map(|view| format!("`{view}`")).collect();
+    path.push(format!("`{name}`"));
+    Failure::new("R0511", Remedy::FixConfig, format!("view `{name}` reads itself: {}", path.join(" -> ")))
+        .help("make one of them a table: `materialized: table`")
+}
+
+fn table_name(reference: &TableReference) -> TableName {
+    TableName::new(reference.schema().unwrap_or(settings::DEFAULT_SCHEMA), reference.table())
+}
+
+/// The reference as it was written, without the default schema.
+fn spoken(reference: &TableReference) -> String {
+    match reference {
+        TableReference::Bare { table } => table.to_string(),
+        TableReference::Partial { schema, table } => format!("{schema}.{table}"),
+        TableReference::Full { catalog, schema, table } => format!("{catalog}.{schema}.{table}"),
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Catalogs {
+    sight: Arc<Sight>,
+    within: Vec<TableName>,
+}
+
+impl CatalogProviderList for Catalogs {
+    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![settings::CATALOG.to_owned()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == settings::CATALOG).then(|| Arc::new(self.clone()) as Arc<dyn CatalogProvider>)
+    }
+}
+
+impl CatalogProvider for Catalogs {
+    fn schema_names(&self) -> Vec<String> {
+        let names = self.sight.names.get().into_iter().flatten();
+        let schemas: BTreeSet<String> = names.map(|name| name.schema().to_owned()).collect();
+        schemas.into_iter().collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        Some(Arc::new(Tables { within: self.clone(), schema: name.to_owned() }))
+    }
+}
+
+#[derive(Debug)]
+struct Tables {
+    within: Catalogs,
+    schema: String,
+}
+
+#[async_trait]
+impl SchemaProvider for Tables {
+    fn table_names(&self) -> Vec<String> {
+        let names = self.within.sight.names.get().into_iter().flatten();
+        names.filter(|name| name.schema() == self.schema).map(|name| name.table().to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let name = TableName::new(self.schema.clone(), name);
+        self.within.sight.provider(&name, &self.within.within).await.map_err(carried)
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
+        let name = TableName::new(self.schema.clone(), name);
+        // A broken view must not hide the list of all tables.
+        match self.within.sight.provider(&name, &self.within.within).await {
+            Ok(provider) => Ok(provider.map(|provider| provider.table_type())),
+            Err(_) => Ok(Some(TableType::View)),
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.table_names().iter().any(|other| other == name)
+    }
+}

@@ -1,0 +1,106 @@
+//! The engine: one lakehouse, one pool of memory, many statements.
+//!
+//! Promise: opening does no I/O beyond making the spill folder; each statement gets a fresh sight of
+//! the lakehouse. What it does with statements stands in `query.rs`, `expression.rs` and `model/`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::catalog::TableProvider;
+use datafusion::execution::session_state::SessionState;
+use towpath_ports::Candidate;
+use towpath_vocab::{Environment, Failure, TableName};
+
+use super::catalog::Sight;
+use super::failure::failure;
+use super::{EngineLimits, settings, stand_in};
+use crate::lake::Lake;
+
+/// What an engine is opened with.
+pub struct EngineOptions {
+    /// The lakehouse.
+    pub lake: Lake,
+    /// Bounds of memory, disk and threads.
+    pub limits: EngineLimits,
+    /// Where relative names of queried files start; `None` when files may not be queried.
+    pub files: Option<PathBuf>,
+    /// What `env_var()` may see in templates.
+    pub variables: BTreeMap<String, String>,
+    /// The environment models run in: `target.name` in templates.
+    pub environment: Environment,
+}
+
+/// Embedded SQL over a lakehouse: queries, expressions, models. Cheap to share.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    lake: Lake,
+    session: SessionState,
+    files: Option<PathBuf>,
+    variables: BTreeMap<String, String>,
+    environment: Environment,
+    tight: Mutex<BTreeSet<TableName>>,
+}
+
+impl Engine {
+    /// Opens an engine.
+    ///
+    /// # Errors
+    /// R0512 when the spill folder cannot be made.
+    pub fn open(options: EngineOptions) -> Result<Self, Failure> {
+        let EngineOptions { lake, limits, files, variables, environment } = options;
+        let runtime = settings::runtime(&limits).map_err(|error| failure("the spill folder", &error))?;
+        let session = settings::session(&limits, runtime).map_err(|error| failure("the session", &error))?;
+        let inner = Inner { lake, session, files, variables, environment, tight: Mutex::default() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// A session without tables.
+    pub(crate) fn bare_session(&self) -> SessionState {
+        self.inner.session.clone()
+    }
+
+    /// The lakehouse.
+    pub fn lake(&self) -> &Lake {
+        &self.inner.lake
+    }
+
+    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.inner.variables
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.inner.environment
+    }
+
+    /// A fresh sight of the lakehouse for one statement.
+    pub(crate) fn sight(
+        &self,
+        candidates: &BTreeMap<TableName, Candidate>,
+        tight: bool,
+    ) -> Result<Arc<Sight>, Failure> {
+        let mut session = self.inner.session.clone();
+        if tight {
+            settings::tighten(&mut session);
+        }
+        let stand_ins = candidates
+            .iter()
+            .map(|(name, candidate)| Ok((name.clone(), stand_in::provider(name, candidate)?)))
+            .collect::<Result<BTreeMap<TableName, Arc<dyn TableProvider>>, Failure>>()?;
+        Ok(Sight::new(self.inner.lake.clone(), session, stand_ins, self.inner.files.clone()))
+    }
+
+    /// True when this model ran out of memory before: it then runs with what needs less.
+    pub(crate) fn is_tight(&self, model: &TableName) -> bool {
+        self.inner.tight.lock().unwrap_or_else(PoisonError::into_inner).contains(model)
+    }
+
+    /// Remembers that a model ran out of memory.
+    pub(crate) fn remember_tight(&self, model: &TableName) {
+        self.inner.tight.lock().unwrap_or_else(PoisonError::into_inner).insert(model.clone());
+    }
+}

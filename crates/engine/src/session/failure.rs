@@ -1,0 +1,235 @@
+//! What went wrong in SQL, said so that a person can act on it.
+//!
+//! Promise: every DataFusion error leaves this crate as one `Failure` with a code of R05xx, a remedy
+//! and the name of what was run (`model `marts.x``, `the query`). A `Failure` that travelled through
+//! DataFusion comes out unchanged. It knows no statement and no table; the callers give the subject.
+//! Codes: R0501 syntax, R0502 tables, R0503 columns, R0504 ambiguous names, R0505 not a query, R0506
+//! more than one statement, R0507 memory, R0508 data, R0509 unsupported SQL, R0510 planning, R0511
+//! views over themselves, R0512 storage, R0513 templates, R0514 spill space, R0515 our mistake.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::{Column, DataFusionError, SchemaError};
+use towpath_vocab::{Failure, Remedy};
+
+use super::names;
+
+/// True when the memory pool or the spill folder could not give what was asked for.
+pub(crate) fn is_exhausted(error: &DataFusionError) -> bool {
+    matches!(innermost(error).0, Innermost::DataFusion(DataFusionError::ResourcesExhausted(_)))
+}
+
+/// Turns a DataFusion error into a failure about `subject`.
+pub(crate) fn failure(subject: &str, error: &DataFusionError) -> Failure {
+    let (cause, line) = innermost(error);
+    let at = line.map(|line| format!(" (line {line})")).unwrap_or_default();
+    match cause {
+        Innermost::Ours(failure) => failure.clone(),
+        Innermost::Arrow(error) => arrow_failure(subject, error),
+        Innermost::DataFusion(error) => datafusion_failure(subject, &at, error),
+        Innermost::Foreign(text) => Failure::new("R0512", Remedy::Retry, format!("{subject}: {text}")),
+    }
+}
+
+/// What an Arrow kernel refused: nearly always a value.
+pub(crate) fn arrow_failure(subject: &str, error: &ArrowError) -> Failure {
+    let data = |text: String, help: &str| Failure::new("R0508", Remedy::FixData, text).help(help.to_owned());
+    match error {
+        ArrowError::DivideByZero => data(
+            format!("{subject} divides by zero"),
+            "write `x / nullif(y, 0)`: it gives NULL where `y` is 0",
+        ),
+        ArrowError::ArithmeticOverflow(text) => data(
+            format!("{subject} computes a number that its type cannot hold: {text}"),
+            "cast one side to a wider type first, for example `a::decimal(38,0) * b`",
+        ),
+        ArrowError::CastError(text) | ArrowError::ParseError(text) => data(
+            format!("{subject} holds a value that cannot be converted: {text}"),
+            "`try_cast(x as TYPE)` gives NULL instead of stopping",
+        ),
+        ArrowError::ExternalError(inner) => match inner.downcast_ref::<Failure>() {
+            Some(failure) => failure.clone(),
+            None => Failure::new("R0512", Remedy::Retry, format!("{subject}: {inner}")),
+        },
+        ArrowError::IoError(text, _) => Failure::new("R0512", Remedy::Retry, format!("{subject}: {text}")),
+        other => Failure::new("R0508", Remedy::FixData, format!("{subject}: {other}")),
+    }
+}
+
+enum Innermost<'a> {
+    Ours(&'a Failure),
+    Arrow(&'a ArrowError),
+    DataFusion(&'a DataFusionError),
+    Foreign(String),
+}
+
+/// Unwraps context down to the cause, with the line of the statement it is about.
+fn innermost(error: &DataFusionError) -> (Innermost<'_>, Option<u64>) {
+    let mut line = None;
+    let mut error = error;
+    loop {
+        error = match error {
+            DataFusionError::Context(_, inner) => inner,
+            DataFusionError::Diagnostic(diagnostic, inner) => {
+                line = line.or_else(|| diagnostic.span.map(|span| span.start.line));
+                inner
+            }
+            DataFusionError::Shared(inner) => inner,
+            DataFusionError::Collection(errors) => match errors.first() {
+                Some(first) => first,
+                None => return (Innermost::DataFusion(error), line),
+            },
+            DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+                ArrowError::ExternalError(foreign) => match foreign.downcast_ref::<DataFusionError>() {
+                    Some(nested) => nested,
+                    None => return (Innermost::Arrow(inner), line),
+                },
+                _ => return (Innermost::Arrow(inner), line),
+            },
+            DataFusionError::External(foreign) => {
+                if let Some(nested) = foreign.downcast_ref::<DataFusionError>() {
+                    nested
+                } else if let Some(failure) = foreign.downcast_ref::<Failure>() {
+                    return (Innermost::Ours(failure), line);
+                } else if let Some(arrow) = foreign.downcast_ref::<ArrowError>() {
+                    return (Innermost::Arrow(arrow), line);
+                } else {
+                    return (Innermost::Foreign(foreign.to_string()), line);
+                }
+            }
+            _ => return (Innermost::DataFusion(error), line),
+        }
+    }
+}
+
+fn datafusion_failure(subject: &str, at: &str, error: &DataFusionError) -> Failure {
+    let config = |code: &str, text: String| Failure::new(code, Remedy::FixConfig, text);
+    match error {
+        DataFusionError::SQL(error, _) => {
+            let text = error.to_string();
+            let text = text.trim_start_matches("sql parser error: ").to_owned();
+            config("R0501", format!("{subject} is not valid SQL: {text}"))
+        }
+        DataFusionError::SchemaError(error, _) => schema_failure(subject, at, error),
+        DataFusionError::ResourcesExhausted(text) => exhausted(subject, text),
+        DataFusionError::NotImplemented(text) => {
+            config("R0509", format!("{subject} uses SQL that is not supported{at}: {}", terse(text)))
+        }
+        DataFusionError::Plan(text) => config("R0510", format!("{subject}{at}: {}", terse(text))),
+        DataFusionError::Configuration(text) => config("R0510", format!("{subject}: {}", terse(text))),
+        DataFusionError::Execution(text) => {
+            Failure::new("R0508", Remedy::FixData, format!("{subject}: {}", terse(text)))
+        }
+        DataFusionError::IoError(error) => storage(subject, &error.to_string()),
+        DataFusionError::ObjectStore(error) => storage(subject, &error.to_string()),
+        DataFusionError::ParquetError(error) => storage(subject, &error.to_string()),
+        other => Failure::new("R0515", Remedy::Bug, format!("{subject}: {}", terse(&other.to_string())))
+            .help("this should not happen; please report it with the statement"),
+    }
+}
+
+fn storage(subject: &str, text: &str) -> Failure {
+    Failure::new("R0512", Remedy::Retry, format!("{subject} cannot read its input: {}", terse(text)))
+        .help("`towpath lake describe TABLE` shows which files a table consists of")
+}
+
+/// Memory and spill space end with different words in DataFusion, and need different ways out.
+fn exhausted(subject: &str, text: &str) -> Failure {
+    if text.contains("disk") || text.contains("temp") {
+        return Failure::new(
+            "R0514",
+            Remedy::FixConfig,
+            format!("{subject} needs more room to spill than it may use: {}", terse(text)),
+        )
+        .help("free disk space in the project's `.towpath` folder, or give more `memory:` so that less spills");
+    }
+    Failure::new("R0507", Remedy::FixConfig, format!("{subject} needs more memory than it may use"))
+        .help("raise `memory:` in `towpath.yml`, or run fewer tasks at once with `parallel:`")
+        .help("join on keys that match few rows, or aggregate before joining")
+        .help(format!("the memory pool said: {}", terse(text)))
+}
+
+fn schema_failure(subject: &str, at: &str, error: &SchemaError) -> Failure {
+    let config = |code: &str, text: String| Failure::new(code, Remedy::FixConfig, text);
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let failure = config("R0503", format!("{subject} names no column `{}`{at}", plain(field)));
+            column_help(failure, field, valid_fields)
+        }
+        SchemaError::AmbiguousReference { field } => {
+            config("R0504", format!("{subject}: `{}` stands in more than one table{at}", field.name))
+                .help(format!("write `TABLE.{}`", field.name))
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            config("R0504", format!("{subject} gives two columns the name `{name}`{at}"))
+                .help(format!("rename one of them: `... as other_{name}`"))
+        }
+    }
+}
+
+fn column_help(failure: Failure, field: &Column, valid: &[Column]) -> Failure {
+    if valid.is_empty() {
+        return failure;
+    }
+    let by_case = valid.iter().find(|column| {
+        column.name != field.name && column.name.eq_ignore_ascii_case(&field.name)
+    });
+    if let Some(column) = by_case {
+        return failure.help(format!(
+            "there is `{0}`: names with capital letters need quotes, write \"{0}\"",
+            column.name
+        ));
+    }
+    let near = towpath_sql::closest(&field.name, valid.iter().map(|column| column.name.as_str()));
+    let failure = match near {
+        Some(name) => failure.help(format!("did you mean `{name}`?")),
+        None => failure,
+    };
+    let listed: Vec<String> = valid.iter().map(plain).collect();
+    failure.help(format!("there is: {}", names::listed(&listed)))
+}
+
+fn plain(column: &Column) -> String {
+    match &column.relation {
+        Some(relation) => format!("{}.{}", relation.table(), column.name),
+        None => column.name.clone(),
+    }
+}
+
+/// The first line, without the words DataFusion adds for its own developers.
+fn terse(text: &str) -> String {
+    let text = text.trim_start_matches("Error during planning: ");
+    let end = text.find("\n\nbacktrace").unwrap_or(text.len());
+    text[..end].trim().replace("\n", " ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_inside_comes_out_unchanged() {
+        let inner = Failure::new("R0999", Remedy::Retry, "mine");
+        let wrapped = DataFusionError::Shared(Arc::new(
+            DataFusionError::External(Box::new(inner.clone())).context("while reading"),
+        ));
+        assert_eq!(failure("the query", &wrapped), inner);
+    }
+
+    #[test]
+    fn division_by_zero_is_about_data() {
+        let error = DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
+        let failure = failure("model `marts.x`", &error);
+        assert_eq!((failure.code.as_str(), failure.remedy), ("R0508", Remedy::FixData));
+        assert!(failure.message.contains("model `marts.x`"), "{failure}");
+    }
+
+    #[test]
+    fn exhausted_memory_says_the_key_to_change() {
+        let error = DataFusionError::ResourcesExhausted("Failed to allocate 12 bytes".into()).context("x");
+        assert!(is_exhausted(&error));
+        assert!(failure("the query", &error).help.iter().any(|line| line.contains("`memory:`")));
+    }
+}

@@ -1,0 +1,65 @@
+//! What the lakehouse holds under a name: a table, a view, or an older version of a table.
+//!
+//! Promise: a table is pinned by finding it: the files it has at that moment. A table hides a view of
+//! the same name. It knows no SQL; `catalog.rs` makes tables of what is found here.
+
+use std::sync::Arc;
+
+use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use towpath_vocab::{Failure, Remedy, TableName};
+use url::Url;
+
+use super::names;
+use crate::lake::{Lake, LakeCandidate, View};
+
+/// What stands under a name.
+pub(crate) enum Held {
+    /// A table at its current version.
+    Table(Arc<LakeCandidate>),
+    /// A view.
+    View(View),
+}
+
+/// What stands under this name now.
+pub(crate) async fn find(lake: &Lake, name: &TableName) -> Result<Option<Held>, Failure> {
+    if let Some(files) = lake.snapshot(name).await? {
+        return Ok(Some(Held::Table(Arc::new(files))));
+    }
+    Ok(lake.view(name).await?.map(Held::View))
+}
+
+/// Every table and view.
+pub(crate) async fn all_names(lake: &Lake) -> Result<Vec<TableName>, Failure> {
+    let mut names = lake.tables().await?;
+    names.extend(lake.views().await?.into_iter().map(|view| view.name));
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// A table as it was at a version.
+pub(crate) async fn at_version(lake: &Lake, name: &TableName, version: u64) -> Result<DeltaTable, Failure> {
+    let described = lake.describe(name).await?;
+    if version > described.version {
+        return Err(Failure::new(
+            "R0502",
+            Remedy::FixConfig,
+            format!("`{name}` has no version {version}; the newest is {}", described.version),
+        )
+        .help(format!("`towpath lake history {name}` lists its versions")));
+    }
+    let told = |error: DeltaTableError| {
+        Failure::new("R0502", Remedy::FixConfig, format!("`{name}` cannot be read at version {version}: {error}"))
+            .help("old versions can be read until their files are cleaned away")
+    };
+    let url = Url::from_directory_path(&described.location)
+        .map_err(|()| Failure::new("R0512", Remedy::FixConfig, format!("the folder of {} is no absolute path", names::listed(&[name.to_string()]))))?;
+    DeltaTableBuilder::from_url(url).map_err(told)?.with_version(version).load().await.map_err(told)
+}
+
+/// What a table is at: its version and the identity it was created with, so that a table that was
+/// dropped and made anew is not taken for the old one.
+pub(crate) async fn version(lake: &Lake, name: &TableName) -> Result<String, Failure> {
+    let described = lake.describe(name).await?;
+    Ok(format!("version {} of {}", described.version, described.id))
+}

@@ -1,0 +1,24 @@
+//! The SQL session over the lakehouse: bounded memory, pinned tables, views, stand-ins, messages.
+//!
+//! Promise: everything that runs SQL in this crate goes through `Engine::sight`, so that bounds, the
+//! function set and pinning hold everywhere. Read next: `engine.rs`, `catalog.rs`, `settings.rs`.
+
+pub(crate) mod border;
+pub(crate) mod catalog;
+mod engine;
+pub(crate) mod exact;
+pub(crate) mod failure;
+mod files;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub(crate) mod holdings;
+mod names;
+mod scan;
+mod settings;
+mod stand_in;
+pub(crate) mod statement;
+#[cfg(test)]
+mod tests;
+
+pub use engine::{Engine, EngineOptions};
+pub use settings::EngineLimits;

@@ -1,0 +1,27 @@
+//! Lists of names in messages that stay on one line.
+//!
+//! Knows only text; which name was likely meant is told by `towpath_sql::closest`.
+
+/// Most names that are listed before the rest is counted.
+const LISTED: usize = 12;
+
+/// `a`, `b`, `c` and 7 more.
+pub(crate) fn listed(names: &[String]) -> String {
+    let mut out = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > LISTED {
+        out.push_str(&format!(" and {} more", names.len() - LISTED));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn long_lists_are_cut() {
+        let names: Vec<String> = (0..20).map(|n| format!("c{n}")).collect();
+        assert!(listed(&names).ends_with("`c11` and 8 more"));
+    }
+}

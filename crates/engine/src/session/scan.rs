@@ -1,0 +1,167 @@
+//! A set of Parquet files as a table: a committed version of a lakehouse table, or a candidate.
+//!
+//! Promise: scans are plain Parquet scans, with the files and the statistics the log knows, so that
+//! files are skipped and rows counted without being opened. Statistics that writers shorten (text,
+//! timestamps) are not used. It knows no log and no version: see `holdings.rs`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, DataFusionError, ScalarValue, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use serde_json::Value;
+
+use super::statement::carried;
+use crate::lake::{LakeCandidate, LakeFile, LakeError};
+
+/// Parquet files that together are a table.
+pub(crate) struct FilesTable {
+    files: Arc<LakeCandidate>,
+    schema: SchemaRef,
+}
+
+impl fmt::Debug for FilesTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilesTable").field("table", &self.files.table).field("version", &self.files.version).finish()
+    }
+}
+
+impl FilesTable {
+    /// A table of these files.
+    pub(crate) fn new(files: Arc<LakeCandidate>) -> Self {
+        let schema = with_views(&files.schema);
+        Self { files, schema }
+    }
+}
+
+/// Text and bytes are read as views: they are not copied on their way through a plan.
+fn with_views(schema: &Schema) -> SchemaRef {
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let data_type = match field.data_type() {
+                DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+                DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+                other => other.clone(),
+            };
+            field.as_ref().clone().with_data_type(data_type)
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+#[async_trait]
+impl TableProvider for FilesTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
+        // Row groups and files are skipped by the plan's own push-down; every row is still tested.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        if self.files.files.is_empty() {
+            let schema = match projection {
+                Some(columns) => Arc::new(self.schema.project(columns)?),
+                None => Arc::clone(&self.schema),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let statistics: Vec<Arc<Statistics>> =
+            self.files.files.iter().map(|file| Arc::new(file_statistics(file, &self.schema))).collect();
+        let whole = Statistics::try_merge_iter(statistics.iter().map(Arc::as_ref), &self.schema)?;
+        let files = self
+            .files
+            .files
+            .iter()
+            .zip(&statistics)
+            .map(|(file, statistics)| Ok(partitioned(file)?.with_statistics(Arc::clone(statistics))))
+            .collect::<Result<Vec<_>, DataFusionError>>()?;
+        let groups = FileGroup::new(files).split_files(session.config().target_partitions());
+        let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)));
+        let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(whole)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        let format = ParquetFormat::default().with_options(session.default_table_options().parquet);
+        format.create_physical_plan(session, scan).await
+    }
+}
+
+fn partitioned(file: &LakeFile) -> Result<PartitionedFile, DataFusionError> {
+    let location = Path::from_absolute_path(&file.path).map_err(|_| {
+        carried(LakeError::Location { location: file.path.display().to_string() }.into())
+    })?;
+    // Data files never change once written, so a constant time is a true cache key.
+    let never = chrono::DateTime::<chrono::Utc>::UNIX_EPOCH;
+    Ok(PartitionedFile::new_from_meta(ObjectMeta { location, last_modified: never, size: file.bytes, e_tag: None, version: None }))
+}
+
+/// What the log says of a file.
+fn file_statistics(file: &LakeFile, schema: &Schema) -> Statistics {
+    let mut statistics = Statistics::new_unknown(schema);
+    statistics.total_byte_size = Precision::Inexact(usize::try_from(file.bytes).unwrap_or(usize::MAX));
+    let Some(rows) = file.rows.and_then(|rows| usize::try_from(rows).ok()) else { return statistics };
+    statistics.num_rows = Precision::Exact(rows);
+    let stats: Value = file.stats.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
+        *column = column_statistics(field, &stats);
+    }
+    statistics
+}
+
+fn column_statistics(field: &Field, stats: &Value) -> ColumnStatistics {
+    let of = |kind: &str| stats.get(kind).and_then(|columns| columns.get(field.name()));
+    let bound = |kind: &str| match of(kind).and_then(|value| bound(value, field.data_type())) {
+        Some(value) => Precision::Exact(value),
+        None => Precision::Absent,
+    };
+    let nulls = of("nullCount").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
+    ColumnStatistics {
+        null_count: nulls.map_or(Precision::Absent, Precision::Exact),
+        min_value: bound("minValues"),
+        max_value: bound("maxValues"),
+        ..ColumnStatistics::new_unknown()
+    }
+}
+
+/// A smallest or largest value, for types whose bounds are stored whole.
+fn bound(value: &Value, data_type: &DataType) -> Option<ScalarValue> {
+    match data_type {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
+            ScalarValue::Int64(Some(value.as_i64()?)).cast_to(data_type).ok()
+        }
+        DataType::Date32 => ScalarValue::try_from_string(value.as_str()?.to_owned(), data_type).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,100 @@
+//! How DataFusion is set up: one bounded pool, a capped spill folder, one function set, one dialect.
+//!
+//! Promise: no session of this crate can take memory or disk without a bound, and every session knows
+//! exactly the functions `sql` checks projects with. It knows no table: catalogs are added per
+//! statement in `catalog.rs`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::common::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionState;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::prelude::SessionConfig;
+
+use super::exact::ExactArithmetic;
+
+/// The catalog every table of the lakehouse stands in.
+pub(crate) const CATALOG: &str = "lakehouse";
+/// The schema of a name without one.
+pub(crate) const DEFAULT_SCHEMA: &str = "public";
+/// Rows per batch inside a plan.
+const BATCH_ROWS: usize = 8192;
+/// How many consumers an exhausted pool names.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
+
+/// Bounds of everything SQL may use.
+#[derive(Clone, Debug)]
+pub struct EngineLimits {
+    /// Bytes all running statements share.
+    pub memory_bytes: usize,
+    /// Where operators spill; created when missing.
+    pub spill_folder: PathBuf,
+    /// Bytes all spill files may take together.
+    pub spill_bytes: u64,
+    /// Threads one statement may use.
+    pub partitions: usize,
+}
+
+/// The memory and disk all sessions share.
+pub(crate) fn runtime(limits: &EngineLimits) -> Result<Arc<RuntimeEnv>, DataFusionError> {
+    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), NAMED_CONSUMERS);
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_temp_file_path(&limits.spill_folder)
+        .with_max_temp_directory_size(limits.spill_bytes)
+        // A file that is queried twice may have changed in between.
+        .with_object_list_cache_limit(0)
+        .build_arc()
+}
+
+/// A session without tables.
+///
+/// # Errors
+/// When DataFusion does not know an option that `sql` demands.
+pub(crate) fn session(limits: &EngineLimits, runtime: Arc<RuntimeEnv>) -> Result<SessionState, DataFusionError> {
+    let functions = towpath_sql::functions();
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(ExactArithmetic));
+    let state = SessionStateBuilder::new()
+        .with_config(config(limits)?)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_scalar_functions(functions.scalar.clone())
+        .with_aggregate_functions(functions.aggregate.clone())
+        .with_window_functions(functions.window.clone())
+        .with_higher_order_functions(functions.higher_order.clone())
+        .with_expr_planners(functions.planners.clone())
+        .with_physical_optimizer_rules(rules);
+    Ok(state.build())
+}
+
+/// The same session for a statement that ran out of memory: joins that spill, fewer threads.
+pub(crate) fn tighten(state: &mut SessionState) {
+    let partitions = state.config().target_partitions().div_ceil(2);
+    let mut config = state.config().clone().with_target_partitions(partitions.max(1)).with_batch_size(BATCH_ROWS / 4);
+    config.options_mut().optimizer.prefer_hash_join = false;
+    *state.config_mut() = config;
+}
+
+fn config(limits: &EngineLimits) -> Result<SessionConfig, DataFusionError> {
+    let partitions = limits.partitions.max(1);
+    let mut config = SessionConfig::new()
+        .with_target_partitions(partitions)
+        .with_batch_size(BATCH_ROWS)
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA);
+    let options = config.options_mut();
+    for (key, value) in towpath_sql::SETTINGS {
+        options.set(key, value)?;
+    }
+    // Each sort keeps this much back for merging; more than the pool can give would stop every sort.
+    let share = limits.memory_bytes / (8 * partitions);
+    options.execution.sort_spill_reservation_bytes = options.execution.sort_spill_reservation_bytes.min(share);
+    Ok(config)
+}

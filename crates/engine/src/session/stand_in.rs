@@ -1,0 +1,152 @@
+//! Tables that are not in the lakehouse: a candidate before its commit, or any `Source`.
+//!
+//! Promise: a candidate is read as often as a plan scans it, as a stream, never gathered; what its
+//! reader fails with reaches the caller unchanged. It knows no catalog and no checks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use towpath_ports::{Assignment, Candidate, Event, ReadSpec, Source};
+use towpath_vocab::{Failure, ReadMode, Remedy, Selection, TableName};
+
+use super::border::by_name;
+use super::failure::failure;
+use super::scan::FilesTable;
+use super::statement::carried;
+use crate::lake::LakeCandidate;
+
+/// Bytes of one batch read from a source.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// A candidate as a table: the lakehouse's own as the files it consists of, any other as a stream.
+pub(crate) fn provider(name: &TableName, candidate: &Candidate) -> Result<Arc<dyn TableProvider>, Failure> {
+    if let Some(files) = candidate.native.downcast_ref::<LakeCandidate>() {
+        return Ok(Arc::new(FilesTable::new(Arc::new(files.clone()))));
+    }
+    let partition = SourcePartition {
+        name: name.clone(),
+        schema: Arc::clone(&candidate.schema),
+        source: Arc::clone(&candidate.source),
+    };
+    let table = StreamingTable::try_new(Arc::clone(&candidate.schema), vec![Arc::new(partition)])
+        .map_err(|error| failure(&format!("candidate of `{name}`"), &error))?;
+    Ok(Arc::new(table))
+}
+
+struct SourcePartition {
+    name: TableName,
+    schema: SchemaRef,
+    source: Arc<dyn Source>,
+}
+
+impl fmt::Debug for SourcePartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourcePartition").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for SourcePartition {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let spec = read_spec(&self.name, &self.schema, context.session_config().batch_size());
+        let batches = read(Arc::clone(&self.source), spec, self.name.clone(), Arc::clone(&self.schema));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
+    }
+}
+
+fn read_spec(name: &TableName, schema: &SchemaRef, batch_rows: usize) -> ReadSpec {
+    ReadSpec {
+        table: name.clone(),
+        selection: Selection::Object(name.to_string()),
+        mode: ReadMode::Full,
+        cursor: None,
+        declared: Vec::new(),
+        known: Some(Arc::clone(schema)),
+        projection: None,
+        limit: None,
+        options: BTreeMap::new(),
+        parallel: 1,
+        batch_rows,
+        batch_bytes: BATCH_BYTES,
+    }
+}
+
+/// Opens the source when first polled and reads split after split.
+fn read(
+    source: Arc<dyn Source>,
+    spec: ReadSpec,
+    name: TableName,
+    schema: SchemaRef,
+) -> BoxStream<'static, Result<RecordBatch, DataFusionError>> {
+    let opened = async move {
+        let mut reader = source.open(&spec, None).await.map_err(carried)?;
+        let splits = reader.splits();
+        // The reader lives as long as its splits: it may hold what they read from.
+        Ok::<_, DataFusionError>(splits.map(move |assignment| {
+            let _alive = &reader;
+            assignment
+        }))
+    };
+    futures::stream::once(opened)
+        .try_flatten_splits()
+        .map(move |event| batch_of(event, &name, &schema).transpose())
+        .filter_map(futures::future::ready)
+        .boxed()
+}
+
+fn batch_of(
+    event: Result<Event, DataFusionError>,
+    name: &TableName,
+    schema: &SchemaRef,
+) -> Result<Option<RecordBatch>, DataFusionError> {
+    match event? {
+        Event::Rows(rows) if rows.ops.is_some() => Err(refused(name, "changes instead of rows")),
+        Event::Rows(rows) => {
+            let batch = by_name(&rows.batch, schema).map_err(|error| DataFusionError::ArrowError(Box::new(error), None))?;
+            Ok(Some(batch))
+        }
+        Event::Rejects(rejects) if rejects.is_empty() => Ok(None),
+        Event::Rejects(_) => Err(refused(name, "records that are no rows")),
+        Event::Truncate(_) => Err(refused(name, "a truncation")),
+        Event::Schema(_) | Event::Watermark { .. } | Event::Boundary(_) | Event::End => Ok(None),
+    }
+}
+
+fn refused(name: &TableName, what: &str) -> DataFusionError {
+    carried(Failure::new("R0515", Remedy::Bug, format!("the candidate of `{name}` gave {what}")))
+}
+
+/// Reads the events of all splits in the order they are assigned.
+trait Splits: Sized {
+    fn try_flatten_splits(self) -> BoxStream<'static, Result<Event, DataFusionError>>;
+}
+
+impl<S, A> Splits for S
+where
+    S: futures::Stream<Item = Result<A, DataFusionError>> + Send + 'static,
+    A: futures::Stream<Item = Result<Assignment, Failure>> + Send + 'static,
+{
+    fn try_flatten_splits(self) -> BoxStream<'static, Result<Event, DataFusionError>> {
+        self.map_ok(|splits| splits.map_err(carried))
+            .try_flatten()
+            .map_ok(|assignment| match assignment {
+                Assignment::Assigned(split) => split.events.map_err(carried).boxed(),
+                Assignment::Revoked(_) | Assignment::Complete(_) => futures::stream::empty().boxed(),
+            })
+            .try_flatten()
+            .boxed()
+    }
+}
