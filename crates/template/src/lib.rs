@@ -1,1 +1,27 @@
-//! towpath-template
+//! Renders one file of dbt-style Jinja: first to see what it refers to, then to SQL.
+//!
+//! Promise: pure and repeatable; the same text, values and answers give the same SQL. Every question
+//! about the warehouse goes through `vocab::Introspect`, in the order the template asks. Mistakes
+//! carry file, bytes and a way out; places in the SQL lead back to places in the template.
+//! It deliberately knows no file, no SQL grammar, no environment of the process and no clock.
+//! Read next: `scan.rs`, `render.rs`, then `context.rs` (what a template can call).
+
+mod builtins;
+mod context;
+mod ephemeral;
+mod json;
+mod macros;
+mod objects;
+mod problem;
+mod python;
+mod render;
+mod scan;
+mod segments;
+mod session;
+mod source_map;
+
+pub use macros::MacroFile;
+pub use problem::{Mistake, TemplateProblem};
+pub use render::{Render, Rendered, render};
+pub use scan::{EnvVar, Reference, ReferenceKind, Scan, Vars, scan};
+pub use source_map::SourceMap;

@@ -1,0 +1,195 @@
+//! A template and its answers to SQL, ephemeral models placed in front.
+//!
+//! The template is run until every question it asks has been answered; each question is asked once,
+//! in order. An answer that only a live warehouse has ends the rendering as `Pending`. It does not
+//! parse the SQL it makes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minijinja::Error;
+use towpath_vocab::{Introspect, Pending, TableName};
+
+use crate::context::{FUNCTIONS, environment};
+use crate::ephemeral::inject;
+use crate::macros::{self, Macro, MacroFile};
+use crate::problem::{Mistake, Raised, TemplateProblem, from_engine};
+use crate::scan::Vars;
+use crate::session::{Mode, Seen, Session, Settings};
+use crate::source_map::{Marked, SourceMap, mark};
+
+/// More questions than this in one template are a mistake.
+const MOST_QUESTIONS: usize = 1000;
+
+/// What is rendered, and everything it may read.
+#[derive(Clone, Copy, Debug)]
+pub struct Render<'a> {
+    /// The template's file, relative to the project folder.
+    pub file: &'a str,
+    /// Its text.
+    pub text: &'a str,
+    /// Files with macros.
+    pub macros: &'a [MacroFile],
+    /// Values of `var()`.
+    pub vars: &'a Vars,
+    /// Values of `env_var()`.
+    pub env: &'a BTreeMap<String, String>,
+    /// The table the model becomes.
+    pub this: &'a TableName,
+    /// Tables by `Reference::key`: `orders`, `package.orders`, `source.table`.
+    pub relations: &'a BTreeMap<String, TableName>,
+    /// Templates of ephemeral models, by name.
+    pub ephemerals: &'a BTreeMap<String, String>,
+    /// True when the whole table is rebuilt.
+    pub full_refresh: bool,
+    /// True when the model is incremental and its table exists.
+    pub incremental: bool,
+    /// The environment's name.
+    pub target: &'a str,
+    /// The environment's default schema.
+    pub schema: &'a str,
+}
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The SQL.
+    pub sql: String,
+    /// Places in the SQL as places in the template.
+    pub map: SourceMap,
+    /// True when the warehouse was asked: the SQL may differ next time.
+    pub introspective: bool,
+}
+
+/// Renders a template.
+///
+/// # Errors
+/// `Wrong` for a mistake in it, `Pending` when `introspect` cannot answer yet.
+pub fn render(request: &Render<'_>, introspect: &mut dyn Introspect) -> Result<Rendered, TemplateProblem> {
+    let found: Vec<Arc<Macro>> = macros::find(request.macros)?.into_iter().map(Arc::new).collect();
+    let mut inlining = Inlining { request, macros: &found, done: Vec::new(), open: Vec::new(), introspective: false };
+    let (sql, map, seen) = one(request, &found, request.file, request.text, introspect)?;
+    for model in &seen.inlined {
+        inlining.add(model, introspect)?;
+    }
+    let (sql, inserted) = inject(&sql, &inlining.done);
+    Ok(Rendered { sql, map: map.with_inserted(inserted), introspective: seen.introspective || inlining.introspective })
+}
+
+/// Ephemeral models rendered so far, those they read first.
+struct Inlining<'a> {
+    request: &'a Render<'a>,
+    macros: &'a [Arc<Macro>],
+    done: Vec<(String, String)>,
+    open: Vec<String>,
+    introspective: bool,
+}
+
+impl Inlining<'_> {
+    fn add(&mut self, model: &str, introspect: &mut dyn Introspect) -> Result<(), TemplateProblem> {
+        if self.done.iter().any(|(name, _)| name == model) {
+            return Ok(());
+        }
+        if self.open.iter().any(|name| name == model) {
+            let circle = self.open.iter().map(String::as_str).chain([model]).collect::<Vec<_>>().join(" -> ");
+            return Err(wrong(self.request.file, None, Raised::new("M0322", format!("ephemeral models read each other: {circle}"))));
+        }
+        let Some(text) = self.request.ephemerals.get(model) else { return Ok(()) };
+        self.open.push(model.to_owned());
+        let (sql, _, seen) = one(self.request, self.macros, model, text, introspect)?;
+        for inner in &seen.inlined {
+            self.add(inner, introspect)?;
+        }
+        self.open.pop();
+        self.introspective |= seen.introspective;
+        self.done.push((model.to_owned(), sql));
+        Ok(())
+    }
+}
+
+/// Renders one text until no question is open.
+fn one(
+    request: &Render<'_>,
+    macros: &[Arc<Macro>],
+    file: &str,
+    text: &str,
+    introspect: &mut dyn Introspect,
+) -> Result<(String, SourceMap, Seen), TemplateProblem> {
+    let marked = mark(text);
+    let mut answers = Vec::new();
+    loop {
+        let session = Arc::new(Session::new(settings(request, macros), answers.clone()));
+        let result = run(&session, macros, file, &marked);
+        let mut seen = session.take_seen();
+        match seen.open.take() {
+            Some(_) if answers.len() >= MOST_QUESTIONS => {
+                let message = format!("the template asks the warehouse more than {MOST_QUESTIONS} questions");
+                return Err(wrong(file, None, Raised::new("M0328", message)));
+            }
+            Some(question) => match introspect.ask(question) {
+                Ok(answer) => answers.push(answer),
+                Err(Pending(why)) => return Err(TemplateProblem::Pending(why)),
+            },
+            None => {
+                let (sql, map) = marked.unmark(&result?);
+                return Ok((sql, map, seen));
+            }
+        }
+    }
+}
+
+fn settings(request: &Render<'_>, macros: &[Arc<Macro>]) -> Settings {
+    Settings {
+        mode: Mode::Render,
+        execute: true,
+        incremental: request.incremental,
+        full_refresh: request.full_refresh,
+        this: request.this.clone(),
+        target: request.target.to_owned(),
+        schema: request.schema.to_owned(),
+        vars: request.vars.clone(),
+        env: request.env.clone(),
+        relations: request.relations.clone(),
+        ephemerals: request.ephemerals.keys().cloned().collect(),
+        macros: macros.iter().map(|one| one.name.clone()).collect(),
+    }
+}
+
+/// Runs a template once; the text still holds its marks.
+pub(crate) fn run(
+    session: &Arc<Session>,
+    macros: &[Arc<Macro>],
+    file: &str,
+    marked: &Marked,
+) -> Result<String, TemplateProblem> {
+    let env = environment(session, macros);
+    let result = env.template_from_named_str(file, &marked.source).and_then(|template| template.render(()));
+    result.map_err(|error| judge(session, macros, file, marked, &error))
+}
+
+/// An engine's error as a mistake with its place.
+fn judge(session: &Session, macros: &[Arc<Macro>], file: &str, marked: &Marked, error: &Error) -> TemplateProblem {
+    let mut names: Vec<&str> = FUNCTIONS.to_vec();
+    names.extend(session.settings.macros.iter().map(String::as_str));
+    let raised = session.seen().raised.take();
+    let raised = raised.unwrap_or_else(|| from_engine(error, &names));
+    let inside = error.name().and_then(|name| macros.iter().find(|one| Macro::template(&one.name) == name));
+    match inside {
+        Some(one) => wrong(&one.file, error.range().map(|range| one.place(range)), raised),
+        None => {
+            let place = error.range().map(|range| (marked.original(range.start), marked.original(range.end)));
+            wrong(file, place, raised)
+        }
+    }
+}
+
+fn wrong(file: &str, offset: Option<(usize, usize)>, raised: Raised) -> TemplateProblem {
+    TemplateProblem::Wrong(Box::new(Mistake {
+        code: raised.code,
+        file: file.to_owned(),
+        message: raised.message,
+        offset,
+        label: raised.label,
+        help: raised.help,
+    }))
+}

@@ -1,0 +1,185 @@
+//! What a template refers to, without a warehouse: references, config, variables.
+//!
+//! The template is run with functions that only take notes: as a first load and as an incremental
+//! one, and once more with `execute` true, so that every branch these questions guard is seen.
+//! Mistakes in the parts that only run against a warehouse are left to the run. It resolves nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+use towpath_vocab::TableName;
+
+use crate::macros::{self, Macro, MacroFile};
+use crate::problem::TemplateProblem;
+use crate::render::run;
+use crate::segments;
+use crate::session::{Mode, Seen, Session, Settings};
+use crate::source_map::mark;
+
+/// Values of `var()`.
+pub type Vars = BTreeMap<String, Json>;
+
+/// What kind of thing is referred to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReferenceKind {
+    /// `ref('model')`.
+    Ref,
+    /// `source('name', 'table')`.
+    Source,
+}
+
+/// One `ref` or `source`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Which function.
+    pub kind: ReferenceKind,
+    /// Its arguments: a model, a package and a model, or a source and a table.
+    pub parts: Vec<String>,
+    /// `v=` of `ref`.
+    pub version: Option<String>,
+    /// Bytes of the call in the template, when it is written there with literal arguments.
+    pub offset: Option<(usize, usize)>,
+}
+
+impl Reference {
+    /// The text under which `Render::relations` answers it: the parts joined by `.`, and `.vN`.
+    pub fn key(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{}.v{version}", self.parts.join(".")),
+            None => self.parts.join("."),
+        }
+    }
+}
+
+/// One `env_var`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvVar {
+    /// The variable.
+    pub name: String,
+    /// Its default in the template.
+    pub default: Option<String>,
+    /// Bytes of the call in the template, when it is written there with a literal name.
+    pub offset: Option<(usize, usize)>,
+}
+
+/// What a template refers to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scan {
+    /// `ref` and `source`, in order of first use, without repeats.
+    pub references: Vec<Reference>,
+    /// What `config(…)` said; later calls win.
+    pub config: Map<String, Json>,
+    /// Names asked of `var`, with the bytes of the first literal call.
+    pub vars: Vec<(String, Option<(usize, usize)>)>,
+    /// Variables asked of `env_var`.
+    pub env_vars: Vec<EnvVar>,
+    /// True when it asks the warehouse something, so that its SQL may depend on data.
+    pub introspective: bool,
+    /// True when it asks `is_incremental()`.
+    pub incremental: bool,
+}
+
+/// Looks at a template.
+///
+/// # Errors
+/// A mistake in the template or its macros; never `Pending`.
+pub fn scan(file: &str, text: &str, macros: &[MacroFile], vars: &Vars) -> Result<Scan, TemplateProblem> {
+    let mut scan = Scan::default();
+    if !text.contains('{') {
+        return Ok(scan);
+    }
+    let found: Vec<Arc<Macro>> = macros::find(macros)?.into_iter().map(Arc::new).collect();
+    let look = |incremental: bool, execute: bool| {
+        let session = Arc::new(Session::new(settings(file, vars, &found, incremental, execute), Vec::new()));
+        let result = run(&session, &found, file, &mark(text)).map(drop);
+        (session.take_seen(), result)
+    };
+    let (seen, result) = look(false, false);
+    result?;
+    scan.take(seen);
+    let executes = text.contains("execute") || macros.iter().any(|one| one.text.contains("execute"));
+    if executes {
+        scan.take(look(false, true).0);
+    }
+    if scan.incremental {
+        let (seen, result) = look(true, false);
+        // Without a warehouse the incremental branch may rightly fail on what it was not told.
+        if !seen.introspective {
+            result?;
+        }
+        scan.take(seen);
+        if executes {
+            scan.take(look(true, true).0);
+        }
+    }
+    scan.place(text);
+    Ok(scan)
+}
+
+fn settings(file: &str, vars: &Vars, macros: &[Arc<Macro>], incremental: bool, execute: bool) -> Settings {
+    let stem = file.rsplit('/').next().unwrap_or(file);
+    let stem = stem.split('.').next().unwrap_or(stem);
+    Settings {
+        mode: Mode::Scan,
+        execute,
+        incremental,
+        full_refresh: false,
+        this: TableName::new("main", stem),
+        target: "dev".to_owned(),
+        schema: "main".to_owned(),
+        vars: vars.clone(),
+        env: BTreeMap::new(),
+        relations: BTreeMap::new(),
+        ephemerals: Vec::new(),
+        macros: macros.iter().map(|one| one.name.clone()).collect(),
+    }
+}
+
+impl Scan {
+    fn take(&mut self, seen: Seen) {
+        for reference in seen.references {
+            if !self.references.contains(&reference) {
+                self.references.push(reference);
+            }
+        }
+        for (key, value) in seen.config {
+            self.config.entry(key).or_insert(value);
+        }
+        for name in seen.vars {
+            if !self.vars.iter().any(|(known, _)| *known == name) {
+                self.vars.push((name, None));
+            }
+        }
+        for variable in seen.env_vars {
+            if !self.env_vars.iter().any(|known| known.name == variable.name) {
+                self.env_vars.push(variable);
+            }
+        }
+        self.introspective |= seen.introspective;
+        self.incremental |= seen.incremental;
+    }
+
+    fn place(&mut self, text: &str) {
+        let refs = segments::calls(text, "ref");
+        let sources = segments::calls(text, "source");
+        for reference in &mut self.references {
+            let calls = if reference.kind == ReferenceKind::Ref { &refs } else { &sources };
+            let same = calls.iter().find(|(literals, _)| literals.starts_with(&reference.parts));
+            reference.offset = same.map(|(_, range)| (range.start, range.end));
+        }
+        let vars = segments::calls(text, "var");
+        for (name, offset) in &mut self.vars {
+            *offset = first(&vars, name);
+        }
+        let env_vars = segments::calls(text, "env_var");
+        for variable in &mut self.env_vars {
+            variable.offset = first(&env_vars, &variable.name);
+        }
+    }
+}
+
+fn first(calls: &[(Vec<String>, std::ops::Range<usize>)], name: &str) -> Option<(usize, usize)> {
+    let call = calls.iter().find(|(literals, _)| literals.first().is_some_and(|literal| literal == name));
+    call.map(|(_, range)| (range.start, range.end))
+}

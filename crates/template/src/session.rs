@@ -1,0 +1,132 @@
+//! What one rendering knows and remembers: the caller's values, what the template asked for, and the
+//! answers so far.
+//!
+//! Questions are answered by position: rendering is repeatable, so a rendering that meets an open
+//! question stops, the caller answers it, and the next rendering gets one question further. That
+//! keeps the engine free of borrowed answerers and each question asked once.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use minijinja::{Error, ErrorKind, Value};
+use serde_json::{Map, Value as Json};
+use towpath_vocab::{Answer, Question, TableName};
+
+use crate::problem::Raised;
+use crate::scan::{EnvVar, Reference, Vars};
+
+/// How deep macros may call each other.
+const DEEPEST: usize = 64;
+
+/// Why the template is rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// To see what it refers to; nothing is resolved.
+    Scan,
+    /// To get its SQL.
+    Render,
+}
+
+/// The caller's values.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) mode: Mode,
+    pub(crate) execute: bool,
+    pub(crate) incremental: bool,
+    pub(crate) full_refresh: bool,
+    pub(crate) this: TableName,
+    pub(crate) target: String,
+    pub(crate) schema: String,
+    pub(crate) vars: Vars,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) relations: BTreeMap<String, TableName>,
+    pub(crate) ephemerals: Vec<String>,
+    pub(crate) macros: Vec<String>,
+}
+
+/// What the template did.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) references: Vec<Reference>,
+    pub(crate) config: Map<String, Json>,
+    pub(crate) vars: Vec<String>,
+    pub(crate) env_vars: Vec<EnvVar>,
+    pub(crate) introspective: bool,
+    pub(crate) incremental: bool,
+    /// Ephemeral models referred to, in order of first use.
+    pub(crate) inlined: Vec<String>,
+    /// What `return` gave, on its way to the macro's caller.
+    pub(crate) returned: Option<Value>,
+    pub(crate) raised: Option<Raised>,
+    pub(crate) open: Option<Question>,
+    asked: usize,
+    depth: usize,
+}
+
+/// One rendering.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) settings: Settings,
+    answers: Vec<Answer>,
+    seen: Mutex<Seen>,
+}
+
+impl Session {
+    pub(crate) fn new(settings: Settings, answers: Vec<Answer>) -> Self {
+        Self { settings, answers, seen: Mutex::new(Seen::default()) }
+    }
+
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what was seen, leaving nothing.
+    pub(crate) fn take_seen(&self) -> Seen {
+        std::mem::take(&mut *self.seen())
+    }
+
+    /// Stops rendering with a mistake; the engine adds the place.
+    pub(crate) fn raise(&self, raised: Raised) -> Error {
+        let error = Error::new(ErrorKind::InvalidOperation, raised.message.clone());
+        self.seen().raised = Some(raised);
+        error
+    }
+
+    /// Asks about the warehouse. While scanning nothing is known and nothing is asked.
+    pub(crate) fn ask(&self, question: Question) -> Result<Option<Answer>, Error> {
+        let mut seen = self.seen();
+        seen.introspective = true;
+        if self.settings.mode == Mode::Scan {
+            return Ok(None);
+        }
+        let position = seen.asked;
+        seen.asked += 1;
+        match self.answers.get(position) {
+            Some(answer) => Ok(Some(answer.clone())),
+            None => {
+                seen.open = Some(question);
+                Err(Error::new(ErrorKind::InvalidOperation, "an answer is needed first"))
+            }
+        }
+    }
+
+    /// Enters a macro; the caller leaves it again.
+    pub(crate) fn enter(&self, name: &str) -> Result<(), Error> {
+        let deep = {
+            let mut seen = self.seen();
+            seen.depth += 1;
+            seen.depth > DEEPEST
+        };
+        if deep {
+            let raised = Raised::new("M0326", format!("macros call each other more than {DEEPEST} deep, last `{name}`"))
+                .help("a macro that calls itself needs a case in which it stops");
+            return Err(self.raise(raised));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn leave(&self) {
+        let mut seen = self.seen();
+        seen.depth = seen.depth.saturating_sub(1);
+    }
+}

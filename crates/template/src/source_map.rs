@@ -1,0 +1,193 @@
+//! Which bytes of the rendered SQL came from which bytes of the template.
+//!
+//! Before rendering, each piece of literal text that goes straight to the output is marked with two
+//! private-use characters and its number; after rendering the marks are taken out again. Text that
+//! is captured first (`set`, `macro`, `call`, `filter`, `raw`) is not marked, so no value a template
+//! compares or passes on ever holds a mark. It knows nothing of SQL.
+
+use std::ops::Range;
+
+use crate::segments::{Kind, Segment, segments};
+
+const OPEN: char = '\u{E000}';
+const CLOSE: char = '\u{E001}';
+
+/// A piece of literal text of the template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Piece {
+    /// Its bytes, without whitespace that control marks take away.
+    text: Range<usize>,
+    /// The tags that follow it, up to the next text.
+    tags: Range<usize>,
+}
+
+/// A template with marks.
+#[derive(Clone, Debug)]
+pub(crate) struct Marked {
+    pub(crate) source: String,
+    pieces: Vec<Piece>,
+    /// Tags before the first text.
+    leading: Range<usize>,
+    /// For each mark: its place in `source` and its length.
+    marks: Vec<Range<usize>>,
+}
+
+/// Marks a template.
+pub(crate) fn mark(text: &str) -> Marked {
+    let parts = segments(text);
+    let first_text = parts.iter().find(|part| part.kind == Kind::Text).map_or(text.len(), |part| part.range.start);
+    let mut marked = Marked { source: String::new(), pieces: Vec::new(), leading: 0..first_text, marks: Vec::new() };
+    let foreign = text.contains(OPEN) || text.contains(CLOSE);
+    let mut captured = 0_usize;
+    let mut copied = 0;
+    for (at, part) in parts.iter().enumerate() {
+        match part.kind {
+            Kind::Block => captured = depth(captured, part, text),
+            Kind::Text if captured == 0 && !part.raw && !foreign => {
+                let before = at.checked_sub(1).and_then(|at| parts.get(at));
+                let literal = literal(text, part, before, parts.get(at + 1));
+                if literal.is_empty() {
+                    continue;
+                }
+                marked.source.push_str(text.get(copied..literal.start).unwrap_or_default());
+                copied = literal.start;
+                let start = marked.source.len();
+                marked.source.push(OPEN);
+                marked.source.push_str(&marked.pieces.len().to_string());
+                marked.source.push(CLOSE);
+                marked.marks.push(start..marked.source.len());
+                let after = parts.iter().skip(at + 1).find(|next| next.kind == Kind::Text);
+                let tags = part.range.end..after.map_or(text.len(), |next| next.range.start);
+                marked.pieces.push(Piece { text: literal, tags });
+            }
+            Kind::Text | Kind::Comment | Kind::Expression => {}
+        }
+    }
+    marked.source.push_str(text.get(copied..).unwrap_or_default());
+    marked
+}
+
+fn depth(captured: usize, block: &Segment, text: &str) -> usize {
+    let inner = text.get(block.inner.clone()).unwrap_or_default();
+    match block.keyword(text) {
+        "set" if !inner.contains('=') => captured + 1,
+        "macro" | "call" | "filter" => captured + 1,
+        "endset" | "endmacro" | "endcall" | "endfilter" => captured.saturating_sub(1),
+        _ => captured,
+    }
+}
+
+fn literal(text: &str, part: &Segment, before: Option<&Segment>, after: Option<&Segment>) -> Range<usize> {
+    let whole = text.get(part.range.clone()).unwrap_or_default();
+    let mut range = part.range.clone();
+    if before.is_some_and(|tag| tag.trims_after) {
+        range.start += whole.len() - whole.trim_start().len();
+    }
+    if after.is_some_and(|tag| tag.trims_before) {
+        range.end = range.start.max(part.range.start + whole.trim_end().len());
+    }
+    range
+}
+
+impl Marked {
+    /// A place in the marked source as a place in the template.
+    pub(crate) fn original(&self, at: usize) -> usize {
+        let before: usize = self
+            .marks
+            .iter()
+            .take_while(|mark| mark.start < at)
+            .map(|mark| mark.end.min(at) - mark.start)
+            .sum();
+        at - before
+    }
+
+    /// Takes the marks out of rendered text.
+    pub(crate) fn unmark(&self, rendered: &str) -> (String, SourceMap) {
+        let mut sql = String::with_capacity(rendered.len());
+        let mut regions = Vec::new();
+        let mut rest = rendered;
+        while let Some((before, after)) = rest.split_once(OPEN) {
+            sql.push_str(before);
+            let number = after.split_once(CLOSE).and_then(|(number, _)| number.parse::<usize>().ok());
+            match number.and_then(|number| Some((number, self.pieces.get(number)?))) {
+                Some((number, piece)) => {
+                    regions.push(Region { sql: sql.len(), piece: piece.clone() });
+                    rest = after.get(number.to_string().len() + CLOSE.len_utf8()..).unwrap_or_default();
+                }
+                None => {
+                    sql.push(OPEN);
+                    rest = after;
+                }
+            }
+        }
+        sql.push_str(rest);
+        let inserted = 0..0;
+        (sql, SourceMap { regions, leading: self.leading.clone(), inserted })
+    }
+}
+
+/// From here on the SQL came from this piece, then from the tags after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Region {
+    sql: usize,
+    piece: Piece,
+}
+
+/// Places in rendered SQL as places in the template.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceMap {
+    regions: Vec<Region>,
+    leading: Range<usize>,
+    /// Bytes of the SQL that came from ephemeral models.
+    inserted: Range<usize>,
+}
+
+impl SourceMap {
+    pub(crate) fn with_inserted(mut self, inserted: Range<usize>) -> Self {
+        self.inserted = inserted;
+        self
+    }
+
+    /// The template's bytes for these bytes of the SQL: the text itself where it was literal, the tag
+    /// that wrote it otherwise. `None` inside an ephemeral model.
+    pub fn locate(&self, sql: (usize, usize)) -> Option<(usize, usize)> {
+        let (start, end) = sql;
+        if self.inserted.contains(&start) {
+            return None;
+        }
+        let moved = if start >= self.inserted.end { self.inserted.len() } else { 0 };
+        let (start, end) = (start - moved, end.saturating_sub(moved));
+        let Some(region) = self.regions.iter().take_while(|region| region.sql <= start).last() else {
+            return Some((self.leading.start, self.leading.end));
+        };
+        let within = start - region.sql;
+        let length = region.piece.text.len();
+        if within < length || (region.piece.tags.is_empty() && within == length) {
+            let from = region.piece.text.start + within;
+            let to = (from + end.saturating_sub(start)).min(region.piece.text.end);
+            return Some((from, to));
+        }
+        Some((region.piece.tags.start, region.piece.tags.end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn marks_stay_out_of_captured_text() {
+        let marked = mark("a{% set x %}b{% endset %}c{% set y = 1 %}d");
+        let (clean, _) = marked.unmark(&marked.source);
+        assert_eq!(clean, "a{% set x %}b{% endset %}c{% set y = 1 %}d");
+        assert_eq!(marked.pieces.len(), 3);
+        assert_eq!(marked.original(marked.source.find('c').unwrap()), 25);
+    }
+
+    #[test]
+    fn text_with_such_characters_is_left_alone() {
+        let text = "select '\u{E000}0\u{E001}' {{ x }}";
+        assert_eq!(mark(text).source, text);
+    }
+}
