@@ -1,21 +1,77 @@
-//! A model's final SQL: what the plan holds.
+//! A model's final SQL: what the plan holds, or the template rendered with live answers.
 //!
-//! Promise: a model whose text depends on what the warehouse holds is never run from a guess. It
-//! knows no Jinja: that is `towpath_template`'s. Read next: `run.rs`.
+//! Promise: a model whose text depends on what the warehouse holds is rendered where the answers are,
+//! on a blocking thread. A question that cannot be answered fails with its own cause. It knows no
+//! Jinja: that is `towpath_template`'s. Read next: `answers.rs`.
 
 use towpath_ports::{ModelRequest, Result};
-use towpath_vocab::{Failure, Remedy};
+use towpath_template::{MacroFile, Mistake, Render, TemplateProblem};
+use towpath_vocab::{Failure, ModelPlan, Remedy};
 
+use super::answers::LiveAnswers;
 use crate::session::Engine;
 
+/// How the joined text of a project's macro files is called.
+const MACROS: &str = "macros";
+
 /// The SQL to plan.
-pub(super) async fn sql(_engine: &Engine, request: &ModelRequest) -> Result<String> {
+pub(super) async fn sql(engine: &Engine, request: &ModelRequest) -> Result<String> {
     match &request.model.sql {
         Some(sql) if !request.model.deferred => Ok(sql.clone()),
-        _ => Err(Failure::new(
-            "R0513",
-            Remedy::FixConfig,
-            format!("model `{}` asks the warehouse while it is rendered, which this version cannot do", request.model.name),
-        )),
+        _ => rendered(engine.clone(), request.clone()).await,
     }
+}
+
+async fn rendered(engine: Engine, request: ModelRequest) -> Result<String> {
+    let runtime = tokio::runtime::Handle::current();
+    let work = move || render(engine, runtime, &request);
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Failure::new("R0515", Remedy::Bug, "the thread that renders a template was stopped"))?
+}
+
+fn render(engine: Engine, runtime: tokio::runtime::Handle, request: &ModelRequest) -> Result<String> {
+    let model = &request.model;
+    let macros = [MacroFile { file: MACROS.to_owned(), text: model.macros.clone() }];
+    let mut answers = LiveAnswers::new(engine.clone(), runtime);
+    let rendered = towpath_template::render(
+        &Render {
+            file: &model.file,
+            text: &model.template,
+            macros: &macros,
+            vars: &model.vars,
+            env: engine.variables(),
+            this: &model.table.target,
+            relations: &model.references,
+            ephemerals: &model.ephemerals,
+            full_refresh: request.full_refresh,
+            incremental: request.incremental,
+            target: engine.environment().as_str(),
+            schema: model.table.target.schema(),
+        },
+        &mut answers,
+    );
+    match (rendered, answers.into_failure()) {
+        (Ok(rendered), _) => Ok(rendered.sql),
+        (Err(TemplateProblem::Pending(_)), Some(failure)) => Err(asked(model, failure)),
+        (Err(TemplateProblem::Pending(what)), None) => {
+            Err(Failure::new("R0515", Remedy::Bug, format!("model `{}` was left without an answer: {what}", model.name)))
+        }
+        (Err(TemplateProblem::Wrong(mistake)), _) => Err(wrong(model, *mistake)),
+    }
+}
+
+/// A question failed: its own cause, in the name of the model.
+fn asked(model: &ModelPlan, mut failure: Failure) -> Failure {
+    failure.message = format!("model `{}` asks while it is rendered: {}", model.name, failure.message);
+    failure
+}
+
+fn wrong(model: &ModelPlan, mistake: Mistake) -> Failure {
+    let text = if mistake.file == model.file { &model.template } else { &model.macros };
+    let before = mistake.offset.and_then(|(start, _)| text.get(..start));
+    let line = before.map(|before| format!(":{}", before.matches('\n').count() + 1)).unwrap_or_default();
+    let message = format!("model `{}` cannot be rendered ({}{line}): {}", model.name, mistake.file, mistake.message);
+    let failure = Failure::new("R0513", Remedy::FixConfig, message);
+    mistake.label.into_iter().chain(mistake.help).fold(failure, Failure::help)
 }

@@ -170,3 +170,50 @@ async fn a_join_that_does_not_fit_is_planned_again_with_one_that_spills() {
     let mut again = fixture.engine.run(model("", Some(sql))).await.unwrap();
     assert_eq!(self::read(&mut again).await.unwrap().len() as i64, rows);
 }
+
+const DEFERRED: &str = "{% set names = run_query('select distinct name from ' ~ ref('carriers') ~ ' order by 1').columns[0].values() %}
+select f.carrier, '{{ env_var('REGION') }}' as region
+{%- for name in names %}, sum(case when c.name = '{{ name }}' then f.delay end) as {{ name | lower }}{% endfor %}
+from {{ ref('flights') }} f join {{ ref('carriers') }} c on c.carrier = f.carrier
+{% if is_incremental() %}where f.delay > (select max(american) from {{ this }}){% endif %}
+group by 1 order by 1";
+
+#[tokio::test]
+async fn a_deferred_model_is_rendered_with_live_answers() {
+    let fixture = fixture().await;
+    let mut run = fixture.engine.run(model(DEFERRED, None)).await.unwrap();
+    assert!(run.sql.contains("as american") && run.sql.contains("as united"), "{}", run.sql);
+    assert_eq!(read(&mut run).await.unwrap(), ["AA|north|5.0|-", "UA|north|-|2.0"]);
+    assert_eq!(run.lineage.inputs, ["raw.carriers", "raw.flights"]);
+}
+
+#[tokio::test]
+async fn an_incremental_model_reads_its_own_table() {
+    let fixture = fixture().await;
+    fixture.put("marts.delays", batch(vec![("carrier", texts(vec![Some("AA")])), ("american", floats(vec![Some(1.5)]))])).await;
+    let mut request = model(DEFERRED, None);
+    request.model.materialized = Materialized::Incremental;
+    request.incremental = true;
+    let mut run = fixture.engine.run(request).await.unwrap();
+    assert!(run.sql.contains("marts"), "{}", run.sql);
+    assert_eq!(read(&mut run).await.unwrap(), ["AA|north|4.0|-", "UA|north|-|2.0"]);
+}
+
+#[tokio::test]
+async fn a_template_that_cannot_be_answered_says_why() {
+    let fixture = fixture().await;
+    let refusal = async |template: &str| -> Failure {
+        match fixture.engine.run(model(template, None)).await {
+            Ok(run) => panic!("{template} gave {}", run.sql),
+            Err(failure) => failure,
+        }
+    };
+    let missing = refusal("select {{ run_query('select 1 from raw.carrier') }}").await;
+    assert_eq!((missing.code.as_str(), missing.remedy), ("R0502", Remedy::FixConfig));
+    assert!(missing.message.contains("model `delays`"), "{missing}");
+    assert!(missing.help.iter().any(|line| line.contains("raw.carriers")), "{:?}", missing.help);
+    assert_eq!(refusal("select {{ run_query('drop table raw.carriers') }}").await.code, "R0505");
+    let wrong = refusal("select 1,\n {{ refx('flights') }}").await;
+    assert_eq!((wrong.code.as_str(), wrong.remedy), ("R0513", Remedy::FixConfig));
+    assert!(wrong.message.contains("models/delays.sql:2"), "{wrong}");
+}
