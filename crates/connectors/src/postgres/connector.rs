@@ -8,6 +8,7 @@ use std::sync::Arc;
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{ConnectionPlan, ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec, ReadMode, WriteMode};
 
+use super::destination::PostgresDestination;
 use super::discover::PostgresDiscover;
 use super::settings::Settings;
 use super::source::PostgresSource;
@@ -42,8 +43,8 @@ impl Connector for Postgres {
     }
 
     fn destination(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Destination>> {
-        let _ = (connection, context);
-        Err(super::error::PgError::Misused { reason: "cannot be written yet" }.into())
+        let settings = Settings::read(connection, context)?;
+        Ok(Arc::new(PostgresDestination { settings, memory: Arc::clone(&context.memory) }))
     }
 
     fn discover(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Discover>> {

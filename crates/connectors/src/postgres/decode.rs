@@ -141,21 +141,6 @@ impl Decoder {
         Ok(())
     }
 
-    /// Bytes it holds.
-    pub(super) fn size(&self) -> usize {
-        match &self.values {
-            Values::Bool(values) => values.len() / 8,
-            Values::I16(values) => values.len() * 2,
-            Values::I32(values) => values.len() * 4,
-            Values::I64(values) => values.len() * 8,
-            Values::F32(values) => values.len() * 4,
-            Values::F64(values) => values.len() * 8,
-            Values::I128(values) => values.len() * 16,
-            Values::Bytes { ends, data } => ends.len() * 4 + data.len(),
-            Values::List { ends, items } => ends.len() * 4 + items.size(),
-        }
-    }
-
     /// The column, and rows whose text is not UTF-8 (they hold NULL in it).
     pub(super) fn finish(self) -> (ArrayRef, Vec<(usize, Box<Flaw>)>) {
         let mut nulls = self.nulls;

@@ -71,6 +71,8 @@ pub(super) enum PgError {
     Value { column: String, reason: &'static str },
     #[error("`{table}` refuses the rows: {reason}")]
     Constraint { table: String, reason: String },
+    #[error("deleting from `{table}` would reach into `{other}` (foreign key `{constraint}`)")]
+    Cascade { table: String, constraint: String, other: String },
     #[error("generation {generation} of `{table}` comes late: generation {last} is already committed")]
     Stale { table: String, generation: i64, last: i64 },
     #[error("PostgreSQL failed while {doing}: {reason} ({code})")]
@@ -130,6 +132,7 @@ impl PgError {
             Self::NullKeys { .. } => ("R0226", Remedy::FixData),
             Self::Value { .. } => ("R0227", Remedy::FixData),
             Self::Constraint { .. } => ("R0228", Remedy::FixData),
+            Self::Cascade { .. } => ("R0231", Remedy::Refused),
             Self::Stale { .. } => ("R0229", Remedy::Refused),
             Self::Mode { .. } | Self::NoKey { .. } | Self::KeyMissing { .. } => ("R0230", Remedy::FixConfig),
             Self::Server { code, .. } => ("R0290", by_class(code)),
@@ -160,6 +163,7 @@ impl PgError {
             Self::NullKeys { .. } => "choose a key that is never NULL, or set such rows aside with `required: true`".to_owned(),
             Self::NoKey { .. } => "name the key columns with `key:`".to_owned(),
             Self::Mode { .. } => "use replace, append, merge, delete+insert or insert_only".to_owned(),
+            Self::Cascade { .. } => "use `merge`, or drop the foreign key's ON DELETE action".to_owned(),
             Self::Stale { .. } => "another run has taken over; nothing is to be done".to_owned(),
             _ => return Vec::new(),
         };

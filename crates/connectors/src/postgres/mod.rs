@@ -6,12 +6,18 @@
 //! `decode.rs`; for writing: `destination.rs`, `writer.rs`, `apply.rs`, `commits.rs`, `encode.rs`.
 //! It knows nothing of pipelines, runs or the other connectors.
 
+mod align;
+mod apply;
 mod assemble;
+mod candidate;
 mod catalog;
+mod commits;
 mod connector;
 mod cursor;
 mod decode;
+mod destination;
 mod discover;
+mod encode;
 mod error;
 mod names;
 mod numeric;
@@ -24,5 +30,6 @@ mod source;
 mod text;
 mod tls;
 mod types;
+mod writer;
 
 pub use connector::Postgres;

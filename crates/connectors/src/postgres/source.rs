@@ -157,7 +157,7 @@ impl PostgresSource {
 }
 
 /// Columns as the spec wants them.
-fn choose(object: &str, raw: &[RawColumn], spec: &ReadSpec) -> Result<Vec<Column>> {
+pub(super) fn choose(object: &str, raw: &[RawColumn], spec: &ReadSpec) -> Result<Vec<Column>> {
     if raw.is_empty() {
         return Err(PgError::NoColumns { object: object.to_owned() });
     }
@@ -204,7 +204,7 @@ fn query_piece(target: &Target, columns: &[Column], filter: Option<String>, limi
     }
 }
 
-fn shape(spec: &ReadSpec, object: String, columns: Vec<Column>, batch_bytes: usize) -> Shape {
+pub(super) fn shape(spec: &ReadSpec, object: String, columns: Vec<Column>, batch_bytes: usize) -> Shape {
     let fields: Vec<_> = columns.iter().map(|column| column.field.clone()).collect();
     Shape {
         table: spec.table.clone(),

@@ -1,0 +1,144 @@
+//! The destination face: what is there, what was committed last, and the way to a writer.
+//!
+//! Promise: a connection is written only when the project says `writable: true`; a write that cannot
+//! work (replica, no right to keep tokens, columns that do not fit) is refused before rows come.
+//! Everything a write does is one transaction of one session, so whatever dies leaves nothing behind.
+//! Read next: `writer.rs`.
+
+use std::sync::Arc;
+
+use arrow_schema::{Schema, SchemaRef};
+use async_trait::async_trait;
+use towpath_ports::{Committed, Destination, Intent, Memory, Writer};
+use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
+
+use super::align::{align, stage_types};
+use super::apply::{OP, STAGE, mode_word, refuse_cascades};
+use super::catalog::{look_up, table_columns};
+use super::commits;
+use super::error::{Doing as _, PgError, Result};
+use super::names::Relation;
+use super::session::Session;
+use super::settings::Settings;
+use super::writer::{Job, PostgresWriter};
+
+/// Writes to a PostgreSQL database.
+pub(super) struct PostgresDestination {
+    pub(super) settings: Settings,
+    pub(super) memory: Arc<dyn Memory>,
+}
+
+impl PostgresDestination {
+    /// Where a table lives: `connection.object` means the object in the connection's schema, any
+    /// other first part is a schema.
+    fn relation(&self, table: &TableName) -> Relation {
+        if table.schema() != self.settings.connection {
+            return Relation::new(table.schema(), table.table());
+        }
+        let mut readings = Relation::readings(table.table(), &self.settings.schema);
+        readings.swap_remove(0)
+    }
+
+    fn commits(&self, relation: &Relation) -> Relation {
+        let schema = self.settings.commits_schema.as_ref().unwrap_or(&relation.schema);
+        Relation::new(schema.clone(), commits::TABLE)
+    }
+}
+
+#[async_trait]
+impl Destination for PostgresDestination {
+    async fn last(&self, task: &TaskKey, table: &TableName) -> std::result::Result<Option<Committed>, Failure> {
+        let session = Session::open(&self.settings).await?;
+        session.begin_read(None, &self.settings.schema).await?;
+        let commits = self.commits(&self.relation(table));
+        Ok(commits::last(session.client(), &commits, task).await?)
+    }
+
+    async fn begin(&self, intent: Intent) -> std::result::Result<Box<dyn Writer>, Failure> {
+        fail::fail_point!("postgres::begin");
+        if !self.settings.writable {
+            return Err(PgError::ReadOnly { connection: self.settings.connection.clone() }.into());
+        }
+        let relation = self.relation(&intent.table);
+        let job = Job {
+            commits: self.commits(&relation),
+            truncate: truncate(&intent, &self.settings.connection)?,
+            settings: self.settings.clone(),
+            memory: Arc::clone(&self.memory),
+            relation,
+            intent,
+        };
+        check_mode(&job)?;
+        let session = Session::open(&self.settings).await?;
+        Box::pin(open_stage(&session, &job)).await?;
+        Ok(Box::new(PostgresWriter::new(session, job)))
+    }
+
+    async fn schema(&self, table: &TableName) -> std::result::Result<Option<SchemaRef>, Failure> {
+        let session = Session::open(&self.settings).await?;
+        session.begin_read(None, &self.settings.schema).await?;
+        let client = session.client();
+        let Some(found) = look_up(client, &self.relation(table)).await? else { return Ok(None) };
+        let raw = table_columns(client, found.oid).await?;
+        let fields: Vec<_> = raw.iter().map(|column| column.column(None).field).collect();
+        Ok(Some(Arc::new(Schema::new(fields))))
+    }
+}
+
+fn truncate(intent: &Intent, connection: &str) -> Result<bool> {
+    match intent.write.options.get("replace").map(|word| (word, word.as_str())) {
+        None | Some((_, Some("delete"))) => Ok(false),
+        Some((_, Some("truncate"))) => Ok(intent.write.mode == WriteMode::Replace),
+        Some((other, _)) => Err(PgError::BadOption {
+            connection: connection.to_owned(),
+            option: "replace",
+            reason: format!("is `{other}`, one of delete, truncate is expected"),
+        }),
+    }
+}
+
+fn check_mode(job: &Job) -> Result<()> {
+    let (mode, table) = (job.intent.write.mode, job.relation.to_string());
+    match mode {
+        WriteMode::Replace | WriteMode::Append => Ok(()),
+        WriteMode::Merge | WriteMode::DeleteInsert | WriteMode::InsertOnly => {
+            let key = &job.intent.write.key;
+            if key.is_empty() {
+                return Err(PgError::NoKey { table, mode: mode_word(mode) });
+            }
+            match key.iter().find(|name| job.intent.schema.field_with_name(name).is_err()) {
+                Some(column) => Err(PgError::KeyMissing { table, column: column.clone() }),
+                None => Ok(()),
+            }
+        }
+        other => Err(PgError::Mode { mode: mode_word(other) }),
+    }
+}
+
+/// Opens the transaction, refuses what cannot work, makes the stage.
+async fn open_stage(session: &Session, job: &Job) -> Result<()> {
+    let client = session.client();
+    let standby = client.query_one("SELECT pg_is_in_recovery()", &[]).await.doing("asking whether this is a replica")?;
+    if standby.get(0) {
+        return Err(PgError::Replica);
+    }
+    session.begin_write(&job.relation.schema).await?;
+    commits::check_rights(client, &job.commits).await?;
+    let found = look_up(client, &job.relation).await?;
+    if let Some(found) = &found {
+        refuse_cascades(client, found, job.intent.write.mode).await?;
+    }
+    let change = job.intent.write.schema_change;
+    // Only to refuse early: the table is looked at again, under its lock, when the rows are there.
+    align(client, &job.relation, found.as_ref(), &job.intent.schema, change, &[]).await?;
+    let mut columns: Vec<String> = stage_types(&job.intent.schema)?
+        .iter()
+        .enumerate()
+        .map(|(index, stored)| format!("c{index} {stored}"))
+        .collect();
+    if job.intent.write.mode == WriteMode::Merge {
+        columns.push(format!("{OP} smallint NOT NULL"));
+    }
+    let sql = format!("CREATE TEMPORARY TABLE {STAGE} ({}) ON COMMIT DROP", columns.join(", "));
+    client.batch_execute(&sql).await.doing("creating the stage")
+}

@@ -1,0 +1,306 @@
+//! One write: rows into a stage, applied in the same transaction, visible with its token or not at all.
+//!
+//! Promise: `prepare` has done everything but COMMIT, so the candidate is the table itself as this
+//! transaction sees it; a second attempt of the same generation waits for the first and adopts its
+//! commit; a COMMIT without an answer is settled by asking the table of tokens. One session can read
+//! one candidate at a time: streams of two candidates must not wait for each other.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow_array::{RecordBatch, UInt8Array};
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::SinkExt as _;
+use tokio::sync::Mutex;
+use tokio_postgres::CopyInSink;
+use towpath_ports::{
+    Candidate, Commit, Committed, Intent, Memory, OpColumn, Prepared, PreparedStats, Receipt, Scope, StagedFile, Writer,
+};
+use towpath_vocab::{Failure, Remedy, WriteMode};
+
+use super::align::{Alignment, align};
+use super::apply::{Apply, OP, STAGE, truncate_and_insert};
+use super::candidate::{Held, View};
+use super::catalog::look_up;
+use super::commits;
+use super::encode::{Encoded, write_header, write_trailer};
+use super::error::{Doing as _, PgError, Result};
+use super::names::{Relation, quoted};
+use super::session::Session;
+use super::settings::Settings;
+
+/// Copy data is sent in pieces of about this size.
+const PIECE_BYTES: usize = 128 << 10;
+
+/// What is written where.
+pub(super) struct Job {
+    pub(super) intent: Intent,
+    pub(super) relation: Relation,
+    pub(super) commits: Relation,
+    pub(super) truncate: bool,
+    pub(super) settings: Settings,
+    pub(super) memory: Arc<dyn Memory>,
+}
+
+impl Job {
+    fn doing(&self) -> String {
+        format!("writing `{}`", self.relation)
+    }
+}
+
+/// Rows on their way into the stage.
+pub(super) struct PostgresWriter {
+    session: Session,
+    job: Job,
+    copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
+    buffer: BytesMut,
+    rows: u64,
+    bytes: u64,
+}
+
+impl PostgresWriter {
+    pub(super) fn new(session: Session, job: Job) -> Self {
+        // Dropping the writer cuts the connection: the server forgets everything.
+        session.set_copying(true);
+        Self { session, job, copy: None, buffer: BytesMut::new(), rows: 0, bytes: 0 }
+    }
+
+    async fn send(&mut self) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let doing = self.job.doing();
+        if self.copy.is_none() {
+            let sql = format!("COPY {STAGE} FROM STDIN (FORMAT binary)");
+            let copy = self.session.client().copy_in(&sql).await.doing(&doing)?;
+            self.copy = Some(Box::pin(copy));
+        }
+        let Some(copy) = self.copy.as_mut() else { return Ok(()) };
+        let piece = self.buffer.split().freeze();
+        self.bytes += piece.len() as u64;
+        if copy.send(piece).await.is_err() {
+            // The server has given up; its reason comes with the end of the copy.
+            let answer = copy.as_mut().finish().await.doing(&doing);
+            return answer.and(Err(PgError::Lost { doing }));
+        }
+        Ok(())
+    }
+
+    async fn write_rows(&mut self, batch: &RecordBatch, ops: Option<OpColumn>) -> Result<()> {
+        let merges = self.job.intent.write.mode == WriteMode::Merge;
+        let ops = match (merges, ops) {
+            (false, Some(_)) => return Err(PgError::Misused { reason: "takes operations only in a merge" }),
+            (false, None) => None,
+            (true, ops) => Some(ops.unwrap_or_else(|| UInt8Array::from_value(0, batch.num_rows()))),
+        };
+        if self.rows == 0 && self.copy.is_none() && self.buffer.is_empty() {
+            write_header(&mut self.buffer);
+        }
+        let encoded = Encoded::of(batch, ops)?;
+        for row in 0..encoded.rows() {
+            encoded.write_row(row, &mut self.buffer)?;
+            if self.buffer.len() >= PIECE_BYTES {
+                self.send().await?;
+            }
+        }
+        self.rows += encoded.rows() as u64;
+        Ok(())
+    }
+
+    /// Ends the copy.
+    async fn finish(&mut self) -> Result<()> {
+        if self.rows == 0 && self.copy.is_none() {
+            return Ok(());
+        }
+        write_trailer(&mut self.buffer);
+        self.send().await?;
+        if let Some(mut copy) = self.copy.take() {
+            copy.as_mut().finish().await.doing(&self.job.doing())?;
+        }
+        Ok(())
+    }
+
+    /// Everything but COMMIT.
+    async fn apply(&mut self) -> Result<Outcome> {
+        self.finish().await?;
+        let (client, job) = (self.session.client(), &self.job);
+        let (intent, generation) = (&job.intent, job.intent.generation);
+        commits::lock(client, &intent.task.app_id()).await?;
+        match commits::last(client, &job.commits, &intent.task).await? {
+            Some(last) if last.token.generation == generation => return Ok(Outcome::Adopted(Box::new(last))),
+            Some(last) if last.token.generation > generation => {
+                return Err(PgError::Stale {
+                    table: job.relation.to_string(),
+                    generation: generation.0,
+                    last: last.token.generation.0,
+                });
+            }
+            _ => {}
+        }
+        client.batch_execute(&format!("ANALYZE {STAGE}")).await.doing("looking at the stage")?;
+        let alignment = self.fit_table().await?;
+        let apply = apply(&self.session, job, &alignment, self.rows);
+        apply.check_keys().await?;
+        let mut stats = if job.truncate && !alignment.created {
+            PreparedStats { rows_in: self.rows, inserted: self.rows, rows_after: Some(self.rows), ..PreparedStats::default() }
+        } else {
+            apply.run().await?
+        };
+        stats.bytes = self.bytes;
+        Ok(Outcome::New { alignment, stats })
+    }
+
+    /// Creates or evolves the table.
+    async fn fit_table(&self) -> Result<Alignment> {
+        let (client, job) = (self.session.client(), &self.job);
+        let found = look_up(client, &job.relation).await?;
+        let write = &job.intent.write;
+        let unique = matches!(write.mode, WriteMode::Merge | WriteMode::InsertOnly);
+        let primary = if unique { write.key.as_slice() } else { &[] };
+        let alignment =
+            align(client, &job.relation, found.as_ref(), &job.intent.schema, write.schema_change, primary).await?;
+        if alignment.created {
+            let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)";
+            let schema = client.query_one(sql, &[&job.relation.schema]).await.doing("looking for the schema")?;
+            if !schema.get::<_, bool>(0) {
+                let sql = format!("CREATE SCHEMA {}", quoted(&job.relation.schema));
+                client.batch_execute(&sql).await.doing("creating the schema")?;
+            }
+        }
+        for statement in &alignment.statements {
+            client.batch_execute(statement).await.doing(&format!("fitting `{}` to the rows", job.relation))?;
+        }
+        Ok(alignment)
+    }
+}
+
+fn apply<'a>(session: &'a Session, job: &'a Job, alignment: &'a Alignment, rows: u64) -> Apply<'a> {
+    Apply {
+        client: session.client(),
+        relation: &job.relation,
+        alignment,
+        key: &job.intent.write.key,
+        mode: job.intent.write.mode,
+        rows,
+    }
+}
+
+/// What `prepare` came to.
+enum Outcome {
+    New { alignment: Alignment, stats: PreparedStats },
+    Adopted(Box<Committed>),
+}
+
+#[async_trait]
+impl Writer for PostgresWriter {
+    async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> std::result::Result<(), Failure> {
+        fail::fail_point!("postgres::write");
+        Ok(self.write_rows(&batch, ops).await?)
+    }
+
+    async fn adopt(&mut self, _files: Vec<StagedFile>) -> std::result::Result<(), Failure> {
+        Err(PgError::Misused { reason: "cannot take files" }.into())
+    }
+
+    async fn prepare(mut self: Box<Self>) -> std::result::Result<Box<dyn Prepared>, Failure> {
+        let outcome = Box::pin(self.apply()).await?;
+        fail::fail_point!("postgres::prepared");
+        Ok(Box::new(PostgresPrepared {
+            session: Arc::new(Mutex::new(self.session)),
+            job: self.job,
+            outcome,
+        }))
+    }
+
+    async fn abort(self: Box<Self>) -> std::result::Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// A write that lacks only its COMMIT.
+struct PostgresPrepared {
+    session: Arc<Mutex<Session>>,
+    job: Job,
+    outcome: Outcome,
+}
+
+impl PostgresPrepared {
+    /// The query a candidate is read by.
+    fn view(&self, scope: Scope) -> View {
+        let table = View::Table(self.job.relation.clone());
+        let Outcome::New { alignment, .. } = &self.outcome else { return table };
+        let waits = self.job.truncate && !alignment.created;
+        if scope == Scope::Table && !waits {
+            return table;
+        }
+        let list: Vec<String> = alignment.columns.iter().map(|column| format!("{} AS {}", column.value, column.target)).collect();
+        let filter = if self.job.intent.write.mode == WriteMode::Merge { format!(" WHERE s.{OP} <> 2") } else { String::new() };
+        View::Query(format!("SELECT {} FROM {STAGE} s{filter}", list.join(", ")))
+    }
+
+    async fn finish(self: Box<Self>, commit: Commit) -> std::result::Result<Receipt, Failure> {
+        let this = *self;
+        let (alignment, stats) = match this.outcome {
+            Outcome::Adopted(committed) => return Ok(Receipt { committed: *committed, adopted: true }),
+            Outcome::New { alignment, stats } => (alignment, stats),
+        };
+        let session = this.session.lock().await;
+        let (client, job) = (session.client(), &this.job);
+        if job.truncate && !alignment.created {
+            truncate_and_insert(&apply(&session, job, &alignment, stats.rows_in)).await?;
+        }
+        commits::store(client, &job.commits, &job.intent, &commit.position, &stats).await?;
+        fail::fail_point!("postgres::before_commit");
+        let ended = client.batch_execute("COMMIT").await.doing(&format!("committing `{}`", job.relation));
+        fail::fail_point!("postgres::after_commit");
+        session.set_copying(false);
+        drop(session);
+        let committed = commits::committed(&job.intent.task, job.intent.generation, commit.position, stats);
+        match ended {
+            Ok(()) => Ok(Receipt { committed, adopted: false }),
+            Err(lost @ (PgError::Lost { .. } | PgError::Passing { .. })) => settle(job, lost.into()).await,
+            Err(other) => Err(other.into()),
+        }
+    }
+}
+
+/// A COMMIT was sent and not answered: the lock waits for its end, the table of tokens knows.
+async fn settle(job: &Job, lost: Failure) -> std::result::Result<Receipt, Failure> {
+    let Ok(session) = Session::open(&job.settings).await else { return Err(lost) };
+    session.begin_write(&job.relation.schema).await?;
+    commits::lock(session.client(), &job.intent.task.app_id()).await?;
+    match commits::last(session.client(), &job.commits, &job.intent.task).await? {
+        Some(committed) if committed.token.generation == job.intent.generation => Ok(Receipt { committed, adopted: false }),
+        _ => Err(Failure { remedy: Remedy::Retry, ..lost }),
+    }
+}
+
+#[async_trait]
+impl Prepared for PostgresPrepared {
+    fn stats(&self) -> PreparedStats {
+        match &self.outcome {
+            Outcome::New { stats, .. } => *stats,
+            Outcome::Adopted(committed) => committed.stats,
+        }
+    }
+
+    async fn candidate(&self, scope: Scope) -> std::result::Result<Candidate, Failure> {
+        let held = Held {
+            session: Arc::clone(&self.session),
+            view: self.view(scope),
+            object: self.job.relation.to_string(),
+            memory: Arc::clone(&self.job.memory),
+        };
+        let schema = held.schema().await?;
+        Ok(Candidate { schema, source: Arc::new(held), native: Arc::new(()) })
+    }
+
+    async fn commit(self: Box<Self>, commit: Commit) -> std::result::Result<Receipt, Failure> {
+        Box::pin(self.finish(commit)).await
+    }
+
+    async fn discard(self: Box<Self>) -> std::result::Result<(), Failure> {
+        Ok(())
+    }
+}
