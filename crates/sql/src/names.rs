@@ -9,7 +9,8 @@ use datafusion_common::{Column, TableReference};
 use datafusion_sql::parser::Statement;
 use datafusion_sql::resolve::resolve_table_references;
 use datafusion_sql::sqlparser::ast::{
-    Expr, FunctionArguments, Ident, ObjectName, Spanned, Statement as SqlStatement, TableFactor, Visit, Visitor,
+    Expr, FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName, Select, Spanned, Statement as SqlStatement,
+    TableFactor, Visit, Visitor,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 use towpath_vocab::TableName;
@@ -165,6 +166,17 @@ impl Visitor for Names {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        for join in select.from.iter().flat_map(|from| &from.joins) {
+            if let Some(JoinConstraint::Using(columns)) = constraint(&join.join_operator) {
+                for ident in columns.iter().filter_map(|column| column.0.last()?.as_ident()) {
+                    self.columns.push((vec![fold(ident)], ident.span));
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
             Expr::Function(function) if !matches!(function.args, FunctionArguments::None) => {
@@ -182,5 +194,24 @@ impl Visitor for Names {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
+        JoinOperator::Join(on)
+        | JoinOperator::Inner(on)
+        | JoinOperator::Left(on)
+        | JoinOperator::LeftOuter(on)
+        | JoinOperator::Right(on)
+        | JoinOperator::RightOuter(on)
+        | JoinOperator::FullOuter(on)
+        | JoinOperator::Semi(on)
+        | JoinOperator::LeftSemi(on)
+        | JoinOperator::RightSemi(on)
+        | JoinOperator::Anti(on)
+        | JoinOperator::LeftAnti(on)
+        | JoinOperator::RightAnti(on) => Some(on),
+        _ => None,
     }
 }
