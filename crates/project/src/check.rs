@@ -14,12 +14,13 @@ use towpath_vocab::{
 
 use crate::bound::{self, Bound, BoundPipeline};
 use crate::graph::{self, Tables};
+use crate::parsed::Parsed;
 use crate::report::Report;
 use crate::settings::Setting;
 use crate::step::{self, Node as Task};
 use crate::world::World;
 use crate::yaml::{Entry, Node};
-use crate::{command, load, parsed, publish, schemas, value};
+use crate::{command, load, models, parsed, publish, schemas, value};
 
 /// Tasks at once, where nothing else is said.
 const PARALLEL: usize = 4;
@@ -90,7 +91,8 @@ pub fn check(inputs: &Inputs<'_>) -> Checked {
     let mut explain = Vec::new();
     let discovered = discovered(&bound, &mut report);
     let world = World::new(&bound, inputs.facts, discovered);
-    let pipelines = plan_pipelines(&bound, &world, &mut summary, &mut explain, &mut report);
+    let shelf = Shelf { parsed: &parsed, bound: &bound, world: &world, inputs };
+    let pipelines = plan_pipelines(&shelf, &mut summary, &mut explain, &mut report);
     let state = world.state();
     let memory = bound.root.get_text("memory").and_then(value::size_bytes);
     let plan = assemble(&bound, pipelines);
@@ -141,13 +143,21 @@ struct Open<'b> {
     tasks: Vec<Task>,
 }
 
+/// What all pipelines are planned from.
+struct Shelf<'a> {
+    parsed: &'a Parsed<'a>,
+    bound: &'a Bound<'a>,
+    world: &'a World<'a>,
+    inputs: &'a Inputs<'a>,
+}
+
 fn plan_pipelines(
-    bound: &Bound<'_>,
-    world: &World<'_>,
+    shelf: &Shelf<'_>,
     summary: &mut Summary,
     explain: &mut Vec<Setting>,
     report: &mut Report,
 ) -> Vec<PlannedPipeline> {
+    let Shelf { parsed, bound, world, inputs } = *shelf;
     let mut tables = Tables::default();
     let mut open: Vec<Open<'_>> = Vec::new();
     for pipeline in &bound.pipelines {
@@ -163,9 +173,24 @@ fn plan_pipelines(
     }
     for (table, fact) in &world.facts.lakehouse {
         if !tables.contains(table) {
-            tables.add(table, Some(fact.schema.clone()));
+            tables.add(table, Some(fact.schema.clone()), false);
         }
     }
+    let properties = models::properties(&parsed.properties, report);
+    let all = {
+        let loads: Vec<&Task> = open.iter().flat_map(|one| &one.tasks).collect();
+        models::check(&models::Given { parsed, properties: &properties, inputs, world, environment: &bound.environment }, &loads, &mut tables, report)
+    };
+    for one in &mut open {
+        models::source_tests(&mut one.tasks, &all, &properties, report);
+        for (name, entry) in &one.steps {
+            let frame = step::frame(name, entry, &one.pipeline.node, world.retry);
+            let built = models::select(&frame, &all, report);
+            built.iter().for_each(|task| tables.add_writer(task, report));
+            one.tasks.extend(built);
+        }
+    }
+    summary.models = all.list.len();
     summary.pipelines = open.len();
     open.into_iter().filter_map(|one| close(one, bound, &tables, summary, report)).collect()
 }

@@ -12,22 +12,35 @@ use towpath_vocab::{
 
 use crate::report::{At, Report};
 use crate::step::Node as Task;
-use crate::yaml::{Entry, Node};
+use crate::yaml::{self, Node};
+
+/// What is known of a table.
+#[derive(Debug, Default)]
+struct Entry {
+    schema: Option<SchemaRef>,
+    /// False when the columns were merely observed in the last run.
+    firm: bool,
+}
 
 /// Tables of the lakehouse: what writes them, and their columns if known.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
-    known: BTreeMap<TableName, Option<SchemaRef>>,
+    known: BTreeMap<TableName, Entry>,
     written_at: BTreeMap<TableName, At>,
 }
 
 impl Tables {
     /// A table that some task writes, or that was seen in the lakehouse.
-    pub(crate) fn add(&mut self, table: &TableName, schema: Option<SchemaRef>) {
+    pub(crate) fn add(&mut self, table: &TableName, schema: Option<SchemaRef>, firm: bool) {
         let entry = self.known.entry(table.clone()).or_default();
         if schema.is_some() {
-            *entry = schema;
+            *entry = Entry { schema, firm };
         }
+    }
+
+    /// False when the table's columns may have changed since they were seen.
+    pub(crate) fn is_firm(&self, table: &TableName) -> bool {
+        self.known.get(table).is_none_or(|entry| entry.schema.is_none() || entry.firm)
     }
 
     pub(crate) fn contains(&self, table: &TableName) -> bool {
@@ -35,7 +48,7 @@ impl Tables {
     }
 
     pub(crate) fn schema(&self, table: &TableName) -> Option<&SchemaRef> {
-        self.known.get(table)?.as_ref()
+        self.known.get(table)?.schema.as_ref()
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &TableName> {
@@ -54,7 +67,7 @@ impl Tables {
             } else {
                 self.written_at.insert(table.clone(), task.at);
             }
-            self.add(table, task.schema.clone());
+            self.add(table, task.schema.clone(), task.firm);
         }
     }
 }
@@ -97,7 +110,7 @@ fn unknown_table(table: &TableName, at: At, tables: &Tables, report: &mut Report
 }
 
 /// The order of a pipeline's steps by `after`, checked.
-pub(crate) fn after<'a>(steps: &[(&'a str, &'a Entry)], report: &mut Report) -> HashMap<&'a str, Vec<&'a str>> {
+pub(crate) fn after<'a>(steps: &[(&'a str, &'a yaml::Entry)], report: &mut Report) -> HashMap<&'a str, Vec<&'a str>> {
     let mut all = HashMap::new();
     for (name, entry) in steps {
         let mut before = Vec::new();
@@ -195,7 +208,7 @@ fn with_references(
 }
 
 /// Parents before children, otherwise in the given order. None when there is a circle.
-fn sort(parents: &[BTreeSet<usize>]) -> Option<Vec<usize>> {
+pub(crate) fn sort(parents: &[BTreeSet<usize>]) -> Option<Vec<usize>> {
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); parents.len()];
     let mut waiting: Vec<usize> = parents.iter().map(BTreeSet::len).collect();
     for (child, set) in parents.iter().enumerate() {

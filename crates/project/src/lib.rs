@@ -18,6 +18,7 @@ mod json_schema;
 mod keys;
 mod literal;
 mod load;
+mod models;
 mod params;
 mod parsed;
 mod publish;

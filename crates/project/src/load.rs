@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use towpath_vocab::{Action, Face, LoadPlan, ReadMode, Selection, TableFact, TableName};
 
+use crate::columns;
 use crate::connection::{self, Connection};
 use crate::keys;
 use crate::report::{At, Report};
@@ -263,6 +264,7 @@ fn task(
     let schema = planned.schema.clone().or_else(|| world.lakehouse(&target).map(|fact| fact.schema.clone()));
     let mut task = frame.task(Some(&target), one.at);
     task.writes = vec![target];
+    task.firm = planned.schema.is_some() && known.as_ref().is_none_or(columns::Known::is_firm);
     task.schema = schema;
     task.references = planned.references;
     task.action = Some(Action::Load(Box::new(LoadPlan {

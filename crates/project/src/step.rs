@@ -35,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) references: Vec<Reference>,
     /// Columns of what it writes, if known and if it writes one table.
     pub(crate) schema: Option<SchemaRef>,
+    /// False when those columns were merely observed in the last run.
+    pub(crate) firm: bool,
     pub(crate) when: TriggerRule,
     pub(crate) retry: RetryPlan,
     /// None only until the verb's planner filled it.
@@ -56,6 +58,7 @@ impl StepFrame<'_> {
             writes: Vec::new(),
             references: Vec::new(),
             schema: None,
+            firm: true,
             when: trigger(self.node),
             retry: self.retry,
             action: None,

@@ -1,0 +1,195 @@
+//! One model rendered against facts and judged.
+//!
+//! Promise: mistakes are shown in the template, not in the SQL it becomes. What needs the warehouse
+//! makes the model deferred, never wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_schema::SchemaRef;
+use towpath_sql::{SqlProblem, Verdict};
+use towpath_template::{Render, Rendered, TemplateProblem};
+use towpath_vocab::{
+    Answer, Diagnostic, Introspect, Level, Materialized, Pending, Question, TableLineage, TableName,
+};
+
+use super::{Draft, Shelf, place, resolve};
+use crate::graph::Tables;
+use crate::report::Report;
+
+/// What is known about a model after the check.
+#[derive(Default)]
+pub(super) struct Found {
+    /// SQL that does not depend on what the warehouse holds.
+    pub(super) sql: Option<String>,
+    pub(super) schema: Option<SchemaRef>,
+    /// False when its columns follow from columns that were merely observed.
+    pub(super) firm: bool,
+    pub(super) lineage: TableLineage,
+    pub(super) deferred: bool,
+    pub(super) reads: Vec<TableName>,
+}
+
+/// Answers from facts; what only a live system knows is pending.
+struct FromFacts<'a>(&'a Tables);
+
+impl Introspect for FromFacts<'_> {
+    fn ask(&mut self, question: Question) -> Result<Answer, Pending> {
+        match question {
+            Question::Columns(table) => match self.0.schema(&table) {
+                Some(schema) => Ok(Answer::Columns(schema.clone())),
+                None => Err(Pending(format!("the columns of {table}"))),
+            },
+            Question::Exists(table) => Err(Pending(format!("whether {table} exists"))),
+            Question::Rows(sql) => Err(Pending(format!("the rows of a query: {}", sql.trim()))),
+        }
+    }
+}
+
+impl towpath_sql::Tables for Tables {
+    fn columns(&self, table: &TableName) -> Option<SchemaRef> {
+        self.schema(table).cloned()
+    }
+
+    fn known(&self) -> Vec<TableName> {
+        self.names().cloned().collect()
+    }
+}
+
+/// Renders and judges one model.
+pub(super) fn analyze(draft: &Draft<'_>, drafts: &[Draft<'_>], shelf: &Shelf<'_>, tables: &Tables, report: &mut Report) -> Found {
+    let reads = resolve::reads(draft, drafts);
+    let firm = reads.iter().all(|table| tables.is_firm(table));
+    let inputs: Vec<String> = reads.iter().map(ToString::to_string).collect();
+    let unknown = TableLineage { inputs, edges: Vec::new(), partial: true };
+    let found = Found { firm, reads, deferred: true, lineage: unknown, ..Found::default() };
+    let helpers = resolve::ephemerals(draft, drafts);
+    if !draft.sound || helpers.iter().any(|one| !one.sound) {
+        return found;
+    }
+    let rendered = match render(draft, &helpers, false, shelf, tables) {
+        Ok(rendered) => rendered,
+        Err(problem) => {
+            place::say(&problem, &draft.file, shelf, report);
+            return found;
+        }
+    };
+    let incremental = draft.materialized == Materialized::Incremental && draft.scan.incremental;
+    let mut found = judge(draft, &rendered, found, tables, report);
+    if incremental && found.schema.is_some() {
+        judge_incremental(draft, &helpers, &found, shelf, tables, report);
+    }
+    let fixed = !rendered.introspective && !draft.scan.introspective && !incremental;
+    found.deferred = !fixed || found.schema.is_none();
+    found.sql = fixed.then_some(rendered.sql);
+    found
+}
+
+/// The text as it is when the table exists already.
+fn judge_incremental(
+    draft: &Draft<'_>,
+    helpers: &[&Draft<'_>],
+    found: &Found,
+    shelf: &Shelf<'_>,
+    tables: &Tables,
+    report: &mut Report,
+) {
+    let mut with_this = Tables::default();
+    for table in tables.names() {
+        with_this.add(table, tables.schema(table).cloned(), tables.is_firm(table));
+    }
+    with_this.add(&draft.table, found.schema.clone(), found.firm);
+    match render(draft, helpers, true, shelf, &with_this) {
+        Ok(rendered) => {
+            let blank = Found { firm: found.firm, ..Found::default() };
+            judge(draft, &rendered, blank, &with_this, report);
+        }
+        Err(problem) => {
+            place::say(&problem, &draft.file, shelf, report);
+        }
+    }
+}
+
+fn render(
+    draft: &Draft<'_>,
+    helpers: &[&Draft<'_>],
+    incremental: bool,
+    shelf: &Shelf<'_>,
+    tables: &Tables,
+) -> Result<Rendered, TemplateProblem> {
+    let mut relations = draft.references.clone();
+    let mut names: BTreeSet<&str> = draft.scan.env_vars.iter().map(|one| one.name.as_str()).collect();
+    let mut bodies = BTreeMap::new();
+    for helper in helpers {
+        relations.extend(helper.references.clone());
+        names.extend(helper.scan.env_vars.iter().map(|one| one.name.as_str()));
+        bodies.insert(helper.name.clone(), helper.file.text.to_owned());
+    }
+    let variables = shelf.inputs.variables;
+    let env: BTreeMap<String, String> = variables.iter().filter(|(name, _)| names.contains(name.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let request = Render {
+        file: draft.file.path,
+        text: draft.file.text,
+        macros: &shelf.macros,
+        vars: &shelf.vars,
+        env: &env,
+        this: &draft.table,
+        relations: &relations,
+        ephemerals: &bodies,
+        full_refresh: false,
+        incremental,
+        target: shelf.environment,
+        schema: draft.table.schema(),
+    };
+    towpath_template::render(&request, &mut FromFacts(tables))
+}
+
+fn judge(draft: &Draft<'_>, rendered: &Rendered, mut found: Found, tables: &Tables, report: &mut Report) -> Found {
+    match towpath_sql::analyze(&rendered.sql, tables) {
+        Verdict::Proven(analysis) => {
+            let mut names = BTreeSet::new();
+            if let Some(twice) = analysis.schema.fields().iter().find(|field| !names.insert(field.name().to_lowercase())) {
+                report
+                    .error("M0309", place::head(&draft.file), format!("the result has two columns called `{}`", twice.name()))
+                    .help("give one of them another name with `as`");
+                return found;
+            }
+            let table = draft.table.to_string();
+            let mut lineage = analysis.lineage;
+            for edge in &mut lineage.edges {
+                edge.to.table.clone_from(&table);
+            }
+            found.schema = Some(analysis.schema);
+            found.lineage = lineage;
+            // What the SQL names beside `ref` and `source` is read too.
+            found.reads.extend(analysis.inputs.into_iter().filter(|table| table != &draft.table));
+        }
+        Verdict::Unknown { inputs, .. } => found.reads.extend(inputs.into_iter().filter(|table| table != &draft.table)),
+        Verdict::Wrong(problems) => {
+            for problem in &problems {
+                say(problem, draft, rendered, found.firm, report);
+            }
+        }
+    }
+    found.reads.sort();
+    found.reads.dedup();
+    found
+}
+
+fn say(problem: &SqlProblem, draft: &Draft<'_>, rendered: &Rendered, firm: bool, report: &mut Report) {
+    let range = problem.offset.and_then(|offset| rendered.map.locate(offset));
+    let at = range.map_or_else(|| place::head(&draft.file), |range| place::at(&draft.file, range));
+    let about_columns = matches!(problem.code, "M0301" | "M0302" | "M0307" | "M0308" | "M0310");
+    let level = if firm || !about_columns { Level::Error } else { Level::Warning };
+    let mut help = problem.help.clone();
+    if level == Level::Warning {
+        help.push("columns are those of the last run; the next run tells".to_owned());
+    }
+    report.say(Diagnostic {
+        code: problem.code.to_owned(),
+        level,
+        message: problem.message.clone(),
+        span: Some(report.span(at)),
+        label: problem.label.clone(),
+        help,
+    });
+}

@@ -1,0 +1,53 @@
+//! Bytes of a text file as a place, and mistakes of templates said there.
+//!
+//! Promise: a place inside a macro is shown in the macro's file. It words nothing itself.
+
+use towpath_template::{Mistake, TemplateProblem};
+use towpath_vocab::{Diagnostic, Level};
+
+use super::Shelf;
+use crate::parsed::TextFile;
+use crate::report::{At, Report};
+
+/// The place of a range of bytes.
+pub(super) fn at(file: &TextFile<'_>, range: (usize, usize)) -> At {
+    let start = range.0.min(file.text.len());
+    let before = file.text.get(..start).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    At {
+        file: file.file,
+        start,
+        end: range.1.clamp(start, file.text.len()),
+        line: before.matches('\n').count() + 1,
+        column: before.get(line_start..).map_or(0, |line| line.chars().count()) + 1,
+    }
+}
+
+/// The first character of a file.
+pub(super) fn head(file: &TextFile<'_>) -> At {
+    At { file: file.file, start: 0, end: 0, line: 1, column: 1 }
+}
+
+/// Says what is wrong with a template. True when something was said.
+pub(super) fn say(problem: &TemplateProblem, file: &TextFile<'_>, shelf: &Shelf<'_>, report: &mut Report) -> bool {
+    let TemplateProblem::Wrong(mistake) = problem else {
+        return false;
+    };
+    let Mistake { code, message, offset, label, help, .. } = mistake.as_ref();
+    let own = shelf.macro_files.iter().find(|other| other.path == mistake.file);
+    let place = match (own, offset) {
+        (Some(other), Some(range)) => at(other, *range),
+        (None, Some(range)) if mistake.file == file.path => at(file, *range),
+        (Some(other), None) => head(other),
+        _ => head(file),
+    };
+    report.say(Diagnostic {
+        code: (*code).to_owned(),
+        level: Level::Error,
+        message: message.clone(),
+        span: Some(report.span(place)),
+        label: label.clone(),
+        help: help.clone(),
+    });
+    true
+}

@@ -1,0 +1,133 @@
+//! A checked model as it stands in a plan.
+//!
+//! Promise: dbt's words for incremental models mean here what they mean there. It judges no SQL.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
+use towpath_vocab::{
+    BadRows, Materialized, ModelPlan, Naming, SchemaChange, TablePlan, Threshold, WriteMode, WritePlan,
+};
+
+use super::analyze::Found;
+use super::{Draft, Model, Shelf, place, resolve, tests_of};
+use crate::checks::{self, Table};
+use crate::graph::Tables;
+use crate::report::Report;
+use crate::rules::Subject;
+
+/// Plans a model.
+pub(super) fn plan(
+    draft: &Draft<'_>,
+    drafts: &[Draft<'_>],
+    found: Found,
+    shelf: &Shelf<'_>,
+    tables: &Tables,
+    report: &mut Report,
+) -> Model {
+    let config = &draft.scan.config;
+    let key = if draft.materialized == Materialized::Incremental { texts(config.get("unique_key")) } else { Vec::new() };
+    let mode = write_mode(draft, &key, report);
+    let subject = Subject { schema: found.schema.as_ref(), firm: found.firm };
+    let table = Table { name: &draft.table, subject, origin: "as its SQL says" };
+    let mut checks = tests_of::read(draft.properties.as_ref(), &table, &resolver(drafts, shelf, tables), report);
+    checks::name_apart(&mut checks.list, report);
+    let helpers = resolve::ephemerals(draft, drafts);
+    let mut references = draft.references.clone();
+    let mut env_vars: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for one in helpers.iter().copied().chain([draft]) {
+        references.extend(one.references.clone());
+        env_vars.extend(one.scan.env_vars.iter().map(|variable| (variable.name.clone(), variable.default.clone())));
+    }
+    let write = WritePlan { mode, key, schema_change: schema_change(config), options: BTreeMap::new() };
+    let table = TablePlan {
+        target: draft.table.clone(),
+        write,
+        filter: None,
+        columns: Vec::new(),
+        names: Naming::Exact,
+        keep: Vec::new(),
+        drop: Vec::new(),
+        dedup: None,
+        rules: Vec::new(),
+        checks: checks.list,
+        bad_rows: BadRows::Fail,
+        fail_above: Threshold::default(),
+        lineage: found.lineage,
+    };
+    let macros: Vec<&str> = shelf.macros.iter().map(|file| file.text.as_str()).collect();
+    let plan = ModelPlan {
+        name: draft.name.clone(),
+        file: draft.file.path.to_owned(),
+        template: draft.file.text.to_owned(),
+        sql: found.sql,
+        materialized: draft.materialized,
+        references,
+        ephemerals: helpers.iter().map(|one| (one.name.clone(), one.file.text.to_owned())).collect(),
+        macros: macros.join("\n"),
+        vars: shelf.vars.clone(),
+        env_vars,
+        deferred: found.deferred,
+        table,
+    };
+    Model { plan, reads: found.reads, references: checks.references, at: place::head(&draft.file) }
+}
+
+/// Resolves `to:` of a relationship test.
+pub(super) fn resolver<'r>(
+    drafts: &'r [Draft<'_>],
+    shelf: &'r Shelf<'_>,
+    tables: &'r Tables,
+) -> impl Fn(&tests_of::To) -> Option<towpath_vocab::TableName> + 'r {
+    move |to| match to {
+        tests_of::To::Ref(name) => drafts.iter().find(|draft| &draft.name == name).map(|draft| draft.table.clone()),
+        tests_of::To::Source(name, table) => resolve::find_source(name, table, shelf, tables),
+        tests_of::To::Table(table) => Some(table.clone()).filter(|table| tables.contains(table)),
+    }
+}
+
+fn texts(value: Option<&Json>) -> Vec<String> {
+    match value {
+        Some(Json::String(one)) => one.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect(),
+        Some(Json::Array(all)) => all.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn write_mode(draft: &Draft<'_>, key: &[String], report: &mut Report) -> WriteMode {
+    if draft.materialized != Materialized::Incremental {
+        return WriteMode::Replace;
+    }
+    let default = if key.is_empty() { WriteMode::Append } else { WriteMode::Merge };
+    let mode = match draft.scan.config.get("incremental_strategy").and_then(Json::as_str) {
+        None => default,
+        Some("append") => WriteMode::Append,
+        Some("merge") => WriteMode::Merge,
+        Some("delete+insert") => WriteMode::DeleteInsert,
+        Some(other) => {
+            report
+                .error("M0336", place::head(&draft.file), format!("incremental strategy `{other}` is not known in this version"))
+                .suggest(other, ["append", "merge", "delete+insert"], "there is");
+            default
+        }
+    };
+    if key.is_empty() && mode == WriteMode::Append {
+        report
+            .note("M0338", place::head(&draft.file), format!("`{}` only grows: rows that change late will stand there again", draft.table))
+            .help("config(unique_key='…') replaces changed rows");
+    }
+    if key.is_empty() && mode != WriteMode::Append {
+        report
+            .error("P0124", place::head(&draft.file), format!("`{}` is written by key but has none", draft.table))
+            .help("config(unique_key='…'): the columns that identify a row");
+    }
+    mode
+}
+
+fn schema_change(config: &Map<String, Json>) -> SchemaChange {
+    match config.get("on_schema_change").and_then(Json::as_str) {
+        Some("fail") => SchemaChange::Fail,
+        Some("ignore") => SchemaChange::Ignore,
+        _ => SchemaChange::Evolve,
+    }
+}

@@ -1,0 +1,262 @@
+//! dbt's tests of a model or source, as checks.
+//!
+//! Promise: `tests` and `data_tests`, with and without `arguments:`, mean what they mean in dbt; a
+//! test that this version does not run is said, never silently dropped.
+
+use towpath_vocab::{Action, Check, CheckKind, Severity, TableName, Tolerance};
+
+use super::{Models, Properties};
+use crate::checks::{self, Checks, Reference, Table};
+use crate::report::{At, Report};
+use crate::rules::{self, Subject};
+use crate::step::Node as Task;
+use crate::yaml::{Node, Value};
+
+/// What `to:` of a relationship test names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    Ref(String),
+    Source(String, String),
+    Table(TableName),
+}
+
+/// Reads all tests of one entry.
+pub(crate) fn read(
+    node: Option<&Node>,
+    table: &Table<'_>,
+    resolve: &dyn Fn(&To) -> Option<TableName>,
+    report: &mut Report,
+) -> Checks {
+    let mut reader = Reader { table, resolve, checks: Checks::default(), report };
+    let Some(node) = node else {
+        return reader.checks;
+    };
+    for key in ["data_tests", "tests"] {
+        for test in node.get(key).map(Node::items).unwrap_or_default() {
+            reader.test(test, None);
+        }
+    }
+    for column in node.get("columns").map(Node::items).unwrap_or_default() {
+        let Some(name) = column.get("name") else { continue };
+        let Some(text) = name.text() else { continue };
+        reader.column(text, name.at);
+        for key in ["data_tests", "tests"] {
+            for test in column.get(key).map(Node::items).unwrap_or_default() {
+                reader.test(test, Some((text, name.at)));
+            }
+        }
+    }
+    reader.checks
+}
+
+/// Adds the tests of `sources:` to the loads of those tables.
+pub(crate) fn source_tests(tasks: &mut [Task], models: &Models, properties: &Properties, report: &mut Report) {
+    for source in properties.sources() {
+        let Some(task) = tasks.iter_mut().find(|task| task.writes.contains(&source.table)) else {
+            continue;
+        };
+        let subject = Subject { schema: task.schema.as_ref(), firm: task.firm };
+        let table = Table { name: &source.table, subject, origin: "" };
+        let resolve = |to: &To| match to {
+            To::Ref(name) => models.refs.get(name).cloned(),
+            To::Source(name, table) => properties.source(name, table).or_else(|| Some(TableName::new(name, table))),
+            To::Table(table) => Some(table.clone()),
+        };
+        let checks = read(Some(&source.node), &table, &resolve, report);
+        task.references.extend(checks.references);
+        if let Some(Action::Load(load)) = &mut task.action {
+            load.table.checks.extend(checks.list);
+            checks::name_apart(&mut load.table.checks, report);
+        }
+    }
+}
+
+struct Reader<'a> {
+    table: &'a Table<'a>,
+    resolve: &'a dyn Fn(&To) -> Option<TableName>,
+    checks: Checks,
+    report: &'a mut Report,
+}
+
+impl Reader<'_> {
+    /// A column that is described but not there.
+    fn column(&mut self, column: &str, at: At) {
+        let Some(schema) = self.table.subject.schema else {
+            return;
+        };
+        if crate::columns::find(schema, column).is_none() {
+            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            self.report
+                .warning("M0334", at, format!("`{}` has no column `{column}`", self.table.name))
+                .suggest(column, names.iter().copied(), "there is")
+                .help(format!("{} has: {}", self.table.name, crate::suggest::listing(&names)));
+        }
+    }
+
+    fn test(&mut self, test: &Node, column: Option<(&str, At)>) {
+        let (name, at, body) = match &test.value {
+            Value::Scalar { text, .. } => (text.as_str(), test.at, None),
+            Value::Map(map) => match map.iter().find(|(key, _)| !is_setting(key)) {
+                Some((key, entry)) => (key.as_str(), entry.key_at, Some(&entry.value)),
+                None => return,
+            },
+            _ => return,
+        };
+        let argument = |key: &str| {
+            let body = body?;
+            body.get("arguments").and_then(|arguments| arguments.get(key)).or_else(|| body.get(key))
+        };
+        let named = argument("column_name").and_then(|node| Some((node.text()?, node.at)));
+        let column = column.or(named);
+        let Some(kind) = self.kind(name, at, column, &argument) else {
+            return;
+        };
+        let setting = |key: &str| {
+            let inside = body.and_then(|body| body.get("config").and_then(|config| config.get(key)).or_else(|| body.get(key)));
+            inside.or_else(|| test.get("config").and_then(|config| config.get(key))).or_else(|| test.get(key))
+        };
+        let check_name = setting("name").and_then(Node::text).map_or_else(|| checks::name(&kind, self.table.name), str::to_owned);
+        let base = Check {
+            name: check_name,
+            kind,
+            severity: if setting("severity").and_then(Node::text).is_some_and(|word| word.eq_ignore_ascii_case("warn")) { Severity::Warn } else { Severity::Error },
+            filter: setting("where").and_then(Node::text).map(str::to_owned),
+            tolerance: Tolerance::default(),
+            span: Some(self.report.span(at)),
+        };
+        let error_if = setting("error_if").and_then(|node| self.tolerance(node));
+        let warn_if = setting("warn_if").and_then(|node| self.tolerance(node));
+        if base.severity == Severity::Error
+            && let Some(tolerance) = error_if
+        {
+            self.checks.list.push(Check { tolerance, ..base.clone() });
+            let name = format!("{}_warn", base.name);
+            let tolerance = warn_if.unwrap_or_default();
+            self.checks.list.push(Check { name, severity: Severity::Warn, tolerance, ..base });
+        } else {
+            let tolerance = warn_if.filter(|_| base.severity == Severity::Warn).unwrap_or_default();
+            self.checks.list.push(Check { tolerance, ..base });
+        }
+    }
+
+    /// `> 10`, `>= 10` and `!= 0` as the rows that may still break.
+    fn tolerance(&mut self, node: &Node) -> Option<Tolerance> {
+        let text: String = node.text()?.chars().filter(|c| !c.is_whitespace()).collect();
+        let rows = match text.strip_prefix(">=") {
+            Some(number) => number.parse::<u64>().ok().map(|number| number.saturating_sub(1)),
+            None if text == "!=0" || text == "<>0" => Some(0),
+            None => text.strip_prefix('>').and_then(|number| number.parse().ok()),
+        };
+        if rows.is_none() {
+            self.report
+                .error("K0601", node.at, format!("`{text}` is no limit of a test"))
+                .help("write \">10\", \">=10\" or \"!=0\"");
+        }
+        rows.map(|rows| Tolerance { rows: Some(rows), percent: None })
+    }
+
+    fn kind<'n>(
+        &mut self,
+        name: &str,
+        at: At,
+        column: Option<(&str, At)>,
+        argument: &dyn Fn(&str) -> Option<&'n Node>,
+    ) -> Option<CheckKind> {
+        let list = |key: &str| argument(key).map(Node::texts).unwrap_or_default();
+        let text = |key: &str| argument(key).and_then(Node::text).map(str::to_owned);
+        if name == "dbt_utils.unique_combination_of_columns" {
+            return Some(CheckKind::Unique { columns: list("combination_of_columns") });
+        }
+        if name == "dbt_utils.expression_is_true" {
+            let expression = text("expression")?;
+            let expression = column.map_or_else(|| expression.clone(), |(column, _)| format!("{column} {expression}"));
+            return Some(CheckKind::Expression { expression });
+        }
+        let known = ["not_null", "unique", "accepted_values", "relationships", "dbt_utils.accepted_range"];
+        if !known.contains(&name) {
+            self.report
+                .note("M0335", at, format!("test `{name}` is not active in this version"))
+                .suggest(name, known, "tests");
+            return None;
+        }
+        let Some((column, _)) = column else {
+            self.report
+                .error("K0601", at, format!("test `{name}` names no column"))
+                .help("put it under a column, or give it `column_name`");
+            return None;
+        };
+        let data_type = self.table.subject.data_type(column);
+        let column = column.to_owned();
+        Some(match name {
+            "not_null" => CheckKind::NotNull { column },
+            "unique" => CheckKind::Unique { columns: vec![column] },
+            "accepted_values" => {
+                for item in argument("values").map(Node::items).unwrap_or_default() {
+                    item.text().into_iter().for_each(|text| {
+                        rules::reads(&column, text, item.at, data_type.as_ref(), self.report);
+                    });
+                }
+                CheckKind::AcceptedValues { column, values: list("values") }
+            }
+            "relationships" => self.relationship(column, at, argument)?,
+            _ => CheckKind::Range { column, min: text("min_value"), max: text("max_value") },
+        })
+    }
+
+    fn relationship<'n>(&mut self, column: String, at: At, argument: &dyn Fn(&str) -> Option<&'n Node>) -> Option<CheckKind> {
+        let (Some(to), Some(field)) = (argument("to"), argument("field")) else {
+            self.report
+                .error("K0601", at, "a relationships test needs `to` and `field`")
+                .help("relationships: { to: ref('customers'), field: id }");
+            return None;
+        };
+        let text = to.text()?;
+        let target = parse_to(text);
+        let Some(table) = target.as_ref().and_then(|to| (self.resolve)(to)) else {
+            self.report
+                .error("K0603", to.at, format!("`{text}` leads to no table"))
+                .help("to: ref('MODEL') or source('SCHEMA', 'TABLE')");
+            return None;
+        };
+        let field_text = field.text()?.to_owned();
+        self.checks.references.push(Reference { table: table.clone(), field: field_text.clone(), at: field.at });
+        Some(CheckKind::Relationships { column, to: table, field: field_text })
+    }
+}
+
+fn is_setting(key: &str) -> bool {
+    matches!(key, "config" | "severity" | "name" | "where" | "description" | "tags" | "error_if" | "warn_if" | "enabled")
+}
+
+/// Reads `ref('x')`, `source('a', 'b')` or `schema.table`.
+fn parse_to(text: &str) -> Option<To> {
+    let text = text.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
+    let Some((function, rest)) = text.split_once('(') else {
+        return text.parse().ok().map(To::Table);
+    };
+    let parts: Vec<String> = rest
+        .trim_end()
+        .strip_suffix(')')?
+        .split(',')
+        .map(|part| part.trim().trim_matches(|c| c == '\'' || c == '"').to_owned())
+        .collect();
+    match (function.trim(), parts.as_slice()) {
+        ("ref", [.., name]) => Some(To::Ref(name.clone())),
+        ("source", [name, table]) => Some(To::Source(name.clone(), table.clone())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read() {
+        assert_eq!(parse_to("ref('x')"), Some(To::Ref("x".into())));
+        assert_eq!(parse_to("{{ ref( \"p\", 'x' ) }}"), Some(To::Ref("x".into())));
+        assert_eq!(parse_to("source('a', 'b')"), Some(To::Source("a".into(), "b".into())));
+        assert_eq!(parse_to("raw.x"), Some(To::Table(TableName::new("raw", "x"))));
+        assert_eq!(parse_to("nothing"), None);
+    }
+}
