@@ -14,7 +14,12 @@ pub(crate) struct Bitmap {
 impl Bitmap {
     /// All bits alike.
     pub(crate) fn filled(len: usize, value: bool) -> Self {
-        Self { words: vec![if value { u64::MAX } else { 0 }; len.div_ceil(64)], len }
+        let mut words = vec![if value { u64::MAX } else { 0 }; len.div_ceil(64)];
+        if let Some(last) = words.last_mut().filter(|_| !len.is_multiple_of(64)) {
+            // Bits behind the end are never set, so that counting is counting words.
+            *last &= (1 << (len % 64)) - 1;
+        }
+        Self { words, len }
     }
 
     /// Sets one bit; false when it stands outside.
@@ -37,7 +42,7 @@ impl Bitmap {
 
     /// How many bits are set.
     pub(crate) fn count(&self) -> usize {
-        (0..self.len).filter(|at| self.get(*at)).count()
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// How many bits there are.

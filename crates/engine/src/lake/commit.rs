@@ -41,7 +41,7 @@ pub(crate) struct PreparedWrite {
 
 /// How a try ended that did not fail.
 enum Tried {
-    Committed(PostCommit),
+    Committed(Box<PostCommit>),
     /// The entry is in the log although the library reported a failure.
     Landed,
     /// Another writer took this version.
@@ -89,10 +89,13 @@ impl PreparedWrite {
             let version = now.as_ref().map_or(0, |now| now.version() + 1);
             let stored = Stored::new(&self.write.attempt, version, token.clone(), self.stats);
             let (positions, putting) = (self.positions(), stored.clone());
-            folder::blocking(move || positions.put(&putting)).await?;
+            if let Err(error) = folder::blocking(move || positions.put(&putting)).await {
+                self.give_up().await?;
+                return Err(error);
+            }
             fail::fail_point!("lake::position_written");
             match self.attempt(now.as_ref(), version).await? {
-                Tried::Committed(post) => return self.acknowledge(version, stored, Some(post)).await,
+                Tried::Committed(post) => return self.acknowledge(version, stored, Some(*post)).await,
                 Tried::Landed => return self.acknowledge(version, stored, None).await,
                 Tried::Beaten => {}
             }
@@ -144,9 +147,12 @@ impl PreparedWrite {
         fail::fail_point!("lake::before_commit");
         let base = now.map(|now| &now.state as &dyn TableReference);
         let commit = CommitBuilder::from(properties).with_actions(actions).build(base, Arc::clone(&table.log), operation);
-        let prepared = commit.into_prepared_commit_future().await.map_err(table.delta("committing to"))?;
-        match prepared.await {
-            Ok(post) => Ok(Tried::Committed(post)),
+        let tried = match commit.into_prepared_commit_future().await {
+            Ok(prepared) => prepared.await,
+            Err(error) => Err(error),
+        };
+        match tried {
+            Ok(post) => Ok(Tried::Committed(Box::new(post))),
             Err(
                 DeltaTableError::VersionAlreadyExists(_)
                 | DeltaTableError::Transaction { source: TransactionError::MaxCommitAttempts(_) | TransactionError::VersionAlreadyExists(_) | TransactionError::CommitConflict(_) },
@@ -158,6 +164,10 @@ impl PreparedWrite {
                     return Ok(Tried::Landed);
                 }
                 self.give_up().await?;
+                if let DeltaTableError::Transaction { source: TransactionError::UnsupportedTableFeatures(features) } = &error {
+                    let feature = features.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                    return Err(LakeError::Foreign { table: table.name.to_string(), feature });
+                }
                 Err(table.delta("committing to")(error))
             }
         }

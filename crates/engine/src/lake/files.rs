@@ -45,7 +45,7 @@ impl Sizes {
 
     /// Bytes a merge may spend on keys at once.
     pub(crate) fn key_bytes(self) -> u64 {
-        (self.memory_bytes / 8).max(4 * MEBIBYTE)
+        (self.memory_bytes / 8).max(1 << 10)
     }
 }
 

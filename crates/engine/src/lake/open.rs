@@ -128,6 +128,34 @@ impl Lake {
         Ok(table.now().await?.map(|snapshot| snapshot.candidate(&table)))
     }
 
+    /// A table's files and columns as they were at a version.
+    ///
+    /// # Errors
+    /// `FixConfig` when there is no such table, `Retry` naming the table when the version is not in its log.
+    pub async fn snapshot_at(&self, name: &TableName, version: u64) -> Result<LakeCandidate> {
+        let (table, _) = self.existing(name).await?;
+        Ok(table.open_at(Some(version)).await?.candidate(&table))
+    }
+
+    /// Takes a table away: first out of sight by one rename, then its files. True when there was one.
+    pub async fn drop_table(&self, name: &TableName) -> Result<bool> {
+        let table = self.table(name)?;
+        if !table.exists().await? {
+            return Ok(false);
+        }
+        let (home, grave) = (table.folder.clone(), self.root().join(OWN).join("dropped"));
+        table.forget().await;
+        let dropped = folder::blocking(move || {
+            folder::create_folder(&grave)?;
+            let away = grave.join(uuid::Uuid::new_v4().simple().to_string());
+            std::fs::rename(&home, &away).map_err(folder::failed("dropping", &home))?;
+            home.parent().map_or(Ok(()), folder::sync_folder)?;
+            std::fs::remove_dir_all(&away).map_err(folder::failed("dropping", &away))
+        });
+        dropped.await?;
+        Ok(true)
+    }
+
     /// A table's current version; `None` when there is no such table.
     pub async fn version(&self, name: &TableName) -> Result<Option<u64>> {
         Ok(self.table(name)?.now().await?.map(|snapshot| snapshot.version()))

@@ -25,7 +25,7 @@ pub(crate) struct Table {
     pub(crate) name: TableName,
     pub(crate) folder: PathBuf,
     pub(crate) log: LogStoreRef,
-    warm: Mutex<Option<DeltaTableState>>,
+    warm: Mutex<Option<Snapshot>>,
 }
 
 impl Table {
@@ -45,15 +45,29 @@ impl Table {
             *warm = None;
             return Ok(None);
         }
-        if let Some(mut state) = warm.take()
-            && state.update(&self.log, None).await.is_ok()
-        {
-            *warm = Some(state.clone());
-            return Snapshot::new(self, state).map(Some);
+        if let Some(known) = warm.take() {
+            let mut state = known.state.clone();
+            // A log that cannot be continued (the table was made anew) is opened from its start.
+            if state.update(&self.log, None).await.is_ok() {
+                let now = if state.version() == known.version() { known } else { Snapshot::new(self, state)? };
+                *warm = Some(now.clone());
+                return Ok(Some(now));
+            }
         }
-        let state = DeltaTableState::try_new(&self.log, None).await.map_err(|source| delta("opening", &self.name, source))?;
-        *warm = Some(state.clone());
-        Snapshot::new(self, state).map(Some)
+        let now = self.open_at(None).await?;
+        *warm = Some(now.clone());
+        Ok(Some(now))
+    }
+
+    /// The table as it was at a version; the newest without one.
+    pub(crate) async fn open_at(&self, version: Option<u64>) -> LakeResult<Snapshot> {
+        let state = DeltaTableState::try_new(&self.log, version).await.map_err(|source| delta("opening", &self.name, source))?;
+        Snapshot::new(self, state)
+    }
+
+    /// Forgets what is known about it, for a table that is taken away.
+    pub(crate) async fn forget(&self) {
+        *self.warm.lock().await = None;
     }
 
     /// True when its log has an entry.
@@ -116,6 +130,27 @@ impl Snapshot {
 
     pub(crate) fn version(&self) -> u64 {
         self.state.version()
+    }
+
+    /// Refuses tables whose rules a writer would have to keep and this version does not.
+    pub(crate) fn check_writable(&self, table: &Table) -> LakeResult<()> {
+        let foreign = |feature: &str| Err(LakeError::Foreign { table: table.name.to_string(), feature: feature.to_owned() });
+        if let Some(key) = self.state.metadata().configuration().keys().find(|key| key.starts_with("delta.constraints.")) {
+            return foreign(key);
+        }
+        if self.state.metadata().configuration().get("delta.appendOnly").is_some_and(|value| value == "true") {
+            return foreign("delta.appendOnly");
+        }
+        for field in self.schema.fields() {
+            let ruled = |key: &&String| key.starts_with("delta.generationExpression") || key.starts_with("delta.identity.") || *key == "delta.invariants";
+            if let Some(key) = field.metadata().keys().find(ruled) {
+                return foreign(key);
+            }
+            if !field.is_nullable() {
+                return foreign("columns that are NOT NULL");
+            }
+        }
+        Ok(())
     }
 
     /// Its files, in the order of the log.

@@ -106,9 +106,14 @@ pub(crate) fn map_of(key: DataType, value: DataType) -> DataType {
 }
 
 /// Delta compares names without case, so two that differ only in case cannot stand in one table.
-/// Every other name is stored exactly as it is; no reader sees a bent one.
+/// Every other name, with spaces or any sign, is stored exactly as it is: Delta only forbids some of
+/// them to writers that check; DuckDB, Polars and delta-rs read them, and no reader sees a bent one.
 fn check_names<'a>(table: &str, names: impl Iterator<Item = &'a str>) -> LakeResult<()> {
     let mut seen: HashMap<String, &str> = HashMap::new();
+    let mut names = names.peekable();
+    if names.peek().is_none() {
+        return Err(LakeError::ColumnNames { table: table.to_owned(), names: "(none)".to_owned(), why: "a table needs a column".to_owned() });
+    }
     for name in names {
         if name.is_empty() {
             return Err(LakeError::ColumnNames { table: table.to_owned(), names: "``".to_owned(), why: "a column needs a name".to_owned() });

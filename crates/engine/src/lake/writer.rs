@@ -98,6 +98,9 @@ impl LakeWriter {
         let mode = Mode::of(&intent)?;
         let table = lake.table(&intent.table)?;
         let base = table.now().await?;
+        if let Some(base) = &base {
+            base.check_writable(&table)?;
+        }
         let target = target(&intent, mode, base.as_ref())?;
         let key = key_columns(&intent, mode, &target.schema)?;
         let files = FileWriter::new(Arc::clone(&table), Arc::clone(&target.schema), lake.sizes())?;

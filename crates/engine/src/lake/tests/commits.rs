@@ -173,3 +173,76 @@ fn other_stores_are_named_as_such() {
     assert_eq!(failure.code, "R0415");
     assert!(!failure.message.contains("secret"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_tasks_append_to_one_table_at_once_and_none_is_lost() {
+    let f = Fixture::new();
+    let mut writers = tokio::task::JoinSet::new();
+    for step in 0..6i64 {
+        let lake = if step % 2 == 0 { f.lake.clone() } else { f.reopened() };
+        writers.spawn(async move {
+            for generation in 1..=4 {
+                loop {
+                    let intent = Intent { task: task(&format!("s{step}")), ..intent(WriteMode::Append, schema(), generation) };
+                    match load(&lake, intent, rows(&[(step * 100 + generation, "x")])).await {
+                        Ok(receipt) => break assert!(!receipt.adopted),
+                        Err(failure) => assert_eq!(failure.remedy, Remedy::Retry, "{failure}"),
+                    }
+                }
+            }
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done.unwrap();
+    }
+    assert_eq!(held(&f.reopened()).await.len(), 24);
+    assert_eq!(f.lake.version(&table()).await.unwrap(), Some(23));
+    for step in 0..6 {
+        assert_eq!(f.lake.last(&task(&format!("s{step}")), &table()).await.unwrap().unwrap().token.generation, Generation(4));
+    }
+}
+
+#[tokio::test]
+async fn an_unchanged_replacement_leaves_the_columns_alone() {
+    let f = Fixture::new();
+    let fields = vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("t", DataType::Time64(arrow_schema::TimeUnit::Microsecond), true),
+        Field::new("l", DataType::List(Arc::new(Field::new("item", DataType::Int32, false))), true),
+    ];
+    let schema = Arc::new(Schema::new(fields));
+    for generation in 1..=2 {
+        load(&f.lake, intent(WriteMode::Replace, Arc::clone(&schema), generation), RecordBatch::new_empty(Arc::clone(&schema))).await.unwrap();
+    }
+    let log = std::fs::read_to_string(f.lake.root().join("raw/things/_delta_log/00000000000000000001.json")).unwrap();
+    assert!(!log.contains("\"metaData\"") && !log.contains("\"protocol\""), "{log}");
+}
+
+#[tokio::test]
+async fn older_versions_can_be_read_and_tables_dropped() {
+    let f = Fixture::new();
+    load(&f.lake, intent(WriteMode::Replace, schema(), 1), rows(&[(1, "a")])).await.unwrap();
+    load(&f.lake, intent(WriteMode::Replace, schema(), 2), rows(&[(1, "b"), (2, "c")])).await.unwrap();
+    assert_eq!(f.lake.snapshot_at(&table(), 0).await.unwrap().rows(), Some(1));
+    assert!(f.lake.snapshot_at(&table(), 9).await.is_err());
+    assert!(f.lake.drop_table(&table()).await.unwrap());
+    assert!(!f.lake.drop_table(&table()).await.unwrap());
+    assert_eq!(f.lake.version(&table()).await.unwrap(), None);
+    load(&f.lake, intent(WriteMode::Replace, schema(), 3), rows(&[(9, "z")])).await.unwrap();
+    assert_eq!(held(&f.lake).await, owned(&[(9, "z")]));
+}
+
+#[tokio::test]
+async fn tables_with_rules_of_others_are_refused_by_name() {
+    let f = Fixture::new();
+    load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
+    let entry = f.lake.root().join("raw/things/_delta_log/00000000000000000000.json");
+    let log = std::fs::read_to_string(&entry).unwrap();
+    let ruled = log.replacen("\"delta.checkpointInterval\":\"10\"", "\"delta.constraints.positive\":\"id > 0\"", 1);
+    assert_ne!(log, ruled);
+    std::fs::write(&entry, ruled).unwrap();
+    let failure = load(&f.reopened(), intent(WriteMode::Append, schema(), 2), rows(&[(1, "a")])).await.unwrap_err();
+    assert_eq!((failure.code.as_str(), failure.remedy), ("R0411", Remedy::Refused));
+    assert!(failure.message.contains("delta.constraints.positive"));
+    assert_eq!(held(&f.reopened()).await, owned(&[(1, "a")]), "reading it is fine");
+}

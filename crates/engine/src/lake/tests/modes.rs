@@ -189,3 +189,67 @@ async fn random_writes_agree_with_a_model() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_merge_with_more_keys_than_memory_makes_several_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    // 128 KiB for keys: some 1,800 at once.
+    let lake = Lake::open(folder.path().to_str().unwrap(), 1 << 20).unwrap();
+    let named = |ids: std::ops::Range<i64>, name: &str| ids.map(|id| (id, name.to_owned())).collect::<Vec<_>>();
+    let batch = |list: &[(i64, String)]| rows(&list.iter().map(|(id, name)| (*id, name.as_str())).collect::<Vec<_>>());
+    load(&lake, intent(WriteMode::Merge, schema(), 1), batch(&named(0..10_000, "old"))).await.unwrap();
+    let receipt = load(&lake, intent(WriteMode::Merge, schema(), 2), batch(&named(5_000..12_000, "new"))).await.unwrap();
+    let stats = receipt.committed.stats;
+    assert_eq!((stats.inserted, stats.updated, stats.rows_after), (2_000, 5_000, Some(12_000)));
+    let mut expected = named(0..5_000, "old");
+    expected.extend(named(5_000..12_000, "new"));
+    assert_eq!(held(&lake).await, expected);
+
+    let mut changes = named(0..6_000, "first");
+    changes.extend(named(0..6_000, "last"));
+    let ops = UInt8Array::from_iter_values((0..12_000).map(|at| if at >= 9_000 { Op::Delete as u8 } else { Op::Update as u8 }));
+    let prepared = prepare(&lake, intent(WriteMode::Merge, schema(), 3), vec![(batch(&changes), Some(ops))]).await.unwrap();
+    let stats = prepared.stats();
+    assert_eq!((stats.inserted, stats.updated, stats.deleted, stats.rows_after), (0, 3_000, 3_000, Some(9_000)));
+    prepared.commit(position(3)).await.unwrap();
+    let mut expected = named(0..3_000, "last");
+    expected.extend(named(6_000..12_000, "new"));
+    assert_eq!(held(&lake).await, expected);
+
+    let mut twice = named(20_000..26_000, "x");
+    twice.push((20_001, "again".to_owned()));
+    let failure = load(&lake, intent(WriteMode::Merge, schema(), 4), batch(&twice)).await.unwrap_err();
+    assert!(failure.message.contains("`id = 20001`"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn keys_of_several_columns_and_types_find_each_other() {
+    let f = Fixture::new();
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("origin", DataType::Utf8, true),
+        Field::new("day", DataType::Date32, true),
+        Field::new("id", DataType::UInt64, true),
+        Field::new("n", DataType::Int64, true),
+    ]));
+    let batch = |n: i64| {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(vec!["EWR", "EWR", "JFK"])),
+            Arc::new(arrow_array::Date32Array::from(vec![1, 2, 1])),
+            Arc::new(arrow_array::UInt64Array::from(vec![u64::MAX, u64::MAX, 0])),
+            Arc::new(Int64Array::from(vec![n, n, n])),
+        ];
+        RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()
+    };
+    let keyed = |generation| {
+        let mut intent = intent(WriteMode::Merge, Arc::clone(&schema), generation);
+        intent.write.key = vec!["ID".to_owned(), "origin".to_owned(), "day".to_owned()];
+        intent
+    };
+    load(&f.lake, keyed(1), batch(1)).await.unwrap();
+    let receipt = load(&f.lake, keyed(2), batch(2).slice(1, 2)).await.unwrap();
+    assert_eq!((receipt.committed.stats.updated, receipt.committed.stats.rows_after), (2, Some(3)));
+    let mut twice = keyed(3);
+    twice.write.key.truncate(2);
+    let failure = load(&f.lake, twice, batch(3)).await.unwrap_err();
+    assert!(failure.message.contains("`id = 18446744073709551615`, `origin = EWR`"), "{}", failure.message);
+}
