@@ -24,3 +24,14 @@ pub use news::{RunNews, RunSink};
 pub use process::LocalProcesses;
 pub use trigger::{Counts, Verdict, verdict};
 pub use view::{RunView, TaskView};
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod process_tests;
+#[cfg(test)]
+mod run_tests;
+#[cfg(test)]
+mod simulation_tests;

@@ -1,0 +1,314 @@
+//! Small graphs for tests, and a book that the simulated clock waits for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use towpath_ports::{
+    NewRun, Opened, Result, RunEvent, RunFilter, RunRecord, RunState, StateStore, TaskRecord,
+    TaskState, Transition,
+};
+use towpath_state::SqliteBook;
+use towpath_testkit::SimulatedSystem;
+use towpath_vocab::{
+    Action, CheckResult, CommandPlan, Environment, Failure, Generation, PipelineName,
+    PlannedPipeline, PlannedTask, Remedy, RetryPlan, RunName, TableFact, TableLineage, TableName,
+    TaskId, TaskKey, TriggerRule,
+};
+
+pub(crate) const LEASE_US: i64 = 15_000_000;
+
+pub(crate) fn retry(retries: u32) -> RetryPlan {
+    RetryPlan {
+        retries,
+        backoff_ms: 1_000,
+        backoff_max_ms: 5_000,
+        timeout_ms: None,
+    }
+}
+
+/// A task named `t` and its position, waiting for earlier positions.
+pub(crate) fn task(
+    position: usize,
+    parents: &[usize],
+    when: TriggerRule,
+    retry: RetryPlan,
+) -> PlannedTask {
+    PlannedTask {
+        id: TaskId::new(format!("t{position}")),
+        step: "s".into(),
+        action: Action::Command(Box::new(CommandPlan {
+            argv: vec!["true".to_owned()],
+            directory: String::new(),
+            env: BTreeMap::new(),
+            reads: Vec::new(),
+            writes: Vec::new(),
+        })),
+        after: parents
+            .iter()
+            .map(|parent| TaskId::new(format!("t{parent}")))
+            .collect(),
+        when,
+        retry,
+        span: None,
+    }
+}
+
+pub(crate) fn pipeline(tasks: Vec<PlannedTask>, parallel: usize) -> PlannedPipeline {
+    PlannedPipeline {
+        name: "p".into(),
+        steps: vec!["s".into()],
+        tasks,
+        parallel,
+    }
+}
+
+/// A record of a run of which nothing was done.
+pub(crate) fn fresh(pipeline: &PlannedPipeline) -> RunRecord {
+    RunRecord {
+        name: RunName {
+            pipeline: pipeline.name.clone(),
+            number: 1,
+        },
+        environment: "dev".into(),
+        state: RunState::Running,
+        graph_hash: "h".to_owned(),
+        started_us: 0,
+        ended_us: None,
+        worker: "w".to_owned(),
+        request: serde_json::Value::Null,
+        tasks: pipeline
+            .tasks
+            .iter()
+            .map(|task| recorded(&task.id, TaskState::Waiting))
+            .collect(),
+    }
+}
+
+pub(crate) fn recorded(id: &TaskId, state: TaskState) -> TaskRecord {
+    TaskRecord {
+        id: id.clone(),
+        state,
+        attempt: 0,
+        fence: 0,
+        started_us: None,
+        ended_us: None,
+        failure: None,
+        outcome: serde_json::Value::Null,
+        fingerprint: None,
+    }
+}
+
+pub(crate) async fn open_run(
+    book: &dyn StateStore,
+    pipeline: &PlannedPipeline,
+    worker: &str,
+    now_us: i64,
+) -> Opened {
+    let new = NewRun {
+        pipeline: pipeline.name.clone(),
+        environment: "dev".into(),
+        graph_hash: "h".to_owned(),
+        tasks: pipeline.tasks.iter().map(|task| task.id.clone()).collect(),
+        request: serde_json::Value::Null,
+        worker: worker.to_owned(),
+        now_us,
+        lease_us: LEASE_US,
+    };
+    book.open_run(new).await.unwrap()
+}
+
+/// The record of a run that this worker may carry out.
+pub(crate) async fn ours(
+    book: &dyn StateStore,
+    pipeline: &PlannedPipeline,
+    worker: &str,
+    now_us: i64,
+) -> RunRecord {
+    match open_run(book, pipeline, worker, now_us).await {
+        Opened::New(record) | Opened::Resumed(record) => record,
+        Opened::Busy(record) => panic!("{} is busy", record.name),
+    }
+}
+
+/// A real book; the simulated clock stands while it works. It can break at a chosen change.
+pub(crate) struct SimulatedBook {
+    pub(crate) book: SqliteBook,
+    system: SimulatedSystem,
+    /// One call at a time, in the order they were made, so that a seed gives the same run again.
+    order: tokio::sync::Mutex<()>,
+    /// Changes until the book breaks; negative once it has, and while it never will.
+    until_break: AtomicI64,
+    /// Whether the change at which it breaks is kept.
+    keep_last: bool,
+}
+
+impl SimulatedBook {
+    pub(crate) fn open(path: &Path, system: &SimulatedSystem) -> Arc<Self> {
+        Self::breaking(path, system, -1, false)
+    }
+
+    pub(crate) fn breaking(
+        path: &Path,
+        system: &SimulatedSystem,
+        changes: i64,
+        keep_last: bool,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            book: SqliteBook::open(path).unwrap(),
+            system: system.clone(),
+            order: tokio::sync::Mutex::default(),
+            until_break: AtomicI64::new(changes),
+            keep_last,
+        })
+    }
+
+    /// Nobody gets an answer any more while the guard lives; the clock goes on.
+    pub(crate) async fn block(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.order.lock().await
+    }
+
+    fn broken() -> Failure {
+        Failure::new("R0899", Remedy::Retry, "the book broke")
+    }
+}
+
+/// Forwards a call while the clock stands.
+macro_rules! forward {
+    ($self:ident, $call:ident($($argument:expr),*)) => {{
+        let _order = $self.order.lock().await;
+        let _hold = $self.system.hold();
+        $self.book.$call($($argument),*).await
+    }};
+}
+
+#[async_trait]
+impl StateStore for SimulatedBook {
+    async fn open_run(&self, run: NewRun) -> Result<Opened> {
+        forward!(self, open_run(run))
+    }
+
+    async fn transition(&self, transition: Transition) -> Result<bool> {
+        self.transition_all(vec![transition]).await
+    }
+
+    async fn transition_all(&self, transitions: Vec<Transition>) -> Result<bool> {
+        let breaks = self.until_break.fetch_sub(1, Ordering::SeqCst) == 0;
+        if breaks && !self.keep_last {
+            return Err(Self::broken());
+        }
+        let done = forward!(self, transition_all(transitions));
+        if breaks { Err(Self::broken()) } else { done }
+    }
+
+    async fn close_run(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        state: RunState,
+        now_us: i64,
+    ) -> Result<()> {
+        forward!(self, close_run(run, environment, state, now_us))
+    }
+
+    async fn renew(&self, worker: &str, now_us: i64) -> Result<bool> {
+        forward!(self, renew(worker, now_us))
+    }
+
+    async fn append_event(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        event: RunEvent,
+    ) -> Result<()> {
+        forward!(self, append_event(run, environment, event))
+    }
+
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>> {
+        forward!(self, runs(filter))
+    }
+
+    async fn events(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        after_seq: u64,
+    ) -> Result<Vec<RunEvent>> {
+        forward!(self, events(run, environment, after_seq))
+    }
+
+    async fn last_success(
+        &self,
+        environment: &Environment,
+        pipeline: &PipelineName,
+        task: &TaskId,
+    ) -> Result<Option<(RunName, TaskRecord)>> {
+        forward!(self, last_success(environment, pipeline, task))
+    }
+
+    async fn generation(&self, task: &TaskKey) -> Result<Option<(RunName, Generation)>> {
+        forward!(self, generation(task))
+    }
+
+    async fn reserve_generation(
+        &self,
+        task: &TaskKey,
+        run: &RunName,
+        generation: Generation,
+    ) -> Result<()> {
+        forward!(self, reserve_generation(task, run, generation))
+    }
+
+    async fn put_fact(
+        &self,
+        environment: &Environment,
+        table: &str,
+        fact: &TableFact,
+    ) -> Result<()> {
+        forward!(self, put_fact(environment, table, fact))
+    }
+
+    async fn facts(&self, environment: &Environment) -> Result<Vec<(String, TableFact)>> {
+        forward!(self, facts(environment))
+    }
+
+    async fn put_checks(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        now_us: i64,
+        results: &[CheckResult],
+    ) -> Result<()> {
+        forward!(self, put_checks(run, environment, now_us, results))
+    }
+
+    async fn checks(
+        &self,
+        environment: &Environment,
+        table: Option<&TableName>,
+        limit: u64,
+    ) -> Result<Vec<(RunName, i64, CheckResult)>> {
+        forward!(self, checks(environment, table, limit))
+    }
+
+    async fn put_lineage(
+        &self,
+        environment: &Environment,
+        table: &TableName,
+        lineage: &TableLineage,
+    ) -> Result<()> {
+        forward!(self, put_lineage(environment, table, lineage))
+    }
+
+    async fn lineage(&self, environment: &Environment) -> Result<Vec<(TableName, TableLineage)>> {
+        forward!(self, lineage(environment))
+    }
+}
