@@ -185,7 +185,6 @@ impl PostgresServer {
             ("listen_addresses", "127.0.0.1"),
             ("unix_socket_directories", ""),
             ("fsync", "off"),
-            ("synchronous_commit", "off"),
             ("full_page_writes", "off"),
             ("lc_messages", "C"),
             ("log_min_messages", "warning"),

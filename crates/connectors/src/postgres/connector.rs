@@ -67,10 +67,10 @@ fn options() -> Vec<OptionSpec> {
         option("commits_schema", OptionKind::Text, false, false, "where `_towpath_commits` is kept; default the target's schema"),
         option(
             "late_rows",
-            words(&["reread", "hold", "lookback"]),
+            words(&["exact", "hold", "lookback"]),
             false,
             true,
-            "incremental reads: rows that commit late are found by transaction (reread, hold) or only within the lookback",
+            "incremental reads: rows that commit late are found by transaction (exact, hold) or only within the lookback",
         ),
         option(
             "replace",

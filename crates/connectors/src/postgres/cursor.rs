@@ -2,14 +2,15 @@
 //!
 //! A cursor alone loses rows: a transaction may carry a low value and commit after a higher one was
 //! read. So a position keeps, beside the largest cursor value seen, the snapshot's horizon: the
-//! oldest transaction that was still open. Rule (`late_rows: reread`, the default): read every row
-//! whose version was written by a transaction at or after the last horizon. All rows that were
-//! invisible last time are among them, ties and NULL cursors too; rows of the few transactions
-//! between horizon and snapshot come twice, which a key merges away. `hold` reads only transactions
-//! before the present horizon: each row version exactly once, but later. `lookback` trusts the cursor
-//! (`>=` the last value less the lookback) and uses its index; it is the rule for views, queries and
-//! foreign tables, whose rows have no transaction. NULL cursors are then read by the first load only.
-//! It runs no copy: `source.rs` puts the condition into the pieces.
+//! oldest transaction that was still open, and which transactions after it were seen already. Rule
+//! (`late_rows: exact`, the default): read every row whose version was written by a transaction at or
+//! after the last horizon and not seen then. These are all row versions that were invisible last
+//! time, ties, NULL cursors and savepoints included, and each comes once (more than `MOST_SEEN` seen
+//! transactions are not kept: their rows come again). `hold` reads only transactions before the
+//! present horizon: each row version once, but later. `lookback` trusts the cursor (`>=` the last
+//! value less the lookback) and uses its index; it is the rule for views, queries and foreign tables,
+//! whose rows have no transaction. NULL cursors are then read by the first load only. It runs no
+//! copy: `source.rs` puts the condition into the pieces.
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
@@ -22,11 +23,13 @@ use super::types::{Column, Kind};
 const SPLIT: &str = "cursor";
 /// Transaction numbers in rows have 32 bits: beyond half of that their order is lost.
 const COMPARABLE: i64 = (1 << 31) - (1 << 20);
+/// So many transactions between horizon and snapshot are remembered.
+const MOST_SEEN: usize = 10_000;
 
 /// What happens to rows that commit late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LateRows {
-    Reread,
+    Exact,
     Hold,
     Lookback,
 }
@@ -34,13 +37,13 @@ pub(super) enum LateRows {
 impl LateRows {
     pub(super) fn read(word: Option<&serde_json::Value>, connection: &str) -> Result<Self> {
         match word.map(|word| (word, word.as_str())) {
-            None | Some((_, Some("reread"))) => Ok(Self::Reread),
+            None | Some((_, Some("exact"))) => Ok(Self::Exact),
             Some((_, Some("hold"))) => Ok(Self::Hold),
             Some((_, Some("lookback"))) => Ok(Self::Lookback),
             Some((other, _)) => Err(PgError::BadOption {
                 connection: connection.to_owned(),
                 option: "late_rows",
-                reason: format!("is `{other}`, one of reread, hold, lookback is expected"),
+                reason: format!("is `{other}`, one of exact, hold, lookback is expected"),
             }),
         }
     }
@@ -57,6 +60,9 @@ pub(super) struct Seen {
     horizon: i64,
     /// The transaction after the newest at the snapshot.
     next: i64,
+    /// Transactions between horizon and snapshot whose rows were read (32 bits, as rows carry them).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    seen: Vec<u32>,
     /// The server's system identifier and the database: transaction numbers mean nothing elsewhere.
     server: String,
 }
@@ -66,6 +72,16 @@ struct Moment {
     horizon: i64,
     next: i64,
     server: String,
+}
+
+/// What is read, as a cursor needs to know it.
+pub(super) struct Subject<'a> {
+    /// SQL that can stand after FROM.
+    pub(super) sql: &'a str,
+    /// As a person names it.
+    pub(super) object: &'a str,
+    /// Whether its rows carry their transaction.
+    pub(super) has_xmin: bool,
 }
 
 /// An incremental read, decided.
@@ -79,21 +95,23 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// Decides what to read from `source` (SQL that can stand after FROM).
+    /// Decides what to read.
     pub(super) async fn decide(
         client: &Client,
         plan: &CursorPlan,
         column: &Column,
-        source: &str,
-        object: &str,
+        subject: &Subject<'_>,
         late: LateRows,
         from: Option<&Position>,
     ) -> Result<Self> {
+        let Subject { sql, object, .. } = *subject;
         check_column(plan, column, object)?;
         let mark = from.and_then(|position| position.mark(&SplitId(SPLIT.to_owned())));
         let before = mark.map(|mark| read_mark(mark, &plan.column, object)).transpose()?;
         let moment = moment(client).await?;
-        let upper = largest(client, column, source, before.as_ref()).await?;
+        let upper = largest(client, column, sql, before.as_ref()).await?;
+        let remembers = subject.has_xmin && late == LateRows::Exact && moment.horizon < moment.next;
+        let seen = if remembers { seen(client, sql, moment.horizon).await? } else { Vec::new() };
         Ok(Self {
             column: column.clone(),
             late,
@@ -104,6 +122,7 @@ impl Cursor {
                 upper,
                 horizon: moment.horizon,
                 next: moment.next,
+                seen,
                 server: moment.server,
             },
             before,
@@ -123,7 +142,11 @@ impl Cursor {
             .then(|| format!("NOT ({})", written_since(self.present.horizon)));
         let Some(before) = &self.before else { return hold };
         if has_xmin && self.late != LateRows::Lookback && self.comparable(before) {
-            let new = written_since(before.horizon);
+            let mut new = written_since(before.horizon);
+            if !before.seen.is_empty() && hold.is_none() {
+                let seen: Vec<String> = before.seen.iter().map(u32::to_string).collect();
+                new = format!("({new} AND xmin <> ALL ('{{{}}}'::pg_catalog.xid[]))", seen.join(","));
+            }
             let new = hold.map_or_else(|| new.clone(), |hold| format!("({new} AND {hold})"));
             return Some(match (&before.upper, self.lookback) {
                 (Some(upper), 1..) => format!("({new} OR {})", self.at_least(upper)),
@@ -137,7 +160,8 @@ impl Cursor {
     }
 
     /// What a person should know.
-    pub(super) async fn notes(&self, client: &Client, source: &str, has_xmin: bool) -> Result<Vec<String>> {
+    pub(super) async fn notes(&self, client: &Client, subject: &Subject<'_>) -> Result<Vec<String>> {
+        let Subject { sql: source, has_xmin, .. } = *subject;
         let mut notes = Vec::new();
         let name = &self.column.name;
         if !has_xmin {
@@ -257,6 +281,20 @@ async fn moment(client: &Client) -> Result<Moment> {
         String::from("unknown")
     };
     Ok(Moment { horizon: row.get(0), next: row.get(1), server: format!("{system}/{database}") })
+}
+
+/// The transactions from `horizon` on whose rows this snapshot sees; none when they are too many.
+async fn seen(client: &Client, source: &str, horizon: i64) -> Result<Vec<u32>> {
+    let sql = format!(
+        "SELECT DISTINCT xmin::text::int8 FROM {source} WHERE {} LIMIT {}",
+        written_since(horizon),
+        MOST_SEEN + 1
+    );
+    let rows = client.query(&sql, &[]).await.doing("asking for the newest transactions")?;
+    if rows.len() > MOST_SEEN {
+        return Ok(Vec::new());
+    }
+    Ok(rows.iter().filter_map(|row| u32::try_from(row.get::<_, i64>(0)).ok()).collect())
 }
 
 /// The largest finite cursor value there is or was, as text.

@@ -14,7 +14,7 @@ use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection, types};
 
 use super::assemble::Shape;
 use super::catalog::{self, Found, RawColumn};
-use super::cursor::{Cursor, LateRows};
+use super::cursor::{Cursor, LateRows, Subject};
 use super::error::{PgError, Result};
 use super::names::most_similar;
 use super::pieces::{self, Cut, select_list};
@@ -52,8 +52,14 @@ impl Target {
         }
     }
 
-    fn has_xmin(&self) -> bool {
-        matches!(self, Target::Relation(found) if matches!(found.kind.as_str(), "r" | "p") )
+    /// Whether every row carries the transaction that wrote it.
+    async fn has_xmin(&self, client: &Client) -> Result<bool> {
+        let Target::Relation(found) = self else { return Ok(false) };
+        match found.kind.as_str() {
+            "r" if !found.has_children => Ok(found.is_heap),
+            "r" | "p" => Ok(catalog::members(client, found.oid).await?.iter().all(|table| table.is_heap)),
+            _ => Ok(false),
+        }
     }
 }
 
@@ -86,12 +92,15 @@ impl PostgresSource {
         let object = target.object();
         let columns = choose(&object, &raw, spec)?;
         notes.extend(columns.iter().filter_map(|column| column.note.clone()));
-        let cursor = self.cursor(client, spec, &target, &raw, from).await?;
+        let has_xmin = spec.mode == ReadMode::Incremental && target.has_xmin(client).await?;
+        let sql = target.sql();
+        let subject = Subject { sql: &sql, object: &object, has_xmin };
+        let cursor = self.cursor(client, spec, &subject, &raw, from).await?;
         if let Some(cursor) = &cursor {
-            notes.extend(cursor.notes(client, &target.sql(), target.has_xmin()).await?);
+            notes.extend(cursor.notes(client, &subject).await?);
         }
         let lanes = spec.parallel.min(self.settings.connections).max(1);
-        let filter = |has_xmin| cursor.as_ref().and_then(|cursor| cursor.condition(has_xmin));
+        let filter = |carries| cursor.as_ref().and_then(|cursor| cursor.condition(carries && has_xmin));
         let pieces = match &target {
             Target::Relation(found) => {
                 let version = session.version;
@@ -143,15 +152,14 @@ impl PostgresSource {
         &self,
         client: &Client,
         spec: &ReadSpec,
-        target: &Target,
+        subject: &Subject<'_>,
         raw: &[RawColumn],
         from: Option<&Position>,
     ) -> Result<Option<Cursor>> {
         let (ReadMode::Incremental, Some(plan)) = (spec.mode, &spec.cursor) else { return Ok(None) };
-        let object = target.object();
-        let column = find_column(&object, raw, &plan.column)?.column(None);
+        let column = find_column(subject.object, raw, &plan.column)?.column(None);
         let late = LateRows::read(spec.options.get("late_rows"), &self.settings.connection)?;
-        let cursor = Cursor::decide(client, plan, &column, &target.sql(), &object, late, from).await?;
+        let cursor = Cursor::decide(client, plan, &column, subject, late, from).await?;
         Ok(Some(cursor))
     }
 }
