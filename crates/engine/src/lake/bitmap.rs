@@ -22,6 +22,12 @@ impl Bitmap {
         Self { words, len }
     }
 
+    /// Appends unset bits.
+    pub(crate) fn grow(&mut self, by: usize) {
+        self.len += by;
+        self.words.resize(self.len.div_ceil(64), 0);
+    }
+
     /// Sets one bit; false when it stands outside.
     pub(crate) fn set(&mut self, at: usize, value: bool) -> bool {
         if at >= self.len {
@@ -69,5 +75,10 @@ mod tests {
         assert_eq!(Bitmap::filled(70, true).count(), 70);
         let kept: Vec<bool> = bits.filter(63, 3, true).iter().flatten().collect();
         assert_eq!(kept, [true, false, true]);
+        let mut grown = Bitmap::filled(0, false);
+        grown.grow(3);
+        grown.set(2, true);
+        grown.grow(100);
+        assert_eq!((grown.len(), grown.count(), grown.get(2)), (103, 1, true));
     }
 }

@@ -6,6 +6,7 @@
 //! here: the result is `Add`s and places to remove, audited before one commit.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -175,17 +176,19 @@ fn name_key(batch: &RecordBatch, row: usize) -> String {
 async fn probe(place: &Place<'_>, key: &SchemaRef, at: usize, keys: &mut KeySet<'_>, marks: &mut BTreeMap<usize, Bitmap>) -> LakeResult<()> {
     let Some(file) = place.files.get(at) else { return Ok(()) };
     let mut batches = read_files(vec![file.path.clone()], Arc::clone(key), BATCH_ROWS);
-    let mut hits: Vec<usize> = Vec::new();
-    let mut rows = 0usize;
+    // Marks of earlier passes are added to.
+    let mut bits = marks.remove(&at).unwrap_or_else(|| Bitmap::filled(0, false));
+    let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
-        keys.probe(batch.columns(), |row| hits.push(rows + row))?;
-        rows += batch.num_rows();
+        let end = first + batch.num_rows();
+        bits.grow(end.saturating_sub(bits.len()));
+        keys.probe(batch.columns(), |row| {
+            bits.set(first + row, true);
+        })?;
+        first = end;
     }
-    if !hits.is_empty() {
-        let bits = marks.entry(at).or_insert_with(|| Bitmap::filled(rows, false));
-        for hit in hits {
-            bits.set(hit, true);
-        }
+    if bits.count() > 0 {
+        marks.insert(at, bits);
     }
     Ok(())
 }
@@ -245,15 +248,23 @@ async fn copy(place: &Place<'_>, file: &LakeFile, marked: Option<&Bitmap>, write
     if marked.is_some_and(|marked| marked.count() == marked.len()) {
         return Ok(());
     }
-    let mut batches = read_files(vec![file.path.clone()], Arc::clone(place.schema), BATCH_ROWS);
+    let none = Bitmap::filled(0, false);
+    stream(place, vec![file.path.clone()], marked.unwrap_or(&none), true, writer).await
+}
+
+/// Writes the rows of files whose bit is set, or is not set with `negate`; bits behind the end are not set.
+async fn stream(place: &Place<'_>, paths: Vec<PathBuf>, bits: &Bitmap, negate: bool, writer: &mut FileWriter) -> LakeResult<()> {
+    let mut batches = read_files(paths, Arc::clone(place.schema), BATCH_ROWS);
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
-        let rows = batch.num_rows();
-        match marked {
-            Some(marked) => writer.write(&kept(&batch, marked, first, true)?).await?,
-            None => writer.write(&batch).await?,
-        }
-        first += rows;
+        let filter = bits.filter(first, batch.num_rows(), negate);
+        first += batch.num_rows();
+        let kept = match filter.true_count() {
+            0 => continue,
+            all if all == batch.num_rows() => batch,
+            _ => filter_record_batch(&batch, &filter).map_err(|source| LakeError::Arrow { doing: "filtering rows", source })?,
+        };
+        writer.write(&kept).await?;
     }
     Ok(())
 }
@@ -262,28 +273,13 @@ async fn copy(place: &Place<'_>, file: &LakeFile, marked: Option<&Bitmap>, write
 async fn filter(place: &Place<'_>, adds: &[Add], keep: &Bitmap) -> LakeResult<Vec<Add>> {
     let mut writer = FileWriter::new(Arc::clone(place.table), Arc::clone(place.schema), place.sizes)?;
     let paths = adds.iter().map(|add| place.table.file(&add.path)).collect();
-    let mut batches = read_files(paths, Arc::clone(place.schema), BATCH_ROWS);
-    let mut first = 0;
-    loop {
-        let batch = match batches.try_next().await {
-            Ok(Some(batch)) => batch,
-            Ok(None) => break,
-            Err(error) => {
-                writer.abort().await?;
-                return Err(error);
-            }
-        };
-        writer.write(&kept(&batch, keep, first, false)?).await?;
-        first += batch.num_rows();
+    if let Err(error) = stream(place, paths, keep, false, &mut writer).await {
+        writer.abort().await?;
+        return Err(error);
     }
     let kept = writer.close().await?;
     files::delete(place.table, adds).await?;
     Ok(kept)
-}
-
-fn kept(batch: &RecordBatch, bits: &Bitmap, first: usize, negate: bool) -> LakeResult<RecordBatch> {
-    let filter = bits.filter(first, batch.num_rows(), negate);
-    filter_record_batch(batch, &filter).map_err(|source| LakeError::Arrow { doing: "filtering rows", source })
 }
 
 /// Places of the files that can hold an incoming key, as far as statistics of the log can tell.

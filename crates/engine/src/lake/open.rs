@@ -131,9 +131,12 @@ impl Lake {
     /// A table's files and columns as they were at a version.
     ///
     /// # Errors
-    /// `FixConfig` when there is no such table, `Retry` naming the table when the version is not in its log.
+    /// `FixConfig` when there is no such table or version.
     pub async fn snapshot_at(&self, name: &TableName, version: u64) -> Result<LakeCandidate> {
-        let (table, _) = self.existing(name).await?;
+        let (table, now) = self.existing(name).await?;
+        if version > now.version() {
+            return Err(LakeError::Missing { what: "version", name: format!("{version}` of `{name}") }.into());
+        }
         Ok(table.open_at(Some(version)).await?.candidate(&table))
     }
 

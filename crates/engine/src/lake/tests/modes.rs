@@ -253,3 +253,27 @@ async fn keys_of_several_columns_and_types_find_each_other() {
     let failure = load(&f.lake, twice, batch(3)).await.unwrap_err();
     assert!(failure.message.contains("`id = 18446744073709551615`, `origin = EWR`"), "{}", failure.message);
 }
+
+#[tokio::test]
+async fn staged_files_are_taken_like_rows() {
+    let f = Fixture::new();
+    let staged = tempfile::NamedTempFile::new().unwrap();
+    let mut parquet = parquet::arrow::ArrowWriter::try_new(staged.reopen().unwrap(), schema(), None).unwrap();
+    parquet.write(&rows(&[(1, "a"), (2, "b")])).unwrap();
+    parquet.close().unwrap();
+    let mut writer = f.lake.begin(intent(WriteMode::Merge, schema(), 1)).await.unwrap();
+    let path = staged.path().to_str().unwrap().to_owned();
+    writer.adopt(vec![towpath_ports::StagedFile { path, rows: 2, bytes: 1 }]).await.unwrap();
+    writer.write(rows(&[(3, "c")]), None).await.unwrap();
+    writer.prepare().await.unwrap().commit(position(1)).await.unwrap();
+    assert_eq!(held(&f.lake).await, owned(&[(1, "a"), (2, "b"), (3, "c")]));
+}
+
+#[tokio::test]
+async fn an_aborted_write_leaves_no_file() {
+    let f = Fixture::new();
+    let mut writer = f.lake.begin(intent(WriteMode::Append, schema(), 1)).await.unwrap();
+    writer.write(rows(&[(1, "a")]), None).await.unwrap();
+    writer.abort().await.unwrap();
+    assert_eq!((data_files(&f.lake), f.lake.version(&table()).await.unwrap()), (0, None));
+}
