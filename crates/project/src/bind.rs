@@ -49,7 +49,13 @@ pub(crate) fn has_slot(text: &str) -> bool {
 }
 
 /// Binds one leaf. None when nothing changes.
-pub(crate) fn leaf(text: &str, at: At, leaf: Leaf, bindings: &Bindings<'_>, report: &mut Report) -> Option<String> {
+pub(crate) fn leaf(
+    text: &str,
+    at: At,
+    leaf: Leaf,
+    bindings: &Bindings<'_>,
+    report: &mut Report,
+) -> Option<String> {
     if !text.contains("${") {
         return None;
     }
@@ -101,7 +107,13 @@ fn push_literal(out: &mut String, value: &str) {
     }
 }
 
-fn value(slot: &Slot<'_>, at: At, leaf: Leaf, bindings: &Bindings<'_>, report: &mut Report) -> Option<String> {
+fn value(
+    slot: &Slot<'_>,
+    at: At,
+    leaf: Leaf,
+    bindings: &Bindings<'_>,
+    report: &mut Report,
+) -> Option<String> {
     if slot.name.is_empty() {
         report
             .error("P0203", at, format!("`${{{}:}}` names nothing", slot.kind))
@@ -119,35 +131,72 @@ fn value(slot: &Slot<'_>, at: At, leaf: Leaf, bindings: &Bindings<'_>, report: &
         }
         "run" if !RUN_NAMES.contains(&slot.name) => {
             report
-                .error("P0203", at, format!("`${{run:{}}}` is nothing that a run knows", slot.name))
+                .error(
+                    "P0203",
+                    at,
+                    format!("`${{run:{}}}` is nothing that a run knows", slot.name),
+                )
                 .suggest(slot.name, RUN_NAMES.iter().copied(), "a run knows");
             None
         }
         "run" | "step" | "item" if leaf != Leaf::AtRun => {
-            report.warning("P0208", at, format!("`${{{}:{}}}` is only filled in commands; not active here in this version", slot.kind, slot.name));
+            report.warning(
+                "P0208",
+                at,
+                format!(
+                    "`${{{}:{}}}` is only filled in commands; not active here in this version",
+                    slot.kind, slot.name
+                ),
+            );
             None
         }
         _ => None,
     }
 }
 
-fn variable(slot: &Slot<'_>, at: At, leaf: Leaf, bindings: &Bindings<'_>, report: &mut Report) -> Option<String> {
+fn variable(
+    slot: &Slot<'_>,
+    at: At,
+    leaf: Leaf,
+    bindings: &Bindings<'_>,
+    report: &mut Report,
+) -> Option<String> {
     let name = slot.name;
     if leaf == Leaf::Secret {
-        if slot.default.is_none() && !bindings.set_variables.contains(name) && !bindings.variables.contains_key(name) {
+        if slot.default.is_none()
+            && !bindings.set_variables.contains(name)
+            && !bindings.variables.contains_key(name)
+        {
             report
-                .warning("C0508", at, format!("environment variable `{name}` is not set here"))
+                .warning(
+                    "C0508",
+                    at,
+                    format!("environment variable `{name}` is not set here"),
+                )
                 .label("needed to connect")
-                .help(format!("export {name}=…  before anything connects; the value is never stored"));
+                .help(format!(
+                    "export {name}=…  before anything connects; the value is never stored"
+                ));
         }
         return None;
     }
-    match bindings.variables.get(name).map(String::as_str).or(slot.default) {
+    match bindings
+        .variables
+        .get(name)
+        .map(String::as_str)
+        .or(slot.default)
+    {
         Some(value) => Some(value.to_owned()),
         None => {
             report
-                .error("P0201", at, format!("environment variable `{name}` is not set"))
-                .help(format!("export {name}=…, or give a default: ${{env:{name}:-value}}"));
+                .error(
+                    "P0201",
+                    at,
+                    format!("environment variable `{name}` is not set"),
+                )
+                .help(format!(
+                    "export {name}=…, or give a default: ${{env:{name}:-value}}"
+                ));
             None
         }
     }
@@ -160,12 +209,22 @@ fn param(slot: &Slot<'_>, at: At, bindings: &Bindings<'_>, report: &mut Report) 
             .help("params belong to a pipeline: declare them under `params` there, and use them there");
         return None;
     };
-    let value = params.get(slot.name).cloned().or_else(|| slot.default.map(str::to_owned));
+    let value = params
+        .get(slot.name)
+        .cloned()
+        .or_else(|| slot.default.map(str::to_owned));
     if value.is_none() {
         report
-            .error("P0202", at, format!("this pipeline has no param `{}`", slot.name))
+            .error(
+                "P0202",
+                at,
+                format!("this pipeline has no param `{}`", slot.name),
+            )
             .suggest(slot.name, params.keys().map(String::as_str), "params here")
-            .help(format!("declare it: params: {{ {}: {{ default: … }} }}", slot.name));
+            .help(format!(
+                "declare it: params: {{ {}: {{ default: … }} }}",
+                slot.name
+            ));
     }
     value
 }
@@ -176,7 +235,10 @@ fn slots(text: &str) -> Vec<Slot<'_>> {
     while let Some(open) = text.get(from..).and_then(|rest| rest.find("${")) {
         let start = from + open;
         from = start + 2;
-        let Some(inner) = text.get(from..).and_then(|rest| Some(&rest[..rest.find('}')?])) else {
+        let Some(inner) = text
+            .get(from..)
+            .and_then(|rest| Some(&rest[..rest.find('}')?]))
+        else {
             break;
         };
         let Some((kind, rest)) = inner.split_once(':') else {
@@ -190,7 +252,13 @@ fn slots(text: &str) -> Vec<Slot<'_>> {
             None => (rest, None),
         };
         let end = from + inner.len() + 1;
-        found.push(Slot { start, end, kind, name, default });
+        found.push(Slot {
+            start,
+            end,
+            kind,
+            name,
+            default,
+        });
         from = end;
     }
     found
@@ -202,36 +270,88 @@ mod tests {
 
     fn bound(text: &str, how: Leaf) -> (String, Vec<String>) {
         let variables = BTreeMap::from([("DIR".to_owned(), "da'ta".to_owned())]);
-        let params = BTreeMap::from([("since".to_owned(), "2013-01-01".to_owned()), ("n".to_owned(), "7".to_owned())]);
+        let params = BTreeMap::from([
+            ("since".to_owned(), "2013-01-01".to_owned()),
+            ("n".to_owned(), "7".to_owned()),
+        ]);
         let set = BTreeSet::new();
-        let bindings = Bindings { variables: &variables, set_variables: &set, params: Some(&params) };
+        let bindings = Bindings {
+            variables: &variables,
+            set_variables: &set,
+            params: Some(&params),
+        };
         let mut report = Report::default();
-        let at = At { end: text.len(), line: 1, column: 1, ..At::default() };
+        let at = At {
+            end: text.len(),
+            line: 1,
+            column: 1,
+            ..At::default()
+        };
         let out = leaf(text, at, how, &bindings, &mut report).unwrap_or_else(|| text.to_owned());
-        (out, report.finish().into_iter().map(|d| format!("{} {}", d.code, d.message)).collect())
+        (
+            out,
+            report
+                .finish()
+                .into_iter()
+                .map(|d| format!("{} {}", d.code, d.message))
+                .collect(),
+        )
     }
 
     #[test]
     fn text_is_filled_and_strangers_stay() {
-        assert_eq!(bound("a/${env:DIR}/${other}/${x:y}", Leaf::Text).0, "a/da'ta/${other}/${x:y}");
+        assert_eq!(
+            bound("a/${env:DIR}/${other}/${x:y}", Leaf::Text).0,
+            "a/da'ta/${other}/${x:y}"
+        );
         assert_eq!(bound("${env:NONE:-d:e}", Leaf::Text).0, "d:e");
-        assert_eq!(bound("--since=${param:since} ${run:date}", Leaf::AtRun).0, "--since=2013-01-01 ${run:date}");
-        assert_eq!(bound("${secret:X}${env:DIR}", Leaf::Secret).0, "${secret:X}${env:DIR}");
+        assert_eq!(
+            bound("--since=${param:since} ${run:date}", Leaf::AtRun).0,
+            "--since=2013-01-01 ${run:date}"
+        );
+        assert_eq!(
+            bound("${secret:X}${env:DIR}", Leaf::Secret).0,
+            "${secret:X}${env:DIR}"
+        );
     }
 
     #[test]
     fn sql_gets_literals() {
-        assert_eq!(bound("a > ${param:since} and b = ${env:DIR}", Leaf::Sql).0, "a > '2013-01-01' and b = 'da''ta'");
-        assert_eq!(bound("a > date '${param:since}' and n > ${param:n}", Leaf::Sql).0, "a > date '2013-01-01' and n > 7");
+        assert_eq!(
+            bound("a > ${param:since} and b = ${env:DIR}", Leaf::Sql).0,
+            "a > '2013-01-01' and b = 'da''ta'"
+        );
+        assert_eq!(
+            bound("a > date '${param:since}' and n > ${param:n}", Leaf::Sql).0,
+            "a > date '2013-01-01' and n > 7"
+        );
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        assert_eq!(bound("${env:NONE}", Leaf::Text).1, ["P0201 environment variable `NONE` is not set"]);
-        assert_eq!(bound("${env:NONE}", Leaf::Secret).1, ["C0508 environment variable `NONE` is not set here"]);
-        assert_eq!(bound("${param:sinse}", Leaf::Text).1, ["P0202 this pipeline has no param `sinse`"]);
-        assert_eq!(bound("${secret:X}", Leaf::Text).1, ["P0204 secret `X` cannot stand here"]);
-        assert_eq!(bound("${run:now}", Leaf::AtRun).1, ["P0203 `${run:now}` is nothing that a run knows"]);
-        assert_eq!(bound("${env:}", Leaf::Text).1, ["P0203 `${env:}` names nothing"]);
+        assert_eq!(
+            bound("${env:NONE}", Leaf::Text).1,
+            ["P0201 environment variable `NONE` is not set"]
+        );
+        assert_eq!(
+            bound("${env:NONE}", Leaf::Secret).1,
+            ["C0508 environment variable `NONE` is not set here"]
+        );
+        assert_eq!(
+            bound("${param:sinse}", Leaf::Text).1,
+            ["P0202 this pipeline has no param `sinse`"]
+        );
+        assert_eq!(
+            bound("${secret:X}", Leaf::Text).1,
+            ["P0204 secret `X` cannot stand here"]
+        );
+        assert_eq!(
+            bound("${run:now}", Leaf::AtRun).1,
+            ["P0203 `${run:now}` is nothing that a run knows"]
+        );
+        assert_eq!(
+            bound("${env:}", Leaf::Text).1,
+            ["P0203 `${env:}` names nothing"]
+        );
     }
 }

@@ -36,7 +36,11 @@ pub(crate) struct Bound<'a> {
 }
 
 /// Merges, binds and checks the shape of all trees.
-pub(crate) fn bind<'a>(parsed: &mut Parsed<'_>, inputs: &Inputs<'a>, report: &mut Report) -> Option<Bound<'a>> {
+pub(crate) fn bind<'a>(
+    parsed: &mut Parsed<'_>,
+    inputs: &Inputs<'a>,
+    report: &mut Report,
+) -> Option<Bound<'a>> {
     let mut root = root(parsed, report)?;
     adopt_connections(&mut root, std::mem::take(&mut parsed.connections), report);
     let environment = environment(&root, inputs, report);
@@ -44,7 +48,12 @@ pub(crate) fn bind<'a>(parsed: &mut Parsed<'_>, inputs: &Inputs<'a>, report: &mu
     let mut root = merge_environment(&root, &environment, report);
     let connectors = connectors(&root, inputs.specs);
     let bindings = bindings(inputs.variables, inputs.facts);
-    let context = Context { bindings: Some(bindings), specs: inputs.specs, connectors: &connectors, options: None };
+    let context = Context {
+        bindings: Some(bindings),
+        specs: inputs.specs,
+        connectors: &connectors,
+        options: None,
+    };
     shape::conform(&mut root, Kind::Map(&keys::ROOT), &context, report);
     version(&root, report);
     let connections = connection::read(&root, inputs.specs, report);
@@ -53,8 +62,14 @@ pub(crate) fn bind<'a>(parsed: &mut Parsed<'_>, inputs: &Inputs<'a>, report: &mu
     for (name, node) in std::mem::take(&mut parsed.pipelines) {
         let mut node = node;
         let params = params::read(&mut node, inputs, &bindings, &mut declared, report);
-        let bindings = Bindings { params: Some(&params), ..bindings };
-        let context = Context { bindings: Some(bindings), ..context };
+        let bindings = Bindings {
+            params: Some(&params),
+            ..bindings
+        };
+        let context = Context {
+            bindings: Some(bindings),
+            ..context
+        };
         shape::conform(&mut node, Kind::Map(&keys::PIPELINE), &context, report);
         pipelines.push(BoundPipeline { name, node });
     }
@@ -63,26 +78,49 @@ pub(crate) fn bind<'a>(parsed: &mut Parsed<'_>, inputs: &Inputs<'a>, report: &mu
     for (_, node) in &mut schemas {
         shape::conform(node, Kind::Map(&keys::SCHEMAS), &context, report);
     }
-    Some(Bound { environment, root, connections, pipelines, schemas })
+    Some(Bound {
+        environment,
+        root,
+        connections,
+        pipelines,
+        schemas,
+    })
 }
 
 fn bindings<'a>(variables: &'a BTreeMap<String, String>, facts: &'a Facts) -> Bindings<'a> {
-    Bindings { variables, set_variables: &facts.set_variables, params: None }
+    Bindings {
+        variables,
+        set_variables: &facts.set_variables,
+        params: None,
+    }
 }
 
 fn root(parsed: &mut Parsed<'_>, report: &mut Report) -> Option<Node> {
     let root = parsed.root.take();
     if root.is_none() && !report.failed() {
         let file = report.file("towpath.yml");
-        let at = At { file, line: 1, column: 1, ..At::default() };
+        let at = At {
+            file,
+            line: 1,
+            column: 1,
+            ..At::default()
+        };
         report
-            .error("P0113", at, "there is no project here: `towpath.yml` is missing or empty")
+            .error(
+                "P0113",
+                at,
+                "there is no project here: `towpath.yml` is missing or empty",
+            )
             .help("`towpath init` writes one; or call towpath in the folder that has it");
     }
     let root = root?;
     if root.as_map().is_none() {
         report
-            .error("P0104", root.at, format!("a project is a map, this is {}", root.kind()))
+            .error(
+                "P0104",
+                root.at,
+                format!("a project is a map, this is {}", root.kind()),
+            )
             .help("start with `towpath: 1`");
         return None;
     }
@@ -95,7 +133,11 @@ fn version(root: &Node, report: &mut Report) {
         && text != "1"
     {
         report
-            .error("P0116", node.at, format!("version `{text}` of the project's form is not known"))
+            .error(
+                "P0116",
+                node.at,
+                format!("version `{text}` of the project's form is not known"),
+            )
             .help("this Towpath reads version 1");
     }
 }
@@ -111,7 +153,10 @@ fn adopt_connections(root: &mut Node, files: Vec<(String, Node)>, report: &mut R
     };
     let entry = map
         .entry("connections".to_owned())
-        .or_insert_with(|| Entry { key_at: at, value: Node::map(at, Map::new()) });
+        .or_insert_with(|| Entry {
+            key_at: at,
+            value: Node::map(at, Map::new()),
+        });
     if entry.value.is_null() {
         entry.value = Node::map(at, Map::new());
     }
@@ -121,30 +166,63 @@ fn adopt_connections(root: &mut Node, files: Vec<(String, Node)>, report: &mut R
     for (name, node) in files {
         if let Some(first) = connections.get(&name) {
             let place = report.place(first.key_at);
-            let head = At { end: node.at.start + 1, ..node.at };
+            let head = At {
+                end: node.at.start + 1,
+                ..node.at
+            };
             report
-                .error("P0129", head, format!("connection `{name}` is declared twice"))
+                .error(
+                    "P0129",
+                    head,
+                    format!("connection `{name}` is declared twice"),
+                )
                 .help(format!("the other one is at {place}: keep one of them"));
             continue;
         }
-        let key_at = At { end: node.at.start + 1, ..node.at };
-        connections.insert(name, Entry { key_at, value: node });
+        let key_at = At {
+            end: node.at.start + 1,
+            ..node.at
+        };
+        connections.insert(
+            name,
+            Entry {
+                key_at,
+                value: node,
+            },
+        );
     }
 }
 
 fn environment(root: &Node, inputs: &Inputs<'_>, report: &mut Report) -> String {
     let default = root.get("default_environment");
-    let name = inputs.environment.or_else(|| default.and_then(Node::text)).unwrap_or("dev").to_owned();
-    let known: Vec<&str> = root.get("environments").map(|node| node.entries().map(|(key, _)| key).collect()).unwrap_or_default();
+    let name = inputs
+        .environment
+        .or_else(|| default.and_then(Node::text))
+        .unwrap_or("dev")
+        .to_owned();
+    let known: Vec<&str> = root
+        .get("environments")
+        .map(|node| node.entries().map(|(key, _)| key).collect())
+        .unwrap_or_default();
     let default_name = default.and_then(Node::text).unwrap_or("dev");
     if name != default_name && !known.contains(&name.as_str()) {
         let at = root
             .as_map()
             .and_then(|map| map.get("environments"))
-            .map_or(At { end: root.at.start, ..root.at }, |entry| entry.key_at);
+            .map_or(
+                At {
+                    end: root.at.start,
+                    ..root.at
+                },
+                |entry| entry.key_at,
+            );
         report
             .error("P0205", at, format!("there is no environment `{name}`"))
-            .suggest(&name, known.iter().copied().chain([default_name]), "environments")
+            .suggest(
+                &name,
+                known.iter().copied().chain([default_name]),
+                "environments",
+            )
             .help("declare it under `environments` in towpath.yml");
     }
     name
@@ -156,7 +234,12 @@ fn check_other_environments(root: &Node, used: &str, inputs: &Inputs<'_>, report
         return;
     };
     let connectors = BTreeMap::new();
-    let context = Context { bindings: None, specs: inputs.specs, connectors: &connectors, options: None };
+    let context = Context {
+        bindings: None,
+        specs: inputs.specs,
+        connectors: &connectors,
+        options: None,
+    };
     for (name, entry) in environments.entries() {
         if name == used || entry.value.is_null() {
             continue;
@@ -176,19 +259,29 @@ fn merge_environment(root: &Node, name: &str, report: &mut Report) -> Node {
         return root.clone();
     };
     for (connection, entry) in over.get("connections").into_iter().flat_map(Node::entries) {
-        let base = root.get("connections").and_then(|node| node.get(connection)).and_then(|node| node.get("type"));
+        let base = root
+            .get("connections")
+            .and_then(|node| node.get(connection))
+            .and_then(|node| node.get("type"));
         let changed = entry.value.get("type");
         if let (Some(base), Some(changed)) = (base, changed)
             && base.text() != changed.text()
         {
             let place = report.place(base.at);
             report
-                .error("P0207", changed.at, format!("an environment cannot change the type of connection `{connection}`"))
+                .error(
+                    "P0207",
+                    changed.at,
+                    format!("an environment cannot change the type of connection `{connection}`"),
+                )
                 .help(format!("its type is at {place}: use two connections"));
         }
     }
     let merged = root.merged(over);
-    Node { at: root.at, ..merged }
+    Node {
+        at: root.at,
+        ..merged
+    }
 }
 
 fn connectors<'a>(root: &Node, specs: &'a [ConnectorSpec]) -> BTreeMap<String, &'a ConnectorSpec> {
@@ -197,7 +290,10 @@ fn connectors<'a>(root: &Node, specs: &'a [ConnectorSpec]) -> BTreeMap<String, &
         .flat_map(Node::entries)
         .filter_map(|(name, entry)| {
             let kind = entry.value.get_text("type")?;
-            Some((name.to_owned(), specs.iter().find(|spec| spec.kind == kind)?))
+            Some((
+                name.to_owned(),
+                specs.iter().find(|spec| spec.kind == kind)?,
+            ))
         })
         .collect()
 }

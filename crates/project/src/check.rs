@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use towpath_vocab::{
-    ConnectorSpec, Diagnostic, Environment, Facts, Level, OptionValue, PipelineName, Plan, PlannedPipeline, ProjectId,
-    StepName,
+    ConnectorSpec, Diagnostic, Environment, Facts, Level, OptionValue, PipelineName, Plan,
+    PlannedPipeline, ProjectId, StepName,
 };
 
 use crate::bound::{self, Bound, BoundPipeline};
@@ -83,7 +83,10 @@ pub struct Summary {
 pub fn check(inputs: &Inputs<'_>) -> Checked {
     let mut report = Report::default();
     let mut parsed = parsed::parse(inputs.files, &mut report);
-    let mut summary = Summary { files: parsed.files, ..Summary::default() };
+    let mut summary = Summary {
+        files: parsed.files,
+        ..Summary::default()
+    };
     let bound = bound::bind(&mut parsed, inputs, &mut report);
     let Some(bound) = bound else {
         return finish(None, report, Vec::new(), None, None, summary);
@@ -91,7 +94,12 @@ pub fn check(inputs: &Inputs<'_>) -> Checked {
     let mut explain = Vec::new();
     let discovered = discovered(&bound, &mut report);
     let world = World::new(&bound, inputs.facts, discovered);
-    let shelf = Shelf { parsed: &parsed, bound: &bound, world: &world, inputs };
+    let shelf = Shelf {
+        parsed: &parsed,
+        bound: &bound,
+        world: &world,
+        inputs,
+    };
     let pipelines = plan_pipelines(&shelf, &mut summary, &mut explain, &mut report);
     let state = world.state();
     let memory = bound.root.get_text("memory").and_then(value::size_bytes);
@@ -109,14 +117,26 @@ fn finish(
 ) -> Checked {
     let plan = plan.filter(|_| !report.failed());
     let diagnostics = report.finish();
-    let count = |level| diagnostics.iter().filter(|diagnostic| diagnostic.level == level).count();
+    let count = |level| {
+        diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.level == level)
+            .count()
+    };
     let summary = Summary {
         errors: count(Level::Error),
         warnings: count(Level::Warning),
         notes: count(Level::Note),
         ..summary
     };
-    Checked { plan, diagnostics, explain, state, memory_bytes, summary }
+    Checked {
+        plan,
+        diagnostics,
+        explain,
+        state,
+        memory_bytes,
+        summary,
+    }
 }
 
 fn discovered(
@@ -126,10 +146,21 @@ fn discovered(
     let mut all = BTreeMap::new();
     for (name, node) in &bound.schemas {
         if !bound.connections.contains_key(name) {
-            let head = crate::report::At { end: node.at.start + 1, ..node.at };
+            let head = crate::report::At {
+                end: node.at.start + 1,
+                ..node.at
+            };
             report
-                .warning("C0502", head, format!("there is no connection `{name}` that these schemas could belong to"))
-                .suggest(name, bound.connections.keys().map(String::as_str), "connections");
+                .warning(
+                    "C0502",
+                    head,
+                    format!("there is no connection `{name}` that these schemas could belong to"),
+                )
+                .suggest(
+                    name,
+                    bound.connections.keys().map(String::as_str),
+                    "connections",
+                );
         }
         all.insert(name.clone(), schemas::read(node, report));
     }
@@ -157,16 +188,30 @@ fn plan_pipelines(
     explain: &mut Vec<Setting>,
     report: &mut Report,
 ) -> Vec<PlannedPipeline> {
-    let Shelf { parsed, bound, world, inputs } = *shelf;
+    let Shelf {
+        parsed,
+        bound,
+        world,
+        inputs,
+    } = *shelf;
     let mut tables = Tables::default();
     let mut open: Vec<Open<'_>> = Vec::new();
     for pipeline in &bound.pipelines {
-        let steps: Vec<(&str, &Entry)> = pipeline.node.get("steps").into_iter().flat_map(Node::entries).collect();
+        let steps: Vec<(&str, &Entry)> = pipeline
+            .node
+            .get("steps")
+            .into_iter()
+            .flat_map(Node::entries)
+            .collect();
         let mut tasks = Vec::new();
         for (name, entry) in &steps {
             tasks.extend(of_step(name, entry, pipeline, world, explain, report));
         }
-        open.push(Open { pipeline, steps, tasks });
+        open.push(Open {
+            pipeline,
+            steps,
+            tasks,
+        });
     }
     for task in open.iter().flat_map(|one| &one.tasks) {
         tables.add_writer(task, report);
@@ -179,20 +224,35 @@ fn plan_pipelines(
     let properties = models::properties(&parsed.properties, report);
     let all = {
         let loads: Vec<&Task> = open.iter().flat_map(|one| &one.tasks).collect();
-        models::check(&models::Given { parsed, properties: &properties, inputs, world, environment: &bound.environment }, &loads, &mut tables, report)
+        models::check(
+            &models::Given {
+                parsed,
+                properties: &properties,
+                inputs,
+                world,
+                environment: &bound.environment,
+            },
+            &loads,
+            &mut tables,
+            report,
+        )
     };
     for one in &mut open {
         models::source_tests(&mut one.tasks, &all, &properties, report);
         for (name, entry) in &one.steps {
             let frame = step::frame(name, entry, &one.pipeline.node, world.retry);
             let built = models::select(&frame, &all, report);
-            built.iter().for_each(|task| tables.add_writer(task, report));
+            built
+                .iter()
+                .for_each(|task| tables.add_writer(task, report));
             one.tasks.extend(built);
         }
     }
     summary.models = all.list.len();
     summary.pipelines = open.len();
-    open.into_iter().filter_map(|one| close(one, bound, &tables, summary, report)).collect()
+    open.into_iter()
+        .filter_map(|one| close(one, bound, &tables, summary, report))
+        .collect()
 }
 
 fn of_step(
@@ -206,7 +266,9 @@ fn of_step(
     let frame = step::frame(name, entry, &pipeline.node, world.retry);
     match step::verb(&frame, report) {
         Some("load") => load::plan(&frame, world, explain, report),
-        Some("command") => command::plan(&frame, world, explain, report).into_iter().collect(),
+        Some("command") => command::plan(&frame, world, explain, report)
+            .into_iter()
+            .collect(),
         Some("publish") => publish::plan(&frame, world, explain, report),
         _ => Vec::new(),
     }
@@ -231,12 +293,22 @@ fn close(
     graph::publish_lineage(&mut open.tasks, tables);
     let after = graph::after(&open.steps, report);
     let tasks = graph::order(open.tasks, &after, report)?;
-    let parallel = |node: &Node| node.get_text("parallel").and_then(|text| text.parse::<usize>().ok());
+    let parallel = |node: &Node| {
+        node.get_text("parallel")
+            .and_then(|text| text.parse::<usize>().ok())
+    };
     Some(PlannedPipeline {
         name: PipelineName::new(&open.pipeline.name),
-        steps: open.steps.iter().map(|(name, _)| StepName::new(*name)).collect(),
+        steps: open
+            .steps
+            .iter()
+            .map(|(name, _)| StepName::new(*name))
+            .collect(),
         tasks,
-        parallel: parallel(&open.pipeline.node).or_else(|| parallel(&bound.root)).unwrap_or(PARALLEL).max(1),
+        parallel: parallel(&open.pipeline.node)
+            .or_else(|| parallel(&bound.root))
+            .unwrap_or(PARALLEL)
+            .max(1),
     })
 }
 
@@ -249,7 +321,11 @@ fn assemble(bound: &Bound<'_>, pipelines: Vec<PlannedPipeline>) -> Plan {
         name: name.to_owned(),
         environment: Environment::new(&bound.environment),
         lakehouse: text("lakehouse").unwrap_or("./lake").to_owned(),
-        connections: bound.connections.iter().map(|(name, one)| (name.clone(), one.plan.clone())).collect(),
+        connections: bound
+            .connections
+            .iter()
+            .map(|(name, one)| (name.clone(), one.plan.clone()))
+            .collect(),
         pipelines,
     }
 }

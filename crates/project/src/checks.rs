@@ -44,11 +44,24 @@ impl Table<'_> {
         if crate::columns::find(schema, column).is_some() {
             return;
         }
-        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let names: Vec<&str> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
         let message = format!("`{}` has no column `{column}`", self.name);
-        let said = if self.subject.firm { report.error("T0402", at, message) } else { report.warning("T0402", at, message) };
+        let said = if self.subject.firm {
+            report.error("T0402", at, message)
+        } else {
+            report.warning("T0402", at, message)
+        };
         said.suggest(column, names.iter().copied(), "there is")
-            .help(format!("{} has: {}  ({})", self.name, crate::suggest::listing(&names), self.origin));
+            .help(format!(
+                "{} has: {}  ({})",
+                self.name,
+                crate::suggest::listing(&names),
+                self.origin
+            ));
     }
 }
 
@@ -69,24 +82,42 @@ pub(crate) fn read(
     checks
 }
 
-fn implied(key: &[String], at: Option<At>, table: &Table<'_>, checks: &mut Checks, report: &mut Report) {
+fn implied(
+    key: &[String],
+    at: Option<At>,
+    table: &Table<'_>,
+    checks: &mut Checks,
+    report: &mut Report,
+) {
     if key.is_empty() {
         return;
     }
     let span = at.map(|at| report.span(at));
     if let Some(at) = at {
-        key.iter().for_each(|column| table.column(column, at, report));
+        key.iter()
+            .for_each(|column| table.column(column, at, report));
     }
     let mut add = |kind: CheckKind| {
         if !checks.list.iter().any(|check| check.kind == kind) {
             let name = name(&kind, table.name);
             let (severity, tolerance) = (Severity::Error, Tolerance::default());
-            checks.list.push(Check { name, kind, severity, filter: None, tolerance, span: span.clone() });
+            checks.list.push(Check {
+                name,
+                kind,
+                severity,
+                filter: None,
+                tolerance,
+                span: span.clone(),
+            });
         }
     };
-    add(CheckKind::Unique { columns: key.to_vec() });
+    add(CheckKind::Unique {
+        columns: key.to_vec(),
+    });
     for column in key {
-        add(CheckKind::NotNull { column: column.clone() });
+        add(CheckKind::NotNull {
+            column: column.clone(),
+        });
     }
 }
 
@@ -95,10 +126,20 @@ fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report)
         Some("warn") => Severity::Warn,
         _ => Severity::Error,
     };
-    let filter = item.get("where").and_then(|node| condition(node, table, report));
+    let filter = item
+        .get("where")
+        .and_then(|node| condition(node, table, report));
     let tolerance = item.get("tolerance").and_then(value::limit);
-    let tolerance = tolerance.map(|t| Tolerance { rows: t.rows, percent: t.percent }).unwrap_or_default();
-    for (key, entry) in item.entries().filter(|(key, _)| crate::keys::CHECK_KINDS.contains(key)) {
+    let tolerance = tolerance
+        .map(|t| Tolerance {
+            rows: t.rows,
+            percent: t.percent,
+        })
+        .unwrap_or_default();
+    for (key, entry) in item
+        .entries()
+        .filter(|(key, _)| crate::keys::CHECK_KINDS.contains(key))
+    {
         let kinds = kinds(key, entry, table, &mut checks.references, report);
         let many = kinds.len() > 1;
         for kind in kinds {
@@ -108,7 +149,14 @@ fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report)
                 None => name(&kind, table.name),
             };
             let span = Some(report.span(entry.key_at));
-            checks.list.push(Check { name, kind, severity, filter: filter.clone(), tolerance, span });
+            checks.list.push(Check {
+                name,
+                kind,
+                severity,
+                filter: filter.clone(),
+                tolerance,
+                span,
+            });
         }
     }
 }
@@ -133,11 +181,19 @@ fn kinds(
     match key {
         "not_null" | "unique" => {
             for item in node.items() {
-                item.text().into_iter().for_each(|column| table.column(column, item.at, report));
+                item.text()
+                    .into_iter()
+                    .for_each(|column| table.column(column, item.at, report));
             }
             match key {
-                "unique" => vec![CheckKind::Unique { columns: node.texts() }],
-                _ => node.texts().into_iter().map(|column| CheckKind::NotNull { column }).collect(),
+                "unique" => vec![CheckKind::Unique {
+                    columns: node.texts(),
+                }],
+                _ => node
+                    .texts()
+                    .into_iter()
+                    .map(|column| CheckKind::NotNull { column })
+                    .collect(),
             }
         }
         "row_count" => {
@@ -145,16 +201,38 @@ fn kinds(
             let (min, max) = (bound("min"), bound("max"));
             if let (Some(min), Some(max)) = (min, max) {
                 let unsigned = arrow_schema::DataType::UInt64;
-                rules::order(&format!("{min}"), &format!("{max}"), Some(&unsigned), node.at, report);
+                rules::order(
+                    &format!("{min}"),
+                    &format!("{max}"),
+                    Some(&unsigned),
+                    node.at,
+                    report,
+                );
             }
             if min.is_none() && max.is_none() && node.as_map().is_some() {
-                report.error("K0601", entry.key_at, "`row_count` has no bound").help("write row_count: { min: 1 }");
+                report
+                    .error("K0601", entry.key_at, "`row_count` has no bound")
+                    .help("write row_count: { min: 1 }");
             }
             vec![CheckKind::RowCount { min, max }]
         }
-        "expression" => condition(node, table, report).map(|expression| CheckKind::Expression { expression }).into_iter().collect(),
-        "sql" => node.text().map(|text| CheckKind::Sql { query: text.to_owned() }).into_iter().collect(),
-        _ => node.entries().filter_map(|(column, inner)| of_column(key, column, inner, table, references, report)).collect(),
+        "expression" => condition(node, table, report)
+            .map(|expression| CheckKind::Expression { expression })
+            .into_iter()
+            .collect(),
+        "sql" => {
+            let Some(text) = node.text() else {
+                return Vec::new();
+            };
+            sqltext::query(text, node.at, table.name, report);
+            vec![CheckKind::Sql {
+                query: text.to_owned(),
+            }]
+        }
+        _ => node
+            .entries()
+            .filter_map(|(column, inner)| of_column(key, column, inner, table, references, report))
+            .collect(),
     }
 }
 
@@ -177,7 +255,10 @@ fn of_column(
                     rules::reads(&column, text, item.at, data_type.as_ref(), report);
                 });
             }
-            CheckKind::AcceptedValues { column, values: node.texts() }
+            CheckKind::AcceptedValues {
+                column,
+                values: node.texts(),
+            }
         }
         "pattern" => {
             let pattern = rules::pattern(&column, node, data_type.as_ref(), report)?;
@@ -187,7 +268,8 @@ fn of_column(
             let mut bound = |key: &str| {
                 let node = node.get(key)?;
                 let text = node.text()?;
-                rules::reads(&column, text, node.at, data_type.as_ref(), report).then(|| text.to_owned())
+                rules::reads(&column, text, node.at, data_type.as_ref(), report)
+                    .then(|| text.to_owned())
             };
             let (min, max) = (bound("min"), bound("max"));
             if let (Some(min), Some(max)) = (&min, &max) {
@@ -195,10 +277,18 @@ fn of_column(
             }
             CheckKind::Range { column, min, max }
         }
-        "freshness" => CheckKind::Freshness { column, max_age_s: value::duration_ms(node.text()?)? / 1000 },
+        "freshness" => CheckKind::Freshness {
+            column,
+            max_age_s: value::duration_ms(node.text()?)? / 1000,
+        },
         _ => {
             let (to, field) = relationship(node, report)?;
-            references.push(Reference { table: to.clone(), field: field.clone(), at: node.at });
+            let at = field_place(node, &field);
+            references.push(Reference {
+                table: to.clone(),
+                field: field.clone(),
+                at,
+            });
             CheckKind::Relationships { column, to, field }
         }
     })
@@ -213,9 +303,26 @@ fn relationship(node: &Node, report: &mut Report) -> Option<(TableName, String)>
         return Some((TableName::new(*schema, *table), (*field).to_owned()));
     }
     report
-        .error("K0601", node.at, format!("`{text}` is not of the form `schema.table.column`"))
+        .error(
+            "K0601",
+            node.at,
+            format!("`{text}` is not of the form `schema.table.column`"),
+        )
         .help("write relationships: { country: raw.countries.code }");
     None
+}
+
+/// The last part of `schema.table.column`, where the text stands in the file as it is.
+fn field_place(node: &Node, field: &str) -> At {
+    match node
+        .text()
+        .and_then(|text| text.len().checked_sub(field.len()))
+    {
+        Some(from) if node.at.end - node.at.start == from + field.len() => {
+            node.at.part(from, from + field.len())
+        }
+        _ => node.at,
+    }
 }
 
 /// A name in dbt's manner.
@@ -235,7 +342,9 @@ fn columns_of(kind: &CheckKind) -> Vec<String> {
         | CheckKind::Range { column, .. }
         | CheckKind::Relationships { column, .. }
         | CheckKind::Freshness { column, .. } => vec![column.clone()],
-        CheckKind::RowCount { .. } | CheckKind::Expression { .. } | CheckKind::Sql { .. } => Vec::new(),
+        CheckKind::RowCount { .. } | CheckKind::Expression { .. } | CheckKind::Sql { .. } => {
+            Vec::new()
+        }
     }
 }
 
@@ -243,9 +352,16 @@ fn columns_of(kind: &CheckKind) -> Vec<String> {
 pub(crate) fn name_apart(checks: &mut Vec<Check>, report: &mut Report) {
     let mut kept: Vec<Check> = Vec::with_capacity(checks.len());
     for mut check in std::mem::take(checks) {
-        let same = |other: &&Check| other.kind == check.kind && other.filter == check.filter && other.severity == check.severity;
+        let same = |other: &&Check| {
+            other.kind == check.kind
+                && other.filter == check.filter
+                && other.severity == check.severity
+        };
         if kept.iter().find(same).is_some() {
-            let mut diagnostic = towpath_vocab::Diagnostic::warning("K0604", format!("check `{}` stands here twice", check.name));
+            let mut diagnostic = towpath_vocab::Diagnostic::warning(
+                "K0604",
+                format!("check `{}` stands here twice", check.name),
+            );
             diagnostic.span = check.span.clone();
             report.say(diagnostic);
             continue;

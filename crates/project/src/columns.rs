@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_vocab::{
-    ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, Mask, Naming, SecretTemplate, TableFact, TableLineage,
-    types,
+    ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, Mask, Naming, SecretTemplate,
+    TableFact, TableLineage, types,
 };
 
 use crate::report::{At, Report};
@@ -33,11 +33,21 @@ impl Known<'_> {
     }
 
     pub(crate) fn names(&self) -> Vec<&str> {
-        self.fact.schema.fields().iter().map(|field| field.name().as_str()).collect()
+        self.fact
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect()
     }
 
     fn help(&self) -> String {
-        format!("{} has: {}  ({})", self.object, crate::suggest::listing(&self.names()), self.origin)
+        format!(
+            "{} has: {}  ({})",
+            self.object,
+            crate::suggest::listing(&self.names()),
+            self.origin
+        )
     }
 }
 
@@ -51,7 +61,12 @@ pub(crate) struct Columns {
 }
 
 /// Says that a source column is not there. True when it is known to be missing.
-pub(crate) fn missing(known: Option<&Known<'_>>, column: &str, at: At, report: &mut Report) -> bool {
+pub(crate) fn missing(
+    known: Option<&Known<'_>>,
+    column: &str,
+    at: At,
+    report: &mut Report,
+) -> bool {
     let Some(known) = known else {
         return false;
     };
@@ -63,7 +78,8 @@ pub(crate) fn missing(known: Option<&Known<'_>>, column: &str, at: At, report: &
         true => report.error("T0402", at, message),
         false => report.warning("T0402", at, message),
     };
-    said.suggest(column, known.names(), "there is").help(known.help());
+    said.suggest(column, known.names(), "there is")
+        .help(known.help());
     true
 }
 
@@ -72,7 +88,10 @@ pub(crate) fn find<'s>(schema: &'s Schema, name: &str) -> Option<&'s Field> {
     if let Ok(field) = schema.field_with_name(name) {
         return Some(field);
     }
-    let mut alike = schema.fields().iter().filter(|field| field.name().eq_ignore_ascii_case(name));
+    let mut alike = schema
+        .fields()
+        .iter()
+        .filter(|field| field.name().eq_ignore_ascii_case(name));
     match (alike.next(), alike.next()) {
         (Some(only), None) => Some(only),
         _ => None,
@@ -120,8 +139,13 @@ fn implied(name: &str, plan: &ColumnPlan, source: &Source<'_>) -> Option<String>
         return None;
     }
     let schema = &source.known?.fact.schema;
-    let named = schema.fields().iter().find(|field| source.naming.apply(field.name()) == name);
-    named.map(|field| field.name().clone()).or_else(|| find(schema, name).map(|field| field.name().clone()))
+    let named = schema
+        .fields()
+        .iter()
+        .find(|field| source.naming.apply(field.name()) == name);
+    named
+        .map(|field| field.name().clone())
+        .or_else(|| find(schema, name).map(|field| field.name().clone()))
 }
 
 fn plan(name: &str, entry: &Entry, source: &Source<'_>, report: &mut Report) -> ColumnPlan {
@@ -137,7 +161,9 @@ fn plan(name: &str, entry: &Entry, source: &Source<'_>, report: &mut Report) -> 
         name: name.to_owned(),
         from: node.get_text("from").map(str::to_owned),
         set: set.and_then(Node::text).map(str::to_owned),
-        mask: node.get("mask").and_then(|mask| read_mask(mask, source, report)),
+        mask: node
+            .get("mask")
+            .and_then(|mask| read_mask(mask, source, report)),
         data_type: short
             .or_else(|| node.get_text("type"))
             .filter(|text| types::parse(text).is_ok())
@@ -152,7 +178,11 @@ fn read_mask(node: &Node, source: &Source<'_>, report: &mut Report) -> Option<Ma
         ("hash", Some(key)) => Some(Mask::Hash(key.clone())),
         ("hash", None) => {
             report
-                .error("P0126", node.at, "`mask: hash` needs a key, and the project has none")
+                .error(
+                    "P0126",
+                    node.at,
+                    "`mask: hash` needs a key, and the project has none",
+                )
                 .label("a hash without a key can be guessed back")
                 .help("add to towpath.yml: mask_key: ${secret:MASK_KEY}");
             None
@@ -190,19 +220,33 @@ fn target(
     report: &mut Report,
 ) {
     let Some(known) = source.known else {
-        columns.lineage = TableLineage { inputs: vec![source.object.clone()], edges: Vec::new(), partial: true };
+        columns.lineage = TableLineage {
+            inputs: vec![source.object.clone()],
+            edges: Vec::new(),
+            partial: true,
+        };
         return;
     };
     let mut fields: Vec<Field> = Vec::new();
     let mut origins: HashMap<String, String> = HashMap::new();
-    let set: Vec<&str> = columns.plans.iter().filter(|p| p.set.is_some()).map(|p| p.name.as_str()).collect();
+    let set: Vec<&str> = columns
+        .plans
+        .iter()
+        .filter(|p| p.set.is_some())
+        .map(|p| p.name.as_str())
+        .collect();
     let mut edges = Vec::new();
     for field in known.fact.schema.fields() {
-        let plan = by_source.get(field.name()).and_then(|index| columns.plans.get(*index));
+        let plan = by_source
+            .get(field.name())
+            .and_then(|index| columns.plans.get(*index));
         if is_left_out(field.name(), source) {
             continue;
         }
-        let name = plan.map_or_else(|| source.naming.apply(field.name()), |plan| plan.name.clone());
+        let name = plan.map_or_else(
+            || source.naming.apply(field.name()),
+            |plan| plan.name.clone(),
+        );
         if set.contains(&name.as_str()) {
             continue;
         }
@@ -211,21 +255,39 @@ fn target(
             continue;
         }
         let data_type = declared(plan).unwrap_or_else(|| field.data_type().clone());
-        edges.push(edge(source, field.name(), &name, plan.is_some_and(|plan| plan.mask.is_some())));
+        edges.push(edge(
+            source,
+            field.name(),
+            &name,
+            plan.is_some_and(|plan| plan.mask.is_some()),
+        ));
         fields.push(Field::new(name, data_type, true));
     }
     for plan in columns.plans.iter().filter(|plan| plan.set.is_some()) {
-        let info = plan.set.as_deref().and_then(|text| towpath_sql::expression(text, &known.fact.schema).ok());
-        let of_set = info.as_ref().map_or(DataType::Null, |info| info.data_type.clone());
+        let info = plan
+            .set
+            .as_deref()
+            .and_then(|text| towpath_sql::expression(text, &known.fact.schema).ok());
+        let of_set = info
+            .as_ref()
+            .map_or(DataType::Null, |info| info.data_type.clone());
         for column in info.iter().flat_map(|info| &info.columns) {
             edges.push(edge(source, column, &plan.name, true));
         }
-        fields.push(Field::new(&plan.name, declared(Some(plan)).unwrap_or(of_set), true));
+        fields.push(Field::new(
+            &plan.name,
+            declared(Some(plan)).unwrap_or(of_set),
+            true,
+        ));
     }
     edges.sort();
     edges.dedup();
     columns.target = Some(Arc::new(Schema::new(fields)));
-    columns.lineage = TableLineage { inputs: vec![source.object.clone()], edges, partial: false };
+    columns.lineage = TableLineage {
+        inputs: vec![source.object.clone()],
+        edges,
+        partial: false,
+    };
 }
 
 fn is_left_out(name: &str, source: &Source<'_>) -> bool {
@@ -239,9 +301,19 @@ fn declared(plan: Option<&ColumnPlan>) -> Option<DataType> {
 
 fn edge(source: &Source<'_>, from: &str, to: &str, computed: bool) -> ColumnEdge {
     ColumnEdge {
-        from: ColumnRef { table: source.object.clone(), column: from.to_owned() },
-        to: ColumnRef { table: source.target.clone(), column: to.to_owned() },
-        influence: if computed { Influence::Transformation } else { Influence::Identity },
+        from: ColumnRef {
+            table: source.object.clone(),
+            column: from.to_owned(),
+        },
+        to: ColumnRef {
+            table: source.target.clone(),
+            column: to.to_owned(),
+        },
+        influence: if computed {
+            Influence::Transformation
+        } else {
+            Influence::Identity
+        },
     }
 }
 
@@ -253,9 +325,21 @@ fn collision(
     settings: &[(&str, &Entry)],
     report: &mut Report,
 ) {
-    let at = settings.iter().find(|(key, _)| *key == name).map_or(source.at, |(_, entry)| entry.key_at);
+    let at = settings
+        .iter()
+        .find(|(key, _)| *key == name)
+        .map_or(source.at, |(_, entry)| entry.key_at);
     report
-        .error("P0122", at, format!("columns `{first}` and `{second}` of `{}` both become `{name}`", source.object))
-        .help(format!("rename one: columns: {{ other_name: {{ from: \"{second}\" }} }}"))
+        .error(
+            "P0122",
+            at,
+            format!(
+                "columns `{first}` and `{second}` of `{}` both become `{name}`",
+                source.object
+            ),
+        )
+        .help(format!(
+            "rename one: columns: {{ other_name: {{ from: \"{second}\" }} }}"
+        ))
         .help("or keep the source's names: names: exact");
 }

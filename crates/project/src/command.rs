@@ -14,18 +14,30 @@ use crate::world::World;
 use crate::yaml::{Map, Node, Value};
 
 /// Plans a `command` step.
-pub(crate) fn plan(frame: &StepFrame<'_>, world: &World<'_>, explain: &mut Vec<Setting>, report: &mut Report) -> Option<Task> {
+pub(crate) fn plan(
+    frame: &StepFrame<'_>,
+    world: &World<'_>,
+    explain: &mut Vec<Setting>,
+    report: &mut Report,
+) -> Option<Task> {
     let verb = frame.node.get("command")?;
     let argv = verb.texts();
     if argv.is_empty() {
         report
-            .error("P0120", verb.at, format!("step `{}` names no program", frame.name))
+            .error(
+                "P0120",
+                verb.at,
+                format!("step `{}` names no program", frame.name),
+            )
             .help("command: [python, score.py]");
         return None;
     }
     let mut task = frame.task(None, frame.at);
     for item in frame.node.get("reads").map(Node::items).unwrap_or_default() {
-        task.reads.extend(item.text().and_then(|text| table_name(text, item.at, report)));
+        task.reads.extend(
+            item.text()
+                .and_then(|text| table_name(text, item.at, report)),
+        );
     }
     let mut writes = Vec::new();
     for (name, node, at) in written(frame.node) {
@@ -58,7 +70,9 @@ pub(crate) fn plan(frame: &StepFrame<'_>, world: &World<'_>, explain: &mut Vec<S
 
 fn environment(node: &Node) -> BTreeMap<String, String> {
     let entries = node.get("env").into_iter().flat_map(Node::entries);
-    entries.filter_map(|(name, entry)| Some((name.to_owned(), entry.value.text()?.to_owned()))).collect()
+    entries
+        .filter_map(|(name, entry)| Some((name.to_owned(), entry.value.text()?.to_owned())))
+        .collect()
 }
 
 fn written(node: &Node) -> Vec<(String, Node, At)> {
@@ -70,11 +84,19 @@ fn written(node: &Node) -> Vec<(String, Node, At)> {
         Value::Map(map) => map
             .iter()
             .map(|(name, entry)| {
-                let node = if entry.value.as_map().is_some() { entry.value.clone() } else { empty(entry.key_at) };
+                let node = if entry.value.as_map().is_some() {
+                    entry.value.clone()
+                } else {
+                    empty(entry.key_at)
+                };
                 (name.clone(), node, entry.key_at)
             })
             .collect(),
-        _ => writes.items().iter().filter_map(|item| Some((item.text()?.to_owned(), empty(item.at), item.at))).collect(),
+        _ => writes
+            .items()
+            .iter()
+            .filter_map(|item| Some((item.text()?.to_owned(), empty(item.at), item.at)))
+            .collect(),
     }
 }
 
@@ -84,7 +106,11 @@ pub(crate) fn table_name(text: &str, at: At, report: &mut Report) -> Option<Tabl
         Ok(name) => Some(name),
         Err(_) => {
             report
-                .error("P0131", at, format!("`{text}` is not of the form `schema.table`"))
+                .error(
+                    "P0131",
+                    at,
+                    format!("`{text}` is not of the form `schema.table`"),
+                )
                 .help("tables of the lakehouse have two parts: marts.customers");
             None
         }

@@ -37,10 +37,17 @@ pub(crate) fn read<'a>(
     report: &mut Report,
 ) -> IndexMap<String, Connection<'a>> {
     let entries = root.get("connections").into_iter().flat_map(Node::entries);
-    entries.map(|(name, entry)| (name.to_owned(), one(name, entry, specs, report))).collect()
+    entries
+        .map(|(name, entry)| (name.to_owned(), one(name, entry, specs, report)))
+        .collect()
 }
 
-fn one<'a>(name: &str, entry: &Entry, specs: &'a [ConnectorSpec], report: &mut Report) -> Connection<'a> {
+fn one<'a>(
+    name: &str,
+    entry: &Entry,
+    specs: &'a [ConnectorSpec],
+    report: &mut Report,
+) -> Connection<'a> {
     let node = &entry.value;
     let kind_node = node.get("type");
     let kind = kind_node.and_then(Node::text).unwrap_or_default();
@@ -48,31 +55,54 @@ fn one<'a>(name: &str, entry: &Entry, specs: &'a [ConnectorSpec], report: &mut R
     match (kind_node, spec) {
         (None, _) => {
             report
-                .error("P0106", entry.key_at, format!("connection `{name}` has no `type`"))
+                .error(
+                    "P0106",
+                    entry.key_at,
+                    format!("connection `{name}` has no `type`"),
+                )
                 .help(format!("types: {}", kinds(specs)));
         }
         (Some(at), None) => {
             report
                 .error("C0501", at.at, format!("there is no connector `{kind}`"))
-                .suggest(kind, specs.iter().map(|spec| spec.kind.as_str()), "connectors");
+                .suggest(
+                    kind,
+                    specs.iter().map(|spec| spec.kind.as_str()),
+                    "connectors",
+                );
         }
         _ => {}
     }
-    let options = spec.map(|spec| options(name, entry, spec, report)).unwrap_or_default();
+    let options = spec
+        .map(|spec| options(name, entry, spec, report))
+        .unwrap_or_default();
     let plan = ConnectionPlan {
         name: name.to_owned(),
         kind: kind.to_owned(),
         writable: node.get_bool("writable").unwrap_or(false),
         options,
     };
-    Connection { plan, spec, tables: node.get("tables").cloned() }
+    Connection {
+        plan,
+        spec,
+        tables: node.get("tables").cloned(),
+    }
 }
 
 fn kinds(specs: &[ConnectorSpec]) -> String {
-    specs.iter().map(|spec| spec.kind.as_str()).collect::<Vec<_>>().join(", ")
+    specs
+        .iter()
+        .map(|spec| spec.kind.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
-fn options(name: &str, entry: &Entry, spec: &ConnectorSpec, report: &mut Report) -> BTreeMap<String, OptionValue> {
+fn options(
+    name: &str,
+    entry: &Entry,
+    spec: &ConnectorSpec,
+    report: &mut Report,
+) -> BTreeMap<String, OptionValue> {
     let mut options = BTreeMap::new();
     for (key, value) in entry.value.entries() {
         if value.value.is_null() {
@@ -88,15 +118,25 @@ fn options(name: &str, entry: &Entry, spec: &ConnectorSpec, report: &mut Report)
         if option.kind == OptionKind::Secret {
             let text = value.value.text().unwrap_or_default();
             literal_secret(name, key, text, value.value.at, report);
-            options.insert(key.to_owned(), OptionValue::Secret(SecretTemplate::new(text)));
+            options.insert(
+                key.to_owned(),
+                OptionValue::Secret(SecretTemplate::new(text)),
+            );
             continue;
         }
-        options.insert(key.to_owned(), OptionValue::Plain(plain(&value.value, &option.kind)));
+        options.insert(
+            key.to_owned(),
+            OptionValue::Plain(plain(&value.value, &option.kind)),
+        );
     }
     for option in spec.options.iter().filter(|option| option.required) {
         if !options.contains_key(&option.name) {
             report
-                .error("C0503", entry.key_at, format!("connection `{name}` has no `{}`", option.name))
+                .error(
+                    "C0503",
+                    entry.key_at,
+                    format!("connection `{name}` has no `{}`", option.name),
+                )
                 .help(format!("`{}`: {}", option.name, option.doc));
         }
     }
@@ -108,25 +148,39 @@ pub(crate) fn plain(node: &Node, kind: &OptionKind) -> serde_json::Value {
     match kind {
         OptionKind::Integer | OptionKind::Boolean => node.json(),
         OptionKind::TextList => node.texts().into_iter().collect(),
-        _ => node.text().map_or(serde_json::Value::Null, serde_json::Value::from),
+        _ => node
+            .text()
+            .map_or(serde_json::Value::Null, serde_json::Value::from),
     }
 }
 
 /// Warns of a password that stands in a file.
 fn literal_secret(connection: &str, option: &str, text: &str, at: At, report: &mut Report) {
-    let credentials = text.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
-    let in_url = credentials.is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, p)| !p.is_empty()));
+    let credentials = text
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split_once('@'));
+    let in_url = credentials
+        .is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, p)| !p.is_empty()));
     let whole = text.split_once("://").is_none();
     if !bind::has_slot(text) && (in_url || whole) {
         report
-            .warning("C0509", at, format!("`{option}` of connection `{connection}` is written in a file"))
+            .warning(
+                "C0509",
+                at,
+                format!("`{option}` of connection `{connection}` is written in a file"),
+            )
             .label("a secret that everyone with the files can read")
-            .help(format!("write ${{secret:{}}} and set that variable", variable(connection, option)));
+            .help(format!(
+                "write ${{secret:{}}} and set that variable",
+                variable(connection, option)
+            ));
     }
 }
 
 fn variable(connection: &str, option: &str) -> String {
-    format!("{connection}_{option}").to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_")
+    format!("{connection}_{option}")
+        .to_uppercase()
+        .replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
 /// Finds a connection, or says that there is none.

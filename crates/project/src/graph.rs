@@ -40,7 +40,9 @@ impl Tables {
 
     /// False when the table's columns may have changed since they were seen.
     pub(crate) fn is_firm(&self, table: &TableName) -> bool {
-        self.known.get(table).is_none_or(|entry| entry.schema.is_none() || entry.firm)
+        self.known
+            .get(table)
+            .is_none_or(|entry| entry.schema.is_none() || entry.firm)
     }
 
     pub(crate) fn contains(&self, table: &TableName) -> bool {
@@ -63,7 +65,9 @@ impl Tables {
                 report
                     .error("P0117", task.at, format!("`{table}` has two sources"))
                     .label("the second one")
-                    .help(format!("the first one is at {place}: give one of them another name or schema"));
+                    .help(format!(
+                        "the first one is at {place}: give one of them another name or schema"
+                    ));
             } else {
                 self.written_at.insert(table.clone(), task.at);
             }
@@ -90,11 +94,23 @@ pub(crate) fn check_reads(tasks: &[Task], tables: &Tables, report: &mut Report) 
                 continue;
             };
             if crate::columns::find(schema, &reference.field).is_none() {
-                let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                let names: Vec<&str> = schema
+                    .fields()
+                    .iter()
+                    .map(|field| field.name().as_str())
+                    .collect();
                 report
-                    .error("K0603", reference.at, format!("`{}` has no column `{}`", reference.table, reference.field))
+                    .error(
+                        "K0603",
+                        reference.at,
+                        format!("`{}` has no column `{}`", reference.table, reference.field),
+                    )
                     .suggest(&reference.field, names.iter().copied(), "there is")
-                    .help(format!("{} has: {}", reference.table, crate::suggest::listing(&names)));
+                    .help(format!(
+                        "{} has: {}",
+                        reference.table,
+                        crate::suggest::listing(&names)
+                    ));
             }
         }
     }
@@ -110,11 +126,19 @@ fn unknown_table(table: &TableName, at: At, tables: &Tables, report: &mut Report
 }
 
 /// The order of a pipeline's steps by `after`, checked.
-pub(crate) fn after<'a>(steps: &[(&'a str, &'a yaml::Entry)], report: &mut Report) -> HashMap<&'a str, Vec<&'a str>> {
+pub(crate) fn after<'a>(
+    steps: &[(&'a str, &'a yaml::Entry)],
+    report: &mut Report,
+) -> HashMap<&'a str, Vec<&'a str>> {
     let mut all = HashMap::new();
     for (name, entry) in steps {
         let mut before = Vec::new();
-        for item in entry.value.get("after").map(Node::items).unwrap_or_default() {
+        for item in entry
+            .value
+            .get("after")
+            .map(Node::items)
+            .unwrap_or_default()
+        {
             let Some(text) = item.text() else { continue };
             match steps.iter().find(|(other, _)| *other == text) {
                 Some((other, _)) if other == name => {
@@ -134,17 +158,31 @@ pub(crate) fn after<'a>(steps: &[(&'a str, &'a yaml::Entry)], report: &mut Repor
 }
 
 /// Edges and order of one pipeline's tasks. None when they go round in a circle.
-pub(crate) fn order(tasks: Vec<Task>, after: &HashMap<&str, Vec<&str>>, report: &mut Report) -> Option<Vec<PlannedTask>> {
-    let writers: HashMap<&TableName, usize> =
-        tasks.iter().enumerate().flat_map(|(index, task)| task.writes.iter().map(move |table| (table, index))).collect();
+pub(crate) fn order(
+    tasks: Vec<Task>,
+    after: &HashMap<&str, Vec<&str>>,
+    report: &mut Report,
+) -> Option<Vec<PlannedTask>> {
+    let writers: HashMap<&TableName, usize> = tasks
+        .iter()
+        .enumerate()
+        .flat_map(|(index, task)| task.writes.iter().map(move |table| (table, index)))
+        .collect();
     let mut by_step: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, task) in tasks.iter().enumerate() {
         by_step.entry(task.step.as_str()).or_default().push(index);
     }
     let mut parents: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); tasks.len()];
     for (index, task) in tasks.iter().enumerate() {
-        let read = task.reads.iter().filter_map(|table| writers.get(table).copied());
-        let waited = after.get(task.step.as_str()).into_iter().flatten().flat_map(|step| by_step.get(step).into_iter().flatten().copied());
+        let read = task
+            .reads
+            .iter()
+            .filter_map(|table| writers.get(table).copied());
+        let waited = after
+            .get(task.step.as_str())
+            .into_iter()
+            .flatten()
+            .flat_map(|step| by_step.get(step).into_iter().flatten().copied());
         if let Some(set) = parents.get_mut(index) {
             set.extend(read.chain(waited).filter(|parent| *parent != index));
         }
@@ -158,7 +196,12 @@ pub(crate) fn order(tasks: Vec<Task>, after: &HashMap<&str, Vec<&str>>, report: 
     let mut slots: Vec<Option<Task>> = tasks.into_iter().map(Some).collect();
     let mut planned = Vec::with_capacity(slots.len());
     for index in sorted {
-        let before = parents.get(index).into_iter().flatten().filter_map(|parent| ids.get(*parent).cloned()).collect();
+        let before = parents
+            .get(index)
+            .into_iter()
+            .flatten()
+            .filter_map(|parent| ids.get(*parent).cloned())
+            .collect();
         let task = slots.get_mut(index).and_then(Option::take);
         planned.extend(task.and_then(|task| task.planned(before, report)));
     }
@@ -176,7 +219,10 @@ fn with_references(
     let mut wanted = Vec::new();
     for (index, task) in tasks.iter().enumerate() {
         for reference in &task.references {
-            let parent = writers.get(&reference.table).copied().filter(|parent| *parent != index);
+            let parent = writers
+                .get(&reference.table)
+                .copied()
+                .filter(|parent| *parent != index);
             wanted.extend(parent.map(|parent| (index, parent)));
         }
     }
@@ -216,7 +262,9 @@ pub(crate) fn sort(parents: &[BTreeSet<usize>]) -> Option<Vec<usize>> {
             children.get_mut(*parent)?.push(child);
         }
     }
-    let mut ready: BTreeSet<usize> = (0..parents.len()).filter(|index| waiting.get(*index) == Some(&0)).collect();
+    let mut ready: BTreeSet<usize> = (0..parents.len())
+        .filter(|index| waiting.get(*index) == Some(&0))
+        .collect();
     let mut sorted = Vec::with_capacity(parents.len());
     while let Some(index) = ready.pop_first() {
         sorted.push(index);
@@ -238,7 +286,8 @@ pub(crate) fn cycle(parents: &[BTreeSet<usize>]) -> Option<Vec<usize>> {
         if state.get(start) != Some(&0) {
             continue;
         }
-        let mut path: Vec<(usize, Vec<usize>)> = vec![(start, parents.get(start)?.iter().copied().collect())];
+        let mut path: Vec<(usize, Vec<usize>)> =
+            vec![(start, parents.get(start)?.iter().copied().collect())];
         *state.get_mut(start)? = 1;
         while let Some((node, rest)) = path.last_mut() {
             let node = *node;
@@ -250,7 +299,8 @@ pub(crate) fn cycle(parents: &[BTreeSet<usize>]) -> Option<Vec<usize>> {
             match state.get(next) {
                 Some(1) => {
                     let from = path.iter().position(|(node, _)| *node == next)?;
-                    let mut found: Vec<usize> = path.get(from..)?.iter().map(|(node, _)| *node).collect();
+                    let mut found: Vec<usize> =
+                        path.get(from..)?.iter().map(|(node, _)| *node).collect();
                     found.reverse();
                     return Some(found);
                 }
@@ -269,7 +319,11 @@ fn say_cycle(tasks: &[Task], parents: &[BTreeSet<usize>], report: &mut Report) {
     let Some(found) = cycle(parents) else {
         return;
     };
-    let names: Vec<&str> = found.iter().chain(found.first()).filter_map(|index| Some(tasks.get(*index)?.id.as_str())).collect();
+    let names: Vec<&str> = found
+        .iter()
+        .chain(found.first())
+        .filter_map(|index| Some(tasks.get(*index)?.id.as_str()))
+        .collect();
     let Some(first) = found.first().and_then(|index| tasks.get(*index)) else {
         return;
     };
@@ -289,20 +343,32 @@ pub(crate) fn publish_lineage(tasks: &mut [Task], tables: &Tables) {
             continue;
         };
         let plan = &publish.table;
-        let kept = |name: &String| (plan.keep.is_empty() || plan.keep.contains(name)) && !plan.drop.contains(name);
+        let kept = |name: &String| {
+            (plan.keep.is_empty() || plan.keep.contains(name)) && !plan.drop.contains(name)
+        };
         let mut edges: Vec<ColumnEdge> = schema
             .fields()
             .iter()
             .filter(|field| kept(field.name()))
             .map(|field| ColumnEdge {
-                from: ColumnRef { table: publish.from.to_string(), column: field.name().clone() },
-                to: ColumnRef { table: plan.target.to_string(), column: field.name().clone() },
+                from: ColumnRef {
+                    table: publish.from.to_string(),
+                    column: field.name().clone(),
+                },
+                to: ColumnRef {
+                    table: plan.target.to_string(),
+                    column: field.name().clone(),
+                },
                 influence: Influence::Identity,
             })
             .collect();
         edges.sort();
         let inputs = vec![publish.from.to_string()];
-        publish.table.lineage = TableLineage { inputs, edges, partial: false };
+        publish.table.lineage = TableLineage {
+            inputs,
+            edges,
+            partial: false,
+        };
     }
 }
 
@@ -311,7 +377,10 @@ mod tests {
     use super::*;
 
     fn sets(parents: &[&[usize]]) -> Vec<BTreeSet<usize>> {
-        parents.iter().map(|set| set.iter().copied().collect()).collect()
+        parents
+            .iter()
+            .map(|set| set.iter().copied().collect())
+            .collect()
     }
 
     #[test]

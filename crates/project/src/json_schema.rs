@@ -36,7 +36,10 @@ struct Writer<'a> {
 }
 
 fn document(title: &str, root: Kind, specs: &[ConnectorSpec]) -> Value {
-    let mut writer = Writer { specs, definitions: Map::new() };
+    let mut writer = Writer {
+        specs,
+        definitions: Map::new(),
+    };
     let mut body = match root {
         Kind::Map(shape) => writer.shape(shape, &[]),
         other => writer.kind(other),
@@ -53,8 +56,12 @@ impl Writer<'_> {
     fn kind(&mut self, kind: Kind) -> Value {
         match kind {
             Kind::Text | Kind::Sql | Kind::AtRun | Kind::Secret => scalar(),
-            Kind::Type => json!({ "type": "string", "examples": ["bigint", "decimal(18,2)", "text", "timestamp", "timestamptz"] }),
-            Kind::Duration => json!({ "type": ["string", "integer"], "examples": ["30s", "10m", "24h"] }),
+            Kind::Type => {
+                json!({ "type": "string", "examples": ["bigint", "decimal(18,2)", "text", "timestamp", "timestamptz"] })
+            }
+            Kind::Duration => {
+                json!({ "type": ["string", "integer"], "examples": ["30s", "10m", "24h"] })
+            }
             Kind::Size => json!({ "type": ["string", "integer"], "examples": ["512MB", "4GB"] }),
             Kind::Integer => or_substitution(json!({ "type": "integer", "minimum": 0 })),
             Kind::Boolean => or_substitution(json!({ "type": "boolean" })),
@@ -102,7 +109,11 @@ impl Writer<'_> {
         let mut required = Vec::new();
         for key in shape.all() {
             let mut value = self.kind(key.kind);
-            let doc = if key.active { key.doc.to_owned() } else { format!("{} (not active in this version)", key.doc) };
+            let doc = if key.active {
+                key.doc.to_owned()
+            } else {
+                format!("{} (not active in this version)", key.doc)
+            };
             describe(&mut value, &doc);
             properties.insert(key.name.to_owned(), value);
             if key.required {
@@ -110,7 +121,9 @@ impl Writer<'_> {
             }
         }
         for option in options {
-            properties.entry(option.name.clone()).or_insert_with(|| option_schema(option));
+            properties
+                .entry(option.name.clone())
+                .or_insert_with(|| option_schema(option));
         }
         let mut body = json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": false });
         if !required.is_empty()
@@ -138,7 +151,12 @@ impl Writer<'_> {
     }
 
     fn table(&mut self) -> Value {
-        let mut all: Vec<&OptionSpec> = self.specs.iter().flat_map(|spec| &spec.options).filter(|option| option.per_table).collect();
+        let mut all: Vec<&OptionSpec> = self
+            .specs
+            .iter()
+            .flat_map(|spec| &spec.options)
+            .filter(|option| option.per_table)
+            .collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         self.shape(&keys::TABLE, &all)
     }
@@ -163,7 +181,9 @@ fn option_schema(option: &OptionSpec) -> Value {
         OptionKind::Integer => or_substitution(json!({ "type": "integer" })),
         OptionKind::Boolean => or_substitution(json!({ "type": "boolean" })),
         OptionKind::OneOf(words) => or_substitution(json!({ "enum": words })),
-        OptionKind::TextList => json!({ "anyOf": [scalar(), { "type": "array", "items": scalar() }] }),
+        OptionKind::TextList => {
+            json!({ "anyOf": [scalar(), { "type": "array", "items": scalar() }] })
+        }
         OptionKind::Text | OptionKind::Path | OptionKind::Secret => scalar(),
     };
     describe(&mut value, &option.doc);
@@ -192,7 +212,11 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        for schema in [json_schema_towpath(&[]), json_schema_pipeline(&[]), json_schema_connection(&[])] {
+        for schema in [
+            json_schema_towpath(&[]),
+            json_schema_pipeline(&[]),
+            json_schema_connection(&[]),
+        ] {
             let text = schema.to_string();
             for part in text.split("#/$defs/").skip(1) {
                 let name = part.split('"').next().unwrap();

@@ -37,6 +37,8 @@ mod yaml;
 
 pub use check::{Checked, Inputs, Summary, check};
 pub use codes::{EXPLANATIONS, explanation};
-pub use json_schema::{json_schema_connection, json_schema_pipeline, json_schema_schemas, json_schema_towpath};
+pub use json_schema::{
+    json_schema_connection, json_schema_pipeline, json_schema_schemas, json_schema_towpath,
+};
 pub use schemas::write_schemas;
 pub use settings::Setting;

@@ -41,7 +41,9 @@ pub(crate) fn read(text: &str, data_type: &DataType) -> Result<Literal, Unreadab
             Ok(instant) => Ok(Literal::Integer(instant.as_nanosecond())),
             Err(_) => moment(text),
         },
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ok(Literal::Text(text.to_owned())),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            Ok(Literal::Text(text.to_owned()))
+        }
         _ => Ok(Literal::Opaque),
     }
 }
@@ -61,7 +63,10 @@ fn moment(text: &str) -> Result<Literal, Unreadable> {
     let text = text.trim_end_matches('Z');
     let moment: jiff::civil::DateTime = text
         .parse()
-        .or_else(|_| text.parse::<jiff::civil::Date>().map(|date| date.at(0, 0, 0, 0)))
+        .or_else(|_| {
+            text.parse::<jiff::civil::Date>()
+                .map(|date| date.at(0, 0, 0, 0))
+        })
         .map_err(|_| Unreadable)?;
     Ok(Literal::Text(moment.to_string()))
 }
@@ -78,7 +83,10 @@ pub(crate) fn compare(a: &Literal, b: &Literal) -> Option<Ordering> {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "only the order of a fraction and an integer is asked")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "only the order of a fraction and an integer is asked"
+)]
 fn float(literal: &Literal) -> Option<f64> {
     match literal {
         Literal::Integer(integer) => Some(*integer as f64),

@@ -28,35 +28,63 @@ struct Wanted {
 }
 
 /// Plans a `load` step.
-pub(crate) fn plan(frame: &StepFrame<'_>, world: &World<'_>, explain: &mut Vec<Setting>, report: &mut Report) -> Vec<Task> {
+pub(crate) fn plan(
+    frame: &StepFrame<'_>,
+    world: &World<'_>,
+    explain: &mut Vec<Setting>,
+    report: &mut Report,
+) -> Vec<Task> {
     let Some(verb) = frame.node.get("load") else {
         return Vec::new();
     };
-    let Some(connection) = verb.text().and_then(|name| connection::find(world.connections, name, verb.at, report)) else {
+    let Some(connection) = verb
+        .text()
+        .and_then(|name| connection::find(world.connections, name, verb.at, report))
+    else {
         return Vec::new();
     };
     if !connection.has(Face::Source) {
         report
-            .error("C0504", verb.at, format!("connection `{}` cannot be read", connection.plan.name))
-            .help(format!("a {} can only be written", connection.plan.kind));
+            .error(
+                "C0504",
+                verb.at,
+                format!("connection `{}` cannot be read", connection.plan.name),
+            )
+            .help(format!(
+                "connector `{}` can only be written",
+                connection.plan.kind
+            ));
         return Vec::new();
     }
     let Some(schema) = schema(frame, world, report) else {
         return Vec::new();
     };
     let wanted = wanted(frame, connection, world, report);
-    let of_step = settings::of_step(frame.node, keys::STEP.also.first().copied().unwrap_or(&keys::TABLE));
+    let of_step = settings::of_step(
+        frame.node,
+        keys::STEP.also.first().copied().unwrap_or(&keys::TABLE),
+    );
     let defaults = world.root.get("defaults").and_then(|node| node.get("load"));
     let mut tasks = Vec::new();
     for one in wanted {
-        let object = one.layers.last().and_then(|own| own.get_text("from")).unwrap_or(&one.object).to_owned();
-        let of_connection = connection.tables.as_ref().and_then(|tables| tables.get(&object).or_else(|| tables.get(&one.name)));
+        let object = one
+            .layers
+            .last()
+            .and_then(|own| own.get_text("from"))
+            .unwrap_or(&one.object)
+            .to_owned();
+        let of_connection = connection
+            .tables
+            .as_ref()
+            .and_then(|tables| tables.get(&object).or_else(|| tables.get(&one.name)));
         let mut layers = vec![defaults, frame.pipeline_load, of_connection, Some(&of_step)];
         layers.extend(one.layers.iter().map(Some));
         let merged = settings::merge(one.at, &layers);
         let target = TableName::new(&schema, &one.name);
         settings::explain(&target.to_string(), &merged, report, explain);
-        tasks.extend(task(&one, target, object, &merged, connection, frame, world, report));
+        tasks.extend(task(
+            &one, target, object, &merged, connection, frame, world, report,
+        ));
     }
     tasks
 }
@@ -64,20 +92,34 @@ pub(crate) fn plan(frame: &StepFrame<'_>, world: &World<'_>, explain: &mut Vec<S
 fn schema(frame: &StepFrame<'_>, world: &World<'_>, report: &mut Report) -> Option<String> {
     let Some(into) = frame.node.get("into") else {
         report
-            .error("P0106", frame.at, format!("step `{}` does not say where to load into", frame.name))
+            .error(
+                "P0106",
+                frame.at,
+                format!("step `{}` does not say where to load into", frame.name),
+            )
             .help("into: raw   # the schema in the lakehouse");
         return None;
     };
     let schema = into.text()?;
     if !is_name(schema) {
         report
-            .error("P0131", into.at, format!("`{schema}` cannot be the name of a schema"))
+            .error(
+                "P0131",
+                into.at,
+                format!("`{schema}` cannot be the name of a schema"),
+            )
             .help("letters, digits and `_`, not starting with a digit");
         return None;
     }
     if world.connections.contains_key(schema) {
         report
-            .error("P0123", into.at, format!("`{schema}` is a connection, so it cannot be a schema of the lakehouse too"))
+            .error(
+                "P0123",
+                into.at,
+                format!(
+                    "`{schema}` is a connection, so it cannot be a schema of the lakehouse too"
+                ),
+            )
             .help("use another name: `raw` is usual");
         return None;
     }
@@ -87,19 +129,38 @@ fn schema(frame: &StepFrame<'_>, world: &World<'_>, report: &mut Report) -> Opti
 /// True for names that need no quotes anywhere.
 pub(crate) fn is_name(text: &str) -> bool {
     let mut chars = text.chars();
-    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && chars.all(|c| c.is_alphanumeric() || c == '_')
 }
 
-fn wanted(frame: &StepFrame<'_>, connection: &Connection<'_>, world: &World<'_>, report: &mut Report) -> Vec<Wanted> {
+fn wanted(
+    frame: &StepFrame<'_>,
+    connection: &Connection<'_>,
+    world: &World<'_>,
+    report: &mut Report,
+) -> Vec<Wanted> {
     let name = &connection.plan.name;
     let objects = world.objects(name);
-    let except: Vec<String> = frame.node.get("except").map(Node::texts).unwrap_or_default();
+    let except: Vec<String> = frame
+        .node
+        .get("except")
+        .map(Node::texts)
+        .unwrap_or_default();
     let Some(tables) = frame.node.get("tables") else {
         if objects.is_empty() {
             report
-                .error("P0120", frame.at, format!("step `{}` names no tables, and none of `{name}` are known", frame.name))
+                .error(
+                    "P0120",
+                    frame.at,
+                    format!(
+                        "step `{}` names no tables, and none of `{name}` are known",
+                        frame.name
+                    ),
+                )
                 .help("tables: { orders: {} }")
-                .help(format!("or find out which there are: towpath connection discover {name} --write"));
+                .help(format!(
+                    "or find out which there are: towpath connection discover {name} --write"
+                ));
         }
         return expand("*", None, frame.at, &objects, &except, frame, world);
     };
@@ -109,9 +170,21 @@ fn wanted(frame: &StepFrame<'_>, connection: &Connection<'_>, world: &World<'_>,
             exact(key, entry, &mut found, report);
             continue;
         }
-        let expanded = expand(key, Some(entry), entry.key_at, &objects, &except, frame, world);
+        let expanded = expand(
+            key,
+            Some(entry),
+            entry.key_at,
+            &objects,
+            &except,
+            frame,
+            world,
+        );
         if expanded.is_empty() {
-            let said = report.warning("P0121", entry.key_at, format!("pattern `{key}` matches no table of `{name}` that is known"));
+            let said = report.warning(
+                "P0121",
+                entry.key_at,
+                format!("pattern `{key}` matches no table of `{name}` that is known"),
+            );
             match objects.is_empty() {
                 true => said.help(format!("tables of `{name}` are not known yet: towpath connection discover {name} --write")),
                 false => said.help(format!("{name} has: {}", crate::suggest::listing(&objects.keys().copied().collect::<Vec<_>>()))),
@@ -131,17 +204,32 @@ fn wanted(frame: &StepFrame<'_>, connection: &Connection<'_>, world: &World<'_>,
 fn exact(key: &str, entry: &Entry, found: &mut Vec<Wanted>, report: &mut Report) {
     if key.is_empty() || key.contains('.') && entry.value.get("from").is_none() {
         report
-            .error("P0131", entry.key_at, format!("`{key}` cannot be the name of a table"))
-            .help(format!("name the table you want to get: orders: {{ from: \"{key}\" }}"));
+            .error(
+                "P0131",
+                entry.key_at,
+                format!("`{key}` cannot be the name of a table"),
+            )
+            .help(format!(
+                "name the table you want to get: orders: {{ from: \"{key}\" }}"
+            ));
         return;
     }
-    let own = if entry.value.as_map().is_some() { entry.value.clone() } else { Node::map(entry.key_at, Map::new()) };
+    let own = if entry.value.as_map().is_some() {
+        entry.value.clone()
+    } else {
+        Node::map(entry.key_at, Map::new())
+    };
     if let Some(other) = found.iter_mut().find(|other| other.name == key) {
         other.at = entry.key_at;
         other.layers.push(own);
         return;
     }
-    found.push(Wanted { name: key.to_owned(), at: entry.key_at, object: key.to_owned(), layers: vec![own] });
+    found.push(Wanted {
+        name: key.to_owned(),
+        at: entry.key_at,
+        object: key.to_owned(),
+        layers: vec![own],
+    });
 }
 
 fn is_pattern(key: &str) -> bool {
@@ -159,7 +247,10 @@ fn expand(
 ) -> Vec<Wanted> {
     let named = frame.node.get("tables");
     let taken = |object: &str| {
-        named.into_iter().flat_map(Node::entries).any(|(_, entry)| entry.value.get_text("from") == Some(object))
+        named
+            .into_iter()
+            .flat_map(Node::entries)
+            .any(|(_, entry)| entry.value.get_text("from") == Some(object))
     };
     let mut found = Vec::new();
     for object in objects.keys() {
@@ -169,8 +260,17 @@ fn expand(
             continue;
         }
         let mut layers = Vec::new();
-        layers.extend(entry.filter(|entry| entry.value.as_map().is_some()).map(|entry| entry.value.clone()));
-        found.push(Wanted { name: world.names.apply(short), at, object: (*object).to_owned(), layers });
+        layers.extend(
+            entry
+                .filter(|entry| entry.value.as_map().is_some())
+                .map(|entry| entry.value.clone()),
+        );
+        found.push(Wanted {
+            name: world.names.apply(short),
+            at,
+            object: (*object).to_owned(),
+            layers,
+        });
     }
     found
 }
@@ -178,7 +278,11 @@ fn expand(
 /// `public.orders` is `orders`, `in/orders.csv.gz` is `orders`.
 fn short_name(object: &str) -> &str {
     let last = object.rsplit('/').next().unwrap_or(object);
-    let is_file = ["csv", "tsv", "json", "jsonl", "ndjson", "parquet", "gz", "zst"].iter().any(|end| last.ends_with(&format!(".{end}")));
+    let is_file = [
+        "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "gz", "zst",
+    ]
+    .iter()
+    .any(|end| last.ends_with(&format!(".{end}")));
     if is_file || object.contains('/') {
         return last.split('.').next().unwrap_or(last);
     }
@@ -187,7 +291,8 @@ fn short_name(object: &str) -> &str {
 
 /// Whether a pattern with `*` and `?` matches a whole text.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {
         match pattern.get(p) {
@@ -212,7 +317,10 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     pattern.iter().skip(p).all(|c| *c == '*')
 }
 
-#[allow(clippy::too_many_arguments, reason = "one table's parts, all of them needed once")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one table's parts, all of them needed once"
+)]
 fn task(
     one: &Wanted,
     target: TableName,
@@ -227,7 +335,11 @@ fn task(
     if let (Some(query), Some(from)) = (query, merged.get("from")) {
         let place = report.place(from.at);
         report
-            .error("P0132", query.at, format!("`{target}` has both `from` and `query`"))
+            .error(
+                "P0132",
+                query.at,
+                format!("`{target}` has both `from` and `query`"),
+            )
             .help(format!("`from` is at {place}: keep one of them"));
     }
     let selection = match query.and_then(Node::text) {
@@ -255,13 +367,22 @@ fn task(
         report,
     );
     if let Some((word, at)) = planned.later {
-        report
-            .warning("P0115", at, format!("`{word}` is not active in this version: `{target}` is left out"));
+        report.warning(
+            "P0115",
+            at,
+            format!("`{word}` is not active in this version: `{target}` is left out"),
+        );
         return None;
     }
     can_read(connection, planned.read, merged, one.at, report);
-    let discovered = known.as_ref().filter(|known| known.is_firm()).map(|known| known.fact.clone());
-    let schema = planned.schema.clone().or_else(|| world.lakehouse(&target).map(|fact| fact.schema.clone()));
+    let discovered = known
+        .as_ref()
+        .filter(|known| known.is_firm())
+        .map(|known| known.fact.clone());
+    let schema = planned
+        .schema
+        .clone()
+        .or_else(|| world.lakehouse(&target).map(|fact| fact.schema.clone()));
     let mut task = frame.task(Some(&target), one.at);
     task.writes = vec![target];
     task.firm = planned.schema.is_some() && known.as_ref().is_none_or(columns::Known::is_firm);
@@ -279,7 +400,13 @@ fn task(
     Some(task)
 }
 
-fn can_read(connection: &Connection<'_>, read: ReadMode, merged: &Node, at: At, report: &mut Report) {
+fn can_read(
+    connection: &Connection<'_>,
+    read: ReadMode,
+    merged: &Node,
+    at: At,
+    report: &mut Report,
+) {
     let Some(spec) = connection.spec else {
         return;
     };
@@ -291,10 +418,28 @@ fn can_read(connection: &Connection<'_>, read: ReadMode, merged: &Node, at: At, 
         ReadMode::Incremental => ("incremental", "cursor"),
         ReadMode::Cdc => ("cdc", "mode"),
     };
-    let at = merged.get("mode").or_else(|| merged.get(key)).map_or(at, |node| node.at);
+    let at = merged
+        .get("mode")
+        .or_else(|| merged.get(key))
+        .map_or(at, |node| node.at);
     report
-        .error("C0507", at, format!("connection `{}` cannot be read by `{word}`", connection.plan.name))
-        .help(format!("a {} can be read by: {}", spec.kind, spec.reads.iter().map(|mode| read_word(*mode)).collect::<Vec<_>>().join(", ")));
+        .error(
+            "C0507",
+            at,
+            format!(
+                "connection `{}` cannot be read by `{word}`",
+                connection.plan.name
+            ),
+        )
+        .help(format!(
+            "connector `{}` can: {}",
+            spec.kind,
+            spec.reads
+                .iter()
+                .map(|mode| read_word(*mode))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ));
 }
 
 fn read_word(mode: ReadMode) -> &'static str {
@@ -306,13 +451,21 @@ fn read_word(mode: ReadMode) -> &'static str {
 }
 
 /// Connector options of one table.
-pub(crate) fn options(merged: &Node, connection: &Connection<'_>) -> BTreeMap<String, serde_json::Value> {
+pub(crate) fn options(
+    merged: &Node,
+    connection: &Connection<'_>,
+) -> BTreeMap<String, serde_json::Value> {
     let Some(spec) = connection.spec else {
         return BTreeMap::new();
     };
     let per_table = spec.options.iter().filter(|option| option.per_table);
     per_table
-        .filter_map(|option| Some((option.name.clone(), connection::plain(merged.get(&option.name)?, &option.kind))))
+        .filter_map(|option| {
+            Some((
+                option.name.clone(),
+                connection::plain(merged.get(&option.name)?, &option.kind),
+            ))
+        })
         .collect()
 }
 

@@ -42,20 +42,34 @@ pub(crate) fn read(
                 .suggest(key, KEYS.iter().copied(), "keys of a param");
         }
         let kind = node.get("type");
-        let default = if node.as_map().is_some() { node.get("default") } else { Some(node) };
+        let default = if node.as_map().is_some() {
+            node.get("default")
+        } else {
+            Some(node)
+        };
         let default = default.and_then(|node| {
             let text = node.text()?;
-            Some(bind::leaf(text, node.at, Leaf::Text, bindings, report).unwrap_or_else(|| text.to_owned()))
+            Some(
+                bind::leaf(text, node.at, Leaf::Text, bindings, report)
+                    .unwrap_or_else(|| text.to_owned()),
+            )
         });
         let given = inputs.params.get(name).cloned();
         let Some(value) = given.or(default) else {
             report
-                .error("P0206", entry.key_at, format!("param `{name}` has no value"))
+                .error(
+                    "P0206",
+                    entry.key_at,
+                    format!("param `{name}` has no value"),
+                )
                 .help(format!("give it: --param {name}=…, or declare a `default`"));
             continue;
         };
         if let Some(kind) = kind.and_then(Node::text) {
-            check(name, &value, kind, entry.value.at, report);
+            let at = node
+                .get("default")
+                .map_or(entry.key_at, |default| default.at);
+            check(name, &value, kind, at, report);
         }
         values.insert(name.to_owned(), value);
     }
@@ -71,7 +85,11 @@ fn check(name: &str, value: &str, kind: &str, at: crate::report::At, report: &mu
     };
     if crate::literal::read(value, &data_type).is_err() {
         report
-            .error("P0206", at, format!("`{value}` is no {kind}, which param `{name}` must be"))
+            .error(
+                "P0206",
+                at,
+                format!("`{value}` is no {kind}, which param `{name}` must be"),
+            )
             .help(format!("give another: --param {name}=…"));
     }
 }
@@ -80,7 +98,12 @@ fn check(name: &str, value: &str, kind: &str, at: crate::report::At, report: &mu
 pub(crate) fn check_given(inputs: &Inputs<'_>, declared: &[String], report: &mut Report) {
     for name in inputs.params.keys().filter(|name| !declared.contains(name)) {
         let file = report.file("towpath.yml");
-        let at = crate::report::At { file, line: 1, column: 1, ..Default::default() };
+        let at = crate::report::At {
+            file,
+            line: 1,
+            column: 1,
+            ..Default::default()
+        };
         report
             .error("P0206", at, format!("no pipeline has a param `{name}`"))
             .suggest(name, declared.iter().map(String::as_str), "params");

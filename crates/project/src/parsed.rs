@@ -58,7 +58,11 @@ pub(crate) fn parse<'a>(files: &'a BTreeMap<String, String>, report: &mut Report
             Part::Connection(name) => push(&mut parsed.connections, name, path, text, report),
             Part::Pipeline(name) => push(&mut parsed.pipelines, name, path, text, report),
             Part::Schema(name) => push(&mut parsed.schemas, name, path, text, report),
-            Part::Property => parsed.properties.extend(yaml::parse(path, text, Dialect::Dbt, report)),
+            Part::Property => {
+                parsed
+                    .properties
+                    .extend(yaml::parse(path, text, Dialect::Dbt, report))
+            }
             Part::Model => {
                 let file = report.file(path);
                 parsed.models.push(TextFile { path, text, file });
@@ -75,9 +79,18 @@ pub(crate) fn parse<'a>(files: &'a BTreeMap<String, String>, report: &mut Report
     }
     for (folder, (count, path)) in later {
         let file = report.file(&path);
-        let at = crate::report::At { file, line: 1, column: 1, ..Default::default() };
+        let at = crate::report::At {
+            file,
+            line: 1,
+            column: 1,
+            ..Default::default()
+        };
         report
-            .note("P0115", at, format!("`{folder}/` is not active in this version"))
+            .note(
+                "P0115",
+                at,
+                format!("`{folder}/` is not active in this version"),
+            )
             .help(format!("{count} file(s) there are left alone"));
     }
     parsed
@@ -103,7 +116,12 @@ fn part(path: &str, report: &mut Report) -> Option<Part> {
         ("connections" | "pipelines" | "schemas", _) => {
             let Some(name) = named else {
                 let file = report.file(path);
-                let at = crate::report::At { file, line: 1, column: 1, ..Default::default() };
+                let at = crate::report::At {
+                    file,
+                    line: 1,
+                    column: 1,
+                    ..Default::default()
+                };
                 report
                     .warning("P0128", at, format!("`{path}` is not read"))
                     .help(format!("files stand directly under `{folder}/`"));

@@ -4,8 +4,8 @@
 //! It does not know which tables exist; `graph.rs` checks what is read.
 
 use towpath_vocab::{
-    Action, BadRows, Face, Naming, PublishPlan, SchemaChange, TableLineage, TableName, TablePlan, Threshold, WriteMode,
-    WritePlan,
+    Action, BadRows, Face, Naming, PublishPlan, SchemaChange, TableLineage, TableName, TablePlan,
+    Threshold, WriteMode, WritePlan,
 };
 
 use crate::checks;
@@ -20,8 +20,17 @@ use crate::world::World;
 use crate::yaml::{Entry, Map, Node};
 
 /// Plans a `publish` step.
-pub(crate) fn plan(frame: &StepFrame<'_>, world: &World<'_>, explain: &mut Vec<Setting>, report: &mut Report) -> Vec<Task> {
-    let Some((verb, schema)) = frame.node.get("publish").and_then(|node| Some((node, node.text()?))) else {
+pub(crate) fn plan(
+    frame: &StepFrame<'_>,
+    world: &World<'_>,
+    explain: &mut Vec<Setting>,
+    report: &mut Report,
+) -> Vec<Task> {
+    let Some((verb, schema)) = frame
+        .node
+        .get("publish")
+        .and_then(|node| Some((node, node.text()?)))
+    else {
         return Vec::new();
     };
     let Some(connection) = target(frame, world, report) else {
@@ -29,37 +38,84 @@ pub(crate) fn plan(frame: &StepFrame<'_>, world: &World<'_>, explain: &mut Vec<S
     };
     if world.connections.contains_key(schema) {
         report
-            .error("P0123", verb.at, format!("`{schema}` is a connection; `publish` names a schema of the lakehouse"))
+            .error(
+                "P0123",
+                verb.at,
+                format!("`{schema}` is a connection; `publish` names a schema of the lakehouse"),
+            )
             .help("publish: marts, into: CONNECTION; between outside systems it is a `copy`");
         return Vec::new();
     }
     if !connection.plan.writable {
         let name = &connection.plan.name;
         report
-            .note("C0506", frame.node.get("into").map_or(frame.at, |node| node.at), format!("`{name}` is read-only here: step `{}` will be skipped", frame.name))
-            .help("set `writable: true` on the connection, in the environment that may write there");
+            .note(
+                "C0506",
+                frame.node.get("into").map_or(frame.at, |node| node.at),
+                format!(
+                    "`{name}` is read-only here: step `{}` will be skipped",
+                    frame.name
+                ),
+            )
+            .help(
+                "set `writable: true` on the connection, in the environment that may write there",
+            );
     }
-    let Some(tables) = frame.node.get("tables").filter(|tables| tables.entries().next().is_some()) else {
+    let Some(tables) = frame
+        .node
+        .get("tables")
+        .filter(|tables| tables.entries().next().is_some())
+    else {
         report
-            .error("P0120", frame.at, format!("step `{}` names no tables to publish", frame.name))
+            .error(
+                "P0120",
+                frame.at,
+                format!("step `{}` names no tables to publish", frame.name),
+            )
             .help("tables: { customer_scores: { key: customer_id } }");
         return Vec::new();
     };
-    tables.entries().map(|(name, entry)| task(name, entry, schema, connection, frame, explain, report)).collect()
+    tables
+        .entries()
+        .map(|(name, entry)| task(name, entry, schema, connection, frame, explain, report))
+        .collect()
 }
 
-fn target<'w>(frame: &StepFrame<'_>, world: &'w World<'_>, report: &mut Report) -> Option<&'w Connection<'w>> {
+fn target<'w>(
+    frame: &StepFrame<'_>,
+    world: &'w World<'_>,
+    report: &mut Report,
+) -> Option<&'w Connection<'w>> {
     let Some(into) = frame.node.get("into") else {
         report
-            .error("P0106", frame.at, format!("step `{}` does not say where to publish to", frame.name))
-            .help(format!("into: CONNECTION   # one of {}", world.connections.keys().cloned().collect::<Vec<_>>().join(", ")));
+            .error(
+                "P0106",
+                frame.at,
+                format!("step `{}` does not say where to publish to", frame.name),
+            )
+            .help(format!(
+                "into: CONNECTION   # one of {}",
+                world
+                    .connections
+                    .keys()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ));
         return None;
     };
     let connection = connection::find(world.connections, into.text()?, into.at, report)?;
     if !connection.has(Face::Destination) {
         report
-            .error("C0504", into.at, format!("connection `{}` cannot be written", connection.plan.name))
-            .help(format!("a {} can only be read", connection.plan.kind));
+            .error(
+                "C0504",
+                into.at,
+                format!("connection `{}` cannot be written", connection.plan.name),
+            )
+            .help(format!(
+                "connector `{}` can only be read",
+                connection.plan.kind
+            ));
         return None;
     }
     Some(connection)
@@ -75,16 +131,29 @@ fn task(
     report: &mut Report,
 ) -> Task {
     let empty = Node::map(entry.key_at, Map::new());
-    let node = if entry.value.as_map().is_some() { &entry.value } else { &empty };
+    let node = if entry.value.as_map().is_some() {
+        &entry.value
+    } else {
+        &empty
+    };
     let target = TableName::new(&connection.plan.name, object);
     settings::explain(&target.to_string(), node, report, explain);
     let from = match node.get_text("from").unwrap_or(object) {
-        full if full.contains('.') && node.get("from").is_some() => full.parse().unwrap_or_else(|_| TableName::new(schema, full)),
+        full if full.contains('.') && node.get("from").is_some() => full
+            .parse()
+            .unwrap_or_else(|_| TableName::new(schema, full)),
         short => TableName::new(schema, short),
     };
     let key = node.get("key").map(Node::texts).unwrap_or_default();
     let mode = mode(node, &key, connection, entry.key_at, report);
-    let table = checks::Table { name: &target, subject: Subject { schema: None, firm: true }, origin: "" };
+    let table = checks::Table {
+        name: &target,
+        subject: Subject {
+            schema: None,
+            firm: true,
+        },
+        origin: "",
+    };
     let key_at = node.get("key").map(|node| node.at);
     let checks = checks::read(node.get("checks"), &key, key_at, &table, report);
     let mut task = frame.task(Some(&target), entry.key_at);
@@ -92,7 +161,12 @@ fn task(
     task.references = checks.references;
     let table = TablePlan {
         target: target.clone(),
-        write: WritePlan { mode, key, schema_change: SchemaChange::Evolve, options: load::options(node, connection) },
+        write: WritePlan {
+            mode,
+            key,
+            schema_change: SchemaChange::Evolve,
+            options: load::options(node, connection),
+        },
         filter: node.get_text("where").map(str::to_owned),
         columns: Vec::new(),
         names: Naming::Exact,
@@ -103,28 +177,68 @@ fn task(
         checks: checks.list,
         bad_rows: BadRows::Fail,
         fail_above: Threshold::default(),
-        lineage: TableLineage { inputs: vec![from.to_string()], edges: Vec::new(), partial: true },
+        lineage: TableLineage {
+            inputs: vec![from.to_string()],
+            edges: Vec::new(),
+            partial: true,
+        },
     };
     let connection = connection.plan.clone();
-    task.action = Some(Action::Publish(Box::new(PublishPlan { from, connection, object: object.to_owned(), table })));
+    task.action = Some(Action::Publish(Box::new(PublishPlan {
+        from,
+        connection,
+        object: object.to_owned(),
+        table,
+    })));
     task
 }
 
-fn mode(node: &Node, key: &[String], connection: &Connection<'_>, at: At, report: &mut Report) -> WriteMode {
+fn mode(
+    node: &Node,
+    key: &[String],
+    connection: &Connection<'_>,
+    at: At,
+    report: &mut Report,
+) -> WriteMode {
     let written = node.get("write");
-    let default = if key.is_empty() { WriteMode::Replace } else { WriteMode::Merge };
-    let mode = written.and_then(Node::text).and_then(write_word).unwrap_or(default);
-    let at = written.or_else(|| node.get("key")).map_or(at, |node| node.at);
-    if matches!(mode, WriteMode::Merge | WriteMode::DeleteInsert | WriteMode::InsertOnly) && key.is_empty() {
+    let default = if key.is_empty() {
+        WriteMode::Replace
+    } else {
+        WriteMode::Merge
+    };
+    let mode = written
+        .and_then(Node::text)
+        .and_then(write_word)
+        .unwrap_or(default);
+    let at = written
+        .or_else(|| node.get("key"))
+        .map_or(at, |node| node.at);
+    if matches!(
+        mode,
+        WriteMode::Merge | WriteMode::DeleteInsert | WriteMode::InsertOnly
+    ) && key.is_empty()
+    {
         report
-            .error("P0124", at, format!("a publish by `{}` needs a `key`", word(mode)))
+            .error(
+                "P0124",
+                at,
+                format!("a publish by `{}` needs a `key`", word(mode)),
+            )
             .help("key: the columns that identify a row");
     }
     if let Some(spec) = connection.spec.filter(|spec| !spec.writes.contains(&mode)) {
         let can: Vec<&str> = spec.writes.iter().map(|mode| word(*mode)).collect();
         report
-            .error("C0505", at, format!("connection `{}` cannot be written by `{}`", connection.plan.name, word(mode)))
-            .help(format!("a {} can be written by: {}", spec.kind, can.join(", ")));
+            .error(
+                "C0505",
+                at,
+                format!(
+                    "connection `{}` cannot be written by `{}`",
+                    connection.plan.name,
+                    word(mode)
+                ),
+            )
+            .help(format!("connector `{}` can: {}", spec.kind, can.join(", ")));
     }
     mode
 }

@@ -105,7 +105,10 @@ impl Report {
         all.sort_by(|a, b| {
             let key = |d: &Diagnostic| {
                 let span = d.span.as_ref();
-                (span.map(|s| (s.file.clone(), s.start)), std::cmp::Reverse(d.level))
+                (
+                    span.map(|s| (s.file.clone(), s.start)),
+                    std::cmp::Reverse(d.level),
+                )
             };
             key(a).cmp(&key(b)).then_with(|| a.code.cmp(&b.code))
         });
@@ -130,7 +133,12 @@ impl Said<'_> {
     }
 
     /// Sets `did you mean` as label, if a known word is near; else names what there is as help.
-    pub(crate) fn suggest<'b>(self, word: &str, known: impl IntoIterator<Item = &'b str>, there: &str) -> Self {
+    pub(crate) fn suggest<'b>(
+        self,
+        word: &str,
+        known: impl IntoIterator<Item = &'b str>,
+        there: &str,
+    ) -> Self {
         let known: Vec<&str> = known.into_iter().collect();
         match crate::suggest::nearest(word, known.iter().copied()) {
             Some(near) => self.label(format!("did you mean `{near}`?")),

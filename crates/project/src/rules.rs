@@ -35,11 +35,31 @@ impl Subject<'_> {
 pub(crate) fn read(node: Option<&Node>, subject: &Subject<'_>, report: &mut Report) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (column, entry) in node.into_iter().flat_map(Node::entries) {
-        let declared = entry.value.get_text("type").or(entry.value.text()).and_then(|text| types::parse(text).ok());
+        let declared = entry
+            .value
+            .get_text("type")
+            .or(entry.value.text())
+            .and_then(|text| types::parse(text).ok());
         let data_type = declared.or_else(|| subject.data_type(column));
-        of_column(column, &entry.value, Severity::Error, data_type.as_ref(), subject, &mut rules, report);
+        of_column(
+            column,
+            &entry.value,
+            Severity::Error,
+            data_type.as_ref(),
+            subject,
+            &mut rules,
+            report,
+        );
         if let Some(warn) = entry.value.get("warn") {
-            of_column(column, warn, Severity::Warn, data_type.as_ref(), subject, &mut rules, report);
+            of_column(
+                column,
+                warn,
+                Severity::Warn,
+                data_type.as_ref(),
+                subject,
+                &mut rules,
+                report,
+            );
         }
     }
     rules
@@ -55,35 +75,78 @@ fn of_column(
     report: &mut Report,
 ) {
     let first = rules.len();
-    for (key, entry) in node.entries().filter(|(key, _)| keys::RULES.find(key).is_some()) {
+    for (key, entry) in node
+        .entries()
+        .filter(|(key, _)| keys::RULES.find(key).is_some())
+    {
         let kind = match key {
-            "required" => entry.value.as_bool().filter(|required| *required).map(|_| RuleKind::Required),
+            "required" => entry
+                .value
+                .as_bool()
+                .filter(|required| *required)
+                .map(|_| RuleKind::Required),
             "min" => bound(column, entry, data_type, report).map(RuleKind::Min),
             "max" => bound(column, entry, data_type, report).map(RuleKind::Max),
-            "in" => Some(RuleKind::In(values(column, &entry.value, data_type, report))),
+            "in" => Some(RuleKind::In(values(
+                column,
+                &entry.value,
+                data_type,
+                report,
+            ))),
             "pattern" => pattern(column, &entry.value, data_type, report).map(RuleKind::Pattern),
             "length" => length(&entry.value, report),
             _ => expression(&entry.value, subject, report).map(RuleKind::Expression),
         };
         if let Some(kind) = kind {
             let span = Some(report.span(entry.key_at));
-            rules.push(Rule { column: column.to_owned(), kind, severity, span });
+            rules.push(Rule {
+                column: column.to_owned(),
+                kind,
+                severity,
+                span,
+            });
         }
     }
     let of_this = rules.get(first..).unwrap_or_default();
     if let Some((min, max)) = bounds(of_this) {
-        order(&min, &max, data_type, node.get("max").or(node.get("min")).map_or(node.at, |n| n.at), report);
+        order(
+            &min,
+            &max,
+            data_type,
+            node.get("max")
+                .or(node.get("min"))
+                .map_or(node.at, |n| n.at),
+            report,
+        );
     }
 }
 
 fn bounds(rules: &[Rule]) -> Option<(String, String)> {
-    let min = rules.iter().find_map(|rule| if let RuleKind::Min(text) = &rule.kind { Some(text) } else { None })?;
-    let max = rules.iter().find_map(|rule| if let RuleKind::Max(text) = &rule.kind { Some(text) } else { None })?;
+    let min = rules.iter().find_map(|rule| {
+        if let RuleKind::Min(text) = &rule.kind {
+            Some(text)
+        } else {
+            None
+        }
+    })?;
+    let max = rules.iter().find_map(|rule| {
+        if let RuleKind::Max(text) = &rule.kind {
+            Some(text)
+        } else {
+            None
+        }
+    })?;
     Some((min.clone(), max.clone()))
 }
 
 /// Says that nothing can lie between two bounds.
-pub(crate) fn order(min: &str, max: &str, data_type: Option<&DataType>, at: At, report: &mut Report) {
+pub(crate) fn order(
+    min: &str,
+    max: &str,
+    data_type: Option<&DataType>,
+    at: At,
+    report: &mut Report,
+) {
     let order = match data_type {
         Some(data_type) => match (literal::read(min, data_type), literal::read(max, data_type)) {
             (Ok(min), Ok(max)) => literal::compare(&min, &max),
@@ -95,17 +158,30 @@ pub(crate) fn order(min: &str, max: &str, data_type: Option<&DataType>, at: At, 
         report
             .error("T0404", at, format!("nothing lies between {min} and {max}"))
             .label("`min` is above `max`")
-            .help(format!("write min: {max} and max: {min}, if they were swapped"));
+            .help(format!(
+                "write min: {max} and max: {min}, if they were swapped"
+            ));
     }
 }
 
-fn bound(column: &str, entry: &Entry, data_type: Option<&DataType>, report: &mut Report) -> Option<String> {
+fn bound(
+    column: &str,
+    entry: &Entry,
+    data_type: Option<&DataType>,
+    report: &mut Report,
+) -> Option<String> {
     let text = entry.value.text()?;
     reads(column, text, entry.value.at, data_type, report).then(|| text.to_owned())
 }
 
 /// Says that a text does not read as a column's type.
-pub(crate) fn reads(column: &str, text: &str, at: At, data_type: Option<&DataType>, report: &mut Report) -> bool {
+pub(crate) fn reads(
+    column: &str,
+    text: &str,
+    at: At,
+    data_type: Option<&DataType>,
+    report: &mut Report,
+) -> bool {
     let Some(data_type) = data_type else {
         return true;
     };
@@ -114,12 +190,21 @@ pub(crate) fn reads(column: &str, text: &str, at: At, data_type: Option<&DataTyp
     }
     let name = types::name(data_type);
     report
-        .error("T0403", at, format!("`{text}` is no {name}, which column `{column}` is"))
+        .error(
+            "T0403",
+            at,
+            format!("`{text}` is no {name}, which column `{column}` is"),
+        )
         .label(format!("must read as {name}"));
     false
 }
 
-fn values(column: &str, node: &Node, data_type: Option<&DataType>, report: &mut Report) -> Vec<String> {
+fn values(
+    column: &str,
+    node: &Node,
+    data_type: Option<&DataType>,
+    report: &mut Report,
+) -> Vec<String> {
     let mut values = Vec::new();
     for item in node.items() {
         if let Some(text) = item.text() {
@@ -131,20 +216,39 @@ fn values(column: &str, node: &Node, data_type: Option<&DataType>, report: &mut 
 }
 
 /// A pattern that compiles, on text.
-pub(crate) fn pattern(column: &str, node: &Node, data_type: Option<&DataType>, report: &mut Report) -> Option<String> {
+pub(crate) fn pattern(
+    column: &str,
+    node: &Node,
+    data_type: Option<&DataType>,
+    report: &mut Report,
+) -> Option<String> {
     let text = node.text()?;
     if let Err(error) = regex::Regex::new(text) {
         let last = error.to_string();
-        let reason = last.lines().next_back().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let reason = last
+            .lines()
+            .next_back()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_owned();
         report
             .error("K0602", node.at, "this regular expression cannot be read")
             .label(reason)
-            .help("quote patterns with single quotes: nothing is escaped there");
+            .help("put a backslash before a character that is meant as itself: \\. \\( \\[");
         return None;
     }
-    if let Some(data_type) = data_type.filter(|t| !matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)) {
+    if let Some(data_type) = data_type
+        .filter(|t| !matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View))
+    {
         report
-            .error("T0406", node.at, format!("a pattern is about text, column `{column}` is {}", types::name(data_type)))
+            .error(
+                "T0406",
+                node.at,
+                format!(
+                    "a pattern is about text, column `{column}` is {}",
+                    types::name(data_type)
+                ),
+            )
             .help("use min, max or in; or give the column `type: text`");
         return None;
     }
@@ -154,7 +258,10 @@ pub(crate) fn pattern(column: &str, node: &Node, data_type: Option<&DataType>, r
 fn length(node: &Node, report: &mut Report) -> Option<RuleKind> {
     if let Some(text) = node.text() {
         let exact = text.parse().ok()?;
-        return Some(RuleKind::Length { min: Some(exact), max: Some(exact) });
+        return Some(RuleKind::Length {
+            min: Some(exact),
+            max: Some(exact),
+        });
     }
     let mut read = |key: &str| -> Option<Option<u64>> {
         let Some(bound) = node.get(key) else {
@@ -163,13 +270,21 @@ fn length(node: &Node, report: &mut Report) -> Option<RuleKind> {
         let text = bound.text()?;
         let number = text.parse().ok();
         if number.is_none() {
-            report.error("P0127", bound.at, format!("`{text}` is not a whole number")).help("write a number of characters");
+            report
+                .error("P0127", bound.at, format!("`{text}` is not a whole number"))
+                .help("write a number of characters");
         }
         number.map(Some)
     };
     let (min, max) = (read("min")?, read("max")?);
     if let (Some(least), Some(most)) = (min, max) {
-        order(&least.to_string(), &most.to_string(), Some(&DataType::UInt64), node.at, report);
+        order(
+            &least.to_string(),
+            &most.to_string(),
+            Some(&DataType::UInt64),
+            node.at,
+            report,
+        );
     }
     Some(RuleKind::Length { min, max })
 }

@@ -19,12 +19,16 @@ const UNKNOWN: &str = "unknown";
 /// Reads one file's tables.
 pub(crate) fn read(node: &Node, report: &mut Report) -> BTreeMap<String, TableFact> {
     let tables = node.get("tables").into_iter().flat_map(Node::entries);
-    tables.map(|(name, entry)| (name.to_owned(), table(&entry.value, report))).collect()
+    tables
+        .map(|(name, entry)| (name.to_owned(), table(&entry.value, report)))
+        .collect()
 }
 
 fn table(node: &Node, report: &mut Report) -> TableFact {
     let columns = node.get("columns").into_iter().flat_map(Node::entries);
-    let fields: Vec<Field> = columns.map(|(name, entry)| field(name, entry, report)).collect();
+    let fields: Vec<Field> = columns
+        .map(|(name, entry)| field(name, entry, report))
+        .collect();
     TableFact {
         schema: Arc::new(Schema::new(fields)),
         key: node.get("key").map(Node::texts).unwrap_or_default(),
@@ -35,7 +39,11 @@ fn table(node: &Node, report: &mut Report) -> TableFact {
 
 fn field(name: &str, entry: &Entry, report: &mut Report) -> Field {
     let node = &entry.value;
-    let type_node = if node.text().is_some() { Some(node) } else { node.get("type") };
+    let type_node = if node.text().is_some() {
+        Some(node)
+    } else {
+        node.get("type")
+    };
     let word = type_node.and_then(Node::text).unwrap_or(UNKNOWN);
     let data_type = match types::parse(word) {
         Ok(data_type) => data_type,
@@ -52,16 +60,23 @@ fn field(name: &str, entry: &Entry, report: &mut Report) -> Field {
     let required = node.get_bool("required").unwrap_or(false);
     let field = Field::new(name, data_type, !required);
     match node.get_text("source_type") {
-        Some(source) => field.with_metadata(HashMap::from([(types::SOURCE_TYPE.to_owned(), source.to_owned())])),
+        Some(source) => field.with_metadata(HashMap::from([(
+            types::SOURCE_TYPE.to_owned(),
+            source.to_owned(),
+        )])),
         None => field,
     }
 }
 
 /// The text of `schemas/CONNECTION.yml`.
 pub fn write_schemas(connection: &str, tables: &[(String, TableFact)]) -> String {
-    let mut out = String::from("# yaml-language-server: $schema=../.towpath/schemas/schemas.json\n");
+    let mut out =
+        String::from("# yaml-language-server: $schema=../.towpath/schemas/schemas.json\n");
     // Writing to a String cannot fail.
-    let _ = writeln!(out, "# What `{connection}` looks like. Written by `towpath connection discover {connection} --write`; commit it.");
+    let _ = writeln!(
+        out,
+        "# What `{connection}` looks like. Written by `towpath connection discover {connection} --write`; commit it."
+    );
     out.push_str("version: 1\ntables:\n");
     if tables.is_empty() {
         out.truncate(out.len() - 1);
@@ -90,7 +105,11 @@ pub fn write_schemas(connection: &str, tables: &[(String, TableFact)]) -> String
 
 fn column(field: &Field) -> String {
     let word = types::name(field.data_type());
-    let word = if types::parse(&word).is_ok() { word } else { UNKNOWN.to_owned() };
+    let word = if types::parse(&word).is_ok() {
+        word
+    } else {
+        UNKNOWN.to_owned()
+    };
     let source = field.metadata().get(types::SOURCE_TYPE);
     if field.is_nullable() && source.is_none() {
         return word;
@@ -108,9 +127,15 @@ fn column(field: &Field) -> String {
 /// Text that YAML reads back as the same text, in braces too.
 fn quoted(text: &str) -> String {
     let mut chars = text.chars();
-    let starts_plain = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    let plain = starts_plain && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-'));
-    let word = matches!(text.to_ascii_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n");
+    let starts_plain = chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let plain = starts_plain
+        && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-'));
+    let word = matches!(
+        text.to_ascii_lowercase().as_str(),
+        "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n"
+    );
     if plain && !word {
         return text.to_owned();
     }
@@ -138,8 +163,16 @@ mod tests {
             source: FactSource::Discovered,
             seen_at: "2026-11-19T10:00:00Z".to_owned(),
         };
-        let empty = TableFact { schema: Arc::new(Schema::empty()), key: vec![], seen_at: String::new(), ..fact.clone() };
-        let tables = vec![("a b.csv".to_owned(), fact), ("public.orders".to_owned(), empty)];
+        let empty = TableFact {
+            schema: Arc::new(Schema::empty()),
+            key: vec![],
+            seen_at: String::new(),
+            ..fact.clone()
+        };
+        let tables = vec![
+            ("a b.csv".to_owned(), fact),
+            ("public.orders".to_owned(), empty),
+        ];
         let text = write_schemas("shop_db", &tables);
         let mut report = Report::default();
         let node = yaml::parse("schemas/shop_db.yml", &text, Dialect::Ours, &mut report).unwrap();
@@ -150,8 +183,17 @@ mod tests {
 
     #[test]
     fn types_without_a_word_are_unknown() {
-        let schema = Schema::new(vec![Field::new("t", DataType::Duration(arrow_schema::TimeUnit::Second), true)]);
-        let fact = TableFact { schema: Arc::new(schema), key: vec![], source: FactSource::Discovered, seen_at: String::new() };
+        let schema = Schema::new(vec![Field::new(
+            "t",
+            DataType::Duration(arrow_schema::TimeUnit::Second),
+            true,
+        )]);
+        let fact = TableFact {
+            schema: Arc::new(schema),
+            key: vec![],
+            source: FactSource::Discovered,
+            seen_at: String::new(),
+        };
         let text = write_schemas("x", &[("t".to_owned(), fact)]);
         assert!(text.contains("t: unknown"), "{text}");
         assert!(write_schemas("x", &[]).ends_with("tables: {}\n"));

@@ -56,7 +56,11 @@ pub(crate) fn explain(table: &str, node: &Node, report: &Report, into: &mut Vec<
 
 fn walk(table: &str, prefix: &str, node: &Node, report: &Report, into: &mut Vec<Setting>) {
     for (key, entry) in node.entries() {
-        let path = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+        let path = if prefix.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{prefix}.{key}")
+        };
         match &entry.value.value {
             Value::Map(map) if !map.is_empty() => walk(table, &path, &entry.value, report, into),
             Value::Null => {}

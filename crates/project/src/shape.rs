@@ -43,7 +43,13 @@ pub(crate) fn conform(node: &mut Node, kind: Kind, context: &Context<'_>, report
     }
 }
 
-fn map(node: &mut Node, shape: &Shape, extra: Option<&ConnectorSpec>, context: &Context<'_>, report: &mut Report) {
+fn map(
+    node: &mut Node,
+    shape: &Shape,
+    extra: Option<&ConnectorSpec>,
+    context: &Context<'_>,
+    report: &mut Report,
+) {
     let at = node.at;
     if node.is_null() {
         *node = Node::map(at, yaml::Map::new());
@@ -51,14 +57,22 @@ fn map(node: &mut Node, shape: &Shape, extra: Option<&ConnectorSpec>, context: &
     let found = node.kind();
     let Value::Map(map) = &mut node.value else {
         report
-            .error("P0104", at, format!("a {} is a map, this is {found}", shape.noun))
+            .error(
+                "P0104",
+                at,
+                format!("a {} is a map, this is {found}", shape.noun),
+            )
             .help(format!("keys of a {}: {}", shape.noun, names(shape, extra)));
         return;
     };
     for (name, entry) in map.iter_mut() {
         if let Some(key) = shape.find(name) {
             if !key.active && !entry.value.is_null() {
-                report.note("P0115", entry.key_at, format!("`{name}` is not active in this version"));
+                report.note(
+                    "P0115",
+                    entry.key_at,
+                    format!("`{name}` is not active in this version"),
+                );
             }
             if !entry.value.is_null() {
                 conform(&mut entry.value, key.kind, context, report);
@@ -80,23 +94,37 @@ fn map(node: &mut Node, shape: &Shape, extra: Option<&ConnectorSpec>, context: &
     for name in missing {
         let doc = shape.find(name).map_or("", |key| key.doc);
         report
-            .error("P0106", first_line(at), format!("this {} has no `{name}`", shape.noun))
+            .error(
+                "P0106",
+                first_line(at),
+                format!("this {} has no `{name}`", shape.noun),
+            )
             .help(format!("`{name}`: {doc}"));
     }
 }
 
 /// A caret under a whole map says nothing: its first character stands for it.
 fn first_line(at: crate::report::At) -> crate::report::At {
-    crate::report::At { end: (at.start + 1).min(at.end.max(at.start)), ..at }
+    crate::report::At {
+        end: (at.start + 1).min(at.end.max(at.start)),
+        ..at
+    }
 }
 
 fn per_table<'a>(spec: &'a ConnectorSpec, name: &str) -> Option<&'a OptionSpec> {
-    spec.options.iter().find(|option| option.per_table && option.name == name)
+    spec.options
+        .iter()
+        .find(|option| option.per_table && option.name == name)
 }
 
 fn known<'a>(shape: &'a Shape, extra: Option<&'a ConnectorSpec>) -> impl Iterator<Item = &'a str> {
-    let options = extra.into_iter().flat_map(|spec| spec.options.iter().filter(|o| o.per_table));
-    shape.all().map(|key| key.name).chain(options.map(|option| option.name.as_str()))
+    let options = extra
+        .into_iter()
+        .flat_map(|spec| spec.options.iter().filter(|o| o.per_table));
+    shape
+        .all()
+        .map(|key| key.name)
+        .chain(options.map(|option| option.name.as_str()))
 }
 
 fn names(shape: &Shape, extra: Option<&ConnectorSpec>) -> String {
@@ -107,7 +135,11 @@ fn named(node: &mut Node, inner: Kind, context: &Context<'_>, report: &mut Repor
     let (at, found) = (node.at, node.kind());
     let Value::Map(map) = &mut node.value else {
         report
-            .error("P0104", first_line(at), format!("expected a map from names, found {found}"))
+            .error(
+                "P0104",
+                first_line(at),
+                format!("expected a map from names, found {found}"),
+            )
             .help("write `name: …` on a line each, indented by two spaces");
         return;
     };
@@ -122,7 +154,11 @@ fn list(node: &mut Node, inner: Kind, context: &Context<'_>, report: &mut Report
     let (at, found) = (node.at, node.kind());
     let Value::List(list) = &mut node.value else {
         report
-            .error("P0104", first_line(at), format!("expected a list, found {found}"))
+            .error(
+                "P0104",
+                first_line(at),
+                format!("expected a list, found {found}"),
+            )
             .help("start each entry with `- `");
         return;
     };
@@ -135,7 +171,10 @@ fn either(node: &mut Node, kinds: &[Kind], context: &Context<'_>, report: &mut R
     let fits = |kind: &Kind| match (&node.value, kind) {
         (Value::Map(_), Kind::Map(_) | Kind::Named(_) | Kind::Table | Kind::Limit) => true,
         (Value::List(_), Kind::List(_) | Kind::Texts | Kind::TextList) => true,
-        (Value::Scalar { .. }, kind) => !matches!(kind, Kind::Map(_) | Kind::Named(_) | Kind::List(_) | Kind::TextList),
+        (Value::Scalar { .. }, kind) => !matches!(
+            kind,
+            Kind::Map(_) | Kind::Named(_) | Kind::List(_) | Kind::TextList
+        ),
         _ => false,
     };
     match kinds.iter().find(|kind| fits(kind)).or(kinds.last()) {
@@ -146,23 +185,36 @@ fn either(node: &mut Node, kinds: &[Kind], context: &Context<'_>, report: &mut R
 
 fn connection(node: &mut Node, context: &Context<'_>, report: &mut Report) {
     let kind = node.get("type").and_then(Node::text).map(str::to_owned);
-    let spec = kind.as_deref().and_then(|kind| context.specs.iter().find(|spec| spec.kind == kind));
+    let spec = kind
+        .as_deref()
+        .and_then(|kind| context.specs.iter().find(|spec| spec.kind == kind));
     let at = node.at;
     let found = node.kind();
     let Value::Map(map) = &mut node.value else {
         report
-            .error("P0104", first_line(at), format!("a connection is a map, this is {found}"))
+            .error(
+                "P0104",
+                first_line(at),
+                format!("a connection is a map, this is {found}"),
+            )
             .help("start with `type:`");
         return;
     };
-    let inner = Context { options: spec, ..*context };
+    let inner = Context {
+        options: spec,
+        ..*context
+    };
     for (name, entry) in map.iter_mut() {
         if entry.value.is_null() {
             continue;
         }
         if let Some(key) = keys::CONNECTION.find(name) {
             if !key.active {
-                report.note("P0115", entry.key_at, format!("`{name}` is not active in this version"));
+                report.note(
+                    "P0115",
+                    entry.key_at,
+                    format!("`{name}` is not active in this version"),
+                );
             }
             conform(&mut entry.value, key.kind, &inner, report);
             continue;
@@ -185,12 +237,22 @@ fn connection(node: &mut Node, context: &Context<'_>, report: &mut Report) {
 }
 
 fn step(node: &mut Node, context: &Context<'_>, report: &mut Report) {
-    let outside = node.get_text("load").or_else(|| node.get_text("publish").and(node.get_text("into")));
+    let outside = node
+        .get_text("load")
+        .or_else(|| node.get_text("publish").and(node.get_text("into")));
     let spec = outside.and_then(|name| context.connectors.get(name).copied());
     let publish = node.get("publish").is_some();
-    let inner = Context { options: spec, ..*context };
+    let inner = Context {
+        options: spec,
+        ..*context
+    };
     let tables = if publish && let Value::Map(map) = &mut node.value {
-        map.get_mut("tables").map(|entry| (entry.key_at, std::mem::replace(&mut entry.value, Node::null(node.at))))
+        map.get_mut("tables").map(|entry| {
+            (
+                entry.key_at,
+                std::mem::replace(&mut entry.value, Node::null(node.at)),
+            )
+        })
     } else {
         None
     };
@@ -210,13 +272,23 @@ fn publish_tables(node: &mut Node, context: &Context<'_>, report: &mut Report) {
     let Value::Map(tables) = &mut node.value else {
         if !node.is_null() {
             report
-                .error("P0104", first_line(at), format!("expected a map from names, found {found}"))
+                .error(
+                    "P0104",
+                    first_line(at),
+                    format!("expected a map from names, found {found}"),
+                )
                 .help("write `name: {}` on a line each");
         }
         return;
     };
     for entry in tables.values_mut().filter(|entry| !entry.value.is_null()) {
-        map(&mut entry.value, &keys::PUBLISH_TABLE, context.options, context, report);
+        map(
+            &mut entry.value,
+            &keys::PUBLISH_TABLE,
+            context.options,
+            context,
+            report,
+        );
     }
 }
 
@@ -224,26 +296,47 @@ fn check(node: &mut Node, context: &Context<'_>, report: &mut Report) {
     if node.text().is_some() || node.is_null() {
         let word = node.text().unwrap_or_default().to_owned();
         report
-            .error("K0601", node.at, format!("check `{word}` says nothing about what"))
+            .error(
+                "K0601",
+                node.at,
+                format!("check `{word}` says nothing about what"),
+            )
             .help("write `- not_null: column`, `- row_count: { min: 1 }`, …")
             .help(format!("checks: {}", keys::CHECK_KINDS.join(", ")));
         return;
     }
     let at = first_line(node.at);
     map(node, &keys::CHECK, None, context, report);
-    let kinds: Vec<&str> = node.entries().map(|(key, _)| key).filter(|key| keys::CHECK_KINDS.contains(key)).collect();
-    let unknown = node.entries().any(|(key, _)| keys::CHECK.find(key).is_none());
+    let kinds: Vec<&str> = node
+        .entries()
+        .map(|(key, _)| key)
+        .filter(|key| keys::CHECK_KINDS.contains(key))
+        .collect();
+    let unknown = node
+        .entries()
+        .any(|(key, _)| keys::CHECK.find(key).is_none());
     if kinds.len() > 1 || kinds.is_empty() && !unknown && node.as_map().is_some() {
         let message = match kinds.len() {
             0 => "this check says nothing to check".to_owned(),
             _ => format!("this check has {} kinds: {}", kinds.len(), kinds.join(", ")),
         };
-        report.error("P0112", at, message).help(format!("exactly one of {}", keys::CHECK_KINDS.join(", ")));
+        let second = node
+            .entries()
+            .filter(|(key, _)| keys::CHECK_KINDS.contains(key))
+            .nth(1);
+        let at = second.map_or(at, |(_, entry)| entry.key_at);
+        report
+            .error("P0112", at, message)
+            .help(format!("exactly one of {}", keys::CHECK_KINDS.join(", ")));
     }
 }
 
 fn texts(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Report) {
-    let leaf = if matches!(kind, Kind::AtRunList) { Kind::AtRun } else { Kind::Text };
+    let leaf = if matches!(kind, Kind::AtRunList) {
+        Kind::AtRun
+    } else {
+        Kind::Text
+    };
     match &mut node.value {
         Value::List(list) => {
             for item in list {
@@ -252,9 +345,17 @@ fn texts(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Report
         }
         Value::Scalar { .. } if matches!(kind, Kind::Texts) => scalar(node, leaf, context, report),
         _ => {
-            let wanted = if matches!(kind, Kind::Texts) { "a text or a list of texts" } else { "a list of texts" };
+            let wanted = if matches!(kind, Kind::Texts) {
+                "a text or a list of texts"
+            } else {
+                "a list of texts"
+            };
             report
-                .error("P0104", first_line(node.at), format!("expected {wanted}, found {}", node.kind()))
+                .error(
+                    "P0104",
+                    first_line(node.at),
+                    format!("expected {wanted}, found {}", node.kind()),
+                )
                 .help("write [a, b]");
         }
     }
@@ -264,7 +365,9 @@ fn bind_all(node: &mut Node, leaf: Leaf, context: &Context<'_>, report: &mut Rep
     match &mut node.value {
         Value::Null => {}
         Value::Scalar { .. } => bind_leaf(node, leaf, context, report),
-        Value::List(list) => list.iter_mut().for_each(|item| bind_all(item, leaf, context, report)),
+        Value::List(list) => list
+            .iter_mut()
+            .for_each(|item| bind_all(item, leaf, context, report)),
         Value::Map(map) => {
             for entry in map.values_mut() {
                 bind_all(&mut entry.value, leaf, context, report);
@@ -286,8 +389,11 @@ fn bind_leaf(node: &mut Node, leaf: Leaf, context: &Context<'_>, report: &mut Re
 
 fn scalar(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Report) {
     if node.text().is_none() {
-        report
-            .error("P0104", first_line(node.at), format!("expected {}, found {}", expected(kind), node.kind()));
+        report.error(
+            "P0104",
+            first_line(node.at),
+            format!("expected {}, found {}", expected(kind), node.kind()),
+        );
         return;
     }
     let leaf = match kind {
@@ -314,7 +420,9 @@ fn scalar(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Repor
         };
         let said = report.error(code, node.at, message);
         match kind {
-            Kind::OneOf(words) => said.suggest(&text, words.iter().copied(), "words").help(format!("one of {}", words.join(", "))),
+            Kind::OneOf(words) => said
+                .suggest(&text, words.iter().copied(), "words")
+                .help(format!("one of {}", words.join(", "))),
             Kind::Type => said.suggest(&text, value::type_words(), "types"),
             _ => said.help(problem),
         };
@@ -364,8 +472,16 @@ fn option_value(node: &mut Node, option: &OptionSpec, context: &Context<'_>, rep
         && !words.iter().any(|word| word == text)
     {
         report
-            .error("P0111", node.at, format!("`{text}` is not one of the words here"))
+            .error(
+                "P0111",
+                node.at,
+                format!("`{text}` is not one of the words here"),
+            )
             .suggest(text, words.iter().map(String::as_str), "words")
-            .help(format!("`{}` takes one of {}", option.name, words.join(", ")));
+            .help(format!(
+                "`{}` takes one of {}",
+                option.name,
+                words.join(", ")
+            ));
     }
 }

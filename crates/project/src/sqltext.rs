@@ -23,7 +23,14 @@ pub(crate) fn condition(text: &str, at: At, schema: &SchemaRef, firm: bool, repo
         Ok(DataType::Boolean | DataType::Null) => {}
         Ok(other) => {
             report
-                .error("T0405", at, format!("this must be true or false, it is {}", towpath_vocab::types::name(&other)))
+                .error(
+                    "T0405",
+                    at,
+                    format!(
+                        "this must be true or false, it is {}",
+                        towpath_vocab::types::name(&other)
+                    ),
+                )
                 .help("compare it with something: `column > 0`");
         }
     }
@@ -39,28 +46,57 @@ pub(crate) fn syntax(text: &str, at: At, report: &mut Report) {
     }
 }
 
+/// Only the syntax of a query that stands for a table as `{table}`.
+pub(crate) fn query(text: &str, at: At, table: &towpath_vocab::TableName, report: &mut Report) {
+    let whole = text.replace("{table}", &towpath_sql::quote_table(table));
+    if let Err(problem) = towpath_sql::inputs(&whole) {
+        let problem = SqlProblem {
+            offset: None,
+            ..problem
+        };
+        say(&problem, text, at, true, report);
+    }
+}
+
 fn judge(text: &str, schema: &SchemaRef) -> Result<DataType, SqlProblem> {
-    let vague = schema.fields().iter().any(|field| field.data_type() == &DataType::Null);
+    let vague = schema
+        .fields()
+        .iter()
+        .any(|field| field.data_type() == &DataType::Null);
     match towpath_sql::expression(text, schema) {
         Ok(info) => Ok(info.data_type),
         // With a type that is not known, types prove nothing.
-        Err(problem) if vague && !matches!(problem.code, "M0301" | "M0304" | "M0305") => Ok(DataType::Null),
+        Err(problem) if vague && !matches!(problem.code, "M0301" | "M0304" | "M0305") => {
+            Ok(DataType::Null)
+        }
         Err(problem) => Err(problem),
     }
 }
 
 /// Says what is wrong with SQL inside a value.
 pub(crate) fn say(problem: &SqlProblem, text: &str, at: At, firm: bool, report: &mut Report) {
-    let place = problem.offset.map_or(at, |(start, end)| inside(text, at, start, end));
+    let place = problem
+        .offset
+        .map_or(at, |(start, end)| inside(text, at, start, end));
     let level = if firm { Level::Error } else { Level::Warning };
     report.say(Diagnostic {
         code: problem.code.to_owned(),
         level,
-        message: problem.message.clone(),
+        message: message(problem),
         span: Some(report.span(place)),
-        label: problem.label.clone(),
+        label: problem.label.clone().or_else(|| {
+            (problem.code == "M0305").then(|| "here the SQL cannot be read".to_owned())
+        }),
         help: problem.help.clone(),
     });
+}
+
+/// An expression has no query whose tables could be named.
+fn message(problem: &SqlProblem) -> String {
+    match problem.message.rsplit('`').nth(1) {
+        Some(column) if problem.code == "M0301" => format!("there is no column `{column}`"),
+        _ => problem.message.clone(),
+    }
 }
 
 /// The place of a part of a value; the whole value when it was folded or escaped.

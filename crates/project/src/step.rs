@@ -111,19 +111,36 @@ pub(crate) fn frame<'a>(
 
 /// The verb of a step, or what is wrong with its verbs.
 pub(crate) fn verb(frame: &StepFrame<'_>, report: &mut Report) -> Option<&'static str> {
-    let found: Vec<&'static str> = VERBS.iter().copied().filter(|verb| frame.node.get(verb).is_some()).collect();
+    let found: Vec<&'static str> = VERBS
+        .iter()
+        .copied()
+        .filter(|verb| frame.node.get(verb).is_some())
+        .collect();
     match found.as_slice() {
         [one] => Some(one),
         [] => {
             report
-                .error("P0112", frame.at, format!("step `{}` does nothing: it has no verb", frame.name))
+                .error(
+                    "P0112",
+                    frame.at,
+                    format!("step `{}` does nothing: it has no verb", frame.name),
+                )
                 .help(format!("exactly one of {}", VERBS.join(", ")));
             None
         }
         [_, second, ..] => {
             let at = frame.node.get(second).map_or(frame.at, |node| node.at);
             report
-                .error("P0112", at, format!("step `{}` has {} verbs: {}", frame.name, found.len(), found.join(", ")))
+                .error(
+                    "P0112",
+                    at,
+                    format!(
+                        "step `{}` has {} verbs: {}",
+                        frame.name,
+                        found.len(),
+                        found.join(", ")
+                    ),
+                )
                 .label("make this a step of its own")
                 .help("exactly one verb per step");
             None

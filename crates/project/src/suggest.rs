@@ -21,7 +21,8 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 /// Words that start alike are nearer: `customer` means `customer_id` rather than nothing.
 fn distance(word: &str, candidate: &str) -> usize {
     let edits = strsim::damerau_levenshtein(word, candidate);
-    let starts = word.len() >= 4 && (candidate.starts_with(word) || word.starts_with(candidate) && candidate.len() >= 4);
+    let starts = word.len() >= 4
+        && (candidate.starts_with(word) || word.starts_with(candidate) && candidate.len() >= 4);
     if starts { edits.min(2) } else { edits }
 }
 

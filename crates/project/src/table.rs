@@ -5,8 +5,8 @@
 
 use arrow_schema::SchemaRef;
 use towpath_vocab::{
-    BadRows, CursorPlan, Dedup, Naming, ReadMode, SchemaChange, SecretTemplate, TableName, TablePlan, Threshold,
-    WriteMode, WritePlan,
+    BadRows, CursorPlan, Dedup, Naming, ReadMode, SchemaChange, SecretTemplate, TableName,
+    TablePlan, Threshold, WriteMode, WritePlan,
 };
 
 use crate::checks::{self, Reference};
@@ -53,7 +53,10 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     let cursor = cursor(settings, frame, report);
     let read = read_mode(settings, cursor.is_some());
     let mode = write_mode(settings, read, &key, frame, report);
-    let (keep, drop) = (source_columns("keep", settings, frame, report), source_columns("drop", settings, frame, report));
+    let (keep, drop) = (
+        source_columns("keep", settings, frame, report),
+        source_columns("drop", settings, frame, report),
+    );
     let filter = filter(settings, frame, report);
     let source = Source {
         known: frame.known,
@@ -67,10 +70,20 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     };
     let columns = columns::read(settings.get("columns"), &source, report);
     let firm = frame.known.is_none_or(Known::is_firm);
-    let subject = || Subject { schema: columns.target.as_ref(), firm };
+    let subject = || Subject {
+        schema: columns.target.as_ref(),
+        firm,
+    };
     let rules = rules::read(settings.get("columns"), &subject(), report);
-    let origin = frame.known.map(|known| known.origin.as_str()).unwrap_or_default();
-    let table = checks::Table { name: frame.target, subject: subject(), origin };
+    let origin = frame
+        .known
+        .map(|known| known.origin.as_str())
+        .unwrap_or_default();
+    let table = checks::Table {
+        name: frame.target,
+        subject: subject(),
+        origin,
+    };
     let key_at = settings.get("key").map(|node| node.at);
     let checks = checks::read(settings.get("checks"), &key, key_at, &table, report);
     let dedup = dedup(settings, &key, &table, frame, report);
@@ -78,7 +91,12 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     Planned {
         plan: TablePlan {
             target: frame.target.clone(),
-            write: WritePlan { mode, key, schema_change: schema_change(settings), options: std::collections::BTreeMap::new() },
+            write: WritePlan {
+                mode,
+                key,
+                schema_change: schema_change(settings),
+                options: std::collections::BTreeMap::new(),
+            },
             filter,
             columns: columns.plans,
             names,
@@ -88,7 +106,10 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
             rules,
             checks: checks.list,
             bad_rows: bad_rows(settings),
-            fail_above: settings.get("fail_above").and_then(value::limit).unwrap_or_else(Threshold::default),
+            fail_above: settings
+                .get("fail_above")
+                .and_then(value::limit)
+                .unwrap_or_else(Threshold::default),
             lineage: columns.lineage,
         },
         read,
@@ -103,7 +124,10 @@ fn cursor(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> Option<Cur
     let node = settings.get("cursor")?;
     let column = node.text()?.to_owned();
     columns::missing(frame.known, &column, node.at, report);
-    let lookback = settings.get_text("lookback").and_then(value::duration_ms).map_or(0, |ms| ms / 1000);
+    let lookback = settings
+        .get_text("lookback")
+        .and_then(value::duration_ms)
+        .map_or(0, |ms| ms / 1000);
     Some(CursorPlan { column, lookback })
 }
 
@@ -117,12 +141,25 @@ fn read_mode(settings: &Node, has_cursor: bool) -> ReadMode {
     }
 }
 
-fn write_mode(settings: &Node, read: ReadMode, key: &[String], frame: &Frame<'_>, report: &mut Report) -> WriteMode {
+fn write_mode(
+    settings: &Node,
+    read: ReadMode,
+    key: &[String],
+    frame: &Frame<'_>,
+    report: &mut Report,
+) -> WriteMode {
     let node = settings.get("write");
     if read == ReadMode::Incremental && settings.get("cursor").is_none() {
         let at = settings.get("mode").map_or(frame.at, |node| node.at);
         report
-            .error("P0130", at, format!("`{}` is read incrementally but has no `cursor`", frame.target))
+            .error(
+                "P0130",
+                at,
+                format!(
+                    "`{}` is read incrementally but has no `cursor`",
+                    frame.target
+                ),
+            )
             .help("cursor: the column that tells what is new, such as updated_at");
     }
     let mode = match node.and_then(Node::text) {
@@ -135,15 +172,33 @@ fn write_mode(settings: &Node, read: ReadMode, key: &[String], frame: &Frame<'_>
         ReadMode::Incremental | ReadMode::Cdc => WriteMode::Merge,
     });
     let at = node.map_or(frame.at, |node| node.at);
-    let keyed = !matches!(mode, WriteMode::Replace | WriteMode::Append | WriteMode::Snapshot);
+    let keyed = !matches!(
+        mode,
+        WriteMode::Replace | WriteMode::Append | WriteMode::Snapshot
+    );
     if keyed && key.is_empty() {
         report
-            .error("P0124", at, format!("`{}` is written by `{}` but has no `key`", frame.target, word(mode)))
+            .error(
+                "P0124",
+                at,
+                format!(
+                    "`{}` is written by `{}` but has no `key`",
+                    frame.target,
+                    word(mode)
+                ),
+            )
             .help("key: the columns that identify a row, such as order_id");
     }
     if read == ReadMode::Incremental && mode == WriteMode::Append && key.is_empty() {
         report
-            .note("P0125", at, format!("`{}` is appended to: rows that change late will stand there again", frame.target))
+            .note(
+                "P0125",
+                at,
+                format!(
+                    "`{}` is appended to: rows that change late will stand there again",
+                    frame.target
+                ),
+            )
             .help("give it a `key`, and changed rows replace the old ones");
     }
     mode
@@ -190,7 +245,12 @@ fn later(settings: &Node, read: ReadMode, mode: WriteMode, at: At) -> Option<(&'
     }
 }
 
-fn source_columns(key: &str, settings: &Node, frame: &Frame<'_>, report: &mut Report) -> Vec<String> {
+fn source_columns(
+    key: &str,
+    settings: &Node,
+    frame: &Frame<'_>,
+    report: &mut Report,
+) -> Vec<String> {
     let Some(node) = settings.get(key) else {
         return Vec::new();
     };
@@ -206,23 +266,38 @@ fn filter(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> Option<Str
     let node = settings.get("where")?;
     let text = node.text()?;
     match frame.known {
-        Some(known) => sqltext::condition(text, node.at, &known.fact.schema, known.is_firm(), report),
+        Some(known) => {
+            sqltext::condition(text, node.at, &known.fact.schema, known.is_firm(), report)
+        }
         None => sqltext::syntax(text, node.at, report),
     }
     Some(text.to_owned())
 }
 
-fn dedup(settings: &Node, key: &[String], table: &checks::Table<'_>, frame: &Frame<'_>, report: &mut Report) -> Option<Dedup> {
+fn dedup(
+    settings: &Node,
+    key: &[String],
+    table: &checks::Table<'_>,
+    frame: &Frame<'_>,
+    report: &mut Report,
+) -> Option<Dedup> {
     let node = settings.get("dedup")?;
     let by = node.get("by")?;
     let column = by.text()?;
     table.column(column, by.at, report);
     if key.is_empty() {
         report
-            .error("P0124", node.get("by").map_or(frame.at, |by| by.at), format!("`{}` removes duplicates but has no `key`", frame.target))
+            .error(
+                "P0124",
+                node.get("by").map_or(frame.at, |by| by.at),
+                format!("`{}` removes duplicates but has no `key`", frame.target),
+            )
             .help("key: the columns that identify a row; of rows with the same key one stays");
     }
-    Some(Dedup { by: column.to_owned(), keep_last: node.get_text("keep") != Some("first") })
+    Some(Dedup {
+        by: column.to_owned(),
+        keep_last: node.get_text("keep") != Some("first"),
+    })
 }
 
 fn bad_rows(settings: &Node) -> BadRows {

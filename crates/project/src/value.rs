@@ -45,7 +45,9 @@ pub(crate) fn duration_ms(text: &str) -> Option<u64> {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let number: u64 = rest.get(..digits)?.parse().ok()?;
         let tail = rest.get(digits..)?;
-        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let unit = tail
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(tail.len());
         let factor = match tail.get(..unit)?.trim() {
             "ms" => 1,
             "s" | "sec" => 1_000,
@@ -63,7 +65,9 @@ pub(crate) fn duration_ms(text: &str) -> Option<u64> {
 /// Bytes of `256MB` (10^6), `256MiB` (2^20), `4GB`; a bare number is bytes.
 pub(crate) fn size_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let number: u64 = text.get(..split)?.parse().ok()?;
     let factor = match text.get(split..)?.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -83,9 +87,15 @@ fn limit_text(text: &str) -> Option<Threshold> {
     let text = text.trim();
     if let Some(percent) = text.strip_suffix('%') {
         let percent: f64 = percent.trim().parse().ok()?;
-        return (0.0..=100.0).contains(&percent).then_some(Threshold { rows: None, percent: Some(percent) });
+        return (0.0..=100.0).contains(&percent).then_some(Threshold {
+            rows: None,
+            percent: Some(percent),
+        });
     }
-    Some(Threshold { rows: Some(text.parse().ok()?), percent: None })
+    Some(Threshold {
+        rows: Some(text.parse().ok()?),
+        percent: None,
+    })
 }
 
 /// A limit in one of its three forms.
@@ -95,7 +105,13 @@ pub(crate) fn limit(node: &Node) -> Option<Threshold> {
         Value::Map(map) => {
             let number = |key: &str| map.get(key).and_then(|entry| entry.value.text());
             let percent = match number("percent") {
-                Some(text) => Some(text.trim_end_matches('%').trim().parse().ok().filter(|p| (0.0..=100.0).contains(p))?),
+                Some(text) => Some(
+                    text.trim_end_matches('%')
+                        .trim()
+                        .parse()
+                        .ok()
+                        .filter(|p| (0.0..=100.0).contains(p))?,
+                ),
                 None => None,
             };
             let rows = match number("rows") {
@@ -111,7 +127,10 @@ pub(crate) fn limit(node: &Node) -> Option<Threshold> {
 
 /// Words for types, for suggestions.
 pub(crate) fn type_words() -> impl Iterator<Item = &'static str> {
-    types::WORDS.iter().map(|(word, _)| *word).chain(["decimal(18,2)", "timestamptz"])
+    types::WORDS
+        .iter()
+        .map(|(word, _)| *word)
+        .chain(["decimal(18,2)", "timestamptz"])
 }
 
 #[cfg(test)]
@@ -134,8 +153,20 @@ mod tests {
 
     #[test]
     fn limits() {
-        assert_eq!(limit_text("1%"), Some(Threshold { rows: None, percent: Some(1.0) }));
-        assert_eq!(limit_text("100"), Some(Threshold { rows: Some(100), percent: None }));
+        assert_eq!(
+            limit_text("1%"),
+            Some(Threshold {
+                rows: None,
+                percent: Some(1.0)
+            })
+        );
+        assert_eq!(
+            limit_text("100"),
+            Some(Threshold {
+                rows: Some(100),
+                percent: None
+            })
+        );
         assert_eq!(limit_text("101%"), None);
         assert_eq!(limit_text("few"), None);
     }

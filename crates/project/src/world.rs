@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use towpath_vocab::{FactSource, Facts, Naming, OptionValue, RetryPlan, SecretTemplate, TableFact, TableName};
+use towpath_vocab::{
+    FactSource, Facts, Naming, OptionValue, RetryPlan, SecretTemplate, TableFact, TableName,
+};
 
 use crate::bound::Bound;
 use crate::columns::Known;
@@ -39,7 +41,15 @@ impl<'a> World<'a> {
         };
         let mask_key = root.get_text("mask_key").map(SecretTemplate::new);
         let retry = retry(root.get("defaults"), RetryPlan::default());
-        Self { root, connections: &bound.connections, facts, discovered, names, mask_key, retry }
+        Self {
+            root,
+            connections: &bound.connections,
+            facts,
+            discovered,
+            names,
+            mask_key,
+            retry,
+        }
     }
 
     /// Objects of a connection that are known, discovered ones first.
@@ -49,7 +59,9 @@ impl<'a> World<'a> {
             objects.insert(name.as_str(), fact);
         }
         for (name, fact) in self.discovered.get(connection).into_iter().flatten() {
-            let declared = objects.get(name.as_str()).is_some_and(|known| known.source == FactSource::Declared);
+            let declared = objects
+                .get(name.as_str())
+                .is_some_and(|known| known.source == FactSource::Declared);
             if !declared {
                 objects.insert(name.as_str(), fact);
             }
@@ -62,19 +74,32 @@ impl<'a> World<'a> {
         let name = &connection.plan.name;
         let schema = connection.plan.text("schema");
         let qualified = schema.map(|schema| format!("{schema}.{object}"));
-        let fact = self.fact(name, object).or_else(|| self.fact(name, qualified.as_deref()?))?;
+        let fact = self
+            .fact(name, object)
+            .or_else(|| self.fact(name, qualified.as_deref()?))?;
         if fact.schema.fields().is_empty() {
             return None;
         }
-        Some(Known { fact, object: object.to_owned(), origin: origin(name, fact) })
+        Some(Known {
+            fact,
+            object: object.to_owned(),
+            origin: origin(name, fact),
+        })
     }
 
     fn fact(&self, connection: &str, object: &str) -> Option<&TableFact> {
-        let observed = self.facts.outside.get(connection).and_then(|tables| tables.get(object));
+        let observed = self
+            .facts
+            .outside
+            .get(connection)
+            .and_then(|tables| tables.get(object));
         if observed.is_some_and(|fact| fact.source == FactSource::Declared) {
             return observed;
         }
-        self.discovered.get(connection).and_then(|tables| tables.get(object)).or(observed)
+        self.discovered
+            .get(connection)
+            .and_then(|tables| tables.get(object))
+            .or(observed)
     }
 
     /// The columns of a lakehouse table as last seen.
@@ -94,7 +119,11 @@ impl<'a> World<'a> {
 
 fn origin(connection: &str, fact: &TableFact) -> String {
     let day = fact.seen_at.get(..10).unwrap_or(&fact.seen_at);
-    let seen = if day.is_empty() { String::new() } else { format!(", seen {day}") };
+    let seen = if day.is_empty() {
+        String::new()
+    } else {
+        format!(", seen {day}")
+    };
     match fact.source {
         FactSource::Declared => "as declared".to_owned(),
         FactSource::Discovered => format!("schemas/{connection}.yml{seen}"),
@@ -107,11 +136,20 @@ pub(crate) fn retry(node: Option<&Node>, before: RetryPlan) -> RetryPlan {
     let Some(node) = node else {
         return before;
     };
-    let backoff_ms = node.get_text("backoff").and_then(value::duration_ms).unwrap_or(before.backoff_ms);
+    let backoff_ms = node
+        .get_text("backoff")
+        .and_then(value::duration_ms)
+        .unwrap_or(before.backoff_ms);
     RetryPlan {
-        retries: node.get_text("retries").and_then(|text| text.parse().ok()).unwrap_or(before.retries),
+        retries: node
+            .get_text("retries")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(before.retries),
         backoff_ms,
         backoff_max_ms: before.backoff_max_ms.max(backoff_ms),
-        timeout_ms: node.get_text("timeout").and_then(value::duration_ms).or(before.timeout_ms),
+        timeout_ms: node
+            .get_text("timeout")
+            .and_then(value::duration_ms)
+            .or(before.timeout_ms),
     }
 }

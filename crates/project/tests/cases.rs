@@ -3,7 +3,12 @@
 //! A case is a `##` heading; ```` ```yaml PATH ```` and ```` ```sql PATH ```` blocks are its files;
 //! ```` ```text diagnostics ````, ```` ```text plan ```` and ```` ```text explain ```` are what comes out.
 //! `UPDATE_CASES=1 cargo test -p towpath-project` writes them anew: then read the difference.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod support;
 
@@ -19,7 +24,10 @@ fn every_case_comes_out_as_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let mut wrong = Vec::new();
     let mut cases = 0;
-    let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     paths.sort();
     for path in paths {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -29,7 +37,11 @@ fn every_case_comes_out_as_written() {
             if std::env::var_os("UPDATE_CASES").is_some() {
                 std::fs::write(&path, &now).unwrap();
             } else {
-                wrong.push(difference(&path.file_name().unwrap().to_string_lossy(), &text, &now));
+                wrong.push(difference(
+                    &path.file_name().unwrap().to_string_lossy(),
+                    &text,
+                    &now,
+                ));
             }
         }
     }
@@ -78,7 +90,11 @@ fn replay(text: &str) -> (String, usize) {
             }
             writeln!(body, "{line}").unwrap();
         }
-        let body = if kind == "text" { answer(name, &files, environment.as_deref()) } else { body };
+        let body = if kind == "text" {
+            answer(name, &files, environment.as_deref())
+        } else {
+            body
+        };
         if kind != "text" {
             files.insert(name.to_owned(), body.clone());
         }
@@ -93,12 +109,23 @@ fn answer(what: &str, files: &BTreeMap<String, String>, environment: Option<&str
         "towpath: 1\nname: shop\nconnections:\n  db: { type: postgres, url: \"${secret:DB}\", schema: public, writable: true }\n  data: { type: files, path: data }\n".to_owned()
     });
     let variables = BTreeMap::from([("WHERE".to_owned(), "here".to_owned())]);
-    let checked = run_with(&files, environment, &Facts::default(), &variables, &BTreeMap::new());
+    let checked = run_with(
+        &files,
+        environment,
+        &Facts::default(),
+        &variables,
+        &BTreeMap::new(),
+    );
     match what {
         "diagnostics" => draw(&checked.diagnostics, &files),
         "plan" => outline(&checked),
         "explain" => {
-            let lines = checked.explain.iter().map(|s| format!("{} {} = {}  {}:{}\n", s.table, s.key, s.value, s.file, s.line));
+            let lines = checked.explain.iter().map(|s| {
+                format!(
+                    "{} {} = {}  {}:{}\n",
+                    s.table, s.key, s.value, s.file, s.line
+                )
+            });
             lines.collect()
         }
         other => panic!("no such output: {other}"),

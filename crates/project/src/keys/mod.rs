@@ -86,7 +86,13 @@ impl Key {
 }
 
 const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
-    Key { name, kind, doc, active: true, required: false }
+    Key {
+        name,
+        kind,
+        doc,
+        active: true,
+        required: false,
+    }
 }
 
 /// The keys that a map may have.
@@ -102,7 +108,9 @@ pub(crate) struct Shape {
 impl Shape {
     /// All keys, its own first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Key> {
-        self.keys.iter().chain(self.also.iter().flat_map(|shape| shape.keys.iter()))
+        self.keys
+            .iter()
+            .chain(self.also.iter().flat_map(|shape| shape.keys.iter()))
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Key> {

@@ -6,19 +6,38 @@ use super::table::TABLE_DEFAULTS;
 use super::{Key, Kind, Shape, key};
 
 /// Verbs of a step: exactly one each.
-pub(crate) const VERBS: &[&str] =
-    &["load", "copy", "models", "publish", "command", "sql", "http", "sensor", "pipeline"];
+pub(crate) const VERBS: &[&str] = &[
+    "load", "copy", "models", "publish", "command", "sql", "http", "sensor", "pipeline",
+];
 
 /// `pipelines/NAME.yml`.
 pub(crate) static PIPELINE: Shape = Shape {
     noun: "pipeline",
     keys: &[
         key("description", Kind::Text, "What it is for."),
-        key("params", Kind::Value, "Values given with `--param`: `since: { type: date, default: 2013-01-01 }`."),
-        key("defaults", Kind::Map(&PIPELINE_DEFAULTS), "What holds for its steps, over the project's defaults."),
-        key("steps", Kind::Named(&Kind::Step), "What runs. Order follows from data, not from lines.").required(),
+        key(
+            "params",
+            Kind::Value,
+            "Values given with `--param`: `since: { type: date, default: 2013-01-01 }`.",
+        ),
+        key(
+            "defaults",
+            Kind::Map(&PIPELINE_DEFAULTS),
+            "What holds for its steps, over the project's defaults.",
+        ),
+        key(
+            "steps",
+            Kind::Named(&Kind::Step),
+            "What runs. Order follows from data, not from lines.",
+        )
+        .required(),
         key("parallel", Kind::Integer, "Most tasks at once."),
-        key("schedule", Kind::Either(&[Kind::Text, Kind::Map(&SCHEDULE)]), "When it runs by itself.").later(),
+        key(
+            "schedule",
+            Kind::Either(&[Kind::Text, Kind::Map(&SCHEDULE)]),
+            "When it runs by itself.",
+        )
+        .later(),
         key("triggers", Kind::Value, "What else starts it.").later(),
         key("alerts", Kind::Value, "Who is told when something fails.").later(),
     ],
@@ -28,9 +47,17 @@ pub(crate) static PIPELINE: Shape = Shape {
 static PIPELINE_DEFAULTS: Shape = Shape {
     noun: "defaults",
     keys: &[
-        key("load", Kind::Map(&TABLE_DEFAULTS), "For every table that this pipeline loads."),
+        key(
+            "load",
+            Kind::Map(&TABLE_DEFAULTS),
+            "For every table that this pipeline loads.",
+        ),
         key("retries", Kind::Integer, "Attempts after the first."),
-        key("timeout", Kind::Duration, "An attempt is stopped after this long."),
+        key(
+            "timeout",
+            Kind::Duration,
+            "An attempt is stopped after this long.",
+        ),
     ],
     also: &[],
 };
@@ -38,48 +65,135 @@ static PIPELINE_DEFAULTS: Shape = Shape {
 static SCHEDULE: Shape = Shape {
     noun: "schedule",
     keys: &[
-        key("cron", Kind::Text, "Five fields: minute, hour, day, month, weekday."),
-        key("every", Kind::Duration, "A fixed distance instead of `cron`."),
+        key(
+            "cron",
+            Kind::Text,
+            "Five fields: minute, hour, day, month, weekday.",
+        ),
+        key(
+            "every",
+            Kind::Duration,
+            "A fixed distance instead of `cron`.",
+        ),
         key("start", Kind::Text, "The first day."),
         key("end", Kind::Text, "The last day."),
         key("timezone", Kind::Text, "Over the project's."),
-        key("deadline", Kind::Duration, "It is late when not done by then."),
-        key("catchup", Kind::OneOf(&["none", "latest", "all"]), "What happens to missed times."),
+        key(
+            "deadline",
+            Kind::Duration,
+            "It is late when not done by then.",
+        ),
+        key(
+            "catchup",
+            Kind::OneOf(&["none", "latest", "all"]),
+            "What happens to missed times.",
+        ),
     ],
     also: &[],
 };
 
 const STEP_KEYS: &[Key] = &[
-    key("load", Kind::Text, "Verb: load tables of this connection into the lakehouse."),
-    key("models", Kind::Texts, "Verb: build models: `all`, or names, schemas and paths."),
-    key("command", Kind::AtRunList, "Verb: run a program: a list of the program and its arguments."),
-    key("publish", Kind::Text, "Verb: send tables of this lakehouse schema out."),
-    key("copy", Kind::Value, "Verb: move tables between outside systems.").later(),
+    key(
+        "load",
+        Kind::Text,
+        "Verb: load tables of this connection into the lakehouse.",
+    ),
+    key(
+        "models",
+        Kind::Texts,
+        "Verb: build models: `all`, or names, schemas and paths.",
+    ),
+    key(
+        "command",
+        Kind::AtRunList,
+        "Verb: run a program: a list of the program and its arguments.",
+    ),
+    key(
+        "publish",
+        Kind::Text,
+        "Verb: send tables of this lakehouse schema out.",
+    ),
+    key(
+        "copy",
+        Kind::Value,
+        "Verb: move tables between outside systems.",
+    )
+    .later(),
     key("sql", Kind::Value, "Verb: run SQL in an outside system.").later(),
     key("http", Kind::Value, "Verb: call an HTTP API.").later(),
     key("sensor", Kind::Value, "Verb: wait for something.").later(),
     key("pipeline", Kind::Value, "Verb: run another pipeline.").later(),
     key("description", Kind::Text, "What it is for."),
-    key("into", Kind::Text, "Where to: the lakehouse schema of a load, the connection of a publish."),
-    key("tables", Kind::Named(&Kind::Table), "Tables: the key is the table you get; patterns such as `ref_*` are allowed."),
-    key("except", Kind::Texts, "Tables and patterns that are left out."),
+    key(
+        "into",
+        Kind::Text,
+        "Where to: the lakehouse schema of a load, the connection of a publish.",
+    ),
+    key(
+        "tables",
+        Kind::Named(&Kind::Table),
+        "Tables: the key is the table you get; patterns such as `ref_*` are allowed.",
+    ),
+    key(
+        "except",
+        Kind::Texts,
+        "Tables and patterns that are left out.",
+    ),
     key("exclude", Kind::Texts, "Models that are left out."),
     key("reads", Kind::Texts, "Tables that a command reads."),
-    key("writes", Kind::Either(&[Kind::TextList, Kind::Named(&Kind::Table)]), "Tables that a command leaves behind."),
-    key("env", Kind::Named(&Kind::AtRun), "Extra environment variables of a command."),
-    key("directory", Kind::Text, "Working folder of a command, relative to the project."),
-    key("after", Kind::Texts, "Steps to wait for, where data does not show it."),
-    key("run_if", Kind::OneOf(RUN_IF), "When it may start, given how the steps before it ended. Default `all_success`."),
+    key(
+        "writes",
+        Kind::Either(&[Kind::TextList, Kind::Named(&Kind::Table)]),
+        "Tables that a command leaves behind.",
+    ),
+    key(
+        "env",
+        Kind::Named(&Kind::AtRun),
+        "Extra environment variables of a command.",
+    ),
+    key(
+        "directory",
+        Kind::Text,
+        "Working folder of a command, relative to the project.",
+    ),
+    key(
+        "after",
+        Kind::Texts,
+        "Steps to wait for, where data does not show it.",
+    ),
+    key(
+        "run_if",
+        Kind::OneOf(RUN_IF),
+        "When it may start, given how the steps before it ended. Default `all_success`.",
+    ),
     key("retries", Kind::Integer, "Attempts after the first."),
-    key("backoff", Kind::Duration, "Delay before the first retry; doubled each time."),
-    key("timeout", Kind::Duration, "An attempt is stopped after this long."),
+    key(
+        "backoff",
+        Kind::Duration,
+        "Delay before the first retry; doubled each time.",
+    ),
+    key(
+        "timeout",
+        Kind::Duration,
+        "An attempt is stopped after this long.",
+    ),
     key("when", Kind::Value, "A condition.").later(),
     key("for_each", Kind::Value, "Repeat the step for each item.").later(),
     key("pool", Kind::Text, "A named limit that it shares.").later(),
     key("parallel", Kind::Integer, "Most of its tasks at once.").later(),
 ];
 
-const RUN_IF: &[&str] = &["all_success", "all_done", "one_failed", "one_success", "none_failed"];
+const RUN_IF: &[&str] = &[
+    "all_success",
+    "all_done",
+    "one_failed",
+    "one_success",
+    "none_failed",
+];
 
 /// A step, with the table keys that hold for all its tables.
-pub(crate) static STEP: Shape = Shape { noun: "step", keys: STEP_KEYS, also: &[&TABLE_DEFAULTS] };
+pub(crate) static STEP: Shape = Shape {
+    noun: "step",
+    keys: STEP_KEYS,
+    also: &[&TABLE_DEFAULTS],
+};

@@ -5,19 +5,55 @@
 use super::table::TABLE_DEFAULTS;
 use super::{Key, Kind, Shape, key};
 
-static ENVIRONMENT: Shape = Shape { noun: "environment", keys: ROOT_KEYS, also: &[] };
+static ENVIRONMENT: Shape = Shape {
+    noun: "environment",
+    keys: ROOT_KEYS,
+    also: &[],
+};
 
 const ROOT_KEYS: &[Key] = &[
-    key("lakehouse", Kind::Text, "Where tables live: a folder relative to the project, or a URL. Default `./lake`."),
-    key("timezone", Kind::Text, "Time zone of schedules and of dates without one. Default UTC."),
-    key("connections", Kind::Named(&Kind::Connection), "Outside systems, by name."),
-    key("defaults", Kind::Map(&DEFAULTS), "What holds where nothing nearer says otherwise."),
-    key("state", Kind::Secret, "URL of the state store; default is a file under `.towpath/`."),
-    key("memory", Kind::Size, "The memory budget: `512MB`, `4GB`. Default is half of what the machine allows."),
+    key(
+        "lakehouse",
+        Kind::Text,
+        "Where tables live: a folder relative to the project, or a URL. Default `./lake`.",
+    ),
+    key(
+        "timezone",
+        Kind::Text,
+        "Time zone of schedules and of dates without one. Default UTC.",
+    ),
+    key(
+        "connections",
+        Kind::Named(&Kind::Connection),
+        "Outside systems, by name.",
+    ),
+    key(
+        "defaults",
+        Kind::Map(&DEFAULTS),
+        "What holds where nothing nearer says otherwise.",
+    ),
+    key(
+        "state",
+        Kind::Secret,
+        "URL of the state store; default is a file under `.towpath/`.",
+    ),
+    key(
+        "memory",
+        Kind::Size,
+        "The memory budget: `512MB`, `4GB`. Default is half of what the machine allows.",
+    ),
     key("parallel", Kind::Integer, "Most tasks at once. Default 4."),
-    key("names", Kind::OneOf(&["snake", "exact"]), "How source columns are named in tables: `snake` (default) or `exact`."),
+    key(
+        "names",
+        Kind::OneOf(&["snake", "exact"]),
+        "How source columns are named in tables: `snake` (default) or `exact`.",
+    ),
     key("vars", Kind::Value, "Values of `var()` in models."),
-    key("mask_key", Kind::Secret, "The secret that `mask: hash` hashes with."),
+    key(
+        "mask_key",
+        Kind::Secret,
+        "The secret that `mask: hash` hashes with.",
+    ),
     key("alerts", Kind::Value, "Who is told when something fails.").later(),
     key("pools", Kind::Value, "Named limits that steps share.").later(),
 ];
@@ -26,11 +62,28 @@ const ROOT_KEYS: &[Key] = &[
 pub(crate) static ROOT: Shape = Shape {
     noun: "project",
     keys: &[
-        key("towpath", Kind::Integer, "Version of the project's form: 1.").required(),
+        key(
+            "towpath",
+            Kind::Integer,
+            "Version of the project's form: 1.",
+        )
+        .required(),
         key("name", Kind::Text, "The project's name.").required(),
-        key("id", Kind::Text, "Part of every commit token; written by `towpath init`, never changed."),
-        key("default_environment", Kind::Text, "The environment used without `--env`. Default `dev`."),
-        key("environments", Kind::Named(&Kind::Map(&ENVIRONMENT)), "Changes per environment, laid over the keys above."),
+        key(
+            "id",
+            Kind::Text,
+            "Part of every commit token; written by `towpath init`, never changed.",
+        ),
+        key(
+            "default_environment",
+            Kind::Text,
+            "The environment used without `--env`. Default `dev`.",
+        ),
+        key(
+            "environments",
+            Kind::Named(&Kind::Map(&ENVIRONMENT)),
+            "Changes per environment, laid over the keys above.",
+        ),
     ],
     also: &[&ENVIRONMENT],
 };
@@ -38,11 +91,23 @@ pub(crate) static ROOT: Shape = Shape {
 static DEFAULTS: Shape = Shape {
     noun: "defaults",
     keys: &[
-        key("load", Kind::Map(&TABLE_DEFAULTS), "For every table that is loaded."),
+        key(
+            "load",
+            Kind::Map(&TABLE_DEFAULTS),
+            "For every table that is loaded.",
+        ),
         key("models", Kind::Map(&MODEL_DEFAULTS), "For every model."),
         key("alerts", Kind::Value, "For every pipeline.").later(),
-        key("retries", Kind::Integer, "Attempts after the first. Default 2."),
-        key("timeout", Kind::Duration, "An attempt is stopped after this long."),
+        key(
+            "retries",
+            Kind::Integer,
+            "Attempts after the first. Default 2.",
+        ),
+        key(
+            "timeout",
+            Kind::Duration,
+            "An attempt is stopped after this long.",
+        ),
     ],
     also: &[],
 };
@@ -61,10 +126,27 @@ static MODEL_DEFAULTS: Shape = Shape {
 pub(crate) static CONNECTION: Shape = Shape {
     noun: "connection",
     keys: &[
-        key("type", Kind::Text, "The kind of system: a connector's name.").required(),
-        key("writable", Kind::Boolean, "Whether Towpath may write there. Default false."),
-        key("tables", Kind::Named(&Kind::Table), "What holds for single tables of this system, wherever they are loaded."),
-        key("limits", Kind::Map(&LIMITS), "What the outside system can bear."),
+        key(
+            "type",
+            Kind::Text,
+            "The kind of system: a connector's name.",
+        )
+        .required(),
+        key(
+            "writable",
+            Kind::Boolean,
+            "Whether Towpath may write there. Default false.",
+        ),
+        key(
+            "tables",
+            Kind::Named(&Kind::Table),
+            "What holds for single tables of this system, wherever they are loaded.",
+        ),
+        key(
+            "limits",
+            Kind::Map(&LIMITS),
+            "What the outside system can bear.",
+        ),
         key("description", Kind::Text, "What it is, for people."),
     ],
     also: &[],
@@ -84,7 +166,12 @@ pub(crate) static SCHEMAS: Shape = Shape {
     noun: "schemas",
     keys: &[
         key("version", Kind::Integer, "Version of this file's form: 1."),
-        key("tables", Kind::Named(&Kind::Map(&SCHEMA_TABLE)), "Tables of the outside system, by the name they have there.").required(),
+        key(
+            "tables",
+            Kind::Named(&Kind::Map(&SCHEMA_TABLE)),
+            "Tables of the outside system, by the name they have there.",
+        )
+        .required(),
     ],
     also: &[],
 };
@@ -94,7 +181,11 @@ static SCHEMA_TABLE: Shape = Shape {
     keys: &[
         key("seen", Kind::Text, "When it was seen."),
         key("key", Kind::Texts, "Columns of the primary key."),
-        key("columns", Kind::Named(&Kind::Either(&[Kind::Text, Kind::Map(&SCHEMA_COLUMN)])), "Columns in order, with their types."),
+        key(
+            "columns",
+            Kind::Named(&Kind::Either(&[Kind::Text, Kind::Map(&SCHEMA_COLUMN)])),
+            "Columns in order, with their types.",
+        ),
     ],
     also: &[],
 };
@@ -103,8 +194,16 @@ static SCHEMA_COLUMN: Shape = Shape {
     noun: "column schema",
     keys: &[
         key("type", Kind::Text, "The type.").required(),
-        key("required", Kind::Boolean, "True when the system promises that it is never null."),
-        key("source_type", Kind::Text, "The system's own type, when values travel as text."),
+        key(
+            "required",
+            Kind::Boolean,
+            "True when the system promises that it is never null.",
+        ),
+        key(
+            "source_type",
+            Kind::Text,
+            "The system's own type, when values travel as text.",
+        ),
     ],
     also: &[],
 };

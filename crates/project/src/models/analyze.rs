@@ -56,12 +56,28 @@ impl towpath_sql::Tables for Tables {
 }
 
 /// Renders and judges one model.
-pub(super) fn analyze(draft: &Draft<'_>, drafts: &[Draft<'_>], shelf: &Shelf<'_>, tables: &Tables, report: &mut Report) -> Found {
+pub(super) fn analyze(
+    draft: &Draft<'_>,
+    drafts: &[Draft<'_>],
+    shelf: &Shelf<'_>,
+    tables: &Tables,
+    report: &mut Report,
+) -> Found {
     let reads = resolve::reads(draft, drafts);
     let firm = reads.iter().all(|table| tables.is_firm(table));
     let inputs: Vec<String> = reads.iter().map(ToString::to_string).collect();
-    let unknown = TableLineage { inputs, edges: Vec::new(), partial: true };
-    let found = Found { firm, reads, deferred: true, lineage: unknown, ..Found::default() };
+    let unknown = TableLineage {
+        inputs,
+        edges: Vec::new(),
+        partial: true,
+    };
+    let found = Found {
+        firm,
+        reads,
+        deferred: true,
+        lineage: unknown,
+        ..Found::default()
+    };
     let helpers = resolve::ephemerals(draft, drafts);
     if !draft.sound || helpers.iter().any(|one| !one.sound) {
         return found;
@@ -100,7 +116,10 @@ fn judge_incremental(
     with_this.add(&draft.table, found.schema.clone(), found.firm);
     match render(draft, helpers, true, shelf, &with_this) {
         Ok(rendered) => {
-            let blank = Found { firm: found.firm, ..Found::default() };
+            let blank = Found {
+                firm: found.firm,
+                ..Found::default()
+            };
             judge(draft, &rendered, blank, &with_this, report);
         }
         Err(problem) => {
@@ -117,7 +136,12 @@ fn render(
     tables: &Tables,
 ) -> Result<Rendered, TemplateProblem> {
     let mut relations = draft.references.clone();
-    let mut names: BTreeSet<&str> = draft.scan.env_vars.iter().map(|one| one.name.as_str()).collect();
+    let mut names: BTreeSet<&str> = draft
+        .scan
+        .env_vars
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
     let mut bodies = BTreeMap::new();
     for helper in helpers {
         relations.extend(helper.references.clone());
@@ -125,7 +149,11 @@ fn render(
         bodies.insert(helper.name.clone(), helper.file.text.to_owned());
     }
     let variables = shelf.inputs.variables;
-    let env: BTreeMap<String, String> = variables.iter().filter(|(name, _)| names.contains(name.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let env: BTreeMap<String, String> = variables
+        .iter()
+        .filter(|(name, _)| names.contains(name.as_str()))
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect();
     let request = Render {
         file: draft.file.path,
         text: draft.file.text,
@@ -143,13 +171,28 @@ fn render(
     towpath_template::render(&request, &mut FromFacts(tables))
 }
 
-fn judge(draft: &Draft<'_>, rendered: &Rendered, mut found: Found, tables: &Tables, report: &mut Report) -> Found {
+fn judge(
+    draft: &Draft<'_>,
+    rendered: &Rendered,
+    mut found: Found,
+    tables: &Tables,
+    report: &mut Report,
+) -> Found {
     match towpath_sql::analyze(&rendered.sql, tables) {
         Verdict::Proven(analysis) => {
             let mut names = BTreeSet::new();
-            if let Some(twice) = analysis.schema.fields().iter().find(|field| !names.insert(field.name().to_lowercase())) {
+            if let Some(twice) = analysis
+                .schema
+                .fields()
+                .iter()
+                .find(|field| !names.insert(field.name().to_lowercase()))
+            {
                 report
-                    .error("M0309", place::head(&draft.file), format!("the result has two columns called `{}`", twice.name()))
+                    .error(
+                        "M0309",
+                        place::head(&draft.file),
+                        format!("the result has two columns called `{}`", twice.name()),
+                    )
                     .help("give one of them another name with `as`");
                 return found;
             }
@@ -161,9 +204,16 @@ fn judge(draft: &Draft<'_>, rendered: &Rendered, mut found: Found, tables: &Tabl
             found.schema = Some(analysis.schema);
             found.lineage = lineage;
             // What the SQL names beside `ref` and `source` is read too.
-            found.reads.extend(analysis.inputs.into_iter().filter(|table| table != &draft.table));
+            found.reads.extend(
+                analysis
+                    .inputs
+                    .into_iter()
+                    .filter(|table| table != &draft.table),
+            );
         }
-        Verdict::Unknown { inputs, .. } => found.reads.extend(inputs.into_iter().filter(|table| table != &draft.table)),
+        Verdict::Unknown { inputs, .. } => found
+            .reads
+            .extend(inputs.into_iter().filter(|table| table != &draft.table)),
         Verdict::Wrong(problems) => {
             for problem in &problems {
                 say(problem, draft, rendered, found.firm, report);
@@ -175,11 +225,29 @@ fn judge(draft: &Draft<'_>, rendered: &Rendered, mut found: Found, tables: &Tabl
     found
 }
 
-fn say(problem: &SqlProblem, draft: &Draft<'_>, rendered: &Rendered, firm: bool, report: &mut Report) {
-    let range = problem.offset.and_then(|offset| rendered.map.locate(offset));
-    let at = range.map_or_else(|| place::head(&draft.file), |range| place::at(&draft.file, range));
-    let about_columns = matches!(problem.code, "M0301" | "M0302" | "M0307" | "M0308" | "M0310");
-    let level = if firm || !about_columns { Level::Error } else { Level::Warning };
+fn say(
+    problem: &SqlProblem,
+    draft: &Draft<'_>,
+    rendered: &Rendered,
+    firm: bool,
+    report: &mut Report,
+) {
+    let range = problem
+        .offset
+        .and_then(|offset| rendered.map.locate(offset));
+    let at = range.map_or_else(
+        || place::head(&draft.file),
+        |range| place::at(&draft.file, range),
+    );
+    let about_columns = matches!(
+        problem.code,
+        "M0301" | "M0302" | "M0307" | "M0308" | "M0310"
+    );
+    let level = if firm || !about_columns {
+        Level::Error
+    } else {
+        Level::Warning
+    };
     let mut help = problem.help.clone();
     if level == Level::Warning {
         help.push("columns are those of the last run; the next run tells".to_owned());

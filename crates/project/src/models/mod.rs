@@ -18,13 +18,13 @@ use std::collections::{BTreeMap, HashMap};
 use towpath_template::{MacroFile, Scan};
 use towpath_vocab::{Materialized, ModelPlan, TableName};
 
+use crate::Inputs;
 use crate::checks::Reference;
 use crate::graph::Tables;
 use crate::parsed::{Parsed, TextFile};
 use crate::report::Report;
 use crate::step::Node as Task;
 use crate::world::World;
-use crate::Inputs;
 use crate::yaml::Node;
 
 pub(crate) use properties::{Properties, read as properties};
@@ -88,13 +88,31 @@ pub(crate) struct Given<'a> {
 }
 
 /// Reads and checks all models. Their tables join `tables`.
-pub(crate) fn check(given: &Given<'_>, loads: &[&Task], tables: &mut Tables, report: &mut Report) -> Models {
-    let Given { parsed, properties, inputs, world, environment } = *given;
+pub(crate) fn check(
+    given: &Given<'_>,
+    loads: &[&Task],
+    tables: &mut Tables,
+    report: &mut Report,
+) -> Models {
+    let Given {
+        parsed,
+        properties,
+        inputs,
+        world,
+        environment,
+    } = *given;
     let shelf = Shelf {
         inputs,
         world,
         environment,
-        macros: parsed.macros.iter().map(|file| MacroFile { file: file.path.to_owned(), text: file.text.to_owned() }).collect(),
+        macros: parsed
+            .macros
+            .iter()
+            .map(|file| MacroFile {
+                file: file.path.to_owned(),
+                text: file.text.to_owned(),
+            })
+            .collect(),
         macro_files: &parsed.macros,
         vars: vars(world),
         properties,
@@ -107,19 +125,27 @@ pub(crate) fn check(given: &Given<'_>, loads: &[&Task], tables: &mut Tables, rep
         }
     }
     resolve::resolve(&mut drafts, &shelf, tables, report);
-    let Some(order) = resolve::order(&drafts, report) else {
-        return Models::default();
+    let order = resolve::order(&mut drafts, report);
+    let refs = drafts
+        .iter()
+        .map(|draft| (draft.name.clone(), draft.table.clone()))
+        .collect();
+    let mut models = Models {
+        list: Vec::new(),
+        refs,
     };
-    let refs = drafts.iter().map(|draft| (draft.name.clone(), draft.table.clone())).collect();
-    let mut models = Models { list: Vec::new(), refs };
     for index in order {
-        let Some(draft) = drafts.get(index) else { continue };
+        let Some(draft) = drafts.get(index) else {
+            continue;
+        };
         let found = analyze::analyze(draft, &drafts, &shelf, tables, report);
         if draft.materialized == Materialized::Ephemeral {
             continue;
         }
         tables.add(&draft.table, found.schema.clone(), found.firm);
-        models.list.push(plan::plan(draft, &drafts, found, &shelf, tables, report));
+        models
+            .list
+            .push(plan::plan(draft, &drafts, found, &shelf, tables, report));
     }
     properties.check_names(&drafts, tables, report);
     models
@@ -127,5 +153,8 @@ pub(crate) fn check(given: &Given<'_>, loads: &[&Task], tables: &mut Tables, rep
 
 fn vars(world: &World<'_>) -> BTreeMap<String, serde_json::Value> {
     let node = world.root.get("vars");
-    node.into_iter().flat_map(Node::entries).map(|(name, entry)| (name.to_owned(), entry.value.json())).collect()
+    node.into_iter()
+        .flat_map(Node::entries)
+        .map(|(name, entry)| (name.to_owned(), entry.value.json()))
+        .collect()
 }

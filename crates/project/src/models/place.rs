@@ -19,22 +19,46 @@ pub(super) fn at(file: &TextFile<'_>, range: (usize, usize)) -> At {
         start,
         end: range.1.clamp(start, file.text.len()),
         line: before.matches('\n').count() + 1,
-        column: before.get(line_start..).map_or(0, |line| line.chars().count()) + 1,
+        column: before
+            .get(line_start..)
+            .map_or(0, |line| line.chars().count())
+            + 1,
     }
 }
 
 /// The first character of a file.
 pub(super) fn head(file: &TextFile<'_>) -> At {
-    At { file: file.file, start: 0, end: 0, line: 1, column: 1 }
+    At {
+        file: file.file,
+        start: 0,
+        end: 0,
+        line: 1,
+        column: 1,
+    }
 }
 
 /// Says what is wrong with a template. True when something was said.
-pub(super) fn say(problem: &TemplateProblem, file: &TextFile<'_>, shelf: &Shelf<'_>, report: &mut Report) -> bool {
+pub(super) fn say(
+    problem: &TemplateProblem,
+    file: &TextFile<'_>,
+    shelf: &Shelf<'_>,
+    report: &mut Report,
+) -> bool {
     let TemplateProblem::Wrong(mistake) = problem else {
         return false;
     };
-    let Mistake { code, message, offset, label, help, .. } = mistake.as_ref();
-    let own = shelf.macro_files.iter().find(|other| other.path == mistake.file);
+    let Mistake {
+        code,
+        message,
+        offset,
+        label,
+        help,
+        ..
+    } = mistake.as_ref();
+    let own = shelf
+        .macro_files
+        .iter()
+        .find(|other| other.path == mistake.file);
     let place = match (own, offset) {
         (Some(other), Some(range)) => at(other, *range),
         (None, Some(range)) if mistake.file == file.path => at(file, *range),

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 use towpath_vocab::{
-    BadRows, Materialized, ModelPlan, Naming, SchemaChange, TablePlan, Threshold, WriteMode, WritePlan,
+    BadRows, Materialized, ModelPlan, Naming, SchemaChange, TablePlan, Threshold, WriteMode,
+    WritePlan,
 };
 
 use super::analyze::Found;
@@ -26,20 +27,46 @@ pub(super) fn plan(
     report: &mut Report,
 ) -> Model {
     let config = &draft.scan.config;
-    let key = if draft.materialized == Materialized::Incremental { texts(config.get("unique_key")) } else { Vec::new() };
+    let key = if draft.materialized == Materialized::Incremental {
+        texts(config.get("unique_key"))
+    } else {
+        Vec::new()
+    };
     let mode = write_mode(draft, &key, report);
-    let subject = Subject { schema: found.schema.as_ref(), firm: found.firm };
-    let table = Table { name: &draft.table, subject, origin: "as its SQL says" };
-    let mut checks = tests_of::read(draft.properties.as_ref(), &table, &resolver(drafts, shelf, tables), report);
+    let subject = Subject {
+        schema: found.schema.as_ref(),
+        firm: found.firm,
+    };
+    let table = Table {
+        name: &draft.table,
+        subject,
+        origin: "as its SQL says",
+    };
+    let mut checks = tests_of::read(
+        draft.properties.as_ref(),
+        &table,
+        &resolver(drafts, shelf, tables),
+        report,
+    );
     checks::name_apart(&mut checks.list, report);
     let helpers = resolve::ephemerals(draft, drafts);
     let mut references = draft.references.clone();
     let mut env_vars: BTreeMap<String, Option<String>> = BTreeMap::new();
     for one in helpers.iter().copied().chain([draft]) {
         references.extend(one.references.clone());
-        env_vars.extend(one.scan.env_vars.iter().map(|variable| (variable.name.clone(), variable.default.clone())));
+        env_vars.extend(
+            one.scan
+                .env_vars
+                .iter()
+                .map(|variable| (variable.name.clone(), variable.default.clone())),
+        );
     }
-    let write = WritePlan { mode, key, schema_change: schema_change(config), options: BTreeMap::new() };
+    let write = WritePlan {
+        mode,
+        key,
+        schema_change: schema_change(config),
+        options: BTreeMap::new(),
+    };
     let table = TablePlan {
         target: draft.table.clone(),
         write,
@@ -63,14 +90,22 @@ pub(super) fn plan(
         sql: found.sql,
         materialized: draft.materialized,
         references,
-        ephemerals: helpers.iter().map(|one| (one.name.clone(), one.file.text.to_owned())).collect(),
+        ephemerals: helpers
+            .iter()
+            .map(|one| (one.name.clone(), one.file.text.to_owned()))
+            .collect(),
         macros: macros.join("\n"),
         vars: shelf.vars.clone(),
         env_vars,
         deferred: found.deferred,
         table,
     };
-    Model { plan, reads: found.reads, references: checks.references, at: place::head(&draft.file) }
+    Model {
+        plan,
+        reads: found.reads,
+        references: checks.references,
+        at: place::head(&draft.file),
+    }
 }
 
 /// Resolves `to:` of a relationship test.
@@ -80,7 +115,10 @@ pub(super) fn resolver<'r>(
     tables: &'r Tables,
 ) -> impl Fn(&tests_of::To) -> Option<towpath_vocab::TableName> + 'r {
     move |to| match to {
-        tests_of::To::Ref(name) => drafts.iter().find(|draft| &draft.name == name).map(|draft| draft.table.clone()),
+        tests_of::To::Ref(name) => drafts
+            .iter()
+            .find(|draft| &draft.name == name)
+            .map(|draft| draft.table.clone()),
         tests_of::To::Source(name, table) => resolve::find_source(name, table, shelf, tables),
         tests_of::To::Table(table) => Some(table.clone()).filter(|table| tables.contains(table)),
     }
@@ -88,8 +126,15 @@ pub(super) fn resolver<'r>(
 
 fn texts(value: Option<&Json>) -> Vec<String> {
     match value {
-        Some(Json::String(one)) => one.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect(),
-        Some(Json::Array(all)) => all.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
+        Some(Json::String(one)) => one
+            .split(',')
+            .map(|part| part.trim().to_owned())
+            .filter(|part| !part.is_empty())
+            .collect(),
+        Some(Json::Array(all)) => all
+            .iter()
+            .filter_map(|one| one.as_str().map(str::to_owned))
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -98,27 +143,51 @@ fn write_mode(draft: &Draft<'_>, key: &[String], report: &mut Report) -> WriteMo
     if draft.materialized != Materialized::Incremental {
         return WriteMode::Replace;
     }
-    let default = if key.is_empty() { WriteMode::Append } else { WriteMode::Merge };
-    let mode = match draft.scan.config.get("incremental_strategy").and_then(Json::as_str) {
+    let default = if key.is_empty() {
+        WriteMode::Append
+    } else {
+        WriteMode::Merge
+    };
+    let mode = match draft
+        .scan
+        .config
+        .get("incremental_strategy")
+        .and_then(Json::as_str)
+    {
         None => default,
         Some("append") => WriteMode::Append,
         Some("merge") => WriteMode::Merge,
         Some("delete+insert") => WriteMode::DeleteInsert,
         Some(other) => {
             report
-                .error("M0336", place::head(&draft.file), format!("incremental strategy `{other}` is not known in this version"))
+                .error(
+                    "M0336",
+                    place::head(&draft.file),
+                    format!("incremental strategy `{other}` is not known in this version"),
+                )
                 .suggest(other, ["append", "merge", "delete+insert"], "there is");
             default
         }
     };
     if key.is_empty() && mode == WriteMode::Append {
         report
-            .note("M0338", place::head(&draft.file), format!("`{}` only grows: rows that change late will stand there again", draft.table))
+            .note(
+                "M0338",
+                place::head(&draft.file),
+                format!(
+                    "`{}` only grows: rows that change late will stand there again",
+                    draft.table
+                ),
+            )
             .help("config(unique_key='…') replaces changed rows");
     }
     if key.is_empty() && mode != WriteMode::Append {
         report
-            .error("P0124", place::head(&draft.file), format!("`{}` is written by key but has none", draft.table))
+            .error(
+                "P0124",
+                place::head(&draft.file),
+                format!("`{}` is written by key but has none", draft.table),
+            )
             .help("config(unique_key='…'): the columns that identify a row");
     }
     mode

@@ -32,7 +32,9 @@ pub(crate) fn read(files: &[Node], report: &mut Report) -> Properties {
     let mut properties = Properties::default();
     for file in files {
         for model in list(file, "models", report) {
-            let Some((name, at)) = name(model, report) else { continue };
+            let Some((name, at)) = name(model, report) else {
+                continue;
+            };
             if let Some(first) = properties.models.get(name) {
                 let place = report.place(first.at);
                 report
@@ -43,13 +45,23 @@ pub(crate) fn read(files: &[Node], report: &mut Report) -> Properties {
             properties.models.insert(name.to_owned(), model.clone());
         }
         for source in list(file, "sources", report) {
-            let Some((source_name, _)) = name(source, report) else { continue };
+            let Some((source_name, _)) = name(source, report) else {
+                continue;
+            };
             let schema = source.get_text("schema").unwrap_or(source_name);
             for table in list(source, "tables", report) {
-                let Some((table_name, at)) = name(table, report) else { continue };
+                let Some((table_name, at)) = name(table, report) else {
+                    continue;
+                };
                 let real = table.get_text("identifier").unwrap_or(table_name);
-                let one = Source { table: TableName::new(schema, real), node: table.clone(), at };
-                properties.sources.insert((source_name.to_owned(), table_name.to_owned()), one);
+                let one = Source {
+                    table: TableName::new(schema, real),
+                    node: table.clone(),
+                    at,
+                };
+                properties
+                    .sources
+                    .insert((source_name.to_owned(), table_name.to_owned()), one);
             }
         }
     }
@@ -62,7 +74,14 @@ fn list<'n>(node: &'n Node, key: &str, report: &mut Report) -> &'n [Node] {
     };
     if value.as_map().is_some() {
         report
-            .error("P0104", At { end: value.at.start + 1, ..value.at }, format!("`{key}` is a list"))
+            .error(
+                "P0104",
+                At {
+                    end: value.at.start + 1,
+                    ..value.at
+                },
+                format!("`{key}` is a list"),
+            )
             .help("start each entry with `- name: …`");
         return &[];
     }
@@ -70,10 +89,19 @@ fn list<'n>(node: &'n Node, key: &str, report: &mut Report) -> &'n [Node] {
 }
 
 fn name<'n>(node: &'n Node, report: &mut Report) -> Option<(&'n str, At)> {
-    let found = node.get("name").and_then(|name| Some((name.text()?, name.at)));
+    let found = node
+        .get("name")
+        .and_then(|name| Some((name.text()?, name.at)));
     if found.is_none() {
         report
-            .error("P0106", At { end: node.at.start + 1, ..node.at }, "this entry has no `name`")
+            .error(
+                "P0106",
+                At {
+                    end: node.at.start + 1,
+                    ..node.at
+                },
+                "this entry has no `name`",
+            )
             .help("- name: …");
     }
     found
@@ -87,7 +115,9 @@ impl Properties {
 
     /// The table that a declared source means.
     pub(crate) fn source(&self, name: &str, table: &str) -> Option<TableName> {
-        self.sources.get(&(name.to_owned(), table.to_owned())).map(|source| source.table.clone())
+        self.sources
+            .get(&(name.to_owned(), table.to_owned()))
+            .map(|source| source.table.clone())
     }
 
     /// All declared source tables.
@@ -98,12 +128,23 @@ impl Properties {
     /// Says which descriptions lead nowhere.
     pub(super) fn check_names(&self, drafts: &[Draft<'_>], tables: &Tables, report: &mut Report) {
         for (name, node) in &self.models {
-            let disabled = node.get("config").and_then(|config| config.get_bool("enabled")) == Some(false);
+            let disabled = node
+                .get("config")
+                .and_then(|config| config.get_bool("enabled"))
+                == Some(false);
             if !disabled && !drafts.iter().any(|draft| &draft.name == name) {
                 let at = node.get("name").map_or(node.at, |name| name.at);
                 report
-                    .warning("M0333", at, format!("there is no model `{name}` that this could describe"))
-                    .suggest(name, drafts.iter().map(|draft| draft.name.as_str()), "models");
+                    .warning(
+                        "M0333",
+                        at,
+                        format!("there is no model `{name}` that this could describe"),
+                    )
+                    .suggest(
+                        name,
+                        drafts.iter().map(|draft| draft.name.as_str()),
+                        "models",
+                    );
             }
         }
         for source in self.sources.values() {
@@ -111,7 +152,11 @@ impl Properties {
                 let word = source.table.to_string();
                 let names: Vec<String> = tables.names().map(ToString::to_string).collect();
                 report
-                    .warning("M0333", source.at, format!("nothing loads the table `{word}` that this describes"))
+                    .warning(
+                        "M0333",
+                        source.at,
+                        format!("nothing loads the table `{word}` that this describes"),
+                    )
                     .suggest(&word, names.iter().map(String::as_str), "tables");
             }
         }

@@ -18,7 +18,11 @@ use crate::yaml::Node;
 const WORDS: &[&str] = &["table", "view", "incremental", "ephemeral"];
 
 /// Reads all models.
-pub(super) fn read<'a>(files: &[TextFile<'a>], shelf: &Shelf<'_>, report: &mut Report) -> Vec<Draft<'a>> {
+pub(super) fn read<'a>(
+    files: &[TextFile<'a>],
+    shelf: &Shelf<'_>,
+    report: &mut Report,
+) -> Vec<Draft<'a>> {
     let mut drafts: Vec<Draft<'a>> = Vec::new();
     let mut seen: HashMap<String, &'a str> = HashMap::new();
     for file in files {
@@ -27,7 +31,11 @@ pub(super) fn read<'a>(files: &[TextFile<'a>], shelf: &Shelf<'_>, report: &mut R
         };
         if let Some(first) = seen.get(name) {
             report
-                .error("M0331", place::head(file), format!("two models are called `{name}`"))
+                .error(
+                    "M0331",
+                    place::head(file),
+                    format!("two models are called `{name}`"),
+                )
                 .help(format!("the other one is {first}: rename one of the files"));
             continue;
         }
@@ -43,24 +51,41 @@ fn parts<'a>(file: &TextFile<'a>, report: &mut Report) -> Option<(&'a str, &'a s
     let name = path.rsplit('/').next()?.strip_suffix(".sql")?;
     let Some((folder, _)) = path.split_once('/') else {
         report
-            .error("M0332", place::head(file), format!("model `{name}` stands in no schema"))
-            .help(format!("move it: models/marts/{name}.sql becomes marts.{name}"));
+            .error(
+                "M0332",
+                place::head(file),
+                format!("model `{name}` stands in no schema"),
+            )
+            .help(format!(
+                "move it: models/marts/{name}.sql becomes marts.{name}"
+            ));
         return None;
     };
     if !is_name(folder) || !is_name(name) {
         report
-            .error("M0332", place::head(file), format!("`{folder}.{name}` cannot be the name of a table"))
+            .error(
+                "M0332",
+                place::head(file),
+                format!("`{folder}.{name}` cannot be the name of a table"),
+            )
             .help("folder and file are letters, digits and `_`, not starting with a digit");
         return None;
     }
     Some((folder, name))
 }
 
-fn draft<'a>(file: &TextFile<'a>, folder: &str, name: &str, shelf: &Shelf<'_>, report: &mut Report) -> Option<Draft<'a>> {
-    let (scan, sound) = match towpath_template::scan(file.path, file.text, &shelf.macros, &shelf.vars) {
-        Ok(scan) => (scan, true),
-        Err(problem) => (Scan::default(), !place::say(&problem, file, shelf, report)),
-    };
+fn draft<'a>(
+    file: &TextFile<'a>,
+    folder: &str,
+    name: &str,
+    shelf: &Shelf<'_>,
+    report: &mut Report,
+) -> Option<Draft<'a>> {
+    let (scan, sound) =
+        match towpath_template::scan(file.path, file.text, &shelf.macros, &shelf.vars) {
+            Ok(scan) => (scan, true),
+            Err(problem) => (Scan::default(), !place::say(&problem, file, shelf, report)),
+        };
     let properties = shelf.properties.model(name).cloned();
     let config = config(&scan, properties.as_ref());
     if config.get("enabled") == Some(&Json::Bool(false)) {
@@ -70,7 +95,13 @@ fn draft<'a>(file: &TextFile<'a>, folder: &str, name: &str, shelf: &Shelf<'_>, r
     let schema = text("schema").unwrap_or(folder);
     if shelf.world.connections.contains_key(schema) {
         report
-            .error("P0123", place::head(file), format!("`{schema}` is a connection, so it cannot be a schema of the lakehouse too"))
+            .error(
+                "P0123",
+                place::head(file),
+                format!(
+                    "`{schema}` is a connection, so it cannot be a schema of the lakehouse too"
+                ),
+            )
             .help("rename the folder or the connection");
     }
     let materialized = materialized(text("materialized"), file, shelf, report);
@@ -89,7 +120,10 @@ fn draft<'a>(file: &TextFile<'a>, folder: &str, name: &str, shelf: &Shelf<'_>, r
 
 /// The config of a model: its file's over its YAML's.
 fn config(scan: &Scan, properties: Option<&Node>) -> Map<String, Json> {
-    let mut config = match properties.and_then(|node| node.get("config")).map(Node::json) {
+    let mut config = match properties
+        .and_then(|node| node.get("config"))
+        .map(Node::json)
+    {
         Some(Json::Object(map)) => map,
         _ => Map::new(),
     };
@@ -99,8 +133,17 @@ fn config(scan: &Scan, properties: Option<&Node>) -> Map<String, Json> {
     config
 }
 
-fn materialized(word: Option<&str>, file: &TextFile<'_>, shelf: &Shelf<'_>, report: &mut Report) -> Materialized {
-    let defaults = shelf.world.root.get("defaults").and_then(|node| node.get("models"));
+fn materialized(
+    word: Option<&str>,
+    file: &TextFile<'_>,
+    shelf: &Shelf<'_>,
+    report: &mut Report,
+) -> Materialized {
+    let defaults = shelf
+        .world
+        .root
+        .get("defaults")
+        .and_then(|node| node.get("models"));
     let default = defaults.and_then(|node| node.get_text("materialized"));
     match word.or(default).unwrap_or("view") {
         "view" => Materialized::View,
@@ -108,10 +151,17 @@ fn materialized(word: Option<&str>, file: &TextFile<'_>, shelf: &Shelf<'_>, repo
         "incremental" => Materialized::Incremental,
         "ephemeral" => Materialized::Ephemeral,
         other => {
-            let found = file.text.find(other).map(|start| (start, start + other.len()));
+            let found = file
+                .text
+                .find(other)
+                .map(|start| (start, start + other.len()));
             let at = found.map_or_else(|| place::head(file), |range| place::at(file, range));
             report
-                .error("M0336", at, format!("`{other}` is no way to keep a model in this version"))
+                .error(
+                    "M0336",
+                    at,
+                    format!("`{other}` is no way to keep a model in this version"),
+                )
                 .suggest(other, WORDS.iter().copied(), "there is");
             Materialized::View
         }

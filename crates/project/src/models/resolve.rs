@@ -24,21 +24,37 @@ pub(super) fn loaded(loads: &[&Task]) -> HashMap<(String, String), TableName> {
         if let Selection::Object(object) = &load.selection {
             all.insert((connection.clone(), object.clone()), target.clone());
         }
-        all.entry((connection.clone(), target.table().to_owned())).or_insert_with(|| target.clone());
+        all.entry((connection.clone(), target.table().to_owned()))
+            .or_insert_with(|| target.clone());
     }
     all
 }
 
 /// Resolves all references.
-pub(super) fn resolve(drafts: &mut [Draft<'_>], shelf: &Shelf<'_>, tables: &Tables, report: &mut Report) {
-    let by_name: HashMap<String, (usize, TableName)> =
-        drafts.iter().enumerate().map(|(index, draft)| (draft.name.clone(), (index, draft.table.clone()))).collect();
-    let by_table: HashMap<TableName, usize> =
-        drafts.iter().enumerate().map(|(index, draft)| (draft.table.clone(), index)).collect();
+pub(super) fn resolve(
+    drafts: &mut [Draft<'_>],
+    shelf: &Shelf<'_>,
+    tables: &Tables,
+    report: &mut Report,
+) {
+    let by_name: HashMap<String, (usize, TableName)> = drafts
+        .iter()
+        .enumerate()
+        .map(|(index, draft)| (draft.name.clone(), (index, draft.table.clone())))
+        .collect();
+    let by_table: HashMap<TableName, usize> = drafts
+        .iter()
+        .enumerate()
+        .map(|(index, draft)| (draft.table.clone(), index))
+        .collect();
     for draft in drafts {
         for reference in std::mem::take(&mut draft.scan.references) {
             let found = match reference.kind {
-                ReferenceKind::Ref => reference.parts.last().and_then(|name| by_name.get(name)).map(|(_, table)| table.clone()),
+                ReferenceKind::Ref => reference
+                    .parts
+                    .last()
+                    .and_then(|name| by_name.get(name))
+                    .map(|(_, table)| table.clone()),
                 ReferenceKind::Source => source(&reference, shelf, tables),
             };
             if let Some(table) = found {
@@ -63,23 +79,50 @@ fn source(reference: &Reference, shelf: &Shelf<'_>, tables: &Tables) -> Option<T
 }
 
 /// The table of `source(name, table)`.
-pub(super) fn find_source(name: &str, table: &str, shelf: &Shelf<'_>, tables: &Tables) -> Option<TableName> {
-    let declared = shelf.properties.source(name, table).filter(|found| tables.contains(found));
+pub(super) fn find_source(
+    name: &str,
+    table: &str,
+    shelf: &Shelf<'_>,
+    tables: &Tables,
+) -> Option<TableName> {
+    let declared = shelf
+        .properties
+        .source(name, table)
+        .filter(|found| tables.contains(found));
     let direct = || Some(TableName::new(name, table)).filter(|found| tables.contains(found));
-    let of_connection = || shelf.loaded.get(&(name.to_owned(), table.to_owned())).cloned();
+    let of_connection = || {
+        shelf
+            .loaded
+            .get(&(name.to_owned(), table.to_owned()))
+            .cloned()
+    };
     declared.or_else(direct).or_else(of_connection)
 }
 
-fn say(reference: &Reference, draft: &Draft<'_>, by_name: &HashMap<String, (usize, TableName)>, tables: &Tables, report: &mut Report) {
+fn say(
+    reference: &Reference,
+    draft: &Draft<'_>,
+    by_name: &HashMap<String, (usize, TableName)>,
+    tables: &Tables,
+    report: &mut Report,
+) {
     let at = argument_place(reference, draft);
     if reference.kind == ReferenceKind::Ref {
-        let name = reference.parts.last().map(String::as_str).unwrap_or_default();
-        let loaded = tables.names().find(|table| table.table() == name && !by_name.contains_key(name));
+        let name = reference
+            .parts
+            .last()
+            .map(String::as_str)
+            .unwrap_or_default();
+        let loaded = tables
+            .names()
+            .find(|table| table.table() == name && !by_name.contains_key(name));
         let said = report.error("M0322", at, format!("there is no model `{name}`"));
         match loaded {
-            Some(table) => said
-                .label("a loaded table is a source")
-                .help(format!("write {{{{ source('{}', '{}') }}}}", table.schema(), table.table())),
+            Some(table) => said.label("a loaded table is a source").help(format!(
+                "write {{{{ source('{}', '{}') }}}}",
+                table.schema(),
+                table.table()
+            )),
             None => {
                 let mut names: Vec<&str> = by_name.keys().map(String::as_str).collect();
                 names.sort_unstable();
@@ -103,31 +146,65 @@ fn argument_place(reference: &Reference, draft: &Draft<'_>) -> At {
         return place::head(&draft.file);
     };
     let call = draft.file.text.get(start..end).unwrap_or_default();
-    let last = reference.parts.last().map(String::as_str).unwrap_or_default();
+    let last = reference
+        .parts
+        .last()
+        .map(String::as_str)
+        .unwrap_or_default();
     match call.rfind(last).filter(|_| !last.is_empty()) {
         Some(found) => place::at(&draft.file, (start + found, start + found + last.len())),
         None => place::at(&draft.file, (start, end)),
     }
 }
 
-/// Parents before children. None when they refer to each other in a circle.
-pub(super) fn order(drafts: &[Draft<'_>], report: &mut Report) -> Option<Vec<usize>> {
-    let parents: Vec<BTreeSet<usize>> = drafts.iter().map(|draft| draft.parents.iter().copied().collect()).collect();
-    let sorted = graph::sort(&parents);
-    if sorted.is_none() {
-        let circle = graph::cycle(&parents)?;
-        let first = drafts.get(*circle.first()?)?;
-        let names: Vec<String> = circle.iter().chain(circle.first()).filter_map(|index| Some(drafts.get(*index)?.name.clone())).collect();
-        let parent = circle.last().and_then(|index| drafts.get(*index));
-        let at = parent.and_then(|parent| {
-            let reference = first.scan.references.iter().find(|one| one.parts.last() == Some(&parent.name))?;
-            Some(argument_place(reference, first))
-        });
-        report
-            .error("M0330", at.unwrap_or_else(|| place::head(&first.file)), "these models refer to each other in a circle")
-            .help(names.join(" -> "));
+/// Parents before children. Models that refer to each other in a circle are said and marked; the
+/// others are still checked.
+pub(super) fn order(drafts: &mut [Draft<'_>], report: &mut Report) -> Vec<usize> {
+    let mut parents: Vec<BTreeSet<usize>> = drafts
+        .iter()
+        .map(|draft| draft.parents.iter().copied().collect())
+        .collect();
+    loop {
+        if let Some(sorted) = graph::sort(&parents) {
+            return sorted;
+        }
+        let Some(circle) = graph::cycle(&parents) else {
+            return Vec::new();
+        };
+        say_circle(drafts, &circle, report);
+        for index in circle {
+            if let Some(set) = parents.get_mut(index) {
+                set.clear();
+            }
+            if let Some(draft) = drafts.get_mut(index) {
+                draft.sound = false;
+            }
+        }
     }
-    sorted
+}
+
+fn say_circle(drafts: &[Draft<'_>], circle: &[usize], report: &mut Report) {
+    let Some(first) = circle.first().and_then(|index| drafts.get(*index)) else {
+        return;
+    };
+    let names: Vec<&str> = circle
+        .iter()
+        .chain(circle.first())
+        .filter_map(|index| Some(drafts.get(*index)?.name.as_str()))
+        .collect();
+    let parent = circle.last().and_then(|index| drafts.get(*index));
+    let at = parent.and_then(|parent| {
+        let mut references = first.scan.references.iter();
+        let reference = references.find(|one| one.parts.last() == Some(&parent.name))?;
+        Some(argument_place(reference, first))
+    });
+    report
+        .error(
+            "M0330",
+            at.unwrap_or_else(|| place::head(&first.file)),
+            "these models refer to each other in a circle",
+        )
+        .help(names.join(" -> "));
 }
 
 /// Tables a model reads, also through ephemeral models, sorted.
@@ -141,7 +218,9 @@ pub(super) fn reads(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<TableName> {
                 .parents
                 .iter()
                 .filter_map(|parent| Some((*parent, drafts.get(*parent)?)))
-                .find(|(_, parent)| &parent.table == table && parent.materialized == Materialized::Ephemeral);
+                .find(|(_, parent)| {
+                    &parent.table == table && parent.materialized == Materialized::Ephemeral
+                });
             match ephemeral {
                 Some((index, parent)) if seen.insert(index) => open.push(parent),
                 Some(_) => {}
@@ -159,7 +238,10 @@ pub(super) fn ephemerals<'d, 'a>(draft: &Draft<'a>, drafts: &'d [Draft<'a>]) -> 
     let mut found: Vec<&Draft<'a>> = Vec::new();
     let mut open: Vec<usize> = draft.parents.clone();
     while let Some(index) = open.pop() {
-        let Some(parent) = drafts.get(index).filter(|parent| parent.materialized == Materialized::Ephemeral) else {
+        let Some(parent) = drafts
+            .get(index)
+            .filter(|parent| parent.materialized == Materialized::Ephemeral)
+        else {
             continue;
         };
         if !found.iter().any(|other| other.name == parent.name) {

@@ -28,17 +28,37 @@ pub(crate) fn select(frame: &StepFrame<'_>, models: &Models, report: &mut Report
     }
     chosen.sort_unstable();
     chosen.dedup();
-    chosen.into_iter().filter_map(|index| models.list.get(index)).map(|model| task(model, frame)).collect()
+    chosen
+        .into_iter()
+        .filter_map(|index| models.list.get(index))
+        .map(|model| task(model, frame))
+        .collect()
 }
 
 fn pick(node: &Node, models: &Models, report: &mut Report) -> Vec<usize> {
     let mut chosen = Vec::new();
     for item in node.items() {
         let Some(word) = item.text() else { continue };
-        let found: Vec<usize> = (0..models.list.len()).filter(|index| models.list.get(*index).is_some_and(|model| fits(word, model))).collect();
+        let found: Vec<usize> = (0..models.list.len())
+            .filter(|index| {
+                models
+                    .list
+                    .get(*index)
+                    .is_some_and(|model| fits(word, model))
+            })
+            .collect();
         if found.is_empty() && !models.list.is_empty() {
-            let mut names: Vec<&str> = models.list.iter().map(|model| model.plan.name.as_str()).collect();
-            names.extend(models.list.iter().map(|model| model.plan.table.target.schema()));
+            let mut names: Vec<&str> = models
+                .list
+                .iter()
+                .map(|model| model.plan.name.as_str())
+                .collect();
+            names.extend(
+                models
+                    .list
+                    .iter()
+                    .map(|model| model.plan.table.target.schema()),
+            );
             names.sort_unstable();
             names.dedup();
             report
@@ -52,8 +72,18 @@ fn pick(node: &Node, models: &Models, report: &mut Report) -> Vec<usize> {
 
 fn fits(word: &str, model: &Model) -> bool {
     let table = &model.plan.table.target;
-    let path = word.strip_prefix("path:").unwrap_or(word).trim_end_matches('/');
-    let below = |path: &str| model.plan.file == path || model.plan.file.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    let path = word
+        .strip_prefix("path:")
+        .unwrap_or(word)
+        .trim_end_matches('/');
+    let below = |path: &str| {
+        model.plan.file == path
+            || model
+                .plan
+                .file
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.starts_with('/'))
+    };
     word == "all"
         || word == table.schema()
         || matches(word, &model.plan.name)

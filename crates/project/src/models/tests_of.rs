@@ -27,7 +27,12 @@ pub(crate) fn read(
     resolve: &dyn Fn(&To) -> Option<TableName>,
     report: &mut Report,
 ) -> Checks {
-    let mut reader = Reader { table, resolve, checks: Checks::default(), report };
+    let mut reader = Reader {
+        table,
+        resolve,
+        checks: Checks::default(),
+        report,
+    };
     let Some(node) = node else {
         return reader.checks;
     };
@@ -37,7 +42,9 @@ pub(crate) fn read(
         }
     }
     for column in node.get("columns").map(Node::items).unwrap_or_default() {
-        let Some(name) = column.get("name") else { continue };
+        let Some(name) = column.get("name") else {
+            continue;
+        };
         let Some(text) = name.text() else { continue };
         reader.column(text, name.at);
         for key in ["data_tests", "tests"] {
@@ -50,16 +57,33 @@ pub(crate) fn read(
 }
 
 /// Adds the tests of `sources:` to the loads of those tables.
-pub(crate) fn source_tests(tasks: &mut [Task], models: &Models, properties: &Properties, report: &mut Report) {
+pub(crate) fn source_tests(
+    tasks: &mut [Task],
+    models: &Models,
+    properties: &Properties,
+    report: &mut Report,
+) {
     for source in properties.sources() {
-        let Some(task) = tasks.iter_mut().find(|task| task.writes.contains(&source.table)) else {
+        let Some(task) = tasks
+            .iter_mut()
+            .find(|task| task.writes.contains(&source.table))
+        else {
             continue;
         };
-        let subject = Subject { schema: task.schema.as_ref(), firm: task.firm };
-        let table = Table { name: &source.table, subject, origin: "" };
+        let subject = Subject {
+            schema: task.schema.as_ref(),
+            firm: task.firm,
+        };
+        let table = Table {
+            name: &source.table,
+            subject,
+            origin: "",
+        };
         let resolve = |to: &To| match to {
             To::Ref(name) => models.refs.get(name).cloned(),
-            To::Source(name, table) => properties.source(name, table).or_else(|| Some(TableName::new(name, table))),
+            To::Source(name, table) => properties
+                .source(name, table)
+                .or_else(|| Some(TableName::new(name, table))),
             To::Table(table) => Some(table.clone()),
         };
         let checks = read(Some(&source.node), &table, &resolve, report);
@@ -85,11 +109,23 @@ impl Reader<'_> {
             return;
         };
         if crate::columns::find(schema, column).is_none() {
-            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let names: Vec<&str> = schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+                .collect();
             self.report
-                .warning("M0334", at, format!("`{}` has no column `{column}`", self.table.name))
+                .warning(
+                    "M0334",
+                    at,
+                    format!("`{}` has no column `{column}`", self.table.name),
+                )
                 .suggest(column, names.iter().copied(), "there is")
-                .help(format!("{} has: {}", self.table.name, crate::suggest::listing(&names)));
+                .help(format!(
+                    "{} has: {}",
+                    self.table.name,
+                    crate::suggest::listing(&names)
+                ));
         }
     }
 
@@ -104,7 +140,9 @@ impl Reader<'_> {
         };
         let argument = |key: &str| {
             let body = body?;
-            body.get("arguments").and_then(|arguments| arguments.get(key)).or_else(|| body.get(key))
+            body.get("arguments")
+                .and_then(|arguments| arguments.get(key))
+                .or_else(|| body.get(key))
         };
         let named = argument("column_name").and_then(|node| Some((node.text()?, node.at)));
         let column = column.or(named);
@@ -112,14 +150,29 @@ impl Reader<'_> {
             return;
         };
         let setting = |key: &str| {
-            let inside = body.and_then(|body| body.get("config").and_then(|config| config.get(key)).or_else(|| body.get(key)));
-            inside.or_else(|| test.get("config").and_then(|config| config.get(key))).or_else(|| test.get(key))
+            let inside = body.and_then(|body| {
+                body.get("config")
+                    .and_then(|config| config.get(key))
+                    .or_else(|| body.get(key))
+            });
+            inside
+                .or_else(|| test.get("config").and_then(|config| config.get(key)))
+                .or_else(|| test.get(key))
         };
-        let check_name = setting("name").and_then(Node::text).map_or_else(|| checks::name(&kind, self.table.name), str::to_owned);
+        let check_name = setting("name")
+            .and_then(Node::text)
+            .map_or_else(|| checks::name(&kind, self.table.name), str::to_owned);
         let base = Check {
             name: check_name,
             kind,
-            severity: if setting("severity").and_then(Node::text).is_some_and(|word| word.eq_ignore_ascii_case("warn")) { Severity::Warn } else { Severity::Error },
+            severity: if setting("severity")
+                .and_then(Node::text)
+                .is_some_and(|word| word.eq_ignore_ascii_case("warn"))
+            {
+                Severity::Warn
+            } else {
+                Severity::Error
+            },
             filter: setting("where").and_then(Node::text).map(str::to_owned),
             tolerance: Tolerance::default(),
             span: Some(self.report.span(at)),
@@ -129,30 +182,52 @@ impl Reader<'_> {
         if base.severity == Severity::Error
             && let Some(tolerance) = error_if
         {
-            self.checks.list.push(Check { tolerance, ..base.clone() });
+            self.checks.list.push(Check {
+                tolerance,
+                ..base.clone()
+            });
             let name = format!("{}_warn", base.name);
             let tolerance = warn_if.unwrap_or_default();
-            self.checks.list.push(Check { name, severity: Severity::Warn, tolerance, ..base });
+            self.checks.list.push(Check {
+                name,
+                severity: Severity::Warn,
+                tolerance,
+                ..base
+            });
         } else {
-            let tolerance = warn_if.filter(|_| base.severity == Severity::Warn).unwrap_or_default();
+            let tolerance = warn_if
+                .filter(|_| base.severity == Severity::Warn)
+                .unwrap_or_default();
             self.checks.list.push(Check { tolerance, ..base });
         }
     }
 
     /// `> 10`, `>= 10` and `!= 0` as the rows that may still break.
     fn tolerance(&mut self, node: &Node) -> Option<Tolerance> {
-        let text: String = node.text()?.chars().filter(|c| !c.is_whitespace()).collect();
+        let text: String = node
+            .text()?
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .collect();
         let rows = match text.strip_prefix(">=") {
-            Some(number) => number.parse::<u64>().ok().map(|number| number.saturating_sub(1)),
+            Some(number) => number
+                .parse::<u64>()
+                .ok()
+                .map(|number| number.saturating_sub(1)),
             None if text == "!=0" || text == "<>0" => Some(0),
-            None => text.strip_prefix('>').and_then(|number| number.parse().ok()),
+            None => text
+                .strip_prefix('>')
+                .and_then(|number| number.parse().ok()),
         };
         if rows.is_none() {
             self.report
                 .error("K0601", node.at, format!("`{text}` is no limit of a test"))
                 .help("write \">10\", \">=10\" or \"!=0\"");
         }
-        rows.map(|rows| Tolerance { rows: Some(rows), percent: None })
+        rows.map(|rows| Tolerance {
+            rows: Some(rows),
+            percent: None,
+        })
     }
 
     fn kind<'n>(
@@ -165,17 +240,32 @@ impl Reader<'_> {
         let list = |key: &str| argument(key).map(Node::texts).unwrap_or_default();
         let text = |key: &str| argument(key).and_then(Node::text).map(str::to_owned);
         if name == "dbt_utils.unique_combination_of_columns" {
-            return Some(CheckKind::Unique { columns: list("combination_of_columns") });
+            return Some(CheckKind::Unique {
+                columns: list("combination_of_columns"),
+            });
         }
         if name == "dbt_utils.expression_is_true" {
             let expression = text("expression")?;
-            let expression = column.map_or_else(|| expression.clone(), |(column, _)| format!("{column} {expression}"));
+            let expression = column.map_or_else(
+                || expression.clone(),
+                |(column, _)| format!("{column} {expression}"),
+            );
             return Some(CheckKind::Expression { expression });
         }
-        let known = ["not_null", "unique", "accepted_values", "relationships", "dbt_utils.accepted_range"];
+        let known = [
+            "not_null",
+            "unique",
+            "accepted_values",
+            "relationships",
+            "dbt_utils.accepted_range",
+        ];
         if !known.contains(&name) {
             self.report
-                .note("M0335", at, format!("test `{name}` is not active in this version"))
+                .note(
+                    "M0335",
+                    at,
+                    format!("test `{name}` is not active in this version"),
+                )
                 .suggest(name, known, "tests");
             return None;
         }
@@ -189,21 +279,35 @@ impl Reader<'_> {
         let column = column.to_owned();
         Some(match name {
             "not_null" => CheckKind::NotNull { column },
-            "unique" => CheckKind::Unique { columns: vec![column] },
+            "unique" => CheckKind::Unique {
+                columns: vec![column],
+            },
             "accepted_values" => {
                 for item in argument("values").map(Node::items).unwrap_or_default() {
                     item.text().into_iter().for_each(|text| {
                         rules::reads(&column, text, item.at, data_type.as_ref(), self.report);
                     });
                 }
-                CheckKind::AcceptedValues { column, values: list("values") }
+                CheckKind::AcceptedValues {
+                    column,
+                    values: list("values"),
+                }
             }
             "relationships" => self.relationship(column, at, argument)?,
-            _ => CheckKind::Range { column, min: text("min_value"), max: text("max_value") },
+            _ => CheckKind::Range {
+                column,
+                min: text("min_value"),
+                max: text("max_value"),
+            },
         })
     }
 
-    fn relationship<'n>(&mut self, column: String, at: At, argument: &dyn Fn(&str) -> Option<&'n Node>) -> Option<CheckKind> {
+    fn relationship<'n>(
+        &mut self,
+        column: String,
+        at: At,
+        argument: &dyn Fn(&str) -> Option<&'n Node>,
+    ) -> Option<CheckKind> {
         let (Some(to), Some(field)) = (argument("to"), argument("field")) else {
             self.report
                 .error("K0601", at, "a relationships test needs `to` and `field`")
@@ -219,18 +323,41 @@ impl Reader<'_> {
             return None;
         };
         let field_text = field.text()?.to_owned();
-        self.checks.references.push(Reference { table: table.clone(), field: field_text.clone(), at: field.at });
-        Some(CheckKind::Relationships { column, to: table, field: field_text })
+        self.checks.references.push(Reference {
+            table: table.clone(),
+            field: field_text.clone(),
+            at: field.at,
+        });
+        Some(CheckKind::Relationships {
+            column,
+            to: table,
+            field: field_text,
+        })
     }
 }
 
 fn is_setting(key: &str) -> bool {
-    matches!(key, "config" | "severity" | "name" | "where" | "description" | "tags" | "error_if" | "warn_if" | "enabled")
+    matches!(
+        key,
+        "config"
+            | "severity"
+            | "name"
+            | "where"
+            | "description"
+            | "tags"
+            | "error_if"
+            | "warn_if"
+            | "enabled"
+    )
 }
 
 /// Reads `ref('x')`, `source('a', 'b')` or `schema.table`.
 fn parse_to(text: &str) -> Option<To> {
-    let text = text.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
+    let text = text
+        .trim()
+        .trim_start_matches("{{")
+        .trim_end_matches("}}")
+        .trim();
     let Some((function, rest)) = text.split_once('(') else {
         return text.parse().ok().map(To::Table);
     };
@@ -238,7 +365,11 @@ fn parse_to(text: &str) -> Option<To> {
         .trim_end()
         .strip_suffix(')')?
         .split(',')
-        .map(|part| part.trim().trim_matches(|c| c == '\'' || c == '"').to_owned())
+        .map(|part| {
+            part.trim()
+                .trim_matches(|c| c == '\'' || c == '"')
+                .to_owned()
+        })
         .collect();
     match (function.trim(), parts.as_slice()) {
         ("ref", [.., name]) => Some(To::Ref(name.clone())),
@@ -254,9 +385,18 @@ mod tests {
     #[test]
     fn targets_are_read() {
         assert_eq!(parse_to("ref('x')"), Some(To::Ref("x".into())));
-        assert_eq!(parse_to("{{ ref( \"p\", 'x' ) }}"), Some(To::Ref("x".into())));
-        assert_eq!(parse_to("source('a', 'b')"), Some(To::Source("a".into(), "b".into())));
-        assert_eq!(parse_to("raw.x"), Some(To::Table(TableName::new("raw", "x"))));
+        assert_eq!(
+            parse_to("{{ ref( \"p\", 'x' ) }}"),
+            Some(To::Ref("x".into()))
+        );
+        assert_eq!(
+            parse_to("source('a', 'b')"),
+            Some(To::Source("a".into(), "b".into()))
+        );
+        assert_eq!(
+            parse_to("raw.x"),
+            Some(To::Table(TableName::new("raw", "x")))
+        );
         assert_eq!(parse_to("nothing"), None);
     }
 }

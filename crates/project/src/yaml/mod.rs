@@ -8,8 +8,8 @@ mod parse;
 mod traps;
 mod tree;
 
-pub(crate) use traps::bare_boolean;
 pub(crate) use parse::{Dialect, parse};
+pub(crate) use traps::bare_boolean;
 pub(crate) use tree::{Entry, Map, Node, Value};
 
 #[cfg(test)]

@@ -114,15 +114,28 @@ impl Builder<'_> {
                     Some((node, 0))
                 }
                 Event::SequenceStart(anchor, _) => {
-                    open.push(Open { at: self.at(&range), anchor, content: Content::List(Vec::new()) });
+                    open.push(Open {
+                        at: self.at(&range),
+                        anchor,
+                        content: Content::List(Vec::new()),
+                    });
                     None
                 }
                 Event::MappingStart(anchor, _) => {
-                    let content = Content::Map { map: Map::new(), key: None };
-                    open.push(Open { at: self.at(&range), anchor, content });
+                    let content = Content::Map {
+                        map: Map::new(),
+                        key: None,
+                    };
+                    open.push(Open {
+                        at: self.at(&range),
+                        anchor,
+                        content,
+                    });
                     None
                 }
-                Event::SequenceEnd | Event::MappingEnd => open.pop().map(|one| self.close(one, &range)),
+                Event::SequenceEnd | Event::MappingEnd => {
+                    open.pop().map(|one| self.close(one, &range))
+                }
                 _ => None,
             };
             if let Some((node, anchor)) = done {
@@ -147,21 +160,42 @@ impl Builder<'_> {
         if self.nodes > MAX_NODES && !self.overflow {
             self.overflow = true;
             self.report
-                .error("P0114", node.at, "this file is too large once its aliases are copied")
-                .help(format!("at most {MAX_NODES} values; each `*alias` counts as all it stands for"));
+                .error(
+                    "P0114",
+                    node.at,
+                    "this file is too large once its aliases are copied",
+                )
+                .help(format!(
+                    "at most {MAX_NODES} values; each `*alias` counts as all it stands for"
+                ));
         }
     }
 
     fn at(&self, range: &Range) -> At {
         let start = self.bytes.byte(range.start.index(), self.text.len());
-        let end = self.bytes.byte(range.end.index(), self.text.len()).max(start);
-        At { file: self.file, start, end, line: range.start.line(), column: range.start.col() + 1 }
+        let end = self
+            .bytes
+            .byte(range.end.index(), self.text.len())
+            .max(start);
+        At {
+            file: self.file,
+            start,
+            end,
+            line: range.start.line(),
+            column: range.start.col() + 1,
+        }
     }
 
     fn error_place(&self, marker: &saphyr_parser::Marker) -> At {
         let start = self.bytes.byte(marker.index(), self.text.len());
         let end = (start + 1).min(self.text.len());
-        At { file: self.file, start, end, line: marker.line(), column: marker.col() + 1 }
+        At {
+            file: self.file,
+            start,
+            end,
+            line: marker.line(),
+            column: marker.col() + 1,
+        }
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, range: &Range) -> Node {
@@ -177,11 +211,21 @@ impl Builder<'_> {
             return Node::null(at);
         }
         let text = match text {
-            "yes" | "Yes" | "YES" | "on" | "On" | "ON" if plain && self.dialect == Dialect::Dbt => "true",
-            "no" | "No" | "NO" | "off" | "Off" | "OFF" if plain && self.dialect == Dialect::Dbt => "false",
+            "yes" | "Yes" | "YES" | "on" | "On" | "ON" if plain && self.dialect == Dialect::Dbt => {
+                "true"
+            }
+            "no" | "No" | "NO" | "off" | "Off" | "OFF" if plain && self.dialect == Dialect::Dbt => {
+                "false"
+            }
             other => other,
         };
-        Node { value: Value::Scalar { text: text.to_owned(), plain }, at }
+        Node {
+            value: Value::Scalar {
+                text: text.to_owned(),
+                plain,
+            },
+            at,
+        }
     }
 
     fn alias(&mut self, anchor: usize, range: &Range) -> Node {
@@ -198,7 +242,10 @@ impl Builder<'_> {
 
     fn close(&self, open: Open, range: &Range) -> (Node, usize) {
         let end = self.at(range).end;
-        let at = At { end: end.max(open.at.start), ..open.at };
+        let at = At {
+            end: end.max(open.at.start),
+            ..open.at
+        };
         let value = match open.content {
             Content::List(list) => Value::List(list),
             Content::Map { map, .. } => Value::Map(map),
@@ -222,7 +269,11 @@ impl Builder<'_> {
             Value::Null => (String::new(), node.at),
             _ => {
                 self.report
-                    .error("P0101", node.at, format!("a key must be text, this is {}", node.kind()))
+                    .error(
+                        "P0101",
+                        node.at,
+                        format!("a key must be text, this is {}", node.kind()),
+                    )
                     .help("`{{ … }}` in YAML must stand in quotes");
                 (String::new(), node.at)
             }

@@ -9,16 +9,30 @@ use crate::report::{At, Report};
 /// Words a syntax error.
 pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) {
     let found = text.get(at.start..).and_then(|rest| rest.chars().next());
-    let before = text.get(..at.start).and_then(|rest| rest.chars().next_back());
-    let line = text.lines().nth(at.line.saturating_sub(1)).unwrap_or_default();
+    let before = text
+        .get(..at.start)
+        .and_then(|rest| rest.chars().next_back());
+    let line = text
+        .lines()
+        .nth(at.line.saturating_sub(1))
+        .unwrap_or_default();
     match found {
         Some('{') if before == Some('$') => {
             let rest = text.get(at.start..).unwrap_or_default();
             let end = rest.find('}').map_or(at.end, |close| at.start + close + 1);
-            let at = At { start: at.start - 1, end, column: at.column - 1, ..at };
+            let at = At {
+                start: at.start - 1,
+                end,
+                column: at.column - 1,
+                ..at
+            };
             let whole = text.get(at.start..at.end).unwrap_or("${…}");
             report
-                .error("P0108", at, format!("`{whole}` inside braces must stand in quotes"))
+                .error(
+                    "P0108",
+                    at,
+                    format!("`{whole}` inside braces must stand in quotes"),
+                )
                 .label("YAML reads this `{` as the start of a map")
                 .help(format!("write \"{whole}\""));
         }
@@ -26,7 +40,11 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
             let word: String = line.chars().skip(at.column.saturating_sub(1)).collect();
             let word = word.trim_end().to_owned();
             report
-                .error("P0110", at, format!("a value cannot start with `{mark}` without quotes"))
+                .error(
+                    "P0110",
+                    at,
+                    format!("a value cannot start with `{mark}` without quotes"),
+                )
                 .help(format!("write '{word}'"));
         }
         _ if info.contains("unknown anchor") || found == Some('*') => {
@@ -34,7 +52,10 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
                 .error("P0110", at, "a value that starts with `*` is an alias of an anchor, and there is no such anchor")
                 .help("quote it if it is a pattern: \"*\"");
         }
-        _ if line.starts_with('\t') || line.trim_start_matches(' ').starts_with('\t') || info.contains("tabs disallowed") => {
+        _ if line.starts_with('\t')
+            || line.trim_start_matches(' ').starts_with('\t')
+            || info.contains("tabs disallowed") =>
+        {
             report
                 .error("P0105", at, "a tab cannot indent YAML")
                 .help("use spaces, two for each level");
@@ -44,7 +65,9 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
                 .error("P0101", at, "a second `: ` in one line, or the line above is not finished")
                 .help("quote text that contains `: `; write a space after the colon of a key (`key: value`)");
         }
-        _ if info.contains("expected key") || info.contains("indentation") && !info.contains("quoted") => {
+        _ if info.contains("expected key")
+            || info.contains("indentation") && !info.contains("quoted") =>
+        {
             report
                 .error("P0105", at, "this line is not indented like its neighbours")
                 .help("keys of one map start in the same column");
@@ -60,7 +83,9 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
                 .help("close it with `}` or `]`, or quote text that holds braces, brackets, `,` or `: `");
         }
         _ if info.contains("recursion limit") => {
-            report.error("P0101", at, "this is nested too deeply").help("at most 255 levels");
+            report
+                .error("P0101", at, "this is nested too deeply")
+                .help("at most 255 levels");
         }
         _ => {
             report.error("P0101", at, format!("this is not YAML: {info}"));
@@ -70,24 +95,42 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
 
 /// `{ type: decimal(18,2) }` is split at its comma: true when this entry is the second half. The
 /// type is joined again, so that nothing else is said about it.
-pub(super) fn split_type(map: &mut Map, name: &str, key_at: At, value: &Node, text: &str, report: &mut Report) -> bool {
+pub(super) fn split_type(
+    map: &mut Map,
+    name: &str,
+    key_at: At,
+    value: &Node,
+    text: &str,
+    report: &mut Report,
+) -> bool {
     if !value.is_null() || !name.ends_with(')') || name.contains('(') {
         return false;
     }
     let Some((_, last)) = map.last_mut() else {
         return false;
     };
-    let Value::Scalar { text: first, plain: true } = &mut last.value.value else {
+    let Value::Scalar {
+        text: first,
+        plain: true,
+    } = &mut last.value.value
+    else {
         return false;
     };
     if !first.contains('(') || first.contains(')') {
         return false;
     }
     let joined = format!("{first},{name}");
-    let at = At { end: key_at.end, ..last.value.at };
+    let at = At {
+        end: key_at.end,
+        ..last.value.at
+    };
     let written = text.get(at.start..at.end).unwrap_or(&joined).to_owned();
     report
-        .error("P0107", at, format!("`{written}` inside braces is split at its comma"))
+        .error(
+            "P0107",
+            at,
+            format!("`{written}` inside braces is split at its comma"),
+        )
         .label("YAML reads two entries here")
         .help(format!("write \"{joined}\" in quotes"));
     *first = joined;
@@ -106,7 +149,11 @@ pub(crate) fn bare_boolean(node: &Node, report: &mut Report) -> bool {
         _ => return false,
     };
     report
-        .error("P0109", node.at, format!("`{text}` is text in YAML 1.2, not a boolean"))
+        .error(
+            "P0109",
+            node.at,
+            format!("`{text}` is text in YAML 1.2, not a boolean"),
+        )
         .label(format!("write `{meant}`"));
     true
 }

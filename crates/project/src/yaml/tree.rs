@@ -39,11 +39,17 @@ pub(crate) struct Entry {
 
 impl Node {
     pub(crate) fn null(at: At) -> Self {
-        Self { value: Value::Null, at }
+        Self {
+            value: Value::Null,
+            at,
+        }
     }
 
     pub(crate) fn map(at: At, map: Map) -> Self {
-        Self { value: Value::Map(map), at }
+        Self {
+            value: Value::Map(map),
+            at,
+        }
     }
 
     pub(crate) fn is_null(&self) -> bool {
@@ -66,7 +72,10 @@ impl Node {
 
     /// The value under a key, unless it is null.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
-        self.as_map()?.get(key).map(|entry| &entry.value).filter(|node| !node.is_null())
+        self.as_map()?
+            .get(key)
+            .map(|entry| &entry.value)
+            .filter(|node| !node.is_null())
     }
 
     pub(crate) fn get_text(&self, key: &str) -> Option<&str> {
@@ -87,7 +96,10 @@ impl Node {
 
     /// Key and value pairs; none when it is no map.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.as_map().into_iter().flatten().map(|(key, entry)| (key.as_str(), entry))
+        self.as_map()
+            .into_iter()
+            .flatten()
+            .map(|(key, entry)| (key.as_str(), entry))
     }
 
     /// The elements of a list, or the value itself: one text stands for a list of one.
@@ -101,7 +113,10 @@ impl Node {
 
     /// Texts of `items`.
     pub(crate) fn texts(&self) -> Vec<String> {
-        self.items().iter().filter_map(|item| item.text().map(str::to_owned)).collect()
+        self.items()
+            .iter()
+            .filter_map(|item| item.text().map(str::to_owned))
+            .collect()
     }
 
     /// What it is, for a message.
@@ -121,7 +136,9 @@ impl Node {
             Value::Null => Json::Null,
             Value::List(list) => list.iter().map(Node::json).collect(),
             Value::Map(map) => {
-                let pairs = map.iter().map(|(key, entry)| (key.clone(), entry.value.json()));
+                let pairs = map
+                    .iter()
+                    .map(|(key, entry)| (key.clone(), entry.value.json()));
                 Json::Object(pairs.collect())
             }
             Value::Scalar { text, plain: false } => Json::String(text.clone()),
@@ -142,7 +159,10 @@ impl Node {
                 }
                 Some(present) => {
                     let value = present.value.merged(&entry.value);
-                    *present = Entry { key_at: entry.key_at, value };
+                    *present = Entry {
+                        key_at: entry.key_at,
+                        value,
+                    };
                 }
                 None => {
                     map.insert(key.clone(), entry.clone());

@@ -1,5 +1,10 @@
 //! Projects as text: read a case, check it, print what was found as a person would see it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::BTreeMap;
@@ -8,11 +13,18 @@ use std::path::Path;
 
 use towpath_project::{Checked, Inputs, check};
 use towpath_vocab::{
-    Action, ConnectorSpec, Diagnostic, Face, Facts, Guarantee, Level, OptionKind, OptionSpec, ReadMode, WriteMode,
+    Action, ConnectorSpec, Diagnostic, Face, Facts, Guarantee, Level, OptionKind, OptionSpec,
+    ReadMode, WriteMode,
 };
 
 pub(crate) fn option(name: &str, kind: OptionKind, required: bool, per_table: bool) -> OptionSpec {
-    OptionSpec { name: name.into(), kind, required, per_table, doc: format!("the {name}") }
+    OptionSpec {
+        name: name.into(),
+        kind,
+        required,
+        per_table,
+        doc: format!("the {name}"),
+    }
 }
 
 /// Connectors like the real ones, as data.
@@ -25,7 +37,12 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
             faces: faces.clone(),
             options: vec![
                 option("path", OptionKind::Path, true, false),
-                option("format", OptionKind::OneOf(vec!["csv".into(), "parquet".into(), "json".into()]), false, true),
+                option(
+                    "format",
+                    OptionKind::OneOf(vec!["csv".into(), "parquet".into(), "json".into()]),
+                    false,
+                    true,
+                ),
                 option("null_values", OptionKind::TextList, false, true),
                 option("header", OptionKind::Boolean, false, true),
             ],
@@ -52,7 +69,13 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
 
 /// A check of files with nothing known of the outside.
 pub(crate) fn run(files: &BTreeMap<String, String>, environment: Option<&str>) -> Checked {
-    run_with(files, environment, &Facts::default(), &BTreeMap::new(), &BTreeMap::new())
+    run_with(
+        files,
+        environment,
+        &Facts::default(),
+        &BTreeMap::new(),
+        &BTreeMap::new(),
+    )
 }
 
 pub(crate) fn run_with(
@@ -62,7 +85,14 @@ pub(crate) fn run_with(
     variables: &BTreeMap<String, String>,
     params: &BTreeMap<String, String>,
 ) -> Checked {
-    check(&Inputs { files, specs: &specs(), facts, environment, variables, params })
+    check(&Inputs {
+        files,
+        specs: &specs(),
+        facts,
+        environment,
+        variables,
+        params,
+    })
 }
 
 /// All text files below a folder.
@@ -76,11 +106,18 @@ fn walk(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>) {
     for entry in std::fs::read_dir(folder).expect("folder") {
         let path = entry.expect("entry").path();
         if path.is_dir() {
-            if !matches!(path.file_name().and_then(|n| n.to_str()), Some("data" | "lake" | "out" | ".towpath")) {
+            if !matches!(
+                path.file_name().and_then(|n| n.to_str()),
+                Some("data" | "lake" | "out" | ".towpath")
+            ) {
                 walk(root, &path, files);
             }
         } else if let Ok(text) = std::fs::read_to_string(&path) {
-            let name = path.strip_prefix(root).expect("below root").to_string_lossy().replace('\\', "/");
+            let name = path
+                .strip_prefix(root)
+                .expect("below root")
+                .to_string_lossy()
+                .replace('\\', "/");
             files.insert(name, text);
         }
     }
@@ -98,14 +135,30 @@ pub(crate) fn draw(diagnostics: &[Diagnostic], files: &BTreeMap<String, String>)
         writeln!(out, "{level}[{}]: {}", diagnostic.code, diagnostic.message).unwrap();
         if let Some(span) = &diagnostic.span {
             writeln!(out, "  --> {}:{}:{}", span.file, span.line, span.column).unwrap();
-            let text = files.get(&span.file).map(String::as_str).unwrap_or_default();
+            let text = files
+                .get(&span.file)
+                .map(String::as_str)
+                .unwrap_or_default();
             if let Some(line) = text.lines().nth(span.line - 1) {
-                assert!(span.end <= text.len() && span.start <= span.end, "{diagnostic:?}");
+                assert!(
+                    span.end <= text.len() && span.start <= span.end,
+                    "{diagnostic:?}"
+                );
                 let under = text.get(span.start..span.end).expect("whole characters");
-                let width = under.lines().next().unwrap_or_default().chars().count().max(1);
+                let width = under
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .chars()
+                    .count()
+                    .max(1);
                 let label = diagnostic.label.as_deref().unwrap_or_default();
                 writeln!(out, "   | {line}").unwrap();
-                let caret = format!("{}{} {label}", " ".repeat(span.column - 1), "^".repeat(width));
+                let caret = format!(
+                    "{}{} {label}",
+                    " ".repeat(span.column - 1),
+                    "^".repeat(width)
+                );
                 writeln!(out, "   | {}", caret.trim_end()).unwrap();
             }
         }
@@ -127,23 +180,44 @@ pub(crate) fn outline(checked: &Checked) -> String {
             let what = match &task.action {
                 Action::Load(load) => {
                     let table = &load.table;
-                    let rules: Vec<String> = table.rules.iter().map(|r| format!("{}.{}", r.column, r.kind.code())).collect();
+                    let rules: Vec<String> = table
+                        .rules
+                        .iter()
+                        .map(|r| format!("{}.{}", r.column, r.kind.code()))
+                        .collect();
                     let checks: Vec<&str> = table.checks.iter().map(|c| c.name.as_str()).collect();
                     format!(
                         "load {} {:?} {:?} {:?} key={:?} rules={rules:?} checks={checks:?}",
-                        load.connection.name, load.selection, load.read, table.write.mode, table.write.key
+                        load.connection.name,
+                        load.selection,
+                        load.read,
+                        table.write.mode,
+                        table.write.key
                     )
                 }
                 Action::Model(model) => {
-                    let checks: Vec<&str> = model.table.checks.iter().map(|c| c.name.as_str()).collect();
-                    format!("model {:?} deferred={} checks={checks:?}", model.materialized, model.deferred)
+                    let checks: Vec<&str> =
+                        model.table.checks.iter().map(|c| c.name.as_str()).collect();
+                    format!(
+                        "model {:?} deferred={} checks={checks:?}",
+                        model.materialized, model.deferred
+                    )
                 }
-                Action::Command(command) => format!("command {:?} reads={:?}", command.argv, command.reads.len()),
+                Action::Command(command) => {
+                    format!("command {:?} reads={:?}", command.argv, command.reads.len())
+                }
                 Action::Publish(publish) => {
-                    format!("publish {} -> {:?} writable={}", publish.from, publish.table.write.mode, publish.connection.writable)
+                    format!(
+                        "publish {} -> {:?} writable={}",
+                        publish.from, publish.table.write.mode, publish.connection.writable
+                    )
                 }
             };
-            let after: Vec<&str> = task.after.iter().map(towpath_vocab::TaskId::as_str).collect();
+            let after: Vec<&str> = task
+                .after
+                .iter()
+                .map(towpath_vocab::TaskId::as_str)
+                .collect();
             writeln!(out, "{}: {} after={after:?} {what}", pipeline.name, task.id).unwrap();
         }
     }

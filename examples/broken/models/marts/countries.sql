@@ -1,0 +1,3 @@
+select country, count(*) as customers
+from {{ source('raw', 'custmers') }}
+group by country

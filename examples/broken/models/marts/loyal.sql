@@ -1,0 +1,1 @@
+select * from {{ ref('revenues') }} where revenue > {{ var('loyal_above') }}

@@ -1,0 +1,1 @@
+select order_id form raw.orders
