@@ -1,1 +1,12 @@
-//! towpath-connectors
+//! Code for outside systems: one folder per kind, with all its faces.
+//!
+//! Promise: a connector knows `ports`, `vocab` and its own system; it never reaches another
+//! connector. `registry.rs` lists them, one line each. Read next: `registry.rs`, then a folder.
+
+mod files;
+mod postgres;
+mod registry;
+
+pub use files::FilesConnector;
+pub use postgres::Postgres;
+pub use registry::connectors;

@@ -14,20 +14,36 @@ pub(crate) struct Span {
 
 impl Span {
     /// No value.
-    pub(crate) const NULL: Self = Self { start: u32::MAX, end: u32::MAX };
+    pub(crate) const NULL: Self = Self {
+        start: u32::MAX,
+        end: u32::MAX,
+    };
 
     /// A plain cell.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "buffers are shorter than 2^31")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "buffers are shorter than 2^31"
+    )]
     pub(crate) fn plain(start: usize, end: usize) -> Self {
-        Self { start: start as u32, end: end as u32 }
+        Self {
+            start: start as u32,
+            end: end as u32,
+        }
     }
 
     /// A cell between quotes (which are not part of it).
     #[inline]
     pub(crate) fn quoted(start: usize, end: usize, escaped: bool) -> Self {
         let plain = Self::plain(start, end);
-        Self { start: if escaped { plain.start | FLAG } else { plain.start }, end: plain.end | FLAG }
+        Self {
+            start: if escaped {
+                plain.start | FLAG
+            } else {
+                plain.start
+            },
+            end: plain.end | FLAG,
+        }
     }
 
     #[inline]
@@ -74,7 +90,11 @@ impl Nulls {
     /// For CSV: the empty unquoted cell and these words.
     pub(crate) fn csv(words: &[String]) -> Self {
         Self {
-            words: words.iter().filter(|word| !word.is_empty()).map(|word| word.clone().into_bytes()).collect(),
+            words: words
+                .iter()
+                .filter(|word| !word.is_empty())
+                .map(|word| word.clone().into_bytes())
+                .collect(),
             empty: true,
             quoted_empty: words.iter().any(String::is_empty),
         }
@@ -83,7 +103,11 @@ impl Nulls {
     #[inline]
     fn holds(&self, text: &[u8], quoted: bool) -> bool {
         if text.is_empty() {
-            return if quoted { self.quoted_empty } else { self.empty };
+            return if quoted {
+                self.quoted_empty
+            } else {
+                self.empty
+            };
         }
         !quoted && self.words.iter().any(|word| word.as_slice() == text)
     }
@@ -110,7 +134,9 @@ impl Cells<'_> {
     #[inline]
     pub(crate) fn each(&self, mut take: impl FnMut(usize, Option<&[u8]>, bool)) {
         let mut scratch = Vec::new();
-        let Some(spans) = self.spans.get(self.column..) else { return };
+        let Some(spans) = self.spans.get(self.column..) else {
+            return;
+        };
         for (row, span) in spans.iter().step_by(self.width.max(1)).enumerate() {
             let quoted = span.is_quoted();
             let Some(text) = self.bytes.get(span.start()..span.end()) else {

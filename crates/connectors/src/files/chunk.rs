@@ -17,6 +17,23 @@ use super::error::FilesError;
 use super::find::InputFile;
 use super::options::Compression;
 
+/// Where a quote inside an unquoted field is mistrusted (see `csv/scan.rs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Suspicion {
+    /// Before this place, because of what stood before the chunk.
+    pub(crate) until: usize,
+    /// From the record at this place on, because what shows it broken stands behind the chunk.
+    pub(crate) from: usize,
+}
+
+impl Suspicion {
+    /// Nothing is mistrusted.
+    pub(crate) const NONE: Self = Self {
+        until: 0,
+        from: usize::MAX,
+    };
+}
+
 /// Whole records of one file.
 pub(crate) struct Chunk {
     /// The file, as a person names it.
@@ -27,8 +44,8 @@ pub(crate) struct Chunk {
     pub(crate) offset: u64,
     /// The line of the first byte, from 1.
     pub(crate) line: u64,
-    /// Place before which quotes in unquoted fields are mistrusted (see `csv/scan.rs`).
-    pub(crate) suspect: usize,
+    /// Which quotes are mistrusted.
+    pub(crate) suspicion: Suspicion,
     /// Set when this is the head of one record longer than the limit; its rest was passed over.
     pub(crate) too_long: bool,
     /// What ends a line.
@@ -51,7 +68,16 @@ impl fmt::Debug for Chunk {
 impl Chunk {
     /// A chunk that is no part of a file.
     pub(crate) fn of_bytes(object: &str, bytes: Vec<u8>, newline: u8) -> Self {
-        Self { object: object.into(), bytes, offset: 0, line: 1, suspect: 0, too_long: false, newline, lease: None }
+        Self {
+            object: object.into(),
+            bytes,
+            offset: 0,
+            line: 1,
+            suspicion: Suspicion::NONE,
+            too_long: false,
+            newline,
+            lease: None,
+        }
     }
 
     /// The line of a byte of this chunk.
@@ -76,9 +102,10 @@ pub(crate) enum Cut {
 
 /// Knows the shape of records.
 pub(crate) trait Cutter: Send {
-    /// Looks at bytes that start with a record. `suspect` is carried from cut to cut. With `last` no
-    /// byte will follow, and the answer is never `More`.
-    fn cut(&mut self, bytes: &[u8], suspect: &mut usize, last: bool) -> Cut;
+    /// Looks at bytes that start with a record. `suspicion.until` is carried from cut to cut, moved
+    /// on by what was found; `from` is told of whole records. With `last` no byte will follow, and
+    /// the answer is never `More`.
+    fn cut(&mut self, bytes: &[u8], suspicion: &mut Suspicion, last: bool) -> Cut;
 
     /// What ends a line.
     fn newline(&self) -> u8;
@@ -113,11 +140,23 @@ impl ChunkReader {
     ) -> Result<Self, FilesError> {
         let (mut input, mark) = open_text(file, encoding)?;
         let mut present = Vec::with_capacity(head.len());
-        let read = input.by_ref().take(head.len() as u64).read_to_end(&mut present);
-        read.map_err(|source| FilesError::Read { path: file.object.clone(), source })?;
+        let read = input
+            .by_ref()
+            .take(head.len() as u64)
+            .read_to_end(&mut present);
+        read.map_err(|source| FilesError::Read {
+            path: file.object.clone(),
+            source,
+        })?;
         if present != head {
-            let source = io::Error::new(io::ErrorKind::Interrupted, "it changed while it was being read");
-            return Err(FilesError::Read { path: file.object.clone(), source });
+            let source = io::Error::new(
+                io::ErrorKind::Interrupted,
+                "it changed while it was being read",
+            );
+            return Err(FilesError::Read {
+                path: file.object.clone(),
+                source,
+            });
         }
         let line = 1 + count(cutter.newline(), head);
         Ok(Self {
@@ -139,7 +178,10 @@ impl ChunkReader {
     }
 
     /// The next chunk; `hold` is asked for the memory it takes before it is read.
-    pub(crate) fn next_chunk(&mut self, hold: &mut dyn FnMut(u64) -> Lease) -> Result<Option<Chunk>, FilesError> {
+    pub(crate) fn next_chunk(
+        &mut self,
+        hold: &mut dyn FnMut(u64) -> Lease,
+    ) -> Result<Option<Chunk>, FilesError> {
         if self.ended && self.carry.is_empty() {
             return Ok(None);
         }
@@ -153,7 +195,11 @@ impl ChunkReader {
             if bytes.is_empty() {
                 return Ok(None);
             }
-            match self.cutter.cut(&bytes, &mut self.suspect, self.ended) {
+            let mut found = Suspicion {
+                until: self.suspect,
+                from: usize::MAX,
+            };
+            match self.cutter.cut(&bytes, &mut found, self.ended) {
                 Cut::More => {
                     want *= 2;
                     // Given back before more is asked for: who holds and waits can wait for itself.
@@ -162,11 +208,13 @@ impl ChunkReader {
                 }
                 Cut::Whole(length) => {
                     self.carry = bytes.split_off(length);
-                    return Ok(Some(self.chunk(bytes, false, lease)));
+                    let chunk = self.chunk(bytes, false, found.from, lease);
+                    self.suspect = found.until.saturating_sub(length);
+                    return Ok(Some(chunk));
                 }
                 Cut::TooLong(length) => {
                     self.carry = bytes.split_off(length);
-                    let chunk = self.chunk(bytes, true, lease);
+                    let chunk = self.chunk(bytes, true, usize::MAX, lease);
                     if self.cutter.resumes() {
                         self.pass_line()?;
                     } else {
@@ -179,11 +227,32 @@ impl ChunkReader {
         }
     }
 
-    fn chunk(&mut self, bytes: Vec<u8>, too_long: bool, lease: Option<Lease>) -> Chunk {
-        let (offset, line, suspect) = (self.offset, self.line, self.suspect);
+    fn chunk(
+        &mut self,
+        bytes: Vec<u8>,
+        too_long: bool,
+        from: usize,
+        lease: Option<Lease>,
+    ) -> Chunk {
+        let (offset, line, suspicion) = (
+            self.offset,
+            self.line,
+            Suspicion {
+                until: self.suspect,
+                from,
+            },
+        );
         self.moved(&bytes);
-        self.suspect = suspect.saturating_sub(bytes.len());
-        Chunk { object: Arc::clone(&self.object), bytes, offset, line, suspect, too_long, newline: self.cutter.newline(), lease }
+        Chunk {
+            object: Arc::clone(&self.object),
+            bytes,
+            offset,
+            line,
+            suspicion,
+            too_long,
+            newline: self.cutter.newline(),
+            lease,
+        }
     }
 
     fn moved(&mut self, over: &[u8]) {
@@ -218,7 +287,10 @@ impl ChunkReader {
             return Ok(());
         }
         let read = self.input.by_ref().take(missing).read_to_end(bytes);
-        let read = read.map_err(|source| FilesError::Read { path: self.object.to_string(), source })?;
+        let read = read.map_err(|source| FilesError::Read {
+            path: self.object.to_string(),
+            source,
+        })?;
         self.ended = (read as u64) < missing;
         Ok(())
     }
@@ -230,17 +302,27 @@ pub(crate) fn open_text(
     file: &InputFile,
     encoding: Option<&'static Encoding>,
 ) -> Result<(Box<dyn Read + Send>, u64), FilesError> {
-    let read_error = |source| FilesError::Read { path: file.object.clone(), source };
+    let read_error = |source| FilesError::Read {
+        path: file.object.clone(),
+        source,
+    };
     let plain = File::open(&file.path).map_err(read_error)?;
     let mut input: Box<dyn Read + Send> = match file.compression {
         Compression::None => Box::new(plain),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(256 << 10, plain))),
-        Compression::Zstd => {
-            Box::new(zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(256 << 10, plain)).map_err(read_error)?)
-        }
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(
+            BufReader::with_capacity(256 << 10, plain),
+        )),
+        Compression::Zstd => Box::new(
+            zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(256 << 10, plain))
+                .map_err(read_error)?,
+        ),
     };
     let mut start = Vec::with_capacity(3);
-    input.by_ref().take(3).read_to_end(&mut start).map_err(read_error)?;
+    input
+        .by_ref()
+        .take(3)
+        .read_to_end(&mut start)
+        .map_err(read_error)?;
     let (marked, mark) = match start.as_slice() {
         [0xEF, 0xBB, 0xBF] => (Some(UTF_8), 3),
         [0xFF, 0xFE, ..] => (Some(UTF_16LE), 2),
@@ -248,7 +330,11 @@ pub(crate) fn open_text(
         _ => (None, 0),
     };
     // A mark counts when it is one of the encoding the user named, or the user named none.
-    let mark = if encoding.is_none() || encoding == marked { mark } else { 0 };
+    let mark = if encoding.is_none() || encoding == marked {
+        mark
+    } else {
+        0
+    };
     let encoding = encoding.or(marked).unwrap_or(UTF_8);
     let rest = start.split_off(mark);
     let input = Cursor::new(rest).chain(input);
@@ -297,7 +383,9 @@ impl<R: Read> Transcoder<R> {
         self.out.clear();
         self.given = 0;
         self.out.resize(128 << 10, 0);
-        let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(raw, &mut self.out, self.ended);
+        let (result, read, written) =
+            self.decoder
+                .decode_to_utf8_without_replacement(raw, &mut self.out, self.ended);
         self.at += read;
         self.out.truncate(written);
         match result {
@@ -347,7 +435,10 @@ pub(crate) fn from_readable(text: &str, encoding: Option<&'static Encoding>) -> 
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("\\x") {
         bytes.extend_from_slice(before.as_bytes());
-        let byte = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|byte| *byte >= 0x80);
+        let byte = after
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            .filter(|byte| *byte >= 0x80);
         match byte {
             Some(byte) => {
                 push_decoded(&mut bytes, byte, encoding);
@@ -369,7 +460,10 @@ fn push_decoded(bytes: &mut Vec<u8>, byte: u8, encoding: Option<&'static Encodin
         return;
     };
     let mut out = [0_u8; 8];
-    let (result, _, written, failed) = encoding.new_decoder_without_bom_handling().decode_to_utf8(&[byte], &mut out, true);
+    let (result, _, written, failed) =
+        encoding
+            .new_decoder_without_bom_handling()
+            .decode_to_utf8(&[byte], &mut out, true);
     if failed || result != CoderResult::InputEmpty {
         bytes.push(byte);
     } else {
@@ -385,18 +479,27 @@ mod tests {
     #[test]
     fn other_encodings_become_utf8() {
         let mut text = String::new();
-        Transcoder::new(&b"M\xFCnchen"[..], encoding_rs::WINDOWS_1252).read_to_string(&mut text).unwrap();
+        Transcoder::new(&b"M\xFCnchen"[..], encoding_rs::WINDOWS_1252)
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "München");
-        let utf16: Vec<u8> = "a,ß\n😀".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let utf16: Vec<u8> = "a,ß\n😀"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
         let mut text = String::new();
-        Transcoder::new(utf16.as_slice(), UTF_16LE).read_to_string(&mut text).unwrap();
+        Transcoder::new(utf16.as_slice(), UTF_16LE)
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "a,ß\n😀");
     }
 
     #[test]
     fn half_a_pair_is_marked() {
         let mut bytes = Vec::new();
-        Transcoder::new(&[b'a', 0, 0x00, 0xD8, b'b', 0][..], UTF_16LE).read_to_end(&mut bytes).unwrap();
+        Transcoder::new(&[b'a', 0, 0x00, 0xD8, b'b', 0][..], UTF_16LE)
+            .read_to_end(&mut bytes)
+            .unwrap();
         assert_eq!(bytes, b"a\xFFb");
     }
 
@@ -406,6 +509,9 @@ mod tests {
         let text = readable(raw);
         assert_eq!(text, "M\\xFCnchen, 100 \\x");
         assert_eq!(from_readable(&text, None), raw);
-        assert_eq!(from_readable(&text, Some(encoding_rs::WINDOWS_1252)), "München, 100 \\x".as_bytes());
+        assert_eq!(
+            from_readable(&text, Some(encoding_rs::WINDOWS_1252)),
+            "München, 100 \\x".as_bytes()
+        );
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BooleanBuilder, PrimitiveBuilder};
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{ArrayRef, BinaryArray, StringArray, new_null_array};
 use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
@@ -55,7 +55,11 @@ impl Texts {
     fn new(rows: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
-        Self { offsets, bytes: Vec::with_capacity(rows * 8), nulls: NullBufferBuilder::new(rows) }
+        Self {
+            offsets,
+            bytes: Vec::with_capacity(rows * 8),
+            nulls: NullBufferBuilder::new(rows),
+        }
     }
 
     #[inline]
@@ -68,7 +72,8 @@ impl Texts {
             None => self.nulls.append_null(),
         }
         // A chunk is shorter than 2^31, and so is the text of its cells.
-        self.offsets.push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
+        self.offsets
+            .push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
     }
 }
 
@@ -128,12 +133,20 @@ impl Column {
     /// An empty column of a type that `readable_type` allows; others give nulls only.
     pub(crate) fn new(data_type: &DataType, rows: usize, times: &TimeFormats) -> Self {
         let values = Values::new(data_type, rows).unwrap_or(Values::Absent(0));
-        Self { data_type: data_type.clone(), values, times: times.clone() }
+        Self {
+            data_type: data_type.clone(),
+            values,
+            times: times.clone(),
+        }
     }
 
     /// A column that no cell belongs to.
     pub(crate) fn absent(data_type: &DataType) -> Self {
-        Self { data_type: data_type.clone(), values: Values::Absent(0), times: TimeFormats::default() }
+        Self {
+            data_type: data_type.clone(),
+            values: Values::Absent(0),
+            times: TimeFormats::default(),
+        }
     }
 
     /// Adds nulls to an absent column.
@@ -159,10 +172,14 @@ impl Column {
             Values::F32(b) => put(b, cells, bad, first, value::single),
             Values::F64(b) => put(b, cells, bad, first, value::double),
             Values::Decimal(b, precision, scale) => {
-                put(b, cells, bad, first, |text| value::decimal(text, *precision, *scale));
+                put(b, cells, bad, first, |text| {
+                    value::decimal(text, *precision, *scale)
+                });
             }
             Values::Date(b) => put(b, cells, bad, first, |text| times.date(text)),
-            Values::Timestamp(b, zoned) => put(b, cells, bad, first, |text| moment(text, *zoned, times)),
+            Values::Timestamp(b, zoned) => {
+                put(b, cells, bad, first, |text| moment(text, *zoned, times))
+            }
             Values::Bool(b) => cells.each(|row, text, _| match text.map(value::boolean) {
                 None => b.append_null(),
                 Some(Some(value)) => b.append_value(value),
@@ -231,9 +248,15 @@ pub(crate) fn misfit(text: &[u8], data_type: &DataType, times: &TimeFormats) -> 
             }
             _ => format!("is no `{word}`"),
         },
-        DataType::Decimal128(..) if value::double(text).is_some() => format!("does not fit `{word}` exactly"),
-        data_type if data_type.is_integer() && value::decimal(text, 38, 0).is_some() => format!("is out of range for `{word}`"),
-        _ if text.is_empty() => format!("is no `{word}`: an empty text; `null_values: [\"\"]` reads it as NULL"),
+        DataType::Decimal128(..) if value::double(text).is_some() => {
+            format!("does not fit `{word}` exactly")
+        }
+        data_type if data_type.is_integer() && value::decimal(text, 38, 0).is_some() => {
+            format!("is out of range for `{word}`")
+        }
+        _ if text.is_empty() => {
+            format!("is no `{word}`: an empty text; `null_values: [\"\"]` reads it as NULL")
+        }
         _ => format!("is no `{word}`"),
     }
 }

@@ -8,37 +8,65 @@ use towpath_vocab::{ConnectionPlan, ConnectorSpec};
 use super::discover::FilesDiscover;
 use super::error::FilesError;
 use super::find::Folder;
-use super::options::{self, Options};
+use super::options::Options;
 use super::source::FilesSource;
+use super::spec::spec;
 
 /// CSV, JSON lines, JSON and Parquet files in a local folder.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FilesConnector;
 
-fn open(connection: &ConnectionPlan, context: &ConnectorContext) -> Result<FilesSource, FilesError> {
+fn open(
+    connection: &ConnectionPlan,
+    context: &ConnectorContext,
+) -> Result<FilesSource, FilesError> {
     let Some(path) = connection.text("path") else {
-        return Err(FilesError::NoPath { connection: connection.name.clone() });
+        return Err(FilesError::NoPath {
+            connection: connection.name.clone(),
+        });
     };
     // Wrong options show when a connection is opened, not at the first table.
     Options::read(&connection.options, &std::collections::BTreeMap::new())?;
     let folder = Folder::new(&context.project_dir, path);
-    Ok(FilesSource { connection: connection.clone(), folder, context: context.clone() })
+    Ok(FilesSource {
+        connection: connection.clone(),
+        folder,
+        context: context.clone(),
+    })
 }
 
 impl Connector for FilesConnector {
     fn spec(&self) -> ConnectorSpec {
-        options::spec()
+        spec()
     }
 
-    fn source(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Source>> {
+    fn source(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Source>> {
         Ok(Arc::new(open(connection, context)?))
     }
 
-    fn destination(&self, connection: &ConnectionPlan, _: &ConnectorContext) -> Result<Arc<dyn Destination>> {
-        Err(FilesError::NoFace { connection: connection.name.clone(), face: "destination" }.into())
+    fn destination(
+        &self,
+        connection: &ConnectionPlan,
+        _: &ConnectorContext,
+    ) -> Result<Arc<dyn Destination>> {
+        Err(FilesError::NoFace {
+            connection: connection.name.clone(),
+            face: "destination",
+        }
+        .into())
     }
 
-    fn discover(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Discover>> {
-        Ok(Arc::new(FilesDiscover { source: open(connection, context)? }))
+    fn discover(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Discover>> {
+        Ok(Arc::new(FilesDiscover {
+            source: open(connection, context)?,
+        }))
     }
 }

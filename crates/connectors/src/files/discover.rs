@@ -18,15 +18,22 @@ async fn in_folder<T: Send + 'static>(
     ask: impl FnOnce(&Folder) -> Result<T, FilesError> + Send + 'static,
 ) -> Result<T, FilesError> {
     let (folder, path) = (folder.clone(), folder.shown.clone());
-    tokio::task::spawn_blocking(move || ask(&folder)).await.map_err(|_| FilesError::Broken { path })?
+    tokio::task::spawn_blocking(move || ask(&folder))
+        .await
+        .map_err(|_| FilesError::Broken { path })?
 }
 
 #[async_trait]
 impl Discover for FilesDiscover {
     async fn tables(&self, pattern: &str) -> Result<Vec<String>> {
         let pattern = pattern.to_owned();
-        let mut names = in_folder(&self.source.folder, move |folder| folder.matching(&pattern)).await?;
-        names.retain(|name| name_parts(name.rsplit('/').next().unwrap_or(name)).format.is_some());
+        let mut names =
+            in_folder(&self.source.folder, move |folder| folder.matching(&pattern)).await?;
+        names.retain(|name| {
+            name_parts(name.rsplit('/').next().unwrap_or(name))
+                .format
+                .is_some()
+        });
         Ok(names)
     }
 
@@ -58,11 +65,17 @@ impl Discover for FilesDiscover {
 
     async fn test(&self) -> Result<TestReport> {
         let names = in_folder(&self.source.folder, |folder| folder.matching("*")).await?;
-        let readable = names.iter().filter(|name| name_parts(name).format.is_some()).count();
+        let readable = names
+            .iter()
+            .filter(|name| name_parts(name).format.is_some())
+            .count();
         let files = if names.len() == 1 { "file" } else { "files" };
         Ok(TestReport {
             system: format!("folder `{}`", self.source.folder.shown),
-            notes: vec![format!("{} {files}, {readable} of a known format", names.len())],
+            notes: vec![format!(
+                "{} {files}, {readable} of a known format",
+                names.len()
+            )],
         })
     }
 }

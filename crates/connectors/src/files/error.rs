@@ -12,11 +12,23 @@ pub(crate) enum FilesError {
     #[error("connection `{connection}` has no option `path`")]
     NoPath { connection: String },
     #[error("option `{option}` of `files`: `{value}` is not {expected}")]
-    Option { option: &'static str, value: String, expected: String },
+    Option {
+        option: &'static str,
+        value: String,
+        expected: String,
+    },
     #[error("there is no `{path}`")]
-    Missing { path: String, nearest: Option<String>, present: Vec<String> },
+    Missing {
+        path: String,
+        nearest: Option<String>,
+        present: Vec<String>,
+    },
     #[error("`{name}` in `{folder}` could be any of {}", listed(.candidates))]
-    Ambiguous { name: String, folder: String, candidates: Vec<String> },
+    Ambiguous {
+        name: String,
+        folder: String,
+        candidates: Vec<String>,
+    },
     #[error("`{selection}` leaves the connection's folder `{folder}`")]
     Escapes { selection: String, folder: String },
     #[error("`{path}` is a folder, not a file")]
@@ -30,21 +42,43 @@ pub(crate) enum FilesError {
     #[error("one table cannot mix formats: `{first}` and `{second}`")]
     MixedFormats { first: String, second: String },
     #[error("`{path}` cannot be read: {source}")]
-    Read { path: String, source: std::io::Error },
+    Read {
+        path: String,
+        source: std::io::Error,
+    },
     #[error("`{path}` is empty: it has not even a header")]
     Empty { path: String },
     #[error("the header of `{path}` names `{name}` twice, as columns {first} and {second}")]
-    DuplicateHeader { path: String, name: String, first: usize, second: usize },
+    DuplicateHeader {
+        path: String,
+        name: String,
+        first: usize,
+        second: usize,
+    },
     #[error("the header of `{path}` has no name for column {}", positions(.columns))]
     EmptyHeader { path: String, columns: Vec<usize> },
     #[error("the header of `{path}` cannot be read: {why}")]
     BadHeader { path: String, why: String },
     #[error("`{path}` has no column `{column}`")]
-    MissingColumn { path: String, column: String, because: String, nearest: Option<String> },
+    MissingColumn {
+        path: String,
+        column: String,
+        because: String,
+        nearest: Option<String>,
+    },
     #[error("column `{column}` is declared `{word}`, which cannot be read from {format}")]
-    Type { column: String, word: String, format: &'static str },
+    Type {
+        column: String,
+        word: String,
+        format: &'static str,
+    },
     #[error("column `{column}` is `{first}` in one file and `{second}` in `{path}`")]
-    TypeDiffers { column: String, first: String, second: String, path: String },
+    TypeDiffers {
+        column: String,
+        first: String,
+        second: String,
+        path: String,
+    },
     #[error("`{path}` is no readable Parquet file: {why}")]
     Parquet { path: String, why: String },
     #[error("rows of `{path}` could not be put into columns: {why}")]
@@ -52,15 +86,26 @@ pub(crate) enum FilesError {
     #[error("a reading task of `{path}` broke off")]
     Broken { path: String },
     #[error("connection `{connection}` of type `files` has no {face} side")]
-    NoFace { connection: String, face: &'static str },
+    NoFace {
+        connection: String,
+        face: &'static str,
+    },
 }
 
 fn listed(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn positions(columns: &[usize]) -> String {
-    columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    columns
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl FilesError {
@@ -74,7 +119,9 @@ impl FilesError {
             Self::UnknownFormat { .. } | Self::MixedFormats { .. } => "R0106",
             Self::Read { .. } => "R0107",
             Self::Empty { .. } => "R0108",
-            Self::DuplicateHeader { .. } | Self::EmptyHeader { .. } | Self::BadHeader { .. } => "R0109",
+            Self::DuplicateHeader { .. } | Self::EmptyHeader { .. } | Self::BadHeader { .. } => {
+                "R0109"
+            }
             Self::MissingColumn { .. } => "R0110",
             Self::Type { .. } | Self::TypeDiffers { .. } => "R0111",
             Self::Parquet { .. } => "R0112",
@@ -86,12 +133,12 @@ impl FilesError {
     fn remedy(&self) -> Remedy {
         match self {
             Self::Read { source, .. } => match source.kind() {
-                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidInput => {
-                    Remedy::FixData
-                }
-                std::io::ErrorKind::Interrupted | std::io::ErrorKind::TimedOut | std::io::ErrorKind::WouldBlock => {
-                    Remedy::Retry
-                }
+                std::io::ErrorKind::InvalidData
+                | std::io::ErrorKind::UnexpectedEof
+                | std::io::ErrorKind::InvalidInput => Remedy::FixData,
+                std::io::ErrorKind::Interrupted
+                | std::io::ErrorKind::TimedOut
+                | std::io::ErrorKind::WouldBlock => Remedy::Retry,
                 _ => Remedy::FixConfig,
             },
             Self::Empty { .. }

@@ -44,8 +44,12 @@ pub(crate) struct NameParts<'a> {
 /// Takes the last part of a path apart.
 pub(crate) fn name_parts(name: &str) -> NameParts<'_> {
     let (inner, compression) = match name.rsplit_once('.') {
-        Some((inner, extension)) if extension.eq_ignore_ascii_case("gz") => (inner, Compression::Gzip),
-        Some((inner, extension)) if extension.eq_ignore_ascii_case("zst") || extension.eq_ignore_ascii_case("zstd") => {
+        Some((inner, extension)) if extension.eq_ignore_ascii_case("gz") => {
+            (inner, Compression::Gzip)
+        }
+        Some((inner, extension))
+            if extension.eq_ignore_ascii_case("zst") || extension.eq_ignore_ascii_case("zstd") =>
+        {
             (inner, Compression::Zstd)
         }
         _ => (name, Compression::None),
@@ -61,8 +65,18 @@ pub(crate) fn name_parts(name: &str) -> NameParts<'_> {
         Some((stem, format, extension.eq_ignore_ascii_case("tsv")))
     });
     match known {
-        Some((stem, format, tabs)) => NameParts { stem, format: Some(format), compression, tabs },
-        None => NameParts { stem: inner, format: None, compression, tabs: false },
+        Some((stem, format, tabs)) => NameParts {
+            stem,
+            format: Some(format),
+            compression,
+            tabs,
+        },
+        None => NameParts {
+            stem: inner,
+            format: None,
+            compression,
+            tabs: false,
+        },
     }
 }
 
@@ -70,32 +84,60 @@ impl Folder {
     /// The folder of a connection; it need not exist yet.
     pub(crate) fn new(project: &Path, path: &str) -> Self {
         let clean = path.trim_end_matches('/');
-        let shown = if clean.is_empty() { path } else { clean }.trim_start_matches("./").to_owned();
+        let shown = if clean.is_empty() { path } else { clean }
+            .trim_start_matches("./")
+            .to_owned();
         let root = project.join(path);
         if root.is_file()
             && let (Some(parent), Some(name)) = (root.parent(), root.file_name())
         {
-            let folder = shown.rsplit_once('/').map_or_else(String::new, |(folder, _)| folder.to_owned());
-            return Self { root: parent.to_path_buf(), shown: folder, only: Some(name.to_string_lossy().into_owned()) };
+            let folder = shown
+                .rsplit_once('/')
+                .map_or_else(String::new, |(folder, _)| folder.to_owned());
+            return Self {
+                root: parent.to_path_buf(),
+                shown: folder,
+                only: Some(name.to_string_lossy().into_owned()),
+            };
         }
-        Self { root, shown, only: None }
+        Self {
+            root,
+            shown,
+            only: None,
+        }
     }
 
     /// How a file of the folder is named to people.
     pub(crate) fn object(&self, relative: &str) -> String {
-        if self.shown.is_empty() || self.shown == "." { relative.to_owned() } else { format!("{}/{relative}", self.shown) }
+        if self.shown.is_empty() || self.shown == "." {
+            relative.to_owned()
+        } else {
+            format!("{}/{relative}", self.shown)
+        }
     }
 
     fn shown(&self) -> &str {
-        if self.shown.is_empty() { "." } else { &self.shown }
+        if self.shown.is_empty() {
+            "."
+        } else {
+            &self.shown
+        }
     }
 
     /// The files a selection means, sorted by name, at least one.
-    pub(crate) fn find(&self, selection: &str, options: &Options) -> Result<Vec<InputFile>, FilesError> {
+    pub(crate) fn find(
+        &self,
+        selection: &str,
+        options: &Options,
+    ) -> Result<Vec<InputFile>, FilesError> {
         let selection = selection.strip_prefix("./").unwrap_or(selection);
-        let outside = selection.starts_with('/') || selection.split(['/', '\\']).any(|part| part == "..");
+        let outside =
+            selection.starts_with('/') || selection.split(['/', '\\']).any(|part| part == "..");
         if outside || Path::new(selection).is_absolute() {
-            return Err(FilesError::Escapes { selection: selection.to_owned(), folder: self.shown().to_owned() });
+            return Err(FilesError::Escapes {
+                selection: selection.to_owned(),
+                folder: self.shown().to_owned(),
+            });
         }
         let named = self.root.join(selection);
         let only_other = self.only.as_deref().is_some_and(|only| only != selection);
@@ -106,12 +148,16 @@ impl Folder {
             return self.find_glob(selection, options);
         }
         let all = self.list(selection.matches('/').count())?;
-        let bare: Vec<&String> = all.iter().filter(|name| stem_matches(name, selection)).collect();
+        let bare: Vec<&String> = all
+            .iter()
+            .filter(|name| stem_matches(name, selection))
+            .collect();
         match bare.as_slice() {
             [one] => Ok(vec![self.file(one, options)?]),
-            [] if named.is_dir() => {
-                Err(FilesError::Folder { path: self.object(selection), selection: selection.to_owned() })
-            }
+            [] if named.is_dir() => Err(FilesError::Folder {
+                path: self.object(selection),
+                selection: selection.to_owned(),
+            }),
             [] => Err(self.missing(selection, &all)),
             several => Err(FilesError::Ambiguous {
                 name: selection.to_owned(),
@@ -127,22 +173,42 @@ impl Folder {
             let all = self.list(glob.matches('/').count())?;
             return Err(self.missing(glob, &all));
         }
-        let files = names.iter().map(|name| self.file(name, options)).collect::<Result<Vec<_>, _>>()?;
+        let files = names
+            .iter()
+            .map(|name| self.file(name, options))
+            .collect::<Result<Vec<_>, _>>()?;
         if let Some(first) = files.first()
             && let Some(other) = files.iter().find(|file| file.format != first.format)
         {
-            return Err(FilesError::MixedFormats { first: first.object.clone(), second: other.object.clone() });
+            return Err(FilesError::MixedFormats {
+                first: first.object.clone(),
+                second: other.object.clone(),
+            });
         }
         Ok(files)
     }
 
     /// Names under the folder that match a glob, sorted.
     pub(crate) fn matching(&self, glob: &str) -> Result<Vec<String>, FilesError> {
-        let pattern =
-            Pattern::new(glob).map_err(|error| FilesError::Glob { glob: glob.to_owned(), why: error.msg.to_owned() })?;
-        let depth = if glob.contains("**") { 64 } else { glob.matches('/').count() };
-        let how = MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-        Ok(self.list(depth)?.into_iter().filter(|name| pattern.matches_with(name, how)).collect())
+        let pattern = Pattern::new(glob).map_err(|error| FilesError::Glob {
+            glob: glob.to_owned(),
+            why: error.msg.to_owned(),
+        })?;
+        let depth = if glob.contains("**") {
+            64
+        } else {
+            glob.matches('/').count()
+        };
+        let how = MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        Ok(self
+            .list(depth)?
+            .into_iter()
+            .filter(|name| pattern.matches_with(name, how))
+            .collect())
     }
 
     /// Every file under the folder, at most `depth` folders down, relative, sorted.
@@ -157,12 +223,24 @@ impl Folder {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     let path = self.object(&prefix).trim_end_matches('/').to_owned();
-                    return Err(FilesError::Missing { nearest: None, present: Vec::new(), path });
+                    return Err(FilesError::Missing {
+                        nearest: None,
+                        present: Vec::new(),
+                        path,
+                    });
                 }
-                Err(source) => return Err(FilesError::Read { path: self.object(&prefix), source }),
+                Err(source) => {
+                    return Err(FilesError::Read {
+                        path: self.object(&prefix),
+                        source,
+                    });
+                }
             };
             for entry in entries {
-                let entry = entry.map_err(|source| FilesError::Read { path: self.object(&prefix), source })?;
+                let entry = entry.map_err(|source| FilesError::Read {
+                    path: self.object(&prefix),
+                    source,
+                })?;
                 let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
                 let path = entry.path();
                 if path.is_dir() && depth > 0 {
@@ -184,7 +262,13 @@ impl Folder {
             return Err(FilesError::UnknownFormat { path: object });
         };
         let compression = options.compression.unwrap_or(parts.compression);
-        Ok(InputFile { path: self.root.join(relative), object, format, compression, tabs: parts.tabs })
+        Ok(InputFile {
+            path: self.root.join(relative),
+            object,
+            format,
+            compression,
+            tabs: parts.tabs,
+        })
     }
 
     fn missing(&self, selection: &str, all: &[String]) -> FilesError {
@@ -192,7 +276,11 @@ impl Folder {
             .iter()
             .map(|name| {
                 let stem = name_parts(name).stem;
-                (strsim::damerau_levenshtein(name, selection).min(strsim::damerau_levenshtein(stem, selection)), name)
+                (
+                    strsim::damerau_levenshtein(name, selection)
+                        .min(strsim::damerau_levenshtein(stem, selection)),
+                    name,
+                )
             })
             .filter(|(distance, _)| *distance <= selection.len().div_ceil(3))
             .collect();
@@ -240,29 +328,59 @@ mod tests {
 
     #[test]
     fn names_globs_and_bare_names() {
-        let (_dir, folder) = folder(&["flights.csv.gz", "2013/b.csv", "2013/a.csv", "2013/deep/c.csv", "x [1].csv"]);
+        let (_dir, folder) = folder(&[
+            "flights.csv.gz",
+            "2013/b.csv",
+            "2013/a.csv",
+            "2013/deep/c.csv",
+            "x [1].csv",
+        ]);
         let find = |selection: &str| folder.find(selection, &options()).map(objects).unwrap();
         assert_eq!(find("flights"), ["data/flights.csv.gz"]);
         assert_eq!(find("flights.csv.gz"), ["data/flights.csv.gz"]);
         assert_eq!(find("2013/*.csv"), ["data/2013/a.csv", "data/2013/b.csv"]);
         assert_eq!(find("2013/a"), ["data/2013/a.csv"]);
-        assert_eq!(find("2013/**/*.csv"), ["data/2013/a.csv", "data/2013/b.csv", "data/2013/deep/c.csv"]);
+        assert_eq!(
+            find("2013/**/*.csv"),
+            ["data/2013/a.csv", "data/2013/b.csv", "data/2013/deep/c.csv"]
+        );
         assert_eq!(find("x [1].csv"), ["data/x [1].csv"]);
     }
 
     #[test]
     fn mistakes_name_a_way_out() {
-        let (_dir, folder) = folder(&["flights.csv", "flights.parquet", "planes.csv", "readme.txt", "2013/a.csv"]);
+        let (_dir, folder) = folder(&[
+            "flights.csv",
+            "flights.parquet",
+            "planes.csv",
+            "readme.txt",
+            "2013/a.csv",
+        ]);
         let fail = |selection: &str| Failure::from(folder.find(selection, &options()).unwrap_err());
         let ambiguous = fail("flights");
-        assert_eq!((ambiguous.code.as_str(), ambiguous.remedy), ("R0102", Remedy::FixConfig));
-        assert!(ambiguous.message.contains("`flights.csv`, `flights.parquet`"), "{}", ambiguous.message);
+        assert_eq!(
+            (ambiguous.code.as_str(), ambiguous.remedy),
+            ("R0102", Remedy::FixConfig)
+        );
+        assert!(
+            ambiguous
+                .message
+                .contains("`flights.csv`, `flights.parquet`"),
+            "{}",
+            ambiguous.message
+        );
         let missing = fail("plane.csv");
-        assert_eq!((missing.code.as_str(), missing.remedy), ("R0101", Remedy::FixConfig));
+        assert_eq!(
+            (missing.code.as_str(), missing.remedy),
+            ("R0101", Remedy::FixConfig)
+        );
         assert_eq!(missing.help, ["did you mean `planes.csv`?"]);
         assert_eq!(fail("../etc/passwd").code, "R0104");
         assert_eq!(fail("/etc/passwd").code, "R0104");
-        assert_eq!(fail("2013").help, ["for all its files write a glob, such as `2013/*.csv`"]);
+        assert_eq!(
+            fail("2013").help,
+            ["for all its files write a glob, such as `2013/*.csv`"]
+        );
         assert_eq!(fail("*").code, "R0106");
         assert_eq!(fail("flights.*").code, "R0106");
         assert_eq!(fail("nothing*").code, "R0101");
@@ -272,8 +390,14 @@ mod tests {
     fn a_connection_may_be_one_file() {
         let (dir, _) = folder(&["flights.csv", "other.csv"]);
         let folder = Folder::new(dir.path(), "data/flights.csv");
-        assert_eq!(objects(folder.find("flights", &options()).unwrap()), ["data/flights.csv"]);
-        assert_eq!(objects(folder.find("*", &options()).unwrap()), ["data/flights.csv"]);
+        assert_eq!(
+            objects(folder.find("flights", &options()).unwrap()),
+            ["data/flights.csv"]
+        );
+        assert_eq!(
+            objects(folder.find("*", &options()).unwrap()),
+            ["data/flights.csv"]
+        );
         assert!(folder.find("other.csv", &options()).is_err());
     }
 }

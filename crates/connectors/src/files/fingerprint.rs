@@ -23,8 +23,10 @@ pub(crate) fn of_files(files: &[InputFile]) -> Result<InputVersion, FilesError> 
     let mut all = Sha256::new();
     all.update(b"towpath files 1\n");
     for file in files {
-        let (size, blocks) =
-            blocks_of(file).map_err(|source| FilesError::Read { path: file.object.clone(), source })?;
+        let (size, blocks) = blocks_of(file).map_err(|source| FilesError::Read {
+            path: file.object.clone(),
+            source,
+        })?;
         all.update((file.object.len() as u64).to_le_bytes());
         all.update(file.object.as_bytes());
         all.update(size.to_le_bytes());
@@ -55,14 +57,22 @@ fn blocks_of(file: &InputFile) -> io::Result<(u64, Vec<BlockHash>)> {
             if block >= count {
                 return Ok(done);
             }
-            done.push((block, hash_block(&handle, block * BLOCK_BYTES, &mut buffer)?));
+            done.push((
+                block,
+                hash_block(&handle, block * BLOCK_BYTES, &mut buffer)?,
+            ));
         }
     };
-    let threads = workers().min(usize::try_from(count).unwrap_or(usize::MAX)).max(1);
+    let threads = workers()
+        .min(usize::try_from(count).unwrap_or(usize::MAX))
+        .max(1);
     let parts: Vec<io::Result<Vec<(u64, BlockHash)>>> = std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let broken = || Err(io::Error::other("a hashing thread broke off"));
-        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| broken())).collect()
+        running
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| broken()))
+            .collect()
     });
     let mut blocks = Vec::new();
     for part in parts {
@@ -77,7 +87,9 @@ fn hash_block(file: &File, start: u64, buffer: &mut [u8]) -> io::Result<BlockHas
     let end = start + BLOCK_BYTES;
     let mut at = start;
     while at < end {
-        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        let wanted = usize::try_from(end - at)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
         let read = match file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), at) {
             Ok(0) => break,
             Ok(read) => read,

@@ -39,7 +39,8 @@ mod kind {
     pub(super) const TEXT: u32 = 1 << 14;
 }
 use kind::{
-    BOOL, CODE, DATE, DOUBLE, EMPTY, EXPONENT, INSTANT, INTEGER, LONG, PRECISE, SLASHED, SPECIAL, TEXT, TIMESTAMP, WIDE,
+    BOOL, CODE, DATE, DOUBLE, EMPTY, EXPONENT, INSTANT, INTEGER, LONG, PRECISE, SLASHED, SPECIAL,
+    TEXT, TIMESTAMP, WIDE,
 };
 
 const NUMBERS: u32 = INTEGER | WIDE | DOUBLE | PRECISE | LONG | EXPONENT;
@@ -107,12 +108,17 @@ impl Guess {
     #[inline]
     fn number(&mut self, text: &[u8]) -> bool {
         let digits = text.strip_prefix(b"-").unwrap_or(text);
-        let whole = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let whole = digits
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if whole == digits.len() {
             return self.whole_number(text, digits);
         }
         let leading_zero = whole > 1 && digits.first() == Some(&b'0');
-        let Some(rest) = digits.get(whole..) else { return false };
+        let Some(rest) = digits.get(whole..) else {
+            return false;
+        };
         let fraction = match rest {
             [b'.', rest @ ..] => rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
             _ => 0,
@@ -128,7 +134,11 @@ impl Guess {
         }
         let mut kinds = if exponent.is_empty() { 0 } else { EXPONENT };
         let short = whole + fraction <= 15 && exponent.is_empty();
-        kinds |= if short || survives_as_double(text) { DOUBLE } else { PRECISE };
+        kinds |= if short || survives_as_double(text) {
+            DOUBLE
+        } else {
+            PRECISE
+        };
         self.kinds |= kinds;
         self.digits(whole, fraction);
         true
@@ -141,7 +151,11 @@ impl Guess {
             [b'0', _, ..] => self.kinds |= CODE,
             _ if digits.len() <= 15 => self.kinds |= INTEGER,
             _ => {
-                self.kinds |= if value::integer(text).is_some() { INTEGER } else { WIDE };
+                self.kinds |= if value::integer(text).is_some() {
+                    INTEGER
+                } else {
+                    WIDE
+                };
                 if !survives_as_double(text) {
                     self.kinds |= LONG;
                 }
@@ -153,14 +167,19 @@ impl Guess {
 
     fn digits(&mut self, whole: usize, fraction: usize) {
         self.whole = self.whole.max(u32::try_from(whole).unwrap_or(u32::MAX));
-        self.fraction = self.fraction.max(u32::try_from(fraction).unwrap_or(u32::MAX));
+        self.fraction = self
+            .fraction
+            .max(u32::try_from(fraction).unwrap_or(u32::MAX));
     }
 
     /// The type that keeps every value.
     pub(crate) fn verdict(&self, column: &str) -> Verdict {
         let kinds = self.kinds;
         let only = |allowed: u32| kinds & !allowed == 0;
-        let of = |data_type| Verdict { data_type, note: None };
+        let of = |data_type| Verdict {
+            data_type,
+            note: None,
+        };
         if kinds == 0 {
             return of(DataType::Utf8);
         }
@@ -174,7 +193,10 @@ impl Guess {
             return of(DataType::Date32);
         }
         if only(TIMESTAMP) {
-            return of(DataType::Timestamp(arrow_schema::TimeUnit::Microsecond, None));
+            return of(DataType::Timestamp(
+                arrow_schema::TimeUnit::Microsecond,
+                None,
+            ));
         }
         if only(INSTANT) {
             return of(types::instant());
@@ -185,12 +207,19 @@ impl Guess {
         let scale = self.fraction;
         let precision = self.whole.saturating_add(scale).max(1);
         if only(NUMBERS) && kinds & EXPONENT == 0 && precision <= 38 {
-            let (precision, scale) = if scale == 0 { (38, 0) } else { (precision, scale) };
+            let (precision, scale) = if scale == 0 {
+                (38, 0)
+            } else {
+                (precision, scale)
+            };
             if let (Ok(precision), Ok(scale)) = (u8::try_from(precision), i8::try_from(scale)) {
                 return of(DataType::Decimal128(precision, scale));
             }
         }
-        Verdict { data_type: DataType::Utf8, note: self.note(column) }
+        Verdict {
+            data_type: DataType::Utf8,
+            note: self.note(column),
+        }
     }
 
     /// Why a column that looks like something else is text.
@@ -202,10 +231,14 @@ impl Guess {
             return None;
         }
         if has(SLASHED) {
-            return say("its dates may be day/month or month/day; declare `date` and say `date_format`");
+            return say(
+                "its dates may be day/month or month/day; declare `date` and say `date_format`",
+            );
         }
         if has(EMPTY) && self.kinds != EMPTY {
-            return say("some values are quoted and empty; `null_values: [\"\"]` reads those as NULL");
+            return say(
+                "some values are quoted and empty; `null_values: [\"\"]` reads those as NULL",
+            );
         }
         if has(CODE) && has(NUMBERS) {
             return say("some of its numbers have leading zeros or a plus");
@@ -234,7 +267,9 @@ fn is_exponent(text: &[u8]) -> bool {
 
 /// Whether the shortest text of the nearest double has the same digits and size as this text.
 fn survives_as_double(text: &[u8]) -> bool {
-    let Some(double) = value::double(text) else { return false };
+    let Some(double) = value::double(text) else {
+        return false;
+    };
     if !double.is_finite() {
         return false;
     }
@@ -251,7 +286,10 @@ fn normal(text: &[u8]) -> Option<(bool, Vec<u8>, i64)> {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let split = rest.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(rest.len());
+    let split = rest
+        .iter()
+        .position(|byte| matches!(byte, b'e' | b'E'))
+        .unwrap_or(rest.len());
     let (mantissa, exponent) = rest.split_at(split);
     let mut power = match exponent.get(1..) {
         Some(exponent) if !exponent.is_empty() => value::integer(exponent)?,
@@ -294,7 +332,9 @@ fn moment(text: &[u8], times: &TimeFormats) -> Option<u32> {
     if times.date(text).is_some() {
         return Some(DATE);
     }
-    times.timestamp(text).map(|moment| if moment.zoned { INSTANT } else { TIMESTAMP })
+    times
+        .timestamp(text)
+        .map(|moment| if moment.zoned { INSTANT } else { TIMESTAMP })
 }
 
 /// `3/4/2013`, `03.04.2013` and the like.
@@ -302,12 +342,18 @@ fn slashed(text: &[u8]) -> u32 {
     if matches!(text, b"-inf" | b"-Inf" | b"-Infinity" | b"-infinity") {
         return SPECIAL;
     }
-    let parts: Vec<&[u8]> = text.split(|byte| matches!(byte, b'/' | b'.' | b'-')).collect();
+    let parts: Vec<&[u8]> = text
+        .split(|byte| matches!(byte, b'/' | b'.' | b'-'))
+        .collect();
     let digits = |part: &[u8], length: std::ops::RangeInclusive<usize>| {
         length.contains(&part.len()) && part.iter().all(u8::is_ascii_digit)
     };
     match parts.as_slice() {
-        [first, second, third] if digits(first, 1..=2) && digits(second, 1..=2) && (digits(third, 2..=2) || digits(third, 4..=4)) => {
+        [first, second, third]
+            if digits(first, 1..=2)
+                && digits(second, 1..=2)
+                && (digits(third, 2..=2) || digits(third, 4..=4)) =>
+        {
             SLASHED
         }
         _ => TEXT,
@@ -367,9 +413,18 @@ mod tests {
         assert_eq!(verdict(&["yes", "no"]), "text");
         assert_eq!(verdict(&["2013-01-01", "2012-02-29"]), "date");
         assert_eq!(verdict(&["2013-02-29"]), "text");
-        assert_eq!(verdict(&["2013-01-01T00:00:00", "2013-01-01 00:00"]), "timestamp");
-        assert_eq!(verdict(&["2013-01-01T00:00:00Z", "2013-01-01 00:00+02"]), "timestamptz");
-        assert_eq!(verdict(&["2013-01-01T00:00:00Z", "2013-01-01 00:00"]), "text!");
+        assert_eq!(
+            verdict(&["2013-01-01T00:00:00", "2013-01-01 00:00"]),
+            "timestamp"
+        );
+        assert_eq!(
+            verdict(&["2013-01-01T00:00:00Z", "2013-01-01 00:00+02"]),
+            "timestamptz"
+        );
+        assert_eq!(
+            verdict(&["2013-01-01T00:00:00Z", "2013-01-01 00:00"]),
+            "text!"
+        );
         assert_eq!(verdict(&["2013-01-01T00:00:00", "2013-01-01"]), "text!");
         assert_eq!(verdict(&["2013-01-01T00:00:00.1234567"]), "text");
         assert_eq!(verdict(&["03/04/2013"]), "text!");

@@ -11,6 +11,7 @@
 mod cells;
 mod chunk;
 mod column;
+mod columns;
 mod connector;
 mod csv;
 mod discover;
@@ -26,7 +27,11 @@ mod replay;
 mod rows;
 mod settle;
 mod source;
+mod spec;
 mod survey;
 mod value;
+
+#[cfg(test)]
+mod tests;
 
 pub use connector::FilesConnector;

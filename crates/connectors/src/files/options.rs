@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use encoding_rs::Encoding;
 use serde_json::Value;
-use towpath_vocab::{ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec, OptionValue, ReadMode};
+use towpath_vocab::OptionValue;
 
 use super::error::FilesError;
 use super::value::TimeFormats;
@@ -64,52 +64,6 @@ pub(crate) struct Options {
 
 const DEFAULT_MAX_RECORD_BYTES: usize = 64 << 20;
 
-/// The connector as data.
-pub(crate) fn spec() -> ConnectorSpec {
-    let one_of = |words: &[&str]| OptionKind::OneOf(words.iter().map(|word| (*word).to_owned()).collect());
-    let table = |name: &str, kind: OptionKind, doc: &str| OptionSpec {
-        name: name.to_owned(),
-        kind,
-        required: false,
-        per_table: true,
-        doc: doc.to_owned(),
-    };
-    let path = OptionSpec {
-        name: "path".to_owned(),
-        kind: OptionKind::Path,
-        required: true,
-        per_table: false,
-        doc: "Folder or file, relative to the project folder.".to_owned(),
-    };
-    ConnectorSpec {
-        kind: "files".to_owned(),
-        doc: "CSV, JSON lines, JSON and Parquet files in a local folder.".to_owned(),
-        faces: vec![Face::Source, Face::Discover],
-        options: vec![
-            path,
-            table("format", one_of(&["csv", "jsonl", "json", "parquet"]), "How files are written; default: by extension."),
-            table("compression", one_of(&["none", "gzip", "zstd"]), "How files are packed; default: by extension (.gz, .zst)."),
-            table("delimiter", OptionKind::Text, "One ASCII character between CSV fields, or `tab`; default `,` (tab for .tsv)."),
-            table("quote", OptionKind::Text, "One ASCII character around CSV fields, or empty for none; default `\"`."),
-            table("escape", OptionKind::Text, "One ASCII character before a quote inside quotes; default: quotes are doubled."),
-            table("header", OptionKind::Boolean, "Whether the first CSV line names the columns; default true."),
-            table("null_values", OptionKind::TextList, "Unquoted CSV texts that mean NULL, beside the empty one; `\"\"` also makes quoted empty fields NULL."),
-            table("encoding", OptionKind::Text, "Character encoding, such as `utf-8`, `utf-16le`, `windows-1252`; default utf-8."),
-            table("skip_lines", OptionKind::Integer, "CSV lines to pass over before the header; default 0."),
-            table("comment", OptionKind::Text, "CSV lines that start with this ASCII character are passed over."),
-            table("trim", OptionKind::Boolean, "Whether blanks around CSV fields are dropped; default false."),
-            table("date_format", OptionKind::Text, "How dates are written, such as `%d/%m/%Y`; default ISO 8601."),
-            table("timestamp_format", OptionKind::Text, "How timestamps are written, such as `%d.%m.%Y %H:%M`; default ISO 8601."),
-            table("missing_columns", one_of(&["fail", "null"]), "What a file without an expected column means; default fail."),
-            table("max_record_bytes", OptionKind::Integer, "A longer record is set aside; default 67108864."),
-        ],
-        reads: vec![ReadMode::Full],
-        writes: Vec::new(),
-        guarantee: Guarantee::AtomicFile,
-        schemes: vec!["file".to_owned()],
-    }
-}
-
 struct Given<'a> {
     connection: &'a BTreeMap<String, OptionValue>,
     table: &'a BTreeMap<String, Value>,
@@ -121,7 +75,10 @@ impl Given<'_> {
             Some(OptionValue::Plain(value)) => Some(value),
             _ => None,
         };
-        self.table.get(option).or_else(of_connection).filter(|value| !value.is_null())
+        self.table
+            .get(option)
+            .or_else(of_connection)
+            .filter(|value| !value.is_null())
     }
 
     fn text(&self, option: &'static str) -> Result<Option<String>, FilesError> {
@@ -156,7 +113,9 @@ impl Given<'_> {
 
     /// One ASCII character; `Some(None)` for an empty text.
     fn character(&self, option: &'static str) -> Result<Option<Option<u8>>, FilesError> {
-        let Some(text) = self.text(option)? else { return Ok(None) };
+        let Some(text) = self.text(option)? else {
+            return Ok(None);
+        };
         let byte = match text.as_str() {
             "" => return Ok(Some(None)),
             "tab" | "\\t" => b'\t',
@@ -164,7 +123,11 @@ impl Given<'_> {
             _ => 0,
         };
         if byte == 0 || !byte.is_ascii() || matches!(byte, b'\r' | b'\n') {
-            return Err(FilesError::Option { option, value: text, expected: "one ASCII character".to_owned() });
+            return Err(FilesError::Option {
+                option,
+                value: text,
+                expected: "one ASCII character".to_owned(),
+            });
         }
         Ok(Some(Some(byte)))
     }
@@ -184,16 +147,34 @@ impl Given<'_> {
 }
 
 fn wrong(option: &'static str, value: &Value, expected: &str) -> FilesError {
-    FilesError::Option { option, value: value.to_string(), expected: expected.to_owned() }
+    FilesError::Option {
+        option,
+        value: value.to_string(),
+        expected: expected.to_owned(),
+    }
 }
 
-fn word<T: Copy>(given: &Given<'_>, option: &'static str, words: &[(&str, T)]) -> Result<Option<T>, FilesError> {
-    let Some(text) = given.text(option)? else { return Ok(None) };
+fn word<T: Copy>(
+    given: &Given<'_>,
+    option: &'static str,
+    words: &[(&str, T)],
+) -> Result<Option<T>, FilesError> {
+    let Some(text) = given.text(option)? else {
+        return Ok(None);
+    };
     match words.iter().find(|(word, _)| *word == text) {
         Some((_, value)) => Ok(Some(*value)),
         None => {
-            let all = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-            Err(FilesError::Option { option, value: text, expected: format!("one of {all}") })
+            let all = words
+                .iter()
+                .map(|(word, _)| format!("`{word}`"))
+                .collect::<Vec<_>>()
+                .join(", ");
+            Err(FilesError::Option {
+                option,
+                value: text,
+                expected: format!("one of {all}"),
+            })
         }
     }
 }
@@ -207,23 +188,37 @@ impl Options {
         let given = Given { connection, table };
         let encoding = match given.text("encoding")? {
             None => None,
-            Some(label) => Some(Encoding::for_label(label.replace('_', "-").as_bytes()).ok_or_else(|| {
-                FilesError::Option { option: "encoding", value: label, expected: "a known encoding".to_owned() }
-            })?),
+            Some(label) => Some(
+                Encoding::for_label(label.replace('_', "-").as_bytes()).ok_or_else(|| {
+                    FilesError::Option {
+                        option: "encoding",
+                        value: label,
+                        expected: "a known encoding".to_owned(),
+                    }
+                })?,
+            ),
         };
         let max_record_bytes = given.number("max_record_bytes", DEFAULT_MAX_RECORD_BYTES as u64)?;
         let options = Self {
-            format: word(&given, "format", &[
-                ("csv", Format::Csv),
-                ("jsonl", Format::Jsonl),
-                ("json", Format::Json),
-                ("parquet", Format::Parquet),
-            ])?,
-            compression: word(&given, "compression", &[
-                ("none", Compression::None),
-                ("gzip", Compression::Gzip),
-                ("zstd", Compression::Zstd),
-            ])?,
+            format: word(
+                &given,
+                "format",
+                &[
+                    ("csv", Format::Csv),
+                    ("jsonl", Format::Jsonl),
+                    ("json", Format::Json),
+                    ("parquet", Format::Parquet),
+                ],
+            )?,
+            compression: word(
+                &given,
+                "compression",
+                &[
+                    ("none", Compression::None),
+                    ("gzip", Compression::Gzip),
+                    ("zstd", Compression::Zstd),
+                ],
+            )?,
             delimiter: given.character("delimiter")?.flatten(),
             quote: given.character("quote")?.unwrap_or(Some(b'"')),
             escape: given.character("escape")?.flatten(),
@@ -234,9 +229,15 @@ impl Options {
             nulls: given.texts("null_values")?,
             encoding,
             times: TimeFormats::read(given.text("date_format")?, given.text("timestamp_format")?),
-            missing_columns_null: word(&given, "missing_columns", &[("fail", false), ("null", true)])?.unwrap_or(false),
+            missing_columns_null: word(
+                &given,
+                "missing_columns",
+                &[("fail", false), ("null", true)],
+            )?
+            .unwrap_or(false),
             // Positions inside a chunk are 32 bits wide.
-            max_record_bytes: usize::try_from(max_record_bytes.clamp(16, 1 << 30)).unwrap_or(DEFAULT_MAX_RECORD_BYTES),
+            max_record_bytes: usize::try_from(max_record_bytes.clamp(16, 1 << 30))
+                .unwrap_or(DEFAULT_MAX_RECORD_BYTES),
         };
         if options.delimiter.is_some() && options.delimiter == options.quote {
             return Err(FilesError::Option {

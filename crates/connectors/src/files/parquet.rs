@@ -4,18 +4,25 @@
 //! other than the file's is a cast that must lead back to the same value; a row where it does not is
 //! set aside. Ordinals are row numbers; the origin keeps the batch as it was read.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array,
+};
 use arrow_cast::cast::{CastOptions, cast, cast_with_options};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use futures::{StreamExt, future, stream};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use towpath_ports::{BatchOrigin, BoxStream, Event, Lease, Memory, Origin, Result, Rows, row_as_json};
+use towpath_ports::{
+    BatchOrigin, BoxStream, Event, Lease, Memory, Origin, Result, Rows, row_as_json,
+};
 use towpath_vocab::{Failure, Mark, Place, RawRecord, Reason, Reject, TableName, types};
 
 use super::error::FilesError;
@@ -29,14 +36,56 @@ pub(crate) struct Look {
 }
 
 fn broken(file: &InputFile, error: impl std::fmt::Display) -> FilesError {
-    FilesError::Parquet { path: file.object.clone(), why: error.to_string() }
+    FilesError::Parquet {
+        path: file.object.clone(),
+        why: error.to_string(),
+    }
 }
 
 fn open(file: &InputFile) -> Result<(File, ArrowReaderMetadata), FilesError> {
-    let handle = File::open(&file.path).map_err(|source| FilesError::Read { path: file.object.clone(), source })?;
+    let handle = File::open(&file.path).map_err(|source| FilesError::Read {
+        path: file.object.clone(),
+        source,
+    })?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(false);
-    let metadata = ArrowReaderMetadata::load(&handle, options).map_err(|error| broken(file, error))?;
+    let metadata =
+        ArrowReaderMetadata::load(&handle, options).map_err(|error| broken(file, error))?;
     Ok((handle, metadata))
+}
+
+impl Look {
+    /// The columns' names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let fields = self.schema.fields().iter();
+        fields.map(|field| field.name().clone()).collect()
+    }
+}
+
+/// The type of each column; it must be the same in every file.
+pub(crate) fn types_of(
+    files: &[InputFile],
+    looks: &[Look],
+) -> Result<BTreeMap<String, DataType>, FilesError> {
+    let mut all: BTreeMap<String, DataType> = BTreeMap::new();
+    for (file, look) in files.iter().zip(looks) {
+        for field in look.schema.fields() {
+            match all.get(field.name()) {
+                None => {
+                    all.insert(field.name().clone(), field.data_type().clone());
+                }
+                Some(other) if other == field.data_type() => {}
+                Some(other) => {
+                    return Err(FilesError::TypeDiffers {
+                        column: field.name().clone(),
+                        first: types::name(other),
+                        second: types::name(field.data_type()),
+                        path: file.object.clone(),
+                    });
+                }
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Reads a file's footer.
@@ -49,14 +98,19 @@ pub(crate) fn look(file: &InputFile) -> Result<Look, FilesError> {
         .map(|field| Field::new(field.name(), plain(field.data_type()), true))
         .collect();
     let rows = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
-    Ok(Look { schema: Arc::new(Schema::new(fields)), rows })
+    Ok(Look {
+        schema: Arc::new(Schema::new(fields)),
+        rows,
+    })
 }
 
 /// The type without an encoding of its own.
 fn plain(data_type: &DataType) -> DataType {
     match data_type {
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
+        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            DataType::Binary
+        }
         DataType::Dictionary(_, values) => plain(values),
         other => other.clone(),
     }
@@ -74,15 +128,30 @@ pub(crate) fn events(
     let started = stream::once(async move {
         let asked = file.clone();
         let opened = tokio::task::spawn_blocking(move || open(&asked)).await;
-        let (_, metadata) = opened.unwrap_or(Err(FilesError::Broken { path: file.object.clone() })).map_err(Failure::from)?;
-        let read = Arc::new(Read { file, schema, table, batch_rows, metadata });
+        let (_, metadata) = opened
+            .unwrap_or(Err(FilesError::Broken {
+                path: file.object.clone(),
+            }))
+            .map_err(Failure::from)?;
+        let read = Arc::new(Read {
+            file,
+            schema,
+            table,
+            batch_rows,
+            metadata,
+        });
         let rows = u64::try_from(read.metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
         let groups = (0..read.metadata.metadata().num_row_groups()).map(move |group| {
             let (read, memory) = (Arc::clone(&read), Arc::clone(&memory));
             async move { group_events(read, group, memory) }
         });
         let ends = stream::iter([Ok(Event::Boundary(Mark::at(rows))), Ok(Event::End)]);
-        Ok::<_, Failure>(stream::iter(groups).buffered(workers()).flatten().chain(ends))
+        Ok::<_, Failure>(
+            stream::iter(groups)
+                .buffered(workers())
+                .flatten()
+                .chain(ends),
+        )
     });
     Box::pin(started.flat_map(|started| match started {
         Ok(events) => Box::pin(events) as BoxStream<Result<Event>>,
@@ -99,7 +168,11 @@ struct Read {
 }
 
 /// Starts decoding one row group on a thread of its own, at most two batches ahead.
-fn group_events(read: Arc<Read>, group: usize, memory: Arc<dyn Memory>) -> BoxStream<Result<Event>> {
+fn group_events(
+    read: Arc<Read>,
+    group: usize,
+    memory: Arc<dyn Memory>,
+) -> BoxStream<Result<Event>> {
     let (to, mut from) = mpsc::channel(2);
     let handle = Handle::current();
     let path = read.file.object.clone();
@@ -110,8 +183,16 @@ fn group_events(read: Arc<Read>, group: usize, memory: Arc<dyn Memory>) -> BoxSt
             let _ = to.blocking_send(Err(Failure::from(error)));
         }
     });
-    let checked = stream::once(async move { thread.await.err().map(|_| Err(Failure::from(FilesError::Broken { path }))) });
-    Box::pin(stream::poll_fn(move |context| from.poll_recv(context)).chain(checked.filter_map(future::ready)))
+    let checked = stream::once(async move {
+        thread
+            .await
+            .err()
+            .map(|_| Err(Failure::from(FilesError::Broken { path })))
+    });
+    Box::pin(
+        stream::poll_fn(move |context| from.poll_recv(context))
+            .chain(checked.filter_map(future::ready)),
+    )
 }
 
 fn read_group(
@@ -121,15 +202,25 @@ fn read_group(
     to: &mpsc::Sender<Result<Event>>,
 ) -> Result<(), FilesError> {
     let file = &read.file;
-    let handle = File::open(&file.path).map_err(|source| FilesError::Read { path: file.object.clone(), source })?;
+    let handle = File::open(&file.path).map_err(|source| FilesError::Read {
+        path: file.object.clone(),
+        source,
+    })?;
     let groups = read.metadata.metadata().row_groups();
-    let mut first: u64 = groups.iter().take(group).map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum();
+    let mut first: u64 = groups
+        .iter()
+        .take(group)
+        .map(|group| u64::try_from(group.num_rows()).unwrap_or(0))
+        .sum();
     let batch_bytes = groups.get(group).map_or(0, |group| {
         let rows = group.num_rows().max(1);
-        group.total_byte_size() / rows * i64::try_from(read.batch_rows).unwrap_or(i64::MAX).min(rows)
+        group.total_byte_size() / rows
+            * i64::try_from(read.batch_rows).unwrap_or(i64::MAX).min(rows)
     });
     let wanted = read.metadata.schema().fields().iter().enumerate();
-    let roots = wanted.filter(|(_, field)| read.schema.field_with_name(field.name()).is_ok()).map(|(at, _)| at);
+    let roots = wanted
+        .filter(|(_, field)| read.schema.field_with_name(field.name()).is_ok())
+        .map(|(at, _)| at);
     let mask = ProjectionMask::roots(read.metadata.parquet_schema(), roots.collect::<Vec<_>>());
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, read.metadata.clone())
         .with_projection(mask)
@@ -141,7 +232,9 @@ fn read_group(
     loop {
         fail::fail_point!("files::read");
         let lease = hold(u64::try_from(batch_bytes).unwrap_or(0) * 2);
-        let Some(batch) = reader.next() else { return Ok(()) };
+        let Some(batch) = reader.next() else {
+            return Ok(());
+        };
         let batch = batch.map_err(|error| broken(file, error))?;
         let count = batch.num_rows() as u64;
         for event in shape(read, batch, first, lease).map_err(|error| broken(file, error))? {
@@ -176,7 +269,12 @@ impl Origin for GroupOrigin {
 }
 
 /// Brings a batch into the schema of the read; rows that do not fit become rejects.
-fn shape(read: &Read, batch: RecordBatch, first: u64, lease: Lease) -> Result<Vec<Event>, ArrowError> {
+fn shape(
+    read: &Read,
+    batch: RecordBatch,
+    first: u64,
+    lease: Lease,
+) -> Result<Vec<Event>, ArrowError> {
     let rows = batch.num_rows();
     let mut columns = Vec::with_capacity(read.schema.fields().len());
     let mut misfits: Vec<(usize, usize, String)> = Vec::new();
@@ -184,10 +282,16 @@ fn shape(read: &Read, batch: RecordBatch, first: u64, lease: Lease) -> Result<Ve
         let column = match batch.column_by_name(field.name()) {
             None => new_null_array(field.data_type(), rows),
             Some(column) if column.data_type() == field.data_type() => Arc::clone(column),
-            Some(column) if plain(column.data_type()) == *field.data_type() => cast(column, field.data_type())?,
+            Some(column) if plain(column.data_type()) == *field.data_type() => {
+                cast(column, field.data_type())?
+            }
             Some(column) => {
                 let (cast, misfit) = exact_cast(column, field.data_type())?;
-                misfits.extend(misfit.into_iter().map(|row| (row, at, types::name(column.data_type()))));
+                misfits.extend(
+                    misfit
+                        .into_iter()
+                        .map(|row| (row, at, types::name(column.data_type()))),
+                );
                 cast
             }
         };
@@ -195,19 +299,64 @@ fn shape(read: &Read, batch: RecordBatch, first: u64, lease: Lease) -> Result<Ve
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let shaped = RecordBatch::try_new_with_options(Arc::clone(&read.schema), columns, &options)?;
-    let origin = BatchOrigin { object: read.file.object.clone(), batch, first };
+    let origin = BatchOrigin {
+        object: read.file.object.clone(),
+        batch,
+        first,
+    };
     let mut keep = vec![true; rows];
+    for (row, ..) in &misfits {
+        if let Some(keep) = keep.get_mut(*row) {
+            *keep = false;
+        }
+    }
+    let rejects = rejects_of(read, &origin, misfits);
+    let kept = (first..first + rows as u64)
+        .zip(&keep)
+        .filter(|(_, keep)| **keep);
+    let ordinals = UInt64Array::from_iter_values(kept.map(|(row, _)| row));
+    let batch = if rejects.is_empty() {
+        shaped
+    } else {
+        arrow_select::filter::filter_record_batch(&shaped, &BooleanArray::from(keep))?
+    };
+    let mut events = Vec::with_capacity(2);
+    if batch.num_rows() > 0 {
+        events.push(Event::Rows(Rows {
+            table: read.table.clone(),
+            batch,
+            ordinals,
+            ops: None,
+            origin: Arc::new(GroupOrigin {
+                batch: origin,
+                _lease: lease,
+            }),
+        }));
+    }
+    if !rejects.is_empty() {
+        events.push(Event::Rejects(rejects));
+    }
+    Ok(events)
+}
+
+/// One reject per row: `misfits` are rows with the column and the file's type.
+fn rejects_of(
+    read: &Read,
+    origin: &BatchOrigin,
+    mut misfits: Vec<(usize, usize, String)>,
+) -> Vec<Reject> {
     let mut rejects: Vec<Reject> = Vec::new();
     misfits.sort();
     for (row, column, found) in misfits {
         let field = read.schema.field(column);
+        let wanted = types::name(field.data_type());
         let reason = Reason {
             code: "type".to_owned(),
             column: Some(field.name().clone()),
             value: None,
-            message: format!("a `{found}` value does not fit `{}` exactly", types::name(field.data_type())),
+            message: format!("a `{found}` value does not fit `{wanted}` exactly"),
         };
-        let place = origin.place(first + row as u64);
+        let place = origin.place(origin.first + row as u64);
         match rejects.last_mut() {
             Some(last) if last.place == place => last.reasons.push(reason),
             _ => rejects.push(Reject {
@@ -217,34 +366,22 @@ fn shape(read: &Read, batch: RecordBatch, first: u64, lease: Lease) -> Result<Ve
                 reasons: vec![reason],
             }),
         }
-        if let Some(keep) = keep.get_mut(row) {
-            *keep = false;
-        }
     }
-    let ordinals = UInt64Array::from_iter_values((first..first + rows as u64).zip(&keep).filter(|(_, keep)| **keep).map(|(row, _)| row));
-    let batch = if rejects.is_empty() {
-        shaped
-    } else {
-        arrow_select::filter::filter_record_batch(&shaped, &BooleanArray::from(keep))?
-    };
-    let origin: Arc<dyn Origin> = Arc::new(GroupOrigin { batch: origin, _lease: lease });
-    let mut events = Vec::with_capacity(2);
-    if batch.num_rows() > 0 {
-        events.push(Event::Rows(Rows { table: read.table.clone(), batch, ordinals, ops: None, origin }));
-    }
-    if !rejects.is_empty() {
-        events.push(Event::Rejects(rejects));
-    }
-    Ok(events)
+    rejects
 }
 
 /// Casts, and gives the rows whose value does not come back when cast back.
 fn exact_cast(column: &ArrayRef, to: &DataType) -> Result<(ArrayRef, Vec<usize>), ArrowError> {
     let from = cast(column, &plain(column.data_type()))?;
-    let options = CastOptions { safe: true, ..CastOptions::default() };
+    let options = CastOptions {
+        safe: true,
+        ..CastOptions::default()
+    };
     let there = cast_with_options(&from, to, &options)?;
     let back = cast_with_options(&there, from.data_type(), &options)?;
     let differs = arrow_ord::cmp::distinct(&from, &back)?;
-    let misfits = (0..differs.len()).filter(|row| differs.value(*row)).collect();
+    let misfits = (0..differs.len())
+        .filter(|row| differs.value(*row))
+        .collect();
     Ok((there, misfits))
 }

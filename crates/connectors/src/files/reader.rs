@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use futures::{StreamExt, future, stream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use towpath_ports::{Assignment, BoxStream, Event, Memory, Reader, Result, Rows, Split, TableSchema};
+use towpath_ports::{
+    Assignment, BoxStream, Event, Memory, Reader, Result, Rows, Split, TableSchema,
+};
 use towpath_vocab::{Failure, Mark, Position, SplitId, TableName};
 
 use super::chunk::{Chunk, ChunkReader};
@@ -29,7 +31,9 @@ pub(crate) enum Piece {
 
 /// Chunks worked on at once.
 pub(crate) fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 16)
+    std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .clamp(1, 16)
 }
 
 /// The chunks of a text file, read on a thread of its own, started when first polled.
@@ -44,7 +48,9 @@ pub(crate) fn pieces(
         let (to, mut from) = mpsc::channel(1);
         let handle = Handle::current();
         let path = job.file.object.clone();
-        let mut thread = Some(tokio::task::spawn_blocking(move || read(&job, &options, &memory, chunk_bytes, &handle, &to)));
+        let mut thread = Some(tokio::task::spawn_blocking(move || {
+            read(&job, &options, &memory, chunk_bytes, &handle, &to)
+        }));
         let received = stream::poll_fn(move |context| from.poll_recv(context));
         // A thread that broke off has sent no end: its panic must not look like one.
         let checked = stream::once(async move {
@@ -66,10 +72,18 @@ fn read(
     handle: &Handle,
     to: &mpsc::Sender<Result<Piece, FilesError>>,
 ) {
-    let How::Text { layout, head } = &job.how else { return };
+    let How::Text { layout, head } = &job.how else {
+        return;
+    };
     let mut hold = |bytes| handle.block_on(memory.hold(bytes));
     let mut run = || -> Result<(), FilesError> {
-        let mut reader = ChunkReader::open(&job.file, options.encoding, head, cutter(&layout.shape), chunk_bytes)?;
+        let mut reader = ChunkReader::open(
+            &job.file,
+            options.encoding,
+            head,
+            cutter(&layout.shape),
+            chunk_bytes,
+        )?;
         while let Some(chunk) = reader.next_chunk(&mut hold)? {
             if to.blocking_send(Ok(Piece::Chunk(chunk))).is_err() {
                 return Ok(());
@@ -103,22 +117,38 @@ impl FilesReader {
         batch_rows: usize,
         limit: Option<u64>,
     ) -> Self {
-        Self { table, settled, memory, chunk_bytes, batch_rows, limit }
+        Self {
+            table,
+            settled,
+            memory,
+            chunk_bytes,
+            batch_rows,
+            limit,
+        }
     }
 
     fn split(&self, job: Job, left: Option<Arc<AtomicU64>>) -> Split {
         let id = SplitId(job.file.object.clone());
         let events = match &job.how {
             How::Text { .. } => self.text_events(&job),
-            How::Parquet { schema } => {
-                parquet::events(job.file.clone(), Arc::clone(schema), self.table.clone(), self.batch_rows, &self.memory)
-            }
+            How::Parquet { schema } => parquet::events(
+                job.file.clone(),
+                Arc::clone(schema),
+                self.table.clone(),
+                self.batch_rows,
+                &self.memory,
+            ),
         };
-        Split { id, events: limited(events, left) }
+        Split {
+            id,
+            events: limited(events, left),
+        }
     }
 
     fn text_events(&self, job: &Job) -> BoxStream<Result<Event>> {
-        let How::Text { layout, .. } = &job.how else { return Box::pin(stream::empty()) };
+        let How::Text { layout, .. } = &job.how else {
+            return Box::pin(stream::empty());
+        };
         let (layout, path) = (Arc::clone(layout), job.file.object.clone());
         let events = pieces(job, &self.settled.options, &self.memory, self.chunk_bytes)
             .map(move |piece| {
@@ -126,10 +156,12 @@ impl FilesReader {
                 async move {
                     match piece? {
                         Piece::End(bytes) => Ok(vec![Event::Boundary(Mark::at(bytes)), Event::End]),
-                        Piece::Chunk(chunk) => match tokio::task::spawn_blocking(move || parse(chunk, &layout)).await {
-                            Ok(events) => events,
-                            Err(_) => Err(FilesError::Broken { path }),
-                        },
+                        Piece::Chunk(chunk) => {
+                            match tokio::task::spawn_blocking(move || parse(chunk, &layout)).await {
+                                Ok(events) => events,
+                                Err(_) => Err(FilesError::Broken { path }),
+                            }
+                        }
                     }
                 }
             })
@@ -145,7 +177,10 @@ impl FilesReader {
 }
 
 /// Cuts a stream of events after so many rows; `left` is shared by the splits of a read.
-fn limited(events: BoxStream<Result<Event>>, left: Option<Arc<AtomicU64>>) -> BoxStream<Result<Event>> {
+fn limited(
+    events: BoxStream<Result<Event>>,
+    left: Option<Arc<AtomicU64>>,
+) -> BoxStream<Result<Event>> {
     let Some(left) = left else { return events };
     let cut = stream::unfold(Some((events, left)), |state| async move {
         let (mut events, left) = state?;
@@ -155,7 +190,9 @@ fn limited(events: BoxStream<Result<Event>>, left: Option<Arc<AtomicU64>>) -> Bo
         match events.next().await? {
             Ok(Event::Rows(rows)) => {
                 let count = rows.len() as u64;
-                let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.saturating_sub(count)));
+                let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                    Some(left.saturating_sub(count))
+                });
                 let kept = usize::try_from(taken.unwrap_or(0).min(count)).unwrap_or(usize::MAX);
                 Some((Ok(Event::Rows(head_of(rows, kept))), Some((events, left))))
             }
@@ -177,7 +214,10 @@ fn head_of(rows: Rows, count: usize) -> Rows {
 #[async_trait]
 impl Reader for FilesReader {
     fn tables(&self) -> Vec<TableSchema> {
-        vec![TableSchema { table: self.table.clone(), schema: Arc::clone(&self.settled.schema) }]
+        vec![TableSchema {
+            table: self.table.clone(),
+            schema: Arc::clone(&self.settled.schema),
+        }]
     }
 
     fn bounded(&self) -> bool {
@@ -187,8 +227,10 @@ impl Reader for FilesReader {
     fn splits(&mut self) -> BoxStream<Result<Assignment>> {
         let left = self.limit.map(|limit| Arc::new(AtomicU64::new(limit)));
         let jobs = std::mem::take(&mut self.settled.jobs);
-        let splits: Vec<Result<Assignment>> =
-            jobs.into_iter().map(|job| Ok(Assignment::Assigned(self.split(job, left.clone())))).collect();
+        let splits: Vec<Result<Assignment>> = jobs
+            .into_iter()
+            .map(|job| Ok(Assignment::Assigned(self.split(job, left.clone()))))
+            .collect();
         let complete = stream::once(future::ready(Ok(Assignment::Complete(Position::default()))));
         Box::pin(stream::iter(splits).chain(complete))
     }

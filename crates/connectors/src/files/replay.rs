@@ -10,7 +10,9 @@ use std::sync::Arc;
 use arrow_array::UInt64Array;
 use async_trait::async_trait;
 use futures::stream;
-use towpath_ports::{Assignment, BoxStream, Event, Origin, Reader, Result, Rows, Split, TableSchema};
+use towpath_ports::{
+    Assignment, BoxStream, Event, Origin, Reader, Result, Rows, Split, TableSchema,
+};
 use towpath_vocab::{Mark, Place, Position, RawRecord, Reason, Reject, SplitId, TableName};
 
 use super::cells::Nulls;
@@ -23,7 +25,11 @@ use super::settle::{How, Settled};
 const OBJECT: &str = "replayed record";
 
 /// Reads the records again.
-pub(crate) fn reader(table: TableName, settled: Settled, records: Vec<RawRecord>) -> Result<Box<dyn Reader>, FilesError> {
+pub(crate) fn reader(
+    table: TableName,
+    settled: Settled,
+    records: Vec<RawRecord>,
+) -> Result<Box<dyn Reader>, FilesError> {
     let mut layouts: Vec<Arc<Layout>> = Vec::new();
     for job in &settled.jobs {
         if let How::Text { layout, .. } = &job.how
@@ -37,7 +43,10 @@ pub(crate) fn reader(table: TableName, settled: Settled, records: Vec<RawRecord>
         schema: Arc::clone(&settled.schema),
         places: (0..settled.schema.fields().len()).map(Some).collect(),
         width: settled.schema.fields().len(),
-        shape: Shape::Json { lines: false, max_record_bytes: usize::MAX },
+        shape: Shape::Json {
+            lines: false,
+            max_record_bytes: usize::MAX,
+        },
         nulls: Nulls::default(),
         times: settled.options.times.clone(),
         batch_rows: 1,
@@ -49,19 +58,39 @@ pub(crate) fn reader(table: TableName, settled: Settled, records: Vec<RawRecord>
             RawRecord::Text(text) => of_text(text, &layouts, &by_name, &settled)?,
             RawRecord::Row(text) => of_record(text.as_bytes(), &by_name)?,
         };
-        events.extend(given.into_iter().map(|event| renumbered(event, at as u64, &records)));
+        events.extend(
+            given
+                .into_iter()
+                .map(|event| renumbered(event, at as u64, &records)),
+        );
     }
-    Ok(Box::new(Replay { table: TableSchema { table, schema: settled.schema }, events }))
+    Ok(Box::new(Replay {
+        table: TableSchema {
+            table,
+            schema: settled.schema,
+        },
+        events,
+    }))
 }
 
 fn same_order(one: &Layout, other: &Layout) -> bool {
     match (&one.shape, &other.shape) {
-        (Shape::Csv { columns, .. }, Shape::Csv { columns: others, .. }) => columns == others,
+        (
+            Shape::Csv { columns, .. },
+            Shape::Csv {
+                columns: others, ..
+            },
+        ) => columns == others,
         _ => true,
     }
 }
 
-fn of_text(text: &str, layouts: &[Arc<Layout>], by_name: &Arc<Layout>, settled: &Settled) -> Result<Vec<Event>, FilesError> {
+fn of_text(
+    text: &str,
+    layouts: &[Arc<Layout>],
+    by_name: &Arc<Layout>,
+    settled: &Settled,
+) -> Result<Vec<Event>, FilesError> {
     let bytes = from_readable(text, settled.options.encoding);
     let mut fits = Vec::new();
     let mut misfit = None;
@@ -78,13 +107,18 @@ fn of_text(text: &str, layouts: &[Arc<Layout>], by_name: &Arc<Layout>, settled: 
         1 => Ok(fits.pop().unwrap_or_default()),
         _ => Ok(vec![Event::Rejects(vec![Reject {
             table: by_name.table.clone(),
-            place: Place { object: OBJECT.to_owned(), line: None, ordinal: 0 },
+            place: Place {
+                object: OBJECT.to_owned(),
+                line: None,
+                ordinal: 0,
+            },
             raw: RawRecord::Text(text.to_owned()),
             reasons: vec![Reason {
                 code: "columns".to_owned(),
                 column: None,
                 value: None,
-                message: "the files have different orders of columns and the record fits several".to_owned(),
+                message: "the files have different orders of columns and the record fits several"
+                    .to_owned(),
             }],
         }])]),
     }
@@ -102,7 +136,11 @@ fn renumbered(event: Event, at: u64, records: &Arc<Vec<RawRecord>>) -> Event {
     match event {
         Event::Rows(rows) => {
             let ordinals = UInt64Array::from_value(at, rows.len());
-            Event::Rows(Rows { ordinals, origin: Arc::new(Records(Arc::clone(records))), ..rows })
+            Event::Rows(Rows {
+                ordinals,
+                origin: Arc::new(Records(Arc::clone(records))),
+                ..rows
+            })
         }
         Event::Rejects(mut rejects) => {
             for reject in &mut rejects {
@@ -118,7 +156,11 @@ fn renumbered(event: Event, at: u64, records: &Arc<Vec<RawRecord>>) -> Event {
 }
 
 fn place(at: u64) -> Place {
-    Place { object: OBJECT.to_owned(), line: None, ordinal: at }
+    Place {
+        object: OBJECT.to_owned(),
+        line: None,
+        ordinal: at,
+    }
 }
 
 #[derive(Debug)]
@@ -130,7 +172,10 @@ impl Origin for Records {
     }
 
     fn raw(&self, ordinal: u64) -> RawRecord {
-        let record = usize::try_from(ordinal).ok().and_then(|at| self.0.get(at)).cloned();
+        let record = usize::try_from(ordinal)
+            .ok()
+            .and_then(|at| self.0.get(at))
+            .cloned();
         record.unwrap_or_else(|| RawRecord::Text(String::new()))
     }
 }
@@ -154,8 +199,14 @@ impl Reader for Replay {
         let mut events = std::mem::take(&mut self.events);
         events.push(Event::Boundary(Mark::at(0)));
         events.push(Event::End);
-        let split = Split { id: SplitId("replay".to_owned()), events: Box::pin(stream::iter(events.into_iter().map(Ok))) };
-        let all = [Ok(Assignment::Assigned(split)), Ok(Assignment::Complete(Position::default()))];
+        let split = Split {
+            id: SplitId("replay".to_owned()),
+            events: Box::pin(stream::iter(events.into_iter().map(Ok))),
+        };
+        let all = [
+            Ok(Assignment::Assigned(split)),
+            Ok(Assignment::Complete(Position::default())),
+        ];
         Box::pin(stream::iter(all))
     }
 

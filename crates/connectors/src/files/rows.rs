@@ -24,9 +24,15 @@ use super::value::TimeFormats;
 #[derive(Clone, Debug)]
 pub(crate) enum Shape {
     /// CSV, with the name of each column of the file and, if it is read, its type.
-    Csv { dialect: Dialect, columns: Vec<(String, Option<DataType>)> },
+    Csv {
+        dialect: Dialect,
+        columns: Vec<(String, Option<DataType>)>,
+    },
     /// JSON objects: one per line, or one after the other.
-    Json { lines: bool, max_record_bytes: usize },
+    Json {
+        lines: bool,
+        max_record_bytes: usize,
+    },
 }
 
 /// How the records of one file become rows of the table.
@@ -53,7 +59,9 @@ struct ChunkOrigin {
 
 impl ChunkOrigin {
     fn at(&self, ordinal: u64) -> usize {
-        usize::try_from(ordinal.saturating_sub(self.chunk.offset)).unwrap_or(usize::MAX).min(self.chunk.bytes.len())
+        usize::try_from(ordinal.saturating_sub(self.chunk.offset))
+            .unwrap_or(usize::MAX)
+            .min(self.chunk.bytes.len())
     }
 }
 
@@ -73,7 +81,11 @@ impl Origin for ChunkOrigin {
 }
 
 fn place(chunk: &Chunk, at: usize) -> Place {
-    Place { object: chunk.object.to_string(), line: Some(chunk.line_of(at)), ordinal: chunk.offset + at as u64 }
+    Place {
+        object: chunk.object.to_string(),
+        line: Some(chunk.line_of(at)),
+        ordinal: chunk.offset + at as u64,
+    }
 }
 
 /// Rows on their way into a batch.
@@ -93,11 +105,21 @@ struct Grown {
 
 impl<'a> Growing<'a> {
     fn new(layout: &'a Layout, rows: usize) -> Self {
-        let columns = layout.schema.fields().iter().zip(&layout.places).map(|(field, place)| match place {
-            Some(_) => Column::new(field.data_type(), rows, &layout.times),
-            None => Column::absent(field.data_type()),
-        });
-        Self { layout, columns: columns.collect(), starts: Vec::with_capacity(rows), bad: Vec::new() }
+        let columns = layout
+            .schema
+            .fields()
+            .iter()
+            .zip(&layout.places)
+            .map(|(field, place)| match place {
+                Some(_) => Column::new(field.data_type(), rows, &layout.times),
+                None => Column::absent(field.data_type()),
+            });
+        Self {
+            layout,
+            columns: columns.collect(),
+            starts: Vec::with_capacity(rows),
+            bad: Vec::new(),
+        }
     }
 
     fn add(&mut self, bytes: &[u8], spans: &[Span], starts: &[usize], unescape: Unescape<'_>) {
@@ -107,19 +129,34 @@ impl<'a> Growing<'a> {
                 column.pass(starts.len());
                 continue;
             };
-            let cells =
-                Cells { bytes, spans, width: self.layout.width, column: place, nulls: &self.layout.nulls, unescape };
+            let cells = Cells {
+                bytes,
+                spans,
+                width: self.layout.width,
+                column: place,
+                nulls: &self.layout.nulls,
+                unescape,
+            };
             column.fill(&cells, first, &mut self.bad);
         }
         self.starts.extend_from_slice(starts);
     }
 
     fn finish(mut self) -> Result<Grown, ArrowError> {
-        let columns = self.columns.into_iter().map(Column::finish).collect::<Result<Vec<ArrayRef>, _>>()?;
+        let columns = self
+            .columns
+            .into_iter()
+            .map(Column::finish)
+            .collect::<Result<Vec<ArrayRef>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.starts.len()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.layout.schema), columns, &options)?;
+        let batch =
+            RecordBatch::try_new_with_options(Arc::clone(&self.layout.schema), columns, &options)?;
         if self.bad.is_empty() {
-            return Ok(Grown { batch, starts: self.starts, bad_starts: Vec::new() });
+            return Ok(Grown {
+                batch,
+                starts: self.starts,
+                bad_starts: Vec::new(),
+            });
         }
         self.bad.sort_unstable();
         self.bad.dedup();
@@ -131,9 +168,19 @@ impl<'a> Growing<'a> {
                 bad_starts.push(*start);
             }
         }
-        let starts = self.starts.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(start, _)| *start).collect();
+        let starts = self
+            .starts
+            .iter()
+            .zip(&keep)
+            .filter(|(_, keep)| **keep)
+            .map(|(start, _)| *start)
+            .collect();
         let batch = arrow_select::filter::filter_record_batch(&batch, &BooleanArray::from(keep))?;
-        Ok(Grown { batch, starts, bad_starts })
+        Ok(Grown {
+            batch,
+            starts,
+            bad_starts,
+        })
     }
 }
 
@@ -147,7 +194,12 @@ struct Harvest {
 
 impl Harvest {
     fn new(chunk: Chunk, layout: &Arc<Layout>) -> Self {
-        Self { chunk: Arc::new(chunk), layout: Arc::clone(layout), events: Vec::new(), rejects: Vec::new() }
+        Self {
+            chunk: Arc::new(chunk),
+            layout: Arc::clone(layout),
+            events: Vec::new(),
+            rejects: Vec::new(),
+        }
     }
 
     fn reject(&mut self, at: usize, record: &[u8], reasons: Vec<Reason>) {
@@ -169,9 +221,14 @@ impl Harvest {
             self.events.push(Event::Rows(Rows {
                 table: self.layout.table.clone(),
                 batch: grown.batch,
-                ordinals: UInt64Array::from_iter_values(grown.starts.iter().map(|start| offset + *start as u64)),
+                ordinals: UInt64Array::from_iter_values(
+                    grown.starts.iter().map(|start| offset + *start as u64),
+                ),
                 ops: None,
-                origin: Arc::new(ChunkOrigin { chunk: Arc::clone(&self.chunk), shape: Arc::clone(&self.layout) }),
+                origin: Arc::new(ChunkOrigin {
+                    chunk: Arc::clone(&self.chunk),
+                    shape: Arc::clone(&self.layout),
+                }),
             }));
         }
         Ok(grown.bad_starts)
@@ -193,7 +250,10 @@ const AT_ONCE: usize = 1024;
 pub(crate) fn parse(chunk: Chunk, layout: &Arc<Layout>) -> Result<Vec<Event>, FilesError> {
     match &layout.shape {
         Shape::Csv { dialect, columns } => parse_csv(chunk, layout, dialect, columns),
-        Shape::Json { lines, max_record_bytes } => parse_json(chunk, layout, *lines, *max_record_bytes),
+        Shape::Json {
+            lines,
+            max_record_bytes,
+        } => parse_json(chunk, layout, *lines, *max_record_bytes),
     }
 }
 
@@ -214,16 +274,25 @@ fn parse_csv(
     }
     let clean = std::str::from_utf8(bytes).is_ok();
     let unescape = |text: &[u8], to: &mut Vec<u8>| csv::unescape(text, dialect, to);
-    let mut walk = Walk::new(bytes, dialect, chunk.suspect);
+    let mut walk = Walk::new(bytes, dialect, chunk.suspicion);
     let mut index = Index::new(columns.len());
     let mut broken: Vec<Broken> = Vec::new();
     let mut bad: Vec<usize> = Vec::new();
     let mut more = true;
     while more {
-        let mut growing = Growing::new(layout, layout.batch_rows.min(bytes.len() / columns.len().max(1) / 2 + 1));
+        let mut growing = Growing::new(
+            layout,
+            layout
+                .batch_rows
+                .min(bytes.len() / columns.len().max(1) / 2 + 1),
+        );
         while more && growing.starts.len() < layout.batch_rows {
             index.clear();
-            more = walk.rows(AT_ONCE.min(layout.batch_rows - growing.starts.len()), &mut index, &mut broken);
+            more = walk.rows(
+                AT_ONCE.min(layout.batch_rows - growing.starts.len()),
+                &mut index,
+                &mut broken,
+            );
             if !clean {
                 without_foreign_bytes(bytes, dialect, &mut index, columns.len(), &mut bad);
             }
@@ -232,34 +301,60 @@ fn parse_csv(
         bad.extend(harvest.batch(growing)?);
     }
     for broken in broken {
-        let record = csv::without_line_end(bytes.get(broken.start..broken.end).unwrap_or_default(), dialect.newline);
-        let record = if broken.flaw == Flaw::TooLong { record.get(..record.len().min(4096)).unwrap_or_default() } else { record };
+        let record = csv::without_line_end(
+            bytes.get(broken.start..broken.end).unwrap_or_default(),
+            dialect.newline,
+        );
+        let record = if broken.flaw == Flaw::TooLong {
+            record.get(..record.len().min(4096)).unwrap_or_default()
+        } else {
+            record
+        };
         let mut reasons = vec![flaw_reason(broken.flaw, columns.len(), dialect)];
-        reasons.extend(csv::reasons(record, dialect, columns, &layout.nulls, &layout.times));
+        reasons.extend(csv::foreign(record));
         harvest.reject(broken.start, record, reasons);
     }
     for start in bad {
         let record = csv::record_at(bytes, dialect, start);
-        harvest.reject(start, record, csv::reasons(record, dialect, columns, &layout.nulls, &layout.times));
+        harvest.reject(
+            start,
+            record,
+            csv::reasons(record, dialect, columns, &layout.nulls, &layout.times),
+        );
     }
     Ok(harvest.events())
 }
 
 fn flaw_reason(flaw: Flaw, width: usize, dialect: &Dialect) -> Reason {
-    Reason { code: flaw.code().to_owned(), column: None, value: None, message: flaw.words(width, dialect.max_record_bytes) }
+    Reason {
+        code: flaw.code().to_owned(),
+        column: None,
+        value: None,
+        message: flaw.words(width, dialect.max_record_bytes),
+    }
 }
 
 /// Takes rows that are no UTF-8 out of the index.
-pub(crate) fn without_foreign_bytes(bytes: &[u8], dialect: &Dialect, index: &mut Index, width: usize, bad: &mut Vec<usize>) {
+pub(crate) fn without_foreign_bytes(
+    bytes: &[u8],
+    dialect: &Dialect,
+    index: &mut Index,
+    width: usize,
+    bad: &mut Vec<usize>,
+) {
     let mut kept = 0;
     for row in 0..index.starts.len() {
-        let Some(start) = index.starts.get(row).copied() else { break };
+        let Some(start) = index.starts.get(row).copied() else {
+            break;
+        };
         if std::str::from_utf8(csv::record_at(bytes, dialect, start)).is_err() {
             bad.push(start);
             continue;
         }
         if kept != row {
-            index.spans.copy_within(row * width..(row + 1) * width, kept * width);
+            index
+                .spans
+                .copy_within(row * width..(row + 1) * width, kept * width);
             index.starts.swap(kept, row);
         }
         kept += 1;
@@ -268,16 +363,30 @@ pub(crate) fn without_foreign_bytes(bytes: &[u8], dialect: &Dialect, index: &mut
     index.starts.truncate(kept);
 }
 
-fn parse_json(chunk: Chunk, layout: &Arc<Layout>, lines: bool, max_record_bytes: usize) -> Result<Vec<Event>, FilesError> {
+fn parse_json(
+    chunk: Chunk,
+    layout: &Arc<Layout>,
+    lines: bool,
+    max_record_bytes: usize,
+) -> Result<Vec<Event>, FilesError> {
     let mut harvest = Harvest::new(chunk, layout);
     let chunk = Arc::clone(&harvest.chunk);
     let bytes = chunk.bytes.as_slice();
     if chunk.too_long {
         let head = bytes.get(..bytes.len().min(4096)).unwrap_or_default();
-        harvest.reject(0, head, vec![json::Flaw::too_long(max_record_bytes).reason()]);
+        harvest.reject(
+            0,
+            head,
+            vec![json::Flaw::too_long(max_record_bytes).reason()],
+        );
         return Ok(harvest.events());
     }
-    let names: Vec<&str> = layout.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let names: Vec<&str> = layout
+        .schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     let mut walk = json::Walk::new(bytes, lines, max_record_bytes);
     let mut table = json::Table::new(&names);
     let mut broken = Vec::new();
@@ -287,17 +396,29 @@ fn parse_json(chunk: Chunk, layout: &Arc<Layout>, lines: bool, max_record_bytes:
         let mut growing = Growing::new(layout, layout.batch_rows.min(bytes.len() / 8 + 1));
         while more && growing.starts.len() < layout.batch_rows {
             table.clear();
-            more = walk.rows(AT_ONCE.min(layout.batch_rows - growing.starts.len()), &mut table, &mut broken);
+            more = walk.rows(
+                AT_ONCE.min(layout.batch_rows - growing.starts.len()),
+                &mut table,
+                &mut broken,
+            );
             growing.add(bytes, &table.spans, &table.starts, &json::unescape);
         }
         bad.extend(harvest.batch(growing)?);
     }
     for json::Broken { start, end, flaw } in broken {
-        harvest.reject(start, bytes.get(start..end).unwrap_or_default(), vec![flaw.reason()]);
+        harvest.reject(
+            start,
+            bytes.get(start..end).unwrap_or_default(),
+            vec![flaw.reason()],
+        );
     }
     for start in bad {
         let record = json::record_at(bytes, start, lines);
-        harvest.reject(start, record, json::reasons(record, &layout.schema, &layout.times));
+        harvest.reject(
+            start,
+            record,
+            json::reasons(record, &layout.schema, &layout.times),
+        );
     }
     Ok(harvest.events())
 }

@@ -24,18 +24,34 @@ pub(crate) struct FilesSource {
 
 impl FilesSource {
     /// The files a read means, with the options they are read by.
-    pub(crate) async fn files(&self, spec: &ReadSpec) -> Result<(Vec<InputFile>, Arc<Options>), FilesError> {
+    pub(crate) async fn files(
+        &self,
+        spec: &ReadSpec,
+    ) -> Result<(Vec<InputFile>, Arc<Options>), FilesError> {
         let options = Arc::new(Options::read(&self.connection.options, &spec.options)?);
-        let (folder, selection, asked) = (self.folder.clone(), spec.selection.clone(), Arc::clone(&options));
+        let (folder, selection, asked) = (
+            self.folder.clone(),
+            spec.selection.clone(),
+            Arc::clone(&options),
+        );
         let found = tokio::task::spawn_blocking(move || select(&folder, &selection, &asked)).await;
         let path = self.folder.shown.clone();
         Ok((found.map_err(|_| FilesError::Broken { path })??, options))
     }
 
     /// Columns and types of a read, and its rows if they are counted.
-    pub(crate) async fn settle(&self, spec: &ReadSpec, count_rows: bool) -> Result<(Settled, usize), FilesError> {
+    pub(crate) async fn settle(
+        &self,
+        spec: &ReadSpec,
+        count_rows: bool,
+    ) -> Result<(Settled, usize), FilesError> {
         let (files, options) = self.files(spec).await?;
-        let request = Request { spec, options, context: &self.context, count_rows };
+        let request = Request {
+            spec,
+            options,
+            context: &self.context,
+            count_rows,
+        };
         Ok((settle(files, &request).await?, request.chunk_bytes()))
     }
 }
@@ -46,7 +62,14 @@ impl Source for FilesSource {
         let (settled, chunk_bytes) = self.settle(spec, false).await?;
         let memory = Arc::clone(&self.context.memory);
         let table = spec.table.clone();
-        Ok(Box::new(FilesReader::new(table, settled, memory, chunk_bytes, spec.batch_rows.max(1), spec.limit)))
+        Ok(Box::new(FilesReader::new(
+            table,
+            settled,
+            memory,
+            chunk_bytes,
+            spec.batch_rows.max(1),
+            spec.limit,
+        )))
     }
 
     async fn version(&self, spec: &ReadSpec) -> Result<Option<InputVersion>> {

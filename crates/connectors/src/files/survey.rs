@@ -35,7 +35,11 @@ impl Findings {
 
     /// The type of a column; text when it never had a value.
     pub(crate) fn verdict(&self, name: &str) -> Verdict {
-        let guess = self.places.get(name).and_then(|at| self.columns.get(*at)).map(|(_, guess)| *guess);
+        let guess = self
+            .places
+            .get(name)
+            .and_then(|at| self.columns.get(*at))
+            .map(|(_, guess)| *guess);
         guess.unwrap_or_default().verdict(name)
     }
 
@@ -77,9 +81,13 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
             pieces.map(move |piece| {
                 let (layout, path) = (layout.clone(), path.clone());
                 async move {
-                    let (Piece::Chunk(chunk), Some(layout)) = (piece?, layout) else { return Ok(None) };
+                    let (Piece::Chunk(chunk), Some(layout)) = (piece?, layout) else {
+                        return Ok(None);
+                    };
                     let look = tokio::task::spawn_blocking(move || look(&chunk, &layout));
-                    look.await.map(Some).map_err(|_| FilesError::Broken { path })
+                    look.await
+                        .map(Some)
+                        .map_err(|_| FilesError::Broken { path })
                 }
             })
         })
@@ -96,20 +104,33 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
 
 fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
     if chunk.too_long {
-        return Part { columns: Vec::new(), rows: 0 };
+        return Part {
+            columns: Vec::new(),
+            rows: 0,
+        };
     }
     match &layout.shape {
-        Shape::Json { lines, max_record_bytes } => {
+        Shape::Json {
+            lines,
+            max_record_bytes,
+        } => {
             let mut survey = json::Survey::new(&layout.times);
-            json::Walk::new(&chunk.bytes, *lines, *max_record_bytes).rows(usize::MAX, &mut survey, &mut Vec::new());
-            Part { columns: survey.columns, rows: survey.rows }
+            json::Walk::new(&chunk.bytes, *lines, *max_record_bytes).rows(
+                usize::MAX,
+                &mut survey,
+                &mut Vec::new(),
+            );
+            Part {
+                columns: survey.columns,
+                rows: survey.rows,
+            }
         }
         Shape::Csv { dialect, columns } => {
             let bytes = chunk.bytes.as_slice();
             let width = columns.len();
             let clean = std::str::from_utf8(bytes).is_ok();
             let unescape = |text: &[u8], to: &mut Vec<u8>| csv::unescape(text, dialect, to);
-            let mut walk = Walk::new(bytes, dialect, chunk.suspect);
+            let mut walk = Walk::new(bytes, dialect, chunk.suspicion);
             let (mut index, mut broken, mut bad) = (Index::new(width), Vec::new(), Vec::new());
             let mut guesses = vec![Guess::default(); width];
             let mut rows = 0;
@@ -122,15 +143,27 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
                 }
                 rows += index.starts.len() as u64;
                 for place in layout.places.iter().flatten() {
-                    let cells =
-                        Cells { bytes, spans: &index.spans, width, column: *place, nulls: &layout.nulls, unescape: &unescape };
+                    let cells = Cells {
+                        bytes,
+                        spans: &index.spans,
+                        width,
+                        column: *place,
+                        nulls: &layout.nulls,
+                        unescape: &unescape,
+                    };
                     if let Some(guess) = guesses.get_mut(*place) {
                         guess.see(&cells, &layout.times, false);
                     }
                 }
             }
-            let columns = columns.iter().zip(guesses).map(|((name, _), guess)| (name.clone(), guess));
-            Part { columns: columns.collect(), rows }
+            let columns = columns
+                .iter()
+                .zip(guesses)
+                .map(|((name, _), guess)| (name.clone(), guess));
+            Part {
+                columns: columns.collect(),
+                rows,
+            }
         }
     }
 }

@@ -16,8 +16,14 @@ pub(crate) struct TimeFormats {
 impl TimeFormats {
     /// Formats by option.
     pub(crate) fn read(date: Option<String>, timestamp: Option<String>) -> Self {
-        let offset = timestamp.as_deref().is_some_and(|pattern| pattern.contains("%z") || pattern.contains("%:z"));
-        Self { date, timestamp, offset }
+        let offset = timestamp
+            .as_deref()
+            .is_some_and(|pattern| pattern.contains("%z") || pattern.contains("%:z"));
+        Self {
+            date,
+            timestamp,
+            offset,
+        }
     }
 
     /// Days since 1970.
@@ -26,8 +32,14 @@ impl TimeFormats {
         match &self.date {
             None => date(text),
             Some(pattern) => {
-                let date = chrono::NaiveDate::parse_from_str(std::str::from_utf8(text).ok()?, pattern).ok()?;
-                i32::try_from(date.signed_duration_since(chrono::NaiveDate::default()).num_days()).ok()
+                let date =
+                    chrono::NaiveDate::parse_from_str(std::str::from_utf8(text).ok()?, pattern)
+                        .ok()?;
+                i32::try_from(
+                    date.signed_duration_since(chrono::NaiveDate::default())
+                        .num_days(),
+                )
+                .ok()
             }
         }
     }
@@ -35,16 +47,26 @@ impl TimeFormats {
     /// A point in time, by the user's pattern or in ISO 8601.
     #[inline]
     pub(crate) fn timestamp(&self, text: &[u8]) -> Option<Moment> {
-        let Some(pattern) = &self.timestamp else { return timestamp(text) };
+        let Some(pattern) = &self.timestamp else {
+            return timestamp(text);
+        };
         let text = std::str::from_utf8(text).ok()?;
         if self.offset {
             let moment = chrono::DateTime::parse_from_str(text, pattern).ok()?;
             whole_micros(moment.timestamp_subsec_nanos())?;
-            return Some(Moment { micros: moment.timestamp_micros(), zoned: true });
+            return Some(Moment {
+                micros: moment.timestamp_micros(),
+                zoned: true,
+            });
         }
-        let moment = chrono::NaiveDateTime::parse_from_str(text, pattern).ok()?.and_utc();
+        let moment = chrono::NaiveDateTime::parse_from_str(text, pattern)
+            .ok()?
+            .and_utc();
         whole_micros(moment.timestamp_subsec_nanos())?;
-        Some(Moment { micros: moment.timestamp_micros(), zoned: false })
+        Some(Moment {
+            micros: moment.timestamp_micros(),
+            zoned: false,
+        })
     }
 }
 
@@ -90,7 +112,11 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
         // Downwards, because i64 has one more negative number.
         value = value.checked_mul(10)?.checked_sub(i64::from(digit))?;
     }
-    if negative { Some(value) } else { value.checked_neg() }
+    if negative {
+        Some(value)
+    } else {
+        value.checked_neg()
+    }
 }
 
 /// A whole number without sign, up to 64 bits.
@@ -102,13 +128,17 @@ pub(crate) fn unsigned(text: &[u8]) -> Option<u64> {
     }
     digits.iter().try_fold(0_u64, |value, byte| {
         let digit = byte.wrapping_sub(b'0');
-        if digit > 9 { None } else { value.checked_mul(10)?.checked_add(u64::from(digit)) }
+        if digit > 9 {
+            None
+        } else {
+            value.checked_mul(10)?.checked_add(u64::from(digit))
+        }
     })
 }
 
 const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
-    1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
 /// The nearest double. Short plain numbers take a path that is exact by construction: both the
@@ -140,7 +170,10 @@ pub(crate) fn double(text: &[u8]) -> Option<f64> {
             && mantissa < (1 << 53)
             && let Some(power) = POWERS.get(scale)
         {
-            #[allow(clippy::cast_precision_loss, reason = "below 2^53 every whole number is a double")]
+            #[allow(
+                clippy::cast_precision_loss,
+                reason = "below 2^53 every whole number is a double"
+            )]
             let value = mantissa as f64 / power;
             return Some(if negative { -value } else { value });
         }
@@ -178,7 +211,9 @@ pub(crate) fn decimal(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
                 if digit == 0 {
                     pending_zeros = pending_zeros.checked_add(1)?;
                 } else {
-                    value = shifted(value, pending_zeros)?.checked_mul(10)?.checked_add(digit)?;
+                    value = shifted(value, pending_zeros)?
+                        .checked_mul(10)?
+                        .checked_add(digit)?;
                     pending_zeros = 0;
                 }
             }
@@ -197,8 +232,15 @@ pub(crate) fn decimal(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
         return Some(0);
     }
     // The number is value * 10^(pending_zeros - fraction + exponent).
-    let shift = pending_zeros.checked_sub(fraction)?.checked_add(exponent)?.checked_add(scale)?;
-    let value = if shift >= 0 { shifted(value, shift)? } else { divided(value, shift.checked_neg()?)? };
+    let shift = pending_zeros
+        .checked_sub(fraction)?
+        .checked_add(exponent)?
+        .checked_add(scale)?;
+    let value = if shift >= 0 {
+        shifted(value, shift)?
+    } else {
+        divided(value, shift.checked_neg()?)?
+    };
     if value >= 10_i128.checked_pow(u32::from(precision))? {
         return None;
     }
@@ -232,7 +274,10 @@ pub(crate) fn boolean(text: &[u8]) -> Option<bool> {
 
 #[inline]
 fn two(text: &[u8], at: usize) -> Option<u32> {
-    let (high, low) = (text.get(at)?.wrapping_sub(b'0'), text.get(at + 1)?.wrapping_sub(b'0'));
+    let (high, low) = (
+        text.get(at)?.wrapping_sub(b'0'),
+        text.get(at + 1)?.wrapping_sub(b'0'),
+    );
     (high <= 9 && low <= 9).then(|| u32::from(high) * 10 + u32::from(low))
 }
 
@@ -253,7 +298,9 @@ pub(crate) fn date(text: &[u8]) -> Option<i32> {
 fn days_in(year: u32, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
         2 => 28,
         _ => 31,
     }
@@ -263,7 +310,11 @@ fn days_in(year: u32, month: u32) -> u32 {
 /// counted from March, so that the leap day is the last of its year.
 #[inline]
 fn days_since_1970(year: u32, month: u32, day: u32) -> i32 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let leaps = year / 4 - year / 100 + year / 400;
     let days = year * 365 + leaps + (month * 153 + 2) / 5 + day;
     // 719,469 is what the line above gives for 1970-01-01. Both are below 2^22.
@@ -302,9 +353,13 @@ pub(crate) fn timestamp(text: &[u8]) -> Option<Moment> {
         [b'Z' | b'z'] => Some(0),
         rest => Some(offset_minutes(rest)?),
     };
-    let seconds = i64::from(hour * 3600 + minute * 60 + second) - i64::from(offset.unwrap_or(0)) * 60;
+    let seconds =
+        i64::from(hour * 3600 + minute * 60 + second) - i64::from(offset.unwrap_or(0)) * 60;
     let micros = (i64::from(days) * 86_400 + seconds) * 1_000_000 + i64::from(fraction);
-    Some(Moment { micros, zoned: offset.is_some() })
+    Some(Moment {
+        micros,
+        zoned: offset.is_some(),
+    })
 }
 
 fn micros(text: &[u8], start: usize) -> Option<(u32, usize)> {
@@ -345,7 +400,9 @@ fn offset_minutes(text: &[u8]) -> Option<i32> {
     if hours > 18 || minutes > 59 {
         return None;
     }
-    i32::try_from(hours * 60 + minutes).ok().map(|all| sign * all)
+    i32::try_from(hours * 60 + minutes)
+        .ok()
+        .map(|all| sign * all)
 }
 
 #[cfg(test)]
@@ -359,7 +416,16 @@ mod tests {
     fn integers_to_the_last_bit() {
         assert_eq!(integer(b"-9223372036854775808"), Some(i64::MIN));
         assert_eq!(integer(b"9223372036854775807"), Some(i64::MAX));
-        for bad in ["", "-", "9223372036854775808", "1.0", "1 ", "0x1", "--1", "\u{661}"] {
+        for bad in [
+            "",
+            "-",
+            "9223372036854775808",
+            "1.0",
+            "1 ",
+            "0x1",
+            "--1",
+            "\u{661}",
+        ] {
             assert_eq!(integer(bad.as_bytes()), None, "{bad}");
         }
         assert_eq!(unsigned(b"18446744073709551615"), Some(u64::MAX));
@@ -388,12 +454,46 @@ mod tests {
 
     #[test]
     fn moments_with_and_without_offset() {
-        assert_eq!(timestamp(b"1970-01-01T00:00:00Z"), Some(Moment { micros: 0, zoned: true }));
-        assert_eq!(timestamp(b"1970-01-01 01:00:00.25+01:00"), Some(Moment { micros: 250_000, zoned: true }));
-        assert_eq!(timestamp(b"2013-01-01 05:15"), Some(Moment { micros: 1_357_017_300_000_000, zoned: false }));
-        assert_eq!(timestamp(b"1969-12-31T23:59:59.999999"), Some(Moment { micros: -1, zoned: false }));
-        assert_eq!(timestamp(b"2013-01-01T00:00:00.123456000Z").map(|m| m.micros % 1_000_000), Some(123_456));
-        for bad in ["2013-01-01", "2013-01-01T24:00:00", "2013-01-01T00:00:60", "2013-01-01T00:00:00.1234567", "2013-01-01T00:00:00.", "2013-01-01T00:00:00X"] {
+        assert_eq!(
+            timestamp(b"1970-01-01T00:00:00Z"),
+            Some(Moment {
+                micros: 0,
+                zoned: true
+            })
+        );
+        assert_eq!(
+            timestamp(b"1970-01-01 01:00:00.25+01:00"),
+            Some(Moment {
+                micros: 250_000,
+                zoned: true
+            })
+        );
+        assert_eq!(
+            timestamp(b"2013-01-01 05:15"),
+            Some(Moment {
+                micros: 1_357_017_300_000_000,
+                zoned: false
+            })
+        );
+        assert_eq!(
+            timestamp(b"1969-12-31T23:59:59.999999"),
+            Some(Moment {
+                micros: -1,
+                zoned: false
+            })
+        );
+        assert_eq!(
+            timestamp(b"2013-01-01T00:00:00.123456000Z").map(|m| m.micros % 1_000_000),
+            Some(123_456)
+        );
+        for bad in [
+            "2013-01-01",
+            "2013-01-01T24:00:00",
+            "2013-01-01T00:00:60",
+            "2013-01-01T00:00:00.1234567",
+            "2013-01-01T00:00:00.",
+            "2013-01-01T00:00:00X",
+        ] {
             assert_eq!(timestamp(bad.as_bytes()), None, "{bad}");
         }
     }
@@ -403,7 +503,10 @@ mod tests {
         let formats = TimeFormats::read(Some("%d/%m/%Y".into()), Some("%d.%m.%Y %H:%M".into()));
         assert_eq!(formats.date(b"03/02/2013"), date(b"2013-02-03"));
         assert_eq!(formats.date(b"2013-02-03"), None);
-        assert_eq!(formats.timestamp(b"03.02.2013 07:30"), timestamp(b"2013-02-03T07:30:00"));
+        assert_eq!(
+            formats.timestamp(b"03.02.2013 07:30"),
+            timestamp(b"2013-02-03T07:30:00")
+        );
     }
 
     proptest! {

@@ -6,8 +6,14 @@ use towpath_vocab::Reason;
 use super::index::{Index, Walk, unescape};
 use super::scan::Dialect;
 use crate::files::cells::{Cells, Nulls};
+use crate::files::chunk::Suspicion;
 use crate::files::column::{Column, misfit};
 use crate::files::value::TimeFormats;
+
+/// The reason for a record of a broken shape that is no text either.
+pub(crate) fn foreign(record: &[u8]) -> Option<Reason> {
+    std::str::from_utf8(record).is_err().then(|| encoding(None))
+}
 
 /// Reasons for a record: bytes that are no text, values that do not fit. `columns` names each cell
 /// with its type (`None`: not read). Flaws of shape are known to the caller.
@@ -19,18 +25,22 @@ pub(crate) fn reasons(
     times: &TimeFormats,
 ) -> Vec<Reason> {
     let mut index = Index::new(columns.len());
-    Walk::new(record, dialect, 0).rows(1, &mut index, &mut Vec::new());
+    Walk::new(record, dialect, Suspicion::NONE).rows(1, &mut index, &mut Vec::new());
     let mut reasons = Vec::new();
     if index.starts.is_empty() {
-        if std::str::from_utf8(record).is_err() {
-            reasons.push(encoding(None));
-        }
+        reasons.extend(foreign(record));
         return reasons;
     }
     let undo = |text: &[u8], to: &mut Vec<u8>| unescape(text, dialect, to);
     for (column, (name, data_type)) in columns.iter().enumerate() {
-        let cells =
-            Cells { bytes: record, spans: &index.spans, width: columns.len(), column, nulls, unescape: &undo };
+        let cells = Cells {
+            bytes: record,
+            spans: &index.spans,
+            width: columns.len(),
+            column,
+            nulls,
+            unescape: &undo,
+        };
         let mut value = None;
         cells.each(|_, text, _| value = text.map(<[u8]>::to_vec));
         let Some(value) = value else { continue };
@@ -43,7 +53,13 @@ pub(crate) fn reasons(
     reasons
 }
 
-fn of_value(name: &str, cells: &Cells<'_>, value: &[u8], data_type: &DataType, times: &TimeFormats) -> Option<Reason> {
+fn of_value(
+    name: &str,
+    cells: &Cells<'_>,
+    value: &[u8],
+    data_type: &DataType,
+    times: &TimeFormats,
+) -> Option<Reason> {
     let mut bad = Vec::new();
     Column::new(data_type, 1, times).fill(cells, 0, &mut bad);
     (!bad.is_empty()).then(|| Reason {
@@ -59,11 +75,15 @@ fn encoding(cell: Option<(&str, &[u8])>) -> Reason {
         code: "encoding".to_owned(),
         column: cell.map(|(name, _)| name.to_owned()),
         value: cell.map(|(_, value)| shown(value)),
-        message: "holds bytes that are no text in this encoding; `encoding` says which it is".to_owned(),
+        message: "holds bytes that are no text in this encoding; `encoding` says which it is"
+            .to_owned(),
     }
 }
 
 /// A value for people, at most 200 characters.
 pub(crate) fn shown(value: &[u8]) -> String {
-    crate::files::chunk::readable(value.get(..value.len().min(800)).unwrap_or_default()).chars().take(200).collect()
+    crate::files::chunk::readable(value.get(..value.len().min(800)).unwrap_or_default())
+        .chars()
+        .take(200)
+        .collect()
 }

@@ -8,7 +8,7 @@ use std::io::Read;
 use super::index::{Index, Walk, unescape};
 use super::scan::{Dialect, RecordEnd};
 use crate::files::cells::{Cells, Nulls};
-use crate::files::chunk::open_text;
+use crate::files::chunk::{Suspicion, open_text};
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
 use crate::files::options::Options;
@@ -27,13 +27,20 @@ const FIRST_LOOK: usize = 64 << 10;
 
 /// Reads the head of a file; `None` when the file holds nothing at all.
 pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<Head>, FilesError> {
-    let read_error = |source| FilesError::Read { path: file.object.clone(), source };
+    let read_error = |source| FilesError::Read {
+        path: file.object.clone(),
+        source,
+    };
     let (mut input, _) = open_text(file, options.encoding)?;
     let mut bytes = Vec::new();
     let mut want = FIRST_LOOK;
     loop {
         let missing = (want - bytes.len()) as u64;
-        let read = input.by_ref().take(missing).read_to_end(&mut bytes).map_err(read_error)?;
+        let read = input
+            .by_ref()
+            .take(missing)
+            .read_to_end(&mut bytes)
+            .map_err(read_error)?;
         let last = (read as u64) < missing;
         if bytes.is_empty() {
             return Ok(None);
@@ -43,14 +50,24 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
             Found::More => want *= 2,
             Found::Nothing => return Ok(None),
             Found::TooLong => {
-                let why = format!("its first record is longer than {} bytes", options.max_record_bytes);
-                return Err(FilesError::BadHeader { path: file.object.clone(), why });
+                let why = format!(
+                    "its first record is longer than {} bytes",
+                    options.max_record_bytes
+                );
+                return Err(FilesError::BadHeader {
+                    path: file.object.clone(),
+                    why,
+                });
             }
             Found::First { start, end } => {
                 let record = bytes.get(start..end).unwrap_or_default();
                 let names = names(record, &dialect, options.header, &file.object)?;
                 bytes.truncate(if options.header { end } else { start });
-                return Ok(Some(Head { dialect, names, bytes }));
+                return Ok(Some(Head {
+                    dialect,
+                    names,
+                    bytes,
+                }));
             }
         }
     }
@@ -80,7 +97,8 @@ fn find(bytes: &[u8], dialect: &Dialect, options: &Options, last: bool) -> Found
             RecordEnd::TooLong => return Found::TooLong,
             RecordEnd::At(end) => {
                 let record = bytes.get(at..end).unwrap_or_default();
-                let comment = dialect.comment.is_some() && record.first().copied() == dialect.comment;
+                let comment =
+                    dialect.comment.is_some() && record.first().copied() == dialect.comment;
                 let blank = record.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
                 if !comment && !blank {
                     return Found::First { start: at, end };
@@ -95,7 +113,9 @@ fn find(bytes: &[u8], dialect: &Dialect, options: &Options, last: bool) -> Found
 fn dialect(bytes: &[u8], file: &InputFile, options: &Options) -> Dialect {
     let newline = line_end_of(bytes, options.quote);
     Dialect {
-        delimiter: options.delimiter.unwrap_or(if file.tabs { b'\t' } else { b',' }),
+        delimiter: options
+            .delimiter
+            .unwrap_or(if file.tabs { b'\t' } else { b',' }),
         quote: options.quote.unwrap_or(newline),
         escape: options.escape,
         comment: options.comment,
@@ -114,35 +134,66 @@ fn line_end_of(bytes: &[u8], quote: Option<u8>) -> u8 {
         } else if !quoted && *byte == b'\n' {
             return b'\n';
         } else if !quoted && *byte == b'\r' {
-            return if matches!(bytes.get(at + 1), None | Some(b'\n')) { b'\n' } else { b'\r' };
+            return if matches!(bytes.get(at + 1), None | Some(b'\n')) {
+                b'\n'
+            } else {
+                b'\r'
+            };
         }
     }
     b'\n'
 }
 
-fn names(record: &[u8], dialect: &Dialect, header: bool, path: &str) -> Result<Vec<String>, FilesError> {
-    let bad = |why: &str| FilesError::BadHeader { path: path.to_owned(), why: why.to_owned() };
+fn names(
+    record: &[u8],
+    dialect: &Dialect,
+    header: bool,
+    path: &str,
+) -> Result<Vec<String>, FilesError> {
+    let bad = |why: &str| FilesError::BadHeader {
+        path: path.to_owned(),
+        why: why.to_owned(),
+    };
     if std::str::from_utf8(record).is_err() {
         return Err(bad("it is not in the encoding it is read as"));
     }
     let mut index = Index::any_width();
     let mut broken = Vec::new();
-    Walk::new(record, dialect, 0).rows(1, &mut index, &mut broken);
+    Walk::new(record, dialect, Suspicion::NONE).rows(1, &mut index, &mut broken);
     if let Some(flaw) = broken.first() {
         return Err(bad(&flaw.flaw.words(0, dialect.max_record_bytes)));
     }
     let width = index.spans.len();
     if !header {
-        return Ok((1..=width).map(|column| format!("column{column}")).collect());
+        return Ok((1..=width)
+            .map(|column| format!("column{column}"))
+            .collect());
     }
     let nulls = Nulls::default();
     let undo = |text: &[u8], to: &mut Vec<u8>| unescape(text, dialect, to);
     let mut names: Vec<String> = Vec::with_capacity(width);
-    let cells = Cells { bytes: record, spans: &index.spans, width: 1, column: 0, nulls: &nulls, unescape: &undo };
-    cells.each(|_, text, _| names.push(String::from_utf8_lossy(text.unwrap_or_default()).into_owned()));
-    let empty: Vec<usize> = names.iter().enumerate().filter(|(_, name)| name.trim().is_empty()).map(|(at, _)| at + 1).collect();
+    let cells = Cells {
+        bytes: record,
+        spans: &index.spans,
+        width: 1,
+        column: 0,
+        nulls: &nulls,
+        unescape: &undo,
+    };
+    cells.each(|_, text, _| {
+        names.push(String::from_utf8_lossy(text.unwrap_or_default()).into_owned())
+    });
+    let empty: Vec<usize> = names
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| name.trim().is_empty())
+        .map(|(at, _)| at + 1)
+        .collect();
     if !empty.is_empty() {
-        return Err(FilesError::EmptyHeader { path: path.to_owned(), columns: empty });
+        return Err(FilesError::EmptyHeader {
+            path: path.to_owned(),
+            columns: empty,
+        });
     }
     for (second, name) in names.iter().enumerate() {
         if let Some(first) = names.iter().take(second).position(|other| other == name) {

@@ -6,6 +6,7 @@
 
 use super::scan::{Close, Dialect, Marks, RecordEnd};
 use crate::files::cells::Span;
+use crate::files::chunk::Suspicion;
 
 /// Cells of some rows.
 pub(crate) struct Index {
@@ -18,12 +19,20 @@ pub(crate) struct Index {
 impl Index {
     /// For rows of this many cells.
     pub(crate) fn new(width: usize) -> Self {
-        Self { spans: Vec::new(), starts: Vec::new(), width: Some(width) }
+        Self {
+            spans: Vec::new(),
+            starts: Vec::new(),
+            width: Some(width),
+        }
     }
 
     /// For one row of unknown width.
     pub(crate) fn any_width() -> Self {
-        Self { spans: Vec::new(), starts: Vec::new(), width: None }
+        Self {
+            spans: Vec::new(),
+            starts: Vec::new(),
+            width: None,
+        }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -61,10 +70,16 @@ impl Flaw {
         match self {
             Self::Fields(1) => format!("the record has 1 field, the header has {width}"),
             Self::Fields(count) => format!("the record has {count} fields, the header has {width}"),
-            Self::Unclosed => "a quoted field starts on this line and is never properly closed".to_owned(),
-            Self::StrayQuote => "a quote stands inside an unquoted field, behind a broken quoted field".to_owned(),
+            Self::Unclosed => {
+                "a quoted field starts on this line and is never properly closed".to_owned()
+            }
+            Self::StrayQuote => {
+                "a quote stands inside an unquoted field, behind a broken quoted field".to_owned()
+            }
             Self::TooLong => {
-                format!("the record is longer than {max_record_bytes} bytes; `max_record_bytes` allows more")
+                format!(
+                    "the record is longer than {max_record_bytes} bytes; `max_record_bytes` allows more"
+                )
             }
         }
     }
@@ -86,6 +101,7 @@ pub(crate) struct Walk<'a> {
     marks: Marks<'a>,
     at: usize,
     suspect: usize,
+    suspect_from: usize,
 }
 
 enum Step {
@@ -95,20 +111,34 @@ enum Step {
 
 impl<'a> Walk<'a> {
     /// From the first byte of a chunk.
-    pub(crate) fn new(bytes: &'a [u8], dialect: &'a Dialect, suspect: usize) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], dialect: &'a Dialect, suspicion: Suspicion) -> Self {
         let marks = Marks::new(bytes, [dialect.delimiter, dialect.newline, dialect.quote]);
-        Self { bytes, dialect, marks, at: 0, suspect }
+        Self {
+            bytes,
+            dialect,
+            marks,
+            at: 0,
+            suspect: suspicion.until,
+            suspect_from: suspicion.from,
+        }
     }
 
     /// Adds up to `count` rows; false when the chunk is at its end.
-    pub(crate) fn rows(&mut self, count: usize, index: &mut Index, broken: &mut Vec<Broken>) -> bool {
+    pub(crate) fn rows(
+        &mut self,
+        count: usize,
+        index: &mut Index,
+        broken: &mut Vec<Broken>,
+    ) -> bool {
         let full = index.starts.len() + count;
         while index.starts.len() < full {
             let start = self.at;
             if start >= self.bytes.len() {
                 return false;
             }
-            if self.dialect.comment.is_some() && self.bytes.get(start).copied() == self.dialect.comment {
+            if self.dialect.comment.is_some()
+                && self.bytes.get(start).copied() == self.dialect.comment
+            {
                 self.pass_line(start);
                 continue;
             }
@@ -124,16 +154,28 @@ impl<'a> Walk<'a> {
                     } else {
                         Flaw::Fields(fields)
                     };
-                    let blank = fields == 1 && index.spans.last().is_some_and(|span| span.is_empty() && !span.is_quoted());
+                    let blank = fields == 1
+                        && index
+                            .spans
+                            .last()
+                            .is_some_and(|span| span.is_empty() && !span.is_quoted());
                     index.spans.truncate(first);
                     if !blank {
-                        broken.push(Broken { start, end: self.at, flaw });
+                        broken.push(Broken {
+                            start,
+                            end: self.at,
+                            flaw,
+                        });
                     }
                 }
                 Step::Broken(flaw, place) => {
                     index.spans.truncate(first);
                     self.pass_line(place);
-                    broken.push(Broken { start, end: self.at, flaw });
+                    broken.push(Broken {
+                        start,
+                        end: self.at,
+                        flaw,
+                    });
                 }
             }
         }
@@ -141,14 +183,18 @@ impl<'a> Walk<'a> {
     }
 
     fn pass_line(&mut self, place: usize) {
-        self.at = self.dialect.line_end(self.bytes, place).unwrap_or(self.bytes.len());
+        self.at = self
+            .dialect
+            .line_end(self.bytes, place)
+            .unwrap_or(self.bytes.len());
         self.marks.seek(self.at);
     }
 
     /// The cells of one record. The marks stand at its start.
     #[inline]
     fn record(&mut self, start: usize, spans: &mut Vec<Span>) -> Step {
-        let (bytes, newline, delimiter) = (self.bytes, self.dialect.newline, self.dialect.delimiter);
+        let (bytes, newline, delimiter) =
+            (self.bytes, self.dialect.newline, self.dialect.delimiter);
         let mut field = start;
         loop {
             let place = self.marks.next_place();
@@ -157,7 +203,12 @@ impl<'a> Walk<'a> {
                 spans.push(self.plain(field, place));
                 field = place + 1;
             } else if byte == newline {
-                let end = if newline == b'\n' && place > field && bytes.get(place - 1) == Some(&b'\r') { place - 1 } else { place };
+                let end =
+                    if newline == b'\n' && place > field && bytes.get(place - 1) == Some(&b'\r') {
+                        place - 1
+                    } else {
+                        place
+                    };
                 spans.push(self.plain(field, end));
                 self.at = bytes.len().min(place + 1);
                 return Step::Row;
@@ -176,11 +227,19 @@ impl<'a> Walk<'a> {
     fn at_field_start(&self, field: usize, place: usize) -> bool {
         place == field
             || self.dialect.trim
-                && self.bytes.get(field..place).is_some_and(|before| before.iter().all(|byte| matches!(byte, b' ' | b'\t')))
+                && self
+                    .bytes
+                    .get(field..place)
+                    .is_some_and(|before| before.iter().all(|byte| matches!(byte, b' ' | b'\t')))
     }
 
     /// A quoted field that opens at `open`: where the next field starts, `None` at the record's end.
-    fn quoted(&mut self, record: usize, open: usize, spans: &mut Vec<Span>) -> Result<Option<usize>, Flaw> {
+    fn quoted(
+        &mut self,
+        record: usize,
+        open: usize,
+        spans: &mut Vec<Span>,
+    ) -> Result<Option<usize>, Flaw> {
         match self.dialect.close(self.bytes, record, open, true) {
             Close::At { at, doubled } => {
                 spans.push(Span::quoted(open + 1, at, doubled));
@@ -196,7 +255,12 @@ impl<'a> Walk<'a> {
                 self.suspect = self.suspect.max(at + 1);
                 Err(Flaw::Unclosed)
             }
-            Close::Open | Close::More => Err(Flaw::Unclosed),
+            Close::Open | Close::More => {
+                if record >= self.suspect_from {
+                    self.suspect = self.bytes.len();
+                }
+                Err(Flaw::Unclosed)
+            }
         }
     }
 
@@ -266,22 +330,38 @@ mod tests {
             max_record_bytes: 1000,
         };
         let (mut index, mut broken) = (Index::new(width), Vec::new());
-        let mut walk = Walk::new(text.as_bytes(), &dialect, 0);
+        let mut walk = Walk::new(text.as_bytes(), &dialect, Suspicion::NONE);
         while walk.rows(3, &mut index, &mut broken) {}
         let nulls = Nulls::default();
         let undo = |text: &[u8], to: &mut Vec<u8>| unescape(text, &dialect, to);
-        let cells = Cells { bytes: text.as_bytes(), spans: &index.spans, width: 1, column: 0, nulls: &nulls, unescape: &undo };
+        let cells = Cells {
+            bytes: text.as_bytes(),
+            spans: &index.spans,
+            width: 1,
+            column: 0,
+            nulls: &nulls,
+            unescape: &undo,
+        };
         let mut all = Vec::new();
         cells.each(|_, text, _| all.push(String::from_utf8(text.unwrap().to_vec()).unwrap()));
         let rows = all.chunks(width).map(<[String]>::to_vec).collect();
-        (rows, broken.iter().map(|broken| (broken.start, broken.flaw)).collect())
+        (
+            rows,
+            broken
+                .iter()
+                .map(|broken| (broken.start, broken.flaw))
+                .collect(),
+        )
     }
 
     #[test]
     fn cells_and_flaws() {
-        let (rows, broken) = walk("a, b \n# no, \"row\n\n \"x,\n\"\"y\" ,\r\n1\n1,2,3\n5\" pipe,\"\"", 2);
+        let (rows, broken) = walk(
+            "a, b \n# no, \"row\n\n \"x,\n\"\"y\" ,\r\n1\n1,2,3\n5\" pipe,\"\"",
+            2,
+        );
         assert_eq!(rows, [["a", "b"], ["x,\n\"y", ""], ["5\" pipe", ""]]);
-        assert_eq!(broken, [(32, Flaw::Fields(1)), (34, Flaw::Fields(3))]);
+        assert_eq!(broken, [(31, Flaw::Fields(1)), (33, Flaw::Fields(3))]);
     }
 
     #[test]

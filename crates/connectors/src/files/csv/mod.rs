@@ -11,7 +11,7 @@ mod index;
 mod scan;
 
 pub(crate) use cutter::CsvCutter;
-pub(crate) use explain::{reasons, shown};
+pub(crate) use explain::{foreign, reasons, shown};
 pub(crate) use header::{Head, read_head};
 pub(crate) use index::{Broken, Flaw, Index, Walk, record_at, unescape, without_line_end};
 pub(crate) use scan::Dialect;

@@ -54,7 +54,9 @@ impl Dialect {
 
     /// How the quoted field that opens at `open`, in the record that starts at `record`, ends.
     pub(crate) fn close(&self, bytes: &[u8], record: usize, open: usize, last: bool) -> Close {
-        let limit = bytes.len().min(record.saturating_add(self.max_record_bytes));
+        let limit = bytes
+            .len()
+            .min(record.saturating_add(self.max_record_bytes));
         let cut_off = limit == bytes.len() && !last && limit - record < self.max_record_bytes;
         let escape = self.escape.filter(|escape| *escape != self.quote);
         let mut doubled = false;
@@ -65,7 +67,9 @@ impl Dialect {
                 None => memchr(self.quote, rest),
                 Some(escape) => memchr2(self.quote, escape, rest),
             };
-            let Some(found) = found else { return if cut_off { Close::More } else { Close::Open } };
+            let Some(found) = found else {
+                return if cut_off { Close::More } else { Close::Open };
+            };
             let place = at + found;
             if escape.is_some() && bytes.get(place).copied() == escape {
                 doubled = true;
@@ -88,7 +92,9 @@ impl Dialect {
     /// Whether a field may end at `at`; `None` when more bytes are needed to tell.
     fn ends_field(&self, bytes: &[u8], mut at: usize, last: bool) -> Option<bool> {
         if self.trim {
-            while matches!(bytes.get(at), Some(b' ' | b'\t')) && bytes.get(at) != Some(&self.delimiter) {
+            while matches!(bytes.get(at), Some(b' ' | b'\t'))
+                && bytes.get(at) != Some(&self.delimiter)
+            {
                 at += 1;
             }
         }
@@ -111,7 +117,10 @@ impl Dialect {
     fn opens_field(&self, bytes: &[u8], record: usize, at: usize) -> bool {
         let mut before = at;
         if self.trim {
-            while before > record && matches!(bytes.get(before - 1), Some(b' ' | b'\t')) && bytes.get(before - 1) != Some(&self.delimiter) {
+            while before > record
+                && matches!(bytes.get(before - 1), Some(b' ' | b'\t'))
+                && bytes.get(before - 1) != Some(&self.delimiter)
+            {
                 before -= 1;
             }
         }
@@ -120,21 +129,32 @@ impl Dialect {
 
     /// The end of the record that starts at `start`. `suspect` is the place before which quotes in
     /// unquoted fields are mistrusted; it only grows. With `last` no byte will follow.
-    pub(crate) fn record_end(&self, bytes: &[u8], start: usize, suspect: &mut usize, last: bool) -> RecordEnd {
+    pub(crate) fn record_end(
+        &self,
+        bytes: &[u8],
+        start: usize,
+        suspect: &mut usize,
+        last: bool,
+    ) -> RecordEnd {
         let limit = bytes.len().min(start.saturating_add(self.max_record_bytes));
         let too_long = limit - start >= self.max_record_bytes;
-        let without_end = |at: usize| match self.line_end(bytes.get(..limit).unwrap_or_default(), at) {
-            Some(end) => RecordEnd::At(end),
-            None if too_long => RecordEnd::TooLong,
-            None if last => RecordEnd::At(bytes.len()),
-            None => RecordEnd::More,
-        };
+        let without_end =
+            |at: usize| match self.line_end(bytes.get(..limit).unwrap_or_default(), at) {
+                Some(end) => RecordEnd::At(end),
+                None if too_long => RecordEnd::TooLong,
+                None if last => RecordEnd::At(bytes.len()),
+                None => RecordEnd::More,
+            };
         if self.comment.is_some() && bytes.get(start).copied() == self.comment {
             return without_end(start);
         }
         let mut at = start;
         loop {
-            let Some(found) = memchr2(self.newline, self.quote, bytes.get(at..limit).unwrap_or_default()) else {
+            let Some(found) = memchr2(
+                self.newline,
+                self.quote,
+                bytes.get(at..limit).unwrap_or_default(),
+            ) else {
                 return without_end(limit);
             };
             let place = at + found;
@@ -172,7 +192,12 @@ pub(crate) struct Marks<'a> {
 impl<'a> Marks<'a> {
     /// From the first byte on.
     pub(crate) fn new(bytes: &'a [u8], wanted: [u8; 3]) -> Self {
-        let mut marks = Self { bytes, wanted, base: 0, mask: 0 };
+        let mut marks = Self {
+            bytes,
+            wanted,
+            base: 0,
+            mask: 0,
+        };
         marks.mask = marks.load(0);
         marks
     }
@@ -198,14 +223,22 @@ impl<'a> Marks<'a> {
         let base = place & !63;
         if base != self.base {
             self.base = base;
-            self.mask = if base < self.bytes.len() { self.load(base) } else { 0 };
+            self.mask = if base < self.bytes.len() {
+                self.load(base)
+            } else {
+                0
+            };
         }
         self.mask &= u64::MAX << (place - base);
     }
 
     #[inline]
     fn load(&self, base: usize) -> u64 {
-        if let Some(block) = self.bytes.get(base..).and_then(|rest| rest.first_chunk::<64>()) {
+        if let Some(block) = self
+            .bytes
+            .get(base..)
+            .and_then(|rest| rest.first_chunk::<64>())
+        {
             return mask(block, self.wanted);
         }
         let rest = self.bytes.get(base..).unwrap_or_default();
@@ -261,7 +294,10 @@ mod tests {
     fn records(text: &str) -> Vec<&str> {
         let (mut at, mut suspect, mut found) = (0, 0, Vec::new());
         while at < text.len() {
-            let RecordEnd::At(end) = dialect().record_end(text.as_bytes(), at, &mut suspect, true) else { break };
+            let RecordEnd::At(end) = dialect().record_end(text.as_bytes(), at, &mut suspect, true)
+            else {
+                break;
+            };
             found.push(&text[at..end]);
             at = end;
         }
@@ -270,7 +306,10 @@ mod tests {
 
     #[test]
     fn records_end_where_they_end() {
-        assert_eq!(records("a,b\r\n\"x\ny\",z\n1,2"), ["a,b\r\n", "\"x\ny\",z\n", "1,2"]);
+        assert_eq!(
+            records("a,b\r\n\"x\ny\",z\n1,2"),
+            ["a,b\r\n", "\"x\ny\",z\n", "1,2"]
+        );
         assert_eq!(records("a,\"b\"\"c\n\"\n"), ["a,\"b\"\"c\n\"\n"]);
         assert_eq!(records("a,b\"c\n"), ["a,b\"c\n"]);
     }
@@ -278,14 +317,21 @@ mod tests {
     #[test]
     fn a_quote_that_never_closes_spoils_one_line() {
         assert_eq!(records("1,\"x\n2,y\n3,z\n"), ["1,\"x\n", "2,y\n", "3,z\n"]);
-        assert_eq!(records("1,\"x\n2,y\n3,\"z\"\n"), ["1,\"x\n", "2,y\n", "3,\"z\"\n"]);
+        assert_eq!(
+            records("1,\"x\n2,y\n3,\"z\"\n"),
+            ["1,\"x\n", "2,y\n", "3,\"z\"\n"]
+        );
     }
 
     #[test]
     fn undecided_ends_ask_for_more() {
         let mut suspect = 0;
         for text in ["a,b", "a,\"b", "a,\"b\"", "a,\"b\"\r"] {
-            assert_eq!(dialect().record_end(text.as_bytes(), 0, &mut suspect, false), RecordEnd::More, "{text}");
+            assert_eq!(
+                dialect().record_end(text.as_bytes(), 0, &mut suspect, false),
+                RecordEnd::More,
+                "{text}"
+            );
         }
     }
 

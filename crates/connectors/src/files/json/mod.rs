@@ -7,4 +7,6 @@ mod skim;
 mod walk;
 
 pub(crate) use skim::unescape;
-pub(crate) use walk::{Broken, Flaw, JsonCutter, LineCutter, Survey, Table, Walk, reasons, record_at};
+pub(crate) use walk::{
+    Broken, Flaw, JsonCutter, LineCutter, Survey, Table, Walk, reasons, record_at,
+};

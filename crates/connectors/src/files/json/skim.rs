@@ -37,7 +37,11 @@ impl<'a> Skim<'a> {
         }
         self.members(1, &mut |key, value| members.push((key, value)))?;
         self.blanks();
-        if self.at < self.bytes.len() { self.wrong("nothing behind the object") } else { Ok(()) }
+        if self.at < self.bytes.len() {
+            self.wrong("nothing behind the object")
+        } else {
+            Ok(())
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -45,7 +49,10 @@ impl<'a> Skim<'a> {
     }
 
     fn wrong<T>(&self, expected: &'static str) -> Skimmed<T> {
-        Err(Wrong { at: self.at, expected })
+        Err(Wrong {
+            at: self.at,
+            expected,
+        })
     }
 
     #[inline]
@@ -129,7 +136,11 @@ impl<'a> Skim<'a> {
     }
 
     fn word(&mut self, word: &'static [u8]) -> Skimmed<()> {
-        if self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+        if self
+            .bytes
+            .get(self.at..)
+            .is_some_and(|rest| rest.starts_with(word))
+        {
             self.at += word.len();
             return Ok(());
         }
@@ -141,7 +152,11 @@ impl<'a> Skim<'a> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start { self.wrong("a digit") } else { Ok(()) }
+        if self.at == start {
+            self.wrong("a digit")
+        } else {
+            Ok(())
+        }
     }
 
     fn number(&mut self) -> Skimmed<()> {
@@ -204,7 +219,9 @@ impl<'a> Skim<'a> {
 fn code_point(text: &[u8]) -> Option<(char, usize)> {
     let unit = |at: usize| -> Option<u32> {
         let hex = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        hex.iter().try_fold(0, |value, byte| Some(value * 16 + char::from(*byte).to_digit(16)?))
+        hex.iter().try_fold(0, |value, byte| {
+            Some(value * 16 + char::from(*byte).to_digit(16)?)
+        })
     };
     let high = unit(0)?;
     if !(0xD800..0xE000).contains(&high) {
@@ -214,7 +231,10 @@ fn code_point(text: &[u8]) -> Option<(char, usize)> {
     if high >= 0xDC00 {
         return None;
     }
-    Some((char::from_u32(0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00))?, 12))
+    Some((
+        char::from_u32(0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00))?,
+        12,
+    ))
 }
 
 /// The text of a string with escapes, which `Skim` has found to be right.
@@ -228,7 +248,8 @@ pub(crate) fn unescape(text: &[u8], to: &mut Vec<u8>) {
         }
         let plain = match text.get(at + 1) {
             Some(b'u') => {
-                let (character, length) = code_point(text.get(at..).unwrap_or_default()).unwrap_or(('\u{FFFD}', 6));
+                let (character, length) =
+                    code_point(text.get(at..).unwrap_or_default()).unwrap_or(('\u{FFFD}', 6));
                 let mut utf8 = [0; 4];
                 to.extend_from_slice(character.encode_utf8(&mut utf8).as_bytes());
                 at += length;
@@ -254,18 +275,40 @@ mod tests {
     use super::*;
 
     fn valid(text: &str) -> bool {
-        Skim::new(text.as_bytes(), 0).object(&mut Vec::new()).is_ok()
+        Skim::new(text.as_bytes(), 0)
+            .object(&mut Vec::new())
+            .is_ok()
     }
 
     #[test]
     fn wrong_json_is_refused() {
         for text in [
-            "", "{", "{}x", "[]", "1", "{a:1}", "{\"a\" 1}", "{\"a\":}", "{\"a\":01}", "{\"a\":1.}", "{\"a\":+1}", "{\"a\":1,}",
-            "{\"a\":nul}", "{\"a\":\"\\x\"}", "{\"a\":\"\\ud800\"}", "{\"a\":\"\n\"}", "{\"a\":[1,]}", "{\"a\":\"b}",
+            "",
+            "{",
+            "{}x",
+            "[]",
+            "1",
+            "{a:1}",
+            "{\"a\" 1}",
+            "{\"a\":}",
+            "{\"a\":01}",
+            "{\"a\":1.}",
+            "{\"a\":+1}",
+            "{\"a\":1,}",
+            "{\"a\":nul}",
+            "{\"a\":\"\\x\"}",
+            "{\"a\":\"\\ud800\"}",
+            "{\"a\":\"\n\"}",
+            "{\"a\":[1,]}",
+            "{\"a\":\"b}",
         ] {
             assert!(!valid(text), "{text}");
         }
-        assert!(!valid(&format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200))));
+        assert!(!valid(&format!(
+            "{{\"a\":{}{}}}",
+            "[".repeat(200),
+            "]".repeat(200)
+        )));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use towpath_vocab::Reason;
 
 use super::skim::{Member, Skim, Wrong, unescape};
 use crate::files::cells::{Cells, Nulls, Span};
-use crate::files::chunk::{Cut, Cutter};
+use crate::files::chunk::{Cut, Cutter, Suspicion};
 use crate::files::column::{Column, misfit};
 use crate::files::infer::Guess;
 use crate::files::value::TimeFormats;
@@ -27,18 +27,35 @@ pub(crate) struct Flaw {
 impl Flaw {
     /// Longer than allowed.
     pub(crate) fn too_long(max_record_bytes: usize) -> Self {
-        let message = format!("the record is longer than {max_record_bytes} bytes or never ends; `max_record_bytes` allows more");
-        Self { code: "too_long", message }
+        let message = format!(
+            "the record is longer than {max_record_bytes} bytes or never ends; `max_record_bytes` allows more"
+        );
+        Self {
+            code: "too_long",
+            message,
+        }
     }
 
     fn wrong(wrong: Wrong, start: usize) -> Self {
-        let message = format!("is no JSON object: expected {} at byte {}", wrong.expected, wrong.at - start + 1);
-        Self { code: "json", message }
+        let message = format!(
+            "is no JSON object: expected {} at byte {}",
+            wrong.expected,
+            wrong.at - start + 1
+        );
+        Self {
+            code: "json",
+            message,
+        }
     }
 
     /// As a reason of a reject.
     pub(crate) fn reason(&self) -> Reason {
-        Reason { code: self.code.to_owned(), column: None, value: None, message: self.message.clone() }
+        Reason {
+            code: self.code.to_owned(),
+            column: None,
+            value: None,
+            message: self.message.clone(),
+        }
     }
 }
 
@@ -70,14 +87,28 @@ impl<'a> Walk<'a> {
     /// From the first byte of a chunk.
     pub(crate) fn new(bytes: &'a [u8], lines: bool, max_record_bytes: usize) -> Self {
         let clean = std::str::from_utf8(bytes).is_ok();
-        Self { bytes, at: 0, lines, clean, max_record_bytes, members: Vec::new() }
+        Self {
+            bytes,
+            at: 0,
+            lines,
+            clean,
+            max_record_bytes,
+            members: Vec::new(),
+        }
     }
 
     /// Gives up to `count` records to `take`; false when the chunk is at its end.
-    pub(crate) fn rows(&mut self, count: usize, take: &mut dyn Take, broken: &mut Vec<Broken>) -> bool {
+    pub(crate) fn rows(
+        &mut self,
+        count: usize,
+        take: &mut dyn Take,
+        broken: &mut Vec<Broken>,
+    ) -> bool {
         let mut taken = 0;
         while taken < count {
-            let Some((start, end)) = self.next_record() else { return false };
+            let Some((start, end)) = self.next_record() else {
+                return false;
+            };
             match self.check(start, end, take) {
                 Ok(()) => taken += 1,
                 Err(flaw) => broken.push(Broken { start, end, flaw }),
@@ -92,13 +123,23 @@ impl<'a> Walk<'a> {
             return Err(Flaw::too_long(self.max_record_bytes));
         }
         if !self.clean && std::str::from_utf8(record.get(start..).unwrap_or_default()).is_err() {
-            let message = "holds bytes that are no text in this encoding; `encoding` says which it is".to_owned();
-            return Err(Flaw { code: "encoding", message });
+            let message =
+                "holds bytes that are no text in this encoding; `encoding` says which it is"
+                    .to_owned();
+            return Err(Flaw {
+                code: "encoding",
+                message,
+            });
         }
         self.members.clear();
-        Skim::new(record, start).object(&mut self.members).map_err(|wrong| Flaw::wrong(wrong, start))?;
+        Skim::new(record, start)
+            .object(&mut self.members)
+            .map_err(|wrong| Flaw::wrong(wrong, start))?;
         take.record(self.bytes, start, &self.members)
-            .map_err(|key| Flaw { code: "columns", message: format!("the object has the key `{key}` twice") })
+            .map_err(|key| Flaw {
+                code: "columns",
+                message: format!("the object has the key `{key}` twice"),
+            })
     }
 
     /// The next record without its line end or separators.
@@ -131,7 +172,9 @@ fn record_end(bytes: &[u8], start: usize, lines: bool) -> Option<usize> {
         return Some(start + line.trim_ascii_end().len());
     }
     if !rest.starts_with(b"{") {
-        let end = rest.iter().position(|byte| matches!(byte, b',' | b'[' | b']' | b'{' | b'\n'));
+        let end = rest
+            .iter()
+            .position(|byte| matches!(byte, b',' | b'[' | b']' | b'{' | b'\n'));
         return end.map(|end| start + end.max(1));
     }
     let mut depth = 0_usize;
@@ -176,7 +219,7 @@ pub(crate) struct LineCutter {
 }
 
 impl Cutter for LineCutter {
-    fn cut(&mut self, bytes: &[u8], _: &mut usize, last: bool) -> Cut {
+    fn cut(&mut self, bytes: &[u8], _: &mut Suspicion, last: bool) -> Cut {
         match memrchr(b'\n', bytes) {
             _ if last => Cut::Whole(bytes.len()),
             Some(end) => Cut::Whole(end + 1),
@@ -196,13 +239,15 @@ pub(crate) struct JsonCutter {
 }
 
 impl Cutter for JsonCutter {
-    fn cut(&mut self, bytes: &[u8], _: &mut usize, last: bool) -> Cut {
+    fn cut(&mut self, bytes: &[u8], _: &mut Suspicion, last: bool) -> Cut {
         if last {
             return Cut::Whole(bytes.len());
         }
         let mut at = 0;
         loop {
-            let Some(start) = next_start(bytes, at, false) else { return Cut::Whole(bytes.len()) };
+            let Some(start) = next_start(bytes, at, false) else {
+                return Cut::Whole(bytes.len());
+            };
             match record_end(bytes, start, false) {
                 Some(end) => at = end,
                 None if at > 0 => return Cut::Whole(at),
@@ -223,7 +268,14 @@ impl Cutter for JsonCutter {
 
 fn key_of(bytes: &[u8], key: Span) -> String {
     let nulls = Nulls::default();
-    let cells = Cells { bytes, spans: &[key], width: 1, column: 0, nulls: &nulls, unescape: &unescape };
+    let cells = Cells {
+        bytes,
+        spans: &[key],
+        width: 1,
+        column: 0,
+        nulls: &nulls,
+        unescape: &unescape,
+    };
     let mut name = String::new();
     cells.each(|_, text, _| name = String::from_utf8_lossy(text.unwrap_or_default()).into_owned());
     name
@@ -242,7 +294,11 @@ impl<'n> Table<'n> {
     /// With these columns.
     pub(crate) fn new(names: &[&'n str]) -> Self {
         Self {
-            names: names.iter().enumerate().map(|(at, name)| (*name, at)).collect(),
+            names: names
+                .iter()
+                .enumerate()
+                .map(|(at, name)| (*name, at))
+                .collect(),
             order: names.to_vec(),
             spans: Vec::new(),
             starts: Vec::new(),
@@ -260,7 +316,11 @@ impl<'n> Table<'n> {
     fn column(&self, bytes: &[u8], key: Span, expected: usize) -> Option<usize> {
         if !key.is_escaped() {
             let text = key.text(bytes);
-            if self.order.get(expected).is_some_and(|name| name.as_bytes() == text) {
+            if self
+                .order
+                .get(expected)
+                .is_some_and(|name| name.as_bytes() == text)
+            {
                 return Some(expected);
             }
             return self.names.get(std::str::from_utf8(text).ok()?).copied();
@@ -276,9 +336,16 @@ impl Take for Table<'_> {
         self.seen.fill(false);
         let mut expected = 0;
         for (key, value) in members {
-            let Some(column) = self.column(bytes, *key, expected) else { continue };
+            let Some(column) = self.column(bytes, *key, expected) else {
+                continue;
+            };
             expected = column + 1;
-            let (Some(seen), Some(span)) = (self.seen.get_mut(column), self.spans.get_mut(first + column)) else { continue };
+            let (Some(seen), Some(span)) = (
+                self.seen.get_mut(column),
+                self.spans.get_mut(first + column),
+            ) else {
+                continue;
+            };
             if *seen {
                 self.spans.truncate(first);
                 return Err(key_of(bytes, *key));
@@ -303,11 +370,19 @@ pub(crate) struct Survey {
 impl Survey {
     /// With the user's patterns of times.
     pub(crate) fn new(times: &TimeFormats) -> Self {
-        Self { times: times.clone(), ..Self::default() }
+        Self {
+            times: times.clone(),
+            ..Self::default()
+        }
     }
 
     fn column(&mut self, bytes: &[u8], key: Span, expected: usize) -> usize {
-        if !key.is_escaped() && self.columns.get(expected).is_some_and(|(name, _)| name.as_bytes() == key.text(bytes)) {
+        if !key.is_escaped()
+            && self
+                .columns
+                .get(expected)
+                .is_some_and(|(name, _)| name.as_bytes() == key.text(bytes))
+        {
             return expected;
         }
         let name = key_of(bytes, key);
@@ -328,7 +403,14 @@ impl Take for Survey {
             let column = self.column(bytes, *key, expected);
             expected = column + 1;
             let spans = [*value];
-            let cells = Cells { bytes, spans: &spans, width: 1, column: 0, nulls: &nulls, unescape: &unescape };
+            let cells = Cells {
+                bytes,
+                spans: &spans,
+                width: 1,
+                column: 0,
+                nulls: &nulls,
+                unescape: &unescape,
+            };
             if let Some((_, guess)) = self.columns.get_mut(column) {
                 guess.see(&cells, &self.times, true);
             }
@@ -340,14 +422,24 @@ impl Take for Survey {
 
 /// Every value of a record that does not fit its column.
 pub(crate) fn reasons(record: &[u8], schema: &SchemaRef, times: &TimeFormats) -> Vec<Reason> {
-    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let names: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     let mut table = Table::new(&names);
     Walk::new(record, false, usize::MAX).rows(1, &mut table, &mut Vec::new());
     let nulls = Nulls::default();
     let mut reasons = Vec::new();
     for (column, field) in schema.fields().iter().enumerate() {
-        let cells =
-            Cells { bytes: record, spans: &table.spans, width: names.len(), column, nulls: &nulls, unescape: &unescape };
+        let cells = Cells {
+            bytes: record,
+            spans: &table.spans,
+            width: names.len(),
+            column,
+            nulls: &nulls,
+            unescape: &unescape,
+        };
         let mut bad = Vec::new();
         Column::new(field.data_type(), 1, times).fill(&cells, 0, &mut bad);
         if bad.is_empty() {

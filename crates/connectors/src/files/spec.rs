@@ -1,0 +1,134 @@
+//! The connector as data: what a project may say about a `files` connection.
+//!
+//! Generated docs and the check of a project read this; what the options do is in `options.rs`.
+
+use towpath_vocab::{ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec, ReadMode};
+
+enum Kind {
+    Text,
+    Integer,
+    Boolean,
+    List,
+    OneOf(&'static [&'static str]),
+}
+
+/// Options that a connection and a table may set: name, what it takes, one line of documentation.
+const OPTIONS: &[(&str, Kind, &str)] = &[
+    (
+        "format",
+        Kind::OneOf(&["csv", "jsonl", "json", "parquet"]),
+        "How files are written; default: by extension.",
+    ),
+    (
+        "compression",
+        Kind::OneOf(&["none", "gzip", "zstd"]),
+        "How files are packed; default: by extension (.gz, .zst).",
+    ),
+    (
+        "delimiter",
+        Kind::Text,
+        "One ASCII character between CSV fields, or `tab`; default `,` (tab for .tsv).",
+    ),
+    (
+        "quote",
+        Kind::Text,
+        "One ASCII character around CSV fields, or empty for none; default `\"`.",
+    ),
+    (
+        "escape",
+        Kind::Text,
+        "One ASCII character before a quote inside quotes; default: quotes are doubled.",
+    ),
+    (
+        "header",
+        Kind::Boolean,
+        "Whether the first CSV line names the columns; default true.",
+    ),
+    (
+        "null_values",
+        Kind::List,
+        "Unquoted CSV texts that mean NULL, beside the empty one; `\"\"` also makes quoted empty fields NULL.",
+    ),
+    (
+        "encoding",
+        Kind::Text,
+        "Character encoding, such as `utf-8`, `utf-16le`, `windows-1252`; default utf-8.",
+    ),
+    (
+        "skip_lines",
+        Kind::Integer,
+        "CSV lines to pass over before the header; default 0.",
+    ),
+    (
+        "comment",
+        Kind::Text,
+        "CSV lines that start with this ASCII character are passed over.",
+    ),
+    (
+        "trim",
+        Kind::Boolean,
+        "Whether blanks around CSV fields are dropped; default false.",
+    ),
+    (
+        "date_format",
+        Kind::Text,
+        "How dates are written, such as `%d/%m/%Y`; default ISO 8601.",
+    ),
+    (
+        "timestamp_format",
+        Kind::Text,
+        "How timestamps are written, such as `%d.%m.%Y %H:%M`; default ISO 8601.",
+    ),
+    (
+        "missing_columns",
+        Kind::OneOf(&["fail", "null"]),
+        "What a file without an expected column means; default fail.",
+    ),
+    (
+        "max_record_bytes",
+        Kind::Integer,
+        "A longer record is set aside; default 67108864.",
+    ),
+];
+
+impl Kind {
+    fn option_kind(&self) -> OptionKind {
+        match self {
+            Kind::Text => OptionKind::Text,
+            Kind::Integer => OptionKind::Integer,
+            Kind::Boolean => OptionKind::Boolean,
+            Kind::List => OptionKind::TextList,
+            Kind::OneOf(words) => {
+                OptionKind::OneOf(words.iter().map(|word| (*word).to_owned()).collect())
+            }
+        }
+    }
+}
+
+/// The connector as data.
+pub(crate) fn spec() -> ConnectorSpec {
+    let mut options = vec![OptionSpec {
+        name: "path".to_owned(),
+        kind: OptionKind::Path,
+        required: true,
+        per_table: false,
+        doc: "Folder or file, relative to the project folder.".to_owned(),
+    }];
+    options.extend(OPTIONS.iter().map(|(name, kind, doc)| OptionSpec {
+        name: (*name).to_owned(),
+        kind: kind.option_kind(),
+        required: false,
+        per_table: true,
+        doc: (*doc).to_owned(),
+    }));
+    ConnectorSpec {
+        kind: "files".to_owned(),
+        doc: "CSV, JSON lines, JSON and Parquet files in a local folder.".to_owned(),
+        faces: vec![Face::Source, Face::Discover],
+        options,
+        reads: vec![ReadMode::Full],
+        writes: Vec::new(),
+        guarantee: Guarantee::AtomicFile,
+        schemes: vec!["file".to_owned()],
+    }
+}

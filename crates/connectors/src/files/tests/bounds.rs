@@ -1,0 +1,164 @@
+//! Huge records, small budgets, files that change, threads that break.
+
+use tokio::sync::Semaphore;
+
+use super::*;
+
+/// A budget that really makes askers wait.
+struct Tight {
+    limit: u64,
+    free: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Memory for Tight {
+    fn limit_bytes(&self) -> u64 {
+        self.limit
+    }
+
+    async fn hold(&self, bytes: u64) -> Lease {
+        let wanted = u32::try_from(bytes.min(self.limit)).unwrap();
+        Box::new(
+            Arc::clone(&self.free)
+                .acquire_many_owned(wanted)
+                .await
+                .unwrap(),
+        )
+    }
+}
+
+fn tight(limit: u64) -> Arc<dyn Memory> {
+    Arc::new(Tight {
+        limit,
+        free: Arc::new(Semaphore::new(usize::try_from(limit).unwrap())),
+    })
+}
+
+#[test]
+fn a_cell_of_fifty_megabytes_arrives_whole() {
+    let cell = "x,\"\"\n".repeat(10 << 20);
+    let mut project = Project::new().file("t.csv", format!("a,b\n1,\"{cell}\"\n2,y\n"));
+    project.memory = tight(64 << 20);
+    let outcome = run(async {
+        let mut reader = project.source().open(&spec("t"), None).await.unwrap();
+        let mut sizes = Vec::new();
+        let mut splits = reader.splits();
+        while let Some(Ok(Assignment::Assigned(mut split))) = splits.next().await {
+            while let Some(event) = split.events.next().await {
+                if let Event::Rows(rows) = event.unwrap() {
+                    let column = rows
+                        .batch
+                        .column(1)
+                        .as_any()
+                        .downcast_ref::<arrow_array::StringArray>()
+                        .unwrap()
+                        .clone();
+                    sizes.extend(column.iter().map(|text| text.unwrap().len()));
+                }
+            }
+        }
+        sizes
+    });
+    assert_eq!(outcome, [cell.len() - (10 << 20), 1]);
+}
+
+#[test]
+fn a_record_beyond_the_limit_is_set_aside_and_reading_goes_on() {
+    let long = "x".repeat(5000);
+    for text in [
+        format!("a,b\n1,2\n3,{long}\n4,5\n"),
+        format!("a,b\n1,2\n3,\"{long}\"\n4,5\n"),
+        format!("a,b\n\"1\",2\n3,\"{long}\"\n4,5\n"),
+    ] {
+        for batch_bytes in [64, 700, 1 << 20] {
+            let project = Project::new()
+                .with("max_record_bytes", json!(1000))
+                .file("t.csv", &text);
+            let mut spec = spec("t");
+            spec.batch_bytes = batch_bytes;
+            let outcome = project.read_as(&spec);
+            assert_eq!(outcome.rows, ["1|2", "4|5"], "{batch_bytes}");
+            assert_eq!(outcome.rejects.len(), 1);
+            assert_eq!(outcome.rejects[0].place.line, Some(3));
+            assert_eq!(outcome.places[1].line, Some(4));
+            assert_eq!(outcome.boundaries, [text.len() as u64]);
+        }
+    }
+    let project = Project::new().with("max_record_bytes", json!(1000)).file(
+        "t.jsonl",
+        format!("{{\"a\":\"{long}\"}}\n{{\"a\":\"b\"}}\n"),
+    );
+    let mut spec = spec("t");
+    for batch_bytes in [64, 1 << 20] {
+        spec.batch_bytes = batch_bytes;
+        let outcome = project.read_as(&spec);
+        assert_eq!(
+            (outcome.rows, outcome.rejects[0].reasons[0].code.as_str()),
+            (vec!["b".to_owned()], "too_long")
+        );
+    }
+}
+
+#[test]
+fn a_small_budget_is_kept_and_suffices() {
+    let mut text = String::from("a,b\n");
+    for row in 0..40_000 {
+        text.push_str(&format!("{row},\"text {row}\"\n"));
+    }
+    let mut project = Project::new().file("1.csv", &text).file("2.csv", &text);
+    project.memory = tight(1 << 20);
+    assert_eq!(project.read("*.csv").rows.len(), 80_000);
+    let ample = Arc::new(Ample::default());
+    project.memory = Arc::clone(&ample) as Arc<dyn Memory>;
+    let mut spec = spec("*.csv");
+    spec.batch_bytes = 16 << 10;
+    assert_eq!(project.read_as(&spec).rows.len(), 80_000);
+    // A few chunks per core, text and columns each.
+    let most = ample.most.load(Ordering::SeqCst);
+    assert!(
+        most > 0 && most <= (16 << 10) * 2 * (2 * super::super::reader::workers() as u64 + 4),
+        "{most}"
+    );
+    assert_eq!(ample.held.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_header_that_changes_after_opening_stops_the_read() {
+    let project = Project::new().file("t.csv", "a,b\n1,2\n");
+    let failure = run(async {
+        let reader = project.source().open(&spec("t"), None).await.unwrap();
+        project.put("t.csv", "b,a\n1,2\n");
+        drain(reader).await.unwrap_err()
+    });
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0107", towpath_vocab::Remedy::Retry)
+    );
+}
+
+#[test]
+fn a_taker_who_leaves_stops_the_reading() {
+    let text = format!("a\n{}", "1\n".repeat(2 << 20));
+    let project = Project::new().file("t.csv", text);
+    let ample = Arc::new(Ample::default());
+    let project = Project {
+        memory: Arc::clone(&ample) as Arc<dyn Memory>,
+        ..project
+    };
+    let mut spec = spec("t");
+    spec.batch_bytes = 4096;
+    spec.declared = declared(&[("a", "bigint")]);
+    run(async {
+        let mut reader = project.source().open(&spec, None).await.unwrap();
+        let mut splits = reader.splits();
+        let Some(Ok(Assignment::Assigned(mut split))) = splits.next().await else {
+            panic!("no split")
+        };
+        assert!(matches!(
+            split.events.next().await,
+            Some(Ok(Event::Rows(_)))
+        ));
+    });
+    // The runtime has waited for its threads: nothing is held and nothing hangs.
+    assert_eq!(ample.held.load(Ordering::SeqCst), 0);
+}

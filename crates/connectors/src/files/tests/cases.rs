@@ -1,0 +1,401 @@
+//! Single CSV files, from the plain to the nasty.
+
+use super::*;
+
+#[test]
+fn types_are_inferred_over_all_rows() {
+    let outcome = csv(
+        "id,price,big,when,at,ok,zip,name\n1,2.50,9223372036854775808,2013-01-01,2013-01-01T06:00:00Z,true,01234,a\n-2,,1,2013-12-31,2013-01-01 07:00:00+01:00,false,99999,\n",
+    );
+    assert_eq!(
+        outcome.columns,
+        [
+            "id bigint",
+            "price double",
+            "big decimal(38,0)",
+            "when date",
+            "at timestamptz",
+            "ok bool",
+            "zip text",
+            "name text",
+        ]
+    );
+    assert_eq!(
+        outcome.rows,
+        [
+            "1|2.5|9223372036854775808|2013-01-01|2013-01-01T06:00:00Z|true|01234|a",
+            "-2|∅|1|2013-12-31|2013-01-01T06:00:00Z|false|99999|∅",
+        ]
+    );
+    assert_eq!(
+        outcome.notes,
+        ["`zip` is read as text: some of its numbers have leading zeros or a plus"]
+    );
+    assert_eq!((outcome.ends, outcome.rejects.len()), (1, 0));
+}
+
+#[test]
+fn quotes_by_the_book() {
+    let outcome = csv("a,b\r\n\"x, \"\"y\"\"\r\nz\",\"\"\r\n,\"NA\"\r\n\"1\"\"\",5\" pipe\r\n");
+    assert_eq!(outcome.rows, ["x, \"y\"\r\nz|", "∅|NA", "1\"|5\" pipe"]);
+    let places: Vec<Option<u64>> = outcome.places.iter().map(|place| place.line).collect();
+    assert_eq!(places, [Some(2), Some(4), Some(5)]);
+    assert_eq!(outcome.places[0].object, "data/t.csv");
+    assert_eq!(outcome.ordinals, [5, 23, 30]);
+    assert_eq!(text(&outcome.raws[0]), "\"x, \"\"y\"\"\r\nz\",\"\"");
+    assert_eq!(text(&outcome.raws[2]), "\"1\"\"\",5\" pipe");
+}
+
+#[test]
+fn null_values_are_unquoted_words() {
+    let project = Project::new()
+        .with("null_values", json!(["NA", "-"]))
+        .file("t.csv", "a,b\nNA,-\n1,\"NA\"\n,x\n");
+    let outcome = project.read("t");
+    assert_eq!(outcome.columns, ["a bigint", "b text"]);
+    assert_eq!(outcome.rows, ["∅|∅", "1|NA", "∅|x"]);
+    let project = Project::new()
+        .with("null_values", json!(""))
+        .file("t.csv", "a,b\n\"\",x\n1,\"\"\n");
+    assert_eq!(project.read("t").rows, ["∅|x", "1|∅"]);
+}
+
+#[test]
+fn quoted_empties_make_a_number_text_and_say_so() {
+    let outcome = csv("a,b\n\"\",x\n1,y\n");
+    assert_eq!(outcome.columns, ["a text", "b text"]);
+    assert_eq!(outcome.rows, ["|x", "1|y"]);
+    assert_eq!(outcome.notes.len(), 1);
+    assert!(outcome.notes[0].contains("null_values"));
+}
+
+#[test]
+fn ragged_rows_are_set_aside_with_place_and_text() {
+    let outcome = csv("a,b\n1,2\n3\n4,5,6\n\n7,8");
+    assert_eq!(outcome.rows, ["1|2", "7|8"]);
+    assert_eq!(outcome.reasons(), ["3: columns", "4: columns"]);
+    assert_eq!(outcome.raw_rejects(), ["3", "4,5,6"]);
+    assert_eq!(
+        outcome.rejects[0].place,
+        Place {
+            object: "data/t.csv".into(),
+            line: Some(3),
+            ordinal: 8
+        }
+    );
+    assert_eq!(
+        outcome.rejects[1].reasons[0].message,
+        "the record has 3 fields, the header has 2"
+    );
+    assert_eq!(outcome.boundaries, [20]);
+}
+
+#[test]
+fn an_unclosed_quote_costs_its_line_only() {
+    let outcome = csv("a,b\n1,2\n3,\"four\n5,6\n7,8\n");
+    assert_eq!(outcome.rows, ["1|2", "5|6", "7|8"]);
+    assert_eq!(outcome.reasons(), ["3: quote"]);
+    assert_eq!(outcome.raw_rejects(), ["3,\"four"]);
+    let outcome = csv("a,b\n1,\"x\ny\"z,2\n3,\"4\"\n");
+    assert_eq!(outcome.rows, ["3|4"]);
+    assert_eq!(outcome.reasons(), ["2: quote", "3: quote"]);
+}
+
+#[test]
+fn values_that_do_not_fit_are_set_aside_with_all_reasons() {
+    let project = Project::new().file(
+        "t.csv",
+        "a,b,c\n1,2.5,x\ny,z,w\n9223372036854775808,1.234,\n007,+1,v\n",
+    );
+    let mut spec = spec("t");
+    spec.declared = declared(&[("a", "bigint"), ("b", "decimal(6,2)")]);
+    let outcome = project.read_as(&spec);
+    assert_eq!(outcome.columns, ["a bigint", "b decimal(6,2)", "c text"]);
+    assert_eq!(outcome.rows, ["1|2.50|x", "7|1.00|v"]);
+    assert_eq!(
+        outcome.reasons(),
+        ["3: type a", "3: type b", "4: type a", "4: type b"]
+    );
+    let messages: Vec<&str> = outcome
+        .rejects
+        .iter()
+        .flat_map(|r| &r.reasons)
+        .map(|r| r.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            "is no `bigint`",
+            "is no `decimal(6,2)`",
+            "is out of range for `bigint`",
+            "does not fit `decimal(6,2)` exactly",
+        ]
+    );
+    assert_eq!(outcome.rejects[0].reasons[0].value.as_deref(), Some("y"));
+}
+
+#[test]
+fn every_declared_type_reads() {
+    let words = [
+        ("tinyint", "-128"),
+        ("smallint", "32767"),
+        ("int", "-2147483648"),
+        ("bigint", "1"),
+        ("utinyint", "255"),
+        ("usmallint", "65535"),
+        ("uint", "4294967295"),
+        ("ubigint", "18446744073709551615"),
+        ("float", "1.5"),
+        ("double", "1e300"),
+        ("bool", "YES"),
+        ("date", "2020-02-29"),
+        ("timestamp", "2020-02-29"),
+        ("timestamptz", "2020-02-29 00:00:00.5-01:30"),
+        ("decimal(38,10)", "1e-10"),
+        ("text", " x "),
+    ];
+    for (word, value) in words {
+        let project = Project::new().file("t.csv", format!("c,d\n{value},1\nnonsense!,2\n,3\n"));
+        let mut spec = spec("t");
+        spec.declared = declared(&[("c", word)]);
+        let outcome = project.read_as(&spec);
+        assert_eq!(outcome.columns[0], format!("c {word}"));
+        let (rows, rejects) = if word == "text" { (3, 0) } else { (2, 1) };
+        assert_eq!(
+            (outcome.rows.len(), outcome.rejects.len()),
+            (rows, rejects),
+            "{word}"
+        );
+        assert_eq!(outcome.rows.last().unwrap(), "∅|3");
+    }
+    let project = Project::new().file("t.csv", "c\n1\n");
+    let mut spec = spec("t");
+    spec.declared = declared(&[("c", "list(int)")]);
+    assert_eq!(project.try_read(&spec).unwrap_err().code, "R0111");
+}
+
+#[test]
+fn offsets_are_demanded_of_instants_and_refused_otherwise() {
+    let project = Project::new().file(
+        "t.csv",
+        "a,b\n2013-01-01T00:00:00Z,2013-01-01T00:00:00\n2013-01-01T00:00:00,2013-01-01T00:00:00Z\n",
+    );
+    let mut spec = spec("t");
+    spec.declared = declared(&[("a", "timestamptz"), ("b", "timestamp")]);
+    let outcome = project.read_as(&spec);
+    assert_eq!(outcome.rows, ["2013-01-01T00:00:00Z|2013-01-01T00:00:00"]);
+    let messages: Vec<&str> = outcome.rejects[0]
+        .reasons
+        .iter()
+        .map(|reason| reason.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            "is no `timestamptz`: it has no offset; declare `timestamp`",
+            "is no `timestamp`: it has an offset; declare `timestamptz`",
+        ]
+    );
+}
+
+#[test]
+fn foreign_bytes_are_set_aside_and_legible() {
+    let outcome = csv(b"city,n\nM\xFCnchen,1\nK\xC3\xB6ln,2\nU\xFFlm\n");
+    assert_eq!(outcome.columns, ["city text", "n bigint"]);
+    assert_eq!(outcome.rows, ["Köln|2"]);
+    assert_eq!(
+        outcome.reasons(),
+        ["2: encoding city", "4: columns", "4: encoding"]
+    );
+    assert_eq!(outcome.raw_rejects(), ["M\\xFCnchen,1", "U\\xFFlm"]);
+}
+
+#[test]
+fn encodings() {
+    let latin = Project::new()
+        .with("encoding", json!("latin1"))
+        .file("t.csv", b"city,n\nM\xFCnchen,1\n");
+    assert_eq!(latin.read("t").rows, ["München|1"]);
+    let utf16: Vec<u8> = "\u{FEFF}city,n\nMünchen 😀,1\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert_eq!(
+        Project::new().file("t.csv", &utf16).read("t").rows,
+        ["München 😀|1"]
+    );
+    assert_eq!(
+        Project::new()
+            .with("encoding", json!("utf-16le"))
+            .file("t.csv", &utf16)
+            .read("t")
+            .rows,
+        ["München 😀|1"]
+    );
+    let outcome = csv("\u{FEFF}city,n\nMünchen,1\n");
+    assert_eq!(outcome.columns, ["city text", "n bigint"]);
+    assert_eq!(outcome.ordinals, [10]);
+    let wrong = Project::new()
+        .with("encoding", json!("klingon"))
+        .file("t.csv", "a\n");
+    let failure = FilesConnector
+        .source(&wrong.connection(), &wrong.context())
+        .err()
+        .unwrap();
+    assert_eq!(failure.code, "R0103");
+    assert_eq!(
+        failure.message,
+        "option `encoding` of `files`: `klingon` is not a known encoding"
+    );
+}
+
+#[test]
+fn line_ends() {
+    for text in [
+        "a,b\n1,2\n3,4\n",
+        "a,b\r\n1,2\r\n3,4\r\n",
+        "a,b\r1,2\r3,4\r",
+        "a,b\n1,2\n3,4",
+        "a,b\r\n1,2\r\n3,4",
+        "a,b\r1,2\r3,4",
+    ] {
+        let outcome = csv(text);
+        assert_eq!(outcome.rows, ["1|2", "3|4"], "{text:?}");
+        assert_eq!(outcome.columns, ["a bigint", "b bigint"], "{text:?}");
+        assert_eq!(outcome.places[1].line, Some(3), "{text:?}");
+        assert_eq!(text_of(&outcome), ["1,2", "3,4"], "{text:?}");
+    }
+}
+
+fn text_of(outcome: &Outcome) -> Vec<String> {
+    outcome.raws.iter().map(text).collect()
+}
+
+#[test]
+fn nothing_and_next_to_nothing() {
+    for bytes in [&b""[..], b"\xEF\xBB\xBF", b"\n\n", b"\r\n"] {
+        let failure = Project::new().file("t.csv", bytes).fail("t.csv");
+        assert_eq!(
+            (failure.code.as_str(), failure.message.as_str()),
+            ("R0108", "`data/t.csv` is empty: it has not even a header")
+        );
+        assert!(!failure.help.is_empty());
+    }
+    for text in ["a,b", "a,b\n", "a,b\r\n", "\u{FEFF}a,b\n\n"] {
+        let outcome = csv(text);
+        assert_eq!(
+            (outcome.columns, outcome.rows.len(), outcome.ends),
+            (vec!["a text".to_owned(), "b text".to_owned()], 0, 1)
+        );
+    }
+    let outcome = csv("a\n1\n\n2\n");
+    assert_eq!(outcome.rows, ["1", "∅", "2"]);
+    let outcome = csv("a,b\nx\0y,\0\n");
+    assert_eq!(outcome.rows, ["x\0y|\0"]);
+}
+
+#[test]
+fn headers_must_tell_columns_apart() {
+    let twice = Project::new()
+        .file("t.csv", "id,name,id\n1,2,3\n")
+        .fail("t");
+    assert_eq!(
+        (twice.code.as_str(), twice.message.as_str()),
+        (
+            "R0109",
+            "the header of `data/t.csv` names `id` twice, as columns 1 and 3"
+        )
+    );
+    let empty = Project::new().file("t.csv", "id,,x,\n1,2,3,4\n").fail("t");
+    assert_eq!(
+        empty.message,
+        "the header of `data/t.csv` has no name for column 2, 4"
+    );
+    let outcome = csv("Größe (cm),\"a, \"\"b\"\"\"\n1,2\n");
+    assert_eq!(outcome.columns, ["Größe (cm) bigint", "a, \"b\" bigint"]);
+    let open = Project::new().file("t.csv", "id,\"name\n1,2\n").fail("t");
+    assert_eq!(open.code, "R0109");
+}
+
+#[test]
+fn dialects() {
+    let project = Project::new()
+        .with("delimiter", json!(";"))
+        .with("quote", json!("'"))
+        .with("escape", json!("\\"))
+        .with("comment", json!("#"))
+        .with("trim", json!(true))
+        .with("skip_lines", json!(2))
+        .file(
+            "t.csv",
+            "made by; someone\nat noon\n# columns\na ; b\n 1 ; 'x\\'y;' \n# '\n2;'z\\\\'\n",
+        );
+    let outcome = project.read("t");
+    assert_eq!(outcome.rows, ["1|x'y;", "2|z\\"]);
+    assert_eq!(outcome.columns, ["a bigint", "b text"]);
+    assert_eq!(outcome.places[0].line, Some(5));
+    let project = Project::new()
+        .with("quote", json!(""))
+        .file("t.tsv", "a\tb\n\"x\ty\"\n");
+    assert_eq!(project.read("t").rows, ["\"x|y\""]);
+    let project = Project::new()
+        .with("header", json!(false))
+        .file("t.csv", "1,x\n2,y\n");
+    let outcome = project.read("t");
+    assert_eq!(outcome.columns, ["column1 bigint", "column2 text"]);
+    assert_eq!(outcome.rows, ["1|x", "2|y"]);
+    let project = Project::new()
+        .with("date_format", json!("%d/%m/%Y"))
+        .file("t.csv", "d\n31/01/2013\n01/02/2013\n");
+    let outcome = project.read("t");
+    assert_eq!(
+        (outcome.columns, outcome.rows),
+        (
+            vec!["d date".to_owned()],
+            vec!["2013-01-31".to_owned(), "2013-02-01".to_owned()]
+        )
+    );
+}
+
+#[test]
+fn options_of_a_table_win() {
+    let project = Project::new()
+        .with("delimiter", json!(";"))
+        .file("t.csv", "a|b\n1|2\n");
+    let mut spec = spec("t");
+    spec.options.insert("delimiter".to_owned(), json!("|"));
+    assert_eq!(project.read_as(&spec).rows, ["1|2"]);
+}
+
+#[test]
+fn a_projection_reads_only_what_is_asked() {
+    let project = Project::new().file("t.csv", "a,b,c\n1,x,2\n3,y,z\n");
+    let mut spec = spec("t");
+    spec.projection = Some(vec!["c".to_owned(), "a".to_owned()]);
+    let outcome = project.read_as(&spec);
+    assert_eq!(outcome.columns, ["a bigint", "c text"]);
+    assert_eq!(outcome.rows, ["1|2", "3|z"]);
+    spec.projection = Some(vec!["cc".to_owned()]);
+    let failure = project.try_read(&spec).unwrap_err();
+    assert_eq!(failure.code, "R0110");
+    assert!(
+        failure.help.contains(&"did you mean `c`?".to_owned()),
+        "{:?}",
+        failure.help
+    );
+}
+
+#[test]
+fn limits_stop_early() {
+    let text: String = std::iter::once("a\n".to_owned())
+        .chain((0..1000).map(|row| format!("{row}\n")))
+        .collect();
+    let project = Project::new().file("t1.csv", &text).file("t2.csv", &text);
+    for (limit, expected) in [(0, 0), (10, 10), (1500, 1500), (5000, 2000)] {
+        let mut spec = spec("t*.csv");
+        spec.limit = Some(limit);
+        spec.batch_rows = 64;
+        let outcome = project.read_as(&spec);
+        assert_eq!((outcome.rows.len(), outcome.ends), (expected, 2));
+    }
+}

@@ -1,0 +1,320 @@
+//! The connector from outside: folders of files in, rows and rejects out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod bounds;
+mod cases;
+mod formats;
+mod properties;
+mod real;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow_array::RecordBatch;
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use async_trait::async_trait;
+use futures::StreamExt;
+use serde_json::{Value, json};
+use towpath_ports::{
+    Assignment, Connector, ConnectorContext, Discover, Event, Lease, Memory, ReadSpec, Reader,
+    Result, Secrets, Source,
+};
+use towpath_vocab::{
+    ColumnPlan, ConnectionPlan, Failure, OptionValue, Place, RawRecord, ReadMode, Reject,
+    SecretTemplate, Selection, TableName, types,
+};
+
+use super::FilesConnector;
+
+/// A budget that never waits and remembers the most that was held.
+#[derive(Default)]
+struct Ample {
+    held: Arc<AtomicU64>,
+    most: AtomicU64,
+}
+
+struct Held(Arc<AtomicU64>, u64);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Memory for Ample {
+    fn limit_bytes(&self) -> u64 {
+        1 << 40
+    }
+
+    async fn hold(&self, bytes: u64) -> Lease {
+        let held = self.held.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        self.most.fetch_max(held, Ordering::SeqCst);
+        Box::new(Held(Arc::clone(&self.held), bytes))
+    }
+}
+
+struct NoSecrets;
+
+#[async_trait]
+impl Secrets for NoSecrets {
+    async fn resolve(&self, _: &SecretTemplate) -> Result<String> {
+        panic!("files have no secrets")
+    }
+}
+
+/// A project folder with a `data` folder in it.
+struct Project {
+    dir: tempfile::TempDir,
+    options: BTreeMap<String, OptionValue>,
+    memory: Arc<dyn Memory>,
+}
+
+/// All that a read gave.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// `name type`, column by column.
+    columns: Vec<String>,
+    /// One line per row: values joined by `|`, `∅` for NULL.
+    rows: Vec<String>,
+    places: Vec<Place>,
+    raws: Vec<RawRecord>,
+    ordinals: Vec<u64>,
+    rejects: Vec<Reject>,
+    notes: Vec<String>,
+    boundaries: Vec<u64>,
+    ends: usize,
+}
+
+impl Outcome {
+    /// `line: code message` for each reason.
+    fn reasons(&self) -> Vec<String> {
+        self.rejects
+            .iter()
+            .flat_map(|reject| {
+                reject.reasons.iter().map(|reason| {
+                    let column = reason
+                        .column
+                        .as_ref()
+                        .map(|column| format!(" {column}"))
+                        .unwrap_or_default();
+                    format!(
+                        "{}: {}{column}",
+                        reject.place.line.unwrap_or(0),
+                        reason.code
+                    )
+                })
+            })
+            .collect()
+    }
+
+    fn raw_rejects(&self) -> Vec<String> {
+        self.rejects
+            .iter()
+            .map(|reject| text(&reject.raw))
+            .collect()
+    }
+}
+
+fn text(raw: &RawRecord) -> String {
+    match raw {
+        RawRecord::Text(text) | RawRecord::Row(text) => text.clone(),
+    }
+}
+
+fn spec(selection: &str) -> ReadSpec {
+    ReadSpec {
+        table: TableName::new("raw", "t"),
+        selection: Selection::Object(selection.to_owned()),
+        mode: ReadMode::Full,
+        cursor: None,
+        declared: Vec::new(),
+        known: None,
+        projection: None,
+        limit: None,
+        options: BTreeMap::new(),
+        parallel: 2,
+        batch_rows: 8192,
+        batch_bytes: 4 << 20,
+    }
+}
+
+fn declared(columns: &[(&str, &str)]) -> Vec<ColumnPlan> {
+    let plan = |(name, word): &(&str, &str)| ColumnPlan {
+        name: (*name).to_owned(),
+        data_type: Some((*word).to_owned()),
+        ..ColumnPlan::default()
+    };
+    columns.iter().map(plan).collect()
+}
+
+impl Project {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("data")).unwrap();
+        let options = BTreeMap::from([("path".to_owned(), OptionValue::Plain(json!("data")))]);
+        Self {
+            dir,
+            options,
+            memory: Arc::new(Ample::default()),
+        }
+    }
+
+    fn with(mut self, option: &str, value: Value) -> Self {
+        self.options
+            .insert(option.to_owned(), OptionValue::Plain(value));
+        self
+    }
+
+    fn file(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
+        self.put(name, bytes);
+        self
+    }
+
+    fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.data().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    fn data(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn context(&self) -> ConnectorContext {
+        ConnectorContext {
+            project_dir: self.dir.path().to_path_buf(),
+            secrets: Arc::new(NoSecrets),
+            memory: Arc::clone(&self.memory),
+        }
+    }
+
+    fn connection(&self) -> ConnectionPlan {
+        ConnectionPlan {
+            name: "files".to_owned(),
+            kind: "files".to_owned(),
+            writable: false,
+            options: self.options.clone(),
+        }
+    }
+
+    fn source(&self) -> Arc<dyn Source> {
+        FilesConnector
+            .source(&self.connection(), &self.context())
+            .unwrap()
+    }
+
+    fn discover(&self) -> Arc<dyn Discover> {
+        FilesConnector
+            .discover(&self.connection(), &self.context())
+            .unwrap()
+    }
+
+    fn try_read(&self, spec: &ReadSpec) -> Result<Outcome, Failure> {
+        run(async { drain(self.source().open(spec, None).await?).await })
+    }
+
+    fn read_as(&self, spec: &ReadSpec) -> Outcome {
+        self.try_read(spec).unwrap()
+    }
+
+    fn read(&self, selection: &str) -> Outcome {
+        self.read_as(&spec(selection))
+    }
+
+    fn fail(&self, selection: &str) -> Failure {
+        self.try_read(&spec(selection)).unwrap_err()
+    }
+}
+
+/// One CSV file read with default options.
+fn csv(text: impl AsRef<[u8]>) -> Outcome {
+    Project::new().file("t.csv", text).read("t.csv")
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
+}
+
+async fn drain(mut reader: Box<dyn Reader>) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome {
+        notes: reader.notes(),
+        ..Outcome::default()
+    };
+    let tables = reader.tables();
+    let schema = Arc::clone(&tables[0].schema);
+    outcome.columns = schema
+        .fields()
+        .iter()
+        .map(|field| format!("{} {}", field.name(), types::name(field.data_type())))
+        .collect();
+    assert!(reader.bounded());
+    let mut splits = reader.splits();
+    while let Some(assignment) = splits.next().await {
+        let Assignment::Assigned(mut split) = assignment? else {
+            continue;
+        };
+        while let Some(event) = split.events.next().await {
+            match event? {
+                Event::Rows(rows) => {
+                    assert_eq!(rows.batch.schema(), schema);
+                    assert_eq!(rows.batch.num_rows(), rows.ordinals.len());
+                    assert!(!rows.is_empty());
+                    for ordinal in rows.ordinals.values() {
+                        outcome.places.push(rows.origin.place(*ordinal));
+                        outcome.raws.push(rows.origin.raw(*ordinal));
+                        outcome.ordinals.push(*ordinal);
+                    }
+                    outcome.rows.extend(lines(&rows.batch));
+                }
+                Event::Rejects(rejects) => outcome.rejects.extend(rejects),
+                Event::Boundary(mark) => outcome.boundaries.push(mark.order),
+                Event::End => outcome.ends += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+fn lines(batch: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::default().with_null("∅");
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap())
+        .collect();
+    (0..batch.num_rows())
+        .map(|row| {
+            columns
+                .iter()
+                .map(|column| column.value(row).to_string())
+                .collect::<Vec<_>>()
+                .join("|")
+        })
+        .collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn nycflights() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/nycflights")
+}

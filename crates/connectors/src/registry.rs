@@ -1,0 +1,13 @@
+//! Every connector, one line each.
+
+use std::sync::Arc;
+
+use towpath_ports::Connector;
+
+use crate::files::FilesConnector;
+use crate::postgres::Postgres;
+
+/// All connectors, in the order of their kinds.
+pub fn connectors() -> Vec<Arc<dyn Connector>> {
+    vec![Arc::new(FilesConnector), Arc::new(Postgres)]
+}
