@@ -51,10 +51,13 @@ pub(crate) struct House {
     pub(crate) lock: String,
 }
 
-/// The workspace root, known from where this crate was built.
+/// The workspace root: above the package that cargo runs, else above where this crate was built. Two
+/// clones may share a target folder, so the first is asked at run time.
 pub(crate) fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_path_buf()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    here.parent()
+        .map_or_else(|| here.clone(), Path::to_path_buf)
 }
 
 impl House {
