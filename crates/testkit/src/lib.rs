@@ -2,6 +2,7 @@
 //! real servers. Only tests import it.
 
 mod memory;
+pub mod postgres;
 mod script;
 mod system;
 

@@ -279,7 +279,7 @@ async fn every_type_goes_out_and_comes_back() {
     let destination = database.destination();
     for (generation, mode, key) in [(1, WriteMode::Replace, &[][..]), (2, WriteMode::Merge, &["id"][..])] {
         write(destination.as_ref(), intent(&target, Arc::clone(&schema), mode, key, generation), &read.batches).await.unwrap();
-        assert_eq!(database.sql("SELECT count(*) FROM (SELECT s::text FROM src s EXCEPT ALL SELECT c::text FROM out.copy c) d"), "0");
+        assert_eq!(database.sql("SELECT copy::text FROM out.copy ORDER BY id"), database.sql("SELECT src::text FROM src ORDER BY id"));
         assert_eq!(database.sql("SELECT count(*) FROM out.copy"), "2");
     }
     let types = "SELECT string_agg(format_type(atttypid, atttypmod), ',' ORDER BY attnum) FROM pg_attribute WHERE attnum > 0 AND attrelid = ";
