@@ -9,10 +9,10 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::{DataFusionError, Result};
 use datafusion_expr::LogicalPlan;
+use datafusion_expr::planner::ContextProvider;
 use datafusion_optimizer::Analyzer;
 use datafusion_sql::parser::Statement;
 use datafusion_sql::planner::SqlToRel;
-use datafusion_expr::planner::ContextProvider;
 use towpath_vocab::{TableLineage, TableName};
 
 use crate::catalog::{Catalog, Tables};
@@ -70,7 +70,10 @@ fn judge(sql: &str, tables: &dyn Tables) -> std::result::Result<Verdict, SqlProb
     let found = Found::resolve(sql, &names, tables, &mut problems);
     if let Some(table) = found.unknown.first() {
         return Ok(if problems.is_empty() {
-            Verdict::Unknown { inputs: found.inputs, why: format!("the columns of `{table}` are not known yet") }
+            Verdict::Unknown {
+                inputs: found.inputs,
+                why: format!("the columns of `{table}` are not known yet"),
+            }
         } else {
             Verdict::Wrong(problems)
         });
@@ -80,14 +83,31 @@ fn judge(sql: &str, tables: &dyn Tables) -> std::result::Result<Verdict, SqlProb
         return Ok(Verdict::Wrong(problems));
     }
     Ok(match plan(&parsed, &found.catalog) {
+        Ok(plan) if has_placeholder(&plan) => {
+            return Err(SqlProblem::new(
+                "M0310",
+                "a placeholder like `$1` stands here, and nothing gives it a value",
+            )
+            .at(place::of_word(sql, "$1"))
+            .help("write the value itself; in a model, `{{ var('name') }}`"));
+        }
         Ok(plan) => Verdict::Proven(Analysis {
             schema: schema(&plan),
             lineage: lineage::of(&plan),
             inputs: found.inputs,
         }),
         Err(error) => match from_planner(sql, &names, &error) {
-            Judged::Mistake(first) => Verdict::Wrong(mend::all_problems(sql, &parsed, &names, first, &found.catalog)),
-            Judged::CannotTell(why) => Verdict::Unknown { inputs: found.inputs, why },
+            Judged::Mistake(first) => Verdict::Wrong(mend::all_problems(
+                sql,
+                &parsed,
+                &names,
+                first,
+                &found.catalog,
+            )),
+            Judged::CannotTell(why) => Verdict::Unknown {
+                inputs: found.inputs,
+                why,
+            },
         },
     })
 }
@@ -102,6 +122,11 @@ pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan>
     Analyzer::new().execute_and_check(plan, catalog.options(), |_, _| {})
 }
 
+fn has_placeholder(plan: &LogicalPlan) -> bool {
+    plan.get_parameter_names()
+        .is_ok_and(|names| !names.is_empty())
+}
+
 /// The tables of a statement, looked up.
 struct Found {
     inputs: Vec<TableName>,
@@ -110,9 +135,18 @@ struct Found {
 }
 
 impl Found {
-    fn resolve(sql: &str, names: &Names, tables: &dyn Tables, problems: &mut Vec<SqlProblem>) -> Self {
+    fn resolve(
+        sql: &str,
+        names: &Names,
+        tables: &dyn Tables,
+        problems: &mut Vec<SqlProblem>,
+    ) -> Self {
         let known = tables.known();
-        let mut found = Self { inputs: Vec::new(), unknown: Vec::new(), catalog: Catalog::new() };
+        let mut found = Self {
+            inputs: Vec::new(),
+            unknown: Vec::new(),
+            catalog: Catalog::new(),
+        };
         for (reference, span) in &names.tables {
             let place = span.and_then(|span| place::of_parse(sql, span));
             let written = match crate::names::table_name(sql, reference, *span) {
@@ -145,7 +179,8 @@ fn real_table(written: &TableName, known: &[TableName], tables: &dyn Tables) -> 
         return written.clone();
     }
     let same = |other: &&TableName| {
-        other.schema().eq_ignore_ascii_case(written.schema()) && other.table().eq_ignore_ascii_case(written.table())
+        other.schema().eq_ignore_ascii_case(written.schema())
+            && other.table().eq_ignore_ascii_case(written.table())
     };
     let mut alike = known.iter().filter(same);
     match (alike.next(), alike.next()) {
@@ -161,18 +196,30 @@ fn exists(table: &TableName, known: &[TableName]) -> bool {
 fn unknown_table(written: &TableName, known: &[TableName]) -> SqlProblem {
     let all: Vec<String> = known.iter().map(ToString::to_string).collect();
     let text = written.to_string();
-    let beside = all.iter().map(String::as_str).filter(|name| name.split('.').next() == Some(written.schema()));
-    let elsewhere = known.iter().find(|other| other.table() == written.table()).map(ToString::to_string);
+    let beside = all
+        .iter()
+        .map(String::as_str)
+        .filter(|name| name.split('.').next() == Some(written.schema()));
+    let elsewhere = known
+        .iter()
+        .find(|other| other.table() == written.table())
+        .map(ToString::to_string);
     let meant = suggest::closest(&text, beside.clone())
         .or(elsewhere.as_deref())
         .or_else(|| suggest::closest(&text, all.iter().map(String::as_str)));
     let problem = SqlProblem::new("M0302", format!("there is no table `{written}`")).meant(meant);
-    let siblings: Vec<&str> = beside.map(|name| name.split_once('.').map_or(name, |(_, table)| table)).collect();
+    let siblings: Vec<&str> = beside
+        .map(|name| name.split_once('.').map_or(name, |(_, table)| table))
+        .collect();
     if siblings.is_empty() {
         let mut schemas: Vec<&str> = known.iter().map(TableName::schema).collect();
         schemas.sort_unstable();
         schemas.dedup();
-        problem.help(format!("there is no schema `{}`; there is: {}", written.schema(), listed(&schemas)))
+        problem.help(format!(
+            "there is no schema `{}`; there is: {}",
+            written.schema(),
+            listed(&schemas)
+        ))
     } else {
         problem.help(format!("{} has: {}", written.schema(), listed(&siblings)))
     }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::{DataFusionError, Result, ScalarValue, TableReference, plan_datafusion_err};
+use datafusion_common::{
+    DataFusionError, Result, ScalarValue, TableReference, plan_datafusion_err,
+};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use towpath_vocab::TableName;
@@ -74,20 +76,25 @@ impl Catalog {
     pub(crate) fn new() -> Self {
         let mut options = ConfigOptions::new();
         options.sql_parser.map_string_types_to_utf8view = false;
-        Self { tables: HashMap::new(), registry: registry(), options }
+        Self {
+            tables: HashMap::new(),
+            registry: registry(),
+            options,
+        }
     }
 
     pub(crate) fn add(&mut self, written: TableName, real: TableName, schema: SchemaRef) {
-        self.tables.insert(written, Arc::new(KnownTable { name: real, schema }));
+        self.tables
+            .insert(written, Arc::new(KnownTable { name: real, schema }));
     }
 }
 
 impl ContextProvider for Catalog {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         let found = match &name {
-            TableReference::Partial { schema, table } => {
-                self.tables.get(&TableName::new(schema.as_ref(), table.as_ref()))
-            }
+            TableReference::Partial { schema, table } => self
+                .tables
+                .get(&TableName::new(schema.as_ref(), table.as_ref())),
             TableReference::Bare { .. } | TableReference::Full { .. } => None,
         };
         match found {
@@ -96,10 +103,16 @@ impl ContextProvider for Catalog {
         }
     }
 
-    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        args: Vec<Expr>,
+    ) -> Result<Arc<dyn TableSource>> {
         if !TABLE_FUNCTIONS.contains(&name) {
             // Not a plan error: a session may know more table functions than this crate does.
-            return Err(DataFusionError::External(format!("the columns of `{name}(…)` are not known here").into()));
+            return Err(DataFusionError::External(
+                format!("the columns of `{name}(…)` are not known here").into(),
+            ));
         }
         let data_type = args.iter().find_map(|arg| match arg {
             Expr::Literal(value, _) if !value.is_null() => Some(series_type(value)),
@@ -107,14 +120,21 @@ impl ContextProvider for Catalog {
             _ => Some(None),
         });
         let Some(data_type) = data_type.unwrap_or(Some(DataType::Int64)) else {
-            return Err(DataFusionError::External(format!("the type of `{name}(…)` is not known here").into()));
+            return Err(DataFusionError::External(
+                format!("the type of `{name}(…)` is not known here").into(),
+            ));
         };
         let schema = Schema::new(vec![Field::new("value", data_type, false)]);
-        Ok(Arc::new(GeneratedTable { schema: Arc::new(schema) }))
+        Ok(Arc::new(GeneratedTable {
+            schema: Arc::new(schema),
+        }))
     }
 
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
-        Ok(Arc::new(WorkTable { name: name.to_owned(), schema }))
+        Ok(Arc::new(WorkTable {
+            name: name.to_owned(),
+            schema,
+        }))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {

@@ -42,11 +42,22 @@ pub struct PlannedExpression {
 /// What is wrong with the text; places are bytes of `text`.
 pub fn expression(text: &str, schema: &SchemaRef) -> Result<ExpressionInfo, SqlProblem> {
     let planned = plan_expression(text, schema)?;
-    let data_type = planned.expr.get_type(planned.schema.as_ref()).map_err(|error| problem(text, &error))?;
-    let mut columns: Vec<String> = planned.expr.column_refs().iter().map(|column| column.name.clone()).collect();
+    let data_type = planned
+        .expr
+        .get_type(planned.schema.as_ref())
+        .map_err(|error| problem(text, &error))?;
+    let mut columns: Vec<String> = planned
+        .expr
+        .column_refs()
+        .iter()
+        .map(|column| column.name.clone())
+        .collect();
     columns.sort();
     columns.dedup();
-    Ok(ExpressionInfo { data_type: analyze::plain_type(&data_type), columns })
+    Ok(ExpressionInfo {
+        data_type: analyze::plain_type(&data_type),
+        columns,
+    })
 }
 
 /// Resolves an expression over `schema` and brings its types into line.
@@ -67,9 +78,14 @@ pub fn plan_expression(text: &str, schema: &SchemaRef) -> Result<PlannedExpressi
     });
     let (expr, schema) = planned.map_err(|error| in_context(text, &names, &error))?;
     about_one_row(&expr)?;
-    let coerced = expr.rewrite(&mut TypeCoercionRewriter::new(&schema)).map(|done| done.data);
+    let coerced = expr
+        .rewrite(&mut TypeCoercionRewriter::new(&schema))
+        .map(|done| done.data);
     let expr = coerced.map_err(|error| in_context(text, &names, &error))?;
-    Ok(PlannedExpression { expr, schema: Arc::new(schema) })
+    Ok(PlannedExpression {
+        expr,
+        schema: Arc::new(schema),
+    })
 }
 
 fn in_context(text: &str, names: &Names, error: &DataFusionError) -> SqlProblem {
@@ -88,19 +104,29 @@ fn about_one_row(expr: &Expr) -> Result<(), SqlProblem> {
     // The closure never fails.
     let _ = expr.apply(|part| {
         found = match part {
-            Expr::AggregateFunction(call) => Some(format!("`{}` needs many rows", call.func.name())),
-            Expr::WindowFunction(call) => Some(format!("`{}` needs many rows", call.fun.name())),
-            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => {
-                Some("a query inside reads other rows".to_owned())
+            Expr::AggregateFunction(call) => {
+                Some(format!("`{}` needs many rows", call.func.name()))
             }
+            Expr::WindowFunction(call) => Some(format!("`{}` needs many rows", call.fun.name())),
+            Expr::ScalarSubquery(_)
+            | Expr::InSubquery(_)
+            | Expr::Exists(_)
+            | Expr::SetComparison(_) => Some("a query inside reads other rows".to_owned()),
             Expr::Unnest(_) => Some("`unnest` makes many rows".to_owned()),
             _ => None,
         };
-        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if found.is_some() {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
     });
     match found {
-        Some(what) => Err(SqlProblem::new("M0310", format!("an expression is about one row, but {what}"))
-            .help("put it into a model, where whole tables are read")),
+        Some(what) => Err(SqlProblem::new(
+            "M0310",
+            format!("an expression is about one row, but {what}"),
+        )
+        .help("put it into a model, where whole tables are read")),
         None => Ok(()),
     }
 }

@@ -18,6 +18,7 @@ mod problem;
 mod quote;
 mod statement;
 mod suggest;
+mod wording;
 
 pub use analyze::{Analysis, Verdict, analyze, inputs};
 pub use catalog::Tables;

@@ -34,7 +34,10 @@ pub(crate) fn all_problems(
         _ => return problems,
     };
     while problems.len() < MOST {
-        let Some(place) = problems.last().filter(|problem| is_column(problem)).and_then(|problem| problem.offset)
+        let Some(place) = problems
+            .last()
+            .filter(|problem| is_column(problem))
+            .and_then(|problem| problem.offset)
         else {
             break;
         };
@@ -46,7 +49,9 @@ pub(crate) fn all_problems(
             Err(error) => from_planner(sql, names, &error),
         };
         match next {
-            Judged::Mistake(problem) if is_column(&problem) && !problems.contains(&problem) => problems.push(problem),
+            Judged::Mistake(problem) if is_column(&problem) && !problems.contains(&problem) => {
+                problems.push(problem)
+            }
             Judged::Mistake(_) | Judged::CannotTell(_) => break,
         }
     }
@@ -60,7 +65,11 @@ fn is_column(problem: &SqlProblem) -> bool {
 
 /// Replaces the column at `place`; false when there is none.
 fn mend(sql: &str, statement: &mut SqlStatement, place: (usize, usize)) -> bool {
-    let mut mender = Mender { sql, place, done: false };
+    let mut mender = Mender {
+        sql,
+        place,
+        done: false,
+    };
     // The visitor breaks when it has found the place.
     let _ = statement.visit(&mut mender);
     mender.done
@@ -88,13 +97,19 @@ impl Mender<'_> {
 
 fn null(expr: &Expr) -> Expr {
     let span = expr.span();
-    Expr::Value(datafusion_sql::sqlparser::ast::ValueWithSpan { value: Value::Null, span })
+    Expr::Value(datafusion_sql::sqlparser::ast::ValueWithSpan {
+        value: Value::Null,
+        span,
+    })
 }
 
 impl VisitorMut for Mender<'_> {
     type Break = ();
 
-    fn pre_visit_select(&mut self, select: &mut datafusion_sql::sqlparser::ast::Select) -> ControlFlow<()> {
+    fn pre_visit_select(
+        &mut self,
+        select: &mut datafusion_sql::sqlparser::ast::Select,
+    ) -> ControlFlow<()> {
         for item in &mut select.projection {
             let alias = match item {
                 SelectItem::UnnamedExpr(expr) => self.column(expr),

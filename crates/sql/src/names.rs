@@ -9,8 +9,8 @@ use datafusion_common::{Column, TableReference};
 use datafusion_sql::parser::Statement;
 use datafusion_sql::resolve::resolve_table_references;
 use datafusion_sql::sqlparser::ast::{
-    Expr, FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName, Select, Spanned, Statement as SqlStatement,
-    TableFactor, Visit, Visitor,
+    Expr, FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName, Select, Spanned,
+    Statement as SqlStatement, TableFactor, Visit, Visitor,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 use towpath_vocab::TableName;
@@ -41,11 +41,20 @@ pub(crate) struct Names {
 
 /// The name a bare or quoted identifier stands for.
 pub(crate) fn fold(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_ascii_lowercase()
+    }
 }
 
 fn folded(name: &ObjectName) -> String {
-    name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect::<Vec<_>>().join(".")
+    name.0
+        .iter()
+        .filter_map(|part| part.as_ident())
+        .map(fold)
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 impl Names {
@@ -59,10 +68,16 @@ impl Names {
             .map_err(|error| SqlProblem::new("M0303", error.find_root().strip_backtrace()))?;
         for table in tables {
             let text = parts(&table).join(".");
-            if names.table_functions.contains(&text) && !names.seen.iter().any(|(name, _)| *name == text) {
+            if names.table_functions.contains(&text)
+                && !names.seen.iter().any(|(name, _)| *name == text)
+            {
                 continue;
             }
-            let span = names.seen.iter().find(|(name, _)| *name == text).map(|(_, span)| *span);
+            let span = names
+                .seen
+                .iter()
+                .find(|(name, _)| *name == text)
+                .map(|(_, span)| *span);
             names.tables.push((table, span));
         }
         Ok(names)
@@ -82,8 +97,11 @@ impl Names {
 
     /// Each table in the form `schema.table`.
     pub(crate) fn inputs(&self, sql: &str) -> Result<Vec<TableName>, SqlProblem> {
-        let mut inputs: Vec<TableName> =
-            self.tables.iter().map(|(table, span)| table_name(sql, table, *span)).collect::<Result<_, _>>()?;
+        let mut inputs: Vec<TableName> = self
+            .tables
+            .iter()
+            .map(|(table, span)| table_name(sql, table, *span))
+            .collect::<Result<_, _>>()?;
         inputs.sort();
         inputs.dedup();
         Ok(inputs)
@@ -102,12 +120,31 @@ impl Names {
         let (_, span) = self.columns.iter().find(|(parts, _)| {
             parts.last() == Some(&column.name)
                 && match (&column.relation, parts.len()) {
-                    (Some(relation), 2..) => parts.get(parts.len() - 2).map(String::as_str) == Some(relation.table()),
+                    (Some(relation), 2..) => {
+                        parts.get(parts.len() - 2).map(String::as_str) == Some(relation.table())
+                    }
                     (Some(_), _) => false,
                     (None, _) => true,
                 }
         })?;
         place::of_parse(sql, *span)
+    }
+
+    /// The first place of a word: a function called so, a column, or the word as it stands in the text.
+    pub(crate) fn place_of(&self, sql: &str, word: &str) -> Option<(usize, usize)> {
+        let call = self
+            .calls
+            .iter()
+            .find(|call| call.name == word)
+            .map(|call| call.span);
+        let column = || {
+            self.columns
+                .iter()
+                .find(|(parts, _)| parts.last().is_some_and(|part| part == word))
+        };
+        let span = call.or_else(|| column().map(|(_, span)| *span));
+        span.and_then(|span| place::of_parse(sql, span))
+            .or_else(|| place::of_word(sql, word))
     }
 }
 
@@ -115,25 +152,40 @@ fn parts(table: &TableReference) -> Vec<&str> {
     match table {
         TableReference::Bare { table } => vec![table],
         TableReference::Partial { schema, table } => vec![schema, table],
-        TableReference::Full { catalog, schema, table } => vec![catalog, schema, table],
+        TableReference::Full {
+            catalog,
+            schema,
+            table,
+        } => vec![catalog, schema, table],
     }
 }
 
 /// A reference as `schema.table`, or what is wrong with its form.
-pub(crate) fn table_name(sql: &str, table: &TableReference, span: Option<Span>) -> Result<TableName, SqlProblem> {
+pub(crate) fn table_name(
+    sql: &str,
+    table: &TableReference,
+    span: Option<Span>,
+) -> Result<TableName, SqlProblem> {
     let place = span.and_then(|span| place::of_parse(sql, span));
     match table {
-        TableReference::Partial { schema, table } => Ok(TableName::new(schema.as_ref(), table.as_ref())),
-        TableReference::Bare { table } => {
-            Err(SqlProblem::new("M0303", format!("`{table}` does not say its schema"))
-                .at(place)
-                .help(format!("write `SCHEMA.{table}`")))
+        TableReference::Partial { schema, table } => {
+            Ok(TableName::new(schema.as_ref(), table.as_ref()))
         }
-        TableReference::Full { schema, table, .. } => {
-            Err(SqlProblem::new("M0303", format!("a table is `schema.table`, here are three parts: `{}`", parts_text(table, schema)))
-                .at(place)
-                .help(format!("write `{schema}.{table}`")))
-        }
+        TableReference::Bare { table } => Err(SqlProblem::new(
+            "M0303",
+            format!("`{table}` does not say its schema"),
+        )
+        .at(place)
+        .help(format!("write `SCHEMA.{table}`"))),
+        TableReference::Full { schema, table, .. } => Err(SqlProblem::new(
+            "M0303",
+            format!(
+                "a table is `schema.table`, here are three parts: `{}`",
+                parts_text(table, schema)
+            ),
+        )
+        .at(place)
+        .help(format!("write `{schema}.{table}`"))),
     }
 }
 
@@ -145,7 +197,10 @@ impl Visitor for Names {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { name, alias, args, .. } = factor {
+        if let TableFactor::Table {
+            name, alias, args, ..
+        } = factor
+        {
             let text = folded(name);
             if args.is_some() {
                 self.table_functions.insert(text);
@@ -169,7 +224,10 @@ impl Visitor for Names {
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         for join in select.from.iter().flat_map(|from| &from.joins) {
             if let Some(JoinConstraint::Using(columns)) = constraint(&join.join_operator) {
-                for ident in columns.iter().filter_map(|column| column.0.last()?.as_ident()) {
+                for ident in columns
+                    .iter()
+                    .filter_map(|column| column.0.last()?.as_ident())
+                {
                     self.columns.push((vec![fold(ident)], ident.span));
                 }
             }

@@ -14,7 +14,11 @@ pub(crate) fn offset(sql: &str, line: u64, column: u64) -> Option<usize> {
     }
     let rest = sql.get(start..)?;
     let skip = usize::try_from(column.checked_sub(1)?).ok()?;
-    let within = rest.char_indices().map(|(at, _)| at).chain([rest.len()]).nth(skip)?;
+    let within = rest
+        .char_indices()
+        .map(|(at, _)| at)
+        .chain([rest.len()])
+        .nth(skip)?;
     Some(start + within)
 }
 
@@ -26,7 +30,11 @@ fn between(sql: &str, start: (u64, u64), end: (u64, u64)) -> Option<(usize, usiz
 
 /// Bytes of a planner's span.
 pub(crate) fn of_plan(sql: &str, span: Span) -> Option<(usize, usize)> {
-    between(sql, (span.start.line, span.start.column), (span.end.line, span.end.column))
+    between(
+        sql,
+        (span.start.line, span.start.column),
+        (span.end.line, span.end.column),
+    )
 }
 
 /// Bytes of a parser's span.
@@ -35,8 +43,22 @@ pub(crate) fn of_parse(sql: &str, span: ParserSpan) -> Option<(usize, usize)> {
     between(sql, pair(span.start), pair(span.end))
 }
 
+/// Bytes of the last standing of a whole word in the text, whatever its case.
+pub(crate) fn of_word(sql: &str, word: &str) -> Option<(usize, usize)> {
+    let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let mut found = sql.char_indices().filter(|(at, _)| {
+        let here = sql
+            .get(*at..at + word.len())
+            .is_some_and(|text| text.eq_ignore_ascii_case(word));
+        here && !inside(sql[..*at].chars().next_back())
+            && !inside(sql[at + word.len()..].chars().next())
+    });
+    found.next_back().map(|(at, _)| (at, at + word.len()))
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

@@ -11,7 +11,7 @@ use datafusion_common::{Column, DataFusionError, SchemaError};
 use datafusion_sql::sqlparser::parser::ParserError;
 
 use crate::names::Names;
-use crate::{place, suggest};
+use crate::{place, suggest, wording};
 
 /// One proven mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,13 @@ pub struct SqlProblem {
 
 impl SqlProblem {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), offset: None, label: None, help: Vec::new() }
+        Self {
+            code,
+            message: message.into(),
+            offset: None,
+            label: None,
+            help: Vec::new(),
+        }
     }
 
     pub(crate) fn at(mut self, offset: Option<(usize, usize)>) -> Self {
@@ -77,16 +83,33 @@ pub(crate) fn from_parser(sql: &str, error: &DataFusionError) -> SqlProblem {
     };
     let (what, at) = split_place(&text);
     let end = sql.trim_end().len();
-    let start = at.and_then(|(line, column)| place::offset(sql, line, column)).unwrap_or(end);
-    match what.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: ")) {
+    let start = at
+        .and_then(|(line, column)| place::offset(sql, line, column))
+        .unwrap_or(end);
+    match what
+        .strip_prefix("Expected: ")
+        .and_then(|rest| rest.split_once(", found: "))
+    {
         Some((expected, found)) => {
-            let width = if sql.get(start..).is_some_and(|rest| rest.starts_with(found)) { found.len() } else { 0 };
-            let found = if found == "EOF" { "the end of the statement".to_owned() } else { format!("`{found}`") };
-            SqlProblem::new("M0305", format!("syntax: expected {expected}, found {found}"))
-                .at(Some((start, start + width)))
-                .label("here")
+            let width = if sql.get(start..).is_some_and(|rest| rest.starts_with(found)) {
+                found.len()
+            } else {
+                0
+            };
+            let found = if found == "EOF" {
+                "the end of the statement".to_owned()
+            } else {
+                format!("`{found}`")
+            };
+            SqlProblem::new(
+                "M0305",
+                format!("syntax: expected {expected}, found {found}"),
+            )
+            .at(Some((start, start + width)))
+            .label("here")
         }
-        None => SqlProblem::new("M0305", format!("syntax: {}", lower_first(what))).at(Some((start, start))),
+        None => SqlProblem::new("M0305", format!("syntax: {}", wording::lower_first(what)))
+            .at(Some((start, start))),
     }
 }
 
@@ -102,50 +125,89 @@ fn split_place(text: &str) -> (&str, Option<(u64, u64)>) {
     (what, numbers)
 }
 
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(first) => first.to_lowercase().chain(chars).collect(),
-        None => String::new(),
-    }
-}
-
 /// Judges an error of the planner or the analyzer.
 pub(crate) fn from_planner(sql: &str, names: &Names, error: &DataFusionError) -> Judged {
-    let place = error.diagnostic().and_then(|d| d.span).and_then(|span| place::of_plan(sql, span));
+    let place = error
+        .diagnostic()
+        .and_then(|d| d.span)
+        .and_then(|span| place::of_plan(sql, span));
     let root = error.find_root();
     match root {
-        DataFusionError::SchemaError(inner, _) => Judged::Mistake(from_schema_error(sql, names, inner, place)),
-        DataFusionError::NotImplemented(text) => Judged::Mistake(
-            SqlProblem::new("M0311", format!("not supported: {}", lower_first(first_line(text)))).at(place),
-        ),
-        DataFusionError::Plan(text) => Judged::Mistake(from_plan_text(text, place)),
+        DataFusionError::SchemaError(inner, _) => {
+            Judged::Mistake(from_schema_error(sql, names, inner, place))
+        }
+        DataFusionError::NotImplemented(text) => {
+            Judged::Mistake(not_supported(sql, names, text, place))
+        }
+        DataFusionError::Plan(text) => Judged::Mistake(from_plan_text(sql, names, text, place)),
         DataFusionError::SQL(..) => Judged::Mistake(from_parser(sql, root)),
         DataFusionError::Collection(errors) => match errors.first() {
             Some(first) => from_planner(sql, names, first),
             None => Judged::CannotTell("the planner gave no reason".to_owned()),
         },
-        DataFusionError::ArrowError(inner, _) => {
-            Judged::Mistake(SqlProblem::new("M0308", lower_first(&inner.to_string())).at(place))
+        DataFusionError::ArrowError(inner, _) => Judged::Mistake(
+            SqlProblem::new(
+                "M0308",
+                wording::lower_first(&wording::type_words(&inner.to_string())),
+            )
+            .at(place),
+        ),
+        // Calls whose arguments do not fit come as any of several kinds of error.
+        other
+            if other
+                .to_string()
+                .contains("No function matches the given name") =>
+        {
+            Judged::Mistake(from_plan_text(sql, names, &other.strip_backtrace(), place))
         }
-        other => Judged::CannotTell(first_line(&other.strip_backtrace()).to_owned()),
+        other => Judged::CannotTell(wording::reword(&other.strip_backtrace()).message),
     }
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or(text).trim()
+fn not_supported(
+    sql: &str,
+    names: &Names,
+    text: &str,
+    place: Option<(usize, usize)>,
+) -> SqlProblem {
+    let sentence = wording::reword(text);
+    let place = sentence
+        .about
+        .as_deref()
+        .and_then(|word| names.place_of(sql, word))
+        .or(place);
+    if sentence.code == "M0308" {
+        return SqlProblem {
+            code: "M0308",
+            message: sentence.message,
+            offset: place,
+            label: None,
+            help: sentence.help,
+        };
+    }
+    let what = sentence
+        .message
+        .strip_prefix("unsupported ast node ")
+        .unwrap_or(&sentence.message);
+    SqlProblem::new("M0311", format!("not supported: {what}")).at(place)
 }
 
-fn from_plan_text(text: &str, place: Option<(usize, usize)>) -> SqlProblem {
-    let line = first_line(text);
-    let line = line.strip_prefix("Error during planning: ").unwrap_or(line);
-    let about_types = ["coerc", "type", "cannot be cast", "Cannot cast", "Cannot infer", "incompatible"];
-    let code = if about_types.iter().any(|word| line.contains(word)) { "M0308" } else { "M0310" };
-    let mut problem = SqlProblem::new(code, lower_first(line)).at(place);
-    for more in text.lines().skip(1).map(str::trim).filter(|more| !more.is_empty()).take(3) {
-        problem = problem.help(lower_first(more));
+fn from_plan_text(
+    sql: &str,
+    names: &Names,
+    text: &str,
+    place: Option<(usize, usize)>,
+) -> SqlProblem {
+    let sentence = wording::reword(text);
+    let about = sentence.about.as_deref();
+    let place = about.and_then(|word| names.place_of(sql, word)).or(place);
+    SqlProblem {
+        code: sentence.code,
+        message: sentence.message,
+        offset: place,
+        label: None,
+        help: sentence.help,
     }
-    problem
 }
 
 fn from_schema_error(
@@ -155,19 +217,26 @@ fn from_schema_error(
     place: Option<(usize, usize)>,
 ) -> SqlProblem {
     match error {
-        SchemaError::FieldNotFound { field, valid_fields } => {
-            unknown_column(sql, names, field, valid_fields, place)
-        }
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => unknown_column(sql, names, field, valid_fields, place),
         SchemaError::AmbiguousReference { field } => {
             let place = place.or_else(|| names.column_place(sql, field));
-            SqlProblem::new("M0307", format!("`{}` could be a column of more than one table", field.name))
-                .at(place)
-                .help(format!("say which: `TABLE.{}`", field.name))
+            SqlProblem::new(
+                "M0307",
+                format!("`{}` could be a column of more than one table", field.name),
+            )
+            .at(place)
+            .help(format!("say which: `TABLE.{}`", field.name))
         }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
             SqlProblem::new("M0309", format!("the column `{name}` occurs twice"))
                 .at(place)
-                .help(format!("give one of them another name: `{name} AS other_name`"))
+                .help(format!(
+                    "give one of them another name: `{name} AS other_name`"
+                ))
         }
     }
 }
@@ -180,16 +249,31 @@ fn unknown_column(
     place: Option<(usize, usize)>,
 ) -> SqlProblem {
     let place = place
-        .or_else(|| field.spans.first().and_then(|span| place::of_plan(sql, span)))
+        .or_else(|| {
+            field
+                .spans
+                .first()
+                .and_then(|span| place::of_plan(sql, span))
+        })
         .or_else(|| names.column_place(sql, field));
     let mut tables: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for column in valid {
-        let table = column.relation.as_ref().map(ToString::to_string).unwrap_or_default();
-        tables.entry(table).or_default().push(&column.name);
+        let table = column
+            .relation
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let columns = tables.entry(table).or_default();
+        if !columns.contains(&column.name.as_str()) {
+            columns.push(&column.name);
+        }
     }
     if let Some(relation) = &field.relation {
         let written = relation.to_string();
-        match tables.iter().find(|(table, _)| **table == written || table.rsplit('.').next() == Some(&written)) {
+        match tables
+            .iter()
+            .find(|(table, _)| **table == written || table.rsplit('.').next() == Some(&written))
+        {
             Some((table, columns)) => {
                 let table = table.clone();
                 let columns = columns.clone();
@@ -200,17 +284,33 @@ fn unknown_column(
     }
     let columns: Vec<&str> = tables.values().flatten().copied().collect();
     let meant = suggest::closest(&field.name, columns.iter().copied());
-    let shown = meant.map(|name| if name == name.to_lowercase() { name.to_owned() } else { crate::quote(name) });
+    let shown = meant.map(|name| {
+        if name == name.to_lowercase() {
+            name.to_owned()
+        } else {
+            crate::quote(name)
+        }
+    });
     let message = match tables.keys().next() {
         Some(table) if tables.len() == 1 && !table.is_empty() => {
-            format!("`{}` has no column `{}`", names.real_name(table), field.name)
+            format!(
+                "`{}` has no column `{}`",
+                names.real_name(table),
+                field.name
+            )
         }
         Some(_) => format!("no table of this query has a column `{}`", field.name),
         None => format!("no column `{}` here: the query reads no table", field.name),
     };
-    let mut problem = SqlProblem::new("M0301", message).at(place).meant(shown.as_deref());
+    let mut problem = SqlProblem::new("M0301", message)
+        .at(place)
+        .meant(shown.as_deref());
     for (table, columns) in &tables {
-        let name = if table.is_empty() { "there is".to_owned() } else { format!("{} has", names.real_name(table)) };
+        let name = if table.is_empty() {
+            "there is".to_owned()
+        } else {
+            format!("{} has", names.real_name(table))
+        };
         problem = problem.help(format!("{name}: {}", listed(columns)));
     }
     problem
@@ -221,11 +321,22 @@ fn unknown_alias(
     tables: &BTreeMap<String, Vec<&str>>,
     place: Option<(usize, usize)>,
 ) -> SqlProblem {
-    let known: Vec<&str> = tables.keys().map(String::as_str).filter(|name| !name.is_empty()).collect();
-    let problem = SqlProblem::new("M0303", format!("no table or alias `{written}` in this part of the query"))
-        .at(place)
-        .meant(suggest::closest(written, known.iter().copied()));
-    if known.is_empty() { problem } else { problem.help(format!("there is: {}", listed(&known))) }
+    let known: Vec<&str> = tables
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !name.is_empty())
+        .collect();
+    let problem = SqlProblem::new(
+        "M0303",
+        format!("no table or alias `{written}` in this part of the query"),
+    )
+    .at(place)
+    .meant(suggest::closest(written, known.iter().copied()));
+    if known.is_empty() {
+        problem
+    } else {
+        problem.help(format!("there is: {}", listed(&known)))
+    }
 }
 
 /// Names in a row, at most thirty.

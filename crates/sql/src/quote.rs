@@ -26,7 +26,10 @@ mod tests {
     #[test]
     fn quotes_are_doubled() {
         assert_eq!(quote("a\"b C"), "\"a\"\"b C\"");
-        assert_eq!(quote_table(&TableName::new("raw", "order\"s")), "\"raw\".\"order\"\"s\"");
+        assert_eq!(
+            quote_table(&TableName::new("raw", "order\"s")),
+            "\"raw\".\"order\"\"s\""
+        );
         assert_eq!(literal("it's"), "'it''s'");
     }
 }

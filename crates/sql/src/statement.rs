@@ -11,8 +11,8 @@ use std::ops::ControlFlow;
 use datafusion_sql::parser::{DFParser, DFParserBuilder, Statement};
 use datafusion_sql::planner::ParserOptions;
 use datafusion_sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr, Statement as SqlStatement, Value,
-    ValueWithSpan, VisitMut, VisitorMut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr,
+    Statement as SqlStatement, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 
@@ -28,7 +28,10 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("datafusion.sql_parser.enable_ident_normalization", "true"),
     ("datafusion.sql_parser.parse_float_as_decimal", "false"),
     ("datafusion.sql_parser.support_varchar_with_length", "true"),
-    ("datafusion.sql_parser.map_string_types_to_utf8view", "false"),
+    (
+        "datafusion.sql_parser.map_string_types_to_utf8view",
+        "false",
+    ),
     ("datafusion.sql_parser.collect_spans", "true"),
 ];
 
@@ -53,11 +56,17 @@ pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
     let mut statements = parse(sql)?;
     let first = statements.pop_front();
     if !statements.is_empty() {
-        return Err(SqlProblem::new("M0306", format!("one query is expected, here are {}", statements.len() + 1))
-            .help("split them, or join them with `UNION ALL`"));
+        return Err(SqlProblem::new(
+            "M0306",
+            format!("one query is expected, here are {}", statements.len() + 1),
+        )
+        .help("split them, or join them with `UNION ALL`"));
     }
     match first {
-        None => Err(SqlProblem::new("M0306", "there is no query here: the text is empty or only comments")),
+        None => Err(SqlProblem::new(
+            "M0306",
+            "there is no query here: the text is empty or only comments",
+        )),
         Some(Statement::Statement(inner)) => match *inner {
             SqlStatement::Query(mut query) => {
                 reads_only(&query)?;
@@ -77,7 +86,10 @@ fn parse(sql: &str) -> Result<VecDeque<Statement>, SqlProblem> {
 }
 
 fn parser(sql: &str) -> Result<DFParser<'_>, datafusion_common::DataFusionError> {
-    DFParserBuilder::new(sql).with_dialect(&GenericDialect {}).with_recursion_limit(RECURSION_LIMIT).build()
+    DFParserBuilder::new(sql)
+        .with_dialect(&GenericDialect {})
+        .with_recursion_limit(RECURSION_LIMIT)
+        .build()
 }
 
 /// Parses one expression; nothing may follow it.
@@ -89,16 +101,27 @@ pub(crate) fn expression(text: &str) -> Result<Expr, SqlProblem> {
     let (mut found, rest) = parsed.map_err(|error| problem::from_parser(text, &error))?;
     if rest.token != datafusion_sql::sqlparser::tokenizer::Token::EOF || found.alias.is_some() {
         let place = crate::place::of_parse(text, rest.span);
-        return Err(SqlProblem::new("M0305", "syntax: one expression is expected, and nothing after it").at(place));
+        return Err(SqlProblem::new(
+            "M0305",
+            "syntax: one expression is expected, and nothing after it",
+        )
+        .at(place));
     }
     quote_units(&mut found.expr);
     Ok(found.expr)
 }
 
 fn not_a_query(text: &str) -> SqlProblem {
-    let word = text.split_whitespace().next().unwrap_or_default().to_uppercase();
-    SqlProblem::new("M0306", format!("a query is expected, here is a statement that starts with `{word}`"))
-        .help("write only the SELECT; where its rows go is said in the pipeline or the model's config")
+    let word = text
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_uppercase();
+    SqlProblem::new(
+        "M0306",
+        format!("a query is expected, here is a statement that starts with `{word}`"),
+    )
+    .help("write only the SELECT; where its rows go is said in the pipeline or the model's config")
 }
 
 /// A query may hide a change in its body (`WITH … DELETE`) or in `SELECT INTO`.
@@ -109,13 +132,14 @@ fn reads_only(query: &Query) -> Result<(), SqlProblem> {
             SetExpr::Select(_) | SetExpr::Values(_) | SetExpr::Table(_) => Ok(()),
             SetExpr::Query(inner) => reads_only(inner),
             SetExpr::SetOperation { left, right, .. } => body(left).and_then(|()| body(right)),
-            SetExpr::Insert(other) | SetExpr::Update(other) | SetExpr::Delete(other) | SetExpr::Merge(other) => {
-                Err(not_a_query(&other.to_string()))
-            }
+            SetExpr::Insert(other)
+            | SetExpr::Update(other)
+            | SetExpr::Delete(other)
+            | SetExpr::Merge(other) => Err(not_a_query(&other.to_string())),
         }
     }
-    let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
-    ctes.map(|cte| reads_only(&cte.query)).collect::<Result<(), _>>()?;
+    let mut ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+    ctes.try_for_each(|cte| reads_only(&cte.query))?;
     body(&query.body)
 }
 
@@ -128,11 +152,15 @@ fn quote_units<V: VisitMut>(tree: &mut V) {
             if let Expr::Function(function) = expr
                 && UNIT_FUNCTIONS.contains(&function.name.to_string().to_lowercase().as_str())
                 && let FunctionArguments::List(list) = &mut function.args
-                && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) = list.args.first_mut()
+                && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) =
+                    list.args.first_mut()
                 && let Expr::Identifier(unit) = first
             {
                 let text = unit.value.to_lowercase();
-                *first = Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span: unit.span });
+                *first = Expr::Value(ValueWithSpan {
+                    value: Value::SingleQuotedString(text),
+                    span: unit.span,
+                });
             }
             ControlFlow::Continue(())
         }

@@ -19,7 +19,8 @@ fn nearness(wanted: &str, candidate: &str) -> f64 {
     if wanted == candidate {
         return 1.0;
     }
-    let similar = strsim::normalized_damerau_levenshtein(wanted, candidate).max(strsim::jaro(wanted, candidate) - 0.05);
+    let similar = strsim::normalized_damerau_levenshtein(wanted, candidate)
+        .max(strsim::jaro(wanted, candidate) - 0.05);
     let shorter = wanted.chars().count().min(candidate.chars().count());
     let starts = shorter >= 3 && (candidate.starts_with(wanted) || wanted.starts_with(candidate));
     if starts { similar.max(0.9) } else { similar }

@@ -1,7 +1,16 @@
 //! Lineage tested against execution: change one input column, and every output column that changes
 //! must have an edge from it. Types tested against execution too, and our own functions' values.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
-#![allow(clippy::disallowed_types, reason = "the statements are really run here")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+#![allow(
+    clippy::disallowed_types,
+    reason = "the statements are really run here"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,7 +38,12 @@ enum Cell {
 
 /// Two tables; `seed` moves the values about.
 fn tables() -> BTreeMap<&'static str, Columns> {
-    let ints = |values: [i64; 8]| values.iter().map(|v| Cell::Int((*v != 9).then_some(*v))).collect::<Vec<_>>();
+    let ints = |values: [i64; 8]| {
+        values
+            .iter()
+            .map(|v| Cell::Int((*v != 9).then_some(*v)))
+            .collect::<Vec<_>>()
+    };
     let text = |values: [&'static str; 8]| values.map(Cell::Text).to_vec();
     BTreeMap::from([
         (
@@ -71,14 +85,37 @@ fn batch(columns: &Columns) -> RecordBatch {
         .iter()
         .map(|(name, cells)| {
             let array: ArrayRef = match cells[0] {
-                Cell::Int(_) => Arc::new(cells.iter().map(|c| if let Cell::Int(v) = c { *v } else { None }).collect::<Int64Array>()),
-                Cell::Text(_) => Arc::new(cells.iter().map(|c| if let Cell::Text(v) = c { Some(*v) } else { None }).collect::<StringArray>()),
+                Cell::Int(_) => Arc::new(
+                    cells
+                        .iter()
+                        .map(|c| if let Cell::Int(v) = c { *v } else { None })
+                        .collect::<Int64Array>(),
+                ),
+                Cell::Text(_) => Arc::new(
+                    cells
+                        .iter()
+                        .map(|c| {
+                            if let Cell::Text(v) = c {
+                                Some(*v)
+                            } else {
+                                None
+                            }
+                        })
+                        .collect::<StringArray>(),
+                ),
             };
             (*name, array)
         })
         .collect();
-    let fields: Vec<Field> = arrays.iter().map(|(n, a)| Field::new(*n, a.data_type().clone(), true)).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays.into_iter().map(|(_, a)| a).collect()).unwrap()
+    let fields: Vec<Field> = arrays
+        .iter()
+        .map(|(n, a)| Field::new(*n, a.data_type().clone(), true))
+        .collect();
+    RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        arrays.into_iter().map(|(_, a)| a).collect(),
+    )
+    .unwrap()
 }
 
 struct Known(BTreeMap<TableName, SchemaRef>);
@@ -94,7 +131,12 @@ impl Tables for Known {
 }
 
 fn known(tables: &BTreeMap<&'static str, Columns>) -> Known {
-    Known(tables.iter().map(|(name, columns)| (TableName::new("m", *name), batch(columns).schema())).collect())
+    Known(
+        tables
+            .iter()
+            .map(|(name, columns)| (TableName::new("m", *name), batch(columns).schema()))
+            .collect(),
+    )
 }
 
 fn session(tables: &BTreeMap<&'static str, Columns>) -> SessionContext {
@@ -110,23 +152,51 @@ fn session(tables: &BTreeMap<&'static str, Columns>) -> SessionContext {
     for (name, columns) in tables {
         let batch = batch(columns);
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap();
-        schema.register_table((*name).to_owned(), Arc::new(table)).unwrap();
+        schema
+            .register_table((*name).to_owned(), Arc::new(table))
+            .unwrap();
     }
-    context.catalog("datafusion").unwrap().register_schema("m", schema).unwrap();
+    context
+        .catalog("datafusion")
+        .unwrap()
+        .register_schema("m", schema)
+        .unwrap();
     context
 }
 
 /// Runs a statement: its types, and its values by column.
 async fn run(context: &SessionContext, sql: &str) -> (Vec<String>, Vec<Vec<String>>) {
-    let plan = context.state().statement_to_plan(query(sql).unwrap()).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let plan = context
+        .state()
+        .statement_to_plan(query(sql).unwrap())
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e}"));
     let frame = context.execute_logical_plan(plan).await.unwrap();
-    let types = frame.schema().fields().iter().map(|f| format!("{} {}", f.name(), types::name(f.data_type()))).collect();
-    let mut columns: Vec<Vec<String>> = vec![Vec::new(); frame.schema().fields().len()];
-    for batch in frame.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}")) {
+    let schema = frame
+        .clone()
+        .create_physical_plan()
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e}"))
+        .schema();
+    let types = schema
+        .fields()
+        .iter()
+        .map(|f| format!("{} {}", f.name(), types::name(f.data_type())))
+        .collect();
+    let mut columns: Vec<Vec<String>> = vec![Vec::new(); schema.fields().len()];
+    for batch in frame
+        .collect()
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e}"))
+    {
         for (at, array) in batch.columns().iter().enumerate() {
-            let text = arrow_cast::cast(array, &DataType::Utf8).unwrap_or_else(|_| Arc::new(StringArray::from(
-                (0..array.len()).map(|row| format!("{:?}", array.slice(row, 1))).collect::<Vec<_>>(),
-            )));
+            let text = arrow_cast::cast(array, &DataType::Utf8).unwrap_or_else(|_| {
+                Arc::new(StringArray::from(
+                    (0..array.len())
+                        .map(|row| format!("{:?}", array.slice(row, 1)))
+                        .collect::<Vec<_>>(),
+                ))
+            });
             let text = text.as_any().downcast_ref::<StringArray>().unwrap();
             columns[at].extend(text.iter().map(|value| value.unwrap_or("NULL").to_owned()));
         }
@@ -146,14 +216,24 @@ async fn check(sql: &str) {
         other => panic!("{sql}: {other:#?}"),
     };
     let (ran, base) = run(&session(&tables), sql).await;
-    let proven: Vec<String> =
-        analysis.schema.fields().iter().map(|f| format!("{} {}", f.name(), types::name(f.data_type()))).collect();
+    let proven: Vec<String> = analysis
+        .schema
+        .fields()
+        .iter()
+        .map(|f| format!("{} {}", f.name(), types::name(f.data_type())))
+        .collect();
     assert_eq!(proven, ran, "{sql}");
     let edges: BTreeSet<(String, String, String)> = analysis
         .lineage
         .edges
         .iter()
-        .map(|edge| (edge.from.table.clone(), edge.from.column.clone(), edge.to.column.clone()))
+        .map(|edge| {
+            (
+                edge.from.table.clone(),
+                edge.from.column.clone(),
+                edge.to.column.clone(),
+            )
+        })
         .collect();
     for (name, columns) in &tables {
         let table = format!("m.{name}");
@@ -164,7 +244,8 @@ async fn check(sql: &str) {
             let whole = edges.contains(&(table.clone(), (*column).to_owned(), String::new()));
             for (position, field) in analysis.schema.fields().iter().enumerate() {
                 let same = sorted(base[position].clone()) == sorted(after[position].clone());
-                let edge = edges.contains(&(table.clone(), (*column).to_owned(), field.name().clone()));
+                let edge =
+                    edges.contains(&(table.clone(), (*column).to_owned(), field.name().clone()));
                 assert!(
                     same || whole || edge,
                     "{sql}\n`{}` changes with `{table}.{column}`, and no edge says so:\n{edges:#?}",
@@ -210,13 +291,22 @@ async fn no_edge_is_missing() {
 /// Small queries put together by chance.
 fn statement() -> impl Strategy<Value = String> {
     let value = prop_oneof![
-        Just("t.a".to_owned()), Just("t.b".to_owned()), Just("t.c".to_owned()), Just("t.a + t.c".to_owned()),
-        Just("coalesce(t.b, 0)".to_owned()), Just("case when t.s = 'x' then t.c else t.a end".to_owned()),
-        Just("u.d".to_owned()), Just("abs(u.d - t.b)".to_owned()), Just("length(u.e)".to_owned()),
+        Just("t.a".to_owned()),
+        Just("t.b".to_owned()),
+        Just("t.c".to_owned()),
+        Just("t.a + t.c".to_owned()),
+        Just("coalesce(t.b, 0)".to_owned()),
+        Just("case when t.s = 'x' then t.c else t.a end".to_owned()),
+        Just("u.d".to_owned()),
+        Just("abs(u.d - t.b)".to_owned()),
+        Just("length(u.e)".to_owned()),
     ];
     let test = prop_oneof![
-        Just("t.b > 1".to_owned()), Just("t.s <> 'y'".to_owned()), Just("u.d < 5 or t.c > 20".to_owned()),
-        Just("t.a in (select d from m.u)".to_owned()), Just("u.e is not null".to_owned()),
+        Just("t.b > 1".to_owned()),
+        Just("t.s <> 'y'".to_owned()),
+        Just("u.d < 5 or t.c > 20".to_owned()),
+        Just("t.a in (select d from m.u)".to_owned()),
+        Just("u.e is not null".to_owned()),
         Just("exists (select 1 from m.u w where w.a = t.b)".to_owned()),
     ];
     let join = prop_oneof![Just("join"), Just("left join"), Just("full join")];
@@ -234,7 +324,10 @@ fn statement() -> impl Strategy<Value = String> {
 
 #[tokio::test]
 async fn no_edge_is_missing_in_queries_made_by_chance() {
-    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha));
+    let mut runner = TestRunner::new_with_rng(
+        Config::default(),
+        TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    );
     for _ in 0..20 {
         let sql = statement().new_tree(&mut runner).unwrap().current();
         check(&sql).await;
@@ -245,12 +338,27 @@ async fn no_edge_is_missing_in_queries_made_by_chance() {
 async fn our_functions_compute() {
     let context = session(&tables());
     for (sql, expected) in [
-        ("select iff(a > 6, s, 'small') x from m.t where a > 5", "small z w"),
+        (
+            "select iff(a > 6, s, 'small') x from m.t where a > 5",
+            "small z w",
+        ),
         ("select zeroifnull(b) x from m.t where a > 5", "3 0 0"),
-        ("select safe_divide(a, b - 3) x from m.t where a < 6", "-0.5 -1.0 -3.0 -4.0 NULL"),
-        ("select dateadd(month, a, timestamp '2024-01-31') x from m.t where a < 3", "2024-02-29T00:00:00 2024-03-31T00:00:00"),
-        ("select datediff(year, date '2025-12-31', date '2026-01-01') x", "1"),
-        ("select datediff('day', '2026-01-01 23:00:00', '2026-01-03') x", "2"),
+        (
+            "select safe_divide(a, b - 3) x from m.t where a < 6",
+            "-0.5 -1.0 -3.0 -4.0 NULL",
+        ),
+        (
+            "select dateadd(month, a, timestamp '2024-01-31') x from m.t where a < 3",
+            "2024-02-29T00:00:00 2024-03-31T00:00:00",
+        ),
+        (
+            "select datediff(year, date '2025-12-31', date '2026-01-01') x",
+            "1",
+        ),
+        (
+            "select datediff('day', '2026-01-01 23:00:00', '2026-01-03') x",
+            "2",
+        ),
         ("select last_day(date '2024-02-10') x", "2024-02-29"),
         ("select 7 / 2 x", "3"),
     ] {

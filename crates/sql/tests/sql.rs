@@ -1,5 +1,12 @@
 //! Statements in, verdicts out: types, lineage, mistakes with their places, what cannot be known.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::too_many_lines, reason = "lists of cases")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +25,19 @@ fn shop() -> Shop {
     let day = DataType::Timestamp(TimeUnit::Microsecond, None);
     let tags = DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)));
     let address = DataType::Struct(
-        vec![Field::new("city", DataType::Utf8, true), Field::new("zip", DataType::Utf8, true)].into(),
+        vec![
+            Field::new("city", DataType::Utf8, true),
+            Field::new("zip", DataType::Utf8, true),
+        ]
+        .into(),
     );
     let table = |fields: &[(&str, DataType)]| {
-        Arc::new(Schema::new(fields.iter().map(|(n, t)| Field::new(*n, t.clone(), true)).collect::<Vec<_>>()))
+        Arc::new(Schema::new(
+            fields
+                .iter()
+                .map(|(n, t)| Field::new(*n, t.clone(), true))
+                .collect::<Vec<_>>(),
+        ))
     };
     let tables = BTreeMap::from([
         (
@@ -45,8 +61,14 @@ fn shop() -> Shop {
                 ("Strange Name", DataType::Int32),
             ]),
         ),
-        (TableName::new("raw", "edges"), table(&[("parent", DataType::Int64), ("child", DataType::Int64)])),
-        (TableName::new("Mixed", "Case"), table(&[("id", DataType::Int32)])),
+        (
+            TableName::new("raw", "edges"),
+            table(&[("parent", DataType::Int64), ("child", DataType::Int64)]),
+        ),
+        (
+            TableName::new("Mixed", "Case"),
+            table(&[("id", DataType::Int32)]),
+        ),
     ]);
     let mut known: Vec<TableName> = tables.keys().cloned().collect();
     known.push(TableName::new("raw", "mystery"));
@@ -87,7 +109,11 @@ fn unknown(sql: &str) -> String {
 /// `name type, …`
 fn columns(sql: &str) -> String {
     let analysis = proven(sql);
-    let each = analysis.schema.fields().iter().map(|f| format!("{} {}", f.name(), types::name(f.data_type())));
+    let each = analysis
+        .schema
+        .fields()
+        .iter()
+        .map(|f| format!("{} {}", f.name(), types::name(f.data_type())));
     each.collect::<Vec<_>>().join(", ")
 }
 
@@ -112,42 +138,102 @@ fn lineage(sql: &str) -> String {
     let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for edge in &analysis.lineage.edges {
         assert_eq!(edge.to.table, "");
-        let to = if edge.to.column.is_empty() { "*" } else { &edge.to.column };
-        let from = edge.from.table.strip_prefix("raw.").unwrap_or(&edge.from.table);
+        let to = if edge.to.column.is_empty() {
+            "*"
+        } else {
+            &edge.to.column
+        };
+        let from = edge
+            .from
+            .table
+            .strip_prefix("raw.")
+            .unwrap_or(&edge.from.table);
         let text = format!("{} {from}.{}", short(edge.influence), edge.from.column);
         lines.entry(to.to_owned()).or_default().push(text);
     }
-    lines.into_iter().map(|(to, from)| format!("{to}: {}", from.join(", "))).collect::<Vec<_>>().join("\n")
+    lines
+        .into_iter()
+        .map(|(to, from)| format!("{to}: {}", from.join(", ")))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[track_caller]
 fn same(found: &str, expected: &str) {
-    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let expected: Vec<&str> = expected
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     assert_eq!(found, expected.join("\n"));
 }
 
 #[test]
 fn types_are_those_after_coercion() {
     for (sql, expected) in [
-        ("select * from raw.orders", "order_id bigint, customer_id bigint, total decimal(10,2), status text, updated_at timestamp"),
-        ("select order_id::int a, 1 b, 1.5 c, 'x' d, total * 2 e from raw.orders", "a int, b bigint, c double, d text, e decimal(31,2)"),
-        ("select count(*) n, sum(total) s, avg(order_id) a, max(status) m from raw.orders", "n bigint, s decimal(20,2), a double, m text"),
-        ("select date_trunc('day', updated_at) d, extract(year from updated_at) y from raw.orders", "d timestamp, y int"),
-        ("select upper(status) || '!' as u, coalesce(status, 'x') c from raw.orders", "u text, c text"),
-        ("select order_id from raw.orders union all select 1.5", "order_id double"),
-        ("select address['city'] city, tags[1] t from raw.customers", "city text, t text"),
-        ("select customers.address.zip from raw.customers", "raw.customers.address[zip] text"),
-        ("select \"Strange Name\" + 1 as x from raw.customers", "x bigint"),
+        (
+            "select * from raw.orders",
+            "order_id bigint, customer_id bigint, total decimal(10,2), status text, updated_at timestamp",
+        ),
+        (
+            "select order_id::int a, 1 b, 1.5 c, 'x' d, total * 2 e from raw.orders",
+            "a int, b bigint, c double, d text, e decimal(31,2)",
+        ),
+        (
+            "select count(*) n, sum(total) s, avg(order_id) a, max(status) m from raw.orders",
+            "n bigint, s decimal(20,2), a double, m text",
+        ),
+        (
+            "select date_trunc('day', updated_at) d, extract(year from updated_at) y from raw.orders",
+            "d timestamp, y int",
+        ),
+        (
+            "select upper(status) || '!' as u, coalesce(status, 'x') c from raw.orders",
+            "u text, c text",
+        ),
+        (
+            "select order_id from raw.orders union all select 1.5",
+            "order_id double",
+        ),
+        (
+            "select address['city'] city, tags[1] t from raw.customers",
+            "city text, t text",
+        ),
+        (
+            "select customers.address.zip from raw.customers",
+            "raw.customers.address[zip] text",
+        ),
+        (
+            "select \"Strange Name\" + 1 as x from raw.customers",
+            "x bigint",
+        ),
         ("select id from mixed.case", "id int"),
         ("select value from generate_series(1, 3)", "value bigint"),
-        ("select iff(order_id > 1, 1, 2.5) a, zeroifnull(total) b, safe_divide(total, 0) c, nvl(status, 'x') d, ifnull(status, 'y') e from raw.orders",
-         "a double, b decimal(10,2), c double, d text, e text"),
-        ("select dateadd(day, 3, updated_at) a, datediff(month, updated_at, now()) b, last_day(updated_at) c from raw.orders", "a timestamp, b bigint, c date"),
-        ("select * exclude (tags, address, \"Strange Name\") from raw.customers", "customer_id bigint, email text, country text"),
-        ("select * except (tags, address, \"Strange Name\", email) from raw.customers", "customer_id bigint, country text"),
-        ("select status, count(*) n from raw.orders group by all;", "status text, n bigint"),
+        (
+            "select iff(order_id > 1, 1, 2.5) a, zeroifnull(total) b, safe_divide(total, 0) c, nvl(status, 'x') d, ifnull(status, 'y') e from raw.orders",
+            "a double, b decimal(10,2), c double, d text, e text",
+        ),
+        (
+            "select dateadd(day, 3, updated_at) a, datediff(month, updated_at, now()) b, last_day(updated_at) c from raw.orders",
+            "a timestamp, b bigint, c date",
+        ),
+        (
+            "select * exclude (tags, address, \"Strange Name\") from raw.customers",
+            "customer_id bigint, email text, country text",
+        ),
+        (
+            "select * except (tags, address, \"Strange Name\", email) from raw.customers",
+            "customer_id bigint, country text",
+        ),
+        (
+            "select status, count(*) n from raw.orders group by all;",
+            "status text, n bigint",
+        ),
         ("select try_cast(status as int) i from raw.orders", "i int"),
-        ("select * from (values (1, 'a'), (2, 'b')) t(x, y)", "x bigint, y text"),
+        (
+            "select * from (values (1, 'a'), (2, 'b')) t(x, y)",
+            "x bigint, y text",
+        ),
     ] {
         assert_eq!(columns(sql), expected, "{sql}");
     }
@@ -155,9 +241,24 @@ fn types_are_those_after_coercion() {
 
 #[test]
 fn inputs_are_tables_not_ctes() {
-    let names = |sql: &str| inputs(sql).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    assert_eq!(names("with raw_orders as (select * from raw.orders) select * from raw_orders, \"Other\".T x"), "Other.t raw.orders");
-    assert_eq!(names("with t as (select 1) select * from t where exists (select 1 from a.b)"), "a.b");
+    let names = |sql: &str| {
+        inputs(sql)
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(
+        names(
+            "with raw_orders as (select * from raw.orders) select * from raw_orders, \"Other\".T x"
+        ),
+        "Other.t raw.orders"
+    );
+    assert_eq!(
+        names("with t as (select 1) select * from t where exists (select 1 from a.b)"),
+        "a.b"
+    );
     assert_eq!(names("select * from generate_series(1, 2)"), "");
     assert_eq!(inputs("select * from orders").unwrap_err().code, "M0303");
 }
@@ -165,14 +266,22 @@ fn inputs_are_tables_not_ctes() {
 #[test]
 fn lineage_of_plain_columns() {
     same(
-        &lineage("select order_id as id, total * 2 double, 7 seven, status::varchar s from raw.orders o where o.customer_id > 5 order by updated_at limit 3"),
+        &lineage(
+            "select order_id as id, total * 2 double, 7 seven, status::varchar s from raw.orders o where o.customer_id > 5 order by updated_at limit 3",
+        ),
         "*: filter orders.customer_id, sort orders.updated_at
          double: computed orders.total
          id: is orders.order_id
          s: computed orders.status",
     );
-    same(&lineage("select * from raw.edges"), "child: is edges.child\nparent: is edges.parent");
-    same(&lineage("select e.child as a, e.child as b from raw.edges e"), "a: is edges.child\nb: is edges.child");
+    same(
+        &lineage("select * from raw.edges"),
+        "child: is edges.child\nparent: is edges.parent",
+    );
+    same(
+        &lineage("select e.child as a, e.child as b from raw.edges e"),
+        "a: is edges.child\nb: is edges.child",
+    );
 }
 
 #[test]
@@ -192,7 +301,9 @@ fn lineage_through_ctes_and_joins() {
 #[test]
 fn lineage_of_using_and_self_joins() {
     same(
-        &lineage("select * from raw.orders join (select customer_id, email from raw.customers) c using (customer_id)"),
+        &lineage(
+            "select * from raw.orders join (select customer_id, email from raw.customers) c using (customer_id)",
+        ),
         "*: join customers.customer_id, join orders.customer_id
          customer_id: is customers.customer_id
          email: is customers.email
@@ -202,7 +313,9 @@ fn lineage_of_using_and_self_joins() {
          updated_at: is orders.updated_at",
     );
     same(
-        &lineage("select a.parent, b.child from raw.edges a join raw.edges b on a.child = b.parent and b.child > 3"),
+        &lineage(
+            "select a.parent, b.child from raw.edges a join raw.edges b on a.child = b.parent and b.child > 3",
+        ),
         "*: join edges.child, join edges.parent
          child: is edges.child
          parent: is edges.parent",
@@ -212,7 +325,9 @@ fn lineage_of_using_and_self_joins() {
 #[test]
 fn lineage_of_aggregates() {
     same(
-        &lineage("select status, count(*) n, count(distinct customer_id) c, sum(total) filter (where updated_at is not null) s from raw.orders group by status"),
+        &lineage(
+            "select status, count(*) n, count(distinct customer_id) c, sum(total) filter (where updated_at is not null) s from raw.orders group by status",
+        ),
         "*: group orders.status
          c: aggregated orders.customer_id
          n: aggregated orders.
@@ -220,7 +335,9 @@ fn lineage_of_aggregates() {
          status: is orders.status",
     );
     same(
-        &lineage("select status, customer_id, sum(total) t from raw.orders group by rollup(status, customer_id)"),
+        &lineage(
+            "select status, customer_id, sum(total) t from raw.orders group by rollup(status, customer_id)",
+        ),
         "*: group orders.customer_id, group orders.status
          customer_id: is orders.customer_id
          status: is orders.status
@@ -235,13 +352,17 @@ fn lineage_of_aggregates() {
 #[test]
 fn lineage_of_windows() {
     same(
-        &lineage("select order_id, sum(total) over (partition by customer_id order by updated_at) running, row_number() over (order by order_id) n from raw.orders"),
+        &lineage(
+            "select order_id, sum(total) over (partition by customer_id order by updated_at) running, row_number() over (order by order_id) n from raw.orders",
+        ),
         "n: window orders., window orders.order_id
          order_id: is orders.order_id
          running: window orders.customer_id, aggregated orders.total, window orders.updated_at",
     );
     same(
-        &lineage("select order_id from raw.orders qualify row_number() over (partition by customer_id order by updated_at desc) = 1"),
+        &lineage(
+            "select order_id from raw.orders qualify row_number() over (partition by customer_id order by updated_at desc) = 1",
+        ),
         "*: filter orders., filter orders.customer_id, filter orders.updated_at
          order_id: is orders.order_id",
     );
@@ -261,7 +382,9 @@ fn lineage_of_conditions() {
 #[test]
 fn lineage_of_set_operations_goes_by_position() {
     same(
-        &lineage("select order_id, status from raw.orders union all select child, 'x' from raw.edges where parent = 1"),
+        &lineage(
+            "select order_id, status from raw.orders union all select child, 'x' from raw.edges where parent = 1",
+        ),
         "*: filter edges.parent
          order_id: is edges.child, is orders.order_id
          status: is orders.status",
@@ -276,17 +399,23 @@ fn lineage_of_set_operations_goes_by_position() {
 #[test]
 fn lineage_of_subqueries() {
     same(
-        &lineage("select order_id, (select max(c.email) from raw.customers c where c.customer_id = o.customer_id) mail from raw.orders o"),
+        &lineage(
+            "select order_id, (select max(c.email) from raw.customers c where c.customer_id = o.customer_id) mail from raw.orders o",
+        ),
         "mail: filter customers.customer_id, aggregated customers.email, filter orders.customer_id
          order_id: is orders.order_id",
     );
     same(
-        &lineage("select order_id from raw.orders where customer_id in (select customer_id from raw.customers where country = 'de')"),
+        &lineage(
+            "select order_id from raw.orders where customer_id in (select customer_id from raw.customers where country = 'de')",
+        ),
         "*: filter customers.country, filter customers.customer_id, filter orders.customer_id
          order_id: is orders.order_id",
     );
     same(
-        &lineage("select order_id from raw.orders o where exists (select 1 from raw.customers c where c.customer_id = o.customer_id)"),
+        &lineage(
+            "select order_id from raw.orders o where exists (select 1 from raw.customers c where c.customer_id = o.customer_id)",
+        ),
         "*: filter customers., filter customers.customer_id, filter orders.customer_id
          order_id: is orders.order_id",
     );
@@ -295,7 +424,9 @@ fn lineage_of_subqueries() {
 #[test]
 fn lineage_of_distinct_on_and_nested_values() {
     same(
-        &lineage("select distinct on (customer_id) order_id, total from raw.orders order by customer_id, updated_at desc"),
+        &lineage(
+            "select distinct on (customer_id) order_id, total from raw.orders order by customer_id, updated_at desc",
+        ),
         "*: group orders.customer_id, sort orders.customer_id, sort orders.updated_at
          order_id: is orders.order_id
          total: is orders.total",
@@ -316,11 +447,13 @@ fn lineage_of_distinct_on_and_nested_values() {
 #[test]
 fn lineage_of_recursion_reaches_a_fixpoint() {
     same(
-        &lineage("with recursive tree(root, node) as (
+        &lineage(
+            "with recursive tree(root, node) as (
                     select parent, child from raw.edges where parent = 1
                     union all
                     select e.child, tree.root from tree join raw.edges e on e.parent = tree.node)
-                  select root, node from tree"),
+                  select root, node from tree",
+        ),
         "*: join edges.child, filter edges.parent, join edges.parent
          node: is edges.child, is edges.parent
          root: is edges.child, is edges.parent",
@@ -330,7 +463,9 @@ fn lineage_of_recursion_reaches_a_fixpoint() {
 #[test]
 fn lineage_of_laterals() {
     same(
-        &lineage("select o.order_id, x.email from raw.orders o cross join lateral (select c.email from raw.customers c where c.customer_id = o.customer_id) x"),
+        &lineage(
+            "select o.order_id, x.email from raw.orders o cross join lateral (select c.email from raw.customers c where c.customer_id = o.customer_id) x",
+        ),
         "*: filter customers.customer_id, filter orders.customer_id
          email: is customers.email
          order_id: is orders.order_id",
@@ -343,11 +478,24 @@ fn unknown_columns_have_a_caret_and_a_suggestion() {
     let problems = wrong(sql);
     assert_eq!(problems.len(), 1, "{problems:#?}");
     let problem = &problems[0];
-    assert_eq!((problem.code, problem.message.as_str()), ("M0301", "`raw.orders` has no column `customer`"));
+    assert_eq!(
+        (problem.code, problem.message.as_str()),
+        ("M0301", "`raw.orders` has no column `customer`")
+    );
     let (start, end) = problem.offset.unwrap();
-    assert!(sql[start..end].ends_with("customer"), "{}", &sql[start..end]);
-    assert_eq!(problem.label.as_deref(), Some("did you mean `customer_id`?"));
-    assert_eq!(problem.help, ["raw.orders has: order_id, customer_id, total, status, updated_at"]);
+    assert!(
+        sql[start..end].ends_with("customer"),
+        "{}",
+        &sql[start..end]
+    );
+    assert_eq!(
+        problem.label.as_deref(),
+        Some("did you mean `customer_id`?")
+    );
+    assert_eq!(
+        problem.help,
+        ["raw.orders has: order_id, customer_id, total, status, updated_at"]
+    );
 }
 
 #[test]
@@ -355,8 +503,18 @@ fn all_unknown_columns_are_said_at_once() {
     let sql = "with a as (select ordr_id, statsu as s from raw.orders where totl > 1)
         select a.ordr_id, a.s, a.nothing from a order by s";
     let problems = wrong(sql);
-    let shown: Vec<&str> = problems.iter().map(|p| { let (a, b) = p.offset.unwrap(); &sql[a..b] }).collect();
-    assert_eq!(shown, ["ordr_id", "statsu", "totl", "a.nothing"], "{problems:#?}");
+    let shown: Vec<&str> = problems
+        .iter()
+        .map(|p| {
+            let (a, b) = p.offset.unwrap();
+            &sql[a..b]
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        ["ordr_id", "statsu", "totl", "a.nothing"],
+        "{problems:#?}"
+    );
     assert!(problems.iter().all(|p| p.code == "M0301"));
 }
 
@@ -367,52 +525,159 @@ fn unknown_columns_everywhere_have_a_place() {
         ("select count(*) from raw.orders group by statsu", "statsu"),
         ("select order_id from raw.orders order by statsu", "statsu"),
         ("select upper(statsu) from raw.orders", "statsu"),
-        ("select sum(total) over (partition by statsu) from raw.orders", "statsu"),
-        ("select 1 from raw.orders a join raw.edges b on a.order_id = b.childd", "b.childd"),
-        ("select 1 from raw.orders a join raw.edges b using (order_idd)", "order_idd"),
+        (
+            "select sum(total) over (partition by statsu) from raw.orders",
+            "statsu",
+        ),
+        (
+            "select 1 from raw.orders a join raw.edges b on a.order_id = b.childd",
+            "b.childd",
+        ),
+        (
+            "select 1 from raw.orders a join raw.edges b using (order_idd)",
+            "order_idd",
+        ),
         ("select (select max(statsu) from raw.orders) x", "statsu"),
-        ("select order_id from raw.orders having max(statsu) > 1", "statsu"),
+        (
+            "select order_id from raw.orders having max(statsu) > 1",
+            "statsu",
+        ),
         ("select strange_name from raw.customers", "strange_name"),
         ("select x.order_id from raw.orders o", "x.order_id"),
         ("select statsu", "statsu"),
     ] {
         let problems = wrong(sql);
         let problem = &problems[0];
-        let (start, end) = problem.offset.unwrap_or_else(|| panic!("{sql}: {problem:#?}"));
+        let (start, end) = problem
+            .offset
+            .unwrap_or_else(|| panic!("{sql}: {problem:#?}"));
         let shown = &sql[start..end];
-        assert!(shown == word || word.ends_with(shown), "{sql}: {shown} {problem:#?}");
+        assert!(
+            shown == word || word.ends_with(shown),
+            "{sql}: {shown} {problem:#?}"
+        );
     }
-    assert_eq!(wrong("select \"strange name\" from raw.customers")[0].label.as_deref(), Some("did you mean `\"Strange Name\"`?"));
-    assert_eq!(wrong("select x.order_id from raw.orders o")[0].code, "M0303");
+    assert_eq!(
+        wrong("select \"strange name\" from raw.customers")[0]
+            .label
+            .as_deref(),
+        Some("did you mean `\"Strange Name\"`?")
+    );
+    assert_eq!(
+        wrong("select x.order_id from raw.orders o")[0].code,
+        "M0303"
+    );
 }
 
 #[test]
 fn other_mistakes_are_named() {
     for (sql, code, message, word) in [
-        ("select * from raw.ordrs", "M0302", "there is no table `raw.ordrs`", "raw.ordrs"),
-        ("select * from rw.orders o", "M0302", "there is no table `rw.orders`", "rw.orders"),
-        ("select * from orders", "M0303", "`orders` does not say its schema", "orders"),
-        ("select uper(status), nope(1) from raw.orders", "M0304", "there is no function `uper`", "uper"),
-        ("select order_id from raw.orders a join raw.orders b on true", "M0307", "`order_id` could be a column of more than one table", "order_id"),
-        ("select 1 +", "M0305", "syntax: expected an expression, found the end of the statement", ""),
-        ("select a fro m", "M0305", "syntax: expected end of statement, found `m`", "m"),
-        ("select 'abc", "M0305", "syntax: unterminated string literal", "'abc"),
-        ("", "M0306", "there is no query here: the text is empty or only comments", ""),
-        ("select 1; select 2", "M0306", "one query is expected, here are 2", ""),
-        ("drop table raw.orders", "M0306", "a query is expected, here is a statement that starts with `DROP`", ""),
-        ("insert into raw.orders select 1", "M0306", "a query is expected, here is a statement that starts with `INSERT`", ""),
-        ("select 1 into x", "M0306", "a query is expected, here is a statement that starts with `SELECT-INTO`", ""),
+        (
+            "select * from raw.ordrs",
+            "M0302",
+            "there is no table `raw.ordrs`",
+            "raw.ordrs",
+        ),
+        (
+            "select * from rw.orders o",
+            "M0302",
+            "there is no table `rw.orders`",
+            "rw.orders",
+        ),
+        (
+            "select * from orders",
+            "M0303",
+            "`orders` does not say its schema",
+            "orders",
+        ),
+        (
+            "select uper(status), nope(1) from raw.orders",
+            "M0304",
+            "there is no function `uper`",
+            "uper",
+        ),
+        (
+            "select order_id from raw.orders a join raw.orders b on true",
+            "M0307",
+            "`order_id` could be a column of more than one table",
+            "order_id",
+        ),
+        (
+            "select 1 +",
+            "M0305",
+            "syntax: expected an expression, found the end of the statement",
+            "",
+        ),
+        (
+            "select a fro m",
+            "M0305",
+            "syntax: expected end of statement, found `m`",
+            "m",
+        ),
+        (
+            "select 'abc",
+            "M0305",
+            "syntax: unterminated string literal",
+            "'abc",
+        ),
+        (
+            "",
+            "M0306",
+            "there is no query here: the text is empty or only comments",
+            "",
+        ),
+        (
+            "select 1; select 2",
+            "M0306",
+            "one query is expected, here are 2",
+            "",
+        ),
+        (
+            "drop table raw.orders",
+            "M0306",
+            "a query is expected, here is a statement that starts with `DROP`",
+            "",
+        ),
+        (
+            "insert into raw.orders select 1",
+            "M0306",
+            "a query is expected, here is a statement that starts with `INSERT`",
+            "",
+        ),
+        (
+            "select 1 into x",
+            "M0306",
+            "a query is expected, here is a statement that starts with `SELECT-INTO`",
+            "",
+        ),
     ] {
         let problems = wrong(sql);
-        assert_eq!((problems[0].code, problems[0].message.as_str()), (code, message), "{sql}");
+        assert_eq!(
+            (problems[0].code, problems[0].message.as_str()),
+            (code, message),
+            "{sql}"
+        );
         if !word.is_empty() {
             let (start, end) = problems[0].offset.unwrap();
-            assert!(sql[start..].starts_with(word) && end <= sql.len(), "{sql}: {}", &sql[start..end]);
+            assert!(
+                sql[start..].starts_with(word) && end <= sql.len(),
+                "{sql}: {}",
+                &sql[start..end]
+            );
         }
     }
-    assert_eq!(wrong("select uper(status), nope(1) from raw.orders").len(), 2);
-    assert_eq!(wrong("select * from rw.orders o")[0].label.as_deref(), Some("did you mean `raw.orders`?"));
-    assert_eq!(wrong("select * from orders")[0].label.as_deref(), Some("did you mean `raw.orders`?"));
+    assert_eq!(
+        wrong("select uper(status), nope(1) from raw.orders").len(),
+        2
+    );
+    assert_eq!(
+        wrong("select * from rw.orders o")[0].label.as_deref(),
+        Some("did you mean `raw.orders`?")
+    );
+    assert_eq!(
+        wrong("select * from orders")[0].label.as_deref(),
+        Some("did you mean `raw.orders`?")
+    );
 }
 
 #[test]
@@ -428,14 +693,29 @@ fn type_errors_are_proven() {
         "select order_id from raw.orders union all select 1, 2",
     ] {
         let problems = wrong(sql);
-        assert!(matches!(problems[0].code, "M0308" | "M0310"), "{sql}: {problems:#?}");
+        assert!(
+            matches!(problems[0].code, "M0308" | "M0310"),
+            "{sql}: {problems:#?}"
+        );
     }
 }
 
 #[test]
 fn what_is_not_known_is_unknown_not_wrong() {
-    assert_eq!(unknown("select anything from raw.mystery"), "the columns of `raw.mystery` are not known yet");
-    assert!(matches!(analyze("select x from new.table", &Shop { tables: BTreeMap::new(), known: vec![] }), Verdict::Unknown { .. }));
+    assert_eq!(
+        unknown("select anything from raw.mystery"),
+        "the columns of `raw.mystery` are not known yet"
+    );
+    assert!(matches!(
+        analyze(
+            "select x from new.table",
+            &Shop {
+                tables: BTreeMap::new(),
+                known: vec![]
+            }
+        ),
+        Verdict::Unknown { .. }
+    ));
     unknown("select * from information_schema.tables");
     // A mistake that needs no columns is still a mistake.
     assert_eq!(wrong("select uper(x) from raw.mystery")[0].code, "M0304");
@@ -445,8 +725,19 @@ fn what_is_not_known_is_unknown_not_wrong() {
 fn expressions_are_about_one_row() {
     let schema = shop().tables[&TableName::new("raw", "orders")].clone();
     let info = expression("lower(trim(status)) || order_id", &schema).unwrap();
-    assert_eq!((info.data_type, info.columns), (DataType::Utf8, vec!["order_id".to_owned(), "status".to_owned()]));
-    assert_eq!(expression("total > 5 and status in ('a')", &schema).unwrap().data_type, DataType::Boolean);
+    assert_eq!(
+        (info.data_type, info.columns),
+        (
+            DataType::Utf8,
+            vec!["order_id".to_owned(), "status".to_owned()]
+        )
+    );
+    assert_eq!(
+        expression("total > 5 and status in ('a')", &schema)
+            .unwrap()
+            .data_type,
+        DataType::Boolean
+    );
     for (text, code) in [
         ("statsu = 1", "M0301"),
         ("sum(total)", "M0310"),
@@ -465,4 +756,107 @@ fn expressions_are_about_one_row() {
     let problem = expression("  statsu = 1", &schema).unwrap_err();
     assert_eq!(problem.offset, Some((2, 8)));
     assert_eq!(problem.label.as_deref(), Some("did you mean `status`?"));
+}
+
+#[test]
+fn the_planners_sentences_are_put_in_our_words() {
+    for (sql, code, message, place) in [
+        (
+            "select 1 from raw.customers where tags",
+            "M0308",
+            "a condition is true or false, and `tags` is list(text)",
+            "tags",
+        ),
+        (
+            "select sum(status) from raw.orders",
+            "M0308",
+            "`sum` does not take (text)",
+            "sum",
+        ),
+        (
+            "select tags + 1 from raw.customers",
+            "M0308",
+            "cannot coerce arithmetic expression list(text) + bigint to valid types",
+            "tags",
+        ),
+        (
+            "select iff(true, 1) from raw.orders",
+            "M0308",
+            "`iff` takes 3 arguments (condition, then, otherwise), here are 2",
+            "iff",
+        ),
+        (
+            "select coalesce() from raw.orders",
+            "M0308",
+            "`coalesce` needs arguments",
+            "coalesce",
+        ),
+        (
+            "select order_id, count(*) from raw.orders",
+            "M0310",
+            "`order_id` must stand in GROUP BY or inside an aggregate",
+            "order_id",
+        ),
+        (
+            "select order_id as x, total as x from raw.orders",
+            "M0309",
+            "two columns are called `x`",
+            "x",
+        ),
+        (
+            "select row_number() from raw.orders",
+            "M0310",
+            "`row_number` is a window function",
+            "row_number",
+        ),
+        (
+            "select status::nope from raw.orders",
+            "M0308",
+            "`nope` is no type",
+            "nope",
+        ),
+        (
+            "select address.town from raw.customers",
+            "M0301",
+            "there is no field `town` in this struct",
+            "town",
+        ),
+        (
+            "select date_add(updated_at, 1) from raw.orders",
+            "M0304",
+            "there is no function `date_add`",
+            "date_add",
+        ),
+        (
+            "select $1",
+            "M0310",
+            "a placeholder like `$1` stands here, and nothing gives it a value",
+            "$1",
+        ),
+        (
+            "select * from raw.orders pivot (sum(total) for status in ('a'))",
+            "M0311",
+            "not supported: Pivot",
+            "",
+        ),
+        (
+            "select 1 union select 1, 2",
+            "M0310",
+            "the queries on both sides of UNION have different numbers of columns",
+            "select 1 union select 1, 2",
+        ),
+    ] {
+        let problem = &wrong(sql)[0];
+        assert_eq!(
+            (problem.code, problem.message.as_str()),
+            (code, message),
+            "{sql}"
+        );
+        assert_eq!(
+            problem.offset.map_or("", |(start, end)| &sql[start..end]),
+            place,
+            "{sql}"
+        );
+    }
+    unknown("select * from raw.orders, lateral flatten(input => x)");
 }

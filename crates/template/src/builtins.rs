@@ -27,8 +27,16 @@ impl Object for Package {
         ObjectRepr::Plain
     }
 
-    fn call_method(self: &Arc<Self>, state: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
-        if let Some(found) = state.lookup(method).filter(|found| found.downcast_object_ref::<MacroObject>().is_some()) {
+    fn call_method(
+        self: &Arc<Self>,
+        state: &mut State<'_, '_>,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Value, Error> {
+        if let Some(found) = state
+            .lookup(method)
+            .filter(|found| found.downcast_object_ref::<MacroObject>().is_some())
+        {
             return found.call(state, args);
         }
         let built_in = match self.name {
@@ -36,8 +44,12 @@ impl Object for Package {
             _ => cross_database(method, args)?,
         };
         built_in.ok_or_else(|| {
-            let raised = Raised::new("M0326", format!("there is no macro `{}.{method}`", self.name));
-            self.session.raise(raised.help("put the package's macro into the `macros` folder"))
+            let raised = Raised::new(
+                "M0326",
+                format!("there is no macro `{}.{method}`", self.name),
+            );
+            self.session
+                .raise(raised.help("put the package's macro into the `macros` folder"))
         })
     }
 }
@@ -45,7 +57,10 @@ impl Object for Package {
 /// The columns of a relation; none while models are only looked at.
 pub(crate) fn columns(session: &Session, relation: &Value) -> Result<Vec<Column>, Error> {
     let Some(table) = table_of(relation) else {
-        let raised = Raised::new("M0323", format!("`{relation}` is no table whose columns could be asked for"));
+        let raised = Raised::new(
+            "M0323",
+            format!("`{relation}` is no table whose columns could be asked for"),
+        );
         return Err(session.raise(raised.help("an ephemeral model has none: make it a view")));
     };
     match session.ask(Question::Columns(table))? {
@@ -70,7 +85,10 @@ struct Arguments {
 impl Arguments {
     fn new(args: &[Value]) -> Result<Self, Error> {
         let (rest, kwargs): (Rest<Value>, Kwargs) = from_args(args)?;
-        Ok(Self { rest: rest.to_vec(), kwargs })
+        Ok(Self {
+            rest: rest.to_vec(),
+            kwargs,
+        })
     }
 
     fn optional(&self, at: usize, name: &str) -> Result<Option<Value>, Error> {
@@ -82,8 +100,12 @@ impl Arguments {
     }
 
     fn required(&self, at: usize, name: &str) -> Result<Value, Error> {
-        self.optional(at, name)?
-            .ok_or_else(|| Error::new(ErrorKind::MissingArgument, format!("the argument `{name}` is missing")))
+        self.optional(at, name)?.ok_or_else(|| {
+            Error::new(
+                ErrorKind::MissingArgument,
+                format!("the argument `{name}` is missing"),
+            )
+        })
     }
 
     fn text(&self, at: usize, name: &str) -> Result<String, Error> {
@@ -108,18 +130,28 @@ fn utils(session: &Session, name: &str, args: &[Value]) -> Result<Option<Value>,
             Value::from(names)
         }
         "generate_surrogate_key" | "surrogate_key" => surrogate_key(&args.list(0, "field_list")?),
-        "safe_divide" => {
-            Value::from(format!("safe_divide({}, {})", args.text(0, "numerator")?, args.text(1, "denominator")?))
-        }
+        "safe_divide" => Value::from(format!(
+            "safe_divide({}, {})",
+            args.text(0, "numerator")?,
+            args.text(1, "denominator")?
+        )),
         _ => return Ok(None),
     }))
 }
 
 /// The columns of `from` that are not in `except`.
 fn remaining(session: &Session, args: &Arguments) -> Result<Vec<String>, Error> {
-    let except: Vec<String> = args.list(2, "except")?.iter().map(|name| name.to_lowercase()).collect();
+    let except: Vec<String> = args
+        .list(2, "except")?
+        .iter()
+        .map(|name| name.to_lowercase())
+        .collect();
     let all = columns(session, &args.required(0, "from")?)?;
-    Ok(all.into_iter().map(|column| column.name).filter(|name| !except.contains(&name.to_lowercase())).collect())
+    Ok(all
+        .into_iter()
+        .map(|column| column.name)
+        .filter(|name| !except.contains(&name.to_lowercase()))
+        .collect())
 }
 
 fn star(session: &Session, args: &Arguments) -> Result<Value, Error> {
@@ -127,30 +159,61 @@ fn star(session: &Session, args: &Arguments) -> Result<Value, Error> {
     if names.is_empty() {
         return Ok(Value::from("*"));
     }
-    let alias = args.optional(1, "relation_alias")?.map(|alias| format!("{alias}.")).unwrap_or_default();
+    let alias = args
+        .optional(1, "relation_alias")?
+        .map(|alias| format!("{alias}."))
+        .unwrap_or_default();
     let (prefix, suffix) = (args.optional(3, "prefix")?, args.optional(4, "suffix")?);
-    let plain = args.optional(5, "quote_identifiers")?.is_some_and(|quote| !quote.is_true());
+    let plain = args
+        .optional(5, "quote_identifiers")?
+        .is_some_and(|quote| !quote.is_true());
     let each = names.iter().map(|name| {
         let column = if plain { name.clone() } else { quoted(name) };
         if prefix.is_none() && suffix.is_none() {
             return format!("{alias}{column}");
         }
-        let renamed = [prefix.as_ref(), Some(&Value::from(name.as_str())), suffix.as_ref()];
-        let renamed: String = renamed.into_iter().flatten().map(ToString::to_string).collect();
-        format!("{alias}{column} as {}", if plain { renamed } else { quoted(&renamed) })
+        let renamed = [
+            prefix.as_ref(),
+            Some(&Value::from(name.as_str())),
+            suffix.as_ref(),
+        ];
+        let renamed: String = renamed
+            .into_iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect();
+        format!(
+            "{alias}{column} as {}",
+            if plain { renamed } else { quoted(&renamed) }
+        )
     });
     Ok(Value::from(each.collect::<Vec<_>>().join(",\n  ")))
 }
 
 fn column_values(session: &Session, args: &Arguments) -> Result<Value, Error> {
     let (table, column) = (args.text(0, "table")?, args.text(1, "column")?);
-    let order = args.optional(2, "order_by")?.map_or_else(|| "count(*) desc".to_owned(), |order| order.to_string());
-    let filter = args.kwargs.get::<Option<Value>>("where")?.filter(|value| !value.is_none());
-    let filter = filter.map(|filter| format!(" where {filter}")).unwrap_or_default();
-    let limit = args.optional(3, "max_records")?.map(|most| format!(" limit {most}")).unwrap_or_default();
-    let sql = format!("select {column} as value from {table}{filter} group by {column} order by {order}{limit}");
+    let order = args
+        .optional(2, "order_by")?
+        .map_or_else(|| "count(*) desc".to_owned(), |order| order.to_string());
+    let filter = args
+        .kwargs
+        .get::<Option<Value>>("where")?
+        .filter(|value| !value.is_none());
+    let filter = filter
+        .map(|filter| format!(" where {filter}"))
+        .unwrap_or_default();
+    let limit = args
+        .optional(3, "max_records")?
+        .map(|most| format!(" limit {most}"))
+        .unwrap_or_default();
+    let sql = format!(
+        "select {column} as value from {table}{filter} group by {column} order by {order}{limit}"
+    );
     let rows = run_query(session, &sql)?;
-    let values = rows.downcast_object_ref::<Rows>().map(|rows| rows.column(0)).unwrap_or_default();
+    let values = rows
+        .downcast_object_ref::<Rows>()
+        .map(|rows| rows.column(0))
+        .unwrap_or_default();
     match args.optional(4, "default")? {
         Some(default) if values.is_empty() => Ok(default),
         _ => Ok(Value::from(values)),
@@ -158,7 +221,9 @@ fn column_values(session: &Session, args: &Arguments) -> Result<Value, Error> {
 }
 
 fn surrogate_key(fields: &[String]) -> Value {
-    let field = |name: &String| format!("coalesce(cast({name} as varchar), '_dbt_utils_surrogate_key_null_')");
+    let field = |name: &String| {
+        format!("coalesce(cast({name} as varchar), '_dbt_utils_surrogate_key_null_')")
+    };
     let parts: Vec<String> = fields.iter().map(field).collect();
     Value::from(format!("md5({})", parts.join(" || '-' || ")))
 }
@@ -168,17 +233,41 @@ fn cross_database(name: &str, args: &[Value]) -> Result<Option<Value>, Error> {
     let args = Arguments::new(args)?;
     let text = |at: usize, name: &str| args.text(at, name);
     Ok(Some(Value::from(match name {
-        "dateadd" => format!("dateadd('{}', {}, {})", text(0, "datepart")?, text(1, "interval")?, text(2, "from_date_or_timestamp")?),
-        "datediff" => format!("datediff('{}', {}, {})", text(2, "datepart")?, text(0, "first_date")?, text(1, "second_date")?),
-        "date_trunc" => format!("date_trunc('{}', {})", text(0, "datepart")?, text(1, "date")?),
+        "dateadd" => format!(
+            "dateadd('{}', {}, {})",
+            text(0, "datepart")?,
+            text(1, "interval")?,
+            text(2, "from_date_or_timestamp")?
+        ),
+        "datediff" => format!(
+            "datediff('{}', {}, {})",
+            text(2, "datepart")?,
+            text(0, "first_date")?,
+            text(1, "second_date")?
+        ),
+        "date_trunc" => format!(
+            "date_trunc('{}', {})",
+            text(0, "datepart")?,
+            text(1, "date")?
+        ),
         "last_day" => format!("last_day({})", text(0, "date")?),
         "safe_cast" => format!("try_cast({} as {})", text(0, "field")?, text(1, "type")?),
         "cast" => format!("cast({} as {})", text(0, "field")?, text(1, "type")?),
         "concat" => args.list(0, "fields")?.join(" || "),
         "hash" => format!("md5(cast({} as varchar))", text(0, "field")?),
         "length" => format!("length({})", text(0, "expression")?),
-        "split_part" => format!("split_part({}, {}, {})", text(0, "string_text")?, text(1, "delimiter_text")?, text(2, "part_number")?),
-        "replace" => format!("replace({}, {}, {})", text(0, "field")?, text(1, "old_chars")?, text(2, "new_chars")?),
+        "split_part" => format!(
+            "split_part({}, {}, {})",
+            text(0, "string_text")?,
+            text(1, "delimiter_text")?,
+            text(2, "part_number")?
+        ),
+        "replace" => format!(
+            "replace({}, {}, {})",
+            text(0, "field")?,
+            text(1, "old_chars")?,
+            text(2, "new_chars")?
+        ),
         "bool_or" => format!("bool_or({})", text(0, "expression")?),
         "any_value" => format!("first_value({})", text(0, "expression")?),
         "string_literal" => format!("'{}'", text(0, "value")?),

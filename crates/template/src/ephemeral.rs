@@ -12,8 +12,10 @@ pub(crate) fn inject(sql: &str, models: &[(String, String)]) -> (String, Range<u
     if models.is_empty() {
         return (sql.to_owned(), 0..0);
     }
-    let ctes: Vec<String> =
-        models.iter().map(|(name, body)| format!("{} as (\n{}\n)", cte_name(name), body.trim())).collect();
+    let ctes: Vec<String> = models
+        .iter()
+        .map(|(name, body)| format!("{} as (\n{}\n)", cte_name(name), body.trim()))
+        .collect();
     let (at, text) = match after_with(sql) {
         Some(at) => (at, format!(" {},", ctes.join(", "))),
         None => (0, format!("with {}\n", ctes.join(", "))),
@@ -33,7 +35,9 @@ fn after_with(sql: &str) -> Option<usize> {
 fn word(sql: &str, at: usize, word: &str) -> Option<usize> {
     let end = at + word.len();
     let found = sql.get(at..end)?.eq_ignore_ascii_case(word);
-    let ends = !sql.get(end..)?.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let ends = !sql
+        .get(end..)?
+        .starts_with(|c: char| c.is_alphanumeric() || c == '_');
     (found && ends).then_some(end)
 }
 
@@ -68,7 +72,10 @@ mod tests {
 
     #[test]
     fn ctes_come_first() {
-        assert_eq!(one("select * from y"), "with __dbt__cte__e as (\nselect 1 as x\n)\nselect * from y");
+        assert_eq!(
+            one("select * from y"),
+            "with __dbt__cte__e as (\nselect 1 as x\n)\nselect * from y"
+        );
         assert_eq!(
             one("-- with\n  WITH a as (select 1) select 2"),
             "-- with\n  WITH __dbt__cte__e as (\nselect 1 as x\n), a as (select 1) select 2"

@@ -18,7 +18,10 @@ pub(crate) fn to_template(json: &Json) -> Value {
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => Value::from(items.iter().map(to_template).collect::<Vec<_>>()),
-        Json::Object(map) => Value::from_pairs(map.iter().map(|(key, value)| (key.as_str(), to_template(value)))),
+        Json::Object(map) => Value::from_pairs(
+            map.iter()
+                .map(|(key, value)| (key.as_str(), to_template(value))),
+        ),
     }
 }
 
@@ -41,14 +44,21 @@ fn number(value: &Value) -> Json {
     if let Some(whole) = value.as_i64() {
         return Json::from(whole);
     }
-    match value.to_string().parse::<f64>().ok().and_then(Number::from_f64) {
+    match value
+        .to_string()
+        .parse::<f64>()
+        .ok()
+        .and_then(Number::from_f64)
+    {
         Some(number) => Json::Number(number),
         None => Json::String(value.to_string()),
     }
 }
 
 fn object(value: &Value) -> Json {
-    let Ok(keys) = value.try_iter() else { return Json::Null };
+    let Ok(keys) = value.try_iter() else {
+        return Json::Null;
+    };
     let pairs = keys.filter_map(|key| {
         let held = value.get_item(&key).ok()?;
         Some((key.to_string(), from_template(&held)))

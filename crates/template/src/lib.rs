@@ -9,6 +9,7 @@
 mod builtins;
 mod context;
 mod ephemeral;
+mod handles;
 mod json;
 mod macros;
 mod objects;

@@ -51,7 +51,11 @@ impl Macro {
     /// Bytes of its template as bytes of its file.
     pub(crate) fn place(&self, range: Range<usize>) -> (usize, usize) {
         let back = |at: usize| {
-            let at = if at > self.name_at { at.saturating_sub(INNER.len()).max(self.name_at) } else { at };
+            let at = if at > self.name_at {
+                at.saturating_sub(INNER.len()).max(self.name_at)
+            } else {
+                at
+            };
             self.start + at
         };
         (back(range.start), back(range.end))
@@ -67,8 +71,12 @@ pub(crate) fn find(files: &[MacroFile]) -> Result<Vec<Macro>, TemplateProblem> {
     for file in files {
         for one in in_file(file)? {
             if let Some(other) = found.iter().find(|other| other.name == one.name) {
-                return Err(wrong(file, one.start, format!("the macro `{}` is defined twice", one.name))
-                    .map_help(format!("the other one is in {}", other.file)));
+                return Err(wrong(
+                    file,
+                    one.start,
+                    format!("the macro `{}` is defined twice", one.name),
+                )
+                .map_help(format!("the other one is in {}", other.file)));
             }
             found.push(one);
         }
@@ -105,8 +113,12 @@ fn in_file(file: &MacroFile) -> Result<Vec<Macro>, TemplateProblem> {
         match (piece.keyword(text), open) {
             ("macro", None) => open = Some(piece),
             ("macro", Some(_)) => {
-                return Err(wrong(file, piece.range.start, "a macro begins inside another macro".to_owned())
-                    .map_help("close the one before with `{% endmacro %}`".to_owned()));
+                return Err(wrong(
+                    file,
+                    piece.range.start,
+                    "a macro begins inside another macro".to_owned(),
+                )
+                .map_help("close the one before with `{% endmacro %}`".to_owned()));
             }
             ("endmacro", Some(head)) => {
                 found.push(cut(file, head, piece.range.end)?);
@@ -116,8 +128,10 @@ fn in_file(file: &MacroFile) -> Result<Vec<Macro>, TemplateProblem> {
         }
     }
     match open {
-        Some(head) => Err(wrong(file, head.range.start, "this macro has no end".to_owned())
-            .map_help("close it with `{% endmacro %}`".to_owned())),
+        Some(head) => Err(
+            wrong(file, head.range.start, "this macro has no end".to_owned())
+                .map_help("close it with `{% endmacro %}`".to_owned()),
+        ),
         None => Ok(found),
     }
 }
@@ -129,17 +143,29 @@ fn cut(file: &MacroFile, head: &Segment, end: usize) -> Result<Macro, TemplatePr
     let rest = inner.get(after_word..).unwrap_or_default();
     let name_start = after_word + (rest.len() - rest.trim_start().len());
     let rest = rest.trim_start();
-    let name_length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+    let name_length = rest
+        .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .unwrap_or(rest.len());
     let name = rest.get(..name_length).unwrap_or_default();
     if name.is_empty() {
-        return Err(wrong(file, head.range.start, "this macro has no name".to_owned()));
+        return Err(wrong(
+            file,
+            head.range.start,
+            "this macro has no name".to_owned(),
+        ));
     }
     let start = head.range.start;
     let name_at = head.inner.start - start + name_start;
     let whole = text.get(start..end).unwrap_or_default();
     let (before, after) = whole.split_at_checked(name_at).unwrap_or((whole, ""));
     let source = format!("{before}{INNER}{after}");
-    Ok(Macro { name: name.to_owned(), file: file.file.clone(), source, start, name_at })
+    Ok(Macro {
+        name: name.to_owned(),
+        file: file.file.clone(),
+        source,
+        start,
+        name_at,
+    })
 }
 
 /// A macro as templates see it.
@@ -161,9 +187,12 @@ impl Object for MacroObject {
     fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let args = with_caller(state, args)?;
         self.session.enter(&self.definition.name)?;
-        let template = state.env().get_template(&Macro::template(&self.definition.name))?;
+        let template = state
+            .env()
+            .get_template(&Macro::template(&self.definition.name))?;
         let mut captured = template.render_captured(())?;
-        let written = captured.with_state_mut(|inner| inner.call_macro(&self.definition.inner_name(), &args));
+        let written =
+            captured.with_state_mut(|inner| inner.call_macro(&self.definition.inner_name(), &args));
         self.session.leave();
         match (self.session.seen().returned.take(), written) {
             (Some(value), _) => Ok(value),
@@ -202,14 +231,20 @@ mod tests {
     use super::*;
 
     fn file(text: &str) -> MacroFile {
-        MacroFile { file: "macros/m.sql".into(), text: text.into() }
+        MacroFile {
+            file: "macros/m.sql".into(),
+            text: text.into(),
+        }
     }
 
     #[test]
     fn macros_are_cut_out_with_their_places() {
         let text = "{# doc #}\n{% macro cents(x) -%}({{ x }} / 100){%- endmacro %}\n{% macro b() %}{% endmacro %}";
         let found = find(&[file(text)]).unwrap();
-        assert_eq!(found.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["cents", "b"]);
+        assert_eq!(
+            found.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(),
+            ["cents", "b"]
+        );
         let at = found[0].source.find("x }}").unwrap();
         let (start, _) = found[0].place(at..at + 1);
         assert_eq!(&text[start..start + 4], "x }}");
@@ -218,7 +253,10 @@ mod tests {
     #[test]
     fn broken_files_are_refused() {
         for (text, message) in [
-            ("{% macro a() %}{% endmacro %}{% macro a() %}{% endmacro %}", "the macro `a` is defined twice"),
+            (
+                "{% macro a() %}{% endmacro %}{% macro a() %}{% endmacro %}",
+                "the macro `a` is defined twice",
+            ),
             ("{% macro a() %}", "this macro has no end"),
             ("{% macro () %}{% endmacro %}", "this macro has no name"),
         ] {

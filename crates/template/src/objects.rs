@@ -53,7 +53,9 @@ impl Relation {
 impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Relation::Table(name) => write!(f, "{}.{}", quoted(name.schema()), quoted(name.table())),
+            Relation::Table(name) => {
+                write!(f, "{}.{}", quoted(name.schema()), quoted(name.table()))
+            }
             Relation::Inlined { model } => f.write_str(&cte_name(model)),
         }
     }
@@ -69,7 +71,11 @@ impl Object for Relation {
             "identifier" | "name" | "table" => Value::from(self.identifier()),
             "schema" => self.schema().map_or(Value::from(()), Value::from),
             "database" => Value::from(()),
-            "type" => Value::from(if self.schema().is_some() { "table" } else { "cte" }),
+            "type" => Value::from(if self.schema().is_some() {
+                "table"
+            } else {
+                "cte"
+            }),
             "is_table" => Value::from(self.schema().is_some()),
             "is_cte" => Value::from(self.schema().is_none()),
             "is_view" => Value::from(false),
@@ -81,7 +87,12 @@ impl Object for Relation {
         self.get_value_by_str(key.as_str()?)
     }
 
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Value, Error> {
         match method {
             "render" => Ok(Value::from(self.to_string())),
             "include" | "quote" | "without_identifier" | "incorporate" => {
@@ -122,14 +133,31 @@ impl Object for Column {
         Enumerator::Str(&["name", "column", "quoted", "dtype", "data_type"])
     }
 
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, _: &[Value]) -> Result<Value, Error> {
-        let is = |words: &[&str]| Value::from(words.iter().any(|word| self.data_type.starts_with(word)));
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        _: &[Value],
+    ) -> Result<Value, Error> {
+        let is =
+            |words: &[&str]| Value::from(words.iter().any(|word| self.data_type.starts_with(word)));
         match method {
             "is_string" => Ok(is(&["text"])),
             "is_numeric" => Ok(is(&["decimal"])),
             "is_float" => Ok(is(&["float", "double"])),
-            "is_integer" => Ok(is(&["tinyint", "smallint", "int", "bigint", "utinyint", "usmallint", "uint", "ubigint"])),
-            "is_number" => Ok(is(&["decimal", "float", "double", "tinyint", "smallint", "int", "bigint", "u"])),
+            "is_integer" => Ok(is(&[
+                "tinyint",
+                "smallint",
+                "int",
+                "bigint",
+                "utinyint",
+                "usmallint",
+                "uint",
+                "ubigint",
+            ])),
+            "is_number" => Ok(is(&[
+                "decimal", "float", "double", "tinyint", "smallint", "int", "bigint", "u",
+            ])),
             _ => Err(Error::from(minijinja::ErrorKind::UnknownMethod)),
         }
     }
@@ -148,22 +176,37 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub(crate) fn new(columns: Vec<String>, rows: &[Vec<serde_json::Value>]) -> Self {
-        Self { columns, rows: rows.iter().map(|row| row.iter().map(json::to_template).collect()).collect() }
+        Self {
+            columns,
+            rows: rows
+                .iter()
+                .map(|row| row.iter().map(json::to_template).collect())
+                .collect(),
+        }
     }
 
     /// One column's values.
     pub(crate) fn column(&self, at: usize) -> Vec<Value> {
-        self.rows.iter().map(|row| row.get(at).cloned().unwrap_or_default()).collect()
+        self.rows
+            .iter()
+            .map(|row| row.get(at).cloned().unwrap_or_default())
+            .collect()
     }
 
     fn row(&self, at: usize) -> Option<Value> {
         let values = self.rows.get(at)?.clone();
-        Some(Value::from_object(Row { columns: self.columns.clone(), values }))
+        Some(Value::from_object(Row {
+            columns: self.columns.clone(),
+            values,
+        }))
     }
 
     fn column_value(&self, at: usize) -> Value {
         let name = self.columns.get(at).cloned().unwrap_or_default();
-        Value::from_object(ResultColumn { name, values: self.column(at) })
+        Value::from_object(ResultColumn {
+            name,
+            values: self.column(at),
+        })
     }
 }
 
@@ -177,10 +220,16 @@ impl Object for Rows {
             Some("columns") => {
                 let names = self.columns.iter().enumerate();
                 Some(Value::from_object(Named {
-                    values: names.map(|(at, name)| (name.clone(), self.column_value(at))).collect(),
+                    values: names
+                        .map(|(at, name)| (name.clone(), self.column_value(at)))
+                        .collect(),
                 }))
             }
-            Some("rows") => Some(Value::from((0..self.rows.len()).filter_map(|at| self.row(at)).collect::<Vec<_>>())),
+            Some("rows") => Some(Value::from(
+                (0..self.rows.len())
+                    .filter_map(|at| self.row(at))
+                    .collect::<Vec<_>>(),
+            )),
             Some("column_names") => Some(Value::from(self.columns.clone())),
             Some(_) => None,
             None => self.row(key.as_usize()?),
@@ -191,7 +240,12 @@ impl Object for Rows {
         Enumerator::Seq(self.rows.len())
     }
 
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, _: &[Value]) -> Result<Value, Error> {
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        _: &[Value],
+    ) -> Result<Value, Error> {
         match method {
             "print_table" => Ok(Value::from("")),
             _ => Err(Error::from(minijinja::ErrorKind::UnknownMethod)),
@@ -213,7 +267,10 @@ impl Object for Row {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let at = match key.as_str() {
-            Some(name) => self.columns.iter().position(|column| column.eq_ignore_ascii_case(name))?,
+            Some(name) => self
+                .columns
+                .iter()
+                .position(|column| column.eq_ignore_ascii_case(name))?,
             None => key.as_usize()?,
         };
         self.values.get(at).cloned()
@@ -223,7 +280,12 @@ impl Object for Row {
         Enumerator::Seq(self.values.len())
     }
 
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, _: &[Value]) -> Result<Value, Error> {
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        _: &[Value],
+    ) -> Result<Value, Error> {
         match method {
             "values" => Ok(Value::from(self.values.clone())),
             "keys" => Ok(Value::from(self.columns.clone())),
@@ -256,7 +318,12 @@ impl Object for ResultColumn {
         Enumerator::Seq(self.values.len())
     }
 
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, _: &[Value]) -> Result<Value, Error> {
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        _: &[Value],
+    ) -> Result<Value, Error> {
         match method {
             "values" => Ok(Value::from(self.values.clone())),
             _ => Err(Error::from(minijinja::ErrorKind::UnknownMethod)),
@@ -277,7 +344,11 @@ impl Object for Named {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.as_str() {
-            Some(name) => self.values.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone()),
+            Some(name) => self
+                .values
+                .iter()
+                .find(|(n, _)| n.eq_ignore_ascii_case(name))
+                .map(|(_, v)| v.clone()),
             None => self.values.get(key.as_usize()?).map(|(_, v)| v.clone()),
         }
     }
@@ -286,10 +357,25 @@ impl Object for Named {
         Enumerator::Seq(self.values.len())
     }
 
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, _: &[Value]) -> Result<Value, Error> {
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        _: &[Value],
+    ) -> Result<Value, Error> {
         match method {
-            "values" => Ok(Value::from(self.values.iter().map(|(_, v)| v.clone()).collect::<Vec<_>>())),
-            "keys" => Ok(Value::from(self.values.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>())),
+            "values" => Ok(Value::from(
+                self.values
+                    .iter()
+                    .map(|(_, v)| v.clone())
+                    .collect::<Vec<_>>(),
+            )),
+            "keys" => Ok(Value::from(
+                self.values
+                    .iter()
+                    .map(|(n, _)| n.clone())
+                    .collect::<Vec<_>>(),
+            )),
             _ => Err(Error::from(minijinja::ErrorKind::UnknownMethod)),
         }
     }

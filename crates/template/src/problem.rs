@@ -47,7 +47,12 @@ pub(crate) struct Raised {
 
 impl Raised {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), label: None, help: Vec::new() }
+        Self {
+            code,
+            message: message.into(),
+            label: None,
+            help: Vec::new(),
+        }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
@@ -70,41 +75,59 @@ pub(crate) fn from_engine(error: &Error, names: &[&str]) -> Raised {
         }
         ErrorKind::UnknownFunction => {
             let name = detail.split_whitespace().next().unwrap_or(detail);
-            Raised::new("M0321", format!("there is no function or macro `{name}`")).meant(closest(name, names))
+            Raised::new("M0321", format!("there is no function or macro `{name}`"))
+                .meant(closest(name, names))
         }
         ErrorKind::UnknownFilter => Raised::new("M0321", format!("unknown filter: {detail}")),
         ErrorKind::UnknownTest => Raised::new("M0321", format!("unknown test: {detail}")),
         ErrorKind::UnknownMethod => Raised::new("M0321", format!("unknown method: {detail}")),
         ErrorKind::UndefinedError => {
-            let what = if detail.is_empty() { "a name here has no value" } else { detail };
+            let what = if detail.is_empty() {
+                "a name here has no value"
+            } else {
+                detail
+            };
             Raised::new("M0321", format!("undefined: {what}"))
                 .help("check the name; a macro's parameter without a default is undefined when it is left out")
         }
         ErrorKind::TooManyArguments | ErrorKind::MissingArgument | ErrorKind::CannotUnpack => {
-            let what = if detail.is_empty() { error.kind().to_string() } else { detail.to_owned() };
+            let what = if detail.is_empty() {
+                error.kind().to_string()
+            } else {
+                detail.to_owned()
+            };
             Raised::new("M0323", format!("arguments do not fit: {what}"))
         }
-        _ if detail.is_empty() => Raised::new("M0328", format!("rendering failed: {}", error.kind())),
+        _ if detail.is_empty() => {
+            Raised::new("M0328", format!("rendering failed: {}", error.kind()))
+        }
         _ => Raised::new("M0328", format!("rendering failed: {detail}")),
     }
 }
 
 /// The candidate nearest to `word`, if it is likely what was meant: at most one change in three.
 pub(crate) fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    let near = candidates.iter().map(|candidate| (distance(word, candidate), *candidate));
+    let near = candidates
+        .iter()
+        .map(|candidate| (distance(word, candidate), *candidate));
     let (changes, name) = near.min()?;
     (changes * 3 <= word.chars().count().max(3)).then_some(name)
 }
 
 /// Changes of one character, or swaps of two neighbours, between two words.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
+    let (a, b): (Vec<char>, Vec<char>) = (
+        a.to_lowercase().chars().collect(),
+        b.to_lowercase().chars().collect(),
+    );
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
-            let mut cost = (last[j] + usize::from(x != y)).min(last[j + 1] + 1).min(row[j] + 1);
+            let mut cost = (last[j] + usize::from(x != y))
+                .min(last[j + 1] + 1)
+                .min(row[j] + 1);
             if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
                 cost = cost.min(before[j - 1] + 1);
             }
@@ -121,7 +144,10 @@ mod tests {
 
     #[test]
     fn near_names_are_found() {
-        assert_eq!(closest("custmers", &["orders", "customers"]), Some("customers"));
+        assert_eq!(
+            closest("custmers", &["orders", "customers"]),
+            Some("customers")
+        );
         assert_eq!(closest("rfe", &["ref", "var"]), Some("ref"));
         assert_eq!(closest("weather", &["orders", "customers"]), None);
     }

@@ -7,7 +7,12 @@ use minijinja::value::{Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 
 /// Answers a method the engine does not know.
-pub(crate) fn method(_: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+pub(crate) fn method(
+    _: &mut State<'_, '_>,
+    value: &Value,
+    name: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::String => text(value.as_str().unwrap_or_default(), name, args),
         ValueKind::Map => map(value, name, args),
@@ -17,7 +22,10 @@ pub(crate) fn method(_: &mut State<'_, '_>, value: &Value, name: &str, args: &[V
 }
 
 fn unknown(value: &Value, name: &str) -> Error {
-    Error::new(ErrorKind::UnknownMethod, format!("a {} has no method `{name}`", value.kind()))
+    Error::new(
+        ErrorKind::UnknownMethod,
+        format!("a {} has no method `{name}`", value.kind()),
+    )
 }
 
 fn text(text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
@@ -41,15 +49,26 @@ fn text(text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
         "splitlines" => Value::from(text.lines().map(Value::from).collect::<Vec<_>>()),
         "startswith" => Value::from(text.starts_with(from_args::<(&str,)>(args)?.0)),
         "endswith" => Value::from(text.ends_with(from_args::<(&str,)>(args)?.0)),
-        "removeprefix" => Value::from(text.strip_prefix(from_args::<(&str,)>(args)?.0).unwrap_or(text)),
-        "removesuffix" => Value::from(text.strip_suffix(from_args::<(&str,)>(args)?.0).unwrap_or(text)),
+        "removeprefix" => Value::from(
+            text.strip_prefix(from_args::<(&str,)>(args)?.0)
+                .unwrap_or(text),
+        ),
+        "removesuffix" => Value::from(
+            text.strip_suffix(from_args::<(&str,)>(args)?.0)
+                .unwrap_or(text),
+        ),
         "find" => {
             let found = text.find(from_args::<(&str,)>(args)?.0);
-            Value::from(found.map_or(-1, |at| i64::try_from(text.get(..at).unwrap_or_default().chars().count()).unwrap_or(-1)))
+            Value::from(found.map_or(-1, |at| {
+                i64::try_from(text.get(..at).unwrap_or_default().chars().count()).unwrap_or(-1)
+            }))
         }
         "count" => Value::from(text.matches(from_args::<(&str,)>(args)?.0).count()),
         "isdigit" => Value::from(!text.is_empty() && text.chars().all(|c| c.is_ascii_digit())),
-        "zfill" => Value::from(format!("{text:0>width$}", width = from_args::<(usize,)>(args)?.0)),
+        "zfill" => Value::from(format!(
+            "{text:0>width$}",
+            width = from_args::<(usize,)>(args)?.0
+        )),
         "join" => {
             let (items,): (Value,) = from_args(args)?;
             let items: Vec<String> = items.try_iter()?.map(|item| item.to_string()).collect();
@@ -67,19 +86,30 @@ fn split(text: &str, args: &[Value]) -> Result<Value, Error> {
         (Some(separator), None) => text.split(separator.as_str()).collect(),
         (Some(separator), Some(most)) => text.splitn(most + 1, separator.as_str()).collect(),
     };
-    Ok(Value::from(parts.into_iter().map(Value::from).collect::<Vec<_>>()))
+    Ok(Value::from(
+        parts.into_iter().map(Value::from).collect::<Vec<_>>(),
+    ))
 }
 
 fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars.flat_map(char::to_lowercase)).collect())
+    chars.next().map_or_else(String::new, |first| {
+        first
+            .to_uppercase()
+            .chain(chars.flat_map(char::to_lowercase))
+            .collect()
+    })
 }
 
 fn title(text: &str) -> String {
     let mut inside = false;
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if inside { out.extend(c.to_lowercase()) } else { out.extend(c.to_uppercase()) }
+        if inside {
+            out.extend(c.to_lowercase())
+        } else {
+            out.extend(c.to_uppercase())
+        }
         inside = c.is_alphabetic();
     }
     out
@@ -87,7 +117,8 @@ fn title(text: &str) -> String {
 
 /// `"{} and {name}".format(1, name=2)`: positions and names, no format specifications.
 fn format(text: &str, args: &[Value]) -> Result<String, Error> {
-    let (rest, kwargs): (minijinja::value::Rest<Value>, minijinja::value::Kwargs) = from_args(args)?;
+    let (rest, kwargs): (minijinja::value::Rest<Value>, minijinja::value::Kwargs) =
+        from_args(args)?;
     let mut out = String::new();
     let mut next = 0_usize;
     let mut remaining = text;
@@ -100,7 +131,12 @@ fn format(text: &str, args: &[Value]) -> Result<String, Error> {
             continue;
         }
         let end = from.find('}').filter(|_| from.starts_with('{'));
-        let end = end.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "a brace is not closed in the format text"))?;
+        let end = end.ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidOperation,
+                "a brace is not closed in the format text",
+            )
+        })?;
         let field = &from[1..end];
         let value = if field.is_empty() {
             next += 1;
@@ -110,7 +146,12 @@ fn format(text: &str, args: &[Value]) -> Result<String, Error> {
         } else {
             kwargs.get::<Option<Value>>(field)?
         };
-        let value = value.ok_or_else(|| Error::new(ErrorKind::MissingArgument, format!("`format` has no value for `{{{field}}}`")))?;
+        let value = value.ok_or_else(|| {
+            Error::new(
+                ErrorKind::MissingArgument,
+                format!("`format` has no value for `{{{field}}}`"),
+            )
+        })?;
         out.push_str(&value.to_string());
         remaining = &from[end + 1..];
     }
@@ -123,15 +164,29 @@ fn map(value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     let keys = || value.try_iter().map(|keys| keys.collect::<Vec<Value>>());
     Ok(match name {
         "keys" => Value::from(keys()?),
-        "values" => Value::from(keys()?.iter().map(|key| value.get_item(key)).collect::<Result<Vec<_>, _>>()?),
+        "values" => Value::from(
+            keys()?
+                .iter()
+                .map(|key| value.get_item(key))
+                .collect::<Result<Vec<_>, _>>()?,
+        ),
         "items" => {
             let pair = |key: &Value| Ok(Value::from(vec![key.clone(), value.get_item(key)?]));
-            Value::from(keys()?.iter().map(pair).collect::<Result<Vec<_>, Error>>()?)
+            Value::from(
+                keys()?
+                    .iter()
+                    .map(pair)
+                    .collect::<Result<Vec<_>, Error>>()?,
+            )
         }
         "get" => {
             let (key, default): (Value, Option<Value>) = from_args(args)?;
             let held = value.get_item(&key)?;
-            if held.is_undefined() { default.unwrap_or(Value::from(())) } else { held }
+            if held.is_undefined() {
+                default.unwrap_or(Value::from(()))
+            } else {
+                held
+            }
         }
         "copy" => value.clone(),
         "update" | "pop" | "setdefault" => return Err(unchanging(name)),
@@ -140,13 +195,22 @@ fn map(value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
 }
 
 fn list(value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    let position = |wanted: &Value| value.try_iter().map(|mut items| items.position(|item| item == *wanted));
+    let position = |wanted: &Value| {
+        value
+            .try_iter()
+            .map(|mut items| items.position(|item| item == *wanted))
+    };
     Ok(match name {
         "index" => {
             let (wanted,): (Value,) = from_args(args)?;
             match position(&wanted)? {
                 Some(at) => Value::from(at),
-                None => return Err(Error::new(ErrorKind::InvalidOperation, format!("`{wanted}` is not in the list"))),
+                None => {
+                    return Err(Error::new(
+                        ErrorKind::InvalidOperation,
+                        format!("`{wanted}` is not in the list"),
+                    ));
+                }
             }
         }
         "count" => {
@@ -162,6 +226,8 @@ fn list(value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
 fn unchanging(name: &str) -> Error {
     Error::new(
         ErrorKind::UnknownMethod,
-        format!("`{name}` would change a value, and values here never change; write `{{% set xs = xs + [x] %}}`, in a loop with `namespace`"),
+        format!(
+            "`{name}` would change a value, and values here never change; write `{{% set xs = xs + [x] %}}`, in a loop with `namespace`"
+        ),
     )
 }

@@ -65,15 +65,31 @@ pub struct Rendered {
 ///
 /// # Errors
 /// `Wrong` for a mistake in it, `Pending` when `introspect` cannot answer yet.
-pub fn render(request: &Render<'_>, introspect: &mut dyn Introspect) -> Result<Rendered, TemplateProblem> {
-    let found: Vec<Arc<Macro>> = macros::find(request.macros)?.into_iter().map(Arc::new).collect();
-    let mut inlining = Inlining { request, macros: &found, done: Vec::new(), open: Vec::new(), introspective: false };
+pub fn render(
+    request: &Render<'_>,
+    introspect: &mut dyn Introspect,
+) -> Result<Rendered, TemplateProblem> {
+    let found: Vec<Arc<Macro>> = macros::find(request.macros)?
+        .into_iter()
+        .map(Arc::new)
+        .collect();
+    let mut inlining = Inlining {
+        request,
+        macros: &found,
+        done: Vec::new(),
+        open: Vec::new(),
+        introspective: false,
+    };
     let (sql, map, seen) = one(request, &found, request.file, request.text, introspect)?;
     for model in &seen.inlined {
         inlining.add(model, introspect)?;
     }
     let (sql, inserted) = inject(&sql, &inlining.done);
-    Ok(Rendered { sql, map: map.with_inserted(inserted), introspective: seen.introspective || inlining.introspective })
+    Ok(Rendered {
+        sql,
+        map: map.with_inserted(inserted),
+        introspective: seen.introspective || inlining.introspective,
+    })
 }
 
 /// Ephemeral models rendered so far, those they read first.
@@ -91,10 +107,25 @@ impl Inlining<'_> {
             return Ok(());
         }
         if self.open.iter().any(|name| name == model) {
-            let circle = self.open.iter().map(String::as_str).chain([model]).collect::<Vec<_>>().join(" -> ");
-            return Err(wrong(self.request.file, None, Raised::new("M0322", format!("ephemeral models read each other: {circle}"))));
+            let circle = self
+                .open
+                .iter()
+                .map(String::as_str)
+                .chain([model])
+                .collect::<Vec<_>>()
+                .join(" -> ");
+            return Err(wrong(
+                self.request.file,
+                None,
+                Raised::new(
+                    "M0322",
+                    format!("ephemeral models read each other: {circle}"),
+                ),
+            ));
         }
-        let Some(text) = self.request.ephemerals.get(model) else { return Ok(()) };
+        let Some(text) = self.request.ephemerals.get(model) else {
+            return Ok(());
+        };
         self.open.push(model.to_owned());
         let (sql, _, seen) = one(self.request, self.macros, model, text, introspect)?;
         for inner in &seen.inlined {
@@ -123,7 +154,8 @@ fn one(
         let mut seen = session.take_seen();
         match seen.open.take() {
             Some(_) if answers.len() >= MOST_QUESTIONS => {
-                let message = format!("the template asks the warehouse more than {MOST_QUESTIONS} questions");
+                let message =
+                    format!("the template asks the warehouse more than {MOST_QUESTIONS} questions");
                 return Err(wrong(file, None, Raised::new("M0328", message)));
             }
             Some(question) => match introspect.ask(question) {
@@ -163,21 +195,37 @@ pub(crate) fn run(
     marked: &Marked,
 ) -> Result<String, TemplateProblem> {
     let env = environment(session, macros);
-    let result = env.template_from_named_str(file, &marked.source).and_then(|template| template.render(()));
+    let result = env
+        .template_from_named_str(file, &marked.source)
+        .and_then(|template| template.render(()));
     result.map_err(|error| judge(session, macros, file, marked, &error))
 }
 
 /// An engine's error as a mistake with its place.
-fn judge(session: &Session, macros: &[Arc<Macro>], file: &str, marked: &Marked, error: &Error) -> TemplateProblem {
+fn judge(
+    session: &Session,
+    macros: &[Arc<Macro>],
+    file: &str,
+    marked: &Marked,
+    error: &Error,
+) -> TemplateProblem {
     let mut names: Vec<&str> = FUNCTIONS.to_vec();
     names.extend(session.settings.macros.iter().map(String::as_str));
     let raised = session.seen().raised.take();
     let raised = raised.unwrap_or_else(|| from_engine(error, &names));
-    let inside = error.name().and_then(|name| macros.iter().find(|one| Macro::template(&one.name) == name));
+    let inside = error
+        .name()
+        .and_then(|name| macros.iter().find(|one| Macro::template(&one.name) == name));
     match inside {
-        Some(one) => wrong(&one.file, error.range().map(|range| one.place(range)), raised),
+        Some(one) => wrong(
+            &one.file,
+            error.range().map(|range| one.place(range)),
+            raised,
+        ),
         None => {
-            let place = error.range().map(|range| (marked.original(range.start), marked.original(range.end)));
+            let place = error
+                .range()
+                .map(|range| (marked.original(range.start), marked.original(range.end)));
             wrong(file, place, raised)
         }
     }

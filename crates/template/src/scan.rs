@@ -84,21 +84,30 @@ pub struct Scan {
 ///
 /// # Errors
 /// A mistake in the template or its macros; never `Pending`.
-pub fn scan(file: &str, text: &str, macros: &[MacroFile], vars: &Vars) -> Result<Scan, TemplateProblem> {
+pub fn scan(
+    file: &str,
+    text: &str,
+    macros: &[MacroFile],
+    vars: &Vars,
+) -> Result<Scan, TemplateProblem> {
     let mut scan = Scan::default();
     if !text.contains('{') {
         return Ok(scan);
     }
     let found: Vec<Arc<Macro>> = macros::find(macros)?.into_iter().map(Arc::new).collect();
     let look = |incremental: bool, execute: bool| {
-        let session = Arc::new(Session::new(settings(file, vars, &found, incremental, execute), Vec::new()));
+        let session = Arc::new(Session::new(
+            settings(file, vars, &found, incremental, execute),
+            Vec::new(),
+        ));
         let result = run(&session, &found, file, &mark(text)).map(drop);
         (session.take_seen(), result)
     };
     let (seen, result) = look(false, false);
     result?;
     scan.take(seen);
-    let executes = text.contains("execute") || macros.iter().any(|one| one.text.contains("execute"));
+    let executes =
+        text.contains("execute") || macros.iter().any(|one| one.text.contains("execute"));
     if executes {
         scan.take(look(false, true).0);
     }
@@ -117,7 +126,13 @@ pub fn scan(file: &str, text: &str, macros: &[MacroFile], vars: &Vars) -> Result
     Ok(scan)
 }
 
-fn settings(file: &str, vars: &Vars, macros: &[Arc<Macro>], incremental: bool, execute: bool) -> Settings {
+fn settings(
+    file: &str,
+    vars: &Vars,
+    macros: &[Arc<Macro>],
+    incremental: bool,
+    execute: bool,
+) -> Settings {
     let stem = file.rsplit('/').next().unwrap_or(file);
     let stem = stem.split('.').next().unwrap_or(stem);
     Settings {
@@ -152,7 +167,11 @@ impl Scan {
             }
         }
         for variable in seen.env_vars {
-            if !self.env_vars.iter().any(|known| known.name == variable.name) {
+            if !self
+                .env_vars
+                .iter()
+                .any(|known| known.name == variable.name)
+            {
                 self.env_vars.push(variable);
             }
         }
@@ -164,8 +183,14 @@ impl Scan {
         let refs = segments::calls(text, "ref");
         let sources = segments::calls(text, "source");
         for reference in &mut self.references {
-            let calls = if reference.kind == ReferenceKind::Ref { &refs } else { &sources };
-            let same = calls.iter().find(|(literals, _)| literals.starts_with(&reference.parts));
+            let calls = if reference.kind == ReferenceKind::Ref {
+                &refs
+            } else {
+                &sources
+            };
+            let same = calls
+                .iter()
+                .find(|(literals, _)| literals.starts_with(&reference.parts));
             reference.offset = same.map(|(_, range)| (range.start, range.end));
         }
         let vars = segments::calls(text, "var");
@@ -180,6 +205,8 @@ impl Scan {
 }
 
 fn first(calls: &[(Vec<String>, std::ops::Range<usize>)], name: &str) -> Option<(usize, usize)> {
-    let call = calls.iter().find(|(literals, _)| literals.first().is_some_and(|literal| literal == name));
+    let call = calls
+        .iter()
+        .find(|(literals, _)| literals.first().is_some_and(|literal| literal == name));
     call.map(|(_, range)| (range.start, range.end))
 }

@@ -36,13 +36,25 @@ pub(crate) struct Segment {
 
 impl Segment {
     fn text(range: Range<usize>, raw: bool) -> Self {
-        Self { kind: Kind::Text, inner: range.clone(), range, trims_before: false, trims_after: false, raw }
+        Self {
+            kind: Kind::Text,
+            inner: range.clone(),
+            range,
+            trims_before: false,
+            trims_after: false,
+            raw,
+        }
     }
 
     /// The first word of a block.
     pub(crate) fn keyword<'a>(&self, text: &'a str) -> &'a str {
-        let inner = text.get(self.inner.clone()).unwrap_or_default().trim_start();
-        let end = inner.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(inner.len());
+        let inner = text
+            .get(self.inner.clone())
+            .unwrap_or_default()
+            .trim_start();
+        let end = inner
+            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .unwrap_or(inner.len());
         inner.get(..end).unwrap_or_default()
     }
 }
@@ -104,12 +116,23 @@ fn tag(text: &str, start: usize, kind: Kind, close: &str) -> Option<Segment> {
         at += 1;
     }
     let inner_start = at;
-    let end = if kind == Kind::Comment { at + text.get(at..)?.find(close)? } else { close_of(bytes, at, close)? };
+    let end = if kind == Kind::Comment {
+        at + text.get(at..)?.find(close)?
+    } else {
+        close_of(bytes, at, close)?
+    };
     let signed = end > inner_start && matches!(bytes.get(end - 1), Some(b'-' | b'+'));
     let trims_after = signed && bytes.get(end - 1) == Some(&b'-');
     let inner_end = if signed { end - 1 } else { end };
     let range = start..end + close.len();
-    Some(Segment { kind, range, inner: inner_start..inner_end, trims_before, trims_after, raw: false })
+    Some(Segment {
+        kind,
+        range,
+        inner: inner_start..inner_end,
+        trims_before,
+        trims_after,
+        raw: false,
+    })
 }
 
 /// Where the closing delimiter stands, strings and inner braces skipped.
@@ -123,7 +146,9 @@ fn close_of(bytes: &[u8], from: usize, close: &str) -> Option<usize> {
             Some(_) if byte == b'\\' => at += 1,
             Some(open) if byte == open => quote = None,
             Some(_) => {}
-            None if braces == 0 && bytes.get(at..)?.starts_with(close.as_bytes()) => return Some(at),
+            None if braces == 0 && bytes.get(at..)?.starts_with(close.as_bytes()) => {
+                return Some(at);
+            }
             None => match byte {
                 b'"' | b'\'' => quote = Some(byte),
                 b'{' => braces += 1,
@@ -140,7 +165,9 @@ fn until_endraw(text: &str, from: usize) -> (usize, Option<Segment>) {
     let mut at = from;
     while let Some((start, kind, close)) = next_open(text, at) {
         match tag(text, start, kind, close) {
-            Some(tag) if kind == Kind::Block && tag.keyword(text) == "endraw" => return (start, Some(tag)),
+            Some(tag) if kind == Kind::Block && tag.keyword(text) == "endraw" => {
+                return (start, Some(tag));
+            }
             _ => at = start + 2,
         }
     }
@@ -149,21 +176,34 @@ fn until_endraw(text: &str, from: usize) -> (usize, Option<Segment>) {
 
 /// Calls of `function` with literal text arguments, in tags: the arguments and the call's bytes.
 pub(crate) fn calls(text: &str, function: &str) -> Vec<(Vec<String>, Range<usize>)> {
-    let tags = segments(text).into_iter().filter(|tag| matches!(tag.kind, Kind::Expression | Kind::Block));
-    tags.flat_map(|tag| calls_in(text, tag.inner, function)).collect()
+    let tags = segments(text)
+        .into_iter()
+        .filter(|tag| matches!(tag.kind, Kind::Expression | Kind::Block));
+    tags.flat_map(|tag| calls_in(text, tag.inner, function))
+        .collect()
 }
 
 fn calls_in(text: &str, inner: Range<usize>, function: &str) -> Vec<(Vec<String>, Range<usize>)> {
     let mut found = Vec::new();
     let mut at = inner.start;
-    while let Some(start) = text.get(at..inner.end).and_then(|rest| rest.find(function)).map(|i| at + i) {
+    while let Some(start) = text
+        .get(at..inner.end)
+        .and_then(|rest| rest.find(function))
+        .map(|i| at + i)
+    {
         at = start + function.len();
-        let before = text.get(..start).and_then(|before| before.chars().next_back());
+        let before = text
+            .get(..start)
+            .and_then(|before| before.chars().next_back());
         if before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '\'' | '"')) {
             continue;
         }
-        let Some(rest) = text.get(at..inner.end) else { break };
-        let Some(arguments) = rest.trim_start().strip_prefix('(') else { continue };
+        let Some(rest) = text.get(at..inner.end) else {
+            break;
+        };
+        let Some(arguments) = rest.trim_start().strip_prefix('(') else {
+            continue;
+        };
         let open = inner.end - arguments.len();
         let (literals, length) = literals(arguments);
         found.push((literals, start..open + length));
@@ -207,8 +247,10 @@ mod tests {
     #[test]
     fn pieces_are_found() {
         let text = "a {{- x['}}'] }} b{% raw %}{{ no }}{% endraw %}{# {{ c }} #}{%- if y -%} d";
-        let kinds: Vec<(Kind, &str)> =
-            segments(text).iter().map(|s| (s.kind, text.get(s.inner.clone()).unwrap_or_default().trim())).collect();
+        let kinds: Vec<(Kind, &str)> = segments(text)
+            .iter()
+            .map(|s| (s.kind, text.get(s.inner.clone()).unwrap_or_default().trim()))
+            .collect();
         assert_eq!(
             kinds,
             [

@@ -73,7 +73,11 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(settings: Settings, answers: Vec<Answer>) -> Self {
-        Self { settings, answers, seen: Mutex::new(Seen::default()) }
+        Self {
+            settings,
+            answers,
+            seen: Mutex::new(Seen::default()),
+        }
     }
 
     pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -105,7 +109,10 @@ impl Session {
             Some(answer) => Ok(Some(answer.clone())),
             None => {
                 seen.open = Some(question);
-                Err(Error::new(ErrorKind::InvalidOperation, "an answer is needed first"))
+                Err(Error::new(
+                    ErrorKind::InvalidOperation,
+                    "an answer is needed first",
+                ))
             }
         }
     }
@@ -118,8 +125,11 @@ impl Session {
             seen.depth > DEEPEST
         };
         if deep {
-            let raised = Raised::new("M0326", format!("macros call each other more than {DEEPEST} deep, last `{name}`"))
-                .help("a macro that calls itself needs a case in which it stops");
+            let raised = Raised::new(
+                "M0326",
+                format!("macros call each other more than {DEEPEST} deep, last `{name}`"),
+            )
+            .help("a macro that calls itself needs a case in which it stops");
             return Err(self.raise(raised));
         }
         Ok(())

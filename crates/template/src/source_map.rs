@@ -35,8 +35,16 @@ pub(crate) struct Marked {
 /// Marks a template.
 pub(crate) fn mark(text: &str) -> Marked {
     let parts = segments(text);
-    let first_text = parts.iter().find(|part| part.kind == Kind::Text).map_or(text.len(), |part| part.range.start);
-    let mut marked = Marked { source: String::new(), pieces: Vec::new(), leading: 0..first_text, marks: Vec::new() };
+    let first_text = parts
+        .iter()
+        .find(|part| part.kind == Kind::Text)
+        .map_or(text.len(), |part| part.range.start);
+    let mut marked = Marked {
+        source: String::new(),
+        pieces: Vec::new(),
+        leading: 0..first_text,
+        marks: Vec::new(),
+    };
     let foreign = text.contains(OPEN) || text.contains(CLOSE);
     let mut captured = 0_usize;
     let mut copied = 0;
@@ -49,21 +57,31 @@ pub(crate) fn mark(text: &str) -> Marked {
                 if literal.is_empty() {
                     continue;
                 }
-                marked.source.push_str(text.get(copied..literal.start).unwrap_or_default());
+                marked
+                    .source
+                    .push_str(text.get(copied..literal.start).unwrap_or_default());
                 copied = literal.start;
                 let start = marked.source.len();
                 marked.source.push(OPEN);
                 marked.source.push_str(&marked.pieces.len().to_string());
                 marked.source.push(CLOSE);
                 marked.marks.push(start..marked.source.len());
-                let after = parts.iter().skip(at + 1).find(|next| next.kind == Kind::Text);
+                let after = parts
+                    .iter()
+                    .skip(at + 1)
+                    .find(|next| next.kind == Kind::Text);
                 let tags = part.range.end..after.map_or(text.len(), |next| next.range.start);
-                marked.pieces.push(Piece { text: literal, tags });
+                marked.pieces.push(Piece {
+                    text: literal,
+                    tags,
+                });
             }
             Kind::Text | Kind::Comment | Kind::Expression => {}
         }
     }
-    marked.source.push_str(text.get(copied..).unwrap_or_default());
+    marked
+        .source
+        .push_str(text.get(copied..).unwrap_or_default());
     marked
 }
 
@@ -77,7 +95,12 @@ fn depth(captured: usize, block: &Segment, text: &str) -> usize {
     }
 }
 
-fn literal(text: &str, part: &Segment, before: Option<&Segment>, after: Option<&Segment>) -> Range<usize> {
+fn literal(
+    text: &str,
+    part: &Segment,
+    before: Option<&Segment>,
+    after: Option<&Segment>,
+) -> Range<usize> {
     let whole = text.get(part.range.clone()).unwrap_or_default();
     let mut range = part.range.clone();
     if before.is_some_and(|tag| tag.trims_after) {
@@ -108,11 +131,18 @@ impl Marked {
         let mut rest = rendered;
         while let Some((before, after)) = rest.split_once(OPEN) {
             sql.push_str(before);
-            let number = after.split_once(CLOSE).and_then(|(number, _)| number.parse::<usize>().ok());
+            let number = after
+                .split_once(CLOSE)
+                .and_then(|(number, _)| number.parse::<usize>().ok());
             match number.and_then(|number| Some((number, self.pieces.get(number)?))) {
                 Some((number, piece)) => {
-                    regions.push(Region { sql: sql.len(), piece: piece.clone() });
-                    rest = after.get(number.to_string().len() + CLOSE.len_utf8()..).unwrap_or_default();
+                    regions.push(Region {
+                        sql: sql.len(),
+                        piece: piece.clone(),
+                    });
+                    rest = after
+                        .get(number.to_string().len() + CLOSE.len_utf8()..)
+                        .unwrap_or_default();
                 }
                 None => {
                     sql.push(OPEN);
@@ -122,7 +152,14 @@ impl Marked {
         }
         sql.push_str(rest);
         let inserted = 0..0;
-        (sql, SourceMap { regions, leading: self.leading.clone(), inserted })
+        (
+            sql,
+            SourceMap {
+                regions,
+                leading: self.leading.clone(),
+                inserted,
+            },
+        )
     }
 }
 
@@ -155,9 +192,18 @@ impl SourceMap {
         if self.inserted.contains(&start) {
             return None;
         }
-        let moved = if start >= self.inserted.end { self.inserted.len() } else { 0 };
+        let moved = if start >= self.inserted.end {
+            self.inserted.len()
+        } else {
+            0
+        };
         let (start, end) = (start - moved, end.saturating_sub(moved));
-        let Some(region) = self.regions.iter().take_while(|region| region.sql <= start).last() else {
+        let Some(region) = self
+            .regions
+            .iter()
+            .take_while(|region| region.sql <= start)
+            .last()
+        else {
             return Some((self.leading.start, self.leading.end));
         };
         let within = start - region.sql;

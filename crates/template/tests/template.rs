@@ -1,5 +1,11 @@
 //! Text in, text out: what a template refers to, what it renders to, what is said when it is wrong.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,13 +31,18 @@ impl Introspect for Warehouse {
         match question {
             Question::Exists(table) => Ok(Answer::Exists(self.tables.contains_key(&table))),
             Question::Columns(table) => {
-                let columns = self.tables.get(&table).ok_or_else(|| Pending(format!("columns of {table}")))?;
-                let fields: Vec<Field> =
-                    columns.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+                let columns = self
+                    .tables
+                    .get(&table)
+                    .ok_or_else(|| Pending(format!("columns of {table}")))?;
+                let fields: Vec<Field> = columns
+                    .iter()
+                    .map(|name| Field::new(*name, DataType::Utf8, true))
+                    .collect();
                 Ok(Answer::Columns(Arc::new(Schema::new(fields))))
             }
             Question::Rows(sql) => {
-                let (columns, rows) = self.rows.get(&sql).cloned().ok_or_else(|| Pending(sql))?;
+                let (columns, rows) = self.rows.get(&sql).cloned().ok_or(Pending(sql))?;
                 Ok(Answer::Rows { columns, rows })
             }
         }
@@ -56,7 +67,10 @@ fn case() -> Case {
         env: BTreeMap::new(),
         relations: BTreeMap::from([
             ("orders".to_owned(), TableName::new("staging", "orders")),
-            ("customers".to_owned(), TableName::new("staging", "customers")),
+            (
+                "customers".to_owned(),
+                TableName::new("staging", "customers"),
+            ),
             ("shop.orders".to_owned(), TableName::new("raw", "orders")),
         ]),
         ephemerals: BTreeMap::new(),
@@ -69,7 +83,10 @@ fn case() -> Case {
 impl Case {
     fn macros(mut self, text: &str) -> Self {
         let file = format!("macros/m{}.sql", self.macros.len());
-        self.macros.push(MacroFile { file, text: text.to_owned() });
+        self.macros.push(MacroFile {
+            file,
+            text: text.to_owned(),
+        });
         self
     }
 
@@ -124,9 +141,14 @@ fn relations_are_quoted() {
         case().sql("select * from {{ ref('orders') }} join {{ source('shop', 'orders') }} {# no #}on {{ this }}"),
         "select * from \"staging\".\"orders\" join \"raw\".\"orders\" on \"marts\".\"m\""
     );
-    assert_eq!(case().sql("{{ ref('pkg', 'orders') }}"), "\"staging\".\"orders\"");
     assert_eq!(
-        case().sql("{{ this.schema }}.{{ this.identifier }} {{ target.name }} {{ ref('orders').name }}"),
+        case().sql("{{ ref('pkg', 'orders') }}"),
+        "\"staging\".\"orders\""
+    );
+    assert_eq!(
+        case().sql(
+            "{{ this.schema }}.{{ this.identifier }} {{ target.name }} {{ ref('orders').name }}"
+        ),
         "marts.m dev orders"
     );
 }
@@ -135,7 +157,11 @@ fn relations_are_quoted() {
 fn references_are_found_with_their_places() {
     let text = "select * from {{ ref('orders') }}\njoin {{ source(\"shop\", 'orders') }}\njoin {{ ref('orders', v=2) }}";
     let scan = case().scan(text);
-    let keys: Vec<String> = scan.references.iter().map(towpath_template::Reference::key).collect();
+    let keys: Vec<String> = scan
+        .references
+        .iter()
+        .map(towpath_template::Reference::key)
+        .collect();
     assert_eq!(keys, ["orders", "shop.orders", "orders.v2"]);
     assert_eq!(scan.references[1].kind, ReferenceKind::Source);
     let (start, end) = scan.references[1].offset.unwrap();
@@ -151,7 +177,10 @@ select * from {{ ref('orders') }}
     let scan = case().scan(text);
     assert_eq!(scan.references.len(), 2);
     assert!(scan.incremental && !scan.introspective);
-    assert_eq!(serde_json::Value::Object(scan.config), json!({"materialized": "incremental", "unique_key": ["a", "b"]}));
+    assert_eq!(
+        serde_json::Value::Object(scan.config),
+        json!({"materialized": "incremental", "unique_key": ["a", "b"]})
+    );
     assert_eq!(scan.vars[0].0, "first");
     assert!(scan.vars[0].1.is_some());
 
@@ -159,7 +188,11 @@ select * from {{ ref('orders') }}
     assert!(first.sql(text).contains("where x = 'y'"));
     let mut later = case();
     later.incremental = true;
-    assert!(later.sql(text).contains("select max(t) from \"marts\".\"m\""));
+    assert!(
+        later
+            .sql(text)
+            .contains("select max(t) from \"marts\".\"m\"")
+    );
     later.full_refresh = true;
     assert!(later.sql(text).contains("where x = 'y'"));
 }
@@ -171,15 +204,28 @@ fn variables_have_values_defaults_or_a_way_out() {
     case.vars.insert("list".to_owned(), json!([1, 2]));
     case.env.insert("REGION".to_owned(), "eu".to_owned());
     assert_eq!(case.sql("{{ var('since') }} {{ var('other', 3) }} {% for x in var('list') %}{{ x }},{% endfor %}"), "2013-01-01 3 1,2,");
-    assert_eq!(case.sql("{{ env_var('REGION') }}-{{ env_var('ZONE', 'a') }} {{ var.has_var('since') }}"), "eu-a True");
+    assert_eq!(
+        case.sql("{{ env_var('REGION') }}-{{ env_var('ZONE', 'a') }} {{ var.has_var('since') }}"),
+        "eu-a True"
+    );
     let text = "select\n  {{ var('sinc') }}";
     let mistake = case.mistake(text);
-    assert_eq!((mistake.code, mistake.message.as_str()), ("M0324", "the variable `sinc` has no value"));
+    assert_eq!(
+        (mistake.code, mistake.message.as_str()),
+        ("M0324", "the variable `sinc` has no value")
+    );
     assert_eq!(mistake.label.as_deref(), Some("did you mean `since`?"));
     let (start, end) = mistake.offset.unwrap();
-    assert!(text[start..end].contains("var('sinc')"), "{}", &text[start..end]);
+    assert!(
+        text[start..end].contains("var('sinc')"),
+        "{}",
+        &text[start..end]
+    );
     assert_eq!(case.mistake("{{ env_var('NOPE') }}").code, "M0325");
-    assert_eq!(case.mistake("{{ env_var('DBT_ENV_SECRET_X') }}").code, "M0325");
+    assert_eq!(
+        case.mistake("{{ env_var('DBT_ENV_SECRET_X') }}").code,
+        "M0325"
+    );
     let scan = case.scan("{{ env_var('NOPE') }} {{ env_var('ZONE', 'a') }}");
     assert_eq!(scan.env_vars[1].default.as_deref(), Some("a"));
 }
@@ -189,7 +235,10 @@ fn macros_call_each_other_across_files() {
     let mut case = case()
         .macros("{% macro cents(x, digits=2) -%} round({{ x }} / {{ hundred() }}, {{ digits }}) {%- endmacro %}")
         .macros("{% macro hundred() %}{{ return(100) }}{% endmacro %}\n{% macro both(a, b) %}{{ cents(a) }} + {{ cents(b, digits=0) }}{% endmacro %}");
-    assert_eq!(case.sql("select {{ both('x', 'y') }}"), "select round(x / 100, 2) + round(y / 100, 0)");
+    assert_eq!(
+        case.sql("select {{ both('x', 'y') }}"),
+        "select round(x / 100, 2) + round(y / 100, 0)"
+    );
     assert_eq!(case.sql("{{ hundred() + 1 }}"), "101");
 }
 
@@ -203,7 +252,10 @@ fn macros_see_references_config_and_return_values() {
         "select a, b from \"staging\".\"orders\""
     );
     assert_eq!(case.sql("{{ first([]) }}"), "a");
-    assert_eq!(case.scan("{{ from_orders() }}").references[0].parts, ["orders"]);
+    assert_eq!(
+        case.scan("{{ from_orders() }}").references[0].parts,
+        ["orders"]
+    );
 }
 
 #[test]
@@ -211,7 +263,10 @@ fn call_blocks_and_dispatch_work_across_files() {
     let mut case = case()
         .macros("{% macro wrapped(name) %}<{{ name }}:{{ caller() }}>{% endmacro %}")
         .macros("{% macro default__now2() %}now(){% endmacro %}{% macro now2() %}{{ return(adapter.dispatch('now2', 'p')()) }}{% endmacro %}");
-    assert_eq!(case.sql("{% call wrapped('n') %}x{{ 1 + 1 }}{% endcall %} {{ now2() }}"), "<n:x2> now()");
+    assert_eq!(
+        case.sql("{% call wrapped('n') %}x{{ 1 + 1 }}{% endcall %} {{ now2() }}"),
+        "<n:x2> now()"
+    );
 }
 
 #[test]
@@ -219,15 +274,23 @@ fn mistakes_in_macros_name_the_macros_file() {
     let macros = "{# some text #}\n{% macro bad(x) %}\n  {{ ref('ordrs') }}\n{% endmacro %}";
     let mut case = case().macros(macros);
     let mistake = case.mistake("select {{ bad(1) }}");
-    assert_eq!((mistake.code, mistake.file.as_str()), ("M0322", "macros/m0.sql"));
+    assert_eq!(
+        (mistake.code, mistake.file.as_str()),
+        ("M0322", "macros/m0.sql")
+    );
     assert_eq!(mistake.label.as_deref(), Some("did you mean `orders`?"));
     let (start, end) = mistake.offset.unwrap();
-    assert!(macros[start..end].contains("ref('ordrs')"), "{}", &macros[start..end]);
+    assert!(
+        macros[start..end].contains("ref('ordrs')"),
+        "{}",
+        &macros[start..end]
+    );
 }
 
 #[test]
 fn endless_macros_are_stopped() {
-    let mut case = case().macros("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}");
+    let mut case = case()
+        .macros("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}");
     let mistake = case.mistake("{{ a() }}");
     assert_eq!(mistake.code, "M0326");
     assert!(mistake.message.contains("64 deep"), "{}", mistake.message);
@@ -236,8 +299,14 @@ fn endless_macros_are_stopped() {
 #[test]
 fn ephemeral_models_stand_in_front() {
     let mut case = case()
-        .ephemeral("base", "{{ config(materialized='ephemeral') }}select * from {{ ref('orders') }}")
-        .ephemeral("middle", "with x as (select 1) select * from {{ ref('base') }}, x");
+        .ephemeral(
+            "base",
+            "{{ config(materialized='ephemeral') }}select * from {{ ref('orders') }}",
+        )
+        .ephemeral(
+            "middle",
+            "with x as (select 1) select * from {{ ref('base') }}, x",
+        );
     assert_eq!(
         case.sql("select * from {{ ref('middle') }} m join {{ ref('base') }} b on true"),
         "with __dbt__cte__base as (\nselect * from \"staging\".\"orders\"\n), __dbt__cte__middle as (\n\
@@ -248,7 +317,10 @@ fn ephemeral_models_stand_in_front() {
         case.sql("with a as (select * from {{ ref('base') }}) select * from a"),
         "with __dbt__cte__base as (\nselect * from \"staging\".\"orders\"\n), a as (select * from __dbt__cte__base) select * from a"
     );
-    case.ephemerals.insert("base".to_owned(), "select * from {{ ref('middle') }}".to_owned());
+    case.ephemerals.insert(
+        "base".to_owned(),
+        "select * from {{ ref('middle') }}".to_owned(),
+    );
     assert_eq!(case.mistake("{{ ref('middle') }}").code, "M0322");
 }
 
@@ -271,9 +343,18 @@ fn places_in_the_sql_lead_back_to_the_template() {
 
 #[test]
 fn whitespace_is_jinjas() {
-    assert_eq!(case().sql("a\n{%- if true %}\n  b\n{%- endif -%}\n  c\n"), "a\n  bc");
-    assert_eq!(case().sql("{% set x %} v {% endset %}[{{ x }}] {% raw %}{{ x }}{% endraw %}"), "[ v ] {{ x }}");
-    assert_eq!(case().sql("{% set x %}v{% endset %}{{ 'same' if x == 'v' else 'other' }}"), "same");
+    assert_eq!(
+        case().sql("a\n{%- if true %}\n  b\n{%- endif -%}\n  c\n"),
+        "a\n  bc"
+    );
+    assert_eq!(
+        case().sql("{% set x %} v {% endset %}[{{ x }}] {% raw %}{{ x }}{% endraw %}"),
+        "[ v ] {{ x }}"
+    );
+    assert_eq!(
+        case().sql("{% set x %}v{% endset %}{{ 'same' if x == 'v' else 'other' }}"),
+        "same"
+    );
 }
 
 #[test]
@@ -281,8 +362,13 @@ fn questions_are_asked_once_and_in_order() {
     let mut case = case();
     let sql = "select distinct method from \"staging\".\"orders\"";
     let rows = vec![vec![json!("card")], vec![json!("cash")]];
-    case.warehouse.rows.insert(sql.to_owned(), (vec!["method".to_owned()], rows));
-    case.warehouse.tables.insert(TableName::new("staging", "orders"), vec!["id", "Method", "total"]);
+    case.warehouse
+        .rows
+        .insert(sql.to_owned(), (vec!["method".to_owned()], rows));
+    case.warehouse.tables.insert(
+        TableName::new("staging", "orders"),
+        vec!["id", "Method", "total"],
+    );
     let text = "{% set methods = run_query('select distinct method from ' ~ ref('orders')) %}\
 {% if execute %}{% set methods = methods.columns[0].values() %}{% endif %}\
 select {% for m in methods %}sum(case when method = '{{ m }}' then total end) as {{ m }}, {% endfor %}\
@@ -300,11 +386,15 @@ select {% for m in methods %}sum(case when method = '{{ m }}' then total end) as
 #[test]
 fn an_answer_that_is_not_there_is_pending() {
     let mut case = case();
-    match case.try_render("{% for c in adapter.get_columns_in_relation(ref('orders')) %}{{ c.quoted }}{% endfor %}") {
+    match case.try_render(
+        "{% for c in adapter.get_columns_in_relation(ref('orders')) %}{{ c.quoted }}{% endfor %}",
+    ) {
         Err(TemplateProblem::Pending(why)) => assert_eq!(why, "columns of staging.orders"),
         other => panic!("{other:?}"),
     }
-    case.warehouse.tables.insert(TableName::new("staging", "orders"), vec!["a", "b"]);
+    case.warehouse
+        .tables
+        .insert(TableName::new("staging", "orders"), vec!["a", "b"]);
     assert_eq!(
         case.sql("{% for c in adapter.get_columns_in_relation(ref('orders')) %}{{ c.quoted }} {{ c.dtype }};{% endfor %}"),
         "\"a\" text;\"b\" text;"
@@ -318,7 +408,10 @@ fn an_answer_that_is_not_there_is_pending() {
 #[test]
 fn statements_keep_their_result() {
     let mut case = case();
-    case.warehouse.rows.insert("select 7 as n".to_owned(), (vec!["n".to_owned()], vec![vec![json!(7)]]));
+    case.warehouse.rows.insert(
+        "select 7 as n".to_owned(),
+        (vec!["n".to_owned()], vec![vec![json!(7)]]),
+    );
     assert_eq!(
         case.sql("{% call statement('s', fetch_result=True) %}select 7 as n{% endcall %}{{ load_result('s')['data'][0][0] }} {{ load_result('s').table.columns['n'].values()[0] }}"),
         "7 7"
@@ -333,19 +426,32 @@ fn what_is_wrong_is_said_with_its_place() {
         ("select {{ missing_name }}", "M0321", "missing_name"),
         ("select {{ 1 + }}", "M0320", "}}"),
         ("select {% if x %}", "M0320", ""),
-        ("{{ exceptions.raise_compiler_error('stop: ' ~ 1) }}", "M0327", "raise_compiler_error"),
+        (
+            "{{ exceptions.raise_compiler_error('stop: ' ~ 1) }}",
+            "M0327",
+            "raise_compiler_error",
+        ),
         ("{{ ref() }}", "M0323", "ref()"),
         ("{{ return(1) }}", "M0328", "return(1)"),
         ("{% set xs = [] %}{% do xs.append(1) %}", "M0321", "append"),
     ] {
         let mistake = case.mistake(text);
         assert_eq!(mistake.code, code, "{text}: {mistake:?}");
-        let (start, end) = mistake.offset.unwrap_or_else(|| panic!("{text}: {mistake:?}"));
+        let (start, end) = mistake
+            .offset
+            .unwrap_or_else(|| panic!("{text}: {mistake:?}"));
         let shown = &text[start..end];
         assert!(shown.contains(word), "{text}: {shown}: {mistake:?}");
     }
-    assert_eq!(case.mistake("{{ exceptions.raise_compiler_error('stop: ' ~ 1) }}").message, "stop: 1");
-    assert_eq!(case.mistake("{{ rfe('orders') }}").label.as_deref(), Some("did you mean `ref`?"));
+    assert_eq!(
+        case.mistake("{{ exceptions.raise_compiler_error('stop: ' ~ 1) }}")
+            .message,
+        "stop: 1"
+    );
+    assert_eq!(
+        case.mistake("{{ rfe('orders') }}").label.as_deref(),
+        Some("did you mean `ref`?")
+    );
 }
 
 #[test]
@@ -355,10 +461,22 @@ fn python_methods_work() {
         ("{{ 'a_b'.upper().split('_')[1] }}", "B"),
         ("{{ '{}-{x}'.format(1, x=2) }}", "1-2"),
         ("{{ ', '.join(['a', 'b']) }}", "a, b"),
-        ("{% for k, v in {'a': 1, 'b': 2}.items() %}{{ k }}{{ v }}{% endfor %}", "a1b2"),
-        ("{{ {'a': 1}.get('b', 'none') }} {{ {'a': 1}.get('b') }}", "none None"),
-        ("{{ tojson({'a': [1, true]}) }} {{ fromjson('{\"x\": 3}').x }}", "{\"a\":[1,true]} 3"),
-        ("{{ dbt.datediff('a', 'b', 'day') }} {{ dbt_utils.generate_surrogate_key(['a']) }}", "datediff('day', a, b) md5(coalesce(cast(a as varchar), '_dbt_utils_surrogate_key_null_'))"),
+        (
+            "{% for k, v in {'a': 1, 'b': 2}.items() %}{{ k }}{{ v }}{% endfor %}",
+            "a1b2",
+        ),
+        (
+            "{{ {'a': 1}.get('b', 'none') }} {{ {'a': 1}.get('b') }}",
+            "none None",
+        ),
+        (
+            "{{ tojson({'a': [1, true]}) }} {{ fromjson('{\"x\": 3}').x }}",
+            "{\"a\":[1,true]} 3",
+        ),
+        (
+            "{{ dbt.datediff('a', 'b', 'day') }} {{ dbt_utils.generate_surrogate_key(['a']) }}",
+            "datediff('day', a, b) md5(coalesce(cast(a as varchar), '_dbt_utils_surrogate_key_null_'))",
+        ),
     ] {
         assert_eq!(case.sql(text), out, "{text}");
     }

@@ -12,12 +12,22 @@ use arrow_array::{Array, ArrayRef, Date32Array, Int64Array, TimestampMicrosecond
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, TimeDelta};
-use datafusion_common::cast::{as_date32_array, as_int64_array, as_string_array, as_timestamp_microsecond_array};
+use datafusion_common::cast::{
+    as_date32_array, as_int64_array, as_string_array, as_timestamp_microsecond_array,
+};
 use datafusion_common::{DataFusionError, Result, exec_datafusion_err, plan_err};
-use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 
 /// Functions whose first argument is a unit, which may be written without quotes.
-pub(crate) const UNIT_FUNCTIONS: &[&str] = &["dateadd", "datediff", "date_add_unit", "timestampadd", "timestampdiff"];
+pub(crate) const UNIT_FUNCTIONS: &[&str] = &[
+    "dateadd",
+    "datediff",
+    "date_add_unit",
+    "timestampadd",
+    "timestampdiff",
+];
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -47,7 +57,11 @@ impl FromStr for Unit {
 
     fn from_str(text: &str) -> Result<Self> {
         let lower = text.trim().to_lowercase();
-        let singular = if lower.len() > 3 { lower.strip_suffix('s').unwrap_or(&lower) } else { &lower };
+        let singular = if lower.len() > 3 {
+            lower.strip_suffix('s').unwrap_or(&lower)
+        } else {
+            &lower
+        };
         Ok(match singular {
             "year" | "yy" | "yyyy" => Self::Year,
             "quarter" | "qq" | "qtr" => Self::Quarter,
@@ -99,7 +113,8 @@ impl Unit {
             // The epoch was a Thursday; three days on, weeks begin on Monday.
             (Self::Week, Some(length)) => (micros + 3 * 86_400_000_000).div_euclid(length),
             (_, Some(length)) => micros.div_euclid(length),
-            (_, None) => (i64::from(at.year()) * 12 + i64::from(at.month0())).div_euclid(self.months().unwrap_or(1)),
+            (_, None) => (i64::from(at.year()) * 12 + i64::from(at.month0()))
+                .div_euclid(self.months().unwrap_or(1)),
         }
     }
 
@@ -109,7 +124,11 @@ impl Unit {
         }
         let months = count.checked_mul(self.months()?)?;
         let size = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
-        if months < 0 { at.checked_sub_months(size) } else { at.checked_add_months(size) }
+        if months < 0 {
+            at.checked_sub_months(size)
+        } else {
+            at.checked_add_months(size)
+        }
     }
 }
 
@@ -134,22 +153,35 @@ fn moments(args: &ScalarFunctionArgs, at: usize) -> Result<TimestampMicrosecondA
 }
 
 fn is_moment(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..))
+    matches!(
+        data_type,
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(..)
+    )
 }
 
 /// What a date or time argument is read as: itself, or a moment when it is text.
 fn as_moment(name: &str, data_type: &DataType) -> Result<DataType> {
     match data_type {
         DataType::Date32 => Ok(DataType::Date32),
-        DataType::Timestamp(_, zone) => Ok(DataType::Timestamp(TimeUnit::Microsecond, zone.clone())),
-        DataType::Date64 | DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ok(micros()),
+        DataType::Timestamp(_, zone) => {
+            Ok(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
+        }
+        DataType::Date64
+        | DataType::Null
+        | DataType::Utf8
+        | DataType::LargeUtf8
+        | DataType::Utf8View => Ok(micros()),
         other => plan_err!("`{name}` takes a date or a timestamp, here is {other}"),
     }
 }
 
 fn unit_of<'a>(units: &'a ArrayRef, row: usize) -> Result<Option<Unit>> {
     let units: &'a _ = as_string_array(units)?;
-    if units.is_null(row) { Ok(None) } else { units.value(row).parse().map(Some) }
+    if units.is_null(row) {
+        Ok(None)
+    } else {
+        units.value(row).parse().map(Some)
+    }
 }
 
 /// `dateadd(unit, count, moment)`.
@@ -162,7 +194,10 @@ struct DateAdd {
 impl DateAdd {
     fn new() -> Self {
         let aliases = vec!["timestampadd".to_owned()];
-        Self { signature: Signature::user_defined(Volatility::Immutable), aliases }
+        Self {
+            signature: Signature::user_defined(Volatility::Immutable),
+            aliases,
+        }
     }
 }
 
@@ -181,18 +216,27 @@ impl ScalarUDFImpl for DateAdd {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [_, count, moment] = types else {
-            return plan_err!("`dateadd` takes 3 arguments (unit, count, moment), here are {}", types.len());
+            return plan_err!(
+                "`dateadd` takes 3 arguments (unit, count, moment), here are {}",
+                types.len()
+            );
         };
         if !count.is_integer() && !count.is_null() {
             return plan_err!("`dateadd` takes a whole number of units, here is type {count}");
         }
-        Ok(vec![DataType::Utf8, DataType::Int64, as_moment("dateadd", moment)?])
+        Ok(vec![
+            DataType::Utf8,
+            DataType::Int64,
+            as_moment("dateadd", moment)?,
+        ])
     }
 
     /// Always a timestamp: the unit, which is a value, may be smaller than a day.
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types.get(2) {
-            Some(DataType::Timestamp(_, zone)) => Ok(DataType::Timestamp(TimeUnit::Microsecond, zone.clone())),
+            Some(DataType::Timestamp(_, zone)) => {
+                Ok(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
+            }
             _ => Ok(micros()),
         }
     }
@@ -205,15 +249,20 @@ impl ScalarUDFImpl for DateAdd {
             let unit = unit_of(&units, row)?;
             out.push(match (unit, counts.is_valid(row) && values.is_valid(row)) {
                 (Some(unit), true) => {
-                    let moved = moment(values.value(row)).and_then(|at| unit.add(at, counts.value(row)));
-                    let moved = moved.ok_or_else(|| exec_datafusion_err!("`dateadd` leaves the calendar"))?;
+                    let moved =
+                        moment(values.value(row)).and_then(|at| unit.add(at, counts.value(row)));
+                    let moved = moved
+                        .ok_or_else(|| exec_datafusion_err!("`dateadd` leaves the calendar"))?;
                     Some(moved.and_utc().timestamp_micros())
                 }
                 _ => None,
             });
         }
         let moved: ArrayRef = Arc::new(TimestampMicrosecondArray::from(out));
-        Ok(ColumnarValue::Array(cast(&moved, args.return_field.data_type())?))
+        Ok(ColumnarValue::Array(cast(
+            &moved,
+            args.return_field.data_type(),
+        )?))
     }
 }
 
@@ -227,7 +276,10 @@ struct DateDiff {
 impl DateDiff {
     fn new() -> Self {
         let aliases = vec!["timestampdiff".to_owned()];
-        Self { signature: Signature::user_defined(Volatility::Immutable), aliases }
+        Self {
+            signature: Signature::user_defined(Volatility::Immutable),
+            aliases,
+        }
     }
 }
 
@@ -246,9 +298,16 @@ impl ScalarUDFImpl for DateDiff {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [_, from, to] = types else {
-            return plan_err!("`datediff` takes 3 arguments (unit, from, to), here are {}", types.len());
+            return plan_err!(
+                "`datediff` takes 3 arguments (unit, from, to), here are {}",
+                types.len()
+            );
         };
-        Ok(vec![DataType::Utf8, as_moment("datediff", from)?, as_moment("datediff", to)?])
+        Ok(vec![
+            DataType::Utf8,
+            as_moment("datediff", from)?,
+            as_moment("datediff", to)?,
+        ])
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
@@ -260,9 +319,12 @@ impl ScalarUDFImpl for DateDiff {
         let mut out: Vec<Option<i64>> = Vec::with_capacity(from.len());
         for row in 0..from.len() {
             let unit = unit_of(&units, row)?;
-            let pair = (from.is_valid(row) && to.is_valid(row)).then(|| (moment(from.value(row)), moment(to.value(row))));
+            let pair = (from.is_valid(row) && to.is_valid(row))
+                .then(|| (moment(from.value(row)), moment(to.value(row))));
             out.push(match (unit, pair) {
-                (Some(unit), Some((Some(from), Some(to)))) => Some(unit.number(to) - unit.number(from)),
+                (Some(unit), Some((Some(from), Some(to)))) => {
+                    Some(unit.number(to) - unit.number(from))
+                }
                 _ => None,
             });
         }
@@ -278,7 +340,9 @@ struct LastDay {
 
 impl LastDay {
     fn new() -> Self {
-        Self { signature: Signature::user_defined(Volatility::Immutable) }
+        Self {
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
     }
 }
 
@@ -293,7 +357,9 @@ impl ScalarUDFImpl for LastDay {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
-            [only] if is_moment(only) || only.is_null() || only.is_string() => Ok(vec![DataType::Date32]),
+            [only] if is_moment(only) || only.is_null() || only.is_string() => {
+                Ok(vec![DataType::Date32])
+            }
             [only] => plan_err!("`last_day` takes a date, here is {only}"),
             _ => plan_err!("`last_day` takes 1 argument, here are {}", types.len()),
         }
@@ -308,10 +374,16 @@ impl ScalarUDFImpl for LastDay {
         let epoch = NaiveDate::default();
         let last = |day: i32| {
             let date = epoch.checked_add_signed(TimeDelta::days(i64::from(day)))?;
-            let end = date.with_day(1)?.checked_add_months(Months::new(1))?.checked_sub_days(Days::new(1))?;
+            let end = date
+                .with_day(1)?
+                .checked_add_months(Months::new(1))?
+                .checked_sub_days(Days::new(1))?;
             i32::try_from(end.signed_duration_since(epoch).num_days()).ok()
         };
-        let out: Date32Array = as_date32_array(&days)?.iter().map(|day| day.and_then(last)).collect();
+        let out: Date32Array = as_date32_array(&days)?
+            .iter()
+            .map(|day| day.and_then(last))
+            .collect();
         Ok(ColumnarValue::Array(Arc::new(out)))
     }
 }
@@ -333,15 +405,30 @@ mod tests {
             assert_eq!(unit.number(new) - unit.number(old), 1, "{unit:?}");
         }
         let week: Unit = "weeks".parse().unwrap();
-        assert_eq!(week.number(at("2026-01-05T00:00:00")) - week.number(at("2026-01-04T23:00:00")), 1);
-        assert_eq!(week.number(at("2026-01-04T00:00:00")) - week.number(at("2025-12-29T00:00:00")), 0);
+        assert_eq!(
+            week.number(at("2026-01-05T00:00:00")) - week.number(at("2026-01-04T23:00:00")),
+            1
+        );
+        assert_eq!(
+            week.number(at("2026-01-04T00:00:00")) - week.number(at("2025-12-29T00:00:00")),
+            0
+        );
     }
 
     #[test]
     fn months_keep_to_their_end() {
-        assert_eq!(Unit::Month.add(at("2024-01-31T00:00:00"), 1), Some(at("2024-02-29T00:00:00")));
-        assert_eq!(Unit::Quarter.add(at("2024-01-31T00:00:00"), -1), Some(at("2023-10-31T00:00:00")));
-        assert_eq!(Unit::Hour.add(at("2024-01-31T23:00:00"), 2), Some(at("2024-02-01T01:00:00")));
+        assert_eq!(
+            Unit::Month.add(at("2024-01-31T00:00:00"), 1),
+            Some(at("2024-02-29T00:00:00"))
+        );
+        assert_eq!(
+            Unit::Quarter.add(at("2024-01-31T00:00:00"), -1),
+            Some(at("2023-10-31T00:00:00"))
+        );
+        assert_eq!(
+            Unit::Hour.add(at("2024-01-31T23:00:00"), 2),
+            Some(at("2024-02-01T01:00:00"))
+        );
         assert!("fortnight".parse::<Unit>().is_err());
     }
 }

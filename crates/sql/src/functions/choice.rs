@@ -39,7 +39,9 @@ struct Iff {
 
 impl Iff {
     fn new() -> Self {
-        Self { signature: Signature::user_defined(Volatility::Immutable) }
+        Self {
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
     }
 }
 
@@ -54,7 +56,10 @@ impl ScalarUDFImpl for Iff {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [_, then, otherwise] = types else {
-            return plan_err!("`iff` takes 3 arguments (condition, then, otherwise), here are {}", types.len());
+            return plan_err!(
+                "`iff` takes 3 arguments (condition, then, otherwise), here are {}",
+                types.len()
+            );
         };
         match type_union_coercion(then, otherwise) {
             Some(common) => Ok(vec![DataType::Boolean, common.clone(), common]),
@@ -65,7 +70,10 @@ impl ScalarUDFImpl for Iff {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types {
             [_, then, _] => Ok(then.clone()),
-            _ => plan_err!("`iff` takes 3 arguments (condition, then, otherwise), here are {}", types.len()),
+            _ => plan_err!(
+                "`iff` takes 3 arguments (condition, then, otherwise), here are {}",
+                types.len()
+            ),
         }
     }
 
@@ -75,7 +83,9 @@ impl ScalarUDFImpl for Iff {
 
     fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
         Ok(match <[Expr; 3]>::try_from(args) {
-            Ok([condition, then, otherwise]) => ExprSimplifyResult::Simplified(when(condition, then, otherwise)),
+            Ok([condition, then, otherwise]) => {
+                ExprSimplifyResult::Simplified(when(condition, then, otherwise))
+            }
             Err(args) => ExprSimplifyResult::Original(args),
         })
     }
@@ -84,7 +94,10 @@ impl ScalarUDFImpl for Iff {
         let condition = array(&args, 0)?;
         let condition = datafusion_common::cast::as_boolean_array(&condition)?;
         // NULL is not true.
-        let chosen: BooleanArray = condition.iter().map(|value| Some(value == Some(true))).collect();
+        let chosen: BooleanArray = condition
+            .iter()
+            .map(|value| Some(value == Some(true)))
+            .collect();
         let (then, otherwise) = (array(&args, 1)?, array(&args, 2)?);
         Ok(ColumnarValue::Array(zip(&chosen, &then, &otherwise)?))
     }
@@ -106,7 +119,9 @@ struct ZeroIfNull {
 
 impl ZeroIfNull {
     fn new() -> Self {
-        Self { signature: Signature::numeric(1, Volatility::Immutable) }
+        Self {
+            signature: Signature::numeric(1, Volatility::Immutable),
+        }
     }
 }
 
@@ -129,7 +144,9 @@ impl ScalarUDFImpl for ZeroIfNull {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = array(&args, 0)?;
         let zero = ScalarValue::new_zero(values.data_type())?.to_scalar()?;
-        let present: BooleanArray = (0..values.len()).map(|row| Some(values.is_valid(row))).collect();
+        let present: BooleanArray = (0..values.len())
+            .map(|row| Some(values.is_valid(row)))
+            .collect();
         Ok(ColumnarValue::Array(zip(&present, &values, &zero)?))
     }
 }
@@ -143,7 +160,9 @@ struct SafeDivide {
 impl SafeDivide {
     fn new() -> Self {
         let doubles = vec![DataType::Float64, DataType::Float64];
-        Self { signature: Signature::exact(doubles, Volatility::Immutable) }
+        Self {
+            signature: Signature::exact(doubles, Volatility::Immutable),
+        }
     }
 }
 
@@ -175,8 +194,11 @@ impl ScalarUDFImpl for SafeDivide {
         let (above, below) = (array(&args, 0)?, array(&args, 1)?);
         let above = datafusion_common::cast::as_float64_array(&above)?;
         let below = datafusion_common::cast::as_float64_array(&below)?;
-        let divided: Float64Array =
-            above.iter().zip(below).map(|(a, b)| Some(a? / b.filter(|below| *below != 0.0)?)).collect();
+        let divided: Float64Array = above
+            .iter()
+            .zip(below)
+            .map(|(a, b)| Some(a? / b.filter(|below| *below != 0.0)?))
+            .collect();
         Ok(ColumnarValue::Array(Arc::new(divided)))
     }
 }

@@ -67,7 +67,11 @@ pub(crate) fn registry() -> &'static Registry {
 }
 
 fn by_name<F>(all: &[Arc<F>], names: impl Fn(&F) -> Vec<String>) -> HashMap<String, Arc<F>> {
-    let each = all.iter().flat_map(|function| names(function).into_iter().map(|name| (name, Arc::clone(function))));
+    let each = all.iter().flat_map(|function| {
+        names(function)
+            .into_iter()
+            .map(|name| (name, Arc::clone(function)))
+    });
     each.collect()
 }
 
@@ -79,10 +83,18 @@ impl Registry {
     fn new() -> Self {
         let functions = all();
         Self {
-            scalar: by_name(&functions.scalar, |f: &ScalarUDF| named(f.name(), f.aliases())),
-            higher_order: by_name(&functions.higher_order, |f: &HigherOrderUDF| named(f.name(), f.aliases())),
-            aggregate: by_name(&functions.aggregate, |f: &AggregateUDF| named(f.name(), f.aliases())),
-            window: by_name(&functions.window, |f: &WindowUDF| named(f.name(), f.aliases())),
+            scalar: by_name(&functions.scalar, |f: &ScalarUDF| {
+                named(f.name(), f.aliases())
+            }),
+            higher_order: by_name(&functions.higher_order, |f: &HigherOrderUDF| {
+                named(f.name(), f.aliases())
+            }),
+            aggregate: by_name(&functions.aggregate, |f: &AggregateUDF| {
+                named(f.name(), f.aliases())
+            }),
+            window: by_name(&functions.window, |f: &WindowUDF| {
+                named(f.name(), f.aliases())
+            }),
             functions,
         }
     }
@@ -96,8 +108,19 @@ impl Registry {
             || PLANNED_BY_NAME.contains(&name.as_str())
     }
 
+    /// Called without `OVER` although it has no meaning without.
+    fn lacks_over(&self, call: &Call) -> bool {
+        let name = &call.name;
+        let elsewhere = self.scalar.contains_key(name) || self.aggregate.contains_key(name);
+        !call.window && self.window.contains_key(name) && !elsewhere
+    }
+
     fn names(&self) -> impl Iterator<Item = &str> {
-        let sets = self.scalar.keys().chain(self.aggregate.keys()).chain(self.higher_order.keys());
+        let sets = self
+            .scalar
+            .keys()
+            .chain(self.aggregate.keys())
+            .chain(self.higher_order.keys());
         sets.chain(self.window.keys()).map(String::as_str)
     }
 }
@@ -132,12 +155,24 @@ pub(crate) fn unknown(sql: &str, calls: &[Call]) -> Vec<SqlProblem> {
     let registry = registry();
     calls
         .iter()
-        .filter(|call| !registry.has(call))
+        .filter(|call| !registry.has(call) || registry.lacks_over(call))
         .map(|call| {
-            let kind = if call.window { "window function" } else { "function" };
+            if registry.lacks_over(call) {
+                return SqlProblem::new("M0310", format!("`{}` is a window function", call.name))
+                    .at(place::of_parse(sql, call.span))
+                    .label("needs `OVER (…)`");
+            }
+            let kind = if call.window {
+                "window function"
+            } else {
+                "function"
+            };
             SqlProblem::new("M0304", format!("there is no {kind} `{}`", call.name))
                 .at(place::of_parse(sql, call.span))
-                .meant(elsewhere(&call.name).or_else(|| suggest::closest(&call.name, registry.names())))
+                .meant(
+                    elsewhere(&call.name)
+                        .or_else(|| suggest::closest(&call.name, registry.names())),
+                )
         })
         .collect()
 }
@@ -151,14 +186,42 @@ fn elsewhere(name: &str) -> Option<&'static str> {
         "charindex" => "strpos",
         "isnull" => "coalesce",
         "approx_count_distinct" => "approx_distinct",
-        "try_cast_to" | "safe_cast" => "try_cast",
         "regexp_substr" | "regexp_extract" => "regexp_match",
         "any_value" => "first_value",
-        "json_extract_path_text" => "get_field",
         "array_size" => "array_length",
         "timestamp_diff" | "date_diff" | "timestampdiff" => "datediff",
         "date_add" | "timestampadd" => "dateadd",
         "farm_fingerprint" | "hash" => "md5",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_other_systems_lead_to_functions_there_are() {
+        for name in [
+            "getdate",
+            "len",
+            "listagg",
+            "charindex",
+            "isnull",
+            "approx_count_distinct",
+            "regexp_substr",
+            "any_value",
+            "array_size",
+            "date_diff",
+            "date_add",
+            "hash",
+        ] {
+            let found = elsewhere(name).unwrap_or_default();
+            assert!(
+                registry().names().any(|known| known == found),
+                "{name} -> {found}"
+            );
+        }
+        assert!(registry().scalar.contains_key("ifnull") && registry().scalar.contains_key("nvl"));
+    }
 }

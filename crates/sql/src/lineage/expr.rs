@@ -36,22 +36,34 @@ struct Seen<'a> {
 
 impl Walker {
     /// Sources of `expr` over `input`, whose columns `schema` names.
-    pub(super) fn expression(&mut self, expr: &Expr, schema: &DFSchemaRef, input: &Flow, role: Influence) -> Sources {
+    pub(super) fn expression(
+        &mut self,
+        expr: &Expr,
+        schema: &DFSchemaRef,
+        input: &Flow,
+        role: Influence,
+    ) -> Sources {
         let mut out = Sources::default();
         self.walk(expr, Seen { schema, input }, role, &mut out);
         out
     }
 
-    #[expect(clippy::too_many_lines, reason = "one line per kind of expression, no branch beside the match")]
     fn walk(&mut self, expr: &Expr, seen: Seen<'_>, role: Influence, out: &mut Sources) {
         let computed = through(role, Influence::Transformation);
         match expr {
             Expr::Alias(alias) => self.walk(&alias.expr, seen, role, out),
             Expr::Column(column) => self.column(column, seen, role, out),
             Expr::OuterReferenceColumn(_, column) => self.outer(column, role, out),
-            Expr::ScalarVariable(..) | Expr::Literal(..) | Expr::Placeholder(_) | Expr::LambdaVariable(_) => {}
-            Expr::BinaryExpr(binary) => self.walk_all([&*binary.left, &*binary.right], seen, computed, out),
-            Expr::Like(like) | Expr::SimilarTo(like) => self.walk_all([&*like.expr, &*like.pattern], seen, computed, out),
+            Expr::ScalarVariable(..)
+            | Expr::Literal(..)
+            | Expr::Placeholder(_)
+            | Expr::LambdaVariable(_) => {}
+            Expr::BinaryExpr(binary) => {
+                self.walk_all([&*binary.left, &*binary.right], seen, computed, out)
+            }
+            Expr::Like(like) | Expr::SimilarTo(like) => {
+                self.walk_all([&*like.expr, &*like.pattern], seen, computed, out)
+            }
             Expr::Not(inner)
             | Expr::IsNotNull(inner)
             | Expr::IsNull(inner)
@@ -63,7 +75,12 @@ impl Walker {
             | Expr::IsNotUnknown(inner)
             | Expr::Negative(inner) => self.walk(inner, seen, computed, out),
             Expr::Between(between) => {
-                self.walk_all([&*between.expr, &*between.low, &*between.high], seen, computed, out);
+                self.walk_all(
+                    [&*between.expr, &*between.low, &*between.high],
+                    seen,
+                    computed,
+                    out,
+                );
             }
             Expr::Case(case) => self.case(case, seen, role, out),
             Expr::Cast(cast) => self.walk(&cast.expr, seen, computed, out),
@@ -97,11 +114,18 @@ impl Walker {
                 out.extend_as(&inner.whole, role);
             }
             Expr::GroupingSet(sets) => match sets {
-                GroupingSet::Rollup(keys) | GroupingSet::Cube(keys) => self.walk_all(keys, seen, role, out),
-                GroupingSet::GroupingSets(sets) => self.walk_all(sets.iter().flatten(), seen, role, out),
+                GroupingSet::Rollup(keys) | GroupingSet::Cube(keys) => {
+                    self.walk_all(keys, seen, role, out)
+                }
+                GroupingSet::GroupingSets(sets) => {
+                    self.walk_all(sets.iter().flatten(), seen, role, out)
+                }
             },
             Expr::Unnest(unnest) => self.walk(&unnest.expr, seen, computed, out),
-            #[expect(deprecated, reason = "the planner has expanded it; the match stays complete")]
+            #[expect(
+                deprecated,
+                reason = "the planner has expanded it; the match stays complete"
+            )]
             Expr::Wildcard { .. } => {
                 self.partial = true;
                 out.extend(&seen.input.everything(role));
@@ -122,7 +146,10 @@ impl Walker {
     }
 
     fn column(&mut self, column: &Column, seen: Seen<'_>, role: Influence, out: &mut Sources) {
-        let found = seen.schema.maybe_index_of_column(column).and_then(|at| seen.input.columns.get(at));
+        let found = seen
+            .schema
+            .maybe_index_of_column(column)
+            .and_then(|at| seen.input.columns.get(at));
         match found {
             Some(sources) => out.extend_as(sources, role),
             None => self.outer(column, role, out),
@@ -155,7 +182,14 @@ impl Walker {
         }
     }
 
-    fn call(&mut self, name: &str, args: &[Expr], seen: Seen<'_>, role: Influence, out: &mut Sources) {
+    fn call(
+        &mut self,
+        name: &str,
+        args: &[Expr],
+        seen: Seen<'_>,
+        role: Influence,
+        out: &mut Sources,
+    ) {
         let given = through(role, Influence::Transformation);
         let (tested, only_tested) = choosing(name, args.len()).unwrap_or((0, 0));
         for (at, arg) in args.iter().enumerate() {
@@ -168,7 +202,13 @@ impl Walker {
         }
     }
 
-    fn aggregate_call(&mut self, params: &AggregateFunctionParams, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+    fn aggregate_call(
+        &mut self,
+        params: &AggregateFunctionParams,
+        seen: Seen<'_>,
+        role: Influence,
+        out: &mut Sources,
+    ) {
         let aggregated = through(role, Influence::Aggregation);
         let mut values = Sources::default();
         self.walk_all(&params.args, seen, aggregated, &mut values);
@@ -184,7 +224,13 @@ impl Walker {
         }
     }
 
-    fn window_call(&mut self, call: &WindowFunction, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+    fn window_call(
+        &mut self,
+        call: &WindowFunction,
+        seen: Seen<'_>,
+        role: Influence,
+        out: &mut Sources,
+    ) {
         let window = through(Influence::Window, role);
         let params = &call.params;
         let value = match call.fun {
@@ -207,7 +253,13 @@ impl Walker {
     }
 
     /// `IN (SELECT …)`: the query's values decide, and so does which rows it has.
-    fn membership(&mut self, subquery: &Subquery, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+    fn membership(
+        &mut self,
+        subquery: &Subquery,
+        seen: Seen<'_>,
+        role: Influence,
+        out: &mut Sources,
+    ) {
         let inner = self.inside(subquery, seen);
         let decides = through(Influence::Conditional, role);
         for column in &inner.columns {
@@ -217,7 +269,10 @@ impl Walker {
     }
 
     fn inside(&mut self, subquery: &Subquery, seen: Seen<'_>) -> Flow {
-        self.scopes.push(Scope { schema: Arc::clone(seen.schema), flow: seen.input.clone() });
+        self.scopes.push(Scope {
+            schema: Arc::clone(seen.schema),
+            flow: seen.input.clone(),
+        });
         let plan: &LogicalPlan = &subquery.subquery;
         let flow = self.node(plan);
         self.scopes.pop();

@@ -20,8 +20,14 @@ pub(super) struct Sources(BTreeMap<Leaf, BTreeSet<Influence>>);
 
 impl Sources {
     pub(super) fn leaf(table: &Arc<str>, column: &str) -> Self {
-        let leaf = Leaf { table: Arc::clone(table), column: Arc::from(column) };
-        Self(BTreeMap::from([(leaf, BTreeSet::from([Influence::Identity]))]))
+        let leaf = Leaf {
+            table: Arc::clone(table),
+            column: Arc::from(column),
+        };
+        Self(BTreeMap::from([(
+            leaf,
+            BTreeSet::from([Influence::Identity]),
+        )]))
     }
 
     pub(super) fn insert(&mut self, leaf: Leaf, influence: Influence) {
@@ -43,7 +49,9 @@ impl Sources {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Leaf, Influence)> {
-        self.0.iter().flat_map(|(leaf, influences)| influences.iter().map(move |influence| (leaf, *influence)))
+        self.0.iter().flat_map(|(leaf, influences)| {
+            influences.iter().map(move |influence| (leaf, *influence))
+        })
     }
 }
 
@@ -98,7 +106,13 @@ impl Flow {
     pub(super) fn presence(&self) -> Sources {
         let mut rows = self.whole.clone();
         for table in &self.tables {
-            rows.insert(Leaf { table: Arc::clone(table), column: Arc::from("") }, Influence::Transformation);
+            rows.insert(
+                Leaf {
+                    table: Arc::clone(table),
+                    column: Arc::from(""),
+                },
+                Influence::Transformation,
+            );
         }
         rows
     }

@@ -7,7 +7,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion_common::{DFSchemaRef, JoinType};
-use datafusion_expr::logical_plan::{Aggregate, Distinct, Join, RecursiveQuery, TableScan, Unnest, Window};
+use datafusion_expr::logical_plan::{
+    Aggregate, Distinct, Join, RecursiveQuery, TableScan, Unnest, Window,
+};
 use datafusion_expr::utils::grouping_set_to_exprlist;
 use datafusion_expr::{Expr, LogicalPlan};
 use towpath_vocab::{ColumnEdge, ColumnRef, Influence, TableLineage};
@@ -25,7 +27,11 @@ pub(crate) fn of(plan: &LogicalPlan) -> TableLineage {
     }
     add_edges(&mut edges, &flow.whole, "");
     TableLineage {
-        inputs: walker.inputs.into_iter().map(|table| table.to_string()).collect(),
+        inputs: walker
+            .inputs
+            .into_iter()
+            .map(|table| table.to_string())
+            .collect(),
         edges: edges.into_iter().collect(),
         partial: walker.partial || flow.columns.len() != plan.schema().fields().len(),
     }
@@ -34,8 +40,14 @@ pub(crate) fn of(plan: &LogicalPlan) -> TableLineage {
 fn add_edges(edges: &mut BTreeSet<ColumnEdge>, sources: &Sources, column: &str) {
     for (leaf, influence) in sources.iter() {
         edges.insert(ColumnEdge {
-            from: ColumnRef { table: leaf.table.to_string(), column: leaf.column.to_string() },
-            to: ColumnRef { table: String::new(), column: column.to_owned() },
+            from: ColumnRef {
+                table: leaf.table.to_string(),
+                column: leaf.column.to_string(),
+            },
+            to: ColumnRef {
+                table: String::new(),
+                column: column.to_owned(),
+            },
             influence,
         });
     }
@@ -65,7 +77,12 @@ impl Walker {
             }
             LogicalPlan::Filter(node) => {
                 let mut flow = self.node(&node.input);
-                let tested = self.role(&node.predicate, node.input.schema(), &flow, Influence::Filter);
+                let tested = self.role(
+                    &node.predicate,
+                    node.input.schema(),
+                    &flow,
+                    Influence::Filter,
+                );
                 flow.whole.extend(&tested);
                 flow
             }
@@ -83,7 +100,10 @@ impl Walker {
             LogicalPlan::Repartition(node) => self.node(&node.input),
             LogicalPlan::Union(node) => {
                 let mut inputs = node.inputs.iter();
-                let mut flow = inputs.next().map(|input| self.node(input)).unwrap_or_default();
+                let mut flow = inputs
+                    .next()
+                    .map(|input| self.node(input))
+                    .unwrap_or_default();
                 for input in inputs {
                     let other = self.node(input);
                     self.partial |= !flow.merge(&other);
@@ -118,20 +138,36 @@ impl Walker {
     }
 
     /// Sources of one expression, all seen as `role`.
-    fn role(&mut self, expr: &Expr, schema: &DFSchemaRef, input: &Flow, role: Influence) -> Sources {
+    fn role(
+        &mut self,
+        expr: &Expr,
+        schema: &DFSchemaRef,
+        input: &Flow,
+        role: Influence,
+    ) -> Sources {
         self.expression(expr, schema, input, role)
     }
 
     fn select(&mut self, exprs: &[Expr], schema: &DFSchemaRef, input: Flow) -> Flow {
-        let columns = exprs.iter().map(|expr| self.role(expr, schema, &input, Influence::Identity)).collect();
-        Flow { columns, whole: input.whole, tables: input.tables }
+        let columns = exprs
+            .iter()
+            .map(|expr| self.role(expr, schema, &input, Influence::Identity))
+            .collect();
+        Flow {
+            columns,
+            whole: input.whole,
+            tables: input.tables,
+        }
     }
 
     fn window(&mut self, node: &Window) -> Flow {
         let mut flow = self.node(&node.input);
         let schema = node.input.schema();
-        let added: Vec<Sources> =
-            node.window_expr.iter().map(|expr| self.role(expr, schema, &flow, Influence::Identity)).collect();
+        let added: Vec<Sources> = node
+            .window_expr
+            .iter()
+            .map(|expr| self.role(expr, schema, &flow, Influence::Identity))
+            .collect();
         flow.columns.extend(added);
         flow
     }
@@ -143,7 +179,11 @@ impl Walker {
             self.partial = true;
             Vec::new()
         });
-        let mut flow = Flow { columns: Vec::new(), whole: input.whole.clone(), tables: input.tables.clone() };
+        let mut flow = Flow {
+            columns: Vec::new(),
+            whole: input.whole.clone(),
+            tables: input.tables.clone(),
+        };
         for group in groups {
             let key = self.role(group, schema, &input, Influence::Identity);
             flow.whole.extend_as(&key, Influence::GroupBy);
@@ -153,7 +193,8 @@ impl Walker {
             flow.columns.push(Sources::default());
         }
         for aggregate in &node.aggr_expr {
-            flow.columns.push(self.role(aggregate, schema, &input, Influence::Identity));
+            flow.columns
+                .push(self.role(aggregate, schema, &input, Influence::Identity));
         }
         flow
     }
@@ -163,7 +204,10 @@ impl Walker {
         let lateral = matches!(node.right.as_ref(), LogicalPlan::Subquery(_))
             || matches!(node.right.as_ref(), LogicalPlan::SubqueryAlias(alias) if matches!(alias.input.as_ref(), LogicalPlan::Subquery(_)));
         if lateral {
-            self.scopes.push(Scope { schema: Arc::clone(node.left.schema()), flow: left.clone() });
+            self.scopes.push(Scope {
+                schema: Arc::clone(node.left.schema()),
+                flow: left.clone(),
+            });
         }
         let right = self.node(&node.right);
         if lateral {
@@ -179,7 +223,9 @@ impl Walker {
         both.take_whole(&right);
         if let Some(filter) = &node.filter {
             match node.left.schema().join(node.right.schema()) {
-                Ok(schema) => met.extend(&self.role(filter, &Arc::new(schema), &both, Influence::Join)),
+                Ok(schema) => {
+                    met.extend(&self.role(filter, &Arc::new(schema), &both, Influence::Join))
+                }
                 Err(_) => {
                     self.partial = true;
                     met.extend(&both.everything(Influence::Join));
@@ -187,7 +233,9 @@ impl Walker {
             }
         }
         let (mut columns, marked) = match node.join_type {
-            JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => (both.columns, false),
+            JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
+                (both.columns, false)
+            }
             JoinType::LeftSemi | JoinType::LeftAnti => (left.columns, false),
             JoinType::RightSemi | JoinType::RightAnti => (right.columns, false),
             JoinType::LeftMark => (left.columns, true),
@@ -197,17 +245,32 @@ impl Walker {
             columns.push(met.clone());
         }
         both.whole.extend(&met);
-        Flow { columns, whole: both.whole, tables: both.tables }
+        Flow {
+            columns,
+            whole: both.whole,
+            tables: both.tables,
+        }
     }
 
     fn scan(&mut self, node: &TableScan) -> Flow {
-        let positions = |count: usize| node.projection.clone().unwrap_or_else(|| (0..count).collect());
+        let positions = |count: usize| {
+            node.projection
+                .clone()
+                .unwrap_or_else(|| (0..count).collect())
+        };
         if let Some(work) = node.source.downcast_ref::<WorkTable>() {
             return match self.work.get(&work.name) {
                 Some(flow) => {
                     let columns = positions(flow.columns.len());
-                    let columns = columns.iter().map(|at| flow.columns.get(*at).cloned().unwrap_or_default()).collect();
-                    Flow { columns, whole: flow.whole.clone(), tables: flow.tables.clone() }
+                    let columns = columns
+                        .iter()
+                        .map(|at| flow.columns.get(*at).cloned().unwrap_or_default())
+                        .collect();
+                    Flow {
+                        columns,
+                        whole: flow.whole.clone(),
+                        tables: flow.tables.clone(),
+                    }
                 }
                 None => {
                     self.partial = true;
@@ -218,15 +281,28 @@ impl Walker {
         if node.source.is::<GeneratedTable>() {
             return no_sources(node.projected_schema.fields().len());
         }
-        let name = node.source.downcast_ref::<KnownTable>().map_or_else(|| node.table_name.to_string(), |t| t.name.to_string());
+        let name = node
+            .source
+            .downcast_ref::<KnownTable>()
+            .map_or_else(|| node.table_name.to_string(), |t| t.name.to_string());
         let table: Arc<str> = Arc::from(name);
         self.inputs.insert(Arc::clone(&table));
         let schema = node.source.schema();
         let columns = positions(schema.fields().len())
             .iter()
-            .map(|at| schema.fields().get(*at).map(|field| Sources::leaf(&table, field.name())).unwrap_or_default())
+            .map(|at| {
+                schema
+                    .fields()
+                    .get(*at)
+                    .map(|field| Sources::leaf(&table, field.name()))
+                    .unwrap_or_default()
+            })
             .collect();
-        let mut flow = Flow { columns, whole: Sources::default(), tables: BTreeSet::from([table]) };
+        let mut flow = Flow {
+            columns,
+            whole: Sources::default(),
+            tables: BTreeSet::from([table]),
+        };
         for filter in &node.filters {
             let tested = self.role(filter, &node.projected_schema, &flow, Influence::Filter);
             flow.whole.extend(&tested);
@@ -284,7 +360,11 @@ impl Walker {
             .iter()
             .map(|at| {
                 let mut column = Sources::default();
-                let role = if opened.contains(at) { Influence::Transformation } else { Influence::Identity };
+                let role = if opened.contains(at) {
+                    Influence::Transformation
+                } else {
+                    Influence::Identity
+                };
                 match input.columns.get(*at) {
                     Some(source) => column.extend_as(source, role),
                     None => self.partial = true,
@@ -292,7 +372,11 @@ impl Walker {
                 column
             })
             .collect();
-        let mut flow = Flow { columns, whole: input.whole, tables: input.tables };
+        let mut flow = Flow {
+            columns,
+            whole: input.whole,
+            tables: input.tables,
+        };
         for (at, _) in &node.list_type_columns {
             if let Some(list) = input.columns.get(*at) {
                 flow.whole.extend_as(list, Influence::Filter);
@@ -341,5 +425,8 @@ impl Walker {
 }
 
 fn no_sources(columns: usize) -> Flow {
-    Flow { columns: vec![Sources::default(); columns], ..Flow::default() }
+    Flow {
+        columns: vec![Sources::default(); columns],
+        ..Flow::default()
+    }
 }
