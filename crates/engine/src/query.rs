@@ -29,7 +29,7 @@ const SUBJECT: &str = "the query";
 #[async_trait]
 impl Query for Engine {
     async fn query(&self, sql: &str, candidates: &BTreeMap<TableName, Candidate>) -> Result<QueryResult> {
-        let planned = self.sight(candidates, false)?.plan(SUBJECT, sql, &[]).await?;
+        let planned = self.sight(candidates)?.plan(SUBJECT, sql, &[]).await?;
         let running = start(SUBJECT, &planned.session, &planned.plan).await?;
         let schema = running.schema;
         Ok(QueryResult { batches: outside(SUBJECT.to_owned(), Arc::clone(&schema), running.batches), schema })

@@ -54,7 +54,7 @@ impl LiveAnswers {
     }
 
     async fn columns(&self, table: &TableName) -> Result<Answer, Failure> {
-        let sight = self.engine.sight(&BTreeMap::new(), false)?;
+        let sight = self.engine.sight(&BTreeMap::new())?;
         match sight.provider(table, &[]).await? {
             Some(provider) => Ok(Answer::Columns(plain_schema(&provider.schema()))),
             None => Err(Failure::new(

@@ -17,13 +17,19 @@ use super::reader::ModelReader;
 use super::{render, view};
 use crate::query::{self, Running};
 use crate::session::Engine;
-use crate::session::catalog::LiveTables;
+use crate::session::catalog::{LiveTables, Sight};
 
 #[async_trait]
 impl ModelEngine for Engine {
     async fn run(&self, request: ModelRequest) -> Result<ModelRun> {
         let sql = render::sql(self, &request).await?;
-        let recipe = Recipe { engine: self.clone(), name: request.model.name.clone(), table: request.model.table.target.clone(), sql };
+        let recipe = Recipe {
+            engine: self.clone(),
+            sight: self.sight(&BTreeMap::new())?,
+            name: request.model.name.clone(),
+            table: request.model.table.target.clone(),
+            sql,
+        };
         let tight = self.is_tight(&recipe.table);
         let (running, tables) = recipe.plan(tight).await?;
         refuse_repeated_names(&recipe.subject(), &running.schema)?;
@@ -45,9 +51,10 @@ impl ModelEngine for Engine {
     }
 }
 
-/// All it takes to start a model anew.
+/// All it takes to start a model anew, on the same versions of its inputs.
 pub(super) struct Recipe {
     engine: Engine,
+    sight: Arc<Sight>,
     name: String,
     table: TableName,
     sql: String,
@@ -81,8 +88,10 @@ impl Recipe {
 
     async fn plan(&self, tight: bool) -> Result<(Running, BTreeMap<TableName, SchemaRef>)> {
         let subject = self.subject();
-        let sight = self.engine.sight(&BTreeMap::new(), tight)?;
-        let planned = sight.plan(&subject, &self.sql, &[]).await?;
+        let mut planned = self.sight.plan(&subject, &self.sql, &[]).await?;
+        if tight {
+            planned.tighten();
+        }
         let running = query::start(&subject, &planned.session, &planned.plan).await?;
         Ok((running, planned.tables))
     }

@@ -16,7 +16,7 @@ use crate::session::holdings::{self, Held};
 /// Stores a view after planning it.
 pub(super) async fn create(engine: &Engine, table: &TableName, sql: &str) -> Result<u64, Failure> {
     let subject = format!("view `{table}`");
-    let sight = engine.sight(&BTreeMap::new(), false)?;
+    let sight = engine.sight(&BTreeMap::new())?;
     sight.plan(&subject, sql, std::slice::from_ref(table)).await?;
     engine.lake().put_view(table, sql).await
 }

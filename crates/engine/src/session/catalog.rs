@@ -38,6 +38,7 @@ pub(crate) struct Sight {
     stand_ins: BTreeMap<TableName, Arc<dyn TableProvider>>,
     files: Option<PathBuf>,
     seen: Mutex<HashMap<TableName, Arc<dyn TableProvider>>>,
+    declared: Mutex<HashMap<TableName, TableName>>,
     old: Mutex<HashMap<String, OldVersion>>,
     names: OnceCell<Vec<TableName>>,
 }
@@ -50,6 +51,13 @@ pub(crate) struct Planned {
     pub(crate) session: SessionState,
     /// The tables and views it names itself, with their columns.
     pub(crate) tables: BTreeMap<TableName, SchemaRef>,
+}
+
+impl Planned {
+    /// Runs with joins that spill and fewer threads.
+    pub(crate) fn tighten(&mut self) {
+        settings::tighten(&mut self.session);
+    }
 }
 
 impl fmt::Debug for Sight {
@@ -73,6 +81,7 @@ impl Sight {
             stand_ins,
             files,
             seen: Mutex::default(),
+            declared: Mutex::default(),
             old: Mutex::default(),
             names: OnceCell::new(),
         })
@@ -128,7 +137,7 @@ impl Sight {
             let other_catalog = reference.catalog().is_some_and(|catalog| catalog != settings::CATALOG);
             match self.provider(&name, within).await? {
                 Some(provider) if !other_catalog => {
-                    tables.insert(name, plain_schema(&provider.schema()));
+                    tables.insert(self.as_declared(name), plain_schema(&provider.schema()));
                 }
                 _ => unknown.push(reference),
             }
@@ -179,9 +188,18 @@ impl Sight {
             return Ok(Some(file));
         }
         match self.other_case(name).await? {
-            Some(other) => self.provider(&other, within).await,
+            Some(other) => {
+                let found = self.provider(&other, within).await;
+                self.declared.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), other);
+                found
+            }
             None => Ok(None),
         }
+    }
+
+    /// The name in the case it was declared in.
+    fn as_declared(&self, name: TableName) -> TableName {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned().unwrap_or(name)
     }
 
     /// The one table whose name differs only in case, unless there are several.
@@ -226,7 +244,7 @@ impl Sight {
 
     async fn unknown_tables(&self, subject: &str, unknown: &[TableReference]) -> Result<Failure, Failure> {
         let all: Vec<String> = self.all_names().await?.iter().map(ToString::to_string).collect();
-        let wanted: Vec<String> = unknown.iter().map(|reference| spoken(reference)).collect();
+        let wanted: Vec<String> = unknown.iter().map(spoken).collect();
         let mut failure = Failure::new(
             "R0502",
             Remedy::FixConfig,

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::session_state::SessionState;
 use towpath_ports::Candidate;
-use towpath_vocab::{Environment, Failure, TableName};
+use towpath_vocab::{Environment, Failure, Remedy, TableName};
 
 use super::catalog::Sight;
 use super::failure::failure;
+use super::spill::SpillFolder;
 use super::{EngineLimits, settings, stand_in};
 use crate::lake::Lake;
 
@@ -44,6 +45,13 @@ struct Inner {
     variables: BTreeMap<String, String>,
     environment: Environment,
     tight: Mutex<BTreeSet<TableName>>,
+    // Last: it is deleted after everything that may still spill is gone.
+    _spill: SpillFolder,
+}
+
+fn no_spill(limits: &EngineLimits, error: &std::io::Error) -> Failure {
+    let folder = limits.spill_folder.display();
+    Failure::new("R0512", Remedy::FixConfig, format!("the spill folder `{folder}` cannot be made: {error}"))
 }
 
 impl Engine {
@@ -53,9 +61,10 @@ impl Engine {
     /// R0512 when the spill folder cannot be made.
     pub fn open(options: EngineOptions) -> Result<Self, Failure> {
         let EngineOptions { lake, limits, files, variables, environment } = options;
-        let runtime = settings::runtime(&limits).map_err(|error| failure("the spill folder", &error))?;
+        let spill = SpillFolder::make(&limits.spill_folder).map_err(|error| no_spill(&limits, &error))?;
+        let runtime = settings::runtime(&limits, &spill).map_err(|error| failure("the spill folder", &error))?;
         let session = settings::session(&limits, runtime).map_err(|error| failure("the session", &error))?;
-        let inner = Inner { lake, session, files, variables, environment, tight: Mutex::default() };
+        let inner = Inner { lake, session, files, variables, environment, tight: Mutex::default(), _spill: spill };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -78,19 +87,12 @@ impl Engine {
     }
 
     /// A fresh sight of the lakehouse for one statement.
-    pub(crate) fn sight(
-        &self,
-        candidates: &BTreeMap<TableName, Candidate>,
-        tight: bool,
-    ) -> Result<Arc<Sight>, Failure> {
-        let mut session = self.inner.session.clone();
-        if tight {
-            settings::tighten(&mut session);
-        }
+    pub(crate) fn sight(&self, candidates: &BTreeMap<TableName, Candidate>) -> Result<Arc<Sight>, Failure> {
         let stand_ins = candidates
             .iter()
             .map(|(name, candidate)| Ok((name.clone(), stand_in::provider(name, candidate)?)))
             .collect::<Result<BTreeMap<TableName, Arc<dyn TableProvider>>, Failure>>()?;
+        let session = self.inner.session.clone();
         Ok(Sight::new(self.inner.lake.clone(), session, stand_ins, self.inner.files.clone()))
     }
 

@@ -13,9 +13,17 @@ use towpath_vocab::{Failure, Remedy};
 
 use super::names;
 
-/// True when the memory pool or the spill folder could not give what was asked for.
+/// True when the memory pool could not give what was asked for.
 pub(crate) fn is_exhausted(error: &DataFusionError) -> bool {
-    matches!(innermost(error).0, Innermost::DataFusion(DataFusionError::ResourcesExhausted(_)))
+    match innermost(error).0 {
+        Innermost::DataFusion(DataFusionError::ResourcesExhausted(text)) => !is_about_disk(text),
+        _ => false,
+    }
+}
+
+/// Memory and spill space end with the same error in DataFusion, and need different ways out.
+fn is_about_disk(text: &str) -> bool {
+    text.contains("disk space")
 }
 
 /// Turns a DataFusion error into a failure about `subject`.
@@ -26,8 +34,16 @@ pub(crate) fn failure(subject: &str, error: &DataFusionError) -> Failure {
         Innermost::Ours(failure) => failure.clone(),
         Innermost::Arrow(error) => arrow_failure(subject, error),
         Innermost::DataFusion(error) => datafusion_failure(subject, &at, error),
-        Innermost::Foreign(text) => Failure::new("R0512", Remedy::Retry, format!("{subject}: {text}")),
+        Innermost::Foreign(text) => foreign(subject, &text),
     }
+}
+
+/// What came from below DataFusion without a type of its own.
+fn foreign(subject: &str, text: &str) -> Failure {
+    if is_about_disk(text) {
+        return no_spill_space(subject, text);
+    }
+    Failure::new("R0512", Remedy::Retry, format!("{subject}: {}", terse(text)))
 }
 
 /// What an Arrow kernel refused: nearly always a value.
@@ -48,9 +64,9 @@ pub(crate) fn arrow_failure(subject: &str, error: &ArrowError) -> Failure {
         ),
         ArrowError::ExternalError(inner) => match inner.downcast_ref::<Failure>() {
             Some(failure) => failure.clone(),
-            None => Failure::new("R0512", Remedy::Retry, format!("{subject}: {inner}")),
+            None => foreign(subject, &inner.to_string()),
         },
-        ArrowError::IoError(text, _) => Failure::new("R0512", Remedy::Retry, format!("{subject}: {text}")),
+        ArrowError::IoError(text, _) => foreign(subject, text),
         other => Failure::new("R0508", Remedy::FixData, format!("{subject}: {other}")),
     }
 }
@@ -128,19 +144,25 @@ fn datafusion_failure(subject: &str, at: &str, error: &DataFusionError) -> Failu
 }
 
 fn storage(subject: &str, text: &str) -> Failure {
+    if is_about_disk(text) {
+        return no_spill_space(subject, text);
+    }
     Failure::new("R0512", Remedy::Retry, format!("{subject} cannot read its input: {}", terse(text)))
         .help("`towpath lake describe TABLE` shows which files a table consists of")
 }
 
-/// Memory and spill space end with different words in DataFusion, and need different ways out.
+fn no_spill_space(subject: &str, text: &str) -> Failure {
+    Failure::new(
+        "R0514",
+        Remedy::FixConfig,
+        format!("{subject} needs more room to spill than it may use: {}", terse(text)),
+    )
+    .help("give more `memory:` so that less spills, or free disk space where the project's `.towpath` folder is")
+}
+
 fn exhausted(subject: &str, text: &str) -> Failure {
-    if text.contains("disk") || text.contains("temp") {
-        return Failure::new(
-            "R0514",
-            Remedy::FixConfig,
-            format!("{subject} needs more room to spill than it may use: {}", terse(text)),
-        )
-        .help("free disk space in the project's `.towpath` folder, or give more `memory:` so that less spills");
+    if is_about_disk(text) {
+        return no_spill_space(subject, text);
     }
     Failure::new("R0507", Remedy::FixConfig, format!("{subject} needs more memory than it may use"))
         .help("raise `memory:` in `towpath.yml`, or run fewer tasks at once with `parallel:`")

@@ -64,10 +64,14 @@ impl Fixture {
     }
 
     pub(crate) fn with_memory(memory_bytes: usize) -> Self {
+        Self::with_limits(memory_bytes, 1 << 30)
+    }
+
+    pub(crate) fn with_limits(memory_bytes: usize, spill_bytes: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::open(folder.path().join("lake").to_str().unwrap(), 64 << 20).unwrap();
         let limits =
-            EngineLimits { memory_bytes, spill_folder: folder.path().join("spill"), spill_bytes: 1 << 30, partitions: 2 };
+            EngineLimits { memory_bytes, spill_folder: folder.path().join("spill"), spill_bytes, partitions: 2 };
         let files = Some(folder.path().to_path_buf());
         let variables = BTreeMap::from([("REGION".to_owned(), "north".to_owned())]);
         let engine = Engine::open(EngineOptions { lake, limits, files, variables, environment: "dev".into() }).unwrap();

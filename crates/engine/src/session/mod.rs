@@ -15,6 +15,7 @@ pub(crate) mod holdings;
 mod names;
 mod scan;
 mod settings;
+mod spill;
 mod stand_in;
 pub(crate) mod statement;
 #[cfg(test)]

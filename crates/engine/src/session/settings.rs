@@ -17,6 +17,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use super::exact::ExactArithmetic;
+use super::spill::SpillFolder;
 
 /// The catalog every table of the lakehouse stands in.
 pub(crate) const CATALOG: &str = "lakehouse";
@@ -32,7 +33,7 @@ const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 pub struct EngineLimits {
     /// Bytes all running statements share.
     pub memory_bytes: usize,
-    /// Where operators spill; created when missing.
+    /// Where operators spill, each process in a folder of its own; created when missing.
     pub spill_folder: PathBuf,
     /// Bytes all spill files may take together.
     pub spill_bytes: u64,
@@ -41,11 +42,11 @@ pub struct EngineLimits {
 }
 
 /// The memory and disk all sessions share.
-pub(crate) fn runtime(limits: &EngineLimits) -> Result<Arc<RuntimeEnv>, DataFusionError> {
+pub(crate) fn runtime(limits: &EngineLimits, spill: &SpillFolder) -> Result<Arc<RuntimeEnv>, DataFusionError> {
     let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), NAMED_CONSUMERS);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
-        .with_temp_file_path(&limits.spill_folder)
+        .with_temp_file_path(spill.path())
         .with_max_temp_directory_size(limits.spill_bytes)
         // A file that is queried twice may have changed in between.
         .with_object_list_cache_limit(0)
@@ -94,7 +95,7 @@ fn config(limits: &EngineLimits) -> Result<SessionConfig, DataFusionError> {
         options.set(key, value)?;
     }
     // Each sort keeps this much back for merging; more than the pool can give would stop every sort.
-    let share = limits.memory_bytes / (8 * partitions);
+    let share = limits.memory_bytes / (2 * partitions);
     options.execution.sort_spill_reservation_bytes = options.execution.sort_spill_reservation_bytes.min(share);
     Ok(config)
 }

@@ -28,6 +28,8 @@ pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<St
             Ok(_) => Failure::new("R0501", Remedy::FixConfig, format!("{subject} is nested too deeply")),
         })?;
     match (statements.pop_front(), statements.len()) {
+        // Places in messages are those of the text as it was given.
+        (Some(Statement::Statement(only)), 0) if matches!(*only, Sql::Query(_)) => query(subject, sql, sql),
         (Some(statement), 0) => reading(subject, sql, statement),
         (Some(_), more) => Err(Failure::new(
             "R0506",
@@ -37,6 +39,13 @@ pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<St
         .help("write one statement; a trailing `;` is fine")),
         (None, _) => Err(Failure::new("R0501", Remedy::FixConfig, format!("{subject} holds no statement"))),
     }
+}
+
+fn query(subject: &str, text: &str, sql: &str) -> Result<Statement, Failure> {
+    towpath_sql::query(sql).map_err(|problem| match problem.code {
+        "M0306" => refused(subject, sql),
+        _ => from_problem(subject, text, &[problem]),
+    })
 }
 
 fn reading(subject: &str, text: &str, statement: Statement) -> Result<Statement, Failure> {
@@ -52,11 +61,9 @@ fn reading(subject: &str, text: &str, statement: Statement) -> Result<Statement,
 
 fn reading_sql(subject: &str, text: &str, statement: Sql) -> Result<Sql, Failure> {
     match statement {
-        Sql::Query(query) => match towpath_sql::query(&query.to_string()) {
-            Ok(Statement::Statement(mended)) => Ok(*mended),
-            Ok(other) => Err(refused(subject, &other.to_string())),
-            Err(problem) if problem.code == "M0306" => Err(refused(subject, &query.to_string())),
-            Err(problem) => Err(from_problem(subject, text, &[problem])),
+        Sql::Query(inner) => match query(subject, text, &inner.to_string())? {
+            Statement::Statement(mended) => Ok(*mended),
+            other => Err(refused(subject, &other.to_string())),
         },
         Sql::ExplainTable { .. }
         | Sql::ShowTables { .. }

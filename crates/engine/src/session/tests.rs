@@ -13,7 +13,7 @@ use towpath_ports::{
 };
 use towpath_vocab::{Failure, Mark, Position, RawRecord, Remedy, SplitId};
 
-use super::fixture::{Fixture, batch, dates, floats, ints, name, text_rows, texts};
+use super::fixture::{Fixture, batch, dates, decimals, floats, instants, ints, name, text_rows, texts};
 
 async fn flights() -> Fixture {
     let fixture = Fixture::new();
@@ -288,6 +288,44 @@ async fn little_memory_spills_and_completes() {
     assert!(spilled.split("spill_count=").skip(1).any(|rest| !rest.starts_with('0')), "{spilled}");
     let total: i64 = (0..rows).sum();
     assert_eq!(fixture.rows(sql).await.unwrap(), [format!("{rows}|{total}")]);
+}
+
+#[tokio::test]
+async fn spilling_is_bounded_too() {
+    let fixture = Fixture::with_limits(8 << 20, 1 << 20);
+    let values = ints((0..400_000).map(|n| Some((n * 7919) % 400_000)).collect());
+    fixture.put("raw.wide", batch(vec![("a", Arc::clone(&values)), ("b", Arc::clone(&values)), ("c", values)])).await;
+    let failure = refusal(&fixture, "select * from raw.wide order by a, b desc, c").await;
+    assert_eq!((failure.code.as_str(), failure.remedy), ("R0514", Remedy::FixConfig), "{failure}");
+}
+
+#[tokio::test]
+async fn a_sort_completes_in_any_memory() {
+    for megabytes in [4, 10, 16, 24] {
+        let fixture = Fixture::with_memory(megabytes << 20);
+        let values = ints((0..400_000).map(|n| Some((n * 7919) % 400_000)).collect());
+        fixture.put("raw.wide", batch(vec![("a", Arc::clone(&values)), ("b", Arc::clone(&values)), ("c", values)])).await;
+        let sorted = fixture.rows("select * from raw.wide order by a, b desc, c").await;
+        assert_eq!(sorted.map(|rows| rows.len()), Ok(400_000), "{megabytes} MB");
+    }
+}
+
+#[tokio::test]
+async fn every_type_of_a_table_comes_back() {
+    let fixture = Fixture::new();
+    let rows = batch(vec![
+        ("n", ints(vec![Some(i64::MIN), None])),
+        ("t", texts(vec![Some("\u{1f600} ß"), None])),
+        ("d", dates(vec![Some(-1), None])),
+        ("p", decimals(vec![Some(99_999_999_999_999_999_999_999_999_999_999_999_999), None], 38, 10)),
+        ("at", instants(vec![Some(1), None])),
+        ("f", floats(vec![Some(f64::INFINITY), None])),
+    ]);
+    fixture.put("raw.types", rows.clone()).await;
+    let found = fixture.query("select * from raw.types").await.unwrap();
+    assert_eq!(found.schema, rows.schema());
+    assert_eq!(found.batches.try_collect::<Vec<_>>().await.unwrap(), [rows]);
+    assert_eq!(fixture.rows("select n, p from raw.types where p > 1 and at < now() and t like '%ß'").await.unwrap().len(), 1);
 }
 
 #[tokio::test]
