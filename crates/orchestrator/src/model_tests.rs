@@ -252,7 +252,7 @@ impl Play<'_> {
     }
 
     /// Plays to the end; `choices` say who is next, `cancel_at` at which step the user stops it.
-    fn to_the_end(&mut self, choices: &[u8], cancel_at: Option<usize>) -> RunState {
+    fn play_out(&mut self, choices: &[u8], cancel_at: Option<usize>) -> RunState {
         self.step(Event::Opened);
         for turn in 0..200 {
             if let Some(state) = self.view.closed() {
@@ -327,7 +327,7 @@ proptest! {
     ) {
         let expected = model(&graph);
         let mut play = play(&graph, parallel);
-        let end = play.to_the_end(&choices, None);
+        let end = play.play_out(&choices, None);
         let found: Vec<TaskState> = play.view.tasks().iter().map(|task| task.state).collect();
         prop_assert_eq!(&found, &expected.iter().map(|(state, _)| *state).collect::<Vec<_>>());
         let failed = found.contains(&TaskState::Failed);
@@ -343,7 +343,7 @@ proptest! {
         graph in graphs(), parallel in 1..4_usize, choices in vec(any::<u8>(), 40), cancel_at in 0..8_usize
     ) {
         let mut play = play(&graph, parallel);
-        let end = play.to_the_end(&choices, Some(cancel_at));
+        let end = play.play_out(&choices, Some(cancel_at));
         let states: Vec<TaskState> = play.view.tasks().iter().map(|task| task.state).collect();
         prop_assert!(states.iter().all(|state| state.is_final()));
         prop_assert_eq!(end == RunState::Cancelled, states.contains(&TaskState::Cancelled));
@@ -361,7 +361,7 @@ proptest! {
 #[test]
 fn an_empty_graph_succeeds_at_once() {
     let mut play = play(&[], 1);
-    assert_eq!(play.to_the_end(&[0], None), RunState::Succeeded);
+    assert_eq!(play.play_out(&[0], None), RunState::Succeeded);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use towpath_ports::{RunRecord, RunState, TaskState};
-use towpath_vocab::{PlannedPipeline, RetryPlan, TaskId, TriggerRule};
+use towpath_vocab::{Failure, PlannedPipeline, RetryPlan, TaskId, TriggerRule};
 
 use crate::decide::Command;
 use crate::error::RunError;
@@ -52,71 +52,22 @@ pub struct RunView {
 impl RunView {
     /// The view of a run as its record has it. `retries_used` counts, by task, the attempts that were
     /// tried again.
-    pub(crate) fn new(
+    ///
+    /// # Errors
+    /// R0705 when the record is not of this graph, or a task waits for one that does not come before it.
+    pub fn new(
         pipeline: &PlannedPipeline,
         record: &RunRecord,
         retries_used: &HashMap<TaskId, u32>,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Self, Failure> {
         let wrong = |detail: String| RunError::Graph {
             run: record.name.clone(),
             detail,
         };
-        if pipeline.tasks.len() != record.tasks.len() {
-            let detail = format!(
-                "{} tasks planned, {} recorded",
-                pipeline.tasks.len(),
-                record.tasks.len()
-            );
-            return Err(wrong(detail));
-        }
-        let mut positions: HashMap<&TaskId, usize> = HashMap::with_capacity(pipeline.tasks.len());
-        let mut tasks: Vec<TaskView> = Vec::with_capacity(pipeline.tasks.len());
-        for (position, (planned, recorded)) in pipeline.tasks.iter().zip(&record.tasks).enumerate()
-        {
-            if planned.id != recorded.id {
-                return Err(wrong(format!(
-                    "`{}` stands where `{}` was planned",
-                    recorded.id, planned.id
-                )));
-            }
-            if recorded.state == TaskState::Running {
-                return Err(wrong(format!(
-                    "`{}` runs before the run was opened",
-                    planned.id
-                )));
-            }
-            let mut parents = BTreeSet::new();
-            for parent in &planned.after {
-                let known = positions.get(parent).copied();
-                let Some(parent_position) = known else {
-                    return Err(wrong(format!(
-                        "`{}` waits for `{parent}`, which does not come before it",
-                        planned.id
-                    )));
-                };
-                parents.insert(parent_position);
-            }
-            for parent in &parents {
-                if let Some(parent) = tasks.get_mut(*parent) {
-                    parent.children.push(position);
-                }
-            }
-            if positions.insert(&planned.id, position).is_some() {
-                return Err(wrong(format!("`{}` is planned twice", planned.id)));
-            }
-            tasks.push(TaskView {
-                id: planned.id.clone(),
-                children: Vec::new(),
-                when: planned.when,
-                retry: planned.retry,
-                state: TaskState::Waiting,
-                retries_used: retries_used.get(&planned.id).copied().unwrap_or(0),
-                retry_at_us: None,
-                counts: Counts {
-                    total: parents.len(),
-                    ..Counts::default()
-                },
-            });
+        fits(pipeline, record).map_err(wrong)?;
+        let mut tasks = waiting(pipeline).map_err(wrong)?;
+        for task in &mut tasks {
+            task.retries_used = retries_used.get(&task.id).copied().unwrap_or(0);
         }
         let mut view = Self::of(tasks, pipeline.parallel);
         for (task, recorded) in record.tasks.iter().enumerate() {
@@ -254,6 +205,66 @@ impl RunView {
             }
         }
     }
+}
+
+/// Compares a graph with the record of its run.
+fn fits(pipeline: &PlannedPipeline, record: &RunRecord) -> Result<(), String> {
+    let (planned, recorded) = (pipeline.tasks.len(), record.tasks.len());
+    if planned != recorded {
+        return Err(format!("{planned} tasks planned, {recorded} recorded"));
+    }
+    for (planned, recorded) in pipeline.tasks.iter().zip(&record.tasks) {
+        if planned.id != recorded.id {
+            return Err(format!(
+                "`{}` stands where `{}` was planned",
+                recorded.id, planned.id
+            ));
+        }
+        if recorded.state == TaskState::Running {
+            return Err(format!("`{}` runs before the run was opened", planned.id));
+        }
+    }
+    Ok(())
+}
+
+/// The tasks of a graph, all waiting, with their children.
+fn waiting(pipeline: &PlannedPipeline) -> Result<Vec<TaskView>, String> {
+    let mut positions: HashMap<&TaskId, usize> = HashMap::with_capacity(pipeline.tasks.len());
+    let mut tasks: Vec<TaskView> = Vec::with_capacity(pipeline.tasks.len());
+    for (position, planned) in pipeline.tasks.iter().enumerate() {
+        let mut parents = BTreeSet::new();
+        for parent in &planned.after {
+            let known = positions.get(parent).ok_or_else(|| {
+                format!(
+                    "`{}` waits for `{parent}`, which does not come before it",
+                    planned.id
+                )
+            })?;
+            parents.insert(*known);
+        }
+        for parent in &parents {
+            if let Some(parent) = tasks.get_mut(*parent) {
+                parent.children.push(position);
+            }
+        }
+        if positions.insert(&planned.id, position).is_some() {
+            return Err(format!("`{}` is planned twice", planned.id));
+        }
+        tasks.push(TaskView {
+            id: planned.id.clone(),
+            children: Vec::new(),
+            when: planned.when,
+            retry: planned.retry,
+            state: TaskState::Waiting,
+            retries_used: 0,
+            retry_at_us: None,
+            counts: Counts {
+                total: parents.len(),
+                ..Counts::default()
+            },
+        });
+    }
+    Ok(tasks)
 }
 
 /// Counts one more parent that ended. `blocked`: something above that parent failed.

@@ -321,6 +321,46 @@ async fn a_process_that_ended_is_known_to_be_dead_before_its_lease_runs_out() {
     assert_eq!(left, Vec::<String>::new());
 }
 
+const VICTIM: &str = "TOWPATH_TEST_VICTIM";
+
+/// Does nothing by itself: the test below starts it as a process of its own, to be killed.
+#[tokio::test]
+async fn victim() {
+    if let Ok(folder) = std::env::var(VICTIM) {
+        let folder = std::path::Path::new(&folder);
+        let book = SqliteBook::open(folder.join("dev.db")).unwrap();
+        let run = opened_new(book.open_run(new_run("victim", "h", 0)).await.unwrap());
+        start_and_end(&book, &run, 0, TaskState::Succeeded, 0).await;
+        std::fs::write(folder.join("ready"), "").unwrap();
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test]
+async fn a_killed_process_is_succeeded_at_once_and_a_living_one_never() {
+    let place = Place::new();
+    let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tests::victim"])
+        .env(VICTIM, place.folder.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !place.folder.path().join("ready").exists() {
+        assert!(
+            victim.try_wait().unwrap().is_none(),
+            "the victim died by itself"
+        );
+        std::thread::yield_now();
+    }
+    let book = place.open();
+    let living = book.open_run(new_run("next", "h", 1)).await.unwrap();
+    assert!(matches!(living, Opened::Busy(ref run) if run.worker == "victim"));
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    let resumed = opened_resumed(book.open_run(new_run("next", "h", 2)).await.unwrap());
+    assert_eq!(resumed.tasks[0].state, TaskState::Succeeded);
+}
+
 #[tokio::test]
 async fn another_graph_supersedes_the_dead_run() {
     let place = Place::new();
