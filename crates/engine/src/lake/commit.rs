@@ -248,13 +248,16 @@ impl PreparedWrite {
     async fn acknowledge(&self, version: u64, stored: Stored, post: Option<PostCommit>) -> LakeResult<Receipt> {
         fail::fail_point!("lake::after_commit");
         let home = self.write.table.folder.clone();
+        // The table has taken the place of a view of its name.
+        let view = (version == 0).then(|| self.write.lake.view_path(&self.write.table.name));
         let (positions, generation, attempt) = (self.positions(), self.write.intent.generation, self.write.attempt.clone());
         folder::blocking(move || {
             let log = home.join(LOG);
             folder::sync_file(&log.join(format!("{version:020}.json")))?;
             folder::sync_folder(&log)?;
             home.ancestors().take(3).try_for_each(folder::sync_folder)?;
-            positions.settle(generation, &attempt)
+            positions.settle(generation, &attempt)?;
+            view.map_or(Ok(()), |view| folder::remove(&view))
         })
         .await?;
         if let Some(post) = post

@@ -129,6 +129,12 @@ pub enum LakeError {
         /// Its name.
         name: String,
     },
+    /// A view cannot take a table's place.
+    #[error("`{table}` is a table; a view cannot take its place")]
+    Occupied {
+        /// The table.
+        table: String,
+    },
     /// A location this version cannot open.
     #[error("`{location}` is no lakehouse this version can open")]
     Location {
@@ -202,6 +208,7 @@ impl LakeError {
             LakeError::Parquet { .. } => "R0418",
             LakeError::Arrow { .. } | LakeError::Misuse(_) => "R0419",
             LakeError::Stopped => "R0420",
+            LakeError::Occupied { .. } => "R0423",
         }
     }
 
@@ -220,6 +227,7 @@ impl LakeError {
             | LakeError::Parquet { .. } => Remedy::FixData,
             LakeError::Inactive { .. }
             | LakeError::Foreign { .. }
+            | LakeError::Occupied { .. }
             | LakeError::PositionMissing { .. }
             | LakeError::Stored { .. } => Remedy::Refused,
             LakeError::Conflict { .. } | LakeError::Delta { .. } | LakeError::Stopped => Remedy::Retry,
@@ -248,6 +256,7 @@ impl LakeError {
             LakeError::Foreign { .. } => "write it to another table, or rewrite that table without the feature".to_owned(),
             LakeError::PositionMissing { .. } => "restore `_towpath` beside the table from a backup, or load the table anew with `--full-refresh`".to_owned(),
             LakeError::Stored { .. } => "it may come from a newer version of Towpath; use that version".to_owned(),
+            LakeError::Occupied { table } => format!("drop the table first: `towpath lake drop {table}`, or keep it with `materialized: table`"),
             LakeError::Location { .. } => "use a folder on this machine; object stores come in a later version".to_owned(),
             LakeError::Parquet { .. } => "the file is damaged or missing; restore it, or load the table anew with `--full-refresh`".to_owned(),
             LakeError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => FULL.to_owned(),

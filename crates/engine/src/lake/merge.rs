@@ -22,7 +22,7 @@ use super::candidate::LakeFile;
 use super::error::{LakeError, LakeResult};
 use super::files::{self, FileWriter, Sizes, lake_file};
 use super::keys::{KeyCode, KeySet, Pass};
-use super::read::read_files;
+use super::read::{read_ahead, read_files};
 use super::table::Table;
 
 const BATCH_ROWS: usize = 8_192;
@@ -153,7 +153,7 @@ async fn decide(place: &Place<'_>, keyed: Keyed, incoming: &Incoming) -> LakeRes
 async fn collect(place: &Place<'_>, key: &SchemaRef, keyed: Keyed, incoming: &Incoming, keys: &mut KeySet<'_>) -> LakeResult<()> {
     let unique = keyed != Keyed::DeleteInsert && incoming.ops.is_none();
     let paths = incoming.adds.iter().map(|add| place.table.file(&add.path)).collect();
-    let mut batches = read_files(paths, Arc::clone(key), BATCH_ROWS);
+    let mut batches = read_ahead(read_files(paths, Arc::clone(key), BATCH_ROWS));
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
         if let Some(at) = keys.add(batch.columns(), first, unique)? {
@@ -175,7 +175,7 @@ fn name_key(batch: &RecordBatch, row: usize) -> String {
 
 async fn probe(place: &Place<'_>, key: &SchemaRef, at: usize, keys: &mut KeySet<'_>, marks: &mut BTreeMap<usize, Bitmap>) -> LakeResult<()> {
     let Some(file) = place.files.get(at) else { return Ok(()) };
-    let mut batches = read_files(vec![file.path.clone()], Arc::clone(key), BATCH_ROWS);
+    let mut batches = read_ahead(read_files(vec![file.path.clone()], Arc::clone(key), BATCH_ROWS));
     // Marks of earlier passes are added to.
     let mut bits = marks.remove(&at).unwrap_or_else(|| Bitmap::filled(0, false));
     let mut first = 0;
@@ -254,7 +254,7 @@ async fn copy(place: &Place<'_>, file: &LakeFile, marked: Option<&Bitmap>, write
 
 /// Writes the rows of files whose bit is set, or is not set with `negate`; bits behind the end are not set.
 async fn stream(place: &Place<'_>, paths: Vec<PathBuf>, bits: &Bitmap, negate: bool, writer: &mut FileWriter) -> LakeResult<()> {
-    let mut batches = read_files(paths, Arc::clone(place.schema), BATCH_ROWS);
+    let mut batches = read_ahead(read_files(paths, Arc::clone(place.schema), BATCH_ROWS));
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
         let filter = bits.filter(first, batch.num_rows(), negate);

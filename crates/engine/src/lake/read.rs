@@ -22,6 +22,8 @@ use super::folder::failed;
 use super::table::Table;
 
 const BATCH_ROWS: usize = 8_192;
+/// Batches read ahead.
+const AHEAD: usize = 4;
 
 /// The rows of one file as batches of `schema` (some of a table's columns, by name).
 pub(crate) async fn read_file(path: PathBuf, schema: SchemaRef, batch_rows: usize) -> LakeResult<BoxStream<LakeResult<RecordBatch>>> {
@@ -45,6 +47,20 @@ pub(crate) async fn read_file(path: PathBuf, schema: SchemaRef, batch_rows: usiz
 /// The rows of several files, one after the other.
 pub(crate) fn read_files(files: Vec<PathBuf>, schema: SchemaRef, batch_rows: usize) -> BoxStream<LakeResult<RecordBatch>> {
     Box::pin(stream::iter(files).then(move |path| read_file(path, Arc::clone(&schema), batch_rows)).try_flatten())
+}
+
+/// Reads on while the last batches are worked on: decoding and what follows run side by side.
+pub(crate) fn read_ahead(mut batches: BoxStream<LakeResult<RecordBatch>>) -> BoxStream<LakeResult<RecordBatch>> {
+    let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
+    tokio::spawn(async move {
+        while let Some(batch) = batches.next().await {
+            // Nobody waits for more once the receiver is gone.
+            if sender.send(batch).await.is_err() {
+                break;
+            }
+        }
+    });
+    Box::pin(stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|batch| (batch, receiver)) }))
 }
 
 /// A fixed set of files.
@@ -83,7 +99,9 @@ impl Source for TableSource {
     }
 
     async fn version(&self, _spec: &ReadSpec) -> Result<Option<InputVersion>> {
-        Ok(self.pinned().await?.version.map(|version| InputVersion(format!("version {version}"))))
+        // With the identity the table was made with: one that was dropped and made anew is another.
+        let now = self.0.now().await?;
+        Ok(now.map(|now| InputVersion(format!("version {} of {}", now.version(), now.state.metadata().id()))))
     }
 
     async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {

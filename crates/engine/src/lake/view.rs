@@ -1,6 +1,7 @@
 //! Views: SQL text with a version, stored as `<root>/_towpath/views/<schema>.<view>.json`.
 //!
 //! Replaced by one rename, so a reader sees the old or the new text. The text is not understood here.
+//! A table hides a view of its name; the first commit of the table drops the view.
 
 use std::path::PathBuf;
 
@@ -31,7 +32,7 @@ impl Lake {
     /// Stores a view and gives its version; an unchanged text keeps the version it has.
     pub async fn put_view(&self, name: &TableName, sql: &str) -> Result<u64> {
         if self.version(name).await?.is_some() {
-            return Err(LakeError::Key { table: name.to_string(), why: "a table of that name exists; a view cannot take its place".to_owned() }.into());
+            return Err(LakeError::Occupied { table: name.to_string() }.into());
         }
         let path = self.view_path(name);
         let mut view = View { format: FORMAT, name: name.clone(), sql: sql.to_owned(), version: 1 };
@@ -76,7 +77,7 @@ impl Lake {
         Ok(dropped.await?)
     }
 
-    fn view_path(&self, name: &TableName) -> PathBuf {
+    pub(crate) fn view_path(&self, name: &TableName) -> PathBuf {
         self.root().join(OWN).join("views").join(format!("{}.{}.json", folder::escape(name.schema()), folder::escape(name.table())))
     }
 }

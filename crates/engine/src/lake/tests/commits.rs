@@ -160,8 +160,11 @@ async fn views_have_versions_and_do_not_hide_tables() {
     assert_eq!(f.lake.put_view(&name, "select 2").await.unwrap(), 2);
     assert_eq!(f.reopened().view(&name).await.unwrap().unwrap().sql, "select 2");
     assert_eq!(f.lake.views().await.unwrap().len(), 1);
+    f.lake.put_view(&table(), "select 3").await.unwrap();
     load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
-    assert_eq!(f.lake.put_view(&table(), "select 1").await.unwrap_err().code, "R0408");
+    assert_eq!(f.lake.view(&table()).await.unwrap(), None, "the table took the view's place");
+    let failure = f.lake.put_view(&table(), "select 1").await.unwrap_err();
+    assert_eq!((failure.code.as_str(), failure.remedy), ("R0423", Remedy::Refused));
     assert!(f.lake.drop_view(&name).await.unwrap());
     assert_eq!(f.lake.view(&name).await.unwrap(), None);
     assert_eq!(f.lake.tables().await.unwrap(), [table()]);
@@ -245,4 +248,23 @@ async fn tables_with_rules_of_others_are_refused_by_name() {
     assert_eq!((failure.code.as_str(), failure.remedy), ("R0411", Remedy::Refused));
     assert!(failure.message.contains("delta.constraints.positive"));
     assert_eq!(held(&f.reopened()).await, owned(&[(1, "a")]), "reading it is fine");
+}
+
+#[tokio::test]
+async fn an_input_version_tells_versions_and_tables_apart() {
+    let f = Fixture::new();
+    let spec = |f: &Fixture| (f.lake.source(&table()).unwrap(), read_spec());
+    let now = async |f: &Fixture| {
+        let (source, spec) = spec(f);
+        source.version(&spec).await.unwrap().map(|version| version.0)
+    };
+    assert_eq!(now(&f).await, None);
+    load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
+    let first = now(&f).await;
+    assert_eq!(first, now(&f).await);
+    load(&f.lake, intent(WriteMode::Append, schema(), 2), rows(&[(2, "b")])).await.unwrap();
+    assert_ne!(first, now(&f).await);
+    f.lake.drop_table(&table()).await.unwrap();
+    load(&f.lake, intent(WriteMode::Append, schema(), 3), rows(&[(1, "a")])).await.unwrap();
+    assert_ne!(first, now(&f).await, "version 0 of another table");
 }

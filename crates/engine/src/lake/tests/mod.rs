@@ -89,8 +89,8 @@ pub(crate) async fn load(lake: &Lake, intent: Intent, batch: RecordBatch) -> Res
     prepare(lake, intent, vec![(batch, None)]).await?.commit(position(at)).await
 }
 
-pub(crate) async fn read_all(source: &dyn Source) -> Vec<RecordBatch> {
-    let spec = ReadSpec {
+pub(crate) fn read_spec() -> ReadSpec {
+    ReadSpec {
         table: table(),
         selection: Selection::Object("raw.things".to_owned()),
         mode: ReadMode::Full,
@@ -103,7 +103,11 @@ pub(crate) async fn read_all(source: &dyn Source) -> Vec<RecordBatch> {
         parallel: 3,
         batch_rows: 100,
         batch_bytes: 1 << 20,
-    };
+    }
+}
+
+pub(crate) async fn read_all(source: &dyn Source) -> Vec<RecordBatch> {
+    let spec = read_spec();
     let mut reader = source.open(&spec, None).await.unwrap();
     let mut splits = reader.splits();
     let mut batches = Vec::new();
