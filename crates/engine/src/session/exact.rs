@@ -2,7 +2,7 @@
 //!
 //! DataFusion lets `+`, `-` and `*` wrap around; PostgreSQL does not, and neither does this house.
 //! The rule runs first, before expressions move into scans, and covers projections, filters and the
-//! arguments of aggregates. It does not reach inside `sum`, which keeps its own type rules.
+//! arguments of aggregates; the adding inside `sum` is in `sum.rs`.
 
 use std::sync::Arc;
 

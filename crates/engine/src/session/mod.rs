@@ -18,6 +18,7 @@ mod settings;
 mod spill;
 mod stand_in;
 pub(crate) mod statement;
+mod sum;
 #[cfg(test)]
 mod tests;
 

@@ -18,6 +18,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::exact::ExactArithmetic;
 use super::spill::SpillFolder;
+use super::sum::with_exact_sum;
 
 /// The catalog every table of the lakehouse stands in.
 pub(crate) const CATALOG: &str = "lakehouse";
@@ -66,7 +67,7 @@ pub(crate) fn session(limits: &EngineLimits, runtime: Arc<RuntimeEnv>) -> Result
         .with_runtime_env(runtime)
         .with_default_features()
         .with_scalar_functions(functions.scalar.clone())
-        .with_aggregate_functions(functions.aggregate.clone())
+        .with_aggregate_functions(with_exact_sum(&functions.aggregate))
         .with_window_functions(functions.window.clone())
         .with_higher_order_functions(functions.higher_order.clone())
         .with_expr_planners(functions.planners.clone())

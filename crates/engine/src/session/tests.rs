@@ -181,12 +181,22 @@ async fn values_that_do_not_fit_are_about_data() {
         "select carrier::int from raw.flights",
         "select flight + 9223372036854775807 from raw.flights",
         "select sum(flight * 9223372036854775807) from raw.flights",
+        "select sum(flight + 9223372036854775800) from raw.flights",
+        "select sum(x) from (values (1, 9223372036854775807), (1, 1)) t(g, x) group by g",
+        "select sum(x) over (order by x) from (values (9223372036854775807), (1)) t(x)",
+        "select sum(distinct x) from (values (9223372036854775807), (1)) t(x)",
         "select * from raw.flights where flight * 9223372036854775807 > 0",
     ] {
         let failure = refusal(&fixture, sql).await;
         assert_eq!((failure.code.as_str(), failure.remedy), ("R0508", Remedy::FixData), "{sql}: {failure}");
     }
     assert_eq!(fixture.rows("select sum(flight + 1) from raw.flights").await.unwrap(), ["9"]);
+    // What passes the bound on the way and comes back fits.
+    let back = "select sum(x), sum(x) filter (where x < 0), sum(x - x) from (values (9223372036854775807), (1), (-5)) t(x)";
+    assert_eq!(fixture.rows(back).await.unwrap(), ["9223372036854775803|-5|0"]);
+    let sliding = "select sum(x) over (order by x rows between 1 preceding and current row) from (values (1), (2), (3)) t(x)";
+    assert_eq!(fixture.rows(sliding).await.unwrap(), ["1", "3", "5"]);
+    assert_eq!(fixture.rows("select sum(flight) from raw.flights where flight > 9").await.unwrap(), ["-"]);
 }
 
 #[tokio::test]

@@ -1,0 +1,201 @@
+//! `sum` over whole numbers that never wraps around.
+//!
+//! DataFusion adds 64-bit numbers modulo 2^64. Here they are added with 38 digits and come back as 64
+//! bits at the end, or as an error when they do not fit. Names and types are those `sql` checked
+//! with; sums of other types are DataFusion's own. It knows no plan.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
+    StatisticsArgs, utils::AggregateOrderSensitivity,
+};
+
+type Result<T> = std::result::Result<T, DataFusionError>;
+
+/// What sums are kept in: no number of 64-bit values that could be read overflows it.
+const WIDE: DataType = DataType::Decimal128(38, 0);
+
+/// The functions with an exact `sum` in place of DataFusion's.
+pub(crate) fn with_exact_sum(functions: &[Arc<AggregateUDF>]) -> Vec<Arc<AggregateUDF>> {
+    let exact = |function: &Arc<AggregateUDF>| match function.name() {
+        "sum" => Arc::new(AggregateUDF::new_from_impl(ExactSum { inner: Arc::clone(function) })),
+        _ => Arc::clone(function),
+    };
+    functions.iter().map(exact).collect()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ExactSum {
+    inner: Arc<AggregateUDF>,
+}
+
+fn is_whole(field: &FieldRef) -> bool {
+    matches!(field.data_type(), DataType::Int64 | DataType::UInt64)
+}
+
+fn widened(field: &FieldRef) -> FieldRef {
+    Arc::new(Field::clone(field).with_data_type(WIDE))
+}
+
+fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    let exact = CastOptions { safe: false, ..CastOptions::default() };
+    Ok(cast_with_options(array, to, &exact)?)
+}
+
+fn widen(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+    values.iter().map(|array| cast(array, &WIDE)).collect()
+}
+
+impl AggregateUDFImpl for ExactSum {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(arguments)
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if !is_whole(&args.return_field) {
+            return self.inner.accumulator(args);
+        }
+        let result = args.return_field.data_type().clone();
+        let inner = self.inner.accumulator(AccumulatorArgs { return_field: widened(&args.return_field), ..args })?;
+        Ok(Box::new(Exact { inner, result }))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if !is_whole(&args.return_field) {
+            return self.inner.state_fields(args);
+        }
+        self.inner.state_fields(StateFieldsArgs { return_field: widened(&args.return_field), ..args })
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        self.inner.groups_accumulator_supported(args)
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        if !is_whole(&args.return_field) {
+            return self.inner.create_groups_accumulator(args);
+        }
+        let result = args.return_field.data_type().clone();
+        let wide = AccumulatorArgs { return_field: widened(&args.return_field), ..args };
+        Ok(Box::new(ExactGroups { inner: self.inner.create_groups_accumulator(wide)?, result }))
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if args.is_distinct || !is_whole(&args.return_field) {
+            return self.inner.create_sliding_accumulator(args);
+        }
+        let result = args.return_field.data_type().clone();
+        let wide = AccumulatorArgs { return_field: widened(&args.return_field), ..args };
+        Ok(Box::new(Exact { inner: self.inner.create_sliding_accumulator(wide)?, result }))
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        self.inner.order_sensitivity()
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::Identical
+    }
+
+    fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
+        self.inner.inner().set_monotonicity(data_type)
+    }
+
+    fn value_from_stats(&self, statistics: &StatisticsArgs) -> Option<ScalarValue> {
+        self.inner.inner().value_from_stats(statistics)
+    }
+}
+
+/// Adds wide, gives back what was asked for.
+#[derive(Debug)]
+struct Exact {
+    inner: Box<dyn Accumulator>,
+    result: DataType,
+}
+
+impl Accumulator for Exact {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.inner.update_batch(&widen(values)?)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let wide = self.inner.evaluate()?.to_array()?;
+        ScalarValue::try_from_array(&cast(&wide, &self.result)?, 0)
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.inner.size()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.inner.state()
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.inner.merge_batch(states)
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.inner.retract_batch(&widen(values)?)
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        self.inner.supports_retract_batch()
+    }
+}
+
+/// The same for many groups at once.
+struct ExactGroups {
+    inner: Box<dyn GroupsAccumulator>,
+    result: DataType,
+}
+
+impl GroupsAccumulator for ExactGroups {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
+        self.inner.update_batch(&widen(values)?, groups, filter, total)
+    }
+
+    fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
+        cast(&self.inner.evaluate(emit)?, &self.result)
+    }
+
+    fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
+        self.inner.state(emit)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        self.inner.merge_batch(states, groups, total)
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        self.inner.convert_to_state(&widen(values)?, filter)
+    }
+
+    fn size(&self) -> usize {
+        self.inner.size()
+    }
+}
