@@ -1,1 +1,47 @@
-fn main() {}
+//! `towpath`: arguments in, terminal output and exit codes out.
+//!
+//! It decides nothing about data: each command calls one use case of `app` and draws its report. Read
+//! next: `args.rs` (the surface), `exit.rs` (the exit codes), `commands/`.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the terminal is this crate's job"
+)]
+
+mod args;
+mod commands;
+mod draw;
+mod exit;
+mod failpoint;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Arguments;
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::usage(&error),
+    };
+    failpoint::arm();
+    commands::start_logging(arguments.verbose);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let exit = match runtime {
+        Ok(runtime) => {
+            let exit = runtime.block_on(Box::pin(commands::dispatch(arguments)));
+            runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+            exit
+        }
+        Err(error) => {
+            eprintln!("error: threads cannot be started: {error}");
+            Exit::Failed
+        }
+    };
+    exit.into()
+}

@@ -1,6 +1,6 @@
 //! Where bad rows wait: `_quarantine.<schema.table>`, one row per record, with its raw form.
 //!
-//! A record's id is a hash of task, place and raw form, and the write merges by it: reading the same
+//! A record's id is a hash of project, environment, table, place and raw form, and the write merges by it: reading the same
 //! bad record again adds nothing. Committed before the table, under the same generation, also when
 //! the load is stopped. It does not know how a replay works.
 
@@ -148,7 +148,7 @@ impl Quarantine {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| kernel(arrow_schema::ArrowError::JsonError(error.to_string())))?;
         let columns: Vec<ArrayRef> = vec![
-            text(&|r| record_id(&app_id, r)),
+            text(&|r| record_id(&self.task, r)),
             text(&|_| "held".to_owned()),
             Arc::new(TimestampMicrosecondArray::from(vec![self.now_us; rows]).with_timezone("UTC")),
             text(&|_| app_id.clone()),
@@ -178,11 +178,14 @@ fn record(raw: &RawRecord) -> &str {
     }
 }
 
-fn record_id(app_id: &str, reject: &Reject) -> String {
+fn record_id(task: &TaskKey, reject: &Reject) -> String {
     let mut hash = Sha256::new();
+    let table = task.table.to_string();
     let ordinal = reject.place.ordinal.to_le_bytes();
-    let parts: [&[u8]; 5] = [
-        app_id.as_bytes(),
+    let parts: [&[u8]; 7] = [
+        task.project.as_str().as_bytes(),
+        task.environment.as_str().as_bytes(),
+        table.as_bytes(),
         reject.place.object.as_bytes(),
         &ordinal,
         form(&reject.raw).as_bytes(),

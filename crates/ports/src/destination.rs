@@ -110,7 +110,7 @@ pub struct Candidate {
 
 /// A finished, invisible write.
 #[async_trait]
-pub trait Prepared: Send {
+pub trait Prepared: Send + Sync {
     /// How much it holds.
     fn stats(&self) -> PreparedStats;
 

@@ -1,0 +1,48 @@
+//! What is known about the outside when a project is checked: what runs observed, and which
+//! variables are set. Discovered facts stand in the project's own files; `project` reads those.
+
+use std::collections::BTreeMap;
+
+use towpath_ports::{StateStore, System};
+use towpath_vocab::{Environment, Facts, TableFact, TableName};
+
+use crate::Result;
+use crate::system::LocalSystem;
+
+/// Prefix of an outside table's key in the book: `outside:CONNECTION:OBJECT`.
+const OUTSIDE: &str = "outside:";
+
+/// The key of an outside table's fact in the book.
+pub(crate) fn outside_key(connection: &str, object: &str) -> String {
+    format!("{OUTSIDE}{connection}:{object}")
+}
+
+/// Facts of one environment; without a book (nothing ran yet) only the variables.
+pub(crate) async fn gather(
+    book: Option<&dyn StateStore>,
+    environment: &Environment,
+    system: &LocalSystem,
+) -> Result<Facts> {
+    let mut facts = Facts {
+        set_variables: system.environment().keys().cloned().collect(),
+        ..Facts::default()
+    };
+    let Some(book) = book else { return Ok(facts) };
+    for (key, fact) in book.facts(environment).await? {
+        add(&mut facts, &key, fact);
+    }
+    Ok(facts)
+}
+
+fn add(facts: &mut Facts, key: &str, fact: TableFact) {
+    let outside = key
+        .strip_prefix(OUTSIDE)
+        .and_then(|rest| rest.split_once(':'));
+    if let Some((connection, object)) = outside {
+        let tables: &mut BTreeMap<String, TableFact> =
+            facts.outside.entry(connection.to_owned()).or_default();
+        tables.insert(object.to_owned(), fact);
+    } else if let Ok(table) = key.parse::<TableName>() {
+        facts.lakehouse.insert(table, fact);
+    }
+}

@@ -1,0 +1,201 @@
+//! Wires the ports of one project in one environment: lakehouse, engine, book, connectors, budget.
+//!
+//! It knows every leaf and nothing about any use case. Opening touches only the project folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake};
+use towpath_flow::{Budget, Progress, Services};
+use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source, System};
+use towpath_state::SqliteBook;
+use towpath_vocab::{ConnectionPlan, ConnectorSpec, Environment, Failure, Remedy};
+
+use crate::memory::default_budget_bytes;
+use crate::system::LocalSystem;
+
+/// The folder of local state inside a project.
+const STATE_DIR: &str = ".towpath";
+/// The share of the budget that `flow` and the connectors hold, in percent; the engine has the rest.
+const FLOW_SHARE: u64 = 40;
+/// Spill files may take this much disk.
+const SPILL_BYTES: u64 = 100 << 30;
+
+/// Everything a use case works with.
+pub struct House {
+    /// The project folder.
+    pub dir: PathBuf,
+    /// Clock, chance, environment, secrets.
+    pub system: Arc<LocalSystem>,
+    /// The lakehouse.
+    pub lake: Arc<Lake>,
+    /// SQL.
+    pub engine: Arc<Engine>,
+    /// Runs, facts, results.
+    pub book: Arc<SqliteBook>,
+    /// The memory budget.
+    pub budget_bytes: u64,
+    budget: Arc<Budget>,
+    connectors: Vec<Arc<dyn Connector>>,
+}
+
+/// What a house is opened with.
+pub struct HouseOptions<'a> {
+    /// The project folder.
+    pub dir: &'a Path,
+    /// The lakehouse: a path relative to it.
+    pub lakehouse: &'a str,
+    /// The environment.
+    pub environment: &'a Environment,
+    /// `memory:`, if set.
+    pub memory_bytes: Option<u64>,
+}
+
+impl House {
+    /// Opens a house.
+    ///
+    /// # Errors
+    /// `FixConfig` when folders cannot be made or the book is not ours to read.
+    pub fn open(options: HouseOptions<'_>) -> Result<Self> {
+        let HouseOptions {
+            dir,
+            lakehouse,
+            environment,
+            memory_bytes,
+        } = options;
+        let state_dir = dir.join(STATE_DIR);
+        std::fs::create_dir_all(&state_dir).map_err(|error| not_made(&state_dir, &error))?;
+        let budget_bytes = memory_bytes.unwrap_or_else(default_budget_bytes);
+        let flow_bytes = budget_bytes / 100 * FLOW_SHARE;
+        let budget = Arc::new(Budget::new(flow_bytes));
+        let system = Arc::new(LocalSystem::new(dir.to_path_buf()));
+        let lake = Lake::open(&lake_root(dir, lakehouse)?, budget_bytes)?;
+        let engine = Engine::open(EngineOptions {
+            lake: lake.clone(),
+            limits: EngineLimits {
+                memory_bytes: usize::try_from(budget_bytes - flow_bytes).unwrap_or(usize::MAX),
+                spill_folder: state_dir.join("spill"),
+                spill_bytes: SPILL_BYTES,
+                partitions: parallelism(),
+            },
+            files: Some(dir.to_path_buf()),
+            variables: system.environment().clone(),
+            environment: environment.clone(),
+        })?;
+        let book = SqliteBook::open(&state_dir.join(format!("{environment}.db")))?;
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            system,
+            lake: Arc::new(lake),
+            engine: Arc::new(engine),
+            book: Arc::new(book),
+            budget_bytes,
+            budget,
+            connectors: towpath_connectors::connectors(),
+        })
+    }
+
+    /// The house of a checked plan.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub fn of_plan(
+        dir: &Path,
+        plan: &towpath_vocab::Plan,
+        memory_bytes: Option<u64>,
+    ) -> Result<Self> {
+        Self::open(HouseOptions {
+            dir,
+            lakehouse: &plan.lakehouse,
+            environment: &plan.environment,
+            memory_bytes,
+        })
+    }
+
+    /// What `flow` needs; counters are the caller's.
+    pub fn services(&self, progress: Arc<Progress>) -> Services {
+        Services {
+            expressions: Arc::clone(&self.engine) as _,
+            query: Arc::clone(&self.engine) as _,
+            clock: Arc::clone(&self.system) as _,
+            secrets: Arc::clone(&self.system) as _,
+            memory: Arc::clone(&self.budget) as _,
+            progress,
+        }
+    }
+
+    /// A connection as a source.
+    pub fn source(&self, connection: &ConnectionPlan) -> Result<Arc<dyn Source>> {
+        self.connector(&connection.kind)?
+            .source(connection, &self.context())
+    }
+
+    /// A connection as a destination.
+    pub fn destination(&self, connection: &ConnectionPlan) -> Result<Arc<dyn Destination>> {
+        self.connector(&connection.kind)?
+            .destination(connection, &self.context())
+    }
+
+    /// A connection to look around in.
+    pub fn discover(&self, connection: &ConnectionPlan) -> Result<Arc<dyn Discover>> {
+        self.connector(&connection.kind)?
+            .discover(connection, &self.context())
+    }
+
+    fn context(&self) -> ConnectorContext {
+        ConnectorContext {
+            project_dir: self.dir.clone(),
+            secrets: Arc::clone(&self.system) as _,
+            memory: Arc::clone(&self.budget) as _,
+        }
+    }
+
+    fn connector(&self, kind: &str) -> Result<&Arc<dyn Connector>> {
+        self.connectors
+            .iter()
+            .find(|connector| connector.spec().kind == kind)
+            .ok_or_else(|| {
+                let kinds: Vec<String> = self.connectors.iter().map(|c| c.spec().kind).collect();
+                Failure::new(
+                    "R0910",
+                    Remedy::FixConfig,
+                    format!("there is no connector of type `{kind}`"),
+                )
+                .help(format!("there are: {}", kinds.join(", ")))
+            })
+    }
+}
+
+/// The specs of every connector of this binary.
+pub(crate) fn connector_specs() -> Vec<ConnectorSpec> {
+    towpath_connectors::connectors()
+        .iter()
+        .map(|connector| connector.spec())
+        .collect()
+}
+
+/// Splits and threads to use at once.
+pub(crate) fn parallelism() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+fn lake_root(dir: &Path, lakehouse: &str) -> Result<String> {
+    if lakehouse.contains("://") {
+        return Err(Failure::new(
+            "R0911",
+            Remedy::Refused,
+            format!("lakehouse `{lakehouse}`: object stores are not active in this version"),
+        )
+        .help("use a folder: `lakehouse: ./lake`"));
+    }
+    Ok(dir.join(lakehouse).display().to_string())
+}
+
+fn not_made(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        "R0912",
+        Remedy::FixConfig,
+        format!("{} cannot be made: {error}", path.display()),
+    )
+    .help("check the folder's rights and free space")
+}

@@ -1,0 +1,235 @@
+//! `lineage`: follows column edges up to where data is made, or down to where it is used.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use towpath_ports::StateStore;
+use towpath_vocab::{ColumnEdge, Failure, Plan, Remedy, TableLineage, TableName};
+
+use crate::Result;
+use crate::house::House;
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Where it comes from.
+    Up,
+    /// Where it goes.
+    Down,
+}
+
+/// Everything connected with a subject in one direction.
+#[derive(Clone, Debug, Serialize)]
+pub struct LineageReport {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// What was asked: `schema.table` or `schema.table.column`.
+    pub subject: String,
+    /// Edges that were followed, direct ones and steering ones, sorted.
+    pub edges: Vec<ColumnEdge>,
+    /// Tables on the way, the subject's included.
+    pub tables: Vec<String>,
+    /// For `Up`: per column of the subject the columns outside the lakehouse its value comes from.
+    pub origins: BTreeMap<String, Vec<String>>,
+    /// True when some statement on the way could not be followed in full.
+    pub partial: bool,
+}
+
+/// Follows lineage: what the last runs observed, else what the plan says.
+///
+/// # Errors
+/// `FixConfig` when the subject is unknown.
+pub async fn lineage(
+    house: &House,
+    plan: &Plan,
+    subject: &str,
+    direction: Direction,
+) -> Result<LineageReport> {
+    let all = gather(house, plan).await?;
+    let (table, column) = split(subject, &all)?;
+    let mut report = LineageReport {
+        version: 1,
+        subject: subject.to_owned(),
+        edges: Vec::new(),
+        tables: Vec::new(),
+        origins: BTreeMap::new(),
+        partial: false,
+    };
+    let edges: Vec<&ColumnEdge> = all.values().flat_map(|lineage| &lineage.edges).collect();
+    let reached = follow(&edges, &table, column.as_deref(), direction);
+    let mut tables = BTreeSet::from([table.clone()]);
+    for edge in &reached {
+        tables.insert(edge.from.table.clone());
+        tables.insert(edge.to.table.clone());
+    }
+    report.partial = tables.iter().any(|t| {
+        t.parse::<TableName>()
+            .is_ok_and(|t| all.get(&t).is_some_and(|l| l.partial))
+    });
+    report.tables = tables.into_iter().collect();
+    if direction == Direction::Up {
+        report.origins = origins(&reached, &table, column.as_deref());
+    }
+    report.edges = reached.into_iter().cloned().collect();
+    Ok(report)
+}
+
+async fn gather(house: &House, plan: &Plan) -> Result<BTreeMap<TableName, TableLineage>> {
+    let mut all = BTreeMap::new();
+    for task in plan.pipelines.iter().flat_map(|pipeline| &pipeline.tasks) {
+        for table in tables_of(&task.action) {
+            if !table.lineage.edges.is_empty() {
+                all.insert(table.target.clone(), table.lineage.clone());
+            }
+        }
+    }
+    all.extend(house.book.lineage(&plan.environment).await?);
+    Ok(all)
+}
+
+fn tables_of(action: &towpath_vocab::Action) -> Vec<&towpath_vocab::TablePlan> {
+    use towpath_vocab::Action;
+    match action {
+        Action::Load(load) => vec![&load.table],
+        Action::Model(model) => vec![&model.table],
+        Action::Publish(publish) => vec![&publish.table],
+        Action::Command(command) => command.writes.iter().collect(),
+    }
+}
+
+/// The table and column a subject means; a table may have a dot-less column behind it.
+fn split(
+    subject: &str,
+    all: &BTreeMap<TableName, TableLineage>,
+) -> Result<(String, Option<String>)> {
+    let mentioned = |table: &str| {
+        all.keys().any(|known| known.to_string() == table)
+            || all
+                .values()
+                .any(|l| l.inputs.iter().any(|input| input == table))
+    };
+    if mentioned(subject) {
+        return Ok((subject.to_owned(), None));
+    }
+    if let Some((table, column)) = subject
+        .rsplit_once('.')
+        .filter(|(table, _)| mentioned(table))
+    {
+        return Ok((table.to_owned(), Some(column.to_owned())));
+    }
+    let names: Vec<String> = all.keys().map(ToString::to_string).collect();
+    Err(Failure::new(
+        "R0970",
+        Remedy::FixConfig,
+        format!("nothing is known of `{subject}`"),
+    )
+    .help(match names.is_empty() {
+        true => "run a pipeline first: towpath run".to_owned(),
+        false => format!("there are: {}", names.join(", ")),
+    }))
+}
+
+/// Every edge that can be reached, nearest first, each once.
+fn follow<'a>(
+    edges: &[&'a ColumnEdge],
+    table: &str,
+    column: Option<&str>,
+    direction: Direction,
+) -> Vec<&'a ColumnEdge> {
+    let mut seen: BTreeSet<&ColumnEdge> = BTreeSet::new();
+    let mut found = Vec::new();
+    let mut frontier: Vec<(String, Option<String>)> =
+        vec![(table.to_owned(), column.map(str::to_owned))];
+    while let Some((table, column)) = frontier.pop() {
+        for edge in edges {
+            let (near, far) = match direction {
+                Direction::Up => (&edge.to, &edge.from),
+                Direction::Down => (&edge.from, &edge.to),
+            };
+            let meant = near.table == table
+                && (column.is_none()
+                    || near.column.is_empty()
+                    || column.as_deref() == Some(near.column.as_str()));
+            if meant && seen.insert(edge) {
+                found.push(*edge);
+                frontier.push((
+                    far.table.clone(),
+                    (!far.column.is_empty()).then(|| far.column.clone()),
+                ));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Columns outside the lakehouse that a value comes from, by direct edges only.
+fn origins(
+    edges: &[&ColumnEdge],
+    table: &str,
+    column: Option<&str>,
+) -> BTreeMap<String, Vec<String>> {
+    let direct: Vec<&ColumnEdge> = edges
+        .iter()
+        .copied()
+        .filter(|edge| edge.influence.is_direct())
+        .collect();
+    let columns: BTreeSet<&str> = direct
+        .iter()
+        .filter(|edge| edge.to.table == table && column.is_none_or(|c| c == edge.to.column))
+        .map(|edge| edge.to.column.as_str())
+        .collect();
+    columns
+        .into_iter()
+        .map(|column| {
+            let reached = follow(&direct, table, Some(column), Direction::Up);
+            let made: BTreeSet<String> = reached
+                .iter()
+                .filter(|edge| !direct.iter().any(|other| other.to == edge.from))
+                .map(|edge| format!("{}.{}", edge.from.table, edge.from.column))
+                .collect();
+            (column.to_owned(), made.into_iter().collect())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use towpath_vocab::{ColumnRef, Influence};
+
+    use super::*;
+
+    fn edge(from: (&str, &str), to: (&str, &str), influence: Influence) -> ColumnEdge {
+        let column = |(table, column): (&str, &str)| ColumnRef {
+            table: table.to_owned(),
+            column: column.to_owned(),
+        };
+        ColumnEdge {
+            from: column(from),
+            to: column(to),
+            influence,
+        }
+    }
+
+    #[test]
+    fn origins_follow_values_to_the_outside() {
+        let edges = [
+            edge(("data:f.csv", "x"), ("raw.f", "x"), Influence::Identity),
+            edge(("data:f.csv", "y"), ("raw.f", "y"), Influence::Identity),
+            edge(("raw.f", "x"), ("marts.m", "total"), Influence::Aggregation),
+            edge(("raw.f", "y"), ("marts.m", ""), Influence::Filter),
+        ];
+        let all: Vec<&ColumnEdge> = edges.iter().collect();
+        let reached = follow(&all, "marts.m", None, Direction::Up);
+        assert_eq!(reached.len(), 4);
+        let origins = origins(&reached, "marts.m", None);
+        assert_eq!(
+            origins,
+            BTreeMap::from([("total".to_owned(), vec!["data:f.csv.x".to_owned()])])
+        );
+        assert_eq!(
+            follow(&all, "data:f.csv", Some("x"), Direction::Down).len(),
+            2
+        );
+    }
+}

@@ -1,0 +1,20 @@
+//! `query`: ask the lakehouse.
+
+use std::collections::BTreeMap;
+
+use towpath_ports::{Query, QueryResult};
+
+use crate::Result;
+use crate::house::House;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct QueryRequest {
+    /// One statement.
+    pub sql: String,
+}
+
+/// Runs one read-only statement.
+pub async fn query(house: &House, request: &QueryRequest) -> Result<QueryResult> {
+    house.engine.query(&request.sql, &BTreeMap::new()).await
+}

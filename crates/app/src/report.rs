@@ -1,0 +1,360 @@
+//! What a run did, as a value: the terminal draws it, `--format json` prints it, the API will send it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use towpath_flow::OutputSummary;
+use towpath_ports::{RunRecord, RunState, TaskState};
+use towpath_vocab::{Action, Failure, Outcome, PlannedPipeline, PlannedTask, TaskId};
+
+use crate::work::TaskDone;
+
+/// A run from start to end.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// `flights#1`.
+    pub run: String,
+    /// The project's name.
+    pub project: String,
+    /// The environment.
+    pub environment: String,
+    /// How it ended.
+    pub state: RunState,
+    /// True when an interrupted run was taken up again.
+    pub resumed: bool,
+    /// Steps in the order of the file.
+    pub steps: Vec<StepReport>,
+    /// Tables that were written or judged, in the order of the graph.
+    pub tables: Vec<TableReport>,
+    /// Tasks that had nothing to do.
+    pub unchanged: Unchanged,
+    /// Views that were stored, with their versions.
+    pub views: Vec<(String, u64)>,
+    /// Things to know that are about no table: a publish that was skipped.
+    pub notes: Vec<String>,
+    /// Failures, by task.
+    pub failures: Vec<(TaskId, Failure)>,
+    /// Tasks that were skipped because others failed.
+    pub skipped: Vec<TaskId>,
+    /// Records read by loads.
+    pub rows_read: u64,
+    /// Rows loads handed to the lakehouse.
+    pub rows_loaded: u64,
+    /// Rows left out by `where` or `dedup`.
+    pub rows_left_out: u64,
+    /// Rows set aside.
+    pub rows_set_aside: u64,
+    /// Bad rows dropped.
+    pub rows_dropped: u64,
+    /// Time it took.
+    pub elapsed_us: u64,
+    /// The largest resident size of this process so far.
+    pub peak_rss_bytes: Option<u64>,
+    /// What it may use.
+    pub budget_bytes: u64,
+    /// The task that took longest.
+    pub slowest: Option<(TaskId, u64)>,
+}
+
+/// One step.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepReport {
+    /// Its name.
+    pub name: String,
+    /// What moved: `data → raw`.
+    pub detail: String,
+    /// What is counted: `tables`, `models`, `files`, `commands`.
+    pub unit: &'static str,
+    /// How many tasks it has.
+    pub tasks: usize,
+    /// Rows written.
+    pub rows: u64,
+    /// From the first start to the last end.
+    pub elapsed_us: u64,
+    /// True when every task ended well.
+    pub ok: bool,
+}
+
+/// One table.
+#[derive(Clone, Debug, Serialize)]
+pub struct TableReport {
+    /// The task that wrote it.
+    pub task: TaskId,
+    /// What happened to it.
+    #[serde(flatten)]
+    pub summary: OutputSummary,
+    /// Rows it holds now, if known.
+    pub rows_now: Option<u64>,
+    /// Checks that passed.
+    pub passed: usize,
+    /// Checks and rules that warned.
+    pub warned: usize,
+    /// Checks that failed.
+    pub failed: usize,
+    /// `version 3`.
+    pub now_at: Option<String>,
+}
+
+/// Tasks that had nothing to do, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unchanged {
+    /// Loads.
+    pub loads: usize,
+    /// Models.
+    pub models: usize,
+    /// Publishes.
+    pub publishes: usize,
+}
+
+/// What a report is made of.
+pub(crate) struct Ended<'a> {
+    pub(crate) project: &'a str,
+    pub(crate) pipeline: &'a PlannedPipeline,
+    pub(crate) record: &'a RunRecord,
+    pub(crate) resumed: bool,
+    pub(crate) done: &'a BTreeMap<TaskId, TaskDone>,
+    pub(crate) elapsed_us: u64,
+    pub(crate) budget_bytes: u64,
+}
+
+impl RunReport {
+    /// True when every task was unchanged.
+    pub fn nothing_to_do(&self) -> bool {
+        let Unchanged {
+            loads,
+            models,
+            publishes,
+        } = self.unchanged;
+        let tasks: usize = self.steps.iter().map(|step| step.tasks).sum();
+        self.state == RunState::Succeeded && tasks > 0 && loads + models + publishes == tasks
+    }
+
+    pub(crate) fn new(ended: &Ended<'_>) -> Self {
+        let Ended {
+            project,
+            pipeline,
+            record,
+            resumed,
+            done,
+            elapsed_us,
+            budget_bytes,
+        } = *ended;
+        let tables = tables(pipeline, done);
+        let loads: Vec<&OutputSummary> = tables
+            .iter()
+            .filter(|table| is_load(pipeline, &table.task))
+            .map(|table| &table.summary)
+            .collect();
+        let sum = |of: fn(&OutputSummary) -> u64| loads.iter().map(|summary| of(summary)).sum();
+        Self {
+            version: 1,
+            run: record.name.to_string(),
+            project: project.to_owned(),
+            environment: record.environment.to_string(),
+            state: record.state,
+            resumed,
+            steps: pipeline
+                .steps
+                .iter()
+                .map(|step| step_report(pipeline, step.as_str(), record, done))
+                .collect(),
+            views: done
+                .values()
+                .filter_map(|done| match done {
+                    TaskDone::View(table, version) => Some((table.to_string(), *version)),
+                    _ => None,
+                })
+                .collect(),
+            notes: done
+                .iter()
+                .filter_map(|(task, done)| match done {
+                    TaskDone::Skipped(why) => Some(format!("{task} was skipped: {why}")),
+                    _ => None,
+                })
+                .collect(),
+            unchanged: unchanged(pipeline, record),
+            failures: record
+                .tasks
+                .iter()
+                .filter_map(|task| Some((task.id.clone(), task.failure.clone()?)))
+                .filter(|(id, _)| state_of(record, id) == Some(TaskState::Failed))
+                .collect(),
+            skipped: record
+                .tasks
+                .iter()
+                .filter(|t| t.state == TaskState::Skipped)
+                .map(|t| t.id.clone())
+                .collect(),
+            rows_read: sum(|s| s.rows_read),
+            rows_loaded: sum(|s| s.rows_loaded),
+            rows_left_out: sum(|s| s.rows_filtered + s.rows_deduplicated),
+            rows_set_aside: sum(|s| s.rows_rejected),
+            rows_dropped: sum(|s| s.rows_dropped),
+            elapsed_us,
+            peak_rss_bytes: crate::memory::peak_rss_bytes(),
+            budget_bytes,
+            slowest: slowest(record),
+            tables,
+        }
+    }
+}
+
+fn state_of(record: &RunRecord, id: &TaskId) -> Option<TaskState> {
+    record
+        .tasks
+        .iter()
+        .find(|task| task.id == *id)
+        .map(|task| task.state)
+}
+
+fn is_load(pipeline: &PlannedPipeline, id: &TaskId) -> bool {
+    pipeline
+        .tasks
+        .iter()
+        .any(|task| task.id == *id && matches!(task.action, Action::Load(_)))
+}
+
+fn tables(pipeline: &PlannedPipeline, done: &BTreeMap<TaskId, TaskDone>) -> Vec<TableReport> {
+    pipeline
+        .tasks
+        .iter()
+        .filter_map(|task| match done.get(&task.id)? {
+            TaskDone::Table(summary) => Some(table_report(task, summary)),
+            TaskDone::View(..) | TaskDone::Command | TaskDone::Skipped(_) => None,
+        })
+        .collect()
+}
+
+fn table_report(task: &PlannedTask, summary: &OutputSummary) -> TableReport {
+    let count = |outcome: Outcome| {
+        summary
+            .checks
+            .iter()
+            .filter(|check| check.outcome == outcome)
+            .count()
+    };
+    let warned_rules = summary.rules.iter().filter(|rule| rule.warns).count();
+    let committed = summary.receipt.as_ref().map(|receipt| &receipt.committed);
+    TableReport {
+        task: task.id.clone(),
+        rows_now: committed.and_then(|committed| committed.stats.rows_after),
+        passed: count(Outcome::Pass),
+        warned: count(Outcome::Warn) + warned_rules,
+        failed: count(Outcome::Fail),
+        now_at: committed.map(|committed| committed.version.clone()),
+        summary: summary.clone(),
+    }
+}
+
+fn step_report(
+    pipeline: &PlannedPipeline,
+    step: &str,
+    record: &RunRecord,
+    done: &BTreeMap<TaskId, TaskDone>,
+) -> StepReport {
+    let tasks: Vec<&PlannedTask> = pipeline
+        .tasks
+        .iter()
+        .filter(|task| task.step.as_str() == step)
+        .collect();
+    let records: Vec<_> = record
+        .tasks
+        .iter()
+        .filter(|r| tasks.iter().any(|t| t.id == r.id))
+        .collect();
+    let rows = tasks.iter().filter_map(|task| match done.get(&task.id)? {
+        TaskDone::Table(summary) if summary.stopped.is_none() => Some(summary.rows_loaded),
+        _ => None,
+    });
+    let began = records.iter().filter_map(|r| r.started_us).min();
+    let ended = records.iter().filter_map(|r| r.ended_us).max();
+    let (unit, detail) = told(&tasks);
+    StepReport {
+        name: step.to_owned(),
+        detail,
+        unit,
+        tasks: tasks.len(),
+        rows: rows.sum(),
+        elapsed_us: match (began, ended) {
+            (Some(began), Some(ended)) => u64::try_from(ended - began).unwrap_or(0),
+            _ => 0,
+        },
+        ok: records
+            .iter()
+            .all(|r| matches!(r.state, TaskState::Succeeded | TaskState::Unchanged)),
+    }
+}
+
+/// What a step counts, and what moves where.
+fn told(tasks: &[&PlannedTask]) -> (&'static str, String) {
+    let mut froms = std::collections::BTreeSet::new();
+    let mut intos = std::collections::BTreeSet::new();
+    let mut unit = "tasks";
+    for task in tasks {
+        match &task.action {
+            Action::Load(load) => {
+                unit = "tables";
+                froms.insert(load.connection.name.clone());
+                intos.insert(load.table.target.schema().to_owned());
+            }
+            Action::Model(model) => {
+                unit = "models";
+                intos.insert(model.table.target.schema().to_owned());
+            }
+            Action::Publish(publish) => {
+                unit = if publish.connection.kind == "files" {
+                    "files"
+                } else {
+                    "tables"
+                };
+                froms.insert(publish.from.schema().to_owned());
+                intos.insert(publish.connection.name.clone());
+            }
+            Action::Command(command) => {
+                unit = "commands";
+                intos.extend(command.argv.first().cloned());
+            }
+        }
+    }
+    let list = |names: std::collections::BTreeSet<String>| {
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let (from, into) = (list(froms), list(intos));
+    (
+        unit,
+        if from.is_empty() {
+            into
+        } else {
+            format!("{from} → {into}")
+        },
+    )
+}
+
+fn unchanged(pipeline: &PlannedPipeline, record: &RunRecord) -> Unchanged {
+    let mut count = Unchanged::default();
+    for task in &pipeline.tasks {
+        if state_of(record, &task.id) != Some(TaskState::Unchanged) {
+            continue;
+        }
+        match task.action {
+            Action::Load(_) => count.loads += 1,
+            Action::Model(_) => count.models += 1,
+            Action::Publish(_) => count.publishes += 1,
+            Action::Command(_) => {}
+        }
+    }
+    count
+}
+
+fn slowest(record: &RunRecord) -> Option<(TaskId, u64)> {
+    record
+        .tasks
+        .iter()
+        .filter_map(|task| {
+            let took = task.ended_us? - task.started_us?;
+            Some((task.id.clone(), u64::try_from(took).unwrap_or(0)))
+        })
+        .max_by_key(|(_, took)| *took)
+}

@@ -1,0 +1,235 @@
+//! A command: a program with its tree of processes; what it leaves behind is committed like a load.
+//!
+//! The program finds one JSON file at `$TOWPATH_STEP`: its inputs with versions and Parquet files, and an
+//! empty folder per output table. Files it leaves there (CSV, JSON lines, Parquet) become the table.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use towpath_orchestrator::{AttemptOutcome, LocalProcesses};
+use towpath_ports::{Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec};
+use towpath_vocab::{
+    CommandPlan, ConnectionPlan, Failure, LoadPlan, OptionValue, PlannedTask, Position, ReadMode,
+    Remedy, Selection, TableName, TablePlan,
+};
+
+use super::load::read_spec;
+use super::tow::Tow;
+use super::{TaskDone, Work};
+use crate::Result;
+
+/// How long a program has between TERM and KILL.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(super) async fn run(
+    work: &Work,
+    task: &PlannedTask,
+    command: &CommandPlan,
+    cancel: CancellationToken,
+) -> Result<AttemptOutcome> {
+    let folder = work
+        .house
+        .dir
+        .join(".towpath/steps")
+        .join(format!("{}-{}", work.run.pipeline, work.run.number))
+        .join(task.id.as_str());
+    let outputs = prepare_folder(&folder, command)?;
+    let step_file = write_step(work, &folder, command, &outputs).await?;
+    let mut env = command.env.clone();
+    env.insert("TOWPATH_RUN_ID".to_owned(), work.run.to_string());
+    env.insert(
+        "TOWPATH_IDEMPOTENCY_KEY".to_owned(),
+        format!("{}/{}", work.run, task.id),
+    );
+    env.insert("TOWPATH_STEP".to_owned(), step_file.display().to_string());
+    let log = folder.join("output.log");
+    let spec = ProcessSpec {
+        argv: command.argv.clone(),
+        directory: work.house.dir.join(&command.directory),
+        env,
+        timeout: task.retry.timeout_ms.map(Duration::from_millis),
+        log: log.clone(),
+    };
+    let processes = LocalProcesses::new(Arc::clone(&work.house.system) as _, GRACE);
+    let exit = tokio::select! {
+        exit = processes.run(spec) => exit?,
+        () = cancel.cancelled() => ProcessExit::Cancelled,
+    };
+    judge(task, command, &exit, &log)?;
+    for (table, output) in command.writes.iter().zip(&outputs) {
+        keep(work, task, table, output, cancel.clone()).await?;
+    }
+    if command.writes.is_empty() {
+        work.record(&task.id, TaskDone::Command);
+    }
+    Ok(AttemptOutcome {
+        unchanged: false,
+        outcome: serde_json::Value::Null,
+        fingerprint: None,
+    })
+}
+
+fn judge(task: &PlannedTask, command: &CommandPlan, exit: &ProcessExit, log: &Path) -> Result<()> {
+    let program = command.argv.first().map_or("", String::as_str);
+    let (remedy, how) = match exit {
+        ProcessExit::Code(0) => return Ok(()),
+        ProcessExit::Code(code) => (Remedy::Retry, format!("ended with exit code {code}")),
+        ProcessExit::Signal(signal) => (Remedy::Retry, format!("was killed by signal {signal}")),
+        ProcessExit::TimedOut => (Remedy::Retry, "took longer than its `timeout`".to_owned()),
+        ProcessExit::Cancelled => (Remedy::Cancelled, "was stopped by the user".to_owned()),
+    };
+    Err(Failure::new(
+        "R0950",
+        remedy,
+        format!("`{program}` of `{}` {how}", task.id),
+    )
+    .help(format!("its output: {}", log.display())))
+}
+
+/// One empty folder per output table.
+fn prepare_folder(folder: &Path, command: &CommandPlan) -> Result<Vec<PathBuf>> {
+    let not_made = |error: std::io::Error| {
+        Failure::new(
+            "R0951",
+            Remedy::FixConfig,
+            format!("{} cannot be made: {error}", folder.display()),
+        )
+    };
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).map_err(not_made)?;
+    }
+    let outputs: Vec<PathBuf> = command
+        .writes
+        .iter()
+        .map(|table| folder.join("out").join(table.target.to_string()))
+        .collect();
+    std::fs::create_dir_all(folder).map_err(not_made)?;
+    for output in &outputs {
+        std::fs::create_dir_all(output).map_err(not_made)?;
+    }
+    Ok(outputs)
+}
+
+async fn write_step(
+    work: &Work,
+    folder: &Path,
+    command: &CommandPlan,
+    outputs: &[PathBuf],
+) -> Result<PathBuf> {
+    let versions = work.house.engine.versions(&command.reads).await?;
+    let mut inputs = BTreeMap::new();
+    for table in &command.reads {
+        let files: Vec<String> = match work.house.lake.snapshot(table).await? {
+            Some(snapshot) => snapshot
+                .files
+                .iter()
+                .map(|file| file.path.display().to_string())
+                .collect(),
+            None => Vec::new(),
+        };
+        let input = serde_json::json!({ "version": versions.get(table), "parquet_files": files });
+        inputs.insert(table.to_string(), input);
+    }
+    let outputs: BTreeMap<String, String> = command
+        .writes
+        .iter()
+        .zip(outputs)
+        .map(|(table, path)| (table.target.to_string(), path.display().to_string()))
+        .collect();
+    let step = serde_json::json!({ "version": 1, "run": work.run.to_string(), "inputs": inputs, "outputs": outputs });
+    let path = folder.join("step.json");
+    std::fs::write(&path, step.to_string()).map_err(|error| {
+        Failure::new(
+            "R0951",
+            Remedy::FixConfig,
+            format!("{} cannot be written: {error}", path.display()),
+        )
+    })?;
+    Ok(path)
+}
+
+/// Loads what the program left in an output folder.
+async fn keep(
+    work: &Work,
+    task: &PlannedTask,
+    table: &TablePlan,
+    output: &Path,
+    cancel: CancellationToken,
+) -> Result<AttemptOutcome> {
+    let pattern = only_kind(output, &table.target)?;
+    let path = OptionValue::Plain(serde_json::Value::String(output.display().to_string()));
+    let connection = ConnectionPlan {
+        name: task.step.to_string(),
+        kind: "files".to_owned(),
+        writable: false,
+        options: BTreeMap::from([("path".to_owned(), path)]),
+    };
+    let load = LoadPlan {
+        connection,
+        selection: Selection::Object(pattern),
+        options: BTreeMap::new(),
+        read: ReadMode::Full,
+        cursor: None,
+        known: None,
+        table: table.clone(),
+    };
+    let source = work.house.source(&load.connection)?;
+    let destination = Arc::clone(&work.house.lake) as Arc<dyn Destination>;
+    let turn = work.turn(task, destination.as_ref(), &table.target).await?;
+    if turn.is_done {
+        return work.adopted(task, &table.target, turn, None);
+    }
+    let reader = source.open(&read_spec(work, &load), None).await?;
+    work.tow(Tow {
+        task,
+        plan: table.clone(),
+        source_table: table.target.clone(),
+        destination,
+        turn,
+        reader,
+        opened_at: Position::default(),
+        fingerprint: None,
+        cancel,
+    })
+    .await
+}
+
+/// The glob for the files of an output folder, which must be of one kind.
+fn only_kind(output: &Path, table: &TableName) -> Result<String> {
+    let unread = |error: std::io::Error| {
+        Failure::new(
+            "R0952",
+            Remedy::FixConfig,
+            format!("{} cannot be read: {error}", output.display()),
+        )
+    };
+    let mut endings = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(output).map_err(unread)? {
+        let name = entry
+            .map_err(unread)?
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
+        if let Some((_, ending)) = name.split_once('.').filter(|(stem, _)| !stem.is_empty()) {
+            endings.insert(ending.to_owned());
+        }
+    }
+    match (endings.first(), endings.len()) {
+        (Some(ending), 1) => Ok(format!("*.{ending}")),
+        (None, _) => Err(Failure::new(
+            "R0953",
+            Remedy::FixData,
+            format!("the command left no file for `{table}`"),
+        )
+        .help("it finds the folder under `outputs` in the file that $TOWPATH_STEP names")),
+        (Some(_), _) => Err(Failure::new(
+            "R0954",
+            Remedy::FixData,
+            format!("the command left files of several kinds for `{table}`"),
+        )
+        .help("leave one kind: CSV, JSON lines or Parquet")),
+    }
+}

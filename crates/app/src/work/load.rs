@@ -1,0 +1,175 @@
+//! A load: from an outside system into the lakehouse.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use towpath_orchestrator::AttemptOutcome;
+use towpath_ports::{Destination, ReadSpec};
+use towpath_vocab::{
+    ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, LoadPlan, PlannedTask, Position,
+    ReadMode, Selection, TableLineage, WriteMode,
+};
+
+use super::Work;
+use super::fingerprint::fingerprint;
+use super::tow::Tow;
+use crate::Result;
+use crate::house::parallelism;
+
+/// Rows and bytes a batch aims for.
+const BATCH_ROWS: usize = 32 * 1024;
+const BATCH_BYTES: usize = 8 << 20;
+
+pub(super) async fn load(
+    work: &Work,
+    task: &PlannedTask,
+    load: &LoadPlan,
+    cancel: CancellationToken,
+) -> Result<AttemptOutcome> {
+    let source = work.house.source(&load.connection)?;
+    let destination = Arc::clone(&work.house.lake) as Arc<dyn Destination>;
+    let target = load.table.target.clone();
+    let spec = read_spec(work, load);
+    let turn = work.turn(task, destination.as_ref(), &target).await?;
+    let fingerprint = match source.version(&spec).await? {
+        Some(version) => Some(fingerprint(task, &[version.0])?),
+        None => None,
+    };
+    if turn.is_done {
+        return work.adopted(task, &target, turn, fingerprint);
+    }
+    if let Some(print) = &fingerprint
+        && work.is_unchanged(task, print, turn.last.is_some()).await?
+    {
+        return Ok(AttemptOutcome {
+            unchanged: true,
+            outcome: serde_json::Value::Null,
+            fingerprint,
+        });
+    }
+    let is_anew = work.options.full_refresh || load.read == ReadMode::Full;
+    let from = match &turn.last {
+        Some(last) if !is_anew => last.token.position.clone(),
+        _ => Position::default(),
+    };
+    let mut plan = load.table.clone();
+    if work.options.full_refresh {
+        plan.write.mode = WriteMode::Replace;
+    }
+    let reader = source
+        .open(&spec, (!from.is_empty()).then_some(&from))
+        .await?;
+    if plan.lineage.edges.is_empty()
+        && let Some(table) = reader.tables().first()
+    {
+        plan.lineage = identity_lineage(load, &table.schema);
+    }
+    let seen = reader.tables().into_iter().next().map(|table| table.schema);
+    let outcome = work
+        .tow(Tow {
+            task,
+            plan,
+            source_table: target,
+            destination,
+            turn,
+            reader,
+            opened_at: from,
+            fingerprint,
+            cancel,
+        })
+        .await?;
+    if let (Some(schema), Selection::Object(object)) = (seen, &load.selection) {
+        work.observe_outside(&load.connection.name, object, schema)
+            .await?;
+    }
+    Ok(outcome)
+}
+
+/// What a load reads, with what the user said for this run.
+pub(super) fn read_spec(work: &Work, load: &LoadPlan) -> ReadSpec {
+    let mut spec = load_spec(load);
+    if work.options.full_refresh {
+        spec.mode = ReadMode::Full;
+    }
+    spec.limit = work.options.limit;
+    spec
+}
+
+/// What a load reads.
+pub(crate) fn load_spec(load: &LoadPlan) -> ReadSpec {
+    let discovered = load
+        .known
+        .as_ref()
+        .filter(|fact| fact.source != FactSource::Observed);
+    ReadSpec {
+        table: load.table.target.clone(),
+        selection: load.selection.clone(),
+        mode: load.read,
+        cursor: load.cursor.clone(),
+        declared: declared(&load.table.columns),
+        known: discovered.map(|fact| Arc::clone(&fact.schema)),
+        projection: None,
+        limit: None,
+        options: load.options.clone(),
+        parallel: parallelism(),
+        batch_rows: BATCH_ROWS,
+        batch_bytes: BATCH_BYTES,
+    }
+}
+
+/// Types of columns that come straight from the source: the reader applies them.
+fn declared(columns: &[ColumnPlan]) -> Vec<ColumnPlan> {
+    columns
+        .iter()
+        .filter(|column| column.data_type.is_some() && column.set.is_none())
+        .cloned()
+        .collect()
+}
+
+/// What the run itself learned of a load's lineage, when nothing was known at check time.
+fn identity_lineage(load: &LoadPlan, schema: &arrow_schema::SchemaRef) -> TableLineage {
+    let object = match &load.selection {
+        Selection::Object(object) => object.clone(),
+        Selection::Query(_) => "query".to_owned(),
+    };
+    let outside = format!("{}:{object}", load.connection.name);
+    let plan = &load.table;
+    let target = plan.target.to_string();
+    let edges = schema
+        .fields()
+        .iter()
+        .filter(|field| !plan.drop.contains(field.name()))
+        .map(|field| {
+            let source = field.name().clone();
+            let renamed = plan
+                .columns
+                .iter()
+                .find(|c| c.from.as_ref() == Some(&source));
+            let column = renamed.map_or_else(|| plan.names.apply(&source), |c| c.name.clone());
+            let is_set = plan
+                .columns
+                .iter()
+                .any(|c| c.name == column && c.set.is_some());
+            ColumnEdge {
+                from: ColumnRef {
+                    table: outside.clone(),
+                    column: source,
+                },
+                to: ColumnRef {
+                    table: target.clone(),
+                    column,
+                },
+                influence: if is_set {
+                    Influence::Transformation
+                } else {
+                    Influence::Identity
+                },
+            }
+        })
+        .collect();
+    TableLineage {
+        inputs: vec![outside],
+        edges,
+        partial: false,
+    }
+}

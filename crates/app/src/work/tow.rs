@@ -1,0 +1,210 @@
+//! The end every verb shares: carry rows into one table, write the book, tell the outcome.
+
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use tokio_util::sync::CancellationToken;
+use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, carry};
+use towpath_orchestrator::AttemptOutcome;
+use towpath_ports::{Clock, Destination, Reader, Receipt, StateStore};
+use towpath_vocab::{
+    FactSource, Failure, PlannedTask, Position, Remedy, TableFact, TableName, TablePlan,
+};
+
+use super::generation::{Turn, take_turn};
+use super::{TaskDone, Work};
+use crate::Result;
+use crate::facts::outside_key;
+
+/// Rows on their way into one table.
+pub(crate) struct Tow<'a> {
+    pub(crate) task: &'a PlannedTask,
+    pub(crate) plan: TablePlan,
+    pub(crate) source_table: TableName,
+    pub(crate) destination: Arc<dyn Destination>,
+    pub(crate) turn: Turn,
+    pub(crate) reader: Box<dyn Reader>,
+    pub(crate) opened_at: Position,
+    pub(crate) fingerprint: Option<String>,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Work {
+    /// The turn of a task's attempt at its destination.
+    pub(crate) async fn turn(
+        &self,
+        task: &PlannedTask,
+        destination: &dyn Destination,
+        table: &TableName,
+    ) -> Result<Turn> {
+        let key = self.key(&task.step, table);
+        take_turn(self.house.book.as_ref(), destination, &key, &self.run).await
+    }
+
+    /// True when the last success had this fingerprint and the destination still holds its commit.
+    pub(crate) async fn is_unchanged(
+        &self,
+        task: &PlannedTask,
+        fingerprint: &str,
+        holds: bool,
+    ) -> Result<bool> {
+        if self.options.full_refresh || !holds {
+            return Ok(false);
+        }
+        let last = self
+            .house
+            .book
+            .last_success(&self.environment, &self.pipeline, &task.id)
+            .await?;
+        Ok(last.is_some_and(|(_, record)| record.fingerprint.as_deref() == Some(fingerprint)))
+    }
+
+    /// Carries the rows.
+    pub(crate) async fn tow(&self, tow: Tow<'_>) -> Result<AttemptOutcome> {
+        let Tow {
+            task,
+            mut plan,
+            source_table,
+            destination,
+            turn,
+            reader,
+            opened_at,
+            fingerprint,
+            cancel,
+        } = tow;
+        if let Some(limit) = self.options.fail_above.get(&plan.target) {
+            plan.fail_above = *limit;
+        }
+        let notes = reader.notes();
+        let output = OutputSpec {
+            source_table,
+            task: self.key(&task.step, &plan.target),
+            plan,
+            generation: turn.generation,
+            destination: Arc::clone(&destination),
+            quarantine: Arc::clone(&self.house.lake) as _,
+            committed: opened_at.clone(),
+        };
+        let services = self.house.services(Arc::clone(&self.progress));
+        let run = self.run.to_string();
+        let target = output.plan.target.clone();
+        let lineage = output.plan.lineage.clone();
+        let carried = Carry {
+            reader,
+            opened_at,
+            outputs: vec![output],
+            run,
+            cadence: Cadence::default(),
+            cancel,
+        };
+        let summary = carry(carried, &services).await?;
+        let Some(mut table) = summary.outputs.into_iter().next() else {
+            return Err(Failure::new(
+                "R0931",
+                Remedy::Bug,
+                format!("`{target}` was carried without a result"),
+            ));
+        };
+        table.notes.extend(notes);
+        self.write_book(&target, destination.as_ref(), &table, &lineage)
+            .await?;
+        self.outcome(task, table, fingerprint)
+    }
+
+    /// An attempt whose commit is already there: told again, not done again.
+    pub(crate) fn adopted(
+        &self,
+        task: &PlannedTask,
+        table: &TableName,
+        turn: Turn,
+        fingerprint: Option<String>,
+    ) -> Result<AttemptOutcome> {
+        let mut summary = OutputSummary::of(table.clone());
+        if let Some(committed) = turn.last {
+            summary.rows_read = committed.stats.rows_in;
+            summary.rows_loaded = committed.stats.rows_in;
+            summary.receipt = Some(Receipt {
+                committed,
+                adopted: true,
+            });
+        }
+        self.outcome(task, summary, fingerprint)
+    }
+
+    fn outcome(
+        &self,
+        task: &PlannedTask,
+        table: OutputSummary,
+        fingerprint: Option<String>,
+    ) -> Result<AttemptOutcome> {
+        let stopped = table.stopped.clone();
+        let outcome = serde_json::to_value(&table).map_err(|error| {
+            Failure::new(
+                "R0932",
+                Remedy::Bug,
+                format!("the result of `{}` cannot be stored: {error}", task.id),
+            )
+        })?;
+        self.record(&task.id, TaskDone::Table(Box::new(table)));
+        match stopped {
+            Some(failure) => Err(failure),
+            None => Ok(AttemptOutcome {
+                unchanged: false,
+                outcome,
+                fingerprint,
+            }),
+        }
+    }
+
+    async fn write_book(
+        &self,
+        target: &TableName,
+        destination: &dyn Destination,
+        table: &OutputSummary,
+        lineage: &towpath_vocab::TableLineage,
+    ) -> Result<()> {
+        let book = self.house.book.as_ref();
+        let now_us = self.house.system.now_us();
+        if !table.checks.is_empty() {
+            book.put_checks(&self.run, &self.environment, now_us, &table.checks)
+                .await?;
+        }
+        if table.receipt.is_none() {
+            return Ok(());
+        }
+        book.put_lineage(&self.environment, target, lineage).await?;
+        if let Some(schema) = destination.schema(target).await? {
+            book.put_fact(
+                &self.environment,
+                &target.to_string(),
+                &self.observed(schema),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Stores what an outside table looked like.
+    pub(crate) async fn observe_outside(
+        &self,
+        connection: &str,
+        object: &str,
+        schema: SchemaRef,
+    ) -> Result<()> {
+        let key = outside_key(connection, object);
+        self.house
+            .book
+            .put_fact(&self.environment, &key, &self.observed(schema))
+            .await
+    }
+
+    fn observed(&self, schema: SchemaRef) -> TableFact {
+        let seen_at = crate::system::time_text(self.house.system.now_us());
+        TableFact {
+            schema,
+            key: Vec::new(),
+            source: FactSource::Observed,
+            seen_at,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The command line, as clap reads it. Every command has an example in its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Moves data from where it is made to where it is used, checks it before anyone sees it, and says why.
+#[derive(Debug, Parser)]
+#[command(
+    name = "towpath",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    /// The project folder; default: the nearest one at or above this folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) project: Option<PathBuf>,
+
+    /// The environment; default: what the project says.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+
+    /// Say more on standard error; twice says everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find every mistake of the project at once, without contact to the outside.
+    #[command(after_help = "Example:\n  towpath check\n  towpath check --explain P0102")]
+    Check(CheckArguments),
+
+    /// Say what a run would do and because of what; changes nothing.
+    #[command(after_help = "Example:\n  towpath plan nycflights")]
+    Plan(PlanArguments),
+
+    /// Run a pipeline here and now.
+    #[command(
+        after_help = "Example:\n  towpath run\n  towpath run nycflights.extract --full-refresh\n  towpath run --fail-above raw.weather=6%"
+    )]
+    Run(RunArguments),
+
+    /// Ask the lakehouse and files.
+    #[command(
+        after_help = "Example:\n  towpath query \"select count(*) from raw.flights\"\n  towpath query --format json \"select * from marts.weather_delay\""
+    )]
+    Query(QueryArguments),
+
+    /// Where columns come from and go to.
+    #[command(
+        after_help = "Example:\n  towpath lineage marts.delay_by_carrier_month --up\n  towpath lineage raw.flights.dep_delay --down --format mermaid"
+    )]
+    Lineage(LineageArguments),
+
+    /// How checks came out, now and before.
+    #[command(after_help = "Example:\n  towpath quality\n  towpath quality raw.flights --last 20")]
+    Quality(QualityArguments),
+
+    /// Rows that were set aside.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  towpath quarantine show raw.weather\n  towpath quarantine replay raw.weather"
+    )]
+    Quarantine(QuarantineCommand),
+
+    /// Runs, newest first.
+    #[command(after_help = "Example:\n  towpath runs --last 5")]
+    Runs(RunsArguments),
+
+    /// What happened in a run.
+    #[command(after_help = "Example:\n  towpath logs nycflights#1")]
+    Logs(LogsArguments),
+
+    /// Why a task is where it is.
+    #[command(after_help = "Example:\n  towpath why marts.weather_delay")]
+    Why(WhyArguments),
+}
+
+/// Forms of facts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// What a code means, and the way out.
+    #[arg(long, value_name = "CODE")]
+    pub(crate) explain: Option<String>,
+    /// Set a parameter.
+    #[arg(long = "param", value_name = "K=V", value_parser = pair)]
+    pub(crate) params: Vec<(String, String)>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    /// The pipeline.
+    pub(crate) target: Option<String>,
+    /// Where each setting of a table comes from.
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) explain: Option<String>,
+    /// Set a parameter.
+    #[arg(long = "param", value_name = "K=V", value_parser = pair)]
+    pub(crate) params: Vec<(String, String)>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// PIPELINE or PIPELINE.STEP; may be left out when there is one pipeline.
+    pub(crate) target: Option<String>,
+    /// Read and build everything anew.
+    #[arg(long)]
+    pub(crate) full_refresh: bool,
+    /// At most about this many rows per load.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Set a parameter.
+    #[arg(long = "param", value_name = "K=V", value_parser = pair)]
+    pub(crate) params: Vec<(String, String)>,
+    /// Another limit for bad rows, for this run only: raw.weather=6% or raw.weather=100.
+    #[arg(long, value_name = "T=LIMIT", value_parser = pair)]
+    pub(crate) fail_above: Vec<(String, String)>,
+    /// Form of the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Forms of rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// One array of objects; decimals and integers beyond 2^53 as strings.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArguments {
+    /// One statement.
+    pub(crate) sql: String,
+    /// Form of the rows.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: RowFormat,
+}
+
+/// Forms of lineage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LineageFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A flow chart.
+    Mermaid,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LineageArguments {
+    /// TABLE or TABLE.COLUMN.
+    pub(crate) subject: String,
+    /// Where it comes from (the default).
+    #[arg(long, conflicts_with = "down")]
+    pub(crate) up: bool,
+    /// Where it goes.
+    #[arg(long)]
+    pub(crate) down: bool,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: LineageFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QualityArguments {
+    /// Only this table.
+    pub(crate) table: Option<String>,
+    /// So many results of each check.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) last: u64,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// Tables with rows set aside.
+    Ls(FormatOnly),
+    /// The rows set aside of a table, with reasons and places.
+    Show(QuarantineShow),
+    /// Feed the held rows through transforms, rules and audit again.
+    Replay(QuarantineTable),
+    /// Give the held rows up.
+    Discard(QuarantineTable),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FormatOnly {
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineShow {
+    /// The table.
+    pub(crate) table: String,
+    /// At most this many rows.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: u64,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineTable {
+    /// The table.
+    pub(crate) table: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsArguments {
+    /// Only this pipeline.
+    pub(crate) pipeline: Option<String>,
+    /// So many.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) last: u64,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArguments {
+    /// The run: shop#212; default: the newest.
+    pub(crate) run: Option<String>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArguments {
+    /// A table or a task.
+    pub(crate) subject: String,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not of the form name=value")),
+    }
+}

@@ -1,0 +1,65 @@
+//! `check` and `plan`: what the project says, without contact to the outside.
+
+use towpath_app::CheckReport;
+use towpath_vocab::{Failure, Remedy};
+
+use super::{Ended, Place};
+use crate::args::{CheckArguments, Format, PlanArguments};
+use crate::draw;
+use crate::exit::Exit;
+
+pub(super) async fn check(place: &Place, arguments: CheckArguments) -> Ended {
+    if let Some(code) = arguments.explain {
+        return explain(&code);
+    }
+    let report = place.check(arguments.params).await?;
+    match arguments.format {
+        Format::Json => draw::diagnostics_json(&report.diagnostics),
+        Format::Text => {
+            draw::diagnostics(&report.diagnostics, &report.files);
+            draw::check_summary(&report);
+        }
+    }
+    Ok(exit(&report))
+}
+
+pub(super) async fn plan(place: &Place, arguments: PlanArguments) -> Ended {
+    let report = place.check(arguments.params).await?;
+    let Some(plan) = &report.plan else {
+        draw::diagnostics(&report.diagnostics, &report.files);
+        draw::check_summary(&report);
+        return Ok(Exit::Wrong);
+    };
+    if let Some(table) = arguments.explain {
+        draw::settings(&report, &table);
+        return Ok(Exit::Done);
+    }
+    match arguments.format {
+        Format::Json => draw::json(plan)?,
+        Format::Text => draw::plan(plan, arguments.target.as_deref()),
+    }
+    Ok(Exit::Done)
+}
+
+fn explain(code: &str) -> Ended {
+    let code = code.to_ascii_uppercase();
+    match towpath_app::explanation(&code) {
+        Some(text) => {
+            println!("{code}\n\n{text}");
+            Ok(Exit::Done)
+        }
+        None => Err(Failure::new(
+            "R0991",
+            Remedy::FixConfig,
+            format!("there is no code `{code}`"),
+        )),
+    }
+}
+
+fn exit(report: &CheckReport) -> Exit {
+    if report.diagnostics.iter().any(|d| d.is_error()) {
+        Exit::Wrong
+    } else {
+        Exit::Done
+    }
+}

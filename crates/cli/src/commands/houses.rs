@@ -1,0 +1,54 @@
+//! Where a command works: the project folder, and the house opened in it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use towpath_app::{CheckReport, CheckRequest, House, check, find_project};
+use towpath_vocab::{Failure, Plan, Remedy};
+
+/// `--project` and `--env`.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) project: Option<PathBuf>,
+    pub(crate) env: Option<String>,
+}
+
+impl Place {
+    /// The project folder.
+    pub(crate) fn dir(&self) -> Result<PathBuf, Failure> {
+        match &self.project {
+            Some(dir) => find_project(dir),
+            None => find_project(&PathBuf::from(".")),
+        }
+    }
+
+    /// The checked project.
+    pub(crate) async fn check(
+        &self,
+        params: Vec<(String, String)>,
+    ) -> Result<CheckReport, Failure> {
+        let request = CheckRequest {
+            dir: self.dir()?,
+            environment: self.env.clone(),
+            params: params.into_iter().collect(),
+        };
+        check(&request).await
+    }
+
+    /// The house of a project without mistakes, and its plan.
+    pub(crate) async fn open(&self) -> Result<(Arc<House>, Plan), Failure> {
+        let dir = self.dir()?;
+        let report = self.check(Vec::new()).await?;
+        let Some(plan) = report.plan else {
+            let errors = report.diagnostics.iter().filter(|d| d.is_error()).count();
+            return Err(Failure::new(
+                "R0990",
+                Remedy::FixConfig,
+                format!("the project has {errors} mistakes"),
+            )
+            .help("look: towpath check"));
+        };
+        let house = House::of_plan(&dir, &plan, report.memory_bytes)?;
+        Ok((Arc::new(house), plan))
+    }
+}

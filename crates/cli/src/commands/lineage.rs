@@ -1,0 +1,89 @@
+//! `lineage`: as text, as a flow chart, as JSON.
+
+use std::collections::BTreeSet;
+
+use towpath_app::{Direction, LineageReport, lineage as follow};
+
+use super::{Ended, Place};
+use crate::args::{LineageArguments, LineageFormat};
+use crate::draw;
+use crate::exit::Exit;
+
+pub(super) async fn lineage(place: &Place, arguments: LineageArguments) -> Ended {
+    let (house, plan) = place.open().await?;
+    let direction = if arguments.down {
+        Direction::Down
+    } else {
+        Direction::Up
+    };
+    let report = follow(&house, &plan, &arguments.subject, direction).await?;
+    match arguments.format {
+        LineageFormat::Json => draw::json(&report)?,
+        LineageFormat::Mermaid => mermaid(&report),
+        LineageFormat::Text => text(&report, direction),
+    }
+    Ok(Exit::Done)
+}
+
+fn text(report: &LineageReport, direction: Direction) {
+    println!("{}", report.subject);
+    if direction == Direction::Up {
+        for (column, origins) in &report.origins {
+            println!("  {column} ← {}", origins.join(", "));
+        }
+    } else {
+        let direct = report
+            .edges
+            .iter()
+            .filter(|edge| edge.influence.is_direct());
+        let lines: BTreeSet<String> = direct
+            .map(|edge| {
+                format!(
+                    "  {}.{} → {}.{}",
+                    edge.from.table, edge.from.column, edge.to.table, edge.to.column
+                )
+            })
+            .collect();
+        lines.iter().for_each(|line| println!("{line}"));
+    }
+    let others: Vec<&str> = report
+        .tables
+        .iter()
+        .map(String::as_str)
+        .filter(|t| *t != report.subject)
+        .collect();
+    println!(
+        "\nTables on the way: {}",
+        if others.is_empty() {
+            "none".to_owned()
+        } else {
+            others.join(", ")
+        }
+    );
+    if report.partial {
+        println!("Some statement could not be followed in full: there may be more.");
+    }
+}
+
+/// Tables as nodes, one arrow per pair of tables.
+fn mermaid(report: &LineageReport) {
+    let pairs: BTreeSet<(&str, &str)> = report
+        .edges
+        .iter()
+        .map(|edge| (edge.from.table.as_str(), edge.to.table.as_str()))
+        .collect();
+    println!("flowchart LR");
+    for (index, table) in report.tables.iter().enumerate() {
+        println!("  t{index}[\"{}\"]", table.replace('"', "#quot;"));
+    }
+    let id = |table: &str| {
+        report
+            .tables
+            .iter()
+            .position(|t| t == table)
+            .unwrap_or_default()
+    };
+    for (from, to) in pairs {
+        println!("  t{} --> t{}", id(from), id(to));
+    }
+}

@@ -1,0 +1,67 @@
+//! `quality`: how checks came out.
+
+use towpath_app::quality as results;
+use towpath_vocab::Outcome;
+
+use super::{Ended, Place};
+use crate::args::{Format, QualityArguments};
+use crate::draw;
+use crate::exit::Exit;
+
+pub(super) async fn quality(place: &Place, arguments: QualityArguments) -> Ended {
+    let (house, plan) = place.open().await?;
+    let lines = results(
+        &house,
+        &plan.environment,
+        arguments.table.as_deref(),
+        arguments.last,
+    )
+    .await?;
+    if arguments.format == Format::Json {
+        draw::json(&serde_json::json!({ "version": 1, "checks": lines }))?;
+        return Ok(Exit::Done);
+    }
+    if lines.is_empty() {
+        println!("No check has run yet. Write some: `checks:` of a table. Then: towpath run");
+        return Ok(Exit::Done);
+    }
+    let names = [
+        "TABLE",
+        "CHECK",
+        "RESULT",
+        "VALUE",
+        "THRESHOLD",
+        "TIME",
+        "RUN",
+    ]
+    .map(str::to_owned);
+    let rows: Vec<Vec<String>> = lines
+        .iter()
+        .map(|line| {
+            let result = &line.result;
+            let word = match result.outcome {
+                Outcome::Pass => "PASS",
+                Outcome::Warn => "WARN",
+                Outcome::Fail => "FAIL",
+            };
+            vec![
+                result.table.to_string(),
+                result.name.clone(),
+                word.to_owned(),
+                format!("{}", result.value),
+                result.threshold.clone(),
+                format!("{} ms", result.elapsed_ms),
+                line.run.clone(),
+            ]
+        })
+        .collect();
+    print!(
+        "{}",
+        draw::text_table(
+            &names,
+            &rows,
+            &[false, false, false, true, false, true, false]
+        )
+    );
+    Ok(Exit::Done)
+}

@@ -1,0 +1,109 @@
+//! `quarantine ls/show/replay/discard`.
+
+use futures::TryStreamExt;
+use towpath_app::{
+    QueryRequest, quarantine_discard, quarantine_list, quarantine_query, quarantine_replay,
+    query as ask,
+};
+use towpath_vocab::{Failure, Remedy, TableName};
+
+use super::{Ended, Place};
+use crate::args::{Format, QuarantineCommand, QuarantineShow, RowFormat};
+use crate::draw::{self, RowPrinter};
+use crate::exit::Exit;
+
+pub(super) async fn quarantine(place: &Place, command: QuarantineCommand) -> Ended {
+    match command {
+        QuarantineCommand::Ls(arguments) => list(place, arguments.format).await,
+        QuarantineCommand::Show(arguments) => show(place, arguments).await,
+        QuarantineCommand::Replay(arguments) => Box::pin(replay(place, &arguments.table)).await,
+        QuarantineCommand::Discard(arguments) => discard(place, &arguments.table).await,
+    }
+}
+
+async fn list(place: &Place, format: Format) -> Ended {
+    let (house, _) = place.open().await?;
+    let lines = quarantine_list(&house).await?;
+    if format == Format::Json {
+        draw::json(&serde_json::json!({ "version": 1, "tables": lines }))?;
+    } else if lines.is_empty() {
+        println!("No row was ever set aside.");
+    } else {
+        let names = ["TABLE", "HELD", "REPLAYED", "DISCARDED"].map(str::to_owned);
+        let numbers = |line: &towpath_app::QuarantineLine| {
+            [line.held, line.replayed, line.discarded].map(draw::count)
+        };
+        let rows: Vec<Vec<String>> = lines
+            .iter()
+            .map(|line| [vec![line.table.clone()], numbers(line).to_vec()].concat())
+            .collect();
+        print!(
+            "{}",
+            draw::text_table(&names, &rows, &[false, true, true, true])
+        );
+    }
+    Ok(Exit::Done)
+}
+
+async fn show(place: &Place, arguments: QuarantineShow) -> Ended {
+    let (house, _) = place.open().await?;
+    let table = table(&arguments.table)?;
+    let known = quarantine_list(&house).await?;
+    if !known.iter().any(|line| line.table == table.to_string()) {
+        println!("No row of {table} was ever set aside.");
+        return Ok(Exit::Done);
+    }
+    let mut result = ask(
+        &house,
+        &QueryRequest {
+            sql: quarantine_query(&table, arguments.limit),
+        },
+    )
+    .await?;
+    let format = if arguments.format == Format::Json {
+        RowFormat::Json
+    } else {
+        RowFormat::Table
+    };
+    let mut printer = RowPrinter::new(format, &result.schema);
+    while let Some(batch) = result.batches.try_next().await? {
+        printer.print(&batch)?;
+    }
+    printer.finish()?;
+    Ok(Exit::Done)
+}
+
+async fn replay(place: &Place, table_name: &str) -> Ended {
+    let (house, plan) = place.open().await?;
+    let table = table(table_name)?;
+    let report = Box::pin(quarantine_replay(&house, &plan, &table)).await?;
+    if let Some(failure) = report.stopped {
+        draw::failure(&failure);
+        return Ok(Exit::of(&failure));
+    }
+    let version = report.now_at.map_or_else(String::new, |version| {
+        format!(" {table} is now at {version}.")
+    });
+    println!(
+        "{} replayed, {} still held.{version}",
+        draw::plural(report.replayed, "row"),
+        draw::count(report.still_held)
+    );
+    Ok(Exit::Done)
+}
+
+async fn discard(place: &Place, table_name: &str) -> Ended {
+    let (house, plan) = place.open().await?;
+    let table = table(table_name)?;
+    let given_up = quarantine_discard(&house, &plan, &table).await?;
+    println!(
+        "{} of {table} discarded. They stay in the quarantine table for the record.",
+        draw::plural(given_up, "row")
+    );
+    Ok(Exit::Done)
+}
+
+fn table(text: &str) -> Result<TableName, Failure> {
+    text.parse()
+        .map_err(|error| Failure::new("R0996", Remedy::FixConfig, format!("{error}")))
+}

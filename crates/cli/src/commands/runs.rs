@@ -1,0 +1,108 @@
+//! `runs`, `logs` and `why`: what happened, and why.
+
+use towpath_app::{logs as lines_of, runs as list, why as explain};
+
+use super::{Ended, Place};
+use crate::args::{Format, LogsArguments, RunsArguments, WhyArguments};
+use crate::draw;
+use crate::exit::Exit;
+
+pub(super) async fn runs(place: &Place, arguments: RunsArguments) -> Ended {
+    let (house, plan) = place.open().await?;
+    let records = list(
+        &house,
+        &plan.environment,
+        arguments.pipeline.as_deref(),
+        arguments.last,
+    )
+    .await?;
+    if arguments.format == Format::Json {
+        draw::json(&serde_json::json!({ "version": 1, "runs": records }))?;
+        return Ok(Exit::Done);
+    }
+    if records.is_empty() {
+        println!("Nothing has run yet: towpath run");
+        return Ok(Exit::Done);
+    }
+    let names = ["RUN", "STATE", "TASKS", "TOOK", "BEGAN"].map(str::to_owned);
+    let rows: Vec<Vec<String>> = records
+        .iter()
+        .map(|record| {
+            let took = record
+                .ended_us
+                .map(|end| u64::try_from(end - record.started_us).unwrap_or(0));
+            vec![
+                record.name.to_string(),
+                word(&record.state),
+                record.tasks.len().to_string(),
+                took.map_or_else(|| "–".to_owned(), draw::seconds),
+                towpath_app::time_text(record.started_us),
+            ]
+        })
+        .collect();
+    print!(
+        "{}",
+        draw::text_table(&names, &rows, &[false, false, true, true, false])
+    );
+    Ok(Exit::Done)
+}
+
+pub(super) async fn logs(place: &Place, arguments: LogsArguments) -> Ended {
+    let (house, plan) = place.open().await?;
+    let (record, events) = lines_of(&house, &plan.environment, arguments.run.as_deref()).await?;
+    if arguments.format == Format::Json {
+        draw::json(&serde_json::json!({ "version": 1, "run": record, "events": events }))?;
+        return Ok(Exit::Done);
+    }
+    println!("{} · {}", record.name, word(&record.state));
+    for event in &events {
+        let task = event.task.as_ref().map_or("", |task| task.as_str());
+        let body = match &event.body {
+            serde_json::Value::Null => String::new(),
+            body => body.to_string(),
+        };
+        let line = format!(
+            "{:>4}  {}  {:<18} {task}  {body}",
+            event.seq,
+            towpath_app::time_text(event.at_us),
+            event.kind
+        );
+        println!("{}", line.trim_end());
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) async fn why(place: &Place, arguments: WhyArguments) -> Ended {
+    let (house, plan) = place.open().await?;
+    let why = explain(&house, &plan, &arguments.subject).await?;
+    let state = why
+        .state
+        .as_ref()
+        .map_or_else(|| "not run".to_owned(), word);
+    println!(
+        "{}  {state}{}",
+        why.task,
+        why.run
+            .as_ref()
+            .map_or_else(String::new, |run| format!("  in {run}"))
+    );
+    for (title, lines) in [
+        ("Because", &why.because),
+        ("Behind it", &why.behind),
+        ("You can", &why.you_can),
+    ] {
+        if !lines.is_empty() {
+            println!("{title}");
+            lines.iter().for_each(|line| println!("  {line}"));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The stored word of a state, spaces for underscores.
+fn word<T: serde::Serialize>(state: &T) -> String {
+    serde_json::to_value(state)
+        .ok()
+        .and_then(|value| Some(value.as_str()?.replace('_', " ")))
+        .unwrap_or_default()
+}

@@ -1,0 +1,113 @@
+//! Mistakes with their place, a caret and the way out; failures in the same dress.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+
+use annotate_snippets::{AnnotationKind, Group, Level as Look, Renderer, Snippet};
+use towpath_app::CheckReport;
+use towpath_vocab::{Diagnostic, Failure, Level};
+
+use super::plural;
+
+/// Draws every diagnostic on standard error.
+pub(crate) fn diagnostics(list: &[Diagnostic], files: &BTreeMap<String, String>) {
+    let renderer = renderer();
+    for diagnostic in list {
+        eprintln!("{}", renderer.render(&[group(diagnostic, files)]));
+    }
+}
+
+/// `check --format json`: an array on standard output.
+pub(crate) fn diagnostics_json(list: &[Diagnostic]) {
+    let values: Vec<serde_json::Value> = list
+        .iter()
+        .map(|d| {
+            serde_json::json!({
+                "code": d.code,
+                "severity": d.level,
+                "message": d.message,
+                "file": d.span.as_ref().map(|s| &s.file),
+                "line": d.span.as_ref().map(|s| s.line),
+                "column": d.span.as_ref().map(|s| s.column),
+                "help": d.help,
+            })
+        })
+        .collect();
+    println!("{}", serde_json::Value::Array(values));
+}
+
+/// `3 errors in 2 files (38 ms). No system was contacted.`
+pub(crate) fn check_summary(report: &CheckReport) {
+    let of = |level: Level| {
+        report
+            .diagnostics
+            .iter()
+            .filter(|d| d.level == level)
+            .count() as u64
+    };
+    let (errors, warnings) = (of(Level::Error), of(Level::Warning));
+    let found = match (errors, warnings) {
+        (0, 0) => "No mistake".to_owned(),
+        (errors, 0) => plural(errors, "error"),
+        (0, warnings) => plural(warnings, "warning"),
+        (errors, warnings) => format!(
+            "{}, {}",
+            plural(errors, "error"),
+            plural(warnings, "warning")
+        ),
+    };
+    let files = plural(report.files.len() as u64, "file");
+    let ms = report.elapsed_us / 1000;
+    eprintln!("{found} in {files} ({ms} ms). No system was contacted.");
+}
+
+/// One failure on standard error.
+pub(crate) fn failure(failure: &Failure) {
+    let place = failure
+        .place
+        .as_ref()
+        .map_or_else(String::new, |place| format!("\n  --> {place}"));
+    eprintln!("error[{}]: {}{place}", failure.code, failure.message);
+    for help in &failure.help {
+        eprintln!("  = {help}");
+    }
+}
+
+fn renderer() -> Renderer {
+    if std::io::stderr().is_terminal() {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    }
+}
+
+fn group<'a>(diagnostic: &'a Diagnostic, files: &'a BTreeMap<String, String>) -> Group<'a> {
+    let look = match diagnostic.level {
+        Level::Error => Look::ERROR,
+        Level::Warning => Look::WARNING,
+        Level::Note => Look::NOTE,
+    };
+    let title = look
+        .clone()
+        .primary_title(diagnostic.message.as_str())
+        .id(diagnostic.code.as_str());
+    let mut group = Group::with_title(title);
+    if let Some(span) = &diagnostic.span
+        && let Some(text) = files.get(&span.file)
+    {
+        let end = span.end.min(text.len());
+        let start = span.start.min(end);
+        let mark = AnnotationKind::Primary
+            .span(start..end)
+            .label(diagnostic.label.as_deref());
+        group = group.element(
+            Snippet::source(text.as_str())
+                .path(span.file.as_str())
+                .annotation(mark),
+        );
+    }
+    for help in &diagnostic.help {
+        group = group.element(Look::HELP.no_name().message(help.as_str()));
+    }
+    group
+}

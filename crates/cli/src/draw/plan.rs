@@ -1,0 +1,122 @@
+//! `plan`: one line per table with what a run would do and because of what; then types and guarantees.
+
+use towpath_app::CheckReport;
+use towpath_vocab::{
+    Action, Materialized, Plan, PlannedTask, ReadMode, Selection, TablePlan, WriteMode,
+};
+
+use super::{plural, text_table};
+
+/// Prints what the pipelines would do.
+pub(crate) fn plan(plan: &Plan, only: Option<&str>) {
+    for pipeline in &plan.pipelines {
+        if only.is_some_and(|only| only != pipeline.name.as_str()) {
+            continue;
+        }
+        println!("{} · {} · {}\n", pipeline.name, plan.name, plan.environment);
+        let names = ["TASK", "WILL", "BECAUSE"].map(str::to_owned);
+        let rows: Vec<Vec<String>> = pipeline
+            .tasks
+            .iter()
+            .map(|task| vec![task.id.to_string(), will(&task.action), because(task)])
+            .collect();
+        print!("{}", text_table(&names, &rows, &[]));
+        println!(
+            "\n{}. Nothing was changed.",
+            plural(pipeline.tasks.len() as u64, "task")
+        );
+        println!("Do it: towpath run {}", pipeline.name);
+    }
+}
+
+/// `plan --explain TABLE`: each setting with its file and line.
+pub(crate) fn settings(report: &CheckReport, table: &str) {
+    let rows: Vec<Vec<String>> = report
+        .explain
+        .iter()
+        .filter(|setting| setting.table == table)
+        .map(|setting| {
+            vec![
+                setting.key.clone(),
+                setting.value.to_string(),
+                format!("{}:{}", setting.file, setting.line),
+            ]
+        })
+        .collect();
+    match rows.is_empty() {
+        true => println!("Nothing is set for `{table}`: all defaults."),
+        false => print!(
+            "{}",
+            text_table(&["SETTING", "VALUE", "FROM"].map(str::to_owned), &rows, &[])
+        ),
+    }
+}
+
+fn will(action: &Action) -> String {
+    match action {
+        Action::Load(load) => {
+            let what = match &load.selection {
+                Selection::Object(object) => object.clone(),
+                Selection::Query(_) => "a query".to_owned(),
+            };
+            let read = match load.read {
+                ReadMode::Full => "read all of",
+                ReadMode::Incremental => "read what is new in",
+                ReadMode::Cdc => "follow changes of",
+            };
+            format!(
+                "{read} {}:{what}, {}",
+                load.connection.name,
+                write(&load.table)
+            )
+        }
+        Action::Model(model) => match model.materialized {
+            Materialized::View => format!("store {} as a view", model.file),
+            _ => format!("build {}, {}", model.file, write(&model.table)),
+        },
+        Action::Command(command) => format!("run {}", command.argv.join(" ")),
+        Action::Publish(publish) if !publish.connection.writable => {
+            format!("skip: {} is read-only", publish.connection.name)
+        }
+        Action::Publish(publish) => {
+            format!(
+                "send {} to {}:{}, {}",
+                publish.from,
+                publish.connection.name,
+                publish.object,
+                write(&publish.table)
+            )
+        }
+    }
+}
+
+fn write(table: &TablePlan) -> String {
+    let key = table.write.key.join(", ");
+    match table.write.mode {
+        WriteMode::Replace => format!("replace {}", table.target),
+        WriteMode::Append => format!("append to {} (late rows may repeat)", table.target),
+        WriteMode::Merge => format!("merge into {} by {key}", table.target),
+        WriteMode::DeleteInsert => format!("delete and insert in {} by {key}", table.target),
+        WriteMode::InsertOnly => format!("insert new keys ({key}) into {}", table.target),
+        WriteMode::Scd1 | WriteMode::Scd2 | WriteMode::Scd3 | WriteMode::Snapshot => {
+            format!(
+                "keep history in {}: not active in this version",
+                table.target
+            )
+        }
+    }
+}
+
+fn because(task: &PlannedTask) -> String {
+    let place = task
+        .span
+        .as_ref()
+        .map_or_else(String::new, |span| format!("{}:{}", span.file, span.line));
+    match task.after.is_empty() {
+        true => place,
+        false => {
+            let parents: Vec<String> = task.after.iter().map(ToString::to_string).collect();
+            format!("{place}, after {}", parents.join(", "))
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The report at the end of a run: steps, tables, what to know about the data, the balance.
+
+use towpath_app::{RunReport, TableReport, Unchanged};
+use towpath_flow::OutputSummary;
+use towpath_ports::RunState;
+use towpath_vocab::{Outcome, Reject};
+
+use super::{bytes, count, plural, seconds, text_table};
+
+/// Prints the report.
+pub(crate) fn run_report(report: &RunReport) {
+    if report.nothing_to_do() {
+        println!("{}", nothing(report));
+        return;
+    }
+    print!("{}", head(report));
+    print!("{}", steps(report));
+    println!("{}", closing(report));
+    if !report.tables.is_empty() {
+        println!("\n{}", tables(report));
+    }
+    print!("{}", things(report));
+    for note in &report.notes {
+        println!(" ⓘ {note}");
+    }
+    print!("{}", failures(report));
+    if report.rows_read > 0 {
+        println!("{}", balance(report));
+    }
+}
+
+fn nothing(report: &RunReport) -> String {
+    let Unchanged {
+        loads,
+        models,
+        publishes,
+    } = report.unchanged;
+    let parts: Vec<String> = [(loads, "table"), (models, "model"), (publishes, "report")]
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, noun)| plural(n as u64, noun))
+        .collect();
+    let list = match parts.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => parts.concat(),
+    };
+    format!(
+        "{} · Nothing to do ({}): {list} are unchanged. To redo it all: --full-refresh",
+        report.run,
+        seconds(report.elapsed_us)
+    )
+}
+
+fn head(report: &RunReport) -> String {
+    let again = if report.resumed { " · goes on" } else { "" };
+    format!(
+        "{} · {} · {}{again}\n",
+        report.run, report.project, report.environment
+    )
+}
+
+fn steps(report: &RunReport) -> String {
+    let name_width = report
+        .steps
+        .iter()
+        .map(|step| step.name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let detail_width = report
+        .steps
+        .iter()
+        .map(|step| step.detail.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut out = String::new();
+    for step in &report.steps {
+        let sign = if step.ok { "✓" } else { "✗" };
+        let noun = step.unit.strip_suffix('s').unwrap_or(step.unit);
+        out.push_str(&format!(
+            " {sign} {:name_width$}   {:detail_width$}   {:>12} {:>17} {:>9}\n",
+            step.name,
+            step.detail,
+            plural(step.tasks as u64, noun),
+            plural(step.rows, "row"),
+            seconds(step.elapsed_us),
+        ));
+    }
+    out
+}
+
+fn closing(report: &RunReport) -> String {
+    let word = match report.state {
+        RunState::Succeeded => "Done",
+        RunState::Cancelled => "Stopped by you",
+        RunState::Failed | RunState::Running | RunState::Superseded => "Failed",
+    };
+    let peak = report.peak_rss_bytes.map_or_else(String::new, |peak| {
+        format!(
+            " Peak memory {} of {} allowed.",
+            bytes(peak),
+            bytes(report.budget_bytes)
+        )
+    });
+    let slowest = report
+        .slowest
+        .as_ref()
+        .map_or_else(String::new, |(task, took)| {
+            format!(" Slowest: {task}, {}.", seconds(*took))
+        });
+    format!("{word} in {}.{peak}{slowest}", seconds(report.elapsed_us))
+}
+
+fn tables(report: &RunReport) -> String {
+    let names = ["TABLE", "ROWS", "CHECKS", "NOW AT", ""].map(str::to_owned);
+    let rows: Vec<Vec<String>> = report.tables.iter().map(table_line).collect();
+    let drawn = text_table(&names, &rows, &[false, true, false, false, false]);
+    drawn.lines().map(|line| format!(" {line}\n")).collect()
+}
+
+fn table_line(table: &TableReport) -> Vec<String> {
+    let checks: Vec<String> = [
+        (table.passed, "ok"),
+        (table.warned, "warn"),
+        (table.failed, "failed"),
+    ]
+    .into_iter()
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, word)| format!("{n} {word}"))
+    .collect();
+    let summary = &table.summary;
+    let rows = table.rows_now.unwrap_or(summary.rows_loaded);
+    let aside = match (summary.rows_rejected, summary.rows_dropped) {
+        (0, 0) => String::new(),
+        (held, 0) => format!("{} quarantined", plural(held, "row")),
+        (_, dropped) => format!("{} dropped", plural(dropped, "bad row")),
+    };
+    vec![
+        summary.table.to_string(),
+        count(rows),
+        if checks.is_empty() {
+            "–".to_owned()
+        } else {
+            checks.join(", ")
+        },
+        table
+            .now_at
+            .clone()
+            .unwrap_or_else(|| "not committed".to_owned()),
+        aside,
+    ]
+}
+
+/// What a person should know about the data, each with its place and the next command.
+fn things(report: &RunReport) -> String {
+    let mut lines = Vec::new();
+    for table in &report.tables {
+        set_aside(&table.summary, &mut lines);
+        for check in table
+            .summary
+            .checks
+            .iter()
+            .filter(|check| check.outcome != Outcome::Pass)
+        {
+            lines.push(format!(" ⚠ {}  {}", check.table, check.message));
+        }
+        for rule in table.summary.rules.iter().filter(|rule| rule.warns) {
+            let example = rule
+                .example
+                .as_ref()
+                .map_or_else(String::new, |e| format!(", first: {e}"));
+            lines.push(format!(
+                " ⚠ {}  {} with `{}` where {}{example}",
+                table.summary.table,
+                plural(rule.rows, "row"),
+                rule.column,
+                rule.message
+            ));
+        }
+        for note in &table.summary.notes {
+            lines.push(format!(" ⓘ {}  {note}", table.summary.table));
+        }
+    }
+    let count = lines.iter().filter(|line| !line.starts_with("   ")).count() as u64;
+    match count {
+        0 => String::new(),
+        _ => format!(
+            "{} to know about this data\n{}\n",
+            plural(count, "thing"),
+            lines.join("\n")
+        ),
+    }
+}
+
+fn set_aside(summary: &OutputSummary, lines: &mut Vec<String>) {
+    let Some(first) = summary
+        .samples
+        .first()
+        .filter(|_| summary.rows_rejected > 0)
+    else {
+        return;
+    };
+    let rows = plural(summary.rows_rejected, "row");
+    lines.push(format!(
+        " ⚠ {}  {rows} set aside: {}",
+        summary.table,
+        why(first)
+    ));
+    lines.push(format!(
+        "                {}       towpath quarantine show {}",
+        first.place, summary.table
+    ));
+}
+
+/// `wind_speed is 1048.36058, the rule says at most 200`
+fn why(reject: &Reject) -> String {
+    reject.reasons.first().map_or_else(String::new, |reason| {
+        match (&reason.column, &reason.value) {
+            (Some(column), Some(value)) => format!("{column} is {value}, {}", reason.message),
+            (Some(column), None) => format!("{column}: {}", reason.message),
+            _ => reason.message.clone(),
+        }
+    })
+}
+
+fn failures(report: &RunReport) -> String {
+    let mut out = String::new();
+    for (task, failure) in &report.failures {
+        out.push_str(&format!(
+            "\n✗ {task}  error[{}]: {}\n",
+            failure.code, failure.message
+        ));
+        if let Some(place) = &failure.place {
+            out.push_str(&format!("    --> {place}\n"));
+        }
+        for help in &failure.help {
+            out.push_str(&format!("    = {help}\n"));
+        }
+    }
+    if !report.skipped.is_empty() {
+        let names: Vec<String> = report.skipped.iter().map(ToString::to_string).collect();
+        out.push_str(&format!("Skipped because of that: {}\n", names.join(", ")));
+    }
+    out
+}
+
+fn balance(report: &RunReport) -> String {
+    let mut parts = vec![format!("{} loaded", count(report.rows_loaded))];
+    for (rows, word) in [
+        (report.rows_set_aside, "set aside"),
+        (report.rows_left_out, "left out by where or dedup"),
+        (report.rows_dropped, "dropped as bad"),
+    ] {
+        if rows > 0 {
+            parts.push(format!("{} {word}", count(rows)));
+        }
+    }
+    let accounted =
+        report.rows_loaded + report.rows_set_aside + report.rows_left_out + report.rows_dropped;
+    let sentence = if accounted == report.rows_read {
+        "No row was lost"
+    } else {
+        "ROWS DO NOT BALANCE"
+    };
+    format!(
+        "{sentence}: {} read = {}.",
+        count(report.rows_read),
+        parts.join(" + ")
+    )
+}

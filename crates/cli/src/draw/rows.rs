@@ -1,0 +1,214 @@
+//! Rows of a query: a table for people, CSV and JSON for programs. Streams; holds one batch, except
+//! for the table, whose columns are as wide as their widest value.
+
+use std::io::Write;
+
+use arrow_array::{Array, RecordBatch};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::{DataType, SchemaRef};
+use towpath_vocab::{Failure, Remedy};
+
+use crate::args::RowFormat;
+
+/// Integers beyond this lose digits in JavaScript.
+const EXACT_IN_JSON: i128 = 1 << 53;
+/// Rows a table for people shows before it says how to see more.
+const TABLE_ROWS: usize = 200;
+
+/// Prints rows as they come.
+pub(crate) struct RowPrinter {
+    format: RowFormat,
+    schema: SchemaRef,
+    rows: u64,
+    table: Vec<Vec<String>>,
+}
+
+impl RowPrinter {
+    pub(crate) fn new(format: RowFormat, schema: &SchemaRef) -> Self {
+        Self {
+            format,
+            schema: SchemaRef::clone(schema),
+            rows: 0,
+            table: Vec::new(),
+        }
+    }
+
+    pub(crate) fn print(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
+        let out = &mut std::io::BufWriter::new(std::io::stdout().lock());
+        let options = FormatOptions::default();
+        let formatters = batch
+            .columns()
+            .iter()
+            .map(|c| ArrayFormatter::try_new(c.as_ref(), &options));
+        let formatters = formatters
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(unprintable)?;
+        for row in 0..batch.num_rows() {
+            let first = self.rows == 0;
+            self.rows += 1;
+            let cells = batch
+                .columns()
+                .iter()
+                .zip(&formatters)
+                .map(|(column, formatter)| {
+                    column
+                        .is_valid(row)
+                        .then(|| formatter.value(row).to_string())
+                });
+            match self.format {
+                RowFormat::Table if self.table.len() >= TABLE_ROWS => {}
+                RowFormat::Table => self
+                    .table
+                    .push(cells.map(Option::unwrap_or_default).collect()),
+                RowFormat::Csv => {
+                    if first {
+                        self.header(out)?;
+                    }
+                    let line: Vec<String> = cells
+                        .map(|cell| cell.as_deref().map_or_else(String::new, csv_cell))
+                        .collect();
+                    writeln!(out, "{}", line.join(",")).map_err(closed)?;
+                }
+                RowFormat::Json => {
+                    let object: serde_json::Map<String, serde_json::Value> = self
+                        .schema
+                        .fields()
+                        .iter()
+                        .zip(cells)
+                        .map(|(field, cell)| {
+                            (field.name().clone(), json_cell(field.data_type(), cell))
+                        })
+                        .collect();
+                    let before = if first { "[\n  " } else { ",\n  " };
+                    write!(out, "{before}{}", serde_json::Value::Object(object)).map_err(closed)?;
+                }
+            }
+        }
+        out.flush().map_err(closed)
+    }
+
+    fn header(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let names: Vec<String> = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| csv_cell(field.name()))
+            .collect();
+        writeln!(out, "{}", names.join(",")).map_err(closed)
+    }
+
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        let out = &mut std::io::stdout().lock();
+        match self.format {
+            RowFormat::Json if self.rows == 0 => writeln!(out, "[]").map_err(closed),
+            RowFormat::Json => writeln!(out, "\n]").map_err(closed),
+            RowFormat::Csv if self.rows == 0 => self.header(out),
+            RowFormat::Csv => Ok(()),
+            RowFormat::Table => {
+                let names: Vec<String> = self
+                    .schema
+                    .fields()
+                    .iter()
+                    .map(|f| f.name().clone())
+                    .collect();
+                let right: Vec<bool> = self
+                    .schema
+                    .fields()
+                    .iter()
+                    .map(|f| f.data_type().is_numeric())
+                    .collect();
+                write!(out, "{}", text_table(&names, &self.table, &right)).map_err(closed)?;
+                let more = self.rows - self.table.len() as u64;
+                if more > 0 {
+                    writeln!(out, "… {} more: --format csv", super::plural(more, "row"))
+                        .map_err(closed)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A table with aligned columns and a header line.
+pub(crate) fn text_table(names: &[String], rows: &[Vec<String>], right: &[bool]) -> String {
+    let width = |text: &str| text.chars().count();
+    let widths: Vec<usize> = names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| {
+            rows.iter()
+                .filter_map(|row| row.get(at))
+                .map(|cell| width(cell))
+                .max()
+                .unwrap_or(0)
+                .max(width(name))
+        })
+        .collect();
+    let line = |cells: &[String]| {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(at, (cell, &wide))| {
+                let pad = " ".repeat(wide.saturating_sub(width(cell)));
+                if right.get(at) == Some(&true) {
+                    format!("{pad}{cell}")
+                } else {
+                    format!("{cell}{pad}")
+                }
+            })
+            .collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let rule: Vec<String> = widths.iter().map(|&wide| "─".repeat(wide)).collect();
+    let mut out = line(names);
+    out.push_str(&format!("{}\n", rule.join("  ")));
+    out.extend(rows.iter().map(|row| line(row)));
+    out
+}
+
+fn csv_cell(text: &str) -> String {
+    if text.is_empty() || text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+fn json_cell(data_type: &DataType, cell: Option<String>) -> serde_json::Value {
+    use serde_json::Value;
+    let Some(text) = cell else { return Value::Null };
+    match data_type {
+        DataType::Boolean => Value::Bool(text == "true"),
+        _ if data_type.is_integer() => match text.parse::<i128>() {
+            Ok(number) if number.abs() <= EXACT_IN_JSON => number_value(&text),
+            _ => Value::String(text),
+        },
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => number_value(&text),
+        _ => Value::String(text),
+    }
+}
+
+/// A JSON number; NaN and infinities have none and stay text.
+fn number_value(text: &str) -> serde_json::Value {
+    serde_json::from_str::<serde_json::Number>(text).map_or_else(
+        |_| serde_json::Value::String(text.to_owned()),
+        serde_json::Value::Number,
+    )
+}
+
+fn unprintable(error: arrow_schema::ArrowError) -> Failure {
+    Failure::new(
+        "R0994",
+        Remedy::Bug,
+        format!("a column cannot be shown: {error}"),
+    )
+}
+
+fn closed(error: std::io::Error) -> Failure {
+    Failure::new(
+        "R0995",
+        Remedy::Cancelled,
+        format!("the output was closed: {error}"),
+    )
+}
