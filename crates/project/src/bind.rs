@@ -64,7 +64,7 @@ pub(crate) fn leaf(
     let mut rest = 0;
     let mut changed = false;
     for slot in &found {
-        let place = spot(text, at, slot);
+        let place = at.inside(text, slot.start, slot.end);
         let Some(value) = value(slot, place, leaf, bindings, report) else {
             continue;
         };
@@ -78,20 +78,6 @@ pub(crate) fn leaf(
     }
     out.push_str(text.get(rest..).unwrap_or_default());
     changed.then_some(out)
-}
-
-/// The place of a slot inside its leaf; the whole leaf when it was escaped or folded in the file.
-fn spot(text: &str, at: At, slot: &Slot<'_>) -> At {
-    let written = at.end - at.start;
-    if text.contains('\n') {
-        at
-    } else if written == text.len() {
-        at.part(0, 0).part(slot.start, slot.end)
-    } else if written == text.len() + 2 {
-        at.part(slot.start + 1, slot.end + 1)
-    } else {
-        at
-    }
 }
 
 /// Inside quotes only quotes are doubled; outside, the value becomes a quoted literal, numbers stay.

@@ -312,17 +312,11 @@ fn relationship(node: &Node, report: &mut Report) -> Option<(TableName, String)>
     None
 }
 
-/// The last part of `schema.table.column`, where the text stands in the file as it is.
+/// The last part of `schema.table.column`.
 fn field_place(node: &Node, field: &str) -> At {
-    match node
-        .text()
-        .and_then(|text| text.len().checked_sub(field.len()))
-    {
-        Some(from) if node.at.end - node.at.start == from + field.len() => {
-            node.at.part(from, from + field.len())
-        }
-        _ => node.at,
-    }
+    let text = node.text().unwrap_or_default();
+    node.at
+        .inside(text, text.len().saturating_sub(field.len()), text.len())
 }
 
 /// A name in dbt's manner.

@@ -42,6 +42,10 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
         "A password or token is written in a file that others can read.\n\n  url: ${secret:SHOP_DB_URL}\n\nand set that variable where Towpath runs.",
     ),
     (
+        "C0510",
+        "A load names a table that `schemas/CONNECTION.yml` does not have, but one with nearly the same name. The load is planned as written.",
+    ),
+    (
         "K0601",
         "An entry of `checks` does not say what it checks.\n\n  checks:\n    - not_null: customer_id\n    - row_count: { min: 1 }\n    - relationships: { country: raw.countries.code }",
     ),
@@ -297,6 +301,10 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
         "A step reads, publishes or checks against a table that nothing makes.",
     ),
     (
+        "P0134",
+        "The key belongs to steps with another verb. It would have no effect here, so it is an error.",
+    ),
+    (
         "P0201",
         "A setting takes its value from an environment variable that is not set.\n\nSet it, or give a default: ${env:DATA_DIR:-data}",
     ),
@@ -358,6 +366,12 @@ pub fn explanation(code: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::disallowed_methods,
+        reason = "tests"
+    )]
     use super::*;
     use std::path::Path;
 

@@ -102,6 +102,12 @@ pub(crate) fn compare_untyped(a: &str, b: &str) -> Option<Ordering> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::disallowed_methods,
+        reason = "tests"
+    )]
     use super::*;
 
     #[test]

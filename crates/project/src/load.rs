@@ -350,6 +350,9 @@ fn task(
         Selection::Object(_) => world.known(connection, &object),
         Selection::Query(_) => None,
     };
+    if let (Selection::Object(object), None) = (&selection, &known) {
+        stranger(object, one.at, connection, world, report);
+    }
     let place = match &selection {
         Selection::Object(_) => object,
         Selection::Query(_) => format!("query of {target}"),
@@ -398,6 +401,33 @@ fn task(
         table: planned.plan,
     })));
     Some(task)
+}
+
+/// An object that is not among those discovered, when one of them is near in spelling.
+fn stranger(
+    object: &str,
+    at: At,
+    connection: &Connection<'_>,
+    world: &World<'_>,
+    report: &mut Report,
+) {
+    let name = &connection.plan.name;
+    let Some(tables) = world
+        .discovered
+        .get(name)
+        .filter(|tables| !tables.contains_key(object))
+    else {
+        return;
+    };
+    let known = tables
+        .keys()
+        .flat_map(|table| [table.as_str(), short_name(table)]);
+    if let Some(near) = crate::suggest::nearest(object, known) {
+        report
+            .warning("C0510", at, format!("`{object}` is not among the tables of `{name}` that are known"))
+            .label(format!("did you mean `{near}`?"))
+            .help(format!("known are those in schemas/{name}.yml; a new table: towpath connection discover {name} --write"));
+    }
 }
 
 fn can_read(

@@ -18,12 +18,22 @@ pub(crate) struct At {
 }
 
 impl At {
-    /// A part of this place: `from` and `to` are byte offsets within it, on its first line.
-    pub(crate) fn part(self, from: usize, to: usize) -> At {
+    /// The place of a part of the scalar `text` that stands here; all of it when the scalar was
+    /// folded or escaped, so that its bytes are not those of the file.
+    pub(crate) fn inside(self, text: &str, start: usize, end: usize) -> At {
+        let quote = match (self.end - self.start).checked_sub(text.len()) {
+            Some(0) => 0,
+            Some(2) => 1,
+            _ => return self,
+        };
+        if text.contains('\n') {
+            return self;
+        }
+        let column = text.get(..start).map_or(0, |before| before.chars().count());
         At {
-            start: self.start + from,
-            end: self.start + to,
-            column: self.column + from,
+            start: self.start + quote + start,
+            end: self.start + quote + end.max(start),
+            column: self.column + quote + column,
             ..self
         }
     }

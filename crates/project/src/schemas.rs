@@ -145,6 +145,12 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::disallowed_methods,
+        reason = "tests"
+    )]
     use super::*;
     use crate::yaml::{self, Dialect};
 

@@ -77,7 +77,7 @@ fn judge(text: &str, schema: &SchemaRef) -> Result<DataType, SqlProblem> {
 pub(crate) fn say(problem: &SqlProblem, text: &str, at: At, firm: bool, report: &mut Report) {
     let place = problem
         .offset
-        .map_or(at, |(start, end)| inside(text, at, start, end));
+        .map_or(at, |(start, end)| at.inside(text, start, end));
     let level = if firm { Level::Error } else { Level::Warning };
     report.say(Diagnostic {
         code: problem.code.to_owned(),
@@ -96,25 +96,5 @@ fn message(problem: &SqlProblem) -> String {
     match problem.message.rsplit('`').nth(1) {
         Some(column) if problem.code == "M0301" => format!("there is no column `{column}`"),
         _ => problem.message.clone(),
-    }
-}
-
-/// The place of a part of a value; the whole value when it was folded or escaped.
-fn inside(text: &str, at: At, start: usize, end: usize) -> At {
-    let written = at.end.saturating_sub(at.start);
-    let quote = match written.checked_sub(text.len()) {
-        Some(0) => 0,
-        Some(2) => 1,
-        _ => return at,
-    };
-    if text.contains('\n') {
-        return at;
-    }
-    let column = text.get(..start).map_or(0, |before| before.chars().count());
-    At {
-        start: at.start + quote + start,
-        end: at.start + quote + end.max(start),
-        column: at.column + quote + column,
-        ..at
     }
 }

@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 use towpath_vocab::{Action, PlannedTask, RetryPlan, StepName, TableName, TaskId, TriggerRule};
 
 use crate::checks::Reference;
-use crate::keys::VERBS;
+use crate::keys::{self, VERBS};
 use crate::report::{At, Report};
 use crate::world;
 use crate::yaml::{Entry, Node as Tree};
@@ -117,7 +117,10 @@ pub(crate) fn verb(frame: &StepFrame<'_>, report: &mut Report) -> Option<&'stati
         .filter(|verb| frame.node.get(verb).is_some())
         .collect();
     match found.as_slice() {
-        [one] => Some(one),
+        [one] => {
+            strange_keys(frame, one, report);
+            Some(one)
+        }
         [] => {
             report
                 .error(
@@ -144,6 +147,22 @@ pub(crate) fn verb(frame: &StepFrame<'_>, report: &mut Report) -> Option<&'stati
                 .label("make this a step of its own")
                 .help("exactly one verb per step");
             None
+        }
+    }
+}
+
+/// A key that means nothing for this verb would be ignored silently: it is an error instead.
+fn strange_keys(frame: &StepFrame<'_>, verb: &str, report: &mut Report) {
+    for (key, entry) in frame.node.entries() {
+        let verbs = keys::verbs_of(key);
+        if !verbs.is_empty() && !verbs.contains(&verb) {
+            report
+                .error(
+                    "P0134",
+                    entry.key_at,
+                    format!("`{key}` means nothing in a `{verb}` step"),
+                )
+                .help(format!("it belongs to: {}", verbs.join(", ")));
         }
     }
 }

@@ -6,7 +6,7 @@
 use arrow_schema::SchemaRef;
 use towpath_vocab::{
     BadRows, CursorPlan, Dedup, Naming, ReadMode, SchemaChange, SecretTemplate, TableName,
-    TablePlan, Threshold, WriteMode, WritePlan,
+    TablePlan, WriteMode, WritePlan,
 };
 
 use crate::checks::{self, Reference};
@@ -109,7 +109,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
             fail_above: settings
                 .get("fail_above")
                 .and_then(value::limit)
-                .unwrap_or_else(Threshold::default),
+                .unwrap_or_default(),
             lineage: columns.lineage,
         },
         read,

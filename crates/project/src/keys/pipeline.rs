@@ -197,3 +197,15 @@ pub(crate) static STEP: Shape = Shape {
     keys: STEP_KEYS,
     also: &[&TABLE_DEFAULTS],
 };
+
+/// The verbs that a step's key belongs to; empty when it belongs to every step.
+pub(crate) fn verbs_of(key: &str) -> &'static [&'static str] {
+    match key {
+        "into" | "tables" => &["load", "publish", "copy"],
+        "except" => &["load"],
+        "exclude" => &["models"],
+        "reads" | "writes" | "env" | "directory" => &["command"],
+        _ if TABLE_DEFAULTS.find(key).is_some() => &["load"],
+        _ => &[],
+    }
+}
