@@ -79,7 +79,10 @@ impl Span {
 /// Which texts mean NULL.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Nulls {
+    /// None of them empty.
     words: Vec<Vec<u8>>,
+    /// One bit per byte, of 64, that a word may start with: most cells are told apart by it.
+    firsts: u64,
     /// Unquoted empty cells.
     empty: bool,
     /// Quoted empty cells.
@@ -89,12 +92,15 @@ pub(crate) struct Nulls {
 impl Nulls {
     /// For CSV: the empty unquoted cell and these words.
     pub(crate) fn csv(words: &[String]) -> Self {
+        let named = words.iter().filter(|word| !word.is_empty());
         Self {
-            words: words
-                .iter()
-                .filter(|word| !word.is_empty())
+            words: named
+                .clone()
                 .map(|word| word.clone().into_bytes())
                 .collect(),
+            firsts: named
+                .filter_map(|word| word.bytes().next())
+                .fold(0, |bits, byte| bits | 1 << (byte & 63)),
             empty: true,
             quoted_empty: words.iter().any(String::is_empty),
         }
@@ -109,7 +115,8 @@ impl Nulls {
                 self.empty
             };
         }
-        !quoted && self.words.iter().any(|word| word.as_slice() == text)
+        let first = text.first().map_or(0, |byte| 1 << (byte & 63));
+        self.firsts & first != 0 && !quoted && self.words.iter().any(|word| word.as_slice() == text)
     }
 }
 

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use encoding_rs::{CoderResult, Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use towpath_ports::Lease;
@@ -50,8 +50,12 @@ pub(crate) struct Chunk {
     pub(crate) too_long: bool,
     /// What ends a line.
     pub(crate) newline: u8,
+    /// Line ends before each block of `LINE_BLOCK` bytes, made when a line is first asked for.
+    lines: OnceLock<Vec<u64>>,
     lease: Option<Lease>,
 }
+
+const LINE_BLOCK: usize = 4096;
 
 impl fmt::Debug for Chunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,13 +80,27 @@ impl Chunk {
             suspicion: Suspicion::NONE,
             too_long: false,
             newline,
+            lines: OnceLock::new(),
             lease: None,
         }
     }
 
     /// The line of a byte of this chunk.
     pub(crate) fn line_of(&self, at: usize) -> u64 {
-        self.line + count(self.newline, self.bytes.get(..at).unwrap_or(&self.bytes))
+        let at = at.min(self.bytes.len());
+        let blocks = self.lines.get_or_init(|| {
+            let counts = self.bytes.chunks(LINE_BLOCK).scan(0, |before, block| {
+                let here = *before;
+                *before += count(self.newline, block);
+                Some(here)
+            });
+            counts.collect()
+        });
+        // Behind the last whole block there is no further one.
+        let block = (at / LINE_BLOCK).min(blocks.len().saturating_sub(1));
+        let before = blocks.get(block).copied().unwrap_or(0);
+        let rest = self.bytes.get(block * LINE_BLOCK..at).unwrap_or_default();
+        self.line + before + count(self.newline, rest)
     }
 }
 
@@ -251,6 +269,7 @@ impl ChunkReader {
             suspicion,
             too_long,
             newline: self.cutter.newline(),
+            lines: OnceLock::new(),
             lease,
         }
     }

@@ -232,7 +232,7 @@ impl<'a> Marks<'a> {
         self.mask &= u64::MAX << (place - base);
     }
 
-    #[inline]
+    #[inline(always)]
     fn load(&self, base: usize) -> u64 {
         if let Some(block) = self
             .bytes
@@ -256,7 +256,7 @@ const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
 /// One bit per byte that is one of `wanted`, eight bytes at a step. A byte of `x` is zero where the
 /// wanted byte stands; adding 0x7F sets the highest bit of every byte that is not, without a carry
 /// into its neighbour, and the multiplication gathers those bits.
-#[inline]
+#[inline(always)]
 fn mask(block: &[u8; 64], wanted: [u8; 3]) -> u64 {
     let [a, b, c] = wanted.map(|byte| u64::from(byte) * 0x0101_0101_0101_0101);
     let (parts, _) = block.as_chunks::<8>();

@@ -80,7 +80,7 @@ fn a_record_beyond_the_limit_is_set_aside_and_reading_goes_on() {
             assert_eq!(outcome.rows, ["1|2", "4|5"], "{batch_bytes}");
             assert_eq!(outcome.rejects.len(), 1);
             assert_eq!(outcome.rejects[0].place.line, Some(3));
-            assert_eq!(outcome.places[1].line, Some(4));
+            assert_eq!(outcome.place(1).line, Some(4));
             assert_eq!(outcome.boundaries, [text.len() as u64]);
         }
     }
@@ -107,12 +107,15 @@ fn a_small_budget_is_kept_and_suffices() {
     }
     let mut project = Project::new().file("1.csv", &text).file("2.csv", &text);
     project.memory = tight(1 << 20);
-    assert_eq!(project.read("*.csv").rows.len(), 80_000);
+    let counted = |project: &Project, spec: &ReadSpec| {
+        run(async { count(project.source().open(spec, None).await.unwrap()).await })
+    };
+    assert_eq!(counted(&project, &spec("*.csv")), 80_000);
     let ample = Arc::new(Ample::default());
     project.memory = Arc::clone(&ample) as Arc<dyn Memory>;
     let mut spec = spec("*.csv");
     spec.batch_bytes = 16 << 10;
-    assert_eq!(project.read_as(&spec).rows.len(), 80_000);
+    assert_eq!(counted(&project, &spec), 80_000);
     // A few chunks per core, text and columns each.
     let most = ample.most.load(Ordering::SeqCst);
     assert!(
@@ -161,4 +164,20 @@ fn a_taker_who_leaves_stops_the_reading() {
     });
     // The runtime has waited for its threads: nothing is held and nothing hangs.
     assert_eq!(ample.held.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_file_of_bad_rows_only_is_placed_quickly_and_rightly() {
+    let text: String = std::iter::once("a\n".to_owned())
+        .chain((0..60_000).map(|row| format!("x{row}\n")))
+        .collect();
+    let project = Project::new().file("t.csv", &text);
+    let mut spec = spec("t");
+    spec.declared = declared(&[("a", "bigint")]);
+    let outcome = project.read_as(&spec);
+    assert_eq!(outcome.rejects.len(), 60_000);
+    for (row, reject) in outcome.rejects.iter().enumerate() {
+        assert_eq!(reject.place.line, Some(row as u64 + 2));
+        assert_eq!(reject.raw, RawRecord::Text(format!("x{row}")));
+    }
 }

@@ -38,12 +38,12 @@ fn types_are_inferred_over_all_rows() {
 fn quotes_by_the_book() {
     let outcome = csv("a,b\r\n\"x, \"\"y\"\"\r\nz\",\"\"\r\n,\"NA\"\r\n\"1\"\"\",5\" pipe\r\n");
     assert_eq!(outcome.rows, ["x, \"y\"\r\nz|", "∅|NA", "1\"|5\" pipe"]);
-    let places: Vec<Option<u64>> = outcome.places.iter().map(|place| place.line).collect();
+    let places: Vec<Option<u64>> = (0..3).map(|row| outcome.place(row).line).collect();
     assert_eq!(places, [Some(2), Some(4), Some(5)]);
-    assert_eq!(outcome.places[0].object, "data/t.csv");
+    assert_eq!(outcome.place(0).object, "data/t.csv");
     assert_eq!(outcome.ordinals, [5, 23, 30]);
-    assert_eq!(text(&outcome.raws[0]), "\"x, \"\"y\"\"\r\nz\",\"\"");
-    assert_eq!(text(&outcome.raws[2]), "\"1\"\"\",5\" pipe");
+    assert_eq!(text(&outcome.raw(0)), "\"x, \"\"y\"\"\r\nz\",\"\"");
+    assert_eq!(text(&outcome.raw(2)), "\"1\"\"\",5\" pipe");
 }
 
 #[test]
@@ -262,13 +262,13 @@ fn line_ends() {
         let outcome = csv(text);
         assert_eq!(outcome.rows, ["1|2", "3|4"], "{text:?}");
         assert_eq!(outcome.columns, ["a bigint", "b bigint"], "{text:?}");
-        assert_eq!(outcome.places[1].line, Some(3), "{text:?}");
+        assert_eq!(outcome.place(1).line, Some(3), "{text:?}");
         assert_eq!(text_of(&outcome), ["1,2", "3,4"], "{text:?}");
     }
 }
 
 fn text_of(outcome: &Outcome) -> Vec<String> {
-    outcome.raws.iter().map(text).collect()
+    outcome.raws().iter().map(text).collect()
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn dialects() {
     let outcome = project.read("t");
     assert_eq!(outcome.rows, ["1|x'y;", "2|z\\"]);
     assert_eq!(outcome.columns, ["a bigint", "b text"]);
-    assert_eq!(outcome.places[0].line, Some(5));
+    assert_eq!(outcome.place(0).line, Some(5));
     let project = Project::new()
         .with("quote", json!(""))
         .file("t.tsv", "a\tb\n\"x\ty\"\n");

@@ -19,7 +19,7 @@ fn files_of_a_glob_are_joined_by_name() {
     let outcome = project.read("d/*.csv");
     assert_eq!(outcome.columns, ["a bigint", "b text", "c double"]);
     assert_eq!(outcome.rows, ["1|x|∅", "2|y|2.5", "∅|z|3.0"]);
-    assert_eq!(outcome.places[2].object, "data/d/3.csv");
+    assert_eq!(outcome.place(2).object, "data/d/3.csv");
     assert_eq!(outcome.ends, 3);
 }
 
@@ -96,7 +96,7 @@ fn packed_files() {
     for name in ["g", "z"] {
         let outcome = project.read(name);
         assert_eq!(outcome.rows, ["1|x\ny", "2|z"]);
-        assert_eq!((outcome.places[1].line, outcome.ordinals[1]), (Some(4), 12));
+        assert_eq!((outcome.place(1).line, outcome.ordinals[1]), (Some(4), 12));
         assert_eq!(outcome.boundaries, [16]);
     }
     let project = project
@@ -243,7 +243,7 @@ fn parquet_files() {
     );
     assert_eq!(outcome.ordinals, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
     assert_eq!(outcome.boundaries, [5, 5]);
-    assert_eq!(text(&outcome.raws[2]), "{\"id\":\"3\",\"name\":\"c\"}");
+    assert_eq!(text(&outcome.raw(2)), "{\"id\":\"3\",\"name\":\"c\"}");
     let mut spec = spec("1");
     spec.projection = Some(vec!["name".to_owned()]);
     assert_eq!(project.read_as(&spec).rows, ["a", "∅", "c", "d", "e"]);
@@ -336,7 +336,7 @@ fn records_set_aside_are_read_again() {
     let again = replay(&project, &spec, records.clone());
     assert_eq!(again.rows, ["x1|a\nb", "2|München"]);
     assert_eq!(again.ordinals, [0, 1]);
-    assert_eq!(again.raws, records[..2]);
+    assert_eq!(again.raws(), records[..2]);
     let row = RawRecord::Row("{\"n\":\"7\",\"city\":null}".to_owned());
     assert_eq!(replay(&project, &spec, vec![row]).rows, ["7|∅"]);
 }

@@ -24,8 +24,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use towpath_ports::{
-    Assignment, Connector, ConnectorContext, Discover, Event, Lease, Memory, ReadSpec, Reader,
-    Result, Secrets, Source,
+    Assignment, Connector, ConnectorContext, Discover, Event, Lease, Memory, Origin, ReadSpec,
+    Reader, Result, Secrets, Source,
 };
 use towpath_vocab::{
     ColumnPlan, ConnectionPlan, Failure, OptionValue, Place, RawRecord, ReadMode, Reject,
@@ -85,8 +85,7 @@ struct Outcome {
     columns: Vec<String>,
     /// One line per row: values joined by `|`, `∅` for NULL.
     rows: Vec<String>,
-    places: Vec<Place>,
-    raws: Vec<RawRecord>,
+    origins: Vec<Arc<dyn Origin>>,
     ordinals: Vec<u64>,
     rejects: Vec<Reject>,
     notes: Vec<String>,
@@ -95,6 +94,18 @@ struct Outcome {
 }
 
 impl Outcome {
+    fn place(&self, row: usize) -> Place {
+        self.origins[row].place(self.ordinals[row])
+    }
+
+    fn raw(&self, row: usize) -> RawRecord {
+        self.origins[row].raw(self.ordinals[row])
+    }
+
+    fn raws(&self) -> Vec<RawRecord> {
+        (0..self.rows.len()).map(|row| self.raw(row)).collect()
+    }
+
     /// `line: code message` for each reason.
     fn reasons(&self) -> Vec<String> {
         self.rejects
@@ -249,6 +260,23 @@ fn run<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
+/// The number of rows; keeps nothing of them, not even where they came from.
+async fn count(mut reader: Box<dyn Reader>) -> usize {
+    let mut rows = 0;
+    let mut splits = reader.splits();
+    while let Some(assignment) = splits.next().await {
+        let Assignment::Assigned(mut split) = assignment.unwrap() else {
+            continue;
+        };
+        while let Some(event) = split.events.next().await {
+            if let Event::Rows(batch) = event.unwrap() {
+                rows += batch.len();
+            }
+        }
+    }
+    rows
+}
+
 async fn drain(mut reader: Box<dyn Reader>) -> Result<Outcome, Failure> {
     let mut outcome = Outcome {
         notes: reader.notes(),
@@ -274,8 +302,7 @@ async fn drain(mut reader: Box<dyn Reader>) -> Result<Outcome, Failure> {
                     assert_eq!(rows.batch.num_rows(), rows.ordinals.len());
                     assert!(!rows.is_empty());
                     for ordinal in rows.ordinals.values() {
-                        outcome.places.push(rows.origin.place(*ordinal));
-                        outcome.raws.push(rows.origin.raw(*ordinal));
+                        outcome.origins.push(Arc::clone(&rows.origin));
                         outcome.ordinals.push(*ordinal);
                     }
                     outcome.rows.extend(lines(&rows.batch));

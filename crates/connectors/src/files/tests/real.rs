@@ -47,7 +47,7 @@ fn flights() {
         .filter(|row| row.split('|').nth(3) == Some("∅"))
         .count();
     assert_eq!(without_departure, 8255);
-    assert_eq!(outcome.places[336_775].line, Some(336_777));
+    assert_eq!(outcome.place(336_775).line, Some(336_777));
 }
 
 #[test]
@@ -69,13 +69,14 @@ fn weather() {
         .position(|row| row.contains("1048.36058"))
         .unwrap();
     assert!(
-        outcome.places[storm]
+        outcome
+            .place(storm)
             .to_string()
             .ends_with("weather.csv:1011"),
         "{}",
-        outcome.places[storm]
+        outcome.place(storm)
     );
-    assert!(text(&outcome.raws[storm]).starts_with("EWR,2013,2,12,3,"));
+    assert!(text(&outcome.raw(storm)).starts_with("EWR,2013,2,12,3,"));
 }
 
 #[test]
