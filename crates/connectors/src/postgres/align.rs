@@ -12,7 +12,7 @@ use towpath_vocab::types::SOURCE_TYPE;
 use super::catalog::{Found, RawColumn, table_columns};
 use super::error::{Doing as _, PgError, Result};
 use super::names::{Relation, quoted};
-use super::types::stored_as;
+use super::types::{short, stored_as};
 
 /// The longest name PostgreSQL keeps, in bytes.
 const LONGEST_NAME: usize = 63;
@@ -188,12 +188,11 @@ fn fit(stored: &str, stands_for: Option<&String>, column: &RawColumn) -> Fit {
     if stored == present {
         return Fit::Plain;
     }
+    if stored.starts_with("text") && stands_for.is_some_and(|wanted| wanted == present || *wanted == short(present)) {
+        return Fit::Cast;
+    }
     if stored == "text" {
         return fit_text(present, &column.described.class);
-    }
-    if stored == "text[]" {
-        let same = stands_for.is_some_and(|wanted| wanted == present);
-        return if same { Fit::Cast } else { Fit::No };
     }
     if let (Some(have), Some(want)) = (integer_digits(present), integer_digits(stored)) {
         return if want <= have { Fit::Plain } else { Fit::Widen(stored.to_owned()) };
@@ -225,7 +224,7 @@ fn fit_text(present: &str, class: &str) -> Fit {
         "character varying" | "character" | "citext" | "name" => Fit::Plain,
         _ if base.ends_with(".citext") => Fit::Plain,
         // A scale would round; only a numeric without one takes any text exactly.
-        "numeric" if present != "numeric" => Fit::Cast,
+        "numeric" if present != "numeric" => Fit::No,
         _ if READ_FROM_TEXT.contains(&base) || matches!(class, "e" | "r" | "m") => Fit::Cast,
         _ => Fit::No,
     }
@@ -283,6 +282,7 @@ mod tests {
         assert_eq!(fits("bigint", "numeric(12,2)"), Fit::Widen("numeric(21,2)".into()));
         assert_eq!(fits("text", "uuid"), Fit::Cast);
         assert_eq!(fits("text", "integer"), Fit::No);
+        assert_eq!(fits("text", "numeric(10,2)"), Fit::No);
         assert_eq!(fits("text", "character varying(5)"), Fit::Plain);
         assert_eq!(fits("timestamp without time zone", "timestamp with time zone"), Fit::No);
         assert_eq!(fits("boolean", "text"), Fit::No);

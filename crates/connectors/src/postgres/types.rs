@@ -176,7 +176,8 @@ pub(super) fn precision_and_scale(modifier: i32) -> Option<(i32, i32)> {
     Some(((bits >> 16) & 0xFFFF, ((bits & 0x7FF) ^ 1024) - 1024))
 }
 
-fn short(full_name: &str) -> String {
+/// A type's name as `towpath.type` holds it.
+pub(super) fn short(full_name: &str) -> String {
     full_name.replace("time without time zone", "time").replace("time with time zone", "timetz")
 }
 
