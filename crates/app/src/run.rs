@@ -181,7 +181,11 @@ async fn open_run(
 fn graph_hash(pipeline: &PlannedPipeline, request: &RunRequest) -> Result<String> {
     let asked = (request.full_refresh, request.limit);
     let mut graph = serde_json::to_value((pipeline, asked)).map_err(|error| {
-        Failure::new("R0961", Remedy::Bug, format!("the graph cannot be hashed: {error}"))
+        Failure::new(
+            "R0961",
+            Remedy::Bug,
+            format!("the graph cannot be hashed: {error}"),
+        )
     })?;
     essence(&mut graph);
     Ok(Sha256::digest(graph.to_string())

@@ -14,6 +14,7 @@ mod commands;
 mod draw;
 mod exit;
 mod failpoint;
+mod logging;
 
 use std::process::ExitCode;
 
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     failpoint::arm();
-    commands::start_logging(arguments.verbose);
+    logging::start(arguments.verbose);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

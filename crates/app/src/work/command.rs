@@ -17,8 +17,8 @@ use towpath_vocab::{
 };
 
 use super::load::read_spec;
+use super::scope::{TaskDone, Work};
 use super::tow::Tow;
-use super::{TaskDone, Work};
 use crate::Result;
 
 /// How long a program has between TERM and KILL.

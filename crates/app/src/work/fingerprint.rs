@@ -40,7 +40,11 @@ pub(crate) fn essence(value: &mut Value) {
             map.remove("span");
             map.remove("lineage");
             map.remove("seen_at");
-            if map.get("known").is_some_and(|known| known.get("source") == Some(&Value::from("observed"))) {
+            map.remove("deferred");
+            if map
+                .get("known")
+                .is_some_and(|known| known.get("source") == Some(&Value::from("observed")))
+            {
                 map.remove("known");
             }
             map.values_mut().for_each(essence);

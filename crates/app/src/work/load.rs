@@ -10,8 +10,8 @@ use towpath_vocab::{
     ReadMode, Selection, TableLineage, WriteMode,
 };
 
-use super::Work;
 use super::fingerprint::fingerprint;
+use super::scope::Work;
 use super::tow::Tow;
 use crate::Result;
 use crate::house::parallelism;

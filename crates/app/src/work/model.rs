@@ -10,8 +10,8 @@ use towpath_vocab::{
 };
 
 use super::fingerprint::fingerprint;
+use super::scope::{TaskDone, Work};
 use super::tow::Tow;
-use super::{TaskDone, Work};
 use crate::Result;
 
 pub(super) async fn build(

@@ -9,8 +9,8 @@ use towpath_ports::ReadSpec;
 use towpath_vocab::{Failure, PlannedTask, Position, PublishPlan, ReadMode, Remedy, Selection};
 
 use super::fingerprint::fingerprint;
+use super::scope::{TaskDone, Work};
 use super::tow::Tow;
-use super::{TaskDone, Work};
 use crate::Result;
 use crate::house::parallelism;
 

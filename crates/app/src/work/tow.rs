@@ -12,7 +12,7 @@ use towpath_vocab::{
 };
 
 use super::generation::{Turn, take_turn};
-use super::{TaskDone, Work};
+use super::scope::{TaskDone, Work};
 use crate::Result;
 use crate::facts::outside_key;
 

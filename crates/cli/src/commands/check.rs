@@ -3,7 +3,7 @@
 use towpath_app::CheckReport;
 use towpath_vocab::{Failure, Remedy};
 
-use super::{Ended, Place};
+use super::houses::{Ended, Place};
 use crate::args::{CheckArguments, Format, PlanArguments};
 use crate::draw;
 use crate::exit::Exit;

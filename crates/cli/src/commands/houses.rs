@@ -6,6 +6,11 @@ use std::sync::Arc;
 use towpath_app::{CheckReport, CheckRequest, House, check, find_project};
 use towpath_vocab::{Failure, Plan, Remedy};
 
+use crate::exit::Exit;
+
+/// What a command gives: its exit, or the one failure that kept it from its report.
+pub(crate) type Ended = Result<Exit, Failure>;
+
 /// `--project` and `--env`.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {

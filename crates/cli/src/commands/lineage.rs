@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use towpath_app::{Direction, LineageReport, lineage as follow};
 
-use super::{Ended, Place};
+use super::houses::{Ended, Place};
 use crate::args::{LineageArguments, LineageFormat};
 use crate::draw;
 use crate::exit::Exit;

@@ -3,7 +3,7 @@
 use towpath_app::quality as results;
 use towpath_vocab::Outcome;
 
-use super::{Ended, Place};
+use super::houses::{Ended, Place};
 use crate::args::{Format, QualityArguments};
 use crate::draw;
 use crate::exit::Exit;

@@ -7,7 +7,7 @@ use towpath_app::{
 };
 use towpath_vocab::{Failure, Remedy, TableName};
 
-use super::{Ended, Place};
+use super::houses::{Ended, Place};
 use crate::args::{Format, QuarantineCommand, QuarantineShow, RowFormat};
 use crate::draw::{self, RowPrinter};
 use crate::exit::Exit;

@@ -3,7 +3,7 @@
 use futures::TryStreamExt;
 use towpath_app::{QueryRequest, query as ask};
 
-use super::{Ended, Place};
+use super::houses::{Ended, Place};
 use crate::args::QueryArguments;
 use crate::draw::RowPrinter;
 use crate::exit::Exit;

@@ -8,7 +8,7 @@ use towpath_app::{Ran, RunReport, RunRequest, run as run_pipeline};
 use towpath_ports::RunState;
 use towpath_vocab::{Failure, Remedy, TableName, Threshold};
 
-use super::{Ended, Place};
+use super::houses::{Ended, Place};
 use crate::args::{Format, RunArguments};
 use crate::draw;
 use crate::exit::Exit;

@@ -2,7 +2,7 @@
 
 use towpath_app::{logs as lines_of, runs as list, why as explain};
 
-use super::{Ended, Place};
+use super::houses::{Ended, Place};
 use crate::args::{Format, LogsArguments, RunsArguments, WhyArguments};
 use crate::draw;
 use crate::exit::Exit;

@@ -7,7 +7,7 @@ use annotate_snippets::{AnnotationKind, Group, Level as Look, Renderer, Snippet}
 use towpath_app::CheckReport;
 use towpath_vocab::{Diagnostic, Failure, Level};
 
-use super::plural;
+use super::numbers::plural;
 
 /// Draws every diagnostic on standard error.
 pub(crate) fn diagnostics(list: &[Diagnostic], files: &BTreeMap<String, String>) {

@@ -5,7 +5,8 @@ use towpath_vocab::{
     Action, Materialized, Plan, PlannedTask, ReadMode, Selection, TablePlan, WriteMode,
 };
 
-use super::{plural, text_table};
+use super::numbers::plural;
+use super::rows::text_table;
 
 /// Prints what the pipelines would do.
 pub(crate) fn plan(plan: &Plan, only: Option<&str>) {

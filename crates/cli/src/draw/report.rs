@@ -5,7 +5,8 @@ use towpath_flow::OutputSummary;
 use towpath_ports::RunState;
 use towpath_vocab::{Outcome, Reject};
 
-use super::{bytes, count, plural, seconds, text_table};
+use super::numbers::{bytes, count, plural, seconds};
+use super::rows::text_table;
 
 /// Prints the report.
 pub(crate) fn run_report(report: &RunReport) {

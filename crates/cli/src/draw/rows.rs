@@ -8,6 +8,7 @@ use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, SchemaRef};
 use towpath_vocab::{Failure, Remedy};
 
+use super::numbers::plural;
 use crate::args::RowFormat;
 
 /// Integers beyond this lose digits in JavaScript.
@@ -120,7 +121,7 @@ impl RowPrinter {
                 write!(out, "{}", text_table(&names, &self.table, &right)).map_err(closed)?;
                 let more = self.rows - self.table.len() as u64;
                 if more > 0 {
-                    writeln!(out, "… {} more: --format csv", super::plural(more, "row"))
+                    writeln!(out, "… {} more: --format csv", plural(more, "row"))
                         .map_err(closed)?;
                 }
                 Ok(())

@@ -12,7 +12,8 @@ use towpath_orchestrator::{RunNews, RunSink};
 use towpath_ports::RunRecord;
 use towpath_vocab::{Diagnostic, PlannedPipeline};
 
-use super::{bytes, count, diagnostics};
+use super::diagnostics::diagnostics;
+use super::numbers::{bytes, count};
 use crate::args::Format;
 
 /// How often the line is drawn anew.

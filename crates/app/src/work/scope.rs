@@ -1,0 +1,108 @@
+//! One run's work: whose tasks these are, what the user said for this run, what was done so far.
+//!
+//! It decides nothing; `dispatch.rs` hands tasks to the verbs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use towpath_flow::{OutputSummary, Progress};
+use towpath_vocab::{
+    Environment, PipelineName, ProjectId, RunName, StepName, TableName, TaskId, TaskKey, Threshold,
+};
+
+use crate::house::House;
+
+/// What a user said for this run only.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WorkOptions {
+    /// Everything is read and built anew.
+    pub(crate) full_refresh: bool,
+    /// At most about this many rows per load.
+    pub(crate) limit: Option<u64>,
+    /// Other limits for bad rows, by table.
+    pub(crate) fail_above: BTreeMap<TableName, Threshold>,
+}
+
+/// Carries out the tasks of one run.
+pub(crate) struct Work {
+    pub(crate) house: Arc<House>,
+    pub(crate) project: ProjectId,
+    pub(crate) environment: Environment,
+    pub(crate) pipeline: PipelineName,
+    pub(crate) run: RunName,
+    pub(crate) options: WorkOptions,
+    pub(crate) progress: Arc<Progress>,
+    done: Mutex<BTreeMap<TaskId, TaskDone>>,
+}
+
+/// What a task did, for the report.
+#[derive(Clone, Debug)]
+pub(crate) enum TaskDone {
+    /// Rows were carried (or stopped by their data).
+    Table(Box<OutputSummary>),
+    /// A view was stored at this version.
+    View(TableName, u64),
+    /// A program ran.
+    Command,
+    /// A publish was skipped, with the reason.
+    Skipped(String),
+}
+
+impl Work {
+    pub(crate) fn new(
+        house: Arc<House>,
+        scope: Scope,
+        options: WorkOptions,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let Scope {
+            project,
+            environment,
+            pipeline,
+            run,
+        } = scope;
+        Self {
+            house,
+            project,
+            environment,
+            pipeline,
+            run,
+            options,
+            progress,
+            done: Mutex::default(),
+        }
+    }
+
+    /// What every finished task did.
+    pub(crate) fn done(&self) -> BTreeMap<TaskId, TaskDone> {
+        self.done
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn record(&self, task: &TaskId, done: TaskDone) {
+        self.done
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(task.clone(), done);
+    }
+
+    pub(crate) fn key(&self, step: &StepName, table: &TableName) -> TaskKey {
+        TaskKey {
+            project: self.project.clone(),
+            environment: self.environment.clone(),
+            pipeline: self.pipeline.clone(),
+            step: step.clone(),
+            table: table.clone(),
+        }
+    }
+}
+
+/// Whose tasks these are.
+pub(crate) struct Scope {
+    pub(crate) project: ProjectId,
+    pub(crate) environment: Environment,
+    pub(crate) pipeline: PipelineName,
+    pub(crate) run: RunName,
+}

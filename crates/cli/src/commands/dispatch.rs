@@ -1,0 +1,34 @@
+//! Hands the arguments to their command.
+
+use super::houses::Place;
+use super::{check, lineage, quality, quarantine, query, run, runs};
+use crate::args::{Arguments, Command};
+use crate::draw;
+use crate::exit::Exit;
+
+/// Carries out one command.
+pub(crate) async fn dispatch(arguments: Arguments) -> Exit {
+    let place = Place {
+        project: arguments.project,
+        env: arguments.env,
+    };
+    let ended = match arguments.command {
+        Command::Check(check) => check::check(&place, check).await,
+        Command::Plan(plan) => check::plan(&place, plan).await,
+        Command::Run(run) => Box::pin(run::run(&place, run)).await,
+        Command::Query(query) => query::query(&place, query).await,
+        Command::Lineage(lineage) => lineage::lineage(&place, lineage).await,
+        Command::Quality(quality) => quality::quality(&place, quality).await,
+        Command::Quarantine(command) => Box::pin(quarantine::quarantine(&place, command)).await,
+        Command::Runs(arguments) => runs::runs(&place, arguments).await,
+        Command::Logs(arguments) => runs::logs(&place, arguments).await,
+        Command::Why(arguments) => runs::why(&place, arguments).await,
+    };
+    match ended {
+        Ok(exit) => exit,
+        Err(failure) => {
+            draw::failure(&failure);
+            Exit::of(&failure)
+        }
+    }
+}
