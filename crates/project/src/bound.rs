@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use towpath_vocab::{ConnectorSpec, Facts};
 
-use crate::Inputs;
 use crate::bind::Bindings;
 use crate::connection::{self, Connection};
+use crate::inputs::Inputs;
 use crate::keys::{self, Kind};
 use crate::params;
 use crate::parsed::Parsed;

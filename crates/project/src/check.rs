@@ -6,14 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use towpath_vocab::{
-    ConnectorSpec, Diagnostic, Environment, Facts, Level, OptionValue, PipelineName, Plan,
-    PlannedPipeline, ProjectId, StepName,
+    Environment, Level, OptionValue, PipelineName, Plan, PlannedPipeline, ProjectId, StepName,
 };
 
 use crate::bound::{self, Bound, BoundPipeline};
 use crate::graph::{self, Tables};
+use crate::inputs::{Checked, Inputs, Summary};
 use crate::parsed::Parsed;
 use crate::report::Report;
 use crate::settings::Setting;
@@ -24,60 +23,6 @@ use crate::{command, load, models, parsed, publish, schemas, value};
 
 /// Tasks at once, where nothing else is said.
 const PARALLEL: usize = 4;
-
-/// What a project is checked against.
-pub struct Inputs<'a> {
-    /// The project's text files: path with `/`, relative to the project folder.
-    pub files: &'a BTreeMap<String, String>,
-    /// What each connector can do.
-    pub specs: &'a [ConnectorSpec],
-    /// What is known of the outside.
-    pub facts: &'a Facts,
-    /// `--env`; None takes `default_environment`.
-    pub environment: Option<&'a str>,
-    /// Environment variables for `${env:}`; only options that are not secret are bound.
-    pub variables: &'a BTreeMap<String, String>,
-    /// `--param`.
-    pub params: &'a BTreeMap<String, String>,
-}
-
-/// What a check found.
-#[derive(Debug)]
-pub struct Checked {
-    /// None when there is an error.
-    pub plan: Option<Plan>,
-    /// All diagnostics, by file and place.
-    pub diagnostics: Vec<Diagnostic>,
-    /// Each setting of each table with its file and line.
-    pub explain: Vec<Setting>,
-    /// The URL of the state store, if the project names one.
-    pub state: Option<OptionValue>,
-    /// The memory budget, if the project names one.
-    pub memory_bytes: Option<u64>,
-    /// What there is.
-    pub summary: Summary,
-}
-
-/// How much was checked and what came of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Files of the project.
-    pub files: usize,
-    /// Pipelines.
-    pub pipelines: usize,
-    /// Tables that are loaded.
-    pub loads: usize,
-    /// Models.
-    pub models: usize,
-    /// Tables that are published.
-    pub publishes: usize,
-    /// Errors.
-    pub errors: usize,
-    /// Warnings.
-    pub warnings: usize,
-    /// Notes.
-    pub notes: usize,
-}
 
 /// Checks a project.
 pub fn check(inputs: &Inputs<'_>) -> Checked {

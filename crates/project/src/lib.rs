@@ -14,6 +14,7 @@ mod columns;
 mod command;
 mod connection;
 mod graph;
+mod inputs;
 mod json_schema;
 mod keys;
 mod literal;
@@ -35,8 +36,9 @@ mod value;
 mod world;
 mod yaml;
 
-pub use check::{Checked, Inputs, Summary, check};
+pub use check::check;
 pub use codes::{EXPLANATIONS, explanation};
+pub use inputs::{Checked, Inputs, Summary};
 pub use json_schema::{
     json_schema_connection, json_schema_pipeline, json_schema_schemas, json_schema_towpath,
 };

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use towpath_vocab::types;
 
-use crate::Inputs;
 use crate::bind::{self, Bindings, Leaf};
+use crate::inputs::Inputs;
 use crate::report::Report;
 use crate::yaml::{Node, Value};
 

@@ -2,8 +2,8 @@
 //!
 //! See `keys/mod.rs`.
 
+use super::declare::{Key, Kind, Shape, key};
 use super::table::TABLE_DEFAULTS;
-use super::{Key, Kind, Shape, key};
 
 /// Verbs of a step: exactly one each.
 pub(crate) const VERBS: &[&str] = &[

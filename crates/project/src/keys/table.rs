@@ -2,7 +2,7 @@
 //!
 //! See `keys/mod.rs`.
 
-use super::{Key, Kind, Shape, key};
+use super::declare::{Key, Kind, Shape, key};
 
 /// Words for `write`.
 pub(crate) const WRITES: &[&str] = &[

@@ -12,7 +12,8 @@ use towpath_vocab::{
     Answer, Diagnostic, Introspect, Level, Materialized, Pending, Question, TableLineage, TableName,
 };
 
-use super::{Draft, Shelf, place, resolve};
+use super::draft::{Draft, Shelf};
+use super::{place, resolve};
 use crate::graph::Tables;
 use crate::report::Report;
 

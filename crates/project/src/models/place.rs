@@ -5,7 +5,7 @@
 use towpath_template::{Mistake, TemplateProblem};
 use towpath_vocab::{Diagnostic, Level};
 
-use super::Shelf;
+use super::draft::Shelf;
 use crate::parsed::TextFile;
 use crate::report::{At, Report};
 

@@ -11,7 +11,8 @@ use towpath_vocab::{
 };
 
 use super::analyze::Found;
-use super::{Draft, Model, Shelf, place, resolve, tests_of};
+use super::draft::{Draft, Model, Shelf};
+use super::{place, resolve, tests_of};
 use crate::checks::{self, Table};
 use crate::graph::Tables;
 use crate::report::Report;

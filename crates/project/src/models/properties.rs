@@ -7,8 +7,6 @@ use std::collections::HashMap;
 
 use towpath_vocab::TableName;
 
-use super::Draft;
-use crate::graph::Tables;
 use crate::report::{At, Report};
 use crate::yaml::Node;
 
@@ -17,7 +15,7 @@ use crate::yaml::Node;
 pub(crate) struct Source {
     pub(crate) table: TableName,
     pub(crate) node: Node,
-    at: At,
+    pub(crate) at: At,
 }
 
 /// Everything the property files say.
@@ -125,40 +123,8 @@ impl Properties {
         self.sources.values()
     }
 
-    /// Says which descriptions lead nowhere.
-    pub(super) fn check_names(&self, drafts: &[Draft<'_>], tables: &Tables, report: &mut Report) {
-        for (name, node) in &self.models {
-            let disabled = node
-                .get("config")
-                .and_then(|config| config.get_bool("enabled"))
-                == Some(false);
-            if !disabled && !drafts.iter().any(|draft| &draft.name == name) {
-                let at = node.get("name").map_or(node.at, |name| name.at);
-                report
-                    .warning(
-                        "M0333",
-                        at,
-                        format!("there is no model `{name}` that this could describe"),
-                    )
-                    .suggest(
-                        name,
-                        drafts.iter().map(|draft| draft.name.as_str()),
-                        "models",
-                    );
-            }
-        }
-        for source in self.sources.values() {
-            if !tables.contains(&source.table) {
-                let word = source.table.to_string();
-                let names: Vec<String> = tables.names().map(ToString::to_string).collect();
-                report
-                    .warning(
-                        "M0333",
-                        source.at,
-                        format!("nothing loads the table `{word}` that this describes"),
-                    )
-                    .suggest(&word, names.iter().map(String::as_str), "tables");
-            }
-        }
+    /// All described models.
+    pub(crate) fn models(&self) -> impl Iterator<Item = (&str, &Node)> {
+        self.models.iter().map(|(name, node)| (name.as_str(), node))
     }
 }

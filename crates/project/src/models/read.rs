@@ -9,7 +9,8 @@ use serde_json::{Map, Value as Json};
 use towpath_template::Scan;
 use towpath_vocab::{Materialized, TableName};
 
-use super::{Draft, Shelf, place};
+use super::draft::{Draft, Shelf};
+use super::place;
 use crate::load::is_name;
 use crate::parsed::TextFile;
 use crate::report::Report;

@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use towpath_template::{Reference, ReferenceKind};
 use towpath_vocab::{Action, Materialized, Selection, TableName};
 
-use super::{Draft, Shelf, place};
+use super::draft::{Draft, Shelf};
+use super::place;
 use crate::graph::{self, Tables};
 use crate::report::{At, Report};
 use crate::step::Node as Task;

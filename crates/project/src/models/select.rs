@@ -5,7 +5,7 @@
 
 use towpath_vocab::Action;
 
-use super::{Model, Models};
+use super::draft::{Model, Models};
 use crate::load::matches;
 use crate::report::Report;
 use crate::step::{Node as Task, StepFrame};

@@ -5,7 +5,8 @@
 
 use towpath_vocab::{Action, Check, CheckKind, Severity, TableName, Tolerance};
 
-use super::{Models, Properties};
+use super::draft::Models;
+use super::properties::Properties;
 use crate::checks::{self, Checks, Reference, Table};
 use crate::report::{At, Report};
 use crate::rules::{self, Subject};

@@ -1,0 +1,110 @@
+//! The form of a declaration: keys, kinds, shapes.
+//!
+//! Promise: data only. Which keys there are stand in `root.rs`, `pipeline.rs` and `table.rs`.
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// Any scalar.
+    Text,
+    /// An SQL expression or query; substitutions become literals.
+    Sql,
+    /// Text that may hold run-time substitutions, which stay.
+    AtRun,
+    /// Text that stays a template until connect.
+    Secret,
+    /// A whole number, not negative.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// `30s`, `10m`, `24h`, `2d`, or seconds.
+    Duration,
+    /// `256MB`, `4GB`, or bytes.
+    Size,
+    /// `1%`, a row count, or `{ percent: 1, rows: 10 }`.
+    Limit,
+    /// A type in the words of the config.
+    Type,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// One text or a list of texts.
+    Texts,
+    /// A list of texts.
+    TextList,
+    /// A list of texts that may hold run-time substitutions.
+    AtRunList,
+    /// Anything.
+    Value,
+    /// A map with these keys.
+    Map(&'static Shape),
+    /// A map from names to values of this kind; null stands for an empty value.
+    Named(&'static Kind),
+    /// A list of values of this kind.
+    List(&'static Kind),
+    /// The first of these that the value looks like.
+    Either(&'static [Kind]),
+    /// A connection: `CONNECTION` and the options of its connector.
+    Connection,
+    /// A step: `STEP`, with the options of its connection's connector in tables.
+    Step,
+    /// A table: `TABLE` and the per-table options of the connector.
+    Table,
+    /// One entry of `checks`.
+    Check,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) doc: &'static str,
+    pub(crate) active: bool,
+    pub(crate) required: bool,
+}
+
+impl Key {
+    /// Parsed and checked; its engine comes in a later version.
+    pub(super) const fn later(mut self) -> Self {
+        self.active = false;
+        self
+    }
+
+    pub(super) const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+}
+
+pub(super) const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        doc,
+        active: true,
+        required: false,
+    }
+}
+
+/// The keys that a map may have.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// What the map is, for messages: `step`.
+    pub(crate) noun: &'static str,
+    pub(crate) keys: &'static [Key],
+    /// Keys of these are allowed too.
+    pub(crate) also: &'static [&'static Shape],
+}
+
+impl Shape {
+    /// All keys, its own first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Key> {
+        self.keys
+            .iter()
+            .chain(self.also.iter().flat_map(|shape| shape.keys.iter()))
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Key> {
+        self.all().find(|key| key.name == name)
+    }
+}

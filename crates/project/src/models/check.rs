@@ -1,0 +1,142 @@
+//! All models of a project, parents first.
+//!
+//! Promise: each model is read, resolved, judged and planned once. How is in the files beside this.
+
+use std::collections::BTreeMap;
+
+use towpath_template::MacroFile;
+use towpath_vocab::Materialized;
+
+use super::draft::{Draft, Models, Shelf};
+use super::properties::Properties;
+use super::{analyze, plan, read, resolve};
+use crate::graph::Tables;
+use crate::inputs::Inputs;
+use crate::parsed::Parsed;
+use crate::report::Report;
+use crate::step::Node as Task;
+use crate::world::World;
+use crate::yaml::Node;
+
+/// What the check of models is given.
+pub(crate) struct Given<'a> {
+    pub(crate) parsed: &'a Parsed<'a>,
+    pub(crate) properties: &'a Properties,
+    pub(crate) inputs: &'a Inputs<'a>,
+    pub(crate) world: &'a World<'a>,
+    pub(crate) environment: &'a str,
+}
+
+/// Reads and checks all models. Their tables join `tables`.
+pub(crate) fn check(
+    given: &Given<'_>,
+    loads: &[&Task],
+    tables: &mut Tables,
+    report: &mut Report,
+) -> Models {
+    let Given {
+        parsed,
+        properties,
+        inputs,
+        world,
+        environment,
+    } = *given;
+    let shelf = Shelf {
+        inputs,
+        world,
+        environment,
+        macros: parsed
+            .macros
+            .iter()
+            .map(|file| MacroFile {
+                file: file.path.to_owned(),
+                text: file.text.to_owned(),
+            })
+            .collect(),
+        macro_files: &parsed.macros,
+        vars: vars(world),
+        properties,
+        loaded: resolve::loaded(loads),
+    };
+    let mut drafts = read::read(&parsed.models, &shelf, report);
+    for draft in &drafts {
+        if draft.materialized != Materialized::Ephemeral {
+            tables.add(&draft.table, None, true);
+        }
+    }
+    resolve::resolve(&mut drafts, &shelf, tables, report);
+    let order = resolve::order(&mut drafts, report);
+    let refs = drafts
+        .iter()
+        .map(|draft| (draft.name.clone(), draft.table.clone()))
+        .collect();
+    let mut models = Models {
+        list: Vec::new(),
+        refs,
+    };
+    for index in order {
+        let Some(draft) = drafts.get(index) else {
+            continue;
+        };
+        let found = analyze::analyze(draft, &drafts, &shelf, tables, report);
+        if draft.materialized == Materialized::Ephemeral {
+            continue;
+        }
+        tables.add(&draft.table, found.schema.clone(), found.firm);
+        models
+            .list
+            .push(plan::plan(draft, &drafts, found, &shelf, tables, report));
+    }
+    check_names(properties, &drafts, tables, report);
+    models
+}
+
+fn vars(world: &World<'_>) -> BTreeMap<String, serde_json::Value> {
+    let node = world.root.get("vars");
+    node.into_iter()
+        .flat_map(Node::entries)
+        .map(|(name, entry)| (name.to_owned(), entry.value.json()))
+        .collect()
+}
+
+/// Says which descriptions lead nowhere.
+fn check_names(
+    properties: &Properties,
+    drafts: &[Draft<'_>],
+    tables: &Tables,
+    report: &mut Report,
+) {
+    for (name, node) in properties.models() {
+        let disabled = node
+            .get("config")
+            .and_then(|config| config.get_bool("enabled"))
+            == Some(false);
+        if !disabled && !drafts.iter().any(|draft| draft.name == name) {
+            let at = node.get("name").map_or(node.at, |name| name.at);
+            report
+                .warning(
+                    "M0333",
+                    at,
+                    format!("there is no model `{name}` that this could describe"),
+                )
+                .suggest(
+                    name,
+                    drafts.iter().map(|draft| draft.name.as_str()),
+                    "models",
+                );
+        }
+    }
+    for source in properties.sources() {
+        if !tables.contains(&source.table) {
+            let word = source.table.to_string();
+            let names: Vec<String> = tables.names().map(ToString::to_string).collect();
+            report
+                .warning(
+                    "M0333",
+                    source.at,
+                    format!("nothing loads the table `{word}` that this describes"),
+                )
+                .suggest(&word, names.iter().map(String::as_str), "tables");
+        }
+    }
+}

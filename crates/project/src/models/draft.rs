@@ -1,0 +1,63 @@
+//! A model on its way through the check, and what models are read against.
+//!
+//! Promise: data only. Read next: `check.rs`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use towpath_template::{MacroFile, Scan};
+use towpath_vocab::{Materialized, ModelPlan, TableName};
+
+use super::properties::Properties;
+use crate::checks::Reference;
+use crate::inputs::Inputs;
+use crate::parsed::TextFile;
+use crate::report::At;
+use crate::world::World;
+use crate::yaml::Node;
+
+/// A model whose file has been read.
+pub(crate) struct Draft<'a> {
+    pub(crate) name: String,
+    pub(crate) table: TableName,
+    pub(crate) file: TextFile<'a>,
+    pub(crate) scan: Scan,
+    pub(crate) materialized: Materialized,
+    /// Its entry in a YAML file.
+    pub(crate) properties: Option<Node>,
+    /// `ref` and `source` keys to tables.
+    pub(crate) references: BTreeMap<String, TableName>,
+    /// Models it refers to, by index.
+    pub(crate) parents: Vec<usize>,
+    /// False when a mistake in it was said already.
+    pub(crate) sound: bool,
+}
+
+/// A model, checked.
+pub(crate) struct Model {
+    pub(crate) plan: ModelPlan,
+    /// Tables it reads, also through ephemeral models.
+    pub(crate) reads: Vec<TableName>,
+    pub(crate) references: Vec<Reference>,
+    pub(crate) at: At,
+}
+
+/// All models of the project.
+#[derive(Default)]
+pub(crate) struct Models {
+    pub(crate) list: Vec<Model>,
+    /// Tables by the name that `ref` says.
+    pub(crate) refs: HashMap<String, TableName>,
+}
+
+/// What models are read against.
+pub(crate) struct Shelf<'a> {
+    pub(crate) inputs: &'a Inputs<'a>,
+    pub(crate) world: &'a World<'a>,
+    pub(crate) environment: &'a str,
+    pub(crate) macros: Vec<MacroFile>,
+    pub(crate) macro_files: &'a [TextFile<'a>],
+    pub(crate) vars: BTreeMap<String, serde_json::Value>,
+    pub(crate) properties: &'a Properties,
+    /// Loaded tables by connection and object: sources without declaration.
+    pub(crate) loaded: HashMap<(String, String), TableName>,
+}
