@@ -43,12 +43,19 @@ impl Bitmap {
 
     /// One bit; false outside.
     pub(crate) fn get(&self, at: usize) -> bool {
-        at < self.len && self.words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+        at < self.len
+            && self
+                .words
+                .get(at / 64)
+                .is_some_and(|word| word >> (at % 64) & 1 == 1)
     }
 
     /// How many bits are set.
     pub(crate) fn count(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
+        self.words
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
     }
 
     /// How many bits there are.
@@ -58,7 +65,9 @@ impl Bitmap {
 
     /// Some of them as a filter; `negate` keeps the rows whose bit is not set.
     pub(crate) fn filter(&self, from: usize, len: usize, negate: bool) -> BooleanArray {
-        (from..from + len).map(|at| Some(self.get(at) != negate)).collect()
+        (from..from + len)
+            .map(|at| Some(self.get(at) != negate))
+            .collect()
     }
 }
 

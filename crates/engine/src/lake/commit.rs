@@ -10,8 +10,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use deltalake_core::DeltaTableError;
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, PostCommit, TableReference, TransactionError};
-use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt as _, Protocol, Transaction, new_metadata};
+use deltalake_core::kernel::transaction::{
+    CommitBuilder, CommitProperties, PostCommit, TableReference, TransactionError,
+};
+use deltalake_core::kernel::{
+    Action, Add, Metadata, MetadataExt as _, Protocol, Transaction, new_metadata,
+};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use serde_json::json;
 use towpath_ports::{Candidate, Commit, Prepared, PreparedStats, Receipt, Result, Scope};
@@ -59,9 +63,25 @@ impl PreparedWrite {
         if scope == Scope::Incoming {
             return incoming.collect();
         }
-        let base = self.write.base.as_ref().map(|base| base.files(table)).unwrap_or_default();
-        let kept = base.into_iter().enumerate().filter(|(at, _)| !self.merged.removed.contains(at)).map(|(_, file)| file);
-        kept.chain(self.merged.rewritten.iter().map(|add| lake_file(table, add))).chain(incoming).collect()
+        let base = self
+            .write
+            .base
+            .as_ref()
+            .map(|base| base.files(table))
+            .unwrap_or_default();
+        let kept = base
+            .into_iter()
+            .enumerate()
+            .filter(|(at, _)| !self.merged.removed.contains(at))
+            .map(|(_, file)| file);
+        kept.chain(
+            self.merged
+                .rewritten
+                .iter()
+                .map(|add| lake_file(table, add)),
+        )
+        .chain(incoming)
+        .collect()
     }
 
     async fn drop_files(&self) -> LakeResult<()> {
@@ -74,7 +94,11 @@ impl PreparedWrite {
     }
 
     async fn make_visible(&self, position: Position) -> LakeResult<Receipt> {
-        let token = Token { task: self.write.intent.task.clone(), generation: self.write.intent.generation, position };
+        let token = Token {
+            task: self.write.intent.task.clone(),
+            generation: self.write.intent.generation,
+            position,
+        };
         for _ in 0..TRIES {
             let now = self.write.table.now().await?;
             if let Some(now) = &now
@@ -84,7 +108,9 @@ impl PreparedWrite {
             }
             if !self.still_applies(now.as_ref()) {
                 self.give_up().await?;
-                return Err(LakeError::Conflict { table: self.write.table.name.to_string() });
+                return Err(LakeError::Conflict {
+                    table: self.write.table.name.to_string(),
+                });
             }
             let version = now.as_ref().map_or(0, |now| now.version() + 1);
             let stored = Stored::new(&self.write.attempt, version, token.clone(), self.stats);
@@ -95,30 +121,49 @@ impl PreparedWrite {
             }
             fail::fail_point!("lake::position_written");
             match self.attempt(now.as_ref(), version).await? {
-                Tried::Committed(post) => return self.acknowledge(version, stored, Some(*post)).await,
+                Tried::Committed(post) => {
+                    return self.acknowledge(version, stored, Some(*post)).await;
+                }
                 Tried::Landed => return self.acknowledge(version, stored, None).await,
                 Tried::Beaten => {}
             }
         }
         self.give_up().await?;
-        Err(LakeError::Conflict { table: self.write.table.name.to_string() })
+        Err(LakeError::Conflict {
+            table: self.write.table.name.to_string(),
+        })
     }
 
     /// The receipt of an earlier attempt of this generation, if the log holds one.
     async fn adopted(&self, now: &Snapshot) -> LakeResult<Option<Receipt>> {
         let table = &self.write.table;
-        let held = now.state.transaction_version(&table.log, self.write.intent.task.app_id()).await.map_err(table.delta("reading the log of"))?;
+        let held = now
+            .state
+            .transaction_version(&table.log, self.write.intent.task.app_id())
+            .await
+            .map_err(table.delta("reading the log of"))?;
         if held.is_none_or(|held| held < self.write.intent.generation.0) {
             return Ok(None);
         }
         self.give_up().await?;
-        let committed = self.write.lake.committed(table, now, &self.write.intent.task).await?;
-        Ok(committed.map(|committed| Receipt { committed, adopted: true }))
+        let committed = self
+            .write
+            .lake
+            .committed(table, now, &self.write.intent.task)
+            .await?;
+        Ok(committed.map(|committed| Receipt {
+            committed,
+            adopted: true,
+        }))
     }
 
     async fn give_up(&self) -> LakeResult<()> {
         self.drop_files().await?;
-        let (positions, generation, attempt) = (self.positions(), self.write.intent.generation, self.write.attempt.clone());
+        let (positions, generation, attempt) = (
+            self.positions(),
+            self.write.intent.generation,
+            self.write.attempt.clone(),
+        );
         folder::blocking(move || positions.forget(generation, &attempt)).await
     }
 
@@ -143,10 +188,16 @@ impl PreparedWrite {
         let operation = self.operation();
         let actions = self.actions(now, &operation)?;
         let transaction = Transaction::new(&app_id, self.write.intent.generation.0);
-        let properties = CommitProperties::default().with_max_retries(0).with_application_transaction(transaction);
+        let properties = CommitProperties::default()
+            .with_max_retries(0)
+            .with_application_transaction(transaction);
         fail::fail_point!("lake::before_commit");
         let base = now.map(|now| &now.state as &dyn TableReference);
-        let commit = CommitBuilder::from(properties).with_actions(actions).build(base, Arc::clone(&table.log), operation);
+        let commit = CommitBuilder::from(properties).with_actions(actions).build(
+            base,
+            Arc::clone(&table.log),
+            operation,
+        );
         let tried = match commit.into_prepared_commit_future().await {
             Ok(prepared) => prepared.await,
             Err(error) => Err(error),
@@ -155,18 +206,35 @@ impl PreparedWrite {
             Ok(post) => Ok(Tried::Committed(Box::new(post))),
             Err(
                 DeltaTableError::VersionAlreadyExists(_)
-                | DeltaTableError::Transaction { source: TransactionError::MaxCommitAttempts(_) | TransactionError::VersionAlreadyExists(_) | TransactionError::CommitConflict(_) },
+                | DeltaTableError::Transaction {
+                    source:
+                        TransactionError::MaxCommitAttempts(_)
+                        | TransactionError::VersionAlreadyExists(_)
+                        | TransactionError::CommitConflict(_),
+                },
             ) => Ok(Tried::Beaten),
             Err(error) => {
                 // The entry may have landed before the failure: only the log knows.
-                let landed = history::winner_at(table, version, &app_id, self.write.intent.generation.0).await?;
+                let landed =
+                    history::winner_at(table, version, &app_id, self.write.intent.generation.0)
+                        .await?;
                 if landed.as_deref() == Some(self.write.attempt.as_str()) {
                     return Ok(Tried::Landed);
                 }
                 self.give_up().await?;
-                if let DeltaTableError::Transaction { source: TransactionError::UnsupportedTableFeatures(features) } = &error {
-                    let feature = features.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                    return Err(LakeError::Foreign { table: table.name.to_string(), feature });
+                if let DeltaTableError::Transaction {
+                    source: TransactionError::UnsupportedTableFeatures(features),
+                } = &error
+                {
+                    let feature = features
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", ");
+                    return Err(LakeError::Foreign {
+                        table: table.name.to_string(),
+                        feature,
+                    });
                 }
                 Err(table.delta("committing to")(error))
             }
@@ -174,7 +242,11 @@ impl PreparedWrite {
     }
 
     fn operation(&self) -> DeltaOperation {
-        let write = |mode| DeltaOperation::Write { mode, partition_by: None, predicate: None };
+        let write = |mode| DeltaOperation::Write {
+            mode,
+            partition_by: None,
+            predicate: None,
+        };
         match self.write.mode {
             Mode::Replace => write(SaveMode::Overwrite),
             Mode::Append | Mode::Keyed(Keyed::InsertOnly) => write(SaveMode::Append),
@@ -188,7 +260,11 @@ impl PreparedWrite {
         }
     }
 
-    fn actions(&self, now: Option<&Snapshot>, operation: &DeltaOperation) -> LakeResult<Vec<Action>> {
+    fn actions(
+        &self,
+        now: Option<&Snapshot>,
+        operation: &DeltaOperation,
+    ) -> LakeResult<Vec<Action>> {
         let mut actions = vec![self.commit_info(now, operation)?];
         let schema = &self.write.target.schema;
         if let Some(protocol) = protocol(now, has_local_timestamps(schema)) {
@@ -197,30 +273,46 @@ impl PreparedWrite {
         match now {
             None => {
                 let properties = [("delta.checkpointInterval", "10")];
-                let metadata = new_metadata(&delta_schema(schema)?, Vec::<String>::new(), properties);
+                let metadata =
+                    new_metadata(&delta_schema(schema)?, Vec::<String>::new(), properties);
                 actions.push(Action::Metadata(self.kernel(metadata)?));
             }
             Some(now) if self.write.target.changed => {
                 let metadata: Metadata = now.state.metadata().clone();
-                actions.push(Action::Metadata(self.kernel(metadata.with_schema(&delta_schema(schema)?))?));
+                actions.push(Action::Metadata(
+                    self.kernel(metadata.with_schema(&delta_schema(schema)?))?,
+                ));
             }
             Some(_) => {}
         }
         if let Some(now) = now {
             match self.write.mode {
                 Mode::Replace => actions.extend(now.remove_all().into_iter().map(Action::Remove)),
-                _ => actions.extend(self.merged.removed.iter().filter_map(|at| now.remove(*at)).map(Action::Remove)),
+                _ => actions.extend(
+                    self.merged
+                        .removed
+                        .iter()
+                        .filter_map(|at| now.remove(*at))
+                        .map(Action::Remove),
+                ),
             }
         }
         actions.extend(self.new_files().cloned().map(Action::Add));
         Ok(actions)
     }
 
-    fn kernel<T>(&self, made: std::result::Result<T, deltalake_core::kernel::error::Error>) -> LakeResult<T> {
+    fn kernel<T>(
+        &self,
+        made: std::result::Result<T, deltalake_core::kernel::error::Error>,
+    ) -> LakeResult<T> {
         made.map_err(|error| self.write.table.delta("describing")(error.into()))
     }
 
-    fn commit_info(&self, now: Option<&Snapshot>, operation: &DeltaOperation) -> LakeResult<Action> {
+    fn commit_info(
+        &self,
+        now: Option<&Snapshot>,
+        operation: &DeltaOperation,
+    ) -> LakeResult<Action> {
         let own = OwnInfo {
             run: self.write.intent.run.clone(),
             app_id: self.write.intent.task.app_id(),
@@ -229,7 +321,8 @@ impl PreparedWrite {
             write: word(self.write.intent.write.mode),
             stats: self.stats,
         };
-        let own = serde_json::to_value(own).map_err(|_| LakeError::Misuse("commit info is plain data"))?;
+        let own = serde_json::to_value(own)
+            .map_err(|_| LakeError::Misuse("commit info is plain data"))?;
         let metrics = json!({
             "numOutputRows": self.stats.rows_in.to_string(),
             "numFiles": self.new_files().count().to_string(),
@@ -239,18 +332,31 @@ impl PreparedWrite {
         info.timestamp = Some(chrono::Utc::now().timestamp_millis());
         info.engine_info = Some(engine());
         info.read_version = now.map(Snapshot::version);
-        info.is_blind_append = Some(self.write.mode == Mode::Append && self.merged.removed.is_empty());
-        let extra: HashMap<String, serde_json::Value> = HashMap::from([(OWN_INFO.to_owned(), own), ("operationMetrics".to_owned(), metrics)]);
+        info.is_blind_append =
+            Some(self.write.mode == Mode::Append && self.merged.removed.is_empty());
+        let extra: HashMap<String, serde_json::Value> = HashMap::from([
+            (OWN_INFO.to_owned(), own),
+            ("operationMetrics".to_owned(), metrics),
+        ]);
         info.info.extend(extra);
         Ok(Action::CommitInfo(info))
     }
 
-    async fn acknowledge(&self, version: u64, stored: Stored, post: Option<PostCommit>) -> LakeResult<Receipt> {
+    async fn acknowledge(
+        &self,
+        version: u64,
+        stored: Stored,
+        post: Option<PostCommit>,
+    ) -> LakeResult<Receipt> {
         fail::fail_point!("lake::after_commit");
         let home = self.write.table.folder.clone();
         // The table has taken the place of a view of its name.
         let view = (version == 0).then(|| self.write.lake.view_path(&self.write.table.name));
-        let (positions, generation, attempt) = (self.positions(), self.write.intent.generation, self.write.attempt.clone());
+        let (positions, generation, attempt) = (
+            self.positions(),
+            self.write.intent.generation,
+            self.write.attempt.clone(),
+        );
         folder::blocking(move || {
             let log = home.join(LOG);
             folder::sync_file(&log.join(format!("{version:020}.json")))?;
@@ -267,7 +373,10 @@ impl PreparedWrite {
             tracing::warn!(table = %self.write.table.name, %error, "no checkpoint was written");
         }
         fail::fail_point!("lake::before_receipt");
-        Ok(Receipt { committed: stored.committed(), adopted: false })
+        Ok(Receipt {
+            committed: stored.committed(),
+            adopted: false,
+        })
     }
 }
 
@@ -275,11 +384,20 @@ impl PreparedWrite {
 fn protocol(now: Option<&Snapshot>, local_timestamps: bool) -> Option<LakeResult<Protocol>> {
     let feature = "timestampNtz";
     let wanted = match now.map(|now| now.state.protocol()) {
-        None if local_timestamps => json!({ "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": [feature], "writerFeatures": [feature] }),
+        None if local_timestamps => {
+            json!({ "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": [feature], "writerFeatures": [feature] })
+        }
         None => json!({ "minReaderVersion": 1, "minWriterVersion": 2 }),
         Some(held) => {
-            let names = |features: Option<&[_]>| features.unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<String>>();
-            let (mut readers, mut writers) = (names(held.reader_features()), names(held.writer_features()));
+            let names = |features: Option<&[_]>| {
+                features
+                    .unwrap_or_default()
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<String>>()
+            };
+            let (mut readers, mut writers) =
+                (names(held.reader_features()), names(held.writer_features()));
             if !local_timestamps || readers.iter().any(|name| name == feature) {
                 return None;
             }
@@ -292,7 +410,10 @@ fn protocol(now: Option<&Snapshot>, local_timestamps: bool) -> Option<LakeResult
             json!({ "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": readers, "writerFeatures": writers })
         }
     };
-    Some(serde_json::from_value(wanted).map_err(|_| LakeError::Misuse("the protocol of a table is plain data")))
+    Some(
+        serde_json::from_value(wanted)
+            .map_err(|_| LakeError::Misuse("the protocol of a table is plain data")),
+    )
 }
 
 #[async_trait]
@@ -303,8 +424,17 @@ impl Prepared for PreparedWrite {
 
     async fn candidate(&self, scope: Scope) -> Result<Candidate> {
         let schema = Arc::clone(&self.write.target.schema);
-        let native = Arc::new(LakeCandidate { table: self.write.intent.table.clone(), schema: Arc::clone(&schema), files: self.files(scope), version: None });
-        Ok(Candidate { schema, source: Arc::new(FilesSource(Arc::clone(&native))), native })
+        let native = Arc::new(LakeCandidate {
+            table: self.write.intent.table.clone(),
+            schema: Arc::clone(&schema),
+            files: self.files(scope),
+            version: None,
+        });
+        Ok(Candidate {
+            schema,
+            source: Arc::new(FilesSource(Arc::clone(&native))),
+            native,
+        })
     }
 
     async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {

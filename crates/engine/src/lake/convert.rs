@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Date64Type;
-use arrow_array::{Array, ArrayRef, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
+use arrow_array::{
+    Array, ArrayRef, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray,
+    new_null_array,
+};
 use arrow_schema::{DataType, Field, SchemaRef};
 
 use super::error::{LakeError, LakeResult};
@@ -24,14 +27,24 @@ pub(crate) fn to_lake(array: &ArrayRef, target: &DataType, column: &str) -> Lake
         return Ok(new_null_array(target, array.len()));
     }
     match (from, target) {
-        (T::Dictionary(_, values), _) => to_lake(&exact_cast(array, values, column)?, target, column),
+        (T::Dictionary(_, values), _) => {
+            to_lake(&exact_cast(array, values, column)?, target, column)
+        }
         (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Utf8) => exact_cast(array, target, column),
         (_, T::Utf8) => to_text(array, column),
         (T::Date64, T::Date32) => whole_days(array, column),
         (T::List(_), T::List(item)) => list(array.as_list::<i32>(), item, column),
-        (T::LargeList(item) | T::FixedSizeList(item, _) | T::ListView(item) | T::LargeListView(item), T::List(_)) => {
-            to_lake(&exact_cast(array, &T::List(Arc::clone(item)), column)?, target, column)
-        }
+        (
+            T::LargeList(item)
+            | T::FixedSizeList(item, _)
+            | T::ListView(item)
+            | T::LargeListView(item),
+            T::List(_),
+        ) => to_lake(
+            &exact_cast(array, &T::List(Arc::clone(item)), column)?,
+            target,
+            column,
+        ),
         (T::Struct(_), T::Struct(fields)) => structure(array.as_struct(), fields, column),
         (T::Map(..), T::Map(entries, _)) => map(array.as_map(), entries, column),
         _ => exact_cast(array, target, column),
@@ -40,19 +53,37 @@ pub(crate) fn to_lake(array: &ArrayRef, target: &DataType, column: &str) -> Lake
 
 fn whole_days(array: &ArrayRef, column: &str) -> LakeResult<ArrayRef> {
     const DAY_MS: i64 = 86_400_000;
-    if array.as_primitive::<Date64Type>().iter().flatten().any(|value| value % DAY_MS != 0) {
-        return Err(LakeError::NotExact { column: column.to_owned(), target: "date".to_owned(), why: "a date carries a time of day".to_owned() });
+    if array
+        .as_primitive::<Date64Type>()
+        .iter()
+        .flatten()
+        .any(|value| value % DAY_MS != 0)
+    {
+        return Err(LakeError::NotExact {
+            column: column.to_owned(),
+            target: "date".to_owned(),
+            why: "a date carries a time of day".to_owned(),
+        });
     }
     exact_cast(array, &DataType::Date32, column)
 }
 
 fn list(array: &ListArray, item: &Arc<Field>, column: &str) -> LakeResult<ArrayRef> {
     let values = to_lake(array.values(), item.data_type(), column)?;
-    let made = ListArray::try_new(Arc::clone(item), array.offsets().clone(), values, array.nulls().cloned());
+    let made = ListArray::try_new(
+        Arc::clone(item),
+        array.offsets().clone(),
+        values,
+        array.nulls().cloned(),
+    );
     Ok(Arc::new(made.map_err(shape)?))
 }
 
-fn structure(array: &StructArray, fields: &arrow_schema::Fields, column: &str) -> LakeResult<ArrayRef> {
+fn structure(
+    array: &StructArray,
+    fields: &arrow_schema::Fields,
+    column: &str,
+) -> LakeResult<ArrayRef> {
     let columns = fields
         .iter()
         .map(|field| match array.column_by_name(field.name()) {
@@ -60,7 +91,12 @@ fn structure(array: &StructArray, fields: &arrow_schema::Fields, column: &str) -
             None => Ok(new_null_array(field.data_type(), array.len())),
         })
         .collect::<LakeResult<Vec<_>>>()?;
-    let made = StructArray::try_new_with_length(fields.clone(), columns, array.nulls().cloned(), array.len());
+    let made = StructArray::try_new_with_length(
+        fields.clone(),
+        columns,
+        array.nulls().cloned(),
+        array.len(),
+    );
     Ok(Arc::new(made.map_err(shape)?))
 }
 
@@ -71,25 +107,40 @@ fn map(array: &MapArray, entries: &Arc<Field>, column: &str) -> LakeResult<Array
     let keys = to_lake(array.keys(), pair[0].data_type(), column)?;
     let values = to_lake(array.values(), pair[1].data_type(), column)?;
     let inner = StructArray::try_new(pair.clone(), vec![keys, values], None).map_err(shape)?;
-    let made = MapArray::try_new(Arc::clone(entries), array.offsets().clone(), inner, array.nulls().cloned(), false);
+    let made = MapArray::try_new(
+        Arc::clone(entries),
+        array.offsets().clone(),
+        inner,
+        array.nulls().cloned(),
+        false,
+    );
     Ok(Arc::new(made.map_err(shape)?))
 }
 
 fn shape(source: arrow_schema::ArrowError) -> LakeError {
-    LakeError::Arrow { doing: "shaping a column", source }
+    LakeError::Arrow {
+        doing: "shaping a column",
+        source,
+    }
 }
 
 /// A batch with the columns of `target`: `from[i]` is the incoming column of column `i`, a column
 /// without one is NULL.
-pub(crate) fn batch_to_lake(batch: &RecordBatch, target: &SchemaRef, from: &[Option<usize>]) -> LakeResult<RecordBatch> {
+pub(crate) fn batch_to_lake(
+    batch: &RecordBatch,
+    target: &SchemaRef,
+    from: &[Option<usize>],
+) -> LakeResult<RecordBatch> {
     let columns = target
         .fields()
         .iter()
         .zip(from)
-        .map(|(field, index)| match index.and_then(|index| batch.columns().get(index)) {
-            Some(column) => to_lake(column, field.data_type(), field.name()),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        })
+        .map(
+            |(field, index)| match index.and_then(|index| batch.columns().get(index)) {
+                Some(column) => to_lake(column, field.data_type(), field.name()),
+                None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+            },
+        )
         .collect::<LakeResult<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(target), columns, &options).map_err(shape)

@@ -106,7 +106,9 @@ pub enum LakeError {
         feature: String,
     },
     /// The log says a generation was committed, its position file is gone.
-    #[error("`{table}` holds generation {generation} of this task, but its position file is missing")]
+    #[error(
+        "`{table}` holds generation {generation} of this task, but its position file is missing"
+    )]
     PositionMissing {
         /// The table.
         table: String,
@@ -230,9 +232,13 @@ impl LakeError {
             | LakeError::Occupied { .. }
             | LakeError::PositionMissing { .. }
             | LakeError::Stored { .. } => Remedy::Refused,
-            LakeError::Conflict { .. } | LakeError::Delta { .. } | LakeError::Stopped => Remedy::Retry,
+            LakeError::Conflict { .. } | LakeError::Delta { .. } | LakeError::Stopped => {
+                Remedy::Retry
+            }
             LakeError::Io { source, .. } => match source.kind() {
-                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory => Remedy::FixConfig,
+                ErrorKind::PermissionDenied
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::NotADirectory => Remedy::FixConfig,
                 _ => Remedy::Retry,
             },
             LakeError::Arrow { .. } | LakeError::Misuse(_) => Remedy::Bug,
@@ -267,12 +273,16 @@ impl LakeError {
     }
 }
 
-const FULL: &str = "the disk is full: free some space and run again; nothing of this write is visible";
+const FULL: &str =
+    "the disk is full: free some space and run again; nothing of this write is visible";
 
 fn disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == ErrorKind::StorageFull) {
+        if error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == ErrorKind::StorageFull)
+        {
             return true;
         }
         next = error.source();

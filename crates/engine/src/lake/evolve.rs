@@ -30,20 +30,42 @@ impl Target {
     /// A table made of exactly these columns.
     pub(crate) fn fresh(schema: SchemaRef, changed: bool) -> Self {
         let from = (0..schema.fields().len()).map(Some).collect();
-        Self { schema, from, changed, rewrite: false }
+        Self {
+            schema,
+            from,
+            changed,
+            rewrite: false,
+        }
     }
 }
 
 /// Joins the columns of a table with those that come in (already in lakehouse types).
-pub(crate) fn evolve(table: &str, old: &Schema, new: &Schema, change: SchemaChange) -> LakeResult<Target> {
-    let mut incoming: HashMap<String, usize> =
-        new.fields().iter().enumerate().map(|(index, field)| (field.name().to_lowercase(), index)).collect();
-    let mut target = Target { schema: Arc::new(Schema::empty()), from: Vec::new(), changed: false, rewrite: false };
+pub(crate) fn evolve(
+    table: &str,
+    old: &Schema,
+    new: &Schema,
+    change: SchemaChange,
+) -> LakeResult<Target> {
+    let mut incoming: HashMap<String, usize> = new
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(index, field)| (field.name().to_lowercase(), index))
+        .collect();
+    let mut target = Target {
+        schema: Arc::new(Schema::empty()),
+        from: Vec::new(),
+        changed: false,
+        rewrite: false,
+    };
     let mut fields = Vec::with_capacity(old.fields().len());
     for field in old.fields() {
         let Some(index) = incoming.remove(&field.name().to_lowercase()) else {
             if change == SchemaChange::Fail {
-                return Err(changed(table, format!("column `{}` no longer comes", field.name())));
+                return Err(changed(
+                    table,
+                    format!("column `{}` no longer comes", field.name()),
+                ));
             }
             fields.push(Arc::clone(field));
             target.from.push(None);
@@ -52,7 +74,15 @@ pub(crate) fn evolve(table: &str, old: &Schema, new: &Schema, change: SchemaChan
         let joined = join_field(table, field, new.field(index))?;
         if joined.data_type() != field.data_type() {
             if change != SchemaChange::Evolve {
-                return Err(changed(table, format!("column `{}` is `{}` and now comes as `{}`", field.name(), describe(field), describe(new.field(index)))));
+                return Err(changed(
+                    table,
+                    format!(
+                        "column `{}` is `{}` and now comes as `{}`",
+                        field.name(),
+                        describe(field),
+                        describe(new.field(index))
+                    ),
+                ));
             }
             target.rewrite = true;
         }
@@ -64,7 +94,12 @@ pub(crate) fn evolve(table: &str, old: &Schema, new: &Schema, change: SchemaChan
     added.sort_unstable();
     for index in added {
         match change {
-            SchemaChange::Fail => return Err(changed(table, format!("column `{}` is new", new.field(index).name()))),
+            SchemaChange::Fail => {
+                return Err(changed(
+                    table,
+                    format!("column `{}` is new", new.field(index).name()),
+                ));
+            }
             SchemaChange::Ignore => {}
             SchemaChange::Evolve => {
                 fields.push(Arc::new(new.field(index).clone()));
@@ -78,11 +113,17 @@ pub(crate) fn evolve(table: &str, old: &Schema, new: &Schema, change: SchemaChan
 }
 
 fn changed(table: &str, change: String) -> LakeError {
-    LakeError::SchemaChanged { table: table.to_owned(), change }
+    LakeError::SchemaChanged {
+        table: table.to_owned(),
+        change,
+    }
 }
 
 fn join_field(table: &str, old: &Field, new: &Field) -> LakeResult<Field> {
-    let (old_word, new_word) = (old.metadata().get(SOURCE_TYPE), new.metadata().get(SOURCE_TYPE));
+    let (old_word, new_word) = (
+        old.metadata().get(SOURCE_TYPE),
+        new.metadata().get(SOURCE_TYPE),
+    );
     if is_null(new_word) {
         return Ok(old.clone());
     }
@@ -90,7 +131,12 @@ fn join_field(table: &str, old: &Field, new: &Field) -> LakeResult<Field> {
         return Ok(new.clone().with_name(old.name()));
     }
     let Some(data_type) = join(old.data_type(), new.data_type()) else {
-        return Err(LakeError::TypeConflict { table: table.to_owned(), column: old.name().clone(), old: describe(old), new: describe(new) });
+        return Err(LakeError::TypeConflict {
+            table: table.to_owned(),
+            column: old.name().clone(),
+            old: describe(old),
+            new: describe(new),
+        });
     };
     let mut joined = old.clone().with_data_type(data_type);
     if old_word.is_some() && old_word != new_word {
@@ -142,7 +188,12 @@ fn integer_digits(data_type: &DataType) -> Option<i16> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests"
+    )]
     use super::*;
     use DataType as T;
 
@@ -151,26 +202,54 @@ mod tests {
         assert_eq!(join(&T::Int32, &T::Int64), Some(T::Int64));
         assert_eq!(join(&T::Int64, &T::Int16), Some(T::Int64));
         assert_eq!(join(&T::Float32, &T::Float64), Some(T::Float64));
-        assert_eq!(join(&T::Decimal128(10, 2), &T::Decimal128(12, 6)), Some(T::Decimal128(14, 6)));
+        assert_eq!(
+            join(&T::Decimal128(10, 2), &T::Decimal128(12, 6)),
+            Some(T::Decimal128(14, 6))
+        );
         assert_eq!(join(&T::Decimal128(38, 0), &T::Decimal128(38, 1)), None);
-        assert_eq!(join(&T::Decimal128(20, 0), &T::Int64), Some(T::Decimal128(20, 0)));
+        assert_eq!(
+            join(&T::Decimal128(20, 0), &T::Int64),
+            Some(T::Decimal128(20, 0))
+        );
         assert_eq!(join(&T::Decimal128(10, 0), &T::Int64), None);
-        for (a, b) in [(T::Utf8, T::Int32), (T::Int32, T::Utf8), (T::Int64, T::Float64), (T::Date32, T::Utf8)] {
+        for (a, b) in [
+            (T::Utf8, T::Int32),
+            (T::Int32, T::Utf8),
+            (T::Int64, T::Float64),
+            (T::Date32, T::Utf8),
+        ] {
             assert_eq!(join(&a, &b), None);
         }
     }
 
     #[test]
     fn policies_decide_about_new_and_missing_columns() {
-        let old = Schema::new(vec![Field::new("Id", T::Int32, true), Field::new("gone", T::Utf8, true)]);
-        let new = Schema::new(vec![Field::new("fresh", T::Utf8, true), Field::new("id", T::Int64, true)]);
+        let old = Schema::new(vec![
+            Field::new("Id", T::Int32, true),
+            Field::new("gone", T::Utf8, true),
+        ]);
+        let new = Schema::new(vec![
+            Field::new("fresh", T::Utf8, true),
+            Field::new("id", T::Int64, true),
+        ]);
         let target = evolve("a.b", &old, &new, SchemaChange::Evolve).unwrap();
-        let names: Vec<_> = target.schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let names: Vec<_> = target
+            .schema
+            .fields()
+            .iter()
+            .map(|f| f.name().as_str())
+            .collect();
         assert_eq!(names, ["Id", "gone", "fresh"]);
         assert_eq!(target.from, [Some(1), None, Some(0)]);
         assert!(target.rewrite && target.changed);
-        assert!(matches!(evolve("a.b", &old, &new, SchemaChange::Fail), Err(LakeError::SchemaChanged { .. })));
-        let narrow = Schema::new(vec![Field::new("fresh", T::Utf8, true), Field::new("id", T::Int16, true)]);
+        assert!(matches!(
+            evolve("a.b", &old, &new, SchemaChange::Fail),
+            Err(LakeError::SchemaChanged { .. })
+        ));
+        let narrow = Schema::new(vec![
+            Field::new("fresh", T::Utf8, true),
+            Field::new("id", T::Int16, true),
+        ]);
         let kept = evolve("a.b", &old, &narrow, SchemaChange::Ignore).unwrap();
         assert_eq!(kept.schema.fields().len(), 2);
         assert!(!kept.changed && !kept.rewrite);

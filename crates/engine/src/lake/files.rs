@@ -62,17 +62,30 @@ pub(crate) struct FileWriter {
 impl FileWriter {
     /// Prepares to write rows of `schema`; creates nothing yet.
     pub(crate) fn new(table: Arc<Table>, schema: SchemaRef, sizes: Sizes) -> LakeResult<Self> {
-        let bare: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone().with_metadata(Default::default())).collect();
+        let bare: Vec<Field> = schema
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_metadata(Default::default()))
+            .collect();
         let file_schema = Arc::new(Schema::new(bare));
-        let zstd = ZstdLevel::try_new(1).map_err(|source| LakeError::Parquet { path: table.folder.clone(), source })?;
+        let zstd = ZstdLevel::try_new(1).map_err(|source| LakeError::Parquet {
+            path: table.folder.clone(),
+            source,
+        })?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(zstd))
             .set_max_row_group_bytes(usize::try_from(sizes.row_group_bytes()).ok())
             .set_max_row_group_row_count(Some(1 << 20))
             .set_created_by(engine())
             .build();
-        let stats = schema.fields().iter().filter(|field| has_stats(field.data_type())).take(STATS_COLUMNS);
-        let stats = stats.map(|field| format!("\"{}\"", field.name().replace('"', "\"\""))).collect();
+        let stats = schema
+            .fields()
+            .iter()
+            .filter(|field| has_stats(field.data_type()))
+            .take(STATS_COLUMNS);
+        let stats = stats
+            .map(|field| format!("\"{}\"", field.name().replace('"', "\"\"")))
+            .collect();
         let config = WriterConfig::new(
             Arc::clone(&file_schema),
             Vec::new(),
@@ -83,8 +96,22 @@ impl FileWriter {
             Some(stats),
         );
         let writer = DeltaWriter::new(table.log.object_store(None), config);
-        let dated = (0..schema.fields().len()).filter(|at| matches!(schema.field(*at).data_type(), DataType::Date32 | DataType::Timestamp(..))).collect();
-        Ok(Self { table, schema, file_schema, dated, writer, rows: 0 })
+        let dated = (0..schema.fields().len())
+            .filter(|at| {
+                matches!(
+                    schema.field(*at).data_type(),
+                    DataType::Date32 | DataType::Timestamp(..)
+                )
+            })
+            .collect();
+        Ok(Self {
+            table,
+            schema,
+            file_schema,
+            dated,
+            writer,
+            rows: 0,
+        })
     }
 
     /// Takes a batch of `schema`.
@@ -93,8 +120,14 @@ impl FileWriter {
             check_dates(batch.column(*at), self.schema.field(*at).name())?;
         }
         let bare = RecordBatch::try_new(Arc::clone(&self.file_schema), batch.columns().to_vec())
-            .map_err(|source| LakeError::Arrow { doing: "writing a batch", source })?;
-        self.writer.write(&bare).await.map_err(self.table.delta("writing files of"))?;
+            .map_err(|source| LakeError::Arrow {
+                doing: "writing a batch",
+                source,
+            })?;
+        self.writer
+            .write(&bare)
+            .await
+            .map_err(self.table.delta("writing files of"))?;
         self.rows += bare.num_rows() as u64;
         Ok(())
     }
@@ -106,7 +139,11 @@ impl FileWriter {
 
     /// Finishes every file and makes it durable.
     pub(crate) async fn close(self) -> LakeResult<Vec<Add>> {
-        let adds = self.writer.close().await.map_err(self.table.delta("writing files of"))?;
+        let adds = self
+            .writer
+            .close()
+            .await
+            .map_err(self.table.delta("writing files of"))?;
         let paths: Vec<PathBuf> = adds.iter().map(|add| self.table.file(&add.path)).collect();
         let home = self.table.folder.clone();
         folder::blocking(move || {
@@ -118,7 +155,10 @@ impl FileWriter {
             }
             // The table's folder may be new: its name must be durable in its parents too.
             folder::sync_folder(&home)?;
-            home.ancestors().skip(1).take(2).try_for_each(folder::sync_folder)
+            home.ancestors()
+                .skip(1)
+                .take(2)
+                .try_for_each(folder::sync_folder)
         })
         .await?;
         Ok(adds)
@@ -127,7 +167,11 @@ impl FileWriter {
     /// Gives up and deletes what was written.
     pub(crate) async fn abort(self) -> LakeResult<()> {
         let table = Arc::clone(&self.table);
-        let adds = self.writer.close().await.map_err(table.delta("writing files of"))?;
+        let adds = self
+            .writer
+            .close()
+            .await
+            .map_err(table.delta("writing files of"))?;
         delete(&table, &adds).await
     }
 }
@@ -140,7 +184,10 @@ pub(crate) async fn delete(table: &Table, adds: &[Add]) -> LakeResult<()> {
 
 /// What an uncommitted file will be once it is committed.
 pub(crate) fn lake_file(table: &Table, add: &Add) -> LakeFile {
-    let rows = add.stats.as_deref().and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
+    let rows = add
+        .stats
+        .as_deref()
+        .and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
     LakeFile {
         path: table.file(&add.path),
         bytes: u64::try_from(add.size).unwrap_or(0),
@@ -169,7 +216,11 @@ fn check_dates(array: &dyn Array, column: &str) -> LakeResult<()> {
     const DAY_US: i64 = 86_400_000_000;
     let fits = match array.data_type() {
         DataType::Date32 => within::<Date32Type>(array.as_primitive(), DAYS.0, DAYS.1),
-        _ => within::<TimestampMicrosecondType>(array.as_primitive(), i64::from(DAYS.0) * DAY_US, (i64::from(DAYS.1) + 1) * DAY_US - 1),
+        _ => within::<TimestampMicrosecondType>(
+            array.as_primitive(),
+            i64::from(DAYS.0) * DAY_US,
+            (i64::from(DAYS.1) + 1) * DAY_US - 1,
+        ),
     };
     if fits {
         return Ok(());
@@ -186,10 +237,17 @@ where
     T::Native: PartialOrd,
 {
     let inside = |value: &T::Native| *value >= low && *value <= high;
-    if array.null_count() == 0 { array.values().iter().all(inside) } else { array.iter().flatten().all(|value| inside(&value)) }
+    if array.null_count() == 0 {
+        array.values().iter().all(inside)
+    } else {
+        array.iter().flatten().all(|value| inside(&value))
+    }
 }
 
 /// The columns as Delta's log writes them.
 pub(crate) fn delta_schema(schema: &Schema) -> LakeResult<deltalake_core::kernel::StructType> {
-    schema.try_into_kernel().map_err(|source| LakeError::Arrow { doing: "describing a table's columns", source })
+    schema.try_into_kernel().map_err(|source| LakeError::Arrow {
+        doing: "describing a table's columns",
+        source,
+    })
 }

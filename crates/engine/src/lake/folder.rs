@@ -22,7 +22,8 @@ pub(crate) const LOG: &str = "_delta_log";
 
 /// The folder of a table.
 pub(crate) fn table_folder(root: &Path, table: &TableName) -> PathBuf {
-    root.join(escape(table.schema())).join(escape(table.table()))
+    root.join(escape(table.schema()))
+        .join(escape(table.table()))
 }
 
 /// A name part as a folder name.
@@ -60,23 +61,36 @@ pub(crate) fn app_folder(app_id: &str) -> String {
     if app_id.len() <= 200 {
         return app_id.to_owned();
     }
-    Sha256::digest(app_id.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(app_id.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Runs disk work off the runtime's threads.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> LakeResult<T> + Send + 'static) -> LakeResult<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| LakeError::Stopped)?
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> LakeResult<T> + Send + 'static,
+) -> LakeResult<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| LakeError::Stopped)?
 }
 
 /// Names a failed disk operation.
 pub(crate) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LakeError {
     let path = path.to_path_buf();
-    move |source| LakeError::Io { doing, path, source }
+    move |source| LakeError::Io {
+        doing,
+        path,
+        source,
+    }
 }
 
 /// Makes a file's bytes durable.
 pub(crate) fn sync_file(path: &Path) -> LakeResult<()> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(failed("syncing", path))
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(failed("syncing", path))
 }
 
 /// Makes the names in a folder durable.
@@ -89,7 +103,9 @@ pub(crate) fn create_folder(path: &Path) -> LakeResult<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
         create_folder(parent)?;
     }
@@ -103,7 +119,10 @@ pub(crate) fn create_folder(path: &Path) -> LakeResult<()> {
 
 /// Writes JSON so that the file is either the old or the new one, durably.
 pub(crate) fn put_json(path: &Path, value: &impl Serialize) -> LakeResult<()> {
-    let text = serde_json::to_vec_pretty(value).map_err(|error| LakeError::Stored { path: path.to_path_buf(), why: error.to_string() })?;
+    let text = serde_json::to_vec_pretty(value).map_err(|error| LakeError::Stored {
+        path: path.to_path_buf(),
+        why: error.to_string(),
+    })?;
     let folder = path.parent().unwrap_or(Path::new("."));
     create_folder(folder)?;
     let temporary = folder.join(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
@@ -126,13 +145,20 @@ pub(crate) fn get_json<T: DeserializeOwned>(path: &Path) -> LakeResult<Option<T>
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed("reading", path)(error)),
     };
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| LakeError::Stored { path: path.to_path_buf(), why: error.to_string() })
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| LakeError::Stored {
+            path: path.to_path_buf(),
+            why: error.to_string(),
+        })
 }
 
 /// Deletes a file; none there is fine.
 pub(crate) fn remove(path: &Path) -> LakeResult<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("deleting", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("deleting", path)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -141,7 +167,14 @@ pub(crate) fn remove(path: &Path) -> LakeResult<()> {
 pub(crate) fn names(path: &Path) -> LakeResult<Vec<String>> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(failed("listing", path)(error)),
     };
     let mut names = Vec::new();
@@ -162,9 +195,22 @@ mod tests {
 
     #[test]
     fn every_name_is_one_safe_folder_and_reads_back() {
-        for name in ["flights", "a b", "Größe", "..", ".x", "a/b", "a~b", "_quarantine", "x.y"] {
+        for name in [
+            "flights",
+            "a b",
+            "Größe",
+            "..",
+            ".x",
+            "a/b",
+            "a~b",
+            "_quarantine",
+            "x.y",
+        ] {
             let folder = escape(name);
-            assert!(!folder.contains('/') && !folder.starts_with('.'), "{folder}");
+            assert!(
+                !folder.contains('/') && !folder.starts_with('.'),
+                "{folder}"
+            );
             assert_eq!(unescape(&folder).as_deref(), Some(name));
         }
         assert_eq!(unescape("a b"), None);

@@ -51,11 +51,17 @@ pub struct HistoryEntry {
 }
 
 /// The newest versions, newest first.
-pub(crate) async fn history(table: &Table, latest: u64, limit: usize) -> LakeResult<Vec<HistoryEntry>> {
+pub(crate) async fn history(
+    table: &Table,
+    latest: u64,
+    limit: usize,
+) -> LakeResult<Vec<HistoryEntry>> {
     let mut entries = Vec::new();
     let mut version = Some(latest);
     while let Some(at) = version.filter(|_| entries.len() < limit) {
-        let Some(actions) = actions(table, at).await? else { break };
+        let Some(actions) = actions(table, at).await? else {
+            break;
+        };
         entries.push(entry(at, &actions));
         version = at.checked_sub(1);
     }
@@ -63,12 +69,24 @@ pub(crate) async fn history(table: &Table, latest: u64, limit: usize) -> LakeRes
 }
 
 async fn actions(table: &Table, version: u64) -> LakeResult<Option<Vec<Action>>> {
-    let bytes = table.log.read_commit_entry(version).await.map_err(table.delta("reading the log of"))?;
-    bytes.map(|bytes| get_actions(version, &bytes)).transpose().map_err(table.delta("reading the log of"))
+    let bytes = table
+        .log
+        .read_commit_entry(version)
+        .await
+        .map_err(table.delta("reading the log of"))?;
+    bytes
+        .map(|bytes| get_actions(version, &bytes))
+        .transpose()
+        .map_err(table.delta("reading the log of"))
 }
 
 /// The attempt that committed this generation, as the log knows it.
-pub(crate) async fn winner(table: &Table, latest: u64, app_id: &str, generation: i64) -> LakeResult<Option<String>> {
+pub(crate) async fn winner(
+    table: &Table,
+    latest: u64,
+    app_id: &str,
+    generation: i64,
+) -> LakeResult<Option<String>> {
     for at in (0..=latest).rev() {
         if let Some(attempt) = winner_at(table, at, app_id, generation).await? {
             return Ok(Some(attempt));
@@ -78,10 +96,19 @@ pub(crate) async fn winner(table: &Table, latest: u64, app_id: &str, generation:
 }
 
 /// The attempt that committed this generation as this version.
-pub(crate) async fn winner_at(table: &Table, version: u64, app_id: &str, generation: i64) -> LakeResult<Option<String>> {
+pub(crate) async fn winner_at(
+    table: &Table,
+    version: u64,
+    app_id: &str,
+    generation: i64,
+) -> LakeResult<Option<String>> {
     let actions = actions(table, version).await?.unwrap_or_default();
-    let own = actions.iter().find_map(|action| own_info(commit_info(action)?));
-    Ok(own.filter(|own| own.app_id == app_id && own.generation == generation).map(|own| own.attempt))
+    let own = actions
+        .iter()
+        .find_map(|action| own_info(commit_info(action)?));
+    Ok(own
+        .filter(|own| own.app_id == app_id && own.generation == generation)
+        .map(|own| own.attempt))
 }
 
 fn commit_info(action: &Action) -> Option<&CommitInfo> {
@@ -98,11 +125,14 @@ fn own_info(info: &CommitInfo) -> Option<OwnInfo> {
 fn entry(version: u64, actions: &[Action]) -> HistoryEntry {
     let info = actions.iter().find_map(commit_info);
     let own = info.and_then(own_info);
-    let count = |wanted: fn(&Action) -> bool| actions.iter().filter(|action| wanted(action)).count() as u64;
+    let count =
+        |wanted: fn(&Action) -> bool| actions.iter().filter(|action| wanted(action)).count() as u64;
     HistoryEntry {
         version,
         at_ms: info.and_then(|info| info.timestamp),
-        operation: info.and_then(|info| info.operation.clone()).unwrap_or_default(),
+        operation: info
+            .and_then(|info| info.operation.clone())
+            .unwrap_or_default(),
         engine: info.and_then(|info| info.engine_info.clone()),
         files_added: count(|action| matches!(action, Action::Add(_))),
         files_removed: count(|action| matches!(action, Action::Remove(_))),

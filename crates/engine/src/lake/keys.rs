@@ -44,9 +44,16 @@ pub(crate) struct Entry {
 
 impl KeyCode {
     pub(crate) fn new(key: &Schema) -> LakeResult<Self> {
-        let fields = key.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+        let fields = key
+            .fields()
+            .iter()
+            .map(|field| SortField::new(field.data_type().clone()))
+            .collect();
         let converter = RowConverter::new(fields).map_err(encoding)?;
-        Ok(Self { converter, hasher: DefaultHashBuilder::default() })
+        Ok(Self {
+            converter,
+            hasher: DefaultHashBuilder::default(),
+        })
     }
 
     fn encode(&self, columns: &[ArrayRef]) -> LakeResult<Rows> {
@@ -55,7 +62,10 @@ impl KeyCode {
 }
 
 fn encoding(source: arrow_schema::ArrowError) -> LakeError {
-    LakeError::Arrow { doing: "comparing keys", source }
+    LakeError::Arrow {
+        doing: "comparing keys",
+        source,
+    }
 }
 
 /// The incoming keys of one pass.
@@ -69,12 +79,23 @@ pub(crate) struct KeySet<'a> {
 
 impl<'a> KeySet<'a> {
     pub(crate) fn new(code: &'a KeyCode, pass: Pass) -> Self {
-        Self { code, pass, rows: code.converter.empty_rows(0, 0), table: HashTable::new(), entries: Vec::new() }
+        Self {
+            code,
+            pass,
+            rows: code.converter.empty_rows(0, 0),
+            table: HashTable::new(),
+            entries: Vec::new(),
+        }
     }
 
     /// Takes the keys of incoming rows, numbered from `first`. Gives the row in this batch whose key
     /// was there before, when `unique` is asked for.
-    pub(crate) fn add(&mut self, columns: &[ArrayRef], first: u64, unique: bool) -> LakeResult<Option<usize>> {
+    pub(crate) fn add(
+        &mut self,
+        columns: &[ArrayRef],
+        first: u64,
+        unique: bool,
+    ) -> LakeResult<Option<usize>> {
         let encoded = self.code.encode(columns)?;
         for (at, row) in encoded.iter().enumerate() {
             let hash = self.code.hasher.hash_one(row.as_ref());
@@ -83,7 +104,10 @@ impl<'a> KeySet<'a> {
             }
             let position = first + at as u64;
             let (rows, entries) = (&self.rows, &mut self.entries);
-            let known = self.table.find(hash, |index| rows.row(*index as usize) == row).copied();
+            let known = self
+                .table
+                .find(hash, |index| rows.row(*index as usize) == row)
+                .copied();
             match known.and_then(|index| entries.get_mut(index as usize)) {
                 Some(_) if unique => return Ok(Some(at)),
                 Some(entry) => {
@@ -91,11 +115,19 @@ impl<'a> KeySet<'a> {
                     entry.rows += 1;
                 }
                 None => {
-                    let index = u32::try_from(entries.len()).map_err(|_| LakeError::Misuse("a pass of a merge holds too many keys"))?;
-                    entries.push(Entry { hash, last: position, matched: false, rows: 1 });
+                    let index = u32::try_from(entries.len())
+                        .map_err(|_| LakeError::Misuse("a pass of a merge holds too many keys"))?;
+                    entries.push(Entry {
+                        hash,
+                        last: position,
+                        matched: false,
+                        rows: 1,
+                    });
                     self.rows.push(row);
                     let entries = &self.entries;
-                    self.table.insert_unique(hash, index, |index| entries.get(*index as usize).map_or(0, |entry| entry.hash));
+                    self.table.insert_unique(hash, index, |index| {
+                        entries.get(*index as usize).map_or(0, |entry| entry.hash)
+                    });
                 }
             }
         }
@@ -103,7 +135,11 @@ impl<'a> KeySet<'a> {
     }
 
     /// Looks up the keys of table rows; `hit` gets the row in this batch of each that is incoming.
-    pub(crate) fn probe(&mut self, columns: &[ArrayRef], mut hit: impl FnMut(usize)) -> LakeResult<()> {
+    pub(crate) fn probe(
+        &mut self,
+        columns: &[ArrayRef],
+        mut hit: impl FnMut(usize),
+    ) -> LakeResult<()> {
         let encoded = self.code.encode(columns)?;
         for (at, row) in encoded.iter().enumerate() {
             let hash = self.code.hasher.hash_one(row.as_ref());
@@ -111,7 +147,10 @@ impl<'a> KeySet<'a> {
                 continue;
             }
             let rows = &self.rows;
-            let known = self.table.find(hash, |index| rows.row(*index as usize) == row).copied();
+            let known = self
+                .table
+                .find(hash, |index| rows.row(*index as usize) == row)
+                .copied();
             if let Some(entry) = known.and_then(|index| self.entries.get_mut(index as usize)) {
                 entry.matched = true;
                 hit(at);

@@ -88,7 +88,11 @@ struct Decision {
 }
 
 /// Merges incoming rows by key. On failure the incoming files are deleted too.
-pub(crate) async fn merge(place: &Place<'_>, keyed: Keyed, incoming: Incoming) -> LakeResult<Merged> {
+pub(crate) async fn merge(
+    place: &Place<'_>,
+    keyed: Keyed,
+    incoming: Incoming,
+) -> LakeResult<Merged> {
     let adds = incoming.adds.clone();
     match merge_files(place, keyed, incoming).await {
         Ok(merged) => Ok(merged),
@@ -103,21 +107,44 @@ async fn merge_files(place: &Place<'_>, keyed: Keyed, incoming: Incoming) -> Lak
     let decision = decide(place, keyed, &incoming).await?;
     let (removed, rewritten) = rewrite(place, &decision.marks).await?;
     let incoming = match &decision.keep {
-        Some(keep) if keep.count() < keep.len() => match filter(place, &incoming.adds, keep).await {
-            Ok(kept) => kept,
-            Err(error) => {
-                files::delete(place.table, &rewritten).await?;
-                return Err(error);
+        Some(keep) if keep.count() < keep.len() => {
+            match filter(place, &incoming.adds, keep).await {
+                Ok(kept) => kept,
+                Err(error) => {
+                    files::delete(place.table, &rewritten).await?;
+                    return Err(error);
+                }
             }
-        },
+        }
         _ => incoming.adds,
     };
-    let Decision { inserted, updated, deleted, .. } = decision;
-    Ok(Merged { incoming, rewritten, removed, inserted, updated, deleted })
+    let Decision {
+        inserted,
+        updated,
+        deleted,
+        ..
+    } = decision;
+    Ok(Merged {
+        incoming,
+        rewritten,
+        removed,
+        inserted,
+        updated,
+        deleted,
+    })
 }
 
 async fn decide(place: &Place<'_>, keyed: Keyed, incoming: &Incoming) -> LakeResult<Decision> {
-    let key: Arc<Schema> = Arc::new(place.schema.project(place.key).map_err(|source| LakeError::Arrow { doing: "choosing key columns", source })?);
+    let key: Arc<Schema> =
+        Arc::new(
+            place
+                .schema
+                .project(place.key)
+                .map_err(|source| LakeError::Arrow {
+                    doing: "choosing key columns",
+                    source,
+                })?,
+        );
     let code = KeyCode::new(&key)?;
     let rows = usize::try_from(incoming.rows).unwrap_or(usize::MAX);
     let keep = match keyed {
@@ -125,7 +152,13 @@ async fn decide(place: &Place<'_>, keyed: Keyed, incoming: &Incoming) -> LakeRes
         Keyed::Merge if incoming.ops.is_some() => Some(Bitmap::filled(rows, false)),
         _ => None,
     };
-    let mut decision = Decision { keep, marks: BTreeMap::new(), inserted: 0, updated: 0, deleted: 0 };
+    let mut decision = Decision {
+        keep,
+        marks: BTreeMap::new(),
+        inserted: 0,
+        updated: 0,
+        deleted: 0,
+    };
     let candidates = narrowed(place, &key, &incoming.adds);
     let needed = incoming.key_bytes + incoming.rows * KEY_OVERHEAD;
     let of = needed.div_ceil(place.sizes.key_bytes()).max(1);
@@ -142,7 +175,11 @@ async fn decide(place: &Place<'_>, keyed: Keyed, incoming: &Incoming) -> LakeRes
     }
     if keyed == Keyed::DeleteInsert {
         decision.inserted = incoming.rows;
-        decision.deleted = decision.marks.values().map(|marks| marks.count() as u64).sum();
+        decision.deleted = decision
+            .marks
+            .values()
+            .map(|marks| marks.count() as u64)
+            .sum();
     }
     if keyed == Keyed::InsertOnly {
         decision.marks.clear();
@@ -150,14 +187,27 @@ async fn decide(place: &Place<'_>, keyed: Keyed, incoming: &Incoming) -> LakeRes
     Ok(decision)
 }
 
-async fn collect(place: &Place<'_>, key: &SchemaRef, keyed: Keyed, incoming: &Incoming, keys: &mut KeySet<'_>) -> LakeResult<()> {
+async fn collect(
+    place: &Place<'_>,
+    key: &SchemaRef,
+    keyed: Keyed,
+    incoming: &Incoming,
+    keys: &mut KeySet<'_>,
+) -> LakeResult<()> {
     let unique = keyed != Keyed::DeleteInsert && incoming.ops.is_none();
-    let paths = incoming.adds.iter().map(|add| place.table.file(&add.path)).collect();
+    let paths = incoming
+        .adds
+        .iter()
+        .map(|add| place.table.file(&add.path))
+        .collect();
     let mut batches = read_ahead(read_files(paths, Arc::clone(key), BATCH_ROWS));
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
         if let Some(at) = keys.add(batch.columns(), first, unique)? {
-            return Err(LakeError::DuplicateKey { table: place.table.name.to_string(), key: name_key(&batch, at) });
+            return Err(LakeError::DuplicateKey {
+                table: place.table.name.to_string(),
+                key: name_key(&batch, at),
+            });
         }
         first += batch.num_rows() as u64;
     }
@@ -166,18 +216,40 @@ async fn collect(place: &Place<'_>, key: &SchemaRef, keyed: Keyed, incoming: &In
 
 fn name_key(batch: &RecordBatch, row: usize) -> String {
     let schema = batch.schema();
-    let parts = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
-        let value = array_value_to_string(column, row).unwrap_or_default();
-        format!("`{} = {}`", field.name(), value.chars().take(100).collect::<String>())
-    });
+    let parts = schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, column)| {
+            let value = array_value_to_string(column, row).unwrap_or_default();
+            format!(
+                "`{} = {}`",
+                field.name(),
+                value.chars().take(100).collect::<String>()
+            )
+        });
     parts.collect::<Vec<_>>().join(", ")
 }
 
-async fn probe(place: &Place<'_>, key: &SchemaRef, at: usize, keys: &mut KeySet<'_>, marks: &mut BTreeMap<usize, Bitmap>) -> LakeResult<()> {
-    let Some(file) = place.files.get(at) else { return Ok(()) };
-    let mut batches = read_ahead(read_files(vec![file.path.clone()], Arc::clone(key), BATCH_ROWS));
+async fn probe(
+    place: &Place<'_>,
+    key: &SchemaRef,
+    at: usize,
+    keys: &mut KeySet<'_>,
+    marks: &mut BTreeMap<usize, Bitmap>,
+) -> LakeResult<()> {
+    let Some(file) = place.files.get(at) else {
+        return Ok(());
+    };
+    let mut batches = read_ahead(read_files(
+        vec![file.path.clone()],
+        Arc::clone(key),
+        BATCH_ROWS,
+    ));
     // Marks of earlier passes are added to.
-    let mut bits = marks.remove(&at).unwrap_or_else(|| Bitmap::filled(0, false));
+    let mut bits = marks
+        .remove(&at)
+        .unwrap_or_else(|| Bitmap::filled(0, false));
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
         let end = first + batch.num_rows();
@@ -208,7 +280,10 @@ impl Decision {
                 Keyed::InsertOnly => self.inserted += 1,
                 Keyed::Merge => {
                     let op = match &incoming.ops {
-                        Some(ops) => ops.get(last).and_then(|byte| Op::from_byte(*byte)).ok_or(LakeError::Misuse("a row came without its op"))?,
+                        Some(ops) => ops
+                            .get(last)
+                            .and_then(|byte| Op::from_byte(*byte))
+                            .ok_or(LakeError::Misuse("a row came without its op"))?,
                         None => Op::Update,
                     };
                     if op == Op::Delete {
@@ -218,7 +293,11 @@ impl Decision {
                     if let Some(keep) = &mut self.keep {
                         keep.set(last, true);
                     }
-                    *(if entry.matched { &mut self.updated } else { &mut self.inserted }) += 1;
+                    *(if entry.matched {
+                        &mut self.updated
+                    } else {
+                        &mut self.inserted
+                    }) += 1;
                 }
             }
         }
@@ -227,8 +306,15 @@ impl Decision {
 }
 
 /// Streams touched files without their marked rows; gives the places of the files that go.
-pub(crate) async fn rewrite(place: &Place<'_>, marks: &BTreeMap<usize, Bitmap>) -> LakeResult<(Vec<usize>, Vec<Add>)> {
-    let mut writer = FileWriter::new(Arc::clone(place.table), Arc::clone(place.schema), place.sizes)?;
+pub(crate) async fn rewrite(
+    place: &Place<'_>,
+    marks: &BTreeMap<usize, Bitmap>,
+) -> LakeResult<(Vec<usize>, Vec<Add>)> {
+    let mut writer = FileWriter::new(
+        Arc::clone(place.table),
+        Arc::clone(place.schema),
+        place.sizes,
+    )?;
     let mut removed = Vec::new();
     for (at, file) in place.files.iter().enumerate() {
         let marked = marks.get(&at);
@@ -244,16 +330,34 @@ pub(crate) async fn rewrite(place: &Place<'_>, marks: &BTreeMap<usize, Bitmap>) 
     Ok((removed, writer.close().await?))
 }
 
-async fn copy(place: &Place<'_>, file: &LakeFile, marked: Option<&Bitmap>, writer: &mut FileWriter) -> LakeResult<()> {
+async fn copy(
+    place: &Place<'_>,
+    file: &LakeFile,
+    marked: Option<&Bitmap>,
+    writer: &mut FileWriter,
+) -> LakeResult<()> {
     if marked.is_some_and(|marked| marked.count() == marked.len()) {
         return Ok(());
     }
     let none = Bitmap::filled(0, false);
-    stream(place, vec![file.path.clone()], marked.unwrap_or(&none), true, writer).await
+    stream(
+        place,
+        vec![file.path.clone()],
+        marked.unwrap_or(&none),
+        true,
+        writer,
+    )
+    .await
 }
 
 /// Writes the rows of files whose bit is set, or is not set with `negate`; bits behind the end are not set.
-async fn stream(place: &Place<'_>, paths: Vec<PathBuf>, bits: &Bitmap, negate: bool, writer: &mut FileWriter) -> LakeResult<()> {
+async fn stream(
+    place: &Place<'_>,
+    paths: Vec<PathBuf>,
+    bits: &Bitmap,
+    negate: bool,
+    writer: &mut FileWriter,
+) -> LakeResult<()> {
     let mut batches = read_ahead(read_files(paths, Arc::clone(place.schema), BATCH_ROWS));
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
@@ -262,7 +366,10 @@ async fn stream(place: &Place<'_>, paths: Vec<PathBuf>, bits: &Bitmap, negate: b
         let kept = match filter.true_count() {
             0 => continue,
             all if all == batch.num_rows() => batch,
-            _ => filter_record_batch(&batch, &filter).map_err(|source| LakeError::Arrow { doing: "filtering rows", source })?,
+            _ => filter_record_batch(&batch, &filter).map_err(|source| LakeError::Arrow {
+                doing: "filtering rows",
+                source,
+            })?,
         };
         writer.write(&kept).await?;
     }
@@ -271,7 +378,11 @@ async fn stream(place: &Place<'_>, paths: Vec<PathBuf>, bits: &Bitmap, negate: b
 
 /// Writes incoming files anew with only the rows that stay, and deletes the old ones.
 async fn filter(place: &Place<'_>, adds: &[Add], keep: &Bitmap) -> LakeResult<Vec<Add>> {
-    let mut writer = FileWriter::new(Arc::clone(place.table), Arc::clone(place.schema), place.sizes)?;
+    let mut writer = FileWriter::new(
+        Arc::clone(place.table),
+        Arc::clone(place.schema),
+        place.sizes,
+    )?;
     let paths = adds.iter().map(|add| place.table.file(&add.path)).collect();
     if let Err(error) = stream(place, paths, keep, false, &mut writer).await {
         writer.abort().await?;
@@ -284,21 +395,39 @@ async fn filter(place: &Place<'_>, adds: &[Add], keep: &Bitmap) -> LakeResult<Ve
 
 /// Places of the files that can hold an incoming key, as far as statistics of the log can tell.
 fn narrowed(place: &Place<'_>, key: &Schema, incoming: &[Add]) -> Vec<usize> {
-    let incoming: Vec<LakeFile> = incoming.iter().map(|add| lake_file(place.table, add)).collect();
-    let ranges: Vec<Option<Range>> = key.fields().iter().map(|field| {
-        if !sorts_exactly(field.data_type()) {
-            return None;
-        }
-        let ranges = incoming.iter().map(|file| Range::of(file, field.name())).collect::<Option<Vec<_>>>()?;
-        ranges.into_iter().reduce(Range::join)
-    }).collect();
+    let incoming: Vec<LakeFile> = incoming
+        .iter()
+        .map(|add| lake_file(place.table, add))
+        .collect();
+    let ranges: Vec<Option<Range>> = key
+        .fields()
+        .iter()
+        .map(|field| {
+            if !sorts_exactly(field.data_type()) {
+                return None;
+            }
+            let ranges = incoming
+                .iter()
+                .map(|file| Range::of(file, field.name()))
+                .collect::<Option<Vec<_>>>()?;
+            ranges.into_iter().reduce(Range::join)
+        })
+        .collect();
     let may_hold = |file: &LakeFile| {
-        key.fields().iter().zip(&ranges).all(|(field, range)| match (range, Range::of(file, field.name())) {
-            (Some(range), Some(held)) => range.meets(&held),
-            _ => true,
+        key.fields().iter().zip(&ranges).all(|(field, range)| {
+            match (range, Range::of(file, field.name())) {
+                (Some(range), Some(held)) => range.meets(&held),
+                _ => true,
+            }
         })
     };
-    place.files.iter().enumerate().filter(|(_, file)| may_hold(file)).map(|(at, _)| at).collect()
+    place
+        .files
+        .iter()
+        .enumerate()
+        .filter(|(_, file)| may_hold(file))
+        .map(|(at, _)| at)
+        .collect()
 }
 
 fn sorts_exactly(data_type: &arrow_schema::DataType) -> bool {
@@ -314,10 +443,16 @@ enum Range {
 impl Range {
     fn of(file: &LakeFile, column: &str) -> Option<Self> {
         let stats: serde_json::Value = serde_json::from_str(file.stats.as_deref()?).ok()?;
-        let (low, high) = (stats.get("minValues")?.get(column)?, stats.get("maxValues")?.get(column)?);
+        let (low, high) = (
+            stats.get("minValues")?.get(column)?,
+            stats.get("maxValues")?.get(column)?,
+        );
         match (low.as_i64(), high.as_i64()) {
             (Some(low), Some(high)) => Some(Self::Numbers(low, high)),
-            _ => Some(Self::Texts(low.as_str()?.to_owned(), high.as_str()?.to_owned())),
+            _ => Some(Self::Texts(
+                low.as_str()?.to_owned(),
+                high.as_str()?.to_owned(),
+            )),
         }
     }
 

@@ -61,15 +61,30 @@ impl Lake {
     /// # Errors
     /// `FixConfig` when the location is a URL this version has no store for.
     pub fn open(location: &str, memory_bytes: u64) -> Result<Self> {
-        let unknown = || LakeError::Location { location: location.split_once("://").map_or(location, |(scheme, _)| scheme).to_owned() };
+        let unknown = || LakeError::Location {
+            location: location
+                .split_once("://")
+                .map_or(location, |(scheme, _)| scheme)
+                .to_owned(),
+        };
         let path = match url::Url::parse(location) {
             Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| unknown())?,
-            Ok(url) if url.scheme().len() > 1 && location.contains("://") => return Err(unknown().into()),
+            Ok(url) if url.scheme().len() > 1 && location.contains("://") => {
+                return Err(unknown().into());
+            }
             _ => PathBuf::from(location),
         };
-        let root = std::path::absolute(&path).map_err(folder::failed("opening", &path)).map_err(towpath_vocab::Failure::from)?;
-        let inner = Inner { root, sizes: Sizes { memory_bytes }, tables: Mutex::new(HashMap::new()) };
-        Ok(Self { inner: Arc::new(inner) })
+        let root = std::path::absolute(&path)
+            .map_err(folder::failed("opening", &path))
+            .map_err(towpath_vocab::Failure::from)?;
+        let inner = Inner {
+            root,
+            sizes: Sizes { memory_bytes },
+            tables: Mutex::new(HashMap::new()),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// The folder.
@@ -82,7 +97,11 @@ impl Lake {
     }
 
     pub(crate) fn table(&self, name: &TableName) -> LakeResult<Arc<Table>> {
-        let mut tables = self.inner.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tables = self
+            .inner
+            .tables
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(table) = tables.get(name) {
             return Ok(Arc::clone(table));
         }
@@ -93,7 +112,10 @@ impl Lake {
 
     async fn existing(&self, name: &TableName) -> LakeResult<(Arc<Table>, Snapshot)> {
         let table = self.table(name)?;
-        let snapshot = table.now().await?.ok_or_else(|| LakeError::Missing { what: "table", name: name.to_string() })?;
+        let snapshot = table.now().await?.ok_or_else(|| LakeError::Missing {
+            what: "table",
+            name: name.to_string(),
+        })?;
         Ok((table, snapshot))
     }
 
@@ -102,8 +124,13 @@ impl Lake {
         let root = self.inner.root.clone();
         let tables = folder::blocking(move || {
             let mut tables = Vec::new();
-            for schema in folder::names(&root)?.iter().filter(|name| name.as_str() != OWN) {
-                let Some(schema_name) = folder::unescape(schema) else { continue };
+            for schema in folder::names(&root)?
+                .iter()
+                .filter(|name| name.as_str() != OWN)
+            {
+                let Some(schema_name) = folder::unescape(schema) else {
+                    continue;
+                };
                 for table in folder::names(&root.join(schema))? {
                     let log = root.join(schema).join(&table).join(LOG);
                     if let Some(name) = folder::unescape(&table).filter(|_| log.is_dir()) {
@@ -125,7 +152,10 @@ impl Lake {
     /// A table's files and columns at its current version; `None` when there is no such table.
     pub async fn snapshot(&self, name: &TableName) -> Result<Option<LakeCandidate>> {
         let table = self.table(name)?;
-        Ok(table.now().await?.map(|snapshot| snapshot.candidate(&table)))
+        Ok(table
+            .now()
+            .await?
+            .map(|snapshot| snapshot.candidate(&table)))
     }
 
     /// A table's files and columns as they were at a version.
@@ -135,7 +165,11 @@ impl Lake {
     pub async fn snapshot_at(&self, name: &TableName, version: u64) -> Result<LakeCandidate> {
         let (table, now) = self.existing(name).await?;
         if version > now.version() {
-            return Err(LakeError::Missing { what: "version", name: format!("{version}` of `{name}") }.into());
+            return Err(LakeError::Missing {
+                what: "version",
+                name: format!("{version}` of `{name}"),
+            }
+            .into());
         }
         Ok(table.open_at(Some(version)).await?.candidate(&table))
     }
@@ -161,7 +195,11 @@ impl Lake {
 
     /// A table's current version; `None` when there is no such table.
     pub async fn version(&self, name: &TableName) -> Result<Option<u64>> {
-        Ok(self.table(name)?.now().await?.map(|snapshot| snapshot.version()))
+        Ok(self
+            .table(name)?
+            .now()
+            .await?
+            .map(|snapshot| snapshot.version()))
     }
 
     /// What is known about a table.
@@ -176,7 +214,11 @@ impl Lake {
             files: now.files.len() as u64,
             bytes: now.files.iter().map(|file| file.bytes).sum(),
             rows: now.rows(),
-            properties: metadata.configuration().iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            properties: metadata
+                .configuration()
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
             id: metadata.id().to_owned(),
             location: table.folder.clone(),
         })
@@ -194,17 +236,31 @@ impl Lake {
     }
 
     /// The last commit of a task, as log and position file say.
-    pub(crate) async fn committed(&self, table: &Arc<Table>, snapshot: &Snapshot, task: &TaskKey) -> LakeResult<Option<Committed>> {
+    pub(crate) async fn committed(
+        &self,
+        table: &Arc<Table>,
+        snapshot: &Snapshot,
+        task: &TaskKey,
+    ) -> LakeResult<Option<Committed>> {
         let app_id = task.app_id();
-        let stored = snapshot.state.transaction_version(&table.log, &app_id).await.map_err(table.delta("reading the log of"))?;
-        let Some(generation) = stored else { return Ok(None) };
+        let stored = snapshot
+            .state
+            .transaction_version(&table.log, &app_id)
+            .await
+            .map_err(table.delta("reading the log of"))?;
+        let Some(generation) = stored else {
+            return Ok(None);
+        };
         let positions = Positions::of(&table.folder, &app_id);
         let reading = positions.clone();
         let found = folder::blocking(move || match reading.settled(Generation(generation))? {
             Some(settled) => Ok((Some(settled), Vec::new())),
             None => Ok((None, reading.attempts(Generation(generation))?)),
         });
-        let missing = || LakeError::PositionMissing { table: table.name.to_string(), generation };
+        let missing = || LakeError::PositionMissing {
+            table: table.name.to_string(),
+            generation,
+        };
         let (settled, mut attempts) = found.await?;
         if let Some(settled) = settled {
             return Ok(Some(settled.committed()));
@@ -213,8 +269,13 @@ impl Lake {
             0 => return Err(missing()),
             1 => attempts.remove(0),
             _ => {
-                let attempt = history::winner(table, snapshot.version(), &app_id, generation).await?.ok_or_else(missing)?;
-                attempts.into_iter().find(|stored| stored.attempt() == attempt).ok_or_else(missing)?
+                let attempt = history::winner(table, snapshot.version(), &app_id, generation)
+                    .await?
+                    .ok_or_else(missing)?;
+                attempts
+                    .into_iter()
+                    .find(|stored| stored.attempt() == attempt)
+                    .ok_or_else(missing)?
             }
         };
         let attempt = winner.attempt().to_owned();

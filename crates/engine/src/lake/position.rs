@@ -31,13 +31,28 @@ pub(crate) struct Stored {
 
 impl Stored {
     /// The position of an attempt that means to become `table_version`.
-    pub(crate) fn new(attempt: &str, table_version: u64, token: Token, stats: PreparedStats) -> Self {
-        Self { version: VERSION, attempt: attempt.to_owned(), table_version, token, stats }
+    pub(crate) fn new(
+        attempt: &str,
+        table_version: u64,
+        token: Token,
+        stats: PreparedStats,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            attempt: attempt.to_owned(),
+            table_version,
+            token,
+            stats,
+        }
     }
 
     /// As the port says it.
     pub(crate) fn committed(self) -> Committed {
-        Committed { token: self.token, version: format!("version {}", self.table_version), stats: self.stats }
+        Committed {
+            token: self.token,
+            version: format!("version {}", self.table_version),
+            stats: self.stats,
+        }
     }
 }
 
@@ -50,12 +65,17 @@ pub(crate) struct Positions {
 impl Positions {
     /// Of this task beside this table.
     pub(crate) fn of(table: &Path, app_id: &str) -> Self {
-        Self { folder: table.join(OWN).join(folder::app_folder(app_id)) }
+        Self {
+            folder: table.join(OWN).join(folder::app_folder(app_id)),
+        }
     }
 
     /// Stores the position of an attempt, durably.
     pub(crate) fn put(&self, stored: &Stored) -> LakeResult<()> {
-        folder::put_json(&self.attempt_path(stored.token.generation, &stored.attempt), stored)
+        folder::put_json(
+            &self.attempt_path(stored.token.generation, &stored.attempt),
+            stored,
+        )
     }
 
     /// Forgets an attempt that did not win.
@@ -65,17 +85,26 @@ impl Positions {
 
     /// Makes the winning attempt's position the generation's, and drops what is no longer needed.
     pub(crate) fn settle(&self, generation: Generation, attempt: &str) -> LakeResult<()> {
-        let (from, to) = (self.attempt_path(generation, attempt), self.path(generation));
+        let (from, to) = (
+            self.attempt_path(generation, attempt),
+            self.path(generation),
+        );
         match std::fs::rename(&from, &to) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && to.exists() => {}
             Err(error) => return Err(folder::failed("writing", &to)(error)),
             Ok(()) => folder::sync_folder(&self.folder)?,
         }
-        let mut settled: Vec<i64> = folder::names(&self.folder)?.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
+        let mut settled: Vec<i64> = folder::names(&self.folder)?
+            .iter()
+            .filter_map(|name| name.strip_suffix(".json")?.parse().ok())
+            .collect();
         settled.retain(|other| *other < generation.0);
         settled.sort_unstable();
         let old = settled.len().saturating_sub(KEPT);
-        settled.iter().take(old).try_for_each(|other| folder::remove(&self.path(Generation(*other))))
+        settled
+            .iter()
+            .take(old)
+            .try_for_each(|other| folder::remove(&self.path(Generation(*other))))
     }
 
     /// The settled position of a generation.
@@ -87,8 +116,12 @@ impl Positions {
     pub(crate) fn attempts(&self, generation: Generation) -> LakeResult<Vec<Stored>> {
         let prefix = format!("{generation}.");
         let names = folder::names(&self.folder)?;
-        let attempts = names.iter().filter(|name| name.starts_with(&prefix) && **name != format!("{generation}.json"));
-        attempts.filter_map(|name| read(&self.folder.join(name)).transpose()).collect()
+        let attempts = names
+            .iter()
+            .filter(|name| name.starts_with(&prefix) && **name != format!("{generation}.json"));
+        attempts
+            .filter_map(|name| read(&self.folder.join(name)).transpose())
+            .collect()
     }
 
     fn path(&self, generation: Generation) -> PathBuf {
@@ -108,9 +141,17 @@ impl Stored {
 }
 
 fn read(path: &Path) -> LakeResult<Option<Stored>> {
-    let Some(stored) = folder::get_json::<Stored>(path)? else { return Ok(None) };
+    let Some(stored) = folder::get_json::<Stored>(path)? else {
+        return Ok(None);
+    };
     if stored.version > VERSION {
-        return Err(LakeError::Stored { path: path.to_path_buf(), why: format!("it has version {}, this Towpath reads up to {VERSION}", stored.version) });
+        return Err(LakeError::Stored {
+            path: path.to_path_buf(),
+            why: format!(
+                "it has version {}, this Towpath reads up to {VERSION}",
+                stored.version
+            ),
+        });
     }
     Ok(Some(stored))
 }

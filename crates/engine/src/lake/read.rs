@@ -12,7 +12,10 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
-use towpath_ports::{Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split, TableSchema};
+use towpath_ports::{
+    Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split,
+    TableSchema,
+};
 use towpath_vocab::{Failure, Mark, Position, RawRecord, ReadMode, Remedy, SplitId, TableName};
 
 use super::candidate::{LakeCandidate, LakeFile};
@@ -26,31 +29,66 @@ const BATCH_ROWS: usize = 8_192;
 const AHEAD: usize = 4;
 
 /// The rows of one file as batches of `schema` (some of a table's columns, by name).
-pub(crate) async fn read_file(path: PathBuf, schema: SchemaRef, batch_rows: usize) -> LakeResult<BoxStream<LakeResult<RecordBatch>>> {
-    let file = tokio::fs::File::open(&path).await.map_err(failed("opening", &path))?;
-    let damaged = |source| LakeError::Parquet { path: path.clone(), source };
-    let builder = ParquetRecordBatchStreamBuilder::new(file).await.map_err(damaged)?;
+pub(crate) async fn read_file(
+    path: PathBuf,
+    schema: SchemaRef,
+    batch_rows: usize,
+) -> LakeResult<BoxStream<LakeResult<RecordBatch>>> {
+    let file = tokio::fs::File::open(&path)
+        .await
+        .map_err(failed("opening", &path))?;
+    let damaged = |source| LakeError::Parquet {
+        path: path.clone(),
+        source,
+    };
+    let builder = ParquetRecordBatchStreamBuilder::new(file)
+        .await
+        .map_err(damaged)?;
     let held = Arc::clone(builder.schema());
-    let wanted: Vec<Option<usize>> = schema.fields().iter().map(|field| held.index_of(field.name()).ok()).collect();
+    let wanted: Vec<Option<usize>> = schema
+        .fields()
+        .iter()
+        .map(|field| held.index_of(field.name()).ok())
+        .collect();
     let mut roots: Vec<usize> = wanted.iter().flatten().copied().collect();
     roots.sort_unstable();
     roots.dedup();
-    let from: Vec<Option<usize>> = wanted.iter().map(|root| root.and_then(|root| roots.binary_search(&root).ok())).collect();
+    let from: Vec<Option<usize>> = wanted
+        .iter()
+        .map(|root| root.and_then(|root| roots.binary_search(&root).ok()))
+        .collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-    let batches = builder.with_projection(mask).with_batch_size(batch_rows.max(1)).build().map_err(damaged)?;
+    let batches = builder
+        .with_projection(mask)
+        .with_batch_size(batch_rows.max(1))
+        .build()
+        .map_err(damaged)?;
     Ok(Box::pin(batches.map(move |batch| {
-        let batch = batch.map_err(|source| LakeError::Parquet { path: path.clone(), source })?;
+        let batch = batch.map_err(|source| LakeError::Parquet {
+            path: path.clone(),
+            source,
+        })?;
         batch_to_lake(&batch, &schema, &from)
     })))
 }
 
 /// The rows of several files, one after the other.
-pub(crate) fn read_files(files: Vec<PathBuf>, schema: SchemaRef, batch_rows: usize) -> BoxStream<LakeResult<RecordBatch>> {
-    Box::pin(stream::iter(files).then(move |path| read_file(path, Arc::clone(&schema), batch_rows)).try_flatten())
+pub(crate) fn read_files(
+    files: Vec<PathBuf>,
+    schema: SchemaRef,
+    batch_rows: usize,
+) -> BoxStream<LakeResult<RecordBatch>> {
+    Box::pin(
+        stream::iter(files)
+            .then(move |path| read_file(path, Arc::clone(&schema), batch_rows))
+            .try_flatten(),
+    )
 }
 
 /// Reads on while the last batches are worked on: decoding and what follows run side by side.
-pub(crate) fn read_ahead(mut batches: BoxStream<LakeResult<RecordBatch>>) -> BoxStream<LakeResult<RecordBatch>> {
+pub(crate) fn read_ahead(
+    mut batches: BoxStream<LakeResult<RecordBatch>>,
+) -> BoxStream<LakeResult<RecordBatch>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
     tokio::spawn(async move {
         while let Some(batch) = batches.next().await {
@@ -60,7 +98,9 @@ pub(crate) fn read_ahead(mut batches: BoxStream<LakeResult<RecordBatch>>) -> Box
             }
         }
     });
-    Box::pin(stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|batch| (batch, receiver)) }))
+    Box::pin(stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|batch| (batch, receiver))
+    }))
 }
 
 /// A fixed set of files.
@@ -73,7 +113,10 @@ impl Source for FilesSource {
     }
 
     async fn version(&self, _spec: &ReadSpec) -> Result<Option<InputVersion>> {
-        Ok(self.0.version.map(|version| InputVersion(format!("version {version}"))))
+        Ok(self
+            .0
+            .version
+            .map(|version| InputVersion(format!("version {version}"))))
     }
 
     async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
@@ -86,7 +129,10 @@ pub(crate) struct TableSource(pub(crate) Arc<Table>);
 
 impl TableSource {
     async fn pinned(&self) -> LakeResult<LakeCandidate> {
-        let missing = || LakeError::Missing { what: "table", name: self.0.name.to_string() };
+        let missing = || LakeError::Missing {
+            what: "table",
+            name: self.0.name.to_string(),
+        };
         Ok(self.0.now().await?.ok_or_else(missing)?.candidate(&self.0))
     }
 }
@@ -101,7 +147,13 @@ impl Source for TableSource {
     async fn version(&self, _spec: &ReadSpec) -> Result<Option<InputVersion>> {
         // With the identity the table was made with: one that was dropped and made anew is another.
         let now = self.0.now().await?;
-        Ok(now.map(|now| InputVersion(format!("version {} of {}", now.version(), now.state.metadata().id()))))
+        Ok(now.map(|now| {
+            InputVersion(format!(
+                "version {} of {}",
+                now.version(),
+                now.state.metadata().id()
+            ))
+        }))
     }
 
     async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
@@ -110,7 +162,11 @@ impl Source for TableSource {
 }
 
 fn no_replay() -> Failure {
-    Failure::new("R0421", Remedy::Bug, "rows of a lakehouse table carry their own columns and are never replayed through it")
+    Failure::new(
+        "R0421",
+        Remedy::Bug,
+        "rows of a lakehouse table carry their own columns and are never replayed through it",
+    )
 }
 
 struct FilesReader {
@@ -128,7 +184,8 @@ impl FilesReader {
     fn new(spec: &ReadSpec, candidate: Arc<LakeCandidate>) -> Result<Self> {
         if spec.mode != ReadMode::Full {
             let message = format!("`{}` can only be read in full", candidate.table);
-            return Err(Failure::new("R0422", Remedy::FixConfig, message).help("set `mode: full`; a lakehouse table is read at one version"));
+            return Err(Failure::new("R0422", Remedy::FixConfig, message)
+                .help("set `mode: full`; a lakehouse table is read at one version"));
         }
         let schema = match &spec.projection {
             None => Arc::clone(&candidate.schema),
@@ -140,8 +197,16 @@ impl FilesReader {
             schema,
             files: candidate.files.clone(),
             version: candidate.version,
-            parallel: if spec.limit.is_some() { 1 } else { spec.parallel.max(1) },
-            batch_rows: if spec.batch_rows == 0 { BATCH_ROWS } else { spec.batch_rows },
+            parallel: if spec.limit.is_some() {
+                1
+            } else {
+                spec.parallel.max(1)
+            },
+            batch_rows: if spec.batch_rows == 0 {
+                BATCH_ROWS
+            } else {
+                spec.batch_rows
+            },
             limit: spec.limit,
         })
     }
@@ -152,8 +217,11 @@ impl FilesReader {
             .scan(0u64, move |read, batch| {
                 let batch = batch.map(|batch| {
                     let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(*read));
-                    let keep = usize::try_from(left).unwrap_or(usize::MAX).min(batch.num_rows());
-                    let rows = Rows::of_batch(table.clone(), &object, batch.slice(0, keep), first + *read);
+                    let keep = usize::try_from(left)
+                        .unwrap_or(usize::MAX)
+                        .min(batch.num_rows());
+                    let rows =
+                        Rows::of_batch(table.clone(), &object, batch.slice(0, keep), first + *read);
                     *read += keep as u64;
                     rows
                 });
@@ -163,7 +231,10 @@ impl FilesReader {
             .map(|rows| rows.map(Event::Rows).map_err(Failure::from));
         let mark = Mark::at(self.version.unwrap_or(0));
         let end = stream::iter([Ok(Event::Boundary(mark)), Ok(Event::End)]);
-        Split { id: SplitId(format!("part {number}")), events: Box::pin(rows.chain(end)) }
+        Split {
+            id: SplitId(format!("part {number}")),
+            events: Box::pin(rows.chain(end)),
+        }
     }
 }
 
@@ -172,7 +243,10 @@ fn project(candidate: &LakeCandidate, names: &[String]) -> LakeResult<SchemaRef>
         .iter()
         .map(|name| match candidate.schema.field_with_name(name) {
             Ok(field) => Ok(field.clone()),
-            Err(_) => Err(LakeError::Missing { what: "column", name: format!("{}.{name}", candidate.table) }),
+            Err(_) => Err(LakeError::Missing {
+                what: "column",
+                name: format!("{}.{name}", candidate.table),
+            }),
         })
         .collect::<LakeResult<Vec<_>>>()?;
     Ok(Arc::new(Schema::new(fields)))
@@ -181,7 +255,10 @@ fn project(candidate: &LakeCandidate, names: &[String]) -> LakeResult<SchemaRef>
 #[async_trait]
 impl Reader for FilesReader {
     fn tables(&self) -> Vec<TableSchema> {
-        vec![TableSchema { table: self.name.clone(), schema: Arc::clone(&self.schema) }]
+        vec![TableSchema {
+            table: self.name.clone(),
+            schema: Arc::clone(&self.schema),
+        }]
     }
 
     fn bounded(&self) -> bool {
@@ -197,7 +274,10 @@ impl Reader for FilesReader {
             let paths = group.iter().map(|file| file.path.clone()).collect();
             assignments.push(Ok(Assignment::Assigned(self.split(number, paths, first))));
             // Ordinals stay apart between splits even when a file does not say how many rows it has.
-            first += group.iter().map(|file| file.rows.unwrap_or(u64::from(u32::MAX))).sum::<u64>();
+            first += group
+                .iter()
+                .map(|file| file.rows.unwrap_or(u64::from(u32::MAX)))
+                .sum::<u64>();
         }
         assignments.push(Ok(Assignment::Complete(Position::default())));
         Box::pin(stream::iter(assignments))

@@ -32,14 +32,21 @@ impl Lake {
         if let Some(snapshot) = table.now().await? {
             known.extend(snapshot.files(&table).into_iter().map(|file| file.path));
             let mut tombstones = snapshot.state.all_tombstones(&table.log);
-            while let Some(tombstone) = tombstones.try_next().await.map_err(table.delta("reading the log of"))? {
+            while let Some(tombstone) = tombstones
+                .try_next()
+                .await
+                .map_err(table.delta("reading the log of"))?
+            {
                 known.insert(table.file(&tombstone.path()));
             }
         }
         let folder = table.folder.clone();
         let swept = folder::blocking(move || {
             let mut swept = Swept::default();
-            for name in folder::names(&folder)?.iter().filter(|name| !matches!(name.as_str(), OWN | LOG)) {
+            for name in folder::names(&folder)?
+                .iter()
+                .filter(|name| !matches!(name.as_str(), OWN | LOG))
+            {
                 let path = folder.join(name);
                 if path.is_file() && !known.contains(&path) {
                     sweep_file(path, age, dry_run, &mut swept)?;
@@ -57,9 +64,14 @@ impl Lake {
 /// Attempts of generations below the newest settled one can no longer win.
 fn sweep_attempts(app: &Path, age: Duration, dry_run: bool, swept: &mut Swept) -> LakeResult<()> {
     let names = folder::names(app)?;
-    let newest = names.iter().filter_map(|name| name.strip_suffix(".json")?.parse::<i64>().ok()).max();
+    let newest = names
+        .iter()
+        .filter_map(|name| name.strip_suffix(".json")?.parse::<i64>().ok())
+        .max();
     for name in names {
-        let generation = name.split_once('.').and_then(|(generation, _)| generation.parse::<i64>().ok());
+        let generation = name
+            .split_once('.')
+            .and_then(|(generation, _)| generation.parse::<i64>().ok());
         let settled = name.matches('.').count() == 1 && generation.is_some();
         let lost = matches!((generation, newest), (Some(generation), Some(newest)) if generation <= newest);
         if !settled && (lost || name.starts_with('.')) {
@@ -70,8 +82,14 @@ fn sweep_attempts(app: &Path, age: Duration, dry_run: bool, swept: &mut Swept) -
 }
 
 fn sweep_file(path: PathBuf, age: Duration, dry_run: bool, swept: &mut Swept) -> LakeResult<()> {
-    let Ok(metadata) = path.metadata() else { return Ok(()) };
-    let old = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok()).is_some_and(|passed| passed >= age);
+    let Ok(metadata) = path.metadata() else {
+        return Ok(());
+    };
+    let old = metadata
+        .modified()
+        .ok()
+        .and_then(|at| SystemTime::now().duration_since(at).ok())
+        .is_some_and(|passed| passed >= age);
     if old {
         if !dry_run {
             folder::remove(&path)?;

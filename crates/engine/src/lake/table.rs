@@ -32,10 +32,18 @@ impl Table {
     /// Names a table; touches nothing.
     pub(crate) fn at(root: &Path, name: TableName) -> LakeResult<Self> {
         let folder = folder::table_folder(root, &name);
-        let location = || LakeError::Location { location: folder.display().to_string() };
+        let location = || LakeError::Location {
+            location: folder.display().to_string(),
+        };
         let url = Url::from_directory_path(&folder).map_err(|()| location())?;
-        let log = logstore_for(&url, StorageConfig::default()).map_err(|source| delta("opening", &name, source))?;
-        Ok(Self { name, folder, log, warm: Mutex::new(None) })
+        let log = logstore_for(&url, StorageConfig::default())
+            .map_err(|source| delta("opening", &name, source))?;
+        Ok(Self {
+            name,
+            folder,
+            log,
+            warm: Mutex::new(None),
+        })
     }
 
     /// The table as it is now; `None` when there is none.
@@ -49,7 +57,11 @@ impl Table {
             let mut state = known.state.clone();
             // A log that cannot be continued (the table was made anew) is opened from its start.
             if state.update(&self.log, None).await.is_ok() {
-                let now = if state.version() == known.version() { known } else { Snapshot::new(self, state)? };
+                let now = if state.version() == known.version() {
+                    known
+                } else {
+                    Snapshot::new(self, state)?
+                };
                 *warm = Some(now.clone());
                 return Ok(Some(now));
             }
@@ -61,7 +73,9 @@ impl Table {
 
     /// The table as it was at a version; the newest without one.
     pub(crate) async fn open_at(&self, version: Option<u64>) -> LakeResult<Snapshot> {
-        let state = DeltaTableState::try_new(&self.log, version).await.map_err(|source| delta("opening", &self.name, source))?;
+        let state = DeltaTableState::try_new(&self.log, version)
+            .await
+            .map_err(|source| delta("opening", &self.name, source))?;
         Snapshot::new(self, state)
     }
 
@@ -75,13 +89,18 @@ impl Table {
         let log = self.folder.join(LOG);
         folder::blocking(move || {
             let names = folder::names(&log)?;
-            Ok(names.iter().any(|name| name.len() >= 25 && name.ends_with(".json") || name.ends_with(".parquet")))
+            Ok(names.iter().any(|name| {
+                name.len() >= 25 && name.ends_with(".json") || name.ends_with(".parquet")
+            }))
         })
         .await
     }
 
     /// Names a failure of the Delta library.
-    pub(crate) fn delta(&self, doing: &'static str) -> impl FnOnce(DeltaTableError) -> LakeError + '_ {
+    pub(crate) fn delta(
+        &self,
+        doing: &'static str,
+    ) -> impl FnOnce(DeltaTableError) -> LakeError + '_ {
         move |source| delta(doing, &self.name, source)
     }
 
@@ -92,7 +111,11 @@ impl Table {
 }
 
 fn delta(doing: &'static str, table: &TableName, source: DeltaTableError) -> LakeError {
-    LakeError::Delta { doing, table: table.to_string(), source: Box::new(source) }
+    LakeError::Delta {
+        doing,
+        table: table.to_string(),
+        source: Box::new(source),
+    }
 }
 
 /// One version of a table.
@@ -105,27 +128,53 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     fn new(table: &Table, state: DeltaTableState) -> LakeResult<Self> {
-        let foreign = |feature: &str| LakeError::Foreign { table: table.name.to_string(), feature: feature.to_owned() };
+        let foreign = |feature: &str| LakeError::Foreign {
+            table: table.name.to_string(),
+            feature: feature.to_owned(),
+        };
         if let Some(features) = state.protocol().reader_features() {
             for feature in features {
                 let name = feature.to_string();
-                if !matches!(name.as_str(), "timestampNtz" | "v2Checkpoint" | "deletionVectors") {
+                if !matches!(
+                    name.as_str(),
+                    "timestampNtz" | "v2Checkpoint" | "deletionVectors"
+                ) {
                     return Err(foreign(&name));
                 }
             }
         }
-        if state.metadata().configuration().get("delta.columnMapping.mode").is_some_and(|mode| mode != "none") {
+        if state
+            .metadata()
+            .configuration()
+            .get("delta.columnMapping.mode")
+            .is_some_and(|mode| mode != "none")
+        {
             return Err(foreign("columnMapping"));
         }
         if !state.metadata().partition_columns().is_empty() {
             return Err(foreign("partitions"));
         }
         let files: Vec<_> = state.log_data().iter().collect();
-        if files.iter().any(|file| file.deletion_vector_descriptor().is_some()) {
+        if files
+            .iter()
+            .any(|file| file.deletion_vector_descriptor().is_some())
+        {
             return Err(foreign("deletionVectors"));
         }
-        let schema: Schema = state.schema().as_ref().try_into_arrow().map_err(|source| LakeError::Arrow { doing: "reading a table's columns", source })?;
-        Ok(Self { state, schema: Arc::new(schema), files: Arc::new(files) })
+        let schema: Schema =
+            state
+                .schema()
+                .as_ref()
+                .try_into_arrow()
+                .map_err(|source| LakeError::Arrow {
+                    doing: "reading a table's columns",
+                    source,
+                })?;
+        Ok(Self {
+            state,
+            schema: Arc::new(schema),
+            files: Arc::new(files),
+        })
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -134,15 +183,36 @@ impl Snapshot {
 
     /// Refuses tables whose rules a writer would have to keep and this version does not.
     pub(crate) fn check_writable(&self, table: &Table) -> LakeResult<()> {
-        let foreign = |feature: &str| Err(LakeError::Foreign { table: table.name.to_string(), feature: feature.to_owned() });
-        if let Some(key) = self.state.metadata().configuration().keys().find(|key| key.starts_with("delta.constraints.")) {
+        let foreign = |feature: &str| {
+            Err(LakeError::Foreign {
+                table: table.name.to_string(),
+                feature: feature.to_owned(),
+            })
+        };
+        if let Some(key) = self
+            .state
+            .metadata()
+            .configuration()
+            .keys()
+            .find(|key| key.starts_with("delta.constraints."))
+        {
             return foreign(key);
         }
-        if self.state.metadata().configuration().get("delta.appendOnly").is_some_and(|value| value == "true") {
+        if self
+            .state
+            .metadata()
+            .configuration()
+            .get("delta.appendOnly")
+            .is_some_and(|value| value == "true")
+        {
             return foreign("delta.appendOnly");
         }
         for field in self.schema.fields() {
-            let ruled = |key: &&String| key.starts_with("delta.generationExpression") || key.starts_with("delta.identity.") || *key == "delta.invariants";
+            let ruled = |key: &&String| {
+                key.starts_with("delta.generationExpression")
+                    || key.starts_with("delta.identity.")
+                    || *key == "delta.invariants"
+            };
             if let Some(key) = field.metadata().keys().find(ruled) {
                 return foreign(key);
             }
@@ -173,15 +243,24 @@ impl Snapshot {
 
     /// Takes every file out of the table.
     pub(crate) fn remove_all(&self) -> Vec<Remove> {
-        self.files.iter().map(|view| view.remove_action(true)).collect()
+        self.files
+            .iter()
+            .map(|view| view.remove_action(true))
+            .collect()
     }
 
     pub(crate) fn candidate(&self, table: &Table) -> LakeCandidate {
-        LakeCandidate { table: table.name.clone(), schema: Arc::clone(&self.schema), files: self.files(table), version: Some(self.version()) }
+        LakeCandidate {
+            table: table.name.clone(),
+            schema: Arc::clone(&self.schema),
+            files: self.files(table),
+            version: Some(self.version()),
+        }
     }
 
     /// True when columns, properties and protocol are those of the other version.
     pub(crate) fn same_shape(&self, other: &Snapshot) -> bool {
-        self.state.metadata() == other.state.metadata() && self.state.protocol() == other.state.protocol()
+        self.state.metadata() == other.state.metadata()
+            && self.state.protocol() == other.state.protocol()
     }
 }

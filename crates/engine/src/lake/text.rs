@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, IntervalDayTime, IntervalMonthDayNano};
 use arrow_array::types::{
     DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType,
     IntervalDayTimeType, IntervalMonthDayNanoType, IntervalYearMonthType, Time32MillisecondType,
     Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimestampNanosecondType,
 };
 use arrow_array::{Array, ArrayRef, PrimitiveArray, StringArray, new_null_array};
-use arrow_array::types::{ArrowPrimitiveType, IntervalDayTime, IntervalMonthDayNano};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, IntervalUnit, TimeUnit};
 
@@ -48,7 +48,10 @@ fn type_of(word: &str) -> Option<DataType> {
     match word {
         "null" => Some(DataType::Null),
         "timestamp(ns)" => Some(DataType::Timestamp(TimeUnit::Nanosecond, None)),
-        "timestamptz(ns)" => Some(DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))),
+        "timestamptz(ns)" => Some(DataType::Timestamp(
+            TimeUnit::Nanosecond,
+            Some("UTC".into()),
+        )),
         "interval(month)" => Some(DataType::Interval(IntervalUnit::YearMonth)),
         "interval(day)" => Some(DataType::Interval(IntervalUnit::DayTime)),
         "interval(nano)" => Some(DataType::Interval(IntervalUnit::MonthDayNano)),
@@ -61,7 +64,8 @@ fn type_of(word: &str) -> Option<DataType> {
                 "decimal" => {
                     let (precision, scale) = argument.split_once(',')?;
                     let precision: u8 = precision.parse().ok()?;
-                    (precision <= 76).then_some(DataType::Decimal256(precision, scale.parse().ok()?))
+                    (precision <= 76)
+                        .then_some(DataType::Decimal256(precision, scale.parse().ok()?))
                 }
                 _ => None,
             }
@@ -103,10 +107,18 @@ pub(crate) fn to_text(array: &ArrayRef, column: &str) -> LakeResult<ArrayRef> {
     let from = array.data_type().clone();
     Ok(match &from {
         T::Null => new_null_array(&T::Utf8, array.len()),
-        T::Time32(TimeUnit::Second) => write::<Time32SecondType>(array, |v, out| clock(i128::from(v), TimeUnit::Second, out)),
-        T::Time32(_) => write::<Time32MillisecondType>(array, |v, out| clock(i128::from(v), TimeUnit::Millisecond, out)),
-        T::Time64(TimeUnit::Microsecond) => write::<Time64MicrosecondType>(array, |v, out| clock(i128::from(v), TimeUnit::Microsecond, out)),
-        T::Time64(_) => write::<Time64NanosecondType>(array, |v, out| clock(i128::from(v), TimeUnit::Nanosecond, out)),
+        T::Time32(TimeUnit::Second) => {
+            write::<Time32SecondType>(array, |v, out| clock(i128::from(v), TimeUnit::Second, out))
+        }
+        T::Time32(_) => write::<Time32MillisecondType>(array, |v, out| {
+            clock(i128::from(v), TimeUnit::Millisecond, out)
+        }),
+        T::Time64(TimeUnit::Microsecond) => write::<Time64MicrosecondType>(array, |v, out| {
+            clock(i128::from(v), TimeUnit::Microsecond, out)
+        }),
+        T::Time64(_) => write::<Time64NanosecondType>(array, |v, out| {
+            clock(i128::from(v), TimeUnit::Nanosecond, out)
+        }),
         T::Timestamp(TimeUnit::Nanosecond, zone) => {
             let zone = if zone.is_some() { "Z" } else { "" };
             write::<TimestampNanosecondType>(array, |v, out| {
@@ -117,10 +129,18 @@ pub(crate) fn to_text(array: &ArrayRef, column: &str) -> LakeResult<ArrayRef> {
         T::Duration(unit) => {
             let unit = *unit;
             match unit {
-                TimeUnit::Second => write::<DurationSecondType>(array, |v, out| seconds(i128::from(v), unit, out)),
-                TimeUnit::Millisecond => write::<DurationMillisecondType>(array, |v, out| seconds(i128::from(v), unit, out)),
-                TimeUnit::Microsecond => write::<DurationMicrosecondType>(array, |v, out| seconds(i128::from(v), unit, out)),
-                TimeUnit::Nanosecond => write::<DurationNanosecondType>(array, |v, out| seconds(i128::from(v), unit, out)),
+                TimeUnit::Second => {
+                    write::<DurationSecondType>(array, |v, out| seconds(i128::from(v), unit, out))
+                }
+                TimeUnit::Millisecond => write::<DurationMillisecondType>(array, |v, out| {
+                    seconds(i128::from(v), unit, out)
+                }),
+                TimeUnit::Microsecond => write::<DurationMicrosecondType>(array, |v, out| {
+                    seconds(i128::from(v), unit, out)
+                }),
+                TimeUnit::Nanosecond => write::<DurationNanosecondType>(array, |v, out| {
+                    seconds(i128::from(v), unit, out)
+                }),
             }
         }
         T::Interval(IntervalUnit::YearMonth) => write::<IntervalYearMonthType>(array, |v, out| {
@@ -130,12 +150,19 @@ pub(crate) fn to_text(array: &ArrayRef, column: &str) -> LakeResult<ArrayRef> {
             let _ = write!(out, "P{}D", v.days);
             span(i128::from(v.milliseconds), TimeUnit::Millisecond, out);
         }),
-        T::Interval(IntervalUnit::MonthDayNano) => write::<IntervalMonthDayNanoType>(array, |v, out| {
-            let _ = write!(out, "P{}M{}D", v.months, v.days);
-            span(i128::from(v.nanoseconds), TimeUnit::Nanosecond, out);
-        }),
+        T::Interval(IntervalUnit::MonthDayNano) => {
+            write::<IntervalMonthDayNanoType>(array, |v, out| {
+                let _ = write!(out, "P{}M{}D", v.months, v.days);
+                span(i128::from(v.nanoseconds), TimeUnit::Nanosecond, out);
+            })
+        }
         T::Decimal256(..) | T::Decimal128(..) => exact_cast(array, &T::Utf8, column)?,
-        other => return Err(LakeError::UnknownType { column: column.to_owned(), found: other.to_string() }),
+        other => {
+            return Err(LakeError::UnknownType {
+                column: column.to_owned(),
+                found: other.to_string(),
+            });
+        }
     })
 }
 
@@ -144,39 +171,99 @@ pub(crate) fn to_text(array: &ArrayRef, column: &str) -> LakeResult<ArrayRef> {
 ///
 /// # Errors
 /// `NotExact` when a text is not the canonical spelling of a value.
-pub fn from_text(array: &StringArray, word: &str, column: &str) -> Result<Option<ArrayRef>, LakeError> {
-    let Some(to) = type_of(word) else { return Ok(None) };
+pub fn from_text(
+    array: &StringArray,
+    word: &str,
+    column: &str,
+) -> Result<Option<ArrayRef>, LakeError> {
+    let Some(to) = type_of(word) else {
+        return Ok(None);
+    };
     use DataType as T;
     let bad = |text: &str| LakeError::NotExact {
         column: column.to_owned(),
         target: word.to_owned(),
-        why: format!("`{}` is not its spelling", text.chars().take(60).collect::<String>()),
+        why: format!(
+            "`{}` is not its spelling",
+            text.chars().take(60).collect::<String>()
+        ),
     };
     let made: Result<ArrayRef, LakeError> = match &to {
         T::Null => Ok(new_null_array(&T::Null, array.len())),
-        T::Time32(TimeUnit::Second) => read::<Time32SecondType>(array, |t| narrow(read_clock(t, TimeUnit::Second)?), bad),
-        T::Time32(_) => read::<Time32MillisecondType>(array, |t| narrow(read_clock(t, TimeUnit::Millisecond)?), bad),
-        T::Time64(TimeUnit::Microsecond) => read::<Time64MicrosecondType>(array, |t| narrow(read_clock(t, TimeUnit::Microsecond)?), bad),
-        T::Time64(_) => read::<Time64NanosecondType>(array, |t| narrow(read_clock(t, TimeUnit::Nanosecond)?), bad),
-        T::Duration(TimeUnit::Second) => read::<DurationSecondType>(array, |t| narrow(read_seconds(t, TimeUnit::Second)?), bad),
-        T::Duration(TimeUnit::Millisecond) => read::<DurationMillisecondType>(array, |t| narrow(read_seconds(t, TimeUnit::Millisecond)?), bad),
-        T::Duration(TimeUnit::Microsecond) => read::<DurationMicrosecondType>(array, |t| narrow(read_seconds(t, TimeUnit::Microsecond)?), bad),
-        T::Duration(_) => read::<DurationNanosecondType>(array, |t| narrow(read_seconds(t, TimeUnit::Nanosecond)?), bad),
+        T::Time32(unit) | T::Time64(unit) => read_times(array, *unit, bad),
+        T::Duration(unit) => read_durations(array, *unit, bad),
         T::Timestamp(_, zone) => {
-            let array = read_primitive::<TimestampNanosecondType>(array, |t| read_instant(t.strip_suffix('Z').unwrap_or(t)), bad)?;
+            let array = read_primitive::<TimestampNanosecondType>(
+                array,
+                |t| read_instant(t.strip_suffix('Z').unwrap_or(t)),
+                bad,
+            )?;
             Ok(Arc::new(array.with_timezone_opt(zone.clone())))
         }
-        T::Interval(IntervalUnit::YearMonth) => read::<IntervalYearMonthType>(array, |t| t.strip_prefix('P')?.strip_suffix('M')?.parse().ok(), bad),
-        T::Interval(IntervalUnit::DayTime) => read::<IntervalDayTimeType>(array, read_day_time, bad),
-        T::Interval(IntervalUnit::MonthDayNano) => read::<IntervalMonthDayNanoType>(array, read_month_day_nano, bad),
+        T::Interval(IntervalUnit::YearMonth) => read::<IntervalYearMonthType>(
+            array,
+            |t| t.strip_prefix('P')?.strip_suffix('M')?.parse().ok(),
+            bad,
+        ),
+        T::Interval(IntervalUnit::DayTime) => {
+            read::<IntervalDayTimeType>(array, read_day_time, bad)
+        }
+        T::Interval(IntervalUnit::MonthDayNano) => {
+            read::<IntervalMonthDayNanoType>(array, read_month_day_nano, bad)
+        }
         other => exact_cast(&(Arc::new(array.clone()) as ArrayRef), other, column),
     };
     made.map(Some)
 }
 
+fn read_times(
+    array: &StringArray,
+    unit: TimeUnit,
+    bad: impl Fn(&str) -> LakeError,
+) -> LakeResult<ArrayRef> {
+    match unit {
+        TimeUnit::Second => {
+            read::<Time32SecondType>(array, |text| narrow(read_clock(text, unit)?), bad)
+        }
+        TimeUnit::Millisecond => {
+            read::<Time32MillisecondType>(array, |text| narrow(read_clock(text, unit)?), bad)
+        }
+        TimeUnit::Microsecond => {
+            read::<Time64MicrosecondType>(array, |text| narrow(read_clock(text, unit)?), bad)
+        }
+        TimeUnit::Nanosecond => {
+            read::<Time64NanosecondType>(array, |text| narrow(read_clock(text, unit)?), bad)
+        }
+    }
+}
+
+fn read_durations(
+    array: &StringArray,
+    unit: TimeUnit,
+    bad: impl Fn(&str) -> LakeError,
+) -> LakeResult<ArrayRef> {
+    match unit {
+        TimeUnit::Second => {
+            read::<DurationSecondType>(array, |text| narrow(read_seconds(text, unit)?), bad)
+        }
+        TimeUnit::Millisecond => {
+            read::<DurationMillisecondType>(array, |text| narrow(read_seconds(text, unit)?), bad)
+        }
+        TimeUnit::Microsecond => {
+            read::<DurationMicrosecondType>(array, |text| narrow(read_seconds(text, unit)?), bad)
+        }
+        TimeUnit::Nanosecond => {
+            read::<DurationNanosecondType>(array, |text| narrow(read_seconds(text, unit)?), bad)
+        }
+    }
+}
+
 /// A cast that fails instead of giving NULL.
 pub(crate) fn exact_cast(array: &ArrayRef, to: &DataType, column: &str) -> LakeResult<ArrayRef> {
-    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
     cast_with_options(array, to, &options).map_err(|error| LakeError::NotExact {
         column: column.to_owned(),
         target: towpath_vocab::types::name(to),
@@ -184,7 +271,10 @@ pub(crate) fn exact_cast(array: &ArrayRef, to: &DataType, column: &str) -> LakeR
     })
 }
 
-fn write<T: ArrowPrimitiveType>(array: &ArrayRef, spell: impl Fn(T::Native, &mut String)) -> ArrayRef {
+fn write<T: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    spell: impl Fn(T::Native, &mut String),
+) -> ArrayRef {
     let values = array.as_primitive::<T>();
     let mut builder = StringBuilder::with_capacity(values.len(), values.len() * 16);
     let mut scratch = String::new();
@@ -200,7 +290,11 @@ fn write<T: ArrowPrimitiveType>(array: &ArrayRef, spell: impl Fn(T::Native, &mut
     Arc::new(builder.finish())
 }
 
-fn read<T: ArrowPrimitiveType>(array: &StringArray, parse: impl Fn(&str) -> Option<T::Native>, bad: impl Fn(&str) -> LakeError) -> LakeResult<ArrayRef> {
+fn read<T: ArrowPrimitiveType>(
+    array: &StringArray,
+    parse: impl Fn(&str) -> Option<T::Native>,
+    bad: impl Fn(&str) -> LakeError,
+) -> LakeResult<ArrayRef> {
     Ok(Arc::new(read_primitive::<T>(array, parse, bad)?))
 }
 
@@ -209,7 +303,13 @@ fn read_primitive<T: ArrowPrimitiveType>(
     parse: impl Fn(&str) -> Option<T::Native>,
     bad: impl Fn(&str) -> LakeError,
 ) -> LakeResult<PrimitiveArray<T>> {
-    array.iter().map(|text| text.map(|text| parse(text).ok_or_else(|| bad(text))).transpose()).collect()
+    array
+        .iter()
+        .map(|text| {
+            text.map(|text| parse(text).ok_or_else(|| bad(text)))
+                .transpose()
+        })
+        .collect()
 }
 
 fn narrow<T: TryFrom<i128>>(value: i128) -> Option<T> {
@@ -219,7 +319,13 @@ fn narrow<T: TryFrom<i128>>(value: i128) -> Option<T> {
 fn clock(value: i128, unit: TimeUnit, out: &mut String) {
     let (scale, digits) = per_second(unit);
     let (whole, part) = (value.div_euclid(scale), value.rem_euclid(scale));
-    let _ = write!(out, "{:02}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+    let _ = write!(
+        out,
+        "{:02}:{:02}:{:02}",
+        whole / 3600,
+        whole / 60 % 60,
+        whole % 60
+    );
     if digits > 0 {
         let _ = write!(out, ".{part:0digits$}");
     }
@@ -228,7 +334,9 @@ fn clock(value: i128, unit: TimeUnit, out: &mut String) {
 fn read_clock(text: &str, unit: TimeUnit) -> Option<i128> {
     let (scale, digits) = per_second(unit);
     let (whole, part) = match text.split_once('.') {
-        Some((whole, part)) if digits > 0 && part.len() == digits => (whole, part.parse::<i128>().ok()?),
+        Some((whole, part)) if digits > 0 && part.len() == digits => {
+            (whole, part.parse::<i128>().ok()?)
+        }
         None if digits == 0 => (text, 0),
         _ => return None,
     };
@@ -265,7 +373,9 @@ fn read_span(text: &str, unit: TimeUnit) -> Option<i128> {
         None => (false, text),
     };
     let (whole, part) = match text.split_once('.') {
-        Some((whole, part)) if digits > 0 && part.len() == digits => (whole, part.parse::<i128>().ok()?),
+        Some((whole, part)) if digits > 0 && part.len() == digits => {
+            (whole, part.parse::<i128>().ok()?)
+        }
         None if digits == 0 => (text, 0),
         _ => return None,
     };
@@ -275,7 +385,10 @@ fn read_span(text: &str, unit: TimeUnit) -> Option<i128> {
 
 fn read_day_time(text: &str) -> Option<IntervalDayTime> {
     let (days, rest) = text.strip_prefix('P')?.split_once('D')?;
-    Some(IntervalDayTime { days: days.parse().ok()?, milliseconds: narrow(read_span(rest, TimeUnit::Millisecond)?)? })
+    Some(IntervalDayTime {
+        days: days.parse().ok()?,
+        milliseconds: narrow(read_span(rest, TimeUnit::Millisecond)?)?,
+    })
 }
 
 fn read_month_day_nano(text: &str) -> Option<IntervalMonthDayNano> {
@@ -289,5 +402,8 @@ fn read_month_day_nano(text: &str) -> Option<IntervalMonthDayNano> {
 }
 
 fn read_instant(text: &str) -> Option<i64> {
-    chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.9f").ok()?.and_utc().timestamp_nanos_opt()
+    chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.9f")
+        .ok()?
+        .and_utc()
+        .timestamp_nanos_opt()
 }

@@ -15,7 +15,11 @@ use super::text;
 
 /// The columns a table gets for incoming columns. Every column is nullable, as Delta's readers expect.
 pub(crate) fn lake_schema(table: &str, incoming: &Schema) -> LakeResult<SchemaRef> {
-    let fields = incoming.fields().iter().map(|field| lake_field(field)).collect::<LakeResult<Vec<_>>>()?;
+    let fields = incoming
+        .fields()
+        .iter()
+        .map(|field| lake_field(field))
+        .collect::<LakeResult<Vec<_>>>()?;
     check_names(table, fields.iter().map(|field| field.name().as_str()))?;
     Ok(Arc::new(Schema::new(fields)))
 }
@@ -39,7 +43,14 @@ fn lake_type(from: &DataType, column: &str) -> LakeResult<(DataType, Option<Stri
     use DataType as T;
     let native = |data_type: DataType| Ok((data_type, None));
     match from {
-        T::Boolean | T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Float32 | T::Float64 | T::Date32 => native(from.clone()),
+        T::Boolean
+        | T::Int8
+        | T::Int16
+        | T::Int32
+        | T::Int64
+        | T::Float32
+        | T::Float64
+        | T::Date32 => native(from.clone()),
         T::UInt8 => native(T::Int16),
         T::UInt16 => native(T::Int32),
         T::UInt32 => native(T::Int64),
@@ -49,20 +60,35 @@ fn lake_type(from: &DataType, column: &str) -> LakeResult<(DataType, Option<Stri
         T::Utf8 | T::LargeUtf8 | T::Utf8View => native(T::Utf8),
         T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => native(T::Binary),
         T::Timestamp(TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond, zone) => {
-            native(T::Timestamp(TimeUnit::Microsecond, zone.as_ref().map(|_| "UTC".into())))
+            native(T::Timestamp(
+                TimeUnit::Microsecond,
+                zone.as_ref().map(|_| "UTC".into()),
+            ))
         }
-        T::Decimal32(precision, scale) | T::Decimal64(precision, scale) | T::Decimal128(precision, scale) | T::Decimal256(precision, scale) => {
-            Ok(decimal(*precision, *scale).map_or_else(|| (T::Utf8, Some(format!("decimal({precision},{scale})"))), |t| (t, None)))
-        }
+        T::Decimal32(precision, scale)
+        | T::Decimal64(precision, scale)
+        | T::Decimal128(precision, scale)
+        | T::Decimal256(precision, scale) => Ok(decimal(*precision, *scale).map_or_else(
+            || (T::Utf8, Some(format!("decimal({precision},{scale})"))),
+            |t| (t, None),
+        )),
         T::Dictionary(_, values) => lake_type(values, column),
-        T::List(item) | T::LargeList(item) | T::FixedSizeList(item, _) | T::ListView(item) | T::LargeListView(item) => {
-            native(list_of(unmarked(item.data_type(), column)?))
-        }
-        T::Struct(fields) => native(T::Struct(fields.iter().map(|field| lake_field(field).map(Arc::new)).collect::<LakeResult<Fields>>()?)),
+        T::List(item)
+        | T::LargeList(item)
+        | T::FixedSizeList(item, _)
+        | T::ListView(item)
+        | T::LargeListView(item) => native(list_of(unmarked(item.data_type(), column)?)),
+        T::Struct(fields) => native(T::Struct(
+            fields
+                .iter()
+                .map(|field| lake_field(field).map(Arc::new))
+                .collect::<LakeResult<Fields>>()?,
+        )),
         T::Map(entries, _) => match entries.data_type() {
-            T::Struct(pair) if pair.len() == 2 => {
-                native(map_of(unmarked(pair[0].data_type(), column)?, unmarked(pair[1].data_type(), column)?))
-            }
+            T::Struct(pair) if pair.len() == 2 => native(map_of(
+                unmarked(pair[0].data_type(), column)?,
+                unmarked(pair[1].data_type(), column)?,
+            )),
             _ => Err(unknown(from, column)),
         },
         other => match text::word(other) {
@@ -81,7 +107,10 @@ fn unmarked(from: &DataType, column: &str) -> LakeResult<DataType> {
 }
 
 fn unknown(found: &DataType, column: &str) -> LakeError {
-    LakeError::UnknownType { column: column.to_owned(), found: found.to_string() }
+    LakeError::UnknownType {
+        column: column.to_owned(),
+        found: found.to_string(),
+    }
 }
 
 /// The Delta decimal that holds every value of this one, if 38 digits are enough.
@@ -101,8 +130,18 @@ pub(crate) fn list_of(item: DataType) -> DataType {
 
 /// A map as Delta's Arrow form names its parts.
 pub(crate) fn map_of(key: DataType, value: DataType) -> DataType {
-    let pair = vec![Field::new("key", key, false), Field::new("value", value, true)];
-    DataType::Map(Arc::new(Field::new("key_value", DataType::Struct(pair.into()), false)), false)
+    let pair = vec![
+        Field::new("key", key, false),
+        Field::new("value", value, true),
+    ];
+    DataType::Map(
+        Arc::new(Field::new(
+            "key_value",
+            DataType::Struct(pair.into()),
+            false,
+        )),
+        false,
+    )
 }
 
 /// Delta compares names without case, so two that differ only in case cannot stand in one table.
@@ -112,11 +151,19 @@ fn check_names<'a>(table: &str, names: impl Iterator<Item = &'a str>) -> LakeRes
     let mut seen: HashMap<String, &str> = HashMap::new();
     let mut names = names.peekable();
     if names.peek().is_none() {
-        return Err(LakeError::ColumnNames { table: table.to_owned(), names: "(none)".to_owned(), why: "a table needs a column".to_owned() });
+        return Err(LakeError::ColumnNames {
+            table: table.to_owned(),
+            names: "(none)".to_owned(),
+            why: "a table needs a column".to_owned(),
+        });
     }
     for name in names {
         if name.is_empty() {
-            return Err(LakeError::ColumnNames { table: table.to_owned(), names: "``".to_owned(), why: "a column needs a name".to_owned() });
+            return Err(LakeError::ColumnNames {
+                table: table.to_owned(),
+                names: "``".to_owned(),
+                why: "a column needs a name".to_owned(),
+            });
         }
         if let Some(other) = seen.insert(name.to_lowercase(), name) {
             return Err(LakeError::ColumnNames {
@@ -139,7 +186,10 @@ pub(crate) fn has_local_timestamps(schema: &Schema) -> bool {
             _ => false,
         }
     }
-    schema.fields().iter().any(|field| within(field.data_type()))
+    schema
+        .fields()
+        .iter()
+        .any(|field| within(field.data_type()))
 }
 
 /// The type of a column in words, its own type when it travels as text.

@@ -32,10 +32,18 @@ impl Lake {
     /// Stores a view and gives its version; an unchanged text keeps the version it has.
     pub async fn put_view(&self, name: &TableName, sql: &str) -> Result<u64> {
         if self.version(name).await?.is_some() {
-            return Err(LakeError::Occupied { table: name.to_string() }.into());
+            return Err(LakeError::Occupied {
+                table: name.to_string(),
+            }
+            .into());
         }
         let path = self.view_path(name);
-        let mut view = View { format: FORMAT, name: name.clone(), sql: sql.to_owned(), version: 1 };
+        let mut view = View {
+            format: FORMAT,
+            name: name.clone(),
+            sql: sql.to_owned(),
+            version: 1,
+        };
         let version = folder::blocking(move || {
             if let Some(old) = read(&path)? {
                 if old.sql == view.sql {
@@ -60,8 +68,12 @@ impl Lake {
         let views = self.root().join(OWN).join("views");
         let found = folder::blocking(move || {
             let names = folder::names(&views)?;
-            let stored = names.iter().filter(|name| name.ends_with(".json") && !name.starts_with('.'));
-            stored.filter_map(|name| read(&views.join(name)).transpose()).collect::<LakeResult<Vec<_>>>()
+            let stored = names
+                .iter()
+                .filter(|name| name.ends_with(".json") && !name.starts_with('.'));
+            stored
+                .filter_map(|name| read(&views.join(name)).transpose())
+                .collect::<LakeResult<Vec<_>>>()
         });
         Ok(found.await?)
     }
@@ -78,7 +90,11 @@ impl Lake {
     }
 
     pub(crate) fn view_path(&self, name: &TableName) -> PathBuf {
-        self.root().join(OWN).join("views").join(format!("{}.{}.json", folder::escape(name.schema()), folder::escape(name.table())))
+        self.root().join(OWN).join("views").join(format!(
+            "{}.{}.json",
+            folder::escape(name.schema()),
+            folder::escape(name.table())
+        ))
     }
 }
 
@@ -87,7 +103,13 @@ fn read(path: &std::path::Path) -> LakeResult<Option<View>> {
     if let Some(view) = &view
         && view.format > FORMAT
     {
-        return Err(LakeError::Stored { path: path.to_path_buf(), why: format!("it has version {}, this Towpath reads up to {FORMAT}", view.format) });
+        return Err(LakeError::Stored {
+            path: path.to_path_buf(),
+            why: format!(
+                "it has version {}, this Towpath reads up to {FORMAT}",
+                view.format
+            ),
+        });
     }
     Ok(view)
 }

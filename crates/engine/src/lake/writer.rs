@@ -10,7 +10,9 @@ use arrow_array::{Array as _, RecordBatch};
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
-use towpath_ports::{Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Result, StagedFile, Writer};
+use towpath_ports::{
+    Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Result, StagedFile, Writer,
+};
 use towpath_vocab::{SchemaChange, TableName, TaskKey, WriteMode};
 
 use super::commit::PreparedWrite;
@@ -41,7 +43,10 @@ impl Mode {
             WriteMode::DeleteInsert => Mode::Keyed(Keyed::DeleteInsert),
             WriteMode::InsertOnly => Mode::Keyed(Keyed::InsertOnly),
             WriteMode::Scd1 | WriteMode::Scd2 | WriteMode::Scd3 | WriteMode::Snapshot => {
-                return Err(LakeError::Inactive { table: intent.table.to_string(), mode: word(intent.write.mode) });
+                return Err(LakeError::Inactive {
+                    table: intent.table.to_string(),
+                    mode: word(intent.write.mode),
+                });
             }
         })
     }
@@ -49,7 +54,10 @@ impl Mode {
 
 /// The config's word for a write mode.
 pub(crate) fn word(mode: WriteMode) -> String {
-    serde_json::to_value(mode).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(mode)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// What a write is about, from begin to commit.
@@ -105,21 +113,40 @@ impl LakeWriter {
         let key = key_columns(&intent, mode, &target.schema)?;
         let files = FileWriter::new(Arc::clone(&table), Arc::clone(&target.schema), lake.sizes())?;
         let attempt = uuid::Uuid::new_v4().simple().to_string();
-        let write = Write { lake, table, intent, mode, base, target, attempt };
-        Ok(Self { write, files, key, key_bytes: 0, ops: None })
+        let write = Write {
+            lake,
+            table,
+            intent,
+            mode,
+            base,
+            target,
+            attempt,
+        };
+        Ok(Self {
+            write,
+            files,
+            key,
+            key_bytes: 0,
+            ops: None,
+        })
     }
 
     async fn take(&mut self, batch: &RecordBatch, ops: Option<&OpColumn>) -> LakeResult<()> {
         fail::fail_point!("lake::write");
         if batch.num_columns() != self.write.intent.schema.fields().len() {
-            return Err(LakeError::Misuse("a batch has other columns than its write was begun with"));
+            return Err(LakeError::Misuse(
+                "a batch has other columns than its write was begun with",
+            ));
         }
         let batch = batch_to_lake(batch, &self.write.target.schema, &self.write.target.from)?;
         for at in &self.key {
             let column = batch.column(*at);
             if column.null_count() > 0 {
                 let column = self.write.target.schema.field(*at).name().clone();
-                return Err(LakeError::NullKey { table: self.write.table.name.to_string(), column });
+                return Err(LakeError::NullKey {
+                    table: self.write.table.name.to_string(),
+                    column,
+                });
             }
             self.key_bytes += column.to_data().get_slice_memory_size().unwrap_or(0) as u64;
         }
@@ -135,13 +162,18 @@ impl LakeWriter {
             return Ok(());
         };
         if self.write.mode != Mode::Keyed(Keyed::Merge) {
-            return Err(LakeError::Key { table: self.write.table.name.to_string(), why: "its rows are changes, which only `merge` can apply".to_owned() });
+            return Err(LakeError::Key {
+                table: self.write.table.name.to_string(),
+                why: "its rows are changes, which only `merge` can apply".to_owned(),
+            });
         }
         if ops.len() != rows {
             return Err(LakeError::Misuse("a batch has more rows than ops"));
         }
         let before = usize::try_from(self.files.rows()).unwrap_or(0);
-        let known = self.ops.get_or_insert_with(|| vec![towpath_ports::Op::Insert as u8; before]);
+        let known = self
+            .ops
+            .get_or_insert_with(|| vec![towpath_ports::Op::Insert as u8; before]);
         known.extend_from_slice(ops.values());
         Ok(())
     }
@@ -149,36 +181,85 @@ impl LakeWriter {
     async fn finish(self) -> LakeResult<PreparedWrite> {
         let rows = self.files.rows();
         let adds = self.files.close().await?;
-        let incoming = Incoming { adds, rows, ops: self.ops, key_bytes: self.key_bytes };
+        let incoming = Incoming {
+            adds,
+            rows,
+            ops: self.ops,
+            key_bytes: self.key_bytes,
+        };
         let write = self.write;
-        let files = write.base.as_ref().map(|base| base.files(&write.table)).unwrap_or_default();
+        let files = write
+            .base
+            .as_ref()
+            .map(|base| base.files(&write.table))
+            .unwrap_or_default();
         let before = files.iter().map(|file| file.rows).sum::<Option<u64>>();
-        let place = Place { table: &write.table, schema: &write.target.schema, key: &self.key, files, rewrite: write.target.rewrite, sizes: write.lake.sizes() };
+        let place = Place {
+            table: &write.table,
+            schema: &write.target.schema,
+            key: &self.key,
+            files,
+            rewrite: write.target.rewrite,
+            sizes: write.lake.sizes(),
+        };
         let merged = match write.mode {
             Mode::Keyed(keyed) => merge::merge(&place, keyed, incoming).await?,
             Mode::Append if place.rewrite => match merge::rewrite(&place, &BTreeMap::new()).await {
-                Ok((removed, rewritten)) => Merged { incoming: incoming.adds, rewritten, removed, inserted: rows, ..Merged::default() },
+                Ok((removed, rewritten)) => Merged {
+                    incoming: incoming.adds,
+                    rewritten,
+                    removed,
+                    inserted: rows,
+                    ..Merged::default()
+                },
                 Err(error) => {
                     files::delete(&write.table, &incoming.adds).await?;
                     return Err(error);
                 }
             },
-            Mode::Append => Merged { incoming: incoming.adds, inserted: rows, ..Merged::default() },
+            Mode::Append => Merged {
+                incoming: incoming.adds,
+                inserted: rows,
+                ..Merged::default()
+            },
             Mode::Replace => {
                 let removed = (0..place.files.len()).collect();
-                Merged { incoming: incoming.adds, removed, inserted: rows, deleted: before.unwrap_or(0), ..Merged::default() }
+                Merged {
+                    incoming: incoming.adds,
+                    removed,
+                    inserted: rows,
+                    deleted: before.unwrap_or(0),
+                    ..Merged::default()
+                }
             }
         };
         let stats = stats(&write, rows, &merged);
         fail::fail_point!("lake::prepared");
-        Ok(PreparedWrite { write, merged, stats })
+        Ok(PreparedWrite {
+            write,
+            merged,
+            stats,
+        })
     }
 }
 
 fn stats(write: &Write, rows_in: u64, merged: &Merged) -> PreparedStats {
-    let kept = write.base.as_ref().map(|base| base.files(&write.table)).unwrap_or_default();
-    let kept = kept.iter().enumerate().filter(|(at, _)| !merged.removed.contains(at)).map(|(_, file)| file.rows);
-    let new: Vec<_> = merged.incoming.iter().chain(&merged.rewritten).map(|add| lake_file(&write.table, add)).collect();
+    let kept = write
+        .base
+        .as_ref()
+        .map(|base| base.files(&write.table))
+        .unwrap_or_default();
+    let kept = kept
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| !merged.removed.contains(at))
+        .map(|(_, file)| file.rows);
+    let new: Vec<_> = merged
+        .incoming
+        .iter()
+        .chain(&merged.rewritten)
+        .map(|add| lake_file(&write.table, add))
+        .collect();
     PreparedStats {
         rows_in,
         inserted: merged.inserted,
@@ -193,7 +274,9 @@ fn stats(write: &Write, rows_in: u64, merged: &Merged) -> PreparedStats {
 fn target(intent: &Intent, mode: Mode, base: Option<&Snapshot>) -> LakeResult<Target> {
     let name = intent.table.to_string();
     let incoming = lake_schema(&name, &intent.schema)?;
-    let Some(base) = base else { return Ok(Target::fresh(incoming, true)) };
+    let Some(base) = base else {
+        return Ok(Target::fresh(incoming, true));
+    };
     match (mode, intent.write.schema_change) {
         (Mode::Replace, SchemaChange::Evolve) => {
             let changed = incoming != base.schema;
@@ -206,24 +289,54 @@ fn target(intent: &Intent, mode: Mode, base: Option<&Snapshot>) -> LakeResult<Ta
 
 /// A replacement that leaves new columns out.
 fn known_columns(incoming: &Schema, old: &Schema) -> Target {
-    let known = |name: &str| old.fields().iter().any(|field| field.name().to_lowercase() == name.to_lowercase());
-    let kept: Vec<usize> = (0..incoming.fields().len()).filter(|at| known(incoming.field(*at).name())).collect();
-    let schema = Schema::new(kept.iter().map(|at| incoming.field(*at).clone()).collect::<Vec<_>>());
+    let known = |name: &str| {
+        old.fields()
+            .iter()
+            .any(|field| field.name().to_lowercase() == name.to_lowercase())
+    };
+    let kept: Vec<usize> = (0..incoming.fields().len())
+        .filter(|at| known(incoming.field(*at).name()))
+        .collect();
+    let schema = Schema::new(
+        kept.iter()
+            .map(|at| incoming.field(*at).clone())
+            .collect::<Vec<_>>(),
+    );
     let changed = &schema != old;
-    Target { schema: Arc::new(schema), from: kept.into_iter().map(Some).collect(), changed, rewrite: false }
+    Target {
+        schema: Arc::new(schema),
+        from: kept.into_iter().map(Some).collect(),
+        changed,
+        rewrite: false,
+    }
 }
 
 fn key_columns(intent: &Intent, mode: Mode, schema: &Schema) -> LakeResult<Vec<usize>> {
-    let Mode::Keyed(_) = mode else { return Ok(Vec::new()) };
-    let wrong = |why: String| LakeError::Key { table: intent.table.to_string(), why };
+    let Mode::Keyed(_) = mode else {
+        return Ok(Vec::new());
+    };
+    let wrong = |why: String| LakeError::Key {
+        table: intent.table.to_string(),
+        why,
+    };
     if intent.write.key.is_empty() {
         return Err(wrong(format!("`{}` needs a key", word(intent.write.mode))));
     }
     let find = |name: &String| {
         let same = schema.index_of(name).ok();
-        same.or_else(|| schema.fields().iter().position(|field| field.name().to_lowercase() == name.to_lowercase()))
+        same.or_else(|| {
+            schema
+                .fields()
+                .iter()
+                .position(|field| field.name().to_lowercase() == name.to_lowercase())
+        })
     };
-    intent.write.key.iter().map(|name| find(name).ok_or_else(|| wrong(format!("it has no key column `{name}`")))).collect()
+    intent
+        .write
+        .key
+        .iter()
+        .map(|name| find(name).ok_or_else(|| wrong(format!("it has no key column `{name}`"))))
+        .collect()
 }
 
 #[async_trait]

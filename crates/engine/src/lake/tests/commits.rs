@@ -7,10 +7,25 @@ use super::*;
 #[tokio::test]
 async fn version_zero_is_one_commit_with_data_and_token() {
     let f = Fixture::new();
-    load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
-    let log = std::fs::read_to_string(f.lake.root().join("raw/things/_delta_log/00000000000000000000.json")).unwrap();
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
+    let log = std::fs::read_to_string(
+        f.lake
+            .root()
+            .join("raw/things/_delta_log/00000000000000000000.json"),
+    )
+    .unwrap();
     for action in ["commitInfo", "protocol", "metaData", "add", "txn"] {
-        assert!(log.lines().any(|line| line.starts_with(&format!("{{\"{action}\""))), "{action} in {log}");
+        assert!(
+            log.lines()
+                .any(|line| line.starts_with(&format!("{{\"{action}\""))),
+            "{action} in {log}"
+        );
     }
     let entry = &f.lake.history(&table(), 10).await.unwrap()[0];
     assert_eq!(entry.run.as_deref(), Some("shop#1"));
@@ -23,10 +38,24 @@ async fn last_reads_token_and_position_back() {
     let f = Fixture::new();
     assert_eq!(f.lake.last(&task("extract"), &table()).await.unwrap(), None);
     for generation in 1..=3 {
-        load(&f.lake, intent(WriteMode::Append, schema(), generation), rows(&[(generation, "a")])).await.unwrap();
+        load(
+            &f.lake,
+            intent(WriteMode::Append, schema(), generation),
+            rows(&[(generation, "a")]),
+        )
+        .await
+        .unwrap();
     }
-    let last = f.reopened().last(&task("extract"), &table()).await.unwrap().unwrap();
-    assert_eq!((last.token.generation, last.version.as_str()), (Generation(3), "version 2"));
+    let last = f
+        .reopened()
+        .last(&task("extract"), &table())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (last.token.generation, last.version.as_str()),
+        (Generation(3), "version 2")
+    );
     assert_eq!(last.token.position, position(3).position);
     assert_eq!(f.lake.last(&task("other"), &table()).await.unwrap(), None);
 }
@@ -34,120 +63,337 @@ async fn last_reads_token_and_position_back() {
 #[tokio::test]
 async fn a_retry_of_a_committed_generation_adopts_it() {
     let f = Fixture::new();
-    let first = load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
-    let again = load(&f.reopened(), intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
+    let first = load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
+    let again = load(
+        &f.reopened(),
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
     assert!(again.adopted);
     assert_eq!(again.committed, first.committed);
-    assert_eq!((held(&f.lake).await, data_files(&f.lake)), (owned(&[(1, "a")]), 1));
+    assert_eq!(
+        (held(&f.lake).await, data_files(&f.lake)),
+        (owned(&[(1, "a")]), 1)
+    );
 }
 
 #[tokio::test]
 async fn of_two_writers_of_one_generation_one_is_visible() {
     let f = Fixture::new();
     for generation in 1..=6 {
-        let mode = if generation % 2 == 0 { WriteMode::Append } else { WriteMode::Merge };
-        let a = prepare(&f.lake, intent(mode, schema(), generation), vec![(rows(&[(generation, "a")]), None)]).await.unwrap();
-        let b = prepare(&f.reopened(), intent(mode, schema(), generation), vec![(rows(&[(generation, "b")]), None)]).await.unwrap();
+        let mode = if generation % 2 == 0 {
+            WriteMode::Append
+        } else {
+            WriteMode::Merge
+        };
+        let a = prepare(
+            &f.lake,
+            intent(mode, schema(), generation),
+            vec![(rows(&[(generation, "a")]), None)],
+        )
+        .await
+        .unwrap();
+        let b = prepare(
+            &f.reopened(),
+            intent(mode, schema(), generation),
+            vec![(rows(&[(generation, "b")]), None)],
+        )
+        .await
+        .unwrap();
         let (a, b) = tokio::join!(a.commit(position(10)), b.commit(position(20)));
         let (a, b) = (a.unwrap(), b.unwrap());
         assert_ne!(a.adopted, b.adopted);
         assert_eq!(a.committed, b.committed);
         let visible = held(&f.lake).await;
         let (winner, at) = if a.adopted { ("b", 20) } else { ("a", 10) };
-        assert_eq!(visible.iter().filter(|(id, _)| *id == generation).map(|(_, name)| name.as_str()).collect::<Vec<_>>(), [winner]);
-        assert_eq!(f.reopened().last(&task("extract"), &table()).await.unwrap().unwrap().token.position, position(at).position);
+        assert_eq!(
+            visible
+                .iter()
+                .filter(|(id, _)| *id == generation)
+                .map(|(_, name)| name.as_str())
+                .collect::<Vec<_>>(),
+            [winner]
+        );
+        assert_eq!(
+            f.reopened()
+                .last(&task("extract"), &table())
+                .await
+                .unwrap()
+                .unwrap()
+                .token
+                .position,
+            position(at).position
+        );
     }
 }
 
 #[tokio::test]
 async fn appends_of_other_tasks_do_not_disturb_and_merges_ask_for_a_retry() {
     let f = Fixture::new();
-    load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
-    let other = || Intent { task: task("other"), ..intent(WriteMode::Append, schema(), 1) };
-    let append = prepare(&f.lake, intent(WriteMode::Append, schema(), 2), vec![(rows(&[(2, "b")]), None)]).await.unwrap();
-    load(&f.reopened(), other(), rows(&[(50, "other")])).await.unwrap();
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
+    let other = || Intent {
+        task: task("other"),
+        ..intent(WriteMode::Append, schema(), 1)
+    };
+    let append = prepare(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 2),
+        vec![(rows(&[(2, "b")]), None)],
+    )
+    .await
+    .unwrap();
+    load(&f.reopened(), other(), rows(&[(50, "other")]))
+        .await
+        .unwrap();
     append.commit(position(2)).await.unwrap();
-    assert_eq!(held(&f.lake).await, owned(&[(1, "a"), (2, "b"), (50, "other")]));
+    assert_eq!(
+        held(&f.lake).await,
+        owned(&[(1, "a"), (2, "b"), (50, "other")])
+    );
 
-    let merge = prepare(&f.lake, intent(WriteMode::Merge, schema(), 3), vec![(rows(&[(1, "A")]), None)]).await.unwrap();
-    load(&f.reopened(), Intent { generation: Generation(2), ..other() }, rows(&[(51, "other")])).await.unwrap();
+    let merge = prepare(
+        &f.lake,
+        intent(WriteMode::Merge, schema(), 3),
+        vec![(rows(&[(1, "A")]), None)],
+    )
+    .await
+    .unwrap();
+    load(
+        &f.reopened(),
+        Intent {
+            generation: Generation(2),
+            ..other()
+        },
+        rows(&[(51, "other")]),
+    )
+    .await
+    .unwrap();
     let files = data_files(&f.lake);
     let failure = merge.commit(position(3)).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0410", Remedy::Retry));
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0410", Remedy::Retry)
+    );
     assert!(data_files(&f.lake) < files, "its files are gone");
-    load(&f.lake, intent(WriteMode::Merge, schema(), 3), rows(&[(1, "A")])).await.unwrap();
-    assert_eq!(held(&f.lake).await, owned(&[(1, "A"), (2, "b"), (50, "other"), (51, "other")]));
+    load(
+        &f.lake,
+        intent(WriteMode::Merge, schema(), 3),
+        rows(&[(1, "A")]),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        held(&f.lake).await,
+        owned(&[(1, "A"), (2, "b"), (50, "other"), (51, "other")])
+    );
 
-    let replace = prepare(&f.lake, intent(WriteMode::Replace, schema(), 4), vec![(rows(&[(9, "z")]), None)]).await.unwrap();
-    load(&f.reopened(), Intent { generation: Generation(3), ..other() }, rows(&[(52, "other")])).await.unwrap();
+    let replace = prepare(
+        &f.lake,
+        intent(WriteMode::Replace, schema(), 4),
+        vec![(rows(&[(9, "z")]), None)],
+    )
+    .await
+    .unwrap();
+    load(
+        &f.reopened(),
+        Intent {
+            generation: Generation(3),
+            ..other()
+        },
+        rows(&[(52, "other")]),
+    )
+    .await
+    .unwrap();
     replace.commit(position(4)).await.unwrap();
-    assert_eq!(held(&f.lake).await, owned(&[(9, "z")]), "a replacement replaces what is there at its commit");
+    assert_eq!(
+        held(&f.lake).await,
+        owned(&[(9, "z")]),
+        "a replacement replaces what is there at its commit"
+    );
 }
 
 #[tokio::test]
 async fn what_a_killed_writer_leaves_is_invisible_and_swept() {
     let f = Fixture::new();
-    let mut writer = f.lake.begin(intent(WriteMode::Append, schema(), 1)).await.unwrap();
+    let mut writer = f
+        .lake
+        .begin(intent(WriteMode::Append, schema(), 1))
+        .await
+        .unwrap();
     writer.write(rows(&[(1, "lost")]), None).await.unwrap();
     drop(writer);
-    let prepared = prepare(&f.lake, intent(WriteMode::Append, schema(), 1), vec![(rows(&[(1, "lost")]), None)]).await.unwrap();
+    let prepared = prepare(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        vec![(rows(&[(1, "lost")]), None)],
+    )
+    .await
+    .unwrap();
     drop(prepared);
     assert_eq!(f.reopened().version(&table()).await.unwrap(), None);
     assert_eq!(f.reopened().tables().await.unwrap(), []);
 
-    load(&f.reopened(), intent(WriteMode::Append, schema(), 1), rows(&[(1, "kept")])).await.unwrap();
+    load(
+        &f.reopened(),
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "kept")]),
+    )
+    .await
+    .unwrap();
     assert_eq!(held(&f.lake).await, owned(&[(1, "kept")]));
     assert_eq!(data_files(&f.lake), 2);
-    assert_eq!(f.lake.sweep(&table(), Duration::from_secs(3600), false).await.unwrap().files.len(), 0, "young files stay");
-    assert_eq!(f.lake.sweep(&table(), Duration::ZERO, true).await.unwrap().files.len(), 1);
+    assert_eq!(
+        f.lake
+            .sweep(&table(), Duration::from_secs(3600), false)
+            .await
+            .unwrap()
+            .files
+            .len(),
+        0,
+        "young files stay"
+    );
+    assert_eq!(
+        f.lake
+            .sweep(&table(), Duration::ZERO, true)
+            .await
+            .unwrap()
+            .files
+            .len(),
+        1
+    );
     assert_eq!(data_files(&f.lake), 2);
     f.lake.sweep(&table(), Duration::ZERO, false).await.unwrap();
-    assert_eq!((data_files(&f.lake), held(&f.reopened()).await), (1, owned(&[(1, "kept")])));
+    assert_eq!(
+        (data_files(&f.lake), held(&f.reopened()).await),
+        (1, owned(&[(1, "kept")]))
+    );
 }
 
 #[tokio::test]
 async fn a_commit_whose_position_was_not_settled_is_still_read() {
     let f = Fixture::new();
-    load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
-    let folder = f.lake.root().join("raw/things/_towpath").join(task("extract").app_id());
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
+    let folder = f
+        .lake
+        .root()
+        .join("raw/things/_towpath")
+        .join(task("extract").app_id());
     let settled = folder.join("1.json");
-    let winner: serde_json::Value = serde_json::from_slice(&std::fs::read(&settled).unwrap()).unwrap();
+    let winner: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&settled).unwrap()).unwrap();
     // A kill between log entry and rename, beside an older attempt that never won.
     let mut lost = winner.clone();
     lost["attempt"] = "lost".into();
     lost["token"]["position"]["file"]["order"] = 999.into();
-    std::fs::rename(&settled, folder.join(format!("1.{}.json", winner["attempt"].as_str().unwrap()))).unwrap();
-    std::fs::write(folder.join("1.lost.json"), serde_json::to_vec(&lost).unwrap()).unwrap();
-    let last = f.reopened().last(&task("extract"), &table()).await.unwrap().unwrap();
+    std::fs::rename(
+        &settled,
+        folder.join(format!("1.{}.json", winner["attempt"].as_str().unwrap())),
+    )
+    .unwrap();
+    std::fs::write(
+        folder.join("1.lost.json"),
+        serde_json::to_vec(&lost).unwrap(),
+    )
+    .unwrap();
+    let last = f
+        .reopened()
+        .last(&task("extract"), &table())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(last.token.position, position(1).position);
     assert!(settled.exists());
     std::fs::remove_dir_all(&folder).unwrap();
-    let failure = f.reopened().last(&task("extract"), &table()).await.unwrap_err();
+    let failure = f
+        .reopened()
+        .last(&task("extract"), &table())
+        .await
+        .unwrap_err();
     assert_eq!(failure.code, "R0412");
 }
 
 #[tokio::test]
 async fn a_position_of_a_newer_version_is_refused() {
     let f = Fixture::new();
-    load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
-    let path = f.lake.root().join("raw/things/_towpath").join(task("extract").app_id()).join("1.json");
-    let text = std::fs::read_to_string(&path).unwrap().replacen("\"version\": 1", "\"version\": 7", 1);
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
+    let path = f
+        .lake
+        .root()
+        .join("raw/things/_towpath")
+        .join(task("extract").app_id())
+        .join("1.json");
+    let text =
+        std::fs::read_to_string(&path)
+            .unwrap()
+            .replacen("\"version\": 1", "\"version\": 7", 1);
     std::fs::write(&path, text).unwrap();
     let failure = f.lake.last(&task("extract"), &table()).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0413", Remedy::Refused));
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0413", Remedy::Refused)
+    );
 }
 
 #[tokio::test]
 async fn checkpoints_come_every_ten_commits_and_change_nothing() {
     let f = Fixture::new();
     for generation in 1..=12 {
-        load(&f.lake, intent(WriteMode::Append, schema(), generation), rows(&[(generation, "a")])).await.unwrap();
+        load(
+            &f.lake,
+            intent(WriteMode::Append, schema(), generation),
+            rows(&[(generation, "a")]),
+        )
+        .await
+        .unwrap();
     }
     let log = f.lake.root().join("raw/things/_delta_log");
-    let names: Vec<String> = std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    assert!(names.iter().any(|name| name.ends_with(".checkpoint.parquet")), "{names:?}");
+    let names: Vec<String> = std::fs::read_dir(log)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(
+        names
+            .iter()
+            .any(|name| name.ends_with(".checkpoint.parquet")),
+        "{names:?}"
+    );
     assert_eq!(held(&f.reopened()).await.len(), 12);
-    assert_eq!(f.reopened().last(&task("extract"), &table()).await.unwrap().unwrap().token.generation, Generation(12));
+    assert_eq!(
+        f.reopened()
+            .last(&task("extract"), &table())
+            .await
+            .unwrap()
+            .unwrap()
+            .token
+            .generation,
+        Generation(12)
+    );
     assert_eq!(f.lake.history(&table(), 3).await.unwrap().len(), 3);
 }
 
@@ -158,13 +404,29 @@ async fn views_have_versions_and_do_not_hide_tables() {
     assert_eq!(f.lake.put_view(&name, "select 1").await.unwrap(), 1);
     assert_eq!(f.lake.put_view(&name, "select 1").await.unwrap(), 1);
     assert_eq!(f.lake.put_view(&name, "select 2").await.unwrap(), 2);
-    assert_eq!(f.reopened().view(&name).await.unwrap().unwrap().sql, "select 2");
+    assert_eq!(
+        f.reopened().view(&name).await.unwrap().unwrap().sql,
+        "select 2"
+    );
     assert_eq!(f.lake.views().await.unwrap().len(), 1);
     f.lake.put_view(&table(), "select 3").await.unwrap();
-    load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
-    assert_eq!(f.lake.view(&table()).await.unwrap(), None, "the table took the view's place");
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        f.lake.view(&table()).await.unwrap(),
+        None,
+        "the table took the view's place"
+    );
     let failure = f.lake.put_view(&table(), "select 1").await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0423", Remedy::Refused));
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0423", Remedy::Refused)
+    );
     assert!(f.lake.drop_view(&name).await.unwrap());
     assert_eq!(f.lake.view(&name).await.unwrap(), None);
     assert_eq!(f.lake.tables().await.unwrap(), [table()]);
@@ -172,7 +434,9 @@ async fn views_have_versions_and_do_not_hide_tables() {
 
 #[test]
 fn other_stores_are_named_as_such() {
-    let failure = Lake::open("s3://key:secret@bucket/lake", MEMORY).err().unwrap();
+    let failure = Lake::open("s3://key:secret@bucket/lake", MEMORY)
+        .err()
+        .unwrap();
     assert_eq!(failure.code, "R0415");
     assert!(!failure.message.contains("secret"));
 }
@@ -182,11 +446,18 @@ async fn many_tasks_append_to_one_table_at_once_and_none_is_lost() {
     let f = Fixture::new();
     let mut writers = tokio::task::JoinSet::new();
     for step in 0..6i64 {
-        let lake = if step % 2 == 0 { f.lake.clone() } else { f.reopened() };
+        let lake = if step % 2 == 0 {
+            f.lake.clone()
+        } else {
+            f.reopened()
+        };
         writers.spawn(async move {
             for generation in 1..=4 {
                 loop {
-                    let intent = Intent { task: task(&format!("s{step}")), ..intent(WriteMode::Append, schema(), generation) };
+                    let intent = Intent {
+                        task: task(&format!("s{step}")),
+                        ..intent(WriteMode::Append, schema(), generation)
+                    };
                     match load(&lake, intent, rows(&[(step * 100 + generation, "x")])).await {
                         Ok(receipt) => break assert!(!receipt.adopted),
                         Err(failure) => assert_eq!(failure.remedy, Remedy::Retry, "{failure}"),
@@ -201,7 +472,16 @@ async fn many_tasks_append_to_one_table_at_once_and_none_is_lost() {
     assert_eq!(held(&f.reopened()).await.len(), 24);
     assert_eq!(f.lake.version(&table()).await.unwrap(), Some(23));
     for step in 0..6 {
-        assert_eq!(f.lake.last(&task(&format!("s{step}")), &table()).await.unwrap().unwrap().token.generation, Generation(4));
+        assert_eq!(
+            f.lake
+                .last(&task(&format!("s{step}")), &table())
+                .await
+                .unwrap()
+                .unwrap()
+                .token
+                .generation,
+            Generation(4)
+        );
     }
 }
 
@@ -210,44 +490,116 @@ async fn an_unchanged_replacement_leaves_the_columns_alone() {
     let f = Fixture::new();
     let fields = vec![
         Field::new("id", DataType::Int64, false),
-        Field::new("t", DataType::Time64(arrow_schema::TimeUnit::Microsecond), true),
-        Field::new("l", DataType::List(Arc::new(Field::new("item", DataType::Int32, false))), true),
+        Field::new(
+            "t",
+            DataType::Time64(arrow_schema::TimeUnit::Microsecond),
+            true,
+        ),
+        Field::new(
+            "l",
+            DataType::List(Arc::new(Field::new("item", DataType::Int32, false))),
+            true,
+        ),
     ];
     let schema = Arc::new(Schema::new(fields));
     for generation in 1..=2 {
-        load(&f.lake, intent(WriteMode::Replace, Arc::clone(&schema), generation), RecordBatch::new_empty(Arc::clone(&schema))).await.unwrap();
+        load(
+            &f.lake,
+            intent(WriteMode::Replace, Arc::clone(&schema), generation),
+            RecordBatch::new_empty(Arc::clone(&schema)),
+        )
+        .await
+        .unwrap();
     }
-    let log = std::fs::read_to_string(f.lake.root().join("raw/things/_delta_log/00000000000000000001.json")).unwrap();
-    assert!(!log.contains("\"metaData\"") && !log.contains("\"protocol\""), "{log}");
+    let log = std::fs::read_to_string(
+        f.lake
+            .root()
+            .join("raw/things/_delta_log/00000000000000000001.json"),
+    )
+    .unwrap();
+    assert!(
+        !log.contains("\"metaData\"") && !log.contains("\"protocol\""),
+        "{log}"
+    );
 }
 
 #[tokio::test]
 async fn older_versions_can_be_read_and_tables_dropped() {
     let f = Fixture::new();
-    load(&f.lake, intent(WriteMode::Replace, schema(), 1), rows(&[(1, "a")])).await.unwrap();
-    load(&f.lake, intent(WriteMode::Replace, schema(), 2), rows(&[(1, "b"), (2, "c")])).await.unwrap();
-    assert_eq!(f.lake.snapshot_at(&table(), 0).await.unwrap().rows(), Some(1));
-    assert_eq!(f.lake.snapshot_at(&table(), 9).await.unwrap_err().message, "the lakehouse has no version `9` of `raw.things`");
+    load(
+        &f.lake,
+        intent(WriteMode::Replace, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
+    load(
+        &f.lake,
+        intent(WriteMode::Replace, schema(), 2),
+        rows(&[(1, "b"), (2, "c")]),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        f.lake.snapshot_at(&table(), 0).await.unwrap().rows(),
+        Some(1)
+    );
+    assert_eq!(
+        f.lake.snapshot_at(&table(), 9).await.unwrap_err().message,
+        "the lakehouse has no version `9` of `raw.things`"
+    );
     assert!(f.lake.drop_table(&table()).await.unwrap());
     assert!(!f.lake.drop_table(&table()).await.unwrap());
     assert_eq!(f.lake.version(&table()).await.unwrap(), None);
-    load(&f.lake, intent(WriteMode::Replace, schema(), 3), rows(&[(9, "z")])).await.unwrap();
+    load(
+        &f.lake,
+        intent(WriteMode::Replace, schema(), 3),
+        rows(&[(9, "z")]),
+    )
+    .await
+    .unwrap();
     assert_eq!(held(&f.lake).await, owned(&[(9, "z")]));
 }
 
 #[tokio::test]
 async fn tables_with_rules_of_others_are_refused_by_name() {
     let f = Fixture::new();
-    load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
-    let entry = f.lake.root().join("raw/things/_delta_log/00000000000000000000.json");
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
+    let entry = f
+        .lake
+        .root()
+        .join("raw/things/_delta_log/00000000000000000000.json");
     let log = std::fs::read_to_string(&entry).unwrap();
-    let ruled = log.replacen("\"delta.checkpointInterval\":\"10\"", "\"delta.constraints.positive\":\"id > 0\"", 1);
+    let ruled = log.replacen(
+        "\"delta.checkpointInterval\":\"10\"",
+        "\"delta.constraints.positive\":\"id > 0\"",
+        1,
+    );
     assert_ne!(log, ruled);
     std::fs::write(&entry, ruled).unwrap();
-    let failure = load(&f.reopened(), intent(WriteMode::Append, schema(), 2), rows(&[(1, "a")])).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0411", Remedy::Refused));
+    let failure = load(
+        &f.reopened(),
+        intent(WriteMode::Append, schema(), 2),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0411", Remedy::Refused)
+    );
     assert!(failure.message.contains("delta.constraints.positive"));
-    assert_eq!(held(&f.reopened()).await, owned(&[(1, "a")]), "reading it is fine");
+    assert_eq!(
+        held(&f.reopened()).await,
+        owned(&[(1, "a")]),
+        "reading it is fine"
+    );
 }
 
 #[tokio::test]
@@ -256,15 +608,37 @@ async fn an_input_version_tells_versions_and_tables_apart() {
     let spec = |f: &Fixture| (f.lake.source(&table()).unwrap(), read_spec());
     let now = async |f: &Fixture| {
         let (source, spec) = spec(f);
-        source.version(&spec).await.unwrap().map(|version| version.0)
+        source
+            .version(&spec)
+            .await
+            .unwrap()
+            .map(|version| version.0)
     };
     assert_eq!(now(&f).await, None);
-    load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
     let first = now(&f).await;
     assert_eq!(first, now(&f).await);
-    load(&f.lake, intent(WriteMode::Append, schema(), 2), rows(&[(2, "b")])).await.unwrap();
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 2),
+        rows(&[(2, "b")]),
+    )
+    .await
+    .unwrap();
     assert_ne!(first, now(&f).await);
     f.lake.drop_table(&table()).await.unwrap();
-    load(&f.lake, intent(WriteMode::Append, schema(), 3), rows(&[(1, "a")])).await.unwrap();
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 3),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
     assert_ne!(first, now(&f).await, "version 0 of another table");
 }

@@ -49,7 +49,9 @@ async fn a_death_at_any_edge_loses_and_doubles_nothing() {
                 let mut expected = owned(&[(2, "new"), (3, "new")]);
                 let generation = if fresh { 1 } else { 2 };
                 if !fresh {
-                    load(&f.lake, intent(mode, schema(), 1), rows(&[(1, "old")])).await.unwrap();
+                    load(&f.lake, intent(mode, schema(), 1), rows(&[(1, "old")]))
+                        .await
+                        .unwrap();
                     if mode != WriteMode::Replace {
                         expected.insert(0, (1, "old".to_owned()));
                     }
@@ -57,19 +59,54 @@ async fn a_death_at_any_edge_loses_and_doubles_nothing() {
                 let before = held_or_none(&f.reopened()).await;
                 arm(edge);
                 let lake = f.reopened();
-                let killed = tokio::spawn(async move { load(&lake, intent(mode, schema(), generation), rows(&[(2, "new"), (3, "new")])).await }).await;
+                let killed = tokio::spawn(async move {
+                    load(
+                        &lake,
+                        intent(mode, schema(), generation),
+                        rows(&[(2, "new"), (3, "new")]),
+                    )
+                    .await
+                })
+                .await;
                 assert!(killed.unwrap_err().is_panic(), "{edge}");
                 let landed = matches!(edge, "lake::after_commit" | "lake::before_receipt");
                 let seen = held_or_none(&f.reopened()).await;
-                assert_eq!(seen, if landed { Some(expected.clone()) } else { before }, "{edge} {mode:?}");
+                assert_eq!(
+                    seen,
+                    if landed {
+                        Some(expected.clone())
+                    } else {
+                        before
+                    },
+                    "{edge} {mode:?}"
+                );
                 let lake = f.reopened();
                 let last = lake.last(&task("extract"), &table()).await.unwrap();
-                assert_eq!(last.map(|last| last.token.generation.0), if landed { Some(generation) } else { (!fresh).then_some(1) });
-                let receipt = load(&lake, intent(mode, schema(), generation), rows(&[(2, "new"), (3, "new")])).await.unwrap();
+                assert_eq!(
+                    last.map(|last| last.token.generation.0),
+                    if landed {
+                        Some(generation)
+                    } else {
+                        (!fresh).then_some(1)
+                    }
+                );
+                let receipt = load(
+                    &lake,
+                    intent(mode, schema(), generation),
+                    rows(&[(2, "new"), (3, "new")]),
+                )
+                .await
+                .unwrap();
                 assert_eq!(receipt.adopted, landed, "{edge}");
                 assert_eq!(held_or_none(&f.lake).await, Some(expected));
-                assert_eq!(lake.version(&table()).await.unwrap(), Some(generation as u64 - 1));
-                assert_eq!(f.lake.last(&task("extract"), &table()).await.unwrap(), Some(receipt.committed));
+                assert_eq!(
+                    lake.version(&table()).await.unwrap(),
+                    Some(generation as u64 - 1)
+                );
+                assert_eq!(
+                    f.lake.last(&task("extract"), &table()).await.unwrap(),
+                    Some(receipt.committed)
+                );
             }
         }
     }

@@ -1,6 +1,12 @@
 //! The lakehouse as its users see it: what is visible when, what a value becomes, who wins a race.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "tests"
+)]
 
 mod commits;
 mod kills;
@@ -16,9 +22,13 @@ use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use futures::{StreamExt as _, TryStreamExt as _};
-use towpath_ports::{Assignment, Commit, Destination as _, Event, Intent, OpColumn, Prepared, ReadSpec, Receipt, Source};
+use towpath_ports::{
+    Assignment, Commit, Destination as _, Event, Intent, OpColumn, Prepared, ReadSpec, Receipt,
+    Source,
+};
 use towpath_vocab::{
-    Failure, Generation, Mark, Position, ReadMode, SchemaChange, Selection, TableName, TaskKey, WriteMode, WritePlan,
+    Failure, Generation, Mark, Position, ReadMode, SchemaChange, Selection, TableName, TaskKey,
+    WriteMode, WritePlan,
 };
 
 use super::Lake;
@@ -34,7 +44,10 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::open(folder.path().join("lake").to_str().unwrap(), MEMORY).unwrap();
-        Self { _folder: folder, lake }
+        Self {
+            _folder: folder,
+            lake,
+        }
     }
 
     /// The same lakehouse as another process would see it.
@@ -48,14 +61,25 @@ pub(crate) fn table() -> TableName {
 }
 
 pub(crate) fn task(step: &str) -> TaskKey {
-    TaskKey { project: "p".into(), environment: "dev".into(), pipeline: "shop".into(), step: step.into(), table: table() }
+    TaskKey {
+        project: "p".into(),
+        environment: "dev".into(),
+        pipeline: "shop".into(),
+        step: step.into(),
+        table: table(),
+    }
 }
 
 pub(crate) fn intent(mode: WriteMode, schema: SchemaRef, generation: i64) -> Intent {
     Intent {
         table: table(),
         schema,
-        write: WritePlan { mode, key: vec!["id".to_owned()], schema_change: SchemaChange::Evolve, options: BTreeMap::new() },
+        write: WritePlan {
+            mode,
+            key: vec!["id".to_owned()],
+            schema_change: SchemaChange::Evolve,
+            options: BTreeMap::new(),
+        },
         task: task("extract"),
         generation: Generation(generation),
         run: format!("shop#{generation}"),
@@ -63,20 +87,33 @@ pub(crate) fn intent(mode: WriteMode, schema: SchemaRef, generation: i64) -> Int
 }
 
 pub(crate) fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("name", DataType::Utf8, true)]))
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("name", DataType::Utf8, true),
+    ]))
 }
 
 pub(crate) fn rows(pairs: &[(i64, &str)]) -> RecordBatch {
-    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(pairs.iter().map(|(id, _)| *id)));
-    let names: ArrayRef = Arc::new(StringArray::from_iter_values(pairs.iter().map(|(_, name)| *name)));
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(
+        pairs.iter().map(|(id, _)| *id),
+    ));
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(
+        pairs.iter().map(|(_, name)| *name),
+    ));
     RecordBatch::try_new(schema(), vec![ids, names]).unwrap()
 }
 
 pub(crate) fn position(at: u64) -> Commit {
-    Commit { position: Position::single("file", Mark::at(at)) }
+    Commit {
+        position: Position::single("file", Mark::at(at)),
+    }
 }
 
-pub(crate) async fn prepare(lake: &Lake, intent: Intent, batches: Vec<(RecordBatch, Option<OpColumn>)>) -> Result<Box<dyn Prepared>, Failure> {
+pub(crate) async fn prepare(
+    lake: &Lake,
+    intent: Intent,
+    batches: Vec<(RecordBatch, Option<OpColumn>)>,
+) -> Result<Box<dyn Prepared>, Failure> {
     let mut writer = lake.begin(intent).await?;
     for (batch, ops) in batches {
         writer.write(batch, ops).await?;
@@ -84,9 +121,16 @@ pub(crate) async fn prepare(lake: &Lake, intent: Intent, batches: Vec<(RecordBat
     writer.prepare().await
 }
 
-pub(crate) async fn load(lake: &Lake, intent: Intent, batch: RecordBatch) -> Result<Receipt, Failure> {
+pub(crate) async fn load(
+    lake: &Lake,
+    intent: Intent,
+    batch: RecordBatch,
+) -> Result<Receipt, Failure> {
     let at = intent.generation.0 as u64;
-    prepare(lake, intent, vec![(batch, None)]).await?.commit(position(at)).await
+    prepare(lake, intent, vec![(batch, None)])
+        .await?
+        .commit(position(at))
+        .await
 }
 
 pub(crate) fn read_spec() -> ReadSpec {
@@ -133,9 +177,17 @@ pub(crate) async fn read_all(source: &dyn Source) -> Vec<RecordBatch> {
 pub(crate) fn pairs(batches: &[RecordBatch]) -> Vec<(i64, String)> {
     let mut pairs = Vec::new();
     for batch in batches {
-        let ids = batch.column_by_name("id").unwrap().as_primitive::<Int64Type>();
+        let ids = batch
+            .column_by_name("id")
+            .unwrap()
+            .as_primitive::<Int64Type>();
         let names = batch.column_by_name("name").unwrap().as_string::<i32>();
-        pairs.extend(ids.values().iter().copied().zip(names.iter().map(|name| name.unwrap_or("NULL").to_owned())));
+        pairs.extend(
+            ids.values()
+                .iter()
+                .copied()
+                .zip(names.iter().map(|name| name.unwrap_or("NULL").to_owned())),
+        );
     }
     pairs.sort();
     pairs
@@ -146,11 +198,27 @@ pub(crate) async fn held(lake: &Lake) -> Vec<(i64, String)> {
 }
 
 pub(crate) fn owned(pairs: &[(i64, &str)]) -> Vec<(i64, String)> {
-    pairs.iter().map(|(id, name)| (*id, (*name).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(id, name)| (*id, (*name).to_owned()))
+        .collect()
 }
 
 /// Parquet files in the table's folder.
 pub(crate) fn data_files(lake: &Lake) -> usize {
     let folder = lake.root().join("raw/things");
-    std::fs::read_dir(folder).map(|entries| entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(".parquet")).count()).unwrap_or(0)
+    std::fs::read_dir(folder)
+        .map(|entries| {
+            entries
+                .filter(|entry| {
+                    entry
+                        .as_ref()
+                        .unwrap()
+                        .file_name()
+                        .to_string_lossy()
+                        .contains(".parquet")
+                })
+                .count()
+        })
+        .unwrap_or(0)
 }

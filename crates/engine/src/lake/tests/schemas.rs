@@ -6,23 +6,38 @@ use super::*;
 
 fn one(name: &str, column: ArrayRef) -> (SchemaRef, RecordBatch) {
     let ids: ArrayRef = Arc::new(Int64Array::from(vec![1]));
-    let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new(name, column.data_type().clone(), true)]));
-    (Arc::clone(&schema), RecordBatch::try_new(schema, vec![ids, column]).unwrap())
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new(name, column.data_type().clone(), true),
+    ]));
+    (
+        Arc::clone(&schema),
+        RecordBatch::try_new(schema, vec![ids, column]).unwrap(),
+    )
 }
 
 fn types(schema: &Schema) -> Vec<(String, DataType)> {
-    schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
+    schema
+        .fields()
+        .iter()
+        .map(|field| (field.name().clone(), field.data_type().clone()))
+        .collect()
 }
 
 #[tokio::test]
 async fn new_columns_are_added_and_missing_ones_are_null() {
     for mode in [WriteMode::Append, WriteMode::Merge] {
         let f = Fixture::new();
-        load(&f.lake, intent(mode, schema(), 1), rows(&[(7, "a")])).await.unwrap();
+        load(&f.lake, intent(mode, schema(), 1), rows(&[(7, "a")]))
+            .await
+            .unwrap();
         let (schema, batch) = one("extra", Arc::new(Float64Array::from(vec![2.5])));
         load(&f.lake, intent(mode, schema, 2), batch).await.unwrap();
         assert_eq!(held(&f.reopened()).await, owned(&[(1, "NULL"), (7, "a")]));
-        let names: Vec<_> = types(&f.lake.schema(&table()).await.unwrap().unwrap()).into_iter().map(|(name, _)| name).collect();
+        let names: Vec<_> = types(&f.lake.schema(&table()).await.unwrap().unwrap())
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         assert_eq!(names, ["id", "name", "extra"]);
     }
 }
@@ -33,8 +48,18 @@ async fn wider_types_rewrite_the_table_in_the_same_commit() {
         let f = Fixture::new();
         let (narrow, batch) = one("n", Arc::new(Int32Array::from(vec![i32::MIN])));
         load(&f.lake, intent(mode, narrow, 1), batch).await.unwrap();
-        let wide = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("n", DataType::Int64, true)]));
-        let batch = RecordBatch::try_new(Arc::clone(&wide), vec![Arc::new(Int64Array::from(vec![2])), Arc::new(Int64Array::from(vec![i64::MAX]))]).unwrap();
+        let wide = Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int64, true),
+            Field::new("n", DataType::Int64, true),
+        ]));
+        let batch = RecordBatch::try_new(
+            Arc::clone(&wide),
+            vec![
+                Arc::new(Int64Array::from(vec![2])),
+                Arc::new(Int64Array::from(vec![i64::MAX])),
+            ],
+        )
+        .unwrap();
         load(&f.lake, intent(mode, wide, 2), batch).await.unwrap();
         let now = f.reopened().snapshot(&table()).await.unwrap().unwrap();
         assert_eq!(types(&now.schema)[1], ("n".to_owned(), DataType::Int64));
@@ -48,42 +73,89 @@ async fn wider_types_rewrite_the_table_in_the_same_commit() {
         // A narrower type that comes later fits and changes nothing.
         let (narrow, batch) = one("n", Arc::new(Int32Array::from(vec![5])));
         load(&f.lake, intent(mode, narrow, 3), batch).await.unwrap();
-        assert_eq!(f.lake.history(&table(), 1).await.unwrap()[0].files_removed, u64::from(mode == WriteMode::Merge));
+        assert_eq!(
+            f.lake.history(&table(), 1).await.unwrap()[0].files_removed,
+            u64::from(mode == WriteMode::Merge)
+        );
     }
 }
 
 #[tokio::test]
 async fn what_neither_fits_nor_widens_names_column_and_types() {
     let f = Fixture::new();
-    load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
     let (other, batch) = one("name", Arc::new(Int32Array::from(vec![1])));
-    let failure = load(&f.lake, intent(WriteMode::Append, Arc::clone(&other), 2), batch.clone()).await.unwrap_err();
+    let failure = load(
+        &f.lake,
+        intent(WriteMode::Append, Arc::clone(&other), 2),
+        batch.clone(),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(failure.code, "R0403");
     for word in ["`name`", "`raw.things`", "`text`", "`int`"] {
         assert!(failure.message.contains(word), "{}", failure.message);
     }
     assert!(failure.help[0].contains("--full-refresh"));
     assert_eq!(f.lake.version(&table()).await.unwrap(), Some(0));
-    load(&f.lake, intent(WriteMode::Replace, other, 2), batch).await.unwrap();
-    assert_eq!(types(&f.reopened().schema(&table()).await.unwrap().unwrap())[1].1, DataType::Int32);
+    load(&f.lake, intent(WriteMode::Replace, other, 2), batch)
+        .await
+        .unwrap();
+    assert_eq!(
+        types(&f.reopened().schema(&table()).await.unwrap().unwrap())[1].1,
+        DataType::Int32
+    );
 }
 
 #[tokio::test]
 async fn fail_and_ignore_hold_for_every_mode() {
     for mode in [WriteMode::Append, WriteMode::Merge, WriteMode::Replace] {
         let f = Fixture::new();
-        load(&f.lake, intent(mode, schema(), 1), rows(&[(1, "a")])).await.unwrap();
-        let wider = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("name", DataType::Utf8, true), Field::new("x", DataType::Utf8, true)]));
+        load(&f.lake, intent(mode, schema(), 1), rows(&[(1, "a")]))
+            .await
+            .unwrap();
+        let wider = Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int64, true),
+            Field::new("name", DataType::Utf8, true),
+            Field::new("x", DataType::Utf8, true),
+        ]));
         let text: ArrayRef = Arc::new(StringArray::from(vec!["b"]));
-        let batch = RecordBatch::try_new(Arc::clone(&wider), vec![Arc::new(Int64Array::from(vec![2])), Arc::clone(&text), text]).unwrap();
+        let batch = RecordBatch::try_new(
+            Arc::clone(&wider),
+            vec![Arc::new(Int64Array::from(vec![2])), Arc::clone(&text), text],
+        )
+        .unwrap();
         let with = |change| {
             let mut intent = intent(mode, Arc::clone(&wider), 2);
             intent.write.schema_change = change;
             intent
         };
-        assert_eq!(load(&f.lake, with(SchemaChange::Fail), batch.clone()).await.unwrap_err().code, "R0404");
-        load(&f.lake, with(SchemaChange::Ignore), batch).await.unwrap();
-        assert_eq!(f.lake.schema(&table()).await.unwrap().unwrap().fields().len(), 2);
+        assert_eq!(
+            load(&f.lake, with(SchemaChange::Fail), batch.clone())
+                .await
+                .unwrap_err()
+                .code,
+            "R0404"
+        );
+        load(&f.lake, with(SchemaChange::Ignore), batch)
+            .await
+            .unwrap();
+        assert_eq!(
+            f.lake
+                .schema(&table())
+                .await
+                .unwrap()
+                .unwrap()
+                .fields()
+                .len(),
+            2
+        );
         assert!(held(&f.lake).await.contains(&(2, "b".to_owned())));
     }
 }
@@ -91,34 +163,95 @@ async fn fail_and_ignore_hold_for_every_mode() {
 #[tokio::test]
 async fn the_first_timestamp_without_zone_raises_the_protocol() {
     let f = Fixture::new();
-    load(&f.lake, intent(WriteMode::Append, schema(), 1), rows(&[(1, "a")])).await.unwrap();
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
     let (schema, batch) = one("at", Arc::new(TimestampMicrosecondArray::from(vec![1])));
-    load(&f.lake, intent(WriteMode::Append, schema, 2), batch).await.unwrap();
-    let log = std::fs::read_to_string(f.lake.root().join("raw/things/_delta_log/00000000000000000001.json")).unwrap();
-    let protocol = log.lines().find(|line| line.starts_with("{\"protocol\"")).unwrap();
-    for word in ["\"minReaderVersion\":3", "timestampNtz", "appendOnly", "invariants"] {
+    load(&f.lake, intent(WriteMode::Append, schema, 2), batch)
+        .await
+        .unwrap();
+    let log = std::fs::read_to_string(
+        f.lake
+            .root()
+            .join("raw/things/_delta_log/00000000000000000001.json"),
+    )
+    .unwrap();
+    let protocol = log
+        .lines()
+        .find(|line| line.starts_with("{\"protocol\""))
+        .unwrap();
+    for word in [
+        "\"minReaderVersion\":3",
+        "timestampNtz",
+        "appendOnly",
+        "invariants",
+    ] {
         assert!(protocol.contains(word), "{protocol}");
     }
     let now = f.reopened().schema(&table()).await.unwrap().unwrap();
-    assert_eq!(types(&now)[2].1, DataType::Timestamp(TimeUnit::Microsecond, None));
+    assert_eq!(
+        types(&now)[2].1,
+        DataType::Timestamp(TimeUnit::Microsecond, None)
+    );
 }
 
 #[tokio::test]
 async fn any_column_name_is_kept_exactly_and_case_twins_are_refused() {
     let f = Fixture::new();
-    let names = ["id", "Größe in cm", "a.b", "x;y=(z),{w}", "select", "quo\"te", "tab\there"];
-    let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect();
+    let names = [
+        "id",
+        "Größe in cm",
+        "a.b",
+        "x;y=(z),{w}",
+        "select",
+        "quo\"te",
+        "tab\there",
+    ];
+    let fields: Vec<Field> = names
+        .iter()
+        .map(|name| Field::new(*name, DataType::Int64, true))
+        .collect();
     let schema = Arc::new(Schema::new(fields));
-    let columns: Vec<ArrayRef> = (0..names.len()).map(|at| Arc::new(Int64Array::from(vec![at as i64])) as ArrayRef).collect();
+    let columns: Vec<ArrayRef> = (0..names.len())
+        .map(|at| Arc::new(Int64Array::from(vec![at as i64])) as ArrayRef)
+        .collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
-    load(&f.lake, intent(WriteMode::Merge, Arc::clone(&schema), 1), batch.clone()).await.unwrap();
-    load(&f.lake, intent(WriteMode::Merge, schema, 2), batch).await.unwrap();
+    load(
+        &f.lake,
+        intent(WriteMode::Merge, Arc::clone(&schema), 1),
+        batch.clone(),
+    )
+    .await
+    .unwrap();
+    load(&f.lake, intent(WriteMode::Merge, schema, 2), batch)
+        .await
+        .unwrap();
     let read = read_all(f.reopened().source(&table()).unwrap().as_ref()).await;
-    assert_eq!(read[0].schema().fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), names);
+    assert_eq!(
+        read[0]
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect::<Vec<_>>(),
+        names
+    );
     assert_eq!(read[0].column(6).as_primitive::<Int64Type>().value(0), 6);
 
-    let twins = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("ID", DataType::Int64, true)]));
-    let failure = f.lake.begin(intent(WriteMode::Append, twins, 3)).await.err().unwrap();
+    let twins = Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("ID", DataType::Int64, true),
+    ]));
+    let failure = f
+        .lake
+        .begin(intent(WriteMode::Append, twins, 3))
+        .await
+        .err()
+        .unwrap();
     assert_eq!(failure.code, "R0405");
     assert!(failure.message.contains("`id` and `ID`"));
 }
@@ -127,8 +260,14 @@ async fn any_column_name_is_kept_exactly_and_case_twins_are_refused() {
 async fn tables_of_any_name_are_found_again() {
     let f = Fixture::new();
     let name = TableName::new("_quarantine", "raw.Größe x/y");
-    let intent = Intent { table: name.clone(), ..intent(WriteMode::Append, schema(), 1) };
+    let intent = Intent {
+        table: name.clone(),
+        ..intent(WriteMode::Append, schema(), 1)
+    };
     load(&f.lake, intent, rows(&[(1, "a")])).await.unwrap();
-    assert_eq!(f.reopened().tables().await.unwrap(), std::slice::from_ref(&name));
+    assert_eq!(
+        f.reopened().tables().await.unwrap(),
+        std::slice::from_ref(&name)
+    );
     assert_eq!(f.reopened().describe(&name).await.unwrap().rows, Some(1));
 }

@@ -13,14 +13,24 @@ use crate::lake::from_text;
 /// Writes one column, reads it from a reopened lakehouse, gives field and values.
 async fn through(column: ArrayRef) -> Result<(Field, ArrayRef), Failure> {
     let f = Fixture::new();
-    let schema = Arc::new(Schema::new(vec![Field::new("v", column.data_type().clone(), true)]));
+    let schema = Arc::new(Schema::new(vec![Field::new(
+        "v",
+        column.data_type().clone(),
+        true,
+    )]));
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap();
     load(&f.lake, intent(WriteMode::Replace, schema, 1), batch).await?;
     let lake = f.reopened();
     let held = lake.schema(&table()).await.unwrap().unwrap();
     let batches = read_all(lake.source(&table()).unwrap().as_ref()).await;
-    let columns: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(0).as_ref()).collect();
-    Ok((held.field(0).clone(), arrow_select::concat::concat(&columns).unwrap()))
+    let columns: Vec<&dyn Array> = batches
+        .iter()
+        .map(|batch| batch.column(0).as_ref())
+        .collect();
+    Ok((
+        held.field(0).clone(),
+        arrow_select::concat::concat(&columns).unwrap(),
+    ))
 }
 
 #[tokio::test]
@@ -31,15 +41,51 @@ async fn native_values_come_back_unchanged() {
         Arc::new(Int16Array::from(vec![i16::MIN, i16::MAX])),
         Arc::new(Int32Array::from(vec![i32::MIN, i32::MAX])),
         Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(i64::MAX)])),
-        Arc::new(Float32Array::from(vec![f32::MIN, f32::MAX, f32::MIN_POSITIVE, f32::INFINITY, f32::NEG_INFINITY])),
-        Arc::new(Float64Array::from(vec![f64::MIN, f64::MAX, 5e-324, -0.0, f64::INFINITY])),
+        Arc::new(Float32Array::from(vec![
+            f32::MIN,
+            f32::MAX,
+            f32::MIN_POSITIVE,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+        ])),
+        Arc::new(Float64Array::from(vec![
+            f64::MIN,
+            f64::MAX,
+            5e-324,
+            -0.0,
+            f64::INFINITY,
+        ])),
         Arc::new(Date32Array::from(vec![-719_162, 0, 2_932_896])),
-        Arc::new(TimestampMicrosecondArray::from(vec![-62_135_596_800_000_000, -1, 253_402_300_799_999_999])),
-        Arc::new(TimestampMicrosecondArray::from(vec![-62_135_596_800_000_000, -1, 253_402_300_799_999_999]).with_timezone("UTC")),
-        Arc::new(StringArray::from(vec![Some(""), None, Some("Größe\n\"\u{1F600}\0"), Some(&"x".repeat(100_000))])),
+        Arc::new(TimestampMicrosecondArray::from(vec![
+            -62_135_596_800_000_000,
+            -1,
+            253_402_300_799_999_999,
+        ])),
+        Arc::new(
+            TimestampMicrosecondArray::from(vec![
+                -62_135_596_800_000_000,
+                -1,
+                253_402_300_799_999_999,
+            ])
+            .with_timezone("UTC"),
+        ),
+        Arc::new(StringArray::from(vec![
+            Some(""),
+            None,
+            Some("Größe\n\"\u{1F600}\0"),
+            Some(&"x".repeat(100_000)),
+        ])),
         Arc::new(BinaryArray::from(vec![&b""[..], &[0, 255, 254]])),
-        Arc::new(Decimal128Array::from(vec![10i128.pow(38) - 1, 1 - 10i128.pow(38), 0]).with_precision_and_scale(38, 10).unwrap()),
-        Arc::new(Decimal128Array::from(vec![-99_999, 1]).with_precision_and_scale(5, 5).unwrap()),
+        Arc::new(
+            Decimal128Array::from(vec![10i128.pow(38) - 1, 1 - 10i128.pow(38), 0])
+                .with_precision_and_scale(38, 10)
+                .unwrap(),
+        ),
+        Arc::new(
+            Decimal128Array::from(vec![-99_999, 1])
+                .with_precision_and_scale(5, 5)
+                .unwrap(),
+        ),
     ];
     for column in native {
         let (field, read) = through(Arc::clone(&column)).await.unwrap();
@@ -51,60 +97,205 @@ async fn native_values_come_back_unchanged() {
 
 #[tokio::test]
 async fn not_a_number_stays_one() {
-    let (_, read) = through(Arc::new(Float64Array::from(vec![f64::NAN, 1.0]))).await.unwrap();
-    assert!(read.as_any().downcast_ref::<Float64Array>().unwrap().value(0).is_nan());
+    let (_, read) = through(Arc::new(Float64Array::from(vec![f64::NAN, 1.0])))
+        .await
+        .unwrap();
+    assert!(
+        read.as_any()
+            .downcast_ref::<Float64Array>()
+            .unwrap()
+            .value(0)
+            .is_nan()
+    );
 }
 
 #[tokio::test]
 async fn other_representations_become_the_same_values() {
     let mapped: Vec<(ArrayRef, DataType)> = vec![
-        (Arc::new(UInt8Array::from(vec![0, u8::MAX])), DataType::Int16),
-        (Arc::new(UInt16Array::from(vec![0, u16::MAX])), DataType::Int32),
-        (Arc::new(UInt32Array::from(vec![0, u32::MAX])), DataType::Int64),
-        (Arc::new(UInt64Array::from(vec![Some(0), None, Some(u64::MAX)])), DataType::Decimal128(20, 0)),
-        (cast(&Float32Array::from(vec![1.5, -65504.0]), &DataType::Float16).unwrap(), DataType::Float32),
-        (Arc::new(LargeStringArray::from(vec!["a", "b"])), DataType::Utf8),
-        (Arc::new(StringViewArray::from(vec!["a", "a string longer than twelve bytes"])), DataType::Utf8),
-        (Arc::new(LargeBinaryArray::from(vec![&b"a"[..]])), DataType::Binary),
-        (Arc::new(BinaryViewArray::from(vec![&b"a"[..]])), DataType::Binary),
-        (Arc::new(FixedSizeBinaryArray::try_from_iter([[1u8, 2], [3, 4]].iter()).unwrap()), DataType::Binary),
-        (Arc::new(Date64Array::from(vec![-86_400_000, 86_400_000])), DataType::Date32),
-        (Arc::new(TimestampSecondArray::from(vec![-1, 253_402_300_799])), DataType::Timestamp(TimeUnit::Microsecond, None)),
-        (Arc::new(TimestampMillisecondArray::from(vec![-1, 1])), DataType::Timestamp(TimeUnit::Microsecond, None)),
+        (
+            Arc::new(UInt8Array::from(vec![0, u8::MAX])),
+            DataType::Int16,
+        ),
+        (
+            Arc::new(UInt16Array::from(vec![0, u16::MAX])),
+            DataType::Int32,
+        ),
+        (
+            Arc::new(UInt32Array::from(vec![0, u32::MAX])),
+            DataType::Int64,
+        ),
+        (
+            Arc::new(UInt64Array::from(vec![Some(0), None, Some(u64::MAX)])),
+            DataType::Decimal128(20, 0),
+        ),
+        (
+            cast(&Float32Array::from(vec![1.5, -65504.0]), &DataType::Float16).unwrap(),
+            DataType::Float32,
+        ),
+        (
+            Arc::new(LargeStringArray::from(vec!["a", "b"])),
+            DataType::Utf8,
+        ),
+        (
+            Arc::new(StringViewArray::from(vec![
+                "a",
+                "a string longer than twelve bytes",
+            ])),
+            DataType::Utf8,
+        ),
+        (
+            Arc::new(LargeBinaryArray::from(vec![&b"a"[..]])),
+            DataType::Binary,
+        ),
+        (
+            Arc::new(BinaryViewArray::from(vec![&b"a"[..]])),
+            DataType::Binary,
+        ),
+        (
+            Arc::new(FixedSizeBinaryArray::try_from_iter([[1u8, 2], [3, 4]].iter()).unwrap()),
+            DataType::Binary,
+        ),
+        (
+            Arc::new(Date64Array::from(vec![-86_400_000, 86_400_000])),
+            DataType::Date32,
+        ),
+        (
+            Arc::new(TimestampSecondArray::from(vec![-1, 253_402_300_799])),
+            DataType::Timestamp(TimeUnit::Microsecond, None),
+        ),
+        (
+            Arc::new(TimestampMillisecondArray::from(vec![-1, 1])),
+            DataType::Timestamp(TimeUnit::Microsecond, None),
+        ),
         (
             Arc::new(TimestampMillisecondArray::from(vec![-1, 1]).with_timezone("Europe/Berlin")),
             DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         ),
-        (Arc::new(Decimal32Array::from(vec![-99_999]).with_precision_and_scale(5, 2).unwrap()), DataType::Decimal128(5, 2)),
-        (Arc::new(Decimal64Array::from(vec![-99_999]).with_precision_and_scale(18, 2).unwrap()), DataType::Decimal128(18, 2)),
-        (Arc::new(Decimal128Array::from(vec![-7, 12]).with_precision_and_scale(5, -3).unwrap()), DataType::Decimal128(8, 0)),
-        (cast(&Decimal128Array::from(vec![-7, 12]).with_precision_and_scale(30, 3).unwrap(), &DataType::Decimal256(30, 3)).unwrap(), DataType::Decimal128(30, 3)),
-        (Arc::new(vec!["a", "b", "a"].into_iter().collect::<DictionaryArray<Int32Type>>()), DataType::Utf8),
+        (
+            Arc::new(
+                Decimal32Array::from(vec![-99_999])
+                    .with_precision_and_scale(5, 2)
+                    .unwrap(),
+            ),
+            DataType::Decimal128(5, 2),
+        ),
+        (
+            Arc::new(
+                Decimal64Array::from(vec![-99_999])
+                    .with_precision_and_scale(18, 2)
+                    .unwrap(),
+            ),
+            DataType::Decimal128(18, 2),
+        ),
+        (
+            Arc::new(
+                Decimal128Array::from(vec![-7, 12])
+                    .with_precision_and_scale(5, -3)
+                    .unwrap(),
+            ),
+            DataType::Decimal128(8, 0),
+        ),
+        (
+            cast(
+                &Decimal128Array::from(vec![-7, 12])
+                    .with_precision_and_scale(30, 3)
+                    .unwrap(),
+                &DataType::Decimal256(30, 3),
+            )
+            .unwrap(),
+            DataType::Decimal128(30, 3),
+        ),
+        (
+            Arc::new(
+                vec!["a", "b", "a"]
+                    .into_iter()
+                    .collect::<DictionaryArray<Int32Type>>(),
+            ),
+            DataType::Utf8,
+        ),
     ];
     for (column, expected) in mapped {
         let (field, read) = through(Arc::clone(&column)).await.unwrap();
         assert_eq!(field.data_type(), &expected, "{}", column.data_type());
         assert!(field.metadata().is_empty());
-        assert_eq!(&cast(&read, column.data_type()).unwrap(), &column, "{}", column.data_type());
+        assert_eq!(
+            &cast(&read, column.data_type()).unwrap(),
+            &column,
+            "{}",
+            column.data_type()
+        );
     }
 }
 
 #[tokio::test]
 async fn what_delta_lacks_travels_as_text_and_comes_back() {
     let texts: Vec<(ArrayRef, &str, &str)> = vec![
-        (Arc::new(Time32SecondArray::from(vec![0, 86_399])), "time(s)", "23:59:59"),
-        (Arc::new(Time32MillisecondArray::from(vec![0, 86_399_999])), "time(ms)", "23:59:59.999"),
-        (Arc::new(Time64MicrosecondArray::from(vec![Some(0), None, Some(86_399_999_999)])), "time(us)", "23:59:59.999999"),
-        (Arc::new(Time64NanosecondArray::from(vec![1, 86_399_999_999_999])), "time(ns)", "23:59:59.999999999"),
-        (Arc::new(TimestampNanosecondArray::from(vec![i64::MIN, -1, i64::MAX])), "timestamp(ns)", "2262-04-11T23:47:16.854775807"),
-        (Arc::new(TimestampNanosecondArray::from(vec![i64::MIN, 0, i64::MAX]).with_timezone("UTC")), "timestamptz(ns)", "2262-04-11T23:47:16.854775807Z"),
-        (Arc::new(DurationSecondArray::from(vec![i64::MIN, i64::MAX])), "duration(s)", "PT9223372036854775807S"),
-        (Arc::new(DurationMillisecondArray::from(vec![i64::MIN, -1500])), "duration(ms)", "PT-1.500S"),
-        (Arc::new(DurationMicrosecondArray::from(vec![i64::MIN, i64::MAX])), "duration(us)", "PT9223372036854.775807S"),
-        (Arc::new(DurationNanosecondArray::from(vec![i64::MIN, -1])), "duration(ns)", "PT-0.000000001S"),
-        (Arc::new(IntervalYearMonthArray::from(vec![i32::MIN, 14])), "interval(month)", "P14M"),
         (
-            Arc::new(IntervalDayTimeArray::from(vec![IntervalDayTime::new(i32::MIN, i32::MAX), IntervalDayTime::new(3, -1)])),
+            Arc::new(Time32SecondArray::from(vec![0, 86_399])),
+            "time(s)",
+            "23:59:59",
+        ),
+        (
+            Arc::new(Time32MillisecondArray::from(vec![0, 86_399_999])),
+            "time(ms)",
+            "23:59:59.999",
+        ),
+        (
+            Arc::new(Time64MicrosecondArray::from(vec![
+                Some(0),
+                None,
+                Some(86_399_999_999),
+            ])),
+            "time(us)",
+            "23:59:59.999999",
+        ),
+        (
+            Arc::new(Time64NanosecondArray::from(vec![1, 86_399_999_999_999])),
+            "time(ns)",
+            "23:59:59.999999999",
+        ),
+        (
+            Arc::new(TimestampNanosecondArray::from(vec![i64::MIN, -1, i64::MAX])),
+            "timestamp(ns)",
+            "2262-04-11T23:47:16.854775807",
+        ),
+        (
+            Arc::new(
+                TimestampNanosecondArray::from(vec![i64::MIN, 0, i64::MAX]).with_timezone("UTC"),
+            ),
+            "timestamptz(ns)",
+            "2262-04-11T23:47:16.854775807Z",
+        ),
+        (
+            Arc::new(DurationSecondArray::from(vec![i64::MIN, i64::MAX])),
+            "duration(s)",
+            "PT9223372036854775807S",
+        ),
+        (
+            Arc::new(DurationMillisecondArray::from(vec![i64::MIN, -1500])),
+            "duration(ms)",
+            "PT-1.500S",
+        ),
+        (
+            Arc::new(DurationMicrosecondArray::from(vec![i64::MIN, i64::MAX])),
+            "duration(us)",
+            "PT9223372036854.775807S",
+        ),
+        (
+            Arc::new(DurationNanosecondArray::from(vec![i64::MIN, -1])),
+            "duration(ns)",
+            "PT-0.000000001S",
+        ),
+        (
+            Arc::new(IntervalYearMonthArray::from(vec![i32::MIN, 14])),
+            "interval(month)",
+            "P14M",
+        ),
+        (
+            Arc::new(IntervalDayTimeArray::from(vec![
+                IntervalDayTime::new(i32::MIN, i32::MAX),
+                IntervalDayTime::new(3, -1),
+            ])),
             "interval(day)",
             "P3DT-0.001S",
         ),
@@ -117,7 +308,14 @@ async fn what_delta_lacks_travels_as_text_and_comes_back() {
             "P-1M2DT3.000000000S",
         ),
         (
-            Arc::new(Decimal256Array::from(vec![i256::ZERO, i256_of("123456789012345678901234567890123456789012345")]).with_precision_and_scale(50, 5).unwrap()),
+            Arc::new(
+                Decimal256Array::from(vec![
+                    i256::ZERO,
+                    i256_of("123456789012345678901234567890123456789012345"),
+                ])
+                .with_precision_and_scale(50, 5)
+                .unwrap(),
+            ),
             "decimal(50,5)",
             "1234567890123456789012345678901234567890.12345",
         ),
@@ -125,13 +323,23 @@ async fn what_delta_lacks_travels_as_text_and_comes_back() {
     ];
     for (column, word, last) in texts {
         let (field, read) = through(Arc::clone(&column)).await.unwrap();
-        assert_eq!((field.data_type(), field.metadata().get(SOURCE_TYPE).map(String::as_str)), (&DataType::Utf8, Some(word)));
+        assert_eq!(
+            (
+                field.data_type(),
+                field.metadata().get(SOURCE_TYPE).map(String::as_str)
+            ),
+            (&DataType::Utf8, Some(word))
+        );
         let text = read.as_any().downcast_ref::<StringArray>().unwrap();
         assert_eq!(text.value(text.len() - 1), last);
         let back = from_text(text, word, "v").unwrap().unwrap();
         assert_eq!(&back, &column, "{word}");
     }
-    assert!(from_text(&StringArray::from(vec!["x"]), "inet", "v").unwrap().is_none());
+    assert!(
+        from_text(&StringArray::from(vec!["x"]), "inet", "v")
+            .unwrap()
+            .is_none()
+    );
     assert!(from_text(&StringArray::from(vec!["25 Uhr"]), "time(us)", "v").is_err());
 }
 
@@ -157,15 +365,39 @@ async fn nested_values_keep_their_shape() {
     map.append(false).unwrap();
     let map: ArrayRef = Arc::new(map.finish());
     let (_, read) = through(Arc::clone(&map)).await.unwrap();
-    assert_eq!(read.as_any().downcast_ref::<MapArray>().unwrap().value_length(0), 1);
+    assert_eq!(
+        read.as_any()
+            .downcast_ref::<MapArray>()
+            .unwrap()
+            .value_length(0),
+        1
+    );
     assert!(read.is_null(1));
 
     let time: ArrayRef = Arc::new(Time64MicrosecondArray::from(vec![1]));
-    let inner = StructArray::from(vec![(Arc::new(Field::new("t", time.data_type().clone(), true)), time)]);
+    let inner = StructArray::from(vec![(
+        Arc::new(Field::new("t", time.data_type().clone(), true)),
+        time,
+    )]);
     let (field, read) = through(Arc::new(inner)).await.unwrap();
-    let DataType::Struct(fields) = field.data_type() else { panic!("{field}") };
-    assert_eq!(fields[0].metadata().get(SOURCE_TYPE).map(String::as_str), Some("time(us)"));
-    assert_eq!(read.as_any().downcast_ref::<StructArray>().unwrap().column(0).as_any().downcast_ref::<StringArray>().unwrap().value(0), "00:00:00.000001");
+    let DataType::Struct(fields) = field.data_type() else {
+        panic!("{field}")
+    };
+    assert_eq!(
+        fields[0].metadata().get(SOURCE_TYPE).map(String::as_str),
+        Some("time(us)")
+    );
+    assert_eq!(
+        read.as_any()
+            .downcast_ref::<StructArray>()
+            .unwrap()
+            .column(0)
+            .as_any()
+            .downcast_ref::<StringArray>()
+            .unwrap()
+            .value(0),
+        "00:00:00.000001"
+    );
 }
 
 #[tokio::test]
@@ -177,12 +409,28 @@ async fn what_is_not_in_the_table_is_refused() {
         (Arc::new(Date64Array::from(vec![1])), "R0402"),
         (Arc::new(Date32Array::from(vec![i32::MAX])), "R0402"),
         (Arc::new(Date32Array::from(vec![-719_163])), "R0402"),
-        (Arc::new(TimestampMicrosecondArray::from(vec![i64::MAX])), "R0402"),
-        (Arc::new(TimestampSecondArray::from(vec![i64::MAX])), "R0402"),
+        (
+            Arc::new(TimestampMicrosecondArray::from(vec![i64::MAX])),
+            "R0402",
+        ),
+        (
+            Arc::new(TimestampSecondArray::from(vec![i64::MAX])),
+            "R0402",
+        ),
     ];
     for (column, code) in refused {
         let failure = through(Arc::clone(&column)).await.unwrap_err();
-        assert_eq!(failure.code, code, "{}: {}", column.data_type(), failure.message);
-        assert!(failure.message.contains("`v`") && !failure.help.is_empty(), "{}", failure.message);
+        assert_eq!(
+            failure.code,
+            code,
+            "{}: {}",
+            column.data_type(),
+            failure.message
+        );
+        assert!(
+            failure.message.contains("`v`") && !failure.help.is_empty(),
+            "{}",
+            failure.message
+        );
     }
 }
