@@ -354,12 +354,16 @@ impl SchemaProvider for Tables {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         let name = TableName::new(self.schema.clone(), name);
-        self.within.sight.provider(&name, &self.within.within).await.map_err(carried)
+        match self.within.sight.provider(&name, &self.within.within).await {
+            // What a statement names was resolved before it was planned: this is the list of all
+            // tables, and a broken view must not hide the others.
+            Err(_) if self.within.sight.names.initialized() => Ok(None),
+            found => found.map_err(carried),
+        }
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
         let name = TableName::new(self.schema.clone(), name);
-        // A broken view must not hide the list of all tables.
         match self.within.sight.provider(&name, &self.within.within).await {
             Ok(provider) => Ok(provider.map(|provider| provider.table_type())),
             Err(_) => Ok(Some(TableType::View)),

@@ -1,8 +1,9 @@
 //! Whole-number arithmetic that leaves its type is an error, never a wrapped number.
 //!
 //! DataFusion lets `+`, `-` and `*` wrap around; PostgreSQL does not, and neither does this house.
-//! The rule runs first, before expressions move into scans, and covers projections, filters and the
-//! arguments of aggregates; the adding inside `sum` is in `sum.rs`.
+//! The rule runs first, before expressions move into scans, and covers projections, filters, and keys
+//! and arguments of aggregates; the adding inside `sum` is in `sum.rs`. Arithmetic inside a window's
+//! or a join's own expressions is not reached yet.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::BinaryExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::aggregates::{AggregateExec, PhysicalGroupBy};
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
@@ -57,15 +58,37 @@ fn node(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPla
         let predicate = checked(Arc::clone(filter.predicate()))?;
         Arc::new(FilterExecBuilder::from(filter).with_predicate(predicate).build()?)
     } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
-        if !aggregate.aggr_expr().iter().any(|function| function.expressions().iter().any(wraps)) {
-            return Ok(Transformed::no(plan));
+        match aggregation(aggregate)? {
+            Some(changed) => changed,
+            None => return Ok(Transformed::no(plan)),
         }
-        let functions = aggregate.aggr_expr().iter().map(arguments).collect::<Result<Vec<_>>>()?;
-        Arc::new(aggregate.with_new_aggr_exprs(functions))
     } else {
         return Ok(Transformed::no(plan));
     };
     Ok(Transformed::yes(changed))
+}
+
+/// An aggregation whose keys and arguments fail instead of wrapping around; `None` when none could.
+fn aggregation(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let keys = aggregate.group_expr();
+    let keys_wrap = keys.groups().len() == 1 && keys.expr().iter().any(|(key, _)| wraps(key));
+    if !keys_wrap && !aggregate.aggr_expr().iter().any(|function| function.expressions().iter().any(wraps)) {
+        return Ok(None);
+    }
+    let functions = aggregate.aggr_expr().iter().map(arguments).collect::<Result<Vec<_>>>()?;
+    if !keys_wrap {
+        return Ok(Some(Arc::new(aggregate.with_new_aggr_exprs(functions))));
+    }
+    let keys = keys.expr().iter().map(|(key, name)| Ok((checked(Arc::clone(key))?, name.clone())));
+    let changed = AggregateExec::try_new(
+        *aggregate.mode(),
+        PhysicalGroupBy::new_single(keys.collect::<Result<Vec<_>>>()?),
+        functions,
+        aggregate.filter_expr().to_vec(),
+        Arc::clone(aggregate.input()),
+        aggregate.input_schema(),
+    )?;
+    Ok(Some(Arc::new(changed.with_limit_options(aggregate.limit_options()))))
 }
 
 /// An aggregate over arguments that fail instead of wrapping around.

@@ -26,6 +26,8 @@ pub(crate) const CATALOG: &str = "lakehouse";
 pub(crate) const DEFAULT_SCHEMA: &str = "public";
 /// Rows per batch inside a plan.
 const BATCH_ROWS: usize = 8192;
+/// Most bytes kept of footers of data files.
+const FOOTER_BYTES: usize = 32 << 20;
 /// How many consumers an exhausted pool names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 
@@ -51,6 +53,8 @@ pub(crate) fn runtime(limits: &EngineLimits, spill: &SpillFolder) -> Result<Arc<
         .with_max_temp_directory_size(limits.spill_bytes)
         // A file that is queried twice may have changed in between.
         .with_object_list_cache_limit(0)
+        // Footers of data files are kept beside the pool, not in it.
+        .with_metadata_cache_limit((limits.memory_bytes / 16).min(FOOTER_BYTES))
         .build_arc()
 }
 
