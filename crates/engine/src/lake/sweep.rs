@@ -1,7 +1,8 @@
 //! Clears away what killed writers left behind: data files no version names, attempts that never won.
 //!
-//! Only files older than the given age go, so a write on its way loses nothing. Files that the log
-//! removed but still remembers (time travel, readers of older versions) stay.
+//! Only files older than the given age go, so a write on its way loses nothing: choose an age above
+//! the longest load. `sweep` leaves files that older versions hold; `vacuum` takes those too, once
+//! they were removed from the table longer ago than the retention.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,27 @@ pub struct Swept {
 impl Lake {
     /// Deletes orphans of a table that are older than `age`; with `dry_run` only lists them.
     pub async fn sweep(&self, name: &TableName, age: Duration, dry_run: bool) -> Result<Swept> {
+        Ok(self.clear(name, age, false, dry_run).await?)
+    }
+
+    /// Deletes orphans and files of versions that ended longer ago than `retention`: those versions
+    /// can no longer be read. With `dry_run` only lists them.
+    pub async fn vacuum(
+        &self,
+        name: &TableName,
+        retention: Duration,
+        dry_run: bool,
+    ) -> Result<Swept> {
+        Ok(self.clear(name, retention, true, dry_run).await?)
+    }
+
+    async fn clear(
+        &self,
+        name: &TableName,
+        age: Duration,
+        removed_too: bool,
+        dry_run: bool,
+    ) -> LakeResult<Swept> {
         let table = self.table(name)?;
         let mut known: HashSet<PathBuf> = HashSet::new();
         if let Some(snapshot) = table.now().await? {
@@ -37,11 +59,13 @@ impl Lake {
                 .await
                 .map_err(table.delta("reading the log of"))?
             {
-                known.insert(table.file(&tombstone.path()));
+                if !removed_too || !ended_before(tombstone.deletion_timestamp(), age) {
+                    known.insert(table.file(&tombstone.path()));
+                }
             }
         }
         let folder = table.folder.clone();
-        let swept = folder::blocking(move || {
+        folder::blocking(move || {
             let mut swept = Swept::default();
             for name in folder::names(&folder)?
                 .iter()
@@ -56,9 +80,15 @@ impl Lake {
                 sweep_attempts(&folder.join(OWN).join(app), age, dry_run, &mut swept)?;
             }
             Ok(swept)
-        });
-        Ok(swept.await?)
+        })
+        .await
     }
+}
+
+/// A removal without a time is never old enough.
+fn ended_before(removed_ms: Option<i64>, age: Duration) -> bool {
+    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    removed_ms.is_some_and(|at| chrono::Utc::now().timestamp_millis().saturating_sub(at) >= age_ms)
 }
 
 /// Attempts of generations below the newest settled one can no longer win.

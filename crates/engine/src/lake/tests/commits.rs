@@ -642,3 +642,128 @@ async fn an_input_version_tells_versions_and_tables_apart() {
     .unwrap();
     assert_ne!(first, now(&f).await, "version 0 of another table");
 }
+
+#[tokio::test]
+async fn vacuum_takes_files_of_ended_versions_and_keeps_the_newest() {
+    let f = Fixture::new();
+    for generation in 1..=3 {
+        let batch = rows(&[(generation, "a")]);
+        load(
+            &f.lake,
+            intent(WriteMode::Replace, schema(), generation),
+            batch,
+        )
+        .await
+        .unwrap();
+    }
+    let week = Duration::from_secs(7 * 86_400);
+    assert_eq!(
+        f.lake.sweep(&table(), Duration::ZERO, false).await.unwrap(),
+        Default::default()
+    );
+    assert_eq!(
+        f.lake.vacuum(&table(), week, false).await.unwrap(),
+        Default::default()
+    );
+    let listed = f.lake.vacuum(&table(), Duration::ZERO, true).await.unwrap();
+    assert_eq!((listed.files.len(), data_files(&f.lake)), (2, 3));
+    assert_eq!(
+        f.lake
+            .vacuum(&table(), Duration::ZERO, false)
+            .await
+            .unwrap(),
+        listed
+    );
+    assert_eq!(
+        (data_files(&f.lake), held(&f.reopened()).await),
+        (1, owned(&[(3, "a")]))
+    );
+}
+
+#[tokio::test]
+async fn a_destination_that_vanishes_mid_load_fails_and_the_rerun_completes() {
+    let f = Fixture::new();
+    let mut writer = f
+        .lake
+        .begin(intent(WriteMode::Append, schema(), 1))
+        .await
+        .unwrap();
+    writer.write(rows(&[(1, "a")]), None).await.unwrap();
+    std::fs::write(f.lake.root(), "not a folder").unwrap();
+    let failure = writer.prepare().await.err().unwrap();
+    assert_eq!(failure.remedy, Remedy::Retry);
+    assert!(
+        failure.message.contains("raw.things"),
+        "{}",
+        failure.message
+    );
+    std::fs::remove_file(f.lake.root()).unwrap();
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
+    assert_eq!(held(&f.lake).await, owned(&[(1, "a")]));
+}
+
+#[tokio::test]
+async fn reads_take_the_columns_and_rows_asked_for_and_number_them() {
+    let f = Fixture::new();
+    for generation in 1..=3 {
+        let batch = rows(&[(generation * 2, "a"), (generation * 2 + 1, "b")]);
+        load(
+            &f.lake,
+            intent(WriteMode::Append, schema(), generation),
+            batch,
+        )
+        .await
+        .unwrap();
+    }
+    let read = async |spec: ReadSpec| {
+        let mut reader = f
+            .lake
+            .source(&table())
+            .unwrap()
+            .open(&spec, None)
+            .await
+            .unwrap();
+        let mut ordinals: Vec<u64> = Vec::new();
+        let mut columns = 0;
+        let mut splits = reader.splits();
+        while let Some(assignment) = splits.next().await {
+            let Assignment::Assigned(split) = assignment.unwrap() else {
+                continue;
+            };
+            for event in split.events.try_collect::<Vec<_>>().await.unwrap() {
+                if let Event::Rows(rows) = event {
+                    ordinals.extend(rows.ordinals.values().iter());
+                    columns = rows.batch.num_columns();
+                }
+            }
+        }
+        ordinals.sort_unstable();
+        (ordinals, columns)
+    };
+    assert_eq!(read(read_spec()).await, ((0..6).collect(), 2));
+    let some = ReadSpec {
+        limit: Some(3),
+        projection: Some(vec!["name".to_owned()]),
+        ..read_spec()
+    };
+    assert_eq!(read(some).await, ((0..3).collect(), 1));
+    let wrong = ReadSpec {
+        projection: Some(vec!["nope".to_owned()]),
+        ..read_spec()
+    };
+    let failure = f
+        .lake
+        .source(&table())
+        .unwrap()
+        .open(&wrong, None)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(failure.code, "R0414");
+}
