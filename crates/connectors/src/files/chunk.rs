@@ -204,8 +204,8 @@ impl ChunkReader {
             return Ok(None);
         }
         let mut want = self.chunk_bytes.max(self.carry.len() + 1);
-        // The text, and about as much again for the columns made of it.
-        let mut lease = Some(hold(2 * want as u64));
+        // The text, and about twice as much for the columns made of it.
+        let mut lease = Some(hold(3 * want as u64));
         let mut bytes = Vec::with_capacity(want);
         bytes.append(&mut self.carry);
         loop {
@@ -222,7 +222,7 @@ impl ChunkReader {
                     want *= 2;
                     // Given back before more is asked for: who holds and waits can wait for itself.
                     drop(lease.take());
-                    lease = Some(hold(2 * want as u64));
+                    lease = Some(hold(3 * want as u64));
                 }
                 Cut::Whole(length) => {
                     self.carry = bytes.split_off(length);

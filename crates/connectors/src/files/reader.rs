@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use futures::{StreamExt, future, stream};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use towpath_ports::{
-    Assignment, BoxStream, Event, Memory, Reader, Result, Rows, Split, TableSchema,
+    Assignment, BoxStream, Event, Memory, ReadSpec, Reader, Result, Rows, Split, TableSchema,
 };
 use towpath_vocab::{Failure, Mark, Position, SplitId, TableName};
 
@@ -106,24 +106,25 @@ pub(crate) struct FilesReader {
     chunk_bytes: usize,
     batch_rows: usize,
     limit: Option<u64>,
+    /// One permit per file that may be open.
+    lanes: Arc<Semaphore>,
 }
 
 impl FilesReader {
     pub(crate) fn new(
-        table: TableName,
+        spec: &ReadSpec,
         settled: Settled,
         memory: Arc<dyn Memory>,
         chunk_bytes: usize,
-        batch_rows: usize,
-        limit: Option<u64>,
     ) -> Self {
         Self {
-            table,
+            table: spec.table.clone(),
             settled,
             memory,
             chunk_bytes,
-            batch_rows,
-            limit,
+            batch_rows: spec.batch_rows.max(1),
+            limit: spec.limit,
+            lanes: Arc::new(Semaphore::new(spec.parallel.clamp(1, 64))),
         }
     }
 
@@ -141,7 +142,7 @@ impl FilesReader {
         };
         Split {
             id,
-            events: limited(events, left),
+            events: in_lane(limited(events, left), &self.lanes),
         }
     }
 
@@ -174,6 +175,21 @@ impl FilesReader {
             });
         Box::pin(events)
     }
+}
+
+/// Waits for a lane before the first event and keeps it to the last: a taker may poll all splits of a
+/// thousand files at once.
+fn in_lane(events: BoxStream<Result<Event>>, lanes: &Arc<Semaphore>) -> BoxStream<Result<Event>> {
+    let lanes = Arc::clone(lanes);
+    let waited = stream::once(async move {
+        // Lanes are never closed.
+        let lane = lanes.acquire_owned().await.ok();
+        events.map(move |event| {
+            let _kept = &lane;
+            event
+        })
+    });
+    Box::pin(waited.flatten())
 }
 
 /// Cuts a stream of events after so many rows; `left` is shared by the splits of a read.

@@ -80,9 +80,10 @@ impl Request<'_> {
     }
 }
 
-/// A few megabytes, fewer when the whole budget is small.
+/// A few megabytes, fewer when the whole budget is small: about a dozen chunks are on their way at
+/// once, each held at three times its size, and most of the budget belongs to others.
 pub(crate) fn chunk_bytes(batch_bytes: usize, limit_bytes: u64) -> usize {
-    let budget = usize::try_from(limit_bytes / 32).unwrap_or(usize::MAX);
+    let budget = usize::try_from(limit_bytes / 128).unwrap_or(usize::MAX);
     batch_bytes.min(budget).clamp(64, 4 << 20)
 }
 

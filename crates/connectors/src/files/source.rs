@@ -61,14 +61,11 @@ impl Source for FilesSource {
     async fn open(&self, spec: &ReadSpec, _: Option<&Position>) -> Result<Box<dyn Reader>> {
         let (settled, chunk_bytes) = self.settle(spec, false).await?;
         let memory = Arc::clone(&self.context.memory);
-        let table = spec.table.clone();
         Ok(Box::new(FilesReader::new(
-            table,
+            spec,
             settled,
             memory,
             chunk_bytes,
-            spec.batch_rows.max(1),
-            spec.limit,
         )))
     }
 

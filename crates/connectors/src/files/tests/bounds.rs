@@ -119,7 +119,7 @@ fn a_small_budget_is_kept_and_suffices() {
     // A few chunks per core, text and columns each.
     let most = ample.most.load(Ordering::SeqCst);
     assert!(
-        most > 0 && most <= (16 << 10) * 2 * (2 * super::super::reader::workers() as u64 + 4),
+        most > 0 && most <= (16 << 10) * 3 * (2 * super::super::reader::workers() as u64 + 4),
         "{most}"
     );
     assert_eq!(ample.held.load(Ordering::SeqCst), 0);
@@ -180,4 +180,47 @@ fn a_file_of_bad_rows_only_is_placed_quickly_and_rightly() {
         assert_eq!(reject.place.line, Some(row as u64 + 2));
         assert_eq!(reject.raw, RawRecord::Text(format!("x{row}")));
     }
+}
+
+#[test]
+fn a_thousand_files_polled_at_once_are_read_a_few_at_a_time() {
+    let project = Project::new();
+    for file in 0..1000 {
+        project.put(&format!("{file:04}.csv"), "a\n1\n");
+    }
+    let ample = Arc::new(Ample::default());
+    let project = Project {
+        memory: Arc::clone(&ample) as Arc<dyn Memory>,
+        ..project
+    };
+    let mut spec = spec("*.csv");
+    spec.declared = declared(&[("a", "bigint")]);
+    spec.batch_bytes = 1024;
+    let rows = run(async {
+        let mut reader = project.source().open(&spec, None).await.unwrap();
+        let mut splits = reader.splits();
+        let mut tasks = Vec::new();
+        while let Some(assignment) = splits.next().await {
+            let Assignment::Assigned(mut split) = assignment.unwrap() else {
+                continue;
+            };
+            tasks.push(tokio::spawn(async move {
+                let mut rows = 0;
+                while let Some(event) = split.events.next().await {
+                    if let Event::Rows(batch) = event.unwrap() {
+                        rows += batch.len();
+                    }
+                }
+                rows
+            }));
+        }
+        let mut rows = 0;
+        for task in tasks {
+            rows += task.await.unwrap();
+        }
+        rows
+    });
+    assert_eq!(rows, 1000);
+    let most = ample.most.load(Ordering::SeqCst);
+    assert!(most <= 1024 * 3 * 2 * 4, "{most}");
 }
