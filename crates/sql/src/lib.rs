@@ -7,6 +7,7 @@
 //! Read next: `analyze.rs` (the three outcomes), `lineage/mod.rs`, `functions/mod.rs`.
 
 mod analyze;
+mod balance;
 mod catalog;
 mod expression;
 mod functions;

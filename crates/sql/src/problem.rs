@@ -256,18 +256,7 @@ fn unknown_column(
                 .and_then(|span| place::of_plan(sql, span))
         })
         .or_else(|| names.column_place(sql, field));
-    let mut tables: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for column in valid {
-        let table = column
-            .relation
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let columns = tables.entry(table).or_default();
-        if !columns.contains(&column.name.as_str()) {
-            columns.push(&column.name);
-        }
-    }
+    let mut tables = by_table(valid);
     if let Some(relation) = &field.relation {
         let written = relation.to_string();
         match tables
@@ -284,13 +273,7 @@ fn unknown_column(
     }
     let columns: Vec<&str> = tables.values().flatten().copied().collect();
     let meant = suggest::closest(&field.name, columns.iter().copied());
-    let shown = meant.map(|name| {
-        if name == name.to_lowercase() {
-            name.to_owned()
-        } else {
-            crate::quote(name)
-        }
-    });
+    let shown = meant.map(as_written);
     let message = match tables.keys().next() {
         Some(table) if tables.len() == 1 && !table.is_empty() => {
             format!(
@@ -314,6 +297,29 @@ fn unknown_column(
         problem = problem.help(format!("{name}: {}", listed(columns)));
     }
     problem
+}
+
+/// Columns by the table they are of, each once.
+fn by_table(columns: &[Column]) -> BTreeMap<String, Vec<&str>> {
+    let mut tables: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for column in columns {
+        let table = column.relation.as_ref().map(ToString::to_string);
+        let names = tables.entry(table.unwrap_or_default()).or_default();
+        if !names.contains(&column.name.as_str()) {
+            names.push(&column.name);
+        }
+    }
+    tables
+}
+
+/// A name as it must stand in a statement: quoted if it would be folded or cut otherwise.
+fn as_written(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        name.to_owned()
+    } else {
+        crate::quote(name)
+    }
 }
 
 fn unknown_alias(

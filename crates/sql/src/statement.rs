@@ -12,10 +12,11 @@ use datafusion_sql::parser::{DFParser, DFParserBuilder, Statement};
 use datafusion_sql::planner::ParserOptions;
 use datafusion_sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr,
-    Statement as SqlStatement, Value, ValueWithSpan, VisitMut, VisitorMut,
+    Statement as SqlStatement, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 
+use crate::balance::balance;
 use crate::functions::UNIT_FUNCTIONS;
 use crate::problem::{self, SqlProblem};
 
@@ -36,7 +37,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
 ];
 
 /// How deep expressions may nest.
-const RECURSION_LIMIT: usize = 256;
+const RECURSION_LIMIT: usize = 100;
 
 /// The planner's options; `SETTINGS` says the same to a session.
 pub(crate) fn options() -> ParserOptions {
@@ -69,6 +70,7 @@ pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
         )),
         Some(Statement::Statement(inner)) => match *inner {
             SqlStatement::Query(mut query) => {
+                balance(&mut query)?;
                 reads_only(&query)?;
                 quote_units(&mut query);
                 Ok(Statement::Statement(Box::new(SqlStatement::Query(query))))
@@ -107,6 +109,7 @@ pub(crate) fn expression(text: &str) -> Result<Expr, SqlProblem> {
         )
         .at(place));
     }
+    balance(&mut found.expr)?;
     quote_units(&mut found.expr);
     Ok(found.expr)
 }
@@ -124,23 +127,45 @@ fn not_a_query(text: &str) -> SqlProblem {
     .help("write only the SELECT; where its rows go is said in the pipeline or the model's config")
 }
 
-/// A query may hide a change in its body (`WITH … DELETE`) or in `SELECT INTO`.
+/// A query may hide a change in any query inside it: `WITH … DELETE`, `SELECT INTO`.
 fn reads_only(query: &Query) -> Result<(), SqlProblem> {
-    fn body(part: &SetExpr) -> Result<(), SqlProblem> {
-        match part {
-            SetExpr::Select(select) if select.into.is_some() => Err(not_a_query("SELECT-INTO")),
-            SetExpr::Select(_) | SetExpr::Values(_) | SetExpr::Table(_) => Ok(()),
-            SetExpr::Query(inner) => reads_only(inner),
-            SetExpr::SetOperation { left, right, .. } => body(left).and_then(|()| body(right)),
-            SetExpr::Insert(other)
-            | SetExpr::Update(other)
-            | SetExpr::Delete(other)
-            | SetExpr::Merge(other) => Err(not_a_query(&other.to_string())),
+    struct Reads;
+    impl Visitor for Reads {
+        type Break = SqlProblem;
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlProblem> {
+            match change(&query.body) {
+                Some(problem) => ControlFlow::Break(problem),
+                None => ControlFlow::Continue(()),
+            }
         }
     }
-    let mut ctes = query.with.iter().flat_map(|with| &with.cte_tables);
-    ctes.try_for_each(|cte| reads_only(&cte.query))?;
-    body(&query.body)
+    match query.visit(&mut Reads) {
+        ControlFlow::Break(problem) => Err(problem),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// The change in a query's body, if it holds one.
+fn change(body: &SetExpr) -> Option<SqlProblem> {
+    let mut rest = body;
+    // Long unions lean to the left.
+    while let SetExpr::SetOperation { left, right, .. } = rest {
+        if let Some(problem) = change(right) {
+            return Some(problem);
+        }
+        rest = left;
+    }
+    match rest {
+        SetExpr::Select(select) => select.into.as_ref().map(|_| not_a_query("SELECT-INTO")),
+        SetExpr::Insert(other)
+        | SetExpr::Update(other)
+        | SetExpr::Delete(other)
+        | SetExpr::Merge(other) => Some(not_a_query(&other.to_string())),
+        SetExpr::Query(_)
+        | SetExpr::Values(_)
+        | SetExpr::Table(_)
+        | SetExpr::SetOperation { .. } => None,
+    }
 }
 
 /// `dateadd(day, 1, x)` -> `dateadd('day', 1, x)`.

@@ -860,3 +860,61 @@ fn the_planners_sentences_are_put_in_our_words() {
     }
     unknown("select * from raw.orders, lateral flatten(input => x)");
 }
+
+#[test]
+fn long_conditions_are_fine() {
+    let long = vec!["order_id = 1"; 3000].join(" or ");
+    proven(&format!("select 1 as x from raw.orders where {long}"));
+}
+
+#[test]
+fn long_sums_are_fine_or_refused() {
+    let sum = vec!["order_id"; 120].join(" + ");
+    proven(&format!("select {sum} as x from raw.orders"));
+    let sum = vec!["order_id"; 5000].join(" + ");
+    assert_eq!(
+        wrong(&format!("select {sum} as x from raw.orders"))[0].code,
+        "M0305"
+    );
+}
+
+#[test]
+fn long_unions_are_fine() {
+    let many = vec!["select order_id from raw.orders"; 100].join(" union all ");
+    assert_eq!(proven(&many).lineage.edges.len(), 1);
+}
+
+#[test]
+fn deep_expressions_are_fine_or_refused() {
+    for depth in [60, 100, 600] {
+        let deep = format!("select {}1{} as x", "(".repeat(depth), ")".repeat(depth));
+        match analyze(&deep, &shop()) {
+            Verdict::Proven(_) => assert!(depth < 100, "{depth}"),
+            Verdict::Wrong(problems) => assert_eq!(problems[0].code, "M0305"),
+            Verdict::Unknown { why, .. } => panic!("{depth}: {why}"),
+        }
+    }
+    let calls = |depth: usize| {
+        format!(
+            "select {}order_id{} as x from raw.orders",
+            "abs(".repeat(depth),
+            ")".repeat(depth)
+        )
+    };
+    assert_eq!(proven(&calls(20)).lineage.edges.len(), 1);
+    assert_eq!(wrong(&calls(200))[0].code, "M0305");
+    analyze(&calls(48), &shop());
+}
+
+#[test]
+fn changes_are_refused_wherever_they_hide() {
+    for sql in [
+        "with x as (delete from raw.orders returning *) select * from x",
+        "select * from (insert into raw.orders select 1) x",
+        "select (select 1 into y from raw.orders) z",
+        "with x as (update raw.orders set total = 1) select 1",
+    ] {
+        let code = wrong(sql)[0].code;
+        assert!(matches!(code, "M0306" | "M0305"), "{sql}: {code}");
+    }
+}

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
-use towpath_vocab::{Answer, Question, types};
 
-use crate::context::{run_query, table_of, wrong_answer};
 use crate::macros::MacroObject;
-use crate::objects::{Column, Rows, quoted};
+use crate::objects::{Rows, quoted};
 use crate::problem::Raised;
 use crate::session::Session;
+use crate::warehouse::{columns, run_query};
 
 /// `dbt` or `dbt_utils` before a dot.
 #[derive(Debug)]
@@ -51,28 +50,6 @@ impl Object for Package {
             self.session
                 .raise(raised.help("put the package's macro into the `macros` folder"))
         })
-    }
-}
-
-/// The columns of a relation; none while models are only looked at.
-pub(crate) fn columns(session: &Session, relation: &Value) -> Result<Vec<Column>, Error> {
-    let Some(table) = table_of(relation) else {
-        let raised = Raised::new(
-            "M0323",
-            format!("`{relation}` is no table whose columns could be asked for"),
-        );
-        return Err(session.raise(raised.help("an ephemeral model has none: make it a view")));
-    };
-    match session.ask(Question::Columns(table))? {
-        Some(Answer::Columns(schema)) => {
-            let column = |field: &arrow_schema::FieldRef| Column {
-                name: field.name().clone(),
-                data_type: types::name(field.data_type()),
-            };
-            Ok(schema.fields().iter().map(column).collect())
-        }
-        None => Ok(Vec::new()),
-        Some(_) => Err(wrong_answer()),
     }
 }
 

@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use minijinja::value::{Kwargs, Rest};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
-use towpath_vocab::{Answer, Question, TableName};
+use towpath_vocab::TableName;
 
 use crate::builtins::Package;
 use crate::handles::{Adapter, Config, Exceptions, Var};
 use crate::macros::{Macro, MacroObject};
-use crate::objects::{Relation, Rows};
+use crate::objects::Relation;
 use crate::problem::{Raised, closest};
-use crate::scan::{EnvVar, Reference, ReferenceKind};
+use crate::reference::{EnvVar, Reference, ReferenceKind};
 use crate::session::{Mode, Session};
+use crate::warehouse::{existing, run_query};
 use crate::{json, python};
 
 /// Names of all functions, for suggestions.
@@ -307,44 +308,6 @@ fn add_queries(env: &mut Environment<'static>, session: &Arc<Session>) {
             _ => Ok(Value::from(())),
         },
     );
-}
-
-/// The rows of a query; nothing while models are only looked at.
-pub(crate) fn run_query(session: &Session, sql: &str) -> Result<Value, Error> {
-    match session.ask(Question::Rows(sql.to_owned()))? {
-        Some(Answer::Rows { columns, rows }) => Ok(Value::from_object(Rows::new(columns, &rows))),
-        None if session.settings.execute => Ok(Value::from_object(Rows::default())),
-        None => Ok(Value::from(())),
-        Some(_) => Err(wrong_answer()),
-    }
-}
-
-pub(crate) fn wrong_answer() -> Error {
-    Error::new(
-        ErrorKind::InvalidOperation,
-        "the answer does not fit the question",
-    )
-}
-
-/// The table behind a relation, or text of the form `schema.table`.
-pub(crate) fn table_of(value: &Value) -> Option<TableName> {
-    match value.downcast_object_ref::<Relation>() {
-        Some(Relation::Table(name)) => Some(name.clone()),
-        Some(Relation::Inlined { .. }) => None,
-        None => value.as_str()?.replace('"', "").parse().ok(),
-    }
-}
-
-/// The relation itself if it exists, none otherwise.
-pub(crate) fn existing(session: &Session, relation: &Value) -> Result<Value, Error> {
-    let Some(table) = table_of(relation) else {
-        return Ok(Value::from(()));
-    };
-    match session.ask(Question::Exists(table))? {
-        Some(Answer::Exists(true)) => Ok(relation.clone()),
-        Some(Answer::Exists(false)) | None => Ok(Value::from(())),
-        Some(_) => Err(wrong_answer()),
-    }
 }
 
 fn add_flow(env: &mut Environment<'static>, session: &Arc<Session>) {

@@ -9,11 +9,11 @@ use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use towpath_vocab::TableName;
 
-use crate::context::existing;
+use crate::json;
 use crate::objects::{Relation, quoted};
 use crate::problem::{Raised, closest};
 use crate::session::Session;
-use crate::{builtins, json};
+use crate::warehouse::{columns, existing};
 
 /// `config(materialized='table')`, `config.get('x')`.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl Object for Adapter {
         match method {
             "get_columns_in_relation" => {
                 let (relation,): (Value,) = from_args(args)?;
-                let columns = builtins::columns(&self.session, &relation)?;
+                let columns = columns(&self.session, &relation)?;
                 Ok(Value::from(
                     columns
                         .into_iter()

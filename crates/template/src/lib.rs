@@ -15,14 +15,17 @@ mod macros;
 mod objects;
 mod problem;
 mod python;
+mod reference;
 mod render;
 mod scan;
 mod segments;
 mod session;
 mod source_map;
+mod warehouse;
 
 pub use macros::MacroFile;
 pub use problem::{Mistake, TemplateProblem};
+pub use reference::{EnvVar, Reference, ReferenceKind, Vars};
 pub use render::{Render, Rendered, render};
-pub use scan::{EnvVar, Reference, ReferenceKind, Scan, Vars, scan};
+pub use scan::{Scan, scan};
 pub use source_map::SourceMap;

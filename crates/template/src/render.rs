@@ -14,7 +14,7 @@ use crate::context::{FUNCTIONS, environment};
 use crate::ephemeral::inject;
 use crate::macros::{self, Macro, MacroFile};
 use crate::problem::{Mistake, Raised, TemplateProblem, from_engine};
-use crate::scan::Vars;
+use crate::reference::Vars;
 use crate::session::{Mode, Seen, Session, Settings};
 use crate::source_map::{Marked, SourceMap, mark};
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 use towpath_vocab::{Answer, Question, TableName};
 
 use crate::problem::Raised;
-use crate::scan::{EnvVar, Reference, Vars};
+use crate::reference::{EnvVar, Reference, Vars};
 
 /// How deep macros may call each other.
 const DEEPEST: usize = 64;

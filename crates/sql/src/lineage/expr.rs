@@ -58,9 +58,7 @@ impl Walker {
             | Expr::Literal(..)
             | Expr::Placeholder(_)
             | Expr::LambdaVariable(_) => {}
-            Expr::BinaryExpr(binary) => {
-                self.walk_all([&*binary.left, &*binary.right], seen, computed, out)
-            }
+            Expr::BinaryExpr(_) => self.chain(expr, seen, computed, out),
             Expr::Like(like) | Expr::SimilarTo(like) => {
                 self.walk_all([&*like.expr, &*like.pattern], seen, computed, out)
             }
@@ -94,6 +92,46 @@ impl Walker {
                 self.walk(&list.expr, seen, computed, out);
                 self.walk_all(&list.list, seen, computed, out);
             }
+            Expr::Exists(_)
+            | Expr::InSubquery(_)
+            | Expr::SetComparison(_)
+            | Expr::ScalarSubquery(_) => {
+                self.query_inside(expr, seen, role, out);
+            }
+            Expr::GroupingSet(sets) => match sets {
+                GroupingSet::Rollup(keys) | GroupingSet::Cube(keys) => {
+                    self.walk_all(keys, seen, role, out)
+                }
+                GroupingSet::GroupingSets(sets) => {
+                    self.walk_all(sets.iter().flatten(), seen, role, out)
+                }
+            },
+            Expr::Unnest(unnest) => self.walk(&unnest.expr, seen, computed, out),
+            #[expect(
+                deprecated,
+                reason = "the planner has expanded it; the match stays complete"
+            )]
+            Expr::Wildcard { .. } => {
+                self.partial = true;
+                out.extend(&seen.input.everything(role));
+            }
+        }
+    }
+
+    /// `a or b or c …`: long chains lean to the left, and are walked without going deeper.
+    fn chain(&mut self, expr: &Expr, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+        let mut rest = expr;
+        while let Expr::BinaryExpr(binary) = rest {
+            self.walk(&binary.right, seen, role, out);
+            rest = &binary.left;
+        }
+        self.walk(rest, seen, role, out);
+    }
+
+    /// Expressions that hold a query.
+    fn query_inside(&mut self, expr: &Expr, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+        let computed = through(role, Influence::Transformation);
+        match expr {
             Expr::Exists(exists) => {
                 let inner = self.inside(&exists.subquery, seen);
                 out.extend_as(&inner.presence(), through(Influence::Conditional, role));
@@ -113,23 +151,7 @@ impl Walker {
                 }
                 out.extend_as(&inner.whole, role);
             }
-            Expr::GroupingSet(sets) => match sets {
-                GroupingSet::Rollup(keys) | GroupingSet::Cube(keys) => {
-                    self.walk_all(keys, seen, role, out)
-                }
-                GroupingSet::GroupingSets(sets) => {
-                    self.walk_all(sets.iter().flatten(), seen, role, out)
-                }
-            },
-            Expr::Unnest(unnest) => self.walk(&unnest.expr, seen, computed, out),
-            #[expect(
-                deprecated,
-                reason = "the planner has expanded it; the match stays complete"
-            )]
-            Expr::Wildcard { .. } => {
-                self.partial = true;
-                out.extend(&seen.input.everything(role));
-            }
+            _ => self.partial = true,
         }
     }
 

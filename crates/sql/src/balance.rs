@@ -1,0 +1,106 @@
+//! Long chains of `AND` and `OR` become balanced trees, so that a thousand conditions are ten levels
+//! deep and not a thousand: everything after the parser walks expressions by recursion.
+//!
+//! The meaning is the same, since both are associative. Other operators are not regrouped; a chain of
+//! more than `LONGEST` of them is refused. It knows nothing else of SQL.
+
+use std::mem;
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Value, VisitMut, VisitorMut};
+
+use crate::problem::SqlProblem;
+
+/// Chains shorter than this stay as they are.
+const SHORT: usize = 16;
+
+/// More operators in one chain are refused.
+const LONGEST: usize = 128;
+
+/// Balances every chain in the tree.
+pub(crate) fn balance<V: VisitMut>(tree: &mut V) -> Result<(), SqlProblem> {
+    match tree.visit(&mut Balance) {
+        ControlFlow::Break(problem) => Err(problem),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Balance;
+
+impl VisitorMut for Balance {
+    type Break = SqlProblem;
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
+        if length(expr) < SHORT {
+            return ControlFlow::Continue(());
+        }
+        if let Expr::BinaryOp { op, .. } = expr
+            && matches!(op, BinaryOperator::And | BinaryOperator::Or)
+        {
+            let op = op.clone();
+            *expr = joined(operands(mem::replace(expr, nothing()), &op), &op);
+        }
+        if length(expr) > LONGEST {
+            let message = format!("one expression chains more than {LONGEST} operators");
+            return ControlFlow::Break(
+                SqlProblem::new("M0305", message)
+                    .help("put its parts into a CTE, or use a function of a list"),
+            );
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn nothing() -> Expr {
+    Expr::Value(Value::Null.with_empty_span())
+}
+
+/// How far the chain leans to the left.
+fn length(expr: &Expr) -> usize {
+    let mut links = 0;
+    let mut rest = expr;
+    while let Expr::BinaryOp { left, .. } = rest {
+        links += 1;
+        rest = left;
+    }
+    links
+}
+
+/// The operands of a chain of one operator, from left to right.
+fn operands(expr: Expr, chain: &BinaryOperator) -> Vec<Expr> {
+    let mut found = Vec::new();
+    let mut rest = expr;
+    loop {
+        match rest {
+            Expr::BinaryOp { left, op, right } if op == *chain => {
+                found.push(*right);
+                rest = *left;
+            }
+            other => {
+                found.push(other);
+                found.reverse();
+                return found;
+            }
+        }
+    }
+}
+
+/// Neighbours joined in pairs, until one expression is left.
+fn joined(mut level: Vec<Expr>, op: &BinaryOperator) -> Expr {
+    while level.len() > 1 {
+        let mut above = Vec::with_capacity(level.len().div_ceil(2));
+        let mut operands = level.into_iter();
+        while let Some(left) = operands.next() {
+            above.push(match operands.next() {
+                Some(right) => Expr::BinaryOp {
+                    left: Box::new(left),
+                    op: op.clone(),
+                    right: Box::new(right),
+                },
+                None => left,
+            });
+        }
+        level = above;
+    }
+    level.pop().unwrap_or_else(nothing)
+}

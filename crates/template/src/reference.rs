@@ -1,0 +1,53 @@
+//! What a template can name of the world outside it: models, source tables, variables.
+//!
+//! Plain values; who resolves them is the caller's business.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+/// Values of `var()`.
+pub type Vars = BTreeMap<String, Json>;
+
+/// What kind of thing is referred to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReferenceKind {
+    /// `ref('model')`.
+    Ref,
+    /// `source('name', 'table')`.
+    Source,
+}
+
+/// One `ref` or `source`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Which function.
+    pub kind: ReferenceKind,
+    /// Its arguments: a model, a package and a model, or a source and a table.
+    pub parts: Vec<String>,
+    /// `v=` of `ref`.
+    pub version: Option<String>,
+    /// Bytes of the call in the template, when it is written there with literal arguments.
+    pub offset: Option<(usize, usize)>,
+}
+
+impl Reference {
+    /// The text under which `Render::relations` answers it: the parts joined by `.`, and `.vN`.
+    pub fn key(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{}.v{version}", self.parts.join(".")),
+            None => self.parts.join("."),
+        }
+    }
+}
+
+/// One `env_var`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvVar {
+    /// The variable.
+    pub name: String,
+    /// Its default in the template.
+    pub default: Option<String>,
+    /// Bytes of the call in the template, when it is written there with a literal name.
+    pub offset: Option<(usize, usize)>,
+}

@@ -1,0 +1,71 @@
+//! Questions about the warehouse as templates put them: rows, columns, existence.
+//!
+//! While models are only looked at, nothing is known: no rows, no columns, no table. It does not ask
+//! anybody itself; `Session::ask` keeps the questions for the caller.
+
+use minijinja::{Error, ErrorKind, Value};
+use towpath_vocab::{Answer, Question, TableName, types};
+
+use crate::objects::{Column, Relation, Rows};
+use crate::problem::Raised;
+use crate::session::Session;
+
+/// The rows of a query; nothing while models are only looked at.
+pub(crate) fn run_query(session: &Session, sql: &str) -> Result<Value, Error> {
+    match session.ask(Question::Rows(sql.to_owned()))? {
+        Some(Answer::Rows { columns, rows }) => Ok(Value::from_object(Rows::new(columns, &rows))),
+        None if session.settings.execute => Ok(Value::from_object(Rows::default())),
+        None => Ok(Value::from(())),
+        Some(_) => Err(wrong_answer()),
+    }
+}
+
+pub(crate) fn wrong_answer() -> Error {
+    Error::new(
+        ErrorKind::InvalidOperation,
+        "the answer does not fit the question",
+    )
+}
+
+/// The table behind a relation, or text of the form `schema.table`.
+pub(crate) fn table_of(value: &Value) -> Option<TableName> {
+    match value.downcast_object_ref::<Relation>() {
+        Some(Relation::Table(name)) => Some(name.clone()),
+        Some(Relation::Inlined { .. }) => None,
+        None => value.as_str()?.replace('"', "").parse().ok(),
+    }
+}
+
+/// The relation itself if it exists, none otherwise.
+pub(crate) fn existing(session: &Session, relation: &Value) -> Result<Value, Error> {
+    let Some(table) = table_of(relation) else {
+        return Ok(Value::from(()));
+    };
+    match session.ask(Question::Exists(table))? {
+        Some(Answer::Exists(true)) => Ok(relation.clone()),
+        Some(Answer::Exists(false)) | None => Ok(Value::from(())),
+        Some(_) => Err(wrong_answer()),
+    }
+}
+
+/// The columns of a relation; none while models are only looked at.
+pub(crate) fn columns(session: &Session, relation: &Value) -> Result<Vec<Column>, Error> {
+    let Some(table) = table_of(relation) else {
+        let raised = Raised::new(
+            "M0323",
+            format!("`{relation}` is no table whose columns could be asked for"),
+        );
+        return Err(session.raise(raised.help("an ephemeral model has none: make it a view")));
+    };
+    match session.ask(Question::Columns(table))? {
+        Some(Answer::Columns(schema)) => {
+            let column = |field: &arrow_schema::FieldRef| Column {
+                name: field.name().clone(),
+                data_type: types::name(field.data_type()),
+            };
+            Ok(schema.fields().iter().map(column).collect())
+        }
+        None => Ok(Vec::new()),
+        Some(_) => Err(wrong_answer()),
+    }
+}
