@@ -23,13 +23,7 @@ use crate::session::catalog::{LiveTables, Sight};
 impl ModelEngine for Engine {
     async fn run(&self, request: ModelRequest) -> Result<ModelRun> {
         let sql = render::sql(self, &request).await?;
-        let recipe = Recipe {
-            engine: self.clone(),
-            sight: self.sight(&BTreeMap::new())?,
-            name: request.model.name.clone(),
-            table: request.model.table.target.clone(),
-            sql,
-        };
+        let recipe = Recipe::new(self, &request.model, sql)?;
         let tight = self.is_tight(&recipe.table);
         let (running, tables) = recipe.plan(tight).await?;
         refuse_repeated_names(&recipe.subject(), &running.schema)?;
@@ -61,6 +55,17 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
+    /// A model's final SQL over the lakehouse as it is now.
+    pub(super) fn new(engine: &Engine, model: &ModelPlan, sql: String) -> Result<Self> {
+        Ok(Self {
+            engine: engine.clone(),
+            sight: engine.sight(&BTreeMap::new())?,
+            name: model.name.clone(),
+            table: model.table.target.clone(),
+            sql,
+        })
+    }
+
     /// The table written.
     pub(super) fn table(&self) -> &TableName {
         &self.table

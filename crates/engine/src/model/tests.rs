@@ -1,15 +1,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DataFusionError;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
-use towpath_ports::{Assignment, Event, ModelEngine, ModelRequest, ModelRun, Result};
+use towpath_ports::{Assignment, Event, ModelEngine, ModelRequest, ModelRun, Reader, Result};
 use towpath_vocab::{
     BadRows, Failure, Influence, Mark, Materialized, ModelPlan, RawRecord, Remedy, SchemaChange, TableLineage, TablePlan,
     Threshold, WriteMode, WritePlan,
 };
 
+use super::reader::ModelReader;
+use super::run::Recipe;
 use crate::session::fixture::{Fixture, batch, floats, ints, name, text_rows, texts};
 
 fn table_plan(target: &str) -> TablePlan {
@@ -169,6 +175,48 @@ async fn a_join_that_does_not_fit_is_planned_again_with_one_that_spills() {
     // The next run starts with what fits.
     let mut again = fixture.engine.run(model("", Some(sql))).await.unwrap();
     assert_eq!(self::read(&mut again).await.unwrap().len() as i64, rows);
+}
+
+/// A reader of `select carrier from raw.flights` whose first plan gives these batches.
+fn reader(fixture: &Fixture, first: Vec<std::result::Result<RecordBatch, DataFusionError>>, tight: bool) -> ModelReader {
+    let request = model("", Some("select carrier from raw.flights order by 1"));
+    let recipe = Recipe::new(&fixture.engine, &request.model, request.model.sql.clone().unwrap()).unwrap();
+    let schema = batch(vec![("carrier", texts(vec![]))]).schema();
+    let batches = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter(first));
+    ModelReader::new(recipe, schema, Box::pin(batches), tight)
+}
+
+async fn events(mut reader: ModelReader) -> Vec<Result<Event>> {
+    let Some(Ok(Assignment::Assigned(split))) = reader.splits().next().await else { panic!("no split") };
+    split.events.collect().await
+}
+
+fn exhausted() -> std::result::Result<RecordBatch, DataFusionError> {
+    Err(DataFusionError::ResourcesExhausted("Failed to allocate".to_owned()).context("joining"))
+}
+
+#[tokio::test]
+async fn memory_that_ends_before_the_first_row_is_not_seen() {
+    let fixture = fixture().await;
+    let events = events(reader(&fixture, vec![exhausted()], false)).await;
+    let [Ok(Event::Rows(rows)), Ok(Event::Boundary(mark)), Ok(Event::End)] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(text_rows(std::slice::from_ref(&rows.batch)), ["AA", "AA", "UA"]);
+    assert_eq!(*mark, Mark::at(3));
+    assert!(fixture.engine.is_tight(&name("marts.delays")));
+}
+
+#[tokio::test]
+async fn memory_that_ends_later_asks_for_another_attempt_once() {
+    let fixture = fixture().await;
+    let row = || Ok(batch(vec![("carrier", texts(vec![Some("XX")]))]));
+    let later = events(reader(&fixture, vec![row(), exhausted(), row()], false)).await;
+    let [Ok(Event::Rows(_)), Err(failure)] = later.as_slice() else { panic!("{later:?}") };
+    assert_eq!((failure.code.as_str(), failure.remedy), ("R0507", Remedy::Retry));
+    assert!(fixture.engine.is_tight(&name("marts.delays")));
+    // What already runs with less memory has no other way out than more of it.
+    let tight = events(reader(&fixture, vec![exhausted()], true)).await;
+    let [Err(failure)] = tight.as_slice() else { panic!("{tight:?}") };
+    assert_eq!((failure.code.as_str(), failure.remedy), ("R0507", Remedy::FixConfig));
 }
 
 const DEFERRED: &str = "{% set names = run_query('select distinct name from ' ~ ref('carriers') ~ ' order by 1').columns[0].values() %}
