@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use towpath_vocab::{Action, CommandPlan, TableName};
 
+use crate::load::{is_name, is_schema};
 use crate::report::{At, Report};
 use crate::settings::{self, Setting};
 use crate::step::{Node as Task, StepFrame};
@@ -102,16 +103,17 @@ fn written(node: &Node) -> Vec<(String, Node, At)> {
 
 /// Reads `schema.table`.
 pub(crate) fn table_name(text: &str, at: At, report: &mut Report) -> Option<TableName> {
-    match text.parse() {
-        Ok(name) => Some(name),
-        Err(_) => {
+    let parsed: Result<TableName, _> = text.parse();
+    match parsed {
+        Ok(name) if is_schema(name.schema()) && is_name(name.table()) => Some(name),
+        _ => {
             report
                 .error(
                     "P0131",
                     at,
                     format!("`{text}` is not of the form `schema.table`"),
                 )
-                .help("tables of the lakehouse have two parts: marts.customers");
+                .help("tables of the lakehouse have two parts of letters, digits and `_`: marts.customers");
             None
         }
     }

@@ -26,7 +26,8 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     known: BTreeMap<TableName, Entry>,
-    written_at: BTreeMap<TableName, At>,
+    /// By the name in lower case: looking up ignores case, and so do some disks.
+    written_at: BTreeMap<String, At>,
 }
 
 impl Tables {
@@ -60,7 +61,7 @@ impl Tables {
     /// Makes a task's tables known; a second writer of a table is an error.
     pub(crate) fn add_writer(&mut self, task: &Task, report: &mut Report) {
         for table in &task.writes {
-            if let Some(first) = self.written_at.get(table) {
+            if let Some(first) = self.written_at.get(&table.to_string().to_lowercase()) {
                 let place = report.place(*first);
                 report
                     .error("P0117", task.at, format!("`{table}` has two sources"))
@@ -69,7 +70,8 @@ impl Tables {
                         "the first one is at {place}: give one of them another name or schema"
                     ));
             } else {
-                self.written_at.insert(table.clone(), task.at);
+                self.written_at
+                    .insert(table.to_string().to_lowercase(), task.at);
             }
             self.add(table, task.schema.clone(), task.firm);
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::{Action, Face, LoadPlan, ReadMode, Selection, TableFact, TableName};
+use towpath_vocab::{Action, Face, LoadPlan, Naming, ReadMode, Selection, TableFact, TableName};
 
 use crate::columns;
 use crate::connection::{self, Connection};
@@ -101,14 +101,14 @@ fn schema(frame: &StepFrame<'_>, world: &World<'_>, report: &mut Report) -> Opti
         return None;
     };
     let schema = into.text()?;
-    if !is_name(schema) {
+    if !is_schema(schema) {
         report
             .error(
                 "P0131",
                 into.at,
                 format!("`{schema}` cannot be the name of a schema"),
             )
-            .help("letters, digits and `_`, not starting with a digit");
+            .help("letters, digits and `_`, starting with a letter");
         return None;
     }
     if world.connections.contains_key(schema) {
@@ -124,6 +124,21 @@ fn schema(frame: &StepFrame<'_>, world: &World<'_>, report: &mut Report) -> Opti
         return None;
     }
     Some(schema.to_owned())
+}
+
+/// The name a table gets from an object's: as `names` says, when that is a name.
+fn table_word(short: &str, names: Naming) -> String {
+    let name = names.apply(short);
+    if is_name(&name) {
+        name
+    } else {
+        Naming::Snake.apply(short)
+    }
+}
+
+/// True for names of schemas; those with `_` in front are Towpath's own.
+pub(crate) fn is_schema(text: &str) -> bool {
+    is_name(text) && !text.starts_with('_') && text != "information_schema"
 }
 
 /// True for names that need no quotes anywhere.
@@ -202,15 +217,18 @@ fn wanted(
 }
 
 fn exact(key: &str, entry: &Entry, found: &mut Vec<Wanted>, report: &mut Report) {
-    if key.is_empty() || key.contains('.') && entry.value.get("from").is_none() {
+    if !is_name(key) {
+        let name = Naming::Snake.apply(short_name(key));
+        let from = entry.value.get_text("from").unwrap_or(key);
         report
             .error(
                 "P0131",
                 entry.key_at,
                 format!("`{key}` cannot be the name of a table"),
             )
+            .help("letters, digits and `_`, not starting with a digit")
             .help(format!(
-                "name the table you want to get: orders: {{ from: \"{key}\" }}"
+                "name the table you want to get: {name}: {{ from: \"{from}\" }}"
             ));
         return;
     }
@@ -266,7 +284,7 @@ fn expand(
                 .map(|entry| entry.value.clone()),
         );
         found.push(Wanted {
-            name: world.names.apply(short),
+            name: table_word(short, world.names),
             at,
             object: (*object).to_owned(),
             layers,
@@ -378,10 +396,7 @@ fn task(
         return None;
     }
     can_read(connection, planned.read, merged, one.at, report);
-    let discovered = known
-        .as_ref()
-        .filter(|known| known.is_firm())
-        .map(|known| known.fact.clone());
+    let discovered = known.as_ref().and_then(readable);
     let schema = planned
         .schema
         .clone()
@@ -428,6 +443,13 @@ fn stranger(
             .label(format!("did you mean `{near}`?"))
             .help(format!("known are those in schemas/{name}.yml; a new table: towpath connection discover {name} --write"));
     }
+}
+
+/// A schema that the source can be read as: discovered, and with a type for every column.
+fn readable(known: &columns::Known<'_>) -> Option<TableFact> {
+    let fields = known.fact.schema.fields();
+    let typed = fields.iter().all(|field| !field.data_type().is_null());
+    (known.is_firm() && typed).then(|| known.fact.clone())
 }
 
 fn can_read(

@@ -11,7 +11,7 @@ use towpath_vocab::{Materialized, TableName};
 
 use super::draft::{Draft, Shelf};
 use super::place;
-use crate::load::is_name;
+use crate::load::{is_name, is_schema};
 use crate::parsed::TextFile;
 use crate::report::Report;
 use crate::yaml::Node;
@@ -62,14 +62,14 @@ fn parts<'a>(file: &TextFile<'a>, report: &mut Report) -> Option<(&'a str, &'a s
             ));
         return None;
     };
-    if !is_name(folder) || !is_name(name) {
+    if !is_schema(folder) || !is_name(name) {
         report
             .error(
                 "M0332",
                 place::head(file),
                 format!("`{folder}.{name}` cannot be the name of a table"),
             )
-            .help("folder and file are letters, digits and `_`, not starting with a digit");
+            .help("folder and file are letters, digits and `_`, starting with a letter");
         return None;
     }
     Some((folder, name))

@@ -179,6 +179,8 @@ pub(super) fn order(drafts: &mut [Draft<'_>], report: &mut Report) -> Vec<usize>
             }
             if let Some(draft) = drafts.get_mut(index) {
                 draft.sound = false;
+                // Nothing is planned any more; their tasks must not be said to wait in a circle too.
+                draft.references.clear();
             }
         }
     }
