@@ -136,6 +136,7 @@ impl PreparedWrite {
 
     /// The receipt of an earlier attempt of this generation, if the log holds one.
     async fn adopted(&self, now: &Snapshot) -> LakeResult<Option<Receipt>> {
+        fail::fail_point!("lake::token", |_| Ok(None));
         let table = &self.write.table;
         let held = now
             .state
@@ -359,9 +360,8 @@ impl PreparedWrite {
         );
         folder::blocking(move || {
             let log = home.join(LOG);
-            folder::sync_file(&log.join(format!("{version:020}.json")))?;
+            // The entry was durable before it was visible; its name may not be when the try failed.
             folder::sync_folder(&log)?;
-            home.ancestors().take(3).try_for_each(folder::sync_folder)?;
             positions.settle(generation, &attempt)?;
             view.map_or(Ok(()), |view| folder::remove(&view))
         })

@@ -15,6 +15,7 @@ mod files;
 mod folder;
 mod history;
 mod keys;
+mod log;
 mod merge;
 mod open;
 mod position;

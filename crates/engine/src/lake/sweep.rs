@@ -14,6 +14,7 @@ use towpath_vocab::TableName;
 
 use super::error::LakeResult;
 use super::folder::{self, LOG, OWN};
+use super::log::UNLINKED;
 use super::open::Lake;
 
 /// What was, or would be, deleted.
@@ -74,6 +75,11 @@ impl Lake {
                 let path = folder.join(name);
                 if path.is_file() && !known.contains(&path) {
                     sweep_file(path, age, dry_run, &mut swept)?;
+                }
+            }
+            for name in folder::names(&folder.join(LOG))? {
+                if name.starts_with(UNLINKED.0) && name.ends_with(UNLINKED.1) {
+                    sweep_file(folder.join(LOG).join(name), age, dry_run, &mut swept)?;
                 }
             }
             for app in folder::names(&folder.join(OWN))? {

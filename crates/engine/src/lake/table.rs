@@ -19,6 +19,7 @@ use url::Url;
 use super::candidate::{LakeCandidate, LakeFile};
 use super::error::{LakeError, LakeResult};
 use super::folder::{self, LOG};
+use super::log::DurableLog;
 
 /// A table, existing or not.
 pub(crate) struct Table {
@@ -38,6 +39,7 @@ impl Table {
         let url = Url::from_directory_path(&folder).map_err(|()| location())?;
         let log = logstore_for(&url, StorageConfig::default())
             .map_err(|source| delta("opening", &name, source))?;
+        let log: LogStoreRef = Arc::new(DurableLog::over(log, &folder));
         Ok(Self {
             name,
             folder,
