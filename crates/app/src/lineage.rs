@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use towpath_ports::StateStore;
-use towpath_vocab::{ColumnEdge, Failure, Plan, Remedy, TableLineage, TableName};
+use towpath_vocab::{ColumnEdge, ColumnRef, Failure, Plan, Remedy, TableLineage, TableName};
 
 use crate::Result;
 use crate::house::House;
@@ -185,7 +185,7 @@ fn origins(
             let reached = follow(&direct, table, Some(column), Direction::Up);
             let made: BTreeSet<String> = reached
                 .iter()
-                .filter(|edge| !direct.iter().any(|other| other.to == edge.from))
+                .filter(|edge| !direct.iter().any(|other| feeds(other, &edge.from)))
                 .map(|edge| format!("{}.{}", edge.from.table, edge.from.column))
                 .collect();
             (column.to_owned(), made.into_iter().collect())
@@ -193,9 +193,14 @@ fn origins(
         .collect()
 }
 
+/// True when an edge ends at this column; a whole table (`count(*)`) is fed by any of its columns.
+fn feeds(edge: &ColumnEdge, column: &ColumnRef) -> bool {
+    edge.to == *column || (column.column.is_empty() && edge.to.table == column.table)
+}
+
 #[cfg(test)]
 mod tests {
-    use towpath_vocab::{ColumnRef, Influence};
+    use towpath_vocab::Influence;
 
     use super::*;
 

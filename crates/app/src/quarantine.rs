@@ -482,7 +482,7 @@ async fn mark(
 async fn held(house: &House, table: &TableName, limit: u64) -> Result<Vec<Held>> {
     let quarantine = quoted(&quarantine_table(table));
     let sql = format!(
-        "select id, form, record, object, cast(line as varchar), cast(ordinal as varchar) from {quarantine} \
+        "select id, form, record, object, cast(line as varchar) as line_text, cast(ordinal as varchar) as ordinal_text from {quarantine} \
          where status = 'held' order by set_aside_at, object, ordinal, id limit {limit}"
     );
     let mut records = Vec::new();

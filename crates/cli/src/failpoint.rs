@@ -1,22 +1,91 @@
-//! Arms one failpoint from the environment, so that tests can kill the process at a commit edge.
+//! Arms failpoints from the environment, so that tests can kill the process at a commit edge.
 //!
 //! `TOWPATH_FAILPOINT=lake::before_commit` ends the process there at once, `…=name@3` the third time.
-//! Only in builds with debug assertions; a release binary has no such door.
+//! `TOWPATH_TRACE_EDGES=SOCKET` tells a Unix socket the name of every failpoint of
+//! `TOWPATH_EDGES=name,name,…` when it is reached, and `TOWPATH_BREAK=name,…` makes the named ones
+//! return early, which switches off what they guard. Only in builds with debug assertions; a release
+//! binary has no such door.
 
-/// Reads the environment and arms the failpoint it names.
+/// Reads the environment and arms what it names.
 pub(crate) fn arm() {
     #[cfg(debug_assertions)]
-    if let Ok(said) = std::env::var("TOWPATH_FAILPOINT") {
-        let (name, nth) = match said.split_once('@') {
+    doors::open();
+}
+
+#[cfg(debug_assertions)]
+mod doors {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    /// Where passed edges are told.
+    type Trace = Option<Arc<Mutex<UnixStream>>>;
+
+    pub(super) fn open() {
+        let trace = trace();
+        let deadly = said("TOWPATH_FAILPOINT").map(|said| match said.split_once('@') {
             Some((name, nth)) => (name.to_owned(), nth.parse().unwrap_or(1)),
             None => (said, 1_u64),
+        });
+        let mut edges: Vec<String> = match trace {
+            Some(_) => list("TOWPATH_EDGES"),
+            None => Vec::new(),
         };
-        let passed = std::sync::atomic::AtomicU64::new(0);
-        let armed = fail::cfg_callback(name.clone(), move || {
-            if passed.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == nth {
+        if let Some((name, _)) = &deadly
+            && !edges.contains(name)
+        {
+            edges.push(name.clone());
+        }
+        for edge in edges {
+            let nth = deadly.as_ref().filter(|(name, _)| *name == edge);
+            watch(&edge, nth.map(|(_, nth)| *nth), trace.clone());
+        }
+        for name in list("TOWPATH_BREAK") {
+            complain(&name, fail::cfg(name.as_str(), "return"));
+        }
+    }
+
+    fn watch(edge: &str, deadly: Option<u64>, trace: Trace) {
+        let passed = AtomicU64::new(0);
+        let line = format!("{edge}\n");
+        let armed = fail::cfg_callback(edge, move || {
+            if let Some(trace) = &trace {
+                let mut socket = trace.lock().unwrap_or_else(PoisonError::into_inner);
+                // A test that no longer listens is no reason to stop.
+                let _ = socket.write_all(line.as_bytes());
+            }
+            if deadly == Some(passed.fetch_add(1, Ordering::SeqCst) + 1) {
                 std::process::abort();
             }
         });
+        complain(edge, armed);
+    }
+
+    fn trace() -> Trace {
+        let path = said("TOWPATH_TRACE_EDGES")?;
+        match UnixStream::connect(&path) {
+            Ok(socket) => Some(Arc::new(Mutex::new(socket))),
+            Err(error) => {
+                eprintln!("error: edges cannot be told to `{path}`: {error}");
+                None
+            }
+        }
+    }
+
+    fn said(variable: &str) -> Option<String> {
+        std::env::var(variable).ok().filter(|said| !said.is_empty())
+    }
+
+    fn list(variable: &str) -> Vec<String> {
+        let said = said(variable).unwrap_or_default();
+        said.split(',')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn complain(name: &str, armed: Result<(), String>) {
         if let Err(reason) = armed {
             eprintln!("error: failpoint `{name}` cannot be armed: {reason}");
         }

@@ -178,7 +178,9 @@ async fn keep(
     };
     let source = work.house.source(&load.connection)?;
     let destination = Arc::clone(&work.house.lake) as Arc<dyn Destination>;
-    let turn = work.turn(task, destination.as_ref(), &table.target).await?;
+    let turn = work
+        .turn(task, destination.as_ref(), &table.target, None)
+        .await?;
     if turn.is_done {
         return work.adopted(task, &table.target, turn, None);
     }

@@ -1,13 +1,17 @@
 //! Gives out generations: one per run and task, the same again to a later attempt of that run.
 //!
 //! The book remembers to which run a generation was given, before any byte is written; the
-//! destination remembers which one was committed. So an attempt whose acknowledgement was lost is
-//! recognised, and deleting the book costs nothing: the next generation is above the destination's.
+//! destination remembers which one was committed, and with it the fingerprint of what was read. So an
+//! attempt whose acknowledgement was lost is recognised, a source that changed meanwhile is read
+//! again, and deleting the book costs nothing: the next generation is above the destination's.
 
 use towpath_ports::{Committed, Destination, StateStore};
-use towpath_vocab::{Generation, RunName, TaskKey};
+use towpath_vocab::{Generation, Mark, Position, RunName, SplitId, TaskKey};
 
 use crate::Result;
+
+/// The entry of a stored position that holds the fingerprint; no source has a split of this name.
+const FINGERPRINT: &str = "towpath:fingerprint";
 
 /// What an attempt may write.
 pub(crate) struct Turn {
@@ -19,12 +23,33 @@ pub(crate) struct Turn {
     pub(crate) is_done: bool,
 }
 
-/// The turn of one attempt.
+impl Turn {
+    /// The fingerprint of what the destination holds, where it was stored with the commit.
+    pub(crate) fn held_fingerprint(&self) -> Option<&str> {
+        fingerprint_of(&self.last.as_ref()?.token.position)
+    }
+
+    /// How far the source was read by what the destination holds.
+    pub(crate) fn position(&self) -> Position {
+        let mut read = Position::default();
+        if let Some(last) = &self.last {
+            for (split, mark) in last.token.position.marks() {
+                if split.0 != FINGERPRINT {
+                    read.advance(split, mark.clone());
+                }
+            }
+        }
+        read
+    }
+}
+
+/// The turn of one attempt, which would leave a commit with this fingerprint.
 pub(crate) async fn take_turn(
     book: &dyn StateStore,
     destination: &dyn Destination,
     task: &TaskKey,
     run: &RunName,
+    fingerprint: Option<&str>,
 ) -> Result<Turn> {
     let last = destination.last(task, &task.table).await?;
     let reserved = book.generation(task).await?;
@@ -36,11 +61,13 @@ pub(crate) async fn take_turn(
         && *generation >= committed
     {
         let is_done = *generation == committed;
-        return Ok(Turn {
-            generation: *generation,
-            last,
-            is_done,
-        });
+        if !is_done || is_of(last.as_ref(), fingerprint) {
+            return Ok(Turn {
+                generation: *generation,
+                last,
+                is_done,
+            });
+        }
     }
     let highest = reserved.map_or(committed, |(_, generation)| generation.max(committed));
     let generation = highest.next();
@@ -50,4 +77,36 @@ pub(crate) async fn take_turn(
         last,
         is_done: false,
     })
+}
+
+/// A position that tells, beside how far was read, what of.
+pub(crate) fn stamped(
+    mut position: Position,
+    generation: Generation,
+    fingerprint: Option<&str>,
+) -> Position {
+    if let Some(fingerprint) = fingerprint {
+        let mark = Mark {
+            order: u64::try_from(generation.0).unwrap_or(0),
+            resume: fingerprint.into(),
+        };
+        position.advance(&SplitId(FINGERPRINT.to_owned()), mark);
+    }
+    position
+}
+
+fn fingerprint_of(position: &Position) -> Option<&str> {
+    position
+        .mark(&SplitId(FINGERPRINT.to_owned()))?
+        .resume
+        .as_str()
+}
+
+/// True unless both fingerprints are known and differ: then the inputs changed behind the commit.
+fn is_of(last: Option<&Committed>, fingerprint: Option<&str>) -> bool {
+    let held = last.and_then(|last| fingerprint_of(&last.token.position));
+    match (held, fingerprint) {
+        (Some(held), Some(now)) => held == now,
+        _ => true,
+    }
 }

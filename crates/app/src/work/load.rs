@@ -30,16 +30,19 @@ pub(super) async fn load(
     let destination = Arc::clone(&work.house.lake) as Arc<dyn Destination>;
     let target = load.table.target.clone();
     let spec = read_spec(work, load);
-    let turn = work.turn(task, destination.as_ref(), &target).await?;
+    // A part of the source has no fingerprint: the next run reads it whole.
     let fingerprint = match source.version(&spec).await? {
-        Some(version) => Some(fingerprint(task, &[version.0])?),
-        None => None,
+        Some(version) if spec.limit.is_none() => Some(fingerprint(task, &[version.0])?),
+        _ => None,
     };
+    let turn = work
+        .turn(task, destination.as_ref(), &target, fingerprint.as_deref())
+        .await?;
     if turn.is_done {
         return work.adopted(task, &target, turn, fingerprint);
     }
     if let Some(print) = &fingerprint
-        && work.is_unchanged(task, print, turn.last.is_some()).await?
+        && work.is_held(task, print, &turn, load.table.write.mode).await?
     {
         return Ok(AttemptOutcome {
             unchanged: true,
@@ -48,9 +51,10 @@ pub(super) async fn load(
         });
     }
     let is_anew = work.options.full_refresh || load.read == ReadMode::Full;
-    let from = match &turn.last {
-        Some(last) if !is_anew => last.token.position.clone(),
-        _ => Position::default(),
+    let from = if is_anew {
+        Position::default()
+    } else {
+        turn.position()
     };
     let mut plan = load.table.clone();
     if work.options.full_refresh {

@@ -33,11 +33,13 @@ pub(super) async fn build(
         return view(work, task, model, print).await;
     }
     let destination = Arc::clone(&work.house.lake) as Arc<dyn Destination>;
-    let turn = work.turn(task, destination.as_ref(), &target).await?;
+    let turn = work
+        .turn(task, destination.as_ref(), &target, Some(&print))
+        .await?;
     if turn.is_done {
         return work.adopted(task, &target, turn, Some(print));
     }
-    if work.is_unchanged(task, &print, turn.last.is_some()).await? {
+    if work.is_held(task, &print, &turn, model.table.write.mode).await? {
         return Ok(AttemptOutcome {
             unchanged: true,
             outcome: serde_json::Value::Null,

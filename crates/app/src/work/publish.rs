@@ -49,7 +49,6 @@ pub(super) async fn publish(
         batch_rows: 32 * 1024,
         batch_bytes: 8 << 20,
     };
-    let turn = work.turn(task, destination.as_ref(), &target).await?;
     let version = source.version(&spec).await?.ok_or_else(|| {
         Failure::new(
             "R0940",
@@ -59,10 +58,13 @@ pub(super) async fn publish(
         .help("build it first: towpath run")
     })?;
     let print = fingerprint(task, &[version.0])?;
+    let turn = work
+        .turn(task, destination.as_ref(), &target, Some(&print))
+        .await?;
     if turn.is_done {
         return work.adopted(task, &target, turn, Some(print));
     }
-    if work.is_unchanged(task, &print, turn.last.is_some()).await? {
+    if work.is_held(task, &print, &turn, publish.table.write.mode).await? {
         return Ok(AttemptOutcome {
             unchanged: true,
             outcome: serde_json::Value::Null,

@@ -9,9 +9,10 @@ use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Clock, Destination, Reader, Receipt, StateStore};
 use towpath_vocab::{
     FactSource, Failure, PlannedTask, Position, Remedy, TableFact, TableName, TablePlan,
+    WriteMode,
 };
 
-use super::generation::{Turn, take_turn};
+use super::generation::{Turn, stamped, take_turn};
 use super::scope::{TaskDone, Work};
 use crate::Result;
 use crate::facts::outside_key;
@@ -36,9 +37,32 @@ impl Work {
         task: &PlannedTask,
         destination: &dyn Destination,
         table: &TableName,
+        fingerprint: Option<&str>,
     ) -> Result<Turn> {
         let key = self.key(&task.step, table);
-        take_turn(self.house.book.as_ref(), destination, &key, &self.run).await
+        let book = self.house.book.as_ref();
+        take_turn(book, destination, &key, &self.run, fingerprint).await
+    }
+
+    /// True when what the destination holds was made from the same inputs in the same way: both the
+    /// book and the commit say so. Without a book the commit alone keeps rows from being appended
+    /// twice; any other write is rather repeated, so that the book is complete again.
+    pub(crate) async fn is_held(
+        &self,
+        task: &PlannedTask,
+        fingerprint: &str,
+        turn: &Turn,
+        write: WriteMode,
+    ) -> Result<bool> {
+        let held = turn.held_fingerprint();
+        if held.is_some_and(|held| held != fingerprint) {
+            return Ok(false);
+        }
+        if held.is_some() && write == WriteMode::Append {
+            return Ok(!self.options.full_refresh);
+        }
+        self.is_unchanged(task, fingerprint, turn.last.is_some())
+            .await
     }
 
     /// True when the last success had this fingerprint and the destination still holds its commit.
@@ -75,6 +99,7 @@ impl Work {
         if let Some(limit) = self.options.fail_above.get(&plan.target) {
             plan.fail_above = *limit;
         }
+        let opened_at = stamped(opened_at, turn.generation, fingerprint.as_deref());
         let notes = reader.notes();
         let output = OutputSpec {
             source_table,
