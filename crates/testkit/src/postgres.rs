@@ -6,7 +6,6 @@
 //! the server through `psql` or a client of their own. Nothing here waits by the clock: readiness is
 //! read from the server's own log.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpListener;
@@ -25,7 +24,8 @@ pub const USER: &str = "towpath";
 /// The superuser's password: tests look for it in messages, where it must never be.
 pub const PASSWORD: &str = "s3cret-of-the-test";
 
-const READY: &str = "database system is ready to accept connections";
+/// Followed by `connections` or `read-only connections`.
+const READY: &str = "database system is ready to accept";
 const LONGEST_START: Duration = Duration::from_secs(60);
 
 static SHARED: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
@@ -108,6 +108,40 @@ impl PostgresServer {
             process: Mutex::new(None),
         };
         server.initialise()?;
+        server.resume()?;
+        Ok(server)
+    }
+
+    /// A server that follows this one and answers queries meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be copied or does not start.
+    pub fn standby(&self) -> Result<Self, ServerError> {
+        let folder = tempfile::Builder::new()
+            .prefix("towpath-standby-")
+            .tempdir()
+            .map_err(|error| ServerError::of("cannot create a temporary folder", error))?;
+        if let Some(owner) = self.owner {
+            chown(folder.path(), Some(owner.user), Some(owner.group))
+                .map_err(|error| ServerError::of("cannot hand the folder to `postgres`", error))?;
+        }
+        let server = Self {
+            programs: self.programs.clone(),
+            folder,
+            owner: self.owner,
+            settings: self.settings.clone(),
+            port: free_port()?,
+            process: Mutex::new(None),
+        };
+        let output = server
+            .program("pg_basebackup")
+            .args(["--no-sync", "-R", "-X", "stream", "-c", "fast", "-d", &self.url("postgres"), "-D"])
+            .arg(server.data())
+            .output()
+            .map_err(|error| ServerError::of("cannot start `pg_basebackup`", error))?;
+        if !output.status.success() {
+            return Err(ServerError::of("`pg_basebackup` failed", String::from_utf8_lossy(&output.stderr)));
+        }
         server.resume()?;
         Ok(server)
     }
@@ -293,7 +327,7 @@ fn programs() -> Result<PathBuf, ServerError> {
         .collect();
     folders.sort();
     let installed = folders.into_iter().rev().map(|(_, folder)| folder);
-    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = std::env::var_os("PATH").unwrap_or_default();
     installed
         .chain(std::env::split_paths(&path))
         .find(|folder| ["initdb", "postgres", "psql"].iter().all(|name| folder.join(name).is_file()))

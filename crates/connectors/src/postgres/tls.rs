@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -46,38 +47,41 @@ fn verifier(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn
         (SslMode::Require, root) => root.is_some(),
         (SslMode::Disable | SslMode::Prefer, _) => false,
     };
+    let provider = Arc::clone(provider);
     if !checked {
-        return Ok(Arc::new(Lenient { provider: Arc::clone(provider), chain: None }));
+        return Ok(Arc::new(Verifier { provider, chain: None, pinned: Vec::new(), check_name: false }));
     }
     let mut roots = RootCertStore::empty();
+    let mut pinned = Vec::new();
     if let Some(file) = &address.root_certificate {
-        let certificates = CertificateDer::pem_file_iter(file)
+        pinned = CertificateDer::pem_file_iter(file)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|_| format!("`sslrootcert` `{}` holds no PEM certificate", file.display()))?;
-        roots.add_parsable_certificates(certificates);
+        roots.add_parsable_certificates(pinned.iter().cloned());
     } else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if roots.is_empty() {
         return Err("there is no root certificate to check the server's against".to_owned());
     }
-    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
         .map_err(|error| error.to_string())?;
-    if address.ssl == SslMode::VerifyFull {
-        return Ok(chain);
-    }
-    Ok(Arc::new(Lenient { provider: Arc::clone(provider), chain: Some(chain) }))
+    let check_name = address.ssl == SslMode::VerifyFull;
+    Ok(Arc::new(Verifier { provider, chain: Some(chain), pinned, check_name }))
 }
 
-/// Accepts any host name; checks the chain if there is one to check.
+/// Checks the chain if there is one to check, and the name if it is to be checked.
 #[derive(Debug)]
-struct Lenient {
+struct Verifier {
     provider: Arc<CryptoProvider>,
     chain: Option<Arc<WebPkiServerVerifier>>,
+    /// Certificates trusted by themselves: a server's own self-signed one is often its `sslrootcert`.
+    pinned: Vec<CertificateDer<'static>>,
+    check_name: bool,
 }
 
-impl ServerCertVerifier for Lenient {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -87,10 +91,16 @@ impl ServerCertVerifier for Lenient {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        if self.pinned.iter().any(|pinned| pinned == end_entity) {
+            if self.check_name {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+            }
+            return Ok(ServerCertVerified::assertion());
+        }
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.check_name => Ok(ServerCertVerified::assertion()),
             answer => answer,
         }
     }

@@ -7,6 +7,7 @@ mod faults;
 mod incremental;
 mod look;
 mod read;
+mod reach;
 mod support;
 mod torture;
 mod write;
