@@ -38,6 +38,9 @@ pub fn check(inputs: &Inputs<'_>) -> Checked {
     };
     let mut explain = Vec::new();
     let discovered = discovered(&bound, &mut report);
+    for (name, connection) in &bound.connections {
+        load::check_word("connection", name, connection.key_at, &mut report);
+    }
     let world = World::new(&bound, inputs.facts, discovered);
     let shelf = Shelf {
         parsed: &parsed,
@@ -91,10 +94,7 @@ fn discovered(
     let mut all = BTreeMap::new();
     for (name, node) in &bound.schemas {
         if !bound.connections.contains_key(name) {
-            let head = crate::report::At {
-                end: node.at.start + 1,
-                ..node.at
-            };
+            let head = node.at.head();
             report
                 .warning(
                     "C0502",
@@ -142,6 +142,8 @@ fn plan_pipelines(
     let mut tables = Tables::default();
     let mut open: Vec<Open<'_>> = Vec::new();
     for pipeline in &bound.pipelines {
+        let head = pipeline.node.at.head();
+        load::check_word("pipeline", &pipeline.name, head, report);
         let steps: Vec<(&str, &Entry)> = pipeline
             .node
             .get("steps")
@@ -208,6 +210,7 @@ fn of_step(
     explain: &mut Vec<Setting>,
     report: &mut Report,
 ) -> Vec<Task> {
+    load::check_word("step", name, entry.key_at, report);
     let frame = step::frame(name, entry, &pipeline.node, world.retry);
     match step::verb(&frame, report) {
         Some("load") => load::plan(&frame, world, explain, report),

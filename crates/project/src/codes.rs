@@ -55,7 +55,7 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
     ),
     (
         "K0603",
-        "A relationship check looks for a column that the other table does not have.",
+        "A relationship check, or a publish, names a column that the other table does not have.",
     ),
     (
         "K0604",
@@ -290,7 +290,7 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
     ),
     (
         "P0131",
-        "A name has the wrong form. Tables of the lakehouse are `schema.table`; both parts are letters, digits and `_`.",
+        "A name has the wrong form. Tables of the lakehouse are `schema.table`; both parts are letters, digits and `_`, and no schema starts with `_`. Pipelines, steps and connections may have `-` too.",
     ),
     (
         "P0132",

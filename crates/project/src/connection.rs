@@ -19,6 +19,8 @@ pub(crate) struct Connection<'a> {
     pub(crate) plan: ConnectionPlan,
     /// None when its type is not known, which has been said.
     pub(crate) spec: Option<&'a ConnectorSpec>,
+    /// Where its name stands.
+    pub(crate) key_at: At,
     /// Settings of single tables, by the name they have there.
     pub(crate) tables: Option<Node>,
 }
@@ -85,6 +87,7 @@ fn one<'a>(
     Connection {
         plan,
         spec,
+        key_at: entry.key_at,
         tables: node.get("tables").cloned(),
     }
 }

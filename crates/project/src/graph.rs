@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use towpath_vocab::{
     Action, ColumnEdge, ColumnRef, Influence, PlannedTask, TableLineage, TableName, TaskId,
 };
 
+use crate::checks::Reference;
 use crate::report::{At, Report};
 use crate::step::Node as Task;
 use crate::yaml::{self, Node};
@@ -88,34 +89,30 @@ pub(crate) fn check_reads(tasks: &[Task], tables: &Tables, report: &mut Report) 
             }
         }
         for reference in &task.references {
-            if !tables.contains(&reference.table) {
-                unknown_table(&reference.table, reference.at, tables, report);
-                continue;
-            }
-            let Some(schema) = tables.schema(&reference.table) else {
-                continue;
-            };
-            if crate::columns::find(schema, &reference.field).is_none() {
-                let names: Vec<&str> = schema
-                    .fields()
-                    .iter()
-                    .map(|field| field.name().as_str())
-                    .collect();
-                report
-                    .error(
-                        "K0603",
-                        reference.at,
-                        format!("`{}` has no column `{}`", reference.table, reference.field),
-                    )
-                    .suggest(&reference.field, names.iter().copied(), "there is")
-                    .help(format!(
-                        "{} has: {}",
-                        reference.table,
-                        crate::suggest::listing(&names)
-                    ));
+            let read = !is_model && task.reads.contains(&reference.table);
+            match tables.schema(&reference.table) {
+                Some(schema) => check_column(reference, schema, tables, report),
+                None if tables.contains(&reference.table) || read => {}
+                None => unknown_table(&reference.table, reference.at, tables, report),
             }
         }
     }
+}
+
+fn check_column(reference: &Reference, schema: &Schema, tables: &Tables, report: &mut Report) {
+    let Reference { table, field, at } = reference;
+    if crate::columns::find(schema, field).is_some() {
+        return;
+    }
+    let fields = schema.fields().iter();
+    let names: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
+    let message = format!("`{table}` has no column `{field}`");
+    let said = match tables.is_firm(table) {
+        true => report.error("K0603", *at, message),
+        false => report.warning("K0603", *at, message),
+    };
+    said.suggest(field, names.iter().copied(), "there is")
+        .help(format!("{table} has: {}", crate::suggest::listing(&names)));
 }
 
 fn unknown_table(table: &TableName, at: At, tables: &Tables, report: &mut Report) {

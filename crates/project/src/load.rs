@@ -136,6 +136,20 @@ fn table_word(short: &str, names: Naming) -> String {
     }
 }
 
+/// Says that a name would not survive in a task's id or on the command line.
+pub(crate) fn check_word(noun: &str, name: &str, at: At, report: &mut Report) {
+    let good = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    if name.is_empty() || !name.chars().all(good) {
+        report
+            .error(
+                "P0131",
+                at,
+                format!("`{name}` cannot be the name of a {noun}"),
+            )
+            .help("letters, digits, `_` and `-`");
+    }
+}
+
 /// True for names of schemas; those with `_` in front are Towpath's own.
 pub(crate) fn is_schema(text: &str) -> bool {
     is_name(text) && !text.starts_with('_') && text != "information_schema"

@@ -8,7 +8,7 @@ use towpath_vocab::{
     Threshold, WriteMode, WritePlan,
 };
 
-use crate::checks;
+use crate::checks::{self, Reference};
 use crate::connection::{self, Connection};
 use crate::load;
 use crate::report::{At, Report};
@@ -159,6 +159,7 @@ fn task(
     let mut task = frame.task(Some(&target), entry.key_at);
     task.reads = vec![from.clone()];
     task.references = checks.references;
+    task.references.extend(columns_said(node, &from));
     let table = TablePlan {
         target: target.clone(),
         write: WritePlan {
@@ -191,6 +192,23 @@ fn task(
         table,
     })));
     task
+}
+
+/// Columns that the table to be sent must have.
+fn columns_said(node: &Node, from: &TableName) -> Vec<Reference> {
+    let named = ["key", "keep", "drop"]
+        .into_iter()
+        .filter_map(|key| node.get(key));
+    named
+        .flat_map(Node::items)
+        .filter_map(|item| {
+            Some(Reference {
+                table: from.clone(),
+                field: item.text()?.to_owned(),
+                at: item.at,
+            })
+        })
+        .collect()
 }
 
 fn mode(

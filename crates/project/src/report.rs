@@ -18,6 +18,14 @@ pub(crate) struct At {
 }
 
 impl At {
+    /// The first byte: a caret under a whole map says nothing.
+    pub(crate) fn head(self) -> At {
+        At {
+            end: (self.start + 1).min(self.end.max(self.start)),
+            ..self
+        }
+    }
+
     /// The place of a part of the scalar `text` that stands here; all of it when the scalar was
     /// folded or escaped, so that its bytes are not those of the file.
     pub(crate) fn inside(self, text: &str, start: usize, end: usize) -> At {

@@ -96,18 +96,10 @@ fn map(
         report
             .error(
                 "P0106",
-                first_line(at),
+                at.head(),
                 format!("this {} has no `{name}`", shape.noun),
             )
             .help(format!("`{name}`: {doc}"));
-    }
-}
-
-/// A caret under a whole map says nothing: its first character stands for it.
-fn first_line(at: crate::report::At) -> crate::report::At {
-    crate::report::At {
-        end: (at.start + 1).min(at.end.max(at.start)),
-        ..at
     }
 }
 
@@ -137,7 +129,7 @@ fn named(node: &mut Node, inner: Kind, context: &Context<'_>, report: &mut Repor
         report
             .error(
                 "P0104",
-                first_line(at),
+                at.head(),
                 format!("expected a map from names, found {found}"),
             )
             .help("write `name: …` on a line each, indented by two spaces");
@@ -156,7 +148,7 @@ fn list(node: &mut Node, inner: Kind, context: &Context<'_>, report: &mut Report
         report
             .error(
                 "P0104",
-                first_line(at),
+                at.head(),
                 format!("expected a list, found {found}"),
             )
             .help("start each entry with `- `");
@@ -194,7 +186,7 @@ fn connection(node: &mut Node, context: &Context<'_>, report: &mut Report) {
         report
             .error(
                 "P0104",
-                first_line(at),
+                at.head(),
                 format!("a connection is a map, this is {found}"),
             )
             .help("start with `type:`");
@@ -274,7 +266,7 @@ fn publish_tables(node: &mut Node, context: &Context<'_>, report: &mut Report) {
             report
                 .error(
                     "P0104",
-                    first_line(at),
+                    at.head(),
                     format!("expected a map from names, found {found}"),
                 )
                 .help("write `name: {}` on a line each");
@@ -305,7 +297,7 @@ fn check(node: &mut Node, context: &Context<'_>, report: &mut Report) {
             .help(format!("checks: {}", keys::CHECK_KINDS.join(", ")));
         return;
     }
-    let at = first_line(node.at);
+    let at = node.at.head();
     map(node, &keys::CHECK, None, context, report);
     let kinds: Vec<&str> = node
         .entries()
@@ -353,7 +345,7 @@ fn texts(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Report
             report
                 .error(
                     "P0104",
-                    first_line(node.at),
+                    node.at.head(),
                     format!("expected {wanted}, found {}", node.kind()),
                 )
                 .help("write [a, b]");
@@ -391,7 +383,7 @@ fn scalar(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Repor
     if node.text().is_none() {
         report.error(
             "P0104",
-            first_line(node.at),
+            node.at.head(),
             format!("expected {}, found {}", expected(kind), node.kind()),
         );
         return;
@@ -437,7 +429,7 @@ fn limit(node: &mut Node, context: &Context<'_>, report: &mut Report) {
     bind_all(node, Leaf::Text, context, report);
     if value::limit(node).is_none() && context.bindings.is_some() {
         report
-            .error("P0127", first_line(node.at), "this is not a limit")
+            .error("P0127", node.at.head(), "this is not a limit")
             .help("write { percent: 1, rows: 10 }: more than both stops the load");
     }
 }
