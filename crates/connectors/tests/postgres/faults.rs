@@ -1,9 +1,12 @@
 //! Servers that go away, transactions that conflict.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use towpath_ports::Commit;
 use towpath_testkit::postgres::PostgresServer;
 use towpath_vocab::{Position, Remedy, TableName, WriteMode};
@@ -93,4 +96,61 @@ async fn a_reader_that_is_dropped_frees_its_sessions() {
     drop(reader);
     // DROP waits for every session that still reads the table.
     database.sql("SET lock_timeout = '20s'; DROP TABLE t");
+}
+
+/// A way to the server that breaks once, at the first COMMIT: after passing it on, or before.
+async fn breaking_proxy(port: u16, passes_commit_on: bool) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let broken = Arc::new(AtomicBool::new(false));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let broken = Arc::clone(&broken);
+            tokio::spawn(async move {
+                let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let mut buffer = vec![0; 64 << 10];
+                while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
+                    let data = &buffer[..read];
+                    let commits = data.windows(7).any(|word| word == b"COMMIT\0");
+                    if commits && !broken.swap(true, Ordering::SeqCst) {
+                        // No answer comes back, whatever the server does.
+                        back.abort();
+                        let _ = back.await;
+                        if passes_commit_on {
+                            to_server.write_all(data).await.unwrap();
+                        }
+                        return;
+                    }
+                    if to_server.write_all(data).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    own
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_an_answer_is_settled_by_asking() {
+    let database = Database::new();
+    for (generation, passes_commit_on) in [(1, true), (2, false)] {
+        let port = breaking_proxy(database.server.port(), passes_commit_on).await;
+        let url = database.url().replace(&format!(":{}/", database.server.port()), &format!(":{port}/"));
+        let destination = destination(&plan(&format!("{url}?sslmode=disable")));
+        let target = TableName::new("out", "t");
+        let append = || intent(&target, rows(10).schema(), WriteMode::Append, &[], generation);
+        let outcome = write(destination.as_ref(), append(), &[rows(10)]).await;
+        if passes_commit_on {
+            assert!(!outcome.unwrap().adopted, "it was this attempt's own commit");
+        } else {
+            assert_eq!(outcome.unwrap_err().remedy, Remedy::Retry);
+        }
+        let again = write(destination.as_ref(), append(), &[rows(10)]).await.unwrap();
+        assert_eq!(again.adopted, passes_commit_on);
+        assert_eq!(database.sql("SELECT count(*) FROM out.t"), (generation * 10).to_string());
+    }
 }
