@@ -5,6 +5,7 @@
 //! next: `house.rs` (what is wired), `run.rs` (a run from folder to report), `work/` (one task).
 
 mod check;
+mod copy;
 mod facts;
 mod folder;
 mod history;
@@ -20,6 +21,7 @@ mod system;
 mod work;
 
 pub use check::{CheckReport, CheckRequest, check, explanation};
+pub use copy::{CopyRequest, copy};
 pub use folder::{ProjectFolder, find_project};
 pub use history::{QualityLine, Why, logs, quality, runs, why};
 pub use house::House;

@@ -51,6 +51,12 @@ pub(crate) enum Command {
     )]
     Query(QueryArguments),
 
+    /// Move a table without a project.
+    #[command(
+        after_help = "Example:\n  towpath copy data.csv data.parquet\n  towpath copy \"$URL\" --table public.orders orders.parquet"
+    )]
+    Copy(CopyArguments),
+
     /// Where columns come from and go to.
     #[command(
         after_help = "Example:\n  towpath lineage marts.delay_by_carrier_month --up\n  towpath lineage raw.flights.dep_delay --down --format mermaid"
@@ -159,6 +165,46 @@ pub(crate) struct QueryArguments {
     /// Form of the rows.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: RowFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArguments {
+    /// A file, a glob, or the URL of a database.
+    pub(crate) source: String,
+    /// A file, or the URL of a database.
+    pub(crate) destination: String,
+    /// The table to read from a database.
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    /// The table to write in a database; default: the source's name.
+    #[arg(long)]
+    pub(crate) into: Option<String>,
+    /// What happens to the target; default: a file is replaced, a table must be new.
+    #[arg(long, value_enum)]
+    pub(crate) write: Option<CopyWrite>,
+    /// Key columns of a merge.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) key: Vec<String>,
+    /// The type of a column: name=type. Columns not named are inferred.
+    #[arg(long = "type", value_name = "COLUMN=TYPE", value_parser = pair)]
+    pub(crate) types: Vec<(String, String)>,
+    /// An option of the source: delimiter=; or null_values=NA.
+    #[arg(long = "option", value_name = "K=V", value_parser = pair)]
+    pub(crate) options: Vec<(String, String)>,
+    /// The most memory to use: 256MB, 4GB.
+    #[arg(long)]
+    pub(crate) memory: Option<String>,
+}
+
+/// What a copy does to its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CopyWrite {
+    /// The rows become the target.
+    Replace,
+    /// The rows are added.
+    Append,
+    /// Rows with a known key are replaced, others added.
+    Merge,
 }
 
 /// Forms of lineage.

@@ -42,7 +42,9 @@ pub(super) async fn load(
         return work.adopted(task, &target, turn, fingerprint);
     }
     if let Some(print) = &fingerprint
-        && work.is_held(task, print, &turn, load.table.write.mode).await?
+        && work
+            .is_held(task, print, &turn, load.table.write.mode)
+            .await?
     {
         return Ok(AttemptOutcome {
             unchanged: true,

@@ -64,7 +64,10 @@ pub(super) async fn publish(
     if turn.is_done {
         return work.adopted(task, &target, turn, Some(print));
     }
-    if work.is_held(task, &print, &turn, publish.table.write.mode).await? {
+    if work
+        .is_held(task, &print, &turn, publish.table.write.mode)
+        .await?
+    {
         return Ok(AttemptOutcome {
             unchanged: true,
             outcome: serde_json::Value::Null,

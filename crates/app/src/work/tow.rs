@@ -8,8 +8,7 @@ use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, carry};
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Clock, Destination, Reader, Receipt, StateStore};
 use towpath_vocab::{
-    FactSource, Failure, PlannedTask, Position, Remedy, TableFact, TableName, TablePlan,
-    WriteMode,
+    FactSource, Failure, PlannedTask, Position, Remedy, TableFact, TableName, TablePlan, WriteMode,
 };
 
 use super::generation::{Turn, stamped, take_turn};

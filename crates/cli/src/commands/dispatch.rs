@@ -1,7 +1,7 @@
 //! Hands the arguments to their command.
 
 use super::houses::Place;
-use super::{check, lineage, quality, quarantine, query, run, runs};
+use super::{check, copy, lineage, quality, quarantine, query, run, runs};
 use crate::args::{Arguments, Command};
 use crate::draw;
 use crate::exit::Exit;
@@ -17,6 +17,7 @@ pub(crate) async fn dispatch(arguments: Arguments) -> Exit {
         Command::Plan(plan) => check::plan(&place, plan).await,
         Command::Run(run) => Box::pin(run::run(&place, run)).await,
         Command::Query(query) => query::query(&place, query).await,
+        Command::Copy(arguments) => Box::pin(copy::copy(arguments)).await,
         Command::Lineage(lineage) => lineage::lineage(&place, lineage).await,
         Command::Quality(quality) => quality::quality(&place, quality).await,
         Command::Quarantine(command) => Box::pin(quarantine::quarantine(&place, command)).await,

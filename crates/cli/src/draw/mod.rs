@@ -10,7 +10,7 @@ mod watch;
 
 pub(crate) use diagnostics::{check_summary, diagnostics, diagnostics_json, failure};
 pub(crate) use json::json;
-pub(crate) use numbers::{count, plural, seconds};
+pub(crate) use numbers::{bytes, count, plural, seconds};
 pub(crate) use plan::{plan, settings};
 pub(crate) use report::run_report;
 pub(crate) use rows::{RowPrinter, text_table};

@@ -1,0 +1,100 @@
+//! `copy`: a table from here to there, without a project.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use towpath_app::{CopyRequest, copy as carry_out};
+use towpath_flow::Progress;
+use towpath_vocab::{Failure, Remedy, WriteMode};
+
+use super::houses::Ended;
+use crate::args::{CopyArguments, CopyWrite};
+use crate::draw;
+use crate::exit::Exit;
+
+pub(super) async fn copy(arguments: CopyArguments) -> Ended {
+    let working_dir = std::env::current_dir().map_err(|error| {
+        Failure::new(
+            "R0997",
+            Remedy::FixConfig,
+            format!("the current folder cannot be told: {error}"),
+        )
+    })?;
+    let request = CopyRequest {
+        write: arguments.write.map(|write| match write {
+            CopyWrite::Replace => WriteMode::Replace,
+            CopyWrite::Append => WriteMode::Append,
+            CopyWrite::Merge => WriteMode::Merge,
+        }),
+        key: arguments.key,
+        source: arguments.source,
+        destination: arguments.destination,
+        table: arguments.table,
+        into: arguments.into,
+        types: arguments.types,
+        options: arguments.options,
+        memory_bytes: arguments.memory.as_deref().map(bytes).transpose()?,
+        working_dir,
+    };
+    let began = std::time::Instant::now();
+    let progress = Arc::new(Progress::default());
+    let (table, rejected) =
+        Box::pin(carry_out(&request, progress, CancellationToken::new())).await?;
+    if let Some(failure) = &table.stopped {
+        draw::failure(failure);
+        return Ok(Exit::of(failure));
+    }
+    let took = began.elapsed();
+    let rate = table.rows_loaded as f64 / took.as_secs_f64().max(0.001);
+    let peak = towpath_app::peak_rss_bytes().map_or_else(String::new, |peak| {
+        format!(", peak memory {}", draw::bytes(peak))
+    });
+    println!(
+        "{} copied in {} ({} rows/s{peak}).",
+        draw::plural(table.rows_loaded, "row"),
+        draw::seconds(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+        draw::count(rate as u64)
+    );
+    for note in &table.notes {
+        println!(" ⓘ {note}");
+    }
+    if table.rows_rejected > 0 {
+        println!(
+            "{} set aside: {}",
+            draw::plural(table.rows_rejected, "row"),
+            rejected.display()
+        );
+    }
+    Ok(Exit::Done)
+}
+
+/// `256MB`, `4GB`, `1000000`.
+fn bytes(text: &str) -> Result<u64, Failure> {
+    let digits = text
+        .trim()
+        .trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text
+        .trim()
+        .get(digits.len()..)
+        .unwrap_or_default()
+        .to_ascii_uppercase();
+    let factor = match unit.as_str() {
+        "" | "B" => Some(1),
+        "KB" | "K" => Some(1_000),
+        "MB" | "M" => Some(1_000_000),
+        "GB" | "G" => Some(1_000_000_000),
+        _ => None,
+    };
+    let number: Option<u64> = digits.trim().parse().ok();
+    factor
+        .zip(number)
+        .and_then(|(factor, number)| number.checked_mul(factor))
+        .ok_or_else(|| {
+            Failure::new(
+                "R0998",
+                Remedy::FixConfig,
+                format!("`{text}` is no amount of memory"),
+            )
+            .help("example: --memory 256MB")
+        })
+}
