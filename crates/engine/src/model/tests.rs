@@ -1,3 +1,8 @@
+//! Models over a small lakehouse: rows, types, lineage, live answers, little memory.
+//!
+//! Promise: runs are read to their end as `flow` reads them. It knows no writer and no check; queries
+//! are tried in `session/tests.rs`. Read next: `session/fixture.rs`.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;

@@ -1,3 +1,8 @@
+//! Queries over a small lakehouse: what passes, what is refused, what messages say.
+//!
+//! Promise: every table here was written through the lake half, as a load would. It knows no model:
+//! see `model/tests.rs`. Read next: `fixture.rs`.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
