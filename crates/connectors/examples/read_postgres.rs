@@ -1,6 +1,11 @@
 //! Reads a table of a PostgreSQL database to nowhere and says how fast that was:
 //! `read_postgres URL TABLE [PARALLEL]`.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "a measuring tool")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a measuring tool"
+)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +16,9 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use towpath_connectors::connectors;
 use towpath_ports::{Assignment, ConnectorContext, Event, Lease, Memory, ReadSpec, Secrets};
-use towpath_vocab::{ConnectionPlan, Failure, OptionValue, ReadMode, SecretTemplate, Selection, TableName};
+use towpath_vocab::{
+    ConnectionPlan, Failure, OptionValue, ReadMode, SecretTemplate, Selection, TableName,
+};
 
 struct AsWritten;
 
@@ -38,7 +45,10 @@ impl Memory for Plenty {
 #[tokio::main]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
-    let (url, table) = (arguments.next().expect("URL"), arguments.next().expect("TABLE"));
+    let (url, table) = (
+        arguments.next().expect("URL"),
+        arguments.next().expect("TABLE"),
+    );
     let parallel = arguments.next().map_or(2, |n| n.parse().expect("a number"));
     let plan = ConnectionPlan {
         name: "db".into(),
@@ -46,9 +56,15 @@ async fn main() {
         writable: false,
         options: BTreeMap::from([("url".into(), OptionValue::Secret(SecretTemplate::new(url)))]),
     };
-    let context =
-        ConnectorContext { project_dir: PathBuf::from("."), secrets: Arc::new(AsWritten), memory: Arc::new(Plenty) };
-    let postgres = connectors().into_iter().find(|c| c.spec().kind == "postgres").unwrap();
+    let context = ConnectorContext {
+        project_dir: PathBuf::from("."),
+        secrets: Arc::new(AsWritten),
+        memory: Arc::new(Plenty),
+    };
+    let postgres = connectors()
+        .into_iter()
+        .find(|c| c.spec().kind == "postgres")
+        .unwrap();
     let source = postgres.source(&plan, &context).unwrap();
     let spec = ReadSpec {
         table: TableName::new("raw", "t"),
@@ -86,5 +102,8 @@ async fn main() {
         .collect()
         .await;
     let (rows, seconds) = (rows.iter().sum::<usize>(), begun.elapsed().as_secs_f64());
-    println!("{rows} rows in {seconds:.2} s: {:.0} rows/s, {parallel} lanes", rows as f64 / seconds);
+    println!(
+        "{rows} rows in {seconds:.2} s: {:.0} rows/s, {parallel} lanes",
+        rows as f64 / seconds
+    );
 }

@@ -103,7 +103,10 @@ impl PostgresServer {
             programs,
             folder,
             owner,
-            settings: settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            settings: settings
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
             port: free_port()?,
             process: Mutex::new(None),
         };
@@ -135,12 +138,25 @@ impl PostgresServer {
         };
         let output = server
             .program("pg_basebackup")
-            .args(["--no-sync", "-R", "-X", "stream", "-c", "fast", "-d", &self.url("postgres"), "-D"])
+            .args([
+                "--no-sync",
+                "-R",
+                "-X",
+                "stream",
+                "-c",
+                "fast",
+                "-d",
+                &self.url("postgres"),
+                "-D",
+            ])
             .arg(server.data())
             .output()
             .map_err(|error| ServerError::of("cannot start `pg_basebackup`", error))?;
         if !output.status.success() {
-            return Err(ServerError::of("`pg_basebackup` failed", String::from_utf8_lossy(&output.stderr)));
+            return Err(ServerError::of(
+                "`pg_basebackup` failed",
+                String::from_utf8_lossy(&output.stderr),
+            ));
         }
         server.resume()?;
         Ok(server)
@@ -153,7 +169,10 @@ impl PostgresServer {
 
     /// The URL of a database, as the superuser.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
+        format!(
+            "postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}",
+            self.port
+        )
     }
 
     /// Creates a database no other test uses; gives its name.
@@ -172,7 +191,18 @@ impl PostgresServer {
     /// What `psql` printed when a statement failed.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, ServerError> {
         let mut child = Command::new(self.programs.join("psql"))
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url(database), "-f", "-"])
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-d",
+                &self.url(database),
+                "-f",
+                "-",
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -183,11 +213,17 @@ impl PostgresServer {
                 .write_all(sql.as_bytes())
                 .map_err(|error| ServerError::of("cannot write to `psql`", error))?;
         }
-        let output = child.wait_with_output().map_err(|error| ServerError::of("`psql`", error))?;
+        let output = child
+            .wait_with_output()
+            .map_err(|error| ServerError::of("`psql`", error))?;
         if !output.status.success() {
-            return Err(ServerError(String::from_utf8_lossy(&output.stderr).into_owned()));
+            return Err(ServerError(
+                String::from_utf8_lossy(&output.stderr).into_owned(),
+            ));
         }
-        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        Ok(String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned())
     }
 
     /// Where `psql` and the other programs of this server's version are.
@@ -200,7 +236,9 @@ impl PostgresServer {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut child) = process.take() {
             // SIGQUIT: all server processes leave at once, without a checkpoint.
-            let told = Command::new("kill").args(["-QUIT", &child.id().to_string()]).status();
+            let told = Command::new("kill")
+                .args(["-QUIT", &child.id().to_string()])
+                .status();
             if !told.is_ok_and(|status| status.success()) {
                 let _ = child.kill();
             }
@@ -214,7 +252,10 @@ impl PostgresServer {
     /// When it does not start; the message holds its log.
     pub fn resume(&self) -> Result<(), ServerError> {
         let mut command = self.program("postgres");
-        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
+        command
+            .arg("-D")
+            .arg(self.data())
+            .args(["-p", &self.port.to_string()]);
         let fixed = [
             ("listen_addresses", "127.0.0.1"),
             ("unix_socket_directories", ""),
@@ -225,7 +266,10 @@ impl PostgresServer {
             ("logging_collector", "off"),
             ("log_destination", "stderr"),
         ];
-        let own = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let own = self
+            .settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in fixed.into_iter().chain(own) {
             command.args(["-c", &format!("{name}={value}")]);
         }
@@ -246,22 +290,35 @@ impl PostgresServer {
             .map_err(|error| ServerError::of("cannot write the password file", error))?;
         if let Some(owner) = self.owner {
             for path in [self.folder.path(), secret.as_path()] {
-                chown(path, Some(owner.user), Some(owner.group))
-                    .map_err(|error| ServerError::of("cannot hand the folder to `postgres`", error))?;
+                chown(path, Some(owner.user), Some(owner.group)).map_err(|error| {
+                    ServerError::of("cannot hand the folder to `postgres`", error)
+                })?;
             }
         }
         let output = self
             .program("initdb")
             .arg("-D")
             .arg(self.data())
-            .args(["-U", USER, "-E", "UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync", "--pwfile"])
+            .args([
+                "-U",
+                USER,
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--auth=scram-sha-256",
+                "--no-sync",
+                "--pwfile",
+            ])
             .arg(&secret)
             .output()
             .map_err(|error| ServerError::of("cannot start `initdb`", error))?;
         if output.status.success() {
             Ok(())
         } else {
-            Err(ServerError::of("`initdb` failed", String::from_utf8_lossy(&output.stderr)))
+            Err(ServerError::of(
+                "`initdb` failed",
+                String::from_utf8_lossy(&output.stderr),
+            ))
         }
     }
 
@@ -271,7 +328,10 @@ impl PostgresServer {
 
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
-        command.current_dir(self.folder.path()).env("LC_ALL", "C").env("TZ", "UTC");
+        command
+            .current_dir(self.folder.path())
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC");
         if let Some(owner) = self.owner {
             command.uid(owner.user).gid(owner.group);
         }
@@ -306,14 +366,19 @@ impl Owner {
         let users = std::fs::read_to_string("/etc/passwd")
             .map_err(|error| ServerError::of("cannot read `/etc/passwd`", error))?;
         for name in ["postgres", "nobody"] {
-            let found = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|f| f.first() == Some(&name));
+            let found = users
+                .lines()
+                .map(|line| line.split(':').collect::<Vec<_>>())
+                .find(|f| f.first() == Some(&name));
             if let Some([_, _, user, group, ..]) = found.as_deref()
                 && let (Ok(user), Ok(group)) = (user.parse(), group.parse())
             {
                 return Ok(Some(Self { user, group }));
             }
         }
-        Err(ServerError("PostgreSQL does not run as root and there is no user `postgres`".to_owned()))
+        Err(ServerError(
+            "PostgreSQL does not run as root and there is no user `postgres`".to_owned(),
+        ))
     }
 }
 
@@ -323,14 +388,23 @@ fn programs() -> Result<PathBuf, ServerError> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
         .collect();
     folders.sort();
     let installed = folders.into_iter().rev().map(|(_, folder)| folder);
     let path = std::env::var_os("PATH").unwrap_or_default();
     installed
         .chain(std::env::split_paths(&path))
-        .find(|folder| ["initdb", "postgres", "psql"].iter().all(|name| folder.join(name).is_file()))
+        .find(|folder| {
+            ["initdb", "postgres", "psql"]
+                .iter()
+                .all(|name| folder.join(name).is_file())
+        })
         .ok_or_else(|| {
             ServerError(
                 "this test needs a PostgreSQL server: apt-get install postgresql".to_owned(),
@@ -364,10 +438,15 @@ fn wait_until_ready(child: &mut Child) -> Result<(), ServerError> {
             }
         }
         if !ready {
-            let _ = sender.send(Err(ServerError::of("`postgres` did not start", lines.join("\n"))));
+            let _ = sender.send(Err(ServerError::of(
+                "`postgres` did not start",
+                lines.join("\n"),
+            )));
         }
     });
-    receiver
-        .recv_timeout(LONGEST_START)
-        .unwrap_or_else(|_| Err(ServerError("`postgres` was not ready within a minute".to_owned())))
+    receiver.recv_timeout(LONGEST_START).unwrap_or_else(|_| {
+        Err(ServerError(
+            "`postgres` was not ready within a minute".to_owned(),
+        ))
+    })
 }

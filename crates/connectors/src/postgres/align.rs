@@ -18,8 +18,22 @@ use super::types::{short, stored_as};
 const LONGEST_NAME: usize = 63;
 /// Types whose input is text that either means exactly one value or is an error.
 const READ_FROM_TEXT: &[&str] = &[
-    "uuid", "json", "jsonb", "inet", "cidr", "macaddr", "macaddr8", "interval", "numeric", "xml", "date",
-    "time without time zone", "time with time zone", "tsvector", "ltree", "bit varying",
+    "uuid",
+    "json",
+    "jsonb",
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "interval",
+    "numeric",
+    "xml",
+    "date",
+    "time without time zone",
+    "time with time zone",
+    "tsvector",
+    "ltree",
+    "bit varying",
 ];
 
 /// One column of the rows and where it goes.
@@ -65,8 +79,10 @@ pub(super) fn stage_types(schema: &SchemaRef) -> Result<Vec<String>> {
                     reason: "PostgreSQL keeps 63 bytes of a name, this one is longer",
                 });
             }
-            stored_as(field.data_type())
-                .ok_or_else(|| PgError::NoType { column: field.name().clone(), data_type: field.data_type().to_string() })
+            stored_as(field.data_type()).ok_or_else(|| PgError::NoType {
+                column: field.name().clone(),
+                data_type: field.data_type().to_string(),
+            })
         })
         .collect()
 }
@@ -90,19 +106,37 @@ pub(super) async fn align(
     }
 }
 
-async fn create(client: &Client, relation: &Relation, schema: &SchemaRef, stage: &[String], primary: &[String]) -> Result<Alignment> {
-    let mut alignment = Alignment { created: true, ..Alignment::default() };
+async fn create(
+    client: &Client,
+    relation: &Relation,
+    schema: &SchemaRef,
+    stage: &[String],
+    primary: &[String],
+) -> Result<Alignment> {
+    let mut alignment = Alignment {
+        created: true,
+        ..Alignment::default()
+    };
     let mut lines = Vec::new();
     for (index, (field, stored)) in schema.fields().iter().zip(stage).enumerate() {
         let (target, cast) = own_type(client, field, stored).await?;
         lines.push(format!("{} {target}", quoted(field.name())));
-        alignment.columns.push(aligned(field, index, quoted(field.name()), cast.then_some(target.as_str())));
+        alignment.columns.push(aligned(
+            field,
+            index,
+            quoted(field.name()),
+            cast.then_some(target.as_str()),
+        ));
     }
     if !primary.is_empty() {
         let names: Vec<String> = primary.iter().map(|name| quoted(name)).collect();
         lines.push(format!("PRIMARY KEY ({})", names.join(", ")));
     }
-    alignment.statements.push(format!("CREATE TABLE {} ({})", relation.sql(), lines.join(", ")));
+    alignment.statements.push(format!(
+        "CREATE TABLE {} ({})",
+        relation.sql(),
+        lines.join(", ")
+    ));
     Ok(alignment)
 }
 
@@ -116,7 +150,10 @@ async fn evolve(
 ) -> Result<Alignment> {
     let mut alignment = Alignment::default();
     let alter = format!("ALTER TABLE {}", relation.sql());
-    let changed = |what: String| PgError::Changed { table: relation.to_string(), change: what };
+    let changed = |what: String| PgError::Changed {
+        table: relation.to_string(),
+        change: what,
+    };
     for (index, (field, stored)) in schema.fields().iter().zip(stage).enumerate() {
         let Some(column) = present.iter().find(|column| column.name == *field.name()) else {
             match change {
@@ -125,8 +162,16 @@ async fn evolve(
                 SchemaChange::Evolve => {}
             }
             let (target, cast) = own_type(client, field, stored).await?;
-            alignment.statements.push(format!("{alter} ADD COLUMN {} {target}", quoted(field.name())));
-            alignment.columns.push(aligned(field, index, quoted(field.name()), cast.then_some(target.as_str())));
+            alignment.statements.push(format!(
+                "{alter} ADD COLUMN {} {target}",
+                quoted(field.name())
+            ));
+            alignment.columns.push(aligned(
+                field,
+                index,
+                quoted(field.name()),
+                cast.then_some(target.as_str()),
+            ));
             continue;
         };
         let present_type = &column.described.full_name;
@@ -134,11 +179,17 @@ async fn evolve(
             Fit::Plain => None,
             Fit::Cast => Some(present_type.as_str()),
             Fit::Widen(wider) if change == SchemaChange::Evolve => {
-                alignment.statements.push(format!("{alter} ALTER COLUMN {} TYPE {wider}", quoted(&column.name)));
+                alignment.statements.push(format!(
+                    "{alter} ALTER COLUMN {} TYPE {wider}",
+                    quoted(&column.name)
+                ));
                 None
             }
             Fit::Widen(wider) if change == SchemaChange::Fail => {
-                return Err(changed(format!("`{}` is `{present_type}` and would become `{wider}`", column.name)));
+                return Err(changed(format!(
+                    "`{}` is `{present_type}` and would become `{wider}`",
+                    column.name
+                )));
             }
             Fit::Widen(_) | Fit::No => {
                 return Err(PgError::Incompatible {
@@ -149,21 +200,34 @@ async fn evolve(
                 });
             }
         };
-        alignment.columns.push(aligned(field, index, quoted(&column.name), cast));
+        alignment
+            .columns
+            .push(aligned(field, index, quoted(&column.name), cast));
     }
     Ok(alignment)
 }
 
 fn aligned(field: &Field, index: usize, target: String, cast: Option<&str>) -> Aligned {
-    let value = cast.map_or_else(|| format!("s.c{index}"), |cast| format!("s.c{index}::{cast}"));
-    Aligned { incoming: field.name().clone(), target, value }
+    let value = cast.map_or_else(
+        || format!("s.c{index}"),
+        |cast| format!("s.c{index}::{cast}"),
+    );
+    Aligned {
+        incoming: field.name().clone(),
+        target,
+        value,
+    }
 }
 
 /// The type a new column gets, and whether values are cast to it: the one its text stands for, when
 /// this server knows it.
 async fn own_type(client: &Client, field: &Field, stored: &str) -> Result<(String, bool)> {
     let plain = (stored.to_owned(), false);
-    let Some(wanted) = field.metadata().get(SOURCE_TYPE).filter(|_| matches!(stored, "text" | "text[]")) else {
+    let Some(wanted) = field
+        .metadata()
+        .get(SOURCE_TYPE)
+        .filter(|_| matches!(stored, "text" | "text[]"))
+    else {
         return Ok(plain);
     };
     let doing = "checking a type";
@@ -172,9 +236,17 @@ async fn own_type(client: &Client, field: &Field, stored: &str) -> Result<(Strin
         return Ok(plain);
     }
     // Text that is no type at all is an error there, which must not end the transaction.
-    client.batch_execute("SAVEPOINT towpath_type").await.doing(doing)?;
-    let known = client.query_one("SELECT to_regtype($1) IS NOT NULL", &[wanted]).await;
-    client.batch_execute("ROLLBACK TO SAVEPOINT towpath_type; RELEASE SAVEPOINT towpath_type").await.doing(doing)?;
+    client
+        .batch_execute("SAVEPOINT towpath_type")
+        .await
+        .doing(doing)?;
+    let known = client
+        .query_one("SELECT to_regtype($1) IS NOT NULL", &[wanted])
+        .await;
+    client
+        .batch_execute("ROLLBACK TO SAVEPOINT towpath_type; RELEASE SAVEPOINT towpath_type")
+        .await
+        .doing(doing)?;
     match known {
         Ok(row) if row.get(0) => Ok((wanted.clone(), true)),
         Ok(_) => Ok(plain),
@@ -188,17 +260,25 @@ fn fit(stored: &str, stands_for: Option<&String>, column: &RawColumn) -> Fit {
     if stored == present {
         return Fit::Plain;
     }
-    if stored.starts_with("text") && stands_for.is_some_and(|wanted| wanted == present || *wanted == short(present)) {
+    if stored.starts_with("text")
+        && stands_for.is_some_and(|wanted| wanted == present || *wanted == short(present))
+    {
         return Fit::Cast;
     }
     if stored == "text" {
         return fit_text(present, &column.described.class);
     }
     if let (Some(have), Some(want)) = (integer_digits(present), integer_digits(stored)) {
-        return if want <= have { Fit::Plain } else { Fit::Widen(stored.to_owned()) };
+        return if want <= have {
+            Fit::Plain
+        } else {
+            Fit::Widen(stored.to_owned())
+        };
     }
     match (stored, present) {
-        ("real", "double precision") | ("smallint" | "integer", "double precision") | ("smallint", "real") => return Fit::Plain,
+        ("real", "double precision")
+        | ("smallint" | "integer", "double precision")
+        | ("smallint", "real") => return Fit::Plain,
         ("double precision", "real") => return Fit::Widen(stored.to_owned()),
         _ => {}
     }
@@ -247,7 +327,10 @@ fn digits(type_name: &str) -> Option<Option<(i32, i32)>> {
     if type_name == "numeric" {
         return Some(None);
     }
-    let (precision, scale) = type_name.strip_prefix("numeric(")?.strip_suffix(')')?.split_once(',')?;
+    let (precision, scale) = type_name
+        .strip_prefix("numeric(")?
+        .strip_suffix(')')?
+        .split_once(',')?;
     let (precision, scale): (i32, i32) = (precision.parse().ok()?, scale.parse().ok()?);
     Some(Some((precision - scale, scale)))
 }
@@ -266,7 +349,15 @@ mod tests {
             element: None,
             modifier: -1,
         };
-        fit(stored, None, &RawColumn { name: "c".to_owned(), not_null: false, described })
+        fit(
+            stored,
+            None,
+            &RawColumn {
+                name: "c".to_owned(),
+                not_null: false,
+                described,
+            },
+        )
     }
 
     #[test]
@@ -275,16 +366,25 @@ mod tests {
         assert_eq!(fits("bigint", "integer"), Fit::Widen("bigint".into()));
         assert_eq!(fits("bigint", "double precision"), Fit::No);
         assert_eq!(fits("numeric(10,2)", "numeric(12,2)"), Fit::Plain);
-        assert_eq!(fits("numeric(10,4)", "numeric(10,2)"), Fit::Widen("numeric(12,4)".into()));
+        assert_eq!(
+            fits("numeric(10,4)", "numeric(10,2)"),
+            Fit::Widen("numeric(12,4)".into())
+        );
         assert_eq!(fits("numeric(10,2)", "integer"), Fit::No);
         assert_eq!(fits("numeric(10,2)", "numeric"), Fit::Plain);
         assert_eq!(fits("integer", "numeric(12,2)"), Fit::Plain);
-        assert_eq!(fits("bigint", "numeric(12,2)"), Fit::Widen("numeric(21,2)".into()));
+        assert_eq!(
+            fits("bigint", "numeric(12,2)"),
+            Fit::Widen("numeric(21,2)".into())
+        );
         assert_eq!(fits("text", "uuid"), Fit::Cast);
         assert_eq!(fits("text", "integer"), Fit::No);
         assert_eq!(fits("text", "numeric(10,2)"), Fit::No);
         assert_eq!(fits("text", "character varying(5)"), Fit::Plain);
-        assert_eq!(fits("timestamp without time zone", "timestamp with time zone"), Fit::No);
+        assert_eq!(
+            fits("timestamp without time zone", "timestamp with time zone"),
+            Fit::No
+        );
         assert_eq!(fits("boolean", "text"), Fit::No);
     }
 }

@@ -33,34 +33,60 @@ pub(super) struct Apply<'a> {
 impl Apply<'_> {
     /// Refuses keys that would make the result depend on chance.
     pub(super) async fn check_keys(&self) -> Result<()> {
-        if !matches!(self.mode, WriteMode::Merge | WriteMode::InsertOnly | WriteMode::DeleteInsert) {
+        if !matches!(
+            self.mode,
+            WriteMode::Merge | WriteMode::InsertOnly | WriteMode::DeleteInsert
+        ) {
             return Ok(());
         }
         let (values, columns) = (self.key_values()?, self.key.join(", "));
-        let missing: Vec<String> = values.iter().map(|value| format!("{value} IS NULL")).collect();
-        let rows = self.count(&format!("SELECT count(*) FROM {STAGE} s WHERE {}", missing.join(" OR "))).await?;
+        let missing: Vec<String> = values
+            .iter()
+            .map(|value| format!("{value} IS NULL"))
+            .collect();
+        let rows = self
+            .count(&format!(
+                "SELECT count(*) FROM {STAGE} s WHERE {}",
+                missing.join(" OR ")
+            ))
+            .await?;
         if rows > 0 {
-            return Err(PgError::NullKeys { table: self.relation.to_string(), columns, rows });
+            return Err(PgError::NullKeys {
+                table: self.relation.to_string(),
+                columns,
+                rows,
+            });
         }
         if self.mode == WriteMode::DeleteInsert {
             return Ok(());
         }
         let list = values.join(", ");
         let keys = self
-            .count(&format!("SELECT count(*) FROM (SELECT FROM {STAGE} s GROUP BY {list} HAVING count(*) > 1) d"))
+            .count(&format!(
+                "SELECT count(*) FROM (SELECT FROM {STAGE} s GROUP BY {list} HAVING count(*) > 1) d"
+            ))
             .await?;
         if keys > 0 {
-            return Err(PgError::DuplicateKeys { table: self.relation.to_string(), columns, keys });
+            return Err(PgError::DuplicateKeys {
+                table: self.relation.to_string(),
+                columns,
+                keys,
+            });
         }
         Ok(())
     }
 
     /// Carries it out.
     pub(super) async fn run(&self) -> Result<PreparedStats> {
-        let mut stats = PreparedStats { rows_in: self.rows, ..PreparedStats::default() };
+        let mut stats = PreparedStats {
+            rows_in: self.rows,
+            ..PreparedStats::default()
+        };
         match self.mode {
             WriteMode::Replace => {
-                stats.deleted = self.change(&format!("DELETE FROM {}", self.relation.sql())).await?;
+                stats.deleted = self
+                    .change(&format!("DELETE FROM {}", self.relation.sql()))
+                    .await?;
                 stats.inserted = self.insert("").await?;
                 stats.rows_after = Some(stats.inserted);
             }
@@ -77,7 +103,11 @@ impl Apply<'_> {
             }
             WriteMode::InsertOnly => stats.inserted = self.insert(&self.unknown_key()?).await?,
             WriteMode::Merge => self.merge(&mut stats).await?,
-            other => return Err(PgError::Mode { mode: mode_word(other) }),
+            other => {
+                return Err(PgError::Mode {
+                    mode: mode_word(other),
+                });
+            }
         }
         if self.alignment.created {
             stats.rows_after = Some(stats.inserted);
@@ -87,8 +117,11 @@ impl Apply<'_> {
 
     async fn merge(&self, stats: &mut PreparedStats) -> Result<()> {
         let (table, same) = (self.relation.sql(), self.same_key()?);
-        stats.deleted =
-            self.change(&format!("DELETE FROM {table} t USING {STAGE} s WHERE {same} AND s.{OP} = {DELETE}")).await?;
+        stats.deleted = self
+            .change(&format!(
+                "DELETE FROM {table} t USING {STAGE} s WHERE {same} AND s.{OP} = {DELETE}"
+            ))
+            .await?;
         let sets: Vec<String> = self
             .alignment
             .columns
@@ -97,20 +130,41 @@ impl Apply<'_> {
             .map(|column| format!("{} = {}", column.target, column.value))
             .collect();
         stats.updated = if sets.is_empty() {
-            let known = format!("SELECT count(*) FROM {STAGE} s WHERE s.{OP} <> {DELETE} AND EXISTS (SELECT FROM {table} t WHERE {same})");
+            let known = format!(
+                "SELECT count(*) FROM {STAGE} s WHERE s.{OP} <> {DELETE} AND EXISTS (SELECT FROM {table} t WHERE {same})"
+            );
             self.count(&known).await?.unsigned_abs()
         } else {
             let sets = sets.join(", ");
-            self.change(&format!("UPDATE {table} t SET {sets} FROM {STAGE} s WHERE {same} AND s.{OP} <> {DELETE}")).await?
+            self.change(&format!(
+                "UPDATE {table} t SET {sets} FROM {STAGE} s WHERE {same} AND s.{OP} <> {DELETE}"
+            ))
+            .await?
         };
-        stats.inserted = self.insert(&format!("{} AND s.{OP} <> {DELETE}", self.unknown_key()?)).await?;
+        stats.inserted = self
+            .insert(&format!("{} AND s.{OP} <> {DELETE}", self.unknown_key()?))
+            .await?;
         Ok(())
     }
 
     async fn insert(&self, condition: &str) -> Result<u64> {
-        let targets: Vec<&str> = self.alignment.columns.iter().map(|column| column.target.as_str()).collect();
-        let values: Vec<&str> = self.alignment.columns.iter().map(|column| column.value.as_str()).collect();
-        let filter = if condition.is_empty() { String::new() } else { format!(" WHERE {condition}") };
+        let targets: Vec<&str> = self
+            .alignment
+            .columns
+            .iter()
+            .map(|column| column.target.as_str())
+            .collect();
+        let values: Vec<&str> = self
+            .alignment
+            .columns
+            .iter()
+            .map(|column| column.value.as_str())
+            .collect();
+        let filter = if condition.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {condition}")
+        };
         let sql = format!(
             "INSERT INTO {} ({}) SELECT {} FROM {STAGE} s{filter}",
             self.relation.sql(),
@@ -121,14 +175,21 @@ impl Apply<'_> {
     }
 
     fn key_values(&self) -> Result<Vec<&str>> {
-        self.key.iter().map(|name| self.key_column(name).map(|column| column.value.as_str())).collect()
+        self.key
+            .iter()
+            .map(|name| self.key_column(name).map(|column| column.value.as_str()))
+            .collect()
     }
 
     fn key_column(&self, name: &str) -> Result<&super::align::Aligned> {
-        self.alignment.columns.iter().find(|column| column.incoming == name).ok_or_else(|| PgError::KeyMissing {
-            table: self.relation.to_string(),
-            column: name.to_owned(),
-        })
+        self.alignment
+            .columns
+            .iter()
+            .find(|column| column.incoming == name)
+            .ok_or_else(|| PgError::KeyMissing {
+                table: self.relation.to_string(),
+                column: name.to_owned(),
+            })
     }
 
     /// The row `t` of the table has the key of the row `s` of the stage.
@@ -136,28 +197,44 @@ impl Apply<'_> {
         let equal: Vec<String> = self
             .key
             .iter()
-            .map(|name| self.key_column(name).map(|column| format!("t.{} = {}", column.target, column.value)))
+            .map(|name| {
+                self.key_column(name)
+                    .map(|column| format!("t.{} = {}", column.target, column.value))
+            })
             .collect::<Result<_>>()?;
         Ok(equal.join(" AND "))
     }
 
     fn unknown_key(&self) -> Result<String> {
-        Ok(format!("NOT EXISTS (SELECT FROM {} t WHERE {})", self.relation.sql(), self.same_key()?))
+        Ok(format!(
+            "NOT EXISTS (SELECT FROM {} t WHERE {})",
+            self.relation.sql(),
+            self.same_key()?
+        ))
     }
 
     async fn change(&self, sql: &str) -> Result<u64> {
-        self.client.execute(sql, &[]).await.doing(&format!("writing `{}`", self.relation))
+        self.client
+            .execute(sql, &[])
+            .await
+            .doing(&format!("writing `{}`", self.relation))
     }
 
     async fn count(&self, sql: &str) -> Result<i64> {
-        let row = self.client.query_one(sql, &[]).await.doing(&format!("checking keys for `{}`", self.relation))?;
+        let row = self
+            .client
+            .query_one(sql, &[])
+            .await
+            .doing(&format!("checking keys for `{}`", self.relation))?;
         Ok(row.get(0))
     }
 }
 
 /// Empties the table the fast way and fills it from the stage.
 pub(super) async fn truncate_and_insert(apply: &Apply<'_>) -> Result<()> {
-    apply.change(&format!("TRUNCATE {}", apply.relation.sql())).await?;
+    apply
+        .change(&format!("TRUNCATE {}", apply.relation.sql()))
+        .await?;
     apply.insert("").await?;
     Ok(())
 }
@@ -169,10 +246,17 @@ pub(super) async fn refuse_cascades(client: &Client, found: &Found, mode: WriteM
     }
     let sql = "SELECT conname::text, conrelid::regclass::text FROM pg_catalog.pg_constraint \
                WHERE confrelid = $1 AND contype = 'f' AND confdeltype IN ('c', 'n', 'd') LIMIT 1";
-    let row = client.query_opt(sql, &[&found.oid]).await.doing("looking at foreign keys")?;
+    let row = client
+        .query_opt(sql, &[&found.oid])
+        .await
+        .doing("looking at foreign keys")?;
     row.map_or(Ok(()), |row| {
         let (constraint, other): (String, String) = (row.get(0), row.get(1));
-        Err(PgError::Cascade { table: found.relation.to_string(), constraint, other })
+        Err(PgError::Cascade {
+            table: found.relation.to_string(),
+            constraint,
+            other,
+        })
     })
 }
 

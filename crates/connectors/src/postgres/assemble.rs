@@ -97,7 +97,9 @@ impl Assembler {
             self.begun = true;
         }
         while !self.ended {
-            let Some((count, cells)) = rest.split_first_chunk::<2>() else { break };
+            let Some((count, cells)) = rest.split_first_chunk::<2>() else {
+                break;
+            };
             let count = i16::from_be_bytes(*count);
             if count == -1 {
                 self.ended = true;
@@ -105,9 +107,13 @@ impl Assembler {
                 break;
             }
             if usize::try_from(count) != Ok(self.decoders.len()) {
-                return Err(malformed("a row has another number of columns than the table"));
+                return Err(malformed(
+                    "a row has another number of columns than the table",
+                ));
             }
-            let Some(length) = length_of(cells, self.decoders.len()) else { break };
+            let Some(length) = length_of(cells, self.decoders.len()) else {
+                break;
+            };
             self.push_row(&cells[..length])?;
             rest = &cells[length..];
             if self.rows >= self.shape.batch_rows || self.bytes >= self.shape.batch_bytes {
@@ -135,7 +141,12 @@ impl Assembler {
 
     fn restart(&mut self) -> Vec<Decoder> {
         let rows = self.shape.batch_rows.min(65_536);
-        let fresh = self.shape.columns.iter().map(|column| Decoder::new(&column.kind, rows)).collect();
+        let fresh = self
+            .shape
+            .columns
+            .iter()
+            .map(|column| Decoder::new(&column.kind, rows))
+            .collect();
         std::mem::replace(&mut self.decoders, fresh)
     }
 
@@ -157,13 +168,22 @@ impl Assembler {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         // Flawed rows hold NULLs that a NOT NULL column does not allow: they leave before anyone looks.
-        let nullable = if flaws.is_empty() { Arc::clone(&self.shape.schema) } else { all_nullable(&self.shape.schema) };
+        let nullable = if flaws.is_empty() {
+            Arc::clone(&self.shape.schema)
+        } else {
+            all_nullable(&self.shape.schema)
+        };
         let batch = RecordBatch::try_new_with_options(nullable, arrays, &options)
             .map_err(|_| malformed("a NOT NULL column holds NULL"))?;
         let first = self.next_ordinal;
         self.next_ordinal += rows as u64;
         if flaws.is_empty() {
-            out.push(Event::Rows(Rows::of_batch(self.shape.table.clone(), &self.shape.object, batch, first)));
+            out.push(Event::Rows(Rows::of_batch(
+                self.shape.table.clone(),
+                &self.shape.object,
+                batch,
+                first,
+            )));
             return Ok(());
         }
         self.set_aside(&batch, first, flaws, out)
@@ -177,10 +197,14 @@ impl Assembler {
         flaws: BTreeMap<usize, Vec<(usize, Box<Flaw>)>>,
         out: &mut Vec<Event>,
     ) -> Result<()> {
-        let keep: BooleanArray = (0..batch.num_rows()).map(|row| Some(!flaws.contains_key(&row))).collect();
+        let keep: BooleanArray = (0..batch.num_rows())
+            .map(|row| Some(!flaws.contains_key(&row)))
+            .collect();
         let ordinals = UInt64Array::from_iter_values(first..first + batch.num_rows() as u64);
         let kept = filter_record_batch(batch, &keep)
-            .and_then(|kept| RecordBatch::try_new(Arc::clone(&self.shape.schema), kept.columns().to_vec()))
+            .and_then(|kept| {
+                RecordBatch::try_new(Arc::clone(&self.shape.schema), kept.columns().to_vec())
+            })
             .map_err(|_| malformed("a NOT NULL column holds NULL"))?;
         let kept_ordinals = filter(&ordinals, &keep)
             .map(|array| array.to_data())
@@ -191,21 +215,39 @@ impl Assembler {
                 batch: kept,
                 ordinals: UInt64Array::from(kept_ordinals),
                 ops: None,
-                origin: Arc::new(BatchOrigin { object: self.shape.object.clone(), batch: batch.clone(), first }),
+                origin: Arc::new(BatchOrigin {
+                    object: self.shape.object.clone(),
+                    batch: batch.clone(),
+                    first,
+                }),
             }));
         }
-        let rejects = flaws.into_iter().map(|(row, cells)| self.reject(batch, first, row, cells)).collect();
+        let rejects = flaws
+            .into_iter()
+            .map(|(row, cells)| self.reject(batch, first, row, cells))
+            .collect();
         out.push(Event::Rejects(rejects));
         Ok(())
     }
 
-    fn reject(&self, batch: &RecordBatch, first: u64, row: usize, cells: Vec<(usize, Box<Flaw>)>) -> Reject {
+    fn reject(
+        &self,
+        batch: &RecordBatch,
+        first: u64,
+        row: usize,
+        cells: Vec<(usize, Box<Flaw>)>,
+    ) -> Reject {
         let mut record: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&row_as_json(batch, row)).unwrap_or_default();
         let mut reasons = Vec::with_capacity(cells.len());
         for (index, flaw) in cells {
-            let Some(column) = self.shape.columns.get(index) else { continue };
-            record.insert(column.name.clone(), serde_json::Value::String(flaw.value.clone()));
+            let Some(column) = self.shape.columns.get(index) else {
+                continue;
+            };
+            record.insert(
+                column.name.clone(),
+                serde_json::Value::String(flaw.value.clone()),
+            );
             reasons.push(Reason {
                 code: flaw.code.to_owned(),
                 column: Some(column.name.clone()),
@@ -215,7 +257,11 @@ impl Assembler {
         }
         Reject {
             table: self.shape.table.clone(),
-            place: Place { object: self.shape.object.clone(), line: None, ordinal: first + row as u64 + 1 },
+            place: Place {
+                object: self.shape.object.clone(),
+                line: None,
+                ordinal: first + row as u64 + 1,
+            },
             raw: RawRecord::Row(serde_json::Value::Object(record).to_string()),
             reasons,
         }
@@ -223,8 +269,15 @@ impl Assembler {
 }
 
 fn all_nullable(schema: &SchemaRef) -> SchemaRef {
-    let fields: Vec<_> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-    Arc::new(arrow_schema::Schema::new_with_metadata(fields, schema.metadata().clone()))
+    let fields: Vec<_> = schema
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect();
+    Arc::new(arrow_schema::Schema::new_with_metadata(
+        fields,
+        schema.metadata().clone(),
+    ))
 }
 
 /// How many bytes the cells of a row take; `None` when they are not all there yet.
@@ -244,11 +297,20 @@ fn after_header(bytes: &[u8]) -> Result<Option<&[u8]>> {
     if bytes[..seen] != SIGNATURE[..seen] {
         return Err(malformed("the copy does not begin with its signature"));
     }
-    let Some(rest) = bytes.get(SIGNATURE.len() + 4..) else { return Ok(None) };
-    let Some((length, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
-    Ok(usize::try_from(i32::from_be_bytes(*length)).ok().and_then(|length| rest.get(length..)))
+    let Some(rest) = bytes.get(SIGNATURE.len() + 4..) else {
+        return Ok(None);
+    };
+    let Some((length, rest)) = rest.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
+    Ok(usize::try_from(i32::from_be_bytes(*length))
+        .ok()
+        .and_then(|length| rest.get(length..)))
 }
 
 fn malformed(reason: &'static str) -> PgError {
-    PgError::Protocol { doing: "reading a copy".to_owned(), reason }
+    PgError::Protocol {
+        doing: "reading a copy".to_owned(),
+        reason,
+    }
 }

@@ -49,11 +49,17 @@ impl Held {
         match &self.view {
             View::Table(relation) => {
                 let found = look_up(client, relation).await?;
-                let found = found.ok_or_else(|| PgError::NoTable { object: relation.to_string(), similar: None })?;
+                let found = found.ok_or_else(|| PgError::NoTable {
+                    object: relation.to_string(),
+                    similar: None,
+                })?;
                 table_columns(client, found.oid).await
             }
             View::Query(sql) => {
-                let statement = client.prepare(sql).await.doing("looking at the candidate")?;
+                let statement = client
+                    .prepare(sql)
+                    .await
+                    .doing("looking at the candidate")?;
                 query_columns(client, &statement).await
             }
         }
@@ -62,7 +68,11 @@ impl Held {
 
 #[async_trait]
 impl Source for Held {
-    async fn open(&self, spec: &ReadSpec, _from: Option<&Position>) -> std::result::Result<Box<dyn Reader>, Failure> {
+    async fn open(
+        &self,
+        spec: &ReadSpec,
+        _from: Option<&Position>,
+    ) -> std::result::Result<Box<dyn Reader>, Failure> {
         let raw = {
             let session = self.session.lock().await;
             self.columns(session.client()).await?
@@ -72,7 +82,9 @@ impl Source for Held {
             View::Table(relation) => relation.sql(),
             View::Query(sql) => format!("({sql}) AS q"),
         };
-        let limit = spec.limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+        let limit = spec
+            .limit
+            .map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
         let piece = Piece {
             id: self.object.clone(),
             query: format!("SELECT {} FROM {from}{limit}", select_list(&columns)),
@@ -89,11 +101,21 @@ impl Source for Held {
         }))
     }
 
-    async fn version(&self, _spec: &ReadSpec) -> std::result::Result<Option<InputVersion>, Failure> {
+    async fn version(
+        &self,
+        _spec: &ReadSpec,
+    ) -> std::result::Result<Option<InputVersion>, Failure> {
         Ok(None)
     }
 
-    async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> std::result::Result<Box<dyn Reader>, Failure> {
-        Err(PgError::Misused { reason: "sets aside rows, not text: there is nothing to parse again" }.into())
+    async fn replay(
+        &self,
+        _spec: &ReadSpec,
+        _records: Vec<RawRecord>,
+    ) -> std::result::Result<Box<dyn Reader>, Failure> {
+        Err(PgError::Misused {
+            reason: "sets aside rows, not text: there is nothing to parse again",
+        }
+        .into())
     }
 }

@@ -45,7 +45,10 @@ impl Found {
         let size: i64 = row.get("size");
         let block: i32 = row.get("block");
         Self {
-            relation: Relation::new(row.get::<_, String>("nspname"), row.get::<_, String>("relname")),
+            relation: Relation::new(
+                row.get::<_, String>("nspname"),
+                row.get::<_, String>("relname"),
+            ),
             oid: row.get("oid"),
             kind: row.get("relkind"),
             has_children: row.get("relhassubclass"),
@@ -76,7 +79,10 @@ pub(super) async fn find(client: &Client, text: &str, default_schema: &str) -> R
             return Ok(found);
         }
     }
-    Err(PgError::NoTable { object: text.to_owned(), similar: similar_table(client, text, default_schema).await? })
+    Err(PgError::NoTable {
+        object: text.to_owned(),
+        similar: similar_table(client, text, default_schema).await?,
+    })
 }
 
 /// A relation by its exact name, else ignoring case when only one is meant.
@@ -85,7 +91,10 @@ pub(super) async fn look_up(client: &Client, relation: &Relation) -> Result<Opti
         "{FOUND} WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND lower(n.nspname) = lower($1) AND lower(c.relname) = lower($2) \
          ORDER BY (n.nspname = $1 AND c.relname = $2) DESC"
     );
-    let rows = client.query(&sql, &[&relation.schema, &relation.name]).await.doing(LOOKING)?;
+    let rows = client
+        .query(&sql, &[&relation.schema, &relation.name])
+        .await
+        .doing(LOOKING)?;
     let found: Vec<Found> = rows.iter().map(Found::of).collect();
     match found.as_slice() {
         [one] => Ok(Some(one.clone())),
@@ -94,7 +103,11 @@ pub(super) async fn look_up(client: &Client, relation: &Relation) -> Result<Opti
     }
 }
 
-async fn similar_table(client: &Client, text: &str, default_schema: &str) -> Result<Option<String>> {
+async fn similar_table(
+    client: &Client,
+    text: &str,
+    default_schema: &str,
+) -> Result<Option<String>> {
     let rows = client
         .query(
             "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
@@ -106,13 +119,21 @@ async fn similar_table(client: &Client, text: &str, default_schema: &str) -> Res
         .doing(LOOKING)?;
     let names: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let bare = text.rsplit('.').next().unwrap_or(text);
-    let elsewhere = names.iter().find(|(schema, name)| name == bare && schema != default_schema);
+    let elsewhere = names
+        .iter()
+        .find(|(schema, name)| name == bare && schema != default_schema);
     if let Some((schema, name)) = elsewhere {
         return Ok(Some(format!("{schema}.{name}")));
     }
     let shown: Vec<String> = names
         .iter()
-        .map(|(schema, name)| if schema == default_schema { name.clone() } else { format!("{schema}.{name}") })
+        .map(|(schema, name)| {
+            if schema == default_schema {
+                name.clone()
+            } else {
+                format!("{schema}.{name}")
+            }
+        })
         .collect();
     Ok(most_similar(text, shown.iter().map(String::as_str)))
 }
@@ -187,15 +208,33 @@ pub(super) async fn table_columns(client: &Client, oid: u32) -> Result<Vec<RawCo
 }
 
 /// The columns a prepared query gives.
-pub(super) async fn query_columns(client: &Client, statement: &Statement) -> Result<Vec<RawColumn>> {
-    let names: Vec<&str> = statement.columns().iter().map(tokio_postgres::Column::name).collect();
-    let oids: Vec<u32> = statement.columns().iter().map(|column| column.type_().oid()).collect();
-    let modifiers: Vec<i32> = statement.columns().iter().map(tokio_postgres::Column::type_modifier).collect();
+pub(super) async fn query_columns(
+    client: &Client,
+    statement: &Statement,
+) -> Result<Vec<RawColumn>> {
+    let names: Vec<&str> = statement
+        .columns()
+        .iter()
+        .map(tokio_postgres::Column::name)
+        .collect();
+    let oids: Vec<u32> = statement
+        .columns()
+        .iter()
+        .map(|column| column.type_().oid())
+        .collect();
+    let modifiers: Vec<i32> = statement
+        .columns()
+        .iter()
+        .map(tokio_postgres::Column::type_modifier)
+        .collect();
     let sql = format!(
         "WITH input AS (SELECT u.pos::int4 AS pos, u.name, u.oid, u.mod, false AS not_null \
          FROM unnest($1::text[], $2::oid[], $3::int4[]) WITH ORDINALITY AS u(name, oid, mod, pos)) {RESOLVE}"
     );
-    let rows = client.query(&sql, &[&names, &oids, &modifiers]).await.doing(LOOKING)?;
+    let rows = client
+        .query(&sql, &[&names, &oids, &modifiers])
+        .await
+        .doing(LOOKING)?;
     Ok(rows.iter().map(RawColumn::of).collect())
 }
 

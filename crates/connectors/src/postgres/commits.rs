@@ -22,8 +22,13 @@ const ASKING: &str = "asking for the last commit";
 /// Waits until no other session is in the middle of a commit of this task.
 pub(super) async fn lock(client: &Client, app_id: &str) -> Result<()> {
     let digest = Sha256::digest(app_id.as_bytes());
-    let key = digest.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes));
-    client.execute("SELECT pg_advisory_xact_lock($1)", &[&key]).await.doing("waiting for another attempt of this task")?;
+    let key = digest
+        .first_chunk::<8>()
+        .map_or(0, |bytes| i64::from_be_bytes(*bytes));
+    client
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&key])
+        .await
+        .doing("waiting for another attempt of this task")?;
     Ok(())
 }
 
@@ -31,7 +36,11 @@ pub(super) async fn lock(client: &Client, app_id: &str) -> Result<()> {
 async fn exists(client: &Client, commits: &Relation) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1 AND c.relname = $2)";
-    Ok(client.query_one(sql, &[&commits.schema, &commits.name]).await.doing(ASKING)?.get(0))
+    Ok(client
+        .query_one(sql, &[&commits.schema, &commits.name])
+        .await
+        .doing(ASKING)?
+        .get(0))
 }
 
 /// Refuses when this user could not store a token.
@@ -41,12 +50,25 @@ pub(super) async fn check_rights(client: &Client, commits: &Relation) -> Result<
                       ELSE has_database_privilege(current_database(), 'CREATE') END \
                FROM (SELECT 1) one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1 \
                LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = $2";
-    let row = client.query_one(sql, &[&commits.schema, &commits.name]).await.doing("checking rights")?;
-    if row.get(0) { Ok(()) } else { Err(PgError::NoCommits { schema: commits.schema.clone() }) }
+    let row = client
+        .query_one(sql, &[&commits.schema, &commits.name])
+        .await
+        .doing("checking rights")?;
+    if row.get(0) {
+        Ok(())
+    } else {
+        Err(PgError::NoCommits {
+            schema: commits.schema.clone(),
+        })
+    }
 }
 
 /// The newest commit of a task.
-pub(super) async fn last(client: &Client, commits: &Relation, task: &TaskKey) -> Result<Option<Committed>> {
+pub(super) async fn last(
+    client: &Client,
+    commits: &Relation,
+    task: &TaskKey,
+) -> Result<Option<Committed>> {
     if !exists(client, commits).await? {
         return Ok(None);
     }
@@ -54,28 +76,54 @@ pub(super) async fn last(client: &Client, commits: &Relation, task: &TaskKey) ->
         "SELECT format, generation, position, stats FROM {} WHERE app_id = $1 ORDER BY generation DESC LIMIT 1",
         commits.sql()
     );
-    let Some(row) = client.query_opt(&sql, &[&task.app_id()]).await.doing(ASKING)? else { return Ok(None) };
-    let wrong = |reason: &str| PgError::Position { object: task.table.to_string(), reason: reason.to_owned() };
+    let Some(row) = client
+        .query_opt(&sql, &[&task.app_id()])
+        .await
+        .doing(ASKING)?
+    else {
+        return Ok(None);
+    };
+    let wrong = |reason: &str| PgError::Position {
+        object: task.table.to_string(),
+        reason: reason.to_owned(),
+    };
     if row.get::<_, i32>("format") != FORMAT {
         return Err(wrong("a newer Towpath wrote it"));
     }
-    let position: Position = serde_json::from_str(row.get("position")).map_err(|_| wrong("it is not JSON of a position"))?;
-    let stats: PreparedStats = serde_json::from_str(row.get("stats")).map_err(|_| wrong("its statistics are not JSON"))?;
+    let position: Position = serde_json::from_str(row.get("position"))
+        .map_err(|_| wrong("it is not JSON of a position"))?;
+    let stats: PreparedStats =
+        serde_json::from_str(row.get("stats")).map_err(|_| wrong("its statistics are not JSON"))?;
     let generation = Generation(row.get("generation"));
     Ok(Some(committed(task, generation, position, stats)))
 }
 
 /// A commit in the port's words.
-pub(super) fn committed(task: &TaskKey, generation: Generation, position: Position, stats: PreparedStats) -> Committed {
+pub(super) fn committed(
+    task: &TaskKey,
+    generation: Generation,
+    position: Position,
+    stats: PreparedStats,
+) -> Committed {
     Committed {
-        token: Token { task: task.clone(), generation, position },
+        token: Token {
+            task: task.clone(),
+            generation,
+            position,
+        },
         version: format!("commit {generation}"),
         stats,
     }
 }
 
 /// Stores a token; creates the table when it is missing.
-pub(super) async fn store(client: &Client, commits: &Relation, intent: &Intent, position: &Position, stats: &PreparedStats) -> Result<()> {
+pub(super) async fn store(
+    client: &Client,
+    commits: &Relation,
+    intent: &Intent,
+    position: &Position,
+    stats: &PreparedStats,
+) -> Result<()> {
     if !exists(client, commits).await? {
         create(client, commits).await?;
     }
@@ -90,13 +138,39 @@ pub(super) async fn store(client: &Client, commits: &Relation, intent: &Intent, 
     let stats = json(serde_json::to_value(stats));
     let generation = intent.generation.0;
     client
-        .execute(&sql, &[&app_id, &generation, &FORMAT, &intent.table.to_string(), &intent.run, &task, &position, &stats])
+        .execute(
+            &sql,
+            &[
+                &app_id,
+                &generation,
+                &FORMAT,
+                &intent.table.to_string(),
+                &intent.run,
+                &task,
+                &position,
+                &stats,
+            ],
+        )
         .await
         .doing("storing the commit's token")?;
-    let prune = format!("DELETE FROM {} WHERE app_id = $1 AND generation < $2", commits.sql());
-    let may_prune = format!("SELECT has_table_privilege('{}', 'DELETE')", commits.sql().replace('\'', "''"));
-    if client.query_one(&may_prune, &[]).await.doing("checking rights")?.get(0) {
-        client.execute(&prune, &[&app_id, &(generation - KEPT)]).await.doing("dropping old tokens")?;
+    let prune = format!(
+        "DELETE FROM {} WHERE app_id = $1 AND generation < $2",
+        commits.sql()
+    );
+    let may_prune = format!(
+        "SELECT has_table_privilege('{}', 'DELETE')",
+        commits.sql().replace('\'', "''")
+    );
+    if client
+        .query_one(&may_prune, &[])
+        .await
+        .doing("checking rights")?
+        .get(0)
+    {
+        client
+            .execute(&prune, &[&app_id, &(generation - KEPT)])
+            .await
+            .doing("dropping old tokens")?;
     }
     Ok(())
 }

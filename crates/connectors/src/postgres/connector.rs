@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
-use towpath_vocab::{ConnectionPlan, ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec, ReadMode, WriteMode};
+use towpath_vocab::{
+    ConnectionPlan, ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec, ReadMode, WriteMode,
+};
 
 use super::destination::PostgresDestination;
 use super::discover::PostgresDiscover;
@@ -37,18 +39,38 @@ impl Connector for Postgres {
         }
     }
 
-    fn source(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Source>> {
+    fn source(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Source>> {
         let settings = Settings::read(connection, context)?;
-        Ok(Arc::new(PostgresSource { settings, memory: Arc::clone(&context.memory) }))
+        Ok(Arc::new(PostgresSource {
+            settings,
+            memory: Arc::clone(&context.memory),
+        }))
     }
 
-    fn destination(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Destination>> {
+    fn destination(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Destination>> {
         let settings = Settings::read(connection, context)?;
-        Ok(Arc::new(PostgresDestination { settings, memory: Arc::clone(&context.memory) }))
+        Ok(Arc::new(PostgresDestination {
+            settings,
+            memory: Arc::clone(&context.memory),
+        }))
     }
 
-    fn discover(&self, connection: &ConnectionPlan, context: &ConnectorContext) -> Result<Arc<dyn Discover>> {
-        Ok(Arc::new(PostgresDiscover { settings: Settings::read(connection, context)? }))
+    fn discover(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Discover>> {
+        Ok(Arc::new(PostgresDiscover {
+            settings: Settings::read(connection, context)?,
+        }))
     }
 }
 
@@ -60,11 +82,30 @@ fn options() -> Vec<OptionSpec> {
         per_table,
         doc: doc.to_owned(),
     };
-    let words = |words: &[&str]| OptionKind::OneOf(words.iter().map(|word| (*word).to_owned()).collect());
+    let words =
+        |words: &[&str]| OptionKind::OneOf(words.iter().map(|word| (*word).to_owned()).collect());
     vec![
-        option("url", OptionKind::Secret, true, false, "postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full"),
-        option("schema", OptionKind::Text, false, false, "the schema of tables named without one; default public"),
-        option("commits_schema", OptionKind::Text, false, false, "where `_towpath_commits` is kept; default the target's schema"),
+        option(
+            "url",
+            OptionKind::Secret,
+            true,
+            false,
+            "postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full",
+        ),
+        option(
+            "schema",
+            OptionKind::Text,
+            false,
+            false,
+            "the schema of tables named without one; default public",
+        ),
+        option(
+            "commits_schema",
+            OptionKind::Text,
+            false,
+            false,
+            "where `_towpath_commits` is kept; default the target's schema",
+        ),
         option(
             "late_rows",
             words(&["exact", "hold", "lookback"]),

@@ -107,11 +107,17 @@ impl Cursor {
         let Subject { sql, object, .. } = *subject;
         check_column(plan, column, object)?;
         let mark = from.and_then(|position| position.mark(&SplitId(SPLIT.to_owned())));
-        let before = mark.map(|mark| read_mark(mark, &plan.column, object)).transpose()?;
+        let before = mark
+            .map(|mark| read_mark(mark, &plan.column, object))
+            .transpose()?;
         let moment = moment(client).await?;
         let upper = largest(client, column, sql, before.as_ref()).await?;
         let remembers = subject.has_xmin && late == LateRows::Exact && moment.horizon < moment.next;
-        let seen = if remembers { seen(client, sql, moment.horizon).await? } else { Vec::new() };
+        let seen = if remembers {
+            seen(client, sql, moment.horizon).await?
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             column: column.clone(),
             late,
@@ -133,19 +139,30 @@ impl Cursor {
     /// The position that holds when everything was read.
     pub(super) fn position(&self) -> Position {
         let resume = serde_json::to_value(&self.present).unwrap_or(serde_json::Value::Null);
-        Position::single(SPLIT, Mark { order: self.order, resume })
+        Position::single(
+            SPLIT,
+            Mark {
+                order: self.order,
+                resume,
+            },
+        )
     }
 
     /// Which rows to read, given whether rows carry their transaction; `None` means all.
     pub(super) fn condition(&self, has_xmin: bool) -> Option<String> {
         let hold = (self.late == LateRows::Hold && has_xmin)
             .then(|| format!("NOT ({})", written_since(self.present.horizon)));
-        let Some(before) = &self.before else { return hold };
+        let Some(before) = &self.before else {
+            return hold;
+        };
         if has_xmin && self.late != LateRows::Lookback && self.comparable(before) {
             let mut new = written_since(before.horizon);
             if !before.seen.is_empty() && hold.is_none() {
                 let seen: Vec<String> = before.seen.iter().map(u32::to_string).collect();
-                new = format!("({new} AND xmin <> ALL ('{{{}}}'::pg_catalog.xid[]))", seen.join(","));
+                new = format!(
+                    "({new} AND xmin <> ALL ('{{{}}}'::pg_catalog.xid[]))",
+                    seen.join(",")
+                );
             }
             let new = hold.map_or_else(|| new.clone(), |hold| format!("({new} AND {hold})"));
             return Some(match (&before.upper, self.lookback) {
@@ -160,8 +177,16 @@ impl Cursor {
     }
 
     /// What a person should know.
-    pub(super) async fn notes(&self, client: &Client, subject: &Subject<'_>) -> Result<Vec<String>> {
-        let Subject { sql: source, has_xmin, .. } = *subject;
+    pub(super) async fn notes(
+        &self,
+        client: &Client,
+        subject: &Subject<'_>,
+    ) -> Result<Vec<String>> {
+        let Subject {
+            sql: source,
+            has_xmin,
+            ..
+        } = *subject;
         let mut notes = Vec::new();
         let name = &self.column.name;
         if !has_xmin {
@@ -169,14 +194,26 @@ impl Cursor {
         }
         if let Some(before) = &self.before {
             if before.server != self.present.server || before.next > self.present.next {
-                notes.push(format!("this is another server than last time: it is read from the last `{name}` on"));
+                notes.push(format!(
+                    "this is another server than last time: it is read from the last `{name}` on"
+                ));
             } else if self.too_far(before) && has_xmin && self.late != LateRows::Lookback {
-                notes.push("the last read is too many transactions ago: everything is read again".to_owned());
+                notes.push(
+                    "the last read is too many transactions ago: everything is read again"
+                        .to_owned(),
+                );
             }
         }
         if self.column.field.is_nullable() {
-            let sql = format!("SELECT count(*) FROM {source} WHERE {} IS NULL", quoted(name));
-            let count: i64 = client.query_one(&sql, &[]).await.doing("counting rows without a cursor")?.get(0);
+            let sql = format!(
+                "SELECT count(*) FROM {source} WHERE {} IS NULL",
+                quoted(name)
+            );
+            let count: i64 = client
+                .query_one(&sql, &[])
+                .await
+                .doing("counting rows without a cursor")?
+                .get(0);
             if count > 0 {
                 let when = if has_xmin && self.late != LateRows::Lookback {
                     "they are read when they are new or changed"
@@ -190,11 +227,14 @@ impl Cursor {
     }
 
     fn comparable(&self, before: &Seen) -> bool {
-        before.server == self.present.server && before.next <= self.present.next && !self.too_far(before)
+        before.server == self.present.server
+            && before.next <= self.present.next
+            && !self.too_far(before)
     }
 
     fn too_far(&self, before: &Seen) -> bool {
-        before.server == self.present.server && self.present.next.saturating_sub(before.horizon) > COMPARABLE
+        before.server == self.present.server
+            && self.present.next.saturating_sub(before.horizon) > COMPARABLE
     }
 
     /// `column >= upper - lookback`, in the column's own type so that an index serves it.
@@ -212,7 +252,9 @@ impl Cursor {
                     Kind::Int4 => i128::from(i32::MIN),
                     _ => i128::from(i64::MIN),
                 };
-                let bound = upper.parse::<i128>().map_or(least, |upper| (upper - i128::from(units)).max(least));
+                let bound = upper
+                    .parse::<i128>()
+                    .map_or(least, |upper| (upper - i128::from(units)).max(least));
                 format!("'{bound}'::{type_name}")
             }
             (_, units) => format!("{last} - {units}"),
@@ -239,25 +281,42 @@ fn check_column(plan: &CursorPlan, column: &Column, object: &str) -> Result<()> 
         })
     };
     match column.kind {
-        Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Float4 | Kind::Float8 | Kind::Decimal { .. } | Kind::NumericText => Ok(()),
+        Kind::Int2
+        | Kind::Int4
+        | Kind::Int8
+        | Kind::Float4
+        | Kind::Float8
+        | Kind::Decimal { .. }
+        | Kind::NumericText => Ok(()),
         Kind::Date | Kind::Timestamp | Kind::Instant => Ok(()),
-        Kind::Text if column.type_name.contains("char") || column.type_name == "text" => match plan.lookback {
-            0 => Ok(()),
-            _ => refuse("text has no distance to look back over"),
-        },
+        Kind::Text if column.type_name.contains("char") || column.type_name == "text" => {
+            match plan.lookback {
+                0 => Ok(()),
+                _ => refuse("text has no distance to look back over"),
+            }
+        }
         _ => refuse("its type has no order that values grow in"),
     }
 }
 
 fn read_mark(mark: &Mark, column: &str, object: &str) -> Result<Seen> {
-    let wrong = |reason: String| PgError::Position { object: object.to_owned(), reason };
+    let wrong = |reason: String| PgError::Position {
+        object: object.to_owned(),
+        reason,
+    };
     let seen: Seen = serde_json::from_value(mark.resume.clone())
         .map_err(|_| wrong("it is not of a form this version knows".to_owned()))?;
     if seen.version != 1 {
-        return Err(wrong(format!("it has version {}, this Towpath knows version 1", seen.version)));
+        return Err(wrong(format!(
+            "it has version {}, this Towpath knows version 1",
+            seen.version
+        )));
     }
     if seen.column != column {
-        return Err(wrong(format!("it was read by `{}`, now the cursor is `{column}`", seen.column)));
+        return Err(wrong(format!(
+            "it was read by `{}`, now the cursor is `{column}`",
+            seen.column
+        )));
     }
     Ok(seen)
 }
@@ -280,7 +339,11 @@ async fn moment(client: &Client) -> Result<Moment> {
     } else {
         String::from("unknown")
     };
-    Ok(Moment { horizon: row.get(0), next: row.get(1), server: format!("{system}/{database}") })
+    Ok(Moment {
+        horizon: row.get(0),
+        next: row.get(1),
+        server: format!("{system}/{database}"),
+    })
 }
 
 /// The transactions from `horizon` on whose rows this snapshot sees; none when they are too many.
@@ -290,15 +353,26 @@ async fn seen(client: &Client, source: &str, horizon: i64) -> Result<Vec<u32>> {
         written_since(horizon),
         MOST_SEEN + 1
     );
-    let rows = client.query(&sql, &[]).await.doing("asking for the newest transactions")?;
+    let rows = client
+        .query(&sql, &[])
+        .await
+        .doing("asking for the newest transactions")?;
     if rows.len() > MOST_SEEN {
         return Ok(Vec::new());
     }
-    Ok(rows.iter().filter_map(|row| u32::try_from(row.get::<_, i64>(0)).ok()).collect())
+    Ok(rows
+        .iter()
+        .filter_map(|row| u32::try_from(row.get::<_, i64>(0)).ok())
+        .collect())
 }
 
 /// The largest finite cursor value there is or was, as text.
-async fn largest(client: &Client, column: &Column, source: &str, before: Option<&Seen>) -> Result<Option<String>> {
+async fn largest(
+    client: &Client,
+    column: &Column,
+    source: &str,
+    before: Option<&Seen>,
+) -> Result<Option<String>> {
     let name = quoted(&column.name);
     let finite = match column.kind {
         Kind::Date | Kind::Timestamp | Kind::Instant => format!(" WHERE {name} < 'infinity'"),
@@ -310,7 +384,12 @@ async fn largest(client: &Client, column: &Column, source: &str, before: Option<
     let known = before.and_then(|seen| seen.upper.as_ref());
     let last = known.map_or_else(|| "NULL".to_owned(), |upper| literal(upper));
     let type_name = &column.type_name;
-    let sql = format!("SELECT greatest((SELECT max({name}) FROM {source}{finite}), {last}::{type_name})::text");
-    let row = client.query_one(&sql, &[]).await.doing("asking for the largest cursor value")?;
+    let sql = format!(
+        "SELECT greatest((SELECT max({name}) FROM {source}{finite}), {last}::{type_name})::text"
+    );
+    let row = client
+        .query_one(&sql, &[])
+        .await
+        .doing("asking for the largest cursor value")?;
     Ok(row.get(0))
 }

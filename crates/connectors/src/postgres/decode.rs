@@ -7,9 +7,16 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::{Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, ListArray, PrimitiveArray, StringArray};
-use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    TimestampMicrosecondType,
+};
+use arrow_array::{
+    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, ListArray, PrimitiveArray, StringArray,
+};
+use arrow_buffer::{
+    BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer,
+};
 use arrow_schema::Field;
 
 use super::numeric::{Numeric, Unfit};
@@ -33,11 +40,18 @@ pub(super) struct Flaw {
 
 impl Flaw {
     fn of(value: impl Into<String>, reason: &'static str) -> Box<Self> {
-        Box::new(Self { value: value.into(), reason, code: "type" })
+        Box::new(Self {
+            value: value.into(),
+            reason,
+            code: "type",
+        })
     }
 
     fn broken(bytes: &[u8]) -> Box<Self> {
-        Self::of(text::escaped(bytes), "its binary form is not what the type says")
+        Self::of(
+            text::escaped(bytes),
+            "its binary form is not what the type says",
+        )
     }
 }
 
@@ -73,12 +87,26 @@ impl Decoder {
             Kind::Float4 => Values::F32(Vec::with_capacity(rows)),
             Kind::Float8 => Values::F64(Vec::with_capacity(rows)),
             Kind::Decimal { .. } => Values::I128(Vec::with_capacity(rows)),
-            Kind::NumericText | Kind::Text | Kind::Bytes | Kind::Time | Kind::Uuid | Kind::Jsonb => {
-                Values::Bytes { ends: first_end(rows), data: Vec::new() }
-            }
-            Kind::List(item) => Values::List { ends: first_end(rows), items: Box::new(Self::new(item, rows)) },
+            Kind::NumericText
+            | Kind::Text
+            | Kind::Bytes
+            | Kind::Time
+            | Kind::Uuid
+            | Kind::Jsonb => Values::Bytes {
+                ends: first_end(rows),
+                data: Vec::new(),
+            },
+            Kind::List(item) => Values::List {
+                ends: first_end(rows),
+                items: Box::new(Self::new(item, rows)),
+            },
         };
-        Self { kind: kind.clone(), values, nulls: NullBufferBuilder::new(rows), rows: 0 }
+        Self {
+            kind: kind.clone(),
+            values,
+            nulls: NullBufferBuilder::new(rows),
+            rows: 0,
+        }
     }
 
     /// Takes a cell; `None` is NULL. A flawed cell leaves a NULL, its row must be taken out.
@@ -126,7 +154,11 @@ impl Decoder {
             (Values::I64(values), _) => values.push(timestamp(i64::from_be_bytes(fixed(bytes)?))?),
             (Values::I128(values), Kind::Decimal { precision, scale }) => {
                 let numeric = Numeric::read(bytes).ok_or_else(|| Flaw::broken(bytes))?;
-                values.push(numeric.to_i128(*precision, *scale).map_err(|unfit| unfit_decimal(numeric, unfit))?);
+                values.push(
+                    numeric
+                        .to_i128(*precision, *scale)
+                        .map_err(|unfit| unfit_decimal(numeric, unfit))?,
+                );
             }
             (Values::Bytes { ends, data }, kind) => {
                 push_bytes(kind, bytes, data)?;
@@ -149,12 +181,17 @@ impl Decoder {
         let array: ArrayRef = match self.values {
             Values::Bool(mut values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
             Values::I16(values) => primitive::<Int16Type>(values, nulls),
-            Values::I32(values) if self.kind == Kind::Date => primitive::<Date32Type>(values, nulls),
+            Values::I32(values) if self.kind == Kind::Date => {
+                primitive::<Date32Type>(values, nulls)
+            }
             Values::I32(values) => primitive::<Int32Type>(values, nulls),
             Values::I64(values) if self.kind == Kind::Int8 => primitive::<Int64Type>(values, nulls),
             Values::I64(values) => {
                 let zone = (self.kind == Kind::Instant).then_some("UTC");
-                Arc::new(PrimitiveArray::<TimestampMicrosecondType>::new(values.into(), nulls).with_timezone_opt(zone))
+                Arc::new(
+                    PrimitiveArray::<TimestampMicrosecondType>::new(values.into(), nulls)
+                        .with_timezone_opt(zone),
+                )
             }
             Values::F32(values) => primitive::<Float32Type>(values, nulls),
             Values::F64(values) => primitive::<Float64Type>(values, nulls),
@@ -163,9 +200,11 @@ impl Decoder {
                 Arc::new(array.with_data_type(self.kind.data_type()))
             }
             Values::Bytes { ends, data } if is_text => return finish_text(ends, data, nulls),
-            Values::Bytes { ends, data } => {
-                Arc::new(BinaryArray::new(offsets(ends), Buffer::from_vec(data), nulls))
-            }
+            Values::Bytes { ends, data } => Arc::new(BinaryArray::new(
+                offsets(ends),
+                Buffer::from_vec(data),
+                nulls,
+            )),
             Values::List { ends, items } => return finish_list(ends, *items, nulls),
         };
         (array, Vec::new())
@@ -199,9 +238,12 @@ fn date(days: i32) -> Result<i32, Box<Flaw>> {
     match days {
         i32::MAX => Err(Flaw::of("infinity", "a date cannot hold infinity")),
         i32::MIN => Err(Flaw::of("-infinity", "a date cannot hold infinity")),
-        days => days
-            .checked_add(EPOCH_DAYS)
-            .ok_or_else(|| Flaw::of(format!("2000-01-01 plus {days} days"), "the date is out of range")),
+        days => days.checked_add(EPOCH_DAYS).ok_or_else(|| {
+            Flaw::of(
+                format!("2000-01-01 plus {days} days"),
+                "the date is out of range",
+            )
+        }),
     }
 }
 
@@ -209,9 +251,12 @@ fn timestamp(micros: i64) -> Result<i64, Box<Flaw>> {
     match micros {
         i64::MAX => Err(Flaw::of("infinity", "a timestamp cannot hold infinity")),
         i64::MIN => Err(Flaw::of("-infinity", "a timestamp cannot hold infinity")),
-        micros => micros
-            .checked_add(EPOCH_MICROS)
-            .ok_or_else(|| Flaw::of(text::late_timestamp(micros), "the timestamp is out of range")),
+        micros => micros.checked_add(EPOCH_MICROS).ok_or_else(|| {
+            Flaw::of(
+                text::late_timestamp(micros),
+                "the timestamp is out of range",
+            )
+        }),
     }
 }
 
@@ -236,7 +281,9 @@ fn push_bytes(kind: &Kind, bytes: &[u8], data: &mut Vec<u8>) -> Cell {
         },
         Kind::Uuid => text::push_uuid(&fixed(bytes)?, data),
         Kind::Time => text::push_time(i64::from_be_bytes(fixed(bytes)?), data),
-        Kind::NumericText => Numeric::read(bytes).ok_or_else(|| Flaw::broken(bytes))?.write_text(data),
+        Kind::NumericText => Numeric::read(bytes)
+            .ok_or_else(|| Flaw::broken(bytes))?
+            .write_text(data),
         _ => return Err(Flaw::broken(bytes)),
     }
     Ok(())
@@ -246,15 +293,28 @@ fn push_bytes(kind: &Kind, bytes: &[u8], data: &mut Vec<u8>) -> Cell {
 /// then length-prefixed elements.
 fn push_list(items: &mut Decoder, bytes: &[u8]) -> Cell {
     let broken = || Flaw::broken(bytes);
-    let number = |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(i32::from_be_bytes);
+    let number = |at: usize| {
+        bytes
+            .get(at..at + 4)
+            .and_then(|b| b.try_into().ok())
+            .map(i32::from_be_bytes)
+    };
     match number(0).ok_or_else(broken)? {
         0 => return Ok(()),
         1 => {}
-        _ => return Err(Flaw::of("an array of arrays", "a list cannot hold more than one dimension")),
+        _ => {
+            return Err(Flaw::of(
+                "an array of arrays",
+                "a list cannot hold more than one dimension",
+            ));
+        }
     }
     let count = number(12).ok_or_else(broken)?;
     if number(16) != Some(1) {
-        return Err(Flaw::of("an array that does not begin at 1", "a list cannot hold other bounds"));
+        return Err(Flaw::of(
+            "an array that does not begin at 1",
+            "a list cannot hold other bounds",
+        ));
     }
     let mut rest = bytes.get(20..).ok_or_else(broken)?;
     for _ in 0..count {
@@ -279,7 +339,11 @@ pub(super) fn next_cell(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
 }
 
 /// One check of the whole buffer; only a database that keeps no encoding can fail it.
-fn finish_text(ends: Vec<i32>, data: Vec<u8>, nulls: Option<NullBuffer>) -> (ArrayRef, Vec<(usize, Box<Flaw>)>) {
+fn finish_text(
+    ends: Vec<i32>,
+    data: Vec<u8>,
+    nulls: Option<NullBuffer>,
+) -> (ArrayRef, Vec<(usize, Box<Flaw>)>) {
     let ends = offsets(ends);
     let data = Buffer::from_vec(data);
     if let Ok(array) = StringArray::try_new(ends.clone(), data.clone(), nulls.clone()) {
@@ -295,7 +359,14 @@ fn finish_text(ends: Vec<i32>, data: Vec<u8>, nulls: Option<NullBuffer>) -> (Arr
             let valid = std::str::from_utf8(cell);
             if valid.is_err() {
                 let (value, reason) = (text::escaped(cell), "the text is not UTF-8");
-                flaws.push((row, Box::new(Flaw { value, reason, code: "encoding" })));
+                flaws.push((
+                    row,
+                    Box::new(Flaw {
+                        value,
+                        reason,
+                        code: "encoding",
+                    }),
+                ));
             }
             valid.ok()
         })
@@ -303,7 +374,11 @@ fn finish_text(ends: Vec<i32>, data: Vec<u8>, nulls: Option<NullBuffer>) -> (Arr
     (Arc::new(array), flaws)
 }
 
-fn finish_list(ends: Vec<i32>, items: Decoder, nulls: Option<NullBuffer>) -> (ArrayRef, Vec<(usize, Box<Flaw>)>) {
+fn finish_list(
+    ends: Vec<i32>,
+    items: Decoder,
+    nulls: Option<NullBuffer>,
+) -> (ArrayRef, Vec<(usize, Box<Flaw>)>) {
     let field = Arc::new(Field::new("item", items.kind.data_type(), true));
     let (values, flaws) = items.finish();
     let flaws = flaws
@@ -313,5 +388,8 @@ fn finish_list(ends: Vec<i32>, items: Decoder, nulls: Option<NullBuffer>) -> (Ar
             (row.saturating_sub(1), flaw)
         })
         .collect();
-    (Arc::new(ListArray::new(field, offsets(ends), values, nulls)), flaws)
+    (
+        Arc::new(ListArray::new(field, offsets(ends), values, nulls)),
+        flaws,
+    )
 }

@@ -40,14 +40,22 @@ impl PostgresDestination {
     }
 
     fn commits(&self, relation: &Relation) -> Relation {
-        let schema = self.settings.commits_schema.as_ref().unwrap_or(&relation.schema);
+        let schema = self
+            .settings
+            .commits_schema
+            .as_ref()
+            .unwrap_or(&relation.schema);
         Relation::new(schema.clone(), commits::TABLE)
     }
 }
 
 #[async_trait]
 impl Destination for PostgresDestination {
-    async fn last(&self, task: &TaskKey, table: &TableName) -> std::result::Result<Option<Committed>, Failure> {
+    async fn last(
+        &self,
+        task: &TaskKey,
+        table: &TableName,
+    ) -> std::result::Result<Option<Committed>, Failure> {
         let session = Session::open(&self.settings).await?;
         session.begin_read(None, &self.settings.schema).await?;
         let commits = self.commits(&self.relation(table));
@@ -57,7 +65,10 @@ impl Destination for PostgresDestination {
     async fn begin(&self, intent: Intent) -> std::result::Result<Box<dyn Writer>, Failure> {
         fail::fail_point!("postgres::begin");
         if !self.settings.writable {
-            return Err(PgError::ReadOnly { connection: self.settings.connection.clone() }.into());
+            return Err(PgError::ReadOnly {
+                connection: self.settings.connection.clone(),
+            }
+            .into());
         }
         let relation = self.relation(&intent.table);
         let job = Job {
@@ -78,7 +89,9 @@ impl Destination for PostgresDestination {
         let session = Session::open(&self.settings).await?;
         session.begin_read(None, &self.settings.schema).await?;
         let client = session.client();
-        let Some(found) = look_up(client, &self.relation(table)).await? else { return Ok(None) };
+        let Some(found) = look_up(client, &self.relation(table)).await? else {
+            return Ok(None);
+        };
         let raw = table_columns(client, found.oid).await?;
         let fields: Vec<_> = raw.iter().map(|column| column.column(None).field).collect();
         Ok(Some(Arc::new(Schema::new(fields))))
@@ -86,7 +99,12 @@ impl Destination for PostgresDestination {
 }
 
 fn truncate(intent: &Intent, connection: &str) -> Result<bool> {
-    match intent.write.options.get("replace").map(|word| (word, word.as_str())) {
+    match intent
+        .write
+        .options
+        .get("replace")
+        .map(|word| (word, word.as_str()))
+    {
         None | Some((_, Some("delete"))) => Ok(false),
         Some((_, Some("truncate"))) => Ok(intent.write.mode == WriteMode::Replace),
         Some((other, _)) => Err(PgError::BadOption {
@@ -104,21 +122,35 @@ fn check_mode(job: &Job) -> Result<()> {
         WriteMode::Merge | WriteMode::DeleteInsert | WriteMode::InsertOnly => {
             let key = &job.intent.write.key;
             if key.is_empty() {
-                return Err(PgError::NoKey { table, mode: mode_word(mode) });
+                return Err(PgError::NoKey {
+                    table,
+                    mode: mode_word(mode),
+                });
             }
-            match key.iter().find(|name| job.intent.schema.field_with_name(name).is_err()) {
-                Some(column) => Err(PgError::KeyMissing { table, column: column.clone() }),
+            match key
+                .iter()
+                .find(|name| job.intent.schema.field_with_name(name).is_err())
+            {
+                Some(column) => Err(PgError::KeyMissing {
+                    table,
+                    column: column.clone(),
+                }),
                 None => Ok(()),
             }
         }
-        other => Err(PgError::Mode { mode: mode_word(other) }),
+        other => Err(PgError::Mode {
+            mode: mode_word(other),
+        }),
     }
 }
 
 /// Opens the transaction, refuses what cannot work, makes the stage.
 async fn open_stage(session: &Session, job: &Job) -> Result<()> {
     let client = session.client();
-    let standby = client.query_one("SELECT pg_is_in_recovery()", &[]).await.doing("asking whether this is a replica")?;
+    let standby = client
+        .query_one("SELECT pg_is_in_recovery()", &[])
+        .await
+        .doing("asking whether this is a replica")?;
     if standby.get(0) {
         return Err(PgError::Replica);
     }
@@ -130,7 +162,15 @@ async fn open_stage(session: &Session, job: &Job) -> Result<()> {
     }
     let change = job.intent.write.schema_change;
     // Only to refuse early: the table is looked at again, under its lock, when the rows are there.
-    align(client, &job.relation, found.as_ref(), &job.intent.schema, change, &[]).await?;
+    align(
+        client,
+        &job.relation,
+        found.as_ref(),
+        &job.intent.schema,
+        change,
+        &[],
+    )
+    .await?;
     let mut columns: Vec<String> = stage_types(&job.intent.schema)?
         .iter()
         .enumerate()
@@ -139,6 +179,9 @@ async fn open_stage(session: &Session, job: &Job) -> Result<()> {
     if job.intent.write.mode == WriteMode::Merge {
         columns.push(format!("{OP} smallint NOT NULL"));
     }
-    let sql = format!("CREATE TEMPORARY TABLE {STAGE} ({}) ON COMMIT DROP", columns.join(", "));
+    let sql = format!(
+        "CREATE TEMPORARY TABLE {STAGE} ({}) ON COMMIT DROP",
+        columns.join(", ")
+    );
     client.batch_execute(&sql).await.doing("creating the stage")
 }

@@ -18,8 +18,22 @@ use super::types::Column;
 
 /// Names of columns that tell when a row was changed, the best first.
 const TIMES_OF_CHANGE: &[&str] = &[
-    "updated_at", "modified_at", "changed_at", "last_modified", "last_updated", "update_time", "modified", "updated",
-    "last_update", "sys_modified", "modification_date", "mtime", "created_at", "inserted_at", "created", "event_time",
+    "updated_at",
+    "modified_at",
+    "changed_at",
+    "last_modified",
+    "last_updated",
+    "update_time",
+    "modified",
+    "updated",
+    "last_update",
+    "sys_modified",
+    "modification_date",
+    "mtime",
+    "created_at",
+    "inserted_at",
+    "created",
+    "event_time",
 ];
 
 /// Looks around in a PostgreSQL database.
@@ -64,7 +78,10 @@ impl PostgresDiscover {
             .await
             .doing("listing tables")?;
         let glob = glob::Pattern::new(pattern).ok();
-        let matches = |name: &str| glob.as_ref().map_or(name == pattern, |glob| glob.matches(name));
+        let matches = |name: &str| {
+            glob.as_ref()
+                .map_or(name == pattern, |glob| glob.matches(name))
+        };
         Ok(rows
             .iter()
             .map(|row| (row.get::<_, String>(0), row.get::<_, String>(1)))
@@ -73,7 +90,8 @@ impl PostgresDiscover {
                 if schema == self.settings.schema && (matches(&table) || matches(&full)) {
                     return Some(table);
                 }
-                (schema != self.settings.schema && pattern.contains('.') && matches(&full)).then_some(full)
+                (schema != self.settings.schema && pattern.contains('.') && matches(&full))
+                    .then_some(full)
             })
             .collect())
     }
@@ -85,7 +103,10 @@ impl PostgresDiscover {
         let columns: Vec<Column> = raw.iter().map(|column| column.column(None)).collect();
         let key = catalog::primary_key(client, found.oid).await?;
         let indexed = catalog::indexed_columns(client, found.oid).await?;
-        let mut notes: Vec<String> = columns.iter().filter_map(|column| column.note.clone()).collect();
+        let mut notes: Vec<String> = columns
+            .iter()
+            .filter_map(|column| column.note.clone())
+            .collect();
         if found.kind != "r" {
             notes.push(format!("`{}` is a {}", found.relation, found.kind_word()));
         }
@@ -93,7 +114,10 @@ impl PostgresDiscover {
             notes.push(if found.can_read_some {
                 "only some columns may be read".to_owned()
             } else {
-                format!("no right to read it: GRANT SELECT ON {} TO …", found.relation.sql())
+                format!(
+                    "no right to read it: GRANT SELECT ON {} TO …",
+                    found.relation.sql()
+                )
             });
         }
         if found.row_security {
@@ -103,11 +127,18 @@ impl PostgresDiscover {
         if let Some(cursor) = &cursor
             && !indexed.contains(cursor)
         {
-            notes.push(format!("`{cursor}` has no index: asking for its largest value reads the table"));
+            notes.push(format!(
+                "`{cursor}` has no index: asking for its largest value reads the table"
+            ));
         }
         Ok(Discovered {
             object: object.to_owned(),
-            schema: Arc::new(Schema::new(columns.into_iter().map(|column| column.field).collect::<Vec<_>>())),
+            schema: Arc::new(Schema::new(
+                columns
+                    .into_iter()
+                    .map(|column| column.field)
+                    .collect::<Vec<_>>(),
+            )),
             key,
             cursor,
             rows: rows(found.rows_guess),
@@ -133,32 +164,49 @@ impl PostgresDiscover {
         if row.get::<_, bool>(1) {
             notes.push("it is a replica: it can be read, not written".to_owned());
         }
-        if row.get::<_, Option<i32>>(2).is_some_and(|own| own != i32::from(port)) {
+        if row
+            .get::<_, Option<i32>>(2)
+            .is_some_and(|own| own != i32::from(port))
+        {
             notes.push(format!(
                 "the server itself listens on another port than {port}: a pooler, tunnel or port mapping stands between"
             ));
         }
         if self.settings.writable && !(row.get::<_, bool>(3) && row.get::<_, bool>(4)) {
-            notes.push("this user may not create schemas or temporary tables in the database".to_owned());
+            notes.push(
+                "this user may not create schemas or temporary tables in the database".to_owned(),
+            );
         }
         match (row.get::<_, bool>(6), row.get::<_, bool>(5)) {
             (false, _) => notes.push(format!("there is no schema `{}`", self.settings.schema)),
-            (true, false) => notes.push(format!("no right to use schema `{}`", self.settings.schema)),
+            (true, false) => {
+                notes.push(format!("no right to use schema `{}`", self.settings.schema))
+            }
             (true, true) => {}
         }
         let encoding: String = row.get(7);
         if encoding == "SQL_ASCII" {
-            notes.push("the database keeps no encoding: text that is not UTF-8 is set aside".to_owned());
+            notes.push(
+                "the database keeps no encoding: text that is not UTF-8 is set aside".to_owned(),
+            );
         }
         let short = version.split_whitespace().next().unwrap_or_default();
-        Ok(TestReport { system: format!("PostgreSQL {short}"), notes })
+        Ok(TestReport {
+            system: format!("PostgreSQL {short}"),
+            notes,
+        })
     }
 }
 
 fn guess_cursor(columns: &[Column], indexed: &[String]) -> Option<String> {
     columns
         .iter()
-        .filter(|column| matches!(column.field.data_type(), DataType::Timestamp(_, _) | DataType::Date32))
+        .filter(|column| {
+            matches!(
+                column.field.data_type(),
+                DataType::Timestamp(_, _) | DataType::Date32
+            )
+        })
         .filter_map(|column| {
             let name = column.name.to_lowercase();
             let rank = TIMES_OF_CHANGE.iter().position(|known| *known == name)?;
@@ -170,5 +218,7 @@ fn guess_cursor(columns: &[Column], indexed: &[String]) -> Option<String> {
 
 fn rows(guess: f64) -> Option<u64> {
     // -1 means never analysed; a guess has few digits that count.
-    (guess >= 0.0).then(|| format!("{guess:.0}").parse().ok()).flatten()
+    (guess >= 0.0)
+        .then(|| format!("{guess:.0}").parse().ok())
+        .flatten()
 }

@@ -6,8 +6,9 @@
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
-    Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType, TimestampNanosecondType, UInt8Type,
+    Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type, Int32Type,
+    Int64Type, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType,
+    TimestampNanosecondType, UInt8Type,
 };
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, ListArray, PrimitiveArray, RecordBatch, StringArray,
@@ -41,7 +42,11 @@ enum Cells {
     Date(PrimitiveArray<Date32Type>),
     Time(PrimitiveArray<Time64MicrosecondType>),
     Timestamp(PrimitiveArray<TimestampMicrosecondType>),
-    List { rows: ListArray, items: Box<Cells>, element: u32 },
+    List {
+        rows: ListArray,
+        items: Box<Cells>,
+        element: u32,
+    },
     Op(PrimitiveArray<UInt8Type>),
 }
 
@@ -74,7 +79,10 @@ impl Encoded {
         if let Some(ops) = ops {
             columns.push((String::new(), Cells::Op(ops)));
         }
-        Ok(Self { columns, rows: batch.num_rows() })
+        Ok(Self {
+            columns,
+            rows: batch.num_rows(),
+        })
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -85,7 +93,10 @@ impl Encoded {
     pub(super) fn write_row(&self, row: usize, out: &mut BytesMut) -> Result<()> {
         out.put_i16(i16::try_from(self.columns.len()).unwrap_or(i16::MAX));
         for (name, cells) in &self.columns {
-            cells.write(row, out).map_err(|reason| PgError::Value { column: name.clone(), reason })?;
+            cells.write(row, out).map_err(|reason| PgError::Value {
+                column: name.clone(),
+                reason,
+            })?;
         }
         Ok(())
     }
@@ -93,42 +104,77 @@ impl Encoded {
 
 fn cells(name: &str, array: &ArrayRef) -> Result<Cells> {
     let to = |data_type: &DataType| converted(name, array, data_type);
-    let no_type = || PgError::NoType { column: name.to_owned(), data_type: array.data_type().to_string() };
+    let no_type = || PgError::NoType {
+        column: name.to_owned(),
+        data_type: array.data_type().to_string(),
+    };
     Ok(match array.data_type() {
         DataType::Boolean => Cells::Bool(array.as_boolean().clone()),
-        DataType::Int8 | DataType::UInt8 | DataType::Int16 => Cells::I16(to(&DataType::Int16)?.as_primitive().clone()),
-        DataType::UInt16 | DataType::Int32 => Cells::I32(to(&DataType::Int32)?.as_primitive().clone()),
-        DataType::UInt32 | DataType::Int64 => Cells::I64(to(&DataType::Int64)?.as_primitive().clone()),
-        DataType::UInt64 => Cells::Decimal(to(&DataType::Decimal128(20, 0))?.as_primitive().clone(), 0),
-        DataType::Float16 | DataType::Float32 => Cells::F32(to(&DataType::Float32)?.as_primitive().clone()),
+        DataType::Int8 | DataType::UInt8 | DataType::Int16 => {
+            Cells::I16(to(&DataType::Int16)?.as_primitive().clone())
+        }
+        DataType::UInt16 | DataType::Int32 => {
+            Cells::I32(to(&DataType::Int32)?.as_primitive().clone())
+        }
+        DataType::UInt32 | DataType::Int64 => {
+            Cells::I64(to(&DataType::Int64)?.as_primitive().clone())
+        }
+        DataType::UInt64 => {
+            Cells::Decimal(to(&DataType::Decimal128(20, 0))?.as_primitive().clone(), 0)
+        }
+        DataType::Float16 | DataType::Float32 => {
+            Cells::F32(to(&DataType::Float32)?.as_primitive().clone())
+        }
         DataType::Float64 => Cells::F64(array.as_primitive().clone()),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) if *s >= 0 => {
-            Cells::Decimal(to(&DataType::Decimal128(*p, *s))?.as_primitive().clone(), *s)
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s)
+            if *s >= 0 =>
+        {
+            Cells::Decimal(
+                to(&DataType::Decimal128(*p, *s))?.as_primitive().clone(),
+                *s,
+            )
         }
         DataType::Decimal256(_, s) if *s >= 0 => Cells::WideDecimal(array.as_primitive().clone()),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => text(name, &to(&DataType::Utf8)?)?,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-            Cells::Bytes(to(&DataType::Binary)?.as_binary().clone())
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
+            text(name, &to(&DataType::Utf8)?)?
         }
-        DataType::Date32 | DataType::Date64 => Cells::Date(to(&DataType::Date32)?.as_primitive().clone()),
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_) => Cells::Bytes(to(&DataType::Binary)?.as_binary().clone()),
+        DataType::Date32 | DataType::Date64 => {
+            Cells::Date(to(&DataType::Date32)?.as_primitive().clone())
+        }
         DataType::Time32(_) | DataType::Time64(_) => {
             if let Some(nanos) = array.as_primitive_opt::<Time64NanosecondType>() {
                 whole_micros(name, nanos.iter().flatten())?;
             }
-            Cells::Time(to(&DataType::Time64(TimeUnit::Microsecond))?.as_primitive().clone())
+            Cells::Time(
+                to(&DataType::Time64(TimeUnit::Microsecond))?
+                    .as_primitive()
+                    .clone(),
+            )
         }
         DataType::Timestamp(_, zone) => {
             if let Some(nanos) = array.as_primitive_opt::<TimestampNanosecondType>() {
                 whole_micros(name, nanos.iter().flatten())?;
             }
-            Cells::Timestamp(to(&DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?.as_primitive().clone())
+            Cells::Timestamp(
+                to(&DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?
+                    .as_primitive()
+                    .clone(),
+            )
         }
         DataType::Dictionary(_, values) => cells(name, &to(values)?)?,
         DataType::List(item) | DataType::LargeList(item) => {
             let element = element_oid(item.data_type()).ok_or_else(no_type)?;
             let rows = to(&DataType::List(item.clone()))?.as_list::<i32>().clone();
             let items = Box::new(cells(name, rows.values())?);
-            Cells::List { rows, items, element }
+            Cells::List {
+                rows,
+                items,
+                element,
+            }
         }
         _ => return Err(no_type()),
     })
@@ -139,23 +185,34 @@ fn converted(name: &str, array: &ArrayRef, data_type: &DataType) -> Result<Array
     if array.data_type() == data_type {
         return Ok(array.clone());
     }
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, data_type, &strict)
-        .map_err(|_| PgError::Value { column: name.to_owned(), reason: "it is outside of what PostgreSQL holds" })
+    let strict = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    cast_with_options(array, data_type, &strict).map_err(|_| PgError::Value {
+        column: name.to_owned(),
+        reason: "it is outside of what PostgreSQL holds",
+    })
 }
 
 fn text(name: &str, array: &ArrayRef) -> Result<Cells> {
     let text: &StringArray = array.as_string();
     let suspicious = memchr::memchr(0, text.value_data()).is_some();
     if suspicious && text.iter().flatten().any(|value| value.contains('\0')) {
-        return Err(PgError::Value { column: name.to_owned(), reason: "PostgreSQL's text cannot hold a zero byte" });
+        return Err(PgError::Value {
+            column: name.to_owned(),
+            reason: "PostgreSQL's text cannot hold a zero byte",
+        });
     }
     Ok(Cells::Text(text.clone()))
 }
 
 fn whole_micros(name: &str, mut nanos: impl Iterator<Item = i64>) -> Result<()> {
     if nanos.any(|nanos| nanos % 1000 != 0) {
-        return Err(PgError::Value { column: name.to_owned(), reason: "PostgreSQL keeps microseconds, this has nanoseconds" });
+        return Err(PgError::Value {
+            column: name.to_owned(),
+            reason: "PostgreSQL keeps microseconds, this has nanoseconds",
+        });
     }
     Ok(())
 }
@@ -163,22 +220,24 @@ fn whole_micros(name: &str, mut nanos: impl Iterator<Item = i64>) -> Result<()> 
 /// The type an array's elements are sent as.
 fn element_oid(data_type: &DataType) -> Option<u32> {
     use postgres_types::Type;
-    Some(match super::types::stored_as(data_type)?.split('(').next()? {
-        "boolean" => Type::BOOL.oid(),
-        "smallint" => Type::INT2.oid(),
-        "integer" => Type::INT4.oid(),
-        "bigint" => Type::INT8.oid(),
-        "real" => Type::FLOAT4.oid(),
-        "double precision" => Type::FLOAT8.oid(),
-        "numeric" => Type::NUMERIC.oid(),
-        "text" => Type::TEXT.oid(),
-        "bytea" => Type::BYTEA.oid(),
-        "date" => Type::DATE.oid(),
-        "time without time zone" => Type::TIME.oid(),
-        "timestamp without time zone" => Type::TIMESTAMP.oid(),
-        "timestamp with time zone" => Type::TIMESTAMPTZ.oid(),
-        _ => return None,
-    })
+    Some(
+        match super::types::stored_as(data_type)?.split('(').next()? {
+            "boolean" => Type::BOOL.oid(),
+            "smallint" => Type::INT2.oid(),
+            "integer" => Type::INT4.oid(),
+            "bigint" => Type::INT8.oid(),
+            "real" => Type::FLOAT4.oid(),
+            "double precision" => Type::FLOAT8.oid(),
+            "numeric" => Type::NUMERIC.oid(),
+            "text" => Type::TEXT.oid(),
+            "bytea" => Type::BYTEA.oid(),
+            "date" => Type::DATE.oid(),
+            "time without time zone" => Type::TIME.oid(),
+            "timestamp without time zone" => Type::TIMESTAMP.oid(),
+            "timestamp with time zone" => Type::TIMESTAMPTZ.oid(),
+            _ => return None,
+        },
+    )
 }
 
 impl Cells {
@@ -222,14 +281,34 @@ impl Cells {
             Cells::Decimal(array, scale) => numeric::write_i128(out, array.value(row), *scale),
             Cells::WideDecimal(array) => numeric::write_text_form(out, &array.value_as_string(row)),
             Cells::Date(array) => {
-                let days = array.value(row).checked_sub(EPOCH_DAYS).filter(|days| DAYS.contains(days));
-                put(out, &days.ok_or("the date is outside of what PostgreSQL holds")?.to_be_bytes());
+                let days = array
+                    .value(row)
+                    .checked_sub(EPOCH_DAYS)
+                    .filter(|days| DAYS.contains(days));
+                put(
+                    out,
+                    &days
+                        .ok_or("the date is outside of what PostgreSQL holds")?
+                        .to_be_bytes(),
+                );
             }
             Cells::Timestamp(array) => {
-                let micros = array.value(row).checked_sub(EPOCH_MICROS).filter(|micros| MICROS.contains(micros));
-                put(out, &micros.ok_or("the timestamp is outside of what PostgreSQL holds")?.to_be_bytes());
+                let micros = array
+                    .value(row)
+                    .checked_sub(EPOCH_MICROS)
+                    .filter(|micros| MICROS.contains(micros));
+                put(
+                    out,
+                    &micros
+                        .ok_or("the timestamp is outside of what PostgreSQL holds")?
+                        .to_be_bytes(),
+                );
             }
-            Cells::List { rows, items, element } => write_list(rows, items, *element, row, out)?,
+            Cells::List {
+                rows,
+                items,
+                element,
+            } => write_list(rows, items, *element, row, out)?,
         }
         Ok(())
     }
@@ -242,13 +321,21 @@ fn put(out: &mut BytesMut, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
-fn write_list(rows: &ListArray, items: &Cells, element: u32, row: usize, out: &mut BytesMut) -> std::result::Result<(), &'static str> {
+fn write_list(
+    rows: &ListArray,
+    items: &Cells,
+    element: u32,
+    row: usize,
+    out: &mut BytesMut,
+) -> std::result::Result<(), &'static str> {
     let ends = rows.value_offsets();
     let (begin, end) = (ends[row], ends[row + 1]);
     let at = out.len();
     out.put_i32(0);
     out.put_i32(i32::from(end > begin));
-    out.put_i32(i32::from((begin..end).any(|item| items.is_null(usize::try_from(item).unwrap_or(0)))));
+    out.put_i32(i32::from(
+        (begin..end).any(|item| items.is_null(usize::try_from(item).unwrap_or(0))),
+    ));
     out.put_u32(element);
     if end > begin {
         out.put_i32(end - begin);
@@ -257,7 +344,8 @@ fn write_list(rows: &ListArray, items: &Cells, element: u32, row: usize, out: &m
             items.write(usize::try_from(item).unwrap_or(0), out)?;
         }
     }
-    let length = i32::try_from(out.len() - at - 4).map_err(|_| "the list is longer than two gigabytes")?;
+    let length =
+        i32::try_from(out.len() - at - 4).map_err(|_| "the list is longer than two gigabytes")?;
     out[at..at + 4].copy_from_slice(&length.to_be_bytes());
     Ok(())
 }

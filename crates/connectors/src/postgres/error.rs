@@ -14,23 +14,51 @@ pub(super) type Result<T, E = PgError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PgError {
     #[error("the `url` of connection `{connection}` {reason}")]
-    Url { connection: String, reason: &'static str },
+    Url {
+        connection: String,
+        reason: &'static str,
+    },
     #[error("option `{option}` of connection `{connection}` {reason}")]
-    BadOption { connection: String, option: &'static str, reason: String },
+    BadOption {
+        connection: String,
+        option: &'static str,
+        reason: String,
+    },
     #[error("cannot reach PostgreSQL at `{address}` (connection `{connection}`): {reason}")]
-    Unreachable { connection: String, address: String, reason: String },
+    Unreachable {
+        connection: String,
+        address: String,
+        reason: String,
+    },
     #[error("PostgreSQL at `{address}` refused the login of connection `{connection}`: {reason}")]
-    Denied { connection: String, address: String, reason: String },
-    #[error("no encrypted connection to PostgreSQL at `{address}` (connection `{connection}`): {reason}")]
-    Tls { connection: String, address: String, reason: String },
+    Denied {
+        connection: String,
+        address: String,
+        reason: String,
+    },
+    #[error(
+        "no encrypted connection to PostgreSQL at `{address}` (connection `{connection}`): {reason}"
+    )]
+    Tls {
+        connection: String,
+        address: String,
+        reason: String,
+    },
     #[error("lost the connection to PostgreSQL while {doing}")]
     Lost { doing: String },
     #[error("PostgreSQL stopped {doing}: {reason}")]
     Passing { doing: String, reason: String },
     #[error("there is no table `{object}`")]
-    NoTable { object: String, similar: Option<String> },
+    NoTable {
+        object: String,
+        similar: Option<String>,
+    },
     #[error("`{object}` has no column `{column}`")]
-    NoColumn { object: String, column: String, similar: Option<String> },
+    NoColumn {
+        object: String,
+        column: String,
+        similar: Option<String>,
+    },
     #[error("no right to {doing}: {reason}")]
     NoRight { doing: String, reason: String },
     #[error("PostgreSQL does not accept the query: {reason}")]
@@ -40,7 +68,12 @@ pub(super) enum PgError {
     #[error("`{object}` has no column that can be read")]
     NoColumns { object: String },
     #[error("column `{column}` ({data_type}) of `{object}` cannot be a cursor: {reason}")]
-    Cursor { object: String, column: String, data_type: String, reason: &'static str },
+    Cursor {
+        object: String,
+        column: String,
+        data_type: String,
+        reason: &'static str,
+    },
     #[error("the stored position of `{object}` cannot be read: {reason}")]
     Position { object: String, reason: String },
     #[error("a pooler mixes up prepared statements of this connection while {doing}")]
@@ -52,15 +85,28 @@ pub(super) enum PgError {
     #[error("no right to keep `_towpath_commits` in schema `{schema}`")]
     NoCommits { schema: String },
     #[error("column `{column}` of `{table}` is `{present}`, the rows bring `{incoming}`")]
-    Incompatible { table: String, column: String, present: String, incoming: String },
+    Incompatible {
+        table: String,
+        column: String,
+        present: String,
+        incoming: String,
+    },
     #[error("`{table}` has other columns than the rows: {change}")]
     Changed { table: String, change: String },
     #[error("column `{column}` has the type {data_type}, which PostgreSQL cannot hold exactly")]
     NoType { column: String, data_type: String },
     #[error("{keys} keys ({columns}) occur more than once in the rows for `{table}`")]
-    DuplicateKeys { table: String, columns: String, keys: i64 },
+    DuplicateKeys {
+        table: String,
+        columns: String,
+        keys: i64,
+    },
     #[error("{rows} rows for `{table}` have no value in the key ({columns})")]
-    NullKeys { table: String, columns: String, rows: i64 },
+    NullKeys {
+        table: String,
+        columns: String,
+        rows: i64,
+    },
     #[error("`{mode}` into `{table}` needs a `key`")]
     NoKey { table: String, mode: &'static str },
     #[error("the key column `{column}` of `{table}` is not among the rows' columns")]
@@ -68,15 +114,32 @@ pub(super) enum PgError {
     #[error("PostgreSQL tables cannot be written with `{mode}` yet")]
     Mode { mode: &'static str },
     #[error("a value of column `{column}` cannot be stored: {reason}")]
-    Value { column: String, reason: &'static str },
+    Value {
+        column: String,
+        reason: &'static str,
+    },
     #[error("`{table}` refuses the rows: {reason}")]
     Constraint { table: String, reason: String },
     #[error("deleting from `{table}` would reach into `{other}` (foreign key `{constraint}`)")]
-    Cascade { table: String, constraint: String, other: String },
-    #[error("generation {generation} of `{table}` comes late: generation {last} is already committed")]
-    Stale { table: String, generation: i64, last: i64 },
+    Cascade {
+        table: String,
+        constraint: String,
+        other: String,
+    },
+    #[error(
+        "generation {generation} of `{table}` comes late: generation {last} is already committed"
+    )]
+    Stale {
+        table: String,
+        generation: i64,
+        last: i64,
+    },
     #[error("PostgreSQL failed while {doing}: {reason} ({code})")]
-    Server { doing: String, code: String, reason: String },
+    Server {
+        doing: String,
+        code: String,
+        reason: String,
+    },
     #[error("PostgreSQL sent something unexpected while {doing}: {reason}")]
     Protocol { doing: String, reason: &'static str },
     #[error("`postgres` {reason}")]
@@ -94,16 +157,24 @@ impl PgError {
         let reason = primary(db);
         let class = code.code().get(..2).unwrap_or_default();
         match (class, code) {
-            (_, &SqlState::DUPLICATE_PSTATEMENT | &SqlState::INVALID_SQL_STATEMENT_NAME) => Self::Pooler { doing },
+            (_, &SqlState::DUPLICATE_PSTATEMENT | &SqlState::INVALID_SQL_STATEMENT_NAME) => {
+                Self::Pooler { doing }
+            }
             (_, &SqlState::INSUFFICIENT_PRIVILEGE) => Self::NoRight { doing, reason },
             (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => Self::Replica,
             ("08" | "40" | "53" | "57" | "58", _)
-            | (_, &SqlState::LOCK_NOT_AVAILABLE | &SqlState::OBJECT_IN_USE) => Self::Passing { doing, reason },
+            | (_, &SqlState::LOCK_NOT_AVAILABLE | &SqlState::OBJECT_IN_USE) => {
+                Self::Passing { doing, reason }
+            }
             ("23", _) => Self::Constraint {
                 table: db.table().unwrap_or("the table").to_owned(),
                 reason,
             },
-            _ => Self::Server { doing, code: code.code().to_owned(), reason },
+            _ => Self::Server {
+                doing,
+                code: code.code().to_owned(),
+                reason,
+            },
         }
     }
 
@@ -118,7 +189,9 @@ impl PgError {
             Self::NoTable { .. } => ("R0210", Remedy::FixConfig),
             Self::NoColumn { .. } => ("R0211", Remedy::FixConfig),
             Self::NoRight { .. } => ("R0212", Remedy::FixConfig),
-            Self::Query { .. } | Self::SameName { .. } | Self::NoColumns { .. } => ("R0213", Remedy::FixConfig),
+            Self::Query { .. } | Self::SameName { .. } | Self::NoColumns { .. } => {
+                ("R0213", Remedy::FixConfig)
+            }
             Self::Cursor { .. } => ("R0214", Remedy::FixConfig),
             Self::Pooler { .. } => ("R0215", Remedy::FixConfig),
             Self::Position { .. } => ("R0216", Remedy::FixConfig),
@@ -134,7 +207,9 @@ impl PgError {
             Self::Constraint { .. } => ("R0228", Remedy::FixData),
             Self::Cascade { .. } => ("R0231", Remedy::Refused),
             Self::Stale { .. } => ("R0229", Remedy::Refused),
-            Self::Mode { .. } | Self::NoKey { .. } | Self::KeyMissing { .. } => ("R0230", Remedy::FixConfig),
+            Self::Mode { .. } | Self::NoKey { .. } | Self::KeyMissing { .. } => {
+                ("R0230", Remedy::FixConfig)
+            }
             Self::Server { code, .. } => ("R0290", by_class(code)),
             Self::Protocol { .. } | Self::Misused { .. } => ("R0299", Remedy::Bug),
         }
@@ -174,7 +249,10 @@ impl PgError {
 impl From<PgError> for Failure {
     fn from(error: PgError) -> Self {
         let (code, remedy) = error.facts();
-        error.help().into_iter().fold(Failure::new(code, remedy, error.to_string()), Failure::help)
+        error
+            .help()
+            .into_iter()
+            .fold(Failure::new(code, remedy, error.to_string()), Failure::help)
     }
 }
 

@@ -14,7 +14,11 @@ pub(super) fn quoted(name: &str) -> String {
 /// One SQL string literal, safe whatever `standard_conforming_strings` says.
 pub(super) fn literal(text: &str) -> String {
     let doubled = text.replace('\'', "''");
-    if doubled.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
+    if doubled.contains('\\') {
+        format!("E'{}'", doubled.replace('\\', "\\\\"))
+    } else {
+        format!("'{doubled}'")
+    }
 }
 
 /// A table, view or other relation.
@@ -26,7 +30,10 @@ pub(super) struct Relation {
 
 impl Relation {
     pub(super) fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { schema: schema.into(), name: name.into() }
+        Self {
+            schema: schema.into(),
+            name: name.into(),
+        }
     }
 
     /// As SQL names it.
@@ -80,7 +87,10 @@ fn parts(text: &str) -> Vec<String> {
 }
 
 /// The candidate most like `wanted`, if one is close.
-pub(super) fn most_similar<'a>(wanted: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn most_similar<'a>(
+    wanted: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<String> {
     let wanted = wanted.to_lowercase();
     candidates
         .map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate))
@@ -122,18 +132,30 @@ mod tests {
 
     #[test]
     fn a_name_can_mean_more_than_one_thing() {
-        assert_eq!(Relation::readings("orders", "public"), [Relation::new("public", "orders")]);
+        assert_eq!(
+            Relation::readings("orders", "public"),
+            [Relation::new("public", "orders")]
+        );
         assert_eq!(
             Relation::readings("sales.orders", "public"),
-            [Relation::new("sales", "orders"), Relation::new("public", "sales.orders")]
+            [
+                Relation::new("sales", "orders"),
+                Relation::new("public", "sales.orders")
+            ]
         );
-        assert_eq!(Relation::readings("\"My S\".\"a.b\"", "public")[0], Relation::new("My S", "a.b"));
+        assert_eq!(
+            Relation::readings("\"My S\".\"a.b\"", "public")[0],
+            Relation::new("My S", "a.b")
+        );
     }
 
     #[test]
     fn near_misses_are_found() {
         let names = ["orders", "customers"];
-        assert_eq!(most_similar("ordres", names.into_iter()), Some("orders".into()));
+        assert_eq!(
+            most_similar("ordres", names.into_iter()),
+            Some("orders".into())
+        );
         assert_eq!(most_similar("invoices", names.into_iter()), None);
     }
 }

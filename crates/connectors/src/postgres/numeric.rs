@@ -82,13 +82,18 @@ impl<'a> Numeric<'a> {
                 _ if digits == 0 => (1, 0),
                 _ => return Err(Unfit::TooFine),
             };
-            value = value.checked_mul(factor).and_then(|v| v.checked_add(part)).ok_or(Unfit::TooLarge)?;
+            value = value
+                .checked_mul(factor)
+                .and_then(|v| v.checked_add(part))
+                .ok_or(Unfit::TooLarge)?;
             exponent -= 4;
         }
         // The last group stood at `exponent + 4`; zeros behind it are not sent.
         let zeros = exponent + 4;
         if zeros > 0 && value != 0 {
-            let factor = POWERS.get(zeros.unsigned_abs() as usize).ok_or(Unfit::TooLarge)?;
+            let factor = POWERS
+                .get(zeros.unsigned_abs() as usize)
+                .ok_or(Unfit::TooLarge)?;
             value = value.checked_mul(*factor).ok_or(Unfit::TooLarge)?;
         }
         let limit = POWERS.get(usize::from(precision)).ok_or(Unfit::TooLarge)?;
@@ -110,7 +115,11 @@ impl<'a> Numeric<'a> {
         let mut started = false;
         for position in (0..=self.weight.max(0)).rev() {
             let digits = four(self.group(position));
-            let skip = if started { 0 } else { digits.iter().take(3).take_while(|d| **d == b'0').count() };
+            let skip = if started {
+                0
+            } else {
+                digits.iter().take(3).take_while(|d| **d == b'0').count()
+            };
             if started || digits != *b"0000" {
                 out.extend_from_slice(&digits[skip..]);
                 started = true;
@@ -143,7 +152,12 @@ impl<'a> Numeric<'a> {
 
 fn four(group: u16) -> [u8; 4] {
     let digit = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or(0);
-    [digit(group / 1000), digit(group / 100), digit(group / 10), digit(group)]
+    [
+        digit(group / 1000),
+        digit(group / 100),
+        digit(group / 10),
+        digit(group),
+    ]
 }
 
 /// Appends the wire form (with its length) of `value` divided by ten to the `scale`.
@@ -168,29 +182,67 @@ pub(super) fn write_i128(out: &mut impl BufMut, value: i128, scale: i8) {
         count += 1;
         rest /= 10_000;
     }
-    let trailing = groups[..count].iter().take_while(|group| **group == 0).count();
+    let trailing = groups[..count]
+        .iter()
+        .take_while(|group| **group == 0)
+        .count();
     weight += i32::try_from(count).unwrap_or(0) - 1;
     let sent = &groups[trailing..count];
-    write_groups(out, sent.iter().rev().copied(), sent.len(), if sent.is_empty() { 0 } else { weight }, negative, scale.max(0));
+    write_groups(
+        out,
+        sent.iter().rev().copied(),
+        sent.len(),
+        if sent.is_empty() { 0 } else { weight },
+        negative,
+        scale.max(0),
+    );
 }
 
 /// Appends the wire form (with its length) of decimal text as Arrow prints it: `-12.50`.
 pub(super) fn write_text_form(out: &mut impl BufMut, text: &str) {
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (negative, digits) = text
+        .strip_prefix('-')
+        .map_or((false, text), |rest| (true, rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let mut padded = String::new();
-    let _ = write!(padded, "{}{whole}{fraction}", "0".repeat((4 - whole.len() % 4) % 4));
+    let _ = write!(
+        padded,
+        "{}{whole}{fraction}",
+        "0".repeat((4 - whole.len() % 4) % 4)
+    );
     padded.push_str(&"0".repeat((4 - fraction.len() % 4) % 4));
-    let groups: Vec<u16> = padded.as_bytes().chunks(4).map(|g| g.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0'))).collect();
+    let groups: Vec<u16> = padded
+        .as_bytes()
+        .chunks(4)
+        .map(|g| g.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0')))
+        .collect();
     let first = groups.iter().take_while(|group| **group == 0).count();
-    let last = groups.iter().rposition(|group| *group != 0).map_or(first, |at| at + 1);
-    let weight = i32::try_from(whole.len().div_ceil(4)).unwrap_or(0) - 1 - i32::try_from(first).unwrap_or(0);
+    let last = groups
+        .iter()
+        .rposition(|group| *group != 0)
+        .map_or(first, |at| at + 1);
+    let weight =
+        i32::try_from(whole.len().div_ceil(4)).unwrap_or(0) - 1 - i32::try_from(first).unwrap_or(0);
     let sent = groups.get(first..last).unwrap_or_default();
     let shown = i32::try_from(fraction.len()).unwrap_or(0);
-    write_groups(out, sent.iter().copied(), sent.len(), if sent.is_empty() { 0 } else { weight }, negative, shown);
+    write_groups(
+        out,
+        sent.iter().copied(),
+        sent.len(),
+        if sent.is_empty() { 0 } else { weight },
+        negative,
+        shown,
+    );
 }
 
-fn write_groups(out: &mut impl BufMut, groups: impl Iterator<Item = u16>, count: usize, weight: i32, negative: bool, shown: i32) {
+fn write_groups(
+    out: &mut impl BufMut,
+    groups: impl Iterator<Item = u16>,
+    count: usize,
+    weight: i32,
+    negative: bool,
+    shown: i32,
+) {
     out.put_i32(8 + 2 * i32::try_from(count).unwrap_or(0));
     out.put_u16(u16::try_from(count).unwrap_or(0));
     out.put_i16(i16::try_from(weight).unwrap_or(0));
@@ -217,7 +269,11 @@ mod tests {
         let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale + 1);
         let (whole, fraction) = digits.split_at(digits.len() - scale);
         let sign = if value < 0 { "-" } else { "" };
-        if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+        if scale == 0 {
+            format!("{sign}{whole}")
+        } else {
+            format!("{sign}{whole}.{fraction}")
+        }
     }
 
     proptest! {
@@ -247,7 +303,10 @@ mod tests {
         assert_eq!(numeric.to_i128(38, 2), Err(Unfit::TooFine));
         assert_eq!(numeric.to_i128(4, 3), Err(Unfit::TooLarge));
         let nan = [0, 0, 0, 0, 0xC0, 0, 0, 0];
-        assert_eq!(Numeric::read(&nan).unwrap().to_i128(38, 2), Err(Unfit::NotFinite));
+        assert_eq!(
+            Numeric::read(&nan).unwrap().to_i128(38, 2),
+            Err(Unfit::NotFinite)
+        );
         assert_eq!(Numeric::read(&nan).unwrap().text(), "NaN");
     }
 }

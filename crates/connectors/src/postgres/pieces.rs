@@ -35,16 +35,27 @@ pub(super) struct Cut<'a> {
 
 /// The columns as a select list.
 pub(super) fn select_list(columns: &[Column]) -> String {
-    columns.iter().map(|column| column.expression.as_str()).collect::<Vec<_>>().join(", ")
+    columns
+        .iter()
+        .map(|column| column.expression.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Cuts a relation; adds to `notes` what keeps it in one piece.
-pub(super) async fn cut(client: &Client, cut: &Cut<'_>, notes: &mut Vec<String>) -> Result<Vec<Piece>> {
+pub(super) async fn cut(
+    client: &Client,
+    cut: &Cut<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Piece>> {
     let name = cut.found.relation.to_string();
     let whole = |has_xmin| vec![one_piece(cut, has_xmin)];
     match cut.found.kind.as_str() {
         "v" | "f" => {
-            notes.push(format!("`{name}` is a {}: it is read in one piece", cut.found.kind_word()));
+            notes.push(format!(
+                "`{name}` is a {}: it is read in one piece",
+                cut.found.kind_word()
+            ));
             return Ok(whole(false));
         }
         "m" => return Ok(pages(cut, cut.found, 0)),
@@ -58,7 +69,10 @@ pub(super) async fn cut(client: &Client, cut: &Cut<'_>, notes: &mut Vec<String>)
         return Ok(pages(cut, cut.found, 0));
     }
     let tables = members(client, cut.found.oid).await?;
-    let hidden = cut.found.row_security || tables.iter().any(|table| !table.can_read || table.row_security);
+    let hidden = cut.found.row_security
+        || tables
+            .iter()
+            .any(|table| !table.can_read || table.row_security);
     if hidden {
         notes.push(format!("parts of `{name}` cannot be read by themselves (rights, row security): it is read in one piece"));
         return Ok(whole(tables.iter().all(|table| table.is_heap)));
@@ -68,17 +82,28 @@ pub(super) async fn cut(client: &Client, cut: &Cut<'_>, notes: &mut Vec<String>)
     for table in &tables {
         pieces.extend(pages(cut, table, before));
         // Foreign parts have no pages; leave them room for a great many rows.
-        before += if table.kind == "f" { 1 << 32 } else { table.pages + MOST_PAGES };
+        before += if table.kind == "f" {
+            1 << 32
+        } else {
+            table.pages + MOST_PAGES
+        };
     }
     Ok(pieces)
 }
 
 fn one_piece(cut: &Cut<'_>, has_xmin: bool) -> Piece {
-    let condition = (cut.filter)(has_xmin).map_or_else(String::new, |filter| format!(" WHERE {filter}"));
-    let limit = cut.limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+    let condition =
+        (cut.filter)(has_xmin).map_or_else(String::new, |filter| format!(" WHERE {filter}"));
+    let limit = cut
+        .limit
+        .map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
     Piece {
         id: cut.found.relation.to_string(),
-        query: format!("SELECT {} FROM {}{condition}{limit}", select_list(cut.columns), cut.found.relation.sql()),
+        query: format!(
+            "SELECT {} FROM {}{condition}{limit}",
+            select_list(cut.columns),
+            cut.found.relation.sql()
+        ),
         first_ordinal: 0,
     }
 }
@@ -86,12 +111,22 @@ fn one_piece(cut: &Cut<'_>, has_xmin: bool) -> Piece {
 /// The page ranges of one table.
 fn pages(cut: &Cut<'_>, table: &Found, pages_before: u64) -> Vec<Piece> {
     let filter = (cut.filter)(table.is_heap && cut.found.kind != "m");
-    let from = format!("SELECT {} FROM ONLY {}", select_list(cut.columns), table.relation.sql());
-    let step = table.pages.div_ceil(4 * cut.lanes as u64).clamp(FEWEST_PAGES, MOST_PAGES);
-    let cuttable = table.is_heap && cut.version >= RANGE_SCANS && cut.lanes > 1 && cut.limit.is_none();
+    let from = format!(
+        "SELECT {} FROM ONLY {}",
+        select_list(cut.columns),
+        table.relation.sql()
+    );
+    let step = table
+        .pages
+        .div_ceil(4 * cut.lanes as u64)
+        .clamp(FEWEST_PAGES, MOST_PAGES);
+    let cuttable =
+        table.is_heap && cut.version >= RANGE_SCANS && cut.lanes > 1 && cut.limit.is_none();
     if !cuttable || table.pages <= step {
         let condition = filter.map_or_else(String::new, |filter| format!(" WHERE {filter}"));
-        let limit = cut.limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+        let limit = cut
+            .limit
+            .map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
         return vec![Piece {
             id: table.relation.to_string(),
             query: format!("{from}{condition}{limit}"),
@@ -103,9 +138,19 @@ fn pages(cut: &Cut<'_>, table: &Found, pages_before: u64) -> Vec<Piece> {
         .map(|index| {
             let begin = index * step;
             let last = index + 1 == count;
-            let upper = if last { String::new() } else { format!(" AND ctid < '({},0)'::tid", begin + step) };
-            let also = filter.as_ref().map_or_else(String::new, |filter| format!(" AND ({filter})"));
-            let end = if last { String::new() } else { (begin + step).to_string() };
+            let upper = if last {
+                String::new()
+            } else {
+                format!(" AND ctid < '({},0)'::tid", begin + step)
+            };
+            let also = filter
+                .as_ref()
+                .map_or_else(String::new, |filter| format!(" AND ({filter})"));
+            let end = if last {
+                String::new()
+            } else {
+                (begin + step).to_string()
+            };
             Piece {
                 id: format!("{} ctid {begin}..{end}", table.relation),
                 query: format!("{from} WHERE ctid >= '({begin},0)'::tid{upper}{also}"),

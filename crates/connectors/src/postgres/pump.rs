@@ -45,7 +45,10 @@ pub(super) struct TableReader {
 #[async_trait::async_trait]
 impl Reader for TableReader {
     fn tables(&self) -> Vec<TableSchema> {
-        vec![TableSchema { table: self.shape.table.clone(), schema: Arc::clone(&self.shape.schema) }]
+        vec![TableSchema {
+            table: self.shape.table.clone(),
+            schema: Arc::clone(&self.shape.schema),
+        }]
     }
 
     fn bounded(&self) -> bool {
@@ -57,10 +60,20 @@ impl Reader for TableReader {
             .into_iter()
             .map(|piece| {
                 let id = SplitId(piece.id.clone());
-                let events = events(piece, self.shape.clone(), self.lanes.clone(), Arc::clone(&self.memory));
-                Ok(Assignment::Assigned(Split { id, events: events.boxed() }))
+                let events = events(
+                    piece,
+                    self.shape.clone(),
+                    self.lanes.clone(),
+                    Arc::clone(&self.memory),
+                );
+                Ok(Assignment::Assigned(Split {
+                    id,
+                    events: events.boxed(),
+                }))
             })
-            .chain(std::iter::once(Ok(Assignment::Complete(self.position.clone()))))
+            .chain(std::iter::once(Ok(Assignment::Complete(
+                self.position.clone(),
+            ))))
             .collect();
         stream::iter(assigned).boxed()
     }
@@ -90,9 +103,10 @@ fn events(
     memory: Arc<dyn Memory>,
 ) -> impl Stream<Item = towpath_ports::Result<Event>> + Send {
     let start = async move {
+        // First a lane, then memory: pieces that wait for a session must not keep writers waiting.
+        let lane = lanes.lane().await?;
         // Twice a batch: one that grows, one that waits.
         let lease = memory.hold(2 * shape.batch_bytes as u64).await;
-        let lane = lanes.lane().await?;
         let (sender, receiver) = mpsc::channel(WAITING);
         let task = tokio::spawn(async move {
             let outcome = pump(lane, &piece, shape, &sender).await;
@@ -105,10 +119,13 @@ fn events(
             drop(lease);
         });
         let running = Running(task);
-        Ok::<_, Failure>(stream::unfold((receiver, running), |(mut receiver, running)| async move {
-            let event: towpath_ports::Result<Event> = receiver.recv().await?;
-            Some((event, (receiver, running)))
-        }))
+        Ok::<_, Failure>(stream::unfold(
+            (receiver, running),
+            |(mut receiver, running)| async move {
+                let event: towpath_ports::Result<Event> = receiver.recv().await?;
+                Some((event, (receiver, running)))
+            },
+        ))
     };
     stream::once(start).try_flatten()
 }
@@ -139,7 +156,10 @@ async fn pump(
 }
 
 /// False when nobody listens any more.
-async fn send(sender: &mpsc::Sender<towpath_ports::Result<Event>>, events: &mut Vec<Event>) -> bool {
+async fn send(
+    sender: &mpsc::Sender<towpath_ports::Result<Event>>,
+    events: &mut Vec<Event>,
+) -> bool {
     for event in events.drain(..) {
         if sender.send(Ok(event)).await.is_err() {
             return false;
@@ -153,6 +173,7 @@ pub(super) fn batch_bytes(wanted: usize, lanes: usize, memory: &dyn Memory) -> u
     const LEAST: usize = 64 << 10;
     const MOST: usize = 256 << 20;
     let share = memory.limit_bytes() / (8 * lanes.max(1) as u64);
-    wanted.min(usize::try_from(share).unwrap_or(MOST)).clamp(LEAST, MOST)
+    wanted
+        .min(usize::try_from(share).unwrap_or(MOST))
+        .clamp(LEAST, MOST)
 }
-

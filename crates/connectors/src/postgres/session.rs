@@ -50,12 +50,20 @@ impl Session {
         let (client, connection) = Box::pin(address.config.connect(encrypted))
             .await
             .map_err(|error| refusal(&error, settings, address))?;
-        let version = connection.parameter("server_version").and_then(version_number).unwrap_or(0);
+        let version = connection
+            .parameter("server_version")
+            .and_then(version_number)
+            .unwrap_or(0);
         let driver = tokio::spawn(async move {
             // Whatever ends a connection reaches the caller through the client's own error.
             let _ = Box::pin(connection).await;
         });
-        Ok(Self { client, driver, copying: AtomicBool::new(false), version })
+        Ok(Self {
+            client,
+            driver,
+            copying: AtomicBool::new(false),
+            version,
+        })
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -69,12 +77,17 @@ impl Session {
 
     /// Opens a reading transaction, on its own snapshot or on an exported one.
     pub(super) async fn begin_read(&self, snapshot: Option<&str>, schema: &str) -> Result<()> {
-        let join = snapshot.map_or_else(String::new, |id| format!("SET TRANSACTION SNAPSHOT '{id}';"));
+        let join = snapshot.map_or_else(String::new, |id| {
+            format!("SET TRANSACTION SNAPSHOT '{id}';")
+        });
         let sql = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {join} {CANONICAL} SET LOCAL search_path = {}, public",
             quoted(schema)
         );
-        self.client.batch_execute(&sql).await.doing("opening a read transaction")
+        self.client
+            .batch_execute(&sql)
+            .await
+            .doing("opening a read transaction")
     }
 
     /// Opens a writing transaction.
@@ -84,7 +97,10 @@ impl Session {
              SET LOCAL client_min_messages = warning",
             quoted(schema)
         );
-        self.client.batch_execute(&sql).await.doing("opening a write transaction")
+        self.client
+            .batch_execute(&sql)
+            .await
+            .doing("opening a write transaction")
     }
 }
 
@@ -103,8 +119,16 @@ fn version_number(text: &str) -> Option<u32> {
         .next()?
         .split('.')
         .map(|part| part.parse::<u32>().unwrap_or(0));
-    let (major, minor, patch) = (numbers.next()?, numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    Some(if major >= 10 { major * 10_000 + minor } else { major * 10_000 + minor * 100 + patch })
+    let (major, minor, patch) = (
+        numbers.next()?,
+        numbers.next().unwrap_or(0),
+        numbers.next().unwrap_or(0),
+    );
+    Some(if major >= 10 {
+        major * 10_000 + minor
+    } else {
+        major * 10_000 + minor * 100 + patch
+    })
 }
 
 /// Why a server did not let us in.
@@ -112,28 +136,57 @@ fn refusal(error: &tokio_postgres::Error, settings: &Settings, address: &Address
     let (connection, shown) = (settings.connection.clone(), address.shown.clone());
     if let Some(db) = error.as_db_error() {
         let reason = primary(db);
-        let denied = matches!(db.code().code().get(..2), Some("28" | "3D" | "42" | "0A" | "08"));
+        let denied = matches!(
+            db.code().code().get(..2),
+            Some("28" | "3D" | "42" | "0A" | "08")
+        );
         return if denied || *db.code() == SqlState::INVALID_PASSWORD {
-            PgError::Denied { connection, address: shown, reason }
+            PgError::Denied {
+                connection,
+                address: shown,
+                reason,
+            }
         } else {
-            PgError::Unreachable { connection, address: shown, reason }
+            PgError::Unreachable {
+                connection,
+                address: shown,
+                reason,
+            }
         };
     }
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
-    let shown_cause = if cause.is_empty() { error.to_string() } else { cause };
+    let shown_cause = if cause.is_empty() {
+        error.to_string()
+    } else {
+        cause
+    };
     let text = error.to_string();
     if text.contains("TLS") {
-        return PgError::Tls { connection, address: shown, reason: tls_reason(&shown_cause, address.ssl) };
+        return PgError::Tls {
+            connection,
+            address: shown,
+            reason: tls_reason(&shown_cause, address.ssl),
+        };
     }
     if text.contains("authentication") || text.contains("configuration") {
-        return PgError::Denied { connection, address: shown, reason: shown_cause };
+        return PgError::Denied {
+            connection,
+            address: shown,
+            reason: shown_cause,
+        };
     }
-    PgError::Unreachable { connection, address: shown, reason: shown_cause }
+    PgError::Unreachable {
+        connection,
+        address: shown,
+        reason: shown_cause,
+    }
 }
 
 fn tls_reason(cause: &str, mode: SslMode) -> String {
     match mode {
-        SslMode::VerifyCa | SslMode::VerifyFull => format!("its certificate was not accepted: {cause}"),
+        SslMode::VerifyCa | SslMode::VerifyFull => {
+            format!("its certificate was not accepted: {cause}")
+        }
         _ => cause.to_owned(),
     }
 }
@@ -144,7 +197,10 @@ mod tests {
 
     #[test]
     fn versions_are_read_as_the_server_counts() {
-        assert_eq!(version_number("15.18 (Debian 15.18-0+deb12u1)"), Some(150_018));
+        assert_eq!(
+            version_number("15.18 (Debian 15.18-0+deb12u1)"),
+            Some(150_018)
+        );
         assert_eq!(version_number("9.6.24"), Some(90_624));
         assert_eq!(version_number("17beta1"), Some(170_000));
     }

@@ -53,8 +53,15 @@ impl Settings {
     pub(super) fn read(plan: &ConnectionPlan, context: &ConnectorContext) -> Result<Self> {
         let url = match plan.options.get("url") {
             Some(OptionValue::Secret(template)) => template.clone(),
-            Some(OptionValue::Plain(serde_json::Value::String(text))) => SecretTemplate::new(text.clone()),
-            _ => return Err(PgError::Url { connection: plan.name.clone(), reason: "is missing" }),
+            Some(OptionValue::Plain(serde_json::Value::String(text))) => {
+                SecretTemplate::new(text.clone())
+            }
+            _ => {
+                return Err(PgError::Url {
+                    connection: plan.name.clone(),
+                    reason: "is missing",
+                });
+            }
         };
         Ok(Self {
             connection: plan.name.clone(),
@@ -75,7 +82,10 @@ impl Settings {
     }
 
     fn parse(&self, text: &str) -> Result<Address> {
-        let wrong = |reason| PgError::Url { connection: self.connection.clone(), reason };
+        let wrong = |reason| PgError::Url {
+            connection: self.connection.clone(),
+            reason,
+        };
         let mut url = Url::parse(text).map_err(|_| wrong("is not a URL"))?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(wrong("does not begin with `postgres://`"));
@@ -85,7 +95,9 @@ impl Settings {
         let mut rest = Vec::new();
         for (name, value) in url.query_pairs() {
             match name.as_ref() {
-                "sslmode" => ssl = ssl_mode(&value).ok_or_else(|| wrong("names an unknown `sslmode`"))?,
+                "sslmode" => {
+                    ssl = ssl_mode(&value).ok_or_else(|| wrong("names an unknown `sslmode`"))?
+                }
                 "sslrootcert" => root = Some(self.project_dir.join(value.as_ref())),
                 "sslcert" => certificate = Some(self.project_dir.join(value.as_ref())),
                 "sslkey" => key = Some(self.project_dir.join(value.as_ref())),
@@ -96,10 +108,9 @@ impl Settings {
         if !rest.is_empty() {
             url.query_pairs_mut().extend_pairs(rest);
         }
-        let mut config: tokio_postgres::Config = url
-            .as_str()
-            .parse()
-            .map_err(|_| wrong("has an option PostgreSQL does not know, or a part that cannot be read"))?;
+        let mut config: tokio_postgres::Config = url.as_str().parse().map_err(|_| {
+            wrong("has an option PostgreSQL does not know, or a part that cannot be read")
+        })?;
         if config.get_user().is_none() {
             return Err(wrong("names no user"));
         }
@@ -138,7 +149,10 @@ fn ssl_mode(word: &str) -> Option<SslMode> {
 }
 
 fn connections(plan: &ConnectionPlan) -> Result<usize> {
-    let Some(value) = plan.plain("limits").and_then(|limits| limits.get("connections")) else {
+    let Some(value) = plan
+        .plain("limits")
+        .and_then(|limits| limits.get("connections"))
+    else {
         return Ok(DEFAULT_CONNECTIONS);
     };
     match value.as_u64().and_then(|count| usize::try_from(count).ok()) {

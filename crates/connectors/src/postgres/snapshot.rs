@@ -34,21 +34,37 @@ pub(super) struct Pool {
 
 /// One session for one copy.
 pub(super) enum Lane {
-    Pooled { session: Option<Session>, pool: Arc<Pool>, _permit: OwnedSemaphorePermit },
+    Pooled {
+        session: Option<Session>,
+        pool: Arc<Pool>,
+        _permit: OwnedSemaphorePermit,
+    },
     Held(OwnedMutexGuard<Session>),
 }
 
 impl Pool {
     /// A pool around a session that is already in a reading transaction.
-    pub(super) async fn around(settings: Settings, first: Session, parallel: usize) -> Result<Self> {
+    pub(super) async fn around(
+        settings: Settings,
+        first: Session,
+        parallel: usize,
+    ) -> Result<Self> {
         let lanes = parallel.min(settings.connections).max(1);
         let snapshot = if lanes > 1 {
-            let row = first.client().query_one("SELECT pg_catalog.pg_export_snapshot()", &[]).await;
+            let row = first
+                .client()
+                .query_one("SELECT pg_catalog.pg_export_snapshot()", &[])
+                .await;
             Some(row.doing("exporting the snapshot")?.get(0))
         } else {
             None
         };
-        Ok(Self { settings, snapshot, idle: Mutex::new(vec![first]), permits: Arc::new(Semaphore::new(lanes)) })
+        Ok(Self {
+            settings,
+            snapshot,
+            idle: Mutex::new(vec![first]),
+            permits: Arc::new(Semaphore::new(lanes)),
+        })
     }
 
     async fn lane(self: Arc<Self>) -> std::result::Result<Lane, Failure> {
@@ -56,8 +72,14 @@ impl Pool {
             let permit = Arc::clone(&self.permits)
                 .acquire_owned()
                 .await
-                .map_err(|_| PgError::Misused { reason: "was asked to read after its read had ended" })?;
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                .map_err(|_| PgError::Misused {
+                    reason: "was asked to read after its read had ended",
+                })?;
+            let idle = self
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop();
             let session = match idle {
                 Some(session) => session,
                 None => match self.join().await {
@@ -70,23 +92,36 @@ impl Pool {
                     Err(failure) => return Err(failure),
                 },
             };
-            return Ok(Lane::Pooled { session: Some(session), pool: self, _permit: permit });
+            return Ok(Lane::Pooled {
+                session: Some(session),
+                pool: self,
+                _permit: permit,
+            });
         }
     }
 
     /// True when another lane holds a session, so that waiting for one makes sense. Each lane that
     /// cannot open a session gives up its permit for good, so this ends.
     fn others_work(&self) -> bool {
-        let open = self.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let open = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
         open > 0 || Arc::strong_count(&self.permits) > 1 + 1
     }
 
     async fn join(&self) -> std::result::Result<Session, Failure> {
         let Some(snapshot) = &self.snapshot else {
-            return Err(PgError::Misused { reason: "has one lane and lost it" }.into());
+            return Err(PgError::Misused {
+                reason: "has one lane and lost it",
+            }
+            .into());
         };
         let session = Session::open(&self.settings).await?;
-        session.begin_read(Some(snapshot), &self.settings.schema).await?;
+        session
+            .begin_read(Some(snapshot), &self.settings.schema)
+            .await?;
         Ok(session)
     }
 }
@@ -104,15 +139,24 @@ impl Lanes {
 impl Lane {
     pub(super) fn client(&self) -> Result<&Client> {
         match self {
-            Lane::Pooled { session: Some(session), .. } => Ok(session.client()),
-            Lane::Pooled { session: None, .. } => Err(PgError::Misused { reason: "used a lane twice" }),
+            Lane::Pooled {
+                session: Some(session),
+                ..
+            } => Ok(session.client()),
+            Lane::Pooled { session: None, .. } => Err(PgError::Misused {
+                reason: "used a lane twice",
+            }),
             Lane::Held(session) => Ok(session.client()),
         }
     }
 
     /// The copy begins: until `done`, dropping a pooled lane cuts its connection.
     pub(super) fn begin_copy(&self) {
-        if let Lane::Pooled { session: Some(session), .. } = self {
+        if let Lane::Pooled {
+            session: Some(session),
+            ..
+        } = self
+        {
             session.set_copying(true);
         }
     }
@@ -123,7 +167,10 @@ impl Lane {
             && let Some(session) = session.take()
         {
             session.set_copying(false);
-            pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+            pool.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(session);
         }
     }
 }

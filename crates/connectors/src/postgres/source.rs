@@ -54,10 +54,15 @@ impl Target {
 
     /// Whether every row carries the transaction that wrote it.
     async fn has_xmin(&self, client: &Client) -> Result<bool> {
-        let Target::Relation(found) = self else { return Ok(false) };
+        let Target::Relation(found) = self else {
+            return Ok(false);
+        };
         match found.kind.as_str() {
             "r" if !found.has_children => Ok(found.is_heap),
-            "r" | "p" => Ok(catalog::members(client, found.oid).await?.iter().all(|table| table.is_heap)),
+            "r" | "p" => Ok(catalog::members(client, found.oid)
+                .await?
+                .iter()
+                .all(|table| table.is_heap)),
             _ => Ok(false),
         }
     }
@@ -65,24 +70,43 @@ impl Target {
 
 #[async_trait]
 impl Source for PostgresSource {
-    async fn open(&self, spec: &ReadSpec, from: Option<&Position>) -> std::result::Result<Box<dyn Reader>, Failure> {
+    async fn open(
+        &self,
+        spec: &ReadSpec,
+        from: Option<&Position>,
+    ) -> std::result::Result<Box<dyn Reader>, Failure> {
         let session = Session::open(&self.settings).await?;
         session.begin_read(None, &self.settings.schema).await?;
         let reader = Box::pin(self.plan(session, spec, from)).await?;
         Ok(Box::new(reader))
     }
 
-    async fn version(&self, _spec: &ReadSpec) -> std::result::Result<Option<InputVersion>, Failure> {
+    async fn version(
+        &self,
+        _spec: &ReadSpec,
+    ) -> std::result::Result<Option<InputVersion>, Failure> {
         Ok(None)
     }
 
-    async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> std::result::Result<Box<dyn Reader>, Failure> {
-        Err(PgError::Misused { reason: "sets aside rows, not text: there is nothing to parse again" }.into())
+    async fn replay(
+        &self,
+        _spec: &ReadSpec,
+        _records: Vec<RawRecord>,
+    ) -> std::result::Result<Box<dyn Reader>, Failure> {
+        Err(PgError::Misused {
+            reason: "sets aside rows, not text: there is nothing to parse again",
+        }
+        .into())
     }
 }
 
 impl PostgresSource {
-    async fn plan(&self, session: Session, spec: &ReadSpec, from: Option<&Position>) -> Result<TableReader> {
+    async fn plan(
+        &self,
+        session: Session,
+        spec: &ReadSpec,
+        from: Option<&Position>,
+    ) -> Result<TableReader> {
         let client = session.client();
         let mut notes = Vec::new();
         if let Some(note) = standby(client).await? {
@@ -94,17 +118,32 @@ impl PostgresSource {
         notes.extend(columns.iter().filter_map(|column| column.note.clone()));
         let has_xmin = spec.mode == ReadMode::Incremental && target.has_xmin(client).await?;
         let sql = target.sql();
-        let subject = Subject { sql: &sql, object: &object, has_xmin };
+        let subject = Subject {
+            sql: &sql,
+            object: &object,
+            has_xmin,
+        };
         let cursor = self.cursor(client, spec, &subject, &raw, from).await?;
         if let Some(cursor) = &cursor {
             notes.extend(cursor.notes(client, &subject).await?);
         }
         let lanes = spec.parallel.min(self.settings.connections).max(1);
-        let filter = |carries| cursor.as_ref().and_then(|cursor| cursor.condition(carries && has_xmin));
+        let filter = |carries| {
+            cursor
+                .as_ref()
+                .and_then(|cursor| cursor.condition(carries && has_xmin))
+        };
         let pieces = match &target {
             Target::Relation(found) => {
                 let version = session.version;
-                let cut = Cut { found, columns: &columns, lanes, version, limit: spec.limit, filter: &filter };
+                let cut = Cut {
+                    found,
+                    columns: &columns,
+                    lanes,
+                    version,
+                    limit: spec.limit,
+                    filter: &filter,
+                };
                 pieces::cut(client, &cut, &mut notes).await?
             }
             Target::Query(_) => vec![query_piece(&target, &columns, filter(false), spec.limit)],
@@ -116,13 +155,29 @@ impl PostgresSource {
             (None, _) => Position::default(),
         };
         let lanes = lanes.min(pieces.len()).max(1);
-        let shape = shape(spec, object, columns, batch_bytes(spec.batch_bytes, lanes, self.memory.as_ref()));
+        let shape = shape(
+            spec,
+            object,
+            columns,
+            batch_bytes(spec.batch_bytes, lanes, self.memory.as_ref()),
+        );
         let pool = Pool::around(self.settings.clone(), session, lanes).await?;
         let lanes = Lanes::Snapshot(Arc::new(pool));
-        Ok(TableReader { shape, pieces, lanes, memory: Arc::clone(&self.memory), position, notes })
+        Ok(TableReader {
+            shape,
+            pieces,
+            lanes,
+            memory: Arc::clone(&self.memory),
+            position,
+            notes,
+        })
     }
 
-    async fn look_at(&self, client: &Client, selection: &Selection) -> Result<(Target, Vec<RawColumn>)> {
+    async fn look_at(
+        &self,
+        client: &Client,
+        selection: &Selection,
+    ) -> Result<(Target, Vec<RawColumn>)> {
         match selection {
             Selection::Object(text) => {
                 let found = catalog::find(client, text, &self.settings.schema).await?;
@@ -137,10 +192,14 @@ impl PostgresSource {
             }
             Selection::Query(sql) => {
                 let sql = sql.trim().trim_end_matches(';').to_owned();
-                let asked = client.prepare(&format!("SELECT * FROM ({sql}\n) AS q")).await;
-                let statement = asked.map_err(|error| match PgError::from_driver(&error, "checking the query") {
-                    PgError::Server { reason, .. } => PgError::Query { reason },
-                    other => other,
+                let asked = client
+                    .prepare(&format!("SELECT * FROM ({sql}\n) AS q"))
+                    .await;
+                let statement = asked.map_err(|error| {
+                    match PgError::from_driver(&error, "checking the query") {
+                        PgError::Server { reason, .. } => PgError::Query { reason },
+                        other => other,
+                    }
                 })?;
                 let columns = catalog::query_columns(client, &statement).await?;
                 Ok((Target::Query(format!("{sql}\n")), columns))
@@ -156,7 +215,9 @@ impl PostgresSource {
         raw: &[RawColumn],
         from: Option<&Position>,
     ) -> Result<Option<Cursor>> {
-        let (ReadMode::Incremental, Some(plan)) = (spec.mode, &spec.cursor) else { return Ok(None) };
+        let (ReadMode::Incremental, Some(plan)) = (spec.mode, &spec.cursor) else {
+            return Ok(None);
+        };
         let column = find_column(subject.object, raw, &plan.column)?.column(None);
         let late = LateRows::read(spec.options.get("late_rows"), &self.settings.connection)?;
         let cursor = Cursor::decide(client, plan, &column, subject, late, from).await?;
@@ -167,23 +228,41 @@ impl PostgresSource {
 /// Columns as the spec wants them.
 pub(super) fn choose(object: &str, raw: &[RawColumn], spec: &ReadSpec) -> Result<Vec<Column>> {
     if raw.is_empty() {
-        return Err(PgError::NoColumns { object: object.to_owned() });
+        return Err(PgError::NoColumns {
+            object: object.to_owned(),
+        });
     }
     for (index, column) in raw.iter().enumerate() {
-        if raw.iter().skip(index + 1).any(|other| other.name == column.name) {
-            return Err(PgError::SameName { object: object.to_owned(), column: column.name.clone() });
+        if raw
+            .iter()
+            .skip(index + 1)
+            .any(|other| other.name == column.name)
+        {
+            return Err(PgError::SameName {
+                object: object.to_owned(),
+                column: column.name.clone(),
+            });
         }
     }
     let wanted: Vec<&RawColumn> = match &spec.projection {
         None => raw.iter().collect(),
         Some(names) if names.is_empty() => raw.iter().take(1).collect(),
-        Some(names) => names.iter().map(|name| find_column(object, raw, name)).collect::<Result<_>>()?,
+        Some(names) => names
+            .iter()
+            .map(|name| find_column(object, raw, name))
+            .collect::<Result<_>>()?,
     };
-    Ok(wanted.into_iter().map(|column| column.column(declared(spec, &column.name).as_ref())).collect())
+    Ok(wanted
+        .into_iter()
+        .map(|column| column.column(declared(spec, &column.name).as_ref()))
+        .collect())
 }
 
 fn declared(spec: &ReadSpec, name: &str) -> Option<DataType> {
-    let plan = spec.declared.iter().find(|plan| plan.set.is_none() && plan.from.as_deref().unwrap_or(&plan.name) == name)?;
+    let plan = spec
+        .declared
+        .iter()
+        .find(|plan| plan.set.is_none() && plan.from.as_deref().unwrap_or(&plan.name) == name)?;
     types::parse(plan.data_type.as_deref()?).ok()
 }
 
@@ -191,7 +270,9 @@ fn find_column<'a>(object: &str, raw: &'a [RawColumn], name: &str) -> Result<&'a
     if let Some(column) = raw.iter().find(|column| column.name == name) {
         return Ok(column);
     }
-    let mut folded = raw.iter().filter(|column| column.name.to_lowercase() == name.to_lowercase());
+    let mut folded = raw
+        .iter()
+        .filter(|column| column.name.to_lowercase() == name.to_lowercase());
     match (folded.next(), folded.next()) {
         (Some(column), None) => Ok(column),
         _ => Err(PgError::NoColumn {
@@ -202,17 +283,31 @@ fn find_column<'a>(object: &str, raw: &'a [RawColumn], name: &str) -> Result<&'a
     }
 }
 
-fn query_piece(target: &Target, columns: &[Column], filter: Option<String>, limit: Option<u64>) -> Piece {
+fn query_piece(
+    target: &Target,
+    columns: &[Column],
+    filter: Option<String>,
+    limit: Option<u64>,
+) -> Piece {
     let condition = filter.map_or_else(String::new, |filter| format!(" WHERE {filter}"));
     let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
     Piece {
         id: "query".to_owned(),
-        query: format!("SELECT {} FROM {}{condition}{limit}", select_list(columns), target.sql()),
+        query: format!(
+            "SELECT {} FROM {}{condition}{limit}",
+            select_list(columns),
+            target.sql()
+        ),
         first_ordinal: 0,
     }
 }
 
-pub(super) fn shape(spec: &ReadSpec, object: String, columns: Vec<Column>, batch_bytes: usize) -> Shape {
+pub(super) fn shape(
+    spec: &ReadSpec,
+    object: String,
+    columns: Vec<Column>,
+    batch_bytes: usize,
+) -> Shape {
     let fields: Vec<_> = columns.iter().map(|column| column.field.clone()).collect();
     Shape {
         table: spec.table.clone(),
@@ -228,7 +323,11 @@ pub(super) fn shape(spec: &ReadSpec, object: String, columns: Vec<Column>, batch
 async fn standby(client: &Client) -> Result<Option<String>> {
     use super::error::Doing as _;
     let sql = "SELECT pg_is_in_recovery(), coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::float8";
-    let row = client.query_one(sql, &[]).await.doing("asking whether this is a replica")?;
+    let row = client
+        .query_one(sql, &[])
+        .await
+        .doing("asking whether this is a replica")?;
     let (standby, behind): (bool, f64) = (row.get(0), row.get(1));
-    Ok(standby.then(|| format!("this is a replica; its last replayed transaction is {behind:.0} s old")))
+    Ok(standby
+        .then(|| format!("this is a replica; its last replayed transaction is {behind:.0} s old")))
 }

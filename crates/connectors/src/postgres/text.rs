@@ -55,7 +55,10 @@ pub(super) fn late_timestamp(micros: i64) -> String {
     let (year, month, day) = civil(micros.div_euclid(DAY) + 10_957);
     let mut time = Vec::new();
     push_time(micros.rem_euclid(DAY), &mut time);
-    format!("{year:04}-{month:02}-{day:02} {}", String::from_utf8_lossy(&time))
+    format!(
+        "{year:04}-{month:02}-{day:02} {}",
+        String::from_utf8_lossy(&time)
+    )
 }
 
 /// The proleptic Gregorian date of a day counted from 1970, by eras of 400 years.
@@ -67,7 +70,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -104,7 +111,10 @@ mod tests {
 
     #[test]
     fn the_last_timestamp_prints_like_the_server() {
-        assert_eq!(late_timestamp(9_223_371_331_199_999_999), "294276-12-31 23:59:59.999999");
+        assert_eq!(
+            late_timestamp(9_223_371_331_199_999_999),
+            "294276-12-31 23:59:59.999999"
+        );
         assert_eq!(late_timestamp(0), "2000-01-01 00:00:00");
     }
 }

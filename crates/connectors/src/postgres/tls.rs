@@ -7,13 +7,15 @@
 
 use std::sync::Arc;
 
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::settings::{Address, SslMode};
@@ -35,13 +37,18 @@ pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, String> 
                 .map_err(|_| format!("`{}` holds no PEM certificate", certificate.display()))?;
             let key = PrivateKeyDer::from_pem_file(key)
                 .map_err(|_| format!("`{}` holds no PEM private key", key.display()))?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())?
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| error.to_string())?
         }
     };
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn verifier(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, String> {
+fn verifier(
+    address: &Address,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let checked = match (address.ssl, &address.root_certificate) {
         (SslMode::VerifyCa | SslMode::VerifyFull, _) => true,
         (SslMode::Require, root) => root.is_some(),
@@ -49,14 +56,24 @@ fn verifier(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn
     };
     let provider = Arc::clone(provider);
     if !checked {
-        return Ok(Arc::new(Verifier { provider, chain: None, pinned: Vec::new(), check_name: false }));
+        return Ok(Arc::new(Verifier {
+            provider,
+            chain: None,
+            pinned: Vec::new(),
+            check_name: false,
+        }));
     }
     let mut roots = RootCertStore::empty();
     let mut pinned = Vec::new();
     if let Some(file) = &address.root_certificate {
         pinned = CertificateDer::pem_file_iter(file)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|_| format!("`sslrootcert` `{}` holds no PEM certificate", file.display()))?;
+            .map_err(|_| {
+                format!(
+                    "`sslrootcert` `{}` holds no PEM certificate",
+                    file.display()
+                )
+            })?;
         roots.add_parsable_certificates(pinned.iter().cloned());
     } else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -68,7 +85,12 @@ fn verifier(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn
         .build()
         .map_err(|error| error.to_string())?;
     let check_name = address.ssl == SslMode::VerifyFull;
-    Ok(Arc::new(Verifier { provider, chain: Some(chain), pinned, check_name }))
+    Ok(Arc::new(Verifier {
+        provider,
+        chain: Some(chain),
+        pinned,
+        check_name,
+    }))
 }
 
 /// Checks the chain if there is one to check, and the name if it is to be checked.
@@ -90,7 +112,9 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        let Some(chain) = &self.chain else {
+            return Ok(ServerCertVerified::assertion());
+        };
         if self.pinned.iter().any(|pinned| pinned == end_entity) {
             if self.check_name {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
@@ -126,6 +150,8 @@ impl ServerCertVerifier for Verifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -79,22 +79,43 @@ struct Travel {
 
 impl Travel {
     fn plain(kind: Kind) -> Self {
-        Self { kind, cast: "", stands_for: false, note: None }
+        Self {
+            kind,
+            cast: "",
+            stands_for: false,
+            note: None,
+        }
     }
 
     fn text(kind: Kind, cast: &'static str, note: Option<&'static str>) -> Self {
-        Self { kind, cast, stands_for: true, note }
+        Self {
+            kind,
+            cast,
+            stands_for: true,
+            note,
+        }
     }
 }
 
 /// The column for a catalogue entry; `declared` is what the user wants it to be.
-pub(super) fn column(name: &str, described: &CatalogType, not_null: bool, declared: Option<&DataType>) -> Column {
+pub(super) fn column(
+    name: &str,
+    described: &CatalogType,
+    not_null: bool,
+    declared: Option<&DataType>,
+) -> Column {
     let travel = match declared {
-        Some(DataType::Utf8) if described.name != "text" => {
-            Travel { kind: Kind::Text, cast: "::text", stands_for: false, note: None }
-        }
+        Some(DataType::Utf8) if described.name != "text" => Travel {
+            kind: Kind::Text,
+            cast: "::text",
+            stands_for: false,
+            note: None,
+        },
         Some(DataType::Decimal128(precision, scale)) if described.name == "numeric" => {
-            Travel::plain(Kind::Decimal { precision: *precision, scale: *scale })
+            Travel::plain(Kind::Decimal {
+                precision: *precision,
+                scale: *scale,
+            })
         }
         _ => travel(described),
     };
@@ -109,7 +130,9 @@ pub(super) fn column(name: &str, described: &CatalogType, not_null: bool, declar
         kind: travel.kind,
         field,
         type_name: described.declared.clone(),
-        note: travel.note.map(|note| format!("`{name}` ({}) {note}", described.declared)),
+        note: travel
+            .note
+            .map(|note| format!("`{name}` ({}) {note}", described.declared)),
     }
 }
 
@@ -122,7 +145,12 @@ fn travel(described: &CatalogType) -> Travel {
             "::numeric::text" => "::numeric[]::text[]",
             _ => "::text[]",
         };
-        return Travel { kind: Kind::List(Box::new(inner.kind)), cast, stands_for: inner.stands_for, note: inner.note };
+        return Travel {
+            kind: Kind::List(Box::new(inner.kind)),
+            cast,
+            stands_for: inner.stands_for,
+            note: inner.note,
+        };
     }
     scalar(&described.name, &described.class, described.modifier)
 }
@@ -144,29 +172,56 @@ fn scalar(name: &str, class: &str, modifier: i32) -> Travel {
         "date" => Kind::Date,
         "timestamp" => Kind::Timestamp,
         "timestamptz" => Kind::Instant,
-        "oid" => return Travel { kind: Kind::Int8, cast: "::bigint", stands_for: false, note: None },
+        "oid" => {
+            return Travel {
+                kind: Kind::Int8,
+                cast: "::bigint",
+                stands_for: false,
+                note: None,
+            };
+        }
         "time" => return Travel::text(Kind::Time, "", None),
         "uuid" => return Travel::text(Kind::Uuid, "", None),
         "json" => return Travel::text(Kind::Text, "", None),
         "jsonb" => return Travel::text(Kind::Jsonb, "", None),
-        "money" => return Travel::text(Kind::Text, "::numeric::text", Some("travels as exact decimal text")),
+        "money" => {
+            return Travel::text(
+                Kind::Text,
+                "::numeric::text",
+                Some("travels as exact decimal text"),
+            );
+        }
         "timetz" | "interval" | "inet" | "cidr" | "macaddr" | "macaddr8" => {
             return Travel::text(Kind::Text, "::text", None);
         }
         other if other == "citext" || other.ends_with(".citext") => Kind::Text,
-        _ => return Travel::text(Kind::Text, "::text", Some("has no Arrow type of its own and travels as text")),
+        _ => {
+            return Travel::text(
+                Kind::Text,
+                "::text",
+                Some("has no Arrow type of its own and travels as text"),
+            );
+        }
     })
 }
 
 fn numeric(modifier: i32) -> Travel {
     let Some((precision, scale)) = precision_and_scale(modifier) else {
-        return Travel::text(Kind::NumericText, "", Some("has no fixed scale and travels as exact text"));
+        return Travel::text(
+            Kind::NumericText,
+            "",
+            Some("has no fixed scale and travels as exact text"),
+        );
     };
     // numeric(3,5) holds 0.00ddd, numeric(2,-3) holds dd000: Arrow wants 0 <= scale <= precision.
     let (digits, shown) = (precision.max(scale) - scale.min(0), scale.max(0));
     match (u8::try_from(digits), i8::try_from(shown)) {
         (Ok(precision @ 1..=38), Ok(scale)) => Travel::plain(Kind::Decimal { precision, scale }),
-        _ => Travel::text(Kind::NumericText, "", Some("has more than 38 digits and travels as exact text")),
+        _ => Travel::text(
+            Kind::NumericText,
+            "",
+            Some("has more than 38 digits and travels as exact text"),
+        ),
     }
 }
 
@@ -178,7 +233,9 @@ pub(super) fn precision_and_scale(modifier: i32) -> Option<(i32, i32)> {
 
 /// A type's name as `towpath.type` holds it.
 pub(super) fn short(full_name: &str) -> String {
-    full_name.replace("time without time zone", "time").replace("time with time zone", "timetz")
+    full_name
+        .replace("time without time zone", "time")
+        .replace("time with time zone", "timetz")
 }
 
 impl Kind {
@@ -192,12 +249,16 @@ impl Kind {
             Kind::Float4 => DataType::Float32,
             Kind::Float8 => DataType::Float64,
             Kind::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale),
-            Kind::NumericText | Kind::Text | Kind::Time | Kind::Uuid | Kind::Jsonb => DataType::Utf8,
+            Kind::NumericText | Kind::Text | Kind::Time | Kind::Uuid | Kind::Jsonb => {
+                DataType::Utf8
+            }
             Kind::Bytes => DataType::Binary,
             Kind::Date => DataType::Date32,
             Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             Kind::Instant => instant(),
-            Kind::List(item) => DataType::List(Arc::new(Field::new("item", item.data_type(), true))),
+            Kind::List(item) => {
+                DataType::List(Arc::new(Field::new("item", item.data_type(), true)))
+            }
         }
     }
 }
@@ -206,7 +267,9 @@ impl Kind {
 /// that holds every value exactly.
 pub(super) fn stored_as(data_type: &DataType) -> Option<String> {
     Some(match data_type {
-        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),
+        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            "text".to_owned()
+        }
         DataType::Boolean => "boolean".to_owned(),
         DataType::Int8 | DataType::UInt8 | DataType::Int16 => "smallint".to_owned(),
         DataType::UInt16 | DataType::Int32 => "integer".to_owned(),
@@ -214,12 +277,18 @@ pub(super) fn stored_as(data_type: &DataType) -> Option<String> {
         DataType::UInt64 => "numeric(20,0)".to_owned(),
         DataType::Float16 | DataType::Float32 => "real".to_owned(),
         DataType::Float64 => "double precision".to_owned(),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s)
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s)
             if *s >= 0 =>
         {
             format!("numeric({p},{s})")
         }
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "bytea".to_owned(),
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_) => "bytea".to_owned(),
         DataType::Date32 | DataType::Date64 => "date".to_owned(),
         DataType::Time32(_) | DataType::Time64(_) => "time without time zone".to_owned(),
         DataType::Timestamp(_, None) => "timestamp without time zone".to_owned(),
@@ -241,9 +310,27 @@ mod tests {
     fn modifiers_of_numeric_are_read_as_the_server_does() {
         assert_eq!(precision_and_scale(-1), None);
         assert_eq!(precision_and_scale(((10 << 16) | 2) + 4), Some((10, 2)));
-        assert_eq!(precision_and_scale(((2 << 16) | (-3_i32 & 0x7FF)) + 4), Some((2, -3)));
-        assert!(matches!(numeric(((3 << 16) | 5) + 4).kind, Kind::Decimal { precision: 5, scale: 5 }));
-        assert!(matches!(numeric(((2 << 16) | (-3_i32 & 0x7FF)) + 4).kind, Kind::Decimal { precision: 5, scale: 0 }));
-        assert!(matches!(numeric(((60 << 16) | 30) + 4).kind, Kind::NumericText));
+        assert_eq!(
+            precision_and_scale(((2 << 16) | (-3_i32 & 0x7FF)) + 4),
+            Some((2, -3))
+        );
+        assert!(matches!(
+            numeric(((3 << 16) | 5) + 4).kind,
+            Kind::Decimal {
+                precision: 5,
+                scale: 5
+            }
+        ));
+        assert!(matches!(
+            numeric(((2 << 16) | (-3_i32 & 0x7FF)) + 4).kind,
+            Kind::Decimal {
+                precision: 5,
+                scale: 0
+            }
+        ));
+        assert!(matches!(
+            numeric(((60 << 16) | 30) + 4).kind,
+            Kind::NumericText
+        ));
     }
 }

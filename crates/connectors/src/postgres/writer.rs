@@ -15,7 +15,8 @@ use futures::SinkExt as _;
 use tokio::sync::Mutex;
 use tokio_postgres::CopyInSink;
 use towpath_ports::{
-    Candidate, Commit, Committed, Intent, Memory, OpColumn, Prepared, PreparedStats, Receipt, Scope, StagedFile, Writer,
+    Candidate, Commit, Committed, Intent, Memory, OpColumn, Prepared, PreparedStats, Receipt,
+    Scope, StagedFile, Writer,
 };
 use towpath_vocab::{Failure, Remedy, WriteMode};
 
@@ -63,7 +64,14 @@ impl PostgresWriter {
     pub(super) fn new(session: Session, job: Job) -> Self {
         // Dropping the writer cuts the connection: the server forgets everything.
         session.set_copying(true);
-        Self { session, job, copy: None, buffer: BytesMut::new(), rows: 0, bytes: 0 }
+        Self {
+            session,
+            job,
+            copy: None,
+            buffer: BytesMut::new(),
+            rows: 0,
+            bytes: 0,
+        }
     }
 
     async fn send(&mut self) -> Result<()> {
@@ -76,7 +84,9 @@ impl PostgresWriter {
             let copy = self.session.client().copy_in(&sql).await.doing(&doing)?;
             self.copy = Some(Box::pin(copy));
         }
-        let Some(copy) = self.copy.as_mut() else { return Ok(()) };
+        let Some(copy) = self.copy.as_mut() else {
+            return Ok(());
+        };
         let piece = self.buffer.split().freeze();
         self.bytes += piece.len() as u64;
         if copy.send(piece).await.is_err() {
@@ -90,7 +100,11 @@ impl PostgresWriter {
     async fn write_rows(&mut self, batch: &RecordBatch, ops: Option<OpColumn>) -> Result<()> {
         let merges = self.job.intent.write.mode == WriteMode::Merge;
         let ops = match (merges, ops) {
-            (false, Some(_)) => return Err(PgError::Misused { reason: "takes operations only in a merge" }),
+            (false, Some(_)) => {
+                return Err(PgError::Misused {
+                    reason: "takes operations only in a merge",
+                });
+            }
             (false, None) => None,
             (true, ops) => Some(ops.unwrap_or_else(|| UInt8Array::from_value(0, batch.num_rows()))),
         };
@@ -128,7 +142,9 @@ impl PostgresWriter {
         let (intent, generation) = (&job.intent, job.intent.generation);
         commits::lock(client, &intent.task.app_id()).await?;
         match commits::last(client, &job.commits, &intent.task).await? {
-            Some(last) if last.token.generation == generation => return Ok(Outcome::Adopted(Box::new(last))),
+            Some(last) if last.token.generation == generation => {
+                return Ok(Outcome::Adopted(Box::new(last)));
+            }
             Some(last) if last.token.generation > generation => {
                 return Err(PgError::Stale {
                     table: job.relation.to_string(),
@@ -138,12 +154,20 @@ impl PostgresWriter {
             }
             _ => {}
         }
-        client.batch_execute(&format!("ANALYZE {STAGE}")).await.doing("looking at the stage")?;
+        client
+            .batch_execute(&format!("ANALYZE {STAGE}"))
+            .await
+            .doing("looking at the stage")?;
         let alignment = self.fit_table().await?;
         let apply = apply(&self.session, job, &alignment, self.rows);
         apply.check_keys().await?;
         let mut stats = if job.truncate && !alignment.created {
-            PreparedStats { rows_in: self.rows, inserted: self.rows, rows_after: Some(self.rows), ..PreparedStats::default() }
+            PreparedStats {
+                rows_in: self.rows,
+                inserted: self.rows,
+                rows_after: Some(self.rows),
+                ..PreparedStats::default()
+            }
         } else {
             apply.run().await?
         };
@@ -158,18 +182,34 @@ impl PostgresWriter {
         let write = &job.intent.write;
         let unique = matches!(write.mode, WriteMode::Merge | WriteMode::InsertOnly);
         let primary = if unique { write.key.as_slice() } else { &[] };
-        let alignment =
-            align(client, &job.relation, found.as_ref(), &job.intent.schema, write.schema_change, primary).await?;
+        let alignment = align(
+            client,
+            &job.relation,
+            found.as_ref(),
+            &job.intent.schema,
+            write.schema_change,
+            primary,
+        )
+        .await?;
         if alignment.created {
             let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)";
-            let schema = client.query_one(sql, &[&job.relation.schema]).await.doing("looking for the schema")?;
+            let schema = client
+                .query_one(sql, &[&job.relation.schema])
+                .await
+                .doing("looking for the schema")?;
             if !schema.get::<_, bool>(0) {
                 let sql = format!("CREATE SCHEMA {}", quoted(&job.relation.schema));
-                client.batch_execute(&sql).await.doing("creating the schema")?;
+                client
+                    .batch_execute(&sql)
+                    .await
+                    .doing("creating the schema")?;
             }
         }
         for statement in &alignment.statements {
-            client.batch_execute(statement).await.doing(&format!("fitting `{}` to the rows", job.relation))?;
+            client
+                .batch_execute(statement)
+                .await
+                .doing(&format!("fitting `{}` to the rows", job.relation))?;
         }
         Ok(alignment)
     }
@@ -188,19 +228,29 @@ fn apply<'a>(session: &'a Session, job: &'a Job, alignment: &'a Alignment, rows:
 
 /// What `prepare` came to.
 enum Outcome {
-    New { alignment: Alignment, stats: PreparedStats },
+    New {
+        alignment: Alignment,
+        stats: PreparedStats,
+    },
     Adopted(Box<Committed>),
 }
 
 #[async_trait]
 impl Writer for PostgresWriter {
-    async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> std::result::Result<(), Failure> {
+    async fn write(
+        &mut self,
+        batch: RecordBatch,
+        ops: Option<OpColumn>,
+    ) -> std::result::Result<(), Failure> {
         fail::fail_point!("postgres::write");
         Ok(self.write_rows(&batch, ops).await?)
     }
 
     async fn adopt(&mut self, _files: Vec<StagedFile>) -> std::result::Result<(), Failure> {
-        Err(PgError::Misused { reason: "cannot take files" }.into())
+        Err(PgError::Misused {
+            reason: "cannot take files",
+        }
+        .into())
     }
 
     async fn prepare(mut self: Box<Self>) -> std::result::Result<Box<dyn Prepared>, Failure> {
@@ -229,20 +279,35 @@ impl PostgresPrepared {
     /// The query a candidate is read by.
     fn view(&self, scope: Scope) -> View {
         let table = View::Table(self.job.relation.clone());
-        let Outcome::New { alignment, .. } = &self.outcome else { return table };
+        let Outcome::New { alignment, .. } = &self.outcome else {
+            return table;
+        };
         let waits = self.job.truncate && !alignment.created;
         if scope == Scope::Table && !waits {
             return table;
         }
-        let list: Vec<String> = alignment.columns.iter().map(|column| format!("{} AS {}", column.value, column.target)).collect();
-        let filter = if self.job.intent.write.mode == WriteMode::Merge { format!(" WHERE s.{OP} <> 2") } else { String::new() };
+        let list: Vec<String> = alignment
+            .columns
+            .iter()
+            .map(|column| format!("{} AS {}", column.value, column.target))
+            .collect();
+        let filter = if self.job.intent.write.mode == WriteMode::Merge {
+            format!(" WHERE s.{OP} <> 2")
+        } else {
+            String::new()
+        };
         View::Query(format!("SELECT {} FROM {STAGE} s{filter}", list.join(", ")))
     }
 
     async fn finish(self: Box<Self>, commit: Commit) -> std::result::Result<Receipt, Failure> {
         let this = *self;
         let (alignment, stats) = match this.outcome {
-            Outcome::Adopted(committed) => return Ok(Receipt { committed: *committed, adopted: true }),
+            Outcome::Adopted(committed) => {
+                return Ok(Receipt {
+                    committed: *committed,
+                    adopted: true,
+                });
+            }
             Outcome::New { alignment, stats } => (alignment, stats),
         };
         let session = this.session.lock().await;
@@ -252,14 +317,27 @@ impl PostgresPrepared {
         }
         commits::store(client, &job.commits, &job.intent, &commit.position, &stats).await?;
         fail::fail_point!("postgres::before_commit");
-        let ended = client.batch_execute("COMMIT").await.doing(&format!("committing `{}`", job.relation));
+        let ended = client
+            .batch_execute("COMMIT")
+            .await
+            .doing(&format!("committing `{}`", job.relation));
         fail::fail_point!("postgres::after_commit");
         session.set_copying(false);
         drop(session);
-        let committed = commits::committed(&job.intent.task, job.intent.generation, commit.position, stats);
+        let committed = commits::committed(
+            &job.intent.task,
+            job.intent.generation,
+            commit.position,
+            stats,
+        );
         match ended {
-            Ok(()) => Ok(Receipt { committed, adopted: false }),
-            Err(lost @ (PgError::Lost { .. } | PgError::Passing { .. })) => settle(job, lost.into()).await,
+            Ok(()) => Ok(Receipt {
+                committed,
+                adopted: false,
+            }),
+            Err(lost @ (PgError::Lost { .. } | PgError::Passing { .. })) => {
+                settle(job, lost.into()).await
+            }
             Err(other) => Err(other.into()),
         }
     }
@@ -267,12 +345,20 @@ impl PostgresPrepared {
 
 /// A COMMIT was sent and not answered: the lock waits for its end, the table of tokens knows.
 async fn settle(job: &Job, lost: Failure) -> std::result::Result<Receipt, Failure> {
-    let Ok(session) = Session::open(&job.settings).await else { return Err(lost) };
+    let Ok(session) = Session::open(&job.settings).await else {
+        return Err(lost);
+    };
     session.begin_write(&job.relation.schema).await?;
     commits::lock(session.client(), &job.intent.task.app_id()).await?;
     match commits::last(session.client(), &job.commits, &job.intent.task).await? {
-        Some(committed) if committed.token.generation == job.intent.generation => Ok(Receipt { committed, adopted: false }),
-        _ => Err(Failure { remedy: Remedy::Retry, ..lost }),
+        Some(committed) if committed.token.generation == job.intent.generation => Ok(Receipt {
+            committed,
+            adopted: false,
+        }),
+        _ => Err(Failure {
+            remedy: Remedy::Retry,
+            ..lost
+        }),
     }
 }
 
@@ -293,7 +379,11 @@ impl Prepared for PostgresPrepared {
             memory: Arc::clone(&self.job.memory),
         };
         let schema = held.schema().await?;
-        Ok(Candidate { schema, source: Arc::new(held), native: Arc::new(()) })
+        Ok(Candidate {
+            schema,
+            source: Arc::new(held),
+            native: Arc::new(()),
+        })
     }
 
     async fn commit(self: Box<Self>, commit: Commit) -> std::result::Result<Receipt, Failure> {

@@ -11,11 +11,17 @@ use towpath_ports::Commit;
 use towpath_testkit::postgres::PostgresServer;
 use towpath_vocab::{Position, Remedy, TableName, WriteMode};
 
-use crate::support::{Database, destination, intent, plan, prepare, source, table, task, try_read, write};
+use crate::support::{
+    Database, destination, intent, plan, prepare, source, table, task, try_read, write,
+};
 
 fn rows(count: i64) -> RecordBatch {
     let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)]));
-    RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from_iter_values(0..count))]).unwrap()
+    RecordBatch::try_new(
+        schema,
+        vec![Arc::new(Int64Array::from_iter_values(0..count))],
+    )
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,7 +32,13 @@ async fn a_server_that_dies_under_a_load_leaves_nothing_and_is_worth_a_retry() {
     let destination = destination(&plan);
     let batch = rows(50_000);
     let append = |generation| intent(&target, batch.schema(), WriteMode::Append, &[], generation);
-    write(destination.as_ref(), append(1), std::slice::from_ref(&batch)).await.unwrap();
+    write(
+        destination.as_ref(),
+        append(1),
+        std::slice::from_ref(&batch),
+    )
+    .await
+    .unwrap();
 
     let mut writer = destination.begin(append(2)).await.unwrap();
     writer.write(batch.clone(), None).await.unwrap();
@@ -44,33 +56,82 @@ async fn a_server_that_dies_under_a_load_leaves_nothing_and_is_worth_a_retry() {
     };
     assert_eq!(failure.remedy, Remedy::Retry, "{failure:?}");
     let refused = destination.begin(append(2)).await.err().unwrap();
-    assert_eq!((refused.code.as_str(), refused.remedy), ("R0202", Remedy::Retry));
-    let failure = try_read(source(&plan).as_ref(), &table("t"), None).await.unwrap_err();
+    assert_eq!(
+        (refused.code.as_str(), refused.remedy),
+        ("R0202", Remedy::Retry)
+    );
+    let failure = try_read(source(&plan).as_ref(), &table("t"), None)
+        .await
+        .unwrap_err();
     assert_eq!(failure.remedy, Remedy::Retry);
     server.resume().unwrap();
-    assert_eq!(server.psql("postgres", "SELECT count(*) FROM out.t").unwrap(), "50000");
+    assert_eq!(
+        server
+            .psql("postgres", "SELECT count(*) FROM out.t")
+            .unwrap(),
+        "50000"
+    );
 
     // Dies between prepare and commit: nothing was committed, the retry does it once.
-    let prepared = prepare(destination.as_ref(), append(2), std::slice::from_ref(&batch)).await.unwrap();
+    let prepared = prepare(
+        destination.as_ref(),
+        append(2),
+        std::slice::from_ref(&batch),
+    )
+    .await
+    .unwrap();
     server.kill();
-    let failure = prepared.commit(Commit { position: Position::default() }).await.unwrap_err();
+    let failure = prepared
+        .commit(Commit {
+            position: Position::default(),
+        })
+        .await
+        .unwrap_err();
     assert_eq!(failure.remedy, Remedy::Retry, "{failure:?}");
     server.resume().unwrap();
-    assert_eq!(destination.last(&task(&target), &target).await.unwrap().unwrap().token.generation.0, 1);
-    let receipt = write(destination.as_ref(), append(2), std::slice::from_ref(&batch)).await.unwrap();
+    assert_eq!(
+        destination
+            .last(&task(&target), &target)
+            .await
+            .unwrap()
+            .unwrap()
+            .token
+            .generation
+            .0,
+        1
+    );
+    let receipt = write(
+        destination.as_ref(),
+        append(2),
+        std::slice::from_ref(&batch),
+    )
+    .await
+    .unwrap();
     assert!(!receipt.adopted);
-    assert_eq!(server.psql("postgres", "SELECT count(*) FROM out.t").unwrap(), "100000");
+    assert_eq!(
+        server
+            .psql("postgres", "SELECT count(*) FROM out.t")
+            .unwrap(),
+        "100000"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_cut_by_the_server_is_worth_a_retry() {
-    let database = Database::with("CREATE TABLE t AS SELECT n AS id, repeat('x', 1000) AS pad FROM generate_series(1, 200000) n");
+    let database = Database::with(
+        "CREATE TABLE t AS SELECT n AS id, repeat('x', 1000) AS pad FROM generate_series(1, 200000) n",
+    );
     let mut spec = table("t");
     spec.batch_bytes = 64 << 10;
     let mut reader = database.source().open(&spec, None).await.unwrap();
     let mut assignments = futures::StreamExt::collect::<Vec<_>>(reader.splits()).await;
-    let Ok(towpath_ports::Assignment::Assigned(mut split)) = assignments.swap_remove(0) else { panic!("no split") };
-    assert!(matches!(futures::StreamExt::next(&mut split.events).await, Some(Ok(towpath_ports::Event::Rows(_)))));
+    let Ok(towpath_ports::Assignment::Assigned(mut split)) = assignments.swap_remove(0) else {
+        panic!("no split")
+    };
+    assert!(matches!(
+        futures::StreamExt::next(&mut split.events).await,
+        Some(Ok(towpath_ports::Event::Rows(_)))
+    ));
     database.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'towpath' AND datname = current_database()");
     let mut last = None;
     while let Some(event) = futures::StreamExt::next(&mut split.events).await {
@@ -84,12 +145,16 @@ async fn a_session_cut_by_the_server_is_worth_a_retry() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_is_dropped_frees_its_sessions() {
-    let database = Database::with("CREATE TABLE t AS SELECT n AS id, repeat('x', 1000) AS pad FROM generate_series(1, 100000) n");
+    let database = Database::with(
+        "CREATE TABLE t AS SELECT n AS id, repeat('x', 1000) AS pad FROM generate_series(1, 100000) n",
+    );
     let mut spec = table("t");
     spec.batch_bytes = 64 << 10;
     let mut reader = database.source().open(&spec, None).await.unwrap();
     let mut assignments = futures::StreamExt::collect::<Vec<_>>(reader.splits()).await;
-    let Ok(towpath_ports::Assignment::Assigned(mut split)) = assignments.swap_remove(0) else { panic!("no split") };
+    let Ok(towpath_ports::Assignment::Assigned(mut split)) = assignments.swap_remove(0) else {
+        panic!("no split")
+    };
     assert!(futures::StreamExt::next(&mut split.events).await.is_some());
     drop(split);
     drop(assignments);
@@ -110,7 +175,10 @@ async fn breaking_proxy(port: u16, passes_commit_on: bool) -> u16 {
                 let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
                 let (mut from_client, mut to_client) = client.into_split();
                 let (mut from_server, mut to_server) = server.into_split();
-                let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let back =
+                    tokio::spawn(
+                        async move { tokio::io::copy(&mut from_server, &mut to_client).await },
+                    );
                 let mut buffer = vec![0; 64 << 10];
                 while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
                     let data = &buffer[..read];
@@ -139,18 +207,37 @@ async fn a_commit_without_an_answer_is_settled_by_asking() {
     let database = Database::new();
     for (generation, passes_commit_on) in [(1, true), (2, false)] {
         let port = breaking_proxy(database.server.port(), passes_commit_on).await;
-        let url = database.url().replace(&format!(":{}/", database.server.port()), &format!(":{port}/"));
+        let url = database.url().replace(
+            &format!(":{}/", database.server.port()),
+            &format!(":{port}/"),
+        );
         let destination = destination(&plan(&format!("{url}?sslmode=disable")));
         let target = TableName::new("out", "t");
-        let append = || intent(&target, rows(10).schema(), WriteMode::Append, &[], generation);
+        let append = || {
+            intent(
+                &target,
+                rows(10).schema(),
+                WriteMode::Append,
+                &[],
+                generation,
+            )
+        };
         let outcome = write(destination.as_ref(), append(), &[rows(10)]).await;
         if passes_commit_on {
-            assert!(!outcome.unwrap().adopted, "it was this attempt's own commit");
+            assert!(
+                !outcome.unwrap().adopted,
+                "it was this attempt's own commit"
+            );
         } else {
             assert_eq!(outcome.unwrap_err().remedy, Remedy::Retry);
         }
-        let again = write(destination.as_ref(), append(), &[rows(10)]).await.unwrap();
+        let again = write(destination.as_ref(), append(), &[rows(10)])
+            .await
+            .unwrap();
         assert_eq!(again.adopted, passes_commit_on);
-        assert_eq!(database.sql("SELECT count(*) FROM out.t"), (generation * 10).to_string());
+        assert_eq!(
+            database.sql("SELECT count(*) FROM out.t"),
+            (generation * 10).to_string()
+        );
     }
 }

@@ -9,7 +9,12 @@ const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, at timestamptz); CREATE
     INSERT INTO t VALUES (1, '2024-01-01'), (2, '2024-01-02'), (3, '2024-01-02'), (4, NULL);";
 
 async fn next(database: &Database, from: &Position) -> (Vec<i64>, Position) {
-    let read = read(database.source().as_ref(), &by_cursor("t", "at"), Some(from)).await;
+    let read = read(
+        database.source().as_ref(),
+        &by_cursor("t", "at"),
+        Some(from),
+    )
+    .await;
     (read.numbers("id"), read.position)
 }
 
@@ -26,7 +31,11 @@ async fn new_rows_ties_and_null_cursors_are_read_once() {
     assert_eq!(ids, [0_i64; 0], "nothing is new");
     database.sql("INSERT INTO t VALUES (5, '2024-01-02'), (6, '2024-01-03'), (7, NULL); UPDATE t SET at = '2024-02-01' WHERE id = 1;");
     let (ids, position) = next(&database, &position).await;
-    assert_eq!(ids, [1, 5, 6, 7], "a tie, a new one, one without a cursor, a changed one");
+    assert_eq!(
+        ids,
+        [1, 5, 6, 7],
+        "a tie, a new one, one without a cursor, a changed one"
+    );
     // Positions survive being stored.
     let stored = serde_json::to_string(&position).unwrap();
     let (ids, _) = next(&database, &serde_json::from_str(&stored).unwrap()).await;
@@ -48,7 +57,10 @@ async fn a_row_that_commits_late_is_never_lost() {
     let (ids, position) = first(&database).await;
     assert_eq!(ids, [1, 2, 3, 4, 12]);
     late.batch_execute("COMMIT").await.unwrap();
-    later.batch_execute("INSERT INTO t VALUES (13, '2023-11-01'); COMMIT").await.unwrap();
+    later
+        .batch_execute("INSERT INTO t VALUES (13, '2023-11-01'); COMMIT")
+        .await
+        .unwrap();
     let (ids, position) = next(&database, &position).await;
     assert_eq!(ids, [10, 11, 13], "late rows came, and no other");
     let (ids, _) = next(&database, &position).await;
@@ -62,10 +74,16 @@ async fn holding_back_reads_each_row_exactly_once() {
     spec.options.insert("late_rows".into(), json!("hold"));
     let source = database.source();
     let open = database.client().await;
-    open.batch_execute("BEGIN; INSERT INTO t VALUES (10, '2023-12-01')").await.unwrap();
+    open.batch_execute("BEGIN; INSERT INTO t VALUES (10, '2023-12-01')")
+        .await
+        .unwrap();
     database.sql("INSERT INTO t VALUES (11, '2024-03-01')");
     let one = read(source.as_ref(), &spec, None).await;
-    assert_eq!(one.numbers("id"), [1, 2, 3, 4], "11 is newer than the open transaction");
+    assert_eq!(
+        one.numbers("id"),
+        [1, 2, 3, 4],
+        "11 is newer than the open transaction"
+    );
     open.batch_execute("COMMIT").await.unwrap();
     let two = read(source.as_ref(), &spec, Some(&one.position)).await;
     assert_eq!(two.numbers("id"), [10, 11]);
@@ -81,10 +99,19 @@ async fn lookback_trusts_the_cursor_and_reads_ties_again() {
     let source = database.source();
     let one = read(source.as_ref(), &spec, None).await;
     assert_eq!(one.numbers("id"), [1, 2, 3, 4]);
-    assert!(one.notes.iter().any(|note| note == "1 rows have no `at`: they are read by the first load only"), "{:?}", one.notes);
+    assert!(
+        one.notes
+            .iter()
+            .any(|note| note == "1 rows have no `at`: they are read by the first load only"),
+        "{:?}",
+        one.notes
+    );
     let two = read(source.as_ref(), &spec, Some(&one.position)).await;
     assert_eq!(two.numbers("id"), [2, 3]);
-    spec.cursor = Some(CursorPlan { column: "at".into(), lookback: 86_400 });
+    spec.cursor = Some(CursorPlan {
+        column: "at".into(),
+        lookback: 86_400,
+    });
     let three = read(source.as_ref(), &spec, Some(&one.position)).await;
     assert_eq!(three.numbers("id"), [1, 2, 3]);
 }
@@ -99,9 +126,24 @@ async fn views_and_all_kinds_of_cursors() {
     let source = database.source();
     for column in ["id", "d", "n", "x", "f"] {
         let one = read(source.as_ref(), &by_cursor("v", column), None).await;
-        assert!(one.notes.iter().any(|note| note.contains("carry no transaction")), "{:?}", one.notes);
-        let two = read(source.as_ref(), &by_cursor("v", column), Some(&one.position)).await;
-        let expected: &[i64] = if column == "f" || column == "n" { &[2, 3] } else { &[3] };
+        assert!(
+            one.notes
+                .iter()
+                .any(|note| note.contains("carry no transaction")),
+            "{:?}",
+            one.notes
+        );
+        let two = read(
+            source.as_ref(),
+            &by_cursor("v", column),
+            Some(&one.position),
+        )
+        .await;
+        let expected: &[i64] = if column == "f" || column == "n" {
+            &[2, 3]
+        } else {
+            &[3]
+        };
         // Infinite dates and NaN sort last and are set aside or read again: never lost.
         let mut seen = two.numbers("id");
         seen.extend(two.rejects.iter().map(|_| 2));
@@ -110,12 +152,24 @@ async fn views_and_all_kinds_of_cursors() {
         assert_eq!(seen, expected, "{column}");
     }
     let mut spec = by_cursor("t", "id");
-    spec.cursor = Some(CursorPlan { column: "id".into(), lookback: 1 });
+    spec.cursor = Some(CursorPlan {
+        column: "id".into(),
+        lookback: 1,
+    });
     let one = read(source.as_ref(), &spec, None).await;
     let two = read(source.as_ref(), &spec, Some(&one.position)).await;
     assert_eq!(two.len() + two.rejects.len(), 2, "two and three again");
-    spec.cursor = Some(CursorPlan { column: "x".into(), lookback: 1 });
-    assert_eq!(try_read(source.as_ref(), &spec, None).await.unwrap_err().code, "R0214");
+    spec.cursor = Some(CursorPlan {
+        column: "x".into(),
+        lookback: 1,
+    });
+    assert_eq!(
+        try_read(source.as_ref(), &spec, None)
+            .await
+            .unwrap_err()
+            .code,
+        "R0214"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,18 +191,44 @@ async fn positions_that_do_not_belong_are_refused_and_limits_keep_them() {
     let (_, position) = first(&database).await;
     database.sql("ALTER TABLE t ADD COLUMN other timestamptz");
     let source = database.source();
-    let failure = try_read(source.as_ref(), &by_cursor("t", "other"), Some(&position)).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0216", Remedy::FixConfig));
-    assert!(failure.message.contains("it was read by `at`, now the cursor is `other`"));
+    let failure = try_read(source.as_ref(), &by_cursor("t", "other"), Some(&position))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0216", Remedy::FixConfig)
+    );
+    assert!(
+        failure
+            .message
+            .contains("it was read by `at`, now the cursor is `other`")
+    );
     let mut limited = by_cursor("t", "at");
     limited.limit = Some(1);
-    assert_eq!(read(source.as_ref(), &limited, Some(&position)).await.position, position);
+    assert_eq!(
+        read(source.as_ref(), &limited, Some(&position))
+            .await
+            .position,
+        position
+    );
     let full = table("t");
     assert_eq!(full.mode, ReadMode::Full);
     assert!(read(source.as_ref(), &full, None).await.position.is_empty());
     // Another database: its transactions mean nothing there, the cursor does.
     let other = Database::with(TABLE);
-    let moved = read(other.source().as_ref(), &by_cursor("t", "at"), Some(&position)).await;
+    let moved = read(
+        other.source().as_ref(),
+        &by_cursor("t", "at"),
+        Some(&position),
+    )
+    .await;
     assert_eq!(moved.numbers("id"), [2, 3]);
-    assert!(moved.notes.iter().any(|note| note.contains("another server")), "{:?}", moved.notes);
+    assert!(
+        moved
+            .notes
+            .iter()
+            .any(|note| note.contains("another server")),
+        "{:?}",
+        moved.notes
+    );
 }

@@ -1,13 +1,18 @@
 //! The `postgres` connector against a real server that the tests start.
 //!
 //! Each test has a database of its own on one shared server; tests that kill a server start their own.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod faults;
 mod incremental;
 mod look;
-mod read;
 mod reach;
+mod read;
 mod support;
 mod torture;
 mod write;

@@ -19,7 +19,11 @@ async fn a_hundred_thousand_rows_in_parallel_ranges_equal_the_servers_own() {
     spec.parallel = 3;
     let read = read(database.source().as_ref(), &spec, None).await;
     assert!(read.splits.len() > 2, "{:?}", read.splits);
-    assert!(read.splits.last().unwrap().ends_with(".."), "the last range is open: {:?}", read.splits);
+    assert!(
+        read.splits.last().unwrap().ends_with(".."),
+        "the last range is open: {:?}",
+        read.splits
+    );
     assert_eq!(read.len(), 100_000);
     let mut ordinals = read.ordinals.clone();
     ordinals.sort_unstable();
@@ -33,10 +37,19 @@ async fn a_hundred_thousand_rows_in_parallel_ranges_equal_the_servers_own() {
     );
     let mut rows: Vec<(i64, String)> = read.rows().iter().map(|row| printed(row)).collect();
     rows.sort();
-    let ours = rows.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(",");
+    let ours = rows
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect::<Vec<_>>()
+        .join(",");
     let ours = database.sql(&format!("SELECT md5($towpath${ours}$towpath$)"));
     assert_eq!(ours, expected);
-    let sum: f64 = read.column("b").iter().flatten().map(|b| b.parse::<f64>().unwrap()).sum();
+    let sum: f64 = read
+        .column("b")
+        .iter()
+        .flatten()
+        .map(|b| b.parse::<f64>().unwrap())
+        .sum();
     let theirs: f64 = database.sql("SELECT sum(b) FROM t").parse().unwrap();
     assert!((sum - theirs).abs() < 1e-3 * theirs.abs());
 }
@@ -50,12 +63,17 @@ fn printed(row: &str) -> (i64, String) {
             other => other.map(str::to_owned),
         })
         .collect();
-    (row["id"].as_str().unwrap().parse().unwrap(), cells.join("|"))
+    (
+        row["id"].as_str().unwrap().parse().unwrap(),
+        cells.join("|"),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_ranges_see_one_moment() {
-    let database = Database::with("CREATE TABLE t AS SELECT n AS id, repeat('x', 500) AS pad FROM generate_series(1, 60000) n");
+    let database = Database::with(
+        "CREATE TABLE t AS SELECT n AS id, repeat('x', 500) AS pad FROM generate_series(1, 60000) n",
+    );
     let source = database.source();
     let mut spec = table("t");
     spec.parallel = 2;
@@ -67,7 +85,9 @@ async fn all_ranges_see_one_moment() {
         if let towpath_ports::Assignment::Assigned(mut split) = assignment.unwrap() {
             while let Some(event) = futures::StreamExt::next(&mut split.events).await {
                 if let towpath_ports::Event::Rows(rows) = event.unwrap() {
-                    let column = arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Int32Type>(rows.batch.column(0));
+                    let column = arrow_array::cast::AsArray::as_primitive::<
+                        arrow_array::types::Int32Type,
+                    >(rows.batch.column(0));
                     ids.extend(column.values().iter().copied());
                 }
             }
@@ -96,8 +116,13 @@ async fn partitions_inheritance_views_and_queries_are_read_whole() {
     let view = read_table(&database, "v").await;
     assert_eq!(view.numbers("id"), (1..=10).collect::<Vec<_>>());
     assert!(view.notes.iter().any(|note| note.contains("is a view")));
-    assert_eq!(read_table(&database, "m").await.numbers("id"), (91..=100).collect::<Vec<_>>());
-    let query = spec(Selection::Query("SELECT id * 2 AS twice, k FROM p WHERE id < 4; -- all".replace("; -- all", ";")));
+    assert_eq!(
+        read_table(&database, "m").await.numbers("id"),
+        (91..=100).collect::<Vec<_>>()
+    );
+    let query = spec(Selection::Query(
+        "SELECT id * 2 AS twice, k FROM p WHERE id < 4; -- all".replace("; -- all", ";"),
+    ));
     let query = read(database.source().as_ref(), &query, None).await;
     assert_eq!(query.numbers("twice"), [2, 4, 6]);
 }
@@ -109,26 +134,41 @@ async fn any_name_and_any_shape() {
            INSERT INTO "Größe x"."we""ird.t" VALUES (1, 'x', 2); CREATE TABLE empty (id int); CREATE TABLE "Mixed" (id int);"#,
     );
     let mut plan = database.plan();
-    plan.options.insert("schema".into(), OptionValue::Plain("Größe x".into()));
+    plan.options
+        .insert("schema".into(), OptionValue::Plain("Größe x".into()));
     let weird = read(source(&plan).as_ref(), &table("we\"ird.t"), None).await;
     assert_eq!(weird.rows(), [r#"{"a b":"1","ä\"q":"x","select":"2"}"#]);
     let empty = read_table(&database, "empty").await;
     assert_eq!((empty.len(), empty.schema.unwrap().fields().len()), (0, 1));
-    assert_eq!(read_table(&database, "mixed").await.len(), 0, "case is ignored when only one table is meant");
+    assert_eq!(
+        read_table(&database, "mixed").await.len(),
+        0,
+        "case is ignored when only one table is meant"
+    );
     let mut some = table("\"Größe x\".\"we\"\"ird.t\"");
     some.projection = Some(vec!["select".into()]);
     some.limit = Some(1);
-    assert_eq!(read(database.source().as_ref(), &some, None).await.rows(), [r#"{"select":"2"}"#]);
+    assert_eq!(
+        read(database.source().as_ref(), &some, None).await.rows(),
+        [r#"{"select":"2"}"#]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_keep_to_rows_and_bytes() {
-    let database = Database::with("CREATE TABLE t AS SELECT n AS id, repeat('x', 1000) AS pad FROM generate_series(1, 3000) n");
+    let database = Database::with(
+        "CREATE TABLE t AS SELECT n AS id, repeat('x', 1000) AS pad FROM generate_series(1, 3000) n",
+    );
     let mut spec = table("t");
     (spec.batch_rows, spec.batch_bytes) = (1_000_000, 200_000);
     let read_small = read(database.source().as_ref(), &spec, None).await;
     assert_eq!(read_small.len(), 3000);
-    assert!(read_small.batches.iter().all(|batch| batch.num_rows() < 210));
+    assert!(
+        read_small
+            .batches
+            .iter()
+            .all(|batch| batch.num_rows() < 210)
+    );
     (spec.batch_rows, spec.batch_bytes) = (7, 8 << 20);
     let read = read(database.source().as_ref(), &spec, None).await;
     assert!(read.batches.iter().all(|batch| batch.num_rows() <= 7));
@@ -137,27 +177,72 @@ async fn batches_keep_to_rows_and_bytes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mistakes_are_named_with_a_way_out_and_without_secrets() {
-    let database = Database::with("CREATE TABLE orders (id int, updated_at timestamptz, u uuid); CREATE SCHEMA s; CREATE TABLE s.other ();");
-    let failure = try_read(database.source().as_ref(), &table("ordres"), None).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0210", Remedy::FixConfig));
-    assert_eq!((failure.message.as_str(), failure.help[0].as_str()), ("there is no table `ordres`", "did you mean `orders`?"));
-    let failure = try_read(database.source().as_ref(), &table("other"), None).await.unwrap_err();
+    let database = Database::with(
+        "CREATE TABLE orders (id int, updated_at timestamptz, u uuid); CREATE SCHEMA s; CREATE TABLE s.other ();",
+    );
+    let failure = try_read(database.source().as_ref(), &table("ordres"), None)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0210", Remedy::FixConfig)
+    );
+    assert_eq!(
+        (failure.message.as_str(), failure.help[0].as_str()),
+        ("there is no table `ordres`", "did you mean `orders`?")
+    );
+    let failure = try_read(database.source().as_ref(), &table("other"), None)
+        .await
+        .unwrap_err();
     assert_eq!(failure.help, ["did you mean `s.other`?"]);
-    let failure = try_read(database.source().as_ref(), &table("s.other"), None).await.unwrap_err();
+    let failure = try_read(database.source().as_ref(), &table("s.other"), None)
+        .await
+        .unwrap_err();
     assert_eq!(failure.message, "`s.other` has no column that can be read");
     let mut spec_ = table("orders");
     spec_.projection = Some(vec!["idd".into()]);
-    let failure = try_read(database.source().as_ref(), &spec_, None).await.unwrap_err();
+    let failure = try_read(database.source().as_ref(), &spec_, None)
+        .await
+        .unwrap_err();
     assert_eq!(failure.help, ["did you mean `id`?"]);
-    let failure = try_read(database.source().as_ref(), &crate::support::by_cursor("orders", "u"), None).await.unwrap_err();
-    assert!(failure.message.contains("`u` (uuid) of `public.orders` cannot be a cursor"), "{}", failure.message);
+    let failure = try_read(
+        database.source().as_ref(),
+        &crate::support::by_cursor("orders", "u"),
+        None,
+    )
+    .await
+    .unwrap_err();
+    assert!(
+        failure
+            .message
+            .contains("`u` (uuid) of `public.orders` cannot be a cursor"),
+        "{}",
+        failure.message
+    );
     let wrong = spec(Selection::Query("SELECT * FROM nowhere".into()));
-    let failure = try_read(database.source().as_ref(), &wrong, None).await.unwrap_err();
-    assert!(failure.message.contains("\"nowhere\" does not exist"), "{}", failure.message);
+    let failure = try_read(database.source().as_ref(), &wrong, None)
+        .await
+        .unwrap_err();
+    assert!(
+        failure.message.contains("\"nowhere\" does not exist"),
+        "{}",
+        failure.message
+    );
     let changes = spec(Selection::Query("DELETE FROM orders RETURNING id".into()));
-    assert!(try_read(database.source().as_ref(), &changes, None).await.is_err(), "a query cannot write");
+    assert!(
+        try_read(database.source().as_ref(), &changes, None)
+            .await
+            .is_err(),
+        "a query cannot write"
+    );
     let twice = spec(Selection::Query("SELECT 1 AS a, 2 AS a".into()));
-    assert_eq!(try_read(database.source().as_ref(), &twice, None).await.unwrap_err().message, "`the query` gives two columns named `a`");
+    assert_eq!(
+        try_read(database.source().as_ref(), &twice, None)
+            .await
+            .unwrap_err()
+            .message,
+        "`the query` gives two columns named `a`"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,21 +251,43 @@ async fn connection_mistakes_hold_no_secret() {
     let port = database.server.port();
     let secret = "hunter2-very-secret";
     let urls = [
-        (format!("postgres://towpath:{secret}@127.0.0.1:{port}/postgres"), "R0203"),
-        (format!("postgres://towpath:{secret}@127.0.0.1:1/postgres"), "R0202"),
-        (format!("postgres://towpath:{secret}@127.0.0.1:{port}/postgres?sslmode=nonsense"), "R0201"),
-        (format!("postgres://towpath:{secret}@127.0.0.1:{port}/postgres?{secret}=1"), "R0201"),
-        (format!("mysql://towpath:{secret}@127.0.0.1:{port}/postgres"), "R0201"),
+        (
+            format!("postgres://towpath:{secret}@127.0.0.1:{port}/postgres"),
+            "R0203",
+        ),
+        (
+            format!("postgres://towpath:{secret}@127.0.0.1:1/postgres"),
+            "R0202",
+        ),
+        (
+            format!("postgres://towpath:{secret}@127.0.0.1:{port}/postgres?sslmode=nonsense"),
+            "R0201",
+        ),
+        (
+            format!("postgres://towpath:{secret}@127.0.0.1:{port}/postgres?{secret}=1"),
+            "R0201",
+        ),
+        (
+            format!("mysql://towpath:{secret}@127.0.0.1:{port}/postgres"),
+            "R0201",
+        ),
         (format!("{secret} is no url"), "R0201"),
-        (format!("postgres://towpath:{secret}@127.0.0.1:{port}/postgres?sslmode=require"), "R0205"),
+        (
+            format!("postgres://towpath:{secret}@127.0.0.1:{port}/postgres?sslmode=require"),
+            "R0205",
+        ),
     ];
     for (url, code) in urls {
-        let failure = try_read(source(&plan(&url)).as_ref(), &table("t"), None).await.unwrap_err();
+        let failure = try_read(source(&plan(&url)).as_ref(), &table("t"), None)
+            .await
+            .unwrap_err();
         assert_eq!(failure.code, code, "{failure:?}");
         assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
     }
     let url = database.server.url("no_such_database");
-    let failure = try_read(source(&plan(&url)).as_ref(), &table("t"), None).await.unwrap_err();
+    let failure = try_read(source(&plan(&url)).as_ref(), &table("t"), None)
+        .await
+        .unwrap_err();
     assert_eq!(failure.code, "R0203");
     assert!(failure.message.contains("no_such_database"));
 }
@@ -197,30 +304,72 @@ async fn rights_are_respected_and_missing_ones_named() {
     database.sql(&format!(
         "CREATE ROLE {user} LOGIN PASSWORD 'reader'; GRANT SELECT (id) ON partly TO {user}; GRANT SELECT ON guarded, p TO {user};"
     ));
-    let url = format!("postgres://{user}:reader@127.0.0.1:{}/{}", database.server.port(), database.name);
+    let url = format!(
+        "postgres://{user}:reader@127.0.0.1:{}/{}",
+        database.server.port(),
+        database.name
+    );
     let source = source(&plan(&url));
-    let failure = try_read(source.as_ref(), &table("hidden"), None).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.message.as_str()), ("R0212", "no right to read `public.hidden`: permission denied"));
-    assert_eq!(read(source.as_ref(), &table("partly"), None).await.rows(), [r#"{"id":"1"}"#]);
-    assert_eq!(read(source.as_ref(), &table("guarded"), None).await.numbers("id"), [1]);
+    let failure = try_read(source.as_ref(), &table("hidden"), None)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.message.as_str()),
+        (
+            "R0212",
+            "no right to read `public.hidden`: permission denied"
+        )
+    );
+    assert_eq!(
+        read(source.as_ref(), &table("partly"), None).await.rows(),
+        [r#"{"id":"1"}"#]
+    );
+    assert_eq!(
+        read(source.as_ref(), &table("guarded"), None)
+            .await
+            .numbers("id"),
+        [1]
+    );
     let parts = read(source.as_ref(), &table("p"), None).await;
-    assert_eq!((parts.len(), parts.splits.len()), (1, 1), "{:?}", parts.notes);
+    assert_eq!(
+        (parts.len(), parts.splits.len()),
+        (1, 1),
+        "{:?}",
+        parts.notes
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_is_enough_and_few_are_no_failure() {
-    let database = Database::with("CREATE TABLE t AS SELECT n AS id, repeat('x', 500) AS pad FROM generate_series(1, 60000) n");
+    let database = Database::with(
+        "CREATE TABLE t AS SELECT n AS id, repeat('x', 500) AS pad FROM generate_series(1, 60000) n",
+    );
     let mut plan = database.plan();
-    plan.options.insert("limits".into(), OptionValue::Plain(serde_json::json!({ "connections": 1 })));
+    plan.options.insert(
+        "limits".into(),
+        OptionValue::Plain(serde_json::json!({ "connections": 1 })),
+    );
     let mut spec = table("t");
     spec.parallel = 8;
-    assert_eq!(read(source(&plan).as_ref(), &spec, None).await.len(), 60_000);
+    assert_eq!(
+        read(source(&plan).as_ref(), &spec, None).await.len(),
+        60_000
+    );
 
     let user = format!("few_{}", database.name);
-    database.sql(&format!("CREATE ROLE {user} LOGIN PASSWORD 'few' CONNECTION LIMIT 2; GRANT SELECT ON t TO {user};"));
-    let url = format!("postgres://{user}:few@127.0.0.1:{}/{}", database.server.port(), database.name);
+    database.sql(&format!(
+        "CREATE ROLE {user} LOGIN PASSWORD 'few' CONNECTION LIMIT 2; GRANT SELECT ON t TO {user};"
+    ));
+    let url = format!(
+        "postgres://{user}:few@127.0.0.1:{}/{}",
+        database.server.port(),
+        database.name
+    );
     let mut few = crate::support::plan(&url);
-    few.options.insert("limits".into(), OptionValue::Plain(serde_json::json!({ "connections": 8 })));
+    few.options.insert(
+        "limits".into(),
+        OptionValue::Plain(serde_json::json!({ "connections": 8 })),
+    );
     let read = read(source(&few).as_ref(), &spec, None).await;
     assert_eq!(read.len(), 60_000);
     assert!(read.splits.len() > 2);

@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use towpath_connectors::connectors;
 use towpath_ports::{
-    Assignment, Commit, Connector, ConnectorContext, Destination, Discover, Event, Intent, Lease, Memory, Prepared,
-    ReadSpec, Receipt, Scope, Secrets, Source, row_as_json,
+    Assignment, Commit, Connector, ConnectorContext, Destination, Discover, Event, Intent, Lease,
+    Memory, Prepared, ReadSpec, Receipt, Scope, Secrets, Source, row_as_json,
 };
 use towpath_testkit::postgres::PostgresServer;
 use towpath_vocab::{
-    ConnectionPlan, CursorPlan, Failure, Generation, OptionValue, Position, ReadMode, Reject, SchemaChange,
-    SecretTemplate, Selection, TableName, TaskKey, WriteMode, WritePlan,
+    ConnectionPlan, CursorPlan, Failure, Generation, OptionValue, Position, ReadMode, Reject,
+    SchemaChange, SecretTemplate, Selection, TableName, TaskKey, WriteMode, WritePlan,
 };
 
 pub(crate) struct AsWritten;
@@ -42,11 +42,18 @@ impl Memory for Plenty {
 }
 
 pub(crate) fn context() -> ConnectorContext {
-    ConnectorContext { project_dir: PathBuf::from("."), secrets: Arc::new(AsWritten), memory: Arc::new(Plenty) }
+    ConnectorContext {
+        project_dir: PathBuf::from("."),
+        secrets: Arc::new(AsWritten),
+        memory: Arc::new(Plenty),
+    }
 }
 
 pub(crate) fn postgres() -> Arc<dyn Connector> {
-    connectors().into_iter().find(|connector| connector.spec().kind == "postgres").unwrap()
+    connectors()
+        .into_iter()
+        .find(|connector| connector.spec().kind == "postgres")
+        .unwrap()
 }
 
 pub(crate) fn plan(url: &str) -> ConnectionPlan {
@@ -81,7 +88,10 @@ impl Database {
 
     /// On a server of its own, where no other test has transactions open.
     pub(crate) fn alone(sql: &str) -> Self {
-        let database = Self { server: Arc::new(PostgresServer::start().unwrap()), name: "postgres".into() };
+        let database = Self {
+            server: Arc::new(PostgresServer::start().unwrap()),
+            name: "postgres".into(),
+        };
         database.sql(sql);
         database
     }
@@ -118,7 +128,9 @@ impl Database {
 
     /// A client that holds a transaction open between calls.
     pub(crate) async fn client(&self) -> tokio_postgres::Client {
-        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.unwrap();
+        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls)
+            .await
+            .unwrap();
         tokio::spawn(connection);
         client
     }
@@ -146,8 +158,15 @@ pub(crate) fn table(name: &str) -> ReadSpec {
 }
 
 pub(crate) fn by_cursor(name: &str, column: &str) -> ReadSpec {
-    let cursor = Some(CursorPlan { column: column.into(), lookback: 0 });
-    ReadSpec { mode: ReadMode::Incremental, cursor, ..table(name) }
+    let cursor = Some(CursorPlan {
+        column: column.into(),
+        lookback: 0,
+    });
+    ReadSpec {
+        mode: ReadMode::Incremental,
+        cursor,
+        ..table(name)
+    }
 }
 
 /// Everything a read gave.
@@ -169,8 +188,11 @@ impl Read {
 
     /// Rows as JSON texts, sorted.
     pub(crate) fn rows(&self) -> Vec<String> {
-        let mut rows: Vec<String> =
-            self.batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| row_as_json(batch, row))).collect();
+        let mut rows: Vec<String> = self
+            .batches
+            .iter()
+            .flat_map(|batch| (0..batch.num_rows()).map(|row| row_as_json(batch, row)))
+            .collect();
         rows.sort();
         rows
     }
@@ -189,15 +211,27 @@ impl Read {
 
     /// One column as numbers, sorted.
     pub(crate) fn numbers(&self, name: &str) -> Vec<i64> {
-        let mut numbers: Vec<i64> = self.column(name).into_iter().flatten().map(|n| n.parse().unwrap()).collect();
+        let mut numbers: Vec<i64> = self
+            .column(name)
+            .into_iter()
+            .flatten()
+            .map(|n| n.parse().unwrap())
+            .collect();
         numbers.sort_unstable();
         numbers
     }
 }
 
-pub(crate) async fn try_read(source: &dyn Source, spec: &ReadSpec, from: Option<&Position>) -> Result<Read, Failure> {
+pub(crate) async fn try_read(
+    source: &dyn Source,
+    spec: &ReadSpec,
+    from: Option<&Position>,
+) -> Result<Read, Failure> {
     let mut reader = source.open(spec, from).await?;
-    let mut read = Read { notes: reader.notes(), ..Read::default() };
+    let mut read = Read {
+        notes: reader.notes(),
+        ..Read::default()
+    };
     read.schema = reader.tables().first().map(|table| table.schema.clone());
     let assignments: Vec<_> = reader.splits().collect().await;
     let mut splits = Vec::new();
@@ -244,7 +278,13 @@ pub(crate) fn task(target: &TableName) -> TaskKey {
     }
 }
 
-pub(crate) fn intent(target: &TableName, schema: SchemaRef, mode: WriteMode, key: &[&str], generation: i64) -> Intent {
+pub(crate) fn intent(
+    target: &TableName,
+    schema: SchemaRef,
+    mode: WriteMode,
+    key: &[&str],
+    generation: i64,
+) -> Intent {
     Intent {
         table: target.clone(),
         schema,
@@ -272,9 +312,19 @@ pub(crate) async fn prepare(
     writer.prepare().await
 }
 
-pub(crate) async fn write(destination: &dyn Destination, intent: Intent, batches: &[RecordBatch]) -> Result<Receipt, Failure> {
-    let position = Position::single("s", towpath_vocab::Mark::at(intent.generation.0.unsigned_abs()));
-    prepare(destination, intent, batches).await?.commit(Commit { position }).await
+pub(crate) async fn write(
+    destination: &dyn Destination,
+    intent: Intent,
+    batches: &[RecordBatch],
+) -> Result<Receipt, Failure> {
+    let position = Position::single(
+        "s",
+        towpath_vocab::Mark::at(intent.generation.0.unsigned_abs()),
+    );
+    prepare(destination, intent, batches)
+        .await?
+        .commit(Commit { position })
+        .await
 }
 
 pub(crate) async fn candidate(prepared: &dyn Prepared, scope: Scope) -> Read {

@@ -13,7 +13,10 @@ use towpath_vocab::{Mark, OptionValue, Position, Remedy, SchemaChange, TableName
 use crate::support::{Database, candidate, destination, intent, prepare, read_table, task, write};
 
 fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("v", DataType::Utf8, true)]))
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("v", DataType::Utf8, true),
+    ]))
 }
 
 fn batch(rows: &[(i64, &str)]) -> RecordBatch {
@@ -41,15 +44,28 @@ fn model(mode: WriteMode, table: &mut Model, rows: &[(i64, String)], deleted: &[
         WriteMode::Merge => table.retain(|(id, _)| !coming.contains(id) && !deleted.contains(id)),
         _ => {}
     }
-    let new = rows.iter().filter(|(id, _)| mode != WriteMode::InsertOnly || !known.contains(id));
+    let new = rows
+        .iter()
+        .filter(|(id, _)| mode != WriteMode::InsertOnly || !known.contains(id));
     table.extend(new.cloned());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_mode_does_what_a_naive_model_does() {
-    let modes = [WriteMode::Replace, WriteMode::Append, WriteMode::Merge, WriteMode::DeleteInsert, WriteMode::InsertOnly];
+    let modes = [
+        WriteMode::Replace,
+        WriteMode::Append,
+        WriteMode::Merge,
+        WriteMode::DeleteInsert,
+        WriteMode::InsertOnly,
+    ];
     let rows = proptest::collection::btree_map(0_i64..12, "[a-z]{0,3}", 0..8);
-    let step = (0..5_usize, rows, proptest::collection::btree_set(12_i64..14, 0..2), any::<bool>());
+    let step = (
+        0..5_usize,
+        rows,
+        proptest::collection::btree_set(12_i64..14, 0..2),
+        any::<bool>(),
+    );
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     for _ in 0..3 {
         let database = Database::new();
@@ -59,9 +75,18 @@ async fn every_mode_does_what_a_naive_model_does() {
             let (mode, rows, deleted, twice) =
                 proptest::strategy::ValueTree::current(&step.new_tree(&mut runner).unwrap());
             // The first write makes the table without a primary key, so that append may repeat keys.
-            let mode = if generation == 1 { WriteMode::Append } else { modes[mode] };
+            let mode = if generation == 1 {
+                WriteMode::Append
+            } else {
+                modes[mode]
+            };
             let mut rows: Vec<(i64, String)> = rows.into_iter().collect();
-            if twice && matches!(mode, WriteMode::Append | WriteMode::DeleteInsert | WriteMode::Replace) {
+            if twice
+                && matches!(
+                    mode,
+                    WriteMode::Append | WriteMode::DeleteInsert | WriteMode::Replace
+                )
+            {
                 rows.extend(rows.clone());
             }
             let keyed = !matches!(mode, WriteMode::Append | WriteMode::Replace);
@@ -70,13 +95,19 @@ async fn every_mode_does_what_a_naive_model_does() {
                 // A merge needs one row per key in the table, too.
                 let unique: BTreeMap<i64, String> = expected.drain(..).collect();
                 expected = unique.into_iter().collect();
-                let list: Vec<String> = expected.iter().map(|(id, v)| format!("({id},'{v}')")).collect();
+                let list: Vec<String> = expected
+                    .iter()
+                    .map(|(id, v)| format!("({id},'{v}')"))
+                    .collect();
                 database.sql("DELETE FROM out.t");
                 if !list.is_empty() {
                     database.sql(&format!("INSERT INTO out.t VALUES {}", list.join(",")));
                 }
             }
-            let mut writer = destination.begin(intent(&target(), schema(), mode, key, generation)).await.unwrap();
+            let mut writer = destination
+                .begin(intent(&target(), schema(), mode, key, generation))
+                .await
+                .unwrap();
             let texts: Vec<(i64, &str)> = rows.iter().map(|(id, v)| (*id, v.as_str())).collect();
             writer.write(batch(&texts), None).await.unwrap();
             let gone: Vec<i64> = deleted.into_iter().collect();
@@ -89,11 +120,24 @@ async fn every_mode_does_what_a_naive_model_does() {
             let prepared = writer.prepare().await.unwrap();
             model(mode, &mut expected, &rows, &gone);
             let seen = candidate(prepared.as_ref(), Scope::Table).await;
-            assert_eq!(seen.len(), expected.len(), "the candidate is the table after the commit ({mode:?})");
+            assert_eq!(
+                seen.len(),
+                expected.len(),
+                "the candidate is the table after the commit ({mode:?})"
+            );
             if generation > 1 {
-                assert_eq!(contents(&database), before, "nothing is visible before the commit");
+                assert_eq!(
+                    contents(&database),
+                    before,
+                    "nothing is visible before the commit"
+                );
             }
-            prepared.commit(Commit { position: Position::default() }).await.unwrap();
+            prepared
+                .commit(Commit {
+                    position: Position::default(),
+                })
+                .await
+                .unwrap();
             expected.sort();
             let text: Vec<String> = expected.iter().map(|(id, v)| format!("{id}={v}")).collect();
             assert_eq!(contents(&database), text.join(" "), "{mode:?}");
@@ -104,24 +148,53 @@ async fn every_mode_does_what_a_naive_model_does() {
 /// The first generation has no table to look at yet.
 fn database_or_empty(database: &Database, generation: i64) -> Database {
     if generation == 1 {
-        database.sql("CREATE SCHEMA IF NOT EXISTS out; CREATE TABLE IF NOT EXISTS out.t (id bigint, v text)");
+        database.sql(
+            "CREATE SCHEMA IF NOT EXISTS out; CREATE TABLE IF NOT EXISTS out.t (id bigint, v text)",
+        );
     }
-    Database { server: Arc::clone(&database.server), name: database.name.clone() }
+    Database {
+        server: Arc::clone(&database.server),
+        name: database.name.clone(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn merges_count_what_they_did_and_keep_other_columns() {
-    let database = Database::with("CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text, mine text DEFAULT 'own'); INSERT INTO out.t VALUES (1, 'a', 'kept'), (2, 'b', 'gone');");
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text, mine text DEFAULT 'own'); INSERT INTO out.t VALUES (1, 'a', 'kept'), (2, 'b', 'gone');",
+    );
     let destination = database.destination();
-    let mut writer = destination.begin(intent(&target(), schema(), WriteMode::Merge, &["id"], 1)).await.unwrap();
+    let mut writer = destination
+        .begin(intent(&target(), schema(), WriteMode::Merge, &["id"], 1))
+        .await
+        .unwrap();
     let ops = UInt8Array::from(vec![1, 2, 0, 2]);
-    writer.write(batch(&[(1, "A"), (2, ""), (3, "c"), (9, "")]), Some(ops)).await.unwrap();
+    writer
+        .write(batch(&[(1, "A"), (2, ""), (3, "c"), (9, "")]), Some(ops))
+        .await
+        .unwrap();
     let prepared = writer.prepare().await.unwrap();
     let stats = prepared.stats();
-    assert_eq!((stats.rows_in, stats.inserted, stats.updated, stats.deleted), (4, 1, 1, 1));
-    assert_eq!(candidate(prepared.as_ref(), Scope::Incoming).await.numbers("id"), [1, 3]);
-    prepared.commit(Commit { position: Position::default() }).await.unwrap();
-    assert_eq!(database.sql("SELECT id || v || mine FROM out.t ORDER BY id"), "1Akept\n3cown");
+    assert_eq!(
+        (stats.rows_in, stats.inserted, stats.updated, stats.deleted),
+        (4, 1, 1, 1)
+    );
+    assert_eq!(
+        candidate(prepared.as_ref(), Scope::Incoming)
+            .await
+            .numbers("id"),
+        [1, 3]
+    );
+    prepared
+        .commit(Commit {
+            position: Position::default(),
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        database.sql("SELECT id || v || mine FROM out.t ORDER BY id"),
+        "1Akept\n3cown"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,24 +204,74 @@ async fn the_first_commit_of_a_generation_wins_and_a_retry_adopts_it() {
     let key = task(&target());
     assert_eq!(destination.last(&key, &target()).await.unwrap(), None);
     let rows = [batch(&[(1, "a")])];
-    let first = write(destination.as_ref(), intent(&target(), schema(), WriteMode::Append, &[], 1), &rows).await.unwrap();
+    let first = write(
+        destination.as_ref(),
+        intent(&target(), schema(), WriteMode::Append, &[], 1),
+        &rows,
+    )
+    .await
+    .unwrap();
     assert!(!first.adopted);
-    assert_eq!(destination.last(&key, &target()).await.unwrap().as_ref(), Some(&first.committed));
-    let again = write(destination.as_ref(), intent(&target(), schema(), WriteMode::Append, &[], 1), &rows).await.unwrap();
+    assert_eq!(
+        destination.last(&key, &target()).await.unwrap().as_ref(),
+        Some(&first.committed)
+    );
+    let again = write(
+        destination.as_ref(),
+        intent(&target(), schema(), WriteMode::Append, &[], 1),
+        &rows,
+    )
+    .await
+    .unwrap();
     assert!(again.adopted);
     assert_eq!(again.committed, first.committed);
     assert_eq!(contents(&database), "1=a");
-    let third = write(destination.as_ref(), intent(&target(), schema(), WriteMode::Append, &[], 3), &rows).await.unwrap();
-    assert_eq!(third.committed.token.position.marks().next().unwrap().1, &Mark::at(3));
-    let late = write(destination.as_ref(), intent(&target(), schema(), WriteMode::Append, &[], 2), &rows).await.unwrap_err();
-    assert_eq!((late.code.as_str(), late.remedy), ("R0229", Remedy::Refused));
+    let third = write(
+        destination.as_ref(),
+        intent(&target(), schema(), WriteMode::Append, &[], 3),
+        &rows,
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        third.committed.token.position.marks().next().unwrap().1,
+        &Mark::at(3)
+    );
+    let late = write(
+        destination.as_ref(),
+        intent(&target(), schema(), WriteMode::Append, &[], 2),
+        &rows,
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(
+        (late.code.as_str(), late.remedy),
+        ("R0229", Remedy::Refused)
+    );
     // Two attempts of one generation at once: one writes, the other adopts.
-    let one = prepare(destination.as_ref(), intent(&target(), schema(), WriteMode::Append, &[], 4), &rows).await.unwrap();
+    let one = prepare(
+        destination.as_ref(),
+        intent(&target(), schema(), WriteMode::Append, &[], 4),
+        &rows,
+    )
+    .await
+    .unwrap();
     let other = tokio::spawn({
         let destination = Arc::clone(&destination);
-        async move { write(destination.as_ref(), intent(&target(), schema(), WriteMode::Append, &[], 4), &[batch(&[(1, "a")])]).await }
+        async move {
+            write(
+                destination.as_ref(),
+                intent(&target(), schema(), WriteMode::Append, &[], 4),
+                &[batch(&[(1, "a")])],
+            )
+            .await
+        }
     });
-    one.commit(Commit { position: Position::default() }).await.unwrap();
+    one.commit(Commit {
+        position: Position::default(),
+    })
+    .await
+    .unwrap();
     assert!(other.await.unwrap().unwrap().adopted);
     assert_eq!(contents(&database), "1=a 1=a 1=a");
 }
@@ -158,58 +281,144 @@ async fn discarded_and_abandoned_writes_leave_nothing() {
     let database = Database::new();
     let destination = database.destination();
     let rows = [batch(&[(1, "a")])];
-    prepare(destination.as_ref(), intent(&target(), schema(), WriteMode::Replace, &[], 1), &rows).await.unwrap().discard().await.unwrap();
-    let mut writer = destination.begin(intent(&target(), schema(), WriteMode::Replace, &[], 1)).await.unwrap();
+    prepare(
+        destination.as_ref(),
+        intent(&target(), schema(), WriteMode::Replace, &[], 1),
+        &rows,
+    )
+    .await
+    .unwrap()
+    .discard()
+    .await
+    .unwrap();
+    let mut writer = destination
+        .begin(intent(&target(), schema(), WriteMode::Replace, &[], 1))
+        .await
+        .unwrap();
     writer.write(rows[0].clone(), None).await.unwrap();
     writer.abort().await.unwrap();
     assert_eq!(destination.schema(&target()).await.unwrap(), None);
-    assert_eq!(database.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'out'"), "0");
-    let receipt = write(destination.as_ref(), intent(&target(), schema(), WriteMode::Replace, &[], 1), &[]).await.unwrap();
-    assert_eq!(receipt.committed.stats.rows_after, Some(0), "no rows are a table, too");
+    assert_eq!(
+        database.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'out'"),
+        "0"
+    );
+    let receipt = write(
+        destination.as_ref(),
+        intent(&target(), schema(), WriteMode::Replace, &[], 1),
+        &[],
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        receipt.committed.stats.rows_after,
+        Some(0),
+        "no rows are a table, too"
+    );
     assert_eq!(database.sql("SELECT count(*) FROM out.t"), "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_make_a_merge_depend_on_chance_are_refused() {
-    let database = Database::with("CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); INSERT INTO out.t VALUES (1, 'a')");
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); INSERT INTO out.t VALUES (1, 'a')",
+    );
     let destination = database.destination();
     let merge = |generation| intent(&target(), schema(), WriteMode::Merge, &["id"], generation);
-    let twice = write(destination.as_ref(), merge(1), &[batch(&[(1, "x"), (1, "y"), (2, "z")])]).await.unwrap_err();
-    assert_eq!((twice.code.as_str(), twice.message.as_str()), ("R0225", "1 keys (id) occur more than once in the rows for `out.t`"));
-    let missing = RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from(vec![None])), Arc::new(StringArray::from(vec!["x"]))]).unwrap();
-    assert_eq!(write(destination.as_ref(), merge(1), &[missing]).await.unwrap_err().code, "R0226");
+    let twice = write(
+        destination.as_ref(),
+        merge(1),
+        &[batch(&[(1, "x"), (1, "y"), (2, "z")])],
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(
+        (twice.code.as_str(), twice.message.as_str()),
+        (
+            "R0225",
+            "1 keys (id) occur more than once in the rows for `out.t`"
+        )
+    );
+    let missing = RecordBatch::try_new(
+        schema(),
+        vec![
+            Arc::new(Int64Array::from(vec![None])),
+            Arc::new(StringArray::from(vec!["x"])),
+        ],
+    )
+    .unwrap();
+    assert_eq!(
+        write(destination.as_ref(), merge(1), &[missing])
+            .await
+            .unwrap_err()
+            .code,
+        "R0226"
+    );
     let keyless = intent(&target(), schema(), WriteMode::Merge, &[], 1);
-    assert_eq!(write(destination.as_ref(), keyless, &[]).await.unwrap_err().code, "R0230");
+    assert_eq!(
+        write(destination.as_ref(), keyless, &[])
+            .await
+            .unwrap_err()
+            .code,
+        "R0230"
+    );
     assert_eq!(contents(&database), "1=a");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn read_only_connections_and_missing_rights_are_refused() {
-    let database = Database::with("CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); CREATE SCHEMA tokens;");
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); CREATE SCHEMA tokens;",
+    );
     let mut plan = database.plan();
     plan.writable = false;
-    let failure = write(destination(&plan).as_ref(), intent(&target(), schema(), WriteMode::Append, &[], 1), &[]).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0220", Remedy::Refused));
-    assert_eq!(failure.help, ["to allow writes, set `writable: true` on connection `db`"]);
+    let failure = write(
+        destination(&plan).as_ref(),
+        intent(&target(), schema(), WriteMode::Append, &[], 1),
+        &[],
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0220", Remedy::Refused)
+    );
+    assert_eq!(
+        failure.help,
+        ["to allow writes, set `writable: true` on connection `db`"]
+    );
 
     let user = format!("writer_{}", database.name);
     database.sql(&format!(
         "CREATE ROLE {user} LOGIN PASSWORD 'w'; GRANT USAGE ON SCHEMA out TO {user}; GRANT ALL ON out.t TO {user}; \
          GRANT USAGE, CREATE ON SCHEMA tokens TO {user};"
     ));
-    let mut plan = crate::support::plan(&format!("postgres://{user}:w@127.0.0.1:{}/{}", database.server.port(), database.name));
+    let mut plan = crate::support::plan(&format!(
+        "postgres://{user}:w@127.0.0.1:{}/{}",
+        database.server.port(),
+        database.name
+    ));
     let append = || intent(&target(), schema(), WriteMode::Append, &[], 1);
-    let failure = write(destination(&plan).as_ref(), append(), &[]).await.unwrap_err();
+    let failure = write(destination(&plan).as_ref(), append(), &[])
+        .await
+        .unwrap_err();
     assert_eq!(failure.code, "R0221");
     assert!(failure.help[0].contains("commits_schema:"));
-    plan.options.insert("commits_schema".into(), OptionValue::Plain("tokens".into()));
-    write(destination(&plan).as_ref(), append(), &[batch(&[(1, "a")])]).await.unwrap();
-    assert_eq!(database.sql("SELECT generation FROM tokens._towpath_commits"), "1");
+    plan.options
+        .insert("commits_schema".into(), OptionValue::Plain("tokens".into()));
+    write(destination(&plan).as_ref(), append(), &[batch(&[(1, "a")])])
+        .await
+        .unwrap();
+    assert_eq!(
+        database.sql("SELECT generation FROM tokens._towpath_commits"),
+        "1"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_evolve_or_are_refused_by_name() {
-    let database = Database::with("CREATE SCHEMA out; CREATE TABLE out.t (id int4, v varchar(3), kept text); INSERT INTO out.t VALUES (1, 'a', 'k')");
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id int4, v varchar(3), kept text); INSERT INTO out.t VALUES (1, 'a', 'k')",
+    );
     let destination = database.destination();
     let wider = Arc::new(Schema::new(vec![
         Field::new("id", DataType::Int64, true),
@@ -218,47 +427,141 @@ async fn columns_evolve_or_are_refused_by_name() {
     ]));
     let rows = RecordBatch::try_new(
         Arc::clone(&wider),
-        vec![Arc::new(Int64Array::from(vec![1 << 40])), Arc::new(StringArray::from(vec!["abc"])), Arc::new(arrow_array::Float64Array::from(vec![0.5]))],
+        vec![
+            Arc::new(Int64Array::from(vec![1 << 40])),
+            Arc::new(StringArray::from(vec!["abc"])),
+            Arc::new(arrow_array::Float64Array::from(vec![0.5])),
+        ],
     )
     .unwrap();
-    for (change, expected) in [(SchemaChange::Fail, "R0223"), (SchemaChange::Ignore, "R0222")] {
+    for (change, expected) in [
+        (SchemaChange::Fail, "R0223"),
+        (SchemaChange::Ignore, "R0222"),
+    ] {
         let mut strict = intent(&target(), Arc::clone(&wider), WriteMode::Append, &[], 1);
         strict.write.schema_change = change;
-        assert_eq!(write(destination.as_ref(), strict, std::slice::from_ref(&rows)).await.unwrap_err().code, expected);
+        assert_eq!(
+            write(destination.as_ref(), strict, std::slice::from_ref(&rows))
+                .await
+                .unwrap_err()
+                .code,
+            expected
+        );
     }
-    write(destination.as_ref(), intent(&target(), Arc::clone(&wider), WriteMode::Append, &[], 1), &[rows]).await.unwrap();
-    assert_eq!(database.sql("SELECT id, v, kept, \"new ä\"\"\" FROM out.t ORDER BY id"), "1|a|k|\n1099511627776|abc||0.5");
+    write(
+        destination.as_ref(),
+        intent(&target(), Arc::clone(&wider), WriteMode::Append, &[], 1),
+        &[rows],
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        database.sql("SELECT id, v, kept, \"new ä\"\"\" FROM out.t ORDER BY id"),
+        "1|a|k|\n1099511627776|abc||0.5"
+    );
     let long = batch(&[(1, "abcd")]);
-    let failure = write(destination.as_ref(), intent(&target(), schema(), WriteMode::Append, &[], 2), &[long]).await.unwrap_err();
-    assert_eq!(failure.remedy, Remedy::FixData, "a text that is too long is not cut: {failure:?}");
+    let failure = write(
+        destination.as_ref(),
+        intent(&target(), schema(), WriteMode::Append, &[], 2),
+        &[long],
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(
+        failure.remedy,
+        Remedy::FixData,
+        "a text that is too long is not cut: {failure:?}"
+    );
     let other = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, true)]));
-    let failure = write(destination.as_ref(), intent(&target(), other, WriteMode::Append, &[], 2), &[]).await.unwrap_err();
-    assert_eq!(failure.message, "column `id` of `out.t` is `bigint`, the rows bring `text`");
+    let failure = write(
+        destination.as_ref(),
+        intent(&target(), other, WriteMode::Append, &[], 2),
+        &[],
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(
+        failure.message,
+        "column `id` of `out.t` is `bigint`, the rows bring `text`"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replace_keeps_grants_views_and_old_readers() {
-    let database = Database::with("CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); INSERT INTO out.t VALUES (1, 'old'); CREATE VIEW out.w AS SELECT * FROM out.t;");
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); INSERT INTO out.t VALUES (1, 'old'); CREATE VIEW out.w AS SELECT * FROM out.t;",
+    );
     let destination = database.destination();
     let reader = database.client().await;
-    reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
-    let old: i64 = reader.query_one("SELECT id FROM out.t", &[]).await.unwrap().get(0);
-    let prepared = prepare(destination.as_ref(), intent(&target(), schema(), WriteMode::Replace, &[], 1), &[batch(&[(2, "new")])]).await.unwrap();
-    assert_eq!(database.sql("SELECT v FROM out.w"), "old", "readers are not blocked while checks run");
-    prepared.commit(Commit { position: Position::default() }).await.unwrap();
+    reader
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        .await
+        .unwrap();
+    let old: i64 = reader
+        .query_one("SELECT id FROM out.t", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let prepared = prepare(
+        destination.as_ref(),
+        intent(&target(), schema(), WriteMode::Replace, &[], 1),
+        &[batch(&[(2, "new")])],
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        database.sql("SELECT v FROM out.w"),
+        "old",
+        "readers are not blocked while checks run"
+    );
+    prepared
+        .commit(Commit {
+            position: Position::default(),
+        })
+        .await
+        .unwrap();
     assert_eq!(database.sql("SELECT v FROM out.w"), "new");
-    assert_eq!(reader.query_one("SELECT id FROM out.t", &[]).await.unwrap().get::<_, i64>(0), old, "an open transaction keeps its view");
+    assert_eq!(
+        reader
+            .query_one("SELECT id FROM out.t", &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0),
+        old,
+        "an open transaction keeps its view"
+    );
     reader.batch_execute("COMMIT").await.unwrap();
     let mut fast = intent(&target(), schema(), WriteMode::Replace, &[], 2);
-    fast.write.options.insert("replace".into(), "truncate".into());
-    let prepared = prepare(destination.as_ref(), fast, &[batch(&[(3, "fast")])]).await.unwrap();
-    assert_eq!(candidate(prepared.as_ref(), Scope::Table).await.column("v"), [Some("fast".to_owned())]);
+    fast.write
+        .options
+        .insert("replace".into(), "truncate".into());
+    let prepared = prepare(destination.as_ref(), fast, &[batch(&[(3, "fast")])])
+        .await
+        .unwrap();
+    assert_eq!(
+        candidate(prepared.as_ref(), Scope::Table).await.column("v"),
+        [Some("fast".to_owned())]
+    );
     assert_eq!(database.sql("SELECT v FROM out.w"), "new");
-    prepared.commit(Commit { position: Position::default() }).await.unwrap();
+    prepared
+        .commit(Commit {
+            position: Position::default(),
+        })
+        .await
+        .unwrap();
     assert_eq!(database.sql("SELECT v FROM out.w"), "fast");
     database.sql("ALTER TABLE out.t ADD PRIMARY KEY (id); CREATE TABLE out.child (id int8 REFERENCES out.t ON DELETE CASCADE); INSERT INTO out.child VALUES (3)");
-    let failure = write(destination.as_ref(), intent(&target(), schema(), WriteMode::Replace, &[], 3), &[]).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0231", Remedy::Refused));
+    let failure = write(
+        destination.as_ref(),
+        intent(&target(), schema(), WriteMode::Replace, &[], 3),
+        &[],
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0231", Remedy::Refused)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,14 +580,38 @@ async fn every_type_goes_out_and_comes_back() {
     let schema = read.schema.clone().unwrap();
     let target = TableName::new("out", "copy");
     let destination = database.destination();
-    for (generation, mode, key) in [(1, WriteMode::Replace, &[][..]), (2, WriteMode::Merge, &["id"][..])] {
-        write(destination.as_ref(), intent(&target, Arc::clone(&schema), mode, key, generation), &read.batches).await.unwrap();
-        assert_eq!(database.sql("SELECT copy::text FROM out.copy ORDER BY id"), database.sql("SELECT src::text FROM src ORDER BY id"));
+    for (generation, mode, key) in [
+        (1, WriteMode::Replace, &[][..]),
+        (2, WriteMode::Merge, &["id"][..]),
+    ] {
+        write(
+            destination.as_ref(),
+            intent(&target, Arc::clone(&schema), mode, key, generation),
+            &read.batches,
+        )
+        .await
+        .unwrap();
+        assert_eq!(
+            database.sql("SELECT copy::text FROM out.copy ORDER BY id"),
+            database.sql("SELECT src::text FROM src ORDER BY id")
+        );
         assert_eq!(database.sql("SELECT count(*) FROM out.copy"), "2");
     }
     let types = "SELECT string_agg(format_type(atttypid, atttypmod), ',' ORDER BY attnum) FROM pg_attribute WHERE attnum > 0 AND attrelid = ";
-    assert_eq!(database.sql(&format!("{types}'out.copy'::regclass")), database.sql(&format!("{types}'src'::regclass")));
-    assert_eq!(destination.schema(&target).await.unwrap().unwrap().field(17).metadata()[SOURCE_TYPE], "uuid");
+    assert_eq!(
+        database.sql(&format!("{types}'out.copy'::regclass")),
+        database.sql(&format!("{types}'src'::regclass"))
+    );
+    assert_eq!(
+        destination
+            .schema(&target)
+            .await
+            .unwrap()
+            .unwrap()
+            .field(17)
+            .metadata()[SOURCE_TYPE],
+        "uuid"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -292,19 +619,55 @@ async fn what_postgres_cannot_hold_is_refused_by_column() {
     let database = Database::new();
     let destination = database.destination();
     let zero = batch(&[(1, "a\0b")]);
-    let failure = write(destination.as_ref(), intent(&target(), schema(), WriteMode::Append, &[], 1), &[zero]).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0227", Remedy::FixData));
-    assert!(failure.message.contains("`v`") && failure.message.contains("zero byte"), "{}", failure.message);
+    let failure = write(
+        destination.as_ref(),
+        intent(&target(), schema(), WriteMode::Append, &[], 1),
+        &[zero],
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0227", Remedy::FixData)
+    );
+    assert!(
+        failure.message.contains("`v`") && failure.message.contains("zero byte"),
+        "{}",
+        failure.message
+    );
     let nanos = Arc::new(arrow_array::TimestampNanosecondArray::from(vec![1]));
     let one = Arc::new(Schema::new(vec![Field::new("at", nanos_type(), true)]));
     let rows = RecordBatch::try_new(Arc::clone(&one), vec![nanos]).unwrap();
-    let failure = write(destination.as_ref(), intent(&target(), one, WriteMode::Append, &[], 1), &[rows]).await.unwrap_err();
-    assert!(failure.message.contains("nanoseconds"), "{}", failure.message);
+    let failure = write(
+        destination.as_ref(),
+        intent(&target(), one, WriteMode::Append, &[], 1),
+        &[rows],
+    )
+    .await
+    .unwrap_err();
+    assert!(
+        failure.message.contains("nanoseconds"),
+        "{}",
+        failure.message
+    );
     let fields = vec![Field::new("x", DataType::Int32, true)].into();
-    let nested = Arc::new(Schema::new(vec![Field::new("s", DataType::Struct(fields), true)]));
-    let failure = write(destination.as_ref(), intent(&target(), nested, WriteMode::Append, &[], 1), &[]).await.unwrap_err();
+    let nested = Arc::new(Schema::new(vec![Field::new(
+        "s",
+        DataType::Struct(fields),
+        true,
+    )]));
+    let failure = write(
+        destination.as_ref(),
+        intent(&target(), nested, WriteMode::Append, &[], 1),
+        &[],
+    )
+    .await
+    .unwrap_err();
     assert_eq!(failure.code, "R0224");
-    assert_eq!(database.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'out'"), "0");
+    assert_eq!(
+        database.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'out'"),
+        "0"
+    );
 }
 
 fn nanos_type() -> DataType {
@@ -315,10 +678,25 @@ fn nanos_type() -> DataType {
 async fn a_publish_names_the_object_by_its_connection() {
     let database = Database::with("CREATE SCHEMA \"My S\"");
     let destination = database.destination();
-    for (name, check) in [("plain", "public.plain"), ("\"My S\".\"a.b\"", "\"My S\".\"a.b\"")] {
+    for (name, check) in [
+        ("plain", "public.plain"),
+        ("\"My S\".\"a.b\"", "\"My S\".\"a.b\""),
+    ] {
         let target = TableName::new("db", name);
-        write(destination.as_ref(), intent(&target, schema(), WriteMode::Replace, &[], 1), &[batch(&[(1, "a")])]).await.unwrap();
+        write(
+            destination.as_ref(),
+            intent(&target, schema(), WriteMode::Replace, &[], 1),
+            &[batch(&[(1, "a")])],
+        )
+        .await
+        .unwrap();
         assert_eq!(database.sql(&format!("SELECT v FROM {check}")), "a");
-        assert!(destination.last(&task(&target), &target).await.unwrap().is_some());
+        assert!(
+            destination
+                .last(&task(&target), &target)
+                .await
+                .unwrap()
+                .is_some()
+        );
     }
 }
