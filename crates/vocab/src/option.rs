@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 /// The text of an option marked secret, with its `${env:…}` and `${secret:…}` unresolved.
 ///
-/// Only the `Secrets` port turns it into a value, at connect. Showing it shows the template when it
-/// holds a placeholder and nothing else; literal secrets are never shown.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Only the `Secrets` port turns it into a value, at connect. Whatever shows or stores it (Debug, JSON)
+/// gets the placeholders alone: text that stands literally in the file never leaves memory, so a
+/// template that was stored cannot be resolved again.
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct SecretTemplate(String);
 
@@ -23,15 +24,34 @@ impl SecretTemplate {
     pub fn template(&self) -> &str {
         &self.0
     }
+
+    /// The placeholders, with `…` for all literal text.
+    pub fn shown(&self) -> String {
+        let mut out = String::new();
+        let mut rest = self.0.as_str();
+        while !rest.is_empty() {
+            let literal = rest.find("${").unwrap_or(rest.len());
+            if literal > 0 {
+                out.push('…');
+            }
+            rest = rest.get(literal..).unwrap_or_default();
+            let Some(end) = rest.find('}') else { break };
+            out.push_str(rest.get(..=end).unwrap_or_default());
+            rest = rest.get(end + 1..).unwrap_or_default();
+        }
+        out
+    }
+}
+
+impl Serialize for SecretTemplate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.shown())
+    }
 }
 
 impl fmt::Debug for SecretTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.contains("${") {
-            "SecretTemplate(${…})"
-        } else {
-            "SecretTemplate(…)"
-        })
+        write!(f, "SecretTemplate({})", self.shown())
     }
 }
 
@@ -81,5 +101,26 @@ impl ConnectionPlan {
             OptionValue::Secret(template) => Some(template),
             OptionValue::Plain(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literal_text_of_a_secret_is_never_shown() {
+        let shown = |text: &str| SecretTemplate::new(text).shown();
+        assert_eq!(shown("${env:URL}"), "${env:URL}");
+        assert_eq!(
+            shown("postgres://u:hunter2@${env:HOST}/db"),
+            "…${env:HOST}…"
+        );
+        assert_eq!(shown("postgres://u:hunter2@h/db"), "…");
+        assert_eq!(shown("hunter2${env:X"), "…");
+        assert_eq!(shown(""), "");
+        let value = OptionValue::Secret(SecretTemplate::new("hunter2"));
+        assert!(!format!("{value:?}").contains("hunter2"));
+        assert!(!serde_json::to_string(&value).is_ok_and(|json| json.contains("hunter2")));
     }
 }
