@@ -218,6 +218,7 @@ impl Output {
         position: &Position,
         context: &Context<'_>,
     ) -> Result<OutputSummary> {
+        fail::fail_point!("flow::prepare");
         if let Some(dedup) = &mut self.dedup {
             for rows in dedup.release(RELEASE_ROWS)? {
                 self.write(rows, context).await?;

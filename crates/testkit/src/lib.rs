@@ -1,6 +1,7 @@
 //! What tests stand on: a destination in memory, scripted and endless sources, a simulated system,
 //! real servers. Only tests import it.
 
+pub mod kill;
 mod memory;
 pub mod postgres;
 mod script;

@@ -1,0 +1,176 @@
+//! Kills a program at a commit edge or at a moment between two of them, and says where it was hit.
+//!
+//! Promise: the program tells each failpoint it passes over a socket before it goes on (see the
+//! binary's `failpoint.rs`), so a kill can be aimed at a phase and what was passed before it is known
+//! exactly. It deliberately does not know what the program does, nor what must hold afterwards.
+//! Read next: `crates/cli/tests/kill/main.rs`, which does.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// No traced program of a test lives longer.
+const LONGEST_RUN: Duration = Duration::from_secs(180);
+
+/// After so much silence it is looked at whether the program still lives.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// Names in `fail_point!("…")` of all Rust files below a folder, without those of test modules.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn failpoints(sources: &Path) -> std::io::Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    gather(sources, &mut found)?;
+    Ok(found)
+}
+
+fn gather(folder: &Path, found: &mut BTreeSet<String>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "tests" && name != "testkit" && name != "target" {
+                gather(&path, found)?;
+            }
+        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+            let text = std::fs::read_to_string(&path)?;
+            for after in text.split("fail_point!(").skip(1) {
+                let quoted = after.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
+                if let Some((name, _)) = quoted {
+                    found.insert(name.to_owned());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One passed edge.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    /// The failpoint.
+    pub edge: String,
+    /// When it was heard, since the start of the program.
+    pub at: Duration,
+}
+
+/// A program that tells the edges it passes.
+pub struct Traced {
+    child: Child,
+    lines: Receiver<Passed>,
+    passed: Vec<Passed>,
+    started: Instant,
+}
+
+/// How a traced program ended.
+pub struct Ended {
+    /// Every edge it passed, in order.
+    pub passed: Vec<Passed>,
+    /// Its status.
+    pub status: ExitStatus,
+}
+
+impl Traced {
+    /// Starts a program whose edges are told; `socket` is a path that does not exist yet.
+    ///
+    /// # Errors
+    /// When the socket cannot be made or the program not be started.
+    pub fn start(mut command: Command, edges: &BTreeSet<String>, socket: &Path) -> std::io::Result<Self> {
+        let _ = std::fs::remove_file(socket);
+        let listener = UnixListener::bind(socket)?;
+        let names: Vec<&str> = edges.iter().map(String::as_str).collect();
+        command.env("TOWPATH_TRACE_EDGES", socket).env("TOWPATH_EDGES", names.join(","));
+        let started = Instant::now();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            let Ok((stream, _)) = listener.accept() else { return };
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let passed = Passed { edge: line, at: started.elapsed() };
+                if sender.send(passed).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { child, lines, passed: Vec::new(), started })
+    }
+
+    /// Waits until `edge` was passed `nth` times; false when the program ended before.
+    pub fn wait_for(&mut self, edge: &str, nth: usize) -> bool {
+        let mut count = self.passed.iter().filter(|p| p.edge == edge).count();
+        while count < nth {
+            let Some(passed) = self.next() else { return false };
+            count += usize::from(passed.edge == edge);
+            self.passed.push(passed);
+        }
+        true
+    }
+
+    /// Lets it go on for a moment that begins with the last edge waited for.
+    pub fn go_on(&mut self, moment: Duration) {
+        let until = Instant::now() + moment;
+        loop {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(passed) => self.passed.push(passed),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Ends it by SIGKILL.
+    ///
+    /// # Errors
+    /// When the system does not say how it ended.
+    pub fn kill(mut self) -> std::io::Result<Ended> {
+        // One that is gone already cannot be killed.
+        let _ = self.child.kill();
+        self.finish()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When the system does not say how it ended.
+    pub fn finish(mut self) -> std::io::Result<Ended> {
+        while let Some(passed) = self.next() {
+            self.passed.push(passed);
+        }
+        let status = self.child.wait()?;
+        Ok(Ended { passed: std::mem::take(&mut self.passed), status })
+    }
+
+    /// How long it has been running.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn next(&mut self) -> Option<Passed> {
+        loop {
+            match self.lines.recv_timeout(SILENCE) {
+                Ok(passed) => return Some(passed),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    // One that ended before it could tell anything never connects.
+                    if !matches!(self.child.try_wait(), Ok(None)) {
+                        return None;
+                    }
+                    if self.age() > LONGEST_RUN {
+                        let _ = self.child.kill();
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
