@@ -6,6 +6,7 @@
 
 mod check;
 mod copy;
+mod discovery;
 mod facts;
 mod folder;
 mod history;

@@ -17,6 +17,7 @@ use towpath_vocab::{Diagnostic, Failure, Plan, PlannedPipeline, Remedy, TableNam
 
 use crate::Result;
 use crate::check::{CheckReport, CheckRequest, check};
+use crate::discovery::{PATTERN_WITHOUT_FACTS, observe_all};
 use crate::house::House;
 use crate::report::{Ended, RunReport};
 use crate::select::{only_step, pipeline};
@@ -76,12 +77,7 @@ pub async fn run(
     watch: &dyn Watch,
     cancel: CancellationToken,
 ) -> Result<Ran> {
-    let checked = check(&CheckRequest {
-        dir: request.dir.clone(),
-        environment: request.environment.clone(),
-        params: request.params.clone(),
-    })
-    .await?;
+    let checked = checked(request).await?;
     let Some(plan) = checked.plan.clone() else {
         return Ok(Ran::Wrong(Box::new(checked)));
     };
@@ -128,6 +124,29 @@ pub async fn run(
         budget_bytes: house.budget_bytes,
     };
     Ok(Ran::Report(Box::new(RunReport::new(&ended))))
+}
+
+/// The checked project. When a table pattern needs to know what there is, connections are looked at
+/// first.
+async fn checked(request: &RunRequest) -> Result<CheckReport> {
+    let asked = CheckRequest {
+        dir: request.dir.clone(),
+        environment: request.environment.clone(),
+        params: request.params.clone(),
+    };
+    let first = check(&asked).await?;
+    let needs = first
+        .diagnostics
+        .iter()
+        .any(|d| d.code == PATTERN_WITHOUT_FACTS);
+    match &first.plan {
+        Some(plan) if needs => {
+            let house = House::of_plan(&request.dir, plan, first.memory_bytes)?;
+            observe_all(&house, plan).await?;
+        }
+        _ => return Ok(first),
+    }
+    check(&asked).await
 }
 
 fn selected(plan: &Plan, target: Option<&str>) -> Result<PlannedPipeline> {

@@ -227,8 +227,9 @@ impl Asked<'_> {
     fn rows_breaking(&self, column: Option<&str>, breaks: &str) -> Question {
         let Asked { table, .. } = self;
         let filter = self.where_clause();
-        let count =
-            format!("select count(*) filter (where {breaks}) as broken, count(*) as seen from {table} as t{filter}");
+        let count = format!(
+            "select count(*) filter (where {breaks}) as broken, count(*) as seen from {table} as t{filter}"
+        );
         let samples = column.map(|column| {
             let also = self.filter.map_or_else(String::new, |f| format!(" and ({f})"));
             format!("select distinct {column} from {table} as t where {breaks}{also} order by 1 limit {SAMPLES}")
@@ -273,7 +274,8 @@ fn question(asked: &Asked<'_>, kind: &CheckKind, now_us: i64) -> Question {
             asked.rows_breaking(None, &format!("not coalesce(({expression}), true)"))
         }
         CheckKind::RowCount { .. } => {
-            let count = format!("select count(*) as broken, count(*) as seen from {table} as t{filter}");
+            let count =
+                format!("select count(*) as broken, count(*) as seen from {table} as t{filter}");
             Question {
                 count,
                 samples: None,
@@ -284,7 +286,9 @@ fn question(asked: &Asked<'_>, kind: &CheckKind, now_us: i64) -> Question {
             let newest = format!("extract(epoch from max({}))", quote(column));
             let age = format!("coalesce({now} - {newest}, 9e15)");
             Question {
-                count: format!("select {age} as broken, count(*) as seen from {table} as t{filter}"),
+                count: format!(
+                    "select {age} as broken, count(*) as seen from {table} as t{filter}"
+                ),
                 samples: None,
             }
         }
@@ -331,7 +335,9 @@ fn unique(asked: &Asked<'_>, columns: &[String]) -> Question {
         whole.join(" and ")
     );
     Question {
-        count: format!("select count(*) filter (where n > 1) as broken, sum(n) as seen from ({groups}) as g"),
+        count: format!(
+            "select count(*) filter (where n > 1) as broken, sum(n) as seen from ({groups}) as g"
+        ),
         samples: Some(format!(
             "select {key} from ({groups}) as g where n > 1 order by {key} limit {SAMPLES}"
         )),

@@ -413,6 +413,7 @@ impl<'a> Towing<'a> {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
 enum Handed {
     Rows(towpath_ports::Rows),
     Rejects(Vec<towpath_vocab::Reject>),

@@ -22,12 +22,15 @@ pub(crate) struct Deduplicate {
     keep_last: bool,
     keys: RowConverter,
     values: RowConverter,
-    best: HashMap<Box<[u8]>, (Box<[u8]>, usize, usize)>,
+    best: HashMap<Box<[u8]>, Best>,
     held: Vec<Rows>,
     held_bytes: u64,
     most_bytes: u64,
     dropped_rows: u64,
 }
+
+/// The row that stays so far: its deciding value, its batch, its row.
+type Best = (Box<[u8]>, usize, usize);
 
 impl Deduplicate {
     pub(crate) fn new(

@@ -15,6 +15,7 @@ use towpath_vocab::{Failure, Position, Remedy, SplitId};
 const READ_AHEAD: usize = 2;
 
 /// What the loop gets next.
+#[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
 pub(crate) enum Taken {
     /// An event of a split.
     Event(SplitId, Event),
@@ -71,21 +72,19 @@ impl Intake {
     /// The next thing that happens. Cancel-safe.
     pub(crate) async fn take(&mut self) -> Result<Taken> {
         std::future::poll_fn(|cx| {
-            loop {
-                if let Some(taken) = self.poll_assignments(cx)? {
-                    return Poll::Ready(Ok(taken));
-                }
-                if let Some(taken) = self.poll_splits(cx) {
-                    return Poll::Ready(taken);
-                }
-                if self.aligning && self.splits.iter().all(|split| split.at_boundary) {
-                    return Poll::Ready(Ok(Taken::Aligned));
-                }
-                if self.splits.is_empty() && self.assignments.is_none() {
-                    return Poll::Ready(Ok(Taken::Done(std::mem::take(&mut self.closing))));
-                }
-                return Poll::Pending;
+            if let Some(taken) = self.poll_assignments(cx)? {
+                return Poll::Ready(Ok(taken));
             }
+            if let Some(taken) = self.poll_splits(cx) {
+                return Poll::Ready(taken);
+            }
+            if self.aligning && self.splits.iter().all(|split| split.at_boundary) {
+                return Poll::Ready(Ok(Taken::Aligned));
+            }
+            if self.splits.is_empty() && self.assignments.is_none() {
+                return Poll::Ready(Ok(Taken::Done(std::mem::take(&mut self.closing))));
+            }
+            Poll::Pending
         })
         .await
     }

@@ -124,7 +124,7 @@ impl Watcher {
                 rows,
                 samples: Vec::new(),
             }),
-            Watcher::Unique(unique) => unique.is_proven().then(|| Measured {
+            Watcher::Unique(unique) => unique.proves().then(|| Measured {
                 rows,
                 ..Measured::default()
             }),

@@ -98,7 +98,7 @@ impl Unique {
     }
 
     /// True when no key can have repeated; false when the audit must ask.
-    pub(crate) fn is_proven(mut self) -> bool {
+    pub(crate) fn proves(mut self) -> bool {
         if self.hashes.len() > self.most {
             return false;
         }
@@ -175,7 +175,7 @@ mod tests {
         let columns: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
         let mut unique = Unique::new(&columns, &schema, 1 << 20).unwrap();
         unique.observe(&batch).unwrap();
-        unique.is_proven()
+        unique.proves()
     }
 
     #[test]

@@ -163,6 +163,7 @@ pub struct NotARunName(pub String);
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

@@ -137,6 +137,7 @@ fn parameters<'a>(word: &'a str, of: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

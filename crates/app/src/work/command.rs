@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::{AttemptOutcome, LocalProcesses};
-use towpath_ports::{Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec};
+use towpath_ports::{Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, Secrets};
 use towpath_vocab::{
     CommandPlan, ConnectionPlan, Failure, LoadPlan, OptionValue, PlannedTask, Position, ReadMode,
-    Remedy, Selection, TableName, TablePlan,
+    Remedy, SecretTemplate, Selection, TableName, TablePlan,
 };
 
 use super::load::read_spec;
@@ -38,7 +38,14 @@ pub(super) async fn run(
         .join(task.id.as_str());
     let outputs = prepare_folder(&folder, command)?;
     let step_file = write_step(work, &folder, command, &outputs).await?;
-    let mut env = command.env.clone();
+    let mut env = BTreeMap::new();
+    for (name, text) in &command.env {
+        env.insert(name.clone(), resolved(work, text).await?);
+    }
+    let mut argv = Vec::with_capacity(command.argv.len());
+    for text in &command.argv {
+        argv.push(of_run(work, text)?);
+    }
     env.insert("TOWPATH_RUN_ID".to_owned(), work.run.to_string());
     env.insert(
         "TOWPATH_IDEMPOTENCY_KEY".to_owned(),
@@ -47,7 +54,7 @@ pub(super) async fn run(
     env.insert("TOWPATH_STEP".to_owned(), step_file.display().to_string());
     let log = folder.join("output.log");
     let spec = ProcessSpec {
-        argv: command.argv.clone(),
+        argv,
         directory: work.house.dir.join(&command.directory),
         env,
         timeout: task.retry.timeout_ms.map(Duration::from_millis),
@@ -70,6 +77,38 @@ pub(super) async fn run(
         outcome: serde_json::Value::Null,
         fingerprint: None,
     })
+}
+
+/// A variable's value: what the run knows, then secrets, which only the program sees.
+async fn resolved(work: &Work, text: &str) -> Result<String> {
+    let text = of_run(work, text)?;
+    work.house.system.resolve(&SecretTemplate::new(text)).await
+}
+
+/// Replaces `${run:…}`. A run without a schedule has no interval: asking for one is a mistake, not an
+/// empty text.
+fn of_run(work: &Work, text: &str) -> Result<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("${run:") {
+        out.push_str(before);
+        let Some((what, after)) = behind.split_once('}') else {
+            out.push_str("${run:");
+            rest = behind;
+            continue;
+        };
+        match what {
+            "id" => out.push_str(&work.run.to_string()),
+            other => {
+                let message = format!("`${{run:{other}}}` is not known: this run has no schedule");
+                return Err(Failure::new("R0955", Remedy::FixConfig, message)
+                    .help("use `${run:id}`, or a parameter: `${param:date}` with --param date=…"));
+            }
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
 }
 
 fn judge(task: &PlannedTask, command: &CommandPlan, exit: &ProcessExit, log: &Path) -> Result<()> {

@@ -99,6 +99,16 @@ async fn view(
         incremental: false,
     };
     let run = work.house.engine.run(request).await?;
+    let built_by_us = work
+        .house
+        .lake
+        .last(&work.key(&task.step, target), target)
+        .await?
+        .is_some();
+    if built_by_us {
+        // The model was kept as a table before: what it held can be computed again.
+        work.house.lake.drop_table(target).await?;
+    }
     let version = work.house.engine.create_view(target, &run.sql).await?;
     let lineage = aimed(run.lineage, target);
     work.house

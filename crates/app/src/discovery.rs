@@ -1,0 +1,54 @@
+//! Looks around in outside systems before a run whose table patterns need it.
+//!
+//! A pattern such as `"ref_*"` means nothing until somebody has listed the tables. What is found is an
+//! observed fact: `towpath connection discover --write` makes it a file that is reviewed and kept.
+
+use towpath_ports::{Clock, StateStore};
+use towpath_vocab::{Environment, FactSource, Plan, TableFact};
+
+use crate::Result;
+use crate::facts::outside_key;
+use crate::house::House;
+use crate::system::time_text;
+
+/// The diagnostic of a pattern that nothing is known for.
+pub(crate) const PATTERN_WITHOUT_FACTS: &str = "P0121";
+
+/// Stores what every connection that can be reached has. One that cannot is left out: a load from it
+/// says why by itself.
+pub(crate) async fn observe_all(house: &House, plan: &Plan) -> Result<()> {
+    for (name, connection) in &plan.connections {
+        let Ok(discover) = house.discover(connection) else {
+            continue;
+        };
+        let objects = match discover.tables("*").await {
+            Ok(objects) => objects,
+            Err(failure) => {
+                tracing::debug!(code = failure.code, "`{name}` was not looked at: {failure}");
+                continue;
+            }
+        };
+        for object in objects {
+            let found = discover.describe(&object).await?;
+            let fact = TableFact {
+                schema: found.schema,
+                key: found.key,
+                source: FactSource::Observed,
+                seen_at: time_text(house.system.now_us()),
+            };
+            put(house, &plan.environment, name, &object, &fact).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn put(
+    house: &House,
+    environment: &Environment,
+    connection: &str,
+    object: &str,
+    fact: &TableFact,
+) -> Result<()> {
+    let key = outside_key(connection, object);
+    house.book.put_fact(environment, &key, fact).await
+}
