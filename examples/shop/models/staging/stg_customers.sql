@@ -1,0 +1,12 @@
+-- One row per customer, with the country's name.
+select
+    c.customer_id,
+    c.account,
+    c.name,
+    c.email,
+    c.phone,
+    c.country,
+    r.region,
+    c.created_at
+from {{ source('raw', 'customers') }} as c
+inner join {{ source('raw', 'ref_countries') }} as r on r.code = c.country
