@@ -11,6 +11,7 @@ use super::find::Folder;
 use super::options::Options;
 use super::source::FilesSource;
 use super::spec::spec;
+use super::write::FilesDestination;
 
 /// CSV, JSON lines, JSON and Parquet files in a local folder.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,13 +52,9 @@ impl Connector for FilesConnector {
     fn destination(
         &self,
         connection: &ConnectionPlan,
-        _: &ConnectorContext,
+        context: &ConnectorContext,
     ) -> Result<Arc<dyn Destination>> {
-        Err(FilesError::NoFace {
-            connection: connection.name.clone(),
-            face: "destination",
-        }
-        .into())
+        Ok(Arc::new(FilesDestination::new(open(connection, context)?)))
     }
 
     fn discover(

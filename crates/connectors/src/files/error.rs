@@ -85,11 +85,6 @@ pub(crate) enum FilesError {
     Columns { path: String, why: String },
     #[error("a reading task of `{path}` broke off")]
     Broken { path: String },
-    #[error("connection `{connection}` of type `files` has no {face} side")]
-    NoFace {
-        connection: String,
-        face: &'static str,
-    },
 }
 
 fn listed(names: &[String]) -> String {
@@ -125,7 +120,6 @@ impl FilesError {
             Self::MissingColumn { .. } => "R0110",
             Self::Type { .. } | Self::TypeDiffers { .. } => "R0111",
             Self::Parquet { .. } => "R0112",
-            Self::NoFace { .. } => "R0113",
             Self::Columns { .. } | Self::Broken { .. } => "R0114",
         }
     }
@@ -148,7 +142,6 @@ impl FilesError {
             | Self::MissingColumn { .. }
             | Self::TypeDiffers { .. }
             | Self::Parquet { .. } => Remedy::FixData,
-            Self::NoFace { .. } => Remedy::Refused,
             Self::Columns { .. } | Self::Broken { .. } => Remedy::Bug,
             _ => Remedy::FixConfig,
         }

@@ -30,6 +30,7 @@ mod source;
 mod spec;
 mod survey;
 mod value;
+mod write;
 
 #[cfg(test)]
 mod tests;

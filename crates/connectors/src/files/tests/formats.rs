@@ -409,16 +409,3 @@ fn discovery() {
         ("R0101", "there is no `elsewhere`")
     );
 }
-
-#[test]
-fn there_is_no_destination_side_without_a_word() {
-    let project = Project::new();
-    let failure = FilesConnector
-        .destination(&project.connection(), &project.context())
-        .err()
-        .unwrap();
-    assert_eq!(
-        (failure.code.as_str(), failure.remedy),
-        ("R0113", Remedy::Refused)
-    );
-}

@@ -1,0 +1,321 @@
+//! Claims a place for a write: lock, leftovers removed, what stands there looked at, columns settled.
+//!
+//! Promise: what cannot work is refused before a row comes; a generation that is already committed is
+//! recognised here, under the lock, so nobody can commit it in between. No reader sees a difference.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use towpath_ports::{Committed, Intent};
+use towpath_vocab::{SchemaChange, WriteMode};
+
+use super::disk::{self, Scratch};
+use super::error::{Result, WriteError};
+use super::ledger::{self, Known, Part, Standing};
+use super::location::{Location, Target, Temporary};
+use super::lock::Lock;
+use crate::files::csv::read_head;
+use crate::files::options::Format;
+
+/// A place that nobody else writes now. Dropping it removes what is on its way there.
+pub(super) struct Claim {
+    // Dropped in this order: the files go before the lock.
+    pub(super) scratch: Scratch,
+    _lock: Lock,
+}
+
+/// One write, from begin to commit.
+pub(super) struct Job {
+    pub(super) target: Target,
+    pub(super) intent: Intent,
+    pub(super) known: Known,
+    pub(super) columns: Columns,
+    /// This generation's commit, when an earlier attempt made it.
+    pub(super) adopted: Option<Committed>,
+    /// A row group may grow this large.
+    pub(super) group_bytes: u64,
+}
+
+impl Job {
+    pub(super) fn location(&self) -> &Location {
+        &self.target.location
+    }
+
+    pub(super) fn temporary(&self, what: Temporary) -> std::path::PathBuf {
+        let location = self.location();
+        location
+            .folder
+            .join(location.temporary(self.intent.generation, what))
+    }
+
+    /// Whether the file that is there becomes a part of the new one.
+    pub(super) fn extends(&self) -> bool {
+        self.intent.write.mode == WriteMode::Append
+            && self.known.standing != Standing::Missing
+            && !self.location().many
+    }
+}
+
+/// The columns as they are written, each from a column of the rows or NULL.
+#[derive(Debug)]
+pub(super) struct Columns {
+    pub(super) schema: SchemaRef,
+    from: Vec<Option<usize>>,
+}
+
+impl Columns {
+    fn all(schema: &SchemaRef) -> Self {
+        let plain = |field: &Arc<Field>| Field::new(field.name(), field.data_type().clone(), true);
+        let fields: Vec<Field> = schema.fields().iter().map(plain).collect();
+        Self {
+            from: (0..fields.len()).map(Some).collect(),
+            schema: Arc::new(Schema::new(fields)),
+        }
+    }
+
+    /// Brings a batch into these columns.
+    pub(super) fn shape(&self, batch: &RecordBatch, shown: &str) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let column = |(from, field): (&Option<usize>, &Arc<Field>)| -> ArrayRef {
+            match from.and_then(|at| batch.columns().get(at)) {
+                Some(column) => Arc::clone(column),
+                None => new_null_array(field.data_type(), rows),
+            }
+        };
+        let columns = self
+            .from
+            .iter()
+            .zip(self.schema.fields())
+            .map(column)
+            .collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(
+            |error| WriteError::Encode {
+                path: shown.to_owned(),
+                why: error.to_string(),
+            },
+        )
+    }
+}
+
+/// Claims the place of a target.
+pub(super) fn begin(target: Target, intent: Intent, group_bytes: u64) -> Result<(Job, Claim)> {
+    check(&target, &intent)?;
+    let location = target.location.clone();
+    let shown = location.shown.clone();
+    disk::make_folder(&location.folder).map_err(WriteError::io(&*shown))?;
+    let claim = Claim {
+        _lock: Lock::take(location.lock(), &shown)?,
+        scratch: Scratch::default(),
+    };
+    let mut known = ledger::look(&location)?;
+    sweep(&location, &mut known).map_err(WriteError::io(&*shown))?;
+    if known.standing == Standing::Foreign {
+        tracing::warn!(
+            "`{shown}` was written or changed by somebody else since Towpath last wrote it"
+        );
+    }
+    let adopted = committed(&known, &intent, &shown)?;
+    let mut columns = Columns::all(&intent.schema);
+    let mut job = Job {
+        target,
+        intent,
+        known,
+        columns: Columns::all(&Arc::new(Schema::empty())),
+        adopted,
+        group_bytes,
+    };
+    if job.extends() && job.target.format == Format::Csv && job.adopted.is_none() {
+        columns = columns_of_csv(&job, columns)?;
+    }
+    job.columns = columns;
+    Ok((job, claim))
+}
+
+fn check(target: &Target, intent: &Intent) -> Result<()> {
+    let wrong = |why: String, way_out| {
+        Err(WriteError::Target {
+            object: target.location.shown.clone(),
+            why,
+            way_out,
+        })
+    };
+    if !matches!(intent.write.mode, WriteMode::Replace | WriteMode::Append) {
+        return wrong(
+            "files are written as a whole".to_owned(),
+            "say `write: replace` or `write: append`",
+        );
+    }
+    let fields = intent.schema.fields();
+    if fields.is_empty() {
+        return wrong(
+            "there are no columns to write".to_owned(),
+            "keep at least one column",
+        );
+    }
+    for (at, field) in fields.iter().enumerate() {
+        if field.name().is_empty() {
+            return wrong(
+                format!("column {} has no name", at + 1),
+                "give the column a name",
+            );
+        }
+        if fields
+            .iter()
+            .take(at)
+            .any(|other| other.name() == field.name())
+        {
+            return wrong(
+                format!("two columns are named `{}`", field.name()),
+                "rename one of them",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The commit of this very generation, if it was made.
+fn committed(known: &Known, intent: &Intent, shown: &str) -> Result<Option<Committed>> {
+    let last = known
+        .commits
+        .get(&intent.task.app_id())
+        .map(|noted| &noted.committed);
+    match last {
+        Some(last) if last.token.generation == intent.generation => Ok(Some(last.clone())),
+        Some(last) if last.token.generation > intent.generation => Err(WriteError::Stale {
+            path: shown.to_owned(),
+            last: last.token.generation.0,
+            generation: intent.generation.0,
+        }),
+        _ => Ok(None),
+    }
+}
+
+/// Removes what dead processes left on its way. A folder gets its manifest before its first file, so
+/// that a file it does not name is a leftover.
+fn sweep(location: &Location, known: &mut Known) -> io::Result<()> {
+    let mut strangers = Vec::new();
+    for entry in fs::read_dir(&location.folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if location.is_temporary(name) {
+            fs::remove_file(entry.path())?;
+        } else if location.many
+            && is_part(name)
+            && !known.parts.iter().any(|part| part.name == name)
+        {
+            let bytes = entry.metadata()?.len();
+            strangers.push(Part {
+                name: name.to_owned(),
+                rows: None,
+                bytes,
+            });
+        }
+    }
+    if !location.many {
+        return Ok(());
+    }
+    if known.standing == Standing::Missing {
+        // Somebody removed the manifest, or there never was one.
+        strangers.sort_by(|a, b| a.name.cmp(&b.name));
+        if !strangers.is_empty() {
+            known.standing = Standing::Foreign;
+        }
+        known.parts = strangers;
+        let temporary = location.temporary(towpath_vocab::Generation(0), Temporary::Note);
+        let bytes =
+            ledger::manifest_bytes(known.parts.clone(), ledger::Commits::new(), &location.shown)
+                .map_err(|error| io::Error::other(error.to_string()))?;
+        return disk::replace(&location.path(), &location.folder.join(temporary), &bytes);
+    }
+    for part in strangers {
+        fs::remove_file(location.folder.join(part.name))?;
+    }
+    Ok(())
+}
+
+/// The name of one commit's file in a folder.
+pub(super) fn part_name(intent: &Intent, extension: &str) -> String {
+    use sha2::Digest as _;
+    let task = ledger::hex(sha2::Sha256::new_with_prefix(intent.task.app_id()));
+    format!(
+        "part-{:06}-{}.{extension}",
+        intent.generation.0,
+        task.get(..8).unwrap_or_default()
+    )
+}
+
+fn is_part(name: &str) -> bool {
+    let parts = name
+        .strip_prefix("part-")
+        .and_then(|rest| rest.split_once('-'));
+    let parts = parts.and_then(|(number, rest)| Some((number, rest.split_once('.')?.0)));
+    parts.is_some_and(|(number, task)| {
+        number.len() >= 6
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+            && task.len() == 8
+            && task.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+/// Rows that are added to a CSV file come in the file's own order.
+fn columns_of_csv(job: &Job, columns: Columns) -> Result<Columns> {
+    let target = &job.target;
+    let Some(head) = read_head(&target.input(&target.location.name), &target.options)? else {
+        return Ok(columns);
+    };
+    let fields = columns.schema.fields();
+    let wrong = |why: String| {
+        Err(WriteError::Columns {
+            path: target.location.shown.clone(),
+            why,
+        })
+    };
+    if !target.options.header {
+        if head.names.len() == fields.len() {
+            return Ok(columns);
+        }
+        return wrong(format!(
+            "it has {} columns, they have {}",
+            head.names.len(),
+            fields.len()
+        ));
+    }
+    let change = job.intent.write.schema_change;
+    let new: Vec<&str> = fields
+        .iter()
+        .map(|field| field.name().as_str())
+        .filter(|name| !has(&head.names, name))
+        .collect();
+    if !new.is_empty() && change != SchemaChange::Ignore {
+        return wrong(format!("it has no column `{}`", new.join("`, `")));
+    }
+    let from: Vec<Option<usize>> = head
+        .names
+        .iter()
+        .map(|name| fields.iter().position(|field| field.name() == name))
+        .collect();
+    if change == SchemaChange::Fail
+        && let Some(at) = from.iter().position(Option::is_none)
+    {
+        let name = head.names.get(at).map_or("", String::as_str);
+        return wrong(format!("they have no column `{name}`"));
+    }
+    let field = |(name, from): (&String, &Option<usize>)| match from.and_then(|at| fields.get(at)) {
+        Some(field) => Field::clone(field),
+        None => Field::new(name, DataType::Utf8, true),
+    };
+    let fields: Vec<Field> = head.names.iter().zip(&from).map(field).collect();
+    Ok(Columns {
+        schema: Arc::new(Schema::new(fields)),
+        from,
+    })
+}
+
+fn has(names: &[String], name: &str) -> bool {
+    names.iter().any(|other| other == name)
+}

@@ -1,0 +1,142 @@
+//! The destination face: what was committed last, what stands there now, and the way to a writer.
+//!
+//! Promise: a connection is written only when the project says `writable: true`. The last commit is
+//! known from the files alone. Read next: `begin.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::{Schema, SchemaRef};
+use async_trait::async_trait;
+use towpath_ports::{Committed, Destination, Intent, ReadSpec, Result, Writer};
+use towpath_vocab::{ReadMode, Selection, TableName, TaskKey};
+
+use super::begin::begin;
+use super::candidate::Reading;
+use super::error::WriteError;
+use super::ledger::{self, Known, Standing};
+use super::location::{Location, Target};
+use super::parquet::group_bytes;
+use super::writer::FilesWriter;
+use crate::files::options::{Format, Options};
+use crate::files::source::FilesSource;
+
+/// A folder that files are written into.
+pub(crate) struct FilesDestination {
+    source: FilesSource,
+}
+
+impl FilesDestination {
+    /// The destination side of a connection; its folder need not exist yet.
+    pub(crate) fn new(source: FilesSource) -> Self {
+        Self { source }
+    }
+
+    fn location(&self, table: &TableName) -> Result<Location, WriteError> {
+        Location::of(&self.source.folder, table.table())
+    }
+
+    async fn look(&self, table: &TableName) -> Result<(Location, Known), WriteError> {
+        let location = self.location(table)?;
+        let shown = location.shown.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            ledger::look(&location).map(|known| (location, known))
+        });
+        looked
+            .await
+            .map_err(|_| WriteError::Broken { path: shown })?
+    }
+
+    fn target(&self, intent: &Intent) -> Result<Target, WriteError> {
+        let connection = &self.source.connection;
+        if !connection.writable {
+            return Err(WriteError::ReadOnly {
+                connection: connection.name.clone(),
+            });
+        }
+        let path = connection.text("path").unwrap_or_default();
+        if self.source.context.project_dir.join(path).is_file() {
+            return Err(WriteError::Target {
+                object: path.to_owned(),
+                why: "the connection's `path` is a file".to_owned(),
+                way_out: "name a folder in `path`; each table is a file in it",
+            });
+        }
+        let options = Options::read(&connection.options, &intent.write.options)?;
+        Target::of(self.location(&intent.table)?, options)
+    }
+}
+
+#[async_trait]
+impl Destination for FilesDestination {
+    async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>> {
+        let (_, mut known) = self.look(table).await?;
+        Ok(known
+            .commits
+            .remove(&task.app_id())
+            .map(|noted| noted.committed))
+    }
+
+    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+        fail::fail_point!("files::begin");
+        let target = self.target(&intent)?;
+        let shown = target.location.shown.clone();
+        let memory = &self.source.context.memory;
+        let (group, held) = match target.format {
+            Format::Parquet => (
+                group_bytes(memory.limit_bytes()),
+                group_bytes(memory.limit_bytes()),
+            ),
+            _ => (0, 1 << 20),
+        };
+        // Held before any row is: waiting for it can stop nobody who has what it waits for.
+        let lease = memory.hold(held).await;
+        let begun = tokio::task::spawn_blocking(move || begin(target, intent, group)).await;
+        let (job, claim) = begun.map_err(|_| WriteError::Broken { path: shown })??;
+        let reading = Reading {
+            source: self.source.clone(),
+        };
+        Ok(Box::new(
+            FilesWriter::open(job, claim, reading, lease).await?,
+        ))
+    }
+
+    async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>> {
+        let (location, known) = self.look(table).await?;
+        let files = match (known.standing, location.many) {
+            (Standing::Missing, _) => Vec::new(),
+            (_, true) => known.parts.into_iter().map(|part| part.name).collect(),
+            (_, false) => vec![location.name.clone()],
+        };
+        let mut fields: Vec<Arc<arrow_schema::Field>> = Vec::new();
+        for file in &files {
+            let (settled, _) = self
+                .source
+                .settle(&spec(table, location.selection(file)), false)
+                .await?;
+            for field in settled.schema.fields() {
+                if !fields.iter().any(|other| other.name() == field.name()) {
+                    fields.push(Arc::clone(field));
+                }
+            }
+        }
+        Ok((!files.is_empty()).then(|| Arc::new(Schema::new(fields))))
+    }
+}
+
+fn spec(table: &TableName, selection: String) -> ReadSpec {
+    ReadSpec {
+        table: table.clone(),
+        selection: Selection::Object(selection),
+        mode: ReadMode::Full,
+        cursor: None,
+        declared: Vec::new(),
+        known: None,
+        projection: None,
+        limit: None,
+        options: BTreeMap::new(),
+        parallel: 1,
+        batch_rows: 8192,
+        batch_bytes: 4 << 20,
+    }
+}

@@ -1,0 +1,158 @@
+//! What can go wrong while a file is written, with the way out. Codes R0120 to R0129.
+//!
+//! Nothing here means that a reader saw a part of a file: a failed write leaves the old file in place.
+//! No value of a row is ever part of a message.
+
+use std::io;
+
+use towpath_vocab::{Failure, Remedy};
+
+use crate::files::error::FilesError;
+
+pub(super) type Result<T, E = WriteError> = std::result::Result<T, E>;
+
+/// A failure of the destination side.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    #[error("`{object}` cannot be written: {why}")]
+    Target {
+        object: String,
+        why: String,
+        way_out: &'static str,
+    },
+    #[error("connection `{connection}` is read-only")]
+    ReadOnly { connection: String },
+    #[error("`{path}` cannot be written: {source}")]
+    Io { path: String, source: io::Error },
+    #[error("`{path}` is being written by {by}")]
+    Locked { path: String, by: String },
+    #[error("the rows do not fit the file `{path}`: {why}")]
+    Columns { path: String, why: String },
+    #[error("column `{column}` holds a value that {format} files cannot hold: {why}")]
+    Value {
+        column: String,
+        format: &'static str,
+        why: &'static str,
+    },
+    #[error("what Towpath noted about `{path}` cannot be read: {why}")]
+    Ledger { path: String, why: String },
+    #[error("what Towpath noted about `{path}` has version {version}, which a newer Towpath wrote")]
+    Newer { path: String, version: u64 },
+    #[error("`{path}` already holds commit {last} of this task, this is commit {generation}")]
+    Stale {
+        path: String,
+        last: i64,
+        generation: i64,
+    },
+    #[error("rows could not be put into `{path}`: {why}")]
+    Encode { path: String, why: String },
+    #[error("a writing task of `{path}` broke off")]
+    Broken { path: String },
+    #[error("the files destination {reason}")]
+    Misused { reason: &'static str },
+    #[error(transparent)]
+    Read(#[from] FilesError),
+}
+
+impl WriteError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Target { .. } => "R0120",
+            Self::ReadOnly { .. } => "R0121",
+            Self::Io { source, .. } if is_full(source) => "R0122",
+            Self::Io { .. } => "R0123",
+            Self::Locked { .. } => "R0124",
+            Self::Columns { .. } => "R0125",
+            Self::Value { .. } => "R0126",
+            Self::Ledger { .. } | Self::Newer { .. } => "R0127",
+            Self::Stale { .. } => "R0128",
+            Self::Encode { .. } | Self::Broken { .. } | Self::Misused { .. } | Self::Read(_) => {
+                "R0129"
+            }
+        }
+    }
+
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::Target { .. } => Remedy::FixConfig,
+            Self::ReadOnly { .. } | Self::Newer { .. } | Self::Stale { .. } => Remedy::Refused,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::Interrupted
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::WouldBlock => Remedy::Retry,
+                _ => Remedy::FixConfig,
+            },
+            Self::Locked { .. } => Remedy::Retry,
+            Self::Columns { .. } | Self::Value { .. } | Self::Ledger { .. } => Remedy::FixData,
+            Self::Encode { .. } | Self::Broken { .. } | Self::Misused { .. } | Self::Read(_) => {
+                Remedy::Bug
+            }
+        }
+    }
+
+    fn help(&self) -> Vec<String> {
+        let one = |text: &str| vec![text.to_owned()];
+        match self {
+            Self::Target { way_out, .. } => one(way_out),
+            Self::ReadOnly { .. } => one(
+                "say `writable: true` on the connection, in the environment that may write there",
+            ),
+            Self::Io { source, .. } if is_full(source) => {
+                one("free some space and run again; the file before is untouched")
+            }
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => one("let this user write in the folder"),
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    one("the file system is read-only; choose another `path`")
+                }
+                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                    one("a file stands where a folder is needed; choose another `path`")
+                }
+                _ => Vec::new(),
+            },
+            Self::Locked { .. } => one(
+                "wait until the other run has ended; the lock of a dead process is free by itself",
+            ),
+            Self::Columns { .. } => {
+                one("`write: replace` writes the file anew with the columns of today")
+            }
+            Self::Value { .. } => one("give the column another type, or write `format: parquet`"),
+            Self::Ledger { .. } => {
+                one("delete that file if nobody needs its history; the rows are not in it")
+            }
+            Self::Newer { .. } => one("use the newer Towpath, or write to another file"),
+            Self::Stale { .. } => one("another attempt was faster; run again"),
+            Self::Encode { .. } | Self::Broken { .. } | Self::Misused { .. } => {
+                one("nothing was committed; run again, and please report this")
+            }
+            Self::Read(_) => Vec::new(),
+        }
+    }
+
+    /// For `map_err`: an error of the operating system at this path.
+    pub(super) fn io(path: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// No room on the disk, or in what the user may have of it.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        if let WriteError::Read(error) = error {
+            return error.into();
+        }
+        let mut failure = Failure::new(error.code(), error.remedy(), error.to_string());
+        for line in error.help() {
+            failure = failure.help(line);
+        }
+        failure
+    }
+}

@@ -1,0 +1,188 @@
+//! The file as it will be: for a replace the new rows, for an append the old file and the new rows.
+//!
+//! Promise: the old file is only read. Text is copied as it stands; Parquet row groups are copied as
+//! they stand when the columns are equal, else rows are written anew with the columns of both.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{RecordBatch, new_null_array};
+use arrow_schema::{Field, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use towpath_vocab::{SchemaChange, types};
+
+use super::begin::Job;
+use super::error::{Result, WriteError};
+use super::ledger::Standing;
+use super::location::Temporary;
+use super::parquet::{ParquetSink, broken};
+use super::sink::Written;
+use super::text::Counted;
+use crate::files::chunk::open_text;
+use crate::files::options::{Compression, Format};
+
+/// Makes the file as it will be, when that is not the file of the new rows.
+pub(super) fn whole(job: &Job, rows: &Written) -> Result<Option<Written>> {
+    if !job.extends() {
+        return Ok(None);
+    }
+    match job.target.format {
+        Format::Parquet => whole_parquet(job).map(Some),
+        _ => whole_text(job, rows).map(Some),
+    }
+}
+
+fn whole_text(job: &Job, rows: &Written) -> Result<Written> {
+    let shown = &*job.location().shown;
+    let io = |source| WriteError::Io {
+        path: shown.to_owned(),
+        source,
+    };
+    let mut old = File::open(job.location().path()).map_err(io)?;
+    let mut out = Counted::create(&job.temporary(Temporary::Whole)).map_err(io)?;
+    let copied = io::copy(&mut old, &mut out).map_err(io)?;
+    let mut skip = rows.head_bytes;
+    if copied == 0 {
+        skip = 0;
+    } else if job.known.standing == Standing::Foreign && !ends_a_line(job)? {
+        out.write_all(&packed_line_end(job.target.compression).map_err(io)?)
+            .map_err(io)?;
+    }
+    let mut new = File::open(job.temporary(Temporary::Rows)).map_err(io)?;
+    new.seek(SeekFrom::Start(skip)).map_err(io)?;
+    io::copy(&mut new, &mut out).map_err(io)?;
+    let (bytes, sha256) = out.finish().map_err(io)?;
+    Ok(Written {
+        rows: rows.rows,
+        bytes,
+        head_bytes: 0,
+        sha256,
+    })
+}
+
+/// What others wrote may lack its last line end.
+fn ends_a_line(job: &Job) -> Result<bool> {
+    let input = job.target.input(&job.location().name);
+    let (mut text, _) = open_text(&input, job.target.options.encoding)?;
+    let mut buffer = vec![0_u8; 64 << 10];
+    let mut last = b'\n';
+    loop {
+        let read = text
+            .read(&mut buffer)
+            .map_err(WriteError::io(&*job.location().shown))?;
+        match buffer.get(..read).and_then(<[u8]>::last) {
+            Some(byte) => last = *byte,
+            None => return Ok(last == b'\n' || last == b'\r'),
+        }
+    }
+}
+
+fn packed_line_end(compression: Compression) -> io::Result<Vec<u8>> {
+    match compression {
+        Compression::None => Ok(b"\n".to_vec()),
+        Compression::Gzip => {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(b"\n")?;
+            encoder.finish()
+        }
+        Compression::Zstd => zstd::encode_all(b"\n".as_slice(), 1),
+    }
+}
+
+fn whole_parquet(job: &Job) -> Result<Written> {
+    let shown = &*job.location().shown;
+    let (old, new) = (job.location().path(), job.temporary(Temporary::Rows));
+    let schema = joined(job, &schema_of(&old, shown)?)?;
+    let path = job.temporary(Temporary::Whole);
+    let mut sink = ParquetSink::open(&path, &job.target, &schema, job.group_bytes)?;
+    for part in [&old, &new] {
+        if !sink.copy(part)? {
+            write_anew(&mut sink, part, &schema, shown)?;
+        }
+    }
+    sink.finish()
+}
+
+fn schema_of(path: &Path, shown: &str) -> Result<SchemaRef> {
+    let file = File::open(path).map_err(WriteError::io(shown))?;
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| WriteError::Columns {
+            path: shown.to_owned(),
+            why: format!("it is no readable Parquet file: {error}"),
+        })?;
+    Ok(Arc::clone(reader.schema()))
+}
+
+/// The columns of the old file with those that only the new rows have behind them.
+fn joined(job: &Job, old: &SchemaRef) -> Result<SchemaRef> {
+    let wrong = |why: String| WriteError::Columns {
+        path: job.location().shown.clone(),
+        why,
+    };
+    let change = job.intent.write.schema_change;
+    let new = &job.columns.schema;
+    let mut fields: Vec<Field> = old
+        .fields()
+        .iter()
+        .map(|field| Field::clone(field).with_nullable(true))
+        .collect();
+    for field in new.fields() {
+        match old.field_with_name(field.name()) {
+            Ok(there) if there.data_type() == field.data_type() => {}
+            Ok(there) => {
+                let (there, here) = (
+                    types::name(there.data_type()),
+                    types::name(field.data_type()),
+                );
+                return Err(wrong(format!(
+                    "column `{}` is `{there}` there and `{here}` in the rows",
+                    field.name()
+                )));
+            }
+            Err(_) if change == SchemaChange::Evolve => fields.push(Field::clone(field)),
+            Err(_) if change == SchemaChange::Ignore => {}
+            Err(_) => return Err(wrong(format!("it has no column `{}`", field.name()))),
+        }
+    }
+    if change == SchemaChange::Fail
+        && let Some(field) = old
+            .fields()
+            .iter()
+            .find(|field| new.field_with_name(field.name()).is_err())
+    {
+        return Err(wrong(format!("they have no column `{}`", field.name())));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+fn write_anew(sink: &mut ParquetSink, path: &Path, schema: &SchemaRef, shown: &str) -> Result<()> {
+    let encode = |error: arrow_schema::ArrowError| WriteError::Encode {
+        path: shown.to_owned(),
+        why: error.to_string(),
+    };
+    let file = File::open(path).map_err(WriteError::io(shown))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(ParquetRecordBatchReaderBuilder::build);
+    for batch in reader.map_err(|error| broken(shown, error))? {
+        let batch = batch.map_err(encode)?;
+        let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
+            Some(column) => Arc::clone(column),
+            None => new_null_array(field.data_type(), batch.num_rows()),
+        };
+        let columns = schema.fields().iter().map(column).collect();
+        sink.write(&RecordBatch::try_new(Arc::clone(schema), columns).map_err(encode)?)?;
+    }
+    Ok(())
+}
+
+/// Gives the file the rights others have, not those of a private file.
+pub(super) fn same_rights(job: &Job, file: &Path) -> io::Result<()> {
+    match fs::metadata(job.location().path()) {
+        Ok(old) => fs::set_permissions(file, old.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}

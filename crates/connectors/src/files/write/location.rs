@@ -1,0 +1,316 @@
+//! Where a table is written: the file or folder, and the hidden names beside it.
+//!
+//! Promise: nothing outside the connection's folder is ever named. Hidden names belong to exactly one
+//! table, so that leftovers of dead processes can be told apart and removed. It touches no file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use towpath_vocab::Generation;
+
+use super::error::{Result, WriteError};
+use crate::files::find::{Folder, InputFile, name_parts};
+use crate::files::options::{Compression, Format, Options};
+
+/// What makes a folder of files a table.
+pub(super) const MANIFEST: &str = "_manifest.json";
+const TEMPORARY: &str = ".towpath-tmp";
+
+/// The place of a table.
+#[derive(Clone, Debug)]
+pub(super) struct Location {
+    /// As a person names it.
+    pub(super) shown: String,
+    /// The folder the file or files stand in.
+    pub(super) folder: PathBuf,
+    /// That folder, relative to the connection's; empty or with a `/` at its end.
+    relative: String,
+    /// The file's name; the manifest's for a folder of files.
+    pub(super) name: String,
+    /// A folder of files.
+    pub(super) many: bool,
+}
+
+/// A file on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Temporary {
+    /// The new rows.
+    Rows,
+    /// The file as it will be, when that is more than the new rows.
+    Whole,
+    /// What is noted about it.
+    Note,
+}
+
+impl Temporary {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Whole => "whole",
+            Self::Note => "note",
+        }
+    }
+}
+
+impl Location {
+    /// The place of an object; one that ends with `/` is a folder of files.
+    pub(super) fn of(folder: &Folder, object: &str) -> Result<Self> {
+        let shown = folder.object(object);
+        let wrong = |why: &str| WriteError::Target {
+            object: shown.clone(),
+            why: why.to_owned(),
+            way_out: "name a file such as `delay.csv`, or a folder such as `delay/`, inside the connection's `path`",
+        };
+        let object = object.strip_prefix("./").unwrap_or(object);
+        let (path, many) = match object.strip_suffix('/') {
+            Some(path) => (path, true),
+            None => (object, false),
+        };
+        if Path::new(path).is_absolute() || path.split(['/', '\\']).any(|part| part == "..") {
+            return Err(wrong("it leaves the connection's folder"));
+        }
+        if path
+            .split('/')
+            .any(|part| part.is_empty() || part.starts_with('.'))
+            || path.contains('\0')
+        {
+            return Err(wrong("a part of its name is empty or hidden"));
+        }
+        let (relative, name) = match (many, path.rsplit_once('/')) {
+            (true, _) => (format!("{path}/"), MANIFEST),
+            (false, Some((parent, name))) => (format!("{parent}/"), name),
+            (false, None) => (String::new(), path),
+        };
+        // Hidden names add up to 40 bytes; file systems allow 255.
+        if name.len() > 200 {
+            return Err(wrong("its name is longer than 200 bytes"));
+        }
+        Ok(Self {
+            folder: folder.root.join(&relative),
+            relative,
+            name: name.to_owned(),
+            many,
+            shown,
+        })
+    }
+
+    /// The file, or the manifest.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.join(&self.name)
+    }
+
+    /// What is noted about a text file.
+    pub(super) fn sidecar(&self) -> PathBuf {
+        self.folder.join(format!(".{}.towpath.json", self.name))
+    }
+
+    pub(super) fn lock(&self) -> PathBuf {
+        self.folder.join(format!(".{}.towpath.lock", self.name))
+    }
+
+    /// The name of a file on its way.
+    pub(super) fn temporary(&self, generation: Generation, what: Temporary) -> String {
+        format!(".{}.{generation}-{}{TEMPORARY}", self.name, what.word())
+    }
+
+    /// Whether this is the name of a file that was on its way to this place.
+    pub(super) fn is_temporary(&self, name: &str) -> bool {
+        let words = [Temporary::Rows, Temporary::Whole, Temporary::Note];
+        name.strip_prefix('.')
+            .and_then(|rest| rest.strip_prefix(&self.name))
+            .and_then(|rest| rest.strip_prefix('.'))
+            .and_then(|rest| rest.strip_suffix(TEMPORARY))
+            .and_then(|rest| rest.split_once('-'))
+            .is_some_and(|(generation, word)| {
+                generation.parse::<i64>().is_ok() && words.iter().any(|what| what.word() == word)
+            })
+    }
+
+    /// A file of the folder, as the source side selects it.
+    pub(super) fn selection(&self, file: &str) -> String {
+        format!("{}{file}", self.relative)
+    }
+}
+
+/// A place with the way its files are written.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) location: Location,
+    pub(super) format: Format,
+    pub(super) compression: Compression,
+    pub(super) options: Arc<Options>,
+    /// Between CSV fields.
+    pub(super) delimiter: u8,
+}
+
+impl Target {
+    /// How a place is written: by options, else by the extension of its name.
+    pub(super) fn of(location: Location, options: Options) -> Result<Self> {
+        let parts = name_parts(&location.name);
+        let by_name = if location.many { None } else { parts.format };
+        let wrong = |why: &str, way_out: &'static str| WriteError::Target {
+            object: location.shown.clone(),
+            why: why.to_owned(),
+            way_out,
+        };
+        let format = options.format.or(by_name).ok_or_else(|| {
+            wrong(
+                "its format cannot be told from its name",
+                "add `format: csv`, `jsonl` or `parquet`",
+            )
+        })?;
+        let by_name = if location.many {
+            Compression::None
+        } else {
+            parts.compression
+        };
+        let compression = match (format, options.compression) {
+            (Format::Json, _) => {
+                return Err(wrong(
+                    "JSON files are only read",
+                    "write JSON lines: a name that ends with `.jsonl`, or `format: jsonl`",
+                ));
+            }
+            (Format::Parquet, _) if by_name != Compression::None => {
+                return Err(wrong(
+                    "a Parquet file is packed inside",
+                    "leave `.gz` or `.zst` off its name; `compression` says how it is packed",
+                ));
+            }
+            (Format::Parquet, given) => given.unwrap_or(Compression::Zstd),
+            (_, given) => given.unwrap_or(by_name),
+        };
+        if options
+            .encoding
+            .is_some_and(|encoding| encoding != encoding_rs::UTF_8)
+        {
+            return Err(wrong(
+                "files are written in UTF-8 only",
+                "leave `encoding` off, or say `encoding: utf-8`",
+            ));
+        }
+        let tabs = parts.tabs && !location.many;
+        let delimiter = options.delimiter.unwrap_or(if tabs { b'\t' } else { b',' });
+        Ok(Self {
+            location,
+            format,
+            compression,
+            options: Arc::new(options),
+            delimiter,
+        })
+    }
+
+    /// The extension of files in a folder.
+    pub(super) fn extension(&self) -> String {
+        let packed = match (self.format, self.compression) {
+            (Format::Parquet, _) | (_, Compression::None) => "",
+            (_, Compression::Gzip) => ".gz",
+            (_, Compression::Zstd) => ".zst",
+        };
+        format!("{}{packed}", self.format.word())
+    }
+
+    /// A file of the place, as the source side reads it.
+    pub(super) fn input(&self, file: &str) -> InputFile {
+        InputFile {
+            path: self.location.folder.join(file),
+            object: self.location.shown.clone(),
+            format: self.format,
+            compression: self.compression,
+            tabs: self.delimiter == b'\t',
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeMap;
+
+    use towpath_vocab::Failure;
+
+    use super::*;
+
+    fn location(object: &str) -> Result<Location> {
+        Location::of(&Folder::new(Path::new("/project"), "out"), object)
+    }
+
+    #[test]
+    fn places_stay_inside_the_folder() {
+        let one = location("a/delay.csv.gz").unwrap();
+        assert_eq!(one.path(), Path::new("/project/out/a/delay.csv.gz"));
+        assert_eq!(
+            (one.shown.as_str(), one.many),
+            ("out/a/delay.csv.gz", false)
+        );
+        let many = location("a/delay/").unwrap();
+        assert_eq!(
+            many.path(),
+            Path::new("/project/out/a/delay/_manifest.json")
+        );
+        assert_eq!(many.selection("x.csv"), "a/delay/x.csv");
+        for wrong in [
+            "",
+            "/",
+            "/etc/passwd",
+            "../x.csv",
+            "a/../../x.csv",
+            ".x.csv",
+            "a//b.csv",
+            "a/./b.csv",
+        ] {
+            let failure = Failure::from(location(wrong).unwrap_err());
+            assert_eq!(failure.code, "R0120", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hidden_names_belong_to_one_table() {
+        let (short, long) = (location("a").unwrap(), location("a.csv").unwrap());
+        let name = long.temporary(Generation(3), Temporary::Rows);
+        assert_eq!(name, ".a.csv.3-rows.towpath-tmp");
+        assert!(long.is_temporary(&name));
+        assert!(!short.is_temporary(&name));
+        assert!(!long.is_temporary(".a.csv.towpath.json"));
+        assert!(!long.is_temporary(".a.csv.x-rows.towpath-tmp"));
+    }
+
+    #[test]
+    fn format_and_packing_come_from_options_or_name() {
+        let target = |object: &str, options: &[(&str, &str)]| {
+            let options: BTreeMap<_, _> = options
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), serde_json::json!(value)))
+                .collect();
+            Target::of(
+                location(object).unwrap(),
+                Options::read(&BTreeMap::new(), &options).unwrap(),
+            )
+        };
+        let gz = target("x.tsv.gz", &[]).unwrap();
+        assert_eq!(
+            (gz.format, gz.compression, gz.delimiter),
+            (Format::Csv, Compression::Gzip, b'\t')
+        );
+        let parquet = target("x.parquet", &[]).unwrap();
+        assert_eq!(
+            (parquet.format, parquet.compression),
+            (Format::Parquet, Compression::Zstd)
+        );
+        assert_eq!(
+            target("x/", &[("format", "jsonl"), ("compression", "zstd")])
+                .unwrap()
+                .extension(),
+            "jsonl.zst"
+        );
+        for (object, options) in [
+            ("x", [].as_slice()),
+            ("x/", &[]),
+            ("x.json", &[]),
+            ("x.parquet.gz", &[]),
+            ("x.csv", &[("encoding", "windows-1252")]),
+        ] {
+            assert!(target(object, options).is_err(), "{object}");
+        }
+    }
+}

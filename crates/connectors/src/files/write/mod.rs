@@ -1,0 +1,33 @@
+//! The destination face of `files`: one CSV, JSON lines or Parquet file per table, or a folder of them.
+//!
+//! Promise: a file is written under a hidden name beside its place, synced, and renamed at the commit;
+//! readers see the old file or the new one, never a part. What was committed (the token) is known from
+//! the file itself: from a Parquet footer, or from a hidden sidecar that says which bytes it speaks of.
+//! A folder of files becomes visible through its `_manifest.json`; a glob may see files early.
+//!
+//! The way of a write: `destination.rs` and `begin.rs` (claim the place) -> `writer.rs` (rows) ->
+//! `sink.rs` with `text.rs` or `parquet.rs` (bytes) -> `finish.rs` (the file as it will be) ->
+//! `prepared.rs` (look, then rename). It knows nothing of pipelines or of who reads the files.
+
+mod begin;
+mod candidate;
+mod csv;
+mod destination;
+mod disk;
+mod error;
+mod finish;
+mod jsonl;
+mod ledger;
+mod location;
+mod lock;
+mod parquet;
+mod prepared;
+mod sink;
+mod text;
+mod values;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use destination::FilesDestination;

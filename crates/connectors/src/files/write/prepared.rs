@@ -1,0 +1,277 @@
+//! A finished file that lacks only its commit: looked at, then put in its place by one rename.
+//!
+//! Promise: before the rename readers see the old file and `last` the old token, after it the new ones;
+//! there is no third state. Files of a folder are renamed before its manifest, which is the commit.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use towpath_ports::{
+    Candidate, Commit, Committed, Prepared, PreparedStats, Receipt, Result, Scope,
+};
+use towpath_vocab::{Position, Token, WriteMode};
+
+use super::begin::{Claim, Job, part_name};
+use super::candidate::{Readable, Reading};
+use super::disk;
+use super::error::WriteError;
+use super::finish::same_rights;
+use super::ledger::{self, Noted, Part, Standing};
+use super::location::Temporary;
+use super::parquet::write_note;
+use super::sink::Written;
+use super::writer::blocking;
+use crate::files::options::Format;
+
+/// A write before its commit.
+pub(super) struct FilesPrepared {
+    job: Arc<Job>,
+    claim: Claim,
+    /// The new rows and, when it is more, the whole file; `None` when the commit was made before.
+    written: Option<(Written, Option<Written>)>,
+    reading: Reading,
+}
+
+impl FilesPrepared {
+    pub(super) fn new(
+        job: Arc<Job>,
+        claim: Claim,
+        written: Option<(Written, Option<Written>)>,
+        reading: Reading,
+    ) -> Self {
+        Self {
+            job,
+            claim,
+            written,
+            reading,
+        }
+    }
+
+    /// The files that a candidate is made of.
+    fn readable(&self, scope: Scope) -> Vec<Readable> {
+        let (job, location) = (&self.job, self.job.location());
+        let temporary = |what, rows| Readable {
+            name: location.temporary(job.intent.generation, what),
+            rows,
+        };
+        let parts = || {
+            job.known.parts.iter().map(|part| Readable {
+                name: part.name.clone(),
+                rows: part.rows,
+            })
+        };
+        let Some((rows, whole)) = &self.written else {
+            return match location.many {
+                true => parts().collect(),
+                false => vec![Readable {
+                    name: location.name.clone(),
+                    rows: None,
+                }],
+            };
+        };
+        let new = temporary(Temporary::Rows, Some(rows.rows));
+        match (scope, whole) {
+            (Scope::Table, Some(_)) => vec![temporary(Temporary::Whole, None)],
+            (Scope::Table, None) if location.many && job.intent.write.mode == WriteMode::Append => {
+                parts().chain([new]).collect()
+            }
+            _ => vec![new],
+        }
+    }
+}
+
+/// Rows the table holds with these behind it, as far as that is known.
+fn rows_after(job: &Job, rows: u64) -> Option<u64> {
+    if job.intent.write.mode == WriteMode::Replace {
+        return Some(rows);
+    }
+    let before = match job.known.standing {
+        Standing::Missing => 0,
+        _ if job.location().many => job
+            .known
+            .parts
+            .iter()
+            .map(|part| part.rows)
+            .sum::<Option<u64>>()?,
+        Standing::Foreign => return None,
+        Standing::Ours => job.known.identified.as_ref()?.rows?,
+    };
+    Some(before + rows)
+}
+
+fn stats(job: &Job, rows: &Written, whole: Option<&Written>) -> PreparedStats {
+    let rows_after = match (job.target.format, whole) {
+        (Format::Parquet, Some(whole)) => Some(whole.rows),
+        _ => rows_after(job, rows.rows),
+    };
+    PreparedStats {
+        rows_in: rows.rows,
+        inserted: rows.rows,
+        rows_after,
+        bytes: whole.map_or(rows.bytes, |whole| whole.bytes),
+        ..PreparedStats::default()
+    }
+}
+
+/// Puts the file in its place, with its note.
+fn commit(
+    job: &Job,
+    rows: &Written,
+    whole: Option<&Written>,
+    position: Position,
+) -> Result<Committed, WriteError> {
+    let generation = job.intent.generation;
+    let committed = Committed {
+        token: Token {
+            task: job.intent.task.clone(),
+            generation,
+            position,
+        },
+        version: format!("commit {generation}"),
+        stats: stats(job, rows, whole),
+    };
+    let noted = Noted {
+        run: job.intent.run.clone(),
+        committed: committed.clone(),
+    };
+    let commits = ledger::with(&job.known.commits, job.intent.task.app_id(), noted);
+    if job.location().many {
+        commit_part(job, rows, commits)?;
+    } else {
+        commit_file(job, whole.unwrap_or(rows), whole.is_some(), commits)?;
+    }
+    Ok(committed)
+}
+
+fn commit_file(
+    job: &Job,
+    written: &Written,
+    is_whole: bool,
+    commits: ledger::Commits,
+) -> Result<(), WriteError> {
+    let (location, shown) = (job.location(), &*job.location().shown);
+    let file = job.temporary(if is_whole {
+        Temporary::Whole
+    } else {
+        Temporary::Rows
+    });
+    same_rights(job, &file).map_err(WriteError::io(shown))?;
+    if job.target.format == Format::Parquet {
+        write_note(&file, shown, ledger::footer_text(commits, shown)?)?;
+    } else {
+        let before = job.known.identified.clone();
+        let about = (
+            written.sha256.as_str(),
+            if is_whole {
+                rows_after(job, written.rows)
+            } else {
+                Some(written.rows)
+            },
+        );
+        let bytes = ledger::sidecar_bytes(&file, about, commits, before, shown)?;
+        disk::replace(&location.sidecar(), &job.temporary(Temporary::Note), &bytes)
+            .map_err(WriteError::io(shown))?;
+    }
+    fail::fail_point!("files::before_commit");
+    disk::rename(&file, &location.path()).map_err(WriteError::io(shown))?;
+    fail::fail_point!("files::after_commit");
+    if job.target.format == Format::Parquet {
+        // Of a text file that had this name.
+        remove(&location.sidecar());
+    }
+    Ok(())
+}
+
+fn commit_part(job: &Job, rows: &Written, commits: ledger::Commits) -> Result<(), WriteError> {
+    let (location, shown) = (job.location(), &*job.location().shown);
+    let name = part_name(&job.intent, &job.target.extension());
+    disk::rename(
+        &job.temporary(Temporary::Rows),
+        &location.folder.join(&name),
+    )
+    .map_err(WriteError::io(shown))?;
+    let old: Vec<Part> = job
+        .known
+        .parts
+        .iter()
+        .filter(|part| part.name != name)
+        .cloned()
+        .collect();
+    let replaces = job.intent.write.mode == WriteMode::Replace;
+    let mut files = if replaces { Vec::new() } else { old.clone() };
+    files.push(Part {
+        name,
+        rows: Some(rows.rows),
+        bytes: rows.bytes,
+    });
+    let bytes = ledger::manifest_bytes(files, commits, shown)?;
+    fail::fail_point!("files::before_commit");
+    disk::replace(&location.path(), &job.temporary(Temporary::Note), &bytes)
+        .map_err(WriteError::io(shown))?;
+    fail::fail_point!("files::after_commit");
+    if replaces {
+        for part in old {
+            remove(&location.folder.join(part.name));
+        }
+    }
+    Ok(())
+}
+
+/// After the commit nothing may fail any more; the next write removes what stays.
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!("an old file could not be removed: {error}"),
+    }
+}
+
+#[async_trait]
+impl Prepared for FilesPrepared {
+    fn stats(&self) -> PreparedStats {
+        match (&self.written, &self.job.adopted) {
+            (Some((rows, whole)), _) => stats(&self.job, rows, whole.as_ref()),
+            (None, Some(adopted)) => adopted.stats,
+            (None, None) => PreparedStats::default(),
+        }
+    }
+
+    async fn candidate(&self, scope: Scope) -> Result<Candidate> {
+        self.reading
+            .candidate(&self.job, self.readable(scope))
+            .await
+    }
+
+    async fn commit(self: Box<Self>, how: Commit) -> Result<Receipt> {
+        let this = *self;
+        if let Some(committed) = this.job.adopted.clone() {
+            return Ok(Receipt {
+                committed,
+                adopted: true,
+            });
+        }
+        let Some((rows, whole)) = this.written else {
+            return Err(WriteError::Misused {
+                reason: "has nothing to commit",
+            }
+            .into());
+        };
+        let job = Arc::clone(&this.job);
+        let committed = blocking(&this.job, move || {
+            commit(&job, &rows, whole.as_ref(), how.position)
+        })
+        .await?;
+        drop(this.claim);
+        Ok(Receipt {
+            committed,
+            adopted: false,
+        })
+    }
+
+    async fn discard(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}

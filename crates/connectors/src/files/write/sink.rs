@@ -1,0 +1,130 @@
+//! A file on its way, of any format, and the pump that writes it one batch behind.
+//!
+//! Encoding runs on blocking threads while the next batch is read; at most one batch waits. It does not
+//! know where the file will stand.
+
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use tokio::task::JoinHandle;
+
+use super::error::{Result, WriteError};
+use super::location::Target;
+use super::parquet::ParquetSink;
+use super::text::TextSink;
+use crate::files::options::Format;
+
+/// A finished, synced file.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    /// Bytes of a text file's packed header.
+    pub(super) head_bytes: u64,
+    /// Of a text file.
+    pub(super) sha256: String,
+}
+
+/// A file on its way.
+pub(super) enum Sink {
+    Text(Box<TextSink>),
+    Parquet(Box<ParquetSink>),
+}
+
+impl Sink {
+    /// Opens a file; an old one of this name is overwritten.
+    pub(super) fn open(
+        path: &Path,
+        target: &Target,
+        schema: &SchemaRef,
+        group_bytes: u64,
+    ) -> Result<Self> {
+        Ok(match target.format {
+            Format::Parquet => Self::Parquet(Box::new(ParquetSink::open(
+                path,
+                target,
+                schema,
+                group_bytes,
+            )?)),
+            _ => Self::Text(Box::new(TextSink::open(path, target, schema)?)),
+        })
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        match self {
+            Self::Text(sink) => sink.write(batch),
+            Self::Parquet(sink) => sink.write(batch),
+        }
+    }
+
+    fn finish(self) -> Result<Written> {
+        match self {
+            Self::Text(sink) => sink.finish(),
+            Self::Parquet(sink) => sink.finish(),
+        }
+    }
+}
+
+/// Writes batches on blocking threads, in order.
+pub(super) struct Pump {
+    state: State,
+    shown: String,
+}
+
+enum State {
+    Idle(Sink),
+    Busy(JoinHandle<(Sink, Result<()>)>),
+    /// It failed, and said so.
+    Gone,
+}
+
+impl Pump {
+    pub(super) fn new(sink: Sink, shown: String) -> Self {
+        Self {
+            state: State::Idle(sink),
+            shown,
+        }
+    }
+
+    async fn idle(&mut self) -> Result<Sink> {
+        match std::mem::replace(&mut self.state, State::Gone) {
+            State::Idle(sink) => Ok(sink),
+            State::Busy(task) => {
+                let (sink, written) = task.await.map_err(|_| self.broken())?;
+                written.map(|()| sink)
+            }
+            State::Gone => Err(self.broken()),
+        }
+    }
+
+    fn broken(&self) -> WriteError {
+        WriteError::Broken {
+            path: self.shown.clone(),
+        }
+    }
+
+    /// Waits for the batch before, then starts on this one.
+    pub(super) async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        let mut sink = self.idle().await?;
+        self.state = State::Busy(tokio::task::spawn_blocking(move || {
+            let written = sink.write(&batch);
+            (sink, written)
+        }));
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub(super) async fn finish(mut self) -> Result<Written> {
+        let sink = self.idle().await?;
+        let finished = tokio::task::spawn_blocking(move || sink.finish()).await;
+        finished.map_err(|_| self.broken())?
+    }
+
+    /// Waits until nothing touches the file any more.
+    pub(super) async fn stop(mut self) {
+        if let Err(error) = self.idle().await {
+            tracing::debug!("a write that was given up: {error}");
+        }
+    }
+}

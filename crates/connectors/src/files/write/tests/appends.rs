@@ -1,0 +1,231 @@
+use super::*;
+
+#[tokio::test]
+async fn appends_add_to_one_file() {
+    for object in [
+        "x.csv",
+        "x.csv.gz",
+        "x.csv.zst",
+        "x.jsonl",
+        "x.jsonl.zst",
+        "x.parquet",
+    ] {
+        let house = House::new();
+        for generation in 1..=3 {
+            let how = append(object, generation);
+            let prepared = house
+                .prepare(&how, &rows((generation - 1) * 10..generation * 10))
+                .await
+                .unwrap();
+            assert_eq!(
+                prepared.stats().rows_after,
+                Some(u64::try_from(generation * 10).unwrap()),
+                "{object}"
+            );
+            assert_eq!(
+                candidate(prepared.as_ref(), Scope::Table).await,
+                rows(0..generation * 10),
+                "{object}"
+            );
+            let incoming = candidate(prepared.as_ref(), Scope::Incoming).await;
+            assert_eq!(
+                incoming,
+                rows((generation - 1) * 10..generation * 10),
+                "{object}"
+            );
+            prepared
+                .commit(Commit {
+                    position: position(generation),
+                })
+                .await
+                .unwrap();
+        }
+        let how = append(object, 3);
+        assert!(house.write(&how, &rows(0..5)).await.unwrap().adopted);
+        assert_eq!(house.last(&how).await, Some(3));
+        assert_eq!(
+            house.read(&how, object, &rows(0..1).schema()).await,
+            rows(0..30),
+            "{object}"
+        );
+        house.write(&append(object, 4), &rows(0..0)).await.unwrap();
+        assert_eq!(
+            house.read(&how, object, &rows(0..1).schema()).await,
+            rows(0..30),
+            "{object}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn appends_to_a_foreign_csv_file_follow_its_header() {
+    let house = House::new();
+    std::fs::create_dir(house.path("")).unwrap();
+    std::fs::write(house.path("x.csv"), "t,extra,n\r\nold,1,7").unwrap();
+    house.write(&append("x.csv", 1), &rows(0..2)).await.unwrap();
+    assert_eq!(
+        house.text("x.csv"),
+        "t,extra,n\r\nold,1,7\nrow 0,,0\nrow 1,,1\n"
+    );
+    std::fs::write(house.path("y.csv"), "n\n1\n").unwrap();
+    let failure = house
+        .begin(&append("y.csv", 1), rows(0..1).schema())
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(failure.code, "R0125");
+    assert_eq!(
+        failure.message,
+        "the rows do not fit the file `out/y.csv`: it has no column `t`"
+    );
+    let ignore = How {
+        change: SchemaChange::Ignore,
+        ..append("y.csv", 1)
+    };
+    house.write(&ignore, &rows(5..6)).await.unwrap();
+    assert_eq!(house.text("y.csv"), "n\n1\n5\n");
+    std::fs::write(house.path("z.csv"), "n,t,extra\n").unwrap();
+    let strict = How {
+        change: SchemaChange::Fail,
+        ..append("z.csv", 1)
+    };
+    assert_eq!(
+        house
+            .begin(&strict, rows(0..1).schema())
+            .await
+            .err()
+            .unwrap()
+            .code,
+        "R0125"
+    );
+}
+
+#[tokio::test]
+async fn parquet_files_get_new_columns() {
+    let house = House::new();
+    house
+        .write(&append("x.parquet", 1), &rows(0..2))
+        .await
+        .unwrap();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("n", Arc::new(Int64Array::from(vec![9]))),
+        ("new", Arc::new(StringArray::from(vec!["x"]))),
+    ];
+    let wide = RecordBatch::try_from_iter(columns).unwrap();
+    let strict = How {
+        change: SchemaChange::Fail,
+        ..append("x.parquet", 2)
+    };
+    assert_eq!(
+        house.prepare(&strict, &wide).await.err().unwrap().code,
+        "R0125"
+    );
+    let prepared = house.prepare(&append("x.parquet", 2), &wide).await.unwrap();
+    let seen = candidate(prepared.as_ref(), Scope::Table).await;
+    prepared
+        .commit(Commit {
+            position: position(2),
+        })
+        .await
+        .unwrap();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("n", Arc::new(Int64Array::from(vec![0, 1, 9]))),
+        (
+            "t",
+            Arc::new(StringArray::from(vec![Some("row 0"), Some("row 1"), None])),
+        ),
+        (
+            "new",
+            Arc::new(StringArray::from(vec![None, None, Some("x")])),
+        ),
+    ];
+    let expected = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap();
+    assert_eq!(seen, expected);
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["9"]));
+    let other = RecordBatch::try_from_iter([("n", text)]).unwrap();
+    let failure = house
+        .prepare(&append("x.parquet", 3), &other)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(
+        failure.message,
+        "the rows do not fit the file `out/x.parquet`: column `n` is `bigint` there and `text` in the rows"
+    );
+    assert_eq!(house.last(&append("x.parquet", 3)).await, Some(2));
+}
+
+#[tokio::test]
+async fn a_folder_gets_one_file_per_commit() {
+    for (format, extension) in [
+        ("csv", "csv.gz"),
+        ("jsonl", "jsonl.gz"),
+        ("parquet", "parquet"),
+    ] {
+        let house = House::new();
+        let how = |generation| {
+            append("y/x/", generation)
+                .with("format", json!(format))
+                .with("compression", json!("gzip"))
+        };
+        house.write(&how(1), &rows(0..3)).await.unwrap();
+        let prepared = house.prepare(&how(2), &rows(3..5)).await.unwrap();
+        assert_eq!(
+            candidate(prepared.as_ref(), Scope::Table).await,
+            rows(0..5),
+            "{format}"
+        );
+        assert_eq!(
+            candidate(prepared.as_ref(), Scope::Incoming).await,
+            rows(3..5),
+            "{format}"
+        );
+        assert_eq!(prepared.stats().rows_after, Some(5));
+        prepared
+            .commit(Commit {
+                position: position(2),
+            })
+            .await
+            .unwrap();
+        let names = house.names("y/x");
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(
+            names[1].starts_with("part-000001-") && names[1].ends_with(extension),
+            "{names:?}"
+        );
+        let glob = format!("y/x/*.{extension}");
+        assert_eq!(
+            house.read(&how(1), &glob, &rows(0..1).schema()).await,
+            rows(0..5)
+        );
+        let anew = How {
+            mode: WriteMode::Replace,
+            ..how(3)
+        };
+        house.write(&anew, &rows(0..1)).await.unwrap();
+        assert_eq!(house.names("y/x").len(), 2);
+        assert_eq!(
+            house.read(&how(1), &glob, &rows(0..1).schema()).await,
+            rows(0..1)
+        );
+        assert_eq!(house.last(&how(1)).await, Some(3));
+        assert!(house.write(&anew, &rows(0..7)).await.unwrap().adopted);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_without_its_manifest_keeps_its_files() {
+    let house = House::new();
+    let how = |generation| append("x/", generation).with("format", json!("csv"));
+    house.write(&how(1), &rows(0..3)).await.unwrap();
+    std::fs::remove_file(house.path("x/_manifest.json")).unwrap();
+    assert_eq!(house.last(&how(1)).await, None);
+    house.write(&how(2), &rows(3..5)).await.unwrap();
+    assert_eq!(
+        house.read(&how(1), "x/*.csv", &rows(0..1).schema()).await,
+        rows(0..5)
+    );
+}

@@ -1,0 +1,489 @@
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array,
+    Int8Array, Int16Array, Int32Array, LargeStringArray, TimestampMicrosecondArray, UInt8Array,
+    UInt16Array, UInt32Array, UInt64Array,
+};
+use proptest::prelude::*;
+
+use super::*;
+
+/// One column of every type text can be read as, with its extremes and a NULL.
+fn every_type() -> RecordBatch {
+    let columns = numbers().into_iter().chain(others());
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true)))
+        .unwrap()
+}
+
+fn numbers() -> Vec<(&'static str, ArrayRef)> {
+    vec![
+        (
+            "bool",
+            Arc::new(BooleanArray::from(vec![
+                Some(true),
+                Some(false),
+                None,
+                Some(true),
+            ])),
+        ),
+        (
+            "i8",
+            Arc::new(Int8Array::from(vec![
+                Some(i8::MIN),
+                Some(i8::MAX),
+                None,
+                Some(0),
+            ])),
+        ),
+        (
+            "i16",
+            Arc::new(Int16Array::from(vec![
+                Some(i16::MIN),
+                Some(i16::MAX),
+                None,
+                Some(0),
+            ])),
+        ),
+        (
+            "i32",
+            Arc::new(Int32Array::from(vec![
+                Some(i32::MIN),
+                Some(i32::MAX),
+                None,
+                Some(0),
+            ])),
+        ),
+        (
+            "i64",
+            Arc::new(Int64Array::from(vec![
+                Some(i64::MIN),
+                Some(i64::MAX),
+                None,
+                Some(9_007_199_254_740_993),
+            ])),
+        ),
+        (
+            "u8",
+            Arc::new(UInt8Array::from(vec![
+                Some(0),
+                Some(u8::MAX),
+                None,
+                Some(1),
+            ])),
+        ),
+        (
+            "u16",
+            Arc::new(UInt16Array::from(vec![
+                Some(0),
+                Some(u16::MAX),
+                None,
+                Some(1),
+            ])),
+        ),
+        (
+            "u32",
+            Arc::new(UInt32Array::from(vec![
+                Some(0),
+                Some(u32::MAX),
+                None,
+                Some(1),
+            ])),
+        ),
+        (
+            "u64",
+            Arc::new(UInt64Array::from(vec![
+                Some(0),
+                Some(u64::MAX),
+                None,
+                Some(1),
+            ])),
+        ),
+        (
+            "f32",
+            Arc::new(Float32Array::from(vec![
+                Some(f32::MIN),
+                Some(1e-40),
+                None,
+                Some(f32::INFINITY),
+            ])),
+        ),
+        (
+            "f64",
+            Arc::new(Float64Array::from(vec![
+                Some(f64::MIN),
+                Some(0.1 + 0.2),
+                None,
+                Some(f64::NEG_INFINITY),
+            ])),
+        ),
+        (
+            "nan",
+            Arc::new(Float64Array::from(vec![
+                Some(f64::NAN),
+                Some(-0.0),
+                None,
+                Some(5e-324),
+            ])),
+        ),
+        (
+            "dec",
+            Arc::new(
+                Decimal128Array::from(vec![Some(1 - 10_i128.pow(38)), Some(1), None, Some(0)])
+                    .with_precision_and_scale(38, 10)
+                    .unwrap(),
+            ),
+        ),
+    ]
+}
+
+fn others() -> Vec<(&'static str, ArrayRef)> {
+    let (micros_min, micros_max) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
+    vec![
+        (
+            "date",
+            Arc::new(Date32Array::from(vec![
+                Some(-719_162),
+                Some(2_932_896),
+                None,
+                Some(0),
+            ])),
+        ),
+        (
+            "ts",
+            Arc::new(TimestampMicrosecondArray::from(vec![
+                Some(micros_min),
+                Some(micros_max),
+                None,
+                Some(0),
+            ])),
+        ),
+        (
+            "tz",
+            Arc::new(
+                TimestampMicrosecondArray::from(vec![
+                    Some(micros_min),
+                    Some(micros_max),
+                    None,
+                    Some(-1),
+                ])
+                .with_timezone("UTC"),
+            ),
+        ),
+        (
+            "text",
+            Arc::new(StringArray::from(vec![
+                Some(""),
+                Some("a\"b,c\r\nd"),
+                None,
+                Some("NULL"),
+            ])),
+        ),
+        (
+            "odd name, \"quoted\"\n",
+            Arc::new(StringArray::from(vec![
+                Some(" x "),
+                Some("ä€😀"),
+                None,
+                Some("\u{1}\t\\"),
+            ])),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn every_type_reads_back_from_every_format() {
+    let batch = every_type();
+    for object in [
+        "x.csv",
+        "x.csv.gz",
+        "x.csv.zst",
+        "x.tsv",
+        "x.jsonl",
+        "x.jsonl.gz",
+        "x.jsonl.zst",
+        "x.parquet",
+    ] {
+        let (house, how) = (House::new(), replace(object, 1));
+        let prepared = house.prepare(&how, &batch).await.unwrap();
+        assert!(!house.path(object).exists(), "{object}");
+        // A batch equals itself only without NaN.
+        assert_eq!(
+            format!("{:?}", candidate(prepared.as_ref(), Scope::Table).await),
+            format!("{batch:?}"),
+            "{object}"
+        );
+        let receipt = prepared
+            .commit(Commit {
+                position: position(1),
+            })
+            .await
+            .unwrap();
+        assert!(!receipt.adopted);
+        assert_eq!(receipt.committed.stats.rows_after, Some(4));
+        assert_eq!(
+            receipt.committed.stats.bytes,
+            receipt.committed.stats.bytes.max(1)
+        );
+        let back = house.read(&how, object, &batch.schema()).await;
+        assert_eq!(format!("{back:?}"), format!("{batch:?}"), "{object}");
+        assert_eq!(house.last(&how).await, Some(1), "{object}");
+    }
+}
+
+#[tokio::test]
+async fn a_csv_file_is_what_people_expect() {
+    let (house, how) = (House::new(), replace("a/x.csv", 1));
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from(vec![Some(1), None]))),
+        (
+            "amount",
+            Arc::new(
+                Decimal128Array::from(vec![Some(-5), Some(1200)])
+                    .with_precision_and_scale(9, 2)
+                    .unwrap(),
+            ),
+        ),
+        (
+            "at",
+            Arc::new(
+                TimestampMicrosecondArray::from(vec![0, 1_500_000]).with_timezone("Europe/Berlin"),
+            ),
+        ),
+        (
+            "name",
+            Arc::new(StringArray::from(vec![Some(""), Some("a,b")])),
+        ),
+        (
+            "kind",
+            Arc::new(DictionaryArray::<Int32Type>::from_iter([Some("x"), None])),
+        ),
+        ("large", Arc::new(LargeStringArray::from(vec!["\"", "y"]))),
+    ];
+    house
+        .write(&how, &RecordBatch::try_from_iter(columns).unwrap())
+        .await
+        .unwrap();
+    let expected = "id,amount,at,name,kind,large\n\
+                    1,-0.05,1970-01-01T00:00:00Z,\"\",x,\"\"\"\"\n\
+                    ,12.00,1970-01-01T00:00:01.500000Z,\"a,b\",,y\n";
+    assert_eq!(house.text("a/x.csv"), expected);
+    assert_eq!(house.names("a"), [".x.csv.towpath.json", "x.csv"]);
+}
+
+#[tokio::test]
+async fn csv_options_shape_what_is_written() {
+    let batch = rows(0..2);
+    let written = async |how: How| {
+        let house = House::new();
+        house.write(&how, &batch).await.unwrap();
+        assert_eq!(house.read(&how, how.object, &batch.schema()).await, batch);
+        house.text(how.object)
+    };
+    let semicolons = replace("x.txt", 1)
+        .with("format", json!("csv"))
+        .with("delimiter", json!(";"));
+    assert_eq!(written(semicolons).await, "n;t\n0;row 0\n1;row 1\n");
+    let named = replace("x.csv", 1).with("null_values", json!(["row 1", "0"]));
+    assert_eq!(written(named).await, "n,t\n\"0\",row 0\n1,\"row 1\"\n");
+    let blanks = replace("x.csv", 1)
+        .with("delimiter", json!(" "))
+        .with("quote", json!("'"));
+    assert_eq!(written(blanks).await, "n t\n0 'row 0'\n1 'row 1'\n");
+    let digits = replace("x.csv", 1).with("delimiter", json!("1"));
+    assert_eq!(written(digits).await, "n1t\n01row 0\n\"1\"1\"row 1\"\n");
+
+    let (house, how) = (
+        House::new(),
+        replace("x.csv", 1).with("header", json!(false)),
+    );
+    let prepared = house.prepare(&how, &batch).await.unwrap();
+    assert_eq!(candidate(prepared.as_ref(), Scope::Table).await, batch);
+    prepared
+        .commit(Commit {
+            position: position(1),
+        })
+        .await
+        .unwrap();
+    assert_eq!(house.text("x.csv"), "0,row 0\n1,row 1\n");
+
+    let (house, how) = (House::new(), replace("x.csv", 1).with("quote", json!("")));
+    let odd: ArrayRef = Arc::new(StringArray::from(vec!["a,b"]));
+    let odd = RecordBatch::try_from_iter([("c", odd)]).unwrap();
+    let failure = house.prepare(&how, &odd).await.err().unwrap();
+    assert_eq!(failure.code, "R0126");
+    assert_eq!(house.names(""), [""; 0]);
+}
+
+#[tokio::test]
+async fn dates_are_written_in_the_pattern_they_are_read_by() {
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("d", Arc::new(Date32Array::from(vec![15_706]))),
+        (
+            "at",
+            Arc::new(TimestampMicrosecondArray::from(vec![1_357_000_000_000_000])),
+        ),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap();
+    let how = |pattern: &str| {
+        replace("x.csv", 1)
+            .with("date_format", json!("%d.%m.%Y"))
+            .with("timestamp_format", json!(pattern))
+    };
+    let (house, exact) = (House::new(), how("%d.%m.%Y %H:%M:%S"));
+    house.write(&exact, &batch).await.unwrap();
+    assert_eq!(
+        house.text("x.csv"),
+        "d,at\n01.01.2013,01.01.2013 00:26:40\n"
+    );
+    assert_eq!(house.read(&exact, "x.csv", &batch.schema()).await, batch);
+    let failure = House::new()
+        .prepare(&how("%d.%m.%Y %H:%M"), &batch)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(failure.code, "R0126");
+}
+
+#[tokio::test]
+async fn parquet_row_groups_are_bounded_and_readable() {
+    let (house, how) = (House::new(), replace("x.parquet", 1));
+    // 64 MB of budget makes row groups of 4 MB.
+    let mut writer = None;
+    let mut seed = 1_u64;
+    let mut random = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        seed >> 11
+    };
+    for _ in 0..40 {
+        let texts: StringArray = (0..4096)
+            .map(|_| {
+                Some(format!(
+                    "{:x}{:x}{:x}{:x}{:x}{:x}",
+                    random(),
+                    random(),
+                    random(),
+                    random(),
+                    random(),
+                    random()
+                ))
+            })
+            .collect();
+        let column: ArrayRef = Arc::new(texts);
+        let batch = RecordBatch::try_from_iter_with_nullable([("t", column, true)]).unwrap();
+        if writer.is_none() {
+            writer = Some(house.begin(&how, batch.schema()).await.unwrap());
+        }
+        writer.as_mut().unwrap().write(batch, None).await.unwrap();
+    }
+    let prepared = writer.unwrap().prepare().await.unwrap();
+    assert_eq!(prepared.stats().rows_after, Some(40 * 4096));
+    prepared
+        .commit(Commit {
+            position: position(1),
+        })
+        .await
+        .unwrap();
+    let file = std::fs::File::open(house.path("x.parquet")).unwrap();
+    let reader = parquet::file::metadata::ParquetMetaDataReader::new();
+    let reader = reader.with_page_index_policy(parquet::file::metadata::PageIndexPolicy::Required);
+    let mut reader = reader;
+    reader.try_parse(&file).unwrap();
+    let metadata = reader.finish().unwrap();
+    assert!(
+        metadata.num_row_groups() > 1,
+        "{}",
+        metadata.num_row_groups()
+    );
+    for group in metadata.row_groups() {
+        assert!(
+            group.compressed_size() < 6 << 20,
+            "{}",
+            group.compressed_size()
+        );
+        assert!(
+            group
+                .column(0)
+                .statistics()
+                .unwrap()
+                .min_bytes_opt()
+                .is_some()
+        );
+    }
+    assert_eq!(house.last(&how).await, Some(1));
+}
+
+#[test]
+fn a_full_disk_is_named() {
+    // The system's own device that is always full.
+    let house = House::new();
+    let batch = rows(0..100_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    runtime.block_on(async {
+        std::fs::create_dir(house.path("")).unwrap();
+        let how = replace("x.csv", 1);
+        std::os::unix::fs::symlink("/dev/full", house.path(".x.csv.1-whole.towpath-tmp")).unwrap();
+        // Leftovers go at begin, so the device is put in place behind it.
+        house.write(&how, &batch).await.unwrap();
+        let next = append("x.csv", 2);
+        let mut writer = house.begin(&next, batch.schema()).await.unwrap();
+        std::os::unix::fs::symlink("/dev/full", house.path(".x.csv.2-whole.towpath-tmp")).unwrap();
+        writer.write(batch.clone(), None).await.unwrap();
+        let failure = writer.prepare().await.err().unwrap();
+        assert_eq!(failure.code, "R0122", "{failure}");
+        assert_eq!(house.last(&how).await, Some(1));
+        assert_eq!(house.names(""), [".x.csv.towpath.json", "x.csv"]);
+    });
+}
+
+fn nasty() -> impl Strategy<Value = Option<String>> {
+    let piece = prop_oneof![
+        Just(String::new()),
+        Just("\"".to_owned()),
+        Just(",".to_owned()),
+        Just("\r".to_owned()),
+        Just("\n".to_owned()),
+        Just("\\".to_owned()),
+        Just("\u{feff}".to_owned()),
+        Just("#".to_owned()),
+        Just(" ".to_owned()),
+        Just("NULL".to_owned()),
+        "\\PC{0,3}",
+    ];
+    let text = prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat());
+    prop::option::weighted(0.9, text)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nasty_texts_read_back(
+        pairs in prop::collection::vec((nasty(), nasty()), 1..8),
+        style in 0..5_usize,
+    ) {
+        let (first, second): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let columns: Vec<(&str, ArrayRef)> =
+            vec![("a", Arc::new(StringArray::from(first))), ("b", Arc::new(StringArray::from(second)))];
+        let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+            .unwrap();
+        let how = match style {
+            0 => replace("x.csv", 1),
+            1 => replace("x.csv", 1).with("escape", json!("\\")).with("null_values", json!(["NULL"])),
+            2 => replace("x.csv", 1).with("comment", json!("#")).with("trim", json!(true)),
+            3 => replace("x.jsonl", 1),
+            _ => replace("x.csv", 1).with("header", json!(false)).with("delimiter", json!("\\")),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let back = runtime.block_on(async {
+            let house = House::new();
+            let prepared = house.prepare(&how, &batch).await.unwrap();
+            let seen = candidate(prepared.as_ref(), Scope::Incoming).await;
+            prepared.commit(Commit { position: position(1) }).await.unwrap();
+            seen
+        });
+        prop_assert_eq!(back, batch);
+    }
+}
