@@ -1,17 +1,18 @@
-//! `check`: every mistake of a project at once, without contact to the outside.
+//! `check`: every mistake of a project at once, without contact to the outside unless asked for.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use towpath_ports::{StateStore, System};
-use towpath_project::{Checked, EXPLANATIONS, Inputs, Setting};
+use towpath_ports::{Clock as _, StateStore, System};
+use towpath_project::{Checked, EXPLANATIONS, Inputs, Setting, environment_of};
 use towpath_state::SqliteBook;
-use towpath_vocab::{Diagnostic, Environment, Plan};
+use towpath_vocab::{Diagnostic, Plan};
 
 use crate::Result;
 use crate::facts::gather;
 use crate::folder::ProjectFolder;
 use crate::house::connector_specs;
+use crate::live::compare_live;
 use crate::system::LocalSystem;
 
 /// What is to be checked.
@@ -38,6 +39,8 @@ pub struct CheckReport {
     pub memory_bytes: Option<u64>,
     /// Where each setting of each table comes from.
     pub explain: Vec<Setting>,
+    /// Connections that were contacted; empty without `--connect`.
+    pub contacted: Vec<String>,
     /// Time it took, in microseconds.
     pub elapsed_us: u64,
 }
@@ -47,6 +50,18 @@ pub struct CheckReport {
 /// # Errors
 /// Only when the folder or the book cannot be read; mistakes of the project are diagnostics.
 pub async fn check(request: &CheckRequest) -> Result<CheckReport> {
+    checked(request, false).await
+}
+
+/// Checks a project, and compares what it knows of outside systems with what they are now.
+///
+/// # Errors
+/// Those of `check`; what is wrong outside is a diagnostic.
+pub async fn check_connected(request: &CheckRequest) -> Result<CheckReport> {
+    checked(request, true).await
+}
+
+async fn checked(request: &CheckRequest, connect: bool) -> Result<CheckReport> {
     let system = LocalSystem::new(request.dir.clone());
     let folder = ProjectFolder::read(&request.dir)?;
     let specs = connector_specs();
@@ -60,7 +75,7 @@ pub async fn check(request: &CheckRequest) -> Result<CheckReport> {
             params: &request.params,
         })
     };
-    let environment = environment(request, &folder);
+    let environment = environment_of(&folder.files, request.environment.as_deref());
     let book = open_book(&request.dir, &environment)?;
     let facts = gather(
         book.as_ref().map(|b| b as &dyn StateStore),
@@ -69,9 +84,22 @@ pub async fn check(request: &CheckRequest) -> Result<CheckReport> {
     )
     .await?;
     let checked = once(&facts);
-    use towpath_ports::Clock as _;
+    let mut diagnostics = checked.diagnostics;
+    let mut contacted = Vec::new();
+    if connect {
+        let live = compare_live(
+            &folder,
+            request.environment.as_deref(),
+            &facts,
+            checked.plan.as_ref(),
+        )
+        .await?;
+        diagnostics.extend(live.diagnostics);
+        contacted = live.contacted;
+    }
     Ok(CheckReport {
-        diagnostics: checked.diagnostics,
+        diagnostics,
+        contacted,
         plan: checked.plan,
         memory_bytes: checked.memory_bytes,
         explain: checked.explain,
@@ -80,24 +108,7 @@ pub async fn check(request: &CheckRequest) -> Result<CheckReport> {
     })
 }
 
-/// The environment facts are looked up for: `--env`, else what the root file says, else `dev`.
-fn environment(request: &CheckRequest, folder: &ProjectFolder) -> Environment {
-    let said = folder.files.get("towpath.yml").and_then(|text| {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("default_environment:"))?;
-        Some(line.trim().trim_matches(['"', '\'']).to_owned())
-    });
-    Environment::new(
-        request
-            .environment
-            .clone()
-            .or(said)
-            .unwrap_or_else(|| "dev".to_owned()),
-    )
-}
-
-fn open_book(dir: &Path, environment: &Environment) -> Result<Option<SqliteBook>> {
+fn open_book(dir: &Path, environment: &towpath_vocab::Environment) -> Result<Option<SqliteBook>> {
     let path = dir.join(".towpath").join(format!("{environment}.db"));
     if !path.is_file() {
         return Ok(None);

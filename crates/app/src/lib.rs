@@ -7,32 +7,46 @@
 mod check;
 mod copy;
 mod discovery;
+mod editor;
 mod facts;
 mod folder;
 mod history;
 mod house;
+mod init;
+mod lake;
 mod lineage;
+mod live;
 mod memory;
+mod outside;
 mod quarantine;
 mod query;
+mod reference;
 mod report;
 mod run;
 mod select;
 mod system;
 mod work;
 
-pub use check::{CheckReport, CheckRequest, check, explanation};
+pub use check::{CheckReport, CheckRequest, check, check_connected, explanation};
 pub use copy::{CopyRequest, copy};
+pub use editor::{ProjectFile, json_schema};
 pub use folder::{ProjectFolder, find_project};
 pub use history::{QualityLine, Why, logs, quality, runs, why};
 pub use house::House;
+pub use init::{InitReport, InitRequest, Variable, init};
+pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};
 pub use lineage::{Direction, LineageReport, lineage};
 pub use memory::peak_rss_bytes;
+pub use outside::{
+    ColumnLine, ConnectionLine, ConnectionTest, DiscoverReport, DiscoverRequest, TableLine,
+    connection_test, connection_types, connections, discover,
+};
 pub use quarantine::{
     QuarantineLine, ReplayReport, quarantine_discard, quarantine_list, quarantine_query,
     quarantine_replay,
 };
 pub use query::{QueryRequest, query};
+pub use reference::{codes_page, connectors_page, project_files_page};
 pub use report::{RunReport, StepReport, TableReport, Unchanged};
 pub use run::{Ran, RunRequest, Watch, run};
 pub use system::{LocalSystem, time_text};

@@ -1,8 +1,18 @@
 //! The command line, as clap reads it. Every command has an example in its help.
+//!
+//! Here stand the commands that work in a project; those that make one or look outside are in
+//! `args/outside.rs`.
+
+mod outside;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use outside::{
+    ConnectionCommand, InitArguments, LakeCommand, Page, ReferenceArguments, SchemaArguments,
+    SchemaOf,
+};
 
 /// Moves data from where it is made to where it is used, checks it before anyone sees it, and says why.
 #[derive(Debug, Parser)]
@@ -31,8 +41,10 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Find every mistake of the project at once, without contact to the outside.
-    #[command(after_help = "Example:\n  towpath check\n  towpath check --explain P0102")]
+    /// Find every mistake of the project at once, without contact to the outside unless asked for.
+    #[command(
+        after_help = "Example:\n  towpath check\n  towpath check --connect\n  towpath check --explain P0102"
+    )]
     Check(CheckArguments),
 
     /// Say what a run would do and because of what; changes nothing.
@@ -85,6 +97,34 @@ pub(crate) enum Command {
     /// Why a task is where it is.
     #[command(after_help = "Example:\n  towpath why marts.weather_delay")]
     Why(WhyArguments),
+
+    /// Outside systems: which there are, whether we can get in, what is there.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  towpath connection test shop_db\n  towpath connection discover shop_db --write"
+    )]
+    Connection(ConnectionCommand),
+
+    /// Tables of the lakehouse: what they are, how they came to be.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  towpath lake history raw.flights\n  towpath lake describe raw.flights"
+    )]
+    Lake(LakeCommand),
+
+    /// Start a project that runs at once.
+    #[command(
+        after_help = "Example:\n  towpath init shop\n  towpath init shop --from \"$SHOP_DB_URL\"\n  towpath init shop --from ./data"
+    )]
+    Init(InitArguments),
+
+    /// Print the JSON Schema of a kind of project file, for editors.
+    #[command(after_help = "Example:\n  towpath schema pipeline > pipeline.json")]
+    Schema(SchemaArguments),
+
+    /// Print a page of the reference, as Markdown.
+    #[command(hide = true, after_help = "Example:\n  towpath reference codes")]
+    Reference(ReferenceArguments),
 }
 
 /// Forms of facts.
@@ -102,6 +142,9 @@ pub(crate) struct CheckArguments {
     /// What a code means, and the way out.
     #[arg(long, value_name = "CODE")]
     pub(crate) explain: Option<String>,
+    /// Also compare with the live systems.
+    #[arg(long)]
+    pub(crate) connect: bool,
     /// Set a parameter.
     #[arg(long = "param", value_name = "K=V", value_parser = pair)]
     pub(crate) params: Vec<(String, String)>,

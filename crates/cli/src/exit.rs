@@ -47,16 +47,48 @@ impl Exit {
     }
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        ExitCode::from(match exit {
+/// Every way to end, with what it means to whoever called.
+pub(crate) const EXITS: &[(Exit, &str)] = &[
+    (Exit::Done, "Done; warnings do not change it."),
+    (
+        Exit::Failed,
+        "Something that ran failed: a system could not be reached, a program ended badly. Running again goes on where it stopped.",
+    ),
+    (
+        Exit::Wrong,
+        "The command line or the project is wrong: `towpath check` says what and where.",
+    ),
+    (
+        Exit::StoppedByData,
+        "Stopped by data: too many bad rows, or a check that failed. Nothing bad is visible.",
+    ),
+    (
+        Exit::Refused,
+        "Refused on purpose: the pipeline is running already, a file or table would be overwritten, a system is read-only.",
+    ),
+    (
+        Exit::Interrupted,
+        "Interrupted by the user. Nothing half-done is visible; running again goes on.",
+    ),
+];
+
+impl Exit {
+    /// The code that the process ends with.
+    pub(crate) fn number(self) -> u8 {
+        match self {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Wrong => 2,
             Exit::StoppedByData => 3,
             Exit::Refused => 4,
             Exit::Interrupted => 130,
-        })
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.number())
     }
 }
 

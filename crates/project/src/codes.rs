@@ -46,6 +46,30 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
         "A load names a table that `schemas/CONNECTION.yml` does not have, but one with nearly the same name. The load is planned as written.",
     ),
     (
+        "C0511",
+        "`check --connect`: a table that is loaded, or stands in `schemas/`, is not there, or may not be looked at.\n\nCorrect its name (`from:`), or the rights of the user that connects. If it is gone for good:\n\n  towpath connection discover NAME --write",
+    ),
+    (
+        "C0512",
+        "`check --connect`: a column that `schemas/CONNECTION.yml` (or the last run) knows is not there any more. Models and rules that use it would fail.\n\nIf that is right, write the new state down and see what `check` says then:\n\n  towpath connection discover NAME --write",
+    ),
+    (
+        "C0513",
+        "`check --connect`: a column has another type than `schemas/CONNECTION.yml` (or the last run) says. Values that do not fit the known type would be set aside.\n\nIf that is right: towpath connection discover NAME --write",
+    ),
+    (
+        "C0514",
+        "`check --connect`: the outside table has a column that is not known yet. The next load brings it in, unless the table says `keep` or `schema_change: ignore`.\n\nTo know it in models now: towpath connection discover NAME --write",
+    ),
+    (
+        "C0515",
+        "`check --connect`: the primary key of an outside table changed. Merges go by the key that the pipeline names, so look whether it still holds.\n\nThen: towpath connection discover NAME --write",
+    ),
+    (
+        "C0516",
+        "`check --connect`: a system cannot be reached or does not let us in. Nothing was compared with it.\n\nTry it alone: towpath connection test NAME",
+    ),
+    (
         "K0601",
         "An entry of `checks` does not say what it checks.\n\n  checks:\n    - not_null: customer_id\n    - row_count: { min: 1 }\n    - relationships: { country: raw.countries.code }",
     ),

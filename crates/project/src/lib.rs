@@ -17,9 +17,12 @@ mod graph;
 mod inputs;
 mod json_schema;
 mod keys;
+mod keys_page;
 mod literal;
+mod live;
 mod load;
 mod models;
+mod outline;
 mod params;
 mod parsed;
 mod publish;
@@ -42,5 +45,8 @@ pub use inputs::{Checked, Inputs, Summary};
 pub use json_schema::{
     json_schema_connection, json_schema_pipeline, json_schema_schemas, json_schema_towpath,
 };
-pub use schemas::write_schemas;
+pub use keys_page::keys_page;
+pub use live::{Expected, compare, gone, unreachable};
+pub use outline::{KnownTable, OutlinedConnection, connections_of, environment_of, read_schemas};
+pub use schemas::{write_schemas, yaml_text};
 pub use settings::Setting;

@@ -83,12 +83,12 @@ pub fn write_schemas(connection: &str, tables: &[(String, TableFact)]) -> String
         out.push_str(" {}\n");
     }
     for (name, fact) in tables {
-        let _ = writeln!(out, "  {}:", quoted(name));
+        let _ = writeln!(out, "  {}:", yaml_text(name));
         if !fact.seen_at.is_empty() {
-            let _ = writeln!(out, "    seen: {}", quoted(&fact.seen_at));
+            let _ = writeln!(out, "    seen: {}", yaml_text(&fact.seen_at));
         }
         if !fact.key.is_empty() {
-            let key: Vec<String> = fact.key.iter().map(|column| quoted(column)).collect();
+            let key: Vec<String> = fact.key.iter().map(|column| yaml_text(column)).collect();
             let _ = writeln!(out, "    key: [{}]", key.join(", "));
         }
         if fact.schema.fields().is_empty() {
@@ -97,7 +97,7 @@ pub fn write_schemas(connection: &str, tables: &[(String, TableFact)]) -> String
         }
         out.push_str("    columns:\n");
         for field in fact.schema.fields() {
-            let _ = writeln!(out, "      {}: {}", quoted(field.name()), column(field));
+            let _ = writeln!(out, "      {}: {}", yaml_text(field.name()), column(field));
         }
     }
     out
@@ -114,18 +114,18 @@ fn column(field: &Field) -> String {
     if field.is_nullable() && source.is_none() {
         return word;
     }
-    let mut parts = vec![format!("type: {}", quoted(&word))];
+    let mut parts = vec![format!("type: {}", yaml_text(&word))];
     if !field.is_nullable() {
         parts.push("required: true".to_owned());
     }
     if let Some(source) = source {
-        parts.push(format!("source_type: {}", quoted(source)));
+        parts.push(format!("source_type: {}", yaml_text(source)));
     }
     format!("{{ {} }}", parts.join(", "))
 }
 
 /// Text that YAML reads back as the same text, in braces too.
-fn quoted(text: &str) -> String {
+pub fn yaml_text(text: &str) -> String {
     let mut chars = text.chars();
     let starts_plain = chars
         .next()

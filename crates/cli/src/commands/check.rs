@@ -1,4 +1,4 @@
-//! `check` and `plan`: what the project says, without contact to the outside.
+//! `check` and `plan`: what the project says; contact to the outside only with `--connect`.
 
 use towpath_app::CheckReport;
 use towpath_vocab::{Failure, Remedy};
@@ -12,7 +12,10 @@ pub(super) async fn check(place: &Place, arguments: CheckArguments) -> Ended {
     if let Some(code) = arguments.explain {
         return explain(&code);
     }
-    let report = place.check(arguments.params).await?;
+    let report = match arguments.connect {
+        true => place.check_connected(arguments.params).await?,
+        false => place.check(arguments.params).await?,
+    };
     match arguments.format {
         Format::Json => draw::diagnostics_json(&report.diagnostics),
         Format::Text => {

@@ -1,7 +1,9 @@
 //! Hands the arguments to their command.
 
 use super::houses::Place;
-use super::{check, copy, lineage, quality, quarantine, query, run, runs};
+use super::{
+    check, connection, copy, init, lake, lineage, quality, quarantine, query, reference, run, runs,
+};
 use crate::args::{Arguments, Command};
 use crate::draw;
 use crate::exit::Exit;
@@ -24,6 +26,11 @@ pub(crate) async fn dispatch(arguments: Arguments) -> Exit {
         Command::Runs(arguments) => runs::runs(&place, arguments).await,
         Command::Logs(arguments) => runs::logs(&place, arguments).await,
         Command::Why(arguments) => runs::why(&place, arguments).await,
+        Command::Connection(command) => connection::connection(&place, command).await,
+        Command::Lake(command) => lake::lake(&place, command).await,
+        Command::Init(arguments) => init::init(arguments).await,
+        Command::Schema(arguments) => reference::schema(&arguments),
+        Command::Reference(arguments) => reference::page(&arguments),
     };
     match ended {
         Ok(exit) => exit,

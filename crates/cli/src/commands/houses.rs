@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use towpath_app::{CheckReport, CheckRequest, House, check, find_project};
+use towpath_app::{CheckReport, CheckRequest, House, check, check_connected, find_project};
 use towpath_vocab::{Failure, Plan, Remedy};
 
 use crate::exit::Exit;
@@ -32,12 +32,23 @@ impl Place {
         &self,
         params: Vec<(String, String)>,
     ) -> Result<CheckReport, Failure> {
-        let request = CheckRequest {
+        check(&self.request(params)?).await
+    }
+
+    /// The checked project, compared with the live systems.
+    pub(crate) async fn check_connected(
+        &self,
+        params: Vec<(String, String)>,
+    ) -> Result<CheckReport, Failure> {
+        check_connected(&self.request(params)?).await
+    }
+
+    fn request(&self, params: Vec<(String, String)>) -> Result<CheckRequest, Failure> {
+        Ok(CheckRequest {
             dir: self.dir()?,
             environment: self.env.clone(),
             params: params.into_iter().collect(),
-        };
-        check(&request).await
+        })
     }
 
     /// The house of a project without mistakes, and its plan.

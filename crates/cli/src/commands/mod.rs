@@ -1,13 +1,17 @@
 //! One file per command: arguments to a use case, its report to the terminal, its end to an exit code.
 
 mod check;
+mod connection;
 mod copy;
 mod dispatch;
 mod houses;
+mod init;
+mod lake;
 mod lineage;
 mod quality;
 mod quarantine;
 mod query;
+mod reference;
 mod run;
 mod runs;
 

@@ -36,7 +36,7 @@ pub(crate) fn diagnostics_json(list: &[Diagnostic]) {
     println!("{}", serde_json::Value::Array(values));
 }
 
-/// `3 errors in 2 files (38 ms). No system was contacted.`
+/// `3 errors in 2 files (38 ms).` and who was contacted.
 pub(crate) fn check_summary(report: &CheckReport) {
     let of = |level: Level| {
         report
@@ -58,7 +58,11 @@ pub(crate) fn check_summary(report: &CheckReport) {
     };
     let files = plural(report.files.len() as u64, "file");
     let ms = report.elapsed_us / 1000;
-    eprintln!("{found} in {files} ({ms} ms). No system was contacted.");
+    let contacted = match report.contacted.as_slice() {
+        [] => "No system was contacted; `--connect` also compares with the live ones.".to_owned(),
+        names => format!("Contacted: {}.", names.join(", ")),
+    };
+    eprintln!("{found} in {files} ({ms} ms). {contacted}");
 }
 
 /// One failure on standard error.

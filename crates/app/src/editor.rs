@@ -1,0 +1,63 @@
+//! JSON Schemas of project files: printed by `schema`, and put where editors look for them.
+//!
+//! The first line of each generated project file names one of them. They follow from the binary, so
+//! they stand in `.towpath/schemas/` of a project and are never committed there.
+
+use std::path::Path;
+
+use serde_json::Value;
+use towpath_project::{
+    json_schema_connection, json_schema_pipeline, json_schema_schemas, json_schema_towpath,
+};
+use towpath_vocab::{Failure, Remedy};
+
+use crate::Result;
+use crate::house::connector_specs;
+use crate::outside::put;
+
+/// A kind of project file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProjectFile {
+    /// `towpath.yml`
+    Towpath,
+    /// `pipelines/NAME.yml`
+    Pipeline,
+    /// `connections/NAME.yml`
+    Connection,
+    /// `schemas/CONNECTION.yml`
+    Schemas,
+}
+
+/// Every kind, with the name of its schema's file.
+const FILES: &[(ProjectFile, &str)] = &[
+    (ProjectFile::Towpath, "towpath.json"),
+    (ProjectFile::Pipeline, "pipeline.json"),
+    (ProjectFile::Connection, "connection.json"),
+    (ProjectFile::Schemas, "schemas.json"),
+];
+
+/// The JSON Schema of a kind of project file.
+pub fn json_schema(of: ProjectFile) -> Value {
+    let specs = connector_specs();
+    match of {
+        ProjectFile::Towpath => json_schema_towpath(&specs),
+        ProjectFile::Pipeline => json_schema_pipeline(&specs),
+        ProjectFile::Connection => json_schema_connection(&specs),
+        ProjectFile::Schemas => json_schema_schemas(),
+    }
+}
+
+/// Writes the schemas of all project files to `.towpath/schemas/`.
+pub(crate) fn write_editor_schemas(dir: &Path) -> Result<()> {
+    for (of, name) in FILES {
+        let text = serde_json::to_string_pretty(&json_schema(*of)).map_err(|error| {
+            Failure::new(
+                "R0926",
+                Remedy::Bug,
+                format!("the schema is no JSON: {error}"),
+            )
+        })?;
+        put(&dir.join(".towpath/schemas").join(name), &(text + "\n"))?;
+    }
+    Ok(())
+}

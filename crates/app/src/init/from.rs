@@ -1,0 +1,364 @@
+//! A project around what is already there: a database by its URL, or a folder of files.
+//!
+//! Promise: each table that can be read becomes a load, incremental where key and cursor are known.
+//! The URL is used here and forgotten: the project names a variable that holds it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use towpath_ports::{Discovered, System};
+use towpath_project::{write_schemas, yaml_text};
+use towpath_vocab::{
+    ConnectionPlan, Failure, Naming, OptionValue, Remedy, SecretTemplate, TableFact,
+};
+
+use super::start::{Draft, Variable};
+use crate::Result;
+use crate::house::connector_specs;
+use crate::outside::{Looked, Outside, fact, look};
+
+/// The lakehouse schema that tables go to.
+const INTO: &str = "raw";
+/// Every table of every schema, and every file with an ending.
+const ALL: &str = "*.*";
+
+/// A connection to be written, and the plan to look at it now.
+struct There {
+    name: String,
+    text: String,
+    plan: ConnectionPlan,
+    variable: Option<Variable>,
+}
+
+/// Looks at what is there and drafts the project's files.
+pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Result<Draft> {
+    let outside = Outside::new(dir);
+    let there = match from.split_once("://") {
+        Some((scheme, _)) => database(from, scheme, &outside)?,
+        None => folder(dir, Path::new(from))?,
+    };
+    let discover = outside.discover(&there.plan)?;
+    let (found, failed) = look(discover.as_ref(), from_shown(from, &there), ALL).await?;
+    if found.is_empty() {
+        let (_, failure) = failed.into_iter().next().ok_or_else(|| {
+            Failure::new("R0931", Remedy::Bug, "nothing was found and nothing failed")
+        })?;
+        return Err(failure);
+    }
+    let now = outside.now();
+    let facts: Vec<(String, TableFact)> = found
+        .iter()
+        .map(|table| (table.object.clone(), fact(table, &now)))
+        .collect();
+    let names = if collides(&found) {
+        Naming::Exact
+    } else {
+        Naming::Snake
+    };
+    let notes = found.iter().flat_map(|table| {
+        let notes = table.notes.iter();
+        notes.map(|note| format!("{}: {note}", table.object))
+    });
+    let failures = failed
+        .iter()
+        .map(|(table, failure)| format!("{table} is left out: {}", failure.message));
+    Ok(Draft {
+        notes: notes.chain(failures).collect(),
+        tables: found.len(),
+        variable: there.variable.clone(),
+        files: vec![
+            ("towpath.yml".to_owned(), root(name, id, &there, names)),
+            (
+                format!("pipelines/{name}.yml"),
+                pipeline(&there.name, &(found, failed), names),
+            ),
+            (
+                format!("schemas/{}.yml", there.name),
+                write_schemas(&there.name, &facts),
+            ),
+        ],
+    })
+}
+
+/// What messages call it: never the URL.
+fn from_shown<'a>(from: &'a str, there: &'a There) -> &'a str {
+    if there.variable.is_some() {
+        &there.name
+    } else {
+        from
+    }
+}
+
+fn database(url: &str, scheme: &str, outside: &Outside) -> Result<There> {
+    let specs = connector_specs();
+    let spec = specs
+        .iter()
+        .find(|spec| spec.kind != "files" && spec.schemes.iter().any(|known| known == scheme))
+        .ok_or_else(|| {
+            let known: Vec<&str> = specs
+                .iter()
+                .flat_map(|spec| &spec.schemes)
+                .map(String::as_str)
+                .collect();
+            Failure::new(
+                "R0932",
+                Remedy::FixConfig,
+                format!("there is no connector for `{scheme}://`"),
+            )
+            .help(format!("there are: {}", known.join(", ")))
+            .help("a folder of files is named by its path: towpath init --from data")
+        })?;
+    let name = match database_name(url) {
+        Some(database) => format!("{}_db", database.trim_end_matches("_db")),
+        None => format!("{}_db", spec.kind),
+    };
+    let environment = outside.system.environment();
+    let holder = environment
+        .iter()
+        .find(|(variable, value)| value.as_str() == url && is_variable(variable));
+    let variable = match holder {
+        Some((variable, _)) => Variable {
+            name: variable.clone(),
+            is_set: true,
+        },
+        None => {
+            let name = format!("{}_URL", name.to_uppercase());
+            Variable {
+                is_set: environment.get(&name).is_some_and(|value| value == url),
+                name,
+            }
+        }
+    };
+    let text = format!(
+        "  {name}:\n    type: {}\n    url: ${{env:{}}}\n",
+        spec.kind, variable.name
+    );
+    let url = OptionValue::Secret(SecretTemplate::new(url));
+    Ok(There {
+        plan: ConnectionPlan {
+            name: name.clone(),
+            kind: spec.kind.clone(),
+            writable: false,
+            options: BTreeMap::from([("url".to_owned(), url)]),
+        },
+        name,
+        text,
+        variable: Some(variable),
+    })
+}
+
+/// The database in a URL, as a name: `postgres://u:p@h/shop?x=y` is `shop`.
+fn database_name(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let rest = rest.split(['?', '#']).next()?;
+    let (_, database) = rest.rsplit_once('/')?;
+    let name = Naming::Snake.apply(database);
+    let good = !database.is_empty() && name.starts_with(|c: char| c.is_ascii_lowercase());
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    (good && plain).then_some(name)
+}
+
+fn is_variable(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn folder(dir: &Path, from: &Path) -> Result<There> {
+    let root = from.canonicalize().map_err(|error| {
+        Failure::new(
+            "R0933",
+            Remedy::FixConfig,
+            format!("{} cannot be read: {error}", from.display()),
+        )
+        .help("--from takes a folder of files, or the URL of a database: postgres://user@host/name")
+    })?;
+    let stem = root.file_stem().map(|name| name.to_string_lossy());
+    let name = stem.map(|stem| Naming::Snake.apply(&stem));
+    let name = match name {
+        Some(name) if name != INTO && !name.starts_with('_') => name,
+        _ => "files".to_owned(),
+    };
+    let path = relative(dir, &root);
+    let path = path.display().to_string();
+    let options = BTreeMap::from([(
+        "path".to_owned(),
+        OptionValue::Plain(serde_json::Value::from(root.display().to_string())),
+    )]);
+    Ok(There {
+        text: format!("  {name}: {{ type: files, path: {} }}\n", yaml_text(&path)),
+        plan: ConnectionPlan {
+            name: name.clone(),
+            kind: "files".to_owned(),
+            writable: false,
+            options,
+        },
+        name,
+        variable: None,
+    })
+}
+
+/// The path as a project in `dir` writes it: relative when it is in the project or beside it.
+fn relative(dir: &Path, path: &Path) -> PathBuf {
+    if let Ok(inside) = path.strip_prefix(dir) {
+        return match inside.as_os_str().is_empty() {
+            true => PathBuf::from("."),
+            false => inside.to_path_buf(),
+        };
+    }
+    let beside = dir
+        .parent()
+        .and_then(|parent| path.strip_prefix(parent).ok());
+    beside.map_or_else(|| path.to_path_buf(), |beside| Path::new("..").join(beside))
+}
+
+fn root(name: &str, id: &str, there: &There, names: Naming) -> String {
+    let names = match names {
+        Naming::Snake => "",
+        Naming::Exact => {
+            "names: exact      # in snake case two columns of a table would have one name\n"
+        }
+    };
+    format!(
+        "\
+# yaml-language-server: $schema=.towpath/schemas/towpath.json
+towpath: 1
+name: {name}
+id: {id}      # part of every commit; never change it
+lakehouse: ./lake
+{names}
+connections:
+{}",
+        there.text
+    )
+}
+
+fn pipeline(connection: &str, (found, failed): &Looked, names: Naming) -> String {
+    let mut out = format!(
+        "\
+# yaml-language-server: $schema=../.towpath/schemas/pipeline.json
+# With `cursor` and `key` only what changed is read, and merged by key; else everything is read anew.
+steps:
+  extract:
+    load: {connection}
+    into: {INTO}
+    tables:
+"
+    );
+    let mut taken = BTreeSet::new();
+    for table in found {
+        let name = table_name(&table.object, &mut taken);
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "      {name}: {}", entry(&name, table, names));
+    }
+    for (table, failure) in failed {
+        let reason = failure.message.replace(['\n', '\r'], " ");
+        let _ = writeln!(out, "      # {table} is left out: {reason}");
+    }
+    out
+}
+
+fn entry(name: &str, table: &Discovered, names: Naming) -> String {
+    let mut parts = Vec::new();
+    if name != table.object {
+        parts.push(format!("from: {}", yaml_text(&table.object)));
+    }
+    let key: Vec<String> = table
+        .key
+        .iter()
+        .map(|column| yaml_text(&names.apply(column)))
+        .collect();
+    if let Some(cursor) = table.cursor.as_ref().filter(|_| !key.is_empty()) {
+        parts.push(format!("cursor: {}", yaml_text(cursor)));
+    }
+    match key.as_slice() {
+        [] => {}
+        [one] => parts.push(format!("key: {one}")),
+        many => parts.push(format!("key: [{}]", many.join(", "))),
+    }
+    if parts.is_empty() {
+        "{}".to_owned()
+    } else {
+        format!("{{ {} }}", parts.join(", "))
+    }
+}
+
+/// The table that an object becomes: `Order Details` -> `order_details`, `orders.csv.gz` -> `orders`,
+/// `sales.orders` -> `orders`, or `sales_orders` when there is another one.
+fn table_name(object: &str, taken: &mut BTreeSet<String>) -> String {
+    let file = object.rsplit('/').next().unwrap_or(object);
+    let endings = [".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"];
+    let lower = file.to_lowercase();
+    let short = endings
+        .iter()
+        .find_map(|ending| file.get(..lower.find(ending)?))
+        .unwrap_or_else(|| file.rsplit('.').next().unwrap_or(file));
+    let long = Naming::Snake.apply(object);
+    let short = Naming::Snake.apply(short);
+    let numbered = (2..).map(|number| format!("{long}_{number}"));
+    let name = [short, long.clone()]
+        .into_iter()
+        .chain(numbered)
+        .find(|name| !taken.contains(name))
+        .unwrap_or(long);
+    taken.insert(name.clone());
+    name
+}
+
+fn collides(found: &[Discovered]) -> bool {
+    found.iter().any(|table| {
+        let mut names = BTreeSet::new();
+        let fields = table.schema.fields().iter();
+        fields
+            .map(|field| Naming::Snake.apply(field.name()))
+            .any(|name| !names.insert(name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_become_tables_with_names_of_their_own() {
+        let mut taken = BTreeSet::new();
+        let names: Vec<String> = [
+            "orders",
+            "sales.orders",
+            "Order Details",
+            "orders.csv.gz",
+            "2024.parquet",
+        ]
+        .iter()
+        .map(|object| table_name(object, &mut taken))
+        .collect();
+        assert_eq!(
+            names,
+            [
+                "orders",
+                "sales_orders",
+                "order_details",
+                "orders_csv_gz",
+                "_2024"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_database_is_named_without_its_password() {
+        let name = |url| database_name(url);
+        assert_eq!(
+            name("postgres://me:p%2Fw@host:5432/shop?sslmode=require"),
+            Some("shop".to_owned())
+        );
+        assert_eq!(name("postgres://host/"), None);
+        assert_eq!(name("postgres://me:pw@host"), None);
+    }
+
+    #[test]
+    fn paths_beside_the_project_are_relative() {
+        let of = |path: &str| relative(Path::new("/a/shop"), Path::new(path));
+        assert_eq!(of("/a/shop/data"), Path::new("data"));
+        assert_eq!(of("/a/data/in"), Path::new("../data/in"));
+        assert_eq!(of("/b/data"), Path::new("/b/data"));
+    }
+}

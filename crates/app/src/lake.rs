@@ -1,0 +1,114 @@
+//! Tables of the lakehouse: what they are now, and how they came to be.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use towpath_engine::lake::HistoryEntry;
+use towpath_vocab::{Failure, Remedy, TableName, types};
+
+use crate::Result;
+use crate::house::House;
+
+/// A table as it is now.
+#[derive(Clone, Debug, Serialize)]
+pub struct LakeTable {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// Its name.
+    pub table: String,
+    /// The version of the table that readers see.
+    pub table_version: u64,
+    /// Rows, when the files say.
+    pub rows: Option<u64>,
+    /// Files.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
+    /// Where it is.
+    pub location: String,
+    /// Columns in order.
+    pub columns: Vec<LakeColumn>,
+    /// Delta's table properties.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// One column.
+#[derive(Clone, Debug, Serialize)]
+pub struct LakeColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// Its name at the source, if another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_name: Option<String>,
+    /// Its type at the source, when values are kept as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_type: Option<String>,
+}
+
+/// The newest versions of a table, newest first.
+///
+/// # Errors
+/// `FixConfig` when there is no such table.
+pub async fn lake_history(house: &House, table: &str, limit: usize) -> Result<Vec<HistoryEntry>> {
+    let name = existing(house, table).await?;
+    house.lake.history(&name, limit).await
+}
+
+/// A table as it is now.
+///
+/// # Errors
+/// `FixConfig` when there is no such table.
+pub async fn lake_describe(house: &House, table: &str) -> Result<LakeTable> {
+    let name = existing(house, table).await?;
+    let found = house.lake.describe(&name).await?;
+    let column = |field: &std::sync::Arc<arrow_schema::Field>| LakeColumn {
+        name: field.name().clone(),
+        data_type: types::name(field.data_type()),
+        source_name: field.metadata().get(types::SOURCE_NAME).cloned(),
+        source_type: field.metadata().get(types::SOURCE_TYPE).cloned(),
+    };
+    Ok(LakeTable {
+        version: 1,
+        table: name.to_string(),
+        table_version: found.version,
+        rows: found.rows,
+        files: found.files,
+        bytes: found.bytes,
+        location: found.location.display().to_string(),
+        columns: found.schema.fields().iter().map(column).collect(),
+        properties: found.properties,
+    })
+}
+
+async fn existing(house: &House, table: &str) -> Result<TableName> {
+    let wrong = |message: String| Failure::new("R0928", Remedy::FixConfig, message);
+    let name: TableName = table.parse().map_err(|error| {
+        wrong(format!("{error}")).help("a table is named with its schema: raw.orders")
+    })?;
+    if house.lake.version(&name).await?.is_some() {
+        return Ok(name);
+    }
+    if let Some(view) = house.lake.view(&name).await? {
+        return Err(wrong(format!(
+            "`{name}` is a view (version {}): it has no files and no history",
+            view.version
+        ))
+        .help(format!("ask it: towpath query \"select * from {name}\"")));
+    }
+    let tables: Vec<String> = house
+        .lake
+        .tables()
+        .await?
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    Err(
+        wrong(format!("the lakehouse has no table `{name}`")).help(match tables.is_empty() {
+            true => "it is empty: towpath run".to_owned(),
+            false => format!("there are: {}", tables.join(", ")),
+        }),
+    )
+}

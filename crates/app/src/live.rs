@@ -1,0 +1,193 @@
+//! `check --connect`: what the project knows of outside tables, held against the live ones.
+//!
+//! It only gathers: what a difference means is `project`'s to say. Tables are looked at with the
+//! options that their load gives them; queries are not compared. Read next: `outside.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use towpath_project::{Expected, OutlinedConnection, compare, gone, unreachable};
+use towpath_vocab::{
+    Action, ConnectionPlan, Diagnostic, Facts, Failure, Guarantee, OptionValue, Plan, Selection,
+    Span,
+};
+
+use crate::Result;
+use crate::folder::ProjectFolder;
+use crate::house::connector_specs;
+use crate::outside::{Outside, fact, known_tables, outlined};
+
+/// What was found, and who was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) contacted: Vec<String>,
+}
+
+/// A table that a pipeline loads.
+struct Load {
+    connection: ConnectionPlan,
+    span: Option<Span>,
+}
+
+/// Compares everything that is known with what is there.
+///
+/// # Errors
+/// Only when the project cannot be read; what is wrong outside is a diagnostic.
+pub(crate) async fn compare_live(
+    folder: &ProjectFolder,
+    environment: Option<&str>,
+    facts: &Facts,
+    plan: Option<&Plan>,
+) -> Result<Live> {
+    let outside = Outside::new(&folder.dir);
+    let mut live = Live::default();
+    let loads = loads(plan);
+    let published = published(plan);
+    for (name, connection) in outlined(folder, environment)? {
+        let known = known_tables(folder, &name)?;
+        let loaded = loads.get(&name);
+        if known.is_empty() && loaded.is_none() && made_when_written(&connection, &published) {
+            continue;
+        }
+        live.contacted.push(name.clone());
+        let place = Some(connection.span.clone());
+        let tested = match outside.discover(&connection.plan) {
+            Ok(there) => there.test().await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = tested {
+            live.diagnostics.push(unreachable(&name, place, &failure));
+            continue;
+        }
+        let one = One {
+            outside: &outside,
+            connection: &connection.plan,
+            loads: loaded,
+            observed: facts.outside.get(&name),
+        };
+        one.compare(&known, &mut live.diagnostics).await;
+    }
+    Ok(live)
+}
+
+/// Loads of tables by connection and by the table's name there.
+fn loads(plan: Option<&Plan>) -> BTreeMap<String, BTreeMap<String, Load>> {
+    let mut all: BTreeMap<String, BTreeMap<String, Load>> = BTreeMap::new();
+    let tasks = plan.into_iter().flat_map(|plan| &plan.pipelines);
+    for task in tasks.flat_map(|pipeline| &pipeline.tasks) {
+        let Action::Load(load) = &task.action else {
+            continue;
+        };
+        let Selection::Object(object) = &load.selection else {
+            continue;
+        };
+        let mut connection = load.connection.clone();
+        for (option, value) in &load.options {
+            let value = OptionValue::Plain(value.clone());
+            connection.options.insert(option.clone(), value);
+        }
+        let of = all.entry(connection.name.clone()).or_default();
+        let span = task.span.clone();
+        of.insert(object.clone(), Load { connection, span });
+    }
+    all
+}
+
+fn published(plan: Option<&Plan>) -> BTreeSet<&str> {
+    let tasks = plan.into_iter().flat_map(|plan| &plan.pipelines);
+    tasks
+        .flat_map(|pipeline| &pipeline.tasks)
+        .filter_map(|task| match &task.action {
+            Action::Publish(publish) => Some(publish.connection.name.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// True for a folder that is only written to: it is made with its first file.
+fn made_when_written(connection: &OutlinedConnection, published: &BTreeSet<&str>) -> bool {
+    let spec = connector_specs()
+        .into_iter()
+        .find(|spec| spec.kind == connection.plan.kind);
+    published.contains(connection.plan.name.as_str())
+        && spec.is_some_and(|spec| spec.guarantee == Guarantee::AtomicFile)
+}
+
+/// One connection that can be contacted.
+struct One<'a> {
+    outside: &'a Outside,
+    connection: &'a ConnectionPlan,
+    loads: Option<&'a BTreeMap<String, Load>>,
+    observed: Option<&'a BTreeMap<String, towpath_vocab::TableFact>>,
+}
+
+impl One<'_> {
+    async fn compare(
+        &self,
+        known: &[(String, towpath_project::KnownTable)],
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let name = &self.connection.name;
+        for (object, table) in known {
+            let load = self.loads.and_then(|loads| loads.get(object));
+            match self.describe(object, load).await {
+                Ok(live) => {
+                    let expected = Expected::written(name, object, table);
+                    diagnostics.extend(compare(&expected, &live));
+                }
+                Err(failure) => {
+                    diagnostics.push(gone(name, object, Some(table.span.clone()), &failure));
+                }
+            }
+        }
+        let loads = self.loads.into_iter().flatten();
+        for (object, load) in loads {
+            if is_known(known, self.connection, object) {
+                continue;
+            }
+            match self.describe(object, Some(load)).await {
+                Ok(live) => {
+                    let seen = self.observed.and_then(|tables| tables.get(object));
+                    diagnostics.extend(seen.into_iter().flat_map(|fact| {
+                        let expected = Expected {
+                            connection: name,
+                            object,
+                            fact,
+                            span: load.span.clone(),
+                            columns: BTreeMap::new(),
+                            written: false,
+                        };
+                        compare(&expected, &live)
+                    }));
+                }
+                Err(failure) => {
+                    diagnostics.push(gone(name, object, load.span.clone(), &failure));
+                }
+            }
+        }
+    }
+
+    async fn describe(
+        &self,
+        object: &str,
+        load: Option<&Load>,
+    ) -> Result<towpath_vocab::TableFact, Failure> {
+        let connection = load.map_or(self.connection, |load| &load.connection);
+        let found = self.outside.discover(connection)?.describe(object).await?;
+        Ok(fact(&found, &self.outside.now()))
+    }
+}
+
+/// `orders` and `public.orders` are one table when `public` is the connection's schema.
+fn is_known(
+    known: &[(String, towpath_project::KnownTable)],
+    connection: &ConnectionPlan,
+    object: &str,
+) -> bool {
+    let qualified = connection
+        .text("schema")
+        .map(|schema| format!("{schema}.{object}"));
+    known
+        .iter()
+        .any(|(name, _)| name == object || Some(name) == qualified.as_ref())
+}

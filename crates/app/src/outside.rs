@@ -1,0 +1,401 @@
+//! Outside systems: which there are, whether we can get in, what their tables look like.
+//!
+//! Promise: nothing is made in the project folder but `schemas/NAME.yml`, and that only when asked. It
+//! needs no lakehouse, no book, and no project free of mistakes elsewhere. Read next: `live.rs`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use towpath_flow::Budget;
+use towpath_ports::{Clock as _, Connector, ConnectorContext, Discover, Discovered, System};
+use towpath_project::{Inputs, KnownTable, OutlinedConnection, connections_of, read_schemas};
+use towpath_vocab::{
+    ConnectionPlan, ConnectorSpec, FactSource, Facts, Failure, Remedy, TableFact, types,
+};
+
+use crate::Result;
+use crate::editor::write_editor_schemas;
+use crate::folder::ProjectFolder;
+use crate::memory::default_budget_bytes;
+use crate::system::{LocalSystem, time_text};
+
+/// The connectors of this binary, ready to look at things from a folder.
+pub(crate) struct Outside {
+    connectors: Vec<Arc<dyn Connector>>,
+    context: ConnectorContext,
+    pub(crate) system: Arc<LocalSystem>,
+}
+
+impl Outside {
+    pub(crate) fn new(dir: &Path) -> Self {
+        let system = Arc::new(LocalSystem::new(dir.to_path_buf()));
+        Self {
+            connectors: towpath_connectors::connectors(),
+            context: ConnectorContext {
+                project_dir: dir.to_path_buf(),
+                secrets: Arc::clone(&system) as _,
+                memory: Arc::new(Budget::new(default_budget_bytes())),
+            },
+            system,
+        }
+    }
+
+    pub(crate) fn discover(&self, connection: &ConnectionPlan) -> Result<Arc<dyn Discover>> {
+        let kinds = || -> Vec<String> { self.connectors.iter().map(|c| c.spec().kind).collect() };
+        let connector = self
+            .connectors
+            .iter()
+            .find(|connector| connector.spec().kind == connection.kind);
+        match connector {
+            Some(connector) => connector.discover(connection, &self.context),
+            None => Err(Failure::new(
+                "R0920",
+                Remedy::FixConfig,
+                format!(
+                    "connection `{}`: there is no connector of type `{}`",
+                    connection.name, connection.kind
+                ),
+            )
+            .help(format!("there are: {}", kinds().join(", ")))),
+        }
+    }
+
+    /// The moment, as facts keep it.
+    pub(crate) fn now(&self) -> String {
+        time_text(self.system.now_us())
+    }
+}
+
+/// A connection of the project, as it can be shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionLine {
+    /// Its name.
+    pub name: String,
+    /// Its connector.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether Towpath may write there.
+    pub writable: bool,
+    /// Where it is declared: file and line.
+    pub place: String,
+    /// Tables in `schemas/NAME.yml`.
+    pub known_tables: usize,
+    /// When they were last seen; empty when they never were.
+    pub seen: String,
+}
+
+/// A table that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct TableLine {
+    /// Its name there.
+    pub table: String,
+    /// Names and types of its columns.
+    pub columns: Vec<ColumnLine>,
+    /// Its primary key.
+    pub key: Vec<String>,
+    /// A column that looks like a cursor.
+    pub cursor: Option<String>,
+    /// About how many rows.
+    pub rows: Option<u64>,
+    /// Mappings that lose something, and what else there is to know.
+    pub notes: Vec<String>,
+}
+
+/// A column that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct ColumnLine {
+    /// Its name.
+    pub name: String,
+    /// Its type, in the words of the project files.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// Whether the system promises that it is never null.
+    pub required: bool,
+    /// The system's own type, when values travel as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_type: Option<String>,
+}
+
+/// What looking around found.
+#[derive(Clone, Debug, Serialize)]
+pub struct DiscoverReport {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// The connection.
+    pub connection: String,
+    /// Tables, in the order of their names.
+    pub tables: Vec<TableLine>,
+    /// Tables that could not be looked at, and why.
+    pub failed: Vec<(String, Failure)>,
+    /// The file that was written, relative to the project.
+    pub written: Option<String>,
+    /// Tables that stood in the file and are not there any more.
+    pub gone: Vec<String>,
+}
+
+/// What a connection test found.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionTest {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// The connection.
+    pub connection: String,
+    /// Product and version.
+    pub system: String,
+    /// What else there is to know.
+    pub notes: Vec<String>,
+}
+
+/// What `discover` is asked for.
+#[derive(Clone, Debug)]
+pub struct DiscoverRequest {
+    /// The project folder.
+    pub dir: PathBuf,
+    /// `--env`.
+    pub environment: Option<String>,
+    /// The connection.
+    pub connection: String,
+    /// Only tables whose names match this glob.
+    pub pattern: String,
+    /// Whether `schemas/NAME.yml` is written.
+    pub write: bool,
+}
+
+/// Every kind of connection there is.
+pub fn connection_types() -> Vec<ConnectorSpec> {
+    crate::house::connector_specs()
+}
+
+/// The project's connections.
+///
+/// # Errors
+/// `FixConfig` when the project cannot be read.
+pub fn connections(dir: &Path, environment: Option<&str>) -> Result<Vec<ConnectionLine>> {
+    let folder = ProjectFolder::read(dir)?;
+    let all = outlined(&folder, environment)?;
+    let line = |(name, connection): (&String, &OutlinedConnection)| {
+        let known = known_tables(&folder, name).unwrap_or_default();
+        ConnectionLine {
+            name: name.clone(),
+            kind: connection.plan.kind.clone(),
+            writable: connection.plan.writable,
+            place: format!("{}:{}", connection.span.file, connection.span.line),
+            known_tables: known.len(),
+            seen: known
+                .iter()
+                .map(|(_, table)| table.fact.seen_at.clone())
+                .max()
+                .unwrap_or_default(),
+        }
+    };
+    Ok(all.iter().map(line).collect())
+}
+
+/// Tries to connect.
+///
+/// # Errors
+/// Why it is not possible, without secrets.
+pub async fn connection_test(
+    dir: &Path,
+    environment: Option<&str>,
+    name: &str,
+) -> Result<ConnectionTest> {
+    let folder = ProjectFolder::read(dir)?;
+    let connection = find(&folder, environment, name)?;
+    let report = Outside::new(dir).discover(&connection)?.test().await?;
+    Ok(ConnectionTest {
+        version: 1,
+        connection: name.to_owned(),
+        system: report.system,
+        notes: report.notes,
+    })
+}
+
+/// Looks at a connection's tables; writes `schemas/NAME.yml` when asked.
+///
+/// # Errors
+/// When the system cannot be contacted, or the file cannot be written.
+pub async fn discover(request: &DiscoverRequest) -> Result<DiscoverReport> {
+    let folder = ProjectFolder::read(&request.dir)?;
+    let connection = find(&folder, request.environment.as_deref(), &request.connection)?;
+    let outside = Outside::new(&request.dir);
+    let (found, failed) = look(
+        outside.discover(&connection)?.as_ref(),
+        &request.connection,
+        &request.pattern,
+    )
+    .await?;
+    let mut report = DiscoverReport {
+        version: 1,
+        connection: request.connection.clone(),
+        tables: found.iter().map(table_line).collect(),
+        failed,
+        written: None,
+        gone: Vec::new(),
+    };
+    if request.write {
+        write(request, &folder, &outside, &found, &mut report)?;
+    }
+    Ok(report)
+}
+
+/// Tables that were looked at, and tables that could not be, with the reason.
+pub(crate) type Looked = (Vec<Discovered>, Vec<(String, Failure)>);
+
+/// Looks at every table that matches.
+pub(crate) async fn look(there: &dyn Discover, name: &str, pattern: &str) -> Result<Looked> {
+    let tables = there.tables(pattern).await?;
+    if tables.is_empty() {
+        return Err(Failure::new(
+            "R0921",
+            Remedy::FixConfig,
+            format!("`{name}` has no table that matches `{pattern}`"),
+        )
+        .help("a pattern is a glob: `order*`; other schemas of a database: `\"other.*\"`"));
+    }
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
+    for table in tables {
+        match there.describe(&table).await {
+            Ok(described) => found.push(described),
+            // Nothing else can be looked at either.
+            Err(failure) if failure.remedy == Remedy::Retry => return Err(failure),
+            Err(failure) => failed.push((table, failure)),
+        }
+    }
+    Ok((found, failed))
+}
+
+fn write(
+    request: &DiscoverRequest,
+    folder: &ProjectFolder,
+    outside: &Outside,
+    found: &[Discovered],
+    report: &mut DiscoverReport,
+) -> Result<()> {
+    let path = format!("schemas/{}.yml", request.connection);
+    let mut tables: BTreeMap<String, TableFact> = BTreeMap::new();
+    let all = request.pattern == "*";
+    for (name, known) in known_tables(folder, &request.connection)? {
+        let still = found.iter().any(|table| table.object == name)
+            || report.failed.iter().any(|(table, _)| *table == name)
+            || name.contains(['.', '/', '*']);
+        if !all || still {
+            tables.insert(name, known.fact);
+        } else {
+            report.gone.push(name);
+        }
+    }
+    let now = outside.now();
+    for table in found {
+        tables.insert(table.object.clone(), fact(table, &now));
+    }
+    let tables: Vec<(String, TableFact)> = tables.into_iter().collect();
+    let text = towpath_project::write_schemas(&request.connection, &tables);
+    put(&request.dir.join(&path), &text)?;
+    write_editor_schemas(&request.dir)?;
+    report.written = Some(path);
+    Ok(())
+}
+
+/// Writes a file and the folders above it.
+pub(crate) fn put(path: &Path, text: &str) -> Result<()> {
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    made.and_then(|()| std::fs::write(path, text))
+        .map_err(|error| {
+            Failure::new(
+                "R0922",
+                Remedy::FixConfig,
+                format!("{} cannot be written: {error}", path.display()),
+            )
+            .help("check the folder's rights and free space")
+        })
+}
+
+/// What was found, as `schemas/NAME.yml` keeps it.
+pub(crate) fn fact(table: &Discovered, now: &str) -> TableFact {
+    TableFact {
+        schema: Arc::clone(&table.schema),
+        key: table.key.clone(),
+        source: FactSource::Discovered,
+        seen_at: now.to_owned(),
+    }
+}
+
+fn table_line(table: &Discovered) -> TableLine {
+    let column = |field: &Arc<arrow_schema::Field>| ColumnLine {
+        name: field.name().clone(),
+        data_type: types::name(field.data_type()),
+        required: !field.is_nullable(),
+        source_type: field.metadata().get(types::SOURCE_TYPE).cloned(),
+    };
+    TableLine {
+        table: table.object.clone(),
+        columns: table.schema.fields().iter().map(column).collect(),
+        key: table.key.clone(),
+        cursor: table.cursor.clone(),
+        rows: table.rows,
+        notes: table.notes.clone(),
+    }
+}
+
+/// The tables of `schemas/NAME.yml`.
+pub(crate) fn known_tables(
+    folder: &ProjectFolder,
+    connection: &str,
+) -> Result<Vec<(String, KnownTable)>> {
+    let path = format!("schemas/{connection}.yml");
+    let Some(text) = folder.files.get(&path) else {
+        return Ok(Vec::new());
+    };
+    read_schemas(&path, text).map_err(|_| {
+        Failure::new("R0923", Remedy::FixConfig, format!("{path} cannot be read"))
+            .help("look: towpath check")
+            .help("or remove the file: discover writes it anew")
+    })
+}
+
+/// The project's connections, whatever else is wrong with it.
+pub(crate) fn outlined(
+    folder: &ProjectFolder,
+    environment: Option<&str>,
+) -> Result<BTreeMap<String, OutlinedConnection>> {
+    let system = LocalSystem::new(folder.dir.clone());
+    let facts = Facts {
+        set_variables: system.environment().keys().cloned().collect(),
+        ..Facts::default()
+    };
+    let outline = connections_of(&Inputs {
+        files: &folder.files,
+        specs: &crate::house::connector_specs(),
+        facts: &facts,
+        environment,
+        variables: system.environment(),
+        params: &BTreeMap::new(),
+    });
+    outline.ok_or_else(|| {
+        Failure::new(
+            "R0924",
+            Remedy::FixConfig,
+            "towpath.yml cannot be read as a project",
+        )
+        .help("look: towpath check")
+    })
+}
+
+fn find(folder: &ProjectFolder, environment: Option<&str>, name: &str) -> Result<ConnectionPlan> {
+    let mut all = outlined(folder, environment)?;
+    let names: Vec<String> = all.keys().cloned().collect();
+    all.remove(name).map(|found| found.plan).ok_or_else(|| {
+        let failure = Failure::new(
+            "R0925",
+            Remedy::FixConfig,
+            format!("there is no connection `{name}`"),
+        );
+        match names.is_empty() {
+            true => failure.help("declare it under `connections` in towpath.yml"),
+            false => failure.help(format!("there are: {}", names.join(", "))),
+        }
+    })
+}

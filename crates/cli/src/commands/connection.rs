@@ -1,0 +1,176 @@
+//! `connection`: outside systems, as the project and the systems themselves know them.
+
+use towpath_app::{
+    ConnectionTest, DiscoverReport, DiscoverRequest, TableLine, connection_test, connection_types,
+    connections, discover,
+};
+use towpath_vocab::{ConnectorSpec, Face};
+
+use super::houses::{Ended, Place};
+use crate::args::{ConnectionCommand, Format};
+use crate::draw;
+use crate::exit::Exit;
+
+pub(super) async fn connection(place: &Place, command: ConnectionCommand) -> Ended {
+    match command {
+        ConnectionCommand::Ls(of) => ls(place, of.format),
+        ConnectionCommand::Types(of) => types(of.format),
+        ConnectionCommand::Test { name, format } => {
+            let report = connection_test(&place.dir()?, place.env.as_deref(), &name).await?;
+            match format {
+                Format::Json => draw::json(&report)?,
+                Format::Text => say_test(&report),
+            }
+            Ok(Exit::Done)
+        }
+        ConnectionCommand::Discover {
+            name,
+            pattern,
+            write,
+            format,
+        } => {
+            let request = DiscoverRequest {
+                dir: place.dir()?,
+                environment: place.env.clone(),
+                connection: name,
+                pattern,
+                write,
+            };
+            let report = discover(&request).await?;
+            match format {
+                Format::Json => draw::json(&report)?,
+                Format::Text => say_discovered(&report),
+            }
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn ls(place: &Place, format: Format) -> Ended {
+    let lines = connections(&place.dir()?, place.env.as_deref())?;
+    if format == Format::Json {
+        draw::json(&serde_json::json!({ "version": 1, "connections": lines }))?;
+        return Ok(Exit::Done);
+    }
+    if lines.is_empty() {
+        println!("The project has no connection. Declare one under `connections` in towpath.yml.");
+        println!("Kinds there are: towpath connection types");
+        return Ok(Exit::Done);
+    }
+    let names = ["CONNECTION", "TYPE", "WRITABLE", "KNOWN", "DECLARED AT"].map(str::to_owned);
+    let rows: Vec<Vec<String>> = lines
+        .iter()
+        .map(|line| {
+            let known = match (line.known_tables, line.seen.get(..10)) {
+                (0, _) => "-".to_owned(),
+                (tables, Some(day)) => {
+                    format!("{}, seen {day}", draw::plural(tables as u64, "table"))
+                }
+                (tables, None) => draw::plural(tables as u64, "table"),
+            };
+            vec![
+                line.name.clone(),
+                line.kind.clone(),
+                if line.writable { "yes" } else { "no" }.to_owned(),
+                known,
+                line.place.clone(),
+            ]
+        })
+        .collect();
+    print!("{}", draw::text_table(&names, &rows, &[false; 5]));
+    Ok(Exit::Done)
+}
+
+fn types(format: Format) -> Ended {
+    let specs = connection_types();
+    if format == Format::Json {
+        draw::json(&serde_json::json!({ "version": 1, "types": specs }))?;
+        return Ok(Exit::Done);
+    }
+    let names = ["TYPE", "CAN BE", "NEEDS", "WHAT IT IS"].map(str::to_owned);
+    let rows: Vec<Vec<String>> = specs.iter().map(type_row).collect();
+    print!("{}", draw::text_table(&names, &rows, &[false; 4]));
+    println!("\nAll options: towpath connection types --format json");
+    Ok(Exit::Done)
+}
+
+fn type_row(spec: &ConnectorSpec) -> Vec<String> {
+    let sides: Vec<&str> = [
+        (Face::Source, "read"),
+        (Face::Destination, "written"),
+        (Face::Discover, "discovered"),
+    ]
+    .into_iter()
+    .filter_map(|(face, word)| spec.faces.contains(&face).then_some(word))
+    .collect();
+    let needs: Vec<&str> = spec
+        .options
+        .iter()
+        .filter(|option| option.required)
+        .map(|option| option.name.as_str())
+        .collect();
+    vec![
+        spec.kind.clone(),
+        sides.join(", "),
+        needs.join(", "),
+        spec.doc.clone(),
+    ]
+}
+
+fn say_test(report: &ConnectionTest) {
+    println!("✓ {}: {}", report.connection, report.system);
+    for note in &report.notes {
+        println!("  {note}");
+    }
+}
+
+fn say_discovered(report: &DiscoverReport) {
+    for table in &report.tables {
+        say_table(table);
+    }
+    for (table, failure) in &report.failed {
+        println!("{table}\n  ⚠ not looked at: {}", failure.message);
+        for help in &failure.help {
+            println!("    {help}");
+        }
+    }
+    for table in &report.gone {
+        println!("{table}\n  not there any more");
+    }
+    let tables = draw::plural(report.tables.len() as u64, "table");
+    match &report.written {
+        Some(path) => println!(
+            "\nWrote {path}: {tables}. Commit it; `towpath check` now knows these columns."
+        ),
+        None => println!(
+            "\n{tables}. To let `towpath check` know them: towpath connection discover {} --write",
+            report.connection
+        ),
+    }
+}
+
+fn say_table(table: &TableLine) {
+    let rows = table.rows.map_or_else(String::new, |rows| {
+        format!(", about {} rows", draw::count(rows))
+    });
+    let columns = draw::plural(table.columns.len() as u64, "column");
+    println!("{}  ({columns}{rows})", table.table);
+    let names: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| format!("{} {}", column.name, column.data_type))
+        .collect();
+    println!("  {}", names.join(", "));
+    match (table.key.is_empty(), &table.cursor) {
+        (true, None) => {}
+        (false, None) => println!("  key: {}", table.key.join(", ")),
+        (true, Some(cursor)) => println!("  cursor, as it seems: {cursor}"),
+        (false, Some(cursor)) => println!(
+            "  key: {}   cursor, as it seems: {cursor}",
+            table.key.join(", ")
+        ),
+    }
+    for note in &table.notes {
+        println!("  ⓘ {note}");
+    }
+}

@@ -1,0 +1,71 @@
+//! `init`: a project that runs at once, and what to type next.
+
+use std::path::Path;
+
+use towpath_app::{InitReport, InitRequest, init as make};
+use towpath_vocab::Diagnostic;
+
+use super::houses::Ended;
+use crate::args::InitArguments;
+use crate::draw;
+use crate::exit::Exit;
+
+pub(super) async fn init(arguments: InitArguments) -> Ended {
+    let request = InitRequest {
+        dir: arguments.dir.clone(),
+        from: arguments.from,
+    };
+    let report = Box::pin(make(&request)).await?;
+    say(&report, &arguments.dir);
+    let errors: Vec<Diagnostic> = report
+        .check
+        .diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.is_error())
+        .cloned()
+        .collect();
+    if errors.is_empty() {
+        return Ok(Exit::Done);
+    }
+    draw::diagnostics(&errors, &report.check.files);
+    eprintln!("The project stands, but this needs a hand before it runs.");
+    Ok(Exit::Wrong)
+}
+
+fn say(report: &InitReport, dir: &Path) {
+    println!("Project `{}` in {}:", report.name, report.dir.display());
+    for file in &report.files {
+        println!("  {file}");
+    }
+    if report.tables > 0 {
+        let tables = draw::plural(report.tables as u64, "table");
+        println!("\n{tables} will be loaded.");
+    }
+    for note in &report.notes {
+        println!(" ⓘ {note}");
+    }
+    println!("\nNext:");
+    if dir != Path::new(".") {
+        println!("  cd {}", quoted(&dir.display().to_string()));
+    }
+    if let Some(variable) = &report.variable
+        && !variable.is_set
+    {
+        println!(
+            "  export {}='…'      # the URL you gave; it is written nowhere",
+            variable.name
+        );
+    }
+    println!("  towpath plan");
+    println!("  towpath run");
+}
+
+/// A path that a shell reads as one word.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
