@@ -120,6 +120,11 @@ impl Report {
             let place = d.span.as_ref().map(|s| (s.file.clone(), s.start));
             seen.insert((d.code.clone(), d.message.clone(), place))
         });
+        // Every mistake has a way out, at least to the page about its code.
+        for diagnostic in all.iter_mut().filter(|d| d.is_error() && d.help.is_empty()) {
+            let help = format!("what it means: towpath check --explain {}", diagnostic.code);
+            diagnostic.help.push(help);
+        }
         all.sort_by(|a, b| {
             let key = |d: &Diagnostic| {
                 let span = d.span.as_ref();

@@ -123,8 +123,8 @@ fn environments_lay_over_and_secrets_stay_templates() {
         matches!(&dev.state, Some(OptionValue::Secret(state)) if state.template() == "${secret:STATE}")
     );
     assert!(
-        !format!("{dev:?}").contains("DEV_URL"),
-        "a template is not shown by Debug"
+        format!("{dev:?}").contains("SecretTemplate(${secret:DEV_URL})"),
+        "a secret is shown as its placeholders only"
     );
 }
 

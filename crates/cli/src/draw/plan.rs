@@ -80,8 +80,12 @@ fn will(action: &Action) -> String {
             format!("skip: {} is read-only", publish.connection.name)
         }
         Action::Publish(publish) => {
+            let how = match publish.table.write.mode {
+                WriteMode::Merge => "; sends only what changed",
+                _ => "",
+            };
             format!(
-                "send {} to {}:{}, {}",
+                "send {} to {}:{}, {}{how}",
                 publish.from,
                 publish.connection.name,
                 publish.object,

@@ -161,7 +161,14 @@ pub(crate) fn text_table(names: &[String], rows: &[Vec<String>], right: &[bool])
             .collect();
         format!("{}\n", padded.join("  ").trim_end())
     };
-    let rule: Vec<String> = widths.iter().map(|&wide| "─".repeat(wide)).collect();
+    let under = |(name, &wide): (&String, &usize)| {
+        if name.is_empty() {
+            String::new()
+        } else {
+            "─".repeat(wide)
+        }
+    };
+    let rule: Vec<String> = names.iter().zip(&widths).map(under).collect();
     let mut out = line(names);
     out.push_str(&format!("{}\n", rule.join("  ")));
     out.extend(rows.iter().map(|row| line(row)));
