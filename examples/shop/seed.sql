@@ -43,6 +43,7 @@ create table customers (
     tax_id text,
     country text not null,
     created_at timestamptz not null,
+    closed_at timestamptz,                     -- a customer who left; rows are never deleted
     updated_at timestamptz not null
 );
 insert into customers
@@ -67,6 +68,7 @@ select
     case when n % 3 = 0 then 'TAX-' || (700000 + n * 13) end,
     (array['AT', 'CH', 'DE', 'FR', 'IT', 'NL', 'PL'])[1 + n % 7],
     timestamptz '2026-01-01 00:00:00Z' + n * interval '7 hours',
+    case when n % 71 = 0 then timestamptz '2026-08-01 00:00:00Z' end,
     timestamptz '2026-01-01 00:00:00Z' + n * interval '7 hours' + (n % 90) * interval '1 day'
 from generate_series(1, 500) as n;
 

@@ -13,6 +13,9 @@ use towpath_vocab::{
 use crate::metrics::{Measured, SAMPLES};
 use crate::shape::value_text;
 
+/// Failed checks a failure names.
+const TOLD: usize = 5;
+
 /// Judges every check of one table, in order.
 pub(crate) async fn audit(
     table: &TableName,
@@ -50,10 +53,19 @@ pub(crate) fn stopped(table: &TableName, results: &[CheckResult]) -> Option<Fail
             first.message
         ),
     };
+    let mut failure = Failure::new("R0620", Remedy::FixData, message)
+        .help("nothing of this load is visible; the version before still is");
+    for check in failed.iter().take(TOLD) {
+        let found = group_thousands(check.value);
+        failure = failure.help(format!(
+            "check `{}` found {found}, its limit: {}",
+            check.name, check.threshold
+        ));
+    }
     Some(
-        Failure::new("R0620", Remedy::FixData, message)
-            .help("the version before is still what everybody sees")
-            .help(format!("look: towpath quality {table}")),
+        failure.help(format!("look: towpath quality {table}")).help(
+            "go on: mend the data and run again, or accept it: `severity: warn` on the check",
+        ),
     )
 }
 

@@ -3,6 +3,7 @@
 //! `orchestrator` decides when; this folder decides how, one file per verb. Each ends in
 //! `tow.rs`: the same few lines that give out a generation, carry the rows and write the book.
 
+mod changes;
 mod command;
 mod dispatch;
 mod fingerprint;

@@ -1,14 +1,23 @@
-//! A publish: sends a lakehouse table out.
+//! A publish: sends a lakehouse table out; merged by key, only what changed since the last time.
+//!
+//! Promise: when the destination holds these very rows, nothing is committed there, whether or not the
+//! lakehouse made a new version. `changes.rs` finds out what differs; this file decides and sends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::ReadSpec;
-use towpath_vocab::{Failure, PlannedTask, Position, PublishPlan, ReadMode, Remedy, Selection};
+use towpath_ports::{ReadSpec, Reader, StateStore};
+use towpath_vocab::{
+    ColumnEdge, ColumnRef, Failure, Influence, PlannedTask, PublishPlan, ReadMode, Remedy,
+    Selection, TableLineage, WriteMode,
+};
 
+use super::changes::{Comparison, Extent, Noted, Pinned, Sending, overtaken, sent_columns};
 use super::fingerprint::fingerprint;
+use super::generation::Turn;
 use super::scope::{TaskDone, Work};
 use super::tow::Tow;
 use crate::Result;
@@ -26,66 +35,216 @@ pub(super) async fn publish(
             publish.connection.name
         );
         work.record(&task.id, TaskDone::Skipped(why));
-        return Ok(AttemptOutcome {
-            unchanged: true,
-            outcome: serde_json::Value::Null,
-            fingerprint: None,
-        });
+        return Ok(unchanged(None, Value::Null));
     }
     let destination = work.house.destination(&publish.connection)?;
+    let now = Pinned::now(&work.house.lake, &publish.from).await?;
+    let now = now.ok_or_else(|| nothing_to_send(publish))?;
+    let print = fingerprint(task, &[now.input()])?;
     let target = publish.table.target.clone();
-    let source = work.house.lake.source(&publish.from)?;
-    let spec = ReadSpec {
-        table: target.clone(),
-        selection: Selection::Object(publish.from.to_string()),
-        mode: ReadMode::Full,
-        cursor: None,
-        declared: Vec::new(),
-        known: None,
-        projection: None,
-        limit: None,
-        options: BTreeMap::new(),
-        parallel: parallelism(),
-        batch_rows: 32 * 1024,
-        batch_bytes: 8 << 20,
-    };
-    let version = source.version(&spec).await?.ok_or_else(|| {
-        Failure::new(
-            "R0940",
-            Remedy::FixConfig,
-            format!("there is no table `{}` to publish", publish.from),
-        )
-        .help("build it first: towpath run")
-    })?;
-    let print = fingerprint(task, &[version.0])?;
     let turn = work
         .turn(task, destination.as_ref(), &target, Some(&print))
         .await?;
     if turn.is_done {
         return work.adopted(task, &target, turn, Some(print));
     }
-    if work
-        .is_held(task, &print, &turn, publish.table.write.mode)
-        .await?
-    {
-        return Ok(AttemptOutcome {
-            unchanged: true,
-            outcome: serde_json::Value::Null,
-            fingerprint: Some(print),
-        });
+    let send = Send {
+        work,
+        task,
+        publish,
+        now: &now,
+        identity: fingerprint(task, &[])?,
+        same: Same::remembered(work, task, &turn).await?,
+    };
+    let merges = publish.table.write.mode == WriteMode::Merge;
+    // A merge into a table that was dropped must send everything again.
+    let is_there = !merges || destination.schema(&target).await?.is_some();
+    let mode = publish.table.write.mode;
+    if is_there && (work.is_held(task, &print, &turn, mode).await? || send.is_known_same(&print)) {
+        let same = send.same.map_or(Value::Null, |same| same.outcome());
+        return Ok(unchanged(Some(print), same));
     }
-    let reader = source.open(&spec, None).await?;
-    let from = publish.table.clone();
+    let mut plan = publish.table.clone();
+    plan.lineage = lineage(publish, &now);
+    let sending = match merges && is_there {
+        true => send.compare(&turn).await?,
+        false => None,
+    };
+    let reader = match sending {
+        Some(Sending::Nothing) => {
+            let book = work.house.book.as_ref();
+            book.put_lineage(&work.environment, &target, &plan.lineage)
+                .await?;
+            let same = Same::of(&turn, now.version).map_or(Value::Null, |same| same.outcome());
+            return Ok(unchanged(Some(print), same));
+        }
+        Some(Sending::Changes(reader)) => {
+            // Already applied, to both versions; a deleted row need not fulfil it.
+            plan.filter = None;
+            reader
+        }
+        Some(Sending::Everything(note)) => Box::new(Noted {
+            reader: send.everything().await?,
+            note,
+        }),
+        None => send.everything().await?,
+    };
     work.tow(Tow {
         task,
-        plan: from,
+        plan,
         source_table: target,
         destination: Arc::clone(&destination),
         turn,
         reader,
-        opened_at: Position::default(),
+        opened_at: now.position(&send.identity),
         fingerprint: Some(print),
         cancel,
     })
     .await
+}
+
+/// One publish, before it is known what is sent.
+struct Send<'a> {
+    work: &'a Work,
+    task: &'a PlannedTask,
+    publish: &'a PublishPlan,
+    now: &'a Pinned,
+    /// The task without its inputs: another one has not sent what this one would have.
+    identity: String,
+    same: Option<Same>,
+}
+
+impl Send<'_> {
+    /// True when an earlier run found out that this version holds what the destination holds.
+    fn is_known_same(&self, print: &str) -> bool {
+        let known = self.same.as_ref();
+        !self.work.options.full_refresh
+            && known.is_some_and(|same| same.fingerprint.as_deref() == Some(print))
+    }
+
+    /// What differs from what the destination holds; `None` when that is unknown.
+    async fn compare(&self, turn: &Turn) -> Result<Option<Sending>> {
+        let Some(sent) = self.now.sent_before(turn, &self.identity) else {
+            return Ok(None);
+        };
+        // A later version with the same rows is compared with instead: it may outlive the other.
+        let before = self.same.as_ref().map_or(sent, |same| same.version);
+        let comparison = Comparison {
+            house: &self.work.house,
+            publish: self.publish,
+            now: self.now,
+            before,
+            extent: match self.work.options.full_refresh {
+                true => Extent::All,
+                false => Extent::Changed,
+            },
+        };
+        tracing::debug!(task = self.task.id.as_str(), before, "compare");
+        comparison.compare().await.map(Some)
+    }
+
+    /// Every row of the version.
+    async fn everything(&self) -> Result<Box<dyn Reader>> {
+        let from = &self.publish.from;
+        let spec = ReadSpec {
+            table: self.publish.table.target.clone(),
+            selection: Selection::Object(from.to_string()),
+            mode: ReadMode::Full,
+            cursor: None,
+            declared: Vec::new(),
+            known: None,
+            projection: None,
+            limit: None,
+            options: BTreeMap::new(),
+            parallel: parallelism(),
+            batch_rows: 32 * 1024,
+            batch_bytes: 8 << 20,
+        };
+        let lake = &self.work.house.lake;
+        let reader = lake.source(from)?.open(&spec, None).await?;
+        match lake.version(from).await? == Some(self.now.version) {
+            true => Ok(reader),
+            false => Err(overtaken(from)),
+        }
+    }
+}
+
+/// What the book remembers: as of the destination's commit, a later version held the same rows.
+struct Same {
+    generation: i64,
+    version: u64,
+    fingerprint: Option<String>,
+}
+
+impl Same {
+    fn of(turn: &Turn, version: u64) -> Option<Self> {
+        Some(Self {
+            generation: turn.last.as_ref()?.token.generation.0,
+            version,
+            fingerprint: None,
+        })
+    }
+
+    async fn remembered(work: &Work, task: &PlannedTask, turn: &Turn) -> Result<Option<Self>> {
+        let book = work.house.book.as_ref();
+        let last = book
+            .last_success(&work.environment, &work.pipeline, &task.id)
+            .await?;
+        let Some((_, record)) = last else {
+            return Ok(None);
+        };
+        let same = &record.outcome["same_as"];
+        let (Some(generation), Some(version)) =
+            (same["generation"].as_i64(), same["version"].as_u64())
+        else {
+            return Ok(None);
+        };
+        let holds = turn.last.as_ref().map(|last| last.token.generation.0);
+        Ok((holds == Some(generation)).then_some(Self {
+            generation,
+            version,
+            fingerprint: record.fingerprint,
+        }))
+    }
+
+    fn outcome(&self) -> Value {
+        json!({ "same_as": { "generation": self.generation, "version": self.version } })
+    }
+}
+
+fn unchanged(fingerprint: Option<String>, outcome: Value) -> AttemptOutcome {
+    AttemptOutcome {
+        unchanged: true,
+        outcome,
+        fingerprint,
+    }
+}
+
+fn nothing_to_send(publish: &PublishPlan) -> Failure {
+    Failure::new(
+        "R0940",
+        Remedy::FixConfig,
+        format!("there is no table `{}` to publish", publish.from),
+    )
+    .help("build it first: towpath run; a view holds no rows: make it `materialized: table`")
+}
+
+/// Each column that is sent, under its own name.
+fn lineage(publish: &PublishPlan, now: &Pinned) -> TableLineage {
+    let (from, to) = (publish.from.to_string(), publish.table.target.to_string());
+    let column = |table: &str, column: &str| ColumnRef {
+        table: table.to_owned(),
+        column: column.to_owned(),
+    };
+    let columns = sent_columns(publish, &now.table.schema);
+    let edges = columns.fields().iter().map(|field| ColumnEdge {
+        from: column(&from, field.name()),
+        to: column(&to, field.name()),
+        influence: Influence::Identity,
+    });
+    TableLineage {
+        edges: edges.collect(),
+        inputs: vec![from.clone()],
+        partial: publish.table.filter.is_some(),
+    }
 }

@@ -1,4 +1,4 @@
--- One row per customer, with the country's name.
+-- One row per customer who has not left, with the country's region.
 select
     c.customer_id,
     c.account,
@@ -10,3 +10,4 @@ select
     c.created_at
 from {{ source('raw', 'customers') }} as c
 inner join {{ source('raw', 'ref_countries') }} as r on r.code = c.country
+where c.closed_at is null

@@ -1,0 +1,423 @@
+//! What a publish by key sends: only what differs from the version its destination holds.
+//!
+//! Promise: the destination's own last commit says which version that is, so deleting the book sends
+//! nothing twice; rows that are new or differ are told apart from keys that are gone; files both
+//! versions share are not read. When there is nothing to compare with (first publish, another table,
+//! task or columns, a vacuumed version, keys that repeat) everything is to be sent, and the reason is
+//! told. It writes nothing. Read next: `publish.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::Int64Type;
+use arrow_array::{RecordBatch, UInt8Array};
+use arrow_schema::{Schema, SchemaRef};
+use async_trait::async_trait;
+use futures::{StreamExt as _, stream};
+use serde_json::json;
+use towpath_engine::Lake;
+use towpath_engine::lake::LakeCandidate;
+use towpath_ports::{
+    Assignment, BoxStream, Candidate, Event, Op, OpColumn, Query, QueryResult, Reader, Rows, Split,
+    TableSchema,
+};
+use towpath_vocab::{Failure, Mark, Position, PublishPlan, Remedy, SplitId, TableName};
+
+use super::generation::Turn;
+use crate::Result;
+use crate::house::House;
+
+/// The entry of a stored position that says which version of the lakehouse's table was sent.
+const LAKE: &str = "lake";
+/// The schema under which the two versions stand in a comparison.
+const SCHEMA: &str = "towpath_publish";
+/// The column of a comparison that tells the versions apart; no table may have one of this name.
+const SIDE: &str = "__towpath_side";
+
+/// A lakehouse table at one version.
+pub(super) struct Pinned {
+    pub(super) version: u64,
+    id: String,
+    pub(super) table: LakeCandidate,
+}
+
+impl Pinned {
+    /// The table as it is now; `None` when there is none.
+    pub(super) async fn now(lake: &Lake, name: &TableName) -> Result<Option<Self>> {
+        let Some(table) = lake.snapshot(name).await? else {
+            return Ok(None);
+        };
+        let described = lake.describe(name).await?;
+        if table.version != Some(described.version) {
+            return Err(overtaken(name));
+        }
+        Ok(Some(Self {
+            version: described.version,
+            id: described.id,
+            table,
+        }))
+    }
+
+    /// The version as a fingerprint takes it: with the identity the table was made with.
+    pub(super) fn input(&self) -> String {
+        format!("version {} of {}", self.version, self.id)
+    }
+
+    /// What is stored with a commit that holds this version as this task sends it.
+    pub(super) fn position(&self, task: &str) -> Position {
+        let resume = json!({ "table": self.id, "task": task });
+        let mark = Mark {
+            order: self.version,
+            resume,
+        };
+        Position::single(LAKE, mark)
+    }
+
+    /// The version of this table that the destination holds, sent by the same task.
+    pub(super) fn sent_before(&self, turn: &Turn, task: &str) -> Option<u64> {
+        let position = turn.position();
+        let mark = position.mark(&SplitId(LAKE.to_owned()))?;
+        (mark.resume == json!({ "table": self.id, "task": task })).then_some(mark.order)
+    }
+}
+
+/// The table was committed to between two looks at it.
+pub(super) fn overtaken(name: &TableName) -> Failure {
+    Failure::new(
+        "R0941",
+        Remedy::Retry,
+        format!("`{name}` was written while it was about to be published"),
+    )
+    .help("the next attempt sends the new version")
+}
+
+/// Which rows of the present version are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Those that differ.
+    Changed,
+    /// All: the user asked for it. Keys that are gone are deleted all the same.
+    All,
+}
+
+/// What is to be sent.
+pub(super) enum Sending {
+    /// Nothing: the destination holds these very rows.
+    Nothing,
+    /// These changes.
+    Changes(Box<dyn Reader>),
+    /// Everything, because the versions cannot be compared.
+    Everything(String),
+}
+
+/// A comparison of two versions.
+pub(super) struct Comparison<'a> {
+    pub(super) house: &'a House,
+    pub(super) publish: &'a PublishPlan,
+    pub(super) now: &'a Pinned,
+    pub(super) before: u64,
+    pub(super) extent: Extent,
+}
+
+impl Comparison<'_> {
+    /// Finds out what is to be sent.
+    ///
+    /// # Errors
+    /// Those of the query; that the old version is not there any more is none.
+    pub(super) async fn compare(&self) -> Result<Sending> {
+        let from = &self.publish.from;
+        let lake = &self.house.lake;
+        let gone = |why: &str| {
+            let version = self.before;
+            Ok(Sending::Everything(format!(
+                "everything was sent, not only what changed: version {version} of `{from}`, which `{}` \
+                 held, {why}; rows deleted since then are still there",
+                self.publish.table.target
+            )))
+        };
+        let Ok(then) = lake.snapshot_at(from, self.before).await else {
+            return gone("cannot be read any more");
+        };
+        if then.schema.fields() != self.now.table.schema.fields() {
+            return gone("has other columns");
+        }
+        let (then_only, now_only) = apart(&then, &self.now.table);
+        if then_only.files.iter().any(|file| !file.path.exists()) {
+            return gone("was vacuumed");
+        }
+        if self.extent == Extent::Changed && then_only.files.is_empty() && now_only.files.is_empty()
+        {
+            return Ok(Sending::Nothing);
+        }
+        let candidates = BTreeMap::from([
+            (seen_as("now"), self.candidate(self.now.table.clone())?),
+            (seen_as("now_only"), self.candidate(now_only)?),
+            (seen_as("then_only"), self.candidate(then_only)?),
+        ]);
+        let columns = sent_columns(self.publish, &self.now.table.schema);
+        let text = Text::of(self.publish, &columns);
+        let engine = self.house.engine.as_ref();
+        let repeated = engine.query(&text.repeated_keys(), &candidates).await?;
+        if first_rows(repeated).await?.is_some() {
+            return Ok(Sending::Everything(format!(
+                "everything was sent: keys ({}) repeat in `{from}`",
+                self.publish.table.write.key.join(", ")
+            )));
+        }
+        let changes = engine
+            .query(&text.changes(self.extent), &candidates)
+            .await?;
+        let Some((first, rest)) = first_rows(changes).await? else {
+            return Ok(Sending::Nothing);
+        };
+        Ok(Sending::Changes(Box::new(Changes {
+            table: self.publish.table.target.clone(),
+            object: from.to_string(),
+            schema: columns,
+            batches: Some(Box::pin(stream::iter([Ok(first)]).chain(rest))),
+        })))
+    }
+
+    /// The engine reads the files of `native`.
+    fn candidate(&self, files: LakeCandidate) -> Result<Candidate> {
+        Ok(Candidate {
+            schema: Arc::clone(&files.schema),
+            source: self.house.lake.source(&self.publish.from)?,
+            native: Arc::new(files),
+        })
+    }
+}
+
+fn seen_as(name: &str) -> TableName {
+    TableName::new(SCHEMA, name)
+}
+
+/// The files only one of two versions has. A file that both have holds the same rows in both.
+fn apart(then: &LakeCandidate, now: &LakeCandidate) -> (LakeCandidate, LakeCandidate) {
+    let only = |these: &LakeCandidate, those: &LakeCandidate| {
+        let known: BTreeSet<_> = those.files.iter().map(|file| &file.path).collect();
+        let files = these.files.iter();
+        LakeCandidate {
+            files: files
+                .filter(|file| !known.contains(&file.path))
+                .cloned()
+                .collect(),
+            ..these.clone()
+        }
+    };
+    (only(then, now), only(now, then))
+}
+
+/// The columns a publish sends.
+pub(super) fn sent_columns(publish: &PublishPlan, schema: &SchemaRef) -> SchemaRef {
+    let (keep, drop) = (&publish.table.keep, &publish.table.drop);
+    let fields: Vec<_> = schema
+        .fields()
+        .iter()
+        .filter(|field| keep.is_empty() || keep.contains(field.name()))
+        .filter(|field| !drop.contains(field.name()))
+        .cloned()
+        .collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+/// The first batch with rows, and the others.
+async fn first_rows(
+    result: QueryResult,
+) -> Result<Option<(RecordBatch, BoxStream<Result<RecordBatch>>)>> {
+    let mut batches = result.batches;
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        if batch.num_rows() > 0 {
+            return Ok(Some((batch, batches)));
+        }
+    }
+    Ok(None)
+}
+
+/// The questions, as SQL. Grouping spills where a join of whole rows would have to stay in memory, and
+/// takes NULL for equal to NULL.
+struct Text {
+    columns: Vec<String>,
+    key: Vec<String>,
+    filter: String,
+}
+
+impl Text {
+    fn of(publish: &PublishPlan, columns: &Schema) -> Self {
+        let columns = columns.fields().iter().map(|f| quoted(f.name()));
+        let filter = publish.table.filter.as_deref();
+        Self {
+            columns: columns.collect(),
+            key: publish.table.write.key.iter().map(|k| quoted(k)).collect(),
+            // On lines of its own: a comment at its end must not swallow what follows.
+            filter: filter.map_or_else(String::new, |text| format!(" where (\n{text}\n)")),
+        }
+    }
+
+    fn rows(&self, columns: &str, table: &str, side: u8) -> String {
+        let filter = &self.filter;
+        format!("select {columns}, {side} as \"{SIDE}\" from {SCHEMA}.{table}{filter}")
+    }
+
+    /// The sides on which each combination of these columns occurs.
+    fn by(&self, columns: &str) -> String {
+        let (now, then) = (
+            self.rows(columns, "now_only", 1),
+            self.rows(columns, "then_only", 2),
+        );
+        format!("from ({now} union all {then}) as both_sides group by {columns}")
+    }
+
+    /// Gives a row when a key occurs twice.
+    fn repeated_keys(&self) -> String {
+        let (key, filter) = (self.key.join(", "), &self.filter);
+        format!(
+            "select count(*) as n from {SCHEMA}.now{filter} group by {key} having count(*) > 1 limit 1"
+        )
+    }
+
+    /// An operation, then the columns.
+    fn changes(&self, extent: Extent) -> String {
+        let (columns, keys) = (self.columns.join(", "), self.key.join(", "));
+        let filter = &self.filter;
+        let (update, delete) = (Op::Update as u8, Op::Delete as u8);
+        let sent = match extent {
+            Extent::All => {
+                format!("select {update} as \"{SIDE}\", {columns} from {SCHEMA}.now{filter}")
+            }
+            Extent::Changed => format!(
+                "select {update} as \"{SIDE}\", {columns} {} having max(\"{SIDE}\") = 1",
+                self.by(&columns)
+            ),
+        };
+        let gone = format!(
+            "select {keys} {} having min(\"{SIDE}\") = 2",
+            self.by(&keys)
+        );
+        let of_row: Vec<String> = self.columns.iter().map(|c| format!("was.{c}")).collect();
+        let same = self.key.iter().map(|k| format!("was.{k} = gone.{k}"));
+        let same: Vec<String> = same.collect();
+        format!(
+            "{sent} union all select {delete} as \"{SIDE}\", {} from ({gone}) as gone inner join \
+             (select {columns} from {SCHEMA}.then_only{filter}) as was on {}",
+            of_row.join(", "),
+            same.join(" and ")
+        )
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Rows with what is to be done with them.
+struct Changes {
+    table: TableName,
+    object: String,
+    schema: SchemaRef,
+    batches: Option<BoxStream<Result<RecordBatch>>>,
+}
+
+#[async_trait]
+impl Reader for Changes {
+    fn tables(&self) -> Vec<TableSchema> {
+        vec![TableSchema {
+            table: self.table.clone(),
+            schema: Arc::clone(&self.schema),
+        }]
+    }
+
+    fn bounded(&self) -> bool {
+        true
+    }
+
+    fn splits(&mut self) -> BoxStream<Result<Assignment>> {
+        let (table, object, schema) = (
+            self.table.clone(),
+            self.object.clone(),
+            Arc::clone(&self.schema),
+        );
+        let batches = self.batches.take().into_iter();
+        let rows = stream::iter(batches)
+            .flatten()
+            .scan(0u64, move |first, batch| {
+                let event = batch.and_then(|batch| {
+                    let (batch, ops) = told_apart(&batch, &schema)?;
+                    let rows = Rows::of_batch(table.clone(), &object, batch, *first);
+                    *first += rows.len() as u64;
+                    Ok(Event::Rows(Rows {
+                        ops: Some(ops),
+                        ..rows
+                    }))
+                });
+                std::future::ready(Some(event))
+            });
+        let split = Split {
+            id: SplitId("changes".to_owned()),
+            events: Box::pin(rows.chain(stream::iter([Ok(Event::End)]))),
+        };
+        Box::pin(stream::iter([
+            Ok(Assignment::Assigned(split)),
+            Ok(Assignment::Complete(Position::default())),
+        ]))
+    }
+
+    async fn committed(&mut self, _position: &Position) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The operations and the columns of an answer.
+fn told_apart(answer: &RecordBatch, schema: &SchemaRef) -> Result<(RecordBatch, OpColumn)> {
+    let odd = |what: &str| {
+        Failure::new(
+            "R0942",
+            Remedy::Bug,
+            format!("the comparison of two versions gave {what}"),
+        )
+    };
+    let Some((ops, columns)) = answer.columns().split_first() else {
+        return Err(odd("no columns"));
+    };
+    let ops = ops
+        .as_primitive_opt::<Int64Type>()
+        .ok_or_else(|| odd("no operations"))?;
+    let ops: UInt8Array =
+        ops.try_unary(|op| u8::try_from(op).map_err(|_| odd("an unknown operation")))?;
+    let batch = RecordBatch::try_new(Arc::clone(schema), columns.to_vec())
+        .map_err(|error| odd(&format!("other columns: {error}")))?;
+    Ok((batch, ops))
+}
+
+/// A reader with one more thing to tell.
+pub(super) struct Noted {
+    pub(super) reader: Box<dyn Reader>,
+    pub(super) note: String,
+}
+
+#[async_trait]
+impl Reader for Noted {
+    fn tables(&self) -> Vec<TableSchema> {
+        self.reader.tables()
+    }
+
+    fn bounded(&self) -> bool {
+        self.reader.bounded()
+    }
+
+    fn splits(&mut self) -> BoxStream<Result<Assignment>> {
+        self.reader.splits()
+    }
+
+    async fn committed(&mut self, position: &Position) -> Result<()> {
+        self.reader.committed(position).await
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.reader.notes();
+        notes.push(self.note.clone());
+        notes
+    }
+}
