@@ -443,6 +443,7 @@ async fn mark(
     );
     let batches = ask(house, &sql).await?;
     let intent = Intent {
+        after: None,
         table: quarantine,
         schema: quarantine_columns(),
         write: WritePlan {
@@ -472,6 +473,7 @@ async fn mark(
         .prepare()
         .await?
         .commit(Commit {
+            audited: false,
             position: Position::default(),
         })
         .await?;

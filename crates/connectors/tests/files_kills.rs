@@ -84,6 +84,7 @@ async fn write(folder: &Path, object: &str, mode: WriteMode, generation: i64) ->
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![generation]));
     let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
     let intent = Intent {
+        after: None,
         table: TableName::new("out", object),
         schema: batch.schema(),
         write: WritePlan {
@@ -108,6 +109,7 @@ async fn write(folder: &Path, object: &str, mode: WriteMode, generation: i64) ->
     let prepared = writer.prepare().await.unwrap();
     prepared
         .commit(Commit {
+            audited: false,
             position: Position::default(),
         })
         .await

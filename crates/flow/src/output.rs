@@ -88,6 +88,7 @@ impl Output {
         let covers = spec.plan.write.mode == WriteMode::Replace;
         let metrics = Metrics::new(&spec.plan.checks, covers, &schema, expressions, held_bytes)?;
         let intent = Intent {
+            after: None,
             table: spec.plan.target.clone(),
             schema,
             write: spec.plan.write.clone(),
@@ -256,6 +257,7 @@ impl Output {
         }
         let receipt = prepared
             .commit(Commit {
+                audited: false,
                 position: position.clone(),
             })
             .await?;

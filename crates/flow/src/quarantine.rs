@@ -78,6 +78,7 @@ impl Quarantine {
             options: Default::default(),
         };
         let intent = Intent {
+            after: None,
             table,
             schema: quarantine_columns(),
             write,
@@ -115,6 +116,7 @@ impl Quarantine {
         let prepared = self.writing.prepare().await?;
         prepared
             .commit(towpath_ports::Commit {
+                audited: false,
                 position: Default::default(),
             })
             .await?;

@@ -40,6 +40,10 @@ pub struct Intent {
     pub task: TaskKey,
     /// Which commit of that task.
     pub generation: Generation,
+    /// The commit of that task the source was read from (0: none yet). When the destination holds
+    /// another one by the time of the commit, and not this generation, the commit is refused with
+    /// `Remedy::Retry`: somebody else has read the same rows. `None` asks for no such check.
+    pub after: Option<Generation>,
     /// The run, for histories: `shop#212`.
     pub run: String,
 }
@@ -130,6 +134,9 @@ pub trait Prepared: Send + Sync {
 pub struct Commit {
     /// How far the source had been read.
     pub position: Position,
+    /// True when checks were judged on the candidate. Then a table that others have changed since is
+    /// refused with `Remedy::Retry`: what was judged is no longer what readers would see.
+    pub audited: bool,
 }
 
 /// A commit a destination holds.

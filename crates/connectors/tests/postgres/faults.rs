@@ -83,6 +83,7 @@ async fn a_server_that_dies_under_a_load_leaves_nothing_and_is_worth_a_retry() {
     server.kill();
     let failure = prepared
         .commit(Commit {
+            audited: false,
             position: Position::default(),
         })
         .await

@@ -286,6 +286,7 @@ pub(crate) fn intent(
     generation: i64,
 ) -> Intent {
     Intent {
+        after: None,
         table: target.clone(),
         schema,
         write: WritePlan {
@@ -323,7 +324,7 @@ pub(crate) async fn write(
     );
     prepare(destination, intent, batches)
         .await?
-        .commit(Commit { position })
+        .commit(Commit { audited: false, position })
         .await
 }
 

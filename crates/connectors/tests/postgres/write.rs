@@ -134,6 +134,7 @@ async fn every_mode_does_what_a_naive_model_does() {
             }
             prepared
                 .commit(Commit {
+                    audited: false,
                     position: Position::default(),
                 })
                 .await
@@ -187,6 +188,7 @@ async fn merges_count_what_they_did_and_keep_other_columns() {
     );
     prepared
         .commit(Commit {
+            audited: false,
             position: Position::default(),
         })
         .await
@@ -268,6 +270,7 @@ async fn the_first_commit_of_a_generation_wins_and_a_retry_adopts_it() {
         }
     });
     one.commit(Commit {
+        audited: false,
         position: Position::default(),
     })
     .await
@@ -516,6 +519,7 @@ async fn replace_keeps_grants_views_and_old_readers() {
     );
     prepared
         .commit(Commit {
+            audited: false,
             position: Position::default(),
         })
         .await
@@ -545,6 +549,7 @@ async fn replace_keeps_grants_views_and_old_readers() {
     assert_eq!(database.sql("SELECT v FROM out.w"), "new");
     prepared
         .commit(Commit {
+            audited: false,
             position: Position::default(),
         })
         .await

@@ -90,7 +90,7 @@ impl Fixture {
             table: table.clone(),
         };
         let write = WritePlan { mode: WriteMode::Replace, key: Vec::new(), schema_change: SchemaChange::Evolve, options: BTreeMap::new() };
-        let intent = Intent { table, schema: batch.schema(), write, task, generation: Generation(generation), run: "t#1".to_owned() };
+        let intent = Intent { after: None, table, schema: batch.schema(), write, task, generation: Generation(generation), run: "t#1".to_owned() };
         let mut writer = self.engine.lake().begin(intent).await.unwrap();
         writer.write(batch, None).await.unwrap();
         writer.prepare().await.unwrap()
@@ -99,7 +99,7 @@ impl Fixture {
     /// Replaces a table.
     pub(crate) async fn put(&self, table: &str, batch: RecordBatch) {
         let prepared = self.prepare(table, batch).await;
-        prepared.commit(Commit { position: Position::default() }).await.unwrap();
+        prepared.commit(Commit { audited: false, position: Position::default() }).await.unwrap();
     }
 
     /// The candidate of a write that is not committed.

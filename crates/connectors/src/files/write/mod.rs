@@ -24,10 +24,11 @@ mod parquet;
 mod prepared;
 mod sink;
 mod text;
-mod values;
 mod writer;
 
 #[cfg(test)]
 mod tests;
+
+use crate::exact::write as values;
 
 pub(super) use destination::FilesDestination;

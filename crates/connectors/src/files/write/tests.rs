@@ -110,6 +110,7 @@ impl How {
 
     fn intent(&self, schema: SchemaRef) -> Intent {
         Intent {
+            after: None,
             table: self.table(),
             schema,
             write: WritePlan {
@@ -200,6 +201,7 @@ impl House {
         let prepared = self.prepare(how, batch).await?;
         prepared
             .commit(Commit {
+                audited: false,
                 position: position(how.generation),
             })
             .await

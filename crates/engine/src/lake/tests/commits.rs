@@ -146,6 +146,7 @@ async fn appends_of_other_tasks_do_not_disturb_and_merges_ask_for_a_retry() {
     .await
     .unwrap();
     let other = || Intent {
+        after: None,
         task: task("other"),
         ..intent(WriteMode::Append, schema(), 1)
     };
@@ -175,6 +176,7 @@ async fn appends_of_other_tasks_do_not_disturb_and_merges_ask_for_a_retry() {
     load(
         &f.reopened(),
         Intent {
+            after: None,
             generation: Generation(2),
             ..other()
         },
@@ -211,6 +213,7 @@ async fn appends_of_other_tasks_do_not_disturb_and_merges_ask_for_a_retry() {
     load(
         &f.reopened(),
         Intent {
+            after: None,
             generation: Generation(3),
             ..other()
         },
@@ -455,6 +458,7 @@ async fn many_tasks_append_to_one_table_at_once_and_none_is_lost() {
             for generation in 1..=4 {
                 loop {
                     let intent = Intent {
+                        after: None,
                         task: task(&format!("s{step}")),
                         ..intent(WriteMode::Append, schema(), generation)
                     };

@@ -72,6 +72,7 @@ pub(crate) fn task(step: &str) -> TaskKey {
 
 pub(crate) fn intent(mode: WriteMode, schema: SchemaRef, generation: i64) -> Intent {
     Intent {
+        after: None,
         table: table(),
         schema,
         write: WritePlan {
@@ -105,6 +106,7 @@ pub(crate) fn rows(pairs: &[(i64, &str)]) -> RecordBatch {
 
 pub(crate) fn position(at: u64) -> Commit {
     Commit {
+        audited: false,
         position: Position::single("file", Mark::at(at)),
     }
 }

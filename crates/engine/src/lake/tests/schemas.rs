@@ -261,6 +261,7 @@ async fn tables_of_any_name_are_found_again() {
     let f = Fixture::new();
     let name = TableName::new("_quarantine", "raw.Größe x/y");
     let intent = Intent {
+        after: None,
         table: name.clone(),
         ..intent(WriteMode::Append, schema(), 1)
     };

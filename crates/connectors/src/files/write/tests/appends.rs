@@ -35,6 +35,7 @@ async fn appends_add_to_one_file() {
             );
             prepared
                 .commit(Commit {
+                    audited: false,
                     position: position(generation),
                 })
                 .await
@@ -124,6 +125,7 @@ async fn parquet_files_get_new_columns() {
     let seen = candidate(prepared.as_ref(), Scope::Table).await;
     prepared
         .commit(Commit {
+            audited: false,
             position: position(2),
         })
         .await
@@ -186,6 +188,7 @@ async fn a_folder_gets_one_file_per_commit() {
         assert_eq!(prepared.stats().rows_after, Some(5));
         prepared
             .commit(Commit {
+                audited: false,
                 position: position(2),
             })
             .await

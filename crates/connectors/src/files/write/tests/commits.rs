@@ -71,6 +71,7 @@ async fn the_first_commit_of_a_generation_wins() {
         );
         let receipt = again
             .commit(Commit {
+                audited: false,
                 position: position(7),
             })
             .await

@@ -214,6 +214,7 @@ async fn every_type_reads_back_from_every_format() {
         );
         let receipt = prepared
             .commit(Commit {
+                audited: false,
                 position: position(1),
             })
             .await
@@ -300,6 +301,7 @@ async fn csv_options_shape_what_is_written() {
     assert_eq!(candidate(prepared.as_ref(), Scope::Table).await, batch);
     prepared
         .commit(Commit {
+            audited: false,
             position: position(1),
         })
         .await
@@ -382,6 +384,7 @@ async fn parquet_row_groups_are_bounded_and_readable() {
     assert_eq!(prepared.stats().rows_after, Some(40 * 4096));
     prepared
         .commit(Commit {
+            audited: false,
             position: position(1),
         })
         .await
@@ -481,7 +484,7 @@ proptest! {
             let house = House::new();
             let prepared = house.prepare(&how, &batch).await.unwrap();
             let seen = candidate(prepared.as_ref(), Scope::Incoming).await;
-            prepared.commit(Commit { position: position(1) }).await.unwrap();
+            prepared.commit(Commit { audited: false, position: position(1) }).await.unwrap();
             seen
         });
         prop_assert_eq!(back, batch);
