@@ -28,11 +28,18 @@ const SUBJECT: &str = "the query";
 
 #[async_trait]
 impl Query for Engine {
-    async fn query(&self, sql: &str, candidates: &BTreeMap<TableName, Candidate>) -> Result<QueryResult> {
+    async fn query(
+        &self,
+        sql: &str,
+        candidates: &BTreeMap<TableName, Candidate>,
+    ) -> Result<QueryResult> {
         let planned = self.sight(candidates)?.plan(SUBJECT, sql, &[]).await?;
         let running = start(SUBJECT, &planned.session, &planned.plan).await?;
         let schema = running.schema;
-        Ok(QueryResult { batches: outside(SUBJECT.to_owned(), Arc::clone(&schema), running.batches), schema })
+        Ok(QueryResult {
+            batches: outside(SUBJECT.to_owned(), Arc::clone(&schema), running.batches),
+            schema,
+        })
     }
 }
 
@@ -45,14 +52,24 @@ pub(crate) struct Running {
 }
 
 /// Optimises a plan and gets it ready; no row is read yet.
-pub(crate) async fn start(subject: &str, session: &SessionState, plan: &LogicalPlan) -> Result<Running> {
-    let physical = physical(session, plan).await.map_err(|error| failure(subject, &error))?;
+pub(crate) async fn start(
+    subject: &str,
+    session: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<Running> {
+    let physical = physical(session, plan)
+        .await
+        .map_err(|error| failure(subject, &error))?;
     let schema = plain_schema(&physical.schema());
-    let batches = execute_stream(physical, session.task_ctx()).map_err(|error| failure(subject, &error))?;
+    let batches =
+        execute_stream(physical, session.task_ctx()).map_err(|error| failure(subject, &error))?;
     Ok(Running { schema, batches })
 }
 
-async fn physical(session: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+async fn physical(
+    session: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     Box::pin(session.create_physical_plan(plan)).await
 }
 

@@ -232,15 +232,12 @@ impl LakeError {
             | LakeError::Occupied { .. }
             | LakeError::PositionMissing { .. }
             | LakeError::Stored { .. } => Remedy::Refused,
-            LakeError::Conflict { .. } | LakeError::Delta { .. } | LakeError::Stopped => {
-                Remedy::Retry
-            }
-            LakeError::Io { source, .. } => match source.kind() {
-                ErrorKind::PermissionDenied
-                | ErrorKind::ReadOnlyFilesystem
-                | ErrorKind::NotADirectory => Remedy::FixConfig,
-                _ => Remedy::Retry,
-            },
+            LakeError::Delta { source, .. } if has_io(source, DENIED) => Remedy::FixConfig,
+            LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => Remedy::FixConfig,
+            LakeError::Conflict { .. }
+            | LakeError::Delta { .. }
+            | LakeError::Io { .. }
+            | LakeError::Stopped => Remedy::Retry,
             LakeError::Arrow { .. } | LakeError::Misuse(_) => Remedy::Bug,
         }
     }
@@ -266,7 +263,9 @@ impl LakeError {
             LakeError::Location { .. } => "use a folder on this machine; object stores come in a later version".to_owned(),
             LakeError::Parquet { .. } => "the file is damaged or missing; restore it, or load the table anew with `--full-refresh`".to_owned(),
             LakeError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => FULL.to_owned(),
-            LakeError::Delta { source, .. } if disk_full(source) => FULL.to_owned(),
+            LakeError::Delta { source, .. } if has_io(source, &[ErrorKind::StorageFull]) => FULL.to_owned(),
+            LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => RIGHTS.to_owned(),
+            LakeError::Delta { source, .. } if has_io(source, DENIED) => RIGHTS.to_owned(),
             _ => return None,
         };
         Some(text)
@@ -276,12 +275,23 @@ impl LakeError {
 const FULL: &str =
     "the disk is full: free some space and run again; nothing of this write is visible";
 
-fn disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+const RIGHTS: &str =
+    "give the user who runs Towpath the right to write there; nothing of this write is visible";
+
+/// What the rights of files and folders do not allow.
+const DENIED: &[ErrorKind] = &[
+    ErrorKind::PermissionDenied,
+    ErrorKind::ReadOnlyFilesystem,
+    ErrorKind::NotADirectory,
+];
+
+/// True when a failure of one of these kinds is behind an error.
+fn has_io(error: &(dyn std::error::Error + 'static), kinds: &[ErrorKind]) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         if error
             .downcast_ref::<std::io::Error>()
-            .is_some_and(|io| io.kind() == ErrorKind::StorageFull)
+            .is_some_and(|io| kinds.contains(&io.kind()))
         {
             return true;
         }

@@ -34,7 +34,11 @@ pub(super) struct LiveAnswers {
 impl LiveAnswers {
     /// Answers for templates rendered on a blocking thread of `runtime`.
     pub(super) fn new(engine: Engine, runtime: Handle) -> Self {
-        Self { engine, runtime, failure: None }
+        Self {
+            engine,
+            runtime,
+            failure: None,
+        }
     }
 
     /// Why the last question could not be answered.
@@ -60,14 +64,21 @@ impl LiveAnswers {
             None => Err(Failure::new(
                 "R0502",
                 Remedy::FixConfig,
-                format!("the template asks for the columns of `{table}`, which is not in the lakehouse"),
+                format!(
+                    "the template asks for the columns of `{table}`, which is not in the lakehouse"
+                ),
             )),
         }
     }
 
     async fn rows(&self, sql: &str) -> Result<Answer, Failure> {
         let mut result = self.engine.query(sql, &BTreeMap::new()).await?;
-        let columns = result.schema.fields().iter().map(|field| field.name().clone()).collect();
+        let columns = result
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
         let mut rows = Vec::new();
         while let Some(batch) = result.batches.try_next().await? {
             if rows.len() + batch.num_rows() > MOST_ROWS {
@@ -76,7 +87,9 @@ impl LiveAnswers {
                     Remedy::FixConfig,
                     format!("a query of the template gives more than {MOST_ROWS} rows"),
                 )
-                .help("ask for less: `select distinct`, `limit`, or join in the model's SQL instead"));
+                .help(
+                    "ask for less: `select distinct`, `limit`, or join in the model's SQL instead",
+                ));
             }
             append_rows(&batch, &mut rows)?;
         }
@@ -97,9 +110,12 @@ impl Introspect for LiveAnswers {
 
 fn append_rows(batch: &RecordBatch, rows: &mut Vec<Vec<Value>>) -> Result<(), Failure> {
     let first = rows.len();
-    rows.resize_with(first + batch.num_rows(), || Vec::with_capacity(batch.num_columns()));
+    rows.resize_with(first + batch.num_rows(), || {
+        Vec::with_capacity(batch.num_columns())
+    });
     for column in batch.columns() {
-        let values = column_values(column).map_err(|error| arrow_failure("a query of the template", &error))?;
+        let values = column_values(column)
+            .map_err(|error| arrow_failure("a query of the template", &error))?;
         for (row, value) in rows[first..].iter_mut().zip(values) {
             row.push(value);
         }
@@ -116,9 +132,18 @@ fn column_values(column: &ArrayRef) -> Result<Vec<Value>, datafusion::arrow::err
         DataType::Boolean => Value::Bool(column.as_boolean().value(row)),
         data_type if data_type.is_numeric() => {
             let text = text(row);
-            text.parse::<Number>().map_or(Value::String(text), Value::Number)
+            text.parse::<Number>()
+                .map_or(Value::String(text), Value::Number)
         }
         _ => Value::String(text(row)),
     };
-    Ok((0..column.len()).map(|row| if column.is_null(row) { Value::Null } else { value(row) }).collect())
+    Ok((0..column.len())
+        .map(|row| {
+            if column.is_null(row) {
+                Value::Null
+            } else {
+                value(row)
+            }
+        })
+        .collect())
 }

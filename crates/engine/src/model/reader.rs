@@ -46,17 +46,36 @@ enum Stage {
 
 impl ModelReader {
     /// A reader of a plan that was started; `tight` says how.
-    pub(super) fn new(recipe: Recipe, schema: SchemaRef, batches: SendableRecordBatchStream, tight: bool) -> Self {
+    pub(super) fn new(
+        recipe: Recipe,
+        schema: SchemaRef,
+        batches: SendableRecordBatchStream,
+        tight: bool,
+    ) -> Self {
         let table = recipe.table().clone();
-        let rows = ModelRows { recipe, schema: Arc::clone(&schema), batches, tight, given: 0, stage: Stage::Rows };
-        Self { table, schema, rows: Some(rows) }
+        let rows = ModelRows {
+            recipe,
+            schema: Arc::clone(&schema),
+            batches,
+            tight,
+            given: 0,
+            stage: Stage::Rows,
+        };
+        Self {
+            table,
+            schema,
+            rows: Some(rows),
+        }
     }
 }
 
 #[async_trait]
 impl Reader for ModelReader {
     fn tables(&self) -> Vec<TableSchema> {
-        vec![TableSchema { table: self.table.clone(), schema: Arc::clone(&self.schema) }]
+        vec![TableSchema {
+            table: self.table.clone(),
+            schema: Arc::clone(&self.schema),
+        }]
     }
 
     fn bounded(&self) -> bool {
@@ -65,10 +84,19 @@ impl Reader for ModelReader {
 
     fn splits(&mut self) -> BoxStream<Result<Assignment>> {
         let split = self.rows.take().map(|rows| {
-            let events = stream::unfold(rows, |rows| async move { Box::pin(rows.next()).await }).boxed();
-            Ok(Assignment::Assigned(Split { id: SplitId(SPLIT.to_owned()), events }))
+            let events =
+                stream::unfold(rows, |rows| async move { Box::pin(rows.next()).await }).boxed();
+            Ok(Assignment::Assigned(Split {
+                id: SplitId(SPLIT.to_owned()),
+                events,
+            }))
         });
-        stream::iter(split.into_iter().chain([Ok(Assignment::Complete(Position::default()))])).boxed()
+        stream::iter(
+            split
+                .into_iter()
+                .chain([Ok(Assignment::Complete(Position::default()))]),
+        )
+        .boxed()
     }
 
     async fn committed(&mut self, _position: &Position) -> Result<()> {
@@ -107,17 +135,29 @@ impl ModelRows {
                 Some(Ok(batch)) if batch.num_rows() == 0 => {}
                 Some(Ok(batch)) => {
                     let subject = self.recipe.subject();
-                    let batch = plain_batch(&batch, &self.schema).map_err(|error| arrow_failure(&subject, &error))?;
+                    let batch = plain_batch(&batch, &self.schema)
+                        .map_err(|error| arrow_failure(&subject, &error))?;
                     let first = self.given;
                     self.given += batch.num_rows() as u64;
-                    return Ok(Some(Rows::of_batch(self.recipe.table().clone(), self.recipe.name(), batch, first)));
+                    return Ok(Some(Rows::of_batch(
+                        self.recipe.table().clone(),
+                        self.recipe.name(),
+                        batch,
+                        first,
+                    )));
                 }
                 Some(Err(error)) if is_exhausted(&error) && !self.tight => {
                     self.recipe.remember_tight();
                     if self.given > 0 {
-                        return Err(starts_over(&self.recipe.subject(), failure(&self.recipe.subject(), &error)));
+                        return Err(starts_over(
+                            &self.recipe.subject(),
+                            failure(&self.recipe.subject(), &error),
+                        ));
                     }
-                    tracing::info!(model = self.recipe.name(), "out of memory: planned again with joins that spill");
+                    tracing::info!(
+                        model = self.recipe.name(),
+                        "out of memory: planned again with joins that spill"
+                    );
                     let running = self.recipe.start(true).await?;
                     (self.batches, self.tight) = (running.batches, true);
                 }
@@ -132,7 +172,9 @@ fn starts_over(subject: &str, failure: Failure) -> Failure {
     let mut over = Failure::new(
         &failure.code,
         Remedy::Retry,
-        format!("{subject} needs more memory than it may use; the next attempt uses joins that spill and fewer threads"),
+        format!(
+            "{subject} needs more memory than it may use; the next attempt uses joins that spill and fewer threads"
+        ),
     );
     over.help = failure.help;
     over

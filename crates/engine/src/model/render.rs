@@ -25,14 +25,25 @@ pub(super) async fn sql(engine: &Engine, request: &ModelRequest) -> Result<Strin
 async fn rendered(engine: Engine, request: ModelRequest) -> Result<String> {
     let runtime = tokio::runtime::Handle::current();
     let work = move || render(engine, runtime, &request);
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Failure::new("R0515", Remedy::Bug, "the thread that renders a template was stopped"))?
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        Failure::new(
+            "R0515",
+            Remedy::Bug,
+            "the thread that renders a template was stopped",
+        )
+    })?
 }
 
-fn render(engine: Engine, runtime: tokio::runtime::Handle, request: &ModelRequest) -> Result<String> {
+fn render(
+    engine: Engine,
+    runtime: tokio::runtime::Handle,
+    request: &ModelRequest,
+) -> Result<String> {
     let model = &request.model;
-    let macros = [MacroFile { file: MACROS.to_owned(), text: model.macros.clone() }];
+    let macros = [MacroFile {
+        file: MACROS.to_owned(),
+        text: model.macros.clone(),
+    }];
     let mut answers = LiveAnswers::new(engine.clone(), runtime);
     let rendered = towpath_template::render(
         &Render {
@@ -54,24 +65,42 @@ fn render(engine: Engine, runtime: tokio::runtime::Handle, request: &ModelReques
     match (rendered, answers.into_failure()) {
         (Ok(rendered), _) => Ok(rendered.sql),
         (Err(TemplateProblem::Pending(_)), Some(failure)) => Err(asked(model, failure)),
-        (Err(TemplateProblem::Pending(what)), None) => {
-            Err(Failure::new("R0515", Remedy::Bug, format!("model `{}` was left without an answer: {what}", model.name)))
-        }
+        (Err(TemplateProblem::Pending(what)), None) => Err(Failure::new(
+            "R0515",
+            Remedy::Bug,
+            format!("model `{}` was left without an answer: {what}", model.name),
+        )),
         (Err(TemplateProblem::Wrong(mistake)), _) => Err(wrong(model, *mistake)),
     }
 }
 
 /// A question failed: its own cause, in the name of the model.
 fn asked(model: &ModelPlan, mut failure: Failure) -> Failure {
-    failure.message = format!("model `{}` asks while it is rendered: {}", model.name, failure.message);
+    failure.message = format!(
+        "model `{}` asks while it is rendered: {}",
+        model.name, failure.message
+    );
     failure
 }
 
 fn wrong(model: &ModelPlan, mistake: Mistake) -> Failure {
-    let text = if mistake.file == model.file { &model.template } else { &model.macros };
+    let text = if mistake.file == model.file {
+        &model.template
+    } else {
+        &model.macros
+    };
     let before = mistake.offset.and_then(|(start, _)| text.get(..start));
-    let line = before.map(|before| format!(":{}", before.matches('\n').count() + 1)).unwrap_or_default();
-    let message = format!("model `{}` cannot be rendered ({}{line}): {}", model.name, mistake.file, mistake.message);
+    let line = before
+        .map(|before| format!(":{}", before.matches('\n').count() + 1))
+        .unwrap_or_default();
+    let message = format!(
+        "model `{}` cannot be rendered ({}{line}): {}",
+        model.name, mistake.file, mistake.message
+    );
     let failure = Failure::new("R0513", Remedy::FixConfig, message);
-    mistake.label.into_iter().chain(mistake.help).fold(failure, Failure::help)
+    mistake
+        .label
+        .into_iter()
+        .chain(mistake.help)
+        .fold(failure, Failure::help)
 }

@@ -32,7 +32,12 @@ impl ModelEngine for Engine {
             sql: recipe.sql.clone(),
             schema: Arc::clone(&running.schema),
             lineage,
-            reader: Box::new(ModelReader::new(recipe, running.schema, running.batches, tight)),
+            reader: Box::new(ModelReader::new(
+                recipe,
+                running.schema,
+                running.batches,
+                tight,
+            )),
         })
     }
 
@@ -105,13 +110,20 @@ impl Recipe {
 /// A table cannot have two columns of one name.
 fn refuse_repeated_names(subject: &str, schema: &SchemaRef) -> Result<()> {
     let mut seen = std::collections::BTreeSet::new();
-    match schema.fields().iter().find(|field| !seen.insert(field.name())) {
+    match schema
+        .fields()
+        .iter()
+        .find(|field| !seen.insert(field.name()))
+    {
         Some(field) => Err(Failure::new(
             "R0504",
             Remedy::FixConfig,
             format!("{subject} gives two columns the name `{}`", field.name()),
         )
-        .help(format!("rename one of them: `... as other_{}`", field.name()))),
+        .help(format!(
+            "rename one of them: `... as other_{}`",
+            field.name()
+        ))),
         None => Ok(()),
     }
 }
@@ -127,6 +139,10 @@ fn lineage(sql: &str, model: &ModelPlan, tables: &BTreeMap<TableName, SchemaRef>
             }
             lineage
         }
-        Verdict::Unknown { .. } | Verdict::Wrong(_) => TableLineage { inputs, edges: Vec::new(), partial: true },
+        Verdict::Unknown { .. } | Verdict::Wrong(_) => TableLineage {
+            inputs,
+            edges: Vec::new(),
+            partial: true,
+        },
     }
 }

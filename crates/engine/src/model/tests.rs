@@ -3,7 +3,12 @@
 //! Promise: runs are read to their end as `flow` reads them. It knows no writer and no check; queries
 //! are tried in `session/tests.rs`. Read next: `session/fixture.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,8 +20,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 use towpath_ports::{Assignment, Event, ModelEngine, ModelRequest, ModelRun, Reader, Result};
 use towpath_vocab::{
-    BadRows, Failure, Influence, Mark, Materialized, ModelPlan, RawRecord, Remedy, SchemaChange, TableLineage, TablePlan,
-    Threshold, WriteMode, WritePlan,
+    BadRows, Failure, Influence, Mark, Materialized, ModelPlan, RawRecord, Remedy, SchemaChange,
+    TableLineage, TablePlan, Threshold, WriteMode, WritePlan,
 };
 
 use super::reader::ModelReader;
@@ -26,7 +31,12 @@ use crate::session::fixture::{Fixture, batch, floats, ints, name, text_rows, tex
 fn table_plan(target: &str) -> TablePlan {
     TablePlan {
         target: name(target),
-        write: WritePlan { mode: WriteMode::Replace, key: Vec::new(), schema_change: SchemaChange::Evolve, options: BTreeMap::new() },
+        write: WritePlan {
+            mode: WriteMode::Replace,
+            key: Vec::new(),
+            schema_change: SchemaChange::Evolve,
+            options: BTreeMap::new(),
+        },
         filter: None,
         names: towpath_vocab::Naming::default(),
         columns: Vec::new(),
@@ -48,7 +58,10 @@ fn model(template: &str, sql: Option<&str>) -> ModelRequest {
         template: template.to_owned(),
         sql: sql.map(str::to_owned),
         materialized: Materialized::Table,
-        references: BTreeMap::from([("flights".to_owned(), name("raw.flights")), ("carriers".to_owned(), name("raw.carriers"))]),
+        references: BTreeMap::from([
+            ("flights".to_owned(), name("raw.flights")),
+            ("carriers".to_owned(), name("raw.carriers")),
+        ]),
         ephemerals: BTreeMap::new(),
         macros: String::new(),
         vars: BTreeMap::new(),
@@ -56,7 +69,11 @@ fn model(template: &str, sql: Option<&str>) -> ModelRequest {
         deferred: sql.is_none(),
         table: table_plan("marts.delays"),
     };
-    ModelRequest { model, full_refresh: false, incremental: false }
+    ModelRequest {
+        model,
+        full_refresh: false,
+        incremental: false,
+    }
 }
 
 async fn fixture() -> Fixture {
@@ -69,7 +86,10 @@ async fn fill(fixture: Fixture) -> Fixture {
         ("delay", floats(vec![Some(1.0), Some(2.0), Some(4.0)])),
     ]);
     fixture.put("raw.flights", flights).await;
-    let carriers = batch(vec![("carrier", texts(vec![Some("AA"), Some("UA")])), ("name", texts(vec![Some("American"), Some("United")]))]);
+    let carriers = batch(vec![
+        ("carrier", texts(vec![Some("AA"), Some("UA")])),
+        ("name", texts(vec![Some("American"), Some("United")])),
+    ]);
     fixture.put("raw.carriers", carriers).await;
     fixture
 }
@@ -111,31 +131,80 @@ const SQL: &str = "select c.name, avg(f.delay) as delay, count(*) as n, null as 
 async fn a_model_gives_rows_types_and_lineage() {
     let fixture = fixture().await;
     let mut run = fixture.engine.run(model("", Some(SQL))).await.unwrap();
-    let types: Vec<DataType> = run.schema.fields().iter().map(|field| field.data_type().clone()).collect();
-    assert_eq!(types, [DataType::Utf8, DataType::Float64, DataType::Int64, DataType::Utf8]);
+    let types: Vec<DataType> = run
+        .schema
+        .fields()
+        .iter()
+        .map(|field| field.data_type().clone())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            DataType::Utf8,
+            DataType::Float64,
+            DataType::Int64,
+            DataType::Utf8
+        ]
+    );
     assert!(run.reader.bounded());
     assert_eq!(run.reader.tables()[0].table, name("marts.delays"));
-    assert_eq!(read(&mut run).await.unwrap(), ["American|2.5|2|-", "United|2.0|1|-"]);
+    assert_eq!(
+        read(&mut run).await.unwrap(),
+        ["American|2.5|2|-", "United|2.0|1|-"]
+    );
     assert!(!run.lineage.partial);
     assert_eq!(run.lineage.inputs, ["raw.carriers", "raw.flights"]);
-    let edge = run.lineage.edges.iter().find(|edge| edge.to.column == "delay" && edge.influence == Influence::Aggregation).unwrap();
-    assert_eq!((edge.from.table.as_str(), edge.from.column.as_str(), edge.to.table.as_str()), ("raw.flights", "delay", "marts.delays"));
+    let edge = run
+        .lineage
+        .edges
+        .iter()
+        .find(|edge| edge.to.column == "delay" && edge.influence == Influence::Aggregation)
+        .unwrap();
+    assert_eq!(
+        (
+            edge.from.table.as_str(),
+            edge.from.column.as_str(),
+            edge.to.table.as_str()
+        ),
+        ("raw.flights", "delay", "marts.delays")
+    );
 }
 
 #[tokio::test]
 async fn rows_name_their_model_and_can_be_looked_at() {
     let fixture = fixture().await;
-    let mut run = fixture.engine.run(model("", Some("select carrier from raw.flights where delay = 2"))).await.unwrap();
-    let Some(Ok(Assignment::Assigned(mut split))) = run.reader.splits().next().await else { panic!("no split") };
-    let Some(Ok(Event::Rows(rows))) = split.events.next().await else { panic!("no rows") };
+    let mut run = fixture
+        .engine
+        .run(model(
+            "",
+            Some("select carrier from raw.flights where delay = 2"),
+        ))
+        .await
+        .unwrap();
+    let Some(Ok(Assignment::Assigned(mut split))) = run.reader.splits().next().await else {
+        panic!("no split")
+    };
+    let Some(Ok(Event::Rows(rows))) = split.events.next().await else {
+        panic!("no rows")
+    };
     assert_eq!(rows.origin.place(0).to_string(), "delays row 1");
-    assert_eq!(rows.origin.raw(0), RawRecord::Row("{\"carrier\":\"UA\"}".to_owned()));
+    assert_eq!(
+        rows.origin.raw(0),
+        RawRecord::Row("{\"carrier\":\"UA\"}".to_owned())
+    );
 }
 
 #[tokio::test]
 async fn an_empty_model_keeps_its_columns() {
     let fixture = fixture().await;
-    let mut run = fixture.engine.run(model("", Some("select carrier, delay from raw.flights where delay > 100"))).await.unwrap();
+    let mut run = fixture
+        .engine
+        .run(model(
+            "",
+            Some("select carrier, delay from raw.flights where delay > 100"),
+        ))
+        .await
+        .unwrap();
     assert_eq!(run.schema.fields().len(), 2);
     assert!(read(&mut run).await.unwrap().is_empty());
 }
@@ -150,7 +219,10 @@ async fn a_model_that_cannot_be_a_table_is_refused() {
         }
     };
     let twice = refusal("select a.carrier, b.carrier from raw.flights a join raw.carriers b on a.carrier = b.carrier").await;
-    assert_eq!((twice.code.as_str(), twice.remedy), ("R0504", Remedy::FixConfig));
+    assert_eq!(
+        (twice.code.as_str(), twice.remedy),
+        ("R0504", Remedy::FixConfig)
+    );
     let missing = refusal("select * from raw.nothing").await;
     assert!(missing.message.contains("model `delays`"), "{missing}");
     assert_eq!(refusal("drop table raw.flights").await.code, "R0505");
@@ -159,9 +231,16 @@ async fn a_model_that_cannot_be_a_table_is_refused() {
 #[tokio::test]
 async fn bad_values_name_the_model() {
     let fixture = fixture().await;
-    let mut run = fixture.engine.run(model("", Some("select carrier::int as c from raw.flights"))).await.unwrap();
+    let mut run = fixture
+        .engine
+        .run(model("", Some("select carrier::int as c from raw.flights")))
+        .await
+        .unwrap();
     let failure = read(&mut run).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0508", Remedy::FixData));
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0508", Remedy::FixData)
+    );
     assert!(failure.message.contains("model `delays`"), "{failure}");
 }
 
@@ -169,30 +248,52 @@ async fn bad_values_name_the_model() {
 async fn a_join_that_does_not_fit_is_planned_again_with_one_that_spills() {
     let fixture = Fixture::with_memory(12 << 20);
     let rows = 300_000_i64;
-    fixture.put("raw.big", batch(vec![("k", ints((0..rows).map(Some).collect())), ("v", ints((0..rows).rev().map(Some).collect()))])).await;
+    fixture
+        .put(
+            "raw.big",
+            batch(vec![
+                ("k", ints((0..rows).map(Some).collect())),
+                ("v", ints((0..rows).rev().map(Some).collect())),
+            ]),
+        )
+        .await;
     let sql = "select a.k, b.v, c.v as w from raw.big a join raw.big b on a.k = b.v join raw.big c on c.k = b.k where a.k + b.v + c.v >= 0";
     let target = name("marts.delays");
     assert!(!fixture.engine.is_tight(&target));
     let mut run = fixture.engine.run(model("", Some(sql))).await.unwrap();
     let read = read(&mut run).await.unwrap();
     assert_eq!(read.len() as i64, rows);
-    assert!(fixture.engine.is_tight(&target), "the hash join was expected not to fit");
+    assert!(
+        fixture.engine.is_tight(&target),
+        "the hash join was expected not to fit"
+    );
     // The next run starts with what fits.
     let mut again = fixture.engine.run(model("", Some(sql))).await.unwrap();
     assert_eq!(self::read(&mut again).await.unwrap().len() as i64, rows);
 }
 
 /// A reader of `select carrier from raw.flights` whose first plan gives these batches.
-fn reader(fixture: &Fixture, first: Vec<std::result::Result<RecordBatch, DataFusionError>>, tight: bool) -> ModelReader {
+fn reader(
+    fixture: &Fixture,
+    first: Vec<std::result::Result<RecordBatch, DataFusionError>>,
+    tight: bool,
+) -> ModelReader {
     let request = model("", Some("select carrier from raw.flights order by 1"));
-    let recipe = Recipe::new(&fixture.engine, &request.model, request.model.sql.clone().unwrap()).unwrap();
+    let recipe = Recipe::new(
+        &fixture.engine,
+        &request.model,
+        request.model.sql.clone().unwrap(),
+    )
+    .unwrap();
     let schema = batch(vec![("carrier", texts(vec![]))]).schema();
     let batches = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter(first));
     ModelReader::new(recipe, schema, Box::pin(batches), tight)
 }
 
 async fn events(mut reader: ModelReader) -> Vec<Result<Event>> {
-    let Some(Ok(Assignment::Assigned(split))) = reader.splits().next().await else { panic!("no split") };
+    let Some(Ok(Assignment::Assigned(split))) = reader.splits().next().await else {
+        panic!("no split")
+    };
     split.events.collect().await
 }
 
@@ -204,8 +305,18 @@ fn exhausted() -> std::result::Result<RecordBatch, DataFusionError> {
 async fn memory_that_ends_before_the_first_row_is_not_seen() {
     let fixture = fixture().await;
     let events = events(reader(&fixture, vec![exhausted()], false)).await;
-    let [Ok(Event::Rows(rows)), Ok(Event::Boundary(mark)), Ok(Event::End)] = events.as_slice() else { panic!("{events:?}") };
-    assert_eq!(text_rows(std::slice::from_ref(&rows.batch)), ["AA", "AA", "UA"]);
+    let [
+        Ok(Event::Rows(rows)),
+        Ok(Event::Boundary(mark)),
+        Ok(Event::End),
+    ] = events.as_slice()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(
+        text_rows(std::slice::from_ref(&rows.batch)),
+        ["AA", "AA", "UA"]
+    );
     assert_eq!(*mark, Mark::at(3));
     assert!(fixture.engine.is_tight(&name("marts.delays")));
 }
@@ -215,13 +326,23 @@ async fn memory_that_ends_later_asks_for_another_attempt_once() {
     let fixture = fixture().await;
     let row = || Ok(batch(vec![("carrier", texts(vec![Some("XX")]))]));
     let later = events(reader(&fixture, vec![row(), exhausted(), row()], false)).await;
-    let [Ok(Event::Rows(_)), Err(failure)] = later.as_slice() else { panic!("{later:?}") };
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0507", Remedy::Retry));
+    let [Ok(Event::Rows(_)), Err(failure)] = later.as_slice() else {
+        panic!("{later:?}")
+    };
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0507", Remedy::Retry)
+    );
     assert!(fixture.engine.is_tight(&name("marts.delays")));
     // What already runs with less memory has no other way out than more of it.
     let tight = events(reader(&fixture, vec![exhausted()], true)).await;
-    let [Err(failure)] = tight.as_slice() else { panic!("{tight:?}") };
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0507", Remedy::FixConfig));
+    let [Err(failure)] = tight.as_slice() else {
+        panic!("{tight:?}")
+    };
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0507", Remedy::FixConfig)
+    );
 }
 
 const DEFERRED: &str = "{% set names = run_query('select distinct name from ' ~ ref('carriers') ~ ' order by 1').columns[0].values() %}
@@ -235,21 +356,39 @@ group by 1 order by 1";
 async fn a_deferred_model_is_rendered_with_live_answers() {
     let fixture = fixture().await;
     let mut run = fixture.engine.run(model(DEFERRED, None)).await.unwrap();
-    assert!(run.sql.contains("as american") && run.sql.contains("as united"), "{}", run.sql);
-    assert_eq!(read(&mut run).await.unwrap(), ["AA|north|5.0|-", "UA|north|-|2.0"]);
+    assert!(
+        run.sql.contains("as american") && run.sql.contains("as united"),
+        "{}",
+        run.sql
+    );
+    assert_eq!(
+        read(&mut run).await.unwrap(),
+        ["AA|north|5.0|-", "UA|north|-|2.0"]
+    );
     assert_eq!(run.lineage.inputs, ["raw.carriers", "raw.flights"]);
 }
 
 #[tokio::test]
 async fn an_incremental_model_reads_its_own_table() {
     let fixture = fixture().await;
-    fixture.put("marts.delays", batch(vec![("carrier", texts(vec![Some("AA")])), ("american", floats(vec![Some(1.5)]))])).await;
+    fixture
+        .put(
+            "marts.delays",
+            batch(vec![
+                ("carrier", texts(vec![Some("AA")])),
+                ("american", floats(vec![Some(1.5)])),
+            ]),
+        )
+        .await;
     let mut request = model(DEFERRED, None);
     request.model.materialized = Materialized::Incremental;
     request.incremental = true;
     let mut run = fixture.engine.run(request).await.unwrap();
     assert!(run.sql.contains("marts"), "{}", run.sql);
-    assert_eq!(read(&mut run).await.unwrap(), ["AA|north|4.0|-", "UA|north|-|2.0"]);
+    assert_eq!(
+        read(&mut run).await.unwrap(),
+        ["AA|north|4.0|-", "UA|north|-|2.0"]
+    );
 }
 
 #[tokio::test]
@@ -262,11 +401,29 @@ async fn a_template_that_cannot_be_answered_says_why() {
         }
     };
     let missing = refusal("select {{ run_query('select 1 from raw.carrier') }}").await;
-    assert_eq!((missing.code.as_str(), missing.remedy), ("R0502", Remedy::FixConfig));
+    assert_eq!(
+        (missing.code.as_str(), missing.remedy),
+        ("R0502", Remedy::FixConfig)
+    );
     assert!(missing.message.contains("model `delays`"), "{missing}");
-    assert!(missing.help.iter().any(|line| line.contains("raw.carriers")), "{:?}", missing.help);
-    assert_eq!(refusal("select {{ run_query('drop table raw.carriers') }}").await.code, "R0505");
+    assert!(
+        missing
+            .help
+            .iter()
+            .any(|line| line.contains("raw.carriers")),
+        "{:?}",
+        missing.help
+    );
+    assert_eq!(
+        refusal("select {{ run_query('drop table raw.carriers') }}")
+            .await
+            .code,
+        "R0505"
+    );
     let wrong = refusal("select 1,\n {{ refx('flights') }}").await;
-    assert_eq!((wrong.code.as_str(), wrong.remedy), ("R0513", Remedy::FixConfig));
+    assert_eq!(
+        (wrong.code.as_str(), wrong.remedy),
+        ("R0513", Remedy::FixConfig)
+    );
     assert!(wrong.message.contains("models/delays.sql:2"), "{wrong}");
 }

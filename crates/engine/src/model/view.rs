@@ -17,17 +17,25 @@ use crate::session::holdings::{self, Held};
 pub(super) async fn create(engine: &Engine, table: &TableName, sql: &str) -> Result<u64, Failure> {
     let subject = format!("view `{table}`");
     let sight = engine.sight(&BTreeMap::new())?;
-    sight.plan(&subject, sql, std::slice::from_ref(table)).await?;
+    sight
+        .plan(&subject, sql, std::slice::from_ref(table))
+        .await?;
     engine.lake().put_view(table, sql).await
 }
 
 /// What each table is at; names that do not exist are left out.
-pub(super) async fn versions(engine: &Engine, tables: &[TableName]) -> Result<BTreeMap<TableName, String>, Failure> {
+pub(super) async fn versions(
+    engine: &Engine,
+    tables: &[TableName],
+) -> Result<BTreeMap<TableName, String>, Failure> {
     let mut known = BTreeMap::new();
     for table in tables {
         version(engine, table, &mut known, &[]).await?;
     }
-    Ok(tables.iter().filter_map(|table| Some((table.clone(), known.get(table)?.clone()))).collect())
+    Ok(tables
+        .iter()
+        .filter_map(|table| Some((table.clone(), known.get(table)?.clone())))
+        .collect())
 }
 
 fn version<'a>(
@@ -53,7 +61,12 @@ fn version<'a>(
                     let at = known.get(&input).map_or("missing", String::as_str);
                     hash.update(format!("\n{input} {at}").as_bytes());
                 }
-                let digest: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+                let digest: String = hash
+                    .finalize()
+                    .iter()
+                    .take(8)
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect();
                 format!("view {} of {digest}", view.version)
             }
         };

@@ -45,7 +45,10 @@ pub(crate) fn plain_schema(schema: &Schema) -> SchemaRef {
 
 /// The batch with the columns of `schema`, by position. A value that does not fit is an error, never
 /// a NULL.
-pub(crate) fn plain_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn plain_batch(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+) -> Result<RecordBatch, ArrowError> {
     let columns = batch
         .columns()
         .iter()
@@ -61,7 +64,14 @@ pub(crate) fn plain_array(array: &ArrayRef, data_type: &DataType) -> Result<Arra
     if array.data_type() == data_type {
         return Ok(Arc::clone(array));
     }
-    cast_with_options(array, data_type, &CastOptions { safe: false, ..CastOptions::default() })
+    cast_with_options(
+        array,
+        data_type,
+        &CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        },
+    )
 }
 
 /// The batch with the columns of `schema`, found by name.
@@ -74,7 +84,10 @@ pub(crate) fn by_name(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
         .iter()
         .map(|field| match batch.column_by_name(field.name()) {
             Some(column) => plain_array(column, field.data_type()),
-            None => Err(ArrowError::SchemaError(format!("a batch without the column `{}`", field.name()))),
+            None => Err(ArrowError::SchemaError(format!(
+                "a batch without the column `{}`",
+                field.name()
+            ))),
         })
         .collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
@@ -83,8 +96,15 @@ pub(crate) fn by_name(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-    use datafusion::arrow::array::{NullArray, StringArray, StringViewArray, TimestampNanosecondArray};
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests"
+    )]
+    use datafusion::arrow::array::{
+        NullArray, StringArray, StringViewArray, TimestampNanosecondArray,
+    };
 
     use super::*;
 
@@ -93,7 +113,11 @@ mod tests {
         let schema = Arc::new(Schema::new(vec![
             Field::new("name", DataType::Utf8View, false),
             Field::new("nothing", DataType::Null, true),
-            Field::new("at", DataType::Timestamp(TimeUnit::Nanosecond, Some("+00:00".into())), true),
+            Field::new(
+                "at",
+                DataType::Timestamp(TimeUnit::Nanosecond, Some("+00:00".into())),
+                true,
+            ),
         ]));
         let at = TimestampNanosecondArray::from(vec![Some(1_500), None]).with_timezone("+00:00");
         let batch = RecordBatch::try_new(
@@ -109,7 +133,10 @@ mod tests {
         let plain = plain_batch(&batch, &outside).unwrap();
         assert_eq!(plain.column(0).as_ref(), &StringArray::from(vec!["a", "b"]));
         assert_eq!(plain.column(1).null_count(), 2);
-        assert_eq!(plain.schema().field(2).data_type(), &towpath_vocab::types::instant());
+        assert_eq!(
+            plain.schema().field(2).data_type(),
+            &towpath_vocab::types::instant()
+        );
         assert!(!outside.field(0).is_nullable());
     }
 
@@ -121,7 +148,10 @@ mod tests {
         ])
         .unwrap();
         let wanted = Arc::new(Schema::new(vec![Field::new("a", DataType::Utf8, true)]));
-        assert_eq!(by_name(&batch, &wanted).unwrap().column(0).as_ref(), &StringArray::from(vec!["x"]));
+        assert_eq!(
+            by_name(&batch, &wanted).unwrap().column(0).as_ref(),
+            &StringArray::from(vec!["x"])
+        );
         let missing = Arc::new(Schema::new(vec![Field::new("c", DataType::Utf8, true)]));
         assert!(by_name(&batch, &missing).is_err());
     }

@@ -26,8 +26,8 @@ use towpath_vocab::{Failure, Remedy, TableName};
 use super::border::plain_schema;
 use super::failure::failure;
 use super::holdings::{self, Held};
-use super::statement::{self, AT_VERSION, OldVersion, carried, from_problem};
 use super::scan::FilesTable;
+use super::statement::{self, AT_VERSION, OldVersion, carried, from_problem};
 use super::{files, names, settings};
 use crate::lake::Lake;
 
@@ -62,7 +62,9 @@ impl Planned {
 
 impl fmt::Debug for Sight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sight").field("stand_ins", &self.stand_ins.keys()).finish_non_exhaustive()
+        f.debug_struct("Sight")
+            .field("stand_ins", &self.stand_ins.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,29 +90,53 @@ impl Sight {
     }
 
     /// Plans one reading statement. `within` names the views around it, outermost first.
-    pub(crate) async fn plan(self: &Arc<Self>, subject: &str, sql: &str, within: &[TableName]) -> Result<Planned, Failure> {
+    pub(crate) async fn plan(
+        self: &Arc<Self>,
+        subject: &str,
+        sql: &str,
+        within: &[TableName],
+    ) -> Result<Planned, Failure> {
         let session = self.session_within(within);
         let mut statement = statement::parse(subject, sql, &session)?;
         for old in statement::rewrite_old_versions(subject, &mut statement)? {
-            self.old.lock().unwrap_or_else(PoisonError::into_inner).insert(old.to_string(), old);
+            self.old
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(old.to_string(), old);
         }
-        let tables = self.resolve_all(subject, &statement, &session, within).await?;
+        let tables = self
+            .resolve_all(subject, &statement, &session, within)
+            .await?;
         let plan = match session.statement_to_plan(statement).await {
             Ok(plan) => plan,
             Err(error) => return Err(misplanned(subject, sql, &tables, &error)),
         };
-        let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let reading = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
         reading.verify_plan(&plan).map_err(|error| {
-            Failure::new("R0505", Remedy::Refused, format!("{subject} would change something: {error}"))
-                .help("queries only read; tables are written by pipelines")
+            Failure::new(
+                "R0505",
+                Remedy::Refused,
+                format!("{subject} would change something: {error}"),
+            )
+            .help("queries only read; tables are written by pipelines")
         })?;
-        Ok(Planned { plan, session, tables })
+        Ok(Planned {
+            plan,
+            session,
+            tables,
+        })
     }
 
     fn session_within(self: &Arc<Self>, within: &[TableName]) -> SessionState {
         let mut session = self.session.clone();
         session.mark_start_execution();
-        session.register_catalog_list(Arc::new(Catalogs { sight: Arc::clone(self), within: within.to_vec() }));
+        session.register_catalog_list(Arc::new(Catalogs {
+            sight: Arc::clone(self),
+            within: within.to_vec(),
+        }));
         session
     }
 
@@ -122,7 +148,9 @@ impl Sight {
         session: &SessionState,
         within: &[TableName],
     ) -> Result<BTreeMap<TableName, SchemaRef>, Failure> {
-        let references = session.resolve_table_references(statement).map_err(|error| failure(subject, &error))?;
+        let references = session
+            .resolve_table_references(statement)
+            .map_err(|error| failure(subject, &error))?;
         let mut tables = BTreeMap::new();
         let mut unknown = Vec::new();
         for reference in references {
@@ -134,7 +162,9 @@ impl Sight {
                 continue;
             }
             let name = table_name(&reference);
-            let other_catalog = reference.catalog().is_some_and(|catalog| catalog != settings::CATALOG);
+            let other_catalog = reference
+                .catalog()
+                .is_some_and(|catalog| catalog != settings::CATALOG);
             match self.provider(&name, within).await? {
                 Some(provider) if !other_catalog => {
                     tables.insert(self.as_declared(name), plain_schema(&provider.schema()));
@@ -142,7 +172,11 @@ impl Sight {
                 _ => unknown.push(reference),
             }
         }
-        if unknown.is_empty() { Ok(tables) } else { Err(self.unknown_tables(subject, &unknown).await?) }
+        if unknown.is_empty() {
+            Ok(tables)
+        } else {
+            Err(self.unknown_tables(subject, &unknown).await?)
+        }
     }
 
     /// The table or view of this name; `None` when there is none.
@@ -155,22 +189,38 @@ impl Sight {
             if within.contains(name) {
                 return Err(over_itself(name, within));
             }
-            if let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            if let Some(seen) = self
+                .seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(name)
+            {
                 return Ok(Some(Arc::clone(seen)));
             }
-            let Some(found) = self.find(name, within).await? else { return Ok(None) };
+            let Some(found) = self.find(name, within).await? else {
+                return Ok(None);
+            };
             // Two references may resolve at once: the first one in stays for the whole statement.
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(Some(Arc::clone(seen.entry(name.clone()).or_insert(found))))
         })
     }
 
-    async fn find(self: &Arc<Self>, name: &TableName, within: &[TableName]) -> Result<Option<Arc<dyn TableProvider>>, Failure> {
+    async fn find(
+        self: &Arc<Self>,
+        name: &TableName,
+        within: &[TableName],
+    ) -> Result<Option<Arc<dyn TableProvider>>, Failure> {
         if let Some(stand_in) = self.stand_ins.get(name) {
             return Ok(Some(Arc::clone(stand_in)));
         }
         if name.schema() == AT_VERSION {
-            let old = self.old.lock().unwrap_or_else(PoisonError::into_inner).get(name.table()).cloned();
+            let old = self
+                .old
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(name.table())
+                .cloned();
             return match old {
                 Some(old) => self.old_version(&old).await.map(Some),
                 None => Ok(None),
@@ -190,7 +240,10 @@ impl Sight {
         match self.other_case(name).await? {
             Some(other) => {
                 let found = self.provider(&other, within).await;
-                self.declared.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), other);
+                self.declared
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(name.clone(), other);
                 found
             }
             None => Ok(None),
@@ -199,7 +252,12 @@ impl Sight {
 
     /// The name in the case it was declared in.
     fn as_declared(&self, name: TableName) -> TableName {
-        self.declared.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned().unwrap_or(name)
+        self.declared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&name)
+            .cloned()
+            .unwrap_or(name)
     }
 
     /// The one table whose name differs only in case, unless there are several.
@@ -218,14 +276,26 @@ impl Sight {
 
     async fn old_version(&self, old: &OldVersion) -> Result<Arc<dyn TableProvider>, Failure> {
         let name: TableName = old.table.parse().map_err(|_| {
-            Failure::new("R0502", Remedy::FixConfig, format!("`{}` is not of the form `schema.table`", old.table))
+            Failure::new(
+                "R0502",
+                Remedy::FixConfig,
+                format!("`{}` is not of the form `schema.table`", old.table),
+            )
         })?;
         let table = holdings::at_version(&self.lake, &name, old.version).await?;
-        let provider = table.table_provider().with_session(Arc::new(self.session.clone())).await;
+        let provider = table
+            .table_provider()
+            .with_session(Arc::new(self.session.clone()))
+            .await;
         provider.map_err(|error| failure(&format!("table `{name}`"), &error))
     }
 
-    async fn view(self: &Arc<Self>, name: &TableName, sql: &str, within: &[TableName]) -> Result<Arc<dyn TableProvider>, Failure> {
+    async fn view(
+        self: &Arc<Self>,
+        name: &TableName,
+        sql: &str,
+        within: &[TableName],
+    ) -> Result<Arc<dyn TableProvider>, Failure> {
         let mut within = within.to_vec();
         within.push(name.clone());
         let planned = self.plan(&format!("view `{name}`"), sql, &within).await?;
@@ -235,26 +305,45 @@ impl Sight {
     async fn all_names(&self) -> Result<&Vec<TableName>, Failure> {
         self.names
             .get_or_try_init(|| async {
-                let mut names: BTreeSet<TableName> = holdings::all_names(&self.lake).await?.into_iter().collect();
+                let mut names: BTreeSet<TableName> =
+                    holdings::all_names(&self.lake).await?.into_iter().collect();
                 names.extend(self.stand_ins.keys().cloned());
                 Ok(names.into_iter().collect())
             })
             .await
     }
 
-    async fn unknown_tables(&self, subject: &str, unknown: &[TableReference]) -> Result<Failure, Failure> {
-        let all: Vec<String> = self.all_names().await?.iter().map(ToString::to_string).collect();
+    async fn unknown_tables(
+        &self,
+        subject: &str,
+        unknown: &[TableReference],
+    ) -> Result<Failure, Failure> {
+        let all: Vec<String> = self
+            .all_names()
+            .await?
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let wanted: Vec<String> = unknown.iter().map(spoken).collect();
         let mut failure = Failure::new(
             "R0502",
             Remedy::FixConfig,
-            format!("{subject} reads {}, which {} not in the lakehouse", names::listed(&wanted), if wanted.len() == 1 { "is" } else { "are" }),
+            format!(
+                "{subject} reads {}, which {} not in the lakehouse",
+                names::listed(&wanted),
+                if wanted.len() == 1 { "is" } else { "are" }
+            ),
         );
         for (name, reference) in wanted.iter().zip(unknown) {
             let same_table = all.iter().find(|other| {
-                reference.schema().is_none() && other.split_once('.').is_some_and(|(_, table)| table == reference.table())
+                reference.schema().is_none()
+                    && other
+                        .split_once('.')
+                        .is_some_and(|(_, table)| table == reference.table())
             });
-            let near = same_table.map(String::as_str).or_else(|| towpath_sql::closest(name, all.iter().map(String::as_str)));
+            let near = same_table
+                .map(String::as_str)
+                .or_else(|| towpath_sql::closest(name, all.iter().map(String::as_str)));
             if let Some(near) = near {
                 failure = failure.help(format!("`{name}`: did you mean `{near}`?"));
             }
@@ -267,7 +356,12 @@ impl Sight {
 }
 
 /// The checker explains a mistake better than the planner, and finds the others too.
-fn misplanned(subject: &str, sql: &str, tables: &BTreeMap<TableName, SchemaRef>, error: &DataFusionError) -> Failure {
+fn misplanned(
+    subject: &str,
+    sql: &str,
+    tables: &BTreeMap<TableName, SchemaRef>,
+    error: &DataFusionError,
+) -> Failure {
     match towpath_sql::analyze(sql, &LiveTables(tables)) {
         Verdict::Wrong(problems) => from_problem(subject, sql, &problems),
         Verdict::Proven(_) | Verdict::Unknown { .. } => failure(subject, error),
@@ -290,12 +384,19 @@ impl towpath_sql::Tables for LiveTables<'_> {
 fn over_itself(name: &TableName, within: &[TableName]) -> Failure {
     let mut path: Vec<String> = within.iter().map(|view| format!("`{view}`")).collect();
     path.push(format!("`{name}`"));
-    Failure::new("R0511", Remedy::FixConfig, format!("view `{name}` reads itself: {}", path.join(" -> ")))
-        .help("make one of them a table: `materialized: table`")
+    Failure::new(
+        "R0511",
+        Remedy::FixConfig,
+        format!("view `{name}` reads itself: {}", path.join(" -> ")),
+    )
+    .help("make one of them a table: `materialized: table`")
 }
 
 fn table_name(reference: &TableReference) -> TableName {
-    TableName::new(reference.schema().unwrap_or(settings::DEFAULT_SCHEMA), reference.table())
+    TableName::new(
+        reference.schema().unwrap_or(settings::DEFAULT_SCHEMA),
+        reference.table(),
+    )
 }
 
 /// The reference as it was written, without the default schema.
@@ -303,7 +404,11 @@ fn spoken(reference: &TableReference) -> String {
     match reference {
         TableReference::Bare { table } => table.to_string(),
         TableReference::Partial { schema, table } => format!("{schema}.{table}"),
-        TableReference::Full { catalog, schema, table } => format!("{catalog}.{schema}.{table}"),
+        TableReference::Full {
+            catalog,
+            schema,
+            table,
+        } => format!("{catalog}.{schema}.{table}"),
     }
 }
 
@@ -314,7 +419,11 @@ struct Catalogs {
 }
 
 impl CatalogProviderList for Catalogs {
-    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+    fn register_catalog(
+        &self,
+        _: String,
+        _: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
         None
     }
 
@@ -335,7 +444,10 @@ impl CatalogProvider for Catalogs {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        Some(Arc::new(Tables { within: self.clone(), schema: name.to_owned() }))
+        Some(Arc::new(Tables {
+            within: self.clone(),
+            schema: name.to_owned(),
+        }))
     }
 }
 
@@ -349,7 +461,10 @@ struct Tables {
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
         let names = self.within.sight.names.get().into_iter().flatten();
-        names.filter(|name| name.schema() == self.schema).map(|name| name.table().to_owned()).collect()
+        names
+            .filter(|name| name.schema() == self.schema)
+            .map(|name| name.table().to_owned())
+            .collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {

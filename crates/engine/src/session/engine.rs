@@ -51,7 +51,11 @@ struct Inner {
 
 fn no_spill(limits: &EngineLimits, error: &std::io::Error) -> Failure {
     let folder = limits.spill_folder.display();
-    Failure::new("R0512", Remedy::FixConfig, format!("the spill folder `{folder}` cannot be made: {error}"))
+    Failure::new(
+        "R0512",
+        Remedy::FixConfig,
+        format!("the spill folder `{folder}` cannot be made: {error}"),
+    )
 }
 
 impl Engine {
@@ -60,12 +64,31 @@ impl Engine {
     /// # Errors
     /// R0512 when the spill folder cannot be made.
     pub fn open(options: EngineOptions) -> Result<Self, Failure> {
-        let EngineOptions { lake, limits, files, variables, environment } = options;
-        let spill = SpillFolder::make(&limits.spill_folder).map_err(|error| no_spill(&limits, &error))?;
-        let runtime = settings::runtime(&limits, &spill).map_err(|error| failure("the spill folder", &error))?;
-        let session = settings::session(&limits, runtime).map_err(|error| failure("the session", &error))?;
-        let inner = Inner { lake, session, files, variables, environment, tight: Mutex::default(), _spill: spill };
-        Ok(Self { inner: Arc::new(inner) })
+        let EngineOptions {
+            lake,
+            limits,
+            files,
+            variables,
+            environment,
+        } = options;
+        let spill =
+            SpillFolder::make(&limits.spill_folder).map_err(|error| no_spill(&limits, &error))?;
+        let runtime = settings::runtime(&limits, &spill)
+            .map_err(|error| failure("the spill folder", &error))?;
+        let session =
+            settings::session(&limits, runtime).map_err(|error| failure("the session", &error))?;
+        let inner = Inner {
+            lake,
+            session,
+            files,
+            variables,
+            environment,
+            tight: Mutex::default(),
+            _spill: spill,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// A session without tables.
@@ -87,22 +110,38 @@ impl Engine {
     }
 
     /// A fresh sight of the lakehouse for one statement.
-    pub(crate) fn sight(&self, candidates: &BTreeMap<TableName, Candidate>) -> Result<Arc<Sight>, Failure> {
+    pub(crate) fn sight(
+        &self,
+        candidates: &BTreeMap<TableName, Candidate>,
+    ) -> Result<Arc<Sight>, Failure> {
         let stand_ins = candidates
             .iter()
             .map(|(name, candidate)| Ok((name.clone(), stand_in::provider(name, candidate)?)))
             .collect::<Result<BTreeMap<TableName, Arc<dyn TableProvider>>, Failure>>()?;
         let session = self.inner.session.clone();
-        Ok(Sight::new(self.inner.lake.clone(), session, stand_ins, self.inner.files.clone()))
+        Ok(Sight::new(
+            self.inner.lake.clone(),
+            session,
+            stand_ins,
+            self.inner.files.clone(),
+        ))
     }
 
     /// True when this model ran out of memory before: it then runs with what needs less.
     pub(crate) fn is_tight(&self, model: &TableName) -> bool {
-        self.inner.tight.lock().unwrap_or_else(PoisonError::into_inner).contains(model)
+        self.inner
+            .tight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(model)
     }
 
     /// Remembers that a model ran out of memory.
     pub(crate) fn remember_tight(&self, model: &TableName) {
-        self.inner.tight.lock().unwrap_or_else(PoisonError::into_inner).insert(model.clone());
+        self.inner
+            .tight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(model.clone());
     }
 }

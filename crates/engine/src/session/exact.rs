@@ -27,7 +27,11 @@ type Result<T> = std::result::Result<T, DataFusionError>;
 pub(crate) struct ExactArithmetic;
 
 impl PhysicalOptimizerRule for ExactArithmetic {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(node).data()
     }
 
@@ -41,30 +45,43 @@ impl PhysicalOptimizerRule for ExactArithmetic {
 }
 
 fn node(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    let changed: Arc<dyn ExecutionPlan> = if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        if !projection.expr().iter().any(|part| wraps(&part.expr)) {
+    let changed: Arc<dyn ExecutionPlan> =
+        if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+            if !projection.expr().iter().any(|part| wraps(&part.expr)) {
+                return Ok(Transformed::no(plan));
+            }
+            let expressions = projection
+                .expr()
+                .iter()
+                .map(|part| {
+                    Ok(ProjectionExpr {
+                        expr: checked(Arc::clone(&part.expr))?,
+                        alias: part.alias.clone(),
+                    })
+                })
+                .collect::<Result<Vec<_>>>()?;
+            Arc::new(ProjectionExec::try_new(
+                expressions,
+                Arc::clone(projection.input()),
+            )?)
+        } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+            if !wraps(filter.predicate()) {
+                return Ok(Transformed::no(plan));
+            }
+            let predicate = checked(Arc::clone(filter.predicate()))?;
+            Arc::new(
+                FilterExecBuilder::from(filter)
+                    .with_predicate(predicate)
+                    .build()?,
+            )
+        } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+            match aggregation(aggregate)? {
+                Some(changed) => changed,
+                None => return Ok(Transformed::no(plan)),
+            }
+        } else {
             return Ok(Transformed::no(plan));
-        }
-        let expressions = projection
-            .expr()
-            .iter()
-            .map(|part| Ok(ProjectionExpr { expr: checked(Arc::clone(&part.expr))?, alias: part.alias.clone() }))
-            .collect::<Result<Vec<_>>>()?;
-        Arc::new(ProjectionExec::try_new(expressions, Arc::clone(projection.input()))?)
-    } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        if !wraps(filter.predicate()) {
-            return Ok(Transformed::no(plan));
-        }
-        let predicate = checked(Arc::clone(filter.predicate()))?;
-        Arc::new(FilterExecBuilder::from(filter).with_predicate(predicate).build()?)
-    } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
-        match aggregation(aggregate)? {
-            Some(changed) => changed,
-            None => return Ok(Transformed::no(plan)),
-        }
-    } else {
-        return Ok(Transformed::no(plan));
-    };
+        };
     Ok(Transformed::yes(changed))
 }
 
@@ -72,14 +89,26 @@ fn node(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPla
 fn aggregation(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let keys = aggregate.group_expr();
     let keys_wrap = keys.groups().len() == 1 && keys.expr().iter().any(|(key, _)| wraps(key));
-    if !keys_wrap && !aggregate.aggr_expr().iter().any(|function| function.expressions().iter().any(wraps)) {
+    if !keys_wrap
+        && !aggregate
+            .aggr_expr()
+            .iter()
+            .any(|function| function.expressions().iter().any(wraps))
+    {
         return Ok(None);
     }
-    let functions = aggregate.aggr_expr().iter().map(arguments).collect::<Result<Vec<_>>>()?;
+    let functions = aggregate
+        .aggr_expr()
+        .iter()
+        .map(arguments)
+        .collect::<Result<Vec<_>>>()?;
     if !keys_wrap {
         return Ok(Some(Arc::new(aggregate.with_new_aggr_exprs(functions))));
     }
-    let keys = keys.expr().iter().map(|(key, name)| Ok((checked(Arc::clone(key))?, name.clone())));
+    let keys = keys
+        .expr()
+        .iter()
+        .map(|(key, name)| Ok((checked(Arc::clone(key))?, name.clone())));
     let changed = AggregateExec::try_new(
         *aggregate.mode(),
         PhysicalGroupBy::new_single(keys.collect::<Result<Vec<_>>>()?),
@@ -88,13 +117,23 @@ fn aggregation(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan
         Arc::clone(aggregate.input()),
         aggregate.input_schema(),
     )?;
-    Ok(Some(Arc::new(changed.with_limit_options(aggregate.limit_options()))))
+    Ok(Some(Arc::new(
+        changed.with_limit_options(aggregate.limit_options()),
+    )))
 }
 
 /// An aggregate over arguments that fail instead of wrapping around.
 fn arguments(function: &Arc<AggregateFunctionExpr>) -> Result<Arc<AggregateFunctionExpr>> {
-    let arguments = function.expressions().into_iter().map(checked).collect::<Result<Vec<_>>>()?;
-    let order = function.order_bys().iter().map(|sort| Arc::clone(&sort.expr)).collect();
+    let arguments = function
+        .expressions()
+        .into_iter()
+        .map(checked)
+        .collect::<Result<Vec<_>>>()?;
+    let order = function
+        .order_bys()
+        .iter()
+        .map(|sort| Arc::clone(&sort.expr))
+        .collect();
     Ok(match function.with_new_expressions(arguments, order) {
         Some(changed) => Arc::new(changed),
         None => Arc::clone(function),
@@ -104,20 +143,29 @@ fn arguments(function: &Arc<AggregateFunctionExpr>) -> Result<Arc<AggregateFunct
 /// True when some part could wrap around.
 fn wraps(expression: &Arc<dyn PhysicalExpr>) -> bool {
     // The closure never fails.
-    expression.exists(|part| Ok(arithmetic(part).is_some())).unwrap_or(true)
+    expression
+        .exists(|part| Ok(arithmetic(part).is_some()))
+        .unwrap_or(true)
 }
 
 fn arithmetic(part: &Arc<dyn PhysicalExpr>) -> Option<&BinaryExpr> {
     let binary = part.downcast_ref::<BinaryExpr>()?;
-    matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply).then_some(binary)
+    matches!(
+        binary.op(),
+        Operator::Plus | Operator::Minus | Operator::Multiply
+    )
+    .then_some(binary)
 }
 
 /// The expression with arithmetic that fails instead of wrapping around.
 pub(crate) fn checked(expression: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
     expression
         .transform_up(|part| {
-            let Some(binary) = arithmetic(&part) else { return Ok(Transformed::no(part)) };
-            let failing: Arc<dyn PhysicalExpr> = Arc::new(binary.clone().with_fail_on_overflow(true));
+            let Some(binary) = arithmetic(&part) else {
+                return Ok(Transformed::no(part));
+            };
+            let failing: Arc<dyn PhysicalExpr> =
+                Arc::new(binary.clone().with_fail_on_overflow(true));
             Ok(Transformed::yes(failing))
         })
         .data()

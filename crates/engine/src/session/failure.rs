@@ -29,7 +29,9 @@ fn is_about_disk(text: &str) -> bool {
 /// Turns a DataFusion error into a failure about `subject`.
 pub(crate) fn failure(subject: &str, error: &DataFusionError) -> Failure {
     let (cause, line) = innermost(error);
-    let at = line.map(|line| format!(" (line {line})")).unwrap_or_default();
+    let at = line
+        .map(|line| format!(" (line {line})"))
+        .unwrap_or_default();
     match cause {
         Innermost::Ours(failure) => failure.clone(),
         Innermost::Arrow(error) => arrow_failure(subject, error),
@@ -43,12 +45,18 @@ fn foreign(subject: &str, text: &str) -> Failure {
     if is_about_disk(text) {
         return no_spill_space(subject, text);
     }
-    Failure::new("R0512", Remedy::Retry, format!("{subject}: {}", terse(text)))
+    Failure::new(
+        "R0512",
+        Remedy::Retry,
+        format!("{subject}: {}", terse(text)),
+    )
 }
 
 /// What an Arrow kernel refused: nearly always a value.
 pub(crate) fn arrow_failure(subject: &str, error: &ArrowError) -> Failure {
-    let data = |text: String, help: &str| Failure::new("R0508", Remedy::FixData, text).help(help.to_owned());
+    let data = |text: String, help: &str| {
+        Failure::new("R0508", Remedy::FixData, text).help(help.to_owned())
+    };
     match error {
         ArrowError::DivideByZero => data(
             format!("{subject} divides by zero"),
@@ -95,10 +103,12 @@ fn innermost(error: &DataFusionError) -> (Innermost<'_>, Option<u64>) {
                 None => return (Innermost::DataFusion(error), line),
             },
             DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
-                ArrowError::ExternalError(foreign) => match foreign.downcast_ref::<DataFusionError>() {
-                    Some(nested) => nested,
-                    None => return (Innermost::Arrow(inner), line),
-                },
+                ArrowError::ExternalError(foreign) => {
+                    match foreign.downcast_ref::<DataFusionError>() {
+                        Some(nested) => nested,
+                        None => return (Innermost::Arrow(inner), line),
+                    }
+                }
                 _ => return (Innermost::Arrow(inner), line),
             },
             DataFusionError::External(foreign) => {
@@ -127,19 +137,31 @@ fn datafusion_failure(subject: &str, at: &str, error: &DataFusionError) -> Failu
         }
         DataFusionError::SchemaError(error, _) => schema_failure(subject, at, error),
         DataFusionError::ResourcesExhausted(text) => exhausted(subject, text),
-        DataFusionError::NotImplemented(text) => {
-            config("R0509", format!("{subject} uses SQL that is not supported{at}: {}", terse(text)))
-        }
+        DataFusionError::NotImplemented(text) => config(
+            "R0509",
+            format!(
+                "{subject} uses SQL that is not supported{at}: {}",
+                terse(text)
+            ),
+        ),
         DataFusionError::Plan(text) => config("R0510", format!("{subject}{at}: {}", terse(text))),
-        DataFusionError::Configuration(text) => config("R0510", format!("{subject}: {}", terse(text))),
-        DataFusionError::Execution(text) => {
-            Failure::new("R0508", Remedy::FixData, format!("{subject}: {}", terse(text)))
+        DataFusionError::Configuration(text) => {
+            config("R0510", format!("{subject}: {}", terse(text)))
         }
+        DataFusionError::Execution(text) => Failure::new(
+            "R0508",
+            Remedy::FixData,
+            format!("{subject}: {}", terse(text)),
+        ),
         DataFusionError::IoError(error) => storage(subject, &error.to_string()),
         DataFusionError::ObjectStore(error) => storage(subject, &error.to_string()),
         DataFusionError::ParquetError(error) => storage(subject, &error.to_string()),
-        other => Failure::new("R0515", Remedy::Bug, format!("{subject}: {}", terse(&other.to_string())))
-            .help("this should not happen; please report it with the statement"),
+        other => Failure::new(
+            "R0515",
+            Remedy::Bug,
+            format!("{subject}: {}", terse(&other.to_string())),
+        )
+        .help("this should not happen; please report it with the statement"),
     }
 }
 
@@ -147,8 +169,12 @@ fn storage(subject: &str, text: &str) -> Failure {
     if is_about_disk(text) {
         return no_spill_space(subject, text);
     }
-    Failure::new("R0512", Remedy::Retry, format!("{subject} cannot read its input: {}", terse(text)))
-        .help("`towpath lake describe TABLE` shows which files a table consists of")
+    Failure::new(
+        "R0512",
+        Remedy::Retry,
+        format!("{subject} cannot read its input: {}", terse(text)),
+    )
+    .help("`towpath lake describe TABLE` shows which files a table consists of")
 }
 
 fn no_spill_space(subject: &str, text: &str) -> Failure {
@@ -164,27 +190,43 @@ fn exhausted(subject: &str, text: &str) -> Failure {
     if is_about_disk(text) {
         return no_spill_space(subject, text);
     }
-    Failure::new("R0507", Remedy::FixConfig, format!("{subject} needs more memory than it may use"))
-        .help("raise `memory:` in `towpath.yml`, or run fewer tasks at once with `parallel:`")
-        .help("join on keys that match few rows, or aggregate before joining")
-        .help(format!("the memory pool said: {}", terse(text)))
+    Failure::new(
+        "R0507",
+        Remedy::FixConfig,
+        format!("{subject} needs more memory than it may use"),
+    )
+    .help("raise `memory:` in `towpath.yml`, or run fewer tasks at once with `parallel:`")
+    .help("join on keys that match few rows, or aggregate before joining")
+    .help(format!("the memory pool said: {}", terse(text)))
 }
 
 fn schema_failure(subject: &str, at: &str, error: &SchemaError) -> Failure {
     let config = |code: &str, text: String| Failure::new(code, Remedy::FixConfig, text);
     match error {
-        SchemaError::FieldNotFound { field, valid_fields } => {
-            let failure = config("R0503", format!("{subject} names no column `{}`{at}", plain(field)));
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => {
+            let failure = config(
+                "R0503",
+                format!("{subject} names no column `{}`{at}", plain(field)),
+            );
             column_help(failure, field, valid_fields)
         }
-        SchemaError::AmbiguousReference { field } => {
-            config("R0504", format!("{subject}: `{}` stands in more than one table{at}", field.name))
-                .help(format!("write `TABLE.{}`", field.name))
-        }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            config("R0504", format!("{subject} gives two columns the name `{name}`{at}"))
-                .help(format!("rename one of them: `... as other_{name}`"))
-        }
+        SchemaError::AmbiguousReference { field } => config(
+            "R0504",
+            format!(
+                "{subject}: `{}` stands in more than one table{at}",
+                field.name
+            ),
+        )
+        .help(format!("write `TABLE.{}`", field.name)),
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => config(
+            "R0504",
+            format!("{subject} gives two columns the name `{name}`{at}"),
+        )
+        .help(format!("rename one of them: `... as other_{name}`")),
     }
 }
 
@@ -192,9 +234,9 @@ fn column_help(failure: Failure, field: &Column, valid: &[Column]) -> Failure {
     if valid.is_empty() {
         return failure;
     }
-    let by_case = valid.iter().find(|column| {
-        column.name != field.name && column.name.eq_ignore_ascii_case(&field.name)
-    });
+    let by_case = valid
+        .iter()
+        .find(|column| column.name != field.name && column.name.eq_ignore_ascii_case(&field.name));
     if let Some(column) = by_case {
         return failure.help(format!(
             "there is `{0}`: names with capital letters need quotes, write \"{0}\"",
@@ -226,7 +268,12 @@ fn terse(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests"
+    )]
     use std::sync::Arc;
 
     use super::*;
@@ -244,14 +291,23 @@ mod tests {
     fn division_by_zero_is_about_data() {
         let error = DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
         let failure = failure("model `marts.x`", &error);
-        assert_eq!((failure.code.as_str(), failure.remedy), ("R0508", Remedy::FixData));
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0508", Remedy::FixData)
+        );
         assert!(failure.message.contains("model `marts.x`"), "{failure}");
     }
 
     #[test]
     fn exhausted_memory_says_the_key_to_change() {
-        let error = DataFusionError::ResourcesExhausted("Failed to allocate 12 bytes".into()).context("x");
+        let error =
+            DataFusionError::ResourcesExhausted("Failed to allocate 12 bytes".into()).context("x");
         assert!(is_exhausted(&error));
-        assert!(failure("the query", &error).help.iter().any(|line| line.contains("`memory:`")));
+        assert!(
+            failure("the query", &error)
+                .help
+                .iter()
+                .any(|line| line.contains("`memory:`"))
+        );
     }
 }

@@ -12,7 +12,9 @@ use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
 use datafusion::execution::session_state::SessionState;
 use towpath_vocab::Failure;
 
@@ -24,11 +26,17 @@ pub(crate) async fn provider(
     name: &str,
     session: &SessionState,
 ) -> Result<Option<Arc<dyn TableProvider>>, Failure> {
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    let extension = name
+        .rsplit_once('.')
+        .map(|(_, extension)| extension.to_ascii_lowercase());
     let format: Arc<dyn FileFormat> = match extension.as_deref() {
         Some("parquet") => Arc::new(ParquetFormat::default()),
         Some("csv") => Arc::new(CsvFormat::default().with_has_header(true)),
-        Some("tsv") => Arc::new(CsvFormat::default().with_has_header(true).with_delimiter(b'\t')),
+        Some("tsv") => Arc::new(
+            CsvFormat::default()
+                .with_has_header(true)
+                .with_delimiter(b'\t'),
+        ),
         Some("json" | "jsonl" | "ndjson") => Arc::new(JsonFormat::default()),
         _ => return Ok(None),
     };
@@ -41,6 +49,10 @@ pub(crate) async fn provider(
     let told = |error| failure(&subject, &error);
     let url = ListingTableUrl::parse(path.to_string_lossy()).map_err(told)?;
     let options = ListingOptions::new(format).with_file_extension(extension.unwrap_or_default());
-    let config = ListingTableConfig::new(url).with_listing_options(options).infer_schema(session).await.map_err(told)?;
+    let config = ListingTableConfig::new(url)
+        .with_listing_options(options)
+        .infer_schema(session)
+        .await
+        .map_err(told)?;
     Ok(Some(Arc::new(ListingTable::try_new(config).map_err(told)?)))
 }

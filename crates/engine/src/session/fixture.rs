@@ -2,17 +2,25 @@
 //!
 //! Tables are written through the lake half, exactly as a load would.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
-use towpath_ports::{Candidate, Commit, Destination, Intent, Prepared, Query, QueryResult, Result, Scope};
+use towpath_ports::{
+    Candidate, Commit, Destination, Intent, Prepared, Query, QueryResult, Result, Scope,
+};
 use towpath_vocab::{Generation, Position, SchemaChange, TableName, TaskKey, WriteMode, WritePlan};
 
 use super::{Engine, EngineLimits, EngineOptions};
@@ -30,7 +38,10 @@ pub(crate) fn name(text: &str) -> TableName {
 
 /// Columns by name.
 pub(crate) fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap()
 }
 
 pub(crate) fn ints(values: Vec<Option<i64>>) -> ArrayRef {
@@ -54,7 +65,11 @@ pub(crate) fn instants(values: Vec<Option<i64>>) -> ArrayRef {
 }
 
 pub(crate) fn decimals(values: Vec<Option<i128>>, precision: u8, scale: i8) -> ArrayRef {
-    Arc::new(Decimal128Array::from(values).with_precision_and_scale(precision, scale).unwrap())
+    Arc::new(
+        Decimal128Array::from(values)
+            .with_precision_and_scale(precision, scale)
+            .unwrap(),
+    )
 }
 
 impl Fixture {
@@ -70,18 +85,35 @@ impl Fixture {
     pub(crate) fn with_limits(memory_bytes: usize, spill_bytes: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::open(folder.path().join("lake").to_str().unwrap(), 64 << 20).unwrap();
-        let limits =
-            EngineLimits { memory_bytes, spill_folder: folder.path().join("spill"), spill_bytes, partitions: 2 };
+        let limits = EngineLimits {
+            memory_bytes,
+            spill_folder: folder.path().join("spill"),
+            spill_bytes,
+            partitions: 2,
+        };
         let files = Some(folder.path().to_path_buf());
         let variables = BTreeMap::from([("REGION".to_owned(), "north".to_owned())]);
-        let engine = Engine::open(EngineOptions { lake, limits, files, variables, environment: "dev".into() }).unwrap();
+        let engine = Engine::open(EngineOptions {
+            lake,
+            limits,
+            files,
+            variables,
+            environment: "dev".into(),
+        })
+        .unwrap();
         Self { engine, folder }
     }
 
     /// Writes a batch that no reader sees yet.
     pub(crate) async fn prepare(&self, table: &str, batch: RecordBatch) -> Box<dyn Prepared> {
         let table = name(table);
-        let generation = self.engine.lake().version(&table).await.unwrap().map_or(1, |version| version as i64 + 2);
+        let generation = self
+            .engine
+            .lake()
+            .version(&table)
+            .await
+            .unwrap()
+            .map_or(1, |version| version as i64 + 2);
         let task = TaskKey {
             project: "p".into(),
             environment: "dev".into(),
@@ -89,8 +121,21 @@ impl Fixture {
             step: "load".into(),
             table: table.clone(),
         };
-        let write = WritePlan { mode: WriteMode::Replace, key: Vec::new(), schema_change: SchemaChange::Evolve, options: BTreeMap::new() };
-        let intent = Intent { after: None, table, schema: batch.schema(), write, task, generation: Generation(generation), run: "t#1".to_owned() };
+        let write = WritePlan {
+            mode: WriteMode::Replace,
+            key: Vec::new(),
+            schema_change: SchemaChange::Evolve,
+            options: BTreeMap::new(),
+        };
+        let intent = Intent {
+            after: None,
+            table,
+            schema: batch.schema(),
+            write,
+            task,
+            generation: Generation(generation),
+            run: "t#1".to_owned(),
+        };
         let mut writer = self.engine.lake().begin(intent).await.unwrap();
         writer.write(batch, None).await.unwrap();
         writer.prepare().await.unwrap()
@@ -99,11 +144,21 @@ impl Fixture {
     /// Replaces a table.
     pub(crate) async fn put(&self, table: &str, batch: RecordBatch) {
         let prepared = self.prepare(table, batch).await;
-        prepared.commit(Commit { audited: false, position: Position::default() }).await.unwrap();
+        prepared
+            .commit(Commit {
+                audited: false,
+                position: Position::default(),
+            })
+            .await
+            .unwrap();
     }
 
     /// The candidate of a write that is not committed.
-    pub(crate) async fn candidate(&self, table: &str, batch: RecordBatch) -> (Box<dyn Prepared>, Candidate) {
+    pub(crate) async fn candidate(
+        &self,
+        table: &str,
+        batch: RecordBatch,
+    ) -> (Box<dyn Prepared>, Candidate) {
         let prepared = self.prepare(table, batch).await;
         let candidate = prepared.candidate(Scope::Table).await.unwrap();
         (prepared, candidate)
@@ -115,7 +170,14 @@ impl Fixture {
 
     /// A query's rows as text, cells joined by `|`.
     pub(crate) async fn rows(&self, sql: &str) -> Result<Vec<String>> {
-        Ok(text_rows(&self.query(sql).await?.batches.try_collect::<Vec<_>>().await?))
+        Ok(text_rows(
+            &self
+                .query(sql)
+                .await?
+                .batches
+                .try_collect::<Vec<_>>()
+                .await?,
+        ))
     }
 }
 
@@ -124,10 +186,19 @@ pub(crate) fn text_rows(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::default().with_null("-");
     let mut rows = Vec::new();
     for batch in batches {
-        let cells: Vec<_> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+        let cells: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap())
+            .collect();
         for row in 0..batch.num_rows() {
-            rows.push(cells.iter().map(|cell| cell.value(row).to_string()).collect::<Vec<_>>().join("|"));
+            rows.push(
+                cells
+                    .iter()
+                    .map(|cell| cell.value(row).to_string())
+                    .collect::<Vec<_>>()
+                    .join("|"),
+            );
         }
     }
     rows

@@ -38,23 +38,47 @@ pub(crate) async fn all_names(lake: &Lake) -> Result<Vec<TableName>, Failure> {
 }
 
 /// A table as it was at a version.
-pub(crate) async fn at_version(lake: &Lake, name: &TableName, version: u64) -> Result<DeltaTable, Failure> {
+pub(crate) async fn at_version(
+    lake: &Lake,
+    name: &TableName,
+    version: u64,
+) -> Result<DeltaTable, Failure> {
     let described = lake.describe(name).await?;
     if version > described.version {
         return Err(Failure::new(
             "R0502",
             Remedy::FixConfig,
-            format!("`{name}` has no version {version}; the newest is {}", described.version),
+            format!(
+                "`{name}` has no version {version}; the newest is {}",
+                described.version
+            ),
         )
         .help(format!("`towpath lake history {name}` lists its versions")));
     }
     let told = |error: DeltaTableError| {
-        Failure::new("R0502", Remedy::FixConfig, format!("`{name}` cannot be read at version {version}: {error}"))
-            .help("old versions can be read until their files are cleaned away")
+        Failure::new(
+            "R0502",
+            Remedy::FixConfig,
+            format!("`{name}` cannot be read at version {version}: {error}"),
+        )
+        .help("old versions can be read until their files are cleaned away")
     };
-    let url = Url::from_directory_path(&described.location)
-        .map_err(|()| Failure::new("R0512", Remedy::FixConfig, format!("the folder of {} is no absolute path", names::listed(&[name.to_string()]))))?;
-    DeltaTableBuilder::from_url(url).map_err(told)?.with_version(version).load().await.map_err(told)
+    let url = Url::from_directory_path(&described.location).map_err(|()| {
+        Failure::new(
+            "R0512",
+            Remedy::FixConfig,
+            format!(
+                "the folder of {} is no absolute path",
+                names::listed(&[name.to_string()])
+            ),
+        )
+    })?;
+    DeltaTableBuilder::from_url(url)
+        .map_err(told)?
+        .with_version(version)
+        .load()
+        .await
+        .map_err(told)
 }
 
 /// What a table is at: its version and the identity it was created with, so that a table that was

@@ -7,7 +7,12 @@ const LISTED: usize = 12;
 
 /// `a`, `b`, `c` and 7 more.
 pub(crate) fn listed(names: &[String]) -> String {
-    let mut out = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let mut out = names
+        .iter()
+        .take(LISTED)
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
     if names.len() > LISTED {
         out.push_str(&format!(" and {} more", names.len() - LISTED));
     }
@@ -16,7 +21,12 @@ pub(crate) fn listed(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests"
+    )]
     use super::*;
 
     #[test]

@@ -27,7 +27,7 @@ use object_store::path::Path;
 use serde_json::Value;
 
 use super::statement::carried;
-use crate::lake::{LakeCandidate, LakeFile, LakeError};
+use crate::lake::{LakeCandidate, LakeError, LakeFile};
 
 /// Parquet files that together are a table.
 pub(crate) struct FilesTable {
@@ -37,7 +37,10 @@ pub(crate) struct FilesTable {
 
 impl fmt::Debug for FilesTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FilesTable").field("table", &self.files.table).field("version", &self.files.version).finish()
+        f.debug_struct("FilesTable")
+            .field("table", &self.files.table)
+            .field("version", &self.files.version)
+            .finish()
     }
 }
 
@@ -76,7 +79,10 @@ impl TableProvider for FilesTable {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
         // Row groups and files are skipped by the plan's own push-down; every row is still tested.
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
@@ -95,15 +101,21 @@ impl TableProvider for FilesTable {
             };
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let statistics: Vec<Arc<Statistics>> =
-            self.files.files.iter().map(|file| Arc::new(file_statistics(file, &self.schema))).collect();
+        let statistics: Vec<Arc<Statistics>> = self
+            .files
+            .files
+            .iter()
+            .map(|file| Arc::new(file_statistics(file, &self.schema)))
+            .collect();
         let whole = Statistics::try_merge_iter(statistics.iter().map(Arc::as_ref), &self.schema)?;
         let files = self
             .files
             .files
             .iter()
             .zip(&statistics)
-            .map(|(file, statistics)| Ok(partitioned(file)?.with_statistics(Arc::clone(statistics))))
+            .map(
+                |(file, statistics)| Ok(partitioned(file)?.with_statistics(Arc::clone(statistics))),
+            )
             .collect::<Result<Vec<_>, DataFusionError>>()?;
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
         let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)));
@@ -120,33 +132,61 @@ impl TableProvider for FilesTable {
 
 fn partitioned(file: &LakeFile) -> Result<PartitionedFile, DataFusionError> {
     let location = Path::from_absolute_path(&file.path).map_err(|_| {
-        carried(LakeError::Location { location: file.path.display().to_string() }.into())
+        carried(
+            LakeError::Location {
+                location: file.path.display().to_string(),
+            }
+            .into(),
+        )
     })?;
     // Data files never change once written, so a constant time is a true cache key.
     let never = chrono::DateTime::<chrono::Utc>::UNIX_EPOCH;
-    Ok(PartitionedFile::new_from_meta(ObjectMeta { location, last_modified: never, size: file.bytes, e_tag: None, version: None }))
+    Ok(PartitionedFile::new_from_meta(ObjectMeta {
+        location,
+        last_modified: never,
+        size: file.bytes,
+        e_tag: None,
+        version: None,
+    }))
 }
 
 /// What the log says of a file.
 fn file_statistics(file: &LakeFile, schema: &Schema) -> Statistics {
     let mut statistics = Statistics::new_unknown(schema);
-    statistics.total_byte_size = Precision::Inexact(usize::try_from(file.bytes).unwrap_or(usize::MAX));
-    let Some(rows) = file.rows.and_then(|rows| usize::try_from(rows).ok()) else { return statistics };
+    statistics.total_byte_size =
+        Precision::Inexact(usize::try_from(file.bytes).unwrap_or(usize::MAX));
+    let Some(rows) = file.rows.and_then(|rows| usize::try_from(rows).ok()) else {
+        return statistics;
+    };
     statistics.num_rows = Precision::Exact(rows);
-    let stats: Value = file.stats.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
+    let stats: Value = file
+        .stats
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    for (field, column) in schema
+        .fields()
+        .iter()
+        .zip(&mut statistics.column_statistics)
+    {
         *column = column_statistics(field, &stats);
     }
     statistics
 }
 
 fn column_statistics(field: &Field, stats: &Value) -> ColumnStatistics {
-    let of = |kind: &str| stats.get(kind).and_then(|columns| columns.get(field.name()));
+    let of = |kind: &str| {
+        stats
+            .get(kind)
+            .and_then(|columns| columns.get(field.name()))
+    };
     let bound = |kind: &str| match of(kind).and_then(|value| bound(value, field.data_type())) {
         Some(value) => Precision::Exact(value),
         None => Precision::Absent,
     };
-    let nulls = of("nullCount").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
+    let nulls = of("nullCount")
+        .and_then(Value::as_u64)
+        .and_then(|count| usize::try_from(count).ok());
     ColumnStatistics {
         null_count: nulls.map_or(Precision::Absent, Precision::Exact),
         min_value: bound("minValues"),
@@ -159,9 +199,13 @@ fn column_statistics(field: &Field, stats: &Value) -> ColumnStatistics {
 fn bound(value: &Value, data_type: &DataType) -> Option<ScalarValue> {
     match data_type {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
-            ScalarValue::Int64(Some(value.as_i64()?)).cast_to(data_type).ok()
+            ScalarValue::Int64(Some(value.as_i64()?))
+                .cast_to(data_type)
+                .ok()
         }
-        DataType::Date32 => ScalarValue::try_from_string(value.as_str()?.to_owned(), data_type).ok(),
+        DataType::Date32 => {
+            ScalarValue::try_from_string(value.as_str()?.to_owned(), data_type).ok()
+        }
         _ => None,
     }
 }

@@ -45,7 +45,10 @@ pub struct EngineLimits {
 }
 
 /// The memory and disk all sessions share.
-pub(crate) fn runtime(limits: &EngineLimits, spill: &SpillFolder) -> Result<Arc<RuntimeEnv>, DataFusionError> {
+pub(crate) fn runtime(
+    limits: &EngineLimits,
+    spill: &SpillFolder,
+) -> Result<Arc<RuntimeEnv>, DataFusionError> {
     let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), NAMED_CONSUMERS);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
@@ -62,7 +65,10 @@ pub(crate) fn runtime(limits: &EngineLimits, spill: &SpillFolder) -> Result<Arc<
 ///
 /// # Errors
 /// When DataFusion does not know an option that `sql` demands.
-pub(crate) fn session(limits: &EngineLimits, runtime: Arc<RuntimeEnv>) -> Result<SessionState, DataFusionError> {
+pub(crate) fn session(
+    limits: &EngineLimits,
+    runtime: Arc<RuntimeEnv>,
+) -> Result<SessionState, DataFusionError> {
     let functions = towpath_sql::functions();
     let mut rules = PhysicalOptimizer::new().rules;
     rules.insert(0, Arc::new(ExactArithmetic));
@@ -82,7 +88,11 @@ pub(crate) fn session(limits: &EngineLimits, runtime: Arc<RuntimeEnv>) -> Result
 /// The same session for a statement that ran out of memory: joins that spill, fewer threads.
 pub(crate) fn tighten(state: &mut SessionState) {
     let partitions = state.config().target_partitions().div_ceil(2);
-    let mut config = state.config().clone().with_target_partitions(partitions.max(1)).with_batch_size(BATCH_ROWS / 4);
+    let mut config = state
+        .config()
+        .clone()
+        .with_target_partitions(partitions.max(1))
+        .with_batch_size(BATCH_ROWS / 4);
     config.options_mut().optimizer.prefer_hash_join = false;
     *state.config_mut() = config;
 }
@@ -101,6 +111,7 @@ fn config(limits: &EngineLimits) -> Result<SessionConfig, DataFusionError> {
     }
     // Each sort keeps this much back for merging; more than the pool can give would stop every sort.
     let share = limits.memory_bytes / (2 * partitions);
-    options.execution.sort_spill_reservation_bytes = options.execution.sort_spill_reservation_bytes.min(share);
+    options.execution.sort_spill_reservation_bytes =
+        options.execution.sort_spill_reservation_bytes.min(share);
     Ok(config)
 }

@@ -31,7 +31,11 @@ impl SpillFolder {
             // A process that cleans up right now may take the lock, or the file, before we hold it.
             if held.try_lock().is_ok() && lock.exists() {
                 fs::create_dir(&path)?;
-                return Ok(Self { path, lock, _held: held });
+                return Ok(Self {
+                    path,
+                    lock,
+                    _held: held,
+                });
             }
         }
     }
@@ -82,7 +86,12 @@ fn remove(lock: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests"
+    )]
     use super::*;
 
     #[test]

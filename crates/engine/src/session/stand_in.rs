@@ -29,7 +29,10 @@ use crate::lake::LakeCandidate;
 const BATCH_BYTES: usize = 4 << 20;
 
 /// A candidate as a table: the lakehouse's own as the files it consists of, any other as a stream.
-pub(crate) fn provider(name: &TableName, candidate: &Candidate) -> Result<Arc<dyn TableProvider>, Failure> {
+pub(crate) fn provider(
+    name: &TableName,
+    candidate: &Candidate,
+) -> Result<Arc<dyn TableProvider>, Failure> {
     if let Some(files) = candidate.native.downcast_ref::<LakeCandidate>() {
         return Ok(Arc::new(FilesTable::new(Arc::new(files.clone()))));
     }
@@ -51,7 +54,9 @@ struct SourcePartition {
 
 impl fmt::Debug for SourcePartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SourcePartition").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("SourcePartition")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,9 +66,21 @@ impl PartitionStream for SourcePartition {
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let spec = read_spec(&self.name, &self.schema, context.session_config().batch_size());
-        let batches = read(Arc::clone(&self.source), spec, self.name.clone(), Arc::clone(&self.schema));
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
+        let spec = read_spec(
+            &self.name,
+            &self.schema,
+            context.session_config().batch_size(),
+        );
+        let batches = read(
+            Arc::clone(&self.source),
+            spec,
+            self.name.clone(),
+            Arc::clone(&self.schema),
+        );
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            batches,
+        ))
     }
 }
 
@@ -115,7 +132,8 @@ fn batch_of(
     match event? {
         Event::Rows(rows) if rows.ops.is_some() => Err(refused(name, "changes instead of rows")),
         Event::Rows(rows) => {
-            let batch = by_name(&rows.batch, schema).map_err(|error| DataFusionError::ArrowError(Box::new(error), None))?;
+            let batch = by_name(&rows.batch, schema)
+                .map_err(|error| DataFusionError::ArrowError(Box::new(error), None))?;
             Ok(Some(batch))
         }
         Event::Rejects(rejects) if rejects.is_empty() => Ok(None),
@@ -126,7 +144,11 @@ fn batch_of(
 }
 
 fn refused(name: &TableName, what: &str) -> DataFusionError {
-    carried(Failure::new("R0515", Remedy::Bug, format!("the candidate of `{name}` gave {what}")))
+    carried(Failure::new(
+        "R0515",
+        Remedy::Bug,
+        format!("the candidate of `{name}` gave {what}"),
+    ))
 }
 
 /// Reads the events of all splits in the order they are assigned.
@@ -144,7 +166,9 @@ where
             .try_flatten()
             .map_ok(|assignment| match assignment {
                 Assignment::Assigned(split) => split.events.map_err(carried).boxed(),
-                Assignment::Revoked(_) | Assignment::Complete(_) => futures::stream::empty().boxed(),
+                Assignment::Revoked(_) | Assignment::Complete(_) => {
+                    futures::stream::empty().boxed()
+                }
             })
             .try_flatten()
             .boxed()

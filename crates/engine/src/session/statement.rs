@@ -8,12 +8,12 @@ use datafusion::common::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectName, ObjectNamePart, Statement as Sql, TableAlias, TableFactor, VisitMut, VisitorMut,
+    Ident, ObjectName, ObjectNamePart, Statement as Sql, TableAlias, TableFactor, VisitMut,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use towpath_sql::SqlProblem;
 use towpath_vocab::{Failure, Remedy};
-
 
 /// Parses one reading statement. Queries are mended as `sql` does before it checks them.
 pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<Statement, Failure> {
@@ -25,11 +25,17 @@ pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<St
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|_| match towpath_sql::query(sql) {
             Err(problem) => from_problem(subject, sql, &[problem]),
-            Ok(_) => Failure::new("R0501", Remedy::FixConfig, format!("{subject} is nested too deeply")),
+            Ok(_) => Failure::new(
+                "R0501",
+                Remedy::FixConfig,
+                format!("{subject} is nested too deeply"),
+            ),
         })?;
     match (statements.pop_front(), statements.len()) {
         // Places in messages are those of the text as it was given.
-        (Some(Statement::Statement(only)), 0) if matches!(*only, Sql::Query(_)) => query(subject, sql, sql),
+        (Some(Statement::Statement(only)), 0) if matches!(*only, Sql::Query(_)) => {
+            query(subject, sql, sql)
+        }
         (Some(statement), 0) => reading(subject, sql, statement),
         (Some(_), more) => Err(Failure::new(
             "R0506",
@@ -37,7 +43,11 @@ pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<St
             format!("{subject} holds {} statements", more + 1),
         )
         .help("write one statement; a trailing `;` is fine")),
-        (None, _) => Err(Failure::new("R0501", Remedy::FixConfig, format!("{subject} holds no statement"))),
+        (None, _) => Err(Failure::new(
+            "R0501",
+            Remedy::FixConfig,
+            format!("{subject} holds no statement"),
+        )),
     }
 }
 
@@ -50,7 +60,9 @@ fn query(subject: &str, text: &str, sql: &str) -> Result<Statement, Failure> {
 
 fn reading(subject: &str, text: &str, statement: Statement) -> Result<Statement, Failure> {
     match statement {
-        Statement::Statement(sql) => reading_sql(subject, text, *sql).map(|sql| Statement::Statement(Box::new(sql))),
+        Statement::Statement(sql) => {
+            reading_sql(subject, text, *sql).map(|sql| Statement::Statement(Box::new(sql)))
+        }
         Statement::Explain(mut explain) => {
             explain.statement = Box::new(reading(subject, text, *explain.statement)?);
             Ok(Statement::Explain(explain))
@@ -71,9 +83,27 @@ fn reading_sql(subject: &str, text: &str, statement: Sql) -> Result<Sql, Failure
         | Sql::ShowFunctions { .. }
         | Sql::ShowVariable { .. }
         | Sql::ShowCreate { .. } => Ok(statement),
-        Sql::Explain { describe_alias, analyze, verbose, query_plan, estimate, statement, format, options } => {
+        Sql::Explain {
+            describe_alias,
+            analyze,
+            verbose,
+            query_plan,
+            estimate,
+            statement,
+            format,
+            options,
+        } => {
             let statement = Box::new(reading_sql(subject, text, *statement)?);
-            Ok(Sql::Explain { describe_alias, analyze, verbose, query_plan, estimate, statement, format, options })
+            Ok(Sql::Explain {
+                describe_alias,
+                analyze,
+                verbose,
+                query_plan,
+                estimate,
+                statement,
+                format,
+                options,
+            })
         }
         other => Err(refused(subject, &other.to_string())),
     }
@@ -95,7 +125,12 @@ pub(crate) fn from_problem(subject: &str, text: &str, problems: &[SqlProblem]) -
     };
     let message = format!("{subject}{}: {}", place(text, first), first.message);
     let mut failure = Failure::new(code, Remedy::FixConfig, message);
-    for line in first.label.iter().filter(|label| *label != "here").chain(&first.help) {
+    for line in first
+        .label
+        .iter()
+        .filter(|label| *label != "here")
+        .chain(&first.help)
+    {
         failure = failure.help(line.clone());
     }
     for other in others {
@@ -107,17 +142,26 @@ pub(crate) fn from_problem(subject: &str, text: &str, problems: &[SqlProblem]) -
 /// ` (line 3)`, for texts of several lines.
 fn place(text: &str, problem: &SqlProblem) -> String {
     match problem.offset.and_then(|(start, _)| text.get(..start)) {
-        Some(before) if text.trim().contains('\n') => format!(" (line {})", before.matches('\n').count() + 1),
+        Some(before) if text.trim().contains('\n') => {
+            format!(" (line {})", before.matches('\n').count() + 1)
+        }
         _ => String::new(),
     }
 }
 
 fn refused(subject: &str, text: &str) -> Failure {
-    let verb: Vec<&str> = text.split_whitespace().take(2).filter(|word| word.chars().all(char::is_alphabetic)).collect();
+    let verb: Vec<&str> = text
+        .split_whitespace()
+        .take(2)
+        .filter(|word| word.chars().all(char::is_alphabetic))
+        .collect();
     Failure::new(
         "R0505",
         Remedy::Refused,
-        format!("{subject} is `{}`, and only queries are allowed here", verb.join(" ").to_uppercase()),
+        format!(
+            "{subject} is `{}`, and only queries are allowed here",
+            verb.join(" ").to_uppercase()
+        ),
     )
     .help("queries only read: `select`, `with`, `values`, `explain`, `describe`, `show tables`")
     .help("tables are written by pipelines: a `load:` step, or a model in `models/`")
@@ -140,8 +184,14 @@ pub(crate) const AT_VERSION: &str = "at_version";
 ///
 /// # Errors
 /// R0510 when the arguments are not a name and a number.
-pub(crate) fn rewrite_old_versions(subject: &str, statement: &mut Statement) -> Result<Vec<OldVersion>, Failure> {
-    let mut visitor = OldVersions { found: Vec::new(), wrong: false };
+pub(crate) fn rewrite_old_versions(
+    subject: &str,
+    statement: &mut Statement,
+) -> Result<Vec<OldVersion>, Failure> {
+    let mut visitor = OldVersions {
+        found: Vec::new(),
+        wrong: false,
+    };
     let inner = match statement {
         Statement::Statement(sql) => sql.as_mut(),
         Statement::Explain(explain) => match explain.statement.as_mut() {
@@ -157,7 +207,9 @@ pub(crate) fn rewrite_old_versions(subject: &str, statement: &mut Statement) -> 
             Remedy::FixConfig,
             format!("{subject} calls `at_version` with something else than a table and a version"),
         )
-        .help("write `at_version('raw.flights', 3)`; `towpath lake history TABLE` lists versions"));
+        .help(
+            "write `at_version('raw.flights', 3)`; `towpath lake history TABLE` lists versions",
+        ));
     }
     Ok(visitor.found)
 }
@@ -171,7 +223,10 @@ impl VisitorMut for OldVersions {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> std::ops::ControlFlow<()> {
-        let TableFactor::Table { name, args, alias, .. } = factor else {
+        let TableFactor::Table {
+            name, args, alias, ..
+        } = factor
+        else {
             return std::ops::ControlFlow::Continue(());
         };
         let Some(arguments) = args.as_ref() else {
@@ -199,7 +254,10 @@ impl VisitorMut for OldVersions {
             columns: Vec::new(),
             at: None,
         });
-        let found = OldVersion { table: table.to_owned(), version };
+        let found = OldVersion {
+            table: table.to_owned(),
+            version,
+        };
         *name = ObjectName(vec![
             ObjectNamePart::Identifier(Ident::with_quote('"', AT_VERSION)),
             ObjectNamePart::Identifier(Ident::with_quote('"', found.to_string())),

@@ -12,8 +12,8 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
-    StatisticsArgs, utils::AggregateOrderSensitivity,
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF,
+    SetMonotonicity, Signature, StatisticsArgs, utils::AggregateOrderSensitivity,
 };
 
 type Result<T> = std::result::Result<T, DataFusionError>;
@@ -24,7 +24,9 @@ const WIDE: DataType = DataType::Decimal128(38, 0);
 /// The functions with an exact `sum` in place of DataFusion's.
 pub(crate) fn with_exact_sum(functions: &[Arc<AggregateUDF>]) -> Vec<Arc<AggregateUDF>> {
     let exact = |function: &Arc<AggregateUDF>| match function.name() {
-        "sum" => Arc::new(AggregateUDF::new_from_impl(ExactSum { inner: Arc::clone(function) })),
+        "sum" => Arc::new(AggregateUDF::new_from_impl(ExactSum {
+            inner: Arc::clone(function),
+        })),
         _ => Arc::clone(function),
     };
     functions.iter().map(exact).collect()
@@ -44,7 +46,10 @@ fn widened(field: &FieldRef) -> FieldRef {
 }
 
 fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
-    let exact = CastOptions { safe: false, ..CastOptions::default() };
+    let exact = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
     Ok(cast_with_options(array, to, &exact)?)
 }
 
@@ -74,7 +79,10 @@ impl AggregateUDFImpl for ExactSum {
             return self.inner.accumulator(args);
         }
         let result = args.return_field.data_type().clone();
-        let inner = self.inner.accumulator(AccumulatorArgs { return_field: widened(&args.return_field), ..args })?;
+        let inner = self.inner.accumulator(AccumulatorArgs {
+            return_field: widened(&args.return_field),
+            ..args
+        })?;
         Ok(Box::new(Exact { inner, result }))
     }
 
@@ -82,20 +90,32 @@ impl AggregateUDFImpl for ExactSum {
         if !is_whole(&args.return_field) {
             return self.inner.state_fields(args);
         }
-        self.inner.state_fields(StateFieldsArgs { return_field: widened(&args.return_field), ..args })
+        self.inner.state_fields(StateFieldsArgs {
+            return_field: widened(&args.return_field),
+            ..args
+        })
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
         self.inner.groups_accumulator_supported(args)
     }
 
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
         if !is_whole(&args.return_field) {
             return self.inner.create_groups_accumulator(args);
         }
         let result = args.return_field.data_type().clone();
-        let wide = AccumulatorArgs { return_field: widened(&args.return_field), ..args };
-        Ok(Box::new(ExactGroups { inner: self.inner.create_groups_accumulator(wide)?, result }))
+        let wide = AccumulatorArgs {
+            return_field: widened(&args.return_field),
+            ..args
+        };
+        Ok(Box::new(ExactGroups {
+            inner: self.inner.create_groups_accumulator(wide)?,
+            result,
+        }))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -103,8 +123,14 @@ impl AggregateUDFImpl for ExactSum {
             return self.inner.create_sliding_accumulator(args);
         }
         let result = args.return_field.data_type().clone();
-        let wide = AccumulatorArgs { return_field: widened(&args.return_field), ..args };
-        Ok(Box::new(Exact { inner: self.inner.create_sliding_accumulator(wide)?, result }))
+        let wide = AccumulatorArgs {
+            return_field: widened(&args.return_field),
+            ..args
+        };
+        Ok(Box::new(Exact {
+            inner: self.inner.create_sliding_accumulator(wide)?,
+            result,
+        }))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -176,7 +202,8 @@ impl GroupsAccumulator for ExactGroups {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        self.inner.update_batch(&widen(values)?, groups, filter, total)
+        self.inner
+            .update_batch(&widen(values)?, groups, filter, total)
     }
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
@@ -191,7 +218,11 @@ impl GroupsAccumulator for ExactGroups {
         self.inner.merge_batch(states, groups, total)
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
         self.inner.convert_to_state(&widen(values)?, filter)
     }
 

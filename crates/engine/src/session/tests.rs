@@ -3,7 +3,12 @@
 //! Promise: every table here was written through the lake half, as a load would. It knows no model:
 //! see `model/tests.rs`. Read next: `fixture.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,12 +18,14 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
 use futures::{StreamExt, TryStreamExt};
 use towpath_ports::{
-    Assignment, BoxStream, Candidate, Event, InputVersion, ModelEngine, Query, ReadSpec, Reader, Result, Rows, Source,
-    Split, TableSchema,
+    Assignment, BoxStream, Candidate, Event, InputVersion, ModelEngine, Query, ReadSpec, Reader,
+    Result, Rows, Source, Split, TableSchema,
 };
 use towpath_vocab::{Failure, Mark, Position, RawRecord, Remedy, SplitId};
 
-use super::fixture::{Fixture, batch, dates, decimals, floats, instants, ints, name, text_rows, texts};
+use super::fixture::{
+    Fixture, batch, dates, decimals, floats, instants, ints, name, text_rows, texts,
+};
 
 async fn flights() -> Fixture {
     let fixture = Fixture::new();
@@ -50,24 +57,50 @@ async fn tables_join_and_come_out_in_plain_types() {
     let sql = "select f.flight, c.\"Full Name\" as name, f.day from raw.flights f \
                left join RAW.Carriers c using (carrier) order by flight";
     let result = fixture.query(sql).await.unwrap();
-    let types: Vec<DataType> = result.schema.fields().iter().map(|field| field.data_type().clone()).collect();
+    let types: Vec<DataType> = result
+        .schema
+        .fields()
+        .iter()
+        .map(|field| field.data_type().clone())
+        .collect();
     assert_eq!(types, [DataType::Int64, DataType::Utf8, DataType::Date32]);
     let rows = text_rows(&result.batches.try_collect::<Vec<_>>().await.unwrap());
-    assert_eq!(rows, ["1|American|2013-01-01", "2|United|2013-01-02", "3|-|2013-01-03"]);
+    assert_eq!(
+        rows,
+        [
+            "1|American|2013-01-01",
+            "2|United|2013-01-02",
+            "3|-|2013-01-03"
+        ]
+    );
 }
 
 #[tokio::test]
 async fn names_are_found_whatever_their_case() {
     let fixture = flights().await;
-    fixture.put("Raw.Planes", batch(vec![("n", ints(vec![Some(7)]))])).await;
-    assert_eq!(fixture.rows("select n from raw.planes").await.unwrap(), ["7"]);
-    assert_eq!(fixture.rows("select n from \"Raw\".\"Planes\"").await.unwrap(), ["7"]);
+    fixture
+        .put("Raw.Planes", batch(vec![("n", ints(vec![Some(7)]))]))
+        .await;
+    assert_eq!(
+        fixture.rows("select n from raw.planes").await.unwrap(),
+        ["7"]
+    );
+    assert_eq!(
+        fixture
+            .rows("select n from \"Raw\".\"Planes\"")
+            .await
+            .unwrap(),
+        ["7"]
+    );
 }
 
 #[tokio::test]
 async fn empty_results_keep_their_columns() {
     let fixture = flights().await;
-    let result = fixture.query("select carrier, null as nothing from raw.flights where flight > 9").await.unwrap();
+    let result = fixture
+        .query("select carrier, null as nothing from raw.flights where flight > 9")
+        .await
+        .unwrap();
     assert_eq!(result.schema.field(0).data_type(), &DataType::Utf8);
     assert_eq!(result.schema.field(1).data_type(), &DataType::Utf8);
     let batches: Vec<RecordBatch> = result.batches.try_collect().await.unwrap();
@@ -77,7 +110,11 @@ async fn empty_results_keep_their_columns() {
 #[tokio::test]
 async fn counts_and_bounds_come_from_the_log() {
     let fixture = flights().await;
-    let plan = fixture.rows("explain select count(*), min(flight), max(day) from raw.flights").await.unwrap().join("\n");
+    let plan = fixture
+        .rows("explain select count(*), min(flight), max(day) from raw.flights")
+        .await
+        .unwrap()
+        .join("\n");
     assert!(!plan.contains("DataSourceExec"), "{plan}");
     let sql = "select count(*), min(flight), max(day), count(delay), min(carrier) from raw.flights";
     assert_eq!(fixture.rows(sql).await.unwrap(), ["3|1|2013-01-03|2|AA"]);
@@ -86,10 +123,24 @@ async fn counts_and_bounds_come_from_the_log() {
 #[tokio::test]
 async fn a_statement_sees_one_version_and_the_next_one_the_new() {
     let fixture = flights().await;
-    let running = fixture.query("select flight from raw.flights order by 1").await.unwrap();
-    fixture.put("raw.flights", batch(vec![("flight", ints(vec![Some(9)]))])).await;
-    assert_eq!(text_rows(&running.batches.try_collect::<Vec<_>>().await.unwrap()), ["1", "2", "3"]);
-    assert_eq!(fixture.rows("select flight from raw.flights").await.unwrap(), ["9"]);
+    let running = fixture
+        .query("select flight from raw.flights order by 1")
+        .await
+        .unwrap();
+    fixture
+        .put("raw.flights", batch(vec![("flight", ints(vec![Some(9)]))]))
+        .await;
+    assert_eq!(
+        text_rows(&running.batches.try_collect::<Vec<_>>().await.unwrap()),
+        ["1", "2", "3"]
+    );
+    assert_eq!(
+        fixture
+            .rows("select flight from raw.flights")
+            .await
+            .unwrap(),
+        ["9"]
+    );
     let old = "select count(*) from at_version('raw.flights', 0)";
     assert_eq!(fixture.rows(old).await.unwrap(), ["3"]);
     let both = "select count(*) from at_version('raw.flights', 0) old left join raw.flights new on old.flight = new.flight";
@@ -102,41 +153,148 @@ async fn a_statement_sees_one_version_and_the_next_one_the_new() {
 async fn views_stand_on_views_and_never_on_themselves() {
     let fixture = flights().await;
     let engine = &fixture.engine;
-    assert_eq!(engine.create_view(&name("staging.late"), "select * from raw.flights where delay > 0").await.unwrap(), 1);
-    engine.create_view(&name("staging.names"), "select carrier, count(*) n from staging.late group by 1").await.unwrap();
-    assert_eq!(fixture.rows("select * from staging.names").await.unwrap(), ["AA|1"]);
-    let before = engine.versions(&[name("staging.names"), name("raw.nothing")]).await.unwrap();
+    assert_eq!(
+        engine
+            .create_view(
+                &name("staging.late"),
+                "select * from raw.flights where delay > 0"
+            )
+            .await
+            .unwrap(),
+        1
+    );
+    engine
+        .create_view(
+            &name("staging.names"),
+            "select carrier, count(*) n from staging.late group by 1",
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        fixture.rows("select * from staging.names").await.unwrap(),
+        ["AA|1"]
+    );
+    let before = engine
+        .versions(&[name("staging.names"), name("raw.nothing")])
+        .await
+        .unwrap();
     assert_eq!(before.keys().collect::<Vec<_>>(), [&name("staging.names")]);
 
-    let broken = engine.create_view(&name("staging.bad"), "select nope from raw.flights").await.unwrap_err();
+    let broken = engine
+        .create_view(&name("staging.bad"), "select nope from raw.flights")
+        .await
+        .unwrap_err();
     assert_eq!(broken.code, "R0503");
-    let itself = engine.create_view(&name("staging.late"), "select * from staging.names").await.unwrap_err();
+    let itself = engine
+        .create_view(&name("staging.late"), "select * from staging.names")
+        .await
+        .unwrap_err();
     assert_eq!(itself.code, "R0511", "{itself}");
-    assert_eq!(fixture.rows("select count(*) from staging.late").await.unwrap(), ["1"]);
+    assert_eq!(
+        fixture
+            .rows("select count(*) from staging.late")
+            .await
+            .unwrap(),
+        ["1"]
+    );
 
-    fixture.put("raw.flights", batch(vec![("flight", ints(vec![Some(1)])), ("carrier", texts(vec![Some("AA")])), ("delay", floats(vec![Some(1.0)]))])).await;
+    fixture
+        .put(
+            "raw.flights",
+            batch(vec![
+                ("flight", ints(vec![Some(1)])),
+                ("carrier", texts(vec![Some("AA")])),
+                ("delay", floats(vec![Some(1.0)])),
+            ]),
+        )
+        .await;
     let after = engine.versions(&[name("staging.names")]).await.unwrap();
     assert_ne!(before, after);
-    assert_eq!(after, engine.versions(&[name("staging.names")]).await.unwrap());
+    assert_eq!(
+        after,
+        engine.versions(&[name("staging.names")]).await.unwrap()
+    );
 }
 
 #[tokio::test]
 async fn quarantine_and_lists_are_tables_like_others() {
     let fixture = flights().await;
     let quarantine = towpath_vocab::TableName::new("_quarantine", "raw.flights");
-    fixture.put(&quarantine.to_string(), batch(vec![("reason", texts(vec![Some("min")]))])).await;
-    assert_eq!(fixture.rows("select reason from _quarantine.\"raw.flights\"").await.unwrap(), ["min"]);
-    fixture.engine.create_view(&name("staging.late"), "select * from raw.flights").await.unwrap();
+    fixture
+        .put(
+            &quarantine.to_string(),
+            batch(vec![("reason", texts(vec![Some("min")]))]),
+        )
+        .await;
+    assert_eq!(
+        fixture
+            .rows("select reason from _quarantine.\"raw.flights\"")
+            .await
+            .unwrap(),
+        ["min"]
+    );
+    fixture
+        .engine
+        .create_view(&name("staging.late"), "select * from raw.flights")
+        .await
+        .unwrap();
     let tables = fixture.rows("select table_schema || '.' || table_name, table_type from information_schema.tables where table_schema <> 'information_schema' order by 1").await.unwrap();
-    assert_eq!(tables, ["_quarantine.raw.flights|BASE TABLE", "raw.carriers|BASE TABLE", "raw.flights|BASE TABLE", "staging.late|VIEW"]);
+    assert_eq!(
+        tables,
+        [
+            "_quarantine.raw.flights|BASE TABLE",
+            "raw.carriers|BASE TABLE",
+            "raw.flights|BASE TABLE",
+            "staging.late|VIEW"
+        ]
+    );
     let columns = fixture.rows("select column_name from information_schema.columns where table_name = 'carriers' order by ordinal_position").await.unwrap();
     assert_eq!(columns, ["carrier", "Full Name"]);
-    assert_eq!(fixture.rows("show tables").await.unwrap().iter().filter(|row| row.contains("carriers")).count(), 1);
-    assert_eq!(fixture.rows("describe raw.carriers").await.unwrap().len(), 2);
-    fixture.engine.create_view(&name("staging.broken"), "select * from staging.late").await.unwrap();
-    fixture.engine.lake().drop_view(&name("staging.late")).await.unwrap();
-    assert_eq!(fixture.rows("show tables").await.unwrap().iter().filter(|row| row.contains("broken")).count(), 1);
-    assert_eq!(fixture.rows("select column_name from information_schema.columns where table_name = 'carriers'").await.unwrap().len(), 2);
+    assert_eq!(
+        fixture
+            .rows("show tables")
+            .await
+            .unwrap()
+            .iter()
+            .filter(|row| row.contains("carriers"))
+            .count(),
+        1
+    );
+    assert_eq!(
+        fixture.rows("describe raw.carriers").await.unwrap().len(),
+        2
+    );
+    fixture
+        .engine
+        .create_view(&name("staging.broken"), "select * from staging.late")
+        .await
+        .unwrap();
+    fixture
+        .engine
+        .lake()
+        .drop_view(&name("staging.late"))
+        .await
+        .unwrap();
+    assert_eq!(
+        fixture
+            .rows("show tables")
+            .await
+            .unwrap()
+            .iter()
+            .filter(|row| row.contains("broken"))
+            .count(),
+        1
+    );
+    assert_eq!(
+        fixture
+            .rows(
+                "select column_name from information_schema.columns where table_name = 'carriers'"
+            )
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
     let broken = refusal(&fixture, "select * from staging.broken").await;
     assert!(broken.message.contains("view `staging.broken`"), "{broken}");
 }
@@ -158,14 +316,25 @@ async fn only_queries_pass() {
         "select 1 into x",
     ] {
         let failure = refusal(&fixture, sql).await;
-        assert_eq!((failure.code.as_str(), failure.remedy), ("R0505", Remedy::Refused), "{sql}: {failure}");
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0505", Remedy::Refused),
+            "{sql}: {failure}"
+        );
         assert!(!failure.help.is_empty());
     }
     assert_eq!(refusal(&fixture, "select 1; select 2").await.code, "R0506");
     assert_eq!(refusal(&fixture, "  -- nothing").await.code, "R0501");
     assert_eq!(refusal(&fixture, "selec 1").await.code, "R0501");
     assert_eq!(fixture.rows("select 1;").await.unwrap(), ["1"]);
-    assert!(fixture.rows("explain select * from raw.flights").await.unwrap().join(" ").contains("DataSourceExec"));
+    assert!(
+        fixture
+            .rows("explain select * from raw.flights")
+            .await
+            .unwrap()
+            .join(" ")
+            .contains("DataSourceExec")
+    );
 }
 
 #[tokio::test]
@@ -173,15 +342,37 @@ async fn mistakes_name_what_was_meant() {
     let fixture = flights().await;
     let table = refusal(&fixture, "select * from raw.flihgts").await;
     assert_eq!(table.code, "R0502");
-    assert!(table.help.iter().any(|line| line.contains("`raw.flights`?")), "{:?}", table.help);
+    assert!(
+        table
+            .help
+            .iter()
+            .any(|line| line.contains("`raw.flights`?")),
+        "{:?}",
+        table.help
+    );
     let schema = refusal(&fixture, "select * from flights").await;
-    assert!(schema.help.iter().any(|line| line.contains("did you mean `raw.flights`?")), "{:?}", schema.help);
+    assert!(
+        schema
+            .help
+            .iter()
+            .any(|line| line.contains("did you mean `raw.flights`?")),
+        "{:?}",
+        schema.help
+    );
     let column = refusal(&fixture, "select\n  flight,\n  carier\nfrom raw.flights").await;
     assert_eq!(column.code, "R0503");
     assert!(column.message.contains("line 3"), "{column}");
-    assert!(column.help.iter().any(|line| line.contains("carrier")), "{:?}", column.help);
+    assert!(
+        column.help.iter().any(|line| line.contains("carrier")),
+        "{:?}",
+        column.help
+    );
     let quoted = refusal(&fixture, "select \"full name\" from raw.carriers").await;
-    assert!(quoted.help.iter().any(|line| line.contains("Full Name")), "{:?}", quoted.help);
+    assert!(
+        quoted.help.iter().any(|line| line.contains("Full Name")),
+        "{:?}",
+        quoted.help
+    );
 }
 
 #[tokio::test]
@@ -200,21 +391,44 @@ async fn values_that_do_not_fit_are_about_data() {
         "select * from raw.flights where flight * 9223372036854775807 > 0",
     ] {
         let failure = refusal(&fixture, sql).await;
-        assert_eq!((failure.code.as_str(), failure.remedy), ("R0508", Remedy::FixData), "{sql}: {failure}");
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0508", Remedy::FixData),
+            "{sql}: {failure}"
+        );
     }
-    assert_eq!(fixture.rows("select sum(flight + 1) from raw.flights").await.unwrap(), ["9"]);
+    assert_eq!(
+        fixture
+            .rows("select sum(flight + 1) from raw.flights")
+            .await
+            .unwrap(),
+        ["9"]
+    );
     // What passes the bound on the way and comes back fits.
     let back = "select sum(x), sum(x) filter (where x < 0), sum(x - x) from (values (9223372036854775807), (1), (-5)) t(x)";
-    assert_eq!(fixture.rows(back).await.unwrap(), ["9223372036854775803|-5|0"]);
+    assert_eq!(
+        fixture.rows(back).await.unwrap(),
+        ["9223372036854775803|-5|0"]
+    );
     let sliding = "select sum(x) over (order by x rows between 1 preceding and current row) from (values (1), (2), (3)) t(x)";
     assert_eq!(fixture.rows(sliding).await.unwrap(), ["1", "3", "5"]);
-    assert_eq!(fixture.rows("select sum(flight) from raw.flights where flight > 9").await.unwrap(), ["-"]);
+    assert_eq!(
+        fixture
+            .rows("select sum(flight) from raw.flights where flight > 9")
+            .await
+            .unwrap(),
+        ["-"]
+    );
 }
 
 #[tokio::test]
 async fn candidates_stand_in_for_their_tables_also_through_views() {
     let fixture = flights().await;
-    fixture.engine.create_view(&name("staging.late"), "select flight from raw.flights").await.unwrap();
+    fixture
+        .engine
+        .create_view(&name("staging.late"), "select flight from raw.flights")
+        .await
+        .unwrap();
     let new = batch(vec![("flight", ints(vec![Some(40), Some(41)]))]);
     let (prepared, candidate) = fixture.candidate("raw.flights", new).await;
     let candidates = BTreeMap::from([(name("raw.flights"), candidate.clone())]);
@@ -222,15 +436,36 @@ async fn candidates_stand_in_for_their_tables_also_through_views() {
         let result = fixture.engine.query(sql, candidates).await.unwrap();
         text_rows(&result.batches.try_collect::<Vec<_>>().await.unwrap())
     };
-    assert_eq!(seen("select flight from staging.late order by 1", &candidates).await, ["40", "41"]);
-    let plan = seen("explain select flight from raw.flights", &candidates).await.join(" ");
+    assert_eq!(
+        seen("select flight from staging.late order by 1", &candidates).await,
+        ["40", "41"]
+    );
+    let plan = seen("explain select flight from raw.flights", &candidates)
+        .await
+        .join(" ");
     assert!(plan.contains("DataSourceExec"), "{plan}");
     // Any other maker's candidate is read through its source.
-    let foreign = Candidate { native: Arc::new(()), ..candidate };
+    let foreign = Candidate {
+        native: Arc::new(()),
+        ..candidate
+    };
     let candidates = BTreeMap::from([(name("raw.flights"), foreign)]);
-    assert_eq!(seen("select sum(a.flight + b.flight) from raw.flights a join raw.flights b using (flight)", &candidates).await, ["162"]);
+    assert_eq!(
+        seen(
+            "select sum(a.flight + b.flight) from raw.flights a join raw.flights b using (flight)",
+            &candidates
+        )
+        .await,
+        ["162"]
+    );
     prepared.discard().await.unwrap();
-    assert_eq!(fixture.rows("select count(*) from raw.flights").await.unwrap(), ["3"]);
+    assert_eq!(
+        fixture
+            .rows("select count(*) from raw.flights")
+            .await
+            .unwrap(),
+        ["3"]
+    );
 }
 
 /// A source that fails in the middle.
@@ -256,7 +491,10 @@ impl Source for Failing {
 #[async_trait]
 impl Reader for FailingReader {
     fn tables(&self) -> Vec<TableSchema> {
-        vec![TableSchema { table: name("a.b"), schema: self.0.schema() }]
+        vec![TableSchema {
+            table: name("a.b"),
+            schema: self.0.schema(),
+        }]
     }
 
     fn bounded(&self) -> bool {
@@ -266,9 +504,20 @@ impl Reader for FailingReader {
     fn splits(&mut self) -> BoxStream<Result<Assignment>> {
         let rows = Rows::of_batch(name("a.b"), "b", self.0.clone(), 0);
         let failure = Failure::new("R0998", Remedy::Retry, "the cable was cut");
-        let events = futures::stream::iter([Ok(Event::Rows(rows)), Ok(Event::Boundary(Mark::at(1))), Err(failure)]);
-        let split = Split { id: SplitId("one".to_owned()), events: events.boxed() };
-        futures::stream::iter([Ok(Assignment::Assigned(split)), Ok(Assignment::Complete(Position::default()))]).boxed()
+        let events = futures::stream::iter([
+            Ok(Event::Rows(rows)),
+            Ok(Event::Boundary(Mark::at(1))),
+            Err(failure),
+        ]);
+        let split = Split {
+            id: SplitId("one".to_owned()),
+            events: events.boxed(),
+        };
+        futures::stream::iter([
+            Ok(Assignment::Assigned(split)),
+            Ok(Assignment::Complete(Position::default())),
+        ])
+        .boxed()
     }
 
     async fn committed(&mut self, _: &Position) -> Result<()> {
@@ -280,45 +529,103 @@ impl Reader for FailingReader {
 async fn what_a_source_fails_with_comes_out_unchanged() {
     let fixture = Fixture::new();
     let rows = batch(vec![("n", ints(vec![Some(1)]))]);
-    let candidate = Candidate { schema: rows.schema(), source: Arc::new(Failing(rows)), native: Arc::new(()) };
+    let candidate = Candidate {
+        schema: rows.schema(),
+        source: Arc::new(Failing(rows)),
+        native: Arc::new(()),
+    };
     let candidates = BTreeMap::from([(name("a.b"), candidate)]);
-    let result = fixture.engine.query("select sum(n) from a.b group by n % 2", &candidates).await.unwrap();
+    let result = fixture
+        .engine
+        .query("select sum(n) from a.b group by n % 2", &candidates)
+        .await
+        .unwrap();
     let failure = result.batches.try_collect::<Vec<_>>().await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.message.as_str()), ("R0998", "the cable was cut"));
+    assert_eq!(
+        (failure.code.as_str(), failure.message.as_str()),
+        ("R0998", "the cable was cut")
+    );
 }
 
 #[tokio::test]
 async fn files_are_tables_for_a_quick_look() {
     let fixture = Fixture::new();
     std::fs::write(fixture.folder.path().join("x.csv"), "a,b\n1,x\n2,y\n").unwrap();
-    std::fs::write(fixture.folder.path().join("x.jsonl"), "{\"a\":5}\n{\"a\":6}\n").unwrap();
-    assert_eq!(fixture.rows("select sum(a), max(b) from 'x.csv'").await.unwrap(), ["3|y"]);
-    assert_eq!(fixture.rows("select sum(a) from 'x.jsonl'").await.unwrap(), ["11"]);
-    assert_eq!(refusal(&fixture, "select * from 'y.csv'").await.code, "R0502");
+    std::fs::write(
+        fixture.folder.path().join("x.jsonl"),
+        "{\"a\":5}\n{\"a\":6}\n",
+    )
+    .unwrap();
+    assert_eq!(
+        fixture
+            .rows("select sum(a), max(b) from 'x.csv'")
+            .await
+            .unwrap(),
+        ["3|y"]
+    );
+    assert_eq!(
+        fixture.rows("select sum(a) from 'x.jsonl'").await.unwrap(),
+        ["11"]
+    );
+    assert_eq!(
+        refusal(&fixture, "select * from 'y.csv'").await.code,
+        "R0502"
+    );
 }
 
 #[tokio::test]
 async fn little_memory_spills_and_completes() {
     let fixture = Fixture::with_memory(24 << 20);
     let rows = 400_000_i64;
-    let keys = (0..rows).map(|n| Some(format!("key number {:07}", (n * 7919) % rows))).collect::<Vec<_>>();
+    let keys = (0..rows)
+        .map(|n| Some(format!("key number {:07}", (n * 7919) % rows)))
+        .collect::<Vec<_>>();
     let keys = Arc::new(datafusion::arrow::array::StringArray::from(keys));
     let values = ints((0..rows).map(Some).collect());
-    fixture.put("raw.wide", batch(vec![("k", keys), ("v", values)])).await;
-    let sql = "select count(*), sum(s) from (select k, sum(v) s, max(k) m from raw.wide group by k) t";
-    let spilled = fixture.rows(&format!("explain analyze {sql}")).await.unwrap().join("\n");
-    assert!(spilled.split("spill_count=").skip(1).any(|rest| !rest.starts_with('0')), "{spilled}");
+    fixture
+        .put("raw.wide", batch(vec![("k", keys), ("v", values)]))
+        .await;
+    let sql =
+        "select count(*), sum(s) from (select k, sum(v) s, max(k) m from raw.wide group by k) t";
+    let spilled = fixture
+        .rows(&format!("explain analyze {sql}"))
+        .await
+        .unwrap()
+        .join("\n");
+    assert!(
+        spilled
+            .split("spill_count=")
+            .skip(1)
+            .any(|rest| !rest.starts_with('0')),
+        "{spilled}"
+    );
     let total: i64 = (0..rows).sum();
-    assert_eq!(fixture.rows(sql).await.unwrap(), [format!("{rows}|{total}")]);
+    assert_eq!(
+        fixture.rows(sql).await.unwrap(),
+        [format!("{rows}|{total}")]
+    );
 }
 
 #[tokio::test]
 async fn spilling_is_bounded_too() {
     let fixture = Fixture::with_limits(8 << 20, 1 << 20);
     let values = ints((0..400_000).map(|n| Some((n * 7919) % 400_000)).collect());
-    fixture.put("raw.wide", batch(vec![("a", Arc::clone(&values)), ("b", Arc::clone(&values)), ("c", values)])).await;
+    fixture
+        .put(
+            "raw.wide",
+            batch(vec![
+                ("a", Arc::clone(&values)),
+                ("b", Arc::clone(&values)),
+                ("c", values),
+            ]),
+        )
+        .await;
     let failure = refusal(&fixture, "select * from raw.wide order by a, b desc, c").await;
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0514", Remedy::FixConfig), "{failure}");
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0514", Remedy::FixConfig),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -326,8 +633,19 @@ async fn a_sort_completes_in_any_memory() {
     for megabytes in [4, 10, 16, 24] {
         let fixture = Fixture::with_memory(megabytes << 20);
         let values = ints((0..400_000).map(|n| Some((n * 7919) % 400_000)).collect());
-        fixture.put("raw.wide", batch(vec![("a", Arc::clone(&values)), ("b", Arc::clone(&values)), ("c", values)])).await;
-        let sorted = fixture.rows("select * from raw.wide order by a, b desc, c").await;
+        fixture
+            .put(
+                "raw.wide",
+                batch(vec![
+                    ("a", Arc::clone(&values)),
+                    ("b", Arc::clone(&values)),
+                    ("c", values),
+                ]),
+            )
+            .await;
+        let sorted = fixture
+            .rows("select * from raw.wide order by a, b desc, c")
+            .await;
         assert_eq!(sorted.map(|rows| rows.len()), Ok(400_000), "{megabytes} MB");
     }
 }
@@ -339,7 +657,17 @@ async fn every_type_of_a_table_comes_back() {
         ("n", ints(vec![Some(i64::MIN), None])),
         ("t", texts(vec![Some("\u{1f600} ß"), None])),
         ("d", dates(vec![Some(-1), None])),
-        ("p", decimals(vec![Some(99_999_999_999_999_999_999_999_999_999_999_999_999), None], 38, 10)),
+        (
+            "p",
+            decimals(
+                vec![
+                    Some(99_999_999_999_999_999_999_999_999_999_999_999_999),
+                    None,
+                ],
+                38,
+                10,
+            ),
+        ),
         ("at", instants(vec![Some(1), None])),
         ("f", floats(vec![Some(f64::INFINITY), None])),
     ]);
@@ -347,7 +675,14 @@ async fn every_type_of_a_table_comes_back() {
     let found = fixture.query("select * from raw.types").await.unwrap();
     assert_eq!(found.schema, rows.schema());
     assert_eq!(found.batches.try_collect::<Vec<_>>().await.unwrap(), [rows]);
-    assert_eq!(fixture.rows("select n, p from raw.types where p > 1 and at < now() and t like '%ß'").await.unwrap().len(), 1);
+    assert_eq!(
+        fixture
+            .rows("select n, p from raw.types where p > 1 and at < now() and t like '%ß'")
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -358,5 +693,9 @@ async fn no_memory_is_told_with_the_key_to_change() {
     let sql = "select count(*) from raw.wide a join raw.wide b on a.k = b.k + 1 and a.k * 2 > b.k";
     let failure = refusal(&fixture, sql).await;
     assert_eq!(failure.code, "R0507", "{failure}");
-    assert!(failure.help.iter().any(|line| line.contains("`memory:`")), "{:?}", failure.help);
+    assert!(
+        failure.help.iter().any(|line| line.contains("`memory:`")),
+        "{:?}",
+        failure.help
+    );
 }
