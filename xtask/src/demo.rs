@@ -25,7 +25,7 @@ pub(crate) fn run() -> Result<bool> {
     }
     let target = target_folder(&root)?;
     println!("{}", announcement(&target));
-    let built = Command::new("cargo")
+    let built = house::command("cargo")
         .args(["build", "--locked", "--package", "towpath"])
         .current_dir(&root)
         .status()

@@ -115,9 +115,22 @@ fn real_metadata(root: &Path) -> Result<String> {
     output(root, "cargo", &arguments)
 }
 
+/// A command that sees the environment of a person's shell, without what the cargo that started us has
+/// added: build scripts that look at those variables would run again, and all that depends on them.
+pub(crate) fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
+    command
+}
+
 /// Runs a command in `root` and gives its standard output.
 pub(crate) fn output(root: &Path, program: &str, arguments: &[&str]) -> Result<String> {
-    let done = Command::new(program)
+    let done = command(program)
         .args(arguments)
         .current_dir(root)
         .output()

@@ -5,7 +5,7 @@
 //! at a time, whatever the machine. Knows nothing of what a test needs; that is `setup.sh`'s.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -151,7 +151,7 @@ pub(crate) fn run() -> Result<bool> {
 }
 
 fn run_step(step: &Step) -> Result<Tally> {
-    let mut child = Command::new(step.program)
+    let mut child = house::command(step.program)
         .args(step.arguments)
         .envs(step.environment.iter().copied())
         .current_dir(house::root())
