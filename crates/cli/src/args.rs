@@ -292,12 +292,16 @@ pub(crate) struct QualityArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
     /// Tables with rows set aside.
+    #[command(after_help = "Example:\n  towpath quarantine ls")]
     Ls(FormatOnly),
     /// The rows set aside of a table, with reasons and places.
+    #[command(after_help = "Example:\n  towpath quarantine show raw.weather --limit 5")]
     Show(QuarantineShow),
     /// Feed the held rows through transforms, rules and audit again.
+    #[command(after_help = "Example:\n  towpath quarantine replay raw.weather")]
     Replay(QuarantineTable),
     /// Give the held rows up.
+    #[command(after_help = "Example:\n  towpath quarantine discard raw.weather")]
     Discard(QuarantineTable),
 }
 

@@ -14,8 +14,52 @@ struct Generated {
     command: &'static [&'static str],
 }
 
-/// Add a line when a file becomes generated, for example a JSON Schema that `towpath schema` prints.
-const GENERATED: &[Generated] = &[];
+/// Prints with the program of this tree.
+macro_rules! towpath {
+    ($($argument:literal),+) => {
+        &["cargo", "run", "--quiet", "--locked", "--package", "towpath", "--", $($argument),+]
+    };
+}
+
+/// Add a line when a file becomes generated.
+const GENERATED: &[Generated] = &[
+    Generated {
+        path: "schemas-json/towpath.json",
+        command: towpath!("schema", "towpath"),
+    },
+    Generated {
+        path: "schemas-json/pipeline.json",
+        command: towpath!("schema", "pipeline"),
+    },
+    Generated {
+        path: "schemas-json/connection.json",
+        command: towpath!("schema", "connection"),
+    },
+    Generated {
+        path: "schemas-json/schemas.json",
+        command: towpath!("schema", "schemas"),
+    },
+    Generated {
+        path: "docs/reference/commands.md",
+        command: towpath!("reference", "commands"),
+    },
+    Generated {
+        path: "docs/reference/exit-codes.md",
+        command: towpath!("reference", "exit-codes"),
+    },
+    Generated {
+        path: "docs/reference/project-files.md",
+        command: towpath!("reference", "project-files"),
+    },
+    Generated {
+        path: "docs/reference/connectors.md",
+        command: towpath!("reference", "connectors"),
+    },
+    Generated {
+        path: "docs/reference/codes.md",
+        command: towpath!("reference", "codes"),
+    },
+];
 
 /// Runs every generator and finds files that are missing or stale.
 pub(crate) fn check(root: &Path) -> Vec<Finding> {

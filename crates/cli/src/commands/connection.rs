@@ -158,7 +158,10 @@ fn say_table(table: &TableLine) {
     let names: Vec<String> = table
         .columns
         .iter()
-        .map(|column| format!("{} {}", column.name, column.data_type))
+        .map(|column| match &column.source_type {
+            Some(source) => format!("{} {} ({source})", column.name, column.data_type),
+            None => format!("{} {}", column.name, column.data_type),
+        })
         .collect();
     println!("  {}", names.join(", "));
     match (table.key.is_empty(), &table.cursor) {

@@ -1,0 +1,363 @@
+//! Every page of `docs/` and the README: what can be typed is typed, what is shown is compared.
+//!
+//! The convention stands in `docs/README.md`. `TOWPATH_BLESS=1` writes the demo's output into the
+//! README anew.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use towpath_testkit::postgres::PostgresServer;
+
+/// What an HTML comment before a block says of it.
+#[derive(Default)]
+struct Told {
+    file: Option<String>,
+    exits: i32,
+    output: bool,
+    not_run: bool,
+}
+
+/// The folder in which a page's blocks run.
+struct Desk {
+    folder: tempfile::TempDir,
+    cwd: PathBuf,
+    variables: Vec<(String, String)>,
+    said: String,
+    /// Runs as long as the page needs it.
+    server: Option<Arc<PostgresServer>>,
+}
+
+impl Desk {
+    fn new(setup: &str, place: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut desk = Self {
+            cwd: folder.path().to_path_buf(),
+            folder,
+            variables: Vec::new(),
+            said: String::new(),
+            server: None,
+        };
+        match setup {
+            "empty" => {}
+            "nycflights" => {
+                desk.cwd = desk.folder.path().join("nycflights");
+                copy(&root().join("examples/nycflights"), &desk.cwd);
+            }
+            "postgres" => desk.database("docs/setup/shop.sql"),
+            "shop" => {
+                desk.cwd = desk.folder.path().join("shop");
+                copy(&root().join("examples/shop"), &desk.cwd);
+                desk.database("examples/shop/seed.sql");
+                let key = (
+                    "SHOP_MASK_KEY".to_owned(),
+                    "a secret of the test".to_owned(),
+                );
+                desk.variables.push(key);
+            }
+            _ => panic!("{place}: there is no setup `{setup}`"),
+        }
+        desk
+    }
+
+    /// A database of its own, filled.
+    fn database(&mut self, file: &str) {
+        let server = PostgresServer::shared().unwrap();
+        let database = server.new_database().unwrap();
+        let sql = std::fs::read_to_string(root().join(file)).unwrap();
+        server.psql(&database, &sql).unwrap();
+        let path = server.programs().display();
+        let path = format!("{path}:{}", std::env::var("PATH").unwrap());
+        self.variables = vec![
+            ("SHOP_DB_URL".to_owned(), server.url(&database)),
+            ("PATH".to_owned(), path),
+        ];
+        self.server = Some(server);
+    }
+
+    fn shell(&mut self, block: &str, exits: i32, place: &str) {
+        let after = self.folder.path().join(".cwd");
+        let script = format!("set -e\nexec 2>&1\ntrap 'pwd > \"{}\"' EXIT\n{block}", after.display());
+        let binary = Path::new(env!("CARGO_BIN_EXE_towpath")).parent().unwrap();
+        let path = self
+            .variables
+            .iter()
+            .find(|(name, _)| name == "PATH")
+            .map_or_else(|| std::env::var("PATH").unwrap(), |(_, path)| path.clone());
+        let output = Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(&self.cwd)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .env("PATH", format!("{}:{path}", binary.display()))
+            .output()
+            .unwrap();
+        self.said = said(&output);
+        assert_eq!(
+            output.status.code(),
+            Some(exits),
+            "{place}\n{block}\n{}",
+            self.said
+        );
+        self.cwd = PathBuf::from(std::fs::read_to_string(after).unwrap().trim_end());
+    }
+
+    fn put(&self, path: &str, block: &str, place: &str) {
+        let path = self.cwd.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, block).unwrap();
+        if path.extension().is_some_and(|e| e == "yml") && self.cwd.join("towpath.yml").is_file() {
+            let checked = Command::new(env!("CARGO_BIN_EXE_towpath"))
+                .arg("check")
+                .current_dir(&self.cwd)
+                .envs(self.variables.iter().map(|(name, value)| (name, value)))
+                .output()
+                .unwrap();
+            assert!(checked.status.success(), "{place}\n{}", said(&checked));
+        }
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        if ["lake", "out", ".towpath"].iter().any(|own| name == *own) {
+            continue;
+        }
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to.join(name));
+        } else {
+            std::fs::copy(entry.path(), to.join(name)).unwrap();
+        }
+    }
+}
+
+/// Runs every block of a page; gives how many were run or compared.
+fn run_page(page: &Path) -> usize {
+    let text = std::fs::read_to_string(page).unwrap();
+    let name = page.strip_prefix(root()).unwrap().display().to_string();
+    let _server = PostgresServer::shared().unwrap();
+    let mut desk: Option<Desk> = None;
+    let mut told = Told::default();
+    let mut lines = text.lines().enumerate();
+    let mut done = 0;
+    while let Some((number, line)) = lines.next() {
+        let place = format!("{name}:{}", number + 1);
+        if let Some(comment) = comment(line) {
+            match comment.split_once(": ").unwrap_or((comment, "")) {
+                ("setup", setup) => desk = Some(Desk::new(setup, &place)),
+                ("file", path) => told.file = Some(path.to_owned()),
+                ("exits", code) => told.exits = code.parse().unwrap(),
+                ("output", "") => told.output = true,
+                ("not run", why) => {
+                    assert!(!why.is_empty(), "{place}: say why");
+                    told.not_run = true;
+                }
+                _ => {}
+            }
+            continue;
+        }
+        let Some(language) = line.strip_prefix("```") else {
+            continue;
+        };
+        let block: Vec<&str> = lines
+            .by_ref()
+            .map(|(_, line)| line)
+            .take_while(|line| *line != "```")
+            .collect();
+        let block = block.join("\n") + "\n";
+        let told = std::mem::take(&mut told);
+        if told.not_run {
+            continue;
+        }
+        let needs = || format!("{place}: no `<!-- setup: … -->` before it");
+        match (language, &told.file, told.output) {
+            ("text", None, true) => {
+                let desk = desk.as_ref().unwrap_or_else(|| panic!("{}", needs()));
+                assert_shown(&block, &desk.said, &place);
+            }
+            ("sh", None, _) => {
+                let desk = desk.as_mut().unwrap_or_else(|| panic!("{}", needs()));
+                desk.shell(&block, told.exits, &place);
+            }
+            (_, Some(path), _) => {
+                let desk = desk.as_ref().unwrap_or_else(|| panic!("{}", needs()));
+                desk.put(path, &block, &place);
+            }
+            ("yaml" | "sql", None, _) => {
+                panic!("{place}: a block of {language} names its file, or why it is not run")
+            }
+            _ => continue,
+        }
+        done += 1;
+    }
+    done
+}
+
+fn comment(line: &str) -> Option<&str> {
+    Some(line.strip_prefix("<!-- ")?.strip_suffix(" -->")?.trim())
+}
+
+/// Every line that is shown stands in what was said, in that order; `…` stands for anything.
+fn assert_shown(shown: &str, said: &str, place: &str) {
+    let said_lines: Vec<String> = said.lines().map(normal).collect();
+    let mut from = 0;
+    for line in shown.lines().map(normal) {
+        if line.is_empty() || line == "…" {
+            continue;
+        }
+        let parts: Vec<&str> = line.split('…').map(str::trim).collect();
+        let found = said_lines[from..].iter().position(|candidate| {
+            if parts.len() == 1 {
+                return *candidate == line;
+            }
+            let mut rest = candidate.as_str();
+            parts.iter().all(|part| match rest.find(part) {
+                Some(at) => {
+                    rest = &rest[at + part.len()..];
+                    true
+                }
+                None => false,
+            })
+        });
+        match found {
+            Some(at) => from += at + 1,
+            None => panic!("{place}: not said (in this order): {line}\n{said}"),
+        }
+    }
+}
+
+/// A line without what differs from run to run: times, memory, days, who was slowest.
+fn normal(line: &str) -> String {
+    const UNITS: &[&str] = &["s", "ms", "kB", "MB", "GB", "rows/s"];
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_number = |word: &str| {
+        let word = word.trim_matches(|c: char| !c.is_ascii_digit());
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_digit() || ".,".contains(c))
+    };
+    let is_unit = |word: &str| UNITS.contains(&word.trim_matches([',', '.', ')', '(', ':']));
+    let is_moment = |word: &str| word.len() >= 20 && word.ends_with('Z') && word.contains("T");
+    let mut out = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        let measured = is_number(word) && words.get(index + 1).is_some_and(|next| is_unit(next));
+        let slowest = index > 0 && words[index - 1] == "Slowest:";
+        out.push(if measured || slowest || is_moment(word) {
+            "#"
+        } else if word.chars().all(|c| c == '─') {
+            "─"
+        } else {
+            word
+        });
+    }
+    out.join(" ")
+}
+
+fn pages(dir: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            pages(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            into.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_block_of_every_page_does_what_the_page_says() {
+    let mut all = vec![root().join("README.md")];
+    pages(&root().join("docs"), &mut all);
+    all.sort();
+    // Pages do not stop each other: all that is wrong is told at once.
+    let done: Vec<Option<usize>> = all
+        .iter()
+        .map(|page| std::panic::catch_unwind(|| run_page(page)).ok())
+        .collect();
+    let wrong = done.iter().filter(|page| page.is_none()).count();
+    assert_eq!(wrong, 0, "pages that do not hold, see above");
+    let blocks: usize = done.iter().flatten().sum();
+    assert!(blocks >= 60, "only {blocks} blocks were run");
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    let mut all = vec![root().join("README.md")];
+    pages(&root().join("docs"), &mut all);
+    for page in all {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for part in text.split("](").skip(1) {
+            let link = part.split(')').next().unwrap();
+            let file = link.split('#').next().unwrap();
+            if file.is_empty() || file.contains("://") || file.contains(' ') {
+                continue;
+            }
+            let target = page.parent().unwrap().join(file);
+            assert!(target.exists(), "{}: {link}", page.display());
+        }
+    }
+}
+
+#[test]
+fn the_readme_shows_what_the_demo_says() {
+    const START: &str = "<!-- demo:start -->\n";
+    const END: &str = "<!-- demo:end -->";
+    let mut desk = Desk::new("nycflights", "README.md");
+    let mut demo = String::from("```text\n");
+    for _ in 0..2 {
+        desk.shell("towpath run\n", 0, "README.md");
+        let lines: Vec<&str> = desk.said.lines().map(str::trim_end).collect();
+        demo.push_str(&format!(
+            "$ towpath run\n{}\n\n",
+            lines.join("\n").trim_end()
+        ));
+    }
+    let demo = demo.trim_end().to_owned() + "\n```\n";
+    let path = root().join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once(START).unwrap();
+    let (shown, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("TOWPATH_BLESS").is_some() {
+        std::fs::write(&path, format!("{before}{START}{demo}{END}{after}")).unwrap();
+        return;
+    }
+    let lines = |text: &str| text.lines().map(normal).collect::<Vec<_>>();
+    assert_eq!(lines(shown), lines(&demo), "TOWPATH_BLESS=1 writes it anew");
+}
+
+#[test]
+fn what_differs_between_runs_is_left_out_and_nothing_else() {
+    assert_eq!(
+        normal("Done in 1.9 s. Slowest: a/b, 0.9 s."),
+        "Done in # s. Slowest: # # s."
+    );
+    assert_eq!(
+        normal(" raw.flights   336,776  3 ok"),
+        "raw.flights 336,776 3 ok"
+    );
+    assert_shown("a\n…\nc … e\n", "a\nb\nc d e\n", "here");
+    let wrong = std::panic::catch_unwind(|| assert_shown("b\na\n", "a\nb\n", "here"));
+    assert!(wrong.is_err());
+}
