@@ -15,8 +15,8 @@ use super::names::{Relation, quoted};
 use super::types::{short, stored_as};
 
 /// The longest name PostgreSQL keeps, in bytes.
-const LONGEST_NAME: usize = 63;
-/// Types whose input is text that either means exactly one value or is an error.
+pub(super) const LONGEST_NAME: usize = 63;
+/// Types that text may be cast to, each value after `changed` found nothing lost in it.
 const READ_FROM_TEXT: &[&str] = &[
     "uuid",
     "json",
@@ -34,6 +34,7 @@ const READ_FROM_TEXT: &[&str] = &[
     "tsvector",
     "ltree",
     "bit varying",
+    "name",
 ];
 
 /// One column of the rows and where it goes.
@@ -45,6 +46,9 @@ pub(super) struct Aligned {
     pub(super) target: String,
     /// Its value, from the stage as `s`.
     pub(super) value: String,
+    /// SQL that is true for rows of `s` whose value would not stay what it is, and the type it
+    /// would become.
+    pub(super) changed: Option<(String, String)>,
 }
 
 /// What is to be done to the table before rows come, and how they come.
@@ -176,6 +180,10 @@ async fn evolve(
         };
         let present_type = &column.described.full_name;
         let cast = match fit(stored, field.metadata().get(SOURCE_TYPE), column) {
+            // Blanks behind the last letter that has room are cut without a word.
+            Fit::Plain if stored == "text" && present_type.starts_with("character varying(") => {
+                Some(present_type.as_str())
+            }
             Fit::Plain => None,
             Fit::Cast => Some(present_type.as_str()),
             Fit::Widen(wider) if change == SchemaChange::Evolve => {
@@ -212,11 +220,39 @@ fn aligned(field: &Field, index: usize, target: String, cast: Option<&str>) -> A
         || format!("s.c{index}"),
         |cast| format!("s.c{index}::{cast}"),
     );
+    let changed =
+        cast.and_then(|cast| Some((changed(&format!("s.c{index}"), cast)?, cast.to_owned())));
     Aligned {
         incoming: field.name().clone(),
         target,
         value,
+        changed,
     }
+}
+
+/// SQL that is true when text would not stay what it is by becoming a type; `None` when it always
+/// does. The rule is that the type prints what was read; exceptions print one value in many ways.
+fn changed(text: &str, cast: &str) -> Option<String> {
+    let base = cast.split('(').next().unwrap_or(cast);
+    Some(match base {
+        "uuid" | "json" | "inet" | "cidr" | "macaddr" | "macaddr8" => return None,
+        // More digits behind the point than a numeric can have would be rounded.
+        "numeric" if cast == "numeric" => format!("{text} ~* 'e-[0-9]{{4}}'"),
+        "numeric" => format!("{text}::{cast} IS DISTINCT FROM {text}::numeric"),
+        "money" => format!("{text}::money::numeric IS DISTINCT FROM {text}::numeric"),
+        "money[]" => format!("{text}::money[]::numeric[] IS DISTINCT FROM {text}::numeric[]"),
+        // Of a name that is twice in an object, jsonb keeps the last value.
+        "jsonb" => format!(
+            "{text}::jsonb::text IS DISTINCT FROM {text} AND EXISTS (WITH RECURSIVE part(v) AS (SELECT {text}::json \
+             UNION ALL SELECT n.v FROM part p CROSS JOIN LATERAL (\
+             SELECT e.value AS v FROM json_each(CASE json_typeof(p.v) WHEN 'object' THEN p.v ELSE '{{}}' END) e \
+             UNION ALL SELECT a.value FROM json_array_elements(CASE json_typeof(p.v) WHEN 'array' THEN p.v ELSE '[]' END) a) n) \
+             SELECT FROM part q WHERE json_typeof(q.v) = 'object' \
+             AND (SELECT count(*) <> count(DISTINCT k) FROM json_object_keys(q.v) k))"
+        ),
+        _ if cast.ends_with("[]") => format!("{text}::{cast}::text[] IS DISTINCT FROM {text}"),
+        _ => format!("{text}::{cast}::text IS DISTINCT FROM {text}"),
+    })
 }
 
 /// The type a new column gets, and whether values are cast to it: the one its text stands for, when
@@ -301,7 +337,7 @@ fn fit(stored: &str, stands_for: Option<&String>, column: &RawColumn) -> Fit {
 fn fit_text(present: &str, class: &str) -> Fit {
     let base = present.split('(').next().unwrap_or(present);
     match base {
-        "character varying" | "character" | "citext" | "name" => Fit::Plain,
+        "character varying" | "character" | "citext" => Fit::Plain,
         _ if base.ends_with(".citext") => Fit::Plain,
         // A scale would round; only a numeric without one takes any text exactly.
         "numeric" if present != "numeric" => Fit::No,
@@ -355,6 +391,7 @@ mod tests {
             &RawColumn {
                 name: "c".to_owned(),
                 not_null: false,
+                readable: true,
                 described,
             },
         )
@@ -381,6 +418,7 @@ mod tests {
         assert_eq!(fits("text", "integer"), Fit::No);
         assert_eq!(fits("text", "numeric(10,2)"), Fit::No);
         assert_eq!(fits("text", "character varying(5)"), Fit::Plain);
+        assert_eq!(fits("text", "name"), Fit::Cast);
         assert_eq!(
             fits("timestamp without time zone", "timestamp with time zone"),
             Fit::No

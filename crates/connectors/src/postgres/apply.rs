@@ -18,6 +18,8 @@ use super::names::Relation;
 pub(super) const STAGE: &str = "pg_temp.\"_towpath_stage\"";
 /// The stage's column of operations, in merges.
 pub(super) const OP: &str = "op";
+/// The stage's column of places, in merges: which of two operations came later.
+pub(super) const ORDINAL: &str = "ordinal";
 const DELETE: i16 = 2;
 
 /// A write that is to be carried out.
@@ -28,6 +30,8 @@ pub(super) struct Apply<'a> {
     pub(super) key: &'a [String],
     pub(super) mode: WriteMode,
     pub(super) rows: u64,
+    /// The rows came with operations: of several of one key the last one counts.
+    pub(super) operations: bool,
 }
 
 impl Apply<'_> {
@@ -66,7 +70,13 @@ impl Apply<'_> {
                 "SELECT count(*) FROM (SELECT FROM {STAGE} s GROUP BY {list} HAVING count(*) > 1) d"
             ))
             .await?;
-        if keys > 0 {
+        if keys > 0 && self.operations {
+            let superseded = format!(
+                "DELETE FROM {STAGE} WHERE {ORDINAL} IN (SELECT d.{ORDINAL} FROM (SELECT s.{ORDINAL}, \
+                 row_number() OVER (PARTITION BY {list} ORDER BY s.{ORDINAL} DESC) AS place FROM {STAGE} s) d WHERE d.place > 1)"
+            );
+            self.change(&superseded).await?;
+        } else if keys > 0 {
             return Err(PgError::DuplicateKeys {
                 table: self.relation.to_string(),
                 columns,
@@ -74,6 +84,57 @@ impl Apply<'_> {
             });
         }
         Ok(())
+    }
+
+    /// Refuses values that a cast would change.
+    pub(super) async fn check_values(&self) -> Result<()> {
+        for column in &self.alignment.columns {
+            let Some((changed, present)) = &column.changed else {
+                continue;
+            };
+            let sql = format!("SELECT count(*) FROM {STAGE} s WHERE {changed}");
+            let row = self
+                .client
+                .query_one(&sql, &[])
+                .await
+                .doing(&format!("checking values for `{}`", self.relation))?;
+            let rows: i64 = row.get(0);
+            if rows > 0 {
+                return Err(PgError::Inexact {
+                    table: self.relation.to_string(),
+                    column: column.incoming.clone(),
+                    present: present.clone(),
+                    rows,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps other writers of the table away until the transaction's end; readers go on. False when
+    /// this user has no right to.
+    pub(super) async fn lock_table(&self) -> Result<bool> {
+        let sql = "SELECT c.relkind IN ('r', 'p') AND has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE') \
+                   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = $1 AND c.relname = $2";
+        let (schema, name) = (&self.relation.schema, &self.relation.name);
+        let row = self
+            .client
+            .query_opt(sql, &[schema, name])
+            .await
+            .doing("checking rights")?;
+        if !row.is_some_and(|row| row.get(0)) {
+            return Ok(false);
+        }
+        let sql = format!(
+            "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE",
+            self.relation.sql()
+        );
+        self.client
+            .batch_execute(&sql)
+            .await
+            .doing(&format!("locking `{}`", self.relation))?;
+        Ok(true)
     }
 
     /// Carries it out.
@@ -239,9 +300,15 @@ pub(super) async fn truncate_and_insert(apply: &Apply<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Deleting rows must not delete rows of other tables behind the user's back.
-pub(super) async fn refuse_cascades(client: &Client, found: &Found, mode: WriteMode) -> Result<()> {
-    if !matches!(mode, WriteMode::Replace | WriteMode::DeleteInsert) {
+/// Deleting rows must not delete rows of other tables behind the user's back. `deletes` says that a
+/// merge brings deletions.
+pub(super) async fn refuse_cascades(
+    client: &Client,
+    found: &Found,
+    mode: WriteMode,
+    deletes: bool,
+) -> Result<()> {
+    if !deletes && !matches!(mode, WriteMode::Replace | WriteMode::DeleteInsert) {
         return Ok(());
     }
     let sql = "SELECT conname::text, conrelid::regclass::text FROM pg_catalog.pg_constraint \

@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
 use towpath_vocab::{Failure, Position, RawRecord};
 
-use super::catalog::{RawColumn, look_up, query_columns, table_columns};
+use super::catalog::{RawColumn, look_up, query_columns, readable_columns};
 use super::error::{Doing as _, PgError, Result};
 use super::names::Relation;
 use super::pieces::select_list;
@@ -53,7 +53,7 @@ impl Held {
                     object: relation.to_string(),
                     similar: None,
                 })?;
-                table_columns(client, found.oid).await
+                readable_columns(client, found.oid).await
             }
             View::Query(sql) => {
                 let statement = client

@@ -149,8 +149,8 @@ pub(super) async fn members(client: &Client, oid: u32) -> Result<Vec<Found>> {
     Ok(rows.iter().map(Found::of).collect())
 }
 
-/// The rest of the question about columns: `input` gives `pos, name, oid, mod, not_null`.
-const RESOLVE: &str = "SELECT i.name, i.not_null, format_type(i.oid, i.mod), format_type(b.oid, b.mod), \
+/// The rest of the question about columns: `input` gives `pos, name, oid, mod, not_null, readable`.
+const RESOLVE: &str = "SELECT i.name, i.not_null, i.readable, format_type(i.oid, i.mod), format_type(b.oid, b.mod), \
     CASE WHEN bn.nspname = 'pg_catalog' THEN bt.typname::text ELSE bn.nspname || '.' || bt.typname END, \
     bt.typtype::text, b.mod, \
     CASE WHEN en.nspname = 'pg_catalog' THEN e.typname::text ELSE en.nspname || '.' || e.typname END, e.typtype::text \
@@ -170,22 +170,25 @@ const RESOLVE: &str = "SELECT i.name, i.not_null, format_type(i.oid, i.mod), for
 pub(super) struct RawColumn {
     pub(super) name: String,
     pub(super) not_null: bool,
+    /// Whether this user may read it.
+    pub(super) readable: bool,
     pub(super) described: CatalogType,
 }
 
 impl RawColumn {
     fn of(row: &Row) -> Self {
-        let element: Option<String> = row.get(7);
+        let element: Option<String> = row.get(8);
         Self {
             name: row.get(0),
             not_null: row.get(1),
+            readable: row.get(2),
             described: CatalogType {
-                declared: row.get(2),
-                full_name: row.get(3),
-                name: row.get(4),
-                class: row.get(5),
-                modifier: row.get(6),
-                element: element.zip(row.get::<_, Option<String>>(8)),
+                declared: row.get(3),
+                full_name: row.get(4),
+                name: row.get(5),
+                class: row.get(6),
+                modifier: row.get(7),
+                element: element.zip(row.get::<_, Option<String>>(9)),
             },
         }
     }
@@ -196,15 +199,22 @@ impl RawColumn {
     }
 }
 
-/// The columns of a relation that may be read.
+/// All columns of a relation, also those this user may not read.
 pub(super) async fn table_columns(client: &Client, oid: u32) -> Result<Vec<RawColumn>> {
     let sql = format!(
         "WITH input AS (SELECT a.attnum::int4 AS pos, a.attname::text AS name, a.atttypid AS oid, a.atttypmod AS mod, \
-         a.attnotnull AS not_null FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 \
-         AND NOT a.attisdropped AND has_column_privilege(a.attrelid, a.attnum, 'SELECT')) {RESOLVE}"
+         a.attnotnull AS not_null, has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS readable FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 \
+         AND NOT a.attisdropped) {RESOLVE}"
     );
     let rows = client.query(&sql, &[&oid]).await.doing(LOOKING)?;
     Ok(rows.iter().map(RawColumn::of).collect())
+}
+
+/// The columns of a relation that may be read.
+pub(super) async fn readable_columns(client: &Client, oid: u32) -> Result<Vec<RawColumn>> {
+    let mut columns = table_columns(client, oid).await?;
+    columns.retain(|column| column.readable);
+    Ok(columns)
 }
 
 /// The columns a prepared query gives.
@@ -228,7 +238,7 @@ pub(super) async fn query_columns(
         .map(tokio_postgres::Column::type_modifier)
         .collect();
     let sql = format!(
-        "WITH input AS (SELECT u.pos::int4 AS pos, u.name, u.oid, u.mod, false AS not_null \
+        "WITH input AS (SELECT u.pos::int4 AS pos, u.name, u.oid, u.mod, false AS not_null, true AS readable \
          FROM unnest($1::text[], $2::oid[], $3::int4[]) WITH ORDINALITY AS u(name, oid, mod, pos)) {RESOLVE}"
     );
     let rows = client

@@ -19,7 +19,8 @@ const FORMAT: i32 = 1;
 const KEPT: i64 = 100;
 const ASKING: &str = "asking for the last commit";
 
-/// Waits until no other session is in the middle of a commit of this task.
+/// Waits until no other session is in the middle of a commit of this task. What is asked afterwards
+/// must see what that session committed: never call it in a transaction with one snapshot.
 pub(super) async fn lock(client: &Client, app_id: &str) -> Result<()> {
     let digest = Sha256::digest(app_id.as_bytes());
     let key = digest
@@ -113,6 +114,44 @@ pub(super) fn committed(
         },
         version: format!("commit {generation}"),
         stats,
+    }
+}
+
+/// What the held commit, asked for under the lock, means for a write.
+pub(super) enum Held {
+    /// It is this generation: an earlier attempt made it.
+    Ours(Box<Committed>),
+    /// The write may go on.
+    Before,
+}
+
+/// Looks at the commits once the lock is held, which it is until the transaction's end: nobody can
+/// commit this task between this answer and our own COMMIT.
+pub(super) async fn compare(
+    client: &Client,
+    commits: &Relation,
+    intent: &Intent,
+    table: &Relation,
+) -> Result<Held> {
+    let last = last(client, commits, &intent.task).await?;
+    let held = last.as_ref().map_or(0, |last| last.token.generation.0);
+    let generation = intent.generation.0;
+    if held > generation {
+        return Err(PgError::Stale {
+            table: table.to_string(),
+            generation,
+            last: held,
+        });
+    }
+    match (last, intent.after) {
+        (Some(last), _) if held == generation => Ok(Held::Ours(Box::new(last))),
+        (_, Some(after)) if after.0 != held => Err(PgError::Overtaken {
+            table: table.to_string(),
+            generation,
+            after: after.0,
+            held,
+        }),
+        _ => Ok(Held::Before),
     }
 }
 

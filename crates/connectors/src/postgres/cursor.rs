@@ -1,30 +1,33 @@
-//! What an incremental read reads, so that no row is ever lost, whenever its transaction commits.
+//! What an incremental read reads, so that no row is ever lost or repeated, whenever its transaction
+//! commits.
 //!
 //! A cursor alone loses rows: a transaction may carry a low value and commit after a higher one was
 //! read. So a position keeps, beside the largest cursor value seen, the snapshot's horizon: the
 //! oldest transaction that was still open, and which transactions after it were seen already. Rule
 //! (`late_rows: exact`, the default): read every row whose version was written by a transaction at or
 //! after the last horizon and not seen then. These are all row versions that were invisible last
-//! time, ties, NULL cursors and savepoints included, and each comes once (more than `MOST_SEEN` seen
-//! transactions are not kept: their rows come again). `hold` reads only transactions before the
-//! present horizon: each row version once, but later. `lookback` trusts the cursor (`>=` the last
-//! value less the lookback) and uses its index; it is the rule for views, queries and foreign tables,
-//! whose rows have no transaction. NULL cursors are then read by the first load only. It runs no
-//! copy: `source.rs` puts the condition into the pieces.
+//! time, ties, NULL cursors and savepoints included, and each comes once. `hold` reads only
+//! transactions before the present horizon: each row version once, but later; it stands in when too
+//! many transactions were seen to keep them. `lookback` trusts the cursor and uses its index; it is
+//! the rule for views, queries and foreign tables, whose rows have no transaction, and for another
+//! server: what is above the last value, and of the rows at it those that were not given yet
+//! (`boundary.rs`). NULL cursors are then read by the first load only. It runs no copy: `source.rs`
+//! puts the condition into the pieces.
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 use towpath_vocab::{CursorPlan, Mark, Position, SplitId};
 
+use super::boundary::{self, Boundary, FIRST_ORDINAL};
 use super::error::{Doing as _, PgError, Result};
 use super::names::{literal, quoted};
+use super::pieces::select_list;
+use super::pump::Piece;
+use super::transactions::{Moment, Ranges, written_since};
 use super::types::{Column, Kind};
 
 const SPLIT: &str = "cursor";
-/// Transaction numbers in rows have 32 bits: beyond half of that their order is lost.
-const COMPARABLE: i64 = (1 << 31) - (1 << 20);
-/// So many transactions between horizon and snapshot are remembered.
-const MOST_SEEN: usize = 10_000;
+const VERSION: u32 = 2;
 
 /// What happens to rows that commit late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +52,7 @@ impl LateRows {
     }
 }
 
-/// How far a table has been read. Version 1 of its stored form.
+/// How far a table has been read. Version 2 of its stored form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seen {
     version: u32,
@@ -60,17 +63,27 @@ pub(super) struct Seen {
     horizon: i64,
     /// The transaction after the newest at the snapshot.
     next: i64,
-    /// Transactions between horizon and snapshot whose rows were read (32 bits, as rows carry them).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    seen: Vec<u32>,
-    /// The server's system identifier and the database: transaction numbers mean nothing elsewhere.
+    /// Transactions from the horizon on whose rows were read.
+    #[serde(default, skip_serializing_if = "Ranges::is_empty")]
+    seen: Ranges,
+    /// False when transactions were not looked at: horizon and seen say nothing.
+    by_transaction: bool,
+    /// The rows at the largest value; `None` when they were too many.
+    boundary: Option<Boundary>,
+    /// The server's system identifier, database and timeline: transaction numbers mean nothing
+    /// elsewhere.
     server: String,
 }
 
-/// Where the server stands in the present snapshot.
-struct Moment {
+/// The first stored form: single transactions, no boundary, no timeline.
+#[derive(Deserialize)]
+struct FirstSeen {
+    column: String,
+    upper: Option<String>,
     horizon: i64,
     next: i64,
+    #[serde(default)]
+    seen: Vec<u32>,
     server: String,
 }
 
@@ -82,15 +95,32 @@ pub(super) struct Subject<'a> {
     pub(super) object: &'a str,
     /// Whether its rows carry their transaction.
     pub(super) has_xmin: bool,
+    /// The columns that are read.
+    pub(super) columns: &'a [Column],
+    /// The names of all columns that could be.
+    pub(super) all: &'a [String],
+}
+
+/// By what new rows are told from old ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    First,
+    Transaction,
+    Value,
 }
 
 /// An incremental read, decided.
 pub(super) struct Cursor {
     column: Column,
-    late: LateRows,
     lookback: u64,
+    way: Way,
+    /// Rows of transactions from the present horizon on are held back.
+    holds: bool,
+    /// Nobody asked for holding back: there were too many transactions to keep.
+    crowded: bool,
     before: Option<Seen>,
     present: Seen,
+    moment: Moment,
     order: u64,
 }
 
@@ -110,30 +140,59 @@ impl Cursor {
         let before = mark
             .map(|mark| read_mark(mark, &plan.column, object))
             .transpose()?;
-        let moment = moment(client).await?;
-        let upper = largest(client, column, sql, before.as_ref()).await?;
-        let remembers = subject.has_xmin && late == LateRows::Exact && moment.horizon < moment.next;
-        let seen = if remembers {
-            seen(client, sql, moment.horizon).await?
-        } else {
-            Vec::new()
-        };
-        Ok(Self {
+        let moment = Moment::ask(client).await?;
+        let by_transaction = subject.has_xmin && late != LateRows::Lookback;
+        let way = way(before.as_ref(), by_transaction, &moment, object)?;
+        let mut holds = by_transaction && late == LateRows::Hold;
+        let mut seen = Ranges::default();
+        let mut crowded = false;
+        if by_transaction && !holds && moment.horizon < moment.next {
+            match Ranges::seen(client, sql, moment.horizon).await? {
+                Some(ranges) => seen = ranges,
+                None => (holds, crowded) = (true, true),
+            }
+        }
+        if let (true, Way::Transaction, Some(before)) = (holds, way, &before) {
+            // These were given by an earlier read that held nothing back.
+            seen = before.seen.since(moment.horizon);
+        }
+        let mut cursor = Self {
             column: column.clone(),
-            late,
             lookback: plan.lookback,
+            way,
+            holds,
+            crowded,
             present: Seen {
-                version: 1,
+                version: VERSION,
                 column: plan.column.clone(),
-                upper,
+                upper: None,
                 horizon: moment.horizon,
                 next: moment.next,
                 seen,
-                server: moment.server,
+                by_transaction,
+                boundary: None,
+                server: moment.server.clone(),
             },
             before,
+            moment,
             order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
-        })
+        };
+        cursor.present.upper = cursor.largest(client, sql).await?;
+        cursor.present.boundary = cursor.boundary(client, subject).await?;
+        Ok(cursor)
+    }
+
+    /// The rows at the end of this read. Who looks back reads them again anyway.
+    async fn boundary(&self, client: &Client, subject: &Subject<'_>) -> Result<Option<Boundary>> {
+        let Some(condition) = self.at_the_end(self.present.upper.as_deref()) else {
+            return Ok(None);
+        };
+        if self.lookback > 0 {
+            return Ok(None);
+        }
+        let version = self.moment.version;
+        let columns = names(subject.columns);
+        Boundary::of(client, subject.sql, &condition, &columns, version).await
     }
 
     /// The position that holds when everything was read.
@@ -148,32 +207,67 @@ impl Cursor {
         )
     }
 
-    /// Which rows to read, given whether rows carry their transaction; `None` means all.
-    pub(super) fn condition(&self, has_xmin: bool) -> Option<String> {
-        let hold = (self.late == LateRows::Hold && has_xmin)
-            .then(|| format!("NOT ({})", written_since(self.present.horizon)));
-        let Some(before) = &self.before else {
-            return hold;
+    /// Which rows to read; `None` means all.
+    pub(super) fn condition(&self) -> Option<String> {
+        let held = self.held();
+        let Some(before) = self.before.as_ref().filter(|_| self.way != Way::First) else {
+            return held;
         };
-        if has_xmin && self.late != LateRows::Lookback && self.comparable(before) {
-            let mut new = written_since(before.horizon);
-            if !before.seen.is_empty() && hold.is_none() {
-                let seen: Vec<String> = before.seen.iter().map(u32::to_string).collect();
-                new = format!(
-                    "({new} AND xmin <> ALL ('{{{}}}'::pg_catalog.xid[]))",
-                    seen.join(",")
-                );
-            }
-            let new = hold.map_or_else(|| new.clone(), |hold| format!("({new} AND {hold})"));
-            return Some(match (&before.upper, self.lookback) {
-                (Some(upper), 1..) => format!("({new} OR {})", self.at_least(upper)),
-                _ => new,
+        if self.way == Way::Value {
+            let upper = before.upper.as_deref();
+            let new = match (upper, self.lookback) {
+                (Some(upper), 1..) => self.at_least(upper),
+                (None, 1..) => format!("{} IS NOT NULL", quoted(&self.column.name)),
+                (upper, 0) => self.above(upper),
+            };
+            return Some(both(new, held));
+        }
+        let mut new = written_since(before.horizon);
+        if !before.seen.is_empty() {
+            new = both(new, Some(before.seen.exclude(before.horizon)));
+        }
+        let new = both(new, held);
+        Some(match (&before.upper, self.lookback) {
+            (Some(upper), 1..) => format!("({new} OR {})", self.at_least(upper)),
+            _ => new,
+        })
+    }
+
+    /// The rows at the end of the last read that were not given then, when the cursor's value is all
+    /// that tells new rows from old ones.
+    pub(super) fn others(
+        &self,
+        subject: &Subject<'_>,
+        limit: Option<u64>,
+    ) -> Result<Option<Piece>> {
+        let Some(before) = self.before.as_ref().filter(|_| self.way == Way::Value) else {
+            return Ok(None);
+        };
+        let Some(condition) = self.at_the_end(before.upper.as_deref()) else {
+            return Ok(None);
+        };
+        if self.lookback > 0 {
+            return Ok(None);
+        }
+        let Some(boundary) = &before.boundary else {
+            return Err(PgError::Boundary {
+                object: subject.object.to_owned(),
+                reason: format!("there were too many with the last `{}`", self.column.name),
             });
-        }
-        if self.too_far(before) && has_xmin && self.late != LateRows::Lookback {
-            return None;
-        }
-        before.upper.as_ref().map(|upper| self.at_least(upper))
+        };
+        let source = boundary::Source {
+            sql: subject.sql,
+            object: subject.object,
+            wanted: &names(subject.columns),
+            all: subject.all,
+        };
+        let query = boundary.others(&source, &condition, &select_list(subject.columns))?;
+        let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+        Ok(Some(Piece {
+            id: format!("{} boundary", subject.object),
+            query: format!("{query}{limit}"),
+            first_ordinal: FIRST_ORDINAL,
+        }))
     }
 
     /// What a person should know.
@@ -182,31 +276,26 @@ impl Cursor {
         client: &Client,
         subject: &Subject<'_>,
     ) -> Result<Vec<String>> {
-        let Subject {
-            sql: source,
-            has_xmin,
-            ..
-        } = *subject;
         let mut notes = Vec::new();
         let name = &self.column.name;
-        if !has_xmin {
+        if !subject.has_xmin {
             notes.push(format!("rows here carry no transaction: one that commits late with a `{name}` below the last one is found only within `lookback`"));
         }
-        if let Some(before) = &self.before {
-            if before.server != self.present.server || before.next > self.present.next {
-                notes.push(format!(
-                    "this is another server than last time: it is read from the last `{name}` on"
-                ));
-            } else if self.too_far(before) && has_xmin && self.late != LateRows::Lookback {
-                notes.push(
-                    "the last read is too many transactions ago: everything is read again"
-                        .to_owned(),
-                );
-            }
+        if self.crowded {
+            notes.push("an old transaction is open and too many have ended since: their rows are held back until it ends".to_owned());
+        }
+        let by_transaction = |seen: &Seen| seen.by_transaction && self.present.by_transaction;
+        if self.way == Way::Value && self.before.as_ref().is_some_and(by_transaction) {
+            notes.push(if self.moment.is_known() {
+                format!("this is another server than last time, or it was restored: it is read from the last `{name}` on")
+            } else {
+                format!("this server does not say which one it is (no right to call `pg_control_system` and `pg_control_checkpoint`): it is read from the last `{name}` on")
+            });
         }
         if self.column.field.is_nullable() {
             let sql = format!(
-                "SELECT count(*) FROM {source} WHERE {} IS NULL",
+                "SELECT count(*) FROM {} WHERE {} IS NULL",
+                subject.sql,
                 quoted(name)
             );
             let count: i64 = client
@@ -215,7 +304,7 @@ impl Cursor {
                 .doing("counting rows without a cursor")?
                 .get(0);
             if count > 0 {
-                let when = if has_xmin && self.late != LateRows::Lookback {
+                let when = if self.present.by_transaction {
                     "they are read when they are new or changed"
                 } else {
                     "they are read by the first load only"
@@ -226,15 +315,70 @@ impl Cursor {
         Ok(notes)
     }
 
-    fn comparable(&self, before: &Seen) -> bool {
-        before.server == self.present.server
-            && before.next <= self.present.next
-            && !self.too_far(before)
+    /// True for rows that are not held back.
+    fn held(&self) -> Option<String> {
+        self.holds
+            .then(|| format!("NOT ({})", written_since(self.present.horizon)))
     }
 
-    fn too_far(&self, before: &Seen) -> bool {
-        before.server == self.present.server
-            && self.present.next.saturating_sub(before.horizon) > COMPARABLE
+    /// The first value that sorts after every one a cursor can grow to.
+    fn endless(&self) -> Option<&'static str> {
+        match self.column.kind {
+            Kind::Date | Kind::Timestamp | Kind::Instant | Kind::Float4 | Kind::Float8 => {
+                Some("infinity")
+            }
+            // `Infinity` exists only from version 14 on, and sorts before `NaN`.
+            Kind::Decimal { .. } | Kind::NumericText if self.moment.version >= 140_000 => {
+                Some("Infinity")
+            }
+            Kind::Decimal { .. } | Kind::NumericText => Some("NaN"),
+            _ => None,
+        }
+    }
+
+    fn finite(&self) -> Option<String> {
+        let name = quoted(&self.column.name);
+        self.endless().map(|end| format!("{name} < '{end}'"))
+    }
+
+    /// Rows beyond the last value, except those that are so for ever.
+    fn above(&self, upper: Option<&str>) -> String {
+        let (name, type_name) = (quoted(&self.column.name), &self.column.type_name);
+        let new = upper.map_or_else(
+            || format!("{name} IS NOT NULL"),
+            |upper| format!("{name} > {}::{type_name}", literal(upper)),
+        );
+        both(new, self.finite())
+    }
+
+    /// Rows at the last value or after every finite one; `None` when there can be none.
+    fn at_the_end(&self, upper: Option<&str>) -> Option<String> {
+        let (name, type_name) = (quoted(&self.column.name), &self.column.type_name);
+        let at = upper.map(|upper| format!("{name} = {}::{type_name}", literal(upper)));
+        let endless = self.endless().map(|end| format!("{name} >= '{end}'"));
+        let rows: Vec<String> = at.into_iter().chain(endless).collect();
+        (!rows.is_empty()).then(|| both(format!("({})", rows.join(" OR ")), self.held()))
+    }
+
+    /// The largest finite cursor value there is or was, as text.
+    async fn largest(&self, client: &Client, source: &str) -> Result<Option<String>> {
+        let (name, type_name) = (quoted(&self.column.name), &self.column.type_name);
+        let rows: Vec<String> = self.finite().into_iter().chain(self.held()).collect();
+        let rows = if rows.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", rows.join(" AND "))
+        };
+        let known = self.before.as_ref().and_then(|seen| seen.upper.as_ref());
+        let last = known.map_or_else(|| "NULL".to_owned(), |upper| literal(upper));
+        let sql = format!(
+            "SELECT greatest((SELECT max({name}) FROM {source}{rows}), {last}::{type_name})::text"
+        );
+        let row = client
+            .query_one(&sql, &[])
+            .await
+            .doing("asking for the largest cursor value")?;
+        Ok(row.get(0))
     }
 
     /// `column >= upper - lookback`, in the column's own type so that an index serves it.
@@ -263,12 +407,42 @@ impl Cursor {
     }
 }
 
-/// True for row versions written by a transaction from `horizon` on. `age` counts from the newest
-/// transaction back; it is negative only for frozen rows from before a wrap-around.
-fn written_since(horizon: i64) -> String {
-    // 0 to 2 are no transactions of their own.
-    let xid = (horizon & 0xFFFF_FFFF).max(3);
-    format!("pg_catalog.age(xmin) BETWEEN 0 AND pg_catalog.age('{xid}'::pg_catalog.xid)")
+fn both(one: String, other: Option<String>) -> String {
+    match other {
+        Some(other) => format!("({one} AND {other})"),
+        None => one,
+    }
+}
+
+fn names(columns: &[Column]) -> Vec<String> {
+    columns.iter().map(|column| column.name.clone()).collect()
+}
+
+/// Decides by what new rows are told from old ones.
+fn way(before: Option<&Seen>, by_transaction: bool, moment: &Moment, object: &str) -> Result<Way> {
+    let Some(before) = before else {
+        return Ok(Way::First);
+    };
+    let same_server = before.server == moment.server
+        || (before.version == 1
+            && moment
+                .server
+                .rsplit_once('/')
+                .is_some_and(|(server, _)| server == before.server));
+    let comparable = by_transaction
+        && before.by_transaction
+        && moment.is_known()
+        && same_server
+        && before.next <= moment.next;
+    if !comparable {
+        return Ok(Way::Value);
+    }
+    if moment.is_too_far_from(before.horizon) {
+        return Err(PgError::TooFar {
+            object: object.to_owned(),
+        });
+    }
+    Ok(Way::Transaction)
 }
 
 fn check_column(plan: &CursorPlan, column: &Column, object: &str) -> Result<()> {
@@ -304,14 +478,19 @@ fn read_mark(mark: &Mark, column: &str, object: &str) -> Result<Seen> {
         object: object.to_owned(),
         reason,
     };
-    let seen: Seen = serde_json::from_value(mark.resume.clone())
-        .map_err(|_| wrong("it is not of a form this version knows".to_owned()))?;
-    if seen.version != 1 {
-        return Err(wrong(format!(
-            "it has version {}, this Towpath knows version 1",
-            seen.version
-        )));
-    }
+    let unknown = |_| wrong("it is not of a form this version knows".to_owned());
+    let resume = mark.resume.clone();
+    let seen = match resume.get("version").and_then(serde_json::Value::as_u64) {
+        Some(1) => serde_json::from_value::<FirstSeen>(resume)
+            .map_err(unknown)?
+            .into(),
+        Some(2) | None => serde_json::from_value::<Seen>(resume).map_err(unknown)?,
+        Some(other) => {
+            return Err(wrong(format!(
+                "it has version {other}, this Towpath knows versions 1 and 2"
+            )));
+        }
+    };
     if seen.column != column {
         return Err(wrong(format!(
             "it was read by `{}`, now the cursor is `{column}`",
@@ -321,75 +500,18 @@ fn read_mark(mark: &Mark, column: &str, object: &str) -> Result<Seen> {
     Ok(seen)
 }
 
-async fn moment(client: &Client) -> Result<Moment> {
-    let doing = "asking for the snapshot's horizon";
-    let row = client
-        .query_one(
-            "SELECT txid_snapshot_xmin(s), txid_snapshot_xmax(s), d.oid::text, \
-             has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') \
-             FROM txid_current_snapshot() s, pg_catalog.pg_database d WHERE d.datname = current_database()",
-            &[],
-        )
-        .await
-        .doing(doing)?;
-    let (database, may_ask): (String, bool) = (row.get(2), row.get(3));
-    let system = if may_ask {
-        let sql = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()";
-        client.query_one(sql, &[]).await.doing(doing)?.get(0)
-    } else {
-        String::from("unknown")
-    };
-    Ok(Moment {
-        horizon: row.get(0),
-        next: row.get(1),
-        server: format!("{system}/{database}"),
-    })
-}
-
-/// The transactions from `horizon` on whose rows this snapshot sees; none when they are too many.
-async fn seen(client: &Client, source: &str, horizon: i64) -> Result<Vec<u32>> {
-    let sql = format!(
-        "SELECT DISTINCT xmin::text::int8 FROM {source} WHERE {} LIMIT {}",
-        written_since(horizon),
-        MOST_SEEN + 1
-    );
-    let rows = client
-        .query(&sql, &[])
-        .await
-        .doing("asking for the newest transactions")?;
-    if rows.len() > MOST_SEEN {
-        return Ok(Vec::new());
+impl From<FirstSeen> for Seen {
+    fn from(first: FirstSeen) -> Self {
+        Self {
+            version: 1,
+            seen: Ranges::of_short(&first.seen, first.horizon),
+            by_transaction: true,
+            boundary: None,
+            column: first.column,
+            upper: first.upper,
+            horizon: first.horizon,
+            next: first.next,
+            server: first.server,
+        }
     }
-    Ok(rows
-        .iter()
-        .filter_map(|row| u32::try_from(row.get::<_, i64>(0)).ok())
-        .collect())
-}
-
-/// The largest finite cursor value there is or was, as text.
-async fn largest(
-    client: &Client,
-    column: &Column,
-    source: &str,
-    before: Option<&Seen>,
-) -> Result<Option<String>> {
-    let name = quoted(&column.name);
-    let finite = match column.kind {
-        Kind::Date | Kind::Timestamp | Kind::Instant => format!(" WHERE {name} < 'infinity'"),
-        Kind::Float4 | Kind::Float8 => format!(" WHERE {name} < 'infinity'"),
-        // `Infinity` exists only from version 14 on, and only without a fixed scale.
-        Kind::Decimal { .. } | Kind::NumericText => format!(" WHERE {name} < 'NaN'"),
-        _ => String::new(),
-    };
-    let known = before.and_then(|seen| seen.upper.as_ref());
-    let last = known.map_or_else(|| "NULL".to_owned(), |upper| literal(upper));
-    let type_name = &column.type_name;
-    let sql = format!(
-        "SELECT greatest((SELECT max({name}) FROM {source}{finite}), {last}::{type_name})::text"
-    );
-    let row = client
-        .query_one(&sql, &[])
-        .await
-        .doing("asking for the largest cursor value")?;
-    Ok(row.get(0))
 }

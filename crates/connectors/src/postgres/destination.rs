@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use towpath_ports::{Committed, Destination, Intent, Memory, Writer};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
-use super::align::{align, stage_types};
-use super::apply::{OP, STAGE, mode_word, refuse_cascades};
+use super::align::{LONGEST_NAME, align, stage_types};
+use super::apply::{OP, ORDINAL, STAGE, mode_word, refuse_cascades};
 use super::catalog::{look_up, table_columns};
 use super::commits;
 use super::error::{Doing as _, PgError, Result};
@@ -57,8 +57,10 @@ impl Destination for PostgresDestination {
         table: &TableName,
     ) -> std::result::Result<Option<Committed>, Failure> {
         let session = Session::open(&self.settings).await?;
-        session.begin_read(None, &self.settings.schema).await?;
+        session.begin_look().await?;
         let commits = self.commits(&self.relation(table));
+        // A COMMIT that was sent and not answered may be about to be the last one.
+        commits::lock(session.client(), &task.app_id()).await?;
         Ok(commits::last(session.client(), &commits, task).await?)
     }
 
@@ -79,6 +81,7 @@ impl Destination for PostgresDestination {
             relation,
             intent,
         };
+        check_names(&job)?;
         check_mode(&job)?;
         let session = Session::open(&self.settings).await?;
         Box::pin(open_stage(&session, &job)).await?;
@@ -112,6 +115,18 @@ fn truncate(intent: &Intent, connection: &str) -> Result<bool> {
             option: "replace",
             reason: format!("is `{other}`, one of delete, truncate is expected"),
         }),
+    }
+}
+
+/// PostgreSQL would cut a longer name, and write another table.
+fn check_names(job: &Job) -> Result<()> {
+    let relations = [&job.relation, &job.commits];
+    let names = relations
+        .iter()
+        .flat_map(|found| [&found.schema, &found.name]);
+    match names.into_iter().find(|name| name.len() > LONGEST_NAME) {
+        Some(name) => Err(PgError::LongName { name: name.clone() }),
+        None => Ok(()),
     }
 }
 
@@ -158,7 +173,7 @@ async fn open_stage(session: &Session, job: &Job) -> Result<()> {
     commits::check_rights(client, &job.commits).await?;
     let found = look_up(client, &job.relation).await?;
     if let Some(found) = &found {
-        refuse_cascades(client, found, job.intent.write.mode).await?;
+        refuse_cascades(client, found, job.intent.write.mode, false).await?;
     }
     let change = job.intent.write.schema_change;
     // Only to refuse early: the table is looked at again, under its lock, when the rows are there.
@@ -177,7 +192,7 @@ async fn open_stage(session: &Session, job: &Job) -> Result<()> {
         .map(|(index, stored)| format!("c{index} {stored}"))
         .collect();
     if job.intent.write.mode == WriteMode::Merge {
-        columns.push(format!("{OP} smallint NOT NULL"));
+        columns.push(format!("{OP} smallint NOT NULL, {ORDINAL} bigint NOT NULL"));
     }
     let sql = format!(
         "CREATE TEMPORARY TABLE {STAGE} ({}) ON COMMIT DROP",

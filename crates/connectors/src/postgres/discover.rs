@@ -99,7 +99,7 @@ impl PostgresDiscover {
     async fn look_at(&self, session: &Session, object: &str) -> Result<Discovered> {
         let client = session.client();
         let found = catalog::find(client, object, &self.settings.schema).await?;
-        let raw = catalog::table_columns(client, found.oid).await?;
+        let raw = catalog::readable_columns(client, found.oid).await?;
         let columns: Vec<Column> = raw.iter().map(|column| column.column(None)).collect();
         let key = catalog::primary_key(client, found.oid).await?;
         let indexed = catalog::indexed_columns(client, found.oid).await?;

@@ -6,8 +6,8 @@
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
-    Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type, Int32Type,
-    Int64Type, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType,
+    Date32Type, Date64Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type,
+    Int32Type, Int64Type, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType,
     TimestampNanosecondType, UInt8Type,
 };
 use arrow_array::{
@@ -48,6 +48,8 @@ enum Cells {
         element: u32,
     },
     Op(PrimitiveArray<UInt8Type>),
+    /// Its place among all rows, counted from this.
+    Ordinal(u64),
 }
 
 /// Starts a copy.
@@ -69,15 +71,17 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
-    /// Brings the columns into the forms that are written; `ops` becomes a last column.
-    pub(super) fn of(batch: &RecordBatch, ops: Option<OpColumn>) -> Result<Self> {
+    /// Brings the columns into the forms that are written; `ops` become a last column, with the
+    /// places of their rows, counted from `first`, behind it.
+    pub(super) fn of(batch: &RecordBatch, ops: Option<OpColumn>, first: u64) -> Result<Self> {
         let schema = batch.schema();
-        let mut columns = Vec::with_capacity(batch.num_columns() + 1);
+        let mut columns = Vec::with_capacity(batch.num_columns() + 2);
         for (field, array) in schema.fields().iter().zip(batch.columns()) {
             columns.push((field.name().clone(), cells(field.name(), array)?));
         }
         if let Some(ops) = ops {
             columns.push((String::new(), Cells::Op(ops)));
+            columns.push((String::new(), Cells::Ordinal(first)));
         }
         Ok(Self {
             columns,
@@ -143,6 +147,9 @@ fn cells(name: &str, array: &ArrayRef) -> Result<Cells> {
         | DataType::BinaryView
         | DataType::FixedSizeBinary(_) => Cells::Bytes(to(&DataType::Binary)?.as_binary().clone()),
         DataType::Date32 | DataType::Date64 => {
+            if let Some(millis) = array.as_primitive_opt::<Date64Type>() {
+                whole_days(name, millis.iter().flatten())?;
+            }
             Cells::Date(to(&DataType::Date32)?.as_primitive().clone())
         }
         DataType::Time32(_) | DataType::Time64(_) => {
@@ -217,6 +224,16 @@ fn whole_micros(name: &str, mut nanos: impl Iterator<Item = i64>) -> Result<()> 
     Ok(())
 }
 
+fn whole_days(name: &str, mut millis: impl Iterator<Item = i64>) -> Result<()> {
+    if millis.any(|millis| millis % 86_400_000 != 0) {
+        return Err(PgError::Value {
+            column: name.to_owned(),
+            reason: "PostgreSQL's dates have no time of day, this has one",
+        });
+    }
+    Ok(())
+}
+
 /// The type an array's elements are sent as.
 fn element_oid(data_type: &DataType) -> Option<u32> {
     use postgres_types::Type;
@@ -257,7 +274,7 @@ impl Cells {
             Cells::Time(array) => array.is_null(row),
             Cells::Timestamp(array) => array.is_null(row),
             Cells::List { rows, .. } => rows.is_null(row),
-            Cells::Op(_) => false,
+            Cells::Op(_) | Cells::Ordinal(_) => false,
         }
     }
 
@@ -275,6 +292,7 @@ impl Cells {
             Cells::F32(array) => put(out, &array.value(row).to_be_bytes()),
             Cells::F64(array) => put(out, &array.value(row).to_be_bytes()),
             Cells::Op(array) => put(out, &i16::from(array.value(row)).to_be_bytes()),
+            Cells::Ordinal(first) => put(out, &(first + row as u64).to_be_bytes()),
             Cells::Text(array) => put(out, array.value(row).as_bytes()),
             Cells::Bytes(array) => put(out, array.value(row)),
             Cells::Time(array) => put(out, &array.value(row).to_be_bytes()),

@@ -76,12 +76,22 @@ pub(super) enum PgError {
     },
     #[error("the stored position of `{object}` cannot be read: {reason}")]
     Position { object: String, reason: String },
+    #[error(
+        "the rows at the end of the last read of `{object}` cannot be told from new ones: {reason}"
+    )]
+    Boundary { object: String, reason: String },
+    #[error(
+        "the last read of `{object}` is two thousand million transactions ago: what is new since then cannot be told"
+    )]
+    TooFar { object: String },
     #[error("a pooler mixes up prepared statements of this connection while {doing}")]
     Pooler { doing: String },
     #[error("connection `{connection}` is read-only")]
     ReadOnly { connection: String },
     #[error("PostgreSQL at this address takes no writes: it is a replica")]
     Replica,
+    #[error("the name `{name}` is longer than the 63 bytes PostgreSQL keeps of one")]
+    LongName { name: String },
     #[error("no right to keep `_towpath_commits` in schema `{schema}`")]
     NoCommits { schema: String },
     #[error("column `{column}` of `{table}` is `{present}`, the rows bring `{incoming}`")]
@@ -118,6 +128,15 @@ pub(super) enum PgError {
         column: String,
         reason: &'static str,
     },
+    #[error(
+        "{rows} values of column `{column}` of `{table}` would be changed by becoming `{present}`"
+    )]
+    Inexact {
+        table: String,
+        column: String,
+        present: String,
+        rows: i64,
+    },
     #[error("`{table}` refuses the rows: {reason}")]
     Constraint { table: String, reason: String },
     #[error("deleting from `{table}` would reach into `{other}` (foreign key `{constraint}`)")]
@@ -134,6 +153,17 @@ pub(super) enum PgError {
         generation: i64,
         last: i64,
     },
+    #[error(
+        "generation {held} of `{table}` was committed while generation {generation} was read after {after}"
+    )]
+    Overtaken {
+        table: String,
+        generation: i64,
+        after: i64,
+        held: i64,
+    },
+    #[error("others may have changed `{table}` since its checks: this user may not lock it")]
+    Unlocked { table: String },
     #[error("PostgreSQL failed while {doing}: {reason} ({code})")]
     Server {
         doing: String,
@@ -195,7 +225,9 @@ impl PgError {
             Self::Cursor { .. } => ("R0214", Remedy::FixConfig),
             Self::Pooler { .. } => ("R0215", Remedy::FixConfig),
             Self::Position { .. } => ("R0216", Remedy::FixConfig),
+            Self::Boundary { .. } | Self::TooFar { .. } => ("R0217", Remedy::FixConfig),
             Self::ReadOnly { .. } => ("R0220", Remedy::Refused),
+            Self::LongName { .. } => ("R0235", Remedy::FixConfig),
             Self::Replica => ("R0219", Remedy::FixConfig),
             Self::NoCommits { .. } => ("R0221", Remedy::FixConfig),
             Self::Incompatible { .. } => ("R0222", Remedy::FixConfig),
@@ -207,6 +239,9 @@ impl PgError {
             Self::Constraint { .. } => ("R0228", Remedy::FixData),
             Self::Cascade { .. } => ("R0231", Remedy::Refused),
             Self::Stale { .. } => ("R0229", Remedy::Refused),
+            Self::Overtaken { .. } => ("R0232", Remedy::Retry),
+            Self::Inexact { .. } => ("R0233", Remedy::FixData),
+            Self::Unlocked { .. } => ("R0234", Remedy::FixConfig),
             Self::Mode { .. } | Self::NoKey { .. } | Self::KeyMissing { .. } => {
                 ("R0230", Remedy::FixConfig)
             }
@@ -227,8 +262,13 @@ impl PgError {
             Self::SameName { .. } => "give one of them another name with `AS`".to_owned(),
             Self::Cursor { .. } => "cursors are dates, timestamps, integers, decimals or text that only grow".to_owned(),
             Self::Position { .. } => "start over with `--full-refresh`".to_owned(),
+            Self::Boundary { .. } => "give the cursor a `lookback` and write by a `key` (the rows within it are read again and replaced), or start over with `--full-refresh`".to_owned(),
+            Self::TooFar { .. } => "start over with `--full-refresh`, or set `late_rows: lookback` to go on from the last cursor value".to_owned(),
+            Self::Inexact { column, present, .. } => format!("write the values as PostgreSQL prints a `{present}`, or give `{column}` the type text"),
+            Self::Unlocked { table } => format!("`GRANT UPDATE ON {table}` lets this user keep other writers away until the commit"),
             Self::Pooler { .. } => "point the `url` at the server itself, or let the pooler track prepared statements (PgBouncer 1.21: `max_prepared_statements`)".to_owned(),
             Self::ReadOnly { connection } => format!("to allow writes, set `writable: true` on connection `{connection}`"),
+            Self::LongName { .. } => "give the target a shorter name".to_owned(),
             Self::Replica => "point the `url` at the primary".to_owned(),
             Self::NoCommits { .. } => "set `commits_schema:` on the connection to a schema this user may create tables in".to_owned(),
             Self::Incompatible { column, present, .. } => format!("give `{column}` the type `{present}` in the table's `columns`, or change the table"),
@@ -238,7 +278,7 @@ impl PgError {
             Self::NullKeys { .. } => "choose a key that is never NULL, or set such rows aside with `required: true`".to_owned(),
             Self::NoKey { .. } => "name the key columns with `key:`".to_owned(),
             Self::Mode { .. } => "use replace, append, merge, delete+insert or insert_only".to_owned(),
-            Self::Cascade { .. } => "use `merge`, or drop the foreign key's ON DELETE action".to_owned(),
+            Self::Cascade { .. } => "use a write that deletes nothing, or drop the foreign key's ON DELETE action".to_owned(),
             Self::Stale { .. } => "another run has taken over; nothing is to be done".to_owned(),
             _ => return Vec::new(),
         };
@@ -259,9 +299,27 @@ impl From<PgError> for Failure {
 /// The server's one-line message without quoted row values.
 pub(super) fn primary(error: &tokio_postgres::error::DbError) -> String {
     let message = error.message();
-    let about_data = matches!(error.code().code().get(..2), Some("22" | "23"));
-    match message.split_once(": \"") {
-        Some((before, _)) if about_data => before.to_owned(),
+    match error.code().code().get(..2) {
+        Some("22") => without_values(message),
+        Some("23") => message
+            .split_once(": \"")
+            .map_or(message, |(before, _)| before)
+            .to_owned(),
+        _ => message.to_owned(),
+    }
+}
+
+/// A message about data without what is quoted in it: `value … is out of range for type integer`.
+fn without_values(message: &str) -> String {
+    let message = message
+        .split_once(": \"")
+        .or_else(|| message.split_once(": 0x"))
+        .map_or(message, |(before, _)| before);
+    // From the first quote to the last: a value may hold quotes of its own.
+    match (message.find('"'), message.rfind('"')) {
+        (Some(begin), Some(end)) if begin < end => {
+            format!("{}…{}", &message[..begin], &message[end + 1..])
+        }
         _ => message.to_owned(),
     }
 }
@@ -283,5 +341,32 @@ pub(super) trait Doing<T> {
 impl<T> Doing<T> for std::result::Result<T, tokio_postgres::Error> {
     fn doing(self, doing: &str) -> Result<T> {
         self.map_err(|error| PgError::from_driver(&error, doing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_values;
+
+    #[test]
+    fn messages_about_data_hold_no_values() {
+        for (message, shown) in [
+            (
+                "value \"99\" is out of range for type integer",
+                "value … is out of range for type integer",
+            ),
+            ("\"1e\"9\" is out of range", "… is out of range"),
+            (
+                "invalid input syntax for type json: \"{\"",
+                "invalid input syntax for type json",
+            ),
+            (
+                "invalid byte sequence for encoding \"UTF8\": 0xff",
+                "invalid byte sequence for encoding …",
+            ),
+            ("numeric field overflow", "numeric field overflow"),
+        ] {
+            assert_eq!(without_values(message), shown);
+        }
     }
 }

@@ -9,6 +9,7 @@
 mod align;
 mod apply;
 mod assemble;
+mod boundary;
 mod candidate;
 mod catalog;
 mod commits;
@@ -29,6 +30,7 @@ mod snapshot;
 mod source;
 mod text;
 mod tls;
+mod transactions;
 mod types;
 mod writer;
 

@@ -29,8 +29,8 @@ pub(super) struct Cut<'a> {
     pub(super) lanes: usize,
     pub(super) version: u32,
     pub(super) limit: Option<u64>,
-    /// Which rows, given whether the rows have an `xmin`.
-    pub(super) filter: &'a (dyn Fn(bool) -> Option<String> + Sync),
+    /// Which rows.
+    pub(super) filter: Option<&'a str>,
 }
 
 /// The columns as a select list.
@@ -49,21 +49,21 @@ pub(super) async fn cut(
     notes: &mut Vec<String>,
 ) -> Result<Vec<Piece>> {
     let name = cut.found.relation.to_string();
-    let whole = |has_xmin| vec![one_piece(cut, has_xmin)];
+    let whole = || vec![one_piece(cut)];
     match cut.found.kind.as_str() {
         "v" | "f" => {
             notes.push(format!(
                 "`{name}` is a {}: it is read in one piece",
                 cut.found.kind_word()
             ));
-            return Ok(whole(false));
+            return Ok(whole());
         }
         "m" => return Ok(pages(cut, cut.found, 0)),
         _ => {}
     }
     let has_parts = cut.found.has_children || cut.found.kind == "p";
     if cut.limit.is_some() {
-        return Ok(whole(!has_parts && cut.found.is_heap));
+        return Ok(whole());
     }
     if !has_parts {
         return Ok(pages(cut, cut.found, 0));
@@ -75,7 +75,7 @@ pub(super) async fn cut(
             .any(|table| !table.can_read || table.row_security);
     if hidden {
         notes.push(format!("parts of `{name}` cannot be read by themselves (rights, row security): it is read in one piece"));
-        return Ok(whole(tables.iter().all(|table| table.is_heap)));
+        return Ok(whole());
     }
     let mut pieces = Vec::new();
     let mut before = 0;
@@ -91,9 +91,10 @@ pub(super) async fn cut(
     Ok(pieces)
 }
 
-fn one_piece(cut: &Cut<'_>, has_xmin: bool) -> Piece {
-    let condition =
-        (cut.filter)(has_xmin).map_or_else(String::new, |filter| format!(" WHERE {filter}"));
+fn one_piece(cut: &Cut<'_>) -> Piece {
+    let condition = cut
+        .filter
+        .map_or_else(String::new, |filter| format!(" WHERE {filter}"));
     let limit = cut
         .limit
         .map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
@@ -110,7 +111,7 @@ fn one_piece(cut: &Cut<'_>, has_xmin: bool) -> Piece {
 
 /// The page ranges of one table.
 fn pages(cut: &Cut<'_>, table: &Found, pages_before: u64) -> Vec<Piece> {
-    let filter = (cut.filter)(table.is_heap && cut.found.kind != "m");
+    let filter = cut.filter;
     let from = format!(
         "SELECT {} FROM ONLY {}",
         select_list(cut.columns),
@@ -143,9 +144,7 @@ fn pages(cut: &Cut<'_>, table: &Found, pages_before: u64) -> Vec<Piece> {
             } else {
                 format!(" AND ctid < '({},0)'::tid", begin + step)
             };
-            let also = filter
-                .as_ref()
-                .map_or_else(String::new, |filter| format!(" AND ({filter})"));
+            let also = filter.map_or_else(String::new, |filter| format!(" AND ({filter})"));
             let end = if last {
                 String::new()
             } else {

@@ -20,7 +20,7 @@ use super::tls;
 
 /// How values are printed by `::text`, whatever the server's defaults are.
 const CANONICAL: &str = "SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; \
-    SET LOCAL TimeZone = 'UTC'; SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; \
+    SET LOCAL TimeZone = 'UTC'; SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; \
     SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
     SET LOCAL standard_conforming_strings = on; SET LOCAL synchronize_seqscans = off;";
 
@@ -83,6 +83,18 @@ impl Session {
         let sql = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {join} {CANONICAL} SET LOCAL search_path = {}, public",
             quoted(schema)
+        );
+        self.client
+            .batch_execute(&sql)
+            .await
+            .doing("opening a read transaction")
+    }
+
+    /// Opens a reading transaction in which each question sees the newest commits, and which waits
+    /// for no lock longer than a minute.
+    pub(super) async fn begin_look(&self) -> Result<()> {
+        let sql = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {CANONICAL} SET LOCAL lock_timeout = '60s'"
         );
         self.client
             .batch_execute(&sql)

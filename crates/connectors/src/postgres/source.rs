@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Schema};
 use async_trait::async_trait;
 use tokio_postgres::Client;
 use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
-use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection, types};
+use towpath_vocab::{ColumnPlan, Failure, Position, RawRecord, ReadMode, Selection, types};
 
 use super::assemble::Shape;
 use super::catalog::{self, Found, RawColumn};
@@ -112,28 +112,32 @@ impl PostgresSource {
         if let Some(note) = standby(client).await? {
             notes.push(note);
         }
-        let (target, raw) = self.look_at(client, &spec.selection).await?;
+        let (target, mut raw) = self.look_at(client, &spec.selection).await?;
         let object = target.object();
+        notes.extend(leave_out_unreadable(&object, &mut raw, spec)?);
         let columns = choose(&object, &raw, spec)?;
         notes.extend(columns.iter().filter_map(|column| column.note.clone()));
         let has_xmin = spec.mode == ReadMode::Incremental && target.has_xmin(client).await?;
         let sql = target.sql();
+        let all: Vec<String> = raw.iter().map(|column| column.name.clone()).collect();
         let subject = Subject {
             sql: &sql,
             object: &object,
             has_xmin,
+            columns: &columns,
+            all: &all,
         };
         let cursor = self.cursor(client, spec, &subject, &raw, from).await?;
         if let Some(cursor) = &cursor {
             notes.extend(cursor.notes(client, &subject).await?);
         }
         let lanes = spec.parallel.min(self.settings.connections).max(1);
-        let filter = |carries| {
-            cursor
-                .as_ref()
-                .and_then(|cursor| cursor.condition(carries && has_xmin))
+        let filter = cursor.as_ref().and_then(Cursor::condition);
+        let others = match &cursor {
+            Some(cursor) => cursor.others(&subject, spec.limit)?,
+            None => None,
         };
-        let pieces = match &target {
+        let mut pieces = match &target {
             Target::Relation(found) => {
                 let version = session.version;
                 let cut = Cut {
@@ -142,12 +146,13 @@ impl PostgresSource {
                     lanes,
                     version,
                     limit: spec.limit,
-                    filter: &filter,
+                    filter: filter.as_deref(),
                 };
                 pieces::cut(client, &cut, &mut notes).await?
             }
-            Target::Query(_) => vec![query_piece(&target, &columns, filter(false), spec.limit)],
+            Target::Query(_) => vec![query_piece(&target, &columns, filter, spec.limit)],
         };
+        pieces.extend(others);
         // A read that stops early may leave rows behind: it must not move the position.
         let position = match (&cursor, spec.limit) {
             (Some(cursor), None) => cursor.position(),
@@ -223,6 +228,52 @@ impl PostgresSource {
         let cursor = Cursor::decide(client, plan, &column, subject, late, from).await?;
         Ok(Some(cursor))
     }
+}
+
+/// Takes away the columns this user may not read: a note names them, and one that is asked for or
+/// was there before is a refusal, so that none ever vanishes in silence.
+fn leave_out_unreadable(
+    object: &str,
+    raw: &mut Vec<RawColumn>,
+    spec: &ReadSpec,
+) -> Result<Option<String>> {
+    let (readable, hidden): (Vec<_>, Vec<_>) =
+        std::mem::take(raw).into_iter().partition(|c| c.readable);
+    *raw = readable;
+    let named = |name: &str| {
+        let declared = |plan: &ColumnPlan| {
+            plan.set.is_none() && plan.from.as_deref().unwrap_or(&plan.name) == name
+        };
+        spec.declared.iter().any(declared)
+            || spec
+                .known
+                .as_ref()
+                .is_some_and(|known| known.field_with_name(name).is_ok())
+            || spec
+                .projection
+                .as_ref()
+                .is_some_and(|names| names.iter().any(|wanted| wanted == name))
+            || spec
+                .cursor
+                .as_ref()
+                .is_some_and(|cursor| cursor.column == name)
+    };
+    if let Some(column) = hidden.iter().find(|column| named(&column.name)) {
+        return Err(PgError::NoRight {
+            doing: format!("read column `{}` of `{object}`", column.name),
+            reason: "permission denied".to_owned(),
+        });
+    }
+    let names: Vec<String> = hidden
+        .iter()
+        .map(|column| format!("`{}`", column.name))
+        .collect();
+    Ok((!names.is_empty()).then(|| {
+        format!(
+            "left out, because this user may not read them: {}",
+            names.join(", ")
+        )
+    }))
 }
 
 /// Columns as the spec wants them.

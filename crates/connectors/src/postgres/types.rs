@@ -105,12 +105,17 @@ pub(super) fn column(
     declared: Option<&DataType>,
 ) -> Column {
     let travel = match declared {
-        Some(DataType::Utf8) if described.name != "text" => Travel {
-            kind: Kind::Text,
-            cast: "::text",
-            stands_for: false,
-            note: None,
-        },
+        // Text of a fixed length loses its trailing blanks in a cast; it is sent as it is anyway.
+        Some(DataType::Utf8)
+            if !matches!(described.name.as_str(), "text" | "varchar" | "bpchar") =>
+        {
+            Travel {
+                kind: Kind::Text,
+                cast: "::text",
+                stands_for: false,
+                note: None,
+            }
+        }
         Some(DataType::Decimal128(precision, scale)) if described.name == "numeric" => {
             Travel::plain(Kind::Decimal {
                 precision: *precision,

@@ -21,7 +21,7 @@ use towpath_ports::{
 use towpath_vocab::{Failure, Remedy, WriteMode};
 
 use super::align::{Alignment, align};
-use super::apply::{Apply, OP, STAGE, truncate_and_insert};
+use super::apply::{Apply, OP, STAGE, refuse_cascades, truncate_and_insert};
 use super::candidate::{Held, View};
 use super::catalog::look_up;
 use super::commits;
@@ -58,6 +58,9 @@ pub(super) struct PostgresWriter {
     buffer: BytesMut,
     rows: u64,
     bytes: u64,
+    /// Rows came with operations; some of them delete.
+    operations: bool,
+    deletes: bool,
 }
 
 impl PostgresWriter {
@@ -71,6 +74,8 @@ impl PostgresWriter {
             buffer: BytesMut::new(),
             rows: 0,
             bytes: 0,
+            operations: false,
+            deletes: false,
         }
     }
 
@@ -106,12 +111,17 @@ impl PostgresWriter {
                 });
             }
             (false, None) => None,
-            (true, ops) => Some(ops.unwrap_or_else(|| UInt8Array::from_value(0, batch.num_rows()))),
+            (true, Some(ops)) => {
+                self.operations = true;
+                self.deletes |= ops.values().contains(&2);
+                Some(ops)
+            }
+            (true, None) => Some(UInt8Array::from_value(0, batch.num_rows())),
         };
         if self.rows == 0 && self.copy.is_none() && self.buffer.is_empty() {
             write_header(&mut self.buffer);
         }
-        let encoded = Encoded::of(batch, ops)?;
+        let encoded = Encoded::of(batch, ops, self.rows)?;
         for row in 0..encoded.rows() {
             encoded.write_row(row, &mut self.buffer)?;
             if self.buffer.len() >= PIECE_BYTES {
@@ -139,27 +149,21 @@ impl PostgresWriter {
     async fn apply(&mut self) -> Result<Outcome> {
         self.finish().await?;
         let (client, job) = (self.session.client(), &self.job);
-        let (intent, generation) = (&job.intent, job.intent.generation);
+        let intent = &job.intent;
         commits::lock(client, &intent.task.app_id()).await?;
-        match commits::last(client, &job.commits, &intent.task).await? {
-            Some(last) if last.token.generation == generation => {
-                return Ok(Outcome::Adopted(Box::new(last)));
-            }
-            Some(last) if last.token.generation > generation => {
-                return Err(PgError::Stale {
-                    table: job.relation.to_string(),
-                    generation: generation.0,
-                    last: last.token.generation.0,
-                });
-            }
-            _ => {}
+        let held = commits::compare(client, &job.commits, intent, &job.relation).await?;
+        if let commits::Held::Ours(committed) = held {
+            return Ok(Outcome::Adopted(committed));
         }
         client
             .batch_execute(&format!("ANALYZE {STAGE}"))
             .await
             .doing("looking at the stage")?;
         let alignment = self.fit_table().await?;
-        let apply = apply(&self.session, job, &alignment, self.rows);
+        let mut apply = apply(&self.session, job, &alignment, self.rows);
+        apply.operations = self.operations;
+        let locked = apply.lock_table().await?;
+        apply.check_values().await?;
         apply.check_keys().await?;
         let mut stats = if job.truncate && !alignment.created {
             PreparedStats {
@@ -172,7 +176,11 @@ impl PostgresWriter {
             apply.run().await?
         };
         stats.bytes = self.bytes;
-        Ok(Outcome::New { alignment, stats })
+        Ok(Outcome::New {
+            alignment,
+            stats,
+            locked,
+        })
     }
 
     /// Creates or evolves the table.
@@ -180,6 +188,9 @@ impl PostgresWriter {
         let (client, job) = (self.session.client(), &self.job);
         let found = look_up(client, &job.relation).await?;
         let write = &job.intent.write;
+        if let Some(found) = found.as_ref().filter(|_| self.deletes) {
+            refuse_cascades(client, found, write.mode, true).await?;
+        }
         let unique = matches!(write.mode, WriteMode::Merge | WriteMode::InsertOnly);
         let primary = if unique { write.key.as_slice() } else { &[] };
         let alignment = align(
@@ -223,6 +234,7 @@ fn apply<'a>(session: &'a Session, job: &'a Job, alignment: &'a Alignment, rows:
         key: &job.intent.write.key,
         mode: job.intent.write.mode,
         rows,
+        operations: false,
     }
 }
 
@@ -231,6 +243,8 @@ enum Outcome {
     New {
         alignment: Alignment,
         stats: PreparedStats,
+        /// No other session can write the table.
+        locked: bool,
     },
     Adopted(Box<Committed>),
 }
@@ -301,17 +315,30 @@ impl PostgresPrepared {
 
     async fn finish(self: Box<Self>, commit: Commit) -> std::result::Result<Receipt, Failure> {
         let this = *self;
-        let (alignment, stats) = match this.outcome {
+        let (alignment, stats, locked) = match this.outcome {
             Outcome::Adopted(committed) => {
                 return Ok(Receipt {
                     committed: *committed,
                     adopted: true,
                 });
             }
-            Outcome::New { alignment, stats } => (alignment, stats),
+            Outcome::New {
+                alignment,
+                stats,
+                locked,
+            } => (alignment, stats, locked),
         };
         let session = this.session.lock().await;
         let (client, job) = (session.client(), &this.job);
+        // The audit read inside this transaction, which has kept other writers out of the table
+        // since before the first row was applied: what was judged is what readers will see. Only
+        // where this user may not lock the table can others have written it meanwhile.
+        if commit.audited && !locked {
+            return Err(PgError::Unlocked {
+                table: job.relation.to_string(),
+            }
+            .into());
+        }
         if job.truncate && !alignment.created {
             truncate_and_insert(&apply(&session, job, &alignment, stats.rows_in)).await?;
         }

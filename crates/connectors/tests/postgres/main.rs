@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod claims;
 mod faults;
 mod incremental;
 mod look;

@@ -324,7 +324,10 @@ pub(crate) async fn write(
     );
     prepare(destination, intent, batches)
         .await?
-        .commit(Commit { audited: false, position })
+        .commit(Commit {
+            audited: false,
+            position,
+        })
         .await
 }
 

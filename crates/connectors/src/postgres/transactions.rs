@@ -1,0 +1,194 @@
+//! Which transactions a read has seen, and whether their numbers still mean the same.
+//!
+//! Promise: what was seen is kept as ranges, relative to the horizon, so that it is never forgotten
+//! for its length; a server that was restored, promoted or does not say which one it is has another
+//! identity, because it may give a transaction's number out again. It knows no cursor: `cursor.rs`.
+
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Client;
+
+use super::error::{Doing as _, Result};
+
+/// Transaction numbers in rows have 32 bits: beyond half of that their order is lost.
+const COMPARABLE: i64 = (1 << 31) - (1 << 20);
+/// So many ranges of transactions between horizon and snapshot are remembered.
+const MOST_RANGES: usize = 10_000;
+const ROUND: i64 = 1 << 32;
+const UNKNOWN: &str = "unknown";
+
+/// Where the server stands in the present snapshot.
+pub(super) struct Moment {
+    pub(super) horizon: i64,
+    pub(super) next: i64,
+    pub(super) server: String,
+    /// `server_version_num`.
+    pub(super) version: i32,
+}
+
+impl Moment {
+    /// Whether the server says which one it is.
+    pub(super) fn is_known(&self) -> bool {
+        !self.server.starts_with(UNKNOWN)
+    }
+
+    /// Whether a horizon lies so far back that rows no longer tell on which side they are.
+    pub(super) fn is_too_far_from(&self, horizon: i64) -> bool {
+        self.next.saturating_sub(horizon) > COMPARABLE
+    }
+
+    pub(super) async fn ask(client: &Client) -> Result<Self> {
+        let doing = "asking for the snapshot's horizon";
+        let row = client
+            .query_one(
+                "SELECT txid_snapshot_xmin(s), txid_snapshot_xmax(s), d.oid::text, \
+                 has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') \
+                 AND has_function_privilege('pg_catalog.pg_control_checkpoint()', 'EXECUTE'), \
+                 current_setting('server_version_num')::int4, pg_is_in_recovery() \
+                 FROM txid_current_snapshot() s, pg_catalog.pg_database d WHERE d.datname = current_database()",
+                &[],
+            )
+            .await
+            .doing(doing)?;
+        let (database, may_ask): (String, bool) = (row.get(2), row.get(3));
+        let (version, standby): (i32, bool) = (row.get(4), row.get(5));
+        let server = if may_ask {
+            // A promoted server writes its new timeline into the control file only with its next
+            // checkpoint; the name of its present log file has it at once.
+            let timeline = if version >= 100_000 && !standby {
+                "upper(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))"
+            } else {
+                "upper(lpad(to_hex((SELECT timeline_id FROM pg_catalog.pg_control_checkpoint())), 8, '0'))"
+            };
+            let sql = format!(
+                "SELECT system_identifier::text, {timeline} FROM pg_catalog.pg_control_system()"
+            );
+            let row = client.query_one(&sql, &[]).await.doing(doing)?;
+            let (system, timeline): (String, String) = (row.get(0), row.get(1));
+            format!("{system}/{database}/{timeline}")
+        } else {
+            format!("{UNKNOWN}/{database}")
+        };
+        Ok(Self {
+            horizon: row.get(0),
+            next: row.get(1),
+            server,
+            version,
+        })
+    }
+}
+
+/// True for row versions written by a transaction from `horizon` on. `age` counts from the newest
+/// transaction back; it is negative only for frozen rows from before a wrap-around.
+pub(super) fn written_since(horizon: i64) -> String {
+    // 0 to 2 are no transactions of their own.
+    let xid = (horizon % ROUND).max(3);
+    format!("pg_catalog.age(xmin) BETWEEN 0 AND pg_catalog.age('{xid}'::pg_catalog.xid)")
+}
+
+/// A row's transaction, counted from `horizon` on.
+fn counted_from(horizon: i64) -> String {
+    format!(
+        "((xmin::text::int8 - {} + {ROUND}) % {ROUND})",
+        horizon % ROUND
+    )
+}
+
+/// Transactions with 64-bit numbers, as ranges with both ends, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Ranges(Vec<(i64, i64)>);
+
+impl Ranges {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// From 32-bit numbers as rows carry them, none older than `horizon`.
+    pub(super) fn of_short(numbers: &[u32], horizon: i64) -> Self {
+        let mut numbers: Vec<i64> = numbers
+            .iter()
+            .map(|number| horizon + (i64::from(*number) - horizon).rem_euclid(ROUND))
+            .collect();
+        numbers.sort_unstable();
+        let mut ranges: Vec<(i64, i64)> = Vec::new();
+        for number in numbers {
+            match ranges.last_mut() {
+                Some((_, end)) if number <= *end + 1 => *end = number,
+                _ => ranges.push((number, number)),
+            }
+        }
+        Self(ranges)
+    }
+
+    /// Those of them from a later horizon on.
+    pub(super) fn since(&self, horizon: i64) -> Self {
+        let kept = self.0.iter().filter(|(_, end)| *end >= horizon);
+        Self(
+            kept.map(|(begin, end)| ((*begin).max(horizon), *end))
+                .collect(),
+        )
+    }
+
+    /// True for rows written since `horizon` by none of these. One binary search a row.
+    pub(super) fn exclude(&self, horizon: i64) -> String {
+        let edges: Vec<String> = self
+            .0
+            .iter()
+            .flat_map(|(begin, end)| [begin - horizon, end + 1 - horizon])
+            .map(|edge| edge.to_string())
+            .collect();
+        format!(
+            "pg_catalog.width_bucket({}, '{{{}}}'::int8[]) % 2 = 0",
+            counted_from(horizon),
+            edges.join(",")
+        )
+    }
+
+    /// The transactions from `horizon` on whose rows this snapshot sees; `None` when there are too
+    /// many to keep.
+    pub(super) async fn seen(client: &Client, source: &str, horizon: i64) -> Result<Option<Self>> {
+        let sql = format!(
+            "SELECT min(x), max(x) FROM (SELECT x, x - row_number() OVER (ORDER BY x) AS island \
+             FROM (SELECT DISTINCT {} AS x FROM {source} WHERE {}) d) i GROUP BY island ORDER BY 1 LIMIT {}",
+            counted_from(horizon),
+            written_since(horizon),
+            MOST_RANGES + 1
+        );
+        let rows = client
+            .query(&sql, &[])
+            .await
+            .doing("asking for the newest transactions")?;
+        if rows.len() > MOST_RANGES {
+            return Ok(None);
+        }
+        let range = |row: &tokio_postgres::Row| {
+            (
+                horizon + row.get::<_, i64>(0),
+                horizon + row.get::<_, i64>(1),
+            )
+        };
+        Ok(Some(Self(rows.iter().map(range).collect())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_numbers_become_ranges_across_a_wrap_around() {
+        let horizon = 2 * ROUND - 2;
+        let short = [u32::MAX, 0, 1, 5, u32::MAX - 1];
+        let ranges = Ranges::of_short(&short, horizon);
+        assert_eq!(
+            ranges,
+            Ranges(vec![(horizon, horizon + 3), (horizon + 7, horizon + 7)])
+        );
+        assert_eq!(
+            ranges.since(horizon + 2),
+            Ranges(vec![(horizon + 2, horizon + 3), (horizon + 7, horizon + 7)])
+        );
+        assert!(ranges.since(horizon + 8).is_empty());
+        assert!(ranges.exclude(horizon).contains("'{0,4,7,8}'"));
+    }
+}
