@@ -132,6 +132,11 @@ pub(crate) trait Cutter: Send {
     fn resumes(&self) -> bool {
         true
     }
+
+    /// What a file lacks whose last byte was cut: then it was cut short before it came here.
+    fn lacks(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Gives the chunks of one file in order.
@@ -145,6 +150,8 @@ pub(crate) struct ChunkReader {
     line: u64,
     suspect: usize,
     ended: bool,
+    /// The rest was passed over behind a record that is too long.
+    gave_up: bool,
 }
 
 impl ChunkReader {
@@ -187,6 +194,7 @@ impl ChunkReader {
             line,
             suspect: 0,
             ended: false,
+            gave_up: false,
         })
     }
 
@@ -201,7 +209,7 @@ impl ChunkReader {
         hold: &mut dyn FnMut(u64) -> Lease,
     ) -> Result<Option<Chunk>, FilesError> {
         if self.ended && self.carry.is_empty() {
-            return Ok(None);
+            return self.whole().map(|()| None);
         }
         let mut want = self.chunk_bytes.max(self.carry.len() + 1);
         // The text, and about twice as much for the columns made of it.
@@ -211,7 +219,7 @@ impl ChunkReader {
         loop {
             self.fill(&mut bytes, want)?;
             if bytes.is_empty() {
-                return Ok(None);
+                return self.whole().map(|()| None);
             }
             let mut found = Suspicion {
                 until: self.suspect,
@@ -238,10 +246,22 @@ impl ChunkReader {
                     } else {
                         self.carry.clear();
                         self.ended = true;
+                        self.gave_up = true;
                     }
                     return Ok(Some(chunk));
                 }
             }
+        }
+    }
+
+    /// At the end: a file that was cut short is a failure.
+    fn whole(&self) -> Result<(), FilesError> {
+        match self.cutter.lacks() {
+            Some(lack) if !self.gave_up => Err(FilesError::Read {
+                path: self.object.to_string(),
+                source: io::Error::new(io::ErrorKind::UnexpectedEof, lack),
+            }),
+            _ => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 //! A text that does not fit becomes a null and is reported by row; the caller drops that row and
 //! says why. The type was chosen before: declared, known or inferred.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::builder::{BooleanBuilder, PrimitiveBuilder};
@@ -14,7 +15,7 @@ use arrow_array::{ArrayRef, BinaryArray, StringArray, new_null_array};
 use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 
-use super::cells::Cells;
+use super::cells::{Cells, Nulls};
 use super::value::{self, TimeFormats};
 
 /// A column on its way.
@@ -22,6 +23,15 @@ pub(crate) struct Column {
     data_type: DataType,
     values: Values,
     times: TimeFormats,
+    exact: bool,
+}
+
+/// How the texts of a table are read, whatever their columns.
+pub(crate) struct Readings<'a> {
+    pub(crate) nulls: &'a Nulls,
+    pub(crate) times: &'a TimeFormats,
+    /// Columns whose doubles must keep every digit.
+    pub(crate) exact: &'a BTreeSet<String>,
 }
 
 enum Values {
@@ -137,7 +147,14 @@ impl Column {
             data_type: data_type.clone(),
             values,
             times: times.clone(),
+            exact: false,
         }
+    }
+
+    /// With `exact`, a number of which a double would lose digits does not fit; else the nearest one
+    /// is taken.
+    pub(crate) fn exactly(self, exact: bool) -> Self {
+        Self { exact, ..self }
     }
 
     /// A column that no cell belongs to.
@@ -146,6 +163,7 @@ impl Column {
             data_type: data_type.clone(),
             values: Values::Absent(0),
             times: TimeFormats::default(),
+            exact: false,
         }
     }
 
@@ -169,6 +187,8 @@ impl Column {
             Values::U16(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
             Values::U32(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
             Values::U64(b) => put(b, cells, bad, first, value::unsigned),
+            Values::F32(b) if self.exact => put(b, cells, bad, first, value::exact_single),
+            Values::F64(b) if self.exact => put(b, cells, bad, first, value::exact_double),
             Values::F32(b) => put(b, cells, bad, first, value::single),
             Values::F64(b) => put(b, cells, bad, first, value::double),
             Values::Decimal(b, precision, scale) => {
@@ -250,6 +270,12 @@ pub(crate) fn misfit(text: &[u8], data_type: &DataType, times: &TimeFormats) -> 
         },
         DataType::Decimal128(..) if value::double(text).is_some() => {
             format!("does not fit `{word}` exactly")
+        }
+        DataType::Float32 | DataType::Float64 if value::double(text).is_some() => {
+            format!("does not fit `{word}` exactly; declare `{word}` for the nearest one")
+        }
+        DataType::Float32 | DataType::Float64 if value::beyond_doubles(text) => {
+            format!("is out of range for `{word}`")
         }
         data_type if data_type.is_integer() && value::decimal(text, 38, 0).is_some() => {
             format!("is out of range for `{word}`")

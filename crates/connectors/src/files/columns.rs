@@ -3,14 +3,15 @@
 //! It also settles which columns are read at all, and which missing ones stop the read. It touches
 //! no file: names and findings are handed in by `settle.rs`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_vocab::{Naming, types};
 
 use super::error::FilesError;
+use super::job::Request;
 use super::options::Format;
-use super::settle::Request;
 use super::survey::Findings;
 
 /// A column on its way to a type.
@@ -18,6 +19,19 @@ use super::survey::Findings;
 pub(crate) struct Wanted {
     pub(crate) name: String,
     pub(crate) data_type: Option<DataType>,
+    /// The type is known from before: a double must keep every digit, as when it was found.
+    pub(crate) exact: bool,
+}
+
+impl Wanted {
+    /// A column without a type yet.
+    pub(crate) fn untyped(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            data_type: None,
+            exact: false,
+        }
+    }
 }
 
 /// Columns of files, joined by name: a new one is added, one that an earlier file has and a later one
@@ -41,11 +55,10 @@ pub(crate) fn join_names<'f>(
             }
         }
     }
-    let wanted = |(name, _): (&str, &str)| Wanted {
-        name: name.to_owned(),
-        data_type: None,
-    };
-    Ok(joined.into_iter().map(wanted).collect())
+    Ok(joined
+        .into_iter()
+        .map(|(name, _)| Wanted::untyped(name))
+        .collect())
 }
 
 fn missing(path: &str, column: &str, because: &str, present: &[String]) -> FilesError {
@@ -86,13 +99,15 @@ pub(crate) fn give_types(
         let at = position(wanted, name);
         match at.and_then(|at| wanted.get_mut(at)) {
             Some(column) if declared || column.data_type.is_none() => {
-                column.data_type = Some(data_type)
+                column.data_type = Some(data_type);
+                column.exact = !declared;
             }
             Some(_) => {}
             None if strict => return Err(missing(path, name, because, &present)),
             None => wanted.push(Wanted {
                 name: name.to_owned(),
                 data_type: Some(data_type),
+                exact: !declared,
             }),
         }
         Ok(())
@@ -141,10 +156,7 @@ fn project(
             if strict {
                 return Err(missing(path, name, "it is asked for by name", &present));
             }
-            wanted.push(Wanted {
-                name: name.clone(),
-                data_type: None,
-            });
+            wanted.push(Wanted::untyped(name));
         }
     }
     let kept: Vec<usize> = projection
@@ -194,6 +206,12 @@ pub(crate) fn schema_of(wanted: &[Wanted]) -> SchemaRef {
         )
     };
     Arc::new(Schema::new(wanted.iter().map(field).collect::<Vec<_>>()))
+}
+
+/// Columns whose doubles must keep every digit.
+pub(crate) fn exact_of(wanted: &[Wanted]) -> BTreeSet<String> {
+    let exact = wanted.iter().filter(|column| column.exact);
+    exact.map(|column| column.name.clone()).collect()
 }
 
 /// Whether the type of a column is declared.

@@ -79,6 +79,8 @@ pub(crate) enum FilesError {
         second: String,
         path: String,
     },
+    #[error("the objects of `{path}` have more than {most} different keys")]
+    TooManyColumns { path: String, most: usize },
     #[error("`{path}` is no readable Parquet file: {why}")]
     Parquet { path: String, why: String },
     #[error("rows of `{path}` could not be put into columns: {why}")]
@@ -120,6 +122,7 @@ impl FilesError {
             Self::MissingColumn { .. } => "R0110",
             Self::Type { .. } | Self::TypeDiffers { .. } => "R0111",
             Self::Parquet { .. } => "R0112",
+            Self::TooManyColumns { .. } => "R0113",
             Self::Columns { .. } | Self::Broken { .. } => "R0114",
         }
     }
@@ -141,6 +144,7 @@ impl FilesError {
             | Self::BadHeader { .. }
             | Self::MissingColumn { .. }
             | Self::TypeDiffers { .. }
+            | Self::TooManyColumns { .. }
             | Self::Parquet { .. } => Remedy::FixData,
             Self::Columns { .. } | Self::Broken { .. } => Remedy::Bug,
             _ => Remedy::FixConfig,
@@ -179,6 +183,9 @@ impl FilesError {
                 help.push("`missing_columns: null` on the table reads it as NULL".into());
                 help
             }
+            Self::TooManyColumns { .. } => vec![
+                "keys that are data, such as ids, make a column each; write them as values instead".into(),
+            ],
             Self::Type { .. } => vec!["declare `text`, or another simple type".into()],
             Self::TypeDiffers { .. } => vec!["load the files as two tables, or rewrite one of them".into()],
             _ => Vec::new(),

@@ -243,7 +243,9 @@ impl Folder {
                 })?;
                 let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
                 let path = entry.path();
-                if path.is_dir() && depth > 0 {
+                // A link to a folder is not followed: it may lead out, or back to where it stands.
+                let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if folder && depth > 0 {
                     folders.push((path, format!("{name}/"), depth - 1));
                 } else if path.is_file() {
                     names.push(name);
@@ -384,6 +386,25 @@ mod tests {
         assert_eq!(fail("*").code, "R0106");
         assert_eq!(fail("flights.*").code, "R0106");
         assert_eq!(fail("nothing*").code, "R0101");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_to_folders_are_not_followed() {
+        use std::os::unix::fs::symlink;
+        let (dir, folder) = folder(&["a/1.csv", "b/2.csv"]);
+        std::fs::create_dir(dir.path().join("outside")).unwrap();
+        std::fs::write(dir.path().join("outside/3.csv"), "").unwrap();
+        let data = dir.path().join("data");
+        symlink(&data, data.join("a/loop")).unwrap();
+        symlink(data.join("b"), data.join("again")).unwrap();
+        symlink(dir.path().join("outside"), data.join("out")).unwrap();
+        symlink(data.join("b/2.csv"), data.join("a/file.csv")).unwrap();
+        let find = |selection: &str| folder.find(selection, &options()).map(objects);
+        let all = ["data/a/1.csv", "data/a/file.csv", "data/b/2.csv"];
+        assert_eq!(find("**/*.csv").unwrap(), all);
+        assert_eq!(find("*/*.csv").unwrap(), all);
+        assert!(find("out/*.csv").is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use towpath_ports::InputVersion;
 
 use super::error::FilesError;
 use super::find::InputFile;
-use super::reader::workers;
+use super::pieces::workers;
 
 const BLOCK_BYTES: u64 = 16 << 20;
 

@@ -267,52 +267,7 @@ fn is_exponent(text: &[u8]) -> bool {
 
 /// Whether the shortest text of the nearest double has the same digits and size as this text.
 fn survives_as_double(text: &[u8]) -> bool {
-    let Some(double) = value::double(text) else {
-        return false;
-    };
-    if !double.is_finite() {
-        return false;
-    }
-    let shortest = format!("{double:e}");
-    match (normal(text), normal(shortest.as_bytes())) {
-        (Some(given), Some(kept)) => given == kept,
-        _ => false,
-    }
-}
-
-/// Sign, digits without zeros at either end, and the power of ten of the last one.
-fn normal(text: &[u8]) -> Option<(bool, Vec<u8>, i64)> {
-    let (negative, rest) = match text.strip_prefix(b"-") {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let split = rest
-        .iter()
-        .position(|byte| matches!(byte, b'e' | b'E'))
-        .unwrap_or(rest.len());
-    let (mantissa, exponent) = rest.split_at(split);
-    let mut power = match exponent.get(1..) {
-        Some(exponent) if !exponent.is_empty() => value::integer(exponent)?,
-        _ => 0,
-    };
-    let mut digits = Vec::with_capacity(mantissa.len());
-    let mut dot = false;
-    for byte in mantissa {
-        if *byte == b'.' {
-            dot = true;
-        } else {
-            power -= i64::from(dot);
-            if !(digits.is_empty() && *byte == b'0') {
-                digits.push(*byte);
-            }
-        }
-    }
-    while digits.last() == Some(&b'0') {
-        digits.pop();
-        power += 1;
-    }
-    let power = if digits.is_empty() { 0 } else { power };
-    Some((negative, digits, power))
+    value::exact_double(text).is_some_and(f64::is_finite)
 }
 
 fn word(text: &[u8]) -> Option<u32> {

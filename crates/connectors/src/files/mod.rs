@@ -5,9 +5,11 @@
 //! the budget, work is shared by all cores.
 //!
 //! The way of a read: `options.rs` and `find.rs` (which files, how written) -> `settle.rs` (columns
-//! and types, with `survey.rs` and `infer.rs` where nobody declared them) -> `reader.rs` (one split
-//! per file) -> `chunk.rs` (bytes) -> `csv/` or `json/` (cells) -> `rows.rs` and `column.rs` (rows).
+//! and types, with `survey.rs` and `infer.rs` where nobody declared them) -> `job.rs` (what was
+//! settled) -> `reader.rs` (one split per file) -> `pieces.rs` and `chunk.rs` (bytes) -> `csv/` or
+//! `json/` (cells) -> `rows.rs` and `column.rs` (rows); `parquet.rs` goes its own way.
 
+mod ahead;
 mod cells;
 mod chunk;
 mod column;
@@ -19,20 +21,24 @@ mod error;
 mod find;
 mod fingerprint;
 mod infer;
+mod job;
 mod json;
 mod options;
 mod parquet;
+mod pieces;
 mod reader;
+mod record;
 mod replay;
 mod rows;
 mod settle;
 mod source;
 mod spec;
 mod survey;
-mod value;
 mod write;
 
 #[cfg(test)]
 mod tests;
+
+use crate::exact::read as value;
 
 pub use connector::FilesConnector;

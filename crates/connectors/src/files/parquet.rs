@@ -18,6 +18,8 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Type as PhysicalType;
+use parquet::file::metadata::RowGroupMetaData;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use towpath_ports::{
@@ -25,9 +27,10 @@ use towpath_ports::{
 };
 use towpath_vocab::{Failure, Mark, Place, RawRecord, Reason, Reject, TableName, types};
 
+use super::ahead::{Ahead, Turn, ahead};
 use super::error::FilesError;
 use super::find::InputFile;
-use super::reader::workers;
+use super::pieces::workers;
 
 /// A file's columns and size.
 pub(crate) struct Look {
@@ -116,34 +119,42 @@ fn plain(data_type: &DataType) -> DataType {
     }
 }
 
+/// What is asked of a file.
+pub(crate) struct Asked {
+    pub(crate) schema: SchemaRef,
+    pub(crate) table: TableName,
+    pub(crate) batch_rows: usize,
+    pub(crate) batch_bytes: usize,
+    /// Files that are read at once.
+    pub(crate) lanes: usize,
+}
+
 /// The rows of a file, in batches.
 pub(crate) fn events(
     file: InputFile,
-    schema: SchemaRef,
-    table: TableName,
-    batch_rows: usize,
+    asked: Asked,
     memory: &Arc<dyn Memory>,
 ) -> BoxStream<Result<Event>> {
     let memory = Arc::clone(memory);
     let started = stream::once(async move {
-        let asked = file.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&asked)).await;
+        let wanted = file.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&wanted)).await;
         let (_, metadata) = opened
             .unwrap_or(Err(FilesError::Broken {
                 path: file.object.clone(),
             }))
             .map_err(Failure::from)?;
+        let (turn, ahead) = ahead(&memory, asked.lanes);
+        let turn = Arc::new(turn);
         let read = Arc::new(Read {
             file,
-            schema,
-            table,
-            batch_rows,
+            asked,
             metadata,
         });
         let rows = u64::try_from(read.metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
         let groups = (0..read.metadata.metadata().num_row_groups()).map(move |group| {
-            let (read, memory) = (Arc::clone(&read), Arc::clone(&memory));
-            async move { group_events(read, group, memory) }
+            let (read, turn, ahead) = (Arc::clone(&read), Arc::clone(&turn), ahead.clone());
+            async move { group_events(read, group, turn, ahead) }
         });
         let ends = stream::iter([Ok(Event::Boundary(Mark::at(rows))), Ok(Event::End)]);
         Ok::<_, Failure>(
@@ -161,9 +172,7 @@ pub(crate) fn events(
 
 struct Read {
     file: InputFile,
-    schema: SchemaRef,
-    table: TableName,
-    batch_rows: usize,
+    asked: Asked,
     metadata: ArrowReaderMetadata,
 }
 
@@ -171,13 +180,21 @@ struct Read {
 fn group_events(
     read: Arc<Read>,
     group: usize,
-    memory: Arc<dyn Memory>,
+    turn: Arc<Turn>,
+    mut ahead: Ahead,
 ) -> BoxStream<Result<Event>> {
     let (to, mut from) = mpsc::channel(2);
     let handle = Handle::current();
     let path = read.file.object.clone();
     let thread = tokio::task::spawn_blocking(move || {
-        let mut hold = |bytes| handle.block_on(memory.hold(bytes));
+        let mut hold = |bytes| {
+            handle.block_on(async {
+                tokio::select! {
+                    lease = ahead.hold(group, bytes) => lease,
+                    () = to.closed() => None,
+                }
+            })
+        };
         if let Err(error) = read_group(&read, group, &mut hold, &to) {
             // No one listens any more when this fails.
             let _ = to.blocking_send(Err(Failure::from(error)));
@@ -189,16 +206,18 @@ fn group_events(
             .err()
             .map(|_| Err(Failure::from(FilesError::Broken { path })))
     });
-    Box::pin(
-        stream::poll_fn(move |context| from.poll_recv(context))
-            .chain(checked.filter_map(future::ready)),
-    )
+    // First polled when every group before it is at its end.
+    let in_turn = stream::poll_fn(move |context| {
+        turn.of(group);
+        from.poll_recv(context)
+    });
+    Box::pin(in_turn.chain(checked.filter_map(future::ready)))
 }
 
 fn read_group(
     read: &Read,
     group: usize,
-    hold: &mut dyn FnMut(u64) -> Lease,
+    hold: &mut dyn FnMut(u64) -> Option<Lease>,
     to: &mpsc::Sender<Result<Event>>,
 ) -> Result<(), FilesError> {
     let file = &read.file;
@@ -212,26 +231,28 @@ fn read_group(
         .take(group)
         .map(|group| u64::try_from(group.num_rows()).unwrap_or(0))
         .sum();
-    let batch_bytes = groups.get(group).map_or(0, |group| {
-        let rows = group.num_rows().max(1);
-        group.total_byte_size() / rows
-            * i64::try_from(read.batch_rows).unwrap_or(i64::MAX).min(rows)
-    });
     let wanted = read.metadata.schema().fields().iter().enumerate();
-    let roots = wanted
-        .filter(|(_, field)| read.schema.field_with_name(field.name()).is_ok())
-        .map(|(at, _)| at);
-    let mask = ProjectionMask::roots(read.metadata.parquet_schema(), roots.collect::<Vec<_>>());
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, read.metadata.clone())
-        .with_projection(mask)
-        .with_row_groups(vec![group])
-        .with_batch_size(read.batch_rows.max(1))
-        .build()
-        .map_err(|error| broken(file, error))?;
-    let mut reader = reader;
+    let roots: Vec<usize> = wanted
+        .filter(|(_, field)| read.asked.schema.field_with_name(field.name()).is_ok())
+        .map(|(at, _)| at)
+        .collect();
+    let (batch_rows, bytes) = groups.get(group).map_or((1, 0), |group| {
+        batch_of(group, &roots, read.asked.batch_rows, read.asked.batch_bytes)
+    });
+    let mask = ProjectionMask::roots(read.metadata.parquet_schema(), roots);
+    let mut reader =
+        ParquetRecordBatchReaderBuilder::new_with_metadata(handle, read.metadata.clone())
+            .with_projection(mask)
+            .with_row_groups(vec![group])
+            .with_batch_size(batch_rows)
+            .build()
+            .map_err(|error| broken(file, error))?;
     loop {
         fail::fail_point!("files::read");
-        let lease = hold(u64::try_from(batch_bytes).unwrap_or(0) * 2);
+        // What was decoded, and what it is turned into.
+        let Some(lease) = hold(bytes.saturating_mul(2)) else {
+            return Ok(());
+        };
         let Some(batch) = reader.next() else {
             return Ok(());
         };
@@ -243,6 +264,38 @@ fn read_group(
             }
         }
         first += count;
+    }
+}
+
+/// Rows in a batch of a group and what they take, decoded, in the columns that are read: no more
+/// than asked for, by either measure.
+fn batch_of(group: &RowGroupMetaData, roots: &[usize], rows: usize, bytes: usize) -> (usize, u64) {
+    let schema = group.schema_descr();
+    let size: u64 = group
+        .columns()
+        .iter()
+        .enumerate()
+        .filter(|(leaf, _)| roots.contains(&schema.get_column_root_idx(*leaf)))
+        .map(|(_, column)| {
+            let values = u64::try_from(column.num_values()).unwrap_or(0);
+            let stored = u64::try_from(column.uncompressed_size()).unwrap_or(0);
+            // A dictionary stores less than it is decoded to.
+            stored.max(values.saturating_mul(width(column.column_type())))
+        })
+        .sum();
+    let count = u64::try_from(group.num_rows()).unwrap_or(0).max(1);
+    let row = size.div_ceil(count).max(1);
+    let fitting = usize::try_from(bytes as u64 / row).unwrap_or(usize::MAX);
+    let rows = rows.min(fitting).max(1);
+    (rows, row.saturating_mul((rows as u64).min(count)))
+}
+
+/// The least that a decoded value takes.
+fn width(physical: PhysicalType) -> u64 {
+    match physical {
+        PhysicalType::BOOLEAN => 1,
+        PhysicalType::INT32 | PhysicalType::FLOAT => 4,
+        _ => 8,
     }
 }
 
@@ -276,9 +329,9 @@ fn shape(
     lease: Lease,
 ) -> Result<Vec<Event>, ArrowError> {
     let rows = batch.num_rows();
-    let mut columns = Vec::with_capacity(read.schema.fields().len());
+    let mut columns = Vec::with_capacity(read.asked.schema.fields().len());
     let mut misfits: Vec<(usize, usize, String)> = Vec::new();
-    for (at, field) in read.schema.fields().iter().enumerate() {
+    for (at, field) in read.asked.schema.fields().iter().enumerate() {
         let column = match batch.column_by_name(field.name()) {
             None => new_null_array(field.data_type(), rows),
             Some(column) if column.data_type() == field.data_type() => Arc::clone(column),
@@ -298,7 +351,8 @@ fn shape(
         columns.push(column);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let shaped = RecordBatch::try_new_with_options(Arc::clone(&read.schema), columns, &options)?;
+    let shaped =
+        RecordBatch::try_new_with_options(Arc::clone(&read.asked.schema), columns, &options)?;
     let origin = BatchOrigin {
         object: read.file.object.clone(),
         batch,
@@ -323,7 +377,7 @@ fn shape(
     let mut events = Vec::with_capacity(2);
     if batch.num_rows() > 0 {
         events.push(Event::Rows(Rows {
-            table: read.table.clone(),
+            table: read.asked.table.clone(),
             batch,
             ordinals,
             ops: None,
@@ -348,7 +402,7 @@ fn rejects_of(
     let mut rejects: Vec<Reject> = Vec::new();
     misfits.sort();
     for (row, column, found) in misfits {
-        let field = read.schema.field(column);
+        let field = read.asked.schema.field(column);
         let wanted = types::name(field.data_type());
         let reason = Reason {
             code: "type".to_owned(),
@@ -360,7 +414,7 @@ fn rejects_of(
         match rejects.last_mut() {
             Some(last) if last.place == place => last.reasons.push(reason),
             _ => rejects.push(Reject {
-                table: read.table.clone(),
+                table: read.asked.table.clone(),
                 place,
                 raw: RawRecord::Row(row_as_json(&origin.batch, row)),
                 reasons: vec![reason],

@@ -8,95 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::{StreamExt, future, stream};
-use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use towpath_ports::{
     Assignment, BoxStream, Event, Memory, ReadSpec, Reader, Result, Rows, Split, TableSchema,
 };
 use towpath_vocab::{Failure, Mark, Position, SplitId, TableName};
 
-use super::chunk::{Chunk, ChunkReader};
 use super::error::FilesError;
-use super::options::Options;
+use super::job::{How, Job, Settled};
 use super::parquet;
+use super::pieces::{Piece, pieces, workers};
 use super::rows::parse;
-use super::settle::{How, Job, Settled, cutter};
-
-/// What the reading thread of a file gives.
-pub(crate) enum Piece {
-    Chunk(Chunk),
-    /// The size of the unpacked file.
-    End(u64),
-}
-
-/// Chunks worked on at once.
-pub(crate) fn workers() -> usize {
-    std::thread::available_parallelism()
-        .map_or(2, usize::from)
-        .clamp(1, 16)
-}
-
-/// The chunks of a text file, read on a thread of its own, started when first polled.
-pub(crate) fn pieces(
-    job: &Job,
-    options: &Arc<Options>,
-    memory: &Arc<dyn Memory>,
-    chunk_bytes: usize,
-) -> BoxStream<Result<Piece, FilesError>> {
-    let (job, options, memory) = (job.clone(), Arc::clone(options), Arc::clone(memory));
-    let started = stream::once(async move {
-        let (to, mut from) = mpsc::channel(1);
-        let handle = Handle::current();
-        let path = job.file.object.clone();
-        let mut thread = Some(tokio::task::spawn_blocking(move || {
-            read(&job, &options, &memory, chunk_bytes, &handle, &to)
-        }));
-        let received = stream::poll_fn(move |context| from.poll_recv(context));
-        // A thread that broke off has sent no end: its panic must not look like one.
-        let checked = stream::once(async move {
-            match thread.take() {
-                Some(thread) => thread.await.err().map(|_| Err(FilesError::Broken { path })),
-                None => None,
-            }
-        });
-        received.chain(checked.filter_map(future::ready))
-    });
-    Box::pin(started.flatten())
-}
-
-fn read(
-    job: &Job,
-    options: &Options,
-    memory: &Arc<dyn Memory>,
-    chunk_bytes: usize,
-    handle: &Handle,
-    to: &mpsc::Sender<Result<Piece, FilesError>>,
-) {
-    let How::Text { layout, head } = &job.how else {
-        return;
-    };
-    let mut hold = |bytes| handle.block_on(memory.hold(bytes));
-    let mut run = || -> Result<(), FilesError> {
-        let mut reader = ChunkReader::open(
-            &job.file,
-            options.encoding,
-            head,
-            cutter(&layout.shape),
-            chunk_bytes,
-        )?;
-        while let Some(chunk) = reader.next_chunk(&mut hold)? {
-            if to.blocking_send(Ok(Piece::Chunk(chunk))).is_err() {
-                return Ok(());
-            }
-        }
-        // No one listens any more when this fails.
-        let _ = to.blocking_send(Ok(Piece::End(reader.offset())));
-        Ok(())
-    };
-    if let Err(error) = run() {
-        let _ = to.blocking_send(Err(error));
-    }
-}
 
 /// A reader of files.
 pub(crate) struct FilesReader {
@@ -105,6 +27,8 @@ pub(crate) struct FilesReader {
     memory: Arc<dyn Memory>,
     chunk_bytes: usize,
     batch_rows: usize,
+    batch_bytes: usize,
+    open_files: usize,
     limit: Option<u64>,
     /// One permit per file that may be open.
     lanes: Arc<Semaphore>,
@@ -117,14 +41,17 @@ impl FilesReader {
         memory: Arc<dyn Memory>,
         chunk_bytes: usize,
     ) -> Self {
+        let open_files = spec.parallel.clamp(1, 64);
         Self {
             table: spec.table.clone(),
             settled,
             memory,
             chunk_bytes,
             batch_rows: spec.batch_rows.max(1),
+            batch_bytes: spec.batch_bytes,
+            open_files,
             limit: spec.limit,
-            lanes: Arc::new(Semaphore::new(spec.parallel.clamp(1, 64))),
+            lanes: Arc::new(Semaphore::new(open_files)),
         }
     }
 
@@ -134,9 +61,13 @@ impl FilesReader {
             How::Text { .. } => self.text_events(&job),
             How::Parquet { schema } => parquet::events(
                 job.file.clone(),
-                Arc::clone(schema),
-                self.table.clone(),
-                self.batch_rows,
+                parquet::Asked {
+                    schema: Arc::clone(schema),
+                    table: self.table.clone(),
+                    batch_rows: self.batch_rows,
+                    batch_bytes: self.batch_bytes,
+                    lanes: self.open_files,
+                },
                 &self.memory,
             ),
         };

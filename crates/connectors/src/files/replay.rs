@@ -3,7 +3,8 @@
 //! A text record is a CSV record or a JSON object, a row record an object of exact texts. Ordinals of
 //! the rows given are places in the list of records, so that the caller knows which one became a
 //! row. A CSV record knows no header: of files with different ones, that one counts in whose order
-//! the record fits; if several do, in different orders, the record stays set aside.
+//! the record fits; if several do, in different orders, the record stays set aside. No record
+//! vanishes: each gives exactly one row or one reject.
 
 use std::sync::Arc;
 
@@ -15,11 +16,11 @@ use towpath_ports::{
 };
 use towpath_vocab::{Mark, Place, Position, RawRecord, Reason, Reject, SplitId, TableName};
 
-use super::cells::Nulls;
 use super::chunk::{Chunk, from_readable};
 use super::error::FilesError;
+use super::job::{How, Settled};
+use super::record::row_of;
 use super::rows::{Layout, Shape, parse};
-use super::settle::{How, Settled};
 
 /// What replayed records are called in places.
 const OBJECT: &str = "replayed record";
@@ -38,31 +39,26 @@ pub(crate) fn reader(
             layouts.push(Arc::clone(layout));
         }
     }
-    let by_name = Arc::new(Layout {
-        table: table.clone(),
-        schema: Arc::clone(&settled.schema),
-        places: (0..settled.schema.fields().len()).map(Some).collect(),
-        width: settled.schema.fields().len(),
-        shape: Shape::Json {
-            lines: false,
-            max_record_bytes: usize::MAX,
-        },
-        nulls: Nulls::default(),
-        times: settled.options.times.clone(),
-        batch_rows: 1,
-    });
     let records = Arc::new(records);
-    let mut events = Vec::new();
+    let mut events = Vec::with_capacity(records.len());
     for (at, record) in records.iter().enumerate() {
         let given = match record {
-            RawRecord::Text(text) => of_text(text, &layouts, &by_name, &settled)?,
-            RawRecord::Row(text) => of_record(text.as_bytes(), &by_name)?,
+            RawRecord::Text(text) => of_text(text, &layouts, &settled)?,
+            RawRecord::Row(text) => of_row(text, &table, &settled)?,
         };
-        events.extend(
-            given
-                .into_iter()
-                .map(|event| renumbered(event, at as u64, &records)),
-        );
+        let reasons = match given {
+            Given::Row(rows) => {
+                events.push(Event::Rows(renumbered(*rows, at as u64, &records)));
+                continue;
+            }
+            Given::Reasons(reasons) => reasons,
+        };
+        events.push(Event::Rejects(vec![Reject {
+            table: table.clone(),
+            place: place(at as u64),
+            raw: record.clone(),
+            reasons,
+        }]));
     }
     Ok(Box::new(Replay {
         table: TableSchema {
@@ -85,73 +81,85 @@ fn same_order(one: &Layout, other: &Layout) -> bool {
     }
 }
 
-fn of_text(
-    text: &str,
-    layouts: &[Arc<Layout>],
-    by_name: &Arc<Layout>,
-    settled: &Settled,
-) -> Result<Vec<Event>, FilesError> {
-    let bytes = from_readable(text, settled.options.encoding);
-    let mut fits = Vec::new();
-    let mut misfit = None;
-    for layout in layouts {
-        let events = of_record(&bytes, layout)?;
-        if matches!(events.as_slice(), [Event::Rows(_)]) {
-            fits.push(events);
-        } else if misfit.is_none() {
-            misfit = Some(events);
-        }
-    }
-    match fits.len() {
-        0 => Ok(misfit.unwrap_or_default()),
-        1 => Ok(fits.pop().unwrap_or_default()),
-        _ => Ok(vec![Event::Rejects(vec![Reject {
-            table: by_name.table.clone(),
-            place: Place {
-                object: OBJECT.to_owned(),
-                line: None,
-                ordinal: 0,
-            },
-            raw: RawRecord::Text(text.to_owned()),
-            reasons: vec![Reason {
-                code: "columns".to_owned(),
-                column: None,
-                value: None,
-                message: "the files have different orders of columns and the record fits several"
-                    .to_owned(),
-            }],
-        }])]),
-    }
+/// What a record is today: exactly one row, or the reasons why not.
+enum Given {
+    Row(Box<Rows>),
+    Reasons(Vec<Reason>),
 }
 
-fn of_record(bytes: &[u8], layout: &Arc<Layout>) -> Result<Vec<Event>, FilesError> {
+fn refused(code: &str, message: &str) -> Given {
+    Given::Reasons(vec![Reason {
+        code: code.to_owned(),
+        column: None,
+        value: None,
+        message: message.to_owned(),
+    }])
+}
+
+fn of_text(text: &str, layouts: &[Arc<Layout>], settled: &Settled) -> Result<Given, FilesError> {
+    let bytes = from_readable(text, settled.options.encoding);
+    let (mut fits, mut misfit) = (Vec::new(), None);
+    for layout in layouts {
+        match of_record(&bytes, layout)? {
+            Given::Row(rows) => fits.push(rows),
+            reasons => misfit = misfit.or(Some(reasons)),
+        }
+    }
+    let fit = fits.pop();
+    Ok(match fit {
+        Some(rows) if fits.is_empty() => Given::Row(rows),
+        Some(_) => refused(
+            "columns",
+            "the files have different orders of columns and the record fits several",
+        ),
+        None => misfit.unwrap_or_else(|| {
+            refused(
+                "columns",
+                "the record is text, but the table is read from Parquet files now",
+            )
+        }),
+    })
+}
+
+fn of_record(bytes: &[u8], layout: &Arc<Layout>) -> Result<Given, FilesError> {
     let newline = match &layout.shape {
         Shape::Csv { dialect, .. } => dialect.newline,
         Shape::Json { .. } => b'\n',
     };
-    parse(Chunk::of_bytes(OBJECT, bytes.to_vec(), newline), layout)
+    let events = parse(Chunk::of_bytes(OBJECT, bytes.to_vec(), newline), layout)?;
+    let (mut rows, mut rejects) = (Vec::new(), Vec::new());
+    for event in events {
+        match event {
+            Event::Rows(some) => rows.push(some),
+            Event::Rejects(some) => rejects.extend(some),
+            _ => {}
+        }
+    }
+    Ok(match (rows.pop(), rejects.pop()) {
+        (Some(row), None) if rows.is_empty() && row.len() == 1 => Given::Row(Box::new(row)),
+        (None, Some(reject)) if rejects.is_empty() => Given::Reasons(reject.reasons),
+        (None, None) => refused("columns", "the record is empty"),
+        _ => refused("columns", "the text is several records today"),
+    })
 }
 
-fn renumbered(event: Event, at: u64, records: &Arc<Vec<RawRecord>>) -> Event {
-    match event {
-        Event::Rows(rows) => {
-            let ordinals = UInt64Array::from_value(at, rows.len());
-            Event::Rows(Rows {
-                ordinals,
-                origin: Arc::new(Records(Arc::clone(records))),
-                ..rows
-            })
-        }
-        Event::Rejects(mut rejects) => {
-            for reject in &mut rejects {
-                reject.place = place(at);
-                if let Some(raw) = usize::try_from(at).ok().and_then(|at| records.get(at)) {
-                    reject.raw = raw.clone();
-                }
-            }
-            Event::Rejects(rejects)
-        }
-        other => other,
+fn of_row(text: &str, table: &TableName, settled: &Settled) -> Result<Given, FilesError> {
+    let row = row_of(text, &settled.schema, &settled.own);
+    let row = row.map_err(|error| FilesError::Columns {
+        path: OBJECT.to_owned(),
+        why: error.to_string(),
+    })?;
+    Ok(match row {
+        Ok(batch) => Given::Row(Box::new(Rows::of_batch(table.clone(), OBJECT, batch, 0))),
+        Err(reasons) => Given::Reasons(reasons),
+    })
+}
+
+fn renumbered(rows: Rows, at: u64, records: &Arc<Vec<RawRecord>>) -> Rows {
+    Rows {
+        ordinals: UInt64Array::from_value(at, rows.len()),
+        origin: Arc::new(Records(Arc::clone(records))),
+        ..rows
     }
 }
 

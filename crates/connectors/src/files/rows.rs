@@ -4,6 +4,7 @@
 //! found while columns are filled and explained afterwards, so good rows never pay for bad ones.
 //! It does not know where chunks come from (`chunk.rs`) nor who waits for the events (`reader.rs`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use towpath_vocab::{Place, RawRecord, Reason, Reject, TableName};
 
 use super::cells::{Cells, Nulls, Span, Unescape};
 use super::chunk::{Chunk, readable};
-use super::column::Column;
+use super::column::{Column, Readings};
 use super::csv::{self, Broken, Dialect, Flaw, Index, Walk};
 use super::error::FilesError;
 use super::json;
@@ -47,6 +48,8 @@ pub(crate) struct Layout {
     pub(crate) shape: Shape,
     pub(crate) nulls: Nulls,
     pub(crate) times: TimeFormats,
+    /// Columns whose doubles must keep every digit: their type was found, not declared.
+    pub(crate) exact: BTreeSet<String>,
     pub(crate) batch_rows: usize,
 }
 
@@ -111,7 +114,8 @@ impl<'a> Growing<'a> {
             .iter()
             .zip(&layout.places)
             .map(|(field, place)| match place {
-                Some(_) => Column::new(field.data_type(), rows, &layout.times),
+                Some(_) => Column::new(field.data_type(), rows, &layout.times)
+                    .exactly(layout.exact.contains(field.name())),
                 None => Column::absent(field.data_type()),
             });
         Self {
@@ -319,7 +323,7 @@ fn parse_csv(
         harvest.reject(
             start,
             record,
-            csv::reasons(record, dialect, columns, &layout.nulls, &layout.times),
+            csv::reasons(record, dialect, columns, &readings(layout)),
         );
     }
     Ok(harvest.events())
@@ -417,10 +421,18 @@ fn parse_json(
         harvest.reject(
             start,
             record,
-            json::reasons(record, &layout.schema, &layout.times),
+            json::reasons(record, &layout.schema, &readings(layout)),
         );
     }
     Ok(harvest.events())
+}
+
+fn readings(layout: &Layout) -> Readings<'_> {
+    Readings {
+        nulls: &layout.nulls,
+        times: &layout.times,
+        exact: &layout.exact,
+    }
 }
 
 impl fmt::Display for Shape {

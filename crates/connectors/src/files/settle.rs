@@ -4,88 +4,25 @@
 //! earlier files have and a later one lacks is a failure unless `missing_columns: null`; a new one is
 //! added. Types: declared, else known, else inferred over every row of every file (`survey.rs`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, SchemaRef};
-use towpath_ports::{ConnectorContext, ReadSpec};
+use towpath_ports::ReadSpec;
 use towpath_vocab::Selection;
-use towpath_vocab::types::SOURCE_NAME;
 
 use super::cells::Nulls;
-use super::chunk::Cutter;
-use super::columns::{Wanted, fill_types, give_types, is_declared, join_names, schema_of};
-use super::csv::{CsvCutter, Head, read_head};
+use super::columns::{
+    Wanted, exact_of, fill_types, give_types, is_declared, join_names, schema_of,
+};
+use super::csv::{Head, read_head};
 use super::error::FilesError;
 use super::find::{Folder, InputFile};
-use super::json::{JsonCutter, LineCutter};
+use super::job::{How, Job, Request, Settled};
 use super::options::{Format, Options};
 use super::parquet;
 use super::rows::{Layout, Shape};
 use super::survey;
-
-/// One file, ready to be read.
-#[derive(Clone, Debug)]
-pub(crate) struct Job {
-    pub(crate) file: InputFile,
-    pub(crate) how: How,
-}
-
-/// How a file is read.
-#[derive(Clone, Debug)]
-pub(crate) enum How {
-    /// In chunks of text, behind a head that is passed over.
-    Text { layout: Arc<Layout>, head: Vec<u8> },
-    /// In row groups.
-    Parquet { schema: SchemaRef },
-}
-
-/// A settled read.
-#[derive(Clone, Debug)]
-pub(crate) struct Settled {
-    pub(crate) schema: SchemaRef,
-    pub(crate) jobs: Vec<Job>,
-    pub(crate) notes: Vec<String>,
-    /// Rows, where settling has counted them.
-    pub(crate) rows: Option<u64>,
-    pub(crate) options: Arc<Options>,
-}
-
-/// What a read is asked for.
-pub(crate) struct Request<'a> {
-    pub(crate) spec: &'a ReadSpec,
-    pub(crate) options: Arc<Options>,
-    pub(crate) context: &'a ConnectorContext,
-    /// Look at every row even where types are known.
-    pub(crate) count_rows: bool,
-}
-
-impl Request<'_> {
-    pub(crate) fn chunk_bytes(&self) -> usize {
-        chunk_bytes(self.spec.batch_bytes, self.context.memory.limit_bytes())
-    }
-
-    /// What is known of the source's columns, by their own names.
-    pub(crate) fn known(&self) -> Vec<(String, DataType)> {
-        let fields = self
-            .spec
-            .known
-            .iter()
-            .flat_map(|schema| schema.fields().iter());
-        fields
-            .map(|field| {
-                let name = field.metadata().get(SOURCE_NAME).unwrap_or(field.name());
-                (name.clone(), field.data_type().clone())
-            })
-            .collect()
-    }
-}
-
-/// A few megabytes, fewer when the whole budget is small: about a dozen chunks are on their way at
-/// once, each held at three times its size, and most of the budget belongs to others.
-pub(crate) fn chunk_bytes(batch_bytes: usize, limit_bytes: u64) -> usize {
-    let budget = usize::try_from(limit_bytes / 128).unwrap_or(usize::MAX);
-    batch_bytes.min(budget).clamp(64, 4 << 20)
-}
 
 /// The files of a selection.
 pub(crate) fn select(
@@ -96,26 +33,6 @@ pub(crate) fn select(
     match selection {
         Selection::Object(object) => folder.find(object, options),
         Selection::Query(_) => Err(FilesError::Query),
-    }
-}
-
-/// The cutter for records of a shape.
-pub(crate) fn cutter(shape: &Shape) -> Box<dyn Cutter> {
-    match shape {
-        Shape::Csv { dialect, .. } => Box::new(CsvCutter {
-            dialect: dialect.clone(),
-        }),
-        Shape::Json {
-            lines: true,
-            max_record_bytes,
-        } => Box::new(LineCutter {
-            max_record_bytes: *max_record_bytes,
-        }),
-        Shape::Json {
-            max_record_bytes, ..
-        } => Box::new(JsonCutter {
-            max_record_bytes: *max_record_bytes,
-        }),
     }
 }
 
@@ -158,6 +75,7 @@ async fn settle_csv(files: Vec<InputFile>, request: &Request<'_>) -> Result<Sett
         notes,
         rows,
         options: Arc::clone(&request.options),
+        own: BTreeMap::new(),
     })
 }
 
@@ -230,6 +148,7 @@ fn csv_layout(
         },
         nulls: Nulls::csv(&options.nulls),
         times: options.times.clone(),
+        exact: exact_of(wanted),
         batch_rows: spec.batch_rows.max(1),
     }
 }
@@ -249,10 +168,7 @@ async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Set
     } else {
         let findings = survey::survey(&json_jobs(&files, &wanted, request), request).await?;
         rows = Some(findings.rows);
-        wanted.extend(findings.names().map(|name| Wanted {
-            name: name.to_owned(),
-            data_type: None,
-        }));
+        wanted.extend(findings.names().map(Wanted::untyped));
         give_types(&mut wanted, &path, request, Format::Json)?;
         fill_types(&mut wanted, &findings, &mut notes);
     }
@@ -263,6 +179,7 @@ async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Set
         notes,
         rows,
         options: Arc::clone(&request.options),
+        own: BTreeMap::new(),
     })
 }
 
@@ -280,6 +197,7 @@ fn json_jobs(files: &[InputFile], wanted: &[Wanted], request: &Request<'_>) -> V
             },
             nulls: Nulls::default(),
             times: request.options.times.clone(),
+            exact: exact_of(wanted),
             batch_rows: request.spec.batch_rows.max(1),
         };
         Job {
@@ -335,6 +253,7 @@ async fn settle_parquet(
         notes: Vec::new(),
         rows: Some(looks.iter().map(|look| look.rows).sum()),
         options: Arc::clone(&request.options),
+        own: types,
         schema,
     })
 }

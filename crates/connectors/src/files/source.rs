@@ -9,10 +9,11 @@ use towpath_vocab::{ConnectionPlan, Position, RawRecord};
 use super::error::FilesError;
 use super::find::{Folder, InputFile};
 use super::fingerprint;
+use super::job::{Request, Settled};
 use super::options::Options;
 use super::reader::FilesReader;
 use super::replay;
-use super::settle::{Request, Settled, select, settle};
+use super::settle::{select, settle};
 
 /// A folder of files to read from.
 #[derive(Clone)]

@@ -13,10 +13,10 @@ use super::chunk::Chunk;
 use super::csv::{self, Index, Walk};
 use super::error::FilesError;
 use super::infer::{Guess, Verdict};
+use super::job::{How, Job, Request};
 use super::json;
-use super::reader::{Piece, pieces, workers};
+use super::pieces::{Piece, pieces, workers};
 use super::rows::{Layout, Shape, without_foreign_bytes};
-use super::settle::{How, Job, Request};
 
 /// What a look at the whole input showed.
 #[derive(Debug, Default)]
@@ -97,9 +97,27 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
     while let Some(part) = parts.try_next().await? {
         if let Some(part) = part {
             findings.add(part);
+            bounded(&findings, jobs)?;
         }
     }
     Ok(findings)
+}
+
+/// Objects with data as keys would make a column of each.
+fn bounded(findings: &Findings, jobs: &[Job]) -> Result<(), FilesError> {
+    let json = jobs.iter().find(|job| match &job.how {
+        How::Text { layout, .. } => matches!(layout.shape, Shape::Json { .. }),
+        How::Parquet { .. } => false,
+    });
+    match json {
+        Some(job) if findings.columns.len() > json::MOST_COLUMNS => {
+            Err(FilesError::TooManyColumns {
+                path: job.file.object.clone(),
+                most: json::MOST_COLUMNS,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {

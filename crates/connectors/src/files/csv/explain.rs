@@ -5,10 +5,9 @@ use towpath_vocab::Reason;
 
 use super::index::{Index, Walk, unescape};
 use super::scan::Dialect;
-use crate::files::cells::{Cells, Nulls};
+use crate::files::cells::Cells;
 use crate::files::chunk::Suspicion;
-use crate::files::column::{Column, misfit};
-use crate::files::value::TimeFormats;
+use crate::files::column::{Column, Readings, misfit};
 
 /// The reason for a record of a broken shape that is no text either.
 pub(crate) fn foreign(record: &[u8]) -> Option<Reason> {
@@ -21,8 +20,7 @@ pub(crate) fn reasons(
     record: &[u8],
     dialect: &Dialect,
     columns: &[(String, Option<DataType>)],
-    nulls: &Nulls,
-    times: &TimeFormats,
+    how: &Readings<'_>,
 ) -> Vec<Reason> {
     let mut index = Index::new(columns.len());
     Walk::new(record, dialect, Suspicion::NONE).rows(1, &mut index, &mut Vec::new());
@@ -38,7 +36,7 @@ pub(crate) fn reasons(
             spans: &index.spans,
             width: columns.len(),
             column,
-            nulls,
+            nulls: how.nulls,
             unescape: &undo,
         };
         let mut value = None;
@@ -47,7 +45,7 @@ pub(crate) fn reasons(
         if std::str::from_utf8(&value).is_err() {
             reasons.push(encoding(Some((name, &value))));
         } else if let Some(data_type) = data_type {
-            reasons.extend(of_value(name, &cells, &value, data_type, times));
+            reasons.extend(of_value(name, &cells, &value, data_type, how));
         }
     }
     reasons
@@ -58,15 +56,17 @@ fn of_value(
     cells: &Cells<'_>,
     value: &[u8],
     data_type: &DataType,
-    times: &TimeFormats,
+    how: &Readings<'_>,
 ) -> Option<Reason> {
     let mut bad = Vec::new();
-    Column::new(data_type, 1, times).fill(cells, 0, &mut bad);
+    Column::new(data_type, 1, how.times)
+        .exactly(how.exact.contains(name))
+        .fill(cells, 0, &mut bad);
     (!bad.is_empty()).then(|| Reason {
         code: "type".to_owned(),
         column: Some(name.to_owned()),
         value: Some(shown(value)),
-        message: misfit(value, data_type, times),
+        message: misfit(value, data_type, how.times),
     })
 }
 

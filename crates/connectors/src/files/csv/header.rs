@@ -125,23 +125,21 @@ fn dialect(bytes: &[u8], file: &InputFile, options: &Options) -> Dialect {
     }
 }
 
-/// The first line end outside quotes decides for the whole file: `\r` only if no `\n` follows it.
+/// The first `\n` outside quotes ends lines, with or without `\r` before it; only where the head has
+/// none at all does `\r` alone.
 fn line_end_of(bytes: &[u8], quote: Option<u8>) -> u8 {
     let mut quoted = false;
+    let mut found = b'\n';
     for (at, byte) in bytes.iter().enumerate() {
         if Some(*byte) == quote {
             quoted = !quoted;
         } else if !quoted && *byte == b'\n' {
             return b'\n';
-        } else if !quoted && *byte == b'\r' {
-            return if matches!(bytes.get(at + 1), None | Some(b'\n')) {
-                b'\n'
-            } else {
-                b'\r'
-            };
+        } else if !quoted && *byte == b'\r' && at + 1 < bytes.len() {
+            found = b'\r';
         }
     }
-    b'\n'
+    found
 }
 
 fn names(

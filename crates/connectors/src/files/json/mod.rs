@@ -8,5 +8,5 @@ mod walk;
 
 pub(crate) use skim::unescape;
 pub(crate) use walk::{
-    Broken, Flaw, JsonCutter, LineCutter, Survey, Table, Walk, reasons, record_at,
+    Broken, Flaw, JsonCutter, LineCutter, MOST_COLUMNS, Survey, Table, Walk, reasons, record_at,
 };

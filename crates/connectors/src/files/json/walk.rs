@@ -2,7 +2,8 @@
 //!
 //! Lines: a record is a line; a broken one is set aside and the next line starts afresh. Values: a
 //! record is an element of the array (or of a sequence); its end is found by brackets, so a broken
-//! element is set aside alone, and only unbalanced brackets cost the rest of the file.
+//! element is set aside alone, and only unbalanced brackets cost the rest of the file. An array
+//! without its end was cut short: that is a failure, for no one knows what is missing.
 
 use std::collections::HashMap;
 
@@ -13,7 +14,7 @@ use towpath_vocab::Reason;
 use super::skim::{Member, Skim, Wrong, unescape};
 use crate::files::cells::{Cells, Nulls, Span};
 use crate::files::chunk::{Cut, Cutter, Suspicion};
-use crate::files::column::{Column, misfit};
+use crate::files::column::{Column, Readings, misfit};
 use crate::files::infer::Guess;
 use crate::files::value::TimeFormats;
 
@@ -235,11 +236,21 @@ impl Cutter for LineCutter {
 
 /// Cuts an array, or a sequence, of values.
 pub(crate) struct JsonCutter {
-    pub(crate) max_record_bytes: usize,
+    max_record_bytes: usize,
+    /// The first and the last byte so far that are no blanks.
+    ends: Option<(u8, u8)>,
 }
 
-impl Cutter for JsonCutter {
-    fn cut(&mut self, bytes: &[u8], _: &mut Suspicion, last: bool) -> Cut {
+impl JsonCutter {
+    /// At the start of a file.
+    pub(crate) fn new(max_record_bytes: usize) -> Self {
+        Self {
+            max_record_bytes,
+            ends: None,
+        }
+    }
+
+    fn find(&self, bytes: &[u8], last: bool) -> Cut {
         if last {
             return Cut::Whole(bytes.len());
         }
@@ -256,6 +267,20 @@ impl Cutter for JsonCutter {
             }
         }
     }
+}
+
+impl Cutter for JsonCutter {
+    fn cut(&mut self, bytes: &[u8], _: &mut Suspicion, last: bool) -> Cut {
+        let cut = self.find(bytes, last);
+        if let Cut::Whole(length) = cut {
+            let taken = bytes.get(..length).unwrap_or_default().trim_ascii();
+            if let (Some(first), Some(last)) = (taken.first(), taken.last()) {
+                let (first, _) = self.ends.unwrap_or((*first, *last));
+                self.ends = Some((first, *last));
+            }
+        }
+        cut
+    }
 
     fn newline(&self) -> u8 {
         b'\n'
@@ -263,6 +288,15 @@ impl Cutter for JsonCutter {
 
     fn resumes(&self) -> bool {
         false
+    }
+
+    fn lacks(&self) -> Option<&'static str> {
+        match self.ends {
+            Some((b'[', last)) if last != b']' => {
+                Some("its array does not end with `]`, so records may be missing")
+            }
+            _ => None,
+        }
     }
 }
 
@@ -358,7 +392,10 @@ impl Take for Table<'_> {
     }
 }
 
-/// Columns and guesses of a chunk, in the order of their first appearance.
+/// More keys than this are data, not columns.
+pub(crate) const MOST_COLUMNS: usize = 2_000;
+
+/// Columns and guesses of a chunk, at most one more than allowed, in the order of their first appearance.
 #[derive(Default)]
 pub(crate) struct Survey {
     pub(crate) columns: Vec<(String, Guess)>,
@@ -388,6 +425,9 @@ impl Survey {
         let name = key_of(bytes, key);
         if let Some(column) = self.places.get(&name) {
             return *column;
+        }
+        if self.columns.len() > MOST_COLUMNS {
+            return usize::MAX - 1;
         }
         self.columns.push((name.clone(), Guess::default()));
         self.places.insert(name, self.columns.len() - 1);
@@ -421,7 +461,7 @@ impl Take for Survey {
 }
 
 /// Every value of a record that does not fit its column.
-pub(crate) fn reasons(record: &[u8], schema: &SchemaRef, times: &TimeFormats) -> Vec<Reason> {
+pub(crate) fn reasons(record: &[u8], schema: &SchemaRef, how: &Readings<'_>) -> Vec<Reason> {
     let names: Vec<&str> = schema
         .fields()
         .iter()
@@ -429,7 +469,6 @@ pub(crate) fn reasons(record: &[u8], schema: &SchemaRef, times: &TimeFormats) ->
         .collect();
     let mut table = Table::new(&names);
     Walk::new(record, false, usize::MAX).rows(1, &mut table, &mut Vec::new());
-    let nulls = Nulls::default();
     let mut reasons = Vec::new();
     for (column, field) in schema.fields().iter().enumerate() {
         let cells = Cells {
@@ -437,11 +476,13 @@ pub(crate) fn reasons(record: &[u8], schema: &SchemaRef, times: &TimeFormats) ->
             spans: &table.spans,
             width: names.len(),
             column,
-            nulls: &nulls,
+            nulls: how.nulls,
             unescape: &unescape,
         };
         let mut bad = Vec::new();
-        Column::new(field.data_type(), 1, times).fill(&cells, 0, &mut bad);
+        Column::new(field.data_type(), 1, how.times)
+            .exactly(how.exact.contains(field.name()))
+            .fill(&cells, 0, &mut bad);
         if bad.is_empty() {
             continue;
         }
@@ -451,7 +492,7 @@ pub(crate) fn reasons(record: &[u8], schema: &SchemaRef, times: &TimeFormats) ->
                 code: "type".to_owned(),
                 column: Some(field.name().clone()),
                 value: Some(crate::files::csv::shown(text)),
-                message: misfit(text, field.data_type(), times),
+                message: misfit(text, field.data_type(), how.times),
             });
         });
     }

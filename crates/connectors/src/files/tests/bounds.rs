@@ -119,7 +119,7 @@ fn a_small_budget_is_kept_and_suffices() {
     // A few chunks per core, text and columns each.
     let most = ample.most.load(Ordering::SeqCst);
     assert!(
-        most > 0 && most <= (16 << 10) * 3 * (2 * super::super::reader::workers() as u64 + 4),
+        most > 0 && most <= (16 << 10) * 3 * (2 * super::super::pieces::workers() as u64 + 4),
         "{most}"
     );
     assert_eq!(ample.held.load(Ordering::SeqCst), 0);
@@ -223,4 +223,147 @@ fn a_thousand_files_polled_at_once_are_read_a_few_at_a_time() {
     assert_eq!(rows, 1000);
     let most = ample.most.load(Ordering::SeqCst);
     assert!(most <= 1024 * 3 * 2 * 4, "{most}");
+}
+
+/// A Parquet file of equal row groups, two columns each.
+fn groups(project: &Project, groups: usize, rows: usize) {
+    let schema = Arc::new(arrow_schema::Schema::new(vec![
+        arrow_schema::Field::new("a", arrow_schema::DataType::Int64, true),
+        arrow_schema::Field::new("b", arrow_schema::DataType::Utf8, true),
+    ]));
+    let to = std::fs::File::create(project.data().join("t.parquet")).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(to, Arc::clone(&schema), None).unwrap();
+    for group in 0..groups {
+        let numbers = (group * rows..(group + 1) * rows).map(|row| row as i64);
+        let numbers = arrow_array::Int64Array::from_iter_values(numbers);
+        let texts = (0..rows).map(|row| format!("{:0>1000}", group * rows + row));
+        let texts = arrow_array::StringArray::from_iter_values(texts);
+        let batch = RecordBatch::try_new(
+            Arc::clone(&schema),
+            vec![Arc::new(numbers), Arc::new(texts)],
+        );
+        writer.write(&batch.unwrap()).unwrap();
+        writer.flush().unwrap();
+    }
+    writer.close().unwrap();
+}
+
+/// The first column's values; a stuck read is a failure.
+async fn numbers(reader: Box<dyn Reader>) -> Vec<i64> {
+    let mut reader = reader;
+    let mut numbers = Vec::new();
+    let work = async {
+        let mut splits = reader.splits();
+        while let Some(Ok(Assignment::Assigned(mut split))) = splits.next().await {
+            while let Some(event) = split.events.next().await {
+                if let Event::Rows(rows) = event.unwrap() {
+                    let column = rows.batch.column(0).as_any();
+                    let column = column.downcast_ref::<arrow_array::Int64Array>().unwrap();
+                    numbers.extend(column.values());
+                }
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), work)
+        .await
+        .expect("the read is stuck");
+    numbers
+}
+
+#[test]
+fn row_groups_ahead_never_keep_the_one_in_turn_from_memory() {
+    let mut project = Project::new();
+    groups(&project, 4, 400);
+    let mut spec = spec("t");
+    spec.batch_rows = 100;
+    // A batch takes about 100 KB, and as much again: room for two.
+    for limit in [100 << 10, 400 << 10, 2 << 20, 64 << 20] {
+        project.memory = tight(limit);
+        for _ in 0..20 {
+            let all =
+                run(async { numbers(project.source().open(&spec, None).await.unwrap()).await });
+            assert_eq!(all, (0..1600).collect::<Vec<i64>>(), "{limit}");
+        }
+    }
+}
+
+#[test]
+fn a_parquet_batch_is_as_large_as_asked_in_the_columns_that_are_read() {
+    let project = Project::new();
+    groups(&project, 1, 4000);
+    let ample = Arc::new(Ample::default());
+    let project = Project {
+        memory: Arc::clone(&ample) as Arc<dyn Memory>,
+        ..project
+    };
+    let mut spec = spec("t");
+    spec.batch_bytes = 64 << 10;
+    let count = run(async {
+        numbers(project.source().open(&spec, None).await.unwrap())
+            .await
+            .len()
+    });
+    assert_eq!(count, 4000);
+    // Two in the channel, one with the taker, one on its way; each twice as large as its rows.
+    let most = ample.most.load(Ordering::SeqCst);
+    assert!(most > 64 << 10 && most <= 2 * 4 * (64 << 10), "{most}");
+    ample.most.store(0, Ordering::SeqCst);
+    spec.projection = Some(vec!["a".to_owned()]);
+    run(async { numbers(project.source().open(&spec, None).await.unwrap()).await });
+    let most = ample.most.load(Ordering::SeqCst);
+    assert!(most <= 4000 * 64, "{most}");
+}
+
+#[test]
+fn an_array_that_was_cut_short_is_a_failure() {
+    let whole = "[{\"a\":1},\n {\"a\":2},{\"a\":[3]} ]\n";
+    let project = Project::new().file("t.json", whole);
+    let mut spec = spec("t");
+    for batch_bytes in [64, 1 << 20] {
+        spec.batch_bytes = batch_bytes;
+        assert_eq!(project.read_as(&spec).rows, ["1", "2", "[3]"]);
+    }
+    let end = whole.rfind(']').unwrap();
+    for length in 1..=end {
+        project.put("t.json", &whole[..length]);
+        match project.try_read(&spec) {
+            Err(failure) => assert_eq!(
+                (failure.code.as_str(), failure.remedy),
+                ("R0107", towpath_vocab::Remedy::FixData)
+            ),
+            // Cut right behind a bracket inside of a record: that one is set aside.
+            Ok(outcome) => assert_eq!(outcome.rejects.len(), 1, "{}", &whole[..length]),
+        }
+    }
+    // A sequence of objects has no end of its own.
+    project.put("t.json", "{\"a\":1}\n{\"a\":2}");
+    assert_eq!(project.read_as(&spec).rows, ["1", "2"]);
+}
+
+#[test]
+fn keys_that_are_data_stop_the_read() {
+    let project = Project::new();
+    let object = |keys: std::ops::Range<usize>| {
+        let members: Vec<String> = keys.map(|key| format!("\"k{key}\":1")).collect();
+        format!("{{{}}}\n", members.join(","))
+    };
+    project.put("t.jsonl", object(0..1000) + &object(1000..2000));
+    assert_eq!(project.read("t").columns.len(), 2000);
+    for text in [
+        object(0..2001),
+        object(0..2000) + &object(2000..2001),
+        object(0..9000),
+    ] {
+        project.put("t.jsonl", text);
+        let failure = project.fail("t");
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0113", towpath_vocab::Remedy::FixData)
+        );
+        assert!(
+            failure.message.contains("`data/t.jsonl`"),
+            "{}",
+            failure.message
+        );
+    }
 }

@@ -399,3 +399,45 @@ fn limits_stop_early() {
         assert_eq!((outcome.rows.len(), outcome.ends), (expected, 2));
     }
 }
+
+#[test]
+fn a_bare_return_ends_lines_only_where_no_newline_does() {
+    let outcome = csv("a,b\r\r\n1,2\r\r\n3,4\r\r\n");
+    assert_eq!(outcome.columns.len(), 2);
+    assert_eq!((outcome.rows.len(), outcome.rejects.len()), (2, 0));
+    assert_eq!(outcome.place(1).line, Some(3));
+    assert_eq!(csv("a\rb,c\n1,2\n3,4\n").rows, ["1|2", "3|4"]);
+    assert_eq!(csv("a,\"b\n\"\r1,2\r3,4\r").rows, ["1|2", "3|4"]);
+}
+
+#[test]
+fn a_double_is_the_nearest_only_where_declared() {
+    let text = "a\n0.1\n9007199254740993\n0.1234567890123456789\n1e999\ninf\n";
+    let project = Project::new().file("t.csv", text).file(
+        "t.jsonl",
+        "{\"a\":0.1}\n{\"a\":9007199254740993}\n{\"a\":1e999}\n",
+    );
+    let mut spec = spec("t.csv");
+    spec.declared = declared(&[("a", "double")]);
+    let outcome = project.read_as(&spec);
+    assert_eq!(
+        outcome.rows,
+        ["0.1", "9007199254740992.0", "0.12345678901234568", "inf"]
+    );
+    assert_eq!(outcome.reasons(), ["5: type a"]);
+    assert!(
+        outcome.rejects[0].reasons[0]
+            .message
+            .contains("out of range")
+    );
+    spec.declared = Vec::new();
+    let field = arrow_schema::Field::new("a", arrow_schema::DataType::Float64, true);
+    spec.known = Some(Arc::new(arrow_schema::Schema::new(vec![field])));
+    let outcome = project.read_as(&spec);
+    assert_eq!(outcome.rows, ["0.1", "inf"]);
+    assert_eq!(outcome.reasons(), ["3: type a", "4: type a", "5: type a"]);
+    spec.selection = Selection::Object("t.jsonl".to_owned());
+    let outcome = project.read_as(&spec);
+    assert_eq!(outcome.rows, ["0.1"]);
+    assert_eq!(outcome.reasons(), ["2: type a", "3: type a"]);
+}

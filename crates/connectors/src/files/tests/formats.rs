@@ -196,7 +196,7 @@ fn json_arrays() {
         assert_eq!(outcome.raw_rejects(), ["{\"a\": bad}", "7"]);
     }
     let outcome = Project::new()
-        .file("t.json", "[{\"a\": 1}, {\"a\": 2, ")
+        .file("t.json", "[{\"a\": 1}, {\"a\": {\"b\": 2}, {\"a\": 3}]")
         .read("t");
     assert_eq!(outcome.rows, ["1"]);
     assert_eq!(outcome.reasons(), ["1: json"]);

@@ -12,6 +12,7 @@ mod cases;
 mod formats;
 mod properties;
 mod real;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -141,7 +141,7 @@ const POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// The nearest double. Short plain numbers take a path that is exact by construction: both the
+/// The nearest double; a number beyond all doubles has none, infinity must be said in words. Short plain numbers take a path that is exact by construction: both the
 /// digits and the power of ten are doubles, so one division rounds once.
 #[inline]
 pub(crate) fn double(text: &[u8]) -> Option<f64> {
@@ -178,13 +178,93 @@ pub(crate) fn double(text: &[u8]) -> Option<f64> {
             return Some(if negative { -value } else { value });
         }
     }
-    fast_float2::parse(text).ok()
+    let value: f64 = fast_float2::parse(text).ok()?;
+    (value.is_finite() || is_word(text)).then_some(value)
 }
 
-/// The nearest single.
+/// The nearest single, as for doubles.
 #[inline]
 pub(crate) fn single(text: &[u8]) -> Option<f32> {
-    fast_float2::parse(text).ok()
+    let value: f32 = fast_float2::parse(text).ok()?;
+    (value.is_finite() || is_word(text)).then_some(value)
+}
+
+/// `inf` and `NaN`, in contrast to digits.
+fn is_word(text: &[u8]) -> bool {
+    let rest = text.strip_prefix(b"-").or(text.strip_prefix(b"+"));
+    rest.unwrap_or(text)
+        .first()
+        .is_some_and(u8::is_ascii_alphabetic)
+}
+
+/// Whether a text is a number whose size no double has.
+pub(crate) fn beyond_doubles(text: &[u8]) -> bool {
+    double(text).is_none() && fast_float2::parse::<f64, _>(text).is_ok()
+}
+
+/// The double whose shortest text says the same number; none if digits would be lost.
+#[inline]
+pub(crate) fn exact_double(text: &[u8]) -> Option<f64> {
+    let value = double(text)?;
+    (!value.is_finite() || is_short(text, 15) || survives(text, &format!("{value:e}")))
+        .then_some(value)
+}
+
+/// The single whose shortest text says the same number; none if digits would be lost.
+#[inline]
+pub(crate) fn exact_single(text: &[u8]) -> Option<f32> {
+    let value = single(text)?;
+    (!value.is_finite() || is_short(text, 6) || survives(text, &format!("{value:e}")))
+        .then_some(value)
+}
+
+/// So few digits that none is lost.
+fn is_short(text: &[u8], digits: usize) -> bool {
+    text.len() <= digits && !text.iter().any(|byte| matches!(byte, b'e' | b'E'))
+}
+
+/// Whether two texts say the same number.
+fn survives(text: &[u8], shortest: &str) -> bool {
+    match (normal(text), normal(shortest.as_bytes())) {
+        (Some(given), Some(kept)) => given == kept,
+        _ => false,
+    }
+}
+
+/// Sign, digits without zeros at either end, and the power of ten of the last one.
+fn normal(text: &[u8]) -> Option<(bool, Vec<u8>, i64)> {
+    let (negative, rest) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    let split = rest
+        .iter()
+        .position(|byte| matches!(byte, b'e' | b'E'))
+        .unwrap_or(rest.len());
+    let (mantissa, exponent) = rest.split_at(split);
+    let mut power = match exponent.get(1..) {
+        Some(exponent) if !exponent.is_empty() => integer(exponent)?,
+        _ => 0,
+    };
+    let mut digits = Vec::with_capacity(mantissa.len());
+    let mut dot = false;
+    for byte in mantissa {
+        if *byte == b'.' {
+            dot = true;
+        } else {
+            power -= i64::from(dot);
+            if !(digits.is_empty() && *byte == b'0') {
+                digits.push(*byte);
+            }
+        }
+    }
+    while digits.last() == Some(&b'0') {
+        digits.pop();
+        power += 1;
+    }
+    let power = if digits.is_empty() { 0 } else { power };
+    Some((negative, digits, power))
 }
 
 /// A decimal as digits of this scale, if it has at most this precision. Excess digits after the
@@ -453,6 +533,48 @@ mod tests {
     }
 
     #[test]
+    fn doubles_are_never_infinite_by_size() {
+        for bad in ["1e999", "-1e999", "+1e400", ".1e999"] {
+            assert_eq!(double(bad.as_bytes()), None, "{bad}");
+            assert!(beyond_doubles(bad.as_bytes()), "{bad}");
+        }
+        assert_eq!(double("9".repeat(400).as_bytes()), None);
+        assert_eq!((single(b"1e39"), single(b"-1e39")), (None, None));
+        for word in ["inf", "-inf", "+inf", "Infinity", "-infinity"] {
+            assert!(
+                double(word.as_bytes()).is_some_and(f64::is_infinite),
+                "{word}"
+            );
+            assert!(
+                single(word.as_bytes()).is_some_and(f32::is_infinite),
+                "{word}"
+            );
+        }
+        assert!(double(b"NaN").is_some_and(f64::is_nan));
+        assert!(!beyond_doubles(b"x") && !beyond_doubles(b"inf"));
+    }
+
+    #[test]
+    fn exact_doubles_keep_their_digits() {
+        for good in [
+            "0.1",
+            "-0.0",
+            "1e22",
+            "0.30000000000000004",
+            "9007199254740992",
+            "inf",
+            "+7",
+        ] {
+            assert!(exact_double(good.as_bytes()).is_some(), "{good}");
+        }
+        for bad in ["9007199254740993", "0.1234567890123456789", "1e-999", "x"] {
+            assert_eq!(exact_double(bad.as_bytes()), None, "{bad}");
+        }
+        assert_eq!(exact_single(b"0.1"), Some(0.1));
+        assert_eq!(exact_single(b"16777217"), None);
+    }
+
+    #[test]
     fn moments_with_and_without_offset() {
         assert_eq!(
             timestamp(b"1970-01-01T00:00:00Z"),
@@ -521,6 +643,8 @@ mod tests {
         #[test]
         fn doubles_agree_with_std(digits in "-?[0-9]{1,19}(\\.[0-9]{0,12})?(e-?[0-9]{1,2})?") {
             prop_assert_eq!(double(digits.as_bytes()), digits.parse::<f64>().ok());
+            let exact = exact_double(digits.as_bytes());
+            prop_assert!(exact.is_none() || exact == digits.parse().ok());
         }
 
         #[test]
