@@ -86,19 +86,27 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Refuses values that a cast would change.
+    /// Refuses values that a cast would change. One look at the stage for all columns.
     pub(super) async fn check_values(&self) -> Result<()> {
-        for column in &self.alignment.columns {
-            let Some((changed, present)) = &column.changed else {
-                continue;
-            };
-            let sql = format!("SELECT count(*) FROM {STAGE} s WHERE {changed}");
-            let row = self
-                .client
-                .query_one(&sql, &[])
-                .await
-                .doing(&format!("checking values for `{}`", self.relation))?;
-            let rows: i64 = row.get(0);
+        let columns = self.alignment.columns.iter();
+        let cast: Vec<_> = columns
+            .filter_map(|column| Some((column, column.changed.as_ref()?)))
+            .collect();
+        if cast.is_empty() {
+            return Ok(());
+        }
+        let counts: Vec<String> = cast
+            .iter()
+            .map(|(_, (changed, _))| format!("count(*) FILTER (WHERE {changed})"))
+            .collect();
+        let sql = format!("SELECT {} FROM {STAGE} s", counts.join(", "));
+        let row = self
+            .client
+            .query_one(&sql, &[])
+            .await
+            .doing(&format!("checking values for `{}`", self.relation))?;
+        for (index, (column, (_, present))) in cast.into_iter().enumerate() {
+            let rows: i64 = row.get(index);
             if rows > 0 {
                 return Err(PgError::Inexact {
                     table: self.relation.to_string(),

@@ -311,17 +311,26 @@ pub(super) fn primary(error: &tokio_postgres::error::DbError) -> String {
 
 /// A message about data without what is quoted in it: `value … is out of range for type integer`.
 fn without_values(message: &str) -> String {
+    // Servers speak other languages, too.
+    let quote = |letter: char| matches!(letter, '"' | '„' | '“' | '”' | '«' | '»' | '‹' | '›');
     let message = message
-        .split_once(": \"")
-        .or_else(|| message.split_once(": 0x"))
+        .split_once(": 0x")
         .map_or(message, |(before, _)| before);
     // From the first quote to the last: a value may hold quotes of its own.
-    match (message.find('"'), message.rfind('"')) {
-        (Some(begin), Some(end)) if begin < end => {
-            format!("{}…{}", &message[..begin], &message[end + 1..])
-        }
-        _ => message.to_owned(),
-    }
+    let (Some(begin), Some((end, last))) = (
+        message.find(quote),
+        message
+            .char_indices()
+            .rev()
+            .find(|(_, letter)| quote(*letter)),
+    ) else {
+        return message.to_owned();
+    };
+    let before = &message[..begin];
+    before.strip_suffix(": ").map_or_else(
+        || format!("{before}…{}", &message[end + last.len_utf8()..]),
+        str::to_owned,
+    )
 }
 
 fn by_class(code: &str) -> Remedy {
@@ -365,6 +374,10 @@ mod tests {
                 "invalid byte sequence for encoding …",
             ),
             ("numeric field overflow", "numeric field overflow"),
+            (
+                "Wert »99« ist zu groß für Typ integer",
+                "Wert … ist zu groß für Typ integer",
+            ),
         ] {
             assert_eq!(without_values(message), shown);
         }
