@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow_array::{Date64Array, Int64Array, RecordBatch, StringArray, UInt8Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_ports::Commit;
-use towpath_vocab::{Generation, Position, Remedy, TableName, WriteMode};
+use towpath_vocab::{ColumnPlan, Generation, Position, Remedy, TableName, WriteMode};
 
-use crate::support::{Database, destination, intent, plan, prepare, read_table, task, write};
+use crate::support::{Database, destination, intent, plan, prepare, read, table, task, write};
 
 fn target() -> TableName {
     TableName::new("out", "t")
@@ -295,6 +295,18 @@ async fn a_destination_knows_the_columns_its_user_may_not_read() {
         .await
         .unwrap();
     assert_eq!(database.sql("SELECT v FROM out.t"), "a");
-    let padded = read_table(&database, "out.padded").await;
-    assert_eq!(padded.column("c"), [Some("a   ".to_owned())]);
+    let mut padded = table("out.padded");
+    for data_type in [None, Some("text".to_owned())] {
+        padded.declared = vec![ColumnPlan {
+            name: "c".into(),
+            data_type,
+            ..ColumnPlan::default()
+        }];
+        let read = read(database.source().as_ref(), &padded, None).await;
+        assert_eq!(
+            read.column("c"),
+            [Some("a   ".to_owned())],
+            "blanks are kept"
+        );
+    }
 }
