@@ -3,10 +3,13 @@
 //! Promise: a connector knows `ports`, `vocab` and its own system; it never reaches another
 //! connector. `registry.rs` lists them, one line each. Read next: `registry.rs`, then a folder.
 
+mod exact;
 mod files;
 mod postgres;
 mod registry;
+mod sqlite;
 
 pub use files::FilesConnector;
 pub use postgres::Postgres;
 pub use registry::connectors;
+pub use sqlite::Sqlite;

@@ -183,12 +183,19 @@ fn committed(known: &Known, intent: &Intent, shown: &str) -> Result<Option<Commi
         .commits
         .get(&intent.task.app_id())
         .map(|noted| &noted.committed);
-    match last {
-        Some(last) if last.token.generation == intent.generation => Ok(Some(last.clone())),
-        Some(last) if last.token.generation > intent.generation => Err(WriteError::Stale {
-            path: shown.to_owned(),
-            last: last.token.generation.0,
-            generation: intent.generation.0,
+    let held = last.map_or(0, |last| last.token.generation.0);
+    let (path, generation) = (shown.to_owned(), intent.generation.0);
+    match intent.after {
+        _ if held > generation => Err(WriteError::Stale {
+            path,
+            last: held,
+            generation,
+        }),
+        _ if held == generation && last.is_some() => Ok(last.cloned()),
+        Some(after) if after.0 != held => Err(WriteError::Overtaken {
+            path,
+            held,
+            after: after.0,
         }),
         _ => Ok(None),
     }

@@ -44,6 +44,10 @@ pub(super) enum WriteError {
         last: i64,
         generation: i64,
     },
+    #[error("`{path}` holds commit {held} of this task, the rows were read after commit {after}")]
+    Overtaken { path: String, held: i64, after: i64 },
+    #[error("`{path}` was changed by somebody else while it was being written")]
+    Changed { path: String },
     #[error("rows could not be put into `{path}`: {why}")]
     Encode { path: String, why: String },
     #[error("a writing task of `{path}` broke off")]
@@ -66,6 +70,7 @@ impl WriteError {
             Self::Value { .. } => "R0126",
             Self::Ledger { .. } | Self::Newer { .. } => "R0127",
             Self::Stale { .. } => "R0128",
+            Self::Overtaken { .. } | Self::Changed { .. } => "R0130",
             Self::Encode { .. } | Self::Broken { .. } | Self::Misused { .. } | Self::Read(_) => {
                 "R0129"
             }
@@ -82,7 +87,7 @@ impl WriteError {
                 | io::ErrorKind::WouldBlock => Remedy::Retry,
                 _ => Remedy::FixConfig,
             },
-            Self::Locked { .. } => Remedy::Retry,
+            Self::Locked { .. } | Self::Overtaken { .. } | Self::Changed { .. } => Remedy::Retry,
             Self::Columns { .. } | Self::Value { .. } | Self::Ledger { .. } => Remedy::FixData,
             Self::Encode { .. } | Self::Broken { .. } | Self::Misused { .. } | Self::Read(_) => {
                 Remedy::Bug
@@ -121,6 +126,9 @@ impl WriteError {
                 one("delete that file if nobody needs its history; the rows are not in it")
             }
             Self::Newer { .. } => one("use the newer Towpath, or write to another file"),
+            Self::Overtaken { .. } | Self::Changed { .. } => {
+                one("it is tried again from what stands there now")
+            }
             Self::Stale { .. } => one("another attempt was faster; run again"),
             Self::Encode { .. } | Self::Broken { .. } | Self::Misused { .. } => {
                 one("nothing was committed; run again, and please report this")

@@ -100,6 +100,23 @@ pub(super) struct Known {
     pub(super) identified: Option<Identified>,
     /// The files of a folder.
     pub(super) parts: Vec<Part>,
+    /// Which file was looked at.
+    stamp: Option<Stamp>,
+}
+
+/// Tells a file from the one that is there later: inode, size, time of its last change.
+type Stamp = (u64, u64, i64);
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    (metadata.ino(), metadata.len(), modified_ns(metadata))
+}
+
+impl Known {
+    /// Whether the file that is there now is another one than was looked at.
+    pub(super) fn is_outdated(&self, location: &Location) -> bool {
+        let now = fs::metadata(location.path()).ok();
+        now.as_ref().map(stamp) != self.stamp
+    }
 }
 
 /// Looks at a place.
@@ -109,6 +126,7 @@ pub(super) fn look(location: &Location) -> Result<Known> {
         commits: Commits::new(),
         identified: None,
         parts: Vec::new(),
+        stamp: None,
     };
     if location.many {
         if let Some(manifest) = read::<Manifest>(&location.path(), &location.shown)? {
@@ -135,6 +153,7 @@ pub(super) fn look(location: &Location) -> Result<Known> {
         });
     }
     known.standing = Standing::Foreign;
+    known.stamp = Some(stamp(&metadata));
     let commits = if is_parquet(&location.path()).map_err(io)? {
         footer(location)?
     } else {

@@ -176,6 +176,12 @@ fn commit_file(
             .map_err(WriteError::io(shown))?;
     }
     fail::fail_point!("files::before_commit");
+    // The whole file holds the old one as it was: a change of others must not vanish.
+    if is_whole && job.known.is_outdated(location) {
+        return Err(WriteError::Changed {
+            path: shown.to_owned(),
+        });
+    }
     disk::rename(&file, &location.path()).map_err(WriteError::io(shown))?;
     fail::fail_point!("files::after_commit");
     if job.target.format == Format::Parquet {

@@ -258,3 +258,45 @@ async fn notes_of_a_newer_version_are_not_touched() {
         ("R0127", Remedy::FixData)
     );
 }
+
+#[tokio::test]
+async fn rows_read_after_another_commit_are_read_again() {
+    for object in OBJECTS {
+        let house = House::new();
+        house.write(&how(object, 1), &rows(0..3)).await.unwrap();
+        let mut intent = how(object, 3).intent(rows(0..1).schema());
+        for (after, code) in [(Some(0), Some("R0130")), (Some(1), None), (None, None)] {
+            intent.after = after.map(Generation);
+            let begun = house.destination().begin(intent.clone()).await;
+            assert_eq!(
+                begun.err().map(|failure| failure.code),
+                code.map(str::to_owned),
+                "{object} {after:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_others_does_not_vanish_in_an_append() {
+    let house = House::new();
+    house.write(&how("x.csv", 1), &rows(0..1)).await.unwrap();
+    let prepared = house
+        .prepare(&append("x.csv", 2), &rows(1..2))
+        .await
+        .unwrap();
+    std::fs::write(house.path("x.csv"), "n,t\n7,theirs\n").unwrap();
+    let failure = prepared
+        .commit(Commit {
+            audited: false,
+            position: position(2),
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0130", Remedy::Retry)
+    );
+    house.write(&append("x.csv", 2), &rows(1..2)).await.unwrap();
+    assert_eq!(house.text("x.csv"), "n,t\n7,theirs\n1,row 1\n");
+}

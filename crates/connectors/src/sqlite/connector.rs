@@ -1,0 +1,92 @@
+//! What the `sqlite` connector is, as data, and the way to its faces.
+
+use std::sync::Arc;
+
+use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
+use towpath_vocab::{
+    ConnectionPlan, ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec, ReadMode, WriteMode,
+};
+
+use super::destination::SqliteDestination;
+use super::discover::SqliteDiscover;
+use super::session::Settings;
+use super::source::SqliteSource;
+
+/// A SQLite database file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sqlite;
+
+impl Connector for Sqlite {
+    fn spec(&self) -> ConnectorSpec {
+        let option = |name: &str, kind, required, doc: &str| OptionSpec {
+            name: name.to_owned(),
+            kind,
+            required,
+            per_table: false,
+            doc: doc.to_owned(),
+        };
+        ConnectorSpec {
+            kind: "sqlite".to_owned(),
+            doc: "A SQLite database file.".to_owned(),
+            faces: vec![Face::Source, Face::Destination, Face::Discover],
+            options: vec![
+                option(
+                    "path",
+                    OptionKind::Path,
+                    true,
+                    "The database file, relative to the project folder.",
+                ),
+                option(
+                    "busy_timeout_ms",
+                    OptionKind::Integer,
+                    false,
+                    "How long to wait for other processes; default 5000.",
+                ),
+            ],
+            reads: vec![ReadMode::Full, ReadMode::Incremental],
+            writes: vec![
+                WriteMode::Replace,
+                WriteMode::Append,
+                WriteMode::Merge,
+                WriteMode::DeleteInsert,
+                WriteMode::InsertOnly,
+            ],
+            guarantee: Guarantee::ExactlyOnce,
+            schemes: vec!["sqlite".to_owned()],
+        }
+    }
+
+    fn source(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Source>> {
+        let settings = Settings::read(connection, context)?;
+        Ok(Arc::new(SqliteSource {
+            settings,
+            memory: Arc::clone(&context.memory),
+        }))
+    }
+
+    fn destination(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Destination>> {
+        let settings = Settings::read(connection, context)?;
+        Ok(Arc::new(SqliteDestination {
+            settings,
+            memory: Arc::clone(&context.memory),
+        }))
+    }
+
+    fn discover(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Discover>> {
+        Ok(Arc::new(SqliteDiscover {
+            settings: Settings::read(connection, context)?,
+        }))
+    }
+}

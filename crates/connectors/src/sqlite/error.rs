@@ -1,0 +1,257 @@
+//! What can go wrong with a SQLite database, with the way out. Codes R0301 to R0320.
+//!
+//! Rows that do not fit their column are no errors: they are rejects (`cells.rs`). No value of a row is
+//! ever part of a message.
+
+use rusqlite::ErrorCode;
+use towpath_vocab::{Failure, Remedy};
+
+pub(super) type Result<T, E = SqliteError> = std::result::Result<T, E>;
+
+/// A failure of the sqlite connector.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SqliteError {
+    #[error("connection `{connection}`: option `{option}` {why}")]
+    Option {
+        connection: String,
+        option: &'static str,
+        why: String,
+    },
+    #[error("`{path}` is busy: {doing} waited for another process")]
+    Busy { path: String, doing: String },
+    #[error("`{path}` cannot be opened: {why}")]
+    Open {
+        path: String,
+        why: String,
+        missing: bool,
+    },
+    #[error("there is no table `{object}` in `{path}`")]
+    NoTable {
+        object: String,
+        path: String,
+        nearest: Option<String>,
+        present: Vec<String>,
+    },
+    #[error("`{object}` has no column `{column}`")]
+    NoColumn {
+        object: String,
+        column: String,
+        nearest: Option<String>,
+    },
+    #[error("`{object}` gives two columns named `{column}`")]
+    SameName { object: String, column: String },
+    #[error("the query cannot be run: {why}")]
+    Query { why: String },
+    #[error("connection `{connection}` is read-only")]
+    ReadOnly { connection: String },
+    #[error("column `{column}` of type `{data_type}` cannot be kept in SQLite")]
+    NoType { column: String, data_type: String },
+    #[error(
+        "column `{column}` of `{table}` is declared `{present}`, which does not keep `{incoming}` exactly"
+    )]
+    Incompatible {
+        table: String,
+        column: String,
+        present: String,
+        incoming: String,
+    },
+    #[error("the columns of `{table}` would change: {what}")]
+    Changed { table: String, what: String },
+    #[error("`{table}` is written by `{mode}`, which needs a key")]
+    NoKey { table: String, mode: &'static str },
+    #[error("the rows for `{table}` have no key column `{column}`")]
+    KeyMissing { table: String, column: String },
+    #[error("{rows} rows for `{table}` have no key ({key})")]
+    NullKeys {
+        table: String,
+        key: String,
+        rows: i64,
+    },
+    #[error("{keys} keys ({key}) come more than once in the rows for `{table}`")]
+    DuplicateKeys {
+        table: String,
+        key: String,
+        keys: i64,
+    },
+    #[error("SQLite tables are not written by `{mode}`")]
+    Mode { mode: &'static str },
+    #[error("`{path}` is full or its disk is: {doing}")]
+    Full { path: String, doing: String },
+    #[error("`{path}` refused {doing}: {why}")]
+    Constraint {
+        path: String,
+        doing: String,
+        why: String,
+    },
+    #[error("{doing} failed in `{path}`: {why}")]
+    Database {
+        path: String,
+        doing: String,
+        why: String,
+    },
+    #[error("the position of `{object}` cannot be used: {why}")]
+    Position { object: String, why: String },
+    #[error("`{column}` of `{object}` cannot be a cursor: {why}")]
+    Cursor {
+        object: String,
+        column: String,
+        why: &'static str,
+    },
+    #[error("`{table}` already holds commit {last} of this task, this is commit {generation}")]
+    Stale {
+        table: String,
+        last: i64,
+        generation: i64,
+    },
+    #[error("`{table}` holds commit {held} of this task, the rows were read after commit {after}")]
+    Overtaken {
+        table: String,
+        held: i64,
+        after: i64,
+    },
+    #[error("rows of `{object}` could not be put into columns: {why}")]
+    Columns { object: String, why: String },
+    #[error("a task that worked on `{path}` broke off")]
+    Broken { path: String },
+    #[error("the sqlite connector {reason}")]
+    Misused { reason: &'static str },
+}
+
+/// Gives an error of the driver the words of what was being done.
+pub(super) trait Doing<T> {
+    fn doing(self, path: &str, doing: impl Into<String>) -> Result<T>;
+}
+
+impl<T> Doing<T> for rusqlite::Result<T> {
+    fn doing(self, path: &str, doing: impl Into<String>) -> Result<T> {
+        self.map_err(|error| SqliteError::from_driver(&error, path, doing.into()))
+    }
+}
+
+impl SqliteError {
+    pub(super) fn from_driver(error: &rusqlite::Error, path: &str, doing: String) -> Self {
+        let path = path.to_owned();
+        let why = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path, doing },
+            Some(ErrorCode::DiskFull) => Self::Full { path, doing },
+            Some(ErrorCode::ConstraintViolation) => Self::Constraint { path, doing, why },
+            Some(ErrorCode::CannotOpen) => Self::Open {
+                path,
+                why,
+                missing: false,
+            },
+            Some(ErrorCode::NotADatabase) => Self::Open {
+                path,
+                why: "it is no SQLite database, or it is encrypted".to_owned(),
+                missing: false,
+            },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::Open {
+                path,
+                why: "this user may not write it".to_owned(),
+                missing: false,
+            },
+            _ => Self::Database { path, doing, why },
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Option { .. } => "R0301",
+            Self::Busy { .. } => "R0302",
+            Self::Open { .. } => "R0303",
+            Self::NoTable { .. } => "R0304",
+            Self::NoColumn { .. } | Self::SameName { .. } => "R0305",
+            Self::Query { .. } => "R0306",
+            Self::ReadOnly { .. } => "R0307",
+            Self::NoType { .. } | Self::Incompatible { .. } => "R0308",
+            Self::Changed { .. } => "R0309",
+            Self::NoKey { .. } | Self::KeyMissing { .. } | Self::Mode { .. } => "R0310",
+            Self::NullKeys { .. } | Self::DuplicateKeys { .. } => "R0311",
+            Self::Full { .. } => "R0312",
+            Self::Constraint { .. } => "R0313",
+            Self::Database { .. } => "R0314",
+            Self::Position { .. } => "R0315",
+            Self::Cursor { .. } => "R0316",
+            Self::Stale { .. } => "R0317",
+            Self::Overtaken { .. } => "R0318",
+            Self::Columns { .. } | Self::Broken { .. } | Self::Misused { .. } => "R0319",
+        }
+    }
+
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::Busy { .. } | Self::Overtaken { .. } => Remedy::Retry,
+            Self::ReadOnly { .. } | Self::Stale { .. } => Remedy::Refused,
+            Self::NullKeys { .. }
+            | Self::DuplicateKeys { .. }
+            | Self::Constraint { .. }
+            | Self::Database { .. } => Remedy::FixData,
+            Self::Columns { .. } | Self::Broken { .. } | Self::Misused { .. } => Remedy::Bug,
+            _ => Remedy::FixConfig,
+        }
+    }
+
+    fn help(&self) -> Vec<String> {
+        let one = |text: &str| vec![text.to_owned()];
+        match self {
+            Self::Option { .. } => one("path: data.db   # relative to the project folder"),
+            Self::Busy { .. } => one(
+                "it is tried again; `busy_timeout_ms` waits longer, WAL mode lets readers and one writer work at once",
+            ),
+            Self::Open { missing: true, .. } => {
+                one("a `writable: true` connection creates the file at its first write")
+            }
+            Self::NoTable {
+                nearest: Some(name),
+                ..
+            }
+            | Self::NoColumn {
+                nearest: Some(name),
+                ..
+            } => {
+                vec![format!("did you mean `{name}`?")]
+            }
+            Self::NoTable { present, .. } if !present.is_empty() => {
+                vec![format!("there are: {}", present.join(", "))]
+            }
+            Self::SameName { .. } => one("give one of them another name: select … as …"),
+            Self::ReadOnly { .. } => one(
+                "say `writable: true` on the connection, in the environment that may write there",
+            ),
+            Self::NoType { .. } => one("turn it into text or numbers first"),
+            Self::Incompatible { .. } => {
+                one("write to a new table, or give the column another type")
+            }
+            Self::Changed { .. } => one("`schema_change: evolve` adds new columns"),
+            Self::NoKey { .. } => one("key: the columns that identify a row"),
+            Self::Mode { .. } => {
+                one("say `replace`, `append`, `merge`, `delete+insert` or `insert_only`")
+            }
+            Self::DuplicateKeys { .. } => {
+                one("remove duplicates first: `dedup: { by: COLUMN, keep: last }`")
+            }
+            Self::NullKeys { .. } => one("a rule `required: true` on the key sets such rows aside"),
+            Self::Full { .. } => one("free some space and run again; nothing was changed"),
+            Self::Constraint { .. } => {
+                one("a rule, check or trigger of the table refused the rows; nothing was changed")
+            }
+            Self::Position { .. } => one("read everything once more: --full-refresh"),
+            Self::Overtaken { .. } => {
+                one("somebody else has read the same rows; it is tried again from there")
+            }
+            Self::Stale { .. } => one("another attempt was faster; run again"),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl From<SqliteError> for Failure {
+    fn from(error: SqliteError) -> Self {
+        let mut failure = Failure::new(error.code(), error.remedy(), error.to_string());
+        for line in error.help() {
+            failure = failure.help(line);
+        }
+        failure
+    }
+}

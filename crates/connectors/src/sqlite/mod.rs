@@ -1,0 +1,30 @@
+//! The `sqlite` connector: reads on one snapshot, writes in one transaction, looks around.
+//!
+//! Promise: values arrive exactly or as rejects, although any column may hold any kind of value; a
+//! write and its token commit together; a database in use by others is waited for, then retried.
+//! Read next, for reading: `source.rs`, `types.rs`, `cursor.rs`, `pump.rs`, `cells.rs`; for writing:
+//! `destination.rs`, `writer.rs`, `align.rs`, `apply.rs`, `commits.rs`. It knows nothing of pipelines.
+
+mod align;
+mod apply;
+mod candidate;
+mod catalog;
+mod cells;
+mod commits;
+mod connector;
+mod cursor;
+mod destination;
+mod discover;
+mod error;
+mod names;
+mod pump;
+mod session;
+mod source;
+mod stage;
+mod types;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use connector::Sqlite;

@@ -1,0 +1,410 @@
+//! The source face: opens a read of a table, view or query on one snapshot.
+//!
+//! Promise: all pieces see the same state of the database, also while others write (WAL); what is asked
+//! for and not there is refused with the nearest name. Read next: `types.rs`, `cursor.rs`, `pump.rs`.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Schema};
+use async_trait::async_trait;
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
+use towpath_vocab::types::SOURCE_NAME;
+use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection, types};
+
+use super::catalog::{self, Found};
+use super::cursor::Cursor;
+use super::error::{Doing as _, Result, SqliteError};
+use super::names::{nearest, quoted, same};
+use super::pump::{Piece, Shape, TableReader, batch_bytes};
+use super::session::{Session, Settings, blocking};
+use super::types::{Column, Raw, settle};
+
+/// Fewer row numbers are not worth a second connection.
+const PIECE_ROWS: i64 = 50_000;
+/// Tries to get several connections onto one state.
+const TRIES: usize = 8;
+
+/// Reads a SQLite database.
+pub(super) struct SqliteSource {
+    pub(super) settings: Settings,
+    pub(super) memory: Arc<dyn Memory>,
+}
+
+/// What a read is of.
+pub(super) struct Subject {
+    pub(super) object: String,
+    /// What can stand after FROM.
+    pub(super) from: String,
+    pub(super) raw: Vec<Raw>,
+    /// The row number's name.
+    pub(super) rowid: Option<&'static str>,
+}
+
+impl Subject {
+    pub(super) fn of_table(found: Found) -> Self {
+        Self {
+            from: quoted(&found.name),
+            object: found.name,
+            raw: found.columns,
+            rowid: found.rowid,
+        }
+    }
+
+    fn look_at(connection: &Connection, selection: &Selection, shown: &str) -> Result<Self> {
+        match selection {
+            Selection::Object(name) => Ok(Self::of_table(catalog::find(connection, name, shown)?)),
+            Selection::Query(sql) => {
+                let sql = sql.trim().trim_end_matches(';');
+                let raw = catalog::query_columns(connection, sql)?;
+                Ok(Self {
+                    object: "the query".to_owned(),
+                    from: format!("({sql}\n)"),
+                    raw,
+                    rowid: None,
+                })
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Source for SqliteSource {
+    async fn open(
+        &self,
+        spec: &ReadSpec,
+        from: Option<&Position>,
+    ) -> std::result::Result<Box<dyn Reader>, Failure> {
+        let (settings, memory) = (self.settings.clone(), Arc::clone(&self.memory));
+        let (spec, from) = (spec.clone(), from.cloned());
+        let shown = settings.shown.clone();
+        let reader = blocking(&shown, move || {
+            plan(&settings, &spec, from.as_ref(), memory)
+        })
+        .await?;
+        Ok(Box::new(reader))
+    }
+
+    async fn version(&self, _: &ReadSpec) -> std::result::Result<Option<InputVersion>, Failure> {
+        Ok(None)
+    }
+
+    async fn replay(
+        &self,
+        _: &ReadSpec,
+        _: Vec<RawRecord>,
+    ) -> std::result::Result<Box<dyn Reader>, Failure> {
+        Err(SqliteError::Misused {
+            reason: "sets aside rows, not text: there is nothing to parse again",
+        }
+        .into())
+    }
+}
+
+fn plan(
+    settings: &Settings,
+    spec: &ReadSpec,
+    from: Option<&Position>,
+    memory: Arc<dyn Memory>,
+) -> Result<TableReader> {
+    let shown = &*settings.shown;
+    let first = settings.open_read()?;
+    begin(&first, shown)?;
+    let subject = Subject::look_at(&first, &spec.selection, shown)?;
+    let wanted = if spec.limit.is_none() && subject.rowid.is_some() {
+        spec.parallel.max(1)
+    } else {
+        1
+    };
+    let lanes = lanes(settings, first, &subject, wanted)?;
+    let Some(first) = lanes.first() else {
+        return Err(SqliteError::Broken {
+            path: shown.to_owned(),
+        });
+    };
+    let columns = choose(first, &subject, spec, shown)?;
+    let cursor = cursor(first, &subject, spec, from, shown)?;
+    let ranges = ranges(first, &subject, lanes.len(), shown)?;
+    let mut notes: Vec<String> = columns
+        .iter()
+        .filter_map(|column| column.note.clone())
+        .collect();
+    let position = match &cursor {
+        // A read that stops early may leave rows behind: it must not move the position.
+        Some(_) if spec.limit.is_some() => from.cloned().unwrap_or_default(),
+        Some(cursor) => cursor.position()?,
+        None => Position::default(),
+    };
+    notes.extend(cursor.iter().flat_map(|cursor| cursor.notes.clone()));
+    let bytes = batch_bytes(spec.batch_bytes, lanes.len(), memory.as_ref());
+    let shape = shape(spec, subject.object.clone(), &columns, bytes);
+    let pieces = lanes.into_iter().zip(ranges).map(|(lane, range)| {
+        piece(
+            Session::new(lane, shown),
+            &subject,
+            &columns,
+            range,
+            cursor.as_ref(),
+            spec.limit,
+        )
+    });
+    Ok(TableReader {
+        shape,
+        pieces: pieces.collect(),
+        memory,
+        position,
+        notes,
+    })
+}
+
+/// Starts a read transaction: the state seen from here on does not change.
+fn begin(connection: &Connection, shown: &str) -> Result<()> {
+    connection
+        .execute_batch("BEGIN; SELECT 1 FROM sqlite_master LIMIT 1")
+        .doing(shown, "starting to read")
+}
+
+/// Connections on one state. In WAL mode a commit may fall between two of them; the first one's
+/// `data_version`, asked outside of a transaction, tells.
+fn lanes(
+    settings: &Settings,
+    first: Connection,
+    subject: &Subject,
+    wanted: usize,
+) -> Result<Vec<Connection>> {
+    let shown = &*settings.shown;
+    let spans = span(&first, subject, shown)?
+        .map_or(0, |(least, most)| most.saturating_sub(least) / PIECE_ROWS);
+    let wanted = wanted.min(usize::try_from(spans).unwrap_or(1)).max(1);
+    if wanted == 1 {
+        return Ok(vec![first]);
+    }
+    let watcher = settings.open_read()?;
+    let version = || {
+        watcher
+            .query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))
+            .doing(shown, "starting to read")
+    };
+    let mut lanes = vec![first];
+    for _ in 0..TRIES {
+        let before = version()?;
+        for lane in &lanes {
+            lane.execute_batch("ROLLBACK")
+                .doing(shown, "starting to read")?;
+            begin(lane, shown)?;
+        }
+        while lanes.len() < wanted {
+            let lane = settings.open_read()?;
+            begin(&lane, shown)?;
+            lanes.push(lane);
+        }
+        if version()? == before {
+            return Ok(lanes);
+        }
+    }
+    // Somebody commits all the time: one connection sees one state.
+    lanes.truncate(1);
+    Ok(lanes)
+}
+
+/// The smallest and largest row number.
+fn span(connection: &Connection, subject: &Subject, shown: &str) -> Result<Option<(i64, i64)>> {
+    let Some(rowid) = subject.rowid else {
+        return Ok(None);
+    };
+    // Two queries, because each alone is answered from the end of the tree.
+    let end = |which: &str| {
+        let sql = format!("SELECT {which}({rowid}) FROM {}", subject.from);
+        connection
+            .query_row(&sql, [], |row| row.get::<_, Option<i64>>(0))
+            .doing(shown, "cutting the table")
+    };
+    Ok(end("min")?.zip(end("max")?))
+}
+
+/// Row numbers per lane, and the number of the first row; one open range when there is nothing to cut.
+fn ranges(
+    connection: &Connection,
+    subject: &Subject,
+    lanes: usize,
+    shown: &str,
+) -> Result<Vec<Option<(i64, i64)>>> {
+    let (1.., Some((least, most))) = (lanes - 1, span(connection, subject, shown)?) else {
+        return Ok(vec![None]);
+    };
+    let count = lanes as i128;
+    let width = (i128::from(most) - i128::from(least) + 1 + count - 1) / count;
+    let at = |lane: i128| {
+        i64::try_from((i128::from(least) + lane * width).min(i128::from(most) + 1))
+            .unwrap_or(i64::MAX)
+    };
+    let range = |lane: i128| {
+        Some((
+            at(lane),
+            if lane + 1 == count {
+                most
+            } else {
+                at(lane + 1).saturating_sub(1)
+            },
+        ))
+    };
+    Ok((0..count).map(range).collect())
+}
+
+fn piece(
+    session: Session,
+    subject: &Subject,
+    columns: &[Column],
+    range: Option<(i64, i64)>,
+    cursor: Option<&Cursor>,
+    limit: Option<u64>,
+) -> Piece {
+    let mut conditions = Vec::new();
+    let mut params = Vec::new();
+    let (mut id, mut first) = (subject.object.clone(), 0);
+    if let (Some((from, to)), Some(rowid)) = (range, subject.rowid) {
+        conditions.push(format!("{rowid} BETWEEN ?1 AND ?2"));
+        params.extend([Value::Integer(from), Value::Integer(to)]);
+        id = format!("{id}/{from}-{to}");
+        // Distinct over the pieces, whatever row numbers are.
+        first = from.abs_diff(i64::MIN) & (u64::MAX >> 1);
+    }
+    if let Some(cursor) = cursor {
+        let (condition, values) = cursor.condition(params.len() + 1);
+        conditions.extend(condition);
+        params.extend(values);
+    }
+    let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
+    let filter = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    };
+    let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+    let sql = format!(
+        "SELECT {} FROM {}{filter}{limit}",
+        names.join(", "),
+        subject.from
+    );
+    Piece {
+        id,
+        session,
+        sql,
+        params,
+        first,
+    }
+}
+
+fn cursor(
+    connection: &Connection,
+    subject: &Subject,
+    spec: &ReadSpec,
+    from: Option<&Position>,
+    shown: &str,
+) -> Result<Option<Cursor>> {
+    let (ReadMode::Incremental, Some(plan)) = (spec.mode, &spec.cursor) else {
+        return Ok(None);
+    };
+    let column = &find_column(subject, &plan.column)?.name;
+    Cursor::decide(
+        connection,
+        plan,
+        column,
+        (&subject.from, &subject.object),
+        from,
+        shown,
+    )
+    .map(Some)
+}
+
+/// Columns with their types, as the spec wants them.
+pub(super) fn choose(
+    connection: &Connection,
+    subject: &Subject,
+    spec: &ReadSpec,
+    shown: &str,
+) -> Result<Vec<Column>> {
+    for (at, column) in subject.raw.iter().enumerate() {
+        if subject
+            .raw
+            .iter()
+            .take(at)
+            .any(|other| same(&other.name, &column.name))
+        {
+            return Err(SqliteError::SameName {
+                object: subject.object.clone(),
+                column: column.name.clone(),
+            });
+        }
+    }
+    let columns = settle(
+        connection,
+        &subject.from,
+        &subject.raw,
+        &|name| given(spec, name),
+        shown,
+    )?;
+    let Some(projection) = &spec.projection else {
+        return Ok(columns);
+    };
+    if projection.is_empty() {
+        return Ok(columns.into_iter().take(1).collect());
+    }
+    let named = |name: &String| {
+        let wanted = find_column(subject, name)?;
+        let column = columns.iter().find(|column| column.name == wanted.name);
+        column.cloned().ok_or_else(|| SqliteError::Misused {
+            reason: "lost a column",
+        })
+    };
+    projection.iter().map(named).collect()
+}
+
+/// The type a project or an earlier look gives a column.
+fn given(spec: &ReadSpec, name: &str) -> Option<DataType> {
+    let plan = spec
+        .declared
+        .iter()
+        .find(|plan| plan.set.is_none() && same(plan.from.as_deref().unwrap_or(&plan.name), name));
+    let declared = plan.and_then(|plan| types::parse(plan.data_type.as_deref()?).ok());
+    let known = || {
+        let fields = spec.known.as_ref()?.fields().iter();
+        let own = |field: &Arc<arrow_schema::Field>| {
+            field.metadata().get(SOURCE_NAME).unwrap_or(field.name()) == name
+        };
+        fields
+            .clone()
+            .find(|field| own(field))
+            .map(|field| field.data_type().clone())
+    };
+    declared.or_else(known)
+}
+
+fn find_column<'a>(subject: &'a Subject, name: &str) -> Result<&'a Raw> {
+    let found = subject.raw.iter().find(|column| column.name == name);
+    found
+        .or_else(|| subject.raw.iter().find(|column| same(&column.name, name)))
+        .ok_or_else(|| SqliteError::NoColumn {
+            object: subject.object.clone(),
+            column: name.to_owned(),
+            nearest: nearest(name, subject.raw.iter().map(|column| column.name.as_str())),
+        })
+}
+
+pub(super) fn shape(
+    spec: &ReadSpec,
+    object: String,
+    columns: &[Column],
+    batch_bytes: usize,
+) -> Shape {
+    Shape {
+        table: spec.table.clone(),
+        object,
+        schema: Arc::new(Schema::new(
+            columns.iter().map(Column::field).collect::<Vec<_>>(),
+        )),
+        batch_rows: spec.batch_rows.max(1),
+        batch_bytes,
+    }
+}

@@ -1,0 +1,254 @@
+use super::*;
+
+#[tokio::test]
+async fn values_that_do_not_fit_their_column_are_set_aside() {
+    let house = House::with(
+        "CREATE TABLE t (i INTEGER, r REAL, s TEXT, d DECIMAL(6,2), b BOOLEAN, day DATE, at DATETIME, x BLOB);
+         INSERT INTO t VALUES (1, 1.5, 'a', 12.25, 1, '2013-01-01', '2013-01-01 10:00:00', x'00ff');
+         INSERT INTO t VALUES (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+         INSERT INTO t VALUES ('one', 2, 7, '3', 'false', '2012-02-29', '2013-01-01T10:00:00.5', x'');
+         INSERT INTO t VALUES (2, 'x', x'ff', 1.234, 2, '01/02/2013', 1357000000, 'text');
+         INSERT INTO t VALUES (9223372036854775807, 1e300, '', '-9999.99', 0, '0001-01-01', '2013-01-01', x'01');",
+    );
+    let outcome = house.read(&table("t")).await;
+    assert_eq!(
+        outcome.columns,
+        [
+            "i bigint",
+            "r double",
+            "s text",
+            "d decimal(6,2)",
+            "b bool",
+            "day date",
+            "at timestamp",
+            "x binary"
+        ]
+    );
+    assert_eq!(
+        outcome.rows,
+        [
+            "1|1.5|a|12.25|true|2013-01-01|2013-01-01T10:00:00|00ff",
+            "9223372036854775807|1e300||-9999.99|false|0001-01-01|2013-01-01T00:00:00|01",
+            "∅|∅|∅|∅|∅|∅|∅|∅",
+        ]
+    );
+    let reasons: Vec<Vec<&str>> = outcome
+        .rejects
+        .iter()
+        .map(|reject| {
+            reject
+                .reasons
+                .iter()
+                .map(|reason| reason.column.as_deref().unwrap())
+                .collect()
+        })
+        .collect();
+    assert_eq!(
+        reasons,
+        [vec!["i"], vec!["r", "s", "d", "b", "day", "at", "x"]]
+    );
+    assert_eq!(outcome.rejects[0].place.ordinal, 3);
+    let towpath_vocab::RawRecord::Row(raw) = &outcome.rejects[1].raw else {
+        panic!()
+    };
+    assert!(
+        raw.contains("\"x\":\"text\"") && raw.contains("\"s\":\"\\\\xff\""),
+        "{raw}"
+    );
+}
+
+#[tokio::test]
+async fn views_queries_and_odd_names_are_read() {
+    let house = House::with(
+        "CREATE TABLE \"Größe \"\"x\"\"\" (\"a b\" INTEGER, \"select\" TEXT, rowid TEXT);
+         INSERT INTO \"Größe \"\"x\"\"\" VALUES (1, 'x', 'mine'), (2, NULL, 'yours');
+         CREATE VIEW v AS SELECT \"a b\" + 0.5 AS half, \"select\" AS s FROM \"Größe \"\"x\"\"\";
+         CREATE TABLE w (k TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID;
+         INSERT INTO w VALUES ('b', 1), ('a', 2);",
+    );
+    let odd = house.read(&table("Größe \"x\"")).await;
+    assert_eq!(odd.columns, ["a b bigint", "select text", "rowid text"]);
+    assert_eq!(odd.rows, ["1|x|mine", "2|∅|yours"]);
+    let view = house.read(&table("v")).await;
+    assert_eq!(
+        (view.columns, view.rows),
+        (
+            vec!["half double".to_owned(), "s text".to_owned()],
+            vec!["1.5|x".to_owned(), "2.5|∅".to_owned()]
+        )
+    );
+    assert_eq!(house.read(&table("w")).await.rows, ["a|2", "b|1"]);
+    let query = house
+        .read(&spec(Selection::Query(
+            "SELECT n * 2 AS twice FROM w -- all\n;".to_owned(),
+        )))
+        .await;
+    assert_eq!(query.rows, ["2", "4"]);
+    let mut some = table("w");
+    (some.projection, some.limit) = (Some(vec!["n".to_owned()]), Some(1));
+    assert_eq!(house.read(&some).await.rows.len(), 1);
+
+    let missing = house.fail(&table("ww")).await;
+    assert_eq!(
+        (missing.code.as_str(), missing.help.as_slice()),
+        ("R0304", ["did you mean `w`?".to_owned()].as_slice())
+    );
+    assert_eq!(
+        house
+            .fail(&spec(Selection::Query("SELECT nope FROM w".to_owned())))
+            .await
+            .code,
+        "R0306"
+    );
+    assert_eq!(
+        house
+            .fail(&spec(Selection::Query("DELETE FROM w".to_owned())))
+            .await
+            .code,
+        "R0306"
+    );
+    some.projection = Some(vec!["m".to_owned()]);
+    assert_eq!(house.fail(&some).await.code, "R0305");
+    assert_eq!(House::new().fail(&table("t")).await.code, "R0303");
+    let text = House::new();
+    std::fs::write(
+        text.dir.path().join("data.db"),
+        "this is no database at all, but long enough to look at".repeat(20),
+    )
+    .unwrap();
+    assert_eq!(text.fail(&table("t")).await.code, "R0303");
+}
+
+#[tokio::test]
+async fn pieces_see_one_state_while_others_write() {
+    let house =
+        House::with("PRAGMA journal_mode = wal; CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER)");
+    let own = house.own();
+    own.execute_batch(
+        "WITH RECURSIVE n(k) AS (SELECT -100000 UNION ALL SELECT k + 1 FROM n WHERE k < 149999)
+         INSERT INTO t SELECT k, 0 FROM n",
+    )
+    .unwrap();
+    let mut reader = house.source().open(&table("t"), None).await.unwrap();
+    own.execute_batch("UPDATE t SET v = 1; INSERT INTO t VALUES (150000, 1)")
+        .unwrap();
+    let mut splits = reader.splits();
+    let (mut rows, mut pieces) = (0, 0);
+    while let Some(assignment) = splits.next().await {
+        let Assignment::Assigned(mut split) = assignment.unwrap() else {
+            continue;
+        };
+        pieces += 1;
+        while let Some(event) = split.events.next().await {
+            if let Event::Rows(batch) = event.unwrap() {
+                let values = batch
+                    .batch
+                    .column(1)
+                    .as_any()
+                    .downcast_ref::<arrow_array::Int64Array>()
+                    .unwrap();
+                assert_eq!(values.null_count(), 0);
+                assert!(values.values().iter().all(|value| *value == 0));
+                rows += batch.len();
+            }
+        }
+    }
+    assert_eq!((rows, pieces), (250_000, 4));
+    let outcome = house.read(&table("t")).await;
+    assert_eq!((outcome.rows.len(), outcome.splits), (250_001, 4));
+}
+
+#[tokio::test]
+async fn incremental_reads_lose_no_tie() {
+    let house = House::with(
+        "CREATE TABLE t (k INTEGER, at TEXT);
+         INSERT INTO t VALUES (1, '2024-01-01 00:00:00'), (2, '2024-01-02 00:00:00'), (3, NULL);",
+    );
+    let mut spec = table("t");
+    spec.mode = ReadMode::Incremental;
+    spec.cursor = Some(CursorPlan {
+        column: "at".to_owned(),
+        lookback: 0,
+    });
+    let first = house.read(&spec).await;
+    assert_eq!(first.rows.len(), 3);
+    house
+        .own()
+        .execute_batch(
+            "INSERT INTO t VALUES (4, '2024-01-02 00:00:00'), (5, '2024-01-03 00:00:00')",
+        )
+        .unwrap();
+    let source = house.source();
+    let second = drain(source.as_ref(), &spec, Some(&first.position))
+        .await
+        .unwrap();
+    assert_eq!(
+        second.rows,
+        [
+            "2|2024-01-02 00:00:00",
+            "4|2024-01-02 00:00:00",
+            "5|2024-01-03 00:00:00"
+        ]
+    );
+    assert_eq!(second.notes.len(), 1, "{:?}", second.notes);
+    let third = drain(source.as_ref(), &spec, Some(&second.position))
+        .await
+        .unwrap();
+    assert_eq!(third.rows, ["5|2024-01-03 00:00:00"]);
+    assert_eq!(third.position.marks().next().unwrap().1.order, 3);
+    spec.cursor = Some(CursorPlan {
+        column: "at".to_owned(),
+        lookback: 86_400,
+    });
+    let back = drain(source.as_ref(), &spec, Some(&second.position))
+        .await
+        .unwrap();
+    assert_eq!(back.rows.len(), 3);
+    spec.limit = Some(1);
+    let cut = drain(source.as_ref(), &spec, Some(&second.position))
+        .await
+        .unwrap();
+    assert_eq!(cut.position, second.position);
+    spec.cursor = Some(CursorPlan {
+        column: "k".to_owned(),
+        lookback: 0,
+    });
+    let other = drain(source.as_ref(), &spec, Some(&second.position))
+        .await
+        .unwrap_err();
+    assert_eq!(other.code, "R0315");
+    house
+        .own()
+        .execute_batch("INSERT INTO t VALUES ('x', NULL)")
+        .unwrap();
+    assert_eq!(house.fail(&spec).await.code, "R0316");
+}
+
+#[tokio::test]
+async fn looking_around() {
+    let house = House::with(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, updated_at TIMESTAMP, note TEXT);
+         INSERT INTO orders VALUES (1, '2024-01-01T00:00:00Z', 'x'), (2, '2024-01-01T00:00:00Z', 'x');
+         CREATE VIEW v AS SELECT * FROM orders; CREATE TABLE _towpath_commits (x);",
+    );
+    let discover = Sqlite
+        .discover(&house.connection, &house.context())
+        .unwrap();
+    assert_eq!(discover.tables("*").await.unwrap(), ["orders", "v"]);
+    assert_eq!(discover.tables("o*").await.unwrap(), ["orders"]);
+    let found = discover.describe("ORDERS").await.unwrap();
+    assert_eq!(
+        (found.object.as_str(), found.rows, found.cursor.as_deref()),
+        ("orders", Some(2), Some("updated_at"))
+    );
+    assert_eq!(found.key, ["id"]);
+    assert_eq!(found.schema.field(1).data_type(), &types::instant());
+    assert!(
+        discover
+            .test()
+            .await
+            .unwrap()
+            .system
+            .starts_with("SQLite 3.")
+    );
+}

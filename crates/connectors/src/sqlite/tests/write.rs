@@ -1,0 +1,412 @@
+use std::collections::BTreeMap as Map;
+
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int8Array,
+    Int64Array, StringArray, TimestampMicrosecondArray, UInt8Array, UInt64Array,
+};
+use proptest::prelude::*;
+use towpath_ports::Scope;
+
+use super::*;
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap()
+}
+
+/// Rows of a key and a value.
+fn pairs(rows: &[(Option<i64>, i64)]) -> RecordBatch {
+    batch(vec![
+        (
+            "k",
+            Arc::new(rows.iter().map(|(key, _)| *key).collect::<Int64Array>()),
+        ),
+        (
+            "v",
+            Arc::new(
+                rows.iter()
+                    .map(|(_, value)| Some(*value))
+                    .collect::<Int64Array>(),
+            ),
+        ),
+    ])
+}
+
+async fn candidate(prepared: &dyn Prepared, scope: Scope) -> Vec<String> {
+    let candidate = prepared.candidate(scope).await.unwrap();
+    let outcome = drain(candidate.source.as_ref(), &table(""), None)
+        .await
+        .unwrap();
+    assert_eq!(outcome.rejects, []);
+    outcome.rows
+}
+
+fn every_type() -> RecordBatch {
+    let dec = |values: [Option<i128>; 2], precision, scale| -> ArrayRef {
+        Arc::new(
+            Decimal128Array::from(values.to_vec())
+                .with_precision_and_scale(precision, scale)
+                .unwrap(),
+        )
+    };
+    let (least, most) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
+    batch(vec![
+        ("flag", Arc::new(BooleanArray::from(vec![Some(true), None]))),
+        ("small", Arc::new(Int8Array::from(vec![Some(-128), None]))),
+        (
+            "big",
+            Arc::new(Int64Array::from(vec![Some(i64::MIN), None])),
+        ),
+        (
+            "huge",
+            Arc::new(UInt64Array::from(vec![Some(u64::MAX), None])),
+        ),
+        (
+            "real",
+            Arc::new(Float64Array::from(vec![Some(0.1 + 0.2), Some(f64::NAN)])),
+        ),
+        (
+            "far",
+            Arc::new(Float64Array::from(vec![
+                Some(f64::NEG_INFINITY),
+                Some(1e300),
+            ])),
+        ),
+        ("money", dec([Some(-123_456_789_012_345), None], 15, 2)),
+        (
+            "exact",
+            dec(
+                [Some(1 - 10_i128.pow(38)), Some(10_i128.pow(37) + 1)],
+                38,
+                19,
+            ),
+        ),
+        (
+            "day",
+            Arc::new(Date32Array::from(vec![Some(-719_162), Some(2_932_896)])),
+        ),
+        (
+            "at",
+            Arc::new(TimestampMicrosecondArray::from(vec![
+                Some(least),
+                Some(most),
+            ])),
+        ),
+        (
+            "when",
+            Arc::new(
+                TimestampMicrosecondArray::from(vec![Some(least), Some(-1)]).with_timezone("UTC"),
+            ),
+        ),
+        (
+            "text",
+            Arc::new(StringArray::from(vec![Some("0012"), Some("a'\"\0ä\n")])),
+        ),
+        (
+            "raw \"x\"",
+            Arc::new(BinaryArray::from(vec![Some(b"\x00\xff".as_slice()), None])),
+        ),
+    ])
+}
+
+#[tokio::test]
+async fn every_type_reads_back() {
+    let (house, rows) = (House::new(), every_type());
+    let how = how("odd \"name\"", WriteMode::Replace, 1);
+    let prepared = house.prepare(&how, &rows, None).await.unwrap();
+    let mut expected = lines(&rows);
+    expected.sort();
+    assert_eq!(candidate(prepared.as_ref(), Scope::Table).await, expected);
+    assert_eq!(
+        candidate(prepared.as_ref(), Scope::Incoming).await,
+        expected
+    );
+    assert_eq!(
+        house
+            .own()
+            .query_row("SELECT count(*) FROM sqlite_master", [], |row| row
+                .get::<_, i64>(0))
+            .unwrap(),
+        0
+    );
+    prepared.commit(commit()).await.unwrap();
+    let outcome = house.read(&table("odd \"name\"")).await;
+    assert_eq!(outcome.rows, expected);
+    assert_eq!(outcome.rejects.len(), 0);
+    let kept = [
+        "exact decimal(38,19)",
+        "day date",
+        "at timestamp",
+        "when timestamptz",
+        "text text",
+        "raw \"x\" binary",
+    ];
+    assert_eq!(outcome.columns[7..], kept);
+    let declared = house
+        .destination()
+        .schema(&how.table())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        declared.field(6).data_type(),
+        &arrow_schema::DataType::Decimal128(15, 2)
+    );
+    // Written once more into the table that is there now.
+    house
+        .write(
+            &How {
+                mode: WriteMode::Append,
+                generation: 2,
+                ..how
+            },
+            &rows,
+            None,
+        )
+        .await
+        .unwrap();
+    assert_eq!(house.read(&table("odd \"name\"")).await.rows.len(), 4);
+}
+
+#[tokio::test]
+async fn the_first_commit_of_a_generation_wins() {
+    let house = House::new();
+    let first = how("t", WriteMode::Append, 1);
+    assert_eq!(house.last(&first).await, None);
+    house
+        .write(&first, &pairs(&[(Some(1), 1)]), None)
+        .await
+        .unwrap();
+    let again = house
+        .write(&first, &pairs(&[(Some(2), 2)]), None)
+        .await
+        .unwrap();
+    assert!(again.adopted);
+    house
+        .write(
+            &how("t", WriteMode::Append, 2),
+            &pairs(&[(Some(3), 3)]),
+            None,
+        )
+        .await
+        .unwrap();
+    assert_eq!(house.last(&first).await, Some(2));
+    let mut late = how("t", WriteMode::Append, 3).intent(pairs(&[]).schema());
+    late.after = Some(Generation(1));
+    let overtaken = house
+        .destination()
+        .begin(late)
+        .await
+        .unwrap()
+        .prepare()
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(
+        (overtaken.code.as_str(), overtaken.remedy),
+        ("R0318", Remedy::Retry)
+    );
+    let stale = house
+        .write(&first, &pairs(&[(Some(2), 2)]), None)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (stale.code.as_str(), stale.remedy),
+        ("R0317", Remedy::Refused)
+    );
+    assert_eq!(house.read(&table("t")).await.rows, ["1|1", "3|3"]);
+    house
+        .prepare(&how("t", WriteMode::Replace, 3), &pairs(&[]), None)
+        .await
+        .unwrap()
+        .discard()
+        .await
+        .unwrap();
+    drop(
+        house
+            .prepare(&how("t", WriteMode::Replace, 3), &pairs(&[]), None)
+            .await
+            .unwrap(),
+    );
+    assert_eq!(house.read(&table("t")).await.rows, ["1|1", "3|3"]);
+}
+
+#[tokio::test]
+async fn a_busy_database_is_tried_again() {
+    let house = House::with("CREATE TABLE t (k INTEGER, v INTEGER)");
+    let own = house.own();
+    own.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let busy = house
+        .write(
+            &how("t", WriteMode::Append, 1),
+            &pairs(&[(Some(1), 1)]),
+            None,
+        )
+        .await
+        .unwrap_err();
+    assert_eq!((busy.code.as_str(), busy.remedy), ("R0302", Remedy::Retry));
+    own.execute_batch("COMMIT").unwrap();
+    let first = house
+        .prepare(
+            &how("t", WriteMode::Append, 1),
+            &pairs(&[(Some(1), 1)]),
+            None,
+        )
+        .await
+        .unwrap();
+    let second = house
+        .prepare(
+            &how("t", WriteMode::Append, 1),
+            &pairs(&[(Some(1), 1)]),
+            None,
+        )
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(second.remedy, Remedy::Retry);
+    first.commit(commit()).await.unwrap();
+    assert!(
+        house
+            .write(&how("t", WriteMode::Append, 1), &pairs(&[]), None)
+            .await
+            .unwrap()
+            .adopted
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_by_name() {
+    let mut house = House::with(
+        "CREATE TABLE t (k INTEGER, v INTEGER, note TEXT DEFAULT 'kept', CHECK (v < 100));
+         CREATE TABLE r (k REAL, v DECIMAL(4,2)); CREATE VIEW w AS SELECT * FROM t;",
+    );
+    let code = async |house: &House, how: How, rows: &RecordBatch| {
+        house.write(&how, rows, None).await.unwrap_err().code
+    };
+    let plain = |object| how(object, WriteMode::Append, 1);
+    let one = pairs(&[(Some(1), 1)]);
+    let text = batch(vec![("k", Arc::new(StringArray::from(vec!["x"])))]);
+    assert_eq!(code(&house, plain("t"), &text).await, "R0308");
+    assert_eq!(code(&house, plain("r"), &one).await, "R0308");
+    assert_eq!(code(&house, plain("w"), &one).await, "R0309");
+    let new = batch(vec![("new", Arc::new(Int64Array::from(vec![1])))]);
+    assert_eq!(
+        code(
+            &house,
+            How {
+                change: SchemaChange::Fail,
+                ..plain("t")
+            },
+            &new
+        )
+        .await,
+        "R0309"
+    );
+    assert_eq!(
+        code(&house, plain("t"), &pairs(&[(Some(1), 100)])).await,
+        "R0313"
+    );
+    assert_eq!(
+        code(
+            &house,
+            How {
+                key: Vec::new(),
+                ..how("t", WriteMode::Merge, 1)
+            },
+            &one
+        )
+        .await,
+        "R0310"
+    );
+    assert_eq!(
+        code(&house, how("t", WriteMode::Merge, 1), &pairs(&[(None, 1)])).await,
+        "R0311"
+    );
+    assert_eq!(
+        code(
+            &house,
+            how("t", WriteMode::Merge, 1),
+            &pairs(&[(Some(1), 1), (Some(1), 2)])
+        )
+        .await,
+        "R0311"
+    );
+    assert_eq!(
+        code(&house, how("t", WriteMode::Scd2, 1), &one).await,
+        "R0310"
+    );
+    assert_eq!(house.read(&table("t")).await.rows, [""; 0]);
+    house.write(&plain("t"), &new, None).await.unwrap();
+    assert_eq!(house.read(&table("t")).await.rows, ["∅|∅|kept|1"]);
+    house.connection.writable = false;
+    assert_eq!(code(&house, plain("t"), &one).await, "R0307");
+}
+
+/// What a write mode means, row by row.
+fn model(mode: WriteMode, table: &mut Vec<(i64, i64)>, rows: &[(i64, i64)], ops: &[u8]) {
+    let keys: Vec<i64> = rows.iter().map(|(key, _)| *key).collect();
+    match mode {
+        WriteMode::Replace => *table = rows.to_vec(),
+        WriteMode::Append => table.extend(rows),
+        WriteMode::InsertOnly => {
+            let known: Vec<i64> = table.iter().map(|(key, _)| *key).collect();
+            table.extend(rows.iter().filter(|(key, _)| !known.contains(key)));
+        }
+        WriteMode::DeleteInsert => {
+            table.retain(|(key, _)| !keys.contains(key));
+            table.extend(rows);
+        }
+        _ => {
+            table.retain(|(key, _)| !keys.contains(key));
+            table.extend(
+                rows.iter()
+                    .zip(ops)
+                    .filter(|(_, op)| **op != 2)
+                    .map(|(row, _)| row),
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn writes_agree_with_the_model(
+        steps in prop::collection::vec((0..5_usize, prop::collection::vec((0..6_i64, 0..100_i64, 0..3_u8), 0..6)), 1..6),
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let modes =
+            [WriteMode::Replace, WriteMode::Append, WriteMode::InsertOnly, WriteMode::DeleteInsert, WriteMode::Merge];
+        // The first write makes the table, without a primary key, so that appends may repeat keys.
+        let house = House::with("CREATE TABLE t (k INTEGER, v INTEGER)");
+        let mut expected: Vec<(i64, i64)> = Vec::new();
+        for (at, (mode, rows)) in steps.into_iter().enumerate() {
+            let mode = modes[mode];
+            let unique = matches!(mode, WriteMode::InsertOnly | WriteMode::Merge);
+            let rows: Vec<(i64, i64, u8)> = if unique {
+                rows.into_iter().map(|row| (row.0, row)).collect::<Map<_, _>>().into_values().collect()
+            } else {
+                rows
+            };
+            // A merge changes every row of a key: the model keeps one, so keys must be unique here.
+            if mode == WriteMode::Merge {
+                expected.sort();
+                prop_assume!(expected.windows(2).all(|pair| pair[0].0 != pair[1].0));
+            }
+            let ops: Vec<u8> = rows.iter().map(|row| row.2).collect();
+            let rows: Vec<(i64, i64)> = rows.iter().map(|row| (row.0, row.1)).collect();
+            let incoming = pairs(&rows.iter().map(|row| (Some(row.0), row.1)).collect::<Vec<_>>());
+            let column = (mode == WriteMode::Merge).then(|| UInt8Array::from(ops.clone()));
+            let how = how("t", mode, i64::try_from(at).unwrap() + 1);
+            let receipt = runtime.block_on(house.write(&how, &incoming, column)).unwrap();
+            model(mode, &mut expected, &rows, &ops);
+            prop_assert_eq!(receipt.committed.stats.rows_after, Some(expected.len() as u64));
+            let mut lines: Vec<String> = expected.iter().map(|(key, value)| format!("{key}|{value}")).collect();
+            lines.sort();
+            prop_assert_eq!(runtime.block_on(house.read(&table("t"))).rows, lines);
+        }
+    }
+}
