@@ -154,7 +154,8 @@ pub(crate) fn events(
         let rows = u64::try_from(read.metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
         let groups = (0..read.metadata.metadata().num_row_groups()).map(move |group| {
             let (read, turn, ahead) = (Arc::clone(&read), Arc::clone(&turn), ahead.clone());
-            async move { group_events(read, group, turn, ahead) }
+            // Not lazily: a future of it would be polled only when it is the next to be taken.
+            future::ready(group_events(read, group, turn, ahead))
         });
         let ends = stream::iter([Ok(Event::Boundary(Mark::at(rows))), Ok(Event::End)]);
         Ok::<_, Failure>(

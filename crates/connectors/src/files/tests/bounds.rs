@@ -279,7 +279,7 @@ fn row_groups_ahead_never_keep_the_one_in_turn_from_memory() {
     // A batch takes about 100 KB, and as much again: room for two.
     for limit in [100 << 10, 400 << 10, 2 << 20, 64 << 20] {
         project.memory = tight(limit);
-        for _ in 0..20 {
+        for _ in 0..5 {
             let all =
                 run(async { numbers(project.source().open(&spec, None).await.unwrap()).await });
             assert_eq!(all, (0..1600).collect::<Vec<i64>>(), "{limit}");
