@@ -354,7 +354,7 @@ pub(super) fn choose(
     let named = |name: &String| {
         let wanted = find_column(subject, name)?;
         let column = columns.iter().find(|column| column.name == wanted.name);
-        column.cloned().ok_or_else(|| SqliteError::Misused {
+        column.cloned().ok_or(SqliteError::Misused {
             reason: "lost a column",
         })
     };

@@ -10,7 +10,10 @@ use super::*;
 
 /// One column of every type text can be read as, with its extremes and a NULL.
 fn every_type() -> RecordBatch {
-    let columns = numbers().into_iter().chain(others());
+    let columns = numbers()
+        .into_iter()
+        .chain(unsigned_and_fractions())
+        .chain(others());
     RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true)))
         .unwrap()
 }
@@ -62,6 +65,11 @@ fn numbers() -> Vec<(&'static str, ArrayRef)> {
                 Some(9_007_199_254_740_993),
             ])),
         ),
+    ]
+}
+
+fn unsigned_and_fractions() -> Vec<(&'static str, ArrayRef)> {
+    vec![
         (
             "u8",
             Arc::new(UInt8Array::from(vec![
