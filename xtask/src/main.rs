@@ -1,4 +1,5 @@
-//! Promises the commands that keep the house in order: `cargo xtask tidy`, `features`, `test`, `demo`.
+//! Promises the commands that keep the house in order: `cargo xtask tidy`, `features`,
+//! `generate`, `test`, `demo`.
 //!
 //! Knows the workspace only from outside: its manifests, its text, its commands. It links no crate of
 //! the project, so that it builds in seconds and can judge a tree that does not compile.
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask <command>
   tidy [--metadata FILE]   check the house rules; FILE stands in for the answer of `cargo metadata`
   features                 rewrite crates/features/Cargo.toml after dependencies changed
+  generate                 rewrite the JSON Schemas and reference pages that the program prints
   test                     everything `make test` runs after setup
   demo                     build towpath and run examples/nycflights twice in a fresh copy";
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(None),
         ["tidy", "--metadata", file] => tidy::run(Some(PathBuf::from(file))),
         ["features"] => features::generate(&house::root()),
+        ["generate"] => rules::generated::write(&house::root()),
         ["test"] => suite::run(),
         ["demo"] => demo::run(),
         _ => {

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use anyhow::{Context, Result};
+
 use crate::finding::Finding;
 use crate::house;
 
@@ -69,6 +71,24 @@ pub(crate) fn check(root: &Path) -> Vec<Finding> {
         .collect()
 }
 
+/// Writes every generated file anew.
+pub(crate) fn write(root: &Path) -> Result<bool> {
+    for generated in GENERATED {
+        let (program, arguments) = generated
+            .command
+            .split_first()
+            .context("a generator is a command")?;
+        let fresh = house::output(root, program, arguments)?;
+        let path = root.join(generated.path);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        std::fs::write(&path, fresh).with_context(|| format!("cannot write {}", generated.path))?;
+    }
+    Ok(true)
+}
+
 fn check_one(root: &Path, generated: &Generated) -> Option<Finding> {
     let finding = |message: String| Some(Finding::new("generated", generated.path, message));
     let (program, arguments) = generated.command.split_first()?;
@@ -76,7 +96,11 @@ fn check_one(root: &Path, generated: &Generated) -> Option<Finding> {
         Ok(fresh) => fresh,
         Err(error) => return finding(format!("its generator failed: {error:#}")),
     };
-    let way_out = format!("run `{} > {}`", generated.command.join(" "), generated.path);
+    let way_out = format!(
+        "run `{} > {}`, or `cargo xtask generate` for all",
+        generated.command.join(" "),
+        generated.path
+    );
     match std::fs::read_to_string(root.join(generated.path)) {
         Ok(committed) if committed == fresh => None,
         Ok(_) => finding(format!("is stale; {way_out}")),
@@ -99,12 +123,12 @@ mod tests {
         let stale = message("LICENSE", &["echo", "other"]);
         assert_eq!(
             stale.as_deref(),
-            Some("is stale; run `echo other > LICENSE`")
+            Some("is stale; run `echo other > LICENSE`, or `cargo xtask generate` for all")
         );
         let missing = message("no/such.json", &["echo", "{}"]);
         assert_eq!(
             missing.as_deref(),
-            Some("is missing; run `echo {} > no/such.json`")
+            Some("is missing; run `echo {} > no/such.json`, or `cargo xtask generate` for all")
         );
     }
 
