@@ -22,6 +22,15 @@ impl Bitmap {
         Self { words, len }
     }
 
+    /// Only these bits set.
+    pub(crate) fn at(len: usize, places: &[usize]) -> Self {
+        let mut bits = Self::filled(len, false);
+        for place in places {
+            bits.set(*place, true);
+        }
+        bits
+    }
+
     /// Appends unset bits.
     pub(crate) fn grow(&mut self, by: usize) {
         self.len += by;
@@ -84,6 +93,8 @@ mod tests {
         assert_eq!(Bitmap::filled(70, true).count(), 70);
         let kept: Vec<bool> = bits.filter(63, 3, true).iter().flatten().collect();
         assert_eq!(kept, [true, false, true]);
+        let some = Bitmap::at(70, &[3, 69]);
+        assert_eq!((some.count(), some.get(69), some.get(4)), (2, true, false));
         let mut grown = Bitmap::filled(0, false);
         grown.grow(3);
         grown.set(2, true);

@@ -2,8 +2,10 @@
 //!
 //! Order: data files are durable, the position is durable, the log entry is written only if it is the
 //! next one, log entry and folders are made durable, then the receipt. Before each try the log is asked
-//! what it holds: an equal or later generation of this task is adopted and our files are dropped. The
-//! Delta library never retries on its own; what may be tried again is decided here.
+//! what it holds: our own generation of this task is adopted and our files are dropped; any other than
+//! the one the source was read after is another process at work, and this write gives way. Files are
+//! only ever dropped when the log does not name this attempt. The Delta library never retries on its
+//! own; what may be tried again is decided here.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,8 +21,9 @@ use deltalake_core::kernel::{
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use serde_json::json;
 use towpath_ports::{Candidate, Commit, Prepared, PreparedStats, Receipt, Result, Scope};
-use towpath_vocab::{Position, Token};
+use towpath_vocab::{Generation, Position, Token};
 
+use super::bitmap::Bitmap;
 use super::candidate::{LakeCandidate, LakeFile};
 use super::error::{LakeError, LakeResult};
 use super::files::{self, delta_schema, engine, lake_file};
@@ -69,10 +72,11 @@ impl PreparedWrite {
             .as_ref()
             .map(|base| base.files(table))
             .unwrap_or_default();
+        let removed = Bitmap::at(base.len(), &self.merged.removed);
         let kept = base
             .into_iter()
             .enumerate()
-            .filter(|(at, _)| !self.merged.removed.contains(at))
+            .filter(|(at, _)| !removed.get(*at))
             .map(|(_, file)| file);
         kept.chain(
             self.merged
@@ -93,7 +97,7 @@ impl PreparedWrite {
         Positions::of(&self.write.table.folder, &self.write.intent.task.app_id())
     }
 
-    async fn make_visible(&self, position: Position) -> LakeResult<Receipt> {
+    async fn make_visible(&self, position: Position, audited: bool) -> LakeResult<Receipt> {
         let token = Token {
             task: self.write.intent.task.clone(),
             generation: self.write.intent.generation,
@@ -101,12 +105,10 @@ impl PreparedWrite {
         };
         for _ in 0..TRIES {
             let now = self.write.table.now().await?;
-            if let Some(now) = &now
-                && let Some(receipt) = self.adopted(now).await?
-            {
+            if let Some(receipt) = self.adopted(now.as_ref(), &token).await? {
                 return Ok(receipt);
             }
-            if !self.still_applies(now.as_ref()) {
+            if !self.still_applies(now.as_ref(), audited) {
                 self.give_up().await?;
                 return Err(LakeError::Conflict {
                     table: self.write.table.name.to_string(),
@@ -134,17 +136,40 @@ impl PreparedWrite {
         })
     }
 
-    /// The receipt of an earlier attempt of this generation, if the log holds one.
-    async fn adopted(&self, now: &Snapshot) -> LakeResult<Option<Receipt>> {
+    /// The receipt of this generation when the log holds it already.
+    ///
+    /// # Errors
+    /// `Superseded` when it holds one that is neither ours nor the one the source was read after.
+    async fn adopted(&self, now: Option<&Snapshot>, token: &Token) -> LakeResult<Option<Receipt>> {
         fail::fail_point!("lake::token", |_| Ok(None));
-        let table = &self.write.table;
-        let held = now
-            .state
-            .transaction_version(&table.log, self.write.intent.task.app_id())
-            .await
-            .map_err(table.delta("reading the log of"))?;
-        if held.is_none_or(|held| held < self.write.intent.generation.0) {
-            return Ok(None);
+        let (table, ours) = (&self.write.table, self.write.intent.generation);
+        let app_id = self.write.intent.task.app_id();
+        let held = match now {
+            Some(now) => now
+                .state
+                .transaction_version(&table.log, app_id.clone())
+                .await
+                .map_err(table.delta("reading the log of"))?,
+            None => None,
+        };
+        let held = Generation(held.unwrap_or(0));
+        let Some(now) = now.filter(|_| held == ours) else {
+            let expected = self.write.intent.after.is_none_or(|after| after == held);
+            if expected && held < ours {
+                return Ok(None);
+            }
+            self.give_up().await?;
+            return Err(LakeError::Superseded {
+                table: table.name.to_string(),
+                held: held.0,
+                ours: ours.0,
+            });
+        };
+        // An answer that was lost may have hidden that this very attempt won.
+        let winner = history::winner(table, now.version(), &app_id, ours.0).await?;
+        if let Some((version, _)) = winner.filter(|(_, attempt)| *attempt == self.write.attempt) {
+            let stored = Stored::new(&self.write.attempt, version, token.clone(), self.stats);
+            return self.acknowledge(version, stored, None).await.map(Some);
         }
         self.give_up().await?;
         let committed = self
@@ -168,11 +193,13 @@ impl PreparedWrite {
         folder::blocking(move || positions.forget(generation, &attempt)).await
     }
 
-    /// Whether what was prepared is still right on the table as it is now.
-    fn still_applies(&self, now: Option<&Snapshot>) -> bool {
+    /// Whether what was prepared, and judged when it was audited, is still right on the table as it
+    /// is now.
+    fn still_applies(&self, now: Option<&Snapshot>, audited: bool) -> bool {
         match (&self.write.base, now) {
             (None, None) => true,
-            (Some(base), Some(now)) if base.version() == now.version() => true,
+            (Some(base), Some(now)) if base.same_version(now) => true,
+            (Some(_), Some(_)) if audited => false,
             // Added rows and a whole new content do not depend on the rows that others wrote.
             (Some(base), Some(now)) => match self.write.mode {
                 Mode::Append => !self.write.target.rewrite && base.same_shape(now),
@@ -203,43 +230,27 @@ impl PreparedWrite {
             Ok(prepared) => prepared.await,
             Err(error) => Err(error),
         };
-        match tried {
-            Ok(post) => Ok(Tried::Committed(Box::new(post))),
-            Err(
-                DeltaTableError::VersionAlreadyExists(_)
-                | DeltaTableError::Transaction {
-                    source:
-                        TransactionError::MaxCommitAttempts(_)
-                        | TransactionError::VersionAlreadyExists(_)
-                        | TransactionError::CommitConflict(_),
-                },
-            ) => Ok(Tried::Beaten),
-            Err(error) => {
-                // The entry may have landed before the failure: only the log knows.
-                let landed =
-                    history::winner_at(table, version, &app_id, self.write.intent.generation.0)
-                        .await?;
-                if landed.as_deref() == Some(self.write.attempt.as_str()) {
-                    return Ok(Tried::Landed);
-                }
-                self.give_up().await?;
-                if let DeltaTableError::Transaction {
-                    source: TransactionError::UnsupportedTableFeatures(features),
-                } = &error
-                {
-                    let feature = features
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .join(", ");
-                    return Err(LakeError::Foreign {
-                        table: table.name.to_string(),
-                        feature,
-                    });
-                }
-                Err(table.delta("committing to")(error))
-            }
+        let error = match tried {
+            Ok(post) => return Ok(Tried::Committed(Box::new(post))),
+            Err(error) => error,
+        };
+        // Whatever the answer was, the entry may have landed: only the log knows.
+        let generation = self.write.intent.generation.0;
+        let landed = history::winner_at(table, version, &app_id, generation).await?;
+        if landed.as_deref() == Some(self.write.attempt.as_str()) {
+            return Ok(Tried::Landed);
         }
+        if is_beaten(&error) {
+            return Ok(Tried::Beaten);
+        }
+        self.give_up().await?;
+        Err(match foreign_features(&error) {
+            Some(feature) => LakeError::Foreign {
+                table: table.name.to_string(),
+                feature,
+            },
+            None => table.delta("committing to")(error),
+        })
     }
 
     fn operation(&self) -> DeltaOperation {
@@ -367,7 +378,7 @@ impl PreparedWrite {
         })
         .await?;
         if let Some(post) = post
-            && let Err(error) = post.await
+            && let Err(error) = self.checkpoint(version, post).await
         {
             // The commit stands; a checkpoint only makes the next opening faster.
             tracing::warn!(table = %self.write.table.name, %error, "no checkpoint was written");
@@ -378,6 +389,52 @@ impl PreparedWrite {
             adopted: false,
         })
     }
+
+    /// Lets the library write its checkpoint when one is due, and makes it durable.
+    async fn checkpoint(&self, version: u64, post: PostCommit) -> LakeResult<()> {
+        let table = &self.write.table;
+        let done = post.await.map_err(table.delta("checkpointing"))?;
+        if !done.metrics.new_checkpoint_created {
+            return Ok(());
+        }
+        let log = table.folder.join(LOG);
+        folder::blocking(move || {
+            let ours = format!("{version:020}.checkpoint");
+            for name in folder::names(&log)? {
+                if name.starts_with(&ours) {
+                    folder::sync_file(&log.join(name))?;
+                }
+            }
+            folder::sync_file(&log.join("_last_checkpoint"))?;
+            folder::sync_folder(&log)
+        })
+        .await
+    }
+}
+
+/// True when another writer took the version.
+fn is_beaten(error: &DeltaTableError) -> bool {
+    matches!(
+        error,
+        DeltaTableError::VersionAlreadyExists(_)
+            | DeltaTableError::Transaction {
+                source: TransactionError::MaxCommitAttempts(_)
+                    | TransactionError::VersionAlreadyExists(_)
+                    | TransactionError::CommitConflict(_),
+            }
+    )
+}
+
+/// Features of the table that the library cannot write.
+fn foreign_features(error: &DeltaTableError) -> Option<String> {
+    let DeltaTableError::Transaction {
+        source: TransactionError::UnsupportedTableFeatures(features),
+    } = error
+    else {
+        return None;
+    };
+    let names: Vec<String> = features.iter().map(ToString::to_string).collect();
+    Some(names.join(", "))
 }
 
 /// The protocol a commit must set: on creation, and when the first timestamp without zone comes in.
@@ -438,7 +495,7 @@ impl Prepared for PreparedWrite {
     }
 
     async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
-        Ok(self.make_visible(commit.position).await?)
+        Ok(self.make_visible(commit.position, commit.audited).await?)
     }
 
     async fn discard(self: Box<Self>) -> Result<()> {

@@ -97,6 +97,28 @@ pub enum LakeError {
         /// The table.
         table: String,
     },
+    /// The task's commits went on without this write.
+    #[error(
+        "another process has committed to `{table}` meanwhile: it holds generation {held} of this task, and generation {ours} was read after another one"
+    )]
+    Superseded {
+        /// The table.
+        table: String,
+        /// The generation the table holds, 0 for none.
+        held: i64,
+        /// The generation that was to be committed.
+        ours: i64,
+    },
+    /// A file with more or fewer rows than the log says.
+    #[error("`{path}` gave {read} rows and the log says {expected}")]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// Rows it gave.
+        read: u64,
+        /// Rows it should have.
+        expected: u64,
+    },
     /// A table with Delta features this version does not handle.
     #[error("`{table}` uses `{feature}`, which this version cannot read or write")]
     Foreign {
@@ -211,6 +233,8 @@ impl LakeError {
             LakeError::Arrow { .. } | LakeError::Misuse(_) => "R0419",
             LakeError::Stopped => "R0420",
             LakeError::Occupied { .. } => "R0423",
+            LakeError::Superseded { .. } => "R0424",
+            LakeError::Rows { .. } => "R0425",
         }
     }
 
@@ -226,6 +250,7 @@ impl LakeError {
             LakeError::NotExact { .. }
             | LakeError::DuplicateKey { .. }
             | LakeError::NullKey { .. }
+            | LakeError::Rows { .. }
             | LakeError::Parquet { .. } => Remedy::FixData,
             LakeError::Inactive { .. }
             | LakeError::Foreign { .. }
@@ -235,6 +260,7 @@ impl LakeError {
             LakeError::Delta { source, .. } if has_io(source, DENIED) => Remedy::FixConfig,
             LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => Remedy::FixConfig,
             LakeError::Conflict { .. }
+            | LakeError::Superseded { .. }
             | LakeError::Delta { .. }
             | LakeError::Io { .. }
             | LakeError::Stopped => Remedy::Retry,
@@ -256,12 +282,13 @@ impl LakeError {
             LakeError::Key { .. } => "set `key:` to columns of the table, or choose `write: append` or `write: replace`".to_owned(),
             LakeError::Inactive { .. } => "use `replace`, `append`, `merge`, `delete+insert` or `insert_only`".to_owned(),
             LakeError::Conflict { .. } => "nothing was changed; the next attempt starts from the new version".to_owned(),
+            LakeError::Superseded { .. } => "nothing of this write is visible; the next attempt reads on from where the other one stopped".to_owned(),
             LakeError::Foreign { .. } => "write it to another table, or rewrite that table without the feature".to_owned(),
             LakeError::PositionMissing { .. } => "restore `_towpath` beside the table from a backup, or load the table anew with `--full-refresh`".to_owned(),
             LakeError::Stored { .. } => "it may come from a newer version of Towpath; use that version".to_owned(),
             LakeError::Occupied { table } => format!("drop the table first: `towpath lake drop {table}`, or keep it with `materialized: table`"),
             LakeError::Location { .. } => "use a folder on this machine; object stores come in a later version".to_owned(),
-            LakeError::Parquet { .. } => "the file is damaged or missing; restore it, or load the table anew with `--full-refresh`".to_owned(),
+            LakeError::Parquet { .. } | LakeError::Rows { .. } => "the file is damaged or missing; restore it, or load the table anew with `--full-refresh`".to_owned(),
             LakeError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => FULL.to_owned(),
             LakeError::Delta { source, .. } if has_io(source, &[ErrorKind::StorageFull]) => FULL.to_owned(),
             LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => RIGHTS.to_owned(),

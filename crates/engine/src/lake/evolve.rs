@@ -72,7 +72,9 @@ pub(crate) fn evolve(
             continue;
         };
         let joined = join_field(table, field, new.field(index))?;
-        if joined.data_type() != field.data_type() {
+        let widened = joined.data_type() != field.data_type();
+        // A column that says `time` keeps saying so only while nothing else comes in.
+        if widened || joined.metadata().get(SOURCE_TYPE) != field.metadata().get(SOURCE_TYPE) {
             if change != SchemaChange::Evolve {
                 return Err(changed(
                     table,
@@ -84,7 +86,7 @@ pub(crate) fn evolve(
                     ),
                 ));
             }
-            target.rewrite = true;
+            target.rewrite |= widened;
         }
         target.changed |= &joined != field.as_ref();
         fields.push(Arc::new(joined));
@@ -220,6 +222,31 @@ mod tests {
         ] {
             assert_eq!(join(&a, &b), None);
         }
+    }
+
+    #[test]
+    fn a_type_that_travels_as_text_changes_only_with_evolve() {
+        let column = |word: Option<&str>| {
+            let metadata = word.map(|word| (SOURCE_TYPE.to_owned(), word.to_owned()));
+            let field = Field::new("t", T::Utf8, true);
+            Schema::new(vec![field.with_metadata(metadata.into_iter().collect())])
+        };
+        let (time, text) = (column(Some("time")), column(None));
+        for change in [SchemaChange::Fail, SchemaChange::Ignore] {
+            let stopped = evolve("a.b", &time, &text, change).unwrap_err();
+            assert!(stopped.to_string().contains("`t`"), "{stopped}");
+            for (old, new) in [
+                (&time, &time),
+                (&text, &time),
+                (&time, &column(Some("null"))),
+            ] {
+                let target = evolve("a.b", old, new, change).unwrap();
+                assert!(!target.changed && !target.rewrite);
+            }
+        }
+        let target = evolve("a.b", &time, &text, SchemaChange::Evolve).unwrap();
+        assert!(target.changed && !target.rewrite);
+        assert_eq!(target.schema.as_ref(), &text);
     }
 
     #[test]

@@ -155,10 +155,18 @@ impl FileWriter {
             }
             // The table's folder may be new: its name must be durable in its parents too.
             folder::sync_folder(&home)?;
-            home.ancestors()
-                .skip(1)
-                .take(2)
-                .try_for_each(folder::sync_folder)
+            let mut above = home.ancestors().skip(1);
+            above.by_ref().take(2).try_for_each(folder::sync_folder)?;
+            // So may the lakehouse, in a folder that is not ours and may not be listed.
+            match above.next().map(folder::sync_folder) {
+                Some(Err(LakeError::Io { source, .. }))
+                    if source.kind() == std::io::ErrorKind::PermissionDenied =>
+                {
+                    Ok(())
+                }
+                Some(done) => done,
+                None => Ok(()),
+            }
         })
         .await?;
         Ok(adds)

@@ -80,16 +80,20 @@ async fn actions(table: &Table, version: u64) -> LakeResult<Option<Vec<Action>>>
         .map_err(table.delta("reading the log of"))
 }
 
-/// The attempt that committed this generation, as the log knows it.
+/// The version and the attempt that committed this generation, as far back as the log's entries go.
 pub(crate) async fn winner(
     table: &Table,
     latest: u64,
     app_id: &str,
     generation: i64,
-) -> LakeResult<Option<String>> {
+) -> LakeResult<Option<(u64, String)>> {
     for at in (0..=latest).rev() {
-        if let Some(attempt) = winner_at(table, at, app_id, generation).await? {
-            return Ok(Some(attempt));
+        // Entries are cleaned away from the oldest on.
+        let Some(actions) = actions(table, at).await? else {
+            break;
+        };
+        if let Some(attempt) = attempt_of(&actions, app_id, generation) {
+            return Ok(Some((at, attempt)));
         }
     }
     Ok(None)
@@ -103,12 +107,15 @@ pub(crate) async fn winner_at(
     generation: i64,
 ) -> LakeResult<Option<String>> {
     let actions = actions(table, version).await?.unwrap_or_default();
-    let own = actions
+    Ok(attempt_of(&actions, app_id, generation))
+}
+
+fn attempt_of(actions: &[Action], app_id: &str, generation: i64) -> Option<String> {
+    actions
         .iter()
-        .find_map(|action| own_info(commit_info(action)?));
-    Ok(own
+        .find_map(|action| own_info(commit_info(action)?))
         .filter(|own| own.app_id == app_id && own.generation == generation)
-        .map(|own| own.attempt))
+        .map(|own| own.attempt)
 }
 
 fn commit_info(action: &Action) -> Option<&CommitInfo> {

@@ -50,6 +50,7 @@ fn put(log: &Path, version: Version, entry: &[u8]) -> LakeResult<bool> {
         file.write_all(entry)?;
         file.sync_all()
     });
+    fail::fail_point!("lake::before_link");
     let linked = written.and_then(|()| fs::hard_link(&unlinked, &path));
     // Left behind it is swept; it is no reason to fail.
     let _ = fs::remove_file(&unlinked);

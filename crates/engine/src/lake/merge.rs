@@ -6,7 +6,7 @@
 //! here: the result is `Add`s and places to remove, audited before one commit.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -259,6 +259,7 @@ async fn probe(
         })?;
         first = end;
     }
+    expect_rows(&file.path, first as u64, file.rows)?;
     if bits.count() > 0 {
         marks.insert(at, bits);
     }
@@ -340,24 +341,38 @@ async fn copy(
         return Ok(());
     }
     let none = Bitmap::filled(0, false);
-    stream(
+    let read = stream(
         place,
         vec![file.path.clone()],
         marked.unwrap_or(&none),
         true,
         writer,
     )
-    .await
+    .await?;
+    expect_rows(&file.path, read, file.rows)
 }
 
-/// Writes the rows of files whose bit is set, or is not set with `negate`; bits behind the end are not set.
+/// A file that is taken out of the table must have been read to its last row.
+fn expect_rows(path: &Path, read: u64, expected: Option<u64>) -> LakeResult<()> {
+    match expected.filter(|expected| *expected != read) {
+        None => Ok(()),
+        Some(expected) => Err(LakeError::Rows {
+            path: path.to_path_buf(),
+            read,
+            expected,
+        }),
+    }
+}
+
+/// Writes the rows of files whose bit is set, or is not set with `negate`; bits behind the end are not
+/// set. Gives how many rows were read.
 async fn stream(
     place: &Place<'_>,
     paths: Vec<PathBuf>,
     bits: &Bitmap,
     negate: bool,
     writer: &mut FileWriter,
-) -> LakeResult<()> {
+) -> LakeResult<u64> {
     let mut batches = read_ahead(read_files(paths, Arc::clone(place.schema), BATCH_ROWS));
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
@@ -373,7 +388,7 @@ async fn stream(
         };
         writer.write(&kept).await?;
     }
-    Ok(())
+    Ok(first as u64)
 }
 
 /// Writes incoming files anew with only the rows that stay, and deletes the old ones.
@@ -384,7 +399,10 @@ async fn filter(place: &Place<'_>, adds: &[Add], keep: &Bitmap) -> LakeResult<Ve
         place.sizes,
     )?;
     let paths = adds.iter().map(|add| place.table.file(&add.path)).collect();
-    if let Err(error) = stream(place, paths, keep, false, &mut writer).await {
+    let written = stream(place, paths, keep, false, &mut writer)
+        .await
+        .and_then(|read| expect_rows(&place.table.folder, read, Some(keep.len() as u64)));
+    if let Err(error) = written {
         writer.abort().await?;
         return Err(error);
     }

@@ -271,7 +271,7 @@ impl Lake {
             0 => return Err(missing()),
             1 => attempts.remove(0),
             _ => {
-                let attempt = history::winner(table, snapshot.version(), &app_id, generation)
+                let (_, attempt) = history::winner(table, snapshot.version(), &app_id, generation)
                     .await?
                     .ok_or_else(missing)?;
                 attempts

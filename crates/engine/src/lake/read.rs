@@ -90,7 +90,7 @@ pub(crate) fn read_ahead(
     mut batches: BoxStream<LakeResult<RecordBatch>>,
 ) -> BoxStream<LakeResult<RecordBatch>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
-    tokio::spawn(async move {
+    let reading = tokio::spawn(async move {
         while let Some(batch) = batches.next().await {
             // Nobody waits for more once the receiver is gone.
             if sender.send(batch).await.is_err() {
@@ -98,9 +98,20 @@ pub(crate) fn read_ahead(
             }
         }
     });
-    Box::pin(stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|batch| (batch, receiver))
-    }))
+    let state = (receiver, Some(reading));
+    Box::pin(stream::unfold(
+        state,
+        |(mut receiver, mut reading)| async move {
+            if let Some(batch) = receiver.recv().await {
+                return Some((batch, (receiver, reading)));
+            }
+            // No more batches is the end only when the reading itself came to its end.
+            match reading.take()?.await {
+                Ok(()) => None,
+                Err(_) => Some((Err(LakeError::Stopped), (receiver, None))),
+            }
+        },
+    ))
 }
 
 /// A fixed set of files.
@@ -285,5 +296,29 @@ impl Reader for FilesReader {
 
     async fn committed(&mut self, _position: &Position) -> Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+
+    #[tokio::test]
+    async fn reading_that_dies_is_not_the_end_of_the_file() {
+        let empty = || Ok(RecordBatch::new_empty(Arc::new(Schema::empty())));
+        let dying: BoxStream<LakeResult<RecordBatch>> =
+            Box::pin(stream::iter(0..3).map(move |at| match at {
+                2 => std::panic::panic_any("the decoder died"),
+                _ => empty(),
+            }));
+        let mut batches = read_ahead(dying);
+        assert!(batches.next().await.unwrap().is_ok());
+        assert!(batches.next().await.unwrap().is_ok());
+        let end = batches.next().await.unwrap();
+        assert!(matches!(end, Err(LakeError::Stopped)));
+        assert!(batches.next().await.is_none());
+        let whole = read_ahead(Box::pin(stream::iter([empty(), empty()])));
+        assert_eq!(whole.try_collect::<Vec<_>>().await.unwrap().len(), 2);
     }
 }

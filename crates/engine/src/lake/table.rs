@@ -3,8 +3,10 @@
 //! Tables with features this version does not read (partitions, column mapping, deletion vectors)
 //! are refused by name instead of being read wrong.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arrow_schema::{Schema, SchemaRef};
 use deltalake_core::DeltaTableError;
@@ -26,7 +28,15 @@ pub(crate) struct Table {
     pub(crate) name: TableName,
     pub(crate) folder: PathBuf,
     pub(crate) log: LogStoreRef,
-    warm: Mutex<Option<Snapshot>>,
+    warm: Mutex<Option<(Snapshot, Entry)>>,
+}
+
+/// What tells the file of a log entry from another one of its name.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    changed: SystemTime,
+    bytes: u64,
+    file: u64,
 }
 
 impl Table {
@@ -55,22 +65,43 @@ impl Table {
             *warm = None;
             return Ok(None);
         }
-        if let Some(known) = warm.take() {
+        if let Some((known, entry)) = warm.take() {
+            let same = self.entry(known.version()).await? == Some(entry);
             let mut state = known.state.clone();
             // A log that cannot be continued (the table was made anew) is opened from its start.
-            if state.update(&self.log, None).await.is_ok() {
+            if same && state.update(&self.log, None).await.is_ok() {
                 let now = if state.version() == known.version() {
                     known
                 } else {
                     Snapshot::new(self, state)?
                 };
-                *warm = Some(now.clone());
+                *warm = self.marked(&now).await?;
                 return Ok(Some(now));
             }
         }
         let now = self.open_at(None).await?;
-        *warm = Some(now.clone());
+        *warm = self.marked(&now).await?;
         Ok(Some(now))
+    }
+
+    /// A snapshot that may be continued as long as the log holds the entry it ended with.
+    async fn marked(&self, now: &Snapshot) -> LakeResult<Option<(Snapshot, Entry)>> {
+        let entry = self.entry(now.version()).await?;
+        Ok(entry.map(|entry| (now.clone(), entry)))
+    }
+
+    async fn entry(&self, version: u64) -> LakeResult<Option<Entry>> {
+        let path = self.folder.join(LOG).join(format!("{version:020}.json"));
+        folder::blocking(move || match std::fs::metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(folder::failed("reading", &path)(error)),
+            Ok(held) => Ok(Some(Entry {
+                changed: held.modified().map_err(folder::failed("reading", &path))?,
+                bytes: held.len(),
+                file: file_number(&held),
+            })),
+        })
+        .await
     }
 
     /// The table as it was at a version; the newest without one.
@@ -110,6 +141,16 @@ impl Table {
     pub(crate) fn file(&self, path: &str) -> PathBuf {
         self.folder.join(path)
     }
+}
+
+#[cfg(unix)]
+fn file_number(held: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(held)
+}
+
+#[cfg(not(unix))]
+fn file_number(_: &std::fs::Metadata) -> u64 {
+    0
 }
 
 fn delta(doing: &'static str, table: &TableName, source: DeltaTableError) -> LakeError {
@@ -258,6 +299,12 @@ impl Snapshot {
             files: self.files(table),
             version: Some(self.version()),
         }
+    }
+
+    /// True when it is this version of the same table, not of one made anew under its name.
+    pub(crate) fn same_version(&self, other: &Snapshot) -> bool {
+        self.version() == other.version()
+            && self.state.metadata().id() == other.state.metadata().id()
     }
 
     /// True when columns, properties and protocol are those of the other version.

@@ -15,6 +15,7 @@ use towpath_ports::{
 };
 use towpath_vocab::{SchemaChange, TableName, TaskKey, WriteMode};
 
+use super::bitmap::Bitmap;
 use super::commit::PreparedWrite;
 use super::convert::batch_to_lake;
 use super::error::{LakeError, LakeResult};
@@ -249,10 +250,11 @@ fn stats(write: &Write, rows_in: u64, merged: &Merged) -> PreparedStats {
         .as_ref()
         .map(|base| base.files(&write.table))
         .unwrap_or_default();
+    let removed = Bitmap::at(kept.len(), &merged.removed);
     let kept = kept
         .iter()
         .enumerate()
-        .filter(|(at, _)| !merged.removed.contains(at))
+        .filter(|(at, _)| !removed.get(*at))
         .map(|(_, file)| file.rows);
     let new: Vec<_> = merged
         .incoming
@@ -282,13 +284,13 @@ fn target(intent: &Intent, mode: Mode, base: Option<&Snapshot>) -> LakeResult<Ta
             let changed = incoming != base.schema;
             Ok(Target::fresh(incoming, changed))
         }
-        (Mode::Replace, SchemaChange::Ignore) => Ok(known_columns(&incoming, &base.schema)),
+        (Mode::Replace, SchemaChange::Ignore) => known_columns(&name, &incoming, &base.schema),
         (_, change) => evolve(&name, &base.schema, &incoming, change),
     }
 }
 
 /// A replacement that leaves new columns out.
-fn known_columns(incoming: &Schema, old: &Schema) -> Target {
+fn known_columns(table: &str, incoming: &Schema, old: &Schema) -> LakeResult<Target> {
     let known = |name: &str| {
         old.fields()
             .iter()
@@ -297,18 +299,24 @@ fn known_columns(incoming: &Schema, old: &Schema) -> Target {
     let kept: Vec<usize> = (0..incoming.fields().len())
         .filter(|at| known(incoming.field(*at).name()))
         .collect();
+    if kept.is_empty() {
+        return Err(LakeError::SchemaChanged {
+            table: table.to_owned(),
+            change: "none of its columns comes any more".to_owned(),
+        });
+    }
     let schema = Schema::new(
         kept.iter()
             .map(|at| incoming.field(*at).clone())
             .collect::<Vec<_>>(),
     );
     let changed = &schema != old;
-    Target {
+    Ok(Target {
         schema: Arc::new(schema),
         from: kept.into_iter().map(Some).collect(),
         changed,
         rewrite: false,
-    }
+    })
 }
 
 fn key_columns(intent: &Intent, mode: Mode, schema: &Schema) -> LakeResult<Vec<usize>> {

@@ -695,7 +695,8 @@ async fn a_destination_that_vanishes_mid_load_fails_and_the_rerun_completes() {
     writer.write(rows(&[(1, "a")]), None).await.unwrap();
     std::fs::write(f.lake.root(), "not a folder").unwrap();
     let failure = writer.prepare().await.err().unwrap();
-    assert_eq!(failure.remedy, Remedy::Retry);
+    // A file where the folder should be is nothing that another try would mend.
+    assert_eq!(failure.remedy, Remedy::FixConfig);
     assert!(
         failure.message.contains("raw.things"),
         "{}",
@@ -770,4 +771,211 @@ async fn reads_take_the_columns_and_rows_asked_for_and_number_them() {
         .err()
         .unwrap();
     assert_eq!(failure.code, "R0414");
+}
+
+#[tokio::test]
+async fn a_write_read_after_another_commit_gives_way() {
+    let f = Fixture::new();
+    let after = |after: i64, generation: i64| Intent {
+        after: Some(Generation(after)),
+        ..intent(WriteMode::Append, schema(), generation)
+    };
+    load(&f.lake, after(0, 1), rows(&[(1, "a")])).await.unwrap();
+    // Two processes read after generation 1; the slower one has skipped a generation.
+    let slow = prepare(&f.lake, after(1, 3), vec![(rows(&[(2, "b")]), None)])
+        .await
+        .unwrap();
+    load(&f.reopened(), after(1, 2), rows(&[(2, "b")]))
+        .await
+        .unwrap();
+    let failure = slow.commit(position(3)).await.unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0424", Remedy::Retry)
+    );
+    assert!(failure.message.contains("another process"), "{failure}");
+    assert_eq!(data_files(&f.lake), 2, "its files are gone");
+    // One that reads from before the first commit, when there are some.
+    let failure = load(&f.lake, after(0, 3), rows(&[(1, "a")]))
+        .await
+        .unwrap_err();
+    assert_eq!(failure.code, "R0424");
+    // A later generation is never taken for ours, an equal one is.
+    for older in [after(0, 1), intent(WriteMode::Append, schema(), 1)] {
+        let failure = load(&f.lake, older, rows(&[(1, "a")])).await.unwrap_err();
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0424", Remedy::Retry)
+        );
+    }
+    let again = load(&f.lake, after(1, 2), rows(&[(2, "b")])).await.unwrap();
+    assert!(again.adopted);
+    load(&f.lake, after(2, 3), rows(&[(3, "c")])).await.unwrap();
+    assert_eq!(held(&f.lake).await, owned(&[(1, "a"), (2, "b"), (3, "c")]));
+}
+
+#[tokio::test]
+async fn what_was_audited_is_refused_once_the_table_has_moved() {
+    for mode in [WriteMode::Append, WriteMode::Replace, WriteMode::Merge] {
+        let f = Fixture::new();
+        load(&f.lake, intent(mode, schema(), 1), rows(&[(1, "a")]))
+            .await
+            .unwrap();
+        let audited = || Commit {
+            audited: true,
+            ..position(2)
+        };
+        let write = vec![(rows(&[(2, "b")]), None)];
+        let moved = prepare(&f.lake, intent(mode, schema(), 2), write.clone())
+            .await
+            .unwrap();
+        let other = Intent {
+            task: task("other"),
+            ..intent(WriteMode::Append, schema(), 1)
+        };
+        load(&f.reopened(), other, rows(&[(9, "z")])).await.unwrap();
+        let failure = moved.commit(audited()).await.unwrap_err();
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0410", Remedy::Retry)
+        );
+        let still = prepare(&f.lake, intent(mode, schema(), 2), write)
+            .await
+            .unwrap();
+        still.commit(audited()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_landed_behind_a_lost_answer_keeps_its_files() {
+    let f = Fixture::new();
+    load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
+    // The link is made, its answer is lost, and the repeated request says that the name is taken.
+    let log = f.lake.root().join("raw/things/_delta_log");
+    fail::cfg_callback("lake::before_link", move || {
+        let entry = log.join("00000000000000000001.json");
+        for file in std::fs::read_dir(&log).into_iter().flatten().flatten() {
+            if file.file_name().to_string_lossy().ends_with(".tmp") {
+                let _ = std::fs::hard_link(file.path(), &entry);
+            }
+        }
+    })
+    .unwrap();
+    let receipt = load(
+        &f.lake,
+        intent(WriteMode::Append, schema(), 2),
+        rows(&[(2, "b")]),
+    )
+    .await;
+    fail::remove("lake::before_link");
+    let receipt = receipt.unwrap();
+    assert!(!receipt.adopted);
+    assert_eq!(receipt.committed.version, "version 1");
+    assert_eq!(held(&f.reopened()).await, owned(&[(1, "a"), (2, "b")]));
+    assert_eq!(
+        f.reopened().last(&task("extract"), &table()).await.unwrap(),
+        Some(receipt.committed)
+    );
+}
+
+#[tokio::test]
+async fn a_table_made_anew_by_another_process_is_read_from_its_start() {
+    let f = Fixture::new();
+    for generation in 1..=2 {
+        let batch = rows(&[(generation, "old")]);
+        load(
+            &f.lake,
+            intent(WriteMode::Append, schema(), generation),
+            batch,
+        )
+        .await
+        .unwrap();
+    }
+    assert_eq!(held(&f.lake).await.len(), 2);
+    let merge = prepare(
+        &f.lake,
+        intent(WriteMode::Merge, schema(), 3),
+        vec![(rows(&[(1, "new")]), None)],
+    )
+    .await
+    .unwrap();
+    let other = f.reopened();
+    assert!(other.drop_table(&table()).await.unwrap());
+    for generation in 1..=2 {
+        let batch = rows(&[(generation + 10, "anew")]);
+        load(
+            &other,
+            intent(WriteMode::Append, schema(), generation),
+            batch,
+        )
+        .await
+        .unwrap();
+    }
+    let anew = owned(&[(11, "anew"), (12, "anew")]);
+    assert_eq!(held(&f.lake).await, anew, "as many versions");
+    assert_eq!(merge.commit(position(3)).await.unwrap_err().code, "R0410");
+    load(
+        &other,
+        intent(WriteMode::Append, schema(), 3),
+        rows(&[(13, "anew")]),
+    )
+    .await
+    .unwrap();
+    assert_eq!(held(&f.lake).await.len(), 3, "and one more");
+}
+
+#[tokio::test]
+async fn a_file_with_other_rows_than_the_log_says_is_never_rewritten() {
+    for mode in [WriteMode::Merge, WriteMode::DeleteInsert] {
+        let f = Fixture::new();
+        load(
+            &f.lake,
+            intent(mode, schema(), 1),
+            rows(&[(1, "a"), (2, "b")]),
+        )
+        .await
+        .unwrap();
+        let entry = f
+            .lake
+            .root()
+            .join("raw/things/_delta_log/00000000000000000000.json");
+        let log = std::fs::read_to_string(&entry).unwrap();
+        let wrong = log.replace("\\\"numRecords\\\":2", "\\\"numRecords\\\":3");
+        assert_ne!(log, wrong);
+        std::fs::write(&entry, wrong).unwrap();
+        let failure = load(&f.reopened(), intent(mode, schema(), 2), rows(&[(2, "B")]))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0425", Remedy::FixData)
+        );
+        assert_eq!(data_files(&f.lake), 1, "nothing is left behind");
+    }
+}
+
+#[tokio::test]
+async fn a_replacement_without_a_known_column_is_no_table() {
+    let f = Fixture::new();
+    load(
+        &f.lake,
+        intent(WriteMode::Replace, schema(), 1),
+        rows(&[(1, "a")]),
+    )
+    .await
+    .unwrap();
+    let other = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));
+    let mut ignoring = intent(WriteMode::Replace, Arc::clone(&other), 2);
+    ignoring.write.schema_change = SchemaChange::Ignore;
+    let failure = load(&f.lake, ignoring, RecordBatch::new_empty(other))
+        .await
+        .unwrap_err();
+    assert_eq!(failure.code, "R0404");
+    assert_eq!(held(&f.lake).await, owned(&[(1, "a")]));
 }
