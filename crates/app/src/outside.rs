@@ -51,7 +51,7 @@ impl Outside {
         match connector {
             Some(connector) => connector.discover(connection, &self.context),
             None => Err(Failure::new(
-                "R0920",
+                "R0943",
                 Remedy::FixConfig,
                 format!(
                     "connection `{}`: there is no connector of type `{}`",
@@ -249,7 +249,7 @@ pub(crate) async fn look(there: &dyn Discover, name: &str, pattern: &str) -> Res
     let tables = there.tables(pattern).await?;
     if tables.is_empty() {
         return Err(Failure::new(
-            "R0921",
+            "R0944",
             Remedy::FixConfig,
             format!("`{name}` has no table that matches `{pattern}`"),
         )
@@ -305,7 +305,7 @@ pub(crate) fn put(path: &Path, text: &str) -> Result<()> {
     made.and_then(|()| std::fs::write(path, text))
         .map_err(|error| {
             Failure::new(
-                "R0922",
+                "R0945",
                 Remedy::FixConfig,
                 format!("{} cannot be written: {error}", path.display()),
             )

@@ -42,7 +42,7 @@ pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Resul
     let (found, failed) = look(discover.as_ref(), from_shown(from, &there), ALL).await?;
     if found.is_empty() {
         let (_, failure) = failed.into_iter().next().ok_or_else(|| {
-            Failure::new("R0931", Remedy::Bug, "nothing was found and nothing failed")
+            Failure::new("R0946", Remedy::Bug, "nothing was found and nothing failed")
         })?;
         return Err(failure);
     }
@@ -102,7 +102,7 @@ fn database(url: &str, scheme: &str, outside: &Outside) -> Result<There> {
                 .map(String::as_str)
                 .collect();
             Failure::new(
-                "R0932",
+                "R0947",
                 Remedy::FixConfig,
                 format!("there is no connector for `{scheme}://`"),
             )
