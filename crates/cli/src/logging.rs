@@ -1,10 +1,12 @@
 //! Log lines on standard error, for people on a terminal, as JSON elsewhere.
+//!
+//! What a library says about a failure that the report names anyway is left out.
 
 /// Log lines on standard error: warnings, more with `-v`; JSON when it is no terminal.
 pub(crate) fn start(verbose: u8) {
     use std::io::IsTerminal;
     let level = match verbose {
-        0 => "warn",
+        0 => "warn,deltalake_core::datafile::writer=error",
         1 => "info,towpath=debug",
         _ => "debug",
     };
@@ -18,4 +20,19 @@ pub(crate) fn start(verbose: u8) {
         true => lines.with_target(false).try_init(),
         false => lines.json().try_init(),
     };
+}
+
+/// A Delta file that cannot be written is given up twice by its library; the second time panics, is
+/// caught there, and says nothing that the failure in the report does not say. Any other panic is told.
+pub(crate) fn mute_caught_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let file = panic.location().map_or("", |location| location.file());
+        let is_caught = panic.payload_as_str() == Some("Already shut down")
+            && file.contains("object_store")
+            && file.ends_with("buffered.rs");
+        if !is_caught {
+            tell(panic);
+        }
+    }));
 }

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     };
     failpoint::arm();
     logging::start(arguments.verbose);
+    logging::mute_caught_panic();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

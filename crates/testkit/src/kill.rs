@@ -32,7 +32,11 @@ pub fn failpoints(sources: &Path) -> std::io::Result<BTreeSet<String>> {
 fn gather(folder: &Path, found: &mut BTreeSet<String>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if path.is_dir() {
             if name != "tests" && name != "testkit" && name != "target" {
                 gather(&path, found)?;
@@ -40,7 +44,10 @@ fn gather(folder: &Path, found: &mut BTreeSet<String>) -> std::io::Result<()> {
         } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
             let text = std::fs::read_to_string(&path)?;
             for after in text.split("fail_point!(").skip(1) {
-                let quoted = after.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
+                let quoted = after
+                    .trim_start()
+                    .strip_prefix('"')
+                    .and_then(|rest| rest.split_once('"'));
                 if let Some((name, _)) = quoted {
                     found.insert(name.to_owned());
                 }
@@ -76,35 +83,54 @@ pub struct Ended {
 }
 
 impl Traced {
-    /// Starts a program whose edges are told; `socket` is a path that does not exist yet.
+    /// Starts a program whose edges are told; `socket` is a path of its own. Where its output goes is
+    /// said by the command.
     ///
     /// # Errors
     /// When the socket cannot be made or the program not be started.
-    pub fn start(mut command: Command, edges: &BTreeSet<String>, socket: &Path) -> std::io::Result<Self> {
+    pub fn start(
+        mut command: Command,
+        edges: &BTreeSet<String>,
+        socket: &Path,
+    ) -> std::io::Result<Self> {
         let _ = std::fs::remove_file(socket);
         let listener = UnixListener::bind(socket)?;
         let names: Vec<&str> = edges.iter().map(String::as_str).collect();
-        command.env("TOWPATH_TRACE_EDGES", socket).env("TOWPATH_EDGES", names.join(","));
+        command
+            .env("TOWPATH_TRACE_EDGES", socket)
+            .env("TOWPATH_EDGES", names.join(","));
         let started = Instant::now();
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let child = command.stdin(Stdio::null()).spawn()?;
         let (sender, lines) = channel();
         std::thread::spawn(move || {
-            let Ok((stream, _)) = listener.accept() else { return };
+            let Ok((stream, _)) = listener.accept() else {
+                return;
+            };
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                let passed = Passed { edge: line, at: started.elapsed() };
+                let passed = Passed {
+                    edge: line,
+                    at: started.elapsed(),
+                };
                 if sender.send(passed).is_err() {
                     return;
                 }
             }
         });
-        Ok(Self { child, lines, passed: Vec::new(), started })
+        Ok(Self {
+            child,
+            lines,
+            passed: Vec::new(),
+            started,
+        })
     }
 
     /// Waits until `edge` was passed `nth` times; false when the program ended before.
     pub fn wait_for(&mut self, edge: &str, nth: usize) -> bool {
         let mut count = self.passed.iter().filter(|p| p.edge == edge).count();
         while count < nth {
-            let Some(passed) = self.next() else { return false };
+            let Some(passed) = self.next() else {
+                return false;
+            };
             count += usize::from(passed.edge == edge);
             self.passed.push(passed);
         }
@@ -115,7 +141,10 @@ impl Traced {
     pub fn go_on(&mut self, moment: Duration) {
         let until = Instant::now() + moment;
         loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self
+                .lines
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
                 Ok(passed) => self.passed.push(passed),
                 Err(_) => return,
             }
@@ -141,7 +170,15 @@ impl Traced {
             self.passed.push(passed);
         }
         let status = self.child.wait()?;
-        Ok(Ended { passed: std::mem::take(&mut self.passed), status })
+        Ok(Ended {
+            passed: std::mem::take(&mut self.passed),
+            status,
+        })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// How long it has been running.

@@ -45,8 +45,13 @@ fn nothing(report: &RunReport) -> String {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         _ => parts.concat(),
     };
+    let verb = if loads + models + publishes == 1 {
+        "is"
+    } else {
+        "are"
+    };
     format!(
-        "{} · Nothing to do ({}): {list} are unchanged. To redo it all: --full-refresh",
+        "{} · Nothing to do ({}): {list} {verb} unchanged. To redo it all: --full-refresh",
         report.run,
         seconds(report.elapsed_us)
     )

@@ -37,11 +37,16 @@ impl Rows {
             hasher.finish()
         };
         self.count += 1;
-        self.sum = self.sum.wrapping_add(u128::from(hash(1)) << 64 | u128::from(hash(2)));
+        self.sum = self
+            .sum
+            .wrapping_add(u128::from(hash(1)) << 64 | u128::from(hash(2)));
     }
 
     pub(crate) fn and(self, other: Self) -> Self {
-        Self { count: self.count + other.count, sum: self.sum.wrapping_add(other.sum) }
+        Self {
+            count: self.count + other.count,
+            sum: self.sum.wrapping_add(other.sum),
+        }
     }
 }
 
@@ -54,8 +59,18 @@ pub(crate) struct Items {
 
 impl Items {
     fn add(&mut self, item: &Item) {
-        let (id, cents, at) = (item.id.to_string(), item.cents.to_string(), item.at_us.to_string());
-        self.rows.add(&[Some(&id), Some(item.kind), Some(&cents), Some(&at), item.note.as_deref()]);
+        let (id, cents, at) = (
+            item.id.to_string(),
+            item.cents.to_string(),
+            item.at_us.to_string(),
+        );
+        self.rows.add(&[
+            Some(&id),
+            Some(item.kind),
+            Some(&cents),
+            Some(&at),
+            item.note.as_deref(),
+        ]);
         let kind = self.kinds.entry(item.kind).or_default();
         kind.0 += 1;
         kind.1 += item.cents;
@@ -68,14 +83,26 @@ impl Items {
             held.0 += count;
             held.1 += cents;
         }
-        Self { rows: self.rows.and(other.rows), kinds }
+        Self {
+            rows: self.rows.and(other.rows),
+            kinds,
+        }
+    }
+
+    /// Its rows, else those of the model over it.
+    pub(crate) fn sent(&self, is_items: bool) -> Rows {
+        if is_items { self.rows } else { self.by_kind() }
     }
 
     /// `select kind, count(*), sum(amount) ... group by kind`.
     pub(crate) fn by_kind(&self) -> Rows {
         let mut rows = Rows::default();
         for (kind, (count, cents)) in &self.kinds {
-            rows.add(&[Some(kind), Some(&count.to_string()), Some(&cents.to_string())]);
+            rows.add(&[
+                Some(kind),
+                Some(&count.to_string()),
+                Some(&cents.to_string()),
+            ]);
         }
         rows
     }
@@ -90,7 +117,9 @@ struct Item {
 }
 
 fn item(version: u64, id: u64) -> Item {
-    let mixed = id.wrapping_mul(2_654_435_761).wrapping_add(version.wrapping_mul(40_503));
+    let mixed = id
+        .wrapping_mul(2_654_435_761)
+        .wrapping_add(version.wrapping_mul(40_503));
     let kinds = ["a", "b", "c", "d"];
     Item {
         id,
@@ -119,7 +148,9 @@ fn good_record(item: &Item) -> String {
     let seconds = item.at_us / 1_000_000 - 1_704_067_200;
     let (day, time) = (seconds / 86_400, seconds % 86_400);
     let (month, day) = month_and_day(day);
-    let note = item.note.as_ref().map_or_else(String::new, |note| format!("\"{}\"", note.replace('"', "\"\"")));
+    let note = item.note.as_ref().map_or_else(String::new, |note| {
+        format!("\"{}\"", note.replace('"', "\"\""))
+    });
     format!(
         "{},{},{}.{:02},2024-{month:02}-{day:02}T{:02}:{:02}:{:02},{note}",
         item.id,
@@ -135,7 +166,10 @@ fn good_record(item: &Item) -> String {
 /// Of a day in 2024, counted from 0.
 fn month_and_day(day: i64) -> (usize, i64) {
     let mut left = day;
-    for (month, length) in [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31].into_iter().enumerate() {
+    for (month, length) in [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+        .into_iter()
+        .enumerate()
+    {
         if left < length {
             return (month + 1, left + 1);
         }
@@ -156,7 +190,11 @@ pub(crate) struct Version {
 /// Writes `items.csv` of a version.
 pub(crate) fn write(path: &Path, version: u64, rows: u64) -> Version {
     let mut file = BufWriter::new(std::fs::File::create(path).expect("the source can be written"));
-    let mut made = Version { items: Items::default(), bad: Rows::default(), leaving: Items::default() };
+    let mut made = Version {
+        items: Items::default(),
+        bad: Rows::default(),
+        leaving: Items::default(),
+    };
     let (mut ordinal, mut line) = (0_u64, 1_u64);
     let mut put = |record: &str, ordinal: &mut u64| {
         file.write_all(record.as_bytes()).expect("written");
@@ -168,7 +206,12 @@ pub(crate) fn write(path: &Path, version: u64, rows: u64) -> Version {
         line += 1;
         if is_bad(id) {
             let record = bad_record(version, id);
-            made.bad.add(&[Some("data/items.csv"), Some(&line.to_string()), Some(&ordinal.to_string()), Some(&record)]);
+            made.bad.add(&[
+                Some("data/items.csv"),
+                Some(&line.to_string()),
+                Some(&ordinal.to_string()),
+                Some(&record),
+            ]);
             put(&record, &mut ordinal);
         } else {
             let item = item(version, id);

@@ -14,34 +14,40 @@
 
 mod content;
 mod look;
+mod outside;
 mod project;
 mod rounds;
 mod summary;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use towpath_testkit::Dice;
-use towpath_testkit::kill::Passed;
 
 use crate::project::{Project, VARIANTS, Variant};
-use crate::rounds::{Aim, Besides, PHASES, Phase, edges, is_settled, kill, moment, round, stretches, watch, window};
+use crate::rounds::{
+    Aim, Besides, PHASES, Phase, edges, is_settled, kill, moment, round, stretches, watch, window,
+};
 use crate::summary::Table;
 
 /// Rows of the source when every edge is tried.
 const FEW: u64 = 2_000;
-/// Rows of the source at first when kills are random; doubled until a run takes `LONG_ENOUGH`.
-const MANY: u64 = 150_000;
+/// Rows of the source at first when kills are random; more until a run takes `LONG_ENOUGH`.
+const MANY: u64 = 40_000;
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
 /// Random kills that must hit each phase, over all destinations.
 const LEAST: usize = 5;
 
 /// Edges no run of this project passes, each with the reason.
-const NEVER_PASSED: &[(&str, &str)] = &[];
+const NEVER_PASSED: &[(&str, &str)] = &[(
+    "sqlite::read",
+    "the source is a file; the tests of the connector kill what reads databases",
+)];
 
 /// How often each edge is killed, and how often at random.
 fn kills(usual: usize) -> usize {
-    std::env::var("TOWPATH_KILLS").ok().map_or(usual, |said| said.parse().expect("TOWPATH_KILLS is a number"))
+    std::env::var("TOWPATH_KILLS").ok().map_or(usual, |said| {
+        said.parse().expect("TOWPATH_KILLS is a number")
+    })
 }
 
 /// A project whose tables hold a first version.
@@ -53,63 +59,79 @@ fn standing(variant: Variant, size: u64) -> Project {
     project
 }
 
-fn counts(passed: &[Passed]) -> BTreeMap<&str, usize> {
-    let mut counts = BTreeMap::new();
-    for heard in passed {
-        *counts.entry(heard.edge.as_str()).or_default() += 1;
-    }
-    counts
-}
-
 #[test]
 fn killed_at_every_edge_nothing_is_lost_or_doubled() {
     let started = Instant::now();
     let mut table = Table::new("edge", VARIANTS.iter().map(|variant| variant.name()));
     let mut red = Vec::new();
     for (column, variant) in VARIANTS.into_iter().enumerate() {
-        let mut project = standing(variant, FEW);
-        let mut dice = Dice(0x7077_0001 + column as u64);
-        project.next_version();
-        let usual = watch(&project).passed;
-        project.forget_state();
-        project.next_version();
-        let fresh = watch(&project).passed;
-        is_settled(&project).unwrap_or_else(|wrong| panic!("{}: {wrong}", variant.name()));
-        for edge in edges() {
-            let usual = counts(&usual).get(edge.as_str()).copied().unwrap_or(0);
-            let fresh = counts(&fresh).get(edge.as_str()).copied().unwrap_or(0);
-            for _ in 0..kills(1) {
-                let passes = if usual > 0 { usual } else { fresh };
-                if passes == 0 {
-                    continue;
-                }
-                if usual == 0 {
-                    project.forget_state();
-                }
-                let nth = 1 + dice.roll(passes as u64) as usize;
-                let besides = match dice.roll(8) {
-                    0 => Besides::StateLost,
-                    1 => Besides::TwoAtOnce,
-                    _ => Besides::Nothing,
-                };
-                match round(&mut project, &Aim::Edge(edge, nth), besides) {
-                    Ok(Some(_)) => table.count(edge, column),
-                    Ok(None) => red.push(format!("{}: {edge}@{nth} of {passes} was never reached", variant.name())),
-                    Err(wrong) => {
-                        red.push(format!("{}: {edge}@{nth} ({besides:?}): {wrong}", variant.name()));
-                        project = standing(variant, FEW);
-                    }
-                }
-            }
-        }
+        red.extend(at_every_edge(variant, column, &mut table));
     }
-    println!("{}\nkilled at every edge in {:.0?}", table, started.elapsed());
+    println!("{table}\nkilled at every edge in {:.0?}", started.elapsed());
     assert!(red.is_empty(), "{}", red.join("\n\n"));
     let never: Vec<&str> = NEVER_PASSED.iter().map(|(edge, _)| *edge).collect();
     for edge in edges() {
         let is_killed = table.total(edge) > 0;
-        assert!(is_killed != never.contains(&edge.as_str()), "`{edge}`: killed {}, listed as never passed: {}", is_killed, !is_killed);
+        let is_listed = never.contains(&edge.as_str());
+        assert!(
+            is_killed != is_listed,
+            "`{edge}`: killed {is_killed}, listed as never passed {is_listed}"
+        );
     }
+}
+
+/// Kills one variant at every edge it passes; what went wrong.
+fn at_every_edge(variant: Variant, column: usize, table: &mut Table) -> Vec<String> {
+    let mut dice = Dice(0x7077_0001 + column as u64);
+    let mut red = Vec::new();
+    let mut first = Project::new(variant, FEW);
+    first.next_version();
+    let first = watch(&first).passed;
+    let mut project = standing(variant, FEW);
+    project.next_version();
+    let again = watch(&project).passed;
+    for edge in edges() {
+        let passes = [&first, &again]
+            .map(|passed| passed.iter().filter(|heard| heard.edge == *edge).count());
+        if passes == [0, 0] {
+            continue;
+        }
+        if kills(1) > 1 {
+            // So many commits on one table would take longer to look at than to make.
+            project = standing(variant, FEW);
+        }
+        for _ in 0..kills(1) {
+            // Some edges are passed only, and every one also, while there is no table yet.
+            let is_first = passes[1] == 0 || passes[0] > 0 && dice.roll(4) == 0;
+            let passes = passes[usize::from(!is_first)] as u64;
+            let nth = if is_first { 1 } else { 1 + dice.roll(passes) };
+            let besides = match dice.roll(8) {
+                0 => Besides::StateLost,
+                1 => Besides::TwoAtOnce,
+                _ => Besides::Nothing,
+            };
+            let mut new = is_first.then(|| Project::new(variant, FEW));
+            let hit = new.as_mut().unwrap_or(&mut project);
+            // Changes of state that come together are committed together: the last may not be reached.
+            let done = match round(hit, &Aim::Edge(edge, nth as usize), besides) {
+                Ok(None) if !is_first => round(hit, &Aim::Edge(edge, 1), besides),
+                done => done,
+            };
+            let what = format!(
+                "{}: {edge}@{nth}, first run {is_first}, {besides:?}",
+                variant.name()
+            );
+            match done {
+                Ok(Some(_)) => table.count(edge, column),
+                Ok(None) => red.push(format!("{what}: never reached")),
+                Err(wrong) => {
+                    red.push(format!("{what}: {wrong}"));
+                    project = standing(variant, FEW);
+                }
+            }
+        }
+    }
+    red
 }
 
 #[test]
@@ -119,7 +141,12 @@ fn killed_at_random_nothing_is_lost_or_doubled() {
     let mut windows = Vec::new();
     for (column, variant) in VARIANTS.into_iter().enumerate() {
         let (mut project, stretches) = long_enough(variant);
-        windows.push(format!("{}: {:.1?} with {} rows", variant.name(), window(&stretches), project.size()));
+        windows.push(format!(
+            "{}: {:.1?} with {} rows",
+            variant.name(),
+            window(&stretches),
+            project.size()
+        ));
         let mut dice = Dice(0x7077_1001 + column as u64);
         let wanted = kills(15);
         let mut done = 0;
@@ -133,15 +160,25 @@ fn killed_at_random_nothing_is_lost_or_doubled() {
                 7 => Besides::TwoAtOnce,
                 _ => Besides::Nothing,
             };
-            let hit = round(&mut project, &aim, besides).unwrap_or_else(|wrong| panic!("{} ({besides:?}): {wrong}", variant.name()));
+            let hit = round(&mut project, &aim, besides)
+                .unwrap_or_else(|wrong| panic!("{} ({besides:?}): {wrong}", variant.name()));
             if let Some(phase) = hit.filter(|phase| *phase != Phase::Before) {
                 table.count(&format!("{phase:?}"), column);
                 done += 1;
             }
         }
-        assert_eq!(done, wanted, "{}: too many kills came too late", variant.name());
+        assert_eq!(
+            done,
+            wanted,
+            "{}: too many kills came too late",
+            variant.name()
+        );
     }
-    println!("{table}\nruns of {}\nkilled at random in {:.0?}", windows.join(", "), started.elapsed());
+    println!(
+        "{table}\nruns of {}\nkilled at random in {:.0?}",
+        windows.join(", "),
+        started.elapsed()
+    );
     for phase in PHASES {
         let hits = table.total(&format!("{phase:?}"));
         assert!(hits >= LEAST, "only {hits} random kills hit {phase:?}");
@@ -158,8 +195,14 @@ fn long_enough(variant: Variant) -> (Project, Vec<rounds::Stretch>) {
         if window(&stretches) >= LONG_ENOUGH {
             return (project, stretches);
         }
-        size *= 2;
-        assert!(size < 5_000_000, "{}: runs do not get longer", variant.name());
+        // A little more than seems enough.
+        let share = LONG_ENOUGH.as_millis() * 115 / window(&stretches).as_millis().max(1);
+        size = (size * u64::try_from(share).expect("small") / 100).max(size * 5 / 4);
+        assert!(
+            size < 5_000_000,
+            "{}: runs do not get longer",
+            variant.name()
+        );
     }
 }
 
@@ -177,10 +220,16 @@ fn a_source_that_changes_behind_a_lost_acknowledgement_is_read() {
             project.next_version();
             // The quarantine's commit passes the lake's edge first.
             let nth = if edge.starts_with("lake") { 2 } else { 1 };
-            assert!(kill(&project, &Aim::Edge(edge, nth)).is_some(), "{edge} was not reached");
+            assert!(
+                kill(&project, &Aim::Edge(edge, nth)).is_some(),
+                "{edge} was not reached"
+            );
             project.next_version();
+            // The first goes on with what was interrupted; what had been read then is not read again.
             project.finish_run();
-            is_settled(&project).unwrap_or_else(|wrong| panic!("{} after {edge}: {wrong}", variant.name()));
+            project.finish_run();
+            is_settled(&project)
+                .unwrap_or_else(|wrong| panic!("{} after {edge}: {wrong}", variant.name()));
         }
     }
 }
@@ -191,7 +240,10 @@ fn without_the_token_check_rows_are_doubled() {
     for is_broken in [false, true] {
         let mut project = standing(Variant::LakeAppend, FEW);
         project.next_version();
-        assert!(kill(&project, &Aim::Edge("flow::after_commit", 1)).is_some(), "the edge was not reached");
+        assert!(
+            kill(&project, &Aim::Edge("flow::after_commit", 1)).is_some(),
+            "the edge was not reached"
+        );
         let mut command = project.command(&["run"]);
         if is_broken {
             command.env("TOWPATH_BREAK", "lake::token");
@@ -199,6 +251,11 @@ fn without_the_token_check_rows_are_doubled() {
         let output = command.output().expect("starts");
         assert!(output.status.success(), "{}", project::said(&output));
         let judged = project.is_done(&project.seen());
-        assert_eq!(judged.is_err(), is_broken, "token check {}: {judged:?}", if is_broken { "off" } else { "on" });
+        assert_eq!(
+            judged.is_err(),
+            is_broken,
+            "token check {}: {judged:?}",
+            if is_broken { "off" } else { "on" }
+        );
     }
 }

@@ -1,14 +1,13 @@
-//! The project that is killed, in one variant per destination and write mode, and what is seen of it.
+//! The project that is killed, in one variant per destination and write mode, and what must hold of it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
 
 use tempfile::TempDir;
-use towpath_testkit::postgres::PostgresServer;
 
 use crate::content::{self, Expected, Rows};
 use crate::look;
+use crate::outside::{Outside, Sent};
 
 /// Where rows go and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +16,18 @@ pub(crate) enum Variant {
     LakeAppend,
     LakeMerge,
     Postgres,
+    Files,
+    Sqlite,
 }
 
-pub(crate) const VARIANTS: [Variant; 4] = [Variant::LakeReplace, Variant::LakeAppend, Variant::LakeMerge, Variant::Postgres];
+pub(crate) const VARIANTS: [Variant; 6] = [
+    Variant::LakeReplace,
+    Variant::LakeAppend,
+    Variant::LakeMerge,
+    Variant::Postgres,
+    Variant::Files,
+    Variant::Sqlite,
+];
 
 impl Variant {
     pub(crate) fn name(self) -> &'static str {
@@ -28,6 +36,8 @@ impl Variant {
             Variant::LakeAppend => "lake, append",
             Variant::LakeMerge => "lake, merge",
             Variant::Postgres => "postgres",
+            Variant::Files => "files",
+            Variant::Sqlite => "sqlite",
         }
     }
 
@@ -35,7 +45,16 @@ impl Variant {
         match self {
             Variant::LakeAppend => "append",
             Variant::LakeMerge => "merge\n        key: id",
-            Variant::LakeReplace | Variant::Postgres => "replace",
+            _ => "replace",
+        }
+    }
+
+    fn outside(self) -> Outside {
+        match self {
+            Variant::Postgres => Outside::postgres(),
+            Variant::Files => Outside::Files,
+            Variant::Sqlite => Outside::Sqlite,
+            _ => Outside::Nothing,
         }
     }
 }
@@ -49,9 +68,10 @@ connections:
   data: { type: files, path: data }
 ";
 
-const OUT: &str = "  out: { type: postgres, url: \"${secret:KILL_URL}\", writable: true }\n";
+/// Nested so deep, hashing a note takes some ten microseconds.
+const DEPTH: usize = 60;
 
-/// `WRITE` is replaced. The checks are there to be worked on: each looks at every row.
+/// `WRITE` and `WORK` are replaced. Rules and checks are there to be worked on: each looks at every row.
 const LOAD: &str = "steps:
   extract:
     load: data
@@ -65,7 +85,7 @@ const LOAD: &str = "steps:
           kind: { type: text, in: [a, b, c, d] }
           amount: { type: \"decimal(12,2)\", min: 0, max: 100000 }
           at: { type: timestamp }
-          note: { type: text }
+          note: { type: text, expression: WORK }
         checks:
           - not_null: [id, kind, amount, at]
           - pattern: { note: '^note \"[0-9]+\" of [A-ZÖ].*ln, seen in version [0-9]+$' }
@@ -76,21 +96,15 @@ const LOAD: &str = "steps:
     models: all
 ";
 
-const PUBLISH: &str = "  rows:
-    publish: raw
-    into: out
-    tables:
-      items: { key: id }
-  reports:
-    publish: marts
-    into: out
-    tables:
-      by_kind: {}
-";
-
 const MODEL: &str = "{{ config(materialized='table') }}
 select kind, count(*) as n, sum(amount) as total from {{ source('raw', 'items') }} group by kind
 ";
+
+/// A rule that holds for every row and takes its time.
+fn work() -> String {
+    let hashed = format!("{}note{}", "sha512(".repeat(DEPTH), ")".repeat(DEPTH));
+    format!("{hashed} is not null or note is null")
+}
 
 /// What stands where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,17 +112,14 @@ pub(crate) struct Seen {
     pub(crate) items: Rows,
     pub(crate) quarantine: Rows,
     pub(crate) by_kind: Rows,
-    pub(crate) out_items: Rows,
-    pub(crate) out_by_kind: Rows,
-    /// Versions of every table; they change when anything is committed.
-    pub(crate) versions: Vec<Option<u64>>,
+    pub(crate) sent: Vec<Sent>,
 }
 
 /// A project on disk, the versions of its source, and what must stand where.
 pub(crate) struct Project {
     pub(crate) variant: Variant,
     folder: TempDir,
-    database: Option<(Arc<PostgresServer>, String)>,
+    outside: Outside,
     size: u64,
     version: u64,
     pub(crate) old: Expected,
@@ -117,21 +128,19 @@ pub(crate) struct Project {
 
 impl Project {
     pub(crate) fn new(variant: Variant, size: u64) -> Self {
-        let folder = tempfile::Builder::new().prefix("towpath-kill-").tempdir().expect("a temporary folder");
-        let mut project = Self {
+        let folder = tempfile::Builder::new()
+            .prefix("towpath-kill-")
+            .tempdir()
+            .expect("a temporary folder");
+        let project = Self {
             variant,
             folder,
-            database: None,
+            outside: variant.outside(),
             size,
             version: 0,
             old: Expected::default(),
             new: Expected::default(),
         };
-        if variant == Variant::Postgres {
-            let server = PostgresServer::shared().expect("PostgreSQL starts");
-            let database = server.new_database().expect("a database");
-            project.database = Some((server, database));
-        }
         project.lay_out();
         project
     }
@@ -142,10 +151,12 @@ impl Project {
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
             std::fs::write(path, text).expect("written");
         };
-        let is_out = self.variant == Variant::Postgres;
-        let (out, publish) = if is_out { (OUT, PUBLISH) } else { ("", "") };
-        put("towpath.yml", &format!("{PROJECT}{out}"));
-        put("pipelines/kill.yml", &format!("{}{publish}", LOAD.replace("WRITE", self.variant.write())));
+        let (connections, publish) = self.outside.config();
+        let load = LOAD
+            .replace("WRITE", self.variant.write())
+            .replace("WORK", &work());
+        put("towpath.yml", &format!("{PROJECT}{connections}"));
+        put("pipelines/kill.yml", &format!("{load}{publish}"));
         put("models/marts/by_kind.sql", MODEL);
         std::fs::create_dir_all(self.dir().join("data")).expect("made");
     }
@@ -172,7 +183,8 @@ impl Project {
 
     /// Begins anew when so much was appended that looking at it takes long.
     pub(crate) fn shrink(&mut self) {
-        if self.variant == Variant::LakeAppend && self.new.all.rows.count > 4 * self.size.max(20_000) {
+        let most = 4 * self.size.max(20_000);
+        if self.variant == Variant::LakeAppend && self.new.all.rows.count > most {
             std::fs::remove_dir_all(self.dir().join("lake")).expect("removed");
             self.forget_state();
             self.old = Expected::default();
@@ -192,14 +204,14 @@ impl Project {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
         command.current_dir(self.dir()).args(arguments);
-        if let Some((server, database)) = &self.database {
-            command.env("KILL_URL", server.url(database));
-        }
+        command.envs(self.outside.url().map(|url| ("KILL_URL", url)));
         command
     }
 
     pub(crate) fn run(&self) -> Output {
-        self.command(&["run"]).output().expect("`towpath run` starts")
+        self.command(&["run"])
+            .output()
+            .expect("`towpath run` starts")
     }
 
     /// Runs until it is done; twice at most.
@@ -207,41 +219,36 @@ impl Project {
         let first = self.run();
         if !first.status.success() {
             let second = self.run();
-            assert!(second.status.success(), "{}: a rerun fails:\n{}\n{}", self.variant.name(), said(&first), said(&second));
+            assert!(
+                second.status.success(),
+                "{}: a rerun fails:\n{}\n{}",
+                self.variant.name(),
+                said(&first),
+                said(&second)
+            );
         }
     }
 
     pub(crate) fn seen(&self) -> Seen {
         let lake = self.dir().join("lake");
-        let items = ["id", "kind", "amount", "at", "note"];
-        let (items_version, items) = look::lake_table(&lake.join("raw/items"), &items);
-        let by_kind = ["kind", "n", "total"];
-        let (by_kind_version, by_kind) = look::lake_table(&lake.join("marts/by_kind"), &by_kind);
         let record = ["object", "line", "ordinal", "record"];
-        let (quarantine_version, quarantine) = look::lake_table(&lake.join("_quarantine/raw.items"), &record);
-        let mut versions = vec![items_version, by_kind_version, quarantine_version];
-        let (mut out_items, mut out_by_kind) = (Rows::default(), Rows::default());
-        if self.database.is_some() {
-            let at = "(extract(epoch from at) * 1000000)::bigint";
-            out_items = self.out("items", &format!("id, kind, (amount * 100)::bigint, {at}, note"));
-            out_by_kind = self.out("by_kind", "kind, n, (total * 100)::bigint");
-            versions.push(self.psql("SELECT sum(generation) FROM _towpath_commits", "_towpath_commits").parse().ok());
+        Seen {
+            items: look::lake_table(&lake.join("raw/items"), &look::ITEMS),
+            by_kind: look::lake_table(&lake.join("marts/by_kind"), &["kind", "n", "total"]),
+            quarantine: look::lake_table(&lake.join("_quarantine/raw.items"), &record),
+            sent: self.outside.seen(self.dir()),
         }
-        Seen { items, quarantine, by_kind, out_items, out_by_kind, versions }
     }
 
-    fn out(&self, table: &str, columns: &str) -> Rows {
-        look::postgres_rows(&self.psql(&format!("COPY (SELECT {columns} FROM {table}) TO STDOUT"), table))
-    }
-
-    /// The answer; empty while the table does not exist.
-    fn psql(&self, sql: &str, table: &str) -> String {
-        let (server, database) = self.database.as_ref().expect("a database");
-        let exists = server.psql(database, &format!("SELECT to_regclass('{table}') IS NOT NULL")).expect("psql");
-        match exists.as_str() {
-            "t" => server.psql(database, sql).expect("psql"),
-            _ => String::new(),
-        }
+    /// Versions of every table; they change when anything is committed.
+    pub(crate) fn versions(&self) -> Vec<Option<u64>> {
+        let lake = self.dir().join("lake");
+        let tables = ["raw/items", "marts/by_kind", "_quarantine/raw.items"];
+        let mut versions = tables
+            .map(|table| look::lake_version(&lake.join(table)))
+            .to_vec();
+        versions.extend(self.outside.versions(self.dir()));
+        versions
     }
 
     /// The rows `raw.items` must hold.
@@ -249,7 +256,7 @@ impl Project {
         match self.variant {
             Variant::LakeAppend => &expected.all,
             Variant::LakeMerge => &expected.merged,
-            Variant::LakeReplace | Variant::Postgres => &expected.now,
+            _ => &expected.now,
         }
     }
 
@@ -259,40 +266,61 @@ impl Project {
         let mut wrong = Vec::new();
         let mut same = |what: &str, is: Rows, must: Rows| {
             if is != must {
-                wrong.push(format!("{what}: {} rows where {} belong, or with other values", is.count, must.count));
+                wrong.push(format!(
+                    "{what}: {} rows where {} belong, or with other values",
+                    is.count, must.count
+                ));
             }
         };
         same("raw.items", seen.items, items.rows);
         same("marts.by_kind", seen.by_kind, items.by_kind());
         same("quarantine", seen.quarantine, self.new.bad);
-        if self.variant == Variant::Postgres {
-            same("items in PostgreSQL", seen.out_items, self.new.merged.rows);
-            same("by_kind in PostgreSQL", seen.out_by_kind, items.by_kind());
+        for sent in &seen.sent {
+            same(sent.what, sent.rows, items.sent(sent.is_items));
         }
-        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(wrong.join("\n"))
+        }
     }
 
     /// Every table holds the old or the new rows, and none is ahead of what it is made of.
     pub(crate) fn is_whole(&self, seen: &Seen) -> Result<(), String> {
         let (old, new) = (self.items_of(&self.old), self.items_of(&self.new));
         let mut wrong = Vec::new();
-        let mut either = |what: &str, is: Rows, old: Rows, new: Rows| {
+        let mut is_new = |what: &str, is: Rows, old: Rows, new: Rows| {
             if is != old && is != new {
-                wrong.push(format!("{what}: {} rows, neither the {} of before nor the {} of after", is.count, old.count, new.count));
+                wrong.push(format!(
+                    "{what}: {} rows, neither the {} of before nor the {} of after",
+                    is.count, old.count, new.count
+                ));
             }
-            is == new
+            is == new && new != old
         };
-        let has_items = either("raw.items", seen.items, old.rows, new.rows);
-        let has_bad = either("quarantine", seen.quarantine, self.old.bad, self.new.bad);
-        let has_kinds = either("marts.by_kind", seen.by_kind, old.by_kind(), new.by_kind());
-        let mut ahead = vec![("raw.items before its quarantine", has_items && !has_bad), ("marts.by_kind before raw.items", has_kinds && !has_items)];
-        if self.variant == Variant::Postgres {
-            let out = either("items in PostgreSQL", seen.out_items, self.old.merged.rows, self.new.merged.rows);
-            either("by_kind in PostgreSQL", seen.out_by_kind, old.by_kind(), new.by_kind());
-            ahead.push(("PostgreSQL before raw.items", out && !has_items));
+        let has_items = is_new("raw.items", seen.items, old.rows, new.rows);
+        let has_bad = is_new("quarantine", seen.quarantine, self.old.bad, self.new.bad);
+        let has_kinds = is_new("marts.by_kind", seen.by_kind, old.by_kind(), new.by_kind());
+        let mut ahead = Vec::new();
+        if has_items && !has_bad {
+            ahead.push("raw.items is ahead of its quarantine".to_owned());
         }
-        wrong.extend(ahead.into_iter().filter(|(_, is)| *is).map(|(what, _)| what.to_owned()));
-        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+        if has_kinds && !has_items {
+            ahead.push("marts.by_kind is ahead of raw.items".to_owned());
+        }
+        for sent in &seen.sent {
+            let (old, new) = (old.sent(sent.is_items), new.sent(sent.is_items));
+            let made_of_new = if sent.is_items { has_items } else { has_kinds };
+            if is_new(sent.what, sent.rows, old, new) && !made_of_new {
+                ahead.push(format!("{} is ahead of the lakehouse", sent.what));
+            }
+        }
+        wrong.extend(ahead);
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(wrong.join("\n"))
+        }
     }
 }
 

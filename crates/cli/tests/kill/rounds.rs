@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ const DOORS: &[&str] = &["lake::token"];
 pub(crate) fn edges() -> &'static BTreeSet<String> {
     static EDGES: OnceLock<BTreeSet<String>> = OnceLock::new();
     EDGES.get_or_init(|| {
-        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates/");
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("crates/");
         let mut edges = failpoints(crates).expect("the sources can be read");
         edges.retain(|edge| !DOORS.contains(&edge.as_str()));
         edges
@@ -36,7 +39,13 @@ pub(crate) enum Phase {
     After,
 }
 
-pub(crate) const PHASES: [Phase; 5] = [Phase::Read, Phase::Prepare, Phase::Audit, Phase::Commit, Phase::After];
+pub(crate) const PHASES: [Phase; 5] = [
+    Phase::Read,
+    Phase::Prepare,
+    Phase::Audit,
+    Phase::Commit,
+    Phase::After,
+];
 
 /// The phase an edge begins.
 fn begins(edge: &str) -> Option<Phase> {
@@ -52,7 +61,11 @@ fn begins(edge: &str) -> Option<Phase> {
 
 /// The phase after these edges: tasks follow one another, so the last edge says it.
 pub(crate) fn phase(passed: &[Passed]) -> Phase {
-    passed.iter().rev().find_map(|p| begins(&p.edge)).unwrap_or(Phase::Before)
+    passed
+        .iter()
+        .rev()
+        .find_map(|p| begins(&p.edge))
+        .unwrap_or(Phase::Before)
 }
 
 /// A stretch of a run within one phase.
@@ -69,7 +82,8 @@ pub(crate) fn stretches(passed: &[Passed]) -> Vec<Stretch> {
     let mut out: Vec<Stretch> = Vec::new();
     let mut began = Duration::ZERO;
     for (at, heard) in passed.iter().enumerate() {
-        let now = begins(&heard.edge).unwrap_or(out.last().map_or(Phase::Before, |last| last.phase));
+        let now =
+            begins(&heard.edge).unwrap_or(out.last().map_or(Phase::Before, |last| last.phase));
         if out.last().map(|last| last.phase) == Some(now) || now == Phase::Before {
             continue;
         }
@@ -77,8 +91,16 @@ pub(crate) fn stretches(passed: &[Passed]) -> Vec<Stretch> {
             last.length = heard.at - began;
         }
         began = heard.at;
-        let nth = passed[..=at].iter().filter(|p| p.edge == heard.edge).count();
-        out.push(Stretch { phase: now, edge: heard.edge.clone(), nth, length: Duration::ZERO });
+        let nth = passed[..=at]
+            .iter()
+            .filter(|p| p.edge == heard.edge)
+            .count();
+        out.push(Stretch {
+            phase: now,
+            edge: heard.edge.clone(),
+            nth,
+            length: Duration::ZERO,
+        });
     }
     if let (Some(last), Some(end)) = (out.last_mut(), passed.last()) {
         last.length = end.at - began;
@@ -107,7 +129,10 @@ pub(crate) fn moment<'a>(stretches: &'a [Stretch], phase: Phase, dice: &mut Dice
     for stretch in of_phase() {
         let length = stretch.length.as_micros();
         if rest < length {
-            return Aim::Moment(stretch, Duration::from_micros(u64::try_from(rest).expect("short")));
+            return Aim::Moment(
+                stretch,
+                Duration::from_micros(u64::try_from(rest).expect("short")),
+            );
         }
         rest -= length;
     }
@@ -116,17 +141,25 @@ pub(crate) fn moment<'a>(stretches: &'a [Stretch], phase: Phase, dice: &mut Dice
 
 /// Runs once without a kill and tells the edges.
 pub(crate) fn watch(project: &Project) -> Ended {
-    let traced = Traced::start(project.command(&["run"]), edges(), &project.socket()).expect("starts");
+    let traced = Traced::start(quiet(project), edges(), &project.socket()).expect("starts");
     traced.finish().expect("ends")
+}
+
+fn quiet(project: &Project) -> Command {
+    let mut command = project.command(&["run"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 /// Kills one run; None when it ended before the kill came.
 pub(crate) fn kill(project: &Project, aim: &Aim<'_>) -> Option<Phase> {
-    let mut command = project.command(&["run"]);
+    let mut command = quiet(project);
     let ended = match aim {
         Aim::Edge(edge, nth) => {
             command.env("TOWPATH_FAILPOINT", format!("{edge}@{nth}"));
-            Traced::start(command, edges(), &project.socket()).expect("starts").finish()
+            Traced::start(command, edges(), &project.socket())
+                .expect("starts")
+                .finish()
         }
         Aim::Moment(stretch, offset) => {
             let mut traced = Traced::start(command, edges(), &project.socket()).expect("starts");
@@ -152,12 +185,18 @@ pub(crate) enum Besides {
 }
 
 /// A whole round; the phase of the kill, or None when the run was quicker than the kill.
-pub(crate) fn round(project: &mut Project, aim: &Aim<'_>, besides: Besides) -> Result<Option<Phase>, String> {
+pub(crate) fn round(
+    project: &mut Project,
+    aim: &Aim<'_>,
+    besides: Besides,
+) -> Result<Option<Phase>, String> {
     project.shrink();
     project.next_version();
     let hit = kill(project, aim);
     let after = project.seen();
-    project.is_whole(&after).map_err(|wrong| format!("after the kill ({hit:?}): {wrong}"))?;
+    project
+        .is_whole(&after)
+        .map_err(|wrong| format!("after the kill ({hit:?}): {wrong}"))?;
     match besides {
         Besides::Nothing => project.finish_run(),
         Besides::StateLost => {
@@ -172,28 +211,35 @@ pub(crate) fn round(project: &mut Project, aim: &Aim<'_>, besides: Besides) -> R
 
 /// All is there, and two further runs change nothing.
 pub(crate) fn is_settled(project: &Project) -> Result<(), String> {
-    let done = project.seen();
-    project.is_done(&done)?;
+    project.is_done(&project.seen())?;
+    let versions = project.versions();
     for _ in 0..2 {
         let run = project.run();
-        if !run.status.success() || !String::from_utf8_lossy(&run.stdout).contains("Nothing to do") {
+        if !run.status.success() || !String::from_utf8_lossy(&run.stdout).contains("Nothing to do")
+        {
             return Err(format!("a further run had something to do: {}", said(&run)));
         }
     }
-    match project.seen() {
-        again if again == done => Ok(()),
-        again => Err(format!("further runs changed {:?} to {:?}", done.versions, again.versions)),
+    match project.versions() {
+        again if again == versions => Ok(()),
+        again => Err(format!(
+            "further runs changed versions {versions:?} to {again:?}"
+        )),
     }
 }
 
 fn two_at_once(project: &Project) -> Result<(), String> {
     let spawn = || {
         let mut command = project.command(&["run"]);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("starts")
     };
     let two = [spawn(), spawn()].map(|child| child.wait_with_output().expect("ends"));
     let codes = two.each_ref().map(|output| output.status.code());
     let is_fine = codes.contains(&Some(0)) && codes.iter().all(|code| matches!(code, Some(0 | 4)));
-    if is_fine { Ok(()) } else { Err(format!("two at once: {}\n{}", said(&two[0]), said(&two[1]))) }
+    if is_fine {
+        Ok(())
+    } else {
+        Err(format!("two at once: {}\n{}", said(&two[0]), said(&two[1])))
+    }
 }

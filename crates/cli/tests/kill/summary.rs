@@ -11,12 +11,18 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(noun: &'static str, columns: impl Iterator<Item = &'static str>) -> Self {
-        Self { noun, columns: columns.collect(), rows: BTreeMap::new() }
+        Self {
+            noun,
+            columns: columns.collect(),
+            rows: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn count(&mut self, row: &str, column: usize) {
         let width = self.columns.len();
-        self.rows.entry(row.to_owned()).or_insert_with(|| vec![0; width])[column] += 1;
+        self.rows
+            .entry(row.to_owned())
+            .or_insert_with(|| vec![0; width])[column] += 1;
     }
 
     pub(crate) fn total(&self, row: &str) -> usize {
