@@ -24,6 +24,7 @@ use crate::session::Engine;
 use crate::session::border::{plain_array, plain_type};
 use crate::session::exact::checked;
 use crate::session::failure::{arrow_failure, failure};
+use crate::session::settings;
 use crate::session::statement::from_problem;
 
 /// Longest part of an expression that is repeated in a message.
@@ -49,7 +50,7 @@ struct Compiled {
 fn compile(mut session: SessionState, text: &str, schema: &SchemaRef) -> Result<Compiled> {
     let subject = subject(text);
     let told = |error| failure(&subject, &error);
-    session.mark_start_execution();
+    settings::begin(&mut session);
     let planned = towpath_sql::plan_expression(text, schema)
         .map_err(|problem| from_problem(&subject, text, &[problem]))?;
     let simplified = simplify(&session, planned.expr, &planned.schema).map_err(told)?;

@@ -21,6 +21,7 @@ use towpath_vocab::{Failure, TableName};
 
 use crate::session::Engine;
 use crate::session::border::{plain_batch, plain_schema};
+use crate::session::catalog::Sight;
 use crate::session::failure::{arrow_failure, failure};
 
 /// How a query is called in messages.
@@ -33,14 +34,19 @@ impl Query for Engine {
         sql: &str,
         candidates: &BTreeMap<TableName, Candidate>,
     ) -> Result<QueryResult> {
-        let planned = self.sight(candidates)?.plan(SUBJECT, sql, &[]).await?;
-        let running = start(SUBJECT, &planned.session, &planned.plan).await?;
-        let schema = running.schema;
-        Ok(QueryResult {
-            batches: outside(SUBJECT.to_owned(), Arc::clone(&schema), running.batches),
-            schema,
-        })
+        answer(&self.wide_sight(candidates)?, sql).await
     }
+}
+
+/// Answers a question over what is in sight.
+pub(crate) async fn answer(sight: &Arc<Sight>, sql: &str) -> Result<QueryResult> {
+    let planned = sight.plan(SUBJECT, sql, &[]).await?;
+    let running = start(SUBJECT, &planned.session, &planned.plan).await?;
+    let schema = running.schema;
+    Ok(QueryResult {
+        batches: outside(SUBJECT.to_owned(), Arc::clone(&schema), running.batches),
+        schema,
+    })
 }
 
 /// A plan that gives rows when polled.

@@ -13,9 +13,9 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use serde_json::{Number, Value};
 use tokio::runtime::Handle;
-use towpath_ports::Query;
 use towpath_vocab::{Answer, Failure, Introspect, Pending, Question, Remedy, TableName};
 
+use crate::query;
 use crate::session::Engine;
 use crate::session::border::plain_schema;
 use crate::session::failure::arrow_failure;
@@ -72,7 +72,7 @@ impl LiveAnswers {
     }
 
     async fn rows(&self, sql: &str) -> Result<Answer, Failure> {
-        let mut result = self.engine.query(sql, &BTreeMap::new()).await?;
+        let mut result = query::answer(&self.engine.sight(&BTreeMap::new())?, sql).await?;
         let columns = result
             .schema
             .fields()

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::cast::AsArray;
+use datafusion::arrow::array::types::TimestampNanosecondType;
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::error::ArrowError;
@@ -53,16 +55,30 @@ pub(crate) fn plain_batch(
         .columns()
         .iter()
         .zip(schema.fields())
-        .map(|(column, field)| plain_array(column, field.data_type()))
+        .map(|(column, field)| plain_column(field.name(), column, field.data_type()))
         .collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
-/// One column as a type of outside.
+/// One value per row as a type of outside.
 pub(crate) fn plain_array(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    plain_column("the value", array, data_type)
+}
+
+fn plain_column(
+    name: &str,
+    array: &ArrayRef,
+    data_type: &DataType,
+) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == data_type {
         return Ok(Arc::clone(array));
+    }
+    // A cast would cut what is finer than a microsecond without a word.
+    if !whole_micros(array.as_ref()) {
+        return Err(ArrowError::CastError(format!(
+            "column `{name}` holds a time finer than a microsecond; cut it with `date_trunc('microsecond', ...)`"
+        )));
     }
     cast_with_options(
         array,
@@ -74,6 +90,25 @@ pub(crate) fn plain_array(array: &ArrayRef, data_type: &DataType) -> Result<Arra
     )
 }
 
+/// True when no time in it would lose digits as microseconds.
+fn whole_micros(array: &dyn Array) -> bool {
+    let all = |arrays: &[ArrayRef]| arrays.iter().all(|array| whole_micros(array.as_ref()));
+    match array.data_type() {
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => array
+            .as_primitive::<TimestampNanosecondType>()
+            .iter()
+            .flatten()
+            .all(|at| at % 1_000 == 0),
+        DataType::List(_) => all(&[Arc::clone(array.as_list::<i32>().values())]),
+        DataType::LargeList(_) => all(&[Arc::clone(array.as_list::<i64>().values())]),
+        DataType::FixedSizeList(..) => all(&[Arc::clone(array.as_fixed_size_list().values())]),
+        DataType::Struct(_) => all(array.as_struct().columns()),
+        DataType::Map(..) => all(array.as_map().entries().columns()),
+        DataType::Dictionary(..) => all(&[Arc::clone(array.as_any_dictionary().values())]),
+        _ => true,
+    }
+}
+
 /// The batch with the columns of `schema`, found by name.
 pub(crate) fn by_name(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     if batch.schema_ref() == schema {
@@ -83,7 +118,7 @@ pub(crate) fn by_name(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
         .fields()
         .iter()
         .map(|field| match batch.column_by_name(field.name()) {
-            Some(column) => plain_array(column, field.data_type()),
+            Some(column) => plain_column(field.name(), column, field.data_type()),
             None => Err(ArrowError::SchemaError(format!(
                 "a batch without the column `{}`",
                 field.name()
@@ -119,7 +154,7 @@ mod tests {
                 true,
             ),
         ]));
-        let at = TimestampNanosecondArray::from(vec![Some(1_500), None]).with_timezone("+00:00");
+        let at = TimestampNanosecondArray::from(vec![Some(1_000), None]).with_timezone("+00:00");
         let batch = RecordBatch::try_new(
             Arc::clone(&schema),
             vec![
@@ -138,6 +173,14 @@ mod tests {
             &towpath_vocab::types::instant()
         );
         assert!(!outside.field(0).is_nullable());
+        let finer: ArrayRef = Arc::new(
+            TimestampNanosecondArray::from(vec![None, Some(1_500)]).with_timezone("+00:00"),
+        );
+        let mut columns = batch.columns().to_vec();
+        columns[2] = finer;
+        let finer = RecordBatch::try_new(schema, columns).unwrap();
+        let error = plain_batch(&finer, &outside).unwrap_err();
+        assert!(error.to_string().contains("`at`"), "{error}");
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Sight {
 
     fn session_within(self: &Arc<Self>, within: &[TableName]) -> SessionState {
         let mut session = self.session.clone();
-        session.mark_start_execution();
+        settings::begin(&mut session);
         session.register_catalog_list(Arc::new(Catalogs {
             sight: Arc::clone(self),
             within: within.to_vec(),
@@ -231,7 +231,7 @@ impl Sight {
             Some(Held::View(view)) => return Ok(Some(self.view(name, &view.sql, within).await?)),
             None => {}
         }
-        if let Some(folder) = &self.files
+        if let Some(folder) = self.files.as_ref().filter(|_| within.is_empty())
             && name.schema() == settings::DEFAULT_SCHEMA
             && let Some(file) = files::provider(folder, name.table(), &self.session).await?
         {

@@ -114,6 +114,23 @@ impl Engine {
         &self,
         candidates: &BTreeMap<TableName, Candidate>,
     ) -> Result<Arc<Sight>, Failure> {
+        self.sight_and(candidates, None)
+    }
+
+    /// A fresh sight for a question: of files too, unless a candidate is judged.
+    pub(crate) fn wide_sight(
+        &self,
+        candidates: &BTreeMap<TableName, Candidate>,
+    ) -> Result<Arc<Sight>, Failure> {
+        let files = self.inner.files.clone();
+        self.sight_and(candidates, files.filter(|_| candidates.is_empty()))
+    }
+
+    fn sight_and(
+        &self,
+        candidates: &BTreeMap<TableName, Candidate>,
+        files: Option<PathBuf>,
+    ) -> Result<Arc<Sight>, Failure> {
         let stand_ins = candidates
             .iter()
             .map(|(name, candidate)| Ok((name.clone(), stand_in::provider(name, candidate)?)))
@@ -123,7 +140,7 @@ impl Engine {
             self.inner.lake.clone(),
             session,
             stand_ins,
-            self.inner.files.clone(),
+            files,
         ))
     }
 

@@ -2,8 +2,10 @@
 //!
 //! DataFusion lets `+`, `-` and `*` wrap around; PostgreSQL does not, and neither does this house.
 //! The rule runs first, before expressions move into scans, and covers projections, filters, and keys
-//! and arguments of aggregates; the adding inside `sum` is in `sum.rs`. Arithmetic inside a window's
-//! or a join's own expressions is not reached yet.
+//! and arguments of aggregates; the adding inside `sum` is in `sum.rs`. What can still wrap around:
+//! arithmetic of constants alone (`9223372036854775807 + 1`), which is folded before any plan stands,
+//! also in `expression.rs`; unary minus of the smallest number; arithmetic inside a window's or a
+//! join's own expressions.
 
 use std::sync::Arc;
 

@@ -2,9 +2,10 @@
 //!
 //! Promise: a quoted name that ends like a data file and names one (or a folder or glob of them) is
 //! read in place. Columns of CSV and JSON are guessed from the first rows; a load with declared types
-//! is the exact way. It knows no table of the lakehouse.
+//! is the exact way. Only files in the given folder are read, and only by a query someone asks: models,
+//! views, templates and checks never get here. It knows no table of the lakehouse.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -16,7 +17,7 @@ use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
 use datafusion::execution::session_state::SessionState;
-use towpath_vocab::Failure;
+use towpath_vocab::{Failure, Remedy};
 
 use super::failure::failure;
 
@@ -45,6 +46,7 @@ pub(crate) async fn provider(
     if !is_glob && !tokio::fs::try_exists(&path).await.unwrap_or(false) {
         return Ok(None);
     }
+    inside(folder, &path, name).await?;
     let subject = format!("file `{name}`");
     let told = |error| failure(&subject, &error);
     let url = ListingTableUrl::parse(path.to_string_lossy()).map_err(told)?;
@@ -55,4 +57,26 @@ pub(crate) async fn provider(
         .await
         .map_err(told)?;
     Ok(Some(Arc::new(ListingTable::try_new(config).map_err(told)?)))
+}
+
+/// Refuses what lies outside the folder, also behind links. Of a glob, what stands before it counts.
+async fn inside(folder: &Path, path: &Path, name: &str) -> Result<(), Failure> {
+    let fixed: PathBuf = path
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
+        .collect();
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    let real = (
+        tokio::fs::canonicalize(folder).await,
+        tokio::fs::canonicalize(&fixed).await,
+    );
+    if let (Ok(folder), Ok(path)) = real
+        && !climbs
+        && path.starts_with(&folder)
+    {
+        return Ok(());
+    }
+    let outside = format!("the file `{name}` does not lie in the project's folder");
+    Err(Failure::new("R0516", Remedy::Refused, outside)
+        .help("put it below the project's folder, or load it with a connection of its own"))
 }

@@ -14,7 +14,7 @@ pub(crate) mod fixture;
 pub(crate) mod holdings;
 mod names;
 mod scan;
-mod settings;
+pub(crate) mod settings;
 mod spill;
 mod stand_in;
 pub(crate) mod statement;

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chrono::SubsecRound as _;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -83,6 +84,15 @@ pub(crate) fn session(
         .with_expr_planners(functions.planners.clone())
         .with_physical_optimizer_rules(rules);
     Ok(state.build())
+}
+
+/// Begins a statement: what `now()` is, in microseconds as every timestamp outside.
+pub(crate) fn begin(state: &mut SessionState) {
+    state.mark_start_execution();
+    let properties = state.execution_props_mut();
+    properties.query_execution_start_time = properties
+        .query_execution_start_time
+        .map(|now| now.trunc_subsecs(6));
 }
 
 /// The same session for a statement that ran out of memory: joins that spill, fewer threads.

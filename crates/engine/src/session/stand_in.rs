@@ -16,7 +16,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
-use towpath_ports::{Assignment, Candidate, Event, ReadSpec, Source};
+use towpath_ports::{Assignment, Candidate, Event, ReadSpec, Source, Split};
 use towpath_vocab::{Failure, ReadMode, Remedy, Selection, TableName};
 
 use super::border::by_name;
@@ -118,7 +118,7 @@ fn read(
         }))
     };
     futures::stream::once(opened)
-        .try_flatten_splits()
+        .try_flatten_splits(name.clone())
         .map(move |event| batch_of(event, &name, &schema).transpose())
         .filter_map(futures::future::ready)
         .boxed()
@@ -151,9 +151,27 @@ fn refused(name: &TableName, what: &str) -> DataFusionError {
     ))
 }
 
+/// The events of a split, which must say that they end: one that just stops may lack rows.
+fn whole(split: Split, name: TableName) -> BoxStream<'static, Result<Event, DataFusionError>> {
+    let state = (split.events.fuse(), false, name);
+    futures::stream::unfold(state, |(mut events, ended, name)| async move {
+        let event = match events.next().await {
+            Some(event) => event.map_err(carried),
+            None if ended => return None,
+            None => Err(refused(&name, "a part that stops before its end")),
+        };
+        let ended = ended || matches!(event, Ok(Event::End) | Err(_));
+        Some((event, (events, ended, name)))
+    })
+    .boxed()
+}
+
 /// Reads the events of all splits in the order they are assigned.
 trait Splits: Sized {
-    fn try_flatten_splits(self) -> BoxStream<'static, Result<Event, DataFusionError>>;
+    fn try_flatten_splits(
+        self,
+        name: TableName,
+    ) -> BoxStream<'static, Result<Event, DataFusionError>>;
 }
 
 impl<S, A> Splits for S
@@ -161,11 +179,14 @@ where
     S: futures::Stream<Item = Result<A, DataFusionError>> + Send + 'static,
     A: futures::Stream<Item = Result<Assignment, Failure>> + Send + 'static,
 {
-    fn try_flatten_splits(self) -> BoxStream<'static, Result<Event, DataFusionError>> {
+    fn try_flatten_splits(
+        self,
+        name: TableName,
+    ) -> BoxStream<'static, Result<Event, DataFusionError>> {
         self.map_ok(|splits| splits.map_err(carried))
             .try_flatten()
-            .map_ok(|assignment| match assignment {
-                Assignment::Assigned(split) => split.events.map_err(carried).boxed(),
+            .map_ok(move |assignment| match assignment {
+                Assignment::Assigned(split) => whole(split, name.clone()),
                 Assignment::Revoked(_) | Assignment::Complete(_) => {
                     futures::stream::empty().boxed()
                 }

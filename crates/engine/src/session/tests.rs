@@ -468,15 +468,15 @@ async fn candidates_stand_in_for_their_tables_also_through_views() {
     );
 }
 
-/// A source that fails in the middle.
-struct Failing(RecordBatch);
+/// A source that fails in the middle, or just stops there.
+struct Failing(RecordBatch, Option<Failure>);
 
-struct FailingReader(RecordBatch);
+struct FailingReader(RecordBatch, Option<Failure>);
 
 #[async_trait]
 impl Source for Failing {
     async fn open(&self, _: &ReadSpec, _: Option<&Position>) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(FailingReader(self.0.clone())))
+        Ok(Box::new(FailingReader(self.0.clone(), self.1.clone())))
     }
 
     async fn version(&self, _: &ReadSpec) -> Result<Option<InputVersion>> {
@@ -503,12 +503,8 @@ impl Reader for FailingReader {
 
     fn splits(&mut self) -> BoxStream<Result<Assignment>> {
         let rows = Rows::of_batch(name("a.b"), "b", self.0.clone(), 0);
-        let failure = Failure::new("R0998", Remedy::Retry, "the cable was cut");
-        let events = futures::stream::iter([
-            Ok(Event::Rows(rows)),
-            Ok(Event::Boundary(Mark::at(1))),
-            Err(failure),
-        ]);
+        let events = [Ok(Event::Rows(rows)), Ok(Event::Boundary(Mark::at(1)))];
+        let events = futures::stream::iter(events.into_iter().chain(self.1.take().map(Err)));
         let split = Split {
             id: SplitId("one".to_owned()),
             events: events.boxed(),
@@ -525,13 +521,12 @@ impl Reader for FailingReader {
     }
 }
 
-#[tokio::test]
-async fn what_a_source_fails_with_comes_out_unchanged() {
+async fn cut_short(failure: Option<Failure>) -> Failure {
     let fixture = Fixture::new();
     let rows = batch(vec![("n", ints(vec![Some(1)]))]);
     let candidate = Candidate {
         schema: rows.schema(),
-        source: Arc::new(Failing(rows)),
+        source: Arc::new(Failing(rows, failure)),
         native: Arc::new(()),
     };
     let candidates = BTreeMap::from([(name("a.b"), candidate)]);
@@ -540,11 +535,20 @@ async fn what_a_source_fails_with_comes_out_unchanged() {
         .query("select sum(n) from a.b group by n % 2", &candidates)
         .await
         .unwrap();
-    let failure = result.batches.try_collect::<Vec<_>>().await.unwrap_err();
-    assert_eq!(
-        (failure.code.as_str(), failure.message.as_str()),
-        ("R0998", "the cable was cut")
-    );
+    result.batches.try_collect::<Vec<_>>().await.unwrap_err()
+}
+
+#[tokio::test]
+async fn what_a_source_fails_with_comes_out_unchanged() {
+    let failure = Failure::new("R0998", Remedy::Retry, "the cable was cut");
+    assert_eq!(cut_short(Some(failure.clone())).await, failure);
+}
+
+#[tokio::test]
+async fn a_candidate_that_stops_before_its_end_is_not_judged() {
+    let failure = cut_short(None).await;
+    assert_eq!(failure.code, "R0515");
+    assert!(failure.message.contains("`a.b`"), "{failure}");
 }
 
 #[tokio::test]
@@ -570,6 +574,46 @@ async fn files_are_tables_for_a_quick_look() {
     assert_eq!(
         refusal(&fixture, "select * from 'y.csv'").await.code,
         "R0502"
+    );
+}
+
+#[tokio::test]
+async fn files_outside_the_folder_are_refused_and_views_see_none() {
+    let fixture = Fixture::new();
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("y.csv"), "a\n1\n").unwrap();
+    std::fs::write(fixture.folder.path().join("x.csv"), "a\n1\n").unwrap();
+    let away = other.path().file_name().unwrap().to_str().unwrap();
+    for path in [
+        other.path().join("y.csv").to_str().unwrap().to_owned(),
+        other.path().join("*.csv").to_str().unwrap().to_owned(),
+        format!("../{away}/y.csv"),
+        format!("../{away}/*.csv"),
+    ] {
+        let failure = refusal(&fixture, &format!("select * from '{path}'")).await;
+        assert_eq!(failure.code, "R0516", "{failure}");
+    }
+    let inside = fixture.folder.path().join("x.csv");
+    let all = format!("select sum(a) from '{}'", inside.display());
+    assert_eq!(fixture.rows(&all).await.unwrap(), ["1"]);
+    assert_eq!(
+        fixture.rows("select sum(a) from '*.csv'").await.unwrap(),
+        ["1"]
+    );
+    let planned = fixture.engine.sight(&BTreeMap::new()).unwrap();
+    let failure = planned.plan("a model", "select * from 'x.csv'", &[]).await;
+    assert_eq!(failure.err().unwrap().code, "R0502");
+}
+
+#[tokio::test]
+async fn now_fits_microseconds() {
+    assert_eq!(
+        Fixture::new()
+            .rows("select now() is not null, now() as n")
+            .await
+            .unwrap()
+            .len(),
+        1
     );
 }
 
