@@ -84,7 +84,10 @@ impl Desk {
 
     fn shell(&mut self, block: &str, exits: i32, place: &str) {
         let after = self.folder.path().join(".cwd");
-        let script = format!("set -e\nexec 2>&1\ntrap 'pwd > \"{}\"' EXIT\n{block}", after.display());
+        let script = format!(
+            "set -e\nexec 2>&1\ntrap 'pwd > \"{}\"' EXIT\n{block}",
+            after.display()
+        );
         let binary = Path::new(env!("CARGO_BIN_EXE_towpath")).parent().unwrap();
         let path = self
             .variables
