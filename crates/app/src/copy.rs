@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, Progress, carry};
 use towpath_ports::{Committed, Destination, Intent, ReadSpec, Writer};
 use towpath_vocab::{
-    BadRows, ColumnPlan, ConnectionPlan, ConnectorSpec, Environment, Failure, Naming, OptionValue,
-    Position, ReadMode, Remedy, SchemaChange, SecretTemplate, Selection, TableLineage, TableName,
-    TablePlan, TaskKey, Threshold, WriteMode, WritePlan,
+    BadRows, ColumnPlan, ConnectionPlan, ConnectorSpec, Environment, Failure, Generation, Naming,
+    OptionValue, Position, ReadMode, Remedy, SchemaChange, SecretTemplate, Selection, TableLineage,
+    TableName, TablePlan, TaskKey, Threshold, WriteMode, WritePlan,
 };
 
 use crate::Result;
@@ -95,16 +95,15 @@ pub async fn copy(
     let spec = read_spec(request, &from, &target);
     let task = task_key(request, &target);
     let last = destination.last(&task, &target).await?;
-    let generation = last.map_or(towpath_vocab::Generation(1), |last| {
-        last.token.generation.next()
-    });
+    let after = last.map_or(Generation(0), |last| last.token.generation);
     let reader = source.open(&spec, None).await?;
     let rejected = rejected_path(request, &to);
     let output = OutputSpec {
         source_table: target.clone(),
         plan: table_plan(target, mode, request.key.clone()),
         task,
-        generation,
+        generation: after.next(),
+        after: Some(after),
         destination,
         quarantine: Arc::new(RejectFile::beside(&house, &rejected)?),
         committed: Position::default(),

@@ -14,6 +14,7 @@ mod history;
 mod house;
 mod init;
 mod lake;
+mod lease;
 mod lineage;
 mod live;
 mod memory;

@@ -83,7 +83,20 @@ async fn gather(house: &House, plan: &Plan) -> Result<BTreeMap<TableName, TableL
             }
         }
     }
-    all.extend(house.book.lineage(&plan.environment).await?);
+    let known: BTreeSet<TableName> = plan
+        .pipelines
+        .iter()
+        .flat_map(|pipeline| &pipeline.tasks)
+        .flat_map(|task| tables_of(&task.action))
+        .map(|table| table.target.clone())
+        .collect();
+    // What a run observed is exact; of a table the project no longer writes it is history.
+    let observed = house.book.lineage(&plan.environment).await?;
+    all.extend(
+        observed
+            .into_iter()
+            .filter(|(table, _)| known.contains(table)),
+    );
     Ok(all)
 }
 

@@ -171,7 +171,7 @@ async fn open_run(
     let new = NewRun {
         pipeline: pipeline.name.clone(),
         environment: plan.environment.clone(),
-        graph_hash: graph_hash(pipeline, request)?,
+        graph_hash: graph_hash(plan, pipeline, request)?,
         tasks: pipeline.tasks.iter().map(|task| task.id.clone()).collect(),
         request: serde_json::json!({
             "target": request.target,
@@ -197,9 +197,9 @@ async fn open_run(
 }
 
 /// An interrupted run is taken up only when the graph and what was asked are the same.
-fn graph_hash(pipeline: &PlannedPipeline, request: &RunRequest) -> Result<String> {
+fn graph_hash(plan: &Plan, pipeline: &PlannedPipeline, request: &RunRequest) -> Result<String> {
     let asked = (request.full_refresh, request.limit);
-    let mut graph = serde_json::to_value((pipeline, asked)).map_err(|error| {
+    let mut graph = serde_json::to_value((pipeline, &plan.lakehouse, asked)).map_err(|error| {
         Failure::new(
             "R0961",
             Remedy::Bug,

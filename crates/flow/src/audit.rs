@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use arrow_array::{Array, RecordBatch};
+use arrow_schema::{DataType, SchemaRef};
 use futures::TryStreamExt;
 use towpath_ports::{Candidate, Clock, Query, Result};
 use towpath_vocab::{
@@ -15,6 +16,9 @@ use crate::shape::value_text;
 
 /// Failed checks a failure names.
 const TOLD: usize = 5;
+
+/// The age of a table without any value, in seconds.
+const NEVER: f64 = 9e15;
 
 /// Judges every check of one table, in order.
 pub(crate) async fn audit(
@@ -126,9 +130,10 @@ fn tolerated(measured: &Measured, tolerance: Tolerance) -> (bool, String) {
             format!("at most {rows} rows"),
         ),
         (None, Some(most)) => (percent <= most, format!("at most {most} % of the rows")),
+        // As with `fail_above`: only what passes both limits is too much.
         (Some(rows), Some(most)) => (
-            measured.value <= rows as f64 && percent <= most,
-            format!("at most {rows} rows and {most} % of the rows"),
+            measured.value <= rows as f64 || percent <= most,
+            format!("at most {rows} rows or {most} % of the rows"),
         ),
     }
 }
@@ -164,6 +169,9 @@ fn tell(check: &Check, measured: &Measured) -> String {
             format!("{count} {rows} whose `{column}` `{to}` lacks{named}")
         }
         CheckKind::RowCount { .. } => format!("the table would hold {count} {rows}"),
+        CheckKind::Freshness { column, .. } if measured.value >= NEVER => {
+            format!("`{column}` holds no value")
+        }
         CheckKind::Freshness { column, .. } => format!("the newest `{column}` is {count} s old"),
         CheckKind::Expression { expression } => {
             format!("{count} {rows} for which `{expression}` is false")
@@ -192,8 +200,12 @@ async fn ask(
     query: &dyn Query,
     clock: &dyn Clock,
 ) -> Result<Measured> {
+    let schema = candidates
+        .get(table)
+        .map_or_else(no_columns, |c| SchemaRef::clone(&c.schema));
     let asked = Asked {
         table: quote_table(table),
+        schema: &schema,
         filter: check.filter.as_deref(),
     };
     let question = question(&asked, &check.kind, clock.now_us());
@@ -227,10 +239,20 @@ struct Question {
 
 struct Asked<'a> {
     table: String,
+    schema: &'a SchemaRef,
     filter: Option<&'a str>,
 }
 
 impl Asked<'_> {
+    /// A text of the project as a value of the column's type: `1` and `1.0` are one double.
+    fn value(&self, column: &str, text: &str) -> String {
+        let field = self.schema.field_with_name(column);
+        match field.ok().and_then(|field| sql_type(field.data_type())) {
+            Some(sql_type) => format!("cast({} as {sql_type})", literal(text)),
+            None => literal(text),
+        }
+    }
+
     fn where_clause(&self) -> String {
         self.filter
             .map_or_else(String::new, |filter| format!(" where ({filter})"))
@@ -257,11 +279,14 @@ fn question(asked: &Asked<'_>, kind: &CheckKind, now_us: i64) -> Question {
         CheckKind::NotNull { column } => {
             asked.rows_breaking(None, &format!("{} is null", quote(column)))
         }
-        CheckKind::AcceptedValues { column, values } => {
-            let column = quote(column);
-            let list: Vec<String> = values.iter().map(|v| literal(v)).collect();
+        CheckKind::AcceptedValues {
+            column: name,
+            values,
+        } => {
+            let column = quote(name);
+            let list: Vec<String> = values.iter().map(|v| asked.value(name, v)).collect();
             let breaks = format!(
-                "{column} is not null and cast({column} as varchar) not in ({})",
+                "{column} is not null and {column} not in ({})",
                 list.join(", ")
             );
             asked.rows_breaking(Some(&column), &breaks)
@@ -271,14 +296,18 @@ fn question(asked: &Asked<'_>, kind: &CheckKind, now_us: i64) -> Question {
             let breaks = format!("not regexp_like({column}, {})", literal(pattern));
             asked.rows_breaking(Some(&column), &breaks)
         }
-        CheckKind::Range { column, min, max } => {
-            let column = quote(column);
+        CheckKind::Range {
+            column: name,
+            min,
+            max,
+        } => {
+            let column = quote(name);
             let below = min
                 .as_deref()
-                .map(|min| format!("{column} < {}", literal(min)));
+                .map(|min| format!("{column} < {}", asked.value(name, min)));
             let above = max
                 .as_deref()
-                .map(|max| format!("{column} > {}", literal(max)));
+                .map(|max| format!("{column} > {}", asked.value(name, max)));
             let breaks: Vec<String> = below.into_iter().chain(above).collect();
             asked.rows_breaking(Some(&column), &format!("({})", breaks.join(" or ")))
         }
@@ -296,7 +325,7 @@ fn question(asked: &Asked<'_>, kind: &CheckKind, now_us: i64) -> Question {
         CheckKind::Freshness { column, .. } => {
             let now = now_us / 1_000_000;
             let newest = format!("extract(epoch from max({}))", quote(column));
-            let age = format!("coalesce({now} - {newest}, 9e15)");
+            let age = format!("coalesce({now} - {newest}, {NEVER})");
             Question {
                 count: format!(
                     "select {age} as broken, count(*) as seen from {table} as t{filter}"
@@ -327,11 +356,33 @@ fn question(asked: &Asked<'_>, kind: &CheckKind, now_us: i64) -> Question {
             let query = query.replace("{table}", table);
             let query = query.trim().trim_end_matches(';');
             Question {
-                count: format!("select count(*) as broken, count(*) as seen from ({query}) as q"),
-                samples: Some(format!("select * from ({query}) as q limit {SAMPLES}")),
+                count: format!("select count(*) as broken, count(*) as seen from ({query}\n) as q"),
+                samples: Some(format!("select * from ({query}\n) as q limit {SAMPLES}")),
             }
         }
     }
+}
+
+fn no_columns() -> SchemaRef {
+    SchemaRef::new(arrow_schema::Schema::empty())
+}
+
+/// The SQL word of a type; text and rare types need none.
+fn sql_type(data_type: &DataType) -> Option<String> {
+    Some(match data_type {
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Int8 => "tinyint".to_owned(),
+        DataType::Int16 => "smallint".to_owned(),
+        DataType::Int32 => "int".to_owned(),
+        DataType::Int64 => "bigint".to_owned(),
+        DataType::Float32 => "real".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Date32 => "date".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
+        DataType::Timestamp(_, None) => "timestamp".to_owned(),
+        DataType::Timestamp(_, Some(_)) => "timestamp with time zone".to_owned(),
+        _ => return None,
+    })
 }
 
 fn unique(asked: &Asked<'_>, columns: &[String]) -> Question {
@@ -343,15 +394,15 @@ fn unique(asked: &Asked<'_>, columns: &[String]) -> Question {
         .map_or_else(String::new, |f| format!(" and ({f})"));
     let key = key.join(", ");
     let groups = format!(
-        "select {key}, count(*) as n from {table} as t where {}{also} group by {key}",
+        "select {key}, count(*) as towpath_count from {table} as t where {}{also} group by {key}",
         whole.join(" and ")
     );
     Question {
         count: format!(
-            "select count(*) filter (where n > 1) as broken, sum(n) as seen from ({groups}) as g"
+            "select count(*) filter (where towpath_count > 1) as broken, sum(towpath_count) as seen from ({groups}) as g"
         ),
         samples: Some(format!(
-            "select {key} from ({groups}) as g where n > 1 order by {key} limit {SAMPLES}"
+            "select {key} from ({groups}) as g where towpath_count > 1 order by {key} limit {SAMPLES}"
         )),
     }
 }

@@ -185,12 +185,22 @@ impl<'a> Towing<'a> {
         self.rows_since >= cadence.rows || waited_us >= cadence.interval_us
     }
 
-    /// Every table was stopped by its data: no use in reading on.
+    /// No use in reading on: every table of a bounded read was stopped by its data, or one of an
+    /// endless read, whose next position would hide what that table did not take.
     fn is_stopped(&self) -> bool {
-        self.done.iter().all(|done| {
-            done.as_ref()
-                .is_some_and(|summary| summary.stopped.is_some())
-        })
+        let stopped =
+            |done: &Option<OutputSummary>| done.as_ref().is_some_and(|s| s.stopped.is_some());
+        match self.bounded {
+            true => self.done.iter().all(stopped),
+            false => self.done.iter().any(stopped),
+        }
+    }
+
+    fn any_stopped(&self) -> bool {
+        self.done
+            .iter()
+            .flatten()
+            .any(|summary| summary.stopped.is_some())
     }
 
     async fn event(&mut self, split: &SplitId, event: Event) -> Result<()> {
@@ -319,6 +329,10 @@ impl<'a> Towing<'a> {
             .schemas
             .get(&table)
             .is_some_and(|known| *known == schema);
+        if !is_same && self.bounded {
+            let message = format!("the columns of `{table}` changed while it was read");
+            return Err(Failure::new("R0625", Remedy::Retry, message));
+        }
         if !is_same {
             self.commit_one(index).await?;
             self.schemas.insert(table, schema);
@@ -341,6 +355,10 @@ impl<'a> Towing<'a> {
                 self.ensure_open(index).await?;
             }
             self.commit_one(index).await?;
+        }
+        if self.any_stopped() {
+            // What a stopped table did not take must stay at the source.
+            return Ok(());
         }
         reader.committed(&self.reached).await?;
         self.rows_since = 0;

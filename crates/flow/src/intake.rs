@@ -93,7 +93,7 @@ impl Intake {
         while let Some(assignments) = self.assignments.as_mut() {
             match assignments.poll_next_unpin(cx) {
                 Poll::Pending => return Ok(None),
-                Poll::Ready(None) => self.assignments = None,
+                Poll::Ready(None) => return Err(unfinished()),
                 Poll::Ready(Some(assignment)) => match assignment? {
                     Assignment::Assigned(split) => self.splits.push(open(split)),
                     Assignment::Revoked(id) => {
@@ -139,6 +139,16 @@ impl Intake {
         }
         None
     }
+}
+
+/// A reader must say `Complete`, or splits that nobody heard of would be taken for none.
+fn unfinished() -> Failure {
+    Failure::new(
+        "R0626",
+        Remedy::Bug,
+        "the source broke off before it had told all its splits",
+    )
+    .help("nothing of it was committed; run again, and please report this")
 }
 
 /// A split must say `End`; a stream that just stops has lost its task, not its rows.

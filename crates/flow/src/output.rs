@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use towpath_ports::{Commit, Destination, Intent, Operator, Prepared, Result, Rows, Scope};
 use towpath_vocab::{
-    BadRows, Failure, Generation, Mask, Position, Reject, Remedy, TableName, TablePlan, TaskKey,
-    WriteMode,
+    BadRows, Failure, Generation, Mask, Position, RawRecord, Reject, Remedy, TableName, TablePlan,
+    TaskKey, WriteMode,
 };
 
 use crate::audit::{audit, stopped};
@@ -37,6 +37,9 @@ pub struct OutputSpec {
     pub task: TaskKey,
     /// The generation of the first commit; endless reads count up from it.
     pub generation: Generation,
+    /// The commit of this task that the read builds on; the first commit is refused when the
+    /// destination holds another by then.
+    pub after: Option<Generation>,
     /// Where to.
     pub destination: Arc<dyn Destination>,
     /// Where bad rows go.
@@ -88,12 +91,15 @@ impl Output {
         let covers = spec.plan.write.mode == WriteMode::Replace;
         let metrics = Metrics::new(&spec.plan.checks, covers, &schema, expressions, held_bytes)?;
         let intent = Intent {
-            after: None,
             table: spec.plan.target.clone(),
             schema,
             write: spec.plan.write.clone(),
             task: spec.task.clone(),
             generation,
+            after: match generation == spec.generation {
+                true => spec.after,
+                false => Some(Generation(generation.0 - 1)),
+            },
             run: run.to_owned(),
         };
         let writing = Writing::start(spec.destination.begin(intent).await?);
@@ -171,9 +177,8 @@ impl Output {
             return Err(first_bad_row(&plan.target, first));
         }
         let room = SAMPLES.saturating_sub(self.summary.samples.len());
-        self.summary
-            .samples
-            .extend(rejects.iter().take(room).cloned());
+        let shown = rejects.iter().take(room).map(|reject| shown(plan, reject));
+        self.summary.samples.extend(shown);
         if plan.bad_rows == BadRows::Drop {
             self.summary.rows_dropped += count;
         } else {
@@ -234,7 +239,10 @@ impl Output {
             Err(failure) if failure.remedy == Remedy::FixData => {
                 return keep_quarantine(self.quarantine, self.summary, failure).await;
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                drop_quarantine(self.quarantine).await;
+                return Err(failure);
+            }
         };
         fail::fail_point!("flow::audit");
         let plan = &context.spec.plan;
@@ -242,7 +250,8 @@ impl Output {
             match judge(plan, self.metrics, prepared.as_ref(), context.services).await {
                 Ok(results) => results,
                 Err(failure) => {
-                    prepared.discard().await?;
+                    discard(prepared).await;
+                    drop_quarantine(self.quarantine).await;
                     return Err(failure);
                 }
             };
@@ -251,13 +260,13 @@ impl Output {
         }
         fail::fail_point!("flow::between_quarantine_and_table");
         if let Some(failure) = stopped(&plan.target, &self.summary.checks) {
-            prepared.discard().await?;
+            discard(prepared).await;
             self.summary.stopped = Some(failure);
             return Ok(self.summary);
         }
         let receipt = prepared
             .commit(Commit {
-                audited: false,
+                audited: !plan.checks.is_empty(),
                 position: position.clone(),
             })
             .await?;
@@ -268,7 +277,12 @@ impl Output {
 
     /// Nothing of the table becomes visible; what was set aside does.
     pub(crate) async fn stop(mut self, failure: Failure) -> Result<OutputSummary> {
-        self.writing.abandon().await?;
+        if let Err(second) = self.writing.abandon().await {
+            tracing::warn!(
+                code = second.code,
+                "cleaning up after a stopped load: {second}"
+            );
+        }
         self.summary.rules = self.guard.counts();
         keep_quarantine(self.quarantine, self.summary, failure).await
     }
@@ -303,6 +317,43 @@ async fn keep_quarantine(
     Ok(summary)
 }
 
+/// The failure that led here is the one to tell; cleaning up may only add a log line.
+async fn discard(prepared: Box<dyn Prepared>) {
+    if let Err(second) = prepared.discard().await {
+        tracing::warn!(code = second.code, "dropping a candidate: {second}");
+    }
+}
+
+async fn drop_quarantine(quarantine: Option<Quarantine>) {
+    if let Some(quarantine) = quarantine
+        && let Err(second) = quarantine.abandon().await
+    {
+        tracing::warn!(code = second.code, "dropping records set aside: {second}");
+    }
+}
+
+/// A reject as reports and the book may hold it: without the record itself, and without values of
+/// masked columns.
+fn shown(plan: &TablePlan, reject: &Reject) -> Reject {
+    let is_masked = |column: &String| {
+        let masked = plan.columns.iter().filter(|c| c.mask.is_some());
+        masked
+            .clone()
+            .any(|c| c.name == *column || c.from.as_ref() == Some(column))
+    };
+    let reasons = reject.reasons.iter().cloned().map(|mut reason| {
+        if reason.column.as_ref().is_some_and(is_masked) {
+            reason.value = None;
+        }
+        reason
+    });
+    Reject {
+        raw: RawRecord::Text(String::new()),
+        reasons: reasons.collect(),
+        ..reject.clone()
+    }
+}
+
 async fn judge(
     plan: &TablePlan,
     metrics: Metrics,
@@ -333,12 +384,22 @@ async fn resolve_masks(plan: &TablePlan, services: &Services) -> Result<Vec<(Str
             None => continue,
             Some(Mask::Null) => Masking::Null,
             Some(Mask::Hash(key)) => {
-                Masking::Hash(services.secrets.resolve(key).await?.into_bytes())
+                let key = services.secrets.resolve(key).await?;
+                if key.is_empty() {
+                    return Err(no_key(&column.name));
+                }
+                Masking::Hash(key.into_bytes())
             }
         };
         masks.push((column.name.clone(), masking));
     }
     Ok(masks)
+}
+
+fn no_key(column: &str) -> Failure {
+    let message = format!("`{column}` is to be hashed, but the key is empty");
+    Failure::new("R0627", Remedy::FixConfig, message)
+        .help("a hash without a key can be undone by trying: set the secret that `mask_key` names")
 }
 
 fn first_bad_row(table: &TableName, reject: &Reject) -> Failure {

@@ -1,17 +1,21 @@
 //! Where bad rows wait: `_quarantine.<schema.table>`, one row per record, with its raw form.
 //!
-//! A record's id is a hash of project, environment, table, place and raw form, and the write merges by it: reading the same
-//! bad record again adds nothing. Committed before the table, under the same generation, also when
-//! the load is stopped. It does not know how a replay works.
+//! A record's id is a hash of project, environment, table, place and raw form, and the write merges by
+//! it: reading the same bad record again keeps one row of it, held again. Committed before the table,
+//! also when the load is stopped, under generations of its own: a second attempt of the table may see
+//! other bad rows, and none of them may be taken for the first attempt's. `generation` tells which
+//! commit of the table the record was kept out of. It does not know how a replay works.
 
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use hashbrown::HashSet;
 use sha2::{Digest, Sha256};
-use towpath_ports::{Destination, Intent, Result};
+use towpath_ports::{Commit, Destination, Intent, Result};
 use towpath_vocab::{
-    Generation, RawRecord, Reject, SchemaChange, TableName, TaskKey, WriteMode, WritePlan, types,
+    Failure, Generation, Position, RawRecord, Reject, Remedy, SchemaChange, TableName, TaskKey,
+    WriteMode, WritePlan, types,
 };
 
 use crate::mask::hex;
@@ -54,8 +58,10 @@ pub(crate) struct Quarantine {
     waiting: Vec<Reject>,
     task: TaskKey,
     run: String,
+    /// The generation of the table's commit that these records are kept out of.
     generation: Generation,
     now_us: i64,
+    seen: HashSet<String>,
 }
 
 impl Quarantine {
@@ -71,6 +77,8 @@ impl Quarantine {
             table: table.clone(),
             ..task.clone()
         };
+        let last = lake.last(&task, &table).await?;
+        let after = last.map_or(Generation(0), |last| last.token.generation);
         let write = WritePlan {
             mode: WriteMode::Merge,
             key: vec!["id".to_owned()],
@@ -78,12 +86,12 @@ impl Quarantine {
             options: Default::default(),
         };
         let intent = Intent {
-            after: None,
             table,
             schema: quarantine_columns(),
             write,
             task: task.clone(),
-            generation,
+            generation: after.next(),
+            after: Some(after),
             run: run.to_owned(),
         };
         let writing = Writing::start(lake.begin(intent).await?);
@@ -94,11 +102,17 @@ impl Quarantine {
             run: run.to_owned(),
             generation,
             now_us,
+            seen: HashSet::new(),
         })
     }
 
     pub(crate) async fn add(&mut self, rejects: Vec<Reject>) -> Result<()> {
-        self.waiting.extend(rejects);
+        for reject in rejects {
+            // The same record at the same place twice is one record.
+            if self.seen.insert(record_id(&self.task, &reject)) {
+                self.waiting.push(reject);
+            }
+        }
         while self.waiting.len() >= BATCH {
             let rest = self.waiting.split_off(BATCH);
             let full = std::mem::replace(&mut self.waiting, rest);
@@ -114,13 +128,15 @@ impl Quarantine {
             self.writing.write(self.batch(&last)?, None).await?;
         }
         let prepared = self.writing.prepare().await?;
-        prepared
-            .commit(towpath_ports::Commit {
-                audited: false,
-                position: Default::default(),
-            })
-            .await?;
-        Ok(())
+        let commit = Commit {
+            position: Position::default(),
+            audited: false,
+        };
+        let receipt = prepared.commit(commit).await?;
+        match receipt.adopted {
+            false => Ok(()),
+            true => Err(overtaken(&self.task.table)),
+        }
     }
 
     pub(crate) async fn abandon(self) -> Result<()> {
@@ -165,6 +181,11 @@ impl Quarantine {
         ];
         RecordBatch::try_new(quarantine_columns(), columns).map_err(kernel)
     }
+}
+
+fn overtaken(table: &TableName) -> Failure {
+    let message = format!("somebody else has written `{table}` meanwhile");
+    Failure::new("R0624", Remedy::Retry, message)
 }
 
 fn form(raw: &RawRecord) -> &'static str {

@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, RecordBatch, RecordBatchOptions,
+    Scalar, new_null_array,
+};
 use arrow_buffer::BooleanBuffer;
 use arrow_cast::cast;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
@@ -287,10 +290,20 @@ fn exact_cast(given: &ArrayRef, to: &DataType) -> Result<(ArrayRef, BooleanBuffe
     let mut broken = &was & &!&validity(&there);
     if is_number_or_time(given.data_type()) && is_number_or_time(to) {
         let back = cast(&there, given.data_type()).map_err(kernel)?;
-        let differs = arrow_ord::cmp::distinct(&back, given).map_err(kernel)?;
+        let differs = arrow_ord::cmp::distinct(&back, &one_zero(given)?).map_err(kernel)?;
         broken = &broken | &truth_bits(&differs);
     }
     Ok((there, broken))
+}
+
+/// `-0.0` becomes `0.0`: they are one number, though not one bit pattern.
+fn one_zero(array: &ArrayRef) -> Result<ArrayRef> {
+    let zero: ArrayRef = match array.data_type() {
+        DataType::Float64 => Arc::new(Float64Array::from(vec![0.0])),
+        DataType::Float32 => Arc::new(Float32Array::from(vec![0.0])),
+        _ => return Ok(Arc::clone(array)),
+    };
+    arrow_arith::numeric::add(array, &Scalar::new(zero)).map_err(kernel)
 }
 
 fn validity(array: &ArrayRef) -> BooleanBuffer {

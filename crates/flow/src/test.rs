@@ -65,16 +65,25 @@ impl Test {
         let data_type = schema.field(index).data_type();
         Ok(match kind {
             RuleKind::Required => Test::Required(index),
-            RuleKind::Min(bound) => Test::AtLeast(index, scalar(column, bound, data_type)?),
-            RuleKind::Max(bound) => Test::AtMost(index, scalar(column, bound, data_type)?),
+            RuleKind::Min(bound) => Test::AtLeast(
+                index,
+                scalar(column, zero_as(bound, "-0", data_type), data_type)?,
+            ),
+            RuleKind::Max(bound) => Test::AtMost(
+                index,
+                scalar(column, zero_as(bound, "0", data_type), data_type)?,
+            ),
             RuleKind::In(values) if *data_type == DataType::Utf8 => {
                 Test::OneOf(index, values.iter().map(|v| v.as_str().into()).collect())
             }
             RuleKind::In(values) => {
-                let scalars: Result<Vec<_>> = values
-                    .iter()
-                    .map(|v| scalar(column, v, data_type))
-                    .collect();
+                let both = values.iter().flat_map(|value| {
+                    [
+                        zero_as(value, "0", data_type),
+                        zero_as(value, "-0", data_type),
+                    ]
+                });
+                let scalars: Result<Vec<_>> = both.map(|v| scalar(column, v, data_type)).collect();
                 Test::OneOfScalars(index, scalars?)
             }
             RuleKind::Pattern(pattern) => {
@@ -150,6 +159,20 @@ impl Test {
                 }))
             }
         }
+    }
+}
+
+/// Arrow orders `-0.0` below `0.0`; to a person they are one number. A zero bound is written so that
+/// both zeros are inside.
+fn zero_as<'a>(bound: &'a str, zero: &'a str, data_type: &DataType) -> &'a str {
+    let is_zero = bound
+        .trim()
+        .parse::<f64>()
+        .is_ok_and(|number| number == 0.0);
+    if data_type.is_floating() && is_zero {
+        zero
+    } else {
+        bound
     }
 }
 
@@ -328,8 +351,15 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_above_every_bound_and_negative_zero_is_zero() {
+    fn nan_is_above_every_bound_and_both_zeros_are_zero() {
         assert_eq!(broken("f", RuleKind::Max("1000".into())), [1]);
+        assert_eq!(broken("f", RuleKind::Max("-1".into())), [0, 1, 3]);
+        assert_eq!(broken("f", RuleKind::Min("0".into())), Vec::<usize>::new());
+        assert_eq!(broken("f", RuleKind::Max("0".into())), [0, 1]);
+        assert_eq!(
+            broken("f", RuleKind::In(vec!["0".into(), "1.5".into()])),
+            [1]
+        );
     }
 
     #[test]

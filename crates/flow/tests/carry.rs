@@ -133,6 +133,7 @@ fn spec(
         task: key(&plan.target),
         plan,
         generation: Generation(generation),
+        after: Some(Generation(generation - 1)),
         destination: Arc::new(lake.clone()),
         quarantine: Arc::new(lake.clone()),
         committed,
@@ -444,6 +445,54 @@ async fn the_first_commit_of_a_generation_wins() {
         );
     }
     assert_eq!(lake.rows(&t).len(), 1);
+}
+
+#[tokio::test]
+async fn two_reads_from_one_position_never_both_commit() {
+    let t = table("t");
+    let lake = MemoryDestination::default();
+    let source = ScriptedSource::of_batches(
+        t.clone(),
+        id_value_schema(),
+        vec![batch(&[Some(1)], &[Some("x")])],
+    );
+    for (generation, is_refused) in [(5, false), (8, true), (4, true)] {
+        let mut output = spec(
+            plan(&t, WriteMode::Append),
+            &lake,
+            generation,
+            Position::default(),
+        );
+        output.after = Some(Generation(0));
+        let result = tow(&source, Position::default(), vec![output], 0).await;
+        assert_eq!(result.is_err(), is_refused, "generation {generation}");
+    }
+    assert_eq!(lake.rows(&t).len(), 1);
+}
+
+#[tokio::test]
+async fn a_second_attempt_keeps_its_own_bad_records() {
+    let t = table("t");
+    let lake = MemoryDestination::default();
+    for (id, fails) in [(-1, true), (-2, false)] {
+        if fails {
+            // The quarantine commits first, then the table fails.
+            lake.fail_at(Edge::BeforeCommit, 2);
+        }
+        let rows = vec![batch(&[Some(id), Some(7)], &[Some("x"), Some("y")])];
+        let source = ScriptedSource::of_batches(t.clone(), id_value_schema(), rows);
+        let mut strict = plan(&t, WriteMode::Replace);
+        strict.rules = vec![rule("id", RuleKind::Min("0".into()))];
+        strict.fail_above = Threshold {
+            rows: None,
+            percent: Some(100.0),
+        };
+        let output = spec(strict, &lake, 1, Position::default());
+        let result = tow(&source, Position::default(), vec![output], 0).await;
+        assert_eq!(result.is_err(), fails);
+    }
+    let held = lake.rows(&quarantine_table(&t));
+    assert_eq!(held.len(), 2, "{held:?}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use towpath_ports::{
     Candidate, Commit, Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Receipt,
     Result, Scope, StagedFile, Writer, row_as_json,
 };
-use towpath_vocab::{Failure, Remedy, TableName, TaskKey, Token, WriteMode};
+use towpath_vocab::{Failure, Generation, Remedy, TableName, TaskKey, Token, WriteMode};
 
 use crate::script::ScriptedSource;
 
@@ -62,7 +62,11 @@ impl MemoryDestination {
     /// A table's rows as JSON, sorted.
     pub fn rows(&self, table: &TableName) -> Vec<String> {
         let inner = self.lock();
-        let rows = inner.tables.get(table).map(|t| t.rows.as_slice()).unwrap_or_default();
+        let rows = inner
+            .tables
+            .get(table)
+            .map(|t| t.rows.as_slice())
+            .unwrap_or_default();
         let mut texts: Vec<String> = rows.iter().map(|row| row_as_json(row, 0)).collect();
         texts.sort();
         texts
@@ -77,7 +81,11 @@ impl MemoryDestination {
         match inner.fail_at {
             Some((at, 1)) if at == edge => {
                 inner.fail_at = None;
-                Err(Failure::new("T0001", Remedy::Retry, format!("told to fail at {edge:?}")))
+                Err(Failure::new(
+                    "T0001",
+                    Remedy::Retry,
+                    format!("told to fail at {edge:?}"),
+                ))
             }
             Some((at, nth)) if at == edge => {
                 inner.fail_at = Some((at, nth - 1));
@@ -92,12 +100,20 @@ impl MemoryDestination {
 impl Destination for MemoryDestination {
     async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>> {
         let inner = self.lock();
-        Ok(inner.tables.get(table).and_then(|t| t.commits.get(&task.app_id())).cloned())
+        Ok(inner
+            .tables
+            .get(table)
+            .and_then(|t| t.commits.get(&task.app_id()))
+            .cloned())
     }
 
     async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
         self.pass(Edge::Begin)?;
-        Ok(Box::new(MemoryWriter { destination: self.clone(), intent, rows: Vec::new() }))
+        Ok(Box::new(MemoryWriter {
+            destination: self.clone(),
+            intent,
+            rows: Vec::new(),
+        }))
     }
 
     async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>> {
@@ -124,16 +140,36 @@ impl Writer for MemoryWriter {
     }
 
     async fn adopt(&mut self, _files: Vec<StagedFile>) -> Result<()> {
-        Err(Failure::new("T0002", Remedy::Refused, "memory adopts no files"))
+        Err(Failure::new(
+            "T0002",
+            Remedy::Refused,
+            "memory adopts no files",
+        ))
     }
 
     async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {
         self.destination.pass(Edge::Prepare)?;
-        let before = self.destination.lock().tables.get(&self.intent.table).cloned().unwrap_or_default();
+        let before = self
+            .destination
+            .lock()
+            .tables
+            .get(&self.intent.table)
+            .cloned()
+            .unwrap_or_default();
         let rows_in = self.rows.len() as u64;
         let after = merged(&before, &self.intent, self.rows);
-        let stats = PreparedStats { rows_in, inserted: rows_in, rows_after: Some(after.len() as u64), ..Default::default() };
-        Ok(Box::new(MemoryPrepared { destination: self.destination, intent: self.intent, after, stats }))
+        let stats = PreparedStats {
+            rows_in,
+            inserted: rows_in,
+            rows_after: Some(after.len() as u64),
+            ..Default::default()
+        };
+        Ok(Box::new(MemoryPrepared {
+            destination: self.destination,
+            intent: self.intent,
+            after,
+            stats,
+        }))
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
@@ -148,12 +184,20 @@ fn merged(before: &Table, intent: &Intent, incoming: Vec<(RecordBatch, u8)>) -> 
             let index = row.schema().index_of(column).ok()?;
             Some(row_as_json(&row.project(&[index]).ok()?, 0))
         };
-        intent.write.key.iter().map(|column| value(column).unwrap_or_default()).collect()
+        intent
+            .write
+            .key
+            .iter()
+            .map(|column| value(column).unwrap_or_default())
+            .collect()
     };
     match intent.write.mode {
         WriteMode::Merge => {
-            let mut by_key: BTreeMap<Vec<String>, RecordBatch> =
-                before.rows.iter().map(|row| (key(row), row.clone())).collect();
+            let mut by_key: BTreeMap<Vec<String>, RecordBatch> = before
+                .rows
+                .iter()
+                .map(|row| (key(row), row.clone()))
+                .collect();
             for (row, op) in incoming {
                 if op == 2 {
                     by_key.remove(&key(&row));
@@ -163,9 +207,12 @@ fn merged(before: &Table, intent: &Intent, incoming: Vec<(RecordBatch, u8)>) -> 
             }
             by_key.into_values().collect()
         }
-        WriteMode::Append => {
-            before.rows.iter().cloned().chain(incoming.into_iter().map(|(row, _)| row)).collect()
-        }
+        WriteMode::Append => before
+            .rows
+            .iter()
+            .cloned()
+            .chain(incoming.into_iter().map(|(row, _)| row))
+            .collect(),
         _ => incoming.into_iter().map(|(row, _)| row).collect(),
     }
 }
@@ -184,8 +231,16 @@ impl Prepared for MemoryPrepared {
     }
 
     async fn candidate(&self, _scope: Scope) -> Result<Candidate> {
-        let source = ScriptedSource::of_batches(self.intent.table.clone(), self.intent.schema.clone(), self.after.clone());
-        Ok(Candidate { schema: self.intent.schema.clone(), source: Arc::new(source), native: Arc::new(()) })
+        let source = ScriptedSource::of_batches(
+            self.intent.table.clone(),
+            self.intent.schema.clone(),
+            self.after.clone(),
+        );
+        Ok(Candidate {
+            schema: self.intent.schema.clone(),
+            source: Arc::new(source),
+            native: Arc::new(()),
+        })
     }
 
     async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
@@ -194,10 +249,23 @@ impl Prepared for MemoryPrepared {
         let receipt = {
             let mut inner = self.destination.lock();
             let table = inner.tables.entry(self.intent.table.clone()).or_default();
+            let held = table
+                .commits
+                .get(&app_id)
+                .map_or(Generation(0), |c| c.token.generation);
+            let moved = self.intent.after.is_some_and(|after| after != held);
+            if held > self.intent.generation || (moved && held != self.intent.generation) {
+                return Err(Failure::new(
+                    "T0004",
+                    Remedy::Retry,
+                    "somebody else has committed",
+                ));
+            }
             match table.commits.get(&app_id) {
-                Some(held) if held.token.generation >= self.intent.generation => {
-                    Receipt { committed: held.clone(), adopted: true }
-                }
+                Some(held) if held.token.generation >= self.intent.generation => Receipt {
+                    committed: held.clone(),
+                    adopted: true,
+                },
                 _ => {
                     table.version += 1;
                     table.schema = Some(self.intent.schema.clone());
@@ -208,9 +276,16 @@ impl Prepared for MemoryPrepared {
                         position: commit.position,
                     };
                     let version = format!("version {}", table.version);
-                    let committed = Committed { token, version, stats: self.stats };
+                    let committed = Committed {
+                        token,
+                        version,
+                        stats: self.stats,
+                    };
                     table.commits.insert(app_id, committed.clone());
-                    Receipt { committed, adopted: false }
+                    Receipt {
+                        committed,
+                        adopted: false,
+                    }
                 }
             }
         };

@@ -139,23 +139,31 @@ impl Comparison<'_> {
         let Ok(then) = lake.snapshot_at(from, self.before).await else {
             return gone("cannot be read any more");
         };
-        if then.schema.fields() != self.now.table.schema.fields() {
-            return gone("has other columns");
-        }
+        let Some(schema) = common(&then.schema, &self.now.table.schema) else {
+            return gone("has columns of other types");
+        };
         let (then_only, now_only) = apart(&then, &self.now.table);
         if then_only.files.iter().any(|file| !file.path.exists()) {
             return gone("was vacuumed");
         }
-        if self.extent == Extent::Changed && then_only.files.is_empty() && now_only.files.is_empty()
-        {
+        let is_same = then_only.files.is_empty() && now_only.files.is_empty();
+        if is_same && self.extent == Extent::Changed {
             return Ok(Sending::Nothing);
         }
+        // Columns that are new read as NULL in files that lack them.
+        let seen = |files| LakeCandidate {
+            schema: Arc::clone(&schema),
+            ..files
+        };
         let candidates = BTreeMap::from([
-            (seen_as("now"), self.candidate(self.now.table.clone())?),
-            (seen_as("now_only"), self.candidate(now_only)?),
-            (seen_as("then_only"), self.candidate(then_only)?),
+            (
+                seen_as("now"),
+                self.candidate(seen(self.now.table.clone()))?,
+            ),
+            (seen_as("now_only"), self.candidate(seen(now_only))?),
+            (seen_as("then_only"), self.candidate(seen(then_only))?),
         ]);
-        let columns = sent_columns(self.publish, &self.now.table.schema);
+        let columns = sent_columns(self.publish, &schema);
         let text = Text::of(self.publish, &columns);
         let engine = self.house.engine.as_ref();
         let repeated = engine.query(&text.repeated_keys(), &candidates).await?;
@@ -191,6 +199,27 @@ impl Comparison<'_> {
 
 fn seen_as(name: &str) -> TableName {
     TableName::new(SCHEMA, name)
+}
+
+/// The columns of the present version, when the old one had none of them with another type. NULLs of
+/// either are allowed.
+fn common(then: &Schema, now: &SchemaRef) -> Option<SchemaRef> {
+    let mut fields = Vec::with_capacity(now.fields().len());
+    for field in now.fields() {
+        let old = then.field_with_name(field.name()).ok();
+        let is_other = old.is_some_and(|old| {
+            old.data_type() != field.data_type() || old.metadata() != field.metadata()
+        });
+        if is_other {
+            return None;
+        }
+        let nullable = field.is_nullable() || old.is_none_or(|old| old.is_nullable());
+        fields.push(field.as_ref().clone().with_nullable(nullable));
+    }
+    Some(Arc::new(Schema::new_with_metadata(
+        fields,
+        now.metadata().clone(),
+    )))
 }
 
 /// The files only one of two versions has. A file that both have holds the same rows in both.
@@ -421,3 +450,6 @@ impl Reader for Noted {
         notes
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,12 @@ impl Turn {
         fingerprint_of(&self.last.as_ref()?.token.position)
     }
 
+    /// The commit the source is read from; 0 when there is none.
+    pub(crate) fn after(&self) -> Generation {
+        let held = self.last.as_ref();
+        held.map_or(Generation(0), |last| last.token.generation)
+    }
+
     /// How far the source was read by what the destination holds.
     pub(crate) fn position(&self) -> Position {
         let mut read = Position::default();

@@ -12,7 +12,7 @@ use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{ReadSpec, Reader, StateStore};
 use towpath_vocab::{
     ColumnEdge, ColumnRef, Failure, Influence, PlannedTask, PublishPlan, ReadMode, Remedy,
-    Selection, TableLineage, WriteMode,
+    Selection, TableLineage, TablePlan, WriteMode,
 };
 
 use super::changes::{Comparison, Extent, Noted, Pinned, Sending, overtaken, sent_columns};
@@ -48,46 +48,28 @@ pub(super) async fn publish(
     if turn.is_done {
         return work.adopted(task, &target, turn, Some(print));
     }
-    let send = Send {
+    let outgoing = Outgoing {
         work,
-        task,
         publish,
         now: &now,
         identity: fingerprint(task, &[])?,
         same: Same::remembered(work, task, &turn).await?,
+        // A merge into a table that was dropped must send everything again.
+        can_compare: publish.table.write.mode == WriteMode::Merge
+            && destination.schema(&target).await?.is_some(),
     };
-    let merges = publish.table.write.mode == WriteMode::Merge;
-    // A merge into a table that was dropped must send everything again.
-    let is_there = !merges || destination.schema(&target).await?.is_some();
-    let mode = publish.table.write.mode;
-    if is_there && (work.is_held(task, &print, &turn, mode).await? || send.is_known_same(&print)) {
-        let same = send.same.map_or(Value::Null, |same| same.outcome());
+    if outgoing.is_held(task, &print, &turn).await? {
+        let same = outgoing.same.map_or(Value::Null, |same| same.outcome());
         return Ok(unchanged(Some(print), same));
     }
     let mut plan = publish.table.clone();
     plan.lineage = lineage(publish, &now);
-    let sending = match merges && is_there {
-        true => send.compare(&turn).await?,
-        false => None,
-    };
-    let reader = match sending {
-        Some(Sending::Nothing) => {
-            let book = work.house.book.as_ref();
-            book.put_lineage(&work.environment, &target, &plan.lineage)
-                .await?;
-            let same = Same::of(&turn, now.version).map_or(Value::Null, |same| same.outcome());
-            return Ok(unchanged(Some(print), same));
-        }
-        Some(Sending::Changes(reader)) => {
-            // Already applied, to both versions; a deleted row need not fulfil it.
-            plan.filter = None;
-            reader
-        }
-        Some(Sending::Everything(note)) => Box::new(Noted {
-            reader: send.everything().await?,
-            note,
-        }),
-        None => send.everything().await?,
+    let Some(reader) = outgoing.reader(&turn, &mut plan).await? else {
+        let book = work.house.book.as_ref();
+        book.put_lineage(&work.environment, &target, &plan.lineage)
+            .await?;
+        let same = Same::of(&turn, now.version).map_or(Value::Null, |same| same.outcome());
+        return Ok(unchanged(Some(print), same));
     };
     work.tow(Tow {
         task,
@@ -96,7 +78,7 @@ pub(super) async fn publish(
         destination: Arc::clone(&destination),
         turn,
         reader,
-        opened_at: now.position(&send.identity),
+        opened_at: now.position(&outgoing.identity),
         fingerprint: Some(print),
         cancel,
     })
@@ -104,22 +86,51 @@ pub(super) async fn publish(
 }
 
 /// One publish, before it is known what is sent.
-struct Send<'a> {
+struct Outgoing<'a> {
     work: &'a Work,
-    task: &'a PlannedTask,
     publish: &'a PublishPlan,
     now: &'a Pinned,
     /// The task without its inputs: another one has not sent what this one would have.
     identity: String,
     same: Option<Same>,
+    /// True when rows can be told apart by key, and the destination has the table.
+    can_compare: bool,
 }
 
-impl Send<'_> {
-    /// True when an earlier run found out that this version holds what the destination holds.
-    fn is_known_same(&self, print: &str) -> bool {
-        let known = self.same.as_ref();
-        !self.work.options.full_refresh
-            && known.is_some_and(|same| same.fingerprint.as_deref() == Some(print))
+impl Outgoing<'_> {
+    /// True when the destination holds this version, or one that an earlier run found to be the same.
+    async fn is_held(&self, task: &PlannedTask, print: &str, turn: &Turn) -> Result<bool> {
+        let mode = self.publish.table.write.mode;
+        if mode == WriteMode::Merge && !self.can_compare {
+            return Ok(false);
+        }
+        let is_known_same = !self.work.options.full_refresh
+            && self
+                .same
+                .as_ref()
+                .is_some_and(|same| same.fingerprint.as_deref() == Some(print));
+        Ok(is_known_same || self.work.is_held(task, print, turn, mode).await?)
+    }
+
+    /// What is sent, with what that changes in the plan; `None` when there is nothing to send.
+    async fn reader(&self, turn: &Turn, plan: &mut TablePlan) -> Result<Option<Box<dyn Reader>>> {
+        let sending = match self.can_compare {
+            true => self.compare(turn).await?,
+            false => None,
+        };
+        Ok(match sending {
+            Some(Sending::Nothing) => None,
+            Some(Sending::Changes(reader)) => {
+                // Already applied, to both versions; a deleted row need not fulfil it.
+                plan.filter = None;
+                Some(reader)
+            }
+            Some(Sending::Everything(note)) => {
+                let reader = self.everything().await?;
+                Some(Box::new(Noted { reader, note }))
+            }
+            None => Some(self.everything().await?),
+        })
     }
 
     /// What differs from what the destination holds; `None` when that is unknown.
@@ -139,7 +150,7 @@ impl Send<'_> {
                 false => Extent::Changed,
             },
         };
-        tracing::debug!(task = self.task.id.as_str(), before, "compare");
+        tracing::debug!(table = %self.publish.from, before, "compare");
         comparison.compare().await.map(Some)
     }
 

@@ -99,12 +99,12 @@ impl Work {
             plan.fail_above = *limit;
         }
         let opened_at = stamped(opened_at, turn.generation, fingerprint.as_deref());
-        let notes = reader.notes();
         let output = OutputSpec {
             source_table,
             task: self.key(&task.step, &plan.target),
             plan,
             generation: turn.generation,
+            after: Some(turn.after()),
             destination: Arc::clone(&destination),
             quarantine: Arc::clone(&self.house.lake) as _,
             committed: opened_at.clone(),
@@ -122,14 +122,13 @@ impl Work {
             cancel,
         };
         let summary = carry(carried, &services).await?;
-        let Some(mut table) = summary.outputs.into_iter().next() else {
+        let Some(table) = summary.outputs.into_iter().next() else {
             return Err(Failure::new(
                 "R0931",
                 Remedy::Bug,
                 format!("`{target}` was carried without a result"),
             ));
         };
-        table.notes.extend(notes);
         self.write_book(&target, destination.as_ref(), &table, &lineage)
             .await?;
         self.outcome(task, table, fingerprint)

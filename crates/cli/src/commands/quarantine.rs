@@ -22,16 +22,16 @@ pub(super) async fn quarantine(place: &Place, command: QuarantineCommand) -> End
 }
 
 async fn list(place: &Place, format: Format) -> Ended {
-    let (house, _) = place.open().await?;
-    let lines = quarantine_list(&house).await?;
+    let (house, plan) = place.open().await?;
+    let lines = quarantine_list(&house, &plan).await?;
     if format == Format::Json {
         draw::json(&serde_json::json!({ "version": 1, "tables": lines }))?;
     } else if lines.is_empty() {
         println!("No row was ever set aside.");
     } else {
-        let names = ["TABLE", "HELD", "REPLAYED", "DISCARDED"].map(str::to_owned);
+        let names = ["TABLE", "HELD", "REPLAYED", "DISCARDED", "OUTDATED"].map(str::to_owned);
         let numbers = |line: &towpath_app::QuarantineLine| {
-            [line.held, line.replayed, line.discarded].map(draw::count)
+            [line.held, line.replayed, line.discarded, line.outdated].map(draw::count)
         };
         let rows: Vec<Vec<String>> = lines
             .iter()
@@ -39,16 +39,16 @@ async fn list(place: &Place, format: Format) -> Ended {
             .collect();
         print!(
             "{}",
-            draw::text_table(&names, &rows, &[false, true, true, true])
+            draw::text_table(&names, &rows, &[false, true, true, true, true])
         );
     }
     Ok(Exit::Done)
 }
 
 async fn show(place: &Place, arguments: QuarantineShow) -> Ended {
-    let (house, _) = place.open().await?;
+    let (house, plan) = place.open().await?;
     let table = table(&arguments.table)?;
-    let known = quarantine_list(&house).await?;
+    let known = quarantine_list(&house, &plan).await?;
     if !known.iter().any(|line| line.table == table.to_string()) {
         println!("No row of {table} was ever set aside.");
         return Ok(Exit::Done);

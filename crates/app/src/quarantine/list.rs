@@ -1,0 +1,121 @@
+//! Which rows were set aside, and giving them up.
+
+use std::collections::BTreeSet;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use serde::Serialize;
+use towpath_flow::{QUARANTINE_SCHEMA, quarantine_table};
+use towpath_vocab::{Plan, Position, TableName};
+
+use super::records::{Owner, ask, mark, need_quarantine, quoted, waiting_records};
+use crate::Result;
+use crate::house::House;
+use crate::lease::hold;
+
+/// One table with rows set aside.
+#[derive(Clone, Debug, Serialize)]
+pub struct QuarantineLine {
+    /// The table.
+    pub table: String,
+    /// Records that wait.
+    pub held: u64,
+    /// Records that were replayed.
+    pub replayed: u64,
+    /// Records that were given up.
+    pub discarded: u64,
+    /// Records that a later load read again and decided anew.
+    pub outdated: u64,
+}
+
+/// Every table with rows set aside.
+pub async fn quarantine_list(house: &House, plan: &Plan) -> Result<Vec<QuarantineLine>> {
+    let tables = house.lake.tables().await?.into_iter();
+    let mut lines = Vec::new();
+    for quarantine in tables.filter(|table| table.schema() == QUARANTINE_SCHEMA) {
+        let owner = quarantine
+            .table()
+            .parse()
+            .ok()
+            .and_then(|table| Owner::of(plan, &table).ok());
+        let waiting = match owner {
+            Some(owner) => owner.waiting(house).await?,
+            None => "status = 'held'".to_owned(),
+        };
+        let count =
+            |condition: &str, name: &str| format!("count(*) filter (where {condition}) as {name}");
+        let sql = format!(
+            "select {}, {}, {}, {} from {}",
+            count(&waiting, "held"),
+            count("status = 'replayed'", "replayed"),
+            count("status = 'discarded'", "discarded"),
+            count("status = 'held'", "all_held"),
+            quoted(&quarantine)
+        );
+        let batches = ask(house, &sql).await?;
+        let number = |column: usize| -> u64 {
+            let first = batches.iter().find(|batch| batch.num_rows() > 0);
+            let cell = first.and_then(|batch| {
+                Some(
+                    batch
+                        .columns()
+                        .get(column)?
+                        .as_primitive::<Int64Type>()
+                        .value(0),
+                )
+            });
+            cell.and_then(|number| u64::try_from(number).ok())
+                .unwrap_or(0)
+        };
+        lines.push(QuarantineLine {
+            table: quarantine.table().to_owned(),
+            held: number(0),
+            replayed: number(1),
+            discarded: number(2),
+            outdated: number(3).saturating_sub(number(0)),
+        });
+    }
+    Ok(lines)
+}
+
+/// The rows set aside of a table as a query for them, newest first.
+pub fn quarantine_query(table: &TableName, limit: u64) -> String {
+    let quarantine = quoted(&quarantine_table(table));
+    format!(
+        "select status, object, line, reasons, record, run, set_aside_at from {quarantine} \
+         order by set_aside_at desc, object, line limit {limit}"
+    )
+}
+
+/// Gives the waiting rows of a table up; how many there were. A load that reads one again sets it
+/// aside again.
+pub async fn quarantine_discard(house: &House, plan: &Plan, table: &TableName) -> Result<u64> {
+    need_quarantine(house, table).await?;
+    let owner = Owner::of(plan, table)?;
+    let held = hold(
+        house,
+        &plan.environment,
+        owner.pipeline,
+        &format!("discard {table}"),
+    )
+    .await?;
+    let given_up = give_up(house, &owner).await;
+    held.release(given_up.is_ok()).await?;
+    given_up
+}
+
+async fn give_up(house: &House, owner: &Owner<'_>) -> Result<u64> {
+    let records = waiting_records(house, owner, 0, u64::from(u32::MAX)).await?;
+    let ids: BTreeSet<String> = records.into_iter().map(|record| record.id).collect();
+    if !ids.is_empty() {
+        mark(
+            house,
+            &owner.key("discard"),
+            &ids,
+            "discarded",
+            Position::default(),
+        )
+        .await?;
+    }
+    Ok(ids.len() as u64)
+}

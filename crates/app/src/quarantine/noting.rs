@@ -1,0 +1,273 @@
+//! What a replay's commit remembers: which records it took and which of them failed again.
+//!
+//! Two wrappers around the lakehouse: `Failed` stands where rejects go and only notes their ids (the
+//! records wait already), `Noting` writes both lists into the position of the table's commit.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use towpath_flow::quarantine_columns;
+use towpath_ports::{
+    Candidate, Commit, Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Receipt,
+    Scope, StagedFile, Writer,
+};
+use towpath_vocab::{
+    Failure, Generation, Mark, Position, Remedy, SplitId, TableName, TaskKey, Token,
+};
+
+use super::records::texts;
+use crate::Result;
+
+/// The split a replay's position speaks of.
+const SPLIT: &str = "replay";
+
+/// What a replay took.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Taken {
+    /// The load's commit whose records these are.
+    pub(super) of: i64,
+    /// Ids of all records.
+    pub(super) ids: BTreeSet<String>,
+    /// Ids of those that were set aside again.
+    pub(super) failed: BTreeSet<String>,
+}
+
+/// What the last replay took, with its generation.
+pub(super) fn taken(last: &Committed) -> Result<Option<(Generation, Taken)>> {
+    let split = SplitId(SPLIT.to_owned());
+    let Some(mark) = last.token.position.mark(&split) else {
+        return Ok(None);
+    };
+    let taken = serde_json::from_value(mark.resume.clone()).map_err(|error| {
+        let message = format!("the position of the last replay cannot be read: {error}");
+        Failure::new("R0971", Remedy::Bug, message)
+    })?;
+    Ok(Some((last.token.generation, taken)))
+}
+
+/// The position of a commit that marks a replay's records.
+pub(super) fn marked(generation: Generation) -> Position {
+    Position::single(SPLIT, Mark::at(u64::try_from(generation.0).unwrap_or(0)))
+}
+
+/// True when a marking commit is of this replay or a later one.
+pub(super) fn is_marked(mark: &Committed, generation: Generation) -> bool {
+    let order = mark
+        .token
+        .position
+        .mark(&SplitId(SPLIT.to_owned()))
+        .map(|mark| mark.order);
+    order.is_some_and(|order| order >= u64::try_from(generation.0).unwrap_or(0))
+}
+
+/// Ids of records that failed again.
+#[derive(Clone, Default)]
+pub(super) struct Failed(Arc<Mutex<BTreeSet<String>>>);
+
+impl Failed {
+    pub(super) fn ids(&self) -> BTreeSet<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+#[async_trait]
+impl Destination for Failed {
+    async fn last(&self, _task: &TaskKey, _table: &TableName) -> Result<Option<Committed>> {
+        Ok(None)
+    }
+
+    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+        Ok(Box::new(FailedWriter {
+            failed: self.clone(),
+            intent,
+        }))
+    }
+
+    async fn schema(&self, _table: &TableName) -> Result<Option<SchemaRef>> {
+        Ok(Some(quarantine_columns()))
+    }
+}
+
+struct FailedWriter {
+    failed: Failed,
+    intent: Intent,
+}
+
+#[async_trait]
+impl Writer for FailedWriter {
+    async fn write(&mut self, batch: RecordBatch, _ops: Option<OpColumn>) -> Result<()> {
+        if let Some(ids) = batch.column_by_name("id") {
+            let mut failed = self.failed.0.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.extend(texts(ids).into_iter().flatten());
+        }
+        Ok(())
+    }
+
+    async fn adopt(&mut self, _files: Vec<StagedFile>) -> Result<()> {
+        Err(no_table())
+    }
+
+    async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {
+        Ok(Box::new(FailedPrepared(self.intent)))
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct FailedPrepared(Intent);
+
+#[async_trait]
+impl Prepared for FailedPrepared {
+    fn stats(&self) -> PreparedStats {
+        PreparedStats::default()
+    }
+
+    async fn candidate(&self, _scope: Scope) -> Result<Candidate> {
+        Err(no_table())
+    }
+
+    async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
+        let token = Token {
+            task: self.0.task,
+            generation: self.0.generation,
+            position: commit.position,
+        };
+        let stats = PreparedStats::default();
+        let committed = Committed {
+            token,
+            version: "noted".to_owned(),
+            stats,
+        };
+        Ok(Receipt {
+            committed,
+            adopted: false,
+        })
+    }
+
+    async fn discard(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn no_table() -> Failure {
+    Failure::new(
+        "R0978",
+        Remedy::Bug,
+        "records that failed again are noted, not stored",
+    )
+}
+
+/// A destination whose commits remember what a replay took.
+pub(super) struct Noting {
+    pub(super) inner: Arc<dyn Destination>,
+    pub(super) taken: Taken,
+    pub(super) failed: Failed,
+}
+
+#[async_trait]
+impl Destination for Noting {
+    async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>> {
+        self.inner.last(task, table).await
+    }
+
+    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+        let note = Note {
+            taken: self.taken.clone(),
+            failed: self.failed.clone(),
+            generation: intent.generation,
+        };
+        Ok(Box::new(NotingWriter {
+            inner: self.inner.begin(intent).await?,
+            note,
+        }))
+    }
+
+    async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>> {
+        self.inner.schema(table).await
+    }
+}
+
+struct Note {
+    taken: Taken,
+    failed: Failed,
+    generation: Generation,
+}
+
+struct NotingWriter {
+    inner: Box<dyn Writer>,
+    note: Note,
+}
+
+#[async_trait]
+impl Writer for NotingWriter {
+    async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> Result<()> {
+        self.inner.write(batch, ops).await
+    }
+
+    async fn adopt(&mut self, files: Vec<StagedFile>) -> Result<()> {
+        self.inner.adopt(files).await
+    }
+
+    async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {
+        let inner = self.inner.prepare().await?;
+        Ok(Box::new(NotingPrepared {
+            inner,
+            note: self.note,
+        }))
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        self.inner.abort().await
+    }
+}
+
+struct NotingPrepared {
+    inner: Box<dyn Prepared>,
+    note: Note,
+}
+
+#[async_trait]
+impl Prepared for NotingPrepared {
+    fn stats(&self) -> PreparedStats {
+        self.inner.stats()
+    }
+
+    async fn candidate(&self, scope: Scope) -> Result<Candidate> {
+        self.inner.candidate(scope).await
+    }
+
+    async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
+        let Note {
+            mut taken,
+            failed,
+            generation,
+        } = self.note;
+        taken.failed = failed.ids();
+        let resume = serde_json::to_value(&taken).map_err(|error| {
+            Failure::new(
+                "R0979",
+                Remedy::Bug,
+                format!("the replay cannot be noted: {error}"),
+            )
+        })?;
+        let mark = Mark {
+            order: u64::try_from(generation.0).unwrap_or(0),
+            resume,
+        };
+        let position = Position::single(SPLIT, mark);
+        self.inner.commit(Commit { position, ..commit }).await
+    }
+
+    async fn discard(self: Box<Self>) -> Result<()> {
+        self.inner.discard().await
+    }
+}

@@ -1,0 +1,243 @@
+//! The records of a quarantine table that wait, and giving them another status.
+//!
+//! A load that replaces its table reads every record again, so only what the last such commit (or a
+//! later, stopped one) set aside still waits; older records were decided anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch};
+use futures::TryStreamExt;
+use towpath_flow::{quarantine_columns, quarantine_table};
+use towpath_ports::{Commit, Destination, Intent, Query};
+use towpath_vocab::{
+    Action, Failure, Generation, LoadPlan, PipelineName, Place, Plan, PlannedTask, Position,
+    RawRecord, Remedy, SchemaChange, StepName, TableName, TaskKey, WriteMode, WritePlan,
+};
+
+use crate::Result;
+use crate::house::House;
+
+/// Ids per statement.
+const IDS: usize = 5_000;
+
+/// One record that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) id: String,
+    pub(super) raw: RawRecord,
+    pub(super) place: Place,
+}
+
+/// The load whose rows were set aside.
+pub(super) struct Owner<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) pipeline: &'a PipelineName,
+    pub(super) task: &'a PlannedTask,
+    pub(super) load: &'a LoadPlan,
+}
+
+impl<'a> Owner<'a> {
+    /// The load that writes a table.
+    pub(super) fn of(plan: &'a Plan, table: &TableName) -> Result<Self> {
+        let all = plan
+            .pipelines
+            .iter()
+            .flat_map(|p| p.tasks.iter().map(move |task| (p, task)));
+        let found = all.filter_map(|(pipeline, task)| match &task.action {
+            Action::Load(load) if load.table.target == *table => Some(Self {
+                plan,
+                pipeline: &pipeline.name,
+                task,
+                load,
+            }),
+            _ => None,
+        });
+        found.last().ok_or_else(|| {
+            let message = format!("no load of this project writes `{table}`");
+            Failure::new("R0975", Remedy::FixConfig, message)
+                .help("rows of models and commands are not replayed: run them again")
+        })
+    }
+
+    pub(super) fn table(&self) -> &TableName {
+        &self.load.table.target
+    }
+
+    /// A task of its own beside the load (`""` is the load itself): it never touches the load's
+    /// generations and position.
+    pub(super) fn key(&self, what: &str) -> TaskKey {
+        TaskKey {
+            project: self.plan.project.clone(),
+            environment: self.plan.environment.clone(),
+            pipeline: self.pipeline.clone(),
+            step: match what {
+                "" => self.task.step.clone(),
+                what => StepName::new(format!("{} {what}", self.task.step)),
+            },
+            table: self.table().clone(),
+        }
+    }
+
+    /// The load's last commit.
+    pub(super) async fn generation(&self, house: &House) -> Result<Generation> {
+        let last = house.lake.last(&self.key(""), self.table()).await?;
+        Ok(last.map_or(Generation(0), |last| last.token.generation))
+    }
+
+    /// The SQL condition of records that wait.
+    pub(super) async fn waiting(&self, house: &House) -> Result<String> {
+        Ok(match self.load.table.write.mode {
+            WriteMode::Replace => {
+                let generation = self.generation(house).await?;
+                format!("status = 'held' and generation >= {generation}")
+            }
+            _ => "status = 'held'".to_owned(),
+        })
+    }
+}
+
+/// Refuses a table of which no row was ever set aside.
+pub(super) async fn need_quarantine(house: &House, table: &TableName) -> Result<()> {
+    match house.lake.version(&quarantine_table(table)).await? {
+        Some(_) => Ok(()),
+        None => {
+            let message = format!("no row of `{table}` was ever set aside");
+            Err(Failure::new("R0974", Remedy::FixConfig, message)
+                .help("look: towpath quarantine ls"))
+        }
+    }
+}
+
+/// Records that wait, oldest first, behind the first `offset`.
+pub(super) async fn waiting_records(
+    house: &House,
+    owner: &Owner<'_>,
+    offset: u64,
+    limit: u64,
+) -> Result<Vec<Record>> {
+    let quarantine = quoted(&quarantine_table(owner.table()));
+    let condition = owner.waiting(house).await?;
+    let sql = format!(
+        "select id, form, record, object, cast(line as varchar) as line_text, \
+         cast(ordinal as varchar) as ordinal_text from {quarantine} where {condition} \
+         order by set_aside_at, object, ordinal, id limit {limit} offset {offset}"
+    );
+    let mut records = Vec::new();
+    for batch in ask(house, &sql).await? {
+        let columns: Vec<Vec<Option<String>>> = batch.columns().iter().map(texts).collect();
+        for row in 0..batch.num_rows() {
+            let cell = |column: usize| {
+                columns
+                    .get(column)
+                    .and_then(|c| c.get(row).cloned().flatten())
+            };
+            let record = cell(2).unwrap_or_default();
+            records.push(Record {
+                id: cell(0).unwrap_or_default(),
+                raw: match cell(1).as_deref() {
+                    Some("text") => RawRecord::Text(record),
+                    _ => RawRecord::Row(record),
+                },
+                place: Place {
+                    object: cell(3).unwrap_or_default(),
+                    line: cell(4).and_then(|number| number.parse().ok()),
+                    ordinal: cell(5).and_then(|number| number.parse().ok()).unwrap_or(0),
+                },
+            });
+        }
+    }
+    Ok(records)
+}
+
+/// Gives records another status, in one commit that remembers `position`.
+pub(super) async fn mark(
+    house: &House,
+    task: &TaskKey,
+    ids: &BTreeSet<String>,
+    status: &str,
+    position: Position,
+) -> Result<()> {
+    let quarantine = quarantine_table(&task.table);
+    let task = TaskKey {
+        table: quarantine.clone(),
+        ..task.clone()
+    };
+    let last = house.lake.last(&task, &quarantine).await?;
+    let after = last.map_or(Generation(0), |last| last.token.generation);
+    let intent = Intent {
+        table: quarantine.clone(),
+        schema: quarantine_columns(),
+        write: WritePlan {
+            mode: WriteMode::Merge,
+            key: vec!["id".to_owned()],
+            schema_change: SchemaChange::Fail,
+            options: BTreeMap::new(),
+        },
+        task,
+        generation: after.next(),
+        after: Some(after),
+        run: status.to_owned(),
+    };
+    let mut writer = house.lake.begin(intent).await?;
+    let ids: Vec<&String> = ids.iter().collect();
+    for some in ids.chunks(IDS) {
+        for batch in with_status(house, &quarantine, some, status).await? {
+            writer.write(batch, None).await?;
+        }
+    }
+    let prepared = writer.prepare().await?;
+    prepared
+        .commit(Commit {
+            position,
+            audited: false,
+        })
+        .await?;
+    Ok(())
+}
+
+/// Whole rows of the quarantine with another status.
+async fn with_status(
+    house: &House,
+    quarantine: &TableName,
+    ids: &[&String],
+    status: &str,
+) -> Result<Vec<RecordBatch>> {
+    let columns: Vec<String> = quarantine_columns()
+        .fields()
+        .iter()
+        .map(|field| match field.name().as_str() {
+            "status" => format!("'{status}' as status"),
+            name => name.to_owned(),
+        })
+        .collect();
+    let list: Vec<String> = ids.iter().map(|id| towpath_sql::literal(id)).collect();
+    let (columns, list) = (columns.join(", "), list.join(", "));
+    let sql = format!(
+        "select {columns} from {} where id in ({list})",
+        quoted(quarantine)
+    );
+    let batches = ask(house, &sql).await?.into_iter().map(|batch| {
+        RecordBatch::try_new(quarantine_columns(), batch.columns().to_vec()).map_err(|error| {
+            let message = format!("`{quarantine}` has other columns: {error}");
+            Failure::new("R0973", Remedy::Bug, message)
+        })
+    });
+    batches.collect()
+}
+
+pub(super) async fn ask(house: &House, sql: &str) -> Result<Vec<RecordBatch>> {
+    let result = house.engine.query(sql, &BTreeMap::new()).await?;
+    result.batches.try_collect().await
+}
+
+pub(super) fn texts(array: &arrow_array::ArrayRef) -> Vec<Option<String>> {
+    let array = array.as_string::<i32>();
+    (0..array.len())
+        .map(|row| array.is_valid(row).then(|| array.value(row).to_owned()))
+        .collect()
+}
+
+pub(super) fn quoted(table: &TableName) -> String {
+    towpath_sql::quote_table(table)
+}

@@ -1,0 +1,236 @@
+//! A replay: waiting records through transform, rules and audit again, each once.
+//!
+//! Those that pass are committed by key, or appended without one. The commit's position names the
+//! records it took and those that failed again, so a replay that died before it could mark them is
+//! finished, not repeated. The pipeline is held meanwhile.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, Progress, carry, quarantine_table};
+use towpath_ports::{Destination, Reader, StateStore};
+use towpath_vocab::{
+    BadRows, Failure, Generation, Plan, Position, RawRecord, Remedy, Selection, TableName, TaskKey,
+    WriteMode,
+};
+
+use super::noting::{Failed, Noting, Taken, is_marked, marked, taken};
+use super::reader::ReplayReader;
+use super::records::{Owner, Record, mark, need_quarantine, waiting_records};
+use super::typed::TypedReader;
+use crate::Result;
+use crate::facts::outside_key;
+use crate::house::House;
+use crate::lease::hold;
+use crate::work::load_spec;
+
+/// Records per commit.
+const RECORDS: u64 = 50_000;
+
+/// What a replay did.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReplayReport {
+    /// The table.
+    pub table: TableName,
+    /// Records that passed and are in the table now.
+    pub replayed: u64,
+    /// Those that were set aside again.
+    pub still_held: u64,
+    /// The table's version now.
+    pub now_at: Option<String>,
+    /// Why the table was not committed, if it was not.
+    pub stopped: Option<Failure>,
+}
+
+/// Replays the waiting rows of a table.
+///
+/// # Errors
+/// `FixConfig` when no load of the project writes this table, `Refused` while its pipeline runs.
+pub async fn quarantine_replay(
+    house: &House,
+    plan: &Plan,
+    table: &TableName,
+) -> Result<ReplayReport> {
+    need_quarantine(house, table).await?;
+    let owner = Owner::of(plan, table)?;
+    let held = hold(
+        house,
+        &plan.environment,
+        owner.pipeline,
+        &format!("replay {table}"),
+    )
+    .await?;
+    let replay = Replay {
+        house,
+        owner,
+        run: held.run.to_string(),
+    };
+    let report = replay.all().await;
+    let ended_well = report.as_ref().is_ok_and(|report| report.stopped.is_none());
+    held.release(ended_well).await?;
+    report
+}
+
+struct Replay<'a> {
+    house: &'a House,
+    owner: Owner<'a>,
+    run: String,
+}
+
+impl Replay<'_> {
+    fn key(&self) -> TaskKey {
+        self.owner.key("replay")
+    }
+
+    async fn all(&self) -> Result<ReplayReport> {
+        let mut report = ReplayReport {
+            table: self.owner.table().clone(),
+            replayed: self.finish_earlier().await?,
+            still_held: 0,
+            now_at: None,
+            stopped: None,
+        };
+        loop {
+            let records =
+                waiting_records(self.house, &self.owner, report.still_held, RECORDS).await?;
+            if records.is_empty() {
+                return Ok(report);
+            }
+            let count = records.len() as u64;
+            let summary = self.tow(records).await?;
+            if summary.stopped.is_some() {
+                report.stopped = summary.stopped;
+                report.still_held += count;
+                return Ok(report);
+            }
+            report.now_at = summary.receipt.map(|receipt| receipt.committed.version);
+            let passed = self.finish_earlier().await?;
+            report.replayed += passed;
+            report.still_held += count - passed;
+        }
+    }
+
+    /// Marks the records that the last committed replay took, unless that was done, or the load has
+    /// replaced the table since and decided about them anew.
+    async fn finish_earlier(&self) -> Result<u64> {
+        let Some(last) = self
+            .house
+            .lake
+            .last(&self.key(), self.owner.table())
+            .await?
+        else {
+            return Ok(0);
+        };
+        let Some((generation, taken)) = taken(&last)? else {
+            return Ok(0);
+        };
+        let task = self.owner.key("replay mark");
+        let quarantine = quarantine_table(self.owner.table());
+        let marking = TaskKey {
+            table: quarantine.clone(),
+            ..task.clone()
+        };
+        let mark_held = self.house.lake.last(&marking, &quarantine).await?;
+        if mark_held.is_some_and(|mark| is_marked(&mark, generation)) {
+            return Ok(0);
+        }
+        let replaces = self.owner.load.table.write.mode == WriteMode::Replace;
+        if replaces && self.owner.generation(self.house).await?.0 != taken.of {
+            return Ok(0);
+        }
+        let passed: BTreeSet<String> = taken.ids.difference(&taken.failed).cloned().collect();
+        if !passed.is_empty() {
+            mark(self.house, &task, &passed, "replayed", marked(generation)).await?;
+        }
+        Ok(passed.len() as u64)
+    }
+
+    async fn tow(&self, records: Vec<Record>) -> Result<OutputSummary> {
+        let inner = self.reader(&records).await?;
+        let table = self.owner.table();
+        let last = self.house.lake.last(&self.key(), table).await?;
+        let after = last.map_or(Generation(0), |last| last.token.generation);
+        let mut plan = self.owner.load.table.clone();
+        plan.write.mode = match plan.write.key.is_empty() {
+            true => WriteMode::Append,
+            false => WriteMode::Merge,
+        };
+        plan.bad_rows = BadRows::Quarantine;
+        plan.fail_above.percent = Some(100.0);
+        plan.fail_above.rows = None;
+        let failed = Failed::default();
+        let taken = Taken {
+            of: self.owner.generation(self.house).await?.0,
+            ids: records.iter().map(|record| record.id.clone()).collect(),
+            failed: BTreeSet::new(),
+        };
+        let output = OutputSpec {
+            source_table: table.clone(),
+            task: self.key(),
+            plan,
+            generation: after.next(),
+            after: Some(after),
+            destination: Arc::new(Noting {
+                inner: Arc::clone(&self.house.lake) as _,
+                taken,
+                failed: failed.clone(),
+            }),
+            quarantine: Arc::new(failed),
+            committed: Position::default(),
+        };
+        let carried = Carry {
+            reader: Box::new(ReplayReader {
+                inner,
+                records: Arc::new(records),
+            }),
+            opened_at: Position::default(),
+            outputs: vec![output],
+            run: self.run.clone(),
+            cadence: Cadence::default(),
+            cancel: CancellationToken::new(),
+        };
+        let services = self.house.services(Arc::new(Progress::default()));
+        let summary = carry(carried, &services).await?;
+        summary
+            .outputs
+            .into_iter()
+            .next()
+            .ok_or_else(|| Failure::new("R0972", Remedy::Bug, "the replay ended without a result"))
+    }
+
+    /// Sources that keep text read it again by today's options; values are typed here.
+    async fn reader(&self, records: &[Record]) -> Result<Box<dyn Reader>> {
+        let load = self.owner.load;
+        let keeps_text = load.connection.kind == "files";
+        if keeps_text
+            || records
+                .iter()
+                .any(|record| matches!(record.raw, RawRecord::Text(_)))
+        {
+            let raw: Vec<RawRecord> = records.iter().map(|record| record.raw.clone()).collect();
+            let source = self.house.source(&load.connection)?;
+            return source.replay(&load_spec(load), raw).await;
+        }
+        let Selection::Object(object) = &load.selection else {
+            return Err(unknown_columns(self.owner.table()));
+        };
+        let key = outside_key(&load.connection.name, object);
+        let facts = self.house.book.facts(&self.owner.plan.environment).await?;
+        let fact = facts
+            .into_iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, fact)| fact);
+        let schema = fact
+            .ok_or_else(|| unknown_columns(self.owner.table()))?
+            .schema;
+        let table = self.owner.table().clone();
+        Ok(Box::new(TypedReader::new(table, schema, records)?))
+    }
+}
+
+fn unknown_columns(table: &TableName) -> Failure {
+    let message = format!("what the source of `{table}` looks like is not known");
+    Failure::new("R0979", Remedy::FixConfig, message).help("load the table once: towpath run")
+}

@@ -1,0 +1,377 @@
+//! Two versions of a lakehouse table, compared.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::sync::Arc;
+
+use arrow_array::builder::{Int64Builder, ListBuilder};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use futures::TryStreamExt as _;
+use towpath_ports::{Commit, Destination, Intent};
+use towpath_vocab::{
+    BadRows, ConnectionPlan, Environment, Generation, Naming, SchemaChange, TableLineage,
+    TablePlan, TaskKey, Threshold, WriteMode, WritePlan,
+};
+
+use super::*;
+use crate::house::HouseOptions;
+
+struct Bench {
+    house: House,
+    generation: i64,
+    publish: PublishPlan,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(key: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let house = House::open(HouseOptions {
+            dir: folder.path(),
+            lakehouse: "lake",
+            environment: &Environment::from("dev"),
+            memory_bytes: Some(256 << 20),
+        })
+        .unwrap();
+        Self {
+            house,
+            generation: 0,
+            publish: publish(key),
+            _folder: folder,
+        }
+    }
+
+    /// Makes a version of the table; gives its number.
+    async fn write(&mut self, mode: WriteMode, batch: RecordBatch) -> u64 {
+        self.generation += 1;
+        let table = self.publish.from.clone();
+        let lake = &self.house.lake;
+        let intent = Intent {
+            table: table.clone(),
+            schema: batch.schema(),
+            write: WritePlan {
+                mode,
+                ..self.publish.table.write.clone()
+            },
+            task: TaskKey {
+                project: "p".into(),
+                environment: "dev".into(),
+                pipeline: "l".into(),
+                step: "s".into(),
+                table: table.clone(),
+            },
+            generation: Generation(self.generation),
+            run: "l#1".to_owned(),
+        };
+        let mut writer = lake.begin(intent).await.unwrap();
+        writer.write(batch, None).await.unwrap();
+        let position = Position::default();
+        let prepared = writer.prepare().await.unwrap();
+        prepared.commit(Commit { position }).await.unwrap();
+        lake.version(&table).await.unwrap().unwrap()
+    }
+
+    async fn since(&self, before: u64, extent: Extent) -> Sending {
+        let now = Pinned::now(&self.house.lake, &self.publish.from)
+            .await
+            .unwrap()
+            .unwrap();
+        let comparison = Comparison {
+            house: &self.house,
+            publish: &self.publish,
+            now: &now,
+            before,
+            extent,
+        };
+        comparison.compare().await.unwrap()
+    }
+
+    /// `U` or `D` and the values of each row sent, sorted.
+    async fn changes(&self, before: u64, extent: Extent) -> Vec<String> {
+        match self.since(before, extent).await {
+            Sending::Nothing => Vec::new(),
+            Sending::Everything(why) => panic!("{why}"),
+            Sending::Changes(reader) => told(reader).await,
+        }
+    }
+}
+
+fn publish(key: &[&str]) -> PublishPlan {
+    PublishPlan {
+        from: TableName::new("marts", "t"),
+        connection: ConnectionPlan {
+            name: "back".to_owned(),
+            kind: "postgres".to_owned(),
+            writable: true,
+            options: BTreeMap::new(),
+        },
+        object: "t".to_owned(),
+        table: TablePlan {
+            target: TableName::new("back", "t"),
+            write: WritePlan {
+                mode: WriteMode::Merge,
+                key: key.iter().map(|&k| k.to_owned()).collect(),
+                schema_change: SchemaChange::Evolve,
+                options: BTreeMap::new(),
+            },
+            filter: None,
+            names: Naming::Exact,
+            columns: Vec::new(),
+            keep: Vec::new(),
+            drop: Vec::new(),
+            dedup: None,
+            rules: Vec::new(),
+            checks: Vec::new(),
+            bad_rows: BadRows::Fail,
+            fail_above: Threshold::default(),
+            lineage: TableLineage {
+                inputs: Vec::new(),
+                edges: Vec::new(),
+                partial: true,
+            },
+        },
+    }
+}
+
+async fn told(mut reader: Box<dyn Reader>) -> Vec<String> {
+    let schema = Arc::clone(&reader.tables()[0].schema);
+    let assignments: Vec<Assignment> = reader.splits().try_collect().await.unwrap();
+    let mut out = Vec::new();
+    for assignment in assignments {
+        let Assignment::Assigned(mut split) = assignment else {
+            continue;
+        };
+        while let Some(event) = split.events.next().await {
+            let Event::Rows(rows) = event.unwrap() else {
+                continue;
+            };
+            assert_eq!(rows.batch.schema(), schema);
+            let ops = rows.ops.unwrap();
+            for row in 0..rows.batch.num_rows() {
+                let word = match Op::from_byte(ops.value(row)).unwrap() {
+                    Op::Delete => "D",
+                    Op::Insert | Op::Update => "U",
+                };
+                let values = rows.batch.columns().iter().map(|column| {
+                    let options = FormatOptions::default().with_null("-");
+                    let formatter = ArrayFormatter::try_new(column.as_ref(), &options).unwrap();
+                    formatter.value(row).to_string()
+                });
+                let values: Vec<String> = values.collect();
+                out.push(format!("{word} {}", values.join(" ")));
+            }
+        }
+    }
+    out.sort();
+    out
+}
+
+type Row<'a> = (i64, Option<&'a str>);
+
+fn rows(rows: &[Row<'_>]) -> RecordBatch {
+    let ids: Int64Array = rows.iter().map(|row| Some(row.0)).collect();
+    let names: StringArray = rows.iter().map(|row| row.1).collect();
+    RecordBatch::try_from_iter_with_nullable([
+        ("id", Arc::new(ids) as ArrayRef, false),
+        ("say \"hi\"", Arc::new(names) as ArrayRef, true),
+    ])
+    .unwrap()
+}
+
+#[tokio::test]
+async fn new_different_and_gone_rows_are_told_apart() {
+    let mut bench = Bench::new(&["id"]);
+    let before = [(1, Some("a")), (2, None), (3, None), (4, Some("d"))];
+    let first = bench.write(WriteMode::Replace, rows(&before)).await;
+    assert!(matches!(
+        bench.since(first, Extent::Changed).await,
+        Sending::Nothing
+    ));
+    // The same rows in other files, in another order: a new version, and nothing to send.
+    let shuffled = [before[2], before[0], before[3], before[1]];
+    bench.write(WriteMode::Replace, rows(&shuffled)).await;
+    assert!(matches!(
+        bench.since(first, Extent::Changed).await,
+        Sending::Nothing
+    ));
+
+    let after = [(1, Some("a")), (2, Some("b")), (3, None), (5, None)];
+    bench.write(WriteMode::Replace, rows(&after)).await;
+    assert_eq!(
+        bench.changes(first, Extent::Changed).await,
+        ["D 4 d", "U 2 b", "U 5 -"]
+    );
+    assert_eq!(
+        bench.changes(first, Extent::All).await,
+        ["D 4 d", "U 1 a", "U 2 b", "U 3 -", "U 5 -"]
+    );
+    bench.write(WriteMode::Replace, rows(&[])).await;
+    assert_eq!(
+        bench.changes(first, Extent::Changed).await,
+        ["D 1 a", "D 2 -", "D 3 -", "D 4 d"]
+    );
+}
+
+#[tokio::test]
+async fn files_both_versions_have_are_not_read() {
+    let mut bench = Bench::new(&["id"]);
+    let first = bench
+        .write(WriteMode::Append, rows(&[(1, Some("a")), (2, None)]))
+        .await;
+    let shared = bench.house.lake.snapshot(&bench.publish.from).await;
+    bench
+        .write(WriteMode::Append, rows(&[(3, Some("c"))]))
+        .await;
+    assert_eq!(bench.changes(first, Extent::Changed).await, ["U 3 c"]);
+
+    let then = shared.unwrap().unwrap();
+    let now = Pinned::now(&bench.house.lake, &bench.publish.from).await;
+    let (then_only, now_only) = apart(&then, &now.unwrap().unwrap().table);
+    assert_eq!((then_only.files.len(), now_only.files.len()), (0, 1));
+    // A key that is in a shared file and in a new one: the destination is to refuse it.
+    bench
+        .write(WriteMode::Append, rows(&[(1, Some("again"))]))
+        .await;
+    match bench.since(first, Extent::Changed).await {
+        Sending::Everything(why) => assert!(why.contains("keys (id) repeat"), "{why}"),
+        _ => panic!("a repeated key was taken for a change"),
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_sent_is_compared() {
+    let mut bench = Bench::new(&["id"]);
+    let before = [(1, Some("a")), (2, Some("b")), (3, Some("c"))];
+    let first = bench.write(WriteMode::Replace, rows(&before)).await;
+    let after = [(1, Some("z")), (2, Some("b")), (4, Some("c"))];
+    bench.write(WriteMode::Replace, rows(&after)).await;
+    // A row that no longer fulfils `where` is gone for the destination.
+    bench.publish.table.filter = Some("\"say \"\"hi\"\"\" < 'm' -- the first half".to_owned());
+    assert_eq!(
+        bench.changes(first, Extent::Changed).await,
+        ["D 1 a", "D 3 c", "U 4 c"]
+    );
+    bench.publish.table.filter = None;
+    bench.publish.table.drop = vec!["say \"hi\"".to_owned()];
+    assert_eq!(bench.changes(first, Extent::Changed).await, ["D 3", "U 4"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_compared_says_why() {
+    let mut bench = Bench::new(&["id"]);
+    let first = bench
+        .write(WriteMode::Replace, rows(&[(1, Some("a"))]))
+        .await;
+    let old = bench.house.lake.snapshot(&bench.publish.from).await;
+    let numbers = RecordBatch::try_from_iter_with_nullable([
+        ("id", Arc::new(Int64Array::from(vec![1])) as ArrayRef, false),
+        (
+            "say \"hi\"",
+            Arc::new(Float64Array::from(vec![0.5])) as ArrayRef,
+            true,
+        ),
+    ]);
+    let other = common(&rows(&[]).schema(), &numbers.unwrap().schema());
+    assert!(other.is_none());
+
+    bench
+        .write(WriteMode::Replace, rows(&[(2, Some("b"))]))
+        .await;
+    let why = |sending| match sending {
+        Sending::Everything(why) => why,
+        _ => panic!("compared"),
+    };
+    for file in old.unwrap().unwrap().files {
+        std::fs::remove_file(file.path).unwrap();
+    }
+    let vacuumed = why(bench.since(first, Extent::Changed).await);
+    assert!(vacuumed.contains("was vacuumed"), "{vacuumed}");
+    let future = why(bench.since(99, Extent::Changed).await);
+    assert!(future.contains("cannot be read any more"), "{future}");
+}
+
+#[tokio::test]
+async fn columns_may_be_added_and_hold_lists() {
+    let mut bench = Bench::new(&["id"]);
+    let first = bench
+        .write(
+            WriteMode::Replace,
+            rows(&[(1, Some("a")), (2, None), (3, None)]),
+        )
+        .await;
+    let wider = |tags: &[(i64, Option<i64>)]| {
+        let ids: Int64Array = tags.iter().map(|row| Some(row.0)).collect();
+        let mut lists = ListBuilder::new(Int64Builder::new());
+        for (_, tag) in tags {
+            lists.append_option(tag.map(|tag| vec![Some(tag), None]));
+        }
+        let names: StringArray = tags.iter().map(|row| (row.0 == 1).then_some("a")).collect();
+        RecordBatch::try_from_iter_with_nullable([
+            ("id", Arc::new(ids) as ArrayRef, false),
+            ("say \"hi\"", Arc::new(names) as ArrayRef, true),
+            ("tags", Arc::new(lists.finish()) as ArrayRef, true),
+        ])
+        .unwrap()
+    };
+    let second = bench
+        .write(WriteMode::Replace, wider(&[(1, Some(7)), (2, None)]))
+        .await;
+    assert_eq!(
+        bench.changes(first, Extent::Changed).await,
+        ["D 3 - -", "U 1 a [7, -]"]
+    );
+    bench
+        .write(WriteMode::Replace, wider(&[(1, Some(7)), (2, Some(8))]))
+        .await;
+    assert_eq!(
+        bench.changes(second, Extent::Changed).await,
+        ["U 2 - [8, -]"]
+    );
+}
+
+#[test]
+fn a_position_belongs_to_one_table_and_one_task() {
+    let table = |id: &str| Pinned {
+        version: 7,
+        id: id.to_owned(),
+        table: LakeCandidate {
+            table: TableName::new("marts", "t"),
+            schema: rows(&[]).schema(),
+            files: Vec::new(),
+            version: Some(7),
+        },
+    };
+    let turn = |position| Turn {
+        generation: Generation(2),
+        last: Some(towpath_ports::Committed {
+            token: towpath_vocab::Token {
+                task: TaskKey {
+                    project: "p".into(),
+                    environment: "dev".into(),
+                    pipeline: "l".into(),
+                    step: "back".into(),
+                    table: TableName::new("back", "t"),
+                },
+                generation: Generation(1),
+                position,
+            },
+            version: "commit 1".to_owned(),
+            stats: Default::default(),
+        }),
+        is_done: false,
+    };
+    let sent = turn(table("a").position("task"));
+    assert_eq!(table("a").sent_before(&sent, "task"), Some(7));
+    assert_eq!(table("a").sent_before(&sent, "edited task"), None);
+    assert_eq!(table("made anew").sent_before(&sent, "task"), None);
+    assert_eq!(
+        table("a").sent_before(&turn(Position::default()), "task"),
+        None
+    );
+}
