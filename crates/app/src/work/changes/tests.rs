@@ -68,12 +68,19 @@ impl Bench {
             },
             generation: Generation(self.generation),
             run: "l#1".to_owned(),
+            after: None,
         };
         let mut writer = lake.begin(intent).await.unwrap();
         writer.write(batch, None).await.unwrap();
         let position = Position::default();
         let prepared = writer.prepare().await.unwrap();
-        prepared.commit(Commit { position }).await.unwrap();
+        prepared
+            .commit(Commit {
+                position,
+                audited: false,
+            })
+            .await
+            .unwrap();
         lake.version(&table).await.unwrap().unwrap()
     }
 
