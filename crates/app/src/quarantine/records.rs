@@ -1,7 +1,8 @@
 //! The records of a quarantine table that wait, and giving them another status.
 //!
-//! A load that replaces its table reads every record again, so only what the last such commit (or a
-//! later, stopped one) set aside still waits; older records were decided anew.
+//! A load that replaces its table reads every record again, so only what was kept out of the version
+//! that is visible waits: older records were decided anew, those of a stopped load stand in the version
+//! that is visible or will be read again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,7 +91,7 @@ impl<'a> Owner<'a> {
         Ok(match self.load.table.write.mode {
             WriteMode::Replace => {
                 let generation = self.generation(house).await?;
-                format!("status = 'held' and generation >= {generation}")
+                format!("status = 'held' and generation = {generation}")
             }
             _ => "status = 'held'".to_owned(),
         })
