@@ -126,7 +126,8 @@ fn item(version: u64, id: u64) -> Item {
         kind: kinds[(mixed >> 7) as usize % 4],
         cents: (mixed % 9_000_000) as i64,
         at_us: 1_704_067_200_000_000 + ((id * 61 + version) % 31_000_000) as i64 * 1_000_000,
-        note: (!id.is_multiple_of(11)).then(|| format!("note \"{id}\" of Köln, seen in version {version}")),
+        note: (!id.is_multiple_of(11))
+            .then(|| format!("note \"{id}\" of Köln, seen in version {version}")),
     }
 }
 
