@@ -82,7 +82,7 @@ impl House {
             variables: system.environment().clone(),
             environment: environment.clone(),
         })?;
-        let book = SqliteBook::open(&state_dir.join(format!("{environment}.db")))?;
+        let book = SqliteBook::open(state_dir.join(format!("{environment}.db")))?;
         Ok(Self {
             dir: dir.to_path_buf(),
             system,

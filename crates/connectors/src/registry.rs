@@ -10,5 +10,9 @@ use crate::sqlite::Sqlite;
 
 /// All connectors, in the order of their kinds.
 pub fn connectors() -> Vec<Arc<dyn Connector>> {
-    vec![Arc::new(FilesConnector), Arc::new(Postgres), Arc::new(Sqlite)]
+    vec![
+        Arc::new(FilesConnector),
+        Arc::new(Postgres),
+        Arc::new(Sqlite),
+    ]
 }

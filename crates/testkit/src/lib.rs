@@ -8,5 +8,7 @@ mod script;
 mod system;
 
 pub use memory::{Edge, MemoryDestination};
-pub use script::{Change, ChangeFeed, Dice, ScriptedReader, ScriptedSource, bad_record, endless, id_value_schema};
+pub use script::{
+    Change, ChangeFeed, Dice, ScriptedReader, ScriptedSource, bad_record, endless, id_value_schema,
+};
 pub use system::{Hold, SimulatedSystem};

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream;
 use towpath_ports::{
-    Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split, TableSchema,
+    Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split,
+    TableSchema,
 };
 use towpath_vocab::{Failure, Mark, Position, RawRecord, Reject, Remedy, SplitId, TableName};
 
@@ -34,30 +35,58 @@ impl ScriptedSource {
             let mut first = 0;
             let mut events: Vec<Result<Event>> = Vec::new();
             for batch in &batches {
-                events.push(Ok(Event::Rows(Rows::of_batch(name.clone(), "script", batch.clone(), first))));
+                events.push(Ok(Event::Rows(Rows::of_batch(
+                    name.clone(),
+                    "script",
+                    batch.clone(),
+                    first,
+                ))));
                 first += batch.num_rows() as u64;
             }
             events.push(Ok(Event::Boundary(Mark::at(first))));
             events.push(Ok(Event::End));
             stream::iter(events).boxed()
         });
-        Self::new(vec![TableSchema { table, schema }], vec![("all", script)], true)
+        Self::new(
+            vec![TableSchema { table, schema }],
+            vec![("all", script)],
+            true,
+        )
     }
 
     /// A bounded source whose split gives these events, once.
-    pub fn of_events(table: TableName, schema: SchemaRef, make: impl Fn() -> Vec<Result<Event>> + Send + Sync + 'static) -> Self {
+    pub fn of_events(
+        table: TableName,
+        schema: SchemaRef,
+        make: impl Fn() -> Vec<Result<Event>> + Send + Sync + 'static,
+    ) -> Self {
         let script: Script = Arc::new(move |_| stream::iter(make()).boxed());
-        Self::new(vec![TableSchema { table, schema }], vec![("all", script)], true)
+        Self::new(
+            vec![TableSchema { table, schema }],
+            vec![("all", script)],
+            true,
+        )
     }
 
     fn new(tables: Vec<TableSchema>, splits: Vec<(&str, Script)>, bounded: bool) -> Self {
-        let splits = splits.into_iter().map(|(id, script)| (SplitId(id.to_owned()), script)).collect();
-        Self { tables, splits, bounded, committed: Arc::default() }
+        let splits = splits
+            .into_iter()
+            .map(|(id, script)| (SplitId(id.to_owned()), script))
+            .collect();
+        Self {
+            tables,
+            splits,
+            bounded,
+            committed: Arc::default(),
+        }
     }
 
     /// The positions the reader was told are committed, in order.
     pub fn committed(&self) -> Vec<Position> {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.committed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -72,7 +101,11 @@ impl Source for ScriptedSource {
     }
 
     async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
-        Err(Failure::new("T0003", Remedy::Refused, "a script has no raw text"))
+        Err(Failure::new(
+            "T0003",
+            Remedy::Refused,
+            "a script has no raw text",
+        ))
     }
 }
 
@@ -81,7 +114,10 @@ impl ScriptedSource {
     pub fn reader(&self, from: Option<&Position>) -> ScriptedReader {
         let opened = self.splits.iter().map(|(id, script)| {
             let mark = from.and_then(|position| position.mark(id));
-            Split { id: id.clone(), events: script(mark) }
+            Split {
+                id: id.clone(),
+                events: script(mark),
+            }
         });
         ScriptedReader {
             tables: self.tables.clone(),
@@ -112,13 +148,18 @@ impl Reader for ScriptedReader {
 
     fn splits(&mut self) -> BoxStream<Result<Assignment>> {
         let splits = self.splits.take().unwrap_or_default();
-        let assigned = splits.into_iter().map(|split| Ok(Assignment::Assigned(split)));
+        let assigned = splits
+            .into_iter()
+            .map(|split| Ok(Assignment::Assigned(split)));
         let complete = std::iter::once(Ok(Assignment::Complete(Position::default())));
         stream::iter(assigned.chain(complete).collect::<Vec<_>>()).boxed()
     }
 
     async fn committed(&mut self, position: &Position) -> Result<()> {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner).push(position.clone());
+        self.committed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(position.clone());
         Ok(())
     }
 }
@@ -132,7 +173,10 @@ pub fn id_value_schema() -> SchemaRef {
 }
 
 fn id_value(ids: Vec<i64>, values: Vec<Option<String>>) -> RecordBatch {
-    let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(ids)), Arc::new(StringArray::from(values))];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(ids)),
+        Arc::new(StringArray::from(values)),
+    ];
     let rows = columns.first().map_or(0, |c| c.len());
     RecordBatch::try_new(id_value_schema(), columns).unwrap_or_else(|_| {
         debug_assert!(rows == 0, "columns of one length");
@@ -142,8 +186,15 @@ fn id_value(ids: Vec<i64>, values: Vec<Option<String>>) -> RecordBatch {
 
 /// An endless source that ends after `total` rows per split so that tests end too: it still calls
 /// itself endless and resumes from any boundary. Split `s` gives ids `s * 1_000_000 + n`.
-pub fn endless(table: TableName, splits: usize, rows_per_boundary: u64, total: u64) -> ScriptedSource {
-    let names: Vec<String> = (0..splits).map(|split| format!("partition {split}")).collect();
+pub fn endless(
+    table: TableName,
+    splits: usize,
+    rows_per_boundary: u64,
+    total: u64,
+) -> ScriptedSource {
+    let names: Vec<String> = (0..splits)
+        .map(|split| format!("partition {split}"))
+        .collect();
     let scripts = names.iter().enumerate().map(|(split, name)| {
         let table = table.clone();
         let script: Script = Arc::new(move |from: Option<&Mark>| {
@@ -152,16 +203,23 @@ pub fn endless(table: TableName, splits: usize, rows_per_boundary: u64, total: u
             let steps = (start..total).step_by(usize::try_from(rows_per_boundary).unwrap_or(1));
             let events = steps.flat_map(move |first| {
                 let end = (first + rows_per_boundary).min(total);
-                let ids: Vec<i64> = (first..end).map(|n| (split as u64 * 1_000_000 + n) as i64).collect();
+                let ids: Vec<i64> = (first..end)
+                    .map(|n| (split as u64 * 1_000_000 + n) as i64)
+                    .collect();
                 let values = ids.iter().map(|id| Some(format!("v{id}"))).collect();
                 let rows = Rows::of_batch(table.clone(), "endless", id_value(ids, values), first);
                 [Ok(Event::Rows(rows)), Ok(Event::Boundary(Mark::at(end)))]
             });
-            stream::iter(events).chain(stream::once(async { Ok(Event::End) })).boxed()
+            stream::iter(events)
+                .chain(stream::once(async { Ok(Event::End) }))
+                .boxed()
         });
         (name.as_str(), script)
     });
-    let schema = TableSchema { table: table.clone(), schema: id_value_schema() };
+    let schema = TableSchema {
+        table: table.clone(),
+        schema: id_value_schema(),
+    };
     ScriptedSource::new(vec![schema], scripts.collect(), false)
 }
 
@@ -199,28 +257,49 @@ impl ChangeFeed {
                         let pick = usize::try_from(dice.roll(tables.len() as u64)).ok()?;
                         let table = tables.get(pick)?.clone();
                         let ids = alive.entry(table.clone()).or_default();
-                        let op = if ids.is_empty() { 0 } else { (dice.roll(4) % 3) as u8 };
+                        let op = if ids.is_empty() {
+                            0
+                        } else {
+                            (dice.roll(4) % 3) as u8
+                        };
                         let id = if op == 0 {
                             next_id += 1;
                             ids.push(next_id);
                             next_id
                         } else {
                             let at = usize::try_from(dice.roll(ids.len() as u64)).ok()?;
-                            if op == 2 { ids.swap_remove(at) } else { *ids.get(at)? }
+                            if op == 2 {
+                                ids.swap_remove(at)
+                            } else {
+                                *ids.get(at)?
+                            }
                         };
                         let value = (op != 2).then(|| format!("v{}", dice.roll(1000)));
-                        Some(Change { table, op, id, value })
+                        Some(Change {
+                            table,
+                            op,
+                            id,
+                            value,
+                        })
                     })
                     .collect()
             })
             .collect();
-        Self { tables, transactions: Arc::new(transactions) }
+        Self {
+            tables,
+            transactions: Arc::new(transactions),
+        }
     }
 
     /// The rows of a table after all transactions, as `(id, value)` sorted by id.
     pub fn expected(&self, table: &TableName) -> Vec<(i64, String)> {
         let mut rows = BTreeMap::new();
-        for change in self.transactions.iter().flatten().filter(|change| change.table == *table) {
+        for change in self
+            .transactions
+            .iter()
+            .flatten()
+            .filter(|change| change.table == *table)
+        {
             match &change.value {
                 Some(value) => rows.insert(change.id, value.clone()),
                 None => rows.remove(&change.id),
@@ -237,28 +316,46 @@ impl ChangeFeed {
             let start = from.map_or(0, |mark| mark.order);
             let count = transactions.len() as u64;
             let events = (start..count).flat_map(move |index| {
-                let changes = usize::try_from(index).ok().and_then(|i| transactions.get(i).cloned()).unwrap_or_default();
-                let mut events: Vec<Result<Event>> = changes.into_iter().map(|c| Ok(Event::Rows(rows_of(c, index)))).collect();
+                let changes = usize::try_from(index)
+                    .ok()
+                    .and_then(|i| transactions.get(i).cloned())
+                    .unwrap_or_default();
+                let mut events: Vec<Result<Event>> = changes
+                    .into_iter()
+                    .map(|c| Ok(Event::Rows(rows_of(c, index))))
+                    .collect();
                 events.push(Ok(Event::Boundary(Mark::at(index + 1))));
                 events
             });
-            stream::iter(events).chain(stream::once(async { Ok(Event::End) })).boxed()
+            stream::iter(events)
+                .chain(stream::once(async { Ok(Event::End) }))
+                .boxed()
         });
-        let tables = self.tables.iter().map(|table| TableSchema { table: table.clone(), schema: id_value_schema() });
+        let tables = self.tables.iter().map(|table| TableSchema {
+            table: table.clone(),
+            schema: id_value_schema(),
+        });
         ScriptedSource::new(tables.collect(), vec![("wal", script)], false)
     }
 }
 
 fn rows_of(change: Change, ordinal: u64) -> Rows {
     let batch = id_value(vec![change.id], vec![change.value]);
-    Rows { ops: Some(UInt8Array::from(vec![change.op])), ..Rows::of_batch(change.table, "wal", batch, ordinal) }
+    Rows {
+        ops: Some(UInt8Array::from(vec![change.op])),
+        ..Rows::of_batch(change.table, "wal", batch, ordinal)
+    }
 }
 
 /// A record that could not become a row, for tests.
 pub fn bad_record(table: TableName, line: u64) -> Reject {
     Reject {
         table,
-        place: towpath_vocab::Place { object: "script".to_owned(), line: Some(line), ordinal: line },
+        place: towpath_vocab::Place {
+            object: "script".to_owned(),
+            line: Some(line),
+            ordinal: line,
+        },
         raw: RawRecord::Text(format!("bad {line}")),
         reasons: vec![towpath_vocab::Reason {
             code: "columns".to_owned(),

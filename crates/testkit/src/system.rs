@@ -61,7 +61,10 @@ impl SimulatedSystem {
             holds: 0,
         };
         Self {
-            shared: Arc::new(Shared { inner: Mutex::new(inner), changed: Notify::new() }),
+            shared: Arc::new(Shared {
+                inner: Mutex::new(inner),
+                changed: Notify::new(),
+            }),
             environment: BTreeMap::new(),
             project_dir: PathBuf::new(),
         }
@@ -84,7 +87,9 @@ impl SimulatedSystem {
     /// Stops the clock while something outside the simulation (a thread, a disk) is at work.
     pub fn hold(&self) -> Hold {
         self.inner().holds += 1;
-        Hold { shared: Arc::clone(&self.shared) }
+        Hold {
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// Lets time pass by hand.
@@ -119,7 +124,11 @@ impl SimulatedSystem {
         let changed = self.shared.changed.notified();
         let next = {
             let inner = self.inner();
-            if inner.holds > 0 { None } else { inner.sleepers.keys().next().map(|(at, _)| *at) }
+            if inner.holds > 0 {
+                None
+            } else {
+                inner.sleepers.keys().next().map(|(at, _)| *at)
+            }
         };
         match next {
             Some(at) => self.jump(at),
@@ -161,7 +170,9 @@ impl Clock for SimulatedSystem {
     fn now_us(&self) -> i64 {
         let inner = self.inner();
         let elapsed = i64::try_from(inner.elapsed_us).unwrap_or(i64::MAX);
-        START_US.saturating_add(elapsed).saturating_add(inner.skew_us)
+        START_US
+            .saturating_add(elapsed)
+            .saturating_add(inner.skew_us)
     }
 
     fn monotonic_us(&self) -> u64 {
@@ -172,9 +183,16 @@ impl Clock for SimulatedSystem {
         let key = {
             let mut inner = self.inner();
             inner.next += 1;
-            (inner.elapsed_us.saturating_add(micros(duration)), inner.next)
+            (
+                inner.elapsed_us.saturating_add(micros(duration)),
+                inner.next,
+            )
         };
-        Sleep { shared: &self.shared, key }.await;
+        Sleep {
+            shared: &self.shared,
+            key,
+        }
+        .await;
     }
 }
 

@@ -45,7 +45,7 @@ impl<'a> Owner<'a> {
             .pipelines
             .iter()
             .flat_map(|p| p.tasks.iter().map(move |task| (p, task)));
-        let found = all.filter_map(|(pipeline, task)| match &task.action {
+        let mut found = all.filter_map(|(pipeline, task)| match &task.action {
             Action::Load(load) if load.table.target == *table => Some(Self {
                 plan,
                 pipeline: &pipeline.name,
@@ -54,7 +54,7 @@ impl<'a> Owner<'a> {
             }),
             _ => None,
         });
-        found.last().ok_or_else(|| {
+        found.next().ok_or_else(|| {
             let message = format!("no load of this project writes `{table}`");
             Failure::new("R0975", Remedy::FixConfig, message)
                 .help("rows of models and commands are not replayed: run them again")
