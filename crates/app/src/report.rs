@@ -42,6 +42,8 @@ pub struct RunReport {
     pub rows_read: u64,
     /// Rows loads handed to the lakehouse.
     pub rows_loaded: u64,
+    /// Rows of tables that were stopped by their data: nothing of them is visible.
+    pub rows_not_committed: u64,
     /// Rows left out by `where` or `dedup`.
     pub rows_left_out: u64,
     /// Rows set aside.
@@ -188,7 +190,14 @@ impl RunReport {
                 .map(|t| t.id.clone())
                 .collect(),
             rows_read: sum(|s| s.rows_read),
-            rows_loaded: sum(|s| s.rows_loaded),
+            rows_loaded: sum(|s| {
+                if s.stopped.is_none() {
+                    s.rows_loaded
+                } else {
+                    0
+                }
+            }),
+            rows_not_committed: sum(not_committed),
             rows_left_out: sum(|s| s.rows_filtered + s.rows_deduplicated),
             rows_set_aside: sum(|s| s.rows_rejected),
             rows_dropped: sum(|s| s.rows_dropped),
@@ -198,6 +207,18 @@ impl RunReport {
             slowest: slowest(record),
             tables,
         }
+    }
+}
+
+/// What a stopped table had read and neither set aside nor left out.
+fn not_committed(summary: &OutputSummary) -> u64 {
+    let decided = summary.rows_rejected
+        + summary.rows_dropped
+        + summary.rows_filtered
+        + summary.rows_deduplicated;
+    match summary.stopped {
+        Some(_) => summary.rows_read.saturating_sub(decided),
+        None => 0,
     }
 }
 

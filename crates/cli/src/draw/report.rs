@@ -255,13 +255,20 @@ fn balance(report: &RunReport) -> String {
         (report.rows_set_aside, "set aside"),
         (report.rows_left_out, "left out by where or dedup"),
         (report.rows_dropped, "dropped as bad"),
+        (
+            report.rows_not_committed,
+            "of stopped tables, not committed",
+        ),
     ] {
         if rows > 0 {
             parts.push(format!("{} {word}", count(rows)));
         }
     }
-    let accounted =
-        report.rows_loaded + report.rows_set_aside + report.rows_left_out + report.rows_dropped;
+    let accounted = report.rows_loaded
+        + report.rows_set_aside
+        + report.rows_left_out
+        + report.rows_dropped
+        + report.rows_not_committed;
     let sentence = if accounted == report.rows_read {
         "No row was lost"
     } else {
