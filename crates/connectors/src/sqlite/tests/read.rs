@@ -1,3 +1,5 @@
+//! Reads from real SQLite files: types, mixed storage, one snapshot, cursors.
+
 use super::*;
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Writes into real SQLite files: every mode beside a naive model, tokens, refusals.
+
 use std::collections::BTreeMap as Map;
 
 use arrow_array::{

@@ -1,3 +1,5 @@
+//! Commits of the lake: generations, races, deaths at every edge, conflicts.
+
 use std::time::Duration;
 
 use towpath_vocab::{Remedy, WriteMode};

@@ -1,3 +1,5 @@
+//! Every write mode beside a naive model, merges that do not fit into memory included.
+
 use std::collections::BTreeMap;
 
 use arrow_array::UInt8Array;

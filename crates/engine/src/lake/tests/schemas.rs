@@ -1,3 +1,5 @@
+//! What becomes of a table whose columns change, by `SchemaChange`.
+
 use arrow_array::{Float64Array, Int32Array, TimestampMicrosecondArray};
 use arrow_schema::TimeUnit;
 use towpath_vocab::{SchemaChange, WriteMode};

@@ -1,3 +1,5 @@
+//! Every mapped type with its extremes, there and back.
+
 use arrow_array::builder::{Int32Builder, ListBuilder, MapBuilder, StringBuilder};
 use arrow_array::types::{Int32Type, IntervalDayTime, IntervalMonthDayNano};
 use arrow_array::*;

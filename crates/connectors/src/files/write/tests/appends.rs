@@ -1,3 +1,5 @@
+//! Appends to one file and to a folder: old and new rows in one piece, or nothing.
+
 use super::*;
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Commits of files: tokens that fit their file, the first commit of a generation, two writers, leftovers.
+
 use super::*;
 use towpath_vocab::Remedy;
 

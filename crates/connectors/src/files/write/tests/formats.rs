@@ -1,3 +1,5 @@
+//! What is written reads back: every type, nasty texts, every format and compression.
+
 use arrow_array::types::Int32Type;
 use arrow_array::{
     BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array,
