@@ -148,7 +148,8 @@ fn variable(
     report: &mut Report,
 ) -> Option<String> {
     let name = slot.name;
-    if leaf == Leaf::Secret {
+    // What a program gets may be a secret as well: it is resolved when the program starts.
+    if matches!(leaf, Leaf::Secret | Leaf::AtRun) {
         if slot.default.is_none()
             && !bindings.set_variables.contains(name)
             && !bindings.variables.contains_key(name)
@@ -159,9 +160,9 @@ fn variable(
                     at,
                     format!("environment variable `{name}` is not set here"),
                 )
-                .label("needed to connect")
+                .label("needed when it runs")
                 .help(format!(
-                    "export {name}=…  before anything connects; the value is never stored"
+                    "export {name}=…  before it runs; the value is never stored"
                 ));
         }
         return None;

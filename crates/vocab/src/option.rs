@@ -25,7 +25,7 @@ impl SecretTemplate {
         &self.0
     }
 
-    /// The placeholders, with `…` for all literal text.
+    /// The placeholders, with `…` for all literal text, defaults included.
     pub fn shown(&self) -> String {
         let mut out = String::new();
         let mut rest = self.0.as_str();
@@ -36,7 +36,12 @@ impl SecretTemplate {
             }
             rest = rest.get(literal..).unwrap_or_default();
             let Some(end) = rest.find('}') else { break };
-            out.push_str(rest.get(..=end).unwrap_or_default());
+            let placeholder = rest.get(..=end).unwrap_or_default();
+            match placeholder.split_once(":-") {
+                // A default is literal text too.
+                Some((name, _)) => out.push_str(&format!("{name}:-…}}")),
+                None => out.push_str(placeholder),
+            }
             rest = rest.get(end + 1..).unwrap_or_default();
         }
         out
@@ -119,6 +124,7 @@ mod tests {
         );
         assert_eq!(shown("postgres://u:hunter2@h/db"), "…");
         assert_eq!(shown("hunter2${env:X"), "…");
+        assert_eq!(shown("${env:PW:-hunter2}"), "${env:PW:-…}");
         assert_eq!(shown(""), "");
         let value = OptionValue::Secret(SecretTemplate::new("hunter2"));
         assert!(!format!("{value:?}").contains("hunter2"));

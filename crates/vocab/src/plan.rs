@@ -250,7 +250,8 @@ pub struct ModelPlan {
 /// A program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandPlan {
-    /// Program and arguments; no shell.
+    /// Program and arguments; no shell. `${env:…}`, `${secret:…}` and `${run:…}` stand unresolved here
+    /// and in `env`: only the program sees their values.
     pub argv: Vec<String>,
     /// Working folder, relative to the project.
     pub directory: String,

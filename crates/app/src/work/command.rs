@@ -44,7 +44,7 @@ pub(super) async fn run(
     }
     let mut argv = Vec::with_capacity(command.argv.len());
     for text in &command.argv {
-        argv.push(of_run(work, text)?);
+        argv.push(resolved(work, text).await?);
     }
     env.insert("TOWPATH_RUN_ID".to_owned(), work.run.to_string());
     env.insert(
