@@ -29,6 +29,17 @@ use crate::rounds::{
 };
 use crate::summary::Table;
 
+/// Variants that are killed at random. A publish of as many rows into SQLite as fill two seconds on the
+/// others takes half a minute, which is a known weakness (`docs/NEXT.md`); its edges are killed all the
+/// same.
+const AT_RANDOM: [Variant; 5] = [
+    Variant::LakeReplace,
+    Variant::LakeAppend,
+    Variant::LakeMerge,
+    Variant::Postgres,
+    Variant::Files,
+];
+
 /// Rows of the source when every edge is tried.
 const FEW: u64 = 2_000;
 /// Rows of the source at first when kills are random; more until a run takes `LONG_ENOUGH`.
@@ -137,9 +148,9 @@ fn at_every_edge(variant: Variant, column: usize, table: &mut Table) -> Vec<Stri
 #[test]
 fn killed_at_random_nothing_is_lost_or_doubled() {
     let started = Instant::now();
-    let mut table = Table::new("phase", VARIANTS.iter().map(|variant| variant.name()));
+    let mut table = Table::new("phase", AT_RANDOM.iter().map(|variant| variant.name()));
     let mut windows = Vec::new();
-    for (column, variant) in VARIANTS.into_iter().enumerate() {
+    for (column, variant) in AT_RANDOM.into_iter().enumerate() {
         let (mut project, stretches) = long_enough(variant);
         windows.push(format!(
             "{}: {:.1?} with {} rows",
