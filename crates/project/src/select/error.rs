@@ -1,0 +1,48 @@
+//! Why a selection means nothing, with the way out. A caller gives it its code.
+
+/// A selection that cannot be carried out.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SelectError {
+    /// The text is not of the grammar.
+    #[error("`{word}` is no selection: {why}")]
+    Unreadable {
+        /// The word.
+        word: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A method that there is not.
+    #[error("`{method}:` selects by nothing that is known")]
+    Method {
+        /// The method.
+        method: String,
+        /// The way out.
+        help: String,
+    },
+    /// A word that no task fits.
+    #[error("`{word}` selects nothing")]
+    Nothing {
+        /// The word.
+        word: String,
+        /// The way out.
+        help: String,
+    },
+    /// Every word means something, but nothing is left of them together.
+    #[error("nothing is left of the selection")]
+    Empty,
+}
+
+impl SelectError {
+    /// The way out.
+    pub fn help(&self) -> String {
+        match self {
+            SelectError::Unreadable { .. } => {
+                "examples: marts.delay, +marts.delay, raw.flights+, 1+x+2, @x, marts.*, step:extract, path:models/marts; a blank adds, a comma intersects".to_owned()
+            }
+            SelectError::Method { help, .. } | SelectError::Nothing { help, .. } => help.clone(),
+            SelectError::Empty => {
+                "a comma keeps what fits both sides, `--exclude` takes away: ask for less of both; a blank between words adds".to_owned()
+            }
+        }
+    }
+}
