@@ -18,7 +18,9 @@ use super::stage::{declared, keeps};
 pub(super) struct Aligned {
     /// Its name in the rows.
     pub(super) incoming: String,
-    /// Its quoted name in the table.
+    /// Its name in the table.
+    pub(super) name: String,
+    /// The same, quoted.
     pub(super) target: String,
     /// Its value, from the stage as `s`.
     pub(super) value: String,
@@ -55,16 +57,16 @@ pub(super) fn align(
     let mut lines = Vec::new();
     for (at, field) in schema.fields().iter().enumerate() {
         let stored = declared(field)?;
-        let mut target = quoted(field.name());
+        let mut name = field.name();
         match &found {
-            None => lines.push(format!("{target} {stored}")),
+            None => lines.push(format!("{} {stored}", quoted(name))),
             Some(found) => match found
                 .columns
                 .iter()
                 .find(|column| same(&column.name, field.name()))
             {
                 Some(present) if keeps(&present.declared, field.data_type()) => {
-                    target = quoted(&present.name)
+                    name = &present.name;
                 }
                 Some(present) => {
                     return Err(SqliteError::Incompatible {
@@ -83,14 +85,16 @@ pub(super) fn align(
                     });
                 }
                 None => alignment.statements.push(format!(
-                    "ALTER TABLE {} ADD COLUMN {target} {stored}",
-                    quoted(&found.name)
+                    "ALTER TABLE {} ADD COLUMN {} {stored}",
+                    quoted(&found.name),
+                    quoted(name)
                 )),
             },
         }
         alignment.columns.push(Aligned {
             incoming: field.name().clone(),
-            target,
+            name: name.clone(),
+            target: quoted(name),
             value: format!("s.c{at}"),
         });
     }

@@ -7,8 +7,9 @@ use rusqlite::Connection;
 use towpath_ports::PreparedStats;
 use towpath_vocab::WriteMode;
 
-use super::align::Alignment;
+use super::align::{Aligned, Alignment};
 use super::error::{Doing as _, Result, SqliteError};
+use super::keys::Place;
 use super::names::quoted;
 use super::stage::{OP, STAGE};
 
@@ -21,6 +22,16 @@ pub(super) struct Apply<'a> {
     pub(super) mode: WriteMode,
     pub(super) rows: u64,
     pub(super) shown: &'a str,
+}
+
+/// One statement of a write, by what its number of rows says.
+#[derive(Debug)]
+pub(super) enum Step {
+    Delete(String),
+    Update(String),
+    /// Asks how many rows are there already, with nothing to change in them.
+    Known(String),
+    Insert(String),
 }
 
 /// The word of a mode in the project.
@@ -61,16 +72,12 @@ impl Apply<'_> {
             .doing(self.shown, format!("writing `{}`", self.table))
     }
 
-    /// Quoted target and stage value of each key column.
-    fn key(&self) -> Result<Vec<(&str, &str)>> {
+    /// The key's columns.
+    fn key(&self) -> Result<Vec<&Aligned>> {
         let column = |name: &String| {
-            let found = self
-                .alignment
-                .columns
-                .iter()
-                .find(|column| column.incoming == *name);
-            found
-                .map(|column| (column.target.as_str(), column.value.as_str()))
+            let mut columns = self.alignment.columns.iter();
+            columns
+                .find(|column| column.incoming == *name)
                 .ok_or_else(|| SqliteError::KeyMissing {
                     table: self.table.to_owned(),
                     column: name.clone(),
@@ -79,13 +86,27 @@ impl Apply<'_> {
         self.key.iter().map(column).collect()
     }
 
-    /// Refuses keys that would make the result depend on chance.
+    /// The table's key columns and, as `stage`'s, those they are compared with.
+    fn pairs(&self, stage: &str) -> Result<Vec<(String, String)>> {
+        let pair = |(at, column): (usize, &&Aligned)| {
+            (format!("t.{}", column.target), format!("{stage}.k{at}"))
+        };
+        Ok(self.key()?.iter().enumerate().map(pair).collect())
+    }
+
+    /// Refuses keys that would make the result depend on chance, and makes the others quick to find.
     pub(super) fn check_keys(&self) -> Result<()> {
         if !is_keyed(self.mode) {
             return Ok(());
         }
         let key = self.key()?;
-        let values: Vec<&str> = key.iter().map(|(_, value)| *value).collect();
+        let place = Place {
+            connection: self.connection,
+            table: self.table,
+            shown: self.shown,
+        };
+        place.add(&key)?;
+        let values: Vec<String> = (0..key.len()).map(|at| format!("s.k{at}")).collect();
         let (list, named) = (values.join(", "), self.key.join(", "));
         let missing: Vec<String> = values
             .iter()
@@ -102,7 +123,8 @@ impl Apply<'_> {
                 rows,
             });
         }
-        if self.mode != WriteMode::DeleteInsert {
+        let unique = self.mode != WriteMode::DeleteInsert;
+        if unique {
             let sql = format!(
                 "SELECT count(*) FROM (SELECT 1 FROM {STAGE} s GROUP BY {list} HAVING count(*) > 1)"
             );
@@ -115,19 +137,33 @@ impl Apply<'_> {
                 });
             }
         }
-        let columns: Vec<&str> = values
-            .iter()
-            .map(|value| value.trim_start_matches("s."))
-            .collect();
-        self.execute(&format!(
-            "CREATE INDEX temp.\"_towpath_stage_key\" ON \"_towpath_stage\" ({})",
-            columns.join(", ")
-        ))?;
-        Ok(())
+        place.index(key.len(), unique)
     }
 
     /// Carries it out.
     pub(super) fn run(&self) -> Result<PreparedStats> {
+        let mut stats = PreparedStats {
+            rows_in: self.rows,
+            ..PreparedStats::default()
+        };
+        for step in self.steps()? {
+            match step {
+                Step::Delete(sql) => stats.deleted = self.execute(&sql)?,
+                Step::Update(sql) => stats.updated = self.execute(&sql)?,
+                Step::Known(sql) => {
+                    stats.updated = u64::try_from(self.count(&sql)?).unwrap_or(0);
+                }
+                Step::Insert(sql) => stats.inserted = self.execute(&sql)?,
+            }
+        }
+        let after = self.count(&format!("SELECT count(*) FROM {}", quoted(self.table)))?;
+        stats.rows_after = u64::try_from(after).ok();
+        Ok(stats)
+    }
+
+    /// The statements of this mode, in their order. Each reads stage and table once, or searches one for
+    /// the rows of the other by an index of the key.
+    pub(super) fn steps(&self) -> Result<Vec<Step>> {
         let table = quoted(self.table);
         let columns = &self.alignment.columns;
         let targets: Vec<&str> = columns
@@ -140,48 +176,31 @@ impl Apply<'_> {
             targets.join(", "),
             values.join(", ")
         );
-        let mut stats = PreparedStats {
-            rows_in: self.rows,
-            ..PreparedStats::default()
-        };
-        match self.mode {
-            WriteMode::Replace => {
-                stats.deleted = self.execute(&format!("DELETE FROM {table}"))?;
-                stats.inserted = self.execute(&insert)?;
-            }
-            WriteMode::DeleteInsert => {
-                stats.deleted = self.execute(&format!(
-                    "DELETE FROM {table} AS t WHERE EXISTS ({})",
-                    self.twin("")?
-                ))?;
-                stats.inserted = self.execute(&insert)?;
-            }
-            WriteMode::InsertOnly => {
-                stats.inserted =
-                    self.execute(&format!("{insert} WHERE NOT {}", self.is_present()?))?;
-            }
-            WriteMode::Merge => {
-                let gone = format!(
-                    "DELETE FROM {table} AS t WHERE EXISTS ({})",
-                    self.twin(&format!(" AND s.{OP} = 2"))?
-                );
-                stats.deleted = self.execute(&gone)?;
-                stats.updated = self.update(&table)?;
-                stats.inserted = self.execute(&format!(
+        Ok(match self.mode {
+            WriteMode::Replace => vec![
+                Step::Delete(format!("DELETE FROM {table}")),
+                Step::Insert(insert),
+            ],
+            WriteMode::DeleteInsert => vec![Step::Delete(self.delete("")?), Step::Insert(insert)],
+            WriteMode::InsertOnly => vec![Step::Insert(format!(
+                "{insert} WHERE NOT {}",
+                self.is_present()?
+            ))],
+            WriteMode::Merge => vec![
+                Step::Delete(self.delete(&format!(" WHERE s.{OP} = 2"))?),
+                self.update()?,
+                Step::Insert(format!(
                     "{insert} WHERE s.{OP} <> 2 AND NOT {}",
                     self.is_present()?
-                ))?;
-            }
-            _ => stats.inserted = self.execute(&insert)?,
-        }
-        let after = self.count(&format!("SELECT count(*) FROM {table}"))?;
-        stats.rows_after = u64::try_from(after).ok();
-        Ok(stats)
+                )),
+            ],
+            _ => vec![Step::Insert(insert)],
+        })
     }
 
-    fn update(&self, table: &str) -> Result<u64> {
+    fn update(&self) -> Result<Step> {
         let key = self.key()?;
-        let is_key = |target: &str| key.iter().any(|(name, _)| *name == target);
+        let is_key = |target: &str| key.iter().any(|column| column.target == target);
         let sets: Vec<String> = self
             .alignment
             .columns
@@ -189,53 +208,46 @@ impl Apply<'_> {
             .filter(|column| !is_key(&column.target))
             .map(|column| format!("{} = {}", column.target, column.value))
             .collect();
-        let matches = self.matches()?;
         if sets.is_empty() {
-            let known = self.count(&format!(
+            return Ok(Step::Known(format!(
                 "SELECT count(*) FROM {STAGE} s WHERE s.{OP} <> 2 AND {}",
                 self.is_present()?
-            ))?;
-            return Ok(u64::try_from(known).unwrap_or(0));
+            )));
         }
-        self.execute(&format!(
-            "UPDATE {table} AS t SET {} FROM {STAGE} s WHERE {matches} AND s.{OP} <> 2",
-            sets.join(", ")
-        ))
-    }
-
-    fn matches(&self) -> Result<String> {
-        let pairs: Vec<String> = self
-            .key()?
-            .iter()
-            .map(|(target, value)| format!("t.{target} = {value}"))
-            .collect();
-        Ok(pairs.join(" AND "))
-    }
-
-    /// The stage's rows with the key of `t`.
-    fn twin(&self, more: &str) -> Result<String> {
-        Ok(format!(
-            "SELECT 1 FROM {STAGE} s WHERE {}{more}",
-            self.matches()?
-        ))
-    }
-
-    /// The condition that the table has the key of `s`. As a list, so that SQLite sorts the table's keys
-    /// once where they have no index, instead of reading the table for every row.
-    fn is_present(&self) -> Result<String> {
-        let key = self.key()?;
-        let values: Vec<&str> = key.iter().map(|(_, value)| *value).collect();
-        let targets: Vec<String> = key
-            .iter()
-            .map(|(target, _)| format!("t.{target}"))
-            .collect();
-        let known: Vec<String> = targets.iter().map(|t| format!("{t} IS NOT NULL")).collect();
-        Ok(format!(
-            "({}) IN (SELECT {} FROM {} t WHERE {})",
-            values.join(", "),
-            targets.join(", "),
+        Ok(Step::Update(format!(
+            "UPDATE {} AS t SET {} FROM {STAGE} s WHERE {} AND s.{OP} <> 2",
             quoted(self.table),
-            known.join(" AND ")
+            sets.join(", "),
+            self.matches("s")?
+        )))
+    }
+
+    /// Deletes the table's rows whose key is among these of the stage.
+    fn delete(&self, filter: &str) -> Result<String> {
+        let (targets, values): (Vec<String>, Vec<String>) = self.pairs("s")?.into_iter().unzip();
+        Ok(format!(
+            "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM {STAGE} s{filter})",
+            quoted(self.table),
+            targets.join(", "),
+            values.join(", ")
+        ))
+    }
+
+    fn matches(&self, stage: &str) -> Result<String> {
+        let pairs = self.pairs(stage)?.into_iter();
+        let equal: Vec<String> = pairs
+            .map(|(target, value)| format!("{target} = {value}"))
+            .collect();
+        Ok(equal.join(" AND "))
+    }
+
+    /// The condition that the table has the key of `s`. By the stage's row numbers: `NOT IN` of several
+    /// columns that may be NULL goes through the whole list for each row that is not in it.
+    fn is_present(&self) -> Result<String> {
+        Ok(format!(
+            "s.rowid IN (SELECT p.rowid FROM {STAGE} p, {} t WHERE {})",
+            quoted(self.table),
+            self.matches("p")?
         ))
     }
 }

@@ -14,7 +14,7 @@ use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection, TableName
 use super::catalog;
 use super::error::{Result, SqliteError};
 use super::names::quoted;
-use super::pump::{Piece, TableReader, batch_bytes};
+use super::pump::{Piece, Query, TableReader, batch_bytes};
 use super::session::Session;
 use super::source::{Subject, choose, shape};
 use super::types::{Column, Raw};
@@ -134,9 +134,12 @@ impl Source for Held {
         let piece = Piece {
             id: self.object.clone(),
             session: self.session.clone(),
-            sql: format!("SELECT {} FROM {}{limit}", names.join(", "), subject.from),
-            params: Vec::new(),
-            first: 0,
+            queries: vec![Query {
+                sql: format!("SELECT {} FROM {}{limit}", names.join(", "), subject.from),
+                params: Vec::new(),
+                first: 0,
+                given: None,
+            }],
         };
         let bytes = batch_bytes(spec.batch_bytes, 1, self.memory.as_ref());
         Ok(Box::new(TableReader {

@@ -1,27 +1,31 @@
-//! What an incremental read reads: rows whose cursor lies between the last position and the largest
-//! value of now, both ends included.
+//! What an incremental read reads, so that no row is lost or repeated: rows whose cursor lies above the
+//! last value, and of those at it the ones that were not given yet (`boundary.rs`).
 //!
 //! SQLite has one writer at a time, so what commits later has a later snapshot; only rows that share
-//! the last value can come behind it. The closed lower bound reads those (and, again, their equals):
-//! a merge by key keeps each once. Rows whose cursor is NULL are read by the first load only.
+//! the last value can come behind it. With a `lookback` all rows from that far back on are read again
+//! instead: a write by key keeps each once. Rows whose cursor is NULL are read by the first load only.
 
+use rusqlite::Connection;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{CursorPlan, Mark, Position, SplitId};
 
+use super::boundary::{Boundary, Given};
 use super::error::{Doing as _, Result, SqliteError};
 use super::names::quoted;
 
 const SPLIT: &str = "cursor";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// How far a table has been read. Version 1 of its stored form.
+/// How far a table has been read. Version 2 of its stored form; version 1 had no boundary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
     version: u32,
     column: String,
     upper: Option<Stored>,
+    /// The rows at the largest value; `None` when they were too many.
+    #[serde(default)]
+    boundary: Option<Boundary>,
 }
 
 /// A cursor's value in its own storage class, as exact text.
@@ -34,11 +38,11 @@ enum Stored {
 }
 
 impl Stored {
-    fn of(value: Value) -> Option<Self> {
+    fn of(value: &Value) -> Option<Self> {
         match value {
             Value::Integer(value) => Some(Self::Integer(value.to_string())),
             Value::Real(value) => Some(Self::Real(format!("{value:?}"))),
-            Value::Text(value) => Some(Self::Text(value)),
+            Value::Text(value) => Some(Self::Text(value.clone())),
             Value::Null | Value::Blob(_) => None,
         }
     }
@@ -52,92 +56,139 @@ impl Stored {
     }
 }
 
+/// What is read, as a cursor needs to know it.
+pub(super) struct Subject<'a> {
+    /// SQL that can stand after FROM.
+    pub(super) sql: &'a str,
+    /// As a person names it.
+    pub(super) object: &'a str,
+    /// The columns that are read.
+    pub(super) wanted: &'a [String],
+    /// The columns there are.
+    pub(super) all: &'a [String],
+}
+
 /// An incremental read, decided.
 pub(super) struct Cursor {
     column: String,
-    lower: Option<Value>,
+    /// What new rows are told by; `None` before the first load.
+    condition: Option<(String, Option<Value>)>,
+    others: Option<(Value, Given)>,
     present: Seen,
     order: u64,
     pub(super) notes: Vec<String>,
 }
 
+/// Smallest and largest value, and the rows without one.
+struct Extent {
+    least: Value,
+    most: Value,
+    nulls: i64,
+}
+
 impl Cursor {
-    /// Decides what to read of `from_sql` (what can stand after FROM).
+    /// Decides what to read.
     pub(super) fn decide(
         connection: &Connection,
         plan: &CursorPlan,
         column: &str,
-        (from_sql, object): (&str, &str),
+        subject: &Subject<'_>,
         from: Option<&Position>,
         shown: &str,
     ) -> Result<Self> {
         let mark = from.and_then(|position| position.mark(&SplitId(SPLIT.to_owned())));
         let before = mark
-            .map(|mark| seen(mark, column, object))
-            .transpose()?
-            .and_then(|seen| seen.upper);
-        let name = quoted(column);
-        let doing = || format!("looking at the cursor of `{object}`");
-        let sql =
-            format!("SELECT min({name}), max({name}), count(*) - count({name}) FROM {from_sql}");
-        let (least, most, nulls) = connection
-            .query_row(&sql, [], |row| {
-                Ok((
-                    row.get::<_, Value>(0)?,
-                    row.get::<_, Value>(1)?,
-                    row.get::<_, i64>(2)?,
-                ))
-            })
-            .doing(shown, doing())?;
-        let wrong = |why| SqliteError::Cursor {
-            object: object.to_owned(),
-            column: column.to_owned(),
-            why,
+            .map(|mark| seen(mark, column, subject.object))
+            .transpose()?;
+        let extent = extent(connection, column, subject, shown)?;
+        let upper = upper(connection, column, subject, &extent, before.as_ref(), shown)?;
+        let boundary = match upper.as_ref().and_then(Stored::value) {
+            Some(value) => Boundary::of(
+                connection,
+                subject.sql,
+                (column, &value),
+                subject.wanted,
+                shown,
+            )?,
+            None => None,
         };
-        if class(&least) != class(&most) {
-            return Err(wrong(
-                "it holds numbers and texts, which have no common order",
-            ));
-        }
-        if matches!(most, Value::Blob(_)) {
-            return Err(wrong("it holds blobs"));
-        }
-        let upper = Stored::of(most).or_else(|| before.clone());
-        let lower = before
-            .as_ref()
-            .map(|before| lower(connection, before, plan.lookback, shown))
-            .transpose()?
-            .flatten();
-        let mut notes = Vec::new();
-        if nulls > 0 && mark.is_some() {
-            notes.push(format!(
-                "{nulls} rows of `{object}` have no `{column}`: only the first load reads them"
-            ));
-        }
-        Ok(Self {
+        let mut cursor = Self {
             column: column.to_owned(),
-            lower,
+            condition: None,
+            others: None,
             present: Seen {
                 version: VERSION,
                 column: column.to_owned(),
                 upper,
+                boundary,
             },
             order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
-            notes,
-        })
+            notes: Vec::new(),
+        };
+        if let Some(before) = &before {
+            cursor.go_on(connection, plan.lookback, before, subject, shown)?;
+            if extent.nulls > 0 {
+                cursor.notes.push(format!(
+                    "{} rows of `{}` have no `{column}`: only the first load reads them",
+                    extent.nulls, subject.object
+                ));
+            }
+        }
+        Ok(cursor)
     }
 
-    /// What must hold for a row to be read; its parameters are numbered from `first`.
-    pub(super) fn condition(&self, first: usize) -> (Option<String>, Vec<Value>) {
-        let upper = self.present.upper.as_ref().and_then(Stored::value);
+    /// Goes on behind the last read.
+    fn go_on(
+        &mut self,
+        connection: &Connection,
+        lookback: u64,
+        before: &Seen,
+        subject: &Subject<'_>,
+        shown: &str,
+    ) -> Result<()> {
         let name = quoted(&self.column);
-        match (&self.lower, upper) {
-            (Some(lower), Some(upper)) => {
-                let text = format!("{name} BETWEEN ?{first} AND ?{}", first + 1);
-                (Some(text), vec![lower.clone(), upper])
+        let Some(last) = &before.upper else {
+            self.condition = Some((format!("{name} IS NOT NULL"), None));
+            return Ok(());
+        };
+        let value = last.value().ok_or_else(|| SqliteError::Position {
+            object: subject.object.to_owned(),
+            why: "its value is none of SQLite".to_owned(),
+        })?;
+        if lookback > 0 || before.version < VERSION {
+            if lookback == 0 {
+                self.notes.push(format!(
+                    "an older Towpath read `{}` last: the rows at its last `{}` are read once more",
+                    subject.object, self.column
+                ));
             }
-            _ => (None, Vec::new()),
+            let lower = lower(connection, value, lookback, shown)?;
+            self.condition = Some((format!("{name} >= ?"), Some(lower)));
+            return Ok(());
         }
+        let Some(boundary) = &before.boundary else {
+            return Err(SqliteError::Boundary {
+                object: subject.object.to_owned(),
+                why: format!("there were too many with the last `{}`", self.column),
+            });
+        };
+        let given = boundary.given(subject.wanted, subject.all, subject.object)?;
+        self.others = Some((value.clone(), given));
+        self.condition = Some((format!("{name} > ?"), Some(value)));
+        Ok(())
+    }
+
+    /// What must hold for a row to be read, with its parameter.
+    pub(super) fn condition(&self) -> Option<(&str, Option<&Value>)> {
+        let (text, value) = self.condition.as_ref()?;
+        Some((text, value.as_ref()))
+    }
+
+    /// The rows at the end of the last read, some of which were given then: the condition for all of
+    /// them, its parameter, and which to leave out. To be taken once.
+    pub(super) fn others(&mut self) -> Option<(String, Value, Given)> {
+        let (value, given) = self.others.take()?;
+        Some((format!("{} = ?", quoted(&self.column)), value, given))
     }
 
     /// The position that holds when everything was read.
@@ -155,6 +206,85 @@ impl Cursor {
             },
         ))
     }
+}
+
+fn extent(
+    connection: &Connection,
+    column: &str,
+    subject: &Subject<'_>,
+    shown: &str,
+) -> Result<Extent> {
+    let name = quoted(column);
+    let sql = format!(
+        "SELECT min({name}), max({name}), count(*) - count({name}) FROM {}",
+        subject.sql
+    );
+    let extent = connection.query_row(&sql, [], |row| {
+        Ok(Extent {
+            least: row.get(0)?,
+            most: row.get(1)?,
+            nulls: row.get(2)?,
+        })
+    });
+    let extent = extent.doing(
+        shown,
+        format!("looking at the cursor of `{}`", subject.object),
+    )?;
+    let wrong = |why| SqliteError::Cursor {
+        object: subject.object.to_owned(),
+        column: column.to_owned(),
+        why,
+    };
+    if class(&extent.least) != class(&extent.most) {
+        return Err(wrong(
+            "it holds numbers and texts, which have no common order",
+        ));
+    }
+    if matches!(extent.most, Value::Blob(_)) {
+        return Err(wrong("it holds blobs"));
+    }
+    Ok(extent)
+}
+
+/// The largest value there is or was: what is read next lies above it, whatever was deleted.
+fn upper(
+    connection: &Connection,
+    column: &str,
+    subject: &Subject<'_>,
+    extent: &Extent,
+    before: Option<&Seen>,
+    shown: &str,
+) -> Result<Option<Stored>> {
+    let Some(last) = before.and_then(|before| before.upper.as_ref()) else {
+        return Ok(Stored::of(&extent.most));
+    };
+    let Some(value) = last.value().filter(|_| extent.most != Value::Null) else {
+        return Ok(Some(last.clone()));
+    };
+    if class(&value) != class(&extent.most) {
+        return Err(SqliteError::Cursor {
+            object: subject.object.to_owned(),
+            column: column.to_owned(),
+            why: "it held numbers when it was last read and holds texts now, or the reverse",
+        });
+    }
+    // The column says by which rules, as it does when rows are read.
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM {} WHERE {} > ?1)",
+        subject.sql,
+        quoted(column)
+    );
+    let grew: bool = connection
+        .query_row(&sql, [&value], |row| row.get(0))
+        .doing(
+            shown,
+            format!("looking at the cursor of `{}`", subject.object),
+        )?;
+    Ok(if grew {
+        Stored::of(&extent.most)
+    } else {
+        Some(last.clone())
+    })
 }
 
 fn class(value: &Value) -> u8 {
@@ -186,20 +316,14 @@ fn seen(mark: &Mark, column: &str, object: &str) -> Result<Seen> {
 }
 
 /// The last value less the lookback: units of a number, seconds of a timestamp.
-fn lower(
-    connection: &Connection,
-    before: &Stored,
-    lookback: u64,
-    shown: &str,
-) -> Result<Option<Value>> {
-    let value = before.value();
+fn lower(connection: &Connection, last: Value, lookback: u64, shown: &str) -> Result<Value> {
     let back = i64::try_from(lookback).unwrap_or(i64::MAX);
-    Ok(match value {
-        _ if lookback == 0 => value,
-        Some(Value::Integer(value)) => Some(Value::Integer(value.saturating_sub(back))),
+    Ok(match last {
+        _ if lookback == 0 => last,
+        Value::Integer(value) => Value::Integer(value.saturating_sub(back)),
         #[allow(clippy::cast_precision_loss, reason = "a lookback need not be exact")]
-        Some(Value::Real(value)) => Some(Value::Real(value - back as f64)),
-        Some(Value::Text(text)) => {
+        Value::Real(value) => Value::Real(value - back as f64),
+        Value::Text(text) => {
             let form = if text.contains('T') {
                 "%Y-%m-%dT%H:%M:%S"
             } else {
@@ -207,13 +331,12 @@ fn lower(
             };
             let form = if text.len() <= 10 { "%Y-%m-%d" } else { form };
             let sql = "SELECT strftime(?1, substr(?2, 1, 19), ?3)";
-            let earlier = connection
+            let earlier: Option<String> = connection
                 .query_row(sql, (form, &text, format!("-{back} seconds")), |row| {
-                    row.get::<_, Option<String>>(0)
+                    row.get(0)
                 })
-                .optional()
                 .doing(shown, "looking back")?;
-            Some(Value::Text(earlier.flatten().unwrap_or(text)))
+            Value::Text(earlier.unwrap_or(text))
         }
         other => other,
     })

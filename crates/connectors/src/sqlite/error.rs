@@ -97,6 +97,10 @@ pub(super) enum SqliteError {
         column: String,
         why: &'static str,
     },
+    #[error(
+        "the rows at the end of the last read of `{object}` cannot be told from new ones: {why}"
+    )]
+    Boundary { object: String, why: String },
     #[error("`{table}` already holds commit {last} of this task, this is commit {generation}")]
     Stale {
         table: String,
@@ -173,6 +177,7 @@ impl SqliteError {
             Self::Database { .. } => "R0314",
             Self::Position { .. } => "R0315",
             Self::Cursor { .. } => "R0316",
+            Self::Boundary { .. } => "R0320",
             Self::Stale { .. } => "R0317",
             Self::Overtaken { .. } => "R0318",
             Self::Columns { .. } | Self::Broken { .. } | Self::Misused { .. } => "R0319",
@@ -236,6 +241,9 @@ impl SqliteError {
             Self::Constraint { .. } => {
                 one("a rule, check or trigger of the table refused the rows; nothing was changed")
             }
+            Self::Boundary { .. } => one(
+                "give the cursor a `lookback` and write by a `key` (the rows within it are read again and replaced), or start over with `--full-refresh`",
+            ),
             Self::Position { .. } => one("read everything once more: --full-refresh"),
             Self::Overtaken { .. } => {
                 one("somebody else has read the same rows; it is tried again from there")

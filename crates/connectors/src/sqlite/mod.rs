@@ -2,11 +2,12 @@
 //!
 //! Promise: values arrive exactly or as rejects, although any column may hold any kind of value; a
 //! write and its token commit together; a database in use by others is waited for, then retried.
-//! Read next, for reading: `source.rs`, `types.rs`, `cursor.rs`, `pump.rs`, `cells.rs`; for writing:
-//! `destination.rs`, `writer.rs`, `align.rs`, `apply.rs`, `commits.rs`. It knows nothing of pipelines.
+//! Read next, for reading: `source.rs`, `types.rs`, `cursor.rs`, `boundary.rs`, `pump.rs`, `cells.rs`; for writing:
+//! `destination.rs`, `writer.rs`, `align.rs`, `keys.rs`, `apply.rs`, `commits.rs`. It knows no pipeline.
 
 mod align;
 mod apply;
+mod boundary;
 mod candidate;
 mod catalog;
 mod cells;
@@ -16,6 +17,7 @@ mod cursor;
 mod destination;
 mod discover;
 mod error;
+mod keys;
 mod names;
 mod pump;
 mod session;

@@ -9,11 +9,12 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use futures::{StreamExt as _, future, stream};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, Row, params_from_iter};
 use tokio::sync::mpsc;
 use towpath_ports::{Assignment, BoxStream, Event, Memory, Reader, Rows, Split, TableSchema};
 use towpath_vocab::{Failure, Place, Position, Reject, SplitId, TableName};
 
+use super::boundary::Given;
 use super::cells::{Batch, raw};
 use super::error::{Doing as _, Result, SqliteError};
 use super::session::Session;
@@ -23,14 +24,21 @@ const WAITING: usize = 2;
 /// Rejects are handed over in groups.
 const REJECTS: usize = 1_000;
 
-/// A part of a read: rows of one query on one session.
-pub(super) struct Piece {
-    pub(super) id: String,
-    pub(super) session: Session,
+/// A query, its columns those of the shape and, behind them, those `given` looks at.
+pub(super) struct Query {
     pub(super) sql: String,
     pub(super) params: Vec<Value>,
     /// The number of its first row.
     pub(super) first: u64,
+    /// Rows that are left out.
+    pub(super) given: Option<Given>,
+}
+
+/// A part of a read: rows of queries on one session, one after the other.
+pub(super) struct Piece {
+    pub(super) id: String,
+    pub(super) session: Session,
+    pub(super) queries: Vec<Query>,
 }
 
 /// What all pieces of a read share.
@@ -109,7 +117,7 @@ fn events(
         let path = piece.session.shown.clone();
         let thread = tokio::task::spawn_blocking(move || {
             let session = piece.session.clone();
-            let last = match read(&session.lock(), &piece, &shape, &to) {
+            let last = match read(&session.lock(), piece, &shape, &to) {
                 Ok(()) => Ok(Event::End),
                 Err(error) => Err(Failure::from(error)),
             };
@@ -130,70 +138,117 @@ fn events(
     Box::pin(started.flatten())
 }
 
-fn read(connection: &Connection, piece: &Piece, shape: &Shape, to: &Sender) -> Result<()> {
-    let path = &*piece.session.shown;
-    let doing = || format!("reading `{}`", shape.object);
-    let mut statement = connection.prepare(&piece.sql).doing(path, doing())?;
-    let mut rows = statement
-        .query(params_from_iter(&piece.params))
-        .doing(path, doing())?;
-    let mut batch = Batch::new(&shape.schema);
-    let mut rejects = Vec::new();
-    let mut number = piece.first;
-    // Rows between rejects are numbered without a gap: a batch ends where a row is missing.
-    let mut first = number;
-    while let Some(row) = rows.next().doing(path, doing())? {
-        match batch.take(row).doing(path, doing())? {
-            Ok(()) => {}
-            Err(reasons) => {
-                if !send_rows(&mut batch, first, shape, to)? {
-                    return Ok(());
-                }
-                first = number + 1;
-                rejects.push(Reject {
-                    table: shape.table.clone(),
-                    place: Place {
-                        object: shape.object.clone(),
-                        line: None,
-                        ordinal: number + 1,
-                    },
-                    raw: raw(row, &shape.schema),
-                    reasons,
-                });
-            }
-        }
-        number += 1;
-        if batch.rows >= shape.batch_rows || batch.bytes >= shape.batch_bytes {
-            fail::fail_point!("sqlite::read");
-            if !send_rows(&mut batch, first, shape, to)? {
-                return Ok(());
-            }
-            first = number;
-        }
-        if rejects.len() >= REJECTS
-            && to
-                .blocking_send(Ok(Event::Rejects(std::mem::take(&mut rejects))))
-                .is_err()
-        {
+fn read(connection: &Connection, piece: Piece, shape: &Shape, to: &Sender) -> Result<()> {
+    let mut out = Out {
+        shape,
+        to,
+        batch: Batch::new(&shape.schema),
+        rejects: Vec::new(),
+        number: 0,
+        first: 0,
+    };
+    for query in piece.queries {
+        if !out.read(connection, query, &piece.session.shown)? {
             return Ok(());
         }
     }
-    if send_rows(&mut batch, first, shape, to)? && !rejects.is_empty() {
-        // Nobody listens any more when this fails.
-        let _ = to.blocking_send(Ok(Event::Rejects(rejects)));
-    }
-    Ok(())
+    out.end()
 }
 
-/// Hands the batch over; false when nobody listens any more.
-fn send_rows(batch: &mut Batch, first: u64, shape: &Shape, to: &Sender) -> Result<bool> {
-    if batch.rows == 0 {
-        return Ok(true);
+/// What a piece has read and not handed over yet.
+struct Out<'a> {
+    shape: &'a Shape,
+    to: &'a Sender,
+    batch: Batch,
+    rejects: Vec<Reject>,
+    /// The next row's.
+    number: u64,
+    /// The batch's first row's. Rows between rejects are numbered without a gap: a batch ends where a
+    /// row is missing.
+    first: u64,
+}
+
+impl Out<'_> {
+    /// Reads a query; false when nobody listens any more.
+    fn read(&mut self, connection: &Connection, mut query: Query, path: &str) -> Result<bool> {
+        if !self.send_rows()? {
+            return Ok(false);
+        }
+        (self.number, self.first) = (query.first, query.first);
+        let shape = self.shape;
+        let doing = || format!("reading `{}`", shape.object);
+        let mut statement = connection.prepare(&query.sql).doing(path, doing())?;
+        let mut rows = statement
+            .query(params_from_iter(&query.params))
+            .doing(path, doing())?;
+        while let Some(row) = rows.next().doing(path, doing())? {
+            let was_given = query.given.as_mut().map(|given| given.holds(row));
+            if was_given.transpose().doing(path, "comparing rows")? == Some(true) {
+                continue;
+            }
+            if !self.take(row, path)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
-    let finished = batch.finish().map_err(|error| SqliteError::Columns {
-        object: shape.object.clone(),
-        why: error.to_string(),
-    })?;
-    let rows = Rows::of_batch(shape.table.clone(), &shape.object, finished, first);
-    Ok(to.blocking_send(Ok(Event::Rows(rows))).is_ok())
+
+    /// Takes a row; false when nobody listens any more.
+    fn take(&mut self, row: &Row<'_>, path: &str) -> Result<bool> {
+        let shape = self.shape;
+        let taken = self.batch.take(row);
+        let taken = taken.doing(path, format!("reading `{}`", shape.object))?;
+        if let Err(reasons) = taken {
+            if !self.send_rows()? {
+                return Ok(false);
+            }
+            self.first = self.number + 1;
+            self.rejects.push(Reject {
+                table: shape.table.clone(),
+                place: Place {
+                    object: shape.object.clone(),
+                    line: None,
+                    ordinal: self.number + 1,
+                },
+                raw: raw(row, &shape.schema),
+                reasons,
+            });
+        }
+        self.number += 1;
+        if self.batch.rows >= shape.batch_rows || self.batch.bytes >= shape.batch_bytes {
+            if !self.send_rows()? {
+                return Ok(false);
+            }
+            self.first = self.number;
+        }
+        Ok(self.rejects.len() < REJECTS || self.send_rejects())
+    }
+
+    fn end(mut self) -> Result<()> {
+        if self.send_rows()? && !self.rejects.is_empty() {
+            self.send_rejects();
+        }
+        Ok(())
+    }
+
+    /// Hands the batch over; false when nobody listens any more.
+    fn send_rows(&mut self) -> Result<bool> {
+        if self.batch.rows == 0 {
+            return Ok(true);
+        }
+        fail::fail_point!("sqlite::read");
+        let (table, object) = (&self.shape.table, &self.shape.object);
+        let finished = self.batch.finish().map_err(|error| SqliteError::Columns {
+            object: object.clone(),
+            why: error.to_string(),
+        })?;
+        let rows = Rows::of_batch(table.clone(), object, finished, self.first);
+        Ok(self.to.blocking_send(Ok(Event::Rows(rows))).is_ok())
+    }
+
+    /// Hands the rejects over; false when nobody listens any more.
+    fn send_rejects(&mut self) -> bool {
+        let rejects = std::mem::take(&mut self.rejects);
+        self.to.blocking_send(Ok(Event::Rejects(rejects))).is_ok()
+    }
 }

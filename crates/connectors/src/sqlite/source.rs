@@ -13,11 +13,12 @@ use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
 use towpath_vocab::types::SOURCE_NAME;
 use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection, types};
 
+use super::boundary::{FIRST_ORDINAL, Given};
 use super::catalog::{self, Found};
-use super::cursor::Cursor;
+use super::cursor::{self, Cursor};
 use super::error::{Doing as _, Result, SqliteError};
 use super::names::{nearest, quoted, same};
-use super::pump::{Piece, Shape, TableReader, batch_bytes};
+use super::pump::{Piece, Query, Shape, TableReader, batch_bytes};
 use super::session::{Session, Settings, blocking};
 use super::types::{Column, Raw, settle};
 
@@ -124,7 +125,7 @@ fn plan(
         });
     };
     let columns = choose(first, &subject, spec, shown)?;
-    let cursor = cursor(first, &subject, spec, from, shown)?;
+    let mut cursor = cursor(first, &subject, &columns, spec, from, shown)?;
     let ranges = ranges(first, &subject, lanes.len(), shown)?;
     let mut notes: Vec<String> = columns
         .iter()
@@ -139,15 +140,26 @@ fn plan(
     notes.extend(cursor.iter().flat_map(|cursor| cursor.notes.clone()));
     let bytes = batch_bytes(spec.batch_bytes, lanes.len(), memory.as_ref());
     let shape = shape(spec, subject.object.clone(), &columns, bytes);
+    // The rows at the last cursor value are read by the first lane: all lanes see one state.
+    let mut others = cursor
+        .as_mut()
+        .and_then(Cursor::others)
+        .map(|(condition, value, given)| {
+            let mut select = Select::new(&subject, &columns, &given.more);
+            select.add(&condition, [value]);
+            select.query(FIRST_ORDINAL, spec.limit, Some(given))
+        });
     let pieces = lanes.into_iter().zip(ranges).map(|(lane, range)| {
-        piece(
+        let mut piece = piece(
             Session::new(lane, shown),
             &subject,
             &columns,
             range,
             cursor.as_ref(),
             spec.limit,
-        )
+        );
+        piece.queries.extend(others.take());
+        piece
     });
     Ok(TableReader {
         shape,
@@ -252,6 +264,53 @@ fn ranges(
     Ok((0..count).map(range).collect())
 }
 
+/// One query that grows.
+struct Select<'a> {
+    subject: &'a Subject,
+    columns: Vec<String>,
+    conditions: Vec<String>,
+    params: Vec<Value>,
+}
+
+impl<'a> Select<'a> {
+    fn new(subject: &'a Subject, columns: &[Column], more: &[String]) -> Self {
+        let names = columns.iter().map(|column| &column.name).chain(more);
+        Self {
+            subject,
+            columns: names.map(|name| quoted(name)).collect(),
+            conditions: Vec::new(),
+            params: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, condition: &str, params: impl IntoIterator<Item = Value>) {
+        self.conditions.push(condition.to_owned());
+        self.params.extend(params);
+    }
+
+    fn query(self, first: u64, limit: Option<u64>, given: Option<Given>) -> Query {
+        let filter = if self.conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", self.conditions.join(" AND "))
+        };
+        // Rows that are left out do not count, so they cannot be limited here.
+        let limit = limit
+            .filter(|_| given.is_none())
+            .map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+        Query {
+            sql: format!(
+                "SELECT {} FROM {}{filter}{limit}",
+                self.columns.join(", "),
+                self.subject.from
+            ),
+            params: self.params,
+            first,
+            given,
+        }
+    }
+}
+
 fn piece(
     session: Session,
     subject: &Subject,
@@ -260,45 +319,31 @@ fn piece(
     cursor: Option<&Cursor>,
     limit: Option<u64>,
 ) -> Piece {
-    let mut conditions = Vec::new();
-    let mut params = Vec::new();
+    let mut select = Select::new(subject, columns, &[]);
     let (mut id, mut first) = (subject.object.clone(), 0);
     if let (Some((from, to)), Some(rowid)) = (range, subject.rowid) {
-        conditions.push(format!("{rowid} BETWEEN ?1 AND ?2"));
-        params.extend([Value::Integer(from), Value::Integer(to)]);
+        select.add(
+            &format!("{rowid} BETWEEN ? AND ?"),
+            [Value::Integer(from), Value::Integer(to)],
+        );
         id = format!("{id}/{from}-{to}");
         // Distinct over the pieces, whatever row numbers are.
         first = from.abs_diff(i64::MIN) & (u64::MAX >> 1);
     }
-    if let Some(cursor) = cursor {
-        let (condition, values) = cursor.condition(params.len() + 1);
-        conditions.extend(condition);
-        params.extend(values);
+    if let Some((condition, value)) = cursor.and_then(Cursor::condition) {
+        select.add(condition, value.cloned());
     }
-    let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
-    let filter = if conditions.is_empty() {
-        String::new()
-    } else {
-        format!(" WHERE {}", conditions.join(" AND "))
-    };
-    let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
-    let sql = format!(
-        "SELECT {} FROM {}{filter}{limit}",
-        names.join(", "),
-        subject.from
-    );
     Piece {
         id,
         session,
-        sql,
-        params,
-        first,
+        queries: vec![select.query(first, limit, None)],
     }
 }
 
 fn cursor(
     connection: &Connection,
     subject: &Subject,
+    columns: &[Column],
     spec: &ReadSpec,
     from: Option<&Position>,
     shown: &str,
@@ -307,15 +352,15 @@ fn cursor(
         return Ok(None);
     };
     let column = &find_column(subject, &plan.column)?.name;
-    Cursor::decide(
-        connection,
-        plan,
-        column,
-        (&subject.from, &subject.object),
-        from,
-        shown,
-    )
-    .map(Some)
+    let wanted: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    let all: Vec<String> = subject.raw.iter().map(|raw| raw.name.clone()).collect();
+    let of = cursor::Subject {
+        sql: &subject.from,
+        object: &subject.object,
+        wanted: &wanted,
+        all: &all,
+    };
+    Cursor::decide(connection, plan, column, &of, from, shown).map(Some)
 }
 
 /// Columns with their types, as the spec wants them.

@@ -160,30 +160,43 @@ async fn pieces_see_one_state_while_others_write() {
     assert_eq!((outcome.rows.len(), outcome.splits), (250_001, 4));
 }
 
-#[tokio::test]
-async fn incremental_reads_lose_no_tie() {
-    let house = House::with(
-        "CREATE TABLE t (k INTEGER, at TEXT);
-         INSERT INTO t VALUES (1, '2024-01-01 00:00:00'), (2, '2024-01-02 00:00:00'), (3, NULL);",
-    );
+/// A read of `t` by a cursor.
+fn by_cursor(column: &str, lookback: u64) -> ReadSpec {
     let mut spec = table("t");
     spec.mode = ReadMode::Incremental;
     spec.cursor = Some(CursorPlan {
-        column: "at".to_owned(),
-        lookback: 0,
+        column: column.to_owned(),
+        lookback,
     });
+    spec
+}
+
+async fn go_on(house: &House, spec: &ReadSpec, from: &Outcome) -> Outcome {
+    let source = house.source();
+    drain(source.as_ref(), spec, Some(&from.position))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn incremental_reads_lose_no_tie_and_repeat_none() {
+    let house = House::with(
+        "CREATE TABLE t (k INTEGER, at TEXT);
+         INSERT INTO t VALUES (1, '2024-01-01 00:00:00'), (2, '2024-01-02 00:00:00'),
+         (2, '2024-01-02 00:00:00'), (3, NULL);",
+    );
+    let mut spec = by_cursor("at", 0);
     let first = house.read(&spec).await;
-    assert_eq!(first.rows.len(), 3);
+    assert_eq!(first.rows.len(), 4);
+    // One more like two that were given, another tie, and a later row.
     house
         .own()
         .execute_batch(
-            "INSERT INTO t VALUES (4, '2024-01-02 00:00:00'), (5, '2024-01-03 00:00:00')",
+            "INSERT INTO t VALUES (2, '2024-01-02 00:00:00'), (4, '2024-01-02 00:00:00'),
+             (5, '2024-01-03 00:00:00')",
         )
         .unwrap();
-    let source = house.source();
-    let second = drain(source.as_ref(), &spec, Some(&first.position))
-        .await
-        .unwrap();
+    let second = go_on(&house, &spec, &first).await;
     assert_eq!(
         second.rows,
         [
@@ -193,29 +206,31 @@ async fn incremental_reads_lose_no_tie() {
         ]
     );
     assert_eq!(second.notes.len(), 1, "{:?}", second.notes);
-    let third = drain(source.as_ref(), &spec, Some(&second.position))
-        .await
-        .unwrap();
-    assert_eq!(third.rows, ["5|2024-01-03 00:00:00"]);
+    let third = go_on(&house, &spec, &second).await;
+    assert_eq!(third.rows, [""; 0]);
     assert_eq!(third.position.marks().next().unwrap().1.order, 3);
-    spec.cursor = Some(CursorPlan {
-        column: "at".to_owned(),
-        lookback: 86_400,
-    });
-    let back = drain(source.as_ref(), &spec, Some(&second.position))
-        .await
+    // What is deleted does not take the position back: `4` is not new.
+    house
+        .own()
+        .execute_batch("DELETE FROM t WHERE k = 5")
         .unwrap();
-    assert_eq!(back.rows.len(), 3);
+    let fourth = go_on(&house, &spec, &third).await;
+    house
+        .own()
+        .execute_batch("INSERT INTO t VALUES (6, '2024-01-03 00:00:00')")
+        .unwrap();
+    let fifth = go_on(&house, &spec, &fourth).await;
+    assert_eq!(
+        (fourth.rows.len(), fifth.rows),
+        (0, vec!["6|2024-01-03 00:00:00".to_owned()])
+    );
+    let back = go_on(&house, &by_cursor("at", 86_400), &second).await;
+    assert_eq!(back.rows.len(), 5);
     spec.limit = Some(1);
-    let cut = drain(source.as_ref(), &spec, Some(&second.position))
-        .await
-        .unwrap();
+    let cut = go_on(&house, &spec, &second).await;
     assert_eq!(cut.position, second.position);
-    spec.cursor = Some(CursorPlan {
-        column: "k".to_owned(),
-        lookback: 0,
-    });
-    let other = drain(source.as_ref(), &spec, Some(&second.position))
+    spec.cursor = by_cursor("k", 0).cursor;
+    let other = drain(house.source().as_ref(), &spec, Some(&second.position))
         .await
         .unwrap_err();
     assert_eq!(other.code, "R0315");
@@ -224,6 +239,125 @@ async fn incremental_reads_lose_no_tie() {
         .execute_batch("INSERT INTO t VALUES ('x', NULL)")
         .unwrap();
     assert_eq!(house.fail(&spec).await.code, "R0316");
+}
+
+#[tokio::test]
+async fn ties_are_told_apart_by_the_columns_that_were_read() {
+    let house = House::with(
+        "CREATE TABLE t (k INTEGER PRIMARY KEY, at INTEGER, v TEXT, r REAL, x BLOB);
+         INSERT INTO t VALUES (1, 7, 'a', 1.5, x'00'), (2, 7, NULL, NULL, NULL);",
+    );
+    let mut spec = by_cursor("at", 0);
+    spec.projection = Some(vec!["k".to_owned(), "v".to_owned()]);
+    let first = house.read(&spec).await;
+    assert_eq!(first.rows, ["1|a", "2|∅"]);
+    house
+        .own()
+        .execute_batch(
+            "ALTER TABLE t ADD COLUMN late TEXT; INSERT INTO t VALUES (3, 7, NULL, NULL, NULL, '')",
+        )
+        .unwrap();
+    // Another column is read now; rows are told apart as they were then.
+    spec.projection = Some(vec!["late".to_owned(), "k".to_owned()]);
+    let second = go_on(&house, &spec, &first).await;
+    assert_eq!(
+        (second.columns.len(), second.rows),
+        (2, vec!["|3".to_owned()])
+    );
+    house
+        .own()
+        .execute_batch("ALTER TABLE t DROP COLUMN v")
+        .unwrap();
+    let gone = drain(house.source().as_ref(), &spec, Some(&first.position))
+        .await
+        .unwrap_err();
+    assert_eq!((gone.code.as_str(), gone.help.len()), ("R0320", 1));
+    assert!(gone.message.contains("`v`"), "{}", gone.message);
+}
+
+#[tokio::test]
+async fn too_many_ties_are_refused_not_repeated() {
+    let house = House::with(
+        "CREATE TABLE t (k INTEGER, at INTEGER);
+         WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < 10001)
+         INSERT INTO t SELECT k, 1 FROM n",
+    );
+    let spec = by_cursor("at", 0);
+    let first = house.read(&spec).await;
+    assert_eq!(first.rows.len(), 10_001);
+    let refused = drain(house.source().as_ref(), &spec, Some(&first.position))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code, "R0320");
+    assert!(refused.help[0].contains("lookback"), "{:?}", refused.help);
+    // The way out.
+    let again = go_on(&house, &by_cursor("at", 1), &first).await;
+    assert_eq!(again.rows.len(), 10_001);
+    house
+        .own()
+        .execute_batch("DELETE FROM t WHERE k = 1")
+        .unwrap();
+    let whole = house.read(&spec).await;
+    assert_eq!(go_on(&house, &spec, &whole).await.rows.len(), 0);
+}
+
+#[tokio::test]
+async fn rows_without_a_cursor_are_read_once() {
+    let house =
+        House::with("CREATE TABLE t (k INTEGER, at INTEGER); INSERT INTO t VALUES (1, NULL)");
+    let spec = by_cursor("at", 0);
+    let first = house.read(&spec).await;
+    assert_eq!(first.rows, ["1|∅"]);
+    house
+        .own()
+        .execute_batch("INSERT INTO t VALUES (2, 5)")
+        .unwrap();
+    let second = go_on(&house, &spec, &first).await;
+    assert_eq!(second.rows, ["2|5"]);
+    assert_eq!(go_on(&house, &spec, &second).await.rows, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_position_of_the_first_form_is_read() {
+    let house = House::with(
+        "CREATE TABLE t (k INTEGER, at INTEGER); INSERT INTO t VALUES (1, 4), (2, 5), (3, 5), (4, 6)",
+    );
+    let resume =
+        json!({ "version": 1, "column": "at", "upper": { "class": "integer", "value": "5" } });
+    let mark = towpath_vocab::Mark { order: 4, resume };
+    let old = Outcome {
+        position: Position::single("cursor", mark),
+        ..Outcome::default()
+    };
+    // It does not say which rows at its end were given.
+    let next = go_on(&house, &by_cursor("at", 0), &old).await;
+    assert_eq!(next.rows, ["2|5", "3|5", "4|6"]);
+    assert_eq!(next.notes.len(), 1);
+    assert_eq!(
+        go_on(&house, &by_cursor("at", 0), &next).await.rows,
+        [""; 0]
+    );
+}
+
+#[tokio::test]
+async fn a_long_table_is_read_on_in_pieces() {
+    let house = House::with(
+        "CREATE TABLE t (k INTEGER PRIMARY KEY, at INTEGER);
+         WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < 200000)
+         INSERT INTO t SELECT k, k / 2 FROM n",
+    );
+    let spec = by_cursor("at", 0);
+    let first = house.read(&spec).await;
+    assert_eq!((first.rows.len(), first.splits), (200_000, 3));
+    house
+        .own()
+        .execute_batch(
+            "INSERT INTO t VALUES (0, 100000); INSERT INTO t SELECT k + 300000, k + 300000 FROM t WHERE k < 150000",
+        )
+        .unwrap();
+    let second = go_on(&house, &spec, &first).await;
+    assert_eq!((second.rows.len(), second.splits), (150_001, 4));
+    assert!(second.rows.contains(&"0|100000".to_owned()));
 }
 
 #[tokio::test]

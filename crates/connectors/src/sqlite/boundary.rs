@@ -1,0 +1,136 @@
+//! The rows at the end of what a cursor has read: told apart by digests, so that none comes twice.
+//!
+//! Promise: of the rows whose cursor equals the last value a position keeps a digest each, with their
+//! number, so that a later read gives exactly those that were not given. Too many are not kept: then a
+//! read that would need them is refused, never repeated. It decides nothing about when it is needed:
+//! `cursor.rs`; the rows that were given are left out where rows are read: `pump.rs`.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, Row};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::error::{Doing as _, Result, SqliteError};
+use super::names::{quoted, same};
+
+/// So many rows at the end are kept apart.
+pub(super) const MOST_ROWS: usize = 10_000;
+/// No other query of a read counts up to here.
+pub(super) const FIRST_ORDINAL: u64 = 1 << 60;
+/// Bytes of a digest: enough for `MOST_ROWS` of them.
+const DIGEST_BYTES: usize = 8;
+
+/// The rows that were given at the end of a read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Boundary {
+    /// The columns the digests are made of.
+    columns: Vec<String>,
+    /// How many rows have each digest.
+    rows: BTreeMap<String, u64>,
+}
+
+impl Boundary {
+    /// Of the rows of `from_sql` whose `cursor` is `value`; `None` when there are too many.
+    pub(super) fn of(
+        connection: &Connection,
+        from_sql: &str,
+        (cursor, value): (&str, &Value),
+        columns: &[String],
+        shown: &str,
+    ) -> Result<Option<Self>> {
+        let list: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
+        let sql = format!(
+            "SELECT {} FROM {from_sql} WHERE {} = ?1 LIMIT {}",
+            list.join(", "),
+            quoted(cursor),
+            MOST_ROWS + 1
+        );
+        let places: Vec<usize> = (0..columns.len()).collect();
+        let rows = || -> rusqlite::Result<Option<BTreeMap<String, u64>>> {
+            let mut statement = connection.prepare(&sql)?;
+            let mut answers = statement.query([value])?;
+            let (mut rows, mut count) = (BTreeMap::new(), 0);
+            while let Some(row) = answers.next()? {
+                count += 1;
+                *rows.entry(digest(row, &places)?).or_default() += 1;
+            }
+            Ok((count <= MOST_ROWS).then_some(rows))
+        };
+        let rows = rows().doing(shown, "looking at the rows at the last cursor value")?;
+        Ok(rows.map(|rows| Self {
+            columns: columns.to_vec(),
+            rows,
+        }))
+    }
+
+    /// How rows that were given are met again: in a query for `wanted` and what `given` adds to it.
+    pub(super) fn given(&self, wanted: &[String], all: &[String], object: &str) -> Result<Given> {
+        let mut given = Given {
+            more: Vec::new(),
+            places: Vec::with_capacity(self.columns.len()),
+            left: self.rows.clone(),
+        };
+        for name in &self.columns {
+            if !all.iter().any(|other| same(other, name)) {
+                return Err(SqliteError::Boundary {
+                    object: object.to_owned(),
+                    why: format!("column `{name}`, by which they are told apart, is gone"),
+                });
+            }
+            let place = wanted.iter().position(|other| same(other, name));
+            given.places.push(place.unwrap_or_else(|| {
+                given.more.push(name.clone());
+                wanted.len() + given.more.len() - 1
+            }));
+        }
+        Ok(given)
+    }
+}
+
+/// Rows that were given by an earlier read and are met again.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// Columns that are read only to tell rows apart.
+    pub(super) more: Vec<String>,
+    places: Vec<usize>,
+    left: BTreeMap<String, u64>,
+}
+
+impl Given {
+    /// Whether this is one of them. Each counts once.
+    pub(super) fn holds(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
+        let Some(left) = self.left.get_mut(&digest(row, &self.places)?) else {
+            return Ok(false);
+        };
+        let is_one = *left > 0;
+        *left = left.saturating_sub(1);
+        Ok(is_one)
+    }
+}
+
+/// Of these values, each with its storage class and its length.
+fn digest(row: &Row<'_>, places: &[usize]) -> rusqlite::Result<String> {
+    let mut hash = Sha256::new();
+    let mut put = |class: u8, bytes: &[u8]| {
+        hash.update([class]);
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    for place in places {
+        match row.get_ref(*place)? {
+            ValueRef::Null => put(0, &[]),
+            ValueRef::Integer(value) => put(1, &value.to_le_bytes()),
+            ValueRef::Real(value) => put(2, &value.to_bits().to_le_bytes()),
+            ValueRef::Text(text) => put(3, text),
+            ValueRef::Blob(bytes) => put(4, bytes),
+        }
+    }
+    let bytes = hash.finalize();
+    Ok(bytes
+        .iter()
+        .take(DIGEST_BYTES)
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
