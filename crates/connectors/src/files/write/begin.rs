@@ -14,6 +14,7 @@ use towpath_vocab::{SchemaChange, WriteMode};
 
 use super::disk::{self, Scratch};
 use super::error::{Result, WriteError};
+use super::evolve::of_part;
 use super::ledger::{self, Known, Part, Standing};
 use super::location::{Location, Target, Temporary};
 use super::lock::Lock;
@@ -63,7 +64,7 @@ impl Job {
 #[derive(Debug)]
 pub(super) struct Columns {
     pub(super) schema: SchemaRef,
-    from: Vec<Option<usize>>,
+    pub(super) from: Vec<Option<usize>>,
 }
 
 impl Columns {
@@ -128,8 +129,12 @@ pub(super) fn begin(target: Target, intent: Intent, group_bytes: u64) -> Result<
         adopted,
         group_bytes,
     };
-    if job.extends() && job.target.format == Format::Csv && job.adopted.is_none() {
+    let appends = job.intent.write.mode == WriteMode::Append && job.adopted.is_none();
+    if appends && job.extends() && job.target.format == Format::Csv {
         columns = columns_of_csv(&job, columns)?;
+    }
+    if appends && location.many && job.target.format == Format::Parquet {
+        columns = of_part(&job, columns)?;
     }
     job.columns = columns;
     Ok((job, claim))

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, new_null_array};
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_schema::{Field, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use towpath_vocab::{SchemaChange, types};
 
 use super::begin::Job;
 use super::error::{Result, WriteError};
+use super::evolve::{joined, schema_of};
 use super::ledger::Standing;
 use super::location::Temporary;
 use super::parquet::{ParquetSink, broken};
@@ -95,7 +95,8 @@ fn packed_line_end(compression: Compression) -> io::Result<Vec<u8>> {
 fn whole_parquet(job: &Job) -> Result<Written> {
     let shown = &*job.location().shown;
     let (old, new) = (job.location().path(), job.temporary(Temporary::Rows));
-    let schema = joined(job, &schema_of(&old, shown)?)?;
+    let there = schema_of(&old, shown)?;
+    let schema = joined(job, &there, &job.columns.schema)?;
     let path = job.temporary(Temporary::Whole);
     let mut sink = ParquetSink::open(&path, &job.target, &schema, job.group_bytes)?;
     for part in [&old, &new] {
@@ -104,58 +105,6 @@ fn whole_parquet(job: &Job) -> Result<Written> {
         }
     }
     sink.finish()
-}
-
-fn schema_of(path: &Path, shown: &str) -> Result<SchemaRef> {
-    let file = File::open(path).map_err(WriteError::io(shown))?;
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| WriteError::Columns {
-            path: shown.to_owned(),
-            why: format!("it is no readable Parquet file: {error}"),
-        })?;
-    Ok(Arc::clone(reader.schema()))
-}
-
-/// The columns of the old file with those that only the new rows have behind them.
-fn joined(job: &Job, old: &SchemaRef) -> Result<SchemaRef> {
-    let wrong = |why: String| WriteError::Columns {
-        path: job.location().shown.clone(),
-        why,
-    };
-    let change = job.intent.write.schema_change;
-    let new = &job.columns.schema;
-    let mut fields: Vec<Field> = old
-        .fields()
-        .iter()
-        .map(|field| Field::clone(field).with_nullable(true))
-        .collect();
-    for field in new.fields() {
-        match old.field_with_name(field.name()) {
-            Ok(there) if there.data_type() == field.data_type() => {}
-            Ok(there) => {
-                let (there, here) = (
-                    types::name(there.data_type()),
-                    types::name(field.data_type()),
-                );
-                return Err(wrong(format!(
-                    "column `{}` is `{there}` there and `{here}` in the rows",
-                    field.name()
-                )));
-            }
-            Err(_) if change == SchemaChange::Evolve => fields.push(Field::clone(field)),
-            Err(_) if change == SchemaChange::Ignore => {}
-            Err(_) => return Err(wrong(format!("it has no column `{}`", field.name()))),
-        }
-    }
-    if change == SchemaChange::Fail
-        && let Some(field) = old
-            .fields()
-            .iter()
-            .find(|field| new.field_with_name(field.name()).is_err())
-    {
-        return Err(wrong(format!("they have no column `{}`", field.name())));
-    }
-    Ok(Arc::new(Schema::new(fields)))
 }
 
 fn write_anew(sink: &mut ParquetSink, path: &Path, schema: &SchemaRef, shown: &str) -> Result<()> {

@@ -15,6 +15,7 @@ mod csv;
 mod destination;
 mod disk;
 mod error;
+mod evolve;
 mod finish;
 mod jsonl;
 mod ledger;

@@ -222,6 +222,89 @@ async fn a_folder_gets_one_file_per_commit() {
 }
 
 #[tokio::test]
+async fn parts_of_a_folder_keep_its_columns() {
+    let house = House::new();
+    let how = |generation| append("x/", generation).with("format", json!("parquet"));
+    let one = |name: &str, array: ArrayRef| RecordBatch::try_from_iter([(name, array)]).unwrap();
+    house.write(&how(1), &rows(0..2)).await.unwrap();
+    // Refused before a row comes, and nothing of it is left.
+    let other = one("n", Arc::new(StringArray::from(vec!["9"])));
+    let failure = house.begin(&how(2), other.schema()).await.err().unwrap();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy, failure.help.len()),
+        ("R0125", towpath_vocab::Remedy::FixData, 1)
+    );
+    assert_eq!(
+        failure.message,
+        "the rows do not fit the file `out/x/`: column `n` is `bigint` there and `text` in the rows"
+    );
+    assert_eq!(house.names("x").len(), 2);
+    assert_eq!(house.last(&how(2)).await, Some(1));
+    // `replace` is the way out; until then columns are added and missing ones are NULL.
+    let wide = one("new", Arc::new(StringArray::from(vec!["x"])));
+    let change = |change| How { change, ..how(2) };
+    let strict = house
+        .begin(&change(SchemaChange::Fail), wide.schema())
+        .await;
+    assert_eq!(strict.err().unwrap().code, "R0125");
+    house.write(&how(2), &wide).await.unwrap();
+    let narrow = How {
+        change: SchemaChange::Ignore,
+        ..how(3)
+    };
+    let unknown = one("unknown", Arc::new(Int64Array::from(vec![5])));
+    house.write(&narrow, &unknown).await.unwrap();
+    let nothing = one("n", Arc::new(arrow_array::NullArray::new(1)));
+    house.write(&how(4), &nothing).await.unwrap();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        (
+            "n",
+            Arc::new(Int64Array::from(vec![Some(0), Some(1), None, None, None])),
+        ),
+        (
+            "t",
+            Arc::new(StringArray::from(vec![
+                Some("row 0"),
+                Some("row 1"),
+                None,
+                None,
+                None,
+            ])),
+        ),
+        (
+            "new",
+            Arc::new(StringArray::from(vec![None, None, Some("x"), None, None])),
+        ),
+    ];
+    let expected = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap();
+    let seen = house.prepare(&how(5), &expected.slice(0, 0)).await.unwrap();
+    assert_eq!(candidate(seen.as_ref(), Scope::Table).await, expected);
+    drop(seen);
+    // Each part by itself has every column the parts before it had.
+    let widths: Vec<usize> = house
+        .names("x")
+        .iter()
+        .filter(|name| name.starts_with("part-"))
+        .map(|name| {
+            let file = std::fs::File::open(house.path(&format!("x/{name}"))).unwrap();
+            let reader =
+                parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file);
+            reader.unwrap().schema().fields().len()
+        })
+        .collect();
+    assert_eq!(widths, [2, 3, 3, 3]);
+    let anew = How {
+        mode: WriteMode::Replace,
+        ..how(5)
+    };
+    house.write(&anew, &other).await.unwrap();
+    assert_eq!(house.names("x").len(), 2);
+}
+
+#[tokio::test]
 async fn a_folder_without_its_manifest_keeps_its_files() {
     let house = House::new();
     let how = |generation| append("x/", generation).with("format", json!("csv"));

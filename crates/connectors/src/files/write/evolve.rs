@@ -1,0 +1,124 @@
+//! Which columns rows get that are added to Parquet files: those that are there, new ones behind them.
+//!
+//! Promise: a column keeps its type, or the rows are refused by name before anything is replaced; a part
+//! of a folder has every column of the parts before it, so that whoever reads them together finds one
+//! table. It reads footers only.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use towpath_vocab::{SchemaChange, types};
+
+use super::begin::{Columns, Job};
+use super::error::{Result, WriteError};
+
+/// The columns of a Parquet file.
+pub(super) fn schema_of(path: &Path, shown: &str) -> Result<SchemaRef> {
+    let file = File::open(path).map_err(WriteError::io(shown))?;
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| WriteError::Columns {
+            path: shown.to_owned(),
+            why: format!("it is no readable Parquet file: {error}"),
+        })?;
+    Ok(Arc::clone(reader.schema()))
+}
+
+/// The columns of the old file with those that only the new rows have behind them.
+pub(super) fn joined(job: &Job, old: &Schema, new: &Schema) -> Result<SchemaRef> {
+    let wrong = |why: String| WriteError::Columns {
+        path: job.location().shown.clone(),
+        why,
+    };
+    let change = job.intent.write.schema_change;
+    let mut fields: Vec<Field> = old
+        .fields()
+        .iter()
+        .map(|field| Field::clone(field).with_nullable(true))
+        .collect();
+    for field in new.fields() {
+        match old.field_with_name(field.name()) {
+            Ok(there) if there.data_type() == field.data_type() => {}
+            Ok(there) => {
+                let (there, here) = (
+                    types::name(there.data_type()),
+                    types::name(field.data_type()),
+                );
+                return Err(wrong(format!(
+                    "column `{}` is `{there}` there and `{here}` in the rows",
+                    field.name()
+                )));
+            }
+            Err(_) if change == SchemaChange::Evolve => fields.push(Field::clone(field)),
+            Err(_) if change == SchemaChange::Ignore => {}
+            Err(_) => return Err(wrong(format!("it has no column `{}`", field.name()))),
+        }
+    }
+    if change == SchemaChange::Fail
+        && let Some(field) = old
+            .fields()
+            .iter()
+            .find(|field| new.field_with_name(field.name()).is_err())
+    {
+        return Err(wrong(format!("they have no column `{}`", field.name())));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The columns of a new part, beside the Parquet parts that are there. A column that held no value yet
+/// takes any type.
+pub(super) fn of_part(job: &Job, columns: Columns) -> Result<Columns> {
+    let held = held(job)?;
+    if held.is_empty() {
+        return Ok(columns);
+    }
+    let new = &columns.schema;
+    let there = |name: &str| held.iter().find(|field| field.name() == name);
+    let incoming = |field: &Arc<Field>| match there(field.name()) {
+        Some(there) if *field.data_type() == DataType::Null => there.clone(),
+        _ => Field::clone(field),
+    };
+    let incoming = Schema::new(new.fields().iter().map(incoming).collect::<Vec<_>>());
+    // Parts are files of their own: one type may be encoded in two ways.
+    let is_same = |there: &DataType, here: &DataType| {
+        *there == DataType::Null || types::name(there) == types::name(here)
+    };
+    let standing = |field: &Field| match incoming.field_with_name(field.name()) {
+        Ok(here) if is_same(field.data_type(), here.data_type()) => here.clone(),
+        _ => field.clone(),
+    };
+    let standing = Schema::new(held.iter().map(standing).collect::<Vec<_>>());
+    let schema = joined(job, &standing, &incoming)?;
+    let from = |field: &Arc<Field>| {
+        let at = new.index_of(field.name()).ok()?;
+        (new.field(at).data_type() == field.data_type()).then_some(at)
+    };
+    Ok(Columns {
+        from: schema.fields().iter().map(from).collect(),
+        schema,
+    })
+}
+
+/// The columns of all Parquet parts, in the order they came. A part that somebody removed has none.
+fn held(job: &Job) -> Result<Vec<Field>> {
+    let mut held: Vec<Field> = Vec::new();
+    let (folder, shown) = (&job.location().folder, &*job.location().shown);
+    for part in &job.known.parts {
+        let path = folder.join(&part.name);
+        if !part.name.ends_with(".parquet") || !path.exists() {
+            continue;
+        }
+        for field in schema_of(&path, shown)?.fields() {
+            match held.iter_mut().find(|other| other.name() == field.name()) {
+                None => held.push(Field::clone(field).with_nullable(true)),
+                Some(other) if *other.data_type() == DataType::Null => {
+                    *other = Field::clone(field).with_nullable(true);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(held)
+}
