@@ -22,7 +22,7 @@ use towpath_vocab::{Failure, Remedy};
 
 use crate::session::Engine;
 use crate::session::border::{plain_array, plain_type};
-use crate::session::exact::checked;
+use crate::session::exact::exact;
 use crate::session::failure::{arrow_failure, failure};
 use crate::session::settings;
 use crate::session::statement::from_problem;
@@ -53,11 +53,11 @@ fn compile(mut session: SessionState, text: &str, schema: &SchemaRef) -> Result<
     settings::begin(&mut session);
     let planned = towpath_sql::plan_expression(text, schema)
         .map_err(|problem| from_problem(&subject, text, &[problem]))?;
-    let simplified = simplify(&session, planned.expr, &planned.schema).map_err(told)?;
+    let exact = exact(planned.expr, &planned.schema).map_err(told)?;
+    let simplified = simplify(&session, exact, &planned.schema).map_err(told)?;
     let physical = session
         .create_physical_expr(simplified, &planned.schema)
         .map_err(told)?;
-    let physical = checked(physical).map_err(told)?;
     let inner = physical.data_type(schema).map_err(told)?;
     let mut used: Vec<usize> = collect_columns(&physical)
         .iter()
@@ -280,6 +280,10 @@ mod tests {
             "name::int",
             "1 / (id - id)",
             "case when id = 1 then id * 9223372036854775807 * 2 else 0 end",
+            "9223372036854775807 + 1",
+            "-9223372036854775808 * -1",
+            "-(id - id - 9223372036854775807 - 1)",
+            "price * '99999999999999999999999999999999999999'::decimal(38,0)",
         ] {
             let rows = rows();
             let compiled = Fixture::new().engine.compile(text, &rows.schema()).unwrap();

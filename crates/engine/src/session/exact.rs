@@ -1,174 +1,283 @@
-//! Whole-number arithmetic that leaves its type is an error, never a wrapped number.
+//! Arithmetic that leaves its type is an error that names the expression, never a bent number.
 //!
-//! DataFusion lets `+`, `-` and `*` wrap around; PostgreSQL does not, and neither does this house.
-//! The rule runs first, before expressions move into scans, and covers projections, filters, and keys
-//! and arguments of aggregates; the adding inside `sum` is in `sum.rs`. What can still wrap around:
-//! arithmetic of constants alone (`9223372036854775807 + 1`), which is folded before any plan stands,
-//! also in `expression.rs`; unary minus of the smallest number; arithmetic inside a window's or a
-//! join's own expressions.
+//! DataFusion lets `+`, `-`, `*` and unary minus of whole numbers wrap around, and keeps decimals of
+//! more digits than their type says; PostgreSQL does neither, nor does this house. Here they become
+//! functions that fail, before any optimiser sees a plan: so constants are folded by them, and windows,
+//! joins, sorts and keys use them like any other place. The adding inside `sum` is in `sum.rs`. Shifts
+//! (`<<`) drop bits, as everywhere.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::common::DataFusionError;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray as _, Datum};
+use datafusion::arrow::compute::kernels::numeric;
+use datafusion::arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type,
+    Field, FieldRef,
+};
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion::physical_expr::expressions::BinaryExpr;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::aggregates::{AggregateExec, PhysicalGroupBy};
-use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
-use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable as _, LogicalPlan, Operator, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::physical_expr_common::datum::apply;
+use towpath_vocab::types;
 
 type Result<T> = std::result::Result<T, DataFusionError>;
 
-/// Makes arithmetic in plans fail instead of wrapping around.
+/// Longest part of an expression that is repeated in a message.
+const SPOKEN_CHARS: usize = 120;
+
+/// Makes arithmetic in plans fail instead of giving other numbers.
 #[derive(Debug)]
 pub(crate) struct ExactArithmetic;
 
-impl PhysicalOptimizerRule for ExactArithmetic {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(node).data()
+impl AnalyzerRule for ExactArithmetic {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(node).data()
     }
 
     fn name(&self) -> &'static str {
         "ExactArithmetic"
     }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
 }
 
-fn node(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    let changed: Arc<dyn ExecutionPlan> =
-        if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-            if !projection.expr().iter().any(|part| wraps(&part.expr)) {
-                return Ok(Transformed::no(plan));
+fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    let changed = plan.map_expressions(|expression| {
+        let name = names.save(&expression);
+        Ok(exact_parts(expression, &schema)?.update_data(|exact| name.restore(exact)))
+    })?;
+    if !changed.transformed {
+        return Ok(changed);
+    }
+    changed.map_data(LogicalPlan::recompute_schema)
+}
+
+/// A type-checked expression with arithmetic that fails instead of giving other numbers.
+pub(crate) fn exact(expression: Expr, schema: &DFSchema) -> Result<Expr> {
+    exact_parts(expression, schema).data()
+}
+
+fn exact_parts(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    expression.transform_up(|part| {
+        let (sum, arguments) = match &part {
+            Expr::BinaryExpr(binary) => {
+                let Some(sum) = Sum::of(binary.op) else {
+                    return Ok(Transformed::no(part));
+                };
+                let (left, right) = (binary.left.as_ref(), binary.right.as_ref());
+                let (held, other) = (left.get_type(schema)?, right.get_type(schema)?);
+                if !sum.can_leave(&held) || !sum.can_leave(&other) {
+                    return Ok(Transformed::no(part));
+                }
+                (sum, vec![left.clone(), right.clone()])
             }
-            let expressions = projection
-                .expr()
-                .iter()
-                .map(|part| {
-                    Ok(ProjectionExpr {
-                        expr: checked(Arc::clone(&part.expr))?,
-                        alias: part.alias.clone(),
-                    })
-                })
-                .collect::<Result<Vec<_>>>()?;
-            Arc::new(ProjectionExec::try_new(
-                expressions,
-                Arc::clone(projection.input()),
-            )?)
-        } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-            if !wraps(filter.predicate()) {
-                return Ok(Transformed::no(plan));
+            Expr::Negative(inner) if inner.get_type(schema)?.is_integer() => {
+                (Sum::Negate, vec![inner.as_ref().clone()])
             }
-            let predicate = checked(Arc::clone(filter.predicate()))?;
-            Arc::new(
-                FilterExecBuilder::from(filter)
-                    .with_predicate(predicate)
-                    .build()?,
-            )
-        } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
-            match aggregation(aggregate)? {
-                Some(changed) => changed,
-                None => return Ok(Transformed::no(plan)),
-            }
-        } else {
-            return Ok(Transformed::no(plan));
+            _ => return Ok(Transformed::no(part)),
         };
-    Ok(Transformed::yes(changed))
-}
-
-/// An aggregation whose keys and arguments fail instead of wrapping around; `None` when none could.
-fn aggregation(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let keys = aggregate.group_expr();
-    let keys_wrap = keys.groups().len() == 1 && keys.expr().iter().any(|(key, _)| wraps(key));
-    if !keys_wrap
-        && !aggregate
-            .aggr_expr()
-            .iter()
-            .any(|function| function.expressions().iter().any(wraps))
-    {
-        return Ok(None);
-    }
-    let functions = aggregate
-        .aggr_expr()
-        .iter()
-        .map(arguments)
-        .collect::<Result<Vec<_>>>()?;
-    if !keys_wrap {
-        return Ok(Some(Arc::new(aggregate.with_new_aggr_exprs(functions))));
-    }
-    let keys = keys
-        .expr()
-        .iter()
-        .map(|(key, name)| Ok((checked(Arc::clone(key))?, name.clone())));
-    let changed = AggregateExec::try_new(
-        *aggregate.mode(),
-        PhysicalGroupBy::new_single(keys.collect::<Result<Vec<_>>>()?),
-        functions,
-        aggregate.filter_expr().to_vec(),
-        Arc::clone(aggregate.input()),
-        aggregate.input_schema(),
-    )?;
-    Ok(Some(Arc::new(
-        changed.with_limit_options(aggregate.limit_options()),
-    )))
-}
-
-/// An aggregate over arguments that fail instead of wrapping around.
-fn arguments(function: &Arc<AggregateFunctionExpr>) -> Result<Arc<AggregateFunctionExpr>> {
-    let arguments = function
-        .expressions()
-        .into_iter()
-        .map(checked)
-        .collect::<Result<Vec<_>>>()?;
-    let order = function
-        .order_bys()
-        .iter()
-        .map(|sort| Arc::clone(&sort.expr))
-        .collect();
-    Ok(match function.with_new_expressions(arguments, order) {
-        Some(changed) => Arc::new(changed),
-        None => Arc::clone(function),
+        let spoken = part.human_display().to_string();
+        let function = Arc::new(ScalarUDF::new_from_impl(Exact::new(sum, &spoken)));
+        let call = ScalarFunction::new_udf(function, arguments);
+        Ok(Transformed::yes(Expr::ScalarFunction(call)))
     })
 }
 
-/// True when some part could wrap around.
-fn wraps(expression: &Arc<dyn PhysicalExpr>) -> bool {
-    // The closure never fails.
-    expression
-        .exists(|part| Ok(arithmetic(part).is_some()))
-        .unwrap_or(true)
+/// What is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Sum {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+    Negate,
 }
 
-fn arithmetic(part: &Arc<dyn PhysicalExpr>) -> Option<&BinaryExpr> {
-    let binary = part.downcast_ref::<BinaryExpr>()?;
-    matches!(
-        binary.op(),
-        Operator::Plus | Operator::Minus | Operator::Multiply
-    )
-    .then_some(binary)
-}
-
-/// The expression with arithmetic that fails instead of wrapping around.
-pub(crate) fn checked(expression: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
-    expression
-        .transform_up(|part| {
-            let Some(binary) = arithmetic(&part) else {
-                return Ok(Transformed::no(part));
-            };
-            let failing: Arc<dyn PhysicalExpr> =
-                Arc::new(binary.clone().with_fail_on_overflow(true));
-            Ok(Transformed::yes(failing))
+impl Sum {
+    fn of(operator: Operator) -> Option<Self> {
+        Some(match operator {
+            Operator::Plus => Self::Add,
+            Operator::Minus => Self::Subtract,
+            Operator::Multiply => Self::Multiply,
+            Operator::Divide => Self::Divide,
+            Operator::Modulo => Self::Remainder,
+            _ => return None,
         })
-        .data()
+    }
+
+    /// Division of whole numbers fails by itself; that of decimals may give too many digits.
+    fn can_leave(self, data_type: &DataType) -> bool {
+        let divides = matches!(self, Self::Divide | Self::Remainder);
+        data_type.is_decimal() || (!divides && data_type.is_integer())
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Add => "exact_add",
+            Self::Subtract => "exact_subtract",
+            Self::Multiply => "exact_multiply",
+            Self::Divide => "exact_divide",
+            Self::Remainder => "exact_remainder",
+            Self::Negate => "exact_negate",
+        }
+    }
+
+    fn operator(self) -> Operator {
+        match self {
+            Self::Add => Operator::Plus,
+            Self::Subtract | Self::Negate => Operator::Minus,
+            Self::Multiply => Operator::Multiply,
+            Self::Divide => Operator::Divide,
+            Self::Remainder => Operator::Modulo,
+        }
+    }
+
+    fn kernel(self) -> fn(&dyn Datum, &dyn Datum) -> std::result::Result<ArrayRef, ArrowError> {
+        match self {
+            Self::Add => numeric::add,
+            Self::Subtract | Self::Negate => numeric::sub,
+            Self::Multiply => numeric::mul,
+            Self::Divide => numeric::div,
+            Self::Remainder => numeric::rem,
+        }
+    }
+}
+
+/// Arithmetic as a function.
+#[derive(Debug)]
+struct Exact {
+    sum: Sum,
+    spoken: String,
+    signature: Signature,
+}
+
+impl Exact {
+    fn new(sum: Sum, spoken: &str) -> Self {
+        let arguments = if sum == Sum::Negate { 1 } else { 2 };
+        let more = spoken.chars().nth(SPOKEN_CHARS).map_or("", |_| "...");
+        let short: String = spoken.chars().take(SPOKEN_CHARS).collect();
+        Self {
+            sum,
+            spoken: format!("{short}{more}"),
+            signature: Signature::any(arguments, Volatility::Immutable),
+        }
+    }
+
+    fn left(&self, held: &DataType) -> ArrowError {
+        ArrowError::ArithmeticOverflow(format!(
+            "`{}` does not fit `{}`",
+            self.spoken,
+            types::name(held)
+        ))
+    }
+
+    fn checked(
+        &self,
+        computed: std::result::Result<ArrayRef, ArrowError>,
+        held: &DataType,
+    ) -> std::result::Result<ArrayRef, ArrowError> {
+        let array = match computed {
+            Err(ArrowError::ArithmeticOverflow(_)) => return Err(self.left(held)),
+            other => other?,
+        };
+        let fits = match array.data_type() {
+            DataType::Decimal128(DECIMAL128_MAX_PRECISION, _) => array
+                .as_primitive::<Decimal128Type>()
+                .validate_decimal_precision(DECIMAL128_MAX_PRECISION),
+            DataType::Decimal256(DECIMAL256_MAX_PRECISION, _) => array
+                .as_primitive::<Decimal256Type>()
+                .validate_decimal_precision(DECIMAL256_MAX_PRECISION),
+            _ => Ok(()),
+        };
+        match fits {
+            Ok(()) => Ok(array),
+            Err(_) => Err(self.left(array.data_type())),
+        }
+    }
+}
+
+/// What is said of it is no part of what it computes.
+impl PartialEq for Exact {
+    fn eq(&self, other: &Self) -> bool {
+        self.sum == other.sum
+    }
+}
+
+impl Eq for Exact {}
+
+impl Hash for Exact {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.sum.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Exact {
+    fn name(&self) -> &str {
+        self.sum.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        match arguments {
+            [only] => Ok(only.clone()),
+            [left, right] => {
+                BinaryTypeCoercer::new(left, &self.sum.operator(), right).get_result_type()
+            }
+            _ => Err(DataFusionError::Internal(format!(
+                "{} has no such arguments",
+                self.name()
+            ))),
+        }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let held: Vec<DataType> = args
+            .arg_fields
+            .iter()
+            .map(|field| field.data_type().clone())
+            .collect();
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        let data_type = self.return_type(&held)?;
+        Ok(Arc::new(Field::new(self.name(), data_type, nullable)))
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let held = args.return_field.data_type();
+        let (left, right) = match args.args.as_slice() {
+            [only] => (
+                ColumnarValue::Scalar(ScalarValue::new_zero(held)?),
+                only.clone(),
+            ),
+            [left, right] => (left.clone(), right.clone()),
+            _ => {
+                return Err(DataFusionError::Internal(format!(
+                    "{} has no such arguments",
+                    self.name()
+                )));
+            }
+        };
+        let kernel = self.sum.kernel();
+        apply(&left, &right, |left, right| {
+            self.checked(kernel(left, right), held)
+        })
+    }
 }

@@ -14,7 +14,6 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use super::exact::ExactArithmetic;
@@ -71,8 +70,6 @@ pub(crate) fn session(
     runtime: Arc<RuntimeEnv>,
 ) -> Result<SessionState, DataFusionError> {
     let functions = towpath_sql::functions();
-    let mut rules = PhysicalOptimizer::new().rules;
-    rules.insert(0, Arc::new(ExactArithmetic));
     let state = SessionStateBuilder::new()
         .with_config(config(limits)?)
         .with_runtime_env(runtime)
@@ -82,7 +79,7 @@ pub(crate) fn session(
         .with_window_functions(functions.window.clone())
         .with_higher_order_functions(functions.higher_order.clone())
         .with_expr_planners(functions.planners.clone())
-        .with_physical_optimizer_rules(rules);
+        .with_analyzer_rule(Arc::new(ExactArithmetic));
     Ok(state.build())
 }
 

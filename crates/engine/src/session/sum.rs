@@ -1,8 +1,9 @@
-//! `sum` over whole numbers that never wraps around.
+//! `sum` over whole numbers and decimals that never wraps around.
 //!
-//! DataFusion adds 64-bit numbers modulo 2^64. Here they are added with 38 digits and come back as 64
-//! bits at the end, or as an error when they do not fit. Names and types are those `sql` checked
-//! with; sums of other types are DataFusion's own. It knows no plan.
+//! DataFusion adds 64-bit numbers modulo 2^64 and decimals modulo 2^128. Here whole numbers are added
+//! with 38 digits, decimals that few rows could bring over 38 digits with 76; they come back as what
+//! was asked for, or as an error when they do not fit. Names and types are those `sql` checked with;
+//! sums of other types are DataFusion's own. It knows no plan.
 
 use std::sync::Arc;
 
@@ -18,8 +19,12 @@ use datafusion::logical_expr::{
 
 type Result<T> = std::result::Result<T, DataFusionError>;
 
-/// What sums are kept in: no number of 64-bit values that could be read overflows it.
+/// What sums of 64-bit numbers are kept in: no number of values that could be read overflows it.
 const WIDE: DataType = DataType::Decimal128(38, 0);
+/// Sums of decimals of at most so many digits have ten more: rows enough to fill those are not read.
+const ROOMY_DIGITS: u8 = 28;
+/// The most digits of a decimal of 256 bits.
+const WIDEST_DIGITS: u8 = 76;
 
 /// The functions with an exact `sum` in place of DataFusion's.
 pub(crate) fn with_exact_sum(functions: &[Arc<AggregateUDF>]) -> Vec<Arc<AggregateUDF>> {
@@ -37,12 +42,21 @@ struct ExactSum {
     inner: Arc<AggregateUDF>,
 }
 
-fn is_whole(field: &FieldRef) -> bool {
-    matches!(field.data_type(), DataType::Int64 | DataType::UInt64)
+/// What the sum of these arguments is kept in, where DataFusion's own would wrap around.
+fn wide(arguments: &[FieldRef], result: &FieldRef) -> Option<DataType> {
+    match (result.data_type(), arguments.first()?.data_type()) {
+        (DataType::Int64 | DataType::UInt64, _) => Some(WIDE),
+        (DataType::Decimal128(_, scale), DataType::Decimal128(digits, _))
+            if *digits > ROOMY_DIGITS =>
+        {
+            Some(DataType::Decimal256(WIDEST_DIGITS, *scale))
+        }
+        _ => None,
+    }
 }
 
-fn widened(field: &FieldRef) -> FieldRef {
-    Arc::new(Field::clone(field).with_data_type(WIDE))
+fn widened(field: &FieldRef, to: &DataType) -> FieldRef {
+    Arc::new(Field::clone(field).with_data_type(to.clone()))
 }
 
 fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
@@ -53,8 +67,8 @@ fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     Ok(cast_with_options(array, to, &exact)?)
 }
 
-fn widen(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-    values.iter().map(|array| cast(array, &WIDE)).collect()
+fn widen(values: &[ArrayRef], to: &DataType) -> Result<Vec<ArrayRef>> {
+    values.iter().map(|array| cast(array, to)).collect()
 }
 
 impl AggregateUDFImpl for ExactSum {
@@ -75,23 +89,27 @@ impl AggregateUDFImpl for ExactSum {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        if !is_whole(&args.return_field) {
+        let Some(wide) = wide(args.expr_fields, &args.return_field) else {
             return self.inner.accumulator(args);
-        }
+        };
         let result = args.return_field.data_type().clone();
         let inner = self.inner.accumulator(AccumulatorArgs {
-            return_field: widened(&args.return_field),
+            return_field: widened(&args.return_field, &wide),
             ..args
         })?;
-        Ok(Box::new(Exact { inner, result }))
+        Ok(Box::new(Exact {
+            inner,
+            wide,
+            result,
+        }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        if !is_whole(&args.return_field) {
+        let Some(wide) = wide(args.input_fields, &args.return_field) else {
             return self.inner.state_fields(args);
-        }
+        };
         self.inner.state_fields(StateFieldsArgs {
-            return_field: widened(&args.return_field),
+            return_field: widened(&args.return_field, &wide),
             ..args
         })
     }
@@ -104,31 +122,39 @@ impl AggregateUDFImpl for ExactSum {
         &self,
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
-        if !is_whole(&args.return_field) {
+        let Some(wide) = wide(args.expr_fields, &args.return_field) else {
             return self.inner.create_groups_accumulator(args);
-        }
-        let result = args.return_field.data_type().clone();
-        let wide = AccumulatorArgs {
-            return_field: widened(&args.return_field),
-            ..args
         };
+        let result = args.return_field.data_type().clone();
+        let inner = self.inner.create_groups_accumulator(AccumulatorArgs {
+            return_field: widened(&args.return_field, &wide),
+            ..args
+        })?;
         Ok(Box::new(ExactGroups {
-            inner: self.inner.create_groups_accumulator(wide)?,
+            inner,
+            wide,
             result,
         }))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        if args.is_distinct || !is_whole(&args.return_field) {
+        let Some(wide) = wide(args.expr_fields, &args.return_field) else {
             return self.inner.create_sliding_accumulator(args);
+        };
+        if args.is_distinct {
+            // DataFusion's own would wrap around.
+            return Err(DataFusionError::NotImplemented(
+                "sum(distinct ...) over a frame that moves".to_owned(),
+            ));
         }
         let result = args.return_field.data_type().clone();
-        let wide = AccumulatorArgs {
-            return_field: widened(&args.return_field),
+        let inner = self.inner.create_sliding_accumulator(AccumulatorArgs {
+            return_field: widened(&args.return_field, &wide),
             ..args
-        };
+        })?;
         Ok(Box::new(Exact {
-            inner: self.inner.create_sliding_accumulator(wide)?,
+            inner,
+            wide,
             result,
         }))
     }
@@ -154,12 +180,13 @@ impl AggregateUDFImpl for ExactSum {
 #[derive(Debug)]
 struct Exact {
     inner: Box<dyn Accumulator>,
+    wide: DataType,
     result: DataType,
 }
 
 impl Accumulator for Exact {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.update_batch(&widen(values)?)
+        self.inner.update_batch(&widen(values, &self.wide)?)
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
@@ -180,7 +207,7 @@ impl Accumulator for Exact {
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.retract_batch(&widen(values)?)
+        self.inner.retract_batch(&widen(values, &self.wide)?)
     }
 
     fn supports_retract_batch(&self) -> bool {
@@ -191,6 +218,7 @@ impl Accumulator for Exact {
 /// The same for many groups at once.
 struct ExactGroups {
     inner: Box<dyn GroupsAccumulator>,
+    wide: DataType,
     result: DataType,
 }
 
@@ -203,7 +231,7 @@ impl GroupsAccumulator for ExactGroups {
         total: usize,
     ) -> Result<()> {
         self.inner
-            .update_batch(&widen(values)?, groups, filter, total)
+            .update_batch(&widen(values, &self.wide)?, groups, filter, total)
     }
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
@@ -223,7 +251,8 @@ impl GroupsAccumulator for ExactGroups {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        self.inner.convert_to_state(&widen(values)?, filter)
+        self.inner
+            .convert_to_state(&widen(values, &self.wide)?, filter)
     }
 
     fn size(&self) -> usize {

@@ -422,6 +422,135 @@ async fn values_that_do_not_fit_are_about_data() {
 }
 
 #[tokio::test]
+async fn no_number_is_bent_wherever_it_is_computed() {
+    let fixture = flights().await;
+    let most = "9223372036854775807";
+    let digits = "'99999999999999999999999999999999999999'::decimal(38,0)";
+    for sql in [
+        // Constants, also those that meet only when plans are merged.
+        format!("select {most} + 1"),
+        "select -9223372036854775808 - 1 from raw.flights".to_owned(),
+        format!("select {most} * 2 > 0"),
+        "select -x from (values (-9223372036854775808)) t(x)".to_owned(),
+        format!("select x + 1 from (select {most} as x) t"),
+        format!(
+            "with a as (select {most} x), b as (select x + flight y from a, raw.flights) select * from b"
+        ),
+        format!("select * from raw.flights where flight < {most} + 1"),
+        "select cast(2147483647 as int) + cast(1 as int)".to_owned(),
+        "select cast(127 as tinyint) * cast(2 as tinyint)".to_owned(),
+        // Windows, joins, sorts, keys, cases, subqueries.
+        format!("select sum(flight + {most}) over () from raw.flights"),
+        format!("select lag(flight + {most}) over (order by flight) from raw.flights"),
+        format!("select row_number() over (order by flight + {most}) from raw.flights"),
+        format!("select row_number() over (partition by flight * {most}) from raw.flights"),
+        format!("select 1 from raw.flights a join raw.flights b on a.flight + {most} = b.flight"),
+        format!("select 1 from raw.flights a join raw.flights b on a.flight * {most} > b.flight"),
+        format!(
+            "select 1 from raw.flights a left join raw.flights b on a.flight = b.flight and b.flight + {most} > 5"
+        ),
+        format!("select flight from raw.flights order by flight + {most}"),
+        format!(
+            "select flight from raw.flights where flight in (select flight + {most} from raw.flights)"
+        ),
+        format!("select (select max(flight + {most}) from raw.flights)"),
+        format!("select case when flight > 0 then flight + {most} end from raw.flights"),
+        format!("select distinct flight * {most} from raw.flights"),
+        format!("select count(*) from raw.flights having sum(flight) + {most} > 0"),
+        // Decimals: over 38 digits, although 128 bits would still hold some of them.
+        format!("select {digits} + 1::decimal(38,0)"),
+        format!("select {digits} + '50000000000000000000000000000000000000'::decimal(38,0)"),
+        format!("select {digits} * 10::decimal(2,0)"),
+        "select x * x from (values ('1000000000000000000000'::decimal(22,0))) t(x)".to_owned(),
+        format!("select x / 0.1::decimal(2,1) from (values ({digits})) t(x)"),
+        format!(
+            "select sum(x) from (values ({digits}), (2), ({digits}), ({digits})) t(x)"
+        ),
+        format!(
+            "select g, sum(x) from (values (1, {digits}), (1, 1)) t(g, x) group by g"
+        ),
+        format!(
+            "select sum(x) over (order by x) from (values ({digits}), (1)) t(x)"
+        ),
+        // Casts.
+        "select cast(flight * 100000 as smallint) from raw.flights".to_owned(),
+        "select cast(300 as tinyint)".to_owned(),
+        "select cast(1e300 as bigint)".to_owned(),
+        "select cast(123456 as decimal(4,0))".to_owned(),
+        format!("select cast(x as int) from (values ({most})) t(x)"),
+        "select abs(x) from (values (-9223372036854775808)) t(x)".to_owned(),
+    ] {
+        let failure = refusal(&fixture, &sql).await;
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0508", Remedy::FixData),
+            "{sql}: {failure}"
+        );
+    }
+    let named = refusal(
+        &fixture,
+        &format!("select flight + {most} from raw.flights"),
+    )
+    .await;
+    assert!(
+        named
+            .message
+            .contains(&format!("`flight + {most}` does not fit `")),
+        "{named}"
+    );
+}
+
+#[tokio::test]
+async fn arithmetic_that_fits_keeps_names_types_and_values() {
+    let fixture = flights().await;
+    for (sql, rows) in [
+        (
+            "select 9223372036854775806 + 1, -9223372036854775807 - 1",
+            "9223372036854775807|-9223372036854775808",
+        ),
+        (
+            "select 1.10 * 2.5, 7 / 2, 7 % 2, 7.0 / 2",
+            "2.75|3|1|3.5",
+        ),
+        (
+            "select sum(x) from (values ('99999999999999999999999999999999999998'::decimal(38,0)), (1)) t(x)",
+            "99999999999999999999999999999999999999",
+        ),
+        (
+            "select sum(x) from (values ('99999999999999999999999999999999999999'::decimal(38,0)), (1), (-1)) t(x)",
+            "99999999999999999999999999999999999999",
+        ),
+        ("select null + 1, -null::int", "-|-"),
+        (
+            "select date '2013-01-01' + interval '1 day', 1.5::double * 2",
+            "2013-01-02|3.0",
+        ),
+        ("select try_cast(300 as tinyint)", "-"),
+    ] {
+        assert_eq!(fixture.rows(sql).await.unwrap(), [rows], "{sql}");
+    }
+    let found = fixture
+        .query("select flight + 1, flight * 2 as twice, sum(flight + 1) over (), count(*) filter (where flight + 1 > 0) from raw.flights group by flight")
+        .await
+        .unwrap();
+    let names: Vec<&str> = found
+        .schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    assert_eq!(names[..2], ["raw.flights.flight + Int64(1)", "twice"]);
+    let keyed =
+        "select count(*) from raw.flights a join raw.flights b on a.flight + 1 = b.flight + 1";
+    let plan = fixture
+        .rows(&format!("explain {keyed}"))
+        .await
+        .unwrap()
+        .join("\n");
+    assert!(plan.contains("HashJoin"), "{plan}");
+}
+
+#[tokio::test]
 async fn candidates_stand_in_for_their_tables_also_through_views() {
     let fixture = flights().await;
     fixture
