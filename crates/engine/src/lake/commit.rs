@@ -7,14 +7,10 @@
 //! only ever dropped when the log does not name this attempt. The Delta library never retries on its
 //! own; what may be tried again is decided here.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use deltalake_core::DeltaTableError;
-use deltalake_core::kernel::transaction::{
-    CommitBuilder, CommitProperties, PostCommit, TableReference, TransactionError,
-};
+use deltalake_core::kernel::transaction::PostCommit;
 use deltalake_core::kernel::{
     Action, Add, Metadata, MetadataExt as _, Protocol, Transaction, new_metadata,
 };
@@ -25,10 +21,11 @@ use towpath_vocab::{Generation, Position, Token};
 
 use super::bitmap::Bitmap;
 use super::candidate::{LakeCandidate, LakeFile};
+use super::entry::{self, Entry, Tried};
 use super::error::{LakeError, LakeResult};
-use super::files::{self, delta_schema, engine, lake_file};
+use super::files::{self, delta_schema, lake_file};
 use super::folder::{self, LOG};
-use super::history::{self, OWN_INFO, OwnInfo};
+use super::history::{self, OwnInfo};
 use super::merge::{Keyed, Merged};
 use super::position::{Positions, Stored};
 use super::read::FilesSource;
@@ -44,15 +41,6 @@ pub(crate) struct PreparedWrite {
     pub(crate) write: Write,
     pub(crate) merged: Merged,
     pub(crate) stats: PreparedStats,
-}
-
-/// How a try ended that did not fail.
-enum Tried {
-    Committed(Box<PostCommit>),
-    /// The entry is in the log although the library reported a failure.
-    Landed,
-    /// Another writer took this version.
-    Beaten,
 }
 
 impl PreparedWrite {
@@ -122,7 +110,7 @@ impl PreparedWrite {
                 return Err(error);
             }
             fail::fail_point!("lake::position_written");
-            match self.attempt(now.as_ref(), version).await? {
+            match self.attempt(now.as_ref()).await? {
                 Tried::Committed(post) => {
                     return self.acknowledge(version, stored, Some(*post)).await;
                 }
@@ -190,7 +178,9 @@ impl PreparedWrite {
             self.write.intent.generation,
             self.write.attempt.clone(),
         );
-        folder::blocking(move || positions.forget(generation, &attempt)).await
+        folder::blocking(move || positions.forget(generation, &attempt)).await?;
+        self.write.ended();
+        Ok(())
     }
 
     /// Whether what was prepared, and judged when it was audited, is still right on the table as it
@@ -210,47 +200,22 @@ impl PreparedWrite {
         }
     }
 
-    async fn attempt(&self, now: Option<&Snapshot>, version: u64) -> LakeResult<Tried> {
-        let table = &self.write.table;
-        let app_id = self.write.intent.task.app_id();
+    async fn attempt(&self, now: Option<&Snapshot>) -> LakeResult<Tried> {
         let operation = self.operation();
         let actions = self.actions(now, &operation)?;
-        let transaction = Transaction::new(&app_id, self.write.intent.generation.0);
-        let properties = CommitProperties::default()
-            .with_max_retries(0)
-            .with_application_transaction(transaction);
+        let app_id = self.write.intent.task.app_id();
         fail::fail_point!("lake::before_commit");
-        let base = now.map(|now| &now.state as &dyn TableReference);
-        let commit = CommitBuilder::from(properties).with_actions(actions).build(
-            base,
-            Arc::clone(&table.log),
+        let entry = Entry {
+            attempt: &self.write.attempt,
             operation,
-        );
-        let tried = match commit.into_prepared_commit_future().await {
-            Ok(prepared) => prepared.await,
-            Err(error) => Err(error),
+            actions,
+            tokens: vec![Transaction::new(&app_id, self.write.intent.generation.0)],
         };
-        let error = match tried {
-            Ok(post) => return Ok(Tried::Committed(Box::new(post))),
-            Err(error) => error,
-        };
-        // Whatever the answer was, the entry may have landed: only the log knows.
-        let generation = self.write.intent.generation.0;
-        let landed = history::winner_at(table, version, &app_id, generation).await?;
-        if landed.as_deref() == Some(self.write.attempt.as_str()) {
-            return Ok(Tried::Landed);
+        let tried = entry::put(&self.write.table, now, entry).await;
+        if tried.is_err() {
+            self.give_up().await?;
         }
-        if is_beaten(&error) {
-            return Ok(Tried::Beaten);
-        }
-        self.give_up().await?;
-        Err(match foreign_features(&error) {
-            Some(feature) => LakeError::Foreign {
-                table: table.name.to_string(),
-                feature,
-            },
-            None => table.delta("committing to")(error),
-        })
+        tried
     }
 
     fn operation(&self) -> DeltaOperation {
@@ -333,25 +298,13 @@ impl PreparedWrite {
             write: word(self.write.intent.write.mode),
             stats: self.stats,
         };
-        let own = serde_json::to_value(own)
-            .map_err(|_| LakeError::Misuse("commit info is plain data"))?;
         let metrics = json!({
             "numOutputRows": self.stats.rows_in.to_string(),
             "numFiles": self.new_files().count().to_string(),
             "numOutputBytes": self.stats.bytes.to_string(),
         });
-        let mut info = operation.get_commit_info();
-        info.timestamp = Some(chrono::Utc::now().timestamp_millis());
-        info.engine_info = Some(engine());
-        info.read_version = now.map(Snapshot::version);
-        info.is_blind_append =
-            Some(self.write.mode == Mode::Append && self.merged.removed.is_empty());
-        let extra: HashMap<String, serde_json::Value> = HashMap::from([
-            (OWN_INFO.to_owned(), own),
-            ("operationMetrics".to_owned(), metrics),
-        ]);
-        info.info.extend(extra);
-        Ok(Action::CommitInfo(info))
+        let is_blind = self.write.mode == Mode::Append && self.merged.removed.is_empty();
+        entry::info(operation, now, own, is_blind, metrics)
     }
 
     async fn acknowledge(
@@ -377,64 +330,13 @@ impl PreparedWrite {
             view.map_or(Ok(()), |view| folder::remove(&view))
         })
         .await?;
-        if let Some(post) = post
-            && let Err(error) = self.checkpoint(version, post).await
-        {
-            // The commit stands; a checkpoint only makes the next opening faster.
-            tracing::warn!(table = %self.write.table.name, %error, "no checkpoint was written");
-        }
+        entry::finish(&self.write.table, post).await;
         fail::fail_point!("lake::before_receipt");
         Ok(Receipt {
             committed: stored.committed(),
             adopted: false,
         })
     }
-
-    /// Lets the library write its checkpoint when one is due, and makes it durable.
-    async fn checkpoint(&self, version: u64, post: PostCommit) -> LakeResult<()> {
-        let table = &self.write.table;
-        let done = post.await.map_err(table.delta("checkpointing"))?;
-        if !done.metrics.new_checkpoint_created {
-            return Ok(());
-        }
-        let log = table.folder.join(LOG);
-        folder::blocking(move || {
-            let ours = format!("{version:020}.checkpoint");
-            for name in folder::names(&log)? {
-                if name.starts_with(&ours) {
-                    folder::sync_file(&log.join(name))?;
-                }
-            }
-            folder::sync_file(&log.join("_last_checkpoint"))?;
-            folder::sync_folder(&log)
-        })
-        .await
-    }
-}
-
-/// True when another writer took the version.
-fn is_beaten(error: &DeltaTableError) -> bool {
-    matches!(
-        error,
-        DeltaTableError::VersionAlreadyExists(_)
-            | DeltaTableError::Transaction {
-                source: TransactionError::MaxCommitAttempts(_)
-                    | TransactionError::VersionAlreadyExists(_)
-                    | TransactionError::CommitConflict(_),
-            }
-    )
-}
-
-/// Features of the table that the library cannot write.
-fn foreign_features(error: &DeltaTableError) -> Option<String> {
-    let DeltaTableError::Transaction {
-        source: TransactionError::UnsupportedTableFeatures(features),
-    } = error
-    else {
-        return None;
-    };
-    let names: Vec<String> = features.iter().map(ToString::to_string).collect();
-    Some(names.join(", "))
 }
 
 /// The protocol a commit must set: on creation, and when the first timestamp without zone comes in.
@@ -495,10 +397,14 @@ impl Prepared for PreparedWrite {
     }
 
     async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
-        Ok(self.make_visible(commit.position, commit.audited).await?)
+        let receipt = self.make_visible(commit.position, commit.audited).await?;
+        self.write.ended();
+        Ok(receipt)
     }
 
     async fn discard(self: Box<Self>) -> Result<()> {
-        Ok(self.drop_files().await?)
+        self.drop_files().await?;
+        self.write.ended();
+        Ok(())
     }
 }

@@ -159,6 +159,30 @@ pub enum LakeError {
         /// The table.
         table: String,
     },
+    /// A version that cannot be brought back.
+    #[error("version {version} of `{table}` cannot be gone back to: {why}")]
+    Gone {
+        /// The table.
+        table: String,
+        /// The version.
+        version: u64,
+        /// Why not.
+        why: String,
+    },
+    /// A table that is being restored, compacted, vacuumed or dropped.
+    #[error("another `towpath lake` command works on `{table}`")]
+    Held {
+        /// The table.
+        table: String,
+    },
+    /// A checkpoint that is not whole, in a log that needs it.
+    #[error("the checkpoint `{path}` is not whole, and the log of `{table}` cannot be read without it")]
+    Torn {
+        /// The table.
+        table: String,
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// A location this version cannot open.
     #[error("`{location}` is no lakehouse this version can open")]
     Location {
@@ -235,6 +259,9 @@ impl LakeError {
             LakeError::Occupied { .. } => "R0423",
             LakeError::Superseded { .. } => "R0424",
             LakeError::Rows { .. } => "R0425",
+            LakeError::Torn { .. } => "R0426",
+            LakeError::Gone { .. } => "R0427",
+            LakeError::Held { .. } => "R0428",
         }
     }
 
@@ -246,6 +273,7 @@ impl LakeError {
             | LakeError::ColumnNames { .. }
             | LakeError::Key { .. }
             | LakeError::Missing { .. }
+            | LakeError::Gone { .. }
             | LakeError::Location { .. } => Remedy::FixConfig,
             LakeError::NotExact { .. }
             | LakeError::DuplicateKey { .. }
@@ -255,6 +283,8 @@ impl LakeError {
             LakeError::Inactive { .. }
             | LakeError::Foreign { .. }
             | LakeError::Occupied { .. }
+            | LakeError::Held { .. }
+            | LakeError::Torn { .. }
             | LakeError::PositionMissing { .. }
             | LakeError::Stored { .. } => Remedy::Refused,
             LakeError::Delta { source, .. } if has_io(source, DENIED) => Remedy::FixConfig,
@@ -286,7 +316,10 @@ impl LakeError {
             LakeError::Foreign { .. } => "write it to another table, or rewrite that table without the feature".to_owned(),
             LakeError::PositionMissing { .. } => "restore `_towpath` beside the table from a backup, or load the table anew with `--full-refresh`".to_owned(),
             LakeError::Stored { .. } => "it may come from a newer version of Towpath; use that version".to_owned(),
-            LakeError::Occupied { table } => format!("drop the table first: `towpath lake drop {table}`, or keep it with `materialized: table`"),
+            LakeError::Occupied { table } => format!("drop the table first: `towpath lake drop {table} --yes`, or keep it with `materialized: table`"),
+            LakeError::Gone { table, .. } => format!("see which versions there are: `towpath lake history {table}`; files of old versions stay until `lake vacuum` takes them"),
+            LakeError::Held { .. } => "nothing was changed; run it again when the other one is done".to_owned(),
+            LakeError::Torn { path, .. } => format!("restore `{}` from a backup, or drop the table and load it anew", path.display()),
             LakeError::Location { .. } => "use a folder on this machine; object stores come in a later version".to_owned(),
             LakeError::Parquet { .. } | LakeError::Rows { .. } => "the file is damaged or missing; restore it, or load the table anew with `--full-refresh`".to_owned(),
             LakeError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => FULL.to_owned(),

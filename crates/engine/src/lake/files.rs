@@ -20,7 +20,8 @@ use parquet::file::properties::WriterProperties;
 
 use super::candidate::LakeFile;
 use super::error::{LakeError, LakeResult};
-use super::folder;
+use super::folder::{self, LOG};
+use super::store::{TableStore, named};
 use super::table::Table;
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -35,7 +36,8 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    fn file_bytes(self) -> u64 {
+    /// Bytes a data file aims for.
+    pub(crate) fn file_bytes(self) -> u64 {
         (self.memory_bytes / 8).clamp(4 * MEBIBYTE, 256 * MEBIBYTE)
     }
 
@@ -56,12 +58,18 @@ pub(crate) struct FileWriter {
     file_schema: SchemaRef,
     dated: Vec<usize>,
     writer: DeltaWriter,
+    attempt: String,
     rows: u64,
 }
 
 impl FileWriter {
     /// Prepares to write rows of `schema`; creates nothing yet.
-    pub(crate) fn new(table: Arc<Table>, schema: SchemaRef, sizes: Sizes) -> LakeResult<Self> {
+    pub(crate) fn new(
+        table: Arc<Table>,
+        schema: SchemaRef,
+        sizes: Sizes,
+        attempt: &str,
+    ) -> LakeResult<Self> {
         let bare: Vec<Field> = schema
             .fields()
             .iter()
@@ -95,7 +103,9 @@ impl FileWriter {
             Default::default(),
             Some(stats),
         );
-        let writer = DeltaWriter::new(table.log.object_store(None), config);
+        let log = table.folder.join(LOG);
+        let store = TableStore::of_attempt(table.log.object_store(None), log, attempt);
+        let writer = DeltaWriter::new(Arc::new(store), config);
         let dated = (0..schema.fields().len())
             .filter(|at| {
                 matches!(
@@ -110,6 +120,7 @@ impl FileWriter {
             file_schema,
             dated,
             writer,
+            attempt: attempt.to_owned(),
             rows: 0,
         })
     }
@@ -139,11 +150,14 @@ impl FileWriter {
 
     /// Finishes every file and makes it durable.
     pub(crate) async fn close(self) -> LakeResult<Vec<Add>> {
-        let adds = self
+        let mut adds = self
             .writer
             .close()
             .await
             .map_err(self.table.delta("writing files of"))?;
+        for add in &mut adds {
+            add.path = named(&add.path, &self.attempt);
+        }
         let paths: Vec<PathBuf> = adds.iter().map(|add| self.table.file(&add.path)).collect();
         let home = self.table.folder.clone();
         folder::blocking(move || {
@@ -175,11 +189,14 @@ impl FileWriter {
     /// Gives up and deletes what was written.
     pub(crate) async fn abort(self) -> LakeResult<()> {
         let table = Arc::clone(&self.table);
-        let adds = self
+        let mut adds = self
             .writer
             .close()
             .await
             .map_err(table.delta("writing files of"))?;
+        for add in &mut adds {
+            add.path = named(&add.path, &self.attempt);
+        }
         delete(&table, &adds).await
     }
 }

@@ -125,7 +125,9 @@ pub(crate) fn put_json(path: &Path, value: &impl Serialize) -> LakeResult<()> {
     })?;
     let folder = path.parent().unwrap_or(Path::new("."));
     create_folder(folder)?;
-    let temporary = folder.join(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unique = uuid::Uuid::new_v4().simple();
+    let temporary = folder.join(format!(".{name}.{unique}.tmp"));
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(&text)?;
         file.sync_all()

@@ -4,6 +4,7 @@
 
 use deltalake_core::kernel::{Action, CommitInfo};
 use deltalake_core::logstore::get_actions;
+use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use towpath_ports::PreparedStats;
 
@@ -18,6 +19,7 @@ pub(crate) const OWN_INFO: &str = "towpath";
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OwnInfo {
     pub(crate) run: String,
+    /// The task; empty for the care of a table.
     pub(crate) app_id: String,
     pub(crate) generation: i64,
     pub(crate) attempt: String,
@@ -99,15 +101,67 @@ pub(crate) async fn winner(
     Ok(None)
 }
 
-/// The attempt that committed this generation as this version.
-pub(crate) async fn winner_at(
-    table: &Table,
-    version: u64,
-    app_id: &str,
-    generation: i64,
-) -> LakeResult<Option<String>> {
+/// The attempt that committed this version.
+pub(crate) async fn attempt_at(table: &Table, version: u64) -> LakeResult<Option<String>> {
     let actions = actions(table, version).await?.unwrap_or_default();
-    Ok(attempt_of(&actions, app_id, generation))
+    Ok(actions
+        .iter()
+        .find_map(|action| own_info(commit_info(action)?))
+        .map(|own| own.attempt))
+}
+
+/// How a version was written, in our words.
+pub(crate) async fn write_of(table: &Table, version: u64) -> LakeResult<Option<String>> {
+    let actions = actions(table, version).await?.unwrap_or_default();
+    Ok(actions
+        .iter()
+        .find_map(|action| own_info(commit_info(action)?))
+        .map(|own| own.write))
+}
+
+/// True when an attempt committed one of the versions behind `base`, as far as the log's entries tell:
+/// where one is gone, it may have.
+pub(crate) async fn has_committed(
+    table: &Table,
+    base: Option<u64>,
+    latest: u64,
+    attempt: &str,
+) -> LakeResult<bool> {
+    let first = base.map_or(0, |base| base + 1);
+    for at in (first..=latest).rev() {
+        let Some(actions) = actions(table, at).await? else {
+            return Ok(true);
+        };
+        let own = actions
+            .iter()
+            .find_map(|action| own_info(commit_info(action)?));
+        if own.is_some_and(|own| own.attempt == attempt) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Paths of files that entries took out of the table, with the time in milliseconds since 1970 UTC.
+pub(crate) async fn removals(
+    table: &Table,
+    latest: u64,
+) -> LakeResult<Vec<(String, Option<i64>)>> {
+    let mut removed = Vec::new();
+    for at in (0..=latest).rev() {
+        // Entries are cleaned away from the oldest on.
+        let Some(actions) = actions(table, at).await? else {
+            break;
+        };
+        removed.extend(actions.into_iter().filter_map(|action| match action {
+            Action::Remove(remove) => {
+                let path = Path::from_url_path(&remove.path).map(|path| path.to_string());
+                Some((path.unwrap_or(remove.path), remove.deletion_timestamp))
+            }
+            _ => None,
+        }));
+    }
+    Ok(removed)
 }
 
 fn attempt_of(actions: &[Action], app_id: &str, generation: i64) -> Option<String> {
@@ -145,7 +199,10 @@ fn entry(version: u64, actions: &[Action]) -> HistoryEntry {
         files_removed: count(|action| matches!(action, Action::Remove(_))),
         write: own.as_ref().map(|own| own.write.clone()),
         run: own.as_ref().map(|own| own.run.clone()),
-        task: own.as_ref().map(|own| (own.app_id.clone(), own.generation)),
+        task: own
+            .as_ref()
+            .filter(|own| !own.app_id.is_empty())
+            .map(|own| (own.app_id.clone(), own.generation)),
         stats: own.map(|own| own.stats),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The Delta library links an entry into the log without syncing it: after a power cut a visible
 //! version could be empty. Here the bytes are synced first, linked under a name that must be free
-//! (which decides who wins), then the name is synced. All else is the library's own log store.
+//! (which decides who wins), then the name is synced. Checkpoints are durable likewise (`store.rs`).
+//! All else is the library's own log store.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use super::error::LakeResult;
 use super::folder::{self, LOG, failed};
+use super::store::TableStore;
 
 /// How names of entries that were not yet linked begin and end.
 pub(crate) const UNLINKED: (&str, &str) = ("_commit_", ".json.tmp");
@@ -38,13 +40,17 @@ impl DurableLog {
             folder: table.join(LOG),
         }
     }
+
+    fn durable(&self, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+        Arc::new(TableStore::over(store, self.folder.clone()))
+    }
 }
 
 /// Puts an entry; false when its version is taken.
-fn put(log: &Path, version: Version, entry: &[u8]) -> LakeResult<bool> {
+fn put(log: &Path, version: Version, entry: &[u8], operation: Uuid) -> LakeResult<bool> {
     folder::create_folder(log)?;
     let (begin, end) = UNLINKED;
-    let unlinked = log.join(format!("{begin}{}{end}", Uuid::new_v4().simple()));
+    let unlinked = log.join(format!("{begin}{}{end}", operation.simple()));
     let path = log.join(format!("{version:020}.json"));
     let written = File::create(&unlinked).and_then(|mut file| {
         file.write_all(entry)?;
@@ -88,7 +94,7 @@ impl LogStore for DurableLog {
                 .await;
         };
         let log = self.folder.clone();
-        match folder::blocking(move || put(&log, version, &bytes)).await {
+        match folder::blocking(move || put(&log, version, &bytes, operation)).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(TransactionError::VersionAlreadyExists(version)),
             Err(error) => Err(TransactionError::LogStoreError {
@@ -114,11 +120,11 @@ impl LogStore for DurableLog {
     }
 
     fn object_store(&self, operation: Option<Uuid>) -> Arc<dyn ObjectStore> {
-        self.inner.object_store(operation)
+        self.durable(self.inner.object_store(operation))
     }
 
     fn root_object_store(&self, operation: Option<Uuid>) -> Arc<dyn ObjectStore> {
-        self.inner.root_object_store(operation)
+        self.durable(self.inner.root_object_store(operation))
     }
 
     fn config(&self) -> &LogStoreConfig {
@@ -135,8 +141,8 @@ mod tests {
     fn the_first_entry_of_a_version_wins_and_nothing_else_stays() {
         let home = tempfile::tempdir().unwrap();
         let log = home.path().join("t").join(LOG);
-        assert!(put(&log, 7, b"first").unwrap());
-        assert!(!put(&log, 7, b"second").unwrap());
+        assert!(put(&log, 7, b"first", Uuid::new_v4()).unwrap());
+        assert!(!put(&log, 7, b"second", Uuid::new_v4()).unwrap());
         let name = "00000000000000000007.json";
         assert_eq!(folder::names(&log).unwrap(), [name]);
         assert_eq!(fs::read(log.join(name)).unwrap(), b"first");

@@ -62,6 +62,8 @@ pub(crate) struct Place<'a> {
     /// Every file must be written anew, touched or not.
     pub(crate) rewrite: bool,
     pub(crate) sizes: Sizes,
+    /// Who writes.
+    pub(crate) attempt: &'a str,
 }
 
 /// What a merge found and wrote.
@@ -315,6 +317,7 @@ pub(crate) async fn rewrite(
         Arc::clone(place.table),
         Arc::clone(place.schema),
         place.sizes,
+        place.attempt,
     )?;
     let mut removed = Vec::new();
     for (at, file) in place.files.iter().enumerate() {
@@ -397,6 +400,7 @@ async fn filter(place: &Place<'_>, adds: &[Add], keep: &Bitmap) -> LakeResult<Ve
         Arc::clone(place.table),
         Arc::clone(place.schema),
         place.sizes,
+        place.attempt,
     )?;
     let paths = adds.iter().map(|add| place.table.file(&add.path)).collect();
     let written = stream(place, paths, keep, false, &mut writer)

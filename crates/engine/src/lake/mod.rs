@@ -7,8 +7,11 @@
 
 mod bitmap;
 mod candidate;
+mod care;
+mod checkpoint;
 mod commit;
 mod convert;
+mod entry;
 mod error;
 mod evolve;
 mod files;
@@ -16,10 +19,12 @@ mod folder;
 mod history;
 mod keys;
 mod log;
+mod mark;
 mod merge;
 mod open;
 mod position;
 mod read;
+mod store;
 mod sweep;
 mod table;
 mod text;
@@ -31,6 +36,7 @@ mod writer;
 mod tests;
 
 pub use candidate::{LakeCandidate, LakeFile};
+pub use care::{Carried, Compacted, Restored, TaskThen};
 pub use error::LakeError;
 pub use history::HistoryEntry;
 pub use open::{Lake, TableDescription};

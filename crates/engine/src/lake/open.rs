@@ -18,6 +18,7 @@ use super::folder::{self, LOG, OWN};
 use super::history::{self, HistoryEntry};
 use super::position::Positions;
 use super::read::TableSource;
+use super::sweep;
 use super::table::{Snapshot, Table};
 
 /// A lakehouse. Cheap to clone; clones share the warm snapshots.
@@ -110,7 +111,7 @@ impl Lake {
         Ok(table)
     }
 
-    async fn existing(&self, name: &TableName) -> LakeResult<(Arc<Table>, Snapshot)> {
+    pub(crate) async fn existing(&self, name: &TableName) -> LakeResult<(Arc<Table>, Snapshot)> {
         let table = self.table(name)?;
         let snapshot = table.now().await?.ok_or_else(|| LakeError::Missing {
             what: "table",
@@ -176,21 +177,31 @@ impl Lake {
 
     /// Takes a table away: first out of sight by one rename, then its files. True when there was one.
     pub async fn drop_table(&self, name: &TableName) -> Result<bool> {
+        let _held = self.hold(name).await?;
         let table = self.table(name)?;
-        if !table.exists().await? {
-            return Ok(false);
+        let was_there = table.exists().await?;
+        if was_there {
+            self.take_away(&table).await?;
+            // A view that the table hid must not come to light.
+            let view = self.view_path(name);
+            folder::blocking(move || folder::remove(&view)).await?;
         }
+        Ok(was_there)
+    }
+
+    /// Takes the folder of a table away, whoever sees it.
+    pub(crate) async fn take_away(&self, table: &Table) -> LakeResult<()> {
         let (home, grave) = (table.folder.clone(), self.root().join(OWN).join("dropped"));
         table.forget().await;
-        let dropped = folder::blocking(move || {
+        folder::blocking(move || {
             folder::create_folder(&grave)?;
             let away = grave.join(uuid::Uuid::new_v4().simple().to_string());
             std::fs::rename(&home, &away).map_err(folder::failed("dropping", &home))?;
             home.parent().map_or(Ok(()), folder::sync_folder)?;
-            std::fs::remove_dir_all(&away).map_err(folder::failed("dropping", &away))
-        });
-        dropped.await?;
-        Ok(true)
+            fail::fail_point!("lake::before_deleting_dropped");
+            sweep::bury(&away)
+        })
+        .await
     }
 
     /// A table's current version; `None` when there is no such table.

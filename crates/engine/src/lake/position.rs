@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use towpath_ports::{Committed, PreparedStats};
-use towpath_vocab::{Generation, Token};
+use towpath_vocab::{Generation, TaskKey, Token};
 
 use super::error::{LakeError, LakeResult};
 use super::folder::{self, OWN};
@@ -112,6 +112,20 @@ impl Positions {
         read(&self.path(generation))
     }
 
+    /// The settled positions of later generations, oldest first.
+    pub(crate) fn since(&self, after: Generation) -> LakeResult<Vec<Stored>> {
+        let mut later: Vec<i64> = folder::names(&self.folder)?
+            .iter()
+            .filter_map(|name| name.strip_suffix(".json")?.parse().ok())
+            .filter(|generation| *generation > after.0)
+            .collect();
+        later.sort_unstable();
+        later
+            .into_iter()
+            .filter_map(|generation| self.settled(Generation(generation)).transpose())
+            .collect()
+    }
+
     /// Attempts of a generation that were not settled.
     pub(crate) fn attempts(&self, generation: Generation) -> LakeResult<Vec<Stored>> {
         let prefix = format!("{generation}.");
@@ -138,6 +152,34 @@ impl Stored {
     pub(crate) fn attempt(&self) -> &str {
         &self.attempt
     }
+
+    /// Its generation.
+    pub(crate) fn generation(&self) -> Generation {
+        self.token.generation
+    }
+
+    /// Its task's id.
+    pub(crate) fn app_id(&self) -> String {
+        self.token.task.app_id()
+    }
+}
+
+/// Every task that has stored a position beside this table.
+pub(crate) fn tasks(table: &Path) -> LakeResult<Vec<TaskKey>> {
+    let home = table.join(OWN);
+    let mut tasks = Vec::new();
+    for app in folder::names(&home)? {
+        for name in folder::names(&home.join(&app))? {
+            if !name.ends_with(".json") || name.starts_with('.') {
+                continue;
+            }
+            if let Some(stored) = read(&home.join(&app).join(name))? {
+                tasks.push(stored.token.task);
+                break;
+            }
+        }
+    }
+    Ok(tasks)
 }
 
 fn read(path: &Path) -> LakeResult<Option<Stored>> {

@@ -3,6 +3,7 @@
 //! Tables with features this version does not read (partitions, column mapping, deletion vectors)
 //! are refused by name instead of being read wrong.
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::SystemTime;
 use arrow_schema::{Schema, SchemaRef};
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow as _;
-use deltalake_core::kernel::{LogicalFileView, Remove};
+use deltalake_core::kernel::{Add, LogicalFileView, Remove};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, logstore_for};
 use deltalake_core::table::state::DeltaTableState;
 use tokio::sync::Mutex;
@@ -19,15 +20,18 @@ use towpath_vocab::TableName;
 use url::Url;
 
 use super::candidate::{LakeCandidate, LakeFile};
+use super::checkpoint;
 use super::error::{LakeError, LakeResult};
 use super::folder::{self, LOG};
 use super::log::DurableLog;
+use super::view;
 
 /// A table, existing or not.
 pub(crate) struct Table {
     pub(crate) name: TableName,
     pub(crate) folder: PathBuf,
     pub(crate) log: LogStoreRef,
+    view: PathBuf,
     warm: Mutex<Option<(Snapshot, Entry)>>,
 }
 
@@ -51,6 +55,7 @@ impl Table {
             .map_err(|source| delta("opening", &name, source))?;
         let log: LogStoreRef = Arc::new(DurableLog::over(log, &folder));
         Ok(Self {
+            view: view::stored_at(root, &name),
             name,
             folder,
             log,
@@ -58,10 +63,21 @@ impl Table {
         })
     }
 
-    /// The table as it is now; `None` when there is none.
+    /// The table as it is now; `None` when there is none, or when a view has taken its place.
     pub(crate) async fn now(&self) -> LakeResult<Option<Snapshot>> {
+        let Some(now) = self.standing().await? else {
+            return Ok(None);
+        };
+        let view = self.view.clone();
+        let over = folder::blocking(move || view::over(&view)).await?;
+        let is_hidden = over.is_some_and(|id| id == now.state.metadata().id());
+        Ok((!is_hidden).then_some(now))
+    }
+
+    /// The table as it is now, also behind a view that has taken its place.
+    pub(crate) async fn standing(&self) -> LakeResult<Option<Snapshot>> {
         let mut warm = self.warm.lock().await;
-        if !self.exists().await? {
+        if !self.has_log().await? {
             *warm = None;
             return Ok(None);
         }
@@ -106,10 +122,20 @@ impl Table {
 
     /// The table as it was at a version; the newest without one.
     pub(crate) async fn open_at(&self, version: Option<u64>) -> LakeResult<Snapshot> {
-        let state = DeltaTableState::try_new(&self.log, version)
-            .await
-            .map_err(|source| delta("opening", &self.name, source))?;
+        let opened = DeltaTableState::try_new(&self.log, version).await;
+        let state = match opened {
+            Err(_) if self.set_torn_aside().await? => {
+                DeltaTableState::try_new(&self.log, version).await
+            }
+            opened => opened,
+        };
+        let state = state.map_err(|source| delta("opening", &self.name, source))?;
         Snapshot::new(self, state)
+    }
+
+    async fn set_torn_aside(&self) -> LakeResult<bool> {
+        let (name, log) = (self.name.clone(), self.folder.join(LOG));
+        folder::blocking(move || checkpoint::set_aside(&name, &log)).await
     }
 
     /// Forgets what is known about it, for a table that is taken away.
@@ -117,8 +143,17 @@ impl Table {
         *self.warm.lock().await = None;
     }
 
-    /// True when its log has an entry.
+    /// True when there is a table that readers see.
     pub(crate) async fn exists(&self) -> LakeResult<bool> {
+        let view = self.view.clone();
+        if folder::blocking(move || view::over(&view)).await?.is_some() {
+            return Ok(self.now().await?.is_some());
+        }
+        self.has_log().await
+    }
+
+    /// True when its log has an entry.
+    pub(crate) async fn has_log(&self) -> LakeResult<bool> {
         let log = self.folder.join(LOG);
         folder::blocking(move || {
             let names = folder::names(&log)?;
@@ -282,6 +317,30 @@ impl Snapshot {
     /// Takes one of its files (by its place in `files`) out of the table.
     pub(crate) fn remove(&self, at: usize) -> Option<Remove> {
         self.files.get(at).map(|view| view.remove_action(true))
+    }
+
+    /// Puts one of its files (by its place in `files`) into the table again.
+    #[allow(
+        deprecated,
+        reason = "the library makes an action of a file it has read in no other way"
+    )]
+    pub(crate) fn add(&self, at: usize) -> Option<Add> {
+        let add = self.files.get(at).map(LogicalFileView::add_action)?;
+        Some(Add {
+            data_change: true,
+            ..add
+        })
+    }
+
+    /// Takes these files out of the table without changing its rows; `None` when one is not in it.
+    pub(crate) fn leaving(&self, table: &Table, files: &[LakeFile]) -> Option<Vec<Remove>> {
+        let held: HashMap<PathBuf, &LogicalFileView> = self
+            .files
+            .iter()
+            .map(|view| (table.file(&view.path()), view))
+            .collect();
+        let leaves = |file: &LakeFile| Some(held.get(&file.path)?.remove_action(false));
+        files.iter().map(leaves).collect()
     }
 
     /// Takes every file out of the table.

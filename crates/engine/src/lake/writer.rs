@@ -22,6 +22,7 @@ use super::error::{LakeError, LakeResult};
 use super::evolve::{Target, evolve};
 use super::files::{self, FileWriter, lake_file};
 use super::merge::{self, Incoming, Keyed, Merged, Place};
+use super::mark::Mark;
 use super::open::Lake;
 use super::read::read_file;
 use super::table::{Snapshot, Table};
@@ -72,6 +73,16 @@ pub(crate) struct Write {
     pub(crate) target: Target,
     /// Names this attempt among others of its generation.
     pub(crate) attempt: String,
+    mark: Option<Mark>,
+}
+
+impl Write {
+    /// Everything this attempt wrote is committed or deleted.
+    pub(crate) fn ended(&self) {
+        if let Some(mark) = &self.mark {
+            mark.lift();
+        }
+    }
 }
 
 #[async_trait]
@@ -105,15 +116,24 @@ struct LakeWriter {
 impl LakeWriter {
     async fn begin(lake: Lake, intent: Intent) -> LakeResult<Self> {
         let mode = Mode::of(&intent)?;
+        lake.clear_up().await;
         let table = lake.table(&intent.table)?;
+        lake.finish_view(&table).await?;
         let base = table.now().await?;
         if let Some(base) = &base {
             base.check_writable(&table)?;
         }
         let target = target(&intent, mode, base.as_ref())?;
         let key = key_columns(&intent, mode, &target.schema)?;
-        let files = FileWriter::new(Arc::clone(&table), Arc::clone(&target.schema), lake.sizes())?;
         let attempt = uuid::Uuid::new_v4().simple().to_string();
+        let from = base.as_ref().map(Snapshot::version);
+        let mark = lake.mark(&attempt, &table, from).await?;
+        let files = FileWriter::new(
+            Arc::clone(&table),
+            Arc::clone(&target.schema),
+            lake.sizes(),
+            &attempt,
+        )?;
         let write = Write {
             lake,
             table,
@@ -122,6 +142,7 @@ impl LakeWriter {
             base,
             target,
             attempt,
+            mark,
         };
         Ok(Self {
             write,
@@ -202,6 +223,7 @@ impl LakeWriter {
             files,
             rewrite: write.target.rewrite,
             sizes: write.lake.sizes(),
+            attempt: &write.attempt,
         };
         let merged = match write.mode {
             Mode::Keyed(keyed) => merge::merge(&place, keyed, incoming).await?,
@@ -369,6 +391,8 @@ impl Writer for LakeWriter {
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        Ok(self.files.abort().await?)
+        self.files.abort().await?;
+        self.write.ended();
+        Ok(())
     }
 }

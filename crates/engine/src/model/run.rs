@@ -50,6 +50,17 @@ impl ModelEngine for Engine {
     }
 }
 
+impl Engine {
+    /// Stores a view after planning it, in the place of the table of its name, if there is one. Readers
+    /// see the table or the view, at no moment neither. Gives the view's version.
+    ///
+    /// # Errors
+    /// Those of planning it.
+    pub async fn replace_by_view(&self, table: &TableName, sql: &str) -> Result<u64> {
+        view::replace(self, table, sql).await
+    }
+}
+
 /// All it takes to start a model anew, on the same versions of its inputs.
 pub(super) struct Recipe {
     engine: Engine,

@@ -15,12 +15,24 @@ use crate::session::holdings::{self, Held};
 
 /// Stores a view after planning it.
 pub(super) async fn create(engine: &Engine, table: &TableName, sql: &str) -> Result<u64, Failure> {
+    plan(engine, table, sql).await?;
+    engine.lake().put_view(table, sql).await
+}
+
+async fn plan(engine: &Engine, table: &TableName, sql: &str) -> Result<(), Failure> {
     let subject = format!("view `{table}`");
     let sight = engine.sight(&BTreeMap::new())?;
     sight
         .plan(&subject, sql, std::slice::from_ref(table))
         .await?;
-    engine.lake().put_view(table, sql).await
+    Ok(())
+}
+
+/// Stores a view after planning it, in the place of a table of its name: from one moment to the next
+/// readers see the view, and only then the table's files go.
+pub(super) async fn replace(engine: &Engine, table: &TableName, sql: &str) -> Result<u64, Failure> {
+    plan(engine, table, sql).await?;
+    engine.lake().put_view_over(table, sql).await
 }
 
 /// What each table is at; names that do not exist are left out.

@@ -81,9 +81,10 @@ pub(crate) async fn at_version(
         .map_err(told)
 }
 
-/// What a table is at: its version and the identity it was created with, so that a table that was
+/// What a table is at: the version its rows are of, and the identity it was created with, so that a table that was
 /// dropped and made anew is not taken for the old one.
 pub(crate) async fn version(lake: &Lake, name: &TableName) -> Result<String, Failure> {
     let described = lake.describe(name).await?;
-    Ok(format!("version {} of {}", described.version, described.id))
+    let version = lake.rows_since(name, described.version).await?;
+    Ok(format!("version {version} of {}", described.id))
 }

@@ -260,7 +260,18 @@ async fn what_a_killed_writer_leaves_is_invisible_and_swept() {
     .await
     .unwrap();
     assert_eq!(held(&f.lake).await, owned(&[(1, "kept")]));
-    assert_eq!(data_files(&f.lake), 2);
+    assert_eq!(data_files(&f.lake), 1, "what is known to be dead is gone");
+    // What another program left is nobody's: only its age tells.
+    let foreign = f.lake.root().join("raw/things/part-00000-x-c000.parquet");
+    std::fs::write(&foreign, "unfinished").unwrap();
+    load(
+        &f.reopened(),
+        intent(WriteMode::Append, schema(), 2),
+        rows(&[]),
+    )
+    .await
+    .unwrap();
+    assert!(foreign.exists());
     assert_eq!(
         f.lake
             .sweep(&table(), Duration::from_secs(3600), false)
@@ -280,8 +291,9 @@ async fn what_a_killed_writer_leaves_is_invisible_and_swept() {
             .len(),
         1
     );
-    assert_eq!(data_files(&f.lake), 2);
+    assert!(foreign.exists());
     f.lake.sweep(&table(), Duration::ZERO, false).await.unwrap();
+    assert!(!foreign.exists());
     assert_eq!(
         (data_files(&f.lake), held(&f.reopened()).await),
         (1, owned(&[(1, "kept")]))
@@ -695,6 +707,7 @@ async fn a_destination_that_vanishes_mid_load_fails_and_the_rerun_completes() {
         .await
         .unwrap();
     writer.write(rows(&[(1, "a")]), None).await.unwrap();
+    std::fs::remove_dir_all(f.lake.root()).unwrap();
     std::fs::write(f.lake.root(), "not a folder").unwrap();
     let failure = writer.prepare().await.err().unwrap();
     // A file where the folder should be is nothing that another try would mend.

@@ -8,11 +8,14 @@
     reason = "tests"
 )]
 
+mod care;
+mod checkpoints;
 mod commits;
 mod kills;
 mod modes;
 mod schemas;
 mod values;
+mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,496 @@
+//! Care for a table: set it back to an older version, write small files together.
+//!
+//! Both make a new version, so history stays and readers of older ones go on. A restore gives every task
+//! that has committed since a new generation with the position of the restored version: its next run
+//! reads on from there, and a load that was read from the later position is refused at its commit.
+//! Compaction changes no row and no token; a writer that got in between is built upon when it left the
+//! compacted files alone. One such work at a time per table (`mark.rs`). Read next: `sweep.rs`.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use deltalake_core::kernel::{Action, Add, Metadata, Transaction};
+use deltalake_core::protocol::DeltaOperation;
+use futures::TryStreamExt as _;
+use serde_json::json;
+use towpath_ports::{PreparedStats, Result};
+use towpath_vocab::{Generation, Position, TableName, TaskKey, Token};
+
+use super::candidate::LakeFile;
+use super::entry::{self, Entry, Tried};
+use super::error::{LakeError, LakeResult};
+use super::files::{self, FileWriter, lake_file};
+use super::folder;
+use super::history::{self, OwnInfo};
+use super::open::Lake;
+use super::position::{self, Positions, Stored};
+use super::read::read_files;
+use super::table::{Snapshot, Table};
+
+/// Tries against writers that keep getting in between.
+const TRIES: usize = 50;
+/// Times a compaction starts over when others changed what it wrote together.
+const ROUNDS: usize = 3;
+const BATCH_ROWS: usize = 8_192;
+/// How a compaction is called in histories.
+const COMPACT: &str = "compact";
+
+/// A task that has written a table, now and as of an older version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskThen {
+    /// The task.
+    pub task: TaskKey,
+    /// Its last commit.
+    pub now: Generation,
+    /// Its last commit as of the older version; `None` before its first.
+    pub then: Option<Generation>,
+    /// How far it had read then; `None` when that is not kept any more.
+    pub position: Option<Position>,
+}
+
+/// What a restore makes of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// The task.
+    pub task: TaskKey,
+    /// A generation nobody else was given.
+    pub generation: Generation,
+    /// Where its next run reads on.
+    pub position: Position,
+}
+
+/// A restore that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The version it made.
+    pub version: u64,
+    /// Rows it has, when the log says.
+    pub rows: Option<u64>,
+    /// Files that came back.
+    pub files_added: u64,
+    /// Files that went out of sight.
+    pub files_removed: u64,
+}
+
+/// A compaction that was done; no version when there was nothing to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// The version it made.
+    pub version: Option<u64>,
+    /// Files that were written together.
+    pub files_before: u64,
+    /// Files they became.
+    pub files_after: u64,
+    /// Bytes before.
+    pub bytes_before: u64,
+    /// Bytes after.
+    pub bytes_after: u64,
+}
+
+impl Lake {
+    /// The version a table had at a time, in milliseconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// `FixConfig` when the table did not exist then, or its log does not reach so far back.
+    pub async fn version_at(&self, name: &TableName, at_ms: i64) -> Result<u64> {
+        let (table, now) = self.existing(name).await?;
+        let entries = history::history(&table, now.version(), usize::MAX).await?;
+        let found = entries
+            .iter()
+            .find(|entry| entry.at_ms.is_some_and(|committed| committed <= at_ms));
+        Ok(found.map(|entry| entry.version).ok_or_else(|| {
+            let oldest = entries.last().map_or(0, |entry| entry.version);
+            LakeError::Gone {
+                table: name.to_string(),
+                version: oldest,
+                why: "it is the oldest one whose time is known, and it is younger".to_owned(),
+            }
+        })?)
+    }
+
+    /// The version whose rows a version has: compactions change none.
+    pub async fn rows_since(&self, name: &TableName, version: u64) -> Result<u64> {
+        let table = self.table(name)?;
+        let mut at = version;
+        while at > 0 && history::write_of(&table, at).await?.as_deref() == Some(COMPACT) {
+            at -= 1;
+        }
+        Ok(at)
+    }
+
+    /// Every task that has written a table, as of now and of an older version.
+    pub async fn tasks_then(&self, name: &TableName, version: u64) -> Result<Vec<TaskThen>> {
+        let (table, now) = self.existing(name).await?;
+        let then = older(&table, &now, version).await?;
+        let home = table.folder.clone();
+        let mut tasks = Vec::new();
+        for task in folder::blocking(move || position::tasks(&home)).await? {
+            let app_id = task.app_id();
+            let Some(held) = generation(&table, &now, &app_id).await? else {
+                continue;
+            };
+            let before = generation(&table, &then, &app_id).await?;
+            // A kill may have left the newest one unsettled.
+            self.committed(&table, &now, &task).await?;
+            let positions = Positions::of(&table.folder, &app_id);
+            let stored = folder::blocking(move || match before {
+                Some(before) => positions.settled(before),
+                None => Ok(None),
+            });
+            let position = match (before, stored.await?) {
+                (None, _) => Some(Position::default()),
+                (Some(_), stored) => stored.map(|stored| stored.committed().token.position),
+            };
+            tasks.push(TaskThen {
+                task,
+                now: held,
+                then: before,
+                position,
+            });
+        }
+        Ok(tasks)
+    }
+
+    /// Where a task had read after each commit behind `after`, oldest first, as far as that is kept.
+    pub async fn positions_since(
+        &self,
+        task: &TaskKey,
+        after: Option<Generation>,
+    ) -> Result<Vec<Position>> {
+        let table = self.table(&task.table)?;
+        let positions = Positions::of(&table.folder, &task.app_id());
+        let stored = folder::blocking(move || positions.since(after.unwrap_or(Generation(0))));
+        let stored = stored.await?.into_iter();
+        Ok(stored.map(|stored| stored.committed().token.position).collect())
+    }
+
+    /// Makes an older version the newest one. `carried` are the tasks that have committed since.
+    ///
+    /// # Errors
+    /// `FixConfig` when that version is not there any more; `Refused` while other care is taken.
+    pub async fn restore(
+        &self,
+        name: &TableName,
+        version: u64,
+        carried: Vec<Carried>,
+        run: &str,
+    ) -> Result<Restored> {
+        let _held = self.hold(name).await?;
+        let attempt = uuid::Uuid::new_v4().simple().to_string();
+        let mark = {
+            let (table, now) = self.existing(name).await?;
+            self.mark(&attempt, &table, Some(now.version())).await?
+        };
+        for _ in 0..TRIES {
+            let back = self.set_back(name, version, &carried, run, &attempt);
+            if let Some(restored) = back.await? {
+                mark.inspect(super::mark::Mark::lift);
+                return Ok(restored);
+            }
+        }
+        Err(LakeError::Conflict {
+            table: name.to_string(),
+        }
+        .into())
+    }
+
+    async fn set_back(
+        &self,
+        name: &TableName,
+        version: u64,
+        carried: &[Carried],
+        run: &str,
+        attempt: &str,
+    ) -> LakeResult<Option<Restored>> {
+        let (table, now) = self.existing(name).await?;
+        now.check_writable(&table)?;
+        let then = older(&table, &now, version).await?;
+        let (old, new) = (then.files(&table), now.files(&table));
+        let was: HashSet<&PathBuf> = old.iter().map(|file| &file.path).collect();
+        let is: HashSet<&PathBuf> = new.iter().map(|file| &file.path).collect();
+        let back: Vec<usize> = places(&old, |file| !is.contains(&file.path));
+        let away: Vec<usize> = places(&new, |file| !was.contains(&file.path));
+        all_there(name, version, &old).await?;
+        let next = now.version() + 1;
+        let stats = PreparedStats {
+            rows_after: old.iter().map(|file| file.rows).sum(),
+            ..PreparedStats::default()
+        };
+        let stored: Vec<Stored> = carried
+            .iter()
+            .map(|carried| Stored::new(attempt, next, token(carried), stats))
+            .collect();
+        put_positions(&table, &stored).await?;
+        fail::fail_point!("lake::restore_position_written");
+        let operation = DeltaOperation::Restore {
+            version: Some(version),
+            datetime: None,
+        };
+        let own = own("restore", run, attempt, stats);
+        let mut actions = vec![entry::info(&operation, Some(&now), own, false, json!({}))?];
+        if now.state.metadata() != then.state.metadata() {
+            let metadata: Metadata = then.state.metadata().clone();
+            actions.push(Action::Metadata(metadata));
+        }
+        actions.extend(away.iter().filter_map(|at| now.remove(*at)).map(Action::Remove));
+        actions.extend(back.iter().filter_map(|at| then.add(*at)).map(Action::Add));
+        let entry = Entry {
+            attempt,
+            operation,
+            actions,
+            tokens: carried
+                .iter()
+                .map(|carried| Transaction::new(carried.task.app_id(), carried.generation.0))
+                .collect(),
+        };
+        fail::fail_point!("lake::before_restore");
+        let tried = entry::put(&table, Some(&now), entry).await?;
+        if matches!(tried, Tried::Beaten) {
+            return Ok(None);
+        }
+        fail::fail_point!("lake::after_restore");
+        settle_positions(&table, stored).await?;
+        entry::finish(&table, tried.post()).await;
+        Ok(Some(Restored {
+            version: next,
+            rows: stats.rows_after,
+            files_added: back.len() as u64,
+            files_removed: away.len() as u64,
+        }))
+    }
+
+    /// Writes small files of a table together.
+    ///
+    /// # Errors
+    /// `Retry` when others keep changing the very files; `Refused` while other care is taken.
+    pub async fn compact(&self, name: &TableName, run: &str) -> Result<Compacted> {
+        let _held = self.hold(name).await?;
+        self.clear_up().await;
+        let mut round = 1;
+        loop {
+            match self.write_together(name, run).await {
+                Err(LakeError::Conflict { .. }) if round < ROUNDS => round += 1,
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    async fn write_together(&self, name: &TableName, run: &str) -> LakeResult<Compacted> {
+        let (table, now) = self.existing(name).await?;
+        now.check_writable(&table)?;
+        let small = self.sizes().file_bytes() / 2;
+        let files: Vec<LakeFile> = now
+            .files(&table)
+            .into_iter()
+            .filter(|file| file.bytes < small)
+            .collect();
+        if files.len() < 2 {
+            return Ok(Compacted::default());
+        }
+        let attempt = uuid::Uuid::new_v4().simple().to_string();
+        let mark = self.mark(&attempt, &table, Some(now.version())).await?;
+        let mut adds = self.rewritten(&table, &now, &files, &attempt).await?;
+        fail::fail_point!("lake::compacted");
+        let committed = match adds.len() < files.len() {
+            true => put_together(&table, &now, &files, &mut adds, (run, &attempt)).await,
+            false => Ok(None),
+        };
+        if matches!(committed, Ok(Some(_))) {
+            mark.inspect(super::mark::Mark::lift);
+        } else {
+            files::delete(&table, &adds).await?;
+            mark.inspect(super::mark::Mark::lift);
+        }
+        let Some(version) = committed? else {
+            return Ok(Compacted::default());
+        };
+        let new: Vec<LakeFile> = adds.iter().map(|add| lake_file(&table, add)).collect();
+        Ok(Compacted {
+            version: Some(version),
+            files_before: files.len() as u64,
+            files_after: new.len() as u64,
+            bytes_before: files.iter().map(|file| file.bytes).sum(),
+            bytes_after: new.iter().map(|file| file.bytes).sum(),
+        })
+    }
+
+    async fn rewritten(
+        &self,
+        table: &Arc<Table>,
+        now: &Snapshot,
+        files: &[LakeFile],
+        attempt: &str,
+    ) -> LakeResult<Vec<Add>> {
+        let schema = Arc::clone(&now.schema);
+        let mut writer = FileWriter::new(
+            Arc::clone(table),
+            Arc::clone(&schema),
+            self.sizes(),
+            attempt,
+        )?;
+        let paths = files.iter().map(|file| file.path.clone()).collect();
+        let mut batches = read_files(paths, schema, BATCH_ROWS);
+        loop {
+            match batches.try_next().await {
+                Ok(Some(batch)) => writer.write(&batch).await?,
+                Ok(None) => break,
+                Err(error) => {
+                    writer.abort().await?;
+                    return Err(error);
+                }
+            }
+        }
+        let read = writer.rows();
+        let adds = writer.close().await?;
+        let expected: Option<u64> = files.iter().map(|file| file.rows).sum();
+        match expected.filter(|expected| *expected != read) {
+            None => Ok(adds),
+            Some(expected) => {
+                files::delete(table, &adds).await?;
+                Err(LakeError::Rows {
+                    path: table.folder.clone(),
+                    read,
+                    expected,
+                })
+            }
+        }
+    }
+}
+
+/// Puts new files in the place of old ones. None of their rows changes.
+async fn put_together(
+    table: &Arc<Table>,
+    base: &Snapshot,
+    old: &[LakeFile],
+    adds: &mut [Add],
+    (run, attempt): (&str, &str),
+) -> LakeResult<Option<u64>> {
+    for add in adds.iter_mut() {
+        add.data_change = false;
+    }
+    let stats = PreparedStats {
+        bytes: adds.iter().map(|add| u64::try_from(add.size).unwrap_or(0)).sum(),
+        ..PreparedStats::default()
+    };
+    let conflict = || LakeError::Conflict {
+        table: table.name.to_string(),
+    };
+    for _ in 0..TRIES {
+        let now = table.now().await?.ok_or_else(conflict)?;
+        let removed = now.leaving(table, old);
+        let Some(removed) = removed.filter(|_| now.same_shape(base)) else {
+            return Err(conflict());
+        };
+        let operation = DeltaOperation::Optimize {
+            predicate: None,
+            target_size: 0,
+        };
+        let own = own(COMPACT, run, attempt, stats);
+        let metrics = json!({
+            "numFilesRemoved": old.len().to_string(),
+            "numFilesAdded": adds.len().to_string(),
+        });
+        let mut actions = vec![entry::info(&operation, Some(&now), own, false, metrics)?];
+        actions.extend(removed.into_iter().map(Action::Remove));
+        actions.extend(adds.iter().cloned().map(Action::Add));
+        let entry = Entry {
+            attempt,
+            operation,
+            actions,
+            tokens: Vec::new(),
+        };
+        let tried = entry::put(table, Some(&now), entry).await?;
+        if !matches!(tried, Tried::Beaten) {
+            entry::finish(table, tried.post()).await;
+            return Ok(Some(now.version() + 1));
+        }
+    }
+    Err(conflict())
+}
+
+async fn older(table: &Table, now: &Snapshot, version: u64) -> LakeResult<Snapshot> {
+    if version > now.version() {
+        return Err(LakeError::Missing {
+            what: "version",
+            name: format!("{version}` of `{}", table.name),
+        });
+    }
+    table
+        .open_at(Some(version))
+        .await
+        .map_err(|error| LakeError::Gone {
+            table: table.name.to_string(),
+            version,
+            why: error.to_string(),
+        })
+}
+
+/// Refuses a version some of whose files were vacuumed.
+async fn all_there(name: &TableName, version: u64, files: &[LakeFile]) -> LakeResult<()> {
+    let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+    let missing = folder::blocking(move || Ok(paths.iter().filter(|path| !path.exists()).count()));
+    match missing.await? {
+        0 => Ok(()),
+        gone => Err(LakeError::Gone {
+            table: name.to_string(),
+            version,
+            why: format!("{gone} of its {} files were vacuumed", files.len()),
+        }),
+    }
+}
+
+async fn generation(
+    table: &Table,
+    at: &Snapshot,
+    app_id: &str,
+) -> LakeResult<Option<Generation>> {
+    let held = at.state.transaction_version(&table.log, app_id).await;
+    Ok(held
+        .map_err(table.delta("reading the log of"))?
+        .map(Generation))
+}
+
+fn places(files: &[LakeFile], wanted: impl Fn(&LakeFile) -> bool) -> Vec<usize> {
+    let all = files.iter().enumerate();
+    all.filter(|(_, file)| wanted(file)).map(|(at, _)| at).collect()
+}
+
+fn token(carried: &Carried) -> Token {
+    Token {
+        task: carried.task.clone(),
+        generation: carried.generation,
+        position: carried.position.clone(),
+    }
+}
+
+fn own(write: &str, run: &str, attempt: &str, stats: PreparedStats) -> OwnInfo {
+    OwnInfo {
+        run: run.to_owned(),
+        app_id: String::new(),
+        generation: 0,
+        attempt: attempt.to_owned(),
+        write: write.to_owned(),
+        stats,
+    }
+}
+
+async fn put_positions(table: &Table, stored: &[Stored]) -> LakeResult<()> {
+    let (home, stored) = (table.folder.clone(), stored.to_vec());
+    folder::blocking(move || {
+        stored
+            .iter()
+            .try_for_each(|stored| Positions::of(&home, &stored.app_id()).put(stored))
+    })
+    .await
+}
+
+async fn settle_positions(table: &Table, stored: Vec<Stored>) -> LakeResult<()> {
+    let home = table.folder.clone();
+    folder::blocking(move || {
+        stored.iter().try_for_each(|stored| {
+            Positions::of(&home, &stored.app_id()).settle(stored.generation(), stored.attempt())
+        })
+    })
+    .await
+}
