@@ -108,7 +108,11 @@ async fn checked(request: &CheckRequest, connect: bool) -> Result<CheckReport> {
     })
 }
 
-fn open_book(dir: &Path, environment: &towpath_vocab::Environment) -> Result<Option<SqliteBook>> {
+/// The book of an environment, if something has run in it.
+pub(crate) fn open_book(
+    dir: &Path,
+    environment: &towpath_vocab::Environment,
+) -> Result<Option<SqliteBook>> {
     let path = dir.join(".towpath").join(format!("{environment}.db"));
     if !path.is_file() {
         return Ok(None);

@@ -1,10 +1,10 @@
-//! What happened: runs, their lines, checks over time, and why a task is where it is.
+//! What happened: runs, checks over time, and why a task is where it is.
+//!
+//! It only reads. A run's lines are in `logs.rs`.
 
 use serde::Serialize;
-use towpath_ports::{RunEvent, RunFilter, RunRecord, StateStore, TaskRecord, TaskState};
-use towpath_vocab::{
-    CheckResult, Environment, Failure, PipelineName, Plan, Remedy, RunName, TableName,
-};
+use towpath_ports::{RunFilter, RunRecord, StateStore, TaskRecord, TaskState};
+use towpath_vocab::{CheckResult, Environment, Failure, PipelineName, Plan, Remedy, TableName};
 
 use crate::Result;
 use crate::house::House;
@@ -22,38 +22,6 @@ pub async fn runs(
         limit: Some(limit),
     };
     house.book.runs(filter).await
-}
-
-/// One run with its lines; the newest when none is named.
-///
-/// # Errors
-/// `FixConfig` when there is no such run.
-pub async fn logs(
-    house: &House,
-    environment: &Environment,
-    name: Option<&str>,
-) -> Result<(RunRecord, Vec<RunEvent>)> {
-    let wanted: Option<RunName> = match name {
-        None => None,
-        Some(text) => Some(text.parse().map_err(|error| {
-            Failure::new("R0980", Remedy::FixConfig, format!("{error}")).help("example: shop#212")
-        })?),
-    };
-    let pipeline = wanted.as_ref().map(|run| run.pipeline.as_str().to_owned());
-    let all = runs(house, environment, pipeline.as_deref(), u64::from(u32::MAX)).await?;
-    let found = match &wanted {
-        None => all.into_iter().next(),
-        Some(name) => all.into_iter().find(|record| record.name == *name),
-    };
-    let record = found.ok_or_else(|| {
-        let told = name.map_or_else(
-            || "nothing has run yet".to_owned(),
-            |name| format!("there is no run `{name}`"),
-        );
-        Failure::new("R0981", Remedy::FixConfig, told).help("look: towpath runs")
-    })?;
-    let events = house.book.events(&record.name, environment, 0).await?;
-    Ok((record, events))
 }
 
 /// One check result with its run and time.

@@ -17,12 +17,15 @@ mod lake;
 mod lease;
 mod lineage;
 mod live;
+mod logs;
 mod memory;
+mod opening;
 mod outside;
 mod quarantine;
 mod query;
 mod reference;
 mod report;
+mod rerun;
 mod run;
 mod select;
 mod system;
@@ -32,11 +35,12 @@ pub use check::{CheckReport, CheckRequest, check, check_connected, explanation};
 pub use copy::{CopyRequest, copy};
 pub use editor::{ProjectFile, json_schema};
 pub use folder::{ProjectFolder, find_project};
-pub use history::{QualityLine, Why, logs, quality, runs, why};
+pub use history::{QualityLine, Why, quality, runs, why};
 pub use house::House;
 pub use init::{InitReport, InitRequest, Variable, init};
 pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};
 pub use lineage::{Direction, LineageReport, lineage};
+pub use logs::{LogPiece, Logs, LogsRequest, Printed, follow, has_ended, logs};
 pub use memory::peak_rss_bytes;
 pub use outside::{
     ColumnLine, ConnectionLine, ConnectionTest, DiscoverReport, DiscoverRequest, TableLine,
@@ -49,8 +53,11 @@ pub use quarantine::{
 pub use query::{QueryRequest, query};
 pub use reference::{codes_page, connectors_page, project_files_page};
 pub use report::{RunReport, StepReport, TableReport, Unchanged};
-pub use run::{Ran, RunRequest, Watch, run};
+pub use rerun::{Part, RerunRequest, rerun};
+pub use run::{Ran, RunRequest, Wait, Watch, run};
+pub use select::chosen_plan;
 pub use system::{LocalSystem, time_text};
+pub use towpath_project::Choice;
 
 /// What every use case gives back.
 pub type Result<T, E = towpath_vocab::Failure> = std::result::Result<T, E>;

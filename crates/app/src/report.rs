@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use towpath_flow::OutputSummary;
 use towpath_ports::{RunRecord, RunState, TaskState};
-use towpath_vocab::{Action, Failure, Outcome, PlannedPipeline, PlannedTask, TaskId};
+use towpath_vocab::{Action, Failure, Outcome, PlannedPipeline, PlannedTask, RunName, TaskId};
 
 use crate::work::TaskDone;
 
@@ -24,6 +24,9 @@ pub struct RunReport {
     pub state: RunState,
     /// True when an interrupted run was taken up again.
     pub resumed: bool,
+    /// The run that was done again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<String>,
     /// Steps in the order of the file.
     pub steps: Vec<StepReport>,
     /// Tables that were written or judged, in the order of the graph.
@@ -116,6 +119,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) pipeline: &'a PlannedPipeline,
     pub(crate) record: &'a RunRecord,
     pub(crate) resumed: bool,
+    pub(crate) rerun_of: Option<&'a RunName>,
+    pub(crate) notes: &'a [String],
     pub(crate) done: &'a BTreeMap<TaskId, TaskDone>,
     pub(crate) elapsed_us: u64,
     pub(crate) budget_bytes: u64,
@@ -139,6 +144,8 @@ impl RunReport {
             pipeline,
             record,
             resumed,
+            rerun_of,
+            notes,
             done,
             elapsed_us,
             budget_bytes,
@@ -157,6 +164,7 @@ impl RunReport {
             environment: record.environment.to_string(),
             state: record.state,
             resumed,
+            rerun_of: rerun_of.map(ToString::to_string),
             steps: pipeline
                 .steps
                 .iter()
@@ -169,13 +177,7 @@ impl RunReport {
                     _ => None,
                 })
                 .collect(),
-            notes: done
-                .iter()
-                .filter_map(|(task, done)| match done {
-                    TaskDone::Skipped(why) => Some(format!("{task} was skipped: {why}")),
-                    _ => None,
-                })
-                .collect(),
+            notes: notes.iter().cloned().chain(skips(done)).collect(),
             unchanged: unchanged(pipeline, record),
             failures: record
                 .tasks
@@ -208,6 +210,13 @@ impl RunReport {
             tables,
         }
     }
+}
+
+fn skips(done: &BTreeMap<TaskId, TaskDone>) -> impl Iterator<Item = String> {
+    done.iter().filter_map(|(task, done)| match done {
+        TaskDone::Skipped(why) => Some(format!("{task} was skipped: {why}")),
+        _ => None,
+    })
 }
 
 /// What a stopped table had read and neither set aside nor left out.

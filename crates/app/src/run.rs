@@ -1,30 +1,29 @@
 //! `run`: from a project folder to a report.
 //!
 //! Check, open the house, take up the interrupted run or begin a new one, drive it, tell. The second
-//! run of the same pipeline at the same time is refused with the running one's name.
+//! run of the same pipeline at the same time is refused with the running one's name, or waits for it.
+//! Read next: `rerun.rs` (a past run again), `opening.rs` (how a run begins).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use towpath_flow::Progress;
 use towpath_orchestrator::{RunSetup, RunSink, drive};
-use towpath_ports::{Clock, NewRun, Opened, RunRecord, StateStore, System};
-use towpath_vocab::{Diagnostic, Failure, Plan, PlannedPipeline, Remedy, TableName, Threshold};
+use towpath_ports::{Clock, RunRecord, System};
+use towpath_project::Choice;
+use towpath_vocab::{Diagnostic, Plan, PlannedPipeline, RunName, TableName, Threshold};
 
 use crate::Result;
 use crate::check::{CheckReport, CheckRequest, check};
 use crate::discovery::{PATTERN_WITHOUT_FACTS, observe_all};
 use crate::house::House;
+use crate::opening::{LEASE_US, open_run};
 use crate::report::{Ended, RunReport};
-use crate::select::{only_step, pipeline};
-use crate::work::{Scope, Work, WorkOptions, essence};
-
-/// A worker that has not renewed for this long is dead.
-const LEASE_US: i64 = 20_000_000;
+use crate::select::chosen;
+use crate::work::{Scope, Work, WorkOptions};
 
 /// How long attempts may take to stop after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(10);
@@ -38,6 +37,8 @@ pub struct RunRequest {
     pub environment: Option<String>,
     /// `PIPELINE[.STEP]`.
     pub target: Option<String>,
+    /// `--select`, `--exclude`.
+    pub choice: Choice,
     /// `--full-refresh`.
     pub full_refresh: bool,
     /// `--limit`.
@@ -46,6 +47,20 @@ pub struct RunRequest {
     pub params: BTreeMap<String, String>,
     /// `--fail-above T=6%`.
     pub fail_above: BTreeMap<TableName, Threshold>,
+    /// `--wait`.
+    pub wait: Wait,
+}
+
+/// What a run does while another one of its pipeline goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// It is refused.
+    #[default]
+    No,
+    /// It waits until the other one ends.
+    Yes,
+    /// It waits so long.
+    AtMost(Duration),
 }
 
 /// How a run came out, or why there was none.
@@ -54,10 +69,15 @@ pub enum Ran {
     Report(Box<RunReport>),
     /// The project has mistakes.
     Wrong(Box<CheckReport>),
+    /// There was nothing to run, for this reason.
+    Nothing(String),
 }
 
 /// Who watches a run.
 pub trait Watch: Send + Sync {
+    /// A run waits for another one to end.
+    fn waits(&self, running: &RunRecord);
+
     /// A run begins: its name, its graph, live counters.
     fn begins(&self, record: &RunRecord, pipeline: &PlannedPipeline, progress: Arc<Progress>);
 
@@ -82,53 +102,93 @@ pub async fn run(
         return Ok(Ran::Wrong(Box::new(checked)));
     };
     watch.notes(&checked.diagnostics, &checked.files);
-    let pipeline = selected(&plan, request.target.as_deref())?;
+    let pipeline = chosen(&plan, request.target.as_deref(), &request.choice)?;
     let house = Arc::new(House::of_plan(&request.dir, &plan, checked.memory_bytes)?);
-    let began_us = house.system.monotonic_us();
-    let worker = format!("{}-{:x}", std::process::id(), house.system.random());
-    let (record, resumed) = open_run(&house, &plan, &pipeline, request, &worker).await?;
-    let progress = Arc::new(Progress::default());
-    watch.begins(&record, &pipeline, Arc::clone(&progress));
-    let options = WorkOptions {
-        full_refresh: request.full_refresh,
-        limit: request.limit,
-        fail_above: request.fail_above.clone(),
-    };
-    let scope = Scope {
-        project: plan.project.clone(),
-        environment: plan.environment.clone(),
-        pipeline: pipeline.name.clone(),
-        run: record.name.clone(),
-    };
-    let work = Arc::new(Work::new(Arc::clone(&house), scope, options, progress));
-    let summary = drive(RunSetup {
+    let going = Going {
+        house,
+        plan: &plan,
         pipeline: &pipeline,
-        record,
-        store: Arc::clone(&house.book) as _,
-        system: Arc::clone(&house.system) as _,
-        work: Arc::clone(&work) as _,
-        cancel,
-        worker,
-        lease_us: LEASE_US,
-        grace: GRACE,
-        sink: watch.sink(),
-    })
-    .await?;
-    let ended = Ended {
-        project: &plan.name,
-        pipeline: &pipeline,
-        record: &summary.record,
-        resumed,
-        done: &work.done(),
-        elapsed_us: house.system.monotonic_us().saturating_sub(began_us),
-        budget_bytes: house.budget_bytes,
+        request,
+        rerun_of: None,
+        notes: Vec::new(),
     };
-    Ok(Ran::Report(Box::new(RunReport::new(&ended))))
+    let report = going.carry_out(watch, cancel).await?;
+    Ok(Ran::Report(Box::new(report)))
+}
+
+/// A run that may begin.
+pub(crate) struct Going<'a> {
+    pub(crate) house: Arc<House>,
+    pub(crate) plan: &'a Plan,
+    pub(crate) pipeline: &'a PlannedPipeline,
+    pub(crate) request: &'a RunRequest,
+    /// The run that is done again.
+    pub(crate) rerun_of: Option<RunName>,
+    /// Things to know that are about no table.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Going<'_> {
+    /// Begins or resumes it, drives it, and tells.
+    pub(crate) async fn carry_out(
+        self,
+        watch: &dyn Watch,
+        cancel: CancellationToken,
+    ) -> Result<RunReport> {
+        let house = &self.house;
+        let worker = format!("{}-{:x}", std::process::id(), house.system.random());
+        let (record, resumed) = open_run(&self, &worker, watch, &cancel).await?;
+        let began_us = house.system.monotonic_us();
+        let progress = Arc::new(Progress::default());
+        watch.begins(&record, self.pipeline, Arc::clone(&progress));
+        let work = Arc::new(self.work(&record, progress));
+        let summary = drive(RunSetup {
+            pipeline: self.pipeline,
+            record,
+            store: Arc::clone(&house.book) as _,
+            system: Arc::clone(&house.system) as _,
+            work: Arc::clone(&work) as _,
+            cancel,
+            worker,
+            lease_us: LEASE_US,
+            grace: GRACE,
+            sink: watch.sink(),
+        })
+        .await?;
+        let ended = Ended {
+            project: &self.plan.name,
+            pipeline: self.pipeline,
+            record: &summary.record,
+            resumed,
+            rerun_of: self.rerun_of.as_ref(),
+            notes: &self.notes,
+            done: &work.done(),
+            elapsed_us: house.system.monotonic_us().saturating_sub(began_us),
+            budget_bytes: house.budget_bytes,
+        };
+        Ok(RunReport::new(&ended))
+    }
+
+    fn work(&self, record: &RunRecord, progress: Arc<Progress>) -> Work {
+        let options = WorkOptions {
+            full_refresh: self.request.full_refresh,
+            limit: self.request.limit,
+            fail_above: self.request.fail_above.clone(),
+            rerun_of: self.rerun_of.clone(),
+        };
+        let scope = Scope {
+            project: self.plan.project.clone(),
+            environment: self.plan.environment.clone(),
+            pipeline: self.pipeline.name.clone(),
+            run: record.name.clone(),
+        };
+        Work::new(Arc::clone(&self.house), scope, options, progress)
+    }
 }
 
 /// The checked project. When a table pattern needs to know what there is, connections are looked at
 /// first.
-async fn checked(request: &RunRequest) -> Result<CheckReport> {
+pub(crate) async fn checked(request: &RunRequest) -> Result<CheckReport> {
     let asked = CheckRequest {
         dir: request.dir.clone(),
         environment: request.environment.clone(),
@@ -147,68 +207,4 @@ async fn checked(request: &RunRequest) -> Result<CheckReport> {
         _ => return Ok(first),
     }
     check(&asked).await
-}
-
-fn selected(plan: &Plan, target: Option<&str>) -> Result<PlannedPipeline> {
-    let (name, step) = match target.and_then(|target| target.split_once('.')) {
-        Some((name, step)) => (Some(name), Some(step)),
-        None => (target, None),
-    };
-    let whole = pipeline(plan, name)?;
-    match step {
-        Some(step) => only_step(whole, step),
-        None => Ok(whole.clone()),
-    }
-}
-
-async fn open_run(
-    house: &House,
-    plan: &Plan,
-    pipeline: &PlannedPipeline,
-    request: &RunRequest,
-    worker: &str,
-) -> Result<(RunRecord, bool)> {
-    let new = NewRun {
-        pipeline: pipeline.name.clone(),
-        environment: plan.environment.clone(),
-        graph_hash: graph_hash(plan, pipeline, request)?,
-        tasks: pipeline.tasks.iter().map(|task| task.id.clone()).collect(),
-        request: serde_json::json!({
-            "target": request.target,
-            "full_refresh": request.full_refresh,
-            "limit": request.limit,
-            "params": request.params,
-        }),
-        worker: worker.to_owned(),
-        now_us: house.system.now_us(),
-        lease_us: LEASE_US,
-    };
-    match house.book.open_run(new).await? {
-        Opened::New(record) => Ok((record, false)),
-        Opened::Resumed(record) => Ok((record, true)),
-        Opened::Busy(record) => Err(Failure::new(
-            "R0960",
-            Remedy::Refused,
-            format!("`{}` is running already: {}", pipeline.name, record.name),
-        )
-        .help(format!("look: towpath logs {}", record.name))
-        .help("a second run of the same pipeline would only get in its way")),
-    }
-}
-
-/// An interrupted run is taken up only when the graph and what was asked are the same.
-fn graph_hash(plan: &Plan, pipeline: &PlannedPipeline, request: &RunRequest) -> Result<String> {
-    let asked = (request.full_refresh, request.limit);
-    let mut graph = serde_json::to_value((pipeline, &plan.lakehouse, asked)).map_err(|error| {
-        Failure::new(
-            "R0961",
-            Remedy::Bug,
-            format!("the graph cannot be hashed: {error}"),
-        )
-    })?;
-    essence(&mut graph);
-    Ok(Sha256::digest(graph.to_string())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
 }

@@ -1,8 +1,75 @@
-//! Which tasks of a pipeline a run takes: a step, or all. dbt's grammar comes with dbt's verbs.
+//! Which tasks of which pipeline a command is about: `PIPELINE[.STEP]`, `--select`, `--exclude`.
+//!
+//! The grammar is `project`'s; here it is joined with the target and becomes one pipeline to run. Order
+//! survives what is left out.
 
-use towpath_vocab::{Failure, Plan, PlannedPipeline, PlannedTask, Remedy, StepName};
+use std::collections::BTreeSet;
+
+use towpath_project::{Choice, SelectError, choose, keep};
+use towpath_vocab::{Failure, Plan, PlannedPipeline, Remedy, StepName, TaskId};
 
 use crate::Result;
+
+/// The part of a plan that is meant; pipelines without a chosen task are left out.
+///
+/// # Errors
+/// `FixConfig` when a name or a word means nothing, or nothing is left.
+pub fn chosen_plan(plan: &Plan, target: Option<&str>, choice: &Choice) -> Result<Plan> {
+    let pipelines = match target {
+        Some(_) => vec![chosen(plan, target, choice)?],
+        None if choice.is_all() => return Ok(plan.clone()),
+        None => {
+            let sets = choose(plan, choice).map_err(|error| unselectable(&error))?;
+            let chosen = plan.pipelines.iter().zip(&sets);
+            chosen
+                .filter(|(_, tasks)| !tasks.is_empty())
+                .map(|(pipeline, tasks)| keep(pipeline, tasks))
+                .collect()
+        }
+    };
+    if pipelines.is_empty() {
+        return Err(unselectable(&SelectError::Empty));
+    }
+    Ok(Plan {
+        pipelines,
+        ..plan.clone()
+    })
+}
+
+/// The one pipeline a run is about, with the tasks it takes.
+///
+/// # Errors
+/// `FixConfig` when a name or a word means nothing, nothing is left, or several pipelines are meant.
+pub(crate) fn chosen(
+    plan: &Plan,
+    target: Option<&str>,
+    choice: &Choice,
+) -> Result<PlannedPipeline> {
+    let (name, step) = match target.and_then(|target| target.split_once('.')) {
+        Some((name, step)) => (Some(name), Some(step)),
+        None => (target, None),
+    };
+    let sets = choose(plan, choice).map_err(|error| unselectable(&error))?;
+    let pipeline = match name {
+        None if !choice.select.is_empty() => only_selected(plan, &sets)?,
+        name => pipeline(plan, name)?,
+    };
+    let mut tasks: BTreeSet<TaskId> = plan
+        .pipelines
+        .iter()
+        .zip(sets)
+        .find(|(of, _)| of.name == pipeline.name)
+        .map(|(_, set)| set)
+        .unwrap_or_default();
+    if let Some(step) = step {
+        let wanted = of_step(pipeline, step)?;
+        tasks.retain(|task| wanted.contains(task));
+    }
+    if tasks.is_empty() && !choice.is_all() {
+        return Err(unselectable(&SelectError::Empty));
+    }
+    Ok(keep(pipeline, &tasks))
+}
 
 /// The pipeline a run is about.
 ///
@@ -29,8 +96,35 @@ pub(crate) fn pipeline<'a>(plan: &'a Plan, name: Option<&str>) -> Result<&'a Pla
     })
 }
 
-/// The tasks of one step only; edges to other steps fall away.
-pub(crate) fn only_step(pipeline: &PlannedPipeline, step: &str) -> Result<PlannedPipeline> {
+/// The pipeline in which everything selected is.
+fn only_selected<'a>(plan: &'a Plan, sets: &[BTreeSet<TaskId>]) -> Result<&'a PlannedPipeline> {
+    let mut meant = plan
+        .pipelines
+        .iter()
+        .zip(sets)
+        .filter(|(_, tasks)| !tasks.is_empty())
+        .map(|(pipeline, _)| pipeline);
+    let first = meant
+        .next()
+        .ok_or_else(|| unselectable(&SelectError::Empty))?;
+    let others: Vec<&str> = meant.map(|pipeline| pipeline.name.as_str()).collect();
+    match others.is_empty() {
+        true => Ok(first),
+        false => Err(Failure::new(
+            "R0920",
+            Remedy::FixConfig,
+            format!(
+                "which pipeline? what is selected is in {} and {}",
+                first.name,
+                others.join(", ")
+            ),
+        )
+        .help(format!("name it: towpath run {} --select …", first.name))),
+    }
+}
+
+/// The tasks of one step.
+fn of_step(pipeline: &PlannedPipeline, step: &str) -> Result<BTreeSet<TaskId>> {
     let wanted = StepName::new(step);
     if !pipeline.steps.contains(&wanted) {
         let names: Vec<&str> = pipeline.steps.iter().map(StepName::as_str).collect();
@@ -41,19 +135,16 @@ pub(crate) fn only_step(pipeline: &PlannedPipeline, step: &str) -> Result<Planne
         )
         .help(format!("it has: {}", names.join(", "))));
     }
-    let mut tasks: Vec<PlannedTask> = pipeline
-        .tasks
-        .iter()
-        .filter(|t| t.step == wanted)
-        .cloned()
-        .collect();
-    let kept: Vec<_> = tasks.iter().map(|task| task.id.clone()).collect();
-    for task in &mut tasks {
-        task.after.retain(|parent| kept.contains(parent));
-    }
-    Ok(PlannedPipeline {
-        tasks,
-        steps: vec![wanted],
-        ..pipeline.clone()
-    })
+    let tasks = pipeline.tasks.iter().filter(|task| task.step == wanted);
+    Ok(tasks.map(|task| task.id.clone()).collect())
+}
+
+/// The tasks of one step, and everything that waits for them.
+pub(crate) fn from_step(pipeline: &PlannedPipeline, step: &str) -> Result<BTreeSet<TaskId>> {
+    let tasks = of_step(pipeline, step)?;
+    Ok(towpath_project::after(pipeline, &tasks))
+}
+
+fn unselectable(error: &SelectError) -> Failure {
+    Failure::new("R0963", Remedy::FixConfig, error.to_string()).help(error.help())
 }

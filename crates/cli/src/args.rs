@@ -1,9 +1,10 @@
 //! The command line, as clap reads it. Every command has an example in its help.
 //!
-//! Here stand the commands that work in a project; those that make one or look outside are in
-//! `args/outside.rs`.
+//! Here stand the commands that work in a project; those that run it are in `args/run.rs`, those that
+//! make one or look outside in `args/outside.rs`.
 
 mod outside;
+mod run;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use outside::{
     ConnectionCommand, InitArguments, LakeCommand, Page, ReferenceArguments, SchemaArguments,
     SchemaOf,
+};
+pub(crate) use run::{
+    ChoiceArguments, LogsArguments, PlanArguments, RerunArguments, RunArguments, WaitArgument,
 };
 
 /// Moves data from where it is made to where it is used, checks it before anyone sees it, and says why.
@@ -48,14 +52,27 @@ pub(crate) enum Command {
     Check(CheckArguments),
 
     /// Say what a run would do and because of what; changes nothing.
-    #[command(after_help = "Example:\n  towpath plan nycflights")]
+    #[command(
+        after_help = "Example:\n  towpath plan nycflights\n  towpath plan --select +marts.weather_delay"
+    )]
     Plan(PlanArguments),
 
     /// Run a pipeline here and now.
     #[command(
-        after_help = "Example:\n  towpath run\n  towpath run nycflights.extract --full-refresh\n  towpath run --fail-above raw.weather=6%"
+        after_help = "Example:\n  towpath run\n  towpath run nycflights.extract --full-refresh\n  towpath run --select raw.flights+ --exclude step:reports\n  towpath run --wait=10m\n  towpath run --fail-above raw.weather=6%"
     )]
     Run(RunArguments),
+
+    /// Run a past run again: its tasks, parameters and environment, as a new run.
+    ///
+    /// Tables that are replaced or merged, models and programs are made again. An incremental load goes on
+    /// from where it is. Nothing is appended twice: what a load or a program appended in that run or a
+    /// later one stays as it is while its source is unchanged. The files of the project are those of
+    /// today. To read everything anew: towpath run --full-refresh.
+    #[command(
+        after_help = "Example:\n  towpath rerun\n  towpath rerun nycflights#12 --failed\n  towpath rerun nycflights#12 --from build"
+    )]
+    Rerun(RerunArguments),
 
     /// Ask the lakehouse and files.
     #[command(
@@ -90,8 +107,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  towpath runs --last 5")]
     Runs(RunsArguments),
 
-    /// What happened in a run.
-    #[command(after_help = "Example:\n  towpath logs nycflights#1")]
+    /// What happened in a run, or what happens in it now.
+    #[command(
+        after_help = "Example:\n  towpath logs nycflights#1\n  towpath logs nycflights#1.raw.flights\n  towpath logs --follow"
+    )]
     Logs(LogsArguments),
 
     /// Why a task is where it is.
@@ -149,42 +168,6 @@ pub(crate) struct CheckArguments {
     #[arg(long = "param", value_name = "K=V", value_parser = pair)]
     pub(crate) params: Vec<(String, String)>,
     /// Form of the output.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PlanArguments {
-    /// The pipeline.
-    pub(crate) target: Option<String>,
-    /// Where each setting of a table comes from.
-    #[arg(long, value_name = "TABLE")]
-    pub(crate) explain: Option<String>,
-    /// Set a parameter.
-    #[arg(long = "param", value_name = "K=V", value_parser = pair)]
-    pub(crate) params: Vec<(String, String)>,
-    /// Form of the output.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunArguments {
-    /// PIPELINE or PIPELINE.STEP; may be left out when there is one pipeline.
-    pub(crate) target: Option<String>,
-    /// Read and build everything anew.
-    #[arg(long)]
-    pub(crate) full_refresh: bool,
-    /// At most about this many rows per load.
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<u64>,
-    /// Set a parameter.
-    #[arg(long = "param", value_name = "K=V", value_parser = pair)]
-    pub(crate) params: Vec<(String, String)>,
-    /// Another limit for bad rows, for this run only: raw.weather=6% or raw.weather=100.
-    #[arg(long, value_name = "T=LIMIT", value_parser = pair)]
-    pub(crate) fail_above: Vec<(String, String)>,
-    /// Form of the report.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -337,15 +320,6 @@ pub(crate) struct RunsArguments {
     /// So many.
     #[arg(long, default_value_t = 10)]
     pub(crate) last: u64,
-    /// Form of the output.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LogsArguments {
-    /// The run: shop#212; default: the newest.
-    pub(crate) run: Option<String>,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

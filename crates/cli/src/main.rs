@@ -15,6 +15,7 @@ mod draw;
 mod exit;
 mod failpoint;
 mod logging;
+mod signals;
 
 use std::process::ExitCode;
 

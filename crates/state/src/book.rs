@@ -59,6 +59,29 @@ impl SqliteBook {
         &self.path
     }
 
+    /// One run, if there is one of that name.
+    pub async fn run(
+        &self,
+        name: &RunName,
+        environment: &Environment,
+    ) -> Result<Option<RunRecord>> {
+        let (name, environment) = (name.clone(), environment.clone());
+        self.read(move |connection| history::run_by_name(connection, &name, &environment))
+            .await
+    }
+
+    /// Whether the process behind a run goes on with it, as far as can be told at `now_us`.
+    pub async fn is_live(&self, run: &RunRecord, now_us: i64) -> Result<bool> {
+        if run.state != RunState::Running || self.liveness.is_dead(&run.worker) {
+            return Ok(false);
+        }
+        let worker = run.worker.clone();
+        let expires_us = self
+            .read(move |connection| runs::expires_us(connection, &worker))
+            .await?;
+        Ok(expires_us.is_some_and(|expires_us| expires_us > now_us))
+    }
+
     async fn read<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,

@@ -25,6 +25,23 @@ pub(crate) fn run_by_id(connection: &Connection, id: i64) -> Result<RunRecord, B
     }
 }
 
+/// One run by what people call it.
+pub(crate) fn run_by_name(
+    connection: &Connection,
+    name: &RunName,
+    environment: &Environment,
+) -> Result<Option<RunRecord>, BookError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "{RUN} WHERE pipeline = ?1 AND environment = ?2 AND number = ?3"
+    ))?;
+    let mut rows = statement.query((
+        name.pipeline.as_str(),
+        environment.as_str(),
+        signed(name.number),
+    ))?;
+    rows.next()?.map(|row| run(connection, row)).transpose()
+}
+
 /// Runs that pass the filter, newest first.
 pub(crate) fn runs(
     connection: &Connection,

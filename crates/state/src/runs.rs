@@ -247,6 +247,17 @@ pub(crate) fn renew(connection: &Connection, worker: &str, now_us: i64) -> Resul
     Ok(renewed == 1)
 }
 
+/// When a worker's lease ends; `None` when it has none.
+pub(crate) fn expires_us(connection: &Connection, worker: &str) -> Result<Option<i64>, BookError> {
+    Ok(connection
+        .query_row(
+            "SELECT expires_us FROM worker WHERE id = ?1",
+            [worker],
+            |row| row.get(0),
+        )
+        .optional()?)
+}
+
 /// Applies all transitions or none; false when one did not find what it expected.
 pub(crate) fn transition_all(
     connection: &Connection,

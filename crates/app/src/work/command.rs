@@ -13,7 +13,7 @@ use towpath_orchestrator::{AttemptOutcome, LocalProcesses};
 use towpath_ports::{Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, Secrets};
 use towpath_vocab::{
     CommandPlan, ConnectionPlan, Failure, LoadPlan, OptionValue, PlannedTask, Position, ReadMode,
-    Remedy, SecretTemplate, Selection, TableName, TablePlan,
+    Remedy, RunName, SecretTemplate, Selection, TableName, TablePlan, TaskId,
 };
 
 use super::load::read_spec;
@@ -21,8 +21,22 @@ use super::scope::{TaskDone, Work};
 use super::tow::Tow;
 use crate::Result;
 
-/// How long a program has between TERM and KILL.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a program has between TERM and KILL; less than a run waits for its attempts to stop.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// What the program printed.
+const LOG: &str = "output.log";
+
+/// Where what the program of a task printed stands, if it has one.
+pub(crate) fn program_log(dir: &Path, run: &RunName, task: &TaskId) -> PathBuf {
+    step_folder(dir, run, task).join(LOG)
+}
+
+fn step_folder(dir: &Path, run: &RunName, task: &TaskId) -> PathBuf {
+    dir.join(".towpath/steps")
+        .join(format!("{}-{}", run.pipeline, run.number))
+        .join(task.as_str())
+}
 
 pub(super) async fn run(
     work: &Work,
@@ -30,12 +44,15 @@ pub(super) async fn run(
     command: &CommandPlan,
     cancel: CancellationToken,
 ) -> Result<AttemptOutcome> {
-    let folder = work
-        .house
-        .dir
-        .join(".towpath/steps")
-        .join(format!("{}-{}", work.run.pipeline, work.run.number))
-        .join(task.id.as_str());
+    if let Some(table) = appended(work, task, command).await? {
+        let why = format!("it appended to `{table}` already");
+        work.record(&task.id, TaskDone::Skipped(why));
+        return Ok(AttemptOutcome {
+            unchanged: true,
+            ..AttemptOutcome::default()
+        });
+    }
+    let folder = step_folder(&work.house.dir, &work.run, &task.id);
     let outputs = prepare_folder(&folder, command)?;
     let step_file = write_step(work, &folder, command, &outputs).await?;
     let mut env = BTreeMap::new();
@@ -52,7 +69,7 @@ pub(super) async fn run(
         format!("{}/{}", work.run, task.id),
     );
     env.insert("TOWPATH_STEP".to_owned(), step_file.display().to_string());
-    let log = folder.join("output.log");
+    let log = folder.join(LOG);
     let spec = ProcessSpec {
         argv,
         directory: work.house.dir.join(&command.directory),
@@ -60,11 +77,9 @@ pub(super) async fn run(
         timeout: task.retry.timeout_ms.map(Duration::from_millis),
         log: log.clone(),
     };
-    let processes = LocalProcesses::new(Arc::clone(&work.house.system) as _, GRACE);
-    let exit = tokio::select! {
-        exit = processes.run(spec) => exit?,
-        () = cancel.cancelled() => ProcessExit::Cancelled,
-    };
+    let processes = LocalProcesses::new(Arc::clone(&work.house.system) as _, GRACE)
+        .cancelled_by(cancel.clone());
+    let exit = processes.run(spec).await?;
     judge(task, command, &exit, &log)?;
     for (table, output) in command.writes.iter().zip(&outputs) {
         keep(work, task, table, output, cancel.clone()).await?;
@@ -77,6 +92,24 @@ pub(super) async fn run(
         outcome: serde_json::Value::Null,
         fingerprint: None,
     })
+}
+
+/// A table that the run which is done again, or a later one, has appended to: its program would leave
+/// the same rows again.
+async fn appended<'a>(
+    work: &Work,
+    task: &PlannedTask,
+    command: &'a CommandPlan,
+) -> Result<Option<&'a TableName>> {
+    for table in &command.writes {
+        if work
+            .is_appended(task, work.house.lake.as_ref(), table)
+            .await?
+        {
+            return Ok(Some(&table.target));
+        }
+    }
+    Ok(None)
 }
 
 /// A variable's value: what the run knows, then secrets, which only the program sees.

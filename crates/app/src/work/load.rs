@@ -36,6 +36,18 @@ pub(super) async fn load(
         Some(version) if spec.limit.is_none() => Some(fingerprint(task, &[version.0])?),
         _ => None,
     };
+    // Without a fingerprint only the run that appended can tell that all of it is there.
+    if fingerprint.is_none()
+        && load.read == ReadMode::Full
+        && work
+            .is_appended(task, destination.as_ref(), &load.table)
+            .await?
+    {
+        return Ok(AttemptOutcome {
+            unchanged: true,
+            ..AttemptOutcome::default()
+        });
+    }
     let turn = work
         .turn(task, destination.as_ref(), &target, fingerprint.as_deref())
         .await?;

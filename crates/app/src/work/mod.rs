@@ -14,6 +14,7 @@ mod publish;
 mod scope;
 mod tow;
 
+pub(crate) use command::program_log;
 pub(crate) use fingerprint::essence;
 pub(crate) use load::load_spec;
 pub(crate) use scope::{Scope, TaskDone, Work, WorkOptions};

@@ -86,7 +86,8 @@ async fn view(
 ) -> Result<AttemptOutcome> {
     let target = &model.table.target;
     let holds = work.house.lake.view(target).await?.is_some();
-    if work.is_unchanged(task, &print, holds).await? {
+    let is_rerun = work.options.rerun_of.is_some();
+    if !is_rerun && work.is_unchanged(task, &print, holds).await? {
         return Ok(AttemptOutcome {
             unchanged: true,
             outcome: serde_json::Value::Null,

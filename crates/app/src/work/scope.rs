@@ -21,6 +21,8 @@ pub(crate) struct WorkOptions {
     pub(crate) limit: Option<u64>,
     /// Other limits for bad rows, by table.
     pub(crate) fail_above: BTreeMap<TableName, Threshold>,
+    /// The run that is done again: what can be written twice without harm is made again.
+    pub(crate) rerun_of: Option<RunName>,
 }
 
 /// Carries out the tasks of one run.

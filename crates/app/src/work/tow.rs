@@ -8,7 +8,8 @@ use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, carry};
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Clock, Destination, Reader, Receipt, StateStore};
 use towpath_vocab::{
-    FactSource, Failure, PlannedTask, Position, Remedy, TableFact, TableName, TablePlan, WriteMode,
+    FactSource, Failure, PlannedTask, Position, Remedy, RunName, TableFact, TableName, TablePlan,
+    WriteMode,
 };
 
 use super::generation::{Turn, stamped, take_turn};
@@ -53,6 +54,9 @@ impl Work {
         turn: &Turn,
         write: WriteMode,
     ) -> Result<bool> {
+        if self.options.rerun_of.is_some() && write != WriteMode::Append {
+            return Ok(false);
+        }
         let held = turn.held_fingerprint();
         if held.is_some_and(|held| held != fingerprint) {
             return Ok(false);
@@ -62,6 +66,36 @@ impl Work {
         }
         self.is_unchanged(task, fingerprint, turn.last.is_some())
             .await
+    }
+
+    /// True when the run that is done again, or a later one, has appended to this table already. To be
+    /// asked before a turn is taken, which is a later run's.
+    pub(crate) async fn is_appended(
+        &self,
+        task: &PlannedTask,
+        destination: &dyn Destination,
+        table: &TablePlan,
+    ) -> Result<bool> {
+        let Some(past) = self.options.rerun_of.as_ref() else {
+            return Ok(false);
+        };
+        if self.options.full_refresh || table.write.mode != WriteMode::Append {
+            return Ok(false);
+        }
+        let key = self.key(&task.step, &table.target);
+        let Some(held) = destination.last(&key, &table.target).await? else {
+            return Ok(false);
+        };
+        let book = self.house.book.as_ref();
+        let since = |run: &RunName| run.number >= past.number && *run != self.run;
+        let given = book.generation(&key).await?;
+        if given.is_some_and(|(run, given)| since(&run) && held.token.generation >= given) {
+            return Ok(true);
+        }
+        let last = book
+            .last_success(&self.environment, &self.pipeline, &task.id)
+            .await?;
+        Ok(last.is_some_and(|(run, _)| since(&run)))
     }
 
     /// True when the last success had this fingerprint and the destination still holds its commit.

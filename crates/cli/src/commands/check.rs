@@ -1,9 +1,10 @@
 //! `check` and `plan`: what the project says; contact to the outside only with `--connect`.
 
-use towpath_app::CheckReport;
+use towpath_app::{CheckReport, chosen_plan};
 use towpath_vocab::{Failure, Remedy};
 
 use super::houses::{Ended, Place};
+use super::run::choice;
 use crate::args::{CheckArguments, Format, PlanArguments};
 use crate::draw;
 use crate::exit::Exit;
@@ -37,9 +38,11 @@ pub(super) async fn plan(place: &Place, arguments: PlanArguments) -> Ended {
         draw::settings(&report, &table);
         return Ok(Exit::Done);
     }
+    let choice = choice(arguments.choice);
+    let plan = chosen_plan(plan, arguments.target.as_deref(), &choice)?;
     match arguments.format {
-        Format::Json => draw::json(plan)?,
-        Format::Text => draw::plan(plan, arguments.target.as_deref()),
+        Format::Json => draw::json(&plan)?,
+        Format::Text => draw::plan(&plan, &choice),
     }
     Ok(Exit::Done)
 }

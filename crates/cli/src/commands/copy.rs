@@ -1,6 +1,7 @@
 //! `copy`: a table from here to there, without a project.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use towpath_app::{CopyRequest, copy as carry_out};
@@ -9,8 +10,11 @@ use towpath_vocab::{Failure, Remedy, WriteMode};
 
 use super::houses::Ended;
 use crate::args::{CopyArguments, CopyWrite};
-use crate::draw;
 use crate::exit::Exit;
+use crate::{draw, signals};
+
+/// How long a copy has to stop cleanly.
+const GRACE: Duration = Duration::from_secs(5);
 
 pub(super) async fn copy(arguments: CopyArguments) -> Ended {
     let working_dir = std::env::current_dir().map_err(|error| {
@@ -38,8 +42,15 @@ pub(super) async fn copy(arguments: CopyArguments) -> Ended {
     };
     let began = std::time::Instant::now();
     let progress = Arc::new(Progress::default());
-    let (table, rejected) =
-        Box::pin(carry_out(&request, progress, CancellationToken::new())).await?;
+    let cancel = signals::listen()?;
+    let copied = tokio::select! {
+        copied = Box::pin(carry_out(&request, progress, cancel.clone())) => copied,
+        () = stopped(&cancel) => Err(interrupted()),
+    };
+    let (table, rejected) = copied.map_err(|failure| match failure.remedy {
+        Remedy::Cancelled => interrupted(),
+        _ => failure,
+    })?;
     if let Some(failure) = &table.stopped {
         draw::failure(failure);
         return Ok(Exit::of(failure));
@@ -66,6 +77,23 @@ pub(super) async fn copy(arguments: CopyArguments) -> Ended {
         );
     }
     Ok(Exit::Done)
+}
+
+/// Fires when a copy that was asked to stop has had its time: a system that does not answer holds
+/// nobody up.
+async fn stopped(cancel: &CancellationToken) {
+    cancel.cancelled().await;
+    tokio::time::sleep(GRACE).await;
+}
+
+fn interrupted() -> Failure {
+    Failure::new(
+        "R0989",
+        Remedy::Cancelled,
+        "the copy was stopped by the user",
+    )
+    .help("nothing of it is visible; the same command starts it over")
+    .help("a load of a pipeline with a `cursor` goes on from where it was: towpath init --from")
 }
 
 /// `256MB`, `4GB`, `1000000`.

@@ -2,7 +2,8 @@
 
 use super::houses::Place;
 use super::{
-    check, connection, copy, init, lake, lineage, quality, quarantine, query, reference, run, runs,
+    check, connection, copy, init, lake, lineage, logs, quality, quarantine, query, reference,
+    rerun, run, runs,
 };
 use crate::args::{Arguments, Command};
 use crate::draw;
@@ -18,13 +19,14 @@ pub(crate) async fn dispatch(arguments: Arguments) -> Exit {
         Command::Check(check) => check::check(&place, check).await,
         Command::Plan(plan) => check::plan(&place, plan).await,
         Command::Run(run) => Box::pin(run::run(&place, run)).await,
+        Command::Rerun(rerun) => Box::pin(rerun::rerun(&place, rerun)).await,
         Command::Query(query) => query::query(&place, query).await,
         Command::Copy(arguments) => Box::pin(copy::copy(arguments)).await,
         Command::Lineage(lineage) => lineage::lineage(&place, lineage).await,
         Command::Quality(quality) => quality::quality(&place, quality).await,
         Command::Quarantine(command) => Box::pin(quarantine::quarantine(&place, command)).await,
         Command::Runs(arguments) => runs::runs(&place, arguments).await,
-        Command::Logs(arguments) => runs::logs(&place, arguments).await,
+        Command::Logs(arguments) => logs::logs(&place, arguments).await,
         Command::Why(arguments) => runs::why(&place, arguments).await,
         Command::Connection(command) => connection::connection(&place, command).await,
         Command::Lake(command) => lake::lake(&place, command).await,

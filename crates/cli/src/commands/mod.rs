@@ -8,10 +8,12 @@ mod houses;
 mod init;
 mod lake;
 mod lineage;
+mod logs;
 mod quality;
 mod quarantine;
 mod query;
 mod reference;
+mod rerun;
 mod run;
 mod runs;
 

@@ -1,46 +1,75 @@
-//! `run`: progress while it goes, the report at its end. Ctrl-C once stops cleanly.
+//! `run`: progress while it goes, the report at its end. Ctrl-C or TERM once stops cleanly.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-use towpath_app::{Ran, RunReport, RunRequest, run as run_pipeline};
+use towpath_app::{Choice, Ran, RunReport, RunRequest, Wait, run as run_pipeline};
 use towpath_ports::RunState;
 use towpath_vocab::{Failure, Remedy, TableName, Threshold};
 
 use super::houses::{Ended, Place};
-use crate::args::{Format, RunArguments};
-use crate::draw;
+use crate::args::{ChoiceArguments, Format, RunArguments, WaitArgument};
 use crate::exit::Exit;
+use crate::{draw, signals};
 
 pub(super) async fn run(place: &Place, arguments: RunArguments) -> Ended {
     let request = RunRequest {
         dir: place.dir()?,
         environment: place.env.clone(),
         target: arguments.target,
+        choice: choice(arguments.choice),
         full_refresh: arguments.full_refresh,
         limit: arguments.limit,
         params: arguments.params.into_iter().collect(),
         fail_above: thresholds(arguments.fail_above)?,
+        wait: wait(&arguments.wait),
     };
-    let cancel = CancellationToken::new();
-    stop_on_ctrl_c(cancel.clone());
+    let cancel = signals::listen()?;
     let watch = Arc::new(draw::RunWatch::new(arguments.format));
     let ran = Box::pin(run_pipeline(&request, watch.as_ref(), cancel)).await;
     watch.finish();
-    match ran? {
+    told(ran?, arguments.format)
+}
+
+/// Draws how a run came out.
+pub(super) fn told(ran: Ran, format: Format) -> Ended {
+    match ran {
         Ran::Wrong(report) => {
             draw::diagnostics(&report.diagnostics, &report.files);
             draw::check_summary(&report);
             Ok(Exit::Wrong)
         }
         Ran::Report(report) => {
-            match arguments.format {
+            match format {
                 Format::Json => draw::json(&report)?,
                 Format::Text => draw::run_report(&report),
             }
             Ok(exit(&report))
         }
+        Ran::Nothing(why) => {
+            match format {
+                Format::Json => {
+                    draw::json(&serde_json::json!({ "version": 1, "run": null, "notes": [why] }))?;
+                }
+                Format::Text => println!("{why}"),
+            }
+            Ok(Exit::Done)
+        }
+    }
+}
+
+pub(super) fn choice(said: ChoiceArguments) -> Choice {
+    Choice {
+        select: said.select,
+        exclude: said.exclude,
+    }
+}
+
+pub(super) fn wait(said: &WaitArgument) -> Wait {
+    match said.wait {
+        None => Wait::No,
+        Some(None) => Wait::Yes,
+        Some(Some(limit)) => Wait::AtMost(limit),
     }
 }
 
@@ -55,21 +84,6 @@ fn exit(report: &RunReport) -> Exit {
             }
         }
     }
-}
-
-/// The first Ctrl-C asks; the second one goes at once, which a rerun survives as well.
-fn stop_on_ctrl_c(cancel: CancellationToken) {
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            eprintln!(
-                "\nStopping. Nothing half-done will be visible. Ctrl-C again to leave at once."
-            );
-            cancel.cancel();
-        }
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(130);
-        }
-    });
 }
 
 /// `raw.weather=6%` or `raw.weather=100`.

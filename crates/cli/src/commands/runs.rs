@@ -1,9 +1,9 @@
-//! `runs`, `logs` and `why`: what happened, and why.
+//! `runs` and `why`: what happened, and why.
 
-use towpath_app::{logs as lines_of, runs as list, why as explain};
+use towpath_app::{runs as list, why as explain};
 
 use super::houses::{Ended, Place};
-use crate::args::{Format, LogsArguments, RunsArguments, WhyArguments};
+use crate::args::{Format, RunsArguments, WhyArguments};
 use crate::draw;
 use crate::exit::Exit;
 
@@ -47,31 +47,6 @@ pub(super) async fn runs(place: &Place, arguments: RunsArguments) -> Ended {
     Ok(Exit::Done)
 }
 
-pub(super) async fn logs(place: &Place, arguments: LogsArguments) -> Ended {
-    let (house, plan) = place.open().await?;
-    let (record, events) = lines_of(&house, &plan.environment, arguments.run.as_deref()).await?;
-    if arguments.format == Format::Json {
-        draw::json(&serde_json::json!({ "version": 1, "run": record, "events": events }))?;
-        return Ok(Exit::Done);
-    }
-    println!("{} · {}", record.name, word(&record.state));
-    for event in &events {
-        let task = event.task.as_ref().map_or("", |task| task.as_str());
-        let body = match &event.body {
-            serde_json::Value::Null => String::new(),
-            body => body.to_string(),
-        };
-        let line = format!(
-            "{:>4}  {}  {:<18} {task}  {body}",
-            event.seq,
-            towpath_app::time_text(event.at_us),
-            event.kind
-        );
-        println!("{}", line.trim_end());
-    }
-    Ok(Exit::Done)
-}
-
 pub(super) async fn why(place: &Place, arguments: WhyArguments) -> Ended {
     let (house, plan) = place.open().await?;
     let why = explain(&house, &plan, &arguments.subject).await?;
@@ -100,7 +75,7 @@ pub(super) async fn why(place: &Place, arguments: WhyArguments) -> Ended {
 }
 
 /// The stored word of a state, spaces for underscores.
-fn word<T: serde::Serialize>(state: &T) -> String {
+pub(super) fn word<T: serde::Serialize>(state: &T) -> String {
     serde_json::to_value(state)
         .ok()
         .and_then(|value| Some(value.as_str()?.replace('_', " ")))

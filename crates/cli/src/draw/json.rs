@@ -4,13 +4,17 @@ use towpath_vocab::{Failure, Remedy};
 
 /// One JSON value on standard output.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| {
-        Failure::new(
-            "R0993",
-            Remedy::Bug,
-            format!("the report is no JSON: {error}"),
-        )
-    })?;
-    println!("{text}");
+    println!("{}", serde_json::to_string_pretty(value).map_err(no_json)?);
     Ok(())
+}
+
+/// One JSON value on one line of standard output.
+pub(crate) fn json_line<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string(value).map_err(no_json)?);
+    Ok(())
+}
+
+fn no_json(error: serde_json::Error) -> Failure {
+    let message = format!("the report is no JSON: {error}");
+    Failure::new("R0993", Remedy::Bug, message)
 }

@@ -9,7 +9,7 @@ mod rows;
 mod watch;
 
 pub(crate) use diagnostics::{check_summary, diagnostics, diagnostics_json, failure};
-pub(crate) use json::json;
+pub(crate) use json::{json, json_line};
 pub(crate) use numbers::{bytes, count, plural, seconds};
 pub(crate) use plan::{plan, settings};
 pub(crate) use report::run_report;

@@ -1,6 +1,6 @@
 //! `plan`: one line per table with what a run would do and because of what; then types and guarantees.
 
-use towpath_app::CheckReport;
+use towpath_app::{CheckReport, Choice};
 use towpath_vocab::{
     Action, Materialized, Plan, PlannedTask, ReadMode, Selection, TablePlan, WriteMode,
 };
@@ -9,11 +9,8 @@ use super::numbers::plural;
 use super::rows::text_table;
 
 /// Prints what the pipelines would do.
-pub(crate) fn plan(plan: &Plan, only: Option<&str>) {
+pub(crate) fn plan(plan: &Plan, choice: &Choice) {
     for pipeline in &plan.pipelines {
-        if only.is_some_and(|only| only != pipeline.name.as_str()) {
-            continue;
-        }
         println!("{} · {} · {}\n", pipeline.name, plan.name, plan.environment);
         let names = ["TASK", "WILL", "BECAUSE"].map(str::to_owned);
         let rows: Vec<Vec<String>> = pipeline
@@ -26,8 +23,19 @@ pub(crate) fn plan(plan: &Plan, only: Option<&str>) {
             "\n{}. Nothing was changed.",
             plural(pipeline.tasks.len() as u64, "task")
         );
-        println!("Do it: towpath run {}", pipeline.name);
+        println!("Do it: towpath run {}{}", pipeline.name, words(choice));
     }
+}
+
+/// What was selected, as it is typed.
+fn words(choice: &Choice) -> String {
+    let mut typed = String::new();
+    for (option, all) in [("--select", &choice.select), ("--exclude", &choice.exclude)] {
+        if !all.is_empty() {
+            typed.push_str(&format!(" {option} '{}'", all.join(" ")));
+        }
+    }
+    typed
 }
 
 /// `plan --explain TABLE`: each setting with its file and line.

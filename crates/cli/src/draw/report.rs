@@ -59,8 +59,12 @@ fn nothing(report: &RunReport) -> String {
 
 fn head(report: &RunReport) -> String {
     let again = if report.resumed { " · goes on" } else { "" };
+    let of = report
+        .rerun_of
+        .as_ref()
+        .map_or_else(String::new, |run| format!(" · {run} again"));
     format!(
-        "{} · {} · {}{again}\n",
+        "{} · {} · {}{of}{again}\n",
         report.run, report.project, report.environment
     )
 }

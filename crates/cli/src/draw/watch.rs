@@ -71,6 +71,14 @@ impl Line {
 }
 
 impl Watch for RunWatch {
+    fn waits(&self, running: &RunRecord) {
+        eprintln!(
+            "Waiting for {}, which runs since {}. Ctrl-C gives up.",
+            running.name,
+            towpath_app::time_text(running.started_us)
+        );
+    }
+
     fn begins(&self, record: &RunRecord, _pipeline: &PlannedPipeline, progress: Arc<Progress>) {
         if self.format == Format::Json || !std::io::stderr().is_terminal() {
             return;

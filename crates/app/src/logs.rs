@@ -1,0 +1,327 @@
+//! `logs`: the lines of a run or of one of its tasks, as they stand or as they come.
+//!
+//! Promise: every line once, in order, and an end: when the run has ended, or the process that carried
+//! it has. What a program of a task printed comes with its task.
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use towpath_ports::{Clock as _, RunEvent, RunFilter, RunRecord, RunState, StateStore};
+use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId};
+
+use crate::Result;
+use crate::house::House;
+use crate::rerun::parse;
+use crate::work::program_log;
+
+/// How often new lines are looked for.
+const LOOK: Duration = Duration::from_millis(150);
+
+/// At most so much of a program's output at once.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// Which lines.
+#[derive(Clone, Debug, Default)]
+pub struct LogsRequest {
+    /// `shop#212`; the newest when none is named.
+    pub run: Option<String>,
+    /// Only of this task, or of the tasks of this step or table.
+    pub task: Option<String>,
+}
+
+impl LogsRequest {
+    /// `shop#212` or `shop#212.TASK`.
+    pub fn of(subject: Option<&str>) -> Self {
+        let Some(subject) = subject else {
+            return Self::default();
+        };
+        let end = subject.find('#').and_then(|hash| {
+            let dot = subject.get(hash..)?.find('.')?;
+            Some(hash + dot)
+        });
+        match end {
+            Some(end) => Self {
+                run: subject.get(..end).map(str::to_owned),
+                task: subject.get(end + 1..).map(str::to_owned),
+            },
+            None => Self {
+                run: Some(subject.to_owned()),
+                task: None,
+            },
+        }
+    }
+}
+
+/// What a program of a task printed, in whole lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Printed {
+    /// The task.
+    pub task: TaskId,
+    /// The lines, each with its line feed.
+    pub text: String,
+}
+
+/// Lines that are new since the last look.
+#[derive(Clone, Debug)]
+pub struct LogPiece {
+    /// The run as it stands.
+    pub run: RunRecord,
+    /// Its new lines.
+    pub events: Vec<RunEvent>,
+    /// What programs printed since.
+    pub printed: Vec<Printed>,
+    /// True when no more will come.
+    pub is_last: bool,
+}
+
+/// The lines of a run, piece by piece.
+pub struct Logs<'a> {
+    house: &'a House,
+    environment: Environment,
+    run: RunName,
+    tasks: Option<Vec<TaskId>>,
+    seq: u64,
+    /// How far each program's output was read.
+    outputs: Vec<(TaskId, PathBuf, u64)>,
+}
+
+/// One run with all its lines.
+///
+/// # Errors
+/// `FixConfig` when there is no such run or no such task.
+pub async fn logs(
+    house: &House,
+    environment: &Environment,
+    request: &LogsRequest,
+) -> Result<LogPiece> {
+    let name = request.run.as_deref().map(parse).transpose()?;
+    let record = find(house, environment, name.as_ref()).await?;
+    let record = record.ok_or_else(|| unknown(environment, name.as_ref()))?;
+    let mut logs = Logs::of(house, &record, request.task.as_deref())?;
+    logs.next().await
+}
+
+/// A run to follow. One that has not begun is waited for when it is the next one; `waits` is told its
+/// name.
+///
+/// # Errors
+/// Those of `logs`.
+pub async fn follow<'a>(
+    house: &'a House,
+    environment: &Environment,
+    request: &LogsRequest,
+    waits: impl Fn(&str) + Send,
+) -> Result<Logs<'a>> {
+    let name = request.run.as_deref().map(parse).transpose()?;
+    let mut told = false;
+    loop {
+        if let Some(record) = find(house, environment, name.as_ref()).await? {
+            return Logs::of(house, &record, request.task.as_deref());
+        }
+        if let Some(name) = &name
+            && !is_next(house, environment, name).await?
+        {
+            return Err(unknown(environment, Some(name)));
+        }
+        if !told {
+            let name = name.as_ref().map(ToString::to_string);
+            waits(name.as_deref().unwrap_or("the first run"));
+            told = true;
+        }
+        house.system.sleep(LOOK).await;
+    }
+}
+
+impl<'a> Logs<'a> {
+    fn of(house: &'a House, record: &RunRecord, task: Option<&str>) -> Result<Self> {
+        let tasks = task.map(|task| tasks_called(record, task)).transpose()?;
+        let with_output = record.tasks.iter().map(|task| &task.id);
+        let outputs = with_output
+            .filter(|id| tasks.as_ref().is_none_or(|tasks| tasks.contains(id)))
+            .map(|id| (id.clone(), program_log(&house.dir, &record.name, id), 0))
+            .collect();
+        Ok(Self {
+            house,
+            environment: record.environment.clone(),
+            run: record.name.clone(),
+            tasks,
+            seq: 0,
+            outputs,
+        })
+    }
+
+    /// What is there now and was not given yet.
+    ///
+    /// # Errors
+    /// When the book cannot be read.
+    pub async fn next(&mut self) -> Result<LogPiece> {
+        let book = self.house.book.as_ref();
+        // The run first: what ends it is the last line, so that none can come after a run that ended.
+        let record = book.run(&self.run, &self.environment).await?;
+        let record = record.ok_or_else(|| unknown(&self.environment, Some(&self.run)))?;
+        let is_live = book.is_live(&record, self.house.system.now_us()).await?;
+        let mut printed = Vec::new();
+        let mut more = false;
+        for (task, path, read) in &mut self.outputs {
+            let (text, has_more) = grown(path, read, !is_live);
+            more |= has_more;
+            if !text.is_empty() {
+                let task = task.clone();
+                printed.push(Printed { task, text });
+            }
+        }
+        let mut events = book.events(&self.run, &self.environment, self.seq).await?;
+        if let Some(last) = events.last() {
+            self.seq = last.seq;
+        }
+        if let Some(tasks) = &self.tasks {
+            events.retain(|event| event.task.as_ref().is_some_and(|id| tasks.contains(id)));
+        }
+        Ok(LogPiece {
+            is_last: !is_live && !more,
+            run: record,
+            events,
+            printed,
+        })
+    }
+
+    /// Waits a little; then there may be more.
+    pub async fn pause(&self) {
+        self.house.system.sleep(LOOK).await;
+    }
+}
+
+/// What a file holds beyond `read`, in whole lines unless nothing will be added, and whether there is
+/// more than one piece of it. A file that was begun anew is read anew.
+fn grown(path: &Path, read: &mut u64, is_complete: bool) -> (String, bool) {
+    let Ok(mut file) = std::fs::File::open(path) else {
+        return (String::new(), false);
+    };
+    let size = file.metadata().map_or(0, |metadata| metadata.len());
+    if size < *read {
+        *read = 0;
+    }
+    let mut bytes = Vec::new();
+    let taken = file
+        .seek(SeekFrom::Start(*read))
+        .and_then(|_| file.take(PIECE_BYTES).read_to_end(&mut bytes));
+    if taken.is_err() {
+        return (String::new(), false);
+    }
+    let more = bytes.len() as u64 == PIECE_BYTES;
+    if more || !is_complete {
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n');
+        bytes.truncate(whole.map_or(0, |at| at + 1));
+    }
+    *read += bytes.len() as u64;
+    (String::from_utf8_lossy(&bytes).into_owned(), more)
+}
+
+async fn find(
+    house: &House,
+    environment: &Environment,
+    name: Option<&RunName>,
+) -> Result<Option<RunRecord>> {
+    match name {
+        Some(name) => house.book.run(name, environment).await,
+        None => Ok(newest(house, environment, None).await?),
+    }
+}
+
+async fn newest(
+    house: &House,
+    environment: &Environment,
+    pipeline: Option<PipelineName>,
+) -> Result<Option<RunRecord>> {
+    let filter = RunFilter {
+        pipeline,
+        environment: Some(environment.clone()),
+        limit: Some(1),
+    };
+    Ok(house.book.runs(filter).await?.into_iter().next())
+}
+
+/// True for the run that the next `towpath run` will be.
+async fn is_next(house: &House, environment: &Environment, name: &RunName) -> Result<bool> {
+    let newest = newest(house, environment, Some(name.pipeline.clone())).await?;
+    let number = newest.map_or(0, |run| run.name.number);
+    Ok(name.number == number + 1)
+}
+
+/// Tasks that a person may call so: by id, table or step.
+fn tasks_called(record: &RunRecord, called: &str) -> Result<Vec<TaskId>> {
+    let ids = record.tasks.iter().map(|task| &task.id);
+    let found: Vec<TaskId> = ids
+        .filter(|id| {
+            let (step, table) = id
+                .as_str()
+                .split_once('/')
+                .unwrap_or((id.as_str(), id.as_str()));
+            [id.as_str(), step, table].contains(&called)
+        })
+        .cloned()
+        .collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let names: Vec<&str> = record.tasks.iter().map(|task| task.id.as_str()).collect();
+    let message = format!("`{}` has no task `{called}`", record.name);
+    Err(Failure::new("R0984", Remedy::FixConfig, message)
+        .help(format!("it has: {}", names.join(", "))))
+}
+
+fn unknown(environment: &Environment, name: Option<&RunName>) -> Failure {
+    let told = name.map_or_else(
+        || "nothing has run yet".to_owned(),
+        |name| format!("there is no run `{name}` in `{environment}`"),
+    );
+    Failure::new("R0981", Remedy::FixConfig, told).help("look: towpath runs")
+}
+
+/// True when a run has ended, however.
+pub fn has_ended(run: &RunRecord) -> bool {
+    run.state != RunState::Running
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_subject_is_a_run_and_perhaps_a_task() {
+        let of = |text| {
+            let request = LogsRequest::of(Some(text));
+            (request.run.unwrap(), request.task)
+        };
+        assert_eq!(of("shop#2"), ("shop#2".to_owned(), None));
+        assert_eq!(
+            of("my.shop#2.extract/raw.orders"),
+            (
+                "my.shop#2".to_owned(),
+                Some("extract/raw.orders".to_owned())
+            )
+        );
+        assert_eq!(of("shop"), ("shop".to_owned(), None));
+        assert!(LogsRequest::of(None).run.is_none());
+    }
+
+    #[test]
+    fn output_comes_in_whole_lines_and_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("output.log");
+        let mut read = 0;
+        assert_eq!(grown(&path, &mut read, false), (String::new(), false));
+        std::fs::write(&path, "one\ntw").unwrap();
+        assert_eq!(grown(&path, &mut read, false).0, "one\n");
+        assert_eq!(grown(&path, &mut read, false).0, "");
+        std::fs::write(&path, "one\ntwo\nthree").unwrap();
+        assert_eq!(grown(&path, &mut read, true).0, "two\nthree");
+        assert_eq!(grown(&path, &mut read, true).0, "");
+        // A second attempt begins its log anew.
+        std::fs::write(&path, "again\n").unwrap();
+        assert_eq!(grown(&path, &mut read, true).0, "again\n");
+    }
+}

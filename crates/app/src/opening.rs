@@ -1,0 +1,190 @@
+//! How a run begins: new, as the interrupted one it goes on with, or behind the one that goes on.
+//!
+//! What was asked is written down, so that the same can be asked again; no secret is in it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use tokio_util::sync::CancellationToken;
+use towpath_ports::{Clock, NewRun, Opened, RunRecord, StateStore};
+use towpath_project::Choice;
+use towpath_vocab::{Failure, Remedy, TableName, Threshold};
+
+use crate::Result;
+use crate::run::{Going, RunRequest, Wait, Watch};
+use crate::work::essence;
+
+/// A worker that has not renewed for this long is dead.
+pub(crate) const LEASE_US: i64 = 20_000_000;
+
+/// How often a run that waits looks whether it may begin.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What was asked, as it stands in the book. Runs of earlier versions lack what came later.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Asked {
+    target: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    select: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exclude: Vec<String>,
+    full_refresh: bool,
+    limit: Option<u64>,
+    params: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    fail_above: BTreeMap<TableName, Threshold>,
+    /// The run that was done again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rerun_of: Option<String>,
+    /// What held the pipeline without being a run of it: a replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) what: Option<String>,
+}
+
+impl Asked {
+    /// What a past run was asked.
+    ///
+    /// # Errors
+    /// R0964 when the book holds something else.
+    pub(crate) fn of(record: &RunRecord) -> Result<Self> {
+        serde_json::from_value(record.request.clone()).map_err(|error| {
+            let message = format!("what `{}` was asked cannot be read: {error}", record.name);
+            Failure::new("R0964", Remedy::Refused, message)
+                .help(format!("start anew: towpath run {}", record.name.pipeline))
+        })
+    }
+
+    /// The same again, in the same environment.
+    pub(crate) fn again(self, record: &RunRecord, dir: &std::path::Path) -> RunRequest {
+        RunRequest {
+            dir: dir.to_path_buf(),
+            environment: Some(record.environment.to_string()),
+            target: self.target,
+            choice: Choice {
+                select: self.select,
+                exclude: self.exclude,
+            },
+            full_refresh: self.full_refresh,
+            limit: self.limit,
+            params: self.params,
+            fail_above: self.fail_above,
+            wait: Wait::No,
+        }
+    }
+
+    fn now(going: &Going<'_>) -> Self {
+        let request = going.request;
+        Self {
+            target: request.target.clone(),
+            select: request.choice.select.clone(),
+            exclude: request.choice.exclude.clone(),
+            full_refresh: request.full_refresh,
+            limit: request.limit,
+            params: request.params.clone(),
+            fail_above: request.fail_above.clone(),
+            rerun_of: going.rerun_of.as_ref().map(ToString::to_string),
+            what: None,
+        }
+    }
+}
+
+/// Begins a run, or goes on with the interrupted one (then true).
+pub(crate) async fn open_run(
+    going: &Going<'_>,
+    worker: &str,
+    watch: &dyn Watch,
+    cancel: &CancellationToken,
+) -> Result<(RunRecord, bool)> {
+    let system = &going.house.system;
+    let began_us = system.monotonic_us();
+    let mut told = None;
+    loop {
+        let new = new_run(going, worker)?;
+        let running = match going.house.book.open_run(new).await? {
+            Opened::New(record) => return Ok((record, false)),
+            Opened::Resumed(record) => return Ok((record, true)),
+            Opened::Busy(record) => record,
+        };
+        let waited = Duration::from_micros(system.monotonic_us().saturating_sub(began_us));
+        match going.request.wait {
+            Wait::No => return Err(busy(&running)),
+            Wait::AtMost(limit) if waited >= limit => return Err(waited_out(&running, limit)),
+            Wait::Yes | Wait::AtMost(_) => {}
+        }
+        if told.as_ref() != Some(&running.name) {
+            watch.waits(&running);
+            told = Some(running.name.clone());
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return Err(given_up(&running)),
+            () = system.sleep(LOOK) => {}
+        }
+    }
+}
+
+fn new_run(going: &Going<'_>, worker: &str) -> Result<NewRun> {
+    let asked = serde_json::to_value(Asked::now(going)).map_err(|error| {
+        let message = format!("what was asked cannot be written down: {error}");
+        Failure::new("R0961", Remedy::Bug, message)
+    })?;
+    let tasks = going.pipeline.tasks.iter();
+    Ok(NewRun {
+        pipeline: going.pipeline.name.clone(),
+        environment: going.plan.environment.clone(),
+        graph_hash: graph_hash(going)?,
+        tasks: tasks.map(|task| task.id.clone()).collect(),
+        request: asked,
+        worker: worker.to_owned(),
+        now_us: going.house.system.now_us(),
+        lease_us: LEASE_US,
+    })
+}
+
+fn busy(running: &RunRecord) -> Failure {
+    let pipeline = &running.name.pipeline;
+    Failure::new(
+        "R0960",
+        Remedy::Refused,
+        format!("`{pipeline}` is running already: {}", running.name),
+    )
+    .help(format!("look: towpath logs {} --follow", running.name))
+    .help(format!("queue behind it: towpath run {pipeline} --wait"))
+}
+
+fn waited_out(running: &RunRecord, limit: Duration) -> Failure {
+    Failure::new(
+        "R0965",
+        Remedy::Refused,
+        format!("{} still runs after {} s", running.name, limit.as_secs()),
+    )
+    .help(format!("look: towpath logs {} --follow", running.name))
+    .help("`--wait` without a time waits until it ends")
+}
+
+fn given_up(running: &RunRecord) -> Failure {
+    Failure::new(
+        "R0966",
+        Remedy::Cancelled,
+        format!("stopped waiting for {}; nothing was begun", running.name),
+    )
+    .help(format!("look: towpath logs {} --follow", running.name))
+}
+
+/// An interrupted run is taken up only when the graph and what was asked are the same.
+fn graph_hash(going: &Going<'_>) -> Result<String> {
+    let request = going.request;
+    let asked = (request.full_refresh, request.limit, &going.rerun_of);
+    let mut graph =
+        serde_json::to_value((going.pipeline, &going.plan.lakehouse, asked)).map_err(|error| {
+            let message = format!("the graph cannot be hashed: {error}");
+            Failure::new("R0961", Remedy::Bug, message)
+        })?;
+    essence(&mut graph);
+    Ok(Sha256::digest(graph.to_string())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}

@@ -1,0 +1,232 @@
+//! `rerun`: a past run again: the same pipeline, tasks, parameters and environment, as a new run.
+//!
+//! Promise: what can be written twice without harm is made again (tables that are replaced or merged,
+//! views, programs); what is appended goes on from where it is, and what that run or a later one
+//! appended already is not appended again. The project's files are those of today.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use towpath_ports::{RunFilter, RunRecord, StateStore, TaskState};
+use towpath_project::{after, environment_of, keep};
+use towpath_state::SqliteBook;
+use towpath_vocab::{Environment, Failure, PlannedPipeline, Remedy, RunName, TaskId};
+
+use crate::Result;
+use crate::check::open_book;
+use crate::folder::ProjectFolder;
+use crate::house::House;
+use crate::opening::Asked;
+use crate::run::{Going, Ran, Wait, Watch, checked};
+use crate::select::{from_step, pipeline};
+
+/// What is to be run again.
+#[derive(Clone, Debug, Default)]
+pub struct RerunRequest {
+    /// The project folder.
+    pub dir: PathBuf,
+    /// `--env`: where the run is looked for.
+    pub environment: Option<String>,
+    /// The run; the newest when none is named.
+    pub run: Option<String>,
+    /// Which of its tasks.
+    pub part: Part,
+    /// `--wait`.
+    pub wait: Wait,
+}
+
+/// Which tasks of a past run are run again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All.
+    #[default]
+    All,
+    /// Those that did not end well, and what depends on them.
+    Failed,
+    /// Those of a step, and what comes after them.
+    From(String),
+}
+
+/// Runs a past run again.
+///
+/// # Errors
+/// R0980, R0981 when there is no such run, R0967 when none of its tasks is in the project any more; and
+/// those of `run`.
+pub async fn rerun(
+    request: &RerunRequest,
+    watch: &dyn Watch,
+    cancel: CancellationToken,
+) -> Result<Ran> {
+    let past = past(request).await?;
+    let mut asked = Asked::of(&past)?.again(&past, &request.dir);
+    asked.wait = request.wait;
+    let checked = checked(&asked).await?;
+    let Some(plan) = checked.plan.clone() else {
+        return Ok(Ran::Wrong(Box::new(checked)));
+    };
+    watch.notes(&checked.diagnostics, &checked.files);
+    let whole = pipeline(&plan, Some(past.name.pipeline.as_str()))?;
+    let (did, gone) = still_there(whole, &past)?;
+    let tasks = match &request.part {
+        Part::All => did,
+        Part::From(step) => {
+            let behind = from_step(whole, step)?;
+            did.intersection(&behind).cloned().collect()
+        }
+        Part::Failed => {
+            let behind = after(whole, &undone(&past));
+            did.intersection(&behind).cloned().collect()
+        }
+    };
+    if tasks.is_empty() {
+        return Ok(Ran::Nothing(nothing(&past, &request.part)));
+    }
+    let chosen = keep(whole, &tasks);
+    let going = Going {
+        house: Arc::new(House::of_plan(&request.dir, &plan, checked.memory_bytes)?),
+        plan: &plan,
+        pipeline: &chosen,
+        request: &asked,
+        rerun_of: Some(past.name.clone()),
+        notes: gone.into_iter().collect(),
+    };
+    let report = going.carry_out(watch, cancel).await?;
+    Ok(Ran::Report(Box::new(report)))
+}
+
+/// Tasks that did not end well: failed, stopped, skipped, never begun, or lost with their process.
+fn undone(past: &RunRecord) -> BTreeSet<TaskId> {
+    let tasks = past.tasks.iter();
+    tasks
+        .filter(|task| !matches!(task.state, TaskState::Succeeded | TaskState::Unchanged))
+        .map(|task| task.id.clone())
+        .collect()
+}
+
+/// The run's tasks that the project still has, and what to say of the others.
+fn still_there(
+    pipeline: &PlannedPipeline,
+    past: &RunRecord,
+) -> Result<(BTreeSet<TaskId>, Option<String>)> {
+    let there: BTreeSet<&TaskId> = pipeline.tasks.iter().map(|task| &task.id).collect();
+    let (did, gone): (Vec<&TaskId>, Vec<&TaskId>) = past
+        .tasks
+        .iter()
+        .map(|task| &task.id)
+        .partition(|id| there.contains(id));
+    let names: Vec<&str> = gone.iter().map(|id| id.as_str()).collect();
+    if did.is_empty() && !gone.is_empty() {
+        let message = format!(
+            "none of the tasks of `{}` is in the project any more",
+            past.name
+        );
+        return Err(Failure::new("R0967", Remedy::FixConfig, message)
+            .help(format!("it did: {}", names.join(", ")))
+            .help(format!(
+                "run what there is now: towpath run {}",
+                pipeline.name
+            )));
+    }
+    let told = format!(
+        "not in the project any more, not run again: {}",
+        names.join(", ")
+    );
+    let told = (!gone.is_empty()).then_some(told);
+    Ok((did.into_iter().cloned().collect(), told))
+}
+
+fn nothing(past: &RunRecord, part: &Part) -> String {
+    let run = &past.name;
+    match part {
+        Part::Failed => format!(
+            "{run} has no task that failed: nothing to run again. All of it again: towpath rerun {run}"
+        ),
+        Part::From(step) => {
+            format!("{run} did nothing in or after `{step}`: nothing to run again")
+        }
+        Part::All => format!("{run} did nothing: nothing to run again"),
+    }
+}
+
+/// The run that is meant.
+async fn past(request: &RerunRequest) -> Result<RunRecord> {
+    let folder = ProjectFolder::read(&request.dir)?;
+    let environment = environment_of(&folder.files, request.environment.as_deref());
+    let book = open_book(&request.dir, &environment)?;
+    let named = request.run.as_deref().map(parse).transpose()?;
+    let found = match (&book, &named) {
+        (None, _) => None,
+        (Some(book), Some(name)) => book.run(name, &environment).await?,
+        (Some(book), None) => newest(book, &environment).await?,
+    };
+    match (found, named) {
+        (Some(record), _) => match Asked::of(&record)?.what {
+            None => Ok(record),
+            Some(what) => {
+                let message = format!("`{}` was no run of the pipeline: {what}", record.name);
+                Err(Failure::new("R0968", Remedy::FixConfig, message).help("look: towpath runs"))
+            }
+        },
+        (None, Some(name)) => Err(unknown(&request.dir, &name, &environment).await),
+        (None, None) => Err(Failure::new(
+            "R0981",
+            Remedy::FixConfig,
+            format!("nothing has run yet in `{environment}`"),
+        )
+        .help("begin: towpath run")),
+    }
+}
+
+/// The newest run that was one, not a replay.
+async fn newest(book: &SqliteBook, environment: &Environment) -> Result<Option<RunRecord>> {
+    let filter = RunFilter {
+        pipeline: None,
+        environment: Some(environment.clone()),
+        limit: None,
+    };
+    let runs = book.runs(filter).await?;
+    Ok(runs
+        .into_iter()
+        .find(|record| record.request.get("what").is_none()))
+}
+
+/// A run's name as a person gave it.
+pub(crate) fn parse(text: &str) -> Result<RunName> {
+    text.parse().map_err(|error| {
+        Failure::new("R0980", Remedy::FixConfig, format!("{error}")).help("example: shop#212")
+    })
+}
+
+/// No such run here; perhaps there is one in another environment.
+async fn unknown(dir: &Path, name: &RunName, environment: &Environment) -> Failure {
+    let message = format!("there is no run `{name}` in `{environment}`");
+    let failure =
+        Failure::new("R0981", Remedy::FixConfig, message).help("which there are: towpath runs");
+    for other in other_environments(dir, environment) {
+        let Ok(Some(book)) = open_book(dir, &other) else {
+            continue;
+        };
+        if let Ok(Some(_)) = book.run(name, &other).await {
+            return failure.help(format!("`{other}` has one: --env {other}"));
+        }
+    }
+    failure
+}
+
+/// Environments that have a book here.
+fn other_environments(dir: &Path, but: &Environment) -> Vec<Environment> {
+    let Ok(entries) = std::fs::read_dir(dir.join(".towpath")) else {
+        return Vec::new();
+    };
+    let mut found: Vec<Environment> = entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            let environment = Environment::new(name.strip_suffix(".db")?);
+            (environment != *but).then_some(environment)
+        })
+        .collect();
+    found.sort();
+    found
+}

@@ -1,0 +1,92 @@
+//! `logs`: the lines of a run, as they stand or as they come.
+
+use towpath_app::{LogPiece, LogsRequest, follow, has_ended, logs as lines_of};
+use towpath_ports::RunEvent;
+
+use super::houses::{Ended, Place};
+use super::runs::word;
+use crate::args::{Format, LogsArguments};
+use crate::draw;
+use crate::exit::Exit;
+
+pub(super) async fn logs(place: &Place, arguments: LogsArguments) -> Ended {
+    let (house, plan) = place.open().await?;
+    let request = LogsRequest::of(arguments.run.as_deref());
+    if !arguments.follow {
+        let piece = lines_of(&house, &plan.environment, &request).await?;
+        match arguments.format {
+            Format::Json => draw::json(&serde_json::json!({
+                "version": 1,
+                "run": piece.run,
+                "events": piece.events,
+                "printed": piece.printed,
+            }))?,
+            Format::Text => {
+                println!("{} · {}", piece.run.name, word(&piece.run.state));
+                text(&piece);
+            }
+        }
+        return Ok(Exit::Done);
+    }
+    let waits = |run: &str| eprintln!("Waiting for {run} to begin.");
+    let mut logs = follow(&house, &plan.environment, &request, waits).await?;
+    let mut begun = false;
+    loop {
+        let piece = logs.next().await?;
+        if !begun && arguments.format == Format::Text {
+            println!("{} · {}", piece.run.name, word(&piece.run.state));
+        }
+        begun = true;
+        match arguments.format {
+            Format::Json => json_lines(&piece)?,
+            Format::Text => text(&piece),
+        }
+        if piece.is_last {
+            if !has_ended(&piece.run) {
+                let run = &piece.run.name;
+                eprintln!(
+                    "The process that carried {run} is gone; go on: towpath run {}",
+                    run.pipeline
+                );
+            }
+            return Ok(Exit::Done);
+        }
+        logs.pause().await;
+    }
+}
+
+fn text(piece: &LogPiece) {
+    for event in &piece.events {
+        println!("{}", line(event));
+    }
+    for printed in &piece.printed {
+        for line in printed.text.lines() {
+            println!("      {} │ {line}", printed.task);
+        }
+    }
+}
+
+fn line(event: &RunEvent) -> String {
+    let task = event.task.as_ref().map_or("", |task| task.as_str());
+    let body = match &event.body {
+        serde_json::Value::Null => String::new(),
+        body => body.to_string(),
+    };
+    let line = format!(
+        "{:>4}  {}  {:<18} {task}  {body}",
+        event.seq,
+        towpath_app::time_text(event.at_us),
+        event.kind
+    );
+    line.trim_end().to_owned()
+}
+
+fn json_lines(piece: &LogPiece) -> Result<(), towpath_vocab::Failure> {
+    for event in &piece.events {
+        draw::json_line(event)?;
+    }
+    for printed in &piece.printed {
+        draw::json_line(printed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! `rerun`: a past run again, drawn like a run.
+
+use std::sync::Arc;
+
+use towpath_app::{Part, RerunRequest, rerun as run_again};
+
+use super::houses::{Ended, Place};
+use super::run::{told, wait};
+use crate::args::RerunArguments;
+use crate::{draw, signals};
+
+pub(super) async fn rerun(place: &Place, arguments: RerunArguments) -> Ended {
+    let part = match (arguments.failed, arguments.from) {
+        (true, _) => Part::Failed,
+        (false, Some(step)) => Part::From(step),
+        (false, None) => Part::All,
+    };
+    let request = RerunRequest {
+        dir: place.dir()?,
+        environment: place.env.clone(),
+        run: arguments.run,
+        part,
+        wait: wait(&arguments.wait),
+    };
+    let cancel = signals::listen()?;
+    let watch = Arc::new(draw::RunWatch::new(arguments.format));
+    let ran = Box::pin(run_again(&request, watch.as_ref(), cancel)).await;
+    watch.finish();
+    told(ran?, arguments.format)
+}

@@ -1,0 +1,46 @@
+//! Ctrl-C and TERM: the first asks to stop, the second stops at once.
+//!
+//! Promise: both signals mean the same, from the moment a command listens. Programs that tasks started
+//! end with this process, however it ends (`orchestrator::LocalProcesses`).
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use towpath_vocab::{Failure, Remedy};
+
+use crate::exit::Exit;
+
+/// Gives a token that fires at the first signal.
+pub(crate) fn listen() -> Result<CancellationToken, Failure> {
+    let unheard = |error: std::io::Error| {
+        let message = format!("signals cannot be listened to: {error}");
+        Failure::new("R0999", Remedy::Refused, message)
+    };
+    let mut signals = Signals {
+        interrupt: signal(SignalKind::interrupt()).map_err(unheard)?,
+        terminate: signal(SignalKind::terminate()).map_err(unheard)?,
+    };
+    let cancel = CancellationToken::new();
+    let fires = cancel.clone();
+    tokio::spawn(async move {
+        signals.next().await;
+        eprintln!("\nStopping. Nothing half-done will be visible. Ctrl-C again to leave at once.");
+        fires.cancel();
+        signals.next().await;
+        std::process::exit(i32::from(Exit::Interrupted.number()));
+    });
+    Ok(cancel)
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
