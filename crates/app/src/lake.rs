@@ -83,7 +83,7 @@ pub async fn lake_describe(house: &House, table: &str) -> Result<LakeTable> {
     })
 }
 
-async fn existing(house: &House, table: &str) -> Result<TableName> {
+pub(crate) async fn existing(house: &House, table: &str) -> Result<TableName> {
     let wrong = |message: String| Failure::new("R0928", Remedy::FixConfig, message);
     let name: TableName = table.parse().map_err(|error| {
         wrong(format!("{error}")).help("a table is named with its schema: raw.orders")

@@ -14,6 +14,7 @@ mod history;
 mod house;
 mod init;
 mod lake;
+mod lake_care;
 mod lease;
 mod lineage;
 mod live;
@@ -39,6 +40,10 @@ pub use history::{QualityLine, Why, quality, runs, why};
 pub use house::House;
 pub use init::{InitReport, InitRequest, Variable, init};
 pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};
+pub use lake_care::{
+    LakeCompacted, LakeDropped, LakeRestored, LakeVacuumed, VacuumRequest, lake_compact, lake_drop,
+    lake_restore, lake_vacuum,
+};
 pub use lineage::{Direction, LineageReport, lineage};
 pub use logs::{LogPiece, Logs, LogsRequest, Printed, follow, has_ended, logs};
 pub use memory::peak_rss_bytes;

@@ -3,6 +3,7 @@
 //! Read next: `records.rs` (what waits), `replay.rs` (each record once), `reader.rs` (records as a
 //! source), `noting.rs` (what a replay's commit remembers).
 
+pub(crate) mod held_again;
 mod list;
 mod noting;
 mod reader;

@@ -38,15 +38,21 @@ pub(super) struct Taken {
 
 /// What the last replay took, with its generation.
 pub(super) fn taken(last: &Committed) -> Result<Option<(Generation, Taken)>> {
-    let split = SplitId(SPLIT.to_owned());
-    let Some(mark) = last.token.position.mark(&split) else {
+    let taken = taken_of(&last.token.position)?;
+    Ok(taken.map(|taken| (last.token.generation, taken)))
+}
+
+/// What a replay took that left this position.
+pub(super) fn taken_of(position: &Position) -> Result<Option<Taken>> {
+    let Some(mark) = position.mark(&SplitId(SPLIT.to_owned())) else {
         return Ok(None);
     };
-    let taken = serde_json::from_value(mark.resume.clone()).map_err(|error| {
-        let message = format!("the position of the last replay cannot be read: {error}");
-        Failure::new("R0971", Remedy::Bug, message)
-    })?;
-    Ok(Some((last.token.generation, taken)))
+    serde_json::from_value(mark.resume.clone())
+        .map(Some)
+        .map_err(|error| {
+            let message = format!("the position of the last replay cannot be read: {error}");
+            Failure::new("R0971", Remedy::Bug, message)
+        })
 }
 
 /// The position of a commit that marks a replay's records.

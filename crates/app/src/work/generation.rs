@@ -101,6 +101,16 @@ pub(crate) fn stamped(
     position
 }
 
+/// True when a position says what was read.
+pub(crate) fn has_fingerprint(position: &Position) -> bool {
+    fingerprint_of(position).is_some()
+}
+
+/// True when a position says how far was read, not only what of.
+pub(crate) fn keeps_place(position: &Position) -> bool {
+    position.marks().any(|(split, _)| split.0 != FINGERPRINT)
+}
+
 fn fingerprint_of(position: &Position) -> Option<&str> {
     position
         .mark(&SplitId(FINGERPRINT.to_owned()))?

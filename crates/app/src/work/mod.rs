@@ -16,5 +16,6 @@ mod tow;
 
 pub(crate) use command::program_log;
 pub(crate) use fingerprint::essence;
+pub(crate) use generation::{has_fingerprint, keeps_place, stamped};
 pub(crate) use load::load_spec;
 pub(crate) use scope::{Scope, TaskDone, Work, WorkOptions};

@@ -106,11 +106,12 @@ async fn view(
         .last(&work.key(&task.step, target), target)
         .await?
         .is_some();
-    if built_by_us {
+    let engine = &work.house.engine;
+    let version = match built_by_us {
         // The model was kept as a table before: what it held can be computed again.
-        work.house.lake.drop_table(target).await?;
-    }
-    let version = work.house.engine.create_view(target, &run.sql).await?;
+        true => engine.replace_by_view(target, &run.sql).await?,
+        false => engine.create_view(target, &run.sql).await?,
+    };
     let lineage = aimed(run.lineage, target);
     work.house
         .book

@@ -65,6 +65,66 @@ pub(crate) enum LakeCommand {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Make a table what it was at a version or a time, as a new version; history stays.
+    ///
+    /// The next run of what writes the table goes on from where the restored version had been read: later
+    /// rows of the source come again, a source that is read whole is read whole. Rows that were set aside
+    /// and replayed since wait again.
+    #[command(
+        after_help = "Example:\n  towpath lake restore raw.flights --to 3\n  towpath lake restore raw.flights --to '2026-01-31 18:00'"
+    )]
+    Restore {
+        /// The table.
+        table: String,
+        /// A version, or a time (UTC unless it says its zone).
+        #[arg(long, value_name = "VERSION|TIME")]
+        to: String,
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Write small files of a table together; no row changes.
+    #[command(after_help = "Example:\n  towpath lake compact raw.flights")]
+    Compact {
+        /// The table.
+        table: String,
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Delete files that only versions older than this need; those versions can no longer be read.
+    #[command(
+        after_help = "Example:\n  towpath lake vacuum raw.flights --dry-run\n  towpath lake vacuum raw.flights --older-than 30d"
+    )]
+    Vacuum {
+        /// The table.
+        table: String,
+        /// How long ago a file must have left the table: 7d, 12h.
+        #[arg(long, value_name = "AGE", default_value = "7d", value_parser = super::run::duration)]
+        older_than: std::time::Duration,
+        /// Only say what would be deleted.
+        #[arg(long)]
+        dry_run: bool,
+        /// Also below 7 days: whoever still reads an older version, or writes with another program, loses
+        /// files.
+        #[arg(long)]
+        force: bool,
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Take a table or a view away, with all its versions.
+    #[command(after_help = "Example:\n  towpath lake drop staging.old --yes")]
+    Drop {
+        /// The table or view.
+        table: String,
+        /// Do it; without it only what would be gone is told.
+        #[arg(long)]
+        yes: bool,
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,12 @@
-//! `lake`: tables of the lakehouse.
+//! `lake`: tables of the lakehouse, what they are and care for them.
 
-use towpath_app::{LakeTable, lake_describe, lake_history, time_text};
+use std::sync::Arc;
+use std::time::Duration;
+
+use towpath_app::{
+    House, LakeTable, VacuumRequest, lake_compact, lake_describe, lake_drop, lake_history,
+    lake_restore, lake_vacuum, time_text,
+};
 use towpath_ports::PreparedStats;
 
 use super::houses::{Ended, Place};
@@ -15,53 +21,157 @@ pub(super) async fn lake(place: &Place, command: LakeCommand) -> Ended {
             table,
             last,
             format,
-        } => {
-            let entries = lake_history(&house, &table, last).await?;
-            if format == Format::Json {
-                draw::json(
-                    &serde_json::json!({ "version": 1, "table": table, "history": entries }),
-                )?;
-                return Ok(Exit::Done);
-            }
-            let names = [
-                "VERSION", "WHEN", "WRITE", "RUN", "INSERTED", "UPDATED", "DELETED", "FILES",
-            ]
-            .map(str::to_owned);
-            let rows: Vec<Vec<String>> = entries
-                .iter()
-                .map(|entry| {
-                    let at = entry.at_ms.map(|ms| time_text(ms.saturating_mul(1000)));
-                    let count = |of: fn(&PreparedStats) -> u64| {
-                        let rows = entry.stats.as_ref().map(of);
-                        rows.map(draw::count).unwrap_or_default()
-                    };
-                    vec![
-                        entry.version.to_string(),
-                        at.unwrap_or_default(),
-                        entry
-                            .write
-                            .clone()
-                            .unwrap_or_else(|| entry.operation.to_lowercase()),
-                        entry.run.clone().unwrap_or_default(),
-                        count(|stats| stats.inserted),
-                        count(|stats| stats.updated),
-                        count(|stats| stats.deleted),
-                        format!("+{} -{}", entry.files_added, entry.files_removed),
-                    ]
-                })
-                .collect();
-            let right = [true, false, false, false, true, true, true, false];
-            print!("{}", draw::text_table(&names, &rows, &right));
-        }
+        } => history(&house, &table, last, format).await,
         LakeCommand::Describe { table, format } => {
             let found = lake_describe(&house, &table).await?;
-            match format {
-                Format::Json => draw::json(&found)?,
-                Format::Text => describe(&found),
-            }
+            told(format, &found, describe)
         }
+        LakeCommand::Restore { table, to, format } => restore(&house, &table, &to, format).await,
+        LakeCommand::Compact { table, format } => compact(&house, &table, format).await,
+        LakeCommand::Vacuum {
+            table,
+            older_than,
+            dry_run,
+            force,
+            format,
+        } => {
+            let request = VacuumRequest {
+                older_than,
+                force,
+                dry_run,
+            };
+            vacuum(&house, &table, request, format).await
+        }
+        LakeCommand::Drop { table, yes, format } => drop_table(&house, &table, yes, format).await,
+    }
+}
+
+fn told<T: serde::Serialize>(format: Format, found: &T, text: impl FnOnce(&T)) -> Ended {
+    match format {
+        Format::Json => draw::json(found)?,
+        Format::Text => text(found),
     }
     Ok(Exit::Done)
+}
+
+async fn history(house: &Arc<House>, table: &str, last: usize, format: Format) -> Ended {
+    let entries = lake_history(house, table, last).await?;
+    if format == Format::Json {
+        draw::json(&serde_json::json!({ "version": 1, "table": table, "history": entries }))?;
+        return Ok(Exit::Done);
+    }
+    let names = [
+        "VERSION", "WHEN", "WRITE", "RUN", "INSERTED", "UPDATED", "DELETED", "FILES",
+    ]
+    .map(str::to_owned);
+    let rows: Vec<Vec<String>> = entries
+        .iter()
+        .map(|entry| {
+            let at = entry.at_ms.map(|ms| time_text(ms.saturating_mul(1000)));
+            let count = |of: fn(&PreparedStats) -> u64| {
+                let rows = entry.stats.as_ref().map(of);
+                rows.map(draw::count).unwrap_or_default()
+            };
+            vec![
+                entry.version.to_string(),
+                at.unwrap_or_default(),
+                entry
+                    .write
+                    .clone()
+                    .unwrap_or_else(|| entry.operation.to_lowercase()),
+                entry.run.clone().unwrap_or_default(),
+                count(|stats| stats.inserted),
+                count(|stats| stats.updated),
+                count(|stats| stats.deleted),
+                format!("+{} -{}", entry.files_added, entry.files_removed),
+            ]
+        })
+        .collect();
+    let right = [true, false, false, false, true, true, true, false];
+    print!("{}", draw::text_table(&names, &rows, &right));
+    Ok(Exit::Done)
+}
+
+async fn restore(house: &Arc<House>, table: &str, to: &str, format: Format) -> Ended {
+    let done = lake_restore(house, table, to).await?;
+    told(format, &done, |done| {
+        let rows = done.rows.map_or_else(String::new, |rows| {
+            format!(": {}", draw::plural(rows, "row"))
+        });
+        println!(
+            "{} is what it was at version {}{rows}; this is version {}.",
+            done.table, done.restored, done.table_version
+        );
+        for task in &done.tasks {
+            println!("The next run of {task} reads on from there.");
+        }
+        if done.held_again > 0 {
+            println!(
+                "{} waits again, because what it became is gone: towpath quarantine show {}",
+                draw::plural(done.held_again, "quarantined row"),
+                done.table
+            );
+        }
+    })
+}
+
+async fn compact(house: &Arc<House>, table: &str, format: Format) -> Ended {
+    let done = lake_compact(house, table).await?;
+    told(format, &done, |done| match done.table_version {
+        None => println!("{} has no small files to write together.", done.table),
+        Some(version) => println!(
+            "{} became {}, {} became {}; this is version {version} of {}.",
+            draw::plural(done.files_before, "file"),
+            done.files_after,
+            draw::bytes(done.bytes_before),
+            draw::bytes(done.bytes_after),
+            done.table
+        ),
+    })
+}
+
+async fn vacuum(house: &Arc<House>, table: &str, request: VacuumRequest, format: Format) -> Ended {
+    let done = lake_vacuum(house, table, request).await?;
+    told(format, &done, |done| {
+        let files = draw::plural(done.files.len() as u64, "file");
+        let age = age(request.older_than);
+        if done.files.is_empty() {
+            println!(
+                "{} has no files older than {age} that no version needs.",
+                done.table
+            );
+        } else if done.dry_run {
+            for file in &done.files {
+                println!("{file}");
+            }
+            println!("{files}, {}, would be deleted.", draw::bytes(done.bytes));
+        } else {
+            println!("{files}, {}, deleted.", draw::bytes(done.bytes));
+        }
+    })
+}
+
+async fn drop_table(house: &Arc<House>, table: &str, yes: bool, format: Format) -> Ended {
+    let done = lake_drop(house, table, yes).await?;
+    told(format, &done, |done| {
+        println!(
+            "{} is gone, with {}.",
+            done.table,
+            draw::plural(done.versions, "version")
+        );
+    })
+}
+
+/// An age in the largest unit that gives a whole number.
+fn age(of: Duration) -> String {
+    let seconds = of.as_secs();
+    match seconds {
+        0 => "0 s".to_owned(),
+        days if days.is_multiple_of(86_400) => draw::plural(days / 86_400, "day"),
+        hours if hours.is_multiple_of(3600) => draw::plural(hours / 3600, "hour"),
+        minutes if minutes.is_multiple_of(60) => draw::plural(minutes / 60, "minute"),
+        _ => format!("{seconds} s"),
+    }
 }
 
 fn describe(table: &LakeTable) {

@@ -1,0 +1,414 @@
+//! Care for tables of the lakehouse: vacuum, restore, compact, drop.
+//!
+//! Each does one thing to one table and tells what became of it. A restore gives every task that has
+//! committed since a new generation, so that its next run reads on from where the restored version had
+//! been read, and holds the pipelines of those tasks meanwhile. It knows no files: they are the engine's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use towpath_engine::lake::{Carried, TaskThen};
+use towpath_ports::{Destination, StateStore};
+use towpath_vocab::{Failure, Generation, PipelineName, Remedy, RunName, TableName};
+
+use crate::Result;
+use crate::house::House;
+use crate::lake::existing;
+use crate::lease::{Held, hold};
+use crate::quarantine::held_again;
+use crate::work::{keeps_place, stamped};
+
+/// Files of versions that ended this long ago may go without further asking.
+const RETENTION: Duration = Duration::from_secs(7 * 86_400);
+
+/// What a vacuum deleted, or would delete.
+#[derive(Clone, Debug, Serialize)]
+pub struct LakeVacuumed {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// The table.
+    pub table: String,
+    /// True when nothing was deleted.
+    pub dry_run: bool,
+    /// The age, in seconds.
+    pub older_than_s: u64,
+    /// The files.
+    pub files: Vec<String>,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, Serialize)]
+pub struct LakeRestored {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// The table.
+    pub table: String,
+    /// The version it is like now.
+    pub restored: u64,
+    /// The version readers see.
+    pub table_version: u64,
+    /// Rows it has, when the files say.
+    pub rows: Option<u64>,
+    /// Files that came back.
+    pub files_added: u64,
+    /// Files that went out of sight.
+    pub files_removed: u64,
+    /// Tasks whose next run reads on from the restored version.
+    pub tasks: Vec<String>,
+    /// Quarantined records that wait again because the rows they became are gone.
+    pub held_again: u64,
+}
+
+/// What a compaction did.
+#[derive(Clone, Debug, Serialize)]
+pub struct LakeCompacted {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// The table.
+    pub table: String,
+    /// The version it made; none when there was nothing to do.
+    pub table_version: Option<u64>,
+    /// Files that were written together.
+    pub files_before: u64,
+    /// Files they became.
+    pub files_after: u64,
+    /// Bytes before.
+    pub bytes_before: u64,
+    /// Bytes after.
+    pub bytes_after: u64,
+}
+
+/// What was taken away.
+#[derive(Clone, Debug, Serialize)]
+pub struct LakeDropped {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// The table or view.
+    pub table: String,
+    /// `table` or `view`.
+    pub kind: &'static str,
+    /// Rows it had, when the files say.
+    pub rows: Option<u64>,
+    /// Versions it had.
+    pub versions: u64,
+    /// Bytes of its last version.
+    pub bytes: u64,
+}
+
+/// How a table is vacuumed.
+#[derive(Clone, Copy, Debug)]
+pub struct VacuumRequest {
+    /// Files that left the table longer ago than this go.
+    pub older_than: Duration,
+    /// Also below seven days.
+    pub force: bool,
+    /// Only say which.
+    pub dry_run: bool,
+}
+
+/// Deletes files that no version within the retention refers to.
+///
+/// # Errors
+/// `FixConfig` when there is no such table; `Refused` for less than seven days without `force`.
+pub async fn lake_vacuum(
+    house: &House,
+    table: &str,
+    request: VacuumRequest,
+) -> Result<LakeVacuumed> {
+    let name = existing(house, table).await?;
+    if request.older_than < RETENTION && !request.force && !request.dry_run {
+        let message = format!("files of `{name}` younger than 7 days are kept");
+        return Err(Failure::new("R0985", Remedy::Refused, message)
+            .help("queries and other programs that still read an older version would lose its files under them, and so would a program that writes now")
+            .help("those versions could neither be queried nor restored any more")
+            .help("when nobody reads or writes it and no older version is needed: add --force"));
+    }
+    let swept = house
+        .lake
+        .vacuum(&name, request.older_than, request.dry_run)
+        .await?;
+    Ok(LakeVacuumed {
+        version: 1,
+        table: name.to_string(),
+        dry_run: request.dry_run,
+        older_than_s: request.older_than.as_secs(),
+        files: swept
+            .files
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect(),
+        bytes: swept.bytes,
+    })
+}
+
+/// Makes the table what it was at a version or a time, as a new version.
+///
+/// # Errors
+/// `FixConfig` when that version is not there any more; `Refused` while a pipeline that writes the table
+/// runs, or when it is not known any more how far a load had read then.
+pub async fn lake_restore(house: &House, table: &str, to: &str) -> Result<LakeRestored> {
+    let name = existing(house, table).await?;
+    let version = wanted(house, &name, to).await?;
+    let now = house.lake.version(&name).await?.unwrap_or(version);
+    if version == now {
+        let message = format!("`{name}` is at version {version}");
+        return Err(Failure::new("R0986", Remedy::FixConfig, message)
+            .help(format!("older ones: towpath lake history {name}")));
+    }
+    let behind = behind(house, &name, version).await?;
+    let mut pipelines = Pipelines::hold(house, &name, &behind).await?;
+    let done = set_back(house, &name, version, &mut pipelines).await;
+    pipelines.release(done.is_ok()).await?;
+    done
+}
+
+/// Writes small files together.
+///
+/// # Errors
+/// `FixConfig` when there is no such table; `Retry` when others keep changing it.
+pub async fn lake_compact(house: &House, table: &str) -> Result<LakeCompacted> {
+    let name = existing(house, table).await?;
+    let done = house.lake.compact(&name, "lake compact").await?;
+    Ok(LakeCompacted {
+        version: 1,
+        table: name.to_string(),
+        table_version: done.version,
+        files_before: done.files_before,
+        files_after: done.files_after,
+        bytes_before: done.bytes_before,
+        bytes_after: done.bytes_after,
+    })
+}
+
+/// Takes a table or a view away, with all its versions.
+///
+/// # Errors
+/// `FixConfig` when there is none; `Refused` without `yes`, or while it is written.
+pub async fn lake_drop(house: &House, table: &str, yes: bool) -> Result<LakeDropped> {
+    let view = match table.parse::<TableName>() {
+        Ok(name) if house.lake.version(&name).await?.is_none() => house.lake.view(&name).await?,
+        _ => None,
+    };
+    if let Some(view) = view {
+        need_yes(&format!("view `{}`", view.name), "its text", yes)?;
+        house.lake.drop_view(&view.name).await?;
+        return Ok(LakeDropped {
+            version: 1,
+            table: view.name.to_string(),
+            kind: "view",
+            rows: None,
+            versions: view.version,
+            bytes: 0,
+        });
+    }
+    let name = existing(house, table).await?;
+    let found = house.lake.describe(&name).await?;
+    let rows = found.rows.map(|rows| counted(rows, "row") + " in ");
+    let (files, versions) = (counted(found.files, "file"), found.version + 1);
+    let goes = format!(
+        "{}{files}, and {}",
+        rows.unwrap_or_default(),
+        counted(versions, "version")
+    );
+    need_yes(&format!("table `{name}`"), &goes, yes)?;
+    if house.lake.writers(&name).await? > 0 {
+        let message = format!("`{name}` is being written");
+        return Err(
+            Failure::new("R0988", Remedy::Refused, message).help("wait for the run: towpath runs")
+        );
+    }
+    house.lake.drop_table(&name).await?;
+    Ok(LakeDropped {
+        version: 1,
+        table: name.to_string(),
+        kind: "table",
+        rows: found.rows,
+        versions,
+        bytes: found.bytes,
+    })
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    let more = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{more}")
+}
+
+fn need_yes(what: &str, goes: &str, yes: bool) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "R0987",
+        Remedy::Refused,
+        format!("{what} would be gone for good: {goes}"),
+    )
+    .help("to do it: add --yes")
+    .help("the next run that writes it makes it anew, from all its source holds"))
+}
+
+/// The version a user means.
+async fn wanted(house: &House, table: &TableName, to: &str) -> Result<u64> {
+    let words = to.trim().trim_start_matches("version").trim();
+    if let Ok(version) = words.parse::<u64>() {
+        return Ok(version);
+    }
+    let moment = moment(words).ok_or_else(|| {
+        let message = format!("`{to}` is neither a version nor a time");
+        Failure::new("R0989", Remedy::FixConfig, message)
+            .help("a version: --to 3; a time: --to 2026-01-31T18:00:00Z, --to '2026-01-31 18:00' (UTC)")
+            .help(format!("which there are: towpath lake history {table}"))
+    })?;
+    house.lake.version_at(table, moment.as_millisecond()).await
+}
+
+/// A time with its zone, or in UTC; a day is its beginning.
+fn moment(text: &str) -> Option<Timestamp> {
+    if let Ok(with_zone) = text.parse::<Timestamp>() {
+        return Some(with_zone);
+    }
+    let civil = text.parse::<DateTime>().ok()?;
+    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// Tasks that have committed since a version.
+async fn behind(house: &House, table: &TableName, version: u64) -> Result<Vec<TaskThen>> {
+    let tasks = house.lake.tasks_then(table, version).await?;
+    let mut behind = Vec::new();
+    for task in tasks {
+        if task.then == Some(task.now) {
+            continue;
+        }
+        if task.position.is_none() && needs_position(house, table, &task).await? {
+            let message = format!(
+                "it is not known any more how far `{}` had read at version {version} of `{table}`",
+                task.task.step
+            );
+            return Err(Failure::new("R0989", Remedy::Refused, message)
+                .help("only the last commits keep it: restore a younger version")
+                .help(format!("look: towpath lake history {table}")));
+        }
+        behind.push(task);
+    }
+    Ok(behind)
+}
+
+/// A task that reads all each time can do without.
+async fn needs_position(house: &House, table: &TableName, task: &TaskThen) -> Result<bool> {
+    let last = house.lake.last(&task.task, table).await?;
+    Ok(last.is_some_and(|last| keeps_place(&last.token.position)))
+}
+
+/// Pipelines held while a table they write is restored.
+struct Pipelines<'a> {
+    held: BTreeMap<PipelineName, Held<'a>>,
+}
+
+impl<'a> Pipelines<'a> {
+    async fn hold(house: &'a House, table: &TableName, tasks: &[TaskThen]) -> Result<Self> {
+        let names: BTreeSet<_> = tasks
+            .iter()
+            .map(|then| (&then.task.environment, &then.task.pipeline))
+            .collect();
+        let mut pipelines = Self {
+            held: BTreeMap::new(),
+        };
+        for (environment, pipeline) in names {
+            let what = format!("restore {table}");
+            match hold(house, environment, pipeline, &what).await {
+                Ok(held) => {
+                    pipelines.held.insert(pipeline.clone(), held);
+                }
+                Err(busy) => {
+                    pipelines.release(false).await?;
+                    return Err(busy);
+                }
+            }
+        }
+        Ok(pipelines)
+    }
+
+    fn run(&self, pipeline: &PipelineName) -> Option<&RunName> {
+        Some(&self.held.get(pipeline)?.run)
+    }
+
+    async fn release(self, ended_well: bool) -> Result<()> {
+        for held in self.held.into_values() {
+            held.release(ended_well).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn set_back(
+    house: &House,
+    table: &TableName,
+    version: u64,
+    pipelines: &mut Pipelines<'_>,
+) -> Result<LakeRestored> {
+    // Nothing of these pipelines runs any more: what was true before may not be.
+    let behind = behind(house, table, version).await?;
+    let mut carried = Vec::with_capacity(behind.len());
+    for then in &behind {
+        let Some(run) = pipelines.run(&then.task.pipeline) else {
+            let message = format!("`{table}` was written while it was about to be restored");
+            return Err(Failure::new("R0986", Remedy::Retry, message).help("run it again"));
+        };
+        let reserved = house.book.generation(&then.task).await?;
+        let highest = reserved.map_or(Generation(0), |(_, generation)| generation);
+        let generation = highest.max(then.now).next();
+        house
+            .book
+            .reserve_generation(&then.task, run, generation)
+            .await?;
+        let position = then.position.clone().unwrap_or_default();
+        carried.push(Carried {
+            task: then.task.clone(),
+            generation,
+            position: stamped_anew(position, generation, version),
+        });
+    }
+    let run = pipelines.held.values().next();
+    let run = run.map_or_else(|| "lake restore".to_owned(), |held| held.run.to_string());
+    let again = held_again::records(house, &behind).await?;
+    let restored = house
+        .lake
+        .restore(table, version, carried.clone(), &run)
+        .await?;
+    let held_again = held_again::hold(house, table, again, &carried).await?;
+    Ok(LakeRestored {
+        version: 1,
+        table: table.to_string(),
+        restored: version,
+        table_version: restored.version,
+        rows: restored.rows,
+        files_added: restored.files_added,
+        files_removed: restored.files_removed,
+        tasks: carried
+            .iter()
+            .map(|carried| format!("{}.{}", carried.task.pipeline, carried.task.step))
+            .collect(),
+        held_again,
+    })
+}
+
+/// A position without a fingerprint must not be taken for that of the last success.
+fn stamped_anew(
+    position: towpath_vocab::Position,
+    generation: Generation,
+    version: u64,
+) -> towpath_vocab::Position {
+    match crate::work::has_fingerprint(&position) {
+        true => position,
+        false => stamped(
+            position,
+            generation,
+            Some(&format!("restored to version {version}")),
+        ),
+    }
+}
