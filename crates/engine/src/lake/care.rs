@@ -162,7 +162,9 @@ impl Lake {
         let positions = Positions::of(&table.folder, &task.app_id());
         let stored = folder::blocking(move || positions.since(after.unwrap_or(Generation(0))));
         let stored = stored.await?.into_iter();
-        Ok(stored.map(|stored| stored.committed().token.position).collect())
+        Ok(stored
+            .map(|stored| stored.committed().token.position)
+            .collect())
     }
 
     /// Makes an older version the newest one. `carried` are the tasks that have committed since.
@@ -233,7 +235,11 @@ impl Lake {
             let metadata: Metadata = then.state.metadata().clone();
             actions.push(Action::Metadata(metadata));
         }
-        actions.extend(away.iter().filter_map(|at| now.remove(*at)).map(Action::Remove));
+        actions.extend(
+            away.iter()
+                .filter_map(|at| now.remove(*at))
+                .map(Action::Remove),
+        );
         actions.extend(back.iter().filter_map(|at| then.add(*at)).map(Action::Add));
         let entry = Entry {
             attempt,
@@ -370,7 +376,10 @@ async fn put_together(
         add.data_change = false;
     }
     let stats = PreparedStats {
-        bytes: adds.iter().map(|add| u64::try_from(add.size).unwrap_or(0)).sum(),
+        bytes: adds
+            .iter()
+            .map(|add| u64::try_from(add.size).unwrap_or(0))
+            .sum(),
         ..PreparedStats::default()
     };
     let conflict = || LakeError::Conflict {
@@ -440,11 +449,7 @@ async fn all_there(name: &TableName, version: u64, files: &[LakeFile]) -> LakeRe
     }
 }
 
-async fn generation(
-    table: &Table,
-    at: &Snapshot,
-    app_id: &str,
-) -> LakeResult<Option<Generation>> {
+async fn generation(table: &Table, at: &Snapshot, app_id: &str) -> LakeResult<Option<Generation>> {
     let held = at.state.transaction_version(&table.log, app_id).await;
     Ok(held
         .map_err(table.delta("reading the log of"))?
@@ -453,7 +458,9 @@ async fn generation(
 
 fn places(files: &[LakeFile], wanted: impl Fn(&LakeFile) -> bool) -> Vec<usize> {
     let all = files.iter().enumerate();
-    all.filter(|(_, file)| wanted(file)).map(|(at, _)| at).collect()
+    all.filter(|(_, file)| wanted(file))
+        .map(|(at, _)| at)
+        .collect()
 }
 
 fn token(carried: &Carried) -> Token {

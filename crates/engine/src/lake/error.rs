@@ -176,7 +176,9 @@ pub enum LakeError {
         table: String,
     },
     /// A checkpoint that is not whole, in a log that needs it.
-    #[error("the checkpoint `{path}` is not whole, and the log of `{table}` cannot be read without it")]
+    #[error(
+        "the checkpoint `{path}` is not whole, and the log of `{table}` cannot be read without it"
+    )]
     Torn {
         /// The table.
         table: String,

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +24,26 @@ pub(crate) const LOG: &str = "_delta_log";
 pub(crate) fn table_folder(root: &Path, table: &TableName) -> PathBuf {
     root.join(escape(table.schema()))
         .join(escape(table.table()))
+}
+
+/// An absolute path without `..`, which stores of files do not take. What is there is asked where it
+/// leads; what is not there yet leads nowhere else.
+pub(crate) fn without_parents(path: &Path) -> io::Result<PathBuf> {
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return Ok(path.to_path_buf());
+    }
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        if part != Component::ParentDir {
+            plain.push(part);
+            continue;
+        }
+        if plain.exists() {
+            plain = plain.canonicalize()?;
+        }
+        plain.pop();
+    }
+    Ok(plain)
 }
 
 /// A name part as a folder name.
@@ -216,6 +236,22 @@ mod tests {
             assert_eq!(unescape(&folder).as_deref(), Some(name));
         }
         assert_eq!(unescape("a b"), None);
+    }
+
+    #[test]
+    fn a_path_leads_where_the_system_says() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path().canonicalize().unwrap();
+        fs::create_dir_all(home.join("a/b")).unwrap();
+        let plain = |path: &str| without_parents(&home.join(path)).unwrap();
+        assert_eq!(plain("a/../lake"), home.join("lake"));
+        assert_eq!(plain("a/b/../../new/../lake"), home.join("lake"));
+        assert_eq!(plain("a/b"), home.join("a/b"));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(home.join("a/b"), home.join("link")).unwrap();
+            assert_eq!(plain("link/../lake"), home.join("a/lake"));
+        }
     }
 
     #[test]

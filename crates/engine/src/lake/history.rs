@@ -143,10 +143,7 @@ pub(crate) async fn has_committed(
 }
 
 /// Paths of files that entries took out of the table, with the time in milliseconds since 1970 UTC.
-pub(crate) async fn removals(
-    table: &Table,
-    latest: u64,
-) -> LakeResult<Vec<(String, Option<i64>)>> {
+pub(crate) async fn removals(table: &Table, latest: u64) -> LakeResult<Vec<(String, Option<i64>)>> {
     let mut removed = Vec::new();
     for at in (0..=latest).rev() {
         // Entries are cleaned away from the oldest on.

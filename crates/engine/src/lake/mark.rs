@@ -113,7 +113,9 @@ pub(crate) fn dead(root: &Path) -> LakeResult<Vec<Dead>> {
             continue;
         }
         let mut text = String::new();
-        let read = held.read_to_string(&mut text).map_err(failed("reading", &path));
+        let read = held
+            .read_to_string(&mut text)
+            .map_err(failed("reading", &path));
         read?;
         let mark = Mark { path, _held: held };
         match serde_json::from_str::<About>(&text) {
@@ -200,7 +202,10 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(dead(home.path()).unwrap().is_empty(), "somebody clears up");
         let only = found.pop().unwrap();
-        assert_eq!((only.about.attempt.as_str(), only.about.base), ("a1", Some(3)));
+        assert_eq!(
+            (only.about.attempt.as_str(), only.about.base),
+            ("a1", Some(3))
+        );
         only.bury();
         assert!(all(home.path()).unwrap().is_empty());
     }

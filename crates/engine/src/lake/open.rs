@@ -76,6 +76,7 @@ impl Lake {
             _ => PathBuf::from(location),
         };
         let root = std::path::absolute(&path)
+            .and_then(|path| folder::without_parents(&path))
             .map_err(folder::failed("opening", &path))
             .map_err(towpath_vocab::Failure::from)?;
         let inner = Inner {

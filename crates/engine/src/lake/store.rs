@@ -139,9 +139,7 @@ impl ObjectStore for TableStore {
             return self.inner.put_opts(&place, payload, options).await;
         };
         let log = self.log.clone();
-        let put = folder::blocking(move || {
-            Ok(put_durably(log, &name, &payload, &options.mode))
-        });
+        let put = folder::blocking(move || Ok(put_durably(log, &name, &payload, &options.mode)));
         match put.await {
             Ok(done) => done.map_err(refused(location.to_string()))?,
             Err(error) => {

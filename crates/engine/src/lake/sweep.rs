@@ -137,7 +137,10 @@ impl Lake {
         folder::blocking(move || {
             let attempt = dead.about.attempt.as_str();
             let (part, home) = (part_of(attempt), &table.folder);
-            for name in folder::names(home)?.iter().filter(|name| name.starts_with(&part)) {
+            for name in folder::names(home)?
+                .iter()
+                .filter(|name| name.starts_with(&part))
+            {
                 let path = home.join(name);
                 if !known.contains(&path) {
                     folder::remove(&path)?;
@@ -167,7 +170,11 @@ impl Lake {
 
     /// Files that a version names: of the present one, and those that left the table. With an age only
     /// of those that left it since.
-    async fn known(&self, table: &Table, left_within: Option<Duration>) -> LakeResult<HashSet<PathBuf>> {
+    async fn known(
+        &self,
+        table: &Table,
+        left_within: Option<Duration>,
+    ) -> LakeResult<HashSet<PathBuf>> {
         let mut known: HashSet<PathBuf> = HashSet::new();
         let Some(snapshot) = table.standing().await? else {
             return Ok(known);
@@ -267,12 +274,7 @@ fn ended_before(removed_ms: Option<i64>, age: Duration) -> bool {
 }
 
 /// Attempts of generations below the newest settled one can no longer win.
-fn sweep_attempts(
-    app: &Path,
-    aim: Aim,
-    begun: SystemTime,
-    swept: &mut Swept,
-) -> LakeResult<()> {
+fn sweep_attempts(app: &Path, aim: Aim, begun: SystemTime, swept: &mut Swept) -> LakeResult<()> {
     let names = folder::names(app)?;
     let newest = names
         .iter()

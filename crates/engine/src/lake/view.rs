@@ -49,7 +49,7 @@ impl Lake {
             }
             .into());
         }
-        self.finish_view(&*self.table(name)?).await?;
+        self.finish_view(&self.table(name)?).await?;
         Ok(self.store_view(name, sql, None).await?)
     }
 

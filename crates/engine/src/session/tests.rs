@@ -463,15 +463,9 @@ async fn no_number_is_bent_wherever_it_is_computed() {
         format!("select {digits} * 10::decimal(2,0)"),
         "select x * x from (values ('1000000000000000000000'::decimal(22,0))) t(x)".to_owned(),
         format!("select x / 0.1::decimal(2,1) from (values ({digits})) t(x)"),
-        format!(
-            "select sum(x) from (values ({digits}), (2), ({digits}), ({digits})) t(x)"
-        ),
-        format!(
-            "select g, sum(x) from (values (1, {digits}), (1, 1)) t(g, x) group by g"
-        ),
-        format!(
-            "select sum(x) over (order by x) from (values ({digits}), (1)) t(x)"
-        ),
+        format!("select sum(x) from (values ({digits}), (2), ({digits}), ({digits})) t(x)"),
+        format!("select g, sum(x) from (values (1, {digits}), (1, 1)) t(g, x) group by g"),
+        format!("select sum(x) over (order by x) from (values ({digits}), (1)) t(x)"),
         // Casts.
         "select cast(flight * 100000 as smallint) from raw.flights".to_owned(),
         "select cast(300 as tinyint)".to_owned(),
@@ -508,10 +502,7 @@ async fn arithmetic_that_fits_keeps_names_types_and_values() {
             "select 9223372036854775806 + 1, -9223372036854775807 - 1",
             "9223372036854775807|-9223372036854775808",
         ),
-        (
-            "select 1.10 * 2.5, 7 / 2, 7 % 2, 7.0 / 2",
-            "2.75|3|1|3.5",
-        ),
+        ("select 1.10 * 2.5, 7 / 2, 7 % 2, 7.0 / 2", "2.75|3|1|3.5"),
         (
             "select sum(x) from (values ('99999999999999999999999999999999999998'::decimal(38,0)), (1)) t(x)",
             "99999999999999999999999999999999999999",

@@ -10,7 +10,9 @@ use crate::lake::{Carried, TaskThen};
 
 async fn append(lake: &Lake, generation: i64, name: &str) {
     let intent = intent(WriteMode::Append, schema(), generation);
-    load(lake, intent, rows(&[(generation, name)])).await.unwrap();
+    load(lake, intent, rows(&[(generation, name)]))
+        .await
+        .unwrap();
 }
 
 fn carried(tasks: &[TaskThen]) -> Vec<Carried> {
@@ -48,7 +50,11 @@ async fn a_restore_is_a_new_version_from_whose_position_the_next_run_reads() {
     assert_eq!((done.version, done.rows), (4, Some(2)));
     let other = f.reopened();
     assert_eq!(held(&other).await, owned(&[(1, "a"), (2, "a")]));
-    let last = other.last(&task("extract"), &table()).await.unwrap().unwrap();
+    let last = other
+        .last(&task("extract"), &table())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(last.token.generation.0, 5);
     assert_eq!(last.token.position, position(2).position);
     // History stays, and can be gone back to again.
@@ -66,7 +72,12 @@ async fn a_restore_is_a_new_version_from_whose_position_the_next_run_reads() {
         .await
         .unwrap();
     assert_eq!(held(&f.lake).await.len(), 4);
-    let last = f.lake.last(&task("extract"), &table()).await.unwrap().unwrap();
+    let last = f
+        .lake
+        .last(&task("extract"), &table())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(last.token.position, position(4).position);
 }
 
@@ -87,7 +98,12 @@ async fn before_a_tasks_first_commit_it_reads_from_the_start() {
         .await
         .unwrap();
     assert_eq!(held(&f.lake).await, owned(&[(1, "a")]));
-    let kept = f.lake.last(&task("extract"), &table()).await.unwrap().unwrap();
+    let kept = f
+        .lake
+        .last(&task("extract"), &table())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(kept.token.generation.0, 1);
 }
 
@@ -112,7 +128,10 @@ async fn a_load_that_was_read_before_a_restore_is_refused_after_it() {
         .await
         .unwrap();
     let refused = prepared.commit(position(3)).await.err().unwrap();
-    assert_eq!((refused.code.as_str(), refused.remedy), ("R0424", Remedy::Retry));
+    assert_eq!(
+        (refused.code.as_str(), refused.remedy),
+        ("R0424", Remedy::Retry)
+    );
     assert_eq!(held(&f.lake).await, owned(&[(1, "a")]));
 }
 
@@ -149,7 +168,10 @@ async fn columns_go_back_too_and_a_vacuumed_version_does_not() {
         .restore(&table(), 1, Vec::new(), "shop#4")
         .await
         .unwrap_err();
-    assert_eq!((gone.code.as_str(), gone.remedy), ("R0427", Remedy::FixConfig));
+    assert_eq!(
+        (gone.code.as_str(), gone.remedy),
+        ("R0427", Remedy::FixConfig)
+    );
     assert!(gone.message.contains("were vacuumed"), "{gone}");
     let future = f
         .lake
@@ -199,6 +221,8 @@ async fn compaction_changes_no_row_no_token_and_no_reader() {
     let again = other.compact(&table(), "lake compact").await.unwrap();
     assert_eq!(again.version, None, "nothing to do");
     assert_eq!(other.version(&table()).await.unwrap(), Some(5));
+    assert_eq!(other.rows_since(&table(), 5).await.unwrap(), 4);
+    assert_eq!(other.rows_since(&table(), 4).await.unwrap(), 4);
     append(&other, 6, "next").await;
     assert_eq!(held(&f.lake).await.len(), 6);
     assert_eq!(count(&f.lake, "_towpath/writers"), 0);
@@ -228,7 +252,10 @@ async fn a_load_beside_a_compaction_loses_nothing_whoever_is_first() {
     f.lake.compact(&table(), "lake compact").await.unwrap();
     appended.commit(position(4)).await.unwrap();
     let refused = merged.commit(position(5)).await.err().unwrap();
-    assert_eq!((refused.code.as_str(), refused.remedy), ("R0410", Remedy::Retry));
+    assert_eq!(
+        (refused.code.as_str(), refused.remedy),
+        ("R0410", Remedy::Retry)
+    );
     load(
         &other,
         intent(WriteMode::Merge, schema(), 5),
@@ -250,10 +277,19 @@ async fn one_takes_care_of_a_table_at_a_time() {
     let other = f.reopened();
     for refused in [
         other.compact(&table(), "x").await.unwrap_err(),
-        other.vacuum(&table(), Duration::ZERO, false).await.unwrap_err(),
-        other.restore(&table(), 0, Vec::new(), "x").await.unwrap_err(),
+        other
+            .vacuum(&table(), Duration::ZERO, false)
+            .await
+            .unwrap_err(),
+        other
+            .restore(&table(), 0, Vec::new(), "x")
+            .await
+            .unwrap_err(),
     ] {
-        assert_eq!((refused.code.as_str(), refused.remedy), ("R0428", Remedy::Refused));
+        assert_eq!(
+            (refused.code.as_str(), refused.remedy),
+            ("R0428", Remedy::Refused)
+        );
     }
     drop(held);
     other.compact(&table(), "x").await.unwrap();
@@ -324,7 +360,11 @@ async fn a_live_writers_files_outlive_every_other_write() {
     let mut other = intent(WriteMode::Append, schema(), 1);
     other.task = task("another");
     load(&f.reopened(), other, rows(&[(9, "x")])).await.unwrap();
-    assert_eq!(data_files(&f.lake), 3, "the dead one's is gone, a new one came");
+    assert_eq!(
+        data_files(&f.lake),
+        3,
+        "the dead one's is gone, a new one came"
+    );
     live.commit(position(2)).await.unwrap();
     assert_eq!(
         held(&f.reopened()).await,

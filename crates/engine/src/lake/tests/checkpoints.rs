@@ -9,7 +9,9 @@ const CHECKPOINT: &str = "raw/things/_delta_log/00000000000000000009.checkpoint.
 async fn twelve_versions(f: &Fixture) {
     for generation in 1..=12 {
         let intent = intent(WriteMode::Append, schema(), generation);
-        load(&f.lake, intent, rows(&[(generation, "a")])).await.unwrap();
+        load(&f.lake, intent, rows(&[(generation, "a")]))
+            .await
+            .unwrap();
     }
 }
 
@@ -20,11 +22,18 @@ async fn a_torn_checkpoint_costs_nothing_while_the_log_is_whole() {
         twelve_versions(&f).await;
         let path = f.lake.root().join(CHECKPOINT);
         let whole = std::fs::read(&path).unwrap();
-        assert!(f.lake.root().join("raw/things/_delta_log/_last_checkpoint").exists());
+        assert!(
+            f.lake
+                .root()
+                .join("raw/things/_delta_log/_last_checkpoint")
+                .exists()
+        );
         std::fs::write(&path, &whole[..keep]).unwrap();
         assert_eq!(held(&f.reopened()).await.len(), 12, "{keep} bytes");
         let intent = intent(WriteMode::Append, schema(), 13);
-        load(&f.reopened(), intent, rows(&[(13, "a")])).await.unwrap();
+        load(&f.reopened(), intent, rows(&[(13, "a")]))
+            .await
+            .unwrap();
         assert_eq!(held(&f.reopened()).await.len(), 13);
         assert_eq!(f.reopened().version(&table()).await.unwrap(), Some(12));
     }
@@ -44,7 +53,10 @@ async fn a_torn_checkpoint_the_log_needs_is_told() {
     )
     .unwrap();
     let failure = f.reopened().version(&table()).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0426", Remedy::Refused));
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0426", Remedy::Refused)
+    );
     assert!(failure.message.contains("checkpoint.parquet"), "{failure}");
     assert!(
         failure.help.iter().any(|line| line.contains("backup")),

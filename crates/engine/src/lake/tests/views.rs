@@ -20,7 +20,11 @@ async fn a_view_takes_a_tables_place_in_one_step_and_gives_it_back() {
     .await
     .unwrap();
     assert_eq!(
-        f.lake.put_view(&table(), "select 1").await.unwrap_err().code,
+        f.lake
+            .put_view(&table(), "select 1")
+            .await
+            .unwrap_err()
+            .code,
         "R0423"
     );
     assert_eq!(f.lake.put_view_over(&table(), "select 1").await.unwrap(), 1);
