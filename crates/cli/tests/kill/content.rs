@@ -8,6 +8,11 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
+/// The project's id.
+pub(crate) const PROJECT: &str = "11111111-2222-4333-8444-555555555555";
+
 /// Rows that leave and come with each version.
 pub(crate) const SHIFT: u64 = 7;
 /// One row in so many is bad.
@@ -108,6 +113,9 @@ impl Items {
     }
 }
 
+/// The first moment of 2024.
+const FIRST_US: i64 = 1_704_067_200_000_000;
+
 struct Item {
     id: u64,
     kind: &'static str,
@@ -125,7 +133,7 @@ fn item(version: u64, id: u64) -> Item {
         id,
         kind: kinds[(mixed >> 7) as usize % 4],
         cents: (mixed % 9_000_000) as i64,
-        at_us: 1_704_067_200_000_000 + ((id * 61 + version) % 31_000_000) as i64 * 1_000_000,
+        at_us: FIRST_US + ((id * 61 + version) % 31_000_000) as i64 * 1_000_000,
         note: (!id.is_multiple_of(11))
             .then(|| format!("note \"{id}\" of Köln, seen in version {version}")),
     }
@@ -135,33 +143,101 @@ fn is_bad(id: u64) -> bool {
     id % BAD == 5
 }
 
-/// How the bad rows of a version are written: each breaks another rule.
-fn bad_record(version: u64, id: u64) -> String {
+/// What is said of a row of kind `z`.
+const NO_KIND: &str =
+    r#"[{"code":"in","column":"kind","value":"z","message":"the rule says one of a, b, c, d"}]"#;
+
+/// How the bad rows of a version are written, each breaking another rule, and what is said of them.
+fn bad_record(version: u64, id: u64) -> (String, &'static str) {
+    let at = "2024-01-01T00:00:00";
     match id / BAD % 4 {
-        0 => format!("{id},z,1.00,2024-01-01T00:00:00,kind of version {version}"),
-        1 => format!("{id},a,900000.00,2024-01-01T00:00:00,amount of version {version}"),
-        2 => format!("{id},a,much,2024-01-01T00:00:00,no number in version {version}"),
-        _ => format!("{id},a,1.00,2024-01-01T00:00:00,one cell too many in version {version},x"),
+        0 => (
+            format!("{id},z,1.00,{at},kind of version {version}"),
+            NO_KIND,
+        ),
+        1 => (
+            format!("{id},a,900000.00,{at},amount of version {version}"),
+            r#"[{"code":"max","column":"amount","value":"900000.00","message":"the rule says at most 100000"}]"#,
+        ),
+        2 => (
+            format!("{id},a,much,{at},no number in version {version}"),
+            r#"[{"code":"type","column":"amount","value":"much","message":"is no `decimal(12,2)`"}]"#,
+        ),
+        _ => (
+            format!("{id},a,1.00,{at},one cell too many in version {version},x"),
+            r#"[{"code":"columns","column":null,"value":null,"message":"the record has 6 fields, the header has 5"}]"#,
+        ),
     }
 }
 
+/// Columns of a quarantine that differ by nature between two attempts that set the same record aside:
+/// when it was, by which run, and the generation that run wrote, a number that runs take whether or not
+/// they commit. Everything else of a record follows from the source, however often a process died on
+/// the way.
+pub(crate) const OF_AN_ATTEMPT: [&str; 3] = ["set_aside_at", "run", "generation"];
+
+/// All other columns of a quarantine.
+pub(crate) const SET_ASIDE: [&str; 9] = [
+    "id", "status", "task", "object", "line", "ordinal", "form", "record", "reasons",
+];
+
+const OBJECT: &str = "data/items.csv";
+const TABLE: &str = "_quarantine.raw.items";
+
+/// A record's id in the quarantine: half a hash of where it was meant for, its place and itself.
+fn record_id(ordinal: u64, record: &str) -> String {
+    let mut hash = Sha256::new();
+    let ordinal = ordinal.to_le_bytes();
+    let parts: [&[u8]; 7] = [
+        PROJECT.as_bytes(),
+        b"dev",
+        TABLE.as_bytes(),
+        OBJECT.as_bytes(),
+        &ordinal,
+        b"text",
+        record.as_bytes(),
+    ];
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let bytes = hash.finalize();
+    bytes
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 fn good_record(item: &Item) -> String {
-    let seconds = item.at_us / 1_000_000 - 1_704_067_200;
-    let (day, time) = (seconds / 86_400, seconds % 86_400);
-    let (month, day) = month_and_day(day);
     let note = item.note.as_ref().map_or_else(String::new, |note| {
         format!("\"{}\"", note.replace('"', "\"\""))
     });
     format!(
-        "{},{},{}.{:02},2024-{month:02}-{day:02}T{:02}:{:02}:{:02},{note}",
+        "{},{},{},{},{note}",
         item.id,
         item.kind,
-        item.cents / 100,
-        item.cents % 100,
-        time / 3600,
-        time / 60 % 60,
-        time % 60
+        item.amount(),
+        item.at()
     )
+}
+
+impl Item {
+    fn amount(&self) -> String {
+        format!("{}.{:02}", self.cents / 100, self.cents % 100)
+    }
+
+    fn at(&self) -> String {
+        let seconds = (self.at_us - FIRST_US) / 1_000_000;
+        let (day, time) = (seconds / 86_400, seconds % 86_400);
+        let (month, day) = month_and_day(day);
+        format!(
+            "2024-{month:02}-{day:02}T{:02}:{:02}:{:02}",
+            time / 3600,
+            time / 60 % 60,
+            time % 60
+        )
+    }
 }
 
 /// Of a day in 2024, counted from 0.
@@ -182,7 +258,7 @@ fn month_and_day(day: i64) -> (usize, i64) {
 /// One version of the source as it was written.
 pub(crate) struct Version {
     pub(crate) items: Items,
-    /// `object, line, ordinal, record` of every bad row.
+    /// `SET_ASIDE` of every bad row.
     pub(crate) bad: Rows,
     /// The items that the next version no longer has.
     pub(crate) leaving: Items,
@@ -197,6 +273,7 @@ pub(crate) fn write(path: &Path, version: u64, rows: u64) -> Version {
         leaving: Items::default(),
     };
     let (mut ordinal, mut line) = (0_u64, 1_u64);
+    let task = format!("{PROJECT}+dev+kill+extract+{TABLE}");
     let mut put = |record: &str, ordinal: &mut u64| {
         file.write_all(record.as_bytes()).expect("written");
         file.write_all(b"\n").expect("written");
@@ -206,12 +283,17 @@ pub(crate) fn write(path: &Path, version: u64, rows: u64) -> Version {
     for id in version * SHIFT..version * SHIFT + rows {
         line += 1;
         if is_bad(id) {
-            let record = bad_record(version, id);
+            let (record, reasons) = bad_record(version, id);
             made.bad.add(&[
-                Some("data/items.csv"),
+                Some(&record_id(ordinal, &record)),
+                Some("held"),
+                Some(&task),
+                Some(OBJECT),
                 Some(&line.to_string()),
                 Some(&ordinal.to_string()),
+                Some("text"),
                 Some(&record),
+                Some(reasons),
             ]);
             put(&record, &mut ordinal);
         } else {
@@ -222,6 +304,71 @@ pub(crate) fn write(path: &Path, version: u64, rows: u64) -> Version {
             }
             put(&good_record(&item), &mut ordinal);
         }
+    }
+    made
+}
+
+/// Rows of a version whose cursor is that of the last row before them.
+const TIES: u64 = 3;
+
+/// Columns of the quarantine of a table that is read by a cursor which differ between attempts: beside
+/// the others the row's number, because a row there has no place of its own but within a read, and the
+/// id, a hash of that too.
+pub(crate) const OF_A_READ: [&str; 5] = ["set_aside_at", "run", "generation", "ordinal", "id"];
+
+/// All other columns of such a quarantine.
+pub(crate) const SET_ASIDE_OF_A_TABLE: [&str; 7] = [
+    "status", "task", "object", "line", "form", "record", "reasons",
+];
+
+/// The rows a table gains with a version; `put` takes each.
+pub(crate) fn grow(
+    version: u64,
+    rows: u64,
+    object: &str,
+    mut put: impl FnMut([Option<&str>; 5]),
+) -> Version {
+    let mut made = Version {
+        items: Items::default(),
+        bad: Rows::default(),
+        leaving: Items::default(),
+    };
+    let task = format!("{PROJECT}+dev+kill+extract+{TABLE}");
+    let first = (version - 1) * rows + 1;
+    for id in first..first + rows {
+        let moment = if id < first + TIES { first - 1 } else { id };
+        let item = Item {
+            at_us: FIRST_US + moment as i64 * 1_000_000,
+            ..item(version, id)
+        };
+        let kind = if is_bad(id) { "z" } else { item.kind };
+        let (id, amount, at) = (id.to_string(), item.amount(), item.at());
+        put([
+            Some(&id),
+            Some(kind),
+            Some(&amount),
+            Some(&at),
+            item.note.as_deref(),
+        ]);
+        if kind != "z" {
+            made.items.add(&item);
+            continue;
+        }
+        let note = item.note.as_ref().map_or_else(
+            || "null".to_owned(),
+            |note| format!("\"{}\"", note.replace('"', "\\\"")),
+        );
+        let record =
+            format!(r#"{{"id":"{id}","kind":"z","amount":"{amount}","at":"{at}","note":{note}}}"#);
+        made.bad.add(&[
+            Some("held"),
+            Some(&task),
+            Some(object),
+            None,
+            Some("row"),
+            Some(&record),
+            Some(NO_KIND),
+        ]);
     }
     made
 }

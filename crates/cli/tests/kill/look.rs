@@ -20,8 +20,9 @@ pub(crate) const ITEMS: [&str; 5] = ["id", "kind", "amount", "at", "note"];
 /// Rows of data files seen before: a name is never used twice.
 static SEEN: Mutex<BTreeMap<PathBuf, Rows>> = Mutex::new(BTreeMap::new());
 
-/// These columns' rows of a table of the lakehouse, by its newest version; a missing one has none.
-pub(crate) fn lake_table(folder: &Path, columns: &[&str]) -> Rows {
+/// The rows of a table of the lakehouse by its newest version, over all its columns but some; a missing
+/// one has none.
+pub(crate) fn lake_table(folder: &Path, columns: &[&str], left_out: &[&str]) -> Rows {
     let (_, files) = live_files(folder);
     files.into_iter().fold(Rows::default(), |rows, file| {
         let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,7 +33,7 @@ pub(crate) fn lake_table(folder: &Path, columns: &[&str]) -> Rows {
                 "the log names `{}`, which is missing",
                 file.display()
             );
-            let read = parquet_file(&file, columns);
+            let read = parquet_rows(&file, columns, left_out);
             seen.insert(file, read);
             read
         }))
@@ -86,13 +87,21 @@ pub(crate) fn changed_ns(path: &Path) -> Option<u64> {
     u64::try_from(since.as_nanos()).ok()
 }
 
-/// A Parquet file; a missing one has no rows.
+/// A Parquet file with these columns and no other; a missing one has no rows.
 pub(crate) fn parquet_file(file: &Path, columns: &[&str]) -> Rows {
+    parquet_rows(file, columns, &[])
+}
+
+fn parquet_rows(file: &Path, columns: &[&str], left_out: &[&str]) -> Rows {
     let mut rows = Rows::default();
     if file.exists() {
         let open =
             std::fs::File::open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let builder = ParquetRecordBatchReaderBuilder::try_new(open).expect("a Parquet file");
+        let names = builder.schema().fields().iter();
+        let there: BTreeSet<&str> = names.map(|field| field.name().as_str()).collect();
+        let known: BTreeSet<&str> = columns.iter().chain(left_out).copied().collect();
+        assert_eq!(there, known, "the columns of `{}`", file.display());
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         for batch in builder
             .with_projection(mask)

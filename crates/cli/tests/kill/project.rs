@@ -5,7 +5,10 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::content::{self, Expected, Rows};
+use crate::content::{
+    self, Expected, OF_A_READ, OF_AN_ATTEMPT, Rows, SET_ASIDE, SET_ASIDE_OF_A_TABLE,
+};
+use crate::feed::Feed;
 use crate::look;
 use crate::outside::{Outside, Sent};
 
@@ -18,15 +21,19 @@ pub(crate) enum Variant {
     Postgres,
     Files,
     Sqlite,
+    FromPostgres,
+    FromSqlite,
 }
 
-pub(crate) const VARIANTS: [Variant; 6] = [
+pub(crate) const VARIANTS: [Variant; 8] = [
     Variant::LakeReplace,
     Variant::LakeAppend,
     Variant::LakeMerge,
     Variant::Postgres,
     Variant::Files,
     Variant::Sqlite,
+    Variant::FromPostgres,
+    Variant::FromSqlite,
 ];
 
 impl Variant {
@@ -38,6 +45,8 @@ impl Variant {
             Variant::Postgres => "postgres",
             Variant::Files => "files",
             Variant::Sqlite => "sqlite",
+            Variant::FromPostgres => "from postgres",
+            Variant::FromSqlite => "from sqlite",
         }
     }
 
@@ -45,7 +54,24 @@ impl Variant {
         match self {
             Variant::LakeAppend => "append",
             Variant::LakeMerge => "merge\n        key: id",
+            Variant::FromPostgres | Variant::FromSqlite => "append\n        cursor: at",
             _ => "replace",
+        }
+    }
+
+    /// Whether the target only grows.
+    fn appends(self) -> bool {
+        matches!(
+            self,
+            Variant::LakeAppend | Variant::FromPostgres | Variant::FromSqlite
+        )
+    }
+
+    fn feed(self) -> Feed {
+        match self {
+            Variant::FromPostgres => Feed::postgres(),
+            Variant::FromSqlite => Feed::Sqlite,
+            _ => Feed::File,
         }
     }
 
@@ -59,26 +85,27 @@ impl Variant {
     }
 }
 
+/// `ID` and `DATA` are replaced.
 const PROJECT: &str = "towpath: 1
 name: kill
-id: 11111111-2222-4333-8444-555555555555
+id: ID
 lakehouse: ./lake
 parallel: 1
 connections:
-  data: { type: files, path: data }
+  data: DATA
 ";
 
 /// Nested so deep, hashing a note takes some ten microseconds.
 const DEPTH: usize = 60;
 
-/// `WRITE` and `WORK` are replaced. Rules and checks are there to be worked on: each looks at every row.
+/// `FROM`, `WRITE` and `WORK` are replaced. Rules and checks are there to be worked on: each looks at every row.
 const LOAD: &str = "steps:
   extract:
     load: data
     into: raw
     tables:
       items:
-        from: items.csv
+        from: FROM
         write: WRITE
         columns:
           id: { type: bigint, required: true }
@@ -119,6 +146,7 @@ pub(crate) struct Seen {
 pub(crate) struct Project {
     pub(crate) variant: Variant,
     folder: TempDir,
+    feed: Feed,
     outside: Outside,
     size: u64,
     version: u64,
@@ -135,6 +163,7 @@ impl Project {
         let project = Self {
             variant,
             folder,
+            feed: variant.feed(),
             outside: variant.outside(),
             size,
             version: 0,
@@ -152,13 +181,17 @@ impl Project {
             std::fs::write(path, text).expect("written");
         };
         let (connections, publish) = self.outside.config();
+        let (data, from) = self.feed.config();
         let load = LOAD
+            .replace("FROM", from)
             .replace("WRITE", self.variant.write())
             .replace("WORK", &work());
-        put("towpath.yml", &format!("{PROJECT}{connections}"));
+        let project = PROJECT
+            .replace("ID", content::PROJECT)
+            .replace("DATA", data);
+        put("towpath.yml", &format!("{project}{connections}"));
         put("pipelines/kill.yml", &format!("{load}{publish}"));
         put("models/marts/by_kind.sql", MODEL);
-        std::fs::create_dir_all(self.dir().join("data")).expect("made");
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -176,7 +209,7 @@ impl Project {
     /// The source gets its next version.
     pub(crate) fn next_version(&mut self) {
         self.version += 1;
-        let version = content::write(&self.dir().join("data/items.csv"), self.version, self.size);
+        let version = self.feed.next(self.dir(), self.version, self.size);
         self.old = self.new.clone();
         self.new = self.old.after(&version);
     }
@@ -184,9 +217,10 @@ impl Project {
     /// Begins anew when so much was appended that looking at it takes long.
     pub(crate) fn shrink(&mut self) {
         let most = 4 * self.size.max(20_000);
-        if self.variant == Variant::LakeAppend && self.new.all.rows.count > most {
+        if self.variant.appends() && self.new.all.rows.count > most {
             std::fs::remove_dir_all(self.dir().join("lake")).expect("removed");
             self.forget_state();
+            self.feed.empty(self.dir());
             self.old = Expected::default();
             self.new = Expected::default();
             self.next_version();
@@ -205,6 +239,7 @@ impl Project {
         let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
         command.current_dir(self.dir()).args(arguments);
         command.envs(self.outside.url().map(|url| ("KILL_URL", url)));
+        command.envs(self.feed.url().map(|url| ("KILL_SOURCE", url)));
         command
     }
 
@@ -231,11 +266,17 @@ impl Project {
 
     pub(crate) fn seen(&self) -> Seen {
         let lake = self.dir().join("lake");
-        let record = ["object", "line", "ordinal", "record"];
+        let table = |name: &str, columns: &[&str], left_out: &[&str]| {
+            look::lake_table(&lake.join(name), columns, left_out)
+        };
+        let (set_aside, left_out) = match self.feed.grows() {
+            true => (SET_ASIDE_OF_A_TABLE.as_slice(), OF_A_READ.as_slice()),
+            false => (SET_ASIDE.as_slice(), OF_AN_ATTEMPT.as_slice()),
+        };
         Seen {
-            items: look::lake_table(&lake.join("raw/items"), &look::ITEMS),
-            by_kind: look::lake_table(&lake.join("marts/by_kind"), &["kind", "n", "total"]),
-            quarantine: look::lake_table(&lake.join("_quarantine/raw.items"), &record),
+            items: table("raw/items", &look::ITEMS, &[]),
+            by_kind: table("marts/by_kind", &["kind", "n", "total"], &[]),
+            quarantine: table("_quarantine/raw.items", set_aside, left_out),
             sent: self.outside.seen(self.dir()),
         }
     }
@@ -251,10 +292,16 @@ impl Project {
         versions
     }
 
+    /// Whether a run that finds no new rows says so; one that reads by a cursor has looked, and commits
+    /// how far.
+    pub(crate) fn knows_its_source(&self) -> bool {
+        !self.feed.grows()
+    }
+
     /// The rows `raw.items` must hold.
     fn items_of<'a>(&self, expected: &'a Expected) -> &'a content::Items {
         match self.variant {
-            Variant::LakeAppend => &expected.all,
+            variant if variant.appends() => &expected.all,
             Variant::LakeMerge => &expected.merged,
             _ => &expected.now,
         }
