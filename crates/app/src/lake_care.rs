@@ -391,6 +391,7 @@ async fn set_back(
         files_removed: restored.files_removed,
         tasks: carried
             .iter()
+            .filter(|carried| !held_again::is_replay(&carried.task))
             .map(|carried| format!("{}.{}", carried.task.pipeline, carried.task.step))
             .collect(),
         held_again,

@@ -24,13 +24,15 @@ pub(crate) struct Again {
     ids: BTreeSet<String>,
 }
 
+/// True for the task of a replay, which no run has.
+pub(crate) fn is_replay(task: &TaskKey) -> bool {
+    task.step.to_string().ends_with(REPLAY)
+}
+
 /// Finds the records whose replays are about to be undone.
 pub(crate) async fn records(house: &House, behind: &[TaskThen]) -> Result<Vec<Again>> {
     let mut found = Vec::new();
-    for then in behind
-        .iter()
-        .filter(|then| then.task.step.to_string().ends_with(REPLAY))
-    {
+    for then in behind.iter().filter(|then| is_replay(&then.task)) {
         let undone = house.lake.positions_since(&then.task, then.then).await?;
         let mut ids = BTreeSet::new();
         for position in &undone {

@@ -49,7 +49,8 @@ impl Lake {
             }
             .into());
         }
-        self.finish_view(&self.table(name)?).await?;
+        let table = self.table(name)?;
+        self.finish_view(&table).await?;
         Ok(self.store_view(name, sql, None).await?)
     }
 
