@@ -489,7 +489,7 @@ async fn no_number_is_bent_wherever_it_is_computed() {
     assert!(
         named
             .message
-            .contains(&format!("`flight + {most}` does not fit `")),
+            .contains(&format!("`raw.flights.flight + {most}` does not fit `bigint`")),
         "{named}"
     );
 }
