@@ -38,6 +38,23 @@ const LONG_ENOUGH: Duration = Duration::from_secs(2);
 /// Random kills that must hit each phase, over all destinations.
 const LEAST: usize = 5;
 
+const OF_THE_COMMAND: &str = "of a command of `lake`, which no run is";
+
+/// Edges no run of these projects passes, each with the reason.
+const NEVER_PASSED: &[(&str, &str)] = &[
+    ("lake::after_restore", OF_THE_COMMAND),
+    ("lake::before_restore", OF_THE_COMMAND),
+    ("lake::restore_position_written", OF_THE_COMMAND),
+    ("lake::compacted", OF_THE_COMMAND),
+    ("lake::before_burial", "only behind a run that was killed"),
+    ("lake::before_checkpoint_name", "only after many commits"),
+    (
+        "lake::before_deleting_dropped",
+        "a table gives way to a view",
+    ),
+    ("lake::view_stands", "a table gives way to a view"),
+];
+
 /// How often each edge is killed, and how often at random.
 fn kills(usual: usize) -> usize {
     std::env::var("TOWPATH_KILLS").ok().map_or(usual, |said| {
@@ -64,11 +81,14 @@ fn killed_at_every_edge_nothing_is_lost_or_doubled() {
     }
     println!("{table}\nkilled at every edge in {:.0?}", started.elapsed());
     assert!(red.is_empty(), "{}", red.join("\n\n"));
-    let never: Vec<&String> = edges()
-        .iter()
-        .filter(|edge| table.total(edge) == 0)
-        .collect();
-    assert!(never.is_empty(), "no run was killed at {never:?}");
+    for edge in edges() {
+        let is_killed = table.total(edge) > 0;
+        let is_listed = NEVER_PASSED.iter().any(|(listed, _)| listed == edge);
+        assert!(
+            is_killed != is_listed,
+            "`{edge}`: killed {is_killed}, listed as never passed {is_listed}"
+        );
+    }
 }
 
 /// Kills one variant at every edge it passes; what went wrong.
