@@ -353,7 +353,12 @@ fn question(asked: &Asked<'_>, kind: &CheckKind, now_us: i64) -> Question {
             }
         }
         CheckKind::Sql { query } => {
-            let query = query.replace("{table}", table);
+            // As in dbt, the condition narrows the table that the query asks.
+            let asked_table = match asked.filter {
+                Some(filter) => format!("(select * from {table} as t where ({filter}))"),
+                None => table.clone(),
+            };
+            let query = query.replace("{table}", &asked_table);
             let query = query.trim().trim_end_matches(';');
             Question {
                 count: format!("select count(*) as broken, count(*) as seen from ({query}\n) as q"),

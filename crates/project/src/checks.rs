@@ -141,6 +141,9 @@ fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report)
         .filter(|(key, _)| crate::keys::CHECK_KINDS.contains(key))
     {
         let kinds = kinds(key, entry, table, &mut checks.references, report);
+        if let ("sql", Some(filter), Some(text)) = (key, &filter, entry.value.text()) {
+            narrowed(text, filter, entry.value.at, report);
+        }
         let many = kinds.len() > 1;
         for kind in kinds {
             let name = match item.get_text("name") {
@@ -158,6 +161,30 @@ fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report)
                 span,
             });
         }
+    }
+}
+
+/// `where` narrows `{table}`: a query without it, or with it as the name before a column, cannot have one.
+fn narrowed(query: &str, filter: &str, at: At, report: &mut Report) {
+    if !query.contains("{table}") {
+        report
+            .error(
+                "K0605",
+                at,
+                "`where` narrows `{table}`, which this query does not name",
+            )
+            .help(format!(
+                "write the condition into the query: where {filter}"
+            ))
+            .help("or ask `{table}` instead of the table by its name");
+    } else if query.contains("{table}.") {
+        report
+            .error(
+                "K0605",
+                at,
+                "with `where`, `{table}` is no name that can stand before a column",
+            )
+            .help("give it one: from {table} as t, then t.column");
     }
 }
 

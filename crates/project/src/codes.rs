@@ -86,6 +86,10 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
         "The same check stands twice at one table; the second one is left out.",
     ),
     (
+        "K0605",
+        "A `sql` check has a `where` that cannot narrow what its query asks. The rows that a `where` keeps stand for the table where the query says `{table}`.\n\n  checks:\n    - sql: select * from {table} as t where t.total < 0\n      where: status = 'paid'",
+    ),
+    (
         "M0301",
         "A query names a column that its table does not have. The columns are those of `schemas/`, of the last run, or of the models before.",
     ),
