@@ -177,13 +177,12 @@ fn given_up(running: &RunRecord) -> Failure {
 fn graph_hash(going: &Going<'_>) -> Result<String> {
     let request = going.request;
     let asked = (request.full_refresh, request.limit, &going.rerun_of);
-    let mut graph =
-        serde_json::to_value((going.pipeline, &going.plan.lakehouse, asked)).map_err(|error| {
-            let message = format!("the graph cannot be hashed: {error}");
-            Failure::new("R0961", Remedy::Bug, message)
-        })?;
-    essence(&mut graph);
-    Ok(Sha256::digest(graph.to_string())
+    let graph = (essence(going.pipeline), &going.plan.lakehouse, asked);
+    let graph = serde_json::to_string(&graph).map_err(|error| {
+        let message = format!("the graph cannot be hashed: {error}");
+        Failure::new("R0961", Remedy::Bug, message)
+    })?;
+    Ok(Sha256::digest(graph)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect())

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use towpath_flow::Progress;
 use towpath_orchestrator::{RunSetup, RunSink, drive};
 use towpath_ports::{Clock, RunRecord, System};
-use towpath_project::Choice;
-use towpath_vocab::{Diagnostic, Plan, PlannedPipeline, RunName, TableName, Threshold};
+use towpath_project::{Choice, after};
+use towpath_vocab::{Diagnostic, Plan, PlannedPipeline, RunName, TableName, TaskId, Threshold};
 
 use crate::Result;
 use crate::check::{CheckReport, CheckRequest, check};
@@ -23,7 +23,7 @@ use crate::house::House;
 use crate::opening::{LEASE_US, open_run};
 use crate::report::{Ended, RunReport};
 use crate::select::chosen;
-use crate::work::{Scope, Work, WorkOptions};
+use crate::work::{Scope, Work, WorkOptions, changing_models};
 
 /// How long attempts may take to stop after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(10);
@@ -142,6 +142,10 @@ impl Going<'_> {
         let progress = Arc::new(Progress::default());
         watch.begins(&record, self.pipeline, Arc::clone(&progress));
         let work = Arc::new(self.work(&record, progress));
+        let record = match resumed {
+            true => self.refreshed(record, &work).await?,
+            false => record,
+        };
         let summary = drive(RunSetup {
             pipeline: self.pipeline,
             record,
@@ -169,12 +173,27 @@ impl Going<'_> {
         Ok(RunReport::new(&ended))
     }
 
+    /// A resumed run, in which what was made from inputs that changed since is made again, with
+    /// everything that waits for it.
+    async fn refreshed(&self, record: RunRecord, work: &Work) -> Result<RunRecord> {
+        let outdated = work.outdated(self.pipeline, &record).await;
+        if outdated.is_empty() {
+            return Ok(record);
+        }
+        let again: Vec<TaskId> = after(self.pipeline, &outdated).into_iter().collect();
+        let now_us = self.house.system.now_us();
+        let book = &self.house.book;
+        book.reopen(&record.name, &record.environment, &again, now_us)
+            .await
+    }
+
     fn work(&self, record: &RunRecord, progress: Arc<Progress>) -> Work {
         let options = WorkOptions {
             full_refresh: self.request.full_refresh,
             limit: self.request.limit,
             fail_above: self.request.fail_above.clone(),
             rerun_of: self.rerun_of.clone(),
+            changing: changing_models(self.plan),
         };
         let scope = Scope {
             project: self.plan.project.clone(),

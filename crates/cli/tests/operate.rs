@@ -531,3 +531,170 @@ fn a_signal_stops_a_copy_and_leaves_nothing() {
             .unwrap();
     }
 }
+
+/// A project whose program leaves two tables, numbered by how often it ran.
+fn pair(write: &str) -> Desk {
+    let desk = Desk::new();
+    desk.write("towpath.yml", "towpath: 1\nname: pair\nid: 1\n");
+    desk.write(
+        "pipelines/pair.yml",
+        &format!(
+            "steps:\n  both:\n    command: [sh, both.sh]\n    writes: {{ raw.a: {{ write: {write} }}, raw.b: {{ write: {write} }} }}\n"
+        ),
+    );
+    desk.write(
+        "both.sh",
+        r#"echo ran >> ran
+n=$(wc -l < ran)
+for table in raw.a raw.b; do
+  out=$(sed -n 's/.*"'$table'":"\([^"]*\)".*/\1/p' "$TOWPATH_STEP")
+  printf 'n\n%s\n' $n > "$out/x.csv"
+done
+"#,
+    );
+    desk
+}
+
+#[test]
+fn all_tables_of_a_program_come_from_one_attempt_of_it() {
+    for write in ["replace", "append"] {
+        for (edge, ran) in [
+            ("command::settled", 2),
+            ("command::finished", 1),
+            ("lake::after_commit", 1),
+            ("lake::before_commit@2", 1),
+            ("lake::after_commit@2", 1),
+        ] {
+            let mut desk = pair(write);
+            desk.set("TOWPATH_FAILPOINT", edge);
+            let killed = desk.towpath(".", &["run"]);
+            assert_eq!(killed.status.code(), None, "{write} {edge}: {killed:?}");
+            desk.set("TOWPATH_FAILPOINT", "");
+            desk.ok(".", &["run"]);
+            let rows = desk.json(
+                ".",
+                &[
+                    "query",
+                    "--format",
+                    "json",
+                    "select (select count(*) from raw.a) a, (select count(*) from raw.b) b, \
+                     (select max(n) from raw.a) m, (select max(n) from raw.b) n",
+                ],
+            );
+            let row = &rows[0];
+            assert_eq!(
+                (&row["a"], &row["b"]),
+                (&1.into(), &1.into()),
+                "{write} {edge}"
+            );
+            assert_eq!(
+                (&row["m"], &row["n"]),
+                (&ran.into(), &ran.into()),
+                "{write} {edge}"
+            );
+            assert_eq!(desk.read("ran").lines().count(), ran, "{write} {edge}");
+        }
+    }
+}
+
+#[test]
+fn a_resumed_run_makes_again_what_was_made_from_other_inputs() {
+    for changes in [false, true] {
+        let desk = gate();
+        desk.write(
+            "towpath.yml",
+            "towpath: 1\nname: gate\nid: 1\nconnections: { data: { type: files, path: data } }\n",
+        );
+        desk.write("data/a.csv", "n\n1\n");
+        desk.write("data/b.csv", "n\n1\n");
+        desk.write(
+            "pipelines/gate.yml",
+            "steps:\n  extract: { load: data, into: raw, tables: { a: { from: a.csv }, b: { from: b.csv } } }\n  build: { models: all }\n  hold: { command: [sh, hold.sh], after: [build], retries: 0 }\n",
+        );
+        desk.write(
+            "models/marts/m.sql",
+            "{{ config(materialized='table') }}\nselect count(*) n from {{ source('raw', 'a') }}\n",
+        );
+        let run = start(&desk, &["run"]);
+        began(&desk);
+        signal(&run, "KILL");
+        ended(run);
+        if changes {
+            desk.write("data/a.csv", "n\n1\n2\n");
+        }
+        desk.write("hold.sh", "true\n");
+        has(&desk.ok(".", &["run"]), &["gate#1", "goes on"]);
+        let expected = if changes { (2, 2, 1) } else { (1, 1, 1) };
+        let found = (
+            versions(&desk, "raw.a"),
+            versions(&desk, "marts.m"),
+            versions(&desk, "raw.b"),
+        );
+        assert_eq!(found, expected, "changes: {changes}");
+        let rows = desk.json(".", &["query", "--format", "json", "select n from marts.m"]);
+        assert_eq!(rows[0]["n"], if changes { 2 } else { 1 });
+    }
+}
+
+#[test]
+fn a_model_that_asks_the_clock_is_never_unchanged() {
+    let desk = ops();
+    desk.write(
+        "models/marts/total.sql",
+        "{{ config(materialized='table') }}\nselect count(*) n, now() as made_at from {{ source('raw', 'a') }}\n",
+    );
+    desk.write(
+        "models/marts/today.sql",
+        "select current_date as d, n from {{ source('raw', 'a') }}\n",
+    );
+    desk.write(
+        "models/marts/through.sql",
+        "{{ config(materialized='table') }}\nselect count(*) n from {{ ref('today') }}\n",
+    );
+    desk.write(
+        "models/marts/still.sql",
+        "{{ config(materialized='table') }}\n-- now() is only a word here\nselect 'now()' as t, count(*) n from {{ source('raw', 'a') }}\n",
+    );
+    let choice = ["run", "--select", "step:extract", "step:build"];
+    desk.ok(".", &choice);
+    let again = desk.ok(".", &choice);
+    assert!(!again.contains("Nothing to do"), "{again}");
+    for (table, expected) in [
+        ("marts.total", 2),
+        ("marts.through", 2),
+        ("marts.still", 1),
+        ("raw.a", 1),
+    ] {
+        assert_eq!(versions(&desk, table), expected, "{table}");
+    }
+}
+
+#[test]
+fn the_where_of_an_sql_check_narrows_its_table() {
+    let desk = ops();
+    let checks = |text: &str| {
+        PIPELINE.replace(
+            "a: { from: a.csv, where: \"n >= ${param:least}\" }",
+            &format!("a:\n        from: a.csv\n        checks:\n          - {text}\n"),
+        )
+    };
+    let small = "{ sql: 'select * from {table} as t where t.n > 1', where: n < 2 }";
+    desk.write("pipelines/ops.yml", &checks(small));
+    desk.ok(".", &["run", "--select", "raw.a"]);
+    let large = "{ sql: 'select * from {table} as t where t.n > 1', where: n < 3 }";
+    desk.write("pipelines/ops.yml", &checks(large));
+    has(
+        &desk.exits(3, ".", &["run", "--select", "raw.a"]),
+        &["the query gives 1 row"],
+    );
+    for wrong in [
+        "{ sql: 'select * from raw.a where n > 1', where: n < 3 }",
+        "{ sql: 'select {table}.n from {table} where n > 1', where: n < 3 }",
+    ] {
+        desk.write("pipelines/ops.yml", &checks(wrong));
+        has(
+            &desk.exits(2, ".", &["check"]),
+            &["error[K0605]", "pipelines/ops.yml"],
+        );
+    }
+}

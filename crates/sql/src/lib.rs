@@ -9,6 +9,7 @@
 mod analyze;
 mod balance;
 mod catalog;
+mod changing;
 mod expression;
 mod functions;
 mod lineage;
@@ -23,6 +24,7 @@ mod wording;
 
 pub use analyze::{Analysis, Verdict, analyze, inputs};
 pub use catalog::Tables;
+pub use changing::{changing_calls, changing_words};
 pub use expression::{ExpressionInfo, PlannedExpression, expression, plan_expression};
 pub use functions::{Functions, functions};
 pub use problem::SqlProblem;

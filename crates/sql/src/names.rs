@@ -32,6 +32,8 @@ pub(crate) struct Names {
     /// Tables, without CTEs and table functions.
     pub(crate) tables: Vec<(TableReference, Option<Span>)>,
     pub(crate) calls: Vec<Call>,
+    /// Functions that are called without parentheses: `current_date`.
+    pub(crate) bare_calls: Vec<String>,
     /// Alias to table, `None` when an alias stands for two things.
     aliases: BTreeMap<String, Option<String>>,
     columns: Vec<(Vec<String>, Span)>,
@@ -244,6 +246,7 @@ impl Visitor for Names {
                     window: function.over.is_some(),
                 });
             }
+            Expr::Function(function) => self.bare_calls.push(folded(&function.name)),
             Expr::Identifier(ident) => self.columns.push((vec![fold(ident)], ident.span)),
             Expr::CompoundIdentifier(idents) => {
                 let span = idents.last().map_or_else(Span::empty, |last| last.span);

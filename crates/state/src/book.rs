@@ -70,6 +70,20 @@ impl SqliteBook {
             .await
     }
 
+    /// Sets tasks of a resumed run back to waiting, because their inputs changed; gives the run.
+    pub async fn reopen(
+        &self,
+        name: &RunName,
+        environment: &Environment,
+        tasks: &[TaskId],
+        now_us: i64,
+    ) -> Result<RunRecord> {
+        let (name, environment, tasks) = (name.clone(), environment.clone(), tasks.to_vec());
+        self.writer
+            .write(move |connection| runs::reopen(connection, &name, &environment, &tasks, now_us))
+            .await
+    }
+
     /// Whether the process behind a run goes on with it, as far as can be told at `now_us`.
     pub async fn is_live(&self, run: &RunRecord, now_us: i64) -> Result<bool> {
         if run.state != RunState::Running || self.liveness.is_dead(&run.worker) {

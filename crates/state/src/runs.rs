@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Value, json};
-use towpath_ports::{NewRun, Opened, RunEvent, RunState, TaskState, Transition};
+use towpath_ports::{NewRun, Opened, RunEvent, RunRecord, RunState, TaskState, Transition};
 use towpath_vocab::{Environment, RunName, TaskId};
 
 use crate::codec::{run_state, signed, task_state, to_column};
@@ -169,6 +169,45 @@ fn resume(connection: &Connection, id: i64, run: &NewRun) -> Result<Opened, Book
     }
     raise_fences(connection, id)?;
     Ok(Opened::Resumed(run_by_id(connection, id)?))
+}
+
+/// Sets tasks of a running run back to waiting, whatever became of them.
+pub(crate) fn reopen(
+    connection: &Connection,
+    name: &RunName,
+    environment: &Environment,
+    tasks: &[TaskId],
+    now_us: i64,
+) -> Result<RunRecord, BookError> {
+    let id: i64 = connection
+        .query_row(
+            "SELECT id FROM run WHERE pipeline = ?1 AND environment = ?2 AND number = ?3 AND state = 'running'",
+            (
+                name.pipeline.as_str(),
+                environment.as_str(),
+                signed(name.number),
+            ),
+            |row| row.get(0),
+        )
+        .optional()?
+        .ok_or_else(|| BookError::TakenOver { run: name.clone() })?;
+    for task in tasks {
+        connection.execute(
+            "UPDATE task SET state = 'waiting', fence = fence + 1, started_us = NULL, ended_us = NULL,
+                    failure = NULL, outcome = NULL, fingerprint = NULL
+             WHERE run = ?1 AND id = ?2",
+            (id, task.as_str()),
+        )?;
+        add_event(
+            connection,
+            id,
+            now_us,
+            Some(task.as_str()),
+            "task_waiting",
+            &json!({ "because": "inputs changed" }),
+        )?;
+    }
+    run_by_id(connection, id)
 }
 
 fn supersede(connection: &Connection, id: i64, run: &NewRun) -> Result<(), BookError> {

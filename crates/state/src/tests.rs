@@ -860,3 +860,40 @@ async fn json_of_a_later_version_is_refused_not_misread() {
     assert_eq!(failure.code, "R0801");
     assert!(failure.message.contains("`request`"), "{}", failure.message);
 }
+
+#[tokio::test]
+async fn tasks_of_a_resumed_run_are_opened_again() {
+    let place = Place::new();
+    let book = place.open();
+    let run = opened_new(book.open_run(new_run("w1", "hash", 1)).await.unwrap());
+    let (name, dev) = (&run.name, &run.environment);
+    start_and_end(&book, &run, 0, TaskState::Succeeded, 0).await;
+    let found = book.run(name, dev).await.unwrap().unwrap();
+    assert_eq!(found.tasks[0].state, TaskState::Succeeded);
+    let strange: RunName = "shop#9".parse().unwrap();
+    assert!(book.run(&strange, dev).await.unwrap().is_none());
+    assert!(book.run(name, &"prod".into()).await.unwrap().is_none());
+    assert!(book.is_live(&found, 2).await.unwrap());
+    assert!(!book.is_live(&found, 1 + LEASE_US).await.unwrap());
+
+    let tasks = [run.tasks[0].id.clone()];
+    let again = book.reopen(name, dev, &tasks, 9).await.unwrap();
+    let task = &again.tasks[0];
+    assert_eq!((task.state, &task.fingerprint), (TaskState::Waiting, &None));
+    let success = book.last_success(dev, &name.pipeline, &tasks[0]).await;
+    assert!(success.unwrap().is_none());
+    // A report from before it was opened again changes nothing.
+    let move_with = |fence| move_of(&run, 0, TaskState::Waiting, TaskState::Running, fence);
+    assert!(!book.transition(move_with(1)).await.unwrap());
+    assert!(book.transition(move_with(task.fence)).await.unwrap());
+    let events = assert_gapless(&book, &run).await;
+    assert!(events.iter().any(|event| event.kind == "task_waiting"));
+
+    book.close_run(name, dev, RunState::Cancelled, 10)
+        .await
+        .unwrap();
+    let closed = book.run(name, dev).await.unwrap().unwrap();
+    assert!(!book.is_live(&closed, 11).await.unwrap());
+    let refused = book.reopen(name, dev, &tasks, 12).await.unwrap_err();
+    assert_eq!(refused.code, "R0809");
+}

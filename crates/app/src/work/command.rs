@@ -1,7 +1,8 @@
 //! A command: a program with its tree of processes; what it leaves behind is committed like a load.
 //!
 //! The program finds one JSON file at `$TOWPATH_STEP`: its inputs with versions and Parquet files, and an
-//! empty folder per output table. Files it leaves there (CSV, JSON lines, Parquet) become the table.
+//! empty folder per output table. Files it leaves there (CSV, JSON lines, Parquet) become the table. All
+//! tables of a command come from one attempt of its program: read `finished.rs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,16 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::{AttemptOutcome, LocalProcesses};
-use towpath_ports::{Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, Secrets};
+use towpath_ports::{
+    Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, Secrets, System,
+};
 use towpath_vocab::{
     CommandPlan, ConnectionPlan, Failure, LoadPlan, OptionValue, PlannedTask, Position, ReadMode,
     Remedy, RunName, SecretTemplate, Selection, TableName, TablePlan, TaskId,
 };
 
+use super::fingerprint::fingerprint;
+use super::finished;
 use super::load::read_spec;
 use super::scope::{TaskDone, Work};
 use super::tow::Tow;
@@ -53,8 +58,46 @@ pub(super) async fn run(
         });
     }
     let folder = step_folder(&work.house.dir, &work.run, &task.id);
-    let outputs = prepare_folder(&folder, command)?;
-    let step_file = write_step(work, &folder, command, &outputs).await?;
+    let inputs = work.house.engine.versions(&command.reads).await?;
+    let inputs: Vec<String> = inputs
+        .iter()
+        .map(|(table, version)| format!("{table}@{version}"))
+        .collect();
+    let identity = fingerprint(task, &inputs)?;
+    let attempt = match finished::read(&folder, &identity)? {
+        Some(attempt) => attempt,
+        None => {
+            carry_out(work, task, command, &folder, &cancel).await?;
+            let attempt = format!("{identity}-{:016x}", work.house.system.random());
+            finished::write(&folder, &identity, &attempt)?;
+            attempt
+        }
+    };
+    fail::fail_point!("command::finished");
+    for table in &command.writes {
+        let output = output_folder(&folder, &table.target);
+        keep(work, task, table, &output, &attempt, cancel.clone()).await?;
+    }
+    if command.writes.is_empty() {
+        work.record(&task.id, TaskDone::Command);
+    }
+    Ok(AttemptOutcome {
+        unchanged: false,
+        outcome: serde_json::Value::Null,
+        fingerprint: None,
+    })
+}
+
+/// Runs the program to its end, in a folder that is empty.
+async fn carry_out(
+    work: &Work,
+    task: &PlannedTask,
+    command: &CommandPlan,
+    folder: &Path,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let outputs = prepare_folder(folder, command)?;
+    let step_file = write_step(work, folder, command, &outputs).await?;
     let mut env = BTreeMap::new();
     for (name, text) in &command.env {
         env.insert(name.clone(), resolved(work, text).await?);
@@ -80,18 +123,7 @@ pub(super) async fn run(
     let processes = LocalProcesses::new(Arc::clone(&work.house.system) as _, GRACE)
         .cancelled_by(cancel.clone());
     let exit = processes.run(spec).await?;
-    judge(task, command, &exit, &log)?;
-    for (table, output) in command.writes.iter().zip(&outputs) {
-        keep(work, task, table, output, cancel.clone()).await?;
-    }
-    if command.writes.is_empty() {
-        work.record(&task.id, TaskDone::Command);
-    }
-    Ok(AttemptOutcome {
-        unchanged: false,
-        outcome: serde_json::Value::Null,
-        fingerprint: None,
-    })
+    judge(task, command, &exit, &log)
 }
 
 /// A table that the run which is done again, or a later one, has appended to: its program would leave
@@ -161,6 +193,10 @@ fn judge(task: &PlannedTask, command: &CommandPlan, exit: &ProcessExit, log: &Pa
     .help(format!("its output: {}", log.display())))
 }
 
+fn output_folder(folder: &Path, table: &TableName) -> PathBuf {
+    folder.join("out").join(table.to_string())
+}
+
 /// One empty folder per output table.
 fn prepare_folder(folder: &Path, command: &CommandPlan) -> Result<Vec<PathBuf>> {
     let not_made = |error: std::io::Error| {
@@ -176,7 +212,7 @@ fn prepare_folder(folder: &Path, command: &CommandPlan) -> Result<Vec<PathBuf>> 
     let outputs: Vec<PathBuf> = command
         .writes
         .iter()
-        .map(|table| folder.join("out").join(table.target.to_string()))
+        .map(|table| output_folder(folder, &table.target))
         .collect();
     std::fs::create_dir_all(folder).map_err(not_made)?;
     for output in &outputs {
@@ -223,12 +259,14 @@ async fn write_step(
     Ok(path)
 }
 
-/// Loads what the program left in an output folder.
+/// Loads what the program left in an output folder. The commit says of which attempt of the program it
+/// is: another attempt's is not taken for it.
 async fn keep(
     work: &Work,
     task: &PlannedTask,
     table: &TablePlan,
     output: &Path,
+    attempt: &str,
     cancel: CancellationToken,
 ) -> Result<AttemptOutcome> {
     let pattern = only_kind(output, &table.target)?;
@@ -251,7 +289,7 @@ async fn keep(
     let source = work.house.source(&load.connection)?;
     let destination = Arc::clone(&work.house.lake) as Arc<dyn Destination>;
     let turn = work
-        .turn(task, destination.as_ref(), &table.target, None)
+        .turn(task, destination.as_ref(), &table.target, Some(attempt))
         .await?;
     if turn.is_done {
         return work.adopted(task, &table.target, turn, None);
@@ -265,7 +303,7 @@ async fn keep(
         turn,
         reader,
         opened_at: Position::default(),
-        fingerprint: None,
+        fingerprint: Some(attempt.to_owned()),
         cancel,
     })
     .await

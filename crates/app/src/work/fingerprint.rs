@@ -1,27 +1,27 @@
 //! What a task's result depends on, as one hash: the compiled node and the versions of its inputs.
 //! Equal fingerprints mean there is nothing to do.
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
-use towpath_vocab::{Failure, PlannedTask, Remedy};
+use towpath_vocab::{
+    Action, FactSource, Failure, PlannedPipeline, PlannedTask, Remedy, TableLineage, TablePlan,
+};
 
 use crate::Result;
 
-/// Changes when the meaning of a node changes in a later version of Towpath.
-const FORM: &str = "1";
+/// Changes when the meaning of a node, or how it is written down, changes in a later version.
+const FORM: &str = "2";
 
 /// The fingerprint of a task over its inputs' versions.
 pub(crate) fn fingerprint(task: &PlannedTask, inputs: &[String]) -> Result<String> {
-    let mut node = serde_json::to_value(&task.action).map_err(|error| {
+    let node = serde_json::to_string(&bare(&task.action)).map_err(|error| {
         Failure::new(
             "R0930",
             Remedy::Bug,
             format!("task `{}` cannot be hashed: {error}", task.id),
         )
     })?;
-    essence(&mut node);
     let mut hash = Sha256::new();
-    for part in [FORM.to_owned(), node.to_string()].iter().chain(inputs) {
+    for part in [FORM.to_owned(), node].iter().chain(inputs) {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
@@ -32,24 +32,50 @@ pub(crate) fn fingerprint(task: &PlannedTask, inputs: &[String]) -> Result<Strin
         .collect())
 }
 
-/// What a compiled node says, without what does not change what it does: where it stands in a file,
-/// and what earlier runs observed.
-pub(crate) fn essence(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.remove("span");
-            map.remove("lineage");
-            map.remove("seen_at");
-            map.remove("deferred");
-            if map
-                .get("known")
-                .is_some_and(|known| known.get("source") == Some(&Value::from("observed")))
-            {
-                map.remove("known");
-            }
-            map.values_mut().for_each(essence);
-        }
-        Value::Array(list) => list.iter_mut().for_each(essence),
-        _ => {}
+/// A graph without what does not change what it does.
+pub(crate) fn essence(pipeline: &PlannedPipeline) -> PlannedPipeline {
+    let mut pipeline = pipeline.clone();
+    for task in &mut pipeline.tasks {
+        task.span = None;
+        task.action = bare(&task.action);
     }
+    pipeline
 }
+
+/// What a node says, without where it stands in a file and what earlier runs observed. What a user
+/// wrote is never looked into.
+fn bare(action: &Action) -> Action {
+    let mut action = action.clone();
+    match &mut action {
+        Action::Load(load) => {
+            bare_table(&mut load.table);
+            load.known = load
+                .known
+                .take()
+                .filter(|known| known.source != FactSource::Observed);
+            if let Some(known) = &mut load.known {
+                known.seen_at.clear();
+            }
+        }
+        Action::Model(model) => {
+            bare_table(&mut model.table);
+            model.deferred = false;
+        }
+        Action::Command(command) => command.writes.iter_mut().for_each(bare_table),
+        Action::Publish(publish) => bare_table(&mut publish.table),
+    }
+    action
+}
+
+fn bare_table(table: &mut TablePlan) {
+    table.lineage = TableLineage::default();
+    table
+        .columns
+        .iter_mut()
+        .for_each(|column| column.span = None);
+    table.rules.iter_mut().for_each(|rule| rule.span = None);
+    table.checks.iter_mut().for_each(|check| check.span = None);
+}
+
+#[cfg(test)]
+mod tests;

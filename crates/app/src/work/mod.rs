@@ -4,9 +4,12 @@
 //! `tow.rs`: the same few lines that give out a generation, carry the rows and write the book.
 
 mod changes;
+mod changing;
 mod command;
 mod dispatch;
 mod fingerprint;
+mod finished;
+mod fresh;
 mod generation;
 mod load;
 mod model;
@@ -14,6 +17,7 @@ mod publish;
 mod scope;
 mod tow;
 
+pub(crate) use changing::changing_models;
 pub(crate) use command::program_log;
 pub(crate) use fingerprint::essence;
 pub(crate) use generation::{has_fingerprint, keeps_place, stamped};

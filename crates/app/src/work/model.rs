@@ -39,9 +39,10 @@ pub(super) async fn build(
     if turn.is_done {
         return work.adopted(task, &target, turn, Some(print));
     }
-    if work
-        .is_held(task, &print, &turn, model.table.write.mode)
-        .await?
+    if !work.options.changing.contains(&target)
+        && work
+            .is_held(task, &print, &turn, model.table.write.mode)
+            .await?
     {
         return Ok(AttemptOutcome {
             unchanged: true,

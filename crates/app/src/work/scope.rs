@@ -2,7 +2,7 @@
 //!
 //! It decides nothing; `dispatch.rs` hands tasks to the verbs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use towpath_flow::{OutputSummary, Progress};
@@ -23,6 +23,8 @@ pub(crate) struct WorkOptions {
     pub(crate) fail_above: BTreeMap<TableName, Threshold>,
     /// The run that is done again: what can be written twice without harm is made again.
     pub(crate) rerun_of: Option<RunName>,
+    /// Models that give other rows at another time: never unchanged.
+    pub(crate) changing: BTreeSet<TableName>,
 }
 
 /// Carries out the tasks of one run.

@@ -1,0 +1,58 @@
+//! Models that ask the clock or chance: equal inputs do not mean equal rows.
+//!
+//! Promise: a table that is built from such a query, directly or through views, is never unchanged. A
+//! view itself may be: it is asked anew by whoever reads it.
+
+use std::collections::BTreeSet;
+
+use towpath_sql::{changing_calls, changing_words};
+use towpath_vocab::{Action, Materialized, ModelPlan, Plan, TableName};
+
+/// Tables of models that give other rows at another time.
+pub(crate) fn changing_models(plan: &Plan) -> BTreeSet<TableName> {
+    let tasks = plan.pipelines.iter().flat_map(|pipeline| &pipeline.tasks);
+    let models: Vec<&ModelPlan> = tasks
+        .filter_map(|task| match &task.action {
+            Action::Model(model) => Some(model.as_ref()),
+            _ => None,
+        })
+        .collect();
+    let mut changing: BTreeSet<TableName> = models
+        .iter()
+        .filter(|model| asks_for_more(model))
+        .map(|model| model.table.target.clone())
+        .collect();
+    let views: BTreeSet<&TableName> = models
+        .iter()
+        .filter(|model| model.materialized == Materialized::View)
+        .map(|model| &model.table.target)
+        .collect();
+    // Views may stand on views: as often as it takes.
+    loop {
+        let through: Vec<TableName> = models
+            .iter()
+            .filter(|model| !changing.contains(&model.table.target))
+            .filter(|model| {
+                let mut reads = model.references.values();
+                reads.any(|table| views.contains(table) && changing.contains(table))
+            })
+            .map(|model| model.table.target.clone())
+            .collect();
+        if through.is_empty() {
+            return changing;
+        }
+        changing.extend(through);
+    }
+}
+
+/// Whether a model's own text asks the clock or chance. What is rendered only when it runs is judged by
+/// its words.
+fn asks_for_more(model: &ModelPlan) -> bool {
+    match &model.sql {
+        Some(sql) => !changing_calls(sql).is_empty(),
+        None => [&model.template, &model.macros]
+            .into_iter()
+            .chain(model.ephemerals.values())
+            .any(|text| !changing_words(text).is_empty()),
+    }
+}

@@ -1,0 +1,117 @@
+//! That a program has ended well, on disk: what it left is committed, however often we die meanwhile.
+//!
+//! Promise: the mark stands only when every file the program left is durable, and only for the same
+//! program with the same inputs. While it stands, the program is not run again in its run, so all its
+//! tables come from one attempt, and what cannot be done twice is done once.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use towpath_vocab::{Failure, Remedy};
+
+use crate::Result;
+
+/// The mark's file in the folder of a task.
+const MARK: &str = "finished.json";
+
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    version: u32,
+    /// The program and its inputs.
+    identity: String,
+    /// The attempt that ended well.
+    attempt: String,
+}
+
+/// The attempt of this program over these inputs that ended well, if one did.
+pub(super) fn read(folder: &Path, identity: &str) -> Result<Option<String>> {
+    let path = folder.join(MARK);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unkept(&path, &error)),
+    };
+    // A mark is renamed into place whole; one that cannot be read is of another version.
+    let mark: Option<Mark> = serde_json::from_str(&text).ok();
+    Ok(mark
+        .filter(|mark| mark.version == 1 && mark.identity == identity)
+        .map(|mark| mark.attempt))
+}
+
+/// Makes durable what the program left, then the mark.
+pub(super) fn write(folder: &Path, identity: &str, attempt: &str) -> Result<()> {
+    let mark = Mark {
+        version: 1,
+        identity: identity.to_owned(),
+        attempt: attempt.to_owned(),
+    };
+    let text = serde_json::to_string(&mark).map_err(|error| {
+        Failure::new(
+            "R0956",
+            Remedy::Bug,
+            format!("a mark cannot be written: {error}"),
+        )
+    })?;
+    let (path, draft) = (folder.join(MARK), folder.join("finished.tmp"));
+    let keep = || -> std::io::Result<()> {
+        settle(&folder.join("out"))?;
+        fail::fail_point!("command::settled");
+        fs::write(&draft, text)?;
+        File::open(&draft)?.sync_all()?;
+        fs::rename(&draft, &path)?;
+        // The folders were made for this run: their names must last as well.
+        for above in folder.ancestors() {
+            File::open(above)?.sync_all()?;
+            if above.ends_with(".towpath") {
+                break;
+            }
+        }
+        Ok(())
+    };
+    keep().map_err(|error| unkept(&path, &error))
+}
+
+/// Every file and folder below, durable; links that programs leave are followed by nobody.
+fn settle(folder: &Path) -> std::io::Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            settle(&entry.path())?;
+        } else if kind.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(folder)?.sync_all()
+}
+
+fn unkept(path: &Path, error: &std::io::Error) -> Failure {
+    let message = format!("{} cannot be kept: {error}", path.display());
+    Failure::new("R0951", Remedy::FixConfig, message)
+        .help("check the folder's rights and free space")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_mark_holds_for_the_same_program_and_inputs() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join(".towpath");
+        let folder = folder.as_path();
+        assert_eq!(read(folder, "a").unwrap(), None);
+        fs::create_dir_all(folder.join("out/raw.t")).unwrap();
+        fs::write(folder.join("out/raw.t/x.csv"), "n\n1\n").unwrap();
+        write(folder, "a", "a-1").unwrap();
+        assert_eq!(read(folder, "a").unwrap().as_deref(), Some("a-1"));
+        assert_eq!(read(folder, "b").unwrap(), None);
+        fs::write(folder.join(MARK), "{").unwrap();
+        assert_eq!(read(folder, "a").unwrap(), None);
+    }
+}

@@ -1,0 +1,65 @@
+//! What a resumed run may keep: tasks that ended well and whose inputs are as they were.
+//!
+//! Promise: a task whose result has a fingerprint is kept only while that fingerprint is what it would
+//! get now. What has none (loads from databases, programs) is kept: it was done in this very run, and
+//! done again it could be done twice.
+
+use std::collections::BTreeSet;
+
+use towpath_ports::{ModelEngine, RunRecord, TaskState};
+use towpath_vocab::{Action, PlannedPipeline, PlannedTask, TaskId};
+
+use super::changes::Pinned;
+use super::fingerprint::fingerprint;
+use super::load::read_spec;
+use super::scope::Work;
+use crate::Result;
+
+impl Work {
+    /// Tasks of a resumed run that ended well on inputs that are others now.
+    pub(crate) async fn outdated(
+        &self,
+        pipeline: &PlannedPipeline,
+        record: &RunRecord,
+    ) -> BTreeSet<TaskId> {
+        let mut outdated = BTreeSet::new();
+        for (task, done) in pipeline.tasks.iter().zip(&record.tasks) {
+            let ended_well = matches!(done.state, TaskState::Succeeded | TaskState::Unchanged);
+            let Some(held) = done.fingerprint.as_ref().filter(|_| ended_well) else {
+                continue;
+            };
+            // What cannot be told is done again, and says then why it could not.
+            if !matches!(self.print_now(task).await, Ok(Some(now)) if now == *held) {
+                outdated.insert(task.id.clone());
+            }
+        }
+        outdated
+    }
+
+    /// The fingerprint a task would get now.
+    async fn print_now(&self, task: &PlannedTask) -> Result<Option<String>> {
+        match &task.action {
+            Action::Load(load) => {
+                let source = self.house.source(&load.connection)?;
+                let version = source.version(&read_spec(self, load)).await?;
+                version
+                    .map(|version| fingerprint(task, &[version.0]))
+                    .transpose()
+            }
+            Action::Model(model) => {
+                let inputs: Vec<_> = model.references.values().cloned().collect();
+                let versions = self.house.engine.versions(&inputs).await?;
+                let versions: Vec<String> = versions
+                    .iter()
+                    .map(|(table, version)| format!("{table}@{version}"))
+                    .collect();
+                fingerprint(task, &versions).map(Some)
+            }
+            Action::Publish(publish) => {
+                let now = Pinned::now(&self.house.lake, &publish.from).await?;
+                now.map(|now| fingerprint(task, &[now.input()])).transpose()
+            }
+            Action::Command(_) => Ok(None),
+        }
+    }
+}
