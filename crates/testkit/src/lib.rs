@@ -1,6 +1,8 @@
-//! What tests stand on: a destination in memory, scripted and endless sources, a simulated system,
-//! real servers. Only tests import it.
+//! What tests stand on: one conformance suite per port, a destination in memory, scripted and endless
+//! sources, a simulated system, real servers. Only tests import it.
+//! Read next: `conformance/mod.rs`.
 
+pub mod conformance;
 pub mod kill;
 mod memory;
 pub mod postgres;

@@ -1,21 +1,23 @@
 //! A destination in memory that keeps every promise of `ports::Destination`, and can be told to fail.
 //!
-//! The naive model other destinations are compared with. Rows are kept one by one: never use it for
-//! speed.
+//! The naive model other destinations are compared with (`memory/model.rs` says what a write does to
+//! the rows). Rows are kept one by one: never use it for speed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use towpath_ports::{
     Candidate, Commit, Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Receipt,
     Result, Scope, StagedFile, Writer, row_as_json,
 };
-use towpath_vocab::{Failure, Generation, Remedy, TableName, TaskKey, Token, WriteMode};
+use towpath_vocab::{Failure, Generation, Remedy, TableName, TaskKey, Token};
 
 use crate::script::ScriptedSource;
+
+mod model;
 
 /// Edges of a write where a `MemoryDestination` can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,13 @@ impl MemoryDestination {
         texts
     }
 
+    /// A table as a source.
+    pub fn source(&self, table: &TableName) -> ScriptedSource {
+        let held = self.lock().tables.get(table).cloned().unwrap_or_default();
+        let schema = held.schema.unwrap_or_else(|| Arc::new(Schema::empty()));
+        ScriptedSource::of_batches(table.clone(), schema, held.rows)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,6 +118,7 @@ impl Destination for MemoryDestination {
 
     async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
         self.pass(Edge::Begin)?;
+        model::check(&intent)?;
         Ok(Box::new(MemoryWriter {
             destination: self.clone(),
             intent,
@@ -125,7 +135,7 @@ struct MemoryWriter {
     destination: MemoryDestination,
     intent: Intent,
     /// One row each, with its op.
-    rows: Vec<(RecordBatch, u8)>,
+    rows: Vec<(RecordBatch, Option<u8>)>,
 }
 
 #[async_trait]
@@ -133,7 +143,7 @@ impl Writer for MemoryWriter {
     async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> Result<()> {
         self.destination.pass(Edge::Write)?;
         for row in 0..batch.num_rows() {
-            let op = ops.as_ref().map_or(0, |ops| ops.value(row));
+            let op = ops.as_ref().map(|ops| ops.value(row));
             self.rows.push((batch.slice(row, 1), op));
         }
         Ok(())
@@ -157,17 +167,20 @@ impl Writer for MemoryWriter {
             .cloned()
             .unwrap_or_default();
         let rows_in = self.rows.len() as u64;
-        let after = merged(&before, &self.intent, self.rows);
-        let stats = PreparedStats {
-            rows_in,
-            inserted: rows_in,
-            rows_after: Some(after.len() as u64),
-            ..Default::default()
-        };
+        let schema = model::columns(before.schema.as_ref(), &self.intent)?;
+        let model::After {
+            rows,
+            incoming,
+            mut stats,
+        } = model::after(&before.rows, &self.intent, &schema, self.rows)?;
+        stats.rows_in = rows_in;
         Ok(Box::new(MemoryPrepared {
             destination: self.destination,
             intent: self.intent,
-            after,
+            schema,
+            version: before.version,
+            after: rows,
+            incoming,
             stats,
         }))
     }
@@ -177,50 +190,14 @@ impl Writer for MemoryWriter {
     }
 }
 
-/// The rows a table holds after a write, by the plainest possible rules.
-fn merged(before: &Table, intent: &Intent, incoming: Vec<(RecordBatch, u8)>) -> Vec<RecordBatch> {
-    let key = |row: &RecordBatch| -> Vec<String> {
-        let value = |column: &String| {
-            let index = row.schema().index_of(column).ok()?;
-            Some(row_as_json(&row.project(&[index]).ok()?, 0))
-        };
-        intent
-            .write
-            .key
-            .iter()
-            .map(|column| value(column).unwrap_or_default())
-            .collect()
-    };
-    match intent.write.mode {
-        WriteMode::Merge => {
-            let mut by_key: BTreeMap<Vec<String>, RecordBatch> = before
-                .rows
-                .iter()
-                .map(|row| (key(row), row.clone()))
-                .collect();
-            for (row, op) in incoming {
-                if op == 2 {
-                    by_key.remove(&key(&row));
-                } else {
-                    by_key.insert(key(&row), row);
-                }
-            }
-            by_key.into_values().collect()
-        }
-        WriteMode::Append => before
-            .rows
-            .iter()
-            .cloned()
-            .chain(incoming.into_iter().map(|(row, _)| row))
-            .collect(),
-        _ => incoming.into_iter().map(|(row, _)| row).collect(),
-    }
-}
-
 struct MemoryPrepared {
     destination: MemoryDestination,
     intent: Intent,
+    schema: SchemaRef,
+    /// Of the table that `after` was made from.
+    version: u64,
     after: Vec<RecordBatch>,
+    incoming: Vec<RecordBatch>,
     stats: PreparedStats,
 }
 
@@ -230,14 +207,18 @@ impl Prepared for MemoryPrepared {
         self.stats
     }
 
-    async fn candidate(&self, _scope: Scope) -> Result<Candidate> {
+    async fn candidate(&self, scope: Scope) -> Result<Candidate> {
+        let rows = match scope {
+            Scope::Table => &self.after,
+            Scope::Incoming => &self.incoming,
+        };
         let source = ScriptedSource::of_batches(
             self.intent.table.clone(),
-            self.intent.schema.clone(),
-            self.after.clone(),
+            Arc::clone(&self.schema),
+            rows.clone(),
         );
         Ok(Candidate {
-            schema: self.intent.schema.clone(),
+            schema: Arc::clone(&self.schema),
             source: Arc::new(source),
             native: Arc::new(()),
         })
@@ -253,7 +234,8 @@ impl Prepared for MemoryPrepared {
                 .commits
                 .get(&app_id)
                 .map_or(Generation(0), |c| c.token.generation);
-            let moved = self.intent.after.is_some_and(|after| after != held);
+            let moved = self.intent.after.is_some_and(|after| after != held)
+                || table.version != self.version;
             if held > self.intent.generation || (moved && held != self.intent.generation) {
                 return Err(Failure::new(
                     "T0004",
@@ -268,7 +250,7 @@ impl Prepared for MemoryPrepared {
                 },
                 _ => {
                     table.version += 1;
-                    table.schema = Some(self.intent.schema.clone());
+                    table.schema = Some(self.schema);
                     table.rows = self.after;
                     let token = Token {
                         task: self.intent.task.clone(),

@@ -2,6 +2,7 @@
 //! endless counters. They prove that one loop carries them all.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt8Array};
@@ -92,8 +93,12 @@ impl ScriptedSource {
 
 #[async_trait]
 impl Source for ScriptedSource {
-    async fn open(&self, _spec: &ReadSpec, from: Option<&Position>) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(self.reader(from)))
+    async fn open(&self, spec: &ReadSpec, from: Option<&Position>) -> Result<Box<dyn Reader>> {
+        let mut reader = self.reader(from);
+        if let Some(limit) = spec.limit {
+            reader.limit(limit);
+        }
+        Ok(Box::new(reader))
     }
 
     async fn version(&self, _spec: &ReadSpec) -> Result<Option<InputVersion>> {
@@ -134,6 +139,28 @@ pub struct ScriptedReader {
     splits: Option<Vec<Split>>,
     bounded: bool,
     committed: Arc<Mutex<Vec<Position>>>,
+}
+
+impl ScriptedReader {
+    /// Lets no batch follow once so many rows were given, by all splits together.
+    fn limit(&mut self, limit: u64) {
+        let given = Arc::new(AtomicU64::new(0));
+        for split in self.splits.iter_mut().flatten() {
+            let given = Arc::clone(&given);
+            let events = std::mem::replace(&mut split.events, stream::empty().boxed());
+            let kept = events.filter(move |event| {
+                let rows = match event {
+                    Ok(Event::Rows(rows)) => rows.len() as u64,
+                    _ => 0,
+                };
+                let enough = given.fetch_add(rows, Ordering::SeqCst) >= limit;
+                // A boundary behind rows that were not given would lose them.
+                let is_last = matches!(event, Ok(Event::End) | Err(_));
+                futures::future::ready(is_last || !enough)
+            });
+            split.events = kept.boxed();
+        }
+    }
 }
 
 #[async_trait]
@@ -196,9 +223,9 @@ pub fn endless(
         .map(|split| format!("partition {split}"))
         .collect();
     let scripts = names.iter().enumerate().map(|(split, name)| {
-        let table = table.clone();
+        let (table, object) = (table.clone(), name.clone());
         let script: Script = Arc::new(move |from: Option<&Mark>| {
-            let table = table.clone();
+            let (table, object) = (table.clone(), object.clone());
             let start = from.map_or(0, |mark| mark.order);
             let steps = (start..total).step_by(usize::try_from(rows_per_boundary).unwrap_or(1));
             let events = steps.flat_map(move |first| {
@@ -207,7 +234,7 @@ pub fn endless(
                     .map(|n| (split as u64 * 1_000_000 + n) as i64)
                     .collect();
                 let values = ids.iter().map(|id| Some(format!("v{id}"))).collect();
-                let rows = Rows::of_batch(table.clone(), "endless", id_value(ids, values), first);
+                let rows = Rows::of_batch(table.clone(), &object, id_value(ids, values), first);
                 [Ok(Event::Rows(rows)), Ok(Event::Boundary(Mark::at(end)))]
             });
             stream::iter(events)
@@ -308,6 +335,11 @@ impl ChangeFeed {
         rows.into_iter().collect()
     }
 
+    /// All changes, in order.
+    pub fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.transactions.iter().flatten()
+    }
+
     /// The feed as an endless source that ends with its last transaction.
     pub fn source(&self) -> ScriptedSource {
         let transactions = Arc::clone(&self.transactions);
@@ -315,14 +347,21 @@ impl ChangeFeed {
             let transactions = Arc::clone(&transactions);
             let start = from.map_or(0, |mark| mark.order);
             let count = transactions.len() as u64;
+            let before = transactions
+                .iter()
+                .zip(0..start)
+                .map(|(t, _)| t.len() as u64);
+            let mut ordinal: u64 = before.sum();
             let events = (start..count).flat_map(move |index| {
                 let changes = usize::try_from(index)
                     .ok()
                     .and_then(|i| transactions.get(i).cloned())
                     .unwrap_or_default();
-                let mut events: Vec<Result<Event>> = changes
-                    .into_iter()
-                    .map(|c| Ok(Event::Rows(rows_of(c, index))))
+                let first = ordinal;
+                ordinal += changes.len() as u64;
+                let mut events: Vec<Result<Event>> = (first..)
+                    .zip(changes)
+                    .map(|(ordinal, change)| Ok(Event::Rows(rows_of(change, ordinal))))
                     .collect();
                 events.push(Ok(Event::Boundary(Mark::at(index + 1))));
                 events

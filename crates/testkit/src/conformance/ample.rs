@@ -1,0 +1,43 @@
+//! What a connector is given in a test: memory for everything, secrets that are what was written.
+//!
+//! It bounds nothing: tests of a budget bring their own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use towpath_ports::{ConnectorContext, Lease, Memory, Result, Secrets};
+use towpath_vocab::SecretTemplate;
+
+/// Memory that always suffices; secrets whose template is their value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ample;
+
+#[async_trait]
+impl Memory for Ample {
+    fn limit_bytes(&self) -> u64 {
+        1 << 30
+    }
+
+    async fn hold(&self, _: u64) -> Lease {
+        Box::new(())
+    }
+}
+
+#[async_trait]
+impl Secrets for Ample {
+    async fn resolve(&self, template: &SecretTemplate) -> Result<String> {
+        Ok(template.template().to_owned())
+    }
+}
+
+impl Ample {
+    /// A context in this project folder.
+    pub fn context(project_dir: impl Into<PathBuf>) -> ConnectorContext {
+        ConnectorContext {
+            project_dir: project_dir.into(),
+            secrets: Arc::new(Ample),
+            memory: Arc::new(Ample),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a value becomes: itself.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_schema::{DataType, SchemaRef};
+use towpath_ports::Scope;
+use towpath_vocab::{Remedy, WriteMode};
+
+use super::DestinationUnderTest;
+use super::write::{Write, commit, rows, seen, sorted, write};
+use crate::conformance::types::{batch, every_type, odd_texts};
+use crate::conformance::{lines_of_batch, read};
+
+/// Brings columns to the types that were written: a system may keep a number in a wider type, but a
+/// number or a time that comes back as text was lost.
+fn as_written(batch: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    let columns = schema.fields().iter().map(|field| {
+        let column = batch
+            .column_by_name(field.name())
+            .unwrap_or_else(|| panic!("column `{}` is gone", field.name()));
+        let is_text =
+            |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8);
+        assert_eq!(
+            is_text(column.data_type()),
+            is_text(field.data_type()),
+            "column `{}` came back as {}",
+            field.name(),
+            column.data_type()
+        );
+        cast_with_options(column, field.data_type(), &options)
+            .unwrap_or_else(|error| panic!("column `{}`: {error}", field.name()))
+    });
+    RecordBatch::try_new(Arc::clone(schema), columns.collect()).unwrap()
+}
+
+fn shown(batches: &[RecordBatch], schema: &SchemaRef) -> Vec<String> {
+    let lines = |batch| lines_of_batch(&as_written(batch, schema));
+    sorted(batches.iter().flat_map(lines).collect())
+}
+
+async fn comes_back(write: &Write<'_>, batch: &RecordBatch) {
+    let schema = batch.schema();
+    let once = lines_of_batch(batch);
+    let prepared = write.prepare(batch).await.unwrap();
+    for scope in [Scope::Table, Scope::Incoming] {
+        let candidate = prepared.candidate(scope).await.unwrap();
+        let spec = read::read_spec("candidate");
+        let batches = read::batches(candidate.source.as_ref(), &spec).await;
+        assert_eq!(shown(&batches, &schema), sorted(once.clone()), "{scope:?}");
+    }
+    prepared.commit(commit(1)).await.unwrap();
+    assert_eq!(
+        shown(&write.back(&schema).await, &schema),
+        sorted(once.clone())
+    );
+    // Once more into the table that is there now.
+    write
+        .generation(2)
+        .mode(WriteMode::Append)
+        .done(batch)
+        .await;
+    let twice = sorted(once.iter().chain(&once).cloned().collect());
+    assert_eq!(shown(&write.back(&schema).await, &schema), twice);
+}
+
+/// Every type of the shared table, with its edges.
+pub async fn every_type_reads_back_exactly(under: &dyn DestinationUnderTest) {
+    comes_back(&write(under, WriteMode::Replace), &every_type()).await;
+}
+
+fn texts(texts: Vec<Option<&str>>) -> RecordBatch {
+    let ids: Int64Array = (0..texts.len() as i64).map(Some).collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(ids)),
+        ("v", Arc::new(StringArray::from(texts))),
+    ];
+    batch(columns)
+}
+
+/// Quotes, line ends, empty and NULL, words that mean something elsewhere, all of Unicode.
+pub async fn odd_texts_read_back_exactly(under: &dyn DestinationUnderTest) {
+    comes_back(&write(under, WriteMode::Replace), &texts(odd_texts())).await;
+}
+
+/// U+0000 in a text is kept, or refused by name with nothing changed.
+pub async fn text_with_nul_is_kept_or_refused(under: &dyn DestinationUnderTest) {
+    let nul = texts(vec![Some("a\0b"), Some("\0")]);
+    let first = write(under, WriteMode::Replace);
+    if under.limits().nul {
+        return comes_back(&first, &nul).await;
+    }
+    first.done(&rows(&[(1, "a")])).await;
+    let failure = first.generation(2).refused(&nul).await;
+    assert_eq!(failure.remedy, Remedy::FixData, "{failure:?}");
+    assert!(failure.message.contains("`v`"), "{failure:?}");
+    assert_eq!(first.look().await, seen(&[(1, "a")]));
+    assert_eq!(first.last_generation().await, Some(1));
+}

@@ -1,0 +1,80 @@
+//! What every source promises, as cases: `whole` (one read), `again` (the reads after it).
+//!
+//! A case gets a source over something outside that holds `expected` rows of at least `id`. An endless
+//! source ends here, so that a test does, and resumes at any boundary; a bounded full read starts over.
+//! Read next: `whole.rs`, `again.rs`.
+
+mod again;
+mod drain;
+mod whole;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use towpath_ports::{ReadSpec, Source};
+use towpath_vocab::ReadMode;
+
+pub use again::{
+    a_reader_dropped_half_way_loses_and_doubles_nothing,
+    a_version_is_equal_until_something_changes, reading_again_gives_only_what_is_new,
+};
+pub use whole::{
+    a_limit_stops_early, a_projection_gives_what_is_asked, a_read_gives_each_row_once,
+    boundaries_only_move_forward_and_survive_being_stored,
+    ordinals_are_unique_and_find_their_record,
+};
+
+/// A source over something outside that the test controls.
+#[async_trait]
+pub trait SourceUnderTest: Send + Sync {
+    /// How it declares to be read.
+    fn reads(&self) -> Vec<ReadMode>;
+
+    /// Opens it anew, as another process would.
+    fn source(&self) -> Arc<dyn Source>;
+
+    /// A read in this mode, with batches of 100 rows or less.
+    fn spec(&self, mode: ReadMode) -> ReadSpec;
+
+    /// The rows a read from the start gives now, as lines in any order.
+    fn expected(&self) -> Vec<String>;
+
+    /// Whether it calls itself endless.
+    fn is_endless(&self) -> bool {
+        false
+    }
+
+    /// Adds rows outside, gives their lines; `None` when what is outside never changes.
+    async fn grow(&self) -> Option<Vec<String>>;
+}
+
+/// One test per case of `towpath_testkit::conformance::source`, in a module of this name. The expression
+/// makes a `SourceUnderTest`.
+#[macro_export]
+macro_rules! source_conformance {
+    ($suite:ident, $make:expr) => {
+        mod $suite {
+            use super::*;
+
+            $crate::source_conformance!(@cases $make;
+                a_read_gives_each_row_once
+                ordinals_are_unique_and_find_their_record
+                boundaries_only_move_forward_and_survive_being_stored
+                a_projection_gives_what_is_asked
+                a_limit_stops_early
+                reading_again_gives_only_what_is_new
+                a_reader_dropped_half_way_loses_and_doubles_nothing
+                a_version_is_equal_until_something_changes
+            );
+        }
+    };
+    (@cases $make:expr; $($case:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let under = $make;
+                $crate::conformance::source::$case(&under).await;
+            }
+        )*
+    };
+}
