@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, PrimitiveBuilder};
+use arrow_array::builder::{BinaryBuilder, BooleanBuilder, PrimitiveBuilder};
 use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
     Int32Type, Int64Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{ArrayRef, BinaryArray, StringArray, new_null_array};
+use arrow_array::{ArrayRef, StringArray, new_null_array};
 use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 
@@ -85,6 +85,43 @@ impl Texts {
         self.offsets
             .push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
     }
+
+    /// Bytes as they are written: `\x` and two hexadecimal digits each. Any other text is its own bytes.
+    fn into_bytes(mut self) -> ArrayRef {
+        let nulls = self.nulls.finish();
+        let mut out = BinaryBuilder::with_capacity(self.offsets.len(), self.bytes.len() / 2);
+        for (row, ends) in self.offsets.windows(2).enumerate() {
+            if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+                out.append_null();
+                continue;
+            }
+            let at =
+                |end: Option<&i32>| end.and_then(|end| usize::try_from(*end).ok()).unwrap_or(0);
+            let text = self.bytes.get(at(ends.first())..at(ends.last()));
+            let text = text.unwrap_or_default();
+            match text.strip_prefix(b"\\x").and_then(bytes_of) {
+                Some(bytes) => out.append_value(bytes),
+                None => out.append_value(text),
+            }
+        }
+        Arc::new(out.finish())
+    }
+}
+
+/// The bytes that hexadecimal digits stand for, if all of it is digits.
+pub(crate) fn bytes_of(hex: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let pairs = hex.chunks(2);
+    pairs
+        .map(|pair| match pair {
+            [high, low] => Some(digit(*high)? * 16 + digit(*low)?),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Whether text can be read as this type.
@@ -231,14 +268,11 @@ impl Column {
             Values::Bool(mut b) => Arc::new(b.finish()),
             Values::Date(mut b) => Arc::new(b.finish()),
             Values::Timestamp(mut b, _) => Arc::new(b.finish().with_data_type(data_type)),
+            Values::Text(texts) if data_type == DataType::Binary => texts.into_bytes(),
             Values::Text(mut texts) => {
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(texts.offsets));
                 let (bytes, nulls) = (Buffer::from_vec(texts.bytes), texts.nulls.finish());
-                if data_type == DataType::Binary {
-                    Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
-                } else {
-                    Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
-                }
+                Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
             }
             Values::Absent(rows) => new_null_array(&data_type, rows),
         })

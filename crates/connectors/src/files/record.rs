@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow_array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 use serde_json::{Map, Value};
 use towpath_vocab::{Reason, types};
 
 use super::cells::{Cells, Nulls, Span};
-use super::column::{Column, misfit, readable_type};
+use super::column::{Column, bytes_of, misfit, readable_type};
 use super::value::TimeFormats;
 
 /// One row, or every reason against it. `own` are the types the values had where they were written
@@ -79,14 +79,17 @@ fn column_of(
         return Ok(Err(message));
     }
     let bytes = if *own == DataType::Binary {
-        match bytes_of(&text) {
+        match bytes_of(text.as_bytes()) {
             Some(bytes) => bytes,
             None => return Ok(Err("is no text of hexadecimal digits".to_owned())),
         }
     } else {
         text.into_bytes()
     };
-    if *data_type != DataType::Binary && std::str::from_utf8(&bytes).is_err() {
+    if *data_type == DataType::Binary {
+        return Ok(Ok(Arc::new(BinaryArray::from_iter_values([bytes]))));
+    }
+    if std::str::from_utf8(&bytes).is_err() {
         return Ok(Err(format!(
             "a `bytes` value does not fit `{word}` exactly"
         )));
@@ -111,19 +114,4 @@ fn column_of(
     } else {
         Ok(Err(misfit(&bytes, data_type, &times)))
     }
-}
-
-fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    let pairs = hex.as_bytes().chunks(2);
-    pairs
-        .map(|pair| match pair {
-            [high, low] => Some(digit(*high)? * 16 + digit(*low)?),
-            _ => None,
-        })
-        .collect()
 }

@@ -1,7 +1,8 @@
 //! From stage to table: what each write mode means in SQL.
 //!
 //! Promise: everything happens inside the writer's transaction; keys that are missing or come twice are
-//! refused before a row is touched; a merge changes rows in place, so columns that do not come stay.
+//! refused before a row is touched, but of several changes of one key the last counts; a merge changes
+//! rows in place, so columns that do not come stay.
 
 use rusqlite::Connection;
 use towpath_ports::PreparedStats;
@@ -20,6 +21,8 @@ pub(super) struct Apply<'a> {
     pub(super) alignment: &'a Alignment,
     pub(super) key: &'a [String],
     pub(super) mode: WriteMode,
+    /// The rows are changes, in order.
+    pub(super) changes: bool,
     pub(super) rows: u64,
     pub(super) shown: &'a str,
 }
@@ -124,7 +127,11 @@ impl Apply<'_> {
             });
         }
         let unique = self.mode != WriteMode::DeleteInsert;
-        if unique {
+        if self.changes {
+            self.execute(&format!(
+                "DELETE FROM {STAGE} WHERE rowid NOT IN (SELECT max(s.rowid) FROM {STAGE} s GROUP BY {list})"
+            ))?;
+        } else if unique {
             let sql = format!(
                 "SELECT count(*) FROM (SELECT 1 FROM {STAGE} s GROUP BY {list} HAVING count(*) > 1)"
             );

@@ -36,6 +36,8 @@ pub(super) struct SqliteWriter {
     job: Arc<Job>,
     rows: u64,
     bytes: u64,
+    /// Rows come as changes: of one key the last counts.
+    changes: bool,
 }
 
 impl SqliteWriter {
@@ -45,10 +47,12 @@ impl SqliteWriter {
             job: Arc::new(job),
             rows: 0,
             bytes: 0,
+            changes: false,
         }
     }
 
     async fn write_rows(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> Result<()> {
+        self.changes |= ops.is_some();
         let ops = match (self.job.intent.write.mode == WriteMode::Merge, ops) {
             (false, Some(_)) => {
                 return Err(SqliteError::Misused {
@@ -103,7 +107,7 @@ fn held(connection: &Connection, job: &Job, shown: &str) -> Result<Option<Commit
 fn apply(
     connection: &Connection,
     job: &Job,
-    rows: u64,
+    (rows, changes): (u64, bool),
     bytes: u64,
     shown: &str,
 ) -> Result<Outcome> {
@@ -140,6 +144,7 @@ fn apply(
         alignment: &alignment,
         key: &intent.write.key,
         mode,
+        changes,
         rows,
         shown,
     };
@@ -170,12 +175,8 @@ impl Writer for SqliteWriter {
     }
 
     async fn prepare(self: Box<Self>) -> std::result::Result<Box<dyn Prepared>, Failure> {
-        let (job, shown, rows, bytes) = (
-            Arc::clone(&self.job),
-            self.session.shown.clone(),
-            self.rows,
-            self.bytes,
-        );
+        let (job, shown) = (Arc::clone(&self.job), self.session.shown.clone());
+        let (rows, bytes) = ((self.rows, self.changes), self.bytes);
         let outcome = self
             .session
             .run(move |connection| apply(connection, &job, rows, bytes, &shown))

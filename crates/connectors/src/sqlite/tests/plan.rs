@@ -78,6 +78,7 @@ fn write(sql: &str, mode: WriteMode, kind: Kind, key: &[&str]) -> Done {
             alignment: &alignment,
             key: &key,
             mode,
+            changes: false,
             rows: batch.num_rows() as u64,
             shown: "x",
         };

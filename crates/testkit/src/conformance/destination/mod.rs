@@ -45,6 +45,8 @@ pub use values::{
 pub struct Limits {
     /// A text may hold U+0000. Otherwise it must be refused by name.
     pub nul: bool,
+    /// A floating point zero keeps its sign. Otherwise it reads back as 0.
+    pub negative_zero: bool,
     /// A table can get a new column. Otherwise it must be refused by name.
     pub new_columns: bool,
     /// Columns have types. Otherwise a table takes rows of any type.
@@ -57,6 +59,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             nul: true,
+            negative_zero: true,
             new_columns: true,
             types: true,
             columns: true,

@@ -15,6 +15,8 @@ pub(super) struct Taken {
     pub(super) rows: Vec<Rows>,
     /// Marks of the boundaries, in order, by split.
     pub(super) marks: BTreeMap<SplitId, Vec<Mark>>,
+    /// What the reader told about the source.
+    pub(super) notes: Vec<String>,
     /// Where the next read starts.
     pub(super) position: Position,
 }
@@ -56,6 +58,7 @@ pub(super) async fn all(source: &dyn Source, spec: &ReadSpec, from: Option<&Posi
     let mut reader = open(source, spec, from).await;
     let tables = reader.tables();
     let mut taken = Taken {
+        notes: reader.notes(),
         position: from.cloned().unwrap_or_default(),
         ..Taken::default()
     };
