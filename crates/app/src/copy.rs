@@ -3,6 +3,8 @@
 //! Records that cannot become a row stand in `DESTINATION.rejected.jsonl`; the copy goes on unless
 //! they are too many. It knows files by their ending and databases by the scheme of their URL.
 
+mod ends;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,13 +15,17 @@ use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, Progress, carry};
 use towpath_ports::{Committed, Destination, Intent, ReadSpec, Writer};
 use towpath_vocab::{
-    BadRows, ColumnPlan, ConnectionPlan, ConnectorSpec, Environment, Failure, Generation, Naming,
-    OptionValue, Position, ReadMode, Remedy, SchemaChange, SecretTemplate, Selection, TableLineage,
-    TableName, TablePlan, TaskKey, Threshold, WriteMode, WritePlan,
+    BadRows, ColumnPlan, Environment, Failure, Generation, Naming, Position, ReadMode, Remedy,
+    SchemaChange, Selection, TableLineage, TableName, TablePlan, TaskKey, Threshold, WriteMode,
+    WritePlan,
 };
 
+use self::ends::{End, end, file_end, stem};
 use crate::Result;
-use crate::house::{House, HouseOptions, connector_specs, parallelism};
+use crate::house::{House, HouseOptions, connector_specs, parallelism, scratch};
+
+/// Bad rows whose reasons are shown when a copy stops.
+const SHOWN: usize = 3;
 
 /// What is to be copied.
 #[derive(Clone, Debug)]
@@ -40,16 +46,12 @@ pub struct CopyRequest {
     pub types: Vec<(String, String)>,
     /// Options of the source.
     pub options: Vec<(String, String)>,
+    /// How many bad rows stop it; `None` for the usual limit.
+    pub fail_above: Option<Threshold>,
     /// The memory budget.
     pub memory_bytes: Option<u64>,
     /// Where relative paths start.
     pub working_dir: PathBuf,
-}
-
-/// One end of a copy.
-struct End {
-    connection: ConnectionPlan,
-    object: String,
 }
 
 /// Copies one table; gives what happened and where rejected records stand.
@@ -61,15 +63,10 @@ pub async fn copy(
     progress: Arc<Progress>,
     cancel: CancellationToken,
 ) -> Result<(OutputSummary, PathBuf)> {
-    let scratch = tempfile::tempdir().map_err(|error| {
-        Failure::new(
-            "R0913",
-            Remedy::FixConfig,
-            format!("no temporary folder can be made: {error}"),
-        )
-    })?;
+    let scratch = scratch()?;
     let house = House::open(HouseOptions {
         dir: scratch.path(),
+        files: None,
         lakehouse: "lake",
         environment: &Environment::new("copy"),
         memory_bytes: request.memory_bytes,
@@ -100,7 +97,7 @@ pub async fn copy(
     let rejected = rejected_path(request, &to);
     let output = OutputSpec {
         source_table: target.clone(),
-        plan: table_plan(target, mode, request.key.clone()),
+        plan: table_plan(target, mode, request),
         task,
         generation: after.next(),
         after: Some(after),
@@ -117,100 +114,37 @@ pub async fn copy(
         cancel,
     };
     let summary = carry(carried, &house.services(progress)).await?;
-    let table = summary
+    let mut table = summary
         .outputs
         .into_iter()
         .next()
         .ok_or_else(|| Failure::new("R0914", Remedy::Bug, "the copy ended without a result"))?;
+    let stopped = table.stopped.take();
+    table.stopped = stopped.map(|stopped| told(stopped, &table, &to, &rejected));
     Ok((table, rejected))
 }
 
-fn end(
-    text: &str,
-    table: Option<&str>,
-    working_dir: &Path,
-    specs: &[ConnectorSpec],
-) -> Result<End> {
-    match text.split_once("://") {
-        Some((scheme, _)) => database_end(text, scheme, table, specs),
-        None => file_end(text, working_dir),
+/// A stop in the words of a copy, which has no project and no quarantine to look at.
+fn told(stopped: Failure, table: &OutputSummary, to: &End, rejected: &Path) -> Failure {
+    if table.samples.is_empty() {
+        return stopped;
     }
-}
-
-fn database_end(
-    url: &str,
-    scheme: &str,
-    table: Option<&str>,
-    specs: &[ConnectorSpec],
-) -> Result<End> {
-    let spec = specs
-        .iter()
-        .find(|spec| spec.schemes.iter().any(|known| known == scheme))
-        .ok_or_else(|| {
-            let known: Vec<&str> = specs
-                .iter()
-                .flat_map(|spec| &spec.schemes)
-                .map(String::as_str)
-                .collect();
-            Failure::new(
-                "R0915",
-                Remedy::FixConfig,
-                format!("there is no connector for `{scheme}://`"),
-            )
-            .help(format!("there are: {}", known.join(", ")))
-        })?;
-    let object = table.ok_or_else(|| {
-        Failure::new("R0916", Remedy::FixConfig, "which table of the database?")
-            .help("example: --table public.orders")
-    })?;
-    let url = OptionValue::Secret(SecretTemplate::new(url));
-    Ok(End {
-        connection: ConnectionPlan {
-            name: spec.kind.clone(),
-            kind: spec.kind.clone(),
-            writable: true,
-            options: BTreeMap::from([("url".to_owned(), url)]),
-        },
-        object: object.to_owned(),
-    })
-}
-
-fn file_end(text: &str, working_dir: &Path) -> Result<End> {
-    let path = working_dir.join(text);
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .ok_or_else(|| {
-            Failure::new(
-                "R0917",
-                Remedy::FixConfig,
-                format!("`{text}` names no file"),
-            )
-        })?;
-    let folder = path.parent().unwrap_or(working_dir).display().to_string();
-    let folder = OptionValue::Plain(serde_json::Value::String(folder));
-    Ok(End {
-        connection: ConnectionPlan {
-            name: "files".to_owned(),
-            kind: "files".to_owned(),
-            writable: true,
-            options: BTreeMap::from([("path".to_owned(), folder)]),
-        },
-        object: name,
-    })
-}
-
-/// `orders.csv.gz` and `public.orders` are both `orders` to a person.
-fn stem(object: &str) -> String {
-    let is_file = [".csv", ".tsv", ".jsonl", ".json", ".parquet"]
-        .iter()
-        .any(|ending| object.contains(ending));
-    let name = if is_file {
-        object.split('.').next()
-    } else {
-        object.rsplit('.').next()
-    };
-    name.unwrap_or(object).to_owned()
+    let named = format!("`{}`", table.table);
+    let message = stopped
+        .message
+        .replacen(&named, &format!("`{}`", to.object), 1);
+    let mut told = Failure::new(&stopped.code, stopped.remedy, message);
+    for reject in table.samples.iter().take(SHOWN) {
+        for reason in &reject.reasons {
+            told = told.help(format!("{}: {}", reject.place, reason.told()));
+        }
+    }
+    told.help("nothing was written; what was there before is as it was")
+        .help(format!(
+            "look: every bad row stands in {}",
+            rejected.display()
+        ))
+        .help("accept: towpath copy --fail-above 100% …")
 }
 
 async fn write_mode(
@@ -271,12 +205,12 @@ fn option_value(text: &str) -> serde_json::Value {
     }
 }
 
-fn table_plan(target: TableName, mode: WriteMode, key: Vec<String>) -> TablePlan {
+fn table_plan(target: TableName, mode: WriteMode, request: &CopyRequest) -> TablePlan {
     TablePlan {
         target,
         write: WritePlan {
             mode,
-            key,
+            key: request.key.clone(),
             schema_change: SchemaChange::Evolve,
             options: BTreeMap::new(),
         },
@@ -289,7 +223,7 @@ fn table_plan(target: TableName, mode: WriteMode, key: Vec<String>) -> TablePlan
         rules: Vec::new(),
         checks: Vec::new(),
         bad_rows: BadRows::Quarantine,
-        fail_above: Threshold::default(),
+        fail_above: request.fail_above.unwrap_or_default(),
         lineage: TableLineage::default(),
     }
 }
@@ -334,17 +268,25 @@ impl RejectFile {
             table,
         })
     }
+
+    /// The task by its name in the file's ledger.
+    fn task(&self, task: &TaskKey) -> TaskKey {
+        TaskKey {
+            table: self.table.clone(),
+            ..task.clone()
+        }
+    }
 }
 
 #[async_trait]
 impl Destination for RejectFile {
     async fn last(&self, task: &TaskKey, _table: &TableName) -> Result<Option<Committed>> {
-        self.files.last(task, &self.table).await
+        self.files.last(&self.task(task), &self.table).await
     }
 
     async fn begin(&self, mut intent: Intent) -> Result<Box<dyn Writer>> {
         intent.table = self.table.clone();
-        intent.task.table = self.table.clone();
+        intent.task = self.task(&intent.task);
         intent.write.mode = WriteMode::Replace;
         intent.write.key.clear();
         self.files.begin(intent).await

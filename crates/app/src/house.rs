@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake};
+use tempfile::TempDir;
+use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake, QueriedFiles};
 use towpath_flow::{Budget, Progress, Services};
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source, System};
 use towpath_state::SqliteBook;
@@ -49,6 +50,8 @@ pub struct HouseOptions<'a> {
     pub environment: &'a Environment,
     /// `memory:`, if set.
     pub memory_bytes: Option<u64>,
+    /// Files that queries may read; `None` for none.
+    pub files: Option<QueriedFiles>,
 }
 
 impl House {
@@ -62,6 +65,7 @@ impl House {
             lakehouse,
             environment,
             memory_bytes,
+            files,
         } = options;
         let state_dir = dir.join(STATE_DIR);
         std::fs::create_dir_all(&state_dir).map_err(|error| not_made(&state_dir, &error))?;
@@ -78,7 +82,7 @@ impl House {
                 spill_bytes: SPILL_BYTES,
                 partitions: parallelism(),
             },
-            files: Some(dir.to_path_buf()),
+            files,
             variables: system.environment().clone(),
             environment: environment.clone(),
         })?;
@@ -109,7 +113,25 @@ impl House {
             lakehouse: &plan.lakehouse,
             environment: &plan.environment,
             memory_bytes,
+            files: Some(QueriedFiles::below(dir)),
         })
+    }
+
+    /// A house without a project: an empty lakehouse that goes with the folder given back, and files,
+    /// wherever they lie; relative names start in `folder`.
+    ///
+    /// # Errors
+    /// Those of `open`; R0913 when there is no temporary folder.
+    pub fn of_files(folder: &Path) -> Result<(Self, TempDir)> {
+        let scratch = scratch()?;
+        let house = Self::open(HouseOptions {
+            dir: scratch.path(),
+            lakehouse: "lake",
+            environment: &Environment::new("files"),
+            memory_bytes: None,
+            files: Some(QueriedFiles::anywhere(folder)),
+        })?;
+        Ok((house, scratch))
     }
 
     /// What `flow` needs; counters are the caller's.
@@ -172,6 +194,17 @@ pub(crate) fn connector_specs() -> Vec<ConnectorSpec> {
         .iter()
         .map(|connector| connector.spec())
         .collect()
+}
+
+/// A folder that goes when it is dropped.
+pub(crate) fn scratch() -> Result<TempDir> {
+    tempfile::tempdir().map_err(|error| {
+        Failure::new(
+            "R0913",
+            Remedy::FixConfig,
+            format!("no temporary folder can be made: {error}"),
+        )
+    })
 }
 
 /// Splits and threads to use at once.

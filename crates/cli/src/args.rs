@@ -217,6 +217,9 @@ pub(crate) struct CopyArguments {
     /// An option of the source: delimiter=; or null_values=NA.
     #[arg(long = "option", value_name = "K=V", value_parser = pair)]
     pub(crate) options: Vec<(String, String)>,
+    /// Bad rows that stop the copy: 100 or 5%; default 10%.
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) fail_above: Option<String>,
     /// The most memory to use: 256MB, 4GB.
     #[arg(long)]
     pub(crate) memory: Option<String>,

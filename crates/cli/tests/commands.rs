@@ -8,103 +8,13 @@
     reason = "tests"
 )]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod desk;
+
 use std::sync::Arc;
 
 use towpath_testkit::postgres::{PASSWORD, PostgresServer};
 
-struct Desk {
-    folder: tempfile::TempDir,
-    variables: Vec<(String, String)>,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            variables: Vec::new(),
-        }
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.folder.path().join(path)
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.path(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-
-    fn read(&self, path: &str) -> String {
-        std::fs::read_to_string(self.path(path)).unwrap()
-    }
-
-    fn set(&mut self, name: &str, value: &str) {
-        self.variables.push((name.to_owned(), value.to_owned()));
-    }
-
-    fn towpath(&self, dir: &str, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_towpath"))
-            .args(arguments)
-            .current_dir(self.path(dir))
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .output()
-            .unwrap()
-    }
-
-    /// Everything said, after the exit code was as expected.
-    fn exits(&self, code: i32, dir: &str, arguments: &[&str]) -> String {
-        let output = self.towpath(dir, arguments);
-        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{said}");
-        said
-    }
-
-    fn ok(&self, dir: &str, arguments: &[&str]) -> String {
-        self.exits(0, dir, arguments)
-    }
-
-    fn json(&self, dir: &str, arguments: &[&str]) -> serde_json::Value {
-        let output = self.towpath(dir, arguments);
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{output:?}"))
-    }
-
-    fn count(&self, dir: &str, table: &str) -> serde_json::Value {
-        let sql = format!("select count(*) n from {table}");
-        self.json(dir, &["query", "--format", "json", &sql])[0]["n"].clone()
-    }
-
-    /// Every file of a folder, joined: what must never hold a secret.
-    fn everything(&self, dir: &str) -> String {
-        fn walk(dir: &Path, into: &mut String) {
-            for entry in std::fs::read_dir(dir).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    walk(&path, into);
-                } else {
-                    let bytes = std::fs::read(&path).unwrap();
-                    into.push_str(&String::from_utf8_lossy(&bytes));
-                }
-            }
-        }
-        let mut all = String::new();
-        walk(&self.path(dir), &mut all);
-        all
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn has(said: &str, wanted: &[&str]) {
-    for line in wanted {
-        assert!(said.contains(line), "missing: {line}\n{said}");
-    }
-}
+use crate::desk::{Desk, has};
 
 const SHOP: &str = r#"
 create table customers (customer_id bigint primary key, email text, updated_at timestamptz not null default now());

@@ -29,6 +29,17 @@ pub struct Reason {
     pub message: String,
 }
 
+impl Reason {
+    /// What is wrong, in words: `wind_speed is 1048.36058, the rule says at most 200`.
+    pub fn told(&self) -> String {
+        match (&self.column, &self.value) {
+            (Some(column), Some(value)) => format!("{column} is {value}, {}", self.message),
+            (Some(column), None) => format!("{column}: {}", self.message),
+            _ => self.message.clone(),
+        }
+    }
+}
+
 /// One record set aside, with all its reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {

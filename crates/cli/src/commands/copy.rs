@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use towpath_app::{CopyRequest, copy as carry_out};
 use towpath_flow::Progress;
-use towpath_vocab::{Failure, Remedy, WriteMode};
+use towpath_vocab::{Failure, Remedy, Threshold, WriteMode};
 
-use super::houses::Ended;
+use super::houses::{Ended, working_dir};
+use super::run::threshold;
 use crate::args::{CopyArguments, CopyWrite};
 use crate::exit::Exit;
 use crate::{draw, signals};
@@ -17,13 +18,7 @@ use crate::{draw, signals};
 const GRACE: Duration = Duration::from_secs(5);
 
 pub(super) async fn copy(arguments: CopyArguments) -> Ended {
-    let working_dir = std::env::current_dir().map_err(|error| {
-        Failure::new(
-            "R0997",
-            Remedy::FixConfig,
-            format!("the current folder cannot be told: {error}"),
-        )
-    })?;
+    let working_dir = working_dir()?;
     let request = CopyRequest {
         write: arguments.write.map(|write| match write {
             CopyWrite::Replace => WriteMode::Replace,
@@ -37,6 +32,7 @@ pub(super) async fn copy(arguments: CopyArguments) -> Ended {
         into: arguments.into,
         types: arguments.types,
         options: arguments.options,
+        fail_above: arguments.fail_above.as_deref().map(limit).transpose()?,
         memory_bytes: arguments.memory.as_deref().map(bytes).transpose()?,
         working_dir,
     };
@@ -94,6 +90,13 @@ fn interrupted() -> Failure {
     )
     .help("nothing of it is visible; the same command starts it over")
     .help("a load of a pipeline with a `cursor` goes on from where it was: towpath init --from")
+}
+
+fn limit(text: &str) -> Result<Threshold, Failure> {
+    threshold(text).ok_or_else(|| {
+        let wrong = format!("--fail-above: `{text}` is no number of rows and no percentage");
+        Failure::new("R0992", Remedy::FixConfig, wrong).help("example: --fail-above 5%")
+    })
 }
 
 /// `256MB`, `4GB`, `1000000`.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use towpath_app::{CheckReport, CheckRequest, House, check, check_connected, find_project};
 use towpath_vocab::{Failure, Plan, Remedy};
 
+use crate::draw::plural;
 use crate::exit::Exit;
 
 /// What a command gives: its exit, or the one failure that kept it from its report.
@@ -25,6 +26,11 @@ impl Place {
             Some(dir) => find_project(dir),
             None => find_project(&PathBuf::from(".")),
         }
+    }
+
+    /// Whether the command stands in a project, or was told one.
+    pub(crate) fn is_in_project(&self) -> bool {
+        self.project.is_some() || self.dir().is_ok()
     }
 
     /// The checked project.
@@ -60,11 +66,22 @@ impl Place {
             return Err(Failure::new(
                 "R0990",
                 Remedy::FixConfig,
-                format!("the project has {errors} mistakes"),
+                format!("the project has {}", plural(errors as u64, "mistake")),
             )
             .help("look: towpath check"));
         };
         let house = House::of_plan(&dir, &plan, report.memory_bytes)?;
         Ok((Arc::new(house), plan))
     }
+}
+
+/// The folder the command was called in.
+pub(crate) fn working_dir() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| {
+        Failure::new(
+            "R0997",
+            Remedy::FixConfig,
+            format!("the current folder cannot be told: {error}"),
+        )
+    })
 }

@@ -1,15 +1,22 @@
-//! `query`: rows to the terminal, as they come.
+//! `query`: rows to the terminal, as they come. Outside a project it asks files alone.
+
+use std::sync::Arc;
 
 use futures::TryStreamExt;
-use towpath_app::{QueryRequest, query as ask};
+use towpath_app::{House, QueryRequest, query as ask};
 
-use super::houses::{Ended, Place};
+use super::houses::{Ended, Place, working_dir};
 use crate::args::QueryArguments;
 use crate::draw::RowPrinter;
 use crate::exit::Exit;
 
 pub(super) async fn query(place: &Place, arguments: QueryArguments) -> Ended {
-    let (house, _) = place.open().await?;
+    let (house, _scratch) = if place.is_in_project() {
+        (place.open().await?.0, None)
+    } else {
+        let (house, scratch) = House::of_files(&working_dir()?)?;
+        (Arc::new(house), Some(scratch))
+    };
     let mut result = ask(&house, &QueryRequest { sql: arguments.sql }).await?;
     let mut printer = RowPrinter::new(arguments.format, &result.schema);
     while let Some(batch) = result.batches.try_next().await? {

@@ -97,25 +97,32 @@ fn thresholds(said: Vec<(String, String)>) -> Result<BTreeMap<TableName, Thresho
             let table: TableName = table
                 .parse()
                 .map_err(|error| wrong(format!("--fail-above: {error}")))?;
-            let unreadable = || {
+            let limit = threshold(&limit).ok_or_else(|| {
                 wrong(format!(
                     "--fail-above: `{limit}` is no number of rows and no percentage"
                 ))
-            };
-            let threshold = match limit.strip_suffix('%') {
-                Some(percent) => {
-                    let percent: f64 = percent.trim().parse().map_err(|_| unreadable())?;
-                    Threshold {
-                        rows: None,
-                        percent: Some(percent),
-                    }
-                }
-                None => Threshold {
-                    rows: Some(limit.parse().map_err(|_| unreadable())?),
-                    percent: None,
-                },
-            };
-            Ok((table, threshold))
+            })?;
+            Ok((table, limit))
         })
         .collect()
+}
+
+/// `6%` or `100` rows.
+pub(super) fn threshold(text: &str) -> Option<Threshold> {
+    Some(match text.strip_suffix('%') {
+        Some(percent) => Threshold {
+            rows: None,
+            percent: Some(
+                percent
+                    .trim()
+                    .parse()
+                    .ok()
+                    .filter(|of| (0.0..=100.0).contains(of))?,
+            ),
+        },
+        None => Threshold {
+            rows: Some(text.parse().ok()?),
+            percent: None,
+        },
+    })
 }

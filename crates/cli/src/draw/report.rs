@@ -3,7 +3,7 @@
 use towpath_app::{RunReport, TableReport, Unchanged};
 use towpath_flow::OutputSummary;
 use towpath_ports::RunState;
-use towpath_vocab::{Outcome, Reject};
+use towpath_vocab::{Outcome, Reason};
 
 use super::numbers::{bytes, count, plural, seconds};
 use super::rows::text_table;
@@ -213,23 +213,12 @@ fn set_aside(summary: &OutputSummary, lines: &mut Vec<String>) {
     lines.push(format!(
         " ⚠ {}  {rows} set aside: {}",
         summary.table,
-        why(first)
+        first.reasons.first().map(Reason::told).unwrap_or_default()
     ));
     lines.push(format!(
         "                {}       towpath quarantine show {}",
         first.place, summary.table
     ));
-}
-
-/// `wind_speed is 1048.36058, the rule says at most 200`
-fn why(reject: &Reject) -> String {
-    reject.reasons.first().map_or_else(String::new, |reason| {
-        match (&reason.column, &reason.value) {
-            (Some(column), Some(value)) => format!("{column} is {value}, {}", reason.message),
-            (Some(column), None) => format!("{column}: {}", reason.message),
-            _ => reason.message.clone(),
-        }
-    })
 }
 
 fn failures(report: &RunReport) -> String {

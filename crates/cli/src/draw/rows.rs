@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, SchemaRef};
@@ -51,10 +52,10 @@ impl RowPrinter {
                 .columns()
                 .iter()
                 .zip(&formatters)
-                .map(|(column, formatter)| {
-                    column
-                        .is_valid(row)
-                        .then(|| formatter.value(row).to_string())
+                .map(|(column, formatter)| match column.data_type() {
+                    _ if column.is_null(row) => None,
+                    nested if nested.is_nested() => Some(nested_value(column, row).to_string()),
+                    _ => Some(formatter.value(row).to_string()),
                 });
             match self.format {
                 RowFormat::Table if self.table.len() >= TABLE_ROWS => {}
@@ -193,8 +194,51 @@ fn json_cell(data_type: &DataType, cell: Option<String>) -> serde_json::Value {
             _ => Value::String(text),
         },
         DataType::Float16 | DataType::Float32 | DataType::Float64 => number_value(&text),
+        nested if nested.is_nested() => serde_json::from_str(&text).unwrap_or(Value::String(text)),
         _ => Value::String(text),
     }
+}
+
+/// A list, a map or a struct as JSON; what is in it as `json_cell` has it.
+fn nested_value(array: &dyn Array, row: usize) -> serde_json::Value {
+    use serde_json::Value;
+    let all = |values: &dyn Array| -> Vec<Value> {
+        (0..values.len())
+            .map(|at| nested_value(values, at))
+            .collect()
+    };
+    if array.is_null(row) {
+        return Value::Null;
+    }
+    if let Some(list) = array.as_list_opt::<i32>() {
+        return Value::Array(all(&list.value(row)));
+    }
+    if let Some(list) = array.as_list_opt::<i64>() {
+        return Value::Array(all(&list.value(row)));
+    }
+    if let Some(list) = array.as_fixed_size_list_opt() {
+        return Value::Array(all(&list.value(row)));
+    }
+    if let Some(fields) = array.as_struct_opt() {
+        let field = |(field, column): (&arrow_schema::FieldRef, &arrow_array::ArrayRef)| {
+            (field.name().clone(), nested_value(column, row))
+        };
+        return Value::Object(
+            fields
+                .fields()
+                .iter()
+                .zip(fields.columns())
+                .map(field)
+                .collect(),
+        );
+    }
+    if let Some(map) = array.as_map_opt() {
+        let entries = map.value(row);
+        return Value::Array(all(&entries));
+    }
+    let text = ArrayFormatter::try_new(array, &FormatOptions::default())
+        .map(|formatter| formatter.value(row).to_string());
+    json_cell(array.data_type(), text.ok())
 }
 
 /// A JSON number; NaN and infinities have none and stay text.

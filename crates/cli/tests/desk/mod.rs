@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 
 /// A folder in which commands are typed.
 pub(crate) struct Desk {
-    folder: tempfile::TempDir,
-    variables: Vec<(String, String)>,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 impl Desk {

@@ -89,7 +89,10 @@ async fn read_heads(
         let (mut heads, mut notes) = (Vec::with_capacity(files.len()), Vec::new());
         for file in files {
             match read_head(&file, &options)? {
-                Some(head) => heads.push((file, head)),
+                Some(head) => {
+                    notes.extend(guessed(&file, &head, &options));
+                    heads.push((file, head));
+                }
                 None => notes.push(format!("`{}` is empty and was passed over", file.object)),
             }
         }
@@ -102,6 +105,23 @@ async fn read_heads(
         return Err(FilesError::Empty { path });
     }
     Ok((heads, notes))
+}
+
+/// What is said when the header told the delimiter and not the project.
+fn guessed(file: &InputFile, head: &Head, options: &Options) -> Option<String> {
+    let usual = if file.tabs { b'\t' } else { b',' };
+    let delimiter = head.dialect.delimiter;
+    if options.delimiter.is_some() || delimiter == usual {
+        return None;
+    }
+    let word = match delimiter {
+        b'\t' => "a tab".to_owned(),
+        other => format!("`{}`", char::from(other)),
+    };
+    Some(format!(
+        "`{}` has {word} between its fields, as its header tells; `delimiter` would say it",
+        file.object
+    ))
 }
 
 fn csv_jobs(heads: &[(InputFile, Head)], wanted: &[Wanted], request: &Request<'_>) -> Vec<Job> {

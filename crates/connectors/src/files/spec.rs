@@ -27,7 +27,7 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "delimiter",
         Kind::Text,
-        "One ASCII character between CSV fields, or `tab`; default `,` (tab for .tsv).",
+        "One ASCII character between CSV fields, or `tab`; default `,` (tab for .tsv), or what a header without commas shows: `;`, a tab or `|`.",
     ),
     (
         "quote",

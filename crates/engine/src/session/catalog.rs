@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -25,6 +24,7 @@ use towpath_vocab::{Failure, Remedy, TableName};
 
 use super::border::plain_schema;
 use super::failure::failure;
+use super::files::QueriedFiles;
 use super::holdings::{self, Held};
 use super::scan::FilesTable;
 use super::statement::{self, AT_VERSION, OldVersion, carried, from_problem};
@@ -36,7 +36,7 @@ pub(crate) struct Sight {
     lake: Lake,
     session: SessionState,
     stand_ins: BTreeMap<TableName, Arc<dyn TableProvider>>,
-    files: Option<PathBuf>,
+    files: Option<QueriedFiles>,
     seen: Mutex<HashMap<TableName, Arc<dyn TableProvider>>>,
     declared: Mutex<HashMap<TableName, TableName>>,
     old: Mutex<HashMap<String, OldVersion>>,
@@ -69,13 +69,13 @@ impl fmt::Debug for Sight {
 }
 
 impl Sight {
-    /// A new sight. `stand_ins` are seen instead of tables of these names; `files` is the folder that
-    /// relative file names start from, `None` when files may not be queried.
+    /// A new sight. `stand_ins` are seen instead of tables of these names; `files` are
+    /// those that may be read by name, `None` for none.
     pub(crate) fn new(
         lake: Lake,
         session: SessionState,
         stand_ins: BTreeMap<TableName, Arc<dyn TableProvider>>,
-        files: Option<PathBuf>,
+        files: Option<QueriedFiles>,
     ) -> Arc<Self> {
         Arc::new(Self {
             lake,
@@ -231,9 +231,9 @@ impl Sight {
             Some(Held::View(view)) => return Ok(Some(self.view(name, &view.sql, within).await?)),
             None => {}
         }
-        if let Some(folder) = self.files.as_ref().filter(|_| within.is_empty())
+        if let Some(queried) = self.files.as_ref().filter(|_| within.is_empty())
             && name.schema() == settings::DEFAULT_SCHEMA
-            && let Some(file) = files::provider(folder, name.table(), &self.session).await?
+            && let Some(file) = files::provider(queried, name.table(), &self.session).await?
         {
             return Ok(Some(file));
         }

@@ -4,7 +4,6 @@
 //! the lakehouse. What it does with statements stands in `query.rs`, `expression.rs` and `model/`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::catalog::TableProvider;
@@ -14,6 +13,7 @@ use towpath_vocab::{Environment, Failure, Remedy, TableName};
 
 use super::catalog::Sight;
 use super::failure::failure;
+use super::files::QueriedFiles;
 use super::spill::SpillFolder;
 use super::{EngineLimits, settings, stand_in};
 use crate::lake::Lake;
@@ -24,8 +24,8 @@ pub struct EngineOptions {
     pub lake: Lake,
     /// Bounds of memory, disk and threads.
     pub limits: EngineLimits,
-    /// Where relative names of queried files start; `None` when files may not be queried.
-    pub files: Option<PathBuf>,
+    /// The files that may be queried; `None` for none.
+    pub files: Option<QueriedFiles>,
     /// What `env_var()` may see in templates.
     pub variables: BTreeMap<String, String>,
     /// The environment models run in: `target.name` in templates.
@@ -41,7 +41,7 @@ pub struct Engine {
 struct Inner {
     lake: Lake,
     session: SessionState,
-    files: Option<PathBuf>,
+    files: Option<QueriedFiles>,
     variables: BTreeMap<String, String>,
     environment: Environment,
     tight: Mutex<BTreeSet<TableName>>,
@@ -129,7 +129,7 @@ impl Engine {
     fn sight_and(
         &self,
         candidates: &BTreeMap<TableName, Candidate>,
-        files: Option<PathBuf>,
+        files: Option<QueriedFiles>,
     ) -> Result<Arc<Sight>, Failure> {
         let stand_ins = candidates
             .iter()

@@ -2,7 +2,7 @@
 //!
 //! Promise: a quoted name that ends like a data file and names one (or a folder or glob of them) is
 //! read in place. Columns of CSV and JSON are guessed from the first rows; a load with declared types
-//! is the exact way. Only files in the given folder are read, and only by a query someone asks: models,
+//! is the exact way. Only files that may be queried are read, and only by a query someone asks: models,
 //! views, templates and checks never get here. It knows no table of the lakehouse.
 
 use std::path::{Component, Path, PathBuf};
@@ -21,9 +21,36 @@ use towpath_vocab::{Failure, Remedy};
 
 use super::failure::failure;
 
+/// Which files may be queried.
+#[derive(Clone, Debug)]
+pub struct QueriedFiles {
+    /// Where relative names start.
+    folder: PathBuf,
+    /// What they must lie in.
+    within: PathBuf,
+}
+
+impl QueriedFiles {
+    /// Those in a folder and its folders.
+    pub fn below(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            within: folder.to_path_buf(),
+        }
+    }
+
+    /// All that the process may read; relative names start in a folder.
+    pub fn anywhere(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            within: PathBuf::from("/"),
+        }
+    }
+}
+
 /// The file as a table; `None` when the name does not look like a file or there is none.
 pub(crate) async fn provider(
-    folder: &Path,
+    files: &QueriedFiles,
     name: &str,
     session: &SessionState,
 ) -> Result<Option<Arc<dyn TableProvider>>, Failure> {
@@ -41,12 +68,12 @@ pub(crate) async fn provider(
         Some("json" | "jsonl" | "ndjson") => Arc::new(JsonFormat::default()),
         _ => return Ok(None),
     };
-    let path = folder.join(name);
+    let path = files.folder.join(name);
     let is_glob = name.contains(['*', '?', '[']);
     if !is_glob && !tokio::fs::try_exists(&path).await.unwrap_or(false) {
         return Ok(None);
     }
-    inside(folder, &path, name).await?;
+    inside(&files.within, &path, name).await?;
     let subject = format!("file `{name}`");
     let told = |error| failure(&subject, &error);
     let url = ListingTableUrl::parse(path.to_string_lossy()).map_err(told)?;
@@ -65,7 +92,10 @@ async fn inside(folder: &Path, path: &Path, name: &str) -> Result<(), Failure> {
         .components()
         .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
         .collect();
-    let climbs = path.components().any(|part| part == Component::ParentDir);
+    let climbs = path
+        .components()
+        .skip(fixed.components().count())
+        .any(|part| part == Component::ParentDir);
     let real = (
         tokio::fs::canonicalize(folder).await,
         tokio::fs::canonicalize(&fixed).await,

@@ -23,4 +23,5 @@ mod sum;
 mod tests;
 
 pub use engine::{Engine, EngineOptions};
+pub use files::QueriedFiles;
 pub use settings::EngineLimits;

@@ -487,9 +487,9 @@ async fn no_number_is_bent_wherever_it_is_computed() {
     )
     .await;
     assert!(
-        named
-            .message
-            .contains(&format!("`raw.flights.flight + {most}` does not fit `bigint`")),
+        named.message.contains(&format!(
+            "`raw.flights.flight + {most}` does not fit `bigint`"
+        )),
         "{named}"
     );
 }

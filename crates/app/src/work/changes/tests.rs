@@ -37,6 +37,7 @@ impl Bench {
             lakehouse: "lake",
             environment: &Environment::from("dev"),
             memory_bytes: Some(256 << 20),
+            files: None,
         })
         .unwrap();
         Self {

@@ -2,6 +2,7 @@
 //!
 //! Promise: names are the header's own, unchanged; two equal names or an empty one are errors with
 //! positions. Without a header, columns are `column1`, `column2`, … as many as the first record has.
+//! Without a `delimiter`, a header that holds no comma but semicolons, tabs or bars tells it.
 
 use std::io::Read;
 
@@ -45,8 +46,15 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
         if bytes.is_empty() {
             return Ok(None);
         }
-        let dialect = dialect(&bytes, file, options);
-        match find(&bytes, &dialect, options, last) {
+        let mut dialect = dialect(&bytes, file, options);
+        let mut found = find(&bytes, &dialect, options, last);
+        if let Found::First { start, end } = found
+            && let Some(delimiter) = told_delimiter(&bytes, start, end, &dialect, file, options)
+        {
+            dialect.delimiter = delimiter;
+            found = find(&bytes, &dialect, options, last);
+        }
+        match found {
             Found::More => want *= 2,
             Found::Nothing => return Ok(None),
             Found::TooLong => {
@@ -122,6 +130,42 @@ fn dialect(bytes: &[u8], file: &InputFile, options: &Options) -> Dialect {
         trim: options.trim,
         newline,
         max_record_bytes: options.max_record_bytes,
+    }
+}
+
+/// Delimiters a header without a comma may show instead, where the project says none.
+const OTHERS: [u8; 3] = [b';', b'\t', b'|'];
+
+/// The delimiter a header tells by holding no comma and one of `OTHERS`, unless another is said.
+fn told_delimiter(
+    bytes: &[u8],
+    start: usize,
+    end: usize,
+    dialect: &Dialect,
+    file: &InputFile,
+    options: &Options,
+) -> Option<u8> {
+    if options.delimiter.is_some() || !options.header || file.tabs {
+        return None;
+    }
+    let mut quoted = false;
+    let mut held = [false; OTHERS.len()];
+    for &byte in bytes.get(start..end).unwrap_or_default() {
+        if Some(byte) == options.quote {
+            quoted = !quoted;
+        } else if !quoted {
+            if byte == dialect.delimiter {
+                return None;
+            }
+            for (held, other) in held.iter_mut().zip(OTHERS) {
+                *held |= byte == other;
+            }
+        }
+    }
+    let mut told = OTHERS.iter().zip(held).filter(|(_, held)| *held);
+    match (told.next(), told.next()) {
+        (Some((&delimiter, _)), None) => Some(delimiter),
+        _ => None,
     }
 }
 

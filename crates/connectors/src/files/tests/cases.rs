@@ -318,6 +318,24 @@ fn headers_must_tell_columns_apart() {
 }
 
 #[test]
+fn a_header_without_commas_tells_the_delimiter() {
+    for (delimiter, word) in [(";", "`;`"), ("\t", "a tab"), ("|", "`|`")] {
+        let text = format!("a{delimiter}\"b,{delimiter}\"\n1{delimiter}x,y\n");
+        let outcome = csv(&text);
+        assert_eq!(
+            outcome.columns,
+            ["a bigint".to_owned(), format!("b,{delimiter} text")]
+        );
+        assert_eq!(outcome.rows, ["1|x,y"]);
+        assert!(outcome.notes[0].contains(word), "{:?}", outcome.notes);
+    }
+    // Two of them tell nothing; what the project says holds.
+    assert_eq!(csv("a;b|c\n1;2|3\n").columns, ["a;b|c text"]);
+    let project = Project::new().with("delimiter", json!(","));
+    assert_eq!(project.file("t.csv", "a;b\n1;2\n").read("t").rows, ["1;2"]);
+}
+
+#[test]
 fn dialects() {
     let project = Project::new()
         .with("delimiter", json!(";"))

@@ -1,0 +1,126 @@
+//! The two ends of a copy: what a text on the command line means.
+//!
+//! Promise: `scheme://…` is a database (also `sqlite:path` and a file that ends like a SQLite
+//! database), anything else a file or a glob. A URL is a secret from here on. It opens nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use towpath_vocab::{ConnectionPlan, ConnectorSpec, Failure, OptionValue, Remedy, SecretTemplate};
+
+use crate::Result;
+
+/// Endings of files that are SQLite databases.
+const SQLITE_ENDINGS: [&str; 4] = [".db", ".sqlite", ".sqlite3", ".db3"];
+
+/// One end of a copy.
+pub(super) struct End {
+    pub(super) connection: ConnectionPlan,
+    pub(super) object: String,
+}
+
+/// What an end means; `table` is the table of a database.
+pub(super) fn end(
+    text: &str,
+    table: Option<&str>,
+    working_dir: &Path,
+    specs: &[ConnectorSpec],
+) -> Result<End> {
+    let ends_like = |ending: &&str| text.to_ascii_lowercase().ends_with(*ending);
+    if let Some(path) = text.strip_prefix("sqlite:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return sqlite_end(path, table, working_dir);
+    }
+    let text = text.strip_prefix("file://").unwrap_or(text);
+    match text.split_once("://") {
+        Some((scheme, _)) => database_end(text, scheme, table, specs),
+        None if SQLITE_ENDINGS.iter().any(ends_like) => sqlite_end(text, table, working_dir),
+        None => file_end(text, working_dir),
+    }
+}
+
+fn database_end(
+    url: &str,
+    scheme: &str,
+    table: Option<&str>,
+    specs: &[ConnectorSpec],
+) -> Result<End> {
+    let spec = specs
+        .iter()
+        .find(|spec| spec.schemes.iter().any(|known| known == scheme))
+        .ok_or_else(|| {
+            let known: Vec<&str> = specs
+                .iter()
+                .flat_map(|spec| &spec.schemes)
+                .map(String::as_str)
+                .collect();
+            Failure::new(
+                "R0915",
+                Remedy::FixConfig,
+                format!("there is no connector for `{scheme}://`"),
+            )
+            .help(format!("there are: {}", known.join(", ")))
+        })?;
+    let url = OptionValue::Secret(SecretTemplate::new(url));
+    database(&spec.kind, "url", url, table)
+}
+
+fn sqlite_end(path: &str, table: Option<&str>, working_dir: &Path) -> Result<End> {
+    let path = working_dir.join(path).display().to_string();
+    let path = OptionValue::Plain(serde_json::Value::String(path));
+    database("sqlite", "path", path, table)
+}
+
+fn database(kind: &str, option: &str, value: OptionValue, table: Option<&str>) -> Result<End> {
+    let object = table.ok_or_else(|| {
+        Failure::new("R0916", Remedy::FixConfig, "which table of the database?")
+            .help("example: --table public.orders")
+    })?;
+    Ok(End {
+        connection: connection(kind, kind, option, value),
+        object: object.to_owned(),
+    })
+}
+
+fn connection(name: &str, kind: &str, option: &str, value: OptionValue) -> ConnectionPlan {
+    ConnectionPlan {
+        name: name.into(),
+        kind: kind.to_owned(),
+        writable: true,
+        options: BTreeMap::from([(option.to_owned(), value)]),
+    }
+}
+
+/// A file of a folder.
+pub(super) fn file_end(text: &str, working_dir: &Path) -> Result<End> {
+    let path = working_dir.join(text);
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .ok_or_else(|| {
+            Failure::new(
+                "R0917",
+                Remedy::FixConfig,
+                format!("`{text}` names no file"),
+            )
+        })?;
+    let folder = path.parent().unwrap_or(working_dir).display().to_string();
+    let folder = OptionValue::Plain(serde_json::Value::String(folder));
+    Ok(End {
+        connection: connection("files", "files", "path", folder),
+        object: name,
+    })
+}
+
+/// `orders.csv.gz` and `public.orders` are both `orders` to a person.
+pub(super) fn stem(object: &str) -> String {
+    let is_file = [".csv", ".tsv", ".jsonl", ".json", ".parquet"]
+        .iter()
+        .any(|ending| object.contains(ending));
+    let name = if is_file {
+        object.split('.').next()
+    } else {
+        object.rsplit('.').next()
+    };
+    name.unwrap_or(object).to_owned()
+}

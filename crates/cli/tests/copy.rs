@@ -1,0 +1,112 @@
+//! `copy` and `query` without a project, as a newcomer types them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod desk;
+
+use crate::desk::{Desk, has};
+
+#[test]
+fn a_copied_file_can_be_asked_without_a_project() {
+    let desk = Desk::new();
+    desk.write("in/a.csv", "id,name\n1,Änne\n2,\n");
+    let said = desk.ok(".", &["copy", "in/a.csv", "a.parquet"]);
+    has(&said, &["2 rows copied"]);
+    let rows = desk.json(
+        ".",
+        &["query", "--format", "json", "select * from 'a.parquet'"],
+    );
+    assert_eq!(
+        rows,
+        serde_json::json!([{"id": 1, "name": "Änne"}, {"id": 2, "name": null}])
+    );
+    let elsewhere = desk.path("in/a.csv").display().to_string();
+    let sql = format!("select count(*) n from '../in/a.csv' join '{elsewhere}' b using (id)");
+    desk.write("other/x", "");
+    assert_eq!(
+        desk.json("other", &["query", "--format", "json", &sql])[0]["n"],
+        2
+    );
+    assert!(!desk.path(".towpath").exists() && !desk.path("lake").exists());
+    let said = desk.exits(2, ".", &["query", "select * from nothing"]);
+    has(&said, &["error[R0502]"]);
+}
+
+#[test]
+fn a_copy_that_stops_shows_the_reasons_and_its_own_way_on() {
+    let desk = Desk::new();
+    desk.write("a.csv", "id,v\n1,2,3\n4\n5,6\n");
+    let said = desk.exits(3, ".", &["copy", "a.csv", "a.parquet"]);
+    has(
+        &said,
+        &[
+            "error[R0623]: `a.parquet` was stopped: 2 of 3 rows are bad",
+            "a.csv:2: the record has 3 fields, the header has 2",
+            "a.csv:3: the record has 1 field, the header has 2",
+            "a.parquet.rejected.jsonl",
+            "towpath copy --fail-above 100% …",
+        ],
+    );
+    assert!(!said.contains("quarantine"), "{said}");
+    assert!(!desk.path("a.parquet").exists());
+    let said = desk.ok(".", &["copy", "--fail-above", "70%", "a.csv", "a.parquet"]);
+    has(&said, &["1 row copied", "2 rows set aside"]);
+    let said = desk.exits(
+        2,
+        ".",
+        &["copy", "--fail-above", "much", "a.csv", "a.parquet"],
+    );
+    has(&said, &["error[R0992]"]);
+}
+
+#[test]
+fn the_delimiter_is_told_by_the_header() {
+    let desk = Desk::new();
+    desk.write("a.csv", "id;name\n1;\"x;y\"\n2;z\n");
+    let said = desk.ok(".", &["copy", "a.csv", "a.jsonl"]);
+    has(&said, &["has `;` between its fields"]);
+    assert_eq!(
+        desk.read("a.jsonl"),
+        "{\"id\":1,\"name\":\"x;y\"}\n{\"id\":2,\"name\":\"z\"}\n"
+    );
+}
+
+#[test]
+fn a_sqlite_file_is_an_end_like_any_other() {
+    let desk = Desk::new();
+    desk.write("a.csv", "id,name\n1,x\n2,y\n");
+    desk.ok(".", &["copy", "a.csv", "store.db"]);
+    let said = desk.exits(4, ".", &["copy", "a.csv", "sqlite:store.db", "--into", "a"]);
+    has(&said, &["error[R0918]", "--write replace"]);
+    desk.write("b.csv", "id,name\n2,new\n3,z\n");
+    let merge = ["--into", "a", "--write", "merge", "--key", "id"];
+    desk.ok(
+        ".",
+        &[&["copy", "b.csv", "sqlite:store.db"][..], &merge].concat(),
+    );
+    desk.ok(
+        ".",
+        &["copy", "sqlite://store.db", "--table", "a", "out.csv"],
+    );
+    let mut lines: Vec<String> = desk.read("out.csv").lines().map(str::to_owned).collect();
+    lines[1..].sort();
+    assert_eq!(lines, ["id,name", "1,x", "2,new", "3,z"]);
+    let said = desk.exits(2, ".", &["copy", "store.db", "out.csv"]);
+    has(&said, &["error[R0916]", "--table"]);
+}
+
+#[test]
+fn lists_and_structs_are_json_in_json() {
+    let desk = Desk::new();
+    let sql = "select make_array(1, null, 3) l, named_struct('a', 'x,y', 'b', make_array('q')) s";
+    let rows = desk.json(".", &["query", "--format", "json", sql]);
+    let wanted = serde_json::json!([{"l": [1, null, 3], "s": {"a": "x,y", "b": ["q"]}}]);
+    assert_eq!(rows, wanted);
+    let said = desk.ok(".", &["query", "--format", "csv", sql]);
+    has(&said, &["\"[1,null,3]\""]);
+}
