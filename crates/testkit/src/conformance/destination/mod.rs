@@ -51,7 +51,8 @@ pub struct Limits {
     pub new_columns: bool,
     /// Columns have types. Otherwise a table takes rows of any type.
     pub types: bool,
-    /// New rows are matched with the columns of rows that are there.
+    /// New rows are matched with the columns of rows that are there. Otherwise each write has its own,
+    /// whatever `schema_change` says.
     pub columns: bool,
 }
 
