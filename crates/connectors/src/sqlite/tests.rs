@@ -16,41 +16,20 @@ use std::sync::Arc;
 use arrow_array::{Array as _, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::SchemaRef;
-use async_trait::async_trait;
 use futures::StreamExt as _;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use towpath_ports::{
-    Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, Intent, Lease,
-    Memory, OpColumn, Prepared, ReadSpec, Receipt, Result, Secrets, Source,
+    Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, Intent, OpColumn,
+    Prepared, ReadSpec, Receipt, Result, Source,
 };
+use towpath_testkit::conformance::Ample;
 use towpath_vocab::{
     ConnectionPlan, CursorPlan, Failure, Generation, OptionValue, Position, ReadMode, Reject,
-    Remedy, SchemaChange, SecretTemplate, Selection, TableName, TaskKey, WriteMode, WritePlan,
-    types,
+    Remedy, SchemaChange, Selection, TableName, TaskKey, WriteMode, WritePlan, types,
 };
 
 use super::Sqlite;
-
-struct Ample;
-
-#[async_trait]
-impl Memory for Ample {
-    fn limit_bytes(&self) -> u64 {
-        1 << 30
-    }
-
-    async fn hold(&self, _: u64) -> Lease {
-        Box::new(())
-    }
-}
-
-#[async_trait]
-impl Secrets for Ample {
-    async fn resolve(&self, _: &SecretTemplate) -> Result<String> {
-        panic!("no secrets here")
-    }
-}
 
 /// A project folder with a database `data.db`.
 struct House {
@@ -183,11 +162,7 @@ impl House {
     }
 
     fn context(&self) -> ConnectorContext {
-        ConnectorContext {
-            project_dir: self.dir.path().to_path_buf(),
-            secrets: Arc::new(Ample),
-            memory: Arc::new(Ample),
-        }
+        Ample::context(self.dir.path())
     }
 
     fn source(&self) -> Arc<dyn Source> {

@@ -1,52 +1,25 @@
 //! A database per test, stand-ins for secrets and memory, and reading everything a source gives.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use async_trait::async_trait;
 use futures::StreamExt as _;
 use towpath_connectors::connectors;
 use towpath_ports::{
-    Assignment, Commit, Connector, ConnectorContext, Destination, Discover, Event, Intent, Lease,
-    Memory, Prepared, ReadSpec, Receipt, Scope, Secrets, Source, row_as_json,
+    Assignment, Commit, Connector, ConnectorContext, Destination, Discover, Event, Intent,
+    Prepared, ReadSpec, Receipt, Scope, Source, row_as_json,
 };
+use towpath_testkit::conformance::Ample;
 use towpath_testkit::postgres::PostgresServer;
 use towpath_vocab::{
     ConnectionPlan, CursorPlan, Failure, Generation, OptionValue, Position, ReadMode, Reject,
     SchemaChange, SecretTemplate, Selection, TableName, TaskKey, WriteMode, WritePlan,
 };
 
-pub(crate) struct AsWritten;
-
-#[async_trait]
-impl Secrets for AsWritten {
-    async fn resolve(&self, template: &SecretTemplate) -> Result<String, Failure> {
-        Ok(template.template().to_owned())
-    }
-}
-
-struct Plenty;
-
-#[async_trait]
-impl Memory for Plenty {
-    fn limit_bytes(&self) -> u64 {
-        1 << 30
-    }
-
-    async fn hold(&self, _bytes: u64) -> Lease {
-        Box::new(())
-    }
-}
-
 pub(crate) fn context() -> ConnectorContext {
-    ConnectorContext {
-        project_dir: PathBuf::from("."),
-        secrets: Arc::new(AsWritten),
-        memory: Arc::new(Plenty),
-    }
+    Ample::context(".")
 }
 
 pub(crate) fn postgres() -> Arc<dyn Connector> {
