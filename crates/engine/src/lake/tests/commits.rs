@@ -36,33 +36,6 @@ async fn version_zero_is_one_commit_with_data_and_token() {
 }
 
 #[tokio::test]
-async fn last_reads_token_and_position_back() {
-    let f = Fixture::new();
-    assert_eq!(f.lake.last(&task("extract"), &table()).await.unwrap(), None);
-    for generation in 1..=3 {
-        load(
-            &f.lake,
-            intent(WriteMode::Append, schema(), generation),
-            rows(&[(generation, "a")]),
-        )
-        .await
-        .unwrap();
-    }
-    let last = f
-        .reopened()
-        .last(&task("extract"), &table())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (last.token.generation, last.version.as_str()),
-        (Generation(3), "version 2")
-    );
-    assert_eq!(last.token.position, position(3).position);
-    assert_eq!(f.lake.last(&task("other"), &table()).await.unwrap(), None);
-}
-
-#[tokio::test]
 async fn a_retry_of_a_committed_generation_adopts_it() {
     let f = Fixture::new();
     let first = load(
