@@ -30,6 +30,7 @@ mod table;
 mod text;
 mod types;
 mod view;
+mod views;
 mod writer;
 
 #[cfg(test)]
