@@ -8,8 +8,8 @@ use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, carry};
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Clock, Destination, Reader, Receipt, StateStore};
 use towpath_vocab::{
-    FactSource, Failure, PlannedTask, Position, Remedy, RunName, TableFact, TableName, TablePlan,
-    WriteMode,
+    Action, FactSource, Failure, PlannedTask, Position, Remedy, RunName, TableFact, TableName,
+    TablePlan, WriteMode,
 };
 
 use super::generation::{Turn, stamped, take_turn};
@@ -163,8 +163,10 @@ impl Work {
                 format!("`{target}` was carried without a result"),
             ));
         };
-        self.write_book(&target, destination.as_ref(), &table, &lineage)
-            .await?;
+        self.write_book(&target, &table, &lineage).await?;
+        if table.receipt.is_some() && !matches!(task.action, Action::Publish(_)) {
+            self.observe(&target, destination.as_ref()).await?;
+        }
         self.outcome(task, table, fingerprint)
     }
 
@@ -216,7 +218,6 @@ impl Work {
     async fn write_book(
         &self,
         target: &TableName,
-        destination: &dyn Destination,
         table: &OutputSummary,
         lineage: &towpath_vocab::TableLineage,
     ) -> Result<()> {
@@ -229,16 +230,18 @@ impl Work {
         if table.receipt.is_none() {
             return Ok(());
         }
-        book.put_lineage(&self.environment, target, lineage).await?;
-        if let Some(schema) = destination.schema(target).await? {
-            book.put_fact(
-                &self.environment,
-                &target.to_string(),
-                &self.observed(schema),
-            )
-            .await?;
-        }
-        Ok(())
+        book.put_lineage(&self.environment, target, lineage).await
+    }
+
+    /// Stores what a table of the lakehouse looks like now.
+    async fn observe(&self, table: &TableName, lake: &dyn Destination) -> Result<()> {
+        let Some(schema) = lake.schema(table).await? else {
+            return Ok(());
+        };
+        let fact = self.observed(schema);
+        let book = self.house.book.as_ref();
+        book.put_fact(&self.environment, &table.to_string(), &fact)
+            .await
     }
 
     /// Stores what an outside table looked like.

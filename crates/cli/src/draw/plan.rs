@@ -2,7 +2,7 @@
 
 use towpath_app::{CheckReport, Choice};
 use towpath_vocab::{
-    Action, Materialized, Plan, PlannedTask, ReadMode, Selection, TablePlan, WriteMode,
+    Action, LoadPlan, Materialized, Plan, PlannedTask, ReadMode, Selection, TablePlan, WriteMode,
 };
 
 use super::numbers::plural;
@@ -77,7 +77,7 @@ fn will(action: &Action) -> String {
                 "{read} {}:{what}, {}",
                 load.connection.name,
                 write(&load.table)
-            )
+            ) + repeats(load)
         }
         Action::Model(model) => match model.materialized {
             Materialized::View => format!("store {} as a view", model.file),
@@ -103,11 +103,20 @@ fn will(action: &Action) -> String {
     }
 }
 
+/// What an append may write twice.
+fn repeats(load: &LoadPlan) -> &'static str {
+    match (load.table.write.mode, load.read) {
+        (WriteMode::Append, ReadMode::Full) => " (all of it again whenever the source changes)",
+        (WriteMode::Append, _) => " (late rows may repeat)",
+        _ => "",
+    }
+}
+
 fn write(table: &TablePlan) -> String {
     let key = table.write.key.join(", ");
     match table.write.mode {
         WriteMode::Replace => format!("replace {}", table.target),
-        WriteMode::Append => format!("append to {} (late rows may repeat)", table.target),
+        WriteMode::Append => format!("append to {}", table.target),
         WriteMode::Merge => format!("merge into {} by {key}", table.target),
         WriteMode::DeleteInsert => format!("delete and insert in {} by {key}", table.target),
         WriteMode::InsertOnly => format!("insert new keys ({key}) into {}", table.target),
