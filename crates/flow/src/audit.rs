@@ -78,7 +78,7 @@ fn judge(table: &TableName, check: &Check, measured: Measured, elapsed_ms: u64) 
         CheckKind::RowCount { min, max } => within(measured.value, *min, *max),
         CheckKind::Freshness { max_age_s, .. } => (
             measured.value <= *max_age_s as f64,
-            format!("at most {max_age_s} s old"),
+            format!("at most {} old", exact_time(*max_age_s)),
         ),
         _ => tolerated(&measured, check.tolerance),
     };
@@ -172,12 +172,42 @@ fn tell(check: &Check, measured: &Measured) -> String {
         CheckKind::Freshness { column, .. } if measured.value >= NEVER => {
             format!("`{column}` holds no value")
         }
-        CheckKind::Freshness { column, .. } => format!("the newest `{column}` is {count} s old"),
+        CheckKind::Freshness { column, .. } => {
+            let age = rough_time(measured.value);
+            format!("the newest `{column}` is {age} old")
+        }
         CheckKind::Expression { expression } => {
             format!("{count} {rows} for which `{expression}` is false")
         }
         CheckKind::Sql { .. } => format!("the query gives {count} {rows}{named}"),
     }
+}
+
+/// Units of time, longest first, in seconds.
+const TIMES: [(&str, u64); 4] = [
+    ("day", 86_400),
+    ("hour", 3_600),
+    ("minute", 60),
+    ("second", 1),
+];
+
+/// A time in the longest unit that says it exactly.
+fn exact_time(seconds: u64) -> String {
+    let exact = |(_, size): &&(&str, u64)| seconds >= *size && seconds.is_multiple_of(*size);
+    let (unit, size) = TIMES.iter().find(exact).unwrap_or(&("second", 1));
+    in_units((seconds / size) as f64, unit)
+}
+
+/// A time in the longest unit of which it holds two or more, rounded down.
+fn rough_time(seconds: f64) -> String {
+    let fits = |(_, size): &&(&str, u64)| seconds >= 2.0 * *size as f64;
+    let (unit, size) = TIMES.iter().find(fits).unwrap_or(&("second", 1));
+    in_units((seconds / *size as f64).floor(), unit)
+}
+
+fn in_units(count: f64, unit: &str) -> String {
+    let many = if count == 1.0 { "" } else { "s" };
+    format!("{} {unit}{many}", group_thousands(count))
 }
 
 fn group_thousands(value: f64) -> String {
@@ -470,6 +500,20 @@ mod tests {
         assert_eq!(group_thousands(7602.0), "7,602");
         assert_eq!(group_thousands(336_776.0), "336,776");
         assert_eq!(group_thousands(999.0), "999");
+    }
+
+    #[test]
+    fn times_have_a_unit_a_person_can_weigh() {
+        let exact = [86_400, 90_000, 3_600, 90, 0].map(exact_time);
+        assert_eq!(
+            exact,
+            ["1 day", "25 hours", "1 hour", "90 seconds", "0 seconds"]
+        );
+        let rough = [91_009_869.0, 86_401.0, 100.0, 0.4].map(rough_time);
+        assert_eq!(
+            rough,
+            ["1,053 days", "24 hours", "100 seconds", "0 seconds"]
+        );
     }
 
     #[test]
