@@ -5,6 +5,7 @@
 //! file; it meets them through `ports`. Read next: `carry.rs` (the loop), `output.rs` (one table),
 //! `audit.rs` (checks before the commit).
 
+mod ask;
 mod audit;
 mod budget;
 mod carry;

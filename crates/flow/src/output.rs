@@ -2,6 +2,7 @@
 //!
 //! Every record that comes in ends in exactly one counter. It does not know the other tables.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -11,6 +12,7 @@ use towpath_vocab::{
     TaskKey, WriteMode,
 };
 
+use crate::ask::Asking;
 use crate::audit::{audit, stopped};
 use crate::carry::Services;
 use crate::dedup::Deduplicate;
@@ -78,7 +80,7 @@ impl Output {
         let shape = Shape::compile(&spec.plan, source, expressions, &mask)?;
         let schema = shape.schema();
         let guard = Guard::compile(&spec.plan.rules, Arc::clone(&schema), expressions)?;
-        let held_bytes = services.memory.limit_bytes() / 4;
+        let held_bytes = held_bytes(services);
         let dedup = match &spec.plan.dedup {
             None => None,
             Some(dedup) => Some(Deduplicate::new(
@@ -354,6 +356,11 @@ fn shown(plan: &TablePlan, reject: &Reject) -> Reject {
     }
 }
 
+/// What `dedup` and unique checks may hold.
+fn held_bytes(services: &Services) -> u64 {
+    services.memory.limit_bytes() / 4
+}
+
 async fn judge(
     plan: &TablePlan,
     metrics: Metrics,
@@ -364,17 +371,14 @@ async fn judge(
         return Ok(Vec::new());
     }
     let candidate = prepared.candidate(Scope::Table).await?;
-    let measured = metrics.finish();
-    let clock = services.clock.as_ref();
-    audit(
-        &plan.target,
-        &plan.checks,
-        measured,
-        &candidate,
-        services.query.as_ref(),
-        clock,
-    )
-    .await
+    let asking = Asking {
+        table: &plan.target,
+        candidates: &BTreeMap::from([(plan.target.clone(), candidate)]),
+        query: services.query.as_ref(),
+        clock: services.clock.as_ref(),
+        most_bytes: held_bytes(services),
+    };
+    audit(&plan.checks, metrics.finish(), &asking).await
 }
 
 async fn resolve_masks(plan: &TablePlan, services: &Services) -> Result<Vec<(String, Masking)>> {

@@ -57,7 +57,7 @@ impl Unique {
 
     /// Looks at one batch.
     pub(crate) fn observe(&mut self, batch: &RecordBatch) -> Result<()> {
-        if self.hashes.len() > self.most {
+        if self.gave_up() {
             return Ok(());
         }
         let arrays: Vec<ArrayRef> = self
@@ -97,9 +97,19 @@ impl Unique {
         Ok(())
     }
 
+    /// True when there were too many rows to watch.
+    pub(crate) fn gave_up(&self) -> bool {
+        self.hashes.len() > self.most
+    }
+
+    /// Rows whose key has no NULL part.
+    pub(crate) fn seen(&self) -> u64 {
+        self.hashes.len() as u64
+    }
+
     /// True when no key can have repeated; false when the audit must ask.
     pub(crate) fn proves(mut self) -> bool {
-        if self.hashes.len() > self.most {
+        if self.gave_up() {
             return false;
         }
         self.hashes.sort_unstable();

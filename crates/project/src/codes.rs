@@ -31,7 +31,7 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
     ),
     (
         "C0507",
-        "The connector cannot read in this way: a file has no cursor, for instance.\n\nLeave out `mode` and `cursor` to read everything.",
+        "The connector cannot read in this way: files have no cursor, for instance, they tell by themselves which of them are new.\n\nLeave out `mode` and `cursor` to read everything; say `mode: incremental` for new files alone.",
     ),
     (
         "C0508",

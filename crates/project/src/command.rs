@@ -52,6 +52,7 @@ pub(crate) fn plan(
             known: None,
             names: world.names,
             mask_key: world.mask_key.as_ref(),
+            needs_cursor: true,
             at,
         };
         let planned = table::plan(&node, &frame, report);

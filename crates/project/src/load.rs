@@ -397,6 +397,7 @@ fn task(
             known: known.as_ref(),
             names: world.names,
             mask_key: world.mask_key.as_ref(),
+            needs_cursor: connection.spec.is_none_or(|spec| spec.needs_cursor),
             at: one.at,
         },
         report,
@@ -476,6 +477,17 @@ fn can_read(
     let Some(spec) = connection.spec else {
         return;
     };
+    if let Some(cursor) = merged.get("cursor").filter(|_| !spec.needs_cursor) {
+        let name = &connection.plan.name;
+        report
+            .error(
+                "C0507",
+                cursor.at,
+                format!("connection `{name}` takes no `cursor`: it tells by itself what is new"),
+            )
+            .help("mode: incremental");
+        return;
+    }
     if spec.reads.contains(&read) {
         return;
     }

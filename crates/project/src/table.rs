@@ -25,6 +25,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) known: Option<&'a Known<'a>>,
     pub(crate) names: Naming,
     pub(crate) mask_key: Option<&'a SecretTemplate>,
+    /// Whether only a `cursor` tells what is new in the source.
+    pub(crate) needs_cursor: bool,
     /// Where the table was written.
     pub(crate) at: At,
 }
@@ -149,7 +151,8 @@ fn write_mode(
     report: &mut Report,
 ) -> WriteMode {
     let node = settings.get("write");
-    if read == ReadMode::Incremental && settings.get("cursor").is_none() {
+    let has_cursor = settings.get("cursor").is_some();
+    if read == ReadMode::Incremental && frame.needs_cursor && !has_cursor {
         let at = settings.get("mode").map_or(frame.at, |node| node.at);
         report
             .error(

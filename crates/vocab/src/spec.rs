@@ -79,6 +79,8 @@ pub struct ConnectorSpec {
     pub options: Vec<OptionSpec>,
     /// How it can be read.
     pub reads: Vec<ReadMode>,
+    /// Whether an incremental read needs a `cursor`; without one the source tells by itself what is new.
+    pub needs_cursor: bool,
     /// How it can be written.
     pub writes: Vec<WriteMode>,
     /// What a write promises.

@@ -30,6 +30,7 @@ mod reader;
 mod record;
 mod replay;
 mod rows;
+mod seen;
 mod settle;
 mod source;
 mod spec;

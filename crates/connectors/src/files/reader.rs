@@ -30,6 +30,8 @@ pub(crate) struct FilesReader {
     batch_bytes: usize,
     open_files: usize,
     limit: Option<u64>,
+    /// The marks of the files, in their order; none where a read keeps no position.
+    marks: Vec<Mark>,
     /// One permit per file that may be open.
     lanes: Arc<Semaphore>,
 }
@@ -51,11 +53,18 @@ impl FilesReader {
             batch_bytes: spec.batch_bytes,
             open_files,
             limit: spec.limit,
+            marks: Vec::new(),
             lanes: Arc::new(Semaphore::new(open_files)),
         }
     }
 
-    fn split(&self, job: Job, left: Option<Arc<AtomicU64>>) -> Split {
+    /// Lets each file end at its mark, one for each job.
+    pub(crate) fn marked(mut self, marks: Vec<Mark>) -> Self {
+        self.marks = marks;
+        self
+    }
+
+    fn split(&self, job: Job, mark: Option<Mark>, left: Option<Arc<AtomicU64>>) -> Split {
         let id = SplitId(job.file.object.clone());
         let events = match &job.how {
             How::Text { .. } => self.text_events(&job),
@@ -70,6 +79,10 @@ impl FilesReader {
                 },
                 &self.memory,
             ),
+        };
+        let events = match mark {
+            Some(mark) => ending_at(events, mark),
+            None => events,
         };
         Split {
             id,
@@ -123,6 +136,18 @@ fn in_lane(events: BoxStream<Result<Event>>, lanes: &Arc<Semaphore>) -> BoxStrea
     Box::pin(waited.flatten())
 }
 
+/// A file that is done as a whole or not at all: its one boundary is its end.
+fn ending_at(events: BoxStream<Result<Event>>, mark: Mark) -> BoxStream<Result<Event>> {
+    let events = events.flat_map(move |event| {
+        stream::iter(match event {
+            Ok(Event::Boundary(_)) => Vec::new(),
+            Ok(Event::End) => vec![Ok(Event::Boundary(mark.clone())), Ok(Event::End)],
+            other => vec![other],
+        })
+    });
+    Box::pin(events)
+}
+
 /// Cuts a stream of events after so many rows; `left` is shared by the splits of a read.
 fn limited(
     events: BoxStream<Result<Event>>,
@@ -174,9 +199,12 @@ impl Reader for FilesReader {
     fn splits(&mut self) -> BoxStream<Result<Assignment>> {
         let left = self.limit.map(|limit| Arc::new(AtomicU64::new(limit)));
         let jobs = std::mem::take(&mut self.settled.jobs);
+        let marks = std::mem::take(&mut self.marks);
+        let marks = marks.into_iter().map(Some).chain(std::iter::repeat(None));
         let splits: Vec<Result<Assignment>> = jobs
             .into_iter()
-            .map(|job| Ok(Assignment::Assigned(self.split(job, left.clone()))))
+            .zip(marks)
+            .map(|(job, mark)| Ok(Assignment::Assigned(self.split(job, mark, left.clone()))))
             .collect();
         let complete = stream::once(future::ready(Ok(Assignment::Complete(Position::default()))));
         Box::pin(stream::iter(splits).chain(complete))

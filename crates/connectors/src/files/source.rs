@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use towpath_ports::{ConnectorContext, InputVersion, ReadSpec, Reader, Result, Source};
-use towpath_vocab::{ConnectionPlan, Position, RawRecord};
+use towpath_vocab::{ConnectionPlan, Mark, Position, RawRecord, ReadMode};
 
 use super::error::FilesError;
 use super::find::{Folder, InputFile};
@@ -13,6 +13,7 @@ use super::job::{Request, Settled};
 use super::options::Options;
 use super::reader::FilesReader;
 use super::replay;
+use super::seen;
 use super::settle::{select, settle};
 
 /// A folder of files to read from.
@@ -55,19 +56,34 @@ impl FilesSource {
         };
         Ok((settle(files, &request).await?, request.chunk_bytes()))
     }
+
+    /// The files of a settled read that an incremental one has not read yet, with their marks.
+    async fn new_ones(
+        &self,
+        mut settled: Settled,
+        from: Option<&Position>,
+    ) -> Result<(Settled, Vec<Mark>), FilesError> {
+        let from = from.cloned().unwrap_or_default();
+        let path = self.folder.shown.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            seen::leave_out(&mut settled, &from).map(|marks| (settled, marks))
+        });
+        found.await.map_err(|_| FilesError::Broken { path })?
+    }
 }
 
 #[async_trait]
 impl Source for FilesSource {
-    async fn open(&self, spec: &ReadSpec, _: Option<&Position>) -> Result<Box<dyn Reader>> {
+    async fn open(&self, spec: &ReadSpec, from: Option<&Position>) -> Result<Box<dyn Reader>> {
         let (settled, chunk_bytes) = self.settle(spec, false).await?;
         let memory = Arc::clone(&self.context.memory);
-        Ok(Box::new(FilesReader::new(
-            spec,
-            settled,
-            memory,
-            chunk_bytes,
-        )))
+        if spec.mode != ReadMode::Incremental {
+            let reader = FilesReader::new(spec, settled, memory, chunk_bytes);
+            return Ok(Box::new(reader));
+        }
+        let (settled, marks) = self.new_ones(settled, from).await?;
+        let reader = FilesReader::new(spec, settled, memory, chunk_bytes).marked(marks);
+        Ok(Box::new(reader))
     }
 
     async fn version(&self, spec: &ReadSpec) -> Result<Option<InputVersion>> {

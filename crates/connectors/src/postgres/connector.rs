@@ -27,6 +27,7 @@ impl Connector for Postgres {
             faces: vec![Face::Source, Face::Destination, Face::Discover],
             options: options(),
             reads: vec![ReadMode::Full, ReadMode::Incremental],
+            needs_cursor: true,
             writes: vec![
                 WriteMode::Replace,
                 WriteMode::Append,

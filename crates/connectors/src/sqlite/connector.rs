@@ -44,6 +44,7 @@ impl Connector for Sqlite {
                 ),
             ],
             reads: vec![ReadMode::Full, ReadMode::Incremental],
+            needs_cursor: true,
             writes: vec![
                 WriteMode::Replace,
                 WriteMode::Append,

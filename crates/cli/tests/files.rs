@@ -1,0 +1,92 @@
+//! Files as a user writes them down: read as they come, published under names of their own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod desk;
+
+use crate::desk::{Desk, has};
+
+const PROJECT: &str = "towpath: 1
+name: p
+id: 6f1e0000-0000-4000-8000-000000000002
+lakehouse: ./lake
+connections:
+  data: { type: files, path: data }
+  out: { type: files, path: out, writable: true }
+";
+
+const PIPELINE: &str = "steps:
+  extract: { load: data, into: raw, tables: { t: { from: t.csv } } }
+  send: { publish: raw, into: out, tables: { t: { format: jsonl } } }
+";
+
+#[test]
+fn a_file_whose_name_tells_no_format_takes_the_tables_own() {
+    let desk = Desk::new();
+    desk.write("towpath.yml", PROJECT);
+    desk.write("pipelines/p.yml", PIPELINE);
+    desk.write("data/t.csv", "id,v\n1,x\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.read("out/t"), "{\"id\":1,\"v\":\"x\"}\n");
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    desk.write("data/t.csv", "id,v\n1,x\n2,y\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.read("out/t").lines().count(), 2);
+}
+
+const AS_THEY_COME: &str = "steps:
+  extract: { load: data, into: raw, tables: { events: { from: 'events_*.csv', mode: incremental } } }
+";
+
+#[test]
+fn files_are_read_as_they_come_and_each_once() {
+    let desk = Desk::new();
+    desk.write("towpath.yml", PROJECT);
+    desk.write("pipelines/p.yml", AS_THEY_COME);
+    desk.write("data/events_1.csv", "id,v\n1,x\n2,y\n");
+    has(
+        &desk.ok(".", &["plan"]),
+        &["read what is new in data:events_*.csv, append to raw.events"],
+    );
+    desk.ok(".", &["run"]);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    desk.write("data/events_2.csv", "id,v\n3,z\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.count(".", "raw.events"), 3);
+    // The book may be lost: what was read stands with the table.
+    std::fs::remove_dir_all(desk.path(".towpath")).unwrap();
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.count(".", "raw.events"), 3);
+    // A file that is gone takes nothing with it; one that changed comes whole, and that is said.
+    std::fs::remove_file(desk.path("data/events_1.csv")).unwrap();
+    desk.write("data/events_2.csv", "id,v\n3,z\n4,w\n");
+    has(
+        &desk.ok(".", &["run"]),
+        &["events_2.csv` has changed since it was read", "2 rows"],
+    );
+    assert_eq!(desk.count(".", "raw.events"), 5);
+    desk.ok(".", &["run", "--full-refresh"]);
+    assert_eq!(desk.count(".", "raw.events"), 2);
+    desk.write("data/events_3.csv", "id,v\n5,q\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.count(".", "raw.events"), 3);
+}
+
+#[test]
+fn files_take_no_cursor() {
+    let desk = Desk::new();
+    desk.write("towpath.yml", PROJECT);
+    desk.write(
+        "pipelines/p.yml",
+        "steps:\n  extract: { load: data, into: raw, tables: { t: { from: t.csv, cursor: id } } }\n",
+    );
+    has(
+        &desk.exits(2, ".", &["check"]),
+        &["error[C0507]", "takes no `cursor`", "mode: incremental"],
+    );
+}
