@@ -108,19 +108,24 @@ impl Asking<'_> {
 
     async fn timed(&self, check: &Check) -> Result<Answer> {
         let began = self.clock.monotonic_us();
-        let measured = match &check.kind {
-            CheckKind::Unique { columns } if check.filter.is_none() => {
-                match self.proven(columns).await? {
-                    Some(measured) => measured,
-                    None => self.ask(check).await?,
-                }
-            }
-            _ => self.ask(check).await?,
-        };
+        let measured = self.alone(check).await.map_err(|mut failure| {
+            failure.message = format!("check `{}`: {}", check.name, failure.message);
+            failure
+        })?;
         Ok(Answer {
             measured,
             elapsed_ms: self.clock.monotonic_us().saturating_sub(began) / 1000,
         })
+    }
+
+    async fn alone(&self, check: &Check) -> Result<Measured> {
+        if let CheckKind::Unique { columns } = &check.kind
+            && check.filter.is_none()
+            && let Some(measured) = self.proven(columns).await?
+        {
+            return Ok(measured);
+        }
+        self.ask(check).await
     }
 
     /// That a key repeats nowhere in the candidate; `None` when it may.
