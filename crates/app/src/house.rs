@@ -196,6 +196,24 @@ pub(crate) fn connector_specs() -> Vec<ConnectorSpec> {
         .collect()
 }
 
+/// The connector that URLs of a scheme mean.
+pub(crate) fn of_scheme<'s>(specs: &'s [ConnectorSpec], scheme: &str) -> Result<&'s ConnectorSpec> {
+    let databases = || specs.iter().filter(|spec| spec.kind != "files");
+    let found = databases().find(|spec| spec.schemes.iter().any(|known| known == scheme));
+    found.ok_or_else(|| {
+        let known: Vec<&str> = databases()
+            .flat_map(|spec| &spec.schemes)
+            .map(String::as_str)
+            .collect();
+        Failure::new(
+            "R0915",
+            Remedy::FixConfig,
+            format!("there is no connector for `{scheme}://`"),
+        )
+        .help(format!("there are: {}", known.join(", ")))
+    })
+}
+
 /// A folder that goes when it is dropped.
 pub(crate) fn scratch() -> Result<TempDir> {
     tempfile::tempdir().map_err(|error| {

@@ -11,22 +11,12 @@ mod desk;
 
 use crate::desk::{Desk, has};
 
-const PROJECT: &str = "towpath: 1
-name: p
-id: 6f1e0000-0000-4000-8000-000000000004
-lakehouse: ./lake
-connections:
-  data: { type: files, path: data }
-";
-
 fn desk(checks: &str) -> Desk {
-    let desk = Desk::new();
-    desk.write("towpath.yml", PROJECT);
     let table = "t: { from: t.csv, key: id, write: merge, checks: [";
     let pipeline = format!(
         "steps:\n  extract:\n    load: data\n    into: raw\n    tables:\n      {table}{checks}] }}\n"
     );
-    desk.write("pipelines/p.yml", &pipeline);
+    let desk = Desk::with_pipeline(&pipeline);
     desk.write("data/t.csv", "id,kind,n\n1,a,5\n2,a,\n3,b,50\n4,,7\n");
     desk
 }

@@ -11,15 +11,6 @@ mod desk;
 
 use crate::desk::{Desk, has};
 
-const PROJECT: &str = "towpath: 1
-name: p
-id: 6f1e0000-0000-4000-8000-000000000002
-lakehouse: ./lake
-connections:
-  data: { type: files, path: data }
-  out: { type: files, path: out, writable: true }
-";
-
 const PIPELINE: &str = "steps:
   extract: { load: data, into: raw, tables: { t: { from: t.csv } } }
   send: { publish: raw, into: out, tables: { t: { format: jsonl } } }
@@ -27,9 +18,7 @@ const PIPELINE: &str = "steps:
 
 #[test]
 fn a_file_whose_name_tells_no_format_takes_the_tables_own() {
-    let desk = Desk::new();
-    desk.write("towpath.yml", PROJECT);
-    desk.write("pipelines/p.yml", PIPELINE);
+    let desk = Desk::with_pipeline(PIPELINE);
     desk.write("data/t.csv", "id,v\n1,x\n");
     desk.ok(".", &["run"]);
     assert_eq!(desk.read("out/t"), "{\"id\":1,\"v\":\"x\"}\n");
@@ -45,9 +34,7 @@ const AS_THEY_COME: &str = "steps:
 
 #[test]
 fn files_are_read_as_they_come_and_each_once() {
-    let desk = Desk::new();
-    desk.write("towpath.yml", PROJECT);
-    desk.write("pipelines/p.yml", AS_THEY_COME);
+    let desk = Desk::with_pipeline(AS_THEY_COME);
     desk.write("data/events_1.csv", "id,v\n1,x\n2,y\n");
     has(
         &desk.ok(".", &["plan"]),
@@ -79,10 +66,7 @@ fn files_are_read_as_they_come_and_each_once() {
 
 #[test]
 fn files_take_no_cursor() {
-    let desk = Desk::new();
-    desk.write("towpath.yml", PROJECT);
-    desk.write(
-        "pipelines/p.yml",
+    let desk = Desk::with_pipeline(
         "steps:\n  extract: { load: data, into: raw, tables: { t: { from: t.csv, cursor: id } } }\n",
     );
     has(

@@ -9,6 +9,7 @@ use std::path::Path;
 use towpath_vocab::{ConnectionPlan, ConnectorSpec, Failure, OptionValue, Remedy, SecretTemplate};
 
 use crate::Result;
+use crate::house::of_scheme;
 
 /// Endings of files that are SQLite databases.
 const SQLITE_ENDINGS: [&str; 4] = [".db", ".sqlite", ".sqlite3", ".db3"];
@@ -45,22 +46,7 @@ fn database_end(
     table: Option<&str>,
     specs: &[ConnectorSpec],
 ) -> Result<End> {
-    let spec = specs
-        .iter()
-        .find(|spec| spec.schemes.iter().any(|known| known == scheme))
-        .ok_or_else(|| {
-            let known: Vec<&str> = specs
-                .iter()
-                .flat_map(|spec| &spec.schemes)
-                .map(String::as_str)
-                .collect();
-            Failure::new(
-                "R0915",
-                Remedy::FixConfig,
-                format!("there is no connector for `{scheme}://`"),
-            )
-            .help(format!("there are: {}", known.join(", ")))
-        })?;
+    let spec = of_scheme(specs, scheme)?;
     let url = OptionValue::Secret(SecretTemplate::new(url));
     database(&spec.kind, "url", url, table)
 }

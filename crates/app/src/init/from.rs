@@ -15,7 +15,7 @@ use towpath_vocab::{
 
 use super::start::{Draft, Variable};
 use crate::Result;
-use crate::house::connector_specs;
+use crate::house::{connector_specs, of_scheme};
 use crate::outside::{Looked, Outside, fact, look};
 
 /// The lakehouse schema that tables go to.
@@ -92,23 +92,9 @@ fn from_shown<'a>(from: &'a str, there: &'a There) -> &'a str {
 
 fn database(url: &str, scheme: &str, outside: &Outside) -> Result<There> {
     let specs = connector_specs();
-    let spec = specs
-        .iter()
-        .find(|spec| spec.kind != "files" && spec.schemes.iter().any(|known| known == scheme))
-        .ok_or_else(|| {
-            let known: Vec<&str> = specs
-                .iter()
-                .flat_map(|spec| &spec.schemes)
-                .map(String::as_str)
-                .collect();
-            Failure::new(
-                "R0947",
-                Remedy::FixConfig,
-                format!("there is no connector for `{scheme}://`"),
-            )
-            .help(format!("there are: {}", known.join(", ")))
-            .help("a folder of files is named by its path: towpath init --from data")
-        })?;
+    let spec = of_scheme(&specs, scheme).map_err(|failure| {
+        failure.help("a folder of files is named by its path: towpath init --from data")
+    })?;
     let name = match database_name(url) {
         Some(database) => format!("{}_db", database.trim_end_matches("_db")),
         None => format!("{}_db", spec.kind),

@@ -5,6 +5,16 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// A project that reads files in `data` and may write files in `out`.
+const FILES: &str = "towpath: 1
+name: p
+id: 6f1e0000-0000-4000-8000-000000000002
+lakehouse: ./lake
+connections:
+  data: { type: files, path: data }
+  out: { type: files, path: out, writable: true }
+";
+
 /// A folder in which commands are typed.
 pub(crate) struct Desk {
     pub(crate) folder: tempfile::TempDir,
@@ -17,6 +27,14 @@ impl Desk {
             folder: tempfile::tempdir().unwrap(),
             variables: Vec::new(),
         }
+    }
+
+    /// A desk with a project of files whose one pipeline this is.
+    pub(crate) fn with_pipeline(pipeline: &str) -> Self {
+        let desk = Self::new();
+        desk.write("towpath.yml", FILES);
+        desk.write("pipelines/p.yml", pipeline);
+        desk
     }
 
     pub(crate) fn path(&self, path: &str) -> PathBuf {
