@@ -65,6 +65,22 @@ fn files_are_read_as_they_come_and_each_once() {
 }
 
 #[test]
+fn with_a_key_a_changed_file_replaces_its_rows() {
+    let desk = Desk::with_pipeline(
+        "steps:
+  extract: { load: data, into: raw, tables: { t: { from: 't_*.csv', mode: incremental, key: id } } }
+",
+    );
+    desk.write("data/t_1.csv", "id,v\n1,x\n2,y\n");
+    desk.ok(".", &["run"]);
+    desk.write("data/t_1.csv", "id,v\n1,new\n2,y\n3,z\n");
+    desk.ok(".", &["run"]);
+    let sql = "select string_agg(v, ' ' order by id) v from raw.t";
+    let rows = desk.json(".", &["query", "--format", "json", sql]);
+    assert_eq!(rows[0]["v"], "new y z");
+}
+
+#[test]
 fn files_take_no_cursor() {
     let desk = Desk::with_pipeline(
         "steps:\n  extract: { load: data, into: raw, tables: { t: { from: t.csv, cursor: id } } }\n",
