@@ -1,4 +1,5 @@
-//! Checks that are asked together are judged apart.
+//! Checks that are answered together are judged apart, and alike whether they were answered while rows
+//! passed by (`replace`) or asked of the candidate (`merge`).
 
 #![allow(
     clippy::unwrap_used,
@@ -11,77 +12,118 @@ mod desk;
 
 use crate::desk::{Desk, has};
 
-fn desk(checks: &str) -> Desk {
-    let table = "t: { from: t.csv, key: id, write: merge, checks: [";
+/// What a table may be written by: watched on the way, asked of the candidate.
+const WRITES: [&str; 2] = ["replace", "merge"];
+
+fn desk(write: &str, checks: &str) -> Desk {
+    let table = format!("t: {{ from: t.csv, key: id, write: {write}, checks: [{checks}] }}");
+    let known = "kinds: { from: kinds.csv }";
     let pipeline = format!(
-        "steps:\n  extract:\n    load: data\n    into: raw\n    tables:\n      {table}{checks}] }}\n"
+        "steps:\n  known:\n    load: data\n    into: raw\n    tables:\n      {known}\n  \
+         extract:\n    load: data\n    into: raw\n    after: known\n    tables:\n      {table}\n"
     );
     let desk = Desk::with_pipeline(&pipeline);
-    desk.write("data/t.csv", "id,kind,n\n1,a,5\n2,a,\n3,b,50\n4,,7\n");
+    desk.write(
+        "data/t.csv",
+        "id,kind,n\n1,a,5\n2,a,\n3,b,50\n4,,7\n5,c,7\n6,c,8\n",
+    );
+    desk.write("data/kinds.csv", "code,id\na,1\nb,3\n,9\n");
     desk
+}
+
+/// Name, outcome and value of each check of `raw.t`.
+fn judged(desk: &Desk) -> Vec<(String, String, f64)> {
+    let found = desk.json(".", &["quality", "raw.t", "--format", "json"]);
+    let text = |check: &serde_json::Value, key: &str| check[key].as_str().unwrap().to_owned();
+    let checks = found["checks"].as_array().unwrap().iter();
+    checks
+        .map(|c| {
+            (
+                text(c, "name"),
+                text(c, "outcome"),
+                c["value"].as_f64().unwrap(),
+            )
+        })
+        .collect()
 }
 
 #[test]
 fn each_counts_its_own_rows_where_its_filter_holds() {
-    let desk = desk(
-        "{ not_null: [n], where: kind = 'a', severity: warn, name: n_of_a },
-         { not_null: [n], where: kind = 'b', severity: warn, name: n_of_b },
-         { not_null: [kind], severity: warn, name: kind },
-         { range: { n: { max: 10 } }, severity: warn, name: small },
-         { range: { n: { max: 10 } }, where: kind = 'a', severity: warn, name: small_of_a },
-         { accepted_values: { kind: [a, b] }, severity: warn, name: kinds },
-         { row_count: { min: 2, max: 2 }, where: kind = 'a', severity: warn, name: two_of_a },
-         { unique: [kind], severity: warn, name: kind_once },
-         { expression: n < 40, severity: warn, name: below }",
-    );
-    let said = desk.ok(".", &["run"]);
-    has(
-        &said,
-        &[
-            "1 row with `n` out of range: 50",
-            "1 key (kind) occurs more than once: a",
-        ],
-    );
-    let found = desk.json(".", &["quality", "--format", "json"]);
-    let checks = found["checks"].as_array().unwrap();
-    let values: Vec<(&str, &str, f64)> = checks
-        .iter()
-        .map(|check| {
-            let outcome = check["outcome"].as_str().unwrap();
-            (
-                check["name"].as_str().unwrap(),
-                outcome,
-                check["value"].as_f64().unwrap(),
-            )
-        })
-        .collect();
-    for wanted in [
-        ("n_of_a", "warn", 1.0),
-        ("n_of_b", "pass", 0.0),
-        ("kind", "warn", 1.0),
-        ("small", "warn", 1.0),
-        ("small_of_a", "pass", 0.0),
-        ("kinds", "pass", 0.0),
-        ("two_of_a", "pass", 2.0),
-        ("kind_once", "warn", 1.0),
-        ("below", "warn", 1.0),
-        ("unique_t_id", "pass", 0.0),
-    ] {
-        assert!(values.contains(&wanted), "{wanted:?} in {values:?}");
+    for write in WRITES {
+        let desk = desk(
+            write,
+            r#"{ not_null: [n], where: kind = 'a', severity: warn, name: n_of_a },
+             { not_null: [n], where: kind = 'b', severity: warn, name: n_of_b },
+             { not_null: [kind], severity: warn, name: kind },
+             { range: { n: { max: 10 } }, severity: warn, name: small },
+             { range: { n: { max: 10 } }, where: kind = 'a', severity: warn, name: small_of_a },
+             { range: { n: { min: 6, max: 10 } }, severity: warn, name: middle },
+             { accepted_values: { kind: [a, b] }, severity: warn, name: kinds },
+             { pattern: { kind: '^[ab]$' }, severity: warn, name: a_or_b },
+             { pattern: { kind: '^[ab]$' }, where: n > 7, severity: warn, name: large_a_or_b },
+             { row_count: { min: 2, max: 2 }, where: kind = 'a', severity: warn, name: two_of_a },
+             { unique: [kind], severity: warn, name: kind_once },
+             { unique: [kind], where: n > 7, severity: warn, name: large_once },
+             { unique: [n], where: "kind in (select code from raw.kinds)", severity: warn, name: known_once },
+             { not_null: [n], where: "id in (select id from raw.kinds)", severity: warn, name: n_of_known },
+             { relationships: { kind: raw.kinds.code }, severity: warn, name: kind_known },
+             { relationships: { id: raw.kinds.id }, severity: warn, name: id_known },
+             { relationships: { id: raw.kinds.id }, where: kind = 'a', severity: warn, name: a_known },
+             { expression: n < 40, severity: warn, name: below }"#,
+        );
+        let said = desk.ok(".", &["run"]);
+        has(
+            &said,
+            &[
+                "1 row with `n` out of range: 50",
+                "2 keys (kind) occur more than once: a c",
+                "2 rows whose `kind` `raw.kinds` lacks: c",
+                "4 rows whose `id` `raw.kinds` lacks: 2 4 5 6",
+            ],
+        );
+        let values = judged(&desk);
+        for (name, outcome, value) in [
+            ("n_of_a", "warn", 1.0),
+            ("n_of_b", "pass", 0.0),
+            ("kind", "warn", 1.0),
+            ("small", "warn", 1.0),
+            ("small_of_a", "pass", 0.0),
+            ("middle", "warn", 2.0),
+            ("kinds", "warn", 2.0),
+            ("a_or_b", "warn", 2.0),
+            ("large_a_or_b", "warn", 1.0),
+            ("two_of_a", "pass", 2.0),
+            ("kind_once", "warn", 2.0),
+            ("large_once", "pass", 0.0),
+            ("known_once", "pass", 0.0),
+            ("n_of_known", "pass", 0.0),
+            ("kind_known", "warn", 2.0),
+            ("id_known", "warn", 4.0),
+            ("a_known", "warn", 1.0),
+            ("below", "warn", 1.0),
+            ("unique_t_id", "pass", 0.0),
+        ] {
+            let wanted = (name.to_owned(), outcome.to_owned(), value);
+            assert!(
+                values.contains(&wanted),
+                "{write}: {wanted:?} in {values:?}"
+            );
+        }
     }
 }
 
 #[test]
 fn one_that_cannot_be_answered_stops_the_table_and_nothing_else_is_blamed() {
-    let desk = desk(
-        "{ not_null: [kind], severity: warn },
-         { expression: 1 / (n - 5) < 2, name: divides },
-         { range: { n: { max: 100 } }, name: small }",
-    );
-    let said = desk.exits(3, ".", &["run"]);
-    has(
-        &said,
-        &["error[R0508]: check `divides`: the query divides by zero"],
-    );
-    assert!(!desk.path("lake/raw/t/_delta_log").exists());
+    for write in WRITES {
+        let desk = desk(
+            write,
+            "{ not_null: [id], severity: warn },
+             { expression: 1 / (n - 5) < 2, name: divides },
+             { range: { n: { max: 100 } }, name: small }",
+        );
+        let said = desk.exits(3, ".", &["run"]);
+        let told = "error[R0508]: check `divides`: the query divides by zero";
+        has(&said, &[told]);
+        assert!(!desk.path("lake/raw/t/_delta_log").exists());
+    }
 }

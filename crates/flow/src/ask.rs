@@ -12,7 +12,7 @@ use futures::TryStreamExt;
 use towpath_ports::{Candidate, Clock, Query, Result};
 use towpath_vocab::{Check, CheckKind, Failure, Remedy, TableName};
 
-use crate::metrics::{Measured, SAMPLES};
+use crate::metrics::{Known, Measured, SAMPLES};
 use crate::shape::value_text;
 use crate::unique::Unique;
 
@@ -41,17 +41,22 @@ impl Asking<'_> {
     pub(crate) async fn complete(
         &self,
         checks: &[Check],
-        known: Vec<Option<Measured>>,
+        known: Vec<Known>,
     ) -> Result<Vec<Answer>> {
-        let mut answers: Vec<Option<Answer>> = known
-            .into_iter()
-            .map(|measured| {
-                measured.map(|measured| Answer {
-                    measured,
-                    elapsed_ms: 0,
-                })
-            })
-            .collect();
+        let mut answers = Vec::with_capacity(checks.len());
+        for (check, known) in checks.iter().zip(known) {
+            let began = self.clock.monotonic_us();
+            let measured = match known {
+                Known::Measured(measured) => Some(measured),
+                Known::Values(values, rows) => self.related(check, &values, rows).await?,
+                Known::Nothing => None,
+            };
+            let elapsed_ms = self.clock.monotonic_us().saturating_sub(began) / 1000;
+            answers.push(measured.map(|measured| Answer {
+                measured,
+                elapsed_ms,
+            }));
+        }
         self.together(checks, &mut answers).await?;
         let mut all = Vec::with_capacity(checks.len());
         for (check, answer) in checks.iter().zip(answers) {
@@ -144,7 +149,7 @@ impl Asking<'_> {
         let mut keys = self.query.query(&sql, self.candidates).await?;
         let mut unique = Unique::new(&names, &keys.schema, self.most_bytes)?;
         while let Some(batch) = keys.batches.try_next().await? {
-            unique.observe(&batch)?;
+            unique.observe(&batch, None)?;
             if unique.gave_up() {
                 return Ok(None);
             }
@@ -154,6 +159,54 @@ impl Asking<'_> {
             rows,
             ..Measured::default()
         }))
+    }
+
+    /// How many rows refer to nothing, from the few values they refer to; `None` when that cannot be
+    /// answered: asked alone, the check says why.
+    async fn related(
+        &self,
+        check: &Check,
+        values: &[(String, u64)],
+        rows: u64,
+    ) -> Result<Option<Measured>> {
+        let CheckKind::Relationships { column, to, field } = &check.kind else {
+            return Ok(None);
+        };
+        let mut measured = Measured {
+            rows,
+            ..Measured::default()
+        };
+        if values.is_empty() {
+            return Ok(Some(measured));
+        }
+        let asked = self.asked(check);
+        let listed: Vec<String> = values
+            .iter()
+            .enumerate()
+            .map(|(at, (value, _))| format!("({at}, {})", asked.value(column, value)))
+            .collect();
+        let (field, to) = (quote(field), quote_table(to));
+        let sql = format!(
+            "select place from (values {}) as v(place, value) where value not in \
+             (select {field} from {to} where {field} is not null) order by value",
+            listed.join(", ")
+        );
+        let Ok(missing) = fetch(self.query, &sql, self.candidates).await else {
+            return Ok(None);
+        };
+        for batch in &missing {
+            for row in 0..batch.num_rows() {
+                let place = value_text(batch.column(0), row).parse::<usize>().ok();
+                let Some((value, count)) = place.and_then(|place| values.get(place)) else {
+                    return Err(no_number(check));
+                };
+                measured.value += *count as f64;
+                if measured.samples.len() < SAMPLES {
+                    measured.samples.push(value.clone());
+                }
+            }
+        }
+        Ok(Some(measured))
     }
 
     /// Measures one check by a statement of its own.
@@ -425,14 +478,7 @@ fn number(batches: &[RecordBatch], column: usize, check: &Check) -> Result<Optio
         .iter()
         .find(|batch| batch.num_rows() > 0)
         .and_then(|batch| batch.columns().get(column));
-    let unreadable = || {
-        Failure::new(
-            "R0621",
-            Remedy::Bug,
-            format!("check `{}` gave no number", check.name),
-        )
-        .help("nothing was committed; please report this")
-    };
+    let unreadable = || no_number(check);
     let array = found.ok_or_else(unreadable)?;
     if array.is_null(0) {
         return Ok(None);
@@ -441,6 +487,15 @@ fn number(batches: &[RecordBatch], column: usize, check: &Check) -> Result<Optio
         .parse()
         .map(Some)
         .map_err(|_| unreadable())
+}
+
+fn no_number(check: &Check) -> Failure {
+    Failure::new(
+        "R0621",
+        Remedy::Bug,
+        format!("check `{}` gave no number", check.name),
+    )
+    .help("nothing was committed; please report this")
 }
 
 fn quote(name: &str) -> String {

@@ -8,7 +8,7 @@ use towpath_vocab::{
 };
 
 use crate::ask::{Asking, NEVER};
-use crate::metrics::Measured;
+use crate::metrics::{Known, Measured};
 
 /// Failed checks a failure names.
 const TOLD: usize = 5;
@@ -16,10 +16,10 @@ const TOLD: usize = 5;
 /// Judges every check of one table, in order.
 pub(crate) async fn audit(
     checks: &[Check],
-    measured: Vec<Option<Measured>>,
+    known: Vec<Known>,
     asking: &Asking<'_>,
 ) -> Result<Vec<CheckResult>> {
-    let answers = asking.complete(checks, measured).await?;
+    let answers = asking.complete(checks, known).await?;
     let judged = checks.iter().zip(answers);
     Ok(judged
         .map(|(check, answer)| judge(asking.table, check, answer.measured, answer.elapsed_ms))

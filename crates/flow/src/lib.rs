@@ -20,6 +20,7 @@ mod shape;
 mod summary;
 mod test;
 mod unique;
+mod values;
 mod writing;
 
 pub use budget::Budget;

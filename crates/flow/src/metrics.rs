@@ -1,19 +1,27 @@
 //! Checks that can be answered while rows pass by, so that they cost no second look at the data.
 //!
-//! Only for writes whose rows are the whole table afterwards. What cannot be answered here (a filter,
-//! another table, a repeat to be named) is left to `audit.rs`, which asks the candidate.
+//! Only for writes whose rows are the whole table afterwards. A question is answered once per batch,
+//! however many checks ask it, and so is a `where`. What cannot be answered here (another table, a
+//! repeat to be named, an expression that fails) is left to `audit.rs`, which asks the candidate.
 
-use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
-use towpath_ports::{ExpressionCompiler, Result};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch};
+use arrow_buffer::BooleanBuffer;
+use arrow_schema::{DataType, SchemaRef};
+use towpath_ports::{ExpressionCompiler, Result, RowExpression};
 use towpath_vocab::{Check, CheckKind, RuleKind};
 
 use crate::shape::value_text;
-use crate::test::Test;
+use crate::test::{Broken, Test, column_index};
 use crate::unique::Unique;
+use crate::values::Values;
 
 /// Values shown with a failed check.
 pub(crate) const SAMPLES: usize = 5;
+/// Breaking rows of a batch that are searched for values not shown yet.
+const LOOKED_AT: usize = 64;
 
 /// What was measured for one check.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,21 +34,63 @@ pub(crate) struct Measured {
     pub(crate) samples: Vec<String>,
 }
 
-/// One watcher per check, in the order of the checks; `None` where only the candidate can tell.
-pub(crate) struct Metrics {
-    watchers: Vec<Option<Watcher>>,
-    rows: u64,
+/// What is known of one check when all rows have passed by.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Known {
+    /// The answer.
+    Measured(Measured),
+    /// How often each value of the check's column occurs, and the rows looked at: few enough to be
+    /// compared with another table.
+    Values(Vec<(String, u64)>, u64),
+    /// Nothing: the candidate has to be asked.
+    Nothing,
 }
 
-enum Watcher {
+/// One watcher per check, in the order of the checks; `None` where only the candidate can tell.
+#[derive(Default)]
+pub(crate) struct Metrics {
+    /// Each question that any check asks, once.
+    tests: Vec<((String, RuleKind), Test)>,
+    /// Each `where` of any check, once.
+    filters: Vec<(String, Arc<dyn RowExpression>)>,
+    watchers: Vec<Option<Watcher>>,
+}
+
+struct Watcher {
+    /// Which of the filters narrows it.
+    filter: Option<usize>,
+    /// Rows looked at.
+    rows: u64,
+    watched: Watched,
+}
+
+enum Watched {
     Broken {
-        tests: Vec<Test>,
+        /// Which of the tests it asks; a row is broken where any says so.
+        tests: Vec<usize>,
+        /// Whose values are shown.
         column: Option<usize>,
         count: u64,
         samples: Vec<String>,
     },
     Unique(Unique),
+    Values(Values),
     RowCount,
+}
+
+/// What the tests and filters say of one batch; `None` where one could not be evaluated.
+struct Answers<'a> {
+    batch: &'a RecordBatch,
+    broken: Vec<Option<Broken>>,
+    kept: Vec<Option<BooleanBuffer>>,
+}
+
+/// What watchers are compiled with.
+struct Setting<'a> {
+    schema: &'a SchemaRef,
+    expressions: &'a dyn ExpressionCompiler,
+    /// Bounds the memory of one unique check.
+    most_bytes: u64,
 }
 
 impl Metrics {
@@ -56,136 +106,257 @@ impl Metrics {
             .iter()
             .filter(|c| matches!(c.kind, CheckKind::Unique { .. }))
             .count();
-        let share = most_bytes / uniques.max(1) as u64;
-        let watchers = checks
-            .iter()
-            .map(|check| match covers_table && check.filter.is_none() {
-                true => watcher(&check.kind, schema, expressions, share),
-                false => Ok(None),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Self { watchers, rows: 0 })
+        let setting = Setting {
+            schema,
+            expressions,
+            most_bytes: most_bytes / uniques.max(1) as u64,
+        };
+        let mut metrics = Self::default();
+        for check in checks {
+            let watcher = match covers_table {
+                true => metrics.watcher(check, &setting)?,
+                false => None,
+            };
+            metrics.watchers.push(watcher);
+        }
+        Ok(metrics)
     }
 
     /// Looks at one batch on its way to the writer.
     pub(crate) fn observe(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.rows += batch.num_rows() as u64;
-        for watcher in self.watchers.iter_mut().flatten() {
-            watcher.observe(batch)?;
+        let answers = Answers {
+            batch,
+            broken: self
+                .tests
+                .iter()
+                .map(|(_, t)| t.broken(batch).ok())
+                .collect(),
+            kept: self
+                .filters
+                .iter()
+                .map(|(_, f)| kept(f.as_ref(), batch))
+                .collect(),
+        };
+        for slot in &mut self.watchers {
+            if let Some(watcher) = slot
+                && !watcher.observe(&answers)?
+            {
+                *slot = None;
+            }
         }
         Ok(())
     }
 
     /// What was measured, per check.
-    pub(crate) fn finish(self) -> Vec<Option<Measured>> {
-        let rows = self.rows;
+    pub(crate) fn finish(self) -> Vec<Known> {
         self.watchers
             .into_iter()
-            .map(|watcher| watcher.and_then(|w| w.finish(rows)))
+            .map(|watcher| watcher.map_or(Known::Nothing, Watcher::finish))
             .collect()
+    }
+
+    fn watcher(&mut self, check: &Check, setting: &Setting<'_>) -> Result<Option<Watcher>> {
+        let Some(watched) = self.watched(&check.kind, setting)? else {
+            return Ok(None);
+        };
+        let filter = match &check.filter {
+            None => None,
+            Some(text) => match self.filter(text, setting) {
+                Some(filter) => Some(filter),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Watcher {
+            filter,
+            rows: 0,
+            watched,
+        }))
+    }
+
+    fn watched(&mut self, kind: &CheckKind, setting: &Setting<'_>) -> Result<Option<Watched>> {
+        Ok(Some(match kind {
+            CheckKind::RowCount { .. } => Watched::RowCount,
+            CheckKind::Unique { columns } => {
+                Watched::Unique(Unique::new(columns, setting.schema, setting.most_bytes)?)
+            }
+            CheckKind::NotNull { column } => Watched::broken(
+                vec![self.test((column, RuleKind::Required), setting)?],
+                None,
+            ),
+            CheckKind::AcceptedValues { column, values } => {
+                self.broken(column, &[RuleKind::In(values.clone())], setting)?
+            }
+            CheckKind::Pattern { column, pattern } => {
+                self.broken(column, &[RuleKind::Pattern(pattern.clone())], setting)?
+            }
+            CheckKind::Range { column, min, max } => {
+                let bounds = [
+                    min.clone().map(RuleKind::Min),
+                    max.clone().map(RuleKind::Max),
+                ];
+                let bounds: Vec<RuleKind> = bounds.into_iter().flatten().collect();
+                self.broken(column, &bounds, setting)?
+            }
+            CheckKind::Expression { expression } => {
+                let question = ("", RuleKind::Expression(expression.clone()));
+                Watched::broken(vec![self.test(question, setting)?], None)
+            }
+            CheckKind::Relationships { column, .. } => {
+                return Ok(
+                    Values::new(column_index(setting.schema, column)?, setting.schema)
+                        .map(Watched::Values),
+                );
+            }
+            CheckKind::Freshness { .. } | CheckKind::Sql { .. } => return Ok(None),
+        }))
+    }
+
+    fn broken(
+        &mut self,
+        column: &str,
+        kinds: &[RuleKind],
+        setting: &Setting<'_>,
+    ) -> Result<Watched> {
+        let tests = kinds
+            .iter()
+            .map(|kind| self.test((column, kind.clone()), setting))
+            .collect::<Result<_>>()?;
+        let column = column_index(setting.schema, column)?;
+        Ok(Watched::broken(tests, Some(column)))
+    }
+
+    fn test(&mut self, (column, kind): (&str, RuleKind), setting: &Setting<'_>) -> Result<usize> {
+        let known = |((c, k), _): &((String, RuleKind), Test)| c == column && *k == kind;
+        if let Some(place) = self.tests.iter().position(known) {
+            return Ok(place);
+        }
+        let test = Test::compile(column, &kind, setting.schema, setting.expressions)?;
+        self.tests.push(((column.to_owned(), kind), test));
+        Ok(self.tests.len() - 1)
+    }
+
+    /// `None` for SQL that asks for more than the row itself: that is for the engine.
+    fn filter(&mut self, text: &str, setting: &Setting<'_>) -> Option<usize> {
+        if let Some(place) = self.filters.iter().position(|(known, _)| known == text) {
+            return Some(place);
+        }
+        let filter = setting.expressions.compile(text, setting.schema).ok()?;
+        if *filter.data_type() != DataType::Boolean {
+            return None;
+        }
+        self.filters.push((text.to_owned(), filter));
+        Some(self.filters.len() - 1)
+    }
+}
+
+impl Watched {
+    fn broken(tests: Vec<usize>, column: Option<usize>) -> Self {
+        Watched::Broken {
+            tests,
+            column,
+            count: 0,
+            samples: Vec::new(),
+        }
     }
 }
 
 impl Watcher {
-    fn observe(&mut self, batch: &RecordBatch) -> Result<()> {
-        match self {
-            Watcher::RowCount => Ok(()),
-            Watcher::Unique(unique) => unique.observe(batch),
-            Watcher::Broken {
+    /// False when this batch could not be judged: then the candidate has to be asked.
+    fn observe(&mut self, answers: &Answers<'_>) -> Result<bool> {
+        let kept = match self.filter {
+            None => None,
+            Some(filter) => match answers.kept.get(filter) {
+                Some(Some(kept)) => Some(kept),
+                _ => return Ok(false),
+            },
+        };
+        let rows = kept.map_or(answers.batch.num_rows(), BooleanBuffer::count_set_bits);
+        self.rows += rows as u64;
+        match &mut self.watched {
+            Watched::RowCount => Ok(true),
+            Watched::Unique(unique) => {
+                unique.observe(answers.batch, kept)?;
+                Ok(true)
+            }
+            Watched::Values(values) => Ok(values.observe(answers.batch, kept)),
+            Watched::Broken {
                 tests,
                 column,
                 count,
                 samples,
             } => {
-                for test in tests {
-                    let broken = test.broken(batch)?;
-                    if broken.count == 0 {
-                        continue;
-                    }
-                    *count += broken.count as u64;
-                    let Some(column) = column else { continue };
-                    for row in broken
-                        .bits
-                        .set_indices()
-                        .take(SAMPLES - samples.len().min(SAMPLES))
-                    {
-                        samples.push(value_text(batch.column(*column), row));
-                    }
+                let Some(broken) = answers.broken(tests, kept) else {
+                    return Ok(false);
+                };
+                *count += broken.count_set_bits() as u64;
+                if let Some(column) = column {
+                    add_samples(samples, answers.batch, *column, &broken);
                 }
-                Ok(())
+                Ok(true)
             }
         }
     }
 
-    fn finish(self, rows: u64) -> Option<Measured> {
-        match self {
-            Watcher::RowCount => Some(Measured {
-                value: rows as f64,
-                rows,
-                samples: Vec::new(),
-            }),
-            Watcher::Unique(unique) => unique.proves().then(|| Measured {
-                rows,
-                ..Measured::default()
-            }),
-            Watcher::Broken { count, samples, .. } => Some(Measured {
-                value: count as f64,
-                rows,
-                samples,
-            }),
-        }
+    fn finish(self) -> Known {
+        let rows = self.rows;
+        let (value, samples) = match self.watched {
+            Watched::RowCount => (rows as f64, Vec::new()),
+            Watched::Broken { count, samples, .. } => (count as f64, samples),
+            Watched::Values(values) => return Known::Values(values.counts(), rows),
+            Watched::Unique(unique) => match unique.proves() {
+                true => (0.0, Vec::new()),
+                false => return Known::Nothing,
+            },
+        };
+        Known::Measured(Measured {
+            value,
+            rows,
+            samples,
+        })
     }
 }
 
-fn watcher(
-    kind: &CheckKind,
-    schema: &SchemaRef,
-    expressions: &dyn ExpressionCompiler,
-    most_bytes: u64,
-) -> Result<Option<Watcher>> {
-    let broken = |column: &str, kinds: &[RuleKind]| -> Result<Option<Watcher>> {
-        let tests = kinds
-            .iter()
-            .map(|kind| Test::compile(column, kind, schema, expressions));
-        let tests = tests.collect::<Result<Vec<_>>>()?;
-        let column = schema.index_of(column).ok();
-        Ok(Some(Watcher::Broken {
-            tests,
-            column,
-            count: 0,
-            samples: Vec::new(),
-        }))
-    };
-    match kind {
-        CheckKind::NotNull { column } => broken(column, &[RuleKind::Required]),
-        CheckKind::AcceptedValues { column, values } => {
-            broken(column, &[RuleKind::In(values.clone())])
+impl Answers<'_> {
+    /// The rows that any of the tests calls broken, among those kept.
+    fn broken(&self, tests: &[usize], kept: Option<&BooleanBuffer>) -> Option<BooleanBuffer> {
+        let mut all = BooleanBuffer::new_unset(self.batch.num_rows());
+        for test in tests {
+            let broken = self.broken.get(*test)?.as_ref()?;
+            if broken.count > 0 {
+                all = &all | &broken.bits;
+            }
         }
-        CheckKind::Pattern { column, pattern } => {
-            broken(column, &[RuleKind::Pattern(pattern.clone())])
+        Some(match kept {
+            Some(kept) => &all & kept,
+            None => all,
+        })
+    }
+}
+
+/// The rows for which a filter is true.
+fn kept(filter: &dyn RowExpression, batch: &RecordBatch) -> Option<BooleanBuffer> {
+    let truth = filter.evaluate(batch).ok()?;
+    let truth = truth.as_boolean_opt()?;
+    Some(match truth.nulls() {
+        None => truth.values().clone(),
+        Some(nulls) => truth.values() & nulls.inner(),
+    })
+}
+
+/// Shows each breaking value once.
+fn add_samples(
+    samples: &mut Vec<String>,
+    batch: &RecordBatch,
+    column: usize,
+    broken: &BooleanBuffer,
+) {
+    for row in broken.set_indices().take(LOOKED_AT) {
+        if samples.len() >= SAMPLES {
+            break;
         }
-        CheckKind::Range { column, min, max } => {
-            let bounds = [
-                min.clone().map(RuleKind::Min),
-                max.clone().map(RuleKind::Max),
-            ];
-            broken(column, &bounds.into_iter().flatten().collect::<Vec<_>>())
-        }
-        CheckKind::Expression { expression } => {
-            let test = Test::holding(expression, schema, expressions)?;
-            Ok(Some(Watcher::Broken {
-                tests: vec![test],
-                column: None,
-                count: 0,
-                samples: Vec::new(),
-            }))
-        }
-        CheckKind::Unique { columns } => Ok(Some(Watcher::Unique(Unique::new(
-            columns, schema, most_bytes,
-        )?))),
-        CheckKind::RowCount { .. } => Ok(Some(Watcher::RowCount)),
-        CheckKind::Relationships { .. } | CheckKind::Freshness { .. } | CheckKind::Sql { .. } => {
-            Ok(None)
+        let value = value_text(batch.column(column), row);
+        if !samples.contains(&value) {
+            samples.push(value);
         }
     }
 }

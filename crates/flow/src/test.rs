@@ -3,7 +3,7 @@
 //! A test is compiled once for a schema and gives, per batch, which rows break it. NULL breaks only
 //! `Required`. It does not know what happens to a row that breaks it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, StringArray};
@@ -11,7 +11,8 @@ use arrow_buffer::{BooleanBuffer, MutableBuffer, bit_util};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, SchemaRef};
 use hashbrown::HashSet;
-use regex::Regex;
+use regex_automata::Input;
+use regex_automata::meta;
 use towpath_ports::{ExpressionCompiler, Result, RowExpression};
 use towpath_vocab::{Failure, Remedy, RuleKind};
 
@@ -22,9 +23,40 @@ pub(crate) enum Test {
     AtMost(usize, Scalar<ArrayRef>),
     OneOf(usize, HashSet<Box<str>>),
     OneOfScalars(usize, Vec<Scalar<ArrayRef>>),
-    Matches(usize, Regex),
+    Matches(usize, Pattern),
     Length(usize, Option<u64>, Option<u64>),
     Holds(Arc<dyn RowExpression>),
+}
+
+/// A regular expression with its own scratch space: `Regex` keeps a pool that a task which moves between
+/// threads pays for at every value.
+pub(crate) struct Pattern {
+    regex: meta::Regex,
+    scratch: Mutex<meta::Cache>,
+}
+
+impl Pattern {
+    fn new(text: &str) -> Result<Self> {
+        // Its errors say where the pattern is wrong.
+        let told = |error: regex::Error| {
+            let message = format!("`{text}` is no regular expression: {error}");
+            Failure::new("R0613", Remedy::FixConfig, message)
+        };
+        regex::Regex::new(text).map_err(told)?;
+        let regex = meta::Regex::new(text)
+            .map_err(|error| told(regex::Error::Syntax(error.to_string())))?;
+        let scratch = Mutex::new(regex.create_cache());
+        Ok(Self { regex, scratch })
+    }
+
+    /// Texts without a match.
+    fn broken(&self, column: &StringArray) -> Broken {
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        text_breaks(column, |text| {
+            let input = Input::new(text).earliest(true);
+            self.regex.search_half_with(&mut scratch, &input).is_none()
+        })
+    }
 }
 
 /// Which rows break a test: bits set where broken, and how many.
@@ -77,18 +109,18 @@ impl Test {
                 Test::OneOf(index, values.iter().map(|v| v.as_str().into()).collect())
             }
             RuleKind::In(values) => {
-                let both = values.iter().flat_map(|value| {
-                    [
-                        zero_as(value, "0", data_type),
-                        zero_as(value, "-0", data_type),
-                    ]
-                });
-                let scalars: Result<Vec<_>> = both.map(|v| scalar(column, v, data_type)).collect();
-                Test::OneOfScalars(index, scalars?)
+                let mut all: Vec<&str> = values
+                    .iter()
+                    .flat_map(|value| ["0", "-0"].map(|zero| zero_as(value, zero, data_type)))
+                    .collect();
+                all.sort_unstable();
+                all.dedup();
+                let scalars = all.into_iter().map(|v| scalar(column, v, data_type));
+                Test::OneOfScalars(index, scalars.collect::<Result<_>>()?)
             }
             RuleKind::Pattern(pattern) => {
                 need_text(column, "pattern", data_type)?;
-                Test::Matches(index, regex(pattern)?)
+                Test::Matches(index, Pattern::new(pattern)?)
             }
             RuleKind::Length { min, max } => {
                 need_text(column, "length", data_type)?;
@@ -139,7 +171,7 @@ impl Test {
             Test::OneOfScalars(index, values) => not_equal_to_any(batch.column(*index), values),
             Test::Matches(index, pattern) => {
                 let column = batch.column(*index).as_string::<i32>();
-                Ok(text_breaks(column, |text| !pattern.is_match(text)))
+                Ok(pattern.broken(column))
             }
             Test::Length(index, min, max) => {
                 let column = batch.column(*index).as_string::<i32>();
@@ -207,16 +239,6 @@ pub(crate) fn scalar(column: &str, text: &str, data_type: &DataType) -> Result<S
         )
     })?;
     Ok(Scalar::new(value))
-}
-
-pub(crate) fn regex(pattern: &str) -> Result<Regex> {
-    Regex::new(pattern).map_err(|error| {
-        Failure::new(
-            "R0613",
-            Remedy::FixConfig,
-            format!("`{pattern}` is no regular expression: {error}"),
-        )
-    })
 }
 
 /// An error of an Arrow kernel on types that were checked before: ours.

@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_buffer::BooleanBuffer;
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use hashbrown::DefaultHashBuilder;
@@ -55,8 +56,12 @@ impl Unique {
         })
     }
 
-    /// Looks at one batch.
-    pub(crate) fn observe(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Looks at one batch, or at those rows of it that are kept.
+    pub(crate) fn observe(
+        &mut self,
+        batch: &RecordBatch,
+        kept: Option<&BooleanBuffer>,
+    ) -> Result<()> {
         if self.gave_up() {
             return Ok(());
         }
@@ -79,20 +84,20 @@ impl Unique {
                 }
             }
         }
-        let nulls: Vec<_> = arrays
-            .iter()
-            .filter_map(|array| array.logical_nulls())
-            .collect();
-        if nulls.is_empty() {
-            self.hashes.extend_from_slice(&hashes);
-        } else {
-            let whole = |row: &usize| nulls.iter().all(|n| n.is_valid(*row));
-            let kept = hashes
-                .iter()
-                .enumerate()
-                .filter(|(row, _)| whole(row))
-                .map(|(_, hash)| *hash);
-            self.hashes.extend(kept);
+        let nulls = arrays.iter().filter_map(|array| array.logical_nulls());
+        let mut counted = kept.cloned();
+        for nulls in nulls {
+            counted = Some(match counted {
+                None => nulls.inner().clone(),
+                Some(others) => &others & nulls.inner(),
+            });
+        }
+        match counted {
+            None => self.hashes.extend_from_slice(&hashes),
+            Some(counted) => {
+                let hashes = counted.set_indices().filter_map(|row| hashes.get(row));
+                self.hashes.extend(hashes);
+            }
         }
         Ok(())
     }
@@ -184,7 +189,7 @@ mod tests {
         let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap();
         let columns: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
         let mut unique = Unique::new(&columns, &schema, 1 << 20).unwrap();
-        unique.observe(&batch).unwrap();
+        unique.observe(&batch, None).unwrap();
         unique.proves()
     }
 
