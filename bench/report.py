@@ -72,7 +72,7 @@ def page(finished, options, machine, cores) -> str:
         f"{machine}, {cores} cores; medians of {options.rounds} interleaved rounds; {versions}.",
         "",
         f"Repeat: `bench/run.sh --rounds {options.rounds} --csv-mb {options.csv_mb} "
-        f"--postgres-rows {options.postgres_rows} --big-csv-mb {options.big_csv_mb}"
+        f"--postgres-rows {options.postgres_rows} --big-mb {options.big_mb}"
         + (" --peers-only`" if options.peers_only else "`"),
         "",
     ]

@@ -32,7 +32,7 @@ def arguments():
     parser.add_argument("--peers-only", action="store_true", help="measure without Towpath")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--csv-mb", type=int, default=1000)
-    parser.add_argument("--big-csv-mb", type=int, default=10000, help="for the memory budget; 0 leaves it out")
+    parser.add_argument("--big-mb", type=int, default=10000, help="for the memory budget; 0 leaves it out")
     parser.add_argument("--postgres-rows", type=int, default=5_000_000)
     parser.add_argument("--merge-rows", type=int, default=10_000_000)
     parser.add_argument("--only", action="append", help="a case's name; may be given several times")
@@ -45,7 +45,7 @@ def default_binary() -> str:
     return str(target / "release/towpath")
 
 
-def all_cases(options, towpath, stack):
+def all_cases(options, towpath):
     """Gives the wanted cases one after the other; an input is made when its case is next."""
     wanted = lambda name: not options.only or name in options.only
     inputs = options.cache / "inputs"
@@ -61,13 +61,10 @@ def all_cases(options, towpath, stack):
     if wanted("csv_parquet_inferred"):
         yield cases.csv_inferred(towpath, data.csv(inputs, rows), rows)
     rows = options.postgres_rows
-    if wanted("postgres_parquet") or towpath and wanted("postgres_parquet_256mb"):
-        url = stack.enter_context(postgres.server())
-        data.fill_postgres(url, data.csv(inputs, rows))
-        if wanted("postgres_parquet"):
+    if wanted("postgres_parquet"):
+        with postgres.server() as url:
+            data.fill_postgres(url, data.csv(inputs, rows))
             yield cases.postgres_parquet(towpath, url, rows)
-        if towpath and wanted("postgres_parquet_256mb"):
-            yield alone.postgres_budget(towpath, url, rows)
     if towpath and wanted("checks"):
         yield alone.checks(towpath, data.csv(inputs, rows), rows)
     if towpath and wanted("merge"):
@@ -75,9 +72,13 @@ def all_cases(options, towpath, stack):
         base = data.csv(inputs, rows)
         changes = data.csv(inputs, rows // 100, rows - rows // 200, changed_by=1)
         yield alone.merge(towpath, base, changes, rows, options.cache)
-    if towpath and options.big_csv_mb and wanted("csv_delta_256mb"):
-        rows = data.rows_for(options.big_csv_mb)
+    rows = data.rows_for(options.big_mb)
+    if towpath and rows and wanted("csv_delta_256mb"):
         yield alone.csv_delta(towpath, data.csv(inputs, rows), rows)
+    if towpath and rows and wanted("postgres_parquet_256mb"):
+        with postgres.server() as url:
+            data.fill_postgres(url, data.csv(inputs, rows))
+            yield alone.postgres_budget(towpath, url, rows)
 
 
 def once(contender, outputs, keep=None):
@@ -151,8 +152,8 @@ def main():
     outputs.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(options.cache / "merge-base", ignore_errors=True)
     finished = []
-    with contextlib.ExitStack() as stack:
-        for case in all_cases(options, towpath, stack):
+    with contextlib.closing(all_cases(options, towpath)) as wanted:
+        for case in wanted:
             print(f"{case.name}: {case.what}", flush=True)
             medians, problems = run_case(case, options.rounds, outputs)
             problems += report.broken_limits(case, medians)
