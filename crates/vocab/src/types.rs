@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float16Type, Float32Type, Float64Type};
+use arrow_array::{ArrayRef, ArrowPrimitiveType};
 use arrow_schema::{DataType, Field, TimeUnit};
 
 /// Field metadata: the source's own name of a column, when `names: snake` changed it.
@@ -109,6 +112,44 @@ pub fn parse(text: &str) -> Result<DataType, UnknownType> {
 /// An instant: microseconds in UTC.
 pub fn instant() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+type Half = <Float16Type as ArrowPrimitiveType>::Native;
+
+/// The values of a key column with one form per value, so that rows can be told apart by their bytes:
+/// `-0.0` is `0.0`, and every NaN is the same. Other types have one form already.
+pub fn one_form(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Float16 => {
+            let one = |v: Half| match (v.to_bits() << 1 == 0, v.is_nan()) {
+                (true, _) => Half::default(),
+                (_, true) => Half::NAN,
+                _ => v,
+            };
+            Arc::new(
+                array
+                    .as_primitive::<Float16Type>()
+                    .unary::<_, Float16Type>(one),
+            )
+        }
+        DataType::Float32 => {
+            let one = |v: f32| if v.is_nan() { f32::NAN } else { v + 0.0 };
+            Arc::new(
+                array
+                    .as_primitive::<Float32Type>()
+                    .unary::<_, Float32Type>(one),
+            )
+        }
+        DataType::Float64 => {
+            let one = |v: f64| if v.is_nan() { f64::NAN } else { v + 0.0 };
+            Arc::new(
+                array
+                    .as_primitive::<Float64Type>()
+                    .unary::<_, Float64Type>(one),
+            )
+        }
+        _ => Arc::clone(array),
+    }
 }
 
 /// The word for a type; what `parse` reads for every type it can give, Arrow's own name otherwise.

@@ -19,7 +19,7 @@ use towpath_vocab::{Generation, Position, TableName, TaskKey, Token};
 
 use super::candidate::LakeFile;
 use super::entry::{self, Entry, Tried};
-use super::error::{LakeError, LakeResult};
+use super::error::{LakeError, LakeResult, is_unsettled};
 use super::files::{self, FileWriter, lake_file};
 use super::folder;
 use super::history::{self, OwnInfo};
@@ -170,7 +170,8 @@ impl Lake {
     /// Makes an older version the newest one. `carried` are the tasks that have committed since.
     ///
     /// # Errors
-    /// `FixConfig` when that version is not there any more; `Refused` while other care is taken.
+    /// `FixConfig` when that version is not there any more; `Refused` while other care is taken; `Retry`
+    /// when a task that is not carried has committed meanwhile: its rows would go and never come again.
     pub async fn restore(
         &self,
         name: &TableName,
@@ -214,6 +215,7 @@ impl Lake {
         let back: Vec<usize> = places(&old, |file| !is.contains(&file.path));
         let away: Vec<usize> = places(&new, |file| !was.contains(&file.path));
         all_there(name, version, &old).await?;
+        all_carried(&table, &now, &then, carried).await?;
         let next = now.version() + 1;
         let stats = PreparedStats {
             rows_after: old.iter().map(|file| file.rows).sum(),
@@ -302,12 +304,16 @@ impl Lake {
             true => put_together(&table, &now, &files, &mut adds, (run, &attempt)).await,
             false => Ok(None),
         };
-        if matches!(committed, Ok(Some(_))) {
-            mark.inspect(super::mark::Mark::lift);
-        } else {
-            files::delete(&table, &adds).await?;
-            mark.inspect(super::mark::Mark::lift);
+        match &committed {
+            Ok(Some(_)) => {}
+            // The mark stays: whoever clears up asks the log whether it names the files.
+            Err(error) if is_unsettled(error) => {
+                drop(mark);
+                return committed.map(|_| Compacted::default());
+            }
+            _ => files::delete(&table, &adds).await?,
         }
+        mark.inspect(super::mark::Mark::lift);
         let Some(version) = committed? else {
             return Ok(Compacted::default());
         };
@@ -433,6 +439,30 @@ async fn older(table: &Table, now: &Snapshot, version: u64) -> LakeResult<Snapsh
             version,
             why: error.to_string(),
         })
+}
+
+/// Refuses a restore that would take rows of a task away and leave it standing behind them.
+async fn all_carried(
+    table: &Table,
+    now: &Snapshot,
+    then: &Snapshot,
+    carried: &[Carried],
+) -> LakeResult<()> {
+    let home = table.folder.clone();
+    for task in folder::blocking(move || position::tasks(&home)).await? {
+        let app_id = task.app_id();
+        let held = generation(table, now, &app_id).await?;
+        if held == generation(table, then, &app_id).await? {
+            continue;
+        }
+        let above = |carried: &Carried| held.is_none_or(|held| carried.generation > held);
+        if !carried.iter().any(|c| c.task == task && above(c)) {
+            return Err(LakeError::Conflict {
+                table: table.name.to_string(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a version some of whose files were vacuumed.

@@ -22,7 +22,7 @@ use towpath_vocab::{Generation, Position, Token};
 use super::bitmap::Bitmap;
 use super::candidate::{LakeCandidate, LakeFile};
 use super::entry::{self, Entry, Tried};
-use super::error::{LakeError, LakeResult};
+use super::error::{LakeError, LakeResult, is_unsettled};
 use super::files::{self, delta_schema, lake_file};
 use super::folder::{self, LOG};
 use super::history::{self, OwnInfo};
@@ -212,7 +212,8 @@ impl PreparedWrite {
             tokens: vec![Transaction::new(&app_id, self.write.intent.generation.0)],
         };
         let tried = entry::put(&self.write.table, now, entry).await;
-        if tried.is_err() {
+        // An entry that may stand keeps its files: the mark stays, and whoever clears up asks the log.
+        if tried.as_ref().is_err_and(|error| !is_unsettled(error)) {
             self.give_up().await?;
         }
         tried

@@ -72,6 +72,10 @@ pub(crate) fn info(
 }
 
 /// Tries to put an entry behind the version `now`.
+///
+/// # Errors
+/// `Unsettled` when the log does not tell whether the entry landed: then nothing that it may name can be
+/// deleted. Any other error says that it did not.
 pub(crate) async fn put(
     table: &Table,
     now: Option<&Snapshot>,
@@ -96,7 +100,15 @@ pub(crate) async fn put(
         Err(error) => error,
     };
     // Whatever the answer was, the entry may have landed: only the log knows.
-    let landed = history::attempt_at(table, version).await?;
+    let landed = match history::attempt_at(table, version).await {
+        Ok(landed) => landed,
+        Err(source) => {
+            return Err(LakeError::Unsettled {
+                table: table.name.to_string(),
+                source: Box::new(source),
+            });
+        }
+    };
     if landed.as_deref() == Some(entry.attempt) {
         return Ok(Tried::Landed);
     }

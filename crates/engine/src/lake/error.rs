@@ -49,6 +49,20 @@ pub enum LakeError {
         /// What changed.
         change: String,
     },
+    /// A column that no longer comes, whose values a merge would empty.
+    #[error(
+        "column `{column}` of `{table}` no longer comes, and {rows} known rows would lose their value of it"
+    )]
+    Emptied {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        held: String,
+        /// Rows of the table that come again.
+        rows: u64,
+    },
     /// Two columns whose names differ only in case, or an empty name.
     #[error("`{table}` cannot have the columns {names}: {why}")]
     ColumnNames {
@@ -96,6 +110,14 @@ pub enum LakeError {
     Conflict {
         /// The table.
         table: String,
+    },
+    /// The log could not be asked whether an entry is in it.
+    #[error("whether the commit to `{table}` stands could not be asked: {source}")]
+    Unsettled {
+        /// The table.
+        table: String,
+        /// Why the log did not answer.
+        source: Box<LakeError>,
     },
     /// The task's commits went on without this write.
     #[error(
@@ -264,6 +286,8 @@ impl LakeError {
             LakeError::Torn { .. } => "R0426",
             LakeError::Gone { .. } => "R0427",
             LakeError::Held { .. } => "R0428",
+            LakeError::Unsettled { .. } => "R0429",
+            LakeError::Emptied { .. } => "R0430",
         }
     }
 
@@ -272,6 +296,7 @@ impl LakeError {
             LakeError::UnknownType { .. }
             | LakeError::TypeConflict { .. }
             | LakeError::SchemaChanged { .. }
+            | LakeError::Emptied { .. }
             | LakeError::ColumnNames { .. }
             | LakeError::Key { .. }
             | LakeError::Missing { .. }
@@ -293,6 +318,7 @@ impl LakeError {
             LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => Remedy::FixConfig,
             LakeError::Conflict { .. }
             | LakeError::Superseded { .. }
+            | LakeError::Unsettled { .. }
             | LakeError::Delta { .. }
             | LakeError::Io { .. }
             | LakeError::Stopped => Remedy::Retry,
@@ -308,6 +334,7 @@ impl LakeError {
                 format!("declare the old type (`columns: {{ {column}: {{ type: \"{old}\" }} }}`), or rewrite the table once with `--full-refresh`")
             }
             LakeError::SchemaChanged { .. } => "set `schema_change: evolve` to take the change, or rewrite the table once with `--full-refresh`".to_owned(),
+            LakeError::Emptied { column, held, .. } => format!("nothing was changed. To empty it from now on: `columns: {{ {column}: {{ set: \"null\", type: \"{held}\" }} }}` (in a model: `cast(null as {held}) as {column}`); to do without it: rewrite the table once with `--full-refresh`"),
             LakeError::ColumnNames { .. } => "rename a column with `from`, or leave one out with `drop`".to_owned(),
             LakeError::DuplicateKey { .. } => "choose a key that is unique, or keep one row per key with `dedup: { by: COLUMN, keep: last }`".to_owned(),
             LakeError::NullKey { column, .. } => format!("set such rows aside with `columns: {{ {column}: {{ required: true }} }}`, or choose another key"),
@@ -315,6 +342,7 @@ impl LakeError {
             LakeError::Inactive { .. } => "use `replace`, `append`, `merge`, `delete+insert` or `insert_only`".to_owned(),
             LakeError::Conflict { .. } => "nothing was changed; the next attempt starts from the new version".to_owned(),
             LakeError::Superseded { .. } => "nothing of this write is visible; the next attempt reads on from where the other one stopped".to_owned(),
+            LakeError::Unsettled { .. } => "nothing was deleted; the next attempt finds out whether it stands, and adopts it if so".to_owned(),
             LakeError::Foreign { .. } => "write it to another table, or rewrite that table without the feature".to_owned(),
             LakeError::PositionMissing { .. } => "restore `_towpath` beside the table from a backup, or load the table anew with `--full-refresh`".to_owned(),
             LakeError::Stored { .. } => "it may come from a newer version of Towpath; use that version".to_owned(),
@@ -370,6 +398,11 @@ impl From<LakeError> for Failure {
             None => failure,
         }
     }
+}
+
+/// True when the entry may be in the log, so that nothing it names may be deleted.
+pub(crate) fn is_unsettled(error: &LakeError) -> bool {
+    matches!(error, LakeError::Unsettled { .. })
 }
 
 /// What functions of this folder give back.

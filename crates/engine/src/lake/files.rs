@@ -16,7 +16,8 @@ use deltalake_core::datafile::writer::{DeltaWriter, WriterConfig};
 use deltalake_core::kernel::Add;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel as _;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
 use super::candidate::LakeFile;
 use super::error::{LakeError, LakeResult};
@@ -80,12 +81,17 @@ impl FileWriter {
             path: table.folder.clone(),
             source,
         })?;
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(zstd))
             .set_max_row_group_bytes(usize::try_from(sizes.row_group_bytes()).ok())
             .set_max_row_group_row_count(Some(1 << 20))
-            .set_created_by(engine())
-            .build();
+            .set_created_by(engine());
+        let floats = bare_floats(&schema);
+        for name in floats {
+            let path = ColumnPath::new(vec![name]);
+            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+        }
+        let properties = properties.build();
         let stats = schema
             .fields()
             .iter()
@@ -226,9 +232,21 @@ pub(crate) fn engine() -> String {
     format!("Towpath/{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// Statistics only where their JSON form is exact: the log keeps decimals as floating point.
+/// Columns whose smallest and largest value say nothing: writers leave NaN out of them, and readers
+/// that take NaN for the largest number would skip rows.
+fn bare_floats(schema: &Schema) -> Vec<String> {
+    let floats = schema
+        .fields()
+        .iter()
+        .filter(|field| field.data_type().is_floating());
+    floats.map(|field| field.name().clone()).collect()
+}
+
+/// Statistics only where their JSON form is exact (the log keeps decimals as floating point), and where
+/// no value is left out of them.
 fn has_stats(data_type: &DataType) -> bool {
     match data_type {
+        other if other.is_floating() => false,
         DataType::Decimal128(precision, _) => *precision <= 15,
         DataType::Binary => false,
         other => !other.is_nested(),

@@ -9,6 +9,7 @@ use arrow_array::ArrayRef;
 use arrow_row::{RowConverter, Rows, SortField};
 use arrow_schema::Schema;
 use hashbrown::{DefaultHashBuilder, HashTable};
+use towpath_vocab::types::one_form;
 
 use super::error::{LakeError, LakeResult};
 
@@ -57,7 +58,8 @@ impl KeyCode {
     }
 
     fn encode(&self, columns: &[ArrayRef]) -> LakeResult<Rows> {
-        self.converter.convert_columns(columns).map_err(encoding)
+        let columns: Vec<ArrayRef> = columns.iter().map(one_form).collect();
+        self.converter.convert_columns(&columns).map_err(encoding)
     }
 }
 

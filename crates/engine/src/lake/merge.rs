@@ -24,6 +24,7 @@ use super::files::{self, FileWriter, Sizes, lake_file};
 use super::keys::{KeyCode, KeySet, Pass};
 use super::read::{read_ahead, read_files};
 use super::table::Table;
+use super::types::describe;
 
 const BATCH_ROWS: usize = 8_192;
 /// What a key costs in memory beside its own bytes.
@@ -59,6 +60,8 @@ pub(crate) struct Place<'a> {
     pub(crate) key: &'a [usize],
     /// Files of the table before.
     pub(crate) files: Vec<LakeFile>,
+    /// Columns of the table that do not come, by place in `schema`.
+    pub(crate) gone: Vec<usize>,
     /// Every file must be written anew, touched or not.
     pub(crate) rewrite: bool,
     pub(crate) sizes: Sizes,
@@ -107,6 +110,7 @@ pub(crate) async fn merge(
 
 async fn merge_files(place: &Place<'_>, keyed: Keyed, incoming: Incoming) -> LakeResult<Merged> {
     let decision = decide(place, keyed, &incoming).await?;
+    keeps_values(place, keyed, &decision)?;
     let (removed, rewritten) = rewrite(place, &decision.marks).await?;
     let incoming = match &decision.keep {
         Some(keep) if keep.count() < keep.len() => {
@@ -134,6 +138,20 @@ async fn merge_files(place: &Place<'_>, keyed: Keyed, incoming: Incoming) -> Lak
         updated,
         deleted,
     })
+}
+
+/// Refuses to replace known rows by rows that lack one of their columns.
+fn keeps_values(place: &Place<'_>, keyed: Keyed, decision: &Decision) -> LakeResult<()> {
+    let gone = place.gone.first().map(|at| place.schema.field(*at));
+    match gone.filter(|_| keyed == Keyed::Merge && decision.updated > 0) {
+        None => Ok(()),
+        Some(field) => Err(LakeError::Emptied {
+            table: place.table.name.to_string(),
+            column: field.name().clone(),
+            held: describe(field),
+            rows: decision.updated,
+        }),
+    }
 }
 
 async fn decide(place: &Place<'_>, keyed: Keyed, incoming: &Incoming) -> LakeResult<Decision> {

@@ -221,6 +221,9 @@ impl LakeWriter {
             schema: &write.target.schema,
             key: &self.key,
             files,
+            gone: (0..write.target.from.len())
+                .filter(|at| write.target.from.get(*at).is_some_and(Option::is_none))
+                .collect(),
             rewrite: write.target.rewrite,
             sizes: write.lake.sizes(),
             attempt: &write.attempt,

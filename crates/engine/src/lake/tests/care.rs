@@ -226,6 +226,11 @@ async fn compaction_changes_no_row_no_token_and_no_reader() {
     append(&other, 6, "next").await;
     assert_eq!(held(&f.lake).await.len(), 6);
     assert_eq!(count(&f.lake, "_towpath/writers"), 0);
+    let nothing = intent(WriteMode::Append, schema(), 7);
+    load(&other, nothing, rows(&[])).await.unwrap();
+    assert_eq!(other.version(&table()).await.unwrap(), Some(7));
+    let since = other.rows_since(&table(), 7).await.unwrap();
+    assert_eq!(since, 6, "a load that found nothing changes no row");
 }
 
 #[tokio::test]
@@ -423,4 +428,49 @@ async fn a_process_that_is_killed_leaves_files_until_the_next_write() {
         owned(&[(1, "a"), (2, "b"), (8, "x")])
     );
     assert_eq!(count(&f.lake, "_towpath/writers"), 0);
+}
+
+#[tokio::test]
+async fn a_restore_never_takes_rows_of_a_task_it_does_not_carry() {
+    let f = Fixture::new();
+    append(&f.lake, 1, "a").await;
+    append(&f.lake, 2, "b").await;
+    let seen = carried(&f.lake.tasks_then(&table(), 0).await.unwrap());
+    // A load of another pipeline commits between the look and the restore.
+    let mut other = intent(WriteMode::Append, schema(), 1);
+    other.task = task("another");
+    load(&f.reopened(), other, rows(&[(7, "late")]))
+        .await
+        .unwrap();
+    let refused = f.lake.restore(&table(), 0, seen, "shop#3").await;
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        (refused.code.as_str(), refused.remedy),
+        ("R0410", Remedy::Retry)
+    );
+    let all = owned(&[(1, "a"), (2, "b"), (7, "late")]);
+    assert_eq!(held(&f.reopened()).await, all);
+    let again = carried(&f.lake.tasks_then(&table(), 0).await.unwrap());
+    assert_eq!(again.len(), 2);
+    f.lake.restore(&table(), 0, again, "shop#3").await.unwrap();
+    let last = f.lake.last(&task("another"), &table()).await.unwrap();
+    assert!(last.unwrap().token.position.is_empty(), "it reads again");
+}
+
+#[tokio::test]
+async fn a_compaction_whose_log_does_not_answer_keeps_the_files_it_may_have_committed() {
+    let f = Fixture::new();
+    append(&f.lake, 1, "a").await;
+    append(&f.lake, 2, "b").await;
+    let expected = owned(&[(1, "a"), (2, "b")]);
+    let links = LINKS.lock().await;
+    let silent = Silent::at(&f.lake, 2);
+    let failure = f.lake.compact(&table(), "lake compact").await;
+    silent.over();
+    drop(links);
+    assert_eq!(failure.unwrap_err().code, "R0429");
+    assert_eq!(held(&f.reopened()).await, expected);
+    // The next write finds the mark of the dead attempt and must leave what the log names.
+    append(&f.reopened(), 3, "c").await;
+    assert_eq!(held(&f.reopened()).await.len(), 3);
 }

@@ -844,6 +844,7 @@ async fn an_entry_that_landed_behind_a_lost_answer_keeps_its_files() {
     )
     .await
     .unwrap();
+    let _links = LINKS.lock().await;
     // The link is made, its answer is lost, and the repeated request says that the name is taken.
     let log = f.lake.root().join("raw/things/_delta_log");
     fail::cfg_callback("lake::before_link", move || {
@@ -966,4 +967,35 @@ async fn a_replacement_without_a_known_column_is_no_table() {
         .unwrap_err();
     assert_eq!(failure.code, "R0404");
     assert_eq!(held(&f.lake).await, owned(&[(1, "a")]));
+}
+
+#[tokio::test]
+async fn a_commit_whose_log_does_not_answer_keeps_its_files_and_is_adopted() {
+    for mode in [WriteMode::Append, WriteMode::Merge] {
+        let f = Fixture::new();
+        load(&f.lake, intent(mode, schema(), 1), rows(&[(1, "a")]))
+            .await
+            .unwrap();
+        let links = LINKS.lock().await;
+        let silent = Silent::at(&f.lake, 1);
+        let failure = load(&f.lake, intent(mode, schema(), 2), rows(&[(2, "b")])).await;
+        silent.over();
+        drop(links);
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.code, "R0429");
+        let expected = owned(&[(1, "a"), (2, "b")]);
+        assert_eq!(held(&f.reopened()).await, expected, "the version is whole");
+        let lake = f.reopened();
+        let last = lake
+            .last(&task("extract"), &table())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(last.token.position, position(2).position);
+        let again = load(&lake, intent(mode, schema(), 2), rows(&[(2, "b")]))
+            .await
+            .unwrap();
+        assert!(again.adopted);
+        assert_eq!(held(&f.reopened()).await, expected);
+    }
 }

@@ -18,6 +18,7 @@ mod values;
 mod views;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
@@ -56,6 +57,44 @@ impl Fixture {
     /// The same lakehouse as another process would see it.
     pub(crate) fn reopened(&self) -> Lake {
         Lake::open(self.lake.root().to_str().unwrap(), MEMORY).unwrap()
+    }
+}
+
+/// Held by tests that stand in the way of links: failpoints are one per process.
+pub(crate) static LINKS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// An entry of the log that stands, while neither the answer came back nor the log can be asked.
+pub(crate) struct Silent {
+    saved: PathBuf,
+    entry: PathBuf,
+}
+
+impl Silent {
+    /// From now on, for the next entry of the table.
+    pub(crate) fn at(lake: &Lake, version: u64) -> Self {
+        let log = lake.root().join("raw/things/_delta_log");
+        let silent = Self {
+            saved: log.join("saved"),
+            entry: log.join(format!("{version:020}.json")),
+        };
+        let (saved, entry) = (silent.saved.clone(), silent.entry.clone());
+        fail::cfg_callback("lake::before_link", move || {
+            for file in std::fs::read_dir(&log).into_iter().flatten().flatten() {
+                if file.file_name().to_string_lossy().ends_with(".tmp")
+                    && std::fs::hard_link(file.path(), &saved).is_ok()
+                {
+                    std::fs::write(&entry, "no answer").unwrap();
+                }
+            }
+        })
+        .unwrap();
+        silent
+    }
+
+    /// The log answers again, and has the entry.
+    pub(crate) fn over(self) {
+        fail::remove("lake::before_link");
+        std::fs::rename(self.saved, self.entry).unwrap();
     }
 }
 

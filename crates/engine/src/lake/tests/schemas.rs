@@ -274,3 +274,38 @@ async fn tables_of_any_name_are_found_again() {
     );
     assert_eq!(f.reopened().describe(&name).await.unwrap().rows, Some(1));
 }
+
+#[tokio::test]
+async fn a_merge_never_empties_a_column_that_no_longer_comes() {
+    let f = Fixture::new();
+    load(
+        &f.lake,
+        intent(WriteMode::Merge, schema(), 1),
+        rows(&[(1, "kept")]),
+    )
+    .await
+    .unwrap();
+    let bare = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)]));
+    let ids = |id| {
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![id]));
+        RecordBatch::try_new(Arc::clone(&bare), vec![ids]).unwrap()
+    };
+    for change in [SchemaChange::Evolve, SchemaChange::Ignore] {
+        let mut known = intent(WriteMode::Merge, Arc::clone(&bare), 2);
+        known.write.schema_change = change;
+        let stopped = load(&f.lake, known, ids(1)).await.unwrap_err();
+        assert_eq!(stopped.code, "R0430");
+        assert!(stopped.to_string().contains("`name`"), "{stopped}");
+        assert_eq!(held(&f.reopened()).await, owned(&[(1, "kept")]));
+        assert_eq!(data_files(&f.lake), 1, "what was written is gone again");
+    }
+    // Rows that are new lose nothing.
+    load(
+        &f.lake,
+        intent(WriteMode::Merge, Arc::clone(&bare), 2),
+        ids(2),
+    )
+    .await
+    .unwrap();
+    assert_eq!(held(&f.lake).await, owned(&[(1, "kept"), (2, "NULL")]));
+}

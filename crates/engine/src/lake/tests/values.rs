@@ -436,3 +436,75 @@ async fn what_is_not_in_the_table_is_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn both_zeros_and_every_nan_are_one_key() {
+    let f = Fixture::new();
+    let columns = Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Float64, true),
+        Field::new("name", DataType::Utf8, true),
+    ]));
+    let some = |pairs: &[(f64, &str)]| {
+        let ids: ArrayRef = Arc::new(Float64Array::from_iter_values(pairs.iter().map(|p| p.0)));
+        let names: ArrayRef = Arc::new(StringArray::from_iter_values(pairs.iter().map(|p| p.1)));
+        RecordBatch::try_new(Arc::clone(&columns), vec![ids, names]).unwrap()
+    };
+    let merge = |generation| intent(WriteMode::Merge, Arc::clone(&columns), generation);
+    let other_nan = f64::from_bits(f64::NAN.to_bits() ^ 1);
+    load(
+        &f.lake,
+        merge(1),
+        some(&[(-0.0, "old"), (other_nan, "old")]),
+    )
+    .await
+    .unwrap();
+    let done = load(&f.lake, merge(2), some(&[(0.0, "new"), (f64::NAN, "new")]))
+        .await
+        .unwrap();
+    assert_eq!(done.committed.stats.updated, 2);
+    assert_eq!(done.committed.stats.rows_after, Some(2));
+    let twice = load(&f.lake, merge(3), some(&[(0.0, "a"), (-0.0, "b")])).await;
+    assert_eq!(twice.unwrap_err().code, "R0406");
+}
+
+#[tokio::test]
+async fn floats_have_no_bounds_that_leave_nan_out() {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+    let f = Fixture::new();
+    let columns = Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("x", DataType::Float64, true),
+        Field::new("y", DataType::Float32, true),
+    ]));
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![1, 2])),
+        Arc::new(Float64Array::from(vec![f64::NAN, 1.0])),
+        Arc::new(Float32Array::from(vec![f32::NAN, 1.0])),
+    ];
+    let batch = RecordBatch::try_new(Arc::clone(&columns), arrays).unwrap();
+    load(&f.lake, intent(WriteMode::Replace, columns, 1), batch)
+        .await
+        .unwrap();
+    let at = f.lake.snapshot_at(&table(), 0).await.unwrap();
+    let [file] = at.files.as_slice() else {
+        panic!("one file");
+    };
+    let told: serde_json::Value = serde_json::from_str(file.stats.as_deref().unwrap()).unwrap();
+    assert_eq!(told["minValues"]["id"], 1);
+    for bounds in ["minValues", "maxValues"] {
+        assert!(told[bounds].get("x").is_none() && told[bounds].get("y").is_none());
+    }
+    let parquet = SerializedFileReader::new(std::fs::File::open(&file.path).unwrap()).unwrap();
+    let group = parquet.metadata().row_group(0);
+    let known: Vec<bool> = group
+        .columns()
+        .iter()
+        .map(|column| {
+            column
+                .statistics()
+                .is_some_and(|s| s.min_bytes_opt().is_some())
+        })
+        .collect();
+    assert_eq!(known, [true, false, false]);
+}
