@@ -110,13 +110,16 @@ pub(crate) async fn attempt_at(table: &Table, version: u64) -> LakeResult<Option
         .map(|own| own.attempt))
 }
 
-/// How a version was written, in our words.
-pub(crate) async fn write_of(table: &Table, version: u64) -> LakeResult<Option<String>> {
-    let actions = actions(table, version).await?.unwrap_or_default();
-    Ok(actions
-        .iter()
-        .find_map(|action| own_info(commit_info(action)?))
-        .map(|own| own.write))
+/// True when a version has the rows and columns of the one before; false also when its entry is gone.
+pub(crate) async fn keeps_rows(table: &Table, version: u64) -> LakeResult<bool> {
+    let changes = |action: &Action| match action {
+        Action::Add(add) => add.data_change,
+        Action::Remove(remove) => remove.data_change,
+        Action::CommitInfo(_) | Action::Txn(_) | Action::DomainMetadata(_) => false,
+        _ => true,
+    };
+    let actions = actions(table, version).await?;
+    Ok(actions.is_some_and(|actions| !actions.iter().any(changes)))
 }
 
 /// True when an attempt committed one of the versions behind `base`, as far as the log's entries tell:
