@@ -1,9 +1,10 @@
-//! What an incremental read reads, so that no row is lost or repeated: rows whose cursor lies above the
-//! last value, and of those at it the ones that were not given yet (`boundary.rs`).
+//! What an incremental read reads, so that no row is repeated: rows whose cursor lies above the last
+//! value, and of those at it the ones that were not given yet (`boundary.rs`).
 //!
-//! SQLite has one writer at a time, so what commits later has a later snapshot; only rows that share
-//! the last value can come behind it. With a `lookback` all rows from that far back on are read again
-//! instead: a write by key keeps each once. Rows whose cursor is NULL are read by the first load only.
+//! SQLite has one writer at a time, but the value of a cursor is made before its row is committed: a
+//! row that comes with a value below the last one is not found, which a note says. With a `lookback`
+//! all rows from that far back on are read again: a write by key keeps each once. Rows whose cursor
+//! is NULL are read by the first load only.
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -125,6 +126,9 @@ impl Cursor {
             order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
             notes: Vec::new(),
         };
+        cursor.notes.push(format!(
+            "rows here carry no transaction: one that comes late with a `{column}` below the last one is found only within `lookback`"
+        ));
         if let Some(before) = &before {
             cursor.go_on(connection, plan.lookback, before, subject, shown)?;
             if extent.nulls > 0 {

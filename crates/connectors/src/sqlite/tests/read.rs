@@ -205,7 +205,7 @@ async fn incremental_reads_lose_no_tie_and_repeat_none() {
             "5|2024-01-03 00:00:00"
         ]
     );
-    assert_eq!(second.notes.len(), 1, "{:?}", second.notes);
+    assert_eq!(second.notes.len(), 2, "{:?}", second.notes);
     let third = go_on(&house, &spec, &second).await;
     assert_eq!(third.rows, [""; 0]);
     assert_eq!(third.position.marks().next().unwrap().1.order, 3);
@@ -276,6 +276,27 @@ async fn ties_are_told_apart_by_the_columns_that_were_read() {
 }
 
 #[tokio::test]
+async fn a_row_that_comes_late_with_a_lower_value_is_told_of_and_found_by_looking_back() {
+    let house = House::with("CREATE TABLE t (k INTEGER, at INTEGER); INSERT INTO t VALUES (1, 7)");
+    let first = house.read(&by_cursor("at", 0)).await;
+    let told = |outcome: &Outcome| {
+        let note =
+            |note: &String| note.contains("`at` below the last one") && note.contains("`lookback`");
+        outcome.notes.iter().any(note)
+    };
+    assert!(told(&first), "{:?}", first.notes);
+    house
+        .own()
+        .execute_batch("INSERT INTO t VALUES (2, 5), (3, 8)")
+        .unwrap();
+    let second = go_on(&house, &by_cursor("at", 0), &first).await;
+    assert_eq!(second.rows, ["3|8"]);
+    assert!(told(&second), "{:?}", second.notes);
+    let back = go_on(&house, &by_cursor("at", 2), &first).await;
+    assert_eq!(back.rows.len(), 3);
+}
+
+#[tokio::test]
 async fn too_many_ties_are_refused_not_repeated() {
     let house = House::with(
         "CREATE TABLE t (k INTEGER, at INTEGER);
@@ -332,7 +353,7 @@ async fn a_position_of_the_first_form_is_read() {
     // It does not say which rows at its end were given.
     let next = go_on(&house, &by_cursor("at", 0), &old).await;
     assert_eq!(next.rows, ["2|5", "3|5", "4|6"]);
-    assert_eq!(next.notes.len(), 1);
+    assert_eq!(next.notes.len(), 2);
     assert_eq!(
         go_on(&house, &by_cursor("at", 0), &next).await.rows,
         [""; 0]
