@@ -60,6 +60,8 @@ pub(super) struct Alignment {
     pub(super) columns: Vec<Aligned>,
     /// True when the table is new.
     pub(super) created: bool,
+    /// True when rows of the table stand in its partitions.
+    pub(super) partitioned: bool,
 }
 
 /// What fits how.
@@ -105,7 +107,9 @@ pub(super) async fn align(
         None => create(client, relation, schema, &stage, primary).await,
         Some(found) => {
             let present = table_columns(client, found.oid).await?;
-            evolve(client, relation, schema, &stage, &present, change).await
+            let mut alignment = evolve(client, relation, schema, &stage, &present, change).await?;
+            alignment.partitioned = found.kind != "r";
+            Ok(alignment)
         }
     }
 }

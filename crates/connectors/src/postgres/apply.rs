@@ -1,7 +1,8 @@
 //! From stage to table: what each write mode means in SQL.
 //!
 //! Promise: everything happens inside the writer's transaction, so nobody sees it before the commit;
-//! no unique index is needed; duplicate or missing keys are refused before a row is touched. Replace
+//! no unique index is needed; duplicate or missing keys are refused before a row is touched, and a
+//! write of which a trigger, rule or policy swallows rows before its commit. Replace
 //! deletes and inserts (readers are never blocked, grants, views and foreign keys stay) unless
 //! `replace: truncate` asks for the faster way, which waits for the commit. Read next: `align.rs`.
 
@@ -9,7 +10,7 @@ use tokio_postgres::Client;
 use towpath_ports::PreparedStats;
 use towpath_vocab::WriteMode;
 
-use super::align::Alignment;
+use super::align::{Aligned, Alignment};
 use super::catalog::Found;
 use super::error::{Doing as _, PgError, Result};
 use super::names::Relation;
@@ -151,27 +152,31 @@ impl Apply<'_> {
             rows_in: self.rows,
             ..PreparedStats::default()
         };
+        let watch = Watch {
+            apply: self,
+            on: self.interferes().await?,
+        };
         match self.mode {
             WriteMode::Replace => {
-                stats.deleted = self
-                    .change(&format!("DELETE FROM {}", self.relation.sql()))
-                    .await?;
-                stats.inserted = self.insert("").await?;
+                let sql = format!("DELETE FROM {}", self.own_rows());
+                stats.deleted = self.change(&sql).await?;
+                watch.left("t", "true", stats.deleted).await?;
+                stats.inserted = self.insert_all().await?;
                 stats.rows_after = Some(stats.inserted);
             }
-            WriteMode::Append => stats.inserted = self.insert("").await?,
+            WriteMode::Append => stats.inserted = self.insert_all().await?,
             WriteMode::DeleteInsert => {
-                stats.deleted = self
-                    .change(&format!(
-                        "DELETE FROM {} t WHERE EXISTS (SELECT FROM {STAGE} s WHERE {})",
-                        self.relation.sql(),
-                        self.same_key()?
-                    ))
-                    .await?;
-                stats.inserted = self.insert("").await?;
+                let known = format!("EXISTS (SELECT FROM {STAGE} s WHERE {})", self.same_key()?);
+                let table = self.own_rows();
+                let sql = format!("DELETE FROM {table} t WHERE {known}");
+                stats.deleted = self.change(&sql).await?;
+                watch.left("t", &known, stats.deleted).await?;
+                stats.inserted = self.insert_all().await?;
             }
-            WriteMode::InsertOnly => stats.inserted = self.insert(&self.unknown_key()?).await?,
-            WriteMode::Merge => self.merge(&mut stats).await?,
+            WriteMode::InsertOnly => {
+                stats.inserted = self.insert_unknown(&watch, &self.unknown_key()?).await?;
+            }
+            WriteMode::Merge => self.merge(&watch, &mut stats).await?,
             other => {
                 return Err(PgError::Mode {
                     mode: mode_word(other),
@@ -184,36 +189,98 @@ impl Apply<'_> {
         Ok(stats)
     }
 
-    async fn merge(&self, stats: &mut PreparedStats) -> Result<()> {
-        let (table, same) = (self.relation.sql(), self.same_key()?);
-        stats.deleted = self
-            .change(&format!(
-                "DELETE FROM {table} t USING {STAGE} s WHERE {same} AND s.{OP} = {DELETE}"
-            ))
-            .await?;
-        let sets: Vec<String> = self
+    async fn merge(&self, watch: &Watch<'_>, stats: &mut PreparedStats) -> Result<()> {
+        let (table, same) = (self.own_rows(), self.same_key()?);
+        let (deleted, kept) = (
+            format!("{same} AND s.{OP} = {DELETE}"),
+            format!("{same} AND s.{OP} <> {DELETE}"),
+        );
+        let sql = format!("DELETE FROM {table} t USING {STAGE} s WHERE {deleted}");
+        stats.deleted = self.change(&sql).await?;
+        let pairs = format!("t, {STAGE} s");
+        watch.left(&pairs, &deleted, stats.deleted).await?;
+        let others: Vec<_> = self
             .alignment
             .columns
             .iter()
             .filter(|column| !self.key.contains(&column.incoming))
-            .map(|column| format!("{} = {}", column.target, column.value))
             .collect();
-        stats.updated = if sets.is_empty() {
+        stats.updated = if others.is_empty() {
             let known = format!(
                 "SELECT count(*) FROM {STAGE} s WHERE s.{OP} <> {DELETE} AND EXISTS (SELECT FROM {table} t WHERE {same})"
             );
             self.count(&known).await?.unsigned_abs()
         } else {
+            let sets: Vec<String> = others
+                .iter()
+                .map(|column| format!("{} = {}", column.target, column.value))
+                .collect();
             let sets = sets.join(", ");
             self.change(&format!(
-                "UPDATE {table} t SET {sets} FROM {STAGE} s WHERE {same} AND s.{OP} <> {DELETE}"
+                "UPDATE {table} t SET {sets} FROM {STAGE} s WHERE {kept}"
             ))
             .await?
         };
-        stats.inserted = self
-            .insert(&format!("{} AND s.{OP} <> {DELETE}", self.unknown_key()?))
-            .await?;
+        watch.updated(&kept, &others, stats.updated).await?;
+        let unknown = format!("{} AND s.{OP} <> {DELETE}", self.unknown_key()?);
+        stats.inserted = self.insert_unknown(watch, &unknown).await?;
         Ok(())
+    }
+
+    /// The table in SQL that changes rows: those of tables that inherit from it are not its own,
+    /// those of its partitions are.
+    fn own_rows(&self) -> String {
+        let only = if self.alignment.partitioned {
+            ""
+        } else {
+            "ONLY "
+        };
+        format!("{only}{}", self.relation.sql())
+    }
+
+    /// Whether something in the database decides row by row what a write comes to.
+    async fn interferes(&self) -> Result<bool> {
+        let sql = "WITH RECURSIVE member(oid) AS (SELECT c.oid FROM pg_catalog.pg_class c \
+                   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 \
+                   UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN member m ON m.oid = i.inhparent) \
+                   SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN member ON member.oid = t.tgrelid WHERE NOT t.tgisinternal AND t.tgenabled <> 'D') \
+                   OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r JOIN member ON member.oid = r.ev_class WHERE r.ev_type <> '1' AND r.ev_enabled <> 'D') \
+                   OR EXISTS (SELECT FROM pg_catalog.pg_class c JOIN member ON member.oid = c.oid WHERE c.relrowsecurity AND row_security_active(c.oid))";
+        let (schema, name) = (&self.relation.schema, &self.relation.name);
+        let row = self
+            .client
+            .query_one(sql, &[schema, name])
+            .await
+            .doing("looking for triggers and rules")?;
+        Ok(row.get(0))
+    }
+
+    /// Inserts every row of the stage, or none.
+    async fn insert_all(&self) -> Result<u64> {
+        let done = self.insert("").await?;
+        self.took("insert", self.rows, done)?;
+        Ok(done)
+    }
+
+    /// Inserts the rows of the stage that are not in the table.
+    async fn insert_unknown(&self, watch: &Watch<'_>, unknown: &str) -> Result<u64> {
+        let asked = watch.staged(unknown).await?;
+        let done = self.insert(unknown).await?;
+        self.took("insert", asked.unwrap_or(done), done)?;
+        Ok(done)
+    }
+
+    /// Rows that vanish on their way would be told as copied.
+    fn took(&self, doing: &'static str, asked: u64, done: u64) -> Result<()> {
+        if done >= asked {
+            return Ok(());
+        }
+        Err(PgError::Swallowed {
+            table: self.relation.to_string(),
+            doing,
+            asked,
+            done,
+        })
     }
 
     async fn insert(&self, condition: &str) -> Result<u64> {
@@ -277,7 +344,7 @@ impl Apply<'_> {
     fn unknown_key(&self) -> Result<String> {
         Ok(format!(
             "NOT EXISTS (SELECT FROM {} t WHERE {})",
-            self.relation.sql(),
+            self.own_rows(),
             self.same_key()?
         ))
     }
@@ -299,12 +366,66 @@ impl Apply<'_> {
     }
 }
 
+/// Asks, where something in the database may swallow rows, whether each was taken.
+struct Watch<'a> {
+    apply: &'a Apply<'a>,
+    on: bool,
+}
+
+impl Watch<'_> {
+    /// Refuses when rows that were to be deleted are still there. `rows` names them beside `t`.
+    async fn left(&self, rows: &str, condition: &str, done: u64) -> Result<()> {
+        if !self.on {
+            return Ok(());
+        }
+        let from = format!("{} {rows}", self.apply.own_rows());
+        let sql = format!("SELECT count(*) FROM {from} WHERE {condition}");
+        let left = self.apply.count(&sql).await?.unsigned_abs();
+        self.apply.took("delete", done + left, done)
+    }
+
+    /// Refuses when rows that were to be updated are not what they should be. One that was equal
+    /// before may be passed over.
+    async fn updated(&self, kept: &str, columns: &[&Aligned], done: u64) -> Result<()> {
+        if !self.on || columns.is_empty() {
+            return Ok(());
+        }
+        let from = format!("{} t, {STAGE} s WHERE {kept}", self.apply.own_rows());
+        let asked = format!("SELECT count(*) FROM {from}");
+        let asked = self.apply.count(&asked).await?.unsigned_abs();
+        if done >= asked {
+            return Ok(());
+        }
+        let list = |side: fn(&Aligned) -> String| {
+            let values: Vec<String> = columns.iter().map(|column| side(column)).collect();
+            format!("ROW({})::text", values.join(", "))
+        };
+        let (there, wanted) = (
+            list(|column| format!("t.{}", column.target)),
+            list(|column| column.value.clone()),
+        );
+        let sql = format!("SELECT count(*) FROM {from} AND {there} IS DISTINCT FROM {wanted}");
+        let other = self.apply.count(&sql).await?.unsigned_abs();
+        self.apply
+            .took("update", asked, asked.saturating_sub(other))
+    }
+
+    /// How many rows of the stage a condition is true for.
+    async fn staged(&self, condition: &str) -> Result<Option<u64>> {
+        if !self.on {
+            return Ok(None);
+        }
+        let sql = format!("SELECT count(*) FROM {STAGE} s WHERE {condition}");
+        Ok(Some(self.apply.count(&sql).await?.unsigned_abs()))
+    }
+}
+
 /// Empties the table the fast way and fills it from the stage.
 pub(super) async fn truncate_and_insert(apply: &Apply<'_>) -> Result<()> {
     apply
-        .change(&format!("TRUNCATE {}", apply.relation.sql()))
+        .change(&format!("TRUNCATE {}", apply.own_rows()))
         .await?;
-    apply.insert("").await?;
+    apply.insert_all().await?;
     Ok(())
 }
 

@@ -18,6 +18,8 @@ const LOOKING: &str = "reading the catalogue";
 pub(super) struct Found {
     pub(super) relation: Relation,
     pub(super) oid: u32,
+    /// Where its rows are stored: another number after each rewrite.
+    pub(super) filenode: u32,
     /// `r` table, `p` partitioned, `v` view, `m` materialized view, `f` foreign table.
     pub(super) kind: String,
     pub(super) has_children: bool,
@@ -50,6 +52,7 @@ impl Found {
                 row.get::<_, String>("relname"),
             ),
             oid: row.get("oid"),
+            filenode: row.get("relfilenode"),
             kind: row.get("relkind"),
             has_children: row.get("relhassubclass"),
             is_heap: row.get("heap"),
@@ -62,7 +65,7 @@ impl Found {
     }
 }
 
-const FOUND: &str = "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relhassubclass, \
+const FOUND: &str = "SELECT c.oid, c.relfilenode, n.nspname::text, c.relname::text, c.relkind::text, c.relhassubclass, \
     coalesce(am.amname = 'heap', c.relkind IN ('r', 'm')) AS heap, c.reltuples::float8, \
     CASE WHEN c.relkind IN ('r', 'm') THEN coalesce(pg_relation_size(c.oid), 0) ELSE 0 END AS size, \
     current_setting('block_size')::int4 AS block, \

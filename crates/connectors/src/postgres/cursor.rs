@@ -6,7 +6,10 @@
 //! oldest transaction that was still open, and which transactions after it were seen already. Rule
 //! (`late_rows: exact`, the default): read every row whose version was written by a transaction at or
 //! after the last horizon and not seen then. These are all row versions that were invisible last
-//! time, ties, NULL cursors and savepoints included, and each comes once. `hold` reads only
+//! time, ties, NULL cursors and savepoints included, and each comes once. Beside them come rows above
+//! the last value and tables that joined, whenever they were written; where a table was exchanged or
+//! rewritten, so that no transaction tells which of its rows were given, the read is refused
+//! (`members.rs`). `hold` reads only
 //! transactions before the present horizon: each row version once, but later; it stands in when too
 //! many transactions were seen to keep them. `lookback` trusts the cursor and uses its index; it is
 //! the rule for views, queries and foreign tables, whose rows have no transaction, and for another
@@ -20,6 +23,7 @@ use towpath_vocab::{CursorPlan, Mark, Position, SplitId};
 
 use super::boundary::{self, Boundary, FIRST_ORDINAL};
 use super::error::{Doing as _, PgError, Result};
+use super::members::{Change, Members, stand_in};
 use super::names::{literal, quoted};
 use super::pieces::select_list;
 use super::pump::Piece;
@@ -28,6 +32,7 @@ use super::types::{Column, Kind};
 
 const SPLIT: &str = "cursor";
 const VERSION: u32 = 2;
+const LOOKING: &str = "looking at tables that are not what they were";
 
 /// What happens to rows that commit late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +78,9 @@ pub(super) struct Seen {
     /// The server's system identifier, database and timeline: transaction numbers mean nothing
     /// elsewhere.
     server: String,
+    /// The tables the rows stood in; `None` where rows carry no transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    members: Option<Members>,
 }
 
 /// The first stored form: single transactions, no boundary, no timeline.
@@ -93,8 +101,8 @@ pub(super) struct Subject<'a> {
     pub(super) sql: &'a str,
     /// As a person names it.
     pub(super) object: &'a str,
-    /// Whether its rows carry their transaction.
-    pub(super) has_xmin: bool,
+    /// The tables its rows stand in, where they carry their transaction.
+    pub(super) members: Option<&'a Members>,
     /// The columns that are read.
     pub(super) columns: &'a [Column],
     /// The names of all columns that could be.
@@ -118,6 +126,8 @@ pub(super) struct Cursor {
     holds: bool,
     /// Nobody asked for holding back: there were too many transactions to keep.
     crowded: bool,
+    /// Tables whose rows are all read.
+    whole: Vec<u32>,
     before: Option<Seen>,
     present: Seen,
     moment: Moment,
@@ -141,7 +151,7 @@ impl Cursor {
             .map(|mark| read_mark(mark, &plan.column, object))
             .transpose()?;
         let moment = Moment::ask(client).await?;
-        let by_transaction = subject.has_xmin && late != LateRows::Lookback;
+        let by_transaction = subject.members.is_some() && late != LateRows::Lookback;
         let way = way(before.as_ref(), by_transaction, &moment, object)?;
         let mut holds = by_transaction && late == LateRows::Hold;
         let mut seen = Ranges::default();
@@ -156,12 +166,21 @@ impl Cursor {
             // These were given by an earlier read that held nothing back.
             seen = before.seen.since(moment.horizon);
         }
+        let mut members = subject.members.cloned();
+        let change = match (&mut members, &before) {
+            (Some(now), Some(before)) if before.server == moment.server => {
+                let then = before.members.as_ref();
+                then.map(|then| now.follow(then)).unwrap_or_default()
+            }
+            _ => Change::default(),
+        };
         let mut cursor = Self {
             column: column.clone(),
             lookback: plan.lookback,
             way,
             holds,
             crowded,
+            whole: Vec::new(),
             present: Seen {
                 version: VERSION,
                 column: plan.column.clone(),
@@ -172,14 +191,78 @@ impl Cursor {
                 by_transaction,
                 boundary: None,
                 server: moment.server.clone(),
+                members,
             },
             before,
             moment,
             order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
         };
+        if way == Way::Transaction {
+            cursor.settle(client, subject, change).await?;
+        }
         cursor.present.upper = cursor.largest(client, sql).await?;
         cursor.present.boundary = cursor.boundary(client, subject).await?;
         Ok(cursor)
+    }
+
+    /// Decides what becomes of tables that are not what they were. Who looks back asks for rows again
+    /// and replaces them: there all of them can be read.
+    async fn settle(
+        &mut self,
+        client: &Client,
+        subject: &Subject<'_>,
+        change: Change,
+    ) -> Result<()> {
+        self.whole = change.joined;
+        if self.lookback > 0 {
+            self.whole.extend(change.exchanged);
+            return Ok(());
+        }
+        let mut unclear = Vec::new();
+        if !change.exchanged.is_empty() {
+            unclear.push(stand_in(&change.exchanged));
+        }
+        for table in change.rewritten {
+            // What keeps an older row was only packed anew: VACUUM FULL and CLUSTER leave rows their
+            // transactions, ALTER TABLE and TRUNCATE leave no such row.
+            let Some(new) = self.by_transaction() else {
+                continue;
+            };
+            let here = stand_in(&[table]);
+            let sql = format!(
+                "SELECT EXISTS (SELECT FROM {} WHERE {here} AND NOT ({new}))",
+                subject.sql
+            );
+            let row = client.query_one(&sql, &[]).await.doing(LOOKING)?;
+            if !row.get::<_, bool>(0) {
+                unclear.push(both(here, Some(new)));
+            }
+        }
+        let Some(before) = self.before.as_ref().filter(|_| !unclear.is_empty()) else {
+            return Ok(());
+        };
+        let sql = format!(
+            "SELECT tableoid::pg_catalog.regclass::text FROM {} WHERE ({}) AND ({}) IS NOT TRUE LIMIT 1",
+            subject.sql,
+            unclear.join(" OR "),
+            self.above(before.upper.as_deref()),
+        );
+        let row = client.query_opt(&sql, &[]).await.doing(LOOKING)?;
+        row.map_or(Ok(()), |row| {
+            Err(PgError::Rewritten {
+                object: subject.object.to_owned(),
+                table: row.get(0),
+                column: self.column.name.clone(),
+            })
+        })
+    }
+
+    /// True for rows written since the last read by a transaction that it had not seen.
+    fn by_transaction(&self) -> Option<String> {
+        let before = self.before.as_ref()?;
+        let new = written_since(before.horizon);
+        let unseen = (!before.seen.is_empty()).then(|| before.seen.exclude(before.horizon));
+        Some(both(new, unseen))
     }
 
     /// The rows at the end of this read. Who looks back reads them again anyway.
@@ -222,11 +305,13 @@ impl Cursor {
             };
             return Some(both(new, held));
         }
-        let mut new = written_since(before.horizon);
-        if !before.seen.is_empty() {
-            new = both(new, Some(before.seen.exclude(before.horizon)));
+        // What lies above the last value was never given, however old its transaction.
+        let mut new: Vec<String> = self.by_transaction().into_iter().collect();
+        new.push(self.above(before.upper.as_deref()));
+        if !self.whole.is_empty() {
+            new.push(stand_in(&self.whole));
         }
-        let new = both(new, held);
+        let new = both(format!("({})", new.join(" OR ")), held);
         Some(match (&before.upper, self.lookback) {
             (Some(upper), 1..) => format!("({new} OR {})", self.at_least(upper)),
             _ => new,
@@ -278,7 +363,7 @@ impl Cursor {
     ) -> Result<Vec<String>> {
         let mut notes = Vec::new();
         let name = &self.column.name;
-        if !subject.has_xmin {
+        if subject.members.is_none() {
             notes.push(format!("rows here carry no transaction: one that commits late with a `{name}` below the last one is found only within `lookback`"));
         }
         if self.crowded {
@@ -291,6 +376,18 @@ impl Cursor {
             } else {
                 format!("this server does not say which one it is (no right to call `pg_control_system` and `pg_control_checkpoint`): it is read from the last `{name}` on")
             });
+        }
+        if !self.whole.is_empty() {
+            let list: Vec<String> = self.whole.iter().map(ToString::to_string).collect();
+            let sql = format!(
+                "SELECT string_agg('`' || oid::pg_catalog.regclass::text || '`', ', ') FROM unnest('{{{}}}'::pg_catalog.oid[]) AS oid",
+                list.join(",")
+            );
+            let row = client.query_one(&sql, &[]).await;
+            let tables: String = row.doing("naming tables")?.get(0);
+            notes.push(format!(
+                "new since the last read, so all their rows are read: {tables}"
+            ));
         }
         if self.column.field.is_nullable() {
             let sql = format!(
@@ -507,6 +604,7 @@ impl From<FirstSeen> for Seen {
             seen: Ranges::of_short(&first.seen, first.horizon),
             by_transaction: true,
             boundary: None,
+            members: None,
             column: first.column,
             upper: first.upper,
             horizon: first.horizon,

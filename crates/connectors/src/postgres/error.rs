@@ -84,6 +84,14 @@ pub(super) enum PgError {
         "the last read of `{object}` is two thousand million transactions ago: what is new since then cannot be told"
     )]
     TooFar { object: String },
+    #[error(
+        "`{table}` was exchanged or rewritten (renamed, made anew, ALTER TABLE, TRUNCATE) since `{object}` was last read: which of its rows up to the last `{column}` were read then cannot be told"
+    )]
+    Rewritten {
+        object: String,
+        table: String,
+        column: String,
+    },
     #[error("a pooler mixes up prepared statements of this connection while {doing}")]
     Pooler { doing: String },
     #[error("connection `{connection}` is read-only")]
@@ -139,6 +147,15 @@ pub(super) enum PgError {
     },
     #[error("`{table}` refuses the rows: {reason}")]
     Constraint { table: String, reason: String },
+    #[error(
+        "`{table}` took {done} of {asked} rows to {doing}: a trigger, a rule or a policy of it swallowed the others"
+    )]
+    Swallowed {
+        table: String,
+        doing: &'static str,
+        asked: u64,
+        done: u64,
+    },
     #[error("deleting from `{table}` would reach into `{other}` (foreign key `{constraint}`)")]
     Cascade {
         table: String,
@@ -228,6 +245,8 @@ impl PgError {
             Self::Boundary { .. } | Self::TooFar { .. } => ("R0217", Remedy::FixConfig),
             Self::ReadOnly { .. } => ("R0220", Remedy::Refused),
             Self::LongName { .. } => ("R0235", Remedy::FixConfig),
+            Self::Rewritten { .. } => ("R0236", Remedy::FixConfig),
+            Self::Swallowed { .. } => ("R0237", Remedy::FixConfig),
             Self::Replica => ("R0219", Remedy::FixConfig),
             Self::NoCommits { .. } => ("R0221", Remedy::FixConfig),
             Self::Incompatible { .. } => ("R0222", Remedy::FixConfig),
@@ -263,6 +282,13 @@ impl PgError {
             Self::Cursor { .. } => "cursors are dates, timestamps, integers, decimals or text that only grow".to_owned(),
             Self::Position { .. } => "start over with `--full-refresh`".to_owned(),
             Self::Boundary { .. } => "give the cursor a `lookback` and write by a `key` (the rows within it are read again and replaced), or start over with `--full-refresh`".to_owned(),
+            Self::Rewritten { column, .. } => {
+                return vec![
+                    format!("`late_rows: lookback` on the table, for one run, goes on from the last `{column}`"),
+                    "a `lookback` with a write by `key` reads all its rows again and replaces them; `--full-refresh` starts over".to_owned(),
+                ];
+            }
+            Self::Swallowed { .. } => "nothing was written; load into a table without it, or take it off this table (`ALTER TABLE … DISABLE TRIGGER …`)".to_owned(),
             Self::TooFar { .. } => "start over with `--full-refresh`, or set `late_rows: lookback` to go on from the last cursor value".to_owned(),
             Self::Inexact { column, present, .. } => format!("write the values as PostgreSQL prints a `{present}`, or give `{column}` the type text"),
             Self::Unlocked { table } => format!("`GRANT UPDATE ON {table}` lets this user keep other writers away until the commit"),

@@ -20,6 +20,7 @@ mod destination;
 mod discover;
 mod encode;
 mod error;
+mod members;
 mod names;
 mod numeric;
 mod pieces;

@@ -16,6 +16,7 @@ use super::assemble::Shape;
 use super::catalog::{self, Found, RawColumn};
 use super::cursor::{Cursor, LateRows, Subject};
 use super::error::{PgError, Result};
+use super::members::Members;
 use super::names::most_similar;
 use super::pieces::{self, Cut, select_list};
 use super::pump::{Piece, TableReader, batch_bytes};
@@ -52,19 +53,18 @@ impl Target {
         }
     }
 
-    /// Whether every row carries the transaction that wrote it.
-    async fn has_xmin(&self, client: &Client) -> Result<bool> {
+    /// The tables the rows stand in, where every row carries the transaction that wrote it.
+    async fn members(&self, client: &Client) -> Result<Option<Members>> {
         let Target::Relation(found) = self else {
-            return Ok(false);
+            return Ok(None);
         };
-        match found.kind.as_str() {
-            "r" if !found.has_children => Ok(found.is_heap),
-            "r" | "p" => Ok(catalog::members(client, found.oid)
-                .await?
-                .iter()
-                .all(|table| table.is_heap)),
-            _ => Ok(false),
-        }
+        let tables = match found.kind.as_str() {
+            "r" if !found.has_children => vec![Found::clone(found)],
+            "r" | "p" => catalog::members(client, found.oid).await?,
+            _ => return Ok(None),
+        };
+        let carry = tables.iter().all(|table| table.is_heap);
+        Ok(carry.then(|| Members::of(&tables)))
     }
 }
 
@@ -117,13 +117,16 @@ impl PostgresSource {
         notes.extend(leave_out_unreadable(&object, &mut raw, spec)?);
         let columns = choose(&object, &raw, spec)?;
         notes.extend(columns.iter().filter_map(|column| column.note.clone()));
-        let has_xmin = spec.mode == ReadMode::Incremental && target.has_xmin(client).await?;
+        let members = match spec.mode {
+            ReadMode::Incremental => target.members(client).await?,
+            _ => None,
+        };
         let sql = target.sql();
         let all: Vec<String> = raw.iter().map(|column| column.name.clone()).collect();
         let subject = Subject {
             sql: &sql,
             object: &object,
-            has_xmin,
+            members: members.as_ref(),
             columns: &columns,
             all: &all,
         };

@@ -310,3 +310,143 @@ async fn a_destination_knows_the_columns_its_user_may_not_read() {
         );
     }
 }
+
+const SWALLOW: &str = "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+    IF coalesce(NEW.id, OLD.id) = 2 THEN RETURN NULL; END IF; RETURN coalesce(NEW, OLD); END $$;";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_the_server_swallows_are_never_told_as_written() {
+    let begin = "CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); INSERT INTO out.t VALUES (1, 'a'), (2, 'a');";
+    let trigger = |event: &str| {
+        format!(
+            "{begin} {SWALLOW} CREATE TRIGGER s BEFORE {event} ON out.t FOR EACH ROW EXECUTE FUNCTION swallow()"
+        )
+    };
+    let rule =
+        format!("{begin} CREATE RULE r AS ON INSERT TO out.t WHERE NEW.id = 2 DO INSTEAD NOTHING");
+    let new = [(1, "b"), (2, "b"), (3, "b")];
+    for (sql, mode, asked, doing) in [
+        (trigger("INSERT"), WriteMode::Append, "2 of 3", "insert"),
+        (trigger("INSERT"), WriteMode::Replace, "2 of 3", "insert"),
+        (rule, WriteMode::Append, "2 of 3", "insert"),
+        (trigger("DELETE"), WriteMode::Replace, "1 of 2", "delete"),
+        (
+            trigger("DELETE"),
+            WriteMode::DeleteInsert,
+            "1 of 2",
+            "delete",
+        ),
+        (trigger("UPDATE"), WriteMode::Merge, "1 of 2", "update"),
+    ] {
+        let database = Database::with(&sql);
+        let keyed = matches!(mode, WriteMode::DeleteInsert | WriteMode::Merge);
+        let key: &[&str] = if keyed { &["id"] } else { &[] };
+        let written = write(
+            database.destination().as_ref(),
+            intent(&target(), schema(), mode, key, 1),
+            &[batch(&new)],
+        )
+        .await;
+        let failure = written.unwrap_err();
+        assert_eq!(failure.code, "R0237", "{sql}");
+        let expected = format!("`out.t` took {asked} rows to {doing}");
+        assert!(failure.message.contains(&expected), "{mode:?} {failure:?}");
+        assert_eq!(
+            database.sql("SELECT count(*) FROM out.t WHERE v = 'a'"),
+            "2"
+        );
+    }
+    let database = Database::with(&trigger("INSERT"));
+    let mut job = intent(&target(), schema(), WriteMode::Replace, &[], 1);
+    job.write
+        .options
+        .insert("replace".into(), "truncate".into());
+    let failure = write(database.destination().as_ref(), job, &[batch(&new)])
+        .await
+        .unwrap_err();
+    assert_eq!(failure.code, "R0237");
+    let only_new = [(2, "b")];
+    let database = Database::with(&format!("{} ; DELETE FROM out.t", trigger("INSERT")));
+    for mode in [WriteMode::Merge, WriteMode::InsertOnly] {
+        let failure = write(
+            database.destination().as_ref(),
+            intent(&target(), schema(), mode, &["id"], 1),
+            &[batch(&only_new)],
+        )
+        .await
+        .unwrap_err();
+        assert_eq!(failure.code, "R0237");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_passes_over_equal_rows_swallows_nothing() {
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); INSERT INTO out.t VALUES (1, 'a'), (2, 'a'); \
+         CREATE TRIGGER s BEFORE UPDATE ON out.t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    );
+    let written = write(
+        database.destination().as_ref(),
+        intent(&target(), schema(), WriteMode::Merge, &["id"], 1),
+        &[batch(&[(1, "a"), (2, "b"), (3, "b")])],
+    )
+    .await
+    .unwrap();
+    let stats = written.committed.stats;
+    assert_eq!((stats.updated, stats.inserted), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_tables_that_inherit_are_left_alone() {
+    let modes = [
+        WriteMode::Replace,
+        WriteMode::DeleteInsert,
+        WriteMode::Merge,
+    ];
+    for (mode, truncate) in modes
+        .into_iter()
+        .map(|mode| (mode, false))
+        .chain([(WriteMode::Replace, true)])
+    {
+        let database = Database::with(
+            "CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); CREATE TABLE out.child () INHERITS (out.t); \
+             INSERT INTO out.t VALUES (1, 'a'); INSERT INTO out.child VALUES (1, 'c'), (9, 'c')",
+        );
+        let keyed = mode != WriteMode::Replace;
+        let key: &[&str] = if keyed { &["id"] } else { &[] };
+        let mut job = intent(&target(), schema(), mode, key, 1);
+        if truncate {
+            job.write
+                .options
+                .insert("replace".into(), "truncate".into());
+        }
+        let rows = [batch(&[(1, "b"), (9, "b")])];
+        write(database.destination().as_ref(), job, &rows)
+            .await
+            .unwrap();
+        let rows = "SELECT string_agg(id || v, ' ' ORDER BY id, v) FROM ";
+        assert_eq!(
+            database.sql(&format!("{rows} out.child")),
+            "1c 9c",
+            "{mode:?}"
+        );
+        assert_eq!(
+            database.sql(&format!("{rows} ONLY out.t")),
+            "1b 9b",
+            "{mode:?}"
+        );
+    }
+    // Partitions are the table's own.
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text) PARTITION BY RANGE (id); \
+         CREATE TABLE out.p PARTITION OF out.t FOR VALUES FROM (0) TO (10); INSERT INTO out.t VALUES (1, 'a'), (2, 'a')",
+    );
+    let job = intent(&target(), schema(), WriteMode::Replace, &[], 1);
+    write(database.destination().as_ref(), job, &[batch(&[(3, "b")])])
+        .await
+        .unwrap();
+    assert_eq!(
+        database.sql("SELECT string_agg(id || v, ' ') FROM out.t"),
+        "3b"
+    );
+}

@@ -468,3 +468,105 @@ async fn columns_that_may_not_be_read_are_named() {
         assert!(failure.message.contains("column `at`"), "{failure:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_is_attached_is_read_whole_and_once() {
+    let database = Database::with(
+        "CREATE TABLE t (id int, at timestamptz) PARTITION BY RANGE (id); \
+         CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10); \
+         CREATE TABLE t2 (id int, at timestamptz); \
+         INSERT INTO t2 VALUES (11, '2020-01-01'), (12, '2030-01-01'), (13, NULL); \
+         INSERT INTO t VALUES (1, '2024-01-01')",
+    );
+    let (ids, position) = first(&database).await;
+    assert_eq!(ids, [1]);
+    database.sql("ALTER TABLE t ATTACH PARTITION t2 FOR VALUES FROM (10) TO (20)");
+    let read = read(
+        database.source().as_ref(),
+        &by_cursor("t", "at"),
+        Some(&position),
+    )
+    .await;
+    assert_eq!(read.numbers("id"), [11, 12, 13]);
+    assert!(
+        read.notes.iter().any(|note| note.ends_with("read: `t2`")),
+        "{:?}",
+        read.notes
+    );
+    let (ids, position) = next(&database, &read.position).await;
+    assert_eq!(ids, [0_i64; 0]);
+    // Away for a read and back: what it held then cannot be told from what came since.
+    database.sql("ALTER TABLE t DETACH PARTITION t2");
+    let (ids, position) = next(&database, &position).await;
+    assert_eq!(ids, [0_i64; 0]);
+    database.sql("ALTER TABLE t ATTACH PARTITION t2 FOR VALUES FROM (10) TO (20)");
+    assert_unclear(&database, &position, "`t2` was exchanged").await;
+}
+
+async fn assert_unclear(database: &Database, position: &Position, message: &str) {
+    let spec = by_cursor("t", "at");
+    let source = database.source();
+    let failure = try_read(source.as_ref(), &spec, Some(position))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0236", Remedy::FixConfig)
+    );
+    assert!(failure.message.contains(message), "{failure:?}");
+    assert!(failure.help[0].contains("late_rows: lookback"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_exchanged_gives_what_is_new_or_is_refused() {
+    let database = Database::with(&format!(
+        "{TABLE} CREATE TABLE other AS SELECT 20 AS id, timestamptz '2024-05-01' AS at"
+    ));
+    let (_, position) = first(&database).await;
+    let swap = "ALTER TABLE t RENAME TO old; ALTER TABLE other RENAME TO t";
+    database.sql(swap);
+    let (ids, after) = next(&database, &position).await;
+    assert_eq!(
+        ids,
+        [20],
+        "above the last value, though written before it was read"
+    );
+    assert_eq!(next(&database, &after).await.0, [0_i64; 0]);
+    // A copy holds rows that were given, and nothing tells them.
+    database.sql(
+        "DROP TABLE t; CREATE TABLE t AS SELECT * FROM old; INSERT INTO t VALUES (21, '2024-06-01')",
+    );
+    assert_unclear(&database, &position, "`t` was exchanged").await;
+    let mut spec = by_cursor("t", "at");
+    spec.options.insert("late_rows".into(), json!("lookback"));
+    let source = database.source();
+    let on = read(source.as_ref(), &spec, Some(&position)).await;
+    assert_eq!(on.numbers("id"), [21], "the first way out");
+    assert_eq!(next(&database, &on.position).await.0, [0_i64; 0]);
+    let mut spec = by_cursor("t", "at");
+    spec.cursor = Some(CursorPlan {
+        column: "at".into(),
+        lookback: 60,
+    });
+    let all = read(source.as_ref(), &spec, Some(&position)).await;
+    assert_eq!(all.numbers("id"), [1, 2, 3, 4, 21], "the second way out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_table_doubles_no_row() {
+    let database = Database::with(TABLE);
+    let (_, position) = first(&database).await;
+    // These move rows and leave them their transactions.
+    database.sql("VACUUM FULL t");
+    database.sql("CLUSTER t USING t_pkey");
+    database.sql("INSERT INTO t VALUES (5, '2020-01-01')");
+    let (ids, position) = next(&database, &position).await;
+    assert_eq!(ids, [5]);
+    database.sql("ALTER TABLE t ALTER id TYPE int USING id + 0");
+    assert_unclear(&database, &position, "`t` was exchanged or rewritten").await;
+    // Emptied and filled with later rows only: there is nothing to mistake.
+    database.sql("TRUNCATE t; INSERT INTO t VALUES (6, '2024-07-01'), (7, '2024-07-02')");
+    let (ids, position) = next(&database, &position).await;
+    assert_eq!(ids, [6, 7]);
+    assert_eq!(next(&database, &position).await.0, [0_i64; 0]);
+}
