@@ -100,6 +100,8 @@ pub struct TableReport {
     pub failed: usize,
     /// `version 3`.
     pub now_at: Option<String>,
+    /// True for a view: it holds no rows of its own.
+    pub view: bool,
 }
 
 /// Tasks that had nothing to do, by kind.
@@ -173,7 +175,7 @@ impl RunReport {
             views: done
                 .values()
                 .filter_map(|done| match done {
-                    TaskDone::View(table, version) => Some((table.to_string(), *version)),
+                    TaskDone::View { table, version, .. } => Some((table.to_string(), (*version)?)),
                     _ => None,
                 })
                 .collect(),
@@ -252,7 +254,14 @@ fn tables(pipeline: &PlannedPipeline, done: &BTreeMap<TaskId, TaskDone>) -> Vec<
         .iter()
         .filter_map(|task| match done.get(&task.id)? {
             TaskDone::Table(summary) => Some(table_report(task, summary)),
-            TaskDone::View(..) | TaskDone::Command | TaskDone::Skipped(_) => None,
+            TaskDone::View {
+                version, judged, ..
+            } => judged.as_ref().map(|judged| TableReport {
+                view: true,
+                now_at: version.map(|version| format!("view, version {version}")),
+                ..table_report(task, judged)
+            }),
+            TaskDone::Command | TaskDone::Skipped(_) => None,
         })
         .collect()
 }
@@ -274,6 +283,7 @@ fn table_report(task: &PlannedTask, summary: &OutputSummary) -> TableReport {
         warned: count(Outcome::Warn) + warned_rules,
         failed: count(Outcome::Fail),
         now_at: committed.map(|committed| committed.version.clone()),
+        view: false,
         summary: summary.clone(),
     }
 }

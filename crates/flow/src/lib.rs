@@ -21,6 +21,7 @@ mod summary;
 mod test;
 mod unique;
 mod values;
+mod view;
 mod writing;
 
 pub use budget::Budget;
@@ -29,3 +30,4 @@ pub use carry::{Cadence, Carry, Services, carry};
 pub use output::OutputSpec;
 pub use quarantine::{QUARANTINE_SCHEMA, quarantine_columns, quarantine_table};
 pub use summary::{CarrySummary, OutputSummary, Progress, RuleCount};
+pub use view::judge_view;

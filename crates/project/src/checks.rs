@@ -82,7 +82,8 @@ pub(crate) fn read(
     checks
 }
 
-fn implied(
+/// Adds the checks that a key implies: unique, and no part of it NULL.
+pub(crate) fn implied(
     key: &[String],
     at: Option<At>,
     table: &Table<'_>,

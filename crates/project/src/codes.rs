@@ -200,6 +200,10 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
         "An incremental model without `unique_key` only adds rows: what changes late stands there twice.",
     ),
     (
+        "M0339",
+        "An ephemeral model is inlined where it is used: there is no table its tests could be asked of. Make it a view, or test the models that read it.",
+    ),
+    (
         "P0101",
         "A project file is not YAML at the marked place. What follows in that file is not read until it is mended.",
     ),

@@ -241,6 +241,14 @@ pub struct ModelPlan {
     pub vars: BTreeMap<String, serde_json::Value>,
     /// Names of `env_var()` it reads, with defaults.
     pub env_vars: BTreeMap<String, Option<String>>,
+    /// Every table its SQL is known to read: those of `references`, those it names itself, and those its
+    /// template asks about while it is rendered. Sorted.
+    #[serde(default)]
+    pub reads: Vec<TableName>,
+    /// True when its template asks the warehouse for rows while it is rendered, so that equal inputs do
+    /// not mean equal SQL.
+    #[serde(default)]
+    pub asks: bool,
     /// `unknown`, `proven` or deferred types: true when only the run can tell.
     pub deferred: bool,
     /// What happens to the rows.

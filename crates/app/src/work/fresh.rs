@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use towpath_ports::{ModelEngine, RunRecord, TaskState};
+use towpath_ports::{RunRecord, TaskState};
 use towpath_vocab::{Action, PlannedPipeline, PlannedTask, TaskId};
 
 use super::changes::Pinned;
 use super::fingerprint::fingerprint;
 use super::load::read_spec;
+use super::model;
 use super::scope::Work;
 use crate::Result;
 
@@ -46,14 +47,11 @@ impl Work {
                     .map(|version| fingerprint(task, &[version.0]))
                     .transpose()
             }
+            // What it asked while it was rendered cannot be told without asking again.
+            Action::Model(model) if model.asks => Ok(None),
             Action::Model(model) => {
-                let inputs: Vec<_> = model.references.values().cloned().collect();
-                let versions = self.house.engine.versions(&inputs).await?;
-                let versions: Vec<String> = versions
-                    .iter()
-                    .map(|(table, version)| format!("{table}@{version}"))
-                    .collect();
-                fingerprint(task, &versions).map(Some)
+                let inputs = model::inputs(&self.house.engine, model).await?;
+                fingerprint(task, &inputs).map(Some)
             }
             Action::Publish(publish) => {
                 let now = Pinned::now(&self.house.lake, &publish.from).await?;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use towpath_engine::Engine;
+use towpath_flow::{OutputSummary, judge_view};
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{Destination, ModelEngine, ModelRequest, StateStore};
+use towpath_ports::{Clock, Destination, ModelEngine, ModelRequest, StateStore};
 use towpath_vocab::{
-    ColumnRef, Materialized, ModelPlan, PlannedTask, Position, TableLineage, TableName, WriteMode,
+    Check, CheckKind, ColumnRef, Failure, Materialized, ModelPlan, PlannedTask, Position, TableLineage, TableName, WriteMode,
 };
 
 use super::fingerprint::fingerprint;
@@ -22,13 +24,7 @@ pub(super) async fn build(
 ) -> Result<AttemptOutcome> {
     let engine = &work.house.engine;
     let target = model.table.target.clone();
-    let inputs: Vec<TableName> = model.references.values().cloned().collect();
-    let versions = engine.versions(&inputs).await?;
-    let versions: Vec<String> = versions
-        .iter()
-        .map(|(table, version)| format!("{table}@{version}"))
-        .collect();
-    let print = fingerprint(task, &versions)?;
+    let print = fingerprint(task, &inputs(engine, model).await?)?;
     if model.materialized == Materialized::View {
         return view(work, task, model, print).await;
     }
@@ -39,7 +35,8 @@ pub(super) async fn build(
     if turn.is_done {
         return work.adopted(task, &target, turn, Some(print));
     }
-    if !work.options.changing.contains(&target)
+    if !model.asks
+        && !work.options.changing.contains(&target)
         && work
             .is_held(task, &print, &turn, model.table.write.mode)
             .await?
@@ -76,9 +73,45 @@ pub(super) async fn build(
         cancel,
     })
     .await
+    .map_err(|failure| with_way_out(failure, model))
 }
 
-/// A view holds no rows: only its text is kept, and its lineage.
+/// A key that repeats in a model is mended in its SQL.
+fn with_way_out(failure: Failure, model: &ModelPlan) -> Failure {
+    let key = &model.table.write.key;
+    let is_keys = |check: &&Check| matches!(&check.kind, CheckKind::Unique { columns } if columns == key);
+    let broken = model.table.checks.iter().filter(is_keys).any(|check| {
+        let named = format!("check `{}`", check.name);
+        failure.help.iter().any(|line| line.contains(&named))
+    });
+    match broken {
+        true => failure.help(format!(
+            "`unique_key` says one row per key: end the model's SQL with `qualify row_number() over (partition by {} order by …) = 1`",
+            key.join(", ")
+        )),
+        false => failure,
+    }
+}
+
+/// What a model's result depends on beside its own text: the versions of what it reads, and the
+/// variables its template asks for.
+pub(super) async fn inputs(engine: &Engine, model: &ModelPlan) -> Result<Vec<String>> {
+    let mut read: Vec<TableName> = model.references.values().cloned().collect();
+    read.extend(model.reads.iter().cloned());
+    read.sort();
+    read.dedup();
+    let versions = engine.versions(&read).await?;
+    let versions = versions
+        .iter()
+        .map(|(table, version)| format!("{table}@{version}"));
+    let variables = model
+        .env_vars
+        .keys()
+        .map(|name| format!("{name}={:?}", engine.variable(name)));
+    Ok(versions.chain(variables).collect())
+}
+
+/// A view holds no rows: only its text is kept, and its lineage. What it would show is judged before.
 async fn view(
     work: &Work,
     task: &PlannedTask,
@@ -88,7 +121,7 @@ async fn view(
     let target = &model.table.target;
     let holds = work.house.lake.view(target).await?.is_some();
     let is_rerun = work.options.rerun_of.is_some();
-    if !is_rerun && work.is_unchanged(task, &print, holds).await? {
+    if !is_rerun && !model.asks && work.is_unchanged(task, &print, holds).await? {
         return Ok(AttemptOutcome {
             unchanged: true,
             outcome: serde_json::Value::Null,
@@ -101,6 +134,7 @@ async fn view(
         incremental: false,
     };
     let run = work.house.engine.run(request).await?;
+    let judged = judge(work, task, model, &run.sql).await?;
     let built_by_us = work
         .house
         .lake
@@ -118,12 +152,53 @@ async fn view(
         .book
         .put_lineage(&work.environment, target, &lineage)
         .await?;
-    work.record(&task.id, TaskDone::View(target.clone(), version));
+    work.record(
+        &task.id,
+        TaskDone::View {
+            table: target.clone(),
+            version: Some(version),
+            judged,
+        },
+    );
     Ok(AttemptOutcome {
         unchanged: false,
         outcome: serde_json::json!({ "view": version }),
         fingerprint: Some(print),
     })
+}
+
+/// Asks a view's checks of what it would show. Where one fails, the view stays as it was.
+async fn judge(
+    work: &Work,
+    task: &PlannedTask,
+    model: &ModelPlan,
+    sql: &str,
+) -> Result<Option<Box<OutputSummary>>> {
+    if model.table.checks.is_empty() {
+        return Ok(None);
+    }
+    let house = &work.house;
+    let table = &model.table.target;
+    let candidate = house.engine.view_candidate(table, sql).await?;
+    let services = house.services(Arc::clone(&work.progress));
+    let judged = judge_view(&model.table, candidate, &services).await?;
+    let now_us = house.system.now_us();
+    house
+        .book
+        .put_checks(&work.run, &work.environment, now_us, &judged.checks)
+        .await?;
+    let Some(stopped) = judged.stopped.clone() else {
+        return Ok(Some(Box::new(judged)));
+    };
+    work.record(
+        &task.id,
+        TaskDone::View {
+            table: table.clone(),
+            version: None,
+            judged: Some(Box::new(judged)),
+        },
+    );
+    Err(stopped)
 }
 
 /// Lineage of a statement becomes lineage of a table.

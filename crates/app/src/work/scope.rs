@@ -44,8 +44,15 @@ pub(crate) struct Work {
 pub(crate) enum TaskDone {
     /// Rows were carried (or stopped by their data).
     Table(Box<OutputSummary>),
-    /// A view was stored at this version.
-    View(TableName, u64),
+    /// A view was judged, if it has checks, and stored unless they stopped it.
+    View {
+        /// Its name.
+        table: TableName,
+        /// The version it was stored at.
+        version: Option<u64>,
+        /// What its checks said.
+        judged: Option<Box<OutputSummary>>,
+    },
     /// A program ran.
     Command,
     /// A publish was skipped, with the reason.

@@ -146,7 +146,10 @@ fn table_line(table: &TableReport) -> Vec<String> {
     };
     vec![
         summary.table.to_string(),
-        count(rows),
+        match table.view {
+            true => "–".to_owned(),
+            false => count(rows),
+        },
         if checks.is_empty() {
             "–".to_owned()
         } else {

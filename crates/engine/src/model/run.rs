@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
-use towpath_ports::{ModelEngine, ModelRequest, ModelRun, Result};
+use towpath_ports::{Candidate, ModelEngine, ModelRequest, ModelRun, Result};
 use towpath_sql::Verdict;
 use towpath_vocab::{Failure, ModelPlan, Remedy, TableLineage, TableName};
 
@@ -59,9 +59,23 @@ impl Engine {
     pub async fn replace_by_view(&self, table: &TableName, sql: &str) -> Result<u64> {
         view::replace(self, table, sql).await
     }
+
+    /// The rows a view would show, to be judged before it is stored.
+    ///
+    /// # Errors
+    /// Those of planning it.
+    pub async fn view_candidate(&self, table: &TableName, sql: &str) -> Result<Candidate> {
+        view::candidate(self, table, sql).await
+    }
+
+    /// The value of an environment variable, as `env_var()` sees it in templates.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables().get(name).map(String::as_str)
+    }
 }
 
 /// All it takes to start a model anew, on the same versions of its inputs.
+#[derive(Clone)]
 pub(super) struct Recipe {
     engine: Engine,
     sight: Arc<Sight>,
@@ -80,6 +94,17 @@ impl Recipe {
             table: model.table.target.clone(),
             sql,
         })
+    }
+
+    /// A view that is not stored yet.
+    pub(super) fn of_view(engine: &Engine, sight: Arc<Sight>, table: &TableName, sql: &str) -> Self {
+        Self {
+            engine: engine.clone(),
+            sight,
+            name: table.table().to_owned(),
+            table: table.clone(),
+            sql: sql.to_owned(),
+        }
     }
 
     /// The table written.

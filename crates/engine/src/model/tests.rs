@@ -66,6 +66,8 @@ fn model(template: &str, sql: Option<&str>) -> ModelRequest {
         macros: String::new(),
         vars: BTreeMap::new(),
         env_vars: BTreeMap::new(),
+        reads: Vec::new(),
+        asks: false,
         deferred: sql.is_none(),
         table: table_plan("marts.delays"),
     };

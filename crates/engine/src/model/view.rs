@@ -2,21 +2,77 @@
 //!
 //! Promise: a view that cannot be planned, or that reads itself, is never stored. A view's version
 //! includes what its inputs are at, so that a changed input is seen through any number of views.
-//! The files of views belong to the lake half.
+//! What a view would show can be judged before it is stored. The files of views belong to the lake half.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::ViewTable;
 use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
-use towpath_vocab::{Failure, TableName};
+use towpath_ports::{Candidate, InputVersion, ReadSpec, Reader, Source};
+use towpath_vocab::{Failure, Position, RawRecord, Remedy, TableName};
 
+use super::reader::ModelReader;
+use super::run::Recipe;
 use crate::session::Engine;
+use crate::session::border::plain_schema;
 use crate::session::holdings::{self, Held};
+use crate::session::stand_in::ViewCandidate;
 
 /// Stores a view after planning it.
 pub(super) async fn create(engine: &Engine, table: &TableName, sql: &str) -> Result<u64, Failure> {
     plan(engine, table, sql).await?;
     engine.lake().put_view(table, sql).await
+}
+
+/// The rows a view would show, before it is stored: its inputs at one version each.
+pub(super) async fn candidate(
+    engine: &Engine,
+    table: &TableName,
+    sql: &str,
+) -> Result<Candidate, Failure> {
+    let subject = format!("view `{table}`");
+    let sight = engine.sight(&BTreeMap::new())?;
+    let planned = sight
+        .plan(&subject, sql, std::slice::from_ref(table))
+        .await?;
+    let shown = Arc::new(ViewTable::new(planned.plan, Some(sql.to_owned())));
+    Ok(Candidate {
+        schema: plain_schema(&shown.schema()),
+        source: Arc::new(ViewSource(Recipe::of_view(engine, sight, table, sql))),
+        native: Arc::new(ViewCandidate(shown)),
+    })
+}
+
+/// A view that is not stored yet, read like any source.
+struct ViewSource(Recipe);
+
+#[async_trait]
+impl Source for ViewSource {
+    async fn open(&self, _: &ReadSpec, _: Option<&Position>) -> Result<Box<dyn Reader>, Failure> {
+        let running = self.0.start(false).await?;
+        Ok(Box::new(ModelReader::new(
+            self.0.clone(),
+            running.schema,
+            running.batches,
+            false,
+        )))
+    }
+
+    async fn version(&self, _: &ReadSpec) -> Result<Option<InputVersion>, Failure> {
+        Ok(None)
+    }
+
+    async fn replay(&self, _: &ReadSpec, _: Vec<RawRecord>) -> Result<Box<dyn Reader>, Failure> {
+        Err(Failure::new(
+            "R0515",
+            Remedy::Bug,
+            format!("{} has no records of its own", self.0.subject()),
+        ))
+    }
 }
 
 async fn plan(engine: &Engine, table: &TableName, sql: &str) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ mod names;
 mod scan;
 pub(crate) mod settings;
 mod spill;
-mod stand_in;
+pub(crate) mod stand_in;
 pub(crate) mod statement;
 mod sum;
 #[cfg(test)]

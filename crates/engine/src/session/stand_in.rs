@@ -12,6 +12,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::DataFusionError;
+use datafusion::datasource::ViewTable;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
@@ -36,6 +37,9 @@ pub(crate) fn provider(
     if let Some(files) = candidate.native.downcast_ref::<LakeCandidate>() {
         return Ok(Arc::new(FilesTable::new(Arc::new(files.clone()))));
     }
+    if let Some(view) = candidate.native.downcast_ref::<ViewCandidate>() {
+        return Ok(Arc::clone(&view.0) as Arc<dyn TableProvider>);
+    }
     let partition = SourcePartition {
         name: name.clone(),
         schema: Arc::clone(&candidate.schema),
@@ -45,6 +49,9 @@ pub(crate) fn provider(
         .map_err(|error| failure(&format!("candidate of `{name}`"), &error))?;
     Ok(Arc::new(table))
 }
+
+/// A view before it is stored: the `native` form of its candidate.
+pub(crate) struct ViewCandidate(pub(crate) Arc<ViewTable>);
 
 struct SourcePartition {
     name: TableName,

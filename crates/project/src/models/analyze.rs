@@ -28,20 +28,35 @@ pub(super) struct Found {
     pub(super) lineage: TableLineage,
     pub(super) deferred: bool,
     pub(super) reads: Vec<TableName>,
+    /// True when its template asks the warehouse for rows, or for what is not known yet.
+    pub(super) asks: bool,
 }
 
-/// Answers from facts; what only a live system knows is pending.
-struct FromFacts<'a>(&'a Tables);
+/// Answers from facts; what only a live system knows is pending. What is asked about is read.
+struct FromFacts<'a> {
+    tables: &'a Tables,
+    asked: Vec<TableName>,
+}
 
 impl Introspect for FromFacts<'_> {
     fn ask(&mut self, question: Question) -> Result<Answer, Pending> {
         match question {
-            Question::Columns(table) => match self.0.schema(&table) {
-                Some(schema) => Ok(Answer::Columns(schema.clone())),
-                None => Err(Pending(format!("the columns of {table}"))),
-            },
-            Question::Exists(table) => Err(Pending(format!("whether {table} exists"))),
-            Question::Rows(sql) => Err(Pending(format!("the rows of a query: {}", sql.trim()))),
+            Question::Columns(table) => {
+                self.asked.push(table.clone());
+                match self.tables.schema(&table) {
+                    Some(schema) => Ok(Answer::Columns(schema.clone())),
+                    None => Err(Pending(format!("the columns of {table}"))),
+                }
+            }
+            Question::Exists(table) => {
+                self.asked.push(table.clone());
+                Err(Pending(format!("whether {table} exists")))
+            }
+            Question::Rows(sql) => {
+                self.asked
+                    .extend(towpath_sql::inputs(&sql).unwrap_or_default());
+                Err(Pending(format!("the rows of a query: {}", sql.trim())))
+            }
         }
     }
 }
@@ -72,7 +87,7 @@ pub(super) fn analyze(
         edges: Vec::new(),
         partial: true,
     };
-    let found = Found {
+    let mut found = Found {
         firm,
         reads,
         deferred: true,
@@ -83,17 +98,20 @@ pub(super) fn analyze(
     if !draft.sound || helpers.iter().any(|one| !one.sound) {
         return found;
     }
-    let rendered = match render(draft, &helpers, false, shelf, tables) {
+    let incremental = draft.materialized == Materialized::Incremental && draft.scan.incremental;
+    let (rendered, asked) = render(draft, &helpers, false, shelf, tables);
+    found.read(asked, draft);
+    let rendered = match rendered {
         Ok(rendered) => rendered,
         Err(problem) => {
+            found.asks = true;
             place::say(&problem, &draft.file, shelf, report);
             return found;
         }
     };
-    let incremental = draft.materialized == Materialized::Incremental && draft.scan.incremental;
     let mut found = judge(draft, &rendered, found, tables, report);
-    if incremental && found.schema.is_some() {
-        judge_incremental(draft, &helpers, &found, shelf, tables, report);
+    if incremental {
+        judge_incremental(draft, &helpers, &mut found, shelf, tables, report);
     }
     let fixed = !rendered.introspective && !draft.scan.introspective && !incremental;
     found.deferred = !fixed || found.schema.is_none();
@@ -105,7 +123,7 @@ pub(super) fn analyze(
 fn judge_incremental(
     draft: &Draft<'_>,
     helpers: &[&Draft<'_>],
-    found: &Found,
+    found: &mut Found,
     shelf: &Shelf<'_>,
     tables: &Tables,
     report: &mut Report,
@@ -115,17 +133,36 @@ fn judge_incremental(
         with_this.add(table, tables.schema(table).cloned(), tables.is_firm(table));
     }
     with_this.add(&draft.table, found.schema.clone(), found.firm);
-    match render(draft, helpers, true, shelf, &with_this) {
+    let (rendered, asked) = render(draft, helpers, true, shelf, &with_this);
+    found.read(asked, draft);
+    match rendered {
+        // Its first form told already what is wrong with it.
+        Ok(rendered) if found.schema.is_none() => {
+            let named = towpath_sql::inputs(&rendered.sql).unwrap_or_default();
+            found.read(named, draft);
+        }
         Ok(rendered) => {
             let blank = Found {
                 firm: found.firm,
                 ..Found::default()
             };
-            judge(draft, &rendered, blank, &with_this, report);
+            let again = judge(draft, &rendered, blank, &with_this, report);
+            found.read(again.reads, draft);
         }
         Err(problem) => {
+            found.asks = true;
             place::say(&problem, &draft.file, shelf, report);
         }
+    }
+}
+
+impl Found {
+    /// Adds tables that are read beside those of `ref` and `source`. Its own is none of them.
+    fn read(&mut self, more: Vec<TableName>, draft: &Draft<'_>) {
+        let others = more.into_iter().filter(|table| table != &draft.table);
+        self.reads.extend(others);
+        self.reads.sort();
+        self.reads.dedup();
     }
 }
 
@@ -135,7 +172,7 @@ fn render(
     incremental: bool,
     shelf: &Shelf<'_>,
     tables: &Tables,
-) -> Result<Rendered, TemplateProblem> {
+) -> (Result<Rendered, TemplateProblem>, Vec<TableName>) {
     let mut relations = draft.references.clone();
     let mut names: BTreeSet<&str> = draft
         .scan
@@ -169,7 +206,12 @@ fn render(
         target: shelf.environment,
         schema: draft.table.schema(),
     };
-    towpath_template::render(&request, &mut FromFacts(tables))
+    let mut facts = FromFacts {
+        tables,
+        asked: Vec::new(),
+    };
+    let rendered = towpath_template::render(&request, &mut facts);
+    (rendered, facts.asked)
 }
 
 fn judge(
@@ -205,24 +247,15 @@ fn judge(
             found.schema = Some(analysis.schema);
             found.lineage = lineage;
             // What the SQL names beside `ref` and `source` is read too.
-            found.reads.extend(
-                analysis
-                    .inputs
-                    .into_iter()
-                    .filter(|table| table != &draft.table),
-            );
+            found.read(analysis.inputs, draft);
         }
-        Verdict::Unknown { inputs, .. } => found
-            .reads
-            .extend(inputs.into_iter().filter(|table| table != &draft.table)),
+        Verdict::Unknown { inputs, .. } => found.read(inputs, draft),
         Verdict::Wrong(problems) => {
             for problem in &problems {
                 say(problem, draft, rendered, found.firm, report);
             }
         }
     }
-    found.reads.sort();
-    found.reads.dedup();
     found
 }
 

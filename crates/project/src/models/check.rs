@@ -9,7 +9,7 @@ use towpath_vocab::Materialized;
 
 use super::draft::{Draft, Models, Shelf};
 use super::properties::Properties;
-use super::{analyze, plan, read, resolve};
+use super::{analyze, plan, read, resolve, tests_of};
 use crate::graph::Tables;
 use crate::inputs::Inputs;
 use crate::parsed::Parsed;
@@ -80,6 +80,7 @@ pub(crate) fn check(
         };
         let found = analyze::analyze(draft, &drafts, &shelf, tables, report);
         if draft.materialized == Materialized::Ephemeral {
+            tests_of::say_ephemeral(&draft.name, draft.properties.as_ref(), report);
             continue;
         }
         tables.add(&draft.table, found.schema.clone(), found.firm);

@@ -37,6 +37,21 @@ pub(super) fn head(file: &TextFile<'_>) -> At {
     }
 }
 
+/// Where the value of a setting stands in a model's `config(…)`: `key='value'`, `'key': "value"`.
+pub(super) fn setting(file: &TextFile<'_>, key: &str, value: &str) -> Option<At> {
+    let quoted = |c: char| c == '\'' || c == '"' || c == '[' || c.is_whitespace();
+    file.text.match_indices(key).find_map(|(start, _)| {
+        let behind = start + key.len();
+        let rest = file.text.get(behind..)?;
+        let sign = rest.trim_start_matches(quoted).strip_prefix(['=', ':'])?;
+        let words = sign.trim_start_matches(quoted);
+        let from = file.text.len() - words.len();
+        let ends = words.strip_prefix(value)?.chars().next();
+        let is_whole = ends.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+        is_whole.then(|| at(file, (from, from + value.len())))
+    })
+}
+
 /// Says what is wrong with a template. True when something was said.
 pub(super) fn say(
     problem: &TemplateProblem,

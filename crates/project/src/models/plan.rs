@@ -15,7 +15,7 @@ use super::draft::{Draft, Model, Shelf};
 use super::{place, resolve, tests_of};
 use crate::checks::{self, Table};
 use crate::graph::Tables;
-use crate::report::Report;
+use crate::report::{At, Report};
 use crate::rules::Subject;
 
 /// Plans a model.
@@ -49,6 +49,15 @@ pub(super) fn plan(
         &resolver(drafts, shelf, tables),
         report,
     );
+    let keyed = match mode {
+        // What is written this way may hold a key more than once.
+        WriteMode::DeleteInsert => Vec::new(),
+        _ => key.clone(),
+    };
+    let key_at = key
+        .first()
+        .map(|first| key_place(draft, first).unwrap_or_else(|| place::head(&draft.file)));
+    checks::implied(&keyed, key_at, &table, &mut checks, report);
     checks::name_apart(&mut checks.list, report);
     let helpers = resolve::ephemerals(draft, drafts);
     let mut references = draft.references.clone();
@@ -98,6 +107,8 @@ pub(super) fn plan(
         macros: macros.join("\n"),
         vars: shelf.vars.clone(),
         env_vars,
+        reads: found.reads.clone(),
+        asks: found.asks,
         deferred: found.deferred,
         table,
     };
@@ -107,6 +118,13 @@ pub(super) fn plan(
         references: checks.references,
         at: place::head(&draft.file),
     }
+}
+
+/// Where `unique_key` is written.
+fn key_place(draft: &Draft<'_>, first: &str) -> Option<At> {
+    let config = draft.properties.as_ref().and_then(|node| node.get("config"));
+    let described = config.and_then(|config| config.get("unique_key"));
+    place::setting(&draft.file, "unique_key", first).or(described.map(|node| node.at))
 }
 
 /// Resolves `to:` of a relationship test.

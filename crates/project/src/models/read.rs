@@ -105,7 +105,7 @@ fn draft<'a>(
             )
             .help("rename the folder or the connection");
     }
-    let materialized = materialized(text("materialized"), file, shelf, report);
+    let materialized = materialized(text("materialized"), file, properties.as_ref(), shelf, report);
     Some(Draft {
         name: name.to_owned(),
         table: TableName::new(schema, text("alias").unwrap_or(name)),
@@ -137,6 +137,7 @@ fn config(scan: &Scan, properties: Option<&Node>) -> Map<String, Json> {
 fn materialized(
     word: Option<&str>,
     file: &TextFile<'_>,
+    properties: Option<&Node>,
     shelf: &Shelf<'_>,
     report: &mut Report,
 ) -> Materialized {
@@ -144,19 +145,20 @@ fn materialized(
         .world
         .root
         .get("defaults")
-        .and_then(|node| node.get("models"));
-    let default = defaults.and_then(|node| node.get_text("materialized"));
-    match word.or(default).unwrap_or("view") {
+        .and_then(|node| node.get("models"))
+        .and_then(|node| node.get("materialized"));
+    match word.or(defaults.and_then(Node::text)).unwrap_or("view") {
         "view" => Materialized::View,
         "table" => Materialized::Table,
         "incremental" => Materialized::Incremental,
         "ephemeral" => Materialized::Ephemeral,
         other => {
-            let found = file
-                .text
-                .find(other)
-                .map(|start| (start, start + other.len()));
-            let at = found.map_or_else(|| place::head(file), |range| place::at(file, range));
+            let described = properties
+                .and_then(|node| node.get("config"))
+                .and_then(|config| config.get("materialized"));
+            let at = place::setting(file, "materialized", other)
+                .or(described.or(defaults).map(|node| node.at))
+                .unwrap_or_else(|| place::head(file));
             report
                 .error(
                     "M0336",

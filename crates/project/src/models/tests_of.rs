@@ -37,24 +37,47 @@ pub(crate) fn read(
     let Some(node) = node else {
         return reader.checks;
     };
-    for key in ["data_tests", "tests"] {
-        for test in node.get(key).map(Node::items).unwrap_or_default() {
-            reader.test(test, None);
-        }
+    for test in tests(node) {
+        reader.test(test, None);
     }
     for column in node.get("columns").map(Node::items).unwrap_or_default() {
         let Some(name) = column.get("name") else {
             continue;
         };
         let Some(text) = name.text() else { continue };
-        reader.column(text, name.at);
-        for key in ["data_tests", "tests"] {
-            for test in column.get(key).map(Node::items).unwrap_or_default() {
-                reader.test(test, Some((text, name.at)));
-            }
+        let tests: Vec<&Node> = tests(column).collect();
+        // What is only described may be missing; what is tested may not.
+        match tests.is_empty() {
+            true => reader.column(text, name.at),
+            false => table.column(text, name.at, reader.report),
+        }
+        for test in tests {
+            reader.test(test, Some((text, name.at)));
         }
     }
     reader.checks
+}
+
+fn tests(node: &Node) -> impl Iterator<Item = &Node> {
+    let keys = ["data_tests", "tests"].into_iter();
+    keys.flat_map(|key| node.get(key).map(Node::items).unwrap_or_default())
+}
+
+/// Says that an ephemeral model's tests have nothing to be asked of.
+pub(super) fn say_ephemeral(name: &str, node: Option<&Node>, report: &mut Report) {
+    let Some(node) = node else { return };
+    let columns = node.get("columns").map(Node::items).unwrap_or_default();
+    let mut all = tests(node).chain(columns.iter().flat_map(tests));
+    let Some(first) = all.next() else { return };
+    let count = 1 + all.count();
+    report
+        .warning(
+            "M0339",
+            first.at,
+            format!("{count} tests of `{name}` are never run: an ephemeral model is no table"),
+        )
+        .help("make it a view, which is judged before it is stored: config(materialized='view')")
+        .help("or put the tests at the models that read it");
 }
 
 /// Adds the tests of `sources:` to the loads of those tables.
@@ -78,7 +101,7 @@ pub(crate) fn source_tests(
         let table = Table {
             name: &source.table,
             subject,
-            origin: "",
+            origin: "as it is loaded",
         };
         let resolve = |to: &To| match to {
             To::Ref(name) => models.refs.get(name).cloned(),
@@ -146,6 +169,9 @@ impl Reader<'_> {
                 .or_else(|| body.get(key))
         };
         let named = argument("column_name").and_then(|node| Some((node.text()?, node.at)));
+        if let (None, Some((missing, at))) = (column, named) {
+            self.table.column(missing, at, self.report);
+        }
         let column = column.or(named);
         let Some(kind) = self.kind(name, at, column, &argument) else {
             return;
@@ -241,6 +267,12 @@ impl Reader<'_> {
         let list = |key: &str| argument(key).map(Node::texts).unwrap_or_default();
         let text = |key: &str| argument(key).and_then(Node::text).map(str::to_owned);
         if name == "dbt_utils.unique_combination_of_columns" {
+            let columns = argument("combination_of_columns").map(Node::items);
+            for item in columns.unwrap_or_default() {
+                if let Some(column) = item.text() {
+                    self.table.column(column, item.at, self.report);
+                }
+            }
             return Some(CheckKind::Unique {
                 columns: list("combination_of_columns"),
             });

@@ -30,6 +30,8 @@ fn model(vars: serde_json::Value) -> PlannedTask {
         macros: String::new(),
         vars: serde_json::from_value(vars).unwrap(),
         env_vars: BTreeMap::new(),
+        reads: Vec::new(),
+        asks: false,
         deferred: false,
         table: serde_json::from_value(table).unwrap(),
     };

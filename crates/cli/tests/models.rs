@@ -1,0 +1,131 @@
+//! Models: views are judged before they are stored, keys from the first build on, and nothing is
+//! `unchanged` whose inputs are others, however they are named.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod desk;
+
+use crate::desk::{Desk, has};
+
+const PIPELINE: &str = "steps:
+  extract: { load: data, into: raw, tables: { a: { from: a.csv } } }
+  build: { models: all, after: extract }
+";
+
+fn desk() -> Desk {
+    let desk = Desk::with_pipeline(PIPELINE);
+    desk.write("data/a.csv", "k,n\n1,10\n2,20\n");
+    desk
+}
+
+/// Rows of a query as JSON text without spaces.
+fn rows(desk: &Desk, sql: &str) -> String {
+    desk.json(".", &["query", "--format", "json", sql])
+        .to_string()
+}
+
+#[test]
+fn a_view_is_judged_before_it_is_stored() {
+    let desk = desk();
+    desk.write("models/marts/v.sql", "select k, n from {{ source('raw', 'a') }}\n");
+    desk.write(
+        "models/marts/_models.yml",
+        "models:\n  - name: v\n    columns:\n      - name: k\n        tests: [unique, not_null]\n      \
+         - name: n\n        tests: [{ dbt_utils.accepted_range: { min_value: 0, max_value: 15, config: { severity: warn } } }]\n",
+    );
+    let said = desk.ok(".", &["run"]);
+    has(&said, &["marts.v", "2 ok, 1 warn", "view, version 1", "1 row with `n` out of range: 20"]);
+    let judged = desk.json(".", &["quality", "marts.v", "--format", "json"]);
+    assert_eq!(judged["checks"].as_array().unwrap().len(), 3, "{judged}");
+
+    // A view that breaks its checks does not take the place of the one before.
+    desk.write(
+        "models/marts/v.sql",
+        "select 1 as k, n from {{ source('raw', 'a') }}\n",
+    );
+    let said = desk.exits(3, ".", &["run"]);
+    has(&said, &["error[R0620]", "`marts.v` was not committed", "1 key (k) occurs more than once: 1"]);
+    assert_eq!(rows(&desk, "select k from marts.v order by k"), r#"[{"k":1},{"k":2}]"#);
+
+    // Rows that become bad are seen, although the view's own text is as it was.
+    desk.write("models/marts/v.sql", "select k, n from {{ source('raw', 'a') }}\n");
+    desk.ok(".", &["run"]);
+    desk.write("data/a.csv", "k,n\n1,10\n1,20\n");
+    has(&desk.exits(3, ".", &["run"]), &["error[R0620]"]);
+}
+
+#[test]
+fn a_table_that_is_named_without_ref_is_an_input() {
+    let desk = desk();
+    desk.write(
+        "models/marts/named.sql",
+        "{{ config(materialized='table') }} select sum(n) as n from raw.a\n",
+    );
+    desk.write(
+        "models/marts/asked.sql",
+        "{{ config(materialized='table') }}\n{% set found = run_query('select sum(n) as n from raw.a') %}\n\
+         select {{ found.rows[0][0] if execute else 0 }} as n\n",
+    );
+    desk.write(
+        "models/marts/grown.sql",
+        "{{ config(materialized='incremental') }}\nselect k, n from raw.a\n\
+         {% if is_incremental() %} where k > (select max(k) from {{ this }}) {% endif %}\n",
+    );
+    desk.ok(".", &["run"]);
+    desk.write("data/a.csv", "k,n\n1,10\n2,20\n3,30\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(rows(&desk, "select n from marts.named"), r#"[{"n":60}]"#);
+    assert_eq!(rows(&desk, "select n from marts.asked"), r#"[{"n":60}]"#);
+    assert_eq!(rows(&desk, "select count(*) as n from marts.grown"), r#"[{"n":3}]"#);
+    let again = desk.json(".", &["run", "--format", "json"]);
+    assert_eq!(again["unchanged"]["models"], 2, "{again}");
+}
+
+#[test]
+fn a_variable_of_an_incremental_model_is_an_input() {
+    let mut desk = desk();
+    desk.write(
+        "models/marts/grown.sql",
+        "{{ config(materialized='incremental', unique_key='k') }}\n\
+         select k, n * {{ env_var('FACTOR', '1') }} as n from {{ source('raw', 'a') }}\n\
+         {% if is_incremental() %} where true {% endif %}\n",
+    );
+    desk.set("FACTOR", "1");
+    desk.ok(".", &["run"]);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    desk.set("FACTOR", "5");
+    desk.ok(".", &["run"]);
+    assert_eq!(rows(&desk, "select sum(n) as n from marts.grown"), r#"[{"n":150}]"#);
+}
+
+#[test]
+fn a_models_key_is_checked_from_its_first_build_on() {
+    let desk = desk();
+    desk.write("data/a.csv", "k,n\n1,10\n1,20\n");
+    desk.write(
+        "models/marts/grown.sql",
+        "{{ config(materialized='incremental', unique_key='k') }}\nselect k, n from {{ source('raw', 'a') }}\n",
+    );
+    let said = desk.exits(3, ".", &["run"]);
+    has(
+        &said,
+        &[
+            "error[R0620]",
+            "1 key (k) occurs more than once: 1",
+            "qualify row_number() over (partition by k order by …) = 1",
+        ],
+    );
+    assert!(!desk.path("lake/marts/grown/_delta_log").exists());
+    desk.write(
+        "models/marts/grown.sql",
+        "{{ config(materialized='incremental', unique_key='k') }}\nselect k, n from {{ source('raw', 'a') }}\n\
+         qualify row_number() over (partition by k order by n desc) = 1\n",
+    );
+    desk.ok(".", &["run"]);
+    assert_eq!(rows(&desk, "select n from marts.grown"), r#"[{"n":20}]"#);
+}

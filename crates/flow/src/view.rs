@@ -1,0 +1,38 @@
+//! Judges a view before it is stored: nothing is carried, so every check is asked of the candidate.
+//!
+//! Promise: the same checks, severities and results as for a table. It stores nothing; it does not know
+//! what a view is made of.
+
+use std::collections::BTreeMap;
+
+use towpath_ports::{Candidate, Result};
+use towpath_vocab::TablePlan;
+
+use crate::ask::Asking;
+use crate::audit::{audit, stopped};
+use crate::carry::Services;
+use crate::metrics::Known;
+use crate::summary::OutputSummary;
+
+/// What the checks of `plan` say of rows that nobody sees yet; `stopped` says why they must not be seen.
+///
+/// # Errors
+/// Those of a check that cannot be answered.
+pub async fn judge_view(
+    plan: &TablePlan,
+    candidate: Candidate,
+    services: &Services,
+) -> Result<OutputSummary> {
+    let mut summary = OutputSummary::of(plan.target.clone());
+    let asking = Asking {
+        table: &plan.target,
+        candidates: &BTreeMap::from([(plan.target.clone(), candidate)]),
+        query: services.query.as_ref(),
+        clock: services.clock.as_ref(),
+        most_bytes: services.memory.limit_bytes() / 4,
+    };
+    let known = plan.checks.iter().map(|_| Known::Nothing).collect();
+    summary.checks = audit(&plan.checks, known, &asking).await?;
+    summary.stopped = stopped(&plan.target, &summary.checks);
+    Ok(summary)
+}
