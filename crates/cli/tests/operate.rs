@@ -227,6 +227,42 @@ fn all_of_a_database_is_not_appended_again_by_a_rerun() {
 }
 
 #[test]
+fn a_read_that_finds_nothing_new_leaves_its_models_alone() {
+    let desk = Desk::new();
+    let database = rusqlite::Connection::open(desk.path("shop.db")).unwrap();
+    database
+        .execute_batch("create table t (n integer); insert into t values (1), (2)")
+        .unwrap();
+    desk.write(
+        "towpath.yml",
+        "towpath: 1\nname: ops\nid: 1\nconnections: { db: { type: sqlite, path: shop.db } }\n",
+    );
+    desk.write(
+        "pipelines/ops.yml",
+        "steps:\n  pull: { load: db, into: raw, tables: { t: { mode: incremental, cursor: n, write: append } } }\n  \
+         build: { models: marts, after: pull }\n",
+    );
+    desk.write(
+        "models/marts/total.sql",
+        "{{ config(materialized='table') }} select sum(n) as n from {{ source('raw', 't') }}",
+    );
+    let built = |desk: &Desk| desk.json(".", &["run", "--format", "json"])["tables"].to_string();
+    assert!(built(&desk).contains("build/marts.total"));
+    for _ in 0..2 {
+        let again = built(&desk);
+        assert!(again.contains("pull/raw.t"), "{again}");
+        assert!(!again.contains("build/marts.total"), "{again}");
+    }
+    database.execute_batch("insert into t values (3)").unwrap();
+    assert!(built(&desk).contains("build/marts.total"));
+    let total = desk.json(
+        ".",
+        &["query", "--format", "json", "select n from marts.total"],
+    );
+    assert!(total.to_string().contains('6'), "{total}");
+}
+
+#[test]
 fn a_selection_runs_what_it_means_and_refuses_what_means_nothing() {
     let desk = ops();
     desk.ok(".", &["run", "--select", "raw.a+", "--exclude", "score"]);
