@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, Progress, carry};
-use towpath_ports::{Committed, Destination, Intent, ReadSpec, Writer};
+use towpath_ports::{
+    Committed, Destination, Intent, OpColumn, Prepared, ReadSpec, StagedFile, Writer,
+};
 use towpath_vocab::{
     BadRows, ColumnPlan, Environment, Failure, Generation, Naming, Position, ReadMode, Remedy,
     SchemaChange, Selection, TableLineage, TableName, TablePlan, TaskKey, Threshold, WriteMode,
@@ -289,10 +292,32 @@ impl Destination for RejectFile {
         intent.task = self.task(&intent.task);
         intent.write.mode = WriteMode::Replace;
         intent.write.key.clear();
-        self.files.begin(intent).await
+        Ok(Box::new(RejectWriter(self.files.begin(intent).await?)))
     }
 
     async fn schema(&self, _table: &TableName) -> Result<Option<SchemaRef>> {
         self.files.schema(&self.table).await
+    }
+}
+
+/// Adds records as they come: a file has no keys by which changes could apply.
+struct RejectWriter(Box<dyn Writer>);
+
+#[async_trait]
+impl Writer for RejectWriter {
+    async fn write(&mut self, batch: RecordBatch, _ops: Option<OpColumn>) -> Result<()> {
+        self.0.write(batch, None).await
+    }
+
+    async fn adopt(&mut self, files: Vec<StagedFile>) -> Result<()> {
+        self.0.adopt(files).await
+    }
+
+    async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {
+        self.0.prepare().await
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        self.0.abort().await
     }
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{Clock, Event, ExpressionCompiler, Memory, Query, Reader, Result, Secrets};
+use towpath_ports::{
+    Clock, Event, ExpressionCompiler, Memory, Query, Reader, Result, Secrets, TableSchema,
+};
 use towpath_vocab::{Failure, Generation, Mark, Position, Remedy, SplitId, TableName};
 
 use crate::intake::{Intake, Taken};
@@ -102,6 +104,8 @@ struct Towing<'a> {
     services: &'a Services,
     bounded: bool,
     schemas: HashMap<TableName, SchemaRef>,
+    /// Columns that hold from the next commit on.
+    coming: HashMap<TableName, SchemaRef>,
     /// Parallel to `specs`: open tables, their generations, what was committed of each.
     open: Vec<Option<Output>>,
     generations: Vec<Generation>,
@@ -130,6 +134,7 @@ impl<'a> Towing<'a> {
                 .into_iter()
                 .map(|t| (t.table, t.schema))
                 .collect(),
+            coming: HashMap::new(),
             open: specs.iter().map(|_| None).collect(),
             generations: specs.iter().map(|spec| spec.generation).collect(),
             done: specs.iter().map(|_| None).collect(),
@@ -156,9 +161,15 @@ impl<'a> Towing<'a> {
                 taken = intake.take() => taken?,
             };
             match taken {
+                Taken::Event(split, Event::Schema(new)) => {
+                    if self.new_schema(&split, new, intake)? {
+                        intake.align();
+                    }
+                }
                 Taken::Event(split, event) => self.event(&split, event).await?,
                 Taken::Aligned => {
                     self.commit_all(reader).await?;
+                    self.schemas.extend(self.coming.drain());
                     intake.release();
                 }
                 Taken::Revoked(split) => return Err(revoked(&split)),
@@ -222,9 +233,8 @@ impl<'a> Towing<'a> {
                 self.hand_over(split, &table, Handed::Rejects(rejects))
                     .await
             }
-            Event::Schema(new) => self.new_schema(new.table, new.schema).await,
+            Event::Schema(_) | Event::Watermark { .. } | Event::End => Ok(()),
             Event::Truncate(table) => Err(truncated(&table)),
-            Event::Watermark { .. } | Event::End => Ok(()),
             Event::Boundary(mark) => {
                 self.boundary(split, mark);
                 Ok(())
@@ -322,22 +332,27 @@ impl<'a> Towing<'a> {
         Ok(())
     }
 
-    /// New columns begin a new write. Sources tell them right behind a boundary.
-    async fn new_schema(&mut self, table: TableName, schema: SchemaRef) -> Result<()> {
-        let index = self.index_of(&table)?;
-        let is_same = self
-            .schemas
-            .get(&table)
-            .is_some_and(|known| *known == schema);
-        if !is_same && self.bounded {
+    /// New columns begin a new write: true when all splits are to come to a boundary first, so that
+    /// what is committed ends where each split stands. Sources tell them right behind a boundary.
+    fn new_schema(&mut self, split: &SplitId, new: TableSchema, intake: &Intake) -> Result<bool> {
+        let TableSchema { table, schema } = new;
+        self.index_of(&table)?;
+        let known = self.coming.get(&table).or_else(|| self.schemas.get(&table));
+        if known.is_some_and(|known| *known == schema) {
+            return Ok(false);
+        }
+        if self.bounded {
             let message = format!("the columns of `{table}` changed while it was read");
             return Err(Failure::new("R0625", Remedy::Retry, message));
         }
-        if !is_same {
-            self.commit_one(index).await?;
-            self.schemas.insert(table, schema);
+        if !intake.stands(split) {
+            let message = format!("new columns of `{table}` came in the middle of its rows");
+            return Err(Failure::new("R0628", Remedy::Bug, message).help(
+                "nothing since the last commit is visible; run again, and please report this",
+            ));
         }
-        Ok(())
+        self.coming.insert(table, schema);
+        Ok(true)
     }
 
     async fn stop(&mut self, index: usize, failure: Failure) -> Result<()> {

@@ -2,8 +2,6 @@
 //! value of a column; of equals the later one stays. It holds every row until the end and says so
 //! when that would not fit into memory.
 
-use std::sync::Arc;
-
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow_row::{RowConverter, SortField};
@@ -11,6 +9,7 @@ use arrow_schema::SchemaRef;
 use arrow_select::interleave::{interleave, interleave_record_batch};
 use hashbrown::HashMap;
 use towpath_ports::{Result, Rows};
+use towpath_vocab::types::one_form;
 use towpath_vocab::{Dedup, Failure, Remedy};
 
 use crate::test::{column_index, kernel};
@@ -76,10 +75,10 @@ impl Deduplicate {
         let columns: Vec<ArrayRef> = self
             .key
             .iter()
-            .map(|&i| Arc::clone(rows.batch.column(i)))
+            .map(|&i| one_form(rows.batch.column(i)))
             .collect();
         let keys = self.keys.convert_columns(&columns).map_err(kernel)?;
-        let by = Arc::clone(rows.batch.column(self.by));
+        let by = one_form(rows.batch.column(self.by));
         let values = self.values.convert_columns(&[by]).map_err(kernel)?;
         let batch = self.held.len();
         for (row, (key, value)) in keys.iter().zip(values.iter()).enumerate() {

@@ -69,6 +69,12 @@ impl Intake {
         self.aligning = false;
     }
 
+    /// True when nothing of a split came behind its last boundary.
+    pub(crate) fn stands(&self, id: &SplitId) -> bool {
+        let mut splits = self.splits.iter();
+        splits.any(|split| split.id == *id && split.at_boundary)
+    }
+
     /// The next thing that happens. Cancel-safe.
     pub(crate) async fn take(&mut self) -> Result<Taken> {
         std::future::poll_fn(|cx| {
@@ -131,7 +137,10 @@ impl Intake {
                 }
                 Poll::Ready(Some(Err(failure))) => return Some(Err(failure)),
                 Poll::Ready(Some(Ok(event))) => {
-                    split.at_boundary = matches!(event, Event::Boundary(_));
+                    // New columns are told right behind a boundary, and the split stands there still.
+                    if !matches!(event, Event::Schema(_)) {
+                        split.at_boundary = matches!(event, Event::Boundary(_));
+                    }
                     self.next = index + 1;
                     return Some(Ok(Taken::Event(split.id.clone(), event)));
                 }

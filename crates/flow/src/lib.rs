@@ -19,6 +19,7 @@ mod quarantine;
 mod shape;
 mod summary;
 mod test;
+mod text;
 mod unique;
 mod values;
 mod view;

@@ -9,7 +9,7 @@ use arrow_schema::SchemaRef;
 use towpath_ports::{Commit, Destination, Intent, Operator, Prepared, Result, Rows, Scope};
 use towpath_vocab::{
     BadRows, Failure, Generation, Mask, Position, RawRecord, Reject, Remedy, TableName, TablePlan,
-    TaskKey, WriteMode,
+    TaskKey, WriteMode, types,
 };
 
 use crate::ask::Asking;
@@ -58,6 +58,8 @@ pub(crate) struct Output {
     metrics: Metrics,
     writing: Writing,
     quarantine: Option<Quarantine>,
+    /// What a replacement replaces, to tell which columns it changes.
+    before: Option<SchemaRef>,
     summary: OutputSummary,
 }
 
@@ -104,6 +106,10 @@ impl Output {
             },
             run: run.to_owned(),
         };
+        let before = match covers {
+            true => spec.destination.schema(&spec.plan.target).await?,
+            false => None,
+        };
         let writing = Writing::start(spec.destination.begin(intent).await?);
         let summary = OutputSummary::of(spec.plan.target.clone());
         Ok(Self {
@@ -113,6 +119,7 @@ impl Output {
             metrics,
             writing,
             quarantine: None,
+            before,
             summary,
         })
     }
@@ -176,7 +183,7 @@ impl Output {
         let plan = &context.spec.plan;
         let count = rejects.len() as u64;
         if plan.bad_rows == BadRows::Fail {
-            return Err(first_bad_row(&plan.target, first));
+            return Err(first_bad_row(&plan.target, &shown(plan, first)));
         }
         let room = SAMPLES.saturating_sub(self.summary.samples.len());
         let shown = rejects.iter().take(room).map(|reject| shown(plan, reject));
@@ -274,6 +281,14 @@ impl Output {
             .await?;
         fail::fail_point!("flow::after_commit");
         self.summary.receipt = Some(receipt);
+        if let Some(before) = &self.before {
+            // The commit stands; that nobody can say what it changed is no reason to fail.
+            let after = context.spec.destination.schema(&plan.target).await;
+            let after = after.ok().flatten();
+            self.summary
+                .notes
+                .extend(after.and_then(|after| columns_changed(before, &after)));
+        }
         Ok(self.summary)
     }
 
@@ -296,6 +311,19 @@ impl Output {
         }
         self.writing.abandon().await
     }
+}
+
+/// What a replacement did to columns that were there: a program that reads them may not expect it.
+fn columns_changed(before: &SchemaRef, after: &SchemaRef) -> Option<String> {
+    let told = before.fields().iter().filter_map(|old| {
+        let Ok(new) = after.field_with_name(old.name()) else {
+            return Some(format!("`{}` is gone", old.name()));
+        };
+        let (was, is) = (types::name(old.data_type()), types::name(new.data_type()));
+        (was != is).then(|| format!("`{}` was {was} and is {is}", old.name()))
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| format!("its columns changed: {}", told.join(", ")))
 }
 
 /// What an output needs at each step.

@@ -10,9 +10,8 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use hashbrown::HashSet;
 use sha2::{Digest, Sha256};
-use towpath_ports::{Commit, Destination, Intent, Result};
+use towpath_ports::{Commit, Destination, Intent, Op, OpColumn, Result};
 use towpath_vocab::{
     Failure, Generation, Position, RawRecord, Reject, Remedy, SchemaChange, TableName, TaskKey,
     WriteMode, WritePlan, types,
@@ -61,7 +60,6 @@ pub(crate) struct Quarantine {
     /// The generation of the table's commit that these records are kept out of.
     generation: Generation,
     now_us: i64,
-    seen: HashSet<String>,
 }
 
 impl Quarantine {
@@ -102,30 +100,31 @@ impl Quarantine {
             run: run.to_owned(),
             generation,
             now_us,
-            seen: HashSet::new(),
         })
     }
 
     pub(crate) async fn add(&mut self, rejects: Vec<Reject>) -> Result<()> {
-        for reject in rejects {
-            // The same record at the same place twice is one record.
-            if self.seen.insert(record_id(&self.task, &reject)) {
-                self.waiting.push(reject);
-            }
-        }
+        self.waiting.extend(rejects);
         while self.waiting.len() >= BATCH {
             let rest = self.waiting.split_off(BATCH);
             let full = std::mem::replace(&mut self.waiting, rest);
-            self.writing.write(self.batch(&full)?, None).await?;
+            self.write(&full).await?;
         }
         Ok(())
+    }
+
+    /// Records go as changes by id: the same record at the same place twice is one record, and no list of
+    /// ids is kept to know it.
+    async fn write(&mut self, rejects: &[Reject]) -> Result<()> {
+        let ops = OpColumn::from(vec![Op::Update as u8; rejects.len()]);
+        self.writing.write(self.batch(rejects)?, Some(ops)).await
     }
 
     /// Makes the records visible.
     pub(crate) async fn commit(mut self) -> Result<()> {
         if !self.waiting.is_empty() {
             let last = std::mem::take(&mut self.waiting);
-            self.writing.write(self.batch(&last)?, None).await?;
+            self.write(&last).await?;
         }
         let prepared = self.writing.prepare().await?;
         let commit = Commit {

@@ -21,6 +21,7 @@ use towpath_vocab::{ColumnPlan, Failure, Reason, Reject, Remedy, TablePlan, type
 
 use crate::mask::Masking;
 use crate::test::kernel;
+use crate::text;
 
 /// The operator that shapes rows.
 pub(crate) struct Shape {
@@ -269,13 +270,20 @@ pub(crate) fn truth_bits(truth: &BooleanArray) -> BooleanBuffer {
 }
 
 /// Casts so that nothing is lost, and says which rows would lose something (they are null in the
-/// result). Numbers and times must come back unchanged; text must read as the type.
+/// result). Numbers and times must come back unchanged; text must read as the type (`text.rs`).
 fn exact_cast(given: &ArrayRef, to: &DataType) -> Result<(ArrayRef, BooleanBuffer)> {
     let rows = given.len();
     if *given.data_type() == DataType::Null {
         return Ok((new_null_array(to, rows), BooleanBuffer::new_unset(rows)));
     }
-    let there = cast(given, to).map_err(|error| {
+    let texts = match given.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            Some(cast(given, &DataType::Utf8).map_err(kernel)?)
+        }
+        _ => None,
+    };
+    let read = texts.and_then(|texts| text::typed(texts.as_string::<i32>(), to));
+    let there = read.unwrap_or_else(|| cast(given, to)).map_err(|error| {
         Failure::new(
             "R0617",
             Remedy::FixConfig,

@@ -13,6 +13,7 @@ use arrow_row::{RowConverter, SortField};
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use hashbrown::DefaultHashBuilder;
 use towpath_ports::Result;
+use towpath_vocab::types::one_form;
 
 use crate::test::{column_index, kernel};
 
@@ -73,6 +74,7 @@ impl Unique {
         let mut hashes = vec![0_u64; batch.num_rows()];
         match &mut self.rows {
             Some(converter) => {
+                let arrays: Vec<ArrayRef> = arrays.iter().map(one_form).collect();
                 let rows = converter.convert_columns(&arrays).map_err(kernel)?;
                 for (hash, row) in hashes.iter_mut().zip(rows.iter()) {
                     *hash = self.build.hash_one(row.as_ref());
@@ -82,7 +84,10 @@ impl Unique {
                 [number] if *number.data_type() == DataType::Int64 => {
                     // A number is its own hash, and most keys come in order: then sorting is free.
                     let numbers = number.as_primitive::<Int64Type>().values();
-                    hashes = numbers.iter().map(|number| number.cast_unsigned()).collect();
+                    hashes = numbers
+                        .iter()
+                        .map(|number| number.cast_unsigned())
+                        .collect();
                 }
                 _ => arrays.iter().for_each(|a| mix(a, &self.build, &mut hashes)),
             },
@@ -219,5 +224,15 @@ mod tests {
             vec![Some("a"), Some("a")],
             &["n", "t"]
         ));
+    }
+
+    #[test]
+    fn both_zeros_are_one_key() {
+        let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Float64, true)]));
+        let values: ArrayRef = Arc::new(arrow_array::Float64Array::from(vec![0.0, -0.0]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![values]).unwrap();
+        let mut unique = Unique::new(&["x".to_owned()], &schema, 1 << 20).unwrap();
+        unique.observe(&batch, None).unwrap();
+        assert!(!unique.proves());
     }
 }

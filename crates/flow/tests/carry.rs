@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::{Int64Array, RecordBatch, StringArray};
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{
@@ -20,15 +20,16 @@ use towpath_flow::{
 };
 use towpath_ports::{
     Candidate, Clock, Destination, Event, ExpressionCompiler, Query, QueryResult, Result,
-    RowExpression, Rows, Secrets,
+    RowExpression, Rows, Secrets, TableSchema,
 };
 use towpath_testkit::{
-    ChangeFeed, Edge, MemoryDestination, ScriptedSource, bad_record, endless, id_value_schema,
+    ChangeFeed, Edge, MemoryDestination, ScriptedSource, bad_record, endless, endless_of,
+    id_value_schema,
 };
 use towpath_vocab::{
-    BadRows, Check, CheckKind, Failure, Generation, Mark, Outcome, Position, Remedy, Rule,
-    RuleKind, SchemaChange, SecretTemplate, Severity, TableName, TablePlan, TaskKey, Threshold,
-    Tolerance, WriteMode, WritePlan,
+    BadRows, Check, CheckKind, ColumnPlan, Failure, Generation, Mark, Mask, Outcome, Position,
+    Remedy, Rule, RuleKind, SchemaChange, SecretTemplate, Severity, TableName, TablePlan, TaskKey,
+    Threshold, Tolerance, WriteMode, WritePlan,
 };
 
 struct NoEngine;
@@ -514,4 +515,165 @@ async fn an_empty_source_makes_an_empty_table() {
     .await
     .unwrap();
     assert_eq!(lake.schema(&t).await.unwrap(), Some(id_value_schema()));
+}
+
+fn wider_schema() -> SchemaRef {
+    let mut fields: Vec<Field> = id_value_schema()
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone())
+        .collect();
+    fields.push(Field::new("extra", DataType::Utf8, true));
+    Arc::new(Schema::new(fields))
+}
+
+/// Rows of one id each, a boundary behind every `per`, columns that change at `wider`.
+fn evolving(first: i64, from: u64, per: u64, wider: u64) -> Vec<Event> {
+    let t = table("t");
+    let mut events = Vec::new();
+    for n in from..wider + per {
+        let id = first + i64::try_from(n).unwrap();
+        let mut rows = batch(&[Some(id)], &[Some("x")]);
+        if n == wider {
+            events.push(Event::Schema(TableSchema {
+                table: t.clone(),
+                schema: wider_schema(),
+            }));
+        }
+        if n >= wider {
+            let mut columns = rows.columns().to_vec();
+            columns.push(Arc::new(StringArray::from(vec!["y"])));
+            rows = RecordBatch::try_new(wider_schema(), columns).unwrap();
+        }
+        events.push(Event::Rows(Rows::of_batch(t.clone(), "part", rows, n)));
+        if (n + 1) % per == 0 {
+            events.push(Event::Boundary(Mark::at(n + 1)));
+        }
+    }
+    events.push(Event::End);
+    events
+}
+
+#[tokio::test]
+async fn new_columns_of_one_split_wait_until_the_others_stand() {
+    for nth in 1..4 {
+        let t = table("t");
+        let lake = MemoryDestination::default();
+        lake.fail_at(Edge::BeforeCommit, nth);
+        let source = endless_of(
+            t.clone(),
+            id_value_schema(),
+            vec![
+                ("short", |from| evolving(0, from, 1, 4)),
+                ("long", |from| evolving(1000, from, 20, 20)),
+            ],
+        );
+        until_done(&source, &[plan(&t, WriteMode::Append)], &lake, 1000).await;
+        let rows = lake.rows(&t);
+        let distinct: std::collections::BTreeSet<_> = rows.iter().collect();
+        assert_eq!((rows.len(), distinct.len()), (5 + 40, 5 + 40), "{nth}");
+    }
+}
+
+async fn load(source: &ScriptedSource, plan: TablePlan, lake: &MemoryDestination) -> CarrySummary {
+    let last = lake.last(&key(&plan.target), &plan.target).await.unwrap();
+    let generation = last.map_or(1, |last| last.token.generation.0 + 1);
+    let outputs = vec![spec(plan, lake, generation, Position::default())];
+    tow(source, Position::default(), outputs, 0).await.unwrap()
+}
+
+#[tokio::test]
+async fn text_that_a_declared_type_would_round_is_set_aside() {
+    let t = table("t");
+    let values = [Some("1.239"), Some("1.23"), Some("7")];
+    let rows = batch(&[Some(1), Some(2), Some(3)], &values);
+    let source = ScriptedSource::of_batches(t.clone(), id_value_schema(), vec![rows]);
+    let mut plan = plan(&t, WriteMode::Replace);
+    plan.columns = vec![ColumnPlan {
+        name: "value".to_owned(),
+        data_type: Some("decimal(10,2)".to_owned()),
+        ..ColumnPlan::default()
+    }];
+    plan.fail_above.percent = Some(100.0);
+    let lake = MemoryDestination::default();
+    let summary = load(&source, plan, &lake).await;
+    let out = &summary.outputs[0];
+    assert_eq!((out.rows_loaded, out.rows_rejected), (2, 1), "{out:?}");
+    assert!(lake.rows(&quarantine_table(&t))[0].contains("1.239"));
+}
+
+#[tokio::test]
+async fn a_masked_value_is_not_told_when_the_first_bad_row_stops_a_load() {
+    let source = ScriptedSource::of_events(table("t"), id_value_schema(), || {
+        let mut reject = bad_record(table("t"), 9);
+        reject.reasons[0].column = Some("value".to_owned());
+        reject.reasons[0].value = Some("4111-1111".to_owned());
+        vec![
+            Ok(Event::Rejects(vec![reject])),
+            Ok(Event::Boundary(Mark::at(1))),
+            Ok(Event::End),
+        ]
+    });
+    let t = table("t");
+    let mut plan = plan(&t, WriteMode::Replace);
+    plan.bad_rows = BadRows::Fail;
+    plan.columns = vec![ColumnPlan {
+        name: "value".to_owned(),
+        mask: Some(Mask::Null),
+        ..ColumnPlan::default()
+    }];
+    let summary = load(&source, plan, &MemoryDestination::default()).await;
+    let stopped = summary.outputs[0].stopped.as_ref().unwrap();
+    assert_eq!(stopped.code, "R0622");
+    let told = serde_json::to_string(&summary.outputs[0]).unwrap();
+    assert!(
+        !told.contains("4111") && !stopped.to_string().contains("4111"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_record_that_comes_again_is_one_however_many_came_between() {
+    let source = ScriptedSource::of_events(table("t"), id_value_schema(), || {
+        let some = |lines: std::ops::Range<u64>| {
+            let rejects = lines.map(|line| bad_record(table("t"), line));
+            Ok(Event::Rejects(rejects.collect()))
+        };
+        vec![
+            some(0..3000),
+            some(0..10),
+            Ok(Event::Boundary(Mark::at(1))),
+            Ok(Event::End),
+        ]
+    });
+    let t = table("t");
+    let mut plan = plan(&t, WriteMode::Replace);
+    plan.fail_above.percent = Some(100.0);
+    let lake = MemoryDestination::default();
+    load(&source, plan, &lake).await;
+    assert_eq!(lake.rows(&quarantine_table(&t)).len(), 3000);
+}
+
+#[tokio::test]
+async fn a_replacement_tells_which_columns_it_changes() {
+    let t = table("t");
+    let lake = MemoryDestination::default();
+    let rows = batch(&[Some(1)], &[Some("a")]);
+    let source = ScriptedSource::of_batches(t.clone(), id_value_schema(), vec![rows]);
+    let first = load(&source, plan(&t, WriteMode::Replace), &lake).await;
+    assert!(first.outputs[0].notes.is_empty());
+    let same = load(&source, plan(&t, WriteMode::Replace), &lake).await;
+    assert!(same.outputs[0].notes.is_empty());
+    let other: SchemaRef = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, true)]));
+    let rows = RecordBatch::try_new(
+        Arc::clone(&other),
+        vec![Arc::new(StringArray::from(vec!["one"]))],
+    )
+    .unwrap();
+    let source = ScriptedSource::of_batches(t.clone(), other, vec![rows]);
+    let changed = load(&source, plan(&t, WriteMode::Replace), &lake).await;
+    assert_eq!(
+        changed.outputs[0].notes,
+        ["its columns changed: `id` was bigint and is text, `value` is gone"]
+    );
 }

@@ -11,6 +11,7 @@ mod system;
 
 pub use memory::{Edge, MemoryDestination};
 pub use script::{
-    Change, ChangeFeed, Dice, ScriptedReader, ScriptedSource, bad_record, endless, id_value_schema,
+    Change, ChangeFeed, Dice, ScriptedReader, ScriptedSource, Stretch, bad_record, endless,
+    endless_of, id_value_schema,
 };
 pub use system::{Hold, SimulatedSystem};

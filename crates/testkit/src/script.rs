@@ -250,6 +250,29 @@ pub fn endless(
     ScriptedSource::new(vec![schema], scripts.collect(), false)
 }
 
+/// The events of a split from behind a mark of this order.
+pub type Stretch = fn(u64) -> Vec<Event>;
+
+/// An endless source of one table whose splits give these events from behind a mark.
+pub fn endless_of(
+    table: TableName,
+    schema: SchemaRef,
+    splits: Vec<(&str, Stretch)>,
+) -> ScriptedSource {
+    let scripts = splits.into_iter().map(|(name, make)| {
+        let script: Script = Arc::new(move |from: Option<&Mark>| {
+            let events = make(from.map_or(0, |mark| mark.order));
+            stream::iter(events.into_iter().map(Ok)).boxed()
+        });
+        (name, script)
+    });
+    ScriptedSource::new(
+        vec![TableSchema { table, schema }],
+        scripts.collect(),
+        false,
+    )
+}
+
 /// One change of a change feed.
 #[derive(Clone, Debug)]
 pub struct Change {
