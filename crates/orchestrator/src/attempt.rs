@@ -38,6 +38,11 @@ pub trait TaskWork: Send + Sync {
         attempt: u32,
         cancel: CancellationToken,
     ) -> Result<AttemptOutcome>;
+
+    /// Where to look when an attempt had to be stopped: a help line.
+    fn traces(&self, _task: &PlannedTask, _attempt: u32) -> Option<String> {
+        None
+    }
 }
 
 /// An attempt to be made.
@@ -72,11 +77,15 @@ impl Attempt {
             () = self.system.sleep(self.grace) => None,
         };
         late.ok_or_else(|| {
-            RunError::TimedOut {
+            let failure: Failure = RunError::TimedOut {
                 task: self.task.id.clone(),
                 after: limit,
             }
-            .into()
+            .into();
+            match self.work.traces(&self.task, self.number) {
+                Some(traces) => failure.help(traces),
+                None => failure,
+            }
         })
     }
 }

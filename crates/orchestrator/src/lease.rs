@@ -12,7 +12,7 @@ use towpath_vocab::{Failure, RunName};
 use crate::error::RunError;
 
 /// Renews until it cannot; gives the failure to stop with.
-pub(crate) async fn keep(
+pub async fn keep(
     store: Arc<dyn StateStore>,
     system: Arc<dyn System>,
     run: RunName,

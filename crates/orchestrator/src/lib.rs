@@ -20,6 +20,7 @@ mod view;
 pub use attempt::{AttemptOutcome, TaskWork};
 pub use decide::{Command, End, Event, Now, decide};
 pub use driver::{RunSetup, RunSummary, drive};
+pub use lease::keep as keep_lease;
 pub use news::{RunNews, RunSink};
 pub use process::LocalProcesses;
 pub use trigger::{Counts, Verdict, verdict};

@@ -73,7 +73,8 @@ pub struct NewRun {
     pub graph_hash: String,
     /// Its tasks, parents before children.
     pub tasks: Vec<TaskId>,
-    /// Parameters and selection, for the record. No secret.
+    /// Parameters and selection, for the record. No secret. With `what` in it this is a hold: it keeps
+    /// runs away and lays an interrupted one aside, which goes on after it.
     pub request: serde_json::Value,
     /// Identifies this process.
     pub worker: String,
@@ -89,7 +90,8 @@ pub enum Opened {
     /// A new run.
     New(RunRecord),
     /// The interrupted run with the same graph: its process died, or the user stopped it and it is the
-    /// newest. Running tasks were set back to ready, cancelled ones to waiting, fences raised.
+    /// newest. Running tasks were set back to ready; cancelled, failed and skipped ones to waiting;
+    /// fences raised.
     Resumed(RunRecord),
     /// Another process runs this pipeline in this environment.
     Busy(RunRecord),

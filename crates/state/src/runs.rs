@@ -26,16 +26,19 @@ struct Latest {
     graph_hash: String,
     worker: String,
     expires_us: i64,
+    is_hold: bool,
 }
 
-/// Begins, resumes or refuses a run.
+/// Begins, resumes or refuses a run. A hold, which asks for `what` and not for tasks of the pipeline,
+/// lays an interrupted run aside and never takes its place; a run overlooks holds.
 pub(crate) fn open(
     connection: &Connection,
     run: &NewRun,
     liveness: &Liveness,
 ) -> Result<Opening, BookError> {
     let mut dead_worker = None;
-    if let Some(live) = latest(connection, run, RunState::Running)? {
+    let is_hold = run.request.get("what").is_some_and(|what| !what.is_null());
+    if let Some(live) = going(connection, run)? {
         if live.expires_us > run.now_us && !liveness.is_dead(&live.worker) {
             return Ok(Opening {
                 opened: Opened::Busy(run_by_id(connection, live.id)?),
@@ -44,14 +47,19 @@ pub(crate) fn open(
         }
         drop_worker(connection, &live.worker)?;
         dead_worker = Some(live.worker.clone());
-        if live.graph_hash == run.graph_hash {
+        if live.graph_hash == run.graph_hash && live.is_hold == is_hold {
             return Ok(Opening {
                 opened: resume(connection, live.id, run)?,
                 dead_worker,
             });
         }
-        supersede(connection, live.id, run)?;
-    } else if let Some(stopped) = latest(connection, run, RunState::Cancelled)?
+        match is_hold && !live.is_hold {
+            true => lay_aside(connection, live.id, run)?,
+            false => supersede(connection, live.id, run)?,
+        }
+    }
+    if !is_hold
+        && let Some(stopped) = stopped(connection, run)?
         && stopped.graph_hash == run.graph_hash
     {
         return Ok(Opening {
@@ -65,32 +73,47 @@ pub(crate) fn open(
     })
 }
 
-/// The running run of this pipeline and environment, or its newest one if that has `state`.
-fn latest(
+const LATEST: &str = "SELECT run.id, run.state, run.graph_hash, run.worker,
+            coalesce(worker.expires_us, 0), json_extract(run.request, '$.d.what') IS NOT NULL
+     FROM run LEFT JOIN worker ON worker.id = run.worker
+     WHERE run.pipeline = ?1 AND run.environment = ?2";
+
+/// The running run or hold of this pipeline and environment.
+fn going(connection: &Connection, run: &NewRun) -> Result<Option<Latest>, BookError> {
+    let only = format!("{LATEST} AND run.state = 'running'");
+    Ok(one(connection, &only, run)?.map(|(_, latest)| latest))
+}
+
+/// The newest run of this pipeline and environment, if it was stopped. Holds are none.
+fn stopped(connection: &Connection, run: &NewRun) -> Result<Option<Latest>, BookError> {
+    let newest = format!(
+        "{LATEST} AND json_extract(run.request, '$.d.what') IS NULL
+         ORDER BY run.number DESC LIMIT 1"
+    );
+    let newest = one(connection, &newest, run)?;
+    Ok(newest
+        .filter(|(found, _)| found == run_state(RunState::Cancelled))
+        .map(|(_, latest)| latest))
+}
+
+fn one(
     connection: &Connection,
+    query: &str,
     run: &NewRun,
-    state: RunState,
-) -> Result<Option<Latest>, BookError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT run.id, run.state, run.graph_hash, run.worker, coalesce(worker.expires_us, 0)
-         FROM run LEFT JOIN worker ON worker.id = run.worker
-         WHERE run.pipeline = ?1 AND run.environment = ?2
-         ORDER BY run.number DESC LIMIT 1",
-    )?;
-    let newest = statement
+) -> Result<Option<(String, Latest)>, BookError> {
+    Ok(connection
+        .prepare_cached(query)?
         .query_row((run.pipeline.as_str(), run.environment.as_str()), |row| {
             let latest = Latest {
                 id: row.get(0)?,
                 graph_hash: row.get(2)?,
                 worker: row.get(3)?,
                 expires_us: row.get(4)?,
+                is_hold: row.get(5)?,
             };
-            Ok((row.get::<_, String>(1)?, latest))
+            Ok((row.get(1)?, latest))
         })
-        .optional()?;
-    Ok(newest
-        .filter(|(found, _)| found == run_state(state))
-        .map(|(_, latest)| latest))
+        .optional()?)
 }
 
 fn begin(connection: &Connection, run: &NewRun) -> Result<Opened, BookError> {
@@ -145,11 +168,22 @@ fn resume(connection: &Connection, id: i64, run: &NewRun) -> Result<Opened, Book
         "run_resumed",
         &json!({ "worker": run.worker }),
     )?;
-    // What ran was lost with its process; what the user stopped starts over from its parents.
-    for (from, to) in [
-        (TaskState::Running, TaskState::Ready),
-        (TaskState::Cancelled, TaskState::Waiting),
-    ] {
+    // What ran was lost with its process; what the user stopped starts over from its parents. What
+    // failed may have been mended since, what was skipped because of it gets its turn again, and so
+    // nothing may be ahead of its parents.
+    let failed = tasks_in(connection, id, TaskState::Failed)?;
+    let skipped = tasks_in(connection, id, TaskState::Skipped)?;
+    let next = match failed.is_empty() && skipped.is_empty() {
+        true => [(TaskState::Running, TaskState::Ready)].as_slice(),
+        false => &[
+            (TaskState::Failed, TaskState::Waiting),
+            (TaskState::Skipped, TaskState::Waiting),
+            (TaskState::Ready, TaskState::Waiting),
+            (TaskState::Running, TaskState::Waiting),
+            (TaskState::Retrying, TaskState::Waiting),
+        ],
+    };
+    for &(from, to) in [(TaskState::Cancelled, TaskState::Waiting)].iter().chain(next) {
         for task in tasks_in(connection, id, from)? {
             connection.execute(
                 "UPDATE task SET state = ?3, started_us = NULL, ended_us = NULL, failure = NULL, outcome = NULL
@@ -211,22 +245,44 @@ pub(crate) fn reopen(
 }
 
 fn supersede(connection: &Connection, id: i64, run: &NewRun) -> Result<(), BookError> {
+    let body = json!({ "graph_hash": run.graph_hash });
+    put_down(connection, id, run, RunState::Superseded, &body)
+}
+
+/// An interrupted run that a hold comes before: as if the user had stopped it, so that it goes on later.
+fn lay_aside(connection: &Connection, id: i64, run: &NewRun) -> Result<(), BookError> {
+    let body = json!({ "because": "interrupted" });
+    put_down(connection, id, run, RunState::Cancelled, &body)
+}
+
+/// Ends a run whose process is gone, with every task that was not at its end.
+fn put_down(
+    connection: &Connection,
+    id: i64,
+    run: &NewRun,
+    state: RunState,
+    body: &Value,
+) -> Result<(), BookError> {
+    let because = match state {
+        RunState::Superseded => "superseded",
+        _ => "interrupted",
+    };
     connection.execute(
-        "UPDATE run SET state = 'superseded', ended_us = ?2 WHERE id = ?1",
-        (id, run.now_us),
+        "UPDATE run SET state = ?3, ended_us = ?2 WHERE id = ?1",
+        (id, run.now_us, run_state(state)),
     )?;
-    for state in [
+    for from in [
         TaskState::Waiting,
         TaskState::Ready,
         TaskState::Running,
         TaskState::Retrying,
     ] {
-        for task in tasks_in(connection, id, state)? {
+        for task in tasks_in(connection, id, from)? {
             connection.execute(
                 "UPDATE task SET state = 'cancelled', fence = fence + 1, ended_us = ?3 WHERE run = ?1 AND id = ?2",
                 (id, &task, run.now_us),
             )?;
-            let body = json!({ "from": task_state(state), "because": "superseded" });
+            let body = json!({ "from": task_state(from), "because": because });
             add_event(
                 connection,
                 id,
@@ -237,14 +293,8 @@ fn supersede(connection: &Connection, id: i64, run: &NewRun) -> Result<(), BookE
             )?;
         }
     }
-    add_event(
-        connection,
-        id,
-        run.now_us,
-        None,
-        "run_superseded",
-        &json!({ "graph_hash": run.graph_hash }),
-    )
+    let kind = format!("run_{}", run_state(state));
+    add_event(connection, id, run.now_us, None, &kind, body)
 }
 
 /// After this no transition that an older process still has in hand can match.

@@ -897,3 +897,116 @@ async fn tasks_of_a_resumed_run_are_opened_again() {
     let refused = book.reopen(name, dev, &tasks, 12).await.unwrap_err();
     assert_eq!(refused.code, "R0809");
 }
+
+fn new_hold(worker: &str, what: &str, now_us: i64) -> NewRun {
+    NewRun {
+        graph_hash: what.to_owned(),
+        tasks: vec![TaskId::new(what)],
+        request: json!({ "what": what }),
+        ..new_run(worker, "", now_us)
+    }
+}
+
+#[tokio::test]
+async fn a_hold_never_takes_the_place_of_an_interrupted_run() {
+    let place = Place::new();
+    let book = place.open();
+    let run = opened_new(book.open_run(new_run("w1", "h", 0)).await.unwrap());
+    start_and_end(&book, &run, 0, TaskState::Succeeded, 0).await;
+    assert!(
+        book.transition(move_of(&run, 1, TaskState::Waiting, TaskState::Running, 0))
+            .await
+            .unwrap()
+    );
+    assert!(matches!(
+        book.open_run(new_hold("w2", "replay", 1)).await.unwrap(),
+        Opened::Busy(_)
+    ));
+
+    // The run's process is dead. The hold dies too, and is taken up by the same one only.
+    let hold = opened_new(
+        book.open_run(new_hold("w2", "replay", LEASE_US))
+            .await
+            .unwrap(),
+    );
+    assert_eq!(hold.name.number, 2);
+    let later = 2 * LEASE_US;
+    let again = opened_resumed(
+        book.open_run(new_hold("w3", "replay", later))
+            .await
+            .unwrap(),
+    );
+    assert_eq!(again.name, hold.name);
+    let end = |now_us| {
+        book.close_run(
+            &hold.name,
+            &hold.environment,
+            RunState::Succeeded,
+            now_us,
+        )
+    };
+    end(later + 1).await.unwrap();
+
+    let resumed = opened_resumed(
+        book.open_run(new_run("w4", "h", later + 2))
+            .await
+            .unwrap(),
+    );
+    assert_eq!(resumed.name, run.name);
+    assert_eq!(
+        resumed.tasks.iter().map(|task| task.state).collect::<Vec<_>>(),
+        [TaskState::Succeeded, TaskState::Waiting, TaskState::Waiting]
+    );
+    assert!(
+        !book
+            .transition(move_of(&run, 1, TaskState::Running, TaskState::Succeeded, 1))
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn a_run_goes_on_past_a_hold_that_died() {
+    let place = Place::new();
+    let book = place.open();
+    let run = opened_new(book.open_run(new_run("w1", "h", 0)).await.unwrap());
+    opened_new(
+        book.open_run(new_hold("w2", "replay", LEASE_US))
+            .await
+            .unwrap(),
+    );
+    let resumed = opened_resumed(
+        book.open_run(new_run("w3", "h", 2 * LEASE_US))
+            .await
+            .unwrap(),
+    );
+    assert_eq!(resumed.name, run.name);
+    let runs = book.runs(RunFilter::default()).await.unwrap();
+    let states: Vec<_> = runs.iter().map(|run| run.state).collect();
+    assert_eq!(states, [RunState::Superseded, RunState::Running]);
+}
+
+#[tokio::test]
+async fn a_resumed_run_tries_again_what_had_failed() {
+    let place = Place::new();
+    let book = place.open();
+    let run = opened_new(book.open_run(new_run("w1", "h", 0)).await.unwrap());
+    start_and_end(&book, &run, 0, TaskState::Failed, 0).await;
+    assert!(
+        book.transition(move_of(&run, 1, TaskState::Waiting, TaskState::Skipped, 0))
+            .await
+            .unwrap()
+    );
+    let resumed = opened_resumed(
+        book.open_run(new_run("w2", "h", LEASE_US))
+            .await
+            .unwrap(),
+    );
+    assert!(
+        resumed
+            .tasks
+            .iter()
+            .all(|task| task.state == TaskState::Waiting && task.failure.is_none())
+    );
+    assert_gapless(&book, &run).await;
+}
