@@ -240,7 +240,21 @@ fn check_other_environments(root: &Node, used: &str, inputs: &Inputs<'_>, report
         connectors: &connectors,
         options: None,
     };
+    let lakehouse = |name: &str| {
+        let own = environments.get(name).and_then(|one| one.get_text("lakehouse"));
+        own.or_else(|| root.get_text("lakehouse")).unwrap_or("./lake")
+    };
     for (name, entry) in environments.entries() {
+        let same = lakehouse(name) == lakehouse(used) && !lakehouse(used).contains("${");
+        if name != used && same {
+            let message = format!(
+                "environments `{used}` and `{name}` share the lakehouse `{}`",
+                lakehouse(used)
+            );
+            report
+                .note("P0135", entry.key_at, message)
+                .help("each overwrites the other's tables: give one its own, `lakehouse: ./NAME`");
+        }
         if name == used || entry.value.is_null() {
             continue;
         }

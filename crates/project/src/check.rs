@@ -51,6 +51,7 @@ pub fn check(inputs: &Inputs<'_>) -> Checked {
     let pipelines = plan_pipelines(&shelf, &mut summary, &mut explain, &mut report);
     let state = world.state();
     let memory = bound.root.get_text("memory").and_then(value::size_bytes);
+    inactive(&bound, &mut report);
     let plan = assemble(&bound, pipelines);
     finish(Some(plan), report, explain, state, memory, summary)
 }
@@ -258,6 +259,33 @@ fn close(
             .unwrap_or(PARALLEL)
             .max(1),
     })
+}
+
+/// Says of what is declared and cannot be honoured yet.
+fn inactive(bound: &Bound<'_>, report: &mut Report) {
+    let set = |key: &str| bound.root.get(key).map(|node| node.at);
+    let text = |key: &str| bound.root.get_text(key);
+    if let (Some(at), Some(url)) = (set("lakehouse"), text("lakehouse"))
+        && url.contains("://")
+    {
+        let message = format!("lakehouse `{url}`: object stores are not active in this version");
+        report
+            .error("P0115", at, message)
+            .help("use a folder: `lakehouse: ./lake`");
+    }
+    if let Some(at) = set("state") {
+        report
+            .warning("P0115", at, "`state` is not active in this version")
+            .help("runs are written down in a file under `.towpath/`");
+    }
+    if let (Some(at), Some(zone)) = (set("timezone"), text("timezone"))
+        && zone != "UTC"
+        && !zone.contains("${")
+    {
+        report
+            .warning("P0115", at, "`timezone` is not active in this version")
+            .help("dates and times without a zone are taken as UTC");
+    }
 }
 
 fn assemble(bound: &Bound<'_>, pipelines: Vec<PlannedPipeline>) -> Plan {

@@ -337,6 +337,10 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
         "The key belongs to steps with another verb. It would have no effect here, so it is an error.",
     ),
     (
+        "P0135",
+        "Two environments have the same lakehouse. Their tables have the same names, so that what one wrote is replaced by the other, and each builds anew what the other changed. Give one a folder of its own:\n\n  environments: { prod: { lakehouse: ./prod } }",
+    ),
+    (
         "P0201",
         "A setting takes its value from an environment variable that is not set.\n\nSet it, or give a default: ${env:DATA_DIR:-data}",
     ),

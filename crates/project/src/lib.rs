@@ -52,3 +52,4 @@ pub use outline::{KnownTable, OutlinedConnection, connections_of, environment_of
 pub use schemas::{write_schemas, yaml_text};
 pub use select::{Choice, SelectError, after, choose, keep};
 pub use settings::Setting;
+pub use suggest::nearest;

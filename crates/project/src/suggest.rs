@@ -3,7 +3,7 @@
 //! Promise: a suggestion is near in spelling or there is none. It knows nothing of what words mean.
 
 /// The nearest known word, if it is near enough to be a slip.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let limit = match word.chars().count() {
         0..=2 => 1,

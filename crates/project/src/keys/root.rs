@@ -15,12 +15,12 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "lakehouse",
         Kind::Text,
-        "Where tables live: a folder relative to the project, or a URL. Default `./lake`.",
+        "Where tables live: a folder relative to the project. Default `./lake`. URLs of object stores are not active in this version.",
     ),
     key(
         "timezone",
         Kind::Text,
-        "Time zone of schedules and of dates without one. Default UTC.",
+        "Time zone of schedules and of dates without one. Not active in this version: it is UTC.",
     ),
     key(
         "connections",
@@ -35,7 +35,7 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "state",
         Kind::Secret,
-        "URL of the state store; default is a file under `.towpath/`.",
+        "URL of the state store. Not active in this version: it is a file under `.towpath/`.",
     ),
     key(
         "memory",
