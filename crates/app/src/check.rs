@@ -13,6 +13,7 @@ use crate::facts::gather;
 use crate::folder::ProjectFolder;
 use crate::house::connector_specs;
 use crate::live::compare_live;
+use crate::names::{tables, unknown};
 use crate::system::LocalSystem;
 
 /// What is to be checked.
@@ -106,6 +107,19 @@ async fn checked(request: &CheckRequest, connect: bool) -> Result<CheckReport> {
         files: folder.files,
         elapsed_us: system.monotonic_us(),
     })
+}
+
+/// Refuses a table that the project does not have.
+///
+/// # Errors
+/// R0927, with the name that was probably meant.
+pub fn explained(report: &CheckReport, plan: &Plan, table: &str) -> Result<()> {
+    let set = report.explain.iter().map(|setting| setting.table.clone());
+    let known: Vec<String> = tables(plan).map(ToString::to_string).chain(set).collect();
+    match known.iter().any(|known| known == table) {
+        true => Ok(()),
+        false => Err(unknown(table, known)),
+    }
 }
 
 /// The book of an environment, if something has run in it.

@@ -3,25 +3,54 @@
 //! It only reads. A run's lines are in `logs.rs`.
 
 use serde::Serialize;
-use towpath_ports::{RunFilter, RunRecord, StateStore, TaskRecord, TaskState};
-use towpath_vocab::{CheckResult, Environment, Failure, PipelineName, Plan, Remedy, TableName};
+use towpath_ports::{Clock as _, RunFilter, RunRecord, RunState, StateStore, TaskRecord, TaskState};
+use towpath_vocab::{Action, CheckResult, Failure, PipelineName, Plan, Remedy, TableName};
 
 use crate::Result;
 use crate::house::House;
+use crate::names::{known_table, pipeline_called};
+use crate::work::is_lost;
+
+/// One run as it stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunLine {
+    /// The run.
+    #[serde(flatten)]
+    pub record: RunRecord,
+    /// True when its process is gone and left it at no end: the next run goes on with it.
+    pub interrupted: bool,
+}
 
 /// Runs, newest first.
+///
+/// # Errors
+/// R0920 when there is no such pipeline and never was one.
 pub async fn runs(
     house: &House,
-    environment: &Environment,
+    plan: &Plan,
     pipeline: Option<&str>,
     limit: u64,
-) -> Result<Vec<RunRecord>> {
+) -> Result<Vec<RunLine>> {
     let filter = RunFilter {
         pipeline: pipeline.map(PipelineName::new),
-        environment: Some(environment.clone()),
+        environment: Some(plan.environment.clone()),
         limit: Some(limit),
     };
-    house.book.runs(filter).await
+    let records = house.book.runs(filter).await?;
+    if let (Some(pipeline), true) = (pipeline, records.is_empty()) {
+        pipeline_called(plan, pipeline)?;
+    }
+    let now_us = house.system.now_us();
+    let mut lines = Vec::with_capacity(records.len());
+    for record in records {
+        let interrupted =
+            record.state == RunState::Running && !house.book.is_live(&record, now_us).await?;
+        lines.push(RunLine {
+            record,
+            interrupted,
+        });
+    }
+    Ok(lines)
 }
 
 /// One check result with its run and time.
@@ -36,26 +65,43 @@ pub struct QualityLine {
     pub result: CheckResult,
 }
 
-/// The last results of each check, by table and name.
+/// How checks came out.
+#[derive(Clone, Debug, Serialize)]
+pub struct QualityReport {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// The last results of each check, by table and name.
+    pub checks: Vec<QualityLine>,
+    /// Tables whose checks were judged in a run that died before it could write down what they said.
+    pub lost: Vec<QualityLost>,
+}
+
+/// Checks that were judged and whose results were lost.
+#[derive(Clone, Debug, Serialize)]
+pub struct QualityLost {
+    /// The table.
+    pub table: TableName,
+    /// The run. Since it committed the table, no check had failed.
+    pub run: String,
+}
+
+/// The last results of each check.
 ///
 /// # Errors
-/// `FixConfig` when the table is no table's name.
+/// `FixConfig` when no table has that name.
 pub async fn quality(
     house: &House,
-    environment: &Environment,
+    plan: &Plan,
     table: Option<&str>,
     last: u64,
-) -> Result<Vec<QualityLine>> {
-    let table: Option<TableName> = match table {
+) -> Result<QualityReport> {
+    let table = match table {
         None => None,
-        Some(text) => Some(
-            text.parse()
-                .map_err(|error| Failure::new("R0982", Remedy::FixConfig, format!("{error}")))?,
-        ),
+        Some(text) => Some(known_table(house, plan, text).await?),
     };
     let newest_first = house
         .book
-        .checks(environment, table.as_ref(), u64::from(u32::MAX))
+        .checks(&plan.environment, table.as_ref(), u64::from(u32::MAX))
         .await?;
     let mut kept: Vec<QualityLine> = Vec::new();
     for (run, at_us, result) in newest_first {
@@ -74,7 +120,49 @@ pub async fn quality(
         let key = |line: &QualityLine| (line.result.table.clone(), line.result.name.clone());
         key(a).cmp(&key(b)).then(b.at_us.cmp(&a.at_us))
     });
-    Ok(kept)
+    Ok(QualityReport {
+        version: 1,
+        checks: kept,
+        lost: lost(house, plan, table.as_ref()).await?,
+    })
+}
+
+/// Tables whose newest commit was made by a process that died before it told what its checks said.
+async fn lost(house: &House, plan: &Plan, only: Option<&TableName>) -> Result<Vec<QualityLost>> {
+    let mut lost = Vec::new();
+    for pipeline in &plan.pipelines {
+        for task in &pipeline.tasks {
+            let Some(table) = checked_table(&task.action) else {
+                continue;
+            };
+            if only.is_some_and(|only| only != table) {
+                continue;
+            }
+            let last = house
+                .book
+                .last_success(&plan.environment, &pipeline.name, &task.id)
+                .await?;
+            if let Some((run, record)) = last
+                && is_lost(&record.outcome)
+            {
+                lost.push(QualityLost {
+                    table: table.clone(),
+                    run: run.to_string(),
+                });
+            }
+        }
+    }
+    Ok(lost)
+}
+
+fn checked_table(action: &Action) -> Option<&TableName> {
+    let plan = match action {
+        Action::Load(load) => &load.table,
+        Action::Model(model) => &model.table,
+        Action::Publish(publish) => &publish.table,
+        Action::Command(_) => return None,
+    };
+    (!plan.checks.is_empty()).then_some(&plan.target)
 }
 
 /// Why a task is where it is.
@@ -86,6 +174,8 @@ pub struct Why {
     pub state: Option<TaskState>,
     /// That run.
     pub run: Option<String>,
+    /// True when the run's process is gone and left it at no end.
+    pub interrupted: bool,
     /// Because of what.
     pub because: Vec<String>,
     /// What waits behind it.
@@ -118,10 +208,12 @@ pub async fn why(house: &House, plan: &Plan, subject: &str) -> Result<Why> {
         )
         .help("look: towpath plan"));
     };
-    let newest = runs(house, &plan.environment, Some(pipeline.name.as_str()), 1)
+    let newest = runs(house, plan, Some(pipeline.name.as_str()), 1)
         .await?
         .into_iter()
         .next();
+    let interrupted = newest.as_ref().is_some_and(|line| line.interrupted);
+    let newest = newest.map(|line| line.record);
     let record = newest
         .as_ref()
         .and_then(|run| run.tasks.iter().find(|record| record.id == task.id));
@@ -133,7 +225,8 @@ pub async fn why(house: &House, plan: &Plan, subject: &str) -> Result<Why> {
         task: task.id.to_string(),
         state: record.map(|record| record.state),
         run: newest.as_ref().map(|run| run.name.to_string()),
-        because: because(record, newest.as_ref(), &task.after),
+        interrupted,
+        because: because(record, newest.as_ref(), interrupted, &task.after),
         behind: children.map(|child| child.id.to_string()).collect(),
         you_can: you_can(record, pipeline.name.as_str(), newest.as_ref()),
     })
@@ -142,11 +235,16 @@ pub async fn why(house: &House, plan: &Plan, subject: &str) -> Result<Why> {
 fn because(
     record: Option<&TaskRecord>,
     run: Option<&RunRecord>,
+    interrupted: bool,
     parents: &[towpath_vocab::TaskId],
 ) -> Vec<String> {
     let Some(record) = record else {
         return vec!["it has not run yet".to_owned()];
     };
+    if interrupted && !record.state.is_final() {
+        let why = "the process of its run is gone; nothing half-done is visible";
+        return vec![why.to_owned()];
+    }
     match record.state {
         TaskState::Succeeded => vec!["it ended well".to_owned()],
         TaskState::Unchanged => vec![

@@ -1,12 +1,15 @@
 //! Holds a pipeline while something other than a run writes its tables.
 //!
 //! A replay is a run with one task: it has a number, it is refused while another run goes on, and its
-//! lease is renewed for as long as it takes.
+//! lease is renewed for as long as it takes. A run that was interrupted is laid aside meanwhile and goes
+//! on afterwards. When the lease is lost, what was done under it stops at once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use towpath_orchestrator::keep_lease;
 use towpath_ports::{Clock, NewRun, Opened, RunState, StateStore, System};
 use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId};
 
@@ -15,8 +18,6 @@ use crate::house::House;
 
 /// A holder that has not renewed for this long is dead.
 const LEASE_US: i64 = 20_000_000;
-/// How often it renews.
-const RENEWAL: Duration = Duration::from_secs(5);
 
 /// A pipeline held.
 pub(crate) struct Held<'a> {
@@ -24,6 +25,7 @@ pub(crate) struct Held<'a> {
     environment: Environment,
     /// The run that holds it.
     pub(crate) run: RunName,
+    lost: watch::Receiver<Option<Failure>>,
     renewal: JoinHandle<()>,
 }
 
@@ -62,24 +64,46 @@ pub(crate) async fn hold<'a>(
                 .help(format!("wait for it: towpath logs {}", record.name)));
         }
     };
-    let (book, system) = (Arc::clone(&house.book), Arc::clone(&house.system));
+    let kept = keep_lease(
+        Arc::clone(&house.book) as _,
+        Arc::clone(&house.system) as _,
+        record.name.clone(),
+        worker,
+        Duration::from_micros(LEASE_US.unsigned_abs()),
+    );
+    let (tell, lost) = watch::channel(None);
     let renewal = tokio::spawn(async move {
-        loop {
-            system.sleep(RENEWAL).await;
-            if let Err(failure) = book.renew(&worker, system.now_us()).await {
-                tracing::warn!(code = failure.code, "renewing the lease: {failure}");
-            }
-        }
+        let failure = kept.await;
+        // Whoever held it may have given it back.
+        let _ = tell.send(Some(failure));
     });
     Ok(Held {
         house,
         environment: environment.clone(),
         run: record.name,
+        lost,
         renewal,
     })
 }
 
 impl Held<'_> {
+    /// Does the work the pipeline is held for, or stops it when the lease is lost: another process may
+    /// then write the same tables.
+    pub(crate) async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut lost = self.lost.clone();
+        let lost = async move {
+            match lost.wait_for(Option::is_some).await.ok().and_then(|lost| lost.clone()) {
+                Some(failure) => failure,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            failure = lost => Err(failure),
+            done = work => done,
+        }
+    }
+
     /// Gives the pipeline back.
     pub(crate) async fn release(self, ended_well: bool) -> Result<()> {
         let state = match ended_well {

@@ -20,8 +20,10 @@ mod lineage;
 mod live;
 mod logs;
 mod memory;
+mod names;
 mod opening;
 mod outside;
+mod plan;
 mod quarantine;
 mod query;
 mod reference;
@@ -32,11 +34,13 @@ mod select;
 mod system;
 mod work;
 
-pub use check::{CheckReport, CheckRequest, check, check_connected, explanation};
+pub use check::{CheckReport, CheckRequest, check, check_connected, explained, explanation};
 pub use copy::{CopyRequest, copy};
 pub use editor::{ProjectFile, json_schema};
 pub use folder::{ProjectFolder, find_project};
-pub use history::{QualityLine, Why, quality, runs, why};
+pub use history::{
+    QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why,
+};
 pub use house::House;
 pub use init::{InitReport, InitRequest, Variable, init};
 pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};
@@ -47,10 +51,12 @@ pub use lake_care::{
 pub use lineage::{Direction, LineageReport, lineage};
 pub use logs::{LogPiece, Logs, LogsRequest, Printed, follow, has_ended, logs};
 pub use memory::peak_rss_bytes;
+pub use names::known_table;
 pub use outside::{
     ColumnLine, ConnectionLine, ConnectionTest, DiscoverReport, DiscoverRequest, TableLine,
     connection_test, connection_types, connections, discover,
 };
+pub use plan::forecast;
 pub use quarantine::{
     QuarantineLine, ReplayReport, quarantine_discard, quarantine_list, quarantine_query,
     quarantine_replay,
@@ -63,6 +69,7 @@ pub use run::{Ran, RunRequest, Wait, Watch, run};
 pub use select::chosen_plan;
 pub use system::{LocalSystem, time_text};
 pub use towpath_project::Choice;
+pub use work::{Effect, Forecast};
 
 /// What every use case gives back.
 pub type Result<T, E = towpath_vocab::Failure> = std::result::Result<T, E>;

@@ -3,6 +3,7 @@
 //! Promise: every line once, in order, and an end: when the run has ended, or the process that carried
 //! it has. What a program of a task printed comes with its task.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId}
 use crate::Result;
 use crate::house::House;
 use crate::rerun::parse;
-use crate::work::program_log;
+use crate::work::{logs_in, run_folder, task_folder};
 
 /// How often new lines are looked for.
 const LOOK: Duration = Duration::from_millis(150);
@@ -83,8 +84,15 @@ pub struct Logs<'a> {
     run: RunName,
     tasks: Option<Vec<TaskId>>,
     seq: u64,
-    /// How far each program's output was read.
-    outputs: Vec<(TaskId, PathBuf, u64)>,
+    outputs: Vec<Output>,
+}
+
+/// What the program of a task printed, one file per attempt.
+struct Output {
+    task: TaskId,
+    folder: PathBuf,
+    /// How far each file was read.
+    read: BTreeMap<PathBuf, u64>,
 }
 
 /// One run with all its lines.
@@ -140,7 +148,11 @@ impl<'a> Logs<'a> {
         let with_output = record.tasks.iter().map(|task| &task.id);
         let outputs = with_output
             .filter(|id| tasks.as_ref().is_none_or(|tasks| tasks.contains(id)))
-            .map(|id| (id.clone(), program_log(&house.dir, &record.name, id), 0))
+            .map(|id| Output {
+                task: id.clone(),
+                folder: task_folder(&run_folder(&house.dir, record), id),
+                read: BTreeMap::new(),
+            })
             .collect();
         Ok(Self {
             house,
@@ -164,12 +176,15 @@ impl<'a> Logs<'a> {
         let is_live = book.is_live(&record, self.house.system.now_us()).await?;
         let mut printed = Vec::new();
         let mut more = false;
-        for (task, path, read) in &mut self.outputs {
-            let (text, has_more) = grown(path, read, !is_live);
-            more |= has_more;
-            if !text.is_empty() {
-                let task = task.clone();
-                printed.push(Printed { task, text });
+        for output in &mut self.outputs {
+            for path in logs_in(&output.folder) {
+                let read = output.read.entry(path.clone()).or_default();
+                let (text, has_more) = grown(&path, read, !is_live);
+                more |= has_more;
+                if !text.is_empty() {
+                    let task = output.task.clone();
+                    printed.push(Printed { task, text });
+                }
             }
         }
         let mut events = book.events(&self.run, &self.environment, self.seq).await?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{Clock, NewRun, Opened, RunRecord, StateStore};
+use towpath_ports::{Clock, NewRun, Opened, RunRecord, StateStore, System};
 use towpath_project::Choice;
 use towpath_vocab::{Failure, Remedy, TableName, Threshold};
 
@@ -26,6 +26,9 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Asked {
+    /// What tells this run from every other one, also from one of its name in another book.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     target: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     select: Vec<String>,
@@ -78,6 +81,7 @@ impl Asked {
     fn now(going: &Going<'_>) -> Self {
         let request = going.request;
         Self {
+            id: Some(format!("{:016x}", going.house.system.random())),
             target: request.target.clone(),
             select: request.choice.select.clone(),
             exclude: request.choice.exclude.clone(),

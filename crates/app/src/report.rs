@@ -27,6 +27,9 @@ pub struct RunReport {
     /// The run that was done again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<String>,
+    /// Loads read at most about this many rows: what was built is partial, nothing was sent out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
     /// Steps in the order of the file.
     pub steps: Vec<StepReport>,
     /// Tables that were written or judged, in the order of the graph.
@@ -41,6 +44,9 @@ pub struct RunReport {
     pub failures: Vec<(TaskId, Failure)>,
     /// Tasks that were skipped because others failed.
     pub skipped: Vec<TaskId>,
+    /// Loads that a process committed which died before it could tell: they are in none of the numbers
+    /// of rows below, because what was read for them is not known.
+    pub recovered: Vec<TaskId>,
     /// Records read by loads.
     pub rows_read: u64,
     /// Rows loads handed to the lakehouse.
@@ -90,6 +96,10 @@ pub struct TableReport {
     /// What happened to it.
     #[serde(flatten)]
     pub summary: OutputSummary,
+    /// True when it was committed by a process that died before it could tell: how many rows were read
+    /// or left out is not known, and checks are those that the book has.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
     /// Rows it holds now, if known.
     pub rows_now: Option<u64>,
     /// Checks that passed.
@@ -122,6 +132,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) record: &'a RunRecord,
     pub(crate) resumed: bool,
     pub(crate) rerun_of: Option<&'a RunName>,
+    pub(crate) limit: Option<u64>,
     pub(crate) notes: &'a [String],
     pub(crate) done: &'a BTreeMap<TaskId, TaskDone>,
     pub(crate) elapsed_us: u64,
@@ -137,7 +148,10 @@ impl RunReport {
             publishes,
         } = self.unchanged;
         let tasks: usize = self.steps.iter().map(|step| step.tasks).sum();
-        self.state == RunState::Succeeded && tasks > 0 && loads + models + publishes == tasks
+        self.state == RunState::Succeeded
+            && self.limit.is_none()
+            && tasks > 0
+            && loads + models + publishes == tasks
     }
 
     pub(crate) fn new(ended: &Ended<'_>) -> Self {
@@ -147,17 +161,19 @@ impl RunReport {
             record,
             resumed,
             rerun_of,
+            limit,
             notes,
             done,
             elapsed_us,
             budget_bytes,
         } = *ended;
         let tables = tables(pipeline, done);
-        let loads: Vec<&OutputSummary> = tables
+        let (recovered, known): (Vec<&TableReport>, Vec<_>) = tables
             .iter()
             .filter(|table| is_load(pipeline, &table.task))
-            .map(|table| &table.summary)
-            .collect();
+            .partition(|table| table.recovered);
+        let recovered = recovered.iter().map(|table| table.task.clone()).collect();
+        let loads: Vec<&OutputSummary> = known.iter().map(|table| &table.summary).collect();
         let sum = |of: fn(&OutputSummary) -> u64| loads.iter().map(|summary| of(summary)).sum();
         Self {
             version: 1,
@@ -167,6 +183,8 @@ impl RunReport {
             state: record.state,
             resumed,
             rerun_of: rerun_of.map(ToString::to_string),
+            limit,
+            recovered,
             steps: pipeline
                 .steps
                 .iter()
@@ -254,6 +272,10 @@ fn tables(pipeline: &PlannedPipeline, done: &BTreeMap<TaskId, TaskDone>) -> Vec<
         .iter()
         .filter_map(|task| match done.get(&task.id)? {
             TaskDone::Table(summary) => Some(table_report(task, summary)),
+            TaskDone::Recovered(summary) => Some(TableReport {
+                recovered: true,
+                ..table_report(task, summary)
+            }),
             TaskDone::View {
                 version, judged, ..
             } => judged.as_ref().map(|judged| TableReport {
@@ -278,6 +300,7 @@ fn table_report(task: &PlannedTask, summary: &OutputSummary) -> TableReport {
     let committed = summary.receipt.as_ref().map(|receipt| &receipt.committed);
     TableReport {
         task: task.id.clone(),
+        recovered: false,
         rows_now: committed.and_then(|committed| committed.stats.rows_after),
         passed: count(Outcome::Pass),
         warned: count(Outcome::Warn) + warned_rules,
@@ -305,7 +328,9 @@ fn step_report(
         .filter(|r| tasks.iter().any(|t| t.id == r.id))
         .collect();
     let rows = tasks.iter().filter_map(|task| match done.get(&task.id)? {
-        TaskDone::Table(summary) if summary.stopped.is_none() => Some(summary.rows_loaded),
+        TaskDone::Table(summary) | TaskDone::Recovered(summary) if summary.stopped.is_none() => {
+            Some(summary.rows_loaded)
+        }
         _ => None,
     });
     let began = records.iter().filter_map(|r| r.started_us).min();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::Progress;
 use towpath_orchestrator::{RunSetup, RunSink, drive};
-use towpath_ports::{Clock, RunRecord, System};
+use towpath_ports::{Clock, RunRecord, RunState, System};
 use towpath_project::{Choice, after};
 use towpath_vocab::{Diagnostic, Plan, PlannedPipeline, RunName, TableName, TaskId, Threshold};
 
@@ -23,7 +23,9 @@ use crate::house::House;
 use crate::opening::{LEASE_US, open_run};
 use crate::report::{Ended, RunReport};
 use crate::select::chosen;
-use crate::work::{Scope, Work, WorkOptions, changing_models};
+use crate::work::{
+    Scope, Work, WorkOptions, all_done, changing_models, run_folder, run_id, tidy,
+};
 
 /// How long attempts may take to stop after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(10);
@@ -159,6 +161,13 @@ impl Going<'_> {
             sink: watch.sink(),
         })
         .await?;
+        if summary.record.state == RunState::Succeeded {
+            tidy(&work.folder, summary.record.tasks.iter().map(|task| &task.id));
+        }
+        let done = match resumed {
+            true => all_done(self.pipeline, &summary.record, work.done()),
+            false => work.done(),
+        };
         let ended = Ended {
             project: &self.plan.name,
             pipeline: self.pipeline,
@@ -166,7 +175,8 @@ impl Going<'_> {
             resumed,
             rerun_of: self.rerun_of.as_ref(),
             notes: &self.notes,
-            done: &work.done(),
+            limit: self.request.limit,
+            done: &done,
             elapsed_us: house.system.monotonic_us().saturating_sub(began_us),
             budget_bytes: house.budget_bytes,
         };
@@ -200,6 +210,8 @@ impl Going<'_> {
             environment: self.plan.environment.clone(),
             pipeline: self.pipeline.name.clone(),
             run: record.name.clone(),
+            run_id: run_id(record),
+            folder: run_folder(&self.house.dir, record),
         };
         Work::new(Arc::clone(&self.house), scope, options, progress)
     }

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use towpath_vocab::{Failure, Remedy};
 
+use crate::terminal::unwritten;
+
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -94,11 +96,12 @@ impl From<Exit> for ExitCode {
 
 /// What clap found: help and version are no mistakes.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    // Writing to a closed terminal is no reason for another exit code.
-    let _ = error.print();
-    if error.use_stderr() {
-        Exit::Wrong.into()
-    } else {
-        Exit::Done.into()
+    let exit = match error.use_stderr() {
+        true => Exit::Wrong,
+        false => Exit::Done,
+    };
+    match error.print() {
+        Ok(()) => exit.into(),
+        Err(error) => unwritten(&error, exit).into(),
     }
 }

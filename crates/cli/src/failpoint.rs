@@ -67,7 +67,7 @@ mod doors {
         match UnixStream::connect(&path) {
             Ok(socket) => Some(Arc::new(Mutex::new(socket))),
             Err(error) => {
-                eprintln!("error: edges cannot be told to `{path}`: {error}");
+                tell!("error: edges cannot be told to `{path}`: {error}");
                 None
             }
         }
@@ -87,7 +87,7 @@ mod doors {
 
     fn complain(name: &str, armed: Result<(), String>) {
         if let Err(reason) = armed {
-            eprintln!("error: failpoint `{name}` cannot be armed: {reason}");
+            tell!("error: failpoint `{name}` cannot be armed: {reason}");
         }
     }
 }

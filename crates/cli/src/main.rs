@@ -3,11 +3,8 @@
 //! It decides nothing about data: each command calls one use case of `app` and draws its report. Read
 //! next: `args.rs` (the surface), `exit.rs` (the exit codes), `commands/`.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the terminal is this crate's job"
-)]
+#[macro_use]
+mod terminal;
 
 mod args;
 mod commands;
@@ -42,9 +39,9 @@ fn main() -> ExitCode {
             exit
         }
         Err(error) => {
-            eprintln!("error: threads cannot be started: {error}");
+            tell!("error: threads cannot be started: {error}");
             Exit::Failed
         }
     };
-    exit.into()
+    terminal::end(exit).into()
 }

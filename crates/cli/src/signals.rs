@@ -23,7 +23,7 @@ pub(crate) fn listen() -> Result<CancellationToken, Failure> {
     let fires = cancel.clone();
     tokio::spawn(async move {
         signals.next().await;
-        eprintln!("\nStopping. Nothing half-done will be visible. Ctrl-C again to leave at once.");
+        tell!("\nStopping. Nothing half-done will be visible. Ctrl-C again to leave at once.");
         fires.cancel();
         signals.next().await;
         std::process::exit(i32::from(Exit::Interrupted.number()));

@@ -1,8 +1,8 @@
 //! A command: a program with its tree of processes; what it leaves behind is committed like a load.
 //!
 //! The program finds one JSON file at `$TOWPATH_STEP`: its inputs with versions and Parquet files, and an
-//! empty folder per output table. Files it leaves there (CSV, JSON lines, Parquet) become the table. All
-//! tables of a command come from one attempt of its program: read `finished.rs`.
+//! empty folder per output table. Files it leaves there (CSV, JSON lines, Parquet) become the table:
+//! read `left.rs`. All tables of a command come from one attempt of its program: read `finished.rs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,13 @@ use towpath_ports::{
 };
 use towpath_vocab::{
     CommandPlan, ConnectionPlan, Failure, LoadPlan, OptionValue, PlannedTask, Position, ReadMode,
-    Remedy, RunName, SecretTemplate, Selection, TableName, TablePlan, TaskId,
+    Remedy, SecretTemplate, Selection, TableName, TablePlan,
 };
 
 use super::fingerprint::fingerprint;
 use super::finished;
+use super::folders::{OUT, STEP, clear, log_of, task_folder};
+use super::left::only_kind;
 use super::load::read_spec;
 use super::scope::{TaskDone, Work};
 use super::tow::Tow;
@@ -29,24 +31,11 @@ use crate::Result;
 /// How long a program has between TERM and KILL; less than a run waits for its attempts to stop.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// What the program printed.
-const LOG: &str = "output.log";
-
-/// Where what the program of a task printed stands, if it has one.
-pub(crate) fn program_log(dir: &Path, run: &RunName, task: &TaskId) -> PathBuf {
-    step_folder(dir, run, task).join(LOG)
-}
-
-fn step_folder(dir: &Path, run: &RunName, task: &TaskId) -> PathBuf {
-    dir.join(".towpath/steps")
-        .join(format!("{}-{}", run.pipeline, run.number))
-        .join(task.as_str())
-}
-
 pub(super) async fn run(
     work: &Work,
     task: &PlannedTask,
     command: &CommandPlan,
+    attempt: u32,
     cancel: CancellationToken,
 ) -> Result<AttemptOutcome> {
     if let Some(table) = appended(work, task, command).await? {
@@ -57,26 +46,27 @@ pub(super) async fn run(
             ..AttemptOutcome::default()
         });
     }
-    let folder = step_folder(&work.house.dir, &work.run, &task.id);
+    let folder = task_folder(&work.folder, &task.id);
     let inputs = work.house.engine.versions(&command.reads).await?;
     let inputs: Vec<String> = inputs
         .iter()
         .map(|(table, version)| format!("{table}@{version}"))
         .collect();
-    let identity = fingerprint(task, &inputs)?;
-    let attempt = match finished::read(&folder, &identity)? {
-        Some(attempt) => attempt,
+    let identity = format!("{}-{}", idempotency_key(work, task), fingerprint(task, &inputs)?);
+    let ended = match finished::read(&folder, &identity)? {
+        Some(ended) => ended,
         None => {
-            carry_out(work, task, command, &folder, &cancel).await?;
-            let attempt = format!("{identity}-{:016x}", work.house.system.random());
-            finished::write(&folder, &identity, &attempt)?;
-            attempt
+            let log = log_of(&folder, attempt);
+            carry_out(work, task, command, &folder, log, &cancel).await?;
+            let ended = format!("{identity}-{:016x}", work.house.system.random());
+            finished::write(&folder, &identity, &ended)?;
+            ended
         }
     };
     fail::fail_point!("command::finished");
     for table in &command.writes {
         let output = output_folder(&folder, &table.target);
-        keep(work, task, table, &output, &attempt, cancel.clone()).await?;
+        keep(work, task, table, &output, &ended, cancel.clone()).await?;
     }
     if command.writes.is_empty() {
         work.record(&task.id, TaskDone::Command);
@@ -88,12 +78,22 @@ pub(super) async fn run(
     })
 }
 
-/// Runs the program to its end, in a folder that is empty.
+/// The same for every attempt of a task in its run, and for nothing else: not for another environment,
+/// not for a run of the same name from before the book was deleted.
+fn idempotency_key(work: &Work, task: &PlannedTask) -> String {
+    format!(
+        "{}/{}/{}-{}/{}",
+        work.project, work.environment, work.run, work.run_id, task.id
+    )
+}
+
+/// Runs the program to its end; only what earlier attempts printed is in its folder.
 async fn carry_out(
     work: &Work,
     task: &PlannedTask,
     command: &CommandPlan,
     folder: &Path,
+    log: PathBuf,
     cancel: &CancellationToken,
 ) -> Result<()> {
     let outputs = prepare_folder(folder, command)?;
@@ -109,10 +109,9 @@ async fn carry_out(
     env.insert("TOWPATH_RUN_ID".to_owned(), work.run.to_string());
     env.insert(
         "TOWPATH_IDEMPOTENCY_KEY".to_owned(),
-        format!("{}/{}", work.run, task.id),
+        idempotency_key(work, task),
     );
     env.insert("TOWPATH_STEP".to_owned(), step_file.display().to_string());
-    let log = folder.join(LOG);
     let spec = ProcessSpec {
         argv,
         directory: work.house.dir.join(&command.directory),
@@ -194,7 +193,7 @@ fn judge(task: &PlannedTask, command: &CommandPlan, exit: &ProcessExit, log: &Pa
 }
 
 fn output_folder(folder: &Path, table: &TableName) -> PathBuf {
-    folder.join("out").join(table.to_string())
+    folder.join(OUT).join(table.to_string())
 }
 
 /// One empty folder per output table.
@@ -206,9 +205,7 @@ fn prepare_folder(folder: &Path, command: &CommandPlan) -> Result<Vec<PathBuf>> 
             format!("{} cannot be made: {error}", folder.display()),
         )
     };
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).map_err(not_made)?;
-    }
+    clear(folder).map_err(not_made)?;
     let outputs: Vec<PathBuf> = command
         .writes
         .iter()
@@ -248,7 +245,7 @@ async fn write_step(
         .map(|(table, path)| (table.target.to_string(), path.display().to_string()))
         .collect();
     let step = serde_json::json!({ "version": 1, "run": work.run.to_string(), "inputs": inputs, "outputs": outputs });
-    let path = folder.join("step.json");
+    let path = folder.join(STEP);
     std::fs::write(&path, step.to_string()).map_err(|error| {
         Failure::new(
             "R0951",
@@ -307,41 +304,4 @@ async fn keep(
         cancel,
     })
     .await
-}
-
-/// The glob for the files of an output folder, which must be of one kind.
-fn only_kind(output: &Path, table: &TableName) -> Result<String> {
-    let unread = |error: std::io::Error| {
-        Failure::new(
-            "R0952",
-            Remedy::FixConfig,
-            format!("{} cannot be read: {error}", output.display()),
-        )
-    };
-    let mut endings = std::collections::BTreeSet::new();
-    for entry in std::fs::read_dir(output).map_err(unread)? {
-        let name = entry
-            .map_err(unread)?
-            .file_name()
-            .to_string_lossy()
-            .into_owned();
-        if let Some((_, ending)) = name.split_once('.').filter(|(stem, _)| !stem.is_empty()) {
-            endings.insert(ending.to_owned());
-        }
-    }
-    match (endings.first(), endings.len()) {
-        (Some(ending), 1) => Ok(format!("*.{ending}")),
-        (None, _) => Err(Failure::new(
-            "R0953",
-            Remedy::FixData,
-            format!("the command left no file for `{table}`"),
-        )
-        .help("it finds the folder under `outputs` in the file that $TOWPATH_STEP names")),
-        (Some(_), _) => Err(Failure::new(
-            "R0954",
-            Remedy::FixData,
-            format!("the command left files of several kinds for `{table}`"),
-        )
-        .help("leave one kind: CSV, JSON lines or Parquet")),
-    }
 }

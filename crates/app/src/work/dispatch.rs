@@ -1,11 +1,16 @@
 //! Hands each task to its verb.
+//!
+//! A run that reads a part of its sources (`--limit`) sends nothing out and starts no program: what
+//! leaves the lakehouse cannot be taken back. What was committed before a crash is told by
+//! `recovered.rs`.
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::{AttemptOutcome, TaskWork};
 use towpath_vocab::{Action, Failure, PlannedTask};
 
-use super::scope::Work;
+use super::folders::{log_of, task_folder};
+use super::scope::{TaskDone, Work};
 use super::{command, load, model, publish};
 
 #[async_trait]
@@ -17,11 +22,41 @@ impl TaskWork for Work {
         cancel: CancellationToken,
     ) -> Result<AttemptOutcome, Failure> {
         tracing::debug!(task = task.id.as_str(), attempt, "begin");
-        match &task.action {
+        if let Some(why) = self.kept_back(&task.action) {
+            self.record(&task.id, TaskDone::Skipped(why.clone()));
+            return Ok(AttemptOutcome {
+                unchanged: true,
+                outcome: serde_json::json!({ "skipped": why }),
+                fingerprint: None,
+            });
+        }
+        let outcome = match &task.action {
             Action::Load(load) => load::load(self, task, load, cancel).await,
             Action::Model(model) => model::build(self, task, model, cancel).await,
-            Action::Command(command) => command::run(self, task, command, cancel).await,
+            Action::Command(command) => command::run(self, task, command, attempt, cancel).await,
             Action::Publish(publish) => publish::publish(self, task, publish, cancel).await,
-        }
+        }?;
+        self.recovered(task, outcome).await
+    }
+
+    fn traces(&self, task: &PlannedTask, attempt: u32) -> Option<String> {
+        let Action::Command(_) = task.action else {
+            return None;
+        };
+        let log = log_of(&task_folder(&self.folder, &task.id), attempt);
+        Some(format!("its output: {}", log.display()))
+    }
+}
+
+impl Work {
+    /// Why a task is not done in a run that reads a part of its sources.
+    fn kept_back(&self, action: &Action) -> Option<String> {
+        let limit = self.options.limit?;
+        let what = match action {
+            Action::Load(_) | Action::Model(_) => return None,
+            Action::Command(_) => "no program is started",
+            Action::Publish(_) => "nothing is sent out",
+        };
+        Some(format!("with `--limit {limit}` {what}"))
     }
 }

@@ -1,7 +1,7 @@
 //! That a program has ended well, on disk: what it left is committed, however often we die meanwhile.
 //!
 //! Promise: the mark stands only when every file the program left is durable, and only for the same
-//! program with the same inputs. While it stands, the program is not run again in its run, so all its
+//! program with the same inputs in the same run. While it stands, the program is not run again in its run, so all its
 //! tables come from one attempt, and what cannot be done twice is done once.
 
 use std::fs::{self, File};
@@ -10,10 +10,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{Failure, Remedy};
 
+use super::folders::{FINISHED as MARK, OUT};
 use crate::Result;
-
-/// The mark's file in the folder of a task.
-const MARK: &str = "finished.json";
 
 #[derive(Serialize, Deserialize)]
 struct Mark {
@@ -55,7 +53,7 @@ pub(super) fn write(folder: &Path, identity: &str, attempt: &str) -> Result<()> 
     })?;
     let (path, draft) = (folder.join(MARK), folder.join("finished.tmp"));
     let keep = || -> std::io::Result<()> {
-        settle(&folder.join("out"))?;
+        settle(&folder.join(OUT))?;
         fail::fail_point!("command::settled");
         fs::write(&draft, text)?;
         File::open(&draft)?.sync_all()?;

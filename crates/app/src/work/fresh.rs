@@ -38,7 +38,7 @@ impl Work {
     }
 
     /// The fingerprint a task would get now.
-    async fn print_now(&self, task: &PlannedTask) -> Result<Option<String>> {
+    pub(super) async fn print_now(&self, task: &PlannedTask) -> Result<Option<String>> {
         match &task.action {
             Action::Load(load) => {
                 let source = self.house.source(&load.connection)?;

@@ -46,6 +46,10 @@ pub(super) async fn publish(
         .turn(task, destination.as_ref(), &target, Some(&print))
         .await?;
     if turn.is_done {
+        let lineage = lineage(publish, &now);
+        let book = work.house.book.as_ref();
+        book.put_lineage(&work.environment, &target, &lineage)
+            .await?;
         return work.adopted(task, &target, turn, Some(print));
     }
     let outgoing = Outgoing {

@@ -3,6 +3,7 @@
 //! It decides nothing; `dispatch.rs` hands tasks to the verbs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use towpath_flow::{OutputSummary, Progress};
@@ -34,6 +35,10 @@ pub(crate) struct Work {
     pub(crate) environment: Environment,
     pub(crate) pipeline: PipelineName,
     pub(crate) run: RunName,
+    /// What tells the run from every other one.
+    pub(crate) run_id: String,
+    /// Where programs of the run find their folders.
+    pub(crate) folder: PathBuf,
     pub(crate) options: WorkOptions,
     pub(crate) progress: Arc<Progress>,
     done: Mutex<BTreeMap<TaskId, TaskDone>>,
@@ -44,6 +49,9 @@ pub(crate) struct Work {
 pub(crate) enum TaskDone {
     /// Rows were carried (or stopped by their data).
     Table(Box<OutputSummary>),
+    /// Rows were committed by a process that died before it could tell. Only what the commit and the
+    /// book know is counted.
+    Recovered(Box<OutputSummary>),
     /// A view was judged, if it has checks, and stored unless they stopped it.
     View {
         /// Its name.
@@ -71,6 +79,8 @@ impl Work {
             environment,
             pipeline,
             run,
+            run_id,
+            folder,
         } = scope;
         Self {
             house,
@@ -78,6 +88,8 @@ impl Work {
             environment,
             pipeline,
             run,
+            run_id,
+            folder,
             options,
             progress,
             done: Mutex::default(),
@@ -116,4 +128,6 @@ pub(crate) struct Scope {
     pub(crate) environment: Environment,
     pub(crate) pipeline: PipelineName,
     pub(crate) run: RunName,
+    pub(crate) run_id: String,
+    pub(crate) folder: PathBuf,
 }

@@ -6,16 +6,18 @@ use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, carry};
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{Clock, Destination, Reader, Receipt, StateStore};
+use towpath_ports::{Clock, Destination, Reader, Receipt, StateStore, TaskRecord};
 use towpath_vocab::{
     Action, FactSource, Failure, PlannedTask, Position, Remedy, RunName, TableFact, TableName,
     TablePlan, WriteMode,
 };
 
 use super::generation::{Turn, stamped, take_turn};
+use super::overwritten::is_overwritten;
 use super::scope::{TaskDone, Work};
 use crate::Result;
 use crate::facts::outside_key;
+use crate::quarantine::outdate_uncommitted;
 
 /// Rows on their way into one table.
 pub(crate) struct Tow<'a> {
@@ -64,6 +66,11 @@ impl Work {
         if held.is_some() && write == WriteMode::Append {
             return Ok(!self.options.full_refresh);
         }
+        if let (Some(last), false) = (&turn.last, matches!(task.action, Action::Publish(_)))
+            && is_overwritten(&self.house.lake, &last.token.task).await?
+        {
+            return Ok(false);
+        }
         self.is_unchanged(task, fingerprint, turn.last.is_some())
             .await
     }
@@ -95,7 +102,8 @@ impl Work {
         let last = book
             .last_success(&self.environment, &self.pipeline, &task.id)
             .await?;
-        Ok(last.is_some_and(|(run, _)| since(&run)))
+        let did = |record: &TaskRecord| record.outcome.get("skipped").is_none();
+        Ok(last.is_some_and(|(run, record)| since(&run) && did(&record)))
     }
 
     /// True when the last success had this fingerprint and the destination still holds its commit.
@@ -142,7 +150,9 @@ impl Work {
             destination: Arc::clone(&destination),
             quarantine: Arc::clone(&self.house.lake) as _,
             committed: opened_at.clone(),
+            sieve: None,
         };
+        outdate_uncommitted(&self.house, &output.task, turn.after()).await?;
         let services = self.house.services(Arc::clone(&self.progress));
         let run = self.run.to_string();
         let target = output.plan.target.clone();
@@ -170,7 +180,8 @@ impl Work {
         self.outcome(task, table, fingerprint)
     }
 
-    /// An attempt whose commit is already there: told again, not done again.
+    /// An attempt whose commit is already there: told again, not done again. What is known besides the
+    /// commit is added by `recovered.rs`.
     pub(crate) fn adopted(
         &self,
         task: &PlannedTask,
@@ -187,7 +198,13 @@ impl Work {
                 adopted: true,
             });
         }
-        self.outcome(task, summary, fingerprint)
+        let outcome = stored(task, &summary)?;
+        self.record(&task.id, TaskDone::Recovered(Box::new(summary)));
+        Ok(AttemptOutcome {
+            unchanged: false,
+            outcome,
+            fingerprint,
+        })
     }
 
     fn outcome(
@@ -197,13 +214,7 @@ impl Work {
         fingerprint: Option<String>,
     ) -> Result<AttemptOutcome> {
         let stopped = table.stopped.clone();
-        let outcome = serde_json::to_value(&table).map_err(|error| {
-            Failure::new(
-                "R0932",
-                Remedy::Bug,
-                format!("the result of `{}` cannot be stored: {error}", task.id),
-            )
-        })?;
+        let outcome = stored(task, &table)?;
         self.record(&task.id, TaskDone::Table(Box::new(table)));
         match stopped {
             Some(failure) => Err(failure),
@@ -234,7 +245,7 @@ impl Work {
     }
 
     /// Stores what a table of the lakehouse looks like now.
-    async fn observe(&self, table: &TableName, lake: &dyn Destination) -> Result<()> {
+    pub(super) async fn observe(&self, table: &TableName, lake: &dyn Destination) -> Result<()> {
         let Some(schema) = lake.schema(table).await? else {
             return Ok(());
         };
@@ -267,4 +278,15 @@ impl Work {
             seen_at,
         }
     }
+}
+
+/// A result as the book keeps it.
+pub(super) fn stored(task: &PlannedTask, table: &OutputSummary) -> Result<serde_json::Value> {
+    serde_json::to_value(table).map_err(|error| {
+        Failure::new(
+            "R0932",
+            Remedy::Bug,
+            format!("the result of `{}` cannot be stored: {error}", task.id),
+        )
+    })
 }

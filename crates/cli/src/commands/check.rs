@@ -1,6 +1,6 @@
 //! `check` and `plan`: what the project says; contact to the outside only with `--connect`.
 
-use towpath_app::{CheckReport, chosen_plan};
+use towpath_app::{CheckReport, chosen_plan, explained, forecast};
 use towpath_vocab::{Failure, Remedy};
 
 use super::houses::{Ended, Place};
@@ -35,14 +35,18 @@ pub(super) async fn plan(place: &Place, arguments: PlanArguments) -> Ended {
         return Ok(Exit::Wrong);
     };
     if let Some(table) = arguments.explain {
+        explained(&report, plan, &table)?;
         draw::settings(&report, &table);
         return Ok(Exit::Done);
     }
     let choice = choice(arguments.choice);
-    let plan = chosen_plan(plan, arguments.target.as_deref(), &choice)?;
+    let chosen = chosen_plan(plan, arguments.target.as_deref(), &choice)?;
     match arguments.format {
-        Format::Json => draw::json(&plan)?,
-        Format::Text => draw::plan(&plan, &choice),
+        Format::Json => draw::json(&chosen)?,
+        Format::Text => {
+            let told = forecast(&place.dir()?, &report, plan, &chosen).await?;
+            draw::plan(&chosen, &choice, &told);
+        }
     }
     Ok(Exit::Done)
 }
@@ -51,7 +55,7 @@ fn explain(code: &str) -> Ended {
     let code = code.to_ascii_uppercase();
     match towpath_app::explanation(&code) {
         Some(text) => {
-            println!("{code}\n\n{text}");
+            say!("{code}\n\n{text}");
             Ok(Exit::Done)
         }
         None => Err(Failure::new(

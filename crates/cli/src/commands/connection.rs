@@ -53,8 +53,8 @@ fn ls(place: &Place, format: Format) -> Ended {
         return Ok(Exit::Done);
     }
     if lines.is_empty() {
-        println!("The project has no connection. Declare one under `connections` in towpath.yml.");
-        println!("Kinds there are: towpath connection types");
+        say!("The project has no connection. Declare one under `connections` in towpath.yml.");
+        say!("Kinds there are: towpath connection types");
         return Ok(Exit::Done);
     }
     let names = ["CONNECTION", "TYPE", "WRITABLE", "KNOWN", "DECLARED AT"].map(str::to_owned);
@@ -77,7 +77,7 @@ fn ls(place: &Place, format: Format) -> Ended {
             ]
         })
         .collect();
-    print!("{}", draw::text_table(&names, &rows, &[false; 5]));
+    put!("{}", draw::text_table(&names, &rows, &[false; 5]));
     Ok(Exit::Done)
 }
 
@@ -89,8 +89,8 @@ fn types(format: Format) -> Ended {
     }
     let names = ["TYPE", "CAN BE", "NEEDS", "WHAT IT IS"].map(str::to_owned);
     let rows: Vec<Vec<String>> = specs.iter().map(type_row).collect();
-    print!("{}", draw::text_table(&names, &rows, &[false; 4]));
-    println!("\nAll options: towpath connection types --format json");
+    put!("{}", draw::text_table(&names, &rows, &[false; 4]));
+    say!("\nAll options: towpath connection types --format json");
     Ok(Exit::Done)
 }
 
@@ -118,9 +118,9 @@ fn type_row(spec: &ConnectorSpec) -> Vec<String> {
 }
 
 fn say_test(report: &ConnectionTest) {
-    println!("✓ {}: {}", report.connection, report.system);
+    say!("✓ {}: {}", report.connection, report.system);
     for note in &report.notes {
-        println!("  {note}");
+        say!("  {note}");
     }
 }
 
@@ -129,20 +129,20 @@ fn say_discovered(report: &DiscoverReport) {
         say_table(table);
     }
     for (table, failure) in &report.failed {
-        println!("{table}\n  ⚠ not looked at: {}", failure.message);
+        say!("{table}\n  ⚠ not looked at: {}", failure.message);
         for help in &failure.help {
-            println!("    {help}");
+            say!("    {help}");
         }
     }
     for table in &report.gone {
-        println!("{table}\n  not there any more");
+        say!("{table}\n  not there any more");
     }
     let tables = draw::plural(report.tables.len() as u64, "table");
     match &report.written {
-        Some(path) => println!(
-            "\nWrote {path}: {tables}. Commit it; `towpath check` now knows these columns."
-        ),
-        None => println!(
+        Some(path) => {
+            say!("\nWrote {path}: {tables}. Commit it; `towpath check` now knows these columns.")
+        }
+        None => say!(
             "\n{tables}. To let `towpath check` know them: towpath connection discover {} --write",
             report.connection
         ),
@@ -154,7 +154,7 @@ fn say_table(table: &TableLine) {
         format!(", about {} rows", draw::count(rows))
     });
     let columns = draw::plural(table.columns.len() as u64, "column");
-    println!("{}  ({columns}{rows})", table.table);
+    say!("{}  ({columns}{rows})", table.table);
     let names: Vec<String> = table
         .columns
         .iter()
@@ -163,17 +163,17 @@ fn say_table(table: &TableLine) {
             None => format!("{} {}", column.name, column.data_type),
         })
         .collect();
-    println!("  {}", names.join(", "));
+    say!("  {}", names.join(", "));
     match (table.key.is_empty(), &table.cursor) {
         (true, None) => {}
-        (false, None) => println!("  key: {}", table.key.join(", ")),
-        (true, Some(cursor)) => println!("  cursor, as it seems: {cursor}"),
-        (false, Some(cursor)) => println!(
+        (false, None) => say!("  key: {}", table.key.join(", ")),
+        (true, Some(cursor)) => say!("  cursor, as it seems: {cursor}"),
+        (false, Some(cursor)) => say!(
             "  key: {}   cursor, as it seems: {cursor}",
             table.key.join(", ")
         ),
     }
     for note in &table.notes {
-        println!("  ⓘ {note}");
+        say!("  ⓘ {note}");
     }
 }

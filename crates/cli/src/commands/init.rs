@@ -28,36 +28,36 @@ pub(super) async fn init(arguments: InitArguments) -> Ended {
         return Ok(Exit::Done);
     }
     draw::diagnostics(&errors, &report.check.files);
-    eprintln!("The project stands, but this needs a hand before it runs.");
+    tell!("The project stands, but this needs a hand before it runs.");
     Ok(Exit::Wrong)
 }
 
 fn say(report: &InitReport, dir: &Path) {
-    println!("Project `{}` in {}:", report.name, report.dir.display());
+    say!("Project `{}` in {}:", report.name, report.dir.display());
     for file in &report.files {
-        println!("  {file}");
+        say!("  {file}");
     }
     if report.tables > 0 {
         let tables = draw::plural(report.tables as u64, "table");
-        println!("\n{tables} will be loaded.");
+        say!("\n{tables} will be loaded.");
     }
     for note in &report.notes {
-        println!(" ⓘ {note}");
+        say!(" ⓘ {note}");
     }
-    println!("\nNext:");
+    say!("\nNext:");
     if dir != Path::new(".") {
-        println!("  cd {}", quoted(&dir.display().to_string()));
+        say!("  cd {}", quoted(&dir.display().to_string()));
     }
     if let Some(variable) = &report.variable
         && !variable.is_set
     {
-        println!(
+        say!(
             "  export {}='…'      # the URL you gave; it is written nowhere",
             variable.name
         );
     }
-    println!("  towpath plan");
-    println!("  towpath run");
+    say!("  towpath plan");
+    say!("  towpath run");
 }
 
 /// A path that a shell reads as one word.

@@ -88,7 +88,7 @@ async fn history(house: &Arc<House>, table: &str, last: usize, format: Format) -
         })
         .collect();
     let right = [true, false, false, false, true, true, true, false];
-    print!("{}", draw::text_table(&names, &rows, &right));
+    put!("{}", draw::text_table(&names, &rows, &right));
     Ok(Exit::Done)
 }
 
@@ -98,15 +98,17 @@ async fn restore(house: &Arc<House>, table: &str, to: &str, format: Format) -> E
         let rows = done.rows.map_or_else(String::new, |rows| {
             format!(": {}", draw::plural(rows, "row"))
         });
-        println!(
+        say!(
             "{} is what it was at version {}{rows}; this is version {}.",
-            done.table, done.restored, done.table_version
+            done.table,
+            done.restored,
+            done.table_version
         );
         for task in &done.tasks {
-            println!("The next run of {task} reads on from there.");
+            say!("The next run of {task} reads on from there.");
         }
         if done.held_again > 0 {
-            println!(
+            say!(
                 "{} waits again, because what it became is gone: towpath quarantine show {}",
                 draw::plural(done.held_again, "quarantined row"),
                 done.table
@@ -118,8 +120,8 @@ async fn restore(house: &Arc<House>, table: &str, to: &str, format: Format) -> E
 async fn compact(house: &Arc<House>, table: &str, format: Format) -> Ended {
     let done = lake_compact(house, table).await?;
     told(format, &done, |done| match done.table_version {
-        None => println!("{} has no small files to write together.", done.table),
-        Some(version) => println!(
+        None => say!("{} has no small files to write together.", done.table),
+        Some(version) => say!(
             "{} became {}, {} became {}; this is version {version} of {}.",
             draw::plural(done.files_before, "file"),
             done.files_after,
@@ -136,17 +138,17 @@ async fn vacuum(house: &Arc<House>, table: &str, request: VacuumRequest, format:
         let files = draw::plural(done.files.len() as u64, "file");
         let age = age(request.older_than);
         if done.files.is_empty() {
-            println!(
+            say!(
                 "{} has no files older than {age} that no version needs.",
                 done.table
             );
         } else if done.dry_run {
             for file in &done.files {
-                println!("{file}");
+                say!("{file}");
             }
-            println!("{files}, {}, would be deleted.", draw::bytes(done.bytes));
+            say!("{files}, {}, would be deleted.", draw::bytes(done.bytes));
         } else {
-            println!("{files}, {}, deleted.", draw::bytes(done.bytes));
+            say!("{files}, {}, deleted.", draw::bytes(done.bytes));
         }
     })
 }
@@ -154,7 +156,7 @@ async fn vacuum(house: &Arc<House>, table: &str, request: VacuumRequest, format:
 async fn drop_table(house: &Arc<House>, table: &str, yes: bool, format: Format) -> Ended {
     let done = lake_drop(house, table, yes).await?;
     told(format, &done, |done| {
-        println!(
+        say!(
             "{} is gone, with {}.",
             done.table,
             draw::plural(done.versions, "version")
@@ -178,14 +180,14 @@ fn describe(table: &LakeTable) {
     let rows = table.rows.map_or_else(String::new, |rows| {
         format!("{}, ", draw::plural(rows, "row"))
     });
-    println!(
+    say!(
         "{}  version {}: {rows}{}, {}",
         table.table,
         table.table_version,
         draw::plural(table.files, "file"),
         draw::bytes(table.bytes)
     );
-    println!("{}\n", table.location);
+    say!("{}\n", table.location);
     let names = ["COLUMN", "TYPE", "AT THE SOURCE"].map(str::to_owned);
     let rows: Vec<Vec<String>> = table
         .columns
@@ -200,5 +202,5 @@ fn describe(table: &LakeTable) {
             ]
         })
         .collect();
-    print!("{}", draw::text_table(&names, &rows, &[false; 3]));
+    put!("{}", draw::text_table(&names, &rows, &[false; 3]));
 }

@@ -26,10 +26,10 @@ pub(super) async fn lineage(place: &Place, arguments: LineageArguments) -> Ended
 }
 
 fn text(report: &LineageReport, direction: Direction) {
-    println!("{}", report.subject);
+    say!("{}", report.subject);
     if direction == Direction::Up {
         for (column, origins) in &report.origins {
-            println!("  {column} ← {}", origins.join(", "));
+            say!("  {column} ← {}", origins.join(", "));
         }
     } else {
         let direct = report
@@ -44,7 +44,7 @@ fn text(report: &LineageReport, direction: Direction) {
                 )
             })
             .collect();
-        lines.iter().for_each(|line| println!("{line}"));
+        lines.iter().for_each(|line| say!("{line}"));
     }
     let others: Vec<&str> = report
         .tables
@@ -52,7 +52,7 @@ fn text(report: &LineageReport, direction: Direction) {
         .map(String::as_str)
         .filter(|t| *t != report.subject)
         .collect();
-    println!(
+    say!(
         "\nTables on the way: {}",
         if others.is_empty() {
             "none".to_owned()
@@ -61,7 +61,7 @@ fn text(report: &LineageReport, direction: Direction) {
         }
     );
     if report.partial {
-        println!("Some statement could not be followed in full: there may be more.");
+        say!("Some statement could not be followed in full: there may be more.");
     }
 }
 
@@ -72,9 +72,9 @@ fn mermaid(report: &LineageReport) {
         .iter()
         .map(|edge| (edge.from.table.as_str(), edge.to.table.as_str()))
         .collect();
-    println!("flowchart LR");
+    say!("flowchart LR");
     for (index, table) in report.tables.iter().enumerate() {
-        println!("  t{index}[\"{}\"]", table.replace('"', "#quot;"));
+        say!("  t{index}[\"{}\"]", table.replace('"', "#quot;"));
     }
     let id = |table: &str| {
         report
@@ -84,6 +84,6 @@ fn mermaid(report: &LineageReport) {
             .unwrap_or_default()
     };
     for (from, to) in pairs {
-        println!("  t{} --> t{}", id(from), id(to));
+        say!("  t{} --> t{}", id(from), id(to));
     }
 }

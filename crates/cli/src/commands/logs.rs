@@ -8,6 +8,7 @@ use super::runs::word;
 use crate::args::{Format, LogsArguments};
 use crate::draw;
 use crate::exit::Exit;
+use crate::terminal;
 
 pub(super) async fn logs(place: &Place, arguments: LogsArguments) -> Ended {
     let (house, plan) = place.open().await?;
@@ -22,29 +23,32 @@ pub(super) async fn logs(place: &Place, arguments: LogsArguments) -> Ended {
                 "printed": piece.printed,
             }))?,
             Format::Text => {
-                println!("{} · {}", piece.run.name, word(&piece.run.state));
+                say!("{} · {}", piece.run.name, word(&piece.run.state));
                 text(&piece);
             }
         }
         return Ok(Exit::Done);
     }
-    let waits = |run: &str| eprintln!("Waiting for {run} to begin.");
+    let waits = |run: &str| tell!("Waiting for {run} to begin.");
     let mut logs = follow(&house, &plan.environment, &request, waits).await?;
     let mut begun = false;
     loop {
         let piece = logs.next().await?;
         if !begun && arguments.format == Format::Text {
-            println!("{} · {}", piece.run.name, word(&piece.run.state));
+            say!("{} · {}", piece.run.name, word(&piece.run.state));
         }
         begun = true;
         match arguments.format {
             Format::Json => json_lines(&piece)?,
             Format::Text => text(&piece),
         }
+        if terminal::is_closed() {
+            return Ok(Exit::Done);
+        }
         if piece.is_last {
             if !has_ended(&piece.run) {
                 let run = &piece.run.name;
-                eprintln!(
+                tell!(
                     "The process that carried {run} is gone; go on: towpath run {}",
                     run.pipeline
                 );
@@ -57,11 +61,11 @@ pub(super) async fn logs(place: &Place, arguments: LogsArguments) -> Ended {
 
 fn text(piece: &LogPiece) {
     for event in &piece.events {
-        println!("{}", line(event));
+        say!("{}", line(event));
     }
     for printed in &piece.printed {
         for line in printed.text.lines() {
-            println!("      {} │ {line}", printed.task);
+            say!("      {} │ {line}", printed.task);
         }
     }
 }

@@ -10,19 +10,24 @@ use crate::exit::Exit;
 
 pub(super) async fn quality(place: &Place, arguments: QualityArguments) -> Ended {
     let (house, plan) = place.open().await?;
-    let lines = results(
-        &house,
-        &plan.environment,
-        arguments.table.as_deref(),
-        arguments.last,
-    )
-    .await?;
+    let report = results(&house, &plan, arguments.table.as_deref(), arguments.last).await?;
     if arguments.format == Format::Json {
-        draw::json(&serde_json::json!({ "version": 1, "checks": lines }))?;
+        draw::json(&report)?;
+        return Ok(Exit::Done);
+    }
+    for lost in &report.lost {
+        say!(
+            "{}: its checks were judged in {} and let it pass; what they measured was lost with that process.",
+            lost.table,
+            lost.run
+        );
+    }
+    let lines = report.checks;
+    if lines.is_empty() && !report.lost.is_empty() {
         return Ok(Exit::Done);
     }
     if lines.is_empty() {
-        println!("No check has run yet. Write some: `checks:` of a table. Then: towpath run");
+        say!("No check has run yet. Write some: `checks:` of a table. Then: towpath run");
         return Ok(Exit::Done);
     }
     let names = [
@@ -55,7 +60,7 @@ pub(super) async fn quality(place: &Place, arguments: QualityArguments) -> Ended
             ]
         })
         .collect();
-    print!(
+    put!(
         "{}",
         draw::text_table(
             &names,

@@ -9,6 +9,7 @@ use super::houses::{Ended, Place, working_dir};
 use crate::args::QueryArguments;
 use crate::draw::RowPrinter;
 use crate::exit::Exit;
+use crate::terminal;
 
 pub(super) async fn query(place: &Place, arguments: QueryArguments) -> Ended {
     let (house, _scratch) = if place.is_in_project() {
@@ -21,6 +22,9 @@ pub(super) async fn query(place: &Place, arguments: QueryArguments) -> Ended {
     let mut printer = RowPrinter::new(arguments.format, &result.schema);
     while let Some(batch) = result.batches.try_next().await? {
         printer.print(&batch)?;
+        if terminal::is_closed() {
+            break;
+        }
     }
     printer.finish()?;
     Ok(Exit::Done)

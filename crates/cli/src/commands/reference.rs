@@ -33,7 +33,7 @@ pub(super) fn page(arguments: &ReferenceArguments) -> Ended {
         Page::Connectors => connectors_page(),
         Page::Codes => codes_page(),
     };
-    print!("{GENERATED}{page}");
+    put!("{GENERATED}{page}");
     Ok(Exit::Done)
 }
 

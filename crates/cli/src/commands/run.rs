@@ -51,7 +51,7 @@ pub(super) fn told(ran: Ran, format: Format) -> Ended {
                 Format::Json => {
                     draw::json(&serde_json::json!({ "version": 1, "run": null, "notes": [why] }))?;
                 }
-                Format::Text => println!("{why}"),
+                Format::Text => say!("{why}"),
             }
             Ok(Exit::Done)
         }

@@ -7,40 +7,41 @@ use crate::args::{Format, RunsArguments, WhyArguments};
 use crate::draw;
 use crate::exit::Exit;
 
+/// The state of what a process left at no end.
+const INTERRUPTED: &str = "interrupted";
+
 pub(super) async fn runs(place: &Place, arguments: RunsArguments) -> Ended {
     let (house, plan) = place.open().await?;
-    let records = list(
-        &house,
-        &plan.environment,
-        arguments.pipeline.as_deref(),
-        arguments.last,
-    )
-    .await?;
+    let records = list(&house, &plan, arguments.pipeline.as_deref(), arguments.last).await?;
     if arguments.format == Format::Json {
         draw::json(&serde_json::json!({ "version": 1, "runs": records }))?;
         return Ok(Exit::Done);
     }
     if records.is_empty() {
-        println!("Nothing has run yet: towpath run");
+        say!("Nothing has run yet: towpath run");
         return Ok(Exit::Done);
     }
     let names = ["RUN", "STATE", "TASKS", "TOOK", "BEGAN"].map(str::to_owned);
     let rows: Vec<Vec<String>> = records
         .iter()
-        .map(|record| {
+        .map(|line| {
+            let record = &line.record;
             let took = record
                 .ended_us
                 .map(|end| u64::try_from(end - record.started_us).unwrap_or(0));
             vec![
                 record.name.to_string(),
-                word(&record.state),
+                match line.interrupted {
+                    true => INTERRUPTED.to_owned(),
+                    false => word(&record.state),
+                },
                 record.tasks.len().to_string(),
                 took.map_or_else(|| "–".to_owned(), draw::seconds),
                 towpath_app::time_text(record.started_us),
             ]
         })
         .collect();
-    print!(
+    put!(
         "{}",
         draw::text_table(&names, &rows, &[false, false, true, true, false])
     );
@@ -50,11 +51,12 @@ pub(super) async fn runs(place: &Place, arguments: RunsArguments) -> Ended {
 pub(super) async fn why(place: &Place, arguments: WhyArguments) -> Ended {
     let (house, plan) = place.open().await?;
     let why = explain(&house, &plan, &arguments.subject).await?;
-    let state = why
-        .state
-        .as_ref()
-        .map_or_else(|| "not run".to_owned(), word);
-    println!(
+    let state = match &why.state {
+        None => "not run".to_owned(),
+        Some(state) if why.interrupted && !state.is_final() => INTERRUPTED.to_owned(),
+        Some(state) => word(state),
+    };
+    say!(
         "{}  {state}{}",
         why.task,
         why.run
@@ -67,8 +69,8 @@ pub(super) async fn why(place: &Place, arguments: WhyArguments) -> Ended {
         ("You can", &why.you_can),
     ] {
         if !lines.is_empty() {
-            println!("{title}");
-            lines.iter().for_each(|line| println!("  {line}"));
+            say!("{title}");
+            lines.iter().for_each(|line| say!("  {line}"));
         }
     }
     Ok(Exit::Done)

@@ -13,7 +13,7 @@ use super::numbers::plural;
 pub(crate) fn diagnostics(list: &[Diagnostic], files: &BTreeMap<String, String>) {
     let renderer = renderer();
     for diagnostic in list {
-        eprintln!("{}", renderer.render(&[group(diagnostic, files)]));
+        tell!("{}", renderer.render(&[group(diagnostic, files)]));
     }
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn diagnostics_json(list: &[Diagnostic]) {
             })
         })
         .collect();
-    println!("{}", serde_json::Value::Array(values));
+    say!("{}", serde_json::Value::Array(values));
 }
 
 /// `3 errors in 2 files (38 ms).` and who was contacted.
@@ -62,7 +62,7 @@ pub(crate) fn check_summary(report: &CheckReport) {
         [] => "No system was contacted; `--connect` also compares with the live ones.".to_owned(),
         names => format!("Contacted: {}.", names.join(", ")),
     };
-    eprintln!("{found} in {files} ({ms} ms). {contacted}");
+    tell!("{found} in {files} ({ms} ms). {contacted}");
 }
 
 /// One failure on standard error.
@@ -71,9 +71,9 @@ pub(crate) fn failure(failure: &Failure) {
         .place
         .as_ref()
         .map_or_else(String::new, |place| format!("\n  --> {place}"));
-    eprintln!("error[{}]: {}{place}", failure.code, failure.message);
+    tell!("error[{}]: {}{place}", failure.code, failure.message);
     for help in &failure.help {
-        eprintln!("  = {help}");
+        tell!("  = {help}");
     }
 }
 

@@ -13,5 +13,5 @@ pub(crate) use json::{json, json_line};
 pub(crate) use numbers::{bytes, count, plural, seconds};
 pub(crate) use plan::{plan, settings};
 pub(crate) use report::run_report;
-pub(crate) use rows::{RowPrinter, text_table};
+pub(crate) use rows::{RowPrinter, json_rows, text_table};
 pub(crate) use watch::RunWatch;

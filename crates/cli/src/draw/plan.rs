@@ -1,29 +1,42 @@
 //! `plan`: one line per table with what a run would do and because of what; then types and guarantees.
 
-use towpath_app::{CheckReport, Choice};
+use std::collections::BTreeMap;
+
+use towpath_app::{CheckReport, Choice, Effect, Forecast};
 use towpath_vocab::{
-    Action, LoadPlan, Materialized, Plan, PlannedTask, ReadMode, Selection, TablePlan, WriteMode,
+    Action, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode, Selection, TablePlan, TaskId,
+    WriteMode,
 };
 
 use super::numbers::plural;
 use super::rows::text_table;
 
+/// What a run would find, by pipeline and task.
+type Told = BTreeMap<PipelineName, BTreeMap<TaskId, Forecast>>;
+
 /// Prints what the pipelines would do.
-pub(crate) fn plan(plan: &Plan, choice: &Choice) {
+pub(crate) fn plan(plan: &Plan, choice: &Choice, told: &Told) {
     for pipeline in &plan.pipelines {
-        println!("{} · {} · {}\n", pipeline.name, plan.name, plan.environment);
+        say!("{} · {} · {}\n", pipeline.name, plan.name, plan.environment);
         let names = ["TASK", "WILL", "BECAUSE"].map(str::to_owned);
         let rows: Vec<Vec<String>> = pipeline
             .tasks
             .iter()
-            .map(|task| vec![task.id.to_string(), will(&task.action), because(task)])
+            .map(|task| {
+                let forecast = told.get(&pipeline.name).and_then(|of| of.get(&task.id));
+                let will = match forecast.map(|forecast| forecast.effect) {
+                    Some(Effect::Nothing) if is_done(&task.action) => "nothing".to_owned(),
+                    _ => will(&task.action),
+                };
+                vec![task.id.to_string(), will, because(task, forecast)]
+            })
             .collect();
-        print!("{}", text_table(&names, &rows, &[]));
-        println!(
+        put!("{}", text_table(&names, &rows, &[]));
+        say!(
             "\n{}. Nothing was changed.",
             plural(pipeline.tasks.len() as u64, "task")
         );
-        println!("Do it: towpath run {}{}", pipeline.name, words(choice));
+        say!("Do it: towpath run {}{}", pipeline.name, words(choice));
     }
 }
 
@@ -53,8 +66,8 @@ pub(crate) fn settings(report: &CheckReport, table: &str) {
         })
         .collect();
     match rows.is_empty() {
-        true => println!("Nothing is set for `{table}`: all defaults."),
-        false => print!(
+        true => say!("Nothing is set for `{table}`: all defaults."),
+        false => put!(
             "{}",
             text_table(&["SETTING", "VALUE", "FROM"].map(str::to_owned), &rows, &[])
         ),
@@ -129,16 +142,19 @@ fn write(table: &TablePlan) -> String {
     }
 }
 
-fn because(task: &PlannedTask) -> String {
+/// False for what is left out anyway.
+fn is_done(action: &Action) -> bool {
+    !matches!(action, Action::Publish(publish) if !publish.connection.writable)
+}
+
+/// What a run would find, and where the task stands in the project.
+fn because(task: &PlannedTask, forecast: Option<&Forecast>) -> String {
     let place = task
         .span
         .as_ref()
         .map_or_else(String::new, |span| format!("{}:{}", span.file, span.line));
-    match task.after.is_empty() {
-        true => place,
-        false => {
-            let parents: Vec<String> = task.after.iter().map(ToString::to_string).collect();
-            format!("{place}, after {}", parents.join(", "))
-        }
+    match forecast {
+        Some(forecast) => format!("{} · {place}", forecast.because),
+        None => place,
     }
 }

@@ -11,22 +11,29 @@ use super::rows::text_table;
 /// Prints the report.
 pub(crate) fn run_report(report: &RunReport) {
     if report.nothing_to_do() {
-        println!("{}", nothing(report));
+        say!("{}", nothing(report));
         return;
     }
-    print!("{}", head(report));
-    print!("{}", steps(report));
-    println!("{}", closing(report));
+    put!("{}", head(report));
+    put!("{}", steps(report));
+    say!("{}", closing(report));
     if !report.tables.is_empty() {
-        println!("\n{}", tables(report));
+        say!("\n{}", tables(report));
     }
-    print!("{}", things(report));
+    put!("{}", things(report));
     for note in &report.notes {
-        println!(" ⓘ {note}");
+        say!(" ⓘ {note}");
     }
-    print!("{}", failures(report));
+    put!("{}", failures(report));
     if report.rows_read > 0 {
-        println!("{}", balance(report));
+        say!("{}", balance(report));
+    }
+    if !report.recovered.is_empty() {
+        let tasks: Vec<String> = report.recovered.iter().map(ToString::to_string).collect();
+        say!(
+            "Not counted: {}, committed before its process died; how many rows were read is not known.",
+            tasks.join(", ")
+        );
     }
 }
 
@@ -59,12 +66,18 @@ fn nothing(report: &RunReport) -> String {
 
 fn head(report: &RunReport) -> String {
     let again = if report.resumed { " · goes on" } else { "" };
+    let part = report.limit.map_or_else(String::new, |limit| {
+        format!(
+            " · partial: at most about {} per load",
+            plural(limit, "row")
+        )
+    });
     let of = report
         .rerun_of
         .as_ref()
         .map_or_else(String::new, |run| format!(" · {run} again"));
     format!(
-        "{} · {} · {}{of}{again}\n",
+        "{} · {} · {}{of}{again}{part}\n",
         report.run, report.project, report.environment
     )
 }

@@ -11,6 +11,7 @@ use towpath_vocab::{Failure, Remedy};
 
 use super::numbers::plural;
 use crate::args::RowFormat;
+use crate::terminal::Out;
 
 /// Integers beyond this lose digits in JavaScript.
 const EXACT_IN_JSON: i128 = 1 << 53;
@@ -36,7 +37,7 @@ impl RowPrinter {
     }
 
     pub(crate) fn print(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
-        let out = &mut std::io::BufWriter::new(std::io::stdout().lock());
+        let out = &mut std::io::BufWriter::new(Out);
         let options = FormatOptions::default();
         let formatters = batch
             .columns()
@@ -100,7 +101,7 @@ impl RowPrinter {
     }
 
     pub(crate) fn finish(self) -> Result<(), Failure> {
-        let out = &mut std::io::stdout().lock();
+        let out = &mut Out;
         match self.format {
             RowFormat::Json if self.rows == 0 => writeln!(out, "[]").map_err(closed),
             RowFormat::Json => writeln!(out, "\n]").map_err(closed),
@@ -129,6 +130,18 @@ impl RowPrinter {
             }
         }
     }
+}
+
+/// Rows as JSON objects.
+pub(crate) fn json_rows(batch: &RecordBatch) -> Vec<serde_json::Value> {
+    let schema = batch.schema();
+    let row = |at: usize| {
+        let cells = schema.fields().iter().zip(batch.columns());
+        cells
+            .map(|(field, column)| (field.name().clone(), nested_value(column, at)))
+            .collect::<serde_json::Map<_, _>>()
+    };
+    (0..batch.num_rows()).map(|at| row(at).into()).collect()
 }
 
 /// A table with aligned columns and a header line.
@@ -199,7 +212,7 @@ fn json_cell(data_type: &DataType, cell: Option<String>) -> serde_json::Value {
     }
 }
 
-/// A list, a map or a struct as JSON; what is in it as `json_cell` has it.
+/// A value as JSON: a list, a map or a struct, and what is in it as `json_cell` has it.
 fn nested_value(array: &dyn Array, row: usize) -> serde_json::Value {
     use serde_json::Value;
     let all = |values: &dyn Array| -> Vec<Value> {
@@ -257,10 +270,11 @@ fn unprintable(error: arrow_schema::ArrowError) -> Failure {
     )
 }
 
+/// Standard output tells at the end of the program whether it could be written.
 fn closed(error: std::io::Error) -> Failure {
     Failure::new(
         "R0995",
-        Remedy::Cancelled,
-        format!("the output was closed: {error}"),
+        Remedy::Bug,
+        format!("the output cannot be written: {error}"),
     )
 }

@@ -72,7 +72,7 @@ impl Line {
 
 impl Watch for RunWatch {
     fn waits(&self, running: &RunRecord) {
-        eprintln!(
+        tell!(
             "Waiting for {}, which runs since {}. Ctrl-C gives up.",
             running.name,
             towpath_app::time_text(running.started_us)

@@ -1,0 +1,71 @@
+//! Names a person typed: what they mean here, or what was probably meant.
+
+use towpath_project::nearest;
+use towpath_vocab::{Action, Failure, Plan, Remedy, TableName};
+
+use crate::Result;
+use crate::house::House;
+
+/// A table of the project, or of `others`: what a lakehouse or a book knows besides.
+///
+/// # Errors
+/// R0982 when it is no table's name, R0927 when no table is called so.
+fn table_called(plan: &Plan, text: &str, others: &[TableName]) -> Result<TableName> {
+    let named: TableName = text
+        .parse()
+        .map_err(|error| Failure::new("R0982", Remedy::FixConfig, format!("{error}")))?;
+    let mut known: Vec<TableName> = tables(plan).cloned().collect();
+    known.extend(others.iter().cloned());
+    match known.contains(&named) {
+        true => Ok(named),
+        false => Err(unknown(text, known.iter().map(ToString::to_string).collect())),
+    }
+}
+
+/// A table of the project or of its lakehouse.
+///
+/// # Errors
+/// R0982 when it is no table's name, R0927 when no table is called so.
+pub async fn known_table(house: &House, plan: &Plan, text: &str) -> Result<TableName> {
+    table_called(plan, text, &house.lake.tables().await?)
+}
+
+/// That no table is called so, and which ones there are.
+pub(crate) fn unknown(text: &str, mut known: Vec<String>) -> Failure {
+    known.sort();
+    known.dedup();
+    let message = format!("no table is called `{text}`");
+    let failure = Failure::new("R0927", Remedy::FixConfig, message);
+    match nearest(text, known.iter().map(String::as_str)) {
+        Some(near) => failure.help(format!("did you mean `{near}`?")),
+        None => failure.help("look: towpath plan"),
+    }
+}
+
+/// Every table that tasks write, in the lakehouse and outside.
+pub(crate) fn tables(plan: &Plan) -> impl Iterator<Item = &TableName> {
+    let tasks = plan.pipelines.iter().flat_map(|pipeline| &pipeline.tasks);
+    tasks.flat_map(|task| match &task.action {
+        Action::Load(load) => vec![&load.table.target],
+        Action::Model(model) => vec![&model.table.target],
+        Action::Command(command) => command.writes.iter().map(|plan| &plan.target).collect(),
+        Action::Publish(publish) => vec![&publish.table.target, &publish.from],
+    })
+}
+
+/// A pipeline of the project.
+///
+/// # Errors
+/// R0920 when there is none of that name.
+pub(crate) fn pipeline_called(plan: &Plan, text: &str) -> Result<()> {
+    let known = || plan.pipelines.iter().map(|pipeline| pipeline.name.as_str());
+    if known().any(|name| name == text) {
+        return Ok(());
+    }
+    let message = format!("there is no pipeline `{text}`, and none of that name has run");
+    let failure = Failure::new("R0920", Remedy::FixConfig, message);
+    Err(match nearest(text, known()) {
+        Some(near) => failure.help(format!("did you mean `{near}`?")),
+        None => failure.help(format!("there are: {}", known().collect::<Vec<_>>().join(", "))),
+    })
+}

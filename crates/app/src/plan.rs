@@ -1,0 +1,64 @@
+//! `plan`: what a run would do, and because of what. Nothing is changed and no outside system contacted.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use towpath_flow::Progress;
+use towpath_vocab::{PipelineName, Plan, PlannedPipeline, RunName, TaskId};
+
+use crate::Result;
+use crate::check::CheckReport;
+use crate::house::House;
+use crate::work::{Forecast, Scope, Work, WorkOptions, changing_models};
+
+/// What a run of each pipeline of `chosen` would do with each task. `plan` is the whole project.
+///
+/// # Errors
+/// When the book or the lakehouse cannot be read.
+pub async fn forecast(
+    dir: &Path,
+    report: &CheckReport,
+    plan: &Plan,
+    chosen: &Plan,
+) -> Result<BTreeMap<PipelineName, BTreeMap<TaskId, Forecast>>> {
+    let book = dir.join(".towpath").join(format!("{}.db", plan.environment));
+    let house = match book.is_file() {
+        true => Some(Arc::new(House::of_plan(dir, plan, report.memory_bytes)?)),
+        // A house would make its folders.
+        false => None,
+    };
+    let mut told = BTreeMap::new();
+    for pipeline in &chosen.pipelines {
+        let of = match &house {
+            Some(house) => work(house, plan, pipeline).forecast(pipeline).await?,
+            None => {
+                let tasks = pipeline.tasks.iter();
+                tasks
+                    .map(|task| (task.id.clone(), Forecast::does("nothing has run yet")))
+                    .collect()
+            }
+        };
+        told.insert(pipeline.name.clone(), of);
+    }
+    Ok(told)
+}
+
+fn work(house: &Arc<House>, plan: &Plan, pipeline: &PlannedPipeline) -> Work {
+    let scope = Scope {
+        project: plan.project.clone(),
+        environment: plan.environment.clone(),
+        pipeline: pipeline.name.clone(),
+        run: RunName {
+            pipeline: pipeline.name.clone(),
+            number: 0,
+        },
+        run_id: String::new(),
+        folder: PathBuf::new(),
+    };
+    let options = WorkOptions {
+        changing: changing_models(plan),
+        ..WorkOptions::default()
+    };
+    Work::new(Arc::clone(house), scope, options, Arc::new(Progress::default()))
+}

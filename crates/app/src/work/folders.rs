@@ -1,0 +1,109 @@
+//! Where programs of a run find what they need and leave what they print: one folder per run and task.
+//!
+//! Promise: no two runs share a folder, whatever they are called: the environment and a random id that
+//! was made with the run's row are in its name. What a program printed stays, one file per attempt;
+//! all else goes when the run ends well. What is in an output folder: `left.rs`.
+
+use std::path::{Path, PathBuf};
+
+use towpath_ports::RunRecord;
+use towpath_vocab::TaskId;
+
+/// Where what programs leave for the lakehouse lies, in the folder of their task.
+pub(super) const OUT: &str = "out";
+/// What a program is told.
+pub(super) const STEP: &str = "step.json";
+/// That it has ended well.
+pub(super) const FINISHED: &str = "finished.json";
+
+/// The name of an attempt's output, around its number.
+const LOG: (&str, &str) = ("output-", ".log");
+
+/// What tells a run from every other one, also from those of another book. Runs of earlier versions
+/// have no id; there the time they began stands for it.
+pub(crate) fn run_id(record: &RunRecord) -> String {
+    let id = record.request.get("id").and_then(|id| id.as_str());
+    id.map_or_else(|| format!("{:x}", record.started_us), str::to_owned)
+}
+
+/// The folder of a run.
+pub(crate) fn run_folder(project: &Path, record: &RunRecord) -> PathBuf {
+    let name = &record.name;
+    project
+        .join(".towpath/steps")
+        .join(record.environment.as_str())
+        .join(format!("{}-{}-{}", name.pipeline, name.number, run_id(record)))
+}
+
+/// The folder of a task in the folder of its run.
+pub(crate) fn task_folder(run: &Path, task: &TaskId) -> PathBuf {
+    run.join(task.as_str())
+}
+
+/// What one attempt of a task's program printed.
+pub(crate) fn log_of(task: &Path, attempt: u32) -> PathBuf {
+    task.join(format!("{}{attempt}{}", LOG.0, LOG.1))
+}
+
+/// What a task's program printed, the first attempt first.
+pub(crate) fn logs_in(task: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(task) else {
+        return Vec::new();
+    };
+    let mut logs: Vec<(u32, PathBuf)> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = entry.file_name();
+            let number = name.to_str()?.strip_prefix(LOG.0)?.strip_suffix(LOG.1)?;
+            Some((number.parse().ok()?, entry.path()))
+        })
+        .collect();
+    logs.sort();
+    logs.into_iter().map(|(_, path)| path).collect()
+}
+
+/// Makes room for an attempt: what an earlier one left goes, what it printed stays.
+pub(super) fn clear(task: &Path) -> std::io::Result<()> {
+    for path in [task.join(FINISHED), task.join(STEP)] {
+        gone(std::fs::remove_file(path))?;
+    }
+    gone(std::fs::remove_dir_all(task.join(OUT)))
+}
+
+/// A run that ended well needs nothing of it any more. What cannot be deleted is only in the way.
+pub(crate) fn tidy<'a>(run: &Path, tasks: impl Iterator<Item = &'a TaskId>) {
+    for task in tasks {
+        let folder = task_folder(run, task);
+        if let Err(error) = clear(&folder) {
+            tracing::warn!("{} stays behind: {error}", folder.display());
+        }
+    }
+}
+
+fn gone(deleted: std::io::Result<()>) -> std::io::Result<()> {
+    match deleted {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn logs_of_attempts_come_in_order_and_outlive_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let task = folder.path().join("t");
+        std::fs::create_dir_all(task.join("out/raw.t")).unwrap();
+        for name in ["output-10.log", "output-9.log", "output-x.log", STEP, FINISHED] {
+            std::fs::write(task.join(name), "").unwrap();
+        }
+        tidy(folder.path(), [TaskId::new("t"), TaskId::new("none")].iter());
+        assert_eq!(logs_in(&task), [log_of(&task, 9), log_of(&task, 10)]);
+        for name in ["out", STEP, FINISHED] {
+            assert!(!task.join(name).exists(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a run would do with each task, and because of what, as far as it can be told without contact to
+//! an outside system.
+//!
+//! Promise: nothing is written, and nothing is guessed. Files are looked at; what a database holds now is
+//! not known before it is asked, nor is what depends on it.
+
+use std::collections::BTreeMap;
+
+use towpath_ports::{Destination, StateStore};
+use towpath_vocab::{
+    Action, Generation, Materialized, PlannedPipeline, PlannedTask, RunName, TaskId,
+};
+
+use super::generation::Turn;
+use super::scope::Work;
+use crate::Result;
+
+/// What would become of one task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// What it would do.
+    pub effect: Effect,
+    /// Because of what, in words.
+    pub because: String,
+}
+
+/// What a task would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: what it made is there and would be the same.
+    Nothing,
+    /// It would be done.
+    Does,
+    /// That is known only when it runs.
+    Depends,
+}
+
+impl Forecast {
+    pub(crate) fn does(because: impl Into<String>) -> Self {
+        Self {
+            effect: Effect::Does,
+            because: because.into(),
+        }
+    }
+
+    fn depends(because: impl Into<String>) -> Self {
+        Self {
+            effect: Effect::Depends,
+            because: because.into(),
+        }
+    }
+}
+
+impl Work {
+    /// What a run of this pipeline would do with each task.
+    pub(crate) async fn forecast(
+        &self,
+        pipeline: &PlannedPipeline,
+    ) -> Result<BTreeMap<TaskId, Forecast>> {
+        let mut told: BTreeMap<TaskId, Forecast> = BTreeMap::new();
+        for task in &pipeline.tasks {
+            let forecast = self.forecast_of(task, &told).await?;
+            told.insert(task.id.clone(), forecast);
+        }
+        Ok(told)
+    }
+
+    async fn forecast_of(
+        &self,
+        task: &PlannedTask,
+        told: &BTreeMap<TaskId, Forecast>,
+    ) -> Result<Forecast> {
+        if let Some(forecast) = self.whatever_is_there(task) {
+            return Ok(forecast);
+        }
+        let book = self.house.book.as_ref();
+        let last = book
+            .last_success(&self.environment, &self.pipeline, &task.id)
+            .await?;
+        let Some((run, record)) = last else {
+            return Ok(Forecast::does("it has not ended well yet"));
+        };
+        let parents = |effect: Effect| {
+            let known = |parent: &&TaskId| told.get(*parent).is_some_and(|it| it.effect == effect);
+            let names: Vec<&str> = task.after.iter().filter(known).map(TaskId::as_str).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        let is_load = matches!(task.action, Action::Load(_));
+        if let Some(parents) = parents(Effect::Does).filter(|_| !is_load) {
+            return Ok(Forecast::does(format!("{parents} comes before it")));
+        }
+        let now = match self.print_now(task).await {
+            Ok(Some(now)) => now,
+            Ok(None) => return Ok(Forecast::does(format!("nothing tells that it is as in {run}"))),
+            Err(failure) => return Ok(Forecast::does(failure.message)),
+        };
+        if record.fingerprint.as_deref() != Some(now.as_str()) {
+            return Ok(Forecast::does(changed(task, &run)));
+        }
+        if !self.holds(task, &now).await? {
+            return Ok(Forecast::does("the table is gone, or others changed it since"));
+        }
+        if let Some(parents) = parents(Effect::Depends).filter(|_| !is_load) {
+            return Ok(Forecast::depends(format!("{parents} may bring something new")));
+        }
+        Ok(Forecast {
+            effect: Effect::Nothing,
+            because: format!("unchanged since {run}"),
+        })
+    }
+
+    /// What is said without looking at what is there.
+    fn whatever_is_there(&self, task: &PlannedTask) -> Option<Forecast> {
+        match &task.action {
+            Action::Command(_) => Some(Forecast::does("a program runs every time")),
+            Action::Publish(publish) if !publish.connection.writable => Some(Forecast {
+                effect: Effect::Nothing,
+                because: "it may not be written".to_owned(),
+            }),
+            Action::Load(load) if load.connection.kind != "files" => Some(Forecast::depends(
+                "what is new is known when it is asked",
+            )),
+            Action::Model(model) if self.options.changing.contains(&model.table.target) => {
+                Some(Forecast::does("it gives other rows at another time"))
+            }
+            _ => None,
+        }
+    }
+
+    /// True when the lakehouse holds what a task made. Outside systems are not asked.
+    async fn holds(&self, task: &PlannedTask, now: &str) -> Result<bool> {
+        let plan = match &task.action {
+            Action::Load(load) => &load.table,
+            Action::Model(model) if model.materialized == Materialized::View => {
+                return Ok(self.house.lake.view(&model.table.target).await?.is_some());
+            }
+            Action::Model(model) => &model.table,
+            Action::Command(_) | Action::Publish(_) => return Ok(true),
+        };
+        let key = self.key(&task.step, &plan.target);
+        let turn = Turn {
+            generation: Generation(0),
+            last: self.house.lake.last(&key, &plan.target).await?,
+            is_done: false,
+        };
+        self.is_held(task, now, &turn, plan.write.mode).await
+    }
+}
+
+fn changed(task: &PlannedTask, run: &RunName) -> String {
+    let what = match &task.action {
+        Action::Load(_) => "the source or its definition",
+        Action::Model(_) | Action::Publish(_) | Action::Command(_) => "an input or its definition",
+    };
+    format!("{what} changed since {run}")
+}

@@ -1,0 +1,153 @@
+//! What a program left in an output folder: every file of it is taken, or the task fails and names it.
+//!
+//! Promise: no file is passed over in silence. Files may lie in folders below; their last ending says
+//! what they are, and all must be of one kind, since they become one table. It reads names only.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use towpath_vocab::{Failure, Remedy, TableName};
+
+use crate::Result;
+
+/// Endings of files that can become rows.
+const KINDS: [&str; 6] = ["csv", "tsv", "jsonl", "ndjson", "json", "parquet"];
+/// Endings that may stand behind those.
+const PACKED: [&str; 3] = ["gz", "zst", "zstd"];
+/// At most so many names in a message.
+const NAMED: usize = 20;
+
+/// The glob that means every file of an output folder.
+///
+/// # Errors
+/// R0953 when there is none, R0954 when they are of several kinds, R0957 when some cannot be taken.
+pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
+    let mut found = Found::default();
+    found.walk(output, "").map_err(|error| {
+        let message = format!("{} cannot be read: {error}", output.display());
+        Failure::new("R0952", Remedy::FixConfig, message)
+    })?;
+    if !found.others.is_empty() {
+        let message = format!(
+            "the command left for `{table}` what cannot become rows: {}",
+            listed(&found.others)
+        );
+        return Err(Failure::new("R0957", Remedy::FixData, message)
+            .help("leave CSV, JSON lines or Parquet files, each with its ending; names may not begin with a dot")
+            .help("anything else belongs elsewhere: the step's own folder, or a temporary one"));
+    }
+    match (found.endings.first(), found.endings.len()) {
+        (Some(ending), 1) => Ok(format!("**/*.{ending}")),
+        (None, _) => Err(Failure::new(
+            "R0953",
+            Remedy::FixData,
+            format!("the command left no file for `{table}`"),
+        )
+        .help("it finds the folder under `outputs` in the file that $TOWPATH_STEP names")),
+        (Some(_), _) => Err(Failure::new(
+            "R0954",
+            Remedy::FixData,
+            format!(
+                "the command left files of several kinds for `{table}`: {}",
+                listed(&found.endings)
+            ),
+        )
+        .help("leave one kind: CSV, JSON lines or Parquet")),
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    /// The endings of files that can be taken.
+    endings: BTreeSet<String>,
+    /// What cannot be taken, relative to the folder.
+    others: BTreeSet<String>,
+}
+
+impl Found {
+    fn walk(&mut self, folder: &Path, above: &str) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let shown = format!("{above}{}", name.to_string_lossy());
+            let kind = entry.file_type()?;
+            let hidden = name.to_string_lossy().starts_with('.');
+            match name.to_str().and_then(ending) {
+                _ if kind.is_dir() && !hidden && name.to_str().is_some() => {
+                    self.walk(&entry.path(), &format!("{shown}/"))?;
+                }
+                Some(ending) if !hidden && entry.path().is_file() => {
+                    self.endings.insert(ending);
+                }
+                _ => {
+                    self.others.insert(shown);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+
+/// The last known ending of a name, as it is written.
+fn ending(name: &str) -> Option<String> {
+    let known = |of: &[&str], ending: &str| of.contains(&ending.to_ascii_lowercase().as_str());
+    let (stem, last) = name.rsplit_once('.')?;
+    if !known(&PACKED, last) {
+        return known(&KINDS, last).then(|| last.to_owned());
+    }
+    let (_, inner) = stem.rsplit_once('.')?;
+    known(&KINDS, inner).then(|| format!("{inner}.{last}"))
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(NAMED)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if names.len() > NAMED {
+        shown.push(format!("and {} more", names.len() - NAMED));
+    }
+    shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn left(names: &[&str]) -> Result<String> {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "n\n1\n").unwrap();
+        }
+        only_kind(folder.path(), &"raw.t".parse().unwrap())
+    }
+
+    #[test]
+    fn every_file_is_taken_or_named() {
+        assert_eq!(left(&["data.v1.csv", "a/b/data.v2.csv"]).unwrap(), "**/*.csv");
+        assert_eq!(left(&["x.json.gz", "y.z.json.gz"]).unwrap(), "**/*.json.gz");
+        let code = |names: &[&str]| left(names).unwrap_err().code;
+        assert_eq!(code(&[]), "R0953");
+        assert_eq!(code(&["a.csv", "b.parquet"]), "R0954");
+        for other in ["data", "notes.txt", ".hidden.csv", "deep/_SUCCESS", ".d/x.csv", "x.gz"] {
+            let failure = left(&["a.csv", other]).unwrap_err();
+            let name = if other.starts_with(".d/") { ".d" } else { other };
+            assert_eq!(failure.code, "R0957", "{other}");
+            assert!(failure.message.contains(&format!("`{name}`")), "{failure}");
+        }
+    }
+
+    #[test]
+    fn links_that_lead_nowhere_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.csv"), "n\n1\n").unwrap();
+        std::os::unix::fs::symlink("gone", folder.path().join("b.csv")).unwrap();
+        let failure = only_kind(folder.path(), &"raw.t".parse().unwrap()).unwrap_err();
+        assert!(failure.message.contains("`b.csv`"), "{failure}");
+    }
+}

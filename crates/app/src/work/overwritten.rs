@@ -1,0 +1,101 @@
+//! Whether what a task committed to a table of the lakehouse is still what the table holds.
+//!
+//! Another task, another environment over the same lakehouse or another program may have changed its
+//! rows since; then the task has not to be left out as unchanged. It reads the table's log only, in most
+//! cases one entry of it.
+
+use towpath_engine::Lake;
+use towpath_engine::lake::HistoryEntry;
+use towpath_vocab::{StepName, TaskKey};
+
+use crate::Result;
+
+/// How a compaction stands in a table's history: it changes no row.
+const COMPACT: &str = "compact";
+/// How other programs call theirs.
+const OPTIMIZE: &str = "OPTIMIZE";
+/// What the step of a replay is called behind the step whose rows it brings back.
+const REPLAY: &str = "replay";
+
+/// True when rows were changed after the last commit of this task, and neither by it nor by a replay
+/// of what it had set aside. Entries that were cleaned away are taken for its own.
+pub(super) async fn is_overwritten(lake: &Lake, task: &TaskKey) -> Result<bool> {
+    for limit in [1, 16, usize::MAX] {
+        let entries = lake.history(&task.table, limit).await?;
+        if let Some(answer) = entries.iter().find_map(|entry| told(entry, task)) {
+            return Ok(answer);
+        }
+        if entries.len() < limit {
+            return Ok(false);
+        }
+    }
+    Ok(false)
+}
+
+/// What one version says; `None` when it says nothing.
+fn told(entry: &HistoryEntry, task: &TaskKey) -> Option<bool> {
+    let changed = entry.files_added + entry.files_removed > 0;
+    let replay = TaskKey {
+        step: StepName::new(format!("{} {REPLAY}", task.step)),
+        ..task.clone()
+    };
+    match (&entry.task, entry.write.as_deref()) {
+        (Some((app_id, _)), _) if *app_id == task.app_id() => Some(false),
+        (Some((app_id, _)), _) if *app_id == replay.app_id() => None,
+        (Some(_), _) => changed.then_some(true),
+        (None, Some(COMPACT)) => None,
+        // A restore gives every task the place it had then.
+        (None, Some(_)) => Some(false),
+        (None, None) if entry.operation == OPTIMIZE => None,
+        (None, None) => changed.then_some(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn key(environment: &str, step: &str) -> TaskKey {
+        TaskKey {
+            project: "p".into(),
+            environment: environment.into(),
+            pipeline: "p".into(),
+            step: step.into(),
+            table: "raw.t".parse().unwrap(),
+        }
+    }
+
+    fn entry(task: Option<&TaskKey>, write: Option<&str>) -> HistoryEntry {
+        HistoryEntry {
+            version: 1,
+            at_ms: None,
+            operation: "WRITE".to_owned(),
+            write: write.map(str::to_owned),
+            run: None,
+            task: task.map(|task| (task.app_id(), 1)),
+            engine: None,
+            stats: None,
+            files_added: 1,
+            files_removed: 0,
+        }
+    }
+
+    #[test]
+    fn only_changes_of_others_overwrite() {
+        let ours = key("dev", "pull");
+        let say = |task: Option<&TaskKey>, write| told(&entry(task, write), &ours);
+        assert_eq!(say(Some(&ours), Some("replace")), Some(false));
+        assert_eq!(say(Some(&key("dev", "pull replay")), Some("merge")), None);
+        assert_eq!(say(Some(&key("prod", "pull")), Some("replace")), Some(true));
+        assert_eq!(say(Some(&key("dev", "other")), Some("merge")), Some(true));
+        assert_eq!(say(None, Some("compact")), None);
+        assert_eq!(say(None, Some("restore")), Some(false));
+        assert_eq!(say(None, None), Some(true));
+        let nothing = HistoryEntry {
+            files_added: 0,
+            ..entry(None, None)
+        };
+        assert_eq!(told(&nothing, &ours), None);
+    }
+}

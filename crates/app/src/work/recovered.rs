@@ -1,0 +1,189 @@
+//! What is told of a commit whose process died before it could tell.
+//!
+//! Promise: nothing is claimed that is not known. The commit says how many rows it took, the quarantine
+//! how many were set aside with it, the book what its checks said if that was written in time; how many
+//! rows were read or left out is lost, and so are checks that the book does not have. What later commands
+//! need of a table (its columns, its lineage) is made up for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use futures::TryStreamExt;
+use towpath_flow::{OutputSummary, quarantine_table};
+use towpath_orchestrator::AttemptOutcome;
+use towpath_ports::{Destination, ModelEngine, ModelRequest, Query, RunRecord, StateStore, TaskState};
+use towpath_vocab::{Action, ModelPlan, PlannedPipeline, PlannedTask, TableLineage, TableName, TaskId};
+
+use super::scope::{TaskDone, Work};
+use super::tow::stored;
+use crate::Result;
+
+/// The entry of a stored result that says that its process died before it could tell.
+pub(super) const RECOVERED: &str = "recovered";
+/// Results of checks that are looked through for those of this run.
+const CHECKS: u64 = 1000;
+
+impl Work {
+    /// The outcome of a task, completed when its commit was made by a process that died.
+    pub(super) async fn recovered(
+        &self,
+        task: &PlannedTask,
+        mut outcome: AttemptOutcome,
+    ) -> Result<AttemptOutcome> {
+        let Some(TaskDone::Recovered(summary)) = self.done().remove(&task.id) else {
+            return Ok(outcome);
+        };
+        let mut summary = *summary;
+        summary.rows_rejected = self.set_aside(&summary).await?;
+        summary.rows_read = summary.rows_loaded + summary.rows_rejected;
+        summary.checks = self.judged(&summary.table).await?;
+        let lost = summary.checks.is_empty() && has_checks(task, &summary.table);
+        summary.notes = notes(lost);
+        self.make_up(task, &summary.table).await?;
+        outcome.outcome = stored(task, &summary)?;
+        outcome.outcome[RECOVERED] = true.into();
+        self.record(&task.id, TaskDone::Recovered(Box::new(summary)));
+        Ok(outcome)
+    }
+
+    /// Rows that were set aside with the commit.
+    async fn set_aside(&self, summary: &OutputSummary) -> Result<u64> {
+        let quarantine = quarantine_table(&summary.table);
+        let (Some(receipt), Some(_)) = (
+            &summary.receipt,
+            self.house.lake.version(&quarantine).await?,
+        ) else {
+            return Ok(0);
+        };
+        let sql = format!(
+            "select count(*) from {} where generation = {} and run = {}",
+            towpath_sql::quote_table(&quarantine),
+            receipt.committed.token.generation,
+            towpath_sql::literal(&self.run.to_string()),
+        );
+        let result = self.house.engine.query(&sql, &BTreeMap::new()).await?;
+        let batches: Vec<_> = result.batches.try_collect().await?;
+        let first = batches.iter().find(|batch| batch.num_rows() > 0);
+        let count = first.map_or(0, |batch| {
+            batch.column(0).as_primitive::<Int64Type>().value(0)
+        });
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// What the checks of this run said of a table, if it was written before the process died.
+    async fn judged(&self, table: &TableName) -> Result<Vec<towpath_vocab::CheckResult>> {
+        let book = self.house.book.as_ref();
+        let newest_first = book.checks(&self.environment, Some(table), CHECKS).await?;
+        let mut ours: Vec<_> = newest_first
+            .into_iter()
+            .filter(|(run, _, _)| *run == self.run)
+            .map(|(_, _, result)| result)
+            .collect();
+        ours.reverse();
+        // An attempt before the one that committed was judged as well.
+        let mut last: Vec<towpath_vocab::CheckResult> = Vec::new();
+        for result in ours {
+            last.retain(|earlier| earlier.name != result.name);
+            last.push(result);
+        }
+        Ok(last)
+    }
+
+    /// Writes what the book did not hear: the table's columns and its lineage.
+    async fn make_up(&self, task: &PlannedTask, table: &TableName) -> Result<()> {
+        let lineage = match &task.action {
+            Action::Load(load) => load.table.lineage.clone(),
+            Action::Model(model) => {
+                let request = ModelRequest {
+                    model: ModelPlan::clone(model),
+                    full_refresh: false,
+                    incremental: false,
+                };
+                let mut lineage = self.house.engine.run(request).await?.lineage;
+                for edge in &mut lineage.edges {
+                    edge.to.table = table.to_string();
+                }
+                lineage
+            }
+            Action::Command(_) | Action::Publish(_) => TableLineage::default(),
+        };
+        if !lineage.edges.is_empty() || !lineage.inputs.is_empty() {
+            let book = self.house.book.as_ref();
+            book.put_lineage(&self.environment, table, &lineage).await?;
+        }
+        if matches!(task.action, Action::Publish(_)) {
+            return Ok(());
+        }
+        let lake = Arc::clone(&self.house.lake) as Arc<dyn Destination>;
+        self.observe(table, lake.as_ref()).await
+    }
+}
+
+fn has_checks(task: &PlannedTask, table: &TableName) -> bool {
+    match &task.action {
+        Action::Load(load) => !load.table.checks.is_empty(),
+        Action::Model(model) => !model.table.checks.is_empty(),
+        Action::Publish(publish) => !publish.table.checks.is_empty(),
+        Action::Command(command) => command
+            .writes
+            .iter()
+            .any(|plan| plan.target == *table && !plan.checks.is_empty()),
+    }
+}
+
+fn notes(lost: bool) -> Vec<String> {
+    let told = "it was committed before its process died: how many rows were read or left out is not known";
+    let checks = lost.then_some(
+        "its checks let it pass, else it would not be committed; what they measured was lost",
+    );
+    [Some(told), checks]
+        .into_iter()
+        .flatten()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// True when a stored result says that its checks were judged and what they said was lost.
+pub(crate) fn is_lost(outcome: &serde_json::Value) -> bool {
+    let none = |checks: &serde_json::Value| checks.as_array().is_none_or(Vec::is_empty);
+    outcome[RECOVERED].as_bool() == Some(true) && none(&outcome["checks"])
+}
+
+/// What the tasks of a resumed run did, also those that were done before it was interrupted.
+pub(crate) fn all_done(
+    pipeline: &PlannedPipeline,
+    record: &RunRecord,
+    mut done: BTreeMap<TaskId, TaskDone>,
+) -> BTreeMap<TaskId, TaskDone> {
+    for task in &record.tasks {
+        if task.state != TaskState::Succeeded || done.contains_key(&task.id) {
+            continue;
+        }
+        let planned = pipeline.tasks.iter().find(|planned| planned.id == task.id);
+        if let Some(before) = planned.and_then(|planned| before(planned, &task.outcome)) {
+            done.insert(task.id.clone(), before);
+        }
+    }
+    done
+}
+
+/// What a stored result says.
+fn before(task: &PlannedTask, outcome: &serde_json::Value) -> Option<TaskDone> {
+    if let (Action::Model(model), Some(version)) = (&task.action, outcome["view"].as_u64()) {
+        return Some(TaskDone::View {
+            table: model.table.target.clone(),
+            version: Some(version),
+            judged: None,
+        });
+    }
+    if matches!(task.action, Action::Command(_)) && outcome.is_null() {
+        return Some(TaskDone::Command);
+    }
+    let summary: OutputSummary = serde_json::from_value(outcome.clone()).ok()?;
+    Some(match outcome[RECOVERED].as_bool() {
+        Some(true) => TaskDone::Recovered(Box::new(summary)),
+        _ => TaskDone::Table(Box::new(summary)),
+    })
+}

@@ -1,0 +1,165 @@
+//! What commands say, to whom: outputs that cannot be written, names that do not exist, forms for
+//! programs, and what `plan` says a run would do.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod desk;
+
+use std::fs::OpenOptions;
+use std::process::{Command, Stdio};
+
+use crate::desk::{Desk, has, text};
+
+fn small() -> Desk {
+    let desk = Desk::with_pipeline(
+        "steps:
+  pull: { load: data, into: raw, tables: { a: { from: a.csv, columns: { n: { type: int } }, fail_above: 50% } } }
+  build: { models: all }
+",
+    );
+    desk.write("data/a.csv", "n\n1\n2\nx\n");
+    desk.write(
+        "models/marts/m.sql",
+        "{{ config(materialized='table') }}\nselect count(*) n from {{ source('raw', 'a') }}\n",
+    );
+    desk
+}
+
+/// Exit code and standard error of a command whose standard output is `stdout`.
+fn into(desk: &Desk, arguments: &[&str], stdout: Stdio) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_towpath"))
+        .args(arguments)
+        .current_dir(desk.path("."))
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    (output.status.code(), text(&output.stderr))
+}
+
+/// The writing end of a pipe that nobody reads.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn output_that_cannot_be_written_is_no_panic() {
+    let desk = small();
+    let commands: [&[&str]; 6] = [
+        &["run"],
+        &["plan"],
+        &["runs"],
+        &["query", "--format", "csv", "select n from raw.a"],
+        &["query", "select 1"],
+        &["--help"],
+    ];
+    for arguments in commands {
+        let (code, said) = into(&desk, arguments, unread());
+        assert_eq!((code, said.as_str()), (Some(0), ""), "{arguments:?}");
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, said) = into(&desk, arguments, full.into());
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        has(&said, &["error[R0995]: the output cannot be written"]);
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    // A command that failed keeps its own exit.
+    assert_eq!(into(&desk, &["run", "nope"], unread()).0, Some(2));
+}
+
+#[test]
+fn names_that_do_not_exist_are_mistakes() {
+    let desk = small();
+    desk.ok(".", &["run"]);
+    for (arguments, wanted) in [
+        (&["runs", "q"][..], "error[R0920]"),
+        (
+            &["quality", "raw.b"],
+            "error[R0927]: no table is called `raw.b`",
+        ),
+        (
+            &["plan", "--explain", "raw.b"],
+            "error[R0927]: no table is called `raw.b`",
+        ),
+        (
+            &["quarantine", "show", "raw.b"],
+            "error[R0927]: no table is called `raw.b`",
+        ),
+    ] {
+        let said = desk.exits(2, ".", arguments);
+        has(&said, &[wanted, "did you mean `"]);
+    }
+    desk.ok(".", &["runs", "p"]);
+    desk.ok(".", &["quality", "raw.a"]);
+    desk.ok(".", &["plan", "--explain", "marts.m"]);
+}
+
+#[test]
+fn rows_set_aside_have_one_form_for_programs() {
+    let desk = small();
+    let shown = |table| desk.json(".", &["quarantine", "show", table, "--format", "json"]);
+    let empty = serde_json::json!({ "version": 1, "table": "raw.a", "rows": [] });
+    assert_eq!(shown("raw.a"), empty);
+    desk.ok(".", &["run"]);
+    let found = shown("raw.a");
+    assert_eq!(
+        (&found["version"], &found["table"]),
+        (&1.into(), &"raw.a".into())
+    );
+    assert_eq!(found["rows"].as_array().unwrap().len(), 1);
+    assert_eq!(found["rows"][0]["line"], 4);
+    assert!(found["rows"][0]["reasons"].is_array(), "{found}");
+}
+
+/// The lines of a plan, without the blanks between columns.
+fn planned(desk: &Desk) -> String {
+    let said = desk.ok(".", &["plan"]);
+    let lines = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_plan_says_what_a_run_would_do_and_why() {
+    let desk = small();
+    has(&planned(&desk), &["pull/raw.a read all of data:a.csv, replace raw.a nothing has run yet"]);
+    assert!(!desk.path(".towpath").exists(), "a plan changes nothing");
+    desk.ok(".", &["run"]);
+    has(
+        &planned(&desk),
+        &[
+            "pull/raw.a nothing unchanged since p#1 · pipelines/p.yml:",
+            "build/marts.m nothing unchanged since p#1",
+        ],
+    );
+    desk.write("data/a.csv", "n\n1\n2\n");
+    has(
+        &planned(&desk),
+        &[
+            "replace raw.a the source or its definition changed since p#1",
+            "replace marts.m pull/raw.a comes before it",
+        ],
+    );
+    desk.ok(".", &["run"]);
+    desk.write(
+        "models/marts/m.sql",
+        "{{ config(materialized='table') }}\nselect count(*) + 0 n from {{ source('raw', 'a') }}\n",
+    );
+    has(
+        &planned(&desk),
+        &[
+            "pull/raw.a nothing unchanged since p#2",
+            "replace marts.m an input or its definition changed since p#2",
+        ],
+    );
+    has(&desk.ok(".", &["run"]), &["marts.m"]);
+    has(&planned(&desk), &["build/marts.m nothing unchanged since p#3"]);
+    assert_eq!(desk.json(".", &["runs", "--format", "json"])["runs"].as_array().unwrap().len(), 3);
+    desk.ok(".", &["lake", "drop", "marts.m", "--yes"]);
+    has(&planned(&desk), &["replace marts.m the table is gone, or others changed it since"]);
+}
