@@ -19,7 +19,7 @@ use crate::Result;
 use crate::house::House;
 use crate::lake::existing;
 use crate::lease::{Held, hold};
-use crate::quarantine::held_again;
+use crate::quarantine::{held_again, outdate_undone};
 use crate::work::{keeps_place, stamped};
 
 /// Files of versions that ended this long ago may go without further asking.
@@ -381,6 +381,9 @@ async fn set_back(
         .restore(table, version, carried.clone(), &run)
         .await?;
     let held_again = held_again::hold(house, table, again, &carried).await?;
+    for then in &behind {
+        outdate_undone(house, &then.task, then.then, then.now).await?;
+    }
     Ok(LakeRestored {
         version: 1,
         table: table.to_string(),

@@ -28,7 +28,7 @@ mod writing;
 pub use budget::Budget;
 pub use carry::{Cadence, Carry, Services, carry};
 
-pub use output::OutputSpec;
+pub use output::{OutputSpec, Sieve};
 pub use quarantine::{QUARANTINE_SCHEMA, quarantine_columns, quarantine_table};
 pub use summary::{CarrySummary, OutputSummary, Progress, RuleCount};
 pub use view::judge_view;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use async_trait::async_trait;
 use towpath_ports::{Commit, Destination, Intent, Operator, Prepared, Result, Rows, Scope};
 use towpath_vocab::{
     BadRows, Failure, Generation, Mask, Position, RawRecord, Reject, Remedy, TableName, TablePlan,
@@ -48,6 +49,15 @@ pub struct OutputSpec {
     pub quarantine: Arc<dyn Destination>,
     /// What the destination already holds; rows before it are skipped.
     pub committed: Position,
+    /// Leaves rows out right before they are written.
+    pub sieve: Option<Arc<dyn Sieve>>,
+}
+
+/// Looks at rows that are about to be written.
+#[async_trait]
+pub trait Sieve: Send + Sync {
+    /// The rows that are to be written; the others count as left out.
+    async fn sift(&self, rows: Rows) -> Result<Rows>;
 }
 
 /// An open table.
@@ -163,7 +173,12 @@ impl Output {
         }
     }
 
-    async fn write(&mut self, rows: Rows, context: &Context<'_>) -> Result<()> {
+    async fn write(&mut self, mut rows: Rows, context: &Context<'_>) -> Result<()> {
+        if let Some(sieve) = &context.spec.sieve {
+            let before = rows.len();
+            rows = sieve.sift(rows).await?;
+            self.summary.rows_filtered += (before - rows.len()) as u64;
+        }
         if rows.is_empty() {
             return Ok(());
         }

@@ -138,6 +138,7 @@ fn spec(
         destination: Arc::new(lake.clone()),
         quarantine: Arc::new(lake.clone()),
         committed,
+        sieve: None,
     }
 }
 

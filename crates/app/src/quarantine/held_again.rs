@@ -11,7 +11,7 @@ use towpath_flow::quarantine_table;
 use towpath_vocab::{StepName, TableName, TaskKey};
 
 use super::noting::{marked, taken_of};
-use super::records::mark;
+use super::records::{Change, mark};
 use crate::Result;
 use crate::house::House;
 
@@ -37,7 +37,7 @@ pub(crate) async fn records(house: &House, behind: &[TaskThen]) -> Result<Vec<Ag
         let mut ids = BTreeSet::new();
         for position in &undone {
             if let Some(taken) = taken_of(position)? {
-                ids.extend(taken.ids.difference(&taken.failed).cloned());
+                ids.extend(taken.passed());
             }
         }
         if !ids.is_empty() {
@@ -74,7 +74,8 @@ pub(crate) async fn hold(
             step: StepName::new(format!("{} mark", replay.step)),
             ..replay
         };
-        mark(house, &task, &ids, "held", marked(carried.generation)).await?;
+        let change = Change::of(&ids, "held");
+        mark(house, &task, vec![change], marked(carried.generation)).await?;
         held += ids.len() as u64;
     }
     Ok(held)

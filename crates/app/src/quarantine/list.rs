@@ -8,7 +8,8 @@ use serde::Serialize;
 use towpath_flow::{QUARANTINE_SCHEMA, quarantine_table};
 use towpath_vocab::{Plan, Position, TableName};
 
-use super::records::{Owner, ask, mark, need_quarantine, quoted, waiting_records};
+use super::records::{Change, Owner, ask, mark, need_quarantine, quoted, waiting_records};
+use super::standing::{OUTDATED, waiting};
 use crate::Result;
 use crate::house::House;
 use crate::lease::hold;
@@ -24,7 +25,8 @@ pub struct QuarantineLine {
     pub replayed: u64,
     /// Records that were given up.
     pub discarded: u64,
-    /// Records that a later load read again and decided anew.
+    /// Records that were decided anew: a later load read them again, or has to because theirs never
+    /// committed, or the table holds a newer row of their key.
     pub outdated: u64,
 }
 
@@ -39,17 +41,18 @@ pub async fn quarantine_list(house: &House, plan: &Plan) -> Result<Vec<Quarantin
             .ok()
             .and_then(|table| Owner::of(plan, &table).ok());
         let waiting = match owner {
-            Some(owner) => owner.waiting(house).await?,
+            Some(owner) => waiting(house, &owner).await?,
             None => "status = 'held'".to_owned(),
         };
         let count =
             |condition: &str, name: &str| format!("count(*) filter (where {condition}) as {name}");
         let sql = format!(
-            "select {}, {}, {}, {} from {}",
+            "select {}, {}, {}, {}, {} from {}",
             count(&waiting, "held"),
             count("status = 'replayed'", "replayed"),
             count("status = 'discarded'", "discarded"),
             count("status = 'held'", "all_held"),
+            count(&format!("status = '{OUTDATED}'"), "outdated"),
             quoted(&quarantine)
         );
         let batches = ask(house, &sql).await?;
@@ -72,7 +75,7 @@ pub async fn quarantine_list(house: &House, plan: &Plan) -> Result<Vec<Quarantin
             held: number(0),
             replayed: number(1),
             discarded: number(2),
-            outdated: number(3).saturating_sub(number(0)),
+            outdated: number(3).saturating_sub(number(0)) + number(4),
         });
     }
     Ok(lines)
@@ -99,7 +102,7 @@ pub async fn quarantine_discard(house: &House, plan: &Plan, table: &TableName) -
         &format!("discard {table}"),
     )
     .await?;
-    let given_up = give_up(house, &owner).await;
+    let given_up = held.during(give_up(house, &owner)).await;
     held.release(given_up.is_ok()).await?;
     given_up
 }
@@ -111,8 +114,7 @@ async fn give_up(house: &House, owner: &Owner<'_>) -> Result<u64> {
         mark(
             house,
             &owner.key("discard"),
-            &ids,
-            "discarded",
+            vec![Change::of(&ids, "discarded")],
             Position::default(),
         )
         .await?;

@@ -1,15 +1,20 @@
 //! Rows that were set aside: listed, shown, replayed, given up.
 //!
-//! Read next: `records.rs` (what waits), `replay.rs` (each record once), `reader.rs` (records as a
-//! source), `noting.rs` (what a replay's commit remembers).
+//! Read next: `standing.rs` (what waits), `records.rs` (its records), `replay.rs` (each record once),
+//! `newer.rs` (none over a newer row), `reader.rs` (records as a source), `noting.rs` (what a replay's
+//! commit remembers).
 
 pub(crate) mod held_again;
 mod list;
+mod newer;
 mod noting;
 mod reader;
 mod records;
 mod replay;
+mod standing;
 mod typed;
 
 pub use list::{QuarantineLine, quarantine_discard, quarantine_list, quarantine_query};
+pub(crate) use standing::{outdate_uncommitted, outdate_undone};
+
 pub use replay::{ReplayReport, quarantine_replay};

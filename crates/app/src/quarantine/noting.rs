@@ -19,6 +19,7 @@ use towpath_vocab::{
     Failure, Generation, Mark, Position, Remedy, SplitId, TableName, TaskKey, Token,
 };
 
+use super::newer::Newer;
 use super::records::texts;
 use crate::Result;
 
@@ -34,6 +35,17 @@ pub(super) struct Taken {
     pub(super) ids: BTreeSet<String>,
     /// Ids of those that were set aside again.
     pub(super) failed: BTreeSet<String>,
+    /// Ids of those whose key has a newer row.
+    #[serde(default)]
+    pub(super) outdated: BTreeSet<String>,
+}
+
+impl Taken {
+    /// Ids of those that became rows.
+    pub(super) fn passed(&self) -> BTreeSet<String> {
+        let is_row = |id: &&String| !self.failed.contains(*id) && !self.outdated.contains(*id);
+        self.ids.iter().filter(is_row).cloned().collect()
+    }
 }
 
 /// What the last replay took, with its generation.
@@ -177,6 +189,8 @@ pub(super) struct Noting {
     pub(super) inner: Arc<dyn Destination>,
     pub(super) taken: Taken,
     pub(super) failed: Failed,
+    /// Those that are left out.
+    pub(super) newer: Option<Arc<Newer>>,
 }
 
 #[async_trait]
@@ -189,6 +203,7 @@ impl Destination for Noting {
         let note = Note {
             taken: self.taken.clone(),
             failed: self.failed.clone(),
+            newer: self.newer.clone(),
             generation: intent.generation,
         };
         Ok(Box::new(NotingWriter {
@@ -205,6 +220,7 @@ impl Destination for Noting {
 struct Note {
     taken: Taken,
     failed: Failed,
+    newer: Option<Arc<Newer>>,
     generation: Generation,
 }
 
@@ -255,9 +271,11 @@ impl Prepared for NotingPrepared {
         let Note {
             mut taken,
             failed,
+            newer,
             generation,
         } = self.note;
         taken.failed = failed.ids();
+        taken.outdated = newer.map(|newer| newer.left_out()).unwrap_or_default();
         let resume = serde_json::to_value(&taken).map_err(|error| {
             Failure::new(
                 "R0979",

@@ -1,8 +1,7 @@
 //! The records of a quarantine table that wait, and giving them another status.
 //!
-//! A load that replaces its table reads every record again, so only what was kept out of the version
-//! that is visible waits: older records were decided anew, those of a stopped load stand in the version
-//! that is visible or will be read again.
+//! A keyed table takes the newest record first, so that an older one of its key is left out. Which
+//! records wait is told in `standing.rs`, what becomes of them in `replay.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +15,7 @@ use towpath_vocab::{
     RawRecord, Remedy, SchemaChange, StepName, TableName, TaskKey, WriteMode, WritePlan,
 };
 
+use super::standing::waiting;
 use crate::Result;
 use crate::house::House;
 
@@ -28,6 +28,8 @@ pub(super) struct Record {
     pub(super) id: String,
     pub(super) raw: RawRecord,
     pub(super) place: Place,
+    /// The commit it was kept out of.
+    pub(super) generation: Generation,
 }
 
 /// The load whose rows were set aside.
@@ -85,17 +87,6 @@ impl<'a> Owner<'a> {
         let last = house.lake.last(&self.key(""), self.table()).await?;
         Ok(last.map_or(Generation(0), |last| last.token.generation))
     }
-
-    /// The SQL condition of records that wait.
-    pub(super) async fn waiting(&self, house: &House) -> Result<String> {
-        Ok(match self.load.table.write.mode {
-            WriteMode::Replace => {
-                let generation = self.generation(house).await?;
-                format!("status = 'held' and generation = {generation}")
-            }
-            _ => "status = 'held'".to_owned(),
-        })
-    }
 }
 
 /// Refuses a table of which no row was ever set aside.
@@ -110,7 +101,7 @@ pub(super) async fn need_quarantine(house: &House, table: &TableName) -> Result<
     }
 }
 
-/// Records that wait, oldest first, behind the first `offset`.
+/// Records that wait, behind the first `offset`: oldest first, for a keyed table newest first.
 pub(super) async fn waiting_records(
     house: &House,
     owner: &Owner<'_>,
@@ -118,11 +109,16 @@ pub(super) async fn waiting_records(
     limit: u64,
 ) -> Result<Vec<Record>> {
     let quarantine = quoted(&quarantine_table(owner.table()));
-    let condition = owner.waiting(house).await?;
+    let condition = waiting(house, owner).await?;
+    let order = match owner.load.table.write.key.is_empty() {
+        true => "asc",
+        false => "desc",
+    };
     let sql = format!(
         "select id, form, record, object, cast(line as varchar) as line_text, \
-         cast(ordinal as varchar) as ordinal_text from {quarantine} where {condition} \
-         order by set_aside_at, object, ordinal, id limit {limit} offset {offset}"
+         cast(ordinal as varchar) as ordinal_text, cast(generation as varchar) as generation_text \
+         from {quarantine} where {condition} order by set_aside_at {order}, object {order}, \
+         ordinal {order}, id limit {limit} offset {offset}"
     );
     let mut records = Vec::new();
     for batch in ask(house, &sql).await? {
@@ -145,18 +141,39 @@ pub(super) async fn waiting_records(
                     line: cell(4).and_then(|number| number.parse().ok()),
                     ordinal: cell(5).and_then(|number| number.parse().ok()).unwrap_or(0),
                 },
+                generation: Generation(cell(6).and_then(|n| n.parse().ok()).unwrap_or(0)),
             });
         }
     }
     Ok(records)
 }
 
+/// Records that get another status.
+pub(super) struct Change {
+    /// SQL conditions; a record is met by one of them.
+    pub(super) conditions: BTreeSet<String>,
+    /// The status they get.
+    pub(super) status: &'static str,
+}
+
+impl Change {
+    /// Of records by their ids.
+    pub(super) fn of(ids: &BTreeSet<String>, status: &'static str) -> Self {
+        let literals: Vec<String> = ids.iter().map(|id| towpath_sql::literal(id)).collect();
+        let some = literals.chunks(IDS);
+        let conditions = some.map(|some| format!("id in ({})", some.join(", ")));
+        Self {
+            conditions: conditions.collect(),
+            status,
+        }
+    }
+}
+
 /// Gives records another status, in one commit that remembers `position`.
 pub(super) async fn mark(
     house: &House,
     task: &TaskKey,
-    ids: &BTreeSet<String>,
-    status: &str,
+    changes: Vec<Change>,
     position: Position,
 ) -> Result<()> {
     let quarantine = quarantine_table(&task.table);
@@ -166,6 +183,7 @@ pub(super) async fn mark(
     };
     let last = house.lake.last(&task, &quarantine).await?;
     let after = last.map_or(Generation(0), |last| last.token.generation);
+    let run: Vec<&str> = changes.iter().map(|change| change.status).collect();
     let intent = Intent {
         table: quarantine.clone(),
         schema: quarantine_columns(),
@@ -178,13 +196,16 @@ pub(super) async fn mark(
         task,
         generation: after.next(),
         after: Some(after),
-        run: status.to_owned(),
+        run: run.join(", "),
     };
     let mut writer = house.lake.begin(intent).await?;
-    let ids: Vec<&String> = ids.iter().collect();
-    for some in ids.chunks(IDS) {
-        for batch in with_status(house, &quarantine, some, status).await? {
-            writer.write(batch, None).await?;
+    for change in &changes {
+        for condition in &change.conditions {
+            let sql = with_status(&quarantine, condition, change.status);
+            let mut rows = house.engine.query(&sql, &BTreeMap::new()).await?.batches;
+            while let Some(batch) = rows.try_next().await? {
+                writer.write(whole(&quarantine, &batch)?, None).await?;
+            }
         }
     }
     let prepared = writer.prepare().await?;
@@ -198,12 +219,7 @@ pub(super) async fn mark(
 }
 
 /// Whole rows of the quarantine with another status.
-async fn with_status(
-    house: &House,
-    quarantine: &TableName,
-    ids: &[&String],
-    status: &str,
-) -> Result<Vec<RecordBatch>> {
+fn with_status(quarantine: &TableName, condition: &str, status: &str) -> String {
     let columns: Vec<String> = quarantine_columns()
         .fields()
         .iter()
@@ -212,19 +228,15 @@ async fn with_status(
             name => name.to_owned(),
         })
         .collect();
-    let list: Vec<String> = ids.iter().map(|id| towpath_sql::literal(id)).collect();
-    let (columns, list) = (columns.join(", "), list.join(", "));
-    let sql = format!(
-        "select {columns} from {} where id in ({list})",
-        quoted(quarantine)
-    );
-    let batches = ask(house, &sql).await?.into_iter().map(|batch| {
-        RecordBatch::try_new(quarantine_columns(), batch.columns().to_vec()).map_err(|error| {
-            let message = format!("`{quarantine}` has other columns: {error}");
-            Failure::new("R0973", Remedy::Bug, message)
-        })
-    });
-    batches.collect()
+    let (columns, table) = (columns.join(", "), quoted(quarantine));
+    format!("select {columns} from {table} where {condition}")
+}
+
+fn whole(quarantine: &TableName, batch: &RecordBatch) -> Result<RecordBatch> {
+    RecordBatch::try_new(quarantine_columns(), batch.columns().to_vec()).map_err(|error| {
+        let message = format!("`{quarantine}` has other columns: {error}");
+        Failure::new("R0973", Remedy::Bug, message)
+    })
 }
 
 pub(super) async fn ask(house: &House, sql: &str) -> Result<Vec<RecordBatch>> {

@@ -1,6 +1,7 @@
 //! A replay: waiting records through transform, rules and audit again, each once.
 //!
-//! Those that pass are committed by key, or appended without one. The commit's position names the
+//! Those that pass are committed by key, or appended without one, but none over a newer row of its
+//! key (`newer.rs`). The commit's position names the
 //! records it took and those that failed again, so a replay that died before it could mark them is
 //! finished, not repeated. The pipeline is held meanwhile.
 
@@ -16,9 +17,11 @@ use towpath_vocab::{
     WriteMode,
 };
 
+use super::newer::Newer;
 use super::noting::{Failed, Noting, Taken, is_marked, marked, taken};
 use super::reader::ReplayReader;
-use super::records::{Owner, Record, mark, need_quarantine, waiting_records};
+use super::records::{Change, Owner, Record, mark, need_quarantine, waiting_records};
+use super::standing::OUTDATED;
 use super::typed::TypedReader;
 use crate::Result;
 use crate::facts::outside_key;
@@ -38,6 +41,8 @@ pub struct ReplayReport {
     pub replayed: u64,
     /// Those that were set aside again.
     pub still_held: u64,
+    /// Those that were left out for good: the table holds a newer row of their key.
+    pub outdated: u64,
     /// The table's version now.
     pub now_at: Option<String>,
     /// Why the table was not committed, if it was not.
@@ -67,7 +72,7 @@ pub async fn quarantine_replay(
         owner,
         run: held.run.to_string(),
     };
-    let report = replay.all().await;
+    let report = held.during(Box::pin(replay.all())).await;
     let ended_well = report.as_ref().is_ok_and(|report| report.stopped.is_none());
     held.release(ended_well).await?;
     report
@@ -85,9 +90,11 @@ impl Replay<'_> {
     }
 
     async fn all(&self) -> Result<ReplayReport> {
+        let (replayed, outdated) = self.finish_earlier().await?;
         let mut report = ReplayReport {
             table: self.owner.table().clone(),
-            replayed: self.finish_earlier().await?,
+            replayed,
+            outdated,
             still_held: 0,
             now_at: None,
             stopped: None,
@@ -106,25 +113,26 @@ impl Replay<'_> {
                 return Ok(report);
             }
             report.now_at = summary.receipt.map(|receipt| receipt.committed.version);
-            let passed = self.finish_earlier().await?;
+            let (passed, outdated) = self.finish_earlier().await?;
             report.replayed += passed;
-            report.still_held += count - passed;
+            report.outdated += outdated;
+            report.still_held += count - passed - outdated;
         }
     }
 
     /// Marks the records that the last committed replay took, unless that was done, or the load has
-    /// replaced the table since and decided about them anew.
-    async fn finish_earlier(&self) -> Result<u64> {
+    /// replaced the table since and decided about them anew. How many passed, and were left out.
+    async fn finish_earlier(&self) -> Result<(u64, u64)> {
         let Some(last) = self
             .house
             .lake
             .last(&self.key(), self.owner.table())
             .await?
         else {
-            return Ok(0);
+            return Ok((0, 0));
         };
         let Some((generation, taken)) = taken(&last)? else {
-            return Ok(0);
+            return Ok((0, 0));
         };
         let task = self.owner.key("replay mark");
         let quarantine = quarantine_table(self.owner.table());
@@ -134,17 +142,21 @@ impl Replay<'_> {
         };
         let mark_held = self.house.lake.last(&marking, &quarantine).await?;
         if mark_held.is_some_and(|mark| is_marked(&mark, generation)) {
-            return Ok(0);
+            return Ok((0, 0));
         }
         let replaces = self.owner.load.table.write.mode == WriteMode::Replace;
         if replaces && self.owner.generation(self.house).await?.0 != taken.of {
-            return Ok(0);
+            return Ok((0, 0));
         }
-        let passed: BTreeSet<String> = taken.ids.difference(&taken.failed).cloned().collect();
-        if !passed.is_empty() {
-            mark(self.house, &task, &passed, "replayed", marked(generation)).await?;
+        let passed = taken.passed();
+        if !passed.is_empty() || !taken.outdated.is_empty() {
+            let changes = vec![
+                Change::of(&passed, "replayed"),
+                Change::of(&taken.outdated, OUTDATED),
+            ];
+            mark(self.house, &task, changes, marked(generation)).await?;
         }
-        Ok(passed.len() as u64)
+        Ok((passed.len() as u64, taken.outdated.len() as u64))
     }
 
     async fn tow(&self, records: Vec<Record>) -> Result<OutputSummary> {
@@ -165,7 +177,12 @@ impl Replay<'_> {
             of: self.owner.generation(self.house).await?.0,
             ids: records.iter().map(|record| record.id.clone()).collect(),
             failed: BTreeSet::new(),
+            outdated: BTreeSet::new(),
         };
+        let records = Arc::new(records);
+        let newer = Newer::of(self.house, &self.owner, &records)
+            .await?
+            .map(Arc::new);
         let output = OutputSpec {
             source_table: table.clone(),
             task: self.key(),
@@ -176,15 +193,14 @@ impl Replay<'_> {
                 inner: Arc::clone(&self.house.lake) as _,
                 taken,
                 failed: failed.clone(),
+                newer: newer.clone(),
             }),
             quarantine: Arc::new(failed),
             committed: Position::default(),
+            sieve: newer.map(|newer| newer as _),
         };
         let carried = Carry {
-            reader: Box::new(ReplayReader {
-                inner,
-                records: Arc::new(records),
-            }),
+            reader: Box::new(ReplayReader { inner, records }),
             opened_at: Position::default(),
             outputs: vec![output],
             run: self.run.clone(),
