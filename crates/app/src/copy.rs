@@ -107,6 +107,7 @@ pub async fn copy(
         destination,
         quarantine: Arc::new(RejectFile::beside(&house, &rejected)?),
         committed: Position::default(),
+        sieve: None,
     };
     let carried = Carry {
         reader,
