@@ -2,14 +2,14 @@
 
 use futures::TryStreamExt;
 use towpath_app::{
-    QueryRequest, quarantine_discard, quarantine_list, quarantine_query, quarantine_replay,
+    QueryRequest, known_table, quarantine_discard, quarantine_list, quarantine_query, quarantine_replay,
     query as ask,
 };
 use towpath_vocab::{Failure, Remedy, TableName};
 
 use super::houses::{Ended, Place};
 use crate::args::{Format, QuarantineCommand, QuarantineShow, RowFormat};
-use crate::draw::{self, RowPrinter};
+use crate::draw::{self, RowPrinter, json_rows};
 use crate::exit::Exit;
 
 pub(super) async fn quarantine(place: &Place, command: QuarantineCommand) -> Ended {
@@ -27,7 +27,7 @@ async fn list(place: &Place, format: Format) -> Ended {
     if format == Format::Json {
         draw::json(&serde_json::json!({ "version": 1, "tables": lines }))?;
     } else if lines.is_empty() {
-        println!("No row was ever set aside.");
+        say!("No row was ever set aside.");
     } else {
         let names = ["TABLE", "HELD", "REPLAYED", "DISCARDED", "OUTDATED"].map(str::to_owned);
         let numbers = |line: &towpath_app::QuarantineLine| {
@@ -37,7 +37,7 @@ async fn list(place: &Place, format: Format) -> Ended {
             .iter()
             .map(|line| [vec![line.table.clone()], numbers(line).to_vec()].concat())
             .collect();
-        print!(
+        put!(
             "{}",
             draw::text_table(&names, &rows, &[false, true, true, true, true])
         );
@@ -47,11 +47,17 @@ async fn list(place: &Place, format: Format) -> Ended {
 
 async fn show(place: &Place, arguments: QuarantineShow) -> Ended {
     let (house, plan) = place.open().await?;
-    let table = table(&arguments.table)?;
+    let table = known_table(&house, &plan, &arguments.table).await?;
     let known = quarantine_list(&house, &plan).await?;
-    if !known.iter().any(|line| line.table == table.to_string()) {
-        println!("No row of {table} was ever set aside.");
-        return Ok(Exit::Done);
+    let is_known = known.iter().any(|line| line.table == table.to_string());
+    if !is_known {
+        return match arguments.format {
+            Format::Json => shown(&table, Vec::new()),
+            Format::Text => {
+                say!("No row of {table} was ever set aside.");
+                Ok(Exit::Done)
+            }
+        };
     }
     let mut result = ask(
         &house,
@@ -60,16 +66,30 @@ async fn show(place: &Place, arguments: QuarantineShow) -> Ended {
         },
     )
     .await?;
-    let format = if arguments.format == Format::Json {
-        RowFormat::Json
-    } else {
-        RowFormat::Table
-    };
-    let mut printer = RowPrinter::new(format, &result.schema);
+    if arguments.format == Format::Json {
+        let mut rows = Vec::new();
+        while let Some(batch) = result.batches.try_next().await? {
+            rows.extend(json_rows(&batch));
+        }
+        return shown(&table, rows);
+    }
+    let mut printer = RowPrinter::new(RowFormat::Table, &result.schema);
     while let Some(batch) = result.batches.try_next().await? {
         printer.print(&batch)?;
     }
     printer.finish()?;
+    Ok(Exit::Done)
+}
+
+/// The rows set aside as JSON, however many; reasons as what they are, not as text.
+fn shown(table: &TableName, mut rows: Vec<serde_json::Value>) -> Ended {
+    for row in &mut rows {
+        let reasons = row["reasons"].as_str().map(serde_json::from_str);
+        if let Some(Ok(reasons)) = reasons {
+            row["reasons"] = reasons;
+        }
+    }
+    draw::json(&serde_json::json!({ "version": 1, "table": table, "rows": rows }))?;
     Ok(Exit::Done)
 }
 
@@ -84,11 +104,17 @@ async fn replay(place: &Place, table_name: &str) -> Ended {
     let version = report.now_at.map_or_else(String::new, |version| {
         format!(" {table} is now at {version}.")
     });
-    println!(
+    say!(
         "{} replayed, {} still held.{version}",
         draw::plural(report.replayed, "row"),
         draw::count(report.still_held)
     );
+    if report.outdated > 0 {
+        say!(
+            "{} left out: {table} holds a newer row of the same key.",
+            draw::plural(report.outdated, "record")
+        );
+    }
     Ok(Exit::Done)
 }
 
@@ -96,7 +122,7 @@ async fn discard(place: &Place, table_name: &str) -> Ended {
     let (house, plan) = place.open().await?;
     let table = table(table_name)?;
     let given_up = quarantine_discard(&house, &plan, &table).await?;
-    println!(
+    say!(
         "{} of {table} discarded. They stay in the quarantine table for the record.",
         draw::plural(given_up, "row")
     );
