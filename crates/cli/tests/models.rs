@@ -32,14 +32,25 @@ fn rows(desk: &Desk, sql: &str) -> String {
 #[test]
 fn a_view_is_judged_before_it_is_stored() {
     let desk = desk();
-    desk.write("models/marts/v.sql", "select k, n from {{ source('raw', 'a') }}\n");
+    desk.write(
+        "models/marts/v.sql",
+        "select k, n from {{ source('raw', 'a') }}\n",
+    );
     desk.write(
         "models/marts/_models.yml",
         "models:\n  - name: v\n    columns:\n      - name: k\n        tests: [unique, not_null]\n      \
          - name: n\n        tests: [{ dbt_utils.accepted_range: { min_value: 0, max_value: 15, config: { severity: warn } } }]\n",
     );
     let said = desk.ok(".", &["run"]);
-    has(&said, &["marts.v", "2 ok, 1 warn", "view, version 1", "1 row with `n` out of range: 20"]);
+    has(
+        &said,
+        &[
+            "marts.v",
+            "2 ok, 1 warn",
+            "view, version 1",
+            "1 row with `n` out of range: 20",
+        ],
+    );
     let judged = desk.json(".", &["quality", "marts.v", "--format", "json"]);
     assert_eq!(judged["checks"].as_array().unwrap().len(), 3, "{judged}");
 
@@ -49,11 +60,24 @@ fn a_view_is_judged_before_it_is_stored() {
         "select 1 as k, n from {{ source('raw', 'a') }}\n",
     );
     let said = desk.exits(3, ".", &["run"]);
-    has(&said, &["error[R0620]", "`marts.v` was not committed", "1 key (k) occurs more than once: 1"]);
-    assert_eq!(rows(&desk, "select k from marts.v order by k"), r#"[{"k":1},{"k":2}]"#);
+    has(
+        &said,
+        &[
+            "error[R0620]",
+            "`marts.v` was not committed",
+            "1 key (k) occurs more than once: 1",
+        ],
+    );
+    assert_eq!(
+        rows(&desk, "select k from marts.v order by k"),
+        r#"[{"k":1},{"k":2}]"#
+    );
 
     // Rows that become bad are seen, although the view's own text is as it was.
-    desk.write("models/marts/v.sql", "select k, n from {{ source('raw', 'a') }}\n");
+    desk.write(
+        "models/marts/v.sql",
+        "select k, n from {{ source('raw', 'a') }}\n",
+    );
     desk.ok(".", &["run"]);
     desk.write("data/a.csv", "k,n\n1,10\n1,20\n");
     has(&desk.exits(3, ".", &["run"]), &["error[R0620]"]);
@@ -81,7 +105,10 @@ fn a_table_that_is_named_without_ref_is_an_input() {
     desk.ok(".", &["run"]);
     assert_eq!(rows(&desk, "select n from marts.named"), r#"[{"n":60}]"#);
     assert_eq!(rows(&desk, "select n from marts.asked"), r#"[{"n":60}]"#);
-    assert_eq!(rows(&desk, "select count(*) as n from marts.grown"), r#"[{"n":3}]"#);
+    assert_eq!(
+        rows(&desk, "select count(*) as n from marts.grown"),
+        r#"[{"n":3}]"#
+    );
     let again = desk.json(".", &["run", "--format", "json"]);
     assert_eq!(again["unchanged"]["models"], 2, "{again}");
 }
@@ -100,7 +127,10 @@ fn a_variable_of_an_incremental_model_is_an_input() {
     has(&desk.ok(".", &["run"]), &["Nothing to do"]);
     desk.set("FACTOR", "5");
     desk.ok(".", &["run"]);
-    assert_eq!(rows(&desk, "select sum(n) as n from marts.grown"), r#"[{"n":150}]"#);
+    assert_eq!(
+        rows(&desk, "select sum(n) as n from marts.grown"),
+        r#"[{"n":150}]"#
+    );
 }
 
 #[test]

@@ -16,9 +16,11 @@ use datafusion_sql::planner::SqlToRel;
 use towpath_vocab::{TableLineage, TableName};
 
 use crate::catalog::{Catalog, Tables};
+use crate::merged::MergedKeys;
 use crate::names::Names;
 use crate::problem::{Judged, SqlProblem, from_planner, listed};
-use crate::{functions, lineage, mend, place, statement, suggest};
+use crate::rounding::RoundedCasts;
+use crate::{functions, leftover, lineage, mend, place, statement, suggest};
 
 /// What is known about a statement that is right.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +93,9 @@ fn judge(sql: &str, tables: &dyn Tables) -> std::result::Result<Verdict, SqlProb
             .at(place::of_word(sql, "$1"))
             .help("write the value itself; in a model, `{{ var('name') }}`"));
         }
+        Ok(plan) if let Some(problem) = leftover::problem(sql, &parsed, &plan) => {
+            return Err(problem);
+        }
         Ok(plan) => Verdict::Proven(Analysis {
             schema: schema(&plan),
             lineage: lineage::of(&plan),
@@ -119,7 +124,10 @@ pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan>
         Statement::Statement(inner) => planner.sql_statement_to_plan(inner.as_ref().clone())?,
         other => return Err(DataFusionError::Internal(format!("not a query: {other}"))),
     };
-    Analyzer::new().execute_and_check(plan, catalog.options(), |_, _| {})
+    let mut analyzer = Analyzer::new();
+    analyzer.rules.push(Arc::new(MergedKeys));
+    analyzer.rules.push(Arc::new(RoundedCasts));
+    analyzer.execute_and_check(plan, catalog.options(), |_, _| {})
 }
 
 fn has_placeholder(plan: &LogicalPlan) -> bool {

@@ -16,6 +16,7 @@ use datafusion_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource
 use towpath_vocab::TableName;
 
 use crate::functions::{Registry, registry};
+use crate::statement::TIME_ZONE;
 
 /// What the caller knows of tables.
 pub trait Tables {
@@ -76,6 +77,7 @@ impl Catalog {
     pub(crate) fn new() -> Self {
         let mut options = ConfigOptions::new();
         options.sql_parser.map_string_types_to_utf8view = false;
+        options.execution.time_zone = Some(TIME_ZONE.to_owned());
         Self {
             tables: HashMap::new(),
             registry: registry(),

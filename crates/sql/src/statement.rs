@@ -2,7 +2,8 @@
 //!
 //! The dialect is DataFusion's `generic`: PostgreSQL's rules for names, NULL order and division, plus
 //! what dbt projects write beside them (`* EXCEPT`, `QUALIFY`, `GROUP BY ALL`, backticks). Before
-//! planning, bare unit words of `dateadd` and its kin become text, places unchanged.
+//! planning, bare unit words of `dateadd` and its kin become text, places unchanged, and what the planner
+//! would take for something else is mended or refused (`spelling.rs`, `membership.rs`, `merged.rs`).
 //! It does not know tables or types; see `analyze.rs`.
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ use datafusion_sql::sqlparser::dialect::GenericDialect;
 use crate::balance::balance;
 use crate::functions::UNIT_FUNCTIONS;
 use crate::problem::{self, SqlProblem};
+use crate::{membership, merged, spelling};
 
 /// The dialect's name, as DataFusion's option `datafusion.sql_parser.dialect` takes it.
 pub const DIALECT: &str = "generic";
@@ -34,7 +36,11 @@ pub const SETTINGS: &[(&str, &str)] = &[
         "false",
     ),
     ("datafusion.sql_parser.collect_spans", "true"),
+    ("datafusion.execution.time_zone", TIME_ZONE),
 ];
+
+/// What an instant is shown in, and what a time without a zone is taken in.
+pub(crate) const TIME_ZONE: &str = "UTC";
 
 /// How deep expressions may nest.
 const RECURSION_LIMIT: usize = 100;
@@ -72,7 +78,11 @@ pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
             SqlStatement::Query(mut query) => {
                 balance(&mut query)?;
                 reads_only(&query)?;
+                spelling::refuse_counted_sets(sql, &query)?;
+                merged::refuse_sides(sql, &query)?;
                 quote_units(&mut query);
+                spelling::mend(sql, query.as_mut())?;
+                membership::mend(sql, &mut query)?;
                 Ok(Statement::Statement(Box::new(SqlStatement::Query(query))))
             }
             other => Err(not_a_query(&other.to_string())),
@@ -111,6 +121,7 @@ pub(crate) fn expression(text: &str) -> Result<Expr, SqlProblem> {
     }
     balance(&mut found.expr)?;
     quote_units(&mut found.expr);
+    spelling::mend(text, &mut found.expr)?;
     Ok(found.expr)
 }
 

@@ -314,6 +314,14 @@ fn lineage_of_using_and_self_joins() {
     );
     same(
         &lineage(
+            "select customer_id, email from raw.orders full join raw.customers c using (customer_id)",
+        ),
+        "*: join customers.customer_id, join orders.customer_id
+         customer_id: computed customers.customer_id, computed orders.customer_id, conditional orders.customer_id
+         email: is customers.email",
+    );
+    same(
+        &lineage(
             "select a.parent, b.child from raw.edges a join raw.edges b on a.child = b.parent and b.child > 3",
         ),
         "*: join edges.child, join edges.parent
@@ -678,6 +686,80 @@ fn other_mistakes_are_named() {
         wrong("select * from orders")[0].label.as_deref(),
         Some("did you mean `raw.orders`?")
     );
+}
+
+#[test]
+fn what_cannot_be_computed_or_would_be_wrong_is_refused_where_it_stands() {
+    for (sql, stands, said) in [
+        (
+            "select order_id, case when customer_id in (select customer_id from raw.customers) then 1 end k from raw.orders",
+            "customer_id in",
+            "`IN (SELECT …)` stands where it decides over no row",
+        ),
+        (
+            "select order_id, exists (select 1 from raw.customers c where c.customer_id = o.customer_id) k from raw.orders o",
+            "select 1",
+            "`EXISTS (SELECT …)` stands where it decides over no row",
+        ),
+        (
+            "select order_id, (select max(c.email) from raw.customers c where c.customer_id >= o.customer_id) k from raw.orders o",
+            "select max(c.email)",
+            "this query inside depends on the row around it",
+        ),
+        (
+            "select o.order_id, l.email from raw.orders o, lateral (select c.email from raw.customers c where c.customer_id = o.customer_id order by c.email limit 1) l",
+            "select c.email",
+            "this LATERAL query depends on the row beside it",
+        ),
+        (
+            "select order_id from raw.orders except all select 1",
+            "except all",
+            "EXCEPT ALL",
+        ),
+        (
+            "select o.customer_id from raw.orders o right join raw.customers c using (customer_id)",
+            "o.customer_id from",
+            "`o.customer_id` beside a RIGHT or FULL JOIN",
+        ),
+        (
+            "select c.email from raw.orders o natural full join raw.customers c",
+            "c.email",
+            "`c.email` beside a RIGHT or FULL JOIN",
+        ),
+        (
+            "select to_char(updated_at, 'YYYY-MM-DD HH24:MI:SS') k from raw.orders",
+            "'YYYY",
+            "`YYYY-MM-DD HH24:MI:SS` is no format here",
+        ),
+        (
+            "select order_id from raw.orders where (customer_id, 1) not in (select customer_id, 1 from raw.customers)",
+            "customer_id, 1) not in",
+            "several values before `NOT IN (SELECT …)`",
+        ),
+        (
+            "select 2 ^ order_id & 1 k from raw.orders",
+            "2 ^",
+            "`^` beside an operator of bits",
+        ),
+    ] {
+        let problem = &wrong(sql)[0];
+        assert_eq!(problem.code, "M0311", "{sql}: {problem:?}");
+        assert!(problem.message.contains(said), "{sql}: {problem:?}");
+        assert!(!problem.help.is_empty(), "{sql}: {problem:?}");
+        let (start, _) = problem
+            .offset
+            .unwrap_or_else(|| panic!("{sql}: {problem:?}"));
+        assert!(sql[start..].starts_with(stands), "{sql}: {}", &sql[start..]);
+    }
+    for sql in [
+        "select order_id from raw.orders where customer_id not in (select customer_id from raw.customers) or total > 3",
+        "select order_id, (select count(*) from raw.customers) k from raw.orders",
+        "select o.order_id from raw.orders o where exists (select 1 from raw.customers c where c.customer_id = o.customer_id) or o.total > 3",
+        "select order_id from raw.orders o where 0 = (select count(*) from raw.customers c where c.customer_id = o.customer_id)",
+        "select c.country from raw.orders o full join raw.customers c using (customer_id)",
+    ] {
+        proven(sql);
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use towpath_flow::{OutputSummary, judge_view};
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Clock, Destination, ModelEngine, ModelRequest, StateStore};
 use towpath_vocab::{
-    Check, CheckKind, ColumnRef, Failure, Materialized, ModelPlan, PlannedTask, Position, TableLineage, TableName, WriteMode,
+    Check, CheckKind, ColumnRef, Failure, Materialized, ModelPlan, PlannedTask, Position,
+    TableLineage, TableName, WriteMode,
 };
 
 use super::fingerprint::fingerprint;
@@ -79,7 +80,8 @@ pub(super) async fn build(
 /// A key that repeats in a model is mended in its SQL.
 fn with_way_out(failure: Failure, model: &ModelPlan) -> Failure {
     let key = &model.table.write.key;
-    let is_keys = |check: &&Check| matches!(&check.kind, CheckKind::Unique { columns } if columns == key);
+    let is_keys =
+        |check: &&Check| matches!(&check.kind, CheckKind::Unique { columns } if columns == key);
     let broken = model.table.checks.iter().filter(is_keys).any(|check| {
         let named = format!("check `{}`", check.name);
         failure.help.iter().any(|line| line.contains(&named))

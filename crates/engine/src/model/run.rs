@@ -97,7 +97,12 @@ impl Recipe {
     }
 
     /// A view that is not stored yet.
-    pub(super) fn of_view(engine: &Engine, sight: Arc<Sight>, table: &TableName, sql: &str) -> Self {
+    pub(super) fn of_view(
+        engine: &Engine,
+        sight: Arc<Sight>,
+        table: &TableName,
+        sql: &str,
+    ) -> Self {
         Self {
             engine: engine.clone(),
             sight,

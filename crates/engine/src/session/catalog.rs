@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::datasource::ViewTable;
 use datafusion::execution::context::SQLOptions;
@@ -123,6 +124,11 @@ impl Sight {
             )
             .help("queries only read; tables are written by pipelines")
         })?;
+        if reads_inside(&plan)
+            && let Verdict::Wrong(problems) = towpath_sql::analyze(sql, &LiveTables(&tables))
+        {
+            return Err(from_problem(subject, sql, &problems));
+        }
         Ok(Planned {
             plan,
             session,
@@ -353,6 +359,20 @@ impl Sight {
         }
         Ok(failure.help(format!("there is: {}", names::listed(&all))))
     }
+}
+
+/// True when an expression holds a query: not each of them can be computed, and the checker knows which.
+fn reads_inside(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    // The closures never fail.
+    let _ = plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::Subquery(_));
+        Ok(match found {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    });
+    found
 }
 
 /// The checker explains a mistake better than the planner, and finds the others too.

@@ -138,6 +138,15 @@ fn datafusion_failure(subject: &str, at: &str, error: &DataFusionError) -> Failu
         }
         DataFusionError::SchemaError(error, _) => schema_failure(subject, at, error),
         DataFusionError::ResourcesExhausted(text) => exhausted(subject, text),
+        DataFusionError::NotImplemented(text)
+            if text.starts_with("Physical plan does not support logical expression") =>
+        {
+            config(
+                "R0509",
+                format!("{subject} holds a query inside an expression that no join can stand for"),
+            )
+            .help("make it a condition of WHERE, or join the query instead")
+        }
         DataFusionError::NotImplemented(text) => config(
             "R0509",
             format!(

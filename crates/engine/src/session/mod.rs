@@ -12,6 +12,8 @@ mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod holdings;
+#[cfg(test)]
+mod meaning;
 mod names;
 mod scan;
 pub(crate) mod settings;

@@ -79,6 +79,8 @@ pub(crate) fn session(
         .with_window_functions(functions.window.clone())
         .with_higher_order_functions(functions.higher_order.clone())
         .with_expr_planners(functions.planners.clone())
+        .with_analyzer_rule(Arc::new(towpath_sql::MergedKeys))
+        .with_analyzer_rule(Arc::new(towpath_sql::RoundedCasts))
         .with_analyzer_rule(Arc::new(ExactArithmetic));
     Ok(state.build())
 }

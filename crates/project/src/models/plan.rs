@@ -122,7 +122,10 @@ pub(super) fn plan(
 
 /// Where `unique_key` is written.
 fn key_place(draft: &Draft<'_>, first: &str) -> Option<At> {
-    let config = draft.properties.as_ref().and_then(|node| node.get("config"));
+    let config = draft
+        .properties
+        .as_ref()
+        .and_then(|node| node.get("config"));
     let described = config.and_then(|config| config.get("unique_key"));
     place::setting(&draft.file, "unique_key", first).or(described.map(|node| node.at))
 }

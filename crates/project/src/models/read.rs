@@ -105,7 +105,13 @@ fn draft<'a>(
             )
             .help("rename the folder or the connection");
     }
-    let materialized = materialized(text("materialized"), file, properties.as_ref(), shelf, report);
+    let materialized = materialized(
+        text("materialized"),
+        file,
+        properties.as_ref(),
+        shelf,
+        report,
+    );
     Some(Draft {
         name: name.to_owned(),
         table: TableName::new(schema, text("alias").unwrap_or(name)),

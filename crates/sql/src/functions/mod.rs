@@ -2,10 +2,12 @@
 //!
 //! `engine` installs exactly these into its sessions, so a statement that was proven here means the
 //! same there. Lookup by name includes aliases. It knows no session.
-//! Read next: `choice.rs` (`iff`, `safe_divide`, `zeroifnull`), `calendar.rs` (`dateadd` and its kin).
+//! Read next: `choice.rs` (`iff`, `safe_divide`, `zeroifnull`), `calendar.rs` (`dateadd` and its kin),
+//! `zone.rs` (`AT TIME ZONE`).
 
 mod calendar;
 mod choice;
+mod zone;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,6 +22,7 @@ use crate::problem::SqlProblem;
 use crate::suggest;
 
 pub(crate) use calendar::UNIT_FUNCTIONS;
+pub(crate) use zone::AT_TIME_ZONE;
 
 /// All functions and planners of the house.
 pub struct Functions {
@@ -133,6 +136,7 @@ fn all() -> Functions {
     scalar.extend(datafusion_functions_nested::all_default_nested_functions());
     scalar.extend(choice::functions());
     scalar.extend(calendar::functions());
+    scalar.extend(zone::functions());
     Functions {
         scalar,
         higher_order: datafusion_functions_nested::all_default_higher_order_functions(),

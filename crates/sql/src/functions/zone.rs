@@ -1,0 +1,144 @@
+//! `x AT TIME ZONE zone`, as PostgreSQL means it.
+//!
+//! A timestamp without a zone is the clock on the wall there, and becomes the instant; an instant becomes
+//! the clock on the wall there. Where clocks are set back, the earlier instant is taken; a time that
+//! clocks skip is an error.
+
+use std::sync::Arc;
+
+use arrow_array::timezone::Tz;
+use arrow_array::{Array, TimestampMicrosecondArray};
+use arrow_cast::cast;
+use arrow_schema::{DataType, TimeUnit};
+use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone};
+use datafusion_common::cast::{as_string_array, as_timestamp_microsecond_array};
+use datafusion_common::{Result, exec_datafusion_err, plan_err};
+use datafusion_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+/// The function that stands for the words.
+pub(crate) const AT_TIME_ZONE: &str = "at_time_zone";
+
+pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    vec![Arc::new(ScalarUDF::from(AtTimeZone::new()))]
+}
+
+/// `at_time_zone(moment, zone)`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct AtTimeZone {
+    signature: Signature,
+}
+
+impl AtTimeZone {
+    fn new() -> Self {
+        Self {
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
+    }
+}
+
+fn instants() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+fn wall() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, None)
+}
+
+fn zone(text: &str) -> Result<Tz> {
+    text.parse().map_err(|_| {
+        exec_datafusion_err!(
+            "`{text}` is no time zone; zones are called like `Europe/Berlin`, `UTC` or `+02:00`"
+        )
+    })
+}
+
+impl ScalarUDFImpl for AtTimeZone {
+    fn name(&self) -> &str {
+        AT_TIME_ZONE
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let [moment, zone] = types else {
+            return plan_err!("`AT TIME ZONE` takes a timestamp and a zone");
+        };
+        if !zone.is_string() && !zone.is_null() {
+            return plan_err!("`AT TIME ZONE` takes the name of a zone, here is {zone}");
+        }
+        let moment = match moment {
+            DataType::Timestamp(_, Some(_)) => instants(),
+            DataType::Timestamp(_, None) | DataType::Date32 | DataType::Null => wall(),
+            other if other.is_string() => wall(),
+            other => return plan_err!("`AT TIME ZONE` takes a timestamp, here is {other}"),
+        };
+        Ok(vec![moment, DataType::Utf8])
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(match types.first() {
+            Some(DataType::Timestamp(_, Some(_))) => wall(),
+            _ => instants(),
+        })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [moments, zones] = args.args.as_slice() else {
+            return plan_err!("`AT TIME ZONE` takes a timestamp and a zone");
+        };
+        let moments = moments.to_array(args.number_rows)?;
+        let to_wall = matches!(moments.data_type(), DataType::Timestamp(_, Some(_)));
+        let moments = as_timestamp_microsecond_array(&moments)?;
+        let zones = zones.to_array(args.number_rows)?;
+        let zones = as_string_array(&zones)?;
+        let mut known: Option<(&str, Tz)> = None;
+        let mut out = Vec::with_capacity(moments.len());
+        for row in 0..moments.len() {
+            if moments.is_null(row) || zones.is_null(row) {
+                out.push(None);
+                continue;
+            }
+            let name = zones.value(row);
+            let there = match known {
+                Some((last, there)) if last == name => there,
+                _ => zone(name)?,
+            };
+            known = Some((name, there));
+            let at = DateTime::from_timestamp_micros(moments.value(row))
+                .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` leaves the calendar"))?
+                .naive_utc();
+            out.push(Some(match to_wall {
+                true => seen_there(at, there)?,
+                false => instant_of(at, there, name)?,
+            }));
+        }
+        let moved = TimestampMicrosecondArray::from(out);
+        Ok(ColumnarValue::Array(cast(
+            &moved,
+            args.return_field.data_type(),
+        )?))
+    }
+}
+
+fn seen_there(at: NaiveDateTime, there: Tz) -> Result<i64> {
+    let offset = there.offset_from_utc_datetime(&at).fix();
+    at.checked_add_offset(offset)
+        .map(|wall| wall.and_utc().timestamp_micros())
+        .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` leaves the calendar"))
+}
+
+fn instant_of(wall: NaiveDateTime, there: Tz, name: &str) -> Result<i64> {
+    match there.offset_from_local_datetime(&wall) {
+        LocalResult::Single(offset) | LocalResult::Ambiguous(offset, _) => wall
+            .checked_sub_offset(offset.fix())
+            .map(|at| at.and_utc().timestamp_micros())
+            .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` leaves the calendar")),
+        LocalResult::None => Err(exec_datafusion_err!(
+            "no clock in {name} showed {wall}: clocks were set forward over it"
+        )),
+    }
+}

@@ -1,0 +1,148 @@
+//! Queries inside expressions that no join can stand for: said before anything runs.
+//!
+//! Only a plan with such queries is optimised here, as it would be when it runs; what is then still a
+//! query inside an expression cannot be computed. It gives no plan back.
+
+use datafusion_common::DataFusionError;
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_optimizer::{Optimizer, OptimizerContext};
+use datafusion_sql::parser::Statement;
+use datafusion_sql::sqlparser::ast::{
+    Expr as SqlExpr, Query, Spanned, TableFactor, Visit, Visitor,
+};
+use datafusion_sql::sqlparser::tokenizer::Span;
+use std::ops::ControlFlow;
+
+use crate::place;
+use crate::problem::SqlProblem;
+use crate::wording;
+
+/// A query inside that cannot be computed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    In,
+    Exists,
+    Scalar,
+    Lateral,
+}
+
+/// What of the plan's queries inside expressions cannot be computed.
+pub(crate) fn problem(sql: &str, parsed: &Statement, plan: &LogicalPlan) -> Option<SqlProblem> {
+    found(plan, |_| true)?;
+    let optimized = Optimizer::new().optimize(plan.clone(), &OptimizerContext::new(), |_, _| {});
+    let (left, why) = match optimized {
+        Ok(plan) => (found(&plan, |outer| outer)?, None),
+        Err(error) => match error.find_root() {
+            DataFusionError::Plan(text) if text.to_lowercase().contains("subquery") => {
+                let told = wording::reword(text).message;
+                (
+                    found(plan, |outer| outer).or_else(|| found(plan, |_| true))?,
+                    Some(told),
+                )
+            }
+            _ => return None,
+        },
+    };
+    let (what, out) = match left {
+        Left::In => (
+            "`IN (SELECT …)` stands where it decides over no row",
+            "make it a condition of WHERE, or join the query and test whether its column is NULL",
+        ),
+        Left::Exists => (
+            "`EXISTS (SELECT …)` stands where it decides over no row",
+            "make it a condition of WHERE, or join the query and test whether its column is NULL",
+        ),
+        Left::Scalar => (
+            "this query inside depends on the row around it in a way no join can stand for",
+            "join it: group its rows by what they are compared with, then `left join`",
+        ),
+        Left::Lateral => (
+            "this LATERAL query depends on the row beside it in a way no join can stand for",
+            "number its rows instead of LIMIT: `qualify row_number() over (partition by … order by …) = 1`, then join",
+        ),
+    };
+    let problem = SqlProblem::new("M0311", format!("not supported: {what}"))
+        .at(written(parsed, left).and_then(|span| place::of_parse(sql, span)))
+        .help(out);
+    Some(match why {
+        Some(why) => problem.help(why),
+        None => problem,
+    })
+}
+
+/// The first query inside that `wanted` takes, told whether it reads columns around it. Values that are
+/// computed once and conditions a filter could take are none.
+fn found(plan: &LogicalPlan, wanted: impl Fn(bool) -> bool + Copy) -> Option<Left> {
+    let mut left = None;
+    let step = |left: &Option<Left>| match left {
+        Some(_) => TreeNodeRecursion::Stop,
+        None => TreeNodeRecursion::Continue,
+    };
+    // The closures never fail.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Subquery(lateral) = node
+            && wanted(!lateral.outer_ref_columns.is_empty())
+        {
+            left = Some(Left::Lateral);
+        }
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                let here = match part {
+                    Expr::InSubquery(_) => Some(Left::In),
+                    Expr::Exists(_) => Some(Left::Exists),
+                    Expr::ScalarSubquery(query) if wanted(!query.outer_ref_columns.is_empty()) => {
+                        Some(Left::Scalar)
+                    }
+                    _ => None,
+                };
+                left = left.or(here);
+                Ok(step(&left))
+            })
+        })?;
+        Ok(step(&left))
+    });
+    left
+}
+
+/// Where the first query of a kind is written.
+fn written(parsed: &Statement, left: Left) -> Option<Span> {
+    struct Find(Left);
+    impl Visitor for Find {
+        type Break = Span;
+        fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<Span> {
+            match (expr, self.0) {
+                (SqlExpr::InSubquery { expr, .. }, Left::In) => ControlFlow::Break(expr.span()),
+                (SqlExpr::Exists { subquery, .. }, Left::Exists)
+                | (SqlExpr::Subquery(subquery), Left::Scalar) => {
+                    ControlFlow::Break(first_word(subquery))
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Span> {
+            match (factor, self.0) {
+                (
+                    TableFactor::Derived {
+                        lateral: true,
+                        subquery,
+                        ..
+                    },
+                    Left::Lateral,
+                ) => ControlFlow::Break(first_word(subquery)),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    let Statement::Statement(statement) = parsed else {
+        return None;
+    };
+    match statement.visit(&mut Find(left)) {
+        ControlFlow::Break(span) => Some(span),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+fn first_word(query: &Query) -> Span {
+    query.span()
+}

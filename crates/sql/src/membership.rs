@@ -1,0 +1,267 @@
+//! `NOT IN (SELECT …)` as SQL means it: no row is "not in" what holds a NULL.
+//!
+//! The planner's joins see NULL as no match, except where a column stands alone before a whole `NOT IN`.
+//! Here it becomes three conditions that need no third truth value: there is no match, the query holds no
+//! NULL, and what is looked for is not NULL unless the query is empty. That is right where a condition
+//! decides over rows, through AND, OR and NOT; deeper inside an expression it is refused, with a way out.
+
+use std::ops::ControlFlow;
+
+use datafusion_sql::parser::{DFParserBuilder, Statement};
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, Spanned,
+    Statement as SqlStatement, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+};
+use datafusion_sql::sqlparser::dialect::GenericDialect;
+
+use crate::functions::registry;
+use crate::names::Names;
+use crate::place;
+use crate::problem::SqlProblem;
+
+/// Mends every condition in the query. `sql` is the text its places are in.
+pub(crate) fn mend(sql: &str, query: &mut Query) -> Result<(), SqlProblem> {
+    match query.visit(&mut Conditions(sql)) {
+        ControlFlow::Break(problem) => Err(problem),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Conditions<'a>(&'a str);
+
+impl VisitorMut for Conditions<'_> {
+    type Break = SqlProblem;
+
+    /// Queries inside are mended before those around them, so that what is copied is right.
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlProblem> {
+        let conditions = [&mut select.selection, &mut select.having];
+        for condition in conditions.into_iter().flatten() {
+            if let Err(problem) = condition_in(self.0, condition, true) {
+                return ControlFlow::Break(problem);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Mends a condition whose truth lets a row through when `wanted`, and whose falsehood does when not.
+fn condition_in(sql: &str, expr: &mut Expr, wanted: bool) -> Result<(), SqlProblem> {
+    match expr {
+        Expr::Nested(inner) => condition_in(sql, inner, wanted),
+        Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr: inner,
+        } => condition_in(sql, inner, !wanted),
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::And | BinaryOperator::Or,
+            right,
+        } => {
+            condition_in(sql, left, wanted)?;
+            condition_in(sql, right, wanted)
+        }
+        Expr::InSubquery {
+            expr: sought,
+            subquery,
+            negated,
+        } => {
+            if *negated == wanted {
+                let place = place::of_parse(sql, sought.span());
+                let none = absent(sought, subquery, place)?;
+                *expr = match wanted {
+                    true => none,
+                    false => Expr::UnaryOp {
+                        op: UnaryOperator::Not,
+                        expr: Box::new(Expr::Nested(Box::new(none))),
+                    },
+                };
+            }
+            Ok(())
+        }
+        other => refuse_inside(sql, other),
+    }
+}
+
+/// `(sought in (query)) is not true and NULLS = 0 and (sought is not null or ROWS = 0)`.
+fn absent(sought: &Expr, query: &Query, place: Option<(usize, usize)>) -> Result<Expr, SqlProblem> {
+    if matches!(sought, Expr::Tuple(_)) {
+        return Err(SqlProblem::new(
+            "M0311",
+            "not supported: several values before `NOT IN (SELECT …)`",
+        )
+        .at(place)
+        .help("write `not exists (select 1 from … where a = … and b = …)`"));
+    }
+    let is_in = Expr::InSubquery {
+        expr: Box::new(sought.clone()),
+        subquery: Box::new(query.clone()),
+        negated: false,
+    };
+    let mut all = and(
+        Expr::IsNotTrue(Box::new(Expr::Nested(Box::new(is_in)))),
+        none_of(Counted::Nulls, query)?,
+    );
+    let literal = matches!(sought, Expr::Value(value) if value.value != Value::Null);
+    if !literal {
+        let known = Expr::IsNotNull(Box::new(Expr::Nested(Box::new(sought.clone()))));
+        let either = Expr::BinaryOp {
+            left: Box::new(known),
+            op: BinaryOperator::Or,
+            right: Box::new(none_of(Counted::Rows, query)?),
+        };
+        all = and(all, Expr::Nested(Box::new(either)));
+    }
+    Ok(Expr::Nested(Box::new(all)))
+}
+
+fn and(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::And,
+        right: Box::new(right),
+    }
+}
+
+/// What is counted of a query: all its rows, or those whose value is NULL.
+#[derive(Clone, Copy)]
+enum Counted {
+    Rows,
+    Nulls,
+}
+
+/// `coalesce((select COUNT from …), 0) = 0`.
+fn none_of(counted: Counted, query: &Query) -> Result<Expr, SqlProblem> {
+    let not_made = || SqlProblem::new("M0311", "not supported: this `NOT IN (SELECT …)`");
+    let plain = of_rows(query);
+    let value = match plain {
+        Some((value, _)) => value.to_string(),
+        None => "v".to_owned(),
+    };
+    let count = match counted {
+        Counted::Rows => "count(*)".to_owned(),
+        Counted::Nulls => format!("count(*) - count({value})"),
+    };
+    let text = format!("select 1 where coalesce((select {count} from (select 1) as t(v)), 0) = 0");
+    let parsed = DFParserBuilder::new(text.as_str())
+        .with_dialect(&GenericDialect {})
+        .build()
+        .and_then(|mut parser| parser.parse_statements());
+    let statement = parsed.ok().and_then(|mut all| all.pop_front());
+    let Some(Statement::Statement(statement)) = statement else {
+        return Err(not_made());
+    };
+    let SqlStatement::Query(mut outer) = *statement else {
+        return Err(not_made());
+    };
+    let SetExpr::Select(select) = outer.body.as_mut() else {
+        return Err(not_made());
+    };
+    let mut made = select.selection.take().ok_or_else(not_made)?;
+    // The visitor breaks when it has put the query in its place.
+    let filled = match plain {
+        Some((_, rows)) => made.visit(&mut Rows(query, rows)),
+        None => made.visit(&mut Fill(Some(query))),
+    };
+    match filled {
+        ControlFlow::Break(()) => Ok(made),
+        ControlFlow::Continue(()) => Err(not_made()),
+    }
+}
+
+/// The value and the select of a query whose rows are those of its FROM and WHERE. Only there may it
+/// look at the row around it.
+fn of_rows(query: &Query) -> Option<(&Expr, &Select)> {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return None;
+    };
+    let (SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }) =
+        select.projection.first()?
+    else {
+        return None;
+    };
+    let bare = query.with.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none()
+        && select.projection.len() == 1
+        && select.distinct.is_none()
+        && select.having.is_none()
+        && select.qualify.is_none()
+        && matches!(&select.group_by, GroupByExpr::Expressions(keys, more) if keys.is_empty() && more.is_empty());
+    let mut names = Names::of_expression(value).calls.into_iter();
+    let one_row = names.all(|call| !call.window && !registry().aggregate.contains_key(&call.name));
+    (bare && one_row).then_some((value, select))
+}
+
+/// Puts FROM and WHERE of a query behind what is counted of it.
+struct Rows<'a>(&'a Query, &'a Select);
+
+impl VisitorMut for Rows<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let SetExpr::Select(select) = query.body.as_mut() else {
+            return ControlFlow::Continue(());
+        };
+        let counted = std::mem::take(&mut select.projection);
+        *query = self.0.clone();
+        query.order_by = None;
+        let mut rows = self.1.clone();
+        rows.projection = counted;
+        *query.body = SetExpr::Select(Box::new(rows));
+        ControlFlow::Break(())
+    }
+}
+
+/// Puts a whole query behind what is counted of it.
+struct Fill<'a>(Option<&'a Query>);
+
+impl VisitorMut for Fill<'_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        match (factor, self.0.take()) {
+            (TableFactor::Derived { subquery, .. }, Some(query)) => {
+                **subquery = query.clone();
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Refuses a `NOT IN (SELECT …)` that is a part of something else than a condition.
+fn refuse_inside(sql: &str, expr: &mut Expr) -> Result<(), SqlProblem> {
+    struct Inside<'a> {
+        sql: &'a str,
+        depth: usize,
+    }
+    impl VisitorMut for Inside<'_> {
+        type Break = SqlProblem;
+        fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<SqlProblem> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<SqlProblem> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
+            match expr {
+                Expr::InSubquery { expr: sought, .. } if self.depth == 0 => ControlFlow::Break(
+                    SqlProblem::new(
+                        "M0311",
+                        "not supported: `IN (SELECT …)` inside another expression",
+                    )
+                    .at(place::of_parse(self.sql, sought.span()))
+                    .help("make it a condition of its own, joined with AND, OR and NOT only")
+                    .help("or join the query and test whether its column is NULL"),
+                ),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match expr.visit(&mut Inside { sql, depth: 0 }) {
+        ControlFlow::Break(problem) => Err(problem),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}

@@ -1,0 +1,263 @@
+//! The merged column of `RIGHT` and `FULL JOIN … USING` and `NATURAL`: the side that has a row gives it.
+//!
+//! The planner takes one side's column for both, which is NULL where that side has no row. Here the plan
+//! gets a projection over such a join in which both sides' keys are what either side has. After that no
+//! side's own key can be seen, so a query that names one (`a.k`) is refused, with a way out.
+
+use std::ops::ControlFlow;
+
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
+use datafusion_common::{Column, JoinConstraint, JoinType, Result};
+use datafusion_expr::logical_plan::{Join, Projection};
+use datafusion_expr::{Cast, Expr, LogicalPlan};
+use datafusion_optimizer::AnalyzerRule;
+use datafusion_sql::sqlparser::ast::{
+    Expr as SqlExpr, JoinConstraint as Written, JoinOperator, ObjectName, Query, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins,
+    Visit, Visitor,
+};
+use datafusion_sql::sqlparser::tokenizer::Span;
+
+use crate::names::fold;
+use crate::place;
+use crate::problem::SqlProblem;
+
+/// Makes merged columns what either side has.
+#[derive(Debug)]
+pub struct MergedKeys;
+
+impl AnalyzerRule for MergedKeys {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let mut found = false;
+        plan.apply_with_subqueries(|node| {
+            found |= matches!(node, LogicalPlan::Join(join) if merges(join));
+            Ok(match found {
+                true => TreeNodeRecursion::Stop,
+                false => TreeNodeRecursion::Continue,
+            })
+        })?;
+        if !found {
+            return Ok(plan);
+        }
+        plan.transform_up_with_subqueries(|node| {
+            // Nodes above may no longer be what they were made for: keys lost their NULLs.
+            let node = node.recompute_schema()?;
+            match node {
+                LogicalPlan::Join(join) if merges(&join) => merged(join).map(Transformed::yes),
+                other => Ok(Transformed::yes(other)),
+            }
+        })
+        .data()
+    }
+
+    fn name(&self) -> &'static str {
+        "MergedKeys"
+    }
+}
+
+fn merges(join: &Join) -> bool {
+    join.join_constraint == JoinConstraint::Using
+        && matches!(join.join_type, JoinType::Right | JoinType::Full)
+}
+
+fn merged(join: Join) -> Result<LogicalPlan> {
+    let pairs: Vec<(Column, Column)> = join
+        .on
+        .iter()
+        .filter_map(|(left, right)| Some((column(left)?.clone(), column(right)?.clone())))
+        .collect();
+    let schema = std::sync::Arc::clone(&join.schema);
+    let exprs = schema.iter().map(|(qualifier, field)| {
+        let own = Column::new(qualifier.cloned(), field.name());
+        let pair = pairs
+            .iter()
+            .find(|(left, right)| *left == own || *right == own);
+        let Some((left, right)) = pair else {
+            return Expr::Column(own);
+        };
+        let either = [left, right].map(|side| {
+            let side = Expr::Column(side.clone());
+            let same = schema
+                .maybe_index_of_column(match &side {
+                    Expr::Column(column) => column,
+                    _ => &own,
+                })
+                .is_some_and(|at| schema.field(at).data_type() == field.data_type());
+            match same {
+                true => side,
+                false => Expr::Cast(Cast::new(Box::new(side), field.data_type().clone())),
+            }
+        });
+        datafusion_functions::core::expr_fn::coalesce(either.into())
+            .alias_qualified(qualifier.cloned(), field.name())
+    });
+    let exprs = exprs.collect();
+    let input = std::sync::Arc::new(LogicalPlan::Join(join));
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs, input)?))
+}
+
+/// The column of a key, also when its type was brought into line.
+fn column(expr: &Expr) -> Option<&Column> {
+    match expr {
+        Expr::Column(column) => Some(column),
+        Expr::Cast(cast) => column(&cast.expr),
+        _ => None,
+    }
+}
+
+/// Refuses queries that name one side's key of a join that merges keys.
+pub(crate) fn refuse_sides(sql: &str, query: &Query) -> std::result::Result<(), SqlProblem> {
+    match query.visit(&mut Queries(sql)) {
+        ControlFlow::Break(problem) => Err(problem),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Queries<'a>(&'a str);
+
+impl Visitor for Queries<'_> {
+    type Break = SqlProblem;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlProblem> {
+        let mut sides = Sides::default();
+        selects(&query.body).for_each(|select| sides.take(select));
+        if !sides.merges {
+            return ControlFlow::Continue(());
+        }
+        let found = selects(&query.body).find_map(|select| sides.wildcard(select));
+        let named = found.or_else(|| match query.visit(&mut Named(&sides)) {
+            ControlFlow::Break(found) => Some(found),
+            ControlFlow::Continue(()) => None,
+        });
+        let Some((name, span)) = named else {
+            return ControlFlow::Continue(());
+        };
+        let key = match name.rsplit_once('.') {
+            Some((_, "*")) | None => "the key".to_owned(),
+            Some((_, key)) => format!("`{key}`"),
+        };
+        ControlFlow::Break(
+            SqlProblem::new(
+                "M0311",
+                format!("not supported: `{name}` beside a RIGHT or FULL JOIN that merges its columns (USING, NATURAL)"),
+            )
+            .at(place::of_parse(self.0, span))
+            .help(format!("name {key} without its table: it is what either side has"))
+            .help("in WHERE, where no table is merged yet: `select … from (select * from a full join b using (k)) as j where k …`")
+            .help("to see each side's own, write `on a.k = b.k` and `coalesce(a.k, b.k) as k`"),
+        )
+    }
+}
+
+/// The selects of a body, those of set operations too.
+fn selects(body: &SetExpr) -> impl Iterator<Item = &Select> {
+    let mut open = vec![body];
+    std::iter::from_fn(move || {
+        loop {
+            match open.pop()? {
+                SetExpr::Select(select) => return Some(select.as_ref()),
+                SetExpr::SetOperation { left, right, .. } => {
+                    open.extend([left.as_ref(), right.as_ref()]);
+                }
+                _ => {}
+            }
+        }
+    })
+}
+
+/// What must not be named: keys of tables that stand in a FROM with a join that merges them.
+#[derive(Default)]
+struct Sides {
+    merges: bool,
+    /// True when any column may be a key.
+    natural: bool,
+    keys: Vec<String>,
+    tables: Vec<String>,
+}
+
+impl Sides {
+    fn take(&mut self, select: &Select) {
+        for from in &select.from {
+            let mut here = Self::default();
+            here.walk(from);
+            if here.merges {
+                self.merges = true;
+                self.natural |= here.natural;
+                self.keys.extend(here.keys);
+                self.tables.extend(here.tables);
+            }
+        }
+    }
+
+    fn walk(&mut self, from: &TableWithJoins) {
+        self.table(&from.relation);
+        for join in &from.joins {
+            self.table(&join.relation);
+            let (JoinOperator::Right(on)
+            | JoinOperator::RightOuter(on)
+            | JoinOperator::FullOuter(on)) = &join.join_operator
+            else {
+                continue;
+            };
+            match on {
+                Written::Using(columns) => {
+                    self.merges = true;
+                    self.keys.extend(columns.iter().filter_map(last));
+                }
+                Written::Natural => (self.merges, self.natural) = (true, true),
+                Written::On(_) | Written::None => {}
+            }
+        }
+    }
+
+    fn table(&mut self, factor: &TableFactor) {
+        match factor {
+            TableFactor::NestedJoin {
+                table_with_joins, ..
+            } => self.walk(table_with_joins),
+            TableFactor::Table { name, alias, .. } => {
+                let alias = alias.as_ref().map(|alias| fold(&alias.name));
+                self.tables.extend(alias.or_else(|| last(name)));
+            }
+            TableFactor::Derived {
+                alias: Some(alias), ..
+            } => self.tables.push(fold(&alias.name)),
+            _ => {}
+        }
+    }
+
+    fn wildcard(&self, select: &Select) -> Option<(String, Span)> {
+        select.projection.iter().find_map(|item| match item {
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                let table = last(name)?;
+                let named = self.tables.contains(&table);
+                named.then(|| (format!("{table}.*"), name.span()))
+            }
+            _ => None,
+        })
+    }
+}
+
+fn last(name: &ObjectName) -> Option<String> {
+    name.0.last()?.as_ident().map(fold)
+}
+
+struct Named<'a>(&'a Sides);
+
+impl Visitor for Named<'_> {
+    type Break = (String, Span);
+
+    fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<(String, Span)> {
+        if let SqlExpr::CompoundIdentifier(parts) = expr
+            && let [.., table, column] = parts.as_slice()
+        {
+            let (table, name) = (fold(table), fold(column));
+            let is_key = self.0.natural || self.0.keys.contains(&name);
+            if is_key && self.0.tables.contains(&table) {
+                return ControlFlow::Break((format!("{table}.{name}"), expr.span()));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

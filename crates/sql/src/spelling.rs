@@ -1,0 +1,314 @@
+//! What is spelled as elsewhere and would mean something else to the planner: mended, or refused.
+//!
+//! `^` is a power, `AT TIME ZONE` goes both ways as in PostgreSQL, a timestamp without a precision has
+//! microseconds like every timestamp outside. `EXCEPT ALL` and `INTERSECT ALL`, which the planner counts
+//! wrongly, and formats in PostgreSQL's letters, which it would repeat as they stand, are refused with a
+//! way out. It reads syntax only: it knows no table and no type.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, SetExpr, SetOperator,
+    SetQuantifier, Spanned, TimezoneInfo, Value, Visit, VisitMut, Visitor, VisitorMut,
+};
+use datafusion_sql::sqlparser::tokenizer::Span;
+
+use crate::functions::AT_TIME_ZONE;
+use crate::names::fold;
+use crate::place;
+use crate::problem::SqlProblem;
+
+/// Functions that write or read text by a format.
+const BY_FORMAT: &[&str] = &[
+    "date_format",
+    "to_char",
+    "to_date",
+    "to_timestamp",
+    "to_timestamp_micros",
+    "to_timestamp_millis",
+    "to_timestamp_nanos",
+    "to_timestamp_seconds",
+    "to_unixtime",
+];
+
+/// PostgreSQL's letters in formats, the longer ones first, and ours.
+const LETTERS: &[(&str, &str)] = &[
+    ("HH24", "%H"),
+    ("HH12", "%I"),
+    ("YYYY", "%Y"),
+    ("Month", "%B"),
+    ("Mon", "%b"),
+    ("Day", "%A"),
+    ("DDD", "%j"),
+    ("MM", "%m"),
+    ("DD", "%d"),
+    ("HH", "%I"),
+    ("MI", "%M"),
+    ("SS", "%S"),
+    ("YY", "%y"),
+    ("Dy", "%a"),
+    ("US", "%6f"),
+    ("MS", "%3f"),
+];
+
+/// Mends every expression in the tree. `sql` is the text its places are in.
+pub(crate) fn mend<V: VisitMut>(sql: &str, tree: &mut V) -> Result<(), SqlProblem> {
+    match tree.visit(&mut Mend(sql)) {
+        ControlFlow::Break(problem) => Err(problem),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Refuses set operations that would be counted wrongly.
+pub(crate) fn refuse_counted_sets(sql: &str, query: &Query) -> Result<(), SqlProblem> {
+    match query.visit(&mut Sets(sql)) {
+        ControlFlow::Break(problem) => Err(problem),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// A call of one of our functions in the place of an operator.
+pub(crate) fn call(name: &str, args: Vec<Expr>, span: Span) -> Expr {
+    let mut ident = Ident::new(name);
+    ident.span = span;
+    let args = args
+        .into_iter()
+        .map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)))
+        .collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![ident]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+struct Mend<'a>(&'a str);
+
+impl VisitorMut for Mend<'_> {
+    type Break = SqlProblem;
+
+    /// The parser binds `^` looser than `+`: a chain is read again from its parts.
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
+        if rank(expr).is_none() || !has_power(expr) {
+            return ControlFlow::Continue(());
+        }
+        let span = expr.span();
+        let whole = std::mem::replace(expr, nothing());
+        let mut parts = VecDeque::new();
+        match flatten(whole, &mut parts).and_then(|()| chain(&mut parts, 0)) {
+            Some(read) => {
+                *expr = read;
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(
+                SqlProblem::new("M0311", "not supported: `^` beside an operator of bits")
+                    .at(place::of_parse(self.0, span))
+                    .help("write `power(a, b)`, or put parentheses around it"),
+            ),
+        }
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
+        match expr {
+            Expr::AtTimeZone {
+                timestamp,
+                time_zone,
+            } => {
+                let span = time_zone.span();
+                *expr = call(AT_TIME_ZONE, vec![take(timestamp), take(time_zone)], span);
+            }
+            Expr::Cast { data_type, .. } => microseconds(data_type),
+            Expr::TypedString(typed) => microseconds(&mut typed.data_type),
+            Expr::Function(function) => {
+                if let Some(problem) = foreign_format(self.0, function) {
+                    return ControlFlow::Break(problem);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn take(expr: &mut Box<Expr>) -> Expr {
+    std::mem::replace(expr.as_mut(), nothing())
+}
+
+fn nothing() -> Expr {
+    Expr::Value(Value::Null.with_empty_span())
+}
+
+/// How tightly an operator of arithmetic binds.
+fn binds(op: &BinaryOperator) -> Option<u8> {
+    Some(match op {
+        BinaryOperator::Plus | BinaryOperator::Minus => 1,
+        BinaryOperator::Multiply | BinaryOperator::Divide | BinaryOperator::Modulo => 2,
+        BinaryOperator::BitwiseXor => 3,
+        _ => return None,
+    })
+}
+
+fn rank(expr: &Expr) -> Option<u8> {
+    match expr {
+        Expr::BinaryOp { op, .. } => binds(op),
+        _ => None,
+    }
+}
+
+fn has_power(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryOp { left, op, right } if binds(op).is_some() => {
+            *op == BinaryOperator::BitwiseXor || has_power(left) || has_power(right)
+        }
+        _ => false,
+    }
+}
+
+/// A part of a chain: an operand, and the operator before it.
+type Part = (Option<BinaryOperator>, Expr);
+
+/// The operands and operators of a chain in the order they are written; `None` when operators stand
+/// among them whose place between the others is not known.
+fn flatten(expr: Expr, parts: &mut VecDeque<Part>) -> Option<()> {
+    match expr {
+        Expr::BinaryOp { left, op, right } if binds(&op).is_some() => {
+            flatten(*left, parts)?;
+            let next = parts.len();
+            flatten(*right, parts)?;
+            parts.get_mut(next)?.0 = Some(op);
+            Some(())
+        }
+        Expr::BinaryOp { .. } => None,
+        operand => {
+            parts.push_back((None, operand));
+            Some(())
+        }
+    }
+}
+
+/// The expression at the head of a chain, as far as operators bind at least this tightly.
+fn chain(parts: &mut VecDeque<Part>, least: u8) -> Option<Expr> {
+    let mut made = parts.pop_front()?.1;
+    while let Some((Some(op), _)) = parts.front() {
+        let (op, tight) = (op.clone(), binds(op)?);
+        if tight < least {
+            break;
+        }
+        let right = chain(parts, tight + 1)?;
+        made = match op {
+            BinaryOperator::BitwiseXor => {
+                let span = made.span().union(&right.span());
+                call("power", vec![as_double(made), as_double(right)], span)
+            }
+            op => Expr::BinaryOp {
+                left: Box::new(made),
+                op,
+                right: Box::new(right),
+            },
+        };
+    }
+    Some(made)
+}
+
+fn as_double(expr: Expr) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type: DataType::DoublePrecision,
+        array: false,
+        format: None,
+    }
+}
+
+fn microseconds(data_type: &mut DataType) {
+    if let DataType::Timestamp(precision @ None, zone) = data_type {
+        let _: &TimezoneInfo = zone;
+        *precision = Some(6);
+    }
+}
+
+/// A format without any `%`, which would stand in each value as it is written.
+fn foreign_format(sql: &str, function: &Function) -> Option<SqlProblem> {
+    let name = fold(function.name.0.last()?.as_ident()?);
+    if !BY_FORMAT.contains(&name.as_str()) {
+        return None;
+    }
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    list.args.iter().skip(1).find_map(|arg| {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))) = arg else {
+            return None;
+        };
+        let Value::SingleQuotedString(format) = &value.value else {
+            return None;
+        };
+        if format.is_empty() || format.contains('%') {
+            return None;
+        }
+        let ours = LETTERS.iter().fold(format.clone(), |text, (theirs, ours)| {
+            text.replace(theirs, ours)
+        });
+        let problem = SqlProblem::new(
+            "M0311",
+            format!("`{format}` is no format here: `{name}` takes those of strftime, with `%`"),
+        )
+        .at(place::of_parse(sql, value.span))
+        .help("for example %Y year, %m month, %d day, %H hour, %M minute, %S second");
+        Some(match ours == *format {
+            true => problem,
+            false => problem.label(format!("did you mean `{ours}`?")),
+        })
+    })
+}
+
+struct Sets<'a>(&'a str);
+
+impl Visitor for Sets<'_> {
+    type Break = SqlProblem;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlProblem> {
+        let mut open = vec![query.body.as_ref()];
+        while let Some(body) = open.pop() {
+            let SetExpr::SetOperation {
+                left,
+                op,
+                set_quantifier,
+                right,
+            } = body
+            else {
+                continue;
+            };
+            let counted = match op {
+                SetOperator::Except | SetOperator::Minus => "EXCEPT",
+                SetOperator::Intersect => "INTERSECT",
+                SetOperator::Union => "",
+            };
+            let all = matches!(
+                set_quantifier,
+                SetQuantifier::All | SetQuantifier::AllByName
+            );
+            if all && !counted.is_empty() {
+                return ControlFlow::Break(
+                    SqlProblem::new("M0311", format!("not supported: {counted} ALL"))
+                        .at(place::of_word(self.0, counted))
+                        .help(format!("{counted} without ALL gives each row once"))
+                        .help("to count equal rows, number them on both sides: `row_number() over (partition by EVERY COLUMN order by 1)`"),
+                );
+            }
+            open.extend([left.as_ref(), right.as_ref()]);
+        }
+        ControlFlow::Continue(())
+    }
+}
