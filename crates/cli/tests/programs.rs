@@ -84,12 +84,12 @@ fn a_run_that_ended_well_keeps_only_what_its_programs_printed() {
 fn a_part_of_the_sources_is_never_sent_out() {
     let desk = Desk::with_pipeline(
         "steps:\n  pull: { load: data, into: raw, tables: { t: { from: t.csv } } }\n  \
-         send: { publish: raw, into: out, tables: { t: { format: csv } } }\n  \
+         send: { publish: raw, into: out, tables: { t.csv: { from: t } } }\n  \
          tell: { command: [sh, -c, 'echo told >> told'], after: [send] }\n",
     );
     desk.write("data/t.csv", "id\n1\n2\n3\n");
     desk.ok(".", &["run"]);
-    assert_eq!(desk.read("out/t"), "id\n1\n2\n3\n");
+    assert_eq!(desk.read("out/t.csv"), "id\n1\n2\n3\n");
     let said = desk.ok(".", &["run", "--limit", "1"]);
     has(
         &said,
@@ -100,14 +100,14 @@ fn a_part_of_the_sources_is_never_sent_out() {
         ],
     );
     assert_eq!(desk.count(".", "raw.t"), 1);
-    assert_eq!(desk.read("out/t"), "id\n1\n2\n3\n");
+    assert_eq!(desk.read("out/t.csv"), "id\n1\n2\n3\n");
     assert_eq!(desk.read("told"), "told\n");
     let report = desk.json(".", &["run", "--limit", "2", "--format", "json"]);
     assert_eq!(report["limit"], 2);
     // A whole run sends again what is there then.
     desk.write("data/t.csv", "id\n1\n2\n3\n4\n");
     desk.ok(".", &["run"]);
-    assert_eq!(desk.read("out/t"), "id\n1\n2\n3\n4\n");
+    assert_eq!(desk.read("out/t.csv"), "id\n1\n2\n3\n4\n");
     assert_eq!(desk.read("told"), "told\ntold\n");
 }
 
