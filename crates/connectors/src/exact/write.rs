@@ -46,7 +46,9 @@ pub(crate) enum Kind {
     Bytes(BinaryArray),
     List(OffsetBuffer<i32>, Box<Values>),
     Struct(Vec<(String, Values)>),
-    /// Anything else, as Arrow shows it.
+    /// Entries: keys and what they stand for.
+    Map(OffsetBuffer<i32>, Box<[Values; 2]>),
+    /// Times of day, spans of time, wide decimals: as Arrow shows them, which is exact.
     Shown(ArrayRef),
 }
 
@@ -72,6 +74,40 @@ fn common(data_type: &DataType) -> DataType {
         DataType::Dictionary(_, values) => common(values),
         DataType::RunEndEncoded(_, values) => common(values.data_type()),
         other => other.clone(),
+    }
+}
+
+/// Types whose values Arrow shows exactly.
+fn is_shown(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Time32(_)
+            | DataType::Time64(_)
+            | DataType::Date64
+            | DataType::Duration(_)
+            | DataType::Interval(_)
+            | DataType::Decimal256(..)
+    )
+}
+
+/// Whether every value of a type has an exact text.
+pub(crate) fn has_text(data_type: &DataType) -> bool {
+    match common(data_type) {
+        DataType::List(item) => has_text(item.data_type()),
+        DataType::Struct(fields) => fields.iter().all(|field| has_text(field.data_type())),
+        DataType::Map(entries, _) => has_text(entries.data_type()),
+        DataType::Null
+        | DataType::Boolean
+        | DataType::Int64
+        | DataType::UInt64
+        | DataType::Float32
+        | DataType::Float64
+        | DataType::Decimal128(..)
+        | DataType::Date32
+        | DataType::Timestamp(..)
+        | DataType::Utf8
+        | DataType::Binary => true,
+        other => is_shown(&other),
     }
 }
 
@@ -115,7 +151,16 @@ impl Values {
                     columns.map(|(column, field)| Ok((field.name().clone(), Self::of(column)?)));
                 Kind::Struct(members.collect::<Result<_, ArrowError>>()?)
             }
-            _ => Kind::Shown(Arc::clone(&array)),
+            DataType::Map(..) => {
+                let map = array.as_map();
+                let entries = [Self::of(map.keys())?, Self::of(map.values())?];
+                Kind::Map(map.offsets().clone(), Box::new(entries))
+            }
+            other if is_shown(other) => Kind::Shown(Arc::clone(&array)),
+            other => {
+                let message = format!("a value of type {other} has no exact text");
+                return Err(ArrowError::NotYetImplemented(message));
+            }
         };
         Ok(Self {
             nulls: array.logical_nulls(),
@@ -177,7 +222,7 @@ impl Values {
                     format_args!("{}", formatter.value(row).try_to_string()?),
                 );
             }
-            Kind::Null | Kind::List(..) | Kind::Struct(_) => {}
+            Kind::Null | Kind::List(..) | Kind::Struct(_) | Kind::Map(..) => {}
         }
         Ok(())
     }

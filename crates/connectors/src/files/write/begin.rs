@@ -4,13 +4,13 @@
 //! recognised here, under the lock, so nobody can commit it in between. No reader sees a difference.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_ports::{Committed, Intent};
-use towpath_vocab::{SchemaChange, WriteMode};
+use towpath_vocab::{SchemaChange, WriteMode, types};
 
 use super::disk::{self, Scratch};
 use super::error::{Result, WriteError};
@@ -18,6 +18,8 @@ use super::evolve::of_part;
 use super::ledger::{self, Known, Part, Standing};
 use super::location::{Location, Target, Temporary};
 use super::lock::Lock;
+use super::values::has_text;
+use crate::files::chunk::open_text;
 use crate::files::csv::read_head;
 use crate::files::options::Format;
 
@@ -130,8 +132,11 @@ pub(super) fn begin(target: Target, intent: Intent, group_bytes: u64) -> Result<
         group_bytes,
     };
     let appends = job.intent.write.mode == WriteMode::Append && job.adopted.is_none();
+    if appends && job.extends() && job.target.format != Format::Parquet {
+        check_encoding(&job)?;
+    }
     if appends && job.extends() && job.target.format == Format::Csv {
-        columns = columns_of_csv(&job, columns)?;
+        columns = columns_of_csv(&mut job, columns)?;
     }
     if appends && location.many && job.target.format == Format::Parquet {
         columns = of_part(&job, columns)?;
@@ -166,6 +171,13 @@ fn check(target: &Target, intent: &Intent) -> Result<()> {
             return wrong(
                 format!("column {} has no name", at + 1),
                 "give the column a name",
+            );
+        }
+        if target.format != Format::Parquet && !has_text(field.data_type()) {
+            let (name, data_type) = (field.name(), types::name(field.data_type()));
+            return wrong(
+                format!("column `{name}` is `{data_type}`, which has no exact text"),
+                "give the column another type, or write `format: parquet`",
             );
         }
         if fields
@@ -274,12 +286,45 @@ fn is_part(name: &str) -> bool {
     })
 }
 
-/// Rows that are added to a CSV file come in the file's own order.
-fn columns_of_csv(job: &Job, columns: Columns) -> Result<Columns> {
-    let target = &job.target;
+/// Rows are added in UTF-8: what others wrote must be that, too.
+fn check_encoding(job: &Job) -> Result<()> {
+    if job.known.standing != Standing::Foreign {
+        return Ok(());
+    }
+    let location = job.location();
+    let input = job.target.input(&location.name);
+    let (mut text, _) = open_text(&input, Some(encoding_rs::UTF_8))?;
+    let mut bytes = Vec::new();
+    loop {
+        let read = text.by_ref().take(64 << 10).read_to_end(&mut bytes);
+        let ended = read.map_err(WriteError::io(&*location.shown))? == 0;
+        let good = match std::str::from_utf8(&bytes) {
+            Ok(_) => bytes.len(),
+            // A character may go on in the next bytes.
+            Err(error) if error.error_len().is_none() && !ended => error.valid_up_to(),
+            Err(_) => {
+                return Err(WriteError::Columns {
+                    path: location.shown.clone(),
+                    why: "it is not text in UTF-8, in which rows are written".to_owned(),
+                });
+            }
+        };
+        if ended {
+            return Ok(());
+        }
+        bytes.drain(..good);
+    }
+}
+
+/// Rows that are added to a CSV file come in the file's own order, between its own delimiters.
+fn columns_of_csv(job: &mut Job, columns: Columns) -> Result<Columns> {
+    let target = &mut job.target;
     let Some(head) = read_head(&target.input(&target.location.name), &target.options)? else {
         return Ok(columns);
     };
+    target.delimiter = head.dialect.delimiter;
+    Arc::make_mut(&mut target.options).delimiter = Some(head.dialect.delimiter);
+    let target = &job.target;
     let fields = columns.schema.fields();
     let wrong = |why: String| {
         Err(WriteError::Columns {
@@ -287,6 +332,10 @@ fn columns_of_csv(job: &Job, columns: Columns) -> Result<Columns> {
             why,
         })
     };
+    if head.dialect.newline == b'\r' {
+        let why = "its lines end with a carriage return alone, those of rows with a line feed";
+        return wrong(why.to_owned());
+    }
     if !target.options.header {
         if head.names.len() == fields.len() {
             return Ok(columns);

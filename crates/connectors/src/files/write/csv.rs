@@ -2,7 +2,7 @@
 //!
 //! Promise: what our own source reads back with the same options and types is the same: NULL is an
 //! empty field, an empty text is `""`, a text is quoted whenever anything in it could be taken for
-//! something else. Lists and structs are JSON in a field.
+//! something else. Lists, structs and maps are JSON in a field.
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -124,9 +124,12 @@ impl CsvStyle {
     ) -> Result<(), Problem> {
         let formatted = match &values.kind {
             Kind::Text(texts) => return Ok(self.text(texts.value(row).as_bytes(), name, out)?),
-            Kind::List(..) | Kind::Struct(_) | Kind::Bytes(_) | Kind::Shown(_) => {
+            Kind::List(..) | Kind::Struct(_) | Kind::Map(..) | Kind::Bytes(_) | Kind::Shown(_) => {
                 scratch.clear();
-                if matches!(values.kind, Kind::List(..) | Kind::Struct(_)) {
+                if matches!(
+                    values.kind,
+                    Kind::List(..) | Kind::Struct(_) | Kind::Map(..)
+                ) {
                     jsonl::value(values, row, scratch)?;
                 } else {
                     values.write(row, scratch)?;

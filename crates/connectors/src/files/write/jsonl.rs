@@ -4,7 +4,10 @@
 //! lead back to them. What a JSON number cannot hold safely is a string of exact text: decimals,
 //! NaN, infinities, dates, timestamps, bytes. Our own source reads it back by declared type.
 
+use std::ops::Range;
+
 use arrow_array::RecordBatch;
+use arrow_buffer::OffsetBuffer;
 use arrow_schema::ArrowError;
 
 use super::values::{Kind, Values};
@@ -46,15 +49,10 @@ pub(super) fn value(values: &Values, row: usize, out: &mut Vec<u8>) -> Result<()
     }
     match &values.kind {
         Kind::Text(texts) => string(texts.value(row).as_bytes(), out),
+        Kind::Map(offsets, entries) => map(offsets, entries, row, out)?,
         Kind::List(offsets, items) => {
-            let bound = |at: usize| {
-                offsets
-                    .get(at)
-                    .and_then(|offset| usize::try_from(*offset).ok())
-                    .unwrap_or(0)
-            };
             out.push(b'[');
-            for (at, item) in (bound(row)..bound(row + 1)).enumerate() {
+            for (at, item) in items_of(offsets, row).enumerate() {
                 if at > 0 {
                     out.push(b',');
                 }
@@ -89,6 +87,44 @@ pub(super) fn value(values: &Values, row: usize, out: &mut Vec<u8>) -> Result<()
             out.push(b'"');
         }
     }
+    Ok(())
+}
+
+fn items_of(offsets: &OffsetBuffer<i32>, row: usize) -> Range<usize> {
+    let bound = |at: usize| {
+        offsets
+            .get(at)
+            .and_then(|offset| usize::try_from(*offset).ok())
+            .unwrap_or(0)
+    };
+    bound(row)..bound(row + 1)
+}
+
+/// A map with texts as keys is an object, any other a list of its entries.
+fn map(
+    offsets: &OffsetBuffer<i32>,
+    entries: &[Values; 2],
+    row: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), ArrowError> {
+    let [keys, members] = entries;
+    let object = matches!(keys.kind, Kind::Text(_));
+    out.push(if object { b'{' } else { b'[' });
+    for (at, entry) in items_of(offsets, row).enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        if !object {
+            out.extend_from_slice(b"{\"key\":");
+        }
+        value(keys, entry, out)?;
+        out.extend_from_slice(if object { b":" } else { b",\"value\":" });
+        value(members, entry, out)?;
+        if !object {
+            out.push(b'}');
+        }
+    }
+    out.push(if object { b'}' } else { b']' });
     Ok(())
 }
 

@@ -317,3 +317,64 @@ async fn a_folder_without_its_manifest_keeps_its_files() {
         rows(0..5)
     );
 }
+
+#[tokio::test]
+async fn rows_added_to_a_csv_file_stand_between_its_own_delimiters() {
+    let house = House::new();
+    std::fs::create_dir(house.path("")).unwrap();
+    for (name, delimiter) in [("semicolon.csv", ";"), ("tab.csv", "\t"), ("bar.csv", "|")] {
+        let before = format!("n{delimiter}\"t,1\"\n1{delimiter}x\n");
+        std::fs::write(house.path(name), &before).unwrap();
+        let texts = StringArray::from(vec![format!("a,b{delimiter}c"), "d,e".to_owned()]);
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("n", Arc::new(Int64Array::from(vec![2, 3]))),
+            ("t,1", Arc::new(texts)),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let how = How {
+            object: name,
+            ..append(name, 1)
+        };
+        let prepared = house.prepare(&how, &batch).await.unwrap();
+        let seen = candidate(prepared.as_ref(), Scope::Table).await;
+        assert_eq!((seen.num_rows(), seen.num_columns()), (3, 2));
+        let commit = Commit {
+            audited: false,
+            position: position(1),
+        };
+        prepared.commit(commit).await.unwrap();
+        let expected = format!("{before}2{delimiter}\"a,b{delimiter}c\"\n3{delimiter}d,e\n");
+        assert_eq!(house.text(name), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_text_file_in_another_encoding_gets_no_rows() {
+    let house = House::new();
+    std::fs::create_dir(house.path("")).unwrap();
+    let wide: Vec<u8> = "n,t\n1,x\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let marked = [&[0xFF, 0xFE], wide.as_slice()].concat();
+    let split = format!("n,t\n1,{}\u{e4}\n", "x".repeat((64 << 10) - 7));
+    for (name, bytes, good) in [
+        ("wide.csv", marked, false),
+        ("latin.csv", b"n,t\n1,\xe4\n".to_vec(), false),
+        ("cut.jsonl", b"{\"n\":1,\"t\":\"\xc3".to_vec(), false),
+        ("split.csv", split.into_bytes(), true),
+        ("old.csv", b"n,t\r1,x\r".to_vec(), false),
+    ] {
+        std::fs::write(house.path(name), &bytes).unwrap();
+        let how = How {
+            object: name,
+            ..append(name, 1)
+        };
+        let begun = house.begin(&how, rows(0..1).schema()).await;
+        assert_eq!(begun.is_ok(), good, "{name}");
+        if let Err(failure) = begun {
+            assert_eq!(failure.code, "R0125", "{failure:?}");
+            assert_eq!(std::fs::read(house.path(name)).unwrap(), bytes);
+        }
+    }
+}

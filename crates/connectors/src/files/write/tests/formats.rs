@@ -6,6 +6,7 @@ use arrow_array::{
     Int8Array, Int16Array, Int32Array, LargeStringArray, TimestampMicrosecondArray, UInt8Array,
     UInt16Array, UInt32Array, UInt64Array,
 };
+use arrow_schema::{DataType, Field, Schema, UnionMode};
 use proptest::prelude::*;
 
 use super::*;
@@ -498,5 +499,57 @@ proptest! {
             seen
         });
         prop_assert_eq!(back, batch);
+    }
+}
+
+/// A map of texts and one of numbers, with an empty map and a NULL.
+fn maps() -> RecordBatch {
+    use arrow_array::builder::{Int64Builder, MapBuilder, StringBuilder};
+    let mut of_texts = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
+    of_texts.keys().append_value("a\"b");
+    of_texts.values().append_value(1);
+    of_texts.keys().append_value("c");
+    of_texts.values().append_null();
+    of_texts.append(true).unwrap();
+    of_texts.append(true).unwrap();
+    of_texts.append(false).unwrap();
+    let mut of_numbers = MapBuilder::new(None, Int64Builder::new(), StringBuilder::new());
+    of_numbers.keys().append_value(7);
+    of_numbers.values().append_value("x");
+    of_numbers.append(true).unwrap();
+    of_numbers.append(true).unwrap();
+    of_numbers.append(true).unwrap();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("m", Arc::new(of_texts.finish())),
+        ("k", Arc::new(of_numbers.finish())),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+#[tokio::test]
+async fn maps_are_json_and_types_without_a_text_are_refused() {
+    let house = House::new();
+    house.write(&replace("m.jsonl", 1), &maps()).await.unwrap();
+    let expected = concat!(
+        r#"{"m":{"a\"b":1,"c":null},"k":[{"key":7,"value":"x"}]}"#,
+        "\n",
+        r#"{"m":{},"k":[]}"#,
+        "\n",
+        r#"{"m":null,"k":[]}"#,
+        "\n",
+    );
+    assert_eq!(house.text("m.jsonl"), expected);
+    house.write(&replace("m.csv", 1), &maps()).await.unwrap();
+    let text = house.text("m.csv");
+    let first = r#""{""a\""b"":1,""c"":null}","[{""key"":7,""value"":""x""}]""#;
+    assert_eq!(text.lines().nth(1), Some(first));
+    let variants = [(0, Arc::new(Field::new("x", DataType::Int64, true)))];
+    let union = DataType::Union(variants.into_iter().collect(), UnionMode::Sparse);
+    let schema = Arc::new(Schema::new(vec![Field::new("u", union, true)]));
+    for object in ["u.csv", "u.jsonl"] {
+        let begun = house.begin(&replace(object, 1), Arc::clone(&schema)).await;
+        let failure = begun.err().unwrap();
+        assert_eq!(failure.code, "R0120");
+        assert!(failure.message.contains("column `u`"), "{failure:?}");
     }
 }
