@@ -118,6 +118,25 @@ pub(crate) enum Cut {
     TooLong(usize),
 }
 
+/// Where a record that is passed over ends.
+pub(crate) enum Pass {
+    /// Before this place.
+    Ends(usize),
+    /// Behind this place.
+    GoesOn(usize),
+    /// Nowhere that can be told.
+    Never,
+}
+
+/// Passes over a record that is one line.
+pub(crate) fn pass_line(newline: u8, bytes: &[u8], last: bool) -> Pass {
+    match memchr::memchr(newline, bytes) {
+        Some(found) => Pass::Ends(found + 1),
+        None if last => Pass::Ends(bytes.len()),
+        None => Pass::GoesOn(bytes.len()),
+    }
+}
+
 /// Knows the shape of records.
 pub(crate) trait Cutter: Send {
     /// Looks at bytes that start with a record. `suspicion.until` is carried from cut to cut, moved
@@ -127,6 +146,11 @@ pub(crate) trait Cutter: Send {
 
     /// What ends a line.
     fn newline(&self) -> u8;
+
+    /// Goes on over the record whose head was `Cut::TooLong`.
+    fn pass(&mut self, bytes: &[u8], last: bool) -> Pass {
+        pass_line(self.newline(), bytes, last)
+    }
 
     /// Whether reading can go on at the next line behind a record that is too long.
     fn resumes(&self) -> bool {
@@ -242,7 +266,7 @@ impl ChunkReader {
                     self.carry = bytes.split_off(length);
                     let chunk = self.chunk(bytes, true, usize::MAX, lease);
                     if self.cutter.resumes() {
-                        self.pass_line()?;
+                        self.pass(chunk.line)?;
                     } else {
                         self.carry.clear();
                         self.ended = true;
@@ -299,23 +323,28 @@ impl ChunkReader {
         self.line += count(self.cutter.newline(), over);
     }
 
-    /// Passes over the rest of a line, however long.
-    fn pass_line(&mut self) -> Result<(), FilesError> {
+    /// Passes over the rest of a record that starts in a line, however long.
+    fn pass(&mut self, line: u64) -> Result<(), FilesError> {
         self.suspect = 0;
         loop {
             let mut bytes = std::mem::take(&mut self.carry);
-            if bytes.is_empty() {
-                self.fill(&mut bytes, 64 << 10)?;
-            }
-            if bytes.is_empty() {
-                return Ok(());
-            }
-            if let Some(found) = memchr::memchr(self.cutter.newline(), &bytes) {
-                self.carry = bytes.split_off(found + 1);
-                self.moved(&bytes);
-                return Ok(());
-            }
+            let want = (2 * bytes.len()).max(64 << 10);
+            self.fill(&mut bytes, want)?;
+            let (length, ends) = match self.cutter.pass(&bytes, self.ended) {
+                Pass::Ends(length) => (length, true),
+                Pass::GoesOn(length) => (length, false),
+                Pass::Never => {
+                    return Err(FilesError::Unending {
+                        path: self.object.to_string(),
+                        line,
+                    });
+                }
+            };
+            self.carry = bytes.split_off(length);
             self.moved(&bytes);
+            if ends {
+                return Ok(());
+            }
         }
     }
 

@@ -85,6 +85,17 @@ pub(crate) enum FilesError {
     Parquet { path: String, why: String },
     #[error("rows of `{path}` could not be put into columns: {why}")]
     Columns { path: String, why: String },
+    #[error(
+        "a quoted field of the record in line {line} of `{path}` is longer than `max_record_bytes` and never properly closed"
+    )]
+    Unending { path: String, line: u64 },
+    #[error("`{path}` has two columns named `{name}`, the {first}. and the {second}.")]
+    TwoColumns {
+        path: String,
+        name: String,
+        first: usize,
+        second: usize,
+    },
     #[error("a reading task of `{path}` broke off")]
     Broken { path: String },
 }
@@ -116,9 +127,11 @@ impl FilesError {
             Self::UnknownFormat { .. } | Self::MixedFormats { .. } => "R0106",
             Self::Read { .. } => "R0107",
             Self::Empty { .. } => "R0108",
-            Self::DuplicateHeader { .. } | Self::EmptyHeader { .. } | Self::BadHeader { .. } => {
-                "R0109"
-            }
+            Self::DuplicateHeader { .. }
+            | Self::EmptyHeader { .. }
+            | Self::BadHeader { .. }
+            | Self::TwoColumns { .. } => "R0109",
+            Self::Unending { .. } => "R0115",
             Self::MissingColumn { .. } => "R0110",
             Self::Type { .. } | Self::TypeDiffers { .. } => "R0111",
             Self::Parquet { .. } => "R0112",
@@ -142,6 +155,8 @@ impl FilesError {
             | Self::DuplicateHeader { .. }
             | Self::EmptyHeader { .. }
             | Self::BadHeader { .. }
+            | Self::TwoColumns { .. }
+            | Self::Unending { .. }
             | Self::MissingColumn { .. }
             | Self::TypeDiffers { .. }
             | Self::TooManyColumns { .. }
@@ -169,12 +184,20 @@ impl FilesError {
                 vec!["add `format: csv`, `jsonl`, `json` or `parquet` to the table or the connection".into()]
             }
             Self::MixedFormats { .. } => vec!["narrow the glob, one table per format".into()],
+            Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                vec!["it leads nowhere; delete it, or put the file where it points to".into()]
+            }
             Self::Read { source, .. } if self.remedy() == Remedy::FixData => {
                 vec![format!("the file seems damaged or cut short ({}); fetch it again", source.kind())]
             }
             Self::Empty { .. } => vec!["delete the file, or write its header line".into()],
             Self::DuplicateHeader { .. } | Self::EmptyHeader { .. } => vec![
                 "give each column its own name in the file, or read it with `header: false` and `skip_lines: 1`".into(),
+            ],
+            Self::TwoColumns { .. } => vec!["give each column its own name where the file is written".into()],
+            Self::Unending { .. } => vec![
+                "is its quote a stray one? mend that line, or say `quote: \"\"` where quotes are plain characters".into(),
+                "`max_record_bytes` allows longer records".into(),
             ],
             Self::BadHeader { .. } => vec!["look at the first line; `encoding`, `quote` and `skip_lines` say how it is read".into()],
             Self::MissingColumn { because, nearest, .. } => {
@@ -187,7 +210,9 @@ impl FilesError {
                 "keys that are data, such as ids, make a column each; write them as values instead".into(),
             ],
             Self::Type { .. } => vec!["declare `text`, or another simple type".into()],
-            Self::TypeDiffers { .. } => vec!["load the files as two tables, or rewrite one of them".into()],
+            Self::TypeDiffers { column, .. } => vec![format!(
+                "declare the type of `{column}` in the table's `columns`; values that do not fit it are set aside"
+            )],
             _ => Vec::new(),
         }
     }

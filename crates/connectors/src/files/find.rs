@@ -147,7 +147,11 @@ impl Folder {
         if selection.contains(['*', '?', '[']) {
             return self.find_glob(selection, options);
         }
-        let all = self.list(selection.matches('/').count())?;
+        let listing = self.list(selection.matches('/').count())?;
+        listing.known(self, |name| {
+            name == selection || stem_matches(name, selection)
+        })?;
+        let all = listing.names;
         let bare: Vec<&String> = all
             .iter()
             .filter(|name| stem_matches(name, selection))
@@ -168,9 +172,12 @@ impl Folder {
     }
 
     fn find_glob(&self, glob: &str, options: &Options) -> Result<Vec<InputFile>, FilesError> {
-        let names = self.matching(glob)?;
+        let matches = matcher(glob)?;
+        let listing = self.list(depth_of(glob))?;
+        listing.known(self, &matches)?;
+        let all = listing.names;
+        let names: Vec<&String> = all.iter().filter(|name| matches(name)).collect();
         if names.is_empty() {
-            let all = self.list(glob.matches('/').count())?;
             return Err(self.missing(glob, &all));
         }
         let files = names
@@ -190,33 +197,39 @@ impl Folder {
 
     /// Names under the folder that match a glob, sorted.
     pub(crate) fn matching(&self, glob: &str) -> Result<Vec<String>, FilesError> {
-        let pattern = Pattern::new(glob).map_err(|error| FilesError::Glob {
-            glob: glob.to_owned(),
-            why: error.msg.to_owned(),
-        })?;
-        let depth = if glob.contains("**") {
-            64
-        } else {
-            glob.matches('/').count()
-        };
-        let how = MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: true,
-        };
-        Ok(self
-            .list(depth)?
-            .into_iter()
-            .filter(|name| pattern.matches_with(name, how))
-            .collect())
+        let matches = matcher(glob)?;
+        let mut names = self.list(depth_of(glob))?.names;
+        names.retain(|name| matches(name));
+        Ok(names)
+    }
+
+    /// What a person should know about a selection: links to folders that it could mean.
+    pub(crate) fn notes(&self, selection: &str) -> Result<Vec<String>, FilesError> {
+        let selection = selection.strip_prefix("./").unwrap_or(selection);
+        if !selection.contains(['*', '?', '[']) || self.root.join(selection).is_file() {
+            return Ok(Vec::new());
+        }
+        let parts: Vec<&str> = selection.split('/').collect();
+        let mut notes = Vec::new();
+        for link in self.list(depth_of(selection))?.links {
+            let begin = parts.get(..link.split('/').count()).unwrap_or(&parts);
+            if begin.contains(&"**") || matcher(&begin.join("/"))?(&link) {
+                notes.push(format!(
+                    "`{}` is a link to a folder: the files in it were passed over",
+                    self.object(&link)
+                ));
+            }
+        }
+        Ok(notes)
     }
 
     /// Every file under the folder, at most `depth` folders down, relative, sorted.
-    fn list(&self, depth: usize) -> Result<Vec<String>, FilesError> {
+    fn list(&self, depth: usize) -> Result<Listing, FilesError> {
+        let mut listing = Listing::default();
         if let Some(only) = &self.only {
-            return Ok(vec![only.clone()]);
+            listing.names.push(only.clone());
+            return Ok(listing);
         }
-        let mut names = Vec::new();
         let mut folders = vec![(self.root.clone(), String::new(), depth)];
         while let Some((folder, prefix, depth)) = folders.pop() {
             let entries = match std::fs::read_dir(&folder) {
@@ -247,13 +260,19 @@ impl Folder {
                 let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
                 if folder && depth > 0 {
                     folders.push((path, format!("{name}/"), depth - 1));
-                } else if path.is_file() {
-                    names.push(name);
+                    continue;
+                }
+                match std::fs::metadata(&path) {
+                    Ok(found) if found.is_file() => listing.names.push(name),
+                    Ok(found) if found.is_dir() && !folder && depth > 0 => listing.links.push(name),
+                    Ok(_) => {}
+                    Err(error) => listing.unknown.push((name, error)),
                 }
             }
         }
-        names.sort();
-        Ok(names)
+        listing.names.sort();
+        listing.links.sort();
+        Ok(listing)
     }
 
     fn file(&self, relative: &str, options: &Options) -> Result<InputFile, FilesError> {
@@ -292,6 +311,54 @@ impl Folder {
             nearest: nearest.first().map(|(_, name)| (*name).clone()),
             present: all.iter().take(8).cloned().collect(),
         }
+    }
+}
+
+/// What stands in a folder, by names relative to it.
+#[derive(Default)]
+struct Listing {
+    names: Vec<String>,
+    /// Links to folders, which are not followed.
+    links: Vec<String>,
+    /// What could not be looked at, and why.
+    unknown: Vec<(String, std::io::Error)>,
+}
+
+impl Listing {
+    /// Fails with the first file that is meant and could not be looked at.
+    fn known(&self, folder: &Folder, is_meant: impl Fn(&str) -> bool) -> Result<(), FilesError> {
+        let meant = self.unknown.iter().filter(|(name, _)| is_meant(name));
+        meant
+            .min_by_key(|(name, _)| name)
+            .map_or(Ok(()), |(name, error)| {
+                Err(FilesError::Read {
+                    path: folder.object(name),
+                    source: std::io::Error::new(error.kind(), error.to_string()),
+                })
+            })
+    }
+}
+
+/// Tells the names a glob means.
+fn matcher(glob: &str) -> Result<impl Fn(&str) -> bool, FilesError> {
+    let pattern = Pattern::new(glob).map_err(|error| FilesError::Glob {
+        glob: glob.to_owned(),
+        why: error.msg.to_owned(),
+    })?;
+    let how = MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    Ok(move |name: &str| pattern.matches_with(name, how))
+}
+
+/// How many folders down a glob reaches.
+fn depth_of(glob: &str) -> usize {
+    if glob.contains("**") {
+        64
+    } else {
+        glob.matches('/').count()
     }
 }
 
@@ -405,6 +472,34 @@ mod tests {
         assert_eq!(find("**/*.csv").unwrap(), all);
         assert_eq!(find("*/*.csv").unwrap(), all);
         assert!(find("out/*.csv").is_err());
+        let note = |name: &str| {
+            format!("`data/{name}` is a link to a folder: the files in it were passed over")
+        };
+        let notes = |selection: &str| folder.notes(selection).unwrap();
+        assert_eq!(
+            notes("**/*.csv"),
+            [note("a/loop"), note("again"), note("out")]
+        );
+        assert_eq!(notes("o*/*.csv"), [note("out")]);
+        assert_eq!(notes("*.csv"), [""; 0]);
+        assert_eq!(notes("a/file.csv"), [""; 0]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_is_named_when_it_is_meant() {
+        let (dir, folder) = folder(&["x_1.csv", "y_1.csv"]);
+        let nowhere = dir.path().join("data/x_2.csv");
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), nowhere).unwrap();
+        for meant in ["x_*.csv", "*", "x_2.csv", "x_2"] {
+            let failure = Failure::from(folder.find(meant, &options()).unwrap_err());
+            assert_eq!(failure.code, "R0107", "{meant}");
+            assert!(failure.message.contains("`data/x_2.csv`"), "{failure:?}");
+            assert!(failure.help[0].contains("leads nowhere"), "{failure:?}");
+        }
+        let others = folder.find("y_*.csv", &options()).map(objects).unwrap();
+        assert_eq!(others, ["data/y_1.csv"]);
+        assert_eq!(folder.matching("*").unwrap().len(), 2);
     }
 
     #[test]

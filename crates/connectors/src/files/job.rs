@@ -86,9 +86,7 @@ pub(crate) fn chunk_bytes(batch_bytes: usize, limit_bytes: u64) -> usize {
 /// The cutter for records of a shape.
 pub(crate) fn cutter(shape: &Shape) -> Box<dyn Cutter> {
     match shape {
-        Shape::Csv { dialect, .. } => Box::new(CsvCutter {
-            dialect: dialect.clone(),
-        }),
+        Shape::Csv { dialect, .. } => Box::new(CsvCutter::new(dialect.clone())),
         Shape::Json {
             lines: true,
             max_record_bytes,

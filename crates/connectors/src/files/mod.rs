@@ -7,7 +7,8 @@
 //! The way of a read: `options.rs` and `find.rs` (which files, how written) -> `settle.rs` (columns
 //! and types, with `survey.rs` and `infer.rs` where nobody declared them) -> `job.rs` (what was
 //! settled) -> `reader.rs` (one split per file) -> `pieces.rs` and `chunk.rs` (bytes) -> `csv/` or
-//! `json/` (cells) -> `rows.rs` and `column.rs` (rows); `parquet.rs` goes its own way.
+//! `json/` (cells) -> `rows.rs` and `column.rs` (rows), `set_aside.rs` (rejects); `parquet.rs` goes
+//! its own way.
 
 mod ahead;
 mod cells;
@@ -31,6 +32,7 @@ mod record;
 mod replay;
 mod rows;
 mod seen;
+mod set_aside;
 mod settle;
 mod source;
 mod spec;

@@ -4,7 +4,7 @@
 //! other than the file's is a cast that must lead back to the same value; a row where it does not is
 //! set aside. Ordinals are row numbers; the origin keeps the batch as it was read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::sync::Arc;
 
@@ -64,12 +64,16 @@ impl Look {
     }
 }
 
-/// The type of each column; it must be the same in every file.
+/// The type of each column; it must be the same in every file. Where it is not, a column with a
+/// declared type has none of its own; text and bytes are never mixed, because their texts are alike.
 pub(crate) fn types_of(
     files: &[InputFile],
     looks: &[Look],
+    is_declared: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, DataType>, FilesError> {
     let mut all: BTreeMap<String, DataType> = BTreeMap::new();
+    let mut mixed = BTreeSet::new();
+    let binary = |data_type: &DataType| *data_type == DataType::Binary;
     for (file, look) in files.iter().zip(looks) {
         for field in look.schema.fields() {
             match all.get(field.name()) {
@@ -77,6 +81,11 @@ pub(crate) fn types_of(
                     all.insert(field.name().clone(), field.data_type().clone());
                 }
                 Some(other) if other == field.data_type() => {}
+                Some(other)
+                    if is_declared(field.name()) && binary(other) == binary(field.data_type()) =>
+                {
+                    mixed.insert(field.name().clone());
+                }
                 Some(other) => {
                     return Err(FilesError::TypeDiffers {
                         column: field.name().clone(),
@@ -88,6 +97,7 @@ pub(crate) fn types_of(
             }
         }
     }
+    all.retain(|name, _| !mixed.contains(name));
     Ok(all)
 }
 
@@ -100,6 +110,18 @@ pub(crate) fn look(file: &InputFile) -> Result<Look, FilesError> {
         .iter()
         .map(|field| Field::new(field.name(), plain(field.data_type()), true))
         .collect();
+    // They are read by name.
+    for (second, field) in fields.iter().enumerate() {
+        let same = |other: &Field| other.name() == field.name();
+        if let Some(first) = fields.iter().take(second).position(same) {
+            return Err(FilesError::TwoColumns {
+                path: file.object.clone(),
+                name: field.name().clone(),
+                first: first + 1,
+                second: second + 1,
+            });
+        }
+    }
     let rows = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
     Ok(Look {
         schema: Arc::new(Schema::new(fields)),

@@ -15,10 +15,15 @@ use towpath_ports::{
 use towpath_vocab::{Failure, Mark, Position, SplitId, TableName};
 
 use super::error::FilesError;
+use super::find::InputFile;
 use super::job::{How, Job, Settled};
 use super::parquet;
 use super::pieces::{Piece, pieces, workers};
 use super::rows::parse;
+use super::seen::Marked;
+
+/// The events of one piece of a file.
+type Events = Box<dyn Iterator<Item = Event> + Send>;
 
 /// A reader of files.
 pub(crate) struct FilesReader {
@@ -31,7 +36,7 @@ pub(crate) struct FilesReader {
     open_files: usize,
     limit: Option<u64>,
     /// The marks of the files, in their order; none where a read keeps no position.
-    marks: Vec<Mark>,
+    marks: Vec<Marked>,
     /// One permit per file that may be open.
     lanes: Arc<Semaphore>,
 }
@@ -59,12 +64,12 @@ impl FilesReader {
     }
 
     /// Lets each file end at its mark, one for each job.
-    pub(crate) fn marked(mut self, marks: Vec<Mark>) -> Self {
+    pub(crate) fn marked(mut self, marks: Vec<Marked>) -> Self {
         self.marks = marks;
         self
     }
 
-    fn split(&self, job: Job, mark: Option<Mark>, left: Option<Arc<AtomicU64>>) -> Split {
+    fn split(&self, job: Job, mark: Option<Marked>, left: Option<Arc<AtomicU64>>) -> Split {
         let id = SplitId(job.file.object.clone());
         let events = match &job.how {
             How::Text { .. } => self.text_events(&job),
@@ -81,7 +86,7 @@ impl FilesReader {
             ),
         };
         let events = match mark {
-            Some(mark) => ending_at(events, mark),
+            Some(mark) => ending_at(events, mark, job.file),
             None => events,
         };
         Split {
@@ -100,10 +105,13 @@ impl FilesReader {
                 let (layout, path) = (Arc::clone(&layout), path.clone());
                 async move {
                     match piece? {
-                        Piece::End(bytes) => Ok(vec![Event::Boundary(Mark::at(bytes)), Event::End]),
+                        Piece::End(bytes) => {
+                            let ends = [Event::Boundary(Mark::at(bytes)), Event::End];
+                            Ok(Box::new(ends.into_iter()) as Events)
+                        }
                         Piece::Chunk(chunk) => {
                             match tokio::task::spawn_blocking(move || parse(chunk, &layout)).await {
-                                Ok(events) => events,
+                                Ok(parsed) => parsed.map(|events| Box::new(events) as Events),
                                 Err(_) => Err(FilesError::Broken { path }),
                             }
                         }
@@ -111,11 +119,12 @@ impl FilesReader {
                 }
             })
             .buffered(workers())
-            .flat_map(|events: Result<Vec<Event>, FilesError>| {
-                stream::iter(match events {
-                    Ok(events) => events.into_iter().map(Ok).collect(),
-                    Err(error) => vec![Err(Failure::from(error))],
-                })
+            .flat_map(|events: Result<Events, FilesError>| {
+                let events: Box<dyn Iterator<Item = Result<Event>> + Send> = match events {
+                    Ok(events) => Box::new(events.map(Ok)),
+                    Err(error) => Box::new(std::iter::once(Err(Failure::from(error)))),
+                };
+                stream::iter(events)
             });
         Box::pin(events)
     }
@@ -136,16 +145,36 @@ fn in_lane(events: BoxStream<Result<Event>>, lanes: &Arc<Semaphore>) -> BoxStrea
     Box::pin(waited.flatten())
 }
 
-/// A file that is done as a whole or not at all: its one boundary is its end.
-fn ending_at(events: BoxStream<Result<Event>>, mark: Mark) -> BoxStream<Result<Event>> {
-    let events = events.flat_map(move |event| {
-        stream::iter(match event {
-            Ok(Event::Boundary(_)) => Vec::new(),
-            Ok(Event::End) => vec![Ok(Event::Boundary(mark.clone())), Ok(Event::End)],
-            other => vec![other],
-        })
+/// A file that is done as a whole or not at all: its one boundary is its end, and it is there only
+/// when what was read is what the mark says.
+fn ending_at(
+    events: BoxStream<Result<Event>>,
+    marked: Marked,
+    file: InputFile,
+) -> BoxStream<Result<Event>> {
+    let asked = Arc::new((marked, file));
+    let events = events.then(move |event| {
+        let asked = Arc::clone(&asked);
+        async move {
+            match event {
+                Ok(Event::Boundary(_)) => Vec::new(),
+                Ok(Event::End) => match still(&asked).await {
+                    Ok(mark) => vec![Ok(Event::Boundary(mark)), Ok(Event::End)],
+                    Err(error) => vec![Err(Failure::from(error))],
+                },
+                other => vec![other],
+            }
+        }
     });
-    Box::pin(events)
+    Box::pin(events.flat_map(stream::iter))
+}
+
+async fn still(asked: &Arc<(Marked, InputFile)>) -> Result<Mark, FilesError> {
+    let held = Arc::clone(asked);
+    let looked = tokio::task::spawn_blocking(move || held.0.still(&held.1)).await;
+    let path = || asked.1.object.clone();
+    looked.map_err(|_| FilesError::Broken { path: path() })??;
+    Ok(asked.0.mark.clone())
 }
 
 /// Cuts a stream of events after so many rows; `left` is shared by the splits of a read.

@@ -2,7 +2,8 @@
 //!
 //! Promise: every record of a chunk is in exactly one batch or one reject. Rows that do not fit are
 //! found while columns are filled and explained afterwards, so good rows never pay for bad ones.
-//! It does not know where chunks come from (`chunk.rs`) nor who waits for the events (`reader.rs`).
+//! It does not know where chunks come from (`chunk.rs`), how a reject is explained (`set_aside.rs`),
+//! nor who waits for the events (`reader.rs`).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,14 +12,15 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use towpath_ports::{Event, Origin, Rows};
-use towpath_vocab::{Place, RawRecord, Reason, Reject, TableName};
+use towpath_vocab::{Place, RawRecord, TableName};
 
 use super::cells::{Cells, Nulls, Span, Unescape};
 use super::chunk::{Chunk, readable};
-use super::column::{Column, Readings};
-use super::csv::{self, Broken, Dialect, Flaw, Index, Walk};
+use super::column::Column;
+use super::csv::{self, Broken, Dialect, Index, Walk};
 use super::error::FilesError;
 use super::json;
+use super::set_aside::{Flawed, Rejects, SetAside};
 use super::value::TimeFormats;
 
 /// How the records of one file are shaped.
@@ -83,7 +85,7 @@ impl Origin for ChunkOrigin {
     }
 }
 
-fn place(chunk: &Chunk, at: usize) -> Place {
+pub(super) fn place(chunk: &Chunk, at: usize) -> Place {
     Place {
         object: chunk.object.to_string(),
         line: Some(chunk.line_of(at)),
@@ -193,7 +195,7 @@ struct Harvest {
     chunk: Arc<Chunk>,
     layout: Arc<Layout>,
     events: Vec<Event>,
-    rejects: Vec<Reject>,
+    set_aside: Vec<SetAside>,
 }
 
 impl Harvest {
@@ -202,20 +204,11 @@ impl Harvest {
             chunk: Arc::new(chunk),
             layout: Arc::clone(layout),
             events: Vec::new(),
-            rejects: Vec::new(),
+            set_aside: Vec::new(),
         }
     }
 
-    fn reject(&mut self, at: usize, record: &[u8], reasons: Vec<Reason>) {
-        self.rejects.push(Reject {
-            table: self.layout.table.clone(),
-            place: place(&self.chunk, at),
-            raw: RawRecord::Text(readable(record)),
-            reasons,
-        });
-    }
-
-    fn batch(&mut self, growing: Growing<'_>) -> Result<Vec<usize>, FilesError> {
+    fn batch(&mut self, growing: Growing<'_>) -> Result<(), FilesError> {
         let grown = growing.finish().map_err(|error| FilesError::Columns {
             path: self.chunk.object.to_string(),
             why: error.to_string(),
@@ -235,15 +228,52 @@ impl Harvest {
                 }),
             }));
         }
-        Ok(grown.bad_starts)
+        self.misfits(grown.bad_starts);
+        Ok(())
     }
 
-    fn events(mut self) -> Vec<Event> {
-        if !self.rejects.is_empty() {
-            self.rejects.sort_by_key(|reject| reject.place.ordinal);
-            self.events.push(Event::Rejects(self.rejects));
+    fn misfits(&mut self, starts: Vec<usize>) {
+        let misfit = |start| SetAside {
+            start,
+            flaw: Flawed::Values,
+        };
+        self.set_aside.extend(starts.into_iter().map(misfit));
+    }
+
+    /// The whole chunk is the head of a record that is too long.
+    fn too_long(mut self) -> Parsed {
+        self.set_aside.push(SetAside {
+            start: 0,
+            flaw: Flawed::TooLong,
+        });
+        self.parsed()
+    }
+
+    fn parsed(mut self) -> Parsed {
+        self.set_aside.sort_by_key(|record| record.start);
+        Parsed {
+            events: self.events.into_iter(),
+            rejects: Rejects {
+                chunk: self.chunk,
+                layout: self.layout,
+                records: self.set_aside.into_iter(),
+            },
         }
-        self.events
+    }
+}
+
+/// What one chunk gives: rows first. Rejects are made when they are asked for, a few at a time: a
+/// chunk may hold millions.
+pub(crate) struct Parsed {
+    events: std::vec::IntoIter<Event>,
+    rejects: Rejects,
+}
+
+impl Iterator for Parsed {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        self.events.next().or_else(|| self.rejects.next())
     }
 }
 
@@ -251,7 +281,7 @@ impl Harvest {
 const AT_ONCE: usize = 1024;
 
 /// Parses one chunk.
-pub(crate) fn parse(chunk: Chunk, layout: &Arc<Layout>) -> Result<Vec<Event>, FilesError> {
+pub(crate) fn parse(chunk: Chunk, layout: &Arc<Layout>) -> Result<Parsed, FilesError> {
     match &layout.shape {
         Shape::Csv { dialect, columns } => parse_csv(chunk, layout, dialect, columns),
         Shape::Json {
@@ -266,15 +296,12 @@ fn parse_csv(
     layout: &Arc<Layout>,
     dialect: &Dialect,
     columns: &[(String, Option<DataType>)],
-) -> Result<Vec<Event>, FilesError> {
+) -> Result<Parsed, FilesError> {
     let mut harvest = Harvest::new(chunk, layout);
     let chunk = Arc::clone(&harvest.chunk);
     let bytes = chunk.bytes.as_slice();
     if chunk.too_long {
-        let flaw = Flaw::TooLong;
-        let head = bytes.get(..bytes.len().min(4096)).unwrap_or_default();
-        harvest.reject(0, head, vec![flaw_reason(flaw, columns.len(), dialect)]);
-        return Ok(harvest.events());
+        return Ok(harvest.too_long());
     }
     let clean = std::str::from_utf8(bytes).is_ok();
     let unescape = |text: &[u8], to: &mut Vec<u8>| csv::unescape(text, dialect, to);
@@ -302,40 +329,13 @@ fn parse_csv(
             }
             growing.add(bytes, &index.spans, &index.starts, &unescape);
         }
-        bad.extend(harvest.batch(growing)?);
+        harvest.batch(growing)?;
+        harvest.misfits(std::mem::take(&mut bad));
+        harvest
+            .set_aside
+            .extend(broken.drain(..).map(SetAside::csv));
     }
-    for broken in broken {
-        let record = csv::without_line_end(
-            bytes.get(broken.start..broken.end).unwrap_or_default(),
-            dialect.newline,
-        );
-        let record = if broken.flaw == Flaw::TooLong {
-            record.get(..record.len().min(4096)).unwrap_or_default()
-        } else {
-            record
-        };
-        let mut reasons = vec![flaw_reason(broken.flaw, columns.len(), dialect)];
-        reasons.extend(csv::foreign(record));
-        harvest.reject(broken.start, record, reasons);
-    }
-    for start in bad {
-        let record = csv::record_at(bytes, dialect, start);
-        harvest.reject(
-            start,
-            record,
-            csv::reasons(record, dialect, columns, &readings(layout)),
-        );
-    }
-    Ok(harvest.events())
-}
-
-fn flaw_reason(flaw: Flaw, width: usize, dialect: &Dialect) -> Reason {
-    Reason {
-        code: flaw.code().to_owned(),
-        column: None,
-        value: None,
-        message: flaw.words(width, dialect.max_record_bytes),
-    }
+    Ok(harvest.parsed())
 }
 
 /// Takes rows that are no UTF-8 out of the index.
@@ -372,18 +372,12 @@ fn parse_json(
     layout: &Arc<Layout>,
     lines: bool,
     max_record_bytes: usize,
-) -> Result<Vec<Event>, FilesError> {
+) -> Result<Parsed, FilesError> {
     let mut harvest = Harvest::new(chunk, layout);
     let chunk = Arc::clone(&harvest.chunk);
     let bytes = chunk.bytes.as_slice();
     if chunk.too_long {
-        let head = bytes.get(..bytes.len().min(4096)).unwrap_or_default();
-        harvest.reject(
-            0,
-            head,
-            vec![json::Flaw::too_long(max_record_bytes).reason()],
-        );
-        return Ok(harvest.events());
+        return Ok(harvest.too_long());
     }
     let names: Vec<&str> = layout
         .schema
@@ -394,7 +388,6 @@ fn parse_json(
     let mut walk = json::Walk::new(bytes, lines, max_record_bytes);
     let mut table = json::Table::new(&names);
     let mut broken = Vec::new();
-    let mut bad: Vec<usize> = Vec::new();
     let mut more = true;
     while more {
         let mut growing = Growing::new(layout, layout.batch_rows.min(bytes.len() / 8 + 1));
@@ -407,32 +400,11 @@ fn parse_json(
             );
             growing.add(bytes, &table.spans, &table.starts, &json::unescape);
         }
-        bad.extend(harvest.batch(growing)?);
+        harvest.batch(growing)?;
+        let of_lines = |broken| SetAside::json(broken, lines);
+        harvest.set_aside.extend(broken.drain(..).map(of_lines));
     }
-    for json::Broken { start, end, flaw } in broken {
-        harvest.reject(
-            start,
-            bytes.get(start..end).unwrap_or_default(),
-            vec![flaw.reason()],
-        );
-    }
-    for start in bad {
-        let record = json::record_at(bytes, start, lines);
-        harvest.reject(
-            start,
-            record,
-            json::reasons(record, &layout.schema, &readings(layout)),
-        );
-    }
-    Ok(harvest.events())
-}
-
-fn readings(layout: &Layout) -> Readings<'_> {
-    Readings {
-        nulls: &layout.nulls,
-        times: &layout.times,
-        exact: &layout.exact,
-    }
+    Ok(harvest.parsed())
 }
 
 impl fmt::Display for Shape {

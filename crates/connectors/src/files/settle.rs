@@ -251,7 +251,9 @@ async fn settle_parquet(
         .zip(&names)
         .map(|(file, names)| (file.object.as_str(), names.as_slice()));
     let mut wanted = join_names(named, request)?;
-    let types = parquet::types_of(&files, &looks)?;
+    let types = parquet::types_of(&files, &looks, |name| {
+        is_declared(&Wanted::untyped(name), request)
+    })?;
     give_types(&mut wanted, &path, request, Format::Parquet)?;
     for column in &mut wanted {
         // The file's own type stands unless another one is declared.

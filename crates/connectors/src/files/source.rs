@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use towpath_ports::{ConnectorContext, InputVersion, ReadSpec, Reader, Result, Source};
-use towpath_vocab::{ConnectionPlan, Mark, Position, RawRecord, ReadMode};
+use towpath_vocab::{ConnectionPlan, Position, RawRecord, ReadMode, Selection};
 
 use super::error::FilesError;
 use super::find::{Folder, InputFile};
@@ -13,7 +13,7 @@ use super::job::{Request, Settled};
 use super::options::Options;
 use super::reader::FilesReader;
 use super::replay;
-use super::seen;
+use super::seen::{self, Marked};
 use super::settle::{select, settle};
 
 /// A folder of files to read from.
@@ -31,14 +31,20 @@ impl FilesSource {
         spec: &ReadSpec,
     ) -> Result<(Vec<InputFile>, Arc<Options>), FilesError> {
         let options = Arc::new(Options::read(&self.connection.options, &spec.options)?);
-        let (folder, selection, asked) = (
-            self.folder.clone(),
-            spec.selection.clone(),
-            Arc::clone(&options),
-        );
-        let found = tokio::task::spawn_blocking(move || select(&folder, &selection, &asked)).await;
-        let path = self.folder.shown.clone();
-        Ok((found.map_err(|_| FilesError::Broken { path })??, options))
+        let (selection, asked) = (spec.selection.clone(), Arc::clone(&options));
+        let files = self.look(move |folder| select(folder, &selection, &asked));
+        Ok((files.await?, options))
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Folder) -> Result<T, FilesError> + Send + 'static,
+    ) -> Result<T, FilesError> {
+        let folder = self.folder.clone();
+        let path = folder.shown.clone();
+        tokio::task::spawn_blocking(move || ask(&folder))
+            .await
+            .map_err(|_| FilesError::Broken { path })?
     }
 
     /// Columns and types of a read, and its rows if they are counted.
@@ -54,7 +60,12 @@ impl FilesSource {
             context: &self.context,
             count_rows,
         };
-        Ok((settle(files, &request).await?, request.chunk_bytes()))
+        let mut settled = settle(files, &request).await?;
+        if let Selection::Object(object) = spec.selection.clone() {
+            let notes = self.look(move |folder| folder.notes(&object)).await?;
+            settled.notes.extend(notes);
+        }
+        Ok((settled, request.chunk_bytes()))
     }
 
     /// The files of a settled read that an incremental one has not read yet, with their marks.
@@ -62,7 +73,7 @@ impl FilesSource {
         &self,
         mut settled: Settled,
         from: Option<&Position>,
-    ) -> Result<(Settled, Vec<Mark>), FilesError> {
+    ) -> Result<(Settled, Vec<Marked>), FilesError> {
         let from = from.cloned().unwrap_or_default();
         let path = self.folder.shown.clone();
         let found = tokio::task::spawn_blocking(move || {

@@ -133,11 +133,8 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
             max_record_bytes,
         } => {
             let mut survey = json::Survey::new(&layout.times);
-            json::Walk::new(&chunk.bytes, *lines, *max_record_bytes).rows(
-                usize::MAX,
-                &mut survey,
-                &mut Vec::new(),
-            );
+            let mut walk = json::Walk::new(&chunk.bytes, *lines, *max_record_bytes);
+            while walk.rows(usize::MAX, &mut survey, &mut Vec::new()) {}
             Part {
                 columns: survey.columns,
                 rows: survey.rows,
@@ -155,6 +152,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
             let mut more = true;
             while more {
                 index.clear();
+                broken.clear();
                 more = walk.rows(1024, &mut index, &mut broken);
                 if !clean {
                     without_foreign_bytes(bytes, dialect, &mut index, width, &mut bad);

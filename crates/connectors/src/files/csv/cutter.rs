@@ -3,12 +3,46 @@
 
 use memchr::{memchr, memrchr};
 
-use super::scan::{Dialect, RecordEnd};
-use crate::files::chunk::{Cut, Cutter, Suspicion};
+use super::scan::{Dialect, Inside, RecordEnd};
+use crate::files::chunk::{Cut, Cutter, Pass, Suspicion, pass_line};
 
 /// The cutter of one file.
 pub(crate) struct CsvCutter {
-    pub(crate) dialect: Dialect,
+    dialect: Dialect,
+    passing: Passing,
+}
+
+/// Where in a record that is too long.
+enum Passing {
+    Line,
+    Quoted,
+    /// Behind the quoted field.
+    Rest,
+}
+
+impl CsvCutter {
+    /// At the start of a file.
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            passing: Passing::Line,
+        }
+    }
+
+    /// The head of a record that the quoted field which opens at `open` makes too long, up to where
+    /// that field can be gone on with: not behind one of two quotes.
+    fn inside(&mut self, bytes: &[u8], open: usize) -> Cut {
+        self.passing = Passing::Quoted;
+        let limit = bytes.len().min(self.dialect.max_record_bytes);
+        let field = bytes.get(open + 1..limit).unwrap_or_default();
+        if let Some(end) = memrchr(self.dialect.newline, field) {
+            return Cut::TooLong(open + 1 + end + 1);
+        }
+        let pairs =
+            |byte: &&u8| **byte == self.dialect.quote || Some(**byte) == self.dialect.escape;
+        let run = field.iter().rev().take_while(pairs).count();
+        Cut::TooLong(open + 1 + field.len() - run)
+    }
 }
 
 impl Cutter for CsvCutter {
@@ -38,7 +72,8 @@ impl Cutter for CsvCutter {
                 RecordEnd::TooLong if at == 0 => {
                     return Cut::TooLong(bytes.len().min(dialect.max_record_bytes));
                 }
-                RecordEnd::More | RecordEnd::TooLong => {
+                RecordEnd::TooLongInside(open) if at == 0 => return self.inside(bytes, open),
+                RecordEnd::More | RecordEnd::TooLong | RecordEnd::TooLongInside(_) => {
                     suspicion.until = before;
                     break;
                 }
@@ -51,5 +86,27 @@ impl Cutter for CsvCutter {
 
     fn newline(&self) -> u8 {
         self.dialect.newline
+    }
+
+    fn pass(&mut self, bytes: &[u8], last: bool) -> Pass {
+        match self.passing {
+            Passing::Line => pass_line(self.dialect.newline, bytes, last),
+            Passing::Quoted => match self.dialect.inside(bytes, last) {
+                Inside::Closes(end) => {
+                    self.passing = Passing::Rest;
+                    Pass::GoesOn(end)
+                }
+                Inside::GoesOn(end) if !last => Pass::GoesOn(end),
+                Inside::GoesOn(_) | Inside::Broken => Pass::Never,
+            },
+            Passing::Rest => match self.dialect.record_end(bytes, 0, &mut 0, last) {
+                RecordEnd::At(end) => {
+                    self.passing = Passing::Line;
+                    Pass::Ends(end)
+                }
+                RecordEnd::More => Pass::GoesOn(0),
+                RecordEnd::TooLong | RecordEnd::TooLongInside(_) => Pass::Never,
+            },
+        }
     }
 }

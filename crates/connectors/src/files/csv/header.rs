@@ -71,6 +71,7 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
                 let record = bytes.get(start..end).unwrap_or_default();
                 let names = names(record, &dialect, options.header, &file.object)?;
                 bytes.truncate(if options.header { end } else { start });
+                dialect.width = names.len();
                 return Ok(Some(Head {
                     dialect,
                     names,
@@ -102,7 +103,7 @@ fn find(bytes: &[u8], dialect: &Dialect, options: &Options, last: bool) -> Found
     while at < bytes.len() {
         match dialect.record_end(bytes, at, &mut suspect, last) {
             RecordEnd::More => return Found::More,
-            RecordEnd::TooLong => return Found::TooLong,
+            RecordEnd::TooLong | RecordEnd::TooLongInside(_) => return Found::TooLong,
             RecordEnd::At(end) => {
                 let record = bytes.get(at..end).unwrap_or_default();
                 let comment =
@@ -130,6 +131,7 @@ fn dialect(bytes: &[u8], file: &InputFile, options: &Options) -> Dialect {
         trim: options.trim,
         newline,
         max_record_bytes: options.max_record_bytes,
+        width: 0,
     }
 }
 

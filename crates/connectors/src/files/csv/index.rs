@@ -255,7 +255,7 @@ impl<'a> Walk<'a> {
                 self.suspect = self.suspect.max(at + 1);
                 Err(Flaw::Unclosed)
             }
-            Close::Open | Close::More => {
+            Close::Open | Close::TooLong | Close::More => {
                 if record >= self.suspect_from {
                     self.suspect = self.bytes.len();
                 }
@@ -284,7 +284,7 @@ pub(crate) fn record_at<'a>(bytes: &'a [u8], dialect: &Dialect, start: usize) ->
     let mut suspect = 0;
     let end = match dialect.record_end(bytes, start, &mut suspect, true) {
         RecordEnd::At(end) => end,
-        RecordEnd::More | RecordEnd::TooLong => bytes.len(),
+        RecordEnd::More | RecordEnd::TooLong | RecordEnd::TooLongInside(_) => bytes.len(),
     };
     without_line_end(bytes.get(start..end).unwrap_or_default(), dialect.newline)
 }
@@ -328,6 +328,7 @@ mod tests {
             trim: true,
             newline: b'\n',
             max_record_bytes: 1000,
+            width,
         };
         let (mut index, mut broken) = (Index::new(width), Vec::new());
         let mut walk = Walk::new(text.as_bytes(), &dialect, Suspicion::NONE);

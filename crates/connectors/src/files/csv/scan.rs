@@ -3,10 +3,12 @@
 //! A quote opens a field only as its first byte; elsewhere it is a plain character. A quoted field
 //! that is never closed, or goes on after its closing quote, spoils its first line only: that line is set
 //! aside and reading goes on behind it. Until the place where the field was seen to be broken, a
-//! quote inside an unquoted field is no longer taken as a plain character (`suspect`). Both the
+//! quote inside an unquoted field is no longer taken as a plain character (`suspect`). A quoted field
+//! longer than a record may be is a stray quote when the lines behind it are records, else one record
+//! that is too long. Both the
 //! cutter of chunks and the parser decide by this file alone, so chunks never change a result.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr_iter, memchr2};
 
 /// How one file's CSV is written. Made from the options once the line end is known.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Dialect {
     /// `\n`, which takes `\r\n` in, or `\r` for files that know no other line end.
     pub(crate) newline: u8,
     pub(crate) max_record_bytes: usize,
+    /// Fields in a record; 0 until the header was read.
+    pub(crate) width: usize,
 }
 
 /// How a quoted field ends.
@@ -29,8 +33,10 @@ pub(crate) enum Close {
     At { at: usize, doubled: bool },
     /// The quote at this place is followed by something that may not follow.
     Broken(usize),
-    /// Not within the bytes at hand (or within the longest allowed record).
+    /// Not within the bytes at hand.
     Open,
+    /// Not within the longest allowed record.
+    TooLong,
     /// More bytes are needed to tell.
     More,
 }
@@ -44,6 +50,19 @@ pub(crate) enum RecordEnd {
     More,
     /// Not within the longest allowed record.
     TooLong,
+    /// Not within the longest allowed record, because the quoted field that opens here goes on.
+    TooLongInside(usize),
+}
+
+/// Where a quoted field that is passed over ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inside {
+    /// Before this place, its closing quote included.
+    Closes(usize),
+    /// Behind this place.
+    GoesOn(usize),
+    /// A quote is followed by something that may not follow.
+    Broken,
 }
 
 impl Dialect {
@@ -68,7 +87,13 @@ impl Dialect {
                 Some(escape) => memchr2(self.quote, escape, rest),
             };
             let Some(found) = found else {
-                return if cut_off { Close::More } else { Close::Open };
+                return if cut_off {
+                    Close::More
+                } else if limit - record >= self.max_record_bytes {
+                    Close::TooLong
+                } else {
+                    Close::Open
+                };
             };
             let place = at + found;
             if escape.is_some() && bytes.get(place).copied() == escape {
@@ -87,6 +112,62 @@ impl Dialect {
                 None => Close::More,
             };
         }
+    }
+
+    /// Goes on inside a quoted field. The first byte is neither behind an escape nor the second of two
+    /// quotes.
+    pub(crate) fn inside(&self, bytes: &[u8], last: bool) -> Inside {
+        let escape = self.escape.filter(|escape| *escape != self.quote);
+        let mut at = 0;
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let found = match escape {
+                None => memchr(self.quote, rest),
+                Some(escape) => memchr2(self.quote, escape, rest),
+            };
+            let Some(place) = found.map(|found| at + found) else {
+                return Inside::GoesOn(bytes.len());
+            };
+            let next = bytes.get(place + 1);
+            if next.is_none() && !last {
+                return Inside::GoesOn(place);
+            }
+            let guards = escape.is_some() && bytes.get(place).copied() == escape;
+            if guards || next == Some(&self.quote) {
+                at = place + 2;
+                continue;
+            }
+            return match self.ends_field(bytes, place + 1, last) {
+                Some(true) => Inside::Closes(place + 1),
+                Some(false) => Inside::Broken,
+                None => Inside::GoesOn(place),
+            };
+        }
+    }
+
+    /// Whether the quote at `open`, which nothing closes for the length of the longest record, is a
+    /// stray one: the lines behind its own are plain records.
+    fn is_stray(&self, bytes: &[u8], open: usize) -> bool {
+        if self.width == 0 {
+            return true;
+        }
+        let Some(mut at) = self.line_end(bytes, open) else {
+            return false;
+        };
+        let mut records = 0;
+        while let (true, Some(end)) = (records < 3, self.line_end(bytes, at)) {
+            let line = bytes.get(at..end).unwrap_or_default();
+            at = end;
+            if line.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+                continue;
+            }
+            let fields = memchr_iter(self.delimiter, line).count() + 1;
+            if fields != self.width || memchr(self.quote, line).is_some() {
+                return false;
+            }
+            records += 1;
+        }
+        self.width > 1 && records > 0
     }
 
     /// Whether a field may end at `at`; `None` when more bytes are needed to tell.
@@ -171,7 +252,10 @@ impl Dialect {
             match self.close(bytes, start, place, last) {
                 Close::At { at: end, .. } => at = end + 1,
                 Close::More => return RecordEnd::More,
-                Close::Open => return without_end(place),
+                Close::TooLong if !self.is_stray(bytes.get(..limit).unwrap_or_default(), place) => {
+                    return RecordEnd::TooLongInside(place);
+                }
+                Close::Open | Close::TooLong => return without_end(place),
                 Close::Broken(end) => {
                     *suspect = (*suspect).max(end + 1);
                     return without_end(place);
@@ -288,6 +372,7 @@ mod tests {
             trim: false,
             newline: b'\n',
             max_record_bytes: 1 << 20,
+            width: 2,
         }
     }
 

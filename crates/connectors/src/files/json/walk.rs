@@ -74,6 +74,9 @@ pub(crate) trait Take {
     fn record(&mut self, bytes: &[u8], start: usize, members: &[Member]) -> Result<(), String>;
 }
 
+/// A walk rests after so many broken records, so that they can be put away.
+const MOST_BROKEN: usize = 4096;
+
 /// A walk through the records of a chunk.
 pub(crate) struct Walk<'a> {
     bytes: &'a [u8],
@@ -98,7 +101,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Gives up to `count` records to `take`; false when the chunk is at its end.
+    /// Gives up to `count` records to `take`, fewer when many are broken; false when the chunk is at
+    /// its end.
     pub(crate) fn rows(
         &mut self,
         count: usize,
@@ -106,7 +110,8 @@ impl<'a> Walk<'a> {
         broken: &mut Vec<Broken>,
     ) -> bool {
         let mut taken = 0;
-        while taken < count {
+        let most = broken.len() + MOST_BROKEN;
+        while taken < count && broken.len() < most {
             let Some((start, end)) = self.next_record() else {
                 return false;
             };

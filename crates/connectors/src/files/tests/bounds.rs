@@ -367,3 +367,132 @@ fn keys_that_are_data_stop_the_read() {
         );
     }
 }
+
+#[test]
+fn a_quoted_cell_beyond_the_limit_is_one_reject_whatever_its_lines() {
+    let cells = [
+        "x\n".repeat(5000),
+        "x,\"\"\n\"\"".repeat(2000),
+        "\"\"".repeat(6000),
+        format!("\n{}", "\"\"".repeat(6000)),
+        "x".repeat(9000) + "\ny",
+        format!("{}\n{}", "1,2,3,4\n".repeat(1000), "\r\n".repeat(500)),
+    ];
+    for cell in cells {
+        for rest in ["", ",z", ",\"z\nz\""] {
+            let width = if rest.is_empty() { "" } else { ",c" };
+            let one = if rest.is_empty() { "" } else { ",9" };
+            let text = format!("a,b{width}\n1,2{one}\n3,\"{cell}\"{rest}\n\"4\",5{one}\n");
+            for batch_bytes in [64, 700, 1 << 20] {
+                let project = Project::new()
+                    .with("max_record_bytes", json!(1000))
+                    .file("t.csv", &text);
+                let mut spec = spec("t");
+                spec.batch_bytes = batch_bytes;
+                let outcome = project.read_as(&spec);
+                let given: Vec<&str> = outcome.rows.iter().map(|row| &row[..3]).collect();
+                assert_eq!(given, ["1|2", "4|5"], "{batch_bytes} {rest}");
+                assert!(outcome.reasons() == ["3: too_long"], "{batch_bytes} {rest}");
+                let line = text.matches('\n').count() as u64;
+                assert_eq!(outcome.place(1).line, Some(line));
+                assert_eq!(outcome.boundaries, [text.len() as u64]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stray_quote_spoils_its_line_however_long_the_file() {
+    let text = format!("a,b\n1,\"x\n{}", "2,3\n".repeat(5000));
+    let project = Project::new()
+        .with("max_record_bytes", json!(1000))
+        .file("t.csv", &text);
+    for batch_bytes in [64, 1 << 20] {
+        let mut spec = spec("t");
+        spec.batch_bytes = batch_bytes;
+        let outcome = project.read_as(&spec);
+        assert_eq!(outcome.rows.len(), 5000);
+        assert_eq!(outcome.reasons(), ["2: quote"]);
+    }
+    // What is behind this one is no record, and it never closes: nothing tells where to go on.
+    project.put("t.csv", format!("a,b\n1,2\n1,\"x\n{}", "2\n".repeat(5000)));
+    let failure = project.fail("t");
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0115", towpath_vocab::Remedy::FixData)
+    );
+    assert!(
+        failure.message.contains("in line 3 of `data/t.csv`"),
+        "{failure:?}"
+    );
+}
+
+#[test]
+fn millions_of_bad_records_come_a_few_at_a_time() {
+    for (name, text) in [
+        ("t.csv", format!("a,b\n1,2\n{}", "x\n".repeat(20_000))),
+        ("t.jsonl", format!("{{\"a\":1}}\n{}", "x\n".repeat(20_000))),
+        ("u.csv", format!("a,b\n1,2\n{}", "x,y\n".repeat(20_000))),
+    ] {
+        let project = Project::new().file(name, &text);
+        let mut spec = spec(name);
+        spec.declared = declared(&[("a", "bigint")]);
+        let (sizes, lines) = run(async {
+            let mut reader = project.source().open(&spec, None).await.unwrap();
+            let (mut sizes, mut lines) = (Vec::new(), Vec::new());
+            let mut splits = reader.splits();
+            while let Some(Ok(Assignment::Assigned(mut split))) = splits.next().await {
+                while let Some(event) = split.events.next().await {
+                    if let Event::Rejects(rejects) = event.unwrap() {
+                        sizes.push(rejects.len());
+                        lines.extend(rejects.iter().filter_map(|reject| reject.place.line));
+                        assert!(rejects.iter().all(|reject| reject.reasons.len() == 1));
+                    }
+                }
+            }
+            (sizes, lines)
+        });
+        assert_eq!(lines.len(), 20_000, "{name}");
+        assert!(lines.is_sorted(), "{name}");
+        assert!(sizes.iter().all(|size| *size <= 256), "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_is_written_while_it_is_read_gets_no_mark() {
+    let project = Project::new()
+        .file("1.csv", "a\n1\n")
+        .file("2.csv", "a\n2\n");
+    let mut spec = spec("*.csv");
+    spec.mode = ReadMode::Incremental;
+    let open = || async { project.source().open(&spec, None).await.unwrap() };
+    // Of the same length, and before the row is read.
+    let failure = run(async {
+        let reader = open().await;
+        project.put("2.csv", "a\n3\n");
+        drain(reader).await.unwrap_err()
+    });
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0107", towpath_vocab::Remedy::Retry)
+    );
+    assert!(failure.message.contains("`data/2.csv`"), "{failure:?}");
+    let outcome = run(async { drain(open().await).await.unwrap() });
+    assert_eq!(outcome.rows, ["1", "3"]);
+}
+
+#[test]
+fn a_long_cell_behind_one_of_several_lines_is_passed_over() {
+    let cell = "x,\"\"y\"\" ".repeat(1000);
+    let text = format!("a,b\n\"1\n\n\",\"{cell}\"\n2,3\n");
+    for batch_bytes in [64, 700, 1 << 20] {
+        let project = Project::new()
+            .with("max_record_bytes", json!(1000))
+            .file("t.csv", &text);
+        let mut spec = spec("t");
+        spec.batch_bytes = batch_bytes;
+        let outcome = project.read_as(&spec);
+        assert_eq!(outcome.rows, ["2|3"]);
+        assert!(outcome.reasons() == ["2: too_long"]);
+    }
+}

@@ -300,6 +300,49 @@ fn types_that_differ_between_parquet_files_stop_the_read() {
     );
 }
 
+#[test]
+fn a_declared_type_settles_parquet_files_that_differ() {
+    let project = Project::new();
+    let small: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![1, 2]));
+    let large: ArrayRef = Arc::new(Int64Array::from(vec![3_000_000_000, 4]));
+    write_parquet(&project, "1.parquet", vec![("n", small)]);
+    write_parquet(&project, "2.parquet", vec![("n", large)]);
+    let failure = project.fail("*.parquet");
+    assert_eq!(failure.code, "R0111");
+    assert!(failure.help[0].contains("declare the type of `n`"));
+    let mut spec = spec("*.parquet");
+    spec.declared = declared(&[("n", "bigint")]);
+    let outcome = project.read_as(&spec);
+    assert_eq!(outcome.columns, ["n bigint"]);
+    assert_eq!(outcome.rows, ["1", "2", "3000000000", "4"]);
+    spec.declared = declared(&[("n", "int")]);
+    let outcome = project.read_as(&spec);
+    assert_eq!((outcome.rows.len(), outcome.rejects.len()), (3, 1));
+}
+
+#[test]
+fn two_parquet_columns_of_one_name_are_refused() {
+    let project = Project::new();
+    let fields: Vec<_> = ["n", "x", "n"]
+        .map(|name| arrow_schema::Field::new(name, arrow_schema::DataType::Int64, true))
+        .into();
+    let schema = Arc::new(arrow_schema::Schema::new(fields));
+    let column = || Arc::new(Int64Array::from(vec![1])) as ArrayRef;
+    let batch = RecordBatch::try_new(schema, vec![column(), column(), column()]).unwrap();
+    let to = std::fs::File::create(project.data().join("t.parquet")).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(to, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let failure = project.fail("t");
+    assert_eq!(
+        (failure.code.as_str(), failure.message.as_str()),
+        (
+            "R0109",
+            "`data/t.parquet` has two columns named `n`, the 1. and the 3."
+        )
+    );
+}
+
 fn replay(project: &Project, spec: &ReadSpec, records: Vec<RawRecord>) -> Outcome {
     run(async {
         drain(project.source().replay(spec, records).await.unwrap())

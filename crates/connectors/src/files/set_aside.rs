@@ -1,0 +1,201 @@
+//! Records of a chunk that are no rows, told with their reasons when somebody asks.
+//!
+//! Promise: until then each takes a few bytes, however many there are; then they come in the order of
+//! the file, a few at a time. It does not find them: that is `rows.rs`.
+
+use std::sync::Arc;
+
+use arrow_schema::DataType;
+use towpath_ports::Event;
+use towpath_vocab::{RawRecord, Reason, Reject};
+
+use super::chunk::{Chunk, readable};
+use super::column::Readings;
+use super::csv::{self, Dialect, Flaw};
+use super::json;
+use super::rows::{Layout, Shape, place};
+
+/// Rejects that are told together.
+const TOGETHER: usize = 256;
+/// What is shown of a record that is too long.
+const HEAD_BYTES: usize = 4096;
+
+/// A record that is no row.
+pub(crate) struct SetAside {
+    pub(crate) start: usize,
+    pub(crate) flaw: Flawed,
+}
+
+/// What is wrong with it.
+pub(crate) enum Flawed {
+    /// Its values; which of them is found when it is told.
+    Values,
+    /// The chunk is its head.
+    TooLong,
+    Csv {
+        end: usize,
+        flaw: Flaw,
+    },
+    /// `None` when a look at the record alone shows it again.
+    Json {
+        end: usize,
+        flaw: Option<Box<json::Flaw>>,
+    },
+}
+
+impl SetAside {
+    pub(crate) fn csv(broken: csv::Broken) -> Self {
+        Self {
+            start: broken.start,
+            flaw: Flawed::Csv {
+                end: broken.end,
+                flaw: broken.flaw,
+            },
+        }
+    }
+
+    pub(crate) fn json(broken: json::Broken, lines: bool) -> Self {
+        Self {
+            start: broken.start,
+            flaw: Flawed::Json {
+                end: broken.end,
+                flaw: (!lines).then(|| Box::new(broken.flaw)),
+            },
+        }
+    }
+}
+
+/// Tells the records of a chunk that were set aside.
+pub(crate) struct Rejects {
+    pub(crate) chunk: Arc<Chunk>,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) records: std::vec::IntoIter<SetAside>,
+}
+
+impl Iterator for Rejects {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        let some: Vec<SetAside> = self.records.by_ref().take(TOGETHER).collect();
+        let rejects: Vec<Reject> = some.into_iter().map(|record| self.reject(record)).collect();
+        (!rejects.is_empty()).then_some(Event::Rejects(rejects))
+    }
+}
+
+impl Rejects {
+    fn reject(&self, aside: SetAside) -> Reject {
+        let SetAside { start, flaw } = aside;
+        let (record, reasons) = match &self.layout.shape {
+            Shape::Csv { dialect, columns } => self.of_csv(start, &flaw, dialect, columns),
+            Shape::Json {
+                lines,
+                max_record_bytes,
+            } => self.of_json(start, &flaw, *lines, *max_record_bytes),
+        };
+        Reject {
+            table: self.layout.table.clone(),
+            place: place(&self.chunk, start),
+            raw: RawRecord::Text(readable(record)),
+            reasons,
+        }
+    }
+
+    fn head(&self) -> &[u8] {
+        let bytes = self.chunk.bytes.as_slice();
+        bytes.get(..HEAD_BYTES).unwrap_or(bytes)
+    }
+
+    fn of_csv(
+        &self,
+        start: usize,
+        flaw: &Flawed,
+        dialect: &Dialect,
+        columns: &[(String, Option<DataType>)],
+    ) -> (&[u8], Vec<Reason>) {
+        let bytes = self.chunk.bytes.as_slice();
+        match flaw {
+            Flawed::Csv { end, flaw } => {
+                let record = csv::without_line_end(
+                    bytes.get(start..*end).unwrap_or_default(),
+                    dialect.newline,
+                );
+                let record = match flaw {
+                    Flaw::TooLong => record.get(..HEAD_BYTES).unwrap_or(record),
+                    _ => record,
+                };
+                let mut reasons = vec![flaw_reason(*flaw, columns.len(), dialect)];
+                reasons.extend(csv::foreign(record));
+                (record, reasons)
+            }
+            Flawed::Values => {
+                let record = csv::record_at(bytes, dialect, start);
+                let reasons = csv::reasons(record, dialect, columns, &self.readings());
+                (record, reasons)
+            }
+            Flawed::TooLong | Flawed::Json { .. } => {
+                let reason = flaw_reason(Flaw::TooLong, columns.len(), dialect);
+                (self.head(), vec![reason])
+            }
+        }
+    }
+
+    fn of_json(
+        &self,
+        start: usize,
+        flaw: &Flawed,
+        lines: bool,
+        max_record_bytes: usize,
+    ) -> (&[u8], Vec<Reason>) {
+        let bytes = self.chunk.bytes.as_slice();
+        match flaw {
+            Flawed::Json { end, flaw } => {
+                let record = bytes.get(start..*end).unwrap_or_default();
+                let reason = match flaw {
+                    Some(flaw) => flaw.reason(),
+                    None => self.json_flaw(record, max_record_bytes).reason(),
+                };
+                (record, vec![reason])
+            }
+            Flawed::Values => {
+                let record = json::record_at(bytes, start, lines);
+                let reasons = json::reasons(record, &self.layout.schema, &self.readings());
+                (record, reasons)
+            }
+            Flawed::TooLong | Flawed::Csv { .. } => {
+                let reason = json::Flaw::too_long(max_record_bytes).reason();
+                (self.head(), vec![reason])
+            }
+        }
+    }
+
+    /// What is wrong with a line, looked at once more.
+    fn json_flaw(&self, line: &[u8], max_record_bytes: usize) -> json::Flaw {
+        let fields = self.layout.schema.fields().iter();
+        let names: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
+        let mut broken = Vec::new();
+        json::Walk::new(line, true, max_record_bytes).rows(
+            1,
+            &mut json::Table::new(&names),
+            &mut broken,
+        );
+        let flaw = broken.pop().map(|broken| broken.flaw);
+        flaw.unwrap_or_else(|| json::Flaw::too_long(max_record_bytes))
+    }
+
+    fn readings(&self) -> Readings<'_> {
+        Readings {
+            nulls: &self.layout.nulls,
+            times: &self.layout.times,
+            exact: &self.layout.exact,
+        }
+    }
+}
+
+fn flaw_reason(flaw: Flaw, width: usize, dialect: &Dialect) -> Reason {
+    Reason {
+        code: flaw.code().to_owned(),
+        column: None,
+        value: None,
+        message: flaw.words(width, dialect.max_record_bytes),
+    }
+}
