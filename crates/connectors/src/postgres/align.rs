@@ -83,6 +83,7 @@ pub(super) fn stage_types(schema: &SchemaRef) -> Result<Vec<String>> {
                 return Err(PgError::Value {
                     column: field.name().clone(),
                     reason: "PostgreSQL keeps 63 bytes of a name, this one is longer",
+                    row: None,
                 });
             }
             stored_as(field.data_type()).ok_or_else(|| PgError::NoType {

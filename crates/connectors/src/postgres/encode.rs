@@ -18,7 +18,7 @@ use arrow_schema::{DataType, TimeUnit};
 use bytes::{BufMut as _, BytesMut};
 use towpath_ports::OpColumn;
 
-use super::error::{PgError, Result};
+use super::error::{NANOSECONDS, PgError, Result, ZERO_BYTE};
 use super::numeric;
 
 const EPOCH_DAYS: i32 = 10_957;
@@ -68,6 +68,8 @@ pub(super) fn write_trailer(out: &mut BytesMut) {
 pub(super) struct Encoded {
     columns: Vec<(String, Cells)>,
     rows: usize,
+    /// Rows before these.
+    first: u64,
 }
 
 impl Encoded {
@@ -77,7 +79,8 @@ impl Encoded {
         let schema = batch.schema();
         let mut columns = Vec::with_capacity(batch.num_columns() + 2);
         for (field, array) in schema.fields().iter().zip(batch.columns()) {
-            columns.push((field.name().clone(), cells(field.name(), array)?));
+            let found = cells(field.name(), array).map_err(|error| counted(error, first));
+            columns.push((field.name().clone(), found?));
         }
         if let Some(ops) = ops {
             columns.push((String::new(), Cells::Op(ops)));
@@ -86,6 +89,7 @@ impl Encoded {
         Ok(Self {
             columns,
             rows: batch.num_rows(),
+            first,
         })
     }
 
@@ -100,10 +104,33 @@ impl Encoded {
             cells.write(row, out).map_err(|reason| PgError::Value {
                 column: name.clone(),
                 reason,
+                row: Some(self.first + row as u64 + 1),
             })?;
         }
         Ok(())
     }
+}
+
+/// The row of a value in a batch becomes its row among all.
+fn counted(mut error: PgError, first: u64) -> PgError {
+    if let PgError::Value { row: Some(row), .. } = &mut error {
+        *row += first;
+    }
+    error
+}
+
+/// An item of a list is not counted as rows are.
+fn in_list(mut error: PgError) -> PgError {
+    if let PgError::Value { row, .. } = &mut error {
+        *row = None;
+    }
+    error
+}
+
+/// The first row, from 1, that a value fails in.
+fn failing<T>(values: impl Iterator<Item = Option<T>>, fails: impl Fn(T) -> bool) -> Option<u64> {
+    let mut rows = (1..).zip(values);
+    rows.find_map(|(row, value)| value.is_some_and(&fails).then_some(row))
 }
 
 fn cells(name: &str, array: &ArrayRef) -> Result<Cells> {
@@ -148,13 +175,13 @@ fn cells(name: &str, array: &ArrayRef) -> Result<Cells> {
         | DataType::FixedSizeBinary(_) => Cells::Bytes(to(&DataType::Binary)?.as_binary().clone()),
         DataType::Date32 | DataType::Date64 => {
             if let Some(millis) = array.as_primitive_opt::<Date64Type>() {
-                whole_days(name, millis.iter().flatten())?;
+                whole_days(name, millis.iter())?;
             }
             Cells::Date(to(&DataType::Date32)?.as_primitive().clone())
         }
         DataType::Time32(_) | DataType::Time64(_) => {
             if let Some(nanos) = array.as_primitive_opt::<Time64NanosecondType>() {
-                whole_micros(name, nanos.iter().flatten())?;
+                whole_micros(name, nanos.iter())?;
             }
             Cells::Time(
                 to(&DataType::Time64(TimeUnit::Microsecond))?
@@ -164,7 +191,7 @@ fn cells(name: &str, array: &ArrayRef) -> Result<Cells> {
         }
         DataType::Timestamp(_, zone) => {
             if let Some(nanos) = array.as_primitive_opt::<TimestampNanosecondType>() {
-                whole_micros(name, nanos.iter().flatten())?;
+                whole_micros(name, nanos.iter())?;
             }
             Cells::Timestamp(
                 to(&DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?
@@ -176,7 +203,8 @@ fn cells(name: &str, array: &ArrayRef) -> Result<Cells> {
         DataType::List(item) | DataType::LargeList(item) => {
             let element = element_oid(item.data_type()).ok_or_else(no_type)?;
             let rows = to(&DataType::List(item.clone()))?.as_list::<i32>().clone();
-            let items = Box::new(cells(name, rows.values())?);
+            let items = cells(name, rows.values()).map_err(in_list)?;
+            let items = Box::new(items);
             Cells::List {
                 rows,
                 items,
@@ -199,39 +227,42 @@ fn converted(name: &str, array: &ArrayRef, data_type: &DataType) -> Result<Array
     cast_with_options(array, data_type, &strict).map_err(|_| PgError::Value {
         column: name.to_owned(),
         reason: "it is outside of what PostgreSQL holds",
+        row: None,
     })
 }
 
 fn text(name: &str, array: &ArrayRef) -> Result<Cells> {
     let text: &StringArray = array.as_string();
     let suspicious = memchr::memchr(0, text.value_data()).is_some();
-    if suspicious && text.iter().flatten().any(|value| value.contains('\0')) {
+    let zero = |value: &str| value.contains('\0');
+    if suspicious && let Some(row) = failing(text.iter(), zero) {
         return Err(PgError::Value {
             column: name.to_owned(),
-            reason: "PostgreSQL's text cannot hold a zero byte",
+            reason: ZERO_BYTE,
+            row: Some(row),
         });
     }
     Ok(Cells::Text(text.clone()))
 }
 
-fn whole_micros(name: &str, mut nanos: impl Iterator<Item = i64>) -> Result<()> {
-    if nanos.any(|nanos| nanos % 1000 != 0) {
-        return Err(PgError::Value {
+fn whole_micros(name: &str, nanos: impl Iterator<Item = Option<i64>>) -> Result<()> {
+    failing(nanos, |nanos| nanos % 1000 != 0).map_or(Ok(()), |row| {
+        Err(PgError::Value {
             column: name.to_owned(),
-            reason: "PostgreSQL keeps microseconds, this has nanoseconds",
-        });
-    }
-    Ok(())
+            reason: NANOSECONDS,
+            row: Some(row),
+        })
+    })
 }
 
-fn whole_days(name: &str, mut millis: impl Iterator<Item = i64>) -> Result<()> {
-    if millis.any(|millis| millis % 86_400_000 != 0) {
-        return Err(PgError::Value {
+fn whole_days(name: &str, millis: impl Iterator<Item = Option<i64>>) -> Result<()> {
+    failing(millis, |millis| millis % 86_400_000 != 0).map_or(Ok(()), |row| {
+        Err(PgError::Value {
             column: name.to_owned(),
             reason: "PostgreSQL's dates have no time of day, this has one",
-        });
-    }
-    Ok(())
+            row: Some(row),
+        })
+    })
 }
 
 /// The type an array's elements are sent as.

@@ -131,10 +131,12 @@ pub(super) enum PgError {
     KeyMissing { table: String, column: String },
     #[error("PostgreSQL tables cannot be written with `{mode}` yet")]
     Mode { mode: &'static str },
-    #[error("a value of column `{column}` cannot be stored: {reason}")]
+    #[error("a value of column `{column}`{} cannot be stored: {reason}", in_row(*.row))]
     Value {
         column: String,
         reason: &'static str,
+        /// Its row among those that are written, from 1.
+        row: Option<u64>,
     },
     #[error(
         "{rows} values of column `{column}` of `{table}` would be changed by becoming `{present}`"
@@ -299,6 +301,7 @@ impl PgError {
             Self::NoCommits { .. } => "set `commits_schema:` on the connection to a schema this user may create tables in".to_owned(),
             Self::Incompatible { column, present, .. } => format!("give `{column}` the type `{present}` in the table's `columns`, or change the table"),
             Self::Changed { .. } => "`schema_change: evolve` adds new columns and widens types".to_owned(),
+            Self::Value { column, reason, .. } => return way_out(column, reason),
             Self::NoType { column, .. } => format!("give `{column}` another type in the table's `columns`, for example text"),
             Self::DuplicateKeys { .. } => "choose a key that is unique, or remove duplicates with `dedup`".to_owned(),
             Self::NullKeys { .. } => "choose a key that is never NULL, or set such rows aside with `required: true`".to_owned(),
@@ -310,6 +313,27 @@ impl PgError {
         };
         vec![line]
     }
+}
+
+/// What PostgreSQL cannot hold, where there is a way out.
+pub(super) const ZERO_BYTE: &str = "PostgreSQL's text cannot hold a zero byte";
+pub(super) const NANOSECONDS: &str = "PostgreSQL keeps microseconds, this has nanoseconds";
+
+fn way_out(column: &str, reason: &str) -> Vec<String> {
+    let line = match reason {
+        ZERO_BYTE => format!(
+            "`pattern: '^[^\\x00]*$'` on `{column}` in the table's `columns` sets such rows aside; the type binary keeps the byte"
+        ),
+        NANOSECONDS => format!(
+            "give `{column}` the type text in the table's `columns` to keep them, or timestamp to set such rows aside"
+        ),
+        _ => format!("give `{column}` another type in the table's `columns`, for example text"),
+    };
+    vec![line]
+}
+
+fn in_row(row: Option<u64>) -> String {
+    row.map_or_else(String::new, |row| format!(" in row {row} of those written"))
 }
 
 impl From<PgError> for Failure {

@@ -623,11 +623,14 @@ async fn every_type_goes_out_and_comes_back() {
 async fn what_postgres_cannot_hold_is_refused_by_column() {
     let database = Database::new();
     let destination = database.destination();
-    let zero = batch(&[(1, "a\0b")]);
+    let (fine, zero) = (
+        batch(&[(1, "a"), (2, "b")]),
+        batch(&[(3, "a"), (4, "a\0b")]),
+    );
     let failure = write(
         destination.as_ref(),
         intent(&target(), schema(), WriteMode::Append, &[], 1),
-        &[zero],
+        &[fine, zero],
     )
     .await
     .unwrap_err();
@@ -636,11 +639,16 @@ async fn what_postgres_cannot_hold_is_refused_by_column() {
         ("R0227", Remedy::FixData)
     );
     assert!(
-        failure.message.contains("`v`") && failure.message.contains("zero byte"),
+        failure
+            .message
+            .contains("column `v` in row 4 of those written")
+            && failure.message.contains("zero byte"),
         "{}",
         failure.message
     );
-    let nanos = Arc::new(arrow_array::TimestampNanosecondArray::from(vec![1]));
+    assert!(failure.help[0].contains("`pattern: '^[^\\x00]*$'` on `v`"));
+    let nanos = vec![Some(1000), None, Some(1)];
+    let nanos = Arc::new(arrow_array::TimestampNanosecondArray::from(nanos));
     let one = Arc::new(Schema::new(vec![Field::new("at", nanos_type(), true)]));
     let rows = RecordBatch::try_new(Arc::clone(&one), vec![nanos]).unwrap();
     let failure = write(
@@ -651,10 +659,11 @@ async fn what_postgres_cannot_hold_is_refused_by_column() {
     .await
     .unwrap_err();
     assert!(
-        failure.message.contains("nanoseconds"),
+        failure.message.contains("nanoseconds") && failure.message.contains("`at` in row 3"),
         "{}",
         failure.message
     );
+    assert!(failure.help[0].contains("type text"), "{failure:?}");
     let fields = vec![Field::new("x", DataType::Int32, true)].into();
     let nested = Arc::new(Schema::new(vec![Field::new(
         "s",
