@@ -17,7 +17,6 @@
 //! (`boundary.rs`). NULL cursors are then read by the first load only. It runs no copy: `source.rs`
 //! puts the condition into the pieces.
 
-use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 use towpath_vocab::{CursorPlan, Mark, Position, SplitId};
 
@@ -27,11 +26,11 @@ use super::members::{Change, Members, stand_in};
 use super::names::{literal, quoted};
 use super::pieces::select_list;
 use super::pump::Piece;
+use super::seen::{Seen, VERSION, read_mark};
 use super::transactions::{Moment, Ranges, written_since};
 use super::types::{Column, Kind};
 
 const SPLIT: &str = "cursor";
-const VERSION: u32 = 2;
 const LOOKING: &str = "looking at tables that are not what they were";
 
 /// What happens to rows that commit late.
@@ -55,44 +54,6 @@ impl LateRows {
             }),
         }
     }
-}
-
-/// How far a table has been read. Version 2 of its stored form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Seen {
-    version: u32,
-    column: String,
-    /// The largest cursor value, as text; `None` when there was none.
-    upper: Option<String>,
-    /// The oldest transaction still open at the snapshot (64 bits).
-    horizon: i64,
-    /// The transaction after the newest at the snapshot.
-    next: i64,
-    /// Transactions from the horizon on whose rows were read.
-    #[serde(default, skip_serializing_if = "Ranges::is_empty")]
-    seen: Ranges,
-    /// False when transactions were not looked at: horizon and seen say nothing.
-    by_transaction: bool,
-    /// The rows at the largest value; `None` when they were too many.
-    boundary: Option<Boundary>,
-    /// The server's system identifier, database and timeline: transaction numbers mean nothing
-    /// elsewhere.
-    server: String,
-    /// The tables the rows stood in; `None` where rows carry no transaction.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    members: Option<Members>,
-}
-
-/// The first stored form: single transactions, no boundary, no timeline.
-#[derive(Deserialize)]
-struct FirstSeen {
-    column: String,
-    upper: Option<String>,
-    horizon: i64,
-    next: i64,
-    #[serde(default)]
-    seen: Vec<u32>,
-    server: String,
 }
 
 /// What is read, as a cursor needs to know it.
@@ -567,49 +528,5 @@ fn check_column(plan: &CursorPlan, column: &Column, object: &str) -> Result<()> 
             }
         }
         _ => refuse("its type has no order that values grow in"),
-    }
-}
-
-fn read_mark(mark: &Mark, column: &str, object: &str) -> Result<Seen> {
-    let wrong = |reason: String| PgError::Position {
-        object: object.to_owned(),
-        reason,
-    };
-    let unknown = |_| wrong("it is not of a form this version knows".to_owned());
-    let resume = mark.resume.clone();
-    let seen = match resume.get("version").and_then(serde_json::Value::as_u64) {
-        Some(1) => serde_json::from_value::<FirstSeen>(resume)
-            .map_err(unknown)?
-            .into(),
-        Some(2) | None => serde_json::from_value::<Seen>(resume).map_err(unknown)?,
-        Some(other) => {
-            return Err(wrong(format!(
-                "it has version {other}, this Towpath knows versions 1 and 2"
-            )));
-        }
-    };
-    if seen.column != column {
-        return Err(wrong(format!(
-            "it was read by `{}`, now the cursor is `{column}`",
-            seen.column
-        )));
-    }
-    Ok(seen)
-}
-
-impl From<FirstSeen> for Seen {
-    fn from(first: FirstSeen) -> Self {
-        Self {
-            version: 1,
-            seen: Ranges::of_short(&first.seen, first.horizon),
-            by_transaction: true,
-            boundary: None,
-            members: None,
-            column: first.column,
-            upper: first.upper,
-            horizon: first.horizon,
-            next: first.next,
-            server: first.server,
-        }
     }
 }

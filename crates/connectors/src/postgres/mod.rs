@@ -25,6 +25,7 @@ mod names;
 mod numeric;
 mod pieces;
 mod pump;
+mod seen;
 mod session;
 mod settings;
 mod snapshot;
