@@ -3,7 +3,9 @@
 //! It only reads. A run's lines are in `logs.rs`.
 
 use serde::Serialize;
-use towpath_ports::{Clock as _, RunFilter, RunRecord, RunState, StateStore, TaskRecord, TaskState};
+use towpath_ports::{
+    Clock as _, RunFilter, RunRecord, RunState, StateStore, TaskRecord, TaskState,
+};
 use towpath_vocab::{Action, CheckResult, Failure, PipelineName, Plan, Remedy, TableName};
 
 use crate::Result;

@@ -18,7 +18,7 @@ use towpath_vocab::{Failure, Generation, PipelineName, Remedy, RunName, TableNam
 use crate::Result;
 use crate::house::House;
 use crate::lake::existing;
-use crate::lease::{Held, hold};
+use crate::lease::{Held, during, hold};
 use crate::quarantine::{held_again, outdate_undone};
 use crate::work::{keeps_place, stamped};
 
@@ -162,8 +162,9 @@ pub async fn lake_restore(house: &House, table: &str, to: &str) -> Result<LakeRe
             .help(format!("older ones: towpath lake history {name}")));
     }
     let behind = behind(house, &name, version).await?;
-    let mut pipelines = Pipelines::hold(house, &name, &behind).await?;
-    let done = set_back(house, &name, version, &mut pipelines).await;
+    let pipelines = Pipelines::hold(house, &name, &behind).await?;
+    let work = set_back(house, &name, version, &pipelines);
+    let done = during(pipelines.held.values(), work).await;
     pipelines.release(done.is_ok()).await?;
     done
 }
@@ -349,7 +350,7 @@ async fn set_back(
     house: &House,
     table: &TableName,
     version: u64,
-    pipelines: &mut Pipelines<'_>,
+    pipelines: &Pipelines<'_>,
 ) -> Result<LakeRestored> {
     // Nothing of these pipelines runs any more: what was true before may not be.
     let behind = behind(house, table, version).await?;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::select_all;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use towpath_orchestrator::keep_lease;
@@ -90,17 +91,16 @@ impl Held<'_> {
     /// Does the work the pipeline is held for, or stops it when the lease is lost: another process may
     /// then write the same tables.
     pub(crate) async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        during([self], work).await
+    }
+
+    /// Ends when the lease is lost.
+    async fn lost(&self) -> Failure {
         let mut lost = self.lost.clone();
-        let lost = async move {
-            match lost.wait_for(Option::is_some).await.ok().and_then(|lost| lost.clone()) {
-                Some(failure) => failure,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            failure = lost => Err(failure),
-            done = work => done,
+        let told = lost.wait_for(Option::is_some).await;
+        match told.ok().and_then(|failure| failure.clone()) {
+            Some(failure) => failure,
+            None => std::future::pending().await,
         }
     }
 
@@ -114,5 +114,45 @@ impl Held<'_> {
         let book = self.house.book.as_ref();
         book.close_run(&self.run, &self.environment, state, now_us)
             .await
+    }
+}
+
+/// Does work under several leases, or stops it when one of them is lost.
+pub(crate) async fn during<'a, 'h: 'a, T>(
+    held: impl IntoIterator<Item = &'a Held<'h>>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let lost: Vec<_> = held.into_iter().map(|held| Box::pin(held.lost())).collect();
+    if lost.is_empty() {
+        return work.await;
+    }
+    tokio::select! {
+        biased;
+        (failure, _, _) = select_all(lost) => Err(failure),
+        done = work => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_done_under_a_lease_stops_when_it_is_lost() {
+        let (house, _scratch) = House::of_files(std::path::Path::new(".")).unwrap();
+        let (tell, lost) = watch::channel(None);
+        let held = Held {
+            house: &house,
+            environment: Environment::new("dev"),
+            run: "p#1".parse().unwrap(),
+            lost,
+            renewal: tokio::spawn(async {}),
+        };
+        assert_eq!(held.during(async { Ok(1) }).await.unwrap(), 1);
+        tell.send(Some(Failure::new("R0706", Remedy::Refused, "gone")))
+            .unwrap();
+        let never = std::future::pending::<Result<()>>();
+        assert_eq!(held.during(never).await.unwrap_err().code, "R0706");
     }
 }

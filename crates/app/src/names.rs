@@ -18,7 +18,10 @@ fn table_called(plan: &Plan, text: &str, others: &[TableName]) -> Result<TableNa
     known.extend(others.iter().cloned());
     match known.contains(&named) {
         true => Ok(named),
-        false => Err(unknown(text, known.iter().map(ToString::to_string).collect())),
+        false => Err(unknown(
+            text,
+            known.iter().map(ToString::to_string).collect(),
+        )),
     }
 }
 
@@ -66,6 +69,9 @@ pub(crate) fn pipeline_called(plan: &Plan, text: &str) -> Result<()> {
     let failure = Failure::new("R0920", Remedy::FixConfig, message);
     Err(match nearest(text, known()) {
         Some(near) => failure.help(format!("did you mean `{near}`?")),
-        None => failure.help(format!("there are: {}", known().collect::<Vec<_>>().join(", "))),
+        None => failure.help(format!(
+            "there are: {}",
+            known().collect::<Vec<_>>().join(", ")
+        )),
     })
 }

@@ -22,7 +22,9 @@ pub async fn forecast(
     plan: &Plan,
     chosen: &Plan,
 ) -> Result<BTreeMap<PipelineName, BTreeMap<TaskId, Forecast>>> {
-    let book = dir.join(".towpath").join(format!("{}.db", plan.environment));
+    let book = dir
+        .join(".towpath")
+        .join(format!("{}.db", plan.environment));
     let house = match book.is_file() {
         true => Some(Arc::new(House::of_plan(dir, plan, report.memory_bytes)?)),
         // A house would make its folders.
@@ -60,5 +62,10 @@ fn work(house: &Arc<House>, plan: &Plan, pipeline: &PlannedPipeline) -> Work {
         changing: changing_models(plan),
         ..WorkOptions::default()
     };
-    Work::new(Arc::clone(house), scope, options, Arc::new(Progress::default()))
+    Work::new(
+        Arc::clone(house),
+        scope,
+        options,
+        Arc::new(Progress::default()),
+    )
 }

@@ -23,9 +23,7 @@ use crate::house::House;
 use crate::opening::{LEASE_US, open_run};
 use crate::report::{Ended, RunReport};
 use crate::select::chosen;
-use crate::work::{
-    Scope, Work, WorkOptions, all_done, changing_models, run_folder, run_id, tidy,
-};
+use crate::work::{Scope, Work, WorkOptions, all_done, changing_models, run_folder, run_id, tidy};
 
 /// How long attempts may take to stop after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(10);
@@ -162,7 +160,10 @@ impl Going<'_> {
         })
         .await?;
         if summary.record.state == RunState::Succeeded {
-            tidy(&work.folder, summary.record.tasks.iter().map(|task| &task.id));
+            tidy(
+                &work.folder,
+                summary.record.tasks.iter().map(|task| &task.id),
+            );
         }
         let done = match resumed {
             true => all_done(self.pipeline, &summary.record, work.done()),

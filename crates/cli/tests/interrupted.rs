@@ -127,6 +127,7 @@ fn quarantine_commands_leave_an_interrupted_run_to_go_on() {
             "towpath run p",
         ],
     );
+    has(&desk.ok(".", &["logs"]), &["p#1 · interrupted"]);
     desk.ok(".", &["quarantine", "discard", "raw.a"]);
     has(&desk.ok(".", &["run"]), &["p#1", "goes on"]);
     assert_eq!(desk.read("ran"), "ran\n");

@@ -120,14 +120,19 @@ fn rows_set_aside_have_one_form_for_programs() {
 /// The lines of a plan, without the blanks between columns.
 fn planned(desk: &Desk) -> String {
     let said = desk.ok(".", &["plan"]);
-    let lines = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let lines = said
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn a_plan_says_what_a_run_would_do_and_why() {
     let desk = small();
-    has(&planned(&desk), &["pull/raw.a read all of data:a.csv, replace raw.a nothing has run yet"]);
+    has(
+        &planned(&desk),
+        &["pull/raw.a read all of data:a.csv, replace raw.a nothing has run yet"],
+    );
     assert!(!desk.path(".towpath").exists(), "a plan changes nothing");
     desk.ok(".", &["run"]);
     has(
@@ -158,8 +163,20 @@ fn a_plan_says_what_a_run_would_do_and_why() {
         ],
     );
     has(&desk.ok(".", &["run"]), &["marts.m"]);
-    has(&planned(&desk), &["build/marts.m nothing unchanged since p#3"]);
-    assert_eq!(desk.json(".", &["runs", "--format", "json"])["runs"].as_array().unwrap().len(), 3);
+    has(
+        &planned(&desk),
+        &["build/marts.m nothing unchanged since p#3"],
+    );
+    assert_eq!(
+        desk.json(".", &["runs", "--format", "json"])["runs"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
     desk.ok(".", &["lake", "drop", "marts.m", "--yes"]);
-    has(&planned(&desk), &["replace marts.m the table is gone, or others changed it since"]);
+    has(
+        &planned(&desk),
+        &["replace marts.m the table is gone, or others changed it since"],
+    );
 }

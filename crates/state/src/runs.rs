@@ -183,7 +183,10 @@ fn resume(connection: &Connection, id: i64, run: &NewRun) -> Result<Opened, Book
             (TaskState::Retrying, TaskState::Waiting),
         ],
     };
-    for &(from, to) in [(TaskState::Cancelled, TaskState::Waiting)].iter().chain(next) {
+    for &(from, to) in [(TaskState::Cancelled, TaskState::Waiting)]
+        .iter()
+        .chain(next)
+    {
         for task in tasks_in(connection, id, from)? {
             connection.execute(
                 "UPDATE task SET state = ?3, started_us = NULL, ended_us = NULL, failure = NULL, outcome = NULL

@@ -937,29 +937,28 @@ async fn a_hold_never_takes_the_place_of_an_interrupted_run() {
             .unwrap(),
     );
     assert_eq!(again.name, hold.name);
-    let end = |now_us| {
-        book.close_run(
-            &hold.name,
-            &hold.environment,
-            RunState::Succeeded,
-            now_us,
-        )
-    };
+    let end = |now_us| book.close_run(&hold.name, &hold.environment, RunState::Succeeded, now_us);
     end(later + 1).await.unwrap();
 
-    let resumed = opened_resumed(
-        book.open_run(new_run("w4", "h", later + 2))
-            .await
-            .unwrap(),
-    );
+    let resumed = opened_resumed(book.open_run(new_run("w4", "h", later + 2)).await.unwrap());
     assert_eq!(resumed.name, run.name);
     assert_eq!(
-        resumed.tasks.iter().map(|task| task.state).collect::<Vec<_>>(),
+        resumed
+            .tasks
+            .iter()
+            .map(|task| task.state)
+            .collect::<Vec<_>>(),
         [TaskState::Succeeded, TaskState::Waiting, TaskState::Waiting]
     );
     assert!(
         !book
-            .transition(move_of(&run, 1, TaskState::Running, TaskState::Succeeded, 1))
+            .transition(move_of(
+                &run,
+                1,
+                TaskState::Running,
+                TaskState::Succeeded,
+                1
+            ))
             .await
             .unwrap()
     );
@@ -997,11 +996,7 @@ async fn a_resumed_run_tries_again_what_had_failed() {
             .await
             .unwrap()
     );
-    let resumed = opened_resumed(
-        book.open_run(new_run("w2", "h", LEASE_US))
-            .await
-            .unwrap(),
-    );
+    let resumed = opened_resumed(book.open_run(new_run("w2", "h", LEASE_US)).await.unwrap());
     assert!(
         resumed
             .tasks

@@ -52,7 +52,11 @@ pub(super) async fn run(
         .iter()
         .map(|(table, version)| format!("{table}@{version}"))
         .collect();
-    let identity = format!("{}-{}", idempotency_key(work, task), fingerprint(task, &inputs)?);
+    let identity = format!(
+        "{}-{}",
+        idempotency_key(work, task),
+        fingerprint(task, &inputs)?
+    );
     let ended = match finished::read(&folder, &identity)? {
         Some(ended) => ended,
         None => {

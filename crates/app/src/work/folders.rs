@@ -32,7 +32,12 @@ pub(crate) fn run_folder(project: &Path, record: &RunRecord) -> PathBuf {
     project
         .join(".towpath/steps")
         .join(record.environment.as_str())
-        .join(format!("{}-{}-{}", name.pipeline, name.number, run_id(record)))
+        .join(format!(
+            "{}-{}-{}",
+            name.pipeline,
+            name.number,
+            run_id(record)
+        ))
 }
 
 /// The folder of a task in the folder of its run.
@@ -97,10 +102,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let task = folder.path().join("t");
         std::fs::create_dir_all(task.join("out/raw.t")).unwrap();
-        for name in ["output-10.log", "output-9.log", "output-x.log", STEP, FINISHED] {
+        for name in [
+            "output-10.log",
+            "output-9.log",
+            "output-x.log",
+            STEP,
+            FINISHED,
+        ] {
             std::fs::write(task.join(name), "").unwrap();
         }
-        tidy(folder.path(), [TaskId::new("t"), TaskId::new("none")].iter());
+        tidy(
+            folder.path(),
+            [TaskId::new("t"), TaskId::new("none")].iter(),
+        );
         assert_eq!(logs_in(&task), [log_of(&task, 9), log_of(&task, 10)]);
         for name in ["out", STEP, FINISHED] {
             assert!(!task.join(name).exists(), "{name}");

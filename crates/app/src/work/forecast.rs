@@ -82,7 +82,12 @@ impl Work {
         };
         let parents = |effect: Effect| {
             let known = |parent: &&TaskId| told.get(*parent).is_some_and(|it| it.effect == effect);
-            let names: Vec<&str> = task.after.iter().filter(known).map(TaskId::as_str).collect();
+            let names: Vec<&str> = task
+                .after
+                .iter()
+                .filter(known)
+                .map(TaskId::as_str)
+                .collect();
             (!names.is_empty()).then(|| names.join(", "))
         };
         let is_load = matches!(task.action, Action::Load(_));
@@ -91,17 +96,25 @@ impl Work {
         }
         let now = match self.print_now(task).await {
             Ok(Some(now)) => now,
-            Ok(None) => return Ok(Forecast::does(format!("nothing tells that it is as in {run}"))),
+            Ok(None) => {
+                return Ok(Forecast::does(format!(
+                    "nothing tells that it is as in {run}"
+                )));
+            }
             Err(failure) => return Ok(Forecast::does(failure.message)),
         };
         if record.fingerprint.as_deref() != Some(now.as_str()) {
             return Ok(Forecast::does(changed(task, &run)));
         }
         if !self.holds(task, &now).await? {
-            return Ok(Forecast::does("the table is gone, or others changed it since"));
+            return Ok(Forecast::does(
+                "the table is gone, or others changed it since",
+            ));
         }
         if let Some(parents) = parents(Effect::Depends).filter(|_| !is_load) {
-            return Ok(Forecast::depends(format!("{parents} may bring something new")));
+            return Ok(Forecast::depends(format!(
+                "{parents} may bring something new"
+            )));
         }
         Ok(Forecast {
             effect: Effect::Nothing,
@@ -117,9 +130,9 @@ impl Work {
                 effect: Effect::Nothing,
                 because: "it may not be written".to_owned(),
             }),
-            Action::Load(load) if load.connection.kind != "files" => Some(Forecast::depends(
-                "what is new is known when it is asked",
-            )),
+            Action::Load(load) if load.connection.kind != "files" => {
+                Some(Forecast::depends("what is new is known when it is asked"))
+            }
             Action::Model(model) if self.options.changing.contains(&model.table.target) => {
                 Some(Forecast::does("it gives other rows at another time"))
             }

@@ -88,7 +88,6 @@ impl Found {
     }
 }
 
-
 /// The last known ending of a name, as it is written.
 fn ending(name: &str) -> Option<String> {
     let known = |of: &[&str], ending: &str| of.contains(&ending.to_ascii_lowercase().as_str());
@@ -129,14 +128,28 @@ mod tests {
 
     #[test]
     fn every_file_is_taken_or_named() {
-        assert_eq!(left(&["data.v1.csv", "a/b/data.v2.csv"]).unwrap(), "**/*.csv");
+        assert_eq!(
+            left(&["data.v1.csv", "a/b/data.v2.csv"]).unwrap(),
+            "**/*.csv"
+        );
         assert_eq!(left(&["x.json.gz", "y.z.json.gz"]).unwrap(), "**/*.json.gz");
         let code = |names: &[&str]| left(names).unwrap_err().code;
         assert_eq!(code(&[]), "R0953");
         assert_eq!(code(&["a.csv", "b.parquet"]), "R0954");
-        for other in ["data", "notes.txt", ".hidden.csv", "deep/_SUCCESS", ".d/x.csv", "x.gz"] {
+        for other in [
+            "data",
+            "notes.txt",
+            ".hidden.csv",
+            "deep/_SUCCESS",
+            ".d/x.csv",
+            "x.gz",
+        ] {
             let failure = left(&["a.csv", other]).unwrap_err();
-            let name = if other.starts_with(".d/") { ".d" } else { other };
+            let name = if other.starts_with(".d/") {
+                ".d"
+            } else {
+                other
+            };
             assert_eq!(failure.code, "R0957", "{other}");
             assert!(failure.message.contains(&format!("`{name}`")), "{failure}");
         }

@@ -13,8 +13,12 @@ use arrow_array::types::Int64Type;
 use futures::TryStreamExt;
 use towpath_flow::{OutputSummary, quarantine_table};
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{Destination, ModelEngine, ModelRequest, Query, RunRecord, StateStore, TaskState};
-use towpath_vocab::{Action, ModelPlan, PlannedPipeline, PlannedTask, TableLineage, TableName, TaskId};
+use towpath_ports::{
+    Destination, ModelEngine, ModelRequest, Query, RunRecord, StateStore, TaskState,
+};
+use towpath_vocab::{
+    Action, ModelPlan, PlannedPipeline, PlannedTask, TableLineage, TableName, TaskId,
+};
 
 use super::scope::{TaskDone, Work};
 use super::tow::stored;

@@ -45,7 +45,7 @@ pub(crate) struct RunArguments {
     /// Read and build everything anew.
     #[arg(long)]
     pub(crate) full_refresh: bool,
-    /// At most about this many rows per load.
+    /// At most about this many rows per load. Then nothing is sent out and no program is started.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
     /// Set a parameter.

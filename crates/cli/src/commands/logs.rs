@@ -4,7 +4,7 @@ use towpath_app::{LogPiece, LogsRequest, follow, has_ended, logs as lines_of};
 use towpath_ports::RunEvent;
 
 use super::houses::{Ended, Place};
-use super::runs::word;
+use super::runs::{INTERRUPTED, word};
 use crate::args::{Format, LogsArguments};
 use crate::draw;
 use crate::exit::Exit;
@@ -23,7 +23,7 @@ pub(super) async fn logs(place: &Place, arguments: LogsArguments) -> Ended {
                 "printed": piece.printed,
             }))?,
             Format::Text => {
-                say!("{} · {}", piece.run.name, word(&piece.run.state));
+                say!("{}", title(&piece));
                 text(&piece);
             }
         }
@@ -35,7 +35,7 @@ pub(super) async fn logs(place: &Place, arguments: LogsArguments) -> Ended {
     loop {
         let piece = logs.next().await?;
         if !begun && arguments.format == Format::Text {
-            say!("{} · {}", piece.run.name, word(&piece.run.state));
+            say!("{}", title(&piece));
         }
         begun = true;
         match arguments.format {
@@ -57,6 +57,15 @@ pub(super) async fn logs(place: &Place, arguments: LogsArguments) -> Ended {
         }
         logs.pause().await;
     }
+}
+
+/// The run and where it stands; what a dead process left is not running.
+fn title(piece: &LogPiece) -> String {
+    let state = match piece.is_last && !has_ended(&piece.run) {
+        true => INTERRUPTED.to_owned(),
+        false => word(&piece.run.state),
+    };
+    format!("{} · {state}", piece.run.name)
 }
 
 fn text(piece: &LogPiece) {

@@ -2,8 +2,8 @@
 
 use futures::TryStreamExt;
 use towpath_app::{
-    QueryRequest, known_table, quarantine_discard, quarantine_list, quarantine_query, quarantine_replay,
-    query as ask,
+    QueryRequest, known_table, quarantine_discard, quarantine_list, quarantine_query,
+    quarantine_replay, query as ask,
 };
 use towpath_vocab::{Failure, Remedy, TableName};
 

@@ -8,7 +8,7 @@ use crate::draw;
 use crate::exit::Exit;
 
 /// The state of what a process left at no end.
-const INTERRUPTED: &str = "interrupted";
+pub(super) const INTERRUPTED: &str = "interrupted";
 
 pub(super) async fn runs(place: &Place, arguments: RunsArguments) -> Ended {
     let (house, plan) = place.open().await?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use towpath_app::{CheckReport, Choice, Effect, Forecast};
 use towpath_vocab::{
-    Action, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode, Selection, TablePlan, TaskId,
-    WriteMode,
+    Action, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode, Selection,
+    TablePlan, TaskId, WriteMode,
 };
 
 use super::numbers::plural;
