@@ -258,7 +258,7 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
     ),
     (
         "P0115",
-        "The key is known and was checked, but the engine behind it comes in a later version. It has no effect now.",
+        "The key is known and was checked, but the engine behind it comes in a later version. It has no effect now; where a run would need it, it is an error.",
     ),
     (
         "P0116",
