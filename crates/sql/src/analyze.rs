@@ -16,6 +16,7 @@ use datafusion_sql::planner::SqlToRel;
 use towpath_vocab::{TableLineage, TableName};
 
 use crate::catalog::{Catalog, Tables};
+use crate::fractions::exact_fractions;
 use crate::merged::MergedKeys;
 use crate::names::Names;
 use crate::problem::{Judged, SqlProblem, from_planner, listed};
@@ -124,6 +125,7 @@ pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan>
         Statement::Statement(inner) => planner.sql_statement_to_plan(inner.as_ref().clone())?,
         other => return Err(DataFusionError::Internal(format!("not a query: {other}"))),
     };
+    let plan = exact_fractions(plan)?;
     let mut analyzer = Analyzer::new();
     analyzer.rules.push(Arc::new(MergedKeys));
     analyzer.rules.push(Arc::new(RoundedCasts));

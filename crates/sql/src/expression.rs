@@ -16,7 +16,7 @@ use datafusion_sql::planner::{PlannerContext, SqlToRel};
 use crate::catalog::Catalog;
 use crate::names::Names;
 use crate::problem::{Judged, SqlProblem, from_planner};
-use crate::{analyze, functions, rounding, statement};
+use crate::{analyze, fractions, functions, rounding, statement};
 
 /// What an expression is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +78,8 @@ pub fn plan_expression(text: &str, schema: &SchemaRef) -> Result<PlannedExpressi
     });
     let (expr, schema) = planned.map_err(|error| in_context(text, &names, &error))?;
     about_one_row(&expr)?;
-    let coerced = expr
-        .rewrite(&mut TypeCoercionRewriter::new(&schema))
+    let coerced = fractions::exact(expr, &schema)
+        .and_then(|done| done.data.rewrite(&mut TypeCoercionRewriter::new(&schema)))
         .and_then(|done| rounding::rounded(done.data, &schema))
         .map(|done| done.data);
     let expr = coerced.map_err(|error| in_context(text, &names, &error))?;

@@ -15,6 +15,7 @@ use datafusion_sql::sqlparser::ast::{
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 
+use crate::fractions::long_number;
 use crate::functions::AT_TIME_ZONE;
 use crate::names::fold;
 use crate::place;
@@ -127,6 +128,11 @@ impl VisitorMut for Mend<'_> {
             } => {
                 let span = time_zone.span();
                 *expr = call(AT_TIME_ZONE, vec![take(timestamp), take(time_zone)], span);
+            }
+            Expr::Value(value) => {
+                if let Some(decimal) = long_number(value) {
+                    *expr = decimal;
+                }
             }
             Expr::Cast { data_type, .. } => microseconds(data_type),
             Expr::TypedString(typed) => microseconds(&mut typed.data_type),

@@ -108,7 +108,8 @@ impl Sight {
         let tables = self
             .resolve_all(subject, &statement, &session, within)
             .await?;
-        let plan = match session.statement_to_plan(statement).await {
+        let planned = session.statement_to_plan(statement).await;
+        let plan = match planned.and_then(towpath_sql::exact_fractions) {
             Ok(plan) => plan,
             Err(error) => return Err(misplanned(subject, sql, &tables, &error)),
         };

@@ -308,3 +308,73 @@ async fn what_would_be_wrong_is_refused_with_a_way_out() {
         assert_eq!(failure.code, "R0509", "{sql}");
     }
 }
+
+#[tokio::test]
+async fn fractions_beside_decimals_are_taken_as_they_are_written() {
+    let fixture = shop().await;
+    let d = "(values ('12345678901234567.89'::decimal(20,2))) v(d)";
+    let exact = |sql: &str, wanted: &'static str| (sql.replace("{d}", d), vec![wanted]);
+    let cases = [
+        exact(
+            "select d + 0.01 as a, d * 2 as b, d * 1.5 as c from {d}",
+            "12345678901234567.90,24691357802469135.78,18518518351851851.835",
+        ),
+        exact(
+            "select d - 0.5 + 0.25 as a, 0.11 + d as b, d * (1 + 0.5) as c, d * -0.1 as e from {d}",
+            "12345678901234567.64,12345678901234568.00,18518518351851851.835,-1234567890123456.789",
+        ),
+        exact(
+            "select 12345678901234567.89::decimal(20,2) as a, 1.005::decimal(4,2) as b, (-1.005)::decimal(4,2) as c",
+            "12345678901234567.89,1.01,-1.01",
+        ),
+        exact(
+            "select count(*) as n from {d} where d > 12345678901234567.88 and d < 12345678901234567.90 and d = 12345678901234567.89",
+            "1",
+        ),
+        exact(
+            "select '0.30'::decimal(5,2) = 0.3 as a, '0.1'::decimal(5,2) + '0.2'::decimal(5,2) = 0.3 as b, 0.1::decimal(3,1) * 3 = 0.3 as c",
+            "true,true,true",
+        ),
+        exact(
+            "select coalesce(d, 0.0) as a, case when d > 0.5 then d else 0.0 end as b, greatest(d, 0.5) as c from {d}",
+            "12345678901234567.89,12345678901234567.89,12345678901234567.89",
+        ),
+        exact(
+            "select d between 0.5 and 12345678901234567.89 as a, d in (0.5, 12345678901234567.89) as b from {d}",
+            "true,true",
+        ),
+        exact(
+            "select '1.10'::decimal(10,2) * 3 as a, '100'::decimal(5,2) * 1.19 = 119.00 as b",
+            "3.30,true",
+        ),
+        exact(
+            "select sum(x * 0.1) as s from (values ('0.3'::decimal(3,1)), ('0.4'::decimal(3,1))) v(x)",
+            "0.07",
+        ),
+        exact(
+            "select arrow_typeof(0.5) as a, arrow_typeof(1 * 0.5) as b, 1.0 / 3 as c, 18446744073709551616 as e, 123456789012345678.5 as f",
+            "Float64,Float64,0.3333333333333333,18446744073709551616,123456789012345678.5",
+        ),
+        exact(
+            "select x + 0.5 as a from (select d + 0.01 as x from {d}) t",
+            "12345678901234568.40",
+        ),
+    ];
+    gives(&fixture, &cases).await;
+    let view = "select id, (id::decimal(20,2) + 0.01) as d from raw.orders";
+    towpath_ports::ModelEngine::create_view(
+        &fixture.engine,
+        &super::fixture::name("marts.v"),
+        view,
+    )
+    .await
+    .unwrap();
+    gives(
+        &fixture,
+        &[(
+            "select d * 0.5 as h from marts.v where id = 1",
+            vec!["0.505"],
+        )],
+    )
+    .await;
+}

@@ -1,0 +1,243 @@
+//! Written fractions beside decimals: `d + 0.01` of a decimal is a decimal, to the last digit.
+//!
+//! A fraction is a floating point number by itself, as everywhere before. Where it is cast to a decimal,
+//! or added to, multiplied with, compared with or chosen beside one, it is taken as the decimal it was
+//! written as; only division stays floating point, which has more digits than a decimal's fixed places.
+//! Fractions of more than fifteen digits, and whole numbers beyond 64 bits, are decimals from the start:
+//! floating point could not hold them. It knows no table; whoever plans applies it before types are
+//! brought into line.
+
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion_common::{DFSchema, Result, ScalarValue};
+use datafusion_expr::expr_rewriter::NamePreserver;
+use datafusion_expr::utils::merge_schema;
+use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion_sql::sqlparser::ast::{
+    CastKind, DataType as Written, ExactNumberInfo, Expr as SqlExpr, Value, ValueWithSpan,
+};
+
+/// Digits that floating point holds whatever they are.
+const SURE_DIGITS: usize = 15;
+/// Digits a decimal has at most.
+const MOST_DIGITS: usize = 38;
+
+/// Functions that give one of their arguments back.
+const CHOOSING: &[&str] = &["coalesce", "greatest", "ifnull", "least", "nullif", "nvl"];
+
+/// A plan before its types are brought into line, with fractions beside decimals taken exactly.
+///
+/// # Errors
+/// Those of computing a node's columns anew.
+pub fn exact_fractions(plan: LogicalPlan) -> Result<LogicalPlan> {
+    if !has_fractions(&plan)? {
+        return Ok(plan);
+    }
+    plan.transform_up_with_subqueries(|plan| {
+        let plan = plan.recompute_schema()?;
+        let schema = merge_schema(&plan.inputs());
+        let names = NamePreserver::new(&plan);
+        let changed = plan.map_expressions(|expression| {
+            let name = names.save(&expression);
+            Ok(exact(expression, &schema)?.update_data(|done| name.restore(done)))
+        })?;
+        match changed.transformed {
+            true => changed.map_data(LogicalPlan::recompute_schema),
+            false => Ok(changed),
+        }
+    })
+    .data()
+}
+
+/// False also for recursive queries, whose columns are settled when they are planned.
+fn has_fractions(plan: &LogicalPlan) -> Result<bool> {
+    let (mut found, mut settled) = (false, false);
+    plan.apply_with_subqueries(|node| {
+        settled |= matches!(node, LogicalPlan::RecursiveQuery(_));
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|part| {
+                Ok(matches!(
+                    part,
+                    Expr::Literal(ScalarValue::Float64(Some(_)), _)
+                ))
+            })?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found && !settled)
+}
+
+/// The same of one expression.
+pub(crate) fn exact(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    expression.transform_up(|part| {
+        Ok(match part {
+            Expr::Cast(mut cast) if cast.field.data_type().is_decimal() => {
+                let done = take_exactly(&mut cast.expr);
+                Transformed::new_transformed(Expr::Cast(cast), done)
+            }
+            Expr::TryCast(mut cast) if cast.field.data_type().is_decimal() => {
+                let done = take_exactly(&mut cast.expr);
+                Transformed::new_transformed(Expr::TryCast(cast), done)
+            }
+            Expr::BinaryExpr(mut sum) if keeps_decimals(sum.op) => {
+                let done = beside([&mut *sum.left, &mut *sum.right], schema);
+                Transformed::new_transformed(Expr::BinaryExpr(sum), done)
+            }
+            Expr::Between(mut test) => {
+                let done = beside([&mut *test.expr, &mut *test.low, &mut *test.high], schema);
+                Transformed::new_transformed(Expr::Between(test), done)
+            }
+            Expr::InList(mut test) => {
+                let all = std::iter::once(&mut *test.expr).chain(&mut test.list);
+                let done = beside(all, schema);
+                Transformed::new_transformed(Expr::InList(test), done)
+            }
+            Expr::Case(mut case) => {
+                let then = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
+                let done = beside(then.chain(case.else_expr.as_deref_mut()), schema);
+                Transformed::new_transformed(Expr::Case(case), done)
+            }
+            Expr::ScalarFunction(mut call) if CHOOSING.contains(&call.func.name()) => {
+                let done = beside(&mut call.args, schema);
+                Transformed::new_transformed(Expr::ScalarFunction(call), done)
+            }
+            other => Transformed::no(other),
+        })
+    })
+}
+
+fn keeps_decimals(operator: Operator) -> bool {
+    matches!(
+        operator,
+        Operator::Plus
+            | Operator::Minus
+            | Operator::Multiply
+            | Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
+}
+
+/// Takes fractions among values exactly, if one of the others is a decimal and none floating point.
+fn beside<'e>(values: impl IntoIterator<Item = &'e mut Expr>, schema: &DFSchema) -> bool {
+    let mut fractions = Vec::new();
+    let mut decimal = false;
+    for value in values {
+        if let Some(exact) = as_decimal(value).filter(|_| holds_fraction(value)) {
+            fractions.push((value, exact));
+            continue;
+        }
+        match value.get_type(schema) {
+            Ok(data_type) if data_type.is_floating() => return false,
+            Ok(data_type) => decimal |= data_type.is_decimal(),
+            Err(_) => return false,
+        }
+    }
+    if !decimal || fractions.is_empty() {
+        return false;
+    }
+    for (value, exact) in fractions {
+        *value = exact;
+    }
+    true
+}
+
+fn take_exactly(value: &mut Expr) -> bool {
+    match as_decimal(value).filter(|_| holds_fraction(value)) {
+        Some(exact) => {
+            *value = exact;
+            true
+        }
+        None => false,
+    }
+}
+
+fn holds_fraction(value: &Expr) -> bool {
+    match value {
+        Expr::Literal(ScalarValue::Float64(Some(_)), _) => true,
+        Expr::Negative(inner) => holds_fraction(inner),
+        Expr::BinaryExpr(sum) => holds_fraction(&sum.left) || holds_fraction(&sum.right),
+        _ => false,
+    }
+}
+
+/// A number that is written down, or a sum or product of such, without floating point.
+fn as_decimal(value: &Expr) -> Option<Expr> {
+    Some(match value {
+        Expr::Literal(ScalarValue::Float64(Some(number)), metadata) => {
+            Expr::Literal(written(*number)?, metadata.clone())
+        }
+        Expr::Literal(ScalarValue::Int64(Some(_)), _) => value.clone(),
+        Expr::Negative(inner) => Expr::Negative(Box::new(as_decimal(inner)?)),
+        Expr::BinaryExpr(sum)
+            if matches!(
+                sum.op,
+                Operator::Plus | Operator::Minus | Operator::Multiply
+            ) =>
+        {
+            Expr::BinaryExpr(BinaryExpr {
+                left: Box::new(as_decimal(&sum.left)?),
+                op: sum.op,
+                right: Box::new(as_decimal(&sum.right)?),
+            })
+        }
+        _ => return None,
+    })
+}
+
+/// The shortest decimal that reads as this number: what was written, up to fifteen digits.
+fn written(number: f64) -> Option<ScalarValue> {
+    let text = number.to_string();
+    let (whole, places) = text.split_once('.').unwrap_or((&text, ""));
+    let digits = format!("{whole}{places}");
+    let value: i128 = digits.parse().ok()?;
+    let count = digits
+        .trim_start_matches(['-', '0'])
+        .len()
+        .max(places.len());
+    if count > SURE_DIGITS + 1 {
+        return None;
+    }
+    let precision = u8::try_from(count.max(1)).ok()?;
+    let scale = i8::try_from(places.len()).ok()?;
+    Some(ScalarValue::Decimal128(Some(value), precision, scale))
+}
+
+/// A written number that floating point cannot hold, as a decimal; `None` for any other.
+pub(crate) fn long_number(value: &ValueWithSpan) -> Option<SqlExpr> {
+    let Value::Number(text, _) = &value.value else {
+        return None;
+    };
+    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
+    let is_plain = [whole, places]
+        .iter()
+        .all(|part| part.chars().all(|c| c.is_ascii_digit()));
+    let whole = whole.trim_start_matches('0');
+    let count = whole.len() + places.len();
+    let long = match places.is_empty() {
+        true => whole.parse::<u64>().is_err() && !whole.is_empty(),
+        false => count > SURE_DIGITS,
+    };
+    if !is_plain || !long || count > MOST_DIGITS {
+        return None;
+    }
+    let info = ExactNumberInfo::PrecisionAndScale(
+        u64::try_from(count).ok()?,
+        i64::try_from(places.len()).ok()?,
+    );
+    Some(SqlExpr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(SqlExpr::Value(ValueWithSpan {
+            value: Value::SingleQuotedString(text.clone()),
+            span: value.span,
+        })),
+        data_type: Written::Decimal(info),
+        array: false,
+        format: None,
+    })
+}
