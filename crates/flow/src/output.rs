@@ -117,7 +117,14 @@ impl Output {
             run: run.to_owned(),
         };
         let before = match covers {
-            true => spec.destination.schema(&spec.plan.target).await?,
+            // What is replaced need not be readable: only what changed cannot be told then.
+            true => match spec.destination.schema(&spec.plan.target).await {
+                Ok(schema) => schema,
+                Err(failure) => {
+                    tracing::debug!(code = failure.code, "columns before: {failure}");
+                    None
+                }
+            },
             false => None,
         };
         let writing = Writing::start(spec.destination.begin(intent).await?);
