@@ -168,6 +168,10 @@ fn a_table_that_another_environment_wrote_is_not_unchanged() {
         "models/marts/m.sql",
         "{{ config(materialized='table') }}\nselect count(*) n from {{ source('raw', 'a') }}\n",
     );
+    desk.write(
+        "models/marts/v.sql",
+        "select '{{ env_var(\"SOURCE\") }}' as s\n",
+    );
     let run = |desk: &mut Desk, env: &str| {
         desk.set("SOURCE", &format!("{env}.csv"));
         desk.ok(".", &["run", "--env", env]);
@@ -179,6 +183,8 @@ fn a_table_that_another_environment_wrote_is_not_unchanged() {
     assert_eq!(desk.count(".", "raw.a"), 1);
     let rows = desk.json(".", &["query", "--format", "json", "select n from marts.m"]);
     assert_eq!(rows[0]["n"], 1);
+    let rows = desk.json(".", &["query", "--format", "json", "select s from marts.v"]);
+    assert_eq!(rows[0]["s"], "dev.csv");
     // Nothing changed since: compactions and its own commits change nothing.
     desk.ok(".", &["lake", "compact", "raw.a"]);
     has(&desk.ok(".", &["run", "--env", "dev"]), &["Nothing to do"]);

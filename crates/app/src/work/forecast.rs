@@ -145,7 +145,7 @@ impl Work {
         let plan = match &task.action {
             Action::Load(load) => &load.table,
             Action::Model(model) if model.materialized == Materialized::View => {
-                return Ok(self.house.lake.view(&model.table.target).await?.is_some());
+                return Ok(self.stands(task, &model.table.target).await?.is_some());
             }
             Action::Model(model) => &model.table,
             Action::Command(_) | Action::Publish(_) => return Ok(true),

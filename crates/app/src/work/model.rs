@@ -121,12 +121,13 @@ async fn view(
     print: String,
 ) -> Result<AttemptOutcome> {
     let target = &model.table.target;
-    let holds = work.house.lake.view(target).await?.is_some();
+    let version = work.stands(task, target).await?;
+    let holds = version.is_some();
     let is_rerun = work.options.rerun_of.is_some();
     if !is_rerun && !model.asks && work.is_unchanged(task, &print, holds).await? {
         return Ok(AttemptOutcome {
             unchanged: true,
-            outcome: serde_json::Value::Null,
+            outcome: serde_json::json!({ "view": version }),
             fingerprint: Some(print),
         });
     }

@@ -124,6 +124,18 @@ impl Work {
         Ok(last.is_some_and(|(_, record)| record.fingerprint.as_deref() == Some(fingerprint)))
     }
 
+    /// The version of a view, if it is the one that this task stored last: another environment or
+    /// pipeline may have given it another text.
+    pub(crate) async fn stands(&self, task: &PlannedTask, view: &TableName) -> Result<Option<u64>> {
+        let book = self.house.book.as_ref();
+        let last = book
+            .last_success(&self.environment, &self.pipeline, &task.id)
+            .await?;
+        let stored = last.and_then(|(_, record)| record.outcome["view"].as_u64());
+        let now = self.house.lake.view(view).await?.map(|view| view.version);
+        Ok(now.filter(|_| now == stored))
+    }
+
     /// Carries the rows.
     pub(crate) async fn tow(&self, tow: Tow<'_>) -> Result<AttemptOutcome> {
         let Tow {
