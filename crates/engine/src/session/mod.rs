@@ -4,6 +4,7 @@
 //! function set and pinning hold everywhere. Read next: `engine.rs`, `catalog.rs`, `settings.rs`.
 
 pub(crate) mod border;
+mod bounds;
 pub(crate) mod catalog;
 mod engine;
 pub(crate) mod exact;

@@ -2,7 +2,7 @@
 //!
 //! Promise: scans are plain Parquet scans, with the files and the statistics the log knows, so that
 //! files are skipped and rows counted without being opened. Statistics that writers shorten (text,
-//! timestamps) are not used. It knows no log and no version: see `holdings.rs`.
+//! timestamps) or that leave values out (`bounds.rs`) are not used. It knows no log and no version: see `holdings.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DataFusionError, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
@@ -26,6 +26,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde_json::Value;
 
+use super::bounds::Unbounded;
 use super::statement::carried;
 use crate::lake::{LakeCandidate, LakeError, LakeFile};
 
@@ -118,15 +119,22 @@ impl TableProvider for FilesTable {
             )
             .collect::<Result<Vec<_>, DataFusionError>>()?;
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
-        let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)));
-        let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+        let place = ObjectStoreUrl::local_filesystem();
+        let environment = session.runtime_env();
+        let files = Unbounded(CachedParquetFileReaderFactory::new(
+            environment.object_store(&place)?,
+            environment.cache_manager.get_file_metadata_cache(),
+        ));
+        let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)))
+            .with_table_parquet_options(session.default_table_options().parquet)
+            .with_parquet_file_reader_factory(Arc::new(files));
+        let scan = FileScanConfigBuilder::new(place, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(whole)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        let format = ParquetFormat::default().with_options(session.default_table_options().parquet);
-        format.create_physical_plan(session, scan).await
+        Ok(DataSourceExec::from_data_source(scan))
     }
 }
 

@@ -1,0 +1,166 @@
+//! Parquet files read without the bounds of their floating point columns.
+//!
+//! Writers leave NaN out of a column's smallest and largest value, and here NaN is the largest number:
+//! row groups and pages that hold it would be skipped. The lakehouse writes no such bounds; older files
+//! and those of other programs have them. It knows no table and no filter.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::common::DataFusionError;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::basic::Type;
+use parquet::errors::Result;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+
+/// Opens files without those bounds.
+#[derive(Debug)]
+pub(crate) struct Unbounded<F>(pub(crate) F);
+
+impl<F: ParquetFileReaderFactory> ParquetFileReaderFactory for Unbounded<F> {
+    fn create_reader(
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        metadata_bytes: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> std::result::Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
+        let inner = self
+            .0
+            .create_reader(partition, file, metadata_bytes, metrics)?;
+        Ok(Box::new(UnboundedReader(inner)))
+    }
+}
+
+struct UnboundedReader(Box<dyn AsyncFileReader + Send>);
+
+impl AsyncFileReader for UnboundedReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
+        self.0.get_bytes(range)
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
+        self.0.get_byte_ranges(ranges)
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>>> {
+        let read = self.0.get_metadata(options);
+        async move { unbounded(read.await?) }.boxed()
+    }
+}
+
+/// What a file says of itself, without those bounds.
+fn unbounded(told: Arc<ParquetMetaData>) -> Result<Arc<ParquetMetaData>> {
+    let mut chunks = told.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    if !chunks.any(is_bounded) {
+        return Ok(told);
+    }
+    let groups = told.row_groups().iter().cloned().map(group);
+    let groups = groups.collect::<Result<Vec<_>>>()?;
+    let pages = told.column_index().cloned().map(|mut pages| {
+        for (group, pages) in told.row_groups().iter().zip(&mut pages) {
+            for (chunk, pages) in group.columns().iter().zip(pages) {
+                if is_float(chunk) {
+                    *pages = ColumnIndexMetaData::NONE;
+                }
+            }
+        }
+        pages
+    });
+    let told = told.as_ref().clone().into_builder();
+    let told = told.set_row_groups(groups).set_column_index(pages);
+    Ok(Arc::new(told.build()))
+}
+
+fn group(group: RowGroupMetaData) -> Result<RowGroupMetaData> {
+    let chunks = group.columns().iter().cloned().map(|chunk| {
+        if !is_float(&chunk) {
+            return Ok(chunk);
+        }
+        let chunk = chunk.into_builder().clear_statistics();
+        let chunk = chunk.set_column_index_offset(None);
+        chunk.set_column_index_length(None).build()
+    });
+    let chunks = chunks.collect::<Result<Vec<_>>>()?;
+    group.into_builder().set_column_metadata(chunks).build()
+}
+
+fn is_bounded(chunk: &ColumnChunkMetaData) -> bool {
+    let has_bounds = chunk.statistics().is_some() || chunk.column_index_offset().is_some();
+    is_float(chunk) && has_bounds
+}
+
+fn is_float(chunk: &ColumnChunkMetaData) -> bool {
+    matches!(chunk.column_type(), Type::FLOAT | Type::DOUBLE)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeMap;
+
+    use futures::TryStreamExt;
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::{EnabledStatistics, WriterProperties};
+    use towpath_ports::{Candidate, Query};
+
+    use super::super::fixture::{Fixture, batch, floats, ints, name, text_rows};
+    use crate::lake::{LakeCandidate, LakeFile};
+
+    #[tokio::test]
+    async fn nan_is_found_in_files_whose_bounds_leave_it_out() {
+        let fixture = Fixture::new();
+        let kept = batch(vec![("id", ints(vec![Some(1)])), ("x", floats(vec![None]))]);
+        let (prepared, candidate) = fixture.candidate("raw.t", kept).await;
+        let path = fixture.folder.path().join("others.parquet");
+        let rows = batch(vec![
+            ("id", ints(vec![Some(1), Some(2)])),
+            ("x", floats(vec![Some(f64::NAN), Some(1.0)])),
+        ]);
+        let bounds = WriterProperties::builder();
+        let bounds = bounds
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .build();
+        let file = std::fs::File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(bounds)).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+        let others = LakeCandidate {
+            table: name("raw.t"),
+            schema: rows.schema(),
+            files: vec![LakeFile {
+                bytes: std::fs::metadata(&path).unwrap().len(),
+                path,
+                rows: Some(2),
+                stats: None,
+            }],
+            version: None,
+        };
+        let others = Candidate {
+            native: std::sync::Arc::new(others),
+            ..candidate
+        };
+        let candidates = BTreeMap::from([(name("raw.t"), others)]);
+        for (sql, expected) in [
+            ("select id from raw.t where x > 5", "1"),
+            ("select id from raw.t where x > 0.5 and x < 2", "2"),
+            ("select id from raw.t order by x desc limit 1", "1"),
+        ] {
+            let found = fixture.engine.query(sql, &candidates).await.unwrap();
+            let found: Vec<_> = found.batches.try_collect().await.unwrap();
+            assert_eq!(text_rows(&found), [expected], "{sql}");
+        }
+        prepared.discard().await.unwrap();
+    }
+}
