@@ -10,12 +10,13 @@ use std::ops::ControlFlow;
 use datafusion_sql::parser::{DFParserBuilder, Statement};
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, Spanned,
-    Statement as SqlStatement, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    Statement as SqlStatement, TableFactor, UnaryOperator, Value, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 
 use crate::functions::registry;
-use crate::names::Names;
+use crate::names::{Names, fold};
 use crate::place;
 use crate::problem::SqlProblem;
 
@@ -133,6 +134,11 @@ enum Counted {
 fn none_of(counted: Counted, query: &Query) -> Result<Expr, SqlProblem> {
     let not_made = || SqlProblem::new("M0311", "not supported: this `NOT IN (SELECT …)`");
     let plain = of_rows(query);
+    if let Some((value, rows)) = plain
+        && looks_around(query)
+    {
+        return Ok(no_row(counted, query, value, rows));
+    }
     let value = match plain {
         Some((value, _)) => value.to_string(),
         None => "v".to_owned(),
@@ -159,8 +165,8 @@ fn none_of(counted: Counted, query: &Query) -> Result<Expr, SqlProblem> {
     let mut made = select.selection.take().ok_or_else(not_made)?;
     // The visitor breaks when it has put the query in its place.
     let filled = match plain {
-        Some((_, rows)) => made.visit(&mut Rows(query, rows)),
-        None => made.visit(&mut Fill(Some(query))),
+        Some((_, rows)) => VisitMut::visit(&mut made, &mut Rows(query, rows)),
+        None => VisitMut::visit(&mut made, &mut Fill(Some(query))),
     };
     match filled {
         ControlFlow::Break(()) => Ok(made),
@@ -190,6 +196,64 @@ fn of_rows(query: &Query) -> Option<(&Expr, &Select)> {
     let mut names = Names::of_expression(value).calls.into_iter();
     let one_row = names.all(|call| !call.window && !registry().aggregate.contains_key(&call.name));
     (bare && one_row).then_some((value, select))
+}
+
+/// True when it names columns of tables that are none of its own: a count could then be made for
+/// equal keys only.
+fn looks_around(query: &Query) -> bool {
+    #[derive(Default)]
+    struct Named {
+        tables: Vec<String>,
+        of: Vec<String>,
+    }
+    impl Visitor for Named {
+        type Break = ();
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            match factor {
+                TableFactor::Table { name, alias, .. } => {
+                    let own = name.0.last().and_then(|part| part.as_ident());
+                    let own = alias.as_ref().map(|alias| &alias.name).or(own);
+                    self.tables.extend(own.map(fold));
+                }
+                TableFactor::Derived { alias, .. } => {
+                    self.tables.extend(alias.as_ref().map(|a| fold(&a.name)));
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let Expr::CompoundIdentifier(parts) = expr
+                && let [.., table, _] = parts.as_slice()
+            {
+                self.of.push(fold(table));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut named = Named::default();
+    // The visitor never breaks.
+    let _ = query.visit(&mut named);
+    named.of.iter().any(|table| !named.tables.contains(table))
+}
+
+/// `not exists (select VALUE from … where … [and VALUE is null])`.
+fn no_row(counted: Counted, query: &Query, value: &Expr, rows: &Select) -> Expr {
+    let mut rows = rows.clone();
+    if let Counted::Nulls = counted {
+        let missing = Expr::IsNull(Box::new(Expr::Nested(Box::new(value.clone()))));
+        rows.selection = Some(match rows.selection.take() {
+            Some(condition) => and(Expr::Nested(Box::new(condition)), missing),
+            None => missing,
+        });
+    }
+    let mut query = query.clone();
+    query.order_by = None;
+    *query.body = SetExpr::Select(Box::new(rows));
+    Expr::Exists {
+        subquery: Box::new(query),
+        negated: true,
+    }
 }
 
 /// Puts FROM and WHERE of a query behind what is counted of it.

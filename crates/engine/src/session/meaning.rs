@@ -138,6 +138,18 @@ async fn nothing_is_not_in_what_holds_a_null() {
             vec!["4"],
         ),
         (
+            "select o.id from raw.orders o where o.customer not in (select c.id from raw.customers c where c.id <> o.id) order by 1".to_owned(),
+            vec!["1", "4"],
+        ),
+        (
+            "select c.id from raw.customers c where c.id not in (select o.customer from raw.orders o where o.id < c.id + 3) order by 1".to_owned(),
+            vec![],
+        ),
+        (
+            "select c.id from raw.customers c where c.id not in (select o.customer from raw.orders o where o.id < c.id + 1) or c.id = 1 order by 1".to_owned(),
+            vec!["1", "2", "4"],
+        ),
+        (
             "select id, count(*) as n from raw.orders group by id having id not in (select customer from raw.orders where customer < 3) order by id".to_owned(),
             vec!["3,1", "4,1", "5,1"],
         ),
