@@ -38,9 +38,7 @@ pub use check::{CheckReport, CheckRequest, check, check_connected, explained, ex
 pub use copy::{CopyRequest, copy};
 pub use editor::{ProjectFile, json_schema};
 pub use folder::{ProjectFolder, find_project};
-pub use history::{
-    QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why,
-};
+pub use history::{QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why};
 pub use house::House;
 pub use init::{InitReport, InitRequest, Variable, init};
 pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};

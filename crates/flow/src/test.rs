@@ -23,7 +23,7 @@ pub(crate) enum Test {
     AtMost(usize, Scalar<ArrayRef>),
     OneOf(usize, HashSet<Box<str>>),
     OneOfScalars(usize, Vec<Scalar<ArrayRef>>),
-    Matches(usize, Pattern),
+    Matches(usize, Box<Pattern>),
     Length(usize, Option<u64>, Option<u64>),
     Holds(Arc<dyn RowExpression>),
 }
@@ -120,7 +120,7 @@ impl Test {
             }
             RuleKind::Pattern(pattern) => {
                 need_text(column, "pattern", data_type)?;
-                Test::Matches(index, Pattern::new(pattern)?)
+                Test::Matches(index, Box::new(Pattern::new(pattern)?))
             }
             RuleKind::Length { min, max } => {
                 need_text(column, "length", data_type)?;

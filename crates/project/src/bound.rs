@@ -241,8 +241,11 @@ fn check_other_environments(root: &Node, used: &str, inputs: &Inputs<'_>, report
         options: None,
     };
     let lakehouse = |name: &str| {
-        let own = environments.get(name).and_then(|one| one.get_text("lakehouse"));
-        own.or_else(|| root.get_text("lakehouse")).unwrap_or("./lake")
+        let own = environments
+            .get(name)
+            .and_then(|one| one.get_text("lakehouse"));
+        own.or_else(|| root.get_text("lakehouse"))
+            .unwrap_or("./lake")
     };
     for (name, entry) in environments.entries() {
         let same = lakehouse(name) == lakehouse(used) && !lakehouse(used).contains("${");
