@@ -162,6 +162,7 @@ impl Apply<'_> {
                 stats.deleted = self.change(&sql).await?;
                 watch.left("t", "true", stats.deleted).await?;
                 stats.inserted = self.insert_all().await?;
+                watch.all_stand().await?;
                 stats.rows_after = Some(stats.inserted);
             }
             WriteMode::Append => stats.inserted = self.insert_all().await?,
@@ -172,6 +173,7 @@ impl Apply<'_> {
                 stats.deleted = self.change(&sql).await?;
                 watch.left("t", &known, stats.deleted).await?;
                 stats.inserted = self.insert_all().await?;
+                watch.none_are(&self.unknown_key()?).await?;
             }
             WriteMode::InsertOnly => {
                 stats.inserted = self.insert_unknown(&watch, &self.unknown_key()?).await?;
@@ -267,6 +269,7 @@ impl Apply<'_> {
         let asked = watch.staged(unknown).await?;
         let done = self.insert(unknown).await?;
         self.took("insert", asked.unwrap_or(done), done)?;
+        watch.none_are(unknown).await?;
         Ok(done)
     }
 
@@ -410,6 +413,26 @@ impl Watch<'_> {
             .took("update", asked, asked.saturating_sub(other))
     }
 
+    /// Refuses when rows of a replacement went elsewhere (a rule led them into another table): the next
+    /// one would not find them.
+    async fn all_stand(&self) -> Result<()> {
+        if !self.on {
+            return Ok(());
+        }
+        let sql = format!("SELECT count(*) FROM {}", self.apply.own_rows());
+        let stand = self.apply.count(&sql).await?.unsigned_abs();
+        self.apply.took("insert", self.apply.rows, stand)
+    }
+
+    /// Refuses when a condition that was true for rows of the stage before they were inserted still is:
+    /// they went elsewhere, and would again.
+    async fn none_are(&self, unknown: &str) -> Result<()> {
+        let missing = self.staged(unknown).await?.unwrap_or(0);
+        let rows = self.apply.rows;
+        self.apply
+            .took("insert", rows, rows.saturating_sub(missing))
+    }
+
     /// How many rows of the stage a condition is true for.
     async fn staged(&self, condition: &str) -> Result<Option<u64>> {
         if !self.on {
@@ -426,7 +449,11 @@ pub(super) async fn truncate_and_insert(apply: &Apply<'_>) -> Result<()> {
         .change(&format!("TRUNCATE {}", apply.own_rows()))
         .await?;
     apply.insert_all().await?;
-    Ok(())
+    let watch = Watch {
+        apply,
+        on: apply.interferes().await?,
+    };
+    watch.all_stand().await
 }
 
 /// Deleting rows must not delete rows of other tables behind the user's back. `deletes` says that a

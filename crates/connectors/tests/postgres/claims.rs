@@ -397,6 +397,38 @@ async fn a_trigger_that_passes_over_equal_rows_swallows_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_rule_leads_into_an_inheriting_table_are_never_doubled() {
+    let modes = [
+        WriteMode::Replace,
+        WriteMode::DeleteInsert,
+        WriteMode::Merge,
+        WriteMode::InsertOnly,
+    ];
+    for (mode, truncate) in modes
+        .into_iter()
+        .map(|mode| (mode, false))
+        .chain([(WriteMode::Replace, true)])
+    {
+        let database = Database::with(
+            "CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); CREATE TABLE out.child () INHERITS (out.t); \
+             CREATE RULE away AS ON INSERT TO out.t DO INSTEAD INSERT INTO out.child VALUES (new.id, new.v)",
+        );
+        let keyed = mode != WriteMode::Replace;
+        let key: &[&str] = if keyed { &["id"] } else { &[] };
+        let mut job = intent(&target(), schema(), mode, key, 1);
+        if truncate {
+            job.write
+                .options
+                .insert("replace".into(), "truncate".into());
+        }
+        let rows = [batch(&[(1, "b"), (9, "b")])];
+        let refused = write(database.destination().as_ref(), job, &rows).await;
+        assert_eq!(refused.unwrap_err().code, "R0237", "{mode:?}");
+        assert_eq!(database.sql("SELECT count(*) FROM out.t"), "0", "{mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_of_tables_that_inherit_are_left_alone() {
     let modes = [
         WriteMode::Replace,
