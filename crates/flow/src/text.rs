@@ -33,7 +33,7 @@ pub(crate) fn typed(texts: &StringArray, to: &DataType) -> Option<Result<ArrayRe
                 .ok()
                 .filter(|v: &f64| v.is_finite() || is_word(text))
         })),
-        DataType::Date32 => Arc::new(read::<Date32Type>(texts, |text| date(text.as_bytes()))),
+        DataType::Date32 => Arc::new(read::<Date32Type>(texts, |text| day(text.as_bytes()))),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let zoned = zone.is_some();
             let values =
@@ -48,7 +48,9 @@ fn read<T: ArrowPrimitiveType>(
     texts: &StringArray,
     one: impl Fn(&str) -> Option<T::Native>,
 ) -> PrimitiveArray<T> {
-    texts.iter().map(|text| text.and_then(&one)).collect()
+    // Blanks around a value say nothing: `char(n)` of a database pads with them.
+    let value = |text: &str| one(text.trim_matches(' '));
+    texts.iter().map(|text| text.and_then(value)).collect()
 }
 
 /// `inf` and `NaN`, in contrast to digits.
@@ -103,6 +105,15 @@ fn number(text: &[u8], from: usize, digits: usize) -> Option<i64> {
     part.iter().try_fold(0, |value, byte| {
         byte.is_ascii_digit()
             .then(|| value * 10 + i64::from(byte - b'0'))
+    })
+}
+
+/// A date, or a timestamp without a time of day, as days since 1970.
+fn day(text: &[u8]) -> Option<i32> {
+    date(text).or_else(|| {
+        let at = moment(text, false)?;
+        let days = (at % DAY_US == 0).then_some(at / DAY_US)?;
+        i32::try_from(days).ok()
     })
 }
 
@@ -168,7 +179,7 @@ fn moment(text: &[u8], zoned: bool) -> Option<i64> {
     }
     let offset = match text.get(at..)? {
         [] => None,
-        [b'Z' | b'z'] => Some(0),
+        [b'Z' | b'z'] | b" UTC" => Some(0),
         rest => Some(offset_minutes(rest)?),
     };
     if offset.is_some() != zoned {
@@ -223,6 +234,8 @@ mod tests {
             ("1e3", "decimal(10,2)", Some("1000.00")),
             ("0.000", "decimal(10,2)", Some("0.00")),
             ("123456789.00", "decimal(10,2)", None),
+            ("  1.5 ", "decimal(10,2)", Some("1.50")),
+            (" 2.5", "double", Some("2.5")),
             ("", "decimal(10,2)", None),
             (".", "decimal(10,2)", None),
             ("1e400", "double", None),
@@ -232,7 +245,14 @@ mod tests {
             ("0.5", "float", Some("0.5")),
             ("2026-01-31", "date", Some("2026-01-31")),
             ("2026-01-31T10:00:00", "date", None),
+            ("2026-01-31 00:00:00", "date", Some("2026-01-31")),
+            ("2026-01-31 00:00:00.000001", "date", None),
             ("2026-02-29", "date", None),
+            (
+                "2026-01-05 10:00:00 UTC",
+                "timestamptz",
+                Some("2026-01-05T10:00:00Z"),
+            ),
             (
                 "2024-02-29 01:02:03.123456",
                 "timestamp",
