@@ -2,6 +2,7 @@
 //!
 //! Promise: plain, serialisable values. It knows Arrow's schema and array types and nothing else;
 //! it does no I/O, starts no task, and holds no helper functions that belong to a user of a noun.
+//! The one knowledge beside the nouns is how their values read: type words (`types`), text (`text`).
 //! Read next: `token.rs` (what makes a load exactly-once), `plan.rs` (what crosses from the
 //! thinking wing to the doing wing), then the `ports` crate.
 
@@ -19,6 +20,7 @@ mod option;
 mod plan;
 mod reject;
 mod spec;
+pub mod text;
 mod token;
 pub mod types;
 
