@@ -194,6 +194,7 @@ fn read_spec(request: &CopyRequest, from: &End, target: &TableName) -> ReadSpec 
         parallel: parallelism(),
         batch_rows: 32 * 1024,
         batch_bytes: 8 << 20,
+        may_repeat: false,
     }
 }
 

@@ -93,6 +93,7 @@ async fn main() -> Result<()> {
         parallel: 2,
         batch_rows: 65_536,
         batch_bytes: 8 << 20,
+        may_repeat: false,
     };
     if declared {
         let reader = source.open(&spec, None).await?;

@@ -79,6 +79,7 @@ async fn main() {
         parallel,
         batch_rows: 16_384,
         batch_bytes: 8 << 20,
+        may_repeat: false,
     };
     let begun = Instant::now();
     let mut reader = source.open(&spec, None).await.unwrap();

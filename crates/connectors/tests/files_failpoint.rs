@@ -71,6 +71,7 @@ async fn a_reading_thread_that_breaks_off_is_a_failure() {
         parallel: 1,
         batch_rows: 8192,
         batch_bytes: 1 << 20,
+        may_repeat: false,
     };
     let source = FilesConnector.source(&connection, &context).unwrap();
     let mut reader = source.open(&spec, None).await.unwrap();

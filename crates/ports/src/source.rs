@@ -48,6 +48,10 @@ pub struct ReadSpec {
     pub batch_rows: usize,
     /// And of at most this many bytes.
     pub batch_bytes: usize,
+    /// Rows that an earlier read gave may be given again: they are written by a key and stand once.
+    /// A source that can no longer tell such rows from new ones then gives all of them, with a note,
+    /// instead of failing.
+    pub may_repeat: bool,
 }
 
 /// An identity of what a read would see: equal means there is nothing new to read.

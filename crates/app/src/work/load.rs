@@ -7,7 +7,7 @@ use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Destination, ReadSpec};
 use towpath_vocab::{
     ColumnEdge, ColumnPlan, ColumnRef, FactSource, Failure, Influence, LoadPlan, PlannedTask,
-    Position, ReadMode, Remedy, Selection, TableLineage, WriteMode,
+    Position, ReadMode, Remedy, Selection, TableLineage, WriteMode, WritePlan,
 };
 
 use super::fingerprint::fingerprint;
@@ -145,7 +145,18 @@ pub(crate) fn load_spec(load: &LoadPlan) -> ReadSpec {
         parallel: parallelism(),
         batch_rows: BATCH_ROWS,
         batch_bytes: BATCH_BYTES,
+        may_repeat: may_repeat(&load.table.write),
     }
+}
+
+/// Whether rows that come a second time stand once in the table.
+fn may_repeat(write: &WritePlan) -> bool {
+    let by_key = [
+        WriteMode::Merge,
+        WriteMode::DeleteInsert,
+        WriteMode::InsertOnly,
+    ];
+    !write.key.is_empty() && by_key.contains(&write.mode)
 }
 
 /// Types of columns that come straight from the source: the reader applies them.

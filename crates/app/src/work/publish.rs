@@ -174,6 +174,7 @@ impl Outgoing<'_> {
             parallel: parallelism(),
             batch_rows: 32 * 1024,
             batch_bytes: 8 << 20,
+            may_repeat: false,
         };
         let lake = &self.work.house.lake;
         let reader = lake.source(from)?.open(&spec, None).await?;

@@ -51,6 +51,7 @@ impl Discover for FilesDiscover {
             parallel: 1,
             batch_rows: 8192,
             batch_bytes: 4 << 20,
+            may_repeat: false,
         };
         let (settled, _) = self.source.settle(&spec, true).await?;
         Ok(Discovered {

@@ -8,8 +8,8 @@
 //! after the last horizon and not seen then. These are all row versions that were invisible last
 //! time, ties, NULL cursors and savepoints included, and each comes once. Beside them come rows above
 //! the last value and tables that joined, whenever they were written; where a table was exchanged or
-//! rewritten, so that no transaction tells which of its rows were given, the read is refused
-//! (`members.rs`). `hold` reads only
+//! rewritten, so that no transaction tells which of its rows were given (`members.rs`), all of them
+//! are read where rows may come again, else the read is refused. `hold` reads only
 //! transactions before the present horizon: each row version once, but later; it stands in when too
 //! many transactions were seen to keep them. `lookback` trusts the cursor and uses its index; it is
 //! the rule for views, queries and foreign tables, whose rows have no transaction, and for another
@@ -70,6 +70,14 @@ pub(super) struct Subject<'a> {
     pub(super) all: &'a [String],
 }
 
+/// How it is to be read.
+pub(super) struct Asked<'a> {
+    pub(super) plan: &'a CursorPlan,
+    pub(super) late: LateRows,
+    /// Rows that were given may come again: they are written by a key.
+    pub(super) may_repeat: bool,
+}
+
 /// By what new rows are told from old ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -87,8 +95,10 @@ pub(super) struct Cursor {
     holds: bool,
     /// Nobody asked for holding back: there were too many transactions to keep.
     crowded: bool,
-    /// Tables whose rows are all read.
+    /// Tables whose rows are all read, because none of them was given.
     whole: Vec<u32>,
+    /// Tables whose rows are all read, because nothing tells which of them were given.
+    again: Vec<u32>,
     before: Option<Seen>,
     present: Seen,
     moment: Moment,
@@ -99,13 +109,13 @@ impl Cursor {
     /// Decides what to read.
     pub(super) async fn decide(
         client: &Client,
-        plan: &CursorPlan,
+        asked: &Asked<'_>,
         column: &Column,
         subject: &Subject<'_>,
-        late: LateRows,
         from: Option<&Position>,
     ) -> Result<Self> {
         let Subject { sql, object, .. } = *subject;
+        let (plan, late) = (asked.plan, asked.late);
         check_column(plan, column, object)?;
         let mark = from.and_then(|position| position.mark(&SplitId(SPLIT.to_owned())));
         let before = mark
@@ -142,6 +152,7 @@ impl Cursor {
             holds,
             crowded,
             whole: Vec::new(),
+            again: Vec::new(),
             present: Seen {
                 version: VERSION,
                 column: plan.column.clone(),
@@ -159,29 +170,26 @@ impl Cursor {
             order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
         };
         if way == Way::Transaction {
-            cursor.settle(client, subject, change).await?;
+            cursor.settle(client, subject, change, asked.may_repeat).await?;
         }
         cursor.present.upper = cursor.largest(client, sql).await?;
         cursor.present.boundary = cursor.boundary(client, subject).await?;
         Ok(cursor)
     }
 
-    /// Decides what becomes of tables that are not what they were. Who looks back asks for rows again
-    /// and replaces them: there all of them can be read.
+    /// Decides what becomes of tables that are not what they were. Where rows may come again, and who
+    /// looks back asks for that, too, all of theirs are read.
     async fn settle(
         &mut self,
         client: &Client,
         subject: &Subject<'_>,
         change: Change,
+        may_repeat: bool,
     ) -> Result<()> {
         self.whole = change.joined;
-        if self.lookback > 0 {
-            self.whole.extend(change.exchanged);
-            return Ok(());
-        }
-        let mut unclear = Vec::new();
-        if !change.exchanged.is_empty() {
-            unclear.push(stand_in(&change.exchanged));
+        let mut unclear: Vec<(u32, String)> = Vec::new();
+        for table in change.exchanged {
+            unclear.push((table, stand_in(&[table])));
         }
         for table in change.rewritten {
             // What keeps an older row was only packed anew: VACUUM FULL and CLUSTER leave rows their
@@ -196,25 +204,30 @@ impl Cursor {
             );
             let row = client.query_one(&sql, &[]).await.doing(LOOKING)?;
             if !row.get::<_, bool>(0) {
-                unclear.push(both(here, Some(new)));
+                unclear.push((table, both(here, Some(new))));
             }
         }
         let Some(before) = self.before.as_ref().filter(|_| !unclear.is_empty()) else {
             return Ok(());
         };
+        let rows: Vec<&str> = unclear.iter().map(|(_, rows)| rows.as_str()).collect();
         let sql = format!(
             "SELECT tableoid::pg_catalog.regclass::text FROM {} WHERE ({}) AND ({}) IS NOT TRUE LIMIT 1",
             subject.sql,
-            unclear.join(" OR "),
+            rows.join(" OR "),
             self.above(before.upper.as_deref()),
         );
-        let row = client.query_opt(&sql, &[]).await.doing(LOOKING)?;
-        row.map_or(Ok(()), |row| {
-            Err(PgError::Rewritten {
-                object: subject.object.to_owned(),
-                table: row.get(0),
-                column: self.column.name.clone(),
-            })
+        let Some(row) = client.query_opt(&sql, &[]).await.doing(LOOKING)? else {
+            return Ok(());
+        };
+        if may_repeat || self.lookback > 0 {
+            self.again = unclear.into_iter().map(|(table, _)| table).collect();
+            return Ok(());
+        }
+        Err(PgError::Rewritten {
+            object: subject.object.to_owned(),
+            table: row.get(0),
+            column: self.column.name.clone(),
         })
     }
 
@@ -269,8 +282,10 @@ impl Cursor {
         // What lies above the last value was never given, however old its transaction.
         let mut new: Vec<String> = self.by_transaction().into_iter().collect();
         new.push(self.above(before.upper.as_deref()));
-        if !self.whole.is_empty() {
-            new.push(stand_in(&self.whole));
+        for tables in [&self.whole, &self.again] {
+            if !tables.is_empty() {
+                new.push(stand_in(tables));
+            }
         }
         let new = both(format!("({})", new.join(" OR ")), held);
         Some(match (&before.upper, self.lookback) {
@@ -338,16 +353,14 @@ impl Cursor {
                 format!("this server does not say which one it is (no right to call `pg_control_system` and `pg_control_checkpoint`): it is read from the last `{name}` on")
             });
         }
-        if !self.whole.is_empty() {
-            let list: Vec<String> = self.whole.iter().map(ToString::to_string).collect();
-            let sql = format!(
-                "SELECT string_agg('`' || oid::pg_catalog.regclass::text || '`', ', ') FROM unnest('{{{}}}'::pg_catalog.oid[]) AS oid",
-                list.join(",")
-            );
-            let row = client.query_one(&sql, &[]).await;
-            let tables: String = row.doing("naming tables")?.get(0);
+        if let Some(tables) = named(client, &self.whole).await? {
             notes.push(format!(
                 "new since the last read, so all their rows are read: {tables}"
+            ));
+        }
+        if let Some(tables) = named(client, &self.again).await? {
+            notes.push(format!(
+                "exchanged or rewritten since the last read, so all their rows are read again and replace those with their key (rows that are no longer there stay): {tables}"
             ));
         }
         if self.column.field.is_nullable() {
@@ -470,6 +483,20 @@ fn both(one: String, other: Option<String>) -> String {
         Some(other) => format!("({one} AND {other})"),
         None => one,
     }
+}
+
+/// Tables as a person names them; `None` when there is none.
+async fn named(client: &Client, tables: &[u32]) -> Result<Option<String>> {
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    let list: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    let sql = format!(
+        "SELECT string_agg('`' || oid::pg_catalog.regclass::text || '`', ', ') FROM unnest('{{{}}}'::pg_catalog.oid[]) AS oid",
+        list.join(",")
+    );
+    let row = client.query_one(&sql, &[]).await.doing("naming tables")?;
+    Ok(row.get(0))
 }
 
 fn names(columns: &[Column]) -> Vec<String> {

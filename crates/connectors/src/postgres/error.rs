@@ -286,12 +286,13 @@ impl PgError {
             Self::Boundary { .. } => "give the cursor a `lookback` and write by a `key` (the rows within it are read again and replaced), or start over with `--full-refresh`".to_owned(),
             Self::Rewritten { column, .. } => {
                 return vec![
-                    format!("`late_rows: lookback` on the table, for one run, goes on from the last `{column}`"),
-                    "a `lookback` with a write by `key` reads all its rows again and replaces them; `--full-refresh` starts over".to_owned(),
+                    "`--full-refresh` reads all rows again and replaces the table".to_owned(),
+                    "a write by `key` (merge, delete+insert, insert_only) reads the table again by itself and stops for this no more".to_owned(),
+                    format!("`late_rows: lookback` on the table, for one run, goes on from the last `{column}`: rows at or below it that are new or changed are then never read"),
                 ];
             }
             Self::Swallowed { .. } => "nothing was written; load into a table without it, or take it off this table (`ALTER TABLE … DISABLE TRIGGER …`)".to_owned(),
-            Self::TooFar { .. } => "start over with `--full-refresh`, or set `late_rows: lookback` to go on from the last cursor value".to_owned(),
+            Self::TooFar { .. } => "start over with `--full-refresh`, or set `late_rows: lookback` to go on from the last cursor value (rows below it that are new or changed are then never read)".to_owned(),
             Self::Inexact { column, present, .. } => format!("write the values as PostgreSQL prints a `{present}`, or give `{column}` the type text"),
             Self::Unlocked { table } => format!("`GRANT UPDATE ON {table}` lets this user keep other writers away until the commit"),
             Self::Pooler { .. } => "point the `url` at the server itself, or let the pooler track prepared statements (PgBouncer 1.21: `max_prepared_statements`)".to_owned(),

@@ -14,7 +14,7 @@ use towpath_vocab::{ColumnPlan, Failure, Position, RawRecord, ReadMode, Selectio
 
 use super::assemble::Shape;
 use super::catalog::{self, Found, RawColumn};
-use super::cursor::{Cursor, LateRows, Subject};
+use super::cursor::{Asked, Cursor, LateRows, Subject};
 use super::error::{PgError, Result};
 use super::members::Members;
 use super::names::most_similar;
@@ -228,7 +228,12 @@ impl PostgresSource {
         };
         let column = find_column(subject.object, raw, &plan.column)?.column(None);
         let late = LateRows::read(spec.options.get("late_rows"), &self.settings.connection)?;
-        let cursor = Cursor::decide(client, plan, &column, subject, late, from).await?;
+        let asked = Asked {
+            plan,
+            late,
+            may_repeat: spec.may_repeat,
+        };
+        let cursor = Cursor::decide(client, &asked, &column, subject, from).await?;
         Ok(Some(cursor))
     }
 }

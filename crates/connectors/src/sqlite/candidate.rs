@@ -112,6 +112,7 @@ fn everything(object: &str) -> ReadSpec {
         parallel: 1,
         batch_rows: 8192,
         batch_bytes: 4 << 20,
+        may_repeat: false,
     }
 }
 

@@ -126,6 +126,7 @@ fn spec(selection: Selection) -> ReadSpec {
         parallel: 4,
         batch_rows: 1_000,
         batch_bytes: 1 << 20,
+        may_repeat: false,
     }
 }
 

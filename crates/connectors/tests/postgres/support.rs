@@ -123,6 +123,7 @@ pub(crate) fn spec(selection: Selection) -> ReadSpec {
         parallel: 2,
         batch_rows: 8192,
         batch_bytes: 8 << 20,
+        may_repeat: false,
     }
 }
 

@@ -105,6 +105,7 @@ fn read_spec(name: &TableName, schema: &SchemaRef, batch_rows: usize) -> ReadSpe
         parallel: 1,
         batch_rows,
         batch_bytes: BATCH_BYTES,
+        may_repeat: false,
     }
 }
 

@@ -22,6 +22,7 @@ pub fn read_spec(object: &str) -> ReadSpec {
         parallel: 2,
         batch_rows: 8_192,
         batch_bytes: 8 << 20,
+        may_repeat: false,
     }
 }
 

@@ -156,6 +156,7 @@ fn spec(selection: &str) -> ReadSpec {
         parallel: 2,
         batch_rows: 8192,
         batch_bytes: 4 << 20,
+        may_repeat: false,
     }
 }
 

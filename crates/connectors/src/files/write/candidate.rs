@@ -101,6 +101,7 @@ fn spec(table: &TableName) -> ReadSpec {
         parallel: 1,
         batch_rows: 8192,
         batch_bytes: 4 << 20,
+        may_repeat: false,
     }
 }
 

@@ -138,5 +138,6 @@ fn spec(table: &TableName, selection: String) -> ReadSpec {
         parallel: 1,
         batch_rows: 8192,
         batch_bytes: 4 << 20,
+        may_repeat: false,
     }
 }

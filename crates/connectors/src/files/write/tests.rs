@@ -247,6 +247,7 @@ fn read_spec(selection: &str, how: &How, known: Option<&SchemaRef>) -> ReadSpec 
         parallel: 2,
         batch_rows: 8192,
         batch_bytes: 4 << 20,
+        may_repeat: false,
     }
 }
 

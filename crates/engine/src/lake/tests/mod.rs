@@ -191,6 +191,7 @@ pub(crate) fn read_spec() -> ReadSpec {
         parallel: 3,
         batch_rows: 100,
         batch_bytes: 1 << 20,
+        may_repeat: false,
     }
 }
 
