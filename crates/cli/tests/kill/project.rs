@@ -281,6 +281,12 @@ impl Project {
         }
     }
 
+    /// Writers the lakehouse takes for alive or not yet cleared up after.
+    pub(crate) fn marks(&self) -> usize {
+        let marks = self.dir().join("lake/_towpath/writers");
+        std::fs::read_dir(marks).map_or(0, Iterator::count)
+    }
+
     /// Versions of every table; they change when anything is committed.
     pub(crate) fn versions(&self) -> Vec<Option<u64>> {
         let lake = self.dir().join("lake");

@@ -174,6 +174,14 @@ pub(crate) fn kill(project: &Project, aim: &Aim<'_>) -> Option<Phase> {
     ended.status.code().is_none().then(|| phase(&ended.passed))
 }
 
+/// Kills a command at an edge; whether it was reached.
+pub(crate) fn kill_command(project: &Project, arguments: &[&str], edge: &str) -> bool {
+    let mut command = project.command(arguments);
+    command.env("TOWPATH_FAILPOINT", format!("{edge}@1"));
+    let output = command.output().expect("starts");
+    output.status.code().is_none()
+}
+
 /// What a round does besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Besides {
