@@ -51,7 +51,11 @@ pub enum LakeError {
     },
     /// A column that no longer comes, whose values a merge would empty.
     #[error(
-        "column `{column}` of `{table}` no longer comes, and {rows} known rows would lose their value of it"
+        "column `{column}` of `{table}` no longer comes, and {} would lose a value of it",
+        match rows {
+            1 => "1 known row".to_owned(),
+            rows => format!("{rows} known rows"),
+        }
     )]
     Emptied {
         /// The table.
@@ -60,7 +64,7 @@ pub enum LakeError {
         column: String,
         /// Its type.
         held: String,
-        /// Rows of the table that come again.
+        /// Rows of the table that come again and hold a value of it.
         rows: u64,
     },
     /// Two columns whose names differ only in case, or an empty name.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array as _, BooleanArray, RecordBatch};
 use arrow_cast::display::array_value_to_string;
 use arrow_schema::{Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
@@ -110,7 +110,7 @@ pub(crate) async fn merge(
 
 async fn merge_files(place: &Place<'_>, keyed: Keyed, incoming: Incoming) -> LakeResult<Merged> {
     let decision = decide(place, keyed, &incoming).await?;
-    keeps_values(place, keyed, &decision)?;
+    keeps_values(place, keyed, &decision).await?;
     let (removed, rewritten) = rewrite(place, &decision.marks).await?;
     let incoming = match &decision.keep {
         Some(keep) if keep.count() < keep.len() => {
@@ -140,31 +140,60 @@ async fn merge_files(place: &Place<'_>, keyed: Keyed, incoming: Incoming) -> Lak
     })
 }
 
-/// Refuses to replace known rows by rows that lack one of their columns.
-fn keeps_values(place: &Place<'_>, keyed: Keyed, decision: &Decision) -> LakeResult<()> {
-    let gone = place.gone.first().map(|at| place.schema.field(*at));
-    match gone.filter(|_| keyed == Keyed::Merge && decision.updated > 0) {
+/// Refuses to replace known rows by rows that lack a column of which they hold a value.
+async fn keeps_values(place: &Place<'_>, keyed: Keyed, decision: &Decision) -> LakeResult<()> {
+    if place.gone.is_empty() || keyed != Keyed::Merge || decision.updated == 0 {
+        return Ok(());
+    }
+    let columns = columns(place.schema, &place.gone)?;
+    let mut lost = vec![0_u64; columns.fields().len()];
+    for (at, marked) in &decision.marks {
+        let Some(file) = place.files.get(*at) else {
+            continue;
+        };
+        let paths = vec![file.path.clone()];
+        let mut batches = read_ahead(read_files(paths, Arc::clone(&columns), BATCH_ROWS));
+        let mut first = 0;
+        while let Some(batch) = batches.try_next().await? {
+            let known = marked.filter(first, batch.num_rows(), false);
+            first += batch.num_rows();
+            let known = filtered(&batch, &known)?;
+            for (lost, column) in lost.iter_mut().zip(known.columns()) {
+                *lost += (column.len() - column.logical_null_count()) as u64;
+            }
+        }
+        expect_rows(&file.path, first as u64, file.rows)?;
+    }
+    let mut emptied = columns.fields().iter().zip(lost);
+    match emptied.find(|(_, lost)| *lost > 0) {
         None => Ok(()),
-        Some(field) => Err(LakeError::Emptied {
+        Some((field, rows)) => Err(LakeError::Emptied {
             table: place.table.name.to_string(),
             column: field.name().clone(),
             held: describe(field),
-            rows: decision.updated,
+            rows,
         }),
     }
 }
 
+/// Some columns of a table.
+fn columns(schema: &Schema, at: &[usize]) -> LakeResult<SchemaRef> {
+    let some = schema.project(at).map_err(|source| LakeError::Arrow {
+        doing: "choosing columns",
+        source,
+    })?;
+    Ok(Arc::new(some))
+}
+
+fn filtered(batch: &RecordBatch, keep: &BooleanArray) -> LakeResult<RecordBatch> {
+    filter_record_batch(batch, keep).map_err(|source| LakeError::Arrow {
+        doing: "filtering rows",
+        source,
+    })
+}
+
 async fn decide(place: &Place<'_>, keyed: Keyed, incoming: &Incoming) -> LakeResult<Decision> {
-    let key: Arc<Schema> =
-        Arc::new(
-            place
-                .schema
-                .project(place.key)
-                .map_err(|source| LakeError::Arrow {
-                    doing: "choosing key columns",
-                    source,
-                })?,
-        );
+    let key = columns(place.schema, place.key)?;
     let code = KeyCode::new(&key)?;
     let rows = usize::try_from(incoming.rows).unwrap_or(usize::MAX);
     let keep = match keyed {
@@ -402,10 +431,7 @@ async fn stream(
         let kept = match filter.true_count() {
             0 => continue,
             all if all == batch.num_rows() => batch,
-            _ => filter_record_batch(&batch, &filter).map_err(|source| LakeError::Arrow {
-                doing: "filtering rows",
-                source,
-            })?,
+            _ => filtered(&batch, &filter)?,
         };
         writer.write(&kept).await?;
     }

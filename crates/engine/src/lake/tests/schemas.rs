@@ -308,4 +308,14 @@ async fn a_merge_never_empties_a_column_that_no_longer_comes() {
     .await
     .unwrap();
     assert_eq!(held(&f.lake).await, owned(&[(1, "kept"), (2, "NULL")]));
+    // Nor do known rows that hold no value of it.
+    let again = intent(WriteMode::Merge, Arc::clone(&bare), 3);
+    load(&f.lake, again, ids(2)).await.unwrap();
+    assert_eq!(held(&f.lake).await, owned(&[(1, "kept"), (2, "NULL")]));
+    let both: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    let both = RecordBatch::try_new(Arc::clone(&bare), vec![both]).unwrap();
+    let mixed = intent(WriteMode::Merge, bare, 4);
+    let stopped = load(&f.lake, mixed, both).await.unwrap_err();
+    assert_eq!(stopped.code, "R0430");
+    assert!(stopped.to_string().contains("1 known row "), "{stopped}");
 }
