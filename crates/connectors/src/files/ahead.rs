@@ -2,7 +2,7 @@
 //!
 //! Promise: only the part whose turn it is waits for memory. Parts ahead of it take what is free at
 //! the moment, together at most a small share of the budget, so that they never hold what the one
-//! in turn waits for. Who has left is not waited for. It knows no format.
+//! in turn waits for, even where a taker keeps most of it. Who has left is not waited for. It knows no format.
 
 use std::sync::Arc;
 
@@ -14,7 +14,10 @@ use towpath_ports::{Lease, Memory};
 const GRAIN: u64 = 1 << 10;
 
 /// All parts of one file may hold this part of the budget while it is not their turn.
-const SHARE: u64 = 8;
+const SHARE: u64 = 16;
+
+/// No one asks for more than this part of the budget: takers keep a lot of it, too.
+const MOST: u64 = 4;
 
 /// Whose turn it is; kept by the side that takes.
 pub(crate) struct Turn(watch::Sender<usize>);
@@ -54,8 +57,7 @@ pub(crate) fn ahead(memory: &Arc<dyn Memory>, lanes: usize) -> (Turn, Ahead) {
 impl Ahead {
     /// Memory for a part; `None` when the taker has left.
     pub(crate) async fn hold(&mut self, part: usize, bytes: u64) -> Option<Lease> {
-        // More than half of the budget would wait for what parts ahead hold.
-        let bytes = bytes.min(self.memory.limit_bytes() / 2).max(1);
+        let bytes = bytes.min(self.memory.limit_bytes() / MOST).max(1);
         if *self.turn.borrow_and_update() < part {
             if let Some(lease) = self.free(part, bytes).await {
                 return Some(lease);

@@ -32,6 +32,9 @@ use super::error::FilesError;
 use super::find::InputFile;
 use super::pieces::workers;
 
+/// So many batches fit into the budget: one must be had while a taker keeps most of it.
+const BATCHES: u64 = 64;
+
 /// A file's columns and size.
 pub(crate) struct Look {
     pub(crate) schema: SchemaRef,
@@ -154,10 +157,12 @@ pub(crate) struct Asked {
 /// The rows of a file, in batches.
 pub(crate) fn events(
     file: InputFile,
-    asked: Asked,
+    mut asked: Asked,
     memory: &Arc<dyn Memory>,
 ) -> BoxStream<Result<Event>> {
     let memory = Arc::clone(memory);
+    let most = usize::try_from(memory.limit_bytes() / BATCHES).unwrap_or(usize::MAX);
+    asked.batch_bytes = asked.batch_bytes.min(most);
     let started = stream::once(async move {
         let wanted = file.clone();
         let opened = tokio::task::spawn_blocking(move || open(&wanted)).await;
