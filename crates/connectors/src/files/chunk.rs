@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::sync::{Arc, OnceLock};
 
-use encoding_rs::{CoderResult, Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use towpath_ports::Lease;
 
 use super::error::FilesError;
@@ -34,6 +34,16 @@ impl Suspicion {
     };
 }
 
+/// How far a record goes that is longer than the limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Passed {
+    /// Its bytes, its line end included.
+    pub(crate) bytes: u64,
+    pub(crate) last_line: u64,
+    /// All up to the file's end was passed over: where the record ends cannot be told.
+    pub(crate) to_end: bool,
+}
+
 /// Whole records of one file.
 pub(crate) struct Chunk {
     /// The file, as a person names it.
@@ -47,7 +57,7 @@ pub(crate) struct Chunk {
     /// Which quotes are mistrusted.
     pub(crate) suspicion: Suspicion,
     /// Set when this is the head of one record longer than the limit; its rest was passed over.
-    pub(crate) too_long: bool,
+    pub(crate) too_long: Option<Passed>,
     /// What ends a line.
     pub(crate) newline: u8,
     /// Line ends before each block of `LINE_BLOCK` bytes, made when a line is first asked for.
@@ -78,7 +88,7 @@ impl Chunk {
             offset: 0,
             line: 1,
             suspicion: Suspicion::NONE,
-            too_long: false,
+            too_long: None,
             newline,
             lines: OnceLock::new(),
             lease: None,
@@ -124,7 +134,7 @@ pub(crate) enum Pass {
     Ends(usize),
     /// Behind this place.
     GoesOn(usize),
-    /// Nowhere that can be told.
+    /// Nowhere that can be told: its quote is a stray one.
     Never,
 }
 
@@ -152,6 +162,12 @@ pub(crate) trait Cutter: Send {
         pass_line(self.newline(), bytes, last)
     }
 
+    /// Of a record whose end is `Never`, its head at hand, only the first line is broken: where that
+    /// ends, or `None` when the line is longer, too. The next bytes to pass are of that line.
+    fn first_line(&mut self, _head: &[u8]) -> Option<usize> {
+        None
+    }
+
     /// Whether reading can go on at the next line behind a record that is too long.
     fn resumes(&self) -> bool {
         true
@@ -163,9 +179,15 @@ pub(crate) trait Cutter: Send {
     }
 }
 
+/// How often a file is opened again behind a stray quote that nothing closes.
+const MOST_STRAYS: usize = 64;
+
 /// Gives the chunks of one file in order.
 pub(crate) struct ChunkReader {
+    file: InputFile,
+    encoding: Option<&'static Encoding>,
     object: Arc<str>,
+    strays: usize,
     input: Box<dyn Read + Send>,
     cutter: Box<dyn Cutter>,
     chunk_bytes: usize,
@@ -198,18 +220,16 @@ impl ChunkReader {
             source,
         })?;
         if present != head {
-            let source = io::Error::new(
-                io::ErrorKind::Interrupted,
-                "it changed while it was being read",
-            );
-            return Err(FilesError::Read {
+            return Err(FilesError::Changing {
                 path: file.object.clone(),
-                source,
             });
         }
         let line = 1 + count(cutter.newline(), head);
         Ok(Self {
+            file: file.clone(),
+            encoding,
             object: file.object.as_str().into(),
+            strays: 0,
             input,
             cutter,
             chunk_bytes,
@@ -258,20 +278,14 @@ impl ChunkReader {
                 }
                 Cut::Whole(length) => {
                     self.carry = bytes.split_off(length);
-                    let chunk = self.chunk(bytes, false, found.from, lease);
+                    let chunk = self.chunk(bytes, found.from, lease);
                     self.suspect = found.until.saturating_sub(length);
                     return Ok(Some(chunk));
                 }
                 Cut::TooLong(length) => {
                     self.carry = bytes.split_off(length);
-                    let chunk = self.chunk(bytes, true, usize::MAX, lease);
-                    if self.cutter.resumes() {
-                        self.pass(chunk.line)?;
-                    } else {
-                        self.carry.clear();
-                        self.ended = true;
-                        self.gave_up = true;
-                    }
+                    let mut chunk = self.chunk(bytes, usize::MAX, lease);
+                    self.behind(&mut chunk)?;
                     return Ok(Some(chunk));
                 }
             }
@@ -289,13 +303,7 @@ impl ChunkReader {
         }
     }
 
-    fn chunk(
-        &mut self,
-        bytes: Vec<u8>,
-        too_long: bool,
-        from: usize,
-        lease: Option<Lease>,
-    ) -> Chunk {
+    fn chunk(&mut self, bytes: Vec<u8>, from: usize, lease: Option<Lease>) -> Chunk {
         let (offset, line, suspicion) = (
             self.offset,
             self.line,
@@ -311,7 +319,7 @@ impl ChunkReader {
             offset,
             line,
             suspicion,
-            too_long,
+            too_long: None,
             newline: self.cutter.newline(),
             lines: OnceLock::new(),
             lease,
@@ -323,8 +331,58 @@ impl ChunkReader {
         self.line += count(self.cutter.newline(), over);
     }
 
-    /// Passes over the rest of a record that starts in a line, however long.
-    fn pass(&mut self, line: u64) -> Result<(), FilesError> {
+    /// Goes on behind a record of which the chunk holds the head.
+    fn behind(&mut self, chunk: &mut Chunk) -> Result<(), FilesError> {
+        let mut passed = Passed::default();
+        if !self.cutter.resumes() {
+            self.carry.clear();
+            self.ended = true;
+            self.gave_up = true;
+            passed.to_end = true;
+        } else if let Some(last_line) = self.pass()? {
+            passed.last_line = last_line;
+        } else {
+            // Nothing closes its quote: that one is a stray one, and spoils its first line only.
+            self.strays += 1;
+            if self.strays > MOST_STRAYS {
+                return Err(FilesError::Unending {
+                    path: self.object.to_string(),
+                    line: chunk.line,
+                });
+            }
+            let line = self.cutter.first_line(&chunk.bytes);
+            chunk.bytes.truncate(line.unwrap_or(usize::MAX));
+            self.back_to(chunk)?;
+            if line.is_some() {
+                return Ok(());
+            }
+            passed.last_line = self.pass()?.unwrap_or(chunk.line);
+        }
+        passed.bytes = self.offset - chunk.offset;
+        chunk.too_long = Some(passed);
+        Ok(())
+    }
+
+    /// Reads on behind a chunk once more.
+    fn back_to(&mut self, chunk: &Chunk) -> Result<(), FilesError> {
+        let (mut input, mark) = open_text(&self.file, self.encoding)?;
+        (self.offset, self.line) = (chunk.offset, chunk.line);
+        self.moved(&chunk.bytes);
+        let over = self.offset.saturating_sub(mark);
+        let skipped = io::copy(&mut input.by_ref().take(over), &mut io::sink());
+        skipped.map_err(|source| FilesError::Read {
+            path: self.object.to_string(),
+            source,
+        })?;
+        self.input = input;
+        self.carry.clear();
+        self.ended = false;
+        Ok(())
+    }
+
+    /// Passes over the rest of a record, however long, and gives its last line; `None` when nothing
+    /// tells where it ends.
+    fn pass(&mut self) -> Result<Option<u64>, FilesError> {
         self.suspect = 0;
         loop {
             let mut bytes = std::mem::take(&mut self.carry);
@@ -333,17 +391,13 @@ impl ChunkReader {
             let (length, ends) = match self.cutter.pass(&bytes, self.ended) {
                 Pass::Ends(length) => (length, true),
                 Pass::GoesOn(length) => (length, false),
-                Pass::Never => {
-                    return Err(FilesError::Unending {
-                        path: self.object.to_string(),
-                        line,
-                    });
-                }
+                Pass::Never => return Ok(None),
             };
             self.carry = bytes.split_off(length);
             self.moved(&bytes);
             if ends {
-                return Ok(());
+                let whole = bytes.last() == Some(&self.cutter.newline());
+                return Ok(Some(self.line - u64::from(whole)));
             }
         }
     }
@@ -375,6 +429,7 @@ pub(crate) fn open_text(
         source,
     };
     let plain = File::open(&file.path).map_err(read_error)?;
+    let plain = plain.take(file.length.unwrap_or(u64::MAX));
     let mut input: Box<dyn Read + Send> = match file.compression {
         Compression::None => Box::new(plain),
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(
@@ -483,62 +538,6 @@ impl<R: Read> Read for Transcoder<R> {
     }
 }
 
-/// Text with bytes that are not UTF-8 as `\xNN`: the form of `RawRecord::Text`.
-pub(crate) fn readable(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for part in bytes.utf8_chunks() {
-        text.push_str(part.valid());
-        for byte in part.invalid() {
-            use fmt::Write as _;
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\\x{byte:02X}");
-        }
-    }
-    text
-}
-
-/// Bytes of a text made by `readable`, in the encoding of the file, turned into UTF-8 again.
-pub(crate) fn from_readable(text: &str, encoding: Option<&'static Encoding>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("\\x") {
-        bytes.extend_from_slice(before.as_bytes());
-        let byte = after
-            .get(..2)
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
-            .filter(|byte| *byte >= 0x80);
-        match byte {
-            Some(byte) => {
-                push_decoded(&mut bytes, byte, encoding);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.extend_from_slice(b"\\x");
-                rest = after;
-            }
-        }
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    bytes
-}
-
-fn push_decoded(bytes: &mut Vec<u8>, byte: u8, encoding: Option<&'static Encoding>) {
-    let Some(encoding) = encoding.filter(|encoding| encoding.is_single_byte()) else {
-        bytes.push(byte);
-        return;
-    };
-    let mut out = [0_u8; 8];
-    let (result, _, written, failed) =
-        encoding
-            .new_decoder_without_bom_handling()
-            .decode_to_utf8(&[byte], &mut out, true);
-    if failed || result != CoderResult::InputEmpty {
-        bytes.push(byte);
-    } else {
-        bytes.extend_from_slice(out.get(..written).unwrap_or_default());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -569,17 +568,5 @@ mod tests {
             .read_to_end(&mut bytes)
             .unwrap();
         assert_eq!(bytes, b"a\xFFb");
-    }
-
-    #[test]
-    fn readable_text_leads_back() {
-        let raw = b"M\xFCnchen, 100 \\x";
-        let text = readable(raw);
-        assert_eq!(text, "M\\xFCnchen, 100 \\x");
-        assert_eq!(from_readable(&text, None), raw);
-        assert_eq!(
-            from_readable(&text, Some(encoding_rs::WINDOWS_1252)),
-            "München, 100 \\x".as_bytes()
-        );
     }
 }

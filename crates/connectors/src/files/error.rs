@@ -46,6 +46,8 @@ pub(crate) enum FilesError {
         path: String,
         source: std::io::Error,
     },
+    #[error("`{path}` changed while it was being read")]
+    Changing { path: String },
     #[error("`{path}` is empty: it has not even a header")]
     Empty { path: String },
     #[error("the header of `{path}` names `{name}` twice, as columns {first} and {second}")]
@@ -86,7 +88,7 @@ pub(crate) enum FilesError {
     #[error("rows of `{path}` could not be put into columns: {why}")]
     Columns { path: String, why: String },
     #[error(
-        "a quoted field of the record in line {line} of `{path}` is longer than `max_record_bytes` and never properly closed"
+        "too many quoted fields of `{path}` are longer than `max_record_bytes` and never properly closed, the last one in line {line}"
     )]
     Unending { path: String, line: u64 },
     #[error("`{path}` has two columns named `{name}`, the {first}. and the {second}.")]
@@ -125,7 +127,7 @@ impl FilesError {
             Self::Escapes { .. } => "R0104",
             Self::Folder { .. } | Self::Query | Self::Glob { .. } => "R0105",
             Self::UnknownFormat { .. } | Self::MixedFormats { .. } => "R0106",
-            Self::Read { .. } => "R0107",
+            Self::Read { .. } | Self::Changing { .. } => "R0107",
             Self::Empty { .. } => "R0108",
             Self::DuplicateHeader { .. }
             | Self::EmptyHeader { .. }
@@ -161,6 +163,7 @@ impl FilesError {
             | Self::TypeDiffers { .. }
             | Self::TooManyColumns { .. }
             | Self::Parquet { .. } => Remedy::FixData,
+            Self::Changing { .. } => Remedy::Retry,
             Self::Columns { .. } | Self::Broken { .. } => Remedy::Bug,
             _ => Remedy::FixConfig,
         }
@@ -190,13 +193,17 @@ impl FilesError {
             Self::Read { source, .. } if self.remedy() == Remedy::FixData => {
                 vec![format!("the file seems damaged or cut short ({}); fetch it again", source.kind())]
             }
+            Self::Changing { .. } => vec![
+                "let files be written under a name that is not read, and renamed when they are complete".into(),
+                "a table written by `key` takes the whole lines that are there when an incremental read starts, if lines are only added meanwhile".into(),
+            ],
             Self::Empty { .. } => vec!["delete the file, or write its header line".into()],
             Self::DuplicateHeader { .. } | Self::EmptyHeader { .. } => vec![
                 "give each column its own name in the file, or read it with `header: false` and `skip_lines: 1`".into(),
             ],
             Self::TwoColumns { .. } => vec!["give each column its own name where the file is written".into()],
             Self::Unending { .. } => vec![
-                "is its quote a stray one? mend that line, or say `quote: \"\"` where quotes are plain characters".into(),
+                "are its quotes stray ones? mend those lines, or say `quote: \"\"` where quotes are plain characters".into(),
                 "`max_record_bytes` allows longer records".into(),
             ],
             Self::BadHeader { .. } => vec!["look at the first line; `encoding`, `quote` and `skip_lines` say how it is read".into()],

@@ -22,6 +22,8 @@ pub(crate) struct InputFile {
     pub(crate) compression: Compression,
     /// True for `.tsv`.
     pub(crate) tabs: bool,
+    /// Only so many bytes of it count; `None` means all.
+    pub(crate) length: Option<u64>,
 }
 
 /// The connection's path on disk and as it was written.
@@ -289,6 +291,7 @@ impl Folder {
             format,
             compression,
             tabs: parts.tabs,
+            length: None,
         })
     }
 

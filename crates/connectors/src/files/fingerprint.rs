@@ -47,6 +47,7 @@ type BlockHash = [u8; 32];
 fn blocks_of(file: &InputFile) -> io::Result<(u64, Vec<BlockHash>)> {
     let handle = File::open(&file.path)?;
     let size = handle.metadata()?.len();
+    let size = size.min(file.length.unwrap_or(u64::MAX));
     let count = size.div_ceil(BLOCK_BYTES);
     let next = AtomicU64::new(0);
     let work = || -> io::Result<Vec<(u64, BlockHash)>> {
@@ -59,7 +60,7 @@ fn blocks_of(file: &InputFile) -> io::Result<(u64, Vec<BlockHash>)> {
             }
             done.push((
                 block,
-                hash_block(&handle, block * BLOCK_BYTES, &mut buffer)?,
+                hash_block(&handle, block * BLOCK_BYTES, size, &mut buffer)?,
             ));
         }
     };
@@ -82,9 +83,9 @@ fn blocks_of(file: &InputFile) -> io::Result<(u64, Vec<BlockHash>)> {
     Ok((size, blocks.into_iter().map(|(_, hash)| hash).collect()))
 }
 
-fn hash_block(file: &File, start: u64, buffer: &mut [u8]) -> io::Result<BlockHash> {
+fn hash_block(file: &File, start: u64, size: u64, buffer: &mut [u8]) -> io::Result<BlockHash> {
     let mut hash = Sha256::new();
-    let end = start + BLOCK_BYTES;
+    let end = size.min(start + BLOCK_BYTES);
     let mut at = start;
     while at < end {
         let wanted = usize::try_from(end - at)

@@ -27,6 +27,7 @@ mod json;
 mod options;
 mod parquet;
 mod pieces;
+mod readable;
 mod reader;
 mod record;
 mod replay;

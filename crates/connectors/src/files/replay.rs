@@ -4,7 +4,7 @@
 //! the rows given are places in the list of records, so that the caller knows which one became a
 //! row. A CSV record knows no header: of files with different ones, that one counts in whose order
 //! the record fits; if several do, in different orders, the record stays set aside. No record
-//! vanishes: each gives exactly one row or one reject.
+//! vanishes: each gives exactly one row or one reject; one that was cut never gives a row.
 
 use std::sync::Arc;
 
@@ -16,11 +16,13 @@ use towpath_ports::{
 };
 use towpath_vocab::{Mark, Place, Position, RawRecord, Reason, Reject, SplitId, TableName};
 
-use super::chunk::{Chunk, from_readable};
+use super::chunk::Chunk;
 use super::error::FilesError;
 use super::job::{How, Settled};
+use super::readable::from_readable;
 use super::record::row_of;
 use super::rows::{Layout, Shape, parse};
+use super::set_aside::CUT_OFF;
 
 /// What replayed records are called in places.
 const OBJECT: &str = "replayed record";
@@ -97,6 +99,12 @@ fn refused(code: &str, message: &str) -> Given {
 }
 
 fn of_text(text: &str, layouts: &[Arc<Layout>], settled: &Settled) -> Result<Given, FilesError> {
+    if text.ends_with(CUT_OFF) {
+        return Ok(refused(
+            "too_long",
+            "only the head of the record was kept: mend its file or raise `max_record_bytes`, and load the file again",
+        ));
+    }
     let bytes = from_readable(text, settled.options.encoding);
     let (mut fits, mut misfit) = (Vec::new(), None);
     for layout in layouts {

@@ -15,11 +15,12 @@ use towpath_ports::{Event, Origin, Rows};
 use towpath_vocab::{Place, RawRecord, TableName};
 
 use super::cells::{Cells, Nulls, Span, Unescape};
-use super::chunk::{Chunk, readable};
+use super::chunk::Chunk;
 use super::column::Column;
 use super::csv::{self, Broken, Dialect, Index, Walk};
 use super::error::FilesError;
 use super::json;
+use super::readable::readable;
 use super::set_aside::{Flawed, Rejects, SetAside};
 use super::value::TimeFormats;
 
@@ -300,7 +301,7 @@ fn parse_csv(
     let mut harvest = Harvest::new(chunk, layout);
     let chunk = Arc::clone(&harvest.chunk);
     let bytes = chunk.bytes.as_slice();
-    if chunk.too_long {
+    if chunk.too_long.is_some() {
         return Ok(harvest.too_long());
     }
     let clean = std::str::from_utf8(bytes).is_ok();
@@ -376,7 +377,7 @@ fn parse_json(
     let mut harvest = Harvest::new(chunk, layout);
     let chunk = Arc::clone(&harvest.chunk);
     let bytes = chunk.bytes.as_slice();
-    if chunk.too_long {
+    if chunk.too_long.is_some() {
         return Ok(harvest.too_long());
     }
     let names: Vec<&str> = layout

@@ -3,10 +3,12 @@
 //! Promise: a file is known by its name and its contents, not by its times. A known one is not read
 //! again, a new or changed one is read whole. A file's mark counts how often it was read, so that
 //! positions move forward whatever becomes of its size, and stands only for what was read: a file
-//! that is written meanwhile is read again. It does not know what is in a file.
+//! that is written meanwhile stops the read, but where lines are only added and rows may come again,
+//! what was there at the start is read, and all of it the next time. It does not know what is in a
+//! file.
 
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use towpath_vocab::{Mark, Position, SplitId};
@@ -14,7 +16,8 @@ use towpath_vocab::{Mark, Position, SplitId};
 use super::error::FilesError;
 use super::find::InputFile;
 use super::fingerprint;
-use super::job::Settled;
+use super::job::{How, Settled};
+use super::options::Compression;
 
 /// File systems tell times this coarsely at worst: two writes within it may leave the same time.
 const COARSE_SECONDS: i64 = 3;
@@ -29,7 +32,8 @@ pub(crate) struct Marked {
 /// What changes when a file is written or exchanged, but for writes at the same moment.
 #[derive(Clone, Debug)]
 struct Look {
-    file: (u64, u64, u64),
+    file: (u64, u64),
+    length: u64,
     written: (i64, i64),
     changed: (i64, i64),
     /// It changed so lately that another write may leave the same times.
@@ -45,51 +49,93 @@ fn look(file: &InputFile) -> Result<Look, FilesError> {
     let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
     Ok(Look {
         young: now.saturating_sub(found.ctime()) <= COARSE_SECONDS,
-        file: (found.dev(), found.ino(), found.len()),
+        file: (found.dev(), found.ino()),
+        length: found.len(),
         written: (found.mtime(), found.mtime_nsec()),
         changed: (found.ctime(), found.ctime_nsec()),
     })
 }
 
-fn content(file: &InputFile) -> Result<serde_json::Value, FilesError> {
-    let content = fingerprint::of_files(std::slice::from_ref(file))?.0;
+/// The identity of a file's first bytes.
+fn content(file: &InputFile, length: u64) -> Result<serde_json::Value, FilesError> {
+    let head = InputFile {
+        length: Some(length),
+        ..file.clone()
+    };
+    let content = fingerprint::of_files(std::slice::from_ref(&head))?.0;
     Ok(serde_json::Value::String(content))
 }
 
+/// Whether a line ends at this place.
+fn ends_line(file: &InputFile, length: u64) -> Result<bool, FilesError> {
+    let Some(at) = length.checked_sub(1) else {
+        return Ok(true);
+    };
+    let mut last = [0];
+    let read = File::open(&file.path).and_then(|file| file.read_exact_at(&mut last, at));
+    read.map_err(|source| FilesError::Read {
+        path: file.object.clone(),
+        source,
+    })?;
+    Ok(last == *b"\n")
+}
+
 impl Marked {
-    /// Fails, worth a retry, when the file may have changed since it was marked.
+    /// Fails, worth a retry, when what was read may not be what was marked. Other rights, names, times
+    /// or a copy in its place change nothing of it.
     pub(crate) fn still(&self, file: &InputFile) -> Result<(), FilesError> {
         let (then, now) = (&self.look, look(file)?);
-        let same = (then.file, then.written, then.changed) == (now.file, now.written, now.changed);
-        if same && (!then.young || content(file)? == self.mark.resume) {
+        let place = |look: &Look| (look.file, look.length, look.written, look.changed);
+        if place(then) == place(&now) && !then.young {
             return Ok(());
         }
-        Err(FilesError::Read {
+        let length = then.length;
+        // Only whole lines: half a line is another row than the whole one.
+        let grew = now.length > length && file.length.is_some() && ends_line(file, length)?;
+        if (grew || now.length == length) && content(file, length)? == self.mark.resume {
+            if grew {
+                tracing::warn!(
+                    "`{}` grew while it was read: what came is read by the next run",
+                    file.object
+                );
+            }
+            return Ok(());
+        }
+        Err(FilesError::Changing {
             path: file.object.clone(),
-            source: io::Error::new(
-                io::ErrorKind::Interrupted,
-                "it changed while it was being read",
-            ),
         })
     }
 }
 
 /// Leaves what `from` has read out of a settled read, and gives the mark of each file that stays, in
 /// the order of the jobs.
-pub(crate) fn leave_out(settled: &mut Settled, from: &Position) -> Result<Vec<Marked>, FilesError> {
+pub(crate) fn leave_out(
+    settled: &mut Settled,
+    from: &Position,
+    may_repeat: bool,
+) -> Result<Vec<Marked>, FilesError> {
     let (mut jobs, mut marks) = (Vec::new(), Vec::new());
-    for job in std::mem::take(&mut settled.jobs) {
+    for mut job in std::mem::take(&mut settled.jobs) {
         let look = look(&job.file)?;
-        let content = content(&job.file)?;
+        let content = content(&job.file, look.length)?;
         let before = from.mark(&SplitId(job.file.object.clone()));
         if before.is_some_and(|before| before.resume == content) {
             continue;
         }
         if before.is_some() {
+            let before = if may_repeat {
+                "and replaces the rows it gave before by their key"
+            } else {
+                "and where the table has no `key` the rows it gave before are there twice"
+            };
             settled.notes.push(format!(
-                "`{}` has changed since it was read: all of it is read again, and where the table has no `key` the rows it gave before are there twice",
+                "`{}` has changed since it was read: all of it is read again, {before}",
                 job.file.object
             ));
+        }
+        let is_plain = job.file.compression == Compression::None;
+        if may_repeat && is_plain && matches!(job.how, How::Text { .. }) {
+            job.file.length = Some(look.length);
         }
         let mark = Mark {
             order: before.map_or(0, |before| before.order) + 1,

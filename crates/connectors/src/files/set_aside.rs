@@ -9,16 +9,19 @@ use arrow_schema::DataType;
 use towpath_ports::Event;
 use towpath_vocab::{RawRecord, Reason, Reject};
 
-use super::chunk::{Chunk, readable};
+use super::chunk::{Chunk, Passed};
 use super::column::Readings;
 use super::csv::{self, Dialect, Flaw};
 use super::json;
+use super::readable::readable;
 use super::rows::{Layout, Shape, place};
 
 /// Rejects that are told together.
 const TOGETHER: usize = 256;
-/// What is shown of a record that is too long.
+/// What is kept of a record that is too long.
 const HEAD_BYTES: usize = 4096;
+/// Stands behind a record that was cut: what is kept of it must never be taken for all of it.
+pub(crate) const CUT_OFF: &str = "\n[… cut off here; the file holds the rest …]";
 
 /// A record that is no row.
 pub(crate) struct SetAside {
@@ -85,24 +88,50 @@ impl Iterator for Rejects {
 impl Rejects {
     fn reject(&self, aside: SetAside) -> Reject {
         let SetAside { start, flaw } = aside;
-        let (record, reasons) = match &self.layout.shape {
+        let (record, mut reasons) = match &self.layout.shape {
             Shape::Csv { dialect, columns } => self.of_csv(start, &flaw, dialect, columns),
             Shape::Json {
                 lines,
                 max_record_bytes,
             } => self.of_json(start, &flaw, *lines, *max_record_bytes),
         };
+        let place = place(&self.chunk, start);
+        let raw = match self.extent(start, &flaw) {
+            None => readable(record),
+            Some(passed) => {
+                let kept = record.get(..HEAD_BYTES).unwrap_or(record);
+                let is_head = matches!(flaw, Flawed::TooLong);
+                let is_cut = is_head || kept.len() < record.len();
+                let first = place.line.unwrap_or(passed.last_line);
+                for reason in reasons.iter_mut().take(1) {
+                    let words = extent_words(first, passed, is_cut.then_some(kept.len()));
+                    reason.message.push_str(&words);
+                }
+                readable(kept) + if is_cut { CUT_OFF } else { "" }
+            }
+        };
         Reject {
             table: self.layout.table.clone(),
-            place: place(&self.chunk, start),
-            raw: RawRecord::Text(readable(record)),
+            place,
+            raw: RawRecord::Text(raw),
             reasons,
         }
     }
 
-    fn head(&self) -> &[u8] {
-        let bytes = self.chunk.bytes.as_slice();
-        bytes.get(..HEAD_BYTES).unwrap_or(bytes)
+    /// How far a record goes that is too long.
+    fn extent(&self, start: usize, flaw: &Flawed) -> Option<Passed> {
+        match flaw {
+            Flawed::TooLong => self.chunk.too_long,
+            Flawed::Csv {
+                flaw: Flaw::TooLong,
+                end,
+            } => Some(Passed {
+                bytes: end.saturating_sub(start) as u64,
+                last_line: self.chunk.line_of(end.saturating_sub(1)),
+                to_end: false,
+            }),
+            _ => None,
+        }
     }
 
     fn of_csv(
@@ -119,10 +148,6 @@ impl Rejects {
                     bytes.get(start..*end).unwrap_or_default(),
                     dialect.newline,
                 );
-                let record = match flaw {
-                    Flaw::TooLong => record.get(..HEAD_BYTES).unwrap_or(record),
-                    _ => record,
-                };
                 let mut reasons = vec![flaw_reason(*flaw, columns.len(), dialect)];
                 reasons.extend(csv::foreign(record));
                 (record, reasons)
@@ -134,7 +159,7 @@ impl Rejects {
             }
             Flawed::TooLong | Flawed::Json { .. } => {
                 let reason = flaw_reason(Flaw::TooLong, columns.len(), dialect);
-                (self.head(), vec![reason])
+                (bytes, vec![reason])
             }
         }
     }
@@ -163,7 +188,7 @@ impl Rejects {
             }
             Flawed::TooLong | Flawed::Csv { .. } => {
                 let reason = json::Flaw::too_long(max_record_bytes).reason();
-                (self.head(), vec![reason])
+                (bytes, vec![reason])
             }
         }
     }
@@ -189,6 +214,29 @@ impl Rejects {
             exact: &self.layout.exact,
         }
     }
+}
+
+/// Which lines a record takes, and what is not kept of it.
+fn extent_words(first: u64, passed: Passed, kept: Option<usize>) -> String {
+    let Passed {
+        bytes, last_line, ..
+    } = passed;
+    let mut words = if passed.to_end {
+        format!("; all from line {first} to the end of the file was passed over")
+    } else if last_line > first {
+        format!(
+            "; it goes from line {first} to line {last_line} ({} lines, {bytes} bytes), if no stray quote opens it",
+            last_line - first + 1
+        )
+    } else {
+        format!("; it has {bytes} bytes")
+    };
+    if let Some(kept) = kept {
+        words.push_str(&format!(
+            "; the first {kept} are kept, too few for a replay: mend the file or raise the limit, and load it again"
+        ));
+    }
+    words
 }
 
 fn flaw_reason(flaw: Flaw, width: usize, dialect: &Dialect) -> Reason {

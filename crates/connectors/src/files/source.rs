@@ -72,12 +72,13 @@ impl FilesSource {
     async fn new_ones(
         &self,
         mut settled: Settled,
+        spec: &ReadSpec,
         from: Option<&Position>,
     ) -> Result<(Settled, Vec<Marked>), FilesError> {
         let from = from.cloned().unwrap_or_default();
-        let path = self.folder.shown.clone();
+        let (path, may_repeat) = (self.folder.shown.clone(), spec.may_repeat);
         let found = tokio::task::spawn_blocking(move || {
-            seen::leave_out(&mut settled, &from).map(|marks| (settled, marks))
+            seen::leave_out(&mut settled, &from, may_repeat).map(|marks| (settled, marks))
         });
         found.await.map_err(|_| FilesError::Broken { path })?
     }
@@ -92,7 +93,7 @@ impl Source for FilesSource {
             let reader = FilesReader::new(spec, settled, memory, chunk_bytes);
             return Ok(Box::new(reader));
         }
-        let (settled, marks) = self.new_ones(settled, from).await?;
+        let (settled, marks) = self.new_ones(settled, spec, from).await?;
         let reader = FilesReader::new(spec, settled, memory, chunk_bytes).marked(marks);
         Ok(Box::new(reader))
     }

@@ -121,7 +121,7 @@ fn bounded(findings: &Findings, jobs: &[Job]) -> Result<(), FilesError> {
 }
 
 fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
-    if chunk.too_long {
+    if chunk.too_long.is_some() {
         return Part {
             columns: Vec::new(),
             rows: 0,

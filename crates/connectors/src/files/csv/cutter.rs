@@ -10,6 +10,8 @@ use crate::files::chunk::{Cut, Cutter, Pass, Suspicion, pass_line};
 pub(crate) struct CsvCutter {
     dialect: Dialect,
     passing: Passing,
+    /// Where the quoted field opened that makes a record too long.
+    opened: usize,
 }
 
 /// Where in a record that is too long.
@@ -26,6 +28,7 @@ impl CsvCutter {
         Self {
             dialect,
             passing: Passing::Line,
+            opened: 0,
         }
     }
 
@@ -33,6 +36,7 @@ impl CsvCutter {
     /// that field can be gone on with: not behind one of two quotes.
     fn inside(&mut self, bytes: &[u8], open: usize) -> Cut {
         self.passing = Passing::Quoted;
+        self.opened = open;
         let limit = bytes.len().min(self.dialect.max_record_bytes);
         let field = bytes.get(open + 1..limit).unwrap_or_default();
         if let Some(end) = memrchr(self.dialect.newline, field) {
@@ -105,8 +109,20 @@ impl Cutter for CsvCutter {
                     Pass::Ends(end)
                 }
                 RecordEnd::More => Pass::GoesOn(0),
-                RecordEnd::TooLong | RecordEnd::TooLongInside(_) => Pass::Never,
+                RecordEnd::TooLong => {
+                    self.passing = Passing::Line;
+                    Pass::GoesOn(0)
+                }
+                RecordEnd::TooLongInside(open) => {
+                    self.passing = Passing::Quoted;
+                    Pass::GoesOn(open + 1)
+                }
             },
         }
+    }
+
+    fn first_line(&mut self, head: &[u8]) -> Option<usize> {
+        self.passing = Passing::Line;
+        self.dialect.line_end(head, self.opened)
     }
 }

@@ -82,7 +82,7 @@ fn encoding(cell: Option<(&str, &[u8])>) -> Reason {
 
 /// A value for people, at most 200 characters.
 pub(crate) fn shown(value: &[u8]) -> String {
-    crate::files::chunk::readable(value.get(..value.len().min(800)).unwrap_or_default())
+    crate::files::readable::readable(value.get(..value.len().min(800)).unwrap_or_default())
         .chars()
         .take(200)
         .collect()

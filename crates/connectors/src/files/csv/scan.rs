@@ -5,8 +5,8 @@
 //! aside and reading goes on behind it. Until the place where the field was seen to be broken, a
 //! quote inside an unquoted field is no longer taken as a plain character (`suspect`). A quoted field
 //! longer than a record may be is a stray quote when the lines behind it are records, else one record
-//! that is too long. Both the
-//! cutter of chunks and the parser decide by this file alone, so chunks never change a result.
+//! that is too long. Both the cutter of chunks and the parser decide by this file alone, so chunks
+//! never change a result.
 
 use memchr::{memchr, memchr_iter, memchr2};
 
@@ -146,7 +146,7 @@ impl Dialect {
     }
 
     /// Whether the quote at `open`, which nothing closes for the length of the longest record, is a
-    /// stray one: the lines behind its own are plain records.
+    /// stray one: the lines behind its own are records by themselves.
     fn is_stray(&self, bytes: &[u8], open: usize) -> bool {
         if self.width == 0 {
             return true;
@@ -161,13 +161,40 @@ impl Dialect {
             if line.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
                 continue;
             }
-            let fields = memchr_iter(self.delimiter, line).count() + 1;
-            if fields != self.width || memchr(self.quote, line).is_some() {
+            if self.fields(line) != Some(self.width) {
                 return false;
             }
             records += 1;
         }
         self.width > 1 && records > 0
+    }
+
+    /// The fields of a line; `None` where its quotes are not those of one whole record.
+    fn fields(&self, line: &[u8]) -> Option<usize> {
+        if memchr(self.quote, line).is_none() {
+            return Some(memchr_iter(self.delimiter, line).count() + 1);
+        }
+        let (mut at, mut fields) = (0, 1);
+        loop {
+            let found = memchr2(self.delimiter, self.quote, line.get(at..)?);
+            let Some(place) = found.map(|found| at + found) else {
+                return Some(fields);
+            };
+            if line.get(place) == Some(&self.delimiter) {
+                fields += 1;
+                at = place + 1;
+                continue;
+            }
+            if !self.opens_field(line, at, place) {
+                return None;
+            }
+            let Close::At { at: end, .. } = self.close(line, 0, place, true) else {
+                return None;
+            };
+            at = end + 1;
+            // What may follow is blank, a delimiter or the line's end: never another quote.
+            at += memchr(self.delimiter, line.get(at..)?).unwrap_or(line.len() - at);
+        }
     }
 
     /// Whether a field may end at `at`; `None` when more bytes are needed to tell.

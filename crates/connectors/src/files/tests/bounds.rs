@@ -288,6 +288,25 @@ fn row_groups_ahead_never_keep_the_one_in_turn_from_memory() {
 }
 
 #[test]
+fn a_taker_that_keeps_most_of_the_budget_stalls_no_parquet_read() {
+    let mut project = Project::new();
+    groups(&project, 8, 400);
+    let spec = spec("t");
+    for limit in [1_u64 << 20, 4 << 20, 16 << 20] {
+        let memory = tight(limit);
+        project.memory = Arc::clone(&memory);
+        for _ in 0..5 {
+            let all = run(async {
+                let reader = project.source().open(&spec, None).await.unwrap();
+                let _kept = memory.hold(limit / 4 * 3).await;
+                numbers(reader).await
+            });
+            assert_eq!(all, (0..3200).collect::<Vec<i64>>(), "{limit}");
+        }
+    }
+}
+
+#[test]
 fn a_parquet_batch_is_as_large_as_asked_in_the_columns_that_are_read() {
     let project = Project::new();
     groups(&project, 1, 4000);
@@ -414,17 +433,106 @@ fn a_stray_quote_spoils_its_line_however_long_the_file() {
         assert_eq!(outcome.rows.len(), 5000);
         assert_eq!(outcome.reasons(), ["2: quote"]);
     }
-    // What is behind this one is no record, and it never closes: nothing tells where to go on.
+    // What is behind this one is no record, and it never closes: its line alone is broken.
     project.put("t.csv", format!("a,b\n1,2\n1,\"x\n{}", "2\n".repeat(5000)));
-    let failure = project.fail("t");
-    assert_eq!(
-        (failure.code.as_str(), failure.remedy),
-        ("R0115", towpath_vocab::Remedy::FixData)
-    );
-    assert!(
-        failure.message.contains("in line 3 of `data/t.csv`"),
-        "{failure:?}"
-    );
+    for batch_bytes in [64, 1 << 20] {
+        let mut spec = spec("t");
+        spec.batch_bytes = batch_bytes;
+        let outcome = project.read_as(&spec);
+        assert_eq!(outcome.rows, ["1|2"]);
+        assert_eq!(outcome.rejects.len(), 5001);
+        assert_eq!(outcome.reasons()[..2], ["3: quote", "4: columns"]);
+        assert_eq!(outcome.rejects[5000].place.line, Some(5003));
+    }
+}
+
+#[test]
+fn a_stray_quote_among_quoted_lines_or_in_one_column_spoils_its_line() {
+    let lines = "2,3\n".repeat(5000);
+    let numbers: String = (0..5000).map(|row| format!("{row}\n")).collect();
+    let cases = [
+        // Empty quoted fields behind it, and one that would close it.
+        ("a,b\n", "1,\"x\n", "2,\"\"\n".repeat(5000), 5000),
+        ("a,b\n", "1,\"x\n", format!("2,\"y\"\n{lines}"), 5001),
+        // One column: nothing behind it, pairs behind it, a quote behind it that closes nothing.
+        ("a\n", "\"x\n", numbers.clone(), 5000),
+        ("a\n", "\"x\n", format!("{numbers}\"\"\n"), 5001),
+        ("a\n", "\"x\n", format!("{numbers}\"y\"\n{numbers}"), 10_001),
+    ];
+    for (header, stray, rest, rows) in cases {
+        let text = format!("{header}{stray}{rest}");
+        for packed in [false, true] {
+            for batch_bytes in [64, 700, 1 << 20] {
+                let project = Project::new().with("max_record_bytes", json!(1000));
+                match packed {
+                    true => project.put("t.csv.gz", gzip(text.as_bytes())),
+                    false => project.put("t.csv", &text),
+                }
+                let mut spec = spec("*");
+                spec.batch_bytes = batch_bytes;
+                let outcome = project.read_as(&spec);
+                assert_eq!(
+                    outcome.rows.len(),
+                    rows,
+                    "{header} {rest:.20} {batch_bytes}"
+                );
+                assert_eq!(outcome.reasons(), ["2: quote"]);
+                assert_eq!(outcome.raw_rejects(), [stray.trim_end()]);
+                assert_eq!(outcome.boundaries, [text.len() as u64]);
+                let last = text.lines().count() as u64;
+                assert_eq!(outcome.place(rows - 1).line, Some(last));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_long_record_swallows_is_told_and_never_replayed_as_a_row() {
+    // One column: the quote in line 2 may be a stray one, the one that closes it stands far behind.
+    let swallowed: String = (0..2000).map(|row| format!("{row}\n")).collect();
+    let texts = [
+        (
+            format!("a\n\"x\n{swallowed}y\"\nz\n"),
+            vec!["z"],
+            "line 2 to line 2003 (2002 lines",
+        ),
+        (
+            format!("a\n{}\nz\n", "x".repeat(9000)),
+            vec!["z"],
+            "9001 bytes",
+        ),
+        (
+            format!("a\n\"{0}\",\"{0}\"\nz\n", "x\n".repeat(3000)),
+            vec!["z"],
+            "line 2 to line 6002",
+        ),
+    ];
+    for (text, rows, words) in texts {
+        for batch_bytes in [64, 1 << 20] {
+            let project = Project::new()
+                .with("max_record_bytes", json!(1000))
+                .file("t.csv", &text);
+            let mut spec = spec("t");
+            spec.batch_bytes = batch_bytes;
+            let outcome = project.read_as(&spec);
+            assert_eq!(outcome.rows, rows);
+            assert_eq!(outcome.reasons(), ["2: too_long"]);
+            let message = &outcome.rejects[0].reasons[0].message;
+            assert!(message.contains(words), "{message}");
+            assert!(message.contains("too few for a replay"), "{message}");
+            // A larger limit makes a record of the head, but not a row.
+            let records = vec![outcome.rejects[0].raw.clone()];
+            let again = run(async {
+                let source = project.source();
+                drain(source.replay(&spec, records).await.unwrap()).await
+            });
+            let again = again.unwrap();
+            assert_eq!(
+                (again.rows.len(), again.reasons()),
+                (0, vec!["0: too_long".to_owned()])
+            );
+        }
+    }
 }
 
 #[test]
@@ -466,19 +574,95 @@ fn a_file_that_is_written_while_it_is_read_gets_no_mark() {
     let mut spec = spec("*.csv");
     spec.mode = ReadMode::Incremental;
     let open = || async { project.source().open(&spec, None).await.unwrap() };
-    // Of the same length, and before the row is read.
-    let failure = run(async {
-        let reader = open().await;
-        project.put("2.csv", "a\n3\n");
-        drain(reader).await.unwrap_err()
-    });
-    assert_eq!(
-        (failure.code.as_str(), failure.remedy),
-        ("R0107", towpath_vocab::Remedy::Retry)
-    );
-    assert!(failure.message.contains("`data/2.csv`"), "{failure:?}");
+    // Of the same length, or longer, and before the row is read.
+    for text in ["a\n3\n", "a\n3\n4\n"] {
+        let failure = run(async {
+            let reader = open().await;
+            project.put("2.csv", text);
+            drain(reader).await.unwrap_err()
+        });
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0107", towpath_vocab::Remedy::Retry)
+        );
+        assert!(failure.message.contains("`data/2.csv`"), "{failure:?}");
+        assert!(failure.help[0].contains("renamed"), "{failure:?}");
+    }
     let outcome = run(async { drain(open().await).await.unwrap() });
-    assert_eq!(outcome.rows, ["1", "3"]);
+    assert_eq!(outcome.rows, ["1", "3", "4"]);
+}
+
+#[test]
+fn other_rights_names_and_times_of_a_file_stop_no_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let project = Project::new().file("t.csv", "a\n1\n");
+    let mut spec = spec("t.csv");
+    spec.mode = ReadMode::Incremental;
+    let path = project.data().join("t.csv");
+    let changes: [&dyn Fn(); 4] = [
+        &|| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap(),
+        &|| std::fs::hard_link(&path, project.dir.path().join("link")).unwrap(),
+        &|| std::fs::write(&path, "a\n1\n").unwrap(),
+        &|| {
+            std::fs::copy(&path, project.dir.path().join("copy")).unwrap();
+            std::fs::rename(project.dir.path().join("copy"), &path).unwrap();
+        },
+    ];
+    for change in changes {
+        let outcome = run(async {
+            let reader = project.source().open(&spec, None).await.unwrap();
+            change();
+            drain(reader).await.unwrap()
+        });
+        assert_eq!(
+            (outcome.rows, outcome.boundaries.len()),
+            (vec!["1".to_owned()], 1)
+        );
+    }
+}
+
+#[test]
+fn a_file_that_grows_gives_the_whole_lines_of_its_start_where_rows_may_come_again() {
+    use std::io::Write as _;
+    for (name, start, more) in [
+        ("t.csv", "a\n1\n2\n", "3\n4"),
+        ("t.jsonl", "{\"a\":1}\n{\"a\":2}\n", "{\"a\":3}\n{\"a\":4"),
+    ] {
+        let project = Project::new().file(name, start);
+        let mut spec = spec(name);
+        spec.mode = ReadMode::Incremental;
+        spec.may_repeat = true;
+        let grow = |more: &str| {
+            let path = project.data().join(name);
+            let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+            file.write_all(more.as_bytes()).unwrap();
+        };
+        let open = || async { project.source().open(&spec, None).await.unwrap() };
+        let outcome = run(async {
+            let reader = open().await;
+            grow(more);
+            drain(reader).await.unwrap()
+        });
+        assert_eq!(
+            (outcome.rows, outcome.boundaries.len()),
+            (vec!["1".to_owned(), "2".to_owned()], 1)
+        );
+        // In the middle of a line: nothing is taken for a row that is none.
+        let failure = run(async {
+            let reader = open().await;
+            grow("5");
+            drain(reader).await.unwrap_err()
+        });
+        assert_eq!(failure.code, "R0107");
+        // What was there is not what was there any more.
+        let failure = run(async {
+            project.put(name, start);
+            let reader = open().await;
+            project.put(name, format!("{start}{more}").replace('1', "7"));
+            drain(reader).await.unwrap_err()
+        });
+        assert_eq!(failure.code, "R0107");
+    }
 }
 
 #[test]

@@ -130,7 +130,7 @@ proptest! {
         // Records, rejects and blank lines lie behind each other and leave nothing out.
         let mut pieces: Vec<(usize, usize)> = outcome
             .ordinals.iter().copied().zip(outcome.raws()).chain(outcome.rejects.iter().map(|reject| (reject.place.ordinal, reject.raw.clone())))
-            .map(|(at, raw)| (usize::try_from(at).unwrap(), super::super::chunk::from_readable(&super::text(&raw), None).len()))
+            .map(|(at, raw)| (usize::try_from(at).unwrap(), super::super::readable::from_readable(&super::text(&raw), None).len()))
             .collect();
         pieces.sort_unstable();
         let mut at = 4;

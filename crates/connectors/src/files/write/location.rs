@@ -218,6 +218,7 @@ impl Target {
             format: self.format,
             compression: self.compression,
             tabs: self.delimiter == b'\t',
+            length: None,
         }
     }
 }
