@@ -129,12 +129,22 @@ fn every_file_a_program_leaves_is_taken_or_named() {
     leaves("printf 'n\\n1\\n' > data.v1.csv\nprintf 'n\\n2\\n' > a/b/data.v2.csv\n");
     desk.ok(".", &["run"]);
     assert_eq!(desk.count(".", "raw.t"), 2);
-    leaves("printf 'n\\n1\\n' > x.csv\nprintf 'n\\n2\\n' > a/part\nprintf 'n\\n3\\n' > .y.csv\n");
+    leaves("printf 'n\\n1\\n' > x.csv\nprintf 'n\\n2\\n' > a/part\n");
+    has(&desk.exits(3, ".", &["run"]), &["error[R0957]", "`a/part`"]);
+    assert_eq!(desk.count(".", "raw.t"), 2);
+    // What Spark and others leave beside their data.
+    leaves(
+        "printf 'n\\n1\\n' > x.csv\ntouch _SUCCESS .x.csv.crc a/_started\nmkdir _temporary\n\
+         printf 'n\\n2\\n' > _temporary/y.csv\nprintf 'n\\n3\\n' > .y.csv\n\
+         printf 'n\\n4\\n' > a/_y.csv\nprintf 'n\\n5\\n' > a/b/z.csv\n",
+    );
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.count(".", "raw.t"), 2);
+    leaves("touch _SUCCESS\n");
     has(
         &desk.exits(3, ".", &["run"]),
-        &["error[R0957]", "`.y.csv`, `a/part`"],
+        &["error[R0953]", "begin with `_` or `.`: `_SUCCESS`"],
     );
-    assert_eq!(desk.count(".", "raw.t"), 2);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What a program left in an output folder: every file of it is taken, or the task fails and names it.
 //!
-//! Promise: no file is passed over in silence. Files may lie in folders below; their last ending says
-//! what they are, and all must be of one kind, since they become one table. It reads names only.
+//! Only names that begin with `_` or `.` are left out, of files and of folders: so Spark, Hive and others
+//! call what is no data (`_SUCCESS`, `_temporary/`, `.part-0.crc`). No other file is passed over. Files
+//! may lie in folders below; their last ending says what they are, and all must be of one kind, since
+//! they become one table. It reads no contents.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,7 +19,7 @@ const PACKED: [&str; 3] = ["gz", "zst", "zstd"];
 /// At most so many names in a message.
 const NAMED: usize = 20;
 
-/// The glob that means every file of an output folder.
+/// The glob that means every file of an output folder that is taken.
 ///
 /// # Errors
 /// R0953 when there is none, R0954 when they are of several kinds, R0957 when some cannot be taken.
@@ -33,17 +35,14 @@ pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
             listed(&found.others)
         );
         return Err(Failure::new("R0957", Remedy::FixData, message)
-            .help("leave CSV, JSON lines or Parquet files, each with its ending; names may not begin with a dot")
+            .help("leave CSV, JSON lines or Parquet files, each with its ending")
+            .help("names that begin with `_` or `.` are left out")
             .help("anything else belongs elsewhere: the step's own folder, or a temporary one"));
     }
     match (found.endings.first(), found.endings.len()) {
-        (Some(ending), 1) => Ok(format!("**/*.{ending}")),
-        (None, _) => Err(Failure::new(
-            "R0953",
-            Remedy::FixData,
-            format!("the command left no file for `{table}`"),
-        )
-        .help("it finds the folder under `outputs` in the file that $TOWPATH_STEP names")),
+        // No name that a `*` begins has a dot in front.
+        (Some(ending), 1) => Ok(format!("**/[!_]*.{ending}")),
+        (None, _) => Err(found.nothing(table)),
         (Some(_), _) => Err(Failure::new(
             "R0954",
             Remedy::FixData,
@@ -62,6 +61,8 @@ struct Found {
     endings: BTreeSet<String>,
     /// What cannot be taken, relative to the folder.
     others: BTreeSet<String>,
+    /// What is left out because of its name.
+    left_out: BTreeSet<String>,
 }
 
 impl Found {
@@ -71,21 +72,47 @@ impl Found {
             let name = entry.file_name();
             let shown = format!("{above}{}", name.to_string_lossy());
             let kind = entry.file_type()?;
-            let hidden = name.to_string_lossy().starts_with('.');
-            match name.to_str().and_then(ending) {
-                _ if kind.is_dir() && !hidden && name.to_str().is_some() => {
-                    self.walk(&entry.path(), &format!("{shown}/"))?;
+            match name.to_str() {
+                Some(name) if name.starts_with('.') => {
+                    self.left_out.insert(shown);
                 }
-                Some(ending) if !hidden && entry.path().is_file() => {
-                    self.endings.insert(ending);
+                Some(name) if name.starts_with('_') => {
+                    self.left_out.insert(shown);
+                    if kind.is_dir() {
+                        hide(folder, name)?;
+                    }
                 }
-                _ => {
-                    self.others.insert(shown);
-                }
+                Some(_) if kind.is_dir() => self.walk(&entry.path(), &format!("{shown}/"))?,
+                name => match name.and_then(ending) {
+                    Some(ending) if entry.path().is_file() => {
+                        self.endings.insert(ending);
+                    }
+                    _ => {
+                        self.others.insert(shown);
+                    }
+                },
             }
         }
         Ok(())
     }
+
+    fn nothing(&self, table: &TableName) -> Failure {
+        let message = format!("the command left no file for `{table}`");
+        let nothing = Failure::new("R0953", Remedy::FixData, message)
+            .help("it finds the folder under `outputs` in the file that $TOWPATH_STEP names");
+        match self.left_out.is_empty() {
+            true => nothing,
+            false => nothing.help(format!(
+                "left out, because their names begin with `_` or `.`: {}",
+                listed(&self.left_out)
+            )),
+        }
+    }
+}
+
+/// Gives a folder a name into which no glob leads: what is below it is no data.
+fn hide(above: &Path, name: &str) -> std::io::Result<()> {
+    std::fs::rename(above.join(name), above.join(format!(".{name}")))
 }
 
 /// The last known ending of a name, as it is written.
@@ -128,31 +155,48 @@ mod tests {
 
     #[test]
     fn every_file_is_taken_or_named() {
+        let all = "**/[!_]*.csv";
+        assert_eq!(left(&["data.v1.csv", "a/b/data.v2.csv"]).unwrap(), all);
         assert_eq!(
-            left(&["data.v1.csv", "a/b/data.v2.csv"]).unwrap(),
-            "**/*.csv"
+            left(&["x.json.gz", "y.z.json.gz"]).unwrap(),
+            "**/[!_]*.json.gz"
         );
-        assert_eq!(left(&["x.json.gz", "y.z.json.gz"]).unwrap(), "**/*.json.gz");
         let code = |names: &[&str]| left(names).unwrap_err().code;
         assert_eq!(code(&[]), "R0953");
         assert_eq!(code(&["a.csv", "b.parquet"]), "R0954");
-        for other in [
-            "data",
-            "notes.txt",
-            ".hidden.csv",
-            "deep/_SUCCESS",
-            ".d/x.csv",
-            "x.gz",
-        ] {
+        for other in ["data", "notes.txt", "deep/SUCCESS", "x.gz"] {
             let failure = left(&["a.csv", other]).unwrap_err();
-            let name = if other.starts_with(".d/") {
-                ".d"
-            } else {
-                other
-            };
             assert_eq!(failure.code, "R0957", "{other}");
-            assert!(failure.message.contains(&format!("`{name}`")), "{failure}");
+            assert!(failure.message.contains(&format!("`{other}`")), "{failure}");
         }
+    }
+
+    #[test]
+    fn names_that_begin_with_a_dot_or_an_underscore_are_left_out() {
+        let marks = [
+            "_SUCCESS",
+            "deep/_SUCCESS",
+            ".part-0.csv.crc",
+            ".d/x.csv",
+            "_temporary/0/part.csv",
+            "_part.parquet",
+        ];
+        assert_eq!(
+            left(&[&["a.csv"], &marks[..]].concat()).unwrap(),
+            "**/[!_]*.csv"
+        );
+        let failure = left(&marks).unwrap_err();
+        assert_eq!(failure.code, "R0953");
+        let told = failure.help.join("\n");
+        assert!(told.contains("`_SUCCESS`, `_part.parquet`"), "{told}");
+        // A folder that is left out keeps its files, where no glob finds them.
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("_tmp")).unwrap();
+        for name in ["a.csv", "_tmp/b.csv"] {
+            std::fs::write(folder.path().join(name), "n\n1\n").unwrap();
+        }
+        only_kind(folder.path(), &"raw.t".parse().unwrap()).unwrap();
+        assert!(folder.path().join("._tmp/b.csv").is_file());
     }
 
     #[test]
