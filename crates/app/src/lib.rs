@@ -32,6 +32,7 @@ mod rerun;
 mod run;
 mod select;
 mod system;
+mod told;
 mod work;
 
 pub use check::{CheckReport, CheckRequest, check, check_connected, explained, explanation};

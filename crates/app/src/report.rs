@@ -112,6 +112,8 @@ pub struct TableReport {
     pub now_at: Option<String>,
     /// True for a view: it holds no rows of its own.
     pub view: bool,
+    /// Those of its notes that the runs before did not tell.
+    pub new_notes: Vec<String>,
 }
 
 /// Tasks that had nothing to do, by kind.
@@ -152,6 +154,12 @@ impl RunReport {
             && self.limit.is_none()
             && tasks > 0
             && loads + models + publishes == tasks
+    }
+
+    /// How many notes about tables are as they were told before.
+    pub fn known_notes(&self) -> usize {
+        let known = |table: &TableReport| table.summary.notes.len() - table.new_notes.len();
+        self.tables.iter().map(known).sum()
     }
 
     pub(crate) fn new(ended: &Ended<'_>) -> Self {
@@ -307,6 +315,7 @@ fn table_report(task: &PlannedTask, summary: &OutputSummary) -> TableReport {
         failed: count(Outcome::Fail),
         now_at: committed.map(|committed| committed.version.clone()),
         view: false,
+        new_notes: summary.notes.clone(),
         summary: summary.clone(),
     }
 }

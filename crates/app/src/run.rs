@@ -23,6 +23,7 @@ use crate::house::House;
 use crate::opening::{LEASE_US, open_run};
 use crate::report::{Ended, RunReport};
 use crate::select::chosen;
+use crate::told::sort_notes;
 use crate::work::{Scope, Work, WorkOptions, all_done, changing_models, run_folder, run_id, tidy};
 
 /// How long attempts may take to stop after Ctrl-C.
@@ -181,7 +182,10 @@ impl Going<'_> {
             elapsed_us: house.system.monotonic_us().saturating_sub(began_us),
             budget_bytes: house.budget_bytes,
         };
-        Ok(RunReport::new(&ended))
+        let mut report = RunReport::new(&ended);
+        let name = &self.pipeline.name;
+        sort_notes(house, &self.plan.environment, name, &mut report).await;
+        Ok(report)
     }
 
     /// A resumed run, in which what was made from inputs that changed since is made again, with

@@ -180,3 +180,38 @@ fn a_plan_says_what_a_run_would_do_and_why() {
         &["replace marts.m the table is gone, or others changed it since"],
     );
 }
+
+#[test]
+fn notes_are_told_when_they_are_new() {
+    let desk = Desk::with_pipeline(
+        "steps:\n  pull: { load: data, into: raw, tables: { a: { from: \"*.csv\" } } }\n",
+    );
+    let grow = |rows: &str| desk.write("data/a.csv", &format!("n\n{rows}"));
+    grow("1\n");
+    desk.write("data/z.csv", "");
+    let note = "z.csv` is empty and was passed over";
+    has(&desk.ok(".", &["run"]), &["1 thing to know", note]);
+    grow("1\n2\n");
+    let again = desk.ok(".", &["run"]);
+    has(&again, &["1 note as before: towpath logs p#2"]);
+    assert!(!again.contains(note), "{again}");
+    has(&desk.ok(".", &["logs", "p#2"]), &[note]);
+    // A new one beside it.
+    grow("1\n2\n3\n");
+    desk.write("data/y.csv", "");
+    let more = desk.ok(".", &["run"]);
+    has(&more, &["y.csv` is empty", "1 note as before"]);
+    assert!(!more.contains(note), "{more}");
+    grow("1\n");
+    let report = desk.json(".", &["run", "--format", "json"]);
+    let table = &report["tables"][0];
+    assert_eq!(table["notes"].as_array().unwrap().len(), 2);
+    assert_eq!(table["new_notes"].as_array().unwrap().len(), 0);
+    // One that had gone is new when it comes again.
+    std::fs::remove_file(desk.path("data/z.csv")).unwrap();
+    grow("1\n2\n");
+    desk.ok(".", &["run"]);
+    desk.write("data/z.csv", "");
+    grow("1\n");
+    has(&desk.ok(".", &["run"]), &[note]);
+}

@@ -4,6 +4,7 @@
 //! never wait for one. Several processes may open one file. It holds no state of its own but the
 //! proof that its workers live. Read next: `runs.rs`, `findings.rs`, `history.rs`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +20,7 @@ use towpath_vocab::{
 };
 
 use crate::error::BookError;
-use crate::findings::{self, FACTS, LINEAGE};
+use crate::findings::{self, FACTS, LINEAGE, TOLD};
 use crate::liveness::Liveness;
 use crate::writer::Writer;
 use crate::{history, runs, schema};
@@ -94,6 +95,27 @@ impl SqliteBook {
             .read(move |connection| runs::expires_us(connection, &worker))
             .await?;
         Ok(expires_us.is_some_and(|expires_us| expires_us > now_us))
+    }
+
+    /// Digests of what was told last about something, over those of the time before.
+    pub async fn put_told(
+        &self,
+        environment: &Environment,
+        about: &str,
+        digests: &BTreeSet<String>,
+    ) -> Result<()> {
+        let (environment, about, digests) =
+            (environment.clone(), about.to_owned(), digests.clone());
+        self.writer
+            .write(move |connection| TOLD.put(connection, &environment, &about, &digests))
+            .await
+    }
+
+    /// Digests of what was told last, by what it was about.
+    pub async fn told(&self, environment: &Environment) -> Result<Vec<(String, BTreeSet<String>)>> {
+        let environment = environment.clone();
+        self.read(move |connection| TOLD.list(connection, &environment))
+            .await
     }
 
     async fn read<T, F>(&self, work: F) -> Result<T>

@@ -1,4 +1,4 @@
-//! What runs found out and later ones ask for: generations, facts, check results, lineage.
+//! What runs found out and later ones ask for: generations, facts, check results, lineage, what was told.
 //!
 //! Promise: a generation never goes back; a fact or a lineage is replaced as a whole; check results
 //! are only added. It knows nothing of what the values mean.
@@ -71,6 +71,14 @@ pub(crate) const LINEAGE: Named = Named {
     put: "INSERT INTO lineage (environment, name, body) VALUES (?1, ?2, ?3)
           ON CONFLICT (environment, name) DO UPDATE SET body = excluded.body",
     list: "SELECT name, body FROM lineage WHERE environment = ?1 ORDER BY name",
+};
+
+/// Digests of what was told last, by pipeline, task and table.
+pub(crate) const TOLD: Named = Named {
+    what: "what was told",
+    put: "INSERT INTO told (environment, name, body) VALUES (?1, ?2, ?3)
+          ON CONFLICT (environment, name) DO UPDATE SET body = excluded.body",
+    list: "SELECT name, body FROM told WHERE environment = ?1 ORDER BY name",
 };
 
 impl Named {

@@ -404,6 +404,13 @@ fn transition_one(connection: &Connection, transition: &Transition) -> Result<bo
         })?;
         body["failure"] = failure;
     }
+    // What a person should know stands in the history, whether it is told again or not.
+    if let Some(end) = &transition.end
+        && let Some(notes) = end.outcome.get("notes").and_then(Value::as_array)
+        && !notes.is_empty()
+    {
+        body["notes"] = notes.clone().into();
+    }
     add_event(
         connection,
         id,

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::error::BookError;
 
 /// The format this binary writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Marks the file as ours: `Towp`.
 const APPLICATION_ID: i64 = 0x546f_7770;
@@ -22,7 +22,8 @@ const APPLICATION_ID: i64 = 0x546f_7770;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Script N leads from format N to N + 1.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+pub(crate) const MIGRATIONS: &[&str] =
+    &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// Opens the connection that writes, after the checks that must not change the file.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, BookError> {

@@ -692,14 +692,9 @@ fn older_formats_are_migrated_in_one_transaction() {
     let place = Place::new();
     let mut connection = rusqlite::Connection::open(place.file()).unwrap();
     schema::migrate(&mut connection, schema::MIGRATIONS).unwrap();
-    let next = [
-        schema::MIGRATIONS[0],
-        "ALTER TABLE run ADD COLUMN note TEXT; CREATE TABLE extra (a INTEGER);",
-    ];
-    let broken = [
-        next[0],
-        "ALTER TABLE run ADD COLUMN note TEXT; CREATE TABLE run (a INTEGER);",
-    ];
+    let with = |more: &'static str| [schema::MIGRATIONS, &[more]].concat();
+    let next = with("ALTER TABLE run ADD COLUMN note TEXT; CREATE TABLE extra (a INTEGER);");
+    let broken = with("ALTER TABLE run ADD COLUMN note TEXT; CREATE TABLE run (a INTEGER);");
     let format = |connection: &rusqlite::Connection| -> (u32, String) {
         let stored = connection
             .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -710,13 +705,45 @@ fn older_formats_are_migrated_in_one_transaction() {
         (stored, meta.unwrap())
     };
     assert!(schema::migrate(&mut connection, &broken).is_err());
-    assert_eq!(format(&connection), (1, "1".to_owned()));
+    let of = |format: u32| (format, format.to_string());
+    assert_eq!(format(&connection), of(schema::FORMAT));
     schema::migrate(&mut connection, &next).unwrap();
-    assert_eq!(format(&connection), (2, "2".to_owned()));
+    assert_eq!(format(&connection), of(schema::FORMAT + 1));
     connection
         .execute("INSERT INTO extra VALUES (1)", [])
         .unwrap();
     schema::migrate(&mut connection, &next).unwrap();
+}
+
+#[tokio::test]
+async fn a_book_of_format_1_keeps_its_runs_and_learns_what_was_told() {
+    let place = Place::new();
+    let mut connection = rusqlite::Connection::open(place.file()).unwrap();
+    schema::migrate(&mut connection, &schema::MIGRATIONS[..1]).unwrap();
+    connection
+        .execute(
+            "INSERT INTO run VALUES (1, 'shop', 'dev', 7, 'failed', 'h', 0, 1, 'w', \
+             '{\"v\":1,\"d\":null}', 0)",
+            [],
+        )
+        .unwrap();
+    drop(connection);
+    let book = place.open();
+    let run = opened_new(book.open_run(new_run("w1", "h", 2)).await.unwrap());
+    assert_eq!(run.name.number, 8);
+    let digests = |some: &[&str]| some.iter().map(|one| (*one).to_owned()).collect();
+    let (dev, prod) = (Environment::new("dev"), Environment::new("prod"));
+    book.put_told(&dev, "a", &digests(&["1"])).await.unwrap();
+    book.put_told(&dev, "a", &digests(&["1", "2"]))
+        .await
+        .unwrap();
+    book.put_told(&dev, "b", &digests(&[])).await.unwrap();
+    let told = [
+        ("a".to_owned(), digests(&["1", "2"])),
+        ("b".to_owned(), digests(&[])),
+    ];
+    assert_eq!(place.open().told(&dev).await.unwrap(), told);
+    assert_eq!(book.told(&prod).await.unwrap(), []);
 }
 
 #[test]

@@ -24,6 +24,10 @@ pub(crate) fn run_report(report: &RunReport) {
     for note in &report.notes {
         say!(" ⓘ {note}");
     }
+    if report.known_notes() > 0 {
+        let known = plural(report.known_notes() as u64, "note");
+        say!(" ⓘ {known} as before: towpath logs {}", report.run);
+    }
     put!("{}", failures(report));
     if report.rows_read > 0 {
         say!("{}", balance(report));
@@ -202,7 +206,7 @@ fn things(report: &RunReport) -> String {
                 rule.message
             ));
         }
-        for note in &table.summary.notes {
+        for note in &table.new_notes {
             lines.push(format!(" ⓘ {}  {note}", table.summary.table));
         }
     }

@@ -1,0 +1,69 @@
+//! Which notes about a table are new: those that no earlier run of the environment has told.
+//!
+//! Promise: every note stands in the report; a person is shown those that are new, and how many others
+//! there are. What was told is remembered as digests, so no text of a note is kept twice; without the
+//! book's memory all are new. Notes about a table whose load was stopped, or whose commit was made by a
+//! process that died, are of that run alone: they are shown, and not remembered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+use towpath_vocab::{Environment, PipelineName};
+
+use crate::house::House;
+use crate::report::{RunReport, TableReport};
+
+/// Tells new notes from those that were told before, and remembers both.
+pub(crate) async fn sort_notes(
+    house: &House,
+    environment: &Environment,
+    pipeline: &PipelineName,
+    report: &mut RunReport,
+) {
+    let told = house.book.told(environment).await;
+    let told: BTreeMap<_, _> = match told {
+        Ok(told) => told.into_iter().collect(),
+        Err(failure) => {
+            tracing::warn!("what was told before is not known: {failure}");
+            BTreeMap::new()
+        }
+    };
+    let is_whole = report.limit.is_none();
+    for table in &mut report.tables {
+        let about = format!("{pipeline}/{}/{}", table.task, table.summary.table);
+        let before = told.get(&about);
+        let now = sorted(table, before);
+        // Where nothing was read, nothing was found that could be told.
+        let is_silent = now.is_empty() && table.summary.rows_read == 0;
+        if !is_whole || is_silent || !is_lasting(table) || before == Some(&now) {
+            continue;
+        }
+        // It would only be told once more.
+        if let Err(failure) = house.book.put_told(environment, &about, &now).await {
+            tracing::warn!("what was told is not remembered: {failure}");
+        }
+    }
+}
+
+/// Finds the new notes of a table; gives the digests of all.
+fn sorted(table: &mut TableReport, before: Option<&BTreeSet<String>>) -> BTreeSet<String> {
+    let notes = &table.summary.notes;
+    let is_new = |note: &&String| before.is_none_or(|before| !before.contains(&digest(note)));
+    table.new_notes = match is_lasting(table) {
+        true => notes.iter().filter(is_new).cloned().collect(),
+        false => notes.clone(),
+    };
+    notes.iter().map(|note| digest(note)).collect()
+}
+
+fn is_lasting(table: &TableReport) -> bool {
+    table.summary.stopped.is_none() && !table.recovered
+}
+
+fn digest(note: &str) -> String {
+    let hash = Sha256::digest(note);
+    hash.iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
