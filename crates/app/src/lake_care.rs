@@ -13,7 +13,9 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use towpath_engine::lake::{Carried, TaskThen};
 use towpath_ports::{Destination, StateStore};
-use towpath_vocab::{Failure, Generation, PipelineName, Remedy, RunName, TableName};
+use towpath_vocab::{
+    Environment, Failure, Generation, PipelineName, Remedy, RunName, TableName, TaskKey,
+};
 
 use crate::Result;
 use crate::house::House;
@@ -305,25 +307,26 @@ async fn needs_position(house: &House, table: &TableName, task: &TaskThen) -> Re
     Ok(last.is_some_and(|last| keeps_place(&last.token.position)))
 }
 
-/// Pipelines held while a table they write is restored.
+/// Pipelines held while a table they write is restored. One of the same name in another environment is
+/// another one, with a lease of its own.
 struct Pipelines<'a> {
-    held: BTreeMap<PipelineName, Held<'a>>,
+    held: BTreeMap<(Environment, PipelineName), Held<'a>>,
 }
 
 impl<'a> Pipelines<'a> {
     async fn hold(house: &'a House, table: &TableName, tasks: &[TaskThen]) -> Result<Self> {
         let names: BTreeSet<_> = tasks
             .iter()
-            .map(|then| (&then.task.environment, &then.task.pipeline))
+            .map(|then| (then.task.environment.clone(), then.task.pipeline.clone()))
             .collect();
         let mut pipelines = Self {
             held: BTreeMap::new(),
         };
-        for (environment, pipeline) in names {
-            let what = format!("restore {table}");
-            match hold(house, environment, pipeline, &what).await {
+        let what = format!("restore {table}");
+        for name in names {
+            match hold(house, &name.0, &name.1, &what).await {
                 Ok(held) => {
-                    pipelines.held.insert(pipeline.clone(), held);
+                    pipelines.held.insert(name, held);
                 }
                 Err(busy) => {
                     pipelines.release(false).await?;
@@ -334,8 +337,9 @@ impl<'a> Pipelines<'a> {
         Ok(pipelines)
     }
 
-    fn run(&self, pipeline: &PipelineName) -> Option<&RunName> {
-        Some(&self.held.get(pipeline)?.run)
+    fn run(&self, task: &TaskKey) -> Option<&RunName> {
+        let name = (task.environment.clone(), task.pipeline.clone());
+        Some(&self.held.get(&name)?.run)
     }
 
     async fn release(self, ended_well: bool) -> Result<()> {
@@ -356,7 +360,7 @@ async fn set_back(
     let behind = behind(house, table, version).await?;
     let mut carried = Vec::with_capacity(behind.len());
     for then in &behind {
-        let Some(run) = pipelines.run(&then.task.pipeline) else {
+        let Some(run) = pipelines.run(&then.task) else {
             let message = format!("`{table}` was written while it was about to be restored");
             return Err(Failure::new("R0986", Remedy::Retry, message).help("run it again"));
         };
@@ -367,7 +371,10 @@ async fn set_back(
             .book
             .reserve_generation(&then.task, run, generation)
             .await?;
-        let position = then.position.clone().unwrap_or_default();
+        let mut position = then.position.clone().unwrap_or_default();
+        if held_again::is_replay(&then.task) {
+            position = held_again::set_back(&position, then.then.unwrap_or(Generation(0)))?;
+        }
         carried.push(Carried {
             task: then.task.clone(),
             generation,
@@ -415,5 +422,41 @@ fn stamped_anew(
             generation,
             Some(&format!("restored to version {version}")),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use towpath_vocab::{ProjectId, StepName};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pipelines_of_one_name_are_held_in_each_environment() {
+        let (house, _scratch) = House::of_files(std::path::Path::new(".")).unwrap();
+        let table: TableName = "raw.t".parse().unwrap();
+        let then = |environment: &str| TaskThen {
+            task: TaskKey {
+                project: ProjectId::new("p"),
+                environment: Environment::new(environment),
+                pipeline: PipelineName::new("shop"),
+                step: StepName::new("load"),
+                table: table.clone(),
+            },
+            now: Generation(2),
+            then: None,
+            position: None,
+        };
+        let tasks = [then("dev"), then("prod")];
+        // Both leases are given back: the second round is not refused.
+        for round in 1..3 {
+            let pipelines = Pipelines::hold(&house, &table, &tasks).await.unwrap();
+            assert_eq!(pipelines.held.len(), 2, "round {round}");
+            for then in &tasks {
+                assert!(pipelines.run(&then.task).is_some());
+            }
+            pipelines.release(true).await.unwrap();
+        }
     }
 }

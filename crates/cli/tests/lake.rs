@@ -232,6 +232,33 @@ fn rows_that_were_replayed_since_wait_again() {
 }
 
 #[test]
+fn a_restore_undoes_no_replay_twice() {
+    let desk = Desk::new();
+    desk.ok(".", &["init", "shop"]);
+    desk.ok("shop", &["run"]);
+    let before = version(&desk, "raw.orders").to_string();
+    let pipeline = desk.read("shop/pipelines/shop.yml");
+    let mended = pipeline.replace("min: 1", "min: -1");
+    desk.write("shop/pipelines/shop.yml", &mended);
+    let replay = || desk.ok("shop", &["quarantine", "replay", "raw.orders"]);
+    let restore = |to: &str| desk.ok("shop", &["lake", "restore", "raw.orders", "--to", to]);
+    replay();
+    let replayed = version(&desk, "raw.orders").to_string();
+    has(&restore(&before), &["1 quarantined row waits again"]);
+    replay();
+    // To behind the first replay: the row is there as it was before.
+    let said = restore(&replayed);
+    assert!(!said.contains("waits again"), "{said}");
+    has(&replay(), &["0 rows replayed, 0 still held"]);
+    assert_eq!(desk.count("shop", "raw.orders"), 12);
+    // Undone, and back again.
+    has(&restore(&before), &["1 quarantined row waits again"]);
+    restore(&replayed);
+    has(&replay(), &["0 rows replayed, 0 still held"]);
+    assert_eq!(desk.count("shop", "raw.orders"), 12);
+}
+
+#[test]
 fn compaction_leaves_rows_position_and_old_versions() {
     let desk = growing();
     for more in 4..8 {

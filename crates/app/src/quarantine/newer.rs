@@ -3,8 +3,9 @@
 //! The table may hold a record's key from a later load, which read the row as it was mended. A record
 //! that the last load kept out is as new as anything the source gave; an older one goes in only where
 //! its key is not there, or where the load's cursor says that it is the newer one. Of two records with
-//! one key the newest, which comes first, goes in. `insert_only` leaves known keys alone as ever. It
-//! knows no files and no commit: it looks with a question to the engine.
+//! one key the newest, which comes first, goes in, however many commits the replay makes. `insert_only`
+//! leaves known keys alone as ever. It knows no files and no commit: it looks with one question to the
+//! engine for each batch of rows.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::{filter, filter_record_batch};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
+use sha2::{Digest, Sha256};
 use towpath_engine::Engine;
 use towpath_flow::Sieve;
 use towpath_ports::{
@@ -50,13 +52,30 @@ pub(super) struct Newer {
     /// The load's last commit.
     last: Generation,
     records: Arc<Vec<Record>>,
-    state: Mutex<State>,
+    seen: Seen,
+    left_out: Mutex<BTreeSet<String>>,
 }
 
-#[derive(Default)]
-struct State {
-    keys: HashSet<Vec<Option<String>>>,
-    left_out: BTreeSet<String>,
+/// The keys that a replay has let in so far, of all its commits: a digest of 16 bytes each.
+#[derive(Clone, Default)]
+pub(super) struct Seen(Arc<Mutex<HashSet<[u8; 16]>>>);
+
+impl Seen {
+    /// True when it is there for the first time.
+    fn insert(&self, key: impl Iterator<Item = Option<String>>) -> bool {
+        let mut hash = Sha256::new();
+        for part in key {
+            let length = part.as_ref().map_or(u64::MAX, |part| part.len() as u64);
+            hash.update(length.to_le_bytes());
+            hash.update(part.unwrap_or_default());
+        }
+        let mut digest = [0; 16];
+        for (to, from) in digest.iter_mut().zip(hash.finalize()) {
+            *to = from;
+        }
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(digest)
+    }
 }
 
 impl Newer {
@@ -65,6 +84,7 @@ impl Newer {
         house: &House,
         owner: &Owner<'_>,
         records: &Arc<Vec<Record>>,
+        seen: &Seen,
     ) -> Result<Option<Self>> {
         let plan = &owner.load.table;
         if plan.write.key.is_empty() {
@@ -80,17 +100,18 @@ impl Newer {
             cursor: cursor.and_then(|cursor| as_loaded(plan, &cursor.column)),
             last: owner.generation(house).await?,
             records: Arc::clone(records),
-            state: Mutex::default(),
+            seen: seen.clone(),
+            left_out: Mutex::default(),
         }))
     }
 
     /// Ids of what was left out so far.
     pub(super) fn left_out(&self) -> BTreeSet<String> {
-        self.state().left_out.clone()
+        self.leaving_out().clone()
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn leaving_out(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn record(&self, ordinal: u64) -> Option<&Record> {
@@ -186,7 +207,7 @@ impl Sieve for Newer {
         let texts = keys.iter().map(|key| cast(key, &DataType::Utf8));
         let texts: Vec<ArrayRef> = texts.collect::<Result<_, _>>().map_err(bent)?;
         let keep = {
-            let mut state = self.state();
+            let mut left_out = self.leaving_out();
             let kept = (0_i64..)
                 .zip(rows.ordinals.values())
                 .map(|(place, ordinal)| {
@@ -195,10 +216,10 @@ impl Sieve for Newer {
                         let text = text.as_string::<i32>();
                         text.is_valid(row).then(|| text.value(row).to_owned())
                     };
-                    let goes_in = !older.contains(&place)
-                        && state.keys.insert(texts.iter().map(text).collect());
+                    let goes_in =
+                        !older.contains(&place) && self.seen.insert(texts.iter().map(text));
                     if let (false, Some(record)) = (goes_in, self.record(*ordinal)) {
-                        state.left_out.insert(record.id.clone());
+                        left_out.insert(record.id.clone());
                     }
                     Some(goes_in)
                 });
@@ -302,5 +323,61 @@ impl Reader for BatchReader {
 
     async fn committed(&mut self, _position: &Position) -> Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use towpath_vocab::{Place, RawRecord};
+
+    use super::*;
+
+    fn record(id: &str) -> Record {
+        Record {
+            id: id.to_owned(),
+            raw: RawRecord::Row("{}".to_owned()),
+            place: Place {
+                object: "x".to_owned(),
+                line: None,
+                ordinal: 0,
+            },
+            generation: Generation(1),
+        }
+    }
+
+    fn rows(keys: &[Option<i64>]) -> Rows {
+        let keys: ArrayRef = Arc::new(keys.iter().copied().collect::<Int64Array>());
+        let batch = RecordBatch::try_from_iter_with_nullable([("id", keys, true)]).unwrap();
+        Rows::of_batch("raw.t".parse().unwrap(), "x", batch, 0)
+    }
+
+    #[tokio::test]
+    async fn of_one_key_the_newest_goes_in_however_many_commits_lie_between() {
+        let (house, _scratch) = House::of_files(std::path::Path::new(".")).unwrap();
+        let seen = Seen::default();
+        let commit = |ids: &[&str]| Newer {
+            engine: Arc::clone(&house.engine),
+            table: "raw.t".parse().unwrap(),
+            held: None,
+            mode: WriteMode::Merge,
+            key: vec!["id".to_owned()],
+            cursor: None,
+            last: Generation(1),
+            records: Arc::new(ids.iter().map(|id| record(id)).collect()),
+            seen: seen.clone(),
+            left_out: Mutex::default(),
+        };
+        let first = commit(&["new 1", "new 2", "none"]);
+        let kept = first.sift(rows(&[Some(1), Some(2), None])).await.unwrap();
+        assert_eq!((kept.len(), first.left_out().len()), (3, 0));
+        let second = commit(&["old 2", "new 3", "old 3"]);
+        let kept = second
+            .sift(rows(&[Some(2), Some(3), Some(3)]))
+            .await
+            .unwrap();
+        assert_eq!(kept.ordinals.values(), &[1]);
+        let left_out = ["old 2".to_owned(), "old 3".to_owned()];
+        assert_eq!(second.left_out(), BTreeSet::from(left_out));
     }
 }

@@ -38,6 +38,10 @@ pub(super) struct Taken {
     /// Ids of those whose key has a newer row.
     #[serde(default)]
     pub(super) outdated: BTreeSet<String>,
+    /// Of a commit that set the table back: the replay whose table it has again, 0 for that before the
+    /// first. What is above is then what that replay took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) back_to: Option<i64>,
 }
 
 impl Taken {
@@ -65,6 +69,30 @@ pub(super) fn taken_of(position: &Position) -> Result<Option<Taken>> {
             let message = format!("the position of the last replay cannot be read: {error}");
             Failure::new("R0971", Remedy::Bug, message)
         })
+}
+
+/// The position of a replay's task after its table was set back to what it was behind `then`.
+pub(crate) fn set_back(position: &Position, then: Generation) -> Result<Position> {
+    let taken = Taken {
+        back_to: Some(then.0),
+        ..taken_of(position)?.unwrap_or_default()
+    };
+    let mut position = position.clone();
+    let mark = Mark {
+        order: position
+            .mark(&SplitId(SPLIT.to_owned()))
+            .map_or(0, |mark| mark.order),
+        resume: noted(&taken)?,
+    };
+    position.advance(&SplitId(SPLIT.to_owned()), mark);
+    Ok(position)
+}
+
+fn noted(taken: &Taken) -> Result<serde_json::Value> {
+    serde_json::to_value(taken).map_err(|error| {
+        let message = format!("the replay cannot be noted: {error}");
+        Failure::new("R0979", Remedy::Bug, message)
+    })
 }
 
 /// The position of a commit that marks a replay's records.
@@ -276,13 +304,7 @@ impl Prepared for NotingPrepared {
         } = self.note;
         taken.failed = failed.ids();
         taken.outdated = newer.map(|newer| newer.left_out()).unwrap_or_default();
-        let resume = serde_json::to_value(&taken).map_err(|error| {
-            Failure::new(
-                "R0979",
-                Remedy::Bug,
-                format!("the replay cannot be noted: {error}"),
-            )
-        })?;
+        let resume = noted(&taken)?;
         let mark = Mark {
             order: u64::try_from(generation.0).unwrap_or(0),
             resume,

@@ -1,16 +1,26 @@
 //! Records that wait as a source: rows and rejects stand where they first stood, and every record
 //! gives exactly one of the two, or nothing is committed.
+//!
+//! A source gives replayed records one by one. They are put together to large batches, since each batch
+//! is one question to the table (`newer.rs`); the records are all in memory anyway.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow_array::{RecordBatch, UInt64Array};
+use arrow_schema::{ArrowError, Schema};
+use arrow_select::concat::concat_batches;
 use async_trait::async_trait;
 use futures::StreamExt;
+use futures::stream::unfold;
 use towpath_ports::{Assignment, BoxStream, Event, Origin, Reader, Rows, Split, TableSchema};
 use towpath_vocab::{Failure, Mark, Place, Position, RawRecord, Reject, Remedy};
 
 use super::records::Record;
 use crate::Result;
+
+/// At most so many rows in one batch.
+const GATHERED: usize = 50_000;
 
 /// A source's replay, whose ordinals are places in the list of records.
 pub(super) struct ReplayReader {
@@ -74,8 +84,100 @@ fn placed(split: Split, records: Arc<Vec<Record>>) -> Split {
     });
     Split {
         id: split.id,
-        events: events.boxed(),
+        events: gathered(events.boxed()),
     }
+}
+
+/// Rows that wait to become one batch.
+struct Gathering {
+    events: BoxStream<Result<Event>>,
+    rows: Vec<Rows>,
+    count: usize,
+    /// What came behind them.
+    next: Option<Result<Event>>,
+}
+
+/// The same events with rows in batches as large as they can be; rejects may come before them.
+fn gathered(events: BoxStream<Result<Event>>) -> BoxStream<Result<Event>> {
+    let begin = Gathering {
+        events,
+        rows: Vec::new(),
+        count: 0,
+        next: None,
+    };
+    unfold(begin, |mut gathering| async move {
+        let event = gathering.next_event().await?;
+        Some((event, gathering))
+    })
+    .boxed()
+}
+
+impl Gathering {
+    async fn next_event(&mut self) -> Option<Result<Event>> {
+        if let Some(event) = self.next.take() {
+            return Some(event);
+        }
+        while let Some(event) = self.events.next().await {
+            match event {
+                Ok(Event::Rows(rows)) if self.takes(&rows) => {
+                    self.count += rows.len();
+                    self.rows.push(rows);
+                    if self.count >= GATHERED {
+                        return self.batch();
+                    }
+                }
+                Ok(Event::Rejects(rejects)) => return Some(Ok(Event::Rejects(rejects))),
+                other => {
+                    let Some(batch) = self.batch() else {
+                        return Some(other);
+                    };
+                    self.next = Some(other);
+                    return Some(batch);
+                }
+            }
+        }
+        self.batch()
+    }
+
+    fn takes(&self, rows: &Rows) -> bool {
+        let first = self.rows.first();
+        rows.ops.is_none()
+            && first.is_none_or(|first| {
+                first.table == rows.table && first.batch.schema() == rows.batch.schema()
+            })
+    }
+
+    /// What was gathered, as one batch.
+    fn batch(&mut self) -> Option<Result<Event>> {
+        self.count = 0;
+        let mut rows = std::mem::take(&mut self.rows);
+        let joined = match rows.len() {
+            0 | 1 => None,
+            _ => Some(joined(&rows)),
+        };
+        let last = rows.pop()?;
+        Some(match joined {
+            None => Ok(Event::Rows(last)),
+            Some(Ok((batch, ordinals))) => Ok(Event::Rows(Rows {
+                batch,
+                ordinals,
+                ..last
+            })),
+            Some(Err(error)) => {
+                let message = format!("replayed rows cannot be put together: {error}");
+                Err(Failure::new("R0977", Remedy::Bug, message))
+            }
+        })
+    }
+}
+
+fn joined(rows: &[Rows]) -> std::result::Result<(RecordBatch, UInt64Array), ArrowError> {
+    let schema = rows
+        .first()
+        .map_or_else(|| Arc::new(Schema::empty()), |rows| rows.batch.schema());
+    let batch = concat_batches(&schema, rows.iter().map(|rows| &rows.batch))?;
+    let ordinals = rows.iter().flat_map(|rows| rows.ordinals.values());
+    Ok((batch, ordinals.copied().collect()))
 }
 
 fn unbalanced(told: u64, records: usize) -> Failure {
@@ -121,5 +223,60 @@ impl Origin for FirstOrigin {
         let unknown = || RawRecord::Row("{}".to_owned());
         self.record(ordinal)
             .map_or_else(unknown, |record| record.raw.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use arrow_array::cast::AsArray;
+    use arrow_array::{ArrayRef, Int64Array};
+    use futures::{TryStreamExt, stream};
+    use towpath_vocab::TableName;
+
+    use super::*;
+
+    fn one(at: u64) -> Event {
+        let table: TableName = "raw.t".parse().unwrap();
+        match at % 3 {
+            0 => Event::Rejects(vec![Reject {
+                table,
+                place: Place {
+                    object: "x".to_owned(),
+                    line: None,
+                    ordinal: at,
+                },
+                raw: RawRecord::Text(String::new()),
+                reasons: Vec::new(),
+            }]),
+            _ => {
+                let ids: ArrayRef = Arc::new(Int64Array::from(vec![at.cast_signed()]));
+                let batch = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+                Event::Rows(Rows::of_batch(table, "x", batch, at))
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn records_that_come_one_by_one_are_one_batch() {
+        let end = [Event::Boundary(Mark::at(0)), Event::End];
+        let events = (0..3_000).map(one).chain(end).map(Ok);
+        let told = gathered(stream::iter(events).boxed());
+        let told: Vec<Event> = told.try_collect().await.unwrap();
+        let rejects = told
+            .iter()
+            .filter(|event| matches!(event, Event::Rejects(_)));
+        assert_eq!(rejects.count(), 1_000);
+        let [Event::Rows(rows), Event::Boundary(_), Event::End] = &told[1_000..] else {
+            panic!("one batch, then the end: {} events", told.len());
+        };
+        assert_eq!(rows.len(), 2_000);
+        assert_eq!(rows.ordinals.value(0), 1);
+        assert_eq!(rows.ordinals.value(1_999), 2_999);
+        let ids = rows
+            .batch
+            .column(0)
+            .as_primitive::<arrow_array::types::Int64Type>();
+        assert_eq!(ids.value(1_999), 2_999);
     }
 }

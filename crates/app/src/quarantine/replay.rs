@@ -17,7 +17,7 @@ use towpath_vocab::{
     WriteMode,
 };
 
-use super::newer::Newer;
+use super::newer::{Newer, Seen};
 use super::noting::{Failed, Noting, Taken, is_marked, marked, taken};
 use super::reader::ReplayReader;
 use super::records::{Change, Owner, Record, mark, need_quarantine, waiting_records};
@@ -71,6 +71,7 @@ pub async fn quarantine_replay(
         house,
         owner,
         run: held.run.to_string(),
+        seen: Seen::default(),
     };
     let report = held.during(Box::pin(replay.all())).await;
     let ended_well = report.as_ref().is_ok_and(|report| report.stopped.is_none());
@@ -82,6 +83,8 @@ struct Replay<'a> {
     house: &'a House,
     owner: Owner<'a>,
     run: String,
+    /// Keys that went in.
+    seen: Seen,
 }
 
 impl Replay<'_> {
@@ -178,9 +181,10 @@ impl Replay<'_> {
             ids: records.iter().map(|record| record.id.clone()).collect(),
             failed: BTreeSet::new(),
             outdated: BTreeSet::new(),
+            back_to: None,
         };
         let records = Arc::new(records);
-        let newer = Newer::of(self.house, &self.owner, &records)
+        let newer = Newer::of(self.house, &self.owner, &records, &self.seen)
             .await?
             .map(Arc::new);
         let output = OutputSpec {

@@ -153,18 +153,14 @@ impl Lake {
         Ok(tasks)
     }
 
-    /// Where a task had read after each commit behind `after`, oldest first, as far as that is kept.
-    pub async fn positions_since(
-        &self,
-        task: &TaskKey,
-        after: Option<Generation>,
-    ) -> Result<Vec<Position>> {
+    /// Where a task had read after each of its commits, oldest first, as far as that is kept.
+    pub async fn positions(&self, task: &TaskKey) -> Result<Vec<(Generation, Position)>> {
         let table = self.table(&task.table)?;
         let positions = Positions::of(&table.folder, &task.app_id());
-        let stored = folder::blocking(move || positions.since(after.unwrap_or(Generation(0))));
-        let stored = stored.await?.into_iter();
+        let stored = folder::blocking(move || positions.all()).await?;
         Ok(stored
-            .map(|stored| stored.committed().token.position)
+            .into_iter()
+            .map(|stored| (stored.generation(), stored.committed().token.position))
             .collect())
     }
 

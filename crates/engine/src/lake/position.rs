@@ -112,15 +112,14 @@ impl Positions {
         read(&self.path(generation))
     }
 
-    /// The settled positions of later generations, oldest first.
-    pub(crate) fn since(&self, after: Generation) -> LakeResult<Vec<Stored>> {
-        let mut later: Vec<i64> = folder::names(&self.folder)?
+    /// The settled positions that are kept, oldest first.
+    pub(crate) fn all(&self) -> LakeResult<Vec<Stored>> {
+        let mut settled: Vec<i64> = folder::names(&self.folder)?
             .iter()
             .filter_map(|name| name.strip_suffix(".json")?.parse().ok())
-            .filter(|generation| *generation > after.0)
             .collect();
-        later.sort_unstable();
-        later
+        settled.sort_unstable();
+        settled
             .into_iter()
             .filter_map(|generation| self.settled(Generation(generation)).transpose())
             .collect()
