@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::report::{At, Report};
+use crate::sqltext::{self, Inside};
 
 /// What substitutions can draw from.
 #[derive(Clone, Copy, Debug)]
@@ -81,15 +82,30 @@ pub(crate) fn leaf(
 }
 
 /// Inside quotes only quotes are doubled; outside, the value becomes a quoted literal, numbers stay.
+/// In a comment it cannot end the comment.
 fn push_literal(out: &mut String, value: &str) {
-    let inside = out.matches('\'').count() % 2 == 1;
-    let escaped = value.replace('\'', "''");
-    if inside || value.parse::<f64>().is_ok() {
-        out.push_str(&escaped);
-    } else {
-        out.push('\'');
-        out.push_str(&escaped);
-        out.push('\'');
+    match sqltext::inside(out) {
+        Inside::Nothing if value.parse().is_ok_and(f64::is_finite) => {
+            // Two would begin a comment.
+            if out.ends_with('-') && value.starts_with('-') {
+                out.push(' ');
+            }
+            out.push_str(value);
+        }
+        Inside::Nothing => {
+            out.push('\'');
+            out.push_str(&value.replace('\'', "''"));
+            out.push('\'');
+        }
+        Inside::Quotes(quote) => {
+            out.push_str(&value.replace(quote, &format!("{quote}{quote}")));
+        }
+        Inside::Escaped => {
+            out.push_str(&value.replace('\\', "\\\\").replace('\'', "''"));
+        }
+        Inside::Comment => {
+            out.push_str(&value.replace(['\n', '\r', '*', '/'], " "));
+        }
     }
 }
 
@@ -312,6 +328,50 @@ mod tests {
             bound("a > date '${param:since}' and n > ${param:n}", Leaf::Sql).0,
             "a > date '2013-01-01' and n > 7"
         );
+    }
+
+    #[test]
+    fn an_apostrophe_in_a_comment_opens_no_quotes() {
+        for (text, wanted) in [
+            (
+                "a > 1 -- it's new\n and b = ${env:DIR}",
+                "a > 1 -- it's new\n and b = 'da''ta'",
+            ),
+            (
+                "/* don't /* won't */ */ b = '${env:DIR}'",
+                "/* don't /* won't */ */ b = 'da''ta'",
+            ),
+            (
+                "\"it's\" = ${env:DIR} and \"${env:DIR}\" = '--' || ${env:DIR}",
+                "\"it's\" = 'da''ta' and \"da'ta\" = '--' || 'da''ta'",
+            ),
+            (
+                "b = E'it\\'s ${env:DIR}' and c = ${param:since}",
+                "b = E'it\\'s da''ta' and c = '2013-01-01'",
+            ),
+            (
+                "a = 1 -- ${env:DIR} and ${param:n}\n and b = ${env:DIR}",
+                "a = 1 -- da'ta and 7\n and b = 'da''ta'",
+            ),
+            ("a = 'it''s' || ${env:DIR}", "a = 'it''s' || 'da''ta'"),
+        ] {
+            assert_eq!(bound(text, Leaf::Sql).0, wanted);
+        }
+    }
+
+    #[test]
+    fn a_value_ends_no_comment_and_no_quotes() {
+        let filled = |before: &str, value: &str| {
+            let mut out = before.to_owned();
+            push_literal(&mut out, value);
+            out
+        };
+        assert_eq!(filled("-- ", "x\n; drop"), "-- x ; drop");
+        assert_eq!(filled("/* ", "x */ or 1=1 /*"), "/* x    or 1=1   ");
+        assert_eq!(filled("\"", "a\" or \""), "\"a\"\" or \"\"");
+        assert_eq!(filled("a -", "-1"), "a - -1");
+        assert_eq!(filled("a = ", "inf"), "a = 'inf'");
+        assert_eq!(filled("E'", "\\' or 1"), "E'\\\\'' or 1");
     }
 
     #[test]

@@ -1,13 +1,90 @@
 //! SQL that stands in a YAML value: judged with `towpath_sql`, its mistakes placed in the file.
 //!
 //! Promise: only what is proven wrong is said, and at the right character where the value stands in
-//! the file as it is. It knows no tables of its own.
+//! the file as it is; what quotes and comments are open at a place is known. It knows no tables of its own.
 
 use arrow_schema::{DataType, SchemaRef};
 use towpath_sql::SqlProblem;
 use towpath_vocab::{Diagnostic, Level};
 
 use crate::report::{At, Report};
+
+/// Where in a statement a text ends that stands before something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inside {
+    /// Where words of SQL stand.
+    Nothing,
+    /// A text or a name in these quotes, which are doubled in it.
+    Quotes(char),
+    /// A text in which a backslash escapes: `E'…'`.
+    Escaped,
+    /// A comment.
+    Comment,
+}
+
+/// What is still open at the end of a text of SQL.
+pub(crate) fn inside(text: &str) -> Inside {
+    let mut rest = text.chars().peekable();
+    // The last character of a word that could be the `E` before a text, and the one before it.
+    let mut before = [' ', ' '];
+    while let Some(next) = rest.next() {
+        let open = match (next, rest.peek()) {
+            ('-', Some('-')) => match rest.by_ref().any(|c| c == '\n') {
+                true => None,
+                false => Some(Inside::Comment),
+            },
+            ('/', Some('*')) => {
+                rest.next();
+                (!comment_ends(&mut rest)).then_some(Inside::Comment)
+            }
+            ('\'', _) => {
+                let [first, second] = before;
+                let is_word = first.is_alphanumeric() || matches!(first, '_' | '$');
+                let escapes = matches!(second, 'e' | 'E') && !is_word;
+                (!quotes_end(&mut rest, '\'', escapes)).then_some(match escapes {
+                    true => Inside::Escaped,
+                    false => Inside::Quotes('\''),
+                })
+            }
+            ('"' | '`', _) => (!quotes_end(&mut rest, next, false)).then_some(Inside::Quotes(next)),
+            _ => None,
+        };
+        if let Some(open) = open {
+            return open;
+        }
+        before = [before[1], next];
+    }
+    Inside::Nothing
+}
+
+/// True when the quotes close. Doubled ones close and open again, which comes to the same.
+fn quotes_end(rest: &mut impl Iterator<Item = char>, quote: char, escapes: bool) -> bool {
+    while let Some(next) = rest.next() {
+        if escapes && next == '\\' {
+            rest.next();
+        } else if next == quote {
+            return true;
+        }
+    }
+    false
+}
+
+/// True when the comment closes; comments may hold others.
+fn comment_ends(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> bool {
+    let mut open = 1;
+    while let Some(next) = rest.next() {
+        match (next, rest.peek()) {
+            ('*', Some('/')) => open -= 1,
+            ('/', Some('*')) => open += 1,
+            _ => continue,
+        }
+        rest.next();
+        if open == 0 {
+            return true;
+        }
+    }
+    false
+}
 
 /// Judges an expression over columns. `firm` is false when the columns may have changed.
 pub(crate) fn expression(text: &str, at: At, schema: &SchemaRef, firm: bool, report: &mut Report) {
