@@ -99,7 +99,7 @@ pub(crate) fn implied(
             .for_each(|column| table.column(column, at, report));
     }
     let mut add = |kind: CheckKind| {
-        if !checks.list.iter().any(|check| check.kind == kind) {
+        if !checks.list.iter().any(|check| stands_for(check, &kind)) {
             let name = name(&kind, table.name);
             let (severity, tolerance) = (Severity::Error, Tolerance::default());
             checks.list.push(Check {
@@ -120,6 +120,20 @@ pub(crate) fn implied(
             column: column.clone(),
         });
     }
+}
+
+/// True when a check says of every row, and as an error, what a key implies. One that is narrowed, only
+/// warns or tolerates some rows says less.
+fn stands_for(check: &Check, implied: &CheckKind) -> bool {
+    let same = match (&check.kind, implied) {
+        (CheckKind::Unique { columns: some }, CheckKind::Unique { columns: others }) => {
+            some.len() == others.len() && some.iter().all(|column| others.contains(column))
+        }
+        (some, other) => some == other,
+    };
+    same && check.severity == Severity::Error
+        && check.filter.is_none()
+        && check.tolerance == Tolerance::default()
 }
 
 fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report) {
@@ -378,6 +392,7 @@ pub(crate) fn name_apart(checks: &mut Vec<Check>, report: &mut Report) {
             other.kind == check.kind
                 && other.filter == check.filter
                 && other.severity == check.severity
+                && other.tolerance == check.tolerance
         };
         if kept.iter().find(same).is_some() {
             let mut diagnostic = towpath_vocab::Diagnostic::warning(
