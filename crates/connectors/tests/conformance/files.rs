@@ -155,9 +155,8 @@ impl DestinationUnderTest for Folder {
 
     fn limits(&self) -> Limits {
         Limits {
-            new_columns: self.format != "csv",
+            new_columns: self.format != "csv" || self.many,
             types: self.format == "parquet",
-            columns: self.format == "parquet" || (self.format == "csv" && !self.many),
             ..Limits::default()
         }
     }

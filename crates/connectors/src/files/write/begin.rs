@@ -12,6 +12,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_ports::{Committed, Intent};
 use towpath_vocab::{SchemaChange, WriteMode, types};
 
+use super::beside::of_rows;
 use super::disk::{self, Scratch};
 use super::error::{Result, WriteError};
 use super::evolve::of_part;
@@ -138,9 +139,12 @@ pub(super) fn begin(target: Target, intent: Intent, group_bytes: u64) -> Result<
     if appends && job.extends() && job.target.format == Format::Csv {
         columns = columns_of_csv(&mut job, columns)?;
     }
-    if appends && location.many && job.target.format == Format::Parquet {
-        columns = of_part(&job, columns)?;
-    }
+    columns = match job.target.format {
+        Format::Parquet if appends && location.many => of_part(&job, columns)?,
+        Format::Csv if appends && location.many => of_rows(&job, columns)?,
+        Format::Jsonl if appends && (location.many || job.extends()) => of_rows(&job, columns)?,
+        _ => columns,
+    };
     job.columns = columns;
     Ok((job, claim))
 }

@@ -10,6 +10,7 @@
 //! `prepared.rs` (look, then rename). It knows nothing of pipelines or of who reads the files.
 
 mod begin;
+mod beside;
 mod candidate;
 mod csv;
 mod destination;

@@ -378,3 +378,126 @@ async fn a_text_file_in_another_encoding_gets_no_rows() {
         }
     }
 }
+
+/// Columns of whole numbers.
+fn numbers(columns: &[(&str, i64)]) -> RecordBatch {
+    let columns = columns.iter().map(|(name, value)| {
+        let column: arrow_array::ArrayRef = Arc::new(arrow_array::Int64Array::from(vec![*value]));
+        (*name, column, true)
+    });
+    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+}
+
+#[tokio::test]
+async fn appends_to_text_keep_to_schema_change() {
+    for (object, format) in [
+        ("x.jsonl", "jsonl"),
+        ("x.jsonl.gz", "jsonl"),
+        ("x/", "jsonl"),
+        ("x/", "csv"),
+    ] {
+        let house = House::new();
+        let how = |generation, change| How {
+            change,
+            ..append(object, generation).with("format", json!(format))
+        };
+        let write = async |generation, change, columns: &[(&str, i64)]| {
+            let rows = numbers(columns);
+            house.write(&how(generation, change), &rows).await
+        };
+        let columns = async || {
+            let table = how(1, SchemaChange::Fail).table();
+            let schema = house.destination().schema(&table).await;
+            let schema = schema.unwrap().unwrap();
+            let names = schema.fields().iter().map(|field| field.name().clone());
+            names.collect::<Vec<_>>()
+        };
+        write(1, SchemaChange::Fail, &[("a", 1), ("b", 1)])
+            .await
+            .unwrap();
+        for (columns, named) in [
+            ([("a", 2), ("c", 2)].as_slice(), "no column `c`"),
+            (&[("a", 2)], "no column `b`"),
+            (&[("b", 2), ("a", 2), ("c", 2)], "no column `c`"),
+        ] {
+            let failure = write(2, SchemaChange::Fail, columns).await.unwrap_err();
+            assert_eq!(failure.code, "R0125", "{object} {format}");
+            assert!(failure.message.contains(named), "{failure:?}");
+        }
+        assert_eq!(columns().await, ["a", "b"], "{object} {format}");
+        write(2, SchemaChange::Fail, &[("b", 2), ("a", 2)])
+            .await
+            .unwrap();
+        write(3, SchemaChange::Ignore, &[("c", 3), ("a", 3)])
+            .await
+            .unwrap();
+        assert_eq!(columns().await, ["a", "b"], "{object} {format}");
+        write(4, SchemaChange::Evolve, &[("c", 4), ("a", 4)])
+            .await
+            .unwrap();
+        assert_eq!(columns().await, ["a", "b", "c"], "{object} {format}");
+        // What is checked before the commit is what readers see after it.
+        let (last, more) = (how(5, SchemaChange::Evolve), numbers(&[("b", 5)]));
+        let prepared = house.prepare(&last, &more).await.unwrap();
+        let all = candidate(prepared.as_ref(), Scope::Table).await;
+        let shown = |name: &str| {
+            let column = all.column_by_name(name).unwrap();
+            let text = arrow_cast::cast(column, &arrow_schema::DataType::Utf8).unwrap();
+            let text = text
+                .as_any()
+                .downcast_ref::<arrow_array::StringArray>()
+                .unwrap()
+                .clone();
+            text.iter()
+                .map(|text| text.unwrap_or("-").to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(shown("a"), ["1", "2", "3", "4", "-"], "{object} {format}");
+        assert_eq!(shown("b"), ["1", "2", "-", "-", "5"], "{object} {format}");
+        assert_eq!(shown("c"), ["-", "-", "-", "4", "-"], "{object} {format}");
+    }
+}
+
+#[tokio::test]
+async fn appends_to_foreign_json_lines_know_every_key_of_them() {
+    let house = House::new();
+    std::fs::create_dir(house.path("")).unwrap();
+    std::fs::write(house.path("x.jsonl"), "{\"a\":1}\n{\"b\":2}").unwrap();
+    let fail = How {
+        change: SchemaChange::Fail,
+        ..append("x.jsonl", 1)
+    };
+    let failure = house.write(&fail, &numbers(&[("a", 3)])).await.unwrap_err();
+    assert_eq!(failure.code, "R0125");
+    house
+        .write(&fail, &numbers(&[("b", 3), ("a", 3)]))
+        .await
+        .unwrap();
+    assert_eq!(
+        house.text("x.jsonl"),
+        "{\"a\":1}\n{\"b\":2}\n{\"a\":3,\"b\":3}\n"
+    );
+}
+
+#[tokio::test]
+async fn a_folder_of_csv_without_headers_keeps_the_number_of_its_columns() {
+    let house = House::new();
+    let how = |generation| {
+        let how = append("x/", generation).with("format", json!("csv"));
+        how.with("header", json!(false))
+    };
+    house
+        .write(&how(1), &numbers(&[("a", 1), ("b", 1)]))
+        .await
+        .unwrap();
+    let failure = house
+        .write(&how(2), &numbers(&[("a", 2)]))
+        .await
+        .unwrap_err();
+    assert_eq!(failure.code, "R0125");
+    assert!(failure.message.contains("2 columns"), "{failure:?}");
+    house
+        .write(&how(2), &numbers(&[("a", 2), ("c", 2)]))
+        .await
+        .unwrap();
+}
