@@ -124,7 +124,7 @@ pub(crate) fn leave_out(
         }
         if before.is_some() {
             let before = if may_repeat {
-                "and replaces the rows it gave before by their key"
+                "and written by key"
             } else {
                 "and where the table has no `key` the rows it gave before are there twice"
             };

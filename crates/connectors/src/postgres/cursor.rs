@@ -362,7 +362,7 @@ impl Cursor {
         }
         if let Some(tables) = named(client, &self.again).await? {
             notes.push(format!(
-                "exchanged or rewritten since the last read, so all their rows are read again and replace those with their key (rows that are no longer there stay): {tables}"
+                "exchanged or rewritten since the last read, so all their rows are read again and written by key (rows that are no longer there stay): {tables}"
             ));
         }
         if self.column.field.is_nullable() {

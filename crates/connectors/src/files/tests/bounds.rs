@@ -487,6 +487,39 @@ fn a_stray_quote_among_quoted_lines_or_in_one_column_spoils_its_line() {
 }
 
 #[test]
+fn a_stray_quote_in_a_line_beyond_the_limit_spoils_that_line() {
+    let text = format!("a\n1\n\"{}\n2\n3\n", "x".repeat(5000));
+    for batch_bytes in [64, 1 << 20] {
+        let project = Project::new()
+            .with("max_record_bytes", json!(1000))
+            .file("t.csv", &text);
+        let mut spec = spec("t");
+        spec.batch_bytes = batch_bytes;
+        let outcome = project.read_as(&spec);
+        assert_eq!(outcome.rows, ["1", "2", "3"]);
+        assert_eq!(outcome.reasons(), ["3: too_long"]);
+        assert_eq!(outcome.place(1).line, Some(4));
+        assert_eq!(outcome.boundaries, [text.len() as u64]);
+        let message = &outcome.rejects[0].reasons[0].message;
+        assert!(message.contains("it has 5002 bytes"), "{message}");
+    }
+}
+
+#[test]
+fn too_many_stray_quotes_that_nothing_closes_stop_the_read() {
+    let strays = format!("\"x\n{}\"\"\n", "1\n".repeat(1000)).repeat(70);
+    let project = Project::new()
+        .with("max_record_bytes", json!(1000))
+        .file("t.csv", format!("a\n{strays}"));
+    let failure = project.fail("t");
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0115", towpath_vocab::Remedy::FixData)
+    );
+    assert!(!failure.help.is_empty());
+}
+
+#[test]
 fn what_a_long_record_swallows_is_told_and_never_replayed_as_a_row() {
     // One column: the quote in line 2 may be a stray one, the one that closes it stands far behind.
     let swallowed: String = (0..2000).map(|row| format!("{row}\n")).collect();
