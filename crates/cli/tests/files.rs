@@ -74,7 +74,10 @@ fn with_a_key_a_changed_file_replaces_its_rows() {
     desk.write("data/t_1.csv", "id,v\n1,x\n2,y\n");
     desk.ok(".", &["run"]);
     desk.write("data/t_1.csv", "id,v\n1,new\n2,y\n3,z\n");
-    desk.ok(".", &["run"]);
+    has(
+        &desk.ok(".", &["run"]),
+        &["all of it is read again, and written by key"],
+    );
     let sql = "select string_agg(v, ' ' order by id) v from raw.t";
     let rows = desk.json(".", &["query", "--format", "json", sql]);
     assert_eq!(rows[0]["v"], "new y z");
