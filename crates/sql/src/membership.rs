@@ -1,15 +1,16 @@
 //! `NOT IN (SELECT …)` as SQL means it: no row is "not in" what holds a NULL.
 //!
 //! The planner's joins see NULL as no match, except where a column stands alone before a whole `NOT IN`.
-//! Here it becomes three conditions that need no third truth value: there is no match, the query holds no
-//! NULL, and what is looked for is not NULL unless the query is empty. That is right where a condition
-//! decides over rows, through AND, OR and NOT; deeper inside an expression it is refused, with a way out.
+//! Here it becomes conditions that need no third truth value: there is no match, the query holds no NULL,
+//! and what is looked for is not NULL unless the query is empty. That is right where a condition decides
+//! over rows, through AND, OR and NOT; deeper inside an expression it is refused, with a way out. The
+//! query is copied for each of them, so nesting has a bound.
 
 use std::ops::ControlFlow;
 
 use datafusion_sql::parser::{DFParserBuilder, Statement};
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, Spanned,
+    BinaryOperator, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, Spanned,
     Statement as SqlStatement, TableFactor, UnaryOperator, Value, Visit, VisitMut, Visitor,
     VisitorMut,
 };
@@ -20,8 +21,14 @@ use crate::names::{Names, fold};
 use crate::place;
 use crate::problem::SqlProblem;
 
+/// How deep such conditions may nest: each level copies what stands inside.
+const DEEPEST: usize = 5;
+
 /// Mends every condition in the query. `sql` is the text its places are in.
 pub(crate) fn mend(sql: &str, query: &mut Query) -> Result<(), SqlProblem> {
+    if let ControlFlow::Break(problem) = Visit::visit(query, &mut Depth { sql, depth: 0 }) {
+        return Err(problem);
+    }
     match query.visit(&mut Conditions(sql)) {
         ControlFlow::Break(problem) => Err(problem),
         ControlFlow::Continue(()) => Ok(()),
@@ -33,6 +40,15 @@ struct Conditions<'a>(&'a str);
 impl VisitorMut for Conditions<'_> {
     type Break = SqlProblem;
 
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
+        if let Expr::InSubquery { subquery, .. } = expr
+            && let Err(problem) = named(subquery)
+        {
+            return ControlFlow::Break(problem);
+        }
+        ControlFlow::Continue(())
+    }
+
     /// Queries inside are mended before those around them, so that what is copied is right.
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlProblem> {
         let conditions = [&mut select.selection, &mut select.having];
@@ -43,6 +59,103 @@ impl VisitorMut for Conditions<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Refuses what would be copied too often.
+struct Depth<'a> {
+    sql: &'a str,
+    depth: usize,
+}
+
+fn may_be_copied(expr: &Expr) -> bool {
+    match expr {
+        Expr::InSubquery { negated, .. } => *negated,
+        Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr,
+        } => {
+            let mut inner = expr.as_ref();
+            while let Expr::Nested(nested) = inner {
+                inner = nested;
+            }
+            matches!(inner, Expr::InSubquery { negated: false, .. })
+        }
+        _ => false,
+    }
+}
+
+impl Visitor for Depth<'_> {
+    type Break = SqlProblem;
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<SqlProblem> {
+        self.depth += usize::from(may_be_copied(expr));
+        if self.depth <= DEEPEST {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(
+            SqlProblem::new(
+                "M0311",
+                format!("not supported: `NOT IN (SELECT …)` nested more than {DEEPEST} deep"),
+            )
+            .at(place::of_parse(self.sql, expr.span()))
+            .help("write the inner ones as `not exists (select 1 from … where … = …)`")
+            .help("or make the inner query a model of its own"),
+        )
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<SqlProblem> {
+        self.depth -= usize::from(may_be_copied(expr));
+        ControlFlow::Continue(())
+    }
+}
+
+/// Gives the query's column a name that the planner can find again: `(select max(x) …)` has none, and
+/// those of a union are its arms'.
+fn named(query: &mut Query) -> Result<(), SqlProblem> {
+    match query.body.as_mut() {
+        SetExpr::Select(select) => {
+            if let [item @ SelectItem::UnnamedExpr(_)] = select.projection.as_mut_slice()
+                && let SelectItem::UnnamedExpr(expr) = item
+                && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+            {
+                let expr = std::mem::replace(expr, Expr::Value(Value::Null.with_empty_span()));
+                *item = SelectItem::ExprWithAlias {
+                    expr,
+                    alias: Ident::new(MEMBER),
+                };
+            }
+            Ok(())
+        }
+        _ => {
+            let mut outer = parsed(&format!("select {MEMBER} from (select 1) as t({MEMBER})"))?;
+            // The visitor breaks when it has put the query in its place.
+            let _ = VisitMut::visit(&mut outer, &mut Fill(Some(query)));
+            *query = outer;
+            Ok(())
+        }
+    }
+}
+
+/// What a column without a name is called.
+const MEMBER: &str = "__member";
+
+fn parsed(text: &str) -> Result<Query, SqlProblem> {
+    let statement = DFParserBuilder::new(text)
+        .with_dialect(&GenericDialect {})
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .ok()
+        .and_then(|mut all| all.pop_front());
+    if let Some(Statement::Statement(statement)) = statement
+        && let SqlStatement::Query(query) = *statement
+    {
+        return Ok(*query);
+    }
+    Err(not_made())
+}
+
+fn not_made() -> SqlProblem {
+    SqlProblem::new("M0311", "not supported: this `NOT IN (SELECT …)`")
 }
 
 /// Mends a condition whose truth lets a row through when `wanted`, and whose falsehood does when not.
@@ -83,7 +196,8 @@ fn condition_in(sql: &str, expr: &mut Expr, wanted: bool) -> Result<(), SqlProbl
     }
 }
 
-/// `(sought in (query)) is not true and NULLS = 0 and (sought is not null or ROWS = 0)`.
+/// `(sought in (query)) is not true and HELD <= (1, or 0 when sought is NULL)`, where HELD is 0 of no
+/// row, 1 of rows without a NULL, 2 of others.
 fn absent(sought: &Expr, query: &Query, place: Option<(usize, usize)>) -> Result<Expr, SqlProblem> {
     if matches!(sought, Expr::Tuple(_)) {
         return Err(SqlProblem::new(
@@ -98,21 +212,28 @@ fn absent(sought: &Expr, query: &Query, place: Option<(usize, usize)>) -> Result
         subquery: Box::new(query.clone()),
         negated: false,
     };
-    let mut all = and(
-        Expr::IsNotTrue(Box::new(Expr::Nested(Box::new(is_in)))),
-        none_of(Counted::Nulls, query)?,
-    );
+    let no_match = Expr::IsNotTrue(Box::new(Expr::Nested(Box::new(is_in))));
     let literal = matches!(sought, Expr::Value(value) if value.value != Value::Null);
-    if !literal {
-        let known = Expr::IsNotNull(Box::new(Expr::Nested(Box::new(sought.clone()))));
-        let either = Expr::BinaryOp {
-            left: Box::new(known),
-            op: BinaryOperator::Or,
-            right: Box::new(none_of(Counted::Rows, query)?),
-        };
-        all = and(all, Expr::Nested(Box::new(either)));
-    }
-    Ok(Expr::Nested(Box::new(all)))
+    let plain = of_rows(query);
+    let known = match plain {
+        Some((value, rows)) if looks_around(query) => {
+            let no_null = no_row(Counted::Nulls, query, value, rows);
+            match literal {
+                true => no_null,
+                false => {
+                    let given = Expr::IsNotNull(Box::new(Expr::Nested(Box::new(sought.clone()))));
+                    let either = Expr::BinaryOp {
+                        left: Box::new(given),
+                        op: BinaryOperator::Or,
+                        right: Box::new(no_row(Counted::Rows, query, value, rows)),
+                    };
+                    and(no_null, Expr::Nested(Box::new(either)))
+                }
+            }
+        }
+        _ => held(sought, literal, query, plain)?,
+    };
+    Ok(Expr::Nested(Box::new(and(no_match, known))))
 }
 
 fn and(left: Expr, right: Expr) -> Expr {
@@ -123,46 +244,42 @@ fn and(left: Expr, right: Expr) -> Expr {
     }
 }
 
-/// What is counted of a query: all its rows, or those whose value is NULL.
+/// What is looked for around a row: any row, or one whose value is NULL.
 #[derive(Clone, Copy)]
 enum Counted {
     Rows,
     Nulls,
 }
 
-/// `coalesce((select COUNT from …), 0) = 0`.
-fn none_of(counted: Counted, query: &Query) -> Result<Expr, SqlProblem> {
-    let not_made = || SqlProblem::new("M0311", "not supported: this `NOT IN (SELECT …)`");
-    let plain = of_rows(query);
-    if let Some((value, rows)) = plain
-        && looks_around(query)
-    {
-        return Ok(no_row(counted, query, value, rows));
-    }
+/// `coalesce((select HELD from …), 0) <= …`, with one copy of the query.
+fn held(
+    sought: &Expr,
+    literal: bool,
+    query: &Query,
+    plain: Option<(&Expr, &Select)>,
+) -> Result<Expr, SqlProblem> {
     let value = match plain {
         Some((value, _)) => value.to_string(),
         None => "v".to_owned(),
     };
-    let count = match counted {
-        Counted::Rows => "count(*)".to_owned(),
-        Counted::Nulls => format!("count(*) - count({value})"),
+    let most = match literal {
+        true => "1",
+        false => "case when null then 0 else 1 end",
     };
-    let text = format!("select 1 where coalesce((select {count} from (select 1) as t(v)), 0) = 0");
-    let parsed = DFParserBuilder::new(text.as_str())
-        .with_dialect(&GenericDialect {})
-        .build()
-        .and_then(|mut parser| parser.parse_statements());
-    let statement = parsed.ok().and_then(|mut all| all.pop_front());
-    let Some(Statement::Statement(statement)) = statement else {
-        return Err(not_made());
-    };
-    let SqlStatement::Query(mut outer) = *statement else {
-        return Err(not_made());
-    };
+    let mut outer = parsed(&format!(
+        "select 1 where coalesce((select case when count(*) > count({value}) then 2 \
+         when count(*) > 0 then 1 else 0 end from (select 1) as t(v)), 0) <= {most}"
+    ))?;
     let SetExpr::Select(select) = outer.body.as_mut() else {
         return Err(not_made());
     };
     let mut made = select.selection.take().ok_or_else(not_made)?;
+    if let Expr::BinaryOp { right, .. } = &mut made
+        && let Expr::Case { conditions, .. } = right.as_mut()
+        && let [when] = conditions.as_mut_slice()
+    {
+        when.condition = Expr::IsNull(Box::new(Expr::Nested(Box::new(sought.clone()))));
+    }
     // The visitor breaks when it has put the query in its place.
     let filled = match plain {
         Some((_, rows)) => VisitMut::visit(&mut made, &mut Rows(query, rows)),
