@@ -116,23 +116,8 @@ pub(crate) fn refuse_sides(sql: &str, query: &Query) -> std::result::Result<(), 
 
 struct Queries<'a>(&'a str);
 
-impl Visitor for Queries<'_> {
-    type Break = SqlProblem;
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlProblem> {
-        let mut sides = Sides::default();
-        selects(&query.body).for_each(|select| sides.take(select));
-        if !sides.merges {
-            return ControlFlow::Continue(());
-        }
-        let found = selects(&query.body).find_map(|select| sides.wildcard(select));
-        let named = found.or_else(|| match query.visit(&mut Named(&sides)) {
-            ControlFlow::Break(found) => Some(found),
-            ControlFlow::Continue(()) => None,
-        });
-        let Some((name, span)) = named else {
-            return ControlFlow::Continue(());
-        };
+impl Queries<'_> {
+    fn refused(&self, (name, span): (String, Span)) -> ControlFlow<SqlProblem> {
         let key = match name.rsplit_once('.') {
             Some((_, "*")) | None => "the key".to_owned(),
             Some((_, key)) => format!("`{key}`"),
@@ -147,6 +132,39 @@ impl Visitor for Queries<'_> {
             .help("in WHERE, where no table is merged yet: `select … from (select * from a full join b using (k)) as j where k …`")
             .help("to see each side's own, write `on a.k = b.k` and `coalesce(a.k, b.k) as k`"),
         )
+    }
+}
+
+impl Visitor for Queries<'_> {
+    type Break = SqlProblem;
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<SqlProblem> {
+        let sides = Sides::of(select);
+        if !sides.merges {
+            return ControlFlow::Continue(());
+        }
+        if let Some(found) = sides.wildcard(select) {
+            return self.refused(found);
+        }
+        match select.visit(&mut Named::of(&sides)) {
+            ControlFlow::Break(found) => self.refused(found),
+            ControlFlow::Continue(()) => ControlFlow::Continue(()),
+        }
+    }
+
+    /// The order of a select's rows stands outside of it, and names its tables.
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlProblem> {
+        let SetExpr::Select(select) = query.body.as_ref() else {
+            return ControlFlow::Continue(());
+        };
+        let sides = Sides::of(select);
+        if !sides.merges {
+            return ControlFlow::Continue(());
+        }
+        match query.order_by.visit(&mut Named::of(&sides)) {
+            ControlFlow::Break(found) => self.refused(found),
+            ControlFlow::Continue(()) => ControlFlow::Continue(()),
+        }
     }
 }
 
@@ -177,17 +195,19 @@ struct Sides {
 }
 
 impl Sides {
-    fn take(&mut self, select: &Select) {
+    fn of(select: &Select) -> Self {
+        let mut sides = Self::default();
         for from in &select.from {
             let mut here = Self::default();
             here.walk(from);
             if here.merges {
-                self.merges = true;
-                self.natural |= here.natural;
-                self.keys.extend(here.keys);
-                self.tables.extend(here.tables);
+                sides.merges = true;
+                sides.natural |= here.natural;
+                sides.keys.extend(here.keys);
+                sides.tables.extend(here.tables);
             }
         }
+        sides
     }
 
     fn walk(&mut self, from: &TableWithJoins) {
@@ -243,18 +263,67 @@ fn last(name: &ObjectName) -> Option<String> {
     name.0.last()?.as_ident().map(fold)
 }
 
-struct Named<'a>(&'a Sides);
+/// Looks for such keys where a select's own tables can be named: not in queries of its FROM, nor in
+/// queries inside that have a table of that name themselves.
+struct Named<'a> {
+    sides: &'a Sides,
+    /// How many queries of a FROM are open.
+    apart: usize,
+    /// Tables of the queries inside that are open.
+    nearer: Vec<Vec<String>>,
+}
+
+impl<'a> Named<'a> {
+    fn of(sides: &'a Sides) -> Self {
+        Self {
+            sides,
+            apart: 0,
+            nearer: Vec::new(),
+        }
+    }
+}
+
+/// A query in a FROM that cannot see the tables beside it.
+fn stands_apart(factor: &TableFactor) -> bool {
+    matches!(factor, TableFactor::Derived { lateral: false, .. })
+}
 
 impl Visitor for Named<'_> {
     type Break = (String, Span);
 
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<(String, Span)> {
+        self.apart += usize::from(stands_apart(factor));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<(String, Span)> {
+        self.apart -= usize::from(stands_apart(factor));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<(String, Span)> {
+        let mut own = Sides::default();
+        selects(&query.body)
+            .flat_map(|select| &select.from)
+            .for_each(|from| own.walk(from));
+        self.nearer.push(own.tables);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<(String, Span)> {
+        self.nearer.pop();
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<(String, Span)> {
-        if let SqlExpr::CompoundIdentifier(parts) = expr
+        if self.apart == 0
+            && let SqlExpr::CompoundIdentifier(parts) = expr
             && let [.., table, column] = parts.as_slice()
         {
             let (table, name) = (fold(table), fold(column));
-            let is_key = self.0.natural || self.0.keys.contains(&name);
-            if is_key && self.0.tables.contains(&table) {
+            let is_key = self.sides.natural || self.sides.keys.contains(&name);
+            let is_own = !self.nearer.iter().any(|tables| tables.contains(&table));
+            if is_key && is_own && self.sides.tables.contains(&table) {
                 return ControlFlow::Break((format!("{table}.{name}"), expr.span()));
             }
         }
