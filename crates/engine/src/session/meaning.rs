@@ -214,8 +214,12 @@ async fn instants_have_a_zone_and_time_zones_go_both_ways() {
             vec!["2024-07-01"],
         ),
         (
-            "select (timestamp '2024-10-27 02:30:00' at time zone 'Europe/Berlin') as d",
-            vec!["2024-10-27T00:30:00Z"],
+            "select (timestamp '2024-10-27 02:30:00' at time zone 'europe/BERLIN') as d",
+            vec!["2024-10-27T01:30:00Z"],
+        ),
+        (
+            "select (timestamp '2024-03-31 02:30:00' at time zone 'Europe/Berlin') as d",
+            vec!["2024-03-31T01:30:00Z"],
         ),
         (
             "select timestamp '2024-07-01 10:00:00' at time zone 'UTC' at time zone 'America/New_York' as a",
@@ -223,11 +227,6 @@ async fn instants_have_a_zone_and_time_zones_go_both_ways() {
         ),
     ];
     gives(&fixture, &cases).await;
-    let gap = fixture
-        .rows("select timestamp '2024-03-31 02:30:00' at time zone 'Europe/Berlin' as a")
-        .await
-        .unwrap_err();
-    assert!(gap.message.contains("clocks were set forward"), "{gap}");
     let none = fixture
         .rows("select now() at time zone 'Berlin' as a")
         .await

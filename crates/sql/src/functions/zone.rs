@@ -1,8 +1,8 @@
 //! `x AT TIME ZONE zone`, as PostgreSQL means it.
 //!
 //! A timestamp without a zone is the clock on the wall there, and becomes the instant; an instant becomes
-//! the clock on the wall there. Where clocks are set back, the earlier instant is taken; a time that
-//! clocks skip is an error.
+//! the clock on the wall there. A time that clocks show twice is the later instant; one that they skip is
+//! read by the clock before they were set forward. Zones are called in any case.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use arrow_array::timezone::Tz;
 use arrow_array::{Array, TimestampMicrosecondArray};
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
-use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone};
+use chrono::{DateTime, FixedOffset, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone};
+use chrono_tz::TZ_VARIANTS;
 use datafusion_common::cast::{as_string_array, as_timestamp_microsecond_array};
 use datafusion_common::{Result, exec_datafusion_err, plan_err};
 use datafusion_expr::{
@@ -47,7 +48,13 @@ fn wall() -> DataType {
 }
 
 fn zone(text: &str) -> Result<Tz> {
-    text.parse().map_err(|_| {
+    let known = text.parse().ok().or_else(|| {
+        let mut all = TZ_VARIANTS.iter().map(|zone| zone.name());
+        all.find(|name| name.eq_ignore_ascii_case(text))?
+            .parse()
+            .ok()
+    });
+    known.ok_or_else(|| {
         exec_datafusion_err!(
             "`{text}` is no time zone; zones are called like `Europe/Berlin`, `UTC` or `+02:00`"
         )
@@ -113,7 +120,7 @@ impl ScalarUDFImpl for AtTimeZone {
                 .naive_utc();
             out.push(Some(match to_wall {
                 true => seen_there(at, there)?,
-                false => instant_of(at, there, name)?,
+                false => instant_of(at, there)?,
             }));
         }
         let moved = TimestampMicrosecondArray::from(out);
@@ -131,14 +138,22 @@ fn seen_there(at: NaiveDateTime, there: Tz) -> Result<i64> {
         .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` leaves the calendar"))
 }
 
-fn instant_of(wall: NaiveDateTime, there: Tz, name: &str) -> Result<i64> {
-    match there.offset_from_local_datetime(&wall) {
-        LocalResult::Single(offset) | LocalResult::Ambiguous(offset, _) => wall
-            .checked_sub_offset(offset.fix())
-            .map(|at| at.and_utc().timestamp_micros())
-            .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` leaves the calendar")),
-        LocalResult::None => Err(exec_datafusion_err!(
-            "no clock in {name} showed {wall}: clocks were set forward over it"
-        )),
-    }
+fn instant_of(wall: NaiveDateTime, there: Tz) -> Result<i64> {
+    let offset = match there.offset_from_local_datetime(&wall) {
+        LocalResult::Single(offset) | LocalResult::Ambiguous(_, offset) => Some(offset.fix()),
+        LocalResult::None => before_skipped(wall, there),
+    };
+    offset
+        .and_then(|offset| wall.checked_sub_offset(offset))
+        .map(|at| at.and_utc().timestamp_micros())
+        .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` leaves the calendar"))
+}
+
+/// The offset before clocks were set forward over a time. Taken for a UTC time, a day later is after
+/// that wherever the zone lies; back by the offset of then it is the moment just before.
+fn before_skipped(wall: NaiveDateTime, there: Tz) -> Option<FixedOffset> {
+    let later = wall.checked_add_signed(TimeDelta::days(1))?;
+    let after = there.offset_from_utc_datetime(&later).fix();
+    let before = wall.checked_sub_offset(after)?;
+    Some(there.offset_from_utc_datetime(&before).fix())
 }
