@@ -17,6 +17,7 @@ use towpath_vocab::{TableLineage, TableName};
 
 use crate::catalog::{Catalog, Tables};
 use crate::fractions::exact_fractions;
+use crate::grouping::sets_of_columns;
 use crate::merged::MergedKeys;
 use crate::names::Names;
 use crate::problem::{Judged, SqlProblem, from_planner, listed};
@@ -125,11 +126,20 @@ pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan>
         Statement::Statement(inner) => planner.sql_statement_to_plan(inner.as_ref().clone())?,
         other => return Err(DataFusionError::Internal(format!("not a query: {other}"))),
     };
-    let plan = exact_fractions(plan)?;
+    let plan = settled(plan)?;
     let mut analyzer = Analyzer::new();
     analyzer.rules.push(Arc::new(MergedKeys));
     analyzer.rules.push(Arc::new(RoundedCasts));
     analyzer.execute_and_check(plan, catalog.options(), |_, _| {})
+}
+
+/// A plan as it comes from the planner, before its types are brought into line: written fractions are
+/// what they stand beside, grouping sets hold columns only.
+///
+/// # Errors
+/// Those of making a node anew.
+pub fn settled(plan: LogicalPlan) -> Result<LogicalPlan> {
+    exact_fractions(sets_of_columns(plan)?)
 }
 
 fn has_placeholder(plan: &LogicalPlan) -> bool {

@@ -4,8 +4,9 @@
 //! or added to, multiplied with, compared with or chosen beside one, it is taken as the decimal it was
 //! written as; only division stays floating point, which has more digits than a decimal's fixed places.
 //! Fractions of more than fifteen digits, and whole numbers beyond 64 bits, are decimals from the start:
-//! floating point could not hold them. It knows no table; whoever plans applies it before types are
-//! brought into line.
+//! floating point could not hold them; only what is computed of such alone and needs more digits than a
+//! decimal has is floating point. It knows no table; whoever plans applies it before types are brought
+//! into line.
 
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, Result, ScalarValue};
@@ -13,8 +14,11 @@ use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion_sql::sqlparser::ast::{
-    CastKind, DataType as Written, ExactNumberInfo, Expr as SqlExpr, Value, ValueWithSpan,
+    BinaryOperator, CastKind, DataType as Written, ExactNumberInfo, Expr as SqlExpr, Value,
+    ValueWithSpan,
 };
+
+use crate::rounding::compares;
 
 /// Digits that floating point holds whatever they are.
 const SURE_DIGITS: usize = 15;
@@ -28,7 +32,7 @@ const CHOOSING: &[&str] = &["coalesce", "greatest", "ifnull", "least", "nullif",
 ///
 /// # Errors
 /// Those of computing a node's columns anew.
-pub fn exact_fractions(plan: LogicalPlan) -> Result<LogicalPlan> {
+pub(crate) fn exact_fractions(plan: LogicalPlan) -> Result<LogicalPlan> {
     if !has_fractions(&plan)? {
         return Ok(plan);
     }
@@ -107,19 +111,13 @@ pub(crate) fn exact(expression: Expr, schema: &DFSchema) -> Result<Transformed<E
 }
 
 fn keeps_decimals(operator: Operator) -> bool {
+    adds_up(operator) || compares(operator)
+}
+
+fn adds_up(operator: Operator) -> bool {
     matches!(
         operator,
-        Operator::Plus
-            | Operator::Minus
-            | Operator::Multiply
-            | Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
+        Operator::Plus | Operator::Minus | Operator::Multiply
     )
 }
 
@@ -174,18 +172,11 @@ fn as_decimal(value: &Expr) -> Option<Expr> {
         }
         Expr::Literal(ScalarValue::Int64(Some(_)), _) => value.clone(),
         Expr::Negative(inner) => Expr::Negative(Box::new(as_decimal(inner)?)),
-        Expr::BinaryExpr(sum)
-            if matches!(
-                sum.op,
-                Operator::Plus | Operator::Minus | Operator::Multiply
-            ) =>
-        {
-            Expr::BinaryExpr(BinaryExpr {
-                left: Box::new(as_decimal(&sum.left)?),
-                op: sum.op,
-                right: Box::new(as_decimal(&sum.right)?),
-            })
-        }
+        Expr::BinaryExpr(sum) if adds_up(sum.op) => Expr::BinaryExpr(BinaryExpr {
+            left: Box::new(as_decimal(&sum.left)?),
+            op: sum.op,
+            right: Box::new(as_decimal(&sum.right)?),
+        }),
         _ => return None,
     })
 }
@@ -208,28 +199,80 @@ fn written(number: f64) -> Option<ScalarValue> {
     Some(ScalarValue::Decimal128(Some(value), precision, scale))
 }
 
+/// Takes numbers as floating point from which alone something is computed that no decimal can hold.
+pub(crate) fn beyond_decimals(expr: &mut SqlExpr) {
+    let wide = width(expr).is_some_and(|(whole, places)| whole + places > MOST_DIGITS);
+    if wide {
+        as_doubles(expr);
+    }
+}
+
+/// Digits before and after the point that hold whatever is computed of written numbers; `None` where
+/// anything else stands.
+fn width(expr: &SqlExpr) -> Option<(usize, usize)> {
+    match expr {
+        SqlExpr::Nested(inner) | SqlExpr::UnaryOp { expr: inner, .. } => width(inner),
+        SqlExpr::Value(value) => match &value.value {
+            Value::Number(text, _) => digits(text).map(|(whole, places)| (whole.len(), places)),
+            _ => None,
+        },
+        SqlExpr::BinaryOp { left, op, right } => {
+            let ((a, b), (c, d)) = (width(left)?, width(right)?);
+            match op {
+                BinaryOperator::Multiply => Some((a + c, b + d)),
+                BinaryOperator::Plus | BinaryOperator::Minus => Some((a.max(c) + 1, b.max(d))),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// An exponent is what makes a number floating point.
+fn as_doubles(expr: &mut SqlExpr) {
+    match expr {
+        SqlExpr::Nested(inner) | SqlExpr::UnaryOp { expr: inner, .. } => as_doubles(inner),
+        SqlExpr::BinaryOp { left, right, .. } => {
+            as_doubles(left);
+            as_doubles(right);
+        }
+        SqlExpr::Value(value) => {
+            if long_number(value).is_some()
+                && let Value::Number(text, _) = &mut value.value
+            {
+                text.push_str("e0");
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Digits before the point without zeros that say nothing, and how many stand after it; `None` for a
+/// number with an exponent.
+fn digits(text: &str) -> Option<(&str, usize)> {
+    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
+    let is_plain = [whole, places]
+        .iter()
+        .all(|part| part.chars().all(|c| c.is_ascii_digit()));
+    is_plain.then(|| (whole.trim_start_matches('0'), places.len()))
+}
+
 /// A written number that floating point cannot hold, as a decimal; `None` for any other.
 pub(crate) fn long_number(value: &ValueWithSpan) -> Option<SqlExpr> {
     let Value::Number(text, _) = &value.value else {
         return None;
     };
-    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
-    let is_plain = [whole, places]
-        .iter()
-        .all(|part| part.chars().all(|c| c.is_ascii_digit()));
-    let whole = whole.trim_start_matches('0');
-    let count = whole.len() + places.len();
-    let long = match places.is_empty() {
-        true => whole.parse::<u64>().is_err() && !whole.is_empty(),
-        false => count > SURE_DIGITS,
+    let (whole, places) = digits(text)?;
+    let count = whole.len() + places;
+    let long = match places {
+        0 => whole.parse::<u64>().is_err() && !whole.is_empty(),
+        _ => count > SURE_DIGITS,
     };
-    if !is_plain || !long || count > MOST_DIGITS {
+    if !long || count > MOST_DIGITS {
         return None;
     }
-    let info = ExactNumberInfo::PrecisionAndScale(
-        u64::try_from(count).ok()?,
-        i64::try_from(places.len()).ok()?,
-    );
+    let info =
+        ExactNumberInfo::PrecisionAndScale(u64::try_from(count).ok()?, i64::try_from(places).ok()?);
     Some(SqlExpr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(SqlExpr::Value(ValueWithSpan {

@@ -77,7 +77,8 @@ pub(crate) fn rounded(expression: Expr, schema: &DFSchema) -> Result<Transformed
     })
 }
 
-fn compares(operator: Operator) -> bool {
+/// Operators that compare two values of one type.
+pub(crate) fn compares(operator: Operator) -> bool {
     matches!(
         operator,
         Operator::Eq

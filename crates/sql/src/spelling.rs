@@ -15,7 +15,7 @@ use datafusion_sql::sqlparser::ast::{
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 
-use crate::fractions::long_number;
+use crate::fractions::{beyond_decimals, long_number};
 use crate::functions::AT_TIME_ZONE;
 use crate::names::fold;
 use crate::place;
@@ -101,6 +101,7 @@ impl VisitorMut for Mend<'_> {
 
     /// The parser binds `^` looser than `+`: a chain is read again from its parts.
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
+        beyond_decimals(expr);
         if rank(expr).is_none() || !has_power(expr) {
             return ControlFlow::Continue(());
         }

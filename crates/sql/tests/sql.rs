@@ -352,6 +352,12 @@ fn lineage_of_aggregates() {
          t: aggregated orders.total",
     );
     same(
+        &lineage("select total * 2 d, count(*) n from raw.orders group by rollup(total * 2)"),
+        "*: group orders.total
+         d: computed orders.total
+         n: aggregated orders.",
+    );
+    same(
         &lineage("select string_agg(status, ',' order by updated_at) s from raw.orders"),
         "s: aggregated orders.status, sort orders.updated_at",
     );
@@ -737,6 +743,16 @@ fn what_cannot_be_computed_or_would_be_wrong_is_refused_where_it_stands() {
             "several values before `NOT IN (SELECT …)`",
         ),
         (
+            &nested(6),
+            "total not in (select 1)",
+            "`NOT IN (SELECT …)` nested more than 5 deep",
+        ),
+        (
+            "select customer_id from raw.orders o right join raw.customers c using (customer_id) order by o.customer_id",
+            "o.customer_id",
+            "`o.customer_id` beside a RIGHT or FULL JOIN",
+        ),
+        (
             "select 2 ^ order_id & 1 k from raw.orders",
             "2 ^",
             "`^` beside an operator of bits",
@@ -757,9 +773,21 @@ fn what_cannot_be_computed_or_would_be_wrong_is_refused_where_it_stands() {
         "select o.order_id from raw.orders o where exists (select 1 from raw.customers c where c.customer_id = o.customer_id) or o.total > 3",
         "select order_id from raw.orders o where 0 = (select count(*) from raw.customers c where c.customer_id = o.customer_id)",
         "select c.country from raw.orders o full join raw.customers c using (customer_id)",
+        "with p as (select o.customer_id from raw.orders o) select customer_id from raw.orders o full join raw.customers c using (customer_id)",
+        "select order_id from raw.orders where customer_id not in (select max(customer_id) from raw.customers)",
+        "select order_id from raw.orders where customer_id not in (select customer_id from raw.customers union select 1)",
+        &nested(5),
     ] {
         proven(sql);
     }
+}
+
+/// `NOT IN` that many times inside each other.
+fn nested(depth: usize) -> String {
+    let inner = "select total from raw.orders where total not in (select 1)".to_owned();
+    (1..depth).fold(inner, |inner, _| {
+        format!("select total from raw.orders where total not in ({inner})")
+    })
 }
 
 #[test]

@@ -29,6 +29,20 @@ select a.id, b.id as other from raw.customers a cross join raw.customers b where
 
 select a.id, b.id as other from raw.customers a join raw.customers b on a.country = b.country and a.id <= b.id
 
+with o as (select a.k as k1 from (values (1)) a(k)) select k, (select max(k1) from o) as m from (values (1), (2)) a(k) full join (values (2), (3)) b(k) using (k)
+
+select a.k from (values (1)) a(k) union all select k from (values (1), (2)) a(k) full join (values (2), (3)) b(k) using (k)
+
+select k, n from (values (1), (2)) a(k) full join (select a.k, count(*) as n from (values (2), (3)) a(k) group by a.k) b using (k)
+
+select k from (values (1), (2)) a(k) full join (values (2), (3)) b(k) using (k) where exists (select 1 from (values (2)) a(k) where a.k > 1)
+
+-- refused: R0509
+select k from (values (1), (2)) a(k) full join (values (2), (3)) b(k) using (k) order by a.k
+
+-- refused: R0509
+select k from (values (1), (2)) a(k) full join (values (2), (3)) b(k) using (k) where exists (select 1 from (values (2)) c(k) where c.k = a.k)
+
 select c.id, l.n from raw.customers c cross join lateral (select count(*) as n from raw.orders o where o.customer_id = c.id) l
 
 -- NULL and three truths.
@@ -56,6 +70,41 @@ select id, case when country = 'GB' then 1 when country is null then 2 else 3 en
 select id, case country when null then 'none' when 'SE' then 'north' end as c from raw.customers
 
 select id from raw.customers where (country = 'GB') is not true
+
+select id from raw.customers where id not in (select customer_id from raw.orders where id < 12 union select 3)
+
+select id from raw.customers where id not in (select customer_id from raw.orders union all select 3)
+
+select id from raw.customers where id not in (select max(customer_id) from raw.orders)
+
+select id from raw.customers where id not in (select max(customer_id) from raw.orders where false)
+
+select id from raw.customers where id not in (select id from raw.orders where false union select id from raw.orders where false)
+
+select id from raw.customers where id not in (values (1), (3))
+
+select id from raw.customers where id not in (values (1), (null))
+
+select id from raw.customers where id in (select 1 union select customer_id from raw.orders) or name = 'Cy'
+
+select id from raw.customers where id in (select max(customer_id) from raw.orders group by amount > 0) or name = 'Cy'
+
+select id from raw.customers where id not in (select customer_id + 1 from raw.orders where customer_id is not null)
+
+select id from raw.customers where not (id in (select customer_id from raw.orders union select 1))
+
+select id from raw.orders where customer_id not in (select id from raw.customers where id > 9)
+
+select id from raw.orders where customer_id not in (select min(id) from raw.customers group by country)
+
+select id from raw.orders where customer_id not in (select id from raw.customers where id not in (select k from raw.numbers where k not in (2, 4)))
+
+select id from raw.customers where id not in (select k from raw.numbers where i not in (select k from raw.numbers where i is not null) union select 4)
+
+select k from raw.numbers where k not in (select k from raw.numbers where k not in (select k from raw.numbers where k not in (select k from raw.numbers where k not in (select k from raw.numbers where k not in (select i from raw.numbers where i > 1)))))
+
+-- refused: R0509
+select k from raw.numbers where k not in (select k from raw.numbers where k not in (select k from raw.numbers where k not in (select k from raw.numbers where k not in (select k from raw.numbers where k not in (select k from raw.numbers where k not in (select i from raw.numbers where i > 1))))))
 
 -- Sets.
 
@@ -100,6 +149,30 @@ select string_agg(name, ',' order by id desc) as s from raw.customers
 select customer_id, note, count(*) as n from raw.orders group by rollup (customer_id, note)
 
 select customer_id, count(*) as n from raw.orders group by grouping sets ((customer_id), ())
+
+select amount::int as a, count(*) as n from raw.orders group by rollup (amount::int)
+
+select d::int as a, count(*) as n from raw.numbers where k < 5 group by rollup (d::int)
+
+select d::int as a, k % 2 as o, count(*) as n from raw.numbers where k < 5 group by cube (d::int, k % 2)
+
+select amount + 0.01 as a, note, count(*) as n from raw.orders group by cube (amount + 0.01, note)
+
+select amount * 1.5 as a, sum(amount * 1.5) as s from raw.orders group by grouping sets ((amount * 1.5), ())
+
+select amount + 0.5 as a, customer_id + 1 as c, count(*) as n from raw.orders group by grouping sets ((amount + 0.5, customer_id + 1), (customer_id + 1), ())
+
+select amount + 0.5 as a, grouping(amount + 0.5) as g, count(*) as n from raw.orders group by rollup (amount + 0.5) having grouping(amount + 0.5) = 1 or amount + 0.5 > 5.5
+
+select customer_id, amount > 0.01 as b, count(*) as n from raw.orders group by customer_id, rollup (amount > 0.01)
+
+select amount + 0.5 as a, count(*) as n from raw.orders group by amount + 0.5
+
+select (amount + 0.5) * 2 as a, count(*) as n from raw.orders group by rollup (amount + 0.5)
+
+select upper(note) as u, date_trunc('month', at) as m, count(*) as n from raw.orders group by cube (upper(note), date_trunc('month', at))
+
+select d::int as i, (select count(*) from raw.customers) as c from raw.numbers where k < 5 group by rollup (d::int)
 
 select sum(i) as i, sum(b::numeric) as b, avg(i) as a from raw.numbers
 
@@ -146,6 +219,16 @@ select k, n::bigint as a from raw.numbers where k <> 1
 select 0.1 + 0.2 = 0.3 as e, 0.1 + 0.2 as s
 
 select k, n + 0.01 as a, n * 2 as m from raw.numbers
+
+select 1234567890123456.5 as a, 1234567890123456.5 * 2 as b, 18446744073709551616 as c
+
+-- differs: products of constants that need more digits than a decimal has are doubles
+select 12345678901234567890.5 * 12345678901234567890.5 as a
+
+-- differs: products of constants that need more digits than a decimal has are doubles
+select 3.141592653589793238 * 3.141592653589793238 * 3.141592653589793238 as a
+
+select k, n * 1.234567890123456789 as m from raw.numbers where k in (2, 3)
 
 select k from raw.numbers where n > 12345678901234567.88
 
@@ -256,6 +339,23 @@ select k, zoned at time zone 'Europe/Berlin' as t from raw.times
 select k, (zoned at time zone 'Europe/Berlin')::date as d from raw.times
 
 select k, at at time zone 'Europe/Berlin' as t from raw.times
+
+select timestamp '2024-10-27 02:30:00' at time zone 'Europe/Berlin' as t, timestamp '2024-11-03 01:30:00' at time zone 'America/New_York' as u
+
+select timestamp '2024-03-31 02:30:00' at time zone 'Europe/Berlin' as t, timestamp '2024-03-10 02:30:00' at time zone 'America/New_York' as u
+
+select timestamp '2011-12-30 12:00:00' at time zone 'Pacific/Apia' as t, timestamp '2014-10-26 01:30:00' at time zone 'Europe/Moscow' as u
+
+select timestamp '2024-10-06 02:15:00' at time zone 'Australia/Lord_Howe' as t, timestamp '2024-04-07 01:45:00' at time zone 'Australia/Lord_Howe' as u
+
+select timestamp '2024-03-31 01:30:00' at time zone 'Europe/Dublin' as t, timestamp '2024-10-27 01:30:00' at time zone 'Europe/Dublin' as u
+
+select timestamp '2024-07-01 10:00:00' at time zone 'europe/berlin' as a, timestamp '2024-07-01 10:00:00' at time zone 'AMERICA/PORT_OF_SPAIN' as b, timestamp '2024-07-01 10:00:00' at time zone 'utc' as c
+
+select timestamp '2024-07-01 10:00:00' at time zone 'Berlin' as a
+
+-- differs: `+02:00` is east of Greenwich here, and west of it in PostgreSQL
+select timestamptz '2024-07-01 10:00:00+00' at time zone '+02:00' as a
 
 select timestamptz '2024-01-01 10:00:00+02' as t
 

@@ -109,7 +109,7 @@ impl Sight {
             .resolve_all(subject, &statement, &session, within)
             .await?;
         let planned = session.statement_to_plan(statement).await;
-        let plan = match planned.and_then(towpath_sql::exact_fractions) {
+        let plan = match planned.and_then(towpath_sql::settled) {
             Ok(plan) => plan,
             Err(error) => return Err(misplanned(subject, sql, &tables, &error)),
         };
