@@ -205,6 +205,27 @@ fn a_replay_never_puts_an_older_row_over_a_newer_one() {
 }
 
 #[test]
+fn of_two_records_of_one_load_the_newer_stays_whichever_is_replayed_first() {
+    let desk = shop("data", "key: id\n        fail_above: 100%");
+    desk.write(
+        "shop/data/orders.csv",
+        "id,amount\n1,-50\n1,-2\n2,-2\n2,-50\n3,3\n",
+    );
+    desk.ok("shop", &["run"]);
+    let rule = |old: &str, new: &str| {
+        let pipeline = desk.read("shop/pipelines/shop.yml");
+        desk.write("shop/pipelines/shop.yml", &pipeline.replace(old, new));
+    };
+    rule("min: 0", "min: -10");
+    has(&replay(&desk), &["2 rows replayed, 2 still held"]);
+    assert_eq!(orders(&desk), "1=-2 2=-2 3=3");
+    rule("min: -10", "min: -100");
+    has(&replay(&desk), &["1 row replayed, 0 still held"]);
+    assert_eq!(orders(&desk), "1=-2 2=-50 3=3");
+    assert_eq!(held_and_outdated(&desk), (0, 1));
+}
+
+#[test]
 fn a_replay_leaves_known_keys_of_an_insert_only_table_alone() {
     let desk = shop(
         "store",

@@ -40,10 +40,7 @@ pub(crate) fn is_replay(task: &TaskKey) -> bool {
 pub(crate) async fn records(house: &House, behind: &[TaskThen]) -> Result<Vec<Again>> {
     let mut found = Vec::new();
     for then in behind.iter().filter(|then| is_replay(&then.task)) {
-        let mut commits = BTreeMap::new();
-        for (generation, position) in house.lake.positions(&then.task).await? {
-            commits.insert(generation, taken_of(&position)?.unwrap_or_default());
-        }
+        let commits = commits(house, &then.task).await?;
         let (held, replayed) = changed(&commits, then.now, then.then);
         found.push(Again {
             replay: then.task.clone(),
@@ -52,6 +49,27 @@ pub(crate) async fn records(house: &House, behind: &[TaskThen]) -> Result<Vec<Ag
         });
     }
     Ok(found)
+}
+
+/// What the replays took whose rows a table has, as far as that is kept.
+pub(super) async fn standing_replays(house: &House, replay: &TaskKey) -> Result<Vec<Taken>> {
+    let mut commits = commits(house, replay).await?;
+    let standing = match commits.keys().next_back() {
+        Some(last) => standing(&commits, *last),
+        None => BTreeSet::new(),
+    };
+    let standing = standing.iter();
+    Ok(standing
+        .filter_map(|generation| commits.remove(generation))
+        .collect())
+}
+
+async fn commits(house: &House, replay: &TaskKey) -> Result<BTreeMap<Generation, Taken>> {
+    let mut commits = BTreeMap::new();
+    for (generation, position) in house.lake.positions(replay).await? {
+        commits.insert(generation, taken_of(&position)?.unwrap_or_default());
+    }
+    Ok(commits)
 }
 
 /// Records whose rows go, and those whose rows are there again.

@@ -3,11 +3,11 @@
 //! The table may hold a record's key from a later load, which read the row as it was mended. A record
 //! that the last load kept out is as new as anything the source gave; an older one goes in only where
 //! its key is not there, or where the load's cursor says that it is the newer one. Of two records with
-//! one key the newest, which comes first, goes in, however many commits the replay makes. `insert_only`
-//! leaves known keys alone as ever. It knows no files and no commit: it looks with one question to the
-//! engine for each batch of rows.
+//! one key the newest, which comes first, goes in, however many commits and replays they lie apart: each
+//! commit remembers the keys it let in. `insert_only` leaves known keys alone as ever. It knows no files
+//! and no commit: it looks with one question to the engine for each batch of rows.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::cast::AsArray;
@@ -18,6 +18,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::{filter, filter_record_batch};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use towpath_engine::Engine;
 use towpath_flow::Sieve;
@@ -54,27 +55,97 @@ pub(super) struct Newer {
     records: Arc<Vec<Record>>,
     seen: Seen,
     left_out: Mutex<BTreeSet<String>>,
+    let_in: Mutex<LetIn>,
 }
 
-/// The keys that a replay has let in so far, of all its commits: a digest of 16 bytes each.
+/// A key, as a digest.
+type KeyDigest = [u8; 16];
+
+/// Where a record stood: of two that one load kept out, the later one is newer.
+type Stood = (String, u64);
+
+/// The keys that were let in so far, as digests.
 #[derive(Clone, Default)]
-pub(super) struct Seen(Arc<Mutex<HashSet<[u8; 16]>>>);
+pub(super) struct Seen {
+    /// By this replay, in all its commits: from the newest record on.
+    now: Arc<Mutex<HashSet<KeyDigest>>>,
+    /// By earlier replays of records of the load's last commit.
+    before: Arc<Mutex<HashMap<KeyDigest, Stood>>>,
+}
 
 impl Seen {
-    /// True when it is there for the first time.
-    fn insert(&self, key: impl Iterator<Item = Option<String>>) -> bool {
-        let mut hash = Sha256::new();
-        for part in key {
-            let length = part.as_ref().map_or(u64::MAX, |part| part.len() as u64);
-            hash.update(length.to_le_bytes());
-            hash.update(part.unwrap_or_default());
+    /// True for a key that is let in for the first time. A record that the last load kept out also has to
+    /// be newer than the one an earlier replay let in.
+    fn insert(&self, key: KeyDigest, fresh: Option<&Record>) -> bool {
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_older = fresh
+            .zip(before.get(&key))
+            .is_some_and(|(record, before)| stood(record) <= *before);
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        !is_older && now.insert(key)
+    }
+
+    /// Takes over what an earlier replay let in.
+    pub(super) fn remember(&self, keys: LetIn) {
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        for (object, keys) in keys.0 {
+            for (digest, ordinal) in keys {
+                let Some(key) = read(&digest) else { continue };
+                let new = (object.clone(), ordinal);
+                match before.get_mut(&key) {
+                    Some(held) if *held >= new => {}
+                    Some(held) => *held = new,
+                    None => {
+                        before.insert(key, new);
+                    }
+                }
+            }
         }
-        let mut digest = [0; 16];
-        for (to, from) in digest.iter_mut().zip(hash.finalize()) {
-            *to = from;
-        }
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(digest)
+    }
+}
+
+fn stood(record: &Record) -> Stood {
+    (record.place.object.clone(), record.place.ordinal)
+}
+
+fn digest(key: impl Iterator<Item = Option<String>>) -> KeyDigest {
+    let mut hash = Sha256::new();
+    for part in key {
+        let length = part.as_ref().map_or(u64::MAX, |part| part.len() as u64);
+        hash.update(length.to_le_bytes());
+        hash.update(part.unwrap_or_default());
+    }
+    let mut digest = [0; 16];
+    for (to, from) in digest.iter_mut().zip(hash.finalize()) {
+        *to = from;
+    }
+    digest
+}
+
+/// A digest as a commit's position has it.
+fn written(key: KeyDigest) -> String {
+    format!("{:032x}", u128::from_be_bytes(key))
+}
+
+fn read(text: &str) -> Option<KeyDigest> {
+    u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
+}
+
+/// Keys that a commit let in, of records that the load's last commit kept out: by the object they stood
+/// in, each with its place there.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct LetIn(BTreeMap<String, Vec<(String, u64)>>);
+
+impl LetIn {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn add(&mut self, key: KeyDigest, record: &Record) {
+        let (object, ordinal) = stood(record);
+        let keys = self.0.entry(object).or_default();
+        keys.push((written(key), ordinal));
     }
 }
 
@@ -102,12 +173,28 @@ impl Newer {
             records: Arc::clone(records),
             seen: seen.clone(),
             left_out: Mutex::default(),
+            let_in: Mutex::default(),
         }))
     }
 
     /// Ids of what was left out so far.
     pub(super) fn left_out(&self) -> BTreeSet<String> {
         self.leaving_out().clone()
+    }
+
+    /// The keys of what went in so far.
+    pub(super) fn let_in(&self) -> LetIn {
+        self.letting_in().clone()
+    }
+
+    fn letting_in(&self) -> std::sync::MutexGuard<'_, LetIn> {
+        self.let_in.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A record that the load's last commit kept out.
+    fn fresh(&self, ordinal: u64) -> Option<&Record> {
+        self.record(ordinal)
+            .filter(|record| record.generation == self.last)
     }
 
     fn leaving_out(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
@@ -137,10 +224,11 @@ impl Newer {
             same.push(format!("r.k{at} = {their}"));
             columns.push((format!("k{at}"), Arc::clone(array)));
         }
-        let fresh = rows.ordinals.values().iter().map(|ordinal| {
-            let record = self.record(*ordinal);
-            Some(record.is_some_and(|record| record.generation == self.last))
-        });
+        let fresh = rows
+            .ordinals
+            .values()
+            .iter()
+            .map(|ordinal| Some(self.fresh(*ordinal).is_some()));
         columns.push((
             "fresh".to_owned(),
             Arc::new(fresh.collect::<BooleanArray>()),
@@ -207,7 +295,7 @@ impl Sieve for Newer {
         let texts = keys.iter().map(|key| cast(key, &DataType::Utf8));
         let texts: Vec<ArrayRef> = texts.collect::<Result<_, _>>().map_err(bent)?;
         let keep = {
-            let mut left_out = self.leaving_out();
+            let (mut left_out, mut let_in) = (self.leaving_out(), self.letting_in());
             let kept = (0_i64..)
                 .zip(rows.ordinals.values())
                 .map(|(place, ordinal)| {
@@ -216,10 +304,15 @@ impl Sieve for Newer {
                         let text = text.as_string::<i32>();
                         text.is_valid(row).then(|| text.value(row).to_owned())
                     };
-                    let goes_in =
-                        !older.contains(&place) && self.seen.insert(texts.iter().map(text));
-                    if let (false, Some(record)) = (goes_in, self.record(*ordinal)) {
-                        left_out.insert(record.id.clone());
+                    let key = digest(texts.iter().map(text));
+                    let fresh = self.fresh(*ordinal);
+                    let goes_in = !older.contains(&place) && self.seen.insert(key, fresh);
+                    match (goes_in, fresh, self.record(*ordinal)) {
+                        (true, Some(fresh), _) => let_in.add(key, fresh),
+                        (false, _, Some(record)) => {
+                            left_out.insert(record.id.clone());
+                        }
+                        _ => {}
                     }
                     Some(goes_in)
                 });
@@ -367,6 +460,7 @@ mod tests {
             records: Arc::new(ids.iter().map(|id| record(id)).collect()),
             seen: seen.clone(),
             left_out: Mutex::default(),
+            let_in: Mutex::default(),
         };
         let first = commit(&["new 1", "new 2", "none"]);
         let kept = first.sift(rows(&[Some(1), Some(2), None])).await.unwrap();

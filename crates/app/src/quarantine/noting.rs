@@ -19,7 +19,7 @@ use towpath_vocab::{
     Failure, Generation, Mark, Position, Remedy, SplitId, TableName, TaskKey, Token,
 };
 
-use super::newer::Newer;
+use super::newer::{LetIn, Newer};
 use super::records::texts;
 use crate::Result;
 
@@ -38,6 +38,9 @@ pub(super) struct Taken {
     /// Ids of those whose key has a newer row.
     #[serde(default)]
     pub(super) outdated: BTreeSet<String>,
+    /// The keys of those that became rows and were kept out of the load's last commit, for tables with one.
+    #[serde(default, skip_serializing_if = "LetIn::is_empty")]
+    pub(super) keys: LetIn,
     /// Of a commit that set the table back: the replay whose table it has again, 0 for that before the
     /// first. What is above is then what that replay took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -303,7 +306,10 @@ impl Prepared for NotingPrepared {
             generation,
         } = self.note;
         taken.failed = failed.ids();
-        taken.outdated = newer.map(|newer| newer.left_out()).unwrap_or_default();
+        if let Some(newer) = newer {
+            taken.outdated = newer.left_out();
+            taken.keys = newer.let_in();
+        }
         let resume = noted(&taken)?;
         let mark = Mark {
             order: u64::try_from(generation.0).unwrap_or(0),

@@ -17,7 +17,8 @@ use towpath_vocab::{
     WriteMode,
 };
 
-use super::newer::{Newer, Seen};
+use super::held_again::standing_replays;
+use super::newer::{LetIn, Newer, Seen};
 use super::noting::{Failed, Noting, Taken, is_marked, marked, taken};
 use super::reader::ReplayReader;
 use super::records::{Change, Owner, Record, mark, need_quarantine, waiting_records};
@@ -73,7 +74,7 @@ pub async fn quarantine_replay(
         run: held.run.to_string(),
         seen: Seen::default(),
     };
-    let report = held.during(Box::pin(replay.all())).await;
+    let report = held.during(Box::pin(replay.begin())).await;
     let ended_well = report.as_ref().is_ok_and(|report| report.stopped.is_none());
     held.release(ended_well).await?;
     report
@@ -90,6 +91,18 @@ struct Replay<'a> {
 impl Replay<'_> {
     fn key(&self) -> TaskKey {
         self.owner.key("replay")
+    }
+
+    async fn begin(&self) -> Result<ReplayReport> {
+        if !self.owner.load.table.write.key.is_empty() {
+            let of = self.owner.generation(self.house).await?.0;
+            for earlier in standing_replays(self.house, &self.key()).await? {
+                if earlier.of == of {
+                    self.seen.remember(earlier.keys);
+                }
+            }
+        }
+        self.all().await
     }
 
     async fn all(&self) -> Result<ReplayReport> {
@@ -181,6 +194,7 @@ impl Replay<'_> {
             ids: records.iter().map(|record| record.id.clone()).collect(),
             failed: BTreeSet::new(),
             outdated: BTreeSet::new(),
+            keys: LetIn::default(),
             back_to: None,
         };
         let records = Arc::new(records);
