@@ -1,8 +1,9 @@
 //! A planned model as a `Reader`: one bounded split, rows as they are computed.
 //!
-//! Promise: rows are computed when they are asked for. When memory runs out before the first row was
-//! handed out, the model is planned once more with joins that spill and fewer threads, unseen; later
-//! than that the attempt fails with `Retry` and the next one starts that way. It writes nothing.
+//! Promise: rows are computed when they are asked for, in a turn that lasts from the first to the last.
+//! When memory runs out before the first row was handed out, the model is planned once more, unseen:
+//! alone, with joins that spill and fewer threads. Later than that the attempt fails with `Retry` and
+//! the next one starts that way. It writes nothing.
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use towpath_vocab::{Failure, Mark, Position, Remedy, SplitId, TableName};
 use super::run::Recipe;
 use crate::session::border::plain_batch;
 use crate::session::failure::{arrow_failure, failure, is_exhausted};
+use crate::session::turns::Turn;
 
 /// The one split's name.
 const SPLIT: &str = "model";
@@ -31,7 +33,8 @@ pub(super) struct ModelReader {
 pub(super) struct ModelRows {
     recipe: Recipe,
     schema: SchemaRef,
-    batches: SendableRecordBatchStream,
+    batches: Option<SendableRecordBatchStream>,
+    turn: Option<Turn>,
     tight: bool,
     given: u64,
     stage: Stage,
@@ -45,11 +48,11 @@ enum Stage {
 }
 
 impl ModelReader {
-    /// A reader of a plan that was started; `tight` says how.
+    /// A reader of a plan, or of what was made ready of it; `tight` says how.
     pub(super) fn new(
         recipe: Recipe,
         schema: SchemaRef,
-        batches: SendableRecordBatchStream,
+        batches: Option<SendableRecordBatchStream>,
         tight: bool,
     ) -> Self {
         let table = recipe.table().clone();
@@ -57,6 +60,7 @@ impl ModelReader {
             recipe,
             schema: Arc::clone(&schema),
             batches,
+            turn: None,
             tight,
             given: 0,
             stage: Stage::Rows,
@@ -118,6 +122,7 @@ impl ModelRows {
             Ok(Some(rows)) => Ok(Event::Rows(rows)),
             Ok(None) => {
                 self.stage = Stage::End;
+                (self.batches, self.turn) = (None, None);
                 Ok(Event::Boundary(Mark::at(self.given)))
             }
             Err(failure) => {
@@ -128,9 +133,22 @@ impl ModelRows {
         Some((event, self))
     }
 
+    /// The rows to come, in a turn of their own.
+    async fn begun(&mut self) -> Result<&mut SendableRecordBatchStream> {
+        if self.turn.is_none() {
+            self.turn = Some(self.recipe.turn(self.tight).await);
+        }
+        let batches = match self.batches.take() {
+            Some(batches) => batches,
+            None => self.recipe.start(self.tight).await?.batches,
+        };
+        Ok(self.batches.insert(batches))
+    }
+
     async fn next_rows(&mut self) -> Result<Option<Rows>> {
         loop {
-            match self.batches.next().await {
+            let batches = self.begun().await?;
+            match batches.next().await {
                 None => return Ok(None),
                 Some(Ok(batch)) if batch.num_rows() == 0 => {}
                 Some(Ok(batch)) => {
@@ -156,10 +174,10 @@ impl ModelRows {
                     }
                     tracing::info!(
                         model = self.recipe.name(),
-                        "out of memory: planned again with joins that spill"
+                        "out of memory: planned again, alone and with joins that spill"
                     );
-                    let running = self.recipe.start(true).await?;
-                    (self.batches, self.tight) = (running.batches, true);
+                    (self.batches, self.turn) = (None, None);
+                    self.tight = true;
                 }
                 Some(Err(error)) => return Err(failure(&self.recipe.subject(), &error)),
             }

@@ -18,6 +18,7 @@ use super::{render, view};
 use crate::query::{self, Running};
 use crate::session::Engine;
 use crate::session::catalog::{LiveTables, Sight};
+use crate::session::turns::Turn;
 
 #[async_trait]
 impl ModelEngine for Engine {
@@ -32,10 +33,11 @@ impl ModelEngine for Engine {
             sql: recipe.sql.clone(),
             schema: Arc::clone(&running.schema),
             lineage,
+            // What was made ready may hold memory that others need before it has its turn.
             reader: Box::new(ModelReader::new(
                 recipe,
                 running.schema,
-                running.batches,
+                (!tight).then_some(running.batches),
                 tight,
             )),
         })
@@ -125,6 +127,11 @@ impl Recipe {
     /// The model in messages.
     pub(super) fn subject(&self) -> String {
         format!("model `{}`", self.name)
+    }
+
+    /// Waits for leave to compute.
+    pub(super) async fn turn(&self, tight: bool) -> Turn {
+        self.engine.turn(tight).await
     }
 
     /// The next run of this model starts with what needs less memory.

@@ -274,6 +274,45 @@ async fn a_join_that_does_not_fit_is_planned_again_with_one_that_spills() {
     assert_eq!(self::read(&mut again).await.unwrap().len() as i64, rows);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn models_that_do_not_fit_beside_each_other_run_one_after_the_other() {
+    let fixture = Fixture::with_memory(32 << 20);
+    let rows = 200_000_i64;
+    let note = |at: i64| format!("{:032}{:064}", at * 7919 % rows, at);
+    let notes: Vec<String> = (0..rows).map(note).collect();
+    fixture
+        .put(
+            "raw.wide",
+            batch(vec![
+                ("k", ints((0..rows).map(Some).collect())),
+                (
+                    "note",
+                    texts(notes.iter().map(|note| Some(note.as_str())).collect()),
+                ),
+            ]),
+        )
+        .await;
+    let sql = "select k, note from raw.wide order by note, k";
+    let models = ["marts.a", "marts.b", "marts.c"].map(|table| {
+        let mut request = model("", Some(sql));
+        request.model.table.target = name(table);
+        let engine = fixture.engine.clone();
+        tokio::spawn(async move {
+            loop {
+                let mut run = engine.run(request.clone()).await?;
+                match read(&mut run).await {
+                    // Rows were handed out already: the orchestrator tries again.
+                    Err(failure) if failure.remedy == Remedy::Retry => {}
+                    done => return done,
+                }
+            }
+        })
+    });
+    for model in models {
+        assert_eq!(model.await.unwrap().unwrap().len() as i64, rows);
+    }
+}
+
 /// A reader of `select carrier from raw.flights` whose first plan gives these batches.
 fn reader(
     fixture: &Fixture,
@@ -289,7 +328,7 @@ fn reader(
     .unwrap();
     let schema = batch(vec![("carrier", texts(vec![]))]).schema();
     let batches = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter(first));
-    ModelReader::new(recipe, schema, Box::pin(batches), tight)
+    ModelReader::new(recipe, schema, Some(Box::pin(batches)), tight)
 }
 
 async fn events(mut reader: ModelReader) -> Vec<Result<Event>> {

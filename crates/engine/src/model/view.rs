@@ -57,7 +57,7 @@ impl Source for ViewSource {
         Ok(Box::new(ModelReader::new(
             self.0.clone(),
             running.schema,
-            running.batches,
+            Some(running.batches),
             false,
         )))
     }

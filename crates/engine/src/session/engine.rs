@@ -15,6 +15,7 @@ use super::catalog::Sight;
 use super::failure::failure;
 use super::files::QueriedFiles;
 use super::spill::SpillFolder;
+use super::turns::{Turn, Turns};
 use super::{EngineLimits, settings, stand_in};
 use crate::lake::Lake;
 
@@ -45,6 +46,7 @@ struct Inner {
     variables: BTreeMap<String, String>,
     environment: Environment,
     tight: Mutex<BTreeSet<TableName>>,
+    turns: Turns,
     // Last: it is deleted after everything that may still spill is gone.
     _spill: SpillFolder,
 }
@@ -84,6 +86,7 @@ impl Engine {
             variables,
             environment,
             tight: Mutex::default(),
+            turns: Turns::default(),
             _spill: spill,
         };
         Ok(Self {
@@ -144,7 +147,15 @@ impl Engine {
         ))
     }
 
-    /// True when this model ran out of memory before: it then runs with what needs less.
+    /// Waits for leave to compute a model; one that is tight has it alone.
+    pub(crate) async fn turn(&self, tight: bool) -> Turn {
+        match tight {
+            true => self.inner.turns.alone().await,
+            false => self.inner.turns.shared().await,
+        }
+    }
+
+    /// True when this model ran out of memory before: it then runs alone, with what needs less.
     pub(crate) fn is_tight(&self, model: &TableName) -> bool {
         self.inner
             .tight

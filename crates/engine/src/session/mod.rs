@@ -24,6 +24,7 @@ pub(crate) mod statement;
 mod sum;
 #[cfg(test)]
 mod tests;
+pub(crate) mod turns;
 
 pub use engine::{Engine, EngineOptions};
 pub use files::QueriedFiles;

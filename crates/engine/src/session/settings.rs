@@ -28,6 +28,8 @@ pub(crate) const DEFAULT_SCHEMA: &str = "public";
 const BATCH_ROWS: usize = 8192;
 /// Most bytes kept of footers of data files.
 const FOOTER_BYTES: usize = 32 << 20;
+/// What a sorted run takes while it is merged, with room for wide rows.
+const MERGED_RUN_BYTES: usize = 16 << 20;
 /// How many consumers an exhausted pool names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 
@@ -44,6 +46,14 @@ pub struct EngineLimits {
     pub partitions: usize,
 }
 
+impl EngineLimits {
+    /// How many sorted runs are merged at once: left alone, the first sort that merges takes all memory
+    /// there is, and the sort beside it fails.
+    fn merge_fan_in(&self) -> usize {
+        (self.memory_bytes / self.partitions.max(1) / MERGED_RUN_BYTES).clamp(4, 64)
+    }
+}
+
 /// The memory and disk all sessions share.
 pub(crate) fn runtime(
     limits: &EngineLimits,
@@ -54,6 +64,7 @@ pub(crate) fn runtime(
         .with_memory_pool(Arc::new(pool))
         .with_temp_file_path(spill.path())
         .with_max_temp_directory_size(limits.spill_bytes)
+        .with_max_spill_merge_fan_in(limits.merge_fan_in())
         // A file that is queried twice may have changed in between.
         .with_object_list_cache_limit(0)
         // Footers of data files are kept beside the pool, not in it.
