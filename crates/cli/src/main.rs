@@ -6,6 +6,7 @@
 #[macro_use]
 mod terminal;
 
+mod allocator;
 mod args;
 mod commands;
 mod draw;
@@ -22,6 +23,7 @@ use crate::args::Arguments;
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
+    allocator::bound();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return exit::usage(&error),

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -41,35 +41,44 @@ impl Query for Engine {
 /// Answers a question over what is in sight.
 pub(crate) async fn answer(sight: &Arc<Sight>, sql: &str) -> Result<QueryResult> {
     let planned = sight.plan(SUBJECT, sql, &[]).await?;
-    let running = start(SUBJECT, &planned.session, &planned.plan).await?;
-    let schema = running.schema;
+    let ready = ready(SUBJECT, &planned.session, &planned.plan).await?;
+    let schema = Arc::clone(&ready.schema);
+    let batches = ready.start(SUBJECT)?;
     Ok(QueryResult {
-        batches: outside(SUBJECT.to_owned(), Arc::clone(&schema), running.batches),
+        batches: outside(SUBJECT.to_owned(), Arc::clone(&schema), batches),
         schema,
     })
 }
 
-/// A plan that gives rows when polled.
-pub(crate) struct Running {
+/// An optimised plan that holds no memory yet.
+pub(crate) struct Ready {
     /// Its columns, as they are outside.
     pub(crate) schema: SchemaRef,
-    /// Its rows, as they are inside.
-    pub(crate) batches: SendableRecordBatchStream,
+    physical: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+}
+
+impl Ready {
+    /// Starts it: its rows, as they are inside. Some operators begin to work before they are asked.
+    pub(crate) fn start(self, subject: &str) -> Result<SendableRecordBatchStream> {
+        execute_stream(self.physical, self.context).map_err(|error| failure(subject, &error))
+    }
 }
 
 /// Optimises a plan and gets it ready; no row is read yet.
-pub(crate) async fn start(
+pub(crate) async fn ready(
     subject: &str,
     session: &SessionState,
     plan: &LogicalPlan,
-) -> Result<Running> {
+) -> Result<Ready> {
     let physical = physical(session, plan)
         .await
         .map_err(|error| failure(subject, &error))?;
-    let schema = plain_schema(&physical.schema());
-    let batches =
-        execute_stream(physical, session.task_ctx()).map_err(|error| failure(subject, &error))?;
-    Ok(Running { schema, batches })
+    Ok(Ready {
+        schema: plain_schema(&physical.schema()),
+        physical,
+        context: session.task_ctx(),
+    })
 }
 
 async fn physical(

@@ -15,6 +15,7 @@ use towpath_ports::{Assignment, BoxStream, Event, Reader, Result, Rows, Split, T
 use towpath_vocab::{Failure, Mark, Position, Remedy, SplitId, TableName};
 
 use super::run::Recipe;
+use crate::query::Ready;
 use crate::session::border::plain_batch;
 use crate::session::failure::{arrow_failure, failure, is_exhausted};
 use crate::session::turns::Turn;
@@ -33,6 +34,8 @@ pub(super) struct ModelReader {
 pub(super) struct ModelRows {
     recipe: Recipe,
     schema: SchemaRef,
+    /// The plan, until it is started.
+    ready: Option<Ready>,
     batches: Option<SendableRecordBatchStream>,
     turn: Option<Turn>,
     tight: bool,
@@ -48,18 +51,24 @@ enum Stage {
 }
 
 impl ModelReader {
-    /// A reader of a plan, or of what was made ready of it; `tight` says how.
-    pub(super) fn new(
-        recipe: Recipe,
-        schema: SchemaRef,
-        batches: Option<SendableRecordBatchStream>,
-        tight: bool,
-    ) -> Self {
+    /// A reader of these batches in place of what its plan gives first.
+    #[cfg(test)]
+    pub(super) fn begun(mut self, batches: SendableRecordBatchStream) -> Self {
+        if let Some(rows) = &mut self.rows {
+            (rows.ready, rows.batches) = (None, Some(batches));
+        }
+        self
+    }
+
+    /// A reader of a plan; `tight` says how it was made.
+    pub(super) fn new(recipe: Recipe, ready: Ready, tight: bool) -> Self {
         let table = recipe.table().clone();
+        let schema = Arc::clone(&ready.schema);
         let rows = ModelRows {
             recipe,
             schema: Arc::clone(&schema),
-            batches,
+            ready: Some(ready),
+            batches: None,
             turn: None,
             tight,
             given: 0,
@@ -138,9 +147,14 @@ impl ModelRows {
         if self.turn.is_none() {
             self.turn = Some(self.recipe.turn(self.tight).await);
         }
-        let batches = match self.batches.take() {
-            Some(batches) => batches,
-            None => self.recipe.start(self.tight).await?.batches,
+        let batches = match (self.batches.take(), self.ready.take()) {
+            (Some(batches), _) => batches,
+            (None, Some(ready)) => ready.start(&self.recipe.subject())?,
+            (None, None) => self
+                .recipe
+                .ready(self.tight)
+                .await?
+                .start(&self.recipe.subject())?,
         };
         Ok(self.batches.insert(batches))
     }

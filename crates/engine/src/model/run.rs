@@ -15,7 +15,7 @@ use towpath_vocab::{Failure, ModelPlan, Remedy, TableLineage, TableName};
 
 use super::reader::ModelReader;
 use super::{render, view};
-use crate::query::{self, Running};
+use crate::query::{self, Ready};
 use crate::session::Engine;
 use crate::session::catalog::{LiveTables, Sight};
 use crate::session::turns::Turn;
@@ -26,20 +26,14 @@ impl ModelEngine for Engine {
         let sql = render::sql(self, &request).await?;
         let recipe = Recipe::new(self, &request.model, sql)?;
         let tight = self.is_tight(&recipe.table);
-        let (running, tables) = recipe.plan(tight).await?;
-        refuse_repeated_names(&recipe.subject(), &running.schema)?;
+        let (ready, tables) = recipe.plan(tight).await?;
+        refuse_repeated_names(&recipe.subject(), &ready.schema)?;
         let lineage = lineage(&recipe.sql, &request.model, &tables);
         Ok(ModelRun {
             sql: recipe.sql.clone(),
-            schema: Arc::clone(&running.schema),
+            schema: Arc::clone(&ready.schema),
             lineage,
-            // What was made ready may hold memory that others need before it has its turn.
-            reader: Box::new(ModelReader::new(
-                recipe,
-                running.schema,
-                (!tight).then_some(running.batches),
-                tight,
-            )),
+            reader: Box::new(ModelReader::new(recipe, ready, tight)),
         })
     }
 
@@ -139,19 +133,19 @@ impl Recipe {
         self.engine.remember_tight(&self.table);
     }
 
-    /// Plans and starts it.
-    pub(super) async fn start(&self, tight: bool) -> Result<Running> {
+    /// Plans it.
+    pub(super) async fn ready(&self, tight: bool) -> Result<Ready> {
         Ok(self.plan(tight).await?.0)
     }
 
-    async fn plan(&self, tight: bool) -> Result<(Running, BTreeMap<TableName, SchemaRef>)> {
+    async fn plan(&self, tight: bool) -> Result<(Ready, BTreeMap<TableName, SchemaRef>)> {
         let subject = self.subject();
         let mut planned = self.sight.plan(&subject, &self.sql, &[]).await?;
         if tight {
             planned.tighten();
         }
-        let running = query::start(&subject, &planned.session, &planned.plan).await?;
-        Ok((running, planned.tables))
+        let ready = query::ready(&subject, &planned.session, &planned.plan).await?;
+        Ok((ready, planned.tables))
     }
 }
 

@@ -314,7 +314,7 @@ async fn models_that_do_not_fit_beside_each_other_run_one_after_the_other() {
 }
 
 /// A reader of `select carrier from raw.flights` whose first plan gives these batches.
-fn reader(
+async fn reader(
     fixture: &Fixture,
     first: Vec<std::result::Result<RecordBatch, DataFusionError>>,
     tight: bool,
@@ -328,7 +328,8 @@ fn reader(
     .unwrap();
     let schema = batch(vec![("carrier", texts(vec![]))]).schema();
     let batches = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter(first));
-    ModelReader::new(recipe, schema, Some(Box::pin(batches)), tight)
+    let ready = recipe.ready(tight).await.unwrap();
+    ModelReader::new(recipe, ready, tight).begun(Box::pin(batches))
 }
 
 async fn events(mut reader: ModelReader) -> Vec<Result<Event>> {
@@ -345,7 +346,7 @@ fn exhausted() -> std::result::Result<RecordBatch, DataFusionError> {
 #[tokio::test]
 async fn memory_that_ends_before_the_first_row_is_not_seen() {
     let fixture = fixture().await;
-    let events = events(reader(&fixture, vec![exhausted()], false)).await;
+    let events = events(reader(&fixture, vec![exhausted()], false).await).await;
     let [
         Ok(Event::Rows(rows)),
         Ok(Event::Boundary(mark)),
@@ -366,7 +367,7 @@ async fn memory_that_ends_before_the_first_row_is_not_seen() {
 async fn memory_that_ends_later_asks_for_another_attempt_once() {
     let fixture = fixture().await;
     let row = || Ok(batch(vec![("carrier", texts(vec![Some("XX")]))]));
-    let later = events(reader(&fixture, vec![row(), exhausted(), row()], false)).await;
+    let later = events(reader(&fixture, vec![row(), exhausted(), row()], false).await).await;
     let [Ok(Event::Rows(_)), Err(failure)] = later.as_slice() else {
         panic!("{later:?}")
     };
@@ -376,7 +377,7 @@ async fn memory_that_ends_later_asks_for_another_attempt_once() {
     );
     assert!(fixture.engine.is_tight(&name("marts.delays")));
     // What already runs with less memory has no other way out than more of it.
-    let tight = events(reader(&fixture, vec![exhausted()], true)).await;
+    let tight = events(reader(&fixture, vec![exhausted()], true).await).await;
     let [Err(failure)] = tight.as_slice() else {
         panic!("{tight:?}")
     };

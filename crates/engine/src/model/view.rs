@@ -53,13 +53,8 @@ struct ViewSource(Recipe);
 #[async_trait]
 impl Source for ViewSource {
     async fn open(&self, _: &ReadSpec, _: Option<&Position>) -> Result<Box<dyn Reader>, Failure> {
-        let running = self.0.start(false).await?;
-        Ok(Box::new(ModelReader::new(
-            self.0.clone(),
-            running.schema,
-            Some(running.batches),
-            false,
-        )))
+        let ready = self.0.ready(false).await?;
+        Ok(Box::new(ModelReader::new(self.0.clone(), ready, false)))
     }
 
     async fn version(&self, _: &ReadSpec) -> Result<Option<InputVersion>, Failure> {
