@@ -8,15 +8,17 @@
 //! decimal has is floating point. It knows no table; whoever plans applies it before types are brought
 //! into line.
 
+use datafusion_common::arrow::datatypes::i256;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, Result, ScalarValue};
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType as Written, ExactNumberInfo, Expr as SqlExpr, Value,
-    ValueWithSpan,
+    BinaryOperator, CastKind, DataType as Written, ExactNumberInfo, Expr as SqlExpr, Spanned,
+    UnaryOperator, Value, ValueWithSpan,
 };
+use datafusion_sql::sqlparser::tokenizer::Span;
 
 use crate::rounding::compares;
 
@@ -199,11 +201,22 @@ fn written(number: f64) -> Option<ScalarValue> {
     Some(ScalarValue::Decimal128(Some(value), precision, scale))
 }
 
-/// Takes numbers as floating point from which alone something is computed that no decimal can hold.
+/// Takes numbers as floating point from which alone something is computed that no decimal can hold; as
+/// one decimal, where only a step on the way to it is more than a decimal holds.
 pub(crate) fn beyond_decimals(expr: &mut SqlExpr) {
-    let wide = width(expr).is_some_and(|(whole, places)| whole + places > MOST_DIGITS);
-    if wide {
-        as_doubles(expr);
+    let is_computed = matches!(
+        expr,
+        SqlExpr::Nested(_) | SqlExpr::UnaryOp { .. } | SqlExpr::BinaryOp { .. }
+    );
+    let wide = is_computed && width(expr).is_some_and(|(most, places)| most + places > MOST_DIGITS);
+    if !wide || !has_long(expr) {
+        return;
+    }
+    let mut held = true;
+    match computed(expr, &mut held).and_then(Exact::within_decimals) {
+        Some(_) if held => {}
+        Some(result) => *expr = result.decimal(expr.span()),
+        None => as_doubles(expr),
     }
 }
 
@@ -211,7 +224,11 @@ pub(crate) fn beyond_decimals(expr: &mut SqlExpr) {
 /// anything else stands.
 fn width(expr: &SqlExpr) -> Option<(usize, usize)> {
     match expr {
-        SqlExpr::Nested(inner) | SqlExpr::UnaryOp { expr: inner, .. } => width(inner),
+        SqlExpr::Nested(inner)
+        | SqlExpr::UnaryOp {
+            op: UnaryOperator::Minus | UnaryOperator::Plus,
+            expr: inner,
+        } => width(inner),
         SqlExpr::Value(value) => match &value.value {
             Value::Number(text, _) => digits(text).map(|(whole, places)| (whole.len(), places)),
             _ => None,
@@ -226,6 +243,118 @@ fn width(expr: &SqlExpr) -> Option<(usize, usize)> {
         }
         _ => None,
     }
+}
+
+/// True if one of the numbers is none that floating point or 64 bits hold.
+fn has_long(expr: &SqlExpr) -> bool {
+    match expr {
+        SqlExpr::Nested(inner) | SqlExpr::UnaryOp { expr: inner, .. } => has_long(inner),
+        SqlExpr::BinaryOp { left, right, .. } => has_long(left) || has_long(right),
+        SqlExpr::Value(value) => match &value.value {
+            Value::Number(text, _) => {
+                digits(text).is_some_and(|(whole, places)| is_long(whole, places))
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// A number to its last digit: `value` with so many `places` after the point.
+#[derive(Clone, Copy)]
+struct Exact {
+    value: i256,
+    places: u32,
+}
+
+impl Exact {
+    fn read(text: &str) -> Option<Self> {
+        let (_, places) = digits(text)?;
+        Some(Self {
+            value: i256::from_string(&text.replacen('.', "", 1))?,
+            places: u32::try_from(places).ok()?,
+        })
+    }
+
+    fn moved(self, places: u32) -> Option<i256> {
+        let by = i256::from_i128(10).checked_pow(places.checked_sub(self.places)?)?;
+        self.value.checked_mul(by)
+    }
+
+    fn count(self) -> usize {
+        let text = self.value.to_string();
+        let places = usize::try_from(self.places).unwrap_or(usize::MAX);
+        text.trim_start_matches(['-', '0']).len().max(places)
+    }
+
+    /// Without zeros at the end that are too many; `None` if it has more digits than a decimal.
+    fn within_decimals(mut self) -> Option<Self> {
+        let ten = i256::from_i128(10);
+        while self.count() > MOST_DIGITS {
+            let is_round = self.value.checked_rem(ten)? == i256::ZERO;
+            if self.places == 0 || !is_round {
+                return None;
+            }
+            self.value = self.value.checked_div(ten)?;
+            self.places -= 1;
+        }
+        Some(self)
+    }
+
+    fn decimal(self, span: Span) -> SqlExpr {
+        let count = self.count().max(1);
+        let sign = if self.value.is_negative() { "-" } else { "" };
+        let places = usize::try_from(self.places).unwrap_or_default();
+        let digits = self.value.to_string();
+        let digits = format!("{:0>1$}", digits.trim_start_matches('-'), places + 1);
+        let (whole, part) = digits.split_at(digits.len() - places);
+        let dot = if part.is_empty() { "" } else { "." };
+        as_cast(format!("{sign}{whole}{dot}{part}"), count, places, span)
+    }
+}
+
+/// What written numbers come to; `None` beyond 256 bits. `held` stays true if decimals hold each step.
+fn computed(expr: &SqlExpr, held: &mut bool) -> Option<Exact> {
+    let result = match expr {
+        SqlExpr::Nested(inner) => return computed(inner, held),
+        SqlExpr::UnaryOp { op, expr: inner } => {
+            let Exact { value, places } = computed(inner, held)?;
+            let value = match op {
+                UnaryOperator::Minus => value.checked_neg()?,
+                _ => value,
+            };
+            return Some(Exact { value, places });
+        }
+        SqlExpr::Value(value) => match &value.value {
+            Value::Number(text, _) => Exact::read(text)?,
+            _ => return None,
+        },
+        SqlExpr::BinaryOp { left, op, right } => {
+            let (left, right) = (computed(left, held)?, computed(right, held)?);
+            match op {
+                BinaryOperator::Multiply => Exact {
+                    value: left.value.checked_mul(right.value)?,
+                    places: left.places.checked_add(right.places)?,
+                },
+                BinaryOperator::Plus | BinaryOperator::Minus => {
+                    let places = left.places.max(right.places);
+                    let (left, right) = (left.moved(places)?, right.moved(places)?);
+                    for value in [left, right] {
+                        *held &= Exact { value, places }.count() <= MOST_DIGITS;
+                    }
+                    let value = match op {
+                        BinaryOperator::Plus => left.checked_add(right)?,
+                        _ => left.checked_sub(right)?,
+                    };
+                    Exact { value, places }
+                }
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    *held &= result.count() <= MOST_DIGITS;
+    Some(result)
 }
 
 /// An exponent is what makes a number floating point.
@@ -264,23 +393,33 @@ pub(crate) fn long_number(value: &ValueWithSpan) -> Option<SqlExpr> {
     };
     let (whole, places) = digits(text)?;
     let count = whole.len() + places;
-    let long = match places {
-        0 => whole.parse::<u64>().is_err() && !whole.is_empty(),
-        _ => count > SURE_DIGITS,
-    };
-    if !long || count > MOST_DIGITS {
+    if !is_long(whole, places) || count > MOST_DIGITS {
         return None;
     }
-    let info =
-        ExactNumberInfo::PrecisionAndScale(u64::try_from(count).ok()?, i64::try_from(places).ok()?);
-    Some(SqlExpr::Cast {
+    Some(as_cast(text.clone(), count, places, value.span))
+}
+
+fn is_long(whole: &str, places: usize) -> bool {
+    match places {
+        0 => whole.parse::<u64>().is_err() && !whole.is_empty(),
+        _ => whole.len() + places > SURE_DIGITS,
+    }
+}
+
+/// A decimal of so many digits, of which so many stand after the point.
+fn as_cast(text: String, count: usize, places: usize, span: Span) -> SqlExpr {
+    // Neither is more than 38.
+    let precision = u64::try_from(count).unwrap_or_default();
+    let scale = i64::try_from(places).unwrap_or_default();
+    let info = ExactNumberInfo::PrecisionAndScale(precision, scale);
+    SqlExpr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(SqlExpr::Value(ValueWithSpan {
-            value: Value::SingleQuotedString(text.clone()),
-            span: value.span,
+            value: Value::SingleQuotedString(text),
+            span,
         })),
         data_type: Written::Decimal(info),
         array: false,
         format: None,
-    })
+    }
 }
