@@ -5,7 +5,7 @@
 
 use datafusion_common::DataFusionError;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_expr::{Expr, LogicalPlan, Operator};
 use datafusion_optimizer::{Optimizer, OptimizerContext};
 use datafusion_sql::parser::Statement;
 use datafusion_sql::sqlparser::ast::{
@@ -22,7 +22,10 @@ use crate::wording;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Left {
     In,
+    /// A condition of its own that reads columns around it.
+    InAround,
     Exists,
+    ExistsAround,
     Scalar,
     Lateral,
 }
@@ -41,6 +44,9 @@ pub(crate) fn problem(sql: &str, parsed: &Statement, plan: &LogicalPlan) -> Opti
                     Some(told),
                 )
             }
+            DataFusionError::Plan(_) | DataFusionError::SchemaError(..) if in_queries(&error) => {
+                (found(plan, |outer| outer)?, None)
+            }
             _ => return None,
         },
     };
@@ -52,6 +58,14 @@ pub(crate) fn problem(sql: &str, parsed: &Statement, plan: &LogicalPlan) -> Opti
         Left::Exists => (
             "`EXISTS (SELECT …)` stands where it decides over no row",
             "make it a condition of WHERE, or join the query and test whether its column is NULL",
+        ),
+        Left::InAround => (
+            "this `IN (SELECT …)` depends on the row around it in a way no join can stand for",
+            "write `exists (select 1 from … where … = …)` or `not exists` for each query of it, or join it",
+        ),
+        Left::ExistsAround => (
+            "this `EXISTS (SELECT …)` depends on the row around it in a way no join can stand for",
+            "say what is equal in its WHERE, in an `exists` for each query of it, or join it",
         ),
         Left::Scalar => (
             "this query inside depends on the row around it in a way no join can stand for",
@@ -86,6 +100,9 @@ fn found(plan: &LogicalPlan, wanted: impl Fn(bool) -> bool + Copy) -> Option<Lef
         {
             left = Some(Left::Lateral);
         }
+        if let LogicalPlan::Filter(filter) = node {
+            left = left.or(around(&filter.predicate));
+        }
         node.apply_expressions(|expr| {
             expr.apply(|part| {
                 let here = match part {
@@ -105,6 +122,29 @@ fn found(plan: &LogicalPlan, wanted: impl Fn(bool) -> bool + Copy) -> Option<Lef
     left
 }
 
+/// The first query that is a condition of its own and reads columns around it.
+fn around(condition: &Expr) -> Option<Left> {
+    match condition {
+        Expr::InSubquery(test) if !test.subquery.outer_ref_columns.is_empty() => {
+            Some(Left::InAround)
+        }
+        Expr::Exists(test) if !test.subquery.outer_ref_columns.is_empty() => {
+            Some(Left::ExistsAround)
+        }
+        Expr::BinaryExpr(both) if matches!(both.op, Operator::And | Operator::Or) => {
+            around(&both.left).or_else(|| around(&both.right))
+        }
+        Expr::Not(inner) | Expr::IsNotTrue(inner) => around(inner),
+        _ => None,
+    }
+}
+
+/// True for what a rule fails with that makes joins of queries inside: whatever it says, it is about
+/// names that nobody wrote.
+fn in_queries(error: &DataFusionError) -> bool {
+    matches!(error, DataFusionError::Context(rule, _) if rule.contains("subquery"))
+}
+
 /// Where the first query of a kind is written.
 fn written(parsed: &Statement, left: Left) -> Option<Span> {
     struct Find(Left);
@@ -112,8 +152,10 @@ fn written(parsed: &Statement, left: Left) -> Option<Span> {
         type Break = Span;
         fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<Span> {
             match (expr, self.0) {
-                (SqlExpr::InSubquery { expr, .. }, Left::In) => ControlFlow::Break(expr.span()),
-                (SqlExpr::Exists { subquery, .. }, Left::Exists)
+                (SqlExpr::InSubquery { expr, .. }, Left::In | Left::InAround) => {
+                    ControlFlow::Break(expr.span())
+                }
+                (SqlExpr::Exists { subquery, .. }, Left::Exists | Left::ExistsAround)
                 | (SqlExpr::Subquery(subquery), Left::Scalar) => {
                     ControlFlow::Break(first_word(subquery))
                 }

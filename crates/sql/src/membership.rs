@@ -26,7 +26,14 @@ const DEEPEST: usize = 5;
 
 /// Mends every condition in the query. `sql` is the text its places are in.
 pub(crate) fn mend(sql: &str, query: &mut Query) -> Result<(), SqlProblem> {
-    if let ControlFlow::Break(problem) = Visit::visit(query, &mut Depth { sql, depth: 0 }) {
+    if let ControlFlow::Break(problem) = Visit::visit(
+        query,
+        &mut Depth {
+            sql,
+            depth: 0,
+            wanted: Vec::new(),
+        },
+    ) {
         return Err(problem);
     }
     match query.visit(&mut Conditions(sql)) {
@@ -61,34 +68,48 @@ impl VisitorMut for Conditions<'_> {
     }
 }
 
-/// Refuses what would be copied too often.
+/// Refuses what would be copied too often. `wanted` are the senses of the expressions around, as
+/// `condition_in` takes them; where it stops, it is enough that none is missed.
 struct Depth<'a> {
     sql: &'a str,
     depth: usize,
+    wanted: Vec<bool>,
 }
 
-fn may_be_copied(expr: &Expr) -> bool {
-    match expr {
-        Expr::InSubquery { negated, .. } => *negated,
-        Expr::UnaryOp {
-            op: UnaryOperator::Not,
-            expr,
-        } => {
-            let mut inner = expr.as_ref();
-            while let Expr::Nested(nested) = inner {
-                inner = nested;
-            }
-            matches!(inner, Expr::InSubquery { negated: false, .. })
-        }
-        _ => false,
+impl Depth<'_> {
+    /// True for what `condition_in` copies in this place.
+    fn is_copied(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::InSubquery { negated, .. } if *negated == self.sense())
+    }
+
+    fn sense(&self) -> bool {
+        self.wanted.last().copied().unwrap_or(true)
     }
 }
 
 impl Visitor for Depth<'_> {
     type Break = SqlProblem;
 
+    fn pre_visit_select(&mut self, _: &Select) -> ControlFlow<SqlProblem> {
+        self.wanted.push(true);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _: &Select) -> ControlFlow<SqlProblem> {
+        self.wanted.pop();
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<SqlProblem> {
-        self.depth += usize::from(may_be_copied(expr));
+        self.depth += usize::from(self.is_copied(expr));
+        let turned = matches!(
+            expr,
+            Expr::UnaryOp {
+                op: UnaryOperator::Not,
+                ..
+            }
+        );
+        self.wanted.push(self.sense() != turned);
         if self.depth <= DEEPEST {
             return ControlFlow::Continue(());
         }
@@ -104,7 +125,8 @@ impl Visitor for Depth<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<SqlProblem> {
-        self.depth -= usize::from(may_be_copied(expr));
+        self.wanted.pop();
+        self.depth -= usize::from(self.is_copied(expr));
         ControlFlow::Continue(())
     }
 }
@@ -126,8 +148,15 @@ fn named(query: &mut Query) -> Result<(), SqlProblem> {
             }
             Ok(())
         }
-        _ => {
-            let mut outer = parsed(&format!("select {MEMBER} from (select 1) as t({MEMBER})"))?;
+        body => {
+            let mut outer = match columns(body) {
+                Some(1) => parsed(&format!(
+                    "select {MEMBER} from (select 1) as {HIDDEN}({MEMBER})"
+                ))?,
+                // The planner says in its own words that these are too many.
+                Some(_) => return Ok(()),
+                None => parsed(&format!("select * from (select 1) as {HIDDEN}"))?,
+            };
             // The visitor breaks when it has put the query in its place.
             let _ = VisitMut::visit(&mut outer, &mut Fill(Some(query)));
             *query = outer;
@@ -136,8 +165,30 @@ fn named(query: &mut Query) -> Result<(), SqlProblem> {
     }
 }
 
+/// How many columns a query has, if that is written.
+fn columns(body: &SetExpr) -> Option<usize> {
+    match body {
+        SetExpr::Values(values) => values.rows.first().map(|row| row.len()),
+        SetExpr::SetOperation { left, .. } => columns(left),
+        SetExpr::Query(query) => columns(&query.body),
+        SetExpr::Select(select) => {
+            let is_one = |item: &SelectItem| {
+                matches!(
+                    item,
+                    SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
+                )
+            };
+            let known = select.projection.iter().all(is_one);
+            known.then_some(select.projection.len())
+        }
+        _ => None,
+    }
+}
+
 /// What a column without a name is called.
 const MEMBER: &str = "__member";
+/// The table that a query is put into.
+const HIDDEN: &str = "__members";
 
 fn parsed(text: &str) -> Result<Query, SqlProblem> {
     let statement = DFParserBuilder::new(text)
@@ -260,7 +311,7 @@ fn held(
 ) -> Result<Expr, SqlProblem> {
     let value = match plain {
         Some((value, _)) => value.to_string(),
-        None => "v".to_owned(),
+        None => MEMBER.to_owned(),
     };
     let most = match literal {
         true => "1",
@@ -268,7 +319,7 @@ fn held(
     };
     let mut outer = parsed(&format!(
         "select 1 where coalesce((select case when count(*) > count({value}) then 2 \
-         when count(*) > 0 then 1 else 0 end from (select 1) as t(v)), 0) <= {most}"
+         when count(*) > 0 then 1 else 0 end from (select 1) as {HIDDEN}({MEMBER})), 0) <= {most}"
     ))?;
     let SetExpr::Select(select) = outer.body.as_mut() else {
         return Err(not_made());

@@ -748,6 +748,26 @@ fn what_cannot_be_computed_or_would_be_wrong_is_refused_where_it_stands() {
             "`NOT IN (SELECT …)` nested more than 5 deep",
         ),
         (
+            &turned(6),
+            "total in (select 1)",
+            "`NOT IN (SELECT …)` nested more than 5 deep",
+        ),
+        (
+            "select order_id from raw.orders o where total not in (select max(c.customer_id) from raw.customers c where c.customer_id = o.customer_id)",
+            "total not in",
+            "this `IN (SELECT …)` depends on the row around it",
+        ),
+        (
+            "select order_id from raw.orders o where total in (select c.customer_id from raw.customers c where c.customer_id = o.customer_id union select 5)",
+            "total in",
+            "this `IN (SELECT …)` depends on the row around it",
+        ),
+        (
+            "select order_id from raw.orders o where total not in (select c.customer_id from raw.customers c where c.customer_id = o.customer_id union select 5)",
+            "total not in",
+            "this `IN (SELECT …)` depends on the row around it",
+        ),
+        (
             "select customer_id from raw.orders o right join raw.customers c using (customer_id) order by o.customer_id",
             "o.customer_id",
             "`o.customer_id` beside a RIGHT or FULL JOIN",
@@ -777,9 +797,36 @@ fn what_cannot_be_computed_or_would_be_wrong_is_refused_where_it_stands() {
         "select order_id from raw.orders where customer_id not in (select max(customer_id) from raw.customers)",
         "select order_id from raw.orders where customer_id not in (select customer_id from raw.customers union select 1)",
         &nested(5),
+        &turned(5),
+        &doubled(7),
     ] {
         proven(sql);
     }
+    for sql in [
+        "select order_id from raw.orders where order_id in (values (1, 2))",
+        "select order_id from raw.orders where order_id not in (select 1, 2 union select 3, 4)",
+        "select order_id from raw.orders where order_id not in (select * from raw.orders union select * from raw.orders)",
+    ] {
+        let said = format!("{:?}", wrong(sql)[0]);
+        assert!(said.contains("one column"), "{sql}: {said}");
+        assert!(!said.contains("alias"), "{sql}: {said}");
+    }
+}
+
+/// `NOT` around a condition that holds `IN`, that many times inside each other.
+fn turned(depth: usize) -> String {
+    let inner = "select total from raw.orders where not (total in (select 1) and total > 0)";
+    (1..depth).fold(inner.to_owned(), |inner, _| {
+        format!("select total from raw.orders where not (total in ({inner}) and total > 0)")
+    })
+}
+
+/// `IN` under two `NOT`s, which is no copy.
+fn doubled(depth: usize) -> String {
+    let inner = "select total from raw.orders where not (not (total in (select 1)))".to_owned();
+    (1..depth).fold(inner, |inner, _| {
+        format!("select total from raw.orders where not (not (total in ({inner})))")
+    })
 }
 
 /// `NOT IN` that many times inside each other.
