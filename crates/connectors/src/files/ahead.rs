@@ -17,7 +17,7 @@ const GRAIN: u64 = 1 << 10;
 const SHARE: u64 = 16;
 
 /// No one asks for more than this part of the budget: takers keep a lot of it, too.
-const MOST: u64 = 4;
+pub(crate) const MOST: u64 = 4;
 
 /// Whose turn it is; kept by the side that takes.
 pub(crate) struct Turn(watch::Sender<usize>);

@@ -134,7 +134,9 @@ pub(crate) enum Pass {
     Ends(usize),
     /// Behind this place.
     GoesOn(usize),
-    /// Nowhere that can be told: its quote is a stray one.
+    /// Behind this place, where another of its quoted fields opens.
+    Opens(usize),
+    /// Nowhere that can be told: the quote that opened last is a stray one.
     Never,
 }
 
@@ -162,8 +164,8 @@ pub(crate) trait Cutter: Send {
         pass_line(self.newline(), bytes, last)
     }
 
-    /// Of a record whose end is `Never`, its head at hand, only the first line is broken: where that
-    /// ends, or `None` when the line is longer, too. The next bytes to pass are of that line.
+    /// Of a record whose end is `Never`, its head at hand, only the line of the stray quote is broken:
+    /// where that ends, or `None` when it is not in the head. The next bytes to pass are of that line.
     fn first_line(&mut self, _head: &[u8]) -> Option<usize> {
         None
     }
@@ -171,6 +173,11 @@ pub(crate) trait Cutter: Send {
     /// Whether reading can go on at the next line behind a record that is too long.
     fn resumes(&self) -> bool {
         true
+    }
+
+    /// Whether a quote stood open at the last byte: a longer file may have other records.
+    fn left_open(&self) -> bool {
+        false
     }
 
     /// What a file lacks whose last byte was cut: then it was cut short before it came here.
@@ -181,6 +188,14 @@ pub(crate) trait Cutter: Send {
 
 /// How often a file is opened again behind a stray quote that nothing closes.
 const MOST_STRAYS: usize = 64;
+
+/// What was found behind the head of a record that is passed over.
+enum Passing {
+    /// Its end, in this line.
+    Ended(u64),
+    /// A quote that nothing closes: where its text starts, with the line; `None` for that of the head.
+    Stray(Option<(u64, u64)>),
+}
 
 /// Gives the chunks of one file in order.
 pub(crate) struct ChunkReader {
@@ -247,6 +262,11 @@ impl ChunkReader {
         self.offset
     }
 
+    /// Whether the last records may be others once the file is longer.
+    pub(crate) fn left_open(&self) -> bool {
+        self.cutter.left_open()
+    }
+
     /// The next chunk; `hold` is asked for the memory it takes before it is read.
     pub(crate) fn next_chunk(
         &mut self,
@@ -286,6 +306,10 @@ impl ChunkReader {
                     self.carry = bytes.split_off(length);
                     let mut chunk = self.chunk(bytes, usize::MAX, lease);
                     self.behind(&mut chunk)?;
+                    // Read again from inside the record, or not: the place is the same.
+                    let until = chunk.offset + found.until as u64;
+                    let suspect = until.saturating_sub(self.offset);
+                    self.suspect = usize::try_from(suspect).unwrap_or(usize::MAX);
                     return Ok(Some(chunk));
                 }
             }
@@ -339,35 +363,44 @@ impl ChunkReader {
             self.ended = true;
             self.gave_up = true;
             passed.to_end = true;
-        } else if let Some(last_line) = self.pass()? {
-            passed.last_line = last_line;
         } else {
-            // Nothing closes its quote: that one is a stray one, and spoils its first line only.
-            self.strays += 1;
-            if self.strays > MOST_STRAYS {
-                return Err(FilesError::Unending {
-                    path: self.object.to_string(),
-                    line: chunk.line,
-                });
-            }
-            let line = self.cutter.first_line(&chunk.bytes);
-            chunk.bytes.truncate(line.unwrap_or(usize::MAX));
-            self.back_to(chunk)?;
-            if line.is_some() {
-                return Ok(());
-            }
-            passed.last_line = self.pass()?.unwrap_or(chunk.line);
+            passed.last_line = loop {
+                let open = match self.pass()? {
+                    Passing::Ended(last_line) => break last_line,
+                    Passing::Stray(open) => open,
+                };
+                // Nothing closes its quote: that one is a stray one, and spoils its line only.
+                self.strays += 1;
+                if self.strays > MOST_STRAYS {
+                    return Err(FilesError::Unending {
+                        path: self.object.to_string(),
+                        line: open.map_or(chunk.line, |(_, line)| line),
+                    });
+                }
+                if let Some((offset, line)) = open {
+                    // What stands before it belongs to the record.
+                    self.cutter.first_line(&[]);
+                    self.back_to(offset, line)?;
+                    continue;
+                }
+                let line = self.cutter.first_line(&chunk.bytes);
+                chunk.bytes.truncate(line.unwrap_or(usize::MAX));
+                let lines = count(self.cutter.newline(), &chunk.bytes);
+                self.back_to(chunk.offset + chunk.bytes.len() as u64, chunk.line + lines)?;
+                if line.is_some() {
+                    return Ok(());
+                }
+            };
         }
         passed.bytes = self.offset - chunk.offset;
         chunk.too_long = Some(passed);
         Ok(())
     }
 
-    /// Reads on behind a chunk once more.
-    fn back_to(&mut self, chunk: &Chunk) -> Result<(), FilesError> {
+    /// Reads on from this place and line once more.
+    fn back_to(&mut self, offset: u64, line: u64) -> Result<(), FilesError> {
         let (mut input, mark) = open_text(&self.file, self.encoding)?;
-        (self.offset, self.line) = (chunk.offset, chunk.line);
-        self.moved(&chunk.bytes);
+        (self.offset, self.line) = (offset, line);
         let over = self.offset.saturating_sub(mark);
         let skipped = io::copy(&mut input.by_ref().take(over), &mut io::sink());
         skipped.map_err(|source| FilesError::Read {
@@ -380,24 +413,26 @@ impl ChunkReader {
         Ok(())
     }
 
-    /// Passes over the rest of a record, however long, and gives its last line; `None` when nothing
-    /// tells where it ends.
-    fn pass(&mut self) -> Result<Option<u64>, FilesError> {
-        self.suspect = 0;
+    /// Passes over the rest of a record, however long.
+    fn pass(&mut self) -> Result<Passing, FilesError> {
+        let mut open = None;
         loop {
             let mut bytes = std::mem::take(&mut self.carry);
             let want = (2 * bytes.len()).max(64 << 10);
             self.fill(&mut bytes, want)?;
-            let (length, ends) = match self.cutter.pass(&bytes, self.ended) {
-                Pass::Ends(length) => (length, true),
-                Pass::GoesOn(length) => (length, false),
-                Pass::Never => return Ok(None),
+            let found = self.cutter.pass(&bytes, self.ended);
+            let (Pass::Ends(length) | Pass::GoesOn(length) | Pass::Opens(length)) = found else {
+                return Ok(Passing::Stray(open));
             };
             self.carry = bytes.split_off(length);
             self.moved(&bytes);
-            if ends {
-                let whole = bytes.last() == Some(&self.cutter.newline());
-                return Ok(Some(self.line - u64::from(whole)));
+            match found {
+                Pass::Opens(_) => open = Some((self.offset, self.line)),
+                Pass::Ends(_) => {
+                    let whole = bytes.last() == Some(&self.cutter.newline());
+                    return Ok(Passing::Ended(self.line - u64::from(whole)));
+                }
+                Pass::GoesOn(_) | Pass::Never => {}
             }
         }
     }
@@ -568,5 +603,52 @@ mod tests {
             .read_to_end(&mut bytes)
             .unwrap();
         assert_eq!(bytes, b"a\xFFb");
+    }
+
+    /// Gives one record up as too long, told of a broken quote far behind it; nothing closes its own.
+    struct Scripted(u32);
+
+    impl Cutter for Scripted {
+        fn cut(&mut self, bytes: &[u8], suspicion: &mut Suspicion, _: bool) -> Cut {
+            self.0 += 1;
+            if self.0 > 1 {
+                return Cut::Whole(bytes.len());
+            }
+            suspicion.until = 12;
+            Cut::TooLong(bytes.len().min(8))
+        }
+
+        fn newline(&self) -> u8 {
+            b'\n'
+        }
+
+        fn pass(&mut self, _: &[u8], _: bool) -> Pass {
+            Pass::Never
+        }
+
+        fn first_line(&mut self, _: &[u8]) -> Option<usize> {
+            Some(4)
+        }
+    }
+
+    #[test]
+    fn what_is_mistrusted_stays_so_behind_a_line_that_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, "abc\ndef\nghi\njkl\n").unwrap();
+        let file = InputFile {
+            object: "t.csv".to_owned(),
+            path,
+            format: crate::files::options::Format::Csv,
+            compression: Compression::None,
+            tabs: false,
+            length: None,
+        };
+        let mut reader = ChunkReader::open(&file, None, b"", Box::new(Scripted(0)), 64).unwrap();
+        let mut next = || reader.next_chunk(&mut |_| Box::new(())).unwrap().unwrap();
+        assert_eq!(next().bytes, b"abc\n");
+        let chunk = next();
+        assert_eq!((chunk.offset, chunk.line), (4, 2));
+        assert_eq!(chunk.suspicion.until, 8);
     }
 }

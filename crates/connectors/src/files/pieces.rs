@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use towpath_ports::{BoxStream, Memory, Result};
 
+use super::ahead::MOST;
 use super::chunk::{Chunk, ChunkReader};
 use super::error::FilesError;
 use super::job::{How, Job, cutter};
@@ -18,8 +19,12 @@ use super::options::Options;
 /// What the reading thread of a file gives.
 pub(crate) enum Piece {
     Chunk(Chunk),
-    /// The size of the unpacked file.
-    End(u64),
+    End {
+        /// The size of the unpacked file.
+        bytes: u64,
+        /// A quote stands open there: the last records may be others once the file is longer.
+        left_open: bool,
+    },
 }
 
 /// Chunks worked on at once.
@@ -68,7 +73,8 @@ fn read(
     let How::Text { layout, head } = &job.how else {
         return;
     };
-    let mut hold = |bytes| handle.block_on(memory.hold(bytes));
+    let most = memory.limit_bytes() / MOST;
+    let mut hold = |bytes: u64| handle.block_on(memory.hold(bytes.min(most).max(1)));
     let mut run = || -> Result<(), FilesError> {
         let mut reader = ChunkReader::open(
             &job.file,
@@ -83,7 +89,10 @@ fn read(
             }
         }
         // No one listens any more when this fails.
-        let _ = to.blocking_send(Ok(Piece::End(reader.offset())));
+        let _ = to.blocking_send(Ok(Piece::End {
+            bytes: reader.offset(),
+            left_open: reader.left_open(),
+        }));
         Ok(())
     };
     if let Err(error) = run() {

@@ -4,7 +4,7 @@
 //! short, so a slow taker stops the reading. Nothing of a file is touched before its split is polled.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::{StreamExt, future, stream};
@@ -71,8 +71,9 @@ impl FilesReader {
 
     fn split(&self, job: Job, mark: Option<Marked>, left: Option<Arc<AtomicU64>>) -> Split {
         let id = SplitId(job.file.object.clone());
+        let left_open = Arc::new(AtomicBool::new(false));
         let events = match &job.how {
-            How::Text { .. } => self.text_events(&job),
+            How::Text { .. } => self.text_events(&job, &left_open),
             How::Parquet { schema } => parquet::events(
                 job.file.clone(),
                 parquet::Asked {
@@ -86,7 +87,7 @@ impl FilesReader {
             ),
         };
         let events = match mark {
-            Some(mark) => ending_at(events, mark, job.file),
+            Some(mark) => ending_at(events, mark, job.file, left_open),
             None => events,
         };
         Split {
@@ -95,17 +96,21 @@ impl FilesReader {
         }
     }
 
-    fn text_events(&self, job: &Job) -> BoxStream<Result<Event>> {
+    /// Sets `left_open` before the end where a quote stands open there.
+    fn text_events(&self, job: &Job, left_open: &Arc<AtomicBool>) -> BoxStream<Result<Event>> {
         let How::Text { layout, .. } = &job.how else {
             return Box::pin(stream::empty());
         };
         let (layout, path) = (Arc::clone(layout), job.file.object.clone());
+        let ends_open = Arc::clone(left_open);
         let events = pieces(job, &self.settled.options, &self.memory, self.chunk_bytes)
             .map(move |piece| {
                 let (layout, path) = (Arc::clone(&layout), path.clone());
+                let ends_open = Arc::clone(&ends_open);
                 async move {
                     match piece? {
-                        Piece::End(bytes) => {
+                        Piece::End { bytes, left_open } => {
+                            ends_open.store(left_open, Ordering::SeqCst);
                             let ends = [Event::Boundary(Mark::at(bytes)), Event::End];
                             Ok(Box::new(ends.into_iter()) as Events)
                         }
@@ -151,8 +156,9 @@ fn ending_at(
     events: BoxStream<Result<Event>>,
     marked: Marked,
     file: InputFile,
+    left_open: Arc<AtomicBool>,
 ) -> BoxStream<Result<Event>> {
-    let asked = Arc::new((marked, file));
+    let asked = Arc::new((marked, file, left_open));
     let events = events.then(move |event| {
         let asked = Arc::clone(&asked);
         async move {
@@ -169,9 +175,13 @@ fn ending_at(
     Box::pin(events.flat_map(stream::iter))
 }
 
-async fn still(asked: &Arc<(Marked, InputFile)>) -> Result<Mark, FilesError> {
+async fn still(asked: &Arc<(Marked, InputFile, Arc<AtomicBool>)>) -> Result<Mark, FilesError> {
     let held = Arc::clone(asked);
-    let looked = tokio::task::spawn_blocking(move || held.0.still(&held.1)).await;
+    let looked = tokio::task::spawn_blocking(move || {
+        let left_open = held.2.load(Ordering::SeqCst);
+        held.0.still(&held.1, left_open)
+    });
+    let looked = looked.await;
     let path = || asked.1.object.clone();
     looked.map_err(|_| FilesError::Broken { path: path() })??;
     Ok(asked.0.mark.clone())

@@ -82,16 +82,19 @@ fn ends_line(file: &InputFile, length: u64) -> Result<bool, FilesError> {
 
 impl Marked {
     /// Fails, worth a retry, when what was read may not be what was marked. Other rights, names, times
-    /// or a copy in its place change nothing of it.
-    pub(crate) fn still(&self, file: &InputFile) -> Result<(), FilesError> {
+    /// or a copy in its place change nothing of it. With `left_open` a quoted field was open at the end
+    /// of what was read.
+    pub(crate) fn still(&self, file: &InputFile, left_open: bool) -> Result<(), FilesError> {
         let (then, now) = (&self.look, look(file)?);
         let place = |look: &Look| (look.file, look.length, look.written, look.changed);
         if place(then) == place(&now) && !then.young {
             return Ok(());
         }
         let length = then.length;
-        // Only whole lines: half a line is another row than the whole one.
-        let grew = now.length > length && file.length.is_some() && ends_line(file, length)?;
+        // Only whole records: half a line is another row than the whole one, and what looks like lines
+        // behind an open quote may be text of one cell.
+        let whole = file.length.is_some() && !left_open;
+        let grew = now.length > length && whole && ends_line(file, length)?;
         if (grew || now.length == length) && content(file, length)? == self.mark.resume {
             if grew {
                 tracing::warn!(

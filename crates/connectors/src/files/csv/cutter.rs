@@ -3,7 +3,7 @@
 
 use memchr::{memchr, memrchr};
 
-use super::scan::{Dialect, Inside, RecordEnd};
+use super::scan::{Dialect, Inside, RecordEnd, Rest};
 use crate::files::chunk::{Cut, Cutter, Pass, Suspicion, pass_line};
 
 /// The cutter of one file.
@@ -12,6 +12,7 @@ pub(crate) struct CsvCutter {
     passing: Passing,
     /// Where the quoted field opened that makes a record too long.
     opened: usize,
+    left_open: bool,
 }
 
 /// Where in a record that is too long.
@@ -29,6 +30,7 @@ impl CsvCutter {
             dialect,
             passing: Passing::Line,
             opened: 0,
+            left_open: false,
         }
     }
 
@@ -65,7 +67,13 @@ impl Cutter for CsvCutter {
         let mut broken: Vec<(usize, usize)> = Vec::new();
         while at < bytes.len() {
             let before = suspicion.until;
-            match dialect.record_end(bytes, at, &mut suspicion.until, last) {
+            let mut found = dialect.record_end(bytes, at, &mut suspicion.until, false);
+            if last && found == RecordEnd::More {
+                // More bytes could tell otherwise.
+                self.left_open = true;
+                found = dialect.record_end(bytes, at, &mut suspicion.until, true);
+            }
+            match found {
                 RecordEnd::At(end) => {
                     if suspicion.until > before {
                         broken.push((at, suspicion.until));
@@ -101,24 +109,37 @@ impl Cutter for CsvCutter {
                     Pass::GoesOn(end)
                 }
                 Inside::GoesOn(end) if !last => Pass::GoesOn(end),
-                Inside::GoesOn(_) | Inside::Broken => Pass::Never,
+                Inside::GoesOn(_) => {
+                    self.left_open = true;
+                    Pass::Never
+                }
+                Inside::Broken => Pass::Never,
             },
-            Passing::Rest => match self.dialect.record_end(bytes, 0, &mut 0, last) {
-                RecordEnd::At(end) => {
+            Passing::Rest => match self.dialect.rest(bytes, last) {
+                Rest::Ends(end) => {
                     self.passing = Passing::Line;
                     Pass::Ends(end)
                 }
-                RecordEnd::More => Pass::GoesOn(0),
-                RecordEnd::TooLong => {
+                Rest::GoesOn(end) => Pass::GoesOn(end),
+                Rest::Stray(open) => {
                     self.passing = Passing::Line;
-                    Pass::GoesOn(0)
-                }
-                RecordEnd::TooLongInside(open) => {
-                    self.passing = Passing::Quoted;
                     Pass::GoesOn(open + 1)
+                }
+                Rest::Open(open) => {
+                    self.left_open = true;
+                    self.passing = Passing::Line;
+                    Pass::GoesOn(open + 1)
+                }
+                Rest::Long(open) => {
+                    self.passing = Passing::Quoted;
+                    Pass::Opens(open + 1)
                 }
             },
         }
+    }
+
+    fn left_open(&self) -> bool {
+        self.left_open
     }
 
     fn first_line(&mut self, head: &[u8]) -> Option<usize> {

@@ -65,6 +65,21 @@ pub(crate) enum Inside {
     Broken,
 }
 
+/// What comes behind a quoted field of a record that is passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// The record ends before this place, its line end included.
+    Ends(usize),
+    /// Nothing yet; what to look at next starts here.
+    GoesOn(usize),
+    /// A stray quote, here.
+    Stray(usize),
+    /// A quoted field opens here, and the file ends in it.
+    Open(usize),
+    /// A quoted field opens here that is itself longer than a record may be.
+    Long(usize),
+}
+
 impl Dialect {
     /// Whether quoting is on.
     pub(crate) fn quotes(&self) -> bool {
@@ -142,6 +157,61 @@ impl Dialect {
                 Some(false) => Inside::Broken,
                 None => Inside::GoesOn(place),
             };
+        }
+    }
+
+    /// Goes on behind a quoted field. The first byte starts no field.
+    pub(crate) fn rest(&self, bytes: &[u8], last: bool) -> Rest {
+        let mut at = 0;
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let Some(found) = memchr2(self.newline, self.quote, rest) else {
+                return match last {
+                    true => Rest::Ends(bytes.len()),
+                    false => Rest::GoesOn(self.field_before(bytes, bytes.len())),
+                };
+            };
+            let place = at + found;
+            if bytes.get(place) == Some(&self.newline) {
+                return Rest::Ends(place + 1);
+            }
+            // What starts a field is its delimiter: these bytes start none.
+            let before = self.field_before(bytes, place);
+            if before == place {
+                at = place + 1;
+                continue;
+            }
+            match self.close(bytes, place, place, last) {
+                Close::At { at: end, .. } => at = end + 1,
+                Close::More => return Rest::GoesOn(before),
+                Close::Open => return Rest::Open(place),
+                Close::Broken(_) => return Rest::Stray(place),
+                Close::TooLong => {
+                    let limit = bytes.len().min(place.saturating_add(self.max_record_bytes));
+                    let seen = bytes.get(..limit).unwrap_or_default();
+                    return match self.is_stray(seen, place) {
+                        true => Rest::Stray(place),
+                        false => Rest::Long(place),
+                    };
+                }
+            }
+        }
+    }
+
+    /// The delimiter before `at` when nothing but blanks stands between them, else `at`.
+    fn field_before(&self, bytes: &[u8], at: usize) -> usize {
+        let mut before = at;
+        while before > 0 && bytes.get(before - 1) != Some(&self.delimiter) {
+            if !self.trim || !matches!(bytes.get(before - 1), Some(b' ' | b'\t')) {
+                return at;
+            }
+            before -= 1;
+        }
+        match before {
+            // A run of blanks longer than a record: no field is looked for behind it.
+            0 => at,
+            _ if at - before > self.max_record_bytes => at,
+            _ => before - 1,
         }
     }
 
