@@ -106,6 +106,27 @@ select k from raw.numbers where k not in (select k from raw.numbers where k not 
 -- refused: R0509
 select k from raw.numbers where k not in (select k from raw.numbers where k not in (select k from raw.numbers where k not in (select k from raw.numbers where k not in (select k from raw.numbers where k not in (select k from raw.numbers where k not in (select i from raw.numbers where i > 1))))))
 
+-- refused: R0509
+select k from raw.numbers where not (k in (select k from raw.numbers where not (k in (select k from raw.numbers where not (k in (select k from raw.numbers where not (k in (select k from raw.numbers where not (k in (select k from raw.numbers where not (k in (select k from raw.numbers where not (k in (select k from raw.numbers where not (k in (select k from raw.numbers where not (k in (select k from raw.numbers where i = 2) and k > 0)) and k > 0)) and k > 0)) and k > 0)) and k > 0)) and k > 0)) and k > 0)) and k > 0)) and k > 0)
+
+select k from raw.numbers where not (k in (select k from raw.numbers where not (k not in (select i from raw.numbers where k > 1) or k = 5)) and k > 0)
+
+-- refused: R0509
+select id from raw.customers c where id not in (select max(customer_id) from raw.orders o where o.customer_id = c.id)
+
+-- refused: R0509
+select id from raw.customers c where id in (select customer_id from raw.orders o where o.customer_id = c.id union select 5)
+
+select id from raw.customers where id in (values (1, 2))
+
+select id from raw.customers where id in (select customer_id, 1 from raw.orders union select 1, 2)
+
+select id from raw.customers where id not in (select * from (values (1, 2)) a union select * from (values (1, 2)) b)
+
+select id from raw.customers where id not in (select * from (values (1)) a union select * from (values (2)) b)
+
+select id from raw.customers where id in (select * from (values (1)) a(x) union select * from (values (2)) b)
+
 -- Sets.
 
 select customer_id from raw.orders union select id from raw.customers
@@ -227,6 +248,19 @@ select 12345678901234567890.5 * 12345678901234567890.5 as a
 
 -- differs: products of constants that need more digits than a decimal has are doubles
 select 3.141592653589793238 * 3.141592653589793238 * 3.141592653589793238 as a
+
+select 12345678901234567890123456789012345678 + 0 as a, 12345678901234567890.123456789012345678 * 1 as b
+
+select 1 as one where 12345678901234567890123456789012345678 - 1 = 12345678901234567890123456789012345677
+
+select 12345678901234567890123456789012345678 - 12345678901234567890123456789012345677.5 as a, 0.5 - -99999999999999999999999999999999999999 + -99999999999999999999999999999999999999 as b
+
+select -(99999999999999999999999999999999999999 + 1) + 100000000000000000000000000000000000001 as a, 1.0000000000000000000 * 1.00000000000000000000 as b
+
+select 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 + 1234567890.123456 as a
+
+-- differs: sums of constants that need more digits than a decimal has are doubles
+select 99999999999999999999999999999999999999 + 12345678901234567890 as a
 
 select k, n * 1.234567890123456789 as m from raw.numbers where k in (2, 3)
 
