@@ -110,3 +110,25 @@ fn lists_and_structs_are_json_in_json() {
     let said = desk.ok(".", &["query", "--format", "csv", sql]);
     has(&said, &["\"[1,null,3]\""]);
 }
+
+#[test]
+fn a_copy_with_little_memory_ends_and_with_too_little_is_refused() {
+    let desk = Desk::new();
+    let cell = "x".repeat(3000);
+    let bad = format!("7,{cell}\n").repeat(300);
+    let big = "y\n".repeat(4 << 20);
+    desk.write("a.csv", &format!("id,v\n1,2\n{bad}3,4\n"));
+    desk.write("big.csv", &format!("id,v\n1,\"{big}\"\n2,z\n"));
+    for memory in ["64KB", "4MB"] {
+        let said = desk.exits(2, ".", &["copy", "a.csv", "t.jsonl", "--memory", memory]);
+        has(&said, &["error[R0998]", "`--memory ", "16MB or more"]);
+    }
+    #[rustfmt::skip]
+    let said = desk.ok(".", &[
+        "copy", "a.csv", "t.jsonl", "--memory", "16MB", "--option", "max_record_bytes=1000",
+        "--fail-above", "100%",
+    ]);
+    has(&said, &["2 rows copied", "300 rows set aside"]);
+    let said = desk.ok(".", &["copy", "big.csv", "b.jsonl", "--memory", "16MB"]);
+    has(&said, &["2 rows copied"]);
+}

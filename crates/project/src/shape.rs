@@ -439,7 +439,7 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Integer => "a whole number",
         Kind::Boolean => "true or false",
         Kind::Duration => "a duration",
-        Kind::Size => "a size",
+        Kind::Size => "a size of 16MB or more",
         Kind::Limit => "a limit",
         Kind::Type => "a type",
         Kind::Sql => "SQL text",

@@ -7,13 +7,16 @@ use towpath_vocab::{Threshold, types};
 use crate::keys::Kind;
 use crate::yaml::{Node, Value};
 
+/// The smallest memory budget a run can work with.
+const LEAST_BYTES: u64 = 16_000_000;
+
 /// Whether a text reads as `kind`; the error is a line of help.
 pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
     let fits = match kind {
         Kind::Integer => text.parse::<u64>().is_ok(),
         Kind::Boolean => matches!(text, "true" | "false" | "True" | "False" | "TRUE" | "FALSE"),
         Kind::Duration => duration_ms(text).is_some(),
-        Kind::Size => size_bytes(text).is_some(),
+        Kind::Size => size_bytes(text).is_some_and(|bytes| bytes >= LEAST_BYTES),
         Kind::Limit => limit_text(text).is_some(),
         Kind::Type => types::parse(text).is_ok(),
         Kind::OneOf(words) => words.contains(&text),
@@ -26,7 +29,7 @@ pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Integer => "write a whole number: 3",
         Kind::Boolean => "write true or false",
         Kind::Duration => "write 30s, 10m, 24h or 2d",
-        Kind::Size => "write 512MB or 4GB",
+        Kind::Size => "write 512MB or 4GB; 16MB at least",
         Kind::Limit => "write 1%, a number of rows, or { percent: 1, rows: 10 }",
         _ => "write one of the words of this key",
     }
@@ -149,6 +152,9 @@ mod tests {
         assert_eq!(size_bytes("1 GiB"), Some(1 << 30));
         assert_eq!(size_bytes("lots"), None);
         assert_eq!(size_bytes("0MB"), None);
+        assert!(check(Kind::Size, "16MB").is_ok());
+        let least = |help: String| help.contains("16MB at least");
+        assert!(check(Kind::Size, "15MB").is_err_and(least));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) async fn copy(arguments: CopyArguments) -> Ended {
         types: arguments.types,
         options: arguments.options,
         fail_above: arguments.fail_above.as_deref().map(limit).transpose()?,
-        memory_bytes: arguments.memory.as_deref().map(bytes).transpose()?,
+        memory_bytes: arguments.memory.as_deref().map(budget).transpose()?,
         working_dir,
     };
     let began = std::time::Instant::now();
@@ -97,6 +97,19 @@ fn limit(text: &str) -> Result<Threshold, Failure> {
         let wrong = format!("--fail-above: `{text}` is no number of rows and no percentage");
         Failure::new("R0992", Remedy::FixConfig, wrong).help("example: --fail-above 5%")
     })
+}
+
+/// The smallest memory budget a copy can work with, as `memory:` of a project has it.
+const LEAST_BYTES: u64 = 16_000_000;
+
+fn budget(text: &str) -> Result<u64, Failure> {
+    let budget = bytes(text)?;
+    if budget < LEAST_BYTES {
+        let message = format!("`--memory {text}` is too little to work with");
+        let failure = Failure::new("R0998", Remedy::FixConfig, message);
+        return Err(failure.help("say 16MB or more: --memory 256MB"));
+    }
+    Ok(budget)
 }
 
 /// `256MB`, `4GB`, `1000000`.

@@ -106,7 +106,9 @@ fn events(
         // First a lane, then memory: pieces that wait for a session must not keep writers waiting.
         let lane = lanes.lane().await?;
         // Twice a batch: one that grows, one that waits.
-        let lease = memory.hold(2 * shape.batch_bytes as u64).await;
+        // Never all of the budget: who takes the rows keeps a part of it.
+        let bytes = (2 * shape.batch_bytes as u64).min(memory.limit_bytes() / 4);
+        let lease = memory.hold(bytes).await;
         let (sender, receiver) = mpsc::channel(WAITING);
         let task = tokio::spawn(async move {
             let outcome = pump(lane, &piece, shape, &sender).await;

@@ -112,7 +112,9 @@ fn events(
     memory: Arc<dyn Memory>,
 ) -> BoxStream<towpath_ports::Result<Event>> {
     let started = stream::once(async move {
-        let lease = memory.hold(2 * shape.batch_bytes as u64).await;
+        // Never all of the budget: who takes the rows keeps a part of it.
+        let bytes = (2 * shape.batch_bytes as u64).min(memory.limit_bytes() / 4);
+        let lease = memory.hold(bytes).await;
         let (to, mut from) = mpsc::channel(WAITING);
         let path = piece.session.shown.clone();
         let thread = tokio::task::spawn_blocking(move || {

@@ -40,7 +40,7 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "memory",
         Kind::Size,
-        "The memory budget: `512MB`, `4GB`. Default is half of what the machine allows.",
+        "The memory budget: `512MB`, `4GB`, 16MB at least. Default is half of what the machine allows.",
     ),
     key("parallel", Kind::Integer, "Most tasks at once. Default 4."),
     key(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use towpath_ports::{Committed, Destination, Intent, ReadSpec, Result, Writer};
 use towpath_vocab::{ReadMode, Selection, TableName, TaskKey};
 
@@ -87,10 +88,10 @@ impl Destination for FilesDestination {
                 group_bytes(memory.limit_bytes()),
                 group_bytes(memory.limit_bytes()),
             ),
-            _ => (0, 1 << 20),
+            _ => (0, (memory.limit_bytes() / 64).min(1 << 20)),
         };
-        // Held before any row is: waiting for it can stop nobody who has what it waits for.
-        let lease = memory.hold(held).await;
+        // Rows on their way here may hold what is wanted: the little a writer takes is not waited for.
+        let lease = memory.hold(held).now_or_never();
         let begun = tokio::task::spawn_blocking(move || begin(target, intent, group)).await;
         let (job, claim) = begun.map_err(|_| WriteError::Broken { path: shown })??;
         let reading = Reading {

@@ -43,7 +43,7 @@ const TAIL_BYTES: u64 = 8;
 
 /// How large a row group may grow in memory, of this budget.
 pub(super) fn group_bytes(budget_bytes: u64) -> u64 {
-    (budget_bytes / 16).clamp(2 * MEBIBYTE, 64 * MEBIBYTE)
+    (budget_bytes / 16).clamp(MEBIBYTE / 4, 64 * MEBIBYTE)
 }
 
 pub(super) fn broken(shown: &str, error: ParquetError) -> WriteError {

@@ -293,3 +293,42 @@ fn rows(range: std::ops::Range<i64>) -> RecordBatch {
     )
     .unwrap()
 }
+
+/// A budget of which nothing is left.
+struct Spent;
+
+#[async_trait]
+impl Memory for Spent {
+    fn limit_bytes(&self) -> u64 {
+        1 << 20
+    }
+
+    async fn hold(&self, _: u64) -> Lease {
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn a_writer_waits_for_no_memory_that_rows_on_their_way_hold() {
+    let house = House::new();
+    let context = ConnectorContext {
+        memory: Arc::new(Spent),
+        ..house.context()
+    };
+    let destination = FilesConnector
+        .destination(&house.connection, &context)
+        .unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for object in ["t.jsonl", "t.csv", "t.parquet"] {
+        let schema = Arc::new(arrow_schema::Schema::new(vec![arrow_schema::Field::new(
+            "a",
+            arrow_schema::DataType::Int64,
+            true,
+        )]));
+        let begun = runtime.block_on(async {
+            let begun = destination.begin(replace(object, 1).intent(schema));
+            tokio::time::timeout(std::time::Duration::from_mins(1), begun).await
+        });
+        assert!(begun.unwrap().is_ok(), "{object}");
+    }
+}

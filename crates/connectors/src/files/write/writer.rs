@@ -24,7 +24,7 @@ pub(super) struct FilesWriter {
     /// `None` when there is nothing to write: the commit was made before.
     pump: Option<Pump>,
     reading: Reading,
-    _lease: Lease,
+    _lease: Option<Lease>,
 }
 
 impl FilesWriter {
@@ -33,7 +33,7 @@ impl FilesWriter {
         job: Job,
         mut claim: Claim,
         reading: Reading,
-        lease: Lease,
+        lease: Option<Lease>,
     ) -> Result<Self, WriteError> {
         let job = Arc::new(job);
         let mut pump = None;
