@@ -248,18 +248,23 @@ async fn bad_values_name_the_model() {
 
 #[tokio::test]
 async fn a_join_that_does_not_fit_is_planned_again_with_one_that_spills() {
-    let fixture = Fixture::with_memory(12 << 20);
+    let fixture = Fixture::with_memory(32 << 20);
     let rows = 300_000_i64;
+    let notes: Vec<String> = (0..rows).map(|at| format!("{at:0100}")).collect();
     fixture
         .put(
             "raw.big",
             batch(vec![
                 ("k", ints((0..rows).map(Some).collect())),
                 ("v", ints((0..rows).rev().map(Some).collect())),
+                (
+                    "note",
+                    texts(notes.iter().map(|note| Some(note.as_str())).collect()),
+                ),
             ]),
         )
         .await;
-    let sql = "select a.k, b.v, c.v as w from raw.big a join raw.big b on a.k = b.v join raw.big c on c.k = b.k where a.k + b.v + c.v >= 0";
+    let sql = "select a.k, b.v, c.v as w, b.note, c.note as other from raw.big a join raw.big b on a.k = b.v join raw.big c on c.k = b.k where a.k + b.v + c.v >= 0";
     let target = name("marts.delays");
     assert!(!fixture.engine.is_tight(&target));
     let mut run = fixture.engine.run(model("", Some(sql))).await.unwrap();

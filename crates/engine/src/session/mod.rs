@@ -16,6 +16,7 @@ pub(crate) mod holdings;
 #[cfg(test)]
 mod meaning;
 mod names;
+mod pool;
 mod scan;
 pub(crate) mod settings;
 mod spill;

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use chrono::SubsecRound as _;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::prelude::SessionConfig;
 
 use super::exact::ExactArithmetic;
+use super::pool::SharedPool;
 use super::spill::SpillFolder;
 use super::sum::with_exact_sum;
 
@@ -59,7 +60,7 @@ pub(crate) fn runtime(
     limits: &EngineLimits,
     spill: &SpillFolder,
 ) -> Result<Arc<RuntimeEnv>, DataFusionError> {
-    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), NAMED_CONSUMERS);
+    let pool = TrackConsumersPool::new(SharedPool::new(limits.memory_bytes), NAMED_CONSUMERS);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_temp_file_path(spill.path())
@@ -107,11 +108,12 @@ pub(crate) fn begin(state: &mut SessionState) {
 
 /// The same session for a statement that ran out of memory: joins that spill, fewer threads.
 pub(crate) fn tighten(state: &mut SessionState) {
-    let partitions = state.config().target_partitions().div_ceil(2);
+    // With one partition only hash joins are planned, which keep a whole side in memory.
+    let partitions = state.config().target_partitions().div_ceil(2).max(2);
     let mut config = state
         .config()
         .clone()
-        .with_target_partitions(partitions.max(1))
+        .with_target_partitions(partitions)
         .with_batch_size(BATCH_ROWS / 4);
     config.options_mut().optimizer.prefer_hash_join = false;
     *state.config_mut() = config;
@@ -129,8 +131,9 @@ fn config(limits: &EngineLimits) -> Result<SessionConfig, DataFusionError> {
     for (key, value) in towpath_sql::SETTINGS {
         options.set(key, value)?;
     }
-    // Each sort keeps this much back for merging; more than the pool can give would stop every sort.
-    let share = limits.memory_bytes / (2 * partitions);
+    // Each sort keeps this much back for merging, and a join of three tables that spills has six sorts
+    // on two threads: what they keep back must leave room to sort.
+    let share = limits.memory_bytes / (8 * partitions);
     options.execution.sort_spill_reservation_bytes =
         options.execution.sort_spill_reservation_bytes.min(share);
     Ok(config)

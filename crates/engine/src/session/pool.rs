@@ -1,0 +1,190 @@
+//! The memory all statements share: who can spill has a share, and more while others do not need theirs.
+//!
+//! Promise: never more than its size; who asks for the first time gets what it needs while there is any,
+//! since it has nothing to spill yet. DataFusion's fair pool divides by all that could ever ask: with
+//! eleven operators of which two work, each of the two is refused behind an eleventh. It knows nobody's
+//! name: operators say of themselves whether they can spill.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{
+    MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+};
+
+/// One part of this many is kept for who cannot spill, and for who comes later.
+const KEPT_FREE: usize = 3;
+
+/// A bounded pool.
+#[derive(Debug)]
+pub(crate) struct SharedPool {
+    size: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// Bytes of those that cannot spill.
+    fixed: usize,
+    /// Bytes by consumer, of those that can.
+    spillable: HashMap<usize, usize>,
+    /// How many that can spill are there.
+    spillers: usize,
+}
+
+impl Held {
+    fn all(&self) -> usize {
+        self.fixed + self.spillable.values().sum::<usize>()
+    }
+
+    fn of(&self, consumer: &MemoryConsumer) -> usize {
+        self.spillable.get(&consumer.id()).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, consumer: &MemoryConsumer, bytes: usize) {
+        if consumer.can_spill() {
+            *self.spillable.entry(consumer.id()).or_default() += bytes;
+        } else {
+            self.fixed += bytes;
+        }
+    }
+
+    fn take(&mut self, consumer: &MemoryConsumer, bytes: usize) {
+        if !consumer.can_spill() {
+            self.fixed = self.fixed.saturating_sub(bytes);
+            return;
+        }
+        let left = self.of(consumer).saturating_sub(bytes);
+        match left {
+            0 => self.spillable.remove(&consumer.id()),
+            _ => self.spillable.insert(consumer.id(), left),
+        };
+    }
+}
+
+impl SharedPool {
+    pub(crate) fn new(size: usize) -> Self {
+        Self {
+            size,
+            held: Mutex::default(),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many more bytes a consumer may have.
+    fn room(&self, held: &Held, consumer: &MemoryConsumer) -> usize {
+        let free = self.size.saturating_sub(held.all());
+        let mine = held.of(consumer);
+        if !consumer.can_spill() || mine == 0 {
+            return free;
+        }
+        let kept = self.size / KEPT_FREE;
+        let spillable = self.size.saturating_sub(held.fixed.max(kept));
+        let at_least = (spillable / held.spillers.max(1)).saturating_sub(mine);
+        let among_working = (spillable / held.spillable.len().max(1)).saturating_sub(mine);
+        let more = among_working.min(free.saturating_sub(kept));
+        at_least.max(more).min(free)
+    }
+}
+
+impl MemoryPool for SharedPool {
+    fn name(&self) -> &'static str {
+        "shared"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.held().spillers += usize::from(consumer.can_spill());
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        let mut held = self.held();
+        held.spillers = held
+            .spillers
+            .saturating_sub(usize::from(consumer.can_spill()));
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.held().add(reservation.consumer(), additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.held().take(reservation.consumer(), shrink);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let consumer = reservation.consumer();
+        let mut held = self.held();
+        let room = self.room(&held, consumer);
+        if additional > room {
+            let held = reservation.size();
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "`{}` holds {held} bytes and asks for {additional} more, of {} bytes for all it may have {room}",
+                consumer.name(),
+                self.size,
+            )));
+        }
+        held.add(consumer, additional);
+        Ok(())
+    }
+
+    fn reserved(&self) -> usize {
+        self.held().all()
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::Finite(self.size)
+    }
+}
+
+impl fmt::Display for SharedPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shared, {} bytes", self.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn who_works_may_have_what_idle_ones_leave_and_never_all() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(SharedPool::new(800));
+        let sorts: Vec<MemoryReservation> = (0..8)
+            .map(|at| {
+                let name = format!("sort {at}");
+                MemoryConsumer::new(name)
+                    .with_can_spill(true)
+                    .register(&pool)
+            })
+            .collect();
+        let [first, second, third, ..] = sorts.as_slice() else {
+            return;
+        };
+        first.try_grow(500).unwrap();
+        // A third is kept for who cannot spill, and for who comes later.
+        assert!(first.try_grow(100).is_err());
+        // Who has nothing to spill gets what there is.
+        second.try_grow(200).unwrap();
+        assert!(second.try_grow(1).is_err());
+        assert!(third.try_grow(101).is_err());
+        third.try_grow(100).unwrap();
+        assert_eq!(pool.reserved(), 800);
+        // More is there once others gave back.
+        first.free();
+        third.try_grow(150).unwrap();
+        let fixed = MemoryConsumer::new("join").register(&pool);
+        fixed.try_grow(350).unwrap();
+        assert!(fixed.try_grow(1).is_err());
+        drop(sorts);
+        assert_eq!(pool.reserved(), 350);
+        fixed.try_grow(450).unwrap();
+    }
+}
