@@ -134,11 +134,19 @@ fn every_file_a_program_leaves_is_taken_or_named() {
     assert_eq!(desk.count(".", "raw.t"), 2);
     // What Spark and others leave beside their data.
     leaves(
-        "printf 'n\\n1\\n' > x.csv\ntouch _SUCCESS .x.csv.crc a/_started\nmkdir _temporary\n\
-         printf 'n\\n2\\n' > _temporary/y.csv\nprintf 'n\\n3\\n' > .y.csv\n\
-         printf 'n\\n4\\n' > a/_y.csv\nprintf 'n\\n5\\n' > a/b/z.csv\n",
+        "printf 'n\\n1\\n' > x.csv\ntouch _SUCCESS .x.csv.crc a/_started\nmkdir _tmp ._tmp\n\
+         touch _tmp/y.log\nprintf 'n\\n5\\n' > a/b/z.csv\n",
     );
     desk.ok(".", &["run"]);
+    assert_eq!(desk.count(".", "raw.t"), 2);
+    leaves(
+        "printf 'n\\n1\\n' > x.csv\nmkdir _r\nprintf 'n\\n2\\n' > _r/y.csv\n\
+         printf 'n\\n3\\n' > _z.csv\n",
+    );
+    has(
+        &desk.exits(3, ".", &["run"]),
+        &["error[R0957]", "`_r/y.csv`, `_z.csv`", "rename it"],
+    );
     assert_eq!(desk.count(".", "raw.t"), 2);
     leaves("touch _SUCCESS\n");
     has(

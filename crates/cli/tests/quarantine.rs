@@ -226,6 +226,30 @@ fn of_two_records_of_one_load_the_newer_stays_whichever_is_replayed_first() {
 }
 
 #[test]
+fn of_two_records_of_one_load_the_greater_cursor_stays_wherever_it_stood() {
+    let desk = shop(
+        "store",
+        "cursor: at\n        key: id\n        fail_above: 100%",
+    );
+    sql(
+        &desk,
+        "drop table orders; create table orders (id integer, at integer, amount integer); \
+         insert into orders values (2,20,-20),(2,10,-10),(1,1,1),(3,30,-8),(3,40,-7),(3,35,-6)",
+    );
+    desk.ok("shop", &["run"]);
+    let rule = |old: &str, new: &str| {
+        let pipeline = desk.read("shop/pipelines/shop.yml");
+        desk.write("shop/pipelines/shop.yml", &pipeline.replace(old, new));
+    };
+    rule("min: 0", "min: -15");
+    replay(&desk);
+    assert_eq!(orders(&desk), "1=1 2=-10 3=-7");
+    rule("min: -15", "min: -100");
+    has(&replay(&desk), &["1 row replayed, 0 still held"]);
+    assert_eq!(orders(&desk), "1=1 2=-20 3=-7");
+}
+
+#[test]
 fn a_replay_leaves_known_keys_of_an_insert_only_table_alone() {
     let desk = shop(
         "store",

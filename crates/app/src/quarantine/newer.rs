@@ -3,8 +3,9 @@
 //! The table may hold a record's key from a later load, which read the row as it was mended. A record
 //! that the last load kept out is as new as anything the source gave; an older one goes in only where
 //! its key is not there, or where the load's cursor says that it is the newer one. Of two records with
-//! one key the newest, which comes first, goes in, however many commits and replays they lie apart: each
-//! commit remembers the keys it let in. `insert_only` leaves known keys alone as ever. It knows no files
+//! one key the newest goes in, however many commits and replays they lie apart: the one with the greater
+//! cursor, and of equal or missing ones that which comes first, for which each commit remembers the keys
+//! it let in. `insert_only` leaves known keys alone as ever. It knows no files
 //! and no commit: it looks with one question to the engine for each batch of rows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -56,6 +57,19 @@ pub(super) struct Newer {
     seen: Seen,
     left_out: Mutex<BTreeSet<String>>,
     let_in: Mutex<LetIn>,
+    /// Keys that earlier batches of this commit let in.
+    going_in: Mutex<HashSet<KeyDigest>>,
+    /// Ids of records that may be newer than those: they wait for the next replay, which sees the table.
+    waiting: Mutex<BTreeSet<String>>,
+}
+
+/// What the table and a cursor say of a batch's rows, by their places.
+#[derive(Default)]
+struct Compared {
+    /// The table has newer ones.
+    older: HashSet<i64>,
+    /// By the cursor, newer than the table's.
+    newer: HashSet<i64>,
 }
 
 /// A key, as a digest.
@@ -74,15 +88,19 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// True for a key that is let in for the first time. A record that the last load kept out also has to
-    /// be newer than the one an earlier replay let in.
-    fn insert(&self, key: KeyDigest, fresh: Option<&Record>) -> bool {
+    /// True for a key that is let in for the first time, and for a row that is newer by the cursor than
+    /// the table's. A record that the last load kept out otherwise has to stand behind the one an earlier
+    /// replay let in.
+    fn insert(&self, key: KeyDigest, fresh: Option<&Record>, is_newer: bool) -> bool {
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         let is_older = fresh
             .zip(before.get(&key))
             .is_some_and(|(record, before)| stood(record) <= *before);
+        if is_older && !is_newer {
+            return false;
+        }
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        !is_older && now.insert(key)
+        now.insert(key) || is_newer
     }
 
     /// Takes over what an earlier replay let in.
@@ -174,7 +192,15 @@ impl Newer {
             seen: seen.clone(),
             left_out: Mutex::default(),
             let_in: Mutex::default(),
+            going_in: Mutex::default(),
+            waiting: Mutex::default(),
         }))
+    }
+
+    /// Ids of what has to wait for the next replay.
+    pub(super) fn waiting(&self) -> BTreeSet<String> {
+        let waiting = self.waiting.lock();
+        waiting.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ids of what was left out so far.
@@ -205,10 +231,42 @@ impl Newer {
         self.records.get(usize::try_from(ordinal).ok()?)
     }
 
-    /// Places of the rows the table has newer ones of.
-    async fn older(&self, rows: &Rows, keys: &[ArrayRef]) -> Result<HashSet<i64>> {
+    /// Places of the rows, newest first: by the cursor, then as they came.
+    async fn newest_first(&self, rows: &Rows) -> Result<Vec<i64>> {
+        let places = 0..i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        let cursor = self.cursor.as_ref();
+        let Some(cursor) = cursor.and_then(|name| rows.batch.column_by_name(name)) else {
+            return Ok(places.collect());
+        };
+        let places: ArrayRef = Arc::new(Int64Array::from_iter_values(places));
+        let columns = vec![
+            ("place".to_owned(), places),
+            ("c".to_owned(), Arc::clone(cursor)),
+        ];
+        let records = TableName::new(RECORDS.0, RECORDS.1);
+        let sql = format!(
+            "select r.place from {} r order by r.c desc nulls last, r.place",
+            quote_table(&records)
+        );
+        let found = self.ask(&sql, Batch::of(columns)?).await?;
+        let places = found.iter().flat_map(|batch| {
+            let places = batch.column(0).as_primitive::<Int64Type>();
+            places.values().to_vec()
+        });
+        Ok(places.collect())
+    }
+
+    async fn ask(&self, sql: &str, records: Batch) -> Result<Vec<RecordBatch>> {
+        let name = TableName::new(RECORDS.0, RECORDS.1);
+        let candidates = BTreeMap::from([(name, records.candidate())]);
+        let found = self.engine.query(sql, &candidates).await?;
+        found.batches.try_collect().await
+    }
+
+    /// Which rows are older and newer than the table's.
+    async fn compared(&self, rows: &Rows, keys: &[ArrayRef]) -> Result<Compared> {
         let Some(held) = &self.held else {
-            return Ok(HashSet::new());
+            return Ok(Compared::default());
         };
         let theirs = |name: &String| {
             let mut fields = held.fields().iter();
@@ -219,7 +277,7 @@ impl Newer {
         let mut same = Vec::new();
         for (at, (name, array)) in self.key.iter().zip(keys).enumerate() {
             let Some(their) = theirs(name) else {
-                return Ok(HashSet::new());
+                return Ok(Compared::default());
             };
             same.push(format!("r.k{at} = {their}"));
             columns.push((format!("k{at}"), Arc::clone(array)));
@@ -242,32 +300,87 @@ impl Newer {
             let array = rows.batch.column_by_name(name)?;
             Some((theirs(name)?, Arc::clone(array)))
         });
-        let is_older = match (self.mode, cursor) {
-            (WriteMode::InsertOnly, _) => "true".to_owned(),
+        let no = || "false".to_owned();
+        let (is_older, is_newer) = match (self.mode, cursor) {
+            (WriteMode::InsertOnly, _) => ("true".to_owned(), no()),
             (_, Some((their, array))) => {
                 columns.push(("c".to_owned(), array));
-                format!(
+                let older = format!(
                     "case when r.fresh then coalesce({their} > r.c, false) \
                      else coalesce({their} >= r.c, true) end"
-                )
+                );
+                (older, format!("coalesce({their} < r.c, false)"))
             }
-            _ => "not r.fresh".to_owned(),
+            _ => ("not r.fresh".to_owned(), no()),
         };
         let records = TableName::new(RECORDS.0, RECORDS.1);
         let sql = format!(
-            "select r.place from {} r join {} t on {} where {is_older}",
+            "select r.place, {is_newer} as newer from {} r join {} t on {} \
+             where {is_older} or {is_newer}",
             quote_table(&records),
             quote_table(&self.table),
             same.join(" and ")
         );
-        let candidates = BTreeMap::from([(records, Batch::of(columns)?.candidate())]);
-        let found = self.engine.query(&sql, &candidates).await?;
-        let found: Vec<RecordBatch> = found.batches.try_collect().await?;
-        let places = found.iter().flat_map(|batch| {
+        let mut compared = Compared::default();
+        for batch in self.ask(&sql, Batch::of(columns)?).await? {
             let places = batch.column(0).as_primitive::<Int64Type>();
-            places.values().to_vec()
-        });
-        Ok(places.collect())
+            for (place, newer) in places.values().iter().zip(batch.column(1).as_boolean()) {
+                match newer {
+                    Some(true) => compared.newer.insert(*place),
+                    _ => compared.older.insert(*place),
+                };
+            }
+        }
+        Ok(compared)
+    }
+
+    /// Which rows go in; notes what becomes of the others. `key` tells that of the row at a place.
+    fn decide(
+        &self,
+        rows: &Rows,
+        newest_first: &[i64],
+        compared: &Compared,
+        key: impl Fn(usize) -> KeyDigest,
+    ) -> BooleanArray {
+        let (mut left_out, mut let_in) = (self.leaving_out(), self.letting_in());
+        let waiting = self.waiting.lock();
+        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let going_in = self.going_in.lock();
+        let mut going_in = going_in.unwrap_or_else(PoisonError::into_inner);
+        let mut here = HashSet::new();
+        let mut keep = vec![false; rows.len()];
+        for place in newest_first {
+            let row = usize::try_from(*place).unwrap_or(usize::MAX);
+            let (Some(keep), Some(ordinal)) = (keep.get_mut(row), rows.ordinals.values().get(row))
+            else {
+                continue;
+            };
+            let (key, fresh) = (key(row), self.fresh(*ordinal));
+            let is_newer = compared.newer.contains(place);
+            let is_known = here.contains(&key) || going_in.contains(&key);
+            *keep = !compared.older.contains(place)
+                && !is_known
+                && self.seen.insert(key, fresh, is_newer);
+            if *keep {
+                here.insert(key);
+                if let Some(fresh) = fresh {
+                    let_in.add(key, fresh);
+                }
+            } else if let Some(record) = self.record(*ordinal) {
+                // A row of an earlier batch goes in, and its cursor is not at hand.
+                let may_be_newer = self.cursor.is_some()
+                    && self.mode != WriteMode::InsertOnly
+                    && !compared.older.contains(place)
+                    && going_in.contains(&key);
+                let to = match may_be_newer {
+                    true => &mut *waiting,
+                    false => &mut *left_out,
+                };
+                to.insert(record.id.clone());
+            }
+        }
+        going_in.extend(here);
+        BooleanArray::from(keep)
     }
 }
 
@@ -291,33 +404,16 @@ impl Sieve for Newer {
             found.map(one_form).ok_or_else(|| no_key(name))
         });
         let keys: Vec<ArrayRef> = keys.collect::<Result<_>>()?;
-        let older = self.older(&rows, &keys).await?;
+        let compared = self.compared(&rows, &keys).await?;
+        let newest_first = self.newest_first(&rows).await?;
         let texts = keys.iter().map(|key| cast(key, &DataType::Utf8));
         let texts: Vec<ArrayRef> = texts.collect::<Result<_, _>>().map_err(bent)?;
-        let keep = {
-            let (mut left_out, mut let_in) = (self.leaving_out(), self.letting_in());
-            let kept = (0_i64..)
-                .zip(rows.ordinals.values())
-                .map(|(place, ordinal)| {
-                    let row = usize::try_from(place).unwrap_or(usize::MAX);
-                    let text = |text: &ArrayRef| {
-                        let text = text.as_string::<i32>();
-                        text.is_valid(row).then(|| text.value(row).to_owned())
-                    };
-                    let key = digest(texts.iter().map(text));
-                    let fresh = self.fresh(*ordinal);
-                    let goes_in = !older.contains(&place) && self.seen.insert(key, fresh);
-                    match (goes_in, fresh, self.record(*ordinal)) {
-                        (true, Some(fresh), _) => let_in.add(key, fresh),
-                        (false, _, Some(record)) => {
-                            left_out.insert(record.id.clone());
-                        }
-                        _ => {}
-                    }
-                    Some(goes_in)
-                });
-            kept.collect::<BooleanArray>()
-        };
+        let keep = self.decide(&rows, &newest_first, &compared, |row| {
+            digest(texts.iter().map(|text| {
+                let text = text.as_string::<i32>();
+                text.is_valid(row).then(|| text.value(row).to_owned())
+            }))
+        });
         let ordinals = filter(&rows.ordinals, &keep).map_err(bent)?;
         Ok(Rows {
             batch: filter_record_batch(&rows.batch, &keep).map_err(bent)?,
@@ -461,6 +557,8 @@ mod tests {
             seen: seen.clone(),
             left_out: Mutex::default(),
             let_in: Mutex::default(),
+            going_in: Mutex::default(),
+            waiting: Mutex::default(),
         };
         let first = commit(&["new 1", "new 2", "none"]);
         let kept = first.sift(rows(&[Some(1), Some(2), None])).await.unwrap();

@@ -33,7 +33,7 @@ pub(super) struct Taken {
     pub(super) of: i64,
     /// Ids of all records.
     pub(super) ids: BTreeSet<String>,
-    /// Ids of those that were set aside again.
+    /// Ids of those that were set aside again, or have to wait.
     pub(super) failed: BTreeSet<String>,
     /// Ids of those whose key has a newer row.
     #[serde(default)]
@@ -307,6 +307,7 @@ impl Prepared for NotingPrepared {
         } = self.note;
         taken.failed = failed.ids();
         if let Some(newer) = newer {
+            taken.failed.extend(newer.waiting());
             taken.outdated = newer.left_out();
             taken.keys = newer.let_in();
         }

@@ -1,9 +1,10 @@
 //! What a program left in an output folder: every file of it is taken, or the task fails and names it.
 //!
-//! Only names that begin with `_` or `.` are left out, of files and of folders: so Spark, Hive and others
-//! call what is no data (`_SUCCESS`, `_temporary/`, `.part-0.crc`). No other file is passed over. Files
-//! may lie in folders below; their last ending says what they are, and all must be of one kind, since
-//! they become one table. It reads no contents.
+//! Only names that begin with `_` or `.` and do not end as data does are left out: so Spark, Hive and
+//! others call what is no data (`_SUCCESS`, `_metadata`, `.part-0.crc`). A data file behind such a name,
+//! its own or that of a folder, is refused, as is any other file. Files may lie in folders below; their
+//! last ending says what they are, and all must be of one kind, since they become one table. It reads
+//! no contents.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,7 +37,7 @@ pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
         );
         return Err(Failure::new("R0957", Remedy::FixData, message)
             .help("leave CSV, JSON lines or Parquet files, each with its ending")
-            .help("names that begin with `_` or `.` are left out")
+            .help("a data file whose name, or a folder's above it, begins with `_` or `.`: rename it if it is data, else remove it")
             .help("anything else belongs elsewhere: the step's own folder, or a temporary one"));
     }
     match (found.endings.first(), found.endings.len()) {
@@ -73,14 +74,14 @@ impl Found {
             let shown = format!("{above}{}", name.to_string_lossy());
             let kind = entry.file_type()?;
             match name.to_str() {
-                Some(name) if name.starts_with('.') => {
-                    self.left_out.insert(shown);
-                }
-                Some(name) if name.starts_with('_') => {
-                    self.left_out.insert(shown);
+                Some(name) if name.starts_with(['.', '_']) => {
                     if kind.is_dir() {
-                        hide(folder, name)?;
+                        self.look_behind(&entry.path(), &format!("{shown}/"))?;
+                    } else if ending(name).is_some() {
+                        self.others.insert(shown);
+                        continue;
                     }
+                    self.left_out.insert(shown);
                 }
                 Some(_) if kind.is_dir() => self.walk(&entry.path(), &format!("{shown}/"))?,
                 name => match name.and_then(ending) {
@@ -91,6 +92,22 @@ impl Found {
                         self.others.insert(shown);
                     }
                 },
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the data files in a folder that is left out.
+    fn look_behind(&mut self, folder: &Path, above: &str) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let shown = format!("{above}{name}");
+            if entry.file_type()?.is_dir() {
+                self.look_behind(&entry.path(), &format!("{shown}/"))?;
+            } else if ending(&name).is_some() {
+                self.others.insert(shown);
             }
         }
         Ok(())
@@ -108,11 +125,6 @@ impl Found {
             )),
         }
     }
-}
-
-/// Gives a folder a name into which no glob leads: what is below it is no data.
-fn hide(above: &Path, name: &str) -> std::io::Result<()> {
-    std::fs::rename(above.join(name), above.join(format!(".{name}")))
 }
 
 /// The last known ending of a name, as it is written.
@@ -177,9 +189,11 @@ mod tests {
             "_SUCCESS",
             "deep/_SUCCESS",
             ".part-0.csv.crc",
-            ".d/x.csv",
-            "_temporary/0/part.csv",
-            "_part.parquet",
+            "._SUCCESS.crc",
+            ".DS_Store",
+            "_metadata",
+            "_tmp/0/log",
+            "._tmp/x",
         ];
         assert_eq!(
             left(&[&["a.csv"], &marks[..]].concat()).unwrap(),
@@ -188,15 +202,23 @@ mod tests {
         let failure = left(&marks).unwrap_err();
         assert_eq!(failure.code, "R0953");
         let told = failure.help.join("\n");
-        assert!(told.contains("`_SUCCESS`, `_part.parquet`"), "{told}");
-        // A folder that is left out keeps its files, where no glob finds them.
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("_tmp")).unwrap();
-        for name in ["a.csv", "_tmp/b.csv"] {
-            std::fs::write(folder.path().join(name), "n\n1\n").unwrap();
+        assert!(told.contains("`_SUCCESS`, `_metadata`"), "{told}");
+    }
+
+    #[test]
+    fn data_behind_such_a_name_is_refused() {
+        let data = [
+            "_other.csv",
+            ".d/x.csv",
+            "_region/x.csv",
+            "_temporary/0/part.CSV.gz",
+            "deep/_part.parquet",
+        ];
+        for data in data {
+            let failure = left(&["2024.csv", data]).unwrap_err();
+            assert_eq!(failure.code, "R0957", "{data}");
+            assert!(failure.message.contains(&format!("`{data}`")), "{failure}");
         }
-        only_kind(folder.path(), &"raw.t".parse().unwrap()).unwrap();
-        assert!(folder.path().join("._tmp/b.csv").is_file());
     }
 
     #[test]
