@@ -67,7 +67,7 @@ pub use rerun::{Part, RerunRequest, rerun};
 pub use run::{Ran, RunRequest, Wait, Watch, run};
 pub use select::chosen_plan;
 pub use system::{LocalSystem, time_text};
-pub use towpath_project::Choice;
+pub use towpath_project::{Choice, memory_bytes, threshold};
 pub use work::{Effect, Forecast};
 
 /// What every use case gives back.

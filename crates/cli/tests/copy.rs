@@ -119,7 +119,7 @@ fn a_copy_with_little_memory_ends_and_with_too_little_is_refused() {
     let big = "y\n".repeat(4 << 20);
     desk.write("a.csv", &format!("id,v\n1,2\n{bad}3,4\n"));
     desk.write("big.csv", &format!("id,v\n1,\"{big}\"\n2,z\n"));
-    for memory in ["64KB", "4MB"] {
+    for memory in ["64KB", "4MB", "15MiB", "lots"] {
         let said = desk.exits(2, ".", &["copy", "a.csv", "t.jsonl", "--memory", memory]);
         has(&said, &["error[R0998]", "`--memory ", "16MB or more"]);
     }
@@ -129,6 +129,6 @@ fn a_copy_with_little_memory_ends_and_with_too_little_is_refused() {
         "--fail-above", "100%",
     ]);
     has(&said, &["2 rows copied", "300 rows set aside"]);
-    let said = desk.ok(".", &["copy", "big.csv", "b.jsonl", "--memory", "16MB"]);
+    let said = desk.ok(".", &["copy", "big.csv", "b.jsonl", "--memory", "16MiB"]);
     has(&said, &["2 rows copied"]);
 }

@@ -50,7 +50,7 @@ pub fn check(inputs: &Inputs<'_>) -> Checked {
     };
     let pipelines = plan_pipelines(&shelf, &mut summary, &mut explain, &mut report);
     let state = world.state();
-    let memory = bound.root.get_text("memory").and_then(value::size_bytes);
+    let memory = bound.root.get_text("memory").and_then(value::memory_bytes);
     inactive(&bound, &mut report);
     let plan = assemble(&bound, pipelines);
     finish(Some(plan), report, explain, state, memory, summary)

@@ -53,3 +53,4 @@ pub use schemas::{write_schemas, yaml_text};
 pub use select::{Choice, SelectError, after, choose, keep};
 pub use settings::Setting;
 pub use suggest::nearest;
+pub use value::{memory_bytes, threshold};

@@ -16,8 +16,8 @@ pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Integer => text.parse::<u64>().is_ok(),
         Kind::Boolean => matches!(text, "true" | "false" | "True" | "False" | "TRUE" | "FALSE"),
         Kind::Duration => duration_ms(text).is_some(),
-        Kind::Size => size_bytes(text).is_some_and(|bytes| bytes >= LEAST_BYTES),
-        Kind::Limit => limit_text(text).is_some(),
+        Kind::Size => memory_bytes(text).is_some(),
+        Kind::Limit => threshold(text).is_some(),
         Kind::Type => types::parse(text).is_ok(),
         Kind::OneOf(words) => words.contains(&text),
         _ => true,
@@ -65,8 +65,13 @@ pub(crate) fn duration_ms(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(total)
 }
 
+/// A memory budget that a run or a copy can work with: at least 16 MB.
+pub fn memory_bytes(text: &str) -> Option<u64> {
+    size_bytes(text).filter(|bytes| *bytes >= LEAST_BYTES)
+}
+
 /// Bytes of `256MB` (10^6), `256MiB` (2^20), `4GB`; a bare number is bytes.
-pub(crate) fn size_bytes(text: &str) -> Option<u64> {
+fn size_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let split = text
         .find(|c: char| !c.is_ascii_digit())
@@ -74,19 +79,19 @@ pub(crate) fn size_bytes(text: &str) -> Option<u64> {
     let number: u64 = text.get(..split)?.parse().ok()?;
     let factor = match text.get(split..)?.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1,
-        "kb" => 1_000,
+        "k" | "kb" => 1_000,
         "kib" => 1 << 10,
-        "mb" => 1_000_000,
+        "m" | "mb" => 1_000_000,
         "mib" => 1 << 20,
-        "gb" => 1_000_000_000,
+        "g" | "gb" => 1_000_000_000,
         "gib" => 1 << 30,
         _ => return None,
     };
     number.checked_mul(factor).filter(|bytes| *bytes > 0)
 }
 
-/// `1%` or a row count.
-fn limit_text(text: &str) -> Option<Threshold> {
+/// A limit in one word: `1%` or a row count.
+pub fn threshold(text: &str) -> Option<Threshold> {
     let text = text.trim();
     if let Some(percent) = text.strip_suffix('%') {
         let percent: f64 = percent.trim().parse().ok()?;
@@ -104,7 +109,7 @@ fn limit_text(text: &str) -> Option<Threshold> {
 /// A limit in one of its three forms.
 pub(crate) fn limit(node: &Node) -> Option<Threshold> {
     match &node.value {
-        Value::Scalar { text, .. } => limit_text(text),
+        Value::Scalar { text, .. } => threshold(text),
         Value::Map(map) => {
             let number = |key: &str| map.get(key).and_then(|entry| entry.value.text());
             let percent = match number("percent") {
@@ -150,6 +155,7 @@ mod tests {
         }
         assert_eq!(size_bytes("256MB"), Some(256_000_000));
         assert_eq!(size_bytes("1 GiB"), Some(1 << 30));
+        assert_eq!(size_bytes("2G"), Some(2_000_000_000));
         assert_eq!(size_bytes("lots"), None);
         assert_eq!(size_bytes("0MB"), None);
         assert!(check(Kind::Size, "16MB").is_ok());
@@ -160,20 +166,20 @@ mod tests {
     #[test]
     fn limits() {
         assert_eq!(
-            limit_text("1%"),
+            threshold("1%"),
             Some(Threshold {
                 rows: None,
                 percent: Some(1.0)
             })
         );
         assert_eq!(
-            limit_text("100"),
+            threshold("100"),
             Some(Threshold {
                 rows: Some(100),
                 percent: None
             })
         );
-        assert_eq!(limit_text("101%"), None);
-        assert_eq!(limit_text("few"), None);
+        assert_eq!(threshold("101%"), None);
+        assert_eq!(threshold("few"), None);
     }
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use towpath_app::{CopyRequest, copy as carry_out};
+use towpath_app::{CopyRequest, copy as carry_out, memory_bytes, threshold};
 use towpath_flow::Progress;
 use towpath_vocab::{Failure, Remedy, Threshold, WriteMode};
 
 use super::houses::{Ended, working_dir};
-use super::run::threshold;
 use crate::args::{CopyArguments, CopyWrite};
 use crate::exit::Exit;
 use crate::{draw, signals};
@@ -99,46 +98,9 @@ fn limit(text: &str) -> Result<Threshold, Failure> {
     })
 }
 
-/// The smallest memory budget a copy can work with, as `memory:` of a project has it.
-const LEAST_BYTES: u64 = 16_000_000;
-
 fn budget(text: &str) -> Result<u64, Failure> {
-    let budget = bytes(text)?;
-    if budget < LEAST_BYTES {
-        let message = format!("`--memory {text}` is too little to work with");
-        let failure = Failure::new("R0998", Remedy::FixConfig, message);
-        return Err(failure.help("say 16MB or more: --memory 256MB"));
-    }
-    Ok(budget)
-}
-
-/// `256MB`, `4GB`, `1000000`.
-fn bytes(text: &str) -> Result<u64, Failure> {
-    let digits = text
-        .trim()
-        .trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = text
-        .trim()
-        .get(digits.len()..)
-        .unwrap_or_default()
-        .to_ascii_uppercase();
-    let factor = match unit.as_str() {
-        "" | "B" => Some(1),
-        "KB" | "K" => Some(1_000),
-        "MB" | "M" => Some(1_000_000),
-        "GB" | "G" => Some(1_000_000_000),
-        _ => None,
-    };
-    let number: Option<u64> = digits.trim().parse().ok();
-    factor
-        .zip(number)
-        .and_then(|(factor, number)| number.checked_mul(factor))
-        .ok_or_else(|| {
-            Failure::new(
-                "R0998",
-                Remedy::FixConfig,
-                format!("`{text}` is no amount of memory"),
-            )
-            .help("example: --memory 256MB")
-        })
+    memory_bytes(text).ok_or_else(|| {
+        let wrong = format!("`--memory {text}` is no amount of memory to work with");
+        Failure::new("R0998", Remedy::FixConfig, wrong).help("say 16MB or more: --memory 256MB")
+    })
 }

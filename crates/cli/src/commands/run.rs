@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use towpath_app::{Choice, Ran, RunReport, RunRequest, Wait, run as run_pipeline};
+use towpath_app::{Choice, Ran, RunReport, RunRequest, Wait, run as run_pipeline, threshold};
 use towpath_ports::RunState;
 use towpath_vocab::{Failure, Remedy, TableName, Threshold};
 
@@ -105,24 +105,4 @@ fn thresholds(said: Vec<(String, String)>) -> Result<BTreeMap<TableName, Thresho
             Ok((table, limit))
         })
         .collect()
-}
-
-/// `6%` or `100` rows.
-pub(super) fn threshold(text: &str) -> Option<Threshold> {
-    Some(match text.strip_suffix('%') {
-        Some(percent) => Threshold {
-            rows: None,
-            percent: Some(
-                percent
-                    .trim()
-                    .parse()
-                    .ok()
-                    .filter(|of| (0.0..=100.0).contains(of))?,
-            ),
-        },
-        None => Threshold {
-            rows: Some(text.parse().ok()?),
-            percent: None,
-        },
-    })
 }
