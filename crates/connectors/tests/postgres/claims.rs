@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{Date64Array, Int64Array, RecordBatch, StringArray, UInt8Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use towpath_ports::Commit;
+use towpath_ports::{Commit, Intent};
 use towpath_vocab::{ColumnPlan, Generation, Position, Remedy, TableName, WriteMode};
 
 use crate::support::{Database, destination, intent, plan, prepare, read, table, task, write};
@@ -396,6 +396,27 @@ async fn a_trigger_that_passes_over_equal_rows_swallows_nothing() {
     assert_eq!((stats.updated, stats.inserted), (1, 1));
 }
 
+/// Each way of writing, and a replace that truncates.
+fn modes_and_truncate(modes: &[WriteMode]) -> impl Iterator<Item = (WriteMode, bool)> {
+    modes
+        .iter()
+        .map(|mode| (*mode, false))
+        .chain([(WriteMode::Replace, true)])
+}
+
+/// A write of `out.t`, by `id` where it has a key.
+fn job_of(mode: WriteMode, truncate: bool) -> Intent {
+    let keyed = mode != WriteMode::Replace;
+    let key: &[&str] = if keyed { &["id"] } else { &[] };
+    let mut job = intent(&target(), schema(), mode, key, 1);
+    if truncate {
+        job.write
+            .options
+            .insert("replace".into(), "truncate".into());
+    }
+    job
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_a_rule_leads_into_an_inheriting_table_are_never_doubled() {
     let modes = [
@@ -404,23 +425,12 @@ async fn rows_that_a_rule_leads_into_an_inheriting_table_are_never_doubled() {
         WriteMode::Merge,
         WriteMode::InsertOnly,
     ];
-    for (mode, truncate) in modes
-        .into_iter()
-        .map(|mode| (mode, false))
-        .chain([(WriteMode::Replace, true)])
-    {
+    for (mode, truncate) in modes_and_truncate(&modes) {
         let database = Database::with(
             "CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); CREATE TABLE out.child () INHERITS (out.t); \
              CREATE RULE away AS ON INSERT TO out.t DO INSTEAD INSERT INTO out.child VALUES (new.id, new.v)",
         );
-        let keyed = mode != WriteMode::Replace;
-        let key: &[&str] = if keyed { &["id"] } else { &[] };
-        let mut job = intent(&target(), schema(), mode, key, 1);
-        if truncate {
-            job.write
-                .options
-                .insert("replace".into(), "truncate".into());
-        }
+        let job = job_of(mode, truncate);
         let rows = [batch(&[(1, "b"), (9, "b")])];
         let refused = write(database.destination().as_ref(), job, &rows).await;
         assert_eq!(refused.unwrap_err().code, "R0237", "{mode:?}");
@@ -435,23 +445,12 @@ async fn rows_of_tables_that_inherit_are_left_alone() {
         WriteMode::DeleteInsert,
         WriteMode::Merge,
     ];
-    for (mode, truncate) in modes
-        .into_iter()
-        .map(|mode| (mode, false))
-        .chain([(WriteMode::Replace, true)])
-    {
+    for (mode, truncate) in modes_and_truncate(&modes) {
         let database = Database::with(
             "CREATE SCHEMA out; CREATE TABLE out.t (id int8, v text); CREATE TABLE out.child () INHERITS (out.t); \
              INSERT INTO out.t VALUES (1, 'a'); INSERT INTO out.child VALUES (1, 'c'), (9, 'c')",
         );
-        let keyed = mode != WriteMode::Replace;
-        let key: &[&str] = if keyed { &["id"] } else { &[] };
-        let mut job = intent(&target(), schema(), mode, key, 1);
-        if truncate {
-            job.write
-                .options
-                .insert("replace".into(), "truncate".into());
-        }
+        let job = job_of(mode, truncate);
         let rows = [batch(&[(1, "b"), (9, "b")])];
         write(database.destination().as_ref(), job, &rows)
             .await

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{
-    MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+    MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation, human_readable_size,
 };
 
 /// One part of this many is kept for who cannot spill, and for who comes later.
@@ -121,11 +121,13 @@ impl MemoryPool for SharedPool {
         let mut held = self.held();
         let room = self.room(&held, consumer);
         if additional > room {
-            let held = reservation.size();
             return Err(DataFusionError::ResourcesExhausted(format!(
-                "`{}` holds {held} bytes and asks for {additional} more, of {} bytes for all it may have {room}",
+                "`{}` holds {} and asks for {} more; it may have {} more, all statements share {}",
                 consumer.name(),
-                self.size,
+                human_readable_size(reservation.size()),
+                human_readable_size(additional),
+                human_readable_size(room),
+                human_readable_size(self.size),
             )));
         }
         held.add(consumer, additional);
@@ -143,7 +145,7 @@ impl MemoryPool for SharedPool {
 
 impl fmt::Display for SharedPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "shared, {} bytes", self.size)
+        write!(f, "shared, {}", human_readable_size(self.size))
     }
 }
 
