@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::house;
+use crate::workspace;
 
 const EXAMPLE: &str = "examples/nycflights";
 /// What a run leaves behind; a fresh copy starts without.
@@ -18,14 +18,14 @@ const BUILD_CPU_SECONDS: usize = 1_920;
 
 /// Runs the demo; true when both runs did what they should.
 pub(crate) fn run() -> Result<bool> {
-    let root = house::root();
+    let root = workspace::root();
     let example = root.join(EXAMPLE);
     if !example.join("towpath.yml").is_file() {
         bail!("{EXAMPLE} has no towpath.yml: there is no demo to run yet");
     }
     let target = target_folder(&root)?;
     println!("{}", announcement(&target));
-    let built = house::command("cargo")
+    let built = workspace::command("cargo")
         .args(["build", "--locked", "--package", "towpath"])
         .current_dir(&root)
         .status()
@@ -74,7 +74,7 @@ pub(crate) fn run() -> Result<bool> {
 
 /// Where cargo puts what it builds.
 pub(crate) fn target_folder(root: &Path) -> Result<PathBuf> {
-    let metadata = house::output(
+    let metadata = workspace::output(
         root,
         "cargo",
         &["metadata", "--no-deps", "--format-version", "1"],

@@ -13,7 +13,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::finding::Finding;
-use crate::house;
+use crate::workspace;
 
 const MANIFEST: &str = "crates/features/Cargo.toml";
 const LEFT_OUT: &[&str] = &["xtask", "towpath-features"];
@@ -163,7 +163,7 @@ fn sides(root: &Path, selection: &[&str]) -> Result<Sides> {
 
 fn tree(root: &Path, arguments: &[&str], format: &str) -> Result<String> {
     let fixed = ["tree", "--quiet", "--prefix", "none", "-f", format];
-    house::output(root, "cargo", &[&fixed, arguments].concat())
+    workspace::output(root, "cargo", &[&fixed, arguments].concat())
 }
 
 /// Lines `name vVERSION (...)<tab>feature,feature (*)`; packages with a path are our own.

@@ -1,4 +1,4 @@
-//! One broken house rule: which rule, where, and what to do about it.
+//! One broken workspace rule: which rule, where, and what to do about it.
 //!
 //! Does not know how rules find it or how it is printed beyond one line. Read next: `tidy.rs`.
 

@@ -1,4 +1,4 @@
-//! Promises the commands that keep the house in order: `cargo xtask tidy`, `features`,
+//! Promises the commands that keep the workspace in order: `cargo xtask tidy`, `features`,
 //! `generate`, `test`, `demo`.
 //!
 //! Knows the workspace only from outside: its manifests, its text, its commands. It links no crate of
@@ -13,17 +13,17 @@
 mod demo;
 mod features;
 mod finding;
-mod house;
 mod rules;
 mod rust_text;
 mod suite;
 mod tidy;
+mod workspace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask <command>
-  tidy [--metadata FILE]   check the house rules; FILE stands in for the answer of `cargo metadata`
+  tidy [--metadata FILE]   check the repository rules; FILE stands in for the answer of `cargo metadata`
   features                 rewrite crates/features/Cargo.toml after dependencies changed
   generate                 rewrite the JSON Schemas and reference pages that the program prints
   test                     everything `make test` runs after setup
@@ -35,8 +35,8 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["tidy"] => tidy::run(None),
         ["tidy", "--metadata", file] => tidy::run(Some(PathBuf::from(file))),
-        ["features"] => features::generate(&house::root()),
-        ["generate"] => rules::generated::write(&house::root()),
+        ["features"] => features::generate(&workspace::root()),
+        ["generate"] => rules::generated::write(&workspace::root()),
         ["test"] => suite::run(),
         ["demo"] => demo::run(),
         _ => {

@@ -1,4 +1,4 @@
-//! The house rules, one file each. `tidy.rs` lists the ones that run.
+//! The repository rules, one file each. `tidy.rs` lists the ones that run.
 
 pub(crate) mod arrows;
 pub(crate) mod circles;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::house;
+use crate::workspace;
 
 /// A command and the name it has in the summary.
 struct Step {
@@ -151,10 +151,10 @@ pub(crate) fn run() -> Result<bool> {
 }
 
 fn run_step(step: &Step) -> Result<Tally> {
-    let mut child = house::command(step.program)
+    let mut child = workspace::command(step.program)
         .args(step.arguments)
         .envs(step.environment.iter().copied())
-        .current_dir(house::root())
+        .current_dir(workspace::root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

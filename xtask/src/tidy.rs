@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: runs every house rule and prints what is broken.
+//! `cargo xtask tidy`: runs every workspace rule and prints what is broken.
 //!
 //! The list `RULES` is the only place a rule is named; adding one is a file under `rules/` and a line
 //! here. Rules that ask another program (`features`, `generated`) run after those that only read.
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::finding::Finding;
-use crate::house::{self, House};
+use crate::workspace::{self, Workspace};
 use crate::{features, rules};
 
-type Rule = fn(&House) -> Vec<Finding>;
+type Rule = fn(&Workspace) -> Vec<Finding>;
 
 /// Rules that only read.
 const RULES: &[Rule] = &[
@@ -31,13 +31,13 @@ const RULES: &[Rule] = &[
 
 /// Runs all rules on the tree; `metadata` stands in for the answer of `cargo metadata`.
 pub(crate) fn run(metadata: Option<PathBuf>) -> Result<bool> {
-    let root = house::root();
+    let root = workspace::root();
     let findings = findings(&root, metadata.as_deref())?;
     for finding in &findings {
         eprintln!("{finding}");
     }
     if findings.is_empty() {
-        println!("tidy: the house is in order");
+        println!("tidy: the workspace is in order");
     } else {
         eprintln!("tidy: {} broken", findings.len());
     }
@@ -45,8 +45,8 @@ pub(crate) fn run(metadata: Option<PathBuf>) -> Result<bool> {
 }
 
 fn findings(root: &Path, metadata: Option<&Path>) -> Result<Vec<Finding>> {
-    let house = House::load(root, metadata)?;
-    let mut findings = reading(&house);
+    let workspace = Workspace::load(root, metadata)?;
+    let mut findings = reading(&workspace);
     findings.extend(rules::generated::check(root));
     findings.extend(features::check(root).unwrap_or_else(|error| {
         vec![Finding::new("features", "cargo tree", format!("{error:#}"))]
@@ -55,6 +55,6 @@ fn findings(root: &Path, metadata: Option<&Path>) -> Result<Vec<Finding>> {
 }
 
 /// What the rules that only read find.
-pub(crate) fn reading(house: &House) -> Vec<Finding> {
-    RULES.iter().flat_map(|rule| rule(house)).collect()
+pub(crate) fn reading(workspace: &Workspace) -> Vec<Finding> {
+    RULES.iter().flat_map(|rule| rule(workspace)).collect()
 }

@@ -1,4 +1,4 @@
-//! The command itself goes red on a planted wrong arrow: what `make test` runs, run on a planted house.
+//! The command itself goes red on a planted wrong arrow: what `make test` runs, run on a planted workspace.
 #![allow(clippy::expect_used, reason = "tests")]
 
 use std::process::Command;

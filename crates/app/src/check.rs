@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use towpath_ports::{Clock as _, StateStore, System};
 use towpath_project::{Checked, EXPLANATIONS, Inputs, Setting, environment_of};
-use towpath_state::SqliteBook;
+use towpath_state::SqliteStateStore;
 use towpath_vocab::{Diagnostic, Plan};
 
 use crate::Result;
 use crate::facts::gather;
 use crate::folder::ProjectFolder;
-use crate::house::connector_specs;
 use crate::live::compare_live;
 use crate::names::{tables, unknown};
+use crate::services::connector_specs;
 use crate::system::LocalSystem;
 
 /// What is to be checked.
@@ -49,7 +49,7 @@ pub struct CheckReport {
 /// Checks a project.
 ///
 /// # Errors
-/// Only when the folder or the book cannot be read; mistakes of the project are diagnostics.
+/// Only when the folder or the state store cannot be read; mistakes of the project are diagnostics.
 pub async fn check(request: &CheckRequest) -> Result<CheckReport> {
     checked(request, false).await
 }
@@ -77,9 +77,9 @@ async fn checked(request: &CheckRequest, connect: bool) -> Result<CheckReport> {
         })
     };
     let environment = environment_of(&folder.files, request.environment.as_deref());
-    let book = open_book(&request.dir, &environment)?;
+    let store = open_store(&request.dir, &environment)?;
     let facts = gather(
-        book.as_ref().map(|b| b as &dyn StateStore),
+        store.as_ref().map(|b| b as &dyn StateStore),
         &environment,
         &system,
     )
@@ -122,16 +122,16 @@ pub fn explained(report: &CheckReport, plan: &Plan, table: &str) -> Result<()> {
     }
 }
 
-/// The book of an environment, if something has run in it.
-pub(crate) fn open_book(
+/// The state store of an environment, if something has run in it.
+pub(crate) fn open_store(
     dir: &Path,
     environment: &towpath_vocab::Environment,
-) -> Result<Option<SqliteBook>> {
+) -> Result<Option<SqliteStateStore>> {
     let path = dir.join(".towpath").join(format!("{environment}.db"));
     if !path.is_file() {
         return Ok(None);
     }
-    SqliteBook::open(&path).map(Some)
+    SqliteStateStore::open(&path).map(Some)
 }
 
 /// What a diagnostic's code means: an example and the way out.

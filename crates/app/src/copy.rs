@@ -13,7 +13,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, Progress, carry};
+use towpath_flow::{Cadence, OutputSpec, OutputSummary, Progress, Transfer, run_transfer};
 use towpath_ports::{
     Committed, Destination, Intent, OpColumn, Prepared, ReadSpec, StagedFile, Writer,
 };
@@ -25,7 +25,7 @@ use towpath_vocab::{
 
 use self::ends::{End, end, file_end, stem};
 use crate::Result;
-use crate::house::{House, HouseOptions, connector_specs, parallelism, scratch};
+use crate::services::{ProjectServices, ServiceOptions, connector_specs, parallelism, scratch};
 
 /// Bad rows whose reasons are shown when a copy stops.
 const SHOWN: usize = 3;
@@ -67,7 +67,7 @@ pub async fn copy(
     cancel: CancellationToken,
 ) -> Result<(OutputSummary, PathBuf)> {
     let scratch = scratch()?;
-    let house = House::open(HouseOptions {
+    let services = ProjectServices::open(ServiceOptions {
         dir: scratch.path(),
         files: None,
         lakehouse: "lake",
@@ -88,10 +88,10 @@ pub async fn copy(
         &request.working_dir,
         &specs,
     )?;
-    let destination = house.destination(&to.connection)?;
+    let destination = services.destination(&to.connection)?;
     let target = TableName::new(to.connection.name.clone(), to.object.clone());
     let mode = write_mode(request, &to, destination.as_ref(), &target).await?;
-    let source = house.source(&from.connection)?;
+    let source = services.source(&from.connection)?;
     let spec = read_spec(request, &from, &target);
     let task = task_key(request, &target);
     let last = destination.last(&task, &target).await?;
@@ -105,11 +105,11 @@ pub async fn copy(
         generation: after.next(),
         after: Some(after),
         destination,
-        quarantine: Arc::new(RejectFile::beside(&house, &rejected)?),
+        quarantine: Arc::new(RejectFile::beside(&services, &rejected)?),
         committed: Position::default(),
-        sieve: None,
+        row_filter: None,
     };
-    let carried = Carry {
+    let transfer = Transfer {
         reader,
         opened_at: Position::default(),
         outputs: vec![output],
@@ -117,7 +117,7 @@ pub async fn copy(
         cadence: Cadence::default(),
         cancel,
     };
-    let summary = carry(carried, &house.services(progress)).await?;
+    let summary = run_transfer(transfer, &services.transfer_services(progress)).await?;
     let mut table = summary
         .outputs
         .into_iter()
@@ -265,11 +265,11 @@ struct RejectFile {
 }
 
 impl RejectFile {
-    fn beside(house: &House, path: &Path) -> Result<Self> {
+    fn beside(services: &ProjectServices, path: &Path) -> Result<Self> {
         let end = file_end(&path.display().to_string(), Path::new("/"))?;
         let table = TableName::new(end.connection.name.clone(), end.object);
         Ok(Self {
-            files: house.destination(&end.connection)?,
+            files: services.destination(&end.connection)?,
             table,
         })
     }

@@ -8,7 +8,7 @@ use towpath_vocab::{Environment, FactSource, Plan, TableFact};
 
 use crate::Result;
 use crate::facts::outside_key;
-use crate::house::House;
+use crate::services::ProjectServices;
 use crate::system::time_text;
 
 /// The diagnostic of a pattern that nothing is known for.
@@ -16,9 +16,9 @@ pub(crate) const PATTERN_WITHOUT_FACTS: &str = "P0121";
 
 /// Stores what every connection that can be reached has. One that cannot is left out: a load from it
 /// says why by itself.
-pub(crate) async fn observe_all(house: &House, plan: &Plan) -> Result<()> {
+pub(crate) async fn observe_all(services: &ProjectServices, plan: &Plan) -> Result<()> {
     for (name, connection) in &plan.connections {
-        let Ok(discover) = house.discover(connection) else {
+        let Ok(discover) = services.discover(connection) else {
             continue;
         };
         let objects = match discover.tables("*").await {
@@ -34,21 +34,21 @@ pub(crate) async fn observe_all(house: &House, plan: &Plan) -> Result<()> {
                 schema: found.schema,
                 key: found.key,
                 source: FactSource::Observed,
-                seen_at: time_text(house.system.now_us()),
+                seen_at: time_text(services.system.now_us()),
             };
-            put(house, &plan.environment, name, &object, &fact).await?;
+            put(services, &plan.environment, name, &object, &fact).await?;
         }
     }
     Ok(())
 }
 
 async fn put(
-    house: &House,
+    services: &ProjectServices,
     environment: &Environment,
     connection: &str,
     object: &str,
     fact: &TableFact,
 ) -> Result<()> {
     let key = outside_key(connection, object);
-    house.book.put_fact(environment, &key, fact).await
+    services.store.put_fact(environment, &key, fact).await
 }

@@ -9,17 +9,17 @@ use towpath_vocab::{Environment, Facts, TableFact, TableName};
 use crate::Result;
 use crate::system::LocalSystem;
 
-/// Prefix of an outside table's key in the book: `outside:CONNECTION:OBJECT`.
+/// Prefix of an outside table's key in the state store: `outside:CONNECTION:OBJECT`.
 const OUTSIDE: &str = "outside:";
 
-/// The key of an outside table's fact in the book.
+/// The key of an outside table's fact in the state store.
 pub(crate) fn outside_key(connection: &str, object: &str) -> String {
     format!("{OUTSIDE}{connection}:{object}")
 }
 
-/// Facts of one environment; without a book (nothing ran yet) only the variables.
+/// Facts of one environment; without a state store (nothing ran yet) only the variables.
 pub(crate) async fn gather(
-    book: Option<&dyn StateStore>,
+    store: Option<&dyn StateStore>,
     environment: &Environment,
     system: &LocalSystem,
 ) -> Result<Facts> {
@@ -27,8 +27,8 @@ pub(crate) async fn gather(
         set_variables: system.environment().keys().cloned().collect(),
         ..Facts::default()
     };
-    let Some(book) = book else { return Ok(facts) };
-    for (key, fact) in book.facts(environment).await? {
+    let Some(store) = store else { return Ok(facts) };
+    for (key, fact) in store.facts(environment).await? {
         add(&mut facts, &key, fact);
     }
     Ok(facts)

@@ -1,4 +1,4 @@
-//! Reads a project folder: every file the thinking wing may want, as text, under its relative path.
+//! Reads a project folder: every file the planning side may want, as text, under its relative path.
 
 use std::collections::BTreeMap;
 use std::fs;

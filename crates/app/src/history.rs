@@ -9,8 +9,8 @@ use towpath_ports::{
 use towpath_vocab::{Action, CheckResult, Failure, PipelineName, Plan, Remedy, TableName};
 
 use crate::Result;
-use crate::house::House;
 use crate::names::{known_table, pipeline_called};
+use crate::services::ProjectServices;
 use crate::work::is_lost;
 
 /// One run as it stands.
@@ -28,7 +28,7 @@ pub struct RunLine {
 /// # Errors
 /// R0920 when there is no such pipeline and never was one.
 pub async fn runs(
-    house: &House,
+    services: &ProjectServices,
     plan: &Plan,
     pipeline: Option<&str>,
     limit: u64,
@@ -38,15 +38,15 @@ pub async fn runs(
         environment: Some(plan.environment.clone()),
         limit: Some(limit),
     };
-    let records = house.book.runs(filter).await?;
+    let records = services.store.runs(filter).await?;
     if let (Some(pipeline), true) = (pipeline, records.is_empty()) {
         pipeline_called(plan, pipeline)?;
     }
-    let now_us = house.system.now_us();
+    let now_us = services.system.now_us();
     let mut lines = Vec::with_capacity(records.len());
     for record in records {
         let interrupted =
-            record.state == RunState::Running && !house.book.is_live(&record, now_us).await?;
+            record.state == RunState::Running && !services.store.is_live(&record, now_us).await?;
         lines.push(RunLine {
             record,
             interrupted,
@@ -92,17 +92,17 @@ pub struct QualityLost {
 /// # Errors
 /// `FixConfig` when no table has that name.
 pub async fn quality(
-    house: &House,
+    services: &ProjectServices,
     plan: &Plan,
     table: Option<&str>,
     last: u64,
 ) -> Result<QualityReport> {
     let table = match table {
         None => None,
-        Some(text) => Some(known_table(house, plan, text).await?),
+        Some(text) => Some(known_table(services, plan, text).await?),
     };
-    let newest_first = house
-        .book
+    let newest_first = services
+        .store
         .checks(&plan.environment, table.as_ref(), u64::from(u32::MAX))
         .await?;
     let mut kept: Vec<QualityLine> = Vec::new();
@@ -125,12 +125,16 @@ pub async fn quality(
     Ok(QualityReport {
         version: 1,
         checks: kept,
-        lost: lost(house, plan, table.as_ref()).await?,
+        lost: lost(services, plan, table.as_ref()).await?,
     })
 }
 
 /// Tables whose newest commit was made by a process that died before it told what its checks said.
-async fn lost(house: &House, plan: &Plan, only: Option<&TableName>) -> Result<Vec<QualityLost>> {
+async fn lost(
+    services: &ProjectServices,
+    plan: &Plan,
+    only: Option<&TableName>,
+) -> Result<Vec<QualityLost>> {
     let mut lost = Vec::new();
     for pipeline in &plan.pipelines {
         for task in &pipeline.tasks {
@@ -140,8 +144,8 @@ async fn lost(house: &House, plan: &Plan, only: Option<&TableName>) -> Result<Ve
             if only.is_some_and(|only| only != table) {
                 continue;
             }
-            let last = house
-                .book
+            let last = services
+                .store
                 .last_success(&plan.environment, &pipeline.name, &task.id)
                 .await?;
             if let Some((run, record)) = last
@@ -190,7 +194,7 @@ pub struct Why {
 ///
 /// # Errors
 /// `FixConfig` when nothing has that name.
-pub async fn why(house: &House, plan: &Plan, subject: &str) -> Result<Why> {
+pub async fn why(services: &ProjectServices, plan: &Plan, subject: &str) -> Result<Why> {
     let found = plan.pipelines.iter().find_map(|pipeline| {
         let task = pipeline.tasks.iter().find(|task| {
             task.id.as_str() == subject
@@ -210,7 +214,7 @@ pub async fn why(house: &House, plan: &Plan, subject: &str) -> Result<Why> {
         )
         .help("look: towpath plan"));
     };
-    let newest = runs(house, plan, Some(pipeline.name.as_str()), 1)
+    let newest = runs(services, plan, Some(pipeline.name.as_str()), 1)
         .await?
         .into_iter()
         .next();

@@ -7,7 +7,7 @@ use towpath_engine::lake::HistoryEntry;
 use towpath_vocab::{Failure, Remedy, TableName, types};
 
 use crate::Result;
-use crate::house::House;
+use crate::services::ProjectServices;
 
 /// A table as it is now.
 #[derive(Clone, Debug, Serialize)]
@@ -52,18 +52,22 @@ pub struct LakeColumn {
 ///
 /// # Errors
 /// `FixConfig` when there is no such table.
-pub async fn lake_history(house: &House, table: &str, limit: usize) -> Result<Vec<HistoryEntry>> {
-    let name = existing(house, table).await?;
-    house.lake.history(&name, limit).await
+pub async fn lake_history(
+    services: &ProjectServices,
+    table: &str,
+    limit: usize,
+) -> Result<Vec<HistoryEntry>> {
+    let name = existing(services, table).await?;
+    services.lake.history(&name, limit).await
 }
 
 /// A table as it is now.
 ///
 /// # Errors
 /// `FixConfig` when there is no such table.
-pub async fn lake_describe(house: &House, table: &str) -> Result<LakeTable> {
-    let name = existing(house, table).await?;
-    let found = house.lake.describe(&name).await?;
+pub async fn lake_describe(services: &ProjectServices, table: &str) -> Result<LakeTable> {
+    let name = existing(services, table).await?;
+    let found = services.lake.describe(&name).await?;
     let column = |field: &std::sync::Arc<arrow_schema::Field>| LakeColumn {
         name: field.name().clone(),
         data_type: types::name(field.data_type()),
@@ -83,22 +87,22 @@ pub async fn lake_describe(house: &House, table: &str) -> Result<LakeTable> {
     })
 }
 
-pub(crate) async fn existing(house: &House, table: &str) -> Result<TableName> {
+pub(crate) async fn existing(services: &ProjectServices, table: &str) -> Result<TableName> {
     let wrong = |message: String| Failure::new("R0928", Remedy::FixConfig, message);
     let name: TableName = table.parse().map_err(|error| {
         wrong(format!("{error}")).help("a table is named with its schema: raw.orders")
     })?;
-    if house.lake.version(&name).await?.is_some() {
+    if services.lake.version(&name).await?.is_some() {
         return Ok(name);
     }
-    if let Some(view) = house.lake.view(&name).await? {
+    if let Some(view) = services.lake.view(&name).await? {
         return Err(wrong(format!(
             "`{name}` is a view (version {}): it has no files and no history",
             view.version
         ))
         .help(format!("ask it: towpath query \"select * from {name}\"")));
     }
-    let tables: Vec<String> = house
+    let tables: Vec<String> = services
         .lake
         .tables()
         .await?

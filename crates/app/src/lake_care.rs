@@ -18,10 +18,10 @@ use towpath_vocab::{
 };
 
 use crate::Result;
-use crate::house::House;
 use crate::lake::existing;
-use crate::lease::{Held, during, hold};
+use crate::pipeline_lock::{PipelineLock, during, lock_pipeline};
 use crate::quarantine::{held_again, outdate_undone};
+use crate::services::ProjectServices;
 use crate::work::{keeps_place, stamped};
 
 /// Files of versions that ended this long ago may go without further asking.
@@ -119,11 +119,11 @@ pub struct VacuumRequest {
 /// # Errors
 /// `FixConfig` when there is no such table; `Refused` for less than seven days without `force`.
 pub async fn lake_vacuum(
-    house: &House,
+    services: &ProjectServices,
     table: &str,
     request: VacuumRequest,
 ) -> Result<LakeVacuumed> {
-    let name = existing(house, table).await?;
+    let name = existing(services, table).await?;
     if request.older_than < RETENTION && !request.force && !request.dry_run {
         let message = format!("files of `{name}` younger than 7 days are kept");
         return Err(Failure::new("R0985", Remedy::Refused, message)
@@ -131,7 +131,7 @@ pub async fn lake_vacuum(
             .help("those versions could neither be queried nor restored any more")
             .help("when nobody reads or writes it and no older version is needed: add --force"));
     }
-    let swept = house
+    let swept = services
         .lake
         .vacuum(&name, request.older_than, request.dry_run)
         .await?;
@@ -154,18 +154,22 @@ pub async fn lake_vacuum(
 /// # Errors
 /// `FixConfig` when that version is not there any more; `Refused` while a pipeline that writes the table
 /// runs, or when it is not known any more how far a load had read then.
-pub async fn lake_restore(house: &House, table: &str, to: &str) -> Result<LakeRestored> {
-    let name = existing(house, table).await?;
-    let version = wanted(house, &name, to).await?;
-    let now = house.lake.version(&name).await?.unwrap_or(version);
+pub async fn lake_restore(
+    services: &ProjectServices,
+    table: &str,
+    to: &str,
+) -> Result<LakeRestored> {
+    let name = existing(services, table).await?;
+    let version = wanted(services, &name, to).await?;
+    let now = services.lake.version(&name).await?.unwrap_or(version);
     if version == now {
         let message = format!("`{name}` is at version {version}");
         return Err(Failure::new("R0986", Remedy::FixConfig, message)
             .help(format!("older ones: towpath lake history {name}")));
     }
-    let behind = behind(house, &name, version).await?;
-    let pipelines = Pipelines::hold(house, &name, &behind).await?;
-    let work = set_back(house, &name, version, &pipelines);
+    let behind = behind(services, &name, version).await?;
+    let pipelines = Pipelines::lock_pipeline(services, &name, &behind).await?;
+    let work = set_back(services, &name, version, &pipelines);
     let done = during(pipelines.held.values(), work).await;
     pipelines.release(done.is_ok()).await?;
     done
@@ -175,9 +179,9 @@ pub async fn lake_restore(house: &House, table: &str, to: &str) -> Result<LakeRe
 ///
 /// # Errors
 /// `FixConfig` when there is no such table; `Retry` when others keep changing it.
-pub async fn lake_compact(house: &House, table: &str) -> Result<LakeCompacted> {
-    let name = existing(house, table).await?;
-    let done = house.lake.compact(&name, "lake compact").await?;
+pub async fn lake_compact(services: &ProjectServices, table: &str) -> Result<LakeCompacted> {
+    let name = existing(services, table).await?;
+    let done = services.lake.compact(&name, "lake compact").await?;
     Ok(LakeCompacted {
         version: 1,
         table: name.to_string(),
@@ -193,14 +197,16 @@ pub async fn lake_compact(house: &House, table: &str) -> Result<LakeCompacted> {
 ///
 /// # Errors
 /// `FixConfig` when there is none; `Refused` without `yes`, or while it is written.
-pub async fn lake_drop(house: &House, table: &str, yes: bool) -> Result<LakeDropped> {
+pub async fn lake_drop(services: &ProjectServices, table: &str, yes: bool) -> Result<LakeDropped> {
     let view = match table.parse::<TableName>() {
-        Ok(name) if house.lake.version(&name).await?.is_none() => house.lake.view(&name).await?,
+        Ok(name) if services.lake.version(&name).await?.is_none() => {
+            services.lake.view(&name).await?
+        }
         _ => None,
     };
     if let Some(view) = view {
         need_yes(&format!("view `{}`", view.name), "its text", yes)?;
-        house.lake.drop_view(&view.name).await?;
+        services.lake.drop_view(&view.name).await?;
         return Ok(LakeDropped {
             version: 1,
             table: view.name.to_string(),
@@ -210,8 +216,8 @@ pub async fn lake_drop(house: &House, table: &str, yes: bool) -> Result<LakeDrop
             bytes: 0,
         });
     }
-    let name = existing(house, table).await?;
-    let found = house.lake.describe(&name).await?;
+    let name = existing(services, table).await?;
+    let found = services.lake.describe(&name).await?;
     let rows = found.rows.map(|rows| counted(rows, "row") + " in ");
     let (files, versions) = (counted(found.files, "file"), found.version + 1);
     let goes = format!(
@@ -220,13 +226,13 @@ pub async fn lake_drop(house: &House, table: &str, yes: bool) -> Result<LakeDrop
         counted(versions, "version")
     );
     need_yes(&format!("table `{name}`"), &goes, yes)?;
-    if house.lake.writers(&name).await? > 0 {
+    if services.lake.writers(&name).await? > 0 {
         let message = format!("`{name}` is being written");
         return Err(
             Failure::new("R0988", Remedy::Refused, message).help("wait for the run: towpath runs")
         );
     }
-    house.lake.drop_table(&name).await?;
+    services.lake.drop_table(&name).await?;
     Ok(LakeDropped {
         version: 1,
         table: name.to_string(),
@@ -256,7 +262,7 @@ fn need_yes(what: &str, goes: &str, yes: bool) -> Result<()> {
 }
 
 /// The version a user means.
-async fn wanted(house: &House, table: &TableName, to: &str) -> Result<u64> {
+async fn wanted(services: &ProjectServices, table: &TableName, to: &str) -> Result<u64> {
     let words = to.trim().trim_start_matches("version").trim();
     if let Ok(version) = words.parse::<u64>() {
         return Ok(version);
@@ -267,7 +273,10 @@ async fn wanted(house: &House, table: &TableName, to: &str) -> Result<u64> {
             .help("a version: --to 3; a time: --to 2026-01-31T18:00:00Z, --to '2026-01-31 18:00' (UTC)")
             .help(format!("which there are: towpath lake history {table}"))
     })?;
-    house.lake.version_at(table, moment.as_millisecond()).await
+    services
+        .lake
+        .version_at(table, moment.as_millisecond())
+        .await
 }
 
 /// A time with its zone, or in UTC; a day is its beginning.
@@ -280,14 +289,18 @@ fn moment(text: &str) -> Option<Timestamp> {
 }
 
 /// Tasks that have committed since a version.
-async fn behind(house: &House, table: &TableName, version: u64) -> Result<Vec<TaskThen>> {
-    let tasks = house.lake.tasks_then(table, version).await?;
+async fn behind(
+    services: &ProjectServices,
+    table: &TableName,
+    version: u64,
+) -> Result<Vec<TaskThen>> {
+    let tasks = services.lake.tasks_then(table, version).await?;
     let mut behind = Vec::new();
     for task in tasks {
         if task.then == Some(task.now) {
             continue;
         }
-        if task.position.is_none() && needs_position(house, table, &task).await? {
+        if task.position.is_none() && needs_position(services, table, &task).await? {
             let message = format!(
                 "it is not known any more how far `{}` had read at version {version} of `{table}`",
                 task.task.step
@@ -302,19 +315,27 @@ async fn behind(house: &House, table: &TableName, version: u64) -> Result<Vec<Ta
 }
 
 /// A task that reads all each time can do without.
-async fn needs_position(house: &House, table: &TableName, task: &TaskThen) -> Result<bool> {
-    let last = house.lake.last(&task.task, table).await?;
+async fn needs_position(
+    services: &ProjectServices,
+    table: &TableName,
+    task: &TaskThen,
+) -> Result<bool> {
+    let last = services.lake.last(&task.task, table).await?;
     Ok(last.is_some_and(|last| keeps_place(&last.token.position)))
 }
 
 /// Pipelines held while a table they write is restored. One of the same name in another environment is
 /// another one, with a lease of its own.
 struct Pipelines<'a> {
-    held: BTreeMap<(Environment, PipelineName), Held<'a>>,
+    held: BTreeMap<(Environment, PipelineName), PipelineLock<'a>>,
 }
 
 impl<'a> Pipelines<'a> {
-    async fn hold(house: &'a House, table: &TableName, tasks: &[TaskThen]) -> Result<Self> {
+    async fn lock_pipeline(
+        services: &'a ProjectServices,
+        table: &TableName,
+        tasks: &[TaskThen],
+    ) -> Result<Self> {
         let names: BTreeSet<_> = tasks
             .iter()
             .map(|then| (then.task.environment.clone(), then.task.pipeline.clone()))
@@ -324,7 +345,7 @@ impl<'a> Pipelines<'a> {
         };
         let what = format!("restore {table}");
         for name in names {
-            match hold(house, &name.0, &name.1, &what).await {
+            match lock_pipeline(services, &name.0, &name.1, &what).await {
                 Ok(held) => {
                     pipelines.held.insert(name, held);
                 }
@@ -351,24 +372,24 @@ impl<'a> Pipelines<'a> {
 }
 
 async fn set_back(
-    house: &House,
+    services: &ProjectServices,
     table: &TableName,
     version: u64,
     pipelines: &Pipelines<'_>,
 ) -> Result<LakeRestored> {
     // Nothing of these pipelines runs any more: what was true before may not be.
-    let behind = behind(house, table, version).await?;
+    let behind = behind(services, table, version).await?;
     let mut carried = Vec::with_capacity(behind.len());
     for then in &behind {
         let Some(run) = pipelines.run(&then.task) else {
             let message = format!("`{table}` was written while it was about to be restored");
             return Err(Failure::new("R0986", Remedy::Retry, message).help("run it again"));
         };
-        let reserved = house.book.generation(&then.task).await?;
+        let reserved = services.store.generation(&then.task).await?;
         let highest = reserved.map_or(Generation(0), |(_, generation)| generation);
         let generation = highest.max(then.now).next();
-        house
-            .book
+        services
+            .store
             .reserve_generation(&then.task, run, generation)
             .await?;
         let mut position = then.position.clone().unwrap_or_default();
@@ -383,14 +404,14 @@ async fn set_back(
     }
     let run = pipelines.held.values().next();
     let run = run.map_or_else(|| "lake restore".to_owned(), |held| held.run.to_string());
-    let again = held_again::records(house, &behind).await?;
-    let restored = house
+    let again = held_again::records(services, &behind).await?;
+    let restored = services
         .lake
         .restore(table, version, carried.clone(), &run)
         .await?;
-    let held_again = held_again::hold(house, table, again, &carried).await?;
+    let held_again = held_again::hold(services, table, again, &carried).await?;
     for then in &behind {
-        outdate_undone(house, &then.task, then.then, then.now).await?;
+        outdate_undone(services, &then.task, then.then, then.now).await?;
     }
     Ok(LakeRestored {
         version: 1,
@@ -434,7 +455,7 @@ mod tests {
 
     #[tokio::test]
     async fn pipelines_of_one_name_are_held_in_each_environment() {
-        let (house, _scratch) = House::of_files(std::path::Path::new(".")).unwrap();
+        let (services, _scratch) = ProjectServices::of_files(std::path::Path::new(".")).unwrap();
         let table: TableName = "raw.t".parse().unwrap();
         let then = |environment: &str| TaskThen {
             task: TaskKey {
@@ -451,7 +472,9 @@ mod tests {
         let tasks = [then("dev"), then("prod")];
         // Both leases are given back: the second round is not refused.
         for round in 1..3 {
-            let pipelines = Pipelines::hold(&house, &table, &tasks).await.unwrap();
+            let pipelines = Pipelines::lock_pipeline(&services, &table, &tasks)
+                .await
+                .unwrap();
             assert_eq!(pipelines.held.len(), 2, "round {round}");
             for then in &tasks {
                 assert!(pipelines.run(&then.task).is_some());

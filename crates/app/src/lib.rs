@@ -2,7 +2,7 @@
 //!
 //! Promise: each takes values and gives a report; nothing here prints, parses arguments or speaks
 //! HTTP. It reads the project folder, joins connector specs with factories and wires the ports. Read
-//! next: `house.rs` (what is wired), `run.rs` (a run from folder to report), `work/` (one task).
+//! next: `services.rs` (what is wired), `run.rs` (a run from folder to report), `work/` (one task).
 
 mod check;
 mod copy;
@@ -11,18 +11,18 @@ mod editor;
 mod facts;
 mod folder;
 mod history;
-mod house;
 mod init;
 mod lake;
 mod lake_care;
-mod lease;
 mod lineage;
 mod live;
 mod logs;
 mod memory;
 mod names;
+mod new_notes;
 mod opening;
 mod outside;
+mod pipeline_lock;
 mod plan;
 mod quarantine;
 mod query;
@@ -31,8 +31,8 @@ mod report;
 mod rerun;
 mod run;
 mod select;
+mod services;
 mod system;
-mod told;
 mod work;
 
 pub use check::{CheckReport, CheckRequest, check, check_connected, explained, explanation};
@@ -40,7 +40,6 @@ pub use copy::{CopyRequest, copy};
 pub use editor::{ProjectFile, json_schema};
 pub use folder::{ProjectFolder, find_project};
 pub use history::{QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why};
-pub use house::House;
 pub use init::{InitReport, InitRequest, Variable, init};
 pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};
 pub use lake_care::{
@@ -66,6 +65,7 @@ pub use report::{RunReport, StepReport, TableReport, Unchanged};
 pub use rerun::{Part, RerunRequest, rerun};
 pub use run::{Ran, RunRequest, Wait, Watch, run};
 pub use select::chosen_plan;
+pub use services::ProjectServices;
 pub use system::{LocalSystem, time_text};
 pub use towpath_project::{Choice, memory_bytes, threshold};
 pub use work::{Effect, Forecast};

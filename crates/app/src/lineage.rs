@@ -7,7 +7,7 @@ use towpath_ports::StateStore;
 use towpath_vocab::{ColumnEdge, ColumnRef, Failure, Plan, Remedy, TableLineage, TableName};
 
 use crate::Result;
-use crate::house::House;
+use crate::services::ProjectServices;
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +40,12 @@ pub struct LineageReport {
 /// # Errors
 /// `FixConfig` when the subject is unknown.
 pub async fn lineage(
-    house: &House,
+    services: &ProjectServices,
     plan: &Plan,
     subject: &str,
     direction: Direction,
 ) -> Result<LineageReport> {
-    let all = gather(house, plan).await?;
+    let all = gather(services, plan).await?;
     let (table, column) = split(subject, &all)?;
     let mut report = LineageReport {
         version: 1,
@@ -74,7 +74,10 @@ pub async fn lineage(
     Ok(report)
 }
 
-async fn gather(house: &House, plan: &Plan) -> Result<BTreeMap<TableName, TableLineage>> {
+async fn gather(
+    services: &ProjectServices,
+    plan: &Plan,
+) -> Result<BTreeMap<TableName, TableLineage>> {
     let mut all = BTreeMap::new();
     for task in plan.pipelines.iter().flat_map(|pipeline| &pipeline.tasks) {
         for table in tables_of(&task.action) {
@@ -91,7 +94,7 @@ async fn gather(house: &House, plan: &Plan) -> Result<BTreeMap<TableName, TableL
         .map(|table| table.target.clone())
         .collect();
     // What a run observed is exact; of a table the project no longer writes it is history.
-    let observed = house.book.lineage(&plan.environment).await?;
+    let observed = services.store.lineage(&plan.environment).await?;
     all.extend(
         observed
             .into_iter()

@@ -13,8 +13,8 @@ use towpath_vocab::{
 
 use crate::Result;
 use crate::folder::ProjectFolder;
-use crate::house::connector_specs;
 use crate::outside::{Outside, fact, known_tables, outlined};
+use crate::services::connector_specs;
 
 /// What was found, and who was asked.
 #[derive(Debug, Default)]

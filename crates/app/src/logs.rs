@@ -13,8 +13,8 @@ use towpath_ports::{Clock as _, RunEvent, RunFilter, RunRecord, RunState, StateS
 use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId};
 
 use crate::Result;
-use crate::house::House;
 use crate::rerun::parse;
+use crate::services::ProjectServices;
 use crate::work::{logs_in, run_folder, task_folder};
 
 /// How often new lines are looked for.
@@ -79,7 +79,7 @@ pub struct LogPiece {
 
 /// The lines of a run, piece by piece.
 pub struct Logs<'a> {
-    house: &'a House,
+    services: &'a ProjectServices,
     environment: Environment,
     run: RunName,
     tasks: Option<Vec<TaskId>>,
@@ -100,14 +100,14 @@ struct Output {
 /// # Errors
 /// `FixConfig` when there is no such run or no such task.
 pub async fn logs(
-    house: &House,
+    services: &ProjectServices,
     environment: &Environment,
     request: &LogsRequest,
 ) -> Result<LogPiece> {
     let name = request.run.as_deref().map(parse).transpose()?;
-    let record = find(house, environment, name.as_ref()).await?;
+    let record = find(services, environment, name.as_ref()).await?;
     let record = record.ok_or_else(|| unknown(environment, name.as_ref()))?;
-    let mut logs = Logs::of(house, &record, request.task.as_deref())?;
+    let mut logs = Logs::of(services, &record, request.task.as_deref())?;
     logs.next().await
 }
 
@@ -117,7 +117,7 @@ pub async fn logs(
 /// # Errors
 /// Those of `logs`.
 pub async fn follow<'a>(
-    house: &'a House,
+    services: &'a ProjectServices,
     environment: &Environment,
     request: &LogsRequest,
     waits: impl Fn(&str) + Send,
@@ -125,11 +125,11 @@ pub async fn follow<'a>(
     let name = request.run.as_deref().map(parse).transpose()?;
     let mut told = false;
     loop {
-        if let Some(record) = find(house, environment, name.as_ref()).await? {
-            return Logs::of(house, &record, request.task.as_deref());
+        if let Some(record) = find(services, environment, name.as_ref()).await? {
+            return Logs::of(services, &record, request.task.as_deref());
         }
         if let Some(name) = &name
-            && !is_next(house, environment, name).await?
+            && !is_next(services, environment, name).await?
         {
             return Err(unknown(environment, Some(name)));
         }
@@ -138,24 +138,24 @@ pub async fn follow<'a>(
             waits(name.as_deref().unwrap_or("the first run"));
             told = true;
         }
-        house.system.sleep(LOOK).await;
+        services.system.sleep(LOOK).await;
     }
 }
 
 impl<'a> Logs<'a> {
-    fn of(house: &'a House, record: &RunRecord, task: Option<&str>) -> Result<Self> {
+    fn of(services: &'a ProjectServices, record: &RunRecord, task: Option<&str>) -> Result<Self> {
         let tasks = task.map(|task| tasks_called(record, task)).transpose()?;
         let with_output = record.tasks.iter().map(|task| &task.id);
         let outputs = with_output
             .filter(|id| tasks.as_ref().is_none_or(|tasks| tasks.contains(id)))
             .map(|id| Output {
                 task: id.clone(),
-                folder: task_folder(&run_folder(&house.dir, record), id),
+                folder: task_folder(&run_folder(&services.dir, record), id),
                 read: BTreeMap::new(),
             })
             .collect();
         Ok(Self {
-            house,
+            services,
             environment: record.environment.clone(),
             run: record.name.clone(),
             tasks,
@@ -167,13 +167,15 @@ impl<'a> Logs<'a> {
     /// What is there now and was not given yet.
     ///
     /// # Errors
-    /// When the book cannot be read.
+    /// When the state store cannot be read.
     pub async fn next(&mut self) -> Result<LogPiece> {
-        let book = self.house.book.as_ref();
+        let store = self.services.store.as_ref();
         // The run first: what ends it is the last line, so that none can come after a run that ended.
-        let record = book.run(&self.run, &self.environment).await?;
+        let record = store.run(&self.run, &self.environment).await?;
         let record = record.ok_or_else(|| unknown(&self.environment, Some(&self.run)))?;
-        let is_live = book.is_live(&record, self.house.system.now_us()).await?;
+        let is_live = store
+            .is_live(&record, self.services.system.now_us())
+            .await?;
         let mut printed = Vec::new();
         let mut more = false;
         for output in &mut self.outputs {
@@ -187,7 +189,7 @@ impl<'a> Logs<'a> {
                 }
             }
         }
-        let mut events = book.events(&self.run, &self.environment, self.seq).await?;
+        let mut events = store.events(&self.run, &self.environment, self.seq).await?;
         if let Some(last) = events.last() {
             self.seq = last.seq;
         }
@@ -204,7 +206,7 @@ impl<'a> Logs<'a> {
 
     /// Waits a little; then there may be more.
     pub async fn pause(&self) {
-        self.house.system.sleep(LOOK).await;
+        self.services.system.sleep(LOOK).await;
     }
 }
 
@@ -235,18 +237,18 @@ fn grown(path: &Path, read: &mut u64, is_complete: bool) -> (String, bool) {
 }
 
 async fn find(
-    house: &House,
+    services: &ProjectServices,
     environment: &Environment,
     name: Option<&RunName>,
 ) -> Result<Option<RunRecord>> {
     match name {
-        Some(name) => house.book.run(name, environment).await,
-        None => Ok(newest(house, environment, None).await?),
+        Some(name) => services.store.run(name, environment).await,
+        None => Ok(newest(services, environment, None).await?),
     }
 }
 
 async fn newest(
-    house: &House,
+    services: &ProjectServices,
     environment: &Environment,
     pipeline: Option<PipelineName>,
 ) -> Result<Option<RunRecord>> {
@@ -255,12 +257,16 @@ async fn newest(
         environment: Some(environment.clone()),
         limit: Some(1),
     };
-    Ok(house.book.runs(filter).await?.into_iter().next())
+    Ok(services.store.runs(filter).await?.into_iter().next())
 }
 
 /// True for the run that the next `towpath run` will be.
-async fn is_next(house: &House, environment: &Environment, name: &RunName) -> Result<bool> {
-    let newest = newest(house, environment, Some(name.pipeline.clone())).await?;
+async fn is_next(
+    services: &ProjectServices,
+    environment: &Environment,
+    name: &RunName,
+) -> Result<bool> {
+    let newest = newest(services, environment, Some(name.pipeline.clone())).await?;
     let number = newest.map_or(0, |run| run.name.number);
     Ok(name.number == number + 1)
 }

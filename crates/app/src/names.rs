@@ -4,9 +4,9 @@ use towpath_project::nearest;
 use towpath_vocab::{Action, Failure, Plan, Remedy, TableName};
 
 use crate::Result;
-use crate::house::House;
+use crate::services::ProjectServices;
 
-/// A table of the project, or of `others`: what a lakehouse or a book knows besides.
+/// A table of the project, or of `others`: what a lakehouse or a state store knows besides.
 ///
 /// # Errors
 /// R0982 when it is no table's name, R0927 when no table is called so.
@@ -29,8 +29,8 @@ fn table_called(plan: &Plan, text: &str, others: &[TableName]) -> Result<TableNa
 ///
 /// # Errors
 /// R0982 when it is no table's name, R0927 when no table is called so.
-pub async fn known_table(house: &House, plan: &Plan, text: &str) -> Result<TableName> {
-    table_called(plan, text, &house.lake.tables().await?)
+pub async fn known_table(services: &ProjectServices, plan: &Plan, text: &str) -> Result<TableName> {
+    table_called(plan, text, &services.lake.tables().await?)
 }
 
 /// That no table is called so, and which ones there are.

@@ -14,7 +14,7 @@ use towpath_vocab::{Failure, Remedy, TableName, Threshold};
 
 use crate::Result;
 use crate::run::{Going, RunRequest, Wait, Watch};
-use crate::work::essence;
+use crate::work::stable_parts;
 
 /// A worker that has not renewed for this long is dead.
 pub(crate) const LEASE_US: i64 = 20_000_000;
@@ -22,11 +22,11 @@ pub(crate) const LEASE_US: i64 = 20_000_000;
 /// How often a run that waits looks whether it may begin.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What was asked, as it stands in the book. Runs of earlier versions lack what came later.
+/// What was asked, as it stands in the state store. Runs of earlier versions lack what came later.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Asked {
-    /// What tells this run from every other one, also from one of its name in another book.
+pub(crate) struct StoredRequest {
+    /// What tells this run from every other one, also from one of its name in another state store.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     target: Option<String>,
@@ -47,11 +47,11 @@ pub(crate) struct Asked {
     pub(crate) what: Option<String>,
 }
 
-impl Asked {
+impl StoredRequest {
     /// What a past run was asked.
     ///
     /// # Errors
-    /// R0964 when the book holds something else.
+    /// R0964 when the state store holds something else.
     pub(crate) fn of(record: &RunRecord) -> Result<Self> {
         serde_json::from_value(record.request.clone()).map_err(|error| {
             let message = format!("what `{}` was asked cannot be read: {error}", record.name);
@@ -81,7 +81,7 @@ impl Asked {
     fn now(going: &Going<'_>) -> Self {
         let request = going.request;
         Self {
-            id: Some(format!("{:016x}", going.house.system.random())),
+            id: Some(format!("{:016x}", going.services.system.random())),
             target: request.target.clone(),
             select: request.choice.select.clone(),
             exclude: request.choice.exclude.clone(),
@@ -102,12 +102,12 @@ pub(crate) async fn open_run(
     watch: &dyn Watch,
     cancel: &CancellationToken,
 ) -> Result<(RunRecord, bool)> {
-    let system = &going.house.system;
+    let system = &going.services.system;
     let began_us = system.monotonic_us();
     let mut told = None;
     loop {
         let new = new_run(going, worker)?;
-        let running = match going.house.book.open_run(new).await? {
+        let running = match going.services.store.open_run(new).await? {
             Opened::New(record) => return Ok((record, false)),
             Opened::Resumed(record) => return Ok((record, true)),
             Opened::Busy(record) => record,
@@ -130,7 +130,7 @@ pub(crate) async fn open_run(
 }
 
 fn new_run(going: &Going<'_>, worker: &str) -> Result<NewRun> {
-    let asked = serde_json::to_value(Asked::now(going)).map_err(|error| {
+    let asked = serde_json::to_value(StoredRequest::now(going)).map_err(|error| {
         let message = format!("what was asked cannot be written down: {error}");
         Failure::new("R0961", Remedy::Bug, message)
     })?;
@@ -142,7 +142,7 @@ fn new_run(going: &Going<'_>, worker: &str) -> Result<NewRun> {
         tasks: tasks.map(|task| task.id.clone()).collect(),
         request: asked,
         worker: worker.to_owned(),
-        now_us: going.house.system.now_us(),
+        now_us: going.services.system.now_us(),
         lease_us: LEASE_US,
     })
 }
@@ -181,7 +181,7 @@ fn given_up(running: &RunRecord) -> Failure {
 fn graph_hash(going: &Going<'_>) -> Result<String> {
     let request = going.request;
     let asked = (request.full_refresh, request.limit, &going.rerun_of);
-    let graph = (essence(going.pipeline), &going.plan.lakehouse, asked);
+    let graph = (stable_parts(going.pipeline), &going.plan.lakehouse, asked);
     let graph = serde_json::to_string(&graph).map_err(|error| {
         let message = format!("the graph cannot be hashed: {error}");
         Failure::new("R0961", Remedy::Bug, message)

@@ -1,7 +1,7 @@
 //! Outside systems: which there are, whether we can get in, what their tables look like.
 //!
 //! Promise: nothing is made in the project folder but `schemas/NAME.yml`, and that only when asked. It
-//! needs no lakehouse, no book, and no project free of mistakes elsewhere. Read next: `live.rs`.
+//! needs no lakehouse, no state store, and no project free of mistakes elsewhere. Read next: `live.rs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -165,7 +165,7 @@ pub struct DiscoverRequest {
 
 /// Every kind of connection there is.
 pub fn connection_types() -> Vec<ConnectorSpec> {
-    crate::house::connector_specs()
+    crate::services::connector_specs()
 }
 
 /// The project's connections.
@@ -368,7 +368,7 @@ pub(crate) fn outlined(
     };
     let outline = connections_of(&Inputs {
         files: &folder.files,
-        specs: &crate::house::connector_specs(),
+        specs: &crate::services::connector_specs(),
         facts: &facts,
         environment,
         variables: system.environment(),

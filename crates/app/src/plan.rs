@@ -9,31 +9,35 @@ use towpath_vocab::{PipelineName, Plan, PlannedPipeline, RunName, TaskId};
 
 use crate::Result;
 use crate::check::CheckReport;
-use crate::house::House;
+use crate::services::ProjectServices;
 use crate::work::{Forecast, Scope, Work, WorkOptions, changing_models};
 
 /// What a run of each pipeline of `chosen` would do with each task. `plan` is the whole project.
 ///
 /// # Errors
-/// When the book or the lakehouse cannot be read.
+/// When the state store or the lakehouse cannot be read.
 pub async fn forecast(
     dir: &Path,
     report: &CheckReport,
     plan: &Plan,
     chosen: &Plan,
 ) -> Result<BTreeMap<PipelineName, BTreeMap<TaskId, Forecast>>> {
-    let book = dir
+    let store = dir
         .join(".towpath")
         .join(format!("{}.db", plan.environment));
-    let house = match book.is_file() {
-        true => Some(Arc::new(House::of_plan(dir, plan, report.memory_bytes)?)),
-        // A house would make its folders.
+    let services = match store.is_file() {
+        true => Some(Arc::new(ProjectServices::of_plan(
+            dir,
+            plan,
+            report.memory_bytes,
+        )?)),
+        // A services would make its folders.
         false => None,
     };
     let mut told = BTreeMap::new();
     for pipeline in &chosen.pipelines {
-        let of = match &house {
-            Some(house) => work(house, plan, pipeline).forecast(pipeline).await?,
+        let of = match &services {
+            Some(services) => work(services, plan, pipeline).forecast(pipeline).await?,
             None => {
                 let tasks = pipeline.tasks.iter();
                 tasks
@@ -46,7 +50,7 @@ pub async fn forecast(
     Ok(told)
 }
 
-fn work(house: &Arc<House>, plan: &Plan, pipeline: &PlannedPipeline) -> Work {
+fn work(services: &Arc<ProjectServices>, plan: &Plan, pipeline: &PlannedPipeline) -> Work {
     let scope = Scope {
         project: plan.project.clone(),
         environment: plan.environment.clone(),
@@ -63,7 +67,7 @@ fn work(house: &Arc<House>, plan: &Plan, pipeline: &PlannedPipeline) -> Work {
         ..WorkOptions::default()
     };
     Work::new(
-        Arc::clone(house),
+        Arc::clone(services),
         scope,
         options,
         Arc::new(Progress::default()),

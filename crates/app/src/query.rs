@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use towpath_ports::{Query, QueryResult};
 
 use crate::Result;
-use crate::house::House;
+use crate::services::ProjectServices;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -15,6 +15,6 @@ pub struct QueryRequest {
 }
 
 /// Runs one read-only statement.
-pub async fn query(house: &House, request: &QueryRequest) -> Result<QueryResult> {
-    house.engine.query(&request.sql, &BTreeMap::new()).await
+pub async fn query(services: &ProjectServices, request: &QueryRequest) -> Result<QueryResult> {
+    services.engine.query(&request.sql, &BTreeMap::new()).await
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use towpath_project::{EXPLANATIONS, keys_page};
 use towpath_vocab::{ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec};
 
-use crate::house::connector_specs;
+use crate::services::connector_specs;
 
 /// Every key of every project file.
 pub fn project_files_page() -> String {

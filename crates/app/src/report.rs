@@ -97,7 +97,7 @@ pub struct TableReport {
     #[serde(flatten)]
     pub summary: OutputSummary,
     /// True when it was committed by a process that died before it could tell: how many rows were read
-    /// or left out is not known, and checks are those that the book has.
+    /// or left out is not known, and checks are those that the state store has.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub recovered: bool,
     /// Rows it holds now, if known.

@@ -11,16 +11,16 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{RunFilter, RunRecord, StateStore, TaskState};
 use towpath_project::{after, environment_of, keep};
-use towpath_state::SqliteBook;
+use towpath_state::SqliteStateStore;
 use towpath_vocab::{Environment, Failure, PlannedPipeline, Remedy, RunName, TaskId};
 
 use crate::Result;
-use crate::check::open_book;
+use crate::check::open_store;
 use crate::folder::ProjectFolder;
-use crate::house::House;
-use crate::opening::Asked;
+use crate::opening::StoredRequest;
 use crate::run::{Going, Ran, Wait, Watch, checked};
 use crate::select::{from_step, pipeline};
+use crate::services::ProjectServices;
 
 /// What is to be run again.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +60,7 @@ pub async fn rerun(
     cancel: CancellationToken,
 ) -> Result<Ran> {
     let past = past(request).await?;
-    let mut asked = Asked::of(&past)?.again(&past, &request.dir);
+    let mut asked = StoredRequest::of(&past)?.again(&past, &request.dir);
     asked.wait = request.wait;
     let checked = checked(&asked).await?;
     let Some(plan) = checked.plan.clone() else {
@@ -85,7 +85,11 @@ pub async fn rerun(
     }
     let chosen = keep(whole, &tasks);
     let going = Going {
-        house: Arc::new(House::of_plan(&request.dir, &plan, checked.memory_bytes)?),
+        services: Arc::new(ProjectServices::of_plan(
+            &request.dir,
+            &plan,
+            checked.memory_bytes,
+        )?),
         plan: &plan,
         pipeline: &chosen,
         request: &asked,
@@ -154,15 +158,15 @@ fn nothing(past: &RunRecord, part: &Part) -> String {
 async fn past(request: &RerunRequest) -> Result<RunRecord> {
     let folder = ProjectFolder::read(&request.dir)?;
     let environment = environment_of(&folder.files, request.environment.as_deref());
-    let book = open_book(&request.dir, &environment)?;
+    let store = open_store(&request.dir, &environment)?;
     let named = request.run.as_deref().map(parse).transpose()?;
-    let found = match (&book, &named) {
+    let found = match (&store, &named) {
         (None, _) => None,
-        (Some(book), Some(name)) => book.run(name, &environment).await?,
-        (Some(book), None) => newest(book, &environment).await?,
+        (Some(store), Some(name)) => store.run(name, &environment).await?,
+        (Some(store), None) => newest(store, &environment).await?,
     };
     match (found, named) {
-        (Some(record), _) => match Asked::of(&record)?.what {
+        (Some(record), _) => match StoredRequest::of(&record)?.what {
             None => Ok(record),
             Some(what) => {
                 let message = format!("`{}` was no run of the pipeline: {what}", record.name);
@@ -180,13 +184,13 @@ async fn past(request: &RerunRequest) -> Result<RunRecord> {
 }
 
 /// The newest run that was one, not a replay.
-async fn newest(book: &SqliteBook, environment: &Environment) -> Result<Option<RunRecord>> {
+async fn newest(store: &SqliteStateStore, environment: &Environment) -> Result<Option<RunRecord>> {
     let filter = RunFilter {
         pipeline: None,
         environment: Some(environment.clone()),
         limit: None,
     };
-    let runs = book.runs(filter).await?;
+    let runs = store.runs(filter).await?;
     Ok(runs
         .into_iter()
         .find(|record| record.request.get("what").is_none()))
@@ -205,17 +209,17 @@ async fn unknown(dir: &Path, name: &RunName, environment: &Environment) -> Failu
     let failure =
         Failure::new("R0981", Remedy::FixConfig, message).help("which there are: towpath runs");
     for other in other_environments(dir, environment) {
-        let Ok(Some(book)) = open_book(dir, &other) else {
+        let Ok(Some(store)) = open_store(dir, &other) else {
             continue;
         };
-        if let Ok(Some(_)) = book.run(name, &other).await {
+        if let Ok(Some(_)) = store.run(name, &other).await {
             return failure.help(format!("`{other}` has one: --env {other}"));
         }
     }
     failure
 }
 
-/// Environments that have a book here.
+/// Environments that have a state store here.
 fn other_environments(dir: &Path, but: &Environment) -> Vec<Environment> {
     let Ok(entries) = std::fs::read_dir(dir.join(".towpath")) else {
         return Vec::new();

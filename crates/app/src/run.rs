@@ -1,6 +1,6 @@
 //! `run`: from a project folder to a report.
 //!
-//! Check, open the house, take up the interrupted run or begin a new one, drive it, tell. The second
+//! Check, open the services, take up the interrupted run or begin a new one, drive it, tell. The second
 //! run of the same pipeline at the same time is refused with the running one's name, or waits for it.
 //! Read next: `rerun.rs` (a past run again), `opening.rs` (how a run begins).
 
@@ -19,11 +19,11 @@ use towpath_vocab::{Diagnostic, Plan, PlannedPipeline, RunName, TableName, TaskI
 use crate::Result;
 use crate::check::{CheckReport, CheckRequest, check};
 use crate::discovery::{PATTERN_WITHOUT_FACTS, observe_all};
-use crate::house::House;
+use crate::new_notes::sort_notes;
 use crate::opening::{LEASE_US, open_run};
 use crate::report::{Ended, RunReport};
 use crate::select::chosen;
-use crate::told::sort_notes;
+use crate::services::ProjectServices;
 use crate::work::{Scope, Work, WorkOptions, all_done, changing_models, run_folder, run_id, tidy};
 
 /// How long attempts may take to stop after Ctrl-C.
@@ -104,9 +104,13 @@ pub async fn run(
     };
     watch.notes(&checked.diagnostics, &checked.files);
     let pipeline = chosen(&plan, request.target.as_deref(), &request.choice)?;
-    let house = Arc::new(House::of_plan(&request.dir, &plan, checked.memory_bytes)?);
+    let services = Arc::new(ProjectServices::of_plan(
+        &request.dir,
+        &plan,
+        checked.memory_bytes,
+    )?);
     let going = Going {
-        house,
+        services,
         plan: &plan,
         pipeline: &pipeline,
         request,
@@ -119,7 +123,7 @@ pub async fn run(
 
 /// A run that may begin.
 pub(crate) struct Going<'a> {
-    pub(crate) house: Arc<House>,
+    pub(crate) services: Arc<ProjectServices>,
     pub(crate) plan: &'a Plan,
     pub(crate) pipeline: &'a PlannedPipeline,
     pub(crate) request: &'a RunRequest,
@@ -136,10 +140,10 @@ impl Going<'_> {
         watch: &dyn Watch,
         cancel: CancellationToken,
     ) -> Result<RunReport> {
-        let house = &self.house;
-        let worker = format!("{}-{:x}", std::process::id(), house.system.random());
+        let services = &self.services;
+        let worker = format!("{}-{:x}", std::process::id(), services.system.random());
         let (record, resumed) = open_run(&self, &worker, watch, &cancel).await?;
-        let began_us = house.system.monotonic_us();
+        let began_us = services.system.monotonic_us();
         let progress = Arc::new(Progress::default());
         watch.begins(&record, self.pipeline, Arc::clone(&progress));
         let work = Arc::new(self.work(&record, progress));
@@ -150,8 +154,8 @@ impl Going<'_> {
         let summary = drive(RunSetup {
             pipeline: self.pipeline,
             record,
-            store: Arc::clone(&house.book) as _,
-            system: Arc::clone(&house.system) as _,
+            store: Arc::clone(&services.store) as _,
+            system: Arc::clone(&services.system) as _,
             work: Arc::clone(&work) as _,
             cancel,
             worker,
@@ -179,12 +183,12 @@ impl Going<'_> {
             notes: &self.notes,
             limit: self.request.limit,
             done: &done,
-            elapsed_us: house.system.monotonic_us().saturating_sub(began_us),
-            budget_bytes: house.budget_bytes,
+            elapsed_us: services.system.monotonic_us().saturating_sub(began_us),
+            budget_bytes: services.budget_bytes,
         };
         let mut report = RunReport::new(&ended);
         let name = &self.pipeline.name;
-        sort_notes(house, &self.plan.environment, name, &mut report).await;
+        sort_notes(services, &self.plan.environment, name, &mut report).await;
         Ok(report)
     }
 
@@ -196,9 +200,10 @@ impl Going<'_> {
             return Ok(record);
         }
         let again: Vec<TaskId> = after(self.pipeline, &outdated).into_iter().collect();
-        let now_us = self.house.system.now_us();
-        let book = &self.house.book;
-        book.reopen(&record.name, &record.environment, &again, now_us)
+        let now_us = self.services.system.now_us();
+        let store = &self.services.store;
+        store
+            .reopen(&record.name, &record.environment, &again, now_us)
             .await
     }
 
@@ -216,9 +221,9 @@ impl Going<'_> {
             pipeline: self.pipeline.name.clone(),
             run: record.name.clone(),
             run_id: run_id(record),
-            folder: run_folder(&self.house.dir, record),
+            folder: run_folder(&self.services.dir, record),
         };
-        Work::new(Arc::clone(&self.house), scope, options, progress)
+        Work::new(Arc::clone(&self.services), scope, options, progress)
     }
 }
 
@@ -237,8 +242,8 @@ pub(crate) async fn checked(request: &RunRequest) -> Result<CheckReport> {
         .any(|d| d.code == PATTERN_WITHOUT_FACTS);
     match &first.plan {
         Some(plan) if needs => {
-            let house = House::of_plan(&request.dir, plan, first.memory_bytes)?;
-            observe_all(&house, plan).await?;
+            let services = ProjectServices::of_plan(&request.dir, plan, first.memory_bytes)?;
+            observe_all(&services, plan).await?;
         }
         _ => return Ok(first),
     }

@@ -1,6 +1,6 @@
 //! The real clock, chance and environment, and secrets resolved from it.
 //!
-//! The only file of the house that reads them. Values of secrets are never kept.
+//! The only file of the services that reads them. Values of secrets are never kept.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

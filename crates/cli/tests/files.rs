@@ -45,7 +45,7 @@ fn files_are_read_as_they_come_and_each_once() {
     desk.write("data/events_2.csv", "id,v\n3,z\n");
     desk.ok(".", &["run"]);
     assert_eq!(desk.count(".", "raw.events"), 3);
-    // The book may be lost: what was read stands with the table.
+    // The state store may be lost: what was read stands with the table.
     std::fs::remove_dir_all(desk.path(".towpath")).unwrap();
     desk.ok(".", &["run"]);
     assert_eq!(desk.count(".", "raw.events"), 3);

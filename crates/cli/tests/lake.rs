@@ -131,7 +131,7 @@ fn after_a_restore_the_next_run_reads_again_from_there() {
     desk.ok("shop", &["run"]);
     assert_eq!(ids(&desk), "1 2 3 4 5 6");
 
-    // A time, as the history tells it, and the book lost meanwhile.
+    // A time, as the history tells it, and the state store lost meanwhile.
     let history = desk.json(
         "shop",
         &["lake", "history", "raw.orders", "--format", "json"],

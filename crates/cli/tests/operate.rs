@@ -66,7 +66,7 @@ fn ops() -> Desk {
     desk
 }
 
-/// Ids of the tasks of a run, as the book has them.
+/// Ids of the tasks of a run, as the state store has them.
 fn tasks(desk: &Desk, run: &str) -> Vec<String> {
     let runs = desk.json(".", &["runs", "--last", "50", "--format", "json"]);
     let runs = runs["runs"].as_array().unwrap().clone();

@@ -33,7 +33,7 @@ fn envs() -> Desk {
 }
 
 #[test]
-fn programs_of_two_environments_and_two_books_share_nothing() {
+fn programs_of_two_environments_and_two_state_stores_share_nothing() {
     let mut desk = envs();
     let row = |desk: &Desk, env| {
         let rows = desk.json(

@@ -279,7 +279,7 @@ fn a_second_run_reads_nothing_twice_and_sends_nothing() {
         assert!(again.of(SCORES).is_none(), "{:#}", again.0);
         assert_eq!(again.0["unchanged"]["publishes"], 1);
     }
-    // What is in the book is not needed for it.
+    // What is in the state store is not needed for it.
     std::fs::remove_dir_all(shop.dir.join(".towpath")).unwrap();
     let forgotten = shop.run(&[]);
     assert!(forgotten.of(SCORES).is_none(), "{:#}", forgotten.0);

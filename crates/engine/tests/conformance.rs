@@ -17,13 +17,13 @@ use towpath_testkit::conformance::{DestinationUnderTest, lines_of_batch, read_sp
 use towpath_testkit::destination_conformance;
 use towpath_vocab::{TableName, WriteMode};
 
-struct House(tempfile::TempDir);
+struct TestProject(tempfile::TempDir);
 
-fn house() -> House {
-    House(tempfile::tempdir().unwrap())
+fn project() -> TestProject {
+    TestProject(tempfile::tempdir().unwrap())
 }
 
-impl House {
+impl TestProject {
     fn lake(&self) -> Lake {
         let root = self.0.path().join("lake");
         Lake::open(root.to_str().unwrap(), 64 << 20).unwrap()
@@ -31,7 +31,7 @@ impl House {
 }
 
 #[async_trait]
-impl DestinationUnderTest for House {
+impl DestinationUnderTest for TestProject {
     fn modes(&self) -> Vec<WriteMode> {
         vec![
             WriteMode::Replace,
@@ -75,4 +75,4 @@ impl DestinationUnderTest for House {
     }
 }
 
-destination_conformance!(lake, house());
+destination_conformance!(lake, project());

@@ -13,7 +13,7 @@ use towpath_ports::{Candidate, Clock, Query, Result};
 use towpath_vocab::{Check, CheckKind, Failure, Remedy, TableName};
 
 use crate::metrics::{Known, Measured, SAMPLES};
-use crate::shape::value_text;
+use crate::projection::value_text;
 use crate::unique::Unique;
 
 /// The age of a table without any value, in seconds.
@@ -246,9 +246,9 @@ impl Asking<'_> {
         Ok(())
     }
 
-    fn asked<'c>(&self, check: &'c Check) -> Asked<'c> {
+    fn asked<'c>(&self, check: &'c Check) -> CheckQuery<'c> {
         let schema = self.candidates.get(self.table);
-        Asked {
+        CheckQuery {
             table: quote_table(self.table),
             schema: schema.map_or_else(no_columns, |c| SchemaRef::clone(&c.schema)),
             filter: check.filter.as_deref(),
@@ -269,13 +269,13 @@ enum Count {
     Statement(String),
 }
 
-struct Asked<'a> {
+struct CheckQuery<'a> {
     table: String,
     schema: SchemaRef,
     filter: Option<&'a str>,
 }
 
-impl Asked<'_> {
+impl CheckQuery<'_> {
     /// A text of the project as a value of the column's type: `1` and `1.0` are one double.
     fn value(&self, column: &str, text: &str) -> String {
         let field = self.schema.field_with_name(column);
@@ -312,7 +312,7 @@ impl Asked<'_> {
     }
 
     fn rows_breaking(&self, column: Option<&str>, breaks: &str) -> Question {
-        let Asked { table, .. } = self;
+        let CheckQuery { table, .. } = self;
         let count = Count::Rows {
             breaks: breaks.to_owned(),
         };
@@ -324,7 +324,7 @@ impl Asked<'_> {
     }
 }
 
-fn question(asked: &Asked<'_>, kind: &CheckKind, now_us: i64) -> Question {
+fn question(asked: &CheckQuery<'_>, kind: &CheckKind, now_us: i64) -> Question {
     let table = &asked.table;
     let filter = asked.where_clause();
     match kind {
@@ -437,7 +437,7 @@ fn sql_type(data_type: &DataType) -> Option<String> {
     })
 }
 
-fn unique(asked: &Asked<'_>, columns: &[String]) -> Question {
+fn unique(asked: &CheckQuery<'_>, columns: &[String]) -> Question {
     let table = &asked.table;
     let key: Vec<String> = columns.iter().map(|c| quote(c)).collect();
     let whole: Vec<String> = key.iter().map(|c| format!("{c} is not null")).collect();

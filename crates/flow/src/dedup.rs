@@ -12,7 +12,7 @@ use towpath_ports::{Result, Rows};
 use towpath_vocab::types::one_form;
 use towpath_vocab::{Dedup, Failure, Remedy};
 
-use crate::test::{column_index, kernel};
+use crate::predicate::{column_index, kernel};
 
 /// Rows that are held until the end of the load.
 pub(crate) struct Deduplicate {

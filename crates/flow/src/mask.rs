@@ -10,7 +10,7 @@ use sha2::Sha256;
 use towpath_ports::Result;
 use towpath_vocab::{Failure, Remedy};
 
-use crate::test::kernel;
+use crate::predicate::kernel;
 
 /// A mask whose key is resolved. Never shown.
 #[derive(Clone)]

@@ -13,8 +13,8 @@ use arrow_schema::{DataType, SchemaRef};
 use towpath_ports::{ExpressionCompiler, Result, RowExpression};
 use towpath_vocab::{Check, CheckKind, RuleKind};
 
-use crate::shape::value_text;
-use crate::test::{Broken, Test, column_index};
+use crate::predicate::{Broken, Test, column_index};
+use crate::projection::value_text;
 use crate::unique::Unique;
 use crate::values::Values;
 

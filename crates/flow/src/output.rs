@@ -15,14 +15,14 @@ use towpath_vocab::{
 
 use crate::ask::Asking;
 use crate::audit::{audit, stopped};
-use crate::carry::Services;
 use crate::dedup::Deduplicate;
-use crate::guard::Guard;
 use crate::mask::Masking;
 use crate::metrics::Metrics;
+use crate::projection::Projection;
 use crate::quarantine::Quarantine;
-use crate::shape::Shape;
 use crate::summary::OutputSummary;
+use crate::transfer::Services;
+use crate::validator::RuleValidator;
 use crate::writing::Writing;
 
 /// Rejects kept for the report.
@@ -30,7 +30,7 @@ const SAMPLES: usize = 10;
 /// Rows per batch when held rows are released.
 const RELEASE_ROWS: usize = 16 * 1024;
 
-/// One table a carry writes.
+/// One table that a transfer writes.
 pub struct OutputSpec {
     /// The name its rows travel under.
     pub source_table: TableName,
@@ -50,20 +50,20 @@ pub struct OutputSpec {
     /// What the destination already holds; rows before it are skipped.
     pub committed: Position,
     /// Leaves rows out right before they are written.
-    pub sieve: Option<Arc<dyn Sieve>>,
+    pub row_filter: Option<Arc<dyn RowFilter>>,
 }
 
 /// Looks at rows that are about to be written.
 #[async_trait]
-pub trait Sieve: Send + Sync {
+pub trait RowFilter: Send + Sync {
     /// The rows that are to be written; the others count as left out.
-    async fn sift(&self, rows: Rows) -> Result<Rows>;
+    async fn filter(&self, rows: Rows) -> Result<Rows>;
 }
 
 /// An open table.
 pub(crate) struct Output {
-    shape: Shape,
-    guard: Guard,
+    shape: Projection,
+    guard: RuleValidator,
     dedup: Option<Deduplicate>,
     metrics: Metrics,
     writing: Writing,
@@ -89,9 +89,9 @@ impl Output {
                 .find(|(name, _)| name == column)
                 .map(|(_, m)| m.clone())
         };
-        let shape = Shape::compile(&spec.plan, source, expressions, &mask)?;
+        let shape = Projection::compile(&spec.plan, source, expressions, &mask)?;
         let schema = shape.schema();
-        let guard = Guard::compile(&spec.plan.rules, Arc::clone(&schema), expressions)?;
+        let guard = RuleValidator::compile(&spec.plan.rules, Arc::clone(&schema), expressions)?;
         let held_bytes = held_bytes(services);
         let dedup = match &spec.plan.dedup {
             None => None,
@@ -181,9 +181,9 @@ impl Output {
     }
 
     async fn write(&mut self, mut rows: Rows, context: &Context<'_>) -> Result<()> {
-        if let Some(sieve) = &context.spec.sieve {
+        if let Some(row_filter) = &context.spec.row_filter {
             let before = rows.len();
-            rows = sieve.sift(rows).await?;
+            rows = row_filter.filter(rows).await?;
             self.summary.rows_filtered += (before - rows.len()) as u64;
         }
         if rows.is_empty() {
@@ -384,7 +384,7 @@ async fn drop_quarantine(quarantine: Option<Quarantine>) {
     }
 }
 
-/// A reject as reports and the book may hold it: without the record itself, and without values of
+/// A reject as reports and the state store may hold it: without the record itself, and without values of
 /// masked columns.
 fn shown(plan: &TablePlan, reject: &Reject) -> Reject {
     let is_masked = |column: &String| {

@@ -18,7 +18,7 @@ use towpath_vocab::{
 };
 
 use crate::mask::hex;
-use crate::test::kernel;
+use crate::predicate::kernel;
 use crate::writing::Writing;
 
 /// The lakehouse schema quarantine tables live in.

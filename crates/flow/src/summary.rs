@@ -1,4 +1,4 @@
-//! What a carry did, in numbers that must balance: read = loaded + filtered + set aside + dropped.
+//! What a transfer did, in numbers that must balance: read = loaded + filtered + set aside + dropped.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -133,9 +133,9 @@ impl OutputSummary {
     }
 }
 
-/// What a carry did.
+/// What a transfer did.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct CarrySummary {
+pub struct TransferSummary {
     /// One entry per table.
     pub outputs: Vec<OutputSummary>,
 }

@@ -1,8 +1,8 @@
 //! Columns of text as values of a declared type: exact, or not at all.
 //!
 //! The readings are `vocab::text`'s, the ones files are read by. Beyond them, blanks around a value say
-//! nothing, a date may carry a midnight, and a timestamp may lack its time. Types that are not here are
-//! Arrow's to read. It knows no column and no row's fate: see `shape.rs`.
+//! nothing, a date may run_transfer a midnight, and a timestamp may lack its time. Types that are not here are
+//! Arrow's to read. It knows no column and no row's fate: see `projection.rs`.
 
 use arrow_array::types::{Date32Type, Float32Type, Float64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringArray};

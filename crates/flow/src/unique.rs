@@ -15,7 +15,7 @@ use hashbrown::DefaultHashBuilder;
 use towpath_ports::Result;
 use towpath_vocab::types::one_form;
 
-use crate::test::{column_index, kernel};
+use crate::predicate::{column_index, kernel};
 
 /// Hashes of one key, over all rows seen.
 pub(crate) struct Unique {

@@ -10,9 +10,9 @@ use towpath_vocab::TablePlan;
 
 use crate::ask::Asking;
 use crate::audit::{audit, stopped};
-use crate::carry::Services;
 use crate::metrics::Known;
 use crate::summary::OutputSummary;
+use crate::transfer::Services;
 
 /// What the checks of `plan` say of rows that nobody sees yet; `stopped` says why they must not be seen.
 ///

@@ -56,7 +56,7 @@ pub enum End {
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Write the change into the book; `to` `Running` also starts an attempt.
+    /// Write the change into the state store; `to` `Running` also starts an attempt.
     Move {
         /// The task.
         task: usize,

@@ -1,7 +1,7 @@
-//! Carries out what `decide` says: the book first, then the attempts, then whoever watches.
+//! Carries out what `decide` says: the state store first, then the attempts, then whoever watches.
 //!
-//! Promise: no change is acted on before the book holds it; a process that lost its lease, or whose
-//! change the book refuses, stops every attempt at once and reports `Refused`; dropping the future
+//! Promise: no change is acted on before the state store holds it; a process that lost its lease, or whose
+//! change the state store refuses, stops every attempt at once and reports `Refused`; dropping the future
 //! drops every attempt, and the run can be resumed. It polls nothing: it sleeps until an attempt
 //! ends, a retry is due, the user stops it, or the lease is lost. It decides nothing.
 
@@ -30,7 +30,7 @@ pub struct RunSetup<'a> {
     pub pipeline: &'a PlannedPipeline,
     /// The run, as `StateStore::open_run` began or resumed it.
     pub record: RunRecord,
-    /// The book.
+    /// The state store.
     pub store: Arc<dyn StateStore>,
     /// Clock and chance.
     pub system: Arc<dyn System>,
@@ -51,7 +51,7 @@ pub struct RunSetup<'a> {
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct RunSummary {
-    /// The run as the book holds it now.
+    /// The run as the state store holds it now.
     pub record: RunRecord,
 }
 
@@ -59,7 +59,7 @@ pub struct RunSummary {
 ///
 /// # Errors
 /// R0705 when graph and record do not fit, R0706 when this process lost its hold on the run, and
-/// whatever the book reports. Failures of tasks are no errors: they are in the summary.
+/// whatever the state store reports. Failures of tasks are no errors: they are in the summary.
 pub async fn drive(setup: RunSetup<'_>) -> Result<RunSummary> {
     let history = setup
         .store
@@ -217,7 +217,7 @@ impl Driver {
         Ok(())
     }
 
-    /// The changes for the book, each with the fence the one before it leaves behind.
+    /// The changes for the state store, each with the fence the one before it leaves behind.
     fn transitions(
         &self,
         commands: &[Command],
@@ -252,7 +252,7 @@ impl Driver {
         transitions
     }
 
-    /// The book holds this change: follow it, and start the attempt if it is one.
+    /// The state store holds this change: follow it, and start the attempt if it is one.
     fn moved(&mut self, position: usize, to: TaskState, end: AttemptEnd, now_us: i64) {
         let Some(record) = self.record.tasks.get_mut(position) else {
             return;

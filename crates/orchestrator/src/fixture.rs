@@ -1,4 +1,4 @@
-//! Small graphs for tests, and a book that the simulated clock waits for.
+//! Small graphs for tests, and a state store that the simulated clock waits for.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +16,7 @@ use towpath_ports::{
     NewRun, Opened, Result, RunEvent, RunFilter, RunRecord, RunState, StateStore, TaskRecord,
     TaskState, Transition,
 };
-use towpath_state::SqliteBook;
+use towpath_state::SqliteStateStore;
 use towpath_testkit::SimulatedSystem;
 use towpath_vocab::{
     Action, CheckResult, CommandPlan, Environment, Failure, Generation, PipelineName,
@@ -108,7 +108,7 @@ pub(crate) fn recorded(id: &TaskId, state: TaskState) -> TaskRecord {
 }
 
 pub(crate) async fn open_run(
-    book: &dyn StateStore,
+    store: &dyn StateStore,
     pipeline: &PlannedPipeline,
     worker: &str,
     now_us: i64,
@@ -123,35 +123,35 @@ pub(crate) async fn open_run(
         now_us,
         lease_us: LEASE_US,
     };
-    book.open_run(new).await.unwrap()
+    store.open_run(new).await.unwrap()
 }
 
 /// The record of a run that this worker may carry out.
 pub(crate) async fn ours(
-    book: &dyn StateStore,
+    store: &dyn StateStore,
     pipeline: &PlannedPipeline,
     worker: &str,
     now_us: i64,
 ) -> RunRecord {
-    match open_run(book, pipeline, worker, now_us).await {
+    match open_run(store, pipeline, worker, now_us).await {
         Opened::New(record) | Opened::Resumed(record) => record,
         Opened::Busy(record) => panic!("{} is busy", record.name),
     }
 }
 
-/// A real book; the simulated clock stands while it works. It can break at a chosen change.
-pub(crate) struct SimulatedBook {
-    pub(crate) book: SqliteBook,
+/// A real state store; the simulated clock stands while it works. It can break at a chosen change.
+pub(crate) struct SimulatedStateStore {
+    pub(crate) store: SqliteStateStore,
     system: SimulatedSystem,
     /// One call at a time, in the order they were made, so that a seed gives the same run again.
     order: tokio::sync::Mutex<()>,
-    /// Changes until the book breaks; negative once it has, and while it never will.
+    /// Changes until the state store breaks; negative once it has, and while it never will.
     until_break: AtomicI64,
     /// Whether the change at which it breaks is kept.
     keep_last: bool,
 }
 
-impl SimulatedBook {
+impl SimulatedStateStore {
     pub(crate) fn open(path: &Path, system: &SimulatedSystem) -> Arc<Self> {
         Self::breaking(path, system, -1, false)
     }
@@ -163,7 +163,7 @@ impl SimulatedBook {
         keep_last: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
-            book: SqliteBook::open(path).unwrap(),
+            store: SqliteStateStore::open(path).unwrap(),
             system: system.clone(),
             order: tokio::sync::Mutex::default(),
             until_break: AtomicI64::new(changes),
@@ -177,7 +177,7 @@ impl SimulatedBook {
     }
 
     fn broken() -> Failure {
-        Failure::new("R0899", Remedy::Retry, "the book broke")
+        Failure::new("R0899", Remedy::Retry, "the state store broke")
     }
 }
 
@@ -186,12 +186,12 @@ macro_rules! forward {
     ($self:ident, $call:ident($($argument:expr),*)) => {{
         let _order = $self.order.lock().await;
         let _hold = $self.system.hold();
-        $self.book.$call($($argument),*).await
+        $self.store.$call($($argument),*).await
     }};
 }
 
 #[async_trait]
-impl StateStore for SimulatedBook {
+impl StateStore for SimulatedStateStore {
     async fn open_run(&self, run: NewRun) -> Result<Opened> {
         forward!(self, open_run(run))
     }

@@ -1,6 +1,6 @@
 //! Keeps this process's lease, and knows before anyone else when it is gone.
 //!
-//! Promise: it ends only when the lease is lost: the book says so, or four fifths of the lease have
+//! Promise: it ends only when the lease is lost: the state store says so, or four fifths of the lease have
 //! passed on the monotonic clock without a renewal, before another process may take the run over.
 
 use std::sync::Arc;
@@ -55,8 +55,10 @@ pub async fn keep(
                 return lost(format!("the lease could not be renewed: {failure}"));
             }
             None => {
-                let why = last_failure
-                    .map_or_else(|| "the book did not answer".to_owned(), |f| f.message);
+                let why = last_failure.map_or_else(
+                    || "the state store did not answer".to_owned(),
+                    |f| f.message,
+                );
                 return lost(format!("the lease could not be renewed: {why}"));
             }
         }

@@ -1,7 +1,7 @@
 //! Carries out a compiled graph: order, parallel tasks, retries, timeouts, cancel, resume.
 //!
 //! Promise: `decide` is a pure function of the run's view, an event and the moment; the driver does
-//! what it says and nothing else, and writes each change into the book before it acts on it. What a
+//! what it says and nothing else, and writes each change into the state store before it acts on it. What a
 //! task does is behind `TaskWork`; nothing here knows a table, a connector or a clock of its own.
 //! Read next: `trigger.rs` (when a task may start), `decide.rs`, `driver.rs`, `process.rs`.
 

@@ -1,6 +1,6 @@
 //! What a run tells while it goes on, for a terminal or a live page.
 //!
-//! Promise: sent only after the book holds it, in the order of the book. A listener that went away
+//! Promise: sent only after the state store holds it, in the order of the state store. A listener that went away
 //! stops nothing.
 
 use serde_json::Value;

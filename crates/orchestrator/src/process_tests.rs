@@ -56,11 +56,11 @@ impl System for RealTime {
     }
 }
 
-struct Place {
+struct TestFolder {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestFolder {
     fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
@@ -146,7 +146,7 @@ const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test]
 async fn exits_are_told_as_they_are() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let runner = processes(LONG);
     assert_eq!(
         runner.run(place.spec(&["true"])).await.unwrap(),
@@ -164,7 +164,7 @@ async fn exits_are_told_as_they_are() {
 
 #[tokio::test]
 async fn output_of_both_streams_is_in_the_log_and_variables_arrive() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let script = "echo $GREETING; echo problem >&2; pwd; cat; printf 'no line feed'";
     processes(LONG).run(place.shell(script)).await.unwrap();
     let log = place.log();
@@ -185,7 +185,7 @@ async fn output_of_both_streams_is_in_the_log_and_variables_arrive() {
 
 #[tokio::test]
 async fn what_cannot_start_is_named_with_a_way_out() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let runner = processes(LONG);
     let failed = async |spec: ProcessSpec| {
         let failure = runner.run(spec).await.unwrap_err();
@@ -219,7 +219,7 @@ const FAMILY: &str =
 
 #[tokio::test]
 async fn a_timeout_ends_the_whole_tree() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let mut spec = place.shell(FAMILY);
     spec.timeout = Some(Duration::from_millis(500));
     let exit = processes(LONG).run(spec).await.unwrap();
@@ -229,7 +229,7 @@ async fn a_timeout_ends_the_whole_tree() {
 
 #[tokio::test]
 async fn who_does_not_listen_is_killed_after_the_grace_time() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let cancel = CancellationToken::new();
     let runner = processes(Duration::from_millis(200)).cancelled_by(cancel.clone());
     let script = "trap '' TERM; (trap '' TERM; while :; do sleep 1000; done) & echo $! >> pids; echo $$ >> pids; \
@@ -246,7 +246,7 @@ async fn who_does_not_listen_is_killed_after_the_grace_time() {
 
 #[tokio::test]
 async fn the_user_may_stop_it_and_it_may_say_goodbye() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let cancel = CancellationToken::new();
     let runner = processes(LONG).cancelled_by(cancel.clone());
     let script =
@@ -263,7 +263,7 @@ async fn the_user_may_stop_it_and_it_may_say_goodbye() {
 
 #[tokio::test]
 async fn dropping_the_future_kills_the_tree() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let runner = processes(LONG);
     let pids = tokio::select! {
         exit = runner.run(place.shell(FAMILY)) => panic!("ended: {exit:?}"),
@@ -274,7 +274,7 @@ async fn dropping_the_future_kills_the_tree() {
 
 #[tokio::test]
 async fn a_grandchild_that_holds_the_pipe_holds_nobody_up() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let script = "sleep 1000 & echo $! >> pids; echo done";
     let start = Instant::now();
     let exit = processes(LONG).run(place.shell(script)).await.unwrap();
@@ -304,7 +304,7 @@ async fn much_output_and_long_lines_stay_within_bounds() {
         );
         return;
     }
-    let place = Place::new();
+    let place = TestFolder::new();
     let line = "head -c 100000000 /dev/zero | tr '\\0' x; echo; yes 0123456789 | head -n 1000000; echo end";
     let before_kib = peak_kib();
     assert_eq!(
@@ -356,7 +356,7 @@ async fn victim() {
 
 #[tokio::test]
 async fn programs_die_with_a_towpath_that_is_killed() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let mut victim = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "process_tests::victim"])
         .env(VICTIM, place.folder.path())

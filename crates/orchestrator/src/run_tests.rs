@@ -1,4 +1,4 @@
-//! The driver on a real book in simulated time: cancel, timeouts, lost leases, panics, news.
+//! The driver on a real state store in simulated time: cancel, timeouts, lost leases, panics, news.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,7 +18,7 @@ use towpath_ports::{Clock, Opened, Result, RunFilter, RunState, StateStore, Task
 use towpath_testkit::SimulatedSystem;
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, Remedy, RetryPlan, TriggerRule};
 
-use crate::fixture::{LEASE_US, SimulatedBook, open_run, ours, pipeline, retry, task};
+use crate::fixture::{LEASE_US, SimulatedStateStore, open_run, ours, pipeline, retry, task};
 use crate::{AttemptOutcome, RunNews, RunSetup, RunSummary, TaskWork, drive};
 
 /// What an attempt of a task does.
@@ -128,22 +128,22 @@ impl Stage {
         }
     }
 
-    fn book(&self) -> Arc<SimulatedBook> {
-        SimulatedBook::open(&self.folder.path().join("dev.db"), &self.system)
+    fn store(&self) -> Arc<SimulatedStateStore> {
+        SimulatedStateStore::open(&self.folder.path().join("dev.db"), &self.system)
     }
 
     async fn drive(
         &self,
-        book: &Arc<SimulatedBook>,
+        store: &Arc<SimulatedStateStore>,
         pipeline: &PlannedPipeline,
         worker: &str,
     ) -> (Result<RunSummary>, UnboundedReceiver<RunNews>) {
-        let record = ours(&**book, pipeline, worker, self.system.now_us()).await;
+        let record = ours(&**store, pipeline, worker, self.system.now_us()).await;
         let (sink, news) = unbounded_channel();
         let setup = RunSetup {
             pipeline,
             record,
-            store: Arc::clone(book) as _,
+            store: Arc::clone(store) as _,
             system: Arc::new(self.system.clone()),
             work: Arc::clone(&self.work) as _,
             cancel: self.cancel.clone(),
@@ -186,7 +186,7 @@ async fn a_graph_runs_and_the_record_tells_it() {
         ("t4", &[Does::Well(1)]),
         ("t5", &[Does::Well(1)]),
     ]);
-    let book = stage.book();
+    let store = stage.store();
     let graph = pipeline(
         vec![
             task(0, &[], TriggerRule::AllSuccess, retry(2)),
@@ -198,7 +198,7 @@ async fn a_graph_runs_and_the_record_tells_it() {
         ],
         4,
     );
-    let (summary, mut news) = stage.system.run(stage.drive(&book, &graph, "w1")).await;
+    let (summary, mut news) = stage.system.run(stage.drive(&store, &graph, "w1")).await;
     let summary = summary.unwrap();
     use TaskState::{Failed, Skipped, Succeeded, Unchanged};
     assert_eq!(
@@ -215,8 +215,8 @@ async fn a_graph_runs_and_the_record_tells_it() {
         "it failed"
     );
 
-    // The book holds exactly what the summary says.
-    let stored = book.runs(RunFilter::default()).await.unwrap().remove(0);
+    // The state store holds exactly what the summary says.
+    let stored = store.runs(RunFilter::default()).await.unwrap().remove(0);
     assert_eq!(
         serde_json::to_value(&stored).unwrap(),
         serde_json::to_value(&summary.record).unwrap()
@@ -246,7 +246,7 @@ async fn a_stopped_run_is_clean_and_goes_on_later() {
         ("t2", &[Does::Hangs, Does::Well(1)]),
         ("t3", &[Does::Well(1)]),
     ]);
-    let book = stage.book();
+    let store = stage.store();
     let graph = pipeline(
         vec![
             task(0, &[], TriggerRule::AllSuccess, retry(0)),
@@ -263,7 +263,7 @@ async fn a_stopped_run_is_clean_and_goes_on_later() {
     };
     let ((summary, _), ()) = stage
         .system
-        .run(async { tokio::join!(stage.drive(&book, &graph, "w1"), stop) })
+        .run(async { tokio::join!(stage.drive(&store, &graph, "w1"), stop) })
         .await;
     let summary = summary.unwrap();
     use TaskState::{Cancelled, Succeeded};
@@ -283,7 +283,7 @@ async fn a_stopped_run_is_clean_and_goes_on_later() {
         cancel: CancellationToken::new(),
         ..stage
     };
-    let (summary, _) = stage.system.run(stage.drive(&book, &graph, "w2")).await;
+    let (summary, _) = stage.system.run(stage.drive(&store, &graph, "w2")).await;
     let summary = summary.unwrap();
     assert_eq!(
         (summary.record.state, summary.record.name.number),
@@ -310,7 +310,7 @@ async fn an_attempt_beyond_its_time_is_stopped_and_made_again() {
     let stage = Stage::new(&[("t0", &[Does::Hangs])]);
     let (summary, _) = stage
         .system
-        .run(stage.drive(&stage.book(), &chain(1, limited), "w"))
+        .run(stage.drive(&stage.store(), &chain(1, limited), "w"))
         .await;
     let summary = summary.unwrap();
     let failure = summary.record.tasks[0].failure.clone().unwrap();
@@ -325,7 +325,7 @@ async fn an_attempt_beyond_its_time_is_stopped_and_made_again() {
     let stage = Stage::new(&[("t0", &[Does::Well(12)])]);
     let (summary, _) = stage
         .system
-        .run(stage.drive(&stage.book(), &chain(1, limited), "w"))
+        .run(stage.drive(&stage.store(), &chain(1, limited), "w"))
         .await;
     assert_eq!(states(&summary.unwrap()), [TaskState::Succeeded]);
     assert_eq!(stage.made(), ["t0 1"]);
@@ -343,7 +343,7 @@ async fn a_panic_fails_its_task_only() {
     );
     let (summary, _) = stage
         .system
-        .run(stage.drive(&stage.book(), &graph, "w"))
+        .run(stage.drive(&stage.store(), &graph, "w"))
         .await;
     let summary = summary.unwrap();
     assert_eq!(states(&summary), [TaskState::Failed, TaskState::Succeeded]);
@@ -356,7 +356,7 @@ async fn a_panic_fails_its_task_only() {
 #[tokio::test]
 async fn a_process_whose_run_was_taken_over_stops_everything() {
     let stage = Stage::new(&[("t0", &[Does::Politely(3600)])]);
-    let (book, other) = (stage.book(), stage.book());
+    let (store, other) = (stage.store(), stage.store());
     let graph = chain(1, retry(0));
     let steal = async {
         stage.system.sleep(Duration::from_secs(7)).await;
@@ -369,7 +369,7 @@ async fn a_process_whose_run_was_taken_over_stops_everything() {
     };
     let ((summary, _), ()) = stage
         .system
-        .run(async { tokio::join!(stage.drive(&book, &graph, "w1"), steal) })
+        .run(async { tokio::join!(stage.drive(&store, &graph, "w1"), steal) })
         .await;
     let failure = summary.unwrap_err();
     assert_eq!(
@@ -398,7 +398,7 @@ async fn a_process_whose_run_was_taken_over_stops_everything() {
 #[tokio::test]
 async fn a_stale_process_is_refused_by_its_first_change_too() {
     let stage = Stage::new(&[("t0", &[Does::Well(8)]), ("t1", &[Does::Well(1)])]);
-    let (book, other) = (stage.book(), stage.book());
+    let (store, other) = (stage.store(), stage.store());
     let graph = chain(2, retry(0));
     let steal = async {
         stage.system.sleep(Duration::from_secs(7)).await;
@@ -410,28 +410,28 @@ async fn a_stale_process_is_refused_by_its_first_change_too() {
     };
     let ((summary, _), ()) = stage
         .system
-        .run(async { tokio::join!(stage.drive(&book, &graph, "w1"), steal) })
+        .run(async { tokio::join!(stage.drive(&store, &graph, "w1"), steal) })
         .await;
     assert_eq!(summary.unwrap_err().code, "R0706");
     assert_eq!(stage.made(), ["t0 1"], "its child was not started");
 }
 
 #[tokio::test]
-async fn a_book_that_cannot_be_reached_stops_the_run_before_the_lease_ends() {
+async fn a_state_store_that_cannot_be_reached_stops_the_run_before_the_lease_ends() {
     let stage = Stage::new(&[("t0", &[Does::Hangs])]);
-    let book = stage.book();
+    let store = stage.store();
     let graph = chain(1, retry(0));
     let block = async {
         stage.system.sleep(Duration::from_secs(6)).await;
         // Another program holds the file's write lock and never lets go.
-        let _lock = book.block().await;
+        let _lock = store.block().await;
         std::future::pending::<()>().await;
     };
     let summary = stage
         .system
         .run(async {
             tokio::select! {
-                (summary, _) = stage.drive(&book, &graph, "w1") => summary,
+                (summary, _) = stage.drive(&store, &graph, "w1") => summary,
                 () = block => unreachable!(),
             }
         })

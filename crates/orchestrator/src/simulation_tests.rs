@@ -1,5 +1,5 @@
-//! Seeded runs on a real book whose process dies again and again: the driver is dropped at a random
-//! moment, or the book breaks before or after a change. Whatever happens, the run ends where the graph
+//! Seeded runs on a real state store whose process dies again and again: the driver is dropped at a random
+//! moment, or the state store breaks before or after a change. Whatever happens, the run ends where the graph
 //! says, finished work is not redone, fences rise, the history has no gap.
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ use towpath_ports::{
 use towpath_testkit::SimulatedSystem;
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, Remedy, TaskId, TriggerRule};
 
-use crate::fixture::{LEASE_US, SimulatedBook, open_run, pipeline, retry, task};
+use crate::fixture::{LEASE_US, SimulatedStateStore, open_run, pipeline, retry, task};
 use crate::{AttemptOutcome, RunSetup, TaskWork, drive};
 
 const SEEDS: u64 = 60;
@@ -157,18 +157,18 @@ impl Simulation {
         for process in 0.. {
             assert!(process < 100, "seed {}: no end in sight", self.seed);
             let dies = process < 8 && !self.system.random().is_multiple_of(4);
-            let by_book = dies && self.system.random().is_multiple_of(2);
-            let changes = if by_book {
+            let by_store = dies && self.system.random().is_multiple_of(2);
+            let changes = if by_store {
                 (self.system.random() % 6).cast_signed()
             } else {
                 -1
             };
             let keep_last = self.system.random().is_multiple_of(2);
-            let book = SimulatedBook::breaking(file, &self.system, changes, keep_last);
-            let record = self.opened(&book, process).await;
+            let store = SimulatedStateStore::breaking(file, &self.system, changes, keep_last);
+            let record = self.opened(&store, process).await;
             let until = dies.then(|| Duration::from_millis(self.system.random() % 8_000));
             let ended = self
-                .process(&book, record, process, until.filter(|_| !by_book))
+                .process(&store, record, process, until.filter(|_| !by_store))
                 .await;
             tokio::task::yield_now().await;
             assert!(
@@ -187,9 +187,9 @@ impl Simulation {
         }
     }
 
-    async fn opened(&mut self, book: &Arc<SimulatedBook>, process: u32) -> RunRecord {
+    async fn opened(&mut self, store: &Arc<SimulatedStateStore>, process: u32) -> RunRecord {
         let worker = format!("w{process}");
-        let record = match open_run(&**book, &self.graph, &worker, self.system.now_us()).await {
+        let record = match open_run(&**store, &self.graph, &worker, self.system.now_us()).await {
             Opened::New(record) if process == 0 => record,
             Opened::Resumed(record) if process > 0 => record,
             other => panic!("seed {}, process {process}: {other:?}", self.seed),
@@ -218,7 +218,7 @@ impl Simulation {
     /// True when the run has ended, false when this process died.
     async fn process(
         &self,
-        book: &Arc<SimulatedBook>,
+        store: &Arc<SimulatedStateStore>,
         record: RunRecord,
         process: u32,
         dies_after: Option<Duration>,
@@ -227,7 +227,7 @@ impl Simulation {
         let setup = RunSetup {
             pipeline: &self.graph,
             record,
-            store: Arc::clone(book) as _,
+            store: Arc::clone(store) as _,
             system: Arc::new(self.system.clone()),
             work: Arc::clone(&self.work) as _,
             cancel: CancellationToken::new(),
@@ -256,8 +256,8 @@ impl Simulation {
     }
 
     async fn check(&self, file: &Path) {
-        let book = SimulatedBook::open(file, &self.system);
-        let run = book.runs(RunFilter::default()).await.unwrap().remove(0);
+        let store = SimulatedStateStore::open(file, &self.system);
+        let run = store.runs(RunFilter::default()).await.unwrap().remove(0);
         let expected = self.expected();
         for task in &run.tasks {
             let good = matches!(task.state, TaskState::Succeeded | TaskState::Unchanged);
@@ -280,7 +280,7 @@ impl Simulation {
             self.seed
         );
         assert!(self.ledger.lock().unwrap().most_alive <= self.graph.parallel);
-        self.check_history(&book, &run).await;
+        self.check_history(&store, &run).await;
     }
 
     /// Where each task must end: the graph has only `AllSuccess` and `AllDone`.
@@ -303,8 +303,8 @@ impl Simulation {
         ends
     }
 
-    async fn check_history(&self, book: &SimulatedBook, run: &RunRecord) {
-        let events = book.events(&run.name, &run.environment, 0).await.unwrap();
+    async fn check_history(&self, store: &SimulatedStateStore, run: &RunRecord) {
+        let events = store.events(&run.name, &run.environment, 0).await.unwrap();
         let mut ended = HashSet::new();
         for (event, seq) in events.iter().zip(1_u64..) {
             assert_eq!(event.seq, seq, "seed {}: a gap", self.seed);

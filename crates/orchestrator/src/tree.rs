@@ -2,7 +2,7 @@
 //!
 //! A small shell leads the group. It ignores polite signals and waits on a pipe only we hold; when
 //! the pipe closes, because this process was killed, it kills the whole group. While it lives the
-//! group's number cannot be given to anyone else, so a signal never hits a stranger. A program that
+//! group's number cannot be given to anyone else, so a signal never hits another process. A program that
 //! leaves its group on purpose (a daemon that makes its own session) is out of reach.
 
 use std::io;

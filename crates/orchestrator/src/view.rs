@@ -1,7 +1,7 @@
 //! A run as `decide` sees it: the graph, where each task stands, and counters that make every
 //! decision cost what it changes, not what the graph holds.
 //!
-//! Promise: `apply` is the only way to change a view, and a view rebuilt from the book's record equals
+//! Promise: `apply` is the only way to change a view, and a view rebuilt from the state store's record equals
 //! the one that was changed step by step. It holds no fence, no outcome and no clock.
 
 use std::collections::{BTreeSet, HashMap};

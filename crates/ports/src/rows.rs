@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt8Array, UInt64Array};
-use towpath_vocab::{Place, RawRecord, TableName};
+use towpath_vocab::{RawRecord, RecordLocation, TableName};
 
 /// What a change feed says about a row. A column of these is an `OpColumn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub type OpColumn = UInt8Array;
 /// Where the rows of a batch come from: asked only about rows that are set aside.
 pub trait Origin: Send + Sync + fmt::Debug {
     /// Where the row with this ordinal stands in the source.
-    fn place(&self, ordinal: u64) -> Place;
+    fn place(&self, ordinal: u64) -> RecordLocation;
     /// The row as it came, before any transform.
     fn raw(&self, ordinal: u64) -> RawRecord;
 }
@@ -99,8 +99,8 @@ pub struct BatchOrigin {
 }
 
 impl Origin for BatchOrigin {
-    fn place(&self, ordinal: u64) -> Place {
-        Place {
+    fn place(&self, ordinal: u64) -> RecordLocation {
+        RecordLocation {
             object: self.object.clone(),
             line: None,
             ordinal: ordinal + 1,

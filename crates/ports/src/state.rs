@@ -1,4 +1,4 @@
-//! The durable book: runs, tasks, facts, check results. Every change is one conditional update.
+//! The durable state store: runs, tasks, facts, check results. Every change is one conditional update.
 //!
 //! A transition names the state and fence it expects; a stale one changes nothing and says so. The
 //! same operations hold on SQLite and PostgreSQL.
@@ -201,7 +201,7 @@ pub struct RunFilter {
     pub limit: Option<u64>,
 }
 
-/// The book.
+/// The state store.
 #[async_trait]
 pub trait StateStore: Send + Sync {
     /// Begins a run, resumes the interrupted one, or says who is busy; all in one transaction.

@@ -11,13 +11,13 @@ use towpath_vocab::{
 };
 
 use crate::bound::{self, Bound, BoundPipeline};
+use crate::context::StepContext;
 use crate::graph::{self, Tables};
 use crate::inputs::{Checked, Inputs, Summary};
 use crate::parsed::Parsed;
 use crate::report::Report;
 use crate::settings::Setting;
 use crate::step::{self, Node as Task};
-use crate::world::World;
 use crate::yaml::{Entry, Node};
 use crate::{command, load, models, parsed, publish, schemas, value};
 
@@ -41,15 +41,15 @@ pub fn check(inputs: &Inputs<'_>) -> Checked {
     for (name, connection) in &bound.connections {
         load::check_word("connection", name, connection.key_at, &mut report);
     }
-    let world = World::new(&bound, inputs.facts, discovered);
-    let shelf = Shelf {
+    let context = StepContext::new(&bound, inputs.facts, discovered);
+    let planning = PlanningContext {
         parsed: &parsed,
         bound: &bound,
-        world: &world,
+        context: &context,
         inputs,
     };
-    let pipelines = plan_pipelines(&shelf, &mut summary, &mut explain, &mut report);
-    let state = world.state();
+    let pipelines = plan_pipelines(&planning, &mut summary, &mut explain, &mut report);
+    let state = context.state();
     let memory = bound.root.get_text("memory").and_then(value::memory_bytes);
     inactive(&bound, &mut report);
     let plan = assemble(&bound, pipelines);
@@ -121,25 +121,25 @@ struct Open<'b> {
 }
 
 /// What all pipelines are planned from.
-struct Shelf<'a> {
+struct PlanningContext<'a> {
     parsed: &'a Parsed<'a>,
     bound: &'a Bound<'a>,
-    world: &'a World<'a>,
+    context: &'a StepContext<'a>,
     inputs: &'a Inputs<'a>,
 }
 
 fn plan_pipelines(
-    shelf: &Shelf<'_>,
+    planning: &PlanningContext<'_>,
     summary: &mut Summary,
     explain: &mut Vec<Setting>,
     report: &mut Report,
 ) -> Vec<PlannedPipeline> {
-    let Shelf {
+    let PlanningContext {
         parsed,
         bound,
-        world,
+        context,
         inputs,
-    } = *shelf;
+    } = *planning;
     let mut tables = Tables::default();
     let mut open: Vec<Open<'_>> = Vec::new();
     for pipeline in &bound.pipelines {
@@ -153,7 +153,7 @@ fn plan_pipelines(
             .collect();
         let mut tasks = Vec::new();
         for (name, entry) in &steps {
-            tasks.extend(of_step(name, entry, pipeline, world, explain, report));
+            tasks.extend(of_step(name, entry, pipeline, context, explain, report));
         }
         open.push(Open {
             pipeline,
@@ -164,7 +164,7 @@ fn plan_pipelines(
     for task in open.iter().flat_map(|one| &one.tasks) {
         tables.add_writer(task, report);
     }
-    for (table, fact) in &world.facts.lakehouse {
+    for (table, fact) in &context.facts.lakehouse {
         if !tables.contains(table) {
             tables.add(table, Some(fact.schema.clone()), false);
         }
@@ -177,7 +177,7 @@ fn plan_pipelines(
                 parsed,
                 properties: &properties,
                 inputs,
-                world,
+                context,
                 environment: &bound.environment,
             },
             &loads,
@@ -188,7 +188,7 @@ fn plan_pipelines(
     for one in &mut open {
         models::source_tests(&mut one.tasks, &all, &properties, report);
         for (name, entry) in &one.steps {
-            let frame = step::frame(name, entry, &one.pipeline.node, world.retry);
+            let frame = step::frame(name, entry, &one.pipeline.node, context.retry);
             let built = models::select(&frame, &all, report);
             built
                 .iter()
@@ -207,18 +207,18 @@ fn of_step(
     name: &str,
     entry: &Entry,
     pipeline: &BoundPipeline,
-    world: &World<'_>,
+    context: &StepContext<'_>,
     explain: &mut Vec<Setting>,
     report: &mut Report,
 ) -> Vec<Task> {
     load::check_word("step", name, entry.key_at, report);
-    let frame = step::frame(name, entry, &pipeline.node, world.retry);
+    let frame = step::frame(name, entry, &pipeline.node, context.retry);
     match step::verb(&frame, report) {
-        Some("load") => load::plan(&frame, world, explain, report),
-        Some("command") => command::plan(&frame, world, explain, report)
+        Some("load") => load::plan(&frame, context, explain, report),
+        Some("command") => command::plan(&frame, context, explain, report)
             .into_iter()
             .collect(),
-        Some("publish") => publish::plan(&frame, world, explain, report),
+        Some("publish") => publish::plan(&frame, context, explain, report),
         _ => Vec::new(),
     }
 }

@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 
 use towpath_vocab::{Action, CommandPlan, TableName};
 
+use crate::context::StepContext;
 use crate::load::{is_name, is_schema};
 use crate::report::{At, Report};
 use crate::settings::{self, Setting};
 use crate::step::{Node as Task, StepFrame};
 use crate::table::{self, Frame};
-use crate::world::World;
 use crate::yaml::{Map, Node, Value};
 
 /// Plans a `command` step.
 pub(crate) fn plan(
     frame: &StepFrame<'_>,
-    world: &World<'_>,
+    context: &StepContext<'_>,
     explain: &mut Vec<Setting>,
     report: &mut Report,
 ) -> Option<Task> {
@@ -50,8 +50,8 @@ pub(crate) fn plan(
             target: &target,
             object: format!("{}:{target}", frame.name),
             known: None,
-            names: world.names,
-            mask_key: world.mask_key.as_ref(),
+            names: context.names,
+            mask_key: context.mask_key.as_ref(),
             needs_cursor: true,
             at,
         };

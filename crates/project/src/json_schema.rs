@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 use towpath_vocab::{ConnectorSpec, OptionKind, OptionSpec};
 
-use crate::keys::{self, Kind, Shape};
+use crate::keys::{self, KeySchema, Kind};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -104,7 +104,7 @@ impl Writer<'_> {
         json!({ "$ref": format!("#/$defs/{name}") })
     }
 
-    fn shape(&mut self, shape: &Shape, options: &[&OptionSpec]) -> Value {
+    fn shape(&mut self, shape: &KeySchema, options: &[&OptionSpec]) -> Value {
         let mut properties = Map::new();
         let mut required = Vec::new();
         for key in shape.all() {

@@ -4,10 +4,10 @@
 
 use std::fmt::Write as _;
 
-use crate::keys::{self, Key, Kind, Shape};
+use crate::keys::{self, Key, KeySchema, Kind};
 
 /// The files, with the shape at the root of each.
-const FILES: &[(&str, &str, &Shape)] = &[
+const FILES: &[(&str, &str, &KeySchema)] = &[
     ("`towpath.yml`", "The project.", &keys::ROOT),
     (
         "`connections/NAME.yml`",
@@ -29,7 +29,7 @@ const FILES: &[(&str, &str, &Shape)] = &[
 /// All keys of all project files, as Markdown.
 pub fn keys_page() -> String {
     let mut out = String::from("# Project files\n");
-    let mut waiting: Vec<&'static Shape> = Vec::new();
+    let mut waiting: Vec<&'static KeySchema> = Vec::new();
     let mut told: Vec<&'static str> = Vec::new();
     for (file, what, shape) in FILES {
         // Writing to a String cannot fail.
@@ -45,7 +45,7 @@ pub fn keys_page() -> String {
     out
 }
 
-fn next(waiting: &mut Vec<&'static Shape>, told: &[&str]) -> Option<&'static Shape> {
+fn next(waiting: &mut Vec<&'static KeySchema>, told: &[&str]) -> Option<&'static KeySchema> {
     waiting.retain(|shape| !told.contains(&shape.noun));
     (!waiting.is_empty()).then(|| waiting.remove(0))
 }
@@ -56,7 +56,7 @@ fn title(noun: &str) -> String {
     first.chain(letters).collect()
 }
 
-fn table(out: &mut String, shape: &Shape, waiting: &mut Vec<&'static Shape>) {
+fn table(out: &mut String, shape: &KeySchema, waiting: &mut Vec<&'static KeySchema>) {
     out.push_str("| key | takes | |\n|---|---|---|\n");
     for key in shape.all() {
         let _ = writeln!(
@@ -80,7 +80,7 @@ fn doc(key: &Key) -> String {
     doc
 }
 
-fn takes(kind: Kind, waiting: &mut Vec<&'static Shape>) -> String {
+fn takes(kind: Kind, waiting: &mut Vec<&'static KeySchema>) -> String {
     match kind {
         Kind::Text => "text".to_owned(),
         Kind::Sql => "SQL".to_owned(),
@@ -114,7 +114,7 @@ fn takes(kind: Kind, waiting: &mut Vec<&'static Shape>) -> String {
     }
 }
 
-fn named(shape: &'static Shape, waiting: &mut Vec<&'static Shape>) -> String {
+fn named(shape: &'static KeySchema, waiting: &mut Vec<&'static KeySchema>) -> String {
     waiting.push(shape);
     shape.noun.to_owned()
 }
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn every_key_of_a_table_and_of_a_check_is_on_the_page() {
         let page = keys_page();
-        let shapes: [&Shape; 4] = [&keys::TABLE, &keys::CHECK, &keys::STEP, &keys::ROOT];
+        let shapes: [&KeySchema; 4] = [&keys::TABLE, &keys::CHECK, &keys::STEP, &keys::ROOT];
         for key in shapes.iter().flat_map(|shape| shape.all()) {
             assert!(
                 page.contains(&format!("| `{}` |", key.name)),

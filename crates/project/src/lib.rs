@@ -13,6 +13,7 @@ mod codes;
 mod columns;
 mod command;
 mod connection;
+mod context;
 mod graph;
 mod inputs;
 mod json_schema;
@@ -37,7 +38,6 @@ mod step;
 mod suggest;
 mod table;
 mod value;
-mod world;
 mod yaml;
 
 pub use check::check;

@@ -9,12 +9,12 @@ use towpath_vocab::{Action, Face, LoadPlan, Naming, ReadMode, Selection, TableFa
 
 use crate::columns;
 use crate::connection::{self, Connection};
+use crate::context::StepContext;
 use crate::keys;
 use crate::report::{At, Report};
 use crate::settings::{self, Setting};
 use crate::step::{Node as Task, StepFrame};
 use crate::table::{self, Frame};
-use crate::world::World;
 use crate::yaml::{Entry, Map, Node};
 
 /// A table of the step before its settings are read.
@@ -30,7 +30,7 @@ struct Wanted {
 /// Plans a `load` step.
 pub(crate) fn plan(
     frame: &StepFrame<'_>,
-    world: &World<'_>,
+    context: &StepContext<'_>,
     explain: &mut Vec<Setting>,
     report: &mut Report,
 ) -> Vec<Task> {
@@ -39,7 +39,7 @@ pub(crate) fn plan(
     };
     let Some(connection) = verb
         .text()
-        .and_then(|name| connection::find(world.connections, name, verb.at, report))
+        .and_then(|name| connection::find(context.connections, name, verb.at, report))
     else {
         return Vec::new();
     };
@@ -56,15 +56,18 @@ pub(crate) fn plan(
             ));
         return Vec::new();
     }
-    let Some(schema) = schema(frame, world, report) else {
+    let Some(schema) = schema(frame, context, report) else {
         return Vec::new();
     };
-    let wanted = wanted(frame, connection, world, report);
+    let wanted = wanted(frame, connection, context, report);
     let of_step = settings::of_step(
         frame.node,
         keys::STEP.also.first().copied().unwrap_or(&keys::TABLE),
     );
-    let defaults = world.root.get("defaults").and_then(|node| node.get("load"));
+    let defaults = context
+        .root
+        .get("defaults")
+        .and_then(|node| node.get("load"));
     let mut tasks = Vec::new();
     for one in wanted {
         let object = one
@@ -83,13 +86,13 @@ pub(crate) fn plan(
         let target = TableName::new(&schema, &one.name);
         settings::explain(&target.to_string(), &merged, report, explain);
         tasks.extend(task(
-            &one, target, object, &merged, connection, frame, world, report,
+            &one, target, object, &merged, connection, frame, context, report,
         ));
     }
     tasks
 }
 
-fn schema(frame: &StepFrame<'_>, world: &World<'_>, report: &mut Report) -> Option<String> {
+fn schema(frame: &StepFrame<'_>, context: &StepContext<'_>, report: &mut Report) -> Option<String> {
     let Some(into) = frame.node.get("into") else {
         report
             .error(
@@ -111,7 +114,7 @@ fn schema(frame: &StepFrame<'_>, world: &World<'_>, report: &mut Report) -> Opti
             .help("letters, digits and `_`, starting with a letter");
         return None;
     }
-    if world.connections.contains_key(schema) {
+    if context.connections.contains_key(schema) {
         report
             .error(
                 "P0123",
@@ -165,11 +168,11 @@ pub(crate) fn is_name(text: &str) -> bool {
 fn wanted(
     frame: &StepFrame<'_>,
     connection: &Connection<'_>,
-    world: &World<'_>,
+    context: &StepContext<'_>,
     report: &mut Report,
 ) -> Vec<Wanted> {
     let name = &connection.plan.name;
-    let objects = world.objects(name);
+    let objects = context.objects(name);
     let except: Vec<String> = frame
         .node
         .get("except")
@@ -191,7 +194,7 @@ fn wanted(
                     "or find out which there are: towpath connection discover {name} --write"
                 ));
         }
-        return expand("*", None, frame.at, &objects, &except, frame, world);
+        return expand("*", None, frame.at, &objects, &except, frame, context);
     };
     let mut found: Vec<Wanted> = Vec::new();
     for (key, entry) in tables.entries() {
@@ -206,7 +209,7 @@ fn wanted(
             &objects,
             &except,
             frame,
-            world,
+            context,
         );
         if expanded.is_empty() {
             let said = report.warning(
@@ -275,7 +278,7 @@ fn expand(
     objects: &BTreeMap<&str, &TableFact>,
     except: &[String],
     frame: &StepFrame<'_>,
-    world: &World<'_>,
+    context: &StepContext<'_>,
 ) -> Vec<Wanted> {
     let named = frame.node.get("tables");
     let taken = |object: &str| {
@@ -298,7 +301,7 @@ fn expand(
                 .map(|entry| entry.value.clone()),
         );
         found.push(Wanted {
-            name: table_word(short, world.names),
+            name: table_word(short, context.names),
             at,
             object: (*object).to_owned(),
             layers,
@@ -360,7 +363,7 @@ fn task(
     merged: &Node,
     connection: &Connection<'_>,
     frame: &StepFrame<'_>,
-    world: &World<'_>,
+    context: &StepContext<'_>,
     report: &mut Report,
 ) -> Option<Task> {
     let query = merged.get("query");
@@ -379,11 +382,11 @@ fn task(
         None => Selection::Object(object.clone()),
     };
     let known = match selection {
-        Selection::Object(_) => world.known(connection, &object),
+        Selection::Object(_) => context.known(connection, &object),
         Selection::Query(_) => None,
     };
     if let (Selection::Object(object), None) = (&selection, &known) {
-        stranger(object, one.at, connection, world, report);
+        unknown_outside_table(object, one.at, connection, context, report);
     }
     let place = match &selection {
         Selection::Object(_) => object,
@@ -395,8 +398,8 @@ fn task(
             target: &target,
             object: format!("{}:{place}", connection.plan.name),
             known: known.as_ref(),
-            names: world.names,
-            mask_key: world.mask_key.as_ref(),
+            names: context.names,
+            mask_key: context.mask_key.as_ref(),
             needs_cursor: connection.spec.is_none_or(|spec| spec.needs_cursor),
             at: one.at,
         },
@@ -415,7 +418,7 @@ fn task(
     let schema = planned
         .schema
         .clone()
-        .or_else(|| world.lakehouse(&target).map(|fact| fact.schema.clone()));
+        .or_else(|| context.lakehouse(&target).map(|fact| fact.schema.clone()));
     let mut task = frame.task(Some(&target), one.at);
     task.writes = vec![target];
     task.firm = planned.schema.is_some() && known.as_ref().is_none_or(columns::Known::is_firm);
@@ -434,15 +437,15 @@ fn task(
 }
 
 /// An object that is not among those discovered, when one of them is near in spelling.
-fn stranger(
+fn unknown_outside_table(
     object: &str,
     at: At,
     connection: &Connection<'_>,
-    world: &World<'_>,
+    context: &StepContext<'_>,
     report: &mut Report,
 ) {
     let name = &connection.plan.name;
-    let Some(tables) = world
+    let Some(tables) = context
         .discovered
         .get(name)
         .filter(|tables| !tables.contains_key(object))

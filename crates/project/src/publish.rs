@@ -10,19 +10,19 @@ use towpath_vocab::{
 
 use crate::checks::{self, Reference};
 use crate::connection::{self, Connection};
+use crate::context::StepContext;
 use crate::load;
 use crate::report::{At, Report};
 use crate::rules::Subject;
 use crate::settings::{self, Setting};
 use crate::step::{Node as Task, StepFrame};
 use crate::table::{word, write_word};
-use crate::world::World;
 use crate::yaml::{Entry, Map, Node};
 
 /// Plans a `publish` step.
 pub(crate) fn plan(
     frame: &StepFrame<'_>,
-    world: &World<'_>,
+    context: &StepContext<'_>,
     explain: &mut Vec<Setting>,
     report: &mut Report,
 ) -> Vec<Task> {
@@ -33,10 +33,10 @@ pub(crate) fn plan(
     else {
         return Vec::new();
     };
-    let Some(connection) = target(frame, world, report) else {
+    let Some(connection) = target(frame, context, report) else {
         return Vec::new();
     };
-    if world.connections.contains_key(schema) {
+    if context.connections.contains_key(schema) {
         report
             .error(
                 "P0123",
@@ -83,7 +83,7 @@ pub(crate) fn plan(
 
 fn target<'w>(
     frame: &StepFrame<'_>,
-    world: &'w World<'_>,
+    context: &'w StepContext<'_>,
     report: &mut Report,
 ) -> Option<&'w Connection<'w>> {
     let Some(into) = frame.node.get("into") else {
@@ -95,7 +95,7 @@ fn target<'w>(
             )
             .help(format!(
                 "into: CONNECTION   # one of {}",
-                world
+                context
                     .connections
                     .keys()
                     .cloned()
@@ -104,7 +104,7 @@ fn target<'w>(
             ));
         return None;
     };
-    let connection = connection::find(world.connections, into.text()?, into.at, report)?;
+    let connection = connection::find(context.connections, into.text()?, into.at, report)?;
     if !connection.has(Face::Destination) {
         report
             .error(

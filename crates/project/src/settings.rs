@@ -5,7 +5,7 @@
 
 use serde_json::Value as Json;
 
-use crate::keys::{self, Shape};
+use crate::keys::{self, KeySchema};
 use crate::report::{At, Report};
 use crate::yaml::{Map, Node, Value};
 
@@ -34,7 +34,7 @@ pub(crate) fn merge(at: At, layers: &[Option<&Node>]) -> Node {
 }
 
 /// The table keys of a step, which hold for all its tables.
-pub(crate) fn of_step(step: &Node, shape: &Shape) -> Node {
+pub(crate) fn of_step(step: &Node, shape: &KeySchema) -> Node {
     let mut map = Map::new();
     for (name, entry) in step.entries() {
         // `key` and the like mean a table; `tables`, `into` and the verbs mean the step.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use towpath_vocab::{ConnectorSpec, OptionKind, OptionSpec};
 
 use crate::bind::{self, Bindings, Leaf};
-use crate::keys::{self, Kind, Shape};
+use crate::keys::{self, KeySchema, Kind};
 use crate::report::Report;
 use crate::value;
 use crate::yaml::{self, Node, Value};
@@ -45,7 +45,7 @@ pub(crate) fn conform(node: &mut Node, kind: Kind, context: &Context<'_>, report
 
 fn map(
     node: &mut Node,
-    shape: &Shape,
+    shape: &KeySchema,
     extra: Option<&ConnectorSpec>,
     context: &Context<'_>,
     report: &mut Report,
@@ -109,7 +109,10 @@ fn per_table<'a>(spec: &'a ConnectorSpec, name: &str) -> Option<&'a OptionSpec> 
         .find(|option| option.per_table && option.name == name)
 }
 
-fn known<'a>(shape: &'a Shape, extra: Option<&'a ConnectorSpec>) -> impl Iterator<Item = &'a str> {
+fn known<'a>(
+    shape: &'a KeySchema,
+    extra: Option<&'a ConnectorSpec>,
+) -> impl Iterator<Item = &'a str> {
     let options = extra
         .into_iter()
         .flat_map(|spec| spec.options.iter().filter(|o| o.per_table));
@@ -119,7 +122,7 @@ fn known<'a>(shape: &'a Shape, extra: Option<&'a ConnectorSpec>) -> impl Iterato
         .chain(options.map(|option| option.name.as_str()))
 }
 
-fn names(shape: &Shape, extra: Option<&ConnectorSpec>) -> String {
+fn names(shape: &KeySchema, extra: Option<&ConnectorSpec>) -> String {
     crate::suggest::listing(&known(shape, extra).collect::<Vec<_>>())
 }
 

@@ -7,9 +7,9 @@ use arrow_schema::SchemaRef;
 use towpath_vocab::{Action, PlannedTask, RetryPlan, StepName, TableName, TaskId, TriggerRule};
 
 use crate::checks::Reference;
+use crate::context;
 use crate::keys::{self, VERBS};
 use crate::report::{At, Report};
-use crate::world;
 use crate::yaml::{Entry, Node as Tree};
 
 /// What all tasks of a step share.
@@ -99,7 +99,7 @@ pub(crate) fn frame<'a>(
     project_retry: RetryPlan,
 ) -> StepFrame<'a> {
     let defaults = pipeline.get("defaults");
-    let retry = world::retry(Some(&entry.value), world::retry(defaults, project_retry));
+    let retry = context::retry(Some(&entry.value), context::retry(defaults, project_retry));
     StepFrame {
         name,
         node: &entry.value,

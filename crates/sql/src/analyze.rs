@@ -71,7 +71,7 @@ fn judge(sql: &str, tables: &dyn Tables) -> std::result::Result<Verdict, SqlProb
     let parsed = statement::query(sql)?;
     let names = Names::of(&parsed)?;
     let mut problems = functions::unknown(sql, &names.calls);
-    let found = Found::resolve(sql, &names, tables, &mut problems);
+    let found = ResolvedTables::resolve(sql, &names, tables, &mut problems);
     if let Some(table) = found.unknown.first() {
         return Ok(if problems.is_empty() {
             Verdict::Unknown {
@@ -148,13 +148,13 @@ fn has_placeholder(plan: &LogicalPlan) -> bool {
 }
 
 /// The tables of a statement, looked up.
-struct Found {
+struct ResolvedTables {
     inputs: Vec<TableName>,
     unknown: Vec<TableName>,
     catalog: Catalog,
 }
 
-impl Found {
+impl ResolvedTables {
     fn resolve(
         sql: &str,
         names: &Names,

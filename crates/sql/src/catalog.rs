@@ -66,7 +66,7 @@ impl TableSource for GeneratedTable {
     }
 }
 
-/// Tables of one statement and the functions of the house.
+/// Tables of one statement and the registered functions.
 pub(crate) struct Catalog {
     tables: HashMap<TableName, Arc<KnownTable>>,
     registry: &'static Registry,

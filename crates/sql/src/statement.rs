@@ -1,4 +1,4 @@
-//! Text to one query statement, in the house's dialect.
+//! Text to one query statement, in our dialect.
 //!
 //! The dialect is DataFusion's `generic`: PostgreSQL's rules for names, NULL order and division, plus
 //! what dbt projects write beside them (`* EXCEPT`, `QUALIFY`, `GROUP BY ALL`, backticks). Before

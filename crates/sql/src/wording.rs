@@ -1,4 +1,4 @@
-//! The planner's sentences in the words of the house: types as the config writes them, names in
+//! The planner's sentences in our words: types as the config writes them, names in
 //! backticks, no hints about somebody's issue tracker.
 //!
 //! A sentence that is not known here is passed on, shortened. It finds no places; it says which word

@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use towpath_ports::{RunState, TaskState};
 
-use crate::error::BookError;
+use crate::error::StateError;
 
 /// Version of the JSON forms this binary writes.
 const VERSION: u32 = 1;
@@ -21,12 +21,12 @@ struct Envelope<T> {
 }
 
 /// A value as it lies in a column.
-pub(crate) fn to_column<T: Serialize>(what: &'static str, value: &T) -> Result<String, BookError> {
+pub(crate) fn to_column<T: Serialize>(what: &'static str, value: &T) -> Result<String, StateError> {
     serde_json::to_string(&Envelope {
         v: VERSION,
         d: value,
     })
-    .map_err(|error| BookError::Stored {
+    .map_err(|error| StateError::Stored {
         what,
         detail: error.to_string(),
     })
@@ -36,21 +36,21 @@ pub(crate) fn to_column<T: Serialize>(what: &'static str, value: &T) -> Result<S
 pub(crate) fn from_column<T: DeserializeOwned>(
     what: &'static str,
     text: &str,
-) -> Result<T, BookError> {
+) -> Result<T, StateError> {
     match serde_json::from_str::<Envelope<T>>(text) {
         Ok(envelope) if envelope.v == VERSION => Ok(envelope.d),
-        Ok(envelope) => Err(BookError::StoredNewer {
+        Ok(envelope) => Err(StateError::StoredNewer {
             what,
             found: envelope.v,
             known: VERSION,
         }),
         Err(error) => match serde_json::from_str::<Envelope<IgnoredAny>>(text) {
-            Ok(envelope) if envelope.v > VERSION => Err(BookError::StoredNewer {
+            Ok(envelope) if envelope.v > VERSION => Err(StateError::StoredNewer {
                 what,
                 found: envelope.v,
                 known: VERSION,
             }),
-            _ => Err(BookError::Stored {
+            _ => Err(StateError::Stored {
                 what,
                 detail: error.to_string(),
             }),
@@ -63,7 +63,7 @@ pub(crate) fn json<T: DeserializeOwned>(
     what: &'static str,
     row: &Row<'_>,
     column: &str,
-) -> Result<T, BookError> {
+) -> Result<T, StateError> {
     from_column(
         what,
         row.get_ref(column)?
@@ -77,7 +77,7 @@ pub(crate) fn maybe_json<T: DeserializeOwned>(
     what: &'static str,
     row: &Row<'_>,
     column: &str,
-) -> Result<Option<T>, BookError> {
+) -> Result<Option<T>, StateError> {
     match row.get::<_, Option<String>>(column)? {
         Some(text) => from_column(what, &text).map(Some),
         None => Ok(None),
@@ -96,7 +96,7 @@ pub(crate) fn run_state(state: RunState) -> &'static str {
 }
 
 /// A run's state from its word.
-pub(crate) fn parse_run_state(word: &str) -> Result<RunState, BookError> {
+pub(crate) fn parse_run_state(word: &str) -> Result<RunState, StateError> {
     let all = [
         RunState::Running,
         RunState::Succeeded,
@@ -106,7 +106,7 @@ pub(crate) fn parse_run_state(word: &str) -> Result<RunState, BookError> {
     ];
     all.into_iter()
         .find(|state| run_state(*state) == word)
-        .ok_or_else(|| BookError::Stored {
+        .ok_or_else(|| StateError::Stored {
             what: "run state",
             detail: format!("`{word}` is none"),
         })
@@ -128,7 +128,7 @@ pub(crate) fn task_state(state: TaskState) -> &'static str {
 }
 
 /// A task's state from its word.
-pub(crate) fn parse_task_state(word: &str) -> Result<TaskState, BookError> {
+pub(crate) fn parse_task_state(word: &str) -> Result<TaskState, StateError> {
     let all = [
         TaskState::Waiting,
         TaskState::Ready,
@@ -142,7 +142,7 @@ pub(crate) fn parse_task_state(word: &str) -> Result<TaskState, BookError> {
     ];
     all.into_iter()
         .find(|state| task_state(*state) == word)
-        .ok_or_else(|| BookError::Stored {
+        .ok_or_else(|| StateError::Stored {
             what: "task state",
             detail: format!("`{word}` is none"),
         })
@@ -154,9 +154,9 @@ pub(crate) fn signed(counter: u64) -> i64 {
 }
 
 /// A counter from a column.
-pub(crate) fn counter(row: &Row<'_>, column: &str) -> Result<u64, BookError> {
+pub(crate) fn counter(row: &Row<'_>, column: &str) -> Result<u64, StateError> {
     let value: i64 = row.get(column)?;
-    u64::try_from(value).map_err(|_| BookError::Stored {
+    u64::try_from(value).map_err(|_| StateError::Stored {
         what: "counter",
         detail: format!("`{column}` is {value}"),
     })

@@ -1,7 +1,7 @@
-//! What can go wrong with the book, and what a person does about it.
+//! What can go wrong with the state store, and what a person does about it.
 //!
 //! Promise: each failure names the file and a way out; none of them ever asks to risk data, since
-//! the book holds only history. It does not retry: the writer and the driver decide that.
+//! the state store holds only history. It does not retry: the writer and the driver decide that.
 //! Codes R0801 to R0812.
 
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use towpath_vocab::{Failure, Remedy, RunName};
 
-/// A failure inside the book. `into_failure` adds the file's name.
+/// A failure inside the state store. `into_failure` adds the file's name.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BookError {
+pub(crate) enum StateError {
     #[error("has format {found}, this Towpath reads up to {known}")]
     Newer { found: u32, known: u32 },
     #[error("is a SQLite file of another program")]
@@ -45,60 +45,60 @@ pub(crate) enum BookError {
 const ONLY_HISTORY: &str =
     "or move the file away: only the history of runs is lost, no row of data is lost or doubled";
 
-impl BookError {
+impl StateError {
     /// The failure as users see it.
     pub(crate) fn into_failure(self, path: &Path) -> Failure {
         let file = path.display();
         match self {
-            BookError::Newer { found, known } => Failure::new(
+            StateError::Newer { found, known } => Failure::new(
                 "R0801",
                 Remedy::Refused,
                 format!("state file `{file}` has format {found}, this Towpath reads up to {known}; it was left untouched"),
             )
             .help("use the newer Towpath that wrote it")
             .help(ONLY_HISTORY),
-            BookError::Foreign => Failure::new(
+            StateError::Foreign => Failure::new(
                 "R0802",
                 Remedy::FixConfig,
                 format!("`{file}` is a SQLite file of another program, not a Towpath state file"),
             )
             .help("move it away, or choose another place for the state"),
-            BookError::NoFolder { folder } => Failure::new(
+            StateError::NoFolder { folder } => Failure::new(
                 "R0804",
                 Remedy::FixConfig,
                 format!("the folder `{}` of state file `{file}` does not exist", folder.display()),
             )
             .help("create the folder, or choose another place for the state"),
-            BookError::IsFolder => {
+            StateError::IsFolder => {
                 Failure::new("R0805", Remedy::FixConfig, format!("state file `{file}` is a folder"))
                     .help("choose another place for the state, or move the folder away")
             }
-            BookError::Stored { what, detail } => {
+            StateError::Stored { what, detail } => {
                 Failure::new("R0810", Remedy::Bug, format!("a `{what}` in state file `{file}` cannot be read: {detail}"))
                     .help(format!("if the file was edited by hand, undo it, {ONLY_HISTORY}"))
             }
-            BookError::StoredNewer { what, found, known } => Failure::new(
+            StateError::StoredNewer { what, found, known } => Failure::new(
                 "R0801",
                 Remedy::Refused,
                 format!("a `{what}` in state file `{file}` has version {found}, this Towpath reads up to {known}"),
             )
             .help("use the newer Towpath that wrote it"),
-            BookError::TakenOver { run } => Failure::new(
+            StateError::TakenOver { run } => Failure::new(
                 "R0809",
                 Remedy::Refused,
                 format!("run `{run}` was taken over by another process"),
             )
             .help(format!("`towpath runs` shows where `{run}` stands")),
-            BookError::WorkerInUse { worker } => Failure::new(
+            StateError::WorkerInUse { worker } => Failure::new(
                 "R0809",
                 Remedy::Refused,
                 format!("another living process calls itself worker `{worker}` in state file `{file}`"),
             )
             .help("give each process a name of its own"),
-            BookError::NoSuchRun { run } => no_such_run(path, &run),
-            BookError::Stopped => stopped(path),
-            BookError::Io(error) => disk(&file, &error.to_string()),
-            BookError::Sqlite(error) => sqlite(path, &error),
+            StateError::NoSuchRun { run } => no_such_run(path, &run),
+            StateError::Stopped => stopped(path),
+            StateError::Io(error) => disk(&file, &error.to_string()),
+            StateError::Sqlite(error) => sqlite(path, &error),
         }
     }
 }

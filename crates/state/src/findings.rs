@@ -11,13 +11,13 @@ use towpath_vocab::{
 };
 
 use crate::codec::{counter, json, signed, to_column};
-use crate::error::BookError;
+use crate::error::StateError;
 
 /// The highest generation a task was given, and the run it was given to.
 pub(crate) fn generation(
     connection: &Connection,
     task: &TaskKey,
-) -> Result<Option<(RunName, Generation)>, BookError> {
+) -> Result<Option<(RunName, Generation)>, StateError> {
     let mut statement = connection.prepare_cached(
         "SELECT pipeline, run_number, generation FROM generation WHERE task = ?1",
     )?;
@@ -38,7 +38,7 @@ pub(crate) fn reserve_generation(
     task: &TaskKey,
     run: &RunName,
     generation: Generation,
-) -> Result<(), BookError> {
+) -> Result<(), StateError> {
     connection
         .prepare_cached(
             "INSERT INTO generation (task, pipeline, run_number, generation) VALUES (?1, ?2, ?3, ?4)
@@ -89,7 +89,7 @@ impl Named {
         environment: &Environment,
         name: &str,
         value: &T,
-    ) -> Result<(), BookError> {
+    ) -> Result<(), StateError> {
         connection.prepare_cached(self.put)?.execute((
             environment.as_str(),
             name,
@@ -103,7 +103,7 @@ impl Named {
         &self,
         connection: &Connection,
         environment: &Environment,
-    ) -> Result<Vec<(String, T)>, BookError> {
+    ) -> Result<Vec<(String, T)>, StateError> {
         let mut statement = connection.prepare_cached(self.list)?;
         let mut rows = statement.query([environment.as_str()])?;
         let mut found = Vec::new();
@@ -115,8 +115,8 @@ impl Named {
 }
 
 /// A table's name from its column.
-pub(crate) fn table_name(text: &str) -> Result<TableName, BookError> {
-    text.parse().map_err(|_| BookError::Stored {
+pub(crate) fn table_name(text: &str) -> Result<TableName, StateError> {
+    text.parse().map_err(|_| StateError::Stored {
         what: "table name",
         detail: format!("`{text}` is not of the form `schema.table`"),
     })
@@ -129,7 +129,7 @@ pub(crate) fn put_checks(
     environment: &Environment,
     now_us: i64,
     results: &[CheckResult],
-) -> Result<(), BookError> {
+) -> Result<(), StateError> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO check_result (environment, pipeline, run_number, at_us, name, value, body)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -160,7 +160,7 @@ pub(crate) fn checks(
     environment: &Environment,
     table: Option<&TableName>,
     limit: u64,
-) -> Result<Vec<(RunName, i64, CheckResult)>, BookError> {
+) -> Result<Vec<(RunName, i64, CheckResult)>, StateError> {
     let mut statement = connection.prepare_cached(
         "SELECT pipeline, run_number, at_us, value, body FROM check_result
          WHERE environment = ?1 AND (?2 IS NULL OR name = ?2) ORDER BY id DESC LIMIT ?3",

@@ -9,14 +9,14 @@ use towpath_ports::{RunEvent, RunFilter, RunRecord, TaskRecord};
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
 use crate::codec::{counter, json, maybe_json, parse_run_state, parse_task_state, signed};
-use crate::error::BookError;
+use crate::error::StateError;
 
 const RUN: &str = "SELECT id, pipeline, environment, number, state, graph_hash, started_us, ended_us, worker, request FROM run";
 const TASK: &str = "SELECT task.id, task.state, task.attempt, task.fence, task.started_us, task.ended_us, task.failure,
     task.outcome, task.fingerprint FROM task";
 
 /// One run with its tasks.
-pub(crate) fn run_by_id(connection: &Connection, id: i64) -> Result<RunRecord, BookError> {
+pub(crate) fn run_by_id(connection: &Connection, id: i64) -> Result<RunRecord, StateError> {
     let mut statement = connection.prepare_cached(&format!("{RUN} WHERE id = ?1"))?;
     let mut rows = statement.query([id])?;
     match rows.next()? {
@@ -30,7 +30,7 @@ pub(crate) fn run_by_name(
     connection: &Connection,
     name: &RunName,
     environment: &Environment,
-) -> Result<Option<RunRecord>, BookError> {
+) -> Result<Option<RunRecord>, StateError> {
     let mut statement = connection.prepare_cached(&format!(
         "{RUN} WHERE pipeline = ?1 AND environment = ?2 AND number = ?3"
     ))?;
@@ -46,7 +46,7 @@ pub(crate) fn run_by_name(
 pub(crate) fn runs(
     connection: &Connection,
     filter: &RunFilter,
-) -> Result<Vec<RunRecord>, BookError> {
+) -> Result<Vec<RunRecord>, StateError> {
     let mut statement = connection.prepare_cached(&format!(
         "{RUN} WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR environment = ?2)
          ORDER BY started_us DESC, id DESC LIMIT ?3"
@@ -64,7 +64,7 @@ pub(crate) fn runs(
     Ok(found)
 }
 
-fn run(connection: &Connection, row: &Row<'_>) -> Result<RunRecord, BookError> {
+fn run(connection: &Connection, row: &Row<'_>) -> Result<RunRecord, StateError> {
     let mut statement =
         connection.prepare_cached(&format!("{TASK} WHERE run = ?1 ORDER BY position"))?;
     let mut rows = statement.query([row.get::<_, i64>("id")?])?;
@@ -88,7 +88,7 @@ fn run(connection: &Connection, row: &Row<'_>) -> Result<RunRecord, BookError> {
     })
 }
 
-fn task(row: &Row<'_>) -> Result<TaskRecord, BookError> {
+fn task(row: &Row<'_>) -> Result<TaskRecord, StateError> {
     let attempt = counter(row, "attempt")?;
     Ok(TaskRecord {
         id: TaskId::new(row.get::<_, String>("id")?),
@@ -109,7 +109,7 @@ pub(crate) fn events(
     name: &RunName,
     environment: &Environment,
     after_seq: u64,
-) -> Result<Vec<RunEvent>, BookError> {
+) -> Result<Vec<RunEvent>, StateError> {
     let mut statement = connection.prepare_cached(
         "SELECT event.seq, event.at_us, event.task, event.kind, event.body
          FROM event JOIN run ON run.id = event.run
@@ -141,7 +141,7 @@ pub(crate) fn last_success(
     environment: &Environment,
     pipeline: &PipelineName,
     id: &TaskId,
-) -> Result<Option<(RunName, TaskRecord)>, BookError> {
+) -> Result<Option<(RunName, TaskRecord)>, StateError> {
     let mut statement =
         connection.prepare_cached(&format!("{TASK} WHERE task.run = ?1 AND task.id = ?2"))?;
     // Ids of runs rise with their numbers.

@@ -1,4 +1,4 @@
-//! The durable book on SQLite: runs, tasks, events, facts, check results, lineage.
+//! The durable state store on SQLite: runs, tasks, events, facts, check results, lineage.
 //!
 //! Promise: every change of a task commits with its event row, or not at all; deleting the file
 //! costs history and nothing else, because what makes a load exactly-once lives in the destination.
@@ -6,7 +6,6 @@
 //! callers pass. Read next: `schema.rs` (the tables), `runs.rs` (the operations), `writer.rs` (how
 //! they reach the disk), then `ports::StateStore`.
 
-mod book;
 mod codec;
 mod error;
 mod findings;
@@ -14,10 +13,11 @@ mod history;
 mod liveness;
 mod runs;
 mod schema;
+mod store;
 mod writer;
 
-pub use book::SqliteBook;
 pub use schema::FORMAT;
+pub use store::SqliteStateStore;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Whether the process behind a worker lives, told by the operating system.
 //!
-//! A worker holds a lock on a small file beside the book while it lives; the kernel lets go of it
+//! A worker holds a lock on a small file beside the state store while it lives; the kernel lets go of it
 //! however the process ends. A lock that can be taken therefore proves a death at once, without
 //! waiting for the lease. A lock that cannot proves nothing: then the lease decides. Where the file
 //! is gone or locks do not work, the lease decides as well.
@@ -11,26 +11,26 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::error::BookError;
+use crate::error::StateError;
 
 /// The locks this process holds and those it may look at.
 pub(crate) struct Liveness {
-    book: PathBuf,
+    store: PathBuf,
     held: Mutex<HashMap<String, Option<File>>>,
 }
 
 impl Liveness {
-    /// For the book at `path`.
+    /// For the state store at `path`.
     pub(crate) fn new(path: &Path) -> Self {
         Self {
-            book: path.to_owned(),
+            store: path.to_owned(),
             held: Mutex::new(HashMap::new()),
         }
     }
 
     /// Shows that `worker` lives, until `release` or the end of this process. True when it was not
     /// shown before.
-    pub(crate) fn claim(&self, worker: &str) -> Result<bool, BookError> {
+    pub(crate) fn claim(&self, worker: &str) -> Result<bool, StateError> {
         let mut held = self.held();
         if held.contains_key(worker) {
             return Ok(false);
@@ -43,7 +43,7 @@ impl Liveness {
         let lock = match file.try_lock() {
             Ok(()) => Some(file),
             Err(TryLockError::WouldBlock) => {
-                return Err(BookError::WorkerInUse {
+                return Err(StateError::WorkerInUse {
                     worker: worker.to_owned(),
                 });
             }
@@ -93,7 +93,7 @@ impl Liveness {
     }
 
     fn file_of(&self, worker: &str) -> PathBuf {
-        let mut name = self.book.file_name().unwrap_or_default().to_os_string();
+        let mut name = self.store.file_name().unwrap_or_default().to_os_string();
         let mut suffix = String::from("-worker-");
         for byte in worker.bytes() {
             if byte.is_ascii_alphanumeric() || byte == b'-' {
@@ -104,6 +104,6 @@ impl Liveness {
             }
         }
         name.push(suffix);
-        self.book.with_file_name(name)
+        self.store.with_file_name(name)
     }
 }

@@ -10,7 +10,7 @@ use towpath_ports::{NewRun, Opened, RunEvent, RunRecord, RunState, TaskState, Tr
 use towpath_vocab::{Environment, RunName, TaskId};
 
 use crate::codec::{run_state, signed, task_state, to_column};
-use crate::error::BookError;
+use crate::error::StateError;
 use crate::history::run_by_id;
 use crate::liveness::Liveness;
 
@@ -35,7 +35,7 @@ pub(crate) fn open(
     connection: &Connection,
     run: &NewRun,
     liveness: &Liveness,
-) -> Result<Opening, BookError> {
+) -> Result<Opening, StateError> {
     let mut dead_worker = None;
     let is_hold = run.request.get("what").is_some_and(|what| !what.is_null());
     if let Some(live) = going(connection, run)? {
@@ -79,13 +79,13 @@ const LATEST: &str = "SELECT run.id, run.state, run.graph_hash, run.worker,
      WHERE run.pipeline = ?1 AND run.environment = ?2";
 
 /// The running run or hold of this pipeline and environment.
-fn going(connection: &Connection, run: &NewRun) -> Result<Option<Latest>, BookError> {
+fn going(connection: &Connection, run: &NewRun) -> Result<Option<Latest>, StateError> {
     let only = format!("{LATEST} AND run.state = 'running'");
     Ok(one(connection, &only, run)?.map(|(_, latest)| latest))
 }
 
 /// The newest run of this pipeline and environment, if it was stopped. Holds are none.
-fn stopped(connection: &Connection, run: &NewRun) -> Result<Option<Latest>, BookError> {
+fn stopped(connection: &Connection, run: &NewRun) -> Result<Option<Latest>, StateError> {
     let newest = format!(
         "{LATEST} AND json_extract(run.request, '$.d.what') IS NULL
          ORDER BY run.number DESC LIMIT 1"
@@ -100,7 +100,7 @@ fn one(
     connection: &Connection,
     query: &str,
     run: &NewRun,
-) -> Result<Option<(String, Latest)>, BookError> {
+) -> Result<Option<(String, Latest)>, StateError> {
     Ok(connection
         .prepare_cached(query)?
         .query_row((run.pipeline.as_str(), run.environment.as_str()), |row| {
@@ -116,7 +116,7 @@ fn one(
         .optional()?)
 }
 
-fn begin(connection: &Connection, run: &NewRun) -> Result<Opened, BookError> {
+fn begin(connection: &Connection, run: &NewRun) -> Result<Opened, StateError> {
     let number: i64 = connection.query_row(
         "SELECT coalesce(max(number), 0) + 1 FROM run WHERE pipeline = ?1 AND environment = ?2",
         (run.pipeline.as_str(), run.environment.as_str()),
@@ -154,7 +154,7 @@ fn begin(connection: &Connection, run: &NewRun) -> Result<Opened, BookError> {
     Ok(Opened::New(run_by_id(connection, id)?))
 }
 
-fn resume(connection: &Connection, id: i64, run: &NewRun) -> Result<Opened, BookError> {
+fn resume(connection: &Connection, id: i64, run: &NewRun) -> Result<Opened, StateError> {
     connection.execute(
         "UPDATE run SET state = 'running', ended_us = NULL, worker = ?2 WHERE id = ?1",
         (id, &run.worker),
@@ -215,7 +215,7 @@ pub(crate) fn reopen(
     environment: &Environment,
     tasks: &[TaskId],
     now_us: i64,
-) -> Result<RunRecord, BookError> {
+) -> Result<RunRecord, StateError> {
     let id: i64 = connection
         .query_row(
             "SELECT id FROM run WHERE pipeline = ?1 AND environment = ?2 AND number = ?3 AND state = 'running'",
@@ -227,7 +227,7 @@ pub(crate) fn reopen(
             |row| row.get(0),
         )
         .optional()?
-        .ok_or_else(|| BookError::TakenOver { run: name.clone() })?;
+        .ok_or_else(|| StateError::TakenOver { run: name.clone() })?;
     for task in tasks {
         connection.execute(
             "UPDATE task SET state = 'waiting', fence = fence + 1, started_us = NULL, ended_us = NULL,
@@ -247,13 +247,13 @@ pub(crate) fn reopen(
     run_by_id(connection, id)
 }
 
-fn supersede(connection: &Connection, id: i64, run: &NewRun) -> Result<(), BookError> {
+fn supersede(connection: &Connection, id: i64, run: &NewRun) -> Result<(), StateError> {
     let body = json!({ "graph_hash": run.graph_hash });
     put_down(connection, id, run, RunState::Superseded, &body)
 }
 
 /// An interrupted run that a hold comes before: as if the user had stopped it, so that it goes on later.
-fn lay_aside(connection: &Connection, id: i64, run: &NewRun) -> Result<(), BookError> {
+fn lay_aside(connection: &Connection, id: i64, run: &NewRun) -> Result<(), StateError> {
     let body = json!({ "because": "interrupted" });
     put_down(connection, id, run, RunState::Cancelled, &body)
 }
@@ -265,7 +265,7 @@ fn put_down(
     run: &NewRun,
     state: RunState,
     body: &Value,
-) -> Result<(), BookError> {
+) -> Result<(), StateError> {
     let because = match state {
         RunState::Superseded => "superseded",
         _ => "interrupted",
@@ -301,7 +301,7 @@ fn put_down(
 }
 
 /// After this no transition that an older process still has in hand can match.
-fn raise_fences(connection: &Connection, id: i64) -> Result<(), BookError> {
+fn raise_fences(connection: &Connection, id: i64) -> Result<(), StateError> {
     connection.execute(
         "UPDATE task SET fence = fence + 1
          WHERE run = ?1 AND state IN ('waiting', 'ready', 'running', 'retrying')",
@@ -310,14 +310,14 @@ fn raise_fences(connection: &Connection, id: i64) -> Result<(), BookError> {
     Ok(())
 }
 
-fn tasks_in(connection: &Connection, id: i64, state: TaskState) -> Result<Vec<String>, BookError> {
+fn tasks_in(connection: &Connection, id: i64, state: TaskState) -> Result<Vec<String>, StateError> {
     let mut statement = connection
         .prepare_cached("SELECT id FROM task WHERE run = ?1 AND state = ?2 ORDER BY position")?;
     let tasks = statement.query_map((id, task_state(state)), |row| row.get(0))?;
     Ok(tasks.collect::<Result<_, _>>()?)
 }
 
-fn lease(connection: &Connection, run: &NewRun) -> Result<(), BookError> {
+fn lease(connection: &Connection, run: &NewRun) -> Result<(), StateError> {
     connection.execute(
         "INSERT INTO worker (id, lease_us, expires_us) VALUES (?1, ?2, ?3)
          ON CONFLICT (id) DO UPDATE SET lease_us = excluded.lease_us, expires_us = excluded.expires_us",
@@ -326,13 +326,17 @@ fn lease(connection: &Connection, run: &NewRun) -> Result<(), BookError> {
     Ok(())
 }
 
-fn drop_worker(connection: &Connection, worker: &str) -> Result<(), BookError> {
+fn drop_worker(connection: &Connection, worker: &str) -> Result<(), StateError> {
     connection.execute("DELETE FROM worker WHERE id = ?1", [worker])?;
     Ok(())
 }
 
 /// Renews a worker's lease; false when another process took its place.
-pub(crate) fn renew(connection: &Connection, worker: &str, now_us: i64) -> Result<bool, BookError> {
+pub(crate) fn renew(
+    connection: &Connection,
+    worker: &str,
+    now_us: i64,
+) -> Result<bool, StateError> {
     let renewed = connection
         .prepare_cached("UPDATE worker SET expires_us = ?2 + lease_us WHERE id = ?1")?
         .execute((worker, now_us))?;
@@ -340,7 +344,7 @@ pub(crate) fn renew(connection: &Connection, worker: &str, now_us: i64) -> Resul
 }
 
 /// When a worker's lease ends; `None` when it has none.
-pub(crate) fn expires_us(connection: &Connection, worker: &str) -> Result<Option<i64>, BookError> {
+pub(crate) fn expires_us(connection: &Connection, worker: &str) -> Result<Option<i64>, StateError> {
     Ok(connection
         .query_row(
             "SELECT expires_us FROM worker WHERE id = ?1",
@@ -354,7 +358,7 @@ pub(crate) fn expires_us(connection: &Connection, worker: &str) -> Result<Option
 pub(crate) fn transition_all(
     connection: &Connection,
     all: &[Transition],
-) -> Result<bool, BookError> {
+) -> Result<bool, StateError> {
     connection.execute_batch("SAVEPOINT transitions")?;
     let mut done = true;
     for transition in all {
@@ -372,7 +376,7 @@ pub(crate) fn transition_all(
     Ok(done)
 }
 
-fn transition_one(connection: &Connection, transition: &Transition) -> Result<bool, BookError> {
+fn transition_one(connection: &Connection, transition: &Transition) -> Result<bool, StateError> {
     let Some(id) = live_run(connection, transition)? else {
         return Ok(false);
     };
@@ -398,7 +402,7 @@ fn transition_one(connection: &Connection, transition: &Transition) -> Result<bo
     };
     let mut body = json!({ "from": task_state(transition.from) });
     if let Some(failure) = transition.end.as_ref().and_then(|end| end.failure.as_ref()) {
-        let failure = serde_json::to_value(failure).map_err(|error| BookError::Stored {
+        let failure = serde_json::to_value(failure).map_err(|error| StateError::Stored {
             what: "failure",
             detail: error.to_string(),
         })?;
@@ -422,7 +426,7 @@ fn transition_one(connection: &Connection, transition: &Transition) -> Result<bo
     Ok(true)
 }
 
-fn live_run(connection: &Connection, transition: &Transition) -> Result<Option<i64>, BookError> {
+fn live_run(connection: &Connection, transition: &Transition) -> Result<Option<i64>, StateError> {
     let mut statement = connection.prepare_cached(
         "SELECT id FROM run WHERE pipeline = ?1 AND environment = ?2 AND number = ?3 AND state = 'running'",
     )?;
@@ -438,7 +442,7 @@ fn live_run(connection: &Connection, transition: &Transition) -> Result<Option<i
         .optional()?)
 }
 
-fn start(connection: &Connection, id: i64, transition: &Transition) -> Result<usize, BookError> {
+fn start(connection: &Connection, id: i64, transition: &Transition) -> Result<usize, StateError> {
     Ok(connection
         .prepare_cached(
             "UPDATE task SET state = 'running', attempt = attempt + 1, fence = fence + 1, started_us = ?5,
@@ -454,7 +458,7 @@ fn start(connection: &Connection, id: i64, transition: &Transition) -> Result<us
         ))?)
 }
 
-fn end(connection: &Connection, id: i64, transition: &Transition) -> Result<usize, BookError> {
+fn end(connection: &Connection, id: i64, transition: &Transition) -> Result<usize, StateError> {
     let end = transition.end.as_ref();
     let failure = end.and_then(|end| end.failure.as_ref());
     let outcome = end
@@ -486,7 +490,7 @@ pub(crate) fn close(
     state: RunState,
     now_us: i64,
     liveness: &Liveness,
-) -> Result<Option<String>, BookError> {
+) -> Result<Option<String>, StateError> {
     let (id, found, worker, expires_us) = connection
         .query_row(
             "SELECT run.id, run.state, run.worker, coalesce(worker.expires_us, 0)
@@ -507,13 +511,13 @@ pub(crate) fn close(
             },
         )
         .optional()?
-        .ok_or_else(|| BookError::NoSuchRun { run: name.clone() })?;
+        .ok_or_else(|| StateError::NoSuchRun { run: name.clone() })?;
     if found == run_state(state) && state != RunState::Running {
         return Ok(None);
     }
     let ours = liveness.holds(&worker) || expires_us <= now_us || liveness.is_dead(&worker);
     if found != run_state(RunState::Running) || !ours {
-        return Err(BookError::TakenOver { run: name.clone() });
+        return Err(StateError::TakenOver { run: name.clone() });
     }
     connection.execute(
         "UPDATE run SET state = ?2, ended_us = ?3 WHERE id = ?1",
@@ -545,7 +549,7 @@ pub(crate) fn append_event(
     name: &RunName,
     environment: &Environment,
     event: &RunEvent,
-) -> Result<(), BookError> {
+) -> Result<(), StateError> {
     let id = connection
         .query_row(
             "SELECT id FROM run WHERE pipeline = ?1 AND environment = ?2 AND number = ?3",
@@ -557,7 +561,7 @@ pub(crate) fn append_event(
             |row| row.get(0),
         )
         .optional()?
-        .ok_or_else(|| BookError::NoSuchRun { run: name.clone() })?;
+        .ok_or_else(|| StateError::NoSuchRun { run: name.clone() })?;
     add_event(
         connection,
         id,
@@ -575,7 +579,7 @@ fn add_event(
     task: Option<&str>,
     kind: &str,
     body: &Value,
-) -> Result<(), BookError> {
+) -> Result<(), StateError> {
     let seq: i64 = connection
         .prepare_cached("UPDATE run SET last_seq = last_seq + 1 WHERE id = ?1 RETURNING last_seq")?
         .query_row([id], |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! The tables of the book, its format version, and how a connection is opened.
+//! The tables of the state store, its format version, and how a connection is opened.
 //!
 //! Promise: the format stands in the file from its first day (`user_version` and `meta.format`); a
 //! file of a newer format is refused before a single byte of it changes, an older one is migrated in
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::error::BookError;
+use crate::error::StateError;
 
 /// The format this binary writes.
 pub const FORMAT: u32 = 2;
@@ -26,18 +26,18 @@ pub(crate) const MIGRATIONS: &[&str] =
     &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// Opens the connection that writes, after the checks that must not change the file.
-pub(crate) fn open_writer(path: &Path) -> Result<Connection, BookError> {
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, StateError> {
     if let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         && !folder.is_dir()
     {
-        return Err(BookError::NoFolder {
+        return Err(StateError::NoFolder {
             folder: folder.to_owned(),
         });
     }
     match std::fs::metadata(path) {
-        Ok(file) if file.is_dir() => return Err(BookError::IsFolder),
+        Ok(file) if file.is_dir() => return Err(StateError::IsFolder),
         Ok(file) if file.len() > 0 => inspect(path)?,
         _ => {}
     }
@@ -57,7 +57,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, BookError> {
 }
 
 /// Opens a connection that can only read.
-pub(crate) fn open_reader(path: &Path) -> Result<Connection, BookError> {
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StateError> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -68,33 +68,33 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, BookError> {
 }
 
 /// Looks at a file that exists without changing it.
-fn inspect(path: &Path) -> Result<(), BookError> {
+fn inspect(path: &Path) -> Result<(), StateError> {
     let connection = open_reader(path)?;
     let application: i64 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if application != APPLICATION_ID && (application != 0 || tables > 0) {
-        return Err(BookError::Foreign);
+        return Err(StateError::Foreign);
     }
     refuse_newer(stored_format(&connection)?, MIGRATIONS.len())
 }
 
-fn stored_format(connection: &Connection) -> Result<u32, BookError> {
+fn stored_format(connection: &Connection) -> Result<u32, StateError> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
-fn refuse_newer(found: u32, known: usize) -> Result<(), BookError> {
+fn refuse_newer(found: u32, known: usize) -> Result<(), StateError> {
     let known = u32::try_from(known).unwrap_or(u32::MAX);
     if found > known {
-        Err(BookError::Newer { found, known })
+        Err(StateError::Newer { found, known })
     } else {
         Ok(())
     }
 }
 
 /// Brings a file from the format it has to the last one of `migrations`, all in one transaction.
-pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), BookError> {
+pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StateError> {
     if stored_format(connection)? as usize == migrations.len() {
         return Ok(());
     }

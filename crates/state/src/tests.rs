@@ -1,4 +1,4 @@
-//! The book against real files: openings, takeovers, stale reports, damage, and two processes at once.
+//! The state store against real files: openings, takeovers, stale reports, damage, and two processes at once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,7 +19,7 @@ use towpath_vocab::{
     TableLineage, TableName, TaskId, TaskKey,
 };
 
-use crate::{SqliteBook, schema};
+use crate::{SqliteStateStore, schema};
 
 const LEASE_US: i64 = 15_000_000;
 
@@ -65,11 +65,11 @@ fn opened_resumed(opened: Opened) -> RunRecord {
     }
 }
 
-struct Place {
+struct TestFolder {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestFolder {
     fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
@@ -80,28 +80,29 @@ impl Place {
         self.folder.path().join("dev.db")
     }
 
-    fn open(&self) -> SqliteBook {
-        SqliteBook::open(self.file()).unwrap()
+    fn open(&self) -> SqliteStateStore {
+        SqliteStateStore::open(self.file()).unwrap()
     }
 }
 
 async fn start_and_end(
-    book: &SqliteBook,
+    store: &SqliteStateStore,
     run: &RunRecord,
     task: usize,
     end: TaskState,
     fence: u64,
 ) {
     assert!(
-        book.transition(move_of(
-            run,
-            task,
-            TaskState::Waiting,
-            TaskState::Running,
-            fence
-        ))
-        .await
-        .unwrap()
+        store
+            .transition(move_of(
+                run,
+                task,
+                TaskState::Waiting,
+                TaskState::Running,
+                fence
+            ))
+            .await
+            .unwrap()
     );
     let mut done = move_of(run, task, TaskState::Running, end, fence + 1);
     done.end = Some(AttemptEnd {
@@ -109,11 +110,11 @@ async fn start_and_end(
         outcome: json!({ "rows": 7 }),
         fingerprint: Some(format!("print of {}", run.name)),
     });
-    assert!(book.transition(done).await.unwrap());
+    assert!(store.transition(done).await.unwrap());
 }
 
-async fn assert_gapless(book: &SqliteBook, run: &RunRecord) -> Vec<RunEvent> {
-    let events = book.events(&run.name, &run.environment, 0).await.unwrap();
+async fn assert_gapless(store: &SqliteStateStore, run: &RunRecord) -> Vec<RunEvent> {
+    let events = store.events(&run.name, &run.environment, 0).await.unwrap();
     let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
     assert_eq!(seqs, (1..=events.len() as u64).collect::<Vec<_>>());
     events
@@ -121,15 +122,16 @@ async fn assert_gapless(book: &SqliteBook, run: &RunRecord) -> Vec<RunEvent> {
 
 #[tokio::test]
 async fn a_run_is_written_and_read_back() {
-    let place = Place::new();
-    let book = place.open();
-    let run = opened_new(book.open_run(new_run("w1", "h", 10)).await.unwrap());
+    let place = TestFolder::new();
+    let store = place.open();
+    let run = opened_new(store.open_run(new_run("w1", "h", 10)).await.unwrap());
     assert_eq!(run.name.to_string(), "shop#1");
-    start_and_end(&book, &run, 0, TaskState::Succeeded, 0).await;
+    start_and_end(&store, &run, 0, TaskState::Succeeded, 0).await;
 
     let mut failed = move_of(&run, 1, TaskState::Running, TaskState::Failed, 1);
     assert!(
-        book.transition(move_of(&run, 1, TaskState::Waiting, TaskState::Running, 0))
+        store
+            .transition(move_of(&run, 1, TaskState::Waiting, TaskState::Running, 0))
             .await
             .unwrap()
     );
@@ -139,14 +141,15 @@ async fn a_run_is_written_and_read_back() {
         outcome: Value::Null,
         fingerprint: None,
     });
-    assert!(book.transition(failed).await.unwrap());
-    book.close_run(&run.name, &run.environment, RunState::Failed, 99)
+    assert!(store.transition(failed).await.unwrap());
+    store
+        .close_run(&run.name, &run.environment, RunState::Failed, 99)
         .await
         .unwrap();
-    drop(book);
+    drop(store);
 
-    let book = place.open();
-    let runs = book.runs(RunFilter::default()).await.unwrap();
+    let store = place.open();
+    let runs = store.runs(RunFilter::default()).await.unwrap();
     assert_eq!(runs.len(), 1);
     let found = &runs[0];
     assert_eq!(
@@ -158,7 +161,7 @@ async fn a_run_is_written_and_read_back() {
     assert_eq!((found.tasks[0].attempt, found.tasks[0].fence), (1, 1));
     assert_eq!(found.tasks[1].failure, Some(failure));
     assert_eq!(found.tasks[2].state, TaskState::Waiting);
-    let kinds: Vec<String> = assert_gapless(&book, &run)
+    let kinds: Vec<String> = assert_gapless(&store, &run)
         .await
         .into_iter()
         .map(|event| event.kind)
@@ -175,7 +178,8 @@ async fn a_run_is_written_and_read_back() {
         ]
     );
     assert_eq!(
-        book.events(&run.name, &run.environment, 4)
+        store
+            .events(&run.name, &run.environment, 4)
             .await
             .unwrap()
             .len(),
@@ -185,18 +189,18 @@ async fn a_run_is_written_and_read_back() {
 
 #[tokio::test]
 async fn a_stale_report_changes_nothing() {
-    let place = Place::new();
-    let book = place.open();
-    let run = opened_new(book.open_run(new_run("w1", "h", 10)).await.unwrap());
-    let before = assert_gapless(&book, &run).await.len();
+    let place = TestFolder::new();
+    let store = place.open();
+    let run = opened_new(store.open_run(new_run("w1", "h", 10)).await.unwrap());
+    let before = assert_gapless(&store, &run).await.len();
     assert!(
-        !book
+        !store
             .transition(move_of(&run, 0, TaskState::Ready, TaskState::Running, 0))
             .await
             .unwrap()
     );
     assert!(
-        !book
+        !store
             .transition(move_of(&run, 0, TaskState::Waiting, TaskState::Running, 1))
             .await
             .unwrap()
@@ -206,20 +210,20 @@ async fn a_stale_report_changes_nothing() {
         move_of(&run, 0, TaskState::Waiting, TaskState::Ready, 0),
         move_of(&run, 1, TaskState::Ready, TaskState::Running, 0),
     ];
-    assert!(!book.transition_all(pair).await.unwrap());
-    assert_eq!(assert_gapless(&book, &run).await.len(), before);
+    assert!(!store.transition_all(pair).await.unwrap());
+    assert_eq!(assert_gapless(&store, &run).await.len(), before);
     // One task may take two steps in one go.
     let steps = vec![
         move_of(&run, 0, TaskState::Waiting, TaskState::Ready, 0),
         move_of(&run, 0, TaskState::Ready, TaskState::Running, 0),
     ];
-    assert!(book.transition_all(steps).await.unwrap());
-    assert_eq!(assert_gapless(&book, &run).await.len(), before + 2);
+    assert!(store.transition_all(steps).await.unwrap());
+    assert_eq!(assert_gapless(&store, &run).await.len(), before + 2);
 }
 
 #[tokio::test]
 async fn a_live_run_is_busy_and_a_dead_one_is_resumed() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let (first, second) = (place.open(), place.open());
     let run = opened_new(first.open_run(new_run("w1", "h", 0)).await.unwrap());
     start_and_end(&first, &run, 0, TaskState::Succeeded, 0).await;
@@ -301,7 +305,7 @@ async fn a_live_run_is_busy_and_a_dead_one_is_resumed() {
 
 #[tokio::test]
 async fn a_process_that_ended_is_known_to_be_dead_before_its_lease_runs_out() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let first = place.open();
     let run = opened_new(first.open_run(new_run("w 1/ä", "h", 0)).await.unwrap());
     drop(first);
@@ -328,9 +332,9 @@ const VICTIM: &str = "TOWPATH_TEST_VICTIM";
 async fn victim() {
     if let Ok(folder) = std::env::var(VICTIM) {
         let folder = std::path::Path::new(&folder);
-        let book = SqliteBook::open(folder.join("dev.db")).unwrap();
-        let run = opened_new(book.open_run(new_run("victim", "h", 0)).await.unwrap());
-        start_and_end(&book, &run, 0, TaskState::Succeeded, 0).await;
+        let store = SqliteStateStore::open(folder.join("dev.db")).unwrap();
+        let run = opened_new(store.open_run(new_run("victim", "h", 0)).await.unwrap());
+        start_and_end(&store, &run, 0, TaskState::Succeeded, 0).await;
         std::fs::write(folder.join("ready"), "").unwrap();
         std::future::pending::<()>().await;
     }
@@ -338,7 +342,7 @@ async fn victim() {
 
 #[tokio::test]
 async fn a_killed_process_is_succeeded_at_once_and_a_living_one_never() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tests::victim"])
         .env(VICTIM, place.folder.path())
@@ -352,29 +356,30 @@ async fn a_killed_process_is_succeeded_at_once_and_a_living_one_never() {
         );
         std::thread::yield_now();
     }
-    let book = place.open();
-    let living = book.open_run(new_run("next", "h", 1)).await.unwrap();
+    let store = place.open();
+    let living = store.open_run(new_run("next", "h", 1)).await.unwrap();
     assert!(matches!(living, Opened::Busy(ref run) if run.worker == "victim"));
     victim.kill().unwrap();
     victim.wait().unwrap();
-    let resumed = opened_resumed(book.open_run(new_run("next", "h", 2)).await.unwrap());
+    let resumed = opened_resumed(store.open_run(new_run("next", "h", 2)).await.unwrap());
     assert_eq!(resumed.tasks[0].state, TaskState::Succeeded);
 }
 
 #[tokio::test]
 async fn another_graph_supersedes_the_dead_run() {
-    let place = Place::new();
-    let book = place.open();
-    let old = opened_new(book.open_run(new_run("w1", "h1", 0)).await.unwrap());
-    start_and_end(&book, &old, 0, TaskState::Succeeded, 0).await;
+    let place = TestFolder::new();
+    let store = place.open();
+    let old = opened_new(store.open_run(new_run("w1", "h1", 0)).await.unwrap());
+    start_and_end(&store, &old, 0, TaskState::Succeeded, 0).await;
     assert!(
-        book.transition(move_of(&old, 1, TaskState::Waiting, TaskState::Running, 0))
+        store
+            .transition(move_of(&old, 1, TaskState::Waiting, TaskState::Running, 0))
             .await
             .unwrap()
     );
-    let run = opened_new(book.open_run(new_run("w2", "h2", LEASE_US)).await.unwrap());
+    let run = opened_new(store.open_run(new_run("w2", "h2", LEASE_US)).await.unwrap());
     assert_eq!(run.name.number, 2);
-    let runs = book
+    let runs = store
         .runs(RunFilter {
             limit: Some(5),
             ..RunFilter::default()
@@ -387,7 +392,7 @@ async fn another_graph_supersedes_the_dead_run() {
     );
     assert!(runs[1].tasks.iter().all(|task| task.state.is_final()));
     assert!(
-        !book
+        !store
             .transition(move_of(
                 &old,
                 1,
@@ -399,7 +404,7 @@ async fn another_graph_supersedes_the_dead_run() {
             .unwrap()
     );
     // What the superseded run finished is still known.
-    let (name, task) = book
+    let (name, task) = store
         .last_success(&old.environment, &old.name.pipeline, &old.tasks[0].id)
         .await
         .unwrap()
@@ -412,47 +417,52 @@ async fn another_graph_supersedes_the_dead_run() {
 
 #[tokio::test]
 async fn a_cancelled_run_goes_on_unless_a_newer_one_ended() {
-    let place = Place::new();
-    let book = place.open();
-    let run = opened_new(book.open_run(new_run("w1", "h", 0)).await.unwrap());
-    start_and_end(&book, &run, 0, TaskState::Succeeded, 0).await;
+    let place = TestFolder::new();
+    let store = place.open();
+    let run = opened_new(store.open_run(new_run("w1", "h", 0)).await.unwrap());
+    start_and_end(&store, &run, 0, TaskState::Succeeded, 0).await;
     for task in [1, 2] {
         assert!(
-            book.transition(move_of(
-                &run,
-                task,
-                TaskState::Waiting,
-                TaskState::Cancelled,
-                0
-            ))
-            .await
-            .unwrap()
+            store
+                .transition(move_of(
+                    &run,
+                    task,
+                    TaskState::Waiting,
+                    TaskState::Cancelled,
+                    0
+                ))
+                .await
+                .unwrap()
         );
     }
-    book.close_run(&run.name, &run.environment, RunState::Cancelled, 3)
+    store
+        .close_run(&run.name, &run.environment, RunState::Cancelled, 3)
         .await
         .unwrap();
-    book.close_run(&run.name, &run.environment, RunState::Cancelled, 3)
+    store
+        .close_run(&run.name, &run.environment, RunState::Cancelled, 3)
         .await
         .unwrap();
 
-    let resumed = opened_resumed(book.open_run(new_run("w2", "h", 4)).await.unwrap());
+    let resumed = opened_resumed(store.open_run(new_run("w2", "h", 4)).await.unwrap());
     assert_eq!(resumed.name, run.name);
     let states: Vec<TaskState> = resumed.tasks.iter().map(|task| task.state).collect();
     assert_eq!(
         states,
         [TaskState::Succeeded, TaskState::Waiting, TaskState::Waiting]
     );
-    book.close_run(&run.name, &run.environment, RunState::Cancelled, 5)
+    store
+        .close_run(&run.name, &run.environment, RunState::Cancelled, 5)
         .await
         .unwrap();
 
-    let other = opened_new(book.open_run(new_run("w3", "h2", 6)).await.unwrap());
-    book.close_run(&other.name, &other.environment, RunState::Succeeded, 7)
+    let other = opened_new(store.open_run(new_run("w3", "h2", 6)).await.unwrap());
+    store
+        .close_run(&other.name, &other.environment, RunState::Succeeded, 7)
         .await
         .unwrap();
     assert_eq!(
-        opened_new(book.open_run(new_run("w4", "h", 8)).await.unwrap())
+        opened_new(store.open_run(new_run("w4", "h", 8)).await.unwrap())
             .name
             .number,
         3
@@ -462,11 +472,11 @@ async fn a_cancelled_run_goes_on_unless_a_newer_one_ended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_open_at_once_make_one_run() {
     for _ in 0..20 {
-        let place = Place::new();
-        let books = [Arc::new(place.open()), Arc::new(place.open())];
+        let place = TestFolder::new();
+        let stores = [Arc::new(place.open()), Arc::new(place.open())];
         let opening = ["a", "b"].map(|worker| {
-            let book = Arc::clone(&books[usize::from(worker == "b")]);
-            tokio::spawn(async move { book.open_run(new_run(worker, "h", 0)).await.unwrap() })
+            let store = Arc::clone(&stores[usize::from(worker == "b")]);
+            tokio::spawn(async move { store.open_run(new_run(worker, "h", 0)).await.unwrap() })
         });
         let [a, b] = opening;
         let found = [a.await.unwrap(), b.await.unwrap()];
@@ -489,12 +499,12 @@ async fn two_that_open_at_once_make_one_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_handed_in_together_are_all_kept_in_order() {
-    let place = Place::new();
-    let book = Arc::new(place.open());
-    let run = opened_new(book.open_run(new_run("w", "h", 0)).await.unwrap());
+    let place = TestFolder::new();
+    let store = Arc::new(place.open());
+    let run = opened_new(store.open_run(new_run("w", "h", 0)).await.unwrap());
     let tasks: Vec<_> = (0..300)
         .map(|n| {
-            let (book, run) = (Arc::clone(&book), run.clone());
+            let (store, run) = (Arc::clone(&store), run.clone());
             tokio::spawn(async move {
                 let event = RunEvent {
                     seq: 0,
@@ -503,7 +513,8 @@ async fn changes_handed_in_together_are_all_kept_in_order() {
                     kind: "note".to_owned(),
                     body: json!({ "n": n }),
                 };
-                book.append_event(&run.name, &run.environment, event)
+                store
+                    .append_event(&run.name, &run.environment, event)
                     .await
                     .unwrap();
                 // A failing change beside them disturbs nobody.
@@ -519,7 +530,8 @@ async fn changes_handed_in_together_are_all_kept_in_order() {
                     body: Value::Null,
                 };
                 assert_eq!(
-                    book.append_event(&nobody, &run.environment, event)
+                    store
+                        .append_event(&nobody, &run.environment, event)
                         .await
                         .unwrap_err()
                         .code,
@@ -531,13 +543,13 @@ async fn changes_handed_in_together_are_all_kept_in_order() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(assert_gapless(&book, &run).await.len(), 301);
+    assert_eq!(assert_gapless(&store, &run).await.len(), 301);
 }
 
 #[tokio::test]
 async fn generations_and_facts_read_back() {
-    let place = Place::new();
-    let book = place.open();
+    let place = TestFolder::new();
+    let store = place.open();
     let environment = Environment::from("dev");
     let run = RunName {
         pipeline: "shop".into(),
@@ -550,19 +562,21 @@ async fn generations_and_facts_read_back() {
         step: "extract".into(),
         table: TableName::new("raw", "orders"),
     };
-    assert_eq!(book.generation(&key).await.unwrap(), None);
-    book.reserve_generation(&key, &run, Generation(3))
+    assert_eq!(store.generation(&key).await.unwrap(), None);
+    store
+        .reserve_generation(&key, &run, Generation(3))
         .await
         .unwrap();
     let older = RunName {
         pipeline: "shop".into(),
         number: 1,
     };
-    book.reserve_generation(&key, &older, Generation(2))
+    store
+        .reserve_generation(&key, &older, Generation(2))
         .await
         .unwrap();
     assert_eq!(
-        book.generation(&key).await.unwrap(),
+        store.generation(&key).await.unwrap(),
         Some((run.clone(), Generation(3)))
     );
 
@@ -576,18 +590,21 @@ async fn generations_and_facts_read_back() {
         source: FactSource::Observed,
         seen_at: "2026-11-20T00:00:00Z".to_owned(),
     };
-    book.put_fact(&environment, "shop_db:orders", &fact)
+    store
+        .put_fact(&environment, "shop_db:orders", &fact)
         .await
         .unwrap();
-    book.put_fact(&environment, "shop_db:orders", &fact)
+    store
+        .put_fact(&environment, "shop_db:orders", &fact)
         .await
         .unwrap();
     assert_eq!(
-        book.facts(&environment).await.unwrap(),
+        store.facts(&environment).await.unwrap(),
         [("shop_db:orders".to_owned(), fact)]
     );
     assert!(
-        book.facts(&Environment::from("prod"))
+        store
+            .facts(&Environment::from("prod"))
             .await
             .unwrap()
             .is_empty()
@@ -596,8 +613,8 @@ async fn generations_and_facts_read_back() {
 
 #[tokio::test]
 async fn check_results_and_lineage_read_back() {
-    let place = Place::new();
-    let book = place.open();
+    let place = TestFolder::new();
+    let store = place.open();
     let environment = Environment::from("dev");
     let run = RunName {
         pipeline: "shop".into(),
@@ -620,10 +637,11 @@ async fn check_results_and_lineage_read_back() {
         result("b", f64::INFINITY),
         result("c", f64::NAN),
     ];
-    book.put_checks(&run, &environment, 9, &results)
+    store
+        .put_checks(&run, &environment, 9, &results)
         .await
         .unwrap();
-    let found = book.checks(&environment, Some(&table), 10).await.unwrap();
+    let found = store.checks(&environment, Some(&table), 10).await.unwrap();
     assert_eq!(
         found
             .iter()
@@ -635,7 +653,8 @@ async fn check_results_and_lineage_read_back() {
     assert_eq!(found[1].2.value, f64::INFINITY);
     assert_eq!(found[2], (run, 9, results[0].clone()));
     assert!(
-        book.checks(&environment, Some(&TableName::new("raw", "x")), 10)
+        store
+            .checks(&environment, Some(&TableName::new("raw", "x")), 10)
             .await
             .unwrap()
             .is_empty()
@@ -646,21 +665,22 @@ async fn check_results_and_lineage_read_back() {
         edges: Vec::new(),
         partial: true,
     };
-    book.put_lineage(&environment, &table, &lineage)
+    store
+        .put_lineage(&environment, &table, &lineage)
         .await
         .unwrap();
     assert_eq!(
-        book.lineage(&environment).await.unwrap(),
+        store.lineage(&environment).await.unwrap(),
         [(table, lineage)]
     );
 }
 
 #[tokio::test]
 async fn deleting_the_file_costs_history_only() {
-    let place = Place::new();
-    let book = place.open();
-    opened_new(book.open_run(new_run("w1", "h", 0)).await.unwrap());
-    drop(book);
+    let place = TestFolder::new();
+    let store = place.open();
+    opened_new(store.open_run(new_run("w1", "h", 0)).await.unwrap());
+    drop(store);
     for entry in std::fs::read_dir(place.folder.path()).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }
@@ -670,7 +690,7 @@ async fn deleting_the_file_costs_history_only() {
 
 #[tokio::test]
 async fn a_newer_file_is_refused_untouched() {
-    let place = Place::new();
+    let place = TestFolder::new();
     drop(place.open());
     let raw = rusqlite::Connection::open(place.file()).unwrap();
     raw.pragma_update(None, "user_version", schema::FORMAT + 1)
@@ -678,7 +698,7 @@ async fn a_newer_file_is_refused_untouched() {
     raw.pragma_update(None, "journal_mode", "delete").unwrap();
     drop(raw);
     let before = std::fs::read(place.file()).unwrap();
-    let failure = SqliteBook::open(place.file()).err().unwrap();
+    let failure = SqliteStateStore::open(place.file()).err().unwrap();
     assert_eq!(
         (failure.code.as_str(), failure.remedy),
         ("R0801", Remedy::Refused)
@@ -689,7 +709,7 @@ async fn a_newer_file_is_refused_untouched() {
 
 #[test]
 fn older_formats_are_migrated_in_one_transaction() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let mut connection = rusqlite::Connection::open(place.file()).unwrap();
     schema::migrate(&mut connection, schema::MIGRATIONS).unwrap();
     let with = |more: &'static str| [schema::MIGRATIONS, &[more]].concat();
@@ -717,7 +737,7 @@ fn older_formats_are_migrated_in_one_transaction() {
 
 #[tokio::test]
 async fn a_book_of_format_1_keeps_its_runs_and_learns_what_was_told() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let mut connection = rusqlite::Connection::open(place.file()).unwrap();
     schema::migrate(&mut connection, &schema::MIGRATIONS[..1]).unwrap();
     connection
@@ -728,28 +748,33 @@ async fn a_book_of_format_1_keeps_its_runs_and_learns_what_was_told() {
         )
         .unwrap();
     drop(connection);
-    let book = place.open();
-    let run = opened_new(book.open_run(new_run("w1", "h", 2)).await.unwrap());
+    let store = place.open();
+    let run = opened_new(store.open_run(new_run("w1", "h", 2)).await.unwrap());
     assert_eq!(run.name.number, 8);
     let digests = |some: &[&str]| some.iter().map(|one| (*one).to_owned()).collect();
     let (dev, prod) = (Environment::new("dev"), Environment::new("prod"));
-    book.put_told(&dev, "a", &digests(&["1"])).await.unwrap();
-    book.put_told(&dev, "a", &digests(&["1", "2"]))
+    store.put_told(&dev, "a", &digests(&["1"])).await.unwrap();
+    store
+        .put_told(&dev, "a", &digests(&["1", "2"]))
         .await
         .unwrap();
-    book.put_told(&dev, "b", &digests(&[])).await.unwrap();
+    store.put_told(&dev, "b", &digests(&[])).await.unwrap();
     let told = [
         ("a".to_owned(), digests(&["1", "2"])),
         ("b".to_owned(), digests(&[])),
     ];
     assert_eq!(place.open().told(&dev).await.unwrap(), told);
-    assert_eq!(book.told(&prod).await.unwrap(), []);
+    assert_eq!(store.told(&prod).await.unwrap(), []);
 }
 
 #[test]
-fn files_that_are_no_book_are_named_and_left_alone() {
-    let place = Place::new();
-    let code = |path: &std::path::Path| SqliteBook::open(path).err().map(|failure| failure.code);
+fn files_that_are_not_a_state_store_are_named_and_left_alone() {
+    let place = TestFolder::new();
+    let code = |path: &std::path::Path| {
+        SqliteStateStore::open(path)
+            .err()
+            .map(|failure| failure.code)
+    };
 
     std::fs::write(place.file(), vec![b'x'; 8192]).unwrap();
     assert_eq!(code(&place.file()).as_deref(), Some("R0803"));
@@ -769,7 +794,7 @@ fn files_that_are_no_book_are_named_and_left_alone() {
         Some("R0804")
     );
     assert_eq!(code(place.folder.path()).as_deref(), Some("R0805"));
-    // An empty file is a book that was never written.
+    // An empty file is a state store that was never written.
     let empty = place.folder.path().join("empty.db");
     std::fs::write(&empty, "").unwrap();
     assert_eq!(code(&empty), None);
@@ -777,9 +802,9 @@ fn files_that_are_no_book_are_named_and_left_alone() {
 
 #[tokio::test]
 async fn damage_inside_is_reported_with_a_way_out() {
-    let place = Place::new();
-    let book = place.open();
-    let run = opened_new(book.open_run(new_run("w1", "h", 0)).await.unwrap());
+    let place = TestFolder::new();
+    let store = place.open();
+    let run = opened_new(store.open_run(new_run("w1", "h", 0)).await.unwrap());
     for at_us in 0..500 {
         let event = RunEvent {
             seq: 0,
@@ -788,18 +813,19 @@ async fn damage_inside_is_reported_with_a_way_out() {
             kind: "note".to_owned(),
             body: json!("x".repeat(200)),
         };
-        book.append_event(&run.name, &run.environment, event)
+        store
+            .append_event(&run.name, &run.environment, event)
             .await
             .unwrap();
     }
-    drop(book);
+    drop(store);
     let mut bytes = std::fs::read(place.file()).unwrap();
     for page in bytes.chunks_mut(4096).skip(2) {
         page.fill(0xff);
     }
     std::fs::write(place.file(), bytes).unwrap();
-    let failure = match SqliteBook::open(place.file()) {
-        Ok(book) => book.runs(RunFilter::default()).await.unwrap_err(),
+    let failure = match SqliteStateStore::open(place.file()) {
+        Ok(store) => store.runs(RunFilter::default()).await.unwrap_err(),
         Err(failure) => failure,
     };
     assert_eq!(
@@ -817,7 +843,7 @@ async fn damage_inside_is_reported_with_a_way_out() {
 
 #[tokio::test]
 async fn a_full_disk_fails_the_change_and_keeps_the_rest() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let mut connection = schema::open_writer(&place.file()).unwrap();
     schema::migrate(&mut connection, schema::MIGRATIONS).unwrap();
     // SQLite answers a file at its page limit exactly like a full disk.
@@ -859,8 +885,8 @@ async fn a_full_disk_fails_the_change_and_keeps_the_rest() {
 }
 
 #[tokio::test]
-async fn a_book_that_cannot_be_written_says_so() {
-    let place = Place::new();
+async fn a_state_store_that_cannot_be_written_says_so() {
+    let place = TestFolder::new();
     drop(place.open());
     let connection = schema::open_writer(&place.file()).unwrap();
     connection.pragma_update(None, "query_only", true).unwrap();
@@ -877,51 +903,52 @@ async fn a_book_that_cannot_be_written_says_so() {
 
 #[tokio::test]
 async fn json_of_a_later_version_is_refused_not_misread() {
-    let place = Place::new();
-    let book = place.open();
-    opened_new(book.open_run(new_run("w1", "h", 0)).await.unwrap());
+    let place = TestFolder::new();
+    let store = place.open();
+    opened_new(store.open_run(new_run("w1", "h", 0)).await.unwrap());
     let raw = rusqlite::Connection::open(place.file()).unwrap();
     raw.execute("UPDATE run SET request = '{\"v\":2,\"d\":{}}'", [])
         .unwrap();
-    let failure = book.runs(RunFilter::default()).await.unwrap_err();
+    let failure = store.runs(RunFilter::default()).await.unwrap_err();
     assert_eq!(failure.code, "R0801");
     assert!(failure.message.contains("`request`"), "{}", failure.message);
 }
 
 #[tokio::test]
 async fn tasks_of_a_resumed_run_are_opened_again() {
-    let place = Place::new();
-    let book = place.open();
-    let run = opened_new(book.open_run(new_run("w1", "hash", 1)).await.unwrap());
+    let place = TestFolder::new();
+    let store = place.open();
+    let run = opened_new(store.open_run(new_run("w1", "hash", 1)).await.unwrap());
     let (name, dev) = (&run.name, &run.environment);
-    start_and_end(&book, &run, 0, TaskState::Succeeded, 0).await;
-    let found = book.run(name, dev).await.unwrap().unwrap();
+    start_and_end(&store, &run, 0, TaskState::Succeeded, 0).await;
+    let found = store.run(name, dev).await.unwrap().unwrap();
     assert_eq!(found.tasks[0].state, TaskState::Succeeded);
     let strange: RunName = "shop#9".parse().unwrap();
-    assert!(book.run(&strange, dev).await.unwrap().is_none());
-    assert!(book.run(name, &"prod".into()).await.unwrap().is_none());
-    assert!(book.is_live(&found, 2).await.unwrap());
-    assert!(!book.is_live(&found, 1 + LEASE_US).await.unwrap());
+    assert!(store.run(&strange, dev).await.unwrap().is_none());
+    assert!(store.run(name, &"prod".into()).await.unwrap().is_none());
+    assert!(store.is_live(&found, 2).await.unwrap());
+    assert!(!store.is_live(&found, 1 + LEASE_US).await.unwrap());
 
     let tasks = [run.tasks[0].id.clone()];
-    let again = book.reopen(name, dev, &tasks, 9).await.unwrap();
+    let again = store.reopen(name, dev, &tasks, 9).await.unwrap();
     let task = &again.tasks[0];
     assert_eq!((task.state, &task.fingerprint), (TaskState::Waiting, &None));
-    let success = book.last_success(dev, &name.pipeline, &tasks[0]).await;
+    let success = store.last_success(dev, &name.pipeline, &tasks[0]).await;
     assert!(success.unwrap().is_none());
     // A report from before it was opened again changes nothing.
     let move_with = |fence| move_of(&run, 0, TaskState::Waiting, TaskState::Running, fence);
-    assert!(!book.transition(move_with(1)).await.unwrap());
-    assert!(book.transition(move_with(task.fence)).await.unwrap());
-    let events = assert_gapless(&book, &run).await;
+    assert!(!store.transition(move_with(1)).await.unwrap());
+    assert!(store.transition(move_with(task.fence)).await.unwrap());
+    let events = assert_gapless(&store, &run).await;
     assert!(events.iter().any(|event| event.kind == "task_waiting"));
 
-    book.close_run(name, dev, RunState::Cancelled, 10)
+    store
+        .close_run(name, dev, RunState::Cancelled, 10)
         .await
         .unwrap();
-    let closed = book.run(name, dev).await.unwrap().unwrap();
-    assert!(!book.is_live(&closed, 11).await.unwrap());
-    let refused = book.reopen(name, dev, &tasks, 12).await.unwrap_err();
+    let closed = store.run(name, dev).await.unwrap().unwrap();
+    assert!(!store.is_live(&closed, 11).await.unwrap());
+    let refused = store.reopen(name, dev, &tasks, 12).await.unwrap_err();
     assert_eq!(refused.code, "R0809");
 }
 
@@ -936,38 +963,41 @@ fn new_hold(worker: &str, what: &str, now_us: i64) -> NewRun {
 
 #[tokio::test]
 async fn a_hold_never_takes_the_place_of_an_interrupted_run() {
-    let place = Place::new();
-    let book = place.open();
-    let run = opened_new(book.open_run(new_run("w1", "h", 0)).await.unwrap());
-    start_and_end(&book, &run, 0, TaskState::Succeeded, 0).await;
+    let place = TestFolder::new();
+    let store = place.open();
+    let run = opened_new(store.open_run(new_run("w1", "h", 0)).await.unwrap());
+    start_and_end(&store, &run, 0, TaskState::Succeeded, 0).await;
     assert!(
-        book.transition(move_of(&run, 1, TaskState::Waiting, TaskState::Running, 0))
+        store
+            .transition(move_of(&run, 1, TaskState::Waiting, TaskState::Running, 0))
             .await
             .unwrap()
     );
     assert!(matches!(
-        book.open_run(new_hold("w2", "replay", 1)).await.unwrap(),
+        store.open_run(new_hold("w2", "replay", 1)).await.unwrap(),
         Opened::Busy(_)
     ));
 
     // The run's process is dead. The hold dies too, and is taken up by the same one only.
     let hold = opened_new(
-        book.open_run(new_hold("w2", "replay", LEASE_US))
+        store
+            .open_run(new_hold("w2", "replay", LEASE_US))
             .await
             .unwrap(),
     );
     assert_eq!(hold.name.number, 2);
     let later = 2 * LEASE_US;
     let again = opened_resumed(
-        book.open_run(new_hold("w3", "replay", later))
+        store
+            .open_run(new_hold("w3", "replay", later))
             .await
             .unwrap(),
     );
     assert_eq!(again.name, hold.name);
-    let end = |now_us| book.close_run(&hold.name, &hold.environment, RunState::Succeeded, now_us);
+    let end = |now_us| store.close_run(&hold.name, &hold.environment, RunState::Succeeded, now_us);
     end(later + 1).await.unwrap();
 
-    let resumed = opened_resumed(book.open_run(new_run("w4", "h", later + 2)).await.unwrap());
+    let resumed = opened_resumed(store.open_run(new_run("w4", "h", later + 2)).await.unwrap());
     assert_eq!(resumed.name, run.name);
     assert_eq!(
         resumed
@@ -978,7 +1008,7 @@ async fn a_hold_never_takes_the_place_of_an_interrupted_run() {
         [TaskState::Succeeded, TaskState::Waiting, TaskState::Waiting]
     );
     assert!(
-        !book
+        !store
             .transition(move_of(
                 &run,
                 1,
@@ -993,42 +1023,45 @@ async fn a_hold_never_takes_the_place_of_an_interrupted_run() {
 
 #[tokio::test]
 async fn a_run_goes_on_past_a_hold_that_died() {
-    let place = Place::new();
-    let book = place.open();
-    let run = opened_new(book.open_run(new_run("w1", "h", 0)).await.unwrap());
+    let place = TestFolder::new();
+    let store = place.open();
+    let run = opened_new(store.open_run(new_run("w1", "h", 0)).await.unwrap());
     opened_new(
-        book.open_run(new_hold("w2", "replay", LEASE_US))
+        store
+            .open_run(new_hold("w2", "replay", LEASE_US))
             .await
             .unwrap(),
     );
     let resumed = opened_resumed(
-        book.open_run(new_run("w3", "h", 2 * LEASE_US))
+        store
+            .open_run(new_run("w3", "h", 2 * LEASE_US))
             .await
             .unwrap(),
     );
     assert_eq!(resumed.name, run.name);
-    let runs = book.runs(RunFilter::default()).await.unwrap();
+    let runs = store.runs(RunFilter::default()).await.unwrap();
     let states: Vec<_> = runs.iter().map(|run| run.state).collect();
     assert_eq!(states, [RunState::Superseded, RunState::Running]);
 }
 
 #[tokio::test]
 async fn a_resumed_run_tries_again_what_had_failed() {
-    let place = Place::new();
-    let book = place.open();
-    let run = opened_new(book.open_run(new_run("w1", "h", 0)).await.unwrap());
-    start_and_end(&book, &run, 0, TaskState::Failed, 0).await;
+    let place = TestFolder::new();
+    let store = place.open();
+    let run = opened_new(store.open_run(new_run("w1", "h", 0)).await.unwrap());
+    start_and_end(&store, &run, 0, TaskState::Failed, 0).await;
     assert!(
-        book.transition(move_of(&run, 1, TaskState::Waiting, TaskState::Skipped, 0))
+        store
+            .transition(move_of(&run, 1, TaskState::Waiting, TaskState::Skipped, 0))
             .await
             .unwrap()
     );
-    let resumed = opened_resumed(book.open_run(new_run("w2", "h", LEASE_US)).await.unwrap());
+    let resumed = opened_resumed(store.open_run(new_run("w2", "h", LEASE_US)).await.unwrap());
     assert!(
         resumed
             .tasks
             .iter()
             .all(|task| task.state == TaskState::Waiting && task.failure.is_none())
     );
-    assert_gapless(&book, &run).await;
+    assert_gapless(&store, &run).await;
 }

@@ -11,7 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 use towpath_vocab::Failure;
 
-use crate::error::BookError;
+use crate::error::StateError;
 
 /// At most this many changes share a commit.
 const GROUP: usize = 256;
@@ -31,11 +31,11 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(crate) fn start(connection: Connection, path: &Path) -> Result<Self, BookError> {
+    pub(crate) fn start(connection: Connection, path: &Path) -> Result<Self, StateError> {
         let (sender, receiver) = mpsc::channel(GROUP * 4);
         let owned = path.to_owned();
         let thread = std::thread::Builder::new()
-            .name("towpath-book".to_owned())
+            .name("towpath-state store".to_owned())
             .spawn(move || write_all(connection, &owned, receiver))?;
         Ok(Self {
             changes: Some(sender),
@@ -48,7 +48,7 @@ impl Writer {
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, BookError> + Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StateError> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
         let path = self.path.clone();
@@ -65,7 +65,7 @@ impl Writer {
             });
             (refusal, reply)
         });
-        let stopped = || BookError::Stopped.into_failure(&self.path);
+        let stopped = || StateError::Stopped.into_failure(&self.path);
         let Some(changes) = &self.changes else {
             return Err(stopped());
         };
@@ -105,7 +105,7 @@ fn write_group(
     path: &Path,
     group: Vec<Change>,
 ) -> Vec<(Reply, Option<Failure>)> {
-    let failed = |error: rusqlite::Error| BookError::Sqlite(error).into_failure(path);
+    let failed = |error: rusqlite::Error| StateError::Sqlite(error).into_failure(path);
     let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => transaction,
         Err(error) => {

@@ -15,7 +15,7 @@ use crate::ephemeral::inject;
 use crate::macros::{self, Macro, MacroFile};
 use crate::problem::{Mistake, Raised, TemplateProblem, from_engine};
 use crate::reference::Vars;
-use crate::session::{Mode, Seen, Session, Settings};
+use crate::session::{Mode, RenderTrace, Session, Settings};
 use crate::source_map::{Marked, SourceMap, mark};
 
 /// More questions than this in one template are a mistake.
@@ -145,7 +145,7 @@ fn one(
     file: &str,
     text: &str,
     introspect: &mut dyn Introspect,
-) -> Result<(String, SourceMap, Seen), TemplateProblem> {
+) -> Result<(String, SourceMap, RenderTrace), TemplateProblem> {
     let marked = mark(text);
     let mut answers = Vec::new();
     loop {

@@ -15,7 +15,7 @@ use crate::problem::TemplateProblem;
 use crate::reference::{EnvVar, Reference, ReferenceKind, Vars};
 use crate::render::run;
 use crate::segments;
-use crate::session::{Mode, Seen, Session, Settings};
+use crate::session::{Mode, RenderTrace, Session, Settings};
 use crate::source_map::mark;
 
 /// What a template refers to.
@@ -107,7 +107,7 @@ fn settings(
 }
 
 impl Scan {
-    fn take(&mut self, seen: Seen) {
+    fn take(&mut self, seen: RenderTrace) {
         for reference in seen.references {
             if !self.references.contains(&reference) {
                 self.references.push(reference);

@@ -46,7 +46,7 @@ pub(crate) struct Settings {
 
 /// What the template did.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct RenderTrace {
     pub(crate) references: Vec<Reference>,
     pub(crate) config: Map<String, Json>,
     pub(crate) vars: Vec<String>,
@@ -68,7 +68,7 @@ pub(crate) struct Seen {
 pub(crate) struct Session {
     pub(crate) settings: Settings,
     answers: Vec<Answer>,
-    seen: Mutex<Seen>,
+    seen: Mutex<RenderTrace>,
 }
 
 impl Session {
@@ -76,16 +76,16 @@ impl Session {
         Self {
             settings,
             answers,
-            seen: Mutex::new(Seen::default()),
+            seen: Mutex::new(RenderTrace::default()),
         }
     }
 
-    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
+    pub(crate) fn seen(&self) -> MutexGuard<'_, RenderTrace> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what was seen, leaving nothing.
-    pub(crate) fn take_seen(&self) -> Seen {
+    pub(crate) fn take_seen(&self) -> RenderTrace {
         std::mem::take(&mut *self.seen())
     }
 

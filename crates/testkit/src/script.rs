@@ -413,7 +413,7 @@ fn rows_of(change: Change, ordinal: u64) -> Rows {
 pub fn bad_record(table: TableName, line: u64) -> Reject {
     Reject {
         table,
-        place: towpath_vocab::Place {
+        place: towpath_vocab::RecordLocation {
             object: "script".to_owned(),
             line: Some(line),
             ordinal: line,

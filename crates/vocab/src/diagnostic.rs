@@ -35,7 +35,7 @@ pub struct Span {
 
 /// Where a record of outside data stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Place {
+pub struct RecordLocation {
     /// The file, table or topic, as a person would name it.
     pub object: String,
     /// Line in a text file, from 1.
@@ -45,7 +45,7 @@ pub struct Place {
     pub ordinal: u64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RecordLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             Some(line) => write!(f, "{}:{line}", self.object),

@@ -44,6 +44,6 @@ pub struct Facts {
     pub outside: BTreeMap<String, BTreeMap<String, TableFact>>,
     /// Tables of the lakehouse.
     pub lakehouse: BTreeMap<TableName, TableFact>,
-    /// Names of environment variables that are set. Values never enter the thinking wing this way.
+    /// Names of environment variables that are set. Values never enter the planning side this way.
     pub set_variables: BTreeSet<String>,
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Place;
+use crate::RecordLocation;
 
 /// Who must do what before the same thing can work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct Failure {
     pub help: Vec<String>,
     /// The record it is about, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<RecordLocation>,
 }
 
 impl Failure {
@@ -64,7 +64,7 @@ impl Failure {
 
     /// Adds the record it is about.
     #[must_use]
-    pub fn at(mut self, place: Place) -> Self {
+    pub fn at(mut self, place: RecordLocation) -> Self {
         self.place = Some(place);
         self
     }

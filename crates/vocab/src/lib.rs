@@ -4,7 +4,7 @@
 //! it does no I/O, starts no task, and holds no helper functions that belong to a user of a noun.
 //! The one knowledge beside the nouns is how their values read: type words (`types`), text (`text`).
 //! Read next: `token.rs` (what makes a load exactly-once), `plan.rs` (what crosses from the
-//! thinking wing to the doing wing), then the `ports` crate.
+//! planning side to the execution side), then the `ports` crate.
 
 #![warn(missing_docs)]
 
@@ -27,7 +27,7 @@ pub mod types;
 pub use check::{
     Check, CheckKind, CheckResult, Outcome, Rule, RuleKind, Severity, Threshold, Tolerance,
 };
-pub use diagnostic::{Diagnostic, Level, Place, Span};
+pub use diagnostic::{Diagnostic, Level, RecordLocation, Span};
 pub use fact::{FactSource, Facts, TableFact};
 pub use failure::{Failure, Remedy};
 pub use introspect::{Answer, Introspect, Pending, Question};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Place, TableName};
+use crate::{RecordLocation, TableName};
 
 /// A record as it came, so that it can be replayed after a fix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub struct Reject {
     /// The table it was meant for.
     pub table: TableName,
     /// Where it stands in the source.
-    pub place: Place,
+    pub place: RecordLocation,
     /// The record itself.
     pub raw: RawRecord,
     /// Every reason, at least one.

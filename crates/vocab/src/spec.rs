@@ -1,4 +1,4 @@
-//! What a connector can do, as data: the thinking wing checks a project against it, docs and JSON
+//! What a connector can do, as data: the planning side checks a project against it, docs and JSON
 //! Schemas are generated from it, and it never needs the connector's code.
 
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Text to values, straight from bytes: integers, decimals, doubles, booleans, dates, timestamps.
 //!
 //! Promise: a value is exact or refused; nothing is rounded, clamped or guessed (a double is the
-//! nearest one, as its declaration asks). One reading for the whole house: what a text file takes is
+//! nearest one, as its declaration asks). One reading for the whole program: what a text file takes is
 //! what a declared type takes of a text column. It knows no column, no null and no user's pattern.
 
 /// A point in time as a text gives it.

@@ -1,6 +1,6 @@
 //! Types in the words of the config: text to Arrow and back, and the metadata keys of fields.
 //!
-//! One table for the whole house. A word that is not in it is refused, never guessed.
+//! One table for the whole program. A word that is not in it is refused, never guessed.
 
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
-//! Which crate may import which: the walls of the house.
+//! Which crate may import which: the walls of the workspace.
 //!
 //! `MAY_IMPORT` is the law; `crate_table.rs` keeps `ARCHITECTURE.md` equal to what is really built.
 //! A dev-dependency may also be `testkit` or `features`; tests of `flow` and `orchestrator` may run on
 //! real leaves. Knows nothing of crates of others; those are in `fences.rs`.
 
 use crate::finding::Finding;
-use crate::house::{House, Use};
+use crate::workspace::{Use, Workspace};
 
 /// Package prefix of all crates but the binary.
 const PREFIX: &str = "towpath-";
@@ -66,13 +66,13 @@ fn allowed(from: &str, to: &str) -> bool {
 }
 
 /// Finds arrows that go through a wall.
-pub(crate) fn check(house: &House) -> Vec<Finding> {
-    let members: Vec<&str> = house
+pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
+    let members: Vec<&str> = workspace
         .members()
         .map(|package| package.name.as_str())
         .collect();
     let mut findings = Vec::new();
-    for package in house.members() {
+    for package in workspace.members() {
         let from = short(&package.name);
         for dependency in &package.dependencies {
             if !members.contains(&dependency.name.as_str()) {
@@ -87,7 +87,7 @@ pub(crate) fn check(house: &House) -> Vec<Finding> {
                     "arrows",
                     format!("crate `{from}`"),
                     format!(
-                        "imports `{to}`, which no wall of the house lets through; move the shared \
+                        "imports `{to}`, which no wall of the workspace lets through; move the shared \
                          noun down to `vocab`, the seam to `ports`, or the wiring up to `app`"
                     ),
                 ));
@@ -100,16 +100,16 @@ pub(crate) fn check(house: &House) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::check;
-    use crate::house::planted::{of_packages, package};
+    use crate::workspace::planted::{of_packages, package};
 
     #[test]
     fn a_leaf_that_imports_a_leaf_is_found() {
-        let house = of_packages(&[
+        let workspace = of_packages(&[
             package("towpath-connectors", &["towpath-engine", "serde"]),
             package("towpath-engine", &["towpath-ports"]),
             package("towpath-ports", &[]),
         ]);
-        let findings = check(&house);
+        let findings = check(&workspace);
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert!(findings[0].message.starts_with("imports `engine`"));
         assert_eq!(findings[0].place, "crate `connectors`");
@@ -132,14 +132,14 @@ mod tests {
             ("towpath-flow", "towpath-features"),
         ] {
             let target = to.rsplit(':').next().unwrap_or(to);
-            let house = of_packages(&[package(from, &[to]), package(target, &[])]);
-            assert_eq!(check(&house).len(), 1, "{from} -> {to}");
+            let workspace = of_packages(&[package(from, &[to]), package(target, &[])]);
+            assert_eq!(check(&workspace).len(), 1, "{from} -> {to}");
         }
     }
 
     #[test]
     fn downward_arrows_and_the_testkit_in_tests_are_fine() {
-        let house = of_packages(&[
+        let workspace = of_packages(&[
             package(
                 "towpath",
                 &["towpath-app", "towpath-vocab", "dev:towpath-testkit"],
@@ -160,6 +160,6 @@ mod tests {
             package("towpath-testkit", &["towpath-vocab"]),
             package("towpath-features", &[]),
         ]);
-        assert_eq!(check(&house), []);
+        assert_eq!(check(&workspace), []);
     }
 }

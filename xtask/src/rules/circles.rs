@@ -9,9 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::Finding;
-use crate::house::House;
 use crate::rules::files::is_test_file;
 use crate::rust_text;
+use crate::workspace::Workspace;
 
 const LARGEST: usize = 3;
 
@@ -26,9 +26,12 @@ struct Modules {
 }
 
 /// Finds circles that are too large.
-pub(crate) fn check(house: &House) -> Vec<Finding> {
+pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
     let mut crates: BTreeMap<&str, Vec<(Module, &str, &str)>> = BTreeMap::new();
-    for file in house.rust_files().filter(|file| !is_test_file(&file.path)) {
+    for file in workspace
+        .rust_files()
+        .filter(|file| !is_test_file(&file.path))
+    {
         if let Some((folder, inside)) = file.path.split_once("/src/") {
             let module = module_of(inside);
             crates

@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::Finding;
-use crate::house::{House, Use};
 use crate::rules::arrows::short;
+use crate::workspace::{Use, Workspace};
 
 const PAGE: &str = "ARCHITECTURE.md";
 
 /// Compares the table with the manifests.
-pub(crate) fn check(house: &House) -> Vec<Finding> {
+pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
     let finding = |message: String| Finding::new("crate_table", PAGE, message);
-    let Some(page) = house.file(PAGE) else {
+    let Some(page) = workspace.file(PAGE) else {
         return vec![finding("is missing".to_owned())];
     };
     let Some(table) = table(&page.text) else {
@@ -25,7 +25,7 @@ pub(crate) fn check(house: &House) -> Vec<Finding> {
         )];
     };
     let mut findings = Vec::new();
-    let real = real(house);
+    let real = real(workspace);
     for (name, imports) in &real {
         match table.get(name) {
             None => findings.push(finding(format!("does not list the crate `{name}`"))),
@@ -43,9 +43,9 @@ pub(crate) fn check(house: &House) -> Vec<Finding> {
     findings
 }
 
-fn real(house: &House) -> BTreeMap<String, BTreeSet<String>> {
-    let members: BTreeSet<&str> = house.members().map(|p| p.name.as_str()).collect();
-    house
+fn real(workspace: &Workspace) -> BTreeMap<String, BTreeSet<String>> {
+    let members: BTreeSet<&str> = workspace.members().map(|p| p.name.as_str()).collect();
+    workspace
         .members()
         .map(|package| {
             let imports = package
@@ -95,40 +95,40 @@ fn list(names: &BTreeSet<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::check;
-    use crate::house::House;
-    use crate::house::planted::{of_files, of_packages, package};
+    use crate::workspace::Workspace;
+    use crate::workspace::planted::{of_files, of_packages, package};
 
-    fn house(table: &str) -> House {
+    fn workspace(table: &str) -> Workspace {
         let page = format!(
             "x\n<!-- crates:start -->\n| crate | promise | imports |\n|---|---|---|\n{table}\n<!-- crates:end -->\n"
         );
-        House {
+        Workspace {
             packages: of_packages(&[
                 package("towpath-flow", &["towpath-vocab", "dev:towpath-vocab"]),
                 package("towpath-vocab", &[]),
             ])
             .packages,
             files: of_files(&[("ARCHITECTURE.md", &page)]).files,
-            ..House::default()
+            ..Workspace::default()
         }
     }
 
     #[test]
     fn a_true_table_passes() {
-        let house = house("| `flow` | moves | `vocab` |\n| `vocab` | nouns | - |");
-        assert_eq!(check(&house), []);
+        let workspace = workspace("| `flow` | moves | `vocab` |\n| `vocab` | nouns | - |");
+        assert_eq!(check(&workspace), []);
     }
 
     #[test]
     fn a_missing_row_a_wrong_arrow_and_a_ghost_are_found() {
-        let house = house("| `flow` | moves | - |\n| `tow` | ghost | `flow` |");
-        let messages: Vec<String> = check(&house).into_iter().map(|f| f.message).collect();
+        let workspace = workspace("| `flow` | moves | - |\n| `gone` | ghost | `flow` |");
+        let messages: Vec<String> = check(&workspace).into_iter().map(|f| f.message).collect();
         assert_eq!(
             messages,
             [
                 "says `flow` imports nothing; its manifest says `vocab`",
                 "does not list the crate `vocab`",
-                "lists `tow`, which is no crate here",
+                "lists `gone`, which is no crate here",
             ]
         );
     }

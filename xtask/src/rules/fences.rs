@@ -1,12 +1,12 @@
 //! Which crates may name a heavy or impure crate of others directly.
 //!
-//! The heaviest dependency is fenced in `engine`; the thinking wing has no runtime, no socket, no
+//! The heaviest dependency is fenced in `engine`; the planning side has no runtime, no socket, no
 //! file. Looks at direct dependencies only: what a crate links through another it cannot name.
 //! Read next: `arrows.rs`.
 
 use crate::finding::Finding;
-use crate::house::{House, Use};
 use crate::rules::arrows::short;
+use crate::workspace::{Use, Workspace};
 
 /// A crate of others and the only crates that may name it.
 const ONLY_IN: &[(&str, &[&str])] = &[
@@ -16,7 +16,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tokio-postgres", &["connectors", "state"]),
 ];
 
-/// The thinking wing and the nouns.
+/// The planning side and the nouns.
 const PURE: &[&str] = &["project", "sql", "template", "vocab"];
 
 /// What pure crates never name, not even in `engine`'s name.
@@ -31,9 +31,9 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Finds dependencies on the wrong side of a fence. Tests may use what they need.
-pub(crate) fn check(house: &House) -> Vec<Finding> {
+pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for package in house.members() {
+    for package in workspace.members() {
         let name = short(&package.name);
         if name == "features" {
             continue;
@@ -75,24 +75,24 @@ pub(crate) fn check(house: &House) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::check;
-    use crate::house::planted::{of_packages, package};
+    use crate::workspace::planted::{of_packages, package};
 
     #[test]
     fn the_engine_alone_names_datafusion() {
-        let house = of_packages(&[
+        let workspace = of_packages(&[
             package("towpath-engine", &["datafusion", "tokio"]),
             package("towpath-sql", &["datafusion-expr"]),
         ]);
-        assert_eq!(check(&house), []);
-        let house = of_packages(&[package("towpath-sql", &["datafusion"])]);
-        assert_eq!(check(&house).len(), 1);
+        assert_eq!(check(&workspace), []);
+        let workspace = of_packages(&[package("towpath-sql", &["datafusion"])]);
+        assert_eq!(check(&workspace).len(), 1);
     }
 
     #[test]
     fn the_thinking_wing_has_no_runtime() {
-        let house = of_packages(&[package("towpath-project", &["tokio"])]);
-        assert_eq!(check(&house).len(), 1);
-        let house = of_packages(&[package("towpath-project", &["dev:tokio"])]);
-        assert_eq!(check(&house), []);
+        let workspace = of_packages(&[package("towpath-project", &["tokio"])]);
+        assert_eq!(check(&workspace).len(), 1);
+        let workspace = of_packages(&[package("towpath-project", &["dev:tokio"])]);
+        assert_eq!(check(&workspace), []);
     }
 }

@@ -4,8 +4,8 @@
 //! functions: their length is clippy's. Read next: `rust_text.rs`.
 
 use crate::finding::Finding;
-use crate::house::House;
 use crate::rust_text;
+use crate::workspace::Workspace;
 
 const LONGEST: usize = 600;
 
@@ -23,8 +23,8 @@ pub(crate) fn is_test_file(path: &str) -> bool {
 }
 
 /// Finds files with more than 600 lines of non-test code.
-pub(crate) fn check_length(house: &House) -> Vec<Finding> {
-    house
+pub(crate) fn check_length(workspace: &Workspace) -> Vec<Finding> {
+    workspace
         .rust_files()
         .filter(|file| !is_test_file(&file.path))
         .filter_map(|file| {
@@ -41,8 +41,8 @@ pub(crate) fn check_length(house: &House) -> Vec<Finding> {
 }
 
 /// Finds Rust files that do not open with `//!`.
-pub(crate) fn check_header(house: &House) -> Vec<Finding> {
-    house
+pub(crate) fn check_header(workspace: &Workspace) -> Vec<Finding> {
+    workspace
         .rust_files()
         .filter(|file| !file.text.trim_start().starts_with("//!"))
         .map(|file| {
@@ -56,8 +56,8 @@ pub(crate) fn check_header(house: &House) -> Vec<Finding> {
 }
 
 /// Finds files and folders whose names say nothing.
-pub(crate) fn check_name(house: &House) -> Vec<Finding> {
-    house
+pub(crate) fn check_name(workspace: &Workspace) -> Vec<Finding> {
+    workspace
         .files
         .iter()
         .filter_map(|file| {
@@ -77,7 +77,7 @@ pub(crate) fn check_name(house: &House) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::{check_header, check_length, check_name};
-    use crate::house::planted::of_files;
+    use crate::workspace::planted::of_files;
 
     #[test]
     fn a_long_file_is_found_and_its_tests_are_not_counted() {
@@ -87,13 +87,13 @@ mod tests {
             "fn a() {}\n".repeat(600),
             "    fn t() {}\n".repeat(500)
         );
-        let house = of_files(&[
+        let workspace = of_files(&[
             ("crates/flow/src/long.rs", &long),
             ("crates/flow/src/tested.rs", &tested),
             ("crates/flow/src/gate/tests.rs", &long),
             ("crates/flow/tests/kill.rs", &long),
         ]);
-        let findings = check_length(&house);
+        let findings = check_length(&workspace);
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert_eq!(findings[0].place, "crates/flow/src/long.rs");
         assert!(findings[0].message.starts_with("has 601 lines"));
@@ -101,12 +101,12 @@ mod tests {
 
     #[test]
     fn a_file_without_a_header_is_found() {
-        let house = of_files(&[
+        let workspace = of_files(&[
             ("a.rs", "//! Promises.\nfn a() {}"),
             ("b.rs", "// Not a header.\nfn b() {}"),
             ("c.md", "prose"),
         ]);
-        let findings = check_header(&house);
+        let findings = check_header(&workspace);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].place, "b.rs");
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::finding::Finding;
-use crate::house;
+use crate::workspace;
 
 /// A committed file and the command that prints it.
 struct Generated {
@@ -78,7 +78,7 @@ pub(crate) fn write(root: &Path) -> Result<bool> {
             .command
             .split_first()
             .context("a generator is a command")?;
-        let fresh = house::output(root, program, arguments)?;
+        let fresh = workspace::output(root, program, arguments)?;
         let path = root.join(generated.path);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
@@ -92,7 +92,7 @@ pub(crate) fn write(root: &Path) -> Result<bool> {
 fn check_one(root: &Path, generated: &Generated) -> Option<Finding> {
     let finding = |message: String| Some(Finding::new("generated", generated.path, message));
     let (program, arguments) = generated.command.split_first()?;
-    let fresh = match house::output(root, program, arguments) {
+    let fresh = match workspace::output(root, program, arguments) {
         Ok(fresh) => fresh,
         Err(error) => return finding(format!("its generator failed: {error:#}")),
     };
@@ -111,7 +111,7 @@ fn check_one(root: &Path, generated: &Generated) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::{Generated, check_one};
-    use crate::house::root;
+    use crate::workspace::root;
 
     fn message(path: &'static str, command: &'static [&'static str]) -> Option<String> {
         check_one(&root(), &Generated { path, command }).map(|finding| finding.message)

@@ -5,7 +5,7 @@
 //! Knows no licence texts.
 
 use crate::finding::Finding;
-use crate::house::House;
+use crate::workspace::Workspace;
 
 /// Licences whose terms a distributed binary under Apache-2.0 can meet.
 const ALLOWED: &[&str] = &[
@@ -27,8 +27,8 @@ const ALLOWED: &[&str] = &[
 ];
 
 /// Finds packages without a licence or with one that is not in the list.
-pub(crate) fn check(house: &House) -> Vec<Finding> {
-    house
+pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
+    workspace
         .packages
         .iter()
         .filter_map(|package| {
@@ -99,7 +99,7 @@ fn split<'a, 'b>(rest: &'b [&'a str]) -> Option<(&'a str, &'b [&'a str])> {
 #[cfg(test)]
 mod tests {
     use super::{ALLOWED, accepted, check};
-    use crate::house::planted::{of_packages, package};
+    use crate::workspace::planted::{of_packages, package};
     use serde_json::Value;
 
     #[test]
@@ -134,15 +134,15 @@ mod tests {
         strict["license"] = Value::from("AGPL-3.0-only");
         let mut silent = package("silent", &[]);
         silent["license"] = Value::Null;
-        let house = of_packages(&[strict, silent, package("towpath-vocab", &[])]);
-        let places: Vec<String> = check(&house).into_iter().map(|f| f.place).collect();
+        let workspace = of_packages(&[strict, silent, package("towpath-vocab", &[])]);
+        let places: Vec<String> = check(&workspace).into_iter().map(|f| f.place).collect();
         assert_eq!(places, ["package `strict 0.1.0`", "package `silent 0.1.0`"]);
     }
 
     #[test]
     #[allow(clippy::expect_used, reason = "tests")]
     fn deny_toml_allows_the_same() {
-        let path = crate::house::root().join("deny.toml");
+        let path = crate::workspace::root().join("deny.toml");
         let text = std::fs::read_to_string(path).expect("deny.toml");
         let (_, list) = text.split_once("allow = [").expect("an allow list");
         let (list, _) = list.split_once(']').expect("its end");

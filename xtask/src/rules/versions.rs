@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::Finding;
-use crate::house::House;
+use crate::workspace::Workspace;
 
 const ONCE: &[&str] = &[
     "arrow",
@@ -18,10 +18,10 @@ const ONCE: &[&str] = &[
 const ONCE_PREFIXES: &[&str] = &["arrow-", "datafusion-"];
 
 /// Finds packages of the core four that are locked twice.
-pub(crate) fn check(house: &House) -> Vec<Finding> {
+pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut name = "";
-    for line in house.lock.lines() {
+    for line in workspace.lock.lines() {
         if let Some(value) = quoted(line, "name = ") {
             name = value;
         } else if let Some(version) = quoted(line, "version = ") {
@@ -56,31 +56,31 @@ fn quoted<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::check;
-    use crate::house::House;
+    use crate::workspace::Workspace;
 
-    fn locked(packages: &[(&str, &str)]) -> House {
+    fn locked(packages: &[(&str, &str)]) -> Workspace {
         let lock = packages
             .iter()
             .map(|(name, version)| {
                 format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n\n")
             })
             .collect();
-        House {
+        Workspace {
             lock,
-            ..House::default()
+            ..Workspace::default()
         }
     }
 
     #[test]
     fn a_second_arrow_is_found_and_a_second_rand_is_not() {
-        let house = locked(&[
+        let workspace = locked(&[
             ("arrow-array", "58.0.0"),
             ("arrow-array", "59.3.2"),
             ("parquet", "59.3.2"),
             ("rand", "0.8.5"),
             ("rand", "0.9.1"),
         ]);
-        let findings = check(&house);
+        let findings = check(&workspace);
         assert_eq!(findings.len(), 1);
         assert!(
             findings[0]

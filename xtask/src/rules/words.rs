@@ -5,8 +5,8 @@
 //! Read next: `rust_text.rs`.
 
 use crate::finding::Finding;
-use crate::house::House;
 use crate::rust_text;
+use crate::workspace::Workspace;
 
 /// Folders that exist on somebody's machine only, spelled so that this file does not hold them.
 const MACHINE_FOLDERS: &[&str] = &[
@@ -17,9 +17,9 @@ const MACHINE_FOLDERS: &[&str] = &[
 ];
 
 /// Finds absolute paths of one machine.
-pub(crate) fn check_machine_paths(house: &House) -> Vec<Finding> {
+pub(crate) fn check_machine_paths(workspace: &Workspace) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in &house.files {
+    for file in &workspace.files {
         for (number, line) in file.text.lines().enumerate() {
             for folder in MACHINE_FOLDERS {
                 if starts_a_path(line, folder) {
@@ -45,14 +45,14 @@ fn starts_a_path(line: &str, folder: &str) -> bool {
 }
 
 /// Finds unfinished code and switched-off tests.
-pub(crate) fn check_unfinished(house: &House) -> Vec<Finding> {
+pub(crate) fn check_unfinished(workspace: &Workspace) -> Vec<Finding> {
     const UNFINISHED: &[(&str, &str)] = &[
         ("todo!", "is not written yet"),
         ("unimplemented!", "is not written yet"),
         ("#[ignore", "switches a test off"),
     ];
     let mut findings = Vec::new();
-    for file in house.rust_files() {
+    for file in workspace.rust_files() {
         let code = rust_text::mask(&file.text);
         for (number, line) in code.lines().enumerate() {
             for (word, what) in UNFINISHED {
@@ -72,7 +72,7 @@ pub(crate) fn check_unfinished(house: &House) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::{check_machine_paths, check_unfinished};
-    use crate::house::planted::of_files;
+    use crate::workspace::planted::of_files;
 
     #[test]
     fn a_machine_path_is_found_with_its_line() {

@@ -9,7 +9,7 @@ use std::path::Path;
 use towpath_vocab::{ConnectionPlan, ConnectorSpec, Failure, OptionValue, Remedy, SecretTemplate};
 
 use crate::Result;
-use crate::house::of_scheme;
+use crate::services::of_scheme;
 
 /// Endings of files that are SQLite databases.
 const SQLITE_ENDINGS: [&str; 4] = [".db", ".sqlite", ".sqlite3", ".db3"];

@@ -15,8 +15,8 @@ use towpath_vocab::{
 
 use super::start::{Draft, Variable};
 use crate::Result;
-use crate::house::{connector_specs, of_scheme};
 use crate::outside::{Looked, Outside, fact, look};
+use crate::services::{connector_specs, of_scheme};
 
 /// The lakehouse schema that tables go to.
 const INTO: &str = "raw";

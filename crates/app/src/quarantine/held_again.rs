@@ -15,7 +15,7 @@ use towpath_vocab::{Generation, StepName, TableName, TaskKey};
 use super::noting::{Taken, marked, taken_of};
 use super::records::{Change, mark};
 use crate::Result;
-use crate::house::House;
+use crate::services::ProjectServices;
 
 pub(crate) use super::noting::set_back;
 
@@ -37,10 +37,10 @@ pub(crate) fn is_replay(task: &TaskKey) -> bool {
 }
 
 /// Finds the records whose replays are about to be undone, or to stand again.
-pub(crate) async fn records(house: &House, behind: &[TaskThen]) -> Result<Vec<Again>> {
+pub(crate) async fn records(services: &ProjectServices, behind: &[TaskThen]) -> Result<Vec<Again>> {
     let mut found = Vec::new();
     for then in behind.iter().filter(|then| is_replay(&then.task)) {
-        let commits = commits(house, &then.task).await?;
+        let commits = commits(services, &then.task).await?;
         let (held, replayed) = changed(&commits, then.now, then.then);
         found.push(Again {
             replay: then.task.clone(),
@@ -52,8 +52,11 @@ pub(crate) async fn records(house: &House, behind: &[TaskThen]) -> Result<Vec<Ag
 }
 
 /// What the replays took whose rows a table has, as far as that is kept.
-pub(super) async fn standing_replays(house: &House, replay: &TaskKey) -> Result<Vec<Taken>> {
-    let mut commits = commits(house, replay).await?;
+pub(super) async fn standing_replays(
+    services: &ProjectServices,
+    replay: &TaskKey,
+) -> Result<Vec<Taken>> {
+    let mut commits = commits(services, replay).await?;
     let standing = match commits.keys().next_back() {
         Some(last) => standing(&commits, *last),
         None => BTreeSet::new(),
@@ -64,9 +67,12 @@ pub(super) async fn standing_replays(house: &House, replay: &TaskKey) -> Result<
         .collect())
 }
 
-async fn commits(house: &House, replay: &TaskKey) -> Result<BTreeMap<Generation, Taken>> {
+async fn commits(
+    services: &ProjectServices,
+    replay: &TaskKey,
+) -> Result<BTreeMap<Generation, Taken>> {
     let mut commits = BTreeMap::new();
-    for (generation, position) in house.lake.positions(replay).await? {
+    for (generation, position) in services.lake.positions(replay).await? {
         commits.insert(generation, taken_of(&position)?.unwrap_or_default());
     }
     Ok(commits)
@@ -108,13 +114,13 @@ fn standing(commits: &BTreeMap<Generation, Taken>, from: Generation) -> BTreeSet
 
 /// Gives them the status they have then; how many wait again.
 pub(crate) async fn hold(
-    house: &House,
+    services: &ProjectServices,
     table: &TableName,
     again: Vec<Again>,
     carried: &[Carried],
 ) -> Result<u64> {
     let mut waiting = 0;
-    if house
+    if services
         .lake
         .version(&quarantine_table(table))
         .await?
@@ -136,7 +142,7 @@ pub(crate) async fn hold(
             ..replay
         };
         let changes = vec![Change::of(&held, "held"), Change::of(&replayed, "replayed")];
-        mark(house, &task, changes, marked(carried.generation)).await?;
+        mark(services, &task, changes, marked(carried.generation)).await?;
         waiting += held.len() as u64;
     }
     Ok(waiting)

@@ -11,8 +11,8 @@ use towpath_vocab::{Plan, Position, TableName};
 use super::records::{Change, Owner, ask, mark, need_quarantine, quoted, waiting_records};
 use super::standing::{OUTDATED, waiting};
 use crate::Result;
-use crate::house::House;
-use crate::lease::hold;
+use crate::pipeline_lock::lock_pipeline;
+use crate::services::ProjectServices;
 
 /// One table with rows set aside.
 #[derive(Clone, Debug, Serialize)]
@@ -31,8 +31,11 @@ pub struct QuarantineLine {
 }
 
 /// Every table with rows set aside.
-pub async fn quarantine_list(house: &House, plan: &Plan) -> Result<Vec<QuarantineLine>> {
-    let tables = house.lake.tables().await?.into_iter();
+pub async fn quarantine_list(
+    services: &ProjectServices,
+    plan: &Plan,
+) -> Result<Vec<QuarantineLine>> {
+    let tables = services.lake.tables().await?.into_iter();
     let mut lines = Vec::new();
     for quarantine in tables.filter(|table| table.schema() == QUARANTINE_SCHEMA) {
         let owner = quarantine
@@ -41,7 +44,7 @@ pub async fn quarantine_list(house: &House, plan: &Plan) -> Result<Vec<Quarantin
             .ok()
             .and_then(|table| Owner::of(plan, &table).ok());
         let waiting = match owner {
-            Some(owner) => waiting(house, &owner).await?,
+            Some(owner) => waiting(services, &owner).await?,
             None => "status = 'held'".to_owned(),
         };
         let count =
@@ -55,7 +58,7 @@ pub async fn quarantine_list(house: &House, plan: &Plan) -> Result<Vec<Quarantin
             count(&format!("status = '{OUTDATED}'"), "outdated"),
             quoted(&quarantine)
         );
-        let batches = ask(house, &sql).await?;
+        let batches = ask(services, &sql).await?;
         let number = |column: usize| -> u64 {
             let first = batches.iter().find(|batch| batch.num_rows() > 0);
             let cell = first.and_then(|batch| {
@@ -92,27 +95,31 @@ pub fn quarantine_query(table: &TableName, limit: u64) -> String {
 
 /// Gives the waiting rows of a table up; how many there were. A load that reads one again sets it
 /// aside again.
-pub async fn quarantine_discard(house: &House, plan: &Plan, table: &TableName) -> Result<u64> {
-    need_quarantine(house, table).await?;
+pub async fn quarantine_discard(
+    services: &ProjectServices,
+    plan: &Plan,
+    table: &TableName,
+) -> Result<u64> {
+    need_quarantine(services, table).await?;
     let owner = Owner::of(plan, table)?;
-    let held = hold(
-        house,
+    let held = lock_pipeline(
+        services,
         &plan.environment,
         owner.pipeline,
         &format!("discard {table}"),
     )
     .await?;
-    let given_up = held.during(give_up(house, &owner)).await;
+    let given_up = held.during(give_up(services, &owner)).await;
     held.release(given_up.is_ok()).await?;
     given_up
 }
 
-async fn give_up(house: &House, owner: &Owner<'_>) -> Result<u64> {
-    let records = waiting_records(house, owner, 0, u64::from(u32::MAX)).await?;
+async fn give_up(services: &ProjectServices, owner: &Owner<'_>) -> Result<u64> {
+    let records = waiting_records(services, owner, 0, u64::from(u32::MAX)).await?;
     let ids: BTreeSet<String> = records.into_iter().map(|record| record.id).collect();
     if !ids.is_empty() {
         mark(
-            house,
+            services,
             &owner.key("discard"),
             vec![Change::of(&ids, "discarded")],
             Position::default(),

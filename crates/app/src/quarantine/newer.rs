@@ -22,7 +22,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use towpath_engine::Engine;
-use towpath_flow::Sieve;
+use towpath_flow::RowFilter;
 use towpath_ports::{
     Assignment, BoxStream, Candidate, Destination, Event, InputVersion, Query, ReadSpec, Reader,
     Rows, Source, Split, TableSchema,
@@ -36,7 +36,7 @@ use towpath_vocab::{
 
 use super::records::{Owner, Record};
 use crate::Result;
-use crate::house::House;
+use crate::services::ProjectServices;
 
 /// The name records have in the question.
 const RECORDS: (&str, &str) = ("replayed", "records");
@@ -54,7 +54,7 @@ pub(super) struct Newer {
     /// The load's last commit.
     last: Generation,
     records: Arc<Vec<Record>>,
-    seen: Seen,
+    seen: SeenKeys,
     left_out: Mutex<BTreeSet<String>>,
     let_in: Mutex<LetIn>,
     /// Keys that earlier batches of this commit let in.
@@ -80,14 +80,14 @@ type Stood = (String, u64);
 
 /// The keys that were let in so far, as digests.
 #[derive(Clone, Default)]
-pub(super) struct Seen {
+pub(super) struct SeenKeys {
     /// By this replay, in all its commits: from the newest record on.
     now: Arc<Mutex<HashSet<KeyDigest>>>,
     /// By earlier replays of records of the load's last commit.
     before: Arc<Mutex<HashMap<KeyDigest, Stood>>>,
 }
 
-impl Seen {
+impl SeenKeys {
     /// True for a key that is let in for the first time, and for a row that is newer by the cursor than
     /// the table's. A record that the last load kept out otherwise has to stand behind the one an earlier
     /// replay let in.
@@ -170,10 +170,10 @@ impl LetIn {
 impl Newer {
     /// For the replay of these records; `None` for tables without a key.
     pub(super) async fn of(
-        house: &House,
+        services: &ProjectServices,
         owner: &Owner<'_>,
         records: &Arc<Vec<Record>>,
-        seen: &Seen,
+        seen: &SeenKeys,
     ) -> Result<Option<Self>> {
         let plan = &owner.load.table;
         if plan.write.key.is_empty() {
@@ -181,13 +181,13 @@ impl Newer {
         }
         let cursor = owner.load.cursor.as_ref();
         Ok(Some(Self {
-            engine: Arc::clone(&house.engine),
+            engine: Arc::clone(&services.engine),
             table: owner.table().clone(),
-            held: house.lake.schema(owner.table()).await?,
+            held: services.lake.schema(owner.table()).await?,
             mode: plan.write.mode,
             key: plan.write.key.clone(),
             cursor: cursor.and_then(|cursor| as_loaded(plan, &cursor.column)),
-            last: owner.generation(house).await?,
+            last: owner.generation(services).await?,
             records: Arc::clone(records),
             seen: seen.clone(),
             left_out: Mutex::default(),
@@ -397,8 +397,8 @@ fn as_loaded(plan: &TablePlan, column: &str) -> Option<String> {
 }
 
 #[async_trait]
-impl Sieve for Newer {
-    async fn sift(&self, rows: Rows) -> Result<Rows> {
+impl RowFilter for Newer {
+    async fn filter(&self, rows: Rows) -> Result<Rows> {
         let keys = self.key.iter().map(|name| {
             let found = rows.batch.column_by_name(name);
             found.map(one_form).ok_or_else(|| no_key(name))
@@ -518,7 +518,7 @@ impl Reader for BatchReader {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use towpath_vocab::{Place, RawRecord};
+    use towpath_vocab::{RawRecord, RecordLocation};
 
     use super::*;
 
@@ -526,7 +526,7 @@ mod tests {
         Record {
             id: id.to_owned(),
             raw: RawRecord::Row("{}".to_owned()),
-            place: Place {
+            place: RecordLocation {
                 object: "x".to_owned(),
                 line: None,
                 ordinal: 0,
@@ -543,10 +543,10 @@ mod tests {
 
     #[tokio::test]
     async fn of_one_key_the_newest_goes_in_however_many_commits_lie_between() {
-        let (house, _scratch) = House::of_files(std::path::Path::new(".")).unwrap();
-        let seen = Seen::default();
+        let (services, _scratch) = ProjectServices::of_files(std::path::Path::new(".")).unwrap();
+        let seen = SeenKeys::default();
         let commit = |ids: &[&str]| Newer {
-            engine: Arc::clone(&house.engine),
+            engine: Arc::clone(&services.engine),
             table: "raw.t".parse().unwrap(),
             held: None,
             mode: WriteMode::Merge,
@@ -561,11 +561,11 @@ mod tests {
             waiting: Mutex::default(),
         };
         let first = commit(&["new 1", "new 2", "none"]);
-        let kept = first.sift(rows(&[Some(1), Some(2), None])).await.unwrap();
+        let kept = first.filter(rows(&[Some(1), Some(2), None])).await.unwrap();
         assert_eq!((kept.len(), first.left_out().len()), (3, 0));
         let second = commit(&["old 2", "new 3", "old 3"]);
         let kept = second
-            .sift(rows(&[Some(2), Some(3), Some(3)]))
+            .filter(rows(&[Some(2), Some(3), Some(3)]))
             .await
             .unwrap();
         assert_eq!(kept.ordinals.values(), &[1]);

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::unfold;
 use towpath_ports::{Assignment, BoxStream, Event, Origin, Reader, Rows, Split, TableSchema};
-use towpath_vocab::{Failure, Mark, Place, Position, RawRecord, Reject, Remedy};
+use towpath_vocab::{Failure, Mark, Position, RawRecord, RecordLocation, Reject, Remedy};
 
 use super::records::Record;
 use crate::Result;
@@ -209,8 +209,8 @@ impl FirstOrigin {
 }
 
 impl Origin for FirstOrigin {
-    fn place(&self, ordinal: u64) -> Place {
-        let unknown = || Place {
+    fn place(&self, ordinal: u64) -> RecordLocation {
+        let unknown = || RecordLocation {
             object: "replayed record".to_owned(),
             line: None,
             ordinal,
@@ -241,7 +241,7 @@ mod tests {
         match at % 3 {
             0 => Event::Rejects(vec![Reject {
                 table,
-                place: Place {
+                place: RecordLocation {
                     object: "x".to_owned(),
                     line: None,
                     ordinal: at,

@@ -11,13 +11,13 @@ use futures::TryStreamExt;
 use towpath_flow::{quarantine_columns, quarantine_table};
 use towpath_ports::{Commit, Destination, Intent, Query};
 use towpath_vocab::{
-    Action, Failure, Generation, LoadPlan, PipelineName, Place, Plan, PlannedTask, Position,
-    RawRecord, Remedy, SchemaChange, StepName, TableName, TaskKey, WriteMode, WritePlan,
+    Action, Failure, Generation, LoadPlan, PipelineName, Plan, PlannedTask, Position, RawRecord,
+    RecordLocation, Remedy, SchemaChange, StepName, TableName, TaskKey, WriteMode, WritePlan,
 };
 
 use super::standing::waiting;
 use crate::Result;
-use crate::house::House;
+use crate::services::ProjectServices;
 
 /// Ids per statement.
 const IDS: usize = 5_000;
@@ -27,7 +27,7 @@ const IDS: usize = 5_000;
 pub(super) struct Record {
     pub(super) id: String,
     pub(super) raw: RawRecord,
-    pub(super) place: Place,
+    pub(super) place: RecordLocation,
     /// The commit it was kept out of.
     pub(super) generation: Generation,
 }
@@ -83,15 +83,15 @@ impl<'a> Owner<'a> {
     }
 
     /// The load's last commit.
-    pub(super) async fn generation(&self, house: &House) -> Result<Generation> {
-        let last = house.lake.last(&self.key(""), self.table()).await?;
+    pub(super) async fn generation(&self, services: &ProjectServices) -> Result<Generation> {
+        let last = services.lake.last(&self.key(""), self.table()).await?;
         Ok(last.map_or(Generation(0), |last| last.token.generation))
     }
 }
 
 /// Refuses a table of which no row was ever set aside.
-pub(super) async fn need_quarantine(house: &House, table: &TableName) -> Result<()> {
-    match house.lake.version(&quarantine_table(table)).await? {
+pub(super) async fn need_quarantine(services: &ProjectServices, table: &TableName) -> Result<()> {
+    match services.lake.version(&quarantine_table(table)).await? {
         Some(_) => Ok(()),
         None => {
             let message = format!("no row of `{table}` was ever set aside");
@@ -103,13 +103,13 @@ pub(super) async fn need_quarantine(house: &House, table: &TableName) -> Result<
 
 /// Records that wait, behind the first `offset`: oldest first, for a keyed table newest first.
 pub(super) async fn waiting_records(
-    house: &House,
+    services: &ProjectServices,
     owner: &Owner<'_>,
     offset: u64,
     limit: u64,
 ) -> Result<Vec<Record>> {
     let quarantine = quoted(&quarantine_table(owner.table()));
-    let condition = waiting(house, owner).await?;
+    let condition = waiting(services, owner).await?;
     let order = match owner.load.table.write.key.is_empty() {
         true => "asc",
         false => "desc",
@@ -121,7 +121,7 @@ pub(super) async fn waiting_records(
          ordinal {order}, id limit {limit} offset {offset}"
     );
     let mut records = Vec::new();
-    for batch in ask(house, &sql).await? {
+    for batch in ask(services, &sql).await? {
         let columns: Vec<Vec<Option<String>>> = batch.columns().iter().map(texts).collect();
         for row in 0..batch.num_rows() {
             let cell = |column: usize| {
@@ -136,7 +136,7 @@ pub(super) async fn waiting_records(
                     Some("text") => RawRecord::Text(record),
                     _ => RawRecord::Row(record),
                 },
-                place: Place {
+                place: RecordLocation {
                     object: cell(3).unwrap_or_default(),
                     line: cell(4).and_then(|number| number.parse().ok()),
                     ordinal: cell(5).and_then(|number| number.parse().ok()).unwrap_or(0),
@@ -171,7 +171,7 @@ impl Change {
 
 /// Gives records another status, in one commit that remembers `position`.
 pub(super) async fn mark(
-    house: &House,
+    services: &ProjectServices,
     task: &TaskKey,
     changes: Vec<Change>,
     position: Position,
@@ -181,7 +181,7 @@ pub(super) async fn mark(
         table: quarantine.clone(),
         ..task.clone()
     };
-    let last = house.lake.last(&task, &quarantine).await?;
+    let last = services.lake.last(&task, &quarantine).await?;
     let after = last.map_or(Generation(0), |last| last.token.generation);
     let run: Vec<&str> = changes.iter().map(|change| change.status).collect();
     let intent = Intent {
@@ -198,11 +198,11 @@ pub(super) async fn mark(
         after: Some(after),
         run: run.join(", "),
     };
-    let mut writer = house.lake.begin(intent).await?;
+    let mut writer = services.lake.begin(intent).await?;
     for change in &changes {
         for condition in &change.conditions {
             let sql = with_status(&quarantine, condition, change.status);
-            let mut rows = house.engine.query(&sql, &BTreeMap::new()).await?.batches;
+            let mut rows = services.engine.query(&sql, &BTreeMap::new()).await?.batches;
             while let Some(batch) = rows.try_next().await? {
                 writer.write(whole(&quarantine, &batch)?, None).await?;
             }
@@ -239,8 +239,8 @@ fn whole(quarantine: &TableName, batch: &RecordBatch) -> Result<RecordBatch> {
     })
 }
 
-pub(super) async fn ask(house: &House, sql: &str) -> Result<Vec<RecordBatch>> {
-    let result = house.engine.query(sql, &BTreeMap::new()).await?;
+pub(super) async fn ask(services: &ProjectServices, sql: &str) -> Result<Vec<RecordBatch>> {
+    let result = services.engine.query(sql, &BTreeMap::new()).await?;
     result.batches.try_collect().await
 }
 

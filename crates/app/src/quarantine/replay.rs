@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, Progress, carry, quarantine_table};
+use towpath_flow::{
+    Cadence, OutputSpec, OutputSummary, Progress, Transfer, quarantine_table, run_transfer,
+};
 use towpath_ports::{Destination, Reader, StateStore};
 use towpath_vocab::{
     BadRows, Failure, Generation, Plan, Position, RawRecord, Remedy, Selection, TableName, TaskKey,
@@ -18,7 +20,7 @@ use towpath_vocab::{
 };
 
 use super::held_again::standing_replays;
-use super::newer::{LetIn, Newer, Seen};
+use super::newer::{LetIn, Newer, SeenKeys};
 use super::noting::{Failed, Noting, Taken, is_marked, marked, taken};
 use super::reader::ReplayReader;
 use super::records::{Change, Owner, Record, mark, need_quarantine, waiting_records};
@@ -26,8 +28,8 @@ use super::standing::OUTDATED;
 use super::typed::TypedReader;
 use crate::Result;
 use crate::facts::outside_key;
-use crate::house::House;
-use crate::lease::hold;
+use crate::pipeline_lock::lock_pipeline;
+use crate::services::ProjectServices;
 use crate::work::load_spec;
 
 /// Records per commit.
@@ -55,24 +57,24 @@ pub struct ReplayReport {
 /// # Errors
 /// `FixConfig` when no load of the project writes this table, `Refused` while its pipeline runs.
 pub async fn quarantine_replay(
-    house: &House,
+    services: &ProjectServices,
     plan: &Plan,
     table: &TableName,
 ) -> Result<ReplayReport> {
-    need_quarantine(house, table).await?;
+    need_quarantine(services, table).await?;
     let owner = Owner::of(plan, table)?;
-    let held = hold(
-        house,
+    let held = lock_pipeline(
+        services,
         &plan.environment,
         owner.pipeline,
         &format!("replay {table}"),
     )
     .await?;
     let replay = Replay {
-        house,
+        services,
         owner,
         run: held.run.to_string(),
-        seen: Seen::default(),
+        seen: SeenKeys::default(),
     };
     let report = held.during(Box::pin(replay.begin())).await;
     let ended_well = report.as_ref().is_ok_and(|report| report.stopped.is_none());
@@ -81,11 +83,11 @@ pub async fn quarantine_replay(
 }
 
 struct Replay<'a> {
-    house: &'a House,
+    services: &'a ProjectServices,
     owner: Owner<'a>,
     run: String,
     /// Keys that went in.
-    seen: Seen,
+    seen: SeenKeys,
 }
 
 impl Replay<'_> {
@@ -95,8 +97,8 @@ impl Replay<'_> {
 
     async fn begin(&self) -> Result<ReplayReport> {
         if !self.owner.load.table.write.key.is_empty() {
-            let of = self.owner.generation(self.house).await?.0;
-            for earlier in standing_replays(self.house, &self.key()).await? {
+            let of = self.owner.generation(self.services).await?.0;
+            for earlier in standing_replays(self.services, &self.key()).await? {
                 if earlier.of == of {
                     self.seen.remember(earlier.keys);
                 }
@@ -117,12 +119,12 @@ impl Replay<'_> {
         };
         loop {
             let records =
-                waiting_records(self.house, &self.owner, report.still_held, RECORDS).await?;
+                waiting_records(self.services, &self.owner, report.still_held, RECORDS).await?;
             if records.is_empty() {
                 return Ok(report);
             }
             let count = records.len() as u64;
-            let summary = self.tow(records).await?;
+            let summary = self.write_table(records).await?;
             if summary.stopped.is_some() {
                 report.stopped = summary.stopped;
                 report.still_held += count;
@@ -140,7 +142,7 @@ impl Replay<'_> {
     /// replaced the table since and decided about them anew. How many passed, and were left out.
     async fn finish_earlier(&self) -> Result<(u64, u64)> {
         let Some(last) = self
-            .house
+            .services
             .lake
             .last(&self.key(), self.owner.table())
             .await?
@@ -156,12 +158,12 @@ impl Replay<'_> {
             table: quarantine.clone(),
             ..task.clone()
         };
-        let mark_held = self.house.lake.last(&marking, &quarantine).await?;
+        let mark_held = self.services.lake.last(&marking, &quarantine).await?;
         if mark_held.is_some_and(|mark| is_marked(&mark, generation)) {
             return Ok((0, 0));
         }
         let replaces = self.owner.load.table.write.mode == WriteMode::Replace;
-        if replaces && self.owner.generation(self.house).await?.0 != taken.of {
+        if replaces && self.owner.generation(self.services).await?.0 != taken.of {
             return Ok((0, 0));
         }
         let passed = taken.passed();
@@ -170,15 +172,15 @@ impl Replay<'_> {
                 Change::of(&passed, "replayed"),
                 Change::of(&taken.outdated, OUTDATED),
             ];
-            mark(self.house, &task, changes, marked(generation)).await?;
+            mark(self.services, &task, changes, marked(generation)).await?;
         }
         Ok((passed.len() as u64, taken.outdated.len() as u64))
     }
 
-    async fn tow(&self, records: Vec<Record>) -> Result<OutputSummary> {
+    async fn write_table(&self, records: Vec<Record>) -> Result<OutputSummary> {
         let inner = self.reader(&records).await?;
         let table = self.owner.table();
-        let last = self.house.lake.last(&self.key(), table).await?;
+        let last = self.services.lake.last(&self.key(), table).await?;
         let after = last.map_or(Generation(0), |last| last.token.generation);
         let mut plan = self.owner.load.table.clone();
         plan.write.mode = match plan.write.key.is_empty() {
@@ -190,7 +192,7 @@ impl Replay<'_> {
         plan.fail_above.rows = None;
         let failed = Failed::default();
         let taken = Taken {
-            of: self.owner.generation(self.house).await?.0,
+            of: self.owner.generation(self.services).await?.0,
             ids: records.iter().map(|record| record.id.clone()).collect(),
             failed: BTreeSet::new(),
             outdated: BTreeSet::new(),
@@ -198,7 +200,7 @@ impl Replay<'_> {
             back_to: None,
         };
         let records = Arc::new(records);
-        let newer = Newer::of(self.house, &self.owner, &records, &self.seen)
+        let newer = Newer::of(self.services, &self.owner, &records, &self.seen)
             .await?
             .map(Arc::new);
         let output = OutputSpec {
@@ -208,16 +210,16 @@ impl Replay<'_> {
             generation: after.next(),
             after: Some(after),
             destination: Arc::new(Noting {
-                inner: Arc::clone(&self.house.lake) as _,
+                inner: Arc::clone(&self.services.lake) as _,
                 taken,
                 failed: failed.clone(),
                 newer: newer.clone(),
             }),
             quarantine: Arc::new(failed),
             committed: Position::default(),
-            sieve: newer.map(|newer| newer as _),
+            row_filter: newer.map(|newer| newer as _),
         };
-        let carried = Carry {
+        let transfer = Transfer {
             reader: Box::new(ReplayReader { inner, records }),
             opened_at: Position::default(),
             outputs: vec![output],
@@ -225,8 +227,10 @@ impl Replay<'_> {
             cadence: Cadence::default(),
             cancel: CancellationToken::new(),
         };
-        let services = self.house.services(Arc::new(Progress::default()));
-        let summary = carry(carried, &services).await?;
+        let services = self
+            .services
+            .transfer_services(Arc::new(Progress::default()));
+        let summary = run_transfer(transfer, &services).await?;
         summary
             .outputs
             .into_iter()
@@ -244,14 +248,18 @@ impl Replay<'_> {
                 .any(|record| matches!(record.raw, RawRecord::Text(_)))
         {
             let raw: Vec<RawRecord> = records.iter().map(|record| record.raw.clone()).collect();
-            let source = self.house.source(&load.connection)?;
+            let source = self.services.source(&load.connection)?;
             return source.replay(&load_spec(load), raw).await;
         }
         let Selection::Object(object) = &load.selection else {
             return Err(unknown_columns(self.owner.table()));
         };
         let key = outside_key(&load.connection.name, object);
-        let facts = self.house.book.facts(&self.owner.plan.environment).await?;
+        let facts = self
+            .services
+            .store
+            .facts(&self.owner.plan.environment)
+            .await?;
         let fact = facts
             .into_iter()
             .find(|(known, _)| *known == key)

@@ -14,7 +14,7 @@ use towpath_vocab::{Generation, Position, StepName, TableName, TaskKey, WriteMod
 
 use super::records::{Change, Owner, ask, mark, quoted};
 use crate::Result;
-use crate::house::House;
+use crate::services::ProjectServices;
 
 /// The status of a record that was decided anew.
 pub(super) const OUTDATED: &str = "outdated";
@@ -23,11 +23,11 @@ pub(super) const OUTDATED: &str = "outdated";
 const REPLACE: &str = "replace";
 
 /// The SQL condition of records that wait for this load.
-pub(super) async fn waiting(house: &House, owner: &Owner<'_>) -> Result<String> {
-    let held = owner.generation(house).await?;
+pub(super) async fn waiting(services: &ProjectServices, owner: &Owner<'_>) -> Result<String> {
+    let held = owner.generation(services).await?;
     let since = match owner.load.table.write.mode {
         WriteMode::Replace => held,
-        _ => replaced(house, &owner.key(""), owner.table()).await?,
+        _ => replaced(services, &owner.key(""), owner.table()).await?,
     };
     let of = owned(&owner.key(""));
     Ok(format!(
@@ -36,12 +36,16 @@ pub(super) async fn waiting(house: &House, owner: &Owner<'_>) -> Result<String> 
 }
 
 /// The newest commit of a task that replaced all rows, as far as the log tells: it read every record.
-async fn replaced(house: &House, key: &TaskKey, table: &TableName) -> Result<Generation> {
-    if house.lake.version(table).await?.is_none() {
+async fn replaced(
+    services: &ProjectServices,
+    key: &TaskKey,
+    table: &TableName,
+) -> Result<Generation> {
+    if services.lake.version(table).await?.is_none() {
         return Ok(Generation(0));
     }
     let app_id = key.app_id();
-    let history = house.lake.history(table, usize::MAX).await?;
+    let history = services.lake.history(table, usize::MAX).await?;
     let found = history.into_iter().find_map(|entry| {
         let (task, generation) = entry.task?;
         let is_it = task == app_id && entry.write.as_deref() == Some(REPLACE);
@@ -52,7 +56,7 @@ async fn replaced(house: &House, key: &TaskKey, table: &TableName) -> Result<Gen
 
 /// Lays aside what attempts of a task left that never committed, before its next attempt begins.
 pub(crate) async fn outdate_uncommitted(
-    house: &House,
+    services: &ProjectServices,
     key: &TaskKey,
     committed: Generation,
 ) -> Result<()> {
@@ -60,12 +64,12 @@ pub(crate) async fn outdate_uncommitted(
         "status = 'held' and task = {} and generation > {committed}",
         owned(key)
     );
-    outdate(house, key, condition).await
+    outdate(services, key, condition).await
 }
 
 /// Lays aside what was kept out of commits that a restore has undone: they are read again.
 pub(crate) async fn outdate_undone(
-    house: &House,
+    services: &ProjectServices,
     key: &TaskKey,
     then: Option<Generation>,
     undone: Generation,
@@ -75,19 +79,19 @@ pub(crate) async fn outdate_undone(
         "status = 'held' and task = {} and generation > {then} and generation <= {undone}",
         owned(key)
     );
-    outdate(house, key, condition).await
+    outdate(services, key, condition).await
 }
 
-async fn outdate(house: &House, key: &TaskKey, condition: String) -> Result<()> {
+async fn outdate(services: &ProjectServices, key: &TaskKey, condition: String) -> Result<()> {
     let quarantine = quarantine_table(&key.table);
-    if house.lake.version(&quarantine).await?.is_none() {
+    if services.lake.version(&quarantine).await?.is_none() {
         return Ok(());
     }
     let sql = format!(
         "select count(*) from {} where {condition}",
         quoted(&quarantine)
     );
-    let found = ask(house, &sql).await?;
+    let found = ask(services, &sql).await?;
     let count = found.first().filter(|batch| batch.num_rows() > 0);
     let count = count.and_then(|batch| Some(batch.columns().first()?.as_primitive::<Int64Type>()));
     if count.is_none_or(|count| count.value(0) == 0) {
@@ -101,7 +105,7 @@ async fn outdate(house: &House, key: &TaskKey, condition: String) -> Result<()> 
         conditions: BTreeSet::from([condition]),
         status: OUTDATED,
     };
-    mark(house, &task, vec![change], Position::default()).await
+    mark(services, &task, vec![change], Position::default()).await
 }
 
 /// A task as the quarantine's rows name it.

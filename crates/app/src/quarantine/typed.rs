@@ -15,7 +15,8 @@ use futures::StreamExt;
 use futures::stream;
 use towpath_ports::{Assignment, BatchOrigin, BoxStream, Event, Reader, Rows, Split, TableSchema};
 use towpath_vocab::{
-    Failure, Mark, Place, Position, RawRecord, Reason, Reject, Remedy, SplitId, TableName, types,
+    Failure, Mark, Position, RawRecord, Reason, RecordLocation, Reject, Remedy, SplitId, TableName,
+    types,
 };
 
 use super::records::Record;
@@ -163,7 +164,7 @@ fn events(
     let rejects: Vec<Reject> = rejects
         .map(|((at, reasons), record)| Reject {
             table: table.clone(),
-            place: Place {
+            place: RecordLocation {
                 object: "replayed record".to_owned(),
                 line: None,
                 ordinal: at,

@@ -1,6 +1,6 @@
 //! What a publish by key sends: only what differs from the version its destination holds.
 //!
-//! Promise: the destination's own last commit says which version that is, so deleting the book sends
+//! Promise: the destination's own last commit says which version that is, so deleting the state store sends
 //! nothing twice; rows that are new or differ are told apart from keys that are gone; files both
 //! versions share are not read. When there is nothing to compare with (first publish, another table,
 //! task or columns, a vacuumed version, keys that repeat) everything is to be sent, and the reason is
@@ -24,9 +24,9 @@ use towpath_ports::{
 };
 use towpath_vocab::{Failure, Mark, Position, PublishPlan, Remedy, SplitId, TableName};
 
-use super::generation::Turn;
+use super::generation::GenerationClaim;
 use crate::Result;
-use crate::house::House;
+use crate::services::ProjectServices;
 
 /// The entry of a stored position that says which version of the lakehouse's table was sent.
 const LAKE: &str = "lake";
@@ -75,8 +75,8 @@ impl Pinned {
     }
 
     /// The version of this table that the destination holds, sent by the same task.
-    pub(super) fn sent_before(&self, turn: &Turn, task: &str) -> Option<u64> {
-        let position = turn.position();
+    pub(super) fn sent_before(&self, claim: &GenerationClaim, task: &str) -> Option<u64> {
+        let position = claim.position();
         let mark = position.mark(&SplitId(LAKE.to_owned()))?;
         (mark.resume == json!({ "table": self.id, "task": task })).then_some(mark.order)
     }
@@ -113,7 +113,7 @@ pub(super) enum Sending {
 
 /// A comparison of two versions.
 pub(super) struct Comparison<'a> {
-    pub(super) house: &'a House,
+    pub(super) services: &'a ProjectServices,
     pub(super) publish: &'a PublishPlan,
     pub(super) now: &'a Pinned,
     pub(super) before: u64,
@@ -127,7 +127,7 @@ impl Comparison<'_> {
     /// Those of the query; that the old version is not there any more is none.
     pub(super) async fn compare(&self) -> Result<Sending> {
         let from = &self.publish.from;
-        let lake = &self.house.lake;
+        let lake = &self.services.lake;
         let gone = |why: &str| {
             let version = self.before;
             Ok(Sending::Everything(format!(
@@ -165,7 +165,7 @@ impl Comparison<'_> {
         ]);
         let columns = sent_columns(self.publish, &schema);
         let text = Text::of(self.publish, &columns);
-        let engine = self.house.engine.as_ref();
+        let engine = self.services.engine.as_ref();
         let repeated = engine.query(&text.repeated_keys(), &candidates).await?;
         if first_rows(repeated).await?.is_some() {
             return Ok(Sending::Everything(format!(
@@ -191,7 +191,7 @@ impl Comparison<'_> {
     fn candidate(&self, files: LakeCandidate) -> Result<Candidate> {
         Ok(Candidate {
             schema: Arc::clone(&files.schema),
-            source: self.house.lake.source(&self.publish.from)?,
+            source: self.services.lake.source(&self.publish.from)?,
             native: Arc::new(files),
         })
     }

@@ -25,7 +25,7 @@ use super::folders::{OUT, STEP, clear, log_of, task_folder};
 use super::left::only_kind;
 use super::load::read_spec;
 use super::scope::{TaskDone, Work};
-use super::tow::Tow;
+use super::write_table::TableWrite;
 use crate::Result;
 
 /// How long a program has between TERM and KILL; less than a run waits for its attempts to stop.
@@ -47,7 +47,7 @@ pub(super) async fn run(
         });
     }
     let folder = task_folder(&work.folder, &task.id);
-    let inputs = work.house.engine.versions(&command.reads).await?;
+    let inputs = work.services.engine.versions(&command.reads).await?;
     let inputs: Vec<String> = inputs
         .iter()
         .map(|(table, version)| format!("{table}@{version}"))
@@ -62,7 +62,7 @@ pub(super) async fn run(
         None => {
             let log = log_of(&folder, attempt);
             carry_out(work, task, command, &folder, log, &cancel).await?;
-            let ended = format!("{identity}-{:016x}", work.house.system.random());
+            let ended = format!("{identity}-{:016x}", work.services.system.random());
             finished::write(&folder, &identity, &ended)?;
             ended
         }
@@ -83,7 +83,7 @@ pub(super) async fn run(
 }
 
 /// The same for every attempt of a task in its run, and for nothing else: not for another environment,
-/// not for a run of the same name from before the book was deleted.
+/// not for a run of the same name from before the state store was deleted.
 fn idempotency_key(work: &Work, task: &PlannedTask) -> String {
     format!(
         "{}/{}/{}-{}/{}",
@@ -118,12 +118,12 @@ async fn carry_out(
     env.insert("TOWPATH_STEP".to_owned(), step_file.display().to_string());
     let spec = ProcessSpec {
         argv,
-        directory: work.house.dir.join(&command.directory),
+        directory: work.services.dir.join(&command.directory),
         env,
         timeout: task.retry.timeout_ms.map(Duration::from_millis),
         log: log.clone(),
     };
-    let processes = LocalProcesses::new(Arc::clone(&work.house.system) as _, GRACE)
+    let processes = LocalProcesses::new(Arc::clone(&work.services.system) as _, GRACE)
         .cancelled_by(cancel.clone());
     let exit = processes.run(spec).await?;
     judge(task, command, &exit, &log)
@@ -138,7 +138,7 @@ async fn appended<'a>(
 ) -> Result<Option<&'a TableName>> {
     for table in &command.writes {
         if work
-            .is_appended(task, work.house.lake.as_ref(), table)
+            .is_appended(task, work.services.lake.as_ref(), table)
             .await?
         {
             return Ok(Some(&table.target));
@@ -150,7 +150,10 @@ async fn appended<'a>(
 /// A variable's value: what the run knows, then secrets, which only the program sees.
 async fn resolved(work: &Work, text: &str) -> Result<String> {
     let text = of_run(work, text)?;
-    work.house.system.resolve(&SecretTemplate::new(text)).await
+    work.services
+        .system
+        .resolve(&SecretTemplate::new(text))
+        .await
 }
 
 /// Replaces `${run:…}`. A run without a schedule has no interval: asking for one is a mistake, not an
@@ -228,10 +231,10 @@ async fn write_step(
     command: &CommandPlan,
     outputs: &[PathBuf],
 ) -> Result<PathBuf> {
-    let versions = work.house.engine.versions(&command.reads).await?;
+    let versions = work.services.engine.versions(&command.reads).await?;
     let mut inputs = BTreeMap::new();
     for table in &command.reads {
-        let files: Vec<String> = match work.house.lake.snapshot(table).await? {
+        let files: Vec<String> = match work.services.lake.snapshot(table).await? {
             Some(snapshot) => snapshot
                 .files
                 .iter()
@@ -287,21 +290,21 @@ async fn keep(
         known: None,
         table: table.clone(),
     };
-    let source = work.house.source(&load.connection)?;
-    let destination = Arc::clone(&work.house.lake) as Arc<dyn Destination>;
-    let turn = work
-        .turn(task, destination.as_ref(), &table.target, Some(attempt))
+    let source = work.services.source(&load.connection)?;
+    let destination = Arc::clone(&work.services.lake) as Arc<dyn Destination>;
+    let claim = work
+        .claim(task, destination.as_ref(), &table.target, Some(attempt))
         .await?;
-    if turn.is_done {
-        return work.adopted(task, &table.target, turn, None);
+    if claim.is_done {
+        return work.adopted(task, &table.target, claim, None);
     }
     let reader = source.open(&read_spec(work, &load), None).await?;
-    work.tow(Tow {
+    work.write_table(TableWrite {
         task,
         plan: table.clone(),
         source_table: table.target.clone(),
         destination,
-        turn,
+        claim,
         reader,
         opened_at: Position::default(),
         fingerprint: Some(attempt.to_owned()),

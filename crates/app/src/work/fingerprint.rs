@@ -33,7 +33,7 @@ pub(crate) fn fingerprint(task: &PlannedTask, inputs: &[String]) -> Result<Strin
 }
 
 /// A graph without what does not change what it does.
-pub(crate) fn essence(pipeline: &PlannedPipeline) -> PlannedPipeline {
+pub(crate) fn stable_parts(pipeline: &PlannedPipeline) -> PlannedPipeline {
     let mut pipeline = pipeline.clone();
     for task in &mut pipeline.tasks {
         task.span = None;

@@ -14,7 +14,7 @@ use super::folders::{FINISHED as MARK, OUT};
 use crate::Result;
 
 #[derive(Serialize, Deserialize)]
-struct Mark {
+struct CompletionMarker {
     version: u32,
     /// The program and its inputs.
     identity: String,
@@ -31,7 +31,7 @@ pub(super) fn read(folder: &Path, identity: &str) -> Result<Option<String>> {
         Err(error) => return Err(unkept(&path, &error)),
     };
     // A mark is renamed into place whole; one that cannot be read is of another version.
-    let mark: Option<Mark> = serde_json::from_str(&text).ok();
+    let mark: Option<CompletionMarker> = serde_json::from_str(&text).ok();
     Ok(mark
         .filter(|mark| mark.version == 1 && mark.identity == identity)
         .map(|mark| mark.attempt))
@@ -39,7 +39,7 @@ pub(super) fn read(folder: &Path, identity: &str) -> Result<Option<String>> {
 
 /// Makes durable what the program left, then the mark.
 pub(super) fn write(folder: &Path, identity: &str, attempt: &str) -> Result<()> {
-    let mark = Mark {
+    let mark = CompletionMarker {
         version: 1,
         identity: identity.to_owned(),
         attempt: attempt.to_owned(),

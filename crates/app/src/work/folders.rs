@@ -19,7 +19,7 @@ pub(super) const FINISHED: &str = "finished.json";
 /// The name of an attempt's output, around its number.
 const LOG: (&str, &str) = ("output-", ".log");
 
-/// What tells a run from every other one, also from those of another book. Runs of earlier versions
+/// What tells a run from every other one, also from those of another state store. Runs of earlier versions
 /// have no id; there the time they began stands for it.
 pub(crate) fn run_id(record: &RunRecord) -> String {
     let id = record.request.get("id").and_then(|id| id.as_str());

@@ -11,7 +11,7 @@ use towpath_vocab::{
     Action, Generation, Materialized, PlannedPipeline, PlannedTask, RunName, TaskId,
 };
 
-use super::generation::Turn;
+use super::generation::GenerationClaim;
 use super::scope::Work;
 use crate::Result;
 
@@ -73,8 +73,8 @@ impl Work {
         if let Some(forecast) = self.whatever_is_there(task) {
             return Ok(forecast);
         }
-        let book = self.house.book.as_ref();
-        let last = book
+        let store = self.services.store.as_ref();
+        let last = store
             .last_success(&self.environment, &self.pipeline, &task.id)
             .await?;
         let Some((run, record)) = last else {
@@ -151,12 +151,12 @@ impl Work {
             Action::Command(_) | Action::Publish(_) => return Ok(true),
         };
         let key = self.key(&task.step, &plan.target);
-        let turn = Turn {
+        let claim = GenerationClaim {
             generation: Generation(0),
-            last: self.house.lake.last(&key, &plan.target).await?,
+            last: self.services.lake.last(&key, &plan.target).await?,
             is_done: false,
         };
-        self.is_held(task, now, &turn, plan.write.mode).await
+        self.is_held(task, now, &claim, plan.write.mode).await
     }
 }
 

@@ -41,7 +41,7 @@ impl Work {
     pub(super) async fn print_now(&self, task: &PlannedTask) -> Result<Option<String>> {
         match &task.action {
             Action::Load(load) => {
-                let source = self.house.source(&load.connection)?;
+                let source = self.services.source(&load.connection)?;
                 let version = source.version(&read_spec(self, load)).await?;
                 version
                     .map(|version| fingerprint(task, &[version.0]))
@@ -50,11 +50,11 @@ impl Work {
             // What it asked while it was rendered cannot be told without asking again.
             Action::Model(model) if model.asks => Ok(None),
             Action::Model(model) => {
-                let inputs = model::inputs(&self.house.engine, model).await?;
+                let inputs = model::inputs(&self.services.engine, model).await?;
                 fingerprint(task, &inputs).map(Some)
             }
             Action::Publish(publish) => {
-                let now = Pinned::now(&self.house.lake, &publish.from).await?;
+                let now = Pinned::now(&self.services.lake, &publish.from).await?;
                 now.map(|now| fingerprint(task, &[now.input()])).transpose()
             }
             Action::Command(_) => Ok(None),

@@ -1,9 +1,9 @@
 //! Gives out generations: one per run and task, the same again to a later attempt of that run.
 //!
-//! The book remembers to which run a generation was given, before any byte is written; the
+//! The state store remembers to which run a generation was given, before any byte is written; the
 //! destination remembers which one was committed, and with it the fingerprint of what was read. So an
 //! attempt whose acknowledgement was lost is recognised, a source that changed meanwhile is read
-//! again, and deleting the book costs nothing: the next generation is above the destination's.
+//! again, and deleting the state store costs nothing: the next generation is above the destination's.
 
 use towpath_ports::{Committed, Destination, StateStore};
 use towpath_vocab::{Generation, Mark, Position, RunName, SplitId, TaskKey};
@@ -14,16 +14,16 @@ use crate::Result;
 const FINGERPRINT: &str = "towpath:fingerprint";
 
 /// What an attempt may write.
-pub(crate) struct Turn {
+pub(crate) struct GenerationClaim {
     /// Its generation.
     pub(crate) generation: Generation,
     /// What the destination holds of this task.
     pub(crate) last: Option<Committed>,
-    /// True when this run's generation is already committed: only the book did not hear of it.
+    /// True when this run's generation is already committed: only the state store did not hear of it.
     pub(crate) is_done: bool,
 }
 
-impl Turn {
+impl GenerationClaim {
     /// The fingerprint of what the destination holds, where it was stored with the commit.
     pub(crate) fn held_fingerprint(&self) -> Option<&str> {
         fingerprint_of(&self.last.as_ref()?.token.position)
@@ -50,15 +50,15 @@ impl Turn {
 }
 
 /// The turn of one attempt, which would leave a commit with this fingerprint.
-pub(crate) async fn take_turn(
-    book: &dyn StateStore,
+pub(crate) async fn claim_generation(
+    store: &dyn StateStore,
     destination: &dyn Destination,
     task: &TaskKey,
     run: &RunName,
     fingerprint: Option<&str>,
-) -> Result<Turn> {
+) -> Result<GenerationClaim> {
     let last = destination.last(task, &task.table).await?;
-    let reserved = book.generation(task).await?;
+    let reserved = store.generation(task).await?;
     let committed = last
         .as_ref()
         .map_or(Generation(0), |last| last.token.generation);
@@ -68,7 +68,7 @@ pub(crate) async fn take_turn(
     {
         let is_done = *generation == committed;
         if !is_done || is_of(last.as_ref(), fingerprint) {
-            return Ok(Turn {
+            return Ok(GenerationClaim {
                 generation: *generation,
                 last,
                 is_done,
@@ -77,8 +77,8 @@ pub(crate) async fn take_turn(
     }
     let highest = reserved.map_or(committed, |(_, generation)| generation.max(committed));
     let generation = highest.next();
-    book.reserve_generation(task, run, generation).await?;
-    Ok(Turn {
+    store.reserve_generation(task, run, generation).await?;
+    Ok(GenerationClaim {
         generation,
         last,
         is_done: false,

@@ -25,7 +25,7 @@ const NAMED: usize = 20;
 /// # Errors
 /// R0953 when there is none, R0954 when they are of several kinds, R0957 when some cannot be taken.
 pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
-    let mut found = Found::default();
+    let mut found = OutputFiles::default();
     found.walk(output, "").map_err(|error| {
         let message = format!("{} cannot be read: {error}", output.display());
         Failure::new("R0952", Remedy::FixConfig, message)
@@ -57,7 +57,7 @@ pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
 }
 
 #[derive(Default)]
-struct Found {
+struct OutputFiles {
     /// The endings of files that can be taken.
     endings: BTreeSet<String>,
     /// What cannot be taken, relative to the folder.
@@ -66,7 +66,7 @@ struct Found {
     left_out: BTreeSet<String>,
 }
 
-impl Found {
+impl OutputFiles {
     fn walk(&mut self, folder: &Path, above: &str) -> std::io::Result<()> {
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;

@@ -12,9 +12,9 @@ use towpath_vocab::{
 
 use super::fingerprint::fingerprint;
 use super::scope::Work;
-use super::tow::Tow;
+use super::write_table::TableWrite;
 use crate::Result;
-use crate::house::parallelism;
+use crate::services::parallelism;
 
 /// Rows and bytes a batch aims for.
 const BATCH_ROWS: usize = 32 * 1024;
@@ -27,8 +27,8 @@ pub(super) async fn load(
     cancel: CancellationToken,
 ) -> Result<AttemptOutcome> {
     refuse_partial(work, load)?;
-    let source = work.house.source(&load.connection)?;
-    let destination = Arc::clone(&work.house.lake) as Arc<dyn Destination>;
+    let source = work.services.source(&load.connection)?;
+    let destination = Arc::clone(&work.services.lake) as Arc<dyn Destination>;
     let target = load.table.target.clone();
     let spec = read_spec(work, load);
     // A part of the source has no fingerprint: the next run reads it whole.
@@ -48,15 +48,15 @@ pub(super) async fn load(
             ..AttemptOutcome::default()
         });
     }
-    let turn = work
-        .turn(task, destination.as_ref(), &target, fingerprint.as_deref())
+    let claim = work
+        .claim(task, destination.as_ref(), &target, fingerprint.as_deref())
         .await?;
-    if turn.is_done {
-        return work.adopted(task, &target, turn, fingerprint);
+    if claim.is_done {
+        return work.adopted(task, &target, claim, fingerprint);
     }
     if let Some(print) = &fingerprint
         && work
-            .is_held(task, print, &turn, load.table.write.mode)
+            .is_held(task, print, &claim, load.table.write.mode)
             .await?
     {
         return Ok(AttemptOutcome {
@@ -69,7 +69,7 @@ pub(super) async fn load(
     let from = if is_anew {
         Position::default()
     } else {
-        turn.position()
+        claim.position()
     };
     let mut plan = load.table.clone();
     if work.options.full_refresh {
@@ -85,12 +85,12 @@ pub(super) async fn load(
     }
     let seen = reader.tables().into_iter().next().map(|table| table.schema);
     let outcome = work
-        .tow(Tow {
+        .write_table(TableWrite {
             task,
             plan,
             source_table: target,
             destination,
-            turn,
+            claim,
             reader,
             opened_at: from,
             fingerprint,

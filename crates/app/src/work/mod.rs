@@ -1,7 +1,7 @@
 //! What a task does: loads a table, builds a model, runs a program, publishes a table.
 //!
 //! `orchestrator` decides when; this folder decides how, one file per verb. Each ends in
-//! `tow.rs`: the same few lines that give out a generation, carry the rows and write the book.
+//! `write_table.rs`: the same few lines that give out a generation, transfer the rows and write the state store.
 
 mod changes;
 mod changing;
@@ -20,10 +20,10 @@ mod overwritten;
 mod publish;
 mod recovered;
 mod scope;
-mod tow;
+mod write_table;
 
 pub(crate) use changing::changing_models;
-pub(crate) use fingerprint::essence;
+pub(crate) use fingerprint::stable_parts;
 pub(crate) use folders::{logs_in, run_folder, run_id, task_folder, tidy};
 pub use forecast::{Effect, Forecast};
 pub(crate) use generation::{has_fingerprint, keeps_place, stamped};

@@ -14,7 +14,7 @@ use towpath_vocab::{
 
 use super::fingerprint::fingerprint;
 use super::scope::{TaskDone, Work};
-use super::tow::Tow;
+use super::write_table::TableWrite;
 use crate::Result;
 
 pub(super) async fn build(
@@ -23,23 +23,23 @@ pub(super) async fn build(
     model: &ModelPlan,
     cancel: CancellationToken,
 ) -> Result<AttemptOutcome> {
-    let engine = &work.house.engine;
+    let engine = &work.services.engine;
     let target = model.table.target.clone();
     let print = fingerprint(task, &inputs(engine, model).await?)?;
     if model.materialized == Materialized::View {
         return view(work, task, model, print).await;
     }
-    let destination = Arc::clone(&work.house.lake) as Arc<dyn Destination>;
-    let turn = work
-        .turn(task, destination.as_ref(), &target, Some(&print))
+    let destination = Arc::clone(&work.services.lake) as Arc<dyn Destination>;
+    let claim = work
+        .claim(task, destination.as_ref(), &target, Some(&print))
         .await?;
-    if turn.is_done {
-        return work.adopted(task, &target, turn, Some(print));
+    if claim.is_done {
+        return work.adopted(task, &target, claim, Some(print));
     }
     if !model.asks
         && !work.options.changing.contains(&target)
         && work
-            .is_held(task, &print, &turn, model.table.write.mode)
+            .is_held(task, &print, &claim, model.table.write.mode)
             .await?
     {
         return Ok(AttemptOutcome {
@@ -62,12 +62,12 @@ pub(super) async fn build(
         plan.write.mode = WriteMode::Replace;
     }
     plan.lineage = aimed(run.lineage, &target);
-    work.tow(Tow {
+    work.write_table(TableWrite {
         task,
         plan,
         source_table: target,
         destination,
-        turn,
+        claim,
         reader: run.reader,
         opened_at: Position::default(),
         fingerprint: Some(print),
@@ -136,23 +136,23 @@ async fn view(
         full_refresh: false,
         incremental: false,
     };
-    let run = work.house.engine.run(request).await?;
+    let run = work.services.engine.run(request).await?;
     let judged = judge(work, task, model, &run.sql).await?;
     let built_by_us = work
-        .house
+        .services
         .lake
         .last(&work.key(&task.step, target), target)
         .await?
         .is_some();
-    let engine = &work.house.engine;
+    let engine = &work.services.engine;
     let version = match built_by_us {
         // The model was kept as a table before: what it held can be computed again.
         true => engine.replace_by_view(target, &run.sql).await?,
         false => engine.create_view(target, &run.sql).await?,
     };
     let lineage = aimed(run.lineage, target);
-    work.house
-        .book
+    work.services
+        .store
         .put_lineage(&work.environment, target, &lineage)
         .await?;
     work.record(
@@ -180,14 +180,14 @@ async fn judge(
     if model.table.checks.is_empty() {
         return Ok(None);
     }
-    let house = &work.house;
+    let services = &work.services;
     let table = &model.table.target;
-    let candidate = house.engine.view_candidate(table, sql).await?;
-    let services = house.services(Arc::clone(&work.progress));
-    let judged = judge_view(&model.table, candidate, &services).await?;
-    let now_us = house.system.now_us();
-    house
-        .book
+    let candidate = services.engine.view_candidate(table, sql).await?;
+    let transfer = services.transfer_services(Arc::clone(&work.progress));
+    let judged = judge_view(&model.table, candidate, &transfer).await?;
+    let now_us = services.system.now_us();
+    services
+        .store
         .put_checks(&work.run, &work.environment, now_us, &judged.checks)
         .await?;
     let Some(stopped) = judged.stopped.clone() else {

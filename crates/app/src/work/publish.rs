@@ -17,11 +17,11 @@ use towpath_vocab::{
 
 use super::changes::{Comparison, Extent, Noted, Pinned, Sending, overtaken, sent_columns};
 use super::fingerprint::fingerprint;
-use super::generation::Turn;
+use super::generation::GenerationClaim;
 use super::scope::{TaskDone, Work};
-use super::tow::Tow;
+use super::write_table::TableWrite;
 use crate::Result;
-use crate::house::parallelism;
+use crate::services::parallelism;
 
 pub(super) async fn publish(
     work: &Work,
@@ -37,50 +37,52 @@ pub(super) async fn publish(
         work.record(&task.id, TaskDone::Skipped(why));
         return Ok(unchanged(None, Value::Null));
     }
-    let destination = work.house.destination(&publish.connection)?;
-    let now = Pinned::now(&work.house.lake, &publish.from).await?;
+    let destination = work.services.destination(&publish.connection)?;
+    let now = Pinned::now(&work.services.lake, &publish.from).await?;
     let now = now.ok_or_else(|| nothing_to_send(publish))?;
     let print = fingerprint(task, &[now.input()])?;
     let target = publish.table.target.clone();
-    let turn = work
-        .turn(task, destination.as_ref(), &target, Some(&print))
+    let claim = work
+        .claim(task, destination.as_ref(), &target, Some(&print))
         .await?;
-    if turn.is_done {
+    if claim.is_done {
         let lineage = lineage(publish, &now);
-        let book = work.house.book.as_ref();
-        book.put_lineage(&work.environment, &target, &lineage)
+        let store = work.services.store.as_ref();
+        store
+            .put_lineage(&work.environment, &target, &lineage)
             .await?;
-        return work.adopted(task, &target, turn, Some(print));
+        return work.adopted(task, &target, claim, Some(print));
     }
     let outgoing = Outgoing {
         work,
         publish,
         now: &now,
         identity: fingerprint(task, &[])?,
-        same: Same::remembered(work, task, &turn).await?,
+        same: Same::remembered(work, task, &claim).await?,
         // A merge into a table that was dropped must send everything again.
         can_compare: publish.table.write.mode == WriteMode::Merge
             && destination.schema(&target).await?.is_some(),
     };
-    if outgoing.is_held(task, &print, &turn).await? {
+    if outgoing.is_held(task, &print, &claim).await? {
         let same = outgoing.same.map_or(Value::Null, |same| same.outcome());
         return Ok(unchanged(Some(print), same));
     }
     let mut plan = publish.table.clone();
     plan.lineage = lineage(publish, &now);
-    let Some(reader) = outgoing.reader(&turn, &mut plan).await? else {
-        let book = work.house.book.as_ref();
-        book.put_lineage(&work.environment, &target, &plan.lineage)
+    let Some(reader) = outgoing.reader(&claim, &mut plan).await? else {
+        let store = work.services.store.as_ref();
+        store
+            .put_lineage(&work.environment, &target, &plan.lineage)
             .await?;
-        let same = Same::of(&turn, now.version).map_or(Value::Null, |same| same.outcome());
+        let same = Same::of(&claim, now.version).map_or(Value::Null, |same| same.outcome());
         return Ok(unchanged(Some(print), same));
     };
-    work.tow(Tow {
+    work.write_table(TableWrite {
         task,
         plan,
         source_table: target,
         destination: Arc::clone(&destination),
-        turn,
+        claim,
         reader,
         opened_at: now.position(&outgoing.identity),
         fingerprint: Some(print),
@@ -103,7 +105,12 @@ struct Outgoing<'a> {
 
 impl Outgoing<'_> {
     /// True when the destination holds this version, or one that an earlier run found to be the same.
-    async fn is_held(&self, task: &PlannedTask, print: &str, turn: &Turn) -> Result<bool> {
+    async fn is_held(
+        &self,
+        task: &PlannedTask,
+        print: &str,
+        claim: &GenerationClaim,
+    ) -> Result<bool> {
         let mode = self.publish.table.write.mode;
         if mode == WriteMode::Merge && !self.can_compare {
             return Ok(false);
@@ -113,13 +120,17 @@ impl Outgoing<'_> {
                 .same
                 .as_ref()
                 .is_some_and(|same| same.fingerprint.as_deref() == Some(print));
-        Ok(is_known_same || self.work.is_held(task, print, turn, mode).await?)
+        Ok(is_known_same || self.work.is_held(task, print, claim, mode).await?)
     }
 
     /// What is sent, with what that changes in the plan; `None` when there is nothing to send.
-    async fn reader(&self, turn: &Turn, plan: &mut TablePlan) -> Result<Option<Box<dyn Reader>>> {
+    async fn reader(
+        &self,
+        claim: &GenerationClaim,
+        plan: &mut TablePlan,
+    ) -> Result<Option<Box<dyn Reader>>> {
         let sending = match self.can_compare {
-            true => self.compare(turn).await?,
+            true => self.compare(claim).await?,
             false => None,
         };
         Ok(match sending {
@@ -138,14 +149,14 @@ impl Outgoing<'_> {
     }
 
     /// What differs from what the destination holds; `None` when that is unknown.
-    async fn compare(&self, turn: &Turn) -> Result<Option<Sending>> {
-        let Some(sent) = self.now.sent_before(turn, &self.identity) else {
+    async fn compare(&self, claim: &GenerationClaim) -> Result<Option<Sending>> {
+        let Some(sent) = self.now.sent_before(claim, &self.identity) else {
             return Ok(None);
         };
         // A later version with the same rows is compared with instead: it may outlive the other.
         let before = self.same.as_ref().map_or(sent, |same| same.version);
         let comparison = Comparison {
-            house: &self.work.house,
+            services: &self.work.services,
             publish: self.publish,
             now: self.now,
             before,
@@ -176,7 +187,7 @@ impl Outgoing<'_> {
             batch_bytes: 8 << 20,
             may_repeat: false,
         };
-        let lake = &self.work.house.lake;
+        let lake = &self.work.services.lake;
         let reader = lake.source(from)?.open(&spec, None).await?;
         match lake.version(from).await? == Some(self.now.version) {
             true => Ok(reader),
@@ -185,7 +196,7 @@ impl Outgoing<'_> {
     }
 }
 
-/// What the book remembers: as of the destination's commit, a later version held the same rows.
+/// What the state store remembers: as of the destination's commit, a later version held the same rows.
 struct Same {
     generation: i64,
     version: u64,
@@ -193,17 +204,21 @@ struct Same {
 }
 
 impl Same {
-    fn of(turn: &Turn, version: u64) -> Option<Self> {
+    fn of(claim: &GenerationClaim, version: u64) -> Option<Self> {
         Some(Self {
-            generation: turn.last.as_ref()?.token.generation.0,
+            generation: claim.last.as_ref()?.token.generation.0,
             version,
             fingerprint: None,
         })
     }
 
-    async fn remembered(work: &Work, task: &PlannedTask, turn: &Turn) -> Result<Option<Self>> {
-        let book = work.house.book.as_ref();
-        let last = book
+    async fn remembered(
+        work: &Work,
+        task: &PlannedTask,
+        claim: &GenerationClaim,
+    ) -> Result<Option<Self>> {
+        let store = work.services.store.as_ref();
+        let last = store
             .last_success(&work.environment, &work.pipeline, &task.id)
             .await?;
         let Some((_, record)) = last else {
@@ -215,7 +230,7 @@ impl Same {
         else {
             return Ok(None);
         };
-        let holds = turn.last.as_ref().map(|last| last.token.generation.0);
+        let holds = claim.last.as_ref().map(|last| last.token.generation.0);
         Ok((holds == Some(generation)).then_some(Self {
             generation,
             version,

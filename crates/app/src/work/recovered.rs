@@ -1,8 +1,8 @@
 //! What is told of a commit whose process died before it could tell.
 //!
 //! Promise: nothing is claimed that is not known. The commit says how many rows it took, the quarantine
-//! how many were set aside with it, the book what its checks said if that was written in time; how many
-//! rows were read or left out is lost, and so are checks that the book does not have. What later commands
+//! how many were set aside with it, the state store what its checks said if that was written in time; how many
+//! rows were read or left out is lost, and so are checks that the state store does not have. What later commands
 //! need of a table (its columns, its lineage) is made up for.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use towpath_vocab::{
 };
 
 use super::scope::{TaskDone, Work};
-use super::tow::stored;
+use super::write_table::stored;
 use crate::Result;
 
 /// The entry of a stored result that says that its process died before it could tell.
@@ -57,7 +57,7 @@ impl Work {
         let quarantine = quarantine_table(&summary.table);
         let (Some(receipt), Some(_)) = (
             &summary.receipt,
-            self.house.lake.version(&quarantine).await?,
+            self.services.lake.version(&quarantine).await?,
         ) else {
             return Ok(0);
         };
@@ -67,7 +67,7 @@ impl Work {
             receipt.committed.token.generation,
             towpath_sql::literal(&self.run.to_string()),
         );
-        let result = self.house.engine.query(&sql, &BTreeMap::new()).await?;
+        let result = self.services.engine.query(&sql, &BTreeMap::new()).await?;
         let batches: Vec<_> = result.batches.try_collect().await?;
         let first = batches.iter().find(|batch| batch.num_rows() > 0);
         let count = first.map_or(0, |batch| {
@@ -78,8 +78,8 @@ impl Work {
 
     /// What the checks of this run said of a table, if it was written before the process died.
     async fn judged(&self, table: &TableName) -> Result<Vec<towpath_vocab::CheckResult>> {
-        let book = self.house.book.as_ref();
-        let newest_first = book.checks(&self.environment, Some(table), CHECKS).await?;
+        let store = self.services.store.as_ref();
+        let newest_first = store.checks(&self.environment, Some(table), CHECKS).await?;
         let mut ours: Vec<_> = newest_first
             .into_iter()
             .filter(|(run, _, _)| *run == self.run)
@@ -95,7 +95,7 @@ impl Work {
         Ok(last)
     }
 
-    /// Writes what the book did not hear: the table's columns and its lineage.
+    /// Writes what the state store did not hear: the table's columns and its lineage.
     async fn make_up(&self, task: &PlannedTask, table: &TableName) -> Result<()> {
         let lineage = match &task.action {
             Action::Load(load) => load.table.lineage.clone(),
@@ -105,7 +105,7 @@ impl Work {
                     full_refresh: false,
                     incremental: false,
                 };
-                let mut lineage = self.house.engine.run(request).await?.lineage;
+                let mut lineage = self.services.engine.run(request).await?.lineage;
                 for edge in &mut lineage.edges {
                     edge.to.table = table.to_string();
                 }
@@ -114,13 +114,15 @@ impl Work {
             Action::Command(_) | Action::Publish(_) => TableLineage::default(),
         };
         if !lineage.edges.is_empty() || !lineage.inputs.is_empty() {
-            let book = self.house.book.as_ref();
-            book.put_lineage(&self.environment, table, &lineage).await?;
+            let store = self.services.store.as_ref();
+            store
+                .put_lineage(&self.environment, table, &lineage)
+                .await?;
         }
         if matches!(task.action, Action::Publish(_)) {
             return Ok(());
         }
-        let lake = Arc::clone(&self.house.lake) as Arc<dyn Destination>;
+        let lake = Arc::clone(&self.services.lake) as Arc<dyn Destination>;
         self.observe(table, lake.as_ref()).await
     }
 }

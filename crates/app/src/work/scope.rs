@@ -11,7 +11,7 @@ use towpath_vocab::{
     Environment, PipelineName, ProjectId, RunName, StepName, TableName, TaskId, TaskKey, Threshold,
 };
 
-use crate::house::House;
+use crate::services::ProjectServices;
 
 /// What a user said for this run only.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ pub(crate) struct WorkOptions {
 
 /// Carries out the tasks of one run.
 pub(crate) struct Work {
-    pub(crate) house: Arc<House>,
+    pub(crate) services: Arc<ProjectServices>,
     pub(crate) project: ProjectId,
     pub(crate) environment: Environment,
     pub(crate) pipeline: PipelineName,
@@ -50,7 +50,7 @@ pub(crate) enum TaskDone {
     /// Rows were carried (or stopped by their data).
     Table(Box<OutputSummary>),
     /// Rows were committed by a process that died before it could tell. Only what the commit and the
-    /// book know is counted.
+    /// state store know is counted.
     Recovered(Box<OutputSummary>),
     /// A view was judged, if it has checks, and stored unless they stopped it.
     View {
@@ -69,7 +69,7 @@ pub(crate) enum TaskDone {
 
 impl Work {
     pub(crate) fn new(
-        house: Arc<House>,
+        services: Arc<ProjectServices>,
         scope: Scope,
         options: WorkOptions,
         progress: Arc<Progress>,
@@ -83,7 +83,7 @@ impl Work {
             folder,
         } = scope;
         Self {
-            house,
+            services,
             project,
             environment,
             pipeline,

@@ -3,13 +3,13 @@
 use towpath_app::{CheckReport, chosen_plan, explained, forecast};
 use towpath_vocab::{Failure, Remedy};
 
-use super::houses::{Ended, Place};
+use super::project_args::{CommandResult, ProjectArgs};
 use super::run::choice;
 use crate::args::{CheckArguments, Format, PlanArguments};
 use crate::draw;
 use crate::exit::Exit;
 
-pub(super) async fn check(place: &Place, arguments: CheckArguments) -> Ended {
+pub(super) async fn check(place: &ProjectArgs, arguments: CheckArguments) -> CommandResult {
     if let Some(code) = arguments.explain {
         return explain(&code);
     }
@@ -27,7 +27,7 @@ pub(super) async fn check(place: &Place, arguments: CheckArguments) -> Ended {
     Ok(exit(&report))
 }
 
-pub(super) async fn plan(place: &Place, arguments: PlanArguments) -> Ended {
+pub(super) async fn plan(place: &ProjectArgs, arguments: PlanArguments) -> CommandResult {
     let report = place.check(arguments.params).await?;
     let Some(plan) = &report.plan else {
         draw::diagnostics(&report.diagnostics, &report.files);
@@ -51,7 +51,7 @@ pub(super) async fn plan(place: &Place, arguments: PlanArguments) -> Ended {
     Ok(Exit::Done)
 }
 
-fn explain(code: &str) -> Ended {
+fn explain(code: &str) -> CommandResult {
     let code = code.to_ascii_uppercase();
     match towpath_app::explanation(&code) {
         Some(text) => {

@@ -6,12 +6,12 @@ use towpath_app::{
 };
 use towpath_vocab::{ConnectorSpec, Face};
 
-use super::houses::{Ended, Place};
+use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{ConnectionCommand, Format};
 use crate::draw;
 use crate::exit::Exit;
 
-pub(super) async fn connection(place: &Place, command: ConnectionCommand) -> Ended {
+pub(super) async fn connection(place: &ProjectArgs, command: ConnectionCommand) -> CommandResult {
     match command {
         ConnectionCommand::Ls(of) => ls(place, of.format),
         ConnectionCommand::Types(of) => types(of.format),
@@ -46,7 +46,7 @@ pub(super) async fn connection(place: &Place, command: ConnectionCommand) -> End
     }
 }
 
-fn ls(place: &Place, format: Format) -> Ended {
+fn ls(place: &ProjectArgs, format: Format) -> CommandResult {
     let lines = connections(&place.dir()?, place.env.as_deref())?;
     if format == Format::Json {
         draw::json(&serde_json::json!({ "version": 1, "connections": lines }))?;
@@ -81,7 +81,7 @@ fn ls(place: &Place, format: Format) -> Ended {
     Ok(Exit::Done)
 }
 
-fn types(format: Format) -> Ended {
+fn types(format: Format) -> CommandResult {
     let specs = connection_types();
     if format == Format::Json {
         draw::json(&serde_json::json!({ "version": 1, "types": specs }))?;

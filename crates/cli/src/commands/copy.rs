@@ -8,7 +8,7 @@ use towpath_app::{CopyRequest, copy as carry_out, memory_bytes, threshold};
 use towpath_flow::Progress;
 use towpath_vocab::{Failure, Remedy, Threshold, WriteMode};
 
-use super::houses::{Ended, working_dir};
+use super::project_args::{CommandResult, working_dir};
 use crate::args::{CopyArguments, CopyWrite};
 use crate::exit::Exit;
 use crate::{draw, signals};
@@ -16,7 +16,7 @@ use crate::{draw, signals};
 /// How long a copy has to stop cleanly.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(super) async fn copy(arguments: CopyArguments) -> Ended {
+pub(super) async fn copy(arguments: CopyArguments) -> CommandResult {
     let working_dir = working_dir()?;
     let request = CopyRequest {
         write: arguments.write.map(|write| match write {

@@ -1,6 +1,6 @@
 //! Hands the arguments to their command.
 
-use super::houses::Place;
+use super::project_args::ProjectArgs;
 use super::{
     check, connection, copy, init, lake, lineage, logs, quality, quarantine, query, reference,
     rerun, run, runs,
@@ -11,7 +11,7 @@ use crate::exit::Exit;
 
 /// Carries out one command.
 pub(crate) async fn dispatch(arguments: Arguments) -> Exit {
-    let place = Place {
+    let place = ProjectArgs {
         project: arguments.project,
         env: arguments.env,
     };

@@ -5,12 +5,12 @@ use std::path::Path;
 use towpath_app::{InitReport, InitRequest, init as make};
 use towpath_vocab::Diagnostic;
 
-use super::houses::Ended;
+use super::project_args::CommandResult;
 use crate::args::InitArguments;
 use crate::draw;
 use crate::exit::Exit;
 
-pub(super) async fn init(arguments: InitArguments) -> Ended {
+pub(super) async fn init(arguments: InitArguments) -> CommandResult {
     let request = InitRequest {
         dir: arguments.dir.clone(),
         from: arguments.from,

@@ -4,30 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use towpath_app::{
-    House, LakeTable, VacuumRequest, lake_compact, lake_describe, lake_drop, lake_history,
-    lake_restore, lake_vacuum, time_text,
+    LakeTable, ProjectServices, VacuumRequest, lake_compact, lake_describe, lake_drop,
+    lake_history, lake_restore, lake_vacuum, time_text,
 };
 use towpath_ports::PreparedStats;
 
-use super::houses::{Ended, Place};
+use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{Format, LakeCommand};
 use crate::draw;
 use crate::exit::Exit;
 
-pub(super) async fn lake(place: &Place, command: LakeCommand) -> Ended {
-    let (house, _) = place.open().await?;
+pub(super) async fn lake(place: &ProjectArgs, command: LakeCommand) -> CommandResult {
+    let (services, _) = place.open().await?;
     match command {
         LakeCommand::History {
             table,
             last,
             format,
-        } => history(&house, &table, last, format).await,
+        } => history(&services, &table, last, format).await,
         LakeCommand::Describe { table, format } => {
-            let found = lake_describe(&house, &table).await?;
+            let found = lake_describe(&services, &table).await?;
             told(format, &found, describe)
         }
-        LakeCommand::Restore { table, to, format } => restore(&house, &table, &to, format).await,
-        LakeCommand::Compact { table, format } => compact(&house, &table, format).await,
+        LakeCommand::Restore { table, to, format } => restore(&services, &table, &to, format).await,
+        LakeCommand::Compact { table, format } => compact(&services, &table, format).await,
         LakeCommand::Vacuum {
             table,
             older_than,
@@ -40,13 +40,15 @@ pub(super) async fn lake(place: &Place, command: LakeCommand) -> Ended {
                 force,
                 dry_run,
             };
-            vacuum(&house, &table, request, format).await
+            vacuum(&services, &table, request, format).await
         }
-        LakeCommand::Drop { table, yes, format } => drop_table(&house, &table, yes, format).await,
+        LakeCommand::Drop { table, yes, format } => {
+            drop_table(&services, &table, yes, format).await
+        }
     }
 }
 
-fn told<T: serde::Serialize>(format: Format, found: &T, text: impl FnOnce(&T)) -> Ended {
+fn told<T: serde::Serialize>(format: Format, found: &T, text: impl FnOnce(&T)) -> CommandResult {
     match format {
         Format::Json => draw::json(found)?,
         Format::Text => text(found),
@@ -54,8 +56,13 @@ fn told<T: serde::Serialize>(format: Format, found: &T, text: impl FnOnce(&T)) -
     Ok(Exit::Done)
 }
 
-async fn history(house: &Arc<House>, table: &str, last: usize, format: Format) -> Ended {
-    let entries = lake_history(house, table, last).await?;
+async fn history(
+    services: &Arc<ProjectServices>,
+    table: &str,
+    last: usize,
+    format: Format,
+) -> CommandResult {
+    let entries = lake_history(services, table, last).await?;
     if format == Format::Json {
         draw::json(&serde_json::json!({ "version": 1, "table": table, "history": entries }))?;
         return Ok(Exit::Done);
@@ -92,8 +99,13 @@ async fn history(house: &Arc<House>, table: &str, last: usize, format: Format) -
     Ok(Exit::Done)
 }
 
-async fn restore(house: &Arc<House>, table: &str, to: &str, format: Format) -> Ended {
-    let done = lake_restore(house, table, to).await?;
+async fn restore(
+    services: &Arc<ProjectServices>,
+    table: &str,
+    to: &str,
+    format: Format,
+) -> CommandResult {
+    let done = lake_restore(services, table, to).await?;
     told(format, &done, |done| {
         let rows = done.rows.map_or_else(String::new, |rows| {
             format!(": {}", draw::plural(rows, "row"))
@@ -117,8 +129,8 @@ async fn restore(house: &Arc<House>, table: &str, to: &str, format: Format) -> E
     })
 }
 
-async fn compact(house: &Arc<House>, table: &str, format: Format) -> Ended {
-    let done = lake_compact(house, table).await?;
+async fn compact(services: &Arc<ProjectServices>, table: &str, format: Format) -> CommandResult {
+    let done = lake_compact(services, table).await?;
     told(format, &done, |done| match done.table_version {
         None => say!("{} has no small files to write together.", done.table),
         Some(version) => say!(
@@ -132,8 +144,13 @@ async fn compact(house: &Arc<House>, table: &str, format: Format) -> Ended {
     })
 }
 
-async fn vacuum(house: &Arc<House>, table: &str, request: VacuumRequest, format: Format) -> Ended {
-    let done = lake_vacuum(house, table, request).await?;
+async fn vacuum(
+    services: &Arc<ProjectServices>,
+    table: &str,
+    request: VacuumRequest,
+    format: Format,
+) -> CommandResult {
+    let done = lake_vacuum(services, table, request).await?;
     told(format, &done, |done| {
         let files = draw::plural(done.files.len() as u64, "file");
         let age = age(request.older_than);
@@ -153,8 +170,13 @@ async fn vacuum(house: &Arc<House>, table: &str, request: VacuumRequest, format:
     })
 }
 
-async fn drop_table(house: &Arc<House>, table: &str, yes: bool, format: Format) -> Ended {
-    let done = lake_drop(house, table, yes).await?;
+async fn drop_table(
+    services: &Arc<ProjectServices>,
+    table: &str,
+    yes: bool,
+    format: Format,
+) -> CommandResult {
+    let done = lake_drop(services, table, yes).await?;
     told(format, &done, |done| {
         say!(
             "{} is gone, with {}.",

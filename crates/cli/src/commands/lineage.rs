@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 
 use towpath_app::{Direction, LineageReport, lineage as follow};
 
-use super::houses::{Ended, Place};
+use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{LineageArguments, LineageFormat};
 use crate::draw;
 use crate::exit::Exit;
 
-pub(super) async fn lineage(place: &Place, arguments: LineageArguments) -> Ended {
-    let (house, plan) = place.open().await?;
+pub(super) async fn lineage(place: &ProjectArgs, arguments: LineageArguments) -> CommandResult {
+    let (services, plan) = place.open().await?;
     let direction = if arguments.down {
         Direction::Down
     } else {
         Direction::Up
     };
-    let report = follow(&house, &plan, &arguments.subject, direction).await?;
+    let report = follow(&services, &plan, &arguments.subject, direction).await?;
     match arguments.format {
         LineageFormat::Json => draw::json(&report)?,
         LineageFormat::Mermaid => mermaid(&report),

@@ -3,18 +3,18 @@
 use towpath_app::{LogPiece, LogsRequest, follow, has_ended, logs as lines_of};
 use towpath_ports::RunEvent;
 
-use super::houses::{Ended, Place};
+use super::project_args::{CommandResult, ProjectArgs};
 use super::runs::{INTERRUPTED, word};
 use crate::args::{Format, LogsArguments};
 use crate::draw;
 use crate::exit::Exit;
 use crate::terminal;
 
-pub(super) async fn logs(place: &Place, arguments: LogsArguments) -> Ended {
-    let (house, plan) = place.open().await?;
+pub(super) async fn logs(place: &ProjectArgs, arguments: LogsArguments) -> CommandResult {
+    let (services, plan) = place.open().await?;
     let request = LogsRequest::of(arguments.run.as_deref());
     if !arguments.follow {
-        let piece = lines_of(&house, &plan.environment, &request).await?;
+        let piece = lines_of(&services, &plan.environment, &request).await?;
         match arguments.format {
             Format::Json => draw::json(&serde_json::json!({
                 "version": 1,
@@ -30,7 +30,7 @@ pub(super) async fn logs(place: &Place, arguments: LogsArguments) -> Ended {
         return Ok(Exit::Done);
     }
     let waits = |run: &str| tell!("Waiting for {run} to begin.");
-    let mut logs = follow(&house, &plan.environment, &request, waits).await?;
+    let mut logs = follow(&services, &plan.environment, &request, waits).await?;
     let mut begun = false;
     loop {
         let piece = logs.next().await?;

@@ -3,14 +3,14 @@
 use towpath_app::quality as results;
 use towpath_vocab::Outcome;
 
-use super::houses::{Ended, Place};
+use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{Format, QualityArguments};
 use crate::draw;
 use crate::exit::Exit;
 
-pub(super) async fn quality(place: &Place, arguments: QualityArguments) -> Ended {
-    let (house, plan) = place.open().await?;
-    let report = results(&house, &plan, arguments.table.as_deref(), arguments.last).await?;
+pub(super) async fn quality(place: &ProjectArgs, arguments: QualityArguments) -> CommandResult {
+    let (services, plan) = place.open().await?;
+    let report = results(&services, &plan, arguments.table.as_deref(), arguments.last).await?;
     if arguments.format == Format::Json {
         draw::json(&report)?;
         return Ok(Exit::Done);

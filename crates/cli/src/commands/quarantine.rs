@@ -7,12 +7,12 @@ use towpath_app::{
 };
 use towpath_vocab::{Failure, Remedy, TableName};
 
-use super::houses::{Ended, Place};
+use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{Format, QuarantineCommand, QuarantineShow, RowFormat};
 use crate::draw::{self, RowPrinter, json_rows};
 use crate::exit::Exit;
 
-pub(super) async fn quarantine(place: &Place, command: QuarantineCommand) -> Ended {
+pub(super) async fn quarantine(place: &ProjectArgs, command: QuarantineCommand) -> CommandResult {
     match command {
         QuarantineCommand::Ls(arguments) => list(place, arguments.format).await,
         QuarantineCommand::Show(arguments) => show(place, arguments).await,
@@ -21,9 +21,9 @@ pub(super) async fn quarantine(place: &Place, command: QuarantineCommand) -> End
     }
 }
 
-async fn list(place: &Place, format: Format) -> Ended {
-    let (house, plan) = place.open().await?;
-    let lines = quarantine_list(&house, &plan).await?;
+async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
+    let (services, plan) = place.open().await?;
+    let lines = quarantine_list(&services, &plan).await?;
     if format == Format::Json {
         draw::json(&serde_json::json!({ "version": 1, "tables": lines }))?;
     } else if lines.is_empty() {
@@ -45,10 +45,10 @@ async fn list(place: &Place, format: Format) -> Ended {
     Ok(Exit::Done)
 }
 
-async fn show(place: &Place, arguments: QuarantineShow) -> Ended {
-    let (house, plan) = place.open().await?;
-    let table = known_table(&house, &plan, &arguments.table).await?;
-    let known = quarantine_list(&house, &plan).await?;
+async fn show(place: &ProjectArgs, arguments: QuarantineShow) -> CommandResult {
+    let (services, plan) = place.open().await?;
+    let table = known_table(&services, &plan, &arguments.table).await?;
+    let known = quarantine_list(&services, &plan).await?;
     let is_known = known.iter().any(|line| line.table == table.to_string());
     if !is_known {
         return match arguments.format {
@@ -60,7 +60,7 @@ async fn show(place: &Place, arguments: QuarantineShow) -> Ended {
         };
     }
     let mut result = ask(
-        &house,
+        &services,
         &QueryRequest {
             sql: quarantine_query(&table, arguments.limit),
         },
@@ -82,7 +82,7 @@ async fn show(place: &Place, arguments: QuarantineShow) -> Ended {
 }
 
 /// The rows set aside as JSON, however many; reasons as what they are, not as text.
-fn shown(table: &TableName, mut rows: Vec<serde_json::Value>) -> Ended {
+fn shown(table: &TableName, mut rows: Vec<serde_json::Value>) -> CommandResult {
     for row in &mut rows {
         let reasons = row["reasons"].as_str().map(serde_json::from_str);
         if let Some(Ok(reasons)) = reasons {
@@ -93,10 +93,10 @@ fn shown(table: &TableName, mut rows: Vec<serde_json::Value>) -> Ended {
     Ok(Exit::Done)
 }
 
-async fn replay(place: &Place, table_name: &str) -> Ended {
-    let (house, plan) = place.open().await?;
+async fn replay(place: &ProjectArgs, table_name: &str) -> CommandResult {
+    let (services, plan) = place.open().await?;
     let table = table(table_name)?;
-    let report = Box::pin(quarantine_replay(&house, &plan, &table)).await?;
+    let report = Box::pin(quarantine_replay(&services, &plan, &table)).await?;
     if let Some(failure) = report.stopped {
         draw::failure(&failure);
         return Ok(Exit::of(&failure));
@@ -118,10 +118,10 @@ async fn replay(place: &Place, table_name: &str) -> Ended {
     Ok(Exit::Done)
 }
 
-async fn discard(place: &Place, table_name: &str) -> Ended {
-    let (house, plan) = place.open().await?;
+async fn discard(place: &ProjectArgs, table_name: &str) -> CommandResult {
+    let (services, plan) = place.open().await?;
     let table = table(table_name)?;
-    let given_up = quarantine_discard(&house, &plan, &table).await?;
+    let given_up = quarantine_discard(&services, &plan, &table).await?;
     say!(
         "{} of {table} discarded. They stay in the quarantine table for the record.",
         draw::plural(given_up, "row")

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use towpath_app::{House, QueryRequest, query as ask};
+use towpath_app::{ProjectServices, QueryRequest, query as ask};
 
-use super::houses::{Ended, Place, working_dir};
+use super::project_args::{CommandResult, ProjectArgs, working_dir};
 use crate::args::QueryArguments;
 use crate::draw::RowPrinter;
 use crate::exit::Exit;
 use crate::terminal;
 
-pub(super) async fn query(place: &Place, arguments: QueryArguments) -> Ended {
-    let (house, _scratch) = if place.is_in_project() {
+pub(super) async fn query(place: &ProjectArgs, arguments: QueryArguments) -> CommandResult {
+    let (services, _scratch) = if place.is_in_project() {
         (place.open().await?.0, None)
     } else {
-        let (house, scratch) = House::of_files(&working_dir()?)?;
-        (Arc::new(house), Some(scratch))
+        let (services, scratch) = ProjectServices::of_files(&working_dir()?)?;
+        (Arc::new(services), Some(scratch))
     };
-    let mut result = ask(&house, &QueryRequest { sql: arguments.sql }).await?;
+    let mut result = ask(&services, &QueryRequest { sql: arguments.sql }).await?;
     let mut printer = RowPrinter::new(arguments.format, &result.schema);
     while let Some(batch) = result.batches.try_next().await? {
         printer.print(&batch)?;

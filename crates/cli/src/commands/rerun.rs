@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use towpath_app::{Part, RerunRequest, rerun as run_again};
 
-use super::houses::{Ended, Place};
+use super::project_args::{CommandResult, ProjectArgs};
 use super::run::{told, wait};
 use crate::args::RerunArguments;
 use crate::{draw, signals};
 
-pub(super) async fn rerun(place: &Place, arguments: RerunArguments) -> Ended {
+pub(super) async fn rerun(place: &ProjectArgs, arguments: RerunArguments) -> CommandResult {
     let part = match (arguments.failed, arguments.from) {
         (true, _) => Part::Failed,
         (false, Some(step)) => Part::From(step),

@@ -7,12 +7,12 @@ use towpath_app::{Choice, Ran, RunReport, RunRequest, Wait, run as run_pipeline,
 use towpath_ports::RunState;
 use towpath_vocab::{Failure, Remedy, TableName, Threshold};
 
-use super::houses::{Ended, Place};
+use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{ChoiceArguments, Format, RunArguments, WaitArgument};
 use crate::exit::Exit;
 use crate::{draw, signals};
 
-pub(super) async fn run(place: &Place, arguments: RunArguments) -> Ended {
+pub(super) async fn run(place: &ProjectArgs, arguments: RunArguments) -> CommandResult {
     let request = RunRequest {
         dir: place.dir()?,
         environment: place.env.clone(),
@@ -32,7 +32,7 @@ pub(super) async fn run(place: &Place, arguments: RunArguments) -> Ended {
 }
 
 /// Draws how a run came out.
-pub(super) fn told(ran: Ran, format: Format) -> Ended {
+pub(super) fn told(ran: Ran, format: Format) -> CommandResult {
     match ran {
         Ran::Wrong(report) => {
             draw::diagnostics(&report.diagnostics, &report.files);

@@ -2,7 +2,7 @@
 
 use towpath_app::{runs as list, why as explain};
 
-use super::houses::{Ended, Place};
+use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{Format, RunsArguments, WhyArguments};
 use crate::draw;
 use crate::exit::Exit;
@@ -10,9 +10,15 @@ use crate::exit::Exit;
 /// The state of what a process left at no end.
 pub(super) const INTERRUPTED: &str = "interrupted";
 
-pub(super) async fn runs(place: &Place, arguments: RunsArguments) -> Ended {
-    let (house, plan) = place.open().await?;
-    let records = list(&house, &plan, arguments.pipeline.as_deref(), arguments.last).await?;
+pub(super) async fn runs(place: &ProjectArgs, arguments: RunsArguments) -> CommandResult {
+    let (services, plan) = place.open().await?;
+    let records = list(
+        &services,
+        &plan,
+        arguments.pipeline.as_deref(),
+        arguments.last,
+    )
+    .await?;
     if arguments.format == Format::Json {
         draw::json(&serde_json::json!({ "version": 1, "runs": records }))?;
         return Ok(Exit::Done);
@@ -48,9 +54,9 @@ pub(super) async fn runs(place: &Place, arguments: RunsArguments) -> Ended {
     Ok(Exit::Done)
 }
 
-pub(super) async fn why(place: &Place, arguments: WhyArguments) -> Ended {
-    let (house, plan) = place.open().await?;
-    let why = explain(&house, &plan, &arguments.subject).await?;
+pub(super) async fn why(place: &ProjectArgs, arguments: WhyArguments) -> CommandResult {
+    let (services, plan) = place.open().await?;
+    let why = explain(&services, &plan, &arguments.subject).await?;
     let state = match &why.state {
         None => "not run".to_owned(),
         Some(state) if why.interrupted && !state.is_final() => INTERRUPTED.to_owned(),

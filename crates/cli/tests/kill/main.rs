@@ -231,7 +231,7 @@ fn long_enough(variant: Variant) -> (Project, Vec<rounds::Stretch>) {
     }
 }
 
-/// The commit stands, the book does not know, and the source has moved on: both versions count.
+/// The commit stands, the state store does not know, and the source has moved on: both versions count.
 #[test]
 fn a_source_that_changes_behind_a_lost_acknowledgement_is_read() {
     for variant in VARIANTS {

@@ -135,7 +135,7 @@ fn work() -> String {
 
 /// What stands where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct VisibleRows {
     pub(crate) items: Rows,
     pub(crate) quarantine: Rows,
     pub(crate) by_kind: Rows,
@@ -264,7 +264,7 @@ impl Project {
         }
     }
 
-    pub(crate) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> VisibleRows {
         let lake = self.dir().join("lake");
         let table = |name: &str, columns: &[&str], left_out: &[&str]| {
             look::lake_table(&lake.join(name), columns, left_out)
@@ -273,7 +273,7 @@ impl Project {
             true => (SET_ASIDE_OF_A_TABLE.as_slice(), OF_A_READ.as_slice()),
             false => (SET_ASIDE.as_slice(), OF_AN_ATTEMPT.as_slice()),
         };
-        Seen {
+        VisibleRows {
             items: table("raw/items", &look::ITEMS, &[]),
             by_kind: table("marts/by_kind", &["kind", "n", "total"], &[]),
             quarantine: table("_quarantine/raw.items", set_aside, left_out),
@@ -314,7 +314,7 @@ impl Project {
     }
 
     /// Every table holds what it must hold when all is done, or what is wrong.
-    pub(crate) fn is_done(&self, seen: &Seen) -> Result<(), String> {
+    pub(crate) fn is_done(&self, seen: &VisibleRows) -> Result<(), String> {
         let items = self.items_of(&self.new);
         let mut wrong = Vec::new();
         let mut same = |what: &str, is: Rows, must: Rows| {
@@ -339,7 +339,7 @@ impl Project {
     }
 
     /// Every table holds the old or the new rows, and none is ahead of what it is made of.
-    pub(crate) fn is_whole(&self, seen: &Seen) -> Result<(), String> {
+    pub(crate) fn is_whole(&self, seen: &VisibleRows) -> Result<(), String> {
         let (old, new) = (self.items_of(&self.old), self.items_of(&self.new));
         let mut wrong = Vec::new();
         let mut is_new = |what: &str, is: Rows, old: Rows, new: Rows| {

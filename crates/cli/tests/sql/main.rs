@@ -24,14 +24,14 @@ const CASES: &str = include_str!("cases.sql");
 
 /// What a mark before a statement says of it.
 #[derive(Debug, PartialEq)]
-enum Mark<'a> {
+enum Expectation<'a> {
     Same,
     Refused(&'a str),
     Differs,
 }
 
 struct Case<'a> {
-    mark: Mark<'a>,
+    mark: Expectation<'a>,
     statement: &'a str,
 }
 
@@ -45,9 +45,9 @@ fn cases() -> Vec<Case<'static>> {
             lines.find_map(|line| line.strip_prefix(word))
         };
         let mark = match (marked("-- refused: "), marked("-- differs: ")) {
-            (Some(code), None) => Mark::Refused(code.trim()),
-            (None, Some(_)) => Mark::Differs,
-            (None, None) => Mark::Same,
+            (Some(code), None) => Expectation::Refused(code.trim()),
+            (None, Some(_)) => Expectation::Differs,
+            (None, None) => Expectation::Same,
             _ => panic!("two marks: {block}"),
         };
         let start = block
@@ -171,11 +171,11 @@ fn statements_mean_what_they_mean_in_postgresql() {
         let theirs = postgres(&server, &database, case.statement);
         let ours = towpath(&desk, case.statement);
         let is_right = match (&case.mark, &ours) {
-            (Mark::Same, Ok(ours)) => theirs.as_ref() == Ok(ours),
+            (Expectation::Same, Ok(ours)) => theirs.as_ref() == Ok(ours),
             // What PostgreSQL refuses is refused here too, each in its own words.
-            (Mark::Same, Err(_)) => theirs.is_err(),
-            (Mark::Refused(code), Err(said)) => said.contains(&format!("[{code}]")),
-            (Mark::Differs, Ok(ours)) => theirs.as_ref() != Ok(ours),
+            (Expectation::Same, Err(_)) => theirs.is_err(),
+            (Expectation::Refused(code), Err(said)) => said.contains(&format!("[{code}]")),
+            (Expectation::Differs, Ok(ours)) => theirs.as_ref() != Ok(ours),
             _ => false,
         };
         if !is_right {

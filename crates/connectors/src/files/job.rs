@@ -15,7 +15,7 @@ use super::csv::CsvCutter;
 use super::find::InputFile;
 use super::json::{JsonCutter, LineCutter};
 use super::options::Options;
-use super::rows::{Layout, Shape};
+use super::rows::{Layout, RecordFormat};
 
 /// One file, ready to be read.
 #[derive(Clone, Debug)]
@@ -84,16 +84,16 @@ pub(crate) fn chunk_bytes(batch_bytes: usize, limit_bytes: u64) -> usize {
 }
 
 /// The cutter for records of a shape.
-pub(crate) fn cutter(shape: &Shape) -> Box<dyn Cutter> {
+pub(crate) fn cutter(shape: &RecordFormat) -> Box<dyn Cutter> {
     match shape {
-        Shape::Csv { dialect, .. } => Box::new(CsvCutter::new(dialect.clone())),
-        Shape::Json {
+        RecordFormat::Csv { dialect, .. } => Box::new(CsvCutter::new(dialect.clone())),
+        RecordFormat::Json {
             lines: true,
             max_record_bytes,
         } => Box::new(LineCutter {
             max_record_bytes: *max_record_bytes,
         }),
-        Shape::Json {
+        RecordFormat::Json {
             max_record_bytes, ..
         } => Box::new(JsonCutter::new(*max_record_bytes)),
     }

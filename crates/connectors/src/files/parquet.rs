@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use towpath_ports::{
     BatchOrigin, BoxStream, Event, Lease, Memory, Origin, Result, Rows, row_as_json,
 };
-use towpath_vocab::{Failure, Mark, Place, RawRecord, Reason, Reject, TableName, types};
+use towpath_vocab::{Failure, Mark, RawRecord, Reason, RecordLocation, Reject, TableName, types};
 
 use super::ahead::{Ahead, Turn, ahead};
 use super::error::FilesError;
@@ -145,7 +145,7 @@ fn plain(data_type: &DataType) -> DataType {
 }
 
 /// What is asked of a file.
-pub(crate) struct Asked {
+pub(crate) struct ParquetRead {
     pub(crate) schema: SchemaRef,
     pub(crate) table: TableName,
     pub(crate) batch_rows: usize,
@@ -157,7 +157,7 @@ pub(crate) struct Asked {
 /// The rows of a file, in batches.
 pub(crate) fn events(
     file: InputFile,
-    mut asked: Asked,
+    mut asked: ParquetRead,
     memory: &Arc<dyn Memory>,
 ) -> BoxStream<Result<Event>> {
     let memory = Arc::clone(memory);
@@ -200,7 +200,7 @@ pub(crate) fn events(
 
 struct Read {
     file: InputFile,
-    asked: Asked,
+    asked: ParquetRead,
     metadata: ArrowReaderMetadata,
 }
 
@@ -340,7 +340,7 @@ impl std::fmt::Debug for GroupOrigin {
 }
 
 impl Origin for GroupOrigin {
-    fn place(&self, ordinal: u64) -> Place {
+    fn place(&self, ordinal: u64) -> RecordLocation {
         self.batch.place(ordinal)
     }
 

@@ -76,7 +76,7 @@ impl FilesReader {
             How::Text { .. } => self.text_events(&job, &left_open),
             How::Parquet { schema } => parquet::events(
                 job.file.clone(),
-                parquet::Asked {
+                parquet::ParquetRead {
                     schema: Arc::clone(schema),
                     table: self.table.clone(),
                     batch_rows: self.batch_rows,

@@ -14,14 +14,16 @@ use futures::stream;
 use towpath_ports::{
     Assignment, BoxStream, Event, Origin, Reader, Result, Rows, Split, TableSchema,
 };
-use towpath_vocab::{Mark, Place, Position, RawRecord, Reason, Reject, SplitId, TableName};
+use towpath_vocab::{
+    Mark, Position, RawRecord, Reason, RecordLocation, Reject, SplitId, TableName,
+};
 
 use super::chunk::Chunk;
 use super::error::FilesError;
 use super::job::{How, Settled};
 use super::readable::from_readable;
 use super::record::row_of;
-use super::rows::{Layout, Shape, parse};
+use super::rows::{Layout, RecordFormat, parse};
 use super::set_aside::CUT_OFF;
 
 /// What replayed records are called in places.
@@ -74,8 +76,8 @@ pub(crate) fn reader(
 fn same_order(one: &Layout, other: &Layout) -> bool {
     match (&one.shape, &other.shape) {
         (
-            Shape::Csv { columns, .. },
-            Shape::Csv {
+            RecordFormat::Csv { columns, .. },
+            RecordFormat::Csv {
                 columns: others, ..
             },
         ) => columns == others,
@@ -131,8 +133,8 @@ fn of_text(text: &str, layouts: &[Arc<Layout>], settled: &Settled) -> Result<Giv
 
 fn of_record(bytes: &[u8], layout: &Arc<Layout>) -> Result<Given, FilesError> {
     let newline = match &layout.shape {
-        Shape::Csv { dialect, .. } => dialect.newline,
-        Shape::Json { .. } => b'\n',
+        RecordFormat::Csv { dialect, .. } => dialect.newline,
+        RecordFormat::Json { .. } => b'\n',
     };
     let events = parse(Chunk::of_bytes(OBJECT, bytes.to_vec(), newline), layout)?;
     let (mut rows, mut rejects) = (Vec::new(), Vec::new());
@@ -171,8 +173,8 @@ fn renumbered(rows: Rows, at: u64, records: &Arc<Vec<RawRecord>>) -> Rows {
     }
 }
 
-fn place(at: u64) -> Place {
-    Place {
+fn place(at: u64) -> RecordLocation {
+    RecordLocation {
         object: OBJECT.to_owned(),
         line: None,
         ordinal: at,
@@ -183,7 +185,7 @@ fn place(at: u64) -> Place {
 struct Records(Arc<Vec<RawRecord>>);
 
 impl Origin for Records {
-    fn place(&self, ordinal: u64) -> Place {
+    fn place(&self, ordinal: u64) -> RecordLocation {
         place(ordinal)
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use towpath_ports::{Event, Origin, Rows};
-use towpath_vocab::{Place, RawRecord, TableName};
+use towpath_vocab::{RawRecord, RecordLocation, TableName};
 
 use super::cells::{Cells, Nulls, Span, Unescape};
 use super::chunk::Chunk;
@@ -26,7 +26,7 @@ use super::value::TimeFormats;
 
 /// How the records of one file are shaped.
 #[derive(Clone, Debug)]
-pub(crate) enum Shape {
+pub(crate) enum RecordFormat {
     /// CSV, with the name of each column of the file and, if it is read, its type.
     Csv {
         dialect: Dialect,
@@ -48,7 +48,7 @@ pub(crate) struct Layout {
     pub(crate) places: Vec<Option<usize>>,
     /// Cells in a row.
     pub(crate) width: usize,
-    pub(crate) shape: Shape,
+    pub(crate) shape: RecordFormat,
     pub(crate) nulls: Nulls,
     pub(crate) times: TimeFormats,
     /// Columns whose doubles must keep every digit: their type was found, not declared.
@@ -72,22 +72,22 @@ impl ChunkOrigin {
 }
 
 impl Origin for ChunkOrigin {
-    fn place(&self, ordinal: u64) -> Place {
+    fn place(&self, ordinal: u64) -> RecordLocation {
         place(&self.chunk, self.at(ordinal))
     }
 
     fn raw(&self, ordinal: u64) -> RawRecord {
         let at = self.at(ordinal);
         let record = match &self.shape.shape {
-            Shape::Csv { dialect, .. } => csv::record_at(&self.chunk.bytes, dialect, at),
-            Shape::Json { lines, .. } => json::record_at(&self.chunk.bytes, at, *lines),
+            RecordFormat::Csv { dialect, .. } => csv::record_at(&self.chunk.bytes, dialect, at),
+            RecordFormat::Json { lines, .. } => json::record_at(&self.chunk.bytes, at, *lines),
         };
         RawRecord::Text(readable(record))
     }
 }
 
-pub(super) fn place(chunk: &Chunk, at: usize) -> Place {
-    Place {
+pub(super) fn place(chunk: &Chunk, at: usize) -> RecordLocation {
+    RecordLocation {
         object: chunk.object.to_string(),
         line: Some(chunk.line_of(at)),
         ordinal: chunk.offset + at as u64,
@@ -284,8 +284,8 @@ const AT_ONCE: usize = 1024;
 /// Parses one chunk.
 pub(crate) fn parse(chunk: Chunk, layout: &Arc<Layout>) -> Result<Parsed, FilesError> {
     match &layout.shape {
-        Shape::Csv { dialect, columns } => parse_csv(chunk, layout, dialect, columns),
-        Shape::Json {
+        RecordFormat::Csv { dialect, columns } => parse_csv(chunk, layout, dialect, columns),
+        RecordFormat::Json {
             lines,
             max_record_bytes,
         } => parse_json(chunk, layout, *lines, *max_record_bytes),
@@ -408,7 +408,7 @@ fn parse_json(
     Ok(harvest.parsed())
 }
 
-impl fmt::Display for Shape {
+impl fmt::Display for RecordFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Csv { .. } => "CSV",

@@ -14,7 +14,7 @@ use super::column::Readings;
 use super::csv::{self, Dialect, Flaw};
 use super::json;
 use super::readable::readable;
-use super::rows::{Layout, Shape, place};
+use super::rows::{Layout, RecordFormat, place};
 
 /// Rejects that are told together.
 const TOGETHER: usize = 256;
@@ -89,8 +89,8 @@ impl Rejects {
     fn reject(&self, aside: SetAside) -> Reject {
         let SetAside { start, flaw } = aside;
         let (record, mut reasons) = match &self.layout.shape {
-            Shape::Csv { dialect, columns } => self.of_csv(start, &flaw, dialect, columns),
-            Shape::Json {
+            RecordFormat::Csv { dialect, columns } => self.of_csv(start, &flaw, dialect, columns),
+            RecordFormat::Json {
                 lines,
                 max_record_bytes,
             } => self.of_json(start, &flaw, *lines, *max_record_bytes),

@@ -21,7 +21,7 @@ use super::find::{Folder, InputFile};
 use super::job::{How, Job, Request, Settled};
 use super::options::{Format, Options};
 use super::parquet;
-use super::rows::{Layout, Shape};
+use super::rows::{Layout, RecordFormat};
 use super::survey;
 
 /// The files of a selection.
@@ -158,7 +158,7 @@ fn csv_layout(
             .map(|column| head.names.iter().position(|name| *name == column.name))
             .collect(),
         width: head.names.len(),
-        shape: Shape::Csv {
+        shape: RecordFormat::Csv {
             dialect: head.dialect.clone(),
             columns: head
                 .names
@@ -211,7 +211,7 @@ fn json_jobs(files: &[InputFile], wanted: &[Wanted], request: &Request<'_>) -> V
             schema: Arc::clone(&schema),
             places: (0..wanted.len()).map(Some).collect(),
             width: wanted.len(),
-            shape: Shape::Json {
+            shape: RecordFormat::Json {
                 lines: file.format == Format::Jsonl,
                 max_record_bytes: request.options.max_record_bytes,
             },

@@ -16,7 +16,7 @@ use super::infer::{Guess, Verdict};
 use super::job::{How, Job, Request};
 use super::json;
 use super::pieces::{Piece, pieces, workers};
-use super::rows::{Layout, Shape, without_foreign_bytes};
+use super::rows::{Layout, RecordFormat, without_foreign_bytes};
 
 /// What a look at the whole input showed.
 #[derive(Debug, Default)]
@@ -106,7 +106,7 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
 /// Objects with data as keys would make a column of each.
 fn bounded(findings: &Findings, jobs: &[Job]) -> Result<(), FilesError> {
     let json = jobs.iter().find(|job| match &job.how {
-        How::Text { layout, .. } => matches!(layout.shape, Shape::Json { .. }),
+        How::Text { layout, .. } => matches!(layout.shape, RecordFormat::Json { .. }),
         How::Parquet { .. } => false,
     });
     match json {
@@ -128,7 +128,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
         };
     }
     match &layout.shape {
-        Shape::Json {
+        RecordFormat::Json {
             lines,
             max_record_bytes,
         } => {
@@ -140,7 +140,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
                 rows: survey.rows,
             }
         }
-        Shape::Csv { dialect, columns } => {
+        RecordFormat::Csv { dialect, columns } => {
             let bytes = chunk.bytes.as_slice();
             let width = columns.len();
             let clean = std::str::from_utf8(bytes).is_ok();

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use towpath_vocab::SchemaChange;
 use towpath_vocab::types::SOURCE_TYPE;
 
-use super::catalog::{Found, RawColumn, table_columns};
+use super::catalog::{CatalogRelation, RawColumn, table_columns};
 use super::error::{Doing as _, PgError, Result};
 use super::names::{Relation, quoted};
 use super::types::{short, stored_as};
@@ -98,7 +98,7 @@ pub(super) fn stage_types(schema: &SchemaRef) -> Result<Vec<String>> {
 pub(super) async fn align(
     client: &Client,
     relation: &Relation,
-    found: Option<&Found>,
+    found: Option<&CatalogRelation>,
     schema: &SchemaRef,
     change: SchemaChange,
     primary: &[String],

@@ -11,7 +11,7 @@ use towpath_ports::PreparedStats;
 use towpath_vocab::WriteMode;
 
 use super::align::{Aligned, Alignment};
-use super::catalog::Found;
+use super::catalog::CatalogRelation;
 use super::error::{Doing as _, PgError, Result};
 use super::names::Relation;
 
@@ -460,7 +460,7 @@ pub(super) async fn truncate_and_insert(apply: &Apply<'_>) -> Result<()> {
 /// merge brings deletions.
 pub(super) async fn refuse_cascades(
     client: &Client,
-    found: &Found,
+    found: &CatalogRelation,
     mode: WriteMode,
     deletes: bool,
 ) -> Result<()> {

@@ -11,7 +11,7 @@ use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::{filter, filter_record_batch};
 use towpath_ports::{BatchOrigin, Event, Rows, row_as_json};
-use towpath_vocab::{Place, RawRecord, Reason, Reject, TableName};
+use towpath_vocab::{RawRecord, Reason, RecordLocation, Reject, TableName};
 
 use super::decode::{Decoder, Flaw, next_cell};
 use super::error::{PgError, Result};
@@ -22,7 +22,7 @@ const LONGEST_VALUE: usize = 200;
 
 /// What the batches are to look like.
 #[derive(Clone)]
-pub(super) struct Shape {
+pub(super) struct BatchLayout {
     pub(super) table: TableName,
     /// As a person names what is read.
     pub(super) object: String,
@@ -34,7 +34,7 @@ pub(super) struct Shape {
 
 /// Turns copy data into events.
 pub(super) struct Assembler {
-    shape: Shape,
+    shape: BatchLayout,
     decoders: Vec<Decoder>,
     rows: usize,
     bytes: usize,
@@ -47,7 +47,7 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
-    pub(super) fn new(shape: Shape, first_ordinal: u64) -> Self {
+    pub(super) fn new(shape: BatchLayout, first_ordinal: u64) -> Self {
         let mut assembler = Self {
             decoders: Vec::new(),
             rows: 0,
@@ -257,7 +257,7 @@ impl Assembler {
         }
         Reject {
             table: self.shape.table.clone(),
-            place: Place {
+            place: RecordLocation {
                 object: self.shape.object.clone(),
                 line: None,
                 ordinal: first + row as u64 + 1,

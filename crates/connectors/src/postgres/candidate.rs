@@ -29,14 +29,14 @@ pub(super) enum View {
 }
 
 /// A candidate and the session that holds it.
-pub(super) struct Held {
+pub(super) struct CandidateSession {
     pub(super) session: Arc<Mutex<Session>>,
     pub(super) view: View,
     pub(super) object: String,
     pub(super) memory: Arc<dyn Memory>,
 }
 
-impl Held {
+impl CandidateSession {
     /// Its columns.
     pub(super) async fn schema(&self) -> Result<SchemaRef> {
         let session = self.session.lock().await;
@@ -67,7 +67,7 @@ impl Held {
 }
 
 #[async_trait]
-impl Source for Held {
+impl Source for CandidateSession {
     async fn open(
         &self,
         spec: &ReadSpec,

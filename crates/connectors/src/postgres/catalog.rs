@@ -15,7 +15,7 @@ const LOOKING: &str = "reading the catalogue";
 
 /// A relation as the catalogue knows it.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct CatalogRelation {
     pub(super) relation: Relation,
     pub(super) oid: u32,
     /// Where its rows are stored: another number after each rewrite.
@@ -31,7 +31,7 @@ pub(super) struct Found {
     pub(super) can_read_some: bool,
 }
 
-impl Found {
+impl CatalogRelation {
     /// The kind in words.
     pub(super) fn kind_word(&self) -> &'static str {
         match self.kind.as_str() {
@@ -76,7 +76,11 @@ const FOUND: &str = "SELECT c.oid, c.relfilenode, n.nspname::text, c.relname::te
     LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam";
 
 /// The relation a person's text means, or a refusal with the nearest name.
-pub(super) async fn find(client: &Client, text: &str, default_schema: &str) -> Result<Found> {
+pub(super) async fn find(
+    client: &Client,
+    text: &str,
+    default_schema: &str,
+) -> Result<CatalogRelation> {
     for reading in Relation::readings(text, default_schema) {
         if let Some(found) = look_up(client, &reading).await? {
             return Ok(found);
@@ -89,7 +93,10 @@ pub(super) async fn find(client: &Client, text: &str, default_schema: &str) -> R
 }
 
 /// A relation by its exact name, else ignoring case when only one is meant.
-pub(super) async fn look_up(client: &Client, relation: &Relation) -> Result<Option<Found>> {
+pub(super) async fn look_up(
+    client: &Client,
+    relation: &Relation,
+) -> Result<Option<CatalogRelation>> {
     let sql = format!(
         "{FOUND} WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND lower(n.nspname) = lower($1) AND lower(c.relname) = lower($2) \
          ORDER BY (n.nspname = $1 AND c.relname = $2) DESC"
@@ -98,7 +105,7 @@ pub(super) async fn look_up(client: &Client, relation: &Relation) -> Result<Opti
         .query(&sql, &[&relation.schema, &relation.name])
         .await
         .doing(LOOKING)?;
-    let found: Vec<Found> = rows.iter().map(Found::of).collect();
+    let found: Vec<CatalogRelation> = rows.iter().map(CatalogRelation::of).collect();
     match found.as_slice() {
         [one] => Ok(Some(one.clone())),
         [first, ..] if first.relation == *relation => Ok(Some(first.clone())),
@@ -142,14 +149,14 @@ async fn similar_table(
 }
 
 /// The tables whose rows a relation shows: its partitions or inheriting tables, with itself.
-pub(super) async fn members(client: &Client, oid: u32) -> Result<Vec<Found>> {
+pub(super) async fn members(client: &Client, oid: u32) -> Result<Vec<CatalogRelation>> {
     let sql = format!(
         "WITH RECURSIVE member(oid) AS (SELECT $1::oid UNION \
          SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN member m ON m.oid = i.inhparent) \
          {FOUND} JOIN member ON member.oid = c.oid WHERE c.relkind IN ('r', 'f') ORDER BY 2, 3"
     );
     let rows = client.query(&sql, &[&oid]).await.doing(LOOKING)?;
-    Ok(rows.iter().map(Found::of).collect())
+    Ok(rows.iter().map(CatalogRelation::of).collect())
 }
 
 /// The rest of the question about columns: `input` gives `pos, name, oid, mod, not_null, readable`.

@@ -118,7 +118,7 @@ pub(super) fn committed(
 }
 
 /// What the held commit, asked for under the lock, means for a write.
-pub(super) enum Held {
+pub(super) enum ExistingCommit {
     /// It is this generation: an earlier attempt made it.
     Ours(Box<Committed>),
     /// The write may go on.
@@ -132,7 +132,7 @@ pub(super) async fn compare(
     commits: &Relation,
     intent: &Intent,
     table: &Relation,
-) -> Result<Held> {
+) -> Result<ExistingCommit> {
     let last = last(client, commits, &intent.task).await?;
     let held = last.as_ref().map_or(0, |last| last.token.generation.0);
     let generation = intent.generation.0;
@@ -144,14 +144,14 @@ pub(super) async fn compare(
         });
     }
     match (last, intent.after) {
-        (Some(last), _) if held == generation => Ok(Held::Ours(Box::new(last))),
+        (Some(last), _) if held == generation => Ok(ExistingCommit::Ours(Box::new(last))),
         (_, Some(after)) if after.0 != held => Err(PgError::Overtaken {
             table: table.to_string(),
             generation,
             after: after.0,
             held,
         }),
-        _ => Ok(Held::Before),
+        _ => Ok(ExistingCommit::Before),
     }
 }
 

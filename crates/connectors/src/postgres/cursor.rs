@@ -26,7 +26,7 @@ use super::members::{Change, Members, stand_in};
 use super::names::{literal, quoted};
 use super::pieces::select_list;
 use super::pump::Piece;
-use super::seen::{Seen, VERSION, read_mark};
+use super::seen::{ReadProgress, VERSION, read_mark};
 use super::transactions::{Moment, Ranges, written_since};
 use super::types::{Column, Kind};
 
@@ -71,7 +71,7 @@ pub(super) struct Subject<'a> {
 }
 
 /// How it is to be read.
-pub(super) struct Asked<'a> {
+pub(super) struct CursorRead<'a> {
     pub(super) plan: &'a CursorPlan,
     pub(super) late: LateRows,
     /// Rows that were given may come again: they are written by a key.
@@ -99,8 +99,8 @@ pub(super) struct Cursor {
     whole: Vec<u32>,
     /// Tables whose rows are all read, because nothing tells which of them were given.
     again: Vec<u32>,
-    before: Option<Seen>,
-    present: Seen,
+    before: Option<ReadProgress>,
+    present: ReadProgress,
     moment: Moment,
     order: u64,
 }
@@ -109,7 +109,7 @@ impl Cursor {
     /// Decides what to read.
     pub(super) async fn decide(
         client: &Client,
-        asked: &Asked<'_>,
+        asked: &CursorRead<'_>,
         column: &Column,
         subject: &Subject<'_>,
         from: Option<&Position>,
@@ -153,7 +153,7 @@ impl Cursor {
             crowded,
             whole: Vec::new(),
             again: Vec::new(),
-            present: Seen {
+            present: ReadProgress {
                 version: VERSION,
                 column: plan.column.clone(),
                 upper: None,
@@ -347,7 +347,8 @@ impl Cursor {
         if self.crowded {
             notes.push("an old transaction is open and too many have ended since: their rows are held back until it ends".to_owned());
         }
-        let by_transaction = |seen: &Seen| seen.by_transaction && self.present.by_transaction;
+        let by_transaction =
+            |seen: &ReadProgress| seen.by_transaction && self.present.by_transaction;
         if self.way == Way::Value && self.before.as_ref().is_some_and(by_transaction) {
             notes.push(if self.moment.is_known() {
                 format!("this is another server than last time, or it was restored: it is read from the last `{name}` on")
@@ -506,7 +507,12 @@ fn names(columns: &[Column]) -> Vec<String> {
 }
 
 /// Decides by what new rows are told from old ones.
-fn way(before: Option<&Seen>, by_transaction: bool, moment: &Moment, object: &str) -> Result<Way> {
+fn way(
+    before: Option<&ReadProgress>,
+    by_transaction: bool,
+    moment: &Moment,
+    object: &str,
+) -> Result<Way> {
     let Some(before) = before else {
         return Ok(Way::First);
     };

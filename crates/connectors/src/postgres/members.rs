@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalog::Found;
+use super::catalog::CatalogRelation;
 
 /// So many tables that are gone are remembered.
 const MOST_GONE: usize = 10_000;
@@ -36,7 +36,7 @@ pub(super) struct Change {
 }
 
 impl Members {
-    pub(super) fn of(tables: &[Found]) -> Self {
+    pub(super) fn of(tables: &[CatalogRelation]) -> Self {
         Self {
             tables: tables
                 .iter()

@@ -8,7 +8,7 @@
 
 use tokio_postgres::Client;
 
-use super::catalog::{Found, members};
+use super::catalog::{CatalogRelation, members};
 use super::error::Result;
 use super::pump::Piece;
 use super::types::Column;
@@ -24,7 +24,7 @@ const ROWS_PER_PAGE: u64 = 291;
 
 /// What is to be cut.
 pub(super) struct Cut<'a> {
-    pub(super) found: &'a Found,
+    pub(super) found: &'a CatalogRelation,
     pub(super) columns: &'a [Column],
     pub(super) lanes: usize,
     pub(super) version: u32,
@@ -110,7 +110,7 @@ fn one_piece(cut: &Cut<'_>) -> Piece {
 }
 
 /// The page ranges of one table.
-fn pages(cut: &Cut<'_>, table: &Found, pages_before: u64) -> Vec<Piece> {
+fn pages(cut: &Cut<'_>, table: &CatalogRelation, pages_before: u64) -> Vec<Piece> {
     let filter = cut.filter;
     let from = format!(
         "SELECT {} FROM ONLY {}",

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use towpath_ports::{Assignment, BoxStream, Event, Memory, Reader, Split, TableSchema};
 use towpath_vocab::{Failure, Position, SplitId};
 
-use super::assemble::{Assembler, Shape};
+use super::assemble::{Assembler, BatchLayout};
 use super::error::Doing as _;
 use super::snapshot::{Lane, Lanes};
 
@@ -33,7 +33,7 @@ pub(super) struct Piece {
 
 /// An opened read of one table.
 pub(super) struct TableReader {
-    pub(super) shape: Shape,
+    pub(super) shape: BatchLayout,
     pub(super) pieces: Vec<Piece>,
     pub(super) lanes: Lanes,
     pub(super) memory: Arc<dyn Memory>,
@@ -98,7 +98,7 @@ impl Drop for Running {
 
 fn events(
     piece: Piece,
-    shape: Shape,
+    shape: BatchLayout,
     lanes: Lanes,
     memory: Arc<dyn Memory>,
 ) -> impl Stream<Item = towpath_ports::Result<Event>> + Send {
@@ -135,7 +135,7 @@ fn events(
 async fn pump(
     lane: Lane,
     piece: &Piece,
-    shape: Shape,
+    shape: BatchLayout,
     sender: &mpsc::Sender<towpath_ports::Result<Event>>,
 ) -> towpath_ports::Result<()> {
     let doing = format!("reading `{}`", shape.object);

@@ -16,7 +16,7 @@ pub(super) const VERSION: u32 = 2;
 
 /// How far a table has been read. Version 2 of its stored form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct ReadProgress {
     pub(super) version: u32,
     pub(super) column: String,
     /// The largest cursor value, as text; `None` when there was none.
@@ -53,7 +53,7 @@ struct FirstSeen {
 }
 
 /// A mark's stored form, refused where it belongs to another cursor.
-pub(super) fn read_mark(mark: &Mark, column: &str, object: &str) -> Result<Seen> {
+pub(super) fn read_mark(mark: &Mark, column: &str, object: &str) -> Result<ReadProgress> {
     let wrong = |reason: String| PgError::Position {
         object: object.to_owned(),
         reason,
@@ -64,7 +64,7 @@ pub(super) fn read_mark(mark: &Mark, column: &str, object: &str) -> Result<Seen>
         Some(1) => serde_json::from_value::<FirstSeen>(resume)
             .map_err(unknown)?
             .into(),
-        Some(2) | None => serde_json::from_value::<Seen>(resume).map_err(unknown)?,
+        Some(2) | None => serde_json::from_value::<ReadProgress>(resume).map_err(unknown)?,
         Some(other) => {
             return Err(wrong(format!(
                 "it has version {other}, this Towpath knows versions 1 and 2"
@@ -80,7 +80,7 @@ pub(super) fn read_mark(mark: &Mark, column: &str, object: &str) -> Result<Seen>
     Ok(seen)
 }
 
-impl From<FirstSeen> for Seen {
+impl From<FirstSeen> for ReadProgress {
     fn from(first: FirstSeen) -> Self {
         Self {
             version: 1,

@@ -12,9 +12,9 @@ use tokio_postgres::Client;
 use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
 use towpath_vocab::{ColumnPlan, Failure, Position, RawRecord, ReadMode, Selection, types};
 
-use super::assemble::Shape;
-use super::catalog::{self, Found, RawColumn};
-use super::cursor::{Asked, Cursor, LateRows, Subject};
+use super::assemble::BatchLayout;
+use super::catalog::{self, CatalogRelation, RawColumn};
+use super::cursor::{Cursor, CursorRead, LateRows, Subject};
 use super::error::{PgError, Result};
 use super::members::Members;
 use super::names::most_similar;
@@ -33,7 +33,7 @@ pub(super) struct PostgresSource {
 
 /// What a selection turned out to be.
 enum Target {
-    Relation(Box<Found>),
+    Relation(Box<CatalogRelation>),
     Query(String),
 }
 
@@ -59,7 +59,7 @@ impl Target {
             return Ok(None);
         };
         let tables = match found.kind.as_str() {
-            "r" if !found.has_children => vec![Found::clone(found)],
+            "r" if !found.has_children => vec![CatalogRelation::clone(found)],
             "r" | "p" => catalog::members(client, found.oid).await?,
             _ => return Ok(None),
         };
@@ -228,7 +228,7 @@ impl PostgresSource {
         };
         let column = find_column(subject.object, raw, &plan.column)?.column(None);
         let late = LateRows::read(spec.options.get("late_rows"), &self.settings.connection)?;
-        let asked = Asked {
+        let asked = CursorRead {
             plan,
             late,
             may_repeat: spec.may_repeat,
@@ -366,9 +366,9 @@ pub(super) fn shape(
     object: String,
     columns: Vec<Column>,
     batch_bytes: usize,
-) -> Shape {
+) -> BatchLayout {
     let fields: Vec<_> = columns.iter().map(|column| column.field.clone()).collect();
-    Shape {
+    BatchLayout {
         table: spec.table.clone(),
         object,
         schema: Arc::new(Schema::new(fields)),

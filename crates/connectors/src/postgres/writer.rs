@@ -22,7 +22,7 @@ use towpath_vocab::{Failure, Remedy, WriteMode};
 
 use super::align::{Alignment, align};
 use super::apply::{Apply, OP, STAGE, refuse_cascades, truncate_and_insert};
-use super::candidate::{Held, View};
+use super::candidate::{CandidateSession, View};
 use super::catalog::look_up;
 use super::commits;
 use super::encode::{Encoded, write_header, write_trailer};
@@ -152,7 +152,7 @@ impl PostgresWriter {
         let intent = &job.intent;
         commits::lock(client, &intent.task.app_id()).await?;
         let held = commits::compare(client, &job.commits, intent, &job.relation).await?;
-        if let commits::Held::Ours(committed) = held {
+        if let commits::ExistingCommit::Ours(committed) = held {
             return Ok(Outcome::Adopted(committed));
         }
         client
@@ -399,7 +399,7 @@ impl Prepared for PostgresPrepared {
     }
 
     async fn candidate(&self, scope: Scope) -> std::result::Result<Candidate, Failure> {
-        let held = Held {
+        let held = CandidateSession {
             session: Arc::clone(&self.session),
             view: self.view(scope),
             object: self.job.relation.to_string(),

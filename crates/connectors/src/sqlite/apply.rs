@@ -10,7 +10,7 @@ use towpath_vocab::WriteMode;
 
 use super::align::{Aligned, Alignment};
 use super::error::{Doing as _, Result, SqliteError};
-use super::keys::Place;
+use super::keys::KeyColumns;
 use super::names::quoted;
 use super::stage::{OP, STAGE};
 
@@ -103,7 +103,7 @@ impl Apply<'_> {
             return Ok(());
         }
         let key = self.key()?;
-        let place = Place {
+        let place = KeyColumns {
             connection: self.connection,
             table: self.table,
             shown: self.shown,

@@ -31,7 +31,7 @@ pub(super) enum View {
 }
 
 /// A candidate and the session that holds it.
-pub(super) struct Held {
+pub(super) struct CandidateSession {
     pub(super) session: Session,
     pub(super) view: View,
     pub(super) object: String,
@@ -82,7 +82,7 @@ fn look(
     Ok((subject, columns))
 }
 
-impl Held {
+impl CandidateSession {
     /// Its columns.
     pub(super) async fn schema(&self) -> Result<SchemaRef> {
         let (view, shown) = (self.view.clone(), self.session.shown.clone());
@@ -117,7 +117,7 @@ fn everything(object: &str) -> ReadSpec {
 }
 
 #[async_trait]
-impl Source for Held {
+impl Source for CandidateSession {
     async fn open(
         &self,
         spec: &ReadSpec,

@@ -13,7 +13,7 @@ const ASKING: &str = "looking at the catalogue";
 
 /// A table or view.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct CatalogTable {
     /// As the database spells it.
     pub(super) name: String,
     pub(super) is_view: bool,
@@ -36,7 +36,11 @@ pub(super) fn names(connection: &Connection, shown: &str) -> Result<Vec<String>>
 }
 
 /// A table or view, if it is there.
-pub(super) fn look_up(connection: &Connection, name: &str, shown: &str) -> Result<Option<Found>> {
+pub(super) fn look_up(
+    connection: &Connection,
+    name: &str,
+    shown: &str,
+) -> Result<Option<CatalogTable>> {
     let sql = "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE";
     let found = connection
         .query_row(sql, [name], |row| {
@@ -73,7 +77,7 @@ pub(super) fn look_up(connection: &Connection, name: &str, shown: &str) -> Resul
     } else {
         rowid(connection, &name, &columns)
     };
-    Ok(Some(Found {
+    Ok(Some(CatalogTable {
         name,
         is_view,
         rowid,
@@ -93,7 +97,7 @@ fn rowid(connection: &Connection, name: &str, columns: &[Raw]) -> Option<&'stati
 }
 
 /// A table or view that must be there.
-pub(super) fn find(connection: &Connection, name: &str, shown: &str) -> Result<Found> {
+pub(super) fn find(connection: &Connection, name: &str, shown: &str) -> Result<CatalogTable> {
     let wanted = name.strip_prefix("main.").unwrap_or(name);
     for reading in [name, wanted] {
         if let Some(found) = look_up(connection, reading, shown)? {

@@ -20,7 +20,7 @@ const VERSION: u32 = 2;
 
 /// How far a table has been read. Version 2 of its stored form; version 1 had no boundary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Seen {
+struct ReadProgress {
     version: u32,
     column: String,
     upper: Option<Stored>,
@@ -75,7 +75,7 @@ pub(super) struct Cursor {
     /// What new rows are told by; `None` before the first load.
     condition: Option<(String, Option<Value>)>,
     others: Option<(Value, Given)>,
-    present: Seen,
+    present: ReadProgress,
     order: u64,
     pub(super) notes: Vec<String>,
 }
@@ -117,7 +117,7 @@ impl Cursor {
             column: column.to_owned(),
             condition: None,
             others: None,
-            present: Seen {
+            present: ReadProgress {
                 version: VERSION,
                 column: column.to_owned(),
                 upper,
@@ -146,7 +146,7 @@ impl Cursor {
         &mut self,
         connection: &Connection,
         lookback: u64,
-        before: &Seen,
+        before: &ReadProgress,
         subject: &Subject<'_>,
         shown: &str,
     ) -> Result<()> {
@@ -256,7 +256,7 @@ fn upper(
     column: &str,
     subject: &Subject<'_>,
     extent: &Extent,
-    before: Option<&Seen>,
+    before: Option<&ReadProgress>,
     shown: &str,
 ) -> Result<Option<Stored>> {
     let Some(last) = before.and_then(|before| before.upper.as_ref()) else {
@@ -300,12 +300,12 @@ fn class(value: &Value) -> u8 {
     }
 }
 
-fn seen(mark: &Mark, column: &str, object: &str) -> Result<Seen> {
+fn seen(mark: &Mark, column: &str, object: &str) -> Result<ReadProgress> {
     let wrong = |why: String| SqliteError::Position {
         object: object.to_owned(),
         why,
     };
-    let seen: Seen =
+    let seen: ReadProgress =
         serde_json::from_value(mark.resume.clone()).map_err(|error| wrong(error.to_string()))?;
     if seen.version > VERSION {
         return Err(wrong("a newer Towpath wrote it".to_owned()));

@@ -15,13 +15,13 @@ use super::names::quoted;
 const LIKE: &str = "temp.\"_towpath_like\"";
 
 /// Where keys are compared.
-pub(super) struct Place<'a> {
+pub(super) struct KeyColumns<'a> {
     pub(super) connection: &'a Connection,
     pub(super) table: &'a str,
     pub(super) shown: &'a str,
 }
 
-impl Place<'_> {
+impl KeyColumns<'_> {
     fn doing(&self) -> String {
         format!("preparing the keys of `{}`", self.table)
     }

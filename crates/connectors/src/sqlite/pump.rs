@@ -12,7 +12,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use tokio::sync::mpsc;
 use towpath_ports::{Assignment, BoxStream, Event, Memory, Reader, Rows, Split, TableSchema};
-use towpath_vocab::{Failure, Place, Position, Reject, SplitId, TableName};
+use towpath_vocab::{Failure, Position, RecordLocation, Reject, SplitId, TableName};
 
 use super::boundary::Given;
 use super::cells::{Batch, raw};
@@ -43,7 +43,7 @@ pub(super) struct Piece {
 
 /// What all pieces of a read share.
 #[derive(Clone)]
-pub(super) struct Shape {
+pub(super) struct ReadLayout {
     pub(super) table: TableName,
     pub(super) object: String,
     pub(super) schema: SchemaRef,
@@ -53,7 +53,7 @@ pub(super) struct Shape {
 
 /// A planned read.
 pub(super) struct TableReader {
-    pub(super) shape: Shape,
+    pub(super) shape: ReadLayout,
     pub(super) pieces: Vec<Piece>,
     pub(super) memory: Arc<dyn Memory>,
     pub(super) position: Position,
@@ -108,7 +108,7 @@ type Sender = mpsc::Sender<towpath_ports::Result<Event>>;
 
 fn events(
     piece: Piece,
-    shape: Shape,
+    shape: ReadLayout,
     memory: Arc<dyn Memory>,
 ) -> BoxStream<towpath_ports::Result<Event>> {
     let started = stream::once(async move {
@@ -140,7 +140,7 @@ fn events(
     Box::pin(started.flatten())
 }
 
-fn read(connection: &Connection, piece: Piece, shape: &Shape, to: &Sender) -> Result<()> {
+fn read(connection: &Connection, piece: Piece, shape: &ReadLayout, to: &Sender) -> Result<()> {
     let mut out = Out {
         shape,
         to,
@@ -159,7 +159,7 @@ fn read(connection: &Connection, piece: Piece, shape: &Shape, to: &Sender) -> Re
 
 /// What a piece has read and not handed over yet.
 struct Out<'a> {
-    shape: &'a Shape,
+    shape: &'a ReadLayout,
     to: &'a Sender,
     batch: Batch,
     rejects: Vec<Reject>,
@@ -207,7 +207,7 @@ impl Out<'_> {
             self.first = self.number + 1;
             self.rejects.push(Reject {
                 table: shape.table.clone(),
-                place: Place {
+                place: RecordLocation {
                     object: shape.object.clone(),
                     line: None,
                     ordinal: self.number + 1,

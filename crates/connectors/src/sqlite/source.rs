@@ -14,11 +14,11 @@ use towpath_vocab::types::SOURCE_NAME;
 use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection, types};
 
 use super::boundary::{FIRST_ORDINAL, Given};
-use super::catalog::{self, Found};
+use super::catalog::{self, CatalogTable};
 use super::cursor::{self, Cursor};
 use super::error::{Doing as _, Result, SqliteError};
 use super::names::{nearest, quoted, same};
-use super::pump::{Piece, Query, Shape, TableReader, batch_bytes};
+use super::pump::{Piece, Query, ReadLayout, TableReader, batch_bytes};
 use super::session::{Session, Settings, blocking};
 use super::types::{Column, Raw, settle};
 
@@ -44,7 +44,7 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn of_table(found: Found) -> Self {
+    pub(super) fn of_table(found: CatalogTable) -> Self {
         Self {
             from: quoted(&found.name),
             object: found.name,
@@ -442,8 +442,8 @@ pub(super) fn shape(
     object: String,
     columns: &[Column],
     batch_bytes: usize,
-) -> Shape {
-    Shape {
+) -> ReadLayout {
+    ReadLayout {
         table: spec.table.clone(),
         object,
         schema: Arc::new(Schema::new(

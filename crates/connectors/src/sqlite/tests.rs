@@ -32,7 +32,7 @@ use towpath_vocab::{
 use super::Sqlite;
 
 /// A project folder with a database `data.db`.
-struct House {
+struct TestProject {
     dir: tempfile::TempDir,
     connection: ConnectionPlan,
 }
@@ -134,7 +134,7 @@ fn table(name: &str) -> ReadSpec {
     spec(Selection::Object(name.to_owned()))
 }
 
-impl House {
+impl TestProject {
     fn new() -> Self {
         let options = [("path", json!("data.db")), ("busy_timeout_ms", json!(50))];
         let options =
@@ -152,9 +152,9 @@ impl House {
     }
 
     fn with(sql: &str) -> Self {
-        let house = Self::new();
-        house.own().execute_batch(sql).unwrap();
-        house
+        let project = Self::new();
+        project.own().execute_batch(sql).unwrap();
+        project
     }
 
     /// Somebody else's connection.

@@ -17,7 +17,7 @@ use towpath_vocab::{Failure, Position, WriteMode};
 
 use super::align::{Alignment, align};
 use super::apply::Apply;
-use super::candidate::{Held, View};
+use super::candidate::{CandidateSession, View};
 use super::commits;
 use super::error::{Doing as _, Result, SqliteError};
 use super::session::Session;
@@ -257,7 +257,7 @@ impl Prepared for SqlitePrepared {
     }
 
     async fn candidate(&self, scope: Scope) -> std::result::Result<Candidate, Failure> {
-        let held = Held {
+        let held = CandidateSession {
             session: self.session.clone(),
             view: self.view(scope),
             object: self.job.table.clone(),

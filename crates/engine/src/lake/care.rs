@@ -185,7 +185,7 @@ impl Lake {
         for _ in 0..TRIES {
             let back = self.set_back(name, version, &carried, run, &attempt);
             if let Some(restored) = back.await? {
-                mark.inspect(super::mark::Mark::lift);
+                mark.inspect(super::mark::AttemptMarker::lift);
                 return Ok(restored);
             }
         }
@@ -310,7 +310,7 @@ impl Lake {
             }
             _ => files::delete(&table, &adds).await?,
         }
-        mark.inspect(super::mark::Mark::lift);
+        mark.inspect(super::mark::AttemptMarker::lift);
         let Some(version) = committed? else {
             return Ok(Compacted::default());
         };

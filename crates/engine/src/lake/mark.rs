@@ -44,12 +44,12 @@ impl About {
 
 /// The mark of an attempt of this process. Dropped it stays, and says that the attempt is dead.
 #[derive(Debug)]
-pub(crate) struct Mark {
+pub(crate) struct AttemptMarker {
     path: PathBuf,
     _held: File,
 }
 
-impl Mark {
+impl AttemptMarker {
     /// Says that an attempt begins; `None` where the file system knows no locks.
     pub(crate) fn set(root: &Path, about: &About) -> LakeResult<Option<Self>> {
         let folder = marks(root);
@@ -85,7 +85,7 @@ impl Mark {
 /// The mark of an attempt whose process is gone; held, so that only one process clears up after it.
 pub(crate) struct Dead {
     pub(crate) about: About,
-    mark: Mark,
+    mark: AttemptMarker,
 }
 
 impl Dead {
@@ -117,7 +117,7 @@ pub(crate) fn dead(root: &Path) -> LakeResult<Vec<Dead>> {
             .read_to_string(&mut text)
             .map_err(failed("reading", &path));
         read?;
-        let mark = Mark { path, _held: held };
+        let mark = AttemptMarker { path, _held: held };
         match serde_json::from_str::<About>(&text) {
             Ok(about) if about.version <= VERSION => dead.push(Dead { about, mark }),
             Ok(_) => {}
@@ -195,7 +195,7 @@ mod tests {
     fn a_mark_is_dead_only_when_nobody_holds_it_and_is_buried_once() {
         let home = tempfile::tempdir().unwrap();
         let about = About::new("a1", &TableName::new("raw", "t"), Some(3));
-        let mark = Mark::set(home.path(), &about).unwrap().unwrap();
+        let mark = AttemptMarker::set(home.path(), &about).unwrap().unwrap();
         assert!(dead(home.path()).unwrap().is_empty(), "it lives");
         drop(mark);
         let mut found = dead(home.path()).unwrap();

@@ -52,7 +52,7 @@ pub(crate) struct Incoming {
 }
 
 /// Where a merge takes place.
-pub(crate) struct Place<'a> {
+pub(crate) struct MergeContext<'a> {
     pub(crate) table: &'a Arc<Table>,
     /// The columns after the commit.
     pub(crate) schema: &'a SchemaRef,
@@ -94,7 +94,7 @@ struct Decision {
 
 /// Merges incoming rows by key. On failure the incoming files are deleted too.
 pub(crate) async fn merge(
-    place: &Place<'_>,
+    place: &MergeContext<'_>,
     keyed: Keyed,
     incoming: Incoming,
 ) -> LakeResult<Merged> {
@@ -108,7 +108,11 @@ pub(crate) async fn merge(
     }
 }
 
-async fn merge_files(place: &Place<'_>, keyed: Keyed, incoming: Incoming) -> LakeResult<Merged> {
+async fn merge_files(
+    place: &MergeContext<'_>,
+    keyed: Keyed,
+    incoming: Incoming,
+) -> LakeResult<Merged> {
     let decision = decide(place, keyed, &incoming).await?;
     keeps_values(place, keyed, &decision).await?;
     let (removed, rewritten) = rewrite(place, &decision.marks).await?;
@@ -141,7 +145,11 @@ async fn merge_files(place: &Place<'_>, keyed: Keyed, incoming: Incoming) -> Lak
 }
 
 /// Refuses to replace known rows by rows that lack a column of which they hold a value.
-async fn keeps_values(place: &Place<'_>, keyed: Keyed, decision: &Decision) -> LakeResult<()> {
+async fn keeps_values(
+    place: &MergeContext<'_>,
+    keyed: Keyed,
+    decision: &Decision,
+) -> LakeResult<()> {
     if place.gone.is_empty() || keyed != Keyed::Merge || decision.updated == 0 {
         return Ok(());
     }
@@ -192,7 +200,11 @@ fn filtered(batch: &RecordBatch, keep: &BooleanArray) -> LakeResult<RecordBatch>
     })
 }
 
-async fn decide(place: &Place<'_>, keyed: Keyed, incoming: &Incoming) -> LakeResult<Decision> {
+async fn decide(
+    place: &MergeContext<'_>,
+    keyed: Keyed,
+    incoming: &Incoming,
+) -> LakeResult<Decision> {
     let key = columns(place.schema, place.key)?;
     let code = KeyCode::new(&key)?;
     let rows = usize::try_from(incoming.rows).unwrap_or(usize::MAX);
@@ -237,7 +249,7 @@ async fn decide(place: &Place<'_>, keyed: Keyed, incoming: &Incoming) -> LakeRes
 }
 
 async fn collect(
-    place: &Place<'_>,
+    place: &MergeContext<'_>,
     key: &SchemaRef,
     keyed: Keyed,
     incoming: &Incoming,
@@ -281,7 +293,7 @@ fn name_key(batch: &RecordBatch, row: usize) -> String {
 }
 
 async fn probe(
-    place: &Place<'_>,
+    place: &MergeContext<'_>,
     key: &SchemaRef,
     at: usize,
     keys: &mut KeySet<'_>,
@@ -357,7 +369,7 @@ impl Decision {
 
 /// Streams touched files without their marked rows; gives the places of the files that go.
 pub(crate) async fn rewrite(
-    place: &Place<'_>,
+    place: &MergeContext<'_>,
     marks: &BTreeMap<usize, Bitmap>,
 ) -> LakeResult<(Vec<usize>, Vec<Add>)> {
     let mut writer = FileWriter::new(
@@ -382,7 +394,7 @@ pub(crate) async fn rewrite(
 }
 
 async fn copy(
-    place: &Place<'_>,
+    place: &MergeContext<'_>,
     file: &LakeFile,
     marked: Option<&Bitmap>,
     writer: &mut FileWriter,
@@ -417,7 +429,7 @@ fn expect_rows(path: &Path, read: u64, expected: Option<u64>) -> LakeResult<()> 
 /// Writes the rows of files whose bit is set, or is not set with `negate`; bits behind the end are not
 /// set. Gives how many rows were read.
 async fn stream(
-    place: &Place<'_>,
+    place: &MergeContext<'_>,
     paths: Vec<PathBuf>,
     bits: &Bitmap,
     negate: bool,
@@ -439,7 +451,7 @@ async fn stream(
 }
 
 /// Writes incoming files anew with only the rows that stay, and deletes the old ones.
-async fn filter(place: &Place<'_>, adds: &[Add], keep: &Bitmap) -> LakeResult<Vec<Add>> {
+async fn filter(place: &MergeContext<'_>, adds: &[Add], keep: &Bitmap) -> LakeResult<Vec<Add>> {
     let mut writer = FileWriter::new(
         Arc::clone(place.table),
         Arc::clone(place.schema),
@@ -460,7 +472,7 @@ async fn filter(place: &Place<'_>, adds: &[Add], keep: &Bitmap) -> LakeResult<Ve
 }
 
 /// Places of the files that can hold an incoming key, as far as statistics of the log can tell.
-fn narrowed(place: &Place<'_>, key: &Schema, incoming: &[Add]) -> Vec<usize> {
+fn narrowed(place: &MergeContext<'_>, key: &Schema, incoming: &[Add]) -> Vec<usize> {
     let incoming: Vec<LakeFile> = incoming
         .iter()
         .map(|add| lake_file(place.table, add))

@@ -18,7 +18,7 @@ use super::error::{LakeError, LakeResult};
 use super::folder::{self, LOG, OWN};
 use super::history;
 use super::log::UNLINKED;
-use super::mark::{self, About, Dead, Mark};
+use super::mark::{self, About, AttemptMarker, Dead};
 use super::open::Lake;
 use super::store::{UNNAMED, part_of};
 use super::table::Table;
@@ -87,10 +87,10 @@ impl Lake {
         attempt: &str,
         table: &Table,
         base: Option<u64>,
-    ) -> LakeResult<Option<Mark>> {
+    ) -> LakeResult<Option<AttemptMarker>> {
         let about = About::new(attempt, &table.name, base);
         let root = self.root().to_path_buf();
-        folder::blocking(move || Mark::set(&root, &about)).await
+        folder::blocking(move || AttemptMarker::set(&root, &about)).await
     }
 
     /// How many attempts of live processes write a table now.

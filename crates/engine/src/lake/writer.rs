@@ -21,8 +21,8 @@ use super::convert::batch_to_lake;
 use super::error::{LakeError, LakeResult};
 use super::evolve::{Target, evolve};
 use super::files::{self, FileWriter, lake_file};
-use super::mark::Mark;
-use super::merge::{self, Incoming, Keyed, Merged, Place};
+use super::mark::AttemptMarker;
+use super::merge::{self, Incoming, Keyed, MergeContext, Merged};
 use super::open::Lake;
 use super::read::read_file;
 use super::table::{Snapshot, Table};
@@ -73,7 +73,7 @@ pub(crate) struct Write {
     pub(crate) target: Target,
     /// Names this attempt among others of its generation.
     pub(crate) attempt: String,
-    mark: Option<Mark>,
+    mark: Option<AttemptMarker>,
 }
 
 impl Write {
@@ -216,7 +216,7 @@ impl LakeWriter {
             .map(|base| base.files(&write.table))
             .unwrap_or_default();
         let before = files.iter().map(|file| file.rows).sum::<Option<u64>>();
-        let place = Place {
+        let place = MergeContext {
             table: &write.table,
             schema: &write.target.schema,
             key: &self.key,

@@ -19,7 +19,7 @@ use super::reader::ModelReader;
 use super::run::Recipe;
 use crate::session::Engine;
 use crate::session::border::plain_schema;
-use crate::session::holdings::{self, Held};
+use crate::session::holdings::{self, NamedObject};
 use crate::session::stand_in::ViewCandidate;
 
 /// Stores a view after planning it.
@@ -113,8 +113,8 @@ fn version<'a>(
         }
         let text = match holdings::find(engine.lake(), table).await? {
             None => return Ok(()),
-            Some(Held::Table(_)) => holdings::version(engine.lake(), table).await?,
-            Some(Held::View(view)) => {
+            Some(NamedObject::Table(_)) => holdings::version(engine.lake(), table).await?,
+            Some(NamedObject::View(view)) => {
                 let mut within = within.to_vec();
                 within.push(table.clone());
                 let mut hash = Sha256::new();

@@ -1,4 +1,4 @@
-//! The border between DataFusion and the rest of the house: types that stay inside, and ones that leave.
+//! The border between DataFusion and the rest of the project: types that stay inside, and ones that leave.
 //!
 //! Promise: what leaves has the plain types every destination knows: no view types, no dictionaries,
 //! no untyped NULL column, instants in UTC, timestamps in microseconds (the lakehouse's own unit).

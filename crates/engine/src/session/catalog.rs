@@ -26,7 +26,7 @@ use towpath_vocab::{Failure, Remedy, TableName};
 use super::border::plain_schema;
 use super::failure::failure;
 use super::files::QueriedFiles;
-use super::holdings::{self, Held};
+use super::holdings::{self, NamedObject};
 use super::scan::FilesTable;
 use super::statement::{self, AT_VERSION, OldVersion, carried, from_problem};
 use super::{files, names, settings};
@@ -234,8 +234,10 @@ impl Sight {
             };
         }
         match holdings::find(&self.lake, name).await? {
-            Some(Held::Table(files)) => return Ok(Some(Arc::new(FilesTable::new(files)))),
-            Some(Held::View(view)) => return Ok(Some(self.view(name, &view.sql, within).await?)),
+            Some(NamedObject::Table(files)) => return Ok(Some(Arc::new(FilesTable::new(files)))),
+            Some(NamedObject::View(view)) => {
+                return Ok(Some(self.view(name, &view.sql, within).await?));
+            }
             None => {}
         }
         if let Some(queried) = self.files.as_ref().filter(|_| within.is_empty())

@@ -1,7 +1,7 @@
 //! Arithmetic that leaves its type is an error that names the expression, never a bent number.
 //!
 //! DataFusion lets `+`, `-`, `*` and unary minus of whole numbers wrap around, and keeps decimals of
-//! more digits than their type says; PostgreSQL does neither, nor does this house. Here they become
+//! more digits than their type says; PostgreSQL does neither, nor does this project. Here they become
 //! functions that fail, before any optimiser sees a plan: so constants are folded by them, and windows,
 //! joins, sorts and keys use them like any other place. The adding inside `sum` is in `sum.rs`. Shifts
 //! (`<<`) drop bits, as everywhere.

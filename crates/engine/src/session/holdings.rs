@@ -13,7 +13,7 @@ use super::names;
 use crate::lake::{Lake, LakeCandidate, View};
 
 /// What stands under a name.
-pub(crate) enum Held {
+pub(crate) enum NamedObject {
     /// A table at its current version.
     Table(Arc<LakeCandidate>),
     /// A view.
@@ -21,11 +21,11 @@ pub(crate) enum Held {
 }
 
 /// What stands under this name now.
-pub(crate) async fn find(lake: &Lake, name: &TableName) -> Result<Option<Held>, Failure> {
+pub(crate) async fn find(lake: &Lake, name: &TableName) -> Result<Option<NamedObject>, Failure> {
     if let Some(files) = lake.snapshot(name).await? {
-        return Ok(Some(Held::Table(Arc::new(files))));
+        return Ok(Some(NamedObject::Table(Arc::new(files))));
     }
-    Ok(lake.view(name).await?.map(Held::View))
+    Ok(lake.view(name).await?.map(NamedObject::View))
 }
 
 /// Every table and view.

@@ -21,11 +21,11 @@ const KEPT_FREE: usize = 3;
 #[derive(Debug)]
 pub(crate) struct SharedPool {
     size: usize,
-    held: Mutex<Held>,
+    held: Mutex<PoolState>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct PoolState {
     /// Bytes of those that cannot spill.
     fixed: usize,
     /// Bytes by consumer, of those that can.
@@ -34,7 +34,7 @@ struct Held {
     spillers: usize,
 }
 
-impl Held {
+impl PoolState {
     fn all(&self) -> usize {
         self.fixed + self.spillable.values().sum::<usize>()
     }
@@ -72,12 +72,12 @@ impl SharedPool {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, PoolState> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many more bytes a consumer may have.
-    fn room(&self, held: &Held, consumer: &MemoryConsumer) -> usize {
+    fn room(&self, held: &PoolState, consumer: &MemoryConsumer) -> usize {
         let free = self.size.saturating_sub(held.all());
         let mine = held.of(consumer);
         if !consumer.can_spill() || mine == 0 {

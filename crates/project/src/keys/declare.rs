@@ -36,7 +36,7 @@ pub(crate) enum Kind {
     /// Anything.
     Value,
     /// A map with these keys.
-    Map(&'static Shape),
+    Map(&'static KeySchema),
     /// A map from names to values of this kind; null stands for an empty value.
     Named(&'static Kind),
     /// A list of values of this kind.
@@ -88,15 +88,15 @@ pub(super) const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Ke
 
 /// The keys that a map may have.
 #[derive(Debug)]
-pub(crate) struct Shape {
+pub(crate) struct KeySchema {
     /// What the map is, for messages: `step`.
     pub(crate) noun: &'static str,
     pub(crate) keys: &'static [Key],
     /// Keys of these are allowed too.
-    pub(crate) also: &'static [&'static Shape],
+    pub(crate) also: &'static [&'static KeySchema],
 }
 
-impl Shape {
+impl KeySchema {
     /// All keys, its own first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Key> {
         self.keys

@@ -8,7 +8,7 @@ mod pipeline;
 mod root;
 mod table;
 
-pub(crate) use declare::{Key, Kind, Shape};
+pub(crate) use declare::{Key, KeySchema, Kind};
 pub(crate) use pipeline::{PIPELINE, STEP, VERBS, verbs_of};
 pub(crate) use root::{CONNECTION, ROOT, SCHEMAS};
 pub(crate) use table::{CHECK, CHECK_KINDS, PUBLISH_TABLE, RULES, TABLE};

@@ -2,7 +2,7 @@
 //!
 //! See `keys/mod.rs`.
 
-use super::declare::{Key, Kind, Shape, key};
+use super::declare::{Key, KeySchema, Kind, key};
 use super::table::TABLE_DEFAULTS;
 
 /// Verbs of a step: exactly one each.
@@ -11,7 +11,7 @@ pub(crate) const VERBS: &[&str] = &[
 ];
 
 /// `pipelines/NAME.yml`.
-pub(crate) static PIPELINE: Shape = Shape {
+pub(crate) static PIPELINE: KeySchema = KeySchema {
     noun: "pipeline",
     keys: &[
         key("description", Kind::Text, "What it is for."),
@@ -44,7 +44,7 @@ pub(crate) static PIPELINE: Shape = Shape {
     also: &[],
 };
 
-static PIPELINE_DEFAULTS: Shape = Shape {
+static PIPELINE_DEFAULTS: KeySchema = KeySchema {
     noun: "defaults",
     keys: &[
         key(
@@ -62,7 +62,7 @@ static PIPELINE_DEFAULTS: Shape = Shape {
     also: &[],
 };
 
-static SCHEDULE: Shape = Shape {
+static SCHEDULE: KeySchema = KeySchema {
     noun: "schedule",
     keys: &[
         key(
@@ -192,7 +192,7 @@ const RUN_IF: &[&str] = &[
 ];
 
 /// A step, with the table keys that hold for all its tables.
-pub(crate) static STEP: Shape = Shape {
+pub(crate) static STEP: KeySchema = KeySchema {
     noun: "step",
     keys: STEP_KEYS,
     also: &[&TABLE_DEFAULTS],

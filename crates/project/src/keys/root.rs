@@ -2,10 +2,10 @@
 //!
 //! See `keys/mod.rs`.
 
-use super::declare::{Key, Kind, Shape, key};
+use super::declare::{Key, KeySchema, Kind, key};
 use super::table::TABLE_DEFAULTS;
 
-static ENVIRONMENT: Shape = Shape {
+static ENVIRONMENT: KeySchema = KeySchema {
     noun: "environment",
     keys: ROOT_KEYS,
     also: &[],
@@ -59,7 +59,7 @@ const ROOT_KEYS: &[Key] = &[
 ];
 
 /// `towpath.yml`.
-pub(crate) static ROOT: Shape = Shape {
+pub(crate) static ROOT: KeySchema = KeySchema {
     noun: "project",
     keys: &[
         key(
@@ -88,7 +88,7 @@ pub(crate) static ROOT: Shape = Shape {
     also: &[&ENVIRONMENT],
 };
 
-static DEFAULTS: Shape = Shape {
+static DEFAULTS: KeySchema = KeySchema {
     noun: "defaults",
     keys: &[
         key(
@@ -112,7 +112,7 @@ static DEFAULTS: Shape = Shape {
     also: &[],
 };
 
-static MODEL_DEFAULTS: Shape = Shape {
+static MODEL_DEFAULTS: KeySchema = KeySchema {
     noun: "model defaults",
     keys: &[key(
         "materialized",
@@ -123,7 +123,7 @@ static MODEL_DEFAULTS: Shape = Shape {
 };
 
 /// A connection, without the options of its connector.
-pub(crate) static CONNECTION: Shape = Shape {
+pub(crate) static CONNECTION: KeySchema = KeySchema {
     noun: "connection",
     keys: &[
         key(
@@ -152,7 +152,7 @@ pub(crate) static CONNECTION: Shape = Shape {
     also: &[],
 };
 
-static LIMITS: Shape = Shape {
+static LIMITS: KeySchema = KeySchema {
     noun: "limits",
     keys: &[
         key("connections", Kind::Integer, "Most connections at once."),
@@ -162,7 +162,7 @@ static LIMITS: Shape = Shape {
 };
 
 /// `schemas/CONNECTION.yml`.
-pub(crate) static SCHEMAS: Shape = Shape {
+pub(crate) static SCHEMAS: KeySchema = KeySchema {
     noun: "schemas",
     keys: &[
         key("version", Kind::Integer, "Version of this file's form: 1."),
@@ -176,7 +176,7 @@ pub(crate) static SCHEMAS: Shape = Shape {
     also: &[],
 };
 
-static SCHEMA_TABLE: Shape = Shape {
+static SCHEMA_TABLE: KeySchema = KeySchema {
     noun: "table schema",
     keys: &[
         key("seen", Kind::Text, "When it was seen."),
@@ -190,7 +190,7 @@ static SCHEMA_TABLE: Shape = Shape {
     also: &[],
 };
 
-static SCHEMA_COLUMN: Shape = Shape {
+static SCHEMA_COLUMN: KeySchema = KeySchema {
     noun: "column schema",
     keys: &[
         key("type", Kind::Text, "The type.").required(),

@@ -2,7 +2,7 @@
 //!
 //! See `keys/mod.rs`.
 
-use super::declare::{Key, Kind, Shape, key};
+use super::declare::{Key, KeySchema, Kind, key};
 
 /// Words for `write`.
 pub(crate) const WRITES: &[&str] = &[
@@ -31,7 +31,7 @@ const COLUMNS: Key = key(
 );
 
 /// Table keys that may stand above a single table too: in defaults and steps.
-pub(crate) static TABLE_DEFAULTS: Shape = Shape {
+pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
     noun: "load defaults",
     keys: &[
         key(
@@ -102,7 +102,7 @@ pub(crate) static TABLE_DEFAULTS: Shape = Shape {
 };
 
 /// A table of a load.
-pub(crate) static TABLE: Shape = Shape {
+pub(crate) static TABLE: KeySchema = KeySchema {
     noun: "table",
     keys: &[
         key(
@@ -121,7 +121,7 @@ pub(crate) static TABLE: Shape = Shape {
 };
 
 /// A table of a publish.
-pub(crate) static PUBLISH_TABLE: Shape = Shape {
+pub(crate) static PUBLISH_TABLE: KeySchema = KeySchema {
     noun: "published table",
     keys: &[
         key(
@@ -152,7 +152,7 @@ pub(crate) static PUBLISH_TABLE: Shape = Shape {
     also: &[],
 };
 
-static DEDUP: Shape = Shape {
+static DEDUP: KeySchema = KeySchema {
     noun: "dedup",
     keys: &[
         key("by", Kind::Text, "The column that decides.").required(),
@@ -166,7 +166,7 @@ static DEDUP: Shape = Shape {
 };
 
 /// Rules of a column, which may also stand under `warn`.
-pub(crate) static RULES: Shape = Shape {
+pub(crate) static RULES: KeySchema = KeySchema {
     noun: "rules",
     keys: &[
         key(
@@ -197,7 +197,7 @@ pub(crate) static RULES: Shape = Shape {
 };
 
 /// One column.
-pub(crate) static COLUMN: Shape = Shape {
+pub(crate) static COLUMN: KeySchema = KeySchema {
     noun: "column",
     keys: &[
         key("from", Kind::Text, "Its name in the source."),
@@ -219,7 +219,7 @@ pub(crate) static COLUMN: Shape = Shape {
     also: &[&RULES],
 };
 
-static BOUNDS: Shape = Shape {
+static BOUNDS: KeySchema = KeySchema {
     noun: "bounds",
     keys: &[
         key("min", Kind::Text, "At least."),
@@ -243,7 +243,7 @@ pub(crate) const CHECK_KINDS: &[&str] = &[
 ];
 
 /// One entry of `checks`.
-pub(crate) static CHECK: Shape = Shape {
+pub(crate) static CHECK: KeySchema = KeySchema {
     noun: "check",
     keys: &[
         key("not_null", Kind::Texts, "No null in these columns."),
@@ -308,7 +308,7 @@ pub(crate) static CHECK: Shape = Shape {
     also: &[],
 };
 
-static COUNTS: Shape = Shape {
+static COUNTS: KeySchema = KeySchema {
     noun: "row_count",
     keys: &[
         key("min", Kind::Integer, "At least."),

@@ -12,14 +12,14 @@ use towpath_vocab::{
     Answer, Diagnostic, Introspect, Level, Materialized, Pending, Question, TableLineage, TableName,
 };
 
-use super::draft::{Draft, Shelf};
+use super::draft::{Draft, ModelContext};
 use super::{place, resolve};
 use crate::graph::Tables;
 use crate::report::Report;
 
 /// What is known about a model after the check.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct AnalyzedModel {
     /// SQL that does not depend on what the warehouse holds.
     pub(super) sql: Option<String>,
     pub(super) schema: Option<SchemaRef>,
@@ -75,10 +75,10 @@ impl towpath_sql::Tables for Tables {
 pub(super) fn analyze(
     draft: &Draft<'_>,
     drafts: &[Draft<'_>],
-    shelf: &Shelf<'_>,
+    context: &ModelContext<'_>,
     tables: &Tables,
     report: &mut Report,
-) -> Found {
+) -> AnalyzedModel {
     let reads = resolve::reads(draft, drafts);
     let firm = reads.iter().all(|table| tables.is_firm(table));
     let inputs: Vec<String> = reads.iter().map(ToString::to_string).collect();
@@ -87,31 +87,31 @@ pub(super) fn analyze(
         edges: Vec::new(),
         partial: true,
     };
-    let mut found = Found {
+    let mut found = AnalyzedModel {
         firm,
         reads,
         deferred: true,
         lineage: unknown,
-        ..Found::default()
+        ..AnalyzedModel::default()
     };
     let helpers = resolve::ephemerals(draft, drafts);
     if !draft.sound || helpers.iter().any(|one| !one.sound) {
         return found;
     }
     let incremental = draft.materialized == Materialized::Incremental && draft.scan.incremental;
-    let (rendered, asked) = render(draft, &helpers, false, shelf, tables);
+    let (rendered, asked) = render(draft, &helpers, false, context, tables);
     found.read(asked, draft);
     let rendered = match rendered {
         Ok(rendered) => rendered,
         Err(problem) => {
             found.asks = true;
-            place::say(&problem, &draft.file, shelf, report);
+            place::say(&problem, &draft.file, context, report);
             return found;
         }
     };
     let mut found = judge(draft, &rendered, found, tables, report);
     if incremental {
-        judge_incremental(draft, &helpers, &mut found, shelf, tables, report);
+        judge_incremental(draft, &helpers, &mut found, context, tables, report);
     }
     let fixed = !rendered.introspective && !draft.scan.introspective && !incremental;
     found.deferred = !fixed || found.schema.is_none();
@@ -123,8 +123,8 @@ pub(super) fn analyze(
 fn judge_incremental(
     draft: &Draft<'_>,
     helpers: &[&Draft<'_>],
-    found: &mut Found,
-    shelf: &Shelf<'_>,
+    found: &mut AnalyzedModel,
+    context: &ModelContext<'_>,
     tables: &Tables,
     report: &mut Report,
 ) {
@@ -133,7 +133,7 @@ fn judge_incremental(
         with_this.add(table, tables.schema(table).cloned(), tables.is_firm(table));
     }
     with_this.add(&draft.table, found.schema.clone(), found.firm);
-    let (rendered, asked) = render(draft, helpers, true, shelf, &with_this);
+    let (rendered, asked) = render(draft, helpers, true, context, &with_this);
     found.read(asked, draft);
     match rendered {
         // Its first form told already what is wrong with it.
@@ -142,21 +142,21 @@ fn judge_incremental(
             found.read(named, draft);
         }
         Ok(rendered) => {
-            let blank = Found {
+            let blank = AnalyzedModel {
                 firm: found.firm,
-                ..Found::default()
+                ..AnalyzedModel::default()
             };
             let again = judge(draft, &rendered, blank, &with_this, report);
             found.read(again.reads, draft);
         }
         Err(problem) => {
             found.asks = true;
-            place::say(&problem, &draft.file, shelf, report);
+            place::say(&problem, &draft.file, context, report);
         }
     }
 }
 
-impl Found {
+impl AnalyzedModel {
     /// Adds tables that are read beside those of `ref` and `source`. Its own is none of them.
     fn read(&mut self, more: Vec<TableName>, draft: &Draft<'_>) {
         let others = more.into_iter().filter(|table| table != &draft.table);
@@ -170,7 +170,7 @@ fn render(
     draft: &Draft<'_>,
     helpers: &[&Draft<'_>],
     incremental: bool,
-    shelf: &Shelf<'_>,
+    context: &ModelContext<'_>,
     tables: &Tables,
 ) -> (Result<Rendered, TemplateProblem>, Vec<TableName>) {
     let mut relations = draft.references.clone();
@@ -186,7 +186,7 @@ fn render(
         names.extend(helper.scan.env_vars.iter().map(|one| one.name.as_str()));
         bodies.insert(helper.name.clone(), helper.file.text.to_owned());
     }
-    let variables = shelf.inputs.variables;
+    let variables = context.inputs.variables;
     let env: BTreeMap<String, String> = variables
         .iter()
         .filter(|(name, _)| names.contains(name.as_str()))
@@ -195,15 +195,15 @@ fn render(
     let request = Render {
         file: draft.file.path,
         text: draft.file.text,
-        macros: &shelf.macros,
-        vars: &shelf.vars,
+        macros: &context.macros,
+        vars: &context.vars,
         env: &env,
         this: &draft.table,
         relations: &relations,
         ephemerals: &bodies,
         full_refresh: false,
         incremental,
-        target: shelf.environment,
+        target: context.environment,
         schema: draft.table.schema(),
     };
     let mut facts = FromFacts {
@@ -217,10 +217,10 @@ fn render(
 fn judge(
     draft: &Draft<'_>,
     rendered: &Rendered,
-    mut found: Found,
+    mut found: AnalyzedModel,
     tables: &Tables,
     report: &mut Report,
-) -> Found {
+) -> AnalyzedModel {
     match towpath_sql::analyze(&rendered.sql, tables) {
         Verdict::Proven(analysis) => {
             let mut names = BTreeSet::new();

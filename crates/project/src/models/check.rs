@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 use towpath_template::MacroFile;
 use towpath_vocab::Materialized;
 
-use super::draft::{Draft, Models, Shelf};
+use super::draft::{Draft, ModelContext, Models};
 use super::properties::Properties;
 use super::{analyze, plan, read, resolve, tests_of};
+use crate::context::StepContext;
 use crate::graph::Tables;
 use crate::inputs::Inputs;
 use crate::parsed::Parsed;
 use crate::report::Report;
 use crate::step::Node as Task;
-use crate::world::World;
 use crate::yaml::Node;
 
 /// What the check of models is given.
@@ -23,7 +23,7 @@ pub(crate) struct Given<'a> {
     pub(crate) parsed: &'a Parsed<'a>,
     pub(crate) properties: &'a Properties,
     pub(crate) inputs: &'a Inputs<'a>,
-    pub(crate) world: &'a World<'a>,
+    pub(crate) context: &'a StepContext<'a>,
     pub(crate) environment: &'a str,
 }
 
@@ -38,12 +38,12 @@ pub(crate) fn check(
         parsed,
         properties,
         inputs,
-        world,
+        context,
         environment,
     } = *given;
-    let shelf = Shelf {
+    let context = ModelContext {
         inputs,
-        world,
+        context,
         environment,
         macros: parsed
             .macros
@@ -54,17 +54,17 @@ pub(crate) fn check(
             })
             .collect(),
         macro_files: &parsed.macros,
-        vars: vars(world),
+        vars: vars(context),
         properties,
         loaded: resolve::loaded(loads),
     };
-    let mut drafts = read::read(&parsed.models, &shelf, report);
+    let mut drafts = read::read(&parsed.models, &context, report);
     for draft in &drafts {
         if draft.materialized != Materialized::Ephemeral {
             tables.add(&draft.table, None, true);
         }
     }
-    resolve::resolve(&mut drafts, &shelf, tables, report);
+    resolve::resolve(&mut drafts, &context, tables, report);
     let order = resolve::order(&mut drafts, report);
     let refs = drafts
         .iter()
@@ -78,7 +78,7 @@ pub(crate) fn check(
         let Some(draft) = drafts.get(index) else {
             continue;
         };
-        let found = analyze::analyze(draft, &drafts, &shelf, tables, report);
+        let found = analyze::analyze(draft, &drafts, &context, tables, report);
         if draft.materialized == Materialized::Ephemeral {
             tests_of::say_ephemeral(&draft.name, draft.properties.as_ref(), report);
             continue;
@@ -86,14 +86,14 @@ pub(crate) fn check(
         tables.add(&draft.table, found.schema.clone(), found.firm);
         models
             .list
-            .push(plan::plan(draft, &drafts, found, &shelf, tables, report));
+            .push(plan::plan(draft, &drafts, found, &context, tables, report));
     }
     check_names(properties, &drafts, tables, report);
     models
 }
 
-fn vars(world: &World<'_>) -> BTreeMap<String, serde_json::Value> {
-    let node = world.root.get("vars");
+fn vars(context: &StepContext<'_>) -> BTreeMap<String, serde_json::Value> {
+    let node = context.root.get("vars");
     node.into_iter()
         .flat_map(Node::entries)
         .map(|(name, entry)| (name.to_owned(), entry.value.json()))

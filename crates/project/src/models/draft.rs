@@ -9,10 +9,10 @@ use towpath_vocab::{Materialized, ModelPlan, TableName};
 
 use super::properties::Properties;
 use crate::checks::Reference;
+use crate::context::StepContext;
 use crate::inputs::Inputs;
 use crate::parsed::TextFile;
 use crate::report::At;
-use crate::world::World;
 use crate::yaml::Node;
 
 /// A model whose file has been read.
@@ -50,9 +50,9 @@ pub(crate) struct Models {
 }
 
 /// What models are read against.
-pub(crate) struct Shelf<'a> {
+pub(crate) struct ModelContext<'a> {
     pub(crate) inputs: &'a Inputs<'a>,
-    pub(crate) world: &'a World<'a>,
+    pub(crate) context: &'a StepContext<'a>,
     pub(crate) environment: &'a str,
     pub(crate) macros: Vec<MacroFile>,
     pub(crate) macro_files: &'a [TextFile<'a>],

@@ -5,7 +5,7 @@
 use towpath_template::{Mistake, TemplateProblem};
 use towpath_vocab::{Diagnostic, Level};
 
-use super::draft::Shelf;
+use super::draft::ModelContext;
 use crate::parsed::TextFile;
 use crate::report::{At, Report};
 
@@ -56,7 +56,7 @@ pub(super) fn setting(file: &TextFile<'_>, key: &str, value: &str) -> Option<At>
 pub(super) fn say(
     problem: &TemplateProblem,
     file: &TextFile<'_>,
-    shelf: &Shelf<'_>,
+    context: &ModelContext<'_>,
     report: &mut Report,
 ) -> bool {
     let TemplateProblem::Wrong(mistake) = problem else {
@@ -70,7 +70,7 @@ pub(super) fn say(
         help,
         ..
     } = mistake.as_ref();
-    let own = shelf
+    let own = context
         .macro_files
         .iter()
         .find(|other| other.path == mistake.file);

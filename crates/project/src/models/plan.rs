@@ -10,8 +10,8 @@ use towpath_vocab::{
     WritePlan,
 };
 
-use super::analyze::Found;
-use super::draft::{Draft, Model, Shelf};
+use super::analyze::AnalyzedModel;
+use super::draft::{Draft, Model, ModelContext};
 use super::{place, resolve, tests_of};
 use crate::checks::{self, Table};
 use crate::graph::Tables;
@@ -22,8 +22,8 @@ use crate::rules::Subject;
 pub(super) fn plan(
     draft: &Draft<'_>,
     drafts: &[Draft<'_>],
-    found: Found,
-    shelf: &Shelf<'_>,
+    found: AnalyzedModel,
+    context: &ModelContext<'_>,
     tables: &Tables,
     report: &mut Report,
 ) -> Model {
@@ -46,7 +46,7 @@ pub(super) fn plan(
     let mut checks = tests_of::read(
         draft.properties.as_ref(),
         &table,
-        &resolver(drafts, shelf, tables),
+        &resolver(drafts, context, tables),
         report,
     );
     let keyed = match mode {
@@ -92,7 +92,11 @@ pub(super) fn plan(
         fail_above: Threshold::default(),
         lineage: found.lineage,
     };
-    let macros: Vec<&str> = shelf.macros.iter().map(|file| file.text.as_str()).collect();
+    let macros: Vec<&str> = context
+        .macros
+        .iter()
+        .map(|file| file.text.as_str())
+        .collect();
     let plan = ModelPlan {
         name: draft.name.clone(),
         file: draft.file.path.to_owned(),
@@ -105,7 +109,7 @@ pub(super) fn plan(
             .map(|one| (one.name.clone(), one.file.text.to_owned()))
             .collect(),
         macros: macros.join("\n"),
-        vars: shelf.vars.clone(),
+        vars: context.vars.clone(),
         env_vars,
         reads: found.reads.clone(),
         asks: found.asks,
@@ -133,7 +137,7 @@ fn key_place(draft: &Draft<'_>, first: &str) -> Option<At> {
 /// Resolves `to:` of a relationship test.
 pub(super) fn resolver<'r>(
     drafts: &'r [Draft<'_>],
-    shelf: &'r Shelf<'_>,
+    context: &'r ModelContext<'_>,
     tables: &'r Tables,
 ) -> impl Fn(&tests_of::To) -> Option<towpath_vocab::TableName> + 'r {
     move |to| match to {
@@ -141,7 +145,7 @@ pub(super) fn resolver<'r>(
             .iter()
             .find(|draft| &draft.name == name)
             .map(|draft| draft.table.clone()),
-        tests_of::To::Source(name, table) => resolve::find_source(name, table, shelf, tables),
+        tests_of::To::Source(name, table) => resolve::find_source(name, table, context, tables),
         tests_of::To::Table(table) => Some(table.clone()).filter(|table| tables.contains(table)),
     }
 }

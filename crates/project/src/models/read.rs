@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use towpath_template::Scan;
 use towpath_vocab::{Materialized, TableName};
 
-use super::draft::{Draft, Shelf};
+use super::draft::{Draft, ModelContext};
 use super::place;
 use crate::load::{is_name, is_schema};
 use crate::parsed::TextFile;
@@ -21,7 +21,7 @@ const WORDS: &[&str] = &["table", "view", "incremental", "ephemeral"];
 /// Reads all models.
 pub(super) fn read<'a>(
     files: &[TextFile<'a>],
-    shelf: &Shelf<'_>,
+    context: &ModelContext<'_>,
     report: &mut Report,
 ) -> Vec<Draft<'a>> {
     let mut drafts: Vec<Draft<'a>> = Vec::new();
@@ -41,7 +41,7 @@ pub(super) fn read<'a>(
             continue;
         }
         seen.insert(name.to_owned(), file.path);
-        drafts.extend(draft(file, folder, name, shelf, report));
+        drafts.extend(draft(file, folder, name, context, report));
     }
     drafts
 }
@@ -79,22 +79,25 @@ fn draft<'a>(
     file: &TextFile<'a>,
     folder: &str,
     name: &str,
-    shelf: &Shelf<'_>,
+    context: &ModelContext<'_>,
     report: &mut Report,
 ) -> Option<Draft<'a>> {
     let (scan, sound) =
-        match towpath_template::scan(file.path, file.text, &shelf.macros, &shelf.vars) {
+        match towpath_template::scan(file.path, file.text, &context.macros, &context.vars) {
             Ok(scan) => (scan, true),
-            Err(problem) => (Scan::default(), !place::say(&problem, file, shelf, report)),
+            Err(problem) => (
+                Scan::default(),
+                !place::say(&problem, file, context, report),
+            ),
         };
-    let properties = shelf.properties.model(name).cloned();
+    let properties = context.properties.model(name).cloned();
     let config = config(&scan, properties.as_ref());
     if config.get("enabled") == Some(&Json::Bool(false)) {
         return None;
     }
     let text = |key: &str| config.get(key).and_then(Json::as_str);
     let schema = text("schema").unwrap_or(folder);
-    if shelf.world.connections.contains_key(schema) {
+    if context.context.connections.contains_key(schema) {
         report
             .error(
                 "P0123",
@@ -109,7 +112,7 @@ fn draft<'a>(
         text("materialized"),
         file,
         properties.as_ref(),
-        shelf,
+        context,
         report,
     );
     Some(Draft {
@@ -144,11 +147,11 @@ fn materialized(
     word: Option<&str>,
     file: &TextFile<'_>,
     properties: Option<&Node>,
-    shelf: &Shelf<'_>,
+    context: &ModelContext<'_>,
     report: &mut Report,
 ) -> Materialized {
-    let defaults = shelf
-        .world
+    let defaults = context
+        .context
         .root
         .get("defaults")
         .and_then(|node| node.get("models"))

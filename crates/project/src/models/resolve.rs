@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use towpath_template::{Reference, ReferenceKind};
 use towpath_vocab::{Action, Materialized, Selection, TableName};
 
-use super::draft::{Draft, Shelf};
+use super::draft::{Draft, ModelContext};
 use super::place;
 use crate::graph::{self, Tables};
 use crate::report::{At, Report};
@@ -34,7 +34,7 @@ pub(super) fn loaded(loads: &[&Task]) -> HashMap<(String, String), TableName> {
 /// Resolves all references.
 pub(super) fn resolve(
     drafts: &mut [Draft<'_>],
-    shelf: &Shelf<'_>,
+    context: &ModelContext<'_>,
     tables: &Tables,
     report: &mut Report,
 ) {
@@ -56,7 +56,7 @@ pub(super) fn resolve(
                     .last()
                     .and_then(|name| by_name.get(name))
                     .map(|(_, table)| table.clone()),
-                ReferenceKind::Source => source(&reference, shelf, tables),
+                ReferenceKind::Source => source(&reference, context, tables),
             };
             if let Some(table) = found {
                 draft.parents.extend(by_table.get(&table).copied());
@@ -72,27 +72,27 @@ pub(super) fn resolve(
     }
 }
 
-fn source(reference: &Reference, shelf: &Shelf<'_>, tables: &Tables) -> Option<TableName> {
+fn source(reference: &Reference, context: &ModelContext<'_>, tables: &Tables) -> Option<TableName> {
     let [name, table] = reference.parts.as_slice() else {
         return None;
     };
-    find_source(name, table, shelf, tables)
+    find_source(name, table, context, tables)
 }
 
 /// The table of `source(name, table)`.
 pub(super) fn find_source(
     name: &str,
     table: &str,
-    shelf: &Shelf<'_>,
+    context: &ModelContext<'_>,
     tables: &Tables,
 ) -> Option<TableName> {
-    let declared = shelf
+    let declared = context
         .properties
         .source(name, table)
         .filter(|found| tables.contains(found));
     let direct = || Some(TableName::new(name, table)).filter(|found| tables.contains(found));
     let of_connection = || {
-        shelf
+        context
             .loaded
             .get(&(name.to_owned(), table.to_owned()))
             .cloned()

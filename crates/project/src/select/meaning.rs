@@ -160,7 +160,7 @@ fn connection(task: &PlannedTask) -> Option<&str> {
     }
 }
 
-/// The word of this house first, then dbt's.
+/// The own word first, then dbt's.
 fn kinds(task: &PlannedTask) -> &'static [&'static str] {
     match &task.action {
         Action::Load(_) => &["load", "source"],

@@ -24,7 +24,7 @@ use crate::suggest;
 pub(crate) use calendar::UNIT_FUNCTIONS;
 pub(crate) use zone::AT_TIME_ZONE;
 
-/// All functions and planners of the house.
+/// All registered functions and planners.
 pub struct Functions {
     /// One value per row.
     pub scalar: Vec<Arc<ScalarUDF>>,
@@ -50,7 +50,7 @@ impl fmt::Debug for Functions {
     }
 }
 
-/// The functions of the house; made once.
+/// The registered functions; made once.
 pub fn functions() -> &'static Functions {
     &registry().functions
 }

@@ -29,7 +29,7 @@ fn choosing(name: &str, arguments: usize) -> Option<(usize, usize)> {
 
 /// What an expression sees.
 #[derive(Clone, Copy)]
-struct Seen<'a> {
+struct ExprInput<'a> {
     schema: &'a DFSchemaRef,
     input: &'a Flow,
 }
@@ -44,11 +44,11 @@ impl Walker {
         role: Influence,
     ) -> Sources {
         let mut out = Sources::default();
-        self.walk(expr, Seen { schema, input }, role, &mut out);
+        self.walk(expr, ExprInput { schema, input }, role, &mut out);
         out
     }
 
-    fn walk(&mut self, expr: &Expr, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+    fn walk(&mut self, expr: &Expr, seen: ExprInput<'_>, role: Influence, out: &mut Sources) {
         let computed = through(role, Influence::Transformation);
         match expr {
             Expr::Alias(alias) => self.walk(&alias.expr, seen, role, out),
@@ -119,7 +119,7 @@ impl Walker {
     }
 
     /// `a or b or c …`: long chains lean to the left, and are walked without going deeper.
-    fn chain(&mut self, expr: &Expr, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+    fn chain(&mut self, expr: &Expr, seen: ExprInput<'_>, role: Influence, out: &mut Sources) {
         let mut rest = expr;
         while let Expr::BinaryExpr(binary) = rest {
             self.walk(&binary.right, seen, role, out);
@@ -129,7 +129,13 @@ impl Walker {
     }
 
     /// Expressions that hold a query.
-    fn query_inside(&mut self, expr: &Expr, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+    fn query_inside(
+        &mut self,
+        expr: &Expr,
+        seen: ExprInput<'_>,
+        role: Influence,
+        out: &mut Sources,
+    ) {
         let computed = through(role, Influence::Transformation);
         match expr {
             Expr::Exists(exists) => {
@@ -158,7 +164,7 @@ impl Walker {
     fn walk_all<'e>(
         &mut self,
         exprs: impl IntoIterator<Item = &'e Expr>,
-        seen: Seen<'_>,
+        seen: ExprInput<'_>,
         role: Influence,
         out: &mut Sources,
     ) {
@@ -167,7 +173,7 @@ impl Walker {
         }
     }
 
-    fn column(&mut self, column: &Column, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+    fn column(&mut self, column: &Column, seen: ExprInput<'_>, role: Influence, out: &mut Sources) {
         let found = seen
             .schema
             .maybe_index_of_column(column)
@@ -189,7 +195,7 @@ impl Walker {
         }
     }
 
-    fn case(&mut self, case: &Case, seen: Seen<'_>, role: Influence, out: &mut Sources) {
+    fn case(&mut self, case: &Case, seen: ExprInput<'_>, role: Influence, out: &mut Sources) {
         let tested = through(Influence::Conditional, role);
         let given = through(role, Influence::Transformation);
         if let Some(subject) = &case.expr {
@@ -208,7 +214,7 @@ impl Walker {
         &mut self,
         name: &str,
         args: &[Expr],
-        seen: Seen<'_>,
+        seen: ExprInput<'_>,
         role: Influence,
         out: &mut Sources,
     ) {
@@ -227,7 +233,7 @@ impl Walker {
     fn aggregate_call(
         &mut self,
         params: &AggregateFunctionParams,
-        seen: Seen<'_>,
+        seen: ExprInput<'_>,
         role: Influence,
         out: &mut Sources,
     ) {
@@ -249,7 +255,7 @@ impl Walker {
     fn window_call(
         &mut self,
         call: &WindowFunction,
-        seen: Seen<'_>,
+        seen: ExprInput<'_>,
         role: Influence,
         out: &mut Sources,
     ) {
@@ -278,7 +284,7 @@ impl Walker {
     fn membership(
         &mut self,
         subquery: &Subquery,
-        seen: Seen<'_>,
+        seen: ExprInput<'_>,
         role: Influence,
         out: &mut Sources,
     ) {
@@ -290,7 +296,7 @@ impl Walker {
         out.extend_as(&inner.whole, decides);
     }
 
-    fn inside(&mut self, subquery: &Subquery, seen: Seen<'_>) -> Flow {
+    fn inside(&mut self, subquery: &Subquery, seen: ExprInput<'_>) -> Flow {
         self.scopes.push(Scope {
             schema: Arc::clone(seen.schema),
             flow: seen.input.clone(),

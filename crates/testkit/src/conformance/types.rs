@@ -12,7 +12,7 @@ use arrow_array::{
 use arrow_schema::DataType;
 use towpath_vocab::types;
 
-/// 0001-01-01, 9999-12-31: what every system in the house can hold.
+/// 0001-01-01, 9999-12-31: what every system can hold.
 const DAYS: (i32, i32) = (-719_162, 2_932_896);
 const MICROS: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 

@@ -1,7 +1,7 @@
 //! Planted circles, and shapes that only look like one.
 
 use super::check;
-use crate::house::planted::of_files;
+use crate::workspace::planted::of_files;
 
 const FRONT: (&str, &str) = (
     "crates/x/src/lib.rs",
@@ -10,7 +10,7 @@ const FRONT: (&str, &str) = (
 
 #[test]
 fn a_circle_of_four_is_found() {
-    let house = of_files(&[
+    let workspace = of_files(&[
         FRONT,
         ("crates/x/src/a.rs", "use crate::b::B; pub struct A;"),
         ("crates/x/src/b.rs", "use crate::c::{self, C};"),
@@ -20,7 +20,7 @@ fn a_circle_of_four_is_found() {
             "use super::A; pub struct D; pub struct E;",
         ),
     ]);
-    let findings = check(&house);
+    let findings = check(&workspace);
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert!(findings[0].message.starts_with("4 files import each other"));
     assert_eq!(findings[0].place, "crates/x/src/a.rs");
@@ -28,31 +28,31 @@ fn a_circle_of_four_is_found() {
 
 #[test]
 fn a_circle_of_three_is_allowed() {
-    let house = of_files(&[
+    let workspace = of_files(&[
         FRONT,
         ("crates/x/src/a.rs", "use crate::b::B;"),
         ("crates/x/src/b.rs", "use crate::c::C;"),
         ("crates/x/src/c.rs", "use crate::A;"),
         ("crates/x/src/d.rs", "use crate::A;"),
     ]);
-    assert_eq!(check(&house), []);
+    assert_eq!(check(&workspace), []);
 }
 
 #[test]
 fn re_exports_are_followed_to_their_file() {
-    let house = of_files(&[
+    let workspace = of_files(&[
         FRONT,
         ("crates/x/src/a.rs", "use crate::F;"),
         ("crates/x/src/b.rs", "use crate::A;"),
         ("crates/x/src/c.rs", "use crate::b;"),
         ("crates/x/src/d.rs", "use crate::c::C;"),
     ]);
-    assert_eq!(check(&house).len(), 1);
+    assert_eq!(check(&workspace).len(), 1);
 }
 
 #[test]
 fn tests_comments_and_strings_close_no_circle() {
-    let house = of_files(&[
+    let workspace = of_files(&[
         FRONT,
         ("crates/x/src/a.rs", "use crate::b::B;"),
         ("crates/x/src/b.rs", "use crate::c::C;"),
@@ -62,12 +62,12 @@ fn tests_comments_and_strings_close_no_circle() {
             "// crate::a::A\nconst S: &str = \"crate::a\";\n#[cfg(test)]\nmod tests { use crate::a::A; }",
         ),
     ]);
-    assert_eq!(check(&house), []);
+    assert_eq!(check(&workspace), []);
 }
 
 #[test]
 fn a_parent_that_calls_three_children_who_call_back_is_a_circle() {
-    let house = of_files(&[
+    let workspace = of_files(&[
         ("crates/x/src/lib.rs", "mod hub;"),
         (
             "crates/x/src/hub.rs",
@@ -77,16 +77,16 @@ fn a_parent_that_calls_three_children_who_call_back_is_a_circle() {
         ("crates/x/src/hub/q.rs", "use super::Hub;"),
         ("crates/x/src/hub/r.rs", "use super::Hub;"),
     ]);
-    assert_eq!(check(&house).len(), 1);
+    assert_eq!(check(&workspace).len(), 1);
 }
 
 #[test]
 fn two_crates_form_no_circle() {
-    let house = of_files(&[
+    let workspace = of_files(&[
         ("crates/x/src/a.rs", "use crate::b::B;"),
         ("crates/x/src/b.rs", "use crate::c::C;"),
         ("crates/y/src/c.rs", "use crate::d::D;"),
         ("crates/y/src/d.rs", "use crate::a::A;"),
     ]);
-    assert_eq!(check(&house), []);
+    assert_eq!(check(&workspace), []);
 }

@@ -20,10 +20,10 @@ use towpath_vocab::{
 };
 
 use super::*;
-use crate::house::HouseOptions;
+use crate::services::ServiceOptions;
 
 struct Bench {
-    house: House,
+    services: ProjectServices,
     generation: i64,
     publish: PublishPlan,
     _folder: tempfile::TempDir,
@@ -32,7 +32,7 @@ struct Bench {
 impl Bench {
     fn new(key: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let house = House::open(HouseOptions {
+        let services = ProjectServices::open(ServiceOptions {
             dir: folder.path(),
             lakehouse: "lake",
             environment: &Environment::from("dev"),
@@ -41,7 +41,7 @@ impl Bench {
         })
         .unwrap();
         Self {
-            house,
+            services,
             generation: 0,
             publish: publish(key),
             _folder: folder,
@@ -52,7 +52,7 @@ impl Bench {
     async fn write(&mut self, mode: WriteMode, batch: RecordBatch) -> u64 {
         self.generation += 1;
         let table = self.publish.from.clone();
-        let lake = &self.house.lake;
+        let lake = &self.services.lake;
         let intent = Intent {
             table: table.clone(),
             schema: batch.schema(),
@@ -86,12 +86,12 @@ impl Bench {
     }
 
     async fn since(&self, before: u64, extent: Extent) -> Sending {
-        let now = Pinned::now(&self.house.lake, &self.publish.from)
+        let now = Pinned::now(&self.services.lake, &self.publish.from)
             .await
             .unwrap()
             .unwrap();
         let comparison = Comparison {
-            house: &self.house,
+            services: &self.services,
             publish: &self.publish,
             now: &now,
             before,
@@ -232,14 +232,14 @@ async fn files_both_versions_have_are_not_read() {
     let first = bench
         .write(WriteMode::Append, rows(&[(1, Some("a")), (2, None)]))
         .await;
-    let shared = bench.house.lake.snapshot(&bench.publish.from).await;
+    let shared = bench.services.lake.snapshot(&bench.publish.from).await;
     bench
         .write(WriteMode::Append, rows(&[(3, Some("c"))]))
         .await;
     assert_eq!(bench.changes(first, Extent::Changed).await, ["U 3 c"]);
 
     let then = shared.unwrap().unwrap();
-    let now = Pinned::now(&bench.house.lake, &bench.publish.from).await;
+    let now = Pinned::now(&bench.services.lake, &bench.publish.from).await;
     let (then_only, now_only) = apart(&then, &now.unwrap().unwrap().table);
     assert_eq!((then_only.files.len(), now_only.files.len()), (0, 1));
     // A key that is in a shared file and in a new one: the destination is to refuse it.
@@ -276,7 +276,7 @@ async fn what_cannot_be_compared_says_why() {
     let first = bench
         .write(WriteMode::Replace, rows(&[(1, Some("a"))]))
         .await;
-    let old = bench.house.lake.snapshot(&bench.publish.from).await;
+    let old = bench.services.lake.snapshot(&bench.publish.from).await;
     let numbers = RecordBatch::try_from_iter_with_nullable([
         ("id", Arc::new(Int64Array::from(vec![1])) as ArrayRef, false),
         (
@@ -355,7 +355,7 @@ fn a_position_belongs_to_one_table_and_one_task() {
             version: Some(7),
         },
     };
-    let turn = |position| Turn {
+    let claim = |position| GenerationClaim {
         generation: Generation(2),
         last: Some(towpath_ports::Committed {
             token: towpath_vocab::Token {
@@ -374,12 +374,12 @@ fn a_position_belongs_to_one_table_and_one_task() {
         }),
         is_done: false,
     };
-    let sent = turn(table("a").position("task"));
+    let sent = claim(table("a").position("task"));
     assert_eq!(table("a").sent_before(&sent, "task"), Some(7));
     assert_eq!(table("a").sent_before(&sent, "edited task"), None);
     assert_eq!(table("made anew").sent_before(&sent, "task"), None);
     assert_eq!(
-        table("a").sent_before(&turn(Position::default()), "task"),
+        table("a").sent_before(&claim(Position::default()), "task"),
         None
     );
 }

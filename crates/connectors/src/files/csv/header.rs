@@ -48,16 +48,16 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
         }
         let mut dialect = dialect(&bytes, file, options);
         let mut found = find(&bytes, &dialect, options, last);
-        if let Found::First { start, end } = found
+        if let HeaderRecord::First { start, end } = found
             && let Some(delimiter) = told_delimiter(&bytes, start, end, &dialect, file, options)
         {
             dialect.delimiter = delimiter;
             found = find(&bytes, &dialect, options, last);
         }
         match found {
-            Found::More => want *= 2,
-            Found::Nothing => return Ok(None),
-            Found::TooLong => {
+            HeaderRecord::More => want *= 2,
+            HeaderRecord::Nothing => return Ok(None),
+            HeaderRecord::TooLong => {
                 let why = format!(
                     "its first record is longer than {} bytes",
                     options.max_record_bytes
@@ -67,7 +67,7 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
                     why,
                 });
             }
-            Found::First { start, end } => {
+            HeaderRecord::First { start, end } => {
                 let record = bytes.get(start..end).unwrap_or_default();
                 let names = names(record, &dialect, options.header, &file.object)?;
                 bytes.truncate(if options.header { end } else { start });
@@ -82,7 +82,7 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
     }
 }
 
-enum Found {
+enum HeaderRecord {
     First { start: usize, end: usize },
     Nothing,
     More,
@@ -90,33 +90,37 @@ enum Found {
 }
 
 /// The first record that is neither skipped, a comment nor blank.
-fn find(bytes: &[u8], dialect: &Dialect, options: &Options, last: bool) -> Found {
+fn find(bytes: &[u8], dialect: &Dialect, options: &Options, last: bool) -> HeaderRecord {
     let mut at = 0;
     for _ in 0..options.skip_lines {
         match dialect.line_end(bytes, at) {
             Some(end) => at = end,
-            None if last => return Found::Nothing,
-            None => return Found::More,
+            None if last => return HeaderRecord::Nothing,
+            None => return HeaderRecord::More,
         }
     }
     let mut suspect = 0;
     while at < bytes.len() {
         match dialect.record_end(bytes, at, &mut suspect, last) {
-            RecordEnd::More => return Found::More,
-            RecordEnd::TooLong | RecordEnd::TooLongInside(_) => return Found::TooLong,
+            RecordEnd::More => return HeaderRecord::More,
+            RecordEnd::TooLong | RecordEnd::TooLongInside(_) => return HeaderRecord::TooLong,
             RecordEnd::At(end) => {
                 let record = bytes.get(at..end).unwrap_or_default();
                 let comment =
                     dialect.comment.is_some() && record.first().copied() == dialect.comment;
                 let blank = record.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
                 if !comment && !blank {
-                    return Found::First { start: at, end };
+                    return HeaderRecord::First { start: at, end };
                 }
                 at = end;
             }
         }
     }
-    if last { Found::Nothing } else { Found::More }
+    if last {
+        HeaderRecord::Nothing
+    } else {
+        HeaderRecord::More
+    }
 }
 
 fn dialect(bytes: &[u8], file: &InputFile, options: &Options) -> Dialect {

@@ -35,7 +35,7 @@ fn types_are_inferred_over_all_rows() {
 }
 
 #[test]
-fn quotes_by_the_book() {
+fn quotes_as_the_standard_says() {
     let outcome = csv("a,b\r\n\"x, \"\"y\"\"\r\nz\",\"\"\r\n,\"NA\"\r\n\"1\"\"\",5\" pipe\r\n");
     assert_eq!(outcome.rows, ["x, \"y\"\r\nz|", "∅|NA", "1\"|5\" pipe"]);
     let places: Vec<Option<u64>> = (0..3).map(|row| outcome.place(row).line).collect();
@@ -77,7 +77,7 @@ fn ragged_rows_are_set_aside_with_place_and_text() {
     assert_eq!(outcome.raw_rejects(), ["3", "4,5,6"]);
     assert_eq!(
         outcome.rejects[0].place,
-        Place {
+        RecordLocation {
             object: "data/t.csv".into(),
             line: Some(3),
             ordinal: 8

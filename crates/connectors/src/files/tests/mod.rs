@@ -29,7 +29,7 @@ use towpath_ports::{
     Reader, Result, Secrets, Source,
 };
 use towpath_vocab::{
-    ColumnPlan, ConnectionPlan, Failure, OptionValue, Place, RawRecord, ReadMode, Reject,
+    ColumnPlan, ConnectionPlan, Failure, OptionValue, RawRecord, ReadMode, RecordLocation, Reject,
     SecretTemplate, Selection, TableName, types,
 };
 
@@ -42,9 +42,9 @@ struct Ample {
     most: AtomicU64,
 }
 
-struct Held(Arc<AtomicU64>, u64);
+struct MemoryHold(Arc<AtomicU64>, u64);
 
-impl Drop for Held {
+impl Drop for MemoryHold {
     fn drop(&mut self) {
         self.0.fetch_sub(self.1, Ordering::SeqCst);
     }
@@ -59,7 +59,7 @@ impl Memory for Ample {
     async fn hold(&self, bytes: u64) -> Lease {
         let held = self.held.fetch_add(bytes, Ordering::SeqCst) + bytes;
         self.most.fetch_max(held, Ordering::SeqCst);
-        Box::new(Held(Arc::clone(&self.held), bytes))
+        Box::new(MemoryHold(Arc::clone(&self.held), bytes))
     }
 }
 
@@ -95,7 +95,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn place(&self, row: usize) -> Place {
+    fn place(&self, row: usize) -> RecordLocation {
         self.origins[row].place(self.ordinals[row])
     }
 

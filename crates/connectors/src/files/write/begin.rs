@@ -225,7 +225,7 @@ fn committed(known: &Known, intent: &Intent, shown: &str) -> Result<Option<Commi
 /// Removes what dead processes left on its way. A folder gets its manifest before its first file, so
 /// that a file it does not name is a leftover.
 fn sweep(location: &Location, known: &mut Known) -> io::Result<()> {
-    let mut strangers = Vec::new();
+    let mut foreign = Vec::new();
     for entry in fs::read_dir(&location.folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -237,7 +237,7 @@ fn sweep(location: &Location, known: &mut Known) -> io::Result<()> {
             && !known.parts.iter().any(|part| part.name == name)
         {
             let bytes = entry.metadata()?.len();
-            strangers.push(Part {
+            foreign.push(Part {
                 name: name.to_owned(),
                 rows: None,
                 bytes,
@@ -249,18 +249,18 @@ fn sweep(location: &Location, known: &mut Known) -> io::Result<()> {
     }
     if known.standing == Standing::Missing {
         // Somebody removed the manifest, or there never was one.
-        strangers.sort_by(|a, b| a.name.cmp(&b.name));
-        if !strangers.is_empty() {
+        foreign.sort_by(|a, b| a.name.cmp(&b.name));
+        if !foreign.is_empty() {
             known.standing = Standing::Foreign;
         }
-        known.parts = strangers;
+        known.parts = foreign;
         let temporary = location.temporary(towpath_vocab::Generation(0), Temporary::Note);
         let bytes =
             ledger::manifest_bytes(known.parts.clone(), ledger::Commits::new(), &location.shown)
                 .map_err(|error| io::Error::other(error.to_string()))?;
         return disk::replace(&location.path(), &location.folder.join(temporary), &bytes);
     }
-    for part in strangers {
+    for part in foreign {
         fs::remove_file(location.folder.join(part.name))?;
     }
     Ok(())

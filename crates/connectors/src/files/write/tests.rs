@@ -54,7 +54,7 @@ impl Secrets for NoSecrets {
 }
 
 /// A project folder whose connection `out` writes into `out/`.
-struct House {
+struct TestProject {
     dir: tempfile::TempDir,
     connection: ConnectionPlan,
 }
@@ -134,7 +134,7 @@ fn position(generation: i64) -> Position {
     Position::single("s", Mark::at(u64::try_from(generation).unwrap() * 100))
 }
 
-impl House {
+impl TestProject {
     fn new() -> Self {
         let options = BTreeMap::from([("path".to_owned(), OptionValue::Plain(json!("out")))]);
         let connection = ConnectionPlan {
@@ -310,13 +310,13 @@ impl Memory for Spent {
 
 #[test]
 fn a_writer_waits_for_no_memory_that_rows_on_their_way_hold() {
-    let house = House::new();
+    let project = TestProject::new();
     let context = ConnectorContext {
         memory: Arc::new(Spent),
-        ..house.context()
+        ..project.context()
     };
     let destination = FilesConnector
-        .destination(&house.connection, &context)
+        .destination(&project.connection, &context)
         .unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for object in ["t.jsonl", "t.csv", "t.parquet"] {

@@ -197,14 +197,14 @@ fn rows_and_table_find_each_other_by_an_index() {
 /// What the table takes for one key is one key: it is not found out when the row is inserted.
 #[tokio::test]
 async fn keys_are_compared_as_the_table_compares_them() {
-    let house = House::with(
+    let project = TestProject::with(
         "CREATE TABLE t (k TEXT COLLATE nocase PRIMARY KEY, v TEXT); INSERT INTO t VALUES ('A', 'old')",
     );
     let rows = |keys: &[&str]| {
         let keys: ArrayRef = Arc::new(StringArray::from(keys.to_vec()));
         RecordBatch::try_from_iter([("k", Arc::clone(&keys)), ("v", keys)]).unwrap()
     };
-    let receipt = house
+    let receipt = project
         .write(&how("t", WriteMode::Merge, 1), &rows(&["a", "b"]), None)
         .await
         .unwrap();
@@ -215,8 +215,8 @@ async fn keys_are_compared_as_the_table_compares_them() {
         ),
         (1, 1)
     );
-    assert_eq!(house.read(&table("t")).await.rows, ["A|a", "b|b"]);
-    let twice = house
+    assert_eq!(project.read(&table("t")).await.rows, ["A|a", "b|b"]);
+    let twice = project
         .write(&how("t", WriteMode::Merge, 2), &rows(&["c", "C"]), None)
         .await
         .unwrap_err();

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn values_that_do_not_fit_their_column_are_set_aside() {
-    let house = House::with(
+    let project = TestProject::with(
         "CREATE TABLE t (i INTEGER, r REAL, s TEXT, d DECIMAL(6,2), b BOOLEAN, day DATE, at DATETIME, x BLOB);
          INSERT INTO t VALUES (1, 1.5, 'a', 12.25, 1, '2013-01-01', '2013-01-01 10:00:00', x'00ff');
          INSERT INTO t VALUES (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
@@ -12,7 +12,7 @@ async fn values_that_do_not_fit_their_column_are_set_aside() {
          INSERT INTO t VALUES (2, 'x', x'ff', 1.234, 2, '01/02/2013', 1357000000, 'text');
          INSERT INTO t VALUES (9223372036854775807, 1e300, '', '-9999.99', 0, '0001-01-01', '2013-01-01', x'01');",
     );
-    let outcome = house.read(&table("t")).await;
+    let outcome = project.read(&table("t")).await;
     assert_eq!(
         outcome.columns,
         [
@@ -61,17 +61,17 @@ async fn values_that_do_not_fit_their_column_are_set_aside() {
 
 #[tokio::test]
 async fn views_queries_and_odd_names_are_read() {
-    let house = House::with(
+    let project = TestProject::with(
         "CREATE TABLE \"Größe \"\"x\"\"\" (\"a b\" INTEGER, \"select\" TEXT, rowid TEXT);
          INSERT INTO \"Größe \"\"x\"\"\" VALUES (1, 'x', 'mine'), (2, NULL, 'yours');
          CREATE VIEW v AS SELECT \"a b\" + 0.5 AS half, \"select\" AS s FROM \"Größe \"\"x\"\"\";
          CREATE TABLE w (k TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID;
          INSERT INTO w VALUES ('b', 1), ('a', 2);",
     );
-    let odd = house.read(&table("Größe \"x\"")).await;
+    let odd = project.read(&table("Größe \"x\"")).await;
     assert_eq!(odd.columns, ["a b bigint", "select text", "rowid text"]);
     assert_eq!(odd.rows, ["1|x|mine", "2|∅|yours"]);
-    let view = house.read(&table("v")).await;
+    let view = project.read(&table("v")).await;
     assert_eq!(
         (view.columns, view.rows),
         (
@@ -79,8 +79,8 @@ async fn views_queries_and_odd_names_are_read() {
             vec!["1.5|x".to_owned(), "2.5|∅".to_owned()]
         )
     );
-    assert_eq!(house.read(&table("w")).await.rows, ["a|2", "b|1"]);
-    let query = house
+    assert_eq!(project.read(&table("w")).await.rows, ["a|2", "b|1"]);
+    let query = project
         .read(&spec(Selection::Query(
             "SELECT n * 2 AS twice FROM w -- all\n;".to_owned(),
         )))
@@ -88,31 +88,31 @@ async fn views_queries_and_odd_names_are_read() {
     assert_eq!(query.rows, ["2", "4"]);
     let mut some = table("w");
     (some.projection, some.limit) = (Some(vec!["n".to_owned()]), Some(1));
-    assert_eq!(house.read(&some).await.rows.len(), 1);
+    assert_eq!(project.read(&some).await.rows.len(), 1);
 
-    let missing = house.fail(&table("ww")).await;
+    let missing = project.fail(&table("ww")).await;
     assert_eq!(
         (missing.code.as_str(), missing.help.as_slice()),
         ("R0304", ["did you mean `w`?".to_owned()].as_slice())
     );
     assert_eq!(
-        house
+        project
             .fail(&spec(Selection::Query("SELECT nope FROM w".to_owned())))
             .await
             .code,
         "R0306"
     );
     assert_eq!(
-        house
+        project
             .fail(&spec(Selection::Query("DELETE FROM w".to_owned())))
             .await
             .code,
         "R0306"
     );
     some.projection = Some(vec!["m".to_owned()]);
-    assert_eq!(house.fail(&some).await.code, "R0305");
-    assert_eq!(House::new().fail(&table("t")).await.code, "R0303");
-    let text = House::new();
+    assert_eq!(project.fail(&some).await.code, "R0305");
+    assert_eq!(TestProject::new().fail(&table("t")).await.code, "R0303");
+    let text = TestProject::new();
     std::fs::write(
         text.dir.path().join("data.db"),
         "this is no database at all, but long enough to look at".repeat(20),
@@ -123,15 +123,16 @@ async fn views_queries_and_odd_names_are_read() {
 
 #[tokio::test]
 async fn pieces_see_one_state_while_others_write() {
-    let house =
-        House::with("PRAGMA journal_mode = wal; CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER)");
-    let own = house.own();
+    let project = TestProject::with(
+        "PRAGMA journal_mode = wal; CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER)",
+    );
+    let own = project.own();
     own.execute_batch(
         "WITH RECURSIVE n(k) AS (SELECT -100000 UNION ALL SELECT k + 1 FROM n WHERE k < 149999)
          INSERT INTO t SELECT k, 0 FROM n",
     )
     .unwrap();
-    let mut reader = house.source().open(&table("t"), None).await.unwrap();
+    let mut reader = project.source().open(&table("t"), None).await.unwrap();
     own.execute_batch("UPDATE t SET v = 1; INSERT INTO t VALUES (150000, 1)")
         .unwrap();
     let mut splits = reader.splits();
@@ -156,7 +157,7 @@ async fn pieces_see_one_state_while_others_write() {
         }
     }
     assert_eq!((rows, pieces), (250_000, 4));
-    let outcome = house.read(&table("t")).await;
+    let outcome = project.read(&table("t")).await;
     assert_eq!((outcome.rows.len(), outcome.splits), (250_001, 4));
 }
 
@@ -171,8 +172,8 @@ fn by_cursor(column: &str, lookback: u64) -> ReadSpec {
     spec
 }
 
-async fn go_on(house: &House, spec: &ReadSpec, from: &Outcome) -> Outcome {
-    let source = house.source();
+async fn go_on(project: &TestProject, spec: &ReadSpec, from: &Outcome) -> Outcome {
+    let source = project.source();
     drain(source.as_ref(), spec, Some(&from.position))
         .await
         .unwrap()
@@ -180,23 +181,23 @@ async fn go_on(house: &House, spec: &ReadSpec, from: &Outcome) -> Outcome {
 
 #[tokio::test]
 async fn incremental_reads_lose_no_tie_and_repeat_none() {
-    let house = House::with(
+    let project = TestProject::with(
         "CREATE TABLE t (k INTEGER, at TEXT);
          INSERT INTO t VALUES (1, '2024-01-01 00:00:00'), (2, '2024-01-02 00:00:00'),
          (2, '2024-01-02 00:00:00'), (3, NULL);",
     );
     let mut spec = by_cursor("at", 0);
-    let first = house.read(&spec).await;
+    let first = project.read(&spec).await;
     assert_eq!(first.rows.len(), 4);
     // One more like two that were given, another tie, and a later row.
-    house
+    project
         .own()
         .execute_batch(
             "INSERT INTO t VALUES (2, '2024-01-02 00:00:00'), (4, '2024-01-02 00:00:00'),
              (5, '2024-01-03 00:00:00')",
         )
         .unwrap();
-    let second = go_on(&house, &spec, &first).await;
+    let second = go_on(&project, &spec, &first).await;
     assert_eq!(
         second.rows,
         [
@@ -206,52 +207,52 @@ async fn incremental_reads_lose_no_tie_and_repeat_none() {
         ]
     );
     assert_eq!(second.notes.len(), 2, "{:?}", second.notes);
-    let third = go_on(&house, &spec, &second).await;
+    let third = go_on(&project, &spec, &second).await;
     assert_eq!(third.rows, [""; 0]);
     assert_eq!(third.position.marks().next().unwrap().1.order, 3);
     // What is deleted does not take the position back: `4` is not new.
-    house
+    project
         .own()
         .execute_batch("DELETE FROM t WHERE k = 5")
         .unwrap();
-    let fourth = go_on(&house, &spec, &third).await;
-    house
+    let fourth = go_on(&project, &spec, &third).await;
+    project
         .own()
         .execute_batch("INSERT INTO t VALUES (6, '2024-01-03 00:00:00')")
         .unwrap();
-    let fifth = go_on(&house, &spec, &fourth).await;
+    let fifth = go_on(&project, &spec, &fourth).await;
     assert_eq!(
         (fourth.rows.len(), fifth.rows),
         (0, vec!["6|2024-01-03 00:00:00".to_owned()])
     );
-    let back = go_on(&house, &by_cursor("at", 86_400), &second).await;
+    let back = go_on(&project, &by_cursor("at", 86_400), &second).await;
     assert_eq!(back.rows.len(), 5);
     spec.limit = Some(1);
-    let cut = go_on(&house, &spec, &second).await;
+    let cut = go_on(&project, &spec, &second).await;
     assert_eq!(cut.position, second.position);
     spec.cursor = by_cursor("k", 0).cursor;
-    let other = drain(house.source().as_ref(), &spec, Some(&second.position))
+    let other = drain(project.source().as_ref(), &spec, Some(&second.position))
         .await
         .unwrap_err();
     assert_eq!(other.code, "R0315");
-    house
+    project
         .own()
         .execute_batch("INSERT INTO t VALUES ('x', NULL)")
         .unwrap();
-    assert_eq!(house.fail(&spec).await.code, "R0316");
+    assert_eq!(project.fail(&spec).await.code, "R0316");
 }
 
 #[tokio::test]
 async fn ties_are_told_apart_by_the_columns_that_were_read() {
-    let house = House::with(
+    let project = TestProject::with(
         "CREATE TABLE t (k INTEGER PRIMARY KEY, at INTEGER, v TEXT, r REAL, x BLOB);
          INSERT INTO t VALUES (1, 7, 'a', 1.5, x'00'), (2, 7, NULL, NULL, NULL);",
     );
     let mut spec = by_cursor("at", 0);
     spec.projection = Some(vec!["k".to_owned(), "v".to_owned()]);
-    let first = house.read(&spec).await;
+    let first = project.read(&spec).await;
     assert_eq!(first.rows, ["1|a", "2|∅"]);
-    house
+    project
         .own()
         .execute_batch(
             "ALTER TABLE t ADD COLUMN late TEXT; INSERT INTO t VALUES (3, 7, NULL, NULL, NULL, '')",
@@ -259,16 +260,16 @@ async fn ties_are_told_apart_by_the_columns_that_were_read() {
         .unwrap();
     // Another column is read now; rows are told apart as they were then.
     spec.projection = Some(vec!["late".to_owned(), "k".to_owned()]);
-    let second = go_on(&house, &spec, &first).await;
+    let second = go_on(&project, &spec, &first).await;
     assert_eq!(
         (second.columns.len(), second.rows),
         (2, vec!["|3".to_owned()])
     );
-    house
+    project
         .own()
         .execute_batch("ALTER TABLE t DROP COLUMN v")
         .unwrap();
-    let gone = drain(house.source().as_ref(), &spec, Some(&first.position))
+    let gone = drain(project.source().as_ref(), &spec, Some(&first.position))
         .await
         .unwrap_err();
     assert_eq!((gone.code.as_str(), gone.help.len()), ("R0320", 1));
@@ -277,70 +278,71 @@ async fn ties_are_told_apart_by_the_columns_that_were_read() {
 
 #[tokio::test]
 async fn a_row_that_comes_late_with_a_lower_value_is_told_of_and_found_by_looking_back() {
-    let house = House::with("CREATE TABLE t (k INTEGER, at INTEGER); INSERT INTO t VALUES (1, 7)");
-    let first = house.read(&by_cursor("at", 0)).await;
+    let project =
+        TestProject::with("CREATE TABLE t (k INTEGER, at INTEGER); INSERT INTO t VALUES (1, 7)");
+    let first = project.read(&by_cursor("at", 0)).await;
     let told = |outcome: &Outcome| {
         let note =
             |note: &String| note.contains("`at` below the last one") && note.contains("`lookback`");
         outcome.notes.iter().any(note)
     };
     assert!(told(&first), "{:?}", first.notes);
-    house
+    project
         .own()
         .execute_batch("INSERT INTO t VALUES (2, 5), (3, 8)")
         .unwrap();
-    let second = go_on(&house, &by_cursor("at", 0), &first).await;
+    let second = go_on(&project, &by_cursor("at", 0), &first).await;
     assert_eq!(second.rows, ["3|8"]);
     assert!(told(&second), "{:?}", second.notes);
-    let back = go_on(&house, &by_cursor("at", 2), &first).await;
+    let back = go_on(&project, &by_cursor("at", 2), &first).await;
     assert_eq!(back.rows.len(), 3);
 }
 
 #[tokio::test]
 async fn too_many_ties_are_refused_not_repeated() {
-    let house = House::with(
+    let project = TestProject::with(
         "CREATE TABLE t (k INTEGER, at INTEGER);
          WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < 10001)
          INSERT INTO t SELECT k, 1 FROM n",
     );
     let spec = by_cursor("at", 0);
-    let first = house.read(&spec).await;
+    let first = project.read(&spec).await;
     assert_eq!(first.rows.len(), 10_001);
-    let refused = drain(house.source().as_ref(), &spec, Some(&first.position))
+    let refused = drain(project.source().as_ref(), &spec, Some(&first.position))
         .await
         .unwrap_err();
     assert_eq!(refused.code, "R0320");
     assert!(refused.help[0].contains("lookback"), "{:?}", refused.help);
     // The way out.
-    let again = go_on(&house, &by_cursor("at", 1), &first).await;
+    let again = go_on(&project, &by_cursor("at", 1), &first).await;
     assert_eq!(again.rows.len(), 10_001);
-    house
+    project
         .own()
         .execute_batch("DELETE FROM t WHERE k = 1")
         .unwrap();
-    let whole = house.read(&spec).await;
-    assert_eq!(go_on(&house, &spec, &whole).await.rows.len(), 0);
+    let whole = project.read(&spec).await;
+    assert_eq!(go_on(&project, &spec, &whole).await.rows.len(), 0);
 }
 
 #[tokio::test]
 async fn rows_without_a_cursor_are_read_once() {
-    let house =
-        House::with("CREATE TABLE t (k INTEGER, at INTEGER); INSERT INTO t VALUES (1, NULL)");
+    let project =
+        TestProject::with("CREATE TABLE t (k INTEGER, at INTEGER); INSERT INTO t VALUES (1, NULL)");
     let spec = by_cursor("at", 0);
-    let first = house.read(&spec).await;
+    let first = project.read(&spec).await;
     assert_eq!(first.rows, ["1|∅"]);
-    house
+    project
         .own()
         .execute_batch("INSERT INTO t VALUES (2, 5)")
         .unwrap();
-    let second = go_on(&house, &spec, &first).await;
+    let second = go_on(&project, &spec, &first).await;
     assert_eq!(second.rows, ["2|5"]);
-    assert_eq!(go_on(&house, &spec, &second).await.rows, [""; 0]);
+    assert_eq!(go_on(&project, &spec, &second).await.rows, [""; 0]);
 }
 
 #[tokio::test]
 async fn a_position_of_the_first_form_is_read() {
-    let house = House::with(
+    let project = TestProject::with(
         "CREATE TABLE t (k INTEGER, at INTEGER); INSERT INTO t VALUES (1, 4), (2, 5), (3, 5), (4, 6)",
     );
     let resume =
@@ -351,45 +353,45 @@ async fn a_position_of_the_first_form_is_read() {
         ..Outcome::default()
     };
     // It does not say which rows at its end were given.
-    let next = go_on(&house, &by_cursor("at", 0), &old).await;
+    let next = go_on(&project, &by_cursor("at", 0), &old).await;
     assert_eq!(next.rows, ["2|5", "3|5", "4|6"]);
     assert_eq!(next.notes.len(), 2);
     assert_eq!(
-        go_on(&house, &by_cursor("at", 0), &next).await.rows,
+        go_on(&project, &by_cursor("at", 0), &next).await.rows,
         [""; 0]
     );
 }
 
 #[tokio::test]
 async fn a_long_table_is_read_on_in_pieces() {
-    let house = House::with(
+    let project = TestProject::with(
         "CREATE TABLE t (k INTEGER PRIMARY KEY, at INTEGER);
          WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < 200000)
          INSERT INTO t SELECT k, k / 2 FROM n",
     );
     let spec = by_cursor("at", 0);
-    let first = house.read(&spec).await;
+    let first = project.read(&spec).await;
     assert_eq!((first.rows.len(), first.splits), (200_000, 3));
-    house
+    project
         .own()
         .execute_batch(
             "INSERT INTO t VALUES (0, 100000); INSERT INTO t SELECT k + 300000, k + 300000 FROM t WHERE k < 150000",
         )
         .unwrap();
-    let second = go_on(&house, &spec, &first).await;
+    let second = go_on(&project, &spec, &first).await;
     assert_eq!((second.rows.len(), second.splits), (150_001, 4));
     assert!(second.rows.contains(&"0|100000".to_owned()));
 }
 
 #[tokio::test]
 async fn looking_around() {
-    let house = House::with(
+    let project = TestProject::with(
         "CREATE TABLE orders (id INTEGER PRIMARY KEY, updated_at TIMESTAMP, note TEXT);
          INSERT INTO orders VALUES (1, '2024-01-01T00:00:00Z', 'x'), (2, '2024-01-01T00:00:00Z', 'x');
          CREATE VIEW v AS SELECT * FROM orders; CREATE TABLE _towpath_commits (x);",
     );
     let discover = Sqlite
-        .discover(&house.connection, &house.context())
+        .discover(&project.connection, &project.context())
         .unwrap();
     assert_eq!(discover.tables("*").await.unwrap(), ["orders", "v"]);
     assert_eq!(discover.tables("o*").await.unwrap(), ["orders"]);

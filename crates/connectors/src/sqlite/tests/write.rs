@@ -115,9 +115,9 @@ fn every_type() -> RecordBatch {
 
 #[tokio::test]
 async fn every_type_reads_back() {
-    let (house, rows) = (House::new(), every_type());
+    let (project, rows) = (TestProject::new(), every_type());
     let how = how("odd \"name\"", WriteMode::Replace, 1);
-    let prepared = house.prepare(&how, &rows, None).await.unwrap();
+    let prepared = project.prepare(&how, &rows, None).await.unwrap();
     let mut expected = lines(&rows);
     expected.sort();
     assert_eq!(candidate(prepared.as_ref(), Scope::Table).await, expected);
@@ -126,7 +126,7 @@ async fn every_type_reads_back() {
         expected
     );
     assert_eq!(
-        house
+        project
             .own()
             .query_row("SELECT count(*) FROM sqlite_master", [], |row| row
                 .get::<_, i64>(0))
@@ -134,7 +134,7 @@ async fn every_type_reads_back() {
         0
     );
     prepared.commit(commit()).await.unwrap();
-    let outcome = house.read(&table("odd \"name\"")).await;
+    let outcome = project.read(&table("odd \"name\"")).await;
     assert_eq!(outcome.rows, expected);
     assert_eq!(outcome.rejects.len(), 0);
     let kept = [
@@ -146,7 +146,7 @@ async fn every_type_reads_back() {
         "raw \"x\" binary",
     ];
     assert_eq!(outcome.columns[7..], kept);
-    let declared = house
+    let declared = project
         .destination()
         .schema(&how.table())
         .await
@@ -157,7 +157,7 @@ async fn every_type_reads_back() {
         &arrow_schema::DataType::Decimal128(15, 2)
     );
     // Written once more into the table that is there now.
-    house
+    project
         .write(
             &How {
                 mode: WriteMode::Append,
@@ -169,24 +169,24 @@ async fn every_type_reads_back() {
         )
         .await
         .unwrap();
-    assert_eq!(house.read(&table("odd \"name\"")).await.rows.len(), 4);
+    assert_eq!(project.read(&table("odd \"name\"")).await.rows.len(), 4);
 }
 
 #[tokio::test]
 async fn the_first_commit_of_a_generation_wins() {
-    let house = House::new();
+    let project = TestProject::new();
     let first = how("t", WriteMode::Append, 1);
-    assert_eq!(house.last(&first).await, None);
-    house
+    assert_eq!(project.last(&first).await, None);
+    project
         .write(&first, &pairs(&[(Some(1), 1)]), None)
         .await
         .unwrap();
-    let again = house
+    let again = project
         .write(&first, &pairs(&[(Some(2), 2)]), None)
         .await
         .unwrap();
     assert!(again.adopted);
-    house
+    project
         .write(
             &how("t", WriteMode::Append, 2),
             &pairs(&[(Some(3), 3)]),
@@ -194,10 +194,10 @@ async fn the_first_commit_of_a_generation_wins() {
         )
         .await
         .unwrap();
-    assert_eq!(house.last(&first).await, Some(2));
+    assert_eq!(project.last(&first).await, Some(2));
     let mut late = how("t", WriteMode::Append, 3).intent(pairs(&[]).schema());
     late.after = Some(Generation(1));
-    let overtaken = house
+    let overtaken = project
         .destination()
         .begin(late)
         .await
@@ -210,7 +210,7 @@ async fn the_first_commit_of_a_generation_wins() {
         (overtaken.code.as_str(), overtaken.remedy),
         ("R0318", Remedy::Retry)
     );
-    let stale = house
+    let stale = project
         .write(&first, &pairs(&[(Some(2), 2)]), None)
         .await
         .unwrap_err();
@@ -218,8 +218,8 @@ async fn the_first_commit_of_a_generation_wins() {
         (stale.code.as_str(), stale.remedy),
         ("R0317", Remedy::Refused)
     );
-    assert_eq!(house.read(&table("t")).await.rows, ["1|1", "3|3"]);
-    house
+    assert_eq!(project.read(&table("t")).await.rows, ["1|1", "3|3"]);
+    project
         .prepare(&how("t", WriteMode::Replace, 3), &pairs(&[]), None)
         .await
         .unwrap()
@@ -227,20 +227,20 @@ async fn the_first_commit_of_a_generation_wins() {
         .await
         .unwrap();
     drop(
-        house
+        project
             .prepare(&how("t", WriteMode::Replace, 3), &pairs(&[]), None)
             .await
             .unwrap(),
     );
-    assert_eq!(house.read(&table("t")).await.rows, ["1|1", "3|3"]);
+    assert_eq!(project.read(&table("t")).await.rows, ["1|1", "3|3"]);
 }
 
 #[tokio::test]
 async fn a_busy_database_is_tried_again() {
-    let house = House::with("CREATE TABLE t (k INTEGER, v INTEGER)");
-    let own = house.own();
+    let project = TestProject::with("CREATE TABLE t (k INTEGER, v INTEGER)");
+    let own = project.own();
     own.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let busy = house
+    let busy = project
         .write(
             &how("t", WriteMode::Append, 1),
             &pairs(&[(Some(1), 1)]),
@@ -250,7 +250,7 @@ async fn a_busy_database_is_tried_again() {
         .unwrap_err();
     assert_eq!((busy.code.as_str(), busy.remedy), ("R0302", Remedy::Retry));
     own.execute_batch("COMMIT").unwrap();
-    let first = house
+    let first = project
         .prepare(
             &how("t", WriteMode::Append, 1),
             &pairs(&[(Some(1), 1)]),
@@ -258,7 +258,7 @@ async fn a_busy_database_is_tried_again() {
         )
         .await
         .unwrap();
-    let second = house
+    let second = project
         .prepare(
             &how("t", WriteMode::Append, 1),
             &pairs(&[(Some(1), 1)]),
@@ -270,7 +270,7 @@ async fn a_busy_database_is_tried_again() {
     assert_eq!(second.remedy, Remedy::Retry);
     first.commit(commit()).await.unwrap();
     assert!(
-        house
+        project
             .write(&how("t", WriteMode::Append, 1), &pairs(&[]), None)
             .await
             .unwrap()
@@ -280,23 +280,23 @@ async fn a_busy_database_is_tried_again() {
 
 #[tokio::test]
 async fn what_does_not_fit_is_refused_by_name() {
-    let mut house = House::with(
+    let mut project = TestProject::with(
         "CREATE TABLE t (k INTEGER, v INTEGER, note TEXT DEFAULT 'kept', CHECK (v < 100));
          CREATE TABLE r (k REAL, v DECIMAL(4,2)); CREATE VIEW w AS SELECT * FROM t;",
     );
-    let code = async |house: &House, how: How, rows: &RecordBatch| {
-        house.write(&how, rows, None).await.unwrap_err().code
+    let code = async |project: &TestProject, how: How, rows: &RecordBatch| {
+        project.write(&how, rows, None).await.unwrap_err().code
     };
     let plain = |object| how(object, WriteMode::Append, 1);
     let one = pairs(&[(Some(1), 1)]);
     let text = batch(vec![("k", Arc::new(StringArray::from(vec!["x"])))]);
-    assert_eq!(code(&house, plain("t"), &text).await, "R0308");
-    assert_eq!(code(&house, plain("r"), &one).await, "R0308");
-    assert_eq!(code(&house, plain("w"), &one).await, "R0309");
+    assert_eq!(code(&project, plain("t"), &text).await, "R0308");
+    assert_eq!(code(&project, plain("r"), &one).await, "R0308");
+    assert_eq!(code(&project, plain("w"), &one).await, "R0309");
     let new = batch(vec![("new", Arc::new(Int64Array::from(vec![1])))]);
     assert_eq!(
         code(
-            &house,
+            &project,
             How {
                 change: SchemaChange::Fail,
                 ..plain("t")
@@ -307,12 +307,12 @@ async fn what_does_not_fit_is_refused_by_name() {
         "R0309"
     );
     assert_eq!(
-        code(&house, plain("t"), &pairs(&[(Some(1), 100)])).await,
+        code(&project, plain("t"), &pairs(&[(Some(1), 100)])).await,
         "R0313"
     );
     assert_eq!(
         code(
-            &house,
+            &project,
             How {
                 key: Vec::new(),
                 ..how("t", WriteMode::Merge, 1)
@@ -323,12 +323,17 @@ async fn what_does_not_fit_is_refused_by_name() {
         "R0310"
     );
     assert_eq!(
-        code(&house, how("t", WriteMode::Merge, 1), &pairs(&[(None, 1)])).await,
+        code(
+            &project,
+            how("t", WriteMode::Merge, 1),
+            &pairs(&[(None, 1)])
+        )
+        .await,
         "R0311"
     );
     assert_eq!(
         code(
-            &house,
+            &project,
             how("t", WriteMode::Merge, 1),
             &pairs(&[(Some(1), 1), (Some(1), 2)])
         )
@@ -336,14 +341,14 @@ async fn what_does_not_fit_is_refused_by_name() {
         "R0311"
     );
     assert_eq!(
-        code(&house, how("t", WriteMode::Scd2, 1), &one).await,
+        code(&project, how("t", WriteMode::Scd2, 1), &one).await,
         "R0310"
     );
-    assert_eq!(house.read(&table("t")).await.rows, [""; 0]);
-    house.write(&plain("t"), &new, None).await.unwrap();
-    assert_eq!(house.read(&table("t")).await.rows, ["∅|∅|kept|1"]);
-    house.connection.writable = false;
-    assert_eq!(code(&house, plain("t"), &one).await, "R0307");
+    assert_eq!(project.read(&table("t")).await.rows, [""; 0]);
+    project.write(&plain("t"), &new, None).await.unwrap();
+    assert_eq!(project.read(&table("t")).await.rows, ["∅|∅|kept|1"]);
+    project.connection.writable = false;
+    assert_eq!(code(&project, plain("t"), &one).await, "R0307");
 }
 
 /// What a write mode means, row by row.
@@ -383,7 +388,7 @@ proptest! {
         let modes =
             [WriteMode::Replace, WriteMode::Append, WriteMode::InsertOnly, WriteMode::DeleteInsert, WriteMode::Merge];
         // The first write makes the table, without a primary key, so that appends may repeat keys.
-        let house = House::with("CREATE TABLE t (k INTEGER, v INTEGER)");
+        let project = TestProject::with("CREATE TABLE t (k INTEGER, v INTEGER)");
         let mut expected: Vec<(i64, i64)> = Vec::new();
         for (at, (mode, rows)) in steps.into_iter().enumerate() {
             let mode = modes[mode];
@@ -403,12 +408,12 @@ proptest! {
             let incoming = pairs(&rows.iter().map(|row| (Some(row.0), row.1)).collect::<Vec<_>>());
             let column = (mode == WriteMode::Merge).then(|| UInt8Array::from(ops.clone()));
             let how = how("t", mode, i64::try_from(at).unwrap() + 1);
-            let receipt = runtime.block_on(house.write(&how, &incoming, column)).unwrap();
+            let receipt = runtime.block_on(project.write(&how, &incoming, column)).unwrap();
             model(mode, &mut expected, &rows, &ops);
             prop_assert_eq!(receipt.committed.stats.rows_after, Some(expected.len() as u64));
             let mut lines: Vec<String> = expected.iter().map(|(key, value)| format!("{key}|{value}")).collect();
             lines.sort();
-            prop_assert_eq!(runtime.block_on(house.read(&table("t"))).rows, lines);
+            prop_assert_eq!(runtime.block_on(project.read(&table("t"))).rows, lines);
         }
     }
 }

@@ -12,10 +12,10 @@ async fn appends_add_to_one_file() {
         "x.jsonl.zst",
         "x.parquet",
     ] {
-        let house = House::new();
+        let project = TestProject::new();
         for generation in 1..=3 {
             let how = append(object, generation);
-            let prepared = house
+            let prepared = project
                 .prepare(&how, &rows((generation - 1) * 10..generation * 10))
                 .await
                 .unwrap();
@@ -44,16 +44,19 @@ async fn appends_add_to_one_file() {
                 .unwrap();
         }
         let how = append(object, 3);
-        assert!(house.write(&how, &rows(0..5)).await.unwrap().adopted);
-        assert_eq!(house.last(&how).await, Some(3));
+        assert!(project.write(&how, &rows(0..5)).await.unwrap().adopted);
+        assert_eq!(project.last(&how).await, Some(3));
         assert_eq!(
-            house.read(&how, object, &rows(0..1).schema()).await,
+            project.read(&how, object, &rows(0..1).schema()).await,
             rows(0..30),
             "{object}"
         );
-        house.write(&append(object, 4), &rows(0..0)).await.unwrap();
+        project
+            .write(&append(object, 4), &rows(0..0))
+            .await
+            .unwrap();
         assert_eq!(
-            house.read(&how, object, &rows(0..1).schema()).await,
+            project.read(&how, object, &rows(0..1).schema()).await,
             rows(0..30),
             "{object}"
         );
@@ -62,16 +65,19 @@ async fn appends_add_to_one_file() {
 
 #[tokio::test]
 async fn appends_to_a_foreign_csv_file_follow_its_header() {
-    let house = House::new();
-    std::fs::create_dir(house.path("")).unwrap();
-    std::fs::write(house.path("x.csv"), "t,extra,n\r\nold,1,7").unwrap();
-    house.write(&append("x.csv", 1), &rows(0..2)).await.unwrap();
+    let project = TestProject::new();
+    std::fs::create_dir(project.path("")).unwrap();
+    std::fs::write(project.path("x.csv"), "t,extra,n\r\nold,1,7").unwrap();
+    project
+        .write(&append("x.csv", 1), &rows(0..2))
+        .await
+        .unwrap();
     assert_eq!(
-        house.text("x.csv"),
+        project.text("x.csv"),
         "t,extra,n\r\nold,1,7\nrow 0,,0\nrow 1,,1\n"
     );
-    std::fs::write(house.path("y.csv"), "n\n1\n").unwrap();
-    let failure = house
+    std::fs::write(project.path("y.csv"), "n\n1\n").unwrap();
+    let failure = project
         .begin(&append("y.csv", 1), rows(0..1).schema())
         .await
         .err()
@@ -85,15 +91,15 @@ async fn appends_to_a_foreign_csv_file_follow_its_header() {
         change: SchemaChange::Ignore,
         ..append("y.csv", 1)
     };
-    house.write(&ignore, &rows(5..6)).await.unwrap();
-    assert_eq!(house.text("y.csv"), "n\n1\n5\n");
-    std::fs::write(house.path("z.csv"), "n,t,extra\n").unwrap();
+    project.write(&ignore, &rows(5..6)).await.unwrap();
+    assert_eq!(project.text("y.csv"), "n\n1\n5\n");
+    std::fs::write(project.path("z.csv"), "n,t,extra\n").unwrap();
     let strict = How {
         change: SchemaChange::Fail,
         ..append("z.csv", 1)
     };
     assert_eq!(
-        house
+        project
             .begin(&strict, rows(0..1).schema())
             .await
             .err()
@@ -105,8 +111,8 @@ async fn appends_to_a_foreign_csv_file_follow_its_header() {
 
 #[tokio::test]
 async fn parquet_files_get_new_columns() {
-    let house = House::new();
-    house
+    let project = TestProject::new();
+    project
         .write(&append("x.parquet", 1), &rows(0..2))
         .await
         .unwrap();
@@ -120,10 +126,13 @@ async fn parquet_files_get_new_columns() {
         ..append("x.parquet", 2)
     };
     assert_eq!(
-        house.prepare(&strict, &wide).await.err().unwrap().code,
+        project.prepare(&strict, &wide).await.err().unwrap().code,
         "R0125"
     );
-    let prepared = house.prepare(&append("x.parquet", 2), &wide).await.unwrap();
+    let prepared = project
+        .prepare(&append("x.parquet", 2), &wide)
+        .await
+        .unwrap();
     let seen = candidate(prepared.as_ref(), Scope::Table).await;
     prepared
         .commit(Commit {
@@ -150,7 +159,7 @@ async fn parquet_files_get_new_columns() {
     assert_eq!(seen, expected);
     let text: ArrayRef = Arc::new(StringArray::from(vec!["9"]));
     let other = RecordBatch::try_from_iter([("n", text)]).unwrap();
-    let failure = house
+    let failure = project
         .prepare(&append("x.parquet", 3), &other)
         .await
         .err()
@@ -159,7 +168,7 @@ async fn parquet_files_get_new_columns() {
         failure.message,
         "the rows do not fit the file `out/x.parquet`: column `n` is `bigint` there and `text` in the rows"
     );
-    assert_eq!(house.last(&append("x.parquet", 3)).await, Some(2));
+    assert_eq!(project.last(&append("x.parquet", 3)).await, Some(2));
 }
 
 #[tokio::test]
@@ -169,14 +178,14 @@ async fn a_folder_gets_one_file_per_commit() {
         ("jsonl", "jsonl.gz"),
         ("parquet", "parquet"),
     ] {
-        let house = House::new();
+        let project = TestProject::new();
         let how = |generation| {
             append("y/x/", generation)
                 .with("format", json!(format))
                 .with("compression", json!("gzip"))
         };
-        house.write(&how(1), &rows(0..3)).await.unwrap();
-        let prepared = house.prepare(&how(2), &rows(3..5)).await.unwrap();
+        project.write(&how(1), &rows(0..3)).await.unwrap();
+        let prepared = project.prepare(&how(2), &rows(3..5)).await.unwrap();
         assert_eq!(
             candidate(prepared.as_ref(), Scope::Table).await,
             rows(0..5),
@@ -195,7 +204,7 @@ async fn a_folder_gets_one_file_per_commit() {
             })
             .await
             .unwrap();
-        let names = house.names("y/x");
+        let names = project.names("y/x");
         assert_eq!(names.len(), 3, "{names:?}");
         assert!(
             names[1].starts_with("part-000001-") && names[1].ends_with(extension),
@@ -203,33 +212,33 @@ async fn a_folder_gets_one_file_per_commit() {
         );
         let glob = format!("y/x/*.{extension}");
         assert_eq!(
-            house.read(&how(1), &glob, &rows(0..1).schema()).await,
+            project.read(&how(1), &glob, &rows(0..1).schema()).await,
             rows(0..5)
         );
         let anew = How {
             mode: WriteMode::Replace,
             ..how(3)
         };
-        house.write(&anew, &rows(0..1)).await.unwrap();
-        assert_eq!(house.names("y/x").len(), 2);
+        project.write(&anew, &rows(0..1)).await.unwrap();
+        assert_eq!(project.names("y/x").len(), 2);
         assert_eq!(
-            house.read(&how(1), &glob, &rows(0..1).schema()).await,
+            project.read(&how(1), &glob, &rows(0..1).schema()).await,
             rows(0..1)
         );
-        assert_eq!(house.last(&how(1)).await, Some(3));
-        assert!(house.write(&anew, &rows(0..7)).await.unwrap().adopted);
+        assert_eq!(project.last(&how(1)).await, Some(3));
+        assert!(project.write(&anew, &rows(0..7)).await.unwrap().adopted);
     }
 }
 
 #[tokio::test]
 async fn parts_of_a_folder_keep_its_columns() {
-    let house = House::new();
+    let project = TestProject::new();
     let how = |generation| append("x/", generation).with("format", json!("parquet"));
     let one = |name: &str, array: ArrayRef| RecordBatch::try_from_iter([(name, array)]).unwrap();
-    house.write(&how(1), &rows(0..2)).await.unwrap();
+    project.write(&how(1), &rows(0..2)).await.unwrap();
     // Refused before a row comes, and nothing of it is left.
     let other = one("n", Arc::new(StringArray::from(vec!["9"])));
-    let failure = house.begin(&how(2), other.schema()).await.err().unwrap();
+    let failure = project.begin(&how(2), other.schema()).await.err().unwrap();
     assert_eq!(
         (failure.code.as_str(), failure.remedy, failure.help.len()),
         ("R0125", towpath_vocab::Remedy::FixData, 1)
@@ -238,24 +247,24 @@ async fn parts_of_a_folder_keep_its_columns() {
         failure.message,
         "the rows do not fit the file `out/x/`: column `n` is `bigint` there and `text` in the rows"
     );
-    assert_eq!(house.names("x").len(), 2);
-    assert_eq!(house.last(&how(2)).await, Some(1));
+    assert_eq!(project.names("x").len(), 2);
+    assert_eq!(project.last(&how(2)).await, Some(1));
     // `replace` is the way out; until then columns are added and missing ones are NULL.
     let wide = one("new", Arc::new(StringArray::from(vec!["x"])));
     let change = |change| How { change, ..how(2) };
-    let strict = house
+    let strict = project
         .begin(&change(SchemaChange::Fail), wide.schema())
         .await;
     assert_eq!(strict.err().unwrap().code, "R0125");
-    house.write(&how(2), &wide).await.unwrap();
+    project.write(&how(2), &wide).await.unwrap();
     let narrow = How {
         change: SchemaChange::Ignore,
         ..how(3)
     };
     let unknown = one("unknown", Arc::new(Int64Array::from(vec![5])));
-    house.write(&narrow, &unknown).await.unwrap();
+    project.write(&narrow, &unknown).await.unwrap();
     let nothing = one("n", Arc::new(arrow_array::NullArray::new(1)));
-    house.write(&how(4), &nothing).await.unwrap();
+    project.write(&how(4), &nothing).await.unwrap();
     let columns: Vec<(&str, ArrayRef)> = vec![
         (
             "n",
@@ -280,16 +289,19 @@ async fn parts_of_a_folder_keep_its_columns() {
         columns.into_iter().map(|(name, array)| (name, array, true)),
     )
     .unwrap();
-    let seen = house.prepare(&how(5), &expected.slice(0, 0)).await.unwrap();
+    let seen = project
+        .prepare(&how(5), &expected.slice(0, 0))
+        .await
+        .unwrap();
     assert_eq!(candidate(seen.as_ref(), Scope::Table).await, expected);
     drop(seen);
     // Each part by itself has every column the parts before it had.
-    let widths: Vec<usize> = house
+    let widths: Vec<usize> = project
         .names("x")
         .iter()
         .filter(|name| name.starts_with("part-"))
         .map(|name| {
-            let file = std::fs::File::open(house.path(&format!("x/{name}"))).unwrap();
+            let file = std::fs::File::open(project.path(&format!("x/{name}"))).unwrap();
             let reader =
                 parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file);
             reader.unwrap().schema().fields().len()
@@ -300,31 +312,31 @@ async fn parts_of_a_folder_keep_its_columns() {
         mode: WriteMode::Replace,
         ..how(5)
     };
-    house.write(&anew, &other).await.unwrap();
-    assert_eq!(house.names("x").len(), 2);
+    project.write(&anew, &other).await.unwrap();
+    assert_eq!(project.names("x").len(), 2);
 }
 
 #[tokio::test]
 async fn a_folder_without_its_manifest_keeps_its_files() {
-    let house = House::new();
+    let project = TestProject::new();
     let how = |generation| append("x/", generation).with("format", json!("csv"));
-    house.write(&how(1), &rows(0..3)).await.unwrap();
-    std::fs::remove_file(house.path("x/_manifest.json")).unwrap();
-    assert_eq!(house.last(&how(1)).await, None);
-    house.write(&how(2), &rows(3..5)).await.unwrap();
+    project.write(&how(1), &rows(0..3)).await.unwrap();
+    std::fs::remove_file(project.path("x/_manifest.json")).unwrap();
+    assert_eq!(project.last(&how(1)).await, None);
+    project.write(&how(2), &rows(3..5)).await.unwrap();
     assert_eq!(
-        house.read(&how(1), "x/*.csv", &rows(0..1).schema()).await,
+        project.read(&how(1), "x/*.csv", &rows(0..1).schema()).await,
         rows(0..5)
     );
 }
 
 #[tokio::test]
 async fn rows_added_to_a_csv_file_stand_between_its_own_delimiters() {
-    let house = House::new();
-    std::fs::create_dir(house.path("")).unwrap();
+    let project = TestProject::new();
+    std::fs::create_dir(project.path("")).unwrap();
     for (name, delimiter) in [("semicolon.csv", ";"), ("tab.csv", "\t"), ("bar.csv", "|")] {
         let before = format!("n{delimiter}\"t,1\"\n1{delimiter}x\n");
-        std::fs::write(house.path(name), &before).unwrap();
+        std::fs::write(project.path(name), &before).unwrap();
         let texts = StringArray::from(vec![format!("a,b{delimiter}c"), "d,e".to_owned()]);
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("n", Arc::new(Int64Array::from(vec![2, 3]))),
@@ -335,7 +347,7 @@ async fn rows_added_to_a_csv_file_stand_between_its_own_delimiters() {
             object: name,
             ..append(name, 1)
         };
-        let prepared = house.prepare(&how, &batch).await.unwrap();
+        let prepared = project.prepare(&how, &batch).await.unwrap();
         let seen = candidate(prepared.as_ref(), Scope::Table).await;
         assert_eq!((seen.num_rows(), seen.num_columns()), (3, 2));
         let commit = Commit {
@@ -344,14 +356,14 @@ async fn rows_added_to_a_csv_file_stand_between_its_own_delimiters() {
         };
         prepared.commit(commit).await.unwrap();
         let expected = format!("{before}2{delimiter}\"a,b{delimiter}c\"\n3{delimiter}d,e\n");
-        assert_eq!(house.text(name), expected);
+        assert_eq!(project.text(name), expected);
     }
 }
 
 #[tokio::test]
 async fn a_text_file_in_another_encoding_gets_no_rows() {
-    let house = House::new();
-    std::fs::create_dir(house.path("")).unwrap();
+    let project = TestProject::new();
+    std::fs::create_dir(project.path("")).unwrap();
     let wide: Vec<u8> = "n,t\n1,x\n"
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
@@ -365,16 +377,16 @@ async fn a_text_file_in_another_encoding_gets_no_rows() {
         ("split.csv", split.into_bytes(), true),
         ("old.csv", b"n,t\r1,x\r".to_vec(), false),
     ] {
-        std::fs::write(house.path(name), &bytes).unwrap();
+        std::fs::write(project.path(name), &bytes).unwrap();
         let how = How {
             object: name,
             ..append(name, 1)
         };
-        let begun = house.begin(&how, rows(0..1).schema()).await;
+        let begun = project.begin(&how, rows(0..1).schema()).await;
         assert_eq!(begun.is_ok(), good, "{name}");
         if let Err(failure) = begun {
             assert_eq!(failure.code, "R0125", "{failure:?}");
-            assert_eq!(std::fs::read(house.path(name)).unwrap(), bytes);
+            assert_eq!(std::fs::read(project.path(name)).unwrap(), bytes);
         }
     }
 }
@@ -396,18 +408,18 @@ async fn appends_to_text_keep_to_schema_change() {
         ("x/", "jsonl"),
         ("x/", "csv"),
     ] {
-        let house = House::new();
+        let project = TestProject::new();
         let how = |generation, change| How {
             change,
             ..append(object, generation).with("format", json!(format))
         };
         let write = async |generation, change, columns: &[(&str, i64)]| {
             let rows = numbers(columns);
-            house.write(&how(generation, change), &rows).await
+            project.write(&how(generation, change), &rows).await
         };
         let columns = async || {
             let table = how(1, SchemaChange::Fail).table();
-            let schema = house.destination().schema(&table).await;
+            let schema = project.destination().schema(&table).await;
             let schema = schema.unwrap().unwrap();
             let names = schema.fields().iter().map(|field| field.name().clone());
             names.collect::<Vec<_>>()
@@ -438,7 +450,7 @@ async fn appends_to_text_keep_to_schema_change() {
         assert_eq!(columns().await, ["a", "b", "c"], "{object} {format}");
         // What is checked before the commit is what readers see after it.
         let (last, more) = (how(5, SchemaChange::Evolve), numbers(&[("b", 5)]));
-        let prepared = house.prepare(&last, &more).await.unwrap();
+        let prepared = project.prepare(&last, &more).await.unwrap();
         let all = candidate(prepared.as_ref(), Scope::Table).await;
         let shown = |name: &str| {
             let column = all.column_by_name(name).unwrap();
@@ -460,43 +472,46 @@ async fn appends_to_text_keep_to_schema_change() {
 
 #[tokio::test]
 async fn appends_to_foreign_json_lines_know_every_key_of_them() {
-    let house = House::new();
-    std::fs::create_dir(house.path("")).unwrap();
-    std::fs::write(house.path("x.jsonl"), "{\"a\":1}\n{\"b\":2}").unwrap();
+    let project = TestProject::new();
+    std::fs::create_dir(project.path("")).unwrap();
+    std::fs::write(project.path("x.jsonl"), "{\"a\":1}\n{\"b\":2}").unwrap();
     let fail = How {
         change: SchemaChange::Fail,
         ..append("x.jsonl", 1)
     };
-    let failure = house.write(&fail, &numbers(&[("a", 3)])).await.unwrap_err();
+    let failure = project
+        .write(&fail, &numbers(&[("a", 3)]))
+        .await
+        .unwrap_err();
     assert_eq!(failure.code, "R0125");
-    house
+    project
         .write(&fail, &numbers(&[("b", 3), ("a", 3)]))
         .await
         .unwrap();
     assert_eq!(
-        house.text("x.jsonl"),
+        project.text("x.jsonl"),
         "{\"a\":1}\n{\"b\":2}\n{\"a\":3,\"b\":3}\n"
     );
 }
 
 #[tokio::test]
 async fn a_folder_of_csv_without_headers_keeps_the_number_of_its_columns() {
-    let house = House::new();
+    let project = TestProject::new();
     let how = |generation| {
         let how = append("x/", generation).with("format", json!("csv"));
         how.with("header", json!(false))
     };
-    house
+    project
         .write(&how(1), &numbers(&[("a", 1), ("b", 1)]))
         .await
         .unwrap();
-    let failure = house
+    let failure = project
         .write(&how(2), &numbers(&[("a", 2)]))
         .await
         .unwrap_err();
     assert_eq!(failure.code, "R0125");
     assert!(failure.message.contains("2 columns"), "{failure:?}");
-    house
+    project
         .write(&how(2), &numbers(&[("a", 2), ("c", 2)]))
         .await
         .unwrap();

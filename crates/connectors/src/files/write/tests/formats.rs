@@ -214,9 +214,9 @@ async fn every_type_reads_back_from_every_format() {
         "x.jsonl.zst",
         "x.parquet",
     ] {
-        let (house, how) = (House::new(), replace(object, 1));
-        let prepared = house.prepare(&how, &batch).await.unwrap();
-        assert!(!house.path(object).exists(), "{object}");
+        let (project, how) = (TestProject::new(), replace(object, 1));
+        let prepared = project.prepare(&how, &batch).await.unwrap();
+        assert!(!project.path(object).exists(), "{object}");
         // A batch equals itself only without NaN.
         assert_eq!(
             format!("{:?}", candidate(prepared.as_ref(), Scope::Table).await),
@@ -236,15 +236,15 @@ async fn every_type_reads_back_from_every_format() {
             receipt.committed.stats.bytes,
             receipt.committed.stats.bytes.max(1)
         );
-        let back = house.read(&how, object, &batch.schema()).await;
+        let back = project.read(&how, object, &batch.schema()).await;
         assert_eq!(format!("{back:?}"), format!("{batch:?}"), "{object}");
-        assert_eq!(house.last(&how).await, Some(1), "{object}");
+        assert_eq!(project.last(&how).await, Some(1), "{object}");
     }
 }
 
 #[tokio::test]
 async fn a_csv_file_is_what_people_expect() {
-    let (house, how) = (House::new(), replace("a/x.csv", 1));
+    let (project, how) = (TestProject::new(), replace("a/x.csv", 1));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("id", Arc::new(Int64Array::from(vec![Some(1), None]))),
         (
@@ -271,25 +271,25 @@ async fn a_csv_file_is_what_people_expect() {
         ),
         ("large", Arc::new(LargeStringArray::from(vec!["\"", "y"]))),
     ];
-    house
+    project
         .write(&how, &RecordBatch::try_from_iter(columns).unwrap())
         .await
         .unwrap();
     let expected = "id,amount,at,name,kind,large\n\
                     1,-0.05,1970-01-01T00:00:00Z,\"\",x,\"\"\"\"\n\
                     ,12.00,1970-01-01T00:00:01.500000Z,\"a,b\",,y\n";
-    assert_eq!(house.text("a/x.csv"), expected);
-    assert_eq!(house.names("a"), [".x.csv.towpath.json", "x.csv"]);
+    assert_eq!(project.text("a/x.csv"), expected);
+    assert_eq!(project.names("a"), [".x.csv.towpath.json", "x.csv"]);
 }
 
 #[tokio::test]
 async fn csv_options_shape_what_is_written() {
     let batch = rows(0..2);
     let written = async |how: How| {
-        let house = House::new();
-        house.write(&how, &batch).await.unwrap();
-        assert_eq!(house.read(&how, how.object, &batch.schema()).await, batch);
-        house.text(how.object)
+        let project = TestProject::new();
+        project.write(&how, &batch).await.unwrap();
+        assert_eq!(project.read(&how, how.object, &batch.schema()).await, batch);
+        project.text(how.object)
     };
     let semicolons = replace("x.txt", 1)
         .with("format", json!("csv"))
@@ -304,11 +304,11 @@ async fn csv_options_shape_what_is_written() {
     let digits = replace("x.csv", 1).with("delimiter", json!("1"));
     assert_eq!(written(digits).await, "n1t\n01row 0\n\"1\"1\"row 1\"\n");
 
-    let (house, how) = (
-        House::new(),
+    let (project, how) = (
+        TestProject::new(),
         replace("x.csv", 1).with("header", json!(false)),
     );
-    let prepared = house.prepare(&how, &batch).await.unwrap();
+    let prepared = project.prepare(&how, &batch).await.unwrap();
     assert_eq!(candidate(prepared.as_ref(), Scope::Table).await, batch);
     prepared
         .commit(Commit {
@@ -317,14 +317,17 @@ async fn csv_options_shape_what_is_written() {
         })
         .await
         .unwrap();
-    assert_eq!(house.text("x.csv"), "0,row 0\n1,row 1\n");
+    assert_eq!(project.text("x.csv"), "0,row 0\n1,row 1\n");
 
-    let (house, how) = (House::new(), replace("x.csv", 1).with("quote", json!("")));
+    let (project, how) = (
+        TestProject::new(),
+        replace("x.csv", 1).with("quote", json!("")),
+    );
     let odd: ArrayRef = Arc::new(StringArray::from(vec!["a,b"]));
     let odd = RecordBatch::try_from_iter([("c", odd)]).unwrap();
-    let failure = house.prepare(&how, &odd).await.err().unwrap();
+    let failure = project.prepare(&how, &odd).await.err().unwrap();
     assert_eq!(failure.code, "R0126");
-    assert_eq!(house.names(""), [""; 0]);
+    assert_eq!(project.names(""), [""; 0]);
 }
 
 #[tokio::test]
@@ -345,14 +348,14 @@ async fn dates_are_written_in_the_pattern_they_are_read_by() {
             .with("date_format", json!("%d.%m.%Y"))
             .with("timestamp_format", json!(pattern))
     };
-    let (house, exact) = (House::new(), how("%d.%m.%Y %H:%M:%S"));
-    house.write(&exact, &batch).await.unwrap();
+    let (project, exact) = (TestProject::new(), how("%d.%m.%Y %H:%M:%S"));
+    project.write(&exact, &batch).await.unwrap();
     assert_eq!(
-        house.text("x.csv"),
+        project.text("x.csv"),
         "d,at\n01.01.2013,01.01.2013 00:26:40\n"
     );
-    assert_eq!(house.read(&exact, "x.csv", &batch.schema()).await, batch);
-    let failure = House::new()
+    assert_eq!(project.read(&exact, "x.csv", &batch.schema()).await, batch);
+    let failure = TestProject::new()
         .prepare(&how("%d.%m.%Y %H:%M"), &batch)
         .await
         .err()
@@ -362,7 +365,7 @@ async fn dates_are_written_in_the_pattern_they_are_read_by() {
 
 #[tokio::test]
 async fn parquet_row_groups_are_bounded_and_readable() {
-    let (house, how) = (House::new(), replace("x.parquet", 1));
+    let (project, how) = (TestProject::new(), replace("x.parquet", 1));
     // 64 MB of budget makes row groups of 4 MB.
     let mut writer = None;
     let mut seed = 1_u64;
@@ -387,7 +390,7 @@ async fn parquet_row_groups_are_bounded_and_readable() {
         let column: ArrayRef = Arc::new(texts);
         let batch = RecordBatch::try_from_iter_with_nullable([("t", column, true)]).unwrap();
         if writer.is_none() {
-            writer = Some(house.begin(&how, batch.schema()).await.unwrap());
+            writer = Some(project.begin(&how, batch.schema()).await.unwrap());
         }
         writer.as_mut().unwrap().write(batch, None).await.unwrap();
     }
@@ -400,7 +403,7 @@ async fn parquet_row_groups_are_bounded_and_readable() {
         })
         .await
         .unwrap();
-    let file = std::fs::File::open(house.path("x.parquet")).unwrap();
+    let file = std::fs::File::open(project.path("x.parquet")).unwrap();
     let reader = parquet::file::metadata::ParquetMetaDataReader::new();
     let reader = reader.with_page_index_policy(parquet::file::metadata::PageIndexPolicy::Required);
     let mut reader = reader;
@@ -426,29 +429,31 @@ async fn parquet_row_groups_are_bounded_and_readable() {
                 .is_some()
         );
     }
-    assert_eq!(house.last(&how).await, Some(1));
+    assert_eq!(project.last(&how).await, Some(1));
 }
 
 #[test]
 fn a_full_disk_is_named() {
     // The system's own device that is always full.
-    let house = House::new();
+    let project = TestProject::new();
     let batch = rows(0..100_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     runtime.block_on(async {
-        std::fs::create_dir(house.path("")).unwrap();
+        std::fs::create_dir(project.path("")).unwrap();
         let how = replace("x.csv", 1);
-        std::os::unix::fs::symlink("/dev/full", house.path(".x.csv.1-whole.towpath-tmp")).unwrap();
+        std::os::unix::fs::symlink("/dev/full", project.path(".x.csv.1-whole.towpath-tmp"))
+            .unwrap();
         // Leftovers go at begin, so the device is put in place behind it.
-        house.write(&how, &batch).await.unwrap();
+        project.write(&how, &batch).await.unwrap();
         let next = append("x.csv", 2);
-        let mut writer = house.begin(&next, batch.schema()).await.unwrap();
-        std::os::unix::fs::symlink("/dev/full", house.path(".x.csv.2-whole.towpath-tmp")).unwrap();
+        let mut writer = project.begin(&next, batch.schema()).await.unwrap();
+        std::os::unix::fs::symlink("/dev/full", project.path(".x.csv.2-whole.towpath-tmp"))
+            .unwrap();
         writer.write(batch.clone(), None).await.unwrap();
         let failure = writer.prepare().await.err().unwrap();
         assert_eq!(failure.code, "R0122", "{failure}");
-        assert_eq!(house.last(&how).await, Some(1));
-        assert_eq!(house.names(""), [".x.csv.towpath.json", "x.csv"]);
+        assert_eq!(project.last(&how).await, Some(1));
+        assert_eq!(project.names(""), [".x.csv.towpath.json", "x.csv"]);
     });
 }
 
@@ -492,8 +497,8 @@ proptest! {
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let back = runtime.block_on(async {
-            let house = House::new();
-            let prepared = house.prepare(&how, &batch).await.unwrap();
+            let project = TestProject::new();
+            let prepared = project.prepare(&how, &batch).await.unwrap();
             let seen = candidate(prepared.as_ref(), Scope::Incoming).await;
             prepared.commit(Commit { audited: false, position: position(1) }).await.unwrap();
             seen
@@ -528,8 +533,11 @@ fn maps() -> RecordBatch {
 
 #[tokio::test]
 async fn maps_are_json_and_types_without_a_text_are_refused() {
-    let house = House::new();
-    house.write(&replace("m.jsonl", 1), &maps()).await.unwrap();
+    let project = TestProject::new();
+    project
+        .write(&replace("m.jsonl", 1), &maps())
+        .await
+        .unwrap();
     let expected = concat!(
         r#"{"m":{"a\"b":1,"c":null},"k":[{"key":7,"value":"x"}]}"#,
         "\n",
@@ -538,16 +546,18 @@ async fn maps_are_json_and_types_without_a_text_are_refused() {
         r#"{"m":null,"k":[]}"#,
         "\n",
     );
-    assert_eq!(house.text("m.jsonl"), expected);
-    house.write(&replace("m.csv", 1), &maps()).await.unwrap();
-    let text = house.text("m.csv");
+    assert_eq!(project.text("m.jsonl"), expected);
+    project.write(&replace("m.csv", 1), &maps()).await.unwrap();
+    let text = project.text("m.csv");
     let first = r#""{""a\""b"":1,""c"":null}","[{""key"":7,""value"":""x""}]""#;
     assert_eq!(text.lines().nth(1), Some(first));
     let variants = [(0, Arc::new(Field::new("x", DataType::Int64, true)))];
     let union = DataType::Union(variants.into_iter().collect(), UnionMode::Sparse);
     let schema = Arc::new(Schema::new(vec![Field::new("u", union, true)]));
     for object in ["u.csv", "u.jsonl"] {
-        let begun = house.begin(&replace(object, 1), Arc::clone(&schema)).await;
+        let begun = project
+            .begin(&replace(object, 1), Arc::clone(&schema))
+            .await;
         let failure = begun.err().unwrap();
         assert_eq!(failure.code, "R0120");
         assert!(failure.message.contains("column `u`"), "{failure:?}");

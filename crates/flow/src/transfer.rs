@@ -16,9 +16,9 @@ use towpath_vocab::{Failure, Generation, Mark, Position, Remedy, SplitId, TableN
 
 use crate::intake::{Intake, Taken};
 use crate::output::{Context, Output, OutputSpec};
-use crate::summary::{CarrySummary, OutputSummary, Progress};
+use crate::summary::{OutputSummary, Progress, TransferSummary};
 
-/// What the loop needs from the house.
+/// What the loop needs from its caller.
 #[derive(Clone)]
 pub struct Services {
     /// Compiles `where`, `set` and rules.
@@ -54,7 +54,7 @@ impl Default for Cadence {
 }
 
 /// One read and the tables it fills.
-pub struct Carry {
+pub struct Transfer {
     /// The opened read.
     pub reader: Box<dyn Reader>,
     /// Where it was opened.
@@ -74,31 +74,31 @@ pub struct Carry {
 /// # Errors
 /// Whatever a port raises; then nothing since the last commit is visible. Data that stops a table is
 /// no error: it stands in that table's summary.
-pub async fn carry(carry: Carry, services: &Services) -> Result<CarrySummary> {
-    let Carry {
+pub async fn run_transfer(transfer: Transfer, services: &Services) -> Result<TransferSummary> {
+    let Transfer {
         mut reader,
         opened_at,
         outputs,
         run,
         cadence,
         cancel,
-    } = carry;
+    } = transfer;
     let mut intake = Intake::new(reader.splits());
-    let mut towing = Towing::new(&outputs, &run, services, reader.as_ref(), opened_at);
-    let result = towing
+    let mut running = Running::new(&outputs, &run, services, reader.as_ref(), opened_at);
+    let result = running
         .run(&mut intake, reader.as_mut(), cadence, &cancel)
         .await;
     drop(intake);
     match result {
-        Ok(()) => Ok(towing.finish(reader.notes())),
+        Ok(()) => Ok(running.finish(reader.notes())),
         Err(failure) => {
-            towing.abandon().await;
+            running.abandon().await;
             Err(failure)
         }
     }
 }
 
-struct Towing<'a> {
+struct Running<'a> {
     specs: &'a [OutputSpec],
     run: &'a str,
     services: &'a Services,
@@ -116,7 +116,7 @@ struct Towing<'a> {
     committed_at_us: u64,
 }
 
-impl<'a> Towing<'a> {
+impl<'a> Running<'a> {
     fn new(
         specs: &'a [OutputSpec],
         run: &'a str,
@@ -435,12 +435,12 @@ impl<'a> Towing<'a> {
         }
     }
 
-    fn finish(self, notes: Vec<String>) -> CarrySummary {
+    fn finish(self, notes: Vec<String>) -> TransferSummary {
         let outputs = self.done.into_iter().flatten().map(|mut summary| {
             summary.notes.extend(notes.iter().cloned());
             summary
         });
-        CarrySummary {
+        TransferSummary {
             outputs: outputs.collect(),
         }
     }

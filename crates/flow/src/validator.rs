@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use towpath_ports::{ExpressionCompiler, Operator, Output, Result, Rows};
 use towpath_vocab::{Reason, Rule, RuleKind, Severity};
 
-use crate::shape::{keep_rows, reject, value_text};
+use crate::predicate::{Broken, Test};
+use crate::projection::{keep_rows, reject, value_text};
 use crate::summary::RuleCount;
-use crate::test::{Broken, Test};
 
 /// The operator that judges rows.
-pub(crate) struct Guard {
+pub(crate) struct RuleValidator {
     schema: SchemaRef,
     rules: Vec<CompiledRule>,
 }
@@ -24,7 +24,7 @@ struct CompiledRule {
     count: RuleCount,
 }
 
-impl Guard {
+impl RuleValidator {
     /// Compiles rules against the columns rows have after shaping.
     ///
     /// # Errors
@@ -104,7 +104,7 @@ impl Guard {
 }
 
 #[async_trait]
-impl Operator for Guard {
+impl Operator for RuleValidator {
     fn schema(&self) -> SchemaRef {
         SchemaRef::clone(&self.schema)
     }

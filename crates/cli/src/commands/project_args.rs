@@ -1,25 +1,27 @@
-//! Where a command works: the project folder, and the house opened in it.
+//! Where a command works: the project folder, and the services opened in it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use towpath_app::{CheckReport, CheckRequest, House, check, check_connected, find_project};
+use towpath_app::{
+    CheckReport, CheckRequest, ProjectServices, check, check_connected, find_project,
+};
 use towpath_vocab::{Failure, Plan, Remedy};
 
 use crate::draw::plural;
 use crate::exit::Exit;
 
 /// What a command gives: its exit, or the one failure that kept it from its report.
-pub(crate) type Ended = Result<Exit, Failure>;
+pub(crate) type CommandResult = Result<Exit, Failure>;
 
 /// `--project` and `--env`.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct ProjectArgs {
     pub(crate) project: Option<PathBuf>,
     pub(crate) env: Option<String>,
 }
 
-impl Place {
+impl ProjectArgs {
     /// The project folder.
     pub(crate) fn dir(&self) -> Result<PathBuf, Failure> {
         match &self.project {
@@ -57,8 +59,8 @@ impl Place {
         })
     }
 
-    /// The house of a project without mistakes, and its plan.
-    pub(crate) async fn open(&self) -> Result<(Arc<House>, Plan), Failure> {
+    /// The services of a project without mistakes, and its plan.
+    pub(crate) async fn open(&self) -> Result<(Arc<ProjectServices>, Plan), Failure> {
         let dir = self.dir()?;
         let report = self.check(Vec::new()).await?;
         let Some(plan) = report.plan else {
@@ -70,8 +72,8 @@ impl Place {
             )
             .help("look: towpath check"));
         };
-        let house = House::of_plan(&dir, &plan, report.memory_bytes)?;
-        Ok((Arc::new(house), plan))
+        let services = ProjectServices::of_plan(&dir, &plan, report.memory_bytes)?;
+        Ok((Arc::new(services), plan))
     }
 }
 

@@ -1,10 +1,10 @@
-//! The end every verb shares: carry rows into one table, write the book, tell the outcome.
+//! The end every step type shares: move rows into one table, write the state store, tell the outcome.
 
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
-use towpath_flow::{Cadence, Carry, OutputSpec, OutputSummary, carry};
+use towpath_flow::{Cadence, OutputSpec, OutputSummary, Transfer, run_transfer};
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Clock, Destination, Reader, Receipt, StateStore, TaskRecord};
 use towpath_vocab::{
@@ -12,7 +12,7 @@ use towpath_vocab::{
     TablePlan, WriteMode,
 };
 
-use super::generation::{Turn, stamped, take_turn};
+use super::generation::{GenerationClaim, claim_generation, stamped};
 use super::overwritten::is_overwritten;
 use super::scope::{TaskDone, Work};
 use crate::Result;
@@ -20,12 +20,12 @@ use crate::facts::outside_key;
 use crate::quarantine::outdate_uncommitted;
 
 /// Rows on their way into one table.
-pub(crate) struct Tow<'a> {
+pub(crate) struct TableWrite<'a> {
     pub(crate) task: &'a PlannedTask,
     pub(crate) plan: TablePlan,
     pub(crate) source_table: TableName,
     pub(crate) destination: Arc<dyn Destination>,
-    pub(crate) turn: Turn,
+    pub(crate) claim: GenerationClaim,
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) opened_at: Position,
     pub(crate) fingerprint: Option<String>,
@@ -34,44 +34,44 @@ pub(crate) struct Tow<'a> {
 
 impl Work {
     /// The turn of a task's attempt at its destination.
-    pub(crate) async fn turn(
+    pub(crate) async fn claim(
         &self,
         task: &PlannedTask,
         destination: &dyn Destination,
         table: &TableName,
         fingerprint: Option<&str>,
-    ) -> Result<Turn> {
+    ) -> Result<GenerationClaim> {
         let key = self.key(&task.step, table);
-        let book = self.house.book.as_ref();
-        take_turn(book, destination, &key, &self.run, fingerprint).await
+        let store = self.services.store.as_ref();
+        claim_generation(store, destination, &key, &self.run, fingerprint).await
     }
 
     /// True when what the destination holds was made from the same inputs in the same way: both the
-    /// book and the commit say so. Without a book the commit alone keeps rows from being appended
-    /// twice; any other write is rather repeated, so that the book is complete again.
+    /// state store and the commit say so. Without a state store the commit alone keeps rows from being appended
+    /// twice; any other write is rather repeated, so that the state store is complete again.
     pub(crate) async fn is_held(
         &self,
         task: &PlannedTask,
         fingerprint: &str,
-        turn: &Turn,
+        claim: &GenerationClaim,
         write: WriteMode,
     ) -> Result<bool> {
         if self.options.rerun_of.is_some() && write != WriteMode::Append {
             return Ok(false);
         }
-        let held = turn.held_fingerprint();
+        let held = claim.held_fingerprint();
         if held.is_some_and(|held| held != fingerprint) {
             return Ok(false);
         }
         if held.is_some() && write == WriteMode::Append {
             return Ok(!self.options.full_refresh);
         }
-        if let (Some(last), false) = (&turn.last, matches!(task.action, Action::Publish(_)))
-            && is_overwritten(&self.house.lake, &last.token.task).await?
+        if let (Some(last), false) = (&claim.last, matches!(task.action, Action::Publish(_)))
+            && is_overwritten(&self.services.lake, &last.token.task).await?
         {
             return Ok(false);
         }
-        self.is_unchanged(task, fingerprint, turn.last.is_some())
+        self.is_unchanged(task, fingerprint, claim.last.is_some())
             .await
     }
 
@@ -93,13 +93,13 @@ impl Work {
         let Some(held) = destination.last(&key, &table.target).await? else {
             return Ok(false);
         };
-        let book = self.house.book.as_ref();
+        let store = self.services.store.as_ref();
         let since = |run: &RunName| run.number >= past.number && *run != self.run;
-        let given = book.generation(&key).await?;
+        let given = store.generation(&key).await?;
         if given.is_some_and(|(run, given)| since(&run) && held.token.generation >= given) {
             return Ok(true);
         }
-        let last = book
+        let last = store
             .last_success(&self.environment, &self.pipeline, &task.id)
             .await?;
         let did = |record: &TaskRecord| record.outcome.get("skipped").is_none();
@@ -117,8 +117,8 @@ impl Work {
             return Ok(false);
         }
         let last = self
-            .house
-            .book
+            .services
+            .store
             .last_success(&self.environment, &self.pipeline, &task.id)
             .await?;
         Ok(last.is_some_and(|(_, record)| record.fingerprint.as_deref() == Some(fingerprint)))
@@ -127,49 +127,54 @@ impl Work {
     /// The version of a view, if it is the one that this task stored last: another environment or
     /// pipeline may have given it another text.
     pub(crate) async fn stands(&self, task: &PlannedTask, view: &TableName) -> Result<Option<u64>> {
-        let book = self.house.book.as_ref();
-        let last = book
+        let store = self.services.store.as_ref();
+        let last = store
             .last_success(&self.environment, &self.pipeline, &task.id)
             .await?;
         let stored = last.and_then(|(_, record)| record.outcome["view"].as_u64());
-        let now = self.house.lake.view(view).await?.map(|view| view.version);
+        let now = self
+            .services
+            .lake
+            .view(view)
+            .await?
+            .map(|view| view.version);
         Ok(now.filter(|_| now == stored))
     }
 
     /// Carries the rows.
-    pub(crate) async fn tow(&self, tow: Tow<'_>) -> Result<AttemptOutcome> {
-        let Tow {
+    pub(crate) async fn write_table(&self, write: TableWrite<'_>) -> Result<AttemptOutcome> {
+        let TableWrite {
             task,
             mut plan,
             source_table,
             destination,
-            turn,
+            claim,
             reader,
             opened_at,
             fingerprint,
             cancel,
-        } = tow;
+        } = write;
         if let Some(limit) = self.options.fail_above.get(&plan.target) {
             plan.fail_above = *limit;
         }
-        let opened_at = stamped(opened_at, turn.generation, fingerprint.as_deref());
+        let opened_at = stamped(opened_at, claim.generation, fingerprint.as_deref());
         let output = OutputSpec {
             source_table,
             task: self.key(&task.step, &plan.target),
             plan,
-            generation: turn.generation,
-            after: Some(turn.after()),
+            generation: claim.generation,
+            after: Some(claim.after()),
             destination: Arc::clone(&destination),
-            quarantine: Arc::clone(&self.house.lake) as _,
+            quarantine: Arc::clone(&self.services.lake) as _,
             committed: opened_at.clone(),
-            sieve: None,
+            row_filter: None,
         };
-        outdate_uncommitted(&self.house, &output.task, turn.after()).await?;
-        let services = self.house.services(Arc::clone(&self.progress));
+        outdate_uncommitted(&self.services, &output.task, claim.after()).await?;
+        let services = self.services.transfer_services(Arc::clone(&self.progress));
         let run = self.run.to_string();
         let target = output.plan.target.clone();
         let lineage = output.plan.lineage.clone();
-        let carried = Carry {
+        let transfer = Transfer {
             reader,
             opened_at,
             outputs: vec![output],
@@ -177,7 +182,7 @@ impl Work {
             cadence: Cadence::default(),
             cancel,
         };
-        let summary = carry(carried, &services).await?;
+        let summary = run_transfer(transfer, &services).await?;
         let Some(table) = summary.outputs.into_iter().next() else {
             return Err(Failure::new(
                 "R0931",
@@ -185,7 +190,7 @@ impl Work {
                 format!("`{target}` was carried without a result"),
             ));
         };
-        self.write_book(&target, &table, &lineage).await?;
+        self.write_state(&target, &table, &lineage).await?;
         if table.receipt.is_some() && !matches!(task.action, Action::Publish(_)) {
             self.observe(&target, destination.as_ref()).await?;
         }
@@ -198,11 +203,11 @@ impl Work {
         &self,
         task: &PlannedTask,
         table: &TableName,
-        turn: Turn,
+        claim: GenerationClaim,
         fingerprint: Option<String>,
     ) -> Result<AttemptOutcome> {
         let mut summary = OutputSummary::of(table.clone());
-        if let Some(committed) = turn.last {
+        if let Some(committed) = claim.last {
             summary.rows_read = committed.stats.rows_in;
             summary.rows_loaded = committed.stats.rows_in;
             summary.receipt = Some(Receipt {
@@ -238,22 +243,23 @@ impl Work {
         }
     }
 
-    async fn write_book(
+    async fn write_state(
         &self,
         target: &TableName,
         table: &OutputSummary,
         lineage: &towpath_vocab::TableLineage,
     ) -> Result<()> {
-        let book = self.house.book.as_ref();
-        let now_us = self.house.system.now_us();
+        let store = self.services.store.as_ref();
+        let now_us = self.services.system.now_us();
         if !table.checks.is_empty() {
-            book.put_checks(&self.run, &self.environment, now_us, &table.checks)
+            store
+                .put_checks(&self.run, &self.environment, now_us, &table.checks)
                 .await?;
         }
         if table.receipt.is_none() {
             return Ok(());
         }
-        book.put_lineage(&self.environment, target, lineage).await
+        store.put_lineage(&self.environment, target, lineage).await
     }
 
     /// Stores what a table of the lakehouse looks like now.
@@ -262,8 +268,9 @@ impl Work {
             return Ok(());
         };
         let fact = self.observed(schema);
-        let book = self.house.book.as_ref();
-        book.put_fact(&self.environment, &table.to_string(), &fact)
+        let store = self.services.store.as_ref();
+        store
+            .put_fact(&self.environment, &table.to_string(), &fact)
             .await
     }
 
@@ -275,14 +282,14 @@ impl Work {
         schema: SchemaRef,
     ) -> Result<()> {
         let key = outside_key(connection, object);
-        self.house
-            .book
+        self.services
+            .store
             .put_fact(&self.environment, &key, &self.observed(schema))
             .await
     }
 
     fn observed(&self, schema: SchemaRef) -> TableFact {
-        let seen_at = crate::system::time_text(self.house.system.now_us());
+        let seen_at = crate::system::time_text(self.services.system.now_us());
         TableFact {
             schema,
             key: Vec::new(),
@@ -292,7 +299,7 @@ impl Work {
     }
 }
 
-/// A result as the book keeps it.
+/// A result as the state store keeps it.
 pub(super) fn stored(task: &PlannedTask, table: &OutputSummary) -> Result<serde_json::Value> {
     serde_json::to_value(table).map_err(|error| {
         Failure::new(

@@ -2,7 +2,7 @@
 //!
 //! Promise: every note stands in the report; a person is shown those that are new, and how many others
 //! there are. What was told is remembered as digests, so no text of a note is kept twice; without the
-//! book's memory all are new. Notes about a table whose load was stopped, or whose commit was made by a
+//! state store's memory all are new. Notes about a table whose load was stopped, or whose commit was made by a
 //! process that died, are of that run alone: they are shown, and not remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,17 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 use towpath_vocab::{Environment, PipelineName};
 
-use crate::house::House;
 use crate::report::{RunReport, TableReport};
+use crate::services::ProjectServices;
 
 /// Tells new notes from those that were told before, and remembers both.
 pub(crate) async fn sort_notes(
-    house: &House,
+    services: &ProjectServices,
     environment: &Environment,
     pipeline: &PipelineName,
     report: &mut RunReport,
 ) {
-    let told = house.book.told(environment).await;
+    let told = services.store.told(environment).await;
     let told: BTreeMap<_, _> = match told {
         Ok(told) => told.into_iter().collect(),
         Err(failure) => {
@@ -39,7 +39,7 @@ pub(crate) async fn sort_notes(
             continue;
         }
         // It would only be told once more.
-        if let Err(failure) = house.book.put_told(environment, &about, &now).await {
+        if let Err(failure) = services.store.put_told(environment, &about, &now).await {
             tracing::warn!("what was told is not remembered: {failure}");
         }
     }

@@ -20,11 +20,11 @@ use towpath_ports::{ExpressionCompiler, Operator, Output, Result, RowExpression,
 use towpath_vocab::{ColumnPlan, Failure, Reason, Reject, Remedy, TablePlan, types};
 
 use crate::mask::Masking;
-use crate::test::kernel;
+use crate::predicate::kernel;
 use crate::text;
 
 /// The operator that shapes rows.
-pub(crate) struct Shape {
+pub(crate) struct Projection {
     filter: Option<Arc<dyn RowExpression>>,
     columns: Vec<Column>,
     /// Source columns under the names expressions use.
@@ -46,7 +46,7 @@ enum From {
     Expression(Arc<dyn RowExpression>),
 }
 
-impl Shape {
+impl Projection {
     /// Compiles what a table plan says about columns against the source's columns. `mask` gives the
     /// resolved mask of a column.
     ///
@@ -111,7 +111,7 @@ impl Shape {
 }
 
 #[async_trait]
-impl Operator for Shape {
+impl Operator for Projection {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }

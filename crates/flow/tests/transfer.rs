@@ -16,7 +16,8 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{
-    Budget, Cadence, Carry, CarrySummary, OutputSpec, Progress, Services, carry, quarantine_table,
+    Budget, Cadence, OutputSpec, Progress, Services, Transfer, TransferSummary, quarantine_table,
+    run_transfer,
 };
 use towpath_ports::{
     Candidate, Clock, Destination, Event, ExpressionCompiler, Query, QueryResult, Result,
@@ -138,17 +139,17 @@ fn spec(
         destination: Arc::new(lake.clone()),
         quarantine: Arc::new(lake.clone()),
         committed,
-        sieve: None,
+        row_filter: None,
     }
 }
 
-async fn tow(
+async fn transfer(
     source: &ScriptedSource,
     from: Position,
     outputs: Vec<OutputSpec>,
     rows: u64,
-) -> Result<CarrySummary> {
-    let carried = Carry {
+) -> Result<TransferSummary> {
+    let transfer = Transfer {
         reader: Box::new(source.reader((!from.is_empty()).then_some(&from))),
         opened_at: from,
         outputs,
@@ -159,7 +160,7 @@ async fn tow(
         },
         cancel: CancellationToken::new(),
     };
-    carry(carried, &services()).await
+    run_transfer(transfer, &services()).await
 }
 
 /// Runs until it succeeds, each time from what the destination holds, as a rerun would.
@@ -183,7 +184,7 @@ async fn until_done(
             });
             outputs.push(spec(plan.clone(), lake, generation, position));
         }
-        if tow(source, from.unwrap_or_default(), outputs, rows)
+        if transfer(source, from.unwrap_or_default(), outputs, rows)
             .await
             .is_ok()
         {
@@ -315,7 +316,7 @@ async fn bad_rows_are_set_aside_with_every_reason_and_the_rows_balance() {
         percent: Some(100.0),
     };
     let lake = MemoryDestination::default();
-    let summary = tow(
+    let summary = transfer(
         &source,
         Position::default(),
         vec![spec(plan, &lake, 1, Position::default())],
@@ -349,7 +350,7 @@ async fn too_many_bad_rows_stop_the_load_and_keep_the_evidence() {
         id_value_schema(),
         vec![batch(&[Some(1)], &[Some("old")])],
     );
-    tow(
+    transfer(
         &good,
         Position::default(),
         vec![spec(
@@ -369,7 +370,7 @@ async fn too_many_bad_rows_stop_the_load_and_keep_the_evidence() {
     );
     let mut strict = plan(&t, WriteMode::Replace);
     strict.rules = vec![rule("id", RuleKind::Required)];
-    let summary = tow(
+    let summary = transfer(
         &bad,
         Position::default(),
         vec![spec(strict, &lake, 2, Position::default())],
@@ -410,7 +411,7 @@ async fn a_failed_check_stops_the_commit_and_a_warning_does_not() {
             tolerance: Tolerance::default(),
             span: None,
         }];
-        let summary = tow(
+        let summary = transfer(
             &source,
             Position::default(),
             vec![spec(plan, &lake, 1, Position::default())],
@@ -440,7 +441,9 @@ async fn the_first_commit_of_a_generation_wins() {
             1,
             Position::default(),
         )];
-        let summary = tow(&source, Position::default(), outputs, 0).await.unwrap();
+        let summary = transfer(&source, Position::default(), outputs, 0)
+            .await
+            .unwrap();
         assert_eq!(
             summary.outputs[0].receipt.as_ref().unwrap().adopted,
             adopted
@@ -466,7 +469,7 @@ async fn two_reads_from_one_position_never_both_commit() {
             Position::default(),
         );
         output.after = Some(Generation(0));
-        let result = tow(&source, Position::default(), vec![output], 0).await;
+        let result = transfer(&source, Position::default(), vec![output], 0).await;
         assert_eq!(result.is_err(), is_refused, "generation {generation}");
     }
     assert_eq!(lake.rows(&t).len(), 1);
@@ -490,7 +493,7 @@ async fn a_second_attempt_keeps_its_own_bad_records() {
             percent: Some(100.0),
         };
         let output = spec(strict, &lake, 1, Position::default());
-        let result = tow(&source, Position::default(), vec![output], 0).await;
+        let result = transfer(&source, Position::default(), vec![output], 0).await;
         assert_eq!(result.is_err(), fails);
     }
     let held = lake.rows(&quarantine_table(&t));
@@ -502,7 +505,7 @@ async fn an_empty_source_makes_an_empty_table() {
     let t = table("t");
     let lake = MemoryDestination::default();
     let source = ScriptedSource::of_batches(t.clone(), id_value_schema(), Vec::new());
-    tow(
+    transfer(
         &source,
         Position::default(),
         vec![spec(
@@ -576,11 +579,17 @@ async fn new_columns_of_one_split_wait_until_the_others_stand() {
     }
 }
 
-async fn load(source: &ScriptedSource, plan: TablePlan, lake: &MemoryDestination) -> CarrySummary {
+async fn load(
+    source: &ScriptedSource,
+    plan: TablePlan,
+    lake: &MemoryDestination,
+) -> TransferSummary {
     let last = lake.last(&key(&plan.target), &plan.target).await.unwrap();
     let generation = last.map_or(1, |last| last.token.generation.0 + 1);
     let outputs = vec![spec(plan, lake, generation, Position::default())];
-    tow(source, Position::default(), outputs, 0).await.unwrap()
+    transfer(source, Position::default(), outputs, 0)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]

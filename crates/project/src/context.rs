@@ -17,7 +17,7 @@ use crate::value;
 use crate::yaml::Node;
 
 /// Everything that is known when steps are checked.
-pub(crate) struct World<'a> {
+pub(crate) struct StepContext<'a> {
     pub(crate) root: &'a Node,
     pub(crate) connections: &'a IndexMap<String, Connection<'a>>,
     pub(crate) facts: &'a Facts,
@@ -28,7 +28,7 @@ pub(crate) struct World<'a> {
     pub(crate) retry: RetryPlan,
 }
 
-impl<'a> World<'a> {
+impl<'a> StepContext<'a> {
     pub(crate) fn new(
         bound: &'a Bound<'a>,
         facts: &'a Facts,

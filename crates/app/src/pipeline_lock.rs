@@ -1,4 +1,4 @@
-//! Holds a pipeline while something other than a run writes its tables.
+//! Locks a pipeline while something other than a run writes its tables.
 //!
 //! A replay is a run with one task: it has a number, it is refused while another run goes on, and its
 //! lease is renewed for as long as it takes. A run that was interrupted is laid aside meanwhile and goes
@@ -15,14 +15,14 @@ use towpath_ports::{Clock, NewRun, Opened, RunState, StateStore, System};
 use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId};
 
 use crate::Result;
-use crate::house::House;
+use crate::services::ProjectServices;
 
 /// A holder that has not renewed for this long is dead.
 const LEASE_US: i64 = 20_000_000;
 
-/// A pipeline held.
-pub(crate) struct Held<'a> {
-    house: &'a House,
+/// A pipeline that is locked while this value lives or until it is released.
+pub(crate) struct PipelineLock<'a> {
+    services: &'a ProjectServices,
     environment: Environment,
     /// The run that holds it.
     pub(crate) run: RunName,
@@ -30,7 +30,7 @@ pub(crate) struct Held<'a> {
     renewal: JoinHandle<()>,
 }
 
-impl Drop for Held<'_> {
+impl Drop for PipelineLock<'_> {
     fn drop(&mut self) {
         self.renewal.abort();
     }
@@ -40,13 +40,13 @@ impl Drop for Held<'_> {
 ///
 /// # Errors
 /// `Refused` when a run of it goes on.
-pub(crate) async fn hold<'a>(
-    house: &'a House,
+pub(crate) async fn lock_pipeline<'a>(
+    services: &'a ProjectServices,
     environment: &Environment,
     pipeline: &PipelineName,
     what: &str,
-) -> Result<Held<'a>> {
-    let worker = format!("{}-{:x}", std::process::id(), house.system.random());
+) -> Result<PipelineLock<'a>> {
+    let worker = format!("{}-{:x}", std::process::id(), services.system.random());
     let new = NewRun {
         pipeline: pipeline.clone(),
         environment: environment.clone(),
@@ -54,10 +54,10 @@ pub(crate) async fn hold<'a>(
         tasks: vec![TaskId::new(what)],
         request: serde_json::json!({ "what": what }),
         worker: worker.clone(),
-        now_us: house.system.now_us(),
+        now_us: services.system.now_us(),
         lease_us: LEASE_US,
     };
-    let record = match house.book.open_run(new).await? {
+    let record = match services.store.open_run(new).await? {
         Opened::New(record) | Opened::Resumed(record) => record,
         Opened::Busy(record) => {
             let message = format!("`{pipeline}` is running: {}", record.name);
@@ -66,8 +66,8 @@ pub(crate) async fn hold<'a>(
         }
     };
     let kept = keep_lease(
-        Arc::clone(&house.book) as _,
-        Arc::clone(&house.system) as _,
+        Arc::clone(&services.store) as _,
+        Arc::clone(&services.system) as _,
         record.name.clone(),
         worker,
         Duration::from_micros(LEASE_US.unsigned_abs()),
@@ -78,8 +78,8 @@ pub(crate) async fn hold<'a>(
         // Whoever held it may have given it back.
         let _ = tell.send(Some(failure));
     });
-    Ok(Held {
-        house,
+    Ok(PipelineLock {
+        services,
         environment: environment.clone(),
         run: record.name,
         lost,
@@ -87,7 +87,7 @@ pub(crate) async fn hold<'a>(
     })
 }
 
-impl Held<'_> {
+impl PipelineLock<'_> {
     /// Does the work the pipeline is held for, or stops it when the lease is lost: another process may
     /// then write the same tables.
     pub(crate) async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -110,16 +110,17 @@ impl Held<'_> {
             true => RunState::Succeeded,
             false => RunState::Failed,
         };
-        let now_us = self.house.system.now_us();
-        let book = self.house.book.as_ref();
-        book.close_run(&self.run, &self.environment, state, now_us)
+        let now_us = self.services.system.now_us();
+        let store = self.services.store.as_ref();
+        store
+            .close_run(&self.run, &self.environment, state, now_us)
             .await
     }
 }
 
 /// Does work under several leases, or stops it when one of them is lost.
 pub(crate) async fn during<'a, 'h: 'a, T>(
-    held: impl IntoIterator<Item = &'a Held<'h>>,
+    held: impl IntoIterator<Item = &'a PipelineLock<'h>>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let lost: Vec<_> = held.into_iter().map(|held| Box::pin(held.lost())).collect();
@@ -140,10 +141,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_done_under_a_lease_stops_when_it_is_lost() {
-        let (house, _scratch) = House::of_files(std::path::Path::new(".")).unwrap();
+        let (services, _scratch) = ProjectServices::of_files(std::path::Path::new(".")).unwrap();
         let (tell, lost) = watch::channel(None);
-        let held = Held {
-            house: &house,
+        let held = PipelineLock {
+            services: &services,
             environment: Environment::new("dev"),
             run: "p#1".parse().unwrap(),
             lost,

@@ -1,7 +1,7 @@
 //! What the rules look at: packages from `cargo metadata`, the lock file, the text of every tracked
 //! or new file.
 //!
-//! Does not judge. Everything can be built from strings, so each rule is tested on a planted house.
+//! Does not judge. Everything can be built from strings, so each rule is tested on a planted workspace.
 //! Read next: `tidy.rs`.
 
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub(crate) struct TextFile {
 
 /// Everything the rules see.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct House {
+pub(crate) struct Workspace {
     pub(crate) packages: Vec<Package>,
     pub(crate) files: Vec<TextFile>,
     pub(crate) lock: String,
@@ -60,8 +60,8 @@ pub(crate) fn root() -> PathBuf {
         .map_or_else(|| here.clone(), Path::to_path_buf)
 }
 
-impl House {
-    /// Reads the house; `metadata` stands in for the answer of `cargo metadata`.
+impl Workspace {
+    /// Reads the workspace; `metadata` stands in for the answer of `cargo metadata`.
     pub(crate) fn load(root: &Path, metadata: Option<&Path>) -> Result<Self> {
         let metadata = match metadata {
             Some(file) => std::fs::read_to_string(file)
@@ -241,9 +241,9 @@ fn text_files(root: &Path) -> Result<Vec<TextFile>> {
 
 #[cfg(test)]
 pub(crate) mod planted {
-    //! Small houses for the rules' tests.
+    //! Small workspaces for the rules' tests.
 
-    use super::{House, TextFile, packages};
+    use super::{TextFile, Workspace, packages};
     use serde_json::{Value, json};
 
     /// A workspace package with dependencies written `name` or `dev:name`.
@@ -271,18 +271,18 @@ pub(crate) mod planted {
         json!({"workspace_root": "/somewhere", "workspace_members": members, "packages": packages})
     }
 
-    /// A house of packages.
+    /// A workspace of packages.
     #[allow(clippy::expect_used, reason = "tests")]
-    pub(crate) fn of_packages(list: &[Value]) -> House {
-        House {
+    pub(crate) fn of_packages(list: &[Value]) -> Workspace {
+        Workspace {
             packages: packages(&metadata(list)).expect("planted metadata"),
-            ..House::default()
+            ..Workspace::default()
         }
     }
 
-    /// A house of files.
-    pub(crate) fn of_files(files: &[(&str, &str)]) -> House {
-        House {
+    /// A workspace of files.
+    pub(crate) fn of_files(files: &[(&str, &str)]) -> Workspace {
+        Workspace {
             files: files
                 .iter()
                 .map(|(path, text)| TextFile {
@@ -290,7 +290,7 @@ pub(crate) mod planted {
                     text: (*text).to_owned(),
                 })
                 .collect(),
-            ..House::default()
+            ..Workspace::default()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Wires the ports of one project in one environment: lakehouse, engine, book, connectors, budget.
+//! Wires the ports of one project in one environment: lakehouse, engine, state store, connectors, budget.
 //!
 //! It knows every leaf and nothing about any use case. Opening touches only the project folder.
 
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake, QueriedFiles};
 use towpath_flow::{Budget, Progress, Services};
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source, System};
-use towpath_state::SqliteBook;
+use towpath_state::SqliteStateStore;
 use towpath_vocab::{ConnectionPlan, ConnectorSpec, Environment, Failure, Remedy};
 
 use crate::memory::default_budget_bytes;
@@ -23,7 +23,7 @@ const FLOW_SHARE: u64 = 40;
 const SPILL_BYTES: u64 = 100 << 30;
 
 /// Everything a use case works with.
-pub struct House {
+pub struct ProjectServices {
     /// The project folder.
     pub dir: PathBuf,
     /// Clock, chance, environment, secrets.
@@ -33,15 +33,15 @@ pub struct House {
     /// SQL.
     pub engine: Arc<Engine>,
     /// Runs, facts, results.
-    pub book: Arc<SqliteBook>,
+    pub store: Arc<SqliteStateStore>,
     /// The memory budget.
     pub budget_bytes: u64,
     budget: Arc<Budget>,
     connectors: Vec<Arc<dyn Connector>>,
 }
 
-/// What a house is opened with.
-pub struct HouseOptions<'a> {
+/// What a services is opened with.
+pub struct ServiceOptions<'a> {
     /// The project folder.
     pub dir: &'a Path,
     /// The lakehouse: a path relative to it.
@@ -54,13 +54,13 @@ pub struct HouseOptions<'a> {
     pub files: Option<QueriedFiles>,
 }
 
-impl House {
-    /// Opens a house.
+impl ProjectServices {
+    /// Opens a services.
     ///
     /// # Errors
-    /// `FixConfig` when folders cannot be made or the book is not ours to read.
-    pub fn open(options: HouseOptions<'_>) -> Result<Self> {
-        let HouseOptions {
+    /// `FixConfig` when folders cannot be made or the state store is not ours to read.
+    pub fn open(options: ServiceOptions<'_>) -> Result<Self> {
+        let ServiceOptions {
             dir,
             lakehouse,
             environment,
@@ -86,20 +86,20 @@ impl House {
             variables: system.environment().clone(),
             environment: environment.clone(),
         })?;
-        let book = SqliteBook::open(state_dir.join(format!("{environment}.db")))?;
+        let store = SqliteStateStore::open(state_dir.join(format!("{environment}.db")))?;
         Ok(Self {
             dir: dir.to_path_buf(),
             system,
             lake: Arc::new(lake),
             engine: Arc::new(engine),
-            book: Arc::new(book),
+            store: Arc::new(store),
             budget_bytes,
             budget,
             connectors: towpath_connectors::connectors(),
         })
     }
 
-    /// The house of a checked plan.
+    /// The services of a checked plan.
     ///
     /// # Errors
     /// Those of `open`.
@@ -108,7 +108,7 @@ impl House {
         plan: &towpath_vocab::Plan,
         memory_bytes: Option<u64>,
     ) -> Result<Self> {
-        Self::open(HouseOptions {
+        Self::open(ServiceOptions {
             dir,
             lakehouse: &plan.lakehouse,
             environment: &plan.environment,
@@ -117,25 +117,25 @@ impl House {
         })
     }
 
-    /// A house without a project: an empty lakehouse that goes with the folder given back, and files,
+    /// A services without a project: an empty lakehouse that goes with the folder given back, and files,
     /// wherever they lie; relative names start in `folder`.
     ///
     /// # Errors
     /// Those of `open`; R0913 when there is no temporary folder.
     pub fn of_files(folder: &Path) -> Result<(Self, TempDir)> {
         let scratch = scratch()?;
-        let house = Self::open(HouseOptions {
+        let services = Self::open(ServiceOptions {
             dir: scratch.path(),
             lakehouse: "lake",
             environment: &Environment::new("files"),
             memory_bytes: None,
             files: Some(QueriedFiles::anywhere(folder)),
         })?;
-        Ok((house, scratch))
+        Ok((services, scratch))
     }
 
     /// What `flow` needs; counters are the caller's.
-    pub fn services(&self, progress: Arc<Progress>) -> Services {
+    pub fn transfer_services(&self, progress: Arc<Progress>) -> Services {
         Services {
             expressions: Arc::clone(&self.engine) as _,
             query: Arc::clone(&self.engine) as _,

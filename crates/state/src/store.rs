@@ -1,4 +1,4 @@
-//! The book itself: `ports::StateStore` over one writing thread and a few reading connections.
+//! The state store itself: `ports::StateStore` over one writing thread and a few reading connections.
 //!
 //! Promise: writes return when they are durable, reads see every write that returned before them and
 //! never wait for one. Several processes may open one file. It holds no state of its own but the
@@ -19,7 +19,7 @@ use towpath_vocab::{
     TableName, TaskId, TaskKey,
 };
 
-use crate::error::BookError;
+use crate::error::StateError;
 use crate::findings::{self, FACTS, LINEAGE, TOLD};
 use crate::liveness::Liveness;
 use crate::writer::Writer;
@@ -28,8 +28,8 @@ use crate::{history, runs, schema};
 /// More idle reading connections than this are closed.
 const IDLE_READERS: usize = 4;
 
-/// A book in a SQLite file.
-pub struct SqliteBook {
+/// A state store in a SQLite file.
+pub struct SqliteStateStore {
     path: PathBuf,
     // Before `liveness`: a process counts as living until its last change is durable.
     writer: Writer,
@@ -37,8 +37,8 @@ pub struct SqliteBook {
     liveness: Arc<Liveness>,
 }
 
-impl SqliteBook {
-    /// Opens the book at `path`, or makes a new one in a folder that exists.
+impl SqliteStateStore {
+    /// Opens the state store at `path`, or makes a new one in a folder that exists.
     ///
     /// # Errors
     /// R0801 a newer Towpath wrote it (untouched), R0802 another program's file, R0803 damaged,
@@ -121,7 +121,7 @@ impl SqliteBook {
     async fn read<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, BookError> + Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StateError> + Send + 'static,
     {
         let path = self.path.clone();
         let readers = Arc::clone(&self.readers);
@@ -140,15 +140,15 @@ impl SqliteBook {
         });
         reading
             .await
-            .map_err(|_| BookError::Stopped.into_failure(&self.path))?
+            .map_err(|_| StateError::Stopped.into_failure(&self.path))?
     }
 }
 
 /// Reads in one transaction, so that all statements see the same state.
 fn snapshot<T>(
     connection: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, BookError>,
-) -> Result<T, BookError> {
+    work: impl FnOnce(&Connection) -> Result<T, StateError>,
+) -> Result<T, StateError> {
     let transaction = connection.unchecked_transaction()?;
     let found = work(&transaction)?;
     transaction.commit()?;
@@ -156,7 +156,7 @@ fn snapshot<T>(
 }
 
 #[async_trait]
-impl StateStore for SqliteBook {
+impl StateStore for SqliteStateStore {
     async fn open_run(&self, run: NewRun) -> Result<Opened> {
         let worker = run.worker.clone();
         let fresh = self
