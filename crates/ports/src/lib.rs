@@ -8,6 +8,8 @@
 
 mod connector;
 mod destination;
+mod exact;
+mod exact_json;
 mod engine;
 mod memory;
 mod operator;
@@ -22,6 +24,8 @@ pub use destination::{
     Candidate, Commit, Committed, Destination, Intent, Prepared, PreparedStats, Receipt, Scope,
     StagedFile, Writer,
 };
+pub use exact::{ExactKind, ExactValues, exact_moment, has_exact_text};
+pub use exact_json::{exact_json, json_string};
 pub use engine::{
     ExpressionCompiler, ModelEngine, ModelRequest, ModelRun, Query, QueryResult, RowExpression,
 };

@@ -3,8 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, UInt8Array, UInt64Array};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt8Array, UInt64Array};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::DataType;
+use serde_json::Value;
 use towpath_vocab::{RawRecord, RecordLocation, TableName};
+
+use crate::exact::ExactValues;
+use crate::exact_json::exact_json;
 
 /// What a change feed says about a row. A column of these is an `OpColumn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,25 +119,59 @@ impl Origin for BatchOrigin {
     }
 }
 
-/// One row as a JSON object of exact text: the form of `RawRecord::Row`. A row out of range gives `{}`.
+/// One row as a JSON object of exact text, nested values as JSON: the form of `RawRecord::Row`. A row
+/// out of range gives `{}`.
 pub fn row_as_json(batch: &RecordBatch, row: usize) -> String {
-    use arrow_array::Array;
-    use arrow_cast::display::{ArrayFormatter, FormatOptions};
     let mut object = serde_json::Map::new();
-    let options = FormatOptions::default();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         if row >= column.len() {
             break;
         }
-        let value = if column.is_null(row) {
-            serde_json::Value::Null
-        } else {
-            match ArrayFormatter::try_new(column.as_ref(), &options) {
-                Ok(formatter) => serde_json::Value::String(formatter.value(row).to_string()),
-                Err(_) => serde_json::Value::Null,
-            }
-        };
-        object.insert(field.name().clone(), value);
+        object.insert(field.name().clone(), value_as_json(&column.slice(row, 1)));
     }
     serde_json::Value::Object(object).to_string()
+}
+
+/// The only value of a column.
+fn value_as_json(column: &ArrayRef) -> Value {
+    if column.is_null(0) || *column.data_type() == DataType::Null {
+        return Value::Null;
+    }
+    let shown = match column.data_type() {
+        nested if nested.is_nested() => None,
+        // Arrow shows only the digits that the type should have, and not every interval.
+        DataType::Interval(_) | DataType::Duration(_) => None,
+        decimal if decimal.is_decimal() => None,
+        _ => shown(column),
+    };
+    shown.or_else(|| exact(column)).unwrap_or_else(|| {
+        // Beyond all exact texts: the number that is stored.
+        let stored = arrow_cast::cast(column, &DataType::Int64).ok();
+        stored.and_then(|stored| shown_as(&stored)).unwrap_or(Value::Null)
+    })
+}
+
+fn shown(column: &ArrayRef) -> Option<Value> {
+    let of_time = column.data_type().is_temporal();
+    let text = shown_as(column)?;
+    // Years of more than four digits have a form of their own.
+    let is_long = text.as_str().is_some_and(|text| text.starts_with(['+', '-']));
+    (!of_time || !is_long).then_some(text)
+}
+
+fn shown_as(column: &ArrayRef) -> Option<Value> {
+    let options = FormatOptions::default();
+    let formatter = ArrayFormatter::try_new(column.as_ref(), &options).ok()?;
+    formatter.value(0).try_to_string().ok().map(Value::String)
+}
+
+fn exact(column: &ArrayRef) -> Option<Value> {
+    let values = ExactValues::of(column).ok()?;
+    let mut text = Vec::new();
+    if column.data_type().is_nested() {
+        exact_json(&values, 0, &mut text).ok()?;
+        return serde_json::from_slice(&text).ok();
+    }
+    values.write(0, &mut text).ok()?;
+    String::from_utf8(text).ok().map(Value::String)
 }

@@ -85,6 +85,30 @@ pub(crate) enum FilesError {
     TooManyColumns { path: String, most: usize },
     #[error("`{path}` is no readable Parquet file: {why}")]
     Parquet { path: String, why: String },
+    #[error("`{path}` is damaged: row group {group} of {groups}{}: {why}", in_column(.column.as_deref()))]
+    DamagedGroup {
+        path: String,
+        group: usize,
+        groups: usize,
+        column: Option<String>,
+        why: String,
+    },
+    #[error(
+        "`{path}` is damaged: its footer counts {counted} rows in row group {group}, and {read} can be read"
+    )]
+    RowsDiffer {
+        path: String,
+        group: usize,
+        counted: u64,
+        read: u64,
+    },
+    #[error("column `{column}` of `{path}` is `{held}`, which cannot be read as the declared `{wanted}`")]
+    NotReadable {
+        path: String,
+        column: String,
+        held: String,
+        wanted: String,
+    },
     #[error("rows of `{path}` could not be put into columns: {why}")]
     Columns { path: String, why: String },
     #[error(
@@ -108,6 +132,10 @@ fn listed(names: &[String]) -> String {
         .map(|name| format!("`{name}`"))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+fn in_column(column: Option<&str>) -> String {
+    column.map_or_else(String::new, |name| format!(", column `{name}`"))
 }
 
 fn positions(columns: &[usize]) -> String {
@@ -137,6 +165,9 @@ impl FilesError {
             Self::MissingColumn { .. } => "R0110",
             Self::Type { .. } | Self::TypeDiffers { .. } => "R0111",
             Self::Parquet { .. } => "R0112",
+            Self::DamagedGroup { .. } => "R0140",
+            Self::RowsDiffer { .. } => "R0141",
+            Self::NotReadable { .. } => "R0142",
             Self::TooManyColumns { .. } => "R0113",
             Self::Columns { .. } | Self::Broken { .. } => "R0114",
         }
@@ -162,6 +193,8 @@ impl FilesError {
             | Self::MissingColumn { .. }
             | Self::TypeDiffers { .. }
             | Self::TooManyColumns { .. }
+            | Self::DamagedGroup { .. }
+            | Self::RowsDiffer { .. }
             | Self::Parquet { .. } => Remedy::FixData,
             Self::Changing { .. } => Remedy::Retry,
             Self::Columns { .. } | Self::Broken { .. } => Remedy::Bug,
@@ -220,6 +253,12 @@ impl FilesError {
             Self::TypeDiffers { column, .. } => vec![format!(
                 "declare the type of `{column}` in the table's `columns`; values that do not fit it are set aside"
             )],
+            Self::NotReadable { .. } => vec![
+                "leave its type out, or declare `text`; `set` computes a value of another type".into(),
+            ],
+            Self::Parquet { .. } | Self::DamagedGroup { .. } | Self::RowsDiffer { .. } => {
+                vec!["nothing of it was written; fetch the file again, or have it written anew".into()]
+            }
             _ => Vec::new(),
         }
     }

@@ -30,6 +30,7 @@ mod pieces;
 mod readable;
 mod reader;
 mod record;
+mod record_values;
 mod replay;
 mod rows;
 mod seen;

@@ -4,12 +4,12 @@
 //! earlier files have and a later one lacks is a failure unless `missing_columns: null`; a new one is
 //! added. Types: declared, else known, else inferred over every row of every file (`survey.rs`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::{DataType, SchemaRef};
 use towpath_ports::ReadSpec;
-use towpath_vocab::Selection;
+use towpath_vocab::{Selection, types};
 
 use super::cells::Nulls;
 use super::columns::{
@@ -236,15 +236,12 @@ async fn settle_parquet(
     request: &Request<'_>,
 ) -> Result<Settled, FilesError> {
     let path = first_object(&files);
-    let look = files.clone();
-    let looked = tokio::task::spawn_blocking(move || {
-        look.iter()
-            .map(parquet::look)
-            .collect::<Result<Vec<_>, _>>()
-    });
-    let looks = looked
-        .await
-        .map_err(|_| FilesError::Broken { path: path.clone() })??;
+    let mut looks = Vec::with_capacity(files.len());
+    for file in &files {
+        let (file, path) = (file.clone(), file.object.clone());
+        let looked = tokio::task::spawn_blocking(move || parquet::look(&file));
+        looks.push(looked.await.map_err(|_| FilesError::Broken { path })??);
+    }
     let names: Vec<Vec<String>> = looks.iter().map(parquet::Look::names).collect();
     let named = files
         .iter()
@@ -255,13 +252,20 @@ async fn settle_parquet(
         is_declared(&Wanted::untyped(name), request)
     })?;
     give_types(&mut wanted, &path, request, Format::Parquet)?;
+    readable(&files, &looks, &wanted)?;
+    let mut notes: Vec<String> = looks.iter().flat_map(|look| look.notes.clone()).collect();
+    let finer = finer_times(&files, &looks, &wanted, request, &mut notes).await?;
     for column in &mut wanted {
         // The file's own type stands unless another one is declared.
-        if !is_declared(column, request)
-            && let Some(own) = types.get(&column.name)
-        {
-            column.data_type = Some(own.clone());
-        }
+        let own = types.get(&column.name).filter(|_| !is_declared(column, request));
+        column.data_type = match (own, &column.data_type) {
+            // What a column without a value is, an earlier load may know.
+            (Some(DataType::Null), known) => Some(known.clone().unwrap_or(DataType::Utf8)),
+            (Some(_), Some(DataType::Utf8)) if is_fine(&looks, &column.name) => Some(DataType::Utf8),
+            (Some(_), _) if finer.contains(&column.name) => Some(DataType::Utf8),
+            (Some(own), _) => Some(own.clone()),
+            (None, known) => known.clone(),
+        };
     }
     let schema = schema_of(&wanted);
     let job = |file| Job {
@@ -272,12 +276,64 @@ async fn settle_parquet(
     };
     Ok(Settled {
         jobs: files.into_iter().map(job).collect(),
-        notes: Vec::new(),
+        notes,
         rows: Some(looks.iter().map(|look| look.rows).sum()),
         options: Arc::clone(&request.options),
         own: types,
         schema,
     })
+}
+
+fn is_fine(looks: &[parquet::Look], name: &str) -> bool {
+    looks.iter().any(|look| look.fine.contains(name))
+}
+
+/// A declared type must be one that the values of every file can have.
+fn readable(
+    files: &[InputFile],
+    looks: &[parquet::Look],
+    wanted: &[Wanted],
+) -> Result<(), FilesError> {
+    for (file, look) in files.iter().zip(looks) {
+        for column in wanted {
+            let held = look.schema.field_with_name(&column.name);
+            if let (Ok(held), Some(to), false) = (held, &column.data_type, column.exact)
+                && held.data_type() != to
+                && !parquet::is_readable_as(held.data_type(), to)
+            {
+                return Err(FilesError::NotReadable {
+                    path: file.object.clone(),
+                    column: column.name.clone(),
+                    held: types::name(held.data_type()),
+                    wanted: types::name(to),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Columns whose timestamps need digits below a microsecond. Those with a type need no look.
+async fn finer_times(
+    files: &[InputFile],
+    looks: &[parquet::Look],
+    wanted: &[Wanted],
+    request: &Request<'_>,
+    notes: &mut Vec<String>,
+) -> Result<BTreeSet<String>, FilesError> {
+    let open = wanted.iter().filter(|column| column.data_type.is_none());
+    let asked: BTreeSet<String> = open
+        .filter(|column| is_fine(looks, &column.name) && !is_declared(column, request))
+        .map(|column| column.name.clone())
+        .collect();
+    if asked.is_empty() {
+        return Ok(asked);
+    }
+    let (files, path) = (files.to_vec(), first_object(files));
+    let looked = tokio::task::spawn_blocking(move || parquet::fine_times(&files, &asked));
+    let found = looked.await.map_err(|_| FilesError::Broken { path })??;
+    notes.extend(found.notes);
+    Ok(found.finer)
 }
 
 fn first_object(files: &[InputFile]) -> String {

@@ -45,10 +45,17 @@ pub(crate) async fn read_file(
         .await
         .map_err(damaged)?;
     let held = Arc::clone(builder.schema());
+    // A group without members is a root of the file and no column of it.
+    let file = builder.parquet_schema();
+    let mut places: Vec<usize> = (0..file.num_columns())
+        .map(|leaf| file.get_column_root_idx(leaf))
+        .collect();
+    places.dedup();
+    let place = |name: &str| places.get(held.index_of(name).ok()?).copied();
     let wanted: Vec<Option<usize>> = schema
         .fields()
         .iter()
-        .map(|field| held.index_of(field.name()).ok())
+        .map(|field| place(field.name()))
         .collect();
     let mut roots: Vec<usize> = wanted.iter().flatten().copied().collect();
     roots.sort_unstable();

@@ -9,7 +9,9 @@
 
 mod bounds;
 mod cases;
+mod columnar;
 mod formats;
+
 mod properties;
 mod real;
 mod replay;

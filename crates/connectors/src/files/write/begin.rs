@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use towpath_ports::{Committed, Intent};
+use towpath_ports::{Committed, Intent, has_exact_text};
 use towpath_vocab::{SchemaChange, WriteMode, types};
 
 use super::beside::of_rows;
@@ -19,7 +19,6 @@ use super::evolve::of_part;
 use super::ledger::{self, Known, Part, Standing};
 use super::location::{Location, Target, Temporary};
 use super::lock::Lock;
-use super::values::has_text;
 use crate::files::chunk::open_text;
 use crate::files::csv::read_head;
 use crate::files::options::Format;
@@ -177,7 +176,7 @@ fn check(target: &Target, intent: &Intent) -> Result<()> {
                 "give the column a name",
             );
         }
-        if target.format != Format::Parquet && !has_text(field.data_type()) {
+        if target.format != Format::Parquet && !has_exact_text(field.data_type()) {
             let (name, data_type) = (field.name(), types::name(field.data_type()));
             return wrong(
                 format!("column `{name}` is `{data_type}`, which has no exact text"),

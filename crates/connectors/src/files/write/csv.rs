@@ -7,11 +7,11 @@
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use memchr::{memchr, memchr3};
+use towpath_ports::exact_json;
 
 use super::error::{Result, WriteError};
-use super::jsonl;
 use super::location::Target;
-use super::values::{Kind, Values};
+use super::values::{Kind, Values, write_formatted};
 use crate::files::value::TimeFormats;
 
 const FORMAT: &str = "CSV";
@@ -130,7 +130,7 @@ impl CsvStyle {
                     values.kind,
                     Kind::List(..) | Kind::Struct(_) | Kind::Map(..)
                 ) {
-                    jsonl::value(values, row, scratch)?;
+                    exact_json(values, row, scratch)?;
                 } else {
                     values.write(row, scratch)?;
                 }
@@ -145,7 +145,7 @@ impl CsvStyle {
         }
         scratch.clear();
         if formatted {
-            if !values.write_formatted(row, &self.times, scratch) {
+            if !write_formatted(values, row, &self.times, scratch) {
                 let why = "`date_format` or `timestamp_format` does not keep all of it";
                 return Err(WriteError::Value {
                     column: name.to_owned(),

@@ -4,20 +4,16 @@
 //! lead back to them. What a JSON number cannot hold safely is a string of exact text: decimals,
 //! NaN, infinities, dates, timestamps, bytes. Our own source reads it back by declared type.
 
-use std::ops::Range;
-
 use arrow_array::RecordBatch;
-use arrow_buffer::OffsetBuffer;
 use arrow_schema::ArrowError;
-
-use super::values::{Kind, Values};
+use towpath_ports::{ExactValues, exact_json, json_string};
 
 /// Adds all rows of a batch.
 pub(super) fn rows(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowError> {
     let columns = batch
         .columns()
         .iter()
-        .map(Values::of)
+        .map(ExactValues::of)
         .collect::<Result<Vec<_>, _>>()?;
     let keys: Vec<Vec<u8>> = batch
         .schema()
@@ -26,7 +22,7 @@ pub(super) fn rows(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowEr
         .enumerate()
         .map(|(at, field)| {
             let mut key = vec![if at == 0 { b'{' } else { b',' }];
-            string(field.name().as_bytes(), &mut key);
+            json_string(field.name().as_bytes(), &mut key);
             key.push(b':');
             key
         })
@@ -34,124 +30,11 @@ pub(super) fn rows(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowEr
     for row in 0..batch.num_rows() {
         for (key, values) in keys.iter().zip(&columns) {
             out.extend_from_slice(key);
-            value(values, row, out)?;
+            exact_json(values, row, out)?;
         }
         out.extend_from_slice(b"}\n");
     }
     Ok(())
-}
-
-/// Adds one value.
-pub(super) fn value(values: &Values, row: usize, out: &mut Vec<u8>) -> Result<(), ArrowError> {
-    if values.is_null(row) {
-        out.extend_from_slice(b"null");
-        return Ok(());
-    }
-    match &values.kind {
-        Kind::Text(texts) => string(texts.value(row).as_bytes(), out),
-        Kind::Map(offsets, entries) => map(offsets, entries, row, out)?,
-        Kind::List(offsets, items) => {
-            out.push(b'[');
-            for (at, item) in items_of(offsets, row).enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                value(items, item, out)?;
-            }
-            out.push(b']');
-        }
-        Kind::Struct(members) => {
-            for (at, (name, member)) in members.iter().enumerate() {
-                out.push(if at == 0 { b'{' } else { b',' });
-                string(name.as_bytes(), out);
-                out.push(b':');
-                value(member, row, out)?;
-            }
-            out.extend_from_slice(if members.is_empty() { b"{}" } else { b"}" });
-        }
-        _ if values.is_plain_json(row) => values.write(row, out)?,
-        Kind::Shown(_) => {
-            let mut text = Vec::new();
-            values.write(row, &mut text)?;
-            string(&text, out);
-        }
-        Kind::Bytes(_) => {
-            out.extend_from_slice(b"\"\\");
-            values.write(row, out)?;
-            out.push(b'"');
-        }
-        // Their text holds nothing to escape.
-        _ => {
-            out.push(b'"');
-            values.write(row, out)?;
-            out.push(b'"');
-        }
-    }
-    Ok(())
-}
-
-fn items_of(offsets: &OffsetBuffer<i32>, row: usize) -> Range<usize> {
-    let bound = |at: usize| {
-        offsets
-            .get(at)
-            .and_then(|offset| usize::try_from(*offset).ok())
-            .unwrap_or(0)
-    };
-    bound(row)..bound(row + 1)
-}
-
-/// A map with texts as keys is an object, any other a list of its entries.
-fn map(
-    offsets: &OffsetBuffer<i32>,
-    entries: &[Values; 2],
-    row: usize,
-    out: &mut Vec<u8>,
-) -> Result<(), ArrowError> {
-    let [keys, members] = entries;
-    let object = matches!(keys.kind, Kind::Text(_));
-    out.push(if object { b'{' } else { b'[' });
-    for (at, entry) in items_of(offsets, row).enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        if !object {
-            out.extend_from_slice(b"{\"key\":");
-        }
-        value(keys, entry, out)?;
-        out.extend_from_slice(if object { b":" } else { b",\"value\":" });
-        value(members, entry, out)?;
-        if !object {
-            out.push(b'}');
-        }
-    }
-    out.push(if object { b'}' } else { b']' });
-    Ok(())
-}
-
-fn string(text: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
-    let mut start = 0;
-    for (at, &byte) in text.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(text.get(start..at).unwrap_or_default());
-        start = at + 1;
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            _ => {
-                let hex = |digit: u8| HEX.get(usize::from(digit)).copied().unwrap_or(b'0');
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte & 15)]);
-            }
-        }
-    }
-    out.extend_from_slice(text.get(start..).unwrap_or_default());
-    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -1,0 +1,309 @@
+//! The footer of a file: its columns with the types they are read as, and the rows it counts.
+//!
+//! Promise: a column is found by its place in the file's own schema, so that a group without members
+//! shifts nothing. INT96 and INTERVAL values are read as the 12 bytes they are stored in, because the
+//! library's own readings wrap or drop parts; `form.rs` says what the bytes mean. It reads no page.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataBuilder};
+use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
+use towpath_vocab::types;
+
+use super::form::{Form, Leaf};
+use super::guard;
+use crate::files::error::FilesError;
+use crate::files::find::InputFile;
+
+/// Where the writer's own Arrow schema is kept.
+const ARROW_SCHEMA: &str = "ARROW:schema";
+
+/// What is known of a file before its pages are read.
+pub(super) struct Footer {
+    pub(super) metadata: ArrowReaderMetadata,
+    /// Rows of the file as its footer says; some writers leave it at zero.
+    counted: i64,
+    pub(super) columns: Vec<FileColumn>,
+}
+
+/// A column of a file.
+#[derive(Clone)]
+pub(super) struct FileColumn {
+    pub(super) name: String,
+    /// Its place among the roots of the file's schema.
+    pub(super) root: usize,
+    pub(super) form: Form,
+}
+
+pub(super) fn broken(file: &InputFile, error: impl std::fmt::Display) -> FilesError {
+    FilesError::Parquet {
+        path: file.object.clone(),
+        why: reason(&error.to_string()).to_owned(),
+    }
+}
+
+/// What is wrong, without the library's words for its own kinds of errors.
+pub(super) fn reason(mut text: &str) -> &str {
+    const KINDS: [&str; 4] = ["Parquet argument error: ", "Parquet error: ", "Arrow: ", "EOF: "];
+    while let Some(rest) = KINDS.iter().find_map(|kind| text.strip_prefix(kind)) {
+        text = rest;
+    }
+    text
+}
+
+pub(super) fn handle(file: &InputFile) -> Result<File, FilesError> {
+    File::open(&file.path).map_err(|source| FilesError::Read {
+        path: file.object.clone(),
+        source,
+    })
+}
+
+/// Reads the footer.
+pub(super) fn open(file: &InputFile) -> Result<Footer, FilesError> {
+    let handle = handle(file)?;
+    guard::quietly(|| read(&handle))
+        .map_err(|panic| broken(file, panic))?
+        .map_err(|error| broken(file, error))
+}
+
+fn read(handle: &File) -> Result<Footer, ParquetError> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(false);
+    let loaded = ArrowReaderMetadata::load(handle, options.clone())?;
+    let leaves = leaves(loaded.metadata());
+    let counted = loaded.metadata().file_metadata().num_rows();
+    let metadata = match corrected(loaded.metadata())? {
+        Some(metadata) => ArrowReaderMetadata::try_new(Arc::new(metadata), options)?,
+        None => loaded,
+    };
+    let descriptor = metadata.parquet_schema();
+    let mut roots: Vec<usize> = (0..descriptor.num_columns())
+        .map(|leaf| descriptor.get_column_root_idx(leaf))
+        .collect();
+    roots.dedup();
+    let fields = metadata.schema().fields();
+    if fields.len() != roots.len() {
+        let why = "its columns and their types do not go together".to_owned();
+        return Err(ParquetError::General(why));
+    }
+    let mut leaves = leaves.into_iter();
+    let columns = fields
+        .iter()
+        .zip(roots)
+        .map(|(field, root)| FileColumn {
+            name: field.name().clone(),
+            root,
+            form: Form::of(field.data_type(), &mut leaves),
+        })
+        .collect();
+    Ok(Footer {
+        metadata,
+        counted,
+        columns,
+    })
+}
+
+/// What the bytes of each leaf mean, where the library does not say it.
+fn leaves(metadata: &ParquetMetaData) -> Vec<Leaf> {
+    let file = metadata.file_metadata();
+    let by_arrow = file
+        .key_value_metadata()
+        .is_some_and(|pairs| pairs.iter().any(|pair| pair.key == ARROW_SCHEMA));
+    let columns = file.schema_descr().columns().iter();
+    columns
+        .map(|column| match column.physical_type() {
+            PhysicalType::INT96 if !is_unknown(column.self_type()) => Leaf::Int96,
+            PhysicalType::FIXED_LEN_BYTE_ARRAY if is_interval(column.self_type()) => {
+                Leaf::Interval { signed: by_arrow }
+            }
+            PhysicalType::FIXED_LEN_BYTE_ARRAY if is_uuid(column.self_type()) => Leaf::Uuid,
+            _ => Leaf::Other,
+        })
+        .collect()
+}
+
+/// Always null: the library knows it by its annotation, whatever is stored.
+fn is_unknown(leaf: &Type) -> bool {
+    leaf.get_basic_info().logical_type_ref() == Some(&LogicalType::Unknown)
+}
+
+fn is_interval(leaf: &Type) -> bool {
+    leaf.get_basic_info().converted_type() == ConvertedType::INTERVAL && length_of(leaf) == 12
+}
+
+fn is_uuid(leaf: &Type) -> bool {
+    leaf.get_basic_info().logical_type_ref() == Some(&LogicalType::Uuid) && length_of(leaf) == 16
+}
+
+fn length_of(leaf: &Type) -> i32 {
+    match leaf {
+        Type::PrimitiveType { type_length, .. } => *type_length,
+        Type::GroupType { .. } => 0,
+    }
+}
+
+/// The metadata with INT96 and INTERVAL leaves as 12 plain bytes, which is how both are stored in every
+/// encoding, and with the rows of all row groups: the library reads no more than the file's count.
+/// `None` where nothing has to change.
+fn corrected(metadata: &ParquetMetaData) -> Result<Option<ParquetMetaData>, ParquetError> {
+    let file = metadata.file_metadata();
+    let root = file.schema_descr().root_schema_ptr();
+    let plain = plain_type(&root)?;
+    let rows = rows_of(metadata);
+    if Arc::ptr_eq(&plain, &root) && u64::try_from(file.num_rows()) == Ok(rows) {
+        return Ok(None);
+    }
+    let file = FileMetaData::new(
+        file.version(),
+        i64::try_from(rows).unwrap_or(i64::MAX),
+        file.created_by().map(str::to_owned),
+        file.key_value_metadata().cloned(),
+        Arc::new(SchemaDescriptor::new(plain)),
+        file.column_orders().cloned(),
+    );
+    let builder = ParquetMetaDataBuilder::new(file).set_row_groups(metadata.row_groups().to_vec());
+    Ok(Some(builder.build()))
+}
+
+/// The same type when nothing below it has to change.
+fn plain_type(given: &TypePtr) -> Result<TypePtr, ParquetError> {
+    let info = given.get_basic_info();
+    let id = info.has_id().then(|| info.id());
+    if given.is_primitive() {
+        let is_int96 = given.get_physical_type() == PhysicalType::INT96 && !is_unknown(given);
+        if !is_int96 && !is_interval(given) {
+            return Ok(Arc::clone(given));
+        }
+        let builder = Type::primitive_type_builder(given.name(), PhysicalType::FIXED_LEN_BYTE_ARRAY)
+            .with_repetition(info.repetition())
+            .with_length(12)
+            .with_id(id);
+        return builder.build().map(Arc::new);
+    }
+    let members = given.get_fields().iter().map(plain_type);
+    let members = members.collect::<Result<Vec<_>, _>>()?;
+    let same = |(one, other): (&TypePtr, &TypePtr)| Arc::ptr_eq(one, other);
+    if members.iter().zip(given.get_fields()).all(same) {
+        return Ok(Arc::clone(given));
+    }
+    let mut builder = Type::group_type_builder(given.name())
+        .with_converted_type(info.converted_type())
+        .with_logical_type(info.logical_type_ref().cloned())
+        .with_fields(members)
+        .with_id(id);
+    if info.has_repetition() {
+        builder = builder.with_repetition(info.repetition());
+    }
+    builder.build().map(Arc::new)
+}
+
+/// A file's columns and size.
+pub(crate) struct Look {
+    pub(crate) schema: SchemaRef,
+    pub(crate) rows: u64,
+    /// Columns whose timestamps may be finer than a microsecond.
+    pub(crate) fine: BTreeSet<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Look {
+    /// The columns' names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let fields = self.schema.fields().iter();
+        fields.map(|field| field.name().clone()).collect()
+    }
+}
+
+/// The type of each column; it must be the same in every file. Where it is not, a column with a
+/// declared type has none of its own; text and bytes are never mixed, because their texts are alike.
+/// A column that is always null in one file has the type it has in the others.
+pub(crate) fn types_of(
+    files: &[InputFile],
+    looks: &[Look],
+    is_declared: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, DataType>, FilesError> {
+    let mut all: BTreeMap<String, DataType> = BTreeMap::new();
+    let mut mixed = BTreeSet::new();
+    let binary = |data_type: &DataType| *data_type == DataType::Binary;
+    for (file, look) in files.iter().zip(looks) {
+        for field in look.schema.fields() {
+            match all.get(field.name()) {
+                Some(other) if other == field.data_type() => {}
+                Some(_) if *field.data_type() == DataType::Null => {}
+                None | Some(DataType::Null) => {
+                    all.insert(field.name().clone(), field.data_type().clone());
+                }
+                Some(other)
+                    if is_declared(field.name()) && binary(other) == binary(field.data_type()) =>
+                {
+                    mixed.insert(field.name().clone());
+                }
+                Some(other) => {
+                    return Err(FilesError::TypeDiffers {
+                        column: field.name().clone(),
+                        first: types::name(other),
+                        second: types::name(field.data_type()),
+                        path: file.object.clone(),
+                    });
+                }
+            }
+        }
+    }
+    all.retain(|name, _| !mixed.contains(name));
+    Ok(all)
+}
+
+/// Reads a file's footer.
+pub(crate) fn look(file: &InputFile) -> Result<Look, FilesError> {
+    let footer = open(file)?;
+    let columns = footer.columns.iter();
+    let fields: Vec<Field> = columns
+        .map(|column| Field::new(&column.name, column.form.to.clone(), true))
+        .collect();
+    // They are read by name.
+    for (second, field) in fields.iter().enumerate() {
+        let same = |other: &Field| other.name() == field.name();
+        if let Some(first) = fields.iter().take(second).position(same) {
+            return Err(FilesError::TwoColumns {
+                path: file.object.clone(),
+                name: field.name().clone(),
+                first: first + 1,
+                second: second + 1,
+            });
+        }
+    }
+    let fine = footer.columns.iter().filter(|column| column.form.is_fine());
+    let (rows, mut notes) = (footer.rows(), Vec::new());
+    let counted = footer.counted;
+    if u64::try_from(counted) != Ok(rows) {
+        notes.push(format!(
+            "the footer of `{}` counts {counted} rows and its row groups {rows}: the rows of the row groups are read",
+            file.object
+        ));
+    }
+    Ok(Look {
+        fine: fine.map(|column| column.name.clone()).collect(),
+        schema: Arc::new(Schema::new(fields)),
+        rows,
+        notes,
+    })
+}
+
+impl Footer {
+    /// Rows of all row groups.
+    pub(super) fn rows(&self) -> u64 {
+        rows_of(self.metadata.metadata())
+    }
+}
+
+fn rows_of(metadata: &ParquetMetaData) -> u64 {
+    let groups = metadata.row_groups().iter();
+    groups
+        .map(|group| u64::try_from(group.num_rows()).unwrap_or(0))
+        .fold(0, u64::saturating_add)
+}
