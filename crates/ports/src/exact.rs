@@ -11,8 +11,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int64Type,
-    IntervalMonthDayNanoType, TimestampMicrosecondType,
-    TimestampNanosecondType, UInt64Type,
+    IntervalMonthDayNanoType, TimestampMicrosecondType, TimestampNanosecondType, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, PrimitiveArray, StringArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
@@ -141,7 +140,9 @@ impl ExactValues {
             DataType::UInt64 => ExactKind::Unsigned(array.as_primitive().clone()),
             DataType::Float32 => ExactKind::Single(array.as_primitive().clone()),
             DataType::Float64 => ExactKind::Double(array.as_primitive().clone()),
-            DataType::Decimal128(_, scale) => ExactKind::Decimal(array.as_primitive().clone(), *scale),
+            DataType::Decimal128(_, scale) => {
+                ExactKind::Decimal(array.as_primitive().clone(), *scale)
+            }
             DataType::Date32 => ExactKind::Date(array.as_primitive().clone()),
             DataType::Timestamp(TimeUnit::Microsecond, zone) => {
                 ExactKind::Micros(array.as_primitive().clone(), zone.is_some())
@@ -217,7 +218,9 @@ impl ExactValues {
             ExactKind::Micros(values, zoned) => {
                 exact_moment(i128::from(values.value(row)) * 1_000, 6, *zoned, out)
             }
-            ExactKind::Nanos(values, zoned) => exact_moment(i128::from(values.value(row)), 9, *zoned, out),
+            ExactKind::Nanos(values, zoned) => {
+                exact_moment(i128::from(values.value(row)), 9, *zoned, out)
+            }
             ExactKind::Text(values) => out.extend_from_slice(values.value(row).as_bytes()),
             ExactKind::Bytes(values) => {
                 out.extend_from_slice(b"\\x");
@@ -331,14 +334,16 @@ pub fn exact_moment(nanos: i128, fraction_digits: u32, zoned: bool, out: &mut Ve
     }
 }
 
-
 /// Values of the rarer types.
 fn shown(values: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<(), ArrowError> {
     match values.data_type() {
         DataType::Interval(_) => return interval(values, row, out),
         DataType::Duration(unit) => duration(values, *unit, row, out)?,
         DataType::Decimal256(_, scale) => {
-            let text = values.as_primitive::<Decimal256Type>().value(row).to_string();
+            let text = values
+                .as_primitive::<Decimal256Type>()
+                .value(row)
+                .to_string();
             let digits = text.strip_prefix('-').unwrap_or(&text);
             pointed(digits.len() < text.len(), digits.as_bytes(), *scale, out);
         }
@@ -394,7 +399,12 @@ fn interval(values: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<(), Arro
     };
     show(
         out,
-        format_args!("P{}M{}DT{sign}{}", span.months, span.days, nanos / 1_000_000_000),
+        format_args!(
+            "P{}M{}DT{sign}{}",
+            span.months,
+            span.days,
+            nanos / 1_000_000_000
+        ),
     );
     match nanos % 1_000_000_000 {
         0 => {}

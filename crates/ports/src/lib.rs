@@ -8,9 +8,9 @@
 
 mod connector;
 mod destination;
+mod engine;
 mod exact;
 mod exact_json;
-mod engine;
 mod memory;
 mod operator;
 mod process;
@@ -24,11 +24,11 @@ pub use destination::{
     Candidate, Commit, Committed, Destination, Intent, Prepared, PreparedStats, Receipt, Scope,
     StagedFile, Writer,
 };
-pub use exact::{ExactKind, ExactValues, exact_moment, has_exact_text};
-pub use exact_json::{exact_json, json_string};
 pub use engine::{
     ExpressionCompiler, ModelEngine, ModelRequest, ModelRun, Query, QueryResult, RowExpression,
 };
+pub use exact::{ExactKind, ExactValues, exact_moment, has_exact_text};
+pub use exact_json::{exact_json, json_string};
 pub use memory::{Lease, Memory};
 pub use operator::{Operator, Output};
 pub use process::{ProcessExit, ProcessRunner, ProcessSpec};

@@ -147,7 +147,9 @@ fn value_as_json(column: &ArrayRef) -> Value {
     shown.or_else(|| exact(column)).unwrap_or_else(|| {
         // Beyond all exact texts: the number that is stored.
         let stored = arrow_cast::cast(column, &DataType::Int64).ok();
-        stored.and_then(|stored| shown_as(&stored)).unwrap_or(Value::Null)
+        stored
+            .and_then(|stored| shown_as(&stored))
+            .unwrap_or(Value::Null)
     })
 }
 
@@ -155,7 +157,9 @@ fn shown(column: &ArrayRef) -> Option<Value> {
     let of_time = column.data_type().is_temporal();
     let text = shown_as(column)?;
     // Years of more than four digits have a form of their own.
-    let is_long = text.as_str().is_some_and(|text| text.starts_with(['+', '-']));
+    let is_long = text
+        .as_str()
+        .is_some_and(|text| text.starts_with(['+', '-']));
     (!of_time || !is_long).then_some(text)
 }
 

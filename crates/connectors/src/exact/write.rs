@@ -15,46 +15,44 @@ const DAY_US: i64 = 86_400_000_000;
 /// Adds a date or timestamp in the user's pattern; false when the pattern does not lead back to it.
 pub(crate) fn write_formatted(
     values: &Values,
-        row: usize,
-        times: &TimeFormats,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        let start = out.len();
-        let micros = match &values.kind {
-            Kind::Date(dates) => i64::from(dates.value(row)).checked_mul(DAY_US),
-            Kind::Micros(micros, _) => Some(micros.value(row)),
-            Kind::Nanos(nanos, _) if nanos.value(row) % 1_000 == 0 => {
-                Some(nanos.value(row) / 1_000)
-            }
-            _ => None,
-        };
-        let Some((micros, moment)) =
-            micros.and_then(|micros| Some((micros, DateTime::from_timestamp_micros(micros)?)))
-        else {
-            return false;
-        };
-        match (&values.kind, &times.date, &times.timestamp) {
-            (Kind::Date(_), Some(pattern), _) => {
-                show(out, format_args!("{}", moment.date_naive().format(pattern)));
-                let text = out.get(start..).unwrap_or_default();
-                times
-                    .date(text)
-                    .is_some_and(|days| i64::from(days) * DAY_US == micros)
-            }
-            (Kind::Micros(_, zoned) | Kind::Nanos(_, zoned), _, Some(pattern)) => {
-                if *zoned {
-                    show(out, format_args!("{}", moment.format(pattern)));
-                } else if !times.offset {
-                    show(out, format_args!("{}", moment.naive_utc().format(pattern)));
-                }
-                let text = out.get(start..).unwrap_or_default();
-                times
-                    .timestamp(text)
-                    .is_some_and(|back| back.micros == micros && back.zoned == *zoned)
-            }
-            _ => false,
+    row: usize,
+    times: &TimeFormats,
+    out: &mut Vec<u8>,
+) -> bool {
+    let start = out.len();
+    let micros = match &values.kind {
+        Kind::Date(dates) => i64::from(dates.value(row)).checked_mul(DAY_US),
+        Kind::Micros(micros, _) => Some(micros.value(row)),
+        Kind::Nanos(nanos, _) if nanos.value(row) % 1_000 == 0 => Some(nanos.value(row) / 1_000),
+        _ => None,
+    };
+    let Some((micros, moment)) =
+        micros.and_then(|micros| Some((micros, DateTime::from_timestamp_micros(micros)?)))
+    else {
+        return false;
+    };
+    match (&values.kind, &times.date, &times.timestamp) {
+        (Kind::Date(_), Some(pattern), _) => {
+            show(out, format_args!("{}", moment.date_naive().format(pattern)));
+            let text = out.get(start..).unwrap_or_default();
+            times
+                .date(text)
+                .is_some_and(|days| i64::from(days) * DAY_US == micros)
         }
+        (Kind::Micros(_, zoned) | Kind::Nanos(_, zoned), _, Some(pattern)) => {
+            if *zoned {
+                show(out, format_args!("{}", moment.format(pattern)));
+            } else if !times.offset {
+                show(out, format_args!("{}", moment.naive_utc().format(pattern)));
+            }
+            let text = out.get(start..).unwrap_or_default();
+            times
+                .timestamp(text)
+                .is_some_and(|back| back.micros == micros && back.zoned == *zoned)
+        }
+        _ => false,
     }
+}
 
 fn show(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     // Writing to a vector cannot fail.
@@ -67,7 +65,8 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::{
-        ArrayRef, Date32Array, Decimal128Array, Float32Array, Float64Array, TimestampMicrosecondArray,
+        ArrayRef, Date32Array, Decimal128Array, Float32Array, Float64Array,
+        TimestampMicrosecondArray,
     };
     use proptest::prelude::*;
 

@@ -102,7 +102,9 @@ pub(crate) enum FilesError {
         counted: u64,
         read: u64,
     },
-    #[error("column `{column}` of `{path}` is `{held}`, which cannot be read as the declared `{wanted}`")]
+    #[error(
+        "column `{column}` of `{path}` is `{held}`, which cannot be read as the declared `{wanted}`"
+    )]
     NotReadable {
         path: String,
         column: String,

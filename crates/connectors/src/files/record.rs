@@ -83,7 +83,9 @@ fn column_of(
         Ok(text) => array_of(&[Some(&Value::String(text))], data_type),
         Err(_) => {
             let word = types::name(data_type);
-            Ok(Err(format!("a `bytes` value does not fit `{word}` exactly")))
+            Ok(Err(format!(
+                "a `bytes` value does not fit `{word}` exactly"
+            )))
         }
     }
 }

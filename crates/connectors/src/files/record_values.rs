@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use arrow_array::types::Decimal256Type;
 use arrow_array::{
-    ArrayRef, Date32Array, Int32Array, Int64Array,
-    IntervalMonthDayNanoArray, ListArray, MapArray, PrimitiveArray, StructArray,
-    TimestampMicrosecondArray, new_null_array, types::IntervalMonthDayNano,
+    ArrayRef, Date32Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, MapArray,
+    PrimitiveArray, StructArray, TimestampMicrosecondArray, new_null_array,
+    types::IntervalMonthDayNano,
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_cast::cast::cast;
@@ -223,15 +223,21 @@ fn rare(texts: &[Option<String>], to: &DataType) -> Result<Option<ArrayRef>, Arr
     Ok(match to {
         DataType::Time32(unit) => {
             let ticks = each(texts, |text| i32::try_from(clock(text, *unit)?).ok());
-            ticks.map(|ticks| cast(&Int32Array::from(ticks), to)).transpose()?
+            ticks
+                .map(|ticks| cast(&Int32Array::from(ticks), to))
+                .transpose()?
         }
         DataType::Time64(unit) => {
             let ticks = each(texts, |text| clock(text, *unit));
-            ticks.map(|ticks| cast(&Int64Array::from(ticks), to)).transpose()?
+            ticks
+                .map(|ticks| cast(&Int64Array::from(ticks), to))
+                .transpose()?
         }
         DataType::Duration(unit) => {
             let ticks = each(texts, |text| span(text.strip_prefix("PT")?, *unit));
-            ticks.map(|ticks| cast(&Int64Array::from(ticks), to)).transpose()?
+            ticks
+                .map(|ticks| cast(&Int64Array::from(ticks), to))
+                .transpose()?
         }
         DataType::Interval(IntervalUnit::MonthDayNano) => each(texts, interval)
             .map(|spans| Arc::new(IntervalMonthDayNanoArray::from(spans)) as ArrayRef),
@@ -263,7 +269,11 @@ fn clock(text: &str, unit: TimeUnit) -> Option<i64> {
     let (hours, minutes) = (next()?, next()?);
     let (seconds, nanos) = value::seconds(parts.next()?)?;
     let fits = (0..24).contains(&hours) && (0..60).contains(&minutes) && (0..60).contains(&seconds);
-    ticks(fits.then_some(hours * 3_600 + minutes * 60 + seconds)?, nanos, unit)
+    ticks(
+        fits.then_some(hours * 3_600 + minutes * 60 + seconds)?,
+        nanos,
+        unit,
+    )
 }
 
 /// Seconds with a sign and a fraction, and `S`.
@@ -295,7 +305,9 @@ fn wide(
     precision: u8,
     scale: i8,
 ) -> Result<Option<ArrayRef>, ArrowError> {
-    let parsed = each(texts, |text| parse_decimal::<Decimal256Type>(text, precision, scale).ok());
+    let parsed = each(texts, |text| {
+        parse_decimal::<Decimal256Type>(text, precision, scale).ok()
+    });
     let Some(parsed) = parsed else {
         return Ok(None);
     };

@@ -257,11 +257,15 @@ async fn settle_parquet(
     let finer = finer_times(&files, &looks, &wanted, request, &mut notes).await?;
     for column in &mut wanted {
         // The file's own type stands unless another one is declared.
-        let own = types.get(&column.name).filter(|_| !is_declared(column, request));
+        let own = types
+            .get(&column.name)
+            .filter(|_| !is_declared(column, request));
         column.data_type = match (own, &column.data_type) {
             // What a column without a value is, an earlier load may know.
             (Some(DataType::Null), known) => Some(known.clone().unwrap_or(DataType::Utf8)),
-            (Some(_), Some(DataType::Utf8)) if is_fine(&looks, &column.name) => Some(DataType::Utf8),
+            (Some(_), Some(DataType::Utf8)) if is_fine(&looks, &column.name) => {
+                Some(DataType::Utf8)
+            }
             (Some(_), _) if finer.contains(&column.name) => Some(DataType::Utf8),
             (Some(own), _) => Some(own.clone()),
             (None, known) => known.clone(),

@@ -178,7 +178,8 @@ fn flat(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 fn fixed(array: &ArrayRef) -> Result<FixedSizeBinaryArray, ArrowError> {
     let array = flat(array)?;
     let fixed = array.as_fixed_size_binary_opt().cloned();
-    fixed.ok_or_else(|| ArrowError::CastError(format!("{} is not of fixed size", array.data_type())))
+    fixed
+        .ok_or_else(|| ArrowError::CastError(format!("{} is not of fixed size", array.data_type())))
 }
 
 fn marked(rows: Vec<usize>, flaw: Flaw) -> Vec<(usize, Flaw)> {
@@ -197,9 +198,8 @@ fn too_long<T: ArrowPrimitiveType + DecimalType>(array: &ArrayRef, precision: u8
     if values.validate_decimal_precision(precision).is_ok() {
         return Vec::new();
     }
-    let wrong = |value: T::Native| {
-        T::validate_decimal_precision(value, precision, values.scale()).is_err()
-    };
+    let wrong =
+        |value: T::Native| T::validate_decimal_precision(value, precision, values.scale()).is_err();
     let rows = values.iter().enumerate();
     rows.filter(|(_, value)| value.is_some_and(wrong))
         .map(|(row, _)| row)
@@ -357,7 +357,8 @@ fn lifted(
     is_null: impl Fn(usize) -> bool,
 ) -> Vec<(usize, Flaw)> {
     let row_of = |item: usize| {
-        let ends = offsets.partition_point(|offset| usize::try_from(*offset).is_ok_and(|at| at <= item));
+        let ends =
+            offsets.partition_point(|offset| usize::try_from(*offset).is_ok_and(|at| at <= item));
         let row = ends.checked_sub(1)?;
         (row + 1 < offsets.len() && !is_null(row)).then_some(row)
     };

@@ -61,7 +61,8 @@ fn look(
         for batch in reader {
             let batch = batch.map_err(|error| broken(file, error))?;
             for (column, array) in wanted.iter().zip(batch.columns()) {
-                let converted = convert(array, &column.form).map_err(|error| broken(file, error))?;
+                let converted =
+                    convert(array, &column.form).map_err(|error| broken(file, error))?;
                 let is_finer = converted.bad.iter().any(|(_, flaw)| *flaw == Flaw::Fine);
                 if is_finer && found.finer.insert(column.name.clone()) {
                     found.notes.push(format!(

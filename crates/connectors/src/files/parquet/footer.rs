@@ -50,7 +50,12 @@ pub(super) fn broken(file: &InputFile, error: impl std::fmt::Display) -> FilesEr
 
 /// What is wrong, without the library's words for its own kinds of errors.
 pub(super) fn reason(mut text: &str) -> &str {
-    const KINDS: [&str; 4] = ["Parquet argument error: ", "Parquet error: ", "Arrow: ", "EOF: "];
+    const KINDS: [&str; 4] = [
+        "Parquet argument error: ",
+        "Parquet error: ",
+        "Arrow: ",
+        "EOF: ",
+    ];
     while let Some(rest) = KINDS.iter().find_map(|kind| text.strip_prefix(kind)) {
         text = rest;
     }
@@ -179,10 +184,11 @@ fn plain_type(given: &TypePtr) -> Result<TypePtr, ParquetError> {
         if !is_int96 && !is_interval(given) {
             return Ok(Arc::clone(given));
         }
-        let builder = Type::primitive_type_builder(given.name(), PhysicalType::FIXED_LEN_BYTE_ARRAY)
-            .with_repetition(info.repetition())
-            .with_length(12)
-            .with_id(id);
+        let builder =
+            Type::primitive_type_builder(given.name(), PhysicalType::FIXED_LEN_BYTE_ARRAY)
+                .with_repetition(info.repetition())
+                .with_length(12)
+                .with_id(id);
         return builder.build().map(Arc::new);
     }
     let members = given.get_fields().iter().map(plain_type);

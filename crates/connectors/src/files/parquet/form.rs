@@ -36,7 +36,9 @@ pub(super) enum How {
     /// They are the same, or in another encoding.
     Same,
     Int96,
-    Interval { signed: bool },
+    Interval {
+        signed: bool,
+    },
     Uuid,
     /// A timestamp of another unit.
     Moment(TimeUnit),
@@ -83,15 +85,13 @@ impl Form {
                 T::Struct(pair) => Self::of_map(entries, pair, leaves),
                 _ => Self::same(from),
             },
-            _ => leaves.next().map_or_else(|| Self::same(from), |leaf| Self::of_leaf(from, leaf)),
+            _ => leaves
+                .next()
+                .map_or_else(|| Self::same(from), |leaf| Self::of_leaf(from, leaf)),
         }
     }
 
-    fn of_map(
-        entries: &FieldRef,
-        pair: &Fields,
-        leaves: &mut impl Iterator<Item = Leaf>,
-    ) -> Self {
+    fn of_map(entries: &FieldRef, pair: &Fields, leaves: &mut impl Iterator<Item = Leaf>) -> Self {
         let [key, value] = pair.as_ref() else {
             return Self::same(&DataType::Map(Arc::clone(entries), false));
         };
@@ -133,7 +133,10 @@ impl Form {
             (_, T::Timestamp(unit, zone)) => {
                 // An instant is one and the same in every zone.
                 let zone = zone.as_ref().map(|_| "UTC".into());
-                (T::Timestamp(TimeUnit::Microsecond, zone), How::Moment(*unit))
+                (
+                    T::Timestamp(TimeUnit::Microsecond, zone),
+                    How::Moment(*unit),
+                )
             }
             (_, T::Date64) => (T::Date32, How::Days),
             (_, T::Time32(unit) | T::Time64(unit)) => {
@@ -163,7 +166,11 @@ impl Form {
 }
 
 fn retyped(field: &FieldRef, form: &Form) -> FieldRef {
-    Arc::new(Field::new(field.name(), form.to.clone(), field.is_nullable()))
+    Arc::new(Field::new(
+        field.name(),
+        form.to.clone(),
+        field.is_nullable(),
+    ))
 }
 
 /// Units in a second.

@@ -98,8 +98,14 @@ impl Read {
 
     /// The columns of the file that are read, in its order.
     fn columns(&self) -> Vec<FileColumn> {
-        let is_read = |column: &&FileColumn| self.asked.schema.field_with_name(&column.name).is_ok();
-        self.footer.columns.iter().filter(is_read).cloned().collect()
+        let is_read =
+            |column: &&FileColumn| self.asked.schema.field_with_name(&column.name).is_ok();
+        self.footer
+            .columns
+            .iter()
+            .filter(is_read)
+            .cloned()
+            .collect()
     }
 
     fn damaged(&self, group: usize, column: Option<String>, why: String) -> FilesError {
@@ -180,7 +186,12 @@ fn read_group(
     };
     counted(read, group, about)?;
     let rows_of = |group: &RowGroupMetaData| u64::try_from(group.num_rows()).unwrap_or(0);
-    let start: u64 = read.groups().iter().take(group).map(rows_of).fold(0, u64::saturating_add);
+    let start: u64 = read
+        .groups()
+        .iter()
+        .take(group)
+        .map(rows_of)
+        .fold(0, u64::saturating_add);
     let roots: Vec<usize> = columns.iter().map(|column| column.root).collect();
     let (batch_rows, bytes) =
         batch_of(about, &roots, read.asked.batch_rows, read.asked.batch_bytes);

@@ -30,7 +30,12 @@ pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let before = QUIET.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     QUIET.set(before);
-    result.map_err(|panic| format!("its bytes contradict each other ({})", words(panic.as_ref())))
+    result.map_err(|panic| {
+        format!(
+            "its bytes contradict each other ({})",
+            words(panic.as_ref())
+        )
+    })
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {

@@ -91,7 +91,9 @@ pub(super) fn shape(
     let mut shaped = Vec::with_capacity(read.asked.schema.fields().len());
     let mut misfits: Vec<Misfit> = Vec::new();
     for (at, field) in read.asked.schema.fields().iter().enumerate() {
-        let place = columns.iter().position(|column| column.name == *field.name());
+        let place = columns
+            .iter()
+            .position(|column| column.name == *field.name());
         let given = place.and_then(|place| columns.get(place).zip(batch.columns().get(place)));
         let column = match given {
             None => new_null_array(field.data_type(), rows),
@@ -227,12 +229,20 @@ fn declared(from: &ArrayRef, to: &DataType) -> Result<Fitted, ArrowError> {
 
 /// Text as a text file's cells are read.
 fn from_text(texts: &StringArray, to: &DataType) -> Result<Fitted, ArrowError> {
-    let offset = |at: usize| texts.value_offsets().get(at).copied().and_then(|at| usize::try_from(at).ok());
+    let offset = |at: usize| {
+        texts
+            .value_offsets()
+            .get(at)
+            .copied()
+            .and_then(|at| usize::try_from(at).ok())
+    };
     let spans: Vec<Span> = (0..texts.len())
-        .map(|row| match (texts.is_null(row), offset(row), offset(row + 1)) {
-            (false, Some(start), Some(end)) => Span::quoted(start, end, false),
-            _ => Span::NULL,
-        })
+        .map(
+            |row| match (texts.is_null(row), offset(row), offset(row + 1)) {
+                (false, Some(start), Some(end)) => Span::quoted(start, end, false),
+                _ => Span::NULL,
+            },
+        )
         .collect();
     let (times, nulls) = (TimeFormats::default(), Nulls::default());
     let cells = Cells {

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use parquet::basic::{ConvertedType, LogicalType, Repetition, Type as PhysicalType};
 use parquet::data_type::{
-    ByteArray, FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type,
-    Int96, Int96Type,
+    ByteArray, FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type, Int96, Int96Type,
 };
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
@@ -127,7 +126,10 @@ fn a_declared_type_gives_the_value_of_pyarrow_or_rejects_the_row() {
             }
             let is_text = ["text", "binary"].contains(&word);
             if !is_text && expected[at] != "!" && *value != expected[at] {
-                wrong.push(format!("{what}: row {at} `{value}`, pyarrow `{}`", expected[at]));
+                wrong.push(format!(
+                    "{what}: row {at} `{value}`, pyarrow `{}`",
+                    expected[at]
+                ));
             }
         }
     }
@@ -178,8 +180,14 @@ fn int96_says_every_year_and_loses_no_digit() {
         &project,
         "message m { required int96 at; }",
         vec![Box::new(move |column| {
-            let values: Vec<Int96> = days.iter().map(|day| int96(*day, 86_399_999_999_000)).collect();
-            column.typed::<Int96Type>().write_batch(&values, None, None).unwrap();
+            let values: Vec<Int96> = days
+                .iter()
+                .map(|day| int96(*day, 86_399_999_999_000))
+                .collect();
+            column
+                .typed::<Int96Type>()
+                .write_batch(&values, None, None)
+                .unwrap();
         })],
     );
     let outcome = project.read("t");
@@ -199,14 +207,28 @@ fn int96_says_every_year_and_loses_no_digit() {
         "message m { optional int96 at; }",
         vec![Box::new(|column| {
             let values = [int96(2_932_896, 1), int96(0, 2_000)];
-            column.typed::<Int96Type>().write_batch(&values, Some(&[1, 0, 1]), None).unwrap();
+            column
+                .typed::<Int96Type>()
+                .write_batch(&values, Some(&[1, 0, 1]), None)
+                .unwrap();
         })],
     );
     let outcome = project.read("t");
     assert_eq!(outcome.columns, ["at text"]);
-    assert_eq!(outcome.rows, ["9999-12-31T00:00:00.000000001", "∅", "1970-01-01T00:00:00.000002"]);
+    assert_eq!(
+        outcome.rows,
+        [
+            "9999-12-31T00:00:00.000000001",
+            "∅",
+            "1970-01-01T00:00:00.000002"
+        ]
+    );
     assert_eq!(outcome.notes.len(), 1, "{:?}", outcome.notes);
-    assert!(outcome.notes[0].contains("below a microsecond"), "{:?}", outcome.notes);
+    assert!(
+        outcome.notes[0].contains("below a microsecond"),
+        "{:?}",
+        outcome.notes
+    );
     let mut spec = spec("t");
     spec.declared = declared(&[("at", "timestamp")]);
     let outcome = project.read_as(&spec);
@@ -215,7 +237,11 @@ fn int96_says_every_year_and_loses_no_digit() {
         outcome.rejects[0].raw,
         RawRecord::Row("{\"at\":\"9999-12-31T00:00:00.000000001\"}".to_owned())
     );
-    assert!(outcome.rejects[0].reasons[0].message.contains("declare `text`"));
+    assert!(
+        outcome.rejects[0].reasons[0]
+            .message
+            .contains("declare `text`")
+    );
 }
 
 #[test]
@@ -235,13 +261,19 @@ fn an_interval_keeps_its_months() {
         let parts = [months, days, millis].map(u32::to_le_bytes).concat();
         FixedLenByteArray::from(ByteArray::from(parts))
     };
-    let values = [bytes(14, 3, 4_500), bytes(0, 0, u32::MAX), bytes(u32::MAX, 0, 0)];
+    let values = [
+        bytes(14, 3, 4_500),
+        bytes(0, 0, u32::MAX),
+        bytes(u32::MAX, 0, 0),
+    ];
     write_type(
         &project,
         schema,
         vec![Box::new(move |column| {
             let column = column.typed::<FixedLenByteArrayType>();
-            column.write_batch(&values, Some(&[1, 1, 1, 0]), None).unwrap();
+            column
+                .write_batch(&values, Some(&[1, 1, 1, 0]), None)
+                .unwrap();
         })],
     );
     let texts = exact(&project, &spec("t"), 4).unwrap();
@@ -261,15 +293,22 @@ fn columns_that_repeat_without_an_annotation_are_lists() {
         "message m { required int32 id; optional group phones { repeated group phone { required int64 number; } } repeated int32 n; }",
         vec![
             Box::new(|column| {
-                column.typed::<Int32Type>().write_batch(&[1, 2, 3], None, None).unwrap();
+                column
+                    .typed::<Int32Type>()
+                    .write_batch(&[1, 2, 3], None, None)
+                    .unwrap();
             }),
             Box::new(|column| {
                 let column = column.typed::<Int64Type>();
-                column.write_batch(&[5, 6], Some(&[0, 1, 2, 2]), Some(&[0, 0, 0, 1])).unwrap();
+                column
+                    .write_batch(&[5, 6], Some(&[0, 1, 2, 2]), Some(&[0, 0, 0, 1]))
+                    .unwrap();
             }),
             Box::new(|column| {
                 let column = column.typed::<Int32Type>();
-                column.write_batch(&[7, 8], Some(&[1, 1, 0, 0]), Some(&[0, 1, 0, 0])).unwrap();
+                column
+                    .write_batch(&[7, 8], Some(&[1, 1, 0, 0]), Some(&[0, 1, 0, 0]))
+                    .unwrap();
             }),
         ],
     );
@@ -311,7 +350,9 @@ fn recount(project: &Project, rows: i64) {
     let groups = metadata.row_groups().iter().cloned();
     let groups = groups.map(|group| group.into_builder().set_num_rows(rows).build().unwrap());
     let changed = ParquetMetaData::new(file, groups.collect());
-    ParquetMetaDataWriter::new(&mut bytes, &changed).finish().unwrap();
+    ParquetMetaDataWriter::new(&mut bytes, &changed)
+        .finish()
+        .unwrap();
     std::fs::write(&path, bytes).unwrap();
 }
 
@@ -346,7 +387,11 @@ fn a_footer_that_counts_no_rows_loses_none() {
     let outcome = project.read("t");
     assert_eq!(outcome.rows, ["1", "2", "3"]);
     assert_eq!(outcome.boundaries, [3]);
-    assert!(outcome.notes[0].contains("counts 0 rows and its row groups 3"), "{:?}", outcome.notes);
+    assert!(
+        outcome.notes[0].contains("counts 0 rows and its row groups 3"),
+        "{:?}",
+        outcome.notes
+    );
 }
 
 #[test]
@@ -361,7 +406,10 @@ fn a_row_group_with_other_rows_than_counted_is_an_error() {
             let read = project.try_read(&spec);
             match read {
                 Err(failure) => {
-                    assert!(["R0140", "R0141"].contains(&failure.code.as_str()), "{failure}");
+                    assert!(
+                        ["R0140", "R0141"].contains(&failure.code.as_str()),
+                        "{failure}"
+                    );
                     assert!(failure.message.contains("row group 1"), "{failure}");
                 }
                 Ok(outcome) => panic!("{repetition} {counted}: {:?}", outcome.rows),
@@ -388,7 +436,10 @@ fn a_column_behind_an_empty_group_has_its_values() {
         .unwrap();
     let of = |value: i32| -> Box<dyn Fn(&mut parquet::file::writer::SerializedColumnWriter<'_>)> {
         Box::new(move |column| {
-            column.typed::<Int32Type>().write_batch(&[value], None, None).unwrap();
+            column
+                .typed::<Int32Type>()
+                .write_batch(&[value], None, None)
+                .unwrap();
         })
     };
     write_type(&project, schema, vec![of(1), of(100), of(7)]);
@@ -408,7 +459,10 @@ fn a_column_without_a_value_takes_every_declared_type() {
         .with_logical_type(Some(LogicalType::Unknown))
         .build()
         .unwrap();
-    let schema = Type::group_type_builder("m").with_fields(vec![Arc::new(leaf)]).build().unwrap();
+    let schema = Type::group_type_builder("m")
+        .with_fields(vec![Arc::new(leaf)])
+        .build()
+        .unwrap();
     write_type(
         &project,
         schema,
@@ -418,11 +472,22 @@ fn a_column_without_a_value_takes_every_declared_type() {
         })],
     );
     assert_eq!(project.read("t").columns, ["n text"]);
-    for word in ["bigint", "date", "timestamptz", "decimal(9,2)", "binary", "bool", "text"] {
+    for word in [
+        "bigint",
+        "date",
+        "timestamptz",
+        "decimal(9,2)",
+        "binary",
+        "bool",
+        "text",
+    ] {
         let mut spec = spec("t");
         spec.declared = declared(&[("n", word)]);
         let outcome = project.read_as(&spec);
-        assert_eq!((outcome.columns, outcome.rows), (vec![format!("n {word}")], vec!["∅".to_owned(); 2]));
+        assert_eq!(
+            (outcome.columns, outcome.rows),
+            (vec![format!("n {word}")], vec!["∅".to_owned(); 2])
+        );
     }
 }
 
@@ -434,13 +499,22 @@ fn values_that_contradict_their_type_are_rejected_exactly() {
         "message m { required int32 d (DECIMAL(3,1)); required int32 t (TIME_MILLIS); required int64 m (TIMESTAMP_MILLIS); }",
         vec![
             Box::new(|column| {
-                column.typed::<Int32Type>().write_batch(&[123, 12345, 1, 1], None, None).unwrap();
+                column
+                    .typed::<Int32Type>()
+                    .write_batch(&[123, 12345, 1, 1], None, None)
+                    .unwrap();
             }),
             Box::new(|column| {
-                column.typed::<Int32Type>().write_batch(&[0, 0, 86_400_000, 0], None, None).unwrap();
+                column
+                    .typed::<Int32Type>()
+                    .write_batch(&[0, 0, 86_400_000, 0], None, None)
+                    .unwrap();
             }),
             Box::new(|column| {
-                column.typed::<Int64Type>().write_batch(&[0, 0, 0, i64::MAX], None, None).unwrap();
+                column
+                    .typed::<Int64Type>()
+                    .write_batch(&[0, 0, 0, i64::MAX], None, None)
+                    .unwrap();
             }),
         ],
     );
@@ -452,9 +526,13 @@ fn values_that_contradict_their_type_are_rejected_exactly() {
         r#"{"d":"0.1","m":"+292278994-08-17T07:12:55.807000Z","t":"00:00:00"}"#,
     ];
     for (reject, raw) in outcome.rejects.iter().zip(raws) {
-        let RawRecord::Row(text) = &reject.raw else { panic!() };
-        let (given, expected): (Value, Value) =
-            (serde_json::from_str(text).unwrap(), serde_json::from_str(raw).unwrap());
+        let RawRecord::Row(text) = &reject.raw else {
+            panic!()
+        };
+        let (given, expected): (Value, Value) = (
+            serde_json::from_str(text).unwrap(),
+            serde_json::from_str(raw).unwrap(),
+        );
         assert_eq!(given, expected);
     }
     assert_eq!(outcome.rejects.len(), 3);
@@ -463,10 +541,18 @@ fn values_that_contradict_their_type_are_rejected_exactly() {
 #[test]
 fn a_type_that_no_value_can_have_is_refused_before_the_read() {
     let project = Project::new().file("types.parquet", fixture("types.parquet"));
-    for (name, word) in [("int64", "timestamp"), ("struct", "bigint"), ("uuid", "bigint"), ("bytes", "int")] {
+    for (name, word) in [
+        ("int64", "timestamp"),
+        ("struct", "bigint"),
+        ("uuid", "bigint"),
+        ("bytes", "int"),
+    ] {
         match exact(&project, &one_column(name, Some(word)), 5) {
             Err(failure) => assert_eq!(failure.code, "R0142", "{failure}"),
-            Ok(values) => assert!(values[..4].iter().all(Option::is_none), "{name} as {word}: {values:?}"),
+            Ok(values) => assert!(
+                values[..4].iter().all(Option::is_none),
+                "{name} as {word}: {values:?}"
+            ),
         }
     }
 }

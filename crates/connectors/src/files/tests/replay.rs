@@ -111,12 +111,23 @@ fn nested_and_rare_values_come_back_from_their_record() {
         Arc::new(list.finish()),
         Arc::new(StructArray::from(vec![(field, inner)])),
         Arc::new(map.finish()),
-        Arc::new(Time64MicrosecondArray::from(vec![Some(5), None, Some(86_399_999_999)])),
+        Arc::new(Time64MicrosecondArray::from(vec![
+            Some(5),
+            None,
+            Some(86_399_999_999),
+        ])),
         Arc::new(TimestampNanosecondArray::from(vec![5_000, -1_000])),
         Arc::new(TimestampNanosecondArray::from(vec![5, -1])),
-        Arc::new(Date32Array::from(vec![i32::MAX, i32::MIN, 2_932_897, -719_163])),
+        Arc::new(Date32Array::from(vec![
+            i32::MAX,
+            i32::MIN,
+            2_932_897,
+            -719_163,
+        ])),
         Arc::new(TimestampMicrosecondArray::from(vec![i64::MAX, i64::MIN])),
-        Arc::new(arrow_array::DurationMicrosecondArray::from(vec![-1, 3_000_000])),
+        Arc::new(arrow_array::DurationMicrosecondArray::from(vec![
+            -1, 3_000_000,
+        ])),
         Arc::new(
             Decimal256Array::from(vec![i256::from_i128(5), i256::MAX])
                 .with_precision_and_scale(76, 2)
@@ -126,7 +137,12 @@ fn nested_and_rare_values_come_back_from_their_record() {
     for column in columns {
         let name = column.data_type().to_string();
         let (first, again) = again(column, &[]);
-        assert_eq!(again.reasons(), Vec::<String>::new(), "{name}: {:?}", again.rejects);
+        assert_eq!(
+            again.reasons(),
+            Vec::<String>::new(),
+            "{name}: {:?}",
+            again.rejects
+        );
         assert_eq!(again.rows, first.rows, "{name}");
         assert_eq!(again.raws(), first.raws(), "{name}");
     }
@@ -141,7 +157,9 @@ fn a_record_of_an_earlier_version_that_says_too_little_stays_rejected() {
     let records = vec![RawRecord::Row("{\"c\":\"[1]\"}".to_owned())];
     let outcome = run(async {
         let source = project.source();
-        drain(source.replay(&spec("t"), records).await.unwrap()).await.unwrap()
+        drain(source.replay(&spec("t"), records).await.unwrap())
+            .await
+            .unwrap()
     });
     assert_eq!((outcome.rows.len(), outcome.rejects.len()), (0, 1));
     let message = &outcome.rejects[0].reasons[0].message;
