@@ -25,7 +25,7 @@ use towpath_vocab::{
 
 use self::ends::{End, end, file_end, stem};
 use crate::Result;
-use crate::services::{ProjectServices, ServiceOptions, connector_specs, parallelism, scratch};
+use crate::services::{ProjectServices, ServiceOptions, connector_specs, holds_files, parallelism, scratch};
 
 /// Bad rows whose reasons are shown when a copy stops.
 const SHOWN: usize = 3;
@@ -160,7 +160,7 @@ async fn write_mode(
     if let Some(mode) = request.write {
         return Ok(mode);
     }
-    if to.connection.kind == "files" || destination.schema(target).await?.is_none() {
+    if holds_files(&to.connection.kind) || destination.schema(target).await?.is_none() {
         return Ok(WriteMode::Replace);
     }
     Err(Failure::new(
@@ -248,14 +248,11 @@ fn task_key(request: &CopyRequest, target: &TableName) -> TaskKey {
 }
 
 fn rejected_path(request: &CopyRequest, to: &End) -> PathBuf {
-    match to.connection.kind.as_str() {
-        "files" => request
-            .working_dir
-            .join(format!("{}.rejected.jsonl", request.destination)),
-        _ => request
-            .working_dir
-            .join(format!("{}.rejected.jsonl", to.object)),
-    }
+    let of = match holds_files(&to.connection.kind) {
+        true => &request.destination,
+        false => &to.object,
+    };
+    request.working_dir.join(format!("{of}.rejected.jsonl"))
 }
 
 /// A quarantine that is one file of JSON lines: what `flow` would merge into a table is added to it.

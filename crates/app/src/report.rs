@@ -7,6 +7,7 @@ use towpath_flow::OutputSummary;
 use towpath_ports::{RunRecord, RunState, TaskState};
 use towpath_vocab::{Action, Failure, Outcome, PlannedPipeline, PlannedTask, RunName, TaskId};
 
+use crate::services::holds_files;
 use crate::work::TaskDone;
 
 /// A run from start to end.
@@ -378,7 +379,7 @@ fn told(tasks: &[&PlannedTask]) -> (&'static str, String) {
                 intos.insert(model.table.target.schema().to_owned());
             }
             Action::Publish(publish) => {
-                unit = if publish.connection.kind == "files" {
+                unit = if holds_files(&publish.connection.kind) {
                     "files"
                 } else {
                     "tables"

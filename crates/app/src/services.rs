@@ -10,7 +10,7 @@ use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake, QueriedFiles};
 use towpath_flow::{Budget, Progress, Services};
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source, System};
 use towpath_state::SqliteStateStore;
-use towpath_vocab::{ConnectionPlan, ConnectorSpec, Environment, Failure, Remedy};
+use towpath_vocab::{ConnectionPlan, ConnectorSpec, ObjectKind, Environment, Failure, Remedy};
 
 use crate::memory::default_budget_bytes;
 use crate::system::LocalSystem;
@@ -196,9 +196,26 @@ pub(crate) fn connector_specs() -> Vec<ConnectorSpec> {
         .collect()
 }
 
+/// What the connector of a connection is.
+pub(crate) fn spec_of(kind: &str) -> Option<ConnectorSpec> {
+    connector_specs().into_iter().find(|spec| spec.kind == kind)
+}
+
+/// True when the objects of a connection are files.
+pub(crate) fn holds_files(kind: &str) -> bool {
+    spec_of(kind).is_some_and(|spec| spec.objects == ObjectKind::Files)
+}
+
+/// The kind of connection that reads and writes paths; a binary without one has none of its uses.
+pub(crate) fn files_kind() -> String {
+    let specs = connector_specs().into_iter();
+    let mut of_files = specs.filter(|spec| spec.objects == ObjectKind::Files);
+    of_files.next().map(|spec| spec.kind).unwrap_or_default()
+}
+
 /// The connector that URLs of a scheme mean.
 pub(crate) fn of_scheme<'s>(specs: &'s [ConnectorSpec], scheme: &str) -> Result<&'s ConnectorSpec> {
-    let databases = || specs.iter().filter(|spec| spec.kind != "files");
+    let databases = || specs.iter().filter(|spec| spec.objects == ObjectKind::Tables);
     let found = databases().find(|spec| spec.schemes.iter().any(|known| known == scheme));
     found.ok_or_else(|| {
         let known: Vec<&str> = databases()

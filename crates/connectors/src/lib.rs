@@ -7,6 +7,7 @@ mod exact;
 mod files;
 mod postgres;
 mod registry;
+mod relational;
 mod sqlite;
 
 pub use files::FilesConnector;

@@ -41,5 +41,5 @@ pub use plan::{
     Selection, TablePlan, TriggerRule, WriteMode, WritePlan,
 };
 pub use reject::{RawRecord, Reason, Reject};
-pub use spec::{ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec};
+pub use spec::{ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec};
 pub use token::{Generation, Mark, Position, SplitId, TaskKey, Token};

@@ -17,6 +17,16 @@ pub enum Face {
     Discover,
 }
 
+/// What a system holds under the names that tables are asked for by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectKind {
+    /// Tables of a database.
+    Tables,
+    /// Files of a folder: a path can be asked for without a connection of its own.
+    Files,
+}
+
 /// What a destination promises about a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -73,6 +83,8 @@ pub struct ConnectorSpec {
     pub kind: String,
     /// One line of documentation.
     pub doc: String,
+    /// What it holds.
+    pub objects: ObjectKind,
     /// Its sides.
     pub faces: Vec<Face>,
     /// Its options.
@@ -81,10 +93,17 @@ pub struct ConnectorSpec {
     pub reads: Vec<ReadMode>,
     /// Whether an incremental read needs a `cursor`; without one the source tells by itself what is new.
     pub needs_cursor: bool,
+    /// Whether `Source::version` tells that there is nothing new to read.
+    pub tells_version: bool,
+    /// Whether rejected records are kept as the source's own text, which `Source::replay` reads again by
+    /// the options of today.
+    pub keeps_text: bool,
     /// How it can be written.
     pub writes: Vec<WriteMode>,
     /// What a write promises.
     pub guarantee: Guarantee,
     /// Schemes of URLs that mean this connector: `postgres`, `postgresql`.
     pub schemes: Vec<String>,
+    /// Endings of file names that mean this connector: a database that is one file has some.
+    pub endings: Vec<String>,
 }

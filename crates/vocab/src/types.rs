@@ -13,6 +13,9 @@ use arrow_schema::{DataType, Field, TimeUnit};
 pub const SOURCE_NAME: &str = "towpath.source_name";
 /// Field metadata: the source's own type, when its values travel as canonical text.
 pub const SOURCE_TYPE: &str = "towpath.type";
+/// Field metadata: the project declares the type of this column, so that a destination may restate what
+/// it holds in that type. Never stored.
+pub const DECLARED: &str = "towpath.declared";
 
 /// Text that names no type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

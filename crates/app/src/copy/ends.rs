@@ -1,18 +1,15 @@
 //! The two ends of a copy: what a text on the command line means.
 //!
-//! Promise: `scheme://…` is a database (also `sqlite:path` and a file that ends like a SQLite
-//! database), anything else a file or a glob. A URL is a secret from here on. It opens nothing.
+//! Promise: `scheme://…` is a database (also `sqlite:path` and a file whose ending means
+//! a database), anything else a file or a glob. A URL is a secret from here on. It opens nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use towpath_vocab::{ConnectionPlan, ConnectorSpec, Failure, OptionValue, Remedy, SecretTemplate};
+use towpath_vocab::{ConnectionPlan, ConnectorSpec, Failure, ObjectKind, OptionValue, Remedy, SecretTemplate};
 
 use crate::Result;
-use crate::services::of_scheme;
-
-/// Endings of files that are SQLite databases.
-const SQLITE_ENDINGS: [&str; 4] = [".db", ".sqlite", ".sqlite3", ".db3"];
+use crate::services::{files_kind, of_scheme};
 
 /// One end of a copy.
 pub(super) struct End {
@@ -27,17 +24,38 @@ pub(super) fn end(
     working_dir: &Path,
     specs: &[ConnectorSpec],
 ) -> Result<End> {
-    let ends_like = |ending: &&str| text.to_ascii_lowercase().ends_with(*ending);
-    if let Some(path) = text.strip_prefix("sqlite:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        return sqlite_end(path, table, working_dir);
+    if let Some((spec, path)) = database_file(text, specs) {
+        let path = working_dir.join(path).display().to_string();
+        let path = OptionValue::Plain(serde_json::Value::String(path));
+        return database(&spec.kind, "path", path, table);
     }
     let text = text.strip_prefix("file://").unwrap_or(text);
     match text.split_once("://") {
         Some((scheme, _)) => database_end(text, scheme, table, specs),
-        None if SQLITE_ENDINGS.iter().any(ends_like) => sqlite_end(text, table, working_dir),
         None => file_end(text, working_dir),
     }
+}
+
+/// A database that is one file, and its path: by its scheme (`sqlite:data`) or by its ending.
+fn database_file<'a>(
+    text: &'a str,
+    specs: &'a [ConnectorSpec],
+) -> Option<(&'a ConnectorSpec, &'a str)> {
+    let of_scheme = |scheme: &String| {
+        let path = text.strip_prefix(scheme.as_str())?.strip_prefix(':')?;
+        Some(path.strip_prefix("//").unwrap_or(path))
+    };
+    let path = text.strip_prefix("file://").unwrap_or(text);
+    let lower = path.to_ascii_lowercase();
+    let is_meant = |ending: &String| !path.contains("://") && lower.ends_with(ending.as_str());
+    specs
+        .iter()
+        .filter(|spec| spec.objects == ObjectKind::Tables && !spec.endings.is_empty())
+        .find_map(|spec| {
+            let by_scheme = spec.schemes.iter().find_map(of_scheme);
+            let by_ending = || spec.endings.iter().any(is_meant).then_some(path);
+            Some((spec, by_scheme.or_else(by_ending)?))
+        })
 }
 
 fn database_end(
@@ -49,12 +67,6 @@ fn database_end(
     let spec = of_scheme(specs, scheme)?;
     let url = OptionValue::Secret(SecretTemplate::new(url));
     database(&spec.kind, "url", url, table)
-}
-
-fn sqlite_end(path: &str, table: Option<&str>, working_dir: &Path) -> Result<End> {
-    let path = working_dir.join(path).display().to_string();
-    let path = OptionValue::Plain(serde_json::Value::String(path));
-    database("sqlite", "path", path, table)
 }
 
 fn database(kind: &str, option: &str, value: OptionValue, table: Option<&str>) -> Result<End> {
@@ -93,7 +105,7 @@ pub(super) fn file_end(text: &str, working_dir: &Path) -> Result<End> {
     let folder = path.parent().unwrap_or(working_dir).display().to_string();
     let folder = OptionValue::Plain(serde_json::Value::String(folder));
     Ok(End {
-        connection: connection("files", "files", "path", folder),
+        connection: connection("files", &files_kind(), "path", folder),
         object: name,
     })
 }

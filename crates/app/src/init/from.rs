@@ -16,7 +16,7 @@ use towpath_vocab::{
 use super::start::{Draft, Variable};
 use crate::Result;
 use crate::outside::{Looked, Outside, fact, look};
-use crate::services::{connector_specs, of_scheme};
+use crate::services::{connector_specs, files_kind, of_scheme};
 
 /// The lakehouse schema that tables go to.
 const INTO: &str = "raw";
@@ -174,7 +174,7 @@ fn folder(dir: &Path, from: &Path) -> Result<There> {
         text: format!("  {name}: {{ type: files, path: {} }}\n", yaml_text(&path)),
         plan: ConnectionPlan {
             name: name.clone(),
-            kind: "files".to_owned(),
+            kind: files_kind(),
             writable: false,
             options,
         },

@@ -29,7 +29,7 @@ use super::typed::TypedReader;
 use crate::Result;
 use crate::facts::outside_key;
 use crate::pipeline_lock::lock_pipeline;
-use crate::services::ProjectServices;
+use crate::services::{ProjectServices, spec_of};
 use crate::work::load_spec;
 
 /// Records per commit.
@@ -241,7 +241,8 @@ impl Replay<'_> {
     /// Sources that keep text read it again by today's options; values are typed here.
     async fn reader(&self, records: &[Record]) -> Result<Box<dyn Reader>> {
         let load = self.owner.load;
-        let keeps_text = load.connection.kind == "files";
+        let spec = spec_of(&load.connection.kind);
+        let keeps_text = spec.is_some_and(|spec| spec.keeps_text);
         if keeps_text
             || records
                 .iter()

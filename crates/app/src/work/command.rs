@@ -27,6 +27,7 @@ use super::load::read_spec;
 use super::scope::{TaskDone, Work};
 use super::write_table::TableWrite;
 use crate::Result;
+use crate::services::files_kind;
 
 /// How long a program has between TERM and KILL; less than a run waits for its attempts to stop.
 const GRACE: Duration = Duration::from_secs(8);
@@ -277,7 +278,7 @@ async fn keep(
     let path = OptionValue::Plain(serde_json::Value::String(output.display().to_string()));
     let connection = ConnectionPlan {
         name: task.step.to_string(),
-        kind: "files".to_owned(),
+        kind: files_kind(),
         writable: false,
         options: BTreeMap::from([("path".to_owned(), path)]),
     };

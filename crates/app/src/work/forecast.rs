@@ -14,6 +14,7 @@ use towpath_vocab::{
 use super::generation::GenerationClaim;
 use super::scope::Work;
 use crate::Result;
+use crate::services::spec_of;
 
 /// What would become of one task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +131,7 @@ impl Work {
                 effect: Effect::Nothing,
                 because: "it may not be written".to_owned(),
             }),
-            Action::Load(load) if load.connection.kind != "files" => {
+            Action::Load(load) if !tells_version(&load.connection.kind) => {
                 Some(Forecast::depends("what is new is known when it is asked"))
             }
             Action::Model(model) if self.options.changing.contains(&model.table.target) => {
@@ -166,4 +167,9 @@ fn changed(task: &PlannedTask, run: &RunName) -> String {
         Action::Model(_) | Action::Publish(_) | Action::Command(_) => "an input or its definition",
     };
     format!("{what} changed since {run}")
+}
+
+/// True when looking at a source shows whether it holds anything new.
+fn tells_version(kind: &str) -> bool {
+    spec_of(kind).is_some_and(|spec| spec.tells_version)
 }

@@ -5,6 +5,7 @@
 
 mod changes;
 mod changing;
+mod columns;
 mod command;
 mod dispatch;
 mod fingerprint;

@@ -12,6 +12,7 @@ use towpath_vocab::{
     TablePlan, WriteMode,
 };
 
+use super::columns::WatchedColumns;
 use super::generation::{GenerationClaim, claim_generation, stamped};
 use super::overwritten::is_overwritten;
 use super::scope::{TaskDone, Work};
@@ -158,13 +159,20 @@ impl Work {
             plan.fail_above = *limit;
         }
         let opened_at = stamped(opened_at, claim.generation, fingerprint.as_deref());
+        let is_publish = matches!(task.action, Action::Publish(_));
+        let watched = (!is_publish)
+            .then(|| Arc::new(WatchedColumns::new(Arc::clone(&destination), &plan)));
+        let replaced = self.replaced_rows(task, &plan.target).await?;
         let output = OutputSpec {
             source_table,
             task: self.key(&task.step, &plan.target),
             plan,
             generation: claim.generation,
             after: Some(claim.after()),
-            destination: Arc::clone(&destination),
+            destination: match &watched {
+                Some(watched) => Arc::clone(watched) as _,
+                None => Arc::clone(&destination),
+            },
             quarantine: Arc::clone(&self.services.lake) as _,
             committed: opened_at.clone(),
             row_filter: None,
@@ -183,18 +191,46 @@ impl Work {
             cancel,
         };
         let summary = run_transfer(transfer, &services).await?;
-        let Some(table) = summary.outputs.into_iter().next() else {
+        let Some(mut table) = summary.outputs.into_iter().next() else {
             return Err(Failure::new(
                 "R0931",
                 Remedy::Bug,
                 format!("`{target}` was carried without a result"),
             ));
         };
+        let notes = watched.map(|watched| watched.notes());
+        table.notes.extend(notes.unwrap_or_default());
+        table.notes.extend(replaced.and_then(|before| before.note(&table)));
         self.write_state(&target, &table, &lineage).await?;
-        if table.receipt.is_some() && !matches!(task.action, Action::Publish(_)) {
+        if table.receipt.is_some() && !is_publish {
             self.observe(&target, destination.as_ref()).await?;
         }
         self.outcome(task, table, fingerprint)
+    }
+
+    /// What `--full-refresh` replaces of a table that the runs before added to.
+    async fn replaced_rows(
+        &self,
+        task: &PlannedTask,
+        table: &TableName,
+    ) -> Result<Option<ReplacedRows>> {
+        let adds = match &task.action {
+            Action::Load(load) => load.table.write.mode != WriteMode::Replace,
+            _ => false,
+        };
+        if !self.options.full_refresh || !adds {
+            return Ok(None);
+        }
+        let lake = &self.services.lake;
+        if lake.schema(table).await?.is_none() {
+            return Ok(None);
+        }
+        let described = lake.describe(table).await?;
+        let rows = described.rows;
+        Ok(rows.map(|rows| ReplacedRows {
+            rows,
+            version: described.version,
+        }))
     }
 
     /// An attempt whose commit is already there: told again, not done again. What is known besides the
@@ -296,6 +332,25 @@ impl Work {
             source: FactSource::Observed,
             seen_at,
         }
+    }
+}
+
+/// What a table held before it was replaced.
+struct ReplacedRows {
+    rows: u64,
+    version: u64,
+}
+
+impl ReplacedRows {
+    /// Says that rows are gone: the source no longer held what earlier runs had loaded.
+    fn note(&self, table: &OutputSummary) -> Option<String> {
+        let now = table.receipt.as_ref()?.committed.stats.rows_after?;
+        let Self { rows, version } = self;
+        let gone = rows.checked_sub(now).filter(|gone| *gone > 0)?;
+        Some(format!(
+            "{gone} rows fewer than before: `--full-refresh` replaced the table ({rows} rows) with what the source holds ({now}); to bring the others back: `towpath lake restore {} --to {version}`",
+            table.table
+        ))
     }
 }
 

@@ -395,6 +395,7 @@ mod tests {
             None,
             &RawColumn {
                 name: "c".to_owned(),
+                number: 1,
                 not_null: false,
                 readable: true,
                 described,

@@ -57,6 +57,11 @@ impl Boundary {
         Ok((count <= MOST_ROWS).then_some(boundary))
     }
 
+    /// The columns the digests are made of.
+    pub(super) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
     /// The query for the rows that `condition` is true for and that were not given yet. `list` is
     /// what is selected, of the columns `wanted`; `all` are the columns there are.
     pub(super) fn others(

@@ -163,7 +163,7 @@ pub(super) async fn members(client: &Client, oid: u32) -> Result<Vec<CatalogRela
 const RESOLVE: &str = "SELECT i.name, i.not_null, i.readable, format_type(i.oid, i.mod), format_type(b.oid, b.mod), \
     CASE WHEN bn.nspname = 'pg_catalog' THEN bt.typname::text ELSE bn.nspname || '.' || bt.typname END, \
     bt.typtype::text, b.mod, \
-    CASE WHEN en.nspname = 'pg_catalog' THEN e.typname::text ELSE en.nspname || '.' || e.typname END, e.typtype::text \
+    CASE WHEN en.nspname = 'pg_catalog' THEN e.typname::text ELSE en.nspname || '.' || e.typname END, e.typtype::text, i.pos \
     FROM input i CROSS JOIN LATERAL ( \
       WITH RECURSIVE base(oid, mod) AS ( \
         SELECT i.oid, i.mod UNION ALL \
@@ -179,6 +179,8 @@ const RESOLVE: &str = "SELECT i.name, i.not_null, i.readable, format_type(i.oid,
 #[derive(Clone, Debug)]
 pub(super) struct RawColumn {
     pub(super) name: String,
+    /// Its place: in a table it stays the same whatever happens to other columns and to its name.
+    pub(super) number: i32,
     pub(super) not_null: bool,
     /// Whether this user may read it.
     pub(super) readable: bool,
@@ -192,6 +194,7 @@ impl RawColumn {
             name: row.get(0),
             not_null: row.get(1),
             readable: row.get(2),
+            number: row.get(10),
             described: CatalogType {
                 declared: row.get(3),
                 full_name: row.get(4),

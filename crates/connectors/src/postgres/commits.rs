@@ -5,11 +5,11 @@
 //! sent and never answered. The row's form carries a version. It does not know what was written.
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use tokio_postgres::Client;
 use towpath_ports::{Committed, Intent, PreparedStats};
 use towpath_vocab::{Generation, Position, TaskKey, Token};
 
+use super::definition;
 use super::error::{Doing as _, PgError, Result};
 use super::names::Relation;
 
@@ -22,15 +22,9 @@ const ASKING: &str = "asking for the last commit";
 /// Waits until no other session is in the middle of a commit of this task. What is asked afterwards
 /// must see what that session committed: never call it in a transaction with one snapshot.
 pub(super) async fn lock(client: &Client, app_id: &str) -> Result<()> {
-    let digest = Sha256::digest(app_id.as_bytes());
-    let key = digest
-        .first_chunk::<8>()
-        .map_or(0, |bytes| i64::from_be_bytes(*bytes));
-    client
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&key])
+    definition::take(client, app_id)
         .await
-        .doing("waiting for another attempt of this task")?;
-    Ok(())
+        .doing("waiting for another attempt of this task")
 }
 
 /// True when the table is there.
@@ -217,7 +211,8 @@ pub(super) async fn store(
 async fn create(client: &Client, commits: &Relation) -> Result<()> {
     let doing = "creating `_towpath_commits`";
     // Two first commits at once would collide in the catalogue.
-    lock(client, &format!("{commits} {TABLE}")).await?;
+    definition::lock(client, &commits.to_string()).await?;
+    definition::ensure_schema(client, &commits.schema).await?;
     let sql = format!(
         "CREATE TABLE IF NOT EXISTS {} (app_id text NOT NULL, generation bigint NOT NULL, format integer NOT NULL, \
          table_name text NOT NULL, run text NOT NULL, task text NOT NULL, position text NOT NULL, stats text NOT NULL, \

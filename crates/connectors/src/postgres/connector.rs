@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
-    ConnectionPlan, ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec, ReadMode, WriteMode,
+    ConnectionPlan, ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, ReadMode, WriteMode,
 };
 
 use super::destination::PostgresDestination;
@@ -24,10 +24,13 @@ impl Connector for Postgres {
         ConnectorSpec {
             kind: "postgres".to_owned(),
             doc: "PostgreSQL from version 10 on".to_owned(),
+            objects: ObjectKind::Tables,
             faces: vec![Face::Source, Face::Destination, Face::Discover],
             options: options(),
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: true,
+            tells_version: false,
+            keeps_text: false,
             writes: vec![
                 WriteMode::Replace,
                 WriteMode::Append,
@@ -37,6 +40,7 @@ impl Connector for Postgres {
             ],
             guarantee: Guarantee::ExactlyOnce,
             schemes: vec!["postgres".to_owned(), "postgresql".to_owned()],
+            endings: Vec::new(),
         }
     }
 

@@ -17,6 +17,8 @@
 //! (`boundary.rs`). NULL cursors are then read by the first load only. It runs no copy: `source.rs`
 //! puts the condition into the pieces.
 
+mod changes;
+
 use tokio_postgres::Client;
 use towpath_vocab::{CursorPlan, Mark, Position, SplitId};
 
@@ -29,9 +31,9 @@ use super::pump::Piece;
 use super::seen::{ReadProgress, VERSION, read_mark};
 use super::transactions::{Moment, Ranges, written_since};
 use super::types::{Column, Kind};
+use crate::relational::columns::{ColumnChanges, SeenColumn};
 
 const SPLIT: &str = "cursor";
-const LOOKING: &str = "looking at tables that are not what they were";
 
 /// What happens to rows that commit late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +68,8 @@ pub(super) struct Subject<'a> {
     pub(super) members: Option<&'a Members>,
     /// The columns that are read.
     pub(super) columns: &'a [Column],
-    /// The names of all columns that could be.
-    pub(super) all: &'a [String],
+    /// All columns that could be.
+    pub(super) all: &'a [SeenColumn],
 }
 
 /// How it is to be read.
@@ -99,6 +101,14 @@ pub(super) struct Cursor {
     whole: Vec<u32>,
     /// Tables whose rows are all read, because nothing tells which of them were given.
     again: Vec<u32>,
+    /// What became of the columns.
+    changes: ColumnChanges,
+    /// New columns with values in rows that were given.
+    filled: Vec<String>,
+    /// All rows are read, because columns of those that were given are new.
+    everything: bool,
+    /// Rows that were given may come again: they are written by a key.
+    may_repeat: bool,
     before: Option<ReadProgress>,
     present: ReadProgress,
     moment: Moment,
@@ -153,6 +163,10 @@ impl Cursor {
             crowded,
             whole: Vec::new(),
             again: Vec::new(),
+            changes: ColumnChanges::default(),
+            filled: Vec::new(),
+            everything: false,
+            may_repeat: asked.may_repeat,
             present: ReadProgress {
                 version: VERSION,
                 column: plan.column.clone(),
@@ -164,6 +178,7 @@ impl Cursor {
                 boundary: None,
                 server: moment.server.clone(),
                 members,
+                columns: subject.all.to_vec(),
             },
             before,
             moment,
@@ -171,66 +186,15 @@ impl Cursor {
         };
         if way == Way::Transaction {
             cursor
-                .settle(client, subject, change, asked.may_repeat)
+                .settle(client, subject, change)
                 .await?;
         }
+        cursor
+            .compare_columns(client, subject)
+            .await?;
         cursor.present.upper = cursor.largest(client, sql).await?;
         cursor.present.boundary = cursor.boundary(client, subject).await?;
         Ok(cursor)
-    }
-
-    /// Decides what becomes of tables that are not what they were. Where rows may come again, and who
-    /// looks back asks for that, too, all of theirs are read.
-    async fn settle(
-        &mut self,
-        client: &Client,
-        subject: &Subject<'_>,
-        change: Change,
-        may_repeat: bool,
-    ) -> Result<()> {
-        self.whole = change.joined;
-        let mut unclear: Vec<(u32, String)> = Vec::new();
-        for table in change.exchanged {
-            unclear.push((table, stand_in(&[table])));
-        }
-        for table in change.rewritten {
-            // What keeps an older row was only packed anew: VACUUM FULL and CLUSTER leave rows their
-            // transactions, ALTER TABLE and TRUNCATE leave no such row.
-            let Some(new) = self.by_transaction() else {
-                continue;
-            };
-            let here = stand_in(&[table]);
-            let sql = format!(
-                "SELECT EXISTS (SELECT FROM {} WHERE {here} AND NOT ({new}))",
-                subject.sql
-            );
-            let row = client.query_one(&sql, &[]).await.doing(LOOKING)?;
-            if !row.get::<_, bool>(0) {
-                unclear.push((table, both(here, Some(new))));
-            }
-        }
-        let Some(before) = self.before.as_ref().filter(|_| !unclear.is_empty()) else {
-            return Ok(());
-        };
-        let rows: Vec<&str> = unclear.iter().map(|(_, rows)| rows.as_str()).collect();
-        let sql = format!(
-            "SELECT tableoid::pg_catalog.regclass::text FROM {} WHERE ({}) AND ({}) IS NOT TRUE LIMIT 1",
-            subject.sql,
-            rows.join(" OR "),
-            self.above(before.upper.as_deref()),
-        );
-        let Some(row) = client.query_opt(&sql, &[]).await.doing(LOOKING)? else {
-            return Ok(());
-        };
-        if may_repeat || self.lookback > 0 {
-            self.again = unclear.into_iter().map(|(table, _)| table).collect();
-            return Ok(());
-        }
-        Err(PgError::Rewritten {
-            object: subject.object.to_owned(),
-            table: row.get(0),
-            column: self.column.name.clone(),
-        })
     }
 
     /// True for rows written since the last read by a transaction that it had not seen.
@@ -269,7 +233,8 @@ impl Cursor {
     /// Which rows to read; `None` means all.
     pub(super) fn condition(&self) -> Option<String> {
         let held = self.held();
-        let Some(before) = self.before.as_ref().filter(|_| self.way != Way::First) else {
+        let goes_on = self.way != Way::First && !self.everything;
+        let Some(before) = self.before.as_ref().filter(|_| goes_on) else {
             return held;
         };
         if self.way == Way::Value {
@@ -303,28 +268,29 @@ impl Cursor {
         subject: &Subject<'_>,
         limit: Option<u64>,
     ) -> Result<Option<Piece>> {
-        let Some(before) = self.before.as_ref().filter(|_| self.way == Way::Value) else {
+        let Some((before, condition)) = self.end_of_last_read() else {
             return Ok(None);
         };
-        let Some(condition) = self.at_the_end(before.upper.as_deref()) else {
-            return Ok(None);
+        let list = select_list(subject.columns);
+        let query = match (self.lost_boundary(subject), &before.boundary) {
+            (None, Some(boundary)) => {
+                let all: Vec<String> = subject.all.iter().map(|c| c.name.clone()).collect();
+                let source = boundary::Source {
+                    sql: subject.sql,
+                    object: subject.object,
+                    wanted: &names(subject.columns),
+                    all: &all,
+                };
+                boundary.others(&source, &condition, &list)?
+            }
+            (Some(reason), _) if !self.may_repeat => {
+                return Err(PgError::Boundary {
+                    object: subject.object.to_owned(),
+                    reason,
+                });
+            }
+            _ => format!("SELECT {list} FROM {} WHERE {condition}", subject.sql),
         };
-        if self.lookback > 0 {
-            return Ok(None);
-        }
-        let Some(boundary) = &before.boundary else {
-            return Err(PgError::Boundary {
-                object: subject.object.to_owned(),
-                reason: format!("there were too many with the last `{}`", self.column.name),
-            });
-        };
-        let source = boundary::Source {
-            sql: subject.sql,
-            object: subject.object,
-            wanted: &names(subject.columns),
-            all: subject.all,
-        };
-        let query = boundary.others(&source, &condition, &select_list(subject.columns))?;
         let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
         Ok(Some(Piece {
             id: format!("{} boundary", subject.object),
@@ -333,14 +299,45 @@ impl Cursor {
         }))
     }
 
+    /// What was read last, and what is true for the rows at its end, where they must be told from new
+    /// ones.
+    fn end_of_last_read(&self) -> Option<(&ReadProgress, String)> {
+        let by_value = self.way == Way::Value && !self.everything && self.lookback == 0;
+        let before = self.before.as_ref().filter(|_| by_value)?;
+        Some((before, self.at_the_end(before.upper.as_deref())?))
+    }
+
+    /// Why the rows at the end of the last read cannot be told from new ones.
+    fn lost_boundary(&self, subject: &Subject<'_>) -> Option<String> {
+        let (before, _) = self.end_of_last_read()?;
+        let Some(boundary) = &before.boundary else {
+            return Some(format!(
+                "there were too many with the last `{}`",
+                self.column.name
+            ));
+        };
+        let is_there = |name: &str| subject.all.iter().any(|column| column.name == name);
+        let gone = boundary.columns().iter().find(|name| !is_there(name))?;
+        Some(format!(
+            "column `{gone}`, by which they are told apart, is gone"
+        ))
+    }
+
     /// What a person should know.
     pub(super) async fn notes(
         &self,
         client: &Client,
         subject: &Subject<'_>,
     ) -> Result<Vec<String>> {
-        let mut notes = Vec::new();
+        let mut notes = self
+            .changes
+            .notes(subject.object, &self.filled, self.everything);
         let name = &self.column.name;
+        if let Some(reason) = self.lost_boundary(subject) {
+            notes.push(format!(
+                "rows at the last `{name}` are read again and written by key: {reason}"
+            ));
+        }
         if subject.members.is_none() {
             notes.push(format!("rows here carry no transaction: one that commits late with a `{name}` below the last one is found only within `lookback`"));
         }

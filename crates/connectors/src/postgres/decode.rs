@@ -5,6 +5,7 @@
 //! batch and handed over with the exact text of the cell, never nulled, rounded or clamped. It does
 //! not know where bytes come from (`pump.rs`) nor why a column has its kind (`types.rs`).
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow_array::types::{
@@ -19,6 +20,7 @@ use arrow_buffer::{
 };
 use arrow_schema::Field;
 
+use super::literal;
 use super::numeric::{Numeric, Unfit};
 use super::text;
 use super::types::Kind;
@@ -26,6 +28,12 @@ use super::types::Kind;
 /// Days and microseconds from 1970 to 2000, where PostgreSQL counts from.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Days of the years 1 to 9999, counted from 1970: what every destination and every reader of its
+/// tables agrees on.
+const DAYS: RangeInclusive<i32> = -719_162..=2_932_896;
+/// The same in microseconds.
+const MICROS: RangeInclusive<i64> =
+    -719_162 * 86_400_000_000..=2_932_897 * 86_400_000_000 - 1;
 
 /// A cell its column cannot hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +159,10 @@ impl Decoder {
             (Values::F32(values), _) => values.push(f32::from_be_bytes(fixed(bytes)?)),
             (Values::Bool(values), _) => values.append(fixed::<1>(bytes)?[0] != 0),
             (Values::I32(values), _) => values.push(date(i32::from_be_bytes(fixed(bytes)?))?),
-            (Values::I64(values), _) => values.push(timestamp(i64::from_be_bytes(fixed(bytes)?))?),
+            (Values::I64(values), kind) => {
+                let zone = *kind == Kind::Instant;
+                values.push(timestamp(i64::from_be_bytes(fixed(bytes)?), zone)?);
+            }
             (Values::I128(values), Kind::Decimal { precision, scale }) => {
                 let numeric = Numeric::read(bytes).ok_or_else(|| Flaw::broken(bytes))?;
                 values.push(
@@ -230,33 +241,31 @@ fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBu
     Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
 }
 
-fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Box<Flaw>> {
+pub(super) fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Box<Flaw>> {
     bytes.try_into().map_err(|_| Flaw::broken(bytes))
 }
+
+const OUTSIDE: &str = "the year is not between 1 and 9999";
 
 fn date(days: i32) -> Result<i32, Box<Flaw>> {
     match days {
         i32::MAX => Err(Flaw::of("infinity", "a date cannot hold infinity")),
         i32::MIN => Err(Flaw::of("-infinity", "a date cannot hold infinity")),
-        days => days.checked_add(EPOCH_DAYS).ok_or_else(|| {
-            Flaw::of(
-                format!("2000-01-01 plus {days} days"),
-                "the date is out of range",
-            )
-        }),
+        days => days
+            .checked_add(EPOCH_DAYS)
+            .filter(|days| DAYS.contains(days))
+            .ok_or_else(|| Flaw::of(text::date(i64::from(days)), OUTSIDE)),
     }
 }
 
-fn timestamp(micros: i64) -> Result<i64, Box<Flaw>> {
+fn timestamp(micros: i64, zone: bool) -> Result<i64, Box<Flaw>> {
     match micros {
         i64::MAX => Err(Flaw::of("infinity", "a timestamp cannot hold infinity")),
         i64::MIN => Err(Flaw::of("-infinity", "a timestamp cannot hold infinity")),
-        micros => micros.checked_add(EPOCH_MICROS).ok_or_else(|| {
-            Flaw::of(
-                text::late_timestamp(micros),
-                "the timestamp is out of range",
-            )
-        }),
+        micros => micros
+            .checked_add(EPOCH_MICROS)
+            .filter(|micros| MICROS.contains(micros))
+            .ok_or_else(|| Flaw::of(text::timestamp(micros, zone), OUTSIDE)),
     }
 }
 
@@ -272,7 +281,7 @@ fn unfit_decimal(numeric: Numeric<'_>, unfit: Unfit) -> Box<Flaw> {
 }
 
 #[inline]
-fn push_bytes(kind: &Kind, bytes: &[u8], data: &mut Vec<u8>) -> Cell {
+pub(super) fn push_bytes(kind: &Kind, bytes: &[u8], data: &mut Vec<u8>) -> Cell {
     match kind {
         Kind::Text | Kind::Bytes => data.extend_from_slice(bytes),
         Kind::Jsonb => match bytes.split_first() {
@@ -289,9 +298,19 @@ fn push_bytes(kind: &Kind, bytes: &[u8], data: &mut Vec<u8>) -> Cell {
     Ok(())
 }
 
+/// Takes the elements of an array; a flaw holds the whole array as the server prints it.
+fn push_list(items: &mut Decoder, bytes: &[u8]) -> Cell {
+    push_elements(items, bytes).map_err(|mut flaw| {
+        if let Some(whole) = literal::array(&items.kind, bytes) {
+            flaw.value = whole;
+        }
+        flaw
+    })
+}
+
 /// `array_send`: dimensions, null flag, element type, then per dimension length and lower bound,
 /// then length-prefixed elements.
-fn push_list(items: &mut Decoder, bytes: &[u8]) -> Cell {
+fn push_elements(items: &mut Decoder, bytes: &[u8]) -> Cell {
     let broken = || Flaw::broken(bytes);
     let number = |at: usize| {
         bytes
@@ -303,22 +322,23 @@ fn push_list(items: &mut Decoder, bytes: &[u8]) -> Cell {
         0 => return Ok(()),
         1 => {}
         _ => {
-            return Err(Flaw::of(
-                "an array of arrays",
-                "a list cannot hold more than one dimension",
-            ));
+            return Err(Flaw::of("", "a list cannot hold more than one dimension"));
         }
     }
     let count = number(12).ok_or_else(broken)?;
     if number(16) != Some(1) {
-        return Err(Flaw::of(
-            "an array that does not begin at 1",
-            "a list cannot hold other bounds",
-        ));
+        return Err(Flaw::of("", "a list begins at 1, this array does not"));
     }
+    let is_text = matches!(items.kind, Kind::Text | Kind::Jsonb);
     let mut rest = bytes.get(20..).ok_or_else(broken)?;
     for _ in 0..count {
         let (cell, after) = next_cell(rest).ok_or_else(broken)?;
+        if is_text && cell.is_some_and(|cell| std::str::from_utf8(cell).is_err()) {
+            return Err(Box::new(Flaw {
+                code: "encoding",
+                ..*Flaw::of("", "the text is not UTF-8")
+            }));
+        }
         items.push(cell)?;
         rest = after;
     }

@@ -215,6 +215,15 @@ impl PgError {
             | (_, &SqlState::LOCK_NOT_AVAILABLE | &SqlState::OBJECT_IN_USE) => {
                 Self::Passing { doing, reason }
             }
+            // Two sessions define the same thing: the one that waited finds it there next time.
+            ("23", _) if db.schema() == Some("pg_catalog") => Self::Passing { doing, reason },
+            (
+                _,
+                &SqlState::DUPLICATE_SCHEMA
+                | &SqlState::DUPLICATE_TABLE
+                | &SqlState::DUPLICATE_COLUMN
+                | &SqlState::DUPLICATE_OBJECT,
+            ) => Self::Passing { doing, reason },
             ("23", _) => Self::Constraint {
                 table: db.table().unwrap_or("the table").to_owned(),
                 reason,

@@ -10,6 +10,7 @@ use super::boundary::Boundary;
 use super::error::{PgError, Result};
 use super::members::Members;
 use super::transactions::Ranges;
+use crate::relational::columns::SeenColumn;
 
 /// The form that is stored today.
 pub(super) const VERSION: u32 = 2;
@@ -38,6 +39,9 @@ pub(super) struct ReadProgress {
     /// The tables the rows stood in; `None` where rows carry no transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) members: Option<Members>,
+    /// The columns there were; empty when an older Towpath stored it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) columns: Vec<SeenColumn>,
 }
 
 /// The first stored form: single transactions, no boundary, no timeline.
@@ -88,6 +92,7 @@ impl From<FirstSeen> for ReadProgress {
             by_transaction: true,
             boundary: None,
             members: None,
+            columns: Vec::new(),
             column: first.column,
             upper: first.upper,
             horizon: first.horizon,

@@ -23,6 +23,12 @@ const CANONICAL: &str = "SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalSty
     SET LOCAL TimeZone = 'UTC'; SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; \
     SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
     SET LOCAL standard_conforming_strings = on; SET LOCAL synchronize_seqscans = off;";
+/// A server notices within seconds that the process behind a session was killed, and within minutes
+/// that its machine is gone: until then the session holds its locks. Only what this server knows is set.
+const NOTICE_DEATH: &str = "SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; \
+    SET LOCAL tcp_keepalives_count = 3; \
+    SELECT pg_catalog.set_config(name, '2s', true) FROM pg_catalog.pg_settings \
+    WHERE name = 'client_connection_check_interval' AND setting = '0' AND version() LIKE '%linux%';";
 
 /// An open session.
 pub(super) struct Session {
@@ -105,7 +111,7 @@ impl Session {
     /// Opens a writing transaction.
     pub(super) async fn begin_write(&self, schema: &str) -> Result<()> {
         let sql = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {CANONICAL} SET LOCAL search_path = {}, public; \
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {CANONICAL} {NOTICE_DEATH} SET LOCAL search_path = {}, public; \
              SET LOCAL client_min_messages = warning",
             quoted(schema)
         );

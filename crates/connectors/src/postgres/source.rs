@@ -24,6 +24,7 @@ use super::session::Session;
 use super::settings::Settings;
 use super::snapshot::{Lanes, Pool};
 use super::types::Column;
+use crate::relational::columns::SeenColumn;
 
 /// Reads a PostgreSQL database.
 pub(super) struct PostgresSource {
@@ -122,7 +123,14 @@ impl PostgresSource {
             _ => None,
         };
         let sql = target.sql();
-        let all: Vec<String> = raw.iter().map(|column| column.name.clone()).collect();
+        let is_table = matches!(target, Target::Relation(_));
+        let all: Vec<SeenColumn> = raw
+            .iter()
+            .map(|column| SeenColumn {
+                name: column.name.clone(),
+                number: is_table.then_some(column.number),
+            })
+            .collect();
         let subject = Subject {
             sql: &sql,
             object: &object,

@@ -1,7 +1,7 @@
 //! Values that travel as text, printed as the server prints them.
 //!
-//! Promise: `push_uuid` and `push_time` give exactly what `::text` would; `late_timestamp` prints
-//! what Arrow cannot hold. It appends to a column's buffer and allocates nothing on the way.
+//! Promise: each gives exactly what `::text` would, `date` and `timestamp` also for years that no
+//! column of ours holds. It appends to a column's buffer and allocates nothing on the way.
 
 /// `8a6e0804-2bd0-4672-b79d-d97027f9071a`.
 pub(super) fn push_uuid(bytes: &[u8; 16], out: &mut Vec<u8>) {
@@ -48,17 +48,27 @@ fn digit(number: u64) -> u8 {
     b'0' + u8::try_from(number % 10).unwrap_or(0)
 }
 
-/// A timestamp, in microseconds since 2000, that lies too far in the future for microseconds since
-/// 1970: `294276-12-31 23:59:59.999999`.
-pub(super) fn late_timestamp(micros: i64) -> String {
+/// A date, in days since 2000: `2024-02-29`, `0044-03-15 BC`.
+pub(super) fn date(days: i64) -> String {
+    let (date, era) = day(days);
+    format!("{date}{era}")
+}
+
+/// A timestamp, in microseconds since 2000, in UTC: `294276-12-31 23:59:59.999999+00`.
+pub(super) fn timestamp(micros: i64, zone: bool) -> String {
     const DAY: i64 = 86_400_000_000;
-    let (year, month, day) = civil(micros.div_euclid(DAY) + 10_957);
+    let (date, era) = day(micros.div_euclid(DAY));
     let mut time = Vec::new();
     push_time(micros.rem_euclid(DAY), &mut time);
-    format!(
-        "{year:04}-{month:02}-{day:02} {}",
-        String::from_utf8_lossy(&time)
-    )
+    let zone = if zone { "+00" } else { "" };
+    format!("{date} {}{zone}{era}", String::from_utf8_lossy(&time))
+}
+
+/// A day counted from 2000, and the era it lies in where that is not ours.
+fn day(days: i64) -> (String, &'static str) {
+    let (year, month, day) = civil(days + 10_957);
+    let (year, era) = if year > 0 { (year, "") } else { (1 - year, " BC") };
+    (format!("{year:04}-{month:02}-{day:02}"), era)
 }
 
 /// The proleptic Gregorian date of a day counted from 1970, by eras of 400 years.
@@ -112,9 +122,11 @@ mod tests {
     #[test]
     fn the_last_timestamp_prints_like_the_server() {
         assert_eq!(
-            late_timestamp(9_223_371_331_199_999_999),
-            "294276-12-31 23:59:59.999999"
+            timestamp(9_223_371_331_199_999_999, true),
+            "294276-12-31 23:59:59.999999+00"
         );
-        assert_eq!(late_timestamp(0), "2000-01-01 00:00:00");
+        assert_eq!(timestamp(0, false), "2000-01-01 00:00:00");
+        assert_eq!(date(-730_119), "0001-01-01");
+        assert_eq!(date(-730_120), "0001-12-31 BC");
     }
 }

@@ -25,9 +25,10 @@ use super::apply::{Apply, OP, STAGE, refuse_cascades, truncate_and_insert};
 use super::candidate::{CandidateSession, View};
 use super::catalog::look_up;
 use super::commits;
+use super::definition;
 use super::encode::{Encoded, write_header, write_trailer};
 use super::error::{Doing as _, PgError, Result};
-use super::names::{Relation, quoted};
+use super::names::Relation;
 use super::session::Session;
 use super::settings::Settings;
 
@@ -185,6 +186,29 @@ impl PostgresWriter {
 
     /// Creates or evolves the table.
     async fn fit_table(&self) -> Result<Alignment> {
+        let alignment = self.align().await?;
+        if alignment.statements.is_empty() {
+            return Ok(alignment);
+        }
+        let (client, relation) = (self.session.client(), &self.job.relation);
+        // Several tasks may meet a table or a schema that is not there yet: one of them makes it, the
+        // others wait for that one's end and look again.
+        definition::lock(client, &relation.to_string()).await?;
+        let alignment = self.align().await?;
+        if alignment.created {
+            definition::ensure_schema(client, &relation.schema).await?;
+        }
+        for statement in &alignment.statements {
+            client
+                .batch_execute(statement)
+                .await
+                .doing(&format!("fitting `{relation}` to the rows"))?;
+        }
+        Ok(alignment)
+    }
+
+    /// Looks at the table as it is now.
+    async fn align(&self) -> Result<Alignment> {
         let (client, job) = (self.session.client(), &self.job);
         let found = look_up(client, &job.relation).await?;
         let write = &job.intent.write;
@@ -193,7 +217,7 @@ impl PostgresWriter {
         }
         let unique = matches!(write.mode, WriteMode::Merge | WriteMode::InsertOnly);
         let primary = if unique { write.key.as_slice() } else { &[] };
-        let alignment = align(
+        align(
             client,
             &job.relation,
             found.as_ref(),
@@ -201,28 +225,7 @@ impl PostgresWriter {
             write.schema_change,
             primary,
         )
-        .await?;
-        if alignment.created {
-            let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)";
-            let schema = client
-                .query_one(sql, &[&job.relation.schema])
-                .await
-                .doing("looking for the schema")?;
-            if !schema.get::<_, bool>(0) {
-                let sql = format!("CREATE SCHEMA {}", quoted(&job.relation.schema));
-                client
-                    .batch_execute(&sql)
-                    .await
-                    .doing("creating the schema")?;
-            }
-        }
-        for statement in &alignment.statements {
-            client
-                .batch_execute(statement)
-                .await
-                .doing(&format!("fitting `{}` to the rows", job.relation))?;
-        }
-        Ok(alignment)
+        .await
     }
 }
 

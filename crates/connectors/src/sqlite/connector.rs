@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
-    ConnectionPlan, ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec, ReadMode, WriteMode,
+    ConnectionPlan, ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, ReadMode, WriteMode,
 };
 
 use super::destination::SqliteDestination;
 use super::discover::SqliteDiscover;
 use super::session::Settings;
 use super::source::SqliteSource;
+
+/// How files are named that are SQLite databases.
+const ENDINGS: [&str; 4] = [".db", ".sqlite", ".sqlite3", ".db3"];
 
 /// A SQLite database file.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +31,7 @@ impl Connector for Sqlite {
         ConnectorSpec {
             kind: "sqlite".to_owned(),
             doc: "A SQLite database file.".to_owned(),
+            objects: ObjectKind::Tables,
             faces: vec![Face::Source, Face::Destination, Face::Discover],
             options: vec![
                 option(
@@ -45,6 +49,8 @@ impl Connector for Sqlite {
             ],
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: true,
+            tells_version: false,
+            keeps_text: false,
             writes: vec![
                 WriteMode::Replace,
                 WriteMode::Append,
@@ -54,6 +60,7 @@ impl Connector for Sqlite {
             ],
             guarantee: Guarantee::ExactlyOnce,
             schemes: vec!["sqlite".to_owned()],
+            endings: ENDINGS.map(str::to_owned).to_vec(),
         }
     }
 

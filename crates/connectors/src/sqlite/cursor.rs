@@ -14,6 +14,7 @@ use towpath_vocab::{CursorPlan, Mark, Position, SplitId};
 use super::boundary::{Boundary, Given};
 use super::error::{Doing as _, Result, SqliteError};
 use super::names::quoted;
+use crate::relational::columns::{ColumnChanges, SeenColumn};
 
 const SPLIT: &str = "cursor";
 const VERSION: u32 = 2;
@@ -27,6 +28,9 @@ struct ReadProgress {
     /// The rows at the largest value; `None` when they were too many.
     #[serde(default)]
     boundary: Option<Boundary>,
+    /// The columns there were; empty when an older Towpath stored it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    columns: Vec<SeenColumn>,
 }
 
 /// A cursor's value in its own storage class, as exact text.
@@ -67,6 +71,15 @@ pub(super) struct Subject<'a> {
     pub(super) wanted: &'a [String],
     /// The columns there are.
     pub(super) all: &'a [String],
+    /// Rows that were given may come again: they are written by a key.
+    pub(super) may_repeat: bool,
+}
+
+fn seen_column(name: &String) -> SeenColumn {
+    SeenColumn {
+        name: name.clone(),
+        number: None,
+    }
 }
 
 /// An incremental read, decided.
@@ -122,6 +135,7 @@ impl Cursor {
                 column: column.to_owned(),
                 upper,
                 boundary,
+                columns: subject.all.iter().map(seen_column).collect(),
             },
             order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
             notes: Vec::new(),
@@ -131,6 +145,7 @@ impl Cursor {
         ));
         if let Some(before) = &before {
             cursor.go_on(connection, plan.lookback, before, subject, shown)?;
+            cursor.compare_columns(connection, before, subject, shown)?;
             if extent.nulls > 0 {
                 cursor.notes.push(format!(
                     "{} rows of `{}` have no `{column}`: only the first load reads them",
@@ -170,15 +185,68 @@ impl Cursor {
             self.condition = Some((format!("{name} >= ?"), Some(lower)));
             return Ok(());
         }
-        let Some(boundary) = &before.boundary else {
-            return Err(SqliteError::Boundary {
+        let given = match &before.boundary {
+            Some(boundary) => boundary.given(subject.wanted, subject.all, subject.object),
+            None => Err(SqliteError::Boundary {
                 object: subject.object.to_owned(),
                 why: format!("there were too many with the last `{}`", self.column),
-            });
+            }),
         };
-        let given = boundary.given(subject.wanted, subject.all, subject.object)?;
+        let given = match given {
+            Err(SqliteError::Boundary { why, .. }) if subject.may_repeat => {
+                self.notes.push(format!(
+                    "rows at the last `{}` are read again and written by key: {why}",
+                    self.column
+                ));
+                self.condition = Some((format!("{name} >= ?"), Some(value)));
+                return Ok(());
+            }
+            given => given?,
+        };
         self.others = Some((value.clone(), given));
         self.condition = Some((format!("{name} > ?"), Some(value)));
+        Ok(())
+    }
+
+    /// Finds out which columns are new since the last read: `ADD COLUMN … DEFAULT` gives rows a value
+    /// that were read before.
+    fn compare_columns(
+        &mut self,
+        connection: &Connection,
+        before: &ReadProgress,
+        subject: &Subject<'_>,
+        shown: &str,
+    ) -> Result<()> {
+        let changes = ColumnChanges::between(&before.columns, &self.present.columns);
+        let is_read = |name: &&String| subject.wanted.contains(name);
+        let new: Vec<&String> = changes.new.iter().filter(is_read).collect();
+        let mut filled = Vec::new();
+        if let (Some((coming, value)), false) = (&self.condition, new.is_empty()) {
+            let counts: Vec<String> = new
+                .iter()
+                .map(|name| format!("count({}) > 0", quoted(name)))
+                .collect();
+            let sql = format!(
+                "SELECT {} FROM {} WHERE ({coming}) IS NOT TRUE",
+                counts.join(", "),
+                subject.sql
+            );
+            let doing = "looking at new columns";
+            let answers = connection
+                .query_row(&sql, rusqlite::params_from_iter(value), |row| {
+                    (0..new.len()).map(|at| row.get::<_, bool>(at)).collect()
+                });
+            let answers: Vec<bool> = answers.doing(shown, doing)?;
+            let named = new.iter().zip(answers).filter(|(_, is_filled)| *is_filled);
+            filled = named.map(|(name, _)| (*name).clone()).collect();
+        }
+        let again = subject.may_repeat && !filled.is_empty();
+        self.notes
+            .extend(changes.notes(subject.object, &filled, again));
+        if again {
+            self.condition = None;
+            self.others = None;
+        }
         Ok(())
     }
 

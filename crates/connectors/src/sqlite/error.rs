@@ -1,9 +1,9 @@
-//! What can go wrong with a SQLite database, with the way out. Codes R0301 to R0320.
+//! What can go wrong with a SQLite database, with the way out. Codes R0301 to R0323.
 //!
 //! Rows that do not fit their column are no errors: they are rejects (`cells.rs`). No value of a row is
 //! ever part of a message.
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 use towpath_vocab::{Failure, Remedy};
 
 pub(super) type Result<T, E = SqliteError> = std::result::Result<T, E>;
@@ -25,6 +25,10 @@ pub(super) enum SqliteError {
         why: String,
         missing: bool,
     },
+    #[error(
+        "a process died while it wrote `{path}`, and what it left cannot be rolled back: {why}"
+    )]
+    Unfinished { path: String, why: String },
     #[error("there is no table `{object}` in `{path}`")]
     NoTable {
         object: String,
@@ -84,6 +88,18 @@ pub(super) enum SqliteError {
         why: String,
     },
     #[error("{doing} failed in `{path}`: {why}")]
+    Passing {
+        path: String,
+        doing: String,
+        why: String,
+    },
+    #[error("`{path}` is damaged: {doing} found what no database holds ({why})")]
+    Damaged {
+        path: String,
+        doing: String,
+        why: String,
+    },
+    #[error("{doing} failed in `{path}`: {why}")]
     Database {
         path: String,
         doing: String,
@@ -136,6 +152,13 @@ impl SqliteError {
     pub(super) fn from_driver(error: &rusqlite::Error, path: &str, doing: String) -> Self {
         let path = path.to_owned();
         let why = error.to_string();
+        let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
+        if matches!(
+            extended,
+            ffi::SQLITE_READONLY_ROLLBACK | ffi::SQLITE_READONLY_RECOVERY
+        ) {
+            return Self::Unfinished { path, why };
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path, doing },
             Some(ErrorCode::DiskFull) => Self::Full { path, doing },
@@ -155,6 +178,13 @@ impl SqliteError {
                 why: "this user may not write it".to_owned(),
                 missing: false,
             },
+            Some(
+                ErrorCode::SystemIoFailure
+                | ErrorCode::OutOfMemory
+                | ErrorCode::SchemaChanged
+                | ErrorCode::FileLockingProtocolFailed,
+            ) => Self::Passing { path, doing, why },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, doing, why },
             _ => Self::Database { path, doing, why },
         }
     }
@@ -175,6 +205,9 @@ impl SqliteError {
             Self::Full { .. } => "R0312",
             Self::Constraint { .. } => "R0313",
             Self::Database { .. } => "R0314",
+            Self::Unfinished { .. } => "R0321",
+            Self::Passing { .. } => "R0322",
+            Self::Damaged { .. } => "R0323",
             Self::Position { .. } => "R0315",
             Self::Cursor { .. } => "R0316",
             Self::Boundary { .. } => "R0320",
@@ -186,7 +219,7 @@ impl SqliteError {
 
     fn remedy(&self) -> Remedy {
         match self {
-            Self::Busy { .. } | Self::Overtaken { .. } => Remedy::Retry,
+            Self::Busy { .. } | Self::Overtaken { .. } | Self::Passing { .. } => Remedy::Retry,
             Self::ReadOnly { .. } | Self::Stale { .. } => Remedy::Refused,
             Self::NullKeys { .. }
             | Self::DuplicateKeys { .. }
@@ -237,6 +270,15 @@ impl SqliteError {
                 one("remove duplicates first: `dedup: { by: COLUMN, keep: last }`")
             }
             Self::NullKeys { .. } => one("a rule `required: true` on the key sets such rows aside"),
+            Self::Unfinished { .. } => one(
+                "give the user who runs Towpath the right to write the file and its folder, or open it once as a user who may (`sqlite3 FILE 'SELECT 1'`): SQLite then rolls back by itself",
+            ),
+            Self::Passing { .. } => {
+                one("it is tried again; if it stays, look at the disk and the memory of this machine")
+            }
+            Self::Damaged { .. } => one(
+                "restore the file from a backup, or save what can be read: `sqlite3 FILE .recover | sqlite3 NEW`",
+            ),
             Self::Full { .. } => one("free some space and run again; nothing was changed"),
             Self::Constraint { .. } => {
                 one("a rule, check or trigger of the table refused the rows; nothing was changed")

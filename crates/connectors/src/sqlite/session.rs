@@ -72,7 +72,28 @@ impl Settings {
                 missing: !self.path.exists(),
             });
         }
-        self.open(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        match self.open(flags) {
+            Err(SqliteError::Unfinished { .. }) => {
+                self.recover()?;
+                self.open(flags)
+            }
+            opened => opened,
+        }
+    }
+
+    /// A process died in the middle of a write. What it left is rolled back by the first connection
+    /// that may write; one that only reads may not, and cannot tell which pages are old.
+    fn recover(&self) -> Result<()> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        match self.open(flags) {
+            Ok(_) => Ok(()),
+            Err(SqliteError::Open { why, .. }) => Err(SqliteError::Unfinished {
+                path: self.shown.clone(),
+                why,
+            }),
+            Err(other) => Err(other),
+        }
     }
 
     /// Opens the file to write; creates it and its folder when they are missing.

@@ -359,6 +359,7 @@ fn cursor(
         object: &subject.object,
         wanted: &wanted,
         all: &all,
+        may_repeat: spec.may_repeat,
     };
     Cursor::decide(connection, plan, column, &of, from, shown).map(Some)
 }

@@ -6,6 +6,7 @@
     reason = "tests"
 )]
 
+mod crash;
 mod plan;
 mod read;
 mod write;

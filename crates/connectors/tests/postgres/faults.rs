@@ -242,3 +242,100 @@ async fn a_commit_without_an_answer_is_settled_by_asking() {
         );
     }
 }
+
+/// A schema, a table and the table of tokens are made by whichever task comes first; the others wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_meet_a_schema_that_does_not_exist_all_write() {
+    let database = Database::new();
+    for round in 0..4 {
+        let schema = format!("fresh{round}");
+        let mut tasks = Vec::new();
+        for at in 0..6 {
+            let destination = database.destination();
+            // The last two write one table.
+            let target = TableName::new(&schema, format!("t{}", at.min(4)));
+            let mut intent = intent(&target, rows(10).schema(), WriteMode::Append, &[], 1);
+            intent.task.step = format!("step{at}").as_str().into();
+            tasks.push(tokio::spawn(async move {
+                write(destination.as_ref(), intent, &[rows(10)]).await
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        for (table, expected) in [("t0", "10"), ("t3", "10"), ("t4", "20")] {
+            let sql = format!("SELECT count(*) FROM {schema}.{table}");
+            assert_eq!(database.sql(&sql), expected);
+        }
+        let tokens = format!("SELECT count(*) FROM {schema}._towpath_commits");
+        assert_eq!(database.sql(&tokens), "6");
+    }
+}
+
+/// Other programs define things, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_program_defines_meanwhile_is_no_fault_of_the_data() {
+    let database = Database::new();
+    let other = database.client().await;
+    other
+        .batch_execute("BEGIN; CREATE SCHEMA out; CREATE TABLE out.t (id bigint)")
+        .await
+        .unwrap();
+    let target = TableName::new("out", "t");
+    let append = intent(&target, rows(10).schema(), WriteMode::Append, &[], 1);
+    let waiting = tokio::spawn({
+        let (destination, append) = (database.destination(), append.clone());
+        async move { write(destination.as_ref(), append, &[rows(10)]).await }
+    });
+    until(&database, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()").await;
+    other.batch_execute("COMMIT").await.unwrap();
+    let failure = waiting.await.unwrap().unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0207", Remedy::Retry),
+        "{failure}"
+    );
+    write(database.destination().as_ref(), append, &[rows(10)])
+        .await
+        .unwrap();
+    assert_eq!(database.sql("SELECT count(*) FROM out.t"), "10");
+}
+
+async fn until(database: &Database, condition: &str) {
+    for _ in 0..600 {
+        if database.sql(condition) == "t" {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("never true: {condition}");
+}
+
+/// A process that is killed leaves a session in the middle of a statement, with its locks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_process_died_gives_its_locks_back() {
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id bigint);
+         CREATE FUNCTION out.slow() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM pg_sleep(600); RETURN NULL; END $$;
+         CREATE TRIGGER slow BEFORE INSERT ON out.t FOR EACH STATEMENT EXECUTE FUNCTION out.slow();",
+    );
+    let target = TableName::new("out", "t");
+    let append = intent(&target, rows(10).schema(), WriteMode::Append, &[], 1);
+    let killed = tokio::spawn({
+        let (destination, append) = (database.destination(), append.clone());
+        async move { write(destination.as_ref(), append, &[rows(10)]).await }
+    });
+    until(&database, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()").await;
+    killed.abort();
+    assert!(killed.await.is_err());
+    let begun = std::time::Instant::now();
+    let last = database.destination().last(&task(&target), &target).await;
+    assert_eq!(last.unwrap(), None);
+    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+    database.sql("SET lock_timeout = '20s'; DROP TRIGGER slow ON out.t");
+    write(database.destination().as_ref(), append, &[rows(10)])
+        .await
+        .unwrap();
+    assert_eq!(database.sql("SELECT count(*) FROM out.t"), "10");
+}

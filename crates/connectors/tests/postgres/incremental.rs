@@ -603,3 +603,63 @@ async fn a_rewritten_table_doubles_no_row() {
     assert_eq!(ids, [6, 7]);
     assert_eq!(next(&database, &position).await.0, [0_i64; 0]);
 }
+
+/// `ADD COLUMN … DEFAULT` gives values to rows that were read before, and writes none of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_column_that_old_rows_hold_is_read_or_named() {
+    for lookback in [false, true] {
+        let database = Database::with(
+            "CREATE TABLE t (id int PRIMARY KEY, c int); INSERT INTO t VALUES (1, 1), (2, 2);
+             CREATE VIEW v AS SELECT * FROM t",
+        );
+        let mut spec = by_cursor("t", "c");
+        if lookback {
+            spec.options.insert("late_rows".into(), "lookback".into());
+        }
+        let source = database.source();
+        let first = read(source.as_ref(), &spec, None).await;
+        assert_eq!(first.len(), 2);
+        database.sql(
+            "ALTER TABLE t ADD COLUMN region text DEFAULT 'eu', ADD COLUMN later text; INSERT INTO t VALUES (3, 3, 'us', 'x')",
+        );
+        let appended = read(source.as_ref(), &spec, Some(&first.position)).await;
+        assert_eq!(appended.len(), 1);
+        let notes = appended.notes.join("\n");
+        assert!(notes.contains("`region`; in the table they stay empty"), "{notes}");
+        assert!(!notes.contains("later"), "{notes}");
+        spec.may_repeat = true;
+        let keyed = read(source.as_ref(), &spec, Some(&first.position)).await;
+        assert_eq!(
+            keyed.rows()[0],
+            r#"{"id":"1","c":"1","region":"eu","later":null}"#
+        );
+        assert_eq!(keyed.len(), 3);
+        assert!(keyed.notes.join("\n").contains("`region`; all rows are read again"));
+        let next = read(source.as_ref(), &spec, Some(&keyed.position)).await;
+        assert_eq!((next.len(), next.notes.len()), (0, 0), "{:?}", next.notes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renamed_and_vanished_columns_are_named() {
+    let database = Database::with(
+        "CREATE TABLE t (id int PRIMARY KEY, a text, b text); INSERT INTO t VALUES (1, 'x', 'y')",
+    );
+    let spec = by_cursor("t", "id");
+    let source = database.source();
+    let first = read(source.as_ref(), &spec, None).await;
+    database.sql(
+        "ALTER TABLE t RENAME a TO z; ALTER TABLE t DROP b; INSERT INTO t VALUES (2, 'new')",
+    );
+    let next = read(source.as_ref(), &spec, Some(&first.position)).await;
+    assert_eq!(next.rows(), [r#"{"id":"2","z":"new"}"#]);
+    let notes = next.notes.join("\n");
+    for part in [
+        "`a` of `public.t` is named `z` since the last read",
+        "columns: { a: { from: z } }",
+        "no longer in `public.t` since the last read: `b`",
+        "read before: `z`",
+    ] {
+        assert!(notes.contains(part), "{part}: {notes}");
+    }
+}

@@ -156,15 +156,15 @@ async fn infinite_and_late_times_are_set_aside_by_name() {
         ],
     )
     .await;
-    assert_eq!(texts(&read), ["-0043-03-15", "9999-12-31", "NULL"]);
+    assert_eq!(texts(&read), ["9999-12-31", "NULL"]);
     let values: Vec<_> = read
         .rejects
         .iter()
         .map(|reject| reject.reasons[0].value.clone().unwrap())
         .collect();
-    assert_eq!(values, ["infinity", "-infinity"]);
+    assert_eq!(values, ["infinity", "-infinity", "0044-03-15 BC"]);
     assert_eq!(read.rejects[0].place.to_string(), "public.t row 1");
-    assert_eq!(read.ordinals, [2, 3, 4], "kept rows keep their numbers");
+    assert_eq!(read.ordinals, [3, 4], "kept rows keep their numbers");
 
     let (_db, read) = one(
         "timestamptz",
@@ -182,23 +182,70 @@ async fn infinite_and_late_times_are_set_aside_by_name() {
     assert_eq!(texts(&read), ["2024-02-29T21:59:59.999999Z"]);
     assert_eq!(
         read.rejects[1].reasons[0].value.as_deref(),
-        Some("294276-12-31 23:59:59.999999")
+        Some("294276-12-31 23:59:59.999999+00")
     );
     assert_eq!(
         read.rejects[1].reasons[0].message,
-        "the timestamp is out of range"
+        "the year is not between 1 and 9999"
     );
 
     let (_db, read) = one(
         "timestamp",
-        &["'0001-01-01 00:00:00'", "'4713-01-01 00:00 BC'"],
+        &[
+            "'0001-01-01 00:00:00'",
+            "'4713-01-01 00:00 BC'",
+            "'9999-12-31 23:59:59.999999'",
+            "'10000-01-01'",
+        ],
     )
     .await;
     let values = read.batches[0]
         .column(0)
         .as_primitive::<TimestampMicrosecondType>();
     assert_eq!(values.value(0), -62_135_596_800_000_000);
-    assert!(read.rejects.is_empty());
+    assert_eq!(values.value(1), 253_402_300_799_999_999);
+    let rejected: Vec<_> = read.rejects.iter().map(|reject| &reject.raw).collect();
+    assert_eq!(
+        rejected,
+        [
+            &RawRecord::Row(r#"{"v":"4713-01-01 00:00:00 BC"}"#.into()),
+            &RawRecord::Row(r#"{"v":"10000-01-01 00:00:00"}"#.into()),
+        ]
+    );
+}
+
+/// A rejected record holds the whole array, so that it can be read again as another type.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_array_that_fits_no_list_is_kept_as_the_server_prints_it() {
+    for (type_name, arrays) in [
+        ("int4[]", vec!["{{1,NULL},{3,4}}", "[0:1]={7,8}", "[-1:0][2:3]={{1,2},{3,4}}"]),
+        ("text[]", vec![r#"{{a,NULL},{"NULL",""}}"#, r#"{{"a b","q\"\\"},{"{","x,y"}}"#]),
+        ("date[]", vec!["{2024-02-29,infinity}", r#"{"0044-03-15 BC",NULL}"#]),
+        ("timestamptz[]", vec![r#"{"10000-01-01 00:00:00+00"}"#]),
+        ("float8[]", vec!["{{0.1,NaN},{Infinity,-0}}"]),
+        ("numeric(10,2)[]", vec!["{{1.50,NaN}}"]),
+        ("bytea[]", vec![r#"{{"\\x00ff"}}"#]),
+        ("bool[]", vec!["{{t,f}}"]),
+        ("uuid[]", vec!["{{8a6e0804-2bd0-4672-b79d-d97027f9071a}}"]),
+    ] {
+        let values: Vec<String> = arrays.iter().map(|array| format!("'{array}'")).collect();
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        let (database, read) = one(type_name, &values).await;
+        let rejected: Vec<_> = read
+            .rejects
+            .iter()
+            .map(|reject| match &reject.raw {
+                RawRecord::Row(row) => {
+                    let row: serde_json::Value = serde_json::from_str(row).unwrap();
+                    row["v"].as_str().unwrap().to_owned()
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let printed = database.sql("SELECT v::text FROM t");
+        let printed: Vec<&str> = printed.lines().collect();
+        assert_eq!(rejected, printed, "{type_name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

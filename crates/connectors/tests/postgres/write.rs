@@ -577,7 +577,7 @@ async fn every_type_goes_out_and_comes_back() {
            k date, l time, m timetz, n timestamp, o timestamptz, p interval, q uuid, r json, s jsonb, t inet, u int4range, v int4[], w text[],
            x uuid[], y money, z mood, aa numeric(10,2)[], ab macaddr);
          INSERT INTO src VALUES (1, true, -2, 3, 1.5, 'NaN', '1234567890123456789012345678.0123456789', '-0.00010', '1.000000000000000000000000000001',
-           'Größe', '\\x00ff', '0044-03-15 BC', '24:00', '04:05:06.7+05:30', '2024-02-29 12:00:00.000001', '2024-02-29 12:00:00+02', '1 year -3 days',
+           'Größe', '\\x00ff', '0044-03-15', '24:00', '04:05:06.7+05:30', '2024-02-29 12:00:00.000001', '2024-02-29 12:00:00+02', '1 year -3 days',
            '8a6e0804-2bd0-4672-b79d-d97027f9071a', '{\"a\": 1.10}', '{\"b\": [1]}', '::1', '[1,5)', '{1,NULL,3}', '{\"a,b\",NULL,\"\"}',
            '{8a6e0804-2bd0-4672-b79d-d97027f9071a}', '-12.34', 'ok', '{1.5,NULL}', '08:00:2b:01:02:03'); INSERT INTO src (id) VALUES (2);",
     );

@@ -11,7 +11,7 @@ use arrow_array::{
     Array, ArrayRef, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray,
     new_null_array,
 };
-use arrow_schema::{DataType, Field, SchemaRef};
+use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
 
 use super::error::{LakeError, LakeResult};
 use super::text::{exact_cast, to_text};
@@ -31,8 +31,25 @@ pub(crate) fn to_lake(array: &ArrayRef, target: &DataType, column: &str) -> Lake
             to_lake(&exact_cast(array, values, column)?, target, column)
         }
         (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Utf8) => exact_cast(array, target, column),
+        // A column that the project restates as text (`evolve.rs`): each of these prints exactly.
+        (plain, T::Utf8)
+            if plain.is_integer()
+                || plain.is_floating()
+                || matches!(
+                    plain,
+                    T::Boolean
+                        | T::Decimal128(..)
+                        | T::Date32
+                        | T::Timestamp(TimeUnit::Microsecond, _)
+                ) =>
+        {
+            exact_cast(array, target, column)
+        }
         (_, T::Utf8) => to_text(array, column),
         (T::Date64, T::Date32) => whole_days(array, column),
+        (T::Int32 | T::Int64 | T::UInt32 | T::UInt64, T::Float32 | T::Float64) => {
+            exact_double(array, target, column)
+        }
         (T::List(_), T::List(item)) => list(array.as_list::<i32>(), item, column),
         (
             T::LargeList(item)
@@ -66,6 +83,20 @@ fn whole_days(array: &ArrayRef, column: &str) -> LakeResult<ArrayRef> {
         });
     }
     exact_cast(array, &DataType::Date32, column)
+}
+
+/// Integers as doubles. Beyond 2^53 not every integer is one: the way back shows it.
+fn exact_double(array: &ArrayRef, target: &DataType, column: &str) -> LakeResult<ArrayRef> {
+    let doubles = exact_cast(array, target, column)?;
+    let back = exact_cast(&doubles, array.data_type(), column)?;
+    if back.to_data() != array.to_data() {
+        return Err(LakeError::NotExact {
+            column: column.to_owned(),
+            target: towpath_vocab::types::name(target),
+            why: "an integer has more digits than a double keeps".to_owned(),
+        });
+    }
+    Ok(doubles)
 }
 
 fn list(array: &ListArray, item: &Arc<Field>, column: &str) -> LakeResult<ArrayRef> {

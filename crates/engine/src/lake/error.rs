@@ -335,9 +335,9 @@ impl LakeError {
             LakeError::UnknownType { column, .. } => format!("give it another type: `columns: {{ {column}: {{ type: text }} }}`"),
             LakeError::NotExact { column, .. } => format!("declare a type that holds every value, for example `columns: {{ {column}: {{ type: text }} }}`"),
             LakeError::TypeConflict { column, old, .. } => {
-                format!("declare the old type (`columns: {{ {column}: {{ type: \"{old}\" }} }}`), or rewrite the table once with `--full-refresh`")
+                format!("to keep all rows: declare `columns: {{ {column}: {{ type: text }} }}`, and the rows of the table are rewritten as text in the same commit; or declare the old type (`type: \"{old}\"`), and values that do not fit it are quarantined. `--full-refresh` replaces the table: rows that the source no longer holds are then gone")
             }
-            LakeError::SchemaChanged { .. } => "set `schema_change: evolve` to take the change, or rewrite the table once with `--full-refresh`".to_owned(),
+            LakeError::SchemaChanged { .. } => "set `schema_change: evolve` to take the change and keep all rows; `--full-refresh` replaces the table: rows that the source no longer holds are then gone".to_owned(),
             LakeError::Emptied { column, held, .. } => format!("nothing was changed. To empty it from now on: `columns: {{ {column}: {{ set: \"null\", type: \"{held}\" }} }}` (in a model: `cast(null as {held}) as {column}`); to do without it: rewrite the table once with `--full-refresh`"),
             LakeError::ColumnNames { .. } => "rename a column with `from`, or leave one out with `drop`".to_owned(),
             LakeError::DuplicateKey { .. } => "choose a key that is unique, or keep one row per key with `dedup: { by: COLUMN, keep: last }`".to_owned(),

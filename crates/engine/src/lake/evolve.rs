@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_vocab::SchemaChange;
-use towpath_vocab::types::SOURCE_TYPE;
+use towpath_vocab::types::{DECLARED, SOURCE_TYPE};
 
 use super::error::{LakeError, LakeResult};
 use super::types::describe;
@@ -110,8 +110,16 @@ pub(crate) fn evolve(
             }
         }
     }
+    let fields: Vec<Field> = fields.iter().map(|field| stored(field)).collect();
     target.schema = Arc::new(Schema::new(fields));
     Ok(target)
+}
+
+/// A field as a table stores it: who chose its type is not part of it.
+fn stored(field: &Field) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.remove(DECLARED);
+    field.clone().with_metadata(metadata)
 }
 
 fn changed(table: &str, change: String) -> LakeError {
@@ -130,9 +138,12 @@ fn join_field(table: &str, old: &Field, new: &Field) -> LakeResult<Field> {
         return Ok(old.clone());
     }
     if is_null(old_word) {
-        return Ok(new.clone().with_name(old.name()));
+        return Ok(stored(new).with_name(old.name()));
     }
-    let Some(data_type) = join(old.data_type(), new.data_type()) else {
+    let declared = new.metadata().contains_key(DECLARED);
+    let joined = join(old.data_type(), new.data_type())
+        .or_else(|| declared.then(|| restated(old, new)).flatten());
+    let Some(data_type) = joined else {
         return Err(LakeError::TypeConflict {
             table: table.to_owned(),
             column: old.name().clone(),
@@ -153,7 +164,8 @@ fn is_null(word: Option<&String>) -> bool {
     word.is_some_and(|word| word == "null")
 }
 
-/// The narrowest type that holds every value of both, when one is the other's family.
+/// The narrowest type that holds every value of both, when one is the other's family. Of 64-bit integers
+/// and doubles that is not true of all values: each is looked at when it is written (`convert.rs`).
 fn join(old: &DataType, new: &DataType) -> Option<DataType> {
     use DataType as T;
     if old == new {
@@ -164,16 +176,45 @@ fn join(old: &DataType, new: &DataType) -> Option<DataType> {
     }
     match (old, new) {
         (T::Float32 | T::Float64, T::Float32 | T::Float64) => Some(T::Float64),
+        (T::Float32, T::Int8 | T::Int16) | (T::Int8 | T::Int16, T::Float32) => Some(T::Float32),
+        (T::Float32 | T::Float64, whole) | (whole, T::Float32 | T::Float64)
+            if integer_digits(whole).is_some() =>
+        {
+            Some(T::Float64)
+        }
         (T::Decimal128(p1, s1), T::Decimal128(p2, s2)) => {
-            let scale = (*s1).max(*s2);
-            let above = (i16::from(*p1) - i16::from(*s1)).max(i16::from(*p2) - i16::from(*s2));
-            let precision = u8::try_from(above + i16::from(scale)).ok()?;
-            (precision <= 38).then_some(T::Decimal128(precision, scale))
+            decimal((i16::from(*p1), i16::from(*s1)), (i16::from(*p2), i16::from(*s2)))
         }
-        (T::Decimal128(precision, scale), other) => {
-            let digits = integer_digits(other)?;
-            (i16::from(*precision) - i16::from(*scale) >= digits).then(|| old.clone())
+        (T::Decimal128(precision, scale), whole) | (whole, T::Decimal128(precision, scale)) => {
+            let digits = integer_digits(whole)?;
+            decimal((i16::from(*precision), i16::from(*scale)), (digits, 0))
         }
+        (T::Date32, moment @ T::Timestamp(_, None)) | (moment @ T::Timestamp(_, None), T::Date32) => {
+            Some(moment.clone())
+        }
+        _ => None,
+    }
+}
+
+/// The decimal with room for both, each by its precision and scale.
+fn decimal(one: (i16, i16), other: (i16, i16)) -> Option<DataType> {
+    let scale = one.1.max(other.1);
+    let above = (one.0 - one.1).max(other.0 - other.1);
+    let precision = u8::try_from(above + scale).ok()?;
+    let scale = i8::try_from(scale).ok()?;
+    (precision <= 38).then_some(DataType::Decimal128(precision, scale))
+}
+
+/// The type that the project declares for a column, where each value of the table has an exact form in
+/// it: any value has one as text, and decimals of up to 15 digits have one as a double.
+fn restated(old: &Field, new: &Field) -> Option<DataType> {
+    use DataType as T;
+    let is_plain = new.metadata().get(SOURCE_TYPE).is_none();
+    match (old.data_type(), new.data_type()) {
+        (from, T::Utf8) if is_plain && !from.is_nested() && !matches!(from, T::Binary) => {
+            Some(T::Utf8)
+        }
+        (T::Decimal128(precision, _), T::Float64) if *precision <= 15 => Some(T::Float64),
         _ => None,
     }
 }
@@ -213,14 +254,50 @@ mod tests {
             join(&T::Decimal128(20, 0), &T::Int64),
             Some(T::Decimal128(20, 0))
         );
-        assert_eq!(join(&T::Decimal128(10, 0), &T::Int64), None);
+        for (a, b, both) in [
+            (T::Decimal128(10, 0), T::Int64, T::Decimal128(19, 0)),
+            (T::Int64, T::Decimal128(10, 2), T::Decimal128(21, 2)),
+            (T::Int64, T::Float64, T::Float64),
+            (T::Float32, T::Int32, T::Float64),
+            (T::Float32, T::Int16, T::Float32),
+        ] {
+            assert_eq!(join(&a, &b), Some(both));
+        }
         for (a, b) in [
             (T::Utf8, T::Int32),
             (T::Int32, T::Utf8),
-            (T::Int64, T::Float64),
+            (T::Decimal128(38, 20), T::Int64),
+            (T::Decimal128(10, 2), T::Float64),
             (T::Date32, T::Utf8),
         ] {
             assert_eq!(join(&a, &b), None);
+        }
+    }
+
+    #[test]
+    fn a_declared_type_is_taken_where_every_value_has_a_form_in_it() {
+        let field = |data_type: &T, word: Option<&str>| {
+            let metadata = word.map(|word| (word.to_owned(), String::new()));
+            let field = Field::new("c", data_type.clone(), true);
+            Schema::new(vec![field.with_metadata(metadata.into_iter().collect())])
+        };
+        let declared = |old: &T, new: &T| {
+            evolve("a.b", &field(old, None), &field(new, Some(DECLARED)), SchemaChange::Evolve)
+                .map(|target| target.schema.field(0).clone())
+        };
+        for (old, new) in [
+            (T::Int64, T::Utf8),
+            (T::Date32, T::Utf8),
+            (T::Boolean, T::Utf8),
+            (T::Decimal128(10, 2), T::Float64),
+        ] {
+            let told = declared(&old, &new).unwrap();
+            assert_eq!(told, Field::new("c", new.clone(), true));
+            let inferred = evolve("a.b", &field(&old, None), &field(&new, None), SchemaChange::Evolve);
+            assert!(matches!(inferred, Err(LakeError::TypeConflict { .. })));
+        }
+        for (old, new) in [(T::Utf8, T::Int64), (T::Decimal128(16, 2), T::Float64)] {
+            assert!(declared(&old, &new).is_err());
         }
     }
 

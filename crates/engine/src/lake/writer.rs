@@ -13,6 +13,7 @@ use futures::TryStreamExt as _;
 use towpath_ports::{
     Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Result, StagedFile, Writer,
 };
+use towpath_vocab::types::DECLARED;
 use towpath_vocab::{SchemaChange, TableName, TaskKey, WriteMode};
 
 use super::bitmap::Bitmap;
@@ -310,8 +311,23 @@ fn target(intent: &Intent, mode: Mode, base: Option<&Snapshot>) -> LakeResult<Ta
             Ok(Target::fresh(incoming, changed))
         }
         (Mode::Replace, SchemaChange::Ignore) => known_columns(&name, &incoming, &base.schema),
-        (_, change) => evolve(&name, &base.schema, &incoming, change),
+        (_, change) => {
+            let incoming = with_declared(&incoming, &intent.schema);
+            evolve(&name, &base.schema, &incoming, change)
+        }
     }
+}
+
+/// The columns, with the mark of those whose type the project declares.
+fn with_declared(incoming: &Schema, asked: &Schema) -> Schema {
+    let fields = incoming.fields().iter().zip(asked.fields());
+    let marked = fields.map(|(field, asked)| {
+        let mut metadata = field.metadata().clone();
+        let declared = asked.metadata().get(DECLARED);
+        metadata.extend(declared.map(|word| (DECLARED.to_owned(), word.clone())));
+        field.as_ref().clone().with_metadata(metadata)
+    });
+    Schema::new(marked.collect::<Vec<_>>())
 }
 
 /// A replacement that leaves new columns out.

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use towpath_project::{Checked, Inputs, check};
 use towpath_vocab::{
-    Action, ConnectorSpec, Diagnostic, Face, Facts, Guarantee, Level, OptionKind, OptionSpec,
+    Action, ConnectorSpec, Diagnostic, Face, Facts, Guarantee, Level, ObjectKind, OptionKind, OptionSpec,
     ReadMode, WriteMode,
 };
 
@@ -36,6 +36,7 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
         ConnectorSpec {
             kind: "files".into(),
             doc: "A folder of files.".into(),
+            objects: ObjectKind::Files,
             faces: faces.clone(),
             options: vec![
                 option("path", OptionKind::Path, true, false),
@@ -50,13 +51,17 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
             ],
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: false,
+            tells_version: true,
+            keeps_text: true,
             writes: vec![WriteMode::Replace, WriteMode::Append],
             guarantee: Guarantee::AtomicFile,
             schemes: vec!["file".into()],
+            endings: Vec::new(),
         },
         ConnectorSpec {
             kind: "postgres".into(),
             doc: "PostgreSQL.".into(),
+            objects: ObjectKind::Tables,
             faces,
             options: vec![
                 option("url", OptionKind::Secret, true, false),
@@ -64,9 +69,12 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
             ],
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: true,
+            tells_version: false,
+            keeps_text: false,
             writes: vec![WriteMode::Replace, WriteMode::Append, WriteMode::Merge],
             guarantee: Guarantee::ExactlyOnce,
             schemes: vec!["postgres".into()],
+            endings: Vec::new(),
         },
     ]
 }

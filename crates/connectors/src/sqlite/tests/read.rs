@@ -411,3 +411,43 @@ async fn looking_around() {
             .starts_with("SQLite 3.")
     );
 }
+
+#[tokio::test]
+async fn a_new_column_that_old_rows_hold_is_read_or_named() {
+    let project =
+        TestProject::with("CREATE TABLE t (k INTEGER, gone TEXT); INSERT INTO t VALUES (0, 'w'), (1, 'x')");
+    let mut spec = by_cursor("k", 0);
+    let first = project.read(&spec).await;
+    project
+        .own()
+        .execute_batch(
+            "ALTER TABLE t DROP COLUMN gone; ALTER TABLE t ADD COLUMN region TEXT DEFAULT 'eu';
+             ALTER TABLE t ADD COLUMN later TEXT; INSERT INTO t VALUES (2, 'us', 'y')",
+        )
+        .unwrap();
+    // The rows at the end of the first read were told apart by a column that is gone.
+    let source = project.source();
+    let refused = drain(source.as_ref(), &spec, Some(&first.position)).await;
+    assert_eq!(refused.unwrap_err().code, "R0320");
+    spec.may_repeat = true;
+    let keyed = go_on(&project, &spec, &first).await;
+    assert_eq!(keyed.rows, ["0|eu|∅", "1|eu|∅", "2|us|y"]);
+    let notes = keyed.notes.join("\n");
+    for part in [
+        "`region`; all rows are read again",
+        "no longer in `t` since the last read: `gone`",
+        "rows at the last `k` are read again and written by key",
+    ] {
+        assert!(notes.contains(part), "{part}: {notes}");
+    }
+    assert!(!notes.contains("later"), "{notes}");
+    project
+        .own()
+        .execute_batch("ALTER TABLE t ADD COLUMN more INTEGER DEFAULT 3")
+        .unwrap();
+    spec.may_repeat = false;
+    let appended = go_on(&project, &spec, &keyed).await;
+    assert!(appended.rows.is_empty());
+    let notes = appended.notes.join("\n");
+    assert!(notes.contains("`more`; in the table they stay empty"), "{notes}");
+}

@@ -19,7 +19,7 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
 }
 
 /// Rows of a key and a value.
-fn pairs(rows: &[(Option<i64>, i64)]) -> RecordBatch {
+pub(super) fn pairs(rows: &[(Option<i64>, i64)]) -> RecordBatch {
     batch(vec![
         (
             "k",

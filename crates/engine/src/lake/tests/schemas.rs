@@ -1,6 +1,7 @@
 //! What becomes of a table whose columns change, by `SchemaChange`.
 
 use arrow_array::{Float64Array, Int32Array, TimestampMicrosecondArray};
+use arrow_array::types::Float64Type;
 use arrow_schema::TimeUnit;
 use towpath_vocab::{SchemaChange, WriteMode};
 
@@ -318,4 +319,69 @@ async fn a_merge_never_empties_a_column_that_no_longer_comes() {
     let stopped = load(&f.lake, mixed, both).await.unwrap_err();
     assert_eq!(stopped.code, "R0430");
     assert!(stopped.to_string().contains("1 known row "), "{stopped}");
+}
+
+/// One way out keeps all rows of a table whose column comes with a wider type.
+#[tokio::test]
+async fn a_wider_type_is_taken_and_every_row_stays() {
+    for mode in [WriteMode::Append, WriteMode::Merge] {
+        let f = Fixture::new();
+        let most: ArrayRef = Arc::new(Int64Array::from(vec![1 << 53]));
+        let (whole, batch) = one("n", most);
+        load(&f.lake, intent(mode, whole, 1), batch).await.unwrap();
+        let second = |schema: &SchemaRef, column: ArrayRef| {
+            let ids: ArrayRef = Arc::new(Int64Array::from(vec![2]));
+            RecordBatch::try_new(Arc::clone(schema), vec![ids, column]).unwrap()
+        };
+        let (double, _) = one("n", Arc::new(Float64Array::from(vec![0.5])));
+        let batch = second(&double, Arc::new(Float64Array::from(vec![0.5])));
+        load(&f.lake, intent(mode, double, 2), batch).await.unwrap();
+        let mut values: Vec<f64> = Vec::new();
+        for batch in read_all(f.lake.source(&table()).unwrap().as_ref()).await {
+            let column = batch.column(1).as_primitive::<Float64Type>();
+            values.extend(column.values().iter());
+        }
+        values.sort_by(f64::total_cmp);
+        assert_eq!(values, [0.5, 9_007_199_254_740_992.0]);
+        // An integer that is no double is refused, not rounded.
+        let (whole, batch) = one("n", Arc::new(Int64Array::from(vec![(1 << 53) + 1])));
+        let refused = load(&f.lake, intent(mode, whole, 3), batch).await.unwrap_err();
+        assert_eq!(refused.code, "R0402");
+    }
+}
+
+#[tokio::test]
+async fn a_declared_text_restates_the_rows_of_the_table() {
+    let f = Fixture::new();
+    let (whole, batch) = one("n", Arc::new(Int64Array::from(vec![7])));
+    load(&f.lake, intent(WriteMode::Append, whole, 1), batch)
+        .await
+        .unwrap();
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    let (plain, batch) = one("n", text);
+    let marked = plain.fields().iter().map(|field| {
+        let declared = std::collections::HashMap::from([(
+            towpath_vocab::types::DECLARED.to_owned(),
+            String::new(),
+        )]);
+        field.as_ref().clone().with_metadata(declared)
+    });
+    let marked = Arc::new(Schema::new(marked.collect::<Vec<_>>()));
+    let stopped = load(&f.lake, intent(WriteMode::Append, plain, 2), batch.clone())
+        .await
+        .unwrap_err();
+    assert_eq!(stopped.code, "R0403");
+    assert!(stopped.help[0].contains("type: text"), "{:?}", stopped.help);
+    load(&f.lake, intent(WriteMode::Append, marked, 2), batch)
+        .await
+        .unwrap();
+    let now = f.reopened().snapshot(&table()).await.unwrap().unwrap();
+    assert_eq!(now.schema.field(1), &Field::new("n", DataType::Utf8, true));
+    let mut values: Vec<String> = Vec::new();
+    for batch in read_all(f.lake.source(&table()).unwrap().as_ref()).await {
+        let column = batch.column(1).as_string::<i32>();
+        values.extend(column.iter().flatten().map(str::to_owned));
+    }
+    values.sort();
+    assert_eq!(values, ["7", "x"]);
 }

@@ -1,0 +1,137 @@
+//! What a load does to the columns of a table it adds to, noted; and the types the project declares.
+//!
+//! Promise: a column that is new, or that no longer comes, is never taken without a word; a declared type
+//! reaches the destination as declared, so that it may restate the column in it. It stops nothing: what
+//! `schema_change` forbids, the destination refuses. Read next: `write_table.rs`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_schema::{Schema, SchemaRef};
+use async_trait::async_trait;
+use towpath_ports::{Committed, Destination, Intent, Writer};
+use towpath_vocab::types::DECLARED;
+use towpath_vocab::{SchemaChange, TableName, TablePlan, TaskKey, WriteMode};
+
+use crate::Result;
+
+/// A destination whose columns are compared with those that come.
+pub(super) struct WatchedColumns {
+    inner: Arc<dyn Destination>,
+    /// Names of columns whose type the project declares.
+    declared: Vec<String>,
+    notes: Mutex<Vec<String>>,
+}
+
+impl WatchedColumns {
+    pub(super) fn new(inner: Arc<dyn Destination>, plan: &TablePlan) -> Self {
+        let declared = plan.columns.iter().filter(|c| c.data_type.is_some());
+        Self {
+            inner,
+            declared: declared.map(|column| column.name.clone()).collect(),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// What was noted.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let notes = self.notes.lock();
+        notes.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The columns, those with a declared type marked.
+    fn marked(&self, schema: &SchemaRef) -> SchemaRef {
+        let fields = schema.fields().iter().map(|field| {
+            if !self.declared.contains(field.name()) {
+                return Arc::clone(field);
+            }
+            let mut metadata = field.metadata().clone();
+            metadata.insert(DECLARED.to_owned(), String::new());
+            Arc::new(field.as_ref().clone().with_metadata(metadata))
+        });
+        let fields: Vec<_> = fields.collect();
+        Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+    }
+}
+
+#[async_trait]
+impl Destination for WatchedColumns {
+    async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>> {
+        self.inner.last(task, table).await
+    }
+
+    async fn begin(&self, mut intent: Intent) -> Result<Box<dyn Writer>> {
+        if intent.write.mode == WriteMode::Replace {
+            return self.inner.begin(intent).await;
+        }
+        let before = self.inner.schema(&intent.table).await?;
+        let notes = before.map(|before| {
+            let change = intent.write.schema_change;
+            compared(&before, &intent.schema, change)
+        });
+        intent.schema = self.marked(&intent.schema);
+        let writer = self.inner.begin(intent).await?;
+        let mut held = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        held.extend(notes.unwrap_or_default());
+        Ok(writer)
+    }
+
+    async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>> {
+        self.inner.schema(table).await
+    }
+}
+
+fn compared(before: &Schema, coming: &Schema, change: SchemaChange) -> Vec<String> {
+    let missing = |from: &Schema, of: &Schema| {
+        let is_in = |name: &str| from.fields().iter().any(|f| same(f.name(), name));
+        let names = of.fields().iter().filter(|field| !is_in(field.name()));
+        let names: Vec<String> = names.map(|field| format!("`{}`", field.name())).collect();
+        names.join(", ")
+    };
+    let (new, gone) = (missing(before, coming), missing(coming, before));
+    let mut notes = Vec::new();
+    if !new.is_empty() {
+        notes.push(match change {
+            SchemaChange::Ignore => {
+                format!("new columns that `schema_change: ignore` leaves out: {new}")
+            }
+            _ => format!("new columns, without a value in rows that do not come again: {new}"),
+        });
+    }
+    if !gone.is_empty() {
+        notes.push(format!(
+            "columns that no longer come, without a value in rows that come now: {gone}"
+        ));
+    }
+    notes
+}
+
+/// The lakehouse compares names without case.
+fn same(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::{DataType, Field};
+
+    use super::*;
+
+    #[test]
+    fn what_is_new_and_what_is_gone_is_noted() {
+        let schema = |names: &[&str]| {
+            let field = |name: &&str| Field::new(*name, DataType::Utf8, true);
+            Schema::new(names.iter().map(field).collect::<Vec<_>>())
+        };
+        let (before, coming) = (schema(&["Id", "a", "b"]), schema(&["id", "c"]));
+        assert_eq!(
+            compared(&before, &coming, SchemaChange::Evolve),
+            [
+                "new columns, without a value in rows that do not come again: `c`",
+                "columns that no longer come, without a value in rows that come now: `a`, `b`"
+            ]
+        );
+        assert!(compared(&before, &before, SchemaChange::Evolve).is_empty());
+        let ignored = compared(&schema(&["id"]), &coming, SchemaChange::Ignore);
+        assert_eq!(ignored, ["new columns that `schema_change: ignore` leaves out: `c`"]);
+    }
+}

@@ -1,0 +1,107 @@
+//! What an incremental read does about a table that is not what it was: exchanged, rewritten, or with
+//! other columns.
+//!
+//! Promise: rows that were given are told from others, or all are read again where that doubles none,
+//! or the read is refused with the ways out; new columns whose values old rows hold are never passed
+//! over. It reads no rows: `cursor.rs` says which.
+
+use tokio_postgres::Client;
+
+use super::{Cursor, Subject, both};
+use crate::postgres::error::{Doing as _, PgError, Result};
+use crate::postgres::members::{Change, stand_in};
+use crate::postgres::names::quoted;
+use crate::relational::columns::ColumnChanges;
+
+const LOOKING: &str = "looking at tables that are not what they were";
+
+impl Cursor {
+    /// Decides what becomes of tables that are not what they were. Where rows may come again, and who
+    /// looks back asks for that, too, all of theirs are read.
+    pub(super) async fn settle(
+        &mut self,
+        client: &Client,
+        subject: &Subject<'_>,
+        change: Change,
+    ) -> Result<()> {
+        self.whole = change.joined;
+        let mut unclear: Vec<(u32, String)> = Vec::new();
+        for table in change.exchanged {
+            unclear.push((table, stand_in(&[table])));
+        }
+        for table in change.rewritten {
+            // What keeps an older row was only packed anew: VACUUM FULL and CLUSTER leave rows their
+            // transactions, ALTER TABLE and TRUNCATE leave no such row.
+            let Some(new) = self.by_transaction() else {
+                continue;
+            };
+            let here = stand_in(&[table]);
+            let sql = format!(
+                "SELECT EXISTS (SELECT FROM {} WHERE {here} AND NOT ({new}))",
+                subject.sql
+            );
+            let row = client.query_one(&sql, &[]).await.doing(LOOKING)?;
+            if !row.get::<_, bool>(0) {
+                unclear.push((table, both(here, Some(new))));
+            }
+        }
+        let Some(before) = self.before.as_ref().filter(|_| !unclear.is_empty()) else {
+            return Ok(());
+        };
+        let rows: Vec<&str> = unclear.iter().map(|(_, rows)| rows.as_str()).collect();
+        let sql = format!(
+            "SELECT tableoid::pg_catalog.regclass::text FROM {} WHERE ({}) AND ({}) IS NOT TRUE LIMIT 1",
+            subject.sql,
+            rows.join(" OR "),
+            self.above(before.upper.as_deref()),
+        );
+        let Some(row) = client.query_opt(&sql, &[]).await.doing(LOOKING)? else {
+            return Ok(());
+        };
+        if self.may_repeat || self.lookback > 0 {
+            self.again = unclear.into_iter().map(|(table, _)| table).collect();
+            return Ok(());
+        }
+        Err(PgError::Rewritten {
+            object: subject.object.to_owned(),
+            table: row.get(0),
+            column: self.column.name.clone(),
+        })
+    }
+
+    /// Finds out which columns are new since the last read. `ADD COLUMN … DEFAULT` gives rows a value
+    /// that were read before, without writing them again.
+    pub(super) async fn compare_columns(
+        &mut self,
+        client: &Client,
+        subject: &Subject<'_>,
+    ) -> Result<()> {
+        let Some(before) = &self.before else {
+            return Ok(());
+        };
+        self.changes = ColumnChanges::between(&before.columns, subject.all);
+        let read = |name: &&String| subject.columns.iter().any(|column| column.name == **name);
+        let new: Vec<&String> = self.changes.new.iter().filter(read).collect();
+        let Some(coming) = self.condition().filter(|_| !new.is_empty()) else {
+            return Ok(());
+        };
+        let counts: Vec<String> = new
+            .iter()
+            .map(|name| format!("count({}) > 0", quoted(name)))
+            .collect();
+        let sql = format!(
+            "SELECT {} FROM {} WHERE ({coming}) IS NOT TRUE",
+            counts.join(", "),
+            subject.sql
+        );
+        let row = client
+            .query_one(&sql, &[])
+            .await
+            .doing("looking at new columns")?;
+        let filled = new.into_iter().enumerate();
+        let filled = filled.filter(|(at, _)| row.get::<_, bool>(*at));
+        self.filled = filled.map(|(_, name)| name.clone()).collect();
+        self.everything = self.may_repeat && !self.filled.is_empty();
+        Ok(())
+    }
+}
