@@ -25,7 +25,9 @@ use towpath_vocab::{
 
 use self::ends::{End, end, file_end, stem};
 use crate::Result;
-use crate::services::{ProjectServices, ServiceOptions, connector_specs, holds_files, parallelism, scratch};
+use crate::services::{
+    ProjectServices, ServiceOptions, connector_specs, holds_files, parallelism, scratch,
+};
 
 /// Bad rows whose reasons are shown when a copy stops.
 const SHOWN: usize = 3;

@@ -10,7 +10,7 @@ use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake, QueriedFiles};
 use towpath_flow::{Budget, Progress, Services};
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source, System};
 use towpath_state::SqliteStateStore;
-use towpath_vocab::{ConnectionPlan, ConnectorSpec, ObjectKind, Environment, Failure, Remedy};
+use towpath_vocab::{ConnectionPlan, ConnectorSpec, Environment, Failure, ObjectKind, Remedy};
 
 use crate::memory::default_budget_bytes;
 use crate::system::LocalSystem;
@@ -215,7 +215,11 @@ pub(crate) fn files_kind() -> String {
 
 /// The connector that URLs of a scheme mean.
 pub(crate) fn of_scheme<'s>(specs: &'s [ConnectorSpec], scheme: &str) -> Result<&'s ConnectorSpec> {
-    let databases = || specs.iter().filter(|spec| spec.objects == ObjectKind::Tables);
+    let databases = || {
+        specs
+            .iter()
+            .filter(|spec| spec.objects == ObjectKind::Tables)
+    };
     let found = databases().find(|spec| spec.schemes.iter().any(|known| known == scheme));
     found.ok_or_else(|| {
         let known: Vec<&str> = databases()

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use towpath_vocab::{ConnectionPlan, ConnectorSpec, Failure, ObjectKind, OptionValue, Remedy, SecretTemplate};
+use towpath_vocab::{
+    ConnectionPlan, ConnectorSpec, Failure, ObjectKind, OptionValue, Remedy, SecretTemplate,
+};
 
 use crate::Result;
 use crate::services::{files_kind, of_scheme};

@@ -132,6 +132,9 @@ mod tests {
         );
         assert!(compared(&before, &before, SchemaChange::Evolve).is_empty());
         let ignored = compared(&schema(&["id"]), &coming, SchemaChange::Ignore);
-        assert_eq!(ignored, ["new columns that `schema_change: ignore` leaves out: `c`"]);
+        assert_eq!(
+            ignored,
+            ["new columns that `schema_change: ignore` leaves out: `c`"]
+        );
     }
 }

@@ -160,8 +160,8 @@ impl Work {
         }
         let opened_at = stamped(opened_at, claim.generation, fingerprint.as_deref());
         let is_publish = matches!(task.action, Action::Publish(_));
-        let watched = (!is_publish)
-            .then(|| Arc::new(WatchedColumns::new(Arc::clone(&destination), &plan)));
+        let watched =
+            (!is_publish).then(|| Arc::new(WatchedColumns::new(Arc::clone(&destination), &plan)));
         let replaced = self.replaced_rows(task, &plan.target).await?;
         let output = OutputSpec {
             source_table,
@@ -200,7 +200,9 @@ impl Work {
         };
         let notes = watched.map(|watched| watched.notes());
         table.notes.extend(notes.unwrap_or_default());
-        table.notes.extend(replaced.and_then(|before| before.note(&table)));
+        table
+            .notes
+            .extend(replaced.and_then(|before| before.note(&table)));
         self.write_state(&target, &table, &lineage).await?;
         if table.receipt.is_some() && !is_publish {
             self.observe(&target, destination.as_ref()).await?;

@@ -2,7 +2,9 @@
 //!
 //! Generated docs and the check of a project read this; what the options do is in `options.rs`.
 
-use towpath_vocab::{ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, ReadMode, WriteMode};
+use towpath_vocab::{
+    ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, ReadMode, WriteMode,
+};
 
 enum Kind {
     Text,
@@ -125,12 +127,12 @@ pub(crate) fn spec() -> ConnectorSpec {
         kind: "files".to_owned(),
         doc: "CSV, JSON lines, JSON and Parquet files in a local folder.".to_owned(),
         objects: ObjectKind::Files,
-            faces: vec![Face::Source, Face::Destination, Face::Discover],
+        faces: vec![Face::Source, Face::Destination, Face::Discover],
         options,
         reads: vec![ReadMode::Full, ReadMode::Incremental],
         needs_cursor: false,
-            tells_version: true,
-            keeps_text: true,
+        tells_version: true,
+        keeps_text: true,
         writes: vec![WriteMode::Replace, WriteMode::Append],
         guarantee: Guarantee::AtomicFile,
         schemes: vec!["file".to_owned()],

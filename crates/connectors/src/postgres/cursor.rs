@@ -185,13 +185,9 @@ impl Cursor {
             order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
         };
         if way == Way::Transaction {
-            cursor
-                .settle(client, subject, change)
-                .await?;
+            cursor.settle(client, subject, change).await?;
         }
-        cursor
-            .compare_columns(client, subject)
-            .await?;
+        cursor.compare_columns(client, subject).await?;
         cursor.present.upper = cursor.largest(client, sql).await?;
         cursor.present.boundary = cursor.boundary(client, subject).await?;
         Ok(cursor)

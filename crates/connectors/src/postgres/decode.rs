@@ -32,8 +32,7 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// tables agrees on.
 const DAYS: RangeInclusive<i32> = -719_162..=2_932_896;
 /// The same in microseconds.
-const MICROS: RangeInclusive<i64> =
-    -719_162 * 86_400_000_000..=2_932_897 * 86_400_000_000 - 1;
+const MICROS: RangeInclusive<i64> = -719_162 * 86_400_000_000..=2_932_897 * 86_400_000_000 - 1;
 
 /// A cell its column cannot hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

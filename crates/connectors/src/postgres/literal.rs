@@ -92,7 +92,12 @@ fn quote(text: &str, out: &mut String) {
 /// The text of one value.
 fn value(kind: &Kind, bytes: &[u8]) -> Option<String> {
     Some(match kind {
-        Kind::Bool => if fixed::<1>(bytes).ok()?[0] == 0 { "f" } else { "t" }.to_owned(),
+        Kind::Bool => if fixed::<1>(bytes).ok()?[0] == 0 {
+            "f"
+        } else {
+            "t"
+        }
+        .to_owned(),
         Kind::Int2 => i16::from_be_bytes(fixed(bytes).ok()?).to_string(),
         Kind::Int4 => i32::from_be_bytes(fixed(bytes).ok()?).to_string(),
         Kind::Int8 => i64::from_be_bytes(fixed(bytes).ok()?).to_string(),
@@ -109,9 +114,9 @@ fn value(kind: &Kind, bytes: &[u8]) -> Option<String> {
             i64::MIN => "-infinity".to_owned(),
             micros => text::timestamp(micros, *kind == Kind::Instant),
         },
-        Kind::Bytes => bytes.iter().fold("\\x".to_owned(), |text, byte| {
-            format!("{text}{byte:02x}")
-        }),
+        Kind::Bytes => bytes
+            .iter()
+            .fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}")),
         Kind::Text | Kind::Time | Kind::Uuid | Kind::Jsonb => {
             let mut out = Vec::new();
             push_bytes(kind, bytes, &mut out).ok()?;

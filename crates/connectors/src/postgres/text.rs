@@ -67,7 +67,11 @@ pub(super) fn timestamp(micros: i64, zone: bool) -> String {
 /// A day counted from 2000, and the era it lies in where that is not ours.
 fn day(days: i64) -> (String, &'static str) {
     let (year, month, day) = civil(days + 10_957);
-    let (year, era) = if year > 0 { (year, "") } else { (1 - year, " BC") };
+    let (year, era) = if year > 0 {
+        (year, "")
+    } else {
+        (1 - year, " BC")
+    };
     (format!("{year:04}-{month:02}-{day:02}"), era)
 }
 

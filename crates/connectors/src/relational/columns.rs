@@ -45,7 +45,9 @@ impl ColumnChanges {
         for old in before.iter().filter(|column| !is_in(now, &column.name)) {
             let same = |column: &&SeenColumn| old.number.is_some() && column.number == old.number;
             match now.iter().find(same) {
-                Some(column) => changes.renamed.push((old.name.clone(), column.name.clone())),
+                Some(column) => changes
+                    .renamed
+                    .push((old.name.clone(), column.name.clone())),
                 None => changes.gone.push(old.name.clone()),
             }
         }

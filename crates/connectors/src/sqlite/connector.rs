@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
-    ConnectionPlan, ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, ReadMode, WriteMode,
+    ConnectionPlan, ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, ReadMode,
+    WriteMode,
 };
 
 use super::destination::SqliteDestination;

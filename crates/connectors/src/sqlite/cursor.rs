@@ -232,10 +232,9 @@ impl Cursor {
                 subject.sql
             );
             let doing = "looking at new columns";
-            let answers = connection
-                .query_row(&sql, rusqlite::params_from_iter(value), |row| {
-                    (0..new.len()).map(|at| row.get::<_, bool>(at)).collect()
-                });
+            let answers = connection.query_row(&sql, rusqlite::params_from_iter(value), |row| {
+                (0..new.len()).map(|at| row.get::<_, bool>(at)).collect()
+            });
             let answers: Vec<bool> = answers.doing(shown, doing)?;
             let named = new.iter().zip(answers).filter(|(_, is_filled)| *is_filled);
             filled = named.map(|(name, _)| (*name).clone()).collect();

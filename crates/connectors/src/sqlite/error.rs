@@ -273,9 +273,9 @@ impl SqliteError {
             Self::Unfinished { .. } => one(
                 "give the user who runs Towpath the right to write the file and its folder, or open it once as a user who may (`sqlite3 FILE 'SELECT 1'`): SQLite then rolls back by itself",
             ),
-            Self::Passing { .. } => {
-                one("it is tried again; if it stays, look at the disk and the memory of this machine")
-            }
+            Self::Passing { .. } => one(
+                "it is tried again; if it stays, look at the disk and the memory of this machine",
+            ),
             Self::Damaged { .. } => one(
                 "restore the file from a backup, or save what can be read: `sqlite3 FILE .recover | sqlite3 NEW`",
             ),

@@ -625,7 +625,10 @@ async fn a_new_column_that_old_rows_hold_is_read_or_named() {
         let appended = read(source.as_ref(), &spec, Some(&first.position)).await;
         assert_eq!(appended.len(), 1);
         let notes = appended.notes.join("\n");
-        assert!(notes.contains("`region`; in the table they stay empty"), "{notes}");
+        assert!(
+            notes.contains("`region`; in the table they stay empty"),
+            "{notes}"
+        );
         assert!(!notes.contains("later"), "{notes}");
         spec.may_repeat = true;
         let keyed = read(source.as_ref(), &spec, Some(&first.position)).await;
@@ -634,7 +637,12 @@ async fn a_new_column_that_old_rows_hold_is_read_or_named() {
             r#"{"id":"1","c":"1","region":"eu","later":null}"#
         );
         assert_eq!(keyed.len(), 3);
-        assert!(keyed.notes.join("\n").contains("`region`; all rows are read again"));
+        assert!(
+            keyed
+                .notes
+                .join("\n")
+                .contains("`region`; all rows are read again")
+        );
         let next = read(source.as_ref(), &spec, Some(&keyed.position)).await;
         assert_eq!((next.len(), next.notes.len()), (0, 0), "{:?}", next.notes);
     }
@@ -648,9 +656,8 @@ async fn renamed_and_vanished_columns_are_named() {
     let spec = by_cursor("t", "id");
     let source = database.source();
     let first = read(source.as_ref(), &spec, None).await;
-    database.sql(
-        "ALTER TABLE t RENAME a TO z; ALTER TABLE t DROP b; INSERT INTO t VALUES (2, 'new')",
-    );
+    database
+        .sql("ALTER TABLE t RENAME a TO z; ALTER TABLE t DROP b; INSERT INTO t VALUES (2, 'new')");
     let next = read(source.as_ref(), &spec, Some(&first.position)).await;
     assert_eq!(next.rows(), [r#"{"id":"2","z":"new"}"#]);
     let notes = next.notes.join("\n");

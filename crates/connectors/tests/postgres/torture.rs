@@ -218,9 +218,25 @@ async fn infinite_and_late_times_are_set_aside_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_array_that_fits_no_list_is_kept_as_the_server_prints_it() {
     for (type_name, arrays) in [
-        ("int4[]", vec!["{{1,NULL},{3,4}}", "[0:1]={7,8}", "[-1:0][2:3]={{1,2},{3,4}}"]),
-        ("text[]", vec![r#"{{a,NULL},{"NULL",""}}"#, r#"{{"a b","q\"\\"},{"{","x,y"}}"#]),
-        ("date[]", vec!["{2024-02-29,infinity}", r#"{"0044-03-15 BC",NULL}"#]),
+        (
+            "int4[]",
+            vec![
+                "{{1,NULL},{3,4}}",
+                "[0:1]={7,8}",
+                "[-1:0][2:3]={{1,2},{3,4}}",
+            ],
+        ),
+        (
+            "text[]",
+            vec![
+                r#"{{a,NULL},{"NULL",""}}"#,
+                r#"{{"a b","q\"\\"},{"{","x,y"}}"#,
+            ],
+        ),
+        (
+            "date[]",
+            vec!["{2024-02-29,infinity}", r#"{"0044-03-15 BC",NULL}"#],
+        ),
         ("timestamptz[]", vec![r#"{"10000-01-01 00:00:00+00"}"#]),
         ("float8[]", vec!["{{0.1,NaN},{Infinity,-0}}"]),
         ("numeric(10,2)[]", vec!["{{1.50,NaN}}"]),

@@ -182,16 +182,16 @@ fn join(old: &DataType, new: &DataType) -> Option<DataType> {
         {
             Some(T::Float64)
         }
-        (T::Decimal128(p1, s1), T::Decimal128(p2, s2)) => {
-            decimal((i16::from(*p1), i16::from(*s1)), (i16::from(*p2), i16::from(*s2)))
-        }
+        (T::Decimal128(p1, s1), T::Decimal128(p2, s2)) => decimal(
+            (i16::from(*p1), i16::from(*s1)),
+            (i16::from(*p2), i16::from(*s2)),
+        ),
         (T::Decimal128(precision, scale), whole) | (whole, T::Decimal128(precision, scale)) => {
             let digits = integer_digits(whole)?;
             decimal((i16::from(*precision), i16::from(*scale)), (digits, 0))
         }
-        (T::Date32, moment @ T::Timestamp(_, None)) | (moment @ T::Timestamp(_, None), T::Date32) => {
-            Some(moment.clone())
-        }
+        (T::Date32, moment @ T::Timestamp(_, None))
+        | (moment @ T::Timestamp(_, None), T::Date32) => Some(moment.clone()),
         _ => None,
     }
 }
@@ -282,8 +282,13 @@ mod tests {
             Schema::new(vec![field.with_metadata(metadata.into_iter().collect())])
         };
         let declared = |old: &T, new: &T| {
-            evolve("a.b", &field(old, None), &field(new, Some(DECLARED)), SchemaChange::Evolve)
-                .map(|target| target.schema.field(0).clone())
+            evolve(
+                "a.b",
+                &field(old, None),
+                &field(new, Some(DECLARED)),
+                SchemaChange::Evolve,
+            )
+            .map(|target| target.schema.field(0).clone())
         };
         for (old, new) in [
             (T::Int64, T::Utf8),
@@ -293,7 +298,12 @@ mod tests {
         ] {
             let told = declared(&old, &new).unwrap();
             assert_eq!(told, Field::new("c", new.clone(), true));
-            let inferred = evolve("a.b", &field(&old, None), &field(&new, None), SchemaChange::Evolve);
+            let inferred = evolve(
+                "a.b",
+                &field(&old, None),
+                &field(&new, None),
+                SchemaChange::Evolve,
+            );
             assert!(matches!(inferred, Err(LakeError::TypeConflict { .. })));
         }
         for (old, new) in [(T::Utf8, T::Int64), (T::Decimal128(16, 2), T::Float64)] {

@@ -15,8 +15,8 @@ use std::path::Path;
 
 use towpath_project::{Checked, Inputs, check};
 use towpath_vocab::{
-    Action, ConnectorSpec, Diagnostic, Face, Facts, Guarantee, Level, ObjectKind, OptionKind, OptionSpec,
-    ReadMode, WriteMode,
+    Action, ConnectorSpec, Diagnostic, Face, Facts, Guarantee, Level, ObjectKind, OptionKind,
+    OptionSpec, ReadMode, WriteMode,
 };
 
 pub(crate) fn option(name: &str, kind: OptionKind, required: bool, per_table: bool) -> OptionSpec {

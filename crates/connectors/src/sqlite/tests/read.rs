@@ -414,8 +414,9 @@ async fn looking_around() {
 
 #[tokio::test]
 async fn a_new_column_that_old_rows_hold_is_read_or_named() {
-    let project =
-        TestProject::with("CREATE TABLE t (k INTEGER, gone TEXT); INSERT INTO t VALUES (0, 'w'), (1, 'x')");
+    let project = TestProject::with(
+        "CREATE TABLE t (k INTEGER, gone TEXT); INSERT INTO t VALUES (0, 'w'), (1, 'x')",
+    );
     let mut spec = by_cursor("k", 0);
     let first = project.read(&spec).await;
     project
@@ -449,5 +450,8 @@ async fn a_new_column_that_old_rows_hold_is_read_or_named() {
     let appended = go_on(&project, &spec, &keyed).await;
     assert!(appended.rows.is_empty());
     let notes = appended.notes.join("\n");
-    assert!(notes.contains("`more`; in the table they stay empty"), "{notes}");
+    assert!(
+        notes.contains("`more`; in the table they stay empty"),
+        "{notes}"
+    );
 }

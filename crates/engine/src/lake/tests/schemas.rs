@@ -1,7 +1,7 @@
 //! What becomes of a table whose columns change, by `SchemaChange`.
 
-use arrow_array::{Float64Array, Int32Array, TimestampMicrosecondArray};
 use arrow_array::types::Float64Type;
+use arrow_array::{Float64Array, Int32Array, TimestampMicrosecondArray};
 use arrow_schema::TimeUnit;
 use towpath_vocab::{SchemaChange, WriteMode};
 
@@ -345,7 +345,9 @@ async fn a_wider_type_is_taken_and_every_row_stays() {
         assert_eq!(values, [0.5, 9_007_199_254_740_992.0]);
         // An integer that is no double is refused, not rounded.
         let (whole, batch) = one("n", Arc::new(Int64Array::from(vec![(1 << 53) + 1])));
-        let refused = load(&f.lake, intent(mode, whole, 3), batch).await.unwrap_err();
+        let refused = load(&f.lake, intent(mode, whole, 3), batch)
+            .await
+            .unwrap_err();
         assert_eq!(refused.code, "R0402");
     }
 }
