@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, OutputSpec, OutputSummary, Progress, Transfer, run_transfer};
 use towpath_ports::{
-    Committed, Destination, Intent, OpColumn, Prepared, ReadSpec, StagedFile, Writer,
+    Checkpoint, Committed, Destination, Intent, OpColumn, Prepared, ReadSpec, StagedFile, Writer,
 };
 use towpath_vocab::{
     BadRows, ColumnPlan, Environment, Failure, Generation, Naming, Position, ReadMode, Remedy,
@@ -109,7 +109,8 @@ pub async fn copy(
         destination,
         quarantine: Arc::new(RejectFile::beside(&services, &rejected)?),
         committed: Position::default(),
-        row_filter: None,
+        checkpoint: Checkpoint::default(),
+        operators: Vec::new(),
     };
     let transfer = Transfer {
         reader,
@@ -117,6 +118,7 @@ pub async fn copy(
         outputs: vec![output],
         run: "copy".to_owned(),
         cadence: Cadence::default(),
+        commits: None,
         cancel,
     };
     let summary = run_transfer(transfer, &services.transfer_services(progress)).await?;

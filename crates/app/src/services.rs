@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake, QueriedFiles};
-use towpath_flow::{Budget, Progress, Services};
+use towpath_flow::{Budget, Progress, Services, SpillFolder};
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source, System};
 use towpath_state::SqliteStateStore;
 use towpath_vocab::{ConnectionPlan, ConnectorSpec, Environment, Failure, ObjectKind, Remedy};
@@ -17,6 +17,8 @@ use crate::system::LocalSystem;
 
 /// The folder of local state inside a project.
 const STATE_DIR: &str = ".towpath";
+/// The folder in it for what does not fit into memory.
+const SPILL_DIR: &str = "spill";
 /// The share of the budget that `flow` and the connectors hold, in percent; the engine has the rest.
 const FLOW_SHARE: u64 = 40;
 /// Spill files may take this much disk.
@@ -78,7 +80,7 @@ impl ProjectServices {
             lake: lake.clone(),
             limits: EngineLimits {
                 memory_bytes: usize::try_from(budget_bytes - flow_bytes).unwrap_or(usize::MAX),
-                spill_folder: state_dir.join("spill"),
+                spill_folder: state_dir.join(SPILL_DIR),
                 spill_bytes: SPILL_BYTES,
                 partitions: parallelism(),
             },
@@ -142,6 +144,7 @@ impl ProjectServices {
             clock: Arc::clone(&self.system) as _,
             secrets: Arc::clone(&self.system) as _,
             memory: Arc::clone(&self.budget) as _,
+            spill: SpillFolder::new(self.dir.join(STATE_DIR).join(SPILL_DIR)),
             progress,
         }
     }

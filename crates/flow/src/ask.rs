@@ -1,20 +1,23 @@
 //! Asks a candidate what was not measured on the way to it.
 //!
 //! Checks that count rows share one statement, so that the candidate is read once for all of them; should
-//! that fail, each is asked alone, and the one at fault says so. A key over the whole table is first
-//! proven not to repeat (`unique.rs`), which takes eight bytes a row. It judges nothing: `audit.rs` does.
+//! that fail, each is asked alone, and the one at fault says so. Keys that must not repeat are only read
+//! by the engine and compared here (`repeats.rs`), so that no number of them is too many. It judges
+//! nothing: `audit.rs` does.
 
 use std::collections::BTreeMap;
 
 use arrow_array::{Array, RecordBatch};
+use arrow_row::{RowConverter, SortField};
 use arrow_schema::{DataType, SchemaRef};
 use futures::TryStreamExt;
 use towpath_ports::{Candidate, Clock, Query, Result};
 use towpath_vocab::{Check, CheckKind, Failure, Remedy, TableName};
 
+use crate::dedup::Share;
 use crate::metrics::{Known, Measured, SAMPLES};
 use crate::projection::value_text;
-use crate::unique::Unique;
+use crate::repeats::suspects;
 
 /// The age of a table without any value, in seconds.
 pub(crate) const NEVER: f64 = 9e15;
@@ -25,8 +28,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) candidates: &'a BTreeMap<TableName, Candidate>,
     pub(crate) query: &'a dyn Query,
     pub(crate) clock: &'a dyn Clock,
-    /// Bounds the memory of one unique check.
-    pub(crate) most_bytes: u64,
+    /// The memory of one unique check.
+    pub(crate) share: Share,
 }
 
 /// What a check found, and how long that took.
@@ -124,17 +127,26 @@ impl Asking<'_> {
     }
 
     async fn alone(&self, check: &Check) -> Result<Measured> {
-        if let CheckKind::Unique { columns } = &check.kind
-            && check.filter.is_none()
-            && let Some(measured) = self.proven(columns).await?
-        {
-            return Ok(measured);
+        match &check.kind {
+            CheckKind::Unique { columns } if self.is_comparable(columns) => {
+                self.repeated(check, columns).await
+            }
+            _ => self.ask(check).await,
         }
-        self.ask(check).await
     }
 
-    /// That a key repeats nowhere in the candidate; `None` when it may.
-    async fn proven(&self, columns: &[String]) -> Result<Option<Measured>> {
+    /// False for the rare types that only the engine can compare.
+    fn is_comparable(&self, columns: &[String]) -> bool {
+        let candidate = self.candidates.get(self.table);
+        columns.iter().all(|column| {
+            let field = candidate.and_then(|c| c.schema.field_with_name(column).ok());
+            let sort = field.map(|field| SortField::new(field.data_type().clone()));
+            sort.is_some_and(|sort| RowConverter::supports_fields(&[sort]))
+        })
+    }
+
+    /// How many keys of the candidate occur more than once.
+    async fn repeated(&self, check: &Check, columns: &[String]) -> Result<Measured> {
         let names: Vec<String> = (0..columns.len()).map(|at| format!("k{at}")).collect();
         let key: Vec<String> = columns
             .iter()
@@ -142,23 +154,19 @@ impl Asking<'_> {
             .map(|(column, name)| format!("{} as {name}", quote(column)))
             .collect();
         let sql = format!(
-            "select {} from {} as t",
+            "select {} from {} as t{}",
             key.join(", "),
-            quote_table(self.table)
+            quote_table(self.table),
+            self.asked(check).where_clause()
         );
-        let mut keys = self.query.query(&sql, self.candidates).await?;
-        let mut unique = Unique::new(&names, &keys.schema, self.most_bytes)?;
-        while let Some(batch) = keys.batches.try_next().await? {
-            unique.observe(&batch, None)?;
-            if unique.gave_up() {
-                return Ok(None);
+        let keys = self.query.query(&sql, self.candidates).await?;
+        match suspects(keys, &names, &self.share).await? {
+            Err(measured) => Ok(measured),
+            Ok(suspects) => {
+                let again = self.query.query(&sql, self.candidates).await?;
+                suspects.measure(again).await
             }
         }
-        let rows = unique.seen();
-        Ok(unique.proves().then(|| Measured {
-            rows,
-            ..Measured::default()
-        }))
     }
 
     /// How many rows refer to nothing, from the few values they refer to; `None` when that cannot be

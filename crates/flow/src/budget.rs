@@ -1,15 +1,25 @@
 //! One budget of bytes for everything in `flow` and the connectors that holds rows.
 //!
-//! Fair: who asked first is served first. It does not know who holds what; leases give back on drop.
+//! Promise: who asked first is served first; leases give back on drop. A wait in which no lease is given
+//! or given back for a long time is an error that names the largest holders and who waits: all of them
+//! wait for each other then. It does not know what is held.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
-use towpath_ports::{Lease, Memory};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use towpath_ports::{Lease, Memory, Result};
+use towpath_vocab::{Failure, Remedy};
 
 /// Bytes per permit: a semaphore counts in `u32`.
 const GRAIN: u64 = 4096;
+/// Without any movement for so long, waiting has no end.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Holders that a failure names.
+const NAMED: usize = 5;
 
 /// A budget that makes askers wait instead of failing.
 #[derive(Debug)]
@@ -17,6 +27,83 @@ pub struct Budget {
     limit_bytes: u64,
     permits: u32,
     free: Arc<Semaphore>,
+    leases: Arc<Leases>,
+    patience: Duration,
+}
+
+/// Who holds and who waits.
+#[derive(Debug, Default)]
+struct Leases {
+    state: Mutex<LeaseState>,
+}
+
+#[derive(Debug, Default)]
+struct LeaseState {
+    next: u64,
+    /// How often a lease was given or given back.
+    moved: u64,
+    /// Holder and bytes of each lease.
+    held: BTreeMap<u64, (Arc<str>, u64)>,
+    waiting: BTreeMap<u64, (Arc<str>, u64)>,
+}
+
+/// One lease.
+struct Held {
+    id: u64,
+    leases: Arc<Leases>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.leases.lock();
+        state.held.remove(&self.id);
+        state.moved += 1;
+    }
+}
+
+/// One wait.
+struct Waits<'a> {
+    id: u64,
+    leases: &'a Leases,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.leases.lock().waiting.remove(&self.id);
+    }
+}
+
+impl Leases {
+    fn lock(&self) -> MutexGuard<'_, LeaseState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, holder: &str, bytes: u64) -> Waits<'_> {
+        let mut state = self.lock();
+        state.next += 1;
+        let id = state.next;
+        state.waiting.insert(id, (holder.into(), bytes));
+        Waits { id, leases: self }
+    }
+
+    fn give(
+        self: &Arc<Self>,
+        holder: &str,
+        bytes: u64,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Lease {
+        let mut state = self.lock();
+        state.next += 1;
+        state.moved += 1;
+        let id = state.next;
+        state.held.insert(id, (holder.into(), bytes));
+        Box::new(Held {
+            id,
+            leases: Arc::clone(self),
+            _permit: permit,
+        })
+    }
 }
 
 impl Budget {
@@ -30,8 +117,59 @@ impl Budget {
             limit_bytes,
             permits,
             free: Arc::new(Semaphore::new(permits as usize)),
+            leases: Arc::default(),
+            patience: PATIENCE,
         }
     }
+
+    /// The same with another time after which a wait without movement is an error.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    async fn permit(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let wanted = u32::try_from(bytes.div_ceil(GRAIN))
+            .unwrap_or(u32::MAX)
+            .clamp(1, self.permits);
+        // The semaphore is never closed; an empty lease keeps the signature honest.
+        Arc::clone(&self.free).acquire_many_owned(wanted).await.ok()
+    }
+
+    /// All wait for each other.
+    fn stuck(&self, holder: &str, bytes: u64) -> Failure {
+        let state = self.leases.lock();
+        let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / f64::from(1 << 20));
+        let message = format!(
+            "{holder} waits for {} of memory and nobody gives any back: all {} are held",
+            megabytes(bytes),
+            megabytes(self.limit_bytes)
+        );
+        let failure = Failure::new("R0727", Remedy::FixConfig, message);
+        let failure = named(failure, "holds", &state.held, megabytes);
+        named(failure, "waits for", &state.waiting, megabytes)
+            .help("raise `memory:` in towpath.yml, or run fewer tasks at once with `parallel:`")
+    }
+}
+
+/// Adds the largest of them, added up by name.
+fn named(
+    mut failure: Failure,
+    does: &str,
+    leases: &BTreeMap<u64, (Arc<str>, u64)>,
+    megabytes: impl Fn(u64) -> String,
+) -> Failure {
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for (holder, bytes) in leases.values() {
+        *sums.entry(holder).or_default() += bytes;
+    }
+    let mut sums: Vec<(&str, u64)> = sums.into_iter().collect();
+    sums.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    for (holder, bytes) in sums.into_iter().take(NAMED) {
+        failure = failure.help(format!("{holder} {does} {}", megabytes(bytes)));
+    }
+    failure
 }
 
 #[async_trait]
@@ -41,21 +179,31 @@ impl Memory for Budget {
     }
 
     async fn hold(&self, bytes: u64) -> Lease {
-        let wanted = u32::try_from(bytes.div_ceil(GRAIN))
-            .unwrap_or(u32::MAX)
-            .clamp(1, self.permits);
-        match Arc::clone(&self.free).acquire_many_owned(wanted).await {
-            Ok(permit) => Box::new(permit),
-            // The semaphore is never closed; an empty lease keeps the signature honest.
-            Err(_) => Box::new(()),
-        }
+        let permit = self.permit(bytes).await;
+        self.leases.give("a reader", bytes, permit)
+    }
+
+    async fn lease(&self, holder: &str, bytes: u64) -> Result<Lease> {
+        let waits = self.leases.wait(holder, bytes);
+        let mut permit = pin!(self.permit(bytes));
+        let permit = loop {
+            let moved = self.leases.lock().moved;
+            match tokio::time::timeout(self.patience, permit.as_mut()).await {
+                Ok(permit) => break permit,
+                Err(_) if self.leases.lock().moved == moved => {
+                    return Err(self.stuck(holder, bytes));
+                }
+                Err(_) => {}
+            }
+        };
+        drop(waits);
+        Ok(self.leases.give(holder, bytes, permit))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[tokio::test]
@@ -81,5 +229,40 @@ mod tests {
                 .is_err()
         );
         drop(all);
+    }
+
+    #[tokio::test]
+    async fn a_wait_without_movement_names_who_holds_what() {
+        let budget = Budget::new(1 << 20).with_patience(Duration::from_millis(20));
+        let _rows = budget.lease("rows of raw.a", 600_000).await.unwrap();
+        let _more = budget.lease("rows of raw.a", 300_000).await.unwrap();
+        let Err(failure) = budget.lease("a row group of raw.b", 500_000).await else {
+            return assert!(false, "there is no room");
+        };
+        assert_eq!(failure.code, "R0727");
+        let told = failure.help.join("\n");
+        assert!(told.contains("rows of raw.a holds 0.9 MB"), "{told}");
+        assert!(
+            told.contains("a row group of raw.b waits for 0.5 MB"),
+            "{told}"
+        );
+        assert!(budget.leases.lock().waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_waits_while_others_move_goes_on_waiting() {
+        let budget = Arc::new(Budget::new(1 << 20).with_patience(Duration::from_millis(50)));
+        let first = budget.lease("a", 1 << 19).await.unwrap();
+        let waiting = {
+            let budget = Arc::clone(&budget);
+            tokio::spawn(async move { budget.lease("b", 1 << 20).await.is_ok() })
+        };
+        // Others come and go in the other half before it is its turn, then the first gives back.
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        drop(budget.leases.give("c", 1, None));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!waiting.is_finished());
+        drop(first);
+        assert!(waiting.await.unwrap());
     }
 }

@@ -1,138 +1,402 @@
-//! Removes rows that repeat a key within one load, keeping the one with the largest (or smallest)
-//! value of a column; of equals the later one stays. It holds every row until the end and says so
-//! when that would not fit into memory.
+//! Leaves one row of each key: that with the largest (or smallest) value of a column, of equals the later
+//! one; in a change feed the last event of the key, whatever it says.
+//!
+//! Promise: rows are held until the commit, in memory up to a share of it and on disk beyond, where they
+//! are divided by key; so any number of rows passes. An event stays what it is: a delete that is the
+//! last of its key stays a delete. Rows keep their order while they fit into memory. Read next: `spill.rs`.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, RecordBatch, UInt64Array};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, UInt8Array, UInt64Array, new_null_array,
+};
 use arrow_row::{RowConverter, SortField};
-use arrow_schema::SchemaRef;
-use arrow_select::interleave::{interleave, interleave_record_batch};
-use hashbrown::HashMap;
-use towpath_ports::{Result, Rows};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_select::interleave::interleave_record_batch;
+use async_trait::async_trait;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use towpath_ports::{Op, OpColumn, Operator, Origin, Output, Result, Rows};
 use towpath_vocab::types::one_form;
-use towpath_vocab::{Dedup, Failure, Remedy};
+use towpath_vocab::{Dedup, TableName};
 
 use crate::predicate::{column_index, kernel};
+use crate::projection::keep_rows;
+use crate::spill::{BatchReader, PARTITIONS, Partitions, SpillFolder};
 
-/// Rows that are held until the end of the load.
+/// Rows per batch when held rows are released.
+const RELEASE_ROWS: usize = 16 * 1024;
+/// Rows per batch on disk.
+const SPILL_ROWS: usize = 1024;
+/// What an entry takes beside its key and value.
+const ENTRY_BYTES: u64 = 96;
+/// How often rows are divided before they are held however many they are.
+const MOST_LEVELS: u32 = 8;
+
+/// Which row of a key stays.
+#[derive(Clone, Copy)]
+pub(crate) enum Stays {
+    /// The one with the largest or smallest value of a column.
+    By { column: usize, largest: bool },
+    /// The last event; a delete then leaves no row at all: the target is empty.
+    LastPresent,
+}
+
+impl Stays {
+    pub(crate) fn of(dedup: &Dedup, schema: &SchemaRef) -> Result<Self> {
+        Ok(Stays::By {
+            column: column_index(schema, &dedup.by)?,
+            largest: dedup.keep_last,
+        })
+    }
+}
+
+/// What a share of memory is, and where to go beyond it.
+#[derive(Clone)]
+pub(crate) struct Share {
+    pub(crate) bytes: u64,
+    pub(crate) spill: SpillFolder,
+}
+
+/// The operator that leaves one row of each key.
 pub(crate) struct Deduplicate {
+    rule: Arc<KeyRule>,
+    held: Held,
+    spilled: Option<Partitions>,
+    /// Parts on disk that are released one after the other, each with how often it was divided.
+    parts: Vec<(BatchReader, u32)>,
+    /// What rows look like outside their columns.
+    like: Option<(TableName, Arc<dyn Origin>)>,
+}
+
+/// How rows are compared; the same for all parts.
+struct KeyRule {
+    schema: SchemaRef,
+    /// `schema` and two more columns: ordinal and op.
+    stored: SchemaRef,
     key: Vec<usize>,
-    by: usize,
-    keep_last: bool,
+    stays: Stays,
+    share: Share,
+    hash: DefaultHashBuilder,
+}
+
+/// Rows in memory.
+struct Held {
+    level: u32,
     keys: RowConverter,
-    values: RowConverter,
+    values: Option<RowConverter>,
     best: HashMap<Box<[u8]>, Best>,
-    held: Vec<Rows>,
-    held_bytes: u64,
-    most_bytes: u64,
-    dropped_rows: u64,
+    /// In the form of `KeyRule::stored`.
+    batches: Vec<RecordBatch>,
+    bytes: u64,
 }
 
 /// The row that stays so far: its deciding value, its batch, its row.
-type Best = (Box<[u8]>, usize, usize);
+struct Best {
+    value: Box<[u8]>,
+    place: (usize, usize),
+}
 
 impl Deduplicate {
     pub(crate) fn new(
-        dedup: &Dedup,
+        stays: Stays,
         key: &[String],
         schema: &SchemaRef,
-        most_bytes: u64,
+        share: Share,
     ) -> Result<Self> {
         let key = key
             .iter()
             .map(|c| column_index(schema, c))
             .collect::<Result<Vec<_>>>()?;
-        let by = column_index(schema, &dedup.by)?;
-        let sort = |index: usize| SortField::new(schema.field(index).data_type().clone());
-        Ok(Self {
-            keys: RowConverter::new(key.iter().map(|&i| sort(i)).collect()).map_err(kernel)?,
-            values: RowConverter::new(vec![sort(by)]).map_err(kernel)?,
+        let mut fields: Vec<Arc<Field>> = schema.fields().to_vec();
+        fields.push(Arc::new(Field::new("ordinal", DataType::UInt64, false)));
+        fields.push(Arc::new(Field::new("op", DataType::UInt8, true)));
+        let rule = Arc::new(KeyRule {
+            schema: SchemaRef::clone(schema),
+            stored: Arc::new(Schema::new(fields)),
             key,
-            by,
-            keep_last: dedup.keep_last,
-            best: HashMap::new(),
-            held: Vec::new(),
-            held_bytes: 0,
-            most_bytes,
-            dropped_rows: 0,
+            stays,
+            share,
+            hash: DefaultHashBuilder::default(),
+        });
+        Ok(Self {
+            held: Held::new(&rule, 0)?,
+            rule,
+            spilled: None,
+            parts: Vec::new(),
+            like: None,
         })
     }
 
-    pub(crate) fn dropped_rows(&self) -> u64 {
-        self.dropped_rows
+    /// Rows that stay, as rows again, in batches that a writer likes.
+    fn released(&self, held: Held) -> Result<Output> {
+        let mut output = Output::default();
+        let Some((table, origin)) = &self.like else {
+            return Ok(output);
+        };
+        let without_deletes = matches!(self.rule.stays, Stays::LastPresent);
+        for stored in held.staying(RELEASE_ROWS)? {
+            let (batch, ordinals, ops) = self.rule.loaded(&stored)?;
+            let mut rows = Rows {
+                table: table.clone(),
+                batch,
+                ordinals,
+                ops,
+                origin: Arc::clone(origin),
+            };
+            if without_deletes && let Some(ops) = rows.ops.take() {
+                let keep = ops.values().iter().map(|op| *op != Op::Delete as u8);
+                let keep: Vec<bool> = keep.collect();
+                let before = rows.len();
+                rows = keep_rows(rows, &BooleanArray::from(keep))?;
+                output.repeated_rows += (before - rows.len()) as u64;
+            }
+            output.rows.push(rows);
+        }
+        Ok(output)
     }
 
-    pub(crate) fn hold(&mut self, rows: Rows) -> Result<()> {
-        self.held_bytes += rows.batch.get_array_memory_size() as u64;
-        if self.held_bytes > self.most_bytes {
-            return Err(Failure::new(
-                "R0604",
-                Remedy::FixConfig,
-                format!("`dedup` holds all rows until the end and needs more than {} MB", self.most_bytes >> 20),
-            )
-            .help("raise `memory:` in towpath.yml, or load without `dedup` and remove repeats in a model"));
-        }
-        let columns: Vec<ArrayRef> = self
-            .key
-            .iter()
-            .map(|&i| one_form(rows.batch.column(i)))
-            .collect();
-        let keys = self.keys.convert_columns(&columns).map_err(kernel)?;
-        let by = one_form(rows.batch.column(self.by));
-        let values = self.values.convert_columns(&[by]).map_err(kernel)?;
-        let batch = self.held.len();
-        for (row, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
-            let value = value.as_ref();
-            match self.best.get_mut(key.as_ref()) {
-                None => {
-                    self.best
-                        .insert(key.as_ref().into(), (value.into(), batch, row));
-                }
-                Some(best) => {
-                    self.dropped_rows += 1;
-                    let later = if self.keep_last {
-                        value >= &*best.0
-                    } else {
-                        value < &*best.0
-                    };
-                    if later {
-                        *best = (value.into(), batch, row);
-                    }
+    /// Moves what is in memory to disk.
+    fn spill(&mut self) -> Result<()> {
+        let partitions = match &mut self.spilled {
+            Some(partitions) => partitions,
+            None => {
+                let new = Partitions::new(&self.rule.share.spill, &self.rule.stored);
+                self.spilled.insert(new)
+            }
+        };
+        let level = self.held.level;
+        let held = std::mem::replace(&mut self.held, Held::new(&self.rule, level)?);
+        held.spill(&self.rule, partitions)
+    }
+
+    /// The next part of what is on disk; `None` when there is none left.
+    fn next_part(&mut self) -> Result<Option<Output>> {
+        while let Some((reader, level)) = self.parts.pop() {
+            let mut held = Held::new(&self.rule, level)?;
+            let mut divided: Option<Partitions> = None;
+            let mut repeated_rows = 0;
+            for batch in reader {
+                repeated_rows += held.add(&self.rule, batch?)?;
+                if held.is_over(&self.rule) {
+                    let partitions = divided.get_or_insert_with(|| {
+                        Partitions::new(&self.rule.share.spill, &self.rule.stored)
+                    });
+                    let full = std::mem::replace(&mut held, Held::new(&self.rule, level)?);
+                    full.spill(&self.rule, partitions)?;
                 }
             }
+            let Some(mut partitions) = divided else {
+                let mut output = self.released(held)?;
+                output.repeated_rows += repeated_rows;
+                return Ok(Some(output));
+            };
+            held.spill(&self.rule, &mut partitions)?;
+            let parts = partitions.read()?.into_iter().flatten();
+            self.parts.extend(parts.map(|part| (part, level + 1)));
+            if repeated_rows > 0 {
+                return Ok(Some(Output {
+                    repeated_rows,
+                    ..Output::default()
+                }));
+            }
         }
-        self.held.push(rows);
-        Ok(())
-    }
-
-    /// The rows that stay, in the order they came, in batches of at most `batch_rows`.
-    pub(crate) fn release(&mut self, batch_rows: usize) -> Result<Vec<Rows>> {
-        let mut picks: Vec<(usize, usize)> =
-            self.best.drain().map(|(_, (_, b, r))| (b, r)).collect();
-        picks.sort_unstable();
-        let held = std::mem::take(&mut self.held);
-        self.held_bytes = 0;
-        let batches: Vec<&RecordBatch> = held.iter().map(|rows| &rows.batch).collect();
-        let ordinals: Vec<&dyn Array> = held
-            .iter()
-            .map(|rows| &rows.ordinals as &dyn Array)
-            .collect();
-        let Some(first) = held.first() else {
-            return Ok(Vec::new());
-        };
-        picks
-            .chunks(batch_rows.max(1))
-            .map(|chunk| {
-                let ordinals = interleave(&ordinals, chunk).map_err(kernel)?;
-                let ordinals: UInt64Array = ordinals.as_primitive().clone();
-                let batch = interleave_record_batch(&batches, chunk).map_err(kernel)?;
-                Ok(Rows {
-                    batch,
-                    ordinals,
-                    ops: None,
-                    ..first.clone()
-                })
-            })
-            .collect()
+        Ok(None)
     }
 }
+
+#[async_trait]
+impl Operator for Deduplicate {
+    fn name(&self) -> &'static str {
+        "dedup"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.rule.schema)
+    }
+
+    async fn process(&mut self, rows: Rows) -> Result<Output> {
+        if rows.is_empty() {
+            return Ok(Output::default());
+        }
+        if self.like.is_none() {
+            self.like = Some((rows.table.clone(), Arc::clone(&rows.origin)));
+        }
+        let stored = self.rule.stored(rows)?;
+        let repeated_rows = self.held.add(&self.rule, stored)?;
+        if self.held.is_over(&self.rule) {
+            self.spill()?;
+        }
+        Ok(Output {
+            repeated_rows,
+            ..Output::default()
+        })
+    }
+
+    async fn flush(&mut self) -> Result<Option<Output>> {
+        if self.spilled.is_some() {
+            self.spill()?;
+        }
+        if let Some(partitions) = self.spilled.take() {
+            let parts = partitions.read()?.into_iter().flatten();
+            self.parts.extend(parts.map(|part| (part, 1)));
+        }
+        if let Some(output) = self.next_part()? {
+            return Ok(Some(output));
+        }
+        if self.held.batches.is_empty() {
+            return Ok(None);
+        }
+        let held = std::mem::replace(&mut self.held, Held::new(&self.rule, 0)?);
+        self.released(held).map(Some)
+    }
+}
+
+impl KeyRule {
+    fn stored(&self, rows: Rows) -> Result<RecordBatch> {
+        let count = rows.len();
+        let mut columns = rows.batch.columns().to_vec();
+        columns.push(Arc::new(rows.ordinals));
+        columns.push(match rows.ops {
+            Some(ops) => Arc::new(ops),
+            None => new_null_array(&DataType::UInt8, count),
+        });
+        RecordBatch::try_new(SchemaRef::clone(&self.stored), columns).map_err(kernel)
+    }
+
+    /// The columns, the ordinals and, if any row had one, the ops.
+    fn loaded(&self, stored: &RecordBatch) -> Result<(RecordBatch, UInt64Array, Option<OpColumn>)> {
+        let mut columns = stored.columns().to_vec();
+        let (ops, ordinals) = (columns.pop(), columns.pop());
+        let ordinals = ordinals.map(|c| c.as_primitive().clone());
+        let ops: Option<UInt8Array> = ops.map(|c| c.as_primitive().clone());
+        let ops = ops.filter(|ops| ops.null_count() < ops.len());
+        let ops = ops.map(|ops| {
+            ops.iter()
+                .map(|op| op.unwrap_or(Op::Insert as u8))
+                .collect()
+        });
+        let batch = RecordBatch::try_new(SchemaRef::clone(&self.schema), columns);
+        let ordinals = ordinals.unwrap_or_else(|| UInt64Array::from(Vec::<u64>::new()));
+        Ok((batch.map_err(kernel)?, ordinals, ops))
+    }
+
+    fn part(&self, level: u32, key: &[u8]) -> usize {
+        let hash = self.hash.hash_one((level, key));
+        usize::try_from(hash % PARTITIONS as u64).unwrap_or(0)
+    }
+}
+
+impl Held {
+    fn new(rule: &KeyRule, level: u32) -> Result<Self> {
+        let sort = |at: usize| SortField::new(rule.schema.field(at).data_type().clone());
+        let values = match rule.stays {
+            Stays::By { column, .. } => Some(vec![sort(column)]),
+            Stays::LastPresent => None,
+        };
+        let keys = rule.key.iter().map(|at| sort(*at)).collect();
+        Ok(Self {
+            level,
+            keys: RowConverter::new(keys).map_err(kernel)?,
+            values: values.map(RowConverter::new).transpose().map_err(kernel)?,
+            best: HashMap::new(),
+            batches: Vec::new(),
+            bytes: 0,
+        })
+    }
+
+    fn is_over(&self, rule: &KeyRule) -> bool {
+        self.bytes > rule.share.bytes && self.best.len() > 1 && self.level < MOST_LEVELS
+    }
+
+    /// Takes a batch; how many rows it leaves out.
+    fn add(&mut self, rule: &KeyRule, batch: RecordBatch) -> Result<u64> {
+        let columns: Vec<ArrayRef> = rule
+            .key
+            .iter()
+            .map(|&i| one_form(batch.column(i)))
+            .collect();
+        let keys = self.keys.convert_columns(&columns).map_err(kernel)?;
+        let (values, largest) = match (&mut self.values, rule.stays) {
+            (Some(converter), Stays::By { column, largest }) => {
+                let by = one_form(batch.column(column));
+                (
+                    Some(converter.convert_columns(&[by]).map_err(kernel)?),
+                    largest,
+                )
+            }
+            _ => (None, true),
+        };
+        let ops = batch.columns().last().map(|c| c.as_primitive());
+        let is_event = |row: usize| ops.is_some_and(|ops: &UInt8Array| ops.is_valid(row));
+        let at = self.batches.len();
+        let mut left_out = 0;
+        for (row, key) in keys.iter().enumerate() {
+            let key = key.as_ref();
+            let value = values.as_ref().map(|values| values.row(row));
+            let value = value.as_ref().map_or(&[][..], |value| value.as_ref());
+            let Some(best) = self.best.get_mut(key) else {
+                self.bytes += (key.len() + value.len()) as u64 + ENTRY_BYTES;
+                let best = Best {
+                    value: value.into(),
+                    place: (at, row),
+                };
+                self.best.insert(key.into(), best);
+                continue;
+            };
+            left_out += 1;
+            // Events are in order; what they hold beside their key may be null.
+            let stays = is_event(row)
+                || match largest {
+                    true => value >= &*best.value,
+                    false => value < &*best.value,
+                };
+            if stays {
+                best.value = value.into();
+                best.place = (at, row);
+            }
+        }
+        self.bytes += batch.get_array_memory_size() as u64;
+        self.batches.push(batch);
+        Ok(left_out)
+    }
+
+    /// The rows that stay, in the order they came.
+    fn staying(self, batch_rows: usize) -> Result<Vec<RecordBatch>> {
+        let mut places: Vec<(usize, usize)> = self.best.values().map(|best| best.place).collect();
+        places.sort_unstable();
+        picked(&self.batches, &places, batch_rows).collect()
+    }
+
+    /// Writes the rows that stay, each into the part of its key.
+    fn spill(self, rule: &KeyRule, partitions: &mut Partitions) -> Result<()> {
+        let mut parts: Vec<Vec<(usize, usize)>> = vec![Vec::new(); PARTITIONS];
+        for (key, best) in &self.best {
+            if let Some(part) = parts.get_mut(rule.part(self.level, key)) {
+                part.push(best.place);
+            }
+        }
+        for (part, places) in parts.iter_mut().enumerate() {
+            places.sort_unstable();
+            for batch in picked(&self.batches, places, SPILL_ROWS) {
+                partitions.write(part, &batch?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn picked<'a>(
+    batches: &'a [RecordBatch],
+    places: &'a [(usize, usize)],
+    batch_rows: usize,
+) -> impl Iterator<Item = Result<RecordBatch>> + 'a {
+    let batches: Vec<&RecordBatch> = batches.iter().collect();
+    places
+        .chunks(batch_rows)
+        .map(move |chunk| interleave_record_batch(&batches, chunk).map_err(kernel))
+}
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,12 @@ pub(crate) enum Taken {
     /// An event of a split.
     Event(SplitId, Event),
     /// A split was taken away.
-    Revoked(SplitId),
+    Revoked {
+        /// Which.
+        split: SplitId,
+        /// True when nothing of it came behind its last boundary.
+        stands: bool,
+    },
     /// All splits wait at a boundary, as `align` asked.
     Aligned,
     /// Every split has ended; the reader's closing position.
@@ -64,9 +69,24 @@ impl Intake {
         self.aligning = true;
     }
 
+    /// True while splits stop at boundaries.
+    pub(crate) fn is_aligning(&self) -> bool {
+        self.aligning
+    }
+
     /// Splits go on.
     pub(crate) fn release(&mut self) {
         self.aligning = false;
+    }
+
+    /// Everything is read again, as the reader now assigns it.
+    pub(crate) fn restart(&mut self, assignments: BoxStream<Result<Assignment>>) {
+        *self = Self::new(assignments);
+    }
+
+    /// The splits that are being read.
+    pub(crate) fn splits(&self) -> impl Iterator<Item = &SplitId> {
+        self.splits.iter().map(|split| &split.id)
     }
 
     /// True when nothing of a split came behind its last boundary.
@@ -103,8 +123,9 @@ impl Intake {
                 Poll::Ready(Some(assignment)) => match assignment? {
                     Assignment::Assigned(split) => self.splits.push(open(split)),
                     Assignment::Revoked(id) => {
+                        let stands = self.stands(&id) || self.splits().all(|split| *split != id);
                         self.splits.retain(|split| split.id != id);
-                        return Ok(Some(Taken::Revoked(id)));
+                        return Ok(Some(Taken::Revoked { split: id, stands }));
                     }
                     Assignment::Complete(position) => {
                         self.closing = position;
@@ -155,7 +176,7 @@ fn unfinished() -> Failure {
     Failure::new(
         "R0626",
         Remedy::Bug,
-        "the source broke off before it had told all its splits",
+        "the source broke off before it had said all its splits",
     )
     .help("nothing of it was committed; run again, and please report this")
 }

@@ -1,34 +1,47 @@
-//! The one data path: reader -> operators -> gates -> writer, for batch, incremental, CDC and streams.
+//! The one data path: reader -> operators -> audit -> writer, for batch, incremental, CDC and streams.
 //!
-//! Promise: every row that is read is loaded, filtered by the user, or set aside with a reason, and
+//! Promise: every row that is read is loaded, filtered by the user, or rejected with a reason, and
 //! nothing is visible before its audit passed. It knows no connector, no SQL engine and no project
-//! file; it meets them through `ports`. Read next: `transfer.rs` (the loop), `output.rs` (one table),
-//! `audit.rs` (checks before the commit).
+//! file; it meets them through `ports`. Read next: `transfer.rs` (the loop), `tables.rs` and
+//! `output.rs` (the tables), `chain.rs` (the operators), `audit.rs` (checks before the commit).
 
 mod ask;
 mod audit;
 mod budget;
+mod chain;
+mod commits;
+mod compare;
 mod dedup;
 mod intake;
+mod limits;
 mod mask;
 mod metrics;
+mod ops;
 mod output;
 mod predicate;
 mod projection;
 mod quarantine;
+mod repeats;
+mod runs;
+mod spill;
 mod summary;
+mod tables;
 mod text;
 mod transfer;
 mod unique;
 mod validator;
 mod values;
 mod view;
+mod watermarks;
 mod writing;
 
 pub use budget::Budget;
+pub use commits::CommitObserver;
+pub use compare::{Differences, Versions, can_compare, differences};
 pub use transfer::{Cadence, Services, Transfer, run_transfer};
 
-pub use output::{OutputSpec, RowFilter};
+pub use output::{OperatorFactory, OutputSpec};
 pub use quarantine::{QUARANTINE_SCHEMA, quarantine_columns, quarantine_table};
+pub use spill::SpillFolder;
 pub use summary::{OutputSummary, Progress, RuleCount, TransferSummary};
 pub use view::judge_view;

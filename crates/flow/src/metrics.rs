@@ -2,17 +2,20 @@
 //!
 //! Only for writes whose rows are the whole table afterwards. A question is answered once per batch,
 //! however many checks ask it, and so is a `where`. What cannot be answered here (another table, a
-//! repeat to be named, an expression that fails) is left to `audit.rs`, which asks the candidate.
+//! repeat to be named, an expression that fails) is left to `audit.rs`, which asks the candidate. Rows of
+//! such writes are no changes: a feed is written by key, and its checks are asked of the candidate.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{DataType, SchemaRef};
-use towpath_ports::{ExpressionCompiler, Result, RowExpression};
+use async_trait::async_trait;
+use towpath_ports::{ExpressionCompiler, Operator, Output, Result, RowExpression, Rows};
 use towpath_vocab::{Check, CheckKind, RuleKind};
 
+use crate::dedup::Share;
 use crate::predicate::{Broken, Test, column_index};
 use crate::projection::value_text;
 use crate::unique::Unique;
@@ -89,18 +92,18 @@ struct Answers<'a> {
 struct Setting<'a> {
     schema: &'a SchemaRef,
     expressions: &'a dyn ExpressionCompiler,
-    /// Bounds the memory of one unique check.
-    most_bytes: u64,
+    /// The memory of one unique check.
+    share: Share,
 }
 
 impl Metrics {
-    /// Chooses what to watch. `most_bytes` bounds the memory of all unique checks together.
+    /// Chooses what to watch. `share` is the memory of all unique checks together.
     pub(crate) fn new(
         checks: &[Check],
         covers_table: bool,
         schema: &SchemaRef,
         expressions: &dyn ExpressionCompiler,
-        most_bytes: u64,
+        share: Share,
     ) -> Result<Self> {
         let uniques = checks
             .iter()
@@ -109,7 +112,10 @@ impl Metrics {
         let setting = Setting {
             schema,
             expressions,
-            most_bytes: most_bytes / uniques.max(1) as u64,
+            share: Share {
+                bytes: share.bytes / uniques.max(1) as u64,
+                ..share
+            },
         };
         let mut metrics = Self::default();
         for check in checks {
@@ -148,10 +154,10 @@ impl Metrics {
     }
 
     /// What was measured, per check.
-    pub(crate) fn finish(self) -> Vec<Known> {
-        self.watchers
-            .into_iter()
-            .map(|watcher| watcher.map_or(Known::Nothing, Watcher::finish))
+    pub(crate) fn finish(self) -> Result<Vec<Known>> {
+        let known = self.watchers.into_iter();
+        known
+            .map(|watcher| watcher.map_or(Ok(Known::Nothing), Watcher::finish))
             .collect()
     }
 
@@ -177,7 +183,7 @@ impl Metrics {
         Ok(Some(match kind {
             CheckKind::RowCount { .. } => Watched::RowCount,
             CheckKind::Unique { columns } => {
-                Watched::Unique(Unique::new(columns, setting.schema, setting.most_bytes)?)
+                Watched::Unique(Unique::new(columns, setting.schema, setting.share.clone())?)
             }
             CheckKind::NotNull { column } => Watched::broken(
                 vec![self.test((column, RuleKind::Required), setting)?],
@@ -249,6 +255,56 @@ impl Metrics {
     }
 }
 
+/// The operator that shows rows to the checks, on their way to the writer.
+pub(crate) struct Measure {
+    schema: SchemaRef,
+    metrics: SharedMetrics,
+}
+
+/// What the checks have seen; taken out of the operator at the commit.
+#[derive(Clone, Default)]
+pub(crate) struct SharedMetrics(Arc<Mutex<Metrics>>);
+
+impl SharedMetrics {
+    /// What was measured, per check.
+    pub(crate) fn finish(&self) -> Result<Vec<Known>> {
+        let mut metrics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *metrics).finish()
+    }
+}
+
+impl Measure {
+    pub(crate) fn new(schema: SchemaRef, metrics: Metrics) -> (Self, SharedMetrics) {
+        let shared = SharedMetrics(Arc::new(Mutex::new(metrics)));
+        let operator = Self {
+            schema,
+            metrics: shared.clone(),
+        };
+        (operator, shared)
+    }
+}
+
+#[async_trait]
+impl Operator for Measure {
+    fn name(&self) -> &'static str {
+        "metrics"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.schema)
+    }
+
+    async fn process(&mut self, rows: Rows) -> Result<Output> {
+        let mut metrics = self
+            .metrics
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        metrics.observe(&rows.batch)?;
+        Ok(Output::of(rows))
+    }
+}
+
 impl Watched {
     fn broken(tests: Vec<usize>, column: Option<usize>) -> Self {
         Watched::Broken {
@@ -297,22 +353,22 @@ impl Watcher {
         }
     }
 
-    fn finish(self) -> Known {
+    fn finish(self) -> Result<Known> {
         let rows = self.rows;
         let (value, samples) = match self.watched {
             Watched::RowCount => (rows as f64, Vec::new()),
             Watched::Broken { count, samples, .. } => (count as f64, samples),
-            Watched::Values(values) => return Known::Values(values.counts(), rows),
-            Watched::Unique(unique) => match unique.proves() {
+            Watched::Values(values) => return Ok(Known::Values(values.counts(), rows)),
+            Watched::Unique(unique) => match unique.proves()? {
                 true => (0.0, Vec::new()),
-                false => return Known::Nothing,
+                false => return Ok(Known::Nothing),
             },
         };
-        Known::Measured(Measured {
+        Ok(Known::Measured(Measured {
             value,
             rows,
             samples,
-        })
+        }))
     }
 }
 

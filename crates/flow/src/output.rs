@@ -1,39 +1,47 @@
-//! One table on its way: shaped, judged, measured, written; then audited and committed alone.
+//! One table on its way: its rows pass its operators and are written; then audited and committed alone.
 //!
-//! Every record that comes in ends in exactly one counter. It does not know the other tables.
+//! Promise: every record that comes in ends in exactly one counter, and nothing is visible before its
+//! checks passed. It does not know the other tables, nor what the operators do. Read next: `chain.rs`
+//! (the operators), `tables.rs` (all tables of a transfer), `audit.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use async_trait::async_trait;
-use towpath_ports::{Commit, Destination, Intent, Operator, Prepared, Result, Rows, Scope};
+use towpath_ports::{
+    Checkpoint, Commit, Destination, Intent, Operator, Output as Given, Prepared, Result, Rows,
+    Scope,
+};
 use towpath_vocab::{
-    BadRows, Failure, Generation, Mask, Position, RawRecord, Reject, Remedy, TableName, TablePlan,
-    TaskKey, WriteMode, types,
+    BadRows, Failure, Generation, Mask, Position, Reject, Remedy, TablePlan, TaskKey, WriteMode,
+    types,
 };
 
 use crate::ask::Asking;
 use crate::audit::{audit, stopped};
-use crate::dedup::Deduplicate;
+use crate::chain::{Chain, Emptied};
+use crate::dedup::{Deduplicate, Stays};
+use crate::limits::{first_bad_row, over_share, shown, too_many};
 use crate::mask::Masking;
-use crate::metrics::Metrics;
+use crate::metrics::{Measure, Metrics, SharedMetrics};
+use crate::ops::changes_rows;
 use crate::projection::Projection;
 use crate::quarantine::Quarantine;
 use crate::summary::OutputSummary;
 use crate::transfer::Services;
-use crate::validator::RuleValidator;
+use crate::validator::{RuleCounts, RuleValidator};
 use crate::writing::Writing;
 
 /// Rejects kept for the report.
-const SAMPLES: usize = 10;
-/// Rows per batch when held rows are released.
-const RELEASE_ROWS: usize = 16 * 1024;
+pub(crate) const SAMPLES: usize = 10;
+
+/// Makes an operator for rows with these columns; asked anew for every commit.
+pub type OperatorFactory = Arc<dyn Fn(&SchemaRef) -> Result<Box<dyn Operator>> + Send + Sync>;
 
 /// One table that a transfer writes.
 pub struct OutputSpec {
     /// The name its rows travel under.
-    pub source_table: TableName,
+    pub source_table: towpath_vocab::TableName,
     /// What happens to them.
     pub plan: TablePlan,
     /// Who writes.
@@ -49,23 +57,18 @@ pub struct OutputSpec {
     pub quarantine: Arc<dyn Destination>,
     /// What the destination already holds; rows before it are skipped.
     pub committed: Position,
-    /// Leaves rows out right before they are written.
-    pub row_filter: Option<Arc<dyn RowFilter>>,
-}
-
-/// Looks at rows that are about to be written.
-#[async_trait]
-pub trait RowFilter: Send + Sync {
-    /// The rows that are to be written; the others count as left out.
-    async fn filter(&self, rows: Rows) -> Result<Rows>;
+    /// The state of operators that the destination holds with that.
+    pub checkpoint: Checkpoint,
+    /// More operators, between those that the plan asks for and the writer.
+    pub operators: Vec<OperatorFactory>,
 }
 
 /// An open table.
 pub(crate) struct Output {
-    shape: Projection,
-    guard: RuleValidator,
-    dedup: Option<Deduplicate>,
-    metrics: Metrics,
+    chain: Chain,
+    rules: RuleCounts,
+    metrics: SharedMetrics,
+    mode: WriteMode,
     writing: Writing,
     quarantine: Option<Quarantine>,
     /// What a replacement replaces, to tell which columns it changes.
@@ -73,51 +76,39 @@ pub(crate) struct Output {
     summary: OutputSummary,
 }
 
+/// The operators of a table, with what they share with it.
+struct Compiled {
+    chain: Chain,
+    rules: RuleCounts,
+    metrics: SharedMetrics,
+    schema: SchemaRef,
+}
+
 impl Output {
+    /// Opens a table whose source has these columns. `emptied` says that the source was emptied: what
+    /// comes from here on is all the table holds.
     pub(crate) async fn open(
-        spec: &OutputSpec,
-        generation: Generation,
+        context: &Context<'_>,
         source: &SchemaRef,
-        run: &str,
-        services: &Services,
+        checkpoint: &Checkpoint,
+        emptied: bool,
     ) -> Result<Self> {
-        let masks = resolve_masks(&spec.plan, services).await?;
-        let expressions = services.expressions.as_ref();
-        let mask = |column: &str| {
-            masks
-                .iter()
-                .find(|(name, _)| name == column)
-                .map(|(_, m)| m.clone())
+        let spec = context.spec;
+        let mode = match emptied {
+            true => WriteMode::Replace,
+            false => spec.plan.write.mode,
         };
-        let shape = Projection::compile(&spec.plan, source, expressions, &mask)?;
-        let schema = shape.schema();
-        let guard = RuleValidator::compile(&spec.plan.rules, Arc::clone(&schema), expressions)?;
-        let held_bytes = held_bytes(services);
-        let dedup = match &spec.plan.dedup {
-            None => None,
-            Some(dedup) => Some(Deduplicate::new(
-                dedup,
-                &spec.plan.write.key,
-                &schema,
-                held_bytes,
-            )?),
-        };
-        let covers = spec.plan.write.mode == WriteMode::Replace;
-        let metrics = Metrics::new(&spec.plan.checks, covers, &schema, expressions, held_bytes)?;
-        let intent = Intent {
-            table: spec.plan.target.clone(),
+        let Compiled {
+            mut chain,
+            rules,
+            metrics,
             schema,
-            write: spec.plan.write.clone(),
-            task: spec.task.clone(),
-            generation,
-            after: match generation == spec.generation {
-                true => spec.after,
-                false => Some(Generation(generation.0 - 1)),
-            },
-            run: run.to_owned(),
-        };
-        let before = match covers {
-            // What is replaced need not be readable: only what changed cannot be told then.
+        } = compile(context, source, mode, emptied).await?;
+        if !emptied {
+            chain.restore(checkpoint)?;
+        }
+        let before = match mode == WriteMode::Replace && !emptied {
+            // What is replaced need not be readable: only what changed cannot be said then.
             true => match spec.destination.schema(&spec.plan.target).await {
                 Ok(schema) => schema,
                 Err(failure) => {
@@ -127,35 +118,54 @@ impl Output {
             },
             false => None,
         };
-        let writing = Writing::start(spec.destination.begin(intent).await?);
-        let summary = OutputSummary::of(spec.plan.target.clone());
+        let intent = intent(context, schema, mode);
         Ok(Self {
-            shape,
-            guard,
-            dedup,
+            chain,
+            rules,
             metrics,
-            writing,
+            mode,
+            writing: Writing::start(spec.destination.begin(intent).await?),
             quarantine: None,
             before,
+            summary: OutputSummary::of(spec.plan.target.clone()),
+        })
+    }
+
+    /// The source was emptied: what was written since the last commit is dropped, and what comes is all
+    /// the table holds. What was rejected, and all counts, stay.
+    pub(crate) async fn empty(self, context: &Context<'_>, source: &SchemaRef) -> Result<Self> {
+        let Self {
+            writing,
+            quarantine,
+            mut summary,
+            rules,
+            ..
+        } = self;
+        writing.abandon().await?;
+        summary.add_rules(rules.broken());
+        let emptied = Self::open(context, source, &Checkpoint::default(), true).await?;
+        Ok(Self {
+            quarantine,
             summary,
+            ..emptied
         })
     }
 
     /// Takes a batch. `Err` with remedy `FixData` means the load is stopped by its rows.
     pub(crate) async fn rows(&mut self, rows: Rows, context: &Context<'_>) -> Result<()> {
         self.summary.rows_read += rows.len() as u64;
-        let before = self.shape.filtered_rows();
-        let shaped = self.shape.process(rows).await?;
-        self.summary.rows_filtered += self.shape.filtered_rows() - before;
-        self.set_aside(shaped.rejects, context).await?;
-        for rows in shaped.rows {
-            let judged = self.guard.process(rows).await?;
-            self.set_aside(judged.rejects, context).await?;
-            for rows in judged.rows {
-                self.pass(rows, context).await?;
-            }
-        }
-        Ok(())
+        let given = self.chain.process(rows).await?;
+        self.take(given, context).await
+    }
+
+    /// No row with an earlier event time will come.
+    pub(crate) async fn watermark(
+        &mut self,
+        event_time_us: i64,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        let given = self.chain.watermark(event_time_us).await?;
+        self.take(given, context).await
     }
 
     /// Takes records that could not become a row.
@@ -165,40 +175,38 @@ impl Output {
         context: &Context<'_>,
     ) -> Result<()> {
         self.summary.rows_read += rejects.len() as u64;
-        self.set_aside(rejects, context).await
+        self.reject(rejects, context).await
     }
 
-    async fn pass(&mut self, rows: Rows, context: &Context<'_>) -> Result<()> {
-        match &mut self.dedup {
-            None => self.write(rows, context).await,
-            Some(dedup) => {
-                let before = dedup.dropped_rows();
-                dedup.hold(rows)?;
-                self.summary.rows_deduplicated += dedup.dropped_rows() - before;
-                Ok(())
-            }
+    /// What the operators gave.
+    async fn take(&mut self, given: Given, context: &Context<'_>) -> Result<()> {
+        self.summary.rows_filtered += given.filtered_rows;
+        self.summary.rows_deduplicated += given.repeated_rows;
+        self.reject(given.rejects, context).await?;
+        for rows in given.rows {
+            self.write(rows, context).await?;
         }
+        Ok(())
     }
 
-    async fn write(&mut self, mut rows: Rows, context: &Context<'_>) -> Result<()> {
-        if let Some(row_filter) = &context.spec.row_filter {
-            let before = rows.len();
-            rows = row_filter.filter(rows).await?;
-            self.summary.rows_filtered += (before - rows.len()) as u64;
-        }
+    async fn write(&mut self, rows: Rows, context: &Context<'_>) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.metrics.observe(&rows.batch)?;
-        let count = rows.len() as u64;
+        let ops = match (self.mode, rows.ops) {
+            (WriteMode::Merge, ops) => ops,
+            (_, Some(ops)) if changes_rows(&ops) => return Err(not_applicable(context.spec)),
+            _ => None,
+        };
+        let count = rows.batch.num_rows() as u64;
         fail::fail_point!("flow::write");
-        self.writing.write(rows.batch, rows.ops).await?;
+        self.writing.write(rows.batch, ops).await?;
         self.summary.rows_loaded += count;
         context.services.progress.written(count);
         Ok(())
     }
 
-    async fn set_aside(&mut self, rejects: Vec<Reject>, context: &Context<'_>) -> Result<()> {
+    async fn reject(&mut self, rejects: Vec<Reject>, context: &Context<'_>) -> Result<()> {
         let Some(first) = rejects.first() else {
             return Ok(());
         };
@@ -249,72 +257,63 @@ impl Output {
         }
     }
 
-    /// Prepares, audits, and commits; or commits only the quarantine and says why in `stopped`.
+    /// Prepares, audits, and commits; or commits only the quarantine and says why in `stopped`. Gives the
+    /// state of the operators behind the commit.
     pub(crate) async fn commit(
         mut self,
         position: &Position,
+        why: Emptied,
         context: &Context<'_>,
-    ) -> Result<OutputSummary> {
+    ) -> Result<(OutputSummary, Checkpoint)> {
         fail::fail_point!("flow::prepare");
-        if let Some(dedup) = &mut self.dedup {
-            for rows in dedup.release(RELEASE_ROWS)? {
-                self.write(rows, context).await?;
+        match self.empty_operators(why, context).await {
+            Err(failure) if failure.remedy == Remedy::FixData => {
+                return self.stop(failure).await.map(without_state);
             }
+            emptied => emptied?,
         }
-        self.summary.rules = self.guard.counts();
+        let checkpoint = self.chain.freeze()?;
+        self.summary.add_rules(self.rules.broken());
         if let Some(failure) = over_share(&self.summary, &context.spec.plan) {
-            return self.stop(failure).await;
+            return self.stop(failure).await.map(without_state);
         }
         let prepared = match self.writing.prepare().await {
             Ok(prepared) => prepared,
             Err(failure) if failure.remedy == Remedy::FixData => {
-                return keep_quarantine(self.quarantine, self.summary, failure).await;
+                let kept = keep_quarantine(self.quarantine, self.summary, failure).await;
+                return kept.map(without_state);
             }
             Err(failure) => {
                 drop_quarantine(self.quarantine).await;
                 return Err(failure);
             }
         };
-        fail::fail_point!("flow::audit");
-        let plan = &context.spec.plan;
-        self.summary.checks =
-            match judge(plan, self.metrics, prepared.as_ref(), context.services).await {
-                Ok(results) => results,
-                Err(failure) => {
-                    discard(prepared).await;
-                    drop_quarantine(self.quarantine).await;
-                    return Err(failure);
-                }
-            };
-        if let Some(quarantine) = self.quarantine.take() {
-            quarantine.commit().await?;
-        }
-        fail::fail_point!("flow::between_quarantine_and_table");
-        if let Some(failure) = stopped(&plan.target, &self.summary.checks) {
-            discard(prepared).await;
-            self.summary.stopped = Some(failure);
-            return Ok(self.summary);
-        }
-        let receipt = prepared
-            .commit(Commit {
-                audited: !plan.checks.is_empty(),
-                position: position.clone(),
-            })
-            .await?;
-        fail::fail_point!("flow::after_commit");
-        self.summary.receipt = Some(receipt);
-        if let Some(before) = &self.before {
-            // The commit stands; that nobody can say what it changed is no reason to fail.
-            let after = context.spec.destination.schema(&plan.target).await;
-            let after = after.ok().flatten();
-            self.summary
-                .notes
-                .extend(after.and_then(|after| columns_changed(before, &after)));
-        }
-        Ok(self.summary)
+        let judged = Judged {
+            prepared,
+            metrics: self.metrics,
+            quarantine: self.quarantine,
+            before: self.before,
+            summary: self.summary,
+        };
+        let summary = judged.commit(position, &checkpoint, context).await?;
+        Ok((summary, checkpoint))
     }
 
-    /// Nothing of the table becomes visible; what was set aside does.
+    /// Writes what the operators hold.
+    async fn empty_operators(&mut self, why: Emptied, context: &Context<'_>) -> Result<()> {
+        let reasons: &[Emptied] = match why {
+            Emptied::Commit => &[Emptied::Commit],
+            Emptied::End => &[Emptied::Commit, Emptied::End],
+        };
+        for why in reasons {
+            while let Some(given) = self.chain.empty(*why).await? {
+                self.take(given, context).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing of the table becomes visible; what was rejected does.
     pub(crate) async fn stop(mut self, failure: Failure) -> Result<OutputSummary> {
         if let Err(second) = self.writing.abandon().await {
             tracing::warn!(
@@ -322,7 +321,7 @@ impl Output {
                 "cleaning up after a stopped load: {second}"
             );
         }
-        self.summary.rules = self.guard.counts();
+        self.summary.add_rules(self.rules.broken());
         keep_quarantine(self.quarantine, self.summary, failure).await
     }
 
@@ -333,6 +332,145 @@ impl Output {
         }
         self.writing.abandon().await
     }
+}
+
+/// A candidate with everything that decides about it.
+struct Judged {
+    prepared: Box<dyn Prepared>,
+    metrics: SharedMetrics,
+    quarantine: Option<Quarantine>,
+    before: Option<SchemaRef>,
+    summary: OutputSummary,
+}
+
+impl Judged {
+    async fn commit(
+        mut self,
+        position: &Position,
+        checkpoint: &Checkpoint,
+        context: &Context<'_>,
+    ) -> Result<OutputSummary> {
+        fail::fail_point!("flow::audit");
+        let plan = &context.spec.plan;
+        match judge(
+            plan,
+            &self.metrics,
+            self.prepared.as_ref(),
+            context.services,
+        )
+        .await
+        {
+            Ok(results) => self.summary.checks = results,
+            Err(failure) => {
+                discard(self.prepared).await;
+                drop_quarantine(self.quarantine).await;
+                return Err(failure);
+            }
+        }
+        if let Some(quarantine) = self.quarantine.take() {
+            quarantine.commit().await?;
+        }
+        fail::fail_point!("flow::between_quarantine_and_table");
+        if let Some(failure) = stopped(&plan.target, &self.summary.checks) {
+            discard(self.prepared).await;
+            self.summary.stopped = Some(failure);
+            return Ok(self.summary);
+        }
+        if !checkpoint.is_empty() {
+            self.prepared.keep(checkpoint).await?;
+        }
+        let commit = Commit {
+            audited: !plan.checks.is_empty(),
+            position: position.clone(),
+        };
+        let receipt = self.prepared.commit(commit).await?;
+        fail::fail_point!("flow::after_commit");
+        self.summary.receipt = Some(receipt);
+        if let Some(before) = &self.before {
+            // The commit is made; that nobody can say what it changed is no reason to fail.
+            let after = context.spec.destination.schema(&plan.target).await;
+            let after = after.ok().flatten();
+            self.summary
+                .notes
+                .extend(after.and_then(|after| columns_changed(before, &after)));
+        }
+        Ok(self.summary)
+    }
+}
+
+fn without_state(summary: OutputSummary) -> (OutputSummary, Checkpoint) {
+    (summary, Checkpoint::default())
+}
+
+/// What is to be written, for the destination.
+fn intent(context: &Context<'_>, schema: SchemaRef, mode: WriteMode) -> Intent {
+    let Context {
+        spec,
+        generation,
+        run,
+        ..
+    } = context;
+    let mut write = spec.plan.write.clone();
+    write.mode = mode;
+    Intent {
+        table: spec.plan.target.clone(),
+        schema,
+        write,
+        task: spec.task.clone(),
+        generation: *generation,
+        after: match *generation == spec.generation {
+            true => spec.after,
+            false => Some(Generation(generation.0 - 1)),
+        },
+        run: (*run).to_owned(),
+    }
+}
+
+/// The operators that a plan asks for: projection, rules, dedup, those of the caller, metrics.
+async fn compile(
+    context: &Context<'_>,
+    source: &SchemaRef,
+    mode: WriteMode,
+    emptied: bool,
+) -> Result<Compiled> {
+    let (spec, services) = (context.spec, context.services);
+    let plan = &spec.plan;
+    let masks = resolve_masks(plan, services).await?;
+    let expressions = services.expressions.as_ref();
+    let mask = |column: &str| {
+        let found = masks.iter().find(|(name, _)| name == column);
+        found.map(|(_, mask)| mask.clone())
+    };
+    let projection = Projection::compile(plan, source, expressions, &mask)?;
+    let mut schema = projection.schema();
+    let validator = RuleValidator::compile(&plan.rules, Arc::clone(&schema), expressions)?;
+    let rules = validator.counts();
+    let mut operators: Vec<Box<dyn Operator>> = vec![Box::new(projection), Box::new(validator)];
+    let stays = match &plan.dedup {
+        // A table that was emptied is written whole: of its changes only what they lead to.
+        _ if emptied && !plan.write.key.is_empty() => Some(Stays::LastPresent),
+        Some(dedup) => Some(Stays::of(dedup, &schema)?),
+        None => None,
+    };
+    if let Some(stays) = stays {
+        let dedup = Deduplicate::new(stays, &plan.write.key, &schema, services.share())?;
+        operators.push(Box::new(dedup));
+    }
+    for make in &spec.operators {
+        let operator = make(&schema)?;
+        schema = operator.schema();
+        operators.push(operator);
+    }
+    let covers = mode == WriteMode::Replace;
+    let metrics = Metrics::new(&plan.checks, covers, &schema, expressions, services.share())?;
+    let (measure, metrics) = Measure::new(Arc::clone(&schema), metrics);
+    operators.push(Box::new(measure));
+    Ok(Compiled {
+        chain: Chain::new(operators),
+        rules,
+        metrics,
+        schema,
+    })
 }
 
 /// What a replacement did to columns that were there: a program that reads them may not expect it.
@@ -356,7 +494,7 @@ pub(crate) struct Context<'a> {
     pub(crate) services: &'a Services,
 }
 
-/// A stopped table: nothing of it becomes visible, but what was set aside is kept.
+/// A stopped table: nothing of it becomes visible, but what was rejected is kept.
 async fn keep_quarantine(
     quarantine: Option<Quarantine>,
     mut summary: OutputSummary,
@@ -380,40 +518,13 @@ async fn drop_quarantine(quarantine: Option<Quarantine>) {
     if let Some(quarantine) = quarantine
         && let Err(second) = quarantine.abandon().await
     {
-        tracing::warn!(code = second.code, "dropping records set aside: {second}");
+        tracing::warn!(code = second.code, "dropping rejected records: {second}");
     }
-}
-
-/// A reject as reports and the state store may hold it: without the record itself, and without values of
-/// masked columns.
-fn shown(plan: &TablePlan, reject: &Reject) -> Reject {
-    let is_masked = |column: &String| {
-        let masked = plan.columns.iter().filter(|c| c.mask.is_some());
-        masked
-            .clone()
-            .any(|c| c.name == *column || c.from.as_ref() == Some(column))
-    };
-    let reasons = reject.reasons.iter().cloned().map(|mut reason| {
-        if reason.column.as_ref().is_some_and(is_masked) {
-            reason.value = None;
-        }
-        reason
-    });
-    Reject {
-        raw: RawRecord::Text(String::new()),
-        reasons: reasons.collect(),
-        ..reject.clone()
-    }
-}
-
-/// What `dedup` and unique checks may hold.
-fn held_bytes(services: &Services) -> u64 {
-    services.memory.limit_bytes() / 4
 }
 
 async fn judge(
     plan: &TablePlan,
-    metrics: Metrics,
+    metrics: &SharedMetrics,
     prepared: &dyn Prepared,
     services: &Services,
 ) -> Result<Vec<towpath_vocab::CheckResult>> {
@@ -426,9 +537,9 @@ async fn judge(
         candidates: &BTreeMap::from([(plan.target.clone(), candidate)]),
         query: services.query.as_ref(),
         clock: services.clock.as_ref(),
-        most_bytes: held_bytes(services),
+        share: services.share(),
     };
-    audit(&plan.checks, metrics.finish(), &asking).await
+    audit(&plan.checks, metrics.finish()?, &asking).await
 }
 
 async fn resolve_masks(plan: &TablePlan, services: &Services) -> Result<Vec<(String, Masking)>> {
@@ -456,65 +567,12 @@ fn no_key(column: &str) -> Failure {
         .help("a hash without a key can be undone by trying: set the secret that `mask_key` names")
 }
 
-fn first_bad_row(table: &TableName, reject: &Reject) -> Failure {
-    let why: Vec<String> = reject
-        .reasons
-        .iter()
-        .map(|reason| match (&reason.column, &reason.value) {
-            (Some(column), Some(value)) => format!("`{column}` is {value}, {}", reason.message),
-            (Some(column), None) => format!("`{column}`: {}", reason.message),
-            _ => reason.message.clone(),
-        })
-        .collect();
-    Failure::new(
-        "R0622",
-        Remedy::FixData,
-        format!(
-            "`{table}` was stopped by its first bad row: {}",
-            why.join("; ")
-        ),
-    )
-    .at(reject.place.clone())
-    .help("set such rows aside instead: `bad_rows: quarantine`")
-}
-
-fn too_many(summary: &OutputSummary, table: &TableName, most: u64, unit: &str) -> Failure {
-    let bad = summary.rows_rejected + summary.rows_dropped;
-    stop_line(
-        table,
-        format!(
-            "{bad} of {} rows are bad, the limit is {most} {unit}",
-            summary.rows_read
-        ),
-    )
-}
-
-/// The limits that are judged at the end of the table.
-fn over_share(summary: &OutputSummary, plan: &TablePlan) -> Option<Failure> {
-    let percent = plan.fail_above.percent?;
-    let bad = summary.rows_rejected + summary.rows_dropped;
-    let share = if summary.rows_read == 0 {
-        0.0
-    } else {
-        bad as f64 * 100.0 / summary.rows_read as f64
-    };
-    if share <= percent || plan.fail_above.rows.is_some_and(|rows| bad <= rows) {
-        return None;
-    }
-    let line = format!(
-        "{bad} of {} rows are bad ({share:.1} %), the limit is {percent} %",
-        summary.rows_read
+/// Changes for a table that is not written by key.
+fn not_applicable(spec: &OutputSpec) -> Failure {
+    let message = format!(
+        "rows of `{}` were changed or deleted at the source, which only `write: merge` can apply",
+        spec.plan.target
     );
-    Some(stop_line(&plan.target, line))
-}
-
-fn stop_line(table: &TableName, line: String) -> Failure {
-    Failure::new(
-        "R0623",
-        Remedy::FixData,
-        format!("`{table}` was stopped: {line}"),
-    )
-    .help("nothing of this load is visible; the version before still is")
-    .help(format!("look: towpath quarantine show {table}"))
-    .help(format!("accept: towpath run --fail-above {table}=…%"))
+    Failure::new("R0720", Remedy::FixConfig, message)
+        .help("write the table by its key: `write: merge` and `key:`")
 }

@@ -1,7 +1,8 @@
 //! Gives rows their final columns: where -> from/set -> mask -> type, in this order.
 //!
-//! A value that does not survive its declared type sets its row aside; nothing is rounded, clamped or
-//! nulled. Compiled once per schema; keeps no state between batches.
+//! A value that does not survive its declared type gets its row rejected; nothing is rounded, clamped or
+//! nulled. Compiled once per schema; keeps no state between batches. In a change feed deletes pass, with
+//! their key as it becomes; a changed row that `where` does not want any more becomes a delete.
 
 use std::sync::Arc;
 
@@ -16,10 +17,13 @@ use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::{filter, filter_record_batch};
 use async_trait::async_trait;
-use towpath_ports::{ExpressionCompiler, Operator, Output, Result, RowExpression, Rows};
+use towpath_ports::{
+    ExpressionCompiler, Op, OpColumn, Operator, Output, Result, RowExpression, Rows,
+};
 use towpath_vocab::{ColumnPlan, Failure, Reason, Reject, Remedy, TablePlan, types};
 
 use crate::mask::Masking;
+use crate::ops::Present;
 use crate::predicate::kernel;
 use crate::text;
 
@@ -30,11 +34,12 @@ pub(crate) struct Projection {
     /// Source columns under the names expressions use.
     named: SchemaRef,
     schema: SchemaRef,
-    filtered_rows: u64,
 }
 
 struct Column {
     name: String,
+    /// What else a delete holds says nothing.
+    is_key: bool,
     from: From,
     mask: Option<Masking>,
     /// The declared type, when it differs from what comes.
@@ -70,6 +75,7 @@ impl Projection {
         distinct_names(&columns, source)?;
         let mut fields = Vec::with_capacity(columns.len());
         for column in &mut columns {
+            column.is_key = plan.write.key.contains(&column.name);
             column.mask = mask(&column.name);
             let wish = plan.columns.iter().find(|wish| wish.name == column.name);
             fields.push(finish(column, wish, source)?);
@@ -81,98 +87,122 @@ impl Projection {
             columns,
             named,
             schema,
-            filtered_rows: 0,
         })
     }
 
-    /// Rows left out by `where` so far.
-    pub(crate) fn filtered_rows(&self) -> u64 {
-        self.filtered_rows
-    }
-
-    fn keep_where(&mut self, mut rows: Rows) -> Result<Rows> {
+    /// The rows that are wanted. Of changes, what is new and not wanted is left out, and what was changed
+    /// and is not wanted any more is deleted: the target may hold it as it was.
+    fn keep_where(&self, mut rows: Rows) -> Result<Rows> {
         let Some(condition) = &self.filter else {
             return Ok(rows);
         };
-        let truth = condition.evaluate(&rename(&rows.batch, &self.named)?)?;
-        let truth = truth.as_boolean_opt().ok_or_else(|| {
-            Failure::new(
-                "R0616",
-                Remedy::FixConfig,
-                "`where` must give true or false",
-            )
-        })?;
-        let keep = BooleanArray::new(truth_bits(truth), None);
-        let before = rows.len();
-        rows = keep_rows(rows, &keep)?;
-        self.filtered_rows += (before - rows.len()) as u64;
-        Ok(rows)
+        let named = rename(&rows.batch, &self.named)?;
+        let wanted = match Present::of(&rows) {
+            None => holds(condition.as_ref(), &named)?,
+            Some(present) => {
+                present.spread_bits(&holds(condition.as_ref(), &present.only(&named)?)?)
+            }
+        };
+        let Some(ops) = &rows.ops else {
+            return keep_rows(rows, &BooleanArray::new(wanted, None));
+        };
+        let is_new = |op: u8| op == Op::Insert as u8;
+        let kept = ops.values().iter().zip(&wanted);
+        let kept: BooleanBuffer = kept.map(|(op, wanted)| wanted || !is_new(*op)).collect();
+        let ops = ops.values().iter().zip(&wanted);
+        rows.ops = Some(OpColumn::from_iter_values(ops.map(
+            |(op, wanted)| match wanted {
+                true => *op,
+                false => Op::Delete as u8,
+            },
+        )));
+        keep_rows(rows, &BooleanArray::new(kept, None))
     }
+
+    /// One column, with the values that its declared type cannot hold.
+    fn column(
+        &self,
+        column: &Column,
+        rows: &Rows,
+        named: &RecordBatch,
+        present: Option<&Present>,
+    ) -> Result<(ArrayRef, Option<Lost>)> {
+        let given = match (&column.from, present) {
+            (From::Source(index), _) => Arc::clone(rows.batch.column(*index)),
+            (From::Expression(expression), Some(present)) if !column.is_key => {
+                present.spread_column(&expression.evaluate(&present.only(named)?)?)?
+            }
+            (From::Expression(expression), _) => expression.evaluate(named)?,
+        };
+        let given = match &column.mask {
+            Some(mask) => mask.apply(&given)?,
+            None => given,
+        };
+        let Some(to) = &column.cast_to else {
+            return Ok((given, None));
+        };
+        let (cast, mut broken) = exact_cast(&given, to)?;
+        if let Some(present) = present.filter(|_| !column.is_key) {
+            broken = &broken & present.bits();
+        }
+        let lost = (broken.count_set_bits() > 0).then(|| Lost {
+            column: column.name.clone(),
+            to: to.clone(),
+            given,
+            broken,
+        });
+        Ok((cast, lost))
+    }
+}
+
+/// The rows for which a condition is true.
+fn holds(condition: &dyn RowExpression, batch: &RecordBatch) -> Result<BooleanBuffer> {
+    let truth = condition.evaluate(batch)?;
+    let truth = truth.as_boolean_opt().ok_or_else(|| {
+        Failure::new(
+            "R0616",
+            Remedy::FixConfig,
+            "`where` must give true or false",
+        )
+    })?;
+    Ok(truth_bits(truth))
 }
 
 #[async_trait]
 impl Operator for Projection {
+    fn name(&self) -> &'static str {
+        "projection"
+    }
+
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
     async fn process(&mut self, rows: Rows) -> Result<Output> {
+        let before = rows.len();
         let rows = self.keep_where(rows)?;
+        let filtered_rows = (before - rows.len()) as u64;
         let named = rename(&rows.batch, &self.named)?;
+        let present = Present::of(&rows);
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         let mut lost: Vec<Lost> = Vec::new();
         for column in &self.columns {
-            let given = match &column.from {
-                From::Source(index) => Arc::clone(rows.batch.column(*index)),
-                From::Expression(expression) => expression.evaluate(&named)?,
-            };
-            let given = match &column.mask {
-                Some(mask) => mask.apply(&given)?,
-                None => given,
-            };
-            arrays.push(match &column.cast_to {
-                None => given,
-                Some(to) => {
-                    let (cast, broken) = exact_cast(&given, to)?;
-                    if broken.count_set_bits() > 0 {
-                        lost.push(Lost {
-                            column: column.name.clone(),
-                            to: to.clone(),
-                            given,
-                            broken,
-                        });
-                    }
-                    cast
-                }
-            });
+            let (array, broken) = self.column(column, &rows, &named, present.as_ref())?;
+            arrays.push(array);
+            lost.extend(broken);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
             .map_err(kernel)?;
         let rows = Rows { batch, ..rows };
-        if lost.is_empty() {
-            return Ok(Output {
-                rows: vec![rows],
-                rejects: Vec::new(),
-            });
-        }
-        set_aside(rows, &lost)
-    }
-
-    async fn watermark(&mut self, _event_time_us: i64) -> Result<Output> {
-        Ok(Output::default())
-    }
-
-    async fn finish(&mut self) -> Result<Output> {
-        Ok(Output::default())
-    }
-
-    fn freeze(&self) -> Result<serde_json::Value> {
-        Ok(serde_json::Value::Null)
-    }
-
-    fn restore(&mut self, _state: serde_json::Value) -> Result<()> {
-        Ok(())
+        let output = match lost.is_empty() {
+            true => Output::of(rows),
+            false => reject_lost(rows, &lost)?,
+        };
+        Ok(Output {
+            filtered_rows,
+            ..output
+        })
     }
 }
 
@@ -184,7 +214,7 @@ struct Lost {
     broken: BooleanBuffer,
 }
 
-fn set_aside(rows: Rows, lost: &[Lost]) -> Result<Output> {
+fn reject_lost(rows: Rows, lost: &[Lost]) -> Result<Output> {
     let any = lost
         .iter()
         .fold(BooleanBuffer::new_unset(rows.len()), |any, l| {
@@ -201,8 +231,8 @@ fn set_aside(rows: Rows, lost: &[Lost]) -> Result<Output> {
     }
     let keep = BooleanArray::new(!&any, None);
     Ok(Output {
-        rows: vec![keep_rows(rows, &keep)?],
         rejects,
+        ..Output::of(keep_rows(rows, &keep)?)
     })
 }
 
@@ -360,6 +390,7 @@ fn passed_through(plan: &TablePlan, source: &SchemaRef) -> Vec<Column> {
         .filter(|(_, field)| !says(&plan.drop, field.name()))
         .map(|(index, field)| Column {
             name: plan.names.apply(field.name()),
+            is_key: false,
             from: From::Source(index),
             mask: None,
             cast_to: None,
@@ -391,6 +422,7 @@ fn place(
         Some(column) => column.from = from,
         None => columns.push(Column {
             name: wish.name.clone(),
+            is_key: false,
             from,
             mask: None,
             cast_to: None,

@@ -1,10 +1,12 @@
-//! What a transfer did, in numbers that must balance: read = loaded + filtered + set aside + dropped.
+//! What a transfer did, in numbers that must balance: read = loaded + filtered + rejected + dropped.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use towpath_ports::Receipt;
 use towpath_vocab::{CheckResult, Failure, Reject, TableName};
+
+use crate::output::SAMPLES;
 
 /// Live counters, shared with whoever shows progress.
 #[derive(Debug, Default)]
@@ -108,9 +110,35 @@ impl OutputSummary {
         }
     }
 
-    /// This summary followed by a later commit of the same table.
-    pub(crate) fn then(self, later: Self) -> Self {
+    /// Adds how often rules were broken, rule by rule.
+    pub(crate) fn add_rules(&mut self, broken: Vec<RuleCount>) {
+        for more in broken {
+            let is_same = |count: &&mut RuleCount| {
+                (&count.column, &count.code, &count.message)
+                    == (&more.column, &more.code, &more.message)
+            };
+            match self.rules.iter_mut().find(is_same) {
+                Some(count) => count.rows += more.rows,
+                None => self.rules.push(more),
+            }
+        }
+    }
+
+    /// This summary followed by a later commit of the same table: counts are sums, the first few rejects
+    /// stay, checks are those of the last commit.
+    pub(crate) fn then(mut self, later: Self) -> Self {
+        self.add_rules(later.rules);
+        let room = SAMPLES.saturating_sub(self.samples.len());
+        self.samples.extend(later.samples.into_iter().take(room));
+        for note in later.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
         Self {
+            rules: self.rules,
+            samples: self.samples,
+            notes: self.notes,
             rows_read: self.rows_read + later.rows_read,
             rows_filtered: self.rows_filtered + later.rows_filtered,
             rows_deduplicated: self.rows_deduplicated + later.rows_deduplicated,
@@ -118,7 +146,9 @@ impl OutputSummary {
             rows_dropped: self.rows_dropped + later.rows_dropped,
             rows_loaded: self.rows_loaded + later.rows_loaded,
             receipt: later.receipt.or(self.receipt),
-            ..later
+            table: later.table,
+            checks: later.checks,
+            stopped: later.stopped,
         }
     }
 

@@ -1,22 +1,32 @@
-//! The loop: takes events from a reader, hands rows to their tables, commits at boundaries.
+//! The loop: takes events from a reader, hands them to their tables, commits at boundaries.
 //!
-//! Bounded and endless reads are this loop; a bounded one commits once, at its end, an endless one
-//! whenever its cadence says so and every split stands at a boundary. Read next: `intake.rs`,
-//! `output.rs`.
+//! Promise: bounded and endless reads are this loop. A bounded one commits once, at its end. An endless one
+//! commits when its cadence says so and every split is at a boundary: it wakes on data, on its commit
+//! interval (a quiet stream commits its tail), on a split that is taken away (what is not committed of it
+//! is dropped), on cancel (what is complete is committed). It does not know how a table is written.
+//! Read next: `intake.rs`, `tables.rs`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{
-    Clock, Event, ExpressionCompiler, Memory, Query, Reader, Result, Secrets, TableSchema,
-};
-use towpath_vocab::{Failure, Generation, Mark, Position, Remedy, SplitId, TableName};
+use towpath_ports::{Clock, Event, ExpressionCompiler, Memory, Query, Reader, Result, Secrets};
+use towpath_vocab::{Failure, Position, Remedy, SplitId, TableName};
 
+use crate::chain::Emptied;
+use crate::commits::CommitObserver;
+use crate::dedup::Share;
 use crate::intake::{Intake, Taken};
-use crate::output::{Context, Output, OutputSpec};
-use crate::summary::{OutputSummary, Progress, TransferSummary};
+use crate::output::OutputSpec;
+use crate::spill::SpillFolder;
+use crate::summary::{Progress, TransferSummary};
+use crate::tables::{Handed, Tables};
+use crate::watermarks::Watermarks;
+
+/// How long a cancelled endless read waits for its splits to come to a boundary.
+const GRACE_US: u64 = 5_000_000;
+/// One state may hold this part of the memory budget; the rest of it is on disk.
+const STATE_SHARE: u64 = 4;
 
 /// What the loop needs from its caller.
 #[derive(Clone)]
@@ -31,8 +41,20 @@ pub struct Services {
     pub secrets: Arc<dyn Secrets>,
     /// The memory budget.
     pub memory: Arc<dyn Memory>,
+    /// Where keyed state goes that does not fit into its share of it.
+    pub spill: SpillFolder,
     /// Live counters.
     pub progress: Arc<Progress>,
+}
+
+impl Services {
+    /// What one state may hold: a `dedup`, the unique checks of a table.
+    pub(crate) fn share(&self) -> Share {
+        Share {
+            bytes: self.memory.limit_bytes() / STATE_SHARE,
+            spill: self.spill.clone(),
+        }
+    }
 }
 
 /// How often an endless read commits: when either is reached and there is something to commit.
@@ -40,7 +62,7 @@ pub struct Services {
 pub struct Cadence {
     /// Rows since the last commit.
     pub rows: u64,
-    /// Microseconds since the last commit.
+    /// Microseconds since the first event that is not committed.
     pub interval_us: u64,
 }
 
@@ -65,15 +87,17 @@ pub struct Transfer {
     pub run: String,
     /// For endless reads.
     pub cadence: Cadence,
+    /// Hears of every commit when it happens.
+    pub commits: Option<Arc<dyn CommitObserver>>,
     /// Stops the read: a bounded one leaves nothing, an endless one commits what is complete.
     pub cancel: CancellationToken,
 }
 
-/// Carries rows until the reader ends, the user stops it, or a table is stopped by its data.
+/// Moves rows until the reader ends, the user stops it, or a table is stopped by its data.
 ///
 /// # Errors
 /// Whatever a port raises; then nothing since the last commit is visible. Data that stops a table is
-/// no error: it stands in that table's summary.
+/// no error: it is in that table's summary.
 pub async fn run_transfer(transfer: Transfer, services: &Services) -> Result<TransferSummary> {
     let Transfer {
         mut reader,
@@ -81,137 +105,159 @@ pub async fn run_transfer(transfer: Transfer, services: &Services) -> Result<Tra
         outputs,
         run,
         cadence,
+        commits,
         cancel,
     } = transfer;
-    let mut intake = Intake::new(reader.splits());
-    let mut running = Running::new(&outputs, &run, services, reader.as_ref(), opened_at);
-    let result = running
-        .run(&mut intake, reader.as_mut(), cadence, &cancel)
-        .await;
+    let intake = Intake::new(reader.splits());
+    let tables = Tables::new(&outputs, &run, services, commits, reader.as_ref());
+    let mut running = Running {
+        bounded: reader.bounded(),
+        services,
+        cadence,
+        reader: reader.as_mut(),
+        intake,
+        tables,
+        watermarks: Watermarks::default(),
+        committed: opened_at.clone(),
+        reached: opened_at,
+        waiting: None,
+        stops_at_us: None,
+    };
+    let result = running.run(&cancel).await;
+    if result.is_err() {
+        running.tables.abandon().await;
+    }
+    let Running { tables, intake, .. } = running;
     drop(intake);
-    match result {
-        Ok(()) => Ok(running.finish(reader.notes())),
-        Err(failure) => {
-            running.abandon().await;
-            Err(failure)
-        }
-    }
+    result.map(|()| tables.finish(reader.notes()))
 }
 
-struct Running<'a> {
-    specs: &'a [OutputSpec],
-    run: &'a str,
-    services: &'a Services,
+struct Running<'a, 'r> {
     bounded: bool,
-    schemas: HashMap<TableName, SchemaRef>,
-    /// Columns that hold from the next commit on.
-    coming: HashMap<TableName, SchemaRef>,
-    /// Parallel to `specs`: open tables, their generations, what was committed of each.
-    open: Vec<Option<Output>>,
-    generations: Vec<Generation>,
-    done: Vec<Option<OutputSummary>>,
-    /// Where each split stands: its last boundary.
+    services: &'a Services,
+    cadence: Cadence,
+    reader: &'r mut dyn Reader,
+    intake: Intake,
+    tables: Tables<'a>,
+    watermarks: Watermarks,
+    /// Where each split is: its last boundary.
     reached: Position,
-    rows_since: u64,
-    committed_at_us: u64,
+    /// Where each split was at the last commit.
+    committed: Position,
+    /// What is not committed yet.
+    waiting: Option<Waiting>,
+    /// A cancelled read ends then, whatever is open.
+    stops_at_us: Option<u64>,
 }
 
-impl<'a> Running<'a> {
-    fn new(
-        specs: &'a [OutputSpec],
-        run: &'a str,
-        services: &'a Services,
-        reader: &dyn Reader,
-        opened_at: Position,
-    ) -> Self {
-        Self {
-            specs,
-            run,
-            services,
-            bounded: reader.bounded(),
-            schemas: reader
-                .tables()
-                .into_iter()
-                .map(|t| (t.table, t.schema))
-                .collect(),
-            coming: HashMap::new(),
-            open: specs.iter().map(|_| None).collect(),
-            generations: specs.iter().map(|spec| spec.generation).collect(),
-            done: specs.iter().map(|_| None).collect(),
-            reached: opened_at,
-            rows_since: 0,
-            committed_at_us: services.clock.monotonic_us(),
-        }
-    }
+/// Events that are not committed yet.
+#[derive(Clone, Copy)]
+struct Waiting {
+    rows: u64,
+    /// When the first of them came.
+    since_us: u64,
+}
 
-    async fn run(
-        &mut self,
-        intake: &mut Intake,
-        reader: &mut dyn Reader,
-        cadence: Cadence,
-        cancel: &CancellationToken,
-    ) -> Result<()> {
+/// What the loop woke for.
+#[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
+enum Woken {
+    Taken(Taken),
+    Cancelled,
+    Timer,
+}
+
+impl Running<'_, '_> {
+    async fn run(&mut self, cancel: &CancellationToken) -> Result<()> {
         loop {
-            if self.is_due(cadence) {
-                intake.align();
+            if self.is_due() {
+                self.intake.align();
             }
-            let taken = tokio::select! {
-                biased;
-                () = cancel.cancelled() => return self.cancelled(reader).await,
-                taken = intake.take() => taken?,
+            let goes_on = match self.woken(cancel).await? {
+                Woken::Taken(taken) => self.taken(taken).await?,
+                Woken::Cancelled => self.cancelled()?,
+                Woken::Timer => !self.is_late().await,
             };
-            match taken {
-                Taken::Event(split, Event::Schema(new)) => {
-                    if self.new_schema(&split, new, intake)? {
-                        intake.align();
-                    }
-                }
-                Taken::Event(split, event) => self.event(&split, event).await?,
-                Taken::Aligned => {
-                    self.commit_all(reader).await?;
-                    self.schemas.extend(self.coming.drain());
-                    intake.release();
-                }
-                Taken::Revoked(split) => return Err(revoked(&split)),
-                Taken::Done(closing) => {
-                    self.reached.merge(closing);
-                    return self.commit_all(reader).await;
-                }
-            }
-            if self.is_stopped() {
+            if !goes_on || self.tables.is_stopped() {
                 return Ok(());
             }
         }
     }
 
-    fn is_due(&self, cadence: Cadence) -> bool {
-        if self.bounded || self.rows_since == 0 {
+    async fn woken(&mut self, cancel: &CancellationToken) -> Result<Woken> {
+        let timer = self.timer();
+        let clock = Arc::clone(&self.services.clock);
+        let sleep = async {
+            match timer {
+                Some(duration) => clock.sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        let is_running = self.stops_at_us.is_none();
+        tokio::select! {
+            biased;
+            () = cancel.cancelled(), if is_running => Ok(Woken::Cancelled),
+            taken = self.intake.take() => taken.map(Woken::Taken),
+            () = sleep => Ok(Woken::Timer),
+        }
+    }
+
+    /// How long until the loop has to look at the clock; `None` when only events matter.
+    fn timer(&self) -> Option<Duration> {
+        let now_us = self.services.clock.monotonic_us();
+        let due_us = match (self.stops_at_us, self.waiting) {
+            (Some(stops_at_us), _) => stops_at_us,
+            // Splits on their way to a boundary commit when they are there.
+            (None, Some(waiting)) if !self.bounded && !self.intake.is_aligning() => {
+                waiting.since_us.saturating_add(self.cadence.interval_us)
+            }
+            _ => return None,
+        };
+        Some(Duration::from_micros(due_us.saturating_sub(now_us)))
+    }
+
+    fn is_due(&self) -> bool {
+        let Some(waiting) = self.waiting.filter(|_| !self.bounded) else {
+            return false;
+        };
+        let now_us = self.services.clock.monotonic_us();
+        waiting.rows >= self.cadence.rows
+            || now_us.saturating_sub(waiting.since_us) >= self.cadence.interval_us
+    }
+
+    /// True when a cancelled read waited long enough; what is not committed is read again next time.
+    async fn is_late(&mut self) -> bool {
+        let now_us = self.services.clock.monotonic_us();
+        if self
+            .stops_at_us
+            .is_none_or(|stops_at_us| now_us < stops_at_us)
+        {
             return false;
         }
-        let waited_us = self
-            .services
-            .clock
-            .monotonic_us()
-            .saturating_sub(self.committed_at_us);
-        self.rows_since >= cadence.rows || waited_us >= cadence.interval_us
+        tracing::info!("stopped between two boundaries: what is not committed is read again");
+        self.tables.abandon().await;
+        true
     }
 
-    /// No use in reading on: every table of a bounded read was stopped by its data, or one of an
-    /// endless read, whose next position would hide what that table did not take.
-    fn is_stopped(&self) -> bool {
-        let stopped =
-            |done: &Option<OutputSummary>| done.as_ref().is_some_and(|s| s.stopped.is_some());
-        match self.bounded {
-            true => self.done.iter().all(stopped),
-            false => self.done.iter().any(stopped),
+    /// False when the transfer ends.
+    async fn taken(&mut self, taken: Taken) -> Result<bool> {
+        match taken {
+            Taken::Event(split, event) => self.event(&split, event).await?,
+            Taken::Aligned => {
+                self.commit(Emptied::Commit).await?;
+                self.intake.release();
+                return Ok(self.stops_at_us.is_none());
+            }
+            Taken::Revoked { split, stands } => {
+                self.revoked(&split, stands).await?;
+                return Ok(self.stops_at_us.is_none() || self.waiting.is_some());
+            }
+            Taken::Done(closing) => {
+                self.reached.merge(closing);
+                self.commit(Emptied::End).await?;
+                return Ok(false);
+            }
         }
-    }
-
-    fn any_stopped(&self) -> bool {
-        self.done
-            .iter()
-            .flatten()
-            .any(|summary| summary.stopped.is_some())
+        Ok(true)
     }
 
     async fn event(&mut self, split: &SplitId, event: Event) -> Result<()> {
@@ -219,253 +265,120 @@ impl<'a> Running<'a> {
             Event::Rows(rows) => {
                 fail::fail_point!("flow::rows");
                 let bytes = rows.batch.get_array_memory_size() as u64;
-                self.services.progress.read(rows.len() as u64, bytes);
-                self.rows_since += rows.len() as u64;
+                let count = rows.len() as u64;
+                self.services.progress.read(count, bytes);
                 let table = rows.table.clone();
-                self.hand_over(split, &table, Handed::Rows(rows)).await
+                self.hand_over(split, &table, count, Handed::Rows(rows))
+                    .await
             }
             Event::Rejects(rejects) => {
                 let Some(first) = rejects.first() else {
                     return Ok(());
                 };
-                self.rows_since += rejects.len() as u64;
-                let table = first.table.clone();
-                self.hand_over(split, &table, Handed::Rejects(rejects))
+                let (table, count) = (first.table.clone(), rejects.len() as u64);
+                self.hand_over(split, &table, count, Handed::Rejects(rejects))
                     .await
             }
-            Event::Schema(_) | Event::Watermark { .. } | Event::End => Ok(()),
-            Event::Truncate(table) => Err(truncated(&table)),
-            Event::Boundary(mark) => {
-                self.boundary(split, mark);
+            Event::Truncate(table) => self.hand_over(split, &table, 1, Handed::Truncate).await,
+            Event::Watermark {
+                table,
+                event_time_us,
+            } => {
+                let live = self.intake.splits();
+                let moved = self.watermarks.advance(&table, split, event_time_us, live);
+                let Some(event_time_us) = moved else {
+                    return Ok(());
+                };
+                let handed = Handed::Watermark(event_time_us);
+                let reached = &self.reached;
+                self.tables.hand_over(split, &table, handed, reached).await
+            }
+            Event::Schema(new) => {
+                let stands = self.intake.stands(split);
+                if self.tables.new_schema(new, stands)? {
+                    self.intake.align();
+                }
                 Ok(())
             }
+            Event::Boundary(mark) => {
+                self.reached.advance(split, mark);
+                Ok(())
+            }
+            Event::End => Ok(()),
         }
-    }
-
-    fn boundary(&mut self, split: &SplitId, mark: Mark) {
-        self.reached.advance(split, mark);
     }
 
     async fn hand_over(
         &mut self,
         split: &SplitId,
         table: &TableName,
+        rows: u64,
         handed: Handed,
     ) -> Result<()> {
-        let index = self.index_of(table)?;
-        if self.is_held_already(index, split)
-            || self
-                .done
-                .get(index)
-                .is_some_and(|d| d.is_some() && self.bounded)
-        {
-            return Ok(());
-        }
-        self.ensure_open(index).await?;
-        let (Some(spec), Some(Some(output)), Some(&generation)) = (
-            self.specs.get(index),
-            self.open.get_mut(index),
-            self.generations.get(index),
-        ) else {
-            return Ok(());
-        };
-        let context = Context {
-            spec,
-            generation,
-            run: self.run,
-            services: self.services,
-        };
-        let handed = match handed {
-            Handed::Rows(rows) => output.rows(rows, &context).await,
-            Handed::Rejects(rejects) => output.rejects(rejects, &context).await,
-        };
-        match handed {
-            Err(failure) if failure.remedy == Remedy::FixData => self.stop(index, failure).await,
-            other => other,
-        }
+        let waiting = self.waiting.get_or_insert_with(|| Waiting {
+            rows: 0,
+            since_us: self.services.clock.monotonic_us(),
+        });
+        waiting.rows += rows;
+        let reached = &self.reached;
+        self.tables.hand_over(split, table, handed, reached).await
     }
 
-    /// True for rows that this table's destination holds from an earlier commit: several tables of one
-    /// reader commit one after the other, so a crash can leave some ahead of others.
-    fn is_held_already(&self, index: usize, split: &SplitId) -> bool {
-        let Some(spec) = self.specs.get(index) else {
-            return false;
-        };
-        match (spec.committed.mark(split), self.reached.mark(split)) {
-            (Some(committed), Some(reached)) => reached.order < committed.order,
-            (Some(_), None) => self.specs.len() > 1,
-            (None, _) => false,
-        }
-    }
-
-    fn index_of(&self, table: &TableName) -> Result<usize> {
-        self.specs
-            .iter()
-            .position(|spec| spec.source_table == *table)
-            .ok_or_else(|| {
-                Failure::new(
-                    "R0605",
-                    Remedy::Bug,
-                    format!("the source gave rows for `{table}`, which nobody asked for"),
-                )
-            })
-    }
-
-    async fn ensure_open(&mut self, index: usize) -> Result<()> {
-        let (Some(spec), Some(slot), Some(&generation)) = (
-            self.specs.get(index),
-            self.open.get_mut(index),
-            self.generations.get(index),
-        ) else {
-            return Ok(());
-        };
-        if slot.is_none() {
-            let schema = self.schemas.get(&spec.source_table).ok_or_else(|| {
-                Failure::new(
-                    "R0606",
-                    Remedy::Bug,
-                    format!("the source told no columns for `{}`", spec.source_table),
-                )
-            })?;
-            *slot = Some(Output::open(spec, generation, schema, self.run, self.services).await?);
-        }
-        Ok(())
-    }
-
-    /// New columns begin a new write: true when all splits are to come to a boundary first, so that
-    /// what is committed ends where each split stands. Sources tell them right behind a boundary.
-    fn new_schema(&mut self, split: &SplitId, new: TableSchema, intake: &Intake) -> Result<bool> {
-        let TableSchema { table, schema } = new;
-        self.index_of(&table)?;
-        let known = self.coming.get(&table).or_else(|| self.schemas.get(&table));
-        if known.is_some_and(|known| *known == schema) {
-            return Ok(false);
-        }
-        if self.bounded {
-            let message = format!("the columns of `{table}` changed while it was read");
-            return Err(Failure::new("R0625", Remedy::Retry, message));
-        }
-        if !intake.stands(split) {
-            let message = format!("new columns of `{table}` came in the middle of its rows");
-            return Err(Failure::new("R0628", Remedy::Bug, message).help(
-                "nothing since the last commit is visible; run again, and please report this",
-            ));
-        }
-        self.coming.insert(table, schema);
-        Ok(true)
-    }
-
-    async fn stop(&mut self, index: usize, failure: Failure) -> Result<()> {
-        if let Some(output) = self.open.get_mut(index).and_then(Option::take) {
-            let summary = output.stop(failure).await?;
-            self.record(index, summary);
-        }
-        Ok(())
-    }
-
-    async fn commit_all(&mut self, reader: &mut dyn Reader) -> Result<()> {
-        for index in 0..self.specs.len() {
-            if self.bounded && self.done.get(index).is_some_and(Option::is_none) {
-                // An empty table is a table too.
-                self.ensure_open(index).await?;
-            }
-            self.commit_one(index).await?;
-        }
-        if self.any_stopped() {
+    async fn commit(&mut self, why: Emptied) -> Result<()> {
+        self.tables.commit_all(&self.reached, why).await?;
+        if self.tables.any_stopped() {
             // What a stopped table did not take must stay at the source.
             return Ok(());
         }
-        reader.committed(&self.reached).await?;
-        self.rows_since = 0;
-        self.committed_at_us = self.services.clock.monotonic_us();
+        self.reader.committed(&self.reached).await?;
+        self.committed = self.reached.clone();
+        self.waiting = None;
         Ok(())
     }
 
-    async fn commit_one(&mut self, index: usize) -> Result<()> {
-        let Some(output) = self.open.get_mut(index).and_then(Option::take) else {
+    /// A split was taken away. What came of it since the last commit is with others' rows in open writes:
+    /// these are dropped, and the others are read again from the last commit.
+    async fn revoked(&mut self, split: &SplitId, stands: bool) -> Result<()> {
+        let is_committed = self.reached.mark(split) == self.committed.mark(split);
+        if self.waiting.is_none() || (stands && is_committed) {
             return Ok(());
-        };
-        let (Some(spec), Some(generation)) =
-            (self.specs.get(index), self.generations.get_mut(index))
-        else {
-            return Ok(());
-        };
-        let context = Context {
-            spec,
-            generation: *generation,
-            run: self.run,
-            services: self.services,
-        };
-        let summary = output.commit(&self.reached, &context).await?;
-        *generation = generation.next();
-        self.record(index, summary);
-        Ok(())
-    }
-
-    fn record(&mut self, index: usize, summary: OutputSummary) {
-        if let Some(slot) = self.done.get_mut(index) {
-            *slot = Some(match slot.take() {
-                None => summary,
-                Some(before) => before.then(summary),
-            });
+        }
+        if self.bounded {
+            return Err(taken_over(split));
+        }
+        self.tables.abandon().await;
+        self.watermarks.reset();
+        self.reached = self.committed.clone();
+        self.waiting = None;
+        match self.reader.rewind(&self.committed).await? {
+            Some(assignments) => {
+                self.intake.restart(assignments);
+                Ok(())
+            }
+            None => Err(taken_over(split)),
         }
     }
 
-    async fn cancelled(&mut self, reader: &mut dyn Reader) -> Result<()> {
+    /// False when the transfer ends at once.
+    fn cancelled(&mut self) -> Result<bool> {
         if self.bounded {
             return Err(
                 Failure::new("R0607", Remedy::Cancelled, "stopped by the user")
                     .help("nothing of this load is visible; run again to go on"),
             );
         }
-        // What stands behind the last boundary is read again next time.
-        let _ = reader;
-        self.abandon().await;
-        Ok(())
-    }
-
-    async fn abandon(&mut self) {
-        for output in self.open.iter_mut().filter_map(Option::take) {
-            if let Err(failure) = output.abandon().await {
-                tracing::warn!(
-                    code = failure.code,
-                    "cleaning up after a stopped load: {failure}"
-                );
-            }
-        }
-    }
-
-    fn finish(self, notes: Vec<String>) -> TransferSummary {
-        let outputs = self.done.into_iter().flatten().map(|mut summary| {
-            summary.notes.extend(notes.iter().cloned());
-            summary
-        });
-        TransferSummary {
-            outputs: outputs.collect(),
-        }
+        let now_us = self.services.clock.monotonic_us();
+        self.stops_at_us = Some(now_us.saturating_add(GRACE_US));
+        self.intake.align();
+        Ok(self.waiting.is_some())
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
-enum Handed {
-    Rows(towpath_ports::Rows),
-    Rejects(Vec<towpath_vocab::Reject>),
-}
-
-fn revoked(split: &SplitId) -> Failure {
+fn taken_over(split: &SplitId) -> Failure {
     Failure::new(
         "R0608",
         Remedy::Retry,
         format!("split `{}` was taken over by another reader", split.0),
     )
     .help("the read goes on from the last commit")
-}
-
-fn truncated(table: &TableName) -> Failure {
-    Failure::new(
-        "R0609",
-        Remedy::Refused,
-        format!("`{table}` was truncated at the source: not active in this version"),
-    )
-    .help("load it anew: towpath run --full-refresh")
 }

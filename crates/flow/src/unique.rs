@@ -1,7 +1,8 @@
 //! Proves that a key does not repeat, while rows pass by: eight bytes per row, no values kept.
 //!
-//! Equal keys have equal hashes, so distinct hashes prove a unique key. Equal hashes prove nothing:
-//! then the audit asks the candidate itself. Keys with a NULL part are not compared.
+//! Equal keys have equal hashes, so distinct hashes prove a unique key. Equal hashes prove nothing: then
+//! `repeats.rs` looks at the rows again. Any number of rows passes: hashes beyond a share of memory are
+//! sorted on disk (`runs.rs`). Keys with a NULL part are not compared.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -15,21 +16,79 @@ use hashbrown::DefaultHashBuilder;
 use towpath_ports::Result;
 use towpath_vocab::types::one_form;
 
+use crate::dedup::Share;
 use crate::predicate::{column_index, kernel};
+use crate::runs::HashRuns;
 
 /// Hashes of one key, over all rows seen.
 pub(crate) struct Unique {
+    hasher: KeyHasher,
+    hashes: HashRuns,
+}
+
+impl Unique {
+    /// Watches a key, with this much memory.
+    pub(crate) fn new(columns: &[String], schema: &SchemaRef, share: Share) -> Result<Self> {
+        Ok(Self {
+            hasher: KeyHasher::new(columns, schema)?,
+            hashes: HashRuns::new(share.bytes, share.spill),
+        })
+    }
+
+    /// Looks at one batch, or at those rows of it that are kept.
+    pub(crate) fn observe(
+        &mut self,
+        batch: &RecordBatch,
+        kept: Option<&BooleanBuffer>,
+    ) -> Result<()> {
+        let hashed = self.hasher.hash(batch)?;
+        let counted = match (hashed.whole, kept) {
+            (None, None) => return self.hashes.extend(hashed.hashes.into_iter()),
+            (Some(whole), None) => whole,
+            (None, Some(kept)) => kept.clone(),
+            (Some(whole), Some(kept)) => &whole & kept,
+        };
+        let hashes = counted.set_indices();
+        let hashes = hashes.filter_map(|row| hashed.hashes.get(row).copied());
+        self.hashes.extend(hashes)
+    }
+
+    /// Rows whose key has no NULL part.
+    pub(crate) fn seen(&self) -> u64 {
+        self.hashes.count()
+    }
+
+    /// True when no key can have repeated; false when the rows must be looked at.
+    pub(crate) fn proves(self) -> Result<bool> {
+        let mut repeated = false;
+        self.hashes.repeats(|_| repeated = true)?;
+        Ok(!repeated)
+    }
+
+    /// The hashes that repeat, each once, in order; and what made them.
+    pub(crate) fn repeats(self, found: impl FnMut(u64)) -> Result<KeyHasher> {
+        self.hashes.repeats(found)?;
+        Ok(self.hasher)
+    }
+}
+
+/// Makes one number of a key.
+pub(crate) struct KeyHasher {
     columns: Vec<usize>,
     build: DefaultHashBuilder,
-    hashes: Vec<u64>,
-    most: usize,
     /// For types without a direct way: their comparable row form.
     rows: Option<RowConverter>,
 }
 
-impl Unique {
-    /// Watches a key; gives up (and lets the audit ask) above `most_bytes` of hashes.
-    pub(crate) fn new(columns: &[String], schema: &SchemaRef, most_bytes: u64) -> Result<Self> {
+/// The hashes of a batch.
+pub(crate) struct Hashed {
+    pub(crate) hashes: Vec<u64>,
+    /// Rows whose key has no NULL part; `None` for all.
+    pub(crate) whole: Option<BooleanBuffer>,
+}
+
+impl KeyHasher {
+    fn new(columns: &[String], schema: &SchemaRef) -> Result<Self> {
         let columns = columns
             .iter()
             .map(|c| column_index(schema, c))
@@ -47,25 +106,14 @@ impl Unique {
                 .collect();
             Some(RowConverter::new(fields).map_err(kernel)?)
         };
-        let most = usize::try_from(most_bytes / 8).unwrap_or(usize::MAX);
         Ok(Self {
             columns,
             build: DefaultHashBuilder::default(),
-            hashes: Vec::new(),
-            most,
             rows,
         })
     }
 
-    /// Looks at one batch, or at those rows of it that are kept.
-    pub(crate) fn observe(
-        &mut self,
-        batch: &RecordBatch,
-        kept: Option<&BooleanBuffer>,
-    ) -> Result<()> {
-        if self.gave_up() {
-            return Ok(());
-        }
+    pub(crate) fn hash(&mut self, batch: &RecordBatch) -> Result<Hashed> {
         let arrays: Vec<ArrayRef> = self
             .columns
             .iter()
@@ -92,43 +140,14 @@ impl Unique {
                 _ => arrays.iter().for_each(|a| mix(a, &self.build, &mut hashes)),
             },
         }
-        let nulls = arrays.iter().filter_map(|array| array.logical_nulls());
-        let mut counted = kept.cloned();
-        for nulls in nulls {
-            counted = Some(match counted {
+        let mut whole: Option<BooleanBuffer> = None;
+        for nulls in arrays.iter().filter_map(|array| array.logical_nulls()) {
+            whole = Some(match whole {
                 None => nulls.inner().clone(),
                 Some(others) => &others & nulls.inner(),
             });
         }
-        match counted {
-            None => self.hashes.extend_from_slice(&hashes),
-            Some(counted) => {
-                let hashes = counted.set_indices().filter_map(|row| hashes.get(row));
-                self.hashes.extend(hashes);
-            }
-        }
-        Ok(())
-    }
-
-    /// True when there were too many rows to watch.
-    pub(crate) fn gave_up(&self) -> bool {
-        self.hashes.len() > self.most
-    }
-
-    /// Rows whose key has no NULL part.
-    pub(crate) fn seen(&self) -> u64 {
-        self.hashes.len() as u64
-    }
-
-    /// True when no key can have repeated; false when the audit must ask.
-    pub(crate) fn proves(mut self) -> bool {
-        if self.gave_up() {
-            return false;
-        }
-        self.hashes.sort_unstable();
-        self.hashes
-            .windows(2)
-            .all(|pair| pair.first() != pair.last())
+        Ok(Hashed { hashes, whole })
     }
 }
 
@@ -185,6 +204,13 @@ mod tests {
 
     use super::*;
 
+    fn share(folder: &tempfile::TempDir) -> Share {
+        Share {
+            bytes: 1 << 20,
+            spill: crate::spill::SpillFolder::new(folder.path()),
+        }
+    }
+
     fn proven(n: Vec<Option<i64>>, t: Vec<Option<&str>>, columns: &[&str]) -> bool {
         let schema = Arc::new(Schema::new(vec![
             Field::new("n", DataType::Int64, true),
@@ -196,9 +222,10 @@ mod tests {
         ];
         let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap();
         let columns: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
-        let mut unique = Unique::new(&columns, &schema, 1 << 20).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut unique = Unique::new(&columns, &schema, share(&folder)).unwrap();
         unique.observe(&batch, None).unwrap();
-        unique.proves()
+        unique.proves().unwrap()
     }
 
     #[test]
@@ -231,8 +258,9 @@ mod tests {
         let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Float64, true)]));
         let values: ArrayRef = Arc::new(arrow_array::Float64Array::from(vec![0.0, -0.0]));
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![values]).unwrap();
-        let mut unique = Unique::new(&["x".to_owned()], &schema, 1 << 20).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut unique = Unique::new(&["x".to_owned()], &schema, share(&folder)).unwrap();
         unique.observe(&batch, None).unwrap();
-        assert!(!unique.proves());
+        assert!(!unique.proves().unwrap());
     }
 }

@@ -1,5 +1,8 @@
-//! Judges rows by their rules: a row that breaks one is set aside with every reason, or only counted
-//! when the rule warns. A batch without a broken row passes untouched.
+//! Judges rows by their rules: a row that breaks one is rejected with every reason, or only counted
+//! when the rule warns. A batch without a broken row passes untouched, and so does every delete of a
+//! change feed: its columns outside the key say nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_buffer::BooleanBuffer;
@@ -8,20 +11,34 @@ use async_trait::async_trait;
 use towpath_ports::{ExpressionCompiler, Operator, Output, Result, Rows};
 use towpath_vocab::{Reason, Rule, RuleKind, Severity};
 
+use crate::ops::Present;
 use crate::predicate::{Broken, Test};
 use crate::projection::{keep_rows, reject, value_text};
 use crate::summary::RuleCount;
+
+/// How often each rule was broken, shared with whoever reports it.
+#[derive(Clone, Default)]
+pub(crate) struct RuleCounts(Arc<Mutex<Vec<RuleCount>>>);
+
+impl RuleCounts {
+    /// The rules that were broken.
+    pub(crate) fn broken(&self) -> Vec<RuleCount> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().filter(|c| c.rows > 0).cloned().collect()
+    }
+}
 
 /// The operator that judges rows.
 pub(crate) struct RuleValidator {
     schema: SchemaRef,
     rules: Vec<CompiledRule>,
+    /// Parallel to `rules`.
+    counts: RuleCounts,
 }
 
 struct CompiledRule {
     rule: Rule,
     test: Test,
-    count: RuleCount,
 }
 
 impl RuleValidator {
@@ -34,53 +51,61 @@ impl RuleValidator {
         schema: SchemaRef,
         expressions: &dyn ExpressionCompiler,
     ) -> Result<Self> {
+        let counts = rules.iter().map(|rule| RuleCount {
+            column: rule.column.clone(),
+            code: rule.kind.code().to_owned(),
+            message: says(&rule.kind),
+            warns: rule.severity == Severity::Warn,
+            rows: 0,
+            example: None,
+        });
+        let counts = RuleCounts(Arc::new(Mutex::new(counts.collect())));
         let rules = rules
             .iter()
             .map(|rule| {
                 let test = Test::compile(&rule.column, &rule.kind, &schema, expressions)?;
-                let count = RuleCount {
-                    column: rule.column.clone(),
-                    code: rule.kind.code().to_owned(),
-                    message: says(&rule.kind),
-                    warns: rule.severity == Severity::Warn,
-                    rows: 0,
-                    example: None,
-                };
                 Ok(CompiledRule {
                     rule: rule.clone(),
                     test,
-                    count,
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(Self { schema, rules })
+        Ok(Self {
+            schema,
+            rules,
+            counts,
+        })
     }
 
-    /// How often each rule was broken so far; rules never broken are left out.
-    pub(crate) fn counts(&self) -> Vec<RuleCount> {
-        self.rules
-            .iter()
-            .map(|rule| &rule.count)
-            .filter(|count| count.rows > 0)
-            .cloned()
-            .collect()
+    /// How often each rule was broken: goes on counting.
+    pub(crate) fn counts(&self) -> RuleCounts {
+        self.counts.clone()
     }
 
     /// Every rule's broken rows; `None` when no rule is broken.
-    fn judge(&mut self, rows: &Rows) -> Result<Option<Vec<Broken>>> {
+    fn judge(&self, rows: &Rows) -> Result<Option<Vec<Broken>>> {
+        let present = Present::of(rows);
+        let judged = match &present {
+            None => rows.batch.clone(),
+            Some(present) => present.only(&rows.batch)?,
+        };
+        let mut counts = self.counts.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut verdicts = Vec::with_capacity(self.rules.len());
         let mut any = false;
-        for compiled in &mut self.rules {
-            let broken = compiled.test.broken(&rows.batch)?;
+        for (compiled, count) in self.rules.iter().zip(counts.iter_mut()) {
+            let mut broken = compiled.test.broken(&judged)?;
+            if let Some(present) = &present {
+                broken.bits = present.spread_bits(&broken.bits);
+            }
             if broken.count > 0 {
                 any = true;
-                compiled.count.rows += broken.count as u64;
-                if compiled.count.example.is_none()
+                count.rows += broken.count as u64;
+                if count.example.is_none()
                     && let Some(row) = broken.bits.set_indices().next()
                 {
                     let value = told_value(&rows.batch, &compiled.rule.column, row);
                     let place = rows.origin.place(rows.ordinals.value(row));
-                    compiled.count.example = Some(format!("{value} at {place}"));
+                    count.example = Some(format!("{value} at {place}"));
                 }
             }
             verdicts.push(broken);
@@ -105,16 +130,17 @@ impl RuleValidator {
 
 #[async_trait]
 impl Operator for RuleValidator {
+    fn name(&self) -> &'static str {
+        "rules"
+    }
+
     fn schema(&self) -> SchemaRef {
         SchemaRef::clone(&self.schema)
     }
 
     async fn process(&mut self, rows: Rows) -> Result<Output> {
         let Some(verdicts) = self.judge(&rows)? else {
-            return Ok(Output {
-                rows: vec![rows],
-                rejects: Vec::new(),
-            });
+            return Ok(Output::of(rows));
         };
         let mut bad = BooleanBuffer::new_unset(rows.len());
         for (compiled, broken) in self.rules.iter().zip(&verdicts) {
@@ -128,25 +154,9 @@ impl Operator for RuleValidator {
             .collect();
         let keep = BooleanArray::new(!&bad, None);
         Ok(Output {
-            rows: vec![keep_rows(rows, &keep)?],
             rejects,
+            ..Output::of(keep_rows(rows, &keep)?)
         })
-    }
-
-    async fn watermark(&mut self, _event_time_us: i64) -> Result<Output> {
-        Ok(Output::default())
-    }
-
-    async fn finish(&mut self) -> Result<Output> {
-        Ok(Output::default())
-    }
-
-    fn freeze(&self) -> Result<serde_json::Value> {
-        Ok(serde_json::Value::Null)
-    }
-
-    fn restore(&mut self, _state: serde_json::Value) -> Result<()> {
-        Ok(())
     }
 }
 

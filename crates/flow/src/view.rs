@@ -29,7 +29,7 @@ pub async fn judge_view(
         candidates: &BTreeMap::from([(plan.target.clone(), candidate)]),
         query: services.query.as_ref(),
         clock: services.clock.as_ref(),
-        most_bytes: services.memory.limit_bytes() / 4,
+        share: services.share(),
     };
     let known = plan.checks.iter().map(|_| Known::Nothing).collect();
     summary.checks = audit(&plan.checks, known, &asking).await?;

@@ -10,9 +10,9 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use towpath_vocab::{Generation, Position, TableName, TaskKey, Token, WritePlan};
+use towpath_vocab::{Failure, Generation, Position, Remedy, TableName, TaskKey, Token, WritePlan};
 
-use crate::{OpColumn, Result, Source};
+use crate::{Checkpoint, OpColumn, Result, Source};
 
 /// A place tables can be written to.
 #[async_trait]
@@ -25,6 +25,11 @@ pub trait Destination: Send + Sync {
 
     /// The columns of a table as readers see it now; `None` when there is no such table.
     async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>>;
+
+    /// The state of operators that was kept with the last commit of this task to this table.
+    async fn checkpoint(&self, _task: &TaskKey, _table: &TableName) -> Result<Option<Checkpoint>> {
+        Ok(None)
+    }
 }
 
 /// What is to be written.
@@ -120,6 +125,16 @@ pub trait Prepared: Send + Sync {
 
     /// Reads it before it is visible.
     async fn candidate(&self, scope: Scope) -> Result<Candidate>;
+
+    /// Takes the state of operators, to be stored with the commit that follows.
+    ///
+    /// # Errors
+    /// `Refused` where a destination has no place for it.
+    async fn keep(&mut self, _checkpoint: &Checkpoint) -> Result<()> {
+        let message = "this destination cannot keep the state of operators";
+        Err(Failure::new("R0726", Remedy::Refused, message)
+            .help("write to the lakehouse first, and publish the table from there"))
+    }
 
     /// Makes it visible together with its token. When this generation was already committed, gives
     /// back that commit and drops this one.

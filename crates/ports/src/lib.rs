@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+mod checkpoint;
 mod connector;
 mod destination;
 mod engine;
@@ -19,6 +20,7 @@ mod source;
 mod state;
 mod system;
 
+pub use checkpoint::Checkpoint;
 pub use connector::{Connector, ConnectorContext, Discover, Discovered, TestReport};
 pub use destination::{
     Candidate, Commit, Committed, Destination, Intent, Prepared, PreparedStats, Receipt, Scope,

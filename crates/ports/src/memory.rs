@@ -1,6 +1,11 @@
 //! One memory budget for everything that holds rows.
+//!
+//! Promise: nobody holds more than the budget together, and nobody waits for ever: a wait in which no
+//! lease moves ends with an error that names who holds what. It does not know what is held.
 
 use async_trait::async_trait;
+
+use crate::Result;
 
 /// Bytes held; giving them back is dropping it.
 pub type Lease = Box<dyn Send + Sync>;
@@ -13,4 +18,12 @@ pub trait Memory: Send + Sync {
 
     /// Waits until this much can be held. A request above the limit waits for all of it.
     async fn hold(&self, bytes: u64) -> Lease;
+
+    /// The same for a holder with a name: `rows read of raw.flights`.
+    ///
+    /// # Errors
+    /// `FixConfig` when nobody gave anything back for so long that all wait for each other.
+    async fn lease(&self, _holder: &str, bytes: u64) -> Result<Lease> {
+        Ok(self.hold(bytes).await)
+    }
 }

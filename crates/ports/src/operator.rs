@@ -1,23 +1,53 @@
-//! What happens to rows between reader and writer.
+//! What happens to rows between reader and writer: an operator is the only way they change there.
+//!
+//! Promise: operators of one table run in order, and each sees every batch, every watermark and every
+//! commit. Operators know ops (`Rows::ops`): a delete passes filters and rules untouched, and its
+//! columns outside the key may be null. It does not know which operators there are. Read next: `flow`.
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
-use towpath_vocab::Reject;
+use towpath_vocab::{Failure, Reject, Remedy};
 
 use crate::{Result, Rows};
 
-/// What an operator gives for one batch.
+/// What an operator gives.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Rows that go on.
     pub rows: Vec<Rows>,
-    /// Rows that were set aside.
+    /// Rows that were rejected.
     pub rejects: Vec<Reject>,
+    /// Rows that were left out because a condition says so.
+    pub filtered_rows: u64,
+    /// Rows that were left out because another row has their key.
+    pub repeated_rows: u64,
 }
 
-/// One step of a table's way. Operators of one table run in order; state is frozen at boundaries.
+impl Output {
+    /// Rows that go on, and nothing else.
+    pub fn of(rows: Rows) -> Self {
+        Self {
+            rows: vec![rows],
+            ..Self::default()
+        }
+    }
+
+    /// Takes over what another output gives, behind what is here.
+    pub fn append(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.rejects.extend(other.rejects);
+        self.filtered_rows += other.filtered_rows;
+        self.repeated_rows += other.repeated_rows;
+    }
+}
+
+/// One step of a table's way. State that must outlast a commit is frozen there.
 #[async_trait]
 pub trait Operator: Send {
+    /// Names it among the operators of its table, in messages and in stored state.
+    fn name(&self) -> &'static str;
+
     /// The columns it gives.
     fn schema(&self) -> SchemaRef;
 
@@ -25,14 +55,35 @@ pub trait Operator: Send {
     async fn process(&mut self, rows: Rows) -> Result<Output>;
 
     /// No row with an earlier event time will come.
-    async fn watermark(&mut self, event_time_us: i64) -> Result<Output>;
+    async fn watermark(&mut self, _event_time_us: i64) -> Result<Output> {
+        Ok(Output::default())
+    }
 
-    /// The input has ended: what is still held.
-    async fn finish(&mut self) -> Result<Output>;
+    /// A commit is due: what is held back for it, in parts. Called until it gives `None`.
+    async fn flush(&mut self) -> Result<Option<Output>> {
+        Ok(None)
+    }
 
-    /// Its state at a boundary, to be stored with the checkpoint.
-    fn freeze(&self) -> Result<serde_json::Value>;
+    /// The input has ended, behind the last `flush`: what is still held, in parts. Called until it gives
+    /// `None`.
+    async fn finish(&mut self) -> Result<Option<Output>> {
+        Ok(None)
+    }
 
-    /// Goes on from a frozen state.
-    fn restore(&mut self, state: serde_json::Value) -> Result<()>;
+    /// Its state behind a `flush`, as columns, to be stored with the commit. Empty when it has none.
+    fn freeze(&self) -> Result<Vec<RecordBatch>> {
+        Ok(Vec::new())
+    }
+
+    /// Goes on from a frozen state. Called before the first batch, never with an empty state.
+    ///
+    /// # Errors
+    /// `Bug` when the state is not one of this operator.
+    fn restore(&mut self, _state: Vec<RecordBatch>) -> Result<()> {
+        let message = format!(
+            "operator `{}` was given a state and keeps none",
+            self.name()
+        );
+        Err(Failure::new("R0722", Remedy::Bug, message))
+    }
 }

@@ -101,6 +101,16 @@ pub trait Reader: Send {
     /// Everything up to `position` is durably committed downstream.
     async fn committed(&mut self, position: &Position) -> Result<()>;
 
+    /// Goes back to a committed position: gives the splits that are still this reader's once more, each
+    /// from there. Asked when a split was revoked and rows of it were read since. `None` when the reader
+    /// cannot: then whoever reads opens it anew.
+    async fn rewind(
+        &mut self,
+        _position: &Position,
+    ) -> Result<Option<BoxStream<Result<Assignment>>>> {
+        Ok(None)
+    }
+
     /// Notes about the source a person should know, gathered while opening: lossy mappings,
     /// ambiguous dates, a replica's lag.
     fn notes(&self) -> Vec<String> {
@@ -136,9 +146,10 @@ pub enum Event {
     Rejects(Vec<Reject>),
     /// From here on the table has these columns.
     Schema(TableSchema),
-    /// The table was emptied at the source.
+    /// The table was emptied at the source: all its rows of every split that came before are gone.
     Truncate(TableName),
-    /// No row of this table with an earlier event time will follow, in microseconds since 1970 UTC.
+    /// No row of this table with an earlier event time will follow in this split, in microseconds since
+    /// 1970 UTC.
     Watermark {
         /// The table.
         table: TableName,

@@ -4,11 +4,13 @@
 
 pub mod conformance;
 pub mod kill;
+mod live;
 mod memory;
 pub mod postgres;
 mod script;
 mod system;
 
+pub use live::{LiveEvent, LiveReader, LiveSource, endless_events};
 pub use memory::{Edge, MemoryDestination};
 pub use script::{
     Change, ChangeFeed, Dice, ScriptedReader, ScriptedSource, Stretch, bad_record, endless,

@@ -10,8 +10,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use towpath_ports::{
-    Candidate, Commit, Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Receipt,
-    Result, Scope, StagedFile, Writer, row_as_json,
+    Candidate, Checkpoint, Commit, Committed, Destination, Intent, OpColumn, Prepared,
+    PreparedStats, Receipt, Result, Scope, StagedFile, Writer, row_as_json,
 };
 use towpath_vocab::{Failure, Generation, Remedy, TableName, TaskKey, Token};
 
@@ -40,6 +40,8 @@ struct Table {
     /// One row each.
     rows: Vec<RecordBatch>,
     commits: BTreeMap<String, Committed>,
+    /// In their stored form, by task like `commits`.
+    checkpoints: BTreeMap<String, Vec<u8>>,
     version: u64,
 }
 
@@ -129,6 +131,13 @@ impl Destination for MemoryDestination {
     async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>> {
         Ok(self.lock().tables.get(table).and_then(|t| t.schema.clone()))
     }
+
+    async fn checkpoint(&self, task: &TaskKey, table: &TableName) -> Result<Option<Checkpoint>> {
+        let inner = self.lock();
+        let table = inner.tables.get(table);
+        let kept = table.and_then(|t| t.checkpoints.get(&task.app_id()));
+        kept.map(|bytes| Checkpoint::from_bytes(bytes)).transpose()
+    }
 }
 
 struct MemoryWriter {
@@ -182,6 +191,7 @@ impl Writer for MemoryWriter {
             after: rows,
             incoming,
             stats,
+            checkpoint: None,
         }))
     }
 
@@ -199,6 +209,7 @@ struct MemoryPrepared {
     after: Vec<RecordBatch>,
     incoming: Vec<RecordBatch>,
     stats: PreparedStats,
+    checkpoint: Option<Vec<u8>>,
 }
 
 #[async_trait]
@@ -222,6 +233,11 @@ impl Prepared for MemoryPrepared {
             source: Arc::new(source),
             native: Arc::new(()),
         })
+    }
+
+    async fn keep(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.checkpoint = Some(checkpoint.to_bytes()?);
+        Ok(())
     }
 
     async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
@@ -262,6 +278,10 @@ impl Prepared for MemoryPrepared {
                         token,
                         version,
                         stats: self.stats,
+                    };
+                    match self.checkpoint {
+                        Some(bytes) => table.checkpoints.insert(app_id.clone(), bytes),
+                        None => table.checkpoints.remove(&app_id),
                     };
                     table.commits.insert(app_id, committed.clone());
                     Receipt {

@@ -82,6 +82,15 @@ impl ScriptedSource {
         }
     }
 
+    /// An endless source of one table in one split, which gives its events from behind a mark.
+    pub(crate) fn of_split(
+        table: TableSchema,
+        split: &str,
+        make: impl Fn(Option<&Mark>) -> BoxStream<Result<Event>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(vec![table], vec![(split, Arc::new(make))], false)
+    }
+
     /// The positions the reader was told are committed, in order.
     pub fn committed(&self) -> Vec<Position> {
         self.committed

@@ -22,10 +22,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use towpath_engine::Engine;
-use towpath_flow::RowFilter;
+use towpath_flow::OperatorFactory;
 use towpath_ports::{
-    Assignment, BoxStream, Candidate, Destination, Event, InputVersion, Query, ReadSpec, Reader,
-    Rows, Source, Split, TableSchema,
+    Assignment, BoxStream, Candidate, Destination, Event, InputVersion, Operator, Output, Query,
+    ReadSpec, Reader, Rows, Source, Split, TableSchema,
 };
 use towpath_sql::{quote, quote_table};
 use towpath_vocab::types::one_form;
@@ -396,8 +396,43 @@ fn as_loaded(plan: &TablePlan, column: &str) -> Option<String> {
     (!is_changed).then_some(name)
 }
 
+/// The operator that leaves out what is older, right before the writer.
+struct LeaveOutOlder {
+    newer: Arc<Newer>,
+    schema: SchemaRef,
+}
+
 #[async_trait]
-impl RowFilter for Newer {
+impl Operator for LeaveOutOlder {
+    fn name(&self) -> &'static str {
+        "newer"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    async fn process(&mut self, rows: Rows) -> Result<Output> {
+        let before = rows.len();
+        let rows = self.newer.filter(rows).await?;
+        Ok(Output {
+            filtered_rows: (before - rows.len()) as u64,
+            ..Output::of(rows)
+        })
+    }
+}
+
+impl Newer {
+    /// As an operator of the replay's table.
+    pub(super) fn operator(self: Arc<Self>) -> OperatorFactory {
+        Arc::new(move |schema| {
+            Ok(Box::new(LeaveOutOlder {
+                newer: Arc::clone(&self),
+                schema: Arc::clone(schema),
+            }))
+        })
+    }
+
     async fn filter(&self, rows: Rows) -> Result<Rows> {
         let keys = self.key.iter().map(|name| {
             let found = rows.batch.column_by_name(name);

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use towpath_flow::{
     Cadence, OutputSpec, OutputSummary, Progress, Transfer, quarantine_table, run_transfer,
 };
-use towpath_ports::{Destination, Reader, StateStore};
+use towpath_ports::{Checkpoint, Destination, Reader, StateStore};
 use towpath_vocab::{
     BadRows, Failure, Generation, Plan, Position, RawRecord, Remedy, Selection, TableName, TaskKey,
     WriteMode,
@@ -217,7 +217,8 @@ impl Replay<'_> {
             }),
             quarantine: Arc::new(failed),
             committed: Position::default(),
-            row_filter: newer.map(|newer| newer as _),
+            checkpoint: Checkpoint::default(),
+            operators: newer.map(Newer::operator).into_iter().collect(),
         };
         let transfer = Transfer {
             reader: Box::new(ReplayReader { inner, records }),
@@ -225,6 +226,7 @@ impl Replay<'_> {
             outputs: vec![output],
             run: self.run.clone(),
             cadence: Cadence::default(),
+            commits: None,
             cancel: CancellationToken::new(),
         };
         let services = self

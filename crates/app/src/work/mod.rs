@@ -14,6 +14,7 @@ mod folders;
 mod forecast;
 mod fresh;
 mod generation;
+mod history;
 mod left;
 mod load;
 mod model;

@@ -20,6 +20,7 @@ use towpath_vocab::{
     Action, ModelPlan, PlannedPipeline, PlannedTask, TableLineage, TableName, TaskId,
 };
 
+use super::history::observe;
 use super::scope::{TaskDone, Work};
 use super::write_table::stored;
 use crate::Result;
@@ -123,7 +124,7 @@ impl Work {
             return Ok(());
         }
         let lake = Arc::clone(&self.services.lake) as Arc<dyn Destination>;
-        self.observe(table, lake.as_ref()).await
+        observe(&self.services, &self.environment, table, lake.as_ref()).await
     }
 }
 

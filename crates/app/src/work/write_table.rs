@@ -1,19 +1,21 @@
 //! The end every step type shares: move rows into one table, write the state store, tell the outcome.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, OutputSpec, OutputSummary, Transfer, run_transfer};
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{Clock, Destination, Reader, Receipt, StateStore, TaskRecord};
+use towpath_ports::{Checkpoint, Destination, Reader, Receipt, StateStore, TaskRecord};
 use towpath_vocab::{
-    Action, FactSource, Failure, PlannedTask, Position, Remedy, RunName, TableFact, TableName,
-    TablePlan, WriteMode,
+    Action, Failure, PlannedTask, Position, Remedy, RunName, TableName, TablePlan, TaskKey,
+    WriteMode,
 };
 
 use super::columns::WatchedColumns;
 use super::generation::{GenerationClaim, claim_generation, stamped};
+use super::history::{CommitHistory, HistoryOf, observed};
 use super::overwritten::is_overwritten;
 use super::scope::{TaskDone, Work};
 use crate::Result;
@@ -142,7 +144,7 @@ impl Work {
         Ok(now.filter(|_| now == stored))
     }
 
-    /// Carries the rows.
+    /// Moves the rows; every commit is written to the state store when it happens.
     pub(crate) async fn write_table(&self, write: TableWrite<'_>) -> Result<AttemptOutcome> {
         let TableWrite {
             task,
@@ -158,6 +160,8 @@ impl Work {
         if let Some(limit) = self.options.fail_above.get(&plan.target) {
             plan.fail_above = *limit;
         }
+        let key = self.key(&task.step, &plan.target);
+        let checkpoint = checkpoint(destination.as_ref(), &key, &opened_at).await?;
         let opened_at = stamped(opened_at, claim.generation, fingerprint.as_deref());
         let is_publish = matches!(task.action, Action::Publish(_));
         let watched =
@@ -165,7 +169,7 @@ impl Work {
         let replaced = self.replaced_rows(task, &plan.target).await?;
         let output = OutputSpec {
             source_table,
-            task: self.key(&task.step, &plan.target),
+            task: key,
             plan,
             generation: claim.generation,
             after: Some(claim.after()),
@@ -175,19 +179,21 @@ impl Work {
             },
             quarantine: Arc::clone(&self.services.lake) as _,
             committed: opened_at.clone(),
-            row_filter: None,
+            checkpoint,
+            operators: Vec::new(),
         };
         outdate_uncommitted(&self.services, &output.task, claim.after()).await?;
         let services = self.services.transfer_services(Arc::clone(&self.progress));
         let run = self.run.to_string();
         let target = output.plan.target.clone();
-        let lineage = output.plan.lineage.clone();
+        let history = self.history(&output.plan, (!is_publish).then_some(destination));
         let transfer = Transfer {
             reader,
             opened_at,
             outputs: vec![output],
             run,
             cadence: Cadence::default(),
+            commits: Some(Arc::new(history)),
             cancel,
         };
         let summary = run_transfer(transfer, &services).await?;
@@ -195,7 +201,7 @@ impl Work {
             return Err(Failure::new(
                 "R0931",
                 Remedy::Bug,
-                format!("`{target}` was carried without a result"),
+                format!("`{target}` was written without a result"),
             ));
         };
         let notes = watched.map(|watched| watched.notes());
@@ -203,11 +209,19 @@ impl Work {
         table
             .notes
             .extend(replaced.and_then(|before| before.note(&table)));
-        self.write_state(&target, &table, &lineage).await?;
-        if table.receipt.is_some() && !is_publish {
-            self.observe(&target, destination.as_ref()).await?;
-        }
         self.outcome(task, table, fingerprint)
+    }
+
+    /// Who writes the state store behind each commit of this table; `lake` for tables whose columns are
+    /// remembered.
+    fn history(&self, plan: &TablePlan, lake: Option<Arc<dyn Destination>>) -> CommitHistory {
+        let lineage = plan.lineage.clone();
+        CommitHistory {
+            services: Arc::clone(&self.services),
+            environment: self.environment.clone(),
+            run: self.run.clone(),
+            tables: BTreeMap::from([(plan.target.clone(), HistoryOf { lineage, lake })]),
+        }
     }
 
     /// What `--full-refresh` replaces of a table that the runs before added to.
@@ -281,37 +295,6 @@ impl Work {
         }
     }
 
-    async fn write_state(
-        &self,
-        target: &TableName,
-        table: &OutputSummary,
-        lineage: &towpath_vocab::TableLineage,
-    ) -> Result<()> {
-        let store = self.services.store.as_ref();
-        let now_us = self.services.system.now_us();
-        if !table.checks.is_empty() {
-            store
-                .put_checks(&self.run, &self.environment, now_us, &table.checks)
-                .await?;
-        }
-        if table.receipt.is_none() {
-            return Ok(());
-        }
-        store.put_lineage(&self.environment, target, lineage).await
-    }
-
-    /// Stores what a table of the lakehouse looks like now.
-    pub(super) async fn observe(&self, table: &TableName, lake: &dyn Destination) -> Result<()> {
-        let Some(schema) = lake.schema(table).await? else {
-            return Ok(());
-        };
-        let fact = self.observed(schema);
-        let store = self.services.store.as_ref();
-        store
-            .put_fact(&self.environment, &table.to_string(), &fact)
-            .await
-    }
-
     /// Stores what an outside table looked like.
     pub(crate) async fn observe_outside(
         &self,
@@ -322,19 +305,22 @@ impl Work {
         let key = outside_key(connection, object);
         self.services
             .store
-            .put_fact(&self.environment, &key, &self.observed(schema))
+            .put_fact(&self.environment, &key, &observed(&self.services, schema))
             .await
     }
+}
 
-    fn observed(&self, schema: SchemaRef) -> TableFact {
-        let seen_at = crate::system::time_text(self.services.system.now_us());
-        TableFact {
-            schema,
-            key: Vec::new(),
-            source: FactSource::Observed,
-            seen_at,
-        }
-    }
+/// The state of operators that a read goes on from; one from the start begins without any.
+async fn checkpoint(
+    destination: &dyn Destination,
+    task: &TaskKey,
+    opened_at: &Position,
+) -> Result<Checkpoint> {
+    let held = match opened_at.is_empty() {
+        true => None,
+        false => destination.checkpoint(task, &task.table).await?,
+    };
+    Ok(held.unwrap_or_default())
 }
 
 /// What a table held before it was replaced.

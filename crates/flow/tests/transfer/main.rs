@@ -1,5 +1,6 @@
 //! The loop against fake sources and a destination that fails at every edge: whatever breaks, the
-//! destination ends with exactly the source's rows, and every record is accounted for.
+//! destination ends with exactly the source's rows, and every record is accounted for. `feed.rs`: change
+//! feeds with every operator on. `endless.rs`: time, revoked splits, cancel, operators with state.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,213 +9,26 @@
     reason = "tests"
 )]
 
-use std::collections::BTreeMap;
+mod endless;
+mod feed;
+mod support;
+
 use std::sync::Arc;
 
-use arrow_array::{Int64Array, RecordBatch, StringArray};
+use arrow_array::{RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use async_trait::async_trait;
-use tokio_util::sync::CancellationToken;
-use towpath_flow::{
-    Budget, Cadence, OutputSpec, Progress, Services, Transfer, TransferSummary, quarantine_table,
-    run_transfer,
-};
-use towpath_ports::{
-    Candidate, Clock, Destination, Event, ExpressionCompiler, Query, QueryResult, Result,
-    RowExpression, Rows, Secrets, TableSchema,
-};
+use towpath_flow::{TransferSummary, quarantine_table};
+use towpath_ports::{Destination, Event, Rows, TableSchema};
 use towpath_testkit::{
     ChangeFeed, Edge, MemoryDestination, ScriptedSource, bad_record, endless, endless_of,
     id_value_schema,
 };
 use towpath_vocab::{
-    BadRows, Check, CheckKind, ColumnPlan, Failure, Generation, Mark, Mask, Outcome, Position,
-    Remedy, Rule, RuleKind, SchemaChange, SecretTemplate, Severity, TableName, TablePlan, TaskKey,
-    Threshold, Tolerance, WriteMode, WritePlan,
+    BadRows, Check, CheckKind, ColumnPlan, Generation, Mark, Mask, Outcome, Position, RuleKind,
+    Severity, TablePlan, Threshold, Tolerance, WriteMode,
 };
 
-struct NoEngine;
-
-impl ExpressionCompiler for NoEngine {
-    fn compile(&self, text: &str, _: &SchemaRef) -> Result<Arc<dyn RowExpression>> {
-        Err(Failure::new(
-            "T",
-            Remedy::Bug,
-            format!("no engine for `{text}`"),
-        ))
-    }
-}
-
-#[async_trait]
-impl Query for NoEngine {
-    async fn query(&self, sql: &str, _: &BTreeMap<TableName, Candidate>) -> Result<QueryResult> {
-        Err(Failure::new(
-            "T",
-            Remedy::Bug,
-            format!("no engine for `{sql}`"),
-        ))
-    }
-}
-
-#[async_trait]
-impl Secrets for NoEngine {
-    async fn resolve(&self, _: &SecretTemplate) -> Result<String> {
-        Ok("key".to_owned())
-    }
-}
-
-struct StoppedClock;
-
-#[async_trait]
-impl Clock for StoppedClock {
-    fn now_us(&self) -> i64 {
-        0
-    }
-    fn monotonic_us(&self) -> u64 {
-        0
-    }
-    async fn sleep(&self, _: std::time::Duration) {}
-}
-
-fn services() -> Services {
-    Services {
-        expressions: Arc::new(NoEngine),
-        query: Arc::new(NoEngine),
-        clock: Arc::new(StoppedClock),
-        secrets: Arc::new(NoEngine),
-        memory: Arc::new(Budget::new(64 << 20)),
-        progress: Arc::new(Progress::default()),
-    }
-}
-
-fn table(name: &str) -> TableName {
-    TableName::new("raw", name)
-}
-
-fn key(table: &TableName) -> TaskKey {
-    TaskKey {
-        project: "p".into(),
-        environment: "dev".into(),
-        pipeline: "pipe".into(),
-        step: "extract".into(),
-        table: table.clone(),
-    }
-}
-
-fn plan(table: &TableName, mode: WriteMode) -> TablePlan {
-    TablePlan {
-        target: table.clone(),
-        write: WritePlan {
-            mode,
-            key: vec!["id".to_owned()],
-            schema_change: SchemaChange::Evolve,
-            options: BTreeMap::new(),
-        },
-        filter: None,
-        names: Default::default(),
-        columns: Vec::new(),
-        keep: Vec::new(),
-        drop: Vec::new(),
-        dedup: None,
-        rules: Vec::new(),
-        checks: Vec::new(),
-        bad_rows: BadRows::Quarantine,
-        fail_above: Threshold::default(),
-        lineage: Default::default(),
-    }
-}
-
-fn spec(
-    plan: TablePlan,
-    lake: &MemoryDestination,
-    generation: i64,
-    committed: Position,
-) -> OutputSpec {
-    OutputSpec {
-        source_table: plan.target.clone(),
-        task: key(&plan.target),
-        plan,
-        generation: Generation(generation),
-        after: Some(Generation(generation - 1)),
-        destination: Arc::new(lake.clone()),
-        quarantine: Arc::new(lake.clone()),
-        committed,
-        row_filter: None,
-    }
-}
-
-async fn transfer(
-    source: &ScriptedSource,
-    from: Position,
-    outputs: Vec<OutputSpec>,
-    rows: u64,
-) -> Result<TransferSummary> {
-    let transfer = Transfer {
-        reader: Box::new(source.reader((!from.is_empty()).then_some(&from))),
-        opened_at: from,
-        outputs,
-        run: "pipe#1".to_owned(),
-        cadence: Cadence {
-            rows,
-            interval_us: u64::MAX,
-        },
-        cancel: CancellationToken::new(),
-    };
-    run_transfer(transfer, &services()).await
-}
-
-/// Runs until it succeeds, each time from what the destination holds, as a rerun would.
-async fn until_done(
-    source: &ScriptedSource,
-    plans: &[TablePlan],
-    lake: &MemoryDestination,
-    rows: u64,
-) -> u32 {
-    for attempt in 1..50 {
-        let mut outputs = Vec::new();
-        let mut from: Option<Position> = None;
-        for plan in plans {
-            let last = lake.last(&key(&plan.target), &plan.target).await.unwrap();
-            let (generation, position) = last.map_or((1, Position::default()), |last| {
-                (last.token.generation.0 + 1, last.token.position)
-            });
-            from = Some(match from {
-                Some(least) if behind(&least, &position) => least,
-                _ => position.clone(),
-            });
-            outputs.push(spec(plan.clone(), lake, generation, position));
-        }
-        if transfer(source, from.unwrap_or_default(), outputs, rows)
-            .await
-            .is_ok()
-        {
-            return attempt;
-        }
-    }
-    panic!("never succeeded");
-}
-
-fn behind(left: &Position, right: &Position) -> bool {
-    let order = |position: &Position| position.marks().map(|(_, mark)| mark.order).sum::<u64>();
-    order(left) < order(right)
-}
-
-fn batch(ids: &[Option<i64>], values: &[Option<&str>]) -> RecordBatch {
-    let columns: Vec<arrow_array::ArrayRef> = vec![
-        Arc::new(Int64Array::from(ids.to_vec())),
-        Arc::new(StringArray::from(values.to_vec())),
-    ];
-    RecordBatch::try_new(id_value_schema(), columns).unwrap()
-}
-
-fn rule(column: &str, kind: RuleKind) -> Rule {
-    Rule {
-        column: column.to_owned(),
-        kind,
-        severity: Severity::Error,
-        span: None,
-    }
-}
+use self::support::{batch, key, plan, rule, spec, table, transfer, until_done};
 
 #[tokio::test]
 async fn an_endless_source_survives_a_failure_at_every_edge() {

@@ -1,0 +1,82 @@
+//! What the state store keeps of each commit of a task, written when the commit happens.
+//!
+//! Promise: check results, lineage and the columns of a table are stored behind every commit of a
+//! transfer, however long the transfer goes on; of a table that its data stopped, its check results. It
+//! decides nothing and moves no rows. Read next: `write_table.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use towpath_flow::{CommitObserver, OutputSummary};
+use towpath_ports::{Clock, Destination, StateStore};
+use towpath_vocab::{Environment, FactSource, RunName, TableFact, TableLineage, TableName};
+
+use crate::Result;
+use crate::services::ProjectServices;
+
+/// Writes the state store for the tables of one transfer.
+pub(super) struct CommitHistory {
+    pub(super) services: Arc<ProjectServices>,
+    pub(super) environment: Environment,
+    pub(super) run: RunName,
+    pub(super) tables: BTreeMap<TableName, HistoryOf>,
+}
+
+/// What is known of a table before it is written.
+pub(super) struct HistoryOf {
+    pub(super) lineage: TableLineage,
+    /// Where it is, for tables whose columns are remembered.
+    pub(super) lake: Option<Arc<dyn Destination>>,
+}
+
+#[async_trait]
+impl CommitObserver for CommitHistory {
+    async fn table_committed(&self, table: &OutputSummary) -> Result<()> {
+        let store = self.services.store.as_ref();
+        let now_us = self.services.system.now_us();
+        if !table.checks.is_empty() {
+            store
+                .put_checks(&self.run, &self.environment, now_us, &table.checks)
+                .await?;
+        }
+        let Some(known) = self.tables.get(&table.table) else {
+            return Ok(());
+        };
+        if table.receipt.is_none() {
+            return Ok(());
+        }
+        let (environment, name) = (&self.environment, &table.table);
+        store.put_lineage(environment, name, &known.lineage).await?;
+        match &known.lake {
+            Some(lake) => observe(&self.services, environment, name, lake.as_ref()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Stores which columns a table of the lakehouse has now.
+pub(super) async fn observe(
+    services: &ProjectServices,
+    environment: &Environment,
+    table: &TableName,
+    lake: &dyn Destination,
+) -> Result<()> {
+    let Some(schema) = lake.schema(table).await? else {
+        return Ok(());
+    };
+    let fact = observed(services, schema);
+    let store = services.store.as_ref();
+    store.put_fact(environment, &table.to_string(), &fact).await
+}
+
+/// Columns as they are seen now.
+pub(super) fn observed(services: &ProjectServices, schema: SchemaRef) -> TableFact {
+    TableFact {
+        schema,
+        key: Vec::new(),
+        source: FactSource::Observed,
+        seen_at: crate::system::time_text(services.system.now_us()),
+    }
+}

@@ -1,0 +1,112 @@
+//! The operators of one table, one behind the other: the only way its rows change.
+//!
+//! Promise: every batch, watermark and commit passes all operators in order; what one gives, the next
+//! takes. State is frozen behind a flush and restored before the first batch. It does not know what the
+//! operators do, nor where rows and rejects go. Read next: `output.rs`.
+
+use std::collections::BTreeMap;
+
+use arrow_array::RecordBatch;
+use towpath_ports::{Checkpoint, Operator, Output, Result, Rows};
+
+/// Operators in order.
+pub(crate) struct Chain {
+    operators: Vec<Box<dyn Operator>>,
+    /// Which operator is being emptied.
+    emptying: usize,
+}
+
+/// Why operators are emptied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Emptied {
+    /// A commit is due.
+    Commit,
+    /// The input has ended.
+    End,
+}
+
+impl Chain {
+    pub(crate) fn new(operators: Vec<Box<dyn Operator>>) -> Self {
+        Self {
+            operators,
+            emptying: 0,
+        }
+    }
+
+    /// Takes one batch.
+    pub(crate) async fn process(&mut self, rows: Rows) -> Result<Output> {
+        self.pass(0, Output::of(rows)).await
+    }
+
+    /// No row with an earlier event time will come: each operator hears of it behind the rows that the
+    /// ones before it gave.
+    pub(crate) async fn watermark(&mut self, event_time_us: i64) -> Result<Output> {
+        let mut output = Output::default();
+        for at in 0..self.operators.len() {
+            let rows = std::mem::take(&mut output.rows);
+            for rows in rows {
+                output.append(self.one(at, rows).await?);
+            }
+            if let Some(operator) = self.operators.get_mut(at) {
+                output.append(operator.watermark(event_time_us).await?);
+            }
+        }
+        Ok(output)
+    }
+
+    /// The next part of what operators hold; `None` when all are empty.
+    pub(crate) async fn empty(&mut self, why: Emptied) -> Result<Option<Output>> {
+        while let Some(operator) = self.operators.get_mut(self.emptying) {
+            let held = match why {
+                Emptied::Commit => operator.flush().await?,
+                Emptied::End => operator.finish().await?,
+            };
+            match held {
+                Some(held) => return self.pass(self.emptying + 1, held).await.map(Some),
+                None => self.emptying += 1,
+            }
+        }
+        self.emptying = 0;
+        Ok(None)
+    }
+
+    /// The state of every operator that has one.
+    pub(crate) fn freeze(&self) -> Result<Checkpoint> {
+        let mut states: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
+        for operator in &self.operators {
+            let state = operator.freeze()?;
+            if !state.is_empty() {
+                states.insert(operator.name().to_owned(), state);
+            }
+        }
+        Ok(Checkpoint { states })
+    }
+
+    /// Goes on from a frozen state. A state whose operator is gone is dropped: the plan has changed.
+    pub(crate) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        for operator in &mut self.operators {
+            if let Some(state) = checkpoint.states.get(operator.name()) {
+                operator.restore(state.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands rows to the operators from this one on.
+    async fn pass(&mut self, first: usize, mut output: Output) -> Result<Output> {
+        for at in first..self.operators.len() {
+            let rows = std::mem::take(&mut output.rows);
+            for rows in rows {
+                output.append(self.one(at, rows).await?);
+            }
+        }
+        Ok(output)
+    }
+
+    async fn one(&mut self, at: usize, rows: Rows) -> Result<Output> {
+        match self.operators.get_mut(at) {
+            Some(operator) => operator.process(rows).await,
+            None => Ok(Output::of(rows)),
+        }
+    }
+}

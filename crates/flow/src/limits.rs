@@ -1,0 +1,98 @@
+//! How many bad rows a table takes, and what is said when they are too many.
+//!
+//! Promise: a record is shown without its text, and without values of masked columns. It counts nothing
+//! itself: `summary.rs` does. Read next: `output.rs`.
+
+use towpath_vocab::{Failure, RawRecord, Reject, Remedy, TableName, TablePlan};
+
+use crate::summary::OutputSummary;
+
+/// A reject as reports and the state store may hold it: without the record itself, and without values of
+/// masked columns.
+pub(crate) fn shown(plan: &TablePlan, reject: &Reject) -> Reject {
+    let is_masked = |column: &String| {
+        let masked = plan.columns.iter().filter(|c| c.mask.is_some());
+        masked
+            .clone()
+            .any(|c| c.name == *column || c.from.as_ref() == Some(column))
+    };
+    let reasons = reject.reasons.iter().cloned().map(|mut reason| {
+        if reason.column.as_ref().is_some_and(is_masked) {
+            reason.value = None;
+        }
+        reason
+    });
+    Reject {
+        raw: RawRecord::Text(String::new()),
+        reasons: reasons.collect(),
+        ..reject.clone()
+    }
+}
+
+pub(crate) fn first_bad_row(table: &TableName, reject: &Reject) -> Failure {
+    let why: Vec<String> = reject
+        .reasons
+        .iter()
+        .map(|reason| match (&reason.column, &reason.value) {
+            (Some(column), Some(value)) => format!("`{column}` is {value}, {}", reason.message),
+            (Some(column), None) => format!("`{column}`: {}", reason.message),
+            _ => reason.message.clone(),
+        })
+        .collect();
+    Failure::new(
+        "R0622",
+        Remedy::FixData,
+        format!(
+            "`{table}` was stopped by its first bad row: {}",
+            why.join("; ")
+        ),
+    )
+    .at(reject.place.clone())
+    .help("keep such rows apart instead: `bad_rows: quarantine`")
+}
+
+pub(crate) fn too_many(
+    summary: &OutputSummary,
+    table: &TableName,
+    most: u64,
+    unit: &str,
+) -> Failure {
+    let bad = summary.rows_rejected + summary.rows_dropped;
+    stop_line(
+        table,
+        format!(
+            "{bad} of {} rows are bad, the limit is {most} {unit}",
+            summary.rows_read
+        ),
+    )
+}
+
+/// The limits that are judged at the end of the table.
+pub(crate) fn over_share(summary: &OutputSummary, plan: &TablePlan) -> Option<Failure> {
+    let percent = plan.fail_above.percent?;
+    let bad = summary.rows_rejected + summary.rows_dropped;
+    let share = if summary.rows_read == 0 {
+        0.0
+    } else {
+        bad as f64 * 100.0 / summary.rows_read as f64
+    };
+    if share <= percent || plan.fail_above.rows.is_some_and(|rows| bad <= rows) {
+        return None;
+    }
+    let line = format!(
+        "{bad} of {} rows are bad ({share:.1} %), the limit is {percent} %",
+        summary.rows_read
+    );
+    Some(stop_line(&plan.target, line))
+}
+
+fn stop_line(table: &TableName, line: String) -> Failure {
+    Failure::new(
+        "R0623",
+        Remedy::FixData,
+        format!("`{table}` was stopped: {line}"),
+    )
+    .help("nothing of this load is visible; the version before still is")
+    .help(format!("look: towpath quarantine show {table}"))
+    .help(format!("accept: towpath run --fail-above {table}=…%"))
+}

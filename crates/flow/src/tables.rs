@@ -1,0 +1,343 @@
+//! The tables of one transfer: each is opened when its first rows come, and commits alone.
+//!
+//! Promise: a table that its destination holds further than others of the same reader is not given those
+//! rows again; a table that was stopped by its data stops no sibling of a bounded read. Every commit is
+//! reported when it happens. It does not know where rows come from. Read next: `output.rs`,
+//! `transfer.rs` (the loop).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use towpath_ports::{Checkpoint, Reader, Result, Rows, TableSchema};
+use towpath_vocab::{Failure, Generation, Position, Reject, Remedy, SplitId, TableName, WriteMode};
+
+use crate::chain::Emptied;
+use crate::commits::CommitObserver;
+use crate::output::{Context, Output, OutputSpec};
+use crate::summary::{OutputSummary, TransferSummary};
+use crate::transfer::Services;
+
+pub(crate) struct Tables<'a> {
+    run: &'a str,
+    services: &'a Services,
+    commits: Option<Arc<dyn CommitObserver>>,
+    bounded: bool,
+    tables: Vec<Table<'a>>,
+    by_source: HashMap<&'a TableName, usize>,
+}
+
+/// One table between two commits.
+struct Table<'a> {
+    spec: &'a OutputSpec,
+    /// The source's columns, when it has said them.
+    schema: Option<SchemaRef>,
+    /// Columns that hold from the next commit on.
+    coming: Option<SchemaRef>,
+    open: Option<Output>,
+    /// The generation of the next commit.
+    generation: Generation,
+    /// The state of its operators at the last commit.
+    checkpoint: Checkpoint,
+    done: Option<OutputSummary>,
+}
+
+/// What a table takes.
+#[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
+pub(crate) enum Handed {
+    Rows(Rows),
+    Rejects(Vec<Reject>),
+    /// The source was emptied.
+    Truncate,
+    /// No row with an earlier event time will come.
+    Watermark(i64),
+}
+
+impl<'a> Tables<'a> {
+    pub(crate) fn new(
+        specs: &'a [OutputSpec],
+        run: &'a str,
+        services: &'a Services,
+        commits: Option<Arc<dyn CommitObserver>>,
+        reader: &dyn Reader,
+    ) -> Self {
+        let mut schemas: HashMap<TableName, SchemaRef> = reader
+            .tables()
+            .into_iter()
+            .map(|t| (t.table, t.schema))
+            .collect();
+        let tables = specs.iter().map(|spec| Table {
+            spec,
+            schema: schemas.remove(&spec.source_table),
+            coming: None,
+            open: None,
+            generation: spec.generation,
+            checkpoint: spec.checkpoint.clone(),
+            done: None,
+        });
+        let names = specs.iter().map(|spec| &spec.source_table);
+        Self {
+            run,
+            services,
+            commits,
+            bounded: reader.bounded(),
+            tables: tables.collect(),
+            by_source: names.enumerate().map(|(at, name)| (name, at)).collect(),
+        }
+    }
+
+    /// Hands something of a split to its table. `reached` is where the splits stand.
+    pub(crate) async fn hand_over(
+        &mut self,
+        split: &SplitId,
+        table: &TableName,
+        handed: Handed,
+        reached: &Position,
+    ) -> Result<()> {
+        let index = self.index_of(table)?;
+        let is_many = self.tables.len() > 1;
+        let Some(table) = self.tables.get_mut(index) else {
+            return Ok(());
+        };
+        let is_over = self.bounded && table.done.is_some();
+        if is_over || table.holds_already(split, reached, is_many) {
+            return Ok(());
+        }
+        let context = table.context(self.run, self.services);
+        match table.take(handed, &context).await {
+            Err(failure) if failure.remedy == Remedy::FixData => self.stop(index, failure).await,
+            taken => taken,
+        }
+    }
+
+    fn index_of(&self, table: &TableName) -> Result<usize> {
+        self.by_source.get(table).copied().ok_or_else(|| {
+            Failure::new(
+                "R0605",
+                Remedy::Bug,
+                format!("the source gave rows for `{table}`, which nobody asked for"),
+            )
+        })
+    }
+
+    /// New columns begin a new write: true when all splits are to come to a boundary first, so that what
+    /// is committed ends where each split stands. Sources say them right behind a boundary.
+    pub(crate) fn new_schema(&mut self, new: TableSchema, stands: bool) -> Result<bool> {
+        let TableSchema { table, schema } = new;
+        let index = self.index_of(&table)?;
+        let bounded = self.bounded;
+        let Some(slot) = self.tables.get_mut(index) else {
+            return Ok(false);
+        };
+        let known = slot.coming.as_ref().or(slot.schema.as_ref());
+        if known.is_some_and(|known| *known == schema) {
+            return Ok(false);
+        }
+        if bounded {
+            let message = format!("the columns of `{table}` changed while it was read");
+            return Err(Failure::new("R0625", Remedy::Retry, message));
+        }
+        if !stands {
+            let message = format!("new columns of `{table}` came in the middle of its rows");
+            return Err(Failure::new("R0628", Remedy::Bug, message).help(
+                "nothing since the last commit is visible; run again, and please report this",
+            ));
+        }
+        slot.coming = Some(schema);
+        Ok(true)
+    }
+
+    /// Commits every open table at this position, and reports each.
+    pub(crate) async fn commit_all(&mut self, position: &Position, why: Emptied) -> Result<()> {
+        for index in 0..self.tables.len() {
+            let (run, services) = (self.run, self.services);
+            let Some(table) = self.tables.get_mut(index) else {
+                continue;
+            };
+            let context = table.context(run, services);
+            if self.bounded && table.done.is_none() {
+                // An empty table is a table too.
+                table.ensure_open(&context).await?;
+            }
+            let Some(output) = table.open.take() else {
+                continue;
+            };
+            let (summary, checkpoint) = output.commit(position, why, &context).await?;
+            if summary.stopped.is_none() {
+                table.generation = table.generation.next();
+                table.checkpoint = checkpoint;
+            }
+            self.record(index, summary).await?;
+        }
+        for table in &mut self.tables {
+            if let Some(schema) = table.coming.take() {
+                table.schema = Some(schema);
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop(&mut self, index: usize, failure: Failure) -> Result<()> {
+        let open = self
+            .tables
+            .get_mut(index)
+            .and_then(|table| table.open.take());
+        if let Some(output) = open {
+            let summary = output.stop(failure).await?;
+            self.record(index, summary).await?;
+        }
+        Ok(())
+    }
+
+    async fn record(&mut self, index: usize, summary: OutputSummary) -> Result<()> {
+        if let Some(commits) = &self.commits {
+            commits.table_committed(&summary).await?;
+        }
+        if let Some(table) = self.tables.get_mut(index) {
+            table.done = Some(match table.done.take() {
+                None => summary,
+                Some(before) => before.then(summary),
+            });
+        }
+        Ok(())
+    }
+
+    /// No use in reading on: every table of a bounded read was stopped by its data, or one of an
+    /// endless read, whose next position would hide what that table did not take.
+    pub(crate) fn is_stopped(&self) -> bool {
+        match self.bounded {
+            true => self.tables.iter().all(Table::is_stopped),
+            false => self.any_stopped(),
+        }
+    }
+
+    /// True when a table did not take everything.
+    pub(crate) fn any_stopped(&self) -> bool {
+        self.tables.iter().any(Table::is_stopped)
+    }
+
+    /// Drops what is not committed.
+    pub(crate) async fn abandon(&mut self) {
+        for table in &mut self.tables {
+            table.coming = None;
+            let Some(output) = table.open.take() else {
+                continue;
+            };
+            if let Err(failure) = output.abandon().await {
+                tracing::warn!(
+                    code = failure.code,
+                    "cleaning up after a stopped load: {failure}"
+                );
+            }
+        }
+    }
+
+    pub(crate) fn finish(self, notes: Vec<String>) -> TransferSummary {
+        let done = self.tables.into_iter().filter_map(|table| table.done);
+        let outputs = done.map(|mut summary| {
+            summary.notes.extend(notes.iter().cloned());
+            summary
+        });
+        TransferSummary {
+            outputs: outputs.collect(),
+        }
+    }
+}
+
+impl<'a> Table<'a> {
+    fn context(&self, run: &'a str, services: &'a Services) -> Context<'a> {
+        Context {
+            spec: self.spec,
+            generation: self.generation,
+            run,
+            services,
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.done
+            .as_ref()
+            .is_some_and(|done| done.stopped.is_some())
+    }
+
+    /// True for what this table's destination holds from an earlier commit: several tables of one reader
+    /// commit one after the other, so a crash can leave some ahead of others.
+    fn holds_already(&self, split: &SplitId, reached: &Position, is_many: bool) -> bool {
+        match (self.spec.committed.mark(split), reached.mark(split)) {
+            (Some(committed), Some(reached)) => reached.order < committed.order,
+            (Some(_), None) => is_many,
+            (None, _) => false,
+        }
+    }
+
+    fn source_schema(&self) -> Result<&SchemaRef> {
+        self.schema.as_ref().ok_or_else(|| {
+            Failure::new(
+                "R0606",
+                Remedy::Bug,
+                format!(
+                    "the source did not say which columns `{}` has",
+                    self.spec.source_table
+                ),
+            )
+        })
+    }
+
+    async fn ensure_open(&mut self, context: &Context<'_>) -> Result<()> {
+        if self.open.is_none() {
+            let schema = self.source_schema()?;
+            let opened = Output::open(context, schema, &self.checkpoint, false).await?;
+            self.open = Some(opened);
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, handed: Handed, context: &Context<'_>) -> Result<()> {
+        if matches!(handed, Handed::Truncate) {
+            return self.truncate(context).await;
+        }
+        if matches!(handed, Handed::Watermark(_))
+            && self.open.is_none()
+            && self.checkpoint.is_empty()
+        {
+            // Nobody waits for the time.
+            return Ok(());
+        }
+        self.ensure_open(context).await?;
+        let Some(output) = &mut self.open else {
+            return Ok(());
+        };
+        match handed {
+            Handed::Rows(rows) => output.rows(rows, context).await,
+            Handed::Rejects(rejects) => output.rejects(rejects, context).await,
+            Handed::Watermark(event_time_us) => output.watermark(event_time_us, context).await,
+            Handed::Truncate => Ok(()),
+        }
+    }
+
+    async fn truncate(&mut self, context: &Context<'_>) -> Result<()> {
+        match self.spec.plan.write.mode {
+            WriteMode::Merge
+            | WriteMode::DeleteInsert
+            | WriteMode::InsertOnly
+            | WriteMode::Replace => {}
+            _ => return Err(truncated(&self.spec.plan.target)),
+        }
+        let schema = SchemaRef::clone(self.source_schema()?);
+        let emptied = match self.open.take() {
+            Some(output) => output.empty(context, &schema).await?,
+            None => Output::open(context, &schema, &Checkpoint::default(), true).await?,
+        };
+        self.open = Some(emptied);
+        Ok(())
+    }
+}
+
+fn truncated(table: &TableName) -> Failure {
+    Failure::new(
+        "R0609",
+        Remedy::Refused,
+        format!("the source of `{table}` was emptied, and the way it is written only adds rows"),
+    )
+    .help("write it by its key: `write: merge`, or load it anew: towpath run --full-refresh")
+}
