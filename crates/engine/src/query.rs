@@ -23,6 +23,7 @@ use crate::session::Engine;
 use crate::session::border::{plain_batch, plain_schema};
 use crate::session::catalog::Sight;
 use crate::session::failure::{arrow_failure, failure};
+use crate::session::watchdog::{PATIENCE, Watched};
 
 /// How a query is called in messages.
 const SUBJECT: &str = "the query";
@@ -61,7 +62,11 @@ pub(crate) struct Ready {
 impl Ready {
     /// Starts it: its rows, as they are inside. Some operators begin to work before they are asked.
     pub(crate) fn start(self, subject: &str) -> Result<SendableRecordBatchStream> {
-        execute_stream(self.physical, self.context).map_err(|error| failure(subject, &error))
+        let pool = Arc::clone(&self.context.runtime_env().memory_pool);
+        let batches = execute_stream(Arc::clone(&self.physical), self.context)
+            .map_err(|error| failure(subject, &error))?;
+        let watched = Watched::new(batches, self.physical, pool, subject, PATIENCE);
+        Ok(Box::pin(watched))
     }
 }
 

@@ -6,6 +6,7 @@
 //! where versions come from. Read next: `spill.rs`, `repeats.rs`.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow_row::{RowConverter, Rows as Converted, SortField};
@@ -61,7 +62,10 @@ pub fn can_compare(schema: &Schema) -> bool {
 /// `FixConfig` when a key column is missing.
 pub fn differences(versions: Versions, services: &Services) -> Result<Differences> {
     let Versions { then, now, key } = versions;
-    let schema = SchemaRef::clone(&now.schema);
+    // Both versions may hold NULL where only the other is known to.
+    let fields = now.schema.fields().iter();
+    let nullable = fields.map(|field| field.as_ref().clone().with_nullable(true));
+    let schema: SchemaRef = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
     let key = key
         .iter()
         .map(|column| column_index(&schema, column))

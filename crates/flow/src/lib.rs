@@ -42,6 +42,7 @@ pub use transfer::{Cadence, Services, Transfer, run_transfer};
 
 pub use output::{OperatorFactory, OutputSpec};
 pub use quarantine::{QUARANTINE_SCHEMA, quarantine_columns, quarantine_table};
+pub use repeats::key_repeats;
 pub use spill::SpillFolder;
 pub use summary::{OutputSummary, Progress, RuleCount, TransferSummary};
 pub use view::judge_view;

@@ -13,17 +13,41 @@ use arrow_schema::SchemaRef;
 use futures::TryStreamExt;
 use hashbrown::{HashMap, HashSet};
 use sha2::{Digest, Sha256};
-use towpath_ports::{QueryResult, Result};
+use towpath_ports::{Candidate, Query, QueryResult, Result};
+use towpath_vocab::TableName;
 use towpath_vocab::types::one_form;
 
 use crate::dedup::Share;
 use crate::metrics::{Measured, SAMPLES};
 use crate::predicate::kernel;
 use crate::projection::value_text;
+use crate::transfer::Services;
 use crate::unique::{KeyHasher, Unique};
 
 /// What a key that may repeat takes in memory.
 const KEY_BYTES: u64 = 128;
+
+/// True when a key occurs twice among the rows that `sql` gives; all its columns are the key.
+///
+/// # Errors
+/// Those of the query.
+pub async fn key_repeats(
+    query: &dyn Query,
+    sql: &str,
+    candidates: &BTreeMap<TableName, Candidate>,
+    services: &Services,
+) -> Result<bool> {
+    let keys = query.query(sql, candidates).await?;
+    let fields = keys.schema.fields().iter();
+    let names: Vec<String> = fields.map(|field| field.name().clone()).collect();
+    match suspects(keys, &names, &services.share()).await? {
+        Err(_) => Ok(false),
+        Ok(suspects) => {
+            let again = query.query(sql, candidates).await?;
+            Ok(suspects.measure(again).await?.value > 0.0)
+        }
+    }
+}
 
 /// The first look: the hashes that repeat.
 pub(crate) struct Suspects {

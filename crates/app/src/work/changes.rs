@@ -9,15 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray as _;
-use arrow_array::types::Int64Type;
-use arrow_array::{RecordBatch, UInt8Array};
+use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use towpath_engine::Lake;
 use towpath_engine::lake::LakeCandidate;
+use towpath_flow::{Differences, Versions, can_compare, differences, key_repeats};
 use towpath_ports::{
     Assignment, BoxStream, Candidate, Event, Op, OpColumn, Query, QueryResult, Reader, Rows, Split,
     TableSchema,
@@ -32,8 +31,6 @@ use crate::services::ProjectServices;
 const LAKE: &str = "lake";
 /// The schema under which the two versions stand in a comparison.
 const SCHEMA: &str = "towpath_publish";
-/// The column of a comparison that tells the versions apart; no table may have one of this name.
-const SIDE: &str = "__towpath_side";
 
 /// A lakehouse table at one version.
 pub(super) struct Pinned {
@@ -164,26 +161,39 @@ impl Comparison<'_> {
             (seen_as("then_only"), self.candidate(seen(then_only))?),
         ]);
         let columns = sent_columns(self.publish, &schema);
+        if !can_compare(&columns) {
+            return gone("has columns of a type that cannot be compared");
+        }
         let text = Text::of(self.publish, &columns);
         let engine = self.services.engine.as_ref();
-        let repeated = engine.query(&text.repeated_keys(), &candidates).await?;
-        if first_rows(repeated).await?.is_some() {
+        let transfer = self.services.transfer_services(Arc::default());
+        if key_repeats(engine, &text.keys(), &candidates, &transfer).await? {
             return Ok(Sending::Everything(format!(
                 "everything was sent: keys ({}) repeat in `{from}`",
                 self.publish.table.write.key.join(", ")
             )));
         }
-        let changes = engine
-            .query(&text.changes(self.extent), &candidates)
-            .await?;
-        let Some((first, rest)) = first_rows(changes).await? else {
+        let versions = Versions {
+            then: engine.query(&text.rows("then_only"), &candidates).await?,
+            now: engine.query(&text.rows("now_only"), &candidates).await?,
+            key: self.publish.table.write.key.clone(),
+        };
+        let changed = differences(versions, &transfer)?;
+        let mut changes = match self.extent {
+            Extent::Changed => changed,
+            Extent::All => {
+                let all = engine.query(&text.rows("now"), &candidates).await?;
+                every_row(all, changed)
+            }
+        };
+        let Some(first) = changes.next().await else {
             return Ok(Sending::Nothing);
         };
         Ok(Sending::Changes(Box::new(Changes {
             table: self.publish.table.target.clone(),
             object: from.to_string(),
             schema: columns,
-            batches: Some(Box::pin(stream::iter([Ok(first)]).chain(rest))),
+            changes: Some(Box::pin(stream::iter([first]).chain(changes))),
         })))
     }
 
@@ -251,22 +261,21 @@ pub(super) fn sent_columns(publish: &PublishPlan, schema: &SchemaRef) -> SchemaR
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
-/// The first batch with rows, and the others.
-async fn first_rows(
-    result: QueryResult,
-) -> Result<Option<(RecordBatch, BoxStream<Result<RecordBatch>>)>> {
-    let mut batches = result.batches;
-    while let Some(batch) = batches.next().await {
-        let batch = batch?;
-        if batch.num_rows() > 0 {
-            return Ok(Some((batch, batches)));
-        }
-    }
-    Ok(None)
+/// Every row of the new version, and the keys that are gone.
+fn every_row(all: QueryResult, changed: Differences) -> Differences {
+    let all = all.batches.try_filter_map(|batch| {
+        let rows = batch.num_rows();
+        let updates = OpColumn::from(vec![Op::Update as u8; rows]);
+        std::future::ready(Ok((rows > 0).then_some((batch, updates))))
+    });
+    let gone = changed.try_filter(|(_, ops)| {
+        let is_gone = ops.values().first() == Some(&(Op::Delete as u8));
+        std::future::ready(is_gone)
+    });
+    Box::pin(all.chain(gone))
 }
 
-/// The questions, as SQL. Grouping spills where a join of whole rows would have to stay in memory, and
-/// takes NULL for equal to NULL.
+/// The questions, as SQL: the engine only reads, so that it needs no memory for it.
 struct Text {
     columns: Vec<String>,
     key: Vec<String>,
@@ -285,55 +294,16 @@ impl Text {
         }
     }
 
-    fn rows(&self, columns: &str, table: &str, side: u8) -> String {
-        let filter = &self.filter;
-        format!("select {columns}, {side} as \"{SIDE}\" from {SCHEMA}.{table}{filter}")
+    /// The columns that are sent.
+    fn rows(&self, table: &str) -> String {
+        let (columns, filter) = (self.columns.join(", "), &self.filter);
+        format!("select {columns} from {SCHEMA}.{table}{filter}")
     }
 
-    /// The sides on which each combination of these columns occurs.
-    fn by(&self, columns: &str) -> String {
-        let (now, then) = (
-            self.rows(columns, "now_only", 1),
-            self.rows(columns, "then_only", 2),
-        );
-        format!("from ({now} union all {then}) as both_sides group by {columns}")
-    }
-
-    /// Gives a row when a key occurs twice.
-    fn repeated_keys(&self) -> String {
+    /// Every key of the new version.
+    fn keys(&self) -> String {
         let (key, filter) = (self.key.join(", "), &self.filter);
-        format!(
-            "select count(*) as n from {SCHEMA}.now{filter} group by {key} having count(*) > 1 limit 1"
-        )
-    }
-
-    /// An operation, then the columns.
-    fn changes(&self, extent: Extent) -> String {
-        let (columns, keys) = (self.columns.join(", "), self.key.join(", "));
-        let filter = &self.filter;
-        let (update, delete) = (Op::Update as u8, Op::Delete as u8);
-        let sent = match extent {
-            Extent::All => {
-                format!("select {update} as \"{SIDE}\", {columns} from {SCHEMA}.now{filter}")
-            }
-            Extent::Changed => format!(
-                "select {update} as \"{SIDE}\", {columns} {} having max(\"{SIDE}\") = 1",
-                self.by(&columns)
-            ),
-        };
-        let gone = format!(
-            "select {keys} {} having min(\"{SIDE}\") = 2",
-            self.by(&keys)
-        );
-        let of_row: Vec<String> = self.columns.iter().map(|c| format!("was.{c}")).collect();
-        let same = self.key.iter().map(|k| format!("was.{k} = gone.{k}"));
-        let same: Vec<String> = same.collect();
-        format!(
-            "{sent} union all select {delete} as \"{SIDE}\", {} from ({gone}) as gone inner join \
-             (select {columns} from {SCHEMA}.then_only{filter}) as was on {}",
-            of_row.join(", "),
-            same.join(" and ")
-        )
+        format!("select {key} from {SCHEMA}.now{filter}")
     }
 }
 
@@ -346,7 +316,7 @@ struct Changes {
     table: TableName,
     object: String,
     schema: SchemaRef,
-    batches: Option<BoxStream<Result<RecordBatch>>>,
+    changes: Option<Differences>,
 }
 
 #[async_trait]
@@ -368,21 +338,20 @@ impl Reader for Changes {
             self.object.clone(),
             Arc::clone(&self.schema),
         );
-        let batches = self.batches.take().into_iter();
-        let rows = stream::iter(batches)
-            .flatten()
-            .scan(0u64, move |first, batch| {
-                let event = batch.and_then(|batch| {
-                    let (batch, ops) = told_apart(&batch, &schema)?;
-                    let rows = Rows::of_batch(table.clone(), &object, batch, *first);
-                    *first += rows.len() as u64;
-                    Ok(Event::Rows(Rows {
-                        ops: Some(ops),
-                        ..rows
-                    }))
-                });
-                std::future::ready(Some(event))
+        let changes = stream::iter(self.changes.take()).flatten();
+        let rows = changes.scan(0u64, move |first, change| {
+            let event = change.and_then(|(batch, ops)| {
+                let batch = RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec())
+                    .map_err(|error| other_columns(&error))?;
+                let rows = Rows::of_batch(table.clone(), &object, batch, *first);
+                *first += rows.len() as u64;
+                Ok(Event::Rows(Rows {
+                    ops: Some(ops),
+                    ..rows
+                }))
             });
+            std::future::ready(Some(event))
+        });
         let split = Split {
             id: SplitId("changes".to_owned()),
             events: Box::pin(rows.chain(stream::iter([Ok(Event::End)]))),
@@ -398,26 +367,9 @@ impl Reader for Changes {
     }
 }
 
-/// The operations and the columns of an answer.
-fn told_apart(answer: &RecordBatch, schema: &SchemaRef) -> Result<(RecordBatch, OpColumn)> {
-    let odd = |what: &str| {
-        Failure::new(
-            "R0942",
-            Remedy::Bug,
-            format!("the comparison of two versions gave {what}"),
-        )
-    };
-    let Some((ops, columns)) = answer.columns().split_first() else {
-        return Err(odd("no columns"));
-    };
-    let ops = ops
-        .as_primitive_opt::<Int64Type>()
-        .ok_or_else(|| odd("no operations"))?;
-    let ops: UInt8Array =
-        ops.try_unary(|op| u8::try_from(op).map_err(|_| odd("an unknown operation")))?;
-    let batch = RecordBatch::try_new(Arc::clone(schema), columns.to_vec())
-        .map_err(|error| odd(&format!("other columns: {error}")))?;
-    Ok((batch, ops))
+fn other_columns(error: &arrow_schema::ArrowError) -> Failure {
+    let message = format!("the comparison of two versions gave other columns: {error}");
+    Failure::new("R0942", Remedy::Bug, message)
 }
 
 /// A reader with one more thing to tell.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::sync::{Semaphore, watch};
-use towpath_ports::{Lease, Memory};
+use towpath_ports::{Lease, Memory, Result};
 
 /// One permit of the share.
 const GRAIN: u64 = 1 << 10;
@@ -56,15 +56,15 @@ pub(crate) fn ahead(memory: &Arc<dyn Memory>, lanes: usize) -> (Turn, Ahead) {
 
 impl Ahead {
     /// Memory for a part; `None` when the taker has left.
-    pub(crate) async fn hold(&mut self, part: usize, bytes: u64) -> Option<Lease> {
+    pub(crate) async fn hold(&mut self, part: usize, bytes: u64) -> Option<Result<Lease>> {
         let bytes = bytes.min(self.memory.limit_bytes() / MOST).max(1);
         if *self.turn.borrow_and_update() < part {
             if let Some(lease) = self.free(part, bytes).await {
-                return Some(lease);
+                return Some(Ok(lease));
             }
             self.turn.wait_for(|turn| *turn >= part).await.ok()?;
         }
-        Some(self.memory.hold(bytes).await)
+        Some(self.memory.lease("a read of a Parquet file", bytes).await)
     }
 
     /// What can be had without keeping anyone waiting.

@@ -270,14 +270,14 @@ impl ChunkReader {
     /// The next chunk; `hold` is asked for the memory it takes before it is read.
     pub(crate) fn next_chunk(
         &mut self,
-        hold: &mut dyn FnMut(u64) -> Lease,
+        hold: &mut dyn FnMut(u64) -> Result<Lease, FilesError>,
     ) -> Result<Option<Chunk>, FilesError> {
         if self.ended && self.carry.is_empty() {
             return self.whole().map(|()| None);
         }
         let mut want = self.chunk_bytes.max(self.carry.len() + 1);
         // The text, and about twice as much for the columns made of it.
-        let mut lease = Some(hold(3 * want as u64));
+        let mut lease = Some(hold(3 * want as u64)?);
         let mut bytes = Vec::with_capacity(want);
         bytes.append(&mut self.carry);
         loop {
@@ -294,7 +294,7 @@ impl ChunkReader {
                     want *= 2;
                     // Given back before more is asked for: who holds and waits can wait for itself.
                     drop(lease.take());
-                    lease = Some(hold(3 * want as u64));
+                    lease = Some(hold(3 * want as u64)?);
                 }
                 Cut::Whole(length) => {
                     self.carry = bytes.split_off(length);
@@ -645,7 +645,12 @@ mod tests {
             length: None,
         };
         let mut reader = ChunkReader::open(&file, None, b"", Box::new(Scripted(0)), 64).unwrap();
-        let mut next = || reader.next_chunk(&mut |_| Box::new(())).unwrap().unwrap();
+        let mut next = || {
+            reader
+                .next_chunk(&mut |_| Ok(Box::new(())))
+                .unwrap()
+                .unwrap()
+        };
         assert_eq!(next().bytes, b"abc\n");
         let chunk = next();
         assert_eq!((chunk.offset, chunk.line), (4, 2));

@@ -126,6 +126,8 @@ pub(crate) enum FilesError {
     },
     #[error("a reading task of `{path}` broke off")]
     Broken { path: String },
+    #[error("{0}")]
+    Memory(Box<Failure>),
 }
 
 fn listed(names: &[String]) -> String {
@@ -171,7 +173,7 @@ impl FilesError {
             Self::RowsDiffer { .. } => "R0141",
             Self::NotReadable { .. } => "R0142",
             Self::TooManyColumns { .. } => "R0113",
-            Self::Columns { .. } | Self::Broken { .. } => "R0114",
+            Self::Columns { .. } | Self::Broken { .. } | Self::Memory(_) => "R0114",
         }
     }
 
@@ -268,6 +270,9 @@ impl FilesError {
 
 impl From<FilesError> for Failure {
     fn from(error: FilesError) -> Self {
+        if let FilesError::Memory(failure) = error {
+            return *failure;
+        }
         let mut failure = Failure::new(error.code(), error.remedy(), error.to_string());
         for line in error.help() {
             failure = failure.help(line);

@@ -74,7 +74,11 @@ fn read(
         return;
     };
     let most = memory.limit_bytes() / MOST;
-    let mut hold = |bytes: u64| handle.block_on(memory.hold(bytes.min(most).max(1)));
+    let holder = format!("a read of {}", job.file.object);
+    let mut hold = |bytes: u64| {
+        let lease = handle.block_on(memory.lease(&holder, bytes.min(most).max(1)));
+        lease.map_err(|failure| FilesError::Memory(Box::new(failure)))
+    };
     let mut run = || -> Result<(), FilesError> {
         let mut reader = ChunkReader::open(
             &job.file,

@@ -108,7 +108,8 @@ fn events(
         // Twice a batch: one that grows, one that waits.
         // Never all of the budget: who takes the rows keeps a part of it.
         let bytes = (2 * shape.batch_bytes as u64).min(memory.limit_bytes() / 4);
-        let lease = memory.hold(bytes).await;
+        let holder = format!("a read of {}", shape.table);
+        let lease = memory.lease(&holder, bytes).await?;
         let (sender, receiver) = mpsc::channel(WAITING);
         let task = tokio::spawn(async move {
             let outcome = pump(lane, &piece, shape, &sender).await;

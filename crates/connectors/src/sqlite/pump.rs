@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
-use futures::{StreamExt as _, future, stream};
+use futures::{StreamExt as _, TryStreamExt as _, future, stream};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use tokio::sync::mpsc;
@@ -114,7 +114,8 @@ fn events(
     let started = stream::once(async move {
         // Never all of the budget: who takes the rows keeps a part of it.
         let bytes = (2 * shape.batch_bytes as u64).min(memory.limit_bytes() / 4);
-        let lease = memory.hold(bytes).await;
+        let holder = format!("a read of {}", shape.table);
+        let lease = memory.lease(&holder, bytes).await?;
         let (to, mut from) = mpsc::channel(WAITING);
         let path = piece.session.shown.clone();
         let thread = tokio::task::spawn_blocking(move || {
@@ -134,10 +135,11 @@ fn events(
                 .err()
                 .map(|_| Err(Failure::from(SqliteError::Broken { path })))
         });
-        stream::poll_fn(move |context| from.poll_recv(context))
-            .chain(checked.filter_map(future::ready))
+        let events = stream::poll_fn(move |context| from.poll_recv(context))
+            .chain(checked.filter_map(future::ready));
+        Ok::<_, Failure>(events)
     });
-    Box::pin(started.flatten())
+    Box::pin(started.try_flatten())
 }
 
 fn read(connection: &Connection, piece: Piece, shape: &ReadLayout, to: &Sender) -> Result<()> {

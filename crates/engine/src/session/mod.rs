@@ -26,6 +26,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 pub(crate) mod turns;
+pub(crate) mod watchdog;
 
 pub use engine::{Engine, EngineOptions};
 pub use files::QueriedFiles;

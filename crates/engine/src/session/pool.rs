@@ -16,6 +16,8 @@ use datafusion::execution::memory_pool::{
 
 /// One part of this many is kept for who cannot spill, and for who comes later.
 const KEPT_FREE: usize = 3;
+/// Holders that are named.
+const NAMED: usize = 5;
 
 /// A bounded pool.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ struct PoolState {
     spillable: HashMap<usize, usize>,
     /// How many that can spill are there.
     spillers: usize,
+    /// Who they are, by consumer, with all they hold.
+    names: HashMap<usize, (String, usize)>,
 }
 
 impl PoolState {
@@ -44,6 +48,8 @@ impl PoolState {
     }
 
     fn add(&mut self, consumer: &MemoryConsumer, bytes: usize) {
+        let new = || (consumer.name().to_owned(), 0);
+        self.names.entry(consumer.id()).or_insert_with(new).1 += bytes;
         if consumer.can_spill() {
             *self.spillable.entry(consumer.id()).or_default() += bytes;
         } else {
@@ -52,6 +58,12 @@ impl PoolState {
     }
 
     fn take(&mut self, consumer: &MemoryConsumer, bytes: usize) {
+        if let Some((_, held)) = self.names.get_mut(&consumer.id()) {
+            *held = held.saturating_sub(bytes);
+            if *held == 0 {
+                self.names.remove(&consumer.id());
+            }
+        }
         if !consumer.can_spill() {
             self.fixed = self.fixed.saturating_sub(bytes);
             return;
@@ -145,7 +157,14 @@ impl MemoryPool for SharedPool {
 
 impl fmt::Display for SharedPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "shared, {}", human_readable_size(self.size))
+        write!(f, "all statements share {}", human_readable_size(self.size))?;
+        let state = self.held();
+        let mut names: Vec<&(String, usize)> = state.names.values().collect();
+        names.sort_by_key(|(_, held)| std::cmp::Reverse(*held));
+        for (name, held) in names.into_iter().take(NAMED) {
+            write!(f, "; `{name}` holds {}", human_readable_size(*held))?;
+        }
+        Ok(())
     }
 }
 

@@ -31,12 +31,16 @@ struct Bench {
 
 impl Bench {
     fn new(key: &[&str]) -> Self {
+        Self::with_memory(key, 256 << 20)
+    }
+
+    fn with_memory(key: &[&str], memory_bytes: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let services = ProjectServices::open(ServiceOptions {
             dir: folder.path(),
             lakehouse: "lake",
             environment: &Environment::from("dev"),
-            memory_bytes: Some(256 << 20),
+            memory_bytes: Some(memory_bytes),
             files: None,
         })
         .unwrap();
@@ -224,6 +228,32 @@ async fn new_different_and_gone_rows_are_told_apart() {
         bench.changes(first, Extent::Changed).await,
         ["D 1 a", "D 2 -", "D 3 -", "D 4 d"]
     );
+}
+
+/// Rows with long texts, as many as asked for, and what is changed about them.
+fn many(count: i64, text: impl Fn(i64) -> Option<String>) -> RecordBatch {
+    let ids: Int64Array = (0..count).filter(|id| id % 7 != 6).map(Some).collect();
+    let texts: StringArray = ids.values().iter().map(|id| text(*id)).collect();
+    RecordBatch::try_from_iter_with_nullable([
+        ("id", Arc::new(ids) as ArrayRef, false),
+        ("text", Arc::new(texts) as ArrayRef, true),
+    ])
+    .unwrap()
+}
+
+#[tokio::test]
+async fn versions_larger_than_the_memory_are_compared() {
+    // Two versions of 24 MB of text each, of which a third differs, in 16 MB.
+    let mut bench = Bench::with_memory(&["id"], 16 << 20);
+    let text = |id: i64| Some(format!("{id:0200}"));
+    let first = bench.write(WriteMode::Replace, many(140_000, text)).await;
+    let changed = |id: i64| text(if id % 3 == 0 { id + 1 } else { id });
+    bench
+        .write(WriteMode::Replace, many(139_300, changed))
+        .await;
+    let changes = bench.changes(first, Extent::Changed).await;
+    let of = |op: &str| changes.iter().filter(|c| c.starts_with(op)).count();
+    assert_eq!((of("U"), of("D")), (39_800, 600));
 }
 
 #[tokio::test]

@@ -132,9 +132,17 @@ fn group_events(
     let thread = tokio::task::spawn_blocking(move || {
         let mut hold = |bytes| {
             handle.block_on(async {
-                tokio::select! {
-                    lease = ahead.hold(group, bytes) => lease,
-                    () = to.closed() => None,
+                let lease = tokio::select! {
+                    lease = ahead.hold(group, bytes) => lease?,
+                    () = to.closed() => return None,
+                };
+                match lease {
+                    Ok(lease) => Some(lease),
+                    Err(failure) => {
+                        // No one listens any more when this fails.
+                        let _ = to.send(Err(failure)).await;
+                        None
+                    }
                 }
             })
         };

@@ -109,7 +109,7 @@ fn keys(job: &Job, file: &InputFile) -> Result<Vec<String>> {
     let is_alike = job.location().many && job.known.standing == Standing::Ours;
     let mut survey = Survey::new(&options.times);
     // Within what the writer holds for itself.
-    while let Some(chunk) = reader.next_chunk(&mut |_| Box::new(()))? {
+    while let Some(chunk) = reader.next_chunk(&mut |_| Ok(Box::new(())))? {
         let mut walk = Walk::new(&chunk.bytes, true, max_record_bytes);
         while walk.rows(usize::MAX, &mut survey, &mut Vec::new()) {}
         if survey.columns.len() > MOST_COLUMNS {
