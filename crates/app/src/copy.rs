@@ -72,7 +72,7 @@ pub async fn copy(
     let services = ProjectServices::open(ServiceOptions {
         dir: scratch.path(),
         files: None,
-        lakehouse: "lake",
+        lakehouse: None,
         environment: &Environment::new("copy"),
         memory_bytes: request.memory_bytes,
     })?;

@@ -81,7 +81,7 @@ pub async fn lake_describe(services: &ProjectServices, table: &str) -> Result<La
         rows: found.rows,
         files: found.files,
         bytes: found.bytes,
-        location: found.location.display().to_string(),
+        location: found.location,
         columns: found.schema.fields().iter().map(column).collect(),
         properties: found.properties,
     })

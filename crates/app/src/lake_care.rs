@@ -140,11 +140,7 @@ pub async fn lake_vacuum(
         table: name.to_string(),
         dry_run: request.dry_run,
         older_than_s: request.older_than.as_secs(),
-        files: swept
-            .files
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect(),
+        files: swept.files,
         bytes: swept.bytes,
     })
 }

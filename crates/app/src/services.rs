@@ -42,12 +42,12 @@ pub struct ProjectServices {
     connectors: Vec<Arc<dyn Connector>>,
 }
 
-/// What a services is opened with.
+/// What services are opened with.
 pub struct ServiceOptions<'a> {
     /// The project folder.
     pub dir: &'a Path,
-    /// The lakehouse: a path relative to it.
-    pub lakehouse: &'a str,
+    /// The lakehouse: a path relative to it; without one an empty lakehouse in memory.
+    pub lakehouse: Option<&'a str>,
     /// The environment.
     pub environment: &'a Environment,
     /// `memory:`, if set.
@@ -57,7 +57,7 @@ pub struct ServiceOptions<'a> {
 }
 
 impl ProjectServices {
-    /// Opens a services.
+    /// Opens them.
     ///
     /// # Errors
     /// `FixConfig` when folders cannot be made or the state store is not ours to read.
@@ -75,7 +75,10 @@ impl ProjectServices {
         let flow_bytes = budget_bytes / 100 * FLOW_SHARE;
         let budget = Arc::new(Budget::new(flow_bytes));
         let system = Arc::new(LocalSystem::new(dir.to_path_buf()));
-        let lake = Lake::open(&lake_root(dir, lakehouse)?, budget_bytes)?;
+        let lake = match lakehouse {
+            Some(path) => Lake::open(&lake_root(dir, path)?, budget_bytes)?,
+            None => Lake::in_memory(budget_bytes)?,
+        };
         let engine = Engine::open(EngineOptions {
             lake: lake.clone(),
             limits: EngineLimits {
@@ -112,15 +115,14 @@ impl ProjectServices {
     ) -> Result<Self> {
         Self::open(ServiceOptions {
             dir,
-            lakehouse: &plan.lakehouse,
+            lakehouse: Some(&plan.lakehouse),
             environment: &plan.environment,
             memory_bytes,
             files: Some(QueriedFiles::below(dir)),
         })
     }
 
-    /// A services without a project: an empty lakehouse that goes with the folder given back, and files,
-    /// wherever they lie; relative names start in `folder`.
+    /// Services without a project: an empty lakehouse in memory, and files, wherever they are; relative names start in `folder`.
     ///
     /// # Errors
     /// Those of `open`; R0913 when there is no temporary folder.
@@ -128,7 +130,7 @@ impl ProjectServices {
         let scratch = scratch()?;
         let services = Self::open(ServiceOptions {
             dir: scratch.path(),
-            lakehouse: "lake",
+            lakehouse: None,
             environment: &Environment::new("files"),
             memory_bytes: None,
             files: Some(QueriedFiles::anywhere(folder)),

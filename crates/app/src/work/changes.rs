@@ -6,7 +6,7 @@
 //! task or columns, a vacuumed version, keys that repeat) everything is to be sent, and the reason is
 //! told. It writes nothing. Read next: `publish.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -140,7 +140,7 @@ impl Comparison<'_> {
             return gone("has columns of other types");
         };
         let (then_only, now_only) = apart(&then, &self.now.table);
-        if then_only.files.iter().any(|file| !file.path.exists()) {
+        if !then_only.is_all_there().await? {
             return gone("was vacuumed");
         }
         let is_same = then_only.files.is_empty() && now_only.files.is_empty();
@@ -148,10 +148,7 @@ impl Comparison<'_> {
             return Ok(Sending::Nothing);
         }
         // Columns that are new read as NULL in files that lack them.
-        let seen = |files| LakeCandidate {
-            schema: Arc::clone(&schema),
-            ..files
-        };
+        let seen = |files: LakeCandidate| files.with_columns(&schema);
         let candidates = BTreeMap::from([
             (
                 seen_as("now"),
@@ -234,18 +231,7 @@ fn common(then: &Schema, now: &SchemaRef) -> Option<SchemaRef> {
 
 /// The files only one of two versions has. A file that both have holds the same rows in both.
 fn apart(then: &LakeCandidate, now: &LakeCandidate) -> (LakeCandidate, LakeCandidate) {
-    let only = |these: &LakeCandidate, those: &LakeCandidate| {
-        let known: BTreeSet<_> = those.files.iter().map(|file| &file.path).collect();
-        let files = these.files.iter();
-        LakeCandidate {
-            files: files
-                .filter(|file| !known.contains(&file.path))
-                .cloned()
-                .collect(),
-            ..these.clone()
-        }
-    };
-    (only(then, now), only(now, then))
+    (then.without(now), now.without(then))
 }
 
 /// The columns a publish sends.

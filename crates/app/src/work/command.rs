@@ -236,11 +236,7 @@ async fn write_step(
     let mut inputs = BTreeMap::new();
     for table in &command.reads {
         let files: Vec<String> = match work.services.lake.snapshot(table).await? {
-            Some(snapshot) => snapshot
-                .files
-                .iter()
-                .map(|file| file.path.display().to_string())
-                .collect(),
+            Some(snapshot) => snapshot.addresses(),
             None => Vec::new(),
         };
         let input = serde_json::json!({ "version": versions.get(table), "parquet_files": files });

@@ -75,9 +75,9 @@ pub(super) struct Subject<'a> {
     pub(super) may_repeat: bool,
 }
 
-fn seen_column(name: &String) -> SeenColumn {
+fn seen_column(name: &str) -> SeenColumn {
     SeenColumn {
-        name: name.clone(),
+        name: name.to_owned(),
         number: None,
     }
 }
@@ -135,7 +135,7 @@ impl Cursor {
                 column: column.to_owned(),
                 upper,
                 boundary,
-                columns: subject.all.iter().map(seen_column).collect(),
+                columns: subject.all.iter().map(|name| seen_column(name)).collect(),
             },
             order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
             notes: Vec::new(),

@@ -4,16 +4,21 @@
 //! This is the `native` form of a candidate: the session half plans a plain Parquet scan over it.
 //! Files may lack columns that were added later (they read as NULL); types always agree.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use object_store::ObjectStore;
+use towpath_ports::Result;
 use towpath_vocab::TableName;
+
+use super::storage::{Key, StorageRef, head};
 
 /// One Parquet file of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LakeFile {
-    /// Where it is.
-    pub path: PathBuf,
+    /// Its key in the lakehouse.
+    pub(crate) key: Key,
     /// Its size in bytes.
     pub bytes: u64,
     /// Its rows, when the log says.
@@ -27,6 +32,8 @@ pub struct LakeFile {
 pub struct LakeCandidate {
     /// The table.
     pub table: TableName,
+    /// Where its files are.
+    pub(crate) storage: StorageRef,
     /// Its columns.
     pub schema: SchemaRef,
     /// Its files.
@@ -36,6 +43,53 @@ pub struct LakeCandidate {
 }
 
 impl LakeCandidate {
+    /// This candidate without the files of another one.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let known: HashSet<&Key> = other.files.iter().map(|file| &file.key).collect();
+        let files = self.files.iter();
+        Self {
+            files: files
+                .filter(|file| !known.contains(&file.key))
+                .cloned()
+                .collect(),
+            ..self.clone()
+        }
+    }
+
+    /// This candidate seen with other columns; one that its files do not have reads as NULL.
+    #[must_use]
+    pub fn with_columns(self, schema: &SchemaRef) -> Self {
+        Self {
+            schema: Arc::clone(schema),
+            ..self
+        }
+    }
+
+    /// False when one of its files was vacuumed.
+    ///
+    /// # Errors
+    /// `Retry` when the storage cannot be asked.
+    pub async fn is_all_there(&self) -> Result<bool> {
+        for file in &self.files {
+            if head(&*self.storage, &file.key).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Where its files are: paths on this machine, or URLs without credentials.
+    pub fn addresses(&self) -> Vec<String> {
+        let files = self.files.iter();
+        files.map(|file| self.storage.address(&file.key)).collect()
+    }
+
+    /// The objects that its files are, by key.
+    pub(crate) fn objects(&self) -> Arc<dyn ObjectStore> {
+        self.storage.objects()
+    }
+
     /// All rows, when every file says.
     pub fn rows(&self) -> Option<u64> {
         self.files.iter().map(|file| file.rows).sum()

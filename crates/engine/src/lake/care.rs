@@ -7,7 +7,6 @@
 //! compacted files alone. One such work at a time per table (`mark.rs`). Read next: `sweep.rs`.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use deltalake_core::kernel::{Action, Add, Metadata, Transaction};
@@ -21,11 +20,11 @@ use super::candidate::LakeFile;
 use super::entry::{self, Entry, Tried};
 use super::error::{LakeError, LakeResult, is_unsettled};
 use super::files::{self, FileWriter, lake_file};
-use super::folder;
 use super::history::{self, OwnInfo};
 use super::open::Lake;
 use super::position::{self, Positions, Stored};
 use super::read::read_files;
+use super::storage::{Key, head};
 use super::table::{Snapshot, Table};
 
 /// Tries against writers that keep getting in between.
@@ -124,9 +123,8 @@ impl Lake {
     pub async fn tasks_then(&self, name: &TableName, version: u64) -> Result<Vec<TaskThen>> {
         let (table, now) = self.existing(name).await?;
         let then = older(&table, &now, version).await?;
-        let home = table.folder.clone();
         let mut tasks = Vec::new();
-        for task in folder::blocking(move || position::tasks(&home)).await? {
+        for task in position::tasks(&table).await? {
             let app_id = task.app_id();
             let Some(held) = generation(&table, &now, &app_id).await? else {
                 continue;
@@ -134,12 +132,11 @@ impl Lake {
             let before = generation(&table, &then, &app_id).await?;
             // A kill may have left the newest one unsettled.
             self.committed(&table, &now, &task).await?;
-            let positions = Positions::of(&table.folder, &app_id);
-            let stored = folder::blocking(move || match before {
-                Some(before) => positions.settled(before),
-                None => Ok(None),
-            });
-            let position = match (before, stored.await?) {
+            let stored = match before {
+                Some(before) => Positions::of(&table, &app_id).settled(before).await?,
+                None => None,
+            };
+            let position = match (before, stored) {
                 (None, _) => Some(Position::default()),
                 (Some(_), stored) => stored.map(|stored| stored.committed().token.position),
             };
@@ -156,8 +153,7 @@ impl Lake {
     /// Where a task had read after each of its commits, oldest first, as far as that is kept.
     pub async fn positions(&self, task: &TaskKey) -> Result<Vec<(Generation, Position)>> {
         let table = self.table(&task.table)?;
-        let positions = Positions::of(&table.folder, &task.app_id());
-        let stored = folder::blocking(move || positions.all()).await?;
+        let stored = Positions::of(&table, &task.app_id()).all().await?;
         Ok(stored
             .into_iter()
             .map(|stored| (stored.generation(), stored.committed().token.position))
@@ -176,23 +172,34 @@ impl Lake {
         carried: Vec<Carried>,
         run: &str,
     ) -> Result<Restored> {
-        let _held = self.hold(name).await?;
+        let held = self.hold(name).await?;
+        let restored = self.restore_held(name, version, &carried, run).await;
+        held.release().await?;
+        Ok(restored?)
+    }
+
+    async fn restore_held(
+        &self,
+        name: &TableName,
+        version: u64,
+        carried: &[Carried],
+        run: &str,
+    ) -> LakeResult<Restored> {
         let attempt = uuid::Uuid::new_v4().simple().to_string();
         let mark = {
             let (table, now) = self.existing(name).await?;
             self.mark(&attempt, &table, Some(now.version())).await?
         };
         for _ in 0..TRIES {
-            let back = self.set_back(name, version, &carried, run, &attempt);
+            let back = self.set_back(name, version, carried, run, &attempt);
             if let Some(restored) = back.await? {
-                mark.inspect(super::mark::AttemptMarker::lift);
+                mark.lift().await;
                 return Ok(restored);
             }
         }
         Err(LakeError::Conflict {
             table: name.to_string(),
-        }
-        .into())
+        })
     }
 
     async fn set_back(
@@ -207,11 +214,11 @@ impl Lake {
         now.check_writable(&table)?;
         let then = older(&table, &now, version).await?;
         let (old, new) = (then.files(&table), now.files(&table));
-        let was: HashSet<&PathBuf> = old.iter().map(|file| &file.path).collect();
-        let is: HashSet<&PathBuf> = new.iter().map(|file| &file.path).collect();
-        let back: Vec<usize> = places(&old, |file| !is.contains(&file.path));
-        let away: Vec<usize> = places(&new, |file| !was.contains(&file.path));
-        all_there(name, version, &old).await?;
+        let was: HashSet<&Key> = old.iter().map(|file| &file.key).collect();
+        let is: HashSet<&Key> = new.iter().map(|file| &file.key).collect();
+        let back: Vec<usize> = places(&old, |file| !is.contains(&file.key));
+        let away: Vec<usize> = places(&new, |file| !was.contains(&file.key));
+        all_there(&table, version, &old).await?;
         all_carried(&table, &now, &then, carried).await?;
         let next = now.version() + 1;
         let stats = PreparedStats {
@@ -255,7 +262,7 @@ impl Lake {
             return Ok(None);
         }
         fail::fail_point!("lake::after_restore");
-        settle_positions(&table, stored).await?;
+        settle_positions(&table, &stored).await?;
         entry::finish(&table, tried.post()).await;
         Ok(Some(Restored {
             version: next,
@@ -270,15 +277,17 @@ impl Lake {
     /// # Errors
     /// `Retry` when others keep changing the very files; `Refused` while other care is taken.
     pub async fn compact(&self, name: &TableName, run: &str) -> Result<Compacted> {
-        let _held = self.hold(name).await?;
+        let held = self.hold(name).await?;
         self.clear_up().await;
         let mut round = 1;
-        loop {
+        let compacted = loop {
             match self.write_together(name, run).await {
                 Err(LakeError::Conflict { .. }) if round < ROUNDS => round += 1,
-                done => return Ok(done?),
+                done => break done,
             }
-        }
+        };
+        held.release().await?;
+        Ok(compacted?)
     }
 
     async fn write_together(&self, name: &TableName, run: &str) -> LakeResult<Compacted> {
@@ -310,7 +319,7 @@ impl Lake {
             }
             _ => files::delete(&table, &adds).await?,
         }
-        mark.inspect(super::mark::AttemptMarker::lift);
+        mark.lift().await;
         let Some(version) = committed? else {
             return Ok(Compacted::default());
         };
@@ -338,8 +347,8 @@ impl Lake {
             self.sizes(),
             attempt,
         )?;
-        let paths = files.iter().map(|file| file.path.clone()).collect();
-        let mut batches = read_files(paths, schema, BATCH_ROWS);
+        let keys = files.iter().map(|file| file.key.clone()).collect();
+        let mut batches = read_files(Arc::clone(&table.storage), keys, schema, BATCH_ROWS);
         loop {
             match batches.try_next().await {
                 Ok(Some(batch)) => writer.write(&batch).await?,
@@ -358,7 +367,7 @@ impl Lake {
             Some(expected) => {
                 files::delete(table, &adds).await?;
                 Err(LakeError::Rows {
-                    path: table.folder.clone(),
+                    address: table.address(),
                     read,
                     expected,
                 })
@@ -445,8 +454,7 @@ async fn all_carried(
     then: &Snapshot,
     carried: &[Carried],
 ) -> LakeResult<()> {
-    let home = table.folder.clone();
-    for task in folder::blocking(move || position::tasks(&home)).await? {
+    for task in position::tasks(table).await? {
         let app_id = task.app_id();
         let held = generation(table, now, &app_id).await?;
         if held == generation(table, then, &app_id).await? {
@@ -463,13 +471,15 @@ async fn all_carried(
 }
 
 /// Refuses a version some of whose files were vacuumed.
-async fn all_there(name: &TableName, version: u64, files: &[LakeFile]) -> LakeResult<()> {
-    let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
-    let missing = folder::blocking(move || Ok(paths.iter().filter(|path| !path.exists()).count()));
-    match missing.await? {
+async fn all_there(table: &Table, version: u64, files: &[LakeFile]) -> LakeResult<()> {
+    let mut missing = 0_u64;
+    for file in files {
+        missing += u64::from(head(&*table.storage, &file.key).await?.is_none());
+    }
+    match missing {
         0 => Ok(()),
         gone => Err(LakeError::Gone {
-            table: name.to_string(),
+            table: table.name.to_string(),
             version,
             why: format!("{gone} of its {} files were vacuumed", files.len()),
         }),
@@ -510,21 +520,17 @@ fn own(write: &str, run: &str, attempt: &str, stats: PreparedStats) -> OwnInfo {
 }
 
 async fn put_positions(table: &Table, stored: &[Stored]) -> LakeResult<()> {
-    let (home, stored) = (table.folder.clone(), stored.to_vec());
-    folder::blocking(move || {
-        stored
-            .iter()
-            .try_for_each(|stored| Positions::of(&home, &stored.app_id()).put(stored))
-    })
-    .await
+    for stored in stored {
+        Positions::of(table, &stored.app_id()).put(stored).await?;
+    }
+    Ok(())
 }
 
-async fn settle_positions(table: &Table, stored: Vec<Stored>) -> LakeResult<()> {
-    let home = table.folder.clone();
-    folder::blocking(move || {
-        stored.iter().try_for_each(|stored| {
-            Positions::of(&home, &stored.app_id()).settle(stored.generation(), stored.attempt())
-        })
-    })
-    .await
+async fn settle_positions(table: &Table, stored: &[Stored]) -> LakeResult<()> {
+    for stored in stored {
+        Positions::of(table, &stored.app_id())
+            .settle(stored.generation(), stored.attempt())
+            .await?;
+    }
+    Ok(())
 }

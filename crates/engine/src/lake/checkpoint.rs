@@ -1,20 +1,20 @@
 //! Checkpoints that are not whole: set aside where the log can do without them.
 //!
-//! Our own are durable before they have a name (`store.rs`); a disk, a copy or another program may
+//! Our own are durable before they have a name; a disk, a copy or another program may
 //! still leave a torn one, and one torn checkpoint makes a table unreadable for every program. The log's
 //! entries hold the same, as long as they reach back to an older whole checkpoint or to the first
 //! version: then the torn one gets another name and nothing is lost. It is asked only after an opening
 //! has failed, and touches nothing but torn checkpoints and the pointer to them.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::path::Path;
 
+use bytes::Bytes;
+use object_store::RenameOptions;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
-use towpath_vocab::TableName;
 
 use super::error::{LakeError, LakeResult};
-use super::folder::{self, failed};
+use super::storage::{self, child, remove};
+use super::table::Table;
 
 /// What a torn checkpoint's name ends with from then on.
 const TORN: &str = ".torn";
@@ -24,18 +24,22 @@ const POINTER: &str = "_last_checkpoint";
 ///
 /// # Errors
 /// `Torn` when the log cannot do without one.
-pub(crate) fn set_aside(table: &TableName, log: &Path) -> LakeResult<bool> {
-    let names = folder::names(log)?;
+pub(crate) async fn set_aside(table: &Table) -> LakeResult<bool> {
+    let (storage, log) = (&*table.storage, table.log_prefix());
+    let names = storage::names(storage, &log).await?;
     let (mut whole, mut torn) = (BTreeSet::new(), Vec::new());
     for name in names.iter().filter(|name| name.ends_with(".parquet")) {
         let Some(version) = version_of(name, ".checkpoint.") else {
             continue;
         };
-        match is_whole(&log.join(name)) {
-            true => {
-                whole.insert(version);
-            }
-            false => torn.push((version, name)),
+        match storage::get(storage, &child(&log, name)).await? {
+            None => {}
+            Some(bytes) => match is_whole(bytes) {
+                true => {
+                    whole.insert(version);
+                }
+                false => torn.push((version, name)),
+            },
         }
     }
     for (version, _) in &torn {
@@ -53,20 +57,26 @@ pub(crate) fn set_aside(table: &TableName, log: &Path) -> LakeResult<bool> {
     let latest = entries.last().copied();
     let reaches = latest.is_some_and(|latest| (first..=latest).all(|at| entries.contains(&at)));
     for (version, name) in &torn {
-        let path = log.join(name);
+        let key = child(&log, name);
+        let address = storage.address(&key);
         if !reaches || latest.is_none_or(|latest| latest < *version) {
             return Err(LakeError::Torn {
-                table: table.to_string(),
-                path,
+                table: table.name.to_string(),
+                address,
             });
         }
-        let aside = log.join(format!("{name}{TORN}"));
-        fs::rename(&path, aside).map_err(failed("setting aside", &path))?;
-        tracing::warn!(%table, checkpoint = %path.display(), "a checkpoint was not whole and is set aside; nothing is lost");
+        let aside = child(&log, &format!("{name}{TORN}"));
+        let objects = storage.objects();
+        let renamed = objects.rename_opts(&key, &aside, RenameOptions::default());
+        renamed.await.map_err(|source| LakeError::Storage {
+            doing: "renaming",
+            address: address.clone(),
+            source,
+        })?;
+        tracing::warn!(table = %table.name, checkpoint = %address, "a checkpoint was not whole and is set aside; nothing is lost");
     }
     // Only a hint for readers; it may point to what is gone.
-    folder::remove(&log.join(POINTER))?;
-    folder::sync_folder(log)?;
+    remove(storage, &child(&log, POINTER)).await?;
     Ok(true)
 }
 
@@ -76,11 +86,8 @@ fn version_of(name: &str, then: &str) -> Option<u64> {
     rest.starts_with(then).then(|| digits.parse().ok())?
 }
 
-fn is_whole(path: &Path) -> bool {
-    let reader = File::open(path)
-        .map_err(parquet::errors::ParquetError::from)
-        .and_then(SerializedFileReader::new);
-    reader.is_ok_and(|reader| {
+fn is_whole(checkpoint: Bytes) -> bool {
+    SerializedFileReader::new(checkpoint).is_ok_and(|reader| {
         (0..reader.num_row_groups()).all(|group| reader.get_row_group(group).is_ok())
     })
 }

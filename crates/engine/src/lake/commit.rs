@@ -24,13 +24,14 @@ use super::candidate::{LakeCandidate, LakeFile};
 use super::entry::{self, Entry, Tried};
 use super::error::{LakeError, LakeResult, is_unsettled};
 use super::files::{self, delta_schema, lake_file};
-use super::folder::{self, LOG};
 use super::history::{self, OwnInfo};
 use super::merge::{Keyed, Merged};
 use super::position::{Positions, Stored};
 use super::read::FilesSource;
+use super::storage::{child, remove};
 use super::table::Snapshot;
 use super::types::has_local_timestamps;
+use super::view;
 use super::writer::{Mode, Write, word};
 
 /// Tries against writers that keep getting in between.
@@ -82,7 +83,7 @@ impl PreparedWrite {
     }
 
     fn positions(&self) -> Positions {
-        Positions::of(&self.write.table.folder, &self.write.intent.task.app_id())
+        Positions::of(&self.write.table, &self.write.intent.task.app_id())
     }
 
     async fn make_visible(&self, position: Position, audited: bool) -> LakeResult<Receipt> {
@@ -92,6 +93,11 @@ impl PreparedWrite {
             position,
         };
         for _ in 0..TRIES {
+            if !self.write.may_commit() {
+                return Err(LakeError::LeaseLost {
+                    table: self.write.table.name.to_string(),
+                });
+            }
             let now = self.write.table.now().await?;
             if let Some(receipt) = self.adopted(now.as_ref(), &token).await? {
                 return Ok(receipt);
@@ -104,8 +110,7 @@ impl PreparedWrite {
             }
             let version = now.as_ref().map_or(0, |now| now.version() + 1);
             let stored = Stored::new(&self.write.attempt, version, token.clone(), self.stats);
-            let (positions, putting) = (self.positions(), stored.clone());
-            if let Err(error) = folder::blocking(move || positions.put(&putting)).await {
+            if let Err(error) = self.positions().put(&stored).await {
                 self.give_up().await?;
                 return Err(error);
             }
@@ -173,13 +178,11 @@ impl PreparedWrite {
 
     async fn give_up(&self) -> LakeResult<()> {
         self.drop_files().await?;
-        let (positions, generation, attempt) = (
-            self.positions(),
-            self.write.intent.generation,
-            self.write.attempt.clone(),
-        );
-        folder::blocking(move || positions.forget(generation, &attempt)).await?;
-        self.write.ended();
+        let generation = self.write.intent.generation;
+        self.positions()
+            .forget(generation, &self.write.attempt)
+            .await?;
+        self.write.ended().await;
         Ok(())
     }
 
@@ -315,22 +318,18 @@ impl PreparedWrite {
         post: Option<PostCommit>,
     ) -> LakeResult<Receipt> {
         fail::fail_point!("lake::after_commit");
-        let home = self.write.table.folder.clone();
-        // The table has taken the place of a view of its name.
-        let view = (version == 0).then(|| self.write.lake.view_path(&self.write.table.name));
-        let (positions, generation, attempt) = (
-            self.positions(),
-            self.write.intent.generation,
-            self.write.attempt.clone(),
-        );
-        folder::blocking(move || {
-            let log = home.join(LOG);
-            // The entry was durable before it was visible; its name may not be when the try failed.
-            folder::sync_folder(&log)?;
-            positions.settle(generation, &attempt)?;
-            view.map_or(Ok(()), |view| folder::remove(&view))
-        })
-        .await?;
+        let (table, generation) = (&self.write.table, self.write.intent.generation);
+        if post.is_none() {
+            let entry = child(&table.log_prefix(), &format!("{version:020}.json"));
+            table.storage.make_durable(&entry).await?;
+        }
+        self.positions()
+            .settle(generation, &self.write.attempt)
+            .await?;
+        if version == 0 {
+            // The table has taken the place of a view of its name.
+            remove(&*table.storage, &view::stored_at(&table.name)).await?;
+        }
         entry::finish(&self.write.table, post).await;
         fail::fail_point!("lake::before_receipt");
         Ok(Receipt {
@@ -386,6 +385,7 @@ impl Prepared for PreparedWrite {
         let schema = Arc::clone(&self.write.target.schema);
         let native = Arc::new(LakeCandidate {
             table: self.write.intent.table.clone(),
+            storage: Arc::clone(&self.write.table.storage),
             schema: Arc::clone(&schema),
             files: self.files(scope),
             version: None,
@@ -399,13 +399,13 @@ impl Prepared for PreparedWrite {
 
     async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
         let receipt = self.make_visible(commit.position, commit.audited).await?;
-        self.write.ended();
+        self.write.ended().await;
         Ok(receipt)
     }
 
     async fn discard(self: Box<Self>) -> Result<()> {
         self.drop_files().await?;
-        self.write.ended();
+        self.write.ended().await;
         Ok(())
     }
 }

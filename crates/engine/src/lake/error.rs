@@ -136,10 +136,10 @@ pub enum LakeError {
         ours: i64,
     },
     /// A file with more or fewer rows than the log says.
-    #[error("`{path}` gave {read} rows and the log says {expected}")]
+    #[error("`{address}` gave {read} rows and the log says {expected}")]
     Rows {
         /// The file.
-        path: PathBuf,
+        address: String,
         /// Rows it gave.
         read: u64,
         /// Rows it should have.
@@ -164,10 +164,10 @@ pub enum LakeError {
         generation: i64,
     },
     /// A stored file of ours that cannot be understood.
-    #[error("`{path}` cannot be read: {why}")]
+    #[error("`{address}` cannot be read: {why}")]
     Stored {
         /// The file.
-        path: PathBuf,
+        address: String,
         /// Why.
         why: String,
     },
@@ -203,13 +203,13 @@ pub enum LakeError {
     },
     /// A checkpoint that is not whole, in a log that needs it.
     #[error(
-        "the checkpoint `{path}` is not whole, and the log of `{table}` cannot be read without it"
+        "the checkpoint `{address}` is not whole, and the log of `{table}` cannot be read without it"
     )]
     Torn {
         /// The table.
         table: String,
         /// The checkpoint.
-        path: PathBuf,
+        address: String,
     },
     /// A location this version cannot open.
     #[error("`{location}` is no lakehouse this version can open")]
@@ -227,6 +227,24 @@ pub enum LakeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The storage refused.
+    #[error("{doing} `{address}` failed: {source}")]
+    Storage {
+        /// What was tried.
+        doing: &'static str,
+        /// Where the object is, or would be.
+        address: String,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// Others may have taken this writer for dead.
+    #[error(
+        "this writer of `{table}` could not reach the storage for so long that others may clear up after it"
+    )]
+    LeaseLost {
+        /// The table.
+        table: String,
+    },
     /// The Delta library refused.
     #[error("{doing} `{table}` failed: {source}")]
     Delta {
@@ -238,10 +256,10 @@ pub enum LakeError {
         source: Box<deltalake_core::DeltaTableError>,
     },
     /// A data file could not be read.
-    #[error("reading `{path}` failed: {source}")]
+    #[error("reading `{address}` failed: {source}")]
     Parquet {
         /// The file.
-        path: PathBuf,
+        address: String,
         /// Why.
         source: parquet::errors::ParquetError,
     },
@@ -279,7 +297,7 @@ impl LakeError {
             LakeError::Stored { .. } => "R0413",
             LakeError::Missing { .. } => "R0414",
             LakeError::Location { .. } => "R0415",
-            LakeError::Io { .. } => "R0416",
+            LakeError::Io { .. } | LakeError::Storage { .. } => "R0416",
             LakeError::Delta { .. } => "R0417",
             LakeError::Parquet { .. } => "R0418",
             LakeError::Arrow { .. } | LakeError::Misuse(_) => "R0419",
@@ -292,6 +310,7 @@ impl LakeError {
             LakeError::Held { .. } => "R0428",
             LakeError::Unsettled { .. } => "R0429",
             LakeError::Emptied { .. } => "R0430",
+            LakeError::LeaseLost { .. } => "R0431",
         }
     }
 
@@ -320,11 +339,14 @@ impl LakeError {
             | LakeError::Stored { .. } => Remedy::Refused,
             LakeError::Delta { source, .. } if has_io(source, DENIED) => Remedy::FixConfig,
             LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => Remedy::FixConfig,
+            LakeError::Storage { source, .. } if has_io(source, DENIED) => Remedy::FixConfig,
             LakeError::Conflict { .. }
             | LakeError::Superseded { .. }
             | LakeError::Unsettled { .. }
             | LakeError::Delta { .. }
             | LakeError::Io { .. }
+            | LakeError::Storage { .. }
+            | LakeError::LeaseLost { .. }
             | LakeError::Stopped => Remedy::Retry,
             LakeError::Arrow { .. } | LakeError::Misuse(_) => Remedy::Bug,
         }
@@ -353,11 +375,14 @@ impl LakeError {
             LakeError::Occupied { table } => format!("drop the table first: `towpath lake drop {table} --yes`, or keep it with `materialized: table`"),
             LakeError::Gone { table, .. } => format!("see which versions there are: `towpath lake history {table}`; files of old versions stay until `lake vacuum` takes them"),
             LakeError::Held { .. } => "nothing was changed; run it again when the other one is done".to_owned(),
-            LakeError::Torn { path, .. } => format!("restore `{}` from a backup, or drop the table and load it anew", path.display()),
+            LakeError::Torn { address, .. } => format!("restore `{address}` from a backup, or drop the table and load it anew"),
             LakeError::Location { .. } => "use a folder on this machine; object stores come in a later version".to_owned(),
             LakeError::Parquet { .. } | LakeError::Rows { .. } => "the file is damaged or missing; restore it, or load the table anew with `--full-refresh`".to_owned(),
             LakeError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => FULL.to_owned(),
             LakeError::Delta { source, .. } if has_io(source, &[ErrorKind::StorageFull]) => FULL.to_owned(),
+            LakeError::Storage { source, .. } if has_io(source, &[ErrorKind::StorageFull]) => FULL.to_owned(),
+            LakeError::Storage { source, .. } if has_io(source, DENIED) => RIGHTS.to_owned(),
+            LakeError::LeaseLost { .. } => "nothing of this write is visible; the next attempt writes it again".to_owned(),
             LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => RIGHTS.to_owned(),
             LakeError::Delta { source, .. } if has_io(source, DENIED) => RIGHTS.to_owned(),
             _ => return None,

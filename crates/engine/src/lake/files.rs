@@ -1,10 +1,9 @@
 //! Writing data files of a table that no reader sees: uncommitted `Add`s until a commit names them.
 //!
-//! Row groups are bounded by bytes, files by an eighth of the memory budget. Files are fsynced when
+//! Row groups are bounded by bytes, files by an eighth of the memory budget. Files are durable when
 //! they are closed, before any log entry can name them. Giving up deletes what was written.
 
 use std::num::NonZeroU64;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -21,8 +20,8 @@ use parquet::schema::types::ColumnPath;
 
 use super::candidate::LakeFile;
 use super::error::{LakeError, LakeResult};
-use super::folder::{self, LOG};
-use super::store::{TableStore, named};
+use super::storage::{Key, remove};
+use super::store::{AttemptFiles, named};
 use super::table::Table;
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -59,6 +58,7 @@ pub(crate) struct FileWriter {
     file_schema: SchemaRef,
     dated: Vec<usize>,
     writer: DeltaWriter,
+    store: Arc<AttemptFiles>,
     attempt: String,
     rows: u64,
 }
@@ -78,7 +78,7 @@ impl FileWriter {
             .collect();
         let file_schema = Arc::new(Schema::new(bare));
         let zstd = ZstdLevel::try_new(1).map_err(|source| LakeError::Parquet {
-            path: table.folder.clone(),
+            address: table.address(),
             source,
         })?;
         let mut properties = WriterProperties::builder()
@@ -109,9 +109,8 @@ impl FileWriter {
             Default::default(),
             Some(stats),
         );
-        let log = table.folder.join(LOG);
-        let store = TableStore::of_attempt(table.log.object_store(None), log, attempt);
-        let writer = DeltaWriter::new(Arc::new(store), config);
+        let store = Arc::new(AttemptFiles::of(attempt, table.log.object_store(None)));
+        let writer = DeltaWriter::new(Arc::clone(&store) as _, config);
         let dated = (0..schema.fields().len())
             .filter(|at| {
                 matches!(
@@ -126,6 +125,7 @@ impl FileWriter {
             file_schema,
             dated,
             writer,
+            store,
             attempt: attempt.to_owned(),
             rows: 0,
         })
@@ -145,6 +145,8 @@ impl FileWriter {
             .write(&bare)
             .await
             .map_err(self.table.delta("writing files of"))?;
+        let put = self.store.check().map_err(Into::into);
+        put.map_err(self.table.delta("writing files of"))?;
         self.rows += bare.num_rows() as u64;
         Ok(())
     }
@@ -156,39 +158,13 @@ impl FileWriter {
 
     /// Finishes every file and makes it durable.
     pub(crate) async fn close(self) -> LakeResult<Vec<Add>> {
-        let mut adds = self
-            .writer
-            .close()
-            .await
+        let closed = self.writer.close().await;
+        let mut adds = closed
+            .and_then(|adds| Ok(self.store.check().map(|()| adds)?))
             .map_err(self.table.delta("writing files of"))?;
         for add in &mut adds {
             add.path = named(&add.path, &self.attempt);
         }
-        let paths: Vec<PathBuf> = adds.iter().map(|add| self.table.file(&add.path)).collect();
-        let home = self.table.folder.clone();
-        folder::blocking(move || {
-            if paths.is_empty() {
-                return Ok(());
-            }
-            for path in &paths {
-                folder::sync_file(path)?;
-            }
-            // The table's folder may be new: its name must be durable in its parents too.
-            folder::sync_folder(&home)?;
-            let mut above = home.ancestors().skip(1);
-            above.by_ref().take(2).try_for_each(folder::sync_folder)?;
-            // So may the lakehouse, in a folder that is not ours and may not be listed.
-            match above.next().map(folder::sync_folder) {
-                Some(Err(LakeError::Io { source, .. }))
-                    if source.kind() == std::io::ErrorKind::PermissionDenied =>
-                {
-                    Ok(())
-                }
-                Some(done) => done,
-                None => Ok(()),
-            }
-        })
-        .await?;
         Ok(adds)
     }
 
@@ -209,8 +185,15 @@ impl FileWriter {
 
 /// Deletes files that no commit names.
 pub(crate) async fn delete(table: &Table, adds: &[Add]) -> LakeResult<()> {
-    let paths: Vec<PathBuf> = adds.iter().map(|add| table.file(&add.path)).collect();
-    folder::blocking(move || paths.iter().try_for_each(|path| folder::remove(path))).await
+    for add in adds {
+        remove(&*table.storage, &table.file(&add.path)).await?;
+    }
+    Ok(())
+}
+
+/// Their keys.
+pub(crate) fn keys(table: &Table, adds: &[Add]) -> Vec<Key> {
+    adds.iter().map(|add| table.file(&add.path)).collect()
 }
 
 /// What an uncommitted file will be once it is committed.
@@ -220,7 +203,7 @@ pub(crate) fn lake_file(table: &Table, add: &Add) -> LakeFile {
         .as_deref()
         .and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
     LakeFile {
-        path: table.file(&add.path),
+        key: table.file(&add.path),
         bytes: u64::try_from(add.size).unwrap_or(0),
         rows: rows.and_then(|stats| stats.get("numRecords")?.as_u64()),
         stats: add.stats.clone(),

@@ -6,7 +6,6 @@
 //! here: the result is `Add`s and places to remove, audited before one commit.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{Array as _, BooleanArray, RecordBatch};
@@ -15,7 +14,7 @@ use arrow_schema::{Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use deltalake_core::kernel::Add;
 use futures::TryStreamExt as _;
-use towpath_ports::Op;
+use towpath_ports::{BoxStream, Op};
 
 use super::bitmap::Bitmap;
 use super::candidate::LakeFile;
@@ -23,6 +22,7 @@ use super::error::{LakeError, LakeResult};
 use super::files::{self, FileWriter, Sizes, lake_file};
 use super::keys::{KeyCode, KeySet, Pass};
 use super::read::{read_ahead, read_files};
+use super::storage::Key;
 use super::table::Table;
 use super::types::describe;
 
@@ -144,6 +144,26 @@ async fn merge_files(
     })
 }
 
+impl MergeContext<'_> {
+    /// Some columns of files, read ahead.
+    fn read(&self, keys: Vec<Key>, columns: &SchemaRef) -> BoxStream<LakeResult<RecordBatch>> {
+        let storage = Arc::clone(&self.table.storage);
+        read_ahead(read_files(storage, keys, Arc::clone(columns), BATCH_ROWS))
+    }
+
+    /// A file that is taken out of the table must have been read to its last row.
+    fn expect_rows(&self, key: &Key, read: u64, expected: Option<u64>) -> LakeResult<()> {
+        match expected.filter(|expected| *expected != read) {
+            None => Ok(()),
+            Some(expected) => Err(LakeError::Rows {
+                address: self.table.storage.address(key),
+                read,
+                expected,
+            }),
+        }
+    }
+}
+
 /// Refuses to replace known rows by rows that lack a column of which they hold a value.
 async fn keeps_values(
     place: &MergeContext<'_>,
@@ -159,8 +179,7 @@ async fn keeps_values(
         let Some(file) = place.files.get(*at) else {
             continue;
         };
-        let paths = vec![file.path.clone()];
-        let mut batches = read_ahead(read_files(paths, Arc::clone(&columns), BATCH_ROWS));
+        let mut batches = place.read(vec![file.key.clone()], &columns);
         let mut first = 0;
         while let Some(batch) = batches.try_next().await? {
             let known = marked.filter(first, batch.num_rows(), false);
@@ -170,7 +189,7 @@ async fn keeps_values(
                 *lost += (column.len() - column.logical_null_count()) as u64;
             }
         }
-        expect_rows(&file.path, first as u64, file.rows)?;
+        place.expect_rows(&file.key, first as u64, file.rows)?;
     }
     let mut emptied = columns.fields().iter().zip(lost);
     match emptied.find(|(_, lost)| *lost > 0) {
@@ -256,12 +275,7 @@ async fn collect(
     keys: &mut KeySet<'_>,
 ) -> LakeResult<()> {
     let unique = keyed != Keyed::DeleteInsert && incoming.ops.is_none();
-    let paths = incoming
-        .adds
-        .iter()
-        .map(|add| place.table.file(&add.path))
-        .collect();
-    let mut batches = read_ahead(read_files(paths, Arc::clone(key), BATCH_ROWS));
+    let mut batches = place.read(files::keys(place.table, &incoming.adds), key);
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
         if let Some(at) = keys.add(batch.columns(), first, unique)? {
@@ -302,11 +316,7 @@ async fn probe(
     let Some(file) = place.files.get(at) else {
         return Ok(());
     };
-    let mut batches = read_ahead(read_files(
-        vec![file.path.clone()],
-        Arc::clone(key),
-        BATCH_ROWS,
-    ));
+    let mut batches = place.read(vec![file.key.clone()], key);
     // Marks of earlier passes are added to.
     let mut bits = marks
         .remove(&at)
@@ -320,7 +330,7 @@ async fn probe(
         })?;
         first = end;
     }
-    expect_rows(&file.path, first as u64, file.rows)?;
+    place.expect_rows(&file.key, first as u64, file.rows)?;
     if bits.count() > 0 {
         marks.insert(at, bits);
     }
@@ -405,37 +415,25 @@ async fn copy(
     let none = Bitmap::filled(0, false);
     let read = stream(
         place,
-        vec![file.path.clone()],
+        vec![file.key.clone()],
         marked.unwrap_or(&none),
         true,
         writer,
     )
     .await?;
-    expect_rows(&file.path, read, file.rows)
-}
-
-/// A file that is taken out of the table must have been read to its last row.
-fn expect_rows(path: &Path, read: u64, expected: Option<u64>) -> LakeResult<()> {
-    match expected.filter(|expected| *expected != read) {
-        None => Ok(()),
-        Some(expected) => Err(LakeError::Rows {
-            path: path.to_path_buf(),
-            read,
-            expected,
-        }),
-    }
+    place.expect_rows(&file.key, read, file.rows)
 }
 
 /// Writes the rows of files whose bit is set, or is not set with `negate`; bits behind the end are not
 /// set. Gives how many rows were read.
 async fn stream(
     place: &MergeContext<'_>,
-    paths: Vec<PathBuf>,
+    keys: Vec<Key>,
     bits: &Bitmap,
     negate: bool,
     writer: &mut FileWriter,
 ) -> LakeResult<u64> {
-    let mut batches = read_ahead(read_files(paths, Arc::clone(place.schema), BATCH_ROWS));
+    let mut batches = place.read(keys, place.schema);
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
         let filter = bits.filter(first, batch.num_rows(), negate);
@@ -458,10 +456,15 @@ async fn filter(place: &MergeContext<'_>, adds: &[Add], keep: &Bitmap) -> LakeRe
         place.sizes,
         place.attempt,
     )?;
-    let paths = adds.iter().map(|add| place.table.file(&add.path)).collect();
-    let written = stream(place, paths, keep, false, &mut writer)
-        .await
-        .and_then(|read| expect_rows(&place.table.folder, read, Some(keep.len() as u64)));
+    let written = stream(
+        place,
+        files::keys(place.table, adds),
+        keep,
+        false,
+        &mut writer,
+    )
+    .await
+    .and_then(|read| place.expect_rows(&place.table.prefix, read, Some(keep.len() as u64)));
     if let Err(error) = written {
         writer.abort().await?;
         return Err(error);

@@ -1,9 +1,9 @@
-//! The lakehouse: Delta tables on a folder, written so that nothing half-done is ever visible.
+//! The lakehouse: Delta tables in a storage, written so that nothing half-done is ever visible.
 //!
 //! Promise: a write is made of uncommitted files until one log entry makes it visible together with
 //! its token; values are exact or refused (`types.rs`); merges are our own (`merge.rs`) and bounded
 //! in memory. It knows no SQL: the session half turns `LakeCandidate` into something it can plan.
-//! Read next: `open.rs` (the front door), `writer.rs`, `commit.rs`, then `merge.rs`.
+//! Read next: `open.rs` (the front door), `storage/mod.rs`, `writer.rs`, `commit.rs`, then `merge.rs`.
 
 mod bitmap;
 mod candidate;
@@ -15,15 +15,17 @@ mod entry;
 mod error;
 mod evolve;
 mod files;
-mod folder;
 mod history;
 mod keys;
 mod log;
 mod mark;
 mod merge;
+mod names;
+mod object_file;
 mod open;
 mod position;
 mod read;
+mod storage;
 mod store;
 mod sweep;
 mod table;

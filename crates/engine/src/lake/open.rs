@@ -1,25 +1,27 @@
-//! The front door: a lakehouse at a folder, its tables, and what is known about each.
+//! The front door: a lakehouse at a URL, its tables, and what is known about each.
 //!
-//! Opening touches nothing; a folder appears with the first write. Tables are found by their
+//! Opening touches nothing; it appears with the first write. Tables are found by their
 //! `_delta_log`, so tables other programs put there are seen too. Writing starts in `writer.rs`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_schema::SchemaRef;
+use object_store::memory::InMemory;
 use towpath_ports::{Committed, Result, Source};
 use towpath_vocab::{Generation, TableName, TaskKey};
 
 use super::candidate::LakeCandidate;
 use super::error::{LakeError, LakeResult};
 use super::files::Sizes;
-use super::folder::{self, LOG, OWN};
 use super::history::{self, HistoryEntry};
+use super::names::{self, OWN};
 use super::position::Positions;
 use super::read::TableSource;
-use super::sweep;
+use super::storage::{self, Bucket, Key, LocalFolder, StorageRef, remove};
 use super::table::{Snapshot, Table};
+use super::view;
 
 /// A lakehouse. Cheap to clone; clones share the warm snapshots.
 #[derive(Clone)]
@@ -28,7 +30,7 @@ pub struct Lake {
 }
 
 struct Inner {
-    root: PathBuf,
+    storage: StorageRef,
     sizes: Sizes,
     tables: Mutex<HashMap<TableName, Arc<Table>>>,
 }
@@ -53,7 +55,7 @@ pub struct TableDescription {
     /// Delta's id of the table.
     pub id: String,
     /// Where it is.
-    pub location: PathBuf,
+    pub location: String,
 }
 
 impl Lake {
@@ -73,25 +75,41 @@ impl Lake {
             Ok(url) if url.scheme().len() > 1 && location.contains("://") => {
                 return Err(unknown().into());
             }
-            _ => PathBuf::from(location),
+            _ => Path::new(location).to_path_buf(),
         };
-        let root = std::path::absolute(&path)
-            .and_then(|path| folder::without_parents(&path))
-            .map_err(folder::failed("opening", &path))
-            .map_err(towpath_vocab::Failure::from)?;
-        let inner = Inner {
-            root,
-            sizes: Sizes { memory_bytes },
-            tables: Mutex::new(HashMap::new()),
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self::over(Arc::new(LocalFolder::at(&path)?), memory_bytes))
     }
 
-    /// The folder.
-    pub fn root(&self) -> &Path {
-        &self.inner.root
+    /// An empty lakehouse that is gone with the process.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn in_memory(memory_bytes: u64) -> Result<Self> {
+        let url = url::Url::parse("memory://lakehouse/").map_err(|_| LakeError::Location {
+            location: "memory".to_owned(),
+        })?;
+        let bucket = Bucket::over(Arc::new(InMemory::new()), url);
+        Ok(Self::over(Arc::new(bucket), memory_bytes))
+    }
+
+    /// The lakehouse in a storage.
+    pub(crate) fn over(storage: StorageRef, memory_bytes: u64) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                storage,
+                sizes: Sizes { memory_bytes },
+                tables: Mutex::new(HashMap::new()),
+            }),
+        }
+    }
+
+    /// Where it is: a path on this machine, or a URL without credentials.
+    pub fn address(&self) -> String {
+        self.inner.storage.address(&Key::default())
+    }
+
+    pub(crate) fn storage(&self) -> &StorageRef {
+        &self.inner.storage
     }
 
     pub(crate) fn sizes(&self) -> Sizes {
@@ -107,7 +125,7 @@ impl Lake {
         if let Some(table) = tables.get(name) {
             return Ok(Arc::clone(table));
         }
-        let table = Arc::new(Table::at(&self.inner.root, name.clone())?);
+        let table = Arc::new(Table::at(&self.inner.storage, name.clone())?);
         tables.insert(name.clone(), Arc::clone(&table));
         Ok(table)
     }
@@ -123,29 +141,20 @@ impl Lake {
 
     /// Every table, by name.
     pub async fn tables(&self) -> Result<Vec<TableName>> {
-        let root = self.inner.root.clone();
-        let tables = folder::blocking(move || {
-            let mut tables = Vec::new();
-            for schema in folder::names(&root)?
-                .iter()
-                .filter(|name| name.as_str() != OWN)
-            {
-                let Some(schema_name) = folder::unescape(schema) else {
+        let storage = &**self.storage();
+        let mut found = Vec::new();
+        for schema in storage::names(storage, &Key::default()).await? {
+            let Some(schema_name) = names::unescape(&schema).filter(|_| schema != OWN) else {
+                continue;
+            };
+            for table in storage::names(storage, &storage::key(&schema)).await? {
+                let Some(name) = names::unescape(&table) else {
                     continue;
                 };
-                for table in folder::names(&root.join(schema))? {
-                    let log = root.join(schema).join(&table).join(LOG);
-                    if let Some(name) = folder::unescape(&table).filter(|_| log.is_dir()) {
-                        tables.push(TableName::new(schema_name.clone(), name));
-                    }
+                let name = TableName::new(schema_name.clone(), name);
+                if self.table(&name)?.exists().await? {
+                    found.push(name);
                 }
-            }
-            Ok(tables)
-        });
-        let mut found = Vec::new();
-        for name in tables.await? {
-            if self.table(&name)?.exists().await? {
-                found.push(name);
             }
         }
         Ok(found)
@@ -176,33 +185,43 @@ impl Lake {
         Ok(table.open_at(Some(version)).await?.candidate(&table))
     }
 
-    /// Takes a table away: first out of sight by one rename, then its files. True when there was one.
+    /// Drops a table: first out of sight by one put, then its files. True when there was one.
     pub async fn drop_table(&self, name: &TableName) -> Result<bool> {
-        let _held = self.hold(name).await?;
+        let held = self.hold(name).await?;
         let table = self.table(name)?;
-        let was_there = table.exists().await?;
-        if was_there {
-            self.take_away(&table).await?;
-            // A view that the table hid must not come to light.
-            let view = self.view_path(name);
-            folder::blocking(move || folder::remove(&view)).await?;
+        let now = table.now().await?;
+        if let Some(now) = &now {
+            // In the place of a view that the table hid: it must not come to light.
+            let id = now.state.metadata().id();
+            view::store_dropped(&**self.storage(), name, id).await?;
         }
-        Ok(was_there)
+        self.finish_dropped(&table).await?;
+        held.release().await?;
+        Ok(now.is_some())
     }
 
-    /// Takes the folder of a table away, whoever sees it.
+    /// Deletes a dropped table, where a crash kept that from being done, and the note that hides it.
+    pub(super) async fn finish_dropped(&self, table: &Table) -> LakeResult<()> {
+        let (storage, note) = (&**self.storage(), view::stored_at(&table.name));
+        if !view::read(storage, &note)
+            .await?
+            .is_some_and(|note| note.is_dropped())
+        {
+            return Ok(());
+        }
+        self.take_away(table).await?;
+        remove(storage, &note).await
+    }
+
+    /// Deletes the objects of a table, whoever sees it.
     pub(crate) async fn take_away(&self, table: &Table) -> LakeResult<()> {
-        let (home, grave) = (table.folder.clone(), self.root().join(OWN).join("dropped"));
         table.forget().await;
-        folder::blocking(move || {
-            folder::create_folder(&grave)?;
-            let away = grave.join(uuid::Uuid::new_v4().simple().to_string());
-            std::fs::rename(&home, &away).map_err(folder::failed("dropping", &home))?;
-            home.parent().map_or(Ok(()), folder::sync_folder)?;
-            fail::fail_point!("lake::before_deleting_dropped");
-            sweep::bury(&away)
-        })
-        .await
+        match self.storage().delete_prefix(&table.prefix).await? {
+            true => Ok(()),
+            false => Err(LakeError::Held {
+                table: table.name.to_string(),
+            }),
+        }
     }
 
     /// A table's current version; `None` when there is no such table.
@@ -232,7 +251,7 @@ impl Lake {
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
             id: metadata.id().to_owned(),
-            location: table.folder.clone(),
+            location: self.storage().address(&table.prefix),
         })
     }
 
@@ -265,20 +284,15 @@ impl Lake {
         let Some(generation) = stored else {
             return Ok(None);
         };
-        let positions = Positions::of(&table.folder, &app_id);
-        let reading = positions.clone();
-        let found = folder::blocking(move || match reading.settled(Generation(generation))? {
-            Some(settled) => Ok((Some(settled), Vec::new())),
-            None => Ok((None, reading.attempts(Generation(generation))?)),
-        });
+        let positions = Positions::of(table, &app_id);
         let missing = || LakeError::PositionMissing {
             table: table.name.to_string(),
             generation,
         };
-        let (settled, mut attempts) = found.await?;
-        if let Some(settled) = settled {
+        if let Some(settled) = positions.settled(Generation(generation)).await? {
             return Ok(Some(settled.committed()));
         }
+        let mut attempts = positions.attempts(Generation(generation)).await?;
         let winner = match attempts.len() {
             0 => return Err(missing()),
             1 => attempts.remove(0),
@@ -293,7 +307,7 @@ impl Lake {
             }
         };
         let attempt = winner.attempt().to_owned();
-        folder::blocking(move || positions.settle(Generation(generation), &attempt)).await?;
+        positions.settle(Generation(generation), &attempt).await?;
         Ok(Some(winner.committed()))
     }
 }

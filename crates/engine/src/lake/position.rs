@@ -1,18 +1,22 @@
 //! How far a source had been read, stored beside the table before the commit that names it.
 //!
 //! Each attempt writes its own file `_towpath/<app id>/<generation>.<attempt>.json`; the attempt whose
-//! log entry won renames its own to `<generation>.json`. Two attempts of one generation can so never
-//! overwrite each other's position. A crash between log entry and rename is settled from the log,
+//! log entry won makes its own the `<generation>.json`. Two attempts of one generation can so never
+//! overwrite each other's position. A crash between the two is settled from the log,
 //! where the winner's commit info names its attempt.
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use towpath_ports::{Committed, PreparedStats};
 use towpath_vocab::{Generation, TaskKey, Token};
 
 use super::error::{LakeError, LakeResult};
-use super::folder::{self, OWN};
+use super::names::{self, OWN};
+use super::storage::{
+    Key, Storage, StorageRef, child, get_json, head, names as names_below, put_json, remove,
+};
+use super::table::Table;
 
 /// Version of the stored form.
 const VERSION: u32 = 1;
@@ -59,90 +63,101 @@ impl Stored {
 /// The positions of one task beside one table.
 #[derive(Clone, Debug)]
 pub(crate) struct Positions {
-    folder: PathBuf,
+    storage: StorageRef,
+    prefix: Key,
 }
 
 impl Positions {
     /// Of this task beside this table.
-    pub(crate) fn of(table: &Path, app_id: &str) -> Self {
+    pub(crate) fn of(table: &Table, app_id: &str) -> Self {
+        let own = child(&table.prefix, OWN);
         Self {
-            folder: table.join(OWN).join(folder::app_folder(app_id)),
+            storage: Arc::clone(&table.storage),
+            prefix: child(&own, &names::app_part(app_id)),
         }
     }
 
     /// Stores the position of an attempt, durably.
-    pub(crate) fn put(&self, stored: &Stored) -> LakeResult<()> {
-        folder::put_json(
-            &self.attempt_path(stored.token.generation, &stored.attempt),
-            stored,
-        )
+    pub(crate) async fn put(&self, stored: &Stored) -> LakeResult<()> {
+        let key = self.attempt_key(stored.token.generation, &stored.attempt);
+        put_json(&*self.storage, &key, stored).await
     }
 
     /// Forgets an attempt that did not win.
-    pub(crate) fn forget(&self, generation: Generation, attempt: &str) -> LakeResult<()> {
-        folder::remove(&self.attempt_path(generation, attempt))
+    pub(crate) async fn forget(&self, generation: Generation, attempt: &str) -> LakeResult<()> {
+        remove(&*self.storage, &self.attempt_key(generation, attempt)).await
     }
 
     /// Makes the winning attempt's position the generation's, and drops what is no longer needed.
-    pub(crate) fn settle(&self, generation: Generation, attempt: &str) -> LakeResult<()> {
-        let (from, to) = (
-            self.attempt_path(generation, attempt),
-            self.path(generation),
-        );
-        match std::fs::rename(&from, &to) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && to.exists() => {}
-            Err(error) => return Err(folder::failed("writing", &to)(error)),
-            Ok(()) => folder::sync_folder(&self.folder)?,
+    pub(crate) async fn settle(&self, generation: Generation, attempt: &str) -> LakeResult<()> {
+        let (from, to) = (self.attempt_key(generation, attempt), self.key(generation));
+        match read(&*self.storage, &from).await? {
+            Some(won) => {
+                put_json(&*self.storage, &to, &won).await?;
+                remove(&*self.storage, &from).await?;
+            }
+            // Settled before.
+            None if head(&*self.storage, &to).await?.is_some() => {}
+            None => {
+                return Err(LakeError::Stored {
+                    address: self.storage.address(&from),
+                    why: "it is gone".to_owned(),
+                });
+            }
         }
-        let mut settled: Vec<i64> = folder::names(&self.folder)?
-            .iter()
-            .filter_map(|name| name.strip_suffix(".json")?.parse().ok())
-            .collect();
+        let mut settled = self.generations().await?;
         settled.retain(|other| *other < generation.0);
-        settled.sort_unstable();
         let old = settled.len().saturating_sub(KEPT);
-        settled
-            .iter()
-            .take(old)
-            .try_for_each(|other| folder::remove(&self.path(Generation(*other))))
+        for other in settled.iter().take(old) {
+            remove(&*self.storage, &self.key(Generation(*other))).await?;
+        }
+        Ok(())
     }
 
     /// The settled position of a generation.
-    pub(crate) fn settled(&self, generation: Generation) -> LakeResult<Option<Stored>> {
-        read(&self.path(generation))
+    pub(crate) async fn settled(&self, generation: Generation) -> LakeResult<Option<Stored>> {
+        read(&*self.storage, &self.key(generation)).await
     }
 
     /// The settled positions that are kept, oldest first.
-    pub(crate) fn all(&self) -> LakeResult<Vec<Stored>> {
-        let mut settled: Vec<i64> = folder::names(&self.folder)?
-            .iter()
-            .filter_map(|name| name.strip_suffix(".json")?.parse().ok())
-            .collect();
-        settled.sort_unstable();
-        settled
-            .into_iter()
-            .filter_map(|generation| self.settled(Generation(generation)).transpose())
-            .collect()
+    pub(crate) async fn all(&self) -> LakeResult<Vec<Stored>> {
+        let mut all = Vec::new();
+        for generation in self.generations().await? {
+            all.extend(self.settled(Generation(generation)).await?);
+        }
+        Ok(all)
     }
 
     /// Attempts of a generation that were not settled.
-    pub(crate) fn attempts(&self, generation: Generation) -> LakeResult<Vec<Stored>> {
+    pub(crate) async fn attempts(&self, generation: Generation) -> LakeResult<Vec<Stored>> {
         let prefix = format!("{generation}.");
-        let names = folder::names(&self.folder)?;
-        let attempts = names
+        let settled = format!("{generation}.json");
+        let mut attempts = Vec::new();
+        for name in names_below(&*self.storage, &self.prefix).await? {
+            if name.starts_with(&prefix) && name != settled {
+                attempts.extend(read(&*self.storage, &child(&self.prefix, &name)).await?);
+            }
+        }
+        Ok(attempts)
+    }
+
+    /// Generations that are settled, in order.
+    async fn generations(&self) -> LakeResult<Vec<i64>> {
+        let names = names_below(&*self.storage, &self.prefix).await?;
+        let numbers = names
             .iter()
-            .filter(|name| name.starts_with(&prefix) && **name != format!("{generation}.json"));
-        attempts
-            .filter_map(|name| read(&self.folder.join(name)).transpose())
-            .collect()
+            .filter_map(|name| name.strip_suffix(".json")?.parse().ok());
+        let mut generations: Vec<i64> = numbers.collect();
+        generations.sort_unstable();
+        Ok(generations)
     }
 
-    fn path(&self, generation: Generation) -> PathBuf {
-        self.folder.join(format!("{generation}.json"))
+    fn key(&self, generation: Generation) -> Key {
+        child(&self.prefix, &format!("{generation}.json"))
     }
 
-    fn attempt_path(&self, generation: Generation, attempt: &str) -> PathBuf {
-        self.folder.join(format!("{generation}.{attempt}.json"))
+    fn attempt_key(&self, generation: Generation, attempt: &str) -> Key {
+        child(&self.prefix, &format!("{generation}.{attempt}.json"))
     }
 }
 
@@ -164,15 +179,16 @@ impl Stored {
 }
 
 /// Every task that has stored a position beside this table.
-pub(crate) fn tasks(table: &Path) -> LakeResult<Vec<TaskKey>> {
-    let home = table.join(OWN);
+pub(crate) async fn tasks(table: &Table) -> LakeResult<Vec<TaskKey>> {
+    let (storage, own) = (&*table.storage, child(&table.prefix, OWN));
     let mut tasks = Vec::new();
-    for app in folder::names(&home)? {
-        for name in folder::names(&home.join(&app))? {
+    for app in names_below(storage, &own).await? {
+        let app = child(&own, &app);
+        for name in names_below(storage, &app).await? {
             if !name.ends_with(".json") || name.starts_with('.') {
                 continue;
             }
-            if let Some(stored) = read(&home.join(&app).join(name))? {
+            if let Some(stored) = read(storage, &child(&app, &name)).await? {
                 tasks.push(stored.token.task);
                 break;
             }
@@ -181,13 +197,13 @@ pub(crate) fn tasks(table: &Path) -> LakeResult<Vec<TaskKey>> {
     Ok(tasks)
 }
 
-fn read(path: &Path) -> LakeResult<Option<Stored>> {
-    let Some(stored) = folder::get_json::<Stored>(path)? else {
+async fn read(storage: &dyn Storage, key: &Key) -> LakeResult<Option<Stored>> {
+    let Some(stored) = get_json::<Stored>(storage, key).await? else {
         return Ok(None);
     };
     if stored.version > VERSION {
         return Err(LakeError::Stored {
-            path: path.to_path_buf(),
+            address: storage.address(key),
             why: format!(
                 "it has version {}, this Towpath reads up to {VERSION}",
                 stored.version

@@ -3,7 +3,6 @@
 //! One file is read at a time per split, one row group at a time, with only the columns asked for.
 //! Columns a file lacks are NULL; narrower types of older files are widened exactly.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -11,7 +10,7 @@ use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use towpath_ports::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split,
     TableSchema,
@@ -21,7 +20,8 @@ use towpath_vocab::{Failure, Mark, Position, RawRecord, ReadMode, Remedy, SplitI
 use super::candidate::{LakeCandidate, LakeFile};
 use super::convert::batch_to_lake;
 use super::error::{LakeError, LakeResult};
-use super::folder::failed;
+use super::object_file::ObjectFile;
+use super::storage::{Key, StorageRef};
 use super::table::Table;
 
 const BATCH_ROWS: usize = 8_192;
@@ -30,15 +30,25 @@ const AHEAD: usize = 4;
 
 /// The rows of one file as batches of `schema` (some of a table's columns, by name).
 pub(crate) async fn read_file(
-    path: PathBuf,
+    storage: StorageRef,
+    key: Key,
     schema: SchemaRef,
     batch_rows: usize,
 ) -> LakeResult<BoxStream<LakeResult<RecordBatch>>> {
-    let file = tokio::fs::File::open(&path)
-        .await
-        .map_err(failed("opening", &path))?;
+    let address = storage.address(&key);
+    let file = ObjectFile::at(storage.objects(), key);
+    read_rows(file, address, schema, batch_rows).await
+}
+
+/// The rows of a Parquet file that is found under an address.
+pub(crate) async fn read_rows(
+    file: impl AsyncFileReader + Unpin + 'static,
+    address: String,
+    schema: SchemaRef,
+    batch_rows: usize,
+) -> LakeResult<BoxStream<LakeResult<RecordBatch>>> {
     let damaged = |source| LakeError::Parquet {
-        path: path.clone(),
+        address: address.clone(),
         source,
     };
     let builder = ParquetRecordBatchStreamBuilder::new(file)
@@ -72,7 +82,7 @@ pub(crate) async fn read_file(
         .map_err(damaged)?;
     Ok(Box::pin(batches.map(move |batch| {
         let batch = batch.map_err(|source| LakeError::Parquet {
-            path: path.clone(),
+            address: address.clone(),
             source,
         })?;
         batch_to_lake(&batch, &schema, &from)
@@ -81,13 +91,14 @@ pub(crate) async fn read_file(
 
 /// The rows of several files, one after the other.
 pub(crate) fn read_files(
-    files: Vec<PathBuf>,
+    storage: StorageRef,
+    files: Vec<Key>,
     schema: SchemaRef,
     batch_rows: usize,
 ) -> BoxStream<LakeResult<RecordBatch>> {
     Box::pin(
         stream::iter(files)
-            .then(move |path| read_file(path, Arc::clone(&schema), batch_rows))
+            .then(move |key| read_file(Arc::clone(&storage), key, Arc::clone(&schema), batch_rows))
             .try_flatten(),
     )
 }
@@ -191,6 +202,7 @@ struct FilesReader {
     name: TableName,
     object: String,
     schema: SchemaRef,
+    storage: StorageRef,
     files: Vec<LakeFile>,
     version: Option<u64>,
     parallel: usize,
@@ -213,6 +225,7 @@ impl FilesReader {
             name: spec.table.clone(),
             object: candidate.table.to_string(),
             schema,
+            storage: Arc::clone(&candidate.storage),
             files: candidate.files.clone(),
             version: candidate.version,
             parallel: if spec.limit.is_some() {
@@ -229,9 +242,10 @@ impl FilesReader {
         })
     }
 
-    fn split(&self, number: usize, files: Vec<PathBuf>, first: u64) -> Split {
+    fn split(&self, number: usize, files: Vec<Key>, first: u64) -> Split {
         let (table, object, limit) = (self.name.clone(), self.object.clone(), self.limit);
-        let rows = read_files(files, Arc::clone(&self.schema), self.batch_rows)
+        let storage = Arc::clone(&self.storage);
+        let rows = read_files(storage, files, Arc::clone(&self.schema), self.batch_rows)
             .scan(0u64, move |read, batch| {
                 let batch = batch.map(|batch| {
                     let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(*read));
@@ -289,8 +303,8 @@ impl Reader for FilesReader {
         let mut first = 0;
         let mut assignments = Vec::new();
         for (number, group) in files.chunks(per_split).enumerate() {
-            let paths = group.iter().map(|file| file.path.clone()).collect();
-            assignments.push(Ok(Assignment::Assigned(self.split(number, paths, first))));
+            let keys = group.iter().map(|file| file.key.clone()).collect();
+            assignments.push(Ok(Assignment::Assigned(self.split(number, keys, first))));
             // Ordinals stay apart between splits even when a file does not say how many rows it has.
             first += group
                 .iter()

@@ -1,30 +1,25 @@
-//! The Delta library's store of a table's files, with two promises of our own.
+//! The Delta library's view of a table's objects: data files bear the attempt that writes them in
+//! their names, so what a killed writer left behind is told from what others write.
 //!
-//! A checkpoint is durable before it has its name: after a power cut `_last_checkpoint` never points
-//! at a torn one. A data file bears the attempt that writes it in its name, so what a killed writer
-//! left behind is told from what others write. All else is the library's store. It knows no log.
+//! A file that cannot be put fails the write when it is asked, not inside the library, which panics when
+//! it is to give up a file that it could not finish. It knows no log. Read next: `storage/mod.rs`.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::BoxStream;
-use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
-use uuid::Uuid;
 
-use super::folder::{self, LOG};
+use super::storage::{Key, key};
 
 /// How names of data files begin.
 const PART: &str = "part-";
-/// How names of checkpoints that are not yet whole begin and end.
-pub(crate) const UNNAMED: (&str, &str) = ("_checkpoint_", ".tmp");
 
 /// How names of data files of an attempt begin.
 pub(crate) fn part_of(attempt: &str) -> String {
@@ -37,161 +32,152 @@ pub(crate) fn named(name: &str, attempt: &str) -> String {
     format!("{}{rest}", part_of(attempt))
 }
 
-/// A table's files.
+/// A table's objects, for one attempt that writes data files.
 #[derive(Debug)]
-pub(crate) struct TableStore {
+pub(crate) struct AttemptFiles {
     inner: Arc<dyn ObjectStore>,
-    log: PathBuf,
-    attempt: Option<String>,
+    attempt: String,
+    failure: FirstFailure,
 }
 
-impl TableStore {
-    /// Over a store that holds the table of this log folder.
-    pub(crate) fn over(inner: Arc<dyn ObjectStore>, log: PathBuf) -> Self {
+/// The first file that could not be put.
+#[derive(Clone, Debug, Default)]
+struct FirstFailure(Arc<Mutex<Option<object_store::Error>>>);
+
+impl FirstFailure {
+    /// Keeps a failure, so that the library goes on to its end.
+    fn keep(&self, put: Result<PutResult>) -> PutResult {
+        put.unwrap_or_else(|error| {
+            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert(error);
+            PutResult {
+                e_tag: None,
+                version: None,
+            }
+        })
+    }
+}
+
+impl AttemptFiles {
+    /// The data files of an attempt.
+    pub(crate) fn of(attempt: &str, inner: Arc<dyn ObjectStore>) -> Self {
         Self {
             inner,
-            log,
-            attempt: None,
+            attempt: attempt.to_owned(),
+            failure: FirstFailure::default(),
         }
     }
 
-    /// The same for the data files of one attempt.
-    pub(crate) fn of_attempt(inner: Arc<dyn ObjectStore>, log: PathBuf, attempt: &str) -> Self {
-        Self {
-            attempt: Some(attempt.to_owned()),
-            ..Self::over(inner, log)
-        }
+    /// Whether every file so far could be put.
+    ///
+    /// # Errors
+    /// The first failure; then no file of this attempt may be named by a commit.
+    pub(crate) fn check(&self) -> Result<()> {
+        let mut first = self
+            .failure
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        first.take().map_or(Ok(()), Err)
     }
 
     /// Where a data file goes.
-    fn place(&self, location: &Path) -> Path {
-        let Some((attempt, name)) = self.attempt.as_deref().zip(location.filename()) else {
-            return location.clone();
-        };
-        let name = named(name, attempt);
-        let mut parts: Vec<String> = location
-            .parts()
-            .map(|part| part.as_ref().to_owned())
-            .collect();
-        parts.pop();
-        parts.push(name);
-        Path::from(parts.join("/"))
+    fn place(&self, location: &Key) -> Key {
+        let name = named(location.filename().unwrap_or_default(), &self.attempt);
+        match location.as_ref().rsplit_once('/') {
+            Some((above, _)) => key(&format!("{above}/{name}")),
+            None => key(&name),
+        }
     }
 }
 
-impl fmt::Display for TableStore {
+impl fmt::Display for AttemptFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TableStore({})", self.inner)
-    }
-}
-
-/// The name of a checkpoint, or of the pointer to the last one.
-fn checkpoint(location: &Path) -> Option<String> {
-    let name = location.filename()?;
-    let folder = location.parts().rev().nth(1)?;
-    let is_one = name == "_last_checkpoint" || name.contains(".checkpoint");
-    (folder.as_ref() == LOG && is_one).then(|| name.to_owned())
-}
-
-/// Puts a file whose bytes are durable before it has its name, and whose name is before this returns.
-fn put_durably(log: PathBuf, name: &str, payload: &PutPayload, mode: &PutMode) -> io::Result<()> {
-    let (begin, end) = UNNAMED;
-    let unnamed = log.join(format!("{begin}{}{end}", Uuid::new_v4().simple()));
-    let path = log.join(name);
-    let written = File::create(&unnamed).and_then(|mut file| {
-        payload.iter().try_for_each(|bytes| file.write_all(bytes))?;
-        file.sync_all()
-    });
-    fail::fail_point!("lake::before_checkpoint_name");
-    let placed = written.and_then(|()| match mode {
-        PutMode::Create => fs::hard_link(&unnamed, &path).and_then(|()| fs::remove_file(&unnamed)),
-        _ => fs::rename(&unnamed, &path),
-    });
-    if placed.is_err() {
-        let _ = fs::remove_file(&unnamed);
-    }
-    placed.and_then(|()| File::open(&log)?.sync_all())
-}
-
-fn refused(path: String) -> impl FnOnce(io::Error) -> object_store::Error {
-    move |source| match source.kind() {
-        io::ErrorKind::AlreadyExists => object_store::Error::AlreadyExists {
-            path,
-            source: Box::new(source),
-        },
-        _ => object_store::Error::Generic {
-            store: "TableStore",
-            source: Box::new(source),
-        },
+        write!(f, "AttemptFiles({})", self.inner)
     }
 }
 
 #[async_trait]
-impl ObjectStore for TableStore {
+impl ObjectStore for AttemptFiles {
     async fn put_opts(
         &self,
-        location: &Path,
+        location: &Key,
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let Some(name) = checkpoint(location) else {
-            let place = self.place(location);
-            return self.inner.put_opts(&place, payload, options).await;
-        };
-        let log = self.log.clone();
-        let put = folder::blocking(move || Ok(put_durably(log, &name, &payload, &options.mode)));
-        match put.await {
-            Ok(done) => done.map_err(refused(location.to_string()))?,
-            Err(error) => {
-                return Err(object_store::Error::Generic {
-                    store: "TableStore",
-                    source: Box::new(error),
-                });
-            }
-        }
-        Ok(PutResult {
-            e_tag: None,
-            version: None,
-        })
+        let place = self.place(location);
+        let put = self.inner.put_opts(&place, payload, options).await;
+        Ok(self.failure.keep(put))
     }
 
     async fn put_multipart_opts(
         &self,
-        location: &Path,
+        location: &Key,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let place = self.place(location);
-        self.inner.put_multipart_opts(&place, options).await
+        let inner = self.inner.put_multipart_opts(&place, options).await?;
+        Ok(Box::new(AttemptUpload {
+            inner,
+            failure: self.failure.clone(),
+        }))
     }
 
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+    async fn get_opts(&self, location: &Key, options: GetOptions) -> Result<GetResult> {
         self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Key, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
     }
 
     fn delete_stream(
         &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
+        locations: BoxStream<'static, Result<Key>>,
+    ) -> BoxStream<'static, Result<Key>> {
         self.inner.delete_stream(locations)
     }
 
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.inner.list(prefix)
     }
 
     fn list_with_offset(
         &self,
-        prefix: Option<&Path>,
-        offset: &Path,
+        prefix: Option<&Key>,
+        offset: &Key,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         self.inner.list_with_offset(prefix, offset)
     }
 
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+    async fn list_with_delimiter(&self, prefix: Option<&Key>) -> Result<ListResult> {
         self.inner.list_with_delimiter(prefix).await
     }
 
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+    async fn copy_opts(&self, from: &Key, to: &Key, options: CopyOptions) -> Result<()> {
         self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// A file that is put in parts.
+#[derive(Debug)]
+struct AttemptUpload {
+    inner: Box<dyn MultipartUpload>,
+    failure: FirstFailure,
+}
+
+#[async_trait]
+impl MultipartUpload for AttemptUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.inner.put_part(data)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let put = self.inner.complete().await;
+        Ok(self.failure.keep(put))
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.inner.abort().await
     }
 }

@@ -6,28 +6,27 @@
 //! left; `vacuum` also takes files that were removed from the table longer ago than the retention.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::TryStreamExt as _;
+use object_store::ObjectMeta;
 use towpath_ports::Result;
 use towpath_vocab::TableName;
 
 use super::error::{LakeError, LakeResult};
-use super::folder::{self, LOG, OWN};
 use super::history;
-use super::log::UNLINKED;
 use super::mark::{self, About, AttemptMarker, Dead};
+use super::names::OWN;
 use super::open::Lake;
-use super::store::{UNNAMED, part_of};
+use super::storage::{Key, Lease, Unfinished, child, names, objects_below, remove};
+use super::store::part_of;
 use super::table::Table;
 
 /// What was, or would be, deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// The files.
-    pub files: Vec<PathBuf>,
+    /// Where the files are: paths on this machine, or URLs.
+    pub files: Vec<String>,
     /// Their bytes.
     pub bytes: u64,
 }
@@ -62,20 +61,21 @@ impl Lake {
         retention: Duration,
         dry_run: bool,
     ) -> Result<Swept> {
-        let _held = self.hold(name).await?;
+        let held = self.hold(name).await?;
         self.clear_up().await;
         let aim = Aim {
             age: retention,
             removed_too: true,
             dry_run,
         };
-        Ok(self.clear(name, aim).await?)
+        let swept = self.clear(name, aim).await;
+        held.release().await?;
+        Ok(swept?)
     }
 
     /// Takes a table for care; one at a time.
-    pub(crate) async fn hold(&self, name: &TableName) -> LakeResult<std::fs::File> {
-        let (root, table) = (self.root().to_path_buf(), name.clone());
-        let held = folder::blocking(move || mark::hold(&root, &table)).await?;
+    pub(crate) async fn hold(&self, name: &TableName) -> LakeResult<Lease> {
+        let held = mark::hold(self.storage(), name).await?;
         held.ok_or_else(|| LakeError::Held {
             table: name.to_string(),
         })
@@ -87,17 +87,14 @@ impl Lake {
         attempt: &str,
         table: &Table,
         base: Option<u64>,
-    ) -> LakeResult<Option<AttemptMarker>> {
-        let about = About::new(attempt, &table.name, base);
-        let root = self.root().to_path_buf();
-        folder::blocking(move || AttemptMarker::set(&root, &about)).await
+    ) -> LakeResult<AttemptMarker> {
+        AttemptMarker::set(self.storage(), &About::new(attempt, &table.name, base)).await
     }
 
     /// How many attempts of live processes write a table now.
     pub async fn writers(&self, name: &TableName) -> Result<usize> {
         self.clear_up().await;
-        let root = self.root().to_path_buf();
-        let marked = folder::blocking(move || mark::all(&root)).await?;
+        let marked = mark::all(self.storage()).await?;
         let of = |about: &Option<About>| about.as_ref().is_some_and(|about| about.table == *name);
         Ok(marked.iter().filter(|(_, about)| of(about)).count())
     }
@@ -105,12 +102,11 @@ impl Lake {
     /// Clears up after attempts whose processes are gone, in every table. That it fails is no reason
     /// not to write: the next write tries again.
     pub(crate) async fn clear_up(&self) {
-        let root = self.root().to_path_buf();
-        let found = folder::blocking(move || {
-            bury_dropped(&root)?;
-            mark::dead(&root)
-        });
-        let dead = match found.await {
+        let found = match self.storage().finish_deletions().await {
+            Ok(()) => mark::dead(self.storage()).await,
+            Err(error) => Err(error),
+        };
+        let dead = match found {
             Ok(dead) => dead,
             Err(error) => {
                 tracing::warn!(%error, "looking for leftovers of killed writers");
@@ -134,38 +130,38 @@ impl Lake {
             committed = history::has_committed(&table, base, now.version(), attempt).await?;
             known = self.known(&table, None).await?;
         }
-        folder::blocking(move || {
-            let attempt = dead.about.attempt.as_str();
-            let (part, home) = (part_of(attempt), &table.folder);
-            for name in folder::names(home)?
-                .iter()
-                .filter(|name| name.starts_with(&part))
-            {
-                let path = home.join(name);
-                if !known.contains(&path) {
-                    folder::remove(&path)?;
+        let (storage, attempt) = (&**self.storage(), dead.about.attempt.as_str());
+        let part = part_of(attempt);
+        for name in names(storage, &table.prefix).await? {
+            let file = child(&table.prefix, &name);
+            if name.starts_with(&part) && !known.contains(&file) {
+                remove(storage, &file).await?;
+            }
+        }
+        let own = child(&table.prefix, OWN);
+        let mut prefixes = vec![table.prefix.clone(), table.log_prefix()];
+        for app in names(storage, &own).await? {
+            let app = child(&own, &app);
+            let all = names(storage, &app).await?;
+            for name in all.iter().filter(|name| name.contains(attempt)) {
+                let generation = name.split('.').next().unwrap_or_default();
+                // What it committed is settled from it, unless that was done.
+                if !committed || all.contains(&format!("{generation}.json")) {
+                    remove(storage, &child(&app, name)).await?;
                 }
             }
-            if !committed {
-                for name in folder::names(&home.join(LOG))? {
-                    if name.starts_with(UNLINKED.0) && name.contains(attempt) {
-                        folder::remove(&home.join(LOG).join(name))?;
-                    }
-                }
-                for app in folder::names(&home.join(OWN))? {
-                    let app = home.join(OWN).join(app);
-                    for name in folder::names(&app)? {
-                        if name.contains(attempt) {
-                            folder::remove(&app.join(name))?;
-                        }
-                    }
+            prefixes.push(app);
+        }
+        for prefix in prefixes {
+            for unfinished in storage.unfinished(&prefix).await? {
+                if unfinished.writer_is_gone || unfinished.name.contains(attempt) {
+                    storage.delete_unfinished(&prefix, &unfinished.name).await?;
                 }
             }
-            fail::fail_point!("lake::before_burial");
-            dead.bury();
-            Ok(())
-        })
-        .await
+        }
+        fail::fail_point!("lake::before_burial");
+        dead.bury().await;
+        Ok(())
     }
 
     /// Files that a version names: of the present one, and those that left the table. With an age only
@@ -174,13 +170,13 @@ impl Lake {
         &self,
         table: &Table,
         left_within: Option<Duration>,
-    ) -> LakeResult<HashSet<PathBuf>> {
-        let mut known: HashSet<PathBuf> = HashSet::new();
+    ) -> LakeResult<HashSet<Key>> {
+        let mut known: HashSet<Key> = HashSet::new();
         let Some(snapshot) = table.standing().await? else {
             return Ok(known);
         };
         let counts = |at: Option<i64>| left_within.is_none_or(|age| !ended_before(at, age));
-        known.extend(snapshot.files(table).into_iter().map(|file| file.path));
+        known.extend(snapshot.files(table).into_iter().map(|file| file.key));
         let mut tombstones = snapshot.state.all_tombstones(&table.log);
         while let Some(tombstone) = tombstones
             .try_next()
@@ -204,66 +200,112 @@ impl Lake {
         let table = self.table(name)?;
         // Who began before this is marked; who begins later writes files that are younger.
         let begun = SystemTime::now();
-        let root = self.root().to_path_buf();
-        let marked = folder::blocking(move || mark::all(&root)).await?;
+        let marked = mark::all(self.storage()).await?;
         let live: Vec<String> = marked.iter().map(|(attempt, _)| part_of(attempt)).collect();
         let known = self
             .known(&table, aim.removed_too.then_some(aim.age))
             .await?;
-        let is_kept = move |path: &PathBuf, name: &str| {
-            known.contains(path) || live.iter().any(|part| name.starts_with(part))
+        let mut sweep = Sweep {
+            table: &table,
+            aim,
+            begun,
+            swept: Swept::default(),
         };
-        folder::blocking(move || clear_folder(&table, aim, begun, is_kept)).await
+        sweep.data(&known, &live).await?;
+        sweep.unfinished(&table.log_prefix(), &[]).await?;
+        let own = child(&table.prefix, OWN);
+        for app in names(&**self.storage(), &own).await? {
+            sweep.attempts(&child(&own, &app)).await?;
+        }
+        Ok(sweep.swept)
     }
 }
 
-fn clear_folder(
-    table: &Arc<Table>,
+/// A look at a whole table.
+struct Sweep<'a> {
+    table: &'a Table,
     aim: Aim,
     begun: SystemTime,
-    is_kept: impl Fn(&PathBuf, &str) -> bool,
-) -> LakeResult<Swept> {
-    let folder = &table.folder;
-    let mut swept = Swept::default();
-    for name in folder::names(folder)?
-        .iter()
-        .filter(|name| !matches!(name.as_str(), OWN | LOG))
-    {
-        let path = folder.join(name);
-        if path.is_file() && !is_kept(&path, name) {
-            sweep_file(path, aim, begun, &mut swept)?;
+    swept: Swept,
+}
+
+impl Sweep<'_> {
+    /// Data files that no version names.
+    async fn data(&mut self, known: &HashSet<Key>, live: &[String]) -> LakeResult<()> {
+        for object in objects_below(&*self.table.storage, &self.table.prefix).await? {
+            let name = object.location.filename().unwrap_or_default();
+            if !known.contains(&object.location) && !live.iter().any(|part| name.starts_with(part))
+            {
+                self.object(&object).await?;
+            }
         }
+        self.unfinished(&self.table.prefix.clone(), live).await
     }
-    for name in folder::names(&folder.join(LOG))? {
-        let unfinished = [UNLINKED, UNNAMED]
+
+    /// Puts that were never finished.
+    async fn unfinished(&mut self, prefix: &Key, live: &[String]) -> LakeResult<()> {
+        let storage = &*self.table.storage;
+        for Unfinished {
+            name,
+            bytes,
+            changed,
+            ..
+        } in storage.unfinished(prefix).await?
+        {
+            if live.iter().any(|part| name.starts_with(part)) || !self.is_old(changed) {
+                continue;
+            }
+            if !self.aim.dry_run {
+                storage.delete_unfinished(prefix, &name).await?;
+            }
+            self.took(storage.address(&child(prefix, &name)), bytes);
+        }
+        Ok(())
+    }
+
+    /// Attempts of generations below the newest settled one can no longer win.
+    async fn attempts(&mut self, app: &Key) -> LakeResult<()> {
+        let objects = objects_below(&*self.table.storage, app).await?;
+        let name_of =
+            |object: &ObjectMeta| object.location.filename().unwrap_or_default().to_owned();
+        let newest = objects
             .iter()
-            .any(|(begin, end)| name.starts_with(begin) && name.ends_with(end));
-        if unfinished {
-            sweep_file(folder.join(LOG).join(name), aim, begun, &mut swept)?;
+            .filter_map(|object| name_of(object).strip_suffix(".json")?.parse::<i64>().ok())
+            .max();
+        for object in &objects {
+            let name = name_of(object);
+            let generation = name
+                .split_once('.')
+                .and_then(|(generation, _)| generation.parse::<i64>().ok());
+            let settled = name.matches('.').count() == 1 && generation.is_some();
+            let lost = matches!((generation, newest), (Some(generation), Some(newest)) if generation <= newest);
+            if !settled && lost {
+                self.object(object).await?;
+            }
         }
+        self.unfinished(app, &[]).await
     }
-    for app in folder::names(&folder.join(OWN))? {
-        sweep_attempts(&folder.join(OWN).join(app), aim, begun, &mut swept)?;
-    }
-    Ok(swept)
-}
 
-/// Tables that were taken away and not yet deleted: nobody can see them, whoever deletes them.
-pub(crate) fn bury_dropped(root: &Path) -> LakeResult<()> {
-    let grave = root.join(OWN).join("dropped");
-    for name in folder::names(&grave)? {
-        bury(&grave.join(name))?;
-    }
-    Ok(())
-}
-
-/// Deletes a folder; another process may be at it too.
-pub(crate) fn bury(folder: &Path) -> LakeResult<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(folder::failed("deleting", folder)(error))
+    async fn object(&mut self, object: &ObjectMeta) -> LakeResult<()> {
+        if !self.is_old(object.last_modified.into()) {
+            return Ok(());
         }
-        _ => Ok(()),
+        let storage = &*self.table.storage;
+        if !self.aim.dry_run {
+            remove(storage, &object.location).await?;
+        }
+        self.took(storage.address(&object.location), object.size);
+        Ok(())
+    }
+
+    fn is_old(&self, changed: SystemTime) -> bool {
+        let passed = self.begun.duration_since(changed);
+        passed.is_ok_and(|passed| passed >= self.aim.age)
+    }
+
+    fn took(&mut self, file: String, bytes: u64) {
+        self.swept.files.push(file);
+        self.swept.bytes += bytes;
     }
 }
 
@@ -271,43 +313,4 @@ pub(crate) fn bury(folder: &Path) -> LakeResult<()> {
 fn ended_before(removed_ms: Option<i64>, age: Duration) -> bool {
     let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     removed_ms.is_some_and(|at| chrono::Utc::now().timestamp_millis().saturating_sub(at) >= age_ms)
-}
-
-/// Attempts of generations below the newest settled one can no longer win.
-fn sweep_attempts(app: &Path, aim: Aim, begun: SystemTime, swept: &mut Swept) -> LakeResult<()> {
-    let names = folder::names(app)?;
-    let newest = names
-        .iter()
-        .filter_map(|name| name.strip_suffix(".json")?.parse::<i64>().ok())
-        .max();
-    for name in names {
-        let generation = name
-            .split_once('.')
-            .and_then(|(generation, _)| generation.parse::<i64>().ok());
-        let settled = name.matches('.').count() == 1 && generation.is_some();
-        let lost = matches!((generation, newest), (Some(generation), Some(newest)) if generation <= newest);
-        if !settled && (lost || name.starts_with('.')) {
-            sweep_file(app.join(name), aim, begun, swept)?;
-        }
-    }
-    Ok(())
-}
-
-fn sweep_file(path: PathBuf, aim: Aim, begun: SystemTime, swept: &mut Swept) -> LakeResult<()> {
-    let Ok(metadata) = path.metadata() else {
-        return Ok(());
-    };
-    let old = metadata
-        .modified()
-        .ok()
-        .and_then(|at| begun.duration_since(at).ok())
-        .is_some_and(|passed| passed >= aim.age);
-    if old {
-        if !aim.dry_run {
-            folder::remove(&path)?;
-        }
-        swept.bytes += metadata.len();
-        swept.files.push(path);
-    }
-    Ok(())
 }

@@ -1,64 +1,56 @@
-//! One Delta table on disk: where it is, its log, and one warm snapshot that is advanced, not reopened.
+//! One Delta table: where it is, its log, and one warm snapshot that is advanced, not reopened.
 //!
 //! Tables with features this version does not read (partitions, column mapping, deletion vectors)
 //! are refused by name instead of being read wrong.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use arrow_schema::{Schema, SchemaRef};
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow as _;
 use deltalake_core::kernel::{Add, LogicalFileView, Remove};
-use deltalake_core::logstore::{LogStoreRef, StorageConfig, logstore_for};
+use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::table::state::DeltaTableState;
 use tokio::sync::Mutex;
 use towpath_vocab::TableName;
-use url::Url;
 
 use super::candidate::{LakeCandidate, LakeFile};
 use super::checkpoint;
 use super::error::{LakeError, LakeResult};
-use super::folder::{self, LOG};
-use super::log::DurableLog;
+use super::log::log_of;
+use super::names::{self, LOG};
+use super::storage::{self, Key, StorageRef, child, head, key};
 use super::view;
 
 /// A table, existing or not.
 pub(crate) struct Table {
     pub(crate) name: TableName,
-    pub(crate) folder: PathBuf,
+    pub(crate) storage: StorageRef,
+    pub(crate) prefix: Key,
     pub(crate) log: LogStoreRef,
-    view: PathBuf,
+    view: Key,
     warm: Mutex<Option<(Snapshot, Entry)>>,
 }
 
-/// What tells the file of a log entry from another one of its name.
+/// What tells a log entry from another one of its name.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
-    changed: SystemTime,
+    changed: chrono::DateTime<chrono::Utc>,
     bytes: u64,
-    file: u64,
+    e_tag: Option<String>,
 }
 
 impl Table {
     /// Names a table; touches nothing.
-    pub(crate) fn at(root: &Path, name: TableName) -> LakeResult<Self> {
-        let folder = folder::table_folder(root, &name);
-        let location = || LakeError::Location {
-            location: folder.display().to_string(),
-        };
-        let url = Url::from_directory_path(&folder).map_err(|()| location())?;
-        let log = logstore_for(&url, StorageConfig::default())
-            .map_err(|source| delta("opening", &name, source))?;
-        let log: LogStoreRef = Arc::new(DurableLog::over(log, &folder));
+    pub(crate) fn at(storage: &StorageRef, name: TableName) -> LakeResult<Self> {
+        let prefix = names::table_prefix(&name);
         Ok(Self {
-            view: view::stored_at(root, &name),
+            view: view::stored_at(&name),
+            log: log_of(storage, &prefix)?,
             name,
-            folder,
-            log,
+            storage: Arc::clone(storage),
+            prefix,
             warm: Mutex::new(None),
         })
     }
@@ -68,8 +60,7 @@ impl Table {
         let Some(now) = self.standing().await? else {
             return Ok(None);
         };
-        let view = self.view.clone();
-        let over = folder::blocking(move || view::over(&view)).await?;
+        let over = view::over(&*self.storage, &self.view).await?;
         let is_hidden = over.is_some_and(|id| id == now.state.metadata().id());
         Ok((!is_hidden).then_some(now))
     }
@@ -77,10 +68,6 @@ impl Table {
     /// The table as it is now, also behind a view that has taken its place.
     pub(crate) async fn standing(&self) -> LakeResult<Option<Snapshot>> {
         let mut warm = self.warm.lock().await;
-        if !self.has_log().await? {
-            *warm = None;
-            return Ok(None);
-        }
         if let Some((known, entry)) = warm.take() {
             let same = self.entry(known.version()).await? == Some(entry);
             let mut state = known.state.clone();
@@ -95,6 +82,9 @@ impl Table {
                 return Ok(Some(now));
             }
         }
+        if !self.has_log().await? {
+            return Ok(None);
+        }
         let now = self.open_at(None).await?;
         *warm = self.marked(&now).await?;
         Ok(Some(now))
@@ -107,17 +97,18 @@ impl Table {
     }
 
     async fn entry(&self, version: u64) -> LakeResult<Option<Entry>> {
-        let path = self.folder.join(LOG).join(format!("{version:020}.json"));
-        folder::blocking(move || match std::fs::metadata(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(folder::failed("reading", &path)(error)),
-            Ok(held) => Ok(Some(Entry {
-                changed: held.modified().map_err(folder::failed("reading", &path))?,
-                bytes: held.len(),
-                file: file_number(&held),
-            })),
-        })
-        .await
+        let entry = child(&self.log_prefix(), &format!("{version:020}.json"));
+        let meta = head(&*self.storage, &entry).await?;
+        Ok(meta.map(|meta| Entry {
+            changed: meta.last_modified,
+            bytes: meta.size,
+            e_tag: meta.e_tag,
+        }))
+    }
+
+    /// The prefix of its log.
+    pub(crate) fn log_prefix(&self) -> Key {
+        child(&self.prefix, LOG)
     }
 
     /// The table as it was at a version; the newest without one.
@@ -134,8 +125,7 @@ impl Table {
     }
 
     async fn set_torn_aside(&self) -> LakeResult<bool> {
-        let (name, log) = (self.name.clone(), self.folder.join(LOG));
-        folder::blocking(move || checkpoint::set_aside(&name, &log)).await
+        checkpoint::set_aside(self).await
     }
 
     /// Forgets what is known about it, for a table that is taken away.
@@ -145,8 +135,7 @@ impl Table {
 
     /// True when there is a table that readers see.
     pub(crate) async fn exists(&self) -> LakeResult<bool> {
-        let view = self.view.clone();
-        if folder::blocking(move || view::over(&view)).await?.is_some() {
+        if view::over(&*self.storage, &self.view).await?.is_some() {
             return Ok(self.now().await?.is_some());
         }
         self.has_log().await
@@ -154,14 +143,10 @@ impl Table {
 
     /// True when its log has an entry.
     pub(crate) async fn has_log(&self) -> LakeResult<bool> {
-        let log = self.folder.join(LOG);
-        folder::blocking(move || {
-            let names = folder::names(&log)?;
-            Ok(names.iter().any(|name| {
-                name.len() >= 25 && name.ends_with(".json") || name.ends_with(".parquet")
-            }))
-        })
-        .await
+        let names = storage::names(&*self.storage, &self.log_prefix()).await?;
+        Ok(names
+            .iter()
+            .any(|name| name.len() >= 25 && name.ends_with(".json") || name.ends_with(".parquet")))
     }
 
     /// Names a failure of the Delta library.
@@ -172,20 +157,15 @@ impl Table {
         move |source| delta(doing, &self.name, source)
     }
 
-    /// The absolute path of a file the log names.
-    pub(crate) fn file(&self, path: &str) -> PathBuf {
-        self.folder.join(path)
+    /// The key of a file the log names.
+    pub(crate) fn file(&self, path: &str) -> Key {
+        key(&format!("{}/{path}", self.prefix))
     }
-}
 
-#[cfg(unix)]
-fn file_number(held: &std::fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(held)
-}
-
-#[cfg(not(unix))]
-fn file_number(_: &std::fs::Metadata) -> u64 {
-    0
+    /// Where a person finds it.
+    pub(crate) fn address(&self) -> String {
+        self.storage.address(&self.prefix)
+    }
 }
 
 fn delta(doing: &'static str, table: &TableName, source: DeltaTableError) -> LakeError {
@@ -306,7 +286,7 @@ impl Snapshot {
         self.files
             .iter()
             .map(|view| LakeFile {
-                path: table.file(&view.path()),
+                key: table.file(&view.path()),
                 bytes: u64::try_from(view.size()).unwrap_or(0),
                 rows: view.num_records().map(|rows| rows as u64),
                 stats: view.stats(),
@@ -334,12 +314,12 @@ impl Snapshot {
 
     /// Takes these files out of the table without changing its rows; `None` when one is not in it.
     pub(crate) fn leaving(&self, table: &Table, files: &[LakeFile]) -> Option<Vec<Remove>> {
-        let held: HashMap<PathBuf, &LogicalFileView> = self
+        let held: HashMap<Key, &LogicalFileView> = self
             .files
             .iter()
             .map(|view| (table.file(&view.path()), view))
             .collect();
-        let leaves = |file: &LakeFile| Some(held.get(&file.path)?.remove_action(false));
+        let leaves = |file: &LakeFile| Some(held.get(&file.key)?.remove_action(false));
         files.iter().map(leaves).collect()
     }
 
@@ -354,6 +334,7 @@ impl Snapshot {
     pub(crate) fn candidate(&self, table: &Table) -> LakeCandidate {
         LakeCandidate {
             table: table.name.clone(),
+            storage: Arc::clone(&table.storage),
             schema: Arc::clone(&self.schema),
             files: self.files(table),
             version: Some(self.version()),

@@ -1,18 +1,16 @@
 //! Views come and go, also in the place of tables.
 //!
-//! A view is replaced by one rename, so a reader sees the old or the new text. A table hides a view of its
+//! A view is replaced by one put, so a reader sees the old or the new text. A table hides a view of its
 //! name, except the one table the view was put over. A table made later hides the view again with its
-//! first commit, which then drops the view. So a change between the two is one rename or one commit, and
+//! first commit, which then drops the view. So a change between the two is one put or one commit, and
 //! a kill at any moment leaves one of them in sight.
-
-use std::path::PathBuf;
 
 use towpath_ports::Result;
 use towpath_vocab::TableName;
 
 use super::error::{LakeError, LakeResult};
-use super::folder::{self, OWN};
 use super::open::Lake;
+use super::storage::{child, names, remove};
 use super::table::Table;
 use super::view::{self, View};
 
@@ -53,51 +51,46 @@ impl Lake {
         sql: &str,
         over: Option<String>,
     ) -> LakeResult<u64> {
-        let (path, name, sql) = (self.view_path(name), name.clone(), sql.to_owned());
-        folder::blocking(move || view::store(&path, name, sql, over)).await
+        view::store(&**self.storage(), name, sql.to_owned(), over).await
     }
 
     /// Deletes a table that a view has taken the place of, where a kill kept that from being done.
     pub(crate) async fn finish_view(&self, table: &Table) -> LakeResult<()> {
+        if !self.storage().finish_deletion(&table.prefix).await? {
+            return Err(LakeError::Held {
+                table: table.name.to_string(),
+            });
+        }
         if table.has_log().await? && table.now().await?.is_none() {
             self.take_away(table).await?;
         }
-        Ok(())
+        self.finish_dropped(table).await
     }
 
     /// A view; `None` when there is none of that name.
     pub async fn view(&self, name: &TableName) -> Result<Option<View>> {
-        let path = self.view_path(name);
-        Ok(folder::blocking(move || view::read(&path)).await?)
+        Ok(view::visible(&**self.storage(), &view::stored_at(name)).await?)
     }
 
     /// Every view, by name.
     pub async fn views(&self) -> Result<Vec<View>> {
-        let views = self.root().join(OWN).join("views");
-        let found = folder::blocking(move || {
-            let names = folder::names(&views)?;
-            let stored = names
-                .iter()
-                .filter(|name| name.ends_with(".json") && !name.starts_with('.'));
-            stored
-                .filter_map(|name| view::read(&views.join(name)).transpose())
-                .collect::<LakeResult<Vec<_>>>()
-        });
-        Ok(found.await?)
+        let (storage, prefix) = (&**self.storage(), view::views());
+        let mut views = Vec::new();
+        for name in names(storage, &prefix).await? {
+            if name.ends_with(".json") && !name.starts_with('.') {
+                views.extend(view::visible(storage, &child(&prefix, &name)).await?);
+            }
+        }
+        Ok(views)
     }
 
     /// Forgets a view; true when there was one.
     pub async fn drop_view(&self, name: &TableName) -> Result<bool> {
-        let path = self.view_path(name);
-        let dropped = folder::blocking(move || {
-            let there = path.exists();
-            folder::remove(&path)?;
-            Ok(there)
-        });
-        Ok(dropped.await?)
-    }
-
-    pub(crate) fn view_path(&self, name: &TableName) -> PathBuf {
-        view::stored_at(self.root(), name)
+        let key = view::stored_at(name);
+        let was_there = view::visible(&**self.storage(), &key).await?.is_some();
+        if was_there {
+            remove(&**self.storage(), &key).await?;
+        }
+        Ok(was_there)
     }
 }

@@ -25,7 +25,7 @@ use super::files::{self, FileWriter, lake_file};
 use super::mark::AttemptMarker;
 use super::merge::{self, Incoming, Keyed, MergeContext, Merged};
 use super::open::Lake;
-use super::read::read_file;
+use super::read::read_rows;
 use super::table::{Snapshot, Table};
 use super::types::lake_schema;
 
@@ -74,15 +74,18 @@ pub(crate) struct Write {
     pub(crate) target: Target,
     /// Names this attempt among others of its generation.
     pub(crate) attempt: String,
-    mark: Option<AttemptMarker>,
+    mark: AttemptMarker,
 }
 
 impl Write {
     /// Everything this attempt wrote is committed or deleted.
-    pub(crate) fn ended(&self) {
-        if let Some(mark) = &self.mark {
-            mark.lift();
-        }
+    pub(crate) async fn ended(&self) {
+        self.mark.lift().await;
+    }
+
+    /// False when others may take it for dead and delete its files.
+    pub(crate) fn may_commit(&self) -> bool {
+        self.mark.is_held()
     }
 }
 
@@ -397,7 +400,15 @@ impl Writer for LakeWriter {
     async fn adopt(&mut self, staged: Vec<StagedFile>) -> Result<()> {
         for file in staged {
             let schema = Arc::clone(&self.write.intent.schema);
-            let mut batches = read_file(file.path.into(), schema, 8_192).await?;
+            let staged =
+                tokio::fs::File::open(&file.path)
+                    .await
+                    .map_err(|source| LakeError::Io {
+                        doing: "opening",
+                        path: file.path.clone().into(),
+                        source,
+                    })?;
+            let mut batches = read_rows(staged, file.path, schema, 8_192).await?;
             while let Some(batch) = batches.try_next().await? {
                 self.take(&batch, None).await?;
             }
@@ -411,7 +422,7 @@ impl Writer for LakeWriter {
 
     async fn abort(self: Box<Self>) -> Result<()> {
         self.files.abort().await?;
-        self.write.ended();
+        self.write.ended().await;
         Ok(())
     }
 }

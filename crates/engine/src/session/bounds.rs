@@ -123,7 +123,7 @@ mod tests {
         let fixture = Fixture::new();
         let kept = batch(vec![("id", ints(vec![Some(1)])), ("x", floats(vec![None]))]);
         let (prepared, candidate) = fixture.candidate("raw.t", kept).await;
-        let path = fixture.folder.path().join("others.parquet");
+        let path = fixture.folder.path().join("lake/others.parquet");
         let rows = batch(vec![
             ("id", ints(vec![Some(1), Some(2)])),
             ("x", floats(vec![Some(f64::NAN), Some(1.0)])),
@@ -136,16 +136,16 @@ mod tests {
         let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(bounds)).unwrap();
         writer.write(&rows).unwrap();
         writer.close().unwrap();
+        let own = candidate.native.downcast_ref::<LakeCandidate>().unwrap();
         let others = LakeCandidate {
-            table: name("raw.t"),
             schema: rows.schema(),
             files: vec![LakeFile {
                 bytes: std::fs::metadata(&path).unwrap().len(),
-                path,
+                key: "others.parquet".into(),
                 rows: Some(2),
                 stats: None,
             }],
-            version: None,
+            ..own.clone()
         };
         let others = Candidate {
             native: std::sync::Arc::new(others),

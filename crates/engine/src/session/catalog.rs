@@ -292,11 +292,7 @@ impl Sight {
             )
         })?;
         let table = holdings::at_version(&self.lake, &name, old.version).await?;
-        let provider = table
-            .table_provider()
-            .with_session(Arc::new(self.session.clone()))
-            .await;
-        provider.map_err(|error| failure(&format!("table `{name}`"), &error))
+        Ok(Arc::new(FilesTable::new(table)))
     }
 
     async fn view(

@@ -5,11 +5,8 @@
 
 use std::sync::Arc;
 
-use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use towpath_vocab::{Failure, Remedy, TableName};
-use url::Url;
 
-use super::names;
 use crate::lake::{Lake, LakeCandidate, View};
 
 /// What stands under a name.
@@ -42,43 +39,20 @@ pub(crate) async fn at_version(
     lake: &Lake,
     name: &TableName,
     version: u64,
-) -> Result<DeltaTable, Failure> {
-    let described = lake.describe(name).await?;
-    if version > described.version {
-        return Err(Failure::new(
-            "R0502",
-            Remedy::FixConfig,
-            format!(
-                "`{name}` has no version {version}; the newest is {}",
-                described.version
-            ),
-        )
-        .help(format!("`towpath lake history {name}` lists its versions")));
+) -> Result<Arc<LakeCandidate>, Failure> {
+    let newest = lake.describe(name).await?.version;
+    if version > newest {
+        let message = format!("`{name}` has no version {version}; the newest is {newest}");
+        return Err(Failure::new("R0502", Remedy::FixConfig, message)
+            .help(format!("`towpath lake history {name}` lists its versions")));
     }
-    let told = |error: DeltaTableError| {
-        Failure::new(
-            "R0502",
-            Remedy::FixConfig,
-            format!("`{name}` cannot be read at version {version}: {error}"),
-        )
-        .help("old versions can be read until their files are cleaned away")
-    };
-    let url = Url::from_directory_path(&described.location).map_err(|()| {
-        Failure::new(
-            "R0512",
-            Remedy::FixConfig,
-            format!(
-                "the folder of {} is no absolute path",
-                names::listed(&[name.to_string()])
-            ),
-        )
+    let found = lake.snapshot_at(name, version).await.map_err(|failure| {
+        let why = failure.message;
+        let message = format!("`{name}` cannot be read at version {version}: {why}");
+        Failure::new("R0502", Remedy::FixConfig, message)
+            .help("old versions can be read until their files are cleaned away")
     })?;
-    DeltaTableBuilder::from_url(url)
-        .map_err(told)?
-        .with_version(version)
-        .load()
-        .await
-        .map_err(told)
+    Ok(Arc::new(found))
 }
 
 /// What a table is at: the version its rows are of, and the identity it was created with, so that a table that was

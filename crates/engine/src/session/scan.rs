@@ -23,12 +23,13 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use object_store::ObjectMeta;
-use object_store::path::Path;
 use serde_json::Value;
 
 use super::bounds::Unbounded;
-use super::statement::carried;
-use crate::lake::{LakeCandidate, LakeError, LakeFile};
+use crate::lake::{LakeCandidate, LakeFile};
+
+/// The objects of the lakehouse as sessions know them; an engine has one lakehouse.
+const LAKE: &str = "lakehouse://tables";
 
 /// Parquet files that together are a table.
 pub(crate) struct FilesTable {
@@ -114,13 +115,12 @@ impl TableProvider for FilesTable {
             .files
             .iter()
             .zip(&statistics)
-            .map(
-                |(file, statistics)| Ok(partitioned(file)?.with_statistics(Arc::clone(statistics))),
-            )
-            .collect::<Result<Vec<_>, DataFusionError>>()?;
+            .map(|(file, statistics)| partitioned(file).with_statistics(Arc::clone(statistics)))
+            .collect();
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
-        let place = ObjectStoreUrl::local_filesystem();
+        let place = ObjectStoreUrl::parse(LAKE)?;
         let environment = session.runtime_env();
+        environment.register_object_store(place.as_ref(), self.files.objects());
         let files = Unbounded(CachedParquetFileReaderFactory::new(
             environment.object_store(&place)?,
             environment.cache_manager.get_file_metadata_cache(),
@@ -138,24 +138,16 @@ impl TableProvider for FilesTable {
     }
 }
 
-fn partitioned(file: &LakeFile) -> Result<PartitionedFile, DataFusionError> {
-    let location = Path::from_absolute_path(&file.path).map_err(|_| {
-        carried(
-            LakeError::Location {
-                location: file.path.display().to_string(),
-            }
-            .into(),
-        )
-    })?;
+fn partitioned(file: &LakeFile) -> PartitionedFile {
     // Data files never change once written, so a constant time is a true cache key.
     let never = chrono::DateTime::<chrono::Utc>::UNIX_EPOCH;
-    Ok(PartitionedFile::new_from_meta(ObjectMeta {
-        location,
+    PartitionedFile::new_from_meta(ObjectMeta {
+        location: file.key.clone(),
         last_modified: never,
         size: file.bytes,
         e_tag: None,
         version: None,
-    }))
+    })
 }
 
 /// What the log says of a file.

@@ -38,7 +38,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let services = ProjectServices::open(ServiceOptions {
             dir: folder.path(),
-            lakehouse: "lake",
+            lakehouse: Some("lake"),
             environment: &Environment::from("dev"),
             memory_bytes: Some(memory_bytes),
             files: None,
@@ -325,8 +325,8 @@ async fn what_cannot_be_compared_says_why() {
         Sending::Everything(why) => why,
         _ => panic!("compared"),
     };
-    for file in old.unwrap().unwrap().files {
-        std::fs::remove_file(file.path).unwrap();
+    for file in old.unwrap().unwrap().addresses() {
+        std::fs::remove_file(file).unwrap();
     }
     let vacuumed = why(bench.since(first, Extent::Changed).await);
     assert!(vacuumed.contains("was vacuumed"), "{vacuumed}");
@@ -373,17 +373,16 @@ async fn columns_may_be_added_and_hold_lists() {
     );
 }
 
-#[test]
-fn a_position_belongs_to_one_table_and_one_task() {
+#[tokio::test]
+async fn a_position_belongs_to_one_table_and_one_task() {
+    let mut bench = Bench::new(&["id"]);
+    bench.write(WriteMode::Replace, rows(&[])).await;
+    let snapshot = bench.services.lake.snapshot(&bench.publish.from).await;
+    let snapshot = snapshot.unwrap().unwrap();
     let table = |id: &str| Pinned {
         version: 7,
         id: id.to_owned(),
-        table: LakeCandidate {
-            table: TableName::new("marts", "t"),
-            schema: rows(&[]).schema(),
-            files: Vec::new(),
-            version: Some(7),
-        },
+        table: snapshot.clone(),
     };
     let claim = |position| GenerationClaim {
         generation: Generation(2),

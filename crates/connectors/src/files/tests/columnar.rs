@@ -50,7 +50,7 @@ fn lines(name: &str) -> Vec<(String, Vec<String>)> {
 
 /// The values of one column, exactly; `None` for a row that was rejected.
 fn exact(project: &Project, spec: &ReadSpec, rows: usize) -> Result<Vec<Option<String>>> {
-    let outcome = run(async {
+    run(async {
         let mut texts = vec![None; rows];
         let mut reader = project.source().open(spec, None).await?;
         let mut splits = reader.splits();
@@ -77,8 +77,7 @@ fn exact(project: &Project, spec: &ReadSpec, rows: usize) -> Result<Vec<Option<S
             }
         }
         Ok(texts)
-    });
-    outcome
+    })
 }
 
 fn one_column(name: &str, word: Option<&str>) -> ReadSpec {
@@ -136,20 +135,15 @@ fn a_declared_type_gives_the_value_of_pyarrow_or_rejects_the_row() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Writes one column.
+type ColumnWrite = Box<dyn Fn(&mut parquet::file::writer::SerializedColumnWriter<'_>)>;
+
 /// Writes a file with a schema and a closure for each column of its only row group.
-fn write(
-    project: &Project,
-    message: &str,
-    columns: Vec<Box<dyn Fn(&mut parquet::file::writer::SerializedColumnWriter<'_>)>>,
-) {
+fn write(project: &Project, message: &str, columns: Vec<ColumnWrite>) {
     write_type(project, parse_message_type(message).unwrap(), columns);
 }
 
-fn write_type(
-    project: &Project,
-    schema: Type,
-    columns: Vec<Box<dyn Fn(&mut parquet::file::writer::SerializedColumnWriter<'_>)>>,
-) {
+fn write_type(project: &Project, schema: Type, columns: Vec<ColumnWrite>) {
     let file = std::fs::File::create(project.data().join("t.parquet")).unwrap();
     let properties = Arc::new(WriterProperties::builder().build());
     let mut writer = SerializedFileWriter::new(file, Arc::new(schema), properties).unwrap();

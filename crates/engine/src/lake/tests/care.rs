@@ -29,7 +29,7 @@ fn carried(tasks: &[TaskThen]) -> Vec<Carried> {
 }
 
 fn count(lake: &Lake, folder: &str) -> usize {
-    std::fs::read_dir(lake.root().join(folder)).map_or(0, |entries| entries.count())
+    std::fs::read_dir(root(lake).join(folder)).map_or(0, |entries| entries.count())
 }
 
 #[tokio::test]
@@ -216,7 +216,12 @@ async fn compaction_changes_no_row_no_token_and_no_reader() {
     assert_eq!(held(&other).await, rows_before);
     assert_eq!(other.last(&task("extract"), &table()).await.unwrap(), token);
     assert_eq!(other.describe(&table()).await.unwrap().files, 1);
-    assert!(reading.files.iter().all(|file| file.path.exists()));
+    assert!(
+        reading
+            .files
+            .iter()
+            .all(|file| root(&f.lake).join(file.key.as_ref()).exists())
+    );
     assert_eq!(other.snapshot_at(&table(), 4).await.unwrap().files.len(), 5);
     let again = other.compact(&table(), "lake compact").await.unwrap();
     assert_eq!(again.version, None, "nothing to do");
@@ -320,7 +325,7 @@ async fn vacuum_keeps_what_checkpoints_have_forgotten_and_what_is_being_written(
     let prepared = writer.prepare().await.unwrap();
     // Every file looks a month old; the removal is from today.
     let month_ago = SystemTime::now() - Duration::from_secs(30 * 86_400);
-    for entry in std::fs::read_dir(f.lake.root().join("raw/things")).unwrap() {
+    for entry in std::fs::read_dir(root(&f.lake).join("raw/things")).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             let file = std::fs::File::options().write(true).open(path).unwrap();
@@ -381,10 +386,10 @@ async fn a_live_writers_files_outlive_every_other_write() {
 /// What a process of its own does, when a test starts this test program again.
 #[tokio::test]
 async fn a_writer_in_another_process() {
-    let Ok(root) = std::env::var("TOWPATH_TEST_LAKE") else {
+    let Ok(folder) = std::env::var("TOWPATH_TEST_LAKE") else {
         return;
     };
-    let lake = Lake::open(&root, MEMORY).unwrap();
+    let lake = Lake::open(&folder, MEMORY).unwrap();
     let prepared = prepare(
         &lake,
         intent(WriteMode::Append, schema(), 2),
@@ -392,7 +397,7 @@ async fn a_writer_in_another_process() {
     )
     .await
     .unwrap();
-    std::fs::write(lake.root().join("ready"), "").unwrap();
+    std::fs::write(root(&lake).join("ready"), "").unwrap();
     // Until it is killed.
     let _ = std::io::Read::read(&mut std::io::stdin(), &mut [0]);
     drop(prepared);
@@ -404,12 +409,12 @@ async fn a_process_that_is_killed_leaves_files_until_the_next_write() {
     append(&f.lake, 1, "a").await;
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "lake::tests::care::a_writer_in_another_process"])
-        .env("TOWPATH_TEST_LAKE", f.lake.root())
+        .env("TOWPATH_TEST_LAKE", root(&f.lake))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let ready = f.lake.root().join("ready");
+    let ready = root(&f.lake).join("ready");
     while !ready.exists() {
         assert!(child.try_wait().unwrap().is_none(), "it ended");
         std::thread::yield_now();

@@ -20,11 +20,10 @@ async fn a_torn_checkpoint_costs_nothing_while_the_log_is_whole() {
     for keep in [0, 7, 900] {
         let f = Fixture::new();
         twelve_versions(&f).await;
-        let path = f.lake.root().join(CHECKPOINT);
+        let path = root(&f.lake).join(CHECKPOINT);
         let whole = std::fs::read(&path).unwrap();
         assert!(
-            f.lake
-                .root()
+            root(&f.lake)
                 .join("raw/things/_delta_log/_last_checkpoint")
                 .exists()
         );
@@ -43,15 +42,11 @@ async fn a_torn_checkpoint_costs_nothing_while_the_log_is_whole() {
 async fn a_torn_checkpoint_the_log_needs_is_told() {
     let f = Fixture::new();
     twelve_versions(&f).await;
-    let path = f.lake.root().join(CHECKPOINT);
+    let path = root(&f.lake).join(CHECKPOINT);
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    std::fs::remove_file(
-        f.lake
-            .root()
-            .join("raw/things/_delta_log/00000000000000000003.json"),
-    )
-    .unwrap();
+    std::fs::remove_file(root(&f.lake).join("raw/things/_delta_log/00000000000000000003.json"))
+        .unwrap();
     let failure = f.reopened().version(&table()).await.unwrap_err();
     assert_eq!(
         (failure.code.as_str(), failure.remedy),
@@ -71,7 +66,7 @@ async fn a_torn_checkpoint_the_log_needs_is_told() {
 async fn nothing_half_named_stays_beside_a_checkpoint() {
     let f = Fixture::new();
     twelve_versions(&f).await;
-    let names: Vec<String> = std::fs::read_dir(f.lake.root().join("raw/things/_delta_log"))
+    let names: Vec<String> = std::fs::read_dir(root(&f.lake).join("raw/things/_delta_log"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.ends_with(".tmp"))

@@ -17,9 +17,7 @@ async fn version_zero_is_one_commit_with_data_and_token() {
     .await
     .unwrap();
     let log = std::fs::read_to_string(
-        f.lake
-            .root()
-            .join("raw/things/_delta_log/00000000000000000000.json"),
+        root(&f.lake).join("raw/things/_delta_log/00000000000000000000.json"),
     )
     .unwrap();
     for action in ["commitInfo", "protocol", "metaData", "add", "txn"] {
@@ -235,7 +233,7 @@ async fn what_a_killed_writer_leaves_is_invisible_and_swept() {
     assert_eq!(held(&f.lake).await, owned(&[(1, "kept")]));
     assert_eq!(data_files(&f.lake), 1, "what is known to be dead is gone");
     // What another program left is nobody's: only its age tells.
-    let foreign = f.lake.root().join("raw/things/part-00000-x-c000.parquet");
+    let foreign = root(&f.lake).join("raw/things/part-00000-x-c000.parquet");
     std::fs::write(&foreign, "unfinished").unwrap();
     load(
         &f.reopened(),
@@ -283,9 +281,7 @@ async fn a_commit_whose_position_was_not_settled_is_still_read() {
     )
     .await
     .unwrap();
-    let folder = f
-        .lake
-        .root()
+    let folder = root(&f.lake)
         .join("raw/things/_towpath")
         .join(task("extract").app_id());
     let settled = folder.join("1.json");
@@ -332,9 +328,7 @@ async fn a_position_of_a_newer_version_is_refused() {
     )
     .await
     .unwrap();
-    let path = f
-        .lake
-        .root()
+    let path = root(&f.lake)
         .join("raw/things/_towpath")
         .join(task("extract").app_id())
         .join("1.json");
@@ -362,7 +356,7 @@ async fn checkpoints_come_every_ten_commits_and_change_nothing() {
         .await
         .unwrap();
     }
-    let log = f.lake.root().join("raw/things/_delta_log");
+    let log = root(&f.lake).join("raw/things/_delta_log");
     let names: Vec<String> = std::fs::read_dir(log)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -503,9 +497,7 @@ async fn an_unchanged_replacement_leaves_the_columns_alone() {
         .unwrap();
     }
     let log = std::fs::read_to_string(
-        f.lake
-            .root()
-            .join("raw/things/_delta_log/00000000000000000001.json"),
+        root(&f.lake).join("raw/things/_delta_log/00000000000000000001.json"),
     )
     .unwrap();
     assert!(
@@ -562,10 +554,7 @@ async fn tables_with_rules_of_others_are_refused_by_name() {
     )
     .await
     .unwrap();
-    let entry = f
-        .lake
-        .root()
-        .join("raw/things/_delta_log/00000000000000000000.json");
+    let entry = root(&f.lake).join("raw/things/_delta_log/00000000000000000000.json");
     let log = std::fs::read_to_string(&entry).unwrap();
     let ruled = log.replacen(
         "\"delta.checkpointInterval\":\"10\"",
@@ -680,8 +669,8 @@ async fn a_destination_that_vanishes_mid_load_fails_and_the_rerun_completes() {
         .await
         .unwrap();
     writer.write(rows(&[(1, "a")]), None).await.unwrap();
-    std::fs::remove_dir_all(f.lake.root()).unwrap();
-    std::fs::write(f.lake.root(), "not a folder").unwrap();
+    std::fs::remove_dir_all(root(&f.lake)).unwrap();
+    std::fs::write(root(&f.lake), "not a folder").unwrap();
     let failure = writer.prepare().await.err().unwrap();
     // A file where the folder should be is nothing that another try would mend.
     assert_eq!(failure.remedy, Remedy::FixConfig);
@@ -690,7 +679,7 @@ async fn a_destination_that_vanishes_mid_load_fails_and_the_rerun_completes() {
         "{}",
         failure.message
     );
-    std::fs::remove_file(f.lake.root()).unwrap();
+    std::fs::remove_file(root(&f.lake)).unwrap();
     load(
         &f.lake,
         intent(WriteMode::Append, schema(), 1),
@@ -846,7 +835,7 @@ async fn an_entry_that_landed_behind_a_lost_answer_keeps_its_files() {
     .unwrap();
     let _links = LINKS.lock().await;
     // The link is made, its answer is lost, and the repeated request says that the name is taken.
-    let log = f.lake.root().join("raw/things/_delta_log");
+    let log = root(&f.lake).join("raw/things/_delta_log");
     fail::cfg_callback("lake::before_link", move || {
         let entry = log.join("00000000000000000001.json");
         for file in std::fs::read_dir(&log).into_iter().flatten().flatten() {
@@ -930,10 +919,7 @@ async fn a_file_with_other_rows_than_the_log_says_is_never_rewritten() {
         )
         .await
         .unwrap();
-        let entry = f
-            .lake
-            .root()
-            .join("raw/things/_delta_log/00000000000000000000.json");
+        let entry = root(&f.lake).join("raw/things/_delta_log/00000000000000000000.json");
         let log = std::fs::read_to_string(&entry).unwrap();
         let wrong = log.replace("\\\"numRecords\\\":2", "\\\"numRecords\\\":3");
         assert_ne!(log, wrong);

@@ -11,6 +11,7 @@
 mod care;
 mod checkpoints;
 mod commits;
+mod faults;
 mod kills;
 mod modes;
 mod schemas;
@@ -56,8 +57,13 @@ impl Fixture {
 
     /// The same lakehouse as another process would see it.
     pub(crate) fn reopened(&self) -> Lake {
-        Lake::open(self.lake.root().to_str().unwrap(), MEMORY).unwrap()
+        Lake::open(root(&self.lake).to_str().unwrap(), MEMORY).unwrap()
     }
+}
+
+/// The folder of a lakehouse.
+pub(crate) fn root(lake: &Lake) -> PathBuf {
+    lake.address().into()
 }
 
 /// Held by tests that stand in the way of links: failpoints are one per process.
@@ -72,7 +78,7 @@ pub(crate) struct Silent {
 impl Silent {
     /// From now on, for the next entry of the table.
     pub(crate) fn at(lake: &Lake, version: u64) -> Self {
-        let log = lake.root().join("raw/things/_delta_log");
+        let log = root(lake).join("raw/things/_delta_log");
         let silent = Self {
             saved: log.join("saved"),
             entry: log.join(format!("{version:020}.json")),
@@ -251,7 +257,7 @@ pub(crate) fn owned(pairs: &[(i64, &str)]) -> Vec<(i64, String)> {
 
 /// Parquet files in the table's folder.
 pub(crate) fn data_files(lake: &Lake) -> usize {
-    let folder = lake.root().join("raw/things");
+    let folder = root(lake).join("raw/things");
     std::fs::read_dir(folder)
         .map(|entries| {
             entries

@@ -178,9 +178,7 @@ async fn the_first_timestamp_without_zone_raises_the_protocol() {
         .await
         .unwrap();
     let log = std::fs::read_to_string(
-        f.lake
-            .root()
-            .join("raw/things/_delta_log/00000000000000000001.json"),
+        root(&f.lake).join("raw/things/_delta_log/00000000000000000001.json"),
     )
     .unwrap();
     let protocol = log

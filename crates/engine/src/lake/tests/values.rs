@@ -495,7 +495,10 @@ async fn floats_have_no_bounds_that_leave_nan_out() {
     for bounds in ["minValues", "maxValues"] {
         assert!(told[bounds].get("x").is_none() && told[bounds].get("y").is_none());
     }
-    let parquet = SerializedFileReader::new(std::fs::File::open(&file.path).unwrap()).unwrap();
+    let parquet = SerializedFileReader::new(
+        std::fs::File::open(root(&f.lake).join(file.key.as_ref())).unwrap(),
+    )
+    .unwrap();
     let group = parquet.metadata().row_group(0);
     let known: Vec<bool> = group
         .columns()

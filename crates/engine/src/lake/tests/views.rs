@@ -29,7 +29,7 @@ async fn a_view_takes_a_tables_place_in_one_step_and_gives_it_back() {
     );
     assert_eq!(f.lake.put_view_over(&table(), "select 1").await.unwrap(), 1);
     assert_eq!(seen(&f.reopened()).await, (None, true));
-    assert!(!f.lake.root().join("raw/things").exists());
+    assert!(!root(&f.lake).join("raw/things").exists());
     assert_eq!(f.lake.put_view_over(&table(), "select 1").await.unwrap(), 1);
     assert_eq!(f.lake.put_view(&table(), "select 2").await.unwrap(), 2);
     load(
@@ -52,8 +52,8 @@ async fn half_way(f: &Fixture) -> std::path::PathBuf {
     )
     .await
     .unwrap();
-    let home = f.lake.root().join("raw/things");
-    let kept = f.lake.root().join("raw/kept");
+    let home = root(&f.lake).join("raw/things");
+    let kept = root(&f.lake).join("raw/kept");
     let copied = std::process::Command::new("cp")
         .args(["-a".as_ref(), home.as_os_str(), kept.as_os_str()])
         .status()
