@@ -310,7 +310,7 @@ impl LakeError {
             LakeError::Held { .. } => "R0428",
             LakeError::Unsettled { .. } => "R0429",
             LakeError::Emptied { .. } => "R0430",
-            LakeError::LeaseLost { .. } => "R0431",
+            LakeError::LeaseLost { .. } => "R0433",
         }
     }
 
