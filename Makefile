@@ -1,4 +1,4 @@
-# The commands of the house. `make demo` and `make test` are the two a newcomer needs.
+# The commands of the repository. `make demo` and `make test` are the two a newcomer needs.
 # Results go to CARGO_TARGET_DIR, by default target/.
 
 .PHONY: help demo test setup lint docs bench chaos ui
@@ -7,7 +7,7 @@ help:
 	@echo "make demo    build Towpath and run examples/nycflights, twice"
 	@echo "make test    install what tests need, then every check and test"
 	@echo "make setup   only install what tests need (Debian packages)"
-	@echo "make lint    formatting, clippy, house rules, licences"
+	@echo "make lint    formatting, clippy, repository rules, licences"
 	@echo "make docs    the API pages of all crates"
 	@echo "make bench   measure beside peers, writes bench/RESULTS.md"
 	@echo "make chaos   every commit edge killed a hundred times, and so often at random"
