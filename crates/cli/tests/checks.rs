@@ -77,8 +77,8 @@ fn each_counts_its_own_rows_where_its_filter_holds() {
             &[
                 "1 row with `n` out of range: 50",
                 "2 keys (kind) occur more than once: a c",
-                "2 rows whose `kind` `raw.kinds` lacks: c",
-                "4 rows whose `id` `raw.kinds` lacks: 2 4 5 6",
+                "2 rows with a `kind` that is not in `raw.kinds`: c",
+                "4 rows with a `id` that is not in `raw.kinds`: 2 4 5 6",
             ],
         );
         let values = judged(&desk);

@@ -350,7 +350,7 @@ fn a_bad_load_is_stopped_and_the_old_version_stays() {
     );
     let said = shop.says(3, &["run"]);
     for words in [
-        "`raw.orders` was not committed: 1 row whose `customer_id` `raw.customers` lacks: 4711",
+        "`raw.orders` was not committed: 1 row with a `customer_id` that is not in `raw.customers`: 4711",
         "nothing of this load is visible; the version before still is",
         "check `relationships_orders_customer_id` found 1, its limit: at most 0 rows",
         "look: towpath quality raw.orders",

@@ -14,10 +14,10 @@ use futures::TryStreamExt;
 use towpath_ports::{Candidate, Clock, Query, Result};
 use towpath_vocab::{Check, CheckKind, Failure, Remedy, TableName};
 
-use crate::dedup::Share;
 use crate::metrics::{Known, Measured, SAMPLES};
 use crate::projection::value_text;
 use crate::repeats::suspects;
+use crate::services::Share;
 
 /// The age of a table without any value, in seconds.
 pub(crate) const NEVER: f64 = 9e15;

@@ -149,7 +149,7 @@ fn tell(check: &Check, measured: &Measured) -> String {
             format!("{count} {rows} with `{column}` out of range{named}")
         }
         CheckKind::Relationships { column, to, .. } => {
-            format!("{count} {rows} whose `{column}` `{to}` lacks{named}")
+            format!("{count} {rows} with a `{column}` that is not in `{to}`{named}")
         }
         CheckKind::RowCount { .. } => format!("the table would hold {count} {rows}"),
         CheckKind::Freshness { column, .. } if measured.value >= NEVER => {

@@ -123,8 +123,8 @@ impl Budget {
     }
 
     /// The same with another time after which a wait without movement is an error.
-    #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
+    #[cfg(test)]
+    fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }

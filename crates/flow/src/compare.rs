@@ -20,10 +20,9 @@ use towpath_ports::{BoxStream, Op, OpColumn, QueryResult, Result};
 use towpath_vocab::types::one_form;
 use towpath_vocab::{Failure, Remedy};
 
-use crate::dedup::Share;
 use crate::predicate::{column_index, kernel};
+use crate::services::{Services, Share};
 use crate::spill::{BatchReader, PARTITIONS, Partitions};
-use crate::transfer::Services;
 
 /// What an entry takes beside its key.
 const ENTRY_BYTES: u64 = 96;

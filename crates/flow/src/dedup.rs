@@ -23,7 +23,8 @@ use towpath_vocab::{Dedup, TableName};
 
 use crate::predicate::{column_index, kernel};
 use crate::projection::keep_rows;
-use crate::spill::{BatchReader, PARTITIONS, Partitions, SpillFolder};
+use crate::services::Share;
+use crate::spill::{BatchReader, PARTITIONS, Partitions};
 
 /// Rows per batch when held rows are released.
 const RELEASE_ROWS: usize = 16 * 1024;
@@ -50,13 +51,6 @@ impl Stays {
             largest: dedup.keep_last,
         })
     }
-}
-
-/// What a share of memory is, and where to go beyond it.
-#[derive(Clone)]
-pub(crate) struct Share {
-    pub(crate) bytes: u64,
-    pub(crate) spill: SpillFolder,
 }
 
 /// The operator that leaves one row of each key.

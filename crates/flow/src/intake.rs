@@ -24,7 +24,7 @@ pub(crate) enum Taken {
         /// Which.
         split: SplitId,
         /// True when nothing of it came behind its last boundary.
-        stands: bool,
+        at_boundary: bool,
     },
     /// All splits wait at a boundary, as `align` asked.
     Aligned,
@@ -90,7 +90,7 @@ impl Intake {
     }
 
     /// True when nothing of a split came behind its last boundary.
-    pub(crate) fn stands(&self, id: &SplitId) -> bool {
+    pub(crate) fn at_boundary(&self, id: &SplitId) -> bool {
         let mut splits = self.splits.iter();
         splits.any(|split| split.id == *id && split.at_boundary)
     }
@@ -123,9 +123,13 @@ impl Intake {
                 Poll::Ready(Some(assignment)) => match assignment? {
                     Assignment::Assigned(split) => self.splits.push(open(split)),
                     Assignment::Revoked(id) => {
-                        let stands = self.stands(&id) || self.splits().all(|split| *split != id);
+                        let at_boundary =
+                            self.at_boundary(&id) || self.splits().all(|split| *split != id);
                         self.splits.retain(|split| split.id != id);
-                        return Ok(Some(Taken::Revoked { split: id, stands }));
+                        return Ok(Some(Taken::Revoked {
+                            split: id,
+                            at_boundary,
+                        }));
                     }
                     Assignment::Complete(position) => {
                         self.closing = position;
@@ -158,7 +162,7 @@ impl Intake {
                 }
                 Poll::Ready(Some(Err(failure))) => return Some(Err(failure)),
                 Poll::Ready(Some(Ok(event))) => {
-                    // New columns are told right behind a boundary, and the split stands there still.
+                    // New columns are told right behind a boundary, and the split is still there.
                     if !matches!(event, Event::Schema(_)) {
                         split.at_boundary = matches!(event, Event::Boundary(_));
                     }
@@ -202,7 +206,7 @@ fn open(split: Split) -> OpenSplit {
             }
         }
     });
-    // Nothing has been read: the split stands where its last commit left it.
+    // Nothing has been read: the split is where its last commit left it.
     OpenSplit {
         id: split.id,
         events,

@@ -23,6 +23,7 @@ mod projection;
 mod quarantine;
 mod repeats;
 mod runs;
+mod services;
 mod spill;
 mod summary;
 mod tables;
@@ -38,7 +39,8 @@ mod writing;
 pub use budget::Budget;
 pub use commits::CommitObserver;
 pub use compare::{Differences, Versions, can_compare, differences};
-pub use transfer::{Cadence, Services, Transfer, run_transfer};
+pub use services::Services;
+pub use transfer::{Cadence, Transfer, run_transfer};
 
 pub use output::{OperatorFactory, OutputSpec};
 pub use quarantine::{QUARANTINE_SCHEMA, quarantine_columns, quarantine_table};

@@ -15,9 +15,9 @@ use async_trait::async_trait;
 use towpath_ports::{ExpressionCompiler, Operator, Output, Result, RowExpression, Rows};
 use towpath_vocab::{Check, CheckKind, RuleKind};
 
-use crate::dedup::Share;
 use crate::predicate::{Broken, Test, column_index};
 use crate::projection::value_text;
+use crate::services::Share;
 use crate::unique::Unique;
 use crate::values::Values;
 

@@ -27,13 +27,10 @@ use crate::metrics::{Measure, Metrics, SharedMetrics};
 use crate::ops::changes_rows;
 use crate::projection::Projection;
 use crate::quarantine::Quarantine;
-use crate::summary::OutputSummary;
-use crate::transfer::Services;
+use crate::services::Services;
+use crate::summary::{OutputSummary, SAMPLES};
 use crate::validator::{RuleCounts, RuleValidator};
 use crate::writing::Writing;
-
-/// Rejects kept for the report.
-pub(crate) const SAMPLES: usize = 10;
 
 /// Makes an operator for rows with these columns; asked anew for every commit.
 pub type OperatorFactory = Arc<dyn Fn(&SchemaRef) -> Result<Box<dyn Operator>> + Send + Sync>;
@@ -475,15 +472,15 @@ async fn compile(
 
 /// What a replacement did to columns that were there: a program that reads them may not expect it.
 fn columns_changed(before: &SchemaRef, after: &SchemaRef) -> Option<String> {
-    let told = before.fields().iter().filter_map(|old| {
+    let changed = before.fields().iter().filter_map(|old| {
         let Ok(new) = after.field_with_name(old.name()) else {
             return Some(format!("`{}` is gone", old.name()));
         };
         let (was, is) = (types::name(old.data_type()), types::name(new.data_type()));
         (was != is).then(|| format!("`{}` was {was} and is {is}", old.name()))
     });
-    let told: Vec<String> = told.collect();
-    (!told.is_empty()).then(|| format!("its columns changed: {}", told.join(", ")))
+    let changed: Vec<String> = changed.collect();
+    (!changed.is_empty()).then(|| format!("its columns changed: {}", changed.join(", ")))
 }
 
 /// What an output needs at each step.

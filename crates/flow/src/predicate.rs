@@ -38,13 +38,13 @@ pub(crate) struct Pattern {
 impl Pattern {
     fn new(text: &str) -> Result<Self> {
         // Its errors say where the pattern is wrong.
-        let told = |error: regex::Error| {
-            let message = format!("`{text}` is no regular expression: {error}");
+        let refused = |error: regex::Error| {
+            let message = format!("`{text}` is not a valid regular expression: {error}");
             Failure::new("R0613", Remedy::FixConfig, message)
         };
-        regex::Regex::new(text).map_err(told)?;
+        regex::Regex::new(text).map_err(refused)?;
         let regex = meta::Regex::new(text)
-            .map_err(|error| told(regex::Error::Syntax(error.to_string())))?;
+            .map_err(|error| refused(regex::Error::Syntax(error.to_string())))?;
         let scratch = Mutex::new(regex.create_cache());
         Ok(Self { regex, scratch })
     }

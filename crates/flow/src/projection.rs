@@ -454,7 +454,7 @@ fn distinct_names(columns: &[Column], source: &SchemaRef) -> Result<()> {
         else {
             continue;
         };
-        let told = |c: &Column| match c.from {
+        let source_name = |c: &Column| match c.from {
             From::Source(i) => source.field(i).name().clone(),
             From::Expression(_) => c.name.clone(),
         };
@@ -463,8 +463,8 @@ fn distinct_names(columns: &[Column], source: &SchemaRef) -> Result<()> {
             Remedy::FixConfig,
             format!(
                 "`{}` and `{}` both become `{}`",
-                told(twin),
-                told(column),
+                source_name(twin),
+                source_name(column),
                 column.name
             ),
         )
@@ -477,7 +477,7 @@ fn distinct_names(columns: &[Column], source: &SchemaRef) -> Result<()> {
 
 /// Settles a column's type and gives its field.
 fn finish(column: &mut Column, wish: Option<&ColumnPlan>, source: &SchemaRef) -> Result<Field> {
-    let (given, mut metadata, told) = match &column.from {
+    let (given, mut metadata, source_name) = match &column.from {
         From::Source(index) => {
             let field = source.field(*index);
             (
@@ -504,7 +504,7 @@ fn finish(column: &mut Column, wish: Option<&ColumnPlan>, source: &SchemaRef) ->
     };
     let data_type = declared.unwrap_or_else(|| given.clone());
     column.cast_to = (data_type != given).then(|| data_type.clone());
-    if let Some(name) = told.filter(|name| **name != column.name) {
+    if let Some(name) = source_name.filter(|name| **name != column.name) {
         metadata.insert(types::SOURCE_NAME.to_owned(), name.clone());
     }
     Ok(Field::new(&column.name, data_type, true).with_metadata(metadata))

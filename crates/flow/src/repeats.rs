@@ -17,11 +17,10 @@ use towpath_ports::{Candidate, Query, QueryResult, Result};
 use towpath_vocab::TableName;
 use towpath_vocab::types::one_form;
 
-use crate::dedup::Share;
 use crate::metrics::{Measured, SAMPLES};
 use crate::predicate::kernel;
 use crate::projection::value_text;
-use crate::transfer::Services;
+use crate::services::{Services, Share};
 use crate::unique::{KeyHasher, Unique};
 
 /// What a key that may repeat takes in memory.

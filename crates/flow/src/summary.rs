@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use towpath_ports::Receipt;
 use towpath_vocab::{CheckResult, Failure, Reject, TableName};
 
-use crate::output::SAMPLES;
+/// Rejects kept for the report.
+pub(crate) const SAMPLES: usize = 10;
 
 /// Live counters, shared with whoever shows progress.
 #[derive(Debug, Default)]
@@ -70,7 +71,7 @@ pub struct OutputSummary {
     pub rows_filtered: u64,
     /// Rows left out by `dedup`.
     pub rows_deduplicated: u64,
-    /// Rows set aside in quarantine.
+    /// Rows rejected into quarantine.
     pub rows_rejected: u64,
     /// Bad rows dropped because the project says `bad_rows: drop`.
     pub rows_dropped: u64,
@@ -82,7 +83,7 @@ pub struct OutputSummary {
     pub checks: Vec<CheckResult>,
     /// Broken rules, by rule.
     pub rules: Vec<RuleCount>,
-    /// The first few records set aside.
+    /// The first few rejected records.
     pub samples: Vec<Reject>,
     /// Notes of source and destination.
     pub notes: Vec<String>,

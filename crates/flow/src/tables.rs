@@ -15,8 +15,8 @@ use towpath_vocab::{Failure, Generation, Position, Reject, Remedy, SplitId, Tabl
 use crate::chain::Emptied;
 use crate::commits::CommitObserver;
 use crate::output::{Context, Output, OutputSpec};
+use crate::services::Services;
 use crate::summary::{OutputSummary, TransferSummary};
-use crate::transfer::Services;
 
 pub(crate) struct Tables<'a> {
     run: &'a str,
@@ -121,8 +121,8 @@ impl<'a> Tables<'a> {
     }
 
     /// New columns begin a new write: true when all splits are to come to a boundary first, so that what
-    /// is committed ends where each split stands. Sources say them right behind a boundary.
-    pub(crate) fn new_schema(&mut self, new: TableSchema, stands: bool) -> Result<bool> {
+    /// is committed ends where each split is. Sources say them right behind a boundary.
+    pub(crate) fn new_schema(&mut self, new: TableSchema, at_boundary: bool) -> Result<bool> {
         let TableSchema { table, schema } = new;
         let index = self.index_of(&table)?;
         let bounded = self.bounded;
@@ -137,7 +137,7 @@ impl<'a> Tables<'a> {
             let message = format!("the columns of `{table}` changed while it was read");
             return Err(Failure::new("R0625", Remedy::Retry, message));
         }
-        if !stands {
+        if !at_boundary {
             let message = format!("new columns of `{table}` came in the middle of its rows");
             return Err(Failure::new("R0628", Remedy::Bug, message).help(
                 "nothing since the last commit is visible; run again, and please report this",

@@ -10,52 +10,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{Clock, Event, ExpressionCompiler, Memory, Query, Reader, Result, Secrets};
+use towpath_ports::{Event, Reader, Result};
 use towpath_vocab::{Failure, Position, Remedy, SplitId, TableName};
 
 use crate::chain::Emptied;
 use crate::commits::CommitObserver;
-use crate::dedup::Share;
 use crate::intake::{Intake, Taken};
 use crate::output::OutputSpec;
-use crate::spill::SpillFolder;
-use crate::summary::{Progress, TransferSummary};
+use crate::services::Services;
+use crate::summary::TransferSummary;
 use crate::tables::{Handed, Tables};
 use crate::watermarks::Watermarks;
 
 /// How long a cancelled endless read waits for its splits to come to a boundary.
 const GRACE_US: u64 = 5_000_000;
-/// One state may hold this part of the memory budget; the rest of it is on disk.
-const STATE_SHARE: u64 = 4;
-
-/// What the loop needs from its caller.
-#[derive(Clone)]
-pub struct Services {
-    /// Compiles `where`, `set` and rules.
-    pub expressions: Arc<dyn ExpressionCompiler>,
-    /// Answers checks that need the candidate.
-    pub query: Arc<dyn Query>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Resolves mask keys.
-    pub secrets: Arc<dyn Secrets>,
-    /// The memory budget.
-    pub memory: Arc<dyn Memory>,
-    /// Where keyed state goes that does not fit into its share of it.
-    pub spill: SpillFolder,
-    /// Live counters.
-    pub progress: Arc<Progress>,
-}
-
-impl Services {
-    /// What one state may hold: a `dedup`, the unique checks of a table.
-    pub(crate) fn share(&self) -> Share {
-        Share {
-            bytes: self.memory.limit_bytes() / STATE_SHARE,
-            spill: self.spill.clone(),
-        }
-    }
-}
 
 /// How often an endless read commits: when either is reached and there is something to commit.
 #[derive(Clone, Copy, Debug)]
@@ -247,8 +215,8 @@ impl Running<'_, '_> {
                 self.intake.release();
                 return Ok(self.stops_at_us.is_none());
             }
-            Taken::Revoked { split, stands } => {
-                self.revoked(&split, stands).await?;
+            Taken::Revoked { split, at_boundary } => {
+                self.revoked(&split, at_boundary).await?;
                 return Ok(self.stops_at_us.is_none() || self.waiting.is_some());
             }
             Taken::Done(closing) => {
@@ -294,8 +262,8 @@ impl Running<'_, '_> {
                 self.tables.hand_over(split, &table, handed, reached).await
             }
             Event::Schema(new) => {
-                let stands = self.intake.stands(split);
-                if self.tables.new_schema(new, stands)? {
+                let at_boundary = self.intake.at_boundary(split);
+                if self.tables.new_schema(new, at_boundary)? {
                     self.intake.align();
                 }
                 Ok(())
@@ -338,9 +306,9 @@ impl Running<'_, '_> {
 
     /// A split was taken away. What came of it since the last commit is with others' rows in open writes:
     /// these are dropped, and the others are read again from the last commit.
-    async fn revoked(&mut self, split: &SplitId, stands: bool) -> Result<()> {
+    async fn revoked(&mut self, split: &SplitId, at_boundary: bool) -> Result<()> {
         let is_committed = self.reached.mark(split) == self.committed.mark(split);
-        if self.waiting.is_none() || (stands && is_committed) {
+        if self.waiting.is_none() || (at_boundary && is_committed) {
             return Ok(());
         }
         if self.bounded {

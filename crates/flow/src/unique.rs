@@ -16,9 +16,9 @@ use hashbrown::DefaultHashBuilder;
 use towpath_ports::Result;
 use towpath_vocab::types::one_form;
 
-use crate::dedup::Share;
 use crate::predicate::{column_index, kernel};
 use crate::runs::HashRuns;
+use crate::services::Share;
 
 /// Hashes of one key, over all rows seen.
 pub(crate) struct Unique {

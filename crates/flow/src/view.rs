@@ -1,4 +1,4 @@
-//! Judges a view before it is stored: nothing is carried, so every check is asked of the candidate.
+//! Judges a view before it is stored: no rows are moved, so every check is asked of the candidate.
 //!
 //! Promise: the same checks, severities and results as for a table. It stores nothing; it does not know
 //! what a view is made of.
@@ -11,8 +11,8 @@ use towpath_vocab::TablePlan;
 use crate::ask::Asking;
 use crate::audit::{audit, stopped};
 use crate::metrics::Known;
+use crate::services::Services;
 use crate::summary::OutputSummary;
-use crate::transfer::Services;
 
 /// What the checks of `plan` say of rows that nobody sees yet; `stopped` says why they must not be seen.
 ///

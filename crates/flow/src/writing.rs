@@ -17,7 +17,7 @@ type Batch = (RecordBatch, Option<OpColumn>);
 /// A write on its way.
 pub(crate) struct Writing {
     sender: Option<mpsc::Sender<Batch>>,
-    /// `None` once a failure was told and the writer aborted.
+    /// `None` once a failure was reported and the writer aborted.
     task: Option<JoinHandle<Written>>,
 }
 

@@ -39,9 +39,9 @@ impl Op {
 /// One `Op` per row, as bytes; never null.
 pub type OpColumn = UInt8Array;
 
-/// Where the rows of a batch come from: asked only about rows that are set aside.
+/// Where the rows of a batch come from: asked only about rows that are rejected.
 pub trait Origin: Send + Sync + fmt::Debug {
-    /// Where the row with this ordinal stands in the source.
+    /// Where the row with this ordinal is in the source.
     fn place(&self, ordinal: u64) -> RecordLocation;
     /// The row as it came, before any transform.
     fn raw(&self, ordinal: u64) -> RawRecord;

@@ -81,7 +81,7 @@ pub trait Source: Send + Sync {
     /// What a read would see now, if the source can tell cheaply; `None` means always read.
     async fn version(&self, spec: &ReadSpec) -> Result<Option<InputVersion>>;
 
-    /// A reader over records that were set aside, parsed as `spec` says now. Only sources that give
+    /// A reader over records that were rejected, parsed as `spec` says now. Only sources that give
     /// `RawRecord::Text` need it.
     async fn replay(&self, spec: &ReadSpec, records: Vec<RawRecord>) -> Result<Box<dyn Reader>>;
 }

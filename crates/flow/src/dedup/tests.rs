@@ -4,6 +4,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{Int64Array, StringArray};
 
 use super::*;
+use crate::spill::SpillFolder;
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![

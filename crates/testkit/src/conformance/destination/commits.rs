@@ -1,6 +1,8 @@
 //! What is visible when, who wins, and what is remembered.
 
-use towpath_ports::Scope;
+use std::collections::BTreeMap;
+
+use towpath_ports::{Checkpoint, Scope};
 use towpath_vocab::{Remedy, WriteMode};
 
 use super::DestinationUnderTest;
@@ -33,6 +35,35 @@ pub async fn nothing_shows_before_the_commit(under: &dyn DestinationUnderTest) {
         prepared.commit(commit(generation)).await.unwrap();
         assert_ne!(next.look().await, before, "{mode:?} does not show");
     }
+}
+
+/// The state of operators is stored with its commit and read again as it was, or refused by name; it goes
+/// with a write that is given up, and with the next commit that has none.
+pub async fn state_is_kept_with_its_commit_or_refused(under: &dyn DestinationUnderTest) {
+    let first = write(under, WriteMode::Replace);
+    let batch = rows(&[(1, "a")]);
+    let states = BTreeMap::from([("window".to_owned(), vec![batch.clone(), batch.clone()])]);
+    let state = Checkpoint { states };
+    let held = || async {
+        let task = first.task();
+        let found = under.destination().checkpoint(&task, &task.table).await;
+        found.unwrap()
+    };
+    let mut prepared = first.prepare(&batch).await.unwrap();
+    if let Err(failure) = prepared.keep(&state).await {
+        assert_eq!(failure.code, "R0726", "{failure}");
+        prepared.discard().await.unwrap();
+        return;
+    }
+    prepared.discard().await.unwrap();
+    assert_eq!(held().await, None, "of a write that was given up");
+    let mut prepared = first.prepare(&batch).await.unwrap();
+    prepared.keep(&state).await.unwrap();
+    prepared.commit(commit(1)).await.unwrap();
+    assert_eq!(held().await, Some(state));
+    let next = first.generation(2).prepare(&batch).await.unwrap();
+    next.commit(commit(2)).await.unwrap();
+    assert_eq!(held().await, None, "the last commit has none");
 }
 
 /// Giving up at any step changes nothing, and the same generation can be written afterwards.

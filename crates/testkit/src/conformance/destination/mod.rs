@@ -27,8 +27,8 @@ pub use commits::{
     a_write_read_after_another_commit_is_refused, an_older_generation_is_refused,
     last_tells_token_and_position_when_reopened, nothing_shows_before_the_commit,
     of_two_tasks_at_once_none_is_lost, of_two_writers_of_one_generation_one_is_visible,
-    tables_do_not_disturb_each_other, tasks_are_remembered_apart,
-    the_candidate_is_what_readers_would_see,
+    state_is_kept_with_its_commit_or_refused, tables_do_not_disturb_each_other,
+    tasks_are_remembered_apart, the_candidate_is_what_readers_would_see,
 };
 pub use modes::{
     a_null_or_repeated_key_is_refused_and_changes_nothing, append_adds,
@@ -117,6 +117,7 @@ macro_rules! destination_conformance {
                 last_tells_token_and_position_when_reopened
                 tasks_are_remembered_apart
                 tables_do_not_disturb_each_other
+                state_is_kept_with_its_commit_or_refused
                 the_candidate_is_what_readers_would_see
                 replace_replaces
                 append_adds
