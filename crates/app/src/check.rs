@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use towpath_ports::{Clock as _, StateStore, System};
-use towpath_project::{Checked, EXPLANATIONS, Inputs, Setting, environment_of};
-use towpath_state::SqliteStateStore;
-use towpath_vocab::{Diagnostic, Plan};
+use towpath_project::{
+    Checked, EXPLANATIONS, Inputs, Setting, environment_of, project_of, state_of,
+};
+use towpath_state::Location;
+use towpath_vocab::{Diagnostic, Environment, Plan};
 
 use crate::Result;
 use crate::facts::gather;
@@ -77,9 +80,9 @@ async fn checked(request: &CheckRequest, connect: bool) -> Result<CheckReport> {
         })
     };
     let environment = environment_of(&folder.files, request.environment.as_deref());
-    let store = open_store(&request.dir, &environment)?;
+    let store = open_store(&request.dir, &folder.files, &environment)?;
     let facts = gather(
-        store.as_ref().map(|b| b as &dyn StateStore),
+        store.as_deref(),
         &environment,
         &system,
     )
@@ -122,16 +125,27 @@ pub fn explained(report: &CheckReport, plan: &Plan, table: &str) -> Result<()> {
     }
 }
 
+/// Where the project keeps the state of an environment.
+pub(crate) fn state_location(
+    dir: &Path,
+    files: &BTreeMap<String, String>,
+    environment: &Environment,
+) -> Location {
+    let secrets = Arc::new(LocalSystem::new(dir.to_path_buf()));
+    Location {
+        project: project_of(files),
+        url: state_of(files, environment),
+        ..Location::local(dir, environment, secrets)
+    }
+}
+
 /// The state store of an environment, if something has run in it.
 pub(crate) fn open_store(
     dir: &Path,
-    environment: &towpath_vocab::Environment,
-) -> Result<Option<SqliteStateStore>> {
-    let path = dir.join(".towpath").join(format!("{environment}.db"));
-    if !path.is_file() {
-        return Ok(None);
-    }
-    SqliteStateStore::open(&path).map(Some)
+    files: &BTreeMap<String, String>,
+    environment: &Environment,
+) -> Result<Option<Arc<dyn StateStore>>> {
+    towpath_state::open_existing(state_location(dir, files, environment))
 }
 
 /// What a diagnostic's code means: an example and the way out.

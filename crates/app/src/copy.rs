@@ -74,6 +74,8 @@ pub async fn copy(
         files: None,
         lakehouse: None,
         environment: &Environment::new("copy"),
+        project: None,
+        state: None,
         memory_bytes: request.memory_bytes,
     })?;
     let specs = connector_specs();

@@ -3,7 +3,7 @@
 //! A pattern such as `"ref_*"` means nothing until somebody has listed the tables. What is found is an
 //! observed fact: `towpath connection discover --write` makes it a file that is reviewed and kept.
 
-use towpath_ports::{Clock, StateStore};
+use towpath_ports::Clock;
 use towpath_vocab::{Environment, FactSource, Plan, TableFact};
 
 use crate::Result;

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 use towpath_ports::{
-    Clock as _, RunFilter, RunRecord, RunState, StateStore, TaskRecord, TaskState,
+    RunFilter, RunRecord, RunState, TaskRecord, TaskState,
 };
 use towpath_vocab::{Action, CheckResult, Failure, PipelineName, Plan, Remedy, TableName};
 
@@ -42,11 +42,10 @@ pub async fn runs(
     if let (Some(pipeline), true) = (pipeline, records.is_empty()) {
         pipeline_called(plan, pipeline)?;
     }
-    let now_us = services.system.now_us();
     let mut lines = Vec::with_capacity(records.len());
     for record in records {
         let interrupted =
-            record.state == RunState::Running && !services.store.is_live(&record, now_us).await?;
+            record.state == RunState::Running && !services.store.is_live(&record).await?;
         lines.push(RunLine {
             record,
             interrupted,

@@ -12,7 +12,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use towpath_engine::lake::{Carried, TaskThen};
-use towpath_ports::{Destination, StateStore};
+use towpath_ports::{Destination, RunKind};
 use towpath_vocab::{
     Environment, Failure, Generation, PipelineName, Remedy, RunName, TableName, TaskKey,
 };
@@ -341,7 +341,7 @@ impl<'a> Pipelines<'a> {
         };
         let what = format!("restore {table}");
         for name in names {
-            match lock_pipeline(services, &name.0, &name.1, &what).await {
+            match lock_pipeline(services, &name.0, &name.1, RunKind::Lock, &what).await {
                 Ok(held) => {
                     pipelines.held.insert(name, held);
                 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use towpath_ports::StateStore;
 use towpath_vocab::{ColumnEdge, ColumnRef, Failure, Plan, Remedy, TableLineage, TableName};
 
 use crate::Result;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use towpath_ports::{Clock as _, RunEvent, RunFilter, RunRecord, RunState, StateStore};
+use towpath_ports::{Clock as _, RunEvent, RunFilter, RunRecord, RunState};
 use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId};
 
 use crate::Result;
@@ -173,9 +173,7 @@ impl<'a> Logs<'a> {
         // The run first: what ends it is the last line, so that none can come after a run that ended.
         let record = store.run(&self.run, &self.environment).await?;
         let record = record.ok_or_else(|| unknown(&self.environment, Some(&self.run)))?;
-        let is_live = store
-            .is_live(&record, self.services.system.now_us())
-            .await?;
+        let is_live = store.is_live(&record).await?;
         let mut printed = Vec::new();
         let mut more = false;
         for output in &mut self.outputs {

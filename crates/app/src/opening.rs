@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{Clock, NewRun, Opened, RunRecord, StateStore, System};
+use towpath_ports::{
+    Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, RunRecord, System,
+};
 use towpath_project::Choice;
 use towpath_vocab::{Failure, Remedy, TableName, Threshold};
 
@@ -42,9 +44,6 @@ pub(crate) struct StoredRequest {
     /// The run that was done again.
     #[serde(skip_serializing_if = "Option::is_none")]
     rerun_of: Option<String>,
-    /// What held the pipeline without being a run of it: a replay.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) what: Option<String>,
 }
 
 impl StoredRequest {
@@ -90,7 +89,6 @@ impl StoredRequest {
             params: request.params.clone(),
             fail_above: request.fail_above.clone(),
             rerun_of: going.rerun_of.as_ref().map(ToString::to_string),
-            what: None,
         }
     }
 }
@@ -134,15 +132,15 @@ fn new_run(going: &Going<'_>, worker: &str) -> Result<NewRun> {
         let message = format!("what was asked cannot be written down: {error}");
         Failure::new("R0961", Remedy::Bug, message)
     })?;
-    let tasks = going.pipeline.tasks.iter();
     Ok(NewRun {
         pipeline: going.pipeline.name.clone(),
         environment: going.plan.environment.clone(),
-        graph_hash: graph_hash(going)?,
-        tasks: tasks.map(|task| task.id.clone()).collect(),
+        kind: RunKind::Run,
+        interval: None,
+        params: going.request.params.clone(),
+        graph: compiled(going)?,
         request: asked,
         worker: worker.to_owned(),
-        now_us: going.services.system.now_us(),
         lease_us: LEASE_US,
     })
 }
@@ -177,17 +175,26 @@ fn given_up(running: &RunRecord) -> Failure {
     .help(format!("look: towpath logs {} --follow", running.name))
 }
 
-/// An interrupted run is taken up only when the graph and what was asked are the same.
-fn graph_hash(going: &Going<'_>) -> Result<String> {
+/// The graph as it is stored, with what was asked: an interrupted run is taken up only when both are the
+/// same.
+fn compiled(going: &Going<'_>) -> Result<CompiledGraph> {
     let request = going.request;
     let asked = (request.full_refresh, request.limit, &going.rerun_of);
     let graph = (stable_parts(going.pipeline), &going.plan.lakehouse, asked);
-    let graph = serde_json::to_string(&graph).map_err(|error| {
+    let failed = |error: serde_json::Error| {
         let message = format!("the graph cannot be hashed: {error}");
         Failure::new("R0961", Remedy::Bug, message)
-    })?;
-    Ok(Sha256::digest(graph)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    };
+    let text = serde_json::to_string(&graph).map_err(failed)?;
+    let hash = Sha256::digest(&text);
+    let tasks = going.pipeline.tasks.iter().map(|task| GraphTask {
+        id: task.id.clone(),
+        pool: None,
+    });
+    Ok(CompiledGraph {
+        hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        body: serde_json::from_str(&text).map_err(failed)?,
+        tasks: tasks.collect(),
+        parallel: u32::try_from(going.pipeline.parallel).unwrap_or(u32::MAX),
+    })
 }

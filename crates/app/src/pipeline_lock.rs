@@ -4,6 +4,7 @@
 //! lease is renewed for as long as it takes. A run that was interrupted is laid aside meanwhile and goes
 //! on afterwards. When the lease is lost, what was done under it stops at once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use futures::future::select_all;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use towpath_orchestrator::keep_lease;
-use towpath_ports::{Clock, NewRun, Opened, RunState, StateStore, System};
+use towpath_ports::{
+    Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, RunState, System,
+};
 use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId};
 
 use crate::Result;
@@ -26,6 +29,7 @@ pub(crate) struct PipelineLock<'a> {
     environment: Environment,
     /// The run that holds it.
     pub(crate) run: RunName,
+    worker: String,
     lost: watch::Receiver<Option<Failure>>,
     renewal: JoinHandle<()>,
 }
@@ -36,7 +40,7 @@ impl Drop for PipelineLock<'_> {
     }
 }
 
-/// Takes a pipeline for `what`.
+/// Takes a pipeline for `what`, which is a run of this kind.
 ///
 /// # Errors
 /// `Refused` when a run of it goes on.
@@ -44,17 +48,27 @@ pub(crate) async fn lock_pipeline<'a>(
     services: &'a ProjectServices,
     environment: &Environment,
     pipeline: &PipelineName,
+    kind: RunKind,
     what: &str,
 ) -> Result<PipelineLock<'a>> {
     let worker = format!("{}-{:x}", std::process::id(), services.system.random());
     let new = NewRun {
         pipeline: pipeline.clone(),
         environment: environment.clone(),
-        graph_hash: what.to_owned(),
-        tasks: vec![TaskId::new(what)],
-        request: serde_json::json!({ "what": what }),
+        kind,
+        interval: None,
+        params: BTreeMap::new(),
+        graph: CompiledGraph {
+            hash: what.to_owned(),
+            body: serde_json::Value::Null,
+            tasks: vec![GraphTask {
+                id: TaskId::new(what),
+                pool: None,
+            }],
+            parallel: 1,
+        },
+        request: serde_json::Value::Null,
         worker: worker.clone(),
-        now_us: services.system.now_us(),
         lease_us: LEASE_US,
     };
     let record = match services.store.open_run(new).await? {
@@ -69,7 +83,7 @@ pub(crate) async fn lock_pipeline<'a>(
         Arc::clone(&services.store) as _,
         Arc::clone(&services.system) as _,
         record.name.clone(),
-        worker,
+        worker.clone(),
         Duration::from_micros(LEASE_US.unsigned_abs()),
     );
     let (tell, lost) = watch::channel(None);
@@ -82,6 +96,7 @@ pub(crate) async fn lock_pipeline<'a>(
         services,
         environment: environment.clone(),
         run: record.name,
+        worker,
         lost,
         renewal,
     })
@@ -111,9 +126,9 @@ impl PipelineLock<'_> {
             false => RunState::Failed,
         };
         let now_us = self.services.system.now_us();
-        let store = self.services.store.as_ref();
+        let (store, environment) = (self.services.store.as_ref(), &self.environment);
         store
-            .close_run(&self.run, &self.environment, state, now_us)
+            .close_run(&self.run, environment, state, &self.worker, now_us)
             .await
     }
 }
@@ -147,6 +162,7 @@ mod tests {
             services: &services,
             environment: Environment::new("dev"),
             run: "p#1".parse().unwrap(),
+            worker: "w".to_owned(),
             lost,
             renewal: tokio::spawn(async {}),
         };

@@ -8,7 +8,7 @@ use towpath_flow::Progress;
 use towpath_vocab::{PipelineName, Plan, PlannedPipeline, RunName, TaskId};
 
 use crate::Result;
-use crate::check::CheckReport;
+use crate::check::{CheckReport, state_location};
 use crate::services::ProjectServices;
 use crate::work::{Forecast, Scope, Work, WorkOptions, changing_models};
 
@@ -22,10 +22,8 @@ pub async fn forecast(
     plan: &Plan,
     chosen: &Plan,
 ) -> Result<BTreeMap<PipelineName, BTreeMap<TaskId, Forecast>>> {
-    let store = dir
-        .join(".towpath")
-        .join(format!("{}.db", plan.environment));
-    let services = match store.is_file() {
+    let location = state_location(dir, &report.files, &plan.environment);
+    let services = match towpath_state::exists(&location)? {
         true => Some(Arc::new(ProjectServices::of_plan(
             dir,
             plan,

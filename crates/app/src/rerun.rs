@@ -11,7 +11,6 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{RunFilter, RunRecord, StateStore, TaskState};
 use towpath_project::{after, environment_of, keep};
-use towpath_state::SqliteStateStore;
 use towpath_vocab::{Environment, Failure, PlannedPipeline, Remedy, RunName, TaskId};
 
 use crate::Result;
@@ -158,7 +157,7 @@ fn nothing(past: &RunRecord, part: &Part) -> String {
 async fn past(request: &RerunRequest) -> Result<RunRecord> {
     let folder = ProjectFolder::read(&request.dir)?;
     let environment = environment_of(&folder.files, request.environment.as_deref());
-    let store = open_store(&request.dir, &environment)?;
+    let store = open_store(&request.dir, &folder.files, &environment)?;
     let named = request.run.as_deref().map(parse).transpose()?;
     let found = match (&store, &named) {
         (None, _) => None,
@@ -166,14 +165,15 @@ async fn past(request: &RerunRequest) -> Result<RunRecord> {
         (Some(store), None) => newest(store, &environment).await?,
     };
     match (found, named) {
-        (Some(record), _) => match StoredRequest::of(&record)?.what {
-            None => Ok(record),
-            Some(what) => {
+        (Some(record), _) => match record.kind.is_run() {
+            true => Ok(record),
+            false => {
+                let what = record.tasks.first().map_or("", |task| task.id.as_str());
                 let message = format!("`{}` was no run of the pipeline: {what}", record.name);
                 Err(Failure::new("R0968", Remedy::FixConfig, message).help("look: towpath runs"))
             }
         },
-        (None, Some(name)) => Err(unknown(&request.dir, &name, &environment).await),
+        (None, Some(name)) => Err(unknown(&request.dir, &folder, &name, &environment).await),
         (None, None) => Err(Failure::new(
             "R0981",
             Remedy::FixConfig,
@@ -184,7 +184,10 @@ async fn past(request: &RerunRequest) -> Result<RunRecord> {
 }
 
 /// The newest run that was one, not a replay.
-async fn newest(store: &SqliteStateStore, environment: &Environment) -> Result<Option<RunRecord>> {
+async fn newest(
+    store: &Arc<dyn StateStore>,
+    environment: &Environment,
+) -> Result<Option<RunRecord>> {
     let filter = RunFilter {
         pipeline: None,
         environment: Some(environment.clone()),
@@ -193,7 +196,7 @@ async fn newest(store: &SqliteStateStore, environment: &Environment) -> Result<O
     let runs = store.runs(filter).await?;
     Ok(runs
         .into_iter()
-        .find(|record| record.request.get("what").is_none()))
+        .find(|record| record.kind.is_run()))
 }
 
 /// A run's name as a person gave it.
@@ -204,12 +207,18 @@ pub(crate) fn parse(text: &str) -> Result<RunName> {
 }
 
 /// No such run here; perhaps there is one in another environment.
-async fn unknown(dir: &Path, name: &RunName, environment: &Environment) -> Failure {
+async fn unknown(
+    dir: &Path,
+    folder: &ProjectFolder,
+    name: &RunName,
+    environment: &Environment,
+) -> Failure {
     let message = format!("there is no run `{name}` in `{environment}`");
     let failure =
         Failure::new("R0981", Remedy::FixConfig, message).help("which there are: towpath runs");
-    for other in other_environments(dir, environment) {
-        let Ok(Some(store)) = open_store(dir, &other) else {
+    let others = towpath_state::local_environments(dir);
+    for other in others.into_iter().filter(|other| other != environment) {
+        let Ok(Some(store)) = open_store(dir, &folder.files, &other) else {
             continue;
         };
         if let Ok(Some(_)) = store.run(name, &other).await {
@@ -217,20 +226,4 @@ async fn unknown(dir: &Path, name: &RunName, environment: &Environment) -> Failu
         }
     }
     failure
-}
-
-/// Environments that have a state store here.
-fn other_environments(dir: &Path, but: &Environment) -> Vec<Environment> {
-    let Ok(entries) = std::fs::read_dir(dir.join(".towpath")) else {
-        return Vec::new();
-    };
-    let mut found: Vec<Environment> = entries
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name().into_string().ok()?;
-            let environment = Environment::new(name.strip_suffix(".db")?);
-            (environment != *but).then_some(environment)
-        })
-        .collect();
-    found.sort();
-    found
 }

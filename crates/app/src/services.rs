@@ -8,9 +8,14 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake, QueriedFiles};
 use towpath_flow::{Budget, Progress, Services, SpillFolder};
-use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source, System};
-use towpath_state::SqliteStateStore;
-use towpath_vocab::{ConnectionPlan, ConnectorSpec, Environment, Failure, ObjectKind, Remedy};
+use towpath_ports::{
+    Connector, ConnectorContext, Destination, Discover, Result, Source, StateStore, System,
+};
+use towpath_state::Location;
+use towpath_vocab::{
+    ConnectionPlan, ConnectorSpec, Environment, Failure, ObjectKind, ProjectId, Remedy,
+    SecretTemplate,
+};
 
 use crate::memory::default_budget_bytes;
 use crate::system::LocalSystem;
@@ -35,7 +40,7 @@ pub struct ProjectServices {
     /// SQL.
     pub engine: Arc<Engine>,
     /// Runs, facts, results.
-    pub store: Arc<SqliteStateStore>,
+    pub store: Arc<dyn StateStore>,
     /// The memory budget.
     pub budget_bytes: u64,
     budget: Arc<Budget>,
@@ -50,6 +55,10 @@ pub struct ServiceOptions<'a> {
     pub lakehouse: Option<&'a str>,
     /// The environment.
     pub environment: &'a Environment,
+    /// The project's id, if there is a project.
+    pub project: Option<&'a ProjectId>,
+    /// What `state:` says.
+    pub state: Option<&'a SecretTemplate>,
     /// `memory:`, if set.
     pub memory_bytes: Option<u64>,
     /// Files that queries may read; `None` for none.
@@ -66,6 +75,8 @@ impl ProjectServices {
             dir,
             lakehouse,
             environment,
+            project,
+            state,
             memory_bytes,
             files,
         } = options;
@@ -91,13 +102,17 @@ impl ProjectServices {
             variables: system.environment().clone(),
             environment: environment.clone(),
         })?;
-        let store = SqliteStateStore::open(state_dir.join(format!("{environment}.db")))?;
+        let store = towpath_state::open(Location {
+            project: project.map(ToString::to_string),
+            url: state.cloned(),
+            ..Location::local(dir, environment, Arc::clone(&system) as _)
+        })?;
         Ok(Self {
             dir: dir.to_path_buf(),
             system,
             lake: Arc::new(lake),
             engine: Arc::new(engine),
-            store: Arc::new(store),
+            store,
             budget_bytes,
             budget,
             connectors: towpath_connectors::connectors(),
@@ -117,6 +132,8 @@ impl ProjectServices {
             dir,
             lakehouse: Some(&plan.lakehouse),
             environment: &plan.environment,
+            project: Some(&plan.project),
+            state: plan.state.as_ref(),
             memory_bytes,
             files: Some(QueriedFiles::below(dir)),
         })
@@ -132,6 +149,8 @@ impl ProjectServices {
             dir: scratch.path(),
             lakehouse: None,
             environment: &Environment::new("files"),
+            project: None,
+            state: None,
             memory_bytes: None,
             files: Some(QueriedFiles::anywhere(folder)),
         })?;

@@ -36,6 +36,9 @@ pub enum Event {
     },
     /// Time has passed.
     Due,
+    /// This worker joined the run of another one, or looked again what the others did: whatever they
+    /// left undecided is decided.
+    Looked,
     /// The user asked to stop.
     Cancel,
 }
@@ -87,10 +90,12 @@ pub fn decide(view: &RunView, event: Event, now: Now) -> Vec<Command> {
     match event {
         Event::Opened => decision.open(),
         Event::Ended { task, end } => decision.ended(task, end, now),
-        Event::Due => {
-            for task in view.due(now.us) {
-                decision.shift(task, TaskState::Ready);
+        Event::Due => decision.due(now),
+        Event::Looked => {
+            for task in 0..view.tasks().len() {
+                decision.settle(task);
             }
+            decision.due(now);
         }
         Event::Cancel => decision.cancel(),
     }
@@ -162,6 +167,12 @@ impl<'a> Decision<'a> {
                 Some(TaskState::Retrying) => self.shift(task, TaskState::Ready),
                 _ => {}
             }
+        }
+    }
+
+    fn due(&mut self, now: Now) {
+        for task in self.view.due(now.us) {
+            self.shift(task, TaskState::Ready);
         }
     }
 

@@ -2,17 +2,20 @@
 //!
 //! Promise: no change is acted on before the state store holds it; a process that lost its lease, or whose
 //! change the state store refuses, stops every attempt at once and reports `Refused`; dropping the future
-//! drops every attempt, and the run can be resumed. It polls nothing: it sleeps until an attempt
-//! ends, a retry is due, the user stops it, or the lease is lost. It decides nothing.
+//! drops every attempt, and the run can be resumed. Several workers may drive one run: each decides on
+//! what all of them did, or the state store refuses its decision. It sleeps until an attempt ends, a retry
+//! is due, the user stops it, or the lease is lost; only while it waits for others it looks again each
+//! second. It decides nothing. Read next: `following.rs` (what others did), `decide.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{
-    AttemptEnd, Result, RunEvent, RunRecord, StateStore, System, TaskState, Transition,
+    Advance, Advanced, AttemptEnd, Result, RunEvent, RunRecord, StateStore, System, TaskState,
+    Transition,
 };
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, TaskId};
 
@@ -23,12 +26,16 @@ use crate::lease::keep;
 use crate::news::{RunNews, RunSink};
 use crate::view::RunView;
 
+/// How often a run that waits for others looks what they did.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Everything a run needs.
 pub struct RunSetup<'a> {
     /// The graph; its tasks are those of the record, in the same order, and every task that is waited
     /// for is among them.
     pub pipeline: &'a PlannedPipeline,
-    /// The run, as `StateStore::open_run` began or resumed it.
+    /// The run, as `StateStore::open_run` began or resumed it; of a worker that helps another one, as
+    /// `StateStore::run` gives it.
     pub record: RunRecord,
     /// The state store.
     pub store: Arc<dyn StateStore>,
@@ -38,7 +45,7 @@ pub struct RunSetup<'a> {
     pub work: Arc<dyn TaskWork>,
     /// Fires when the user asks to stop.
     pub cancel: CancellationToken,
-    /// This process, as `NewRun::worker` named it.
+    /// This process, as `NewRun::worker` or `StateStore::register` named it.
     pub worker: String,
     /// As in `NewRun::lease_us`. Renewed three times as often.
     pub lease_us: i64,
@@ -98,19 +105,22 @@ fn retries_used(history: &[RunEvent]) -> HashMap<TaskId, u32> {
     used
 }
 
-struct Driver {
-    view: RunView,
+pub(crate) struct Driver {
+    pub(crate) view: RunView,
     planned: Vec<Arc<PlannedTask>>,
-    record: RunRecord,
-    store: Arc<dyn StateStore>,
-    system: Arc<dyn System>,
+    pub(crate) record: RunRecord,
+    pub(crate) store: Arc<dyn StateStore>,
+    pub(crate) system: Arc<dyn System>,
     work: Arc<dyn TaskWork>,
     cancel: CancellationToken,
+    pub(crate) worker: String,
     grace: Duration,
     sink: Arc<dyn RunSink>,
     stop: CancellationToken,
     attempts: JoinSet<Result<AttemptOutcome, Failure>>,
     positions: HashMap<Id, usize>,
+    /// The attempts on their way here, by task.
+    pub(crate) here: HashMap<usize, AbortHandle>,
     drop_at_us: Option<u64>,
 }
 
@@ -124,11 +134,13 @@ impl Driver {
             system: setup.system,
             work: setup.work,
             cancel: setup.cancel,
+            worker: setup.worker,
             grace: setup.grace,
             sink: setup.sink,
             stop: CancellationToken::new(),
             attempts: JoinSet::new(),
             positions: HashMap::new(),
+            here: HashMap::new(),
             drop_at_us: None,
         }
     }
@@ -144,7 +156,12 @@ impl Driver {
             tasks: self.record.tasks.len(),
             done,
         });
-        self.step(Event::Opened, AttemptEnd::default()).await?;
+        // Whoever opened the run judges every task; a helper only what is undecided.
+        let first = match self.record.worker == self.worker {
+            true => Event::Opened,
+            false => Event::Looked,
+        };
+        self.step(first, AttemptEnd::default()).await?;
         while self.view.closed().is_none() {
             let (event, end) = tokio::select! {
                 biased;
@@ -162,28 +179,83 @@ impl Driver {
                 () = due(&*self.system, self.view.next_due_us()), if self.view.next_due_us().is_some() => {
                     (Event::Due, AttemptEnd::default())
                 }
+                () = self.system.sleep(LOOK), if self.waits_for_others() => {
+                    self.store.reap().await?;
+                    self.follow().await?;
+                    (Event::Looked, AttemptEnd::default())
+                }
             };
             self.step(event, end).await?;
         }
         Ok(())
     }
 
-    /// Decides, writes, acts.
+    /// True while something is to be done that this worker cannot do now.
+    fn waits_for_others(&self) -> bool {
+        let elsewhere = self.view.running() > self.here.len();
+        let no_slot = !self.view.ready().is_empty() && self.view.running() < self.view.parallel();
+        elsewhere || no_slot
+    }
+
+    /// Decides, writes, acts. When others were quicker, follows them and decides again.
     async fn step(&mut self, event: Event, end: AttemptEnd) -> Result<()> {
-        let now = Now {
-            us: self.system.now_us(),
-            random: self.system.random(),
-        };
-        let commands = decide(&self.view, event, now);
-        let transitions = self.transitions(&commands, event, &end, now.us);
-        if !transitions.is_empty() {
-            fail::fail_point!("orchestrator::before_transition");
-            if !self.store.transition_all(transitions).await? {
-                return Err(self.lost("another process changed it"));
+        loop {
+            let now = Now {
+                us: self.system.now_us(),
+                random: self.system.random(),
+            };
+            let commands = decide(&self.view, event, now);
+            let change = self.change(&commands, event, &end, now.us);
+            if change.transitions.is_empty() && change.claim == 0 {
+                return self.act(&commands, event, &end, now.us).await;
             }
+            fail::fail_point!("orchestrator::before_transition");
+            let claims = match self.store.advance(change).await? {
+                Advanced::Done { seq, claims } => {
+                    self.record.seq = seq;
+                    claims
+                }
+                Advanced::Behind(_) => {
+                    self.follow().await?;
+                    if self.view.closed().is_some() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Advanced::Refused => return Err(self.lost("another process changed it")),
+            };
             fail::fail_point!("orchestrator::after_transition");
+            self.act(&commands, event, &end, now.us).await?;
+            for claim in claims {
+                let position = self
+                    .planned
+                    .iter()
+                    .position(|planned| planned.id == claim.task);
+                if let Some(task) = position {
+                    self.view.apply(&Command::Move {
+                        task,
+                        from: TaskState::Ready,
+                        to: TaskState::Running,
+                    });
+                    self.moved(task, TaskState::Running, AttemptEnd::default(), now.us);
+                }
+            }
+            return Ok(());
         }
-        for command in &commands {
+    }
+
+    /// Follows what the state store holds now. Attempts begin with the claims, not here.
+    async fn act(
+        &mut self,
+        commands: &[Command],
+        event: Event,
+        end: &AttemptEnd,
+        now_us: i64,
+    ) -> Result<()> {
+        for command in commands {
+            if starts(command) {
+                continue;
+            }
             self.view.apply(command);
             match command {
                 Command::Move { task, from, to } => {
@@ -192,7 +264,7 @@ impl Driver {
                     } else {
                         AttemptEnd::default()
                     };
-                    self.moved(*task, *to, end, now.us);
+                    self.moved(*task, *to, end, now_us);
                 }
                 Command::RetryAt { task, at_us } => self.tell_retry(*task, *at_us),
                 Command::StopAll => {
@@ -205,11 +277,13 @@ impl Driver {
                 }
                 Command::Close(state) => {
                     self.record.state = *state;
-                    self.record.ended_us = Some(now.us);
+                    self.record.ended_us = Some(now_us);
                     fail::fail_point!("orchestrator::before_close");
+                    let (run, environment) = (&self.record.name, &self.record.environment);
                     self.store
-                        .close_run(&self.record.name, &self.record.environment, *state, now.us)
+                        .close_run(run, environment, *state, &self.worker, now_us)
                         .await?;
+                    self.record.seq += 1;
                     self.tell(RunNews::Closed(*state));
                 }
             }
@@ -217,43 +291,61 @@ impl Driver {
         Ok(())
     }
 
-    /// The changes for the state store, each with the fence the one before it leaves behind.
-    fn transitions(
+    /// The changes for the state store. A task that starts is claimed, not named: another worker may have
+    /// been quicker, or its pool may have no slot.
+    fn change(
         &self,
         commands: &[Command],
         event: Event,
         end: &AttemptEnd,
         now_us: i64,
-    ) -> Vec<Transition> {
-        let mut raised: HashMap<usize, u64> = HashMap::new();
+    ) -> Advance {
+        let due = |position: usize| {
+            commands.iter().find_map(|command| match command {
+                Command::RetryAt { task, at_us } if *task == position => Some(*at_us),
+                _ => None,
+            })
+        };
         let mut transitions = Vec::new();
-        for command in commands {
+        for command in commands.iter().filter(|command| !starts(command)) {
             let Command::Move { task, from, to } = command else {
                 continue;
             };
             let Some(record) = self.record.tasks.get(*task) else {
                 continue;
             };
-            let fence = raised.entry(*task).or_insert(record.fence);
             transitions.push(Transition {
                 run: self.record.name.clone(),
                 environment: self.record.environment.clone(),
                 task: record.id.clone(),
                 from: *from,
-                fence: *fence,
+                fence: record.fence,
                 to: *to,
                 now_us,
+                due_us: due(*task).filter(|_| *to == TaskState::Retrying),
                 end: ends(event, *task, *from).then(|| end.clone()),
             });
-            if *to == TaskState::Running {
-                *fence += 1;
-            }
         }
-        transitions
+        let claim = commands.iter().filter(|command| starts(command)).count();
+        Advance {
+            run: self.record.name.clone(),
+            environment: self.record.environment.clone(),
+            worker: self.worker.clone(),
+            after_seq: Some(self.record.seq),
+            transitions,
+            claim: u32::try_from(claim).unwrap_or(u32::MAX),
+            now_us,
+        }
     }
 
     /// The state store holds this change: follow it, and start the attempt if it is one.
-    fn moved(&mut self, position: usize, to: TaskState, end: AttemptEnd, now_us: i64) {
+    pub(crate) fn moved(
+        &mut self,
+        position: usize,
+        to: TaskState,
+        end: AttemptEnd,
+        now_us: i64,
+    ) {
         let Some(record) = self.record.tasks.get_mut(position) else {
             return;
         };
@@ -261,6 +353,8 @@ impl Driver {
         if to == TaskState::Running {
             record.attempt += 1;
             record.fence += 1;
+            record.worker = Some(self.worker.clone());
+            record.due_us = None;
             record.started_us = Some(now_us);
             record.ended_us = None;
             record.failure = None;
@@ -273,6 +367,7 @@ impl Driver {
             self.start(position);
         } else if to.is_final() || to == TaskState::Retrying {
             record.ended_us = Some(now_us);
+            record.worker = None;
             record.failure = end.failure;
             record.outcome = end.outcome;
             record.fingerprint = end.fingerprint;
@@ -292,7 +387,7 @@ impl Driver {
         }
     }
 
-    fn start(&mut self, position: usize) {
+    pub(crate) fn start(&mut self, position: usize) {
         let (Some(task), Some(record)) =
             (self.planned.get(position), self.record.tasks.get(position))
         else {
@@ -308,6 +403,15 @@ impl Driver {
         };
         let handle = self.attempts.spawn(attempt.make());
         self.positions.insert(handle.id(), position);
+        self.here.insert(position, handle);
+    }
+
+    /// Drops the attempt of a task that another worker has now.
+    pub(crate) fn drop_attempt(&mut self, position: usize) {
+        if let Some(handle) = self.here.remove(&position) {
+            self.positions.remove(&handle.id());
+            handle.abort();
+        }
     }
 
     /// What an attempt reports, as an event.
@@ -320,6 +424,7 @@ impl Driver {
             Err(error) => error.id(),
         };
         let task = self.positions.remove(&id)?;
+        self.here.remove(&task);
         let id = self.planned.get(task)?.id.clone();
         let report = match ended {
             Ok((_, report)) => report,
@@ -357,7 +462,7 @@ impl Driver {
         Some((Event::Ended { task, end }, details))
     }
 
-    fn tell_retry(&self, position: usize, at_us: i64) {
+    pub(crate) fn tell_retry(&self, position: usize, at_us: i64) {
         if let Some(record) = self.record.tasks.get(position) {
             self.tell(RunNews::Retrying {
                 task: record.id.clone(),
@@ -367,7 +472,7 @@ impl Driver {
         }
     }
 
-    fn tell(&self, news: RunNews) {
+    pub(crate) fn tell(&self, news: RunNews) {
         self.sink.tell(news);
     }
 
@@ -380,7 +485,7 @@ impl Driver {
         }
     }
 
-    fn lost(&self, detail: &str) -> Failure {
+    pub(crate) fn lost(&self, detail: &str) -> Failure {
         RunError::Lost {
             run: self.record.name.clone(),
             detail: detail.to_owned(),
@@ -393,6 +498,11 @@ impl Driver {
             record: self.record,
         }
     }
+}
+
+/// True when a command starts an attempt.
+fn starts(command: &Command) -> bool {
+    matches!(command, Command::Move { to: TaskState::Running, .. })
 }
 
 /// True when this move is the one that ends the attempt the event is about.

@@ -6,22 +6,24 @@
     reason = "tests"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use towpath_ports::{
-    NewRun, Opened, Result, RunEvent, RunFilter, RunRecord, RunState, StateStore, TaskRecord,
-    TaskState, Transition,
+    Advance, Advanced, Claim, Clock, CompiledGraph, GraphTask, NewRun, Opened, Outgoing, Result, RunEvent,
+    RunFilter, RunKind, RunRecord, RunState, Secrets, StateStore, TaskRecord, TaskState,
 };
-use towpath_state::SqliteStateStore;
+use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;
 use towpath_vocab::{
     Action, CheckResult, CommandPlan, Environment, Failure, Generation, PipelineName,
     PlannedPipeline, PlannedTask, Remedy, RetryPlan, RunName, TableFact, TableLineage, TableName,
-    TaskId, TaskKey, TriggerRule,
+    SecretTemplate, TaskId, TaskKey, TriggerRule,
 };
 
 pub(crate) const LEASE_US: i64 = 15_000_000;
@@ -79,12 +81,16 @@ pub(crate) fn fresh(pipeline: &PlannedPipeline) -> RunRecord {
             number: 1,
         },
         environment: "dev".into(),
+        kind: RunKind::Run,
+        interval: None,
+        params: BTreeMap::new(),
         state: RunState::Running,
         graph_hash: "h".to_owned(),
         started_us: 0,
         ended_us: None,
         worker: "w".to_owned(),
         request: serde_json::Value::Null,
+        seq: 0,
         tasks: pipeline
             .tasks
             .iter()
@@ -99,6 +105,8 @@ pub(crate) fn recorded(id: &TaskId, state: TaskState) -> TaskRecord {
         state,
         attempt: 0,
         fence: 0,
+        worker: None,
+        due_us: None,
         started_us: None,
         ended_us: None,
         failure: None,
@@ -111,16 +119,25 @@ pub(crate) async fn open_run(
     store: &dyn StateStore,
     pipeline: &PlannedPipeline,
     worker: &str,
-    now_us: i64,
 ) -> Opened {
+    let tasks = pipeline.tasks.iter().map(|task| GraphTask {
+        id: task.id.clone(),
+        pool: None,
+    });
     let new = NewRun {
         pipeline: pipeline.name.clone(),
         environment: "dev".into(),
-        graph_hash: "h".to_owned(),
-        tasks: pipeline.tasks.iter().map(|task| task.id.clone()).collect(),
-        request: serde_json::Value::Null,
+        kind: RunKind::Run,
+        interval: None,
+        params: BTreeMap::new(),
+        graph: CompiledGraph {
+            hash: "h".to_owned(),
+            body: serde_json::to_value(pipeline).unwrap(),
+            tasks: tasks.collect(),
+            parallel: u32::try_from(pipeline.parallel).unwrap(),
+        },
+        request: Value::Null,
         worker: worker.to_owned(),
-        now_us,
         lease_us: LEASE_US,
     };
     store.open_run(new).await.unwrap()
@@ -131,17 +148,26 @@ pub(crate) async fn ours(
     store: &dyn StateStore,
     pipeline: &PlannedPipeline,
     worker: &str,
-    now_us: i64,
 ) -> RunRecord {
-    match open_run(store, pipeline, worker, now_us).await {
+    match open_run(store, pipeline, worker).await {
         Opened::New(record) | Opened::Resumed(record) => record,
         Opened::Busy(record) => panic!("{} is busy", record.name),
     }
 }
 
+/// Templates of tests are plain text.
+struct PlainText;
+
+#[async_trait]
+impl Secrets for PlainText {
+    async fn resolve(&self, template: &SecretTemplate) -> Result<String> {
+        Ok(template.template().to_owned())
+    }
+}
+
 /// A real state store; the simulated clock stands while it works. It can break at a chosen change.
 pub(crate) struct SimulatedStateStore {
-    pub(crate) store: SqliteStateStore,
+    pub(crate) store: Arc<dyn StateStore>,
     system: SimulatedSystem,
     /// One call at a time, in the order they were made, so that a seed gives the same run again.
     order: tokio::sync::Mutex<()>,
@@ -149,7 +175,12 @@ pub(crate) struct SimulatedStateStore {
     until_break: AtomicI64,
     /// Whether the change at which it breaks is kept.
     keep_last: bool,
+    /// Calls between these moments of the monotonic clock reach the store only at the second one.
+    stalled: Stretch,
 }
+
+/// A stretch of time that can be changed while others look at it.
+type Stretch = std::sync::Mutex<(u64, u64)>;
 
 impl SimulatedStateStore {
     pub(crate) fn open(path: &Path, system: &SimulatedSystem) -> Arc<Self> {
@@ -162,13 +193,37 @@ impl SimulatedStateStore {
         changes: i64,
         keep_last: bool,
     ) -> Arc<Self> {
+        let location = Location {
+            project_dir: "/".into(),
+            environment: "dev".into(),
+            project: None,
+            url: Some(SecretTemplate::new(path.display().to_string())),
+            secrets: Arc::new(PlainText),
+            clock: Some(Arc::new(system.clone())),
+        };
         Arc::new(Self {
-            store: SqliteStateStore::open(path).unwrap(),
+            store: towpath_state::open(location).unwrap(),
             system: system.clone(),
             order: tokio::sync::Mutex::default(),
             until_break: AtomicI64::new(changes),
             keep_last,
+            stalled: std::sync::Mutex::new((0, 0)),
         })
+    }
+
+    /// From `from` on, for so long, nothing that is asked reaches the store.
+    pub(crate) fn stall(&self, from: Duration, length: Duration) {
+        let from_us = self.system.monotonic_us() + from.as_micros() as u64;
+        *self.stalled.lock().unwrap() = (from_us, from_us + length.as_micros() as u64);
+    }
+
+    async fn answer(&self) {
+        let (from_us, to_us) = *self.stalled.lock().unwrap();
+        let now_us = self.system.monotonic_us();
+        if (from_us..to_us).contains(&now_us) {
+            let left = Duration::from_micros(to_us - now_us);
+            self.system.sleep(left).await;
+        }
     }
 
     /// Nobody gets an answer any more while the guard lives; the clock goes on.
@@ -184,6 +239,7 @@ impl SimulatedStateStore {
 /// Forwards a call while the clock stands.
 macro_rules! forward {
     ($self:ident, $call:ident($($argument:expr),*)) => {{
+        $self.answer().await;
         let _order = $self.order.lock().await;
         let _hold = $self.system.hold();
         $self.store.$call($($argument),*).await
@@ -196,17 +252,37 @@ impl StateStore for SimulatedStateStore {
         forward!(self, open_run(run))
     }
 
-    async fn transition(&self, transition: Transition) -> Result<bool> {
-        self.transition_all(vec![transition]).await
+    async fn graph(&self, hash: &str) -> Result<Option<Value>> {
+        forward!(self, graph(hash))
     }
 
-    async fn transition_all(&self, transitions: Vec<Transition>) -> Result<bool> {
+    async fn advance(&self, advance: Advance) -> Result<Advanced> {
         let breaks = self.until_break.fetch_sub(1, Ordering::SeqCst) == 0;
         if breaks && !self.keep_last {
             return Err(Self::broken());
         }
-        let done = forward!(self, transition_all(transitions));
+        let done = forward!(self, advance(advance));
         if breaks { Err(Self::broken()) } else { done }
+    }
+
+    async fn register(&self, worker: &str, lease_us: i64) -> Result<bool> {
+        forward!(self, register(worker, lease_us))
+    }
+
+    async fn claim_ready(&self, worker: &str, limit: u32) -> Result<Vec<Claim>> {
+        forward!(self, claim_ready(worker, limit))
+    }
+
+    async fn renew(&self, worker: &str) -> Result<bool> {
+        forward!(self, renew(worker))
+    }
+
+    async fn reap(&self) -> Result<u64> {
+        forward!(self, reap())
+    }
+
+    async fn put_pools(&self, pools: &BTreeMap<String, u32>) -> Result<()> {
+        forward!(self, put_pools(pools))
     }
 
     async fn close_run(
@@ -214,13 +290,40 @@ impl StateStore for SimulatedStateStore {
         run: &RunName,
         environment: &Environment,
         state: RunState,
+        worker: &str,
         now_us: i64,
     ) -> Result<()> {
-        forward!(self, close_run(run, environment, state, now_us))
+        forward!(self, close_run(run, environment, state, worker, now_us))
     }
 
-    async fn renew(&self, worker: &str, now_us: i64) -> Result<bool> {
-        forward!(self, renew(worker, now_us))
+    async fn reopen(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        tasks: &[TaskId],
+        now_us: i64,
+    ) -> Result<RunRecord> {
+        forward!(self, reopen(run, environment, tasks, now_us))
+    }
+
+    async fn run(&self, run: &RunName, environment: &Environment) -> Result<Option<RunRecord>> {
+        forward!(self, run(run, environment))
+    }
+
+    async fn is_live(&self, run: &RunRecord) -> Result<bool> {
+        forward!(self, is_live(run))
+    }
+
+    async fn subscribe(&self, subscriber: &str) -> Result<()> {
+        forward!(self, subscribe(subscriber))
+    }
+
+    async fn outbox(&self, subscriber: &str, limit: u64) -> Result<Vec<Outgoing>> {
+        forward!(self, outbox(subscriber, limit))
+    }
+
+    async fn delivered(&self, subscriber: &str, ids: &[u64]) -> Result<()> {
+        forward!(self, delivered(subscriber, ids))
     }
 
     async fn append_event(
@@ -310,5 +413,18 @@ impl StateStore for SimulatedStateStore {
 
     async fn lineage(&self, environment: &Environment) -> Result<Vec<(TableName, TableLineage)>> {
         forward!(self, lineage(environment))
+    }
+
+    async fn put_told(
+        &self,
+        environment: &Environment,
+        about: &str,
+        digests: &BTreeSet<String>,
+    ) -> Result<()> {
+        forward!(self, put_told(environment, about, digests))
+    }
+
+    async fn told(&self, environment: &Environment) -> Result<Vec<(String, BTreeSet<String>)>> {
+        forward!(self, told(environment))
     }
 }

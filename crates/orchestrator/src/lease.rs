@@ -36,7 +36,7 @@ pub async fn keep(
             .saturating_sub(asked_us);
         let answer = tokio::select! {
             biased;
-            answer = store.renew(&worker, system.now_us()) => Some(answer),
+            answer = store.renew(&worker) => Some(answer),
             () = system.sleep(Duration::from_micros(left_us)) => None,
         };
         match answer {

@@ -9,6 +9,7 @@ mod attempt;
 mod decide;
 mod driver;
 mod error;
+mod following;
 mod lease;
 mod log;
 mod news;
@@ -36,3 +37,5 @@ mod process_tests;
 mod run_tests;
 #[cfg(test)]
 mod simulation_tests;
+#[cfg(test)]
+mod two_worker_tests;

@@ -138,7 +138,7 @@ impl Stage {
         pipeline: &PlannedPipeline,
         worker: &str,
     ) -> (Result<RunSummary>, UnboundedReceiver<RunNews>) {
-        let record = ours(&**store, pipeline, worker, self.system.now_us()).await;
+        let record = ours(&**store, pipeline, worker).await;
         let (sink, news) = unbounded_channel();
         let setup = RunSetup {
             pipeline,
@@ -361,9 +361,9 @@ async fn a_process_whose_run_was_taken_over_stops_everything() {
     let steal = async {
         stage.system.sleep(Duration::from_secs(7)).await;
         // As if this process had been suspended past its lease.
-        let later_us = stage.system.now_us() + 2 * LEASE_US;
+        stage.system.skew(2 * LEASE_US);
         assert!(matches!(
-            open_run(&*other, &graph, "w2", later_us).await,
+            open_run(&*other, &graph, "w2").await,
             Opened::Resumed(_)
         ));
     };
@@ -402,9 +402,9 @@ async fn a_stale_process_is_refused_by_its_first_change_too() {
     let graph = chain(2, retry(0));
     let steal = async {
         stage.system.sleep(Duration::from_secs(7)).await;
-        let later_us = stage.system.now_us() + 2 * LEASE_US;
+        stage.system.skew(2 * LEASE_US);
         assert!(matches!(
-            open_run(&*other, &graph, "w2", later_us).await,
+            open_run(&*other, &graph, "w2").await,
             Opened::Resumed(_)
         ));
     };

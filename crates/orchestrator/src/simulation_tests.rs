@@ -189,7 +189,7 @@ impl Simulation {
 
     async fn opened(&mut self, store: &Arc<SimulatedStateStore>, process: u32) -> RunRecord {
         let worker = format!("w{process}");
-        let record = match open_run(&**store, &self.graph, &worker, self.system.now_us()).await {
+        let record = match open_run(&**store, &self.graph, &worker).await {
             Opened::New(record) if process == 0 => record,
             Opened::Resumed(record) if process > 0 => record,
             other => panic!("seed {}, process {process}: {other:?}", self.seed),

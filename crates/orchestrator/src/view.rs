@@ -72,6 +72,12 @@ impl RunView {
         let mut view = Self::of(tasks, pipeline.parallel);
         for (task, recorded) in record.tasks.iter().enumerate() {
             view.set_state(task, recorded.state);
+            if let (TaskState::Retrying, Some(at_us)) = (recorded.state, recorded.due_us)
+                && let Some(found) = view.tasks.get_mut(task)
+            {
+                found.retry_at_us = Some(at_us);
+                view.due.insert((at_us, task));
+            }
         }
         Ok(view)
     }
@@ -220,7 +226,7 @@ fn fits(pipeline: &PlannedPipeline, record: &RunRecord) -> Result<(), String> {
                 recorded.id, planned.id
             ));
         }
-        if recorded.state == TaskState::Running {
+        if recorded.state == TaskState::Running && recorded.worker.is_none() {
             return Err(format!("`{}` runs before the run was opened", planned.id));
         }
     }

@@ -39,8 +39,9 @@ pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
 };
 pub use state::{
-    AttemptEnd, NewRun, Opened, RunEvent, RunFilter, RunRecord, RunState, StateStore, TaskRecord,
-    TaskState, Transition,
+    Advance, Advanced, AttemptEnd, Claim, CompiledGraph, GraphTask, Interval, NewRun, Opened,
+    Outgoing, RunEvent, RunFilter, RunKind, RunRecord, RunState, StateStore, TaskRecord, TaskState,
+    Transition,
 };
 pub use system::{Clock, Secrets, System};
 

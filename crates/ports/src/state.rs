@@ -1,7 +1,11 @@
-//! The durable state store: runs, tasks, facts, check results. Every change is one conditional update.
+//! The durable state store: graphs, runs, tasks, workers, facts, check results.
 //!
-//! A transition names the state and fence it expects; a stale one changes nothing and says so. The
-//! same operations hold on SQLite and PostgreSQL.
+//! Promise: every change of a task is one conditional update on its state and fence, which commits with
+//! its event row; a stale one changes nothing and says so. Leases are judged by the store's clock, never
+//! by a caller's. It does not know which database holds it, nor when a task may start: the caller decides
+//! that. Read next: `orchestrator::drive`, which uses these operations, and the crate `state`.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -11,6 +15,59 @@ use towpath_vocab::{
 };
 
 use crate::Result;
+
+/// What a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// The tasks of a pipeline.
+    #[default]
+    Run,
+    /// Something that must be alone with the pipeline's tables, and carries out none of its tasks.
+    Lock,
+    /// Rows that are copied without a pipeline.
+    Copy,
+    /// Quarantined records that are read again.
+    Replay,
+}
+
+impl RunKind {
+    /// True when its tasks are those of the pipeline: only such a run is resumed or run again by name.
+    pub fn is_run(self) -> bool {
+        self == RunKind::Run
+    }
+}
+
+/// What a run is about: from `start_us` to `end_us`, the end not included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Microseconds since 1970 UTC.
+    pub start_us: i64,
+    /// Microseconds since 1970 UTC.
+    pub end_us: i64,
+}
+
+/// A compiled graph as the store keeps it: enough for any worker to carry it out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompiledGraph {
+    /// Hash of its content; an interrupted run is resumed only if it is equal.
+    pub hash: String,
+    /// The graph itself. No secret.
+    pub body: serde_json::Value,
+    /// Its tasks, parents before children.
+    pub tasks: Vec<GraphTask>,
+    /// Most tasks at once.
+    pub parallel: u32,
+}
+
+/// A task of a graph, as far as the store has to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphTask {
+    /// Its id.
+    pub id: TaskId,
+    /// The pool whose slots it takes, if any.
+    pub pool: Option<String>,
+}
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -69,17 +126,18 @@ pub struct NewRun {
     pub pipeline: PipelineName,
     /// The environment.
     pub environment: Environment,
-    /// Hash of the compiled graph: an interrupted run is resumed only if it is equal.
-    pub graph_hash: String,
-    /// Its tasks, parents before children.
-    pub tasks: Vec<TaskId>,
-    /// Parameters and selection, for the record. No secret. With `what` in it this is a hold: it keeps
-    /// runs away and lays an interrupted one aside, which goes on after it.
+    /// What it is. All but `Run` interrupt a run whose process is gone, which goes on after them.
+    pub kind: RunKind,
+    /// What it is about in time, if it is.
+    pub interval: Option<Interval>,
+    /// Values of the pipeline's parameters. No secret.
+    pub params: BTreeMap<String, String>,
+    /// Its graph.
+    pub graph: CompiledGraph,
+    /// What the user asked for, for the record. No secret.
     pub request: serde_json::Value,
     /// Identifies this process.
     pub worker: String,
-    /// Now, in microseconds since 1970 UTC.
-    pub now_us: i64,
     /// A worker that has not renewed for this long is dead.
     pub lease_us: i64,
 }
@@ -104,6 +162,14 @@ pub struct RunRecord {
     pub name: RunName,
     /// The environment.
     pub environment: Environment,
+    /// What it is.
+    pub kind: RunKind,
+    /// What it is about in time, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+    /// Values of the pipeline's parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
     /// Where it stands.
     pub state: RunState,
     /// Hash of its graph.
@@ -114,8 +180,11 @@ pub struct RunRecord {
     pub ended_us: Option<i64>,
     /// Who runs it.
     pub worker: String,
-    /// Parameters and selection.
+    /// What the user asked for.
     pub request: serde_json::Value,
+    /// The number of its last event; what is in this record is from before the next one.
+    #[serde(default, skip_serializing)]
+    pub seq: u64,
     /// Its tasks, in order.
     pub tasks: Vec<TaskRecord>,
 }
@@ -131,6 +200,12 @@ pub struct TaskRecord {
     pub attempt: u32,
     /// Rises with every claim; a report with another one is stale.
     pub fence: u64,
+    /// Who carries it out, while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// When it is tried again, while it waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_us: Option<i64>,
     /// When the last attempt began.
     pub started_us: Option<i64>,
     /// When it ended.
@@ -158,10 +233,78 @@ pub struct Transition {
     pub fence: u64,
     /// The state it gets. `Running` raises the fence and counts an attempt.
     pub to: TaskState,
-    /// Now.
+    /// When it happened.
     pub now_us: i64,
+    /// For `Retrying`: when it is tried again.
+    pub due_us: Option<i64>,
     /// For ends.
     pub end: Option<AttemptEnd>,
+}
+
+/// What one worker changes in one run, in one transaction.
+#[derive(Clone, Debug)]
+pub struct Advance {
+    /// The run.
+    pub run: RunName,
+    /// The environment.
+    pub environment: Environment,
+    /// Who does it.
+    pub worker: String,
+    /// The last event the caller knows of. When others have added some since, nothing is changed:
+    /// their changes may have made another decision the right one. `None` does not compare.
+    pub after_seq: Option<u64>,
+    /// Changes of tasks in their order: all of them or none.
+    pub transitions: Vec<Transition>,
+    /// Then at most so many ready tasks of the run are claimed.
+    pub claim: u32,
+    /// When it happens.
+    pub now_us: i64,
+}
+
+/// What became of an `Advance`.
+#[derive(Clone, Debug)]
+pub enum Advanced {
+    /// It is written down.
+    Done {
+        /// The number of the last event now.
+        seq: u64,
+        /// Tasks that this worker has to carry out now.
+        claims: Vec<Claim>,
+    },
+    /// Others were quicker: what they did. Nothing was changed.
+    Behind(Vec<RunEvent>),
+    /// The run or a task was not as expected. Nothing was changed.
+    Refused,
+}
+
+/// A task that a worker has to carry out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The run.
+    pub run: RunName,
+    /// The environment.
+    pub environment: Environment,
+    /// The run's graph, for `StateStore::graph`.
+    pub graph_hash: String,
+    /// The task.
+    pub task: TaskId,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// What a report about the attempt has to carry.
+    pub fence: u64,
+}
+
+/// An event that waits to be sent to a subscriber.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Its number in the outbox.
+    pub id: u64,
+    /// The run it is about.
+    pub run: RunName,
+    /// The environment.
+    pub environment: Environment,
+    /// What happened.
+    pub event: RunEvent,
 }
 
 /// How an attempt ended.
@@ -204,27 +347,90 @@ pub struct RunFilter {
 /// The state store.
 #[async_trait]
 pub trait StateStore: Send + Sync {
-    /// Begins a run, resumes the interrupted one, or says who is busy; all in one transaction.
+    /// Begins a run, resumes the interrupted one, or says who is busy; all in one transaction. The
+    /// worker is registered by it.
     async fn open_run(&self, run: NewRun) -> Result<Opened>;
 
+    /// A stored graph.
+    async fn graph(&self, hash: &str) -> Result<Option<serde_json::Value>>;
+
+    /// Changes tasks of one run and claims what may start, in one transaction with all event rows.
+    async fn advance(&self, advance: Advance) -> Result<Advanced>;
+
     /// Changes one task together with its event row. False when state or fence were not as expected.
-    async fn transition(&self, transition: Transition) -> Result<bool>;
+    async fn transition(&self, transition: Transition) -> Result<bool> {
+        self.transition_all(vec![transition]).await
+    }
 
     /// Changes several tasks of one run in order, together with their event rows: all of them or, when
     /// one state or fence was not as expected, none (then false). A task may occur more than once.
-    async fn transition_all(&self, transitions: Vec<Transition>) -> Result<bool>;
+    async fn transition_all(&self, transitions: Vec<Transition>) -> Result<bool> {
+        let Some(first) = transitions.first() else {
+            return Ok(true);
+        };
+        let advance = Advance {
+            run: first.run.clone(),
+            environment: first.environment.clone(),
+            worker: String::new(),
+            after_seq: None,
+            now_us: first.now_us,
+            transitions,
+            claim: 0,
+        };
+        Ok(matches!(self.advance(advance).await?, Advanced::Done { .. }))
+    }
 
-    /// Ends a run. Refused when another process took it over; done twice it changes nothing.
+    /// Registers a worker that opens no run of its own. False when a living one has that name.
+    async fn register(&self, worker: &str, lease_us: i64) -> Result<bool>;
+
+    /// Claims at most `limit` ready tasks of any run, oldest first; of each pool no more than it has
+    /// free slots, of each run no more than may run at once. A worker whose lease is over gets none.
+    async fn claim_ready(&self, worker: &str, limit: u32) -> Result<Vec<Claim>>;
+
+    /// Keeps a worker alive; false when its lease was lost.
+    async fn renew(&self, worker: &str) -> Result<bool>;
+
+    /// Sets the tasks of workers whose lease is over back to ready, with another fence; how many.
+    async fn reap(&self) -> Result<u64>;
+
+    /// Sets the slots of pools. A running task beyond a smaller number ends as it would have.
+    async fn put_pools(&self, pools: &BTreeMap<String, u32>) -> Result<()>;
+
+    /// Ends a run for a worker that opened it, or whose run has no open task. Refused when another
+    /// process took it over; done twice it changes nothing.
     async fn close_run(
         &self,
         run: &RunName,
         environment: &Environment,
         state: RunState,
+        worker: &str,
         now_us: i64,
     ) -> Result<()>;
 
-    /// Keeps a worker's runs alive; false when the lease was lost.
-    async fn renew(&self, worker: &str, now_us: i64) -> Result<bool>;
+    /// Sets tasks of a resumed run back to waiting, because their inputs changed; gives the run.
+    async fn reopen(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        tasks: &[TaskId],
+        now_us: i64,
+    ) -> Result<RunRecord>;
+
+    /// One run, if there is one of that name.
+    async fn run(&self, run: &RunName, environment: &Environment) -> Result<Option<RunRecord>>;
+
+    /// Whether a process goes on with a run, as far as can be told.
+    async fn is_live(&self, run: &RunRecord) -> Result<bool>;
+
+    /// Sends every event from now on to the outbox of a subscriber too.
+    async fn subscribe(&self, subscriber: &str) -> Result<()>;
+
+    /// What waits for a subscriber, oldest first. It stays until `delivered`: a subscriber may see an
+    /// event more than once, and knows it by run and `seq`.
+    async fn outbox(&self, subscriber: &str, limit: u64) -> Result<Vec<Outgoing>>;
+
+    /// Removes from a subscriber's outbox what it has got, by its numbers there.
+    async fn delivered(&self, subscriber: &str, ids: &[u64]) -> Result<()>;
 
     /// Adds a line to a run's history. The store gives `seq`; the one in `event` is not read.
     async fn append_event(
@@ -304,4 +510,15 @@ pub trait StateStore: Send + Sync {
 
     /// All lineage, by table.
     async fn lineage(&self, environment: &Environment) -> Result<Vec<(TableName, TableLineage)>>;
+
+    /// Digests of what a run said last about something, over those of the time before.
+    async fn put_told(
+        &self,
+        environment: &Environment,
+        about: &str,
+        digests: &BTreeSet<String>,
+    ) -> Result<()>;
+
+    /// Digests of what was said last, by what it was about.
+    async fn told(&self, environment: &Environment) -> Result<Vec<(String, BTreeSet<String>)>>;
 }

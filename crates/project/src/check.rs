@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use towpath_vocab::{
-    Environment, Level, OptionValue, PipelineName, Plan, PlannedPipeline, ProjectId, StepName,
+    Environment, Level, OptionValue, PipelineName, Plan, PlannedPipeline, ProjectId,
+    SecretTemplate, StepName,
 };
 
 use crate::bound::{self, Bound, BoundPipeline};
@@ -273,11 +274,6 @@ fn inactive(bound: &Bound<'_>, report: &mut Report) {
             .error("P0115", at, message)
             .help("use a folder: `lakehouse: ./lake`");
     }
-    if let Some(at) = set("state") {
-        report
-            .warning("P0115", at, "`state` is not active in this version")
-            .help("runs are written down in a file under `.towpath/`");
-    }
     if let (Some(at), Some(zone)) = (set("timezone"), text("timezone"))
         && zone != "UTC"
         && !zone.contains("${")
@@ -297,6 +293,7 @@ fn assemble(bound: &Bound<'_>, pipelines: Vec<PlannedPipeline>) -> Plan {
         name: name.to_owned(),
         environment: Environment::new(&bound.environment),
         lakehouse: text("lakehouse").unwrap_or("./lake").to_owned(),
+        state: text("state").map(SecretTemplate::new),
         connections: bound
             .connections
             .iter()

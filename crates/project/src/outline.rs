@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::{ConnectionPlan, Diagnostic, Environment, Span, TableFact};
+use towpath_vocab::{
+    ConnectionPlan, Diagnostic, Environment, SecretTemplate, Span, TableFact,
+};
 
 use crate::bound;
 use crate::inputs::Inputs;
@@ -23,6 +25,30 @@ pub fn environment_of(files: &BTreeMap<String, String>, requested: Option<&str>)
     };
     let name = requested.map(str::to_owned).or_else(said);
     Environment::new(name.unwrap_or_else(|| "dev".to_owned()))
+}
+
+/// What `state:` says in an environment, before the rest of the project is looked at.
+pub fn state_of(
+    files: &BTreeMap<String, String>,
+    environment: &Environment,
+) -> Option<SecretTemplate> {
+    let text = files.get("towpath.yml")?;
+    let root = yaml::parse("towpath.yml", text, Dialect::Ours, &mut Report::default())?;
+    let own = root
+        .get("environments")
+        .and_then(|all| all.get(environment.as_str()))
+        .and_then(|own| own.get_text("state"));
+    own.or_else(|| root.get_text("state"))
+        .map(SecretTemplate::new)
+}
+
+/// The id under which a project writes, before the rest of it is looked at.
+pub fn project_of(files: &BTreeMap<String, String>) -> Option<String> {
+    let text = files.get("towpath.yml")?;
+    let root = yaml::parse("towpath.yml", text, Dialect::Ours, &mut Report::default())?;
+    root.get_text("id")
+        .or_else(|| root.get_text("name"))
+        .map(str::to_owned)
 }
 
 /// A connection and where it is declared.

@@ -2,14 +2,14 @@
 //!
 //! Promise: every JSON column is `{"v":1,"d":...}`, so that a later Towpath can read what an older
 //! one wrote and an older one refuses, instead of misreading, what a later one wrote.
-//! It knows no table.
+//! It knows no table and no database. Read next: `history.rs`.
 
-use rusqlite::Row;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use towpath_ports::{RunState, TaskState};
+use towpath_ports::{RunKind, RunState, TaskState};
 
 use crate::error::StateError;
+use crate::tx::Row;
 
 /// Version of the JSON forms this binary writes.
 const VERSION: u32 = 1;
@@ -61,27 +61,21 @@ pub(crate) fn from_column<T: DeserializeOwned>(
 /// A JSON column of a row.
 pub(crate) fn json<T: DeserializeOwned>(
     what: &'static str,
-    row: &Row<'_>,
-    column: &str,
+    row: &Row,
+    column: usize,
 ) -> Result<T, StateError> {
-    from_column(
-        what,
-        row.get_ref(column)?
-            .as_str()
-            .map_err(rusqlite::Error::from)?,
-    )
+    from_column(what, row.text(column)?)
 }
 
 /// A JSON column of a row that may be NULL.
 pub(crate) fn maybe_json<T: DeserializeOwned>(
     what: &'static str,
-    row: &Row<'_>,
-    column: &str,
+    row: &Row,
+    column: usize,
 ) -> Result<Option<T>, StateError> {
-    match row.get::<_, Option<String>>(column)? {
-        Some(text) => from_column(what, &text).map(Some),
-        None => Ok(None),
-    }
+    row.maybe_text(column)?
+        .map(|text| from_column(what, text))
+        .transpose()
 }
 
 /// The word of a run's state.
@@ -104,12 +98,28 @@ pub(crate) fn parse_run_state(word: &str) -> Result<RunState, StateError> {
         RunState::Cancelled,
         RunState::Superseded,
     ];
-    all.into_iter()
-        .find(|state| run_state(*state) == word)
-        .ok_or_else(|| StateError::Stored {
-            what: "run state",
-            detail: format!("`{word}` is none"),
-        })
+    one_of("run state", word, all, run_state)
+}
+
+/// The word of a run's kind.
+pub(crate) fn run_kind(kind: RunKind) -> &'static str {
+    match kind {
+        RunKind::Run => "run",
+        RunKind::Lock => "lock",
+        RunKind::Copy => "copy",
+        RunKind::Replay => "replay",
+    }
+}
+
+/// A run's kind from its word.
+pub(crate) fn parse_run_kind(word: &str) -> Result<RunKind, StateError> {
+    let all = [
+        RunKind::Run,
+        RunKind::Lock,
+        RunKind::Copy,
+        RunKind::Replay,
+    ];
+    one_of("run kind", word, all, run_kind)
 }
 
 /// The word of a task's state.
@@ -140,24 +150,19 @@ pub(crate) fn parse_task_state(word: &str) -> Result<TaskState, StateError> {
         TaskState::Skipped,
         TaskState::Cancelled,
     ];
+    one_of("task state", word, all, task_state)
+}
+
+fn one_of<T: Copy, const N: usize>(
+    what: &'static str,
+    word: &str,
+    all: [T; N],
+    word_of: fn(T) -> &'static str,
+) -> Result<T, StateError> {
     all.into_iter()
-        .find(|state| task_state(*state) == word)
+        .find(|one| word_of(*one) == word)
         .ok_or_else(|| StateError::Stored {
-            what: "task state",
-            detail: format!("`{word}` is none"),
+            what,
+            detail: format!("`{word}` is not known"),
         })
-}
-
-/// A counter as SQLite keeps it. Counters never come near the end of i64.
-pub(crate) fn signed(counter: u64) -> i64 {
-    i64::try_from(counter).unwrap_or(i64::MAX)
-}
-
-/// A counter from a column.
-pub(crate) fn counter(row: &Row<'_>, column: &str) -> Result<u64, StateError> {
-    let value: i64 = row.get(column)?;
-    u64::try_from(value).map_err(|_| StateError::Stored {
-        what: "counter",
-        detail: format!("`{column}` is {value}"),
-    })
 }

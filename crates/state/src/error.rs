@@ -1,15 +1,33 @@
 //! What can go wrong with the state store, and what a person does about it.
 //!
-//! Promise: each failure names the file and a way out; none of them ever asks to risk data, since
-//! the state store holds only history. It does not retry: the writer and the driver decide that.
-//! Codes R0801 to R0812.
+//! Promise: each failure names the store and a way out; none of them ever asks to risk data, since
+//! the state store holds only history. It does not try again: `postgres/pool.rs` and the driver decide
+//! that. Codes R0801 to R0812 and R0680 to R0688.
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
-use towpath_vocab::{Failure, Remedy, RunName};
+use towpath_vocab::{Failure, Remedy, RunName, TaskId};
 
-/// A failure inside the state store. `into_failure` adds the file's name.
+/// Where a store is, in words.
+#[derive(Debug)]
+pub(crate) enum Place {
+    File(PathBuf),
+    /// `host:port/database`.
+    Server(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File(path) => write!(f, "state file `{}`", path.display()),
+            Place::Server(shown) => write!(f, "state store `{shown}`"),
+        }
+    }
+}
+
+/// A failure inside the state store. `into_failure` adds where the store is.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {
     #[error("has format {found}, this Towpath reads up to {known}")]
@@ -20,6 +38,25 @@ pub(crate) enum StateError {
     NoFolder { folder: PathBuf },
     #[error("is a folder")]
     IsFolder,
+    #[error("the URL of the state store {reason}")]
+    Url { reason: &'static str },
+    #[error("{0}")]
+    Refused(Box<Failure>),
+    #[error("no encrypted connection: {reason}")]
+    Tls { reason: String },
+    #[error("{}", words(.0))]
+    Connect(tokio_postgres::Error),
+    #[error("{}", words(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error("the answer to a commit was lost: {detail}")]
+    Unknown { detail: String },
+    #[error("belongs to project `{owner}`")]
+    OtherProject { owner: String },
+    #[error("task `{task}` needs pool `{pool}`, which is not declared")]
+    NoSuchPool { pool: String, task: TaskId },
+    /// The run or a task was not as its caller expected. It ends a transaction, and is no failure.
+    #[error("not as expected")]
+    Stale,
     #[error("there is no run `{run}`")]
     NoSuchRun { run: RunName },
     #[error("run `{run}` belongs to another process now")]
@@ -47,40 +84,23 @@ const ONLY_HISTORY: &str =
 
 impl StateError {
     /// The failure as users see it.
-    pub(crate) fn into_failure(self, path: &Path) -> Failure {
-        let file = path.display();
+    pub(crate) fn into_failure(self, place: &Place) -> Failure {
         match self {
             StateError::Newer { found, known } => Failure::new(
                 "R0801",
                 Remedy::Refused,
-                format!("state file `{file}` has format {found}, this Towpath reads up to {known}; it was left untouched"),
+                format!("{place} has format {found}, this Towpath reads up to {known}; it was left untouched"),
             )
             .help("use the newer Towpath that wrote it")
             .help(ONLY_HISTORY),
-            StateError::Foreign => Failure::new(
-                "R0802",
-                Remedy::FixConfig,
-                format!("`{file}` is a SQLite file of another program, not a Towpath state file"),
-            )
-            .help("move it away, or choose another place for the state"),
-            StateError::NoFolder { folder } => Failure::new(
-                "R0804",
-                Remedy::FixConfig,
-                format!("the folder `{}` of state file `{file}` does not exist", folder.display()),
-            )
-            .help("create the folder, or choose another place for the state"),
-            StateError::IsFolder => {
-                Failure::new("R0805", Remedy::FixConfig, format!("state file `{file}` is a folder"))
-                    .help("choose another place for the state, or move the folder away")
-            }
             StateError::Stored { what, detail } => {
-                Failure::new("R0810", Remedy::Bug, format!("a `{what}` in state file `{file}` cannot be read: {detail}"))
-                    .help(format!("if the file was edited by hand, undo it, {ONLY_HISTORY}"))
+                Failure::new("R0810", Remedy::Bug, format!("a `{what}` in {place} cannot be read: {detail}"))
+                    .help(format!("if it was edited by hand, undo it, {ONLY_HISTORY}"))
             }
             StateError::StoredNewer { what, found, known } => Failure::new(
                 "R0801",
                 Remedy::Refused,
-                format!("a `{what}` in state file `{file}` has version {found}, this Towpath reads up to {known}"),
+                format!("a `{what}` in {place} has version {found}, this Towpath reads up to {known}"),
             )
             .help("use the newer Towpath that wrote it"),
             StateError::TakenOver { run } => Failure::new(
@@ -92,73 +112,190 @@ impl StateError {
             StateError::WorkerInUse { worker } => Failure::new(
                 "R0809",
                 Remedy::Refused,
-                format!("another living process calls itself worker `{worker}` in state file `{file}`"),
+                format!("another living process calls itself worker `{worker}` in {place}"),
             )
             .help("give each process a name of its own"),
-            StateError::NoSuchRun { run } => no_such_run(path, &run),
-            StateError::Stopped => stopped(path),
-            StateError::Io(error) => disk(&file, &error.to_string()),
-            StateError::Sqlite(error) => sqlite(path, &error),
+            StateError::NoSuchRun { run } => {
+                Failure::new("R0808", Remedy::Refused, format!("{place} holds no run `{run}`"))
+                    .help("`towpath runs` lists the runs it holds")
+            }
+            StateError::NoSuchPool { pool, task } => Failure::new(
+                "R0688",
+                Remedy::FixConfig,
+                format!("task `{task}` needs a slot of pool `{pool}`, which is not declared"),
+            )
+            .help(format!("declare it: pools: {{ {pool}: 1 }}")),
+            StateError::Stale => Failure::new(
+                "R0809",
+                Remedy::Refused,
+                format!("a task in {place} was changed by another process"),
+            )
+            .help("`towpath runs` shows who runs it now"),
+            StateError::Stopped => {
+                Failure::new("R0811", Remedy::Bug, format!("the writer of {place} has stopped"))
+                    .help("run again: an interrupted run goes on where it was")
+            }
+            StateError::Io(error) => disk(place, &error.to_string()),
+            StateError::Sqlite(error) => sqlite(place, &error),
+            StateError::Refused(failure) => *failure,
+            other => other.of_opening(place),
+        }
+    }
+
+    /// What keeps a store from being opened.
+    fn of_opening(self, place: &Place) -> Failure {
+        match self {
+            StateError::Foreign => Failure::new(
+                "R0802",
+                Remedy::FixConfig,
+                match place {
+                    Place::File(path) => format!(
+                        "`{}` is a SQLite file of another program, not a Towpath state file",
+                        path.display()
+                    ),
+                    Place::Server(_) => format!("the schema of {place} holds tables of another program"),
+                },
+            )
+            .help("move it away, or choose another place for the state"),
+            StateError::NoFolder { folder } => Failure::new(
+                "R0804",
+                Remedy::FixConfig,
+                format!("the folder `{}` of {place} does not exist", folder.display()),
+            )
+            .help("create the folder, or choose another place for the state"),
+            StateError::IsFolder => Failure::new("R0805", Remedy::FixConfig, format!("{place} is a folder"))
+                .help("choose another place for the state, or move the folder away"),
+            StateError::Url { reason } => Failure::new(
+                "R0680",
+                Remedy::FixConfig,
+                format!("the URL under `state` {reason}"),
+            )
+            .help("example: state: postgres://user:${secret:STATE_PASSWORD}@host/database?sslmode=verify-full"),
+            StateError::Tls { reason } => Failure::new(
+                "R0681",
+                Remedy::FixConfig,
+                format!("no encrypted connection to {place}: {reason}"),
+            )
+            .help("give the certificate of its authority: `sslrootcert=FILE` in the URL under `state`"),
+            StateError::OtherProject { owner } => Failure::new(
+                "R0682",
+                Remedy::FixConfig,
+                format!("{place} belongs to project `{owner}`"),
+            )
+            .help("give each project a schema of its own: `schema=NAME` in the URL under `state`"),
+            StateError::Unknown { detail } => Failure::new(
+                "R0683",
+                Remedy::Retry,
+                format!("{place} went away while a change was written; whether it was kept is not known: {detail}"),
+            )
+            .help("run again: an interrupted run goes on where it was"),
+            StateError::Connect(error) => connect(place, &error),
+            StateError::Postgres(error) => postgres(place, &error),
+            other => Failure::new("R0810", Remedy::Bug, format!("{place}: {other}"))
+                .help("please report this with the message"),
         }
     }
 }
 
-fn no_such_run(path: &Path, run: &RunName) -> Failure {
-    Failure::new(
-        "R0808",
-        Remedy::Refused,
-        format!("state file `{}` holds no run `{run}`", path.display()),
-    )
-    .help("`towpath runs` lists the runs it holds")
+/// The message of a server, or what became of the connection.
+fn words(error: &tokio_postgres::Error) -> String {
+    use std::error::Error as _;
+    match (error.as_db_error(), error.source()) {
+        (Some(db), _) => db.message().to_owned(),
+        (None, Some(source)) => source.to_string(),
+        (None, None) => error.to_string(),
+    }
 }
 
-fn stopped(path: &Path) -> Failure {
-    Failure::new(
-        "R0811",
-        Remedy::Bug,
-        format!("the writer of state file `{}` has stopped", path.display()),
-    )
-    .help("run again: an interrupted run goes on where it was")
+fn connect(place: &Place, error: &tokio_postgres::Error) -> Failure {
+    let reason = words(error);
+    let class = error.code().and_then(|state| state.code().get(..2));
+    let text = error.to_string();
+    if matches!(class, Some("28" | "3D" | "42")) || text.contains("authentication") {
+        return Failure::new("R0684", Remedy::FixConfig, format!("{place} does not let us in: {reason}"))
+            .help("check user, password and database in the URL under `state`");
+    }
+    if text.contains("TLS") {
+        return Failure::new(
+            "R0681",
+            Remedy::FixConfig,
+            format!("no encrypted connection to {place}: {reason}"),
+        )
+        .help("a server without encryption: `sslmode=disable` in the URL under `state`");
+    }
+    unreachable(place, &reason)
 }
 
-fn disk(file: &std::path::Display<'_>, detail: &str) -> Failure {
+fn unreachable(place: &Place, reason: &str) -> Failure {
+    Failure::new("R0685", Remedy::Retry, format!("{place} cannot be reached: {reason}"))
+        .help("start it, or check host and port in the URL under `state`")
+        .help("run again: an interrupted run goes on where it was")
+}
+
+fn postgres(place: &Place, error: &tokio_postgres::Error) -> Failure {
+    let reason = words(error);
+    match error.code().map(|state| state.code()) {
+        Some("42501") => Failure::new(
+            "R0686",
+            Remedy::FixConfig,
+            format!("the user of {place} may not do what is needed: {reason}"),
+        )
+        .help("let it create a schema: GRANT CREATE ON DATABASE … TO …; or create the schema for it and make it the owner"),
+        Some("53100") => Failure::new("R0806", Remedy::FixConfig, format!("the disk under {place} is full"))
+            .help("free some space, then run again: an interrupted run goes on where it was"),
+        Some("55P03" | "40001" | "40P01" | "23505") => Failure::new(
+            "R0807",
+            Remedy::Retry,
+            format!("{place} stayed locked by another process for too long: {reason}"),
+        )
+        .help("try again; if it persists, look for a session that holds its tables"),
+        Some("25006") => Failure::new("R0687", Remedy::FixConfig, format!("{place} is read-only: {reason}"))
+            .help("name the primary server, not a standby, in the URL under `state`"),
+        Some(code) if code.starts_with("57P0") || code.starts_with("08") || code == "53300" => {
+            unreachable(place, &reason)
+        }
+        Some(_) => Failure::new("R0810", Remedy::Bug, format!("{place} refused a statement: {reason}"))
+            .help("please report this with the message"),
+        None => unreachable(place, &reason),
+    }
+}
+
+fn disk(place: &Place, detail: &str) -> Failure {
     Failure::new(
         "R0812",
         Remedy::FixConfig,
-        format!("the disk under state file `{file}` failed: {detail}"),
+        format!("the disk under {place} failed: {detail}"),
     )
     .help("check the disk, then run again: an interrupted run goes on where it was")
 }
 
-fn sqlite(path: &Path, error: &rusqlite::Error) -> Failure {
-    let file = path.display();
-    let code = error.sqlite_error_code();
-    match code {
+fn sqlite(place: &Place, error: &rusqlite::Error) -> Failure {
+    match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            Failure::new("R0803", Remedy::FixConfig, format!("state file `{file}` is damaged: {error}"))
+            Failure::new("R0803", Remedy::FixConfig, format!("{place} is damaged: {error}"))
                 .help("restore it from a backup")
                 .help(ONLY_HISTORY)
         }
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Failure::new(
             "R0805",
             Remedy::FixConfig,
-            format!("state file `{file}` cannot be written: {error}"),
+            format!("{place} cannot be written: {error}"),
         )
         .help("allow this user to write the file and its folder, or choose another place for the state"),
         Some(ErrorCode::DiskFull) => {
-            Failure::new("R0806", Remedy::FixConfig, format!("the disk under state file `{file}` is full"))
+            Failure::new("R0806", Remedy::FixConfig, format!("the disk under {place} is full"))
                 .help("free some space, then run again: an interrupted run goes on where it was")
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::new(
             "R0807",
             Remedy::Retry,
-            format!("state file `{file}` stayed locked by another process for too long"),
+            format!("{place} stayed locked by another process for too long"),
         )
         .help("try again; if it persists, look for a program that holds the file open"),
         Some(ErrorCode::SystemIoFailure | ErrorCode::FileLockingProtocolFailed) => {
-            disk(&file, &error.to_string())
+            disk(place, &error.to_string())
         }
-        _ => Failure::new("R0810", Remedy::Bug, format!("state file `{file}` refused a statement: {error}"))
+        _ => Failure::new("R0810", Remedy::Bug, format!("{place} refused a statement: {error}"))
             .help("please report this with the message"),
     }
 }

@@ -1,116 +1,114 @@
-//! What runs found out and later ones ask for: generations, facts, check results, lineage, what was told.
+//! What runs found out and later ones ask for: generations, facts, check results, lineage, what was said.
 //!
 //! Promise: a generation never goes back; a fact or a lineage is replaced as a whole; check results
-//! are only added. It knows nothing of what the values mean.
+//! are only added. It knows nothing of what the values mean. Read next: `store.rs`.
 
-use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use towpath_vocab::{
     CheckResult, Environment, Generation, PipelineName, RunName, TableName, TaskKey,
 };
 
-use crate::codec::{counter, json, signed, to_column};
+use crate::codec::{json, to_column};
 use crate::error::StateError;
+use crate::tx::{Tx, cells};
 
 /// The highest generation a task was given, and the run it was given to.
-pub(crate) fn generation(
-    connection: &Connection,
+pub(crate) async fn generation(
+    tx: &Tx<'_>,
     task: &TaskKey,
 ) -> Result<Option<(RunName, Generation)>, StateError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT pipeline, run_number, generation FROM generation WHERE task = ?1",
-    )?;
-    let mut rows = statement.query([task.app_id()])?;
-    let Some(row) = rows.next()? else {
+    let found = tx
+        .one(
+            "SELECT pipeline, run_number, generation FROM generation WHERE task = ?1",
+            cells![task.app_id()],
+        )
+        .await?;
+    let Some(row) = found else {
         return Ok(None);
     };
     let run = RunName {
-        pipeline: PipelineName::new(row.get::<_, String>("pipeline")?),
-        number: counter(row, "run_number")?,
+        pipeline: PipelineName::new(row.text(0)?),
+        number: row.count(1)?,
     };
-    Ok(Some((run, Generation(row.get("generation")?))))
+    Ok(Some((run, Generation(row.int(2)?))))
 }
 
 /// Records a generation; one that is lower than the recorded one changes nothing.
-pub(crate) fn reserve_generation(
-    connection: &Connection,
+pub(crate) async fn reserve_generation(
+    tx: &Tx<'_>,
     task: &TaskKey,
     run: &RunName,
     generation: Generation,
 ) -> Result<(), StateError> {
-    connection
-        .prepare_cached(
-            "INSERT INTO generation (task, pipeline, run_number, generation) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (task) DO UPDATE
-             SET pipeline = excluded.pipeline, run_number = excluded.run_number, generation = excluded.generation
-             WHERE excluded.generation >= generation.generation",
-        )?
-        .execute((task.app_id(), run.pipeline.as_str(), signed(run.number), generation.0))?;
+    tx.execute(
+        "INSERT INTO generation (task, pipeline, run_number, generation) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (task) DO UPDATE
+         SET pipeline = excluded.pipeline, run_number = excluded.run_number, generation = excluded.generation
+         WHERE excluded.generation >= generation.generation",
+        cells![task.app_id(), run.pipeline.as_str(), run.number, generation.0],
+    )
+    .await?;
     Ok(())
 }
 
-/// A table of named values per environment: their name in messages, how they are put and listed.
+/// A table of values by environment and name.
 pub(crate) struct Named {
     what: &'static str,
-    put: &'static str,
-    list: &'static str,
+    table: &'static str,
 }
 
 /// Observed facts, by table.
 pub(crate) const FACTS: Named = Named {
     what: "fact",
-    put: "INSERT INTO fact (environment, name, body) VALUES (?1, ?2, ?3)
-          ON CONFLICT (environment, name) DO UPDATE SET body = excluded.body",
-    list: "SELECT name, body FROM fact WHERE environment = ?1 ORDER BY name",
+    table: "fact",
 };
 
 /// Lineage, by table.
 pub(crate) const LINEAGE: Named = Named {
     what: "lineage",
-    put: "INSERT INTO lineage (environment, name, body) VALUES (?1, ?2, ?3)
-          ON CONFLICT (environment, name) DO UPDATE SET body = excluded.body",
-    list: "SELECT name, body FROM lineage WHERE environment = ?1 ORDER BY name",
+    table: "lineage",
 };
 
-/// Digests of what was told last, by pipeline, task and table.
+/// Digests of what was said last, by pipeline, task and table.
 pub(crate) const TOLD: Named = Named {
-    what: "what was told",
-    put: "INSERT INTO told (environment, name, body) VALUES (?1, ?2, ?3)
-          ON CONFLICT (environment, name) DO UPDATE SET body = excluded.body",
-    list: "SELECT name, body FROM told WHERE environment = ?1 ORDER BY name",
+    what: "digest",
+    table: "told",
 };
 
 impl Named {
     /// Stores one value over the one of the same name.
-    pub(crate) fn put<T: Serialize>(
+    pub(crate) async fn put<T: Serialize + Sync>(
         &self,
-        connection: &Connection,
+        tx: &Tx<'_>,
         environment: &Environment,
         name: &str,
         value: &T,
     ) -> Result<(), StateError> {
-        connection.prepare_cached(self.put)?.execute((
-            environment.as_str(),
-            name,
-            to_column(self.what, value)?,
-        ))?;
+        let sql = format!(
+            "INSERT INTO {} (environment, name, body) VALUES (?1, ?2, ?3)
+             ON CONFLICT (environment, name) DO UPDATE SET body = excluded.body",
+            self.table
+        );
+        let values = cells![environment.as_str(), name, to_column(self.what, value)?];
+        tx.execute(&sql, values).await?;
         Ok(())
     }
 
     /// All values, by name.
-    pub(crate) fn list<T: DeserializeOwned>(
+    pub(crate) async fn list<T: DeserializeOwned>(
         &self,
-        connection: &Connection,
+        tx: &Tx<'_>,
         environment: &Environment,
     ) -> Result<Vec<(String, T)>, StateError> {
-        let mut statement = connection.prepare_cached(self.list)?;
-        let mut rows = statement.query([environment.as_str()])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push((row.get("name")?, json(self.what, row, "body")?));
-        }
-        Ok(found)
+        let sql = format!(
+            "SELECT name, body FROM {} WHERE environment = ?1 ORDER BY name",
+            self.table
+        );
+        let rows = tx.rows(&sql, cells![environment.as_str()]).await?;
+        rows.iter()
+            .map(|row| Ok((row.text(0)?.to_owned(), json(self.what, row, 1)?)))
+            .collect()
     }
 }
 
@@ -123,62 +121,64 @@ pub(crate) fn table_name(text: &str) -> Result<TableName, StateError> {
 }
 
 /// Adds check results.
-pub(crate) fn put_checks(
-    connection: &Connection,
+pub(crate) async fn put_checks(
+    tx: &Tx<'_>,
     run: &RunName,
     environment: &Environment,
     now_us: i64,
     results: &[CheckResult],
 ) -> Result<(), StateError> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO check_result (environment, pipeline, run_number, at_us, name, value, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
     for result in results {
         // JSON has no NaN and no infinity: the number has a column of its own, NULL is NaN.
-        let value = result.value;
         let body = CheckResult {
             value: 0.0,
             ..result.clone()
         };
-        insert.execute((
-            environment.as_str(),
-            run.pipeline.as_str(),
-            signed(run.number),
-            now_us,
-            result.table.to_string(),
-            value,
-            to_column("check result", &body)?,
-        ))?;
+        tx.execute(
+            "INSERT INTO check_result (environment, pipeline, run_number, at_us, name, value, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            cells![
+                environment.as_str(),
+                run.pipeline.as_str(),
+                run.number,
+                now_us,
+                result.table.to_string(),
+                result.value,
+                to_column("check result", &body)?,
+            ],
+        )
+        .await?;
     }
     Ok(())
 }
 
 /// Check results, newest first.
-pub(crate) fn checks(
-    connection: &Connection,
+pub(crate) async fn checks(
+    tx: &Tx<'_>,
     environment: &Environment,
     table: Option<&TableName>,
     limit: u64,
 ) -> Result<Vec<(RunName, i64, CheckResult)>, StateError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT pipeline, run_number, at_us, value, body FROM check_result
-         WHERE environment = ?1 AND (?2 IS NULL OR name = ?2) ORDER BY id DESC LIMIT ?3",
-    )?;
-    let mut rows = statement.query((
-        environment.as_str(),
-        table.map(ToString::to_string),
-        signed(limit),
-    ))?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    let rows = tx
+        .rows(
+            "SELECT pipeline, run_number, at_us, value, body FROM check_result
+             WHERE environment = ?1 AND (CAST(?2 AS TEXT) IS NULL OR name = ?2) ORDER BY id DESC LIMIT ?3",
+            cells![
+                environment.as_str(),
+                table.map(ToString::to_string),
+                limit
+            ],
+        )
+        .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
         let run = RunName {
-            pipeline: PipelineName::new(row.get::<_, String>("pipeline")?),
-            number: counter(row, "run_number")?,
+            pipeline: PipelineName::new(row.text(0)?),
+            number: row.count(1)?,
         };
-        let stored: CheckResult = json("check result", row, "body")?;
-        let value = row.get::<_, Option<f64>>("value")?.unwrap_or(f64::NAN);
-        found.push((run, row.get("at_us")?, CheckResult { value, ..stored }));
+        let stored: CheckResult = json("check result", row, 4)?;
+        let value = row.maybe_real(3)?.unwrap_or(f64::NAN);
+        found.push((run, row.int(2)?, CheckResult { value, ..stored }));
     }
     Ok(found)
 }

@@ -1,174 +1,213 @@
-//! Reading runs, tasks and events back.
+//! Reading graphs, runs, tasks and events back.
 //!
 //! Promise: a run and its tasks are read in one snapshot; order is newest first for runs, the order
-//! of the graph for tasks, `seq` for events. Nothing here writes.
+//! of the graph for tasks, `seq` for events. Nothing here writes. Read next: `runs.rs`.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use std::collections::BTreeMap;
+
 use serde_json::Value;
-use towpath_ports::{RunEvent, RunFilter, RunRecord, TaskRecord};
+use towpath_ports::{Interval, RunEvent, RunFilter, RunRecord, TaskRecord};
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
-use crate::codec::{counter, json, maybe_json, parse_run_state, parse_task_state, signed};
+use crate::codec::{from_column, json, maybe_json, parse_run_kind, parse_run_state, parse_task_state};
 use crate::error::StateError;
+use crate::tx::{Row, Tx, cells};
 
-const RUN: &str = "SELECT id, pipeline, environment, number, state, graph_hash, started_us, ended_us, worker, request FROM run";
-const TASK: &str = "SELECT task.id, task.state, task.attempt, task.fence, task.started_us, task.ended_us, task.failure,
-    task.outcome, task.fingerprint FROM task";
+const RUN: &str = "SELECT id, pipeline, environment, number, state, graph_hash, started_us, ended_us, \
+    worker, request, kind, interval_start_us, interval_end_us, params, last_seq FROM run";
+const TASK: &str = "SELECT task.id, task.state, task.attempt, task.fence, task.started_us, task.ended_us, \
+    task.failure, task.outcome, task.fingerprint, task.worker, task.due_us FROM task";
+
+/// The row of a run, by what people call it.
+pub(crate) async fn id_of(
+    tx: &Tx<'_>,
+    name: &RunName,
+    environment: &Environment,
+) -> Result<Option<i64>, StateError> {
+    let found = tx
+        .one(
+            "SELECT id FROM run WHERE pipeline = ?1 AND environment = ?2 AND number = ?3",
+            cells![name.pipeline.as_str(), environment.as_str(), name.number],
+        )
+        .await?;
+    found.map(|row| row.int(0)).transpose()
+}
 
 /// One run with its tasks.
-pub(crate) fn run_by_id(connection: &Connection, id: i64) -> Result<RunRecord, StateError> {
-    let mut statement = connection.prepare_cached(&format!("{RUN} WHERE id = ?1"))?;
-    let mut rows = statement.query([id])?;
-    match rows.next()? {
-        Some(row) => run(connection, row),
-        None => Err(rusqlite::Error::QueryReturnedNoRows.into()),
+pub(crate) async fn run_by_id(tx: &Tx<'_>, id: i64) -> Result<RunRecord, StateError> {
+    let found = tx.one(&format!("{RUN} WHERE id = ?1"), cells![id]).await?;
+    match found {
+        Some(row) => run(tx, &row).await,
+        None => Err(StateError::Stored {
+            what: "run",
+            detail: format!("row {id} is missing"),
+        }),
     }
 }
 
 /// One run by what people call it.
-pub(crate) fn run_by_name(
-    connection: &Connection,
+pub(crate) async fn run_by_name(
+    tx: &Tx<'_>,
     name: &RunName,
     environment: &Environment,
 ) -> Result<Option<RunRecord>, StateError> {
-    let mut statement = connection.prepare_cached(&format!(
-        "{RUN} WHERE pipeline = ?1 AND environment = ?2 AND number = ?3"
-    ))?;
-    let mut rows = statement.query((
-        name.pipeline.as_str(),
-        environment.as_str(),
-        signed(name.number),
-    ))?;
-    rows.next()?.map(|row| run(connection, row)).transpose()
+    match id_of(tx, name, environment).await? {
+        Some(id) => run_by_id(tx, id).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Runs that pass the filter, newest first.
-pub(crate) fn runs(
-    connection: &Connection,
-    filter: &RunFilter,
-) -> Result<Vec<RunRecord>, StateError> {
-    let mut statement = connection.prepare_cached(&format!(
-        "{RUN} WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR environment = ?2)
-         ORDER BY started_us DESC, id DESC LIMIT ?3"
-    ))?;
-    let limit = filter.limit.map_or(-1, signed);
-    let mut rows = statement.query((
-        filter.pipeline.as_ref().map(PipelineName::as_str),
-        filter.environment.as_ref().map(Environment::as_str),
-        limit,
-    ))?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(run(connection, row)?);
+pub(crate) async fn runs(tx: &Tx<'_>, filter: &RunFilter) -> Result<Vec<RunRecord>, StateError> {
+    let rows = tx
+        .rows(
+            &format!(
+                "{RUN} WHERE (CAST(?1 AS TEXT) IS NULL OR pipeline = ?1)
+                   AND (CAST(?2 AS TEXT) IS NULL OR environment = ?2)
+                 ORDER BY started_us DESC, id DESC LIMIT ?3"
+            ),
+            cells![
+                filter.pipeline.as_ref().map(PipelineName::as_str),
+                filter.environment.as_ref().map(Environment::as_str),
+                filter.limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX)),
+            ],
+        )
+        .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        found.push(run(tx, row).await?);
     }
     Ok(found)
 }
 
-fn run(connection: &Connection, row: &Row<'_>) -> Result<RunRecord, StateError> {
-    let mut statement =
-        connection.prepare_cached(&format!("{TASK} WHERE run = ?1 ORDER BY position"))?;
-    let mut rows = statement.query([row.get::<_, i64>("id")?])?;
-    let mut tasks = Vec::new();
-    while let Some(row) = rows.next()? {
-        tasks.push(task(row)?);
-    }
+async fn run(tx: &Tx<'_>, row: &Row) -> Result<RunRecord, StateError> {
+    let rows = tx
+        .rows(
+            &format!("{TASK} WHERE task.run = ?1 ORDER BY task.position"),
+            cells![row.int(0)?],
+        )
+        .await?;
+    let interval = match (row.maybe_int(11)?, row.maybe_int(12)?) {
+        (Some(start_us), Some(end_us)) => Some(Interval { start_us, end_us }),
+        _ => None,
+    };
+    let params: Option<BTreeMap<String, String>> = maybe_json("parameters", row, 13)?;
     Ok(RunRecord {
         name: RunName {
-            pipeline: PipelineName::new(row.get::<_, String>("pipeline")?),
-            number: counter(row, "number")?,
+            pipeline: PipelineName::new(row.text(1)?),
+            number: row.count(3)?,
         },
-        environment: Environment::new(row.get::<_, String>("environment")?),
-        state: parse_run_state(&row.get::<_, String>("state")?)?,
-        graph_hash: row.get("graph_hash")?,
-        started_us: row.get("started_us")?,
-        ended_us: row.get("ended_us")?,
-        worker: row.get("worker")?,
-        request: json("request", row, "request")?,
-        tasks,
+        environment: Environment::new(row.text(2)?),
+        kind: parse_run_kind(row.text(10)?)?,
+        interval,
+        params: params.unwrap_or_default(),
+        state: parse_run_state(row.text(4)?)?,
+        graph_hash: row.text(5)?.to_owned(),
+        started_us: row.int(6)?,
+        ended_us: row.maybe_int(7)?,
+        worker: row.text(8)?.to_owned(),
+        request: json("request", row, 9)?,
+        seq: row.count(14)?,
+        tasks: rows.iter().map(task).collect::<Result<_, _>>()?,
     })
 }
 
-fn task(row: &Row<'_>) -> Result<TaskRecord, StateError> {
-    let attempt = counter(row, "attempt")?;
+fn task(row: &Row) -> Result<TaskRecord, StateError> {
     Ok(TaskRecord {
-        id: TaskId::new(row.get::<_, String>("id")?),
-        state: parse_task_state(&row.get::<_, String>("state")?)?,
-        attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-        fence: counter(row, "fence")?,
-        started_us: row.get("started_us")?,
-        ended_us: row.get("ended_us")?,
-        failure: maybe_json("failure", row, "failure")?,
-        outcome: maybe_json("outcome", row, "outcome")?.unwrap_or(Value::Null),
-        fingerprint: row.get("fingerprint")?,
+        id: TaskId::new(row.text(0)?),
+        state: parse_task_state(row.text(1)?)?,
+        attempt: u32::try_from(row.count(2)?).unwrap_or(u32::MAX),
+        fence: row.count(3)?,
+        worker: row.maybe_text(9)?.map(str::to_owned),
+        due_us: row.maybe_int(10)?,
+        started_us: row.maybe_int(4)?,
+        ended_us: row.maybe_int(5)?,
+        failure: maybe_json("failure", row, 6)?,
+        outcome: maybe_json("outcome", row, 7)?.unwrap_or(Value::Null),
+        fingerprint: row.maybe_text(8)?.map(str::to_owned),
     })
 }
 
 /// A run's events after `seq`.
-pub(crate) fn events(
-    connection: &Connection,
+pub(crate) async fn events(
+    tx: &Tx<'_>,
     name: &RunName,
     environment: &Environment,
     after_seq: u64,
 ) -> Result<Vec<RunEvent>, StateError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT event.seq, event.at_us, event.task, event.kind, event.body
-         FROM event JOIN run ON run.id = event.run
-         WHERE run.pipeline = ?1 AND run.environment = ?2 AND run.number = ?3 AND event.seq > ?4
-         ORDER BY event.seq",
-    )?;
-    let mut rows = statement.query((
-        name.pipeline.as_str(),
-        environment.as_str(),
-        signed(name.number),
-        signed(after_seq),
-    ))?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(RunEvent {
-            seq: counter(row, "seq")?,
-            at_us: row.get("at_us")?,
-            task: row.get::<_, Option<String>>("task")?.map(TaskId::new),
-            kind: row.get("kind")?,
-            body: json("event", row, "body")?,
-        });
+    match id_of(tx, name, environment).await? {
+        Some(id) => events_of(tx, id, after_seq).await,
+        None => Ok(Vec::new()),
     }
-    Ok(found)
+}
+
+/// The events of a row of `run` after `seq`.
+pub(crate) async fn events_of(
+    tx: &Tx<'_>,
+    id: i64,
+    after_seq: u64,
+) -> Result<Vec<RunEvent>, StateError> {
+    let rows = tx
+        .rows(
+            "SELECT seq, at_us, task, kind, body FROM event WHERE run = ?1 AND seq > ?2 ORDER BY seq",
+            cells![id, after_seq],
+        )
+        .await?;
+    rows.iter().map(|row| event(row, 0)).collect()
+}
+
+/// An event from the columns `seq, at_us, task, kind, body`, the first at `from`.
+pub(crate) fn event(row: &Row, from: usize) -> Result<RunEvent, StateError> {
+    Ok(RunEvent {
+        seq: row.count(from)?,
+        at_us: row.int(from + 1)?,
+        task: row.maybe_text(from + 2)?.map(TaskId::new),
+        kind: row.text(from + 3)?.to_owned(),
+        body: json("event", row, from + 4)?,
+    })
 }
 
 /// The last time this task ended well.
-pub(crate) fn last_success(
-    connection: &Connection,
+pub(crate) async fn last_success(
+    tx: &Tx<'_>,
     environment: &Environment,
     pipeline: &PipelineName,
     id: &TaskId,
 ) -> Result<Option<(RunName, TaskRecord)>, StateError> {
-    let mut statement =
-        connection.prepare_cached(&format!("{TASK} WHERE task.run = ?1 AND task.id = ?2"))?;
     // Ids of runs rise with their numbers.
-    let newest = connection
-        .prepare_cached(
+    let newest = tx
+        .one(
             "SELECT task.run, run.number FROM task JOIN run ON run.id = task.run
              WHERE task.id = ?1 AND task.state IN ('succeeded', 'unchanged')
                AND run.pipeline = ?2 AND run.environment = ?3
              ORDER BY task.run DESC LIMIT 1",
-        )?
-        .query_row(
-            (id.as_str(), pipeline.as_str(), environment.as_str()),
-            |row| Ok((row.get::<_, i64>(0)?, counter(row, "number"))),
+            cells![id.as_str(), pipeline.as_str(), environment.as_str()],
         )
-        .optional()?;
-    let Some((run, number)) = newest else {
+        .await?;
+    let Some(newest) = newest else {
         return Ok(None);
     };
-    let mut rows = statement.query((run, id.as_str()))?;
-    match rows.next()? {
-        Some(row) => Ok(Some((
-            RunName {
-                pipeline: pipeline.clone(),
-                number: number?,
-            },
-            task(row)?,
-        ))),
-        None => Ok(None),
-    }
+    let found = tx
+        .one(
+            &format!("{TASK} WHERE task.run = ?1 AND task.id = ?2"),
+            cells![newest.int(0)?, id.as_str()],
+        )
+        .await?;
+    let Some(found) = found else {
+        return Ok(None);
+    };
+    let name = RunName {
+        pipeline: pipeline.clone(),
+        number: newest.count(1)?,
+    };
+    Ok(Some((name, task(&found)?)))
+}
+
+/// A stored graph.
+pub(crate) async fn graph(tx: &Tx<'_>, hash: &str) -> Result<Option<Value>, StateError> {
+    let found = tx
+        .one("SELECT body FROM graph WHERE hash = ?1", cells![hash])
+        .await?;
+    let text = found.as_ref().map(|row| row.text(0)).transpose()?;
+    text.map(|text| from_column("graph", text)).transpose()
 }

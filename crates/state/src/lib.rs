@@ -1,23 +1,25 @@
-//! The durable state store on SQLite: runs, tasks, events, facts, check results, lineage.
+//! The durable state store, on SQLite or PostgreSQL: graphs, runs, tasks, workers, events, findings.
 //!
-//! Promise: every change of a task commits with its event row, or not at all; deleting the file
+//! Promise: every change of a task commits with its event row, or not at all; deleting the store
 //! costs history and nothing else, because what makes a load exactly-once lives in the destination.
-//! It knows no graph and no trigger rule: it compares and sets. The only clock is the one its
-//! callers pass. Read next: `schema.rs` (the tables), `runs.rs` (the operations), `writer.rs` (how
-//! they reach the disk), then `ports::StateStore`.
+//! It knows no graph and no trigger rule: it compares and sets. Leases are judged by its own clock.
+//! Nobody outside names the database or its file: `open` gives `ports::StateStore`.
+//! Read next: `open.rs`, `store.rs`, then `runs.rs` and `tasks.rs` (the operations).
 
+mod clock;
 mod codec;
 mod error;
 mod findings;
 mod history;
-mod liveness;
+mod journal;
+mod open;
+mod outbox;
+mod postgres;
 mod runs;
-mod schema;
+mod sqlite;
 mod store;
-mod writer;
+mod tasks;
+mod tx;
+mod workers;
 
-pub use schema::FORMAT;
-pub use store::SqliteStateStore;
-
-#[cfg(test)]
-mod tests;
+pub use open::{Location, exists, local_environments, open, open_existing};

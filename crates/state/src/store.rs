@@ -1,18 +1,18 @@
-//! The state store itself: `ports::StateStore` over one writing thread and a few reading connections.
+//! `ports::StateStore` over either database.
 //!
-//! Promise: writes return when they are durable, reads see every write that returned before them and
-//! never wait for one. Several processes may open one file. It holds no state of its own but the
-//! proof that its workers live. Read next: `runs.rs`, `findings.rs`, `history.rs`.
+//! Promise: each operation is one transaction, written once for both. It holds no state of its own, and
+//! knows no SQL: that is in `runs.rs`, `tasks.rs`, `workers.rs`, `findings.rs`, `history.rs` and
+//! `outbox.rs`. Read next: `tx.rs`.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use rusqlite::Connection;
+use serde_json::Value;
 use towpath_ports::{
-    NewRun, Opened, Result, RunEvent, RunFilter, RunRecord, RunState, StateStore, TaskRecord,
-    Transition,
+    Advance, Advanced, Claim, NewRun, Opened, Outgoing, Result, RunEvent, RunFilter, RunRecord,
+    RunState, StateStore, TaskRecord,
 };
 use towpath_vocab::{
     CheckResult, Environment, Generation, PipelineName, RunName, TableFact, TableLineage,
@@ -21,176 +21,195 @@ use towpath_vocab::{
 
 use crate::error::StateError;
 use crate::findings::{self, FACTS, LINEAGE, TOLD};
-use crate::liveness::Liveness;
-use crate::writer::Writer;
-use crate::{history, runs, schema};
+use crate::postgres::{PostgresServer, Redo};
+use crate::sqlite::SqliteFile;
+use crate::sqlite::liveness::Liveness;
+use crate::tx::{Found, Tx};
+use crate::{history, outbox, runs, tasks, workers};
 
-/// More idle reading connections than this are closed.
-const IDLE_READERS: usize = 4;
-
-/// A state store in a SQLite file.
-pub struct SqliteStateStore {
-    path: PathBuf,
-    // Before `liveness`: a process counts as living until its last change is durable.
-    writer: Writer,
-    readers: Arc<Mutex<Vec<Connection>>>,
-    liveness: Arc<Liveness>,
+/// What is done in one transaction. It may be done again when the transaction had to be given up.
+pub(crate) trait Operation<T>:
+    for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
+{
 }
 
-impl SqliteStateStore {
-    /// Opens the state store at `path`, or makes a new one in a folder that exists.
-    ///
-    /// # Errors
-    /// R0801 a newer Towpath wrote it (untouched), R0802 another program's file, R0803 damaged,
-    /// R0804 no such folder, R0805 not writable, R0806 disk full.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let connection = schema::open_writer(path).map_err(|error| error.into_failure(path))?;
-        let writer = Writer::start(connection, path).map_err(|error| error.into_failure(path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            writer,
-            readers: Arc::default(),
-            liveness: Arc::new(Liveness::new(path)),
+impl<T, F> Operation<T> for F where
+    F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
+{
+}
+
+/// Names the type of an operation.
+fn operation<T, F: Operation<T>>(operation: F) -> F
+where
+    F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T>,
+{
+    operation
+}
+
+/// An operation from an expression over the transaction and values it owns.
+macro_rules! operation {
+    ($tx:ident, [$($own:ident),*] => $body:expr) => {{
+        $(let $own = $own.clone();)*
+        operation(move |$tx| {
+            $(let $own = $own.clone();)*
+            Box::pin(async move { $body.await })
         })
-    }
+    }};
+}
 
-    /// Where the file is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
+/// A state store.
+pub(crate) enum Store {
+    Sqlite(SqliteFile),
+    Postgres(PostgresServer),
+}
 
-    /// One run, if there is one of that name.
-    pub async fn run(
-        &self,
-        name: &RunName,
-        environment: &Environment,
-    ) -> Result<Option<RunRecord>> {
-        let (name, environment) = (name.clone(), environment.clone());
-        self.read(move |connection| history::run_by_name(connection, &name, &environment))
-            .await
-    }
-
-    /// Sets tasks of a resumed run back to waiting, because their inputs changed; gives the run.
-    pub async fn reopen(
-        &self,
-        name: &RunName,
-        environment: &Environment,
-        tasks: &[TaskId],
-        now_us: i64,
-    ) -> Result<RunRecord> {
-        let (name, environment, tasks) = (name.clone(), environment.clone(), tasks.to_vec());
-        self.writer
-            .write(move |connection| runs::reopen(connection, &name, &environment, &tasks, now_us))
-            .await
-    }
-
-    /// Whether the process behind a run goes on with it, as far as can be told at `now_us`.
-    pub async fn is_live(&self, run: &RunRecord, now_us: i64) -> Result<bool> {
-        if run.state != RunState::Running || self.liveness.is_dead(&run.worker) {
-            return Ok(false);
-        }
-        let worker = run.worker.clone();
-        let expires_us = self
-            .read(move |connection| runs::expires_us(connection, &worker))
-            .await?;
-        Ok(expires_us.is_some_and(|expires_us| expires_us > now_us))
-    }
-
-    /// Digests of what was told last about something, over those of the time before.
-    pub async fn put_told(
-        &self,
-        environment: &Environment,
-        about: &str,
-        digests: &BTreeSet<String>,
-    ) -> Result<()> {
-        let (environment, about, digests) =
-            (environment.clone(), about.to_owned(), digests.clone());
-        self.writer
-            .write(move |connection| TOLD.put(connection, &environment, &about, &digests))
-            .await
-    }
-
-    /// Digests of what was told last, by what it was about.
-    pub async fn told(&self, environment: &Environment) -> Result<Vec<(String, BTreeSet<String>)>> {
-        let environment = environment.clone();
-        self.read(move |connection| TOLD.list(connection, &environment))
-            .await
-    }
-
-    async fn read<T, F>(&self, work: F) -> Result<T>
+impl Store {
+    async fn write<T, F>(&self, redo: Redo, operation: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StateError> + Send + 'static,
+        F: Operation<T>,
     {
-        let path = self.path.clone();
-        let readers = Arc::clone(&self.readers);
-        let reading = tokio::task::spawn_blocking(move || {
-            let idle = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = match idle {
-                Some(connection) => connection,
-                None => schema::open_reader(&path).map_err(|error| error.into_failure(&path))?,
-            };
-            let found = snapshot(&connection, work).map_err(|error| error.into_failure(&path))?;
-            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
-            if readers.len() < IDLE_READERS {
-                readers.push(connection);
-            }
-            Ok(found)
-        });
-        reading
-            .await
-            .map_err(|_| StateError::Stopped.into_failure(&self.path))?
+        match self {
+            Store::Sqlite(file) => file.write(operation).await,
+            Store::Postgres(server) => server.run(redo, operation).await,
+        }
+    }
+
+    async fn read<T, F>(&self, operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Operation<T>,
+    {
+        match self {
+            Store::Sqlite(file) => file.read(operation).await,
+            Store::Postgres(server) => server.run(Redo::Harmless, operation).await,
+        }
+    }
+
+    /// Who on this machine lives, where that can be told without a lease.
+    fn liveness(&self) -> Option<Arc<Liveness>> {
+        match self {
+            Store::Sqlite(file) => Some(Arc::clone(&file.liveness)),
+            Store::Postgres(_) => None,
+        }
+    }
+
+    /// Shows that a worker of this process lives; true when it was not shown before.
+    fn show(&self, worker: &str) -> Result<bool> {
+        match self {
+            Store::Sqlite(file) => file
+                .liveness
+                .claim(worker)
+                .map_err(|error| error.into_failure(file.place())),
+            Store::Postgres(_) => Ok(false),
+        }
+    }
+
+    fn hide(&self, worker: &str) {
+        if let Store::Sqlite(file) = self {
+            file.liveness.release(worker);
+        }
     }
 }
 
-/// Reads in one transaction, so that all statements see the same state.
-fn snapshot<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, StateError>,
-) -> Result<T, StateError> {
-    let transaction = connection.unchecked_transaction()?;
-    let found = work(&transaction)?;
-    transaction.commit()?;
-    Ok(found)
+/// True when the process behind a worker has certainly ended.
+fn dead(liveness: &Option<Arc<Liveness>>, worker: &str) -> bool {
+    liveness
+        .as_ref()
+        .is_some_and(|liveness| liveness.is_dead(worker))
 }
 
 #[async_trait]
-impl StateStore for SqliteStateStore {
+impl StateStore for Store {
     async fn open_run(&self, run: NewRun) -> Result<Opened> {
-        let worker = run.worker.clone();
-        let fresh = self
-            .liveness
-            .claim(&worker)
-            .map_err(|error| error.into_failure(&self.path))?;
-        let liveness = Arc::clone(&self.liveness);
-        let opening = self
-            .writer
-            .write(move |connection| runs::open(connection, &run, &liveness))
-            .await;
-        let opened = match opening {
+        let (worker, run) = (run.worker.clone(), Arc::new(run));
+        let fresh = self.show(&worker)?;
+        let liveness = self.liveness();
+        let opening = operation!(tx, [run, liveness] => async {
+            runs::open(tx, &run, &|worker| dead(&liveness, worker)).await
+        });
+        let opened = match self.write(Redo::Harmless, opening).await {
             Ok(opening) => {
-                if let Some(dead) = opening.dead_worker {
-                    self.liveness.forget(&dead);
+                if let (Some(dead), Some(liveness)) = (opening.dead_worker, self.liveness()) {
+                    liveness.forget(&dead);
                 }
                 Ok(opening.opened)
             }
             Err(failure) => Err(failure),
         };
         if fresh && !matches!(opened, Ok(Opened::New(_) | Opened::Resumed(_))) {
-            self.liveness.release(&worker);
+            self.hide(&worker);
         }
         opened
     }
 
-    async fn transition(&self, transition: Transition) -> Result<bool> {
-        self.transition_all(vec![transition]).await
+    async fn graph(&self, hash: &str) -> Result<Option<Value>> {
+        let hash = hash.to_owned();
+        self.read(operation!(tx, [hash] => history::graph(tx, &hash)))
+            .await
     }
 
-    async fn transition_all(&self, transitions: Vec<Transition>) -> Result<bool> {
-        self.writer
-            .write(move |connection| runs::transition_all(connection, &transitions))
-            .await
+    async fn advance(&self, advance: Advance) -> Result<Advanced> {
+        // Done again it finds its own events, and says so.
+        let redo = match advance.after_seq {
+            Some(_) => Redo::Harmless,
+            None => Redo::Never,
+        };
+        let (advance, stale) = (Arc::new(advance), Arc::new(AtomicBool::new(false)));
+        let advancing = operation!(tx, [advance, stale] => async {
+            let advanced = tasks::advance(tx, &advance).await;
+            stale.store(matches!(advanced, Err(StateError::Stale)), Ordering::Relaxed);
+            advanced
+        });
+        match self.write(redo, advancing).await {
+            Err(_) if stale.load(Ordering::Relaxed) => Ok(Advanced::Refused),
+            advanced => advanced,
+        }
+    }
+
+    async fn register(&self, worker: &str, lease_us: i64) -> Result<bool> {
+        let fresh = self.show(worker)?;
+        let (liveness, name) = (self.liveness(), worker.to_owned());
+        let registering = operation!(tx, [liveness, name] => async {
+            workers::register(tx, &name, lease_us, &|worker| dead(&liveness, worker)).await
+        });
+        let registered = self.write(Redo::Never, registering).await;
+        if fresh && !matches!(registered, Ok(true)) {
+            self.hide(worker);
+        }
+        registered
+    }
+
+    async fn claim_ready(&self, worker: &str, limit: u32) -> Result<Vec<Claim>> {
+        let worker = worker.to_owned();
+        let claiming = operation!(tx, [worker] => tasks::claim_ready(tx, &worker, limit));
+        self.write(Redo::Never, claiming).await
+    }
+
+    async fn renew(&self, worker: &str) -> Result<bool> {
+        let worker = worker.to_owned();
+        let renewing = operation!(tx, [worker] => workers::renew(tx, &worker));
+        self.write(Redo::Harmless, renewing).await
+    }
+
+    async fn reap(&self) -> Result<u64> {
+        let liveness = self.liveness();
+        let reaping = operation!(tx, [liveness] => async {
+            tasks::reap(tx, &|worker| dead(&liveness, worker)).await
+        });
+        let (count, lost) = self.write(Redo::Harmless, reaping).await?;
+        if let Some(liveness) = self.liveness() {
+            for worker in lost.iter().filter(|worker| !liveness.holds(worker)) {
+                liveness.forget(worker);
+            }
+        }
+        Ok(count)
+    }
+
+    async fn put_pools(&self, pools: &BTreeMap<String, u32>) -> Result<()> {
+        let pools = pools.clone();
+        let putting = operation!(tx, [pools] => async { tasks::put_pools(tx, &pools).await });
+        self.write(Redo::Harmless, putting).await
     }
 
     async fn close_run(
@@ -198,27 +217,71 @@ impl StateStore for SqliteStateStore {
         run: &RunName,
         environment: &Environment,
         state: RunState,
+        worker: &str,
         now_us: i64,
     ) -> Result<()> {
-        let (run, environment) = (run.clone(), environment.clone());
-        let liveness = Arc::clone(&self.liveness);
-        let done = self
-            .writer
-            .write(move |connection| {
-                runs::close(connection, &run, &environment, state, now_us, &liveness)
-            })
-            .await?;
-        if let Some(worker) = done {
-            self.liveness.release(&worker);
+        let (run, environment, worker) = (run.clone(), environment.clone(), worker.to_owned());
+        let closing = operation!(tx, [run, environment, worker] => async {
+            runs::close(tx, &run, &environment, state, &worker, now_us).await
+        });
+        if let Some(idle) = self.write(Redo::Harmless, closing).await? {
+            self.hide(&idle);
         }
         Ok(())
     }
 
-    async fn renew(&self, worker: &str, now_us: i64) -> Result<bool> {
-        let worker = worker.to_owned();
-        self.writer
-            .write(move |connection| runs::renew(connection, &worker, now_us))
-            .await
+    async fn reopen(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        tasks: &[TaskId],
+        now_us: i64,
+    ) -> Result<RunRecord> {
+        let (run, environment, tasks) = (run.clone(), environment.clone(), tasks.to_vec());
+        let reopening = operation!(tx, [run, environment, tasks] => async {
+            runs::reopen(tx, &run, &environment, &tasks, now_us).await
+        });
+        self.write(Redo::Harmless, reopening).await
+    }
+
+    async fn run(&self, run: &RunName, environment: &Environment) -> Result<Option<RunRecord>> {
+        let (run, environment) = (run.clone(), environment.clone());
+        let reading = operation!(tx, [run, environment] => async {
+            history::run_by_name(tx, &run, &environment).await
+        });
+        self.read(reading).await
+    }
+
+    async fn is_live(&self, run: &RunRecord) -> Result<bool> {
+        let (run, liveness) = (Arc::new(run.clone()), self.liveness());
+        let reading = operation!(tx, [run, liveness] => async {
+            runs::is_live(tx, &run, &|worker| dead(&liveness, worker)).await
+        });
+        self.read(reading).await
+    }
+
+    async fn subscribe(&self, subscriber: &str) -> Result<()> {
+        let subscriber = subscriber.to_owned();
+        let writing = operation!(tx, [subscriber] => async {
+            outbox::subscribe(tx, &subscriber).await
+        });
+        self.write(Redo::Harmless, writing).await
+    }
+
+    async fn outbox(&self, subscriber: &str, limit: u64) -> Result<Vec<Outgoing>> {
+        let subscriber = subscriber.to_owned();
+        let reading = operation!(tx, [subscriber] => async {
+            outbox::waiting(tx, &subscriber, limit).await
+        });
+        self.read(reading).await
+    }
+
+    async fn delivered(&self, subscriber: &str, ids: &[u64]) -> Result<()> {
+        let (subscriber, ids) = (subscriber.to_owned(), ids.to_vec());
+        let writing = operation!(tx, [subscriber, ids] => async {
+            outbox::delivered(tx, &subscriber, &ids).await
+        });
+        self.write(Redo::Harmless, writing).await
     }
 
     async fn append_event(
@@ -228,14 +291,15 @@ impl StateStore for SqliteStateStore {
         event: RunEvent,
     ) -> Result<()> {
         let (run, environment) = (run.clone(), environment.clone());
-        self.writer
-            .write(move |connection| runs::append_event(connection, &run, &environment, &event))
-            .await
+        let writing = operation!(tx, [run, environment, event] => async {
+            runs::append_event(tx, &run, &environment, &event).await
+        });
+        self.write(Redo::Never, writing).await
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>> {
-        self.read(move |connection| history::runs(connection, &filter))
-            .await
+        let reading = operation!(tx, [filter] => async { history::runs(tx, &filter).await });
+        self.read(reading).await
     }
 
     async fn events(
@@ -245,8 +309,10 @@ impl StateStore for SqliteStateStore {
         after_seq: u64,
     ) -> Result<Vec<RunEvent>> {
         let (run, environment) = (run.clone(), environment.clone());
-        self.read(move |connection| history::events(connection, &run, &environment, after_seq))
-            .await
+        let reading = operation!(tx, [run, environment] => async {
+            history::events(tx, &run, &environment, after_seq).await
+        });
+        self.read(reading).await
     }
 
     async fn last_success(
@@ -256,16 +322,16 @@ impl StateStore for SqliteStateStore {
         task: &TaskId,
     ) -> Result<Option<(RunName, TaskRecord)>> {
         let (environment, pipeline, task) = (environment.clone(), pipeline.clone(), task.clone());
-        self.read(move |connection| {
-            history::last_success(connection, &environment, &pipeline, &task)
-        })
-        .await
+        let reading = operation!(tx, [environment, pipeline, task] => async {
+            history::last_success(tx, &environment, &pipeline, &task).await
+        });
+        self.read(reading).await
     }
 
     async fn generation(&self, task: &TaskKey) -> Result<Option<(RunName, Generation)>> {
         let task = task.clone();
-        self.read(move |connection| findings::generation(connection, &task))
-            .await
+        let reading = operation!(tx, [task] => async { findings::generation(tx, &task).await });
+        self.read(reading).await
     }
 
     async fn reserve_generation(
@@ -275,11 +341,10 @@ impl StateStore for SqliteStateStore {
         generation: Generation,
     ) -> Result<()> {
         let (task, run) = (task.clone(), run.clone());
-        self.writer
-            .write(move |connection| {
-                findings::reserve_generation(connection, &task, &run, generation)
-            })
-            .await
+        let writing = operation!(tx, [task, run] => async {
+            findings::reserve_generation(tx, &task, &run, generation).await
+        });
+        self.write(Redo::Harmless, writing).await
     }
 
     async fn put_fact(
@@ -289,15 +354,16 @@ impl StateStore for SqliteStateStore {
         fact: &TableFact,
     ) -> Result<()> {
         let (environment, table, fact) = (environment.clone(), table.to_owned(), fact.clone());
-        self.writer
-            .write(move |connection| FACTS.put(connection, &environment, &table, &fact))
-            .await
+        let writing = operation!(tx, [environment, table, fact] => async {
+            FACTS.put(tx, &environment, &table, &fact).await
+        });
+        self.write(Redo::Harmless, writing).await
     }
 
     async fn facts(&self, environment: &Environment) -> Result<Vec<(String, TableFact)>> {
         let environment = environment.clone();
-        self.read(move |connection| FACTS.list(connection, &environment))
-            .await
+        let reading = operation!(tx, [environment] => async { FACTS.list(tx, &environment).await });
+        self.read(reading).await
     }
 
     async fn put_checks(
@@ -308,11 +374,10 @@ impl StateStore for SqliteStateStore {
         results: &[CheckResult],
     ) -> Result<()> {
         let (run, environment, results) = (run.clone(), environment.clone(), results.to_vec());
-        self.writer
-            .write(move |connection| {
-                findings::put_checks(connection, &run, &environment, now_us, &results)
-            })
-            .await
+        let writing = operation!(tx, [run, environment, results] => async {
+            findings::put_checks(tx, &run, &environment, now_us, &results).await
+        });
+        self.write(Redo::Never, writing).await
     }
 
     async fn checks(
@@ -322,10 +387,10 @@ impl StateStore for SqliteStateStore {
         limit: u64,
     ) -> Result<Vec<(RunName, i64, CheckResult)>> {
         let (environment, table) = (environment.clone(), table.cloned());
-        self.read(move |connection| {
-            findings::checks(connection, &environment, table.as_ref(), limit)
-        })
-        .await
+        let reading = operation!(tx, [environment, table] => async {
+            findings::checks(tx, &environment, table.as_ref(), limit).await
+        });
+        self.read(reading).await
     }
 
     async fn put_lineage(
@@ -334,21 +399,42 @@ impl StateStore for SqliteStateStore {
         table: &TableName,
         lineage: &TableLineage,
     ) -> Result<()> {
-        let (environment, table, lineage) =
-            (environment.clone(), table.to_string(), lineage.clone());
-        self.writer
-            .write(move |connection| LINEAGE.put(connection, &environment, &table, &lineage))
-            .await
+        let (environment, table) = (environment.clone(), table.to_string());
+        let lineage = lineage.clone();
+        let writing = operation!(tx, [environment, table, lineage] => async {
+            LINEAGE.put(tx, &environment, &table, &lineage).await
+        });
+        self.write(Redo::Harmless, writing).await
     }
 
     async fn lineage(&self, environment: &Environment) -> Result<Vec<(TableName, TableLineage)>> {
         let environment = environment.clone();
-        self.read(move |connection| {
-            let all = LINEAGE.list::<TableLineage>(connection, &environment)?;
+        let reading = operation!(tx, [environment] => async {
+            let all = LINEAGE.list::<TableLineage>(tx, &environment).await?;
             all.into_iter()
                 .map(|(name, lineage)| Ok((findings::table_name(&name)?, lineage)))
                 .collect()
-        })
-        .await
+        });
+        self.read(reading).await
+    }
+
+    async fn put_told(
+        &self,
+        environment: &Environment,
+        about: &str,
+        digests: &BTreeSet<String>,
+    ) -> Result<()> {
+        let (environment, about) = (environment.clone(), about.to_owned());
+        let digests = digests.clone();
+        let writing = operation!(tx, [environment, about, digests] => async {
+            TOLD.put(tx, &environment, &about, &digests).await
+        });
+        self.write(Redo::Harmless, writing).await
+    }
+
+    async fn told(&self, environment: &Environment) -> Result<Vec<(String, BTreeSet<String>)>> {
+        let environment = environment.clone();
+        let reading = operation!(tx, [environment] => async { TOLD.list(tx, &environment).await });
+        self.read(reading).await
     }
 }

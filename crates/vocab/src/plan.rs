@@ -384,6 +384,9 @@ pub struct Plan {
     pub environment: Environment,
     /// Where tables live: a path relative to the project folder, or a URL.
     pub lakehouse: String,
+    /// Where runs are kept, if the project says: a URL or the path of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<crate::SecretTemplate>,
     /// Every connection, by name.
     pub connections: BTreeMap<String, ConnectionPlan>,
     /// Every pipeline, in the order of their names.

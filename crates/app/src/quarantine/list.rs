@@ -6,6 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use serde::Serialize;
 use towpath_flow::{QUARANTINE_SCHEMA, quarantine_table};
+use towpath_ports::RunKind;
 use towpath_vocab::{Plan, Position, TableName};
 
 use super::records::{Change, Owner, ask, mark, need_quarantine, quoted, waiting_records};
@@ -106,6 +107,7 @@ pub async fn quarantine_discard(
         services,
         &plan.environment,
         owner.pipeline,
+        RunKind::Lock,
         &format!("discard {table}"),
     )
     .await?;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use towpath_flow::{
     Cadence, OutputSpec, OutputSummary, Progress, Transfer, quarantine_table, run_transfer,
 };
-use towpath_ports::{Checkpoint, Destination, Reader, StateStore};
+use towpath_ports::{Checkpoint, Destination, Reader, RunKind};
 use towpath_vocab::{
     BadRows, Failure, Generation, Plan, Position, RawRecord, Remedy, Selection, TableName, TaskKey,
     WriteMode,
@@ -67,6 +67,7 @@ pub async fn quarantine_replay(
         services,
         &plan.environment,
         owner.pipeline,
+        RunKind::Replay,
         &format!("replay {table}"),
     )
     .await?;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_ports::{Destination, StateStore};
+use towpath_ports::Destination;
 use towpath_vocab::{
     Action, Generation, Materialized, PlannedPipeline, PlannedTask, RunName, TaskId,
 };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use towpath_flow::{CommitObserver, OutputSummary};
-use towpath_ports::{Clock, Destination, StateStore};
+use towpath_ports::{Clock, Destination};
 use towpath_vocab::{Environment, FactSource, RunName, TableFact, TableLineage, TableName};
 
 use crate::Result;

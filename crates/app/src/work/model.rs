@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use towpath_engine::Engine;
 use towpath_flow::{OutputSummary, judge_view};
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{Clock, Destination, ModelEngine, ModelRequest, StateStore};
+use towpath_ports::{Clock, Destination, ModelEngine, ModelRequest};
 use towpath_vocab::{
     Check, CheckKind, ColumnRef, Failure, Materialized, ModelPlan, PlannedTask, Position,
     TableLineage, TableName, WriteMode,

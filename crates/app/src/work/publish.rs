@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{ReadSpec, Reader, StateStore};
+use towpath_ports::{ReadSpec, Reader};
 use towpath_vocab::{
     ColumnEdge, ColumnRef, Failure, Influence, PlannedTask, PublishPlan, ReadMode, Remedy,
     Selection, TableLineage, TablePlan, WriteMode,

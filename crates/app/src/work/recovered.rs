@@ -14,7 +14,7 @@ use futures::TryStreamExt;
 use towpath_flow::{OutputSummary, quarantine_table};
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{
-    Destination, ModelEngine, ModelRequest, Query, RunRecord, StateStore, TaskState,
+    Destination, ModelEngine, ModelRequest, Query, RunRecord, TaskState,
 };
 use towpath_vocab::{
     Action, ModelPlan, PlannedPipeline, PlannedTask, TableLineage, TableName, TaskId,

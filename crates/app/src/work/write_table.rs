@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, OutputSpec, OutputSummary, Transfer, run_transfer};
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{Checkpoint, Destination, Reader, Receipt, StateStore, TaskRecord};
+use towpath_ports::{Checkpoint, Destination, Reader, Receipt, TaskRecord};
 use towpath_vocab::{
     Action, Failure, PlannedTask, Position, Remedy, RunName, TableName, TablePlan, TaskKey,
     WriteMode,

@@ -35,7 +35,7 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "state",
         Kind::Secret,
-        "URL of the state store. Not active in this version: it is a file under `.towpath/`.",
+        "Where runs are kept: the path of a file, or `postgres://…` for several machines. Default is a file of each environment under `.towpath/`.",
     ),
     key(
         "memory",

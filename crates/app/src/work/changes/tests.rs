@@ -40,6 +40,8 @@ impl Bench {
             dir: folder.path(),
             lakehouse: Some("lake"),
             environment: &Environment::from("dev"),
+            project: None,
+            state: None,
             memory_bytes: Some(memory_bytes),
             files: None,
         })

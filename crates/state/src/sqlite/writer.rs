@@ -2,16 +2,19 @@
 //!
 //! Promise: a caller hears of its change only after it is durable; a change that fails leaves no
 //! trace and does not disturb the ones committed with it; changes are applied in the order they
-//! were handed in. It knows nothing of what a change is.
+//! were handed in. It knows nothing of what a change is. Read next: `../tx.rs`.
 
-use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use towpath_vocab::Failure;
 
-use crate::error::StateError;
+use crate::clock::StoreClock;
+use crate::error::{Place, StateError};
+use crate::store::Operation;
+use crate::tx::{Tx, Wire};
 
 /// At most this many changes share a commit.
 const GROUP: usize = 256;
@@ -20,41 +23,46 @@ const GROUP: usize = 256;
 type Reply = Box<dyn FnOnce(Option<Failure>) + Send>;
 
 /// A change: given the open transaction it says why its effects are not kept, if they are not.
-type Change = Box<dyn FnOnce(Result<&Connection, Failure>) -> (Option<Failure>, Reply) + Send>;
+type Change = Box<dyn FnOnce(Result<&Tx<'_>, Failure>) -> (Option<Failure>, Reply) + Send>;
 
-/// The door to the writing thread. Dropping it waits until everything handed in is durable.
+/// The way to the writing thread. Dropping it waits until everything handed in is durable.
 pub(crate) struct Writer {
     changes: Option<mpsc::Sender<Change>>,
     thread: Option<JoinHandle<()>>,
-    path: PathBuf,
+    place: Arc<Place>,
 }
 
 impl Writer {
     /// Starts the thread.
-    pub(crate) fn start(connection: Connection, path: &Path) -> Result<Self, StateError> {
+    pub(crate) fn start(
+        connection: Connection,
+        place: Arc<Place>,
+        clock: StoreClock,
+    ) -> Result<Self, StateError> {
         let (sender, receiver) = mpsc::channel(GROUP * 4);
-        let owned = path.to_owned();
-        let thread = std::thread::Builder::new()
-            .name("towpath-state store".to_owned())
-            .spawn(move || write_all(connection, &owned, receiver))?;
+        let thread = std::thread::Builder::new().name("towpath-state".to_owned());
+        let owned = Arc::clone(&place);
+        let thread = thread.spawn(move || write_all(connection, &owned, &clock, receiver))?;
         Ok(Self {
             changes: Some(sender),
             thread: Some(thread),
-            path: path.to_owned(),
+            place,
         })
     }
 
     /// Applies one change and waits until it is durable. A change that gives an error is undone.
-    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Failure>
+    pub(crate) async fn write<T, F>(&self, operation: F) -> Result<T, Failure>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StateError> + Send + 'static,
+        F: Operation<T>,
     {
         let (sender, receiver) = oneshot::channel();
-        let path = self.path.clone();
-        let change: Change = Box::new(move |connection| {
-            let result =
-                connection.and_then(|c| work(c).map_err(|error| error.into_failure(&path)));
+        let place = Arc::clone(&self.place);
+        let change: Change = Box::new(move |tx| {
+            let result = tx.and_then(|tx| {
+                futures::executor::block_on(operation(tx))
+                    .map_err(|error| error.into_failure(&place))
+            });
             let refusal = result.as_ref().err().cloned();
             let reply: Reply = Box::new(move |group_failure| {
                 // A caller that went away does not want to know.
@@ -65,7 +73,7 @@ impl Writer {
             });
             (refusal, reply)
         });
-        let stopped = || StateError::Stopped.into_failure(&self.path);
+        let stopped = || StateError::Stopped.into_failure(&self.place);
         let Some(changes) = &self.changes else {
             return Err(stopped());
         };
@@ -80,12 +88,18 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!(path = %self.path.display(), "the writer of the state file panicked");
+            tracing::error!(store = %self.place, "the writer of the state store panicked");
         }
     }
 }
 
-fn write_all(mut connection: Connection, path: &Path, mut changes: mpsc::Receiver<Change>) {
+fn write_all(
+    connection: Connection,
+    place: &Place,
+    clock: &StoreClock,
+    mut changes: mpsc::Receiver<Change>,
+) {
+    let connection = Mutex::new(connection);
     while let Some(first) = changes.blocking_recv() {
         let mut group = vec![first];
         while group.len() < GROUP
@@ -93,7 +107,7 @@ fn write_all(mut connection: Connection, path: &Path, mut changes: mpsc::Receive
         {
             group.push(next);
         }
-        for (reply, failure) in write_group(&mut connection, path, group) {
+        for (reply, failure) in write_group(&connection, place, clock, group) {
             reply(failure);
         }
     }
@@ -101,54 +115,56 @@ fn write_all(mut connection: Connection, path: &Path, mut changes: mpsc::Receive
 
 /// Applies a group in one transaction; gives each member's reply with the failure of the group.
 fn write_group(
-    connection: &mut Connection,
-    path: &Path,
+    connection: &Mutex<Connection>,
+    place: &Place,
+    clock: &StoreClock,
     group: Vec<Change>,
 ) -> Vec<(Reply, Option<Failure>)> {
-    let failed = |error: rusqlite::Error| StateError::Sqlite(error).into_failure(path);
-    let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
-        Ok(transaction) => transaction,
-        Err(error) => {
-            let failure = failed(error);
-            return group
-                .into_iter()
-                .map(|change| (change(Err(failure.clone())).1, None))
-                .collect();
-        }
+    let batch = |sql: &str| {
+        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = connection.execute_batch(sql);
+        done.map_err(|error| StateError::Sqlite(error).into_failure(place))
     };
+    let is_undone = || {
+        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.is_autocommit()
+    };
+    if let Err(failure) = batch("BEGIN IMMEDIATE") {
+        let refused = group.into_iter();
+        return refused
+            .map(|change| (change(Err(failure.clone())).1, None))
+            .collect();
+    }
+    let tx = Tx::new(Wire::Sqlite(connection), clock.now_us());
     let mut replies = Vec::with_capacity(group.len());
     let mut lost: Option<Failure> = None;
     for change in group {
         let ready = match &lost {
             Some(failure) => Err(failure.clone()),
-            None => transaction
-                .execute_batch("SAVEPOINT change")
-                .map_err(failed),
+            None => batch("SAVEPOINT change"),
         };
         let opened = ready.is_ok();
-        let (refusal, reply) = change(ready.map(|()| &*transaction));
+        let (refusal, reply) = change(ready.map(|()| &tx));
         replies.push(reply);
         if !opened {
             continue;
         }
         // A full disk or an I/O error can make SQLite undo the whole transaction by itself.
         lost = match refusal {
-            Some(failure) if transaction.is_autocommit() => Some(failure),
-            Some(_) => transaction
-                .execute_batch("ROLLBACK TO change; RELEASE change")
-                .map_err(failed)
-                .err(),
-            None => transaction
-                .execute_batch("RELEASE change")
-                .map_err(failed)
-                .err(),
+            Some(failure) if is_undone() => Some(failure),
+            Some(_) => batch("ROLLBACK TO change; RELEASE change").err(),
+            None => batch("RELEASE change").err(),
         };
     }
     fail::fail_point!("state::before_commit");
     if lost.is_none()
-        && let Err(error) = transaction.commit()
+        && let Err(failure) = batch("COMMIT")
     {
-        lost = Some(failed(error));
+        lost = Some(failure);
+    }
+    if lost.is_some() && !is_undone() {
+        // Nothing of it was kept; the failure that led here is the one that is reported.
+        let _ = batch("ROLLBACK");
     }
     fail::fail_point!("state::after_commit");
     replies

@@ -3,7 +3,8 @@
 //! Promise: the format stands in the file from its first day (`user_version` and `meta.format`); a
 //! file of a newer format is refused before a single byte of it changes, an older one is migrated in
 //! one transaction, a file of another program is never touched.
-//! It knows no operation. A new format is a new entry at the end of `MIGRATIONS`.
+//! It knows no operation. A new format is a new entry at the end of `MIGRATIONS`; see
+//! `postgres/schema.rs` for the same tables there.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::error::StateError;
 
 /// The format this binary writes.
-pub const FORMAT: u32 = 2;
+#[cfg(test)]
+pub(crate) const FORMAT: u32 = 3;
 
 /// Marks the file as ours: `Towp`.
 const APPLICATION_ID: i64 = 0x546f_7770;
@@ -22,8 +24,11 @@ const APPLICATION_ID: i64 = 0x546f_7770;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Script N leads from format N to N + 1.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+];
 
 /// Opens the connection that writes, after the checks that must not change the file.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StateError> {

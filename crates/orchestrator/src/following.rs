@@ -1,0 +1,111 @@
+//! What other workers did with a run, taken over into the view of this one.
+//!
+//! Promise: afterwards view and record are what the state store held at one moment; an attempt whose
+//! task was given to another worker is dropped; a run that another process took over is reported as
+//! lost. It decides nothing and writes nothing. Read next: `driver.rs`.
+
+use std::collections::HashMap;
+
+use towpath_ports::{Result, RunEvent, RunRecord, RunState, TaskState};
+use towpath_vocab::TaskId;
+
+use crate::decide::Command;
+use crate::driver::Driver;
+use crate::news::RunNews;
+
+impl Driver {
+    /// Takes over what happened since the last event that is known here.
+    pub(crate) async fn follow(&mut self) -> Result<()> {
+        let (name, environment) = (&self.record.name, &self.record.environment);
+        let Some(now) = self.store.run(name, environment).await? else {
+            return Err(self.lost("it is gone from the state store"));
+        };
+        if now.worker != self.record.worker || now.state == RunState::Superseded {
+            return Err(self.lost("another process changed it"));
+        }
+        let events = self.store.events(name, environment, self.record.seq).await?;
+        let positions: HashMap<TaskId, usize> = now
+            .tasks
+            .iter()
+            .enumerate()
+            .map(|(position, task)| (task.id.clone(), position))
+            .collect();
+        for event in events.iter().filter(|event| event.seq <= now.seq) {
+            let position = event.task.as_ref().and_then(|task| positions.get(task));
+            if let Some(position) = position {
+                self.take_over(*position, event);
+            }
+        }
+        self.adopt(now);
+        Ok(())
+    }
+
+    /// One change of a task by another worker.
+    fn take_over(&mut self, task: usize, event: &RunEvent) {
+        let Some(to) = state_of(&event.kind) else {
+            return;
+        };
+        let Some(from) = self.view.tasks().get(task).map(|task| task.state) else {
+            return;
+        };
+        self.view.apply(&Command::Move { task, from, to });
+        if let (TaskState::Retrying, Some(at_us)) = (to, event.body["due_us"].as_i64()) {
+            self.view.apply(&Command::RetryAt { task, at_us });
+        }
+    }
+
+    /// Takes the record as the one that holds, and says what others ended.
+    fn adopt(&mut self, now: RunRecord) {
+        let before = std::mem::replace(&mut self.record, now);
+        for (position, old) in before.tasks.iter().enumerate() {
+            let Some(task) = self.record.tasks.get(position).cloned() else {
+                continue;
+            };
+            let ours = task.state == TaskState::Running && task.worker.as_deref() == Some(&self.worker);
+            if !ours || task.fence != old.fence {
+                self.drop_attempt(position);
+            }
+            if ours && task.fence != old.fence {
+                // The answer to our claim was lost: the claim holds.
+                self.start(position);
+            }
+            if task.state == TaskState::Running && task.fence != old.fence {
+                self.tell(RunNews::Started {
+                    task: task.id.clone(),
+                    attempt: task.attempt,
+                });
+            }
+            if task.state.is_final() && !old.state.is_final() {
+                let ended_us = task.ended_us.unwrap_or(0);
+                let elapsed_us = task.started_us.map_or(0, |from_us| ended_us.saturating_sub(from_us));
+                self.tell(RunNews::Ended {
+                    task: task.id,
+                    state: task.state,
+                    outcome: task.outcome,
+                    failure: task.failure,
+                    elapsed_us: u64::try_from(elapsed_us).unwrap_or(0),
+                });
+            }
+        }
+        if self.record.state != RunState::Running {
+            self.view.apply(&Command::Close(self.record.state));
+            self.tell(RunNews::Closed(self.record.state));
+        }
+    }
+}
+
+/// The state a task has after an event.
+fn state_of(kind: &str) -> Option<TaskState> {
+    Some(match kind {
+        "task_waiting" => TaskState::Waiting,
+        "task_ready" => TaskState::Ready,
+        "task_running" => TaskState::Running,
+        "retry_scheduled" => TaskState::Retrying,
+        "task_succeeded" => TaskState::Succeeded,
+        "task_unchanged" => TaskState::Unchanged,
+        "task_failed" => TaskState::Failed,
+        "task_skipped" => TaskState::Skipped,
+        "task_cancelled" => TaskState::Cancelled,
+        _ => return None,
+    })
+}

@@ -1,0 +1,162 @@
+//! Where a project keeps its state, and opening it: the only way into this crate.
+//!
+//! Promise: callers name a project, an environment and what `state:` says, and get `ports::StateStore`;
+//! neither a file nor a database type is theirs to know. Nothing is connected to before an operation
+//! needs it. Read next: `store.rs`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use towpath_ports::{Clock, Result, Secrets, StateStore};
+use towpath_vocab::{Environment, Failure, Remedy, SecretTemplate};
+
+use crate::clock::StoreClock;
+use crate::error::Place;
+use crate::postgres::PostgresServer;
+use crate::sqlite::SqliteFile;
+use crate::store::Store;
+
+/// The folder of local state inside a project.
+const FOLDER: &str = ".towpath";
+
+/// Where a project keeps its state.
+pub struct Location {
+    /// The project folder.
+    pub project_dir: PathBuf,
+    /// The environment.
+    pub environment: Environment,
+    /// The project's id: a store on a server belongs to one project.
+    pub project: Option<String>,
+    /// What `state:` says: a `postgres://` URL or the path of a file. `None` is a file of the
+    /// environment inside the project.
+    pub url: Option<SecretTemplate>,
+    /// Resolves the URL, at connect.
+    pub secrets: Arc<dyn Secrets>,
+    /// A clock for leases in place of the store's own. Only simulations give one.
+    pub clock: Option<Arc<dyn Clock>>,
+}
+
+/// What the text of `state:` means.
+enum Kind {
+    Server,
+    File(PathBuf),
+}
+
+impl Location {
+    /// The file of an environment inside a project.
+    pub fn local(
+        project_dir: &Path,
+        environment: &Environment,
+        secrets: Arc<dyn Secrets>,
+    ) -> Self {
+        Self {
+            project_dir: project_dir.to_owned(),
+            environment: environment.clone(),
+            project: None,
+            url: None,
+            secrets,
+            clock: None,
+        }
+    }
+
+    fn kind(&self) -> Result<Kind> {
+        let Some(url) = &self.url else {
+            let name = format!("{}.db", self.environment);
+            return Ok(Kind::File(self.project_dir.join(FOLDER).join(name)));
+        };
+        let text = url.template().trim();
+        if text.starts_with("postgres://")
+            || text.starts_with("postgresql://")
+            || text.starts_with("${")
+        {
+            return Ok(Kind::Server);
+        }
+        let path = text.strip_prefix("sqlite:").unwrap_or(text);
+        if path.is_empty() || path.contains("://") || path.contains("${") {
+            let message = "`state` is neither a `postgres://` URL nor the path of a file";
+            return Err(Failure::new("R0680", Remedy::FixConfig, message)
+                .help("example: state: postgres://user:${secret:STATE_PASSWORD}@host/database")
+                .help("example: state: ./state.db"));
+        }
+        Ok(Kind::File(self.project_dir.join(path)))
+    }
+}
+
+/// Opens a state store. A file is opened or made now; a server is connected to when it is needed.
+///
+/// # Errors
+/// R0680 when `state:` cannot be read; for files R0801 a newer Towpath wrote it (untouched), R0802
+/// another program's file, R0803 damaged, R0804 no such folder, R0805 not writable, R0806 disk full.
+pub fn open(location: Location) -> Result<Arc<dyn StateStore>> {
+    let clock = match location.clock.clone() {
+        Some(clock) => StoreClock::Given(clock),
+        None => StoreClock::Own,
+    };
+    let store = match (location.kind()?, location.url) {
+        (Kind::Server, Some(url)) => Store::Postgres(PostgresServer::new(
+            url,
+            location.secrets,
+            &location.project_dir,
+            location.project,
+            clock,
+        )),
+        (Kind::File(path), url) => {
+            if url.is_none() {
+                make_folder(&location.project_dir.join(FOLDER))?;
+            }
+            let file = SqliteFile::open(&path, clock);
+            Store::Sqlite(file.map_err(|error| error.into_failure(&Place::File(path)))?)
+        }
+        (Kind::Server, None) => return Err(no_url()),
+    };
+    Ok(Arc::new(store))
+}
+
+/// Opens a state store that something was stored in before; a file that is not there is not made.
+///
+/// # Errors
+/// Those of `open`.
+pub fn open_existing(location: Location) -> Result<Option<Arc<dyn StateStore>>> {
+    match exists(&location)? {
+        true => open(location).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Whether something was stored before. A server is not asked.
+///
+/// # Errors
+/// R0680 when `state:` cannot be read.
+pub fn exists(location: &Location) -> Result<bool> {
+    Ok(match location.kind()? {
+        Kind::Server => true,
+        Kind::File(path) => path.is_file(),
+    })
+}
+
+/// Environments that keep their state inside the project.
+pub fn local_environments(project_dir: &Path) -> Vec<Environment> {
+    let Ok(entries) = std::fs::read_dir(project_dir.join(FOLDER)) else {
+        return Vec::new();
+    };
+    let mut found: Vec<Environment> = entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            Some(Environment::new(name.strip_suffix(".db")?))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let message = format!("the folder `{}` cannot be made: {error}", folder.display());
+        Failure::new("R0804", Remedy::FixConfig, message)
+            .help("allow this user to write in the project folder")
+    })
+}
+
+fn no_url() -> Failure {
+    Failure::new("R0680", Remedy::FixConfig, "`state` names no server")
+}

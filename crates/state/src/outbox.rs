@@ -1,0 +1,69 @@
+//! Events that wait for subscribers.
+//!
+//! Promise: an event is in the outbox of every subscriber there was when it was written, in the same
+//! transaction, and stays until it is taken out; so it is sent at least once. It sends nothing itself.
+//! Read next: `journal.rs`, which fills it.
+
+use towpath_ports::Outgoing;
+use towpath_vocab::{Environment, PipelineName, RunName};
+
+use crate::error::StateError;
+use crate::history::event;
+use crate::tx::{Tx, cells};
+
+/// Sends every event from now on to a subscriber too.
+pub(crate) async fn subscribe(tx: &Tx<'_>, subscriber: &str) -> Result<(), StateError> {
+    tx.execute(
+        "INSERT INTO subscriber (name, since_us) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+        cells![subscriber, tx.now_us],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What waits for a subscriber, oldest first.
+pub(crate) async fn waiting(
+    tx: &Tx<'_>,
+    subscriber: &str,
+    limit: u64,
+) -> Result<Vec<Outgoing>, StateError> {
+    let rows = tx
+        .rows(
+            "SELECT outbox.id, run.pipeline, run.number, run.environment,
+                    event.seq, event.at_us, event.task, event.kind, event.body
+             FROM outbox JOIN run ON run.id = outbox.run
+                  JOIN event ON event.run = outbox.run AND event.seq = outbox.seq
+             WHERE outbox.subscriber = ?1 ORDER BY outbox.id LIMIT ?2",
+            cells![subscriber, limit],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Outgoing {
+                id: row.count(0)?,
+                run: RunName {
+                    pipeline: PipelineName::new(row.text(1)?),
+                    number: row.count(2)?,
+                },
+                environment: Environment::new(row.text(3)?),
+                event: event(row, 4)?,
+            })
+        })
+        .collect()
+}
+
+/// Removes what a subscriber has got: by its very numbers, since an earlier one may appear later.
+pub(crate) async fn delivered(
+    tx: &Tx<'_>,
+    subscriber: &str,
+    ids: &[u64],
+) -> Result<(), StateError> {
+    for id in ids {
+        tx.execute(
+            "DELETE FROM outbox WHERE subscriber = ?1 AND id = ?2",
+            cells![subscriber, *id],
+        )
+        .await?;
+    }
+    Ok(())
+}

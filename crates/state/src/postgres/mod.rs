@@ -1,0 +1,14 @@
+//! The state store in a PostgreSQL database, for workers on several machines.
+//!
+//! Promise: one transaction per operation, no session state and no named statement, so that a pooler
+//! in transaction mode works; a server that restarts is waited for. It does not know what is written,
+//! and shares nothing with the `postgres` connector. Read next: `pool.rs`, `schema.rs`.
+
+mod address;
+mod pool;
+mod schema;
+mod statement;
+mod tls;
+
+pub(crate) use pool::{PostgresServer, Redo};
+pub(crate) use statement::{execute, rows};

@@ -1,0 +1,124 @@
+//! Workers and their leases, judged by the store's clock.
+//!
+//! Promise: one row per worker however much it does; a worker whose lease is over, or whose process has
+//! certainly ended, is lost, and its name can be taken again. It does not know tasks beyond who runs
+//! them. Read next: `tasks.rs` (what a lost worker leaves).
+
+use crate::error::StateError;
+use crate::tx::{Tx, cells};
+
+/// Gives a worker its lease.
+pub(crate) async fn lease(tx: &Tx<'_>, worker: &str, lease_us: i64) -> Result<(), StateError> {
+    tx.execute(
+        "INSERT INTO worker (id, lease_us, expires_us) VALUES (?1, ?2, ?3)
+         ON CONFLICT (id) DO UPDATE SET lease_us = excluded.lease_us, expires_us = excluded.expires_us",
+        cells![worker, lease_us, tx.now_us.saturating_add(lease_us)],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Registers a worker; false when a living one has its name.
+pub(crate) async fn register(
+    tx: &Tx<'_>,
+    worker: &str,
+    lease_us: i64,
+    is_dead: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<bool, StateError> {
+    if is_live(tx, worker).await? && !is_dead(worker) {
+        return Ok(false);
+    }
+    lease(tx, worker, lease_us).await?;
+    Ok(true)
+}
+
+/// Renews a worker's lease; false when it was lost.
+pub(crate) async fn renew(tx: &Tx<'_>, worker: &str) -> Result<bool, StateError> {
+    let renewed = tx
+        .execute(
+            "UPDATE worker SET expires_us = ?2 + lease_us WHERE id = ?1",
+            cells![worker, tx.now_us],
+        )
+        .await?;
+    Ok(renewed == 1)
+}
+
+/// True while a worker's lease goes on.
+pub(crate) async fn is_live(tx: &Tx<'_>, worker: &str) -> Result<bool, StateError> {
+    let found = tx
+        .one(
+            "SELECT expires_us FROM worker WHERE id = ?1",
+            cells![worker],
+        )
+        .await?;
+    let expires_us = found.map(|row| row.int(0)).transpose()?;
+    Ok(expires_us.is_some_and(|expires_us| expires_us > tx.now_us))
+}
+
+/// True when somebody goes on with a run: the worker that opened it, or one that has a task of it.
+pub(crate) async fn has_live_worker(
+    tx: &Tx<'_>,
+    run: i64,
+    owner: &str,
+    is_dead: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<bool, StateError> {
+    let rows = tx
+        .rows(
+            "SELECT worker.id FROM worker WHERE worker.expires_us > ?3 AND (worker.id = ?2 OR EXISTS (
+                 SELECT 1 FROM task WHERE task.run = ?1 AND task.worker = worker.id AND task.state = 'running'))",
+            cells![run, owner, tx.now_us],
+        )
+        .await?;
+    for row in rows {
+        if !is_dead(row.text(0)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Workers whose lease is over or whose process has ended, and those that are named by a running task
+/// and have no lease at all.
+pub(crate) async fn lost_workers(
+    tx: &Tx<'_>,
+    is_dead: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Vec<String>, StateError> {
+    let rows = tx
+        .rows(
+            "SELECT id, expires_us FROM worker
+             UNION
+             SELECT task.worker, 0 FROM task
+             WHERE task.state = 'running' AND task.worker IS NOT NULL
+               AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = task.worker)
+             ORDER BY 1",
+            cells![],
+        )
+        .await?;
+    let mut lost = Vec::new();
+    for row in rows {
+        let worker = row.text(0)?;
+        if row.int(1)? <= tx.now_us || is_dead(worker) {
+            lost.push(worker.to_owned());
+        }
+    }
+    Ok(lost)
+}
+
+/// Forgets a worker.
+pub(crate) async fn remove(tx: &Tx<'_>, worker: &str) -> Result<(), StateError> {
+    tx.execute("DELETE FROM worker WHERE id = ?1", cells![worker])
+        .await?;
+    Ok(())
+}
+
+/// True when a worker has no run and no task any more.
+pub(crate) async fn is_idle(tx: &Tx<'_>, worker: &str) -> Result<bool, StateError> {
+    let found = tx
+        .one(
+            "SELECT (SELECT count(*) FROM run WHERE worker = ?1 AND state = 'running')
+                  + (SELECT count(*) FROM task WHERE worker = ?1 AND state = 'running')",
+            cells![worker],
+        )
+        .await?;
+    Ok(found.map_or(Ok(0), |row| row.int(0))? == 0)
+}

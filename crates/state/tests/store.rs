@@ -1,0 +1,63 @@
+//! One suite for both databases: what a state store promises holds on SQLite and on PostgreSQL.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+#[path = "store/place.rs"]
+mod place;
+#[path = "store/server.rs"]
+mod server;
+#[path = "store/suite.rs"]
+mod suite;
+#[path = "store/workers.rs"]
+mod workers;
+
+macro_rules! suite {
+    ($($module:ident: $($name:ident),* $(,)?;)*) => {
+        mod sqlite {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(&crate::place::TestPlace::sqlite()).await;
+                }
+            )*)*
+        }
+        mod postgres {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(&crate::place::TestPlace::postgres()).await;
+                }
+            )*)*
+        }
+    };
+}
+
+suite! {
+    suite:
+        a_run_is_written_and_read_back,
+        a_stale_report_changes_nothing,
+        a_live_run_is_busy_and_a_dead_one_is_resumed,
+        another_graph_supersedes_the_dead_run,
+        a_cancelled_run_goes_on_unless_a_newer_one_ended,
+        two_that_open_at_once_make_one_run,
+        changes_handed_in_together_are_all_kept_in_order,
+        generations_and_facts_read_back,
+        check_results_and_lineage_read_back,
+        tasks_of_a_resumed_run_are_opened_again,
+        a_hold_never_takes_the_place_of_an_interrupted_run,
+        a_run_goes_on_past_a_hold_that_died,
+        a_resumed_run_tries_again_what_had_failed;
+    workers:
+        a_graph_is_kept_once_and_a_run_tells_what_it_is,
+        a_claim_takes_what_the_run_has_room_for,
+        a_full_pool_holds_up_nobody_else,
+        what_a_lost_worker_had_is_given_to_another_with_a_new_fence,
+        a_run_whose_helper_lives_is_not_taken_over,
+        a_decision_on_old_news_is_refused_with_what_happened,
+        a_subscriber_gets_each_event_until_it_says_so,
+        workers_at_once_get_each_task_once;
+}

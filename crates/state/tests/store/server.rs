@@ -1,0 +1,92 @@
+//! What is true of a store on a server only: who may use it, how it is reached, what it survives.
+
+use std::sync::Arc;
+
+use towpath_ports::{Opened, Result, RunFilter};
+use towpath_state::{Location, exists, open};
+use towpath_testkit::postgres::PostgresServer;
+use towpath_vocab::{Remedy, SecretTemplate};
+
+use crate::place::{TestPlace, opened_new};
+
+async fn code_of(location: Location) -> Result<(), (String, Remedy)> {
+    let store = open(location).map_err(|failure| (failure.code, failure.remedy))?;
+    match store.runs(RunFilter::default()).await {
+        Ok(_) => Ok(()),
+        Err(failure) => {
+            let text = format!("{failure:?}");
+            assert!(!text.contains(towpath_testkit::postgres::PASSWORD), "{text}");
+            assert!(!failure.help.is_empty(), "{text}");
+            Err((failure.code, failure.remedy))
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_used_says_why() {
+    let server = Arc::new(PostgresServer::start().unwrap());
+    let place = TestPlace::sqlite();
+    let with = |url: String| Location {
+        url: Some(SecretTemplate::new(url)),
+        ..place.location()
+    };
+    let url = server.url("postgres");
+    let says = |code: &str, remedy| Err((code.to_owned(), remedy));
+    assert_eq!(code_of(with(format!("{url}?schema=s"))).await, Ok(()));
+    assert!(exists(&with(url.clone())).unwrap());
+    // A second project would mix its runs with those of the first.
+    let mut other = with(format!("{url}?schema=s"));
+    other.project = Some("other".to_owned());
+    assert_eq!(code_of(other).await, says("R0682", Remedy::FixConfig));
+    let wrong = url.replace(towpath_testkit::postgres::PASSWORD, "wrong");
+    assert_eq!(code_of(with(wrong)).await, says("R0684", Remedy::FixConfig));
+    assert_eq!(code_of(with(server.url("nowhere"))).await, says("R0684", Remedy::FixConfig));
+    let strict = format!("{url}?sslmode=require");
+    assert_eq!(code_of(with(strict)).await, says("R0681", Remedy::FixConfig));
+    let ca = format!("{url}?sslmode=verify-ca");
+    assert_eq!(code_of(with(ca)).await, says("R0680", Remedy::FixConfig));
+    server.psql("postgres", "CREATE SCHEMA theirs CREATE TABLE t (a int)").unwrap();
+    let theirs = format!("{url}?schema=theirs");
+    assert_eq!(code_of(with(theirs)).await, says("R0802", Remedy::FixConfig));
+    server.psql("postgres", "UPDATE s.meta SET value = '99' WHERE key = 'format'").unwrap();
+    let newer = format!("{url}?schema=s");
+    assert_eq!(code_of(with(newer)).await, says("R0801", Remedy::Refused));
+    assert_eq!(code_of(with("mysql://a@b/c".to_owned())).await, says("R0680", Remedy::FixConfig));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_restarts_is_waited_for() {
+    let server = PostgresServer::start().unwrap();
+    let place = TestPlace::sqlite();
+    let location = Location {
+        url: Some(SecretTemplate::new(server.url("postgres"))),
+        ..place.location()
+    };
+    let store = open(location).unwrap();
+    let run = opened_new(store.open_run(place.new_run("w1", "h", 0)).await.unwrap());
+    server.kill();
+    let (renewed, ()) = tokio::join!(store.renew("w1"), async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tokio::task::block_in_place(|| server.resume().unwrap());
+    });
+    assert!(renewed.unwrap());
+    let found = store.open_run(place.new_run("w2", "h", 1)).await.unwrap();
+    assert!(matches!(found, Opened::Busy(busy) if busy.name == run.name));
+}
+
+#[tokio::test]
+async fn leases_run_by_the_clock_of_the_server() {
+    let mut place = TestPlace::postgres();
+    place.has_clock = false;
+    let store = place.open();
+    let before = machine_now_us();
+    let run = opened_new(store.open_run(place.new_run("w1", "h", 0)).await.unwrap());
+    assert!((run.started_us - before).abs() < 60_000_000, "{}", run.started_us);
+    let found = store.open_run(place.new_run("w2", "h", i64::MAX)).await.unwrap();
+    assert!(matches!(found, Opened::Busy(_)), "the caller's clock decides nothing");
+}
+
+fn machine_now_us() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.unwrap().as_micros()).unwrap()
+}
