@@ -81,12 +81,7 @@ async fn checked(request: &CheckRequest, connect: bool) -> Result<CheckReport> {
     };
     let environment = environment_of(&folder.files, request.environment.as_deref());
     let store = open_store(&request.dir, &folder.files, &environment)?;
-    let facts = gather(
-        store.as_deref(),
-        &environment,
-        &system,
-    )
-    .await?;
+    let facts = gather(store.as_deref(), &environment, &system).await?;
     let checked = once(&facts);
     let mut diagnostics = checked.diagnostics;
     let mut contacted = Vec::new();

@@ -3,9 +3,7 @@
 //! It only reads. A run's lines are in `logs.rs`.
 
 use serde::Serialize;
-use towpath_ports::{
-    RunFilter, RunRecord, RunState, TaskRecord, TaskState,
-};
+use towpath_ports::{RunFilter, RunRecord, RunState, TaskRecord, TaskState};
 use towpath_vocab::{Action, CheckResult, Failure, PipelineName, Plan, Remedy, TableName};
 
 use crate::Result;

@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{
-    Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, RunRecord, System,
-};
+use towpath_ports::{Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, RunRecord, System};
 use towpath_project::Choice;
 use towpath_vocab::{Failure, Remedy, TableName, Threshold};
 

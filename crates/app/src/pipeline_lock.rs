@@ -12,9 +12,7 @@ use futures::future::select_all;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use towpath_orchestrator::keep_lease;
-use towpath_ports::{
-    Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, RunState, System,
-};
+use towpath_ports::{Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, RunState, System};
 use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId};
 
 use crate::Result;

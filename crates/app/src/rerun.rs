@@ -194,9 +194,7 @@ async fn newest(
         limit: None,
     };
     let runs = store.runs(filter).await?;
-    Ok(runs
-        .into_iter()
-        .find(|record| record.kind.is_run()))
+    Ok(runs.into_iter().find(|record| record.kind.is_run()))
 }
 
 /// A run's name as a person gave it.

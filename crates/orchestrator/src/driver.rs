@@ -293,13 +293,7 @@ impl Driver {
 
     /// The changes for the state store. A task that starts is claimed, not named: another worker may have
     /// been quicker, or its pool may have no slot.
-    fn change(
-        &self,
-        commands: &[Command],
-        event: Event,
-        end: &AttemptEnd,
-        now_us: i64,
-    ) -> Advance {
+    fn change(&self, commands: &[Command], event: Event, end: &AttemptEnd, now_us: i64) -> Advance {
         let due = |position: usize| {
             commands.iter().find_map(|command| match command {
                 Command::RetryAt { task, at_us } if *task == position => Some(*at_us),
@@ -339,13 +333,7 @@ impl Driver {
     }
 
     /// The state store holds this change: follow it, and start the attempt if it is one.
-    pub(crate) fn moved(
-        &mut self,
-        position: usize,
-        to: TaskState,
-        end: AttemptEnd,
-        now_us: i64,
-    ) {
+    pub(crate) fn moved(&mut self, position: usize, to: TaskState, end: AttemptEnd, now_us: i64) {
         let Some(record) = self.record.tasks.get_mut(position) else {
             return;
         };
@@ -502,7 +490,13 @@ impl Driver {
 
 /// True when a command starts an attempt.
 fn starts(command: &Command) -> bool {
-    matches!(command, Command::Move { to: TaskState::Running, .. })
+    matches!(
+        command,
+        Command::Move {
+            to: TaskState::Running,
+            ..
+        }
+    )
 }
 
 /// True when this move is the one that ends the attempt the event is about.

@@ -15,15 +15,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    Advance, Advanced, Claim, Clock, CompiledGraph, GraphTask, NewRun, Opened, Outgoing, Result, RunEvent,
-    RunFilter, RunKind, RunRecord, RunState, Secrets, StateStore, TaskRecord, TaskState,
+    Advance, Advanced, Claim, Clock, CompiledGraph, GraphTask, NewRun, Opened, Outgoing, Result,
+    RunEvent, RunFilter, RunKind, RunRecord, RunState, Secrets, StateStore, TaskRecord, TaskState,
 };
 use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;
 use towpath_vocab::{
     Action, CheckResult, CommandPlan, Environment, Failure, Generation, PipelineName,
-    PlannedPipeline, PlannedTask, Remedy, RetryPlan, RunName, TableFact, TableLineage, TableName,
-    SecretTemplate, TaskId, TaskKey, TriggerRule,
+    PlannedPipeline, PlannedTask, Remedy, RetryPlan, RunName, SecretTemplate, TableFact,
+    TableLineage, TableName, TaskId, TaskKey, TriggerRule,
 };
 
 pub(crate) const LEASE_US: i64 = 15_000_000;

@@ -23,7 +23,10 @@ impl Driver {
         if now.worker != self.record.worker || now.state == RunState::Superseded {
             return Err(self.lost("another process changed it"));
         }
-        let events = self.store.events(name, environment, self.record.seq).await?;
+        let events = self
+            .store
+            .events(name, environment, self.record.seq)
+            .await?;
         let positions: HashMap<TaskId, usize> = now
             .tasks
             .iter()
@@ -61,7 +64,8 @@ impl Driver {
             let Some(task) = self.record.tasks.get(position).cloned() else {
                 continue;
             };
-            let ours = task.state == TaskState::Running && task.worker.as_deref() == Some(&self.worker);
+            let ours =
+                task.state == TaskState::Running && task.worker.as_deref() == Some(&self.worker);
             if !ours || task.fence != old.fence {
                 self.drop_attempt(position);
             }
@@ -77,7 +81,9 @@ impl Driver {
             }
             if task.state.is_final() && !old.state.is_final() {
                 let ended_us = task.ended_us.unwrap_or(0);
-                let elapsed_us = task.started_us.map_or(0, |from_us| ended_us.saturating_sub(from_us));
+                let elapsed_us = task
+                    .started_us
+                    .map_or(0, |from_us| ended_us.saturating_sub(from_us));
                 self.tell(RunNews::Ended {
                     task: task.id,
                     state: task.state,

@@ -155,7 +155,11 @@ impl Simulation {
             Opened::Busy(busy) => {
                 assert!(store.register(name, LEASE_US).await.unwrap());
                 self.tally.lock().unwrap().helped += 1;
-                store.run(&busy.name, &busy.environment).await.unwrap().unwrap()
+                store
+                    .run(&busy.name, &busy.environment)
+                    .await
+                    .unwrap()
+                    .unwrap()
             }
         };
         (record.name.number == 1 && record.state == RunState::Running).then_some(record)
@@ -216,9 +220,24 @@ impl Simulation {
             }
         }
         for task in &run.tasks {
-            assert_eq!(task.state, TaskState::Succeeded, "seed {}: {}", self.seed, task.id);
-            assert_eq!(ends[&task.id], 1, "seed {}: {} ended twice", self.seed, task.id);
-            assert_eq!(u64::from(task.attempt), claims[&task.id], "seed {}", self.seed);
+            assert_eq!(
+                task.state,
+                TaskState::Succeeded,
+                "seed {}: {}",
+                self.seed,
+                task.id
+            );
+            assert_eq!(
+                ends[&task.id], 1,
+                "seed {}: {} ended twice",
+                self.seed, task.id
+            );
+            assert_eq!(
+                u64::from(task.attempt),
+                claims[&task.id],
+                "seed {}",
+                self.seed
+            );
             assert!(task.fence >= claims[&task.id], "seed {}", self.seed);
         }
     }
@@ -238,7 +257,8 @@ async fn play(at: impl Fn(u64) -> PathBuf) {
         all.given_back += tally.given_back;
     }
     let often = seeds() / 10;
-    let soft = all.deaths < often || all.lost < often || all.helped < often || all.given_back < often;
+    let soft =
+        all.deaths < often || all.lost < often || all.helped < often || all.given_back < often;
     assert!(!soft, "the simulation has gone soft: {all:?}");
 }
 

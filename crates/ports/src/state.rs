@@ -377,7 +377,10 @@ pub trait StateStore: Send + Sync {
             transitions,
             claim: 0,
         };
-        Ok(matches!(self.advance(advance).await?, Advanced::Done { .. }))
+        Ok(matches!(
+            self.advance(advance).await?,
+            Advanced::Done { .. }
+        ))
     }
 
     /// Registers a worker that opens no run of its own. False when a living one has that name.

@@ -48,7 +48,10 @@ pub use json_schema::{
 };
 pub use keys_page::keys_page;
 pub use live::{Expected, compare, gone, unreachable};
-pub use outline::{KnownTable, OutlinedConnection, connections_of, environment_of, project_of, read_schemas, state_of};
+pub use outline::{
+    KnownTable, OutlinedConnection, connections_of, environment_of, project_of, read_schemas,
+    state_of,
+};
 pub use schemas::{write_schemas, yaml_text};
 pub use select::{Choice, SelectError, after, choose, keep};
 pub use settings::Setting;

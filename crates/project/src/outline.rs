@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::{
-    ConnectionPlan, Diagnostic, Environment, SecretTemplate, Span, TableFact,
-};
+use towpath_vocab::{ConnectionPlan, Diagnostic, Environment, SecretTemplate, Span, TableFact};
 
 use crate::bound;
 use crate::inputs::Inputs;

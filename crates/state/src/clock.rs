@@ -24,7 +24,9 @@ impl StoreClock {
         match self {
             StoreClock::Own => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX)),
+                .map_or(0, |since| {
+                    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+                }),
             StoreClock::Given(clock) => clock.now_us(),
         }
     }

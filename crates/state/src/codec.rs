@@ -113,12 +113,7 @@ pub(crate) fn run_kind(kind: RunKind) -> &'static str {
 
 /// A run's kind from its word.
 pub(crate) fn parse_run_kind(word: &str) -> Result<RunKind, StateError> {
-    let all = [
-        RunKind::Run,
-        RunKind::Lock,
-        RunKind::Copy,
-        RunKind::Replay,
-    ];
+    let all = [RunKind::Run, RunKind::Lock, RunKind::Copy, RunKind::Replay];
     one_of("run kind", word, all, run_kind)
 }
 

@@ -212,8 +212,12 @@ fn connect(place: &Place, error: &tokio_postgres::Error) -> Failure {
     let class = error.code().and_then(|state| state.code().get(..2));
     let text = error.to_string();
     if matches!(class, Some("28" | "3D" | "42")) || text.contains("authentication") {
-        return Failure::new("R0684", Remedy::FixConfig, format!("{place} does not let us in: {reason}"))
-            .help("check user, password and database in the URL under `state`");
+        return Failure::new(
+            "R0684",
+            Remedy::FixConfig,
+            format!("{place} does not let us in: {reason}"),
+        )
+        .help("check user, password and database in the URL under `state`");
     }
     if text.contains("TLS") {
         return Failure::new(
@@ -227,9 +231,13 @@ fn connect(place: &Place, error: &tokio_postgres::Error) -> Failure {
 }
 
 fn unreachable(place: &Place, reason: &str) -> Failure {
-    Failure::new("R0685", Remedy::Retry, format!("{place} cannot be reached: {reason}"))
-        .help("start it, or check host and port in the URL under `state`")
-        .help("run again: an interrupted run goes on where it was")
+    Failure::new(
+        "R0685",
+        Remedy::Retry,
+        format!("{place} cannot be reached: {reason}"),
+    )
+    .help("start it, or check host and port in the URL under `state`")
+    .help("run again: an interrupted run goes on where it was")
 }
 
 fn postgres(place: &Place, error: &tokio_postgres::Error) -> Failure {

@@ -9,7 +9,9 @@ use serde_json::Value;
 use towpath_ports::{Interval, RunEvent, RunFilter, RunRecord, TaskRecord};
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
-use crate::codec::{from_column, json, maybe_json, parse_run_kind, parse_run_state, parse_task_state};
+use crate::codec::{
+    from_column, json, maybe_json, parse_run_kind, parse_run_state, parse_task_state,
+};
 use crate::error::StateError;
 use crate::tx::{Row, Tx, cells};
 
@@ -69,7 +71,9 @@ pub(crate) async fn runs(tx: &Tx<'_>, filter: &RunFilter) -> Result<Vec<RunRecor
             cells![
                 filter.pipeline.as_ref().map(PipelineName::as_str),
                 filter.environment.as_ref().map(Environment::as_str),
-                filter.limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX)),
+                filter
+                    .limit
+                    .map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX)),
             ],
         )
         .await?;

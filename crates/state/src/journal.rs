@@ -43,7 +43,9 @@ impl Journal {
     /// Locks a run by its row.
     pub(crate) async fn of_row(tx: &Tx<'_>, id: i64) -> Result<Self, StateError> {
         let lock = tx.only_on_server("FOR UPDATE");
-        let found = tx.one(&format!("{LOCKED} id = ?1 {lock}"), cells![id]).await?;
+        let found = tx
+            .one(&format!("{LOCKED} id = ?1 {lock}"), cells![id])
+            .await?;
         match found {
             Some(row) => Self::read(&row),
             None => Err(StateError::Stored {
@@ -82,7 +84,14 @@ impl Journal {
         self.seq += 1;
         tx.execute(
             "INSERT INTO event (run, seq, at_us, task, kind, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            cells![self.id, self.seq, at_us, task, kind, to_column("event", body)?],
+            cells![
+                self.id,
+                self.seq,
+                at_us,
+                task,
+                kind,
+                to_column("event", body)?
+            ],
         )
         .await?;
         Ok(())

@@ -44,11 +44,7 @@ enum Kind {
 
 impl Location {
     /// The file of an environment inside a project.
-    pub fn local(
-        project_dir: &Path,
-        environment: &Environment,
-        secrets: Arc<dyn Secrets>,
-    ) -> Self {
+    pub fn local(project_dir: &Path, environment: &Environment, secrets: Arc<dyn Secrets>) -> Self {
         Self {
             project_dir: project_dir.to_owned(),
             environment: environment.clone(),

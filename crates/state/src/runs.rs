@@ -292,12 +292,7 @@ async fn interrupt(tx: &Tx<'_>, id: i64) -> Result<(), StateError> {
 }
 
 /// Ends a run whose process is gone, with every task that was not at its end.
-async fn put_down(
-    tx: &Tx<'_>,
-    id: i64,
-    state: RunState,
-    body: &Value,
-) -> Result<(), StateError> {
+async fn put_down(tx: &Tx<'_>, id: i64, state: RunState, body: &Value) -> Result<(), StateError> {
     let because = match state {
         RunState::Superseded => "superseded",
         _ => "interrupted",

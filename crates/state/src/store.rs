@@ -33,10 +33,8 @@ pub(crate) trait Operation<T>:
 {
 }
 
-impl<T, F> Operation<T> for F where
-    F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
-{
-}
+impl<T, F> Operation<T> for F where F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
+{}
 
 /// Names the type of an operation.
 fn operation<T, F: Operation<T>>(operation: F) -> F

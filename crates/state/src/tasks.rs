@@ -40,7 +40,15 @@ pub(crate) async fn advance(tx: &Tx<'_>, advance: &Advance) -> Result<Advanced, 
     // A worker whose lease is over starts nothing: it may be about to lose what it has.
     if advance.claim > 0 && is_live(tx, &advance.worker).await? {
         let name = (&advance.run, &advance.environment);
-        claims = claim_in(tx, &mut journal, name, &advance.worker, advance.claim, advance.now_us).await?;
+        claims = claim_in(
+            tx,
+            &mut journal,
+            name,
+            &advance.worker,
+            advance.claim,
+            advance.now_us,
+        )
+        .await?;
     }
     journal.finish(tx).await?;
     Ok(Advanced::Done {
@@ -199,7 +207,15 @@ pub(crate) async fn claim_ready(
         };
         let environment = Environment::new(row.text(2)?);
         let now_us = tx.now_us;
-        let found = claim_in(tx, &mut journal, (&name, &environment), worker, left, now_us).await?;
+        let found = claim_in(
+            tx,
+            &mut journal,
+            (&name, &environment),
+            worker,
+            left,
+            now_us,
+        )
+        .await?;
         journal.finish(tx).await?;
         claims.extend(found);
     }
@@ -230,7 +246,10 @@ async fn claim_in(
         )
         .await?;
     let running = running.map_or(Ok(0), |row| row.count(0))?;
-    let room = journal.parallel.saturating_sub(running).min(u64::from(limit));
+    let room = journal
+        .parallel
+        .saturating_sub(running)
+        .min(u64::from(limit));
     let mut claims = Vec::new();
     for ready in candidates(tx, journal.id, room).await? {
         let transition = Transition {
@@ -302,7 +321,10 @@ async fn candidates(tx: &Tx<'_>, run: i64, room: u64) -> Result<Vec<Candidate>, 
 async fn free_slots(tx: &Tx<'_>, pool: &str) -> Result<u64, StateError> {
     let lock = tx.only_on_server("FOR UPDATE");
     let slots = tx
-        .one(&format!("SELECT slots FROM pool WHERE name = ?1 {lock}"), cells![pool])
+        .one(
+            &format!("SELECT slots FROM pool WHERE name = ?1 {lock}"),
+            cells![pool],
+        )
         .await?;
     let slots = slots.map_or(Ok(0), |row| row.count(0))?;
     let taken = tx

@@ -13,9 +13,7 @@ use arrow_array::types::Int64Type;
 use futures::TryStreamExt;
 use towpath_flow::{OutputSummary, quarantine_table};
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{
-    Destination, ModelEngine, ModelRequest, Query, RunRecord, TaskState,
-};
+use towpath_ports::{Destination, ModelEngine, ModelRequest, Query, RunRecord, TaskState};
 use towpath_vocab::{
     Action, ModelPlan, PlannedPipeline, PlannedTask, TableLineage, TableName, TaskId,
 };

@@ -102,7 +102,10 @@ fn ssl_mode(word: &str) -> Result<SslMode, StateError> {
 
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    !name.is_empty() && name.len() < 64 && name.bytes().all(plain) && !name.as_bytes()[0].is_ascii_digit()
+    !name.is_empty()
+        && name.len() < 64
+        && name.bytes().all(plain)
+        && !name.as_bytes()[0].is_ascii_digit()
 }
 
 #[cfg(test)]
@@ -113,9 +116,13 @@ mod tests {
     #[test]
     fn a_url_is_taken_apart_and_never_shown() {
         let read = |text| Address::parse(text, Path::new("/p"));
-        let address = read("postgres://u:secret@db:6543/shop?sslmode=disable&schema=state_2").unwrap();
+        let address =
+            read("postgres://u:secret@db:6543/shop?sslmode=disable&schema=state_2").unwrap();
         assert_eq!(address.shown, "db:6543/shop");
-        assert_eq!((address.ssl, address.schema.as_str()), (SslMode::Disable, "state_2"));
+        assert_eq!(
+            (address.ssl, address.schema.as_str()),
+            (SslMode::Disable, "state_2")
+        );
         let rooted = read("postgres://u@db/shop?sslmode=verify-full&sslrootcert=ca.pem").unwrap();
         assert_eq!(rooted.root_certificate, Some("/p/ca.pem".into()));
         for bad in [

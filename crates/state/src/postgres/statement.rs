@@ -5,8 +5,8 @@
 
 use std::error::Error;
 
-use tokio_postgres::Client;
 use bytes::BytesMut;
+use tokio_postgres::Client;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::error::StateError;
@@ -48,7 +48,13 @@ impl<'a> FromSql<'a> for Cell {
     }
 
     fn accepts(ty: &Type) -> bool {
-        let known = [Type::INT8, Type::INT4, Type::FLOAT8, Type::TEXT, Type::VARCHAR];
+        let known = [
+            Type::INT8,
+            Type::INT4,
+            Type::FLOAT8,
+            Type::TEXT,
+            Type::VARCHAR,
+        ];
         known.contains(ty)
     }
 }

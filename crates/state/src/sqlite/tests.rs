@@ -55,7 +55,12 @@ impl TestFolder {
     }
 
     fn writer(&self, connection: Connection) -> Writer {
-        Writer::start(connection, Arc::new(Place::File(self.file())), StoreClock::Own).unwrap()
+        Writer::start(
+            connection,
+            Arc::new(Place::File(self.file())),
+            StoreClock::Own,
+        )
+        .unwrap()
     }
 }
 
@@ -150,9 +155,7 @@ async fn a_process_that_ended_is_known_to_be_dead_before_its_lease_runs_out() {
     assert_eq!(left, Vec::<String>::new());
 }
 
-
 const VICTIM: &str = "TOWPATH_TEST_VICTIM";
-
 
 /// Does nothing by itself: the test below starts it as a process of its own, to be killed.
 
@@ -167,7 +170,6 @@ async fn victim() {
         std::future::pending::<()>().await;
     }
 }
-
 
 #[tokio::test]
 async fn a_killed_process_is_succeeded_at_once_and_a_living_one_never() {
@@ -194,7 +196,6 @@ async fn a_killed_process_is_succeeded_at_once_and_a_living_one_never() {
     assert_eq!(resumed.tasks[0].state, TaskState::Succeeded);
 }
 
-
 #[tokio::test]
 async fn deleting_the_file_costs_history_only() {
     let place = TestFolder::new();
@@ -207,7 +208,6 @@ async fn deleting_the_file_costs_history_only() {
     let run = opened_new(place.open().open_run(new_run("w2", "h")).await.unwrap());
     assert_eq!(run.name.number, 1);
 }
-
 
 #[tokio::test]
 async fn a_newer_file_is_refused_untouched() {
@@ -227,7 +227,6 @@ async fn a_newer_file_is_refused_untouched() {
     assert!(failure.help[0].contains("newer Towpath"), "{failure:?}");
     assert_eq!(std::fs::read(place.file()).unwrap(), before);
 }
-
 
 #[test]
 fn older_formats_are_migrated_in_one_transaction() {
@@ -256,7 +255,6 @@ fn older_formats_are_migrated_in_one_transaction() {
         .unwrap();
     schema::migrate(&mut connection, &next).unwrap();
 }
-
 
 #[tokio::test]
 async fn a_file_of_format_1_keeps_its_runs_and_learns_what_was_told() {
@@ -290,15 +288,10 @@ async fn a_file_of_format_1_keeps_its_runs_and_learns_what_was_told() {
     assert_eq!(store.told(&prod).await.unwrap(), []);
 }
 
-
 #[test]
 fn files_that_are_not_a_state_store_are_named_and_left_alone() {
     let place = TestFolder::new();
-    let code = |path: &std::path::Path| {
-        opened(path)
-            .err()
-            .map(|failure| failure.code)
-    };
+    let code = |path: &std::path::Path| opened(path).err().map(|failure| failure.code);
 
     std::fs::write(place.file(), vec![b'x'; 8192]).unwrap();
     assert_eq!(code(&place.file()).as_deref(), Some("R0803"));
@@ -323,7 +316,6 @@ fn files_that_are_not_a_state_store_are_named_and_left_alone() {
     std::fs::write(&empty, "").unwrap();
     assert_eq!(code(&empty), None);
 }
-
 
 #[tokio::test]
 async fn damage_inside_is_reported_with_a_way_out() {
@@ -366,7 +358,6 @@ async fn damage_inside_is_reported_with_a_way_out() {
     );
 }
 
-
 #[tokio::test]
 async fn a_full_disk_fails_the_change_and_keeps_the_rest() {
     let place = TestFolder::new();
@@ -380,9 +371,7 @@ async fn a_full_disk_fails_the_change_and_keeps_the_rest() {
         .pragma_update(None, "max_page_count", pages + 8)
         .unwrap();
     let writer = place.writer(connection);
-    let put = |key: String, size: usize| {
-        writer.write(insert(key, "x".repeat(size)))
-    };
+    let put = |key: String, size: usize| writer.write(insert(key, "x".repeat(size)));
     put("small".to_owned(), 10).await.unwrap();
     let (big, small) = tokio::join!(
         put("big".to_owned(), 1_000_000),
@@ -408,7 +397,6 @@ async fn a_full_disk_fails_the_change_and_keeps_the_rest() {
     );
 }
 
-
 #[tokio::test]
 async fn a_state_store_that_cannot_be_written_says_so() {
     let place = TestFolder::new();
@@ -426,7 +414,6 @@ async fn a_state_store_that_cannot_be_written_says_so() {
     );
 }
 
-
 #[tokio::test]
 async fn json_of_a_later_version_is_refused_not_misread() {
     let place = TestFolder::new();
@@ -439,7 +426,6 @@ async fn json_of_a_later_version_is_refused_not_misread() {
     assert_eq!(failure.code, "R0801");
     assert!(failure.message.contains("`request`"), "{}", failure.message);
 }
-
 
 /// The statements of a file as format 2 wrote it: a run that was interrupted, a lock that was, and runs
 /// that ended, with everything that was known.
@@ -469,7 +455,11 @@ async fn a_file_of_format_2_goes_on_where_it_was() {
             line("other#1", RunKind::Lock, RunState::Running),
         ]
     );
-    assert!(runs[1].request.get("what").is_none(), "{:?}", runs[1].request);
+    assert!(
+        runs[1].request.get("what").is_none(),
+        "{:?}",
+        runs[1].request
+    );
     assert_eq!(runs[2].request["target"], "shop.extract");
     assert_eq!(runs[0].tasks[1].worker.as_deref(), Some("old"));
     let (name, success) = store
@@ -477,13 +467,22 @@ async fn a_file_of_format_2_goes_on_where_it_was() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!((name.number, success.fingerprint.as_deref()), (3, Some("f2")));
+    assert_eq!(
+        (name.number, success.fingerprint.as_deref()),
+        (3, Some("f2"))
+    );
     // The run of the old process goes on in this one; what ran is done again with another fence.
     let resumed = opened_resumed(store.open_run(new_run("new", "h")).await.unwrap());
     assert_eq!(resumed.name, shop);
-    assert_eq!((resumed.tasks[1].state, resumed.tasks[1].fence), (TaskState::Ready, 2));
+    assert_eq!(
+        (resumed.tasks[1].state, resumed.tasks[1].fence),
+        (TaskState::Ready, 2)
+    );
     assert_eq!(resumed.tasks[0].state, TaskState::Succeeded);
-    assert_eq!(store.graph("h").await.unwrap().unwrap()["tasks"][2], "score");
+    assert_eq!(
+        store.graph("h").await.unwrap().unwrap()["tasks"][2],
+        "score"
+    );
     assert_eq!(store.told(&dev).await.unwrap().len(), 1);
     assert_eq!(store.facts(&dev).await.unwrap().len(), 0);
 }

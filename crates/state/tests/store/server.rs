@@ -15,7 +15,10 @@ async fn code_of(location: Location) -> Result<(), (String, Remedy)> {
         Ok(_) => Ok(()),
         Err(failure) => {
             let text = format!("{failure:?}");
-            assert!(!text.contains(towpath_testkit::postgres::PASSWORD), "{text}");
+            assert!(
+                !text.contains(towpath_testkit::postgres::PASSWORD),
+                "{text}"
+            );
             assert!(!failure.help.is_empty(), "{text}");
             Err((failure.code, failure.remedy))
         }
@@ -40,18 +43,37 @@ async fn a_store_that_cannot_be_used_says_why() {
     assert_eq!(code_of(other).await, says("R0682", Remedy::FixConfig));
     let wrong = url.replace(towpath_testkit::postgres::PASSWORD, "wrong");
     assert_eq!(code_of(with(wrong)).await, says("R0684", Remedy::FixConfig));
-    assert_eq!(code_of(with(server.url("nowhere"))).await, says("R0684", Remedy::FixConfig));
+    assert_eq!(
+        code_of(with(server.url("nowhere"))).await,
+        says("R0684", Remedy::FixConfig)
+    );
     let strict = format!("{url}?sslmode=require");
-    assert_eq!(code_of(with(strict)).await, says("R0681", Remedy::FixConfig));
+    assert_eq!(
+        code_of(with(strict)).await,
+        says("R0681", Remedy::FixConfig)
+    );
     let ca = format!("{url}?sslmode=verify-ca");
     assert_eq!(code_of(with(ca)).await, says("R0680", Remedy::FixConfig));
-    server.psql("postgres", "CREATE SCHEMA theirs CREATE TABLE t (a int)").unwrap();
+    server
+        .psql("postgres", "CREATE SCHEMA theirs CREATE TABLE t (a int)")
+        .unwrap();
     let theirs = format!("{url}?schema=theirs");
-    assert_eq!(code_of(with(theirs)).await, says("R0802", Remedy::FixConfig));
-    server.psql("postgres", "UPDATE s.meta SET value = '99' WHERE key = 'format'").unwrap();
+    assert_eq!(
+        code_of(with(theirs)).await,
+        says("R0802", Remedy::FixConfig)
+    );
+    server
+        .psql(
+            "postgres",
+            "UPDATE s.meta SET value = '99' WHERE key = 'format'",
+        )
+        .unwrap();
     let newer = format!("{url}?schema=s");
     assert_eq!(code_of(with(newer)).await, says("R0801", Remedy::Refused));
-    assert_eq!(code_of(with("mysql://a@b/c".to_owned())).await, says("R0680", Remedy::FixConfig));
+    assert_eq!(
+        code_of(with("mysql://a@b/c".to_owned())).await,
+        says("R0680", Remedy::FixConfig)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,9 +103,19 @@ async fn leases_run_by_the_clock_of_the_server() {
     let store = place.open();
     let before = machine_now_us();
     let run = opened_new(store.open_run(place.new_run("w1", "h", 0)).await.unwrap());
-    assert!((run.started_us - before).abs() < 60_000_000, "{}", run.started_us);
-    let found = store.open_run(place.new_run("w2", "h", i64::MAX)).await.unwrap();
-    assert!(matches!(found, Opened::Busy(_)), "the caller's clock decides nothing");
+    assert!(
+        (run.started_us - before).abs() < 60_000_000,
+        "{}",
+        run.started_us
+    );
+    let found = store
+        .open_run(place.new_run("w2", "h", i64::MAX))
+        .await
+        .unwrap();
+    assert!(
+        matches!(found, Opened::Busy(_)),
+        "the caller's clock decides nothing"
+    );
 }
 
 fn machine_now_us() -> i64 {

@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema};
 use serde_json::{Value, json};
-use towpath_ports::{
-    AttemptEnd, Opened, RunEvent, RunFilter, RunState, TaskState,
-};
+use towpath_ports::{AttemptEnd, Opened, RunEvent, RunFilter, RunState, TaskState};
 use towpath_vocab::{
     CheckResult, Environment, FactSource, Failure, Generation, Outcome, Remedy, RunName, TableFact,
     TableLineage, TableName, TaskKey,
@@ -84,7 +82,6 @@ pub(crate) async fn a_run_is_written_and_read_back(place: &TestPlace) {
     );
 }
 
-
 pub(crate) async fn a_stale_report_changes_nothing(place: &TestPlace) {
     let store = place.open();
     let run = opened_new(store.open_run(place.new_run("w1", "h", 10)).await.unwrap());
@@ -116,7 +113,6 @@ pub(crate) async fn a_stale_report_changes_nothing(place: &TestPlace) {
     assert!(store.transition_all(steps).await.unwrap());
     assert_eq!(assert_gapless(&store, &run).await.len(), before + 2);
 }
-
 
 pub(crate) async fn a_live_run_is_busy_and_a_dead_one_is_resumed(place: &TestPlace) {
     let (first, second) = (place.open(), place.open());
@@ -165,7 +161,13 @@ pub(crate) async fn a_live_run_is_busy_and_a_dead_one_is_resumed(place: &TestPla
     assert_eq!(fences, [1, 2, 1], "every unfinished task's fence rose");
 
     // The old process can do nothing any more.
-    assert!(!place.at(LEASE_US + 5_000_001).renew(&first, "w1").await.unwrap());
+    assert!(
+        !place
+            .at(LEASE_US + 5_000_001)
+            .renew(&first, "w1")
+            .await
+            .unwrap()
+    );
     assert!(
         !first
             .transition(move_of(
@@ -185,16 +187,19 @@ pub(crate) async fn a_live_run_is_busy_and_a_dead_one_is_resumed(place: &TestPla
             .unwrap()
     );
     let refused = first
-        .close_run(&run.name,
+        .close_run(
+            &run.name,
             &run.environment,
-            RunState::Failed, "w1", LEASE_US + 6_000_000)
+            RunState::Failed,
+            "w1",
+            LEASE_US + 6_000_000,
+        )
         .await;
     assert_eq!(refused.unwrap_err().code, "R0809");
 
     start_and_end(&second, &resumed, 2, TaskState::Unchanged, 1).await;
     assert_gapless(&second, &run).await;
 }
-
 
 pub(crate) async fn another_graph_supersedes_the_dead_run(place: &TestPlace) {
     let store = place.open();
@@ -206,7 +211,12 @@ pub(crate) async fn another_graph_supersedes_the_dead_run(place: &TestPlace) {
             .await
             .unwrap()
     );
-    let run = opened_new(store.open_run(place.new_run("w2", "h2", LEASE_US)).await.unwrap());
+    let run = opened_new(
+        store
+            .open_run(place.new_run("w2", "h2", LEASE_US))
+            .await
+            .unwrap(),
+    );
     assert_eq!(run.name.number, 2);
     let runs = store
         .runs(RunFilter {
@@ -243,7 +253,6 @@ pub(crate) async fn another_graph_supersedes_the_dead_run(place: &TestPlace) {
         (old.name.clone(), Some("print of shop#1"))
     );
 }
-
 
 pub(crate) async fn a_cancelled_run_goes_on_unless_a_newer_one_ended(place: &TestPlace) {
     let store = place.open();
@@ -286,7 +295,13 @@ pub(crate) async fn a_cancelled_run_goes_on_unless_a_newer_one_ended(place: &Tes
 
     let other = opened_new(store.open_run(place.new_run("w3", "h2", 6)).await.unwrap());
     store
-        .close_run(&other.name, &other.environment, RunState::Succeeded, "w3", 7)
+        .close_run(
+            &other.name,
+            &other.environment,
+            RunState::Succeeded,
+            "w3",
+            7,
+        )
         .await
         .unwrap();
     assert_eq!(
@@ -296,7 +311,6 @@ pub(crate) async fn a_cancelled_run_goes_on_unless_a_newer_one_ended(place: &Tes
         3
     );
 }
-
 
 pub(crate) async fn two_that_open_at_once_make_one_run(place: &TestPlace) {
     for _ in 0..20 {
@@ -325,7 +339,6 @@ pub(crate) async fn two_that_open_at_once_make_one_run(place: &TestPlace) {
         );
     }
 }
-
 
 pub(crate) async fn changes_handed_in_together_are_all_kept_in_order(place: &TestPlace) {
     let store = place.open();
@@ -373,7 +386,6 @@ pub(crate) async fn changes_handed_in_together_are_all_kept_in_order(place: &Tes
     }
     assert_eq!(assert_gapless(&store, &run).await.len(), 301);
 }
-
 
 pub(crate) async fn generations_and_facts_read_back(place: &TestPlace) {
     let store = place.open();
@@ -438,7 +450,6 @@ pub(crate) async fn generations_and_facts_read_back(place: &TestPlace) {
     );
 }
 
-
 pub(crate) async fn check_results_and_lineage_read_back(place: &TestPlace) {
     let store = place.open();
     let environment = Environment::from("dev");
@@ -501,10 +512,14 @@ pub(crate) async fn check_results_and_lineage_read_back(place: &TestPlace) {
     );
 }
 
-
 pub(crate) async fn tasks_of_a_resumed_run_are_opened_again(place: &TestPlace) {
     let store = place.open();
-    let run = opened_new(store.open_run(place.new_run("w1", "hash", 1)).await.unwrap());
+    let run = opened_new(
+        store
+            .open_run(place.new_run("w1", "hash", 1))
+            .await
+            .unwrap(),
+    );
     let (name, dev) = (&run.name, &run.environment);
     start_and_end(&store, &run, 0, TaskState::Succeeded, 0).await;
     let found = store.run(name, dev).await.unwrap().unwrap();
@@ -513,7 +528,13 @@ pub(crate) async fn tasks_of_a_resumed_run_are_opened_again(place: &TestPlace) {
     assert!(store.run(&strange, dev).await.unwrap().is_none());
     assert!(store.run(name, &"prod".into()).await.unwrap().is_none());
     assert!(place.at(2).is_live(&store, &found).await.unwrap());
-    assert!(!place.at(1 + LEASE_US).is_live(&store, &found).await.unwrap());
+    assert!(
+        !place
+            .at(1 + LEASE_US)
+            .is_live(&store, &found)
+            .await
+            .unwrap()
+    );
 
     let tasks = [run.tasks[0].id.clone()];
     let again = store.reopen(name, dev, &tasks, 9).await.unwrap();
@@ -538,7 +559,6 @@ pub(crate) async fn tasks_of_a_resumed_run_are_opened_again(place: &TestPlace) {
     assert_eq!(refused.code, "R0809");
 }
 
-
 pub(crate) async fn a_hold_never_takes_the_place_of_an_interrupted_run(place: &TestPlace) {
     let store = place.open();
     let run = opened_new(store.open_run(place.new_run("w1", "h", 0)).await.unwrap());
@@ -550,7 +570,10 @@ pub(crate) async fn a_hold_never_takes_the_place_of_an_interrupted_run(place: &T
             .unwrap()
     );
     assert!(matches!(
-        store.open_run(place.new_lock("w2", "replay", 1)).await.unwrap(),
+        store
+            .open_run(place.new_lock("w2", "replay", 1))
+            .await
+            .unwrap(),
         Opened::Busy(_)
     ));
 
@@ -570,10 +593,23 @@ pub(crate) async fn a_hold_never_takes_the_place_of_an_interrupted_run(place: &T
             .unwrap(),
     );
     assert_eq!(again.name, hold.name);
-    let end = |now_us| store.close_run(&hold.name, &hold.environment, RunState::Succeeded, "w3", now_us);
+    let end = |now_us| {
+        store.close_run(
+            &hold.name,
+            &hold.environment,
+            RunState::Succeeded,
+            "w3",
+            now_us,
+        )
+    };
     end(later + 1).await.unwrap();
 
-    let resumed = opened_resumed(store.open_run(place.new_run("w4", "h", later + 2)).await.unwrap());
+    let resumed = opened_resumed(
+        store
+            .open_run(place.new_run("w4", "h", later + 2))
+            .await
+            .unwrap(),
+    );
     assert_eq!(resumed.name, run.name);
     assert_eq!(
         resumed
@@ -597,7 +633,6 @@ pub(crate) async fn a_hold_never_takes_the_place_of_an_interrupted_run(place: &T
     );
 }
 
-
 pub(crate) async fn a_run_goes_on_past_a_hold_that_died(place: &TestPlace) {
     let store = place.open();
     let run = opened_new(store.open_run(place.new_run("w1", "h", 0)).await.unwrap());
@@ -619,7 +654,6 @@ pub(crate) async fn a_run_goes_on_past_a_hold_that_died(place: &TestPlace) {
     assert_eq!(states, [RunState::Superseded, RunState::Running]);
 }
 
-
 pub(crate) async fn a_resumed_run_tries_again_what_had_failed(place: &TestPlace) {
     let store = place.open();
     let run = opened_new(store.open_run(place.new_run("w1", "h", 0)).await.unwrap());
@@ -630,7 +664,12 @@ pub(crate) async fn a_resumed_run_tries_again_what_had_failed(place: &TestPlace)
             .await
             .unwrap()
     );
-    let resumed = opened_resumed(store.open_run(place.new_run("w2", "h", LEASE_US)).await.unwrap());
+    let resumed = opened_resumed(
+        store
+            .open_run(place.new_run("w2", "h", LEASE_US))
+            .await
+            .unwrap(),
+    );
     assert!(
         resumed
             .tasks

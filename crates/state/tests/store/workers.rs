@@ -38,8 +38,18 @@ async fn all_ready(store: &Arc<dyn StateStore>, new: NewRun) -> RunRecord {
 }
 
 async fn end(store: &Arc<dyn StateStore>, run: &RunRecord, claim: &Claim) -> bool {
-    let task = run.tasks.iter().position(|task| task.id == claim.task).unwrap();
-    let done = move_of(run, task, TaskState::Running, TaskState::Succeeded, claim.fence);
+    let task = run
+        .tasks
+        .iter()
+        .position(|task| task.id == claim.task)
+        .unwrap();
+    let done = move_of(
+        run,
+        task,
+        TaskState::Running,
+        TaskState::Succeeded,
+        claim.fence,
+    );
     store.transition(done).await.unwrap()
 }
 
@@ -49,7 +59,10 @@ fn ids(claims: &[Claim]) -> Vec<&str> {
 
 pub(crate) async fn a_graph_is_kept_once_and_a_run_tells_what_it_is(place: &TestPlace) {
     let store = place.open();
-    let interval = Interval { start_us: -5, end_us: 5 };
+    let interval = Interval {
+        start_us: -5,
+        end_us: 5,
+    };
     let new = NewRun {
         interval: Some(interval),
         params: BTreeMap::from([("day".to_owned(), "2026-01-01".to_owned())]),
@@ -62,8 +75,16 @@ pub(crate) async fn a_graph_is_kept_once_and_a_run_tells_what_it_is(place: &Test
     assert_eq!(body["tasks"][2], "score");
     assert_eq!(store.graph("no such").await.unwrap(), None);
     let (name, dev) = (&run.name, &run.environment);
-    store.close_run(name, dev, RunState::Succeeded, "w1", 1).await.unwrap();
-    let replay = opened_new(store.open_run(place.new_lock("w2", "replay a.b", 2)).await.unwrap());
+    store
+        .close_run(name, dev, RunState::Succeeded, "w1", 1)
+        .await
+        .unwrap();
+    let replay = opened_new(
+        store
+            .open_run(place.new_lock("w2", "replay a.b", 2))
+            .await
+            .unwrap(),
+    );
     assert_eq!((replay.kind, replay.interval), (RunKind::Replay, None));
     let found = store.runs(RunFilter::default()).await.unwrap();
     let kinds: Vec<RunKind> = found.iter().map(|run| run.kind).collect();
@@ -74,20 +95,48 @@ pub(crate) async fn a_graph_is_kept_once_and_a_run_tells_what_it_is(place: &Test
 pub(crate) async fn a_claim_takes_what_the_run_has_room_for(place: &TestPlace) {
     let store = place.open();
     let run = all_ready(&store, wide(place, 5, 3, None)).await;
-    assert_eq!(store.claim_ready("nobody", 9).await.unwrap(), [], "it has no lease");
+    assert_eq!(
+        store.claim_ready("nobody", 9).await.unwrap(),
+        [],
+        "it has no lease"
+    );
     assert!(store.register("helper", LEASE_US).await.unwrap());
-    assert!(!store.register("helper", LEASE_US).await.unwrap(), "its name is taken");
+    assert!(
+        !store.register("helper", LEASE_US).await.unwrap(),
+        "its name is taken"
+    );
     let first = store.claim_ready("helper", 2).await.unwrap();
     assert_eq!(ids(&first), ["t000", "t001"]);
-    assert_eq!((first[0].attempt, first[0].fence, first[0].graph_hash.as_str()), (1, 1, "wide"));
+    assert_eq!(
+        (
+            first[0].attempt,
+            first[0].fence,
+            first[0].graph_hash.as_str()
+        ),
+        (1, 1, "wide")
+    );
     let second = store.claim_ready("owner", 9).await.unwrap();
     assert_eq!(ids(&second), ["t002"], "three may run at once");
     assert!(end(&store, &run, &first[0]).await);
-    assert!(!end(&store, &run, &first[0]).await, "an end is accepted once");
+    assert!(
+        !end(&store, &run, &first[0]).await,
+        "an end is accepted once"
+    );
     assert_eq!(ids(&store.claim_ready("owner", 9).await.unwrap()), ["t003"]);
-    let record = store.run(&run.name, &run.environment).await.unwrap().unwrap();
-    let workers: Vec<Option<&str>> = record.tasks.iter().map(|task| task.worker.as_deref()).collect();
-    assert_eq!(workers, [None, Some("helper"), Some("owner"), Some("owner"), None]);
+    let record = store
+        .run(&run.name, &run.environment)
+        .await
+        .unwrap()
+        .unwrap();
+    let workers: Vec<Option<&str>> = record
+        .tasks
+        .iter()
+        .map(|task| task.worker.as_deref())
+        .collect();
+    assert_eq!(
+        workers,
+        [None, Some("helper"), Some("owner"), Some("owner"), None]
+    );
     // A worker whose lease is over gets nothing.
     place.at(LEASE_US);
     assert!(end(&store, &run, &second[0]).await);
@@ -124,12 +173,22 @@ pub(crate) async fn what_a_lost_worker_had_is_given_to_another_with_a_new_fence(
     assert_eq!(store.reap().await.unwrap(), 0);
     assert!(!store.renew("slow").await.unwrap(), "it has lost its lease");
     let again = store.claim_ready("owner", 1).await.unwrap();
-    assert_eq!((ids(&again), again[0].fence), (ids(&slow), slow[0].fence + 2));
+    assert_eq!(
+        (ids(&again), again[0].fence),
+        (ids(&slow), slow[0].fence + 2)
+    );
     assert_eq!(again[0].attempt, 2);
-    assert!(!end(&store, &run, &slow[0]).await, "a report of the lost attempt");
+    assert!(
+        !end(&store, &run, &slow[0]).await,
+        "a report of the lost attempt"
+    );
     assert!(end(&store, &run, &again[0]).await);
     let events = assert_gapless(&store, &run).await;
-    assert!(events.iter().any(|event| event.kind == "task_ready" && event.body["because"] == "lost"));
+    assert!(
+        events
+            .iter()
+            .any(|event| event.kind == "task_ready" && event.body["because"] == "lost")
+    );
 }
 
 pub(crate) async fn a_run_whose_helper_lives_is_not_taken_over(place: &TestPlace) {
@@ -153,12 +212,20 @@ pub(crate) async fn a_run_whose_helper_lives_is_not_taken_over(place: &TestPlace
     }
     // With every task at its end whoever ended the last one closes the run.
     let (name, dev) = (&run.name, &run.environment);
-    store.close_run(name, dev, RunState::Succeeded, "helper", 1).await.unwrap();
+    store
+        .close_run(name, dev, RunState::Succeeded, "helper", 1)
+        .await
+        .unwrap();
 }
 
 pub(crate) async fn a_decision_on_old_news_is_refused_with_what_happened(place: &TestPlace) {
     let store = place.open();
-    let run = opened_new(store.open_run(place.new_run("owner", "h", 0)).await.unwrap());
+    let run = opened_new(
+        store
+            .open_run(place.new_run("owner", "h", 0))
+            .await
+            .unwrap(),
+    );
     let advance = |after_seq, task, claim| Advance {
         run: run.name.clone(),
         environment: run.environment.clone(),
@@ -168,7 +235,8 @@ pub(crate) async fn a_decision_on_old_news_is_refused_with_what_happened(place: 
         claim,
         now_us: 5,
     };
-    let Advanced::Done { seq, claims } = store.advance(advance(run.seq, 0, 1)).await.unwrap() else {
+    let Advanced::Done { seq, claims } = store.advance(advance(run.seq, 0, 1)).await.unwrap()
+    else {
         panic!("it was not behind");
     };
     assert_eq!((seq, ids(&claims)), (run.seq + 2, vec!["extract/orders"]));
@@ -178,7 +246,10 @@ pub(crate) async fn a_decision_on_old_news_is_refused_with_what_happened(place: 
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!(kinds, ["task_ready", "task_running"]);
     assert_eq!(events[1].body["worker"], "owner");
-    assert!(matches!(store.advance(advance(seq, 0, 0)).await.unwrap(), Advanced::Refused));
+    assert!(matches!(
+        store.advance(advance(seq, 0, 0)).await.unwrap(),
+        Advanced::Refused
+    ));
     let Advanced::Done { seq, .. } = store.advance(advance(seq, 1, 0)).await.unwrap() else {
         panic!("a refusal left something behind");
     };
@@ -192,23 +263,35 @@ pub(crate) async fn a_subscriber_gets_each_event_until_it_says_so(place: &TestPl
     store.subscribe("alerts").await.unwrap();
     let start = move_of(&run, 0, TaskState::Waiting, TaskState::Running, 0);
     assert!(store.transition(start.clone()).await.unwrap());
-    assert!(!store.transition(start).await.unwrap(), "a refused change tells nobody");
+    assert!(
+        !store.transition(start).await.unwrap(),
+        "a refused change tells nobody"
+    );
     let (name, dev) = (&run.name, &run.environment);
-    store.close_run(name, dev, RunState::Failed, "w1", 9).await.unwrap();
+    store
+        .close_run(name, dev, RunState::Failed, "w1", 9)
+        .await
+        .unwrap();
     let waiting = store.outbox("alerts", 9).await.unwrap();
     let kinds: Vec<&str> = waiting.iter().map(|one| one.event.kind.as_str()).collect();
     assert_eq!(kinds, ["task_running", "run_failed"]);
     assert_eq!((&waiting[0].run, waiting[0].event.seq), (name, run.seq + 1));
     assert_eq!(store.outbox("alerts", 1).await.unwrap().len(), 1);
     store.delivered("alerts", &[waiting[0].id]).await.unwrap();
-    assert_eq!(store.outbox("alerts", 9).await.unwrap()[0].id, waiting[1].id);
+    assert_eq!(
+        store.outbox("alerts", 9).await.unwrap()[0].id,
+        waiting[1].id
+    );
     assert_eq!(store.outbox("others", 9).await.unwrap().len(), 0);
 }
 
 pub(crate) async fn workers_at_once_get_each_task_once(place: &TestPlace) {
     const TASKS: usize = 40;
     let store = place.open();
-    store.put_pools(&BTreeMap::from([("db".to_owned(), 3)])).await.unwrap();
+    store
+        .put_pools(&BTreeMap::from([("db".to_owned(), 3)]))
+        .await
+        .unwrap();
     let run = all_ready(&store, wide(place, TASKS, 5, Some("db"))).await;
     let working: Vec<_> = (0..4)
         .map(|n| {
@@ -224,8 +307,15 @@ pub(crate) async fn workers_at_once_get_each_task_once(place: &TestPlace) {
                         assert!(end(&store, &run, claim).await);
                         done.push((claim.task.clone(), claim.fence));
                     }
-                    let record = store.run(&run.name, &run.environment).await.unwrap().unwrap();
-                    let running = record.tasks.iter().filter(|task| task.state == TaskState::Running);
+                    let record = store
+                        .run(&run.name, &run.environment)
+                        .await
+                        .unwrap()
+                        .unwrap();
+                    let running = record
+                        .tasks
+                        .iter()
+                        .filter(|task| task.state == TaskState::Running);
                     assert!(running.count() <= 3, "the pool has three slots");
                     if record.tasks.iter().all(|task| task.state.is_final()) {
                         return done;
