@@ -334,9 +334,8 @@ impl ReplacedRows {
     fn note(&self, table: &OutputSummary) -> Option<String> {
         let now = table.receipt.as_ref()?.committed.stats.rows_after?;
         let Self { rows, version } = self;
-        let gone = rows.checked_sub(now).filter(|gone| *gone > 0)?;
-        Some(format!(
-            "{gone} rows fewer than before: `--full-refresh` replaced the table ({rows} rows) with what the source holds ({now}); to bring the others back: `towpath lake restore {} --to {version}`",
+        (now < *rows).then(|| format!(
+            "rows before: {rows}, now: {now}; `--full-refresh` replaced the table with what the source holds; to bring the others back: `towpath lake restore {} --to {version}`",
             table.table
         ))
     }

@@ -359,8 +359,47 @@ fn a_column_that_changes_its_type_between_runs() {
         ],
     );
     assert_eq!(ground.number("select sum(b) from raw.t"), 2);
-    ground
-        .towpath(&["run", "--full-refresh"])
-        .is(0, &["1 loaded"]);
+    // One way out keeps all rows.
+    ground.put(
+        "pipelines/p.yml",
+        "steps:\n  extract:\n    load: data\n    into: raw\n    tables:\n      t: { from: t.csv, write: append, columns: { b: { type: text } } }\n",
+    );
+    ground.run().is(0, &["1 loaded"]);
+    let both = "select count(*) from raw.t where b in ('2', 'x')";
+    assert_eq!(ground.number(both), 2);
+    // The other one says what is gone.
+    ground.towpath(&["run", "--full-refresh"]).is(
+        0,
+        &[
+            "1 loaded",
+            "rows before: 2, now: 1; `--full-refresh` replaced the table",
+            "towpath lake restore raw.t --to",
+        ],
+    );
     assert_eq!(ground.number("select count(*) from raw.t where b = 'x'"), 1);
+}
+
+#[test]
+fn a_wider_type_keeps_all_rows() {
+    let ground = Ground::new("data", "from: t.csv, write: append");
+    ground.put("data/t.csv", "a,b\n1,2\n");
+    ground.run().is(0, &["1 loaded"]);
+    ground.put("data/t.csv", "a,b\n3,2.5\n");
+    ground.run().is(0, &["1 loaded"]);
+    assert_eq!(
+        ground.number("select count(*) from raw.t where b in (2, 2.5)"),
+        2
+    );
+    ground.put("data/t.csv", "a,c\n4,x\n");
+    ground.run().is(
+        0,
+        &[
+            "new columns, without a value in rows that do not come again: `c`",
+            "columns that no longer come, without a value in rows that come now: `b`",
+        ],
+    );
+    assert_eq!(
+        ground.number("select count(*) from raw.t where b is null and c = 'x'"),
+        1
+    );
 }

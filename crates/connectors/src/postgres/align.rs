@@ -2,17 +2,22 @@
 //!
 //! Promise: a value is only ever stored in a type that holds it exactly; text that stands for another
 //! type (`towpath.type`) is cast back to it; widening and new columns need `schema_change: evolve`.
-//! It writes no rows; it gives SQL for `apply.rs`.
+//! What it comes to for a table is in `relational/align.rs`.
 
 use arrow_schema::{Field, SchemaRef};
+use async_trait::async_trait;
 use tokio_postgres::Client;
 use towpath_vocab::SchemaChange;
 use towpath_vocab::types::SOURCE_TYPE;
 
 use super::catalog::{CatalogRelation, RawColumn, table_columns};
 use super::error::{Doing as _, PgError, Result};
-use super::names::{Relation, quoted};
+use super::names::Relation;
+use super::sql::PostgresDialect;
 use super::types::{short, stored_as};
+use crate::relational::align::{
+    self, Alignment, Fit, NewColumn, PresentColumn, Request, TableTypes,
+};
 
 /// The longest name PostgreSQL keeps, in bytes.
 pub(super) const LONGEST_NAME: usize = 63;
@@ -37,64 +42,30 @@ const READ_FROM_TEXT: &[&str] = &[
     "name",
 ];
 
-/// One column of the rows and where it goes.
-#[derive(Clone, Debug)]
-pub(super) struct Aligned {
-    /// Its name in the rows.
-    pub(super) incoming: String,
-    /// Its quoted name in the table.
-    pub(super) target: String,
-    /// Its value, from the stage as `s`.
-    pub(super) value: String,
-    /// SQL that is true for rows of `s` whose value would not stay what it is, and the type it
-    /// would become.
-    pub(super) changed: Option<(String, String)>,
-}
-
-/// What is to be done to the table before rows come, and how they come.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Alignment {
-    /// SQL that creates or evolves the table.
-    pub(super) statements: Vec<String>,
-    /// The columns that are written.
-    pub(super) columns: Vec<Aligned>,
-    /// True when the table is new.
-    pub(super) created: bool,
-    /// True when rows of the table stand in its partitions.
-    pub(super) partitioned: bool,
-}
-
-/// What fits how.
-#[derive(Debug, PartialEq, Eq)]
-enum Fit {
-    Plain,
-    Cast,
-    Widen(String),
-    No,
-}
-
 /// The types the stage has, in the order of the schema.
 pub(super) fn stage_types(schema: &SchemaRef) -> Result<Vec<String>> {
     schema
         .fields()
         .iter()
-        .map(|field| {
-            if field.name().len() > LONGEST_NAME {
-                return Err(PgError::Value {
-                    column: field.name().clone(),
-                    reason: "PostgreSQL keeps 63 bytes of a name, this one is longer",
-                    row: None,
-                });
-            }
-            stored_as(field.data_type()).ok_or_else(|| PgError::NoType {
-                column: field.name().clone(),
-                data_type: field.data_type().to_string(),
-            })
-        })
+        .map(|field| stage_type(field))
         .collect()
 }
 
-/// Decides for a table that may or may not be there. `primary` makes the key a primary key of a new table.
+fn stage_type(field: &Field) -> Result<String> {
+    if field.name().len() > LONGEST_NAME {
+        return Err(PgError::Value {
+            column: field.name().clone(),
+            reason: "PostgreSQL keeps 63 bytes of a name, this one is longer",
+            row: None,
+        });
+    }
+    stored_as(field.data_type()).ok_or_else(|| PgError::NoType {
+        column: field.name().clone(),
+        data_type: field.data_type().to_string(),
+    })
+}
+
+/// Decides for a table that may or may not exist. `primary` makes the key a primary key of a new table.
 pub(super) async fn align(
     client: &Client,
     relation: &Relation,
@@ -103,135 +74,79 @@ pub(super) async fn align(
     change: SchemaChange,
     primary: &[String],
 ) -> Result<Alignment> {
-    let stage = stage_types(schema)?;
-    match found {
-        None => create(client, relation, schema, &stage, primary).await,
-        Some(found) => {
-            let present = table_columns(client, found.oid).await?;
-            let mut alignment = evolve(client, relation, schema, &stage, &present, change).await?;
-            alignment.partitioned = found.kind != "r";
-            Ok(alignment)
-        }
-    }
-}
-
-async fn create(
-    client: &Client,
-    relation: &Relation,
-    schema: &SchemaRef,
-    stage: &[String],
-    primary: &[String],
-) -> Result<Alignment> {
-    let mut alignment = Alignment {
-        created: true,
-        ..Alignment::default()
+    stage_types(schema)?;
+    let present = match found {
+        None => None,
+        Some(found) => Some(table_columns(client, found.oid).await?),
     };
-    let mut lines = Vec::new();
-    for (index, (field, stored)) in schema.fields().iter().zip(stage).enumerate() {
-        let (target, cast) = own_type(client, field, stored).await?;
-        lines.push(format!("{} {target}", quoted(field.name())));
-        alignment.columns.push(aligned(
-            field,
-            index,
-            quoted(field.name()),
-            cast.then_some(target.as_str()),
-        ));
-    }
-    if !primary.is_empty() {
-        let names: Vec<String> = primary.iter().map(|name| quoted(name)).collect();
-        lines.push(format!("PRIMARY KEY ({})", names.join(", ")));
-    }
-    alignment.statements.push(format!(
-        "CREATE TABLE {} ({})",
-        relation.sql(),
-        lines.join(", ")
-    ));
+    let (table, shown) = (relation.sql(), relation.to_string());
+    let request = Request {
+        dialect: &PostgresDialect,
+        table: &table,
+        shown: &shown,
+        schema,
+        change,
+        primary,
+    };
+    let types = PostgresTypes { client };
+    let mut alignment = align::align(&types, &request, present.as_deref()).await?;
+    alignment.partitioned = found.is_some_and(|found| found.kind != "r");
     Ok(alignment)
 }
 
-async fn evolve(
-    client: &Client,
-    relation: &Relation,
-    schema: &SchemaRef,
-    stage: &[String],
-    present: &[RawColumn],
-    change: SchemaChange,
-) -> Result<Alignment> {
-    let mut alignment = Alignment::default();
-    let alter = format!("ALTER TABLE {}", relation.sql());
-    let changed = |what: String| PgError::Changed {
-        table: relation.to_string(),
-        change: what,
-    };
-    for (index, (field, stored)) in schema.fields().iter().zip(stage).enumerate() {
-        let Some(column) = present.iter().find(|column| column.name == *field.name()) else {
-            match change {
-                SchemaChange::Ignore => continue,
-                SchemaChange::Fail => return Err(changed(format!("`{}` is new", field.name()))),
-                SchemaChange::Evolve => {}
-            }
-            let (target, cast) = own_type(client, field, stored).await?;
-            alignment.statements.push(format!(
-                "{alter} ADD COLUMN {} {target}",
-                quoted(field.name())
-            ));
-            alignment.columns.push(aligned(
-                field,
-                index,
-                quoted(field.name()),
-                cast.then_some(target.as_str()),
-            ));
-            continue;
-        };
-        let present_type = &column.described.full_name;
-        let cast = match fit(stored, field.metadata().get(SOURCE_TYPE), column) {
+/// PostgreSQL's type table, and the server that knows types of its own.
+struct PostgresTypes<'a> {
+    client: &'a Client,
+}
+
+impl PresentColumn for RawColumn {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn type_name(&self) -> &str {
+        &self.described.full_name
+    }
+}
+
+#[async_trait]
+impl TableTypes for PostgresTypes<'_> {
+    type Error = PgError;
+    type Present = RawColumn;
+
+    fn same(&self, one: &str, other: &str) -> bool {
+        one == other
+    }
+
+    fn fit(&self, field: &Field, present: &RawColumn) -> Result<Fit> {
+        let stored = stage_type(field)?;
+        let held = &present.described.full_name;
+        let fit = fit(&stored, field.metadata().get(SOURCE_TYPE), present);
+        Ok(match fit {
             // Blanks behind the last letter that has room are cut without a word.
-            Fit::Plain if stored == "text" && present_type.starts_with("character varying(") => {
-                Some(present_type.as_str())
+            Fit::Plain if stored == "text" && held.starts_with("character varying(") => {
+                Fit::Cast(held.clone())
             }
-            Fit::Plain => None,
-            Fit::Cast => Some(present_type.as_str()),
-            Fit::Widen(wider) if change == SchemaChange::Evolve => {
-                alignment.statements.push(format!(
-                    "{alter} ALTER COLUMN {} TYPE {wider}",
-                    quoted(&column.name)
-                ));
-                None
+            Fit::No(incoming) => {
+                let wanted = field.metadata().get(SOURCE_TYPE);
+                Fit::No(wanted.cloned().unwrap_or(incoming))
             }
-            Fit::Widen(wider) if change == SchemaChange::Fail => {
-                return Err(changed(format!(
-                    "`{}` is `{present_type}` and would become `{wider}`",
-                    column.name
-                )));
-            }
-            Fit::Widen(_) | Fit::No => {
-                return Err(PgError::Incompatible {
-                    table: relation.to_string(),
-                    column: column.name.clone(),
-                    present: present_type.clone(),
-                    incoming: field.metadata().get(SOURCE_TYPE).unwrap_or(stored).clone(),
-                });
-            }
-        };
-        alignment
-            .columns
-            .push(aligned(field, index, quoted(&column.name), cast));
+            fit => fit,
+        })
     }
-    Ok(alignment)
-}
 
-fn aligned(field: &Field, index: usize, target: String, cast: Option<&str>) -> Aligned {
-    let value = cast.map_or_else(
-        || format!("s.c{index}"),
-        |cast| format!("s.c{index}::{cast}"),
-    );
-    let changed =
-        cast.and_then(|cast| Some((changed(&format!("s.c{index}"), cast)?, cast.to_owned())));
-    Aligned {
-        incoming: field.name().clone(),
-        target,
-        value,
-        changed,
+    async fn new_column(&self, field: &Field) -> Result<NewColumn> {
+        let stored = stage_type(field)?;
+        let (data_type, cast) = own_type(self.client, field, &stored).await?;
+        Ok(NewColumn { data_type, cast })
+    }
+
+    fn changed(&self, value: &str, cast: &str) -> Option<String> {
+        changed(value, cast)
+    }
+
+    fn widen(&self, table: &str, column: &str, data_type: &str) -> String {
+        format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE {data_type}")
     }
 }
 
@@ -304,7 +219,7 @@ fn fit(stored: &str, stands_for: Option<&String>, column: &RawColumn) -> Fit {
     if stored.starts_with("text")
         && stands_for.is_some_and(|wanted| wanted == present || *wanted == short(present))
     {
-        return Fit::Cast;
+        return Fit::Cast(present.to_owned());
     }
     if stored == "text" {
         return fit_text(present, &column.described.class);
@@ -332,22 +247,25 @@ fn fit(stored: &str, stands_for: Option<&String>, column: &RawColumn) -> Fit {
                 let (whole, fraction) = (whole.max(room), fraction.max(places));
                 Fit::Widen(format!("numeric({},{fraction})", whole + fraction))
             } else {
-                Fit::No
+                Fit::No(stored.to_owned())
             }
         }
-        _ => Fit::No,
+        _ => Fit::No(stored.to_owned()),
     }
 }
 
 fn fit_text(present: &str, class: &str) -> Fit {
+    let stored = "text";
     let base = present.split('(').next().unwrap_or(present);
     match base {
         "character varying" | "character" | "citext" => Fit::Plain,
         _ if base.ends_with(".citext") => Fit::Plain,
         // A scale would round; only a numeric without one takes any text exactly.
-        "numeric" if present != "numeric" => Fit::No,
-        _ if READ_FROM_TEXT.contains(&base) || matches!(class, "e" | "r" | "m") => Fit::Cast,
-        _ => Fit::No,
+        "numeric" if present != "numeric" => Fit::No(stored.to_owned()),
+        _ if READ_FROM_TEXT.contains(&base) || matches!(class, "e" | "r" | "m") => {
+            Fit::Cast(present.to_owned())
+        }
+        _ => Fit::No(stored.to_owned()),
     }
 }
 
@@ -407,28 +325,31 @@ mod tests {
     fn only_what_stays_exact_fits() {
         assert_eq!(fits("integer", "bigint"), Fit::Plain);
         assert_eq!(fits("bigint", "integer"), Fit::Widen("bigint".into()));
-        assert_eq!(fits("bigint", "double precision"), Fit::No);
+        assert_eq!(fits("bigint", "double precision"), Fit::No("bigint".into()));
         assert_eq!(fits("numeric(10,2)", "numeric(12,2)"), Fit::Plain);
         assert_eq!(
             fits("numeric(10,4)", "numeric(10,2)"),
             Fit::Widen("numeric(12,4)".into())
         );
-        assert_eq!(fits("numeric(10,2)", "integer"), Fit::No);
+        assert_eq!(
+            fits("numeric(10,2)", "integer"),
+            Fit::No("numeric(10,2)".into())
+        );
         assert_eq!(fits("numeric(10,2)", "numeric"), Fit::Plain);
         assert_eq!(fits("integer", "numeric(12,2)"), Fit::Plain);
         assert_eq!(
             fits("bigint", "numeric(12,2)"),
             Fit::Widen("numeric(21,2)".into())
         );
-        assert_eq!(fits("text", "uuid"), Fit::Cast);
-        assert_eq!(fits("text", "integer"), Fit::No);
-        assert_eq!(fits("text", "numeric(10,2)"), Fit::No);
+        assert_eq!(fits("text", "uuid"), Fit::Cast("uuid".into()));
+        assert_eq!(fits("text", "integer"), Fit::No("text".into()));
+        assert_eq!(fits("text", "numeric(10,2)"), Fit::No("text".into()));
         assert_eq!(fits("text", "character varying(5)"), Fit::Plain);
-        assert_eq!(fits("text", "name"), Fit::Cast);
+        assert_eq!(fits("text", "name"), Fit::Cast("name".into()));
         assert_eq!(
             fits("timestamp without time zone", "timestamp with time zone"),
-            Fit::No
+            Fit::No("timestamp without time zone".into())
         );
-        assert_eq!(fits("boolean", "text"), Fit::No);
+        assert_eq!(fits("boolean", "text"), Fit::No("boolean".into()));
     }
 }

@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::error::{Doing as _, PgError, Result};
-use super::names::{Relation, most_similar};
+use super::names::{Relation, nearest};
 use super::types::{CatalogType, Column, column};
 
 const LOOKING: &str = "reading the catalogue";
@@ -145,7 +145,7 @@ async fn similar_table(
             }
         })
         .collect();
-    Ok(most_similar(text, shown.iter().map(String::as_str)))
+    Ok(nearest(text, shown.iter().map(String::as_str)))
 }
 
 /// The tables whose rows a relation shows: its partitions or inheriting tables, with itself.

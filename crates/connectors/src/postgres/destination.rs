@@ -13,14 +13,18 @@ use towpath_ports::{Committed, Destination, Intent, Memory, Writer};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::{LONGEST_NAME, align, stage_types};
-use super::apply::{OP, ORDINAL, STAGE, mode_word, refuse_cascades};
+use super::apply::refuse_cascades;
 use super::catalog::{look_up, table_columns};
 use super::commits;
 use super::error::{Doing as _, PgError, Result};
 use super::names::Relation;
 use super::session::Session;
 use super::settings::Settings;
+use super::sql::{ORDINAL, STAGE, Writing};
 use super::writer::{Job, PostgresWriter};
+use crate::relational::fault::Fault;
+use crate::relational::statements::OP;
+use crate::relational::{self, modes};
 
 /// Writes to a PostgreSQL database.
 pub(super) struct PostgresDestination {
@@ -45,7 +49,7 @@ impl PostgresDestination {
             .commits_schema
             .as_ref()
             .unwrap_or(&relation.schema);
-        Relation::new(schema.clone(), commits::TABLE)
+        Relation::new(schema.clone(), relational::commits::TABLE)
     }
 }
 
@@ -58,16 +62,22 @@ impl Destination for PostgresDestination {
     ) -> std::result::Result<Option<Committed>, Failure> {
         let session = Session::open(&self.settings).await?;
         session.begin_look().await?;
-        let commits = self.commits(&self.relation(table));
+        let relation = self.relation(table);
+        let commits = self.commits(&relation);
         // A COMMIT that was sent and not answered may be about to be the last one.
         commits::lock(session.client(), &task.app_id()).await?;
-        Ok(commits::last(session.client(), &commits, task).await?)
+        let asking = Writing {
+            client: session.client(),
+            relation: &relation,
+            commits: &commits,
+        };
+        Ok(commits::last(&asking, task).await?)
     }
 
     async fn begin(&self, intent: Intent) -> std::result::Result<Box<dyn Writer>, Failure> {
         fail::fail_point!("postgres::begin");
         if !self.settings.writable {
-            return Err(PgError::ReadOnly {
+            return Err(Fault::ReadOnly {
                 connection: self.settings.connection.clone(),
             }
             .into());
@@ -82,7 +92,7 @@ impl Destination for PostgresDestination {
             intent,
         };
         check_names(&job)?;
-        check_mode(&job)?;
+        modes::check(&job.intent, &job.relation.to_string())?;
         let session = Session::open(&self.settings).await?;
         Box::pin(open_stage(&session, &job)).await?;
         Ok(Box::new(PostgresWriter::new(session, job)))
@@ -127,35 +137,6 @@ fn check_names(job: &Job) -> Result<()> {
     match names.into_iter().find(|name| name.len() > LONGEST_NAME) {
         Some(name) => Err(PgError::LongName { name: name.clone() }),
         None => Ok(()),
-    }
-}
-
-fn check_mode(job: &Job) -> Result<()> {
-    let (mode, table) = (job.intent.write.mode, job.relation.to_string());
-    match mode {
-        WriteMode::Replace | WriteMode::Append => Ok(()),
-        WriteMode::Merge | WriteMode::DeleteInsert | WriteMode::InsertOnly => {
-            let key = &job.intent.write.key;
-            if key.is_empty() {
-                return Err(PgError::NoKey {
-                    table,
-                    mode: mode_word(mode),
-                });
-            }
-            match key
-                .iter()
-                .find(|name| job.intent.schema.field_with_name(name).is_err())
-            {
-                Some(column) => Err(PgError::KeyMissing {
-                    table,
-                    column: column.clone(),
-                }),
-                None => Ok(()),
-            }
-        }
-        other => Err(PgError::Mode {
-            mode: mode_word(other),
-        }),
     }
 }
 

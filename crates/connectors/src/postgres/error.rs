@@ -8,11 +8,16 @@
 use tokio_postgres::error::SqlState;
 use towpath_vocab::{Failure, Remedy};
 
+use crate::relational::fault::Fault;
+
 pub(super) type Result<T, E = PgError> = std::result::Result<T, E>;
 
 /// A failure of the `postgres` connector.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PgError {
+    /// What can go wrong with any SQL database.
+    #[error(transparent)]
+    Relational(#[from] Fault),
     #[error("the `url` of connection `{connection}` {reason}")]
     Url {
         connection: String,
@@ -94,43 +99,14 @@ pub(super) enum PgError {
     },
     #[error("a pooler mixes up prepared statements of this connection while {doing}")]
     Pooler { doing: String },
-    #[error("connection `{connection}` is read-only")]
-    ReadOnly { connection: String },
     #[error("PostgreSQL at this address takes no writes: it is a replica")]
     Replica,
     #[error("the name `{name}` is longer than the 63 bytes PostgreSQL keeps of one")]
     LongName { name: String },
     #[error("no right to keep `_towpath_commits` in schema `{schema}`")]
     NoCommits { schema: String },
-    #[error("column `{column}` of `{table}` is `{present}`, the rows bring `{incoming}`")]
-    Incompatible {
-        table: String,
-        column: String,
-        present: String,
-        incoming: String,
-    },
-    #[error("`{table}` has other columns than the rows: {change}")]
-    Changed { table: String, change: String },
     #[error("column `{column}` has the type {data_type}, which PostgreSQL cannot hold exactly")]
     NoType { column: String, data_type: String },
-    #[error("{keys} keys ({columns}) occur more than once in the rows for `{table}`")]
-    DuplicateKeys {
-        table: String,
-        columns: String,
-        keys: i64,
-    },
-    #[error("{rows} rows for `{table}` have no value in the key ({columns})")]
-    NullKeys {
-        table: String,
-        columns: String,
-        rows: i64,
-    },
-    #[error("`{mode}` into `{table}` needs a `key`")]
-    NoKey { table: String, mode: &'static str },
-    #[error("the key column `{column}` of `{table}` is not among the rows' columns")]
-    KeyMissing { table: String, column: String },
-    #[error("PostgreSQL tables cannot be written with `{mode}` yet")]
-    Mode { mode: &'static str },
     #[error("a value of column `{column}`{} cannot be stored: {reason}", in_row(*.row))]
     Value {
         column: String,
@@ -149,37 +125,11 @@ pub(super) enum PgError {
     },
     #[error("`{table}` refuses the rows: {reason}")]
     Constraint { table: String, reason: String },
-    #[error(
-        "`{table}` took {done} of {asked} rows to {doing}: a trigger, a rule or a policy of it swallowed the others"
-    )]
-    Swallowed {
-        table: String,
-        doing: &'static str,
-        asked: u64,
-        done: u64,
-    },
     #[error("deleting from `{table}` would reach into `{other}` (foreign key `{constraint}`)")]
     Cascade {
         table: String,
         constraint: String,
         other: String,
-    },
-    #[error(
-        "generation {generation} of `{table}` comes late: generation {last} is already committed"
-    )]
-    Stale {
-        table: String,
-        generation: i64,
-        last: i64,
-    },
-    #[error(
-        "generation {held} of `{table}` was committed while generation {generation} was read after {after}"
-    )]
-    Overtaken {
-        table: String,
-        generation: i64,
-        after: i64,
-        held: i64,
     },
     #[error("others may have changed `{table}` since its checks: this user may not lock it")]
     Unlocked { table: String },
@@ -254,29 +204,20 @@ impl PgError {
             Self::Pooler { .. } => ("R0215", Remedy::FixConfig),
             Self::Position { .. } => ("R0216", Remedy::FixConfig),
             Self::Boundary { .. } | Self::TooFar { .. } => ("R0217", Remedy::FixConfig),
-            Self::ReadOnly { .. } => ("R0220", Remedy::Refused),
             Self::LongName { .. } => ("R0235", Remedy::FixConfig),
             Self::Rewritten { .. } => ("R0236", Remedy::FixConfig),
-            Self::Swallowed { .. } => ("R0237", Remedy::FixConfig),
             Self::Replica => ("R0219", Remedy::FixConfig),
             Self::NoCommits { .. } => ("R0221", Remedy::FixConfig),
-            Self::Incompatible { .. } => ("R0222", Remedy::FixConfig),
-            Self::Changed { .. } => ("R0223", Remedy::FixConfig),
             Self::NoType { .. } => ("R0224", Remedy::FixConfig),
-            Self::DuplicateKeys { .. } => ("R0225", Remedy::FixData),
-            Self::NullKeys { .. } => ("R0226", Remedy::FixData),
             Self::Value { .. } => ("R0227", Remedy::FixData),
             Self::Constraint { .. } => ("R0228", Remedy::FixData),
             Self::Cascade { .. } => ("R0231", Remedy::Refused),
-            Self::Stale { .. } => ("R0229", Remedy::Refused),
-            Self::Overtaken { .. } => ("R0232", Remedy::Retry),
             Self::Inexact { .. } => ("R0233", Remedy::FixData),
             Self::Unlocked { .. } => ("R0234", Remedy::FixConfig),
-            Self::Mode { .. } | Self::NoKey { .. } | Self::KeyMissing { .. } => {
-                ("R0230", Remedy::FixConfig)
-            }
             Self::Server { code, .. } => ("R0290", by_class(code)),
-            Self::Protocol { .. } | Self::Misused { .. } => ("R0299", Remedy::Bug),
+            Self::Relational(_) | Self::Protocol { .. } | Self::Misused { .. } => {
+                ("R0299", Remedy::Bug)
+            }
         }
     }
 
@@ -300,25 +241,16 @@ impl PgError {
                     format!("`late_rows: lookback` on the table, for one run, goes on from the last `{column}`: rows at or below it that are new or changed are then never read"),
                 ];
             }
-            Self::Swallowed { .. } => "nothing was written; load into a table without it, or take it off this table (`ALTER TABLE … DISABLE TRIGGER …`)".to_owned(),
             Self::TooFar { .. } => "start over with `--full-refresh`, or set `late_rows: lookback` to go on from the last cursor value (rows below it that are new or changed are then never read)".to_owned(),
             Self::Inexact { column, present, .. } => format!("write the values as PostgreSQL prints a `{present}`, or give `{column}` the type text"),
             Self::Unlocked { table } => format!("`GRANT UPDATE ON {table}` lets this user keep other writers away until the commit"),
             Self::Pooler { .. } => "point the `url` at the server itself, or let the pooler track prepared statements (PgBouncer 1.21: `max_prepared_statements`)".to_owned(),
-            Self::ReadOnly { connection } => format!("to allow writes, set `writable: true` on connection `{connection}`"),
             Self::LongName { .. } => "give the target a shorter name".to_owned(),
             Self::Replica => "point the `url` at the primary".to_owned(),
             Self::NoCommits { .. } => "set `commits_schema:` on the connection to a schema this user may create tables in".to_owned(),
-            Self::Incompatible { column, present, .. } => format!("give `{column}` the type `{present}` in the table's `columns`, or change the table"),
-            Self::Changed { .. } => "`schema_change: evolve` adds new columns and widens types".to_owned(),
             Self::Value { column, reason, .. } => return way_out(column, reason),
             Self::NoType { column, .. } => format!("give `{column}` another type in the table's `columns`, for example text"),
-            Self::DuplicateKeys { .. } => "choose a key that is unique, or remove duplicates with `dedup`".to_owned(),
-            Self::NullKeys { .. } => "choose a key that is never NULL, or set such rows aside with `required: true`".to_owned(),
-            Self::NoKey { .. } => "name the key columns with `key:`".to_owned(),
-            Self::Mode { .. } => "use replace, append, merge, delete+insert or insert_only".to_owned(),
             Self::Cascade { .. } => "use a write that deletes nothing, or drop the foreign key's ON DELETE action".to_owned(),
-            Self::Stale { .. } => "another run has taken over; nothing is to be done".to_owned(),
             _ => return Vec::new(),
         };
         vec![line]
@@ -348,6 +280,9 @@ fn in_row(row: Option<u64>) -> String {
 
 impl From<PgError> for Failure {
     fn from(error: PgError) -> Self {
+        if let PgError::Relational(fault) = error {
+            return fault.into();
+        }
         let (code, remedy) = error.facts();
         error
             .help()

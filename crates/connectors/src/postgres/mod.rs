@@ -32,6 +32,7 @@ mod session;
 mod settings;
 mod snapshot;
 mod source;
+mod sql;
 mod text;
 mod tls;
 mod transactions;

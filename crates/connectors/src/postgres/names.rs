@@ -1,15 +1,12 @@
 //! Names of PostgreSQL objects: how a person writes them and how SQL wants them.
 //!
-//! Promise: whatever a name holds (blanks, umlauts, quotes), `quoted` gives one SQL identifier and
-//! `literal` one SQL string. Quoting happens here and nowhere else. It does not ask a server whether
+//! Promise: whatever a name holds (blanks, umlauts, quotes), `Relation` gives one SQL name and
+//! `literal` one SQL string. It does not ask a server whether
 //! a name exists: that is `catalog.rs`.
 
 use std::fmt;
 
-/// One SQL identifier.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
+pub(super) use crate::relational::names::{nearest, quoted};
 
 /// One SQL string literal, safe whatever `standard_conforming_strings` says.
 pub(super) fn literal(text: &str) -> String {
@@ -86,46 +83,12 @@ fn parts(text: &str) -> Vec<String> {
     parts
 }
 
-/// The candidate most like `wanted`, if one is close.
-pub(super) fn most_similar<'a>(
-    wanted: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<String> {
-    let wanted = wanted.to_lowercase();
-    candidates
-        .map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= wanted.chars().count().div_ceil(3))
-        .map(|(_, candidate)| candidate.to_owned())
-}
-
-/// Edits (insert, delete, change, swap of neighbours) that lead from one text to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().collect();
-    let b: Vec<char> = b.chars().collect();
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = change.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn quoting_survives_anything() {
-        assert_eq!(quoted("Größe \"x\""), "\"Größe \"\"x\"\"\"");
         assert_eq!(literal("it's"), "'it''s'");
         assert_eq!(literal("a\\'b"), "E'a\\\\''b'");
     }
@@ -147,15 +110,5 @@ mod tests {
             Relation::readings("\"My S\".\"a.b\"", "public")[0],
             Relation::new("My S", "a.b")
         );
-    }
-
-    #[test]
-    fn near_misses_are_found() {
-        let names = ["orders", "customers"];
-        assert_eq!(
-            most_similar("ordres", names.into_iter()),
-            Some("orders".into())
-        );
-        assert_eq!(most_similar("invoices", names.into_iter()), None);
     }
 }

@@ -17,7 +17,7 @@ use super::catalog::{self, CatalogRelation, RawColumn};
 use super::cursor::{Cursor, CursorRead, LateRows, Subject};
 use super::error::{PgError, Result};
 use super::members::Members;
-use super::names::most_similar;
+use super::names::nearest;
 use super::pieces::{self, Cut, select_list};
 use super::pump::{Piece, TableReader, batch_bytes};
 use super::session::Session;
@@ -345,7 +345,7 @@ fn find_column<'a>(object: &str, raw: &'a [RawColumn], name: &str) -> Result<&'a
         _ => Err(PgError::NoColumn {
             object: object.to_owned(),
             column: name.to_owned(),
-            similar: most_similar(name, raw.iter().map(|column| column.name.as_str())),
+            similar: nearest(name, raw.iter().map(|column| column.name.as_str())),
         }),
     }
 }

@@ -20,8 +20,8 @@ use towpath_ports::{
 };
 use towpath_vocab::{Failure, Remedy, WriteMode};
 
-use super::align::{Alignment, align};
-use super::apply::{Apply, OP, STAGE, refuse_cascades, truncate_and_insert};
+use super::align::align;
+use super::apply::{check_values, lock_table, own_rows, refuse_cascades, truncate_and_insert};
 use super::candidate::{CandidateSession, View};
 use super::catalog::look_up;
 use super::commits;
@@ -31,6 +31,12 @@ use super::error::{Doing as _, PgError, Result};
 use super::names::Relation;
 use super::session::Session;
 use super::settings::Settings;
+use super::sql::{PostgresDialect, STAGE, Writing};
+use crate::relational;
+use crate::relational::align::Alignment;
+use crate::relational::apply::Apply;
+use crate::relational::modes::primary_key;
+use crate::relational::statements::{OP, Statements};
 
 /// Copy data is sent in pieces of about this size.
 const PIECE_BYTES: usize = 128 << 10;
@@ -152,19 +158,22 @@ impl PostgresWriter {
         let (client, job) = (self.session.client(), &self.job);
         let intent = &job.intent;
         commits::lock(client, &intent.task.app_id()).await?;
-        let held = commits::compare(client, &job.commits, intent, &job.relation).await?;
-        if let commits::ExistingCommit::Ours(committed) = held {
-            return Ok(Outcome::Adopted(committed));
+        let last = commits::last(&writing(&self.session, job), &intent.task).await?;
+        let shown = job.relation.to_string();
+        if let Some(committed) = relational::commits::compare(last, intent, &shown)? {
+            return Ok(Outcome::Adopted(Box::new(committed)));
         }
         client
             .batch_execute(&format!("ANALYZE {STAGE}"))
             .await
             .doing("looking at the stage")?;
         let alignment = self.fit_table().await?;
-        let mut apply = apply(&self.session, job, &alignment, self.rows);
-        apply.operations = self.operations;
-        let locked = apply.lock_table().await?;
-        apply.check_values().await?;
+        let locked = lock_table(client, &job.relation).await?;
+        check_values(client, &job.relation, &alignment).await?;
+        let table = TableSql::of(job, &alignment);
+        let writing = writing(&self.session, job);
+        let mut apply = table.apply(&writing, job, &alignment, self.rows);
+        apply.changes = self.operations;
         apply.check_keys().await?;
         let mut stats = if job.truncate && !alignment.created {
             PreparedStats {
@@ -215,29 +224,63 @@ impl PostgresWriter {
         if let Some(found) = found.as_ref().filter(|_| self.deletes) {
             refuse_cascades(client, found, write.mode, true).await?;
         }
-        let unique = matches!(write.mode, WriteMode::Merge | WriteMode::InsertOnly);
-        let primary = if unique { write.key.as_slice() } else { &[] };
         align(
             client,
             &job.relation,
             found.as_ref(),
             &job.intent.schema,
             write.schema_change,
-            primary,
+            primary_key(&job.intent),
         )
         .await
     }
 }
 
-fn apply<'a>(session: &'a Session, job: &'a Job, alignment: &'a Alignment, rows: u64) -> Apply<'a> {
-    Apply {
+fn writing<'a>(session: &'a Session, job: &'a Job) -> Writing<'a> {
+    Writing {
         client: session.client(),
         relation: &job.relation,
-        alignment,
-        key: &job.intent.write.key,
-        mode: job.intent.write.mode,
-        rows,
-        operations: false,
+        commits: &job.commits,
+    }
+}
+
+/// A table's names in SQL.
+struct TableSql {
+    table: String,
+    rows: String,
+    shown: String,
+}
+
+impl TableSql {
+    fn of(job: &Job, alignment: &Alignment) -> Self {
+        Self {
+            table: job.relation.sql(),
+            rows: own_rows(&job.relation, alignment),
+            shown: job.relation.to_string(),
+        }
+    }
+
+    fn apply<'a>(
+        &'a self,
+        session: &'a Writing<'a>,
+        job: &'a Job,
+        alignment: &'a Alignment,
+        rows: u64,
+    ) -> Apply<'a, Writing<'a>> {
+        Apply {
+            session,
+            statements: Statements {
+                dialect: &PostgresDialect,
+                table: &self.table,
+                rows: &self.rows,
+                shown: &self.shown,
+                alignment,
+                key: &job.intent.write.key,
+                mode: job.intent.write.mode,
+            },
+            rows,
+            changes: false,
+        }
     }
 }
 
@@ -343,9 +386,20 @@ impl PostgresPrepared {
             .into());
         }
         if job.truncate && !alignment.created {
-            truncate_and_insert(&apply(&session, job, &alignment, stats.rows_in)).await?;
+            let table = TableSql::of(job, &alignment);
+            let writing = writing(&session, job);
+            let apply = table.apply(&writing, job, &alignment, stats.rows_in);
+            truncate_and_insert(&apply).await?;
         }
-        commits::store(client, &job.commits, &job.intent, &commit.position, &stats).await?;
+        let exists = commits::exists(client, &job.commits).await?;
+        relational::commits::store(
+            &writing(&session, job),
+            (&job.commits.sql(), exists),
+            &job.intent,
+            &commit.position,
+            &stats,
+        )
+        .await?;
         fail::fail_point!("postgres::before_commit");
         let ended = client
             .batch_execute("COMMIT")
@@ -354,7 +408,7 @@ impl PostgresPrepared {
         fail::fail_point!("postgres::after_commit");
         session.set_copying(false);
         drop(session);
-        let committed = commits::committed(
+        let committed = relational::commits::committed(
             &job.intent.task,
             job.intent.generation,
             commit.position,
@@ -380,7 +434,7 @@ async fn settle(job: &Job, lost: Failure) -> std::result::Result<Receipt, Failur
     };
     session.begin_write(&job.relation.schema).await?;
     commits::lock(session.client(), &job.intent.task.app_id()).await?;
-    match commits::last(session.client(), &job.commits, &job.intent.task).await? {
+    match commits::last(&writing(&session, job), &job.intent.task).await? {
         Some(committed) if committed.token.generation == job.intent.generation => Ok(Receipt {
             committed,
             adopted: false,

@@ -1,6 +1,16 @@
 //! What SQL databases share: algorithms that know neither a wire nor a dialect.
 //!
-//! Promise: a database adds a dialect, a wire and a type table; what is here is written once. It names no
-//! database. Read next: `columns.rs`.
+//! Promise: a database adds a dialect (`dialect.rs`), a session (`session.rs`) and a type table
+//! (`align.rs`, `TableTypes`); commit table, alignment and the write modes are here, once. It names no
+//! database. Read next: `session.rs`, `dialect.rs`, then `apply.rs`.
 
+pub(crate) mod align;
+pub(crate) mod apply;
 pub(crate) mod columns;
+pub(crate) mod commits;
+pub(crate) mod dialect;
+pub(crate) mod fault;
+pub(crate) mod modes;
+pub(crate) mod names;
+pub(crate) mod session;
+pub(crate) mod statements;

@@ -4,10 +4,10 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::commits;
 use super::error::{Doing as _, Result, SqliteError};
 use super::names::{nearest, quoted, same};
 use super::types::Raw;
+use crate::relational::commits;
 
 const ASKING: &str = "looking at the catalogue";
 

@@ -11,15 +11,16 @@ use towpath_ports::{Committed, Destination, Intent, Memory, Writer};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::align;
-use super::apply::{is_keyed, mode_word};
 use super::catalog::look_up;
-use super::commits;
 use super::error::{Result, SqliteError};
 use super::names::{quoted, same};
 use super::session::{Session, Settings, blocking};
+use super::sql::Writing;
 use super::stage;
 use super::types::{Column, settle};
-use super::writer::{Job, SqliteWriter};
+use super::writer::{Job, SqliteWriter, last};
+use crate::relational::fault::Fault;
+use crate::relational::modes;
 
 /// Writes to a SQLite database.
 pub(super) struct SqliteDestination {
@@ -41,22 +42,26 @@ impl Destination for SqliteDestination {
     async fn last(
         &self,
         task: &TaskKey,
-        _: &TableName,
+        table: &TableName,
     ) -> std::result::Result<Option<Committed>, Failure> {
-        let (settings, task) = (self.settings.clone(), task.clone());
-        let last = blocking(&self.settings.shown, move || {
-            if !settings.exists() {
-                return Ok(None);
-            }
-            commits::last(&settings.open_read()?, &task, &settings.shown)
+        let settings = self.settings.clone();
+        let opened = blocking(&self.settings.shown, move || {
+            settings.exists().then(|| settings.open_read()).transpose()
         });
-        Ok(last.await?)
+        let Some(connection) = opened.await? else {
+            return Ok(None);
+        };
+        let writing = Writing {
+            session: Session::new(connection, &self.settings.shown),
+            table: table_name(&self.settings, table),
+        };
+        Ok(last(&writing, task).await?)
     }
 
     async fn begin(&self, intent: Intent) -> std::result::Result<Box<dyn Writer>, Failure> {
         fail::fail_point!("sqlite::begin");
         if !self.settings.writable {
-            return Err(SqliteError::ReadOnly {
+            return Err(Fault::ReadOnly {
                 connection: self.settings.connection.clone(),
             }
             .into());
@@ -68,28 +73,18 @@ impl Destination for SqliteDestination {
         };
         check(&job)?;
         let settings = self.settings.clone();
-        let begun = blocking(&self.settings.shown, move || {
-            let connection = settings.open_write()?;
-            let shown = &*settings.shown;
-            let intent = &job.intent;
-            // Only to refuse early: the table is looked at again, under the lock, when the rows are there.
-            align(
-                &connection,
-                &job.table,
-                &intent.schema,
-                intent.write.schema_change,
-                &[],
-                shown,
-            )?;
-            stage::create(
-                &connection,
-                intent.schema.fields().len(),
-                intent.write.mode == WriteMode::Merge,
-                shown,
-            )?;
-            Ok(SqliteWriter::new(Session::new(connection, shown), job))
-        });
-        Ok(Box::new(begun.await?))
+        let connection = blocking(&self.settings.shown, move || settings.open_write()).await?;
+        let session = Session::new(connection, &self.settings.shown);
+        // Only to refuse early: the table is looked at again, under the lock, when the rows are there.
+        let (intent, shown) = (&job.intent, session.shown.clone());
+        let change = intent.write.schema_change;
+        align(&session, &job.table, &intent.schema, change, &[]).await?;
+        let columns = intent.schema.fields().len();
+        let merges = intent.write.mode == WriteMode::Merge;
+        session
+            .run(move |connection| stage::create(connection, columns, merges, &shown))
+            .await?;
+        Ok(Box::new(SqliteWriter::new(session, job)))
     }
 
     async fn schema(&self, table: &TableName) -> std::result::Result<Option<SchemaRef>, Failure> {
@@ -118,7 +113,6 @@ impl Destination for SqliteDestination {
 }
 
 fn check(job: &Job) -> Result<()> {
-    let (mode, key) = (job.intent.write.mode, &job.intent.write.key);
     let fields = job.intent.schema.fields();
     for (at, field) in fields.iter().enumerate() {
         if fields
@@ -132,24 +126,5 @@ fn check(job: &Job) -> Result<()> {
             });
         }
     }
-    match mode {
-        WriteMode::Replace | WriteMode::Append => Ok(()),
-        mode if is_keyed(mode) && key.is_empty() => Err(SqliteError::NoKey {
-            table: job.table.clone(),
-            mode: mode_word(mode),
-        }),
-        mode if is_keyed(mode) => match key
-            .iter()
-            .find(|name| job.intent.schema.field_with_name(name).is_err())
-        {
-            Some(column) => Err(SqliteError::KeyMissing {
-                table: job.table.clone(),
-                column: column.clone(),
-            }),
-            None => Ok(()),
-        },
-        other => Err(SqliteError::Mode {
-            mode: mode_word(other),
-        }),
-    }
+    Ok(modes::check(&job.intent, &job.table)?)
 }

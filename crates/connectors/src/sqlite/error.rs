@@ -6,11 +6,16 @@
 use rusqlite::{ErrorCode, ffi};
 use towpath_vocab::{Failure, Remedy};
 
+use crate::relational::fault::Fault;
+
 pub(super) type Result<T, E = SqliteError> = std::result::Result<T, E>;
 
 /// A failure of the sqlite connector.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SqliteError {
+    /// What can go wrong with any SQL database.
+    #[error(transparent)]
+    Relational(#[from] Fault),
     #[error("connection `{connection}`: option `{option}` {why}")]
     Option {
         connection: String,
@@ -46,39 +51,8 @@ pub(super) enum SqliteError {
     SameName { object: String, column: String },
     #[error("the query cannot be run: {why}")]
     Query { why: String },
-    #[error("connection `{connection}` is read-only")]
-    ReadOnly { connection: String },
     #[error("column `{column}` of type `{data_type}` cannot be kept in SQLite")]
     NoType { column: String, data_type: String },
-    #[error(
-        "column `{column}` of `{table}` is declared `{present}`, which does not keep `{incoming}` exactly"
-    )]
-    Incompatible {
-        table: String,
-        column: String,
-        present: String,
-        incoming: String,
-    },
-    #[error("the columns of `{table}` would change: {what}")]
-    Changed { table: String, what: String },
-    #[error("`{table}` is written by `{mode}`, which needs a key")]
-    NoKey { table: String, mode: &'static str },
-    #[error("the rows for `{table}` have no key column `{column}`")]
-    KeyMissing { table: String, column: String },
-    #[error("{rows} rows for `{table}` have no key ({key})")]
-    NullKeys {
-        table: String,
-        key: String,
-        rows: i64,
-    },
-    #[error("{keys} keys ({key}) come more than once in the rows for `{table}`")]
-    DuplicateKeys {
-        table: String,
-        key: String,
-        keys: i64,
-    },
-    #[error("SQLite tables are not written by `{mode}`")]
-    Mode { mode: &'static str },
     #[error("`{path}` is full or its disk is: {doing}")]
     Full { path: String, doing: String },
     #[error("`{path}` refused {doing}: {why}")]
@@ -117,18 +91,6 @@ pub(super) enum SqliteError {
         "the rows at the end of the last read of `{object}` cannot be told from new ones: {why}"
     )]
     Boundary { object: String, why: String },
-    #[error("`{table}` already holds commit {last} of this task, this is commit {generation}")]
-    Stale {
-        table: String,
-        last: i64,
-        generation: i64,
-    },
-    #[error("`{table}` holds commit {held} of this task, the rows were read after commit {after}")]
-    Overtaken {
-        table: String,
-        held: i64,
-        after: i64,
-    },
     #[error("rows of `{object}` could not be put into columns: {why}")]
     Columns { object: String, why: String },
     #[error("a task that worked on `{path}` broke off")]
@@ -197,11 +159,7 @@ impl SqliteError {
             Self::NoTable { .. } => "R0304",
             Self::NoColumn { .. } | Self::SameName { .. } => "R0305",
             Self::Query { .. } => "R0306",
-            Self::ReadOnly { .. } => "R0307",
-            Self::NoType { .. } | Self::Incompatible { .. } => "R0308",
-            Self::Changed { .. } => "R0309",
-            Self::NoKey { .. } | Self::KeyMissing { .. } | Self::Mode { .. } => "R0310",
-            Self::NullKeys { .. } | Self::DuplicateKeys { .. } => "R0311",
+            Self::NoType { .. } => "R0308",
             Self::Full { .. } => "R0312",
             Self::Constraint { .. } => "R0313",
             Self::Database { .. } => "R0314",
@@ -211,20 +169,17 @@ impl SqliteError {
             Self::Position { .. } => "R0315",
             Self::Cursor { .. } => "R0316",
             Self::Boundary { .. } => "R0320",
-            Self::Stale { .. } => "R0317",
-            Self::Overtaken { .. } => "R0318",
-            Self::Columns { .. } | Self::Broken { .. } | Self::Misused { .. } => "R0319",
+            Self::Relational(_)
+            | Self::Columns { .. }
+            | Self::Broken { .. }
+            | Self::Misused { .. } => "R0319",
         }
     }
 
     fn remedy(&self) -> Remedy {
         match self {
-            Self::Busy { .. } | Self::Overtaken { .. } | Self::Passing { .. } => Remedy::Retry,
-            Self::ReadOnly { .. } | Self::Stale { .. } => Remedy::Refused,
-            Self::NullKeys { .. }
-            | Self::DuplicateKeys { .. }
-            | Self::Constraint { .. }
-            | Self::Database { .. } => Remedy::FixData,
+            Self::Busy { .. } | Self::Passing { .. } => Remedy::Retry,
+            Self::Constraint { .. } | Self::Database { .. } => Remedy::FixData,
             Self::Columns { .. } | Self::Broken { .. } | Self::Misused { .. } => Remedy::Bug,
             _ => Remedy::FixConfig,
         }
@@ -254,22 +209,7 @@ impl SqliteError {
                 vec![format!("there are: {}", present.join(", "))]
             }
             Self::SameName { .. } => one("give one of them another name: select … as …"),
-            Self::ReadOnly { .. } => one(
-                "say `writable: true` on the connection, in the environment that may write there",
-            ),
             Self::NoType { .. } => one("turn it into text or numbers first"),
-            Self::Incompatible { .. } => {
-                one("write to a new table, or give the column another type")
-            }
-            Self::Changed { .. } => one("`schema_change: evolve` adds new columns"),
-            Self::NoKey { .. } => one("key: the columns that identify a row"),
-            Self::Mode { .. } => {
-                one("say `replace`, `append`, `merge`, `delete+insert` or `insert_only`")
-            }
-            Self::DuplicateKeys { .. } => {
-                one("remove duplicates first: `dedup: { by: COLUMN, keep: last }`")
-            }
-            Self::NullKeys { .. } => one("a rule `required: true` on the key sets such rows aside"),
             Self::Unfinished { .. } => one(
                 "give the user who runs Towpath the right to write the file and its folder, or open it once as a user who may (`sqlite3 FILE 'SELECT 1'`): SQLite then rolls back by itself",
             ),
@@ -287,10 +227,6 @@ impl SqliteError {
                 "give the cursor a `lookback` and write by a `key` (the rows within it are read again and replaced), or start over with `--full-refresh`",
             ),
             Self::Position { .. } => one("read everything once more: --full-refresh"),
-            Self::Overtaken { .. } => {
-                one("somebody else has read the same rows; it is tried again from there")
-            }
-            Self::Stale { .. } => one("another attempt was faster; run again"),
             _ => Vec::new(),
         }
     }
@@ -298,6 +234,9 @@ impl SqliteError {
 
 impl From<SqliteError> for Failure {
     fn from(error: SqliteError) -> Self {
+        if let SqliteError::Relational(fault) = error {
+            return fault.into();
+        }
         let mut failure = Failure::new(error.code(), error.remedy(), error.to_string());
         for line in error.help() {
             failure = failure.help(line);

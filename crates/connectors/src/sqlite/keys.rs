@@ -3,13 +3,14 @@
 //! Promise: a key is compared with the table's the way two of the table's are: with its affinity and
 //! its collation. Without that SQLite converts the stage's side of each comparison and uses no index of
 //! it, so every row of one side is compared with every row of the other. The columns are virtual:
-//! what came stays as it came beside them. What is done with matching rows is in `apply.rs`.
+//! what came stays as it came beside them. What is done with matching rows is in
+//! `relational/statements.rs`.
 
 use rusqlite::Connection;
 
-use super::align::Aligned;
 use super::error::{Doing as _, Result};
 use super::names::quoted;
+use crate::relational::align::Aligned;
 
 /// A table that lives for two statements, to ask SQLite for affinities.
 const LIKE: &str = "temp.\"_towpath_like\"";
@@ -32,7 +33,7 @@ impl KeyColumns<'_> {
     }
 
     /// Adds the key columns `k0`, `k1`, ... to the stage.
-    pub(super) fn add(&self, key: &[&Aligned]) -> Result<()> {
+    pub(super) fn add(&self, key: &[Aligned]) -> Result<()> {
         let affinities = self.affinities(key)?;
         for (at, (column, affinity)) in key.iter().zip(affinities).enumerate() {
             let collation = self.collation(&column.name)?;
@@ -57,7 +58,7 @@ impl KeyColumns<'_> {
     }
 
     /// The affinities of the table's columns, each as a type that has it.
-    fn affinities(&self, key: &[&Aligned]) -> Result<Vec<&'static str>> {
+    fn affinities(&self, key: &[Aligned]) -> Result<Vec<&'static str>> {
         let targets: Vec<&str> = key.iter().map(|column| column.target.as_str()).collect();
         self.batch(&format!(
             "CREATE TEMP TABLE \"_towpath_like\" AS SELECT {} FROM main.{} LIMIT 0",

@@ -3,15 +3,13 @@
 //! Promise: values arrive exactly or as rejects, although any column may hold any kind of value; a
 //! write and its token commit together; a database in use by others is waited for, then retried.
 //! Read next, for reading: `source.rs`, `types.rs`, `cursor.rs`, `boundary.rs`, `pump.rs`, `cells.rs`; for writing:
-//! `destination.rs`, `writer.rs`, `align.rs`, `keys.rs`, `apply.rs`, `commits.rs`. It knows no pipeline.
+//! `destination.rs`, `writer.rs`, `sql.rs`, `keys.rs`, then `relational/`. It knows no pipeline.
 
 mod align;
-mod apply;
 mod boundary;
 mod candidate;
 mod catalog;
 mod cells;
-mod commits;
 mod connector;
 mod cursor;
 mod destination;
@@ -22,6 +20,7 @@ mod names;
 mod pump;
 mod session;
 mod source;
+mod sql;
 mod stage;
 mod types;
 mod writer;

@@ -11,11 +11,10 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
 use super::error::{Doing as _, Result, SqliteError};
 use crate::exact::write::{Kind, Values};
+use crate::relational::statements::OP;
 
 /// The stage every write goes through.
 pub(super) const STAGE: &str = "temp.\"_towpath_stage\"";
-/// The stage's column of operations, in merges.
-pub(super) const OP: &str = "op";
 /// Digits that a double keeps of any decimal.
 const DOUBLE_DIGITS: u8 = 15;
 

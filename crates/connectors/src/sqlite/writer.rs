@@ -8,20 +8,25 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
-use rusqlite::Connection;
 use towpath_ports::{
     Candidate, Commit, Committed, Intent, Memory, OpColumn, Prepared, PreparedStats, Receipt,
     Scope, StagedFile, Writer,
 };
-use towpath_vocab::{Failure, Position, WriteMode};
+use towpath_vocab::{Failure, Position, TaskKey, WriteMode};
 
-use super::align::{Alignment, align};
-use super::apply::Apply;
+use super::align::align;
 use super::candidate::{CandidateSession, View};
-use super::commits;
 use super::error::{Doing as _, Result, SqliteError};
+use super::names::quoted;
 use super::session::Session;
-use super::stage::{self, OP, STAGE};
+use super::sql::{SqliteDialect, Writing};
+use super::stage::{self, STAGE};
+use crate::relational::align::Alignment;
+use crate::relational::apply::Apply;
+use crate::relational::commits;
+use crate::relational::modes::primary_key;
+use crate::relational::session::count;
+use crate::relational::statements::{OP, Statements};
 
 /// What is written where.
 pub(super) struct Job {
@@ -81,79 +86,79 @@ enum Outcome {
     Adopted(Box<Committed>),
 }
 
-/// This generation's commit, if it was made. The lock is held until the end of the transaction: nobody
-/// can commit in between.
-fn held(connection: &Connection, job: &Job, shown: &str) -> Result<Option<Committed>> {
-    let last = commits::last(connection, &job.intent.task, shown)?;
-    let held = last.as_ref().map_or(0, |last| last.token.generation.0);
-    let (table, generation) = (job.table.clone(), job.intent.generation.0);
-    match job.intent.after {
-        _ if held > generation => Err(SqliteError::Stale {
-            table,
-            last: held,
-            generation,
-        }),
-        _ if last.is_some() && held == generation => Ok(last),
-        Some(after) if after.0 != held => Err(SqliteError::Overtaken {
-            table,
-            held,
-            after: after.0,
-        }),
-        _ => Ok(None),
+/// The newest commit of a task, in an open transaction.
+pub(super) async fn last(writing: &Writing, task: &TaskKey) -> Result<Option<Committed>> {
+    if !has_commits(writing).await? {
+        return Ok(None);
     }
+    commits::last(writing, commits::TABLE, task).await
+}
+
+async fn has_commits(writing: &Writing) -> Result<bool> {
+    let sql = format!(
+        "SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name = '{}'",
+        commits::TABLE
+    );
+    Ok(count(writing, &sql, "asking for the last commit").await? > 0)
 }
 
 /// Everything but COMMIT.
-fn apply(
-    connection: &Connection,
+async fn apply(
+    writing: &Writing,
     job: &Job,
     (rows, changes): (u64, bool),
     bytes: u64,
-    shown: &str,
 ) -> Result<Outcome> {
-    let intent = &job.intent;
-    connection
-        .execute_batch("COMMIT; BEGIN IMMEDIATE")
-        .doing(shown, format!("writing `{}`", job.table))?;
-    if let Some(committed) = held(connection, job, shown)? {
+    let (intent, session) = (&job.intent, &writing.session);
+    batch(
+        session,
+        "COMMIT; BEGIN IMMEDIATE",
+        format!("writing `{}`", job.table),
+    )
+    .await?;
+    // The lock is held until the end of the transaction: nobody can commit in between.
+    let held = last(writing, &intent.task).await?;
+    if let Some(committed) = commits::compare(held, intent, &job.table)? {
         return Ok(Outcome::Adopted(Box::new(committed)));
     }
-    let mode = intent.write.mode;
-    let unique = matches!(mode, WriteMode::Merge | WriteMode::InsertOnly);
-    let primary = if unique {
-        intent.write.key.as_slice()
-    } else {
-        &[]
-    };
-    let alignment = align(
-        connection,
-        &job.table,
-        &intent.schema,
-        intent.write.schema_change,
-        primary,
-        shown,
-    )?;
+    let (change, primary) = (intent.write.schema_change, primary_key(intent));
+    let alignment = align(session, &job.table, &intent.schema, change, primary).await?;
     for statement in &alignment.statements {
-        connection
-            .execute_batch(statement)
-            .doing(shown, format!("fitting `{}` to the rows", job.table))?;
+        batch(
+            session,
+            statement,
+            format!("fitting `{}` to the rows", job.table),
+        )
+        .await?;
     }
+    let table = quoted(&job.table);
     let apply = Apply {
-        connection,
-        table: &job.table,
-        alignment: &alignment,
-        key: &intent.write.key,
-        mode,
+        session: writing,
+        statements: Statements {
+            dialect: &SqliteDialect,
+            table: &table,
+            rows: &table,
+            shown: &job.table,
+            alignment: &alignment,
+            key: &intent.write.key,
+            mode: intent.write.mode,
+        },
         changes,
         rows,
-        shown,
     };
-    apply.check_keys()?;
+    apply.check_keys().await?;
     let stats = PreparedStats {
         bytes,
-        ..apply.run()?
+        ..apply.run().await?
     };
     Ok(Outcome::New { alignment, stats })
+}
+
+async fn batch(session: &Session, sql: &str, doing: String) -> Result<()> {
+    let (sql, shown) = (sql.to_owned(), session.shown.clone());
+    session
+        .run(move |connection| connection.execute_batch(&sql).doing(&shown, doing))
+        .await
 }
 
 #[async_trait]
@@ -175,12 +180,9 @@ impl Writer for SqliteWriter {
     }
 
     async fn prepare(self: Box<Self>) -> std::result::Result<Box<dyn Prepared>, Failure> {
-        let (job, shown) = (Arc::clone(&self.job), self.session.shown.clone());
-        let (rows, bytes) = ((self.rows, self.changes), self.bytes);
-        let outcome = self
-            .session
-            .run(move |connection| apply(connection, &job, rows, bytes, &shown))
-            .await?;
+        let writing = writing(&self.session, &self.job);
+        let rows = (self.rows, self.changes);
+        let outcome = apply(&writing, &self.job, rows, self.bytes).await?;
         fail::fail_point!("sqlite::prepared");
         Ok(Box::new(SqlitePrepared {
             session: self.session,
@@ -226,19 +228,35 @@ impl SqlitePrepared {
     }
 }
 
-fn commit(
-    connection: &Connection,
+fn writing(session: &Session, job: &Job) -> Writing {
+    Writing {
+        session: session.clone(),
+        table: job.table.clone(),
+    }
+}
+
+async fn commit(
+    writing: &Writing,
     job: &Job,
     position: Position,
     stats: PreparedStats,
-    shown: &str,
 ) -> Result<Committed> {
-    commits::store(connection, &job.intent, &position, &stats, shown)?;
-    fail::fail_point!("sqlite::before_commit");
-    connection
-        .execute_batch("COMMIT")
-        .doing(shown, format!("committing `{}`", job.table))?;
-    fail::fail_point!("sqlite::after_commit");
+    let exists = has_commits(writing).await?;
+    let table = (commits::TABLE, exists);
+    commits::store(writing, table, &job.intent, &position, &stats).await?;
+    let (shown, doing) = (
+        writing.session.shown.clone(),
+        format!("committing `{}`", job.table),
+    );
+    writing
+        .session
+        .run(move |connection| {
+            fail::fail_point!("sqlite::before_commit");
+            connection.execute_batch("COMMIT").doing(&shown, doing)?;
+            fail::fail_point!("sqlite::after_commit");
+            Ok(())
+        })
+        .await?;
     Ok(commits::committed(
         &job.intent.task,
         job.intent.generation,
@@ -282,11 +300,8 @@ impl Prepared for SqlitePrepared {
             }
             Outcome::New { stats, .. } => stats,
         };
-        let (job, shown) = (this.job, this.session.shown.clone());
-        let committed = this
-            .session
-            .run(move |connection| commit(connection, &job, how.position, stats, &shown))
-            .await?;
+        let writing = writing(&this.session, &this.job);
+        let committed = commit(&writing, &this.job, how.position, stats).await?;
         Ok(Receipt {
             committed,
             adopted: false,

@@ -82,19 +82,19 @@ async fn a_write_read_after_another_commit_is_refused_and_worth_a_retry() {
         .unwrap_err();
     assert_eq!(
         (overtaken.code.as_str(), overtaken.remedy),
-        ("R0232", Remedy::Retry)
+        ("R0241", Remedy::Retry)
     );
     let ahead = write(destination.as_ref(), append(5, 4), &rows)
         .await
         .unwrap_err();
-    assert_eq!(ahead.code, "R0232");
+    assert_eq!(ahead.code, "R0241");
     write(destination.as_ref(), append(2, 1), &rows)
         .await
         .unwrap();
     let late = write(destination.as_ref(), append(1, 0), &rows)
         .await
         .unwrap_err();
-    assert_eq!(late.code, "R0229", "a later generation is never adopted");
+    assert_eq!(late.code, "R0240", "a later generation is never adopted");
     assert_eq!(database.sql("SELECT count(*) FROM out.t"), "2");
 }
 
@@ -348,7 +348,7 @@ async fn rows_the_server_swallows_are_never_told_as_written() {
         )
         .await;
         let failure = written.unwrap_err();
-        assert_eq!(failure.code, "R0237", "{sql}");
+        assert_eq!(failure.code, "R0247", "{sql}");
         let expected = format!("`out.t` took {asked} rows to {doing}");
         assert!(failure.message.contains(&expected), "{mode:?} {failure:?}");
         assert_eq!(
@@ -364,7 +364,7 @@ async fn rows_the_server_swallows_are_never_told_as_written() {
     let failure = write(database.destination().as_ref(), job, &[batch(&new)])
         .await
         .unwrap_err();
-    assert_eq!(failure.code, "R0237");
+    assert_eq!(failure.code, "R0247");
     let only_new = [(2, "b")];
     let database = Database::with(&format!("{} ; DELETE FROM out.t", trigger("INSERT")));
     for mode in [WriteMode::Merge, WriteMode::InsertOnly] {
@@ -375,7 +375,7 @@ async fn rows_the_server_swallows_are_never_told_as_written() {
         )
         .await
         .unwrap_err();
-        assert_eq!(failure.code, "R0237");
+        assert_eq!(failure.code, "R0247");
     }
 }
 
@@ -433,7 +433,7 @@ async fn rows_that_a_rule_leads_into_an_inheriting_table_are_never_doubled() {
         let job = job_of(mode, truncate);
         let rows = [batch(&[(1, "b"), (9, "b")])];
         let refused = write(database.destination().as_ref(), job, &rows).await;
-        assert_eq!(refused.unwrap_err().code, "R0237", "{mode:?}");
+        assert_eq!(refused.unwrap_err().code, "R0247", "{mode:?}");
         assert_eq!(database.sql("SELECT count(*) FROM out.t"), "0", "{mode:?}");
     }
 }

@@ -178,7 +178,11 @@ impl Read {
             .flat_map(|batch| (0..batch.num_rows()).map(|row| row_as_json(batch, row)))
             .map(|row| {
                 let row: serde_json::Value = serde_json::from_str(&row).unwrap();
-                row[name].as_str().map(str::to_owned)
+                match &row[name] {
+                    serde_json::Value::Null => None,
+                    serde_json::Value::String(text) => Some(text.clone()),
+                    other => Some(other.to_string()),
+                }
             })
             .collect()
     }

@@ -248,7 +248,7 @@ async fn the_first_commit_of_a_generation_wins_and_a_retry_adopts_it() {
     .unwrap_err();
     assert_eq!(
         (late.code.as_str(), late.remedy),
-        ("R0229", Remedy::Refused)
+        ("R0240", Remedy::Refused)
     );
     // Two attempts of one generation at once: one writes, the other adopts.
     let one = prepare(
@@ -337,7 +337,7 @@ async fn keys_that_make_a_merge_depend_on_chance_are_refused() {
     assert_eq!(
         (twice.code.as_str(), twice.message.as_str()),
         (
-            "R0225",
+            "R0242",
             "1 keys (id) occur more than once in the rows for `out.t`"
         )
     );
@@ -354,7 +354,7 @@ async fn keys_that_make_a_merge_depend_on_chance_are_refused() {
             .await
             .unwrap_err()
             .code,
-        "R0226"
+        "R0243"
     );
     let keyless = intent(&target(), schema(), WriteMode::Merge, &[], 1);
     assert_eq!(
@@ -362,7 +362,7 @@ async fn keys_that_make_a_merge_depend_on_chance_are_refused() {
             .await
             .unwrap_err()
             .code,
-        "R0230"
+        "R0244"
     );
     assert_eq!(contents(&database), "1=a");
 }
@@ -383,7 +383,7 @@ async fn read_only_connections_and_missing_rights_are_refused() {
     .unwrap_err();
     assert_eq!(
         (failure.code.as_str(), failure.remedy),
-        ("R0220", Remedy::Refused)
+        ("R0249", Remedy::Refused)
     );
     assert_eq!(
         failure.help,
@@ -438,8 +438,8 @@ async fn columns_evolve_or_are_refused_by_name() {
     )
     .unwrap();
     for (change, expected) in [
-        (SchemaChange::Fail, "R0223"),
-        (SchemaChange::Ignore, "R0222"),
+        (SchemaChange::Fail, "R0246"),
+        (SchemaChange::Ignore, "R0245"),
     ] {
         let mut strict = intent(&target(), Arc::clone(&wider), WriteMode::Append, &[], 1);
         strict.write.schema_change = change;

@@ -3,10 +3,15 @@
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, UInt8Array};
 use rusqlite::StatementStatus;
 
-use super::super::align::align;
-use super::super::apply::{Apply, Step};
+use super::super::align;
+use super::super::catalog::look_up;
+use super::super::keys::KeyColumns;
+use super::super::names::quoted;
+use super::super::sql::SqliteDialect;
 use super::super::stage;
 use super::*;
+use crate::relational::modes::is_keyed;
+use crate::relational::statements::{Statements, Step};
 
 const ROWS: i64 = 5_000;
 
@@ -60,36 +65,41 @@ fn write(sql: &str, mode: WriteMode, kind: Kind, key: &[&str]) -> Done {
         });
         stage::create(&connection, batch.num_columns(), merges, "x").unwrap();
         stage::insert(&connection, batch, ops.as_ref(), "x").unwrap();
-        let alignment = align(
-            &connection,
-            "t",
-            &batch.schema(),
-            SchemaChange::Evolve,
-            &key,
-            "x",
-        )
-        .unwrap();
+        let found = look_up(&connection, "t", "x").unwrap();
+        let schema = batch.schema();
+        let fitting = align::fit(found, "t", &schema, SchemaChange::Evolve, &key);
+        let alignment = futures::executor::block_on(fitting).unwrap();
         for statement in &alignment.statements {
             connection.execute_batch(statement).unwrap();
         }
-        let apply = Apply {
-            connection: &connection,
-            table: "t",
+        let table = quoted("t");
+        let statements = Statements {
+            dialect: &SqliteDialect,
+            table: &table,
+            rows: &table,
+            shown: "t",
             alignment: &alignment,
             key: &key,
             mode,
-            changes: false,
-            rows: batch.num_rows() as u64,
-            shown: "x",
         };
-        apply.check_keys().unwrap();
+        if is_keyed(mode) {
+            let columns = KeyColumns {
+                connection: &connection,
+                table: "t",
+                shown: "x",
+            };
+            columns.add(&statements.key_columns().unwrap()).unwrap();
+            columns
+                .index(key.len(), mode != WriteMode::DeleteInsert)
+                .unwrap();
+        }
         let (mut plans, mut scanned, mut changed) = (Vec::new(), 0, (0, 0, 0));
-        for step in apply.steps().unwrap() {
+        for step in statements.steps().unwrap() {
             let (sql, count) = match step {
-                Step::Delete(sql) => (sql, &mut changed.0),
-                Step::Update(sql) => (sql, &mut changed.1),
-                Step::Insert(sql) => (sql, &mut changed.2),
-                other @ Step::Known(_) => panic!("{other:?}"),
+                Step::Delete { sql, .. } => (sql, &mut changed.0),
+                Step::Update { sql, .. } => (sql, &mut changed.1),
+                Step::Insert { sql, .. } => (sql, &mut changed.2),
+                other @ Step::Known { .. } => panic!("{other:?}"),
             };
             let mut plan = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
@@ -220,5 +230,5 @@ async fn keys_are_compared_as_the_table_compares_them() {
         .write(&how("t", WriteMode::Merge, 2), &rows(&["c", "C"]), None)
         .await
         .unwrap_err();
-    assert_eq!(twice.code, "R0311");
+    assert_eq!(twice.code, "R0242");
 }

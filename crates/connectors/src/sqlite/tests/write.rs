@@ -208,7 +208,7 @@ async fn the_first_commit_of_a_generation_wins() {
         .unwrap();
     assert_eq!(
         (overtaken.code.as_str(), overtaken.remedy),
-        ("R0318", Remedy::Retry)
+        ("R0241", Remedy::Retry)
     );
     let stale = project
         .write(&first, &pairs(&[(Some(2), 2)]), None)
@@ -216,7 +216,7 @@ async fn the_first_commit_of_a_generation_wins() {
         .unwrap_err();
     assert_eq!(
         (stale.code.as_str(), stale.remedy),
-        ("R0317", Remedy::Refused)
+        ("R0240", Remedy::Refused)
     );
     assert_eq!(project.read(&table("t")).await.rows, ["1|1", "3|3"]);
     project
@@ -290,9 +290,9 @@ async fn what_does_not_fit_is_refused_by_name() {
     let plain = |object| how(object, WriteMode::Append, 1);
     let one = pairs(&[(Some(1), 1)]);
     let text = batch(vec![("k", Arc::new(StringArray::from(vec!["x"])))]);
-    assert_eq!(code(&project, plain("t"), &text).await, "R0308");
-    assert_eq!(code(&project, plain("r"), &one).await, "R0308");
-    assert_eq!(code(&project, plain("w"), &one).await, "R0309");
+    assert_eq!(code(&project, plain("t"), &text).await, "R0245");
+    assert_eq!(code(&project, plain("r"), &one).await, "R0245");
+    assert_eq!(code(&project, plain("w"), &one).await, "R0246");
     let new = batch(vec![("new", Arc::new(Int64Array::from(vec![1])))]);
     assert_eq!(
         code(
@@ -304,7 +304,7 @@ async fn what_does_not_fit_is_refused_by_name() {
             &new
         )
         .await,
-        "R0309"
+        "R0246"
     );
     assert_eq!(
         code(&project, plain("t"), &pairs(&[(Some(1), 100)])).await,
@@ -320,7 +320,7 @@ async fn what_does_not_fit_is_refused_by_name() {
             &one
         )
         .await,
-        "R0310"
+        "R0244"
     );
     assert_eq!(
         code(
@@ -329,7 +329,7 @@ async fn what_does_not_fit_is_refused_by_name() {
             &pairs(&[(None, 1)])
         )
         .await,
-        "R0311"
+        "R0243"
     );
     assert_eq!(
         code(
@@ -338,17 +338,17 @@ async fn what_does_not_fit_is_refused_by_name() {
             &pairs(&[(Some(1), 1), (Some(1), 2)])
         )
         .await,
-        "R0311"
+        "R0242"
     );
     assert_eq!(
         code(&project, how("t", WriteMode::Scd2, 1), &one).await,
-        "R0310"
+        "R0244"
     );
     assert_eq!(project.read(&table("t")).await.rows, [""; 0]);
     project.write(&plain("t"), &new, None).await.unwrap();
     assert_eq!(project.read(&table("t")).await.rows, ["∅|∅|kept|1"]);
     project.connection.writable = false;
-    assert_eq!(code(&project, plain("t"), &one).await, "R0307");
+    assert_eq!(code(&project, plain("t"), &one).await, "R0249");
 }
 
 /// What a write mode means, row by row.

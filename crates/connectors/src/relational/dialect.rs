@@ -1,0 +1,56 @@
+//! How one database writes SQL: names, parameters, types of the commit table, statements by key.
+//!
+//! Promise: pure text; it asks nothing and knows no rows. What has one spelling in the standard has a
+//! default here. Read next: `statements.rs`, which puts the pieces together.
+
+use super::align::Aligned;
+use super::statements::Pairs;
+
+/// The types of the commit table.
+pub(crate) struct CommitTypes {
+    pub(crate) text: &'static str,
+    pub(crate) bigint: &'static str,
+    pub(crate) integer: &'static str,
+    /// Type and default of the time of a commit.
+    pub(crate) moment: &'static str,
+    /// What follows the columns.
+    pub(crate) options: &'static str,
+}
+
+/// A database's SQL.
+pub(crate) trait Dialect: Send + Sync {
+    /// One identifier.
+    fn quoted(&self, name: &str) -> String {
+        super::names::quoted(name)
+    }
+
+    /// The parameter at a place, counted from 1.
+    fn placeholder(&self, at: usize) -> String;
+
+    /// The temporary table that rows are written to first.
+    fn stage(&self) -> &'static str;
+
+    /// The types of the commit table.
+    fn commit_types(&self) -> CommitTypes;
+
+    /// A key's value in a row `s` of the stage, as it is compared with the table's.
+    fn key_value(&self, place: usize, column: &Aligned) -> String;
+
+    /// Deletes of several rows of the stage with one key all but the last. `key` are their values.
+    fn keep_last(&self, key: &str) -> String;
+
+    /// Deletes the rows `t` of `rows` that have the key of a row `s` of the stage.
+    fn delete_matching(&self, rows: &str, pairs: &Pairs, filter: &str) -> String;
+
+    /// Updates the rows `t` of `rows` that have the key of a row `s` of the stage.
+    fn update_matching(&self, rows: &str, sets: &str, condition: &str) -> String;
+
+    /// True for a row `s` of the stage whose key `rows` has.
+    fn is_present(&self, rows: &str, pairs: &Pairs) -> String;
+
+    /// True when one of these pairs of values differs.
+    fn differs(&self, pairs: &[(String, String)]) -> String;
+
+    /// Whether a write ends with counting the rows of the table.
+    fn counts_rows(&self) -> bool;
+}

@@ -1,0 +1,128 @@
+//! What can go wrong with a write into any SQL database, with the way out. Codes R0240 to R0249.
+//!
+//! Promise: one code means one thing, whichever database it is; no value of a row is part of a message.
+//! What only one database knows (logins, locks, its own types) is in that connector's `error.rs`.
+
+use towpath_vocab::{Failure, Remedy};
+
+/// A failure of a write.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("`{table}` holds commit {last} of this task, this is commit {generation}")]
+    Stale {
+        table: String,
+        generation: i64,
+        last: i64,
+    },
+    #[error("`{table}` holds commit {held} of this task, the rows were read after commit {after}")]
+    Overtaken {
+        table: String,
+        held: i64,
+        after: i64,
+    },
+    #[error("{keys} keys ({columns}) occur more than once in the rows for `{table}`")]
+    DuplicateKeys {
+        table: String,
+        columns: String,
+        keys: i64,
+    },
+    #[error("{rows} rows for `{table}` have no value in the key ({columns})")]
+    NullKeys {
+        table: String,
+        columns: String,
+        rows: i64,
+    },
+    #[error("`{mode}` into `{table}` needs a `key`")]
+    NoKey { table: String, mode: &'static str },
+    #[error("the key column `{column}` of `{table}` is not among the columns of the rows")]
+    KeyMissing { table: String, column: String },
+    #[error("tables of a database cannot be written by `{mode}` yet")]
+    Mode { mode: &'static str },
+    #[error("column `{column}` of `{table}` is `{present}`, the rows bring `{incoming}`")]
+    Incompatible {
+        table: String,
+        column: String,
+        present: String,
+        incoming: String,
+    },
+    #[error("`{table}` has other columns than the rows: {change}")]
+    Changed { table: String, change: String },
+    #[error(
+        "`{table}` took {done} of {asked} rows to {doing}: a trigger, a rule or a policy of it swallowed the others"
+    )]
+    Swallowed {
+        table: String,
+        doing: &'static str,
+        asked: u64,
+        done: u64,
+    },
+    #[error("the stored commit of `{table}` cannot be read: {reason}")]
+    Commit { table: String, reason: String },
+    #[error("connection `{connection}` is read-only")]
+    ReadOnly { connection: String },
+}
+
+impl Fault {
+    fn facts(&self) -> (&'static str, Remedy) {
+        match self {
+            Self::Stale { .. } => ("R0240", Remedy::Refused),
+            Self::Overtaken { .. } => ("R0241", Remedy::Retry),
+            Self::DuplicateKeys { .. } => ("R0242", Remedy::FixData),
+            Self::NullKeys { .. } => ("R0243", Remedy::FixData),
+            Self::NoKey { .. } | Self::KeyMissing { .. } | Self::Mode { .. } => {
+                ("R0244", Remedy::FixConfig)
+            }
+            Self::Incompatible { .. } => ("R0245", Remedy::FixConfig),
+            Self::Changed { .. } => ("R0246", Remedy::FixConfig),
+            Self::Swallowed { .. } => ("R0247", Remedy::FixConfig),
+            Self::Commit { .. } => ("R0248", Remedy::FixConfig),
+            Self::ReadOnly { .. } => ("R0249", Remedy::Refused),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Stale { .. } => "another run was faster; nothing is to be done".to_owned(),
+            Self::Overtaken { .. } => {
+                "another attempt read the same rows; it is tried again from there".to_owned()
+            }
+            Self::DuplicateKeys { .. } => {
+                "choose a key that is unique, or keep one row per key: `dedup: { by: COLUMN, keep: last }`".to_owned()
+            }
+            Self::NullKeys { .. } => {
+                "choose a key that is never NULL, or quarantine such rows with `required: true` on the key".to_owned()
+            }
+            Self::NoKey { .. } => "name the columns that identify a row: `key: COLUMN`".to_owned(),
+            Self::KeyMissing { .. } => "choose a key among the columns that come".to_owned(),
+            Self::Mode { .. } => {
+                "use replace, append, merge, delete+insert or insert_only".to_owned()
+            }
+            Self::Incompatible { column, present, .. } => format!(
+                "give `{column}` the type `{present}` in the table's `columns`, change the table, or write to a new one"
+            ),
+            Self::Changed { .. } => {
+                "`schema_change: evolve` adds new columns, and widens types where the database can".to_owned()
+            }
+            Self::Swallowed { .. } => {
+                "nothing was written; write to a table without it, or take it off this table".to_owned()
+            }
+            Self::Commit { .. } => {
+                "a newer Towpath may have written it: use that version, or start over with `--full-refresh`".to_owned()
+            }
+            Self::ReadOnly { connection } => {
+                format!("to allow writes, set `writable: true` on connection `{connection}`")
+            }
+        })
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let (code, remedy) = fault.facts();
+        let failure = Self::new(code, remedy, fault.to_string());
+        match fault.help() {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    }
+}

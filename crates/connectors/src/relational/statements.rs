@@ -1,0 +1,229 @@
+//! What each write mode means in SQL: the statements that move rows from the stage into the table.
+//!
+//! Promise: a merge changes rows in place, so columns that do not come stay; each statement goes over
+//! stage and table once, or finds the rows of one by a key of the other. Pure text: `apply.rs` runs it.
+
+use towpath_vocab::WriteMode;
+
+use super::align::{Aligned, Alignment};
+use super::dialect::Dialect;
+use super::fault::Fault;
+use super::modes::mode_word;
+
+/// The stage's column of operations, in merges.
+pub(crate) const OP: &str = "op";
+/// The operation that deletes.
+const DELETE: i64 = 2;
+
+/// The table's key columns and the values of the stage that they are compared with.
+pub(crate) struct Pairs {
+    pub(crate) targets: Vec<String>,
+    pub(crate) values: Vec<String>,
+}
+
+impl Pairs {
+    /// True for a row `t` of the table with the key of a row `s` of the stage.
+    pub(crate) fn equal(&self) -> String {
+        let pairs = self.targets.iter().zip(&self.values);
+        let equal: Vec<String> = pairs
+            .map(|(target, value)| format!("t.{target} = {value}"))
+            .collect();
+        equal.join(" AND ")
+    }
+}
+
+/// One statement of a write, and how to find out whether the table took all of its rows. The questions
+/// are asked only where something in the database may swallow rows.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Deletes; `left` counts rows that should be gone.
+    Delete { sql: String, left: String },
+    /// Updates; `asked` counts the rows, `other` those that are not what they should be.
+    Update {
+        sql: String,
+        asked: String,
+        other: String,
+    },
+    /// Counts rows that exist already, with nothing to change in them.
+    Known { sql: String },
+    /// Inserts rows of the stage; `asked` counts them, `None` means all, `missing` counts those that are
+    /// not in the table afterwards.
+    Insert {
+        sql: String,
+        asked: Option<String>,
+        missing: Option<String>,
+    },
+}
+
+/// A write that is to be carried out.
+pub(crate) struct Statements<'a> {
+    pub(crate) dialect: &'a dyn Dialect,
+    /// The table in SQL, to insert into.
+    pub(crate) table: &'a str,
+    /// The table in SQL that changes and counts its own rows.
+    pub(crate) rows: &'a str,
+    /// As a person names it.
+    pub(crate) shown: &'a str,
+    pub(crate) alignment: &'a Alignment,
+    pub(crate) key: &'a [String],
+    pub(crate) mode: WriteMode,
+}
+
+impl Statements<'_> {
+    /// The columns of the key.
+    pub(crate) fn key_columns(&self) -> Result<Vec<Aligned>, Fault> {
+        let column = |name: &String| {
+            let mut columns = self.alignment.columns.iter();
+            let found = columns.find(|column| column.incoming == *name);
+            found.cloned().ok_or_else(|| Fault::KeyMissing {
+                table: self.shown.to_owned(),
+                column: name.clone(),
+            })
+        };
+        self.key.iter().map(column).collect()
+    }
+
+    /// The key's values in a row `s` of the stage.
+    pub(crate) fn key_values(&self) -> Result<Vec<String>, Fault> {
+        let key = self.key_columns()?;
+        let values = key.iter().enumerate();
+        Ok(values
+            .map(|(at, column)| self.dialect.key_value(at, column))
+            .collect())
+    }
+
+    fn pairs(&self) -> Result<Pairs, Fault> {
+        let key = self.key_columns()?;
+        Ok(Pairs {
+            targets: key.into_iter().map(|column| column.target).collect(),
+            values: self.key_values()?,
+        })
+    }
+
+    /// The statements of this mode, in their order.
+    pub(crate) fn steps(&self) -> Result<Vec<Step>, Fault> {
+        let rows = self.rows;
+        Ok(match self.mode {
+            WriteMode::Replace => vec![
+                Step::Delete {
+                    sql: format!("DELETE FROM {rows}"),
+                    left: format!("SELECT count(*) FROM {rows}"),
+                },
+                self.insert_all(),
+            ],
+            WriteMode::Append => vec![self.insert_all()],
+            WriteMode::DeleteInsert => {
+                let pairs = self.pairs()?;
+                let delete = Step::Delete {
+                    sql: self.dialect.delete_matching(rows, &pairs, ""),
+                    left: format!(
+                        "SELECT count(*) FROM {rows} t WHERE EXISTS (SELECT 1 FROM {} s WHERE {})",
+                        self.stage(),
+                        pairs.equal()
+                    ),
+                };
+                let unknown = self.unknown(&pairs);
+                let insert = Step::Insert {
+                    sql: self.insert(""),
+                    asked: None,
+                    missing: Some(self.staged(&unknown)),
+                };
+                vec![delete, insert]
+            }
+            WriteMode::InsertOnly => {
+                let pairs = self.pairs()?;
+                vec![self.insert_unknown(&self.unknown(&pairs))]
+            }
+            WriteMode::Merge => self.merge()?,
+            other => {
+                return Err(Fault::Mode {
+                    mode: mode_word(other),
+                });
+            }
+        })
+    }
+
+    fn merge(&self) -> Result<Vec<Step>, Fault> {
+        let (rows, stage, pairs) = (self.rows, self.stage(), self.pairs()?);
+        let same = pairs.equal();
+        let gone = format!("s.{OP} = {DELETE}");
+        let kept = format!("s.{OP} <> {DELETE}");
+        let delete = Step::Delete {
+            sql: self.dialect.delete_matching(rows, &pairs, &gone),
+            left: format!("SELECT count(*) FROM {rows} t, {stage} s WHERE {same} AND {gone}"),
+        };
+        let key = self.key_columns()?;
+        let is_key = |column: &&Aligned| !key.iter().any(|k| k.incoming == column.incoming);
+        let others: Vec<&Aligned> = self.alignment.columns.iter().filter(is_key).collect();
+        let update = if others.is_empty() {
+            let present = self.dialect.is_present(rows, &pairs);
+            Step::Known {
+                sql: self.staged(&format!("{kept} AND {present}")),
+            }
+        } else {
+            let condition = format!("{same} AND {kept}");
+            let sets = others.iter().map(|c| format!("{} = {}", c.target, c.value));
+            let sets: Vec<String> = sets.collect();
+            let both = others
+                .iter()
+                .map(|c| (format!("t.{}", c.target), c.value.clone()));
+            let differs = self.dialect.differs(&both.collect::<Vec<_>>());
+            let asked = format!("SELECT count(*) FROM {rows} t, {stage} s WHERE {condition}");
+            Step::Update {
+                sql: self
+                    .dialect
+                    .update_matching(rows, &sets.join(", "), &condition),
+                other: format!("{asked} AND {differs}"),
+                asked,
+            }
+        };
+        let unknown = format!("{kept} AND {}", self.unknown(&pairs));
+        Ok(vec![delete, update, self.insert_unknown(&unknown)])
+    }
+
+    fn insert_all(&self) -> Step {
+        Step::Insert {
+            sql: self.insert(""),
+            asked: None,
+            missing: None,
+        }
+    }
+
+    fn insert_unknown(&self, unknown: &str) -> Step {
+        Step::Insert {
+            sql: self.insert(unknown),
+            asked: Some(self.staged(unknown)),
+            missing: Some(self.staged(unknown)),
+        }
+    }
+
+    /// Inserts rows of the stage that a condition is true for.
+    pub(crate) fn insert(&self, condition: &str) -> String {
+        let columns = &self.alignment.columns;
+        let targets: Vec<&str> = columns.iter().map(|c| c.target.as_str()).collect();
+        let values: Vec<&str> = columns.iter().map(|c| c.value.as_str()).collect();
+        let filter = match condition {
+            "" => String::new(),
+            condition => format!(" WHERE {condition}"),
+        };
+        format!(
+            "INSERT INTO {} ({}) SELECT {} FROM {} s{filter}",
+            self.table,
+            targets.join(", "),
+            values.join(", "),
+            self.stage()
+        )
+    }
+
+    fn stage(&self) -> &'static str {
+        self.dialect.stage()
+    }
+
+    fn unknown(&self, pairs: &Pairs) -> String {
+        format!("NOT {}", self.dialect.is_present(self.rows, pairs))
+    }
+
+    fn staged(&self, condition: &str) -> String {
+        format!("SELECT count(*) FROM {} s WHERE {condition}", self.stage())
+    }
+}
