@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake, QueriedFiles};
+use towpath_connectors::QueriedFiles;
+use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake};
 use towpath_flow::{Budget, Progress, Services, SpillFolder};
 use towpath_ports::{
-    Connector, ConnectorContext, Destination, Discover, Result, Source, StateStore, System,
+    Connector, ConnectorContext, Destination, Discover, NamedFiles, Result, Source, StateStore,
+    System,
 };
 use towpath_state::Location;
 use towpath_vocab::{
@@ -62,7 +64,16 @@ pub struct ServiceOptions<'a> {
     /// `memory:`, if set.
     pub memory_bytes: Option<u64>,
     /// Files that queries may read; `None` for none.
-    pub files: Option<QueriedFiles>,
+    pub files: Option<FilesOfQueries<'a>>,
+}
+
+/// Files that queries may read by name.
+#[derive(Clone, Copy)]
+pub enum FilesOfQueries<'a> {
+    /// Those below a folder.
+    Below(&'a Path),
+    /// All; relative names start in a folder.
+    Anywhere(&'a Path),
 }
 
 impl ProjectServices {
@@ -86,6 +97,17 @@ impl ProjectServices {
         let flow_bytes = budget_bytes / 100 * FLOW_SHARE;
         let budget = Arc::new(Budget::new(flow_bytes));
         let system = Arc::new(LocalSystem::new(dir.to_path_buf()));
+        let context = ConnectorContext {
+            project_dir: dir.to_path_buf(),
+            secrets: Arc::clone(&system) as _,
+            memory: Arc::clone(&budget) as _,
+        };
+        let files = files.map(|files| -> Arc<dyn NamedFiles> {
+            Arc::new(match files {
+                FilesOfQueries::Below(folder) => QueriedFiles::below(folder, context),
+                FilesOfQueries::Anywhere(folder) => QueriedFiles::anywhere(folder, context),
+            })
+        });
         let lake = match lakehouse {
             Some(path) => Lake::open(&lake_root(dir, path)?, budget_bytes)?,
             None => Lake::in_memory(budget_bytes)?,
@@ -135,7 +157,7 @@ impl ProjectServices {
             project: Some(&plan.project),
             state: plan.state.as_ref(),
             memory_bytes,
-            files: Some(QueriedFiles::below(dir)),
+            files: Some(FilesOfQueries::Below(dir)),
         })
     }
 
@@ -152,7 +174,7 @@ impl ProjectServices {
             project: None,
             state: None,
             memory_bytes: None,
-            files: Some(QueriedFiles::anywhere(folder)),
+            files: Some(FilesOfQueries::Anywhere(folder)),
         })?;
         Ok((services, scratch))
     }

@@ -38,6 +38,28 @@ fn a_copied_file_can_be_asked_without_a_project() {
 }
 
 #[test]
+fn a_query_reads_a_file_as_a_copy_does() {
+    let desk = Desk::new();
+    desk.write("semi.csv", "id;price;day\n1;0.10;2024-02-29\n2;;\n");
+    let query = |sql: &str| desk.json(".", &["query", "--format", "json", sql]);
+    desk.ok(".", &["copy", "semi.csv", "semi.parquet"]);
+    for sql in ["select * from '{}' order by id", "select sum(id) n from '{}'", "select count(*) n from '{}'", "select id from '{}' limit 1"] {
+        assert_eq!(query(&sql.replace("{}", "semi.csv")), query(&sql.replace("{}", "semi.parquet")), "{sql}");
+    }
+    // A record that a copy would reject is not left out unseen.
+    desk.write("bad.csv", "id,v\n1,2\n3\n");
+    let said = desk.exits(3, ".", &["query", "select count(*) from 'bad.csv'"]);
+    has(&said, &["error[R0517]: bad.csv:3: the record has 1 field, the header has 2", "towpath copy"]);
+    // A damaged file is refused by both.
+    let mut bytes = std::fs::read(desk.path("semi.parquet")).unwrap();
+    bytes.truncate(bytes.len() - 20);
+    std::fs::write(desk.path("cut.parquet"), bytes).unwrap();
+    for arguments in [vec!["query", "select * from 'cut.parquet'"], vec!["copy", "cut.parquet", "x.csv"]] {
+        has(&desk.exits(3, ".", &arguments), &["error[R0112]", "cut.parquet"]);
+    }
+}
+
+#[test]
 fn a_copy_that_stops_shows_the_reasons_and_its_own_way_on() {
     let desk = Desk::new();
     desk.write("a.csv", "id,v\n1,2,3\n4\n5,6\n");

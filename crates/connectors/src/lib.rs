@@ -10,7 +10,7 @@ mod registry;
 mod relational;
 mod sqlite;
 
-pub use files::FilesConnector;
+pub use files::{FilesConnector, QueriedFiles};
 pub use postgres::Postgres;
 pub use registry::connectors;
 pub use sqlite::Sqlite;

@@ -12,4 +12,4 @@ mod query;
 mod session;
 
 pub use lake::Lake;
-pub use session::{Engine, EngineLimits, EngineOptions, QueriedFiles};
+pub use session::{Engine, EngineLimits, EngineOptions};

@@ -11,6 +11,7 @@ mod budget;
 mod chain;
 mod commits;
 mod compare;
+mod date_bounds;
 mod dedup;
 mod intake;
 mod limits;

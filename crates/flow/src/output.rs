@@ -20,6 +20,7 @@ use towpath_vocab::{
 use crate::ask::Asking;
 use crate::audit::{audit, stopped};
 use crate::chain::{Chain, Emptied};
+use crate::date_bounds::DateBounds;
 use crate::dedup::{Deduplicate, Stays};
 use crate::limits::{first_bad_row, over_share, shown, too_many};
 use crate::mask::Masking;
@@ -442,7 +443,11 @@ async fn compile(
     let mut schema = projection.schema();
     let validator = RuleValidator::compile(&plan.rules, Arc::clone(&schema), expressions)?;
     let rules = validator.counts();
-    let mut operators: Vec<Box<dyn Operator>> = vec![Box::new(projection), Box::new(validator)];
+    let mut operators: Vec<Box<dyn Operator>> = vec![Box::new(projection)];
+    if let Some(bounds) = DateBounds::of(spec.destination.days(), &schema) {
+        operators.push(Box::new(bounds));
+    }
+    operators.push(Box::new(validator));
     let stays = match &plan.dedup {
         // A table that was emptied is written whole: of its changes only what they lead to.
         _ if emptied && !plan.write.key.is_empty() => Some(Stays::LastPresent),

@@ -13,13 +13,10 @@ use arrow_array::{
 };
 use arrow_buffer::BooleanBuffer;
 use arrow_cast::cast;
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::{filter, filter_record_batch};
 use async_trait::async_trait;
-use towpath_ports::{
-    ExpressionCompiler, Op, OpColumn, Operator, Output, Result, RowExpression, Rows,
-};
+use towpath_ports::{ExpressionCompiler, Op, OpColumn, Operator, Output, Result, RowExpression, Rows, value_as_json};
 use towpath_vocab::{ColumnPlan, Failure, Reason, Reject, Remedy, TablePlan, types};
 
 use crate::mask::Masking;
@@ -258,12 +255,9 @@ pub(crate) fn reject(rows: &Rows, row: usize, reasons: Vec<Reason>) -> Reject {
 
 /// A value as text of at most 200 characters.
 pub(crate) fn value_text(column: &ArrayRef, row: usize) -> String {
-    if column.is_null(row) {
-        return "null".to_owned();
-    }
-    let text = match ArrayFormatter::try_new(column.as_ref(), &FormatOptions::default()) {
-        Ok(formatter) => formatter.value(row).to_string(),
-        Err(_) => return "?".to_owned(),
+    let text = match value_as_json(column, row) {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
     };
     match text.char_indices().nth(200) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

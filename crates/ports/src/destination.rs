@@ -4,6 +4,7 @@
 //! transaction as the rows; the first commit of a generation wins and a later one adopts it.
 
 use std::any::Any;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -25,6 +26,12 @@ pub trait Destination: Send + Sync {
 
     /// The columns of a table as readers see it now; `None` when there is no such table.
     async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>>;
+
+    /// The days since 1970 that a date or timestamp may lie in; `None` for all that their types can say.
+    /// Rows outside are rejected before they are written.
+    fn days(&self) -> Option<RangeInclusive<i32>> {
+        None
+    }
 
     /// The state of operators that was kept with the last commit of this task to this table.
     async fn checkpoint(&self, _task: &TaskKey, _table: &TableName) -> Result<Option<Checkpoint>> {

@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use towpath_vocab::{ModelPlan, TableLineage, TableName};
 
-use crate::{BoxStream, Candidate, Reader, Result};
+use crate::{BoxStream, Candidate, ReadSpec, Reader, Result, Source};
 
 /// Compiles SQL expressions.
 pub trait ExpressionCompiler: Send + Sync {
@@ -46,6 +46,28 @@ pub trait Query: Send + Sync {
         sql: &str,
         candidates: &BTreeMap<TableName, Candidate>,
     ) -> Result<QueryResult>;
+}
+
+/// A file, or the files of a glob, that a query names in place of a table.
+#[derive(Clone)]
+pub struct NamedFile {
+    /// What reads it: the same reader that loads and copies use.
+    pub source: Arc<dyn Source>,
+    /// How all of it is read.
+    pub spec: ReadSpec,
+    /// Its columns.
+    pub schema: SchemaRef,
+}
+
+/// Files as tables of a query.
+#[async_trait]
+pub trait NamedFiles: Send + Sync {
+    /// The file of this name; `None` when the name does not end like a file that can be read, or there
+    /// is none.
+    ///
+    /// # Errors
+    /// `Refused` for one that may not be queried, `FixData` for one that cannot be read.
+    async fn find(&self, name: &str) -> Result<Option<NamedFile>>;
 }
 
 /// A model to run.

@@ -27,14 +27,15 @@ pub use destination::{
     StagedFile, Writer,
 };
 pub use engine::{
-    ExpressionCompiler, ModelEngine, ModelRequest, ModelRun, Query, QueryResult, RowExpression,
+    ExpressionCompiler, ModelEngine, ModelRequest, ModelRun, NamedFile, NamedFiles, Query,
+    QueryResult, RowExpression,
 };
 pub use exact::{ExactKind, ExactValues, exact_moment, has_exact_text};
 pub use exact_json::{exact_json, json_string};
 pub use memory::{Lease, Memory};
 pub use operator::{Operator, Output};
 pub use process::{ProcessExit, ProcessRunner, ProcessSpec};
-pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json};
+pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json, value_as_json};
 pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
 };

@@ -127,13 +127,14 @@ pub fn row_as_json(batch: &RecordBatch, row: usize) -> String {
         if row >= column.len() {
             break;
         }
-        object.insert(field.name().clone(), value_as_json(&column.slice(row, 1)));
+        object.insert(field.name().clone(), value_as_json(column, row));
     }
     serde_json::Value::Object(object).to_string()
 }
 
-/// The only value of a column.
-fn value_as_json(column: &ArrayRef) -> Value {
+/// A value as a string of exact text, a nested one as JSON, NULL as null. It is never an error's text.
+pub fn value_as_json(column: &ArrayRef, row: usize) -> Value {
+    let column = &column.slice(row, 1);
     if column.is_null(0) || *column.data_type() == DataType::Null {
         return Value::Null;
     }

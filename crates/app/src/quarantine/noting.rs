@@ -4,6 +4,7 @@
 //! records wait already), `Noting` writes both lists into the position of the table's commit.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
@@ -245,6 +246,10 @@ impl Destination for Noting {
 
     async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>> {
         self.inner.schema(table).await
+    }
+
+    fn days(&self) -> Option<RangeInclusive<i32>> {
+        self.inner.days()
     }
 }
 

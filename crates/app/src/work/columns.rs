@@ -4,11 +4,12 @@
 //! reaches the destination as declared, so that it may restate the column in it. It stops nothing: what
 //! `schema_change` forbids, the destination refuses. Read next: `write_table.rs`.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Committed, Destination, Intent, Writer};
+use towpath_ports::{Checkpoint, Committed, Destination, Intent, Writer};
 use towpath_vocab::types::DECLARED;
 use towpath_vocab::{SchemaChange, TableName, TablePlan, TaskKey, WriteMode};
 
@@ -77,6 +78,14 @@ impl Destination for WatchedColumns {
 
     async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>> {
         self.inner.schema(table).await
+    }
+
+    async fn checkpoint(&self, task: &TaskKey, table: &TableName) -> Result<Option<Checkpoint>> {
+        self.inner.checkpoint(task, table).await
+    }
+
+    fn days(&self) -> Option<RangeInclusive<i32>> {
+        self.inner.days()
     }
 }
 

@@ -111,6 +111,8 @@ pub(crate) enum FilesError {
         held: String,
         wanted: String,
     },
+    #[error("the file `{name}` is not in the folder of the project")]
+    Outside { name: String },
     #[error("rows of `{path}` could not be put into columns: {why}")]
     Columns { path: String, why: String },
     #[error(
@@ -172,6 +174,7 @@ impl FilesError {
             Self::DamagedGroup { .. } => "R0140",
             Self::RowsDiffer { .. } => "R0141",
             Self::NotReadable { .. } => "R0142",
+            Self::Outside { .. } => "R0143",
             Self::TooManyColumns { .. } => "R0113",
             Self::Columns { .. } | Self::Broken { .. } | Self::Memory(_) => "R0114",
         }
@@ -201,6 +204,7 @@ impl FilesError {
             | Self::RowsDiffer { .. }
             | Self::Parquet { .. } => Remedy::FixData,
             Self::Changing { .. } => Remedy::Retry,
+            Self::Outside { .. } => Remedy::Refused,
             Self::Columns { .. } | Self::Broken { .. } => Remedy::Bug,
             _ => Remedy::FixConfig,
         }
@@ -257,6 +261,9 @@ impl FilesError {
             Self::TypeDiffers { column, .. } => vec![format!(
                 "declare the type of `{column}` in the table's `columns`; values that do not fit it are set aside"
             )],
+            Self::Outside { .. } => vec![
+                "put it below the project's folder, or load it with a connection of its own".into(),
+            ],
             Self::NotReadable { .. } => vec![
                 "leave its type out, or declare `text`; `set` computes a value of another type".into(),
             ],

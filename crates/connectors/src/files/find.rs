@@ -109,6 +109,15 @@ impl Folder {
         }
     }
 
+    /// A folder that people call something else.
+    pub(crate) fn named(root: PathBuf, shown: String) -> Self {
+        Self {
+            root,
+            shown,
+            only: None,
+        }
+    }
+
     /// How a file of the folder is named to people.
     pub(crate) fn object(&self, relative: &str) -> String {
         if self.shown.is_empty() || self.shown == "." {

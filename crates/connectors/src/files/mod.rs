@@ -7,8 +7,8 @@
 //! The way of a read: `options.rs` and `find.rs` (which files, how written) -> `settle.rs` (columns
 //! and types, with `survey.rs` and `infer.rs` where nobody declared them) -> `job.rs` (what was
 //! settled) -> `reader.rs` (one split per file) -> `pieces.rs` and `chunk.rs` (bytes) -> `csv/` or
-//! `json/` (cells) -> `rows.rs` and `column.rs` (rows), `set_aside.rs` (rejects); `parquet.rs` goes
-//! its own way.
+//! `json/` (cells) -> `rows.rs` and `column.rs` (rows), `set_aside.rs` (rejects); `parquet/` goes
+//! its own way. `named.rs` is how queries read files.
 
 mod ahead;
 mod cells;
@@ -24,6 +24,7 @@ mod fingerprint;
 mod infer;
 mod job;
 mod json;
+mod named;
 mod options;
 mod parquet;
 mod pieces;
@@ -47,3 +48,4 @@ mod tests;
 use crate::exact::read as value;
 
 pub use connector::FilesConnector;
+pub use named::QueriedFiles;

@@ -4,6 +4,7 @@
 //! they are closed, before any log entry can name them. Giving up deletes what was written.
 
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -236,16 +237,19 @@ fn has_stats(data_type: &DataType) -> bool {
     }
 }
 
+/// The days a table may hold.
+pub(crate) const DAYS: RangeInclusive<i32> = -719_162..=2_932_896;
+
 /// Readers of Delta agree on the years 1 to 9999 only; a date outside is refused, not clamped.
 fn check_dates(array: &dyn Array, column: &str) -> LakeResult<()> {
-    const DAYS: (i32, i32) = (-719_162, 2_932_896);
     const DAY_US: i64 = 86_400_000_000;
+    let (first, last) = (*DAYS.start(), *DAYS.end());
     let fits = match array.data_type() {
-        DataType::Date32 => within::<Date32Type>(array.as_primitive(), DAYS.0, DAYS.1),
+        DataType::Date32 => within::<Date32Type>(array.as_primitive(), first, last),
         _ => within::<TimestampMicrosecondType>(
             array.as_primitive(),
-            i64::from(DAYS.0) * DAY_US,
-            (i64::from(DAYS.1) + 1) * DAY_US - 1,
+            i64::from(first) * DAY_US,
+            (i64::from(last) + 1) * DAY_US - 1,
         ),
     };
     if fits {

@@ -4,6 +4,7 @@
 //! them is settled in `prepare`; what makes them visible is in `commit.rs`.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow_array::{Array as _, RecordBatch};
@@ -21,6 +22,7 @@ use super::commit::PreparedWrite;
 use super::convert::batch_to_lake;
 use super::error::{LakeError, LakeResult};
 use super::evolve::{Target, evolve};
+use super::files::DAYS;
 use super::files::{self, FileWriter, lake_file};
 use super::mark::AttemptMarker;
 use super::merge::{self, Incoming, Keyed, MergeContext, Merged};
@@ -91,6 +93,11 @@ impl Write {
 
 #[async_trait]
 impl Destination for Lake {
+    /// The years 1 to 9999: readers of Delta agree on no others.
+    fn days(&self) -> Option<RangeInclusive<i32>> {
+        Some(DAYS)
+    }
+
     async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>> {
         let table = self.table(table)?;
         match table.now().await? {

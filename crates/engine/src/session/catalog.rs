@@ -20,12 +20,12 @@ use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::sql::parser::Statement;
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
+use towpath_ports::NamedFiles;
 use towpath_sql::Verdict;
 use towpath_vocab::{Failure, Remedy, TableName};
 
 use super::border::plain_schema;
 use super::failure::failure;
-use super::files::QueriedFiles;
 use super::holdings::{self, NamedObject};
 use super::scan::FilesTable;
 use super::statement::{self, AT_VERSION, OldVersion, carried, from_problem};
@@ -37,7 +37,7 @@ pub(crate) struct Sight {
     lake: Lake,
     session: SessionState,
     stand_ins: BTreeMap<TableName, Arc<dyn TableProvider>>,
-    files: Option<QueriedFiles>,
+    files: Option<Arc<dyn NamedFiles>>,
     seen: Mutex<HashMap<TableName, Arc<dyn TableProvider>>>,
     declared: Mutex<HashMap<TableName, TableName>>,
     old: Mutex<HashMap<String, OldVersion>>,
@@ -76,7 +76,7 @@ impl Sight {
         lake: Lake,
         session: SessionState,
         stand_ins: BTreeMap<TableName, Arc<dyn TableProvider>>,
-        files: Option<QueriedFiles>,
+        files: Option<Arc<dyn NamedFiles>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             lake,
@@ -242,7 +242,7 @@ impl Sight {
         }
         if let Some(queried) = self.files.as_ref().filter(|_| within.is_empty())
             && name.schema() == settings::DEFAULT_SCHEMA
-            && let Some(file) = files::provider(queried, name.table(), &self.session).await?
+            && let Some(file) = files::provider(queried, name.table()).await?
         {
             return Ok(Some(file));
         }

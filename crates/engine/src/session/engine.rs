@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::catalog::TableProvider;
 use datafusion::execution::session_state::SessionState;
-use towpath_ports::Candidate;
+use towpath_ports::{Candidate, NamedFiles};
 use towpath_vocab::{Environment, Failure, Remedy, TableName};
 
 use super::catalog::Sight;
 use super::failure::failure;
-use super::files::QueriedFiles;
 use super::spill::SpillFolder;
 use super::turns::{Turn, Turns};
 use super::{EngineLimits, settings, stand_in};
@@ -26,7 +25,7 @@ pub struct EngineOptions {
     /// Bounds of memory, disk and threads.
     pub limits: EngineLimits,
     /// The files that may be queried; `None` for none.
-    pub files: Option<QueriedFiles>,
+    pub files: Option<Arc<dyn NamedFiles>>,
     /// What `env_var()` may see in templates.
     pub variables: BTreeMap<String, String>,
     /// The environment models run in: `target.name` in templates.
@@ -42,7 +41,7 @@ pub struct Engine {
 struct Inner {
     lake: Lake,
     session: SessionState,
-    files: Option<QueriedFiles>,
+    files: Option<Arc<dyn NamedFiles>>,
     variables: BTreeMap<String, String>,
     environment: Environment,
     tight: Mutex<BTreeSet<TableName>>,
@@ -132,7 +131,7 @@ impl Engine {
     fn sight_and(
         &self,
         candidates: &BTreeMap<TableName, Candidate>,
-        files: Option<QueriedFiles>,
+        files: Option<Arc<dyn NamedFiles>>,
     ) -> Result<Arc<Sight>, Failure> {
         let stand_ins = candidates
             .iter()

@@ -1,112 +1,132 @@
 //! Files as tables, for a quick look: `select * from 'data/flights.parquet'`.
 //!
-//! Promise: a quoted name that ends like a data file and names one (or a folder or glob of them) is
-//! read in place. Columns of CSV and JSON are guessed from the first rows; a load with declared types
-//! is the exact way. Only files that may be queried are read, and only by a query someone asks: models,
-//! views, templates and checks never get here. It knows no table of the lakehouse.
+//! Promise: what a query sees of a file is what a load or a copy reads, by the same reader, with only
+//! the columns it asks for; a record that those would reject ends the query with its reason. Only a
+//! query that someone asks gets here: models, views, templates and checks never do. It knows no format:
+//! `ports::NamedFiles` finds and reads.
 
-use std::path::{Component, Path, PathBuf};
+use std::fmt;
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::csv::CsvFormat;
-use datafusion::datasource::file_format::json::JsonFormat;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{
-    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
-};
-use datafusion::execution::session_state::SessionState;
-use towpath_vocab::{Failure, Remedy};
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::DataFusionError;
+use datafusion::datasource::TableType;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use towpath_ports::{NamedFile, NamedFiles, ReadSpec};
+use towpath_vocab::{Failure, Reject, Remedy};
 
-use super::failure::failure;
-
-/// Which files may be queried.
-#[derive(Clone, Debug)]
-pub struct QueriedFiles {
-    /// Where relative names start.
-    folder: PathBuf,
-    /// What they must lie in.
-    within: PathBuf,
-}
-
-impl QueriedFiles {
-    /// Those in a folder and its folders.
-    pub fn below(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_path_buf(),
-            within: folder.to_path_buf(),
-        }
-    }
-
-    /// All that the process may read; relative names start in a folder.
-    pub fn anywhere(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_path_buf(),
-            within: PathBuf::from("/"),
-        }
-    }
-}
+use super::stand_in;
 
 /// The file as a table; `None` when the name does not look like a file or there is none.
 pub(crate) async fn provider(
-    files: &QueriedFiles,
+    files: &Arc<dyn NamedFiles>,
     name: &str,
-    session: &SessionState,
 ) -> Result<Option<Arc<dyn TableProvider>>, Failure> {
-    let extension = name
-        .rsplit_once('.')
-        .map(|(_, extension)| extension.to_ascii_lowercase());
-    let format: Arc<dyn FileFormat> = match extension.as_deref() {
-        Some("parquet") => Arc::new(ParquetFormat::default()),
-        Some("csv") => Arc::new(CsvFormat::default().with_has_header(true)),
-        Some("tsv") => Arc::new(
-            CsvFormat::default()
-                .with_has_header(true)
-                .with_delimiter(b'\t'),
-        ),
-        Some("json" | "jsonl" | "ndjson") => Arc::new(JsonFormat::default()),
-        _ => return Ok(None),
-    };
-    let path = files.folder.join(name);
-    let is_glob = name.contains(['*', '?', '[']);
-    if !is_glob && !tokio::fs::try_exists(&path).await.unwrap_or(false) {
-        return Ok(None);
-    }
-    inside(&files.within, &path, name).await?;
-    let subject = format!("file `{name}`");
-    let told = |error| failure(&subject, &error);
-    let url = ListingTableUrl::parse(path.to_string_lossy()).map_err(told)?;
-    let options = ListingOptions::new(format).with_file_extension(extension.unwrap_or_default());
-    let config = ListingTableConfig::new(url)
-        .with_listing_options(options)
-        .infer_schema(session)
-        .await
-        .map_err(told)?;
-    Ok(Some(Arc::new(ListingTable::try_new(config).map_err(told)?)))
+    let found = files.find(name).await?;
+    Ok(found.map(|file| Arc::new(FileTable(file)) as Arc<dyn TableProvider>))
 }
 
-/// Refuses what lies outside the folder, also behind links. Of a glob, what stands before it counts.
-async fn inside(folder: &Path, path: &Path, name: &str) -> Result<(), Failure> {
-    let fixed: PathBuf = path
-        .components()
-        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
-        .collect();
-    let climbs = path
-        .components()
-        .skip(fixed.components().count())
-        .any(|part| part == Component::ParentDir);
-    let real = (
-        tokio::fs::canonicalize(folder).await,
-        tokio::fs::canonicalize(&fixed).await,
-    );
-    if let (Ok(folder), Ok(path)) = real
-        && !climbs
-        && path.starts_with(&folder)
-    {
-        return Ok(());
+struct FileTable(NamedFile);
+
+impl fmt::Debug for FileTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FileTable")
+            .field(&self.0.spec.table)
+            .finish()
     }
-    let outside = format!("the file `{name}` does not lie in the project's folder");
-    Err(Failure::new("R0516", Remedy::Refused, outside)
-        .help("put it below the project's folder, or load it with a connection of its own"))
+}
+
+#[async_trait]
+impl TableProvider for FileTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.0.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let schema = match projection {
+            Some(columns) => Arc::new(self.0.schema.project(columns)?),
+            None => Arc::clone(&self.0.schema),
+        };
+        let names = schema.fields().iter().map(|field| field.name().clone());
+        let spec = ReadSpec {
+            projection: Some(names.collect()),
+            limit: limit.and_then(|limit| u64::try_from(limit).ok()),
+            batch_rows: session.config().batch_size(),
+            ..self.0.spec.clone()
+        };
+        let partition = FilePartition {
+            file: NamedFile {
+                spec,
+                schema: Arc::clone(&schema),
+                ..self.0.clone()
+            },
+        };
+        let scan = StreamingTableExec::try_new(
+            schema,
+            vec![Arc::new(partition) as Arc<dyn PartitionStream>],
+            None,
+            Vec::new(),
+            false,
+            limit,
+        )?;
+        Ok(Arc::new(scan))
+    }
+}
+
+struct FilePartition {
+    file: NamedFile,
+}
+
+impl fmt::Debug for FilePartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilePartition")
+            .field("name", &self.file.spec.table)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for FilePartition {
+    fn schema(&self) -> &SchemaRef {
+        &self.file.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batches = stand_in::read(
+            Arc::clone(&self.file.source),
+            self.file.spec.clone(),
+            Arc::clone(&self.file.schema),
+            |_, rejects| rejected(rejects),
+        );
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.file.schema),
+            batches,
+        ))
+    }
+}
+
+/// A query shows all rows or none: one that is left out would go unseen.
+fn rejected(rejects: &[Reject]) -> Failure {
+    let first = rejects.first();
+    let place = first.map(|reject| reject.place.to_string()).unwrap_or_default();
+    let reasons = first.into_iter().flat_map(|reject| &reject.reasons);
+    let reasons: Vec<String> = reasons.map(|reason| reason.told()).collect();
+    let message = format!("{place}: {}", reasons.join("; "));
+    Failure::new("R0517", Remedy::FixData, message)
+        .help("`towpath copy FILE NEW_FILE` rejects such records, keeps them beside the new file and goes on")
 }

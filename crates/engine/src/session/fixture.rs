@@ -23,7 +23,7 @@ use towpath_ports::{
 };
 use towpath_vocab::{Generation, Position, SchemaChange, TableName, TaskKey, WriteMode, WritePlan};
 
-use super::{Engine, EngineLimits, EngineOptions, QueriedFiles};
+use super::{Engine, EngineLimits, EngineOptions};
 use crate::lake::Lake;
 
 /// A lakehouse that is deleted when it is dropped.
@@ -91,12 +91,11 @@ impl Fixture {
             spill_bytes,
             partitions: 2,
         };
-        let files = Some(QueriedFiles::below(folder.path()));
         let variables = BTreeMap::from([("REGION".to_owned(), "north".to_owned())]);
         let engine = Engine::open(EngineOptions {
             lake,
             limits,
-            files,
+            files: None,
             variables,
             environment: "dev".into(),
         })

@@ -29,5 +29,4 @@ pub(crate) mod turns;
 pub(crate) mod watchdog;
 
 pub use engine::{Engine, EngineOptions};
-pub use files::QueriedFiles;
 pub use settings::EngineLimits;

@@ -18,7 +18,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use towpath_ports::{Assignment, Candidate, Event, ReadSpec, Source, Split};
-use towpath_vocab::{Failure, ReadMode, Remedy, Selection, TableName};
+use towpath_vocab::{Failure, ReadMode, Reject, Remedy, Selection, TableName};
 
 use super::border::by_name;
 use super::failure::failure;
@@ -81,8 +81,8 @@ impl PartitionStream for SourcePartition {
         let batches = read(
             Arc::clone(&self.source),
             spec,
-            self.name.clone(),
             Arc::clone(&self.schema),
+            |name, _| gave(name, "records that are no rows"),
         );
         Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),
@@ -109,13 +109,15 @@ fn read_spec(name: &TableName, schema: &SchemaRef, batch_rows: usize) -> ReadSpe
     }
 }
 
-/// Opens the source when first polled and reads split after split.
-fn read(
+/// Opens the source when first polled and reads split after split; a rejected record ends it with
+/// what `rejected` says.
+pub(super) fn read(
     source: Arc<dyn Source>,
     spec: ReadSpec,
-    name: TableName,
     schema: SchemaRef,
+    rejected: fn(&TableName, &[Reject]) -> Failure,
 ) -> BoxStream<'static, Result<RecordBatch, DataFusionError>> {
+    let name = spec.table.clone();
     let opened = async move {
         let mut reader = source.open(&spec, None).await.map_err(carried)?;
         let splits = reader.splits();
@@ -127,7 +129,7 @@ fn read(
     };
     futures::stream::once(opened)
         .try_flatten_splits(name.clone())
-        .map(move |event| batch_of(event, &name, &schema).transpose())
+        .map(move |event| batch_of(event, &name, &schema, rejected).transpose())
         .filter_map(futures::future::ready)
         .boxed()
 }
@@ -136,6 +138,7 @@ fn batch_of(
     event: Result<Event, DataFusionError>,
     name: &TableName,
     schema: &SchemaRef,
+    rejected: fn(&TableName, &[Reject]) -> Failure,
 ) -> Result<Option<RecordBatch>, DataFusionError> {
     match event? {
         Event::Rows(rows) if rows.ops.is_some() => Err(refused(name, "changes instead of rows")),
@@ -145,18 +148,19 @@ fn batch_of(
             Ok(Some(batch))
         }
         Event::Rejects(rejects) if rejects.is_empty() => Ok(None),
-        Event::Rejects(_) => Err(refused(name, "records that are no rows")),
+        Event::Rejects(rejects) => Err(carried(rejected(name, &rejects))),
         Event::Truncate(_) => Err(refused(name, "a truncation")),
         Event::Schema(_) | Event::Watermark { .. } | Event::Boundary(_) | Event::End => Ok(None),
     }
 }
 
 fn refused(name: &TableName, what: &str) -> DataFusionError {
-    carried(Failure::new(
-        "R0515",
-        Remedy::Bug,
-        format!("the candidate of `{name}` gave {what}"),
-    ))
+    carried(gave(name, what))
+}
+
+fn gave(name: &TableName, what: &str) -> Failure {
+    let message = format!("the candidate of `{name}` gave {what}");
+    Failure::new("R0515", Remedy::Bug, message)
 }
 
 /// The events of a split, which must say that they end: one that just stops may lack rows.

@@ -672,60 +672,6 @@ async fn a_candidate_that_stops_before_its_end_is_not_judged() {
 }
 
 #[tokio::test]
-async fn files_are_tables_for_a_quick_look() {
-    let fixture = Fixture::new();
-    std::fs::write(fixture.folder.path().join("x.csv"), "a,b\n1,x\n2,y\n").unwrap();
-    std::fs::write(
-        fixture.folder.path().join("x.jsonl"),
-        "{\"a\":5}\n{\"a\":6}\n",
-    )
-    .unwrap();
-    assert_eq!(
-        fixture
-            .rows("select sum(a), max(b) from 'x.csv'")
-            .await
-            .unwrap(),
-        ["3|y"]
-    );
-    assert_eq!(
-        fixture.rows("select sum(a) from 'x.jsonl'").await.unwrap(),
-        ["11"]
-    );
-    assert_eq!(
-        refusal(&fixture, "select * from 'y.csv'").await.code,
-        "R0502"
-    );
-}
-
-#[tokio::test]
-async fn files_outside_the_folder_are_refused_and_views_see_none() {
-    let fixture = Fixture::new();
-    let other = tempfile::tempdir().unwrap();
-    std::fs::write(other.path().join("y.csv"), "a\n1\n").unwrap();
-    std::fs::write(fixture.folder.path().join("x.csv"), "a\n1\n").unwrap();
-    let away = other.path().file_name().unwrap().to_str().unwrap();
-    for path in [
-        other.path().join("y.csv").to_str().unwrap().to_owned(),
-        other.path().join("*.csv").to_str().unwrap().to_owned(),
-        format!("../{away}/y.csv"),
-        format!("../{away}/*.csv"),
-    ] {
-        let failure = refusal(&fixture, &format!("select * from '{path}'")).await;
-        assert_eq!(failure.code, "R0516", "{failure}");
-    }
-    let inside = fixture.folder.path().join("x.csv");
-    let all = format!("select sum(a) from '{}'", inside.display());
-    assert_eq!(fixture.rows(&all).await.unwrap(), ["1"]);
-    assert_eq!(
-        fixture.rows("select sum(a) from '*.csv'").await.unwrap(),
-        ["1"]
-    );
-    let planned = fixture.engine.sight(&BTreeMap::new()).unwrap();
-    let failure = planned.plan("a model", "select * from 'x.csv'", &[]).await;
-    assert_eq!(failure.err().unwrap().code, "R0502");
-}
-
-#[tokio::test]
 async fn now_fits_microseconds() {
     assert_eq!(
         Fixture::new()

@@ -1,0 +1,153 @@
+//! Files that a query names in place of a table: `select * from 'data/flights.csv.gz'`.
+//!
+//! Promise: a name that ends like a file of a known format, or a glob of them, is read by the reader of
+//! loads and copies, with the options those take by default. Only files inside the folder that may be
+//! queried are read, also behind links. It knows no SQL: the engine asks through `ports::NamedFiles`.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use towpath_ports::{ConnectorContext, NamedFile, NamedFiles, ReadSpec, Result};
+use towpath_vocab::{ConnectionPlan, ReadMode, Selection, TableName};
+
+use super::error::FilesError;
+use super::find::{Folder, name_parts};
+use super::source::FilesSource;
+
+/// What the connection of such a file is called.
+const CONNECTION: &str = "files";
+const GLOB: [char; 3] = ['*', '?', '['];
+
+/// The files of a folder, or those anywhere.
+pub struct QueriedFiles {
+    /// Where relative names start.
+    folder: PathBuf,
+    /// What they must lie in.
+    within: PathBuf,
+    context: ConnectorContext,
+}
+
+impl QueriedFiles {
+    /// Those in a folder and its folders.
+    pub fn below(folder: &Path, context: ConnectorContext) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            within: folder.to_path_buf(),
+            context,
+        }
+    }
+
+    /// All that the process may read; relative names start in a folder.
+    pub fn anywhere(folder: &Path, context: ConnectorContext) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            within: PathBuf::from("/"),
+            context,
+        }
+    }
+
+    /// Refuses what lies outside the folder, also behind links. Of a glob, the part before it counts.
+    fn inside(&self, name: &str, split: &Split) -> Result<(), FilesError> {
+        let real = (self.within.canonicalize(), split.folder.canonicalize());
+        let climbs = Path::new(&split.selection)
+            .components()
+            .any(|part| part == Component::ParentDir);
+        let is_inside = matches!(&real, (Ok(within), Ok(path)) if path.starts_with(within));
+        // The file itself may be a link.
+        let file = split.folder.join(&split.selection);
+        let leads_out = match (file.canonicalize(), &real.0) {
+            (Ok(file), Ok(within)) => !file.starts_with(within),
+            _ => false,
+        };
+        if is_inside && !climbs && !leads_out {
+            return Ok(());
+        }
+        Err(FilesError::Outside {
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// A path as a folder and what is selected in it.
+struct Split {
+    folder: PathBuf,
+    selection: String,
+}
+
+impl Split {
+    fn of(path: &Path) -> Self {
+        let is_glob = |part: &Component<'_>| part.as_os_str().to_string_lossy().contains(GLOB);
+        let parts: Vec<Component<'_>> = path.components().collect();
+        let last = parts.len().saturating_sub(1);
+        let at = parts.iter().position(is_glob).unwrap_or(last).min(last);
+        let (folder, selected) = parts.split_at_checked(at).unwrap_or((&parts, &[]));
+        let selected: Vec<_> = selected
+            .iter()
+            .map(|part| part.as_os_str().to_string_lossy())
+            .collect();
+        Self {
+            folder: folder.iter().collect(),
+            selection: selected.join("/"),
+        }
+    }
+}
+
+fn spec_of(name: &str, selection: String) -> ReadSpec {
+    ReadSpec {
+        table: TableName::new(CONNECTION, name),
+        selection: Selection::Object(selection),
+        mode: ReadMode::Full,
+        cursor: None,
+        declared: Vec::new(),
+        known: None,
+        projection: None,
+        limit: None,
+        options: BTreeMap::new(),
+        parallel: 1,
+        batch_rows: 8_192,
+        batch_bytes: 4 << 20,
+        may_repeat: false,
+    }
+}
+
+#[async_trait]
+impl NamedFiles for QueriedFiles {
+    async fn find(&self, name: &str) -> Result<Option<NamedFile>> {
+        let last = name.rsplit('/').next().unwrap_or(name);
+        if name_parts(last).format.is_none() {
+            return Ok(None);
+        }
+        let path = self.folder.join(name);
+        if !name.contains(GLOB) && !path.is_file() {
+            return Ok(None);
+        }
+        let split = Split::of(&path);
+        self.inside(name, &split)?;
+        let shown = match Path::new(name).parent().map(|folder| folder.to_string_lossy()) {
+            Some(folder) if !name.contains(GLOB) => folder.into_owned(),
+            _ => split.folder.display().to_string(),
+        };
+        let source = FilesSource {
+            connection: ConnectionPlan {
+                name: CONNECTION.into(),
+                kind: CONNECTION.to_owned(),
+                writable: false,
+                options: BTreeMap::new(),
+            },
+            folder: Folder::named(split.folder, shown),
+            context: self.context.clone(),
+        };
+        let spec = spec_of(name, split.selection);
+        let (settled, _) = source.settle(&spec, false).await?;
+        Ok(Some(NamedFile {
+            source: Arc::new(source),
+            spec: ReadSpec {
+                known: Some(Arc::clone(&settled.schema)),
+                ..spec
+            },
+            schema: settled.schema,
+        }))
+    }
+}

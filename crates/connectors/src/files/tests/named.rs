@@ -1,0 +1,85 @@
+//! Files that queries name: found, refused, read by the reader of loads.
+
+use towpath_ports::NamedFiles;
+
+use super::super::QueriedFiles;
+use super::*;
+
+fn context(project: &Project) -> ConnectorContext {
+    ConnectorContext {
+        project_dir: project.dir.path().to_path_buf(),
+        secrets: Arc::new(NoSecrets),
+        memory: Arc::clone(&project.memory),
+    }
+}
+
+fn below(project: &Project) -> QueriedFiles {
+    QueriedFiles::below(project.dir.path(), context(project))
+}
+
+/// The rows of a file by name, with these columns; `None` when there is none of that name.
+fn rows_of(files: &QueriedFiles, name: &str, columns: Option<&[&str]>) -> Result<Option<Outcome>> {
+    run(async {
+        let Some(file) = files.find(name).await? else {
+            return Ok(None);
+        };
+        let mut spec = file.spec;
+        spec.projection = columns.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        drain(file.source.open(&spec, None).await?).await.map(Some)
+    })
+}
+
+#[test]
+fn a_named_file_is_read_as_a_load_reads_it() {
+    let project = Project::new()
+        .file("semicolons.csv", "a;b\n1;x\n2;y\n")
+        .file("packed.csv.gz", gzip(b"a,b\n01,x\n"))
+        .file("t.jsonl", "{\"a\": 5, \"n\": {\"x\": 1}}\n{\"a\": 6}\n")
+        .file("many/1.csv", "a\n1\n")
+        .file("many/2.csv", "a\n2\n");
+    let files = below(&project);
+    let read = |name: &str, columns: Option<&[&str]>| rows_of(&files, name, columns).unwrap();
+    let semicolons = read("data/semicolons.csv", None).unwrap();
+    assert_eq!((semicolons.columns, semicolons.rows), (vec!["a bigint".to_owned(), "b text".to_owned()], vec!["1|x".to_owned(), "2|y".to_owned()]));
+    assert_eq!(read("data/packed.csv.gz", None).unwrap().rows, ["01|x"]);
+    assert_eq!(read("data/semicolons.csv", Some(&["b"])).unwrap().rows, ["x", "y"]);
+    assert_eq!(read("data/t.jsonl", Some(&["a"])).unwrap().rows, ["5", "6"]);
+    assert_eq!(read("data/many/*.csv", None).unwrap().rows, ["1", "2"]);
+    // Rows without columns are counted.
+    for name in ["data/semicolons.csv", "data/t.jsonl"] {
+        assert_eq!(read(name, Some(&[])).unwrap().rows.len(), 2, "{name}");
+    }
+    for name in ["data/none.csv", "data/semicolons", "raw.flights", "data/readme.md"] {
+        assert!(read(name, None).is_none(), "{name}");
+    }
+}
+
+#[test]
+fn files_outside_the_folder_are_refused() {
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("y.csv"), "a\n1\n").unwrap();
+    let project = Project::new().file("x.csv", "a\n1\n");
+    let away = other.path().file_name().unwrap().to_str().unwrap();
+    let mut outside = vec![
+        other.path().join("y.csv").to_str().unwrap().to_owned(),
+        other.path().join("*.csv").to_str().unwrap().to_owned(),
+        format!("../{away}/y.csv"),
+        format!("../{away}/*.csv"),
+        format!("*/../../{away}/*.csv"),
+    ];
+    #[cfg(unix)]
+    {
+        let link = project.data().join("link.csv");
+        std::os::unix::fs::symlink(other.path().join("y.csv"), link).unwrap();
+        outside.push("data/link.csv".to_owned());
+    }
+    for name in outside {
+        let failure = rows_of(&below(&project), &name, None).unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.remedy), ("R0143", towpath_vocab::Remedy::Refused), "{name}");
+    }
+    let inside = project.data().join("x.csv").display().to_string();
+    assert_eq!(rows_of(&below(&project), &inside, None).unwrap().unwrap().rows, ["1"]);
+    let anywhere = QueriedFiles::anywhere(project.dir.path(), context(&project));
+    let away = other.path().join("y.csv").display().to_string();
+    assert_eq!(rows_of(&anywhere, &away, None).unwrap().unwrap().rows, ["1"]);
+}
