@@ -154,3 +154,30 @@ fn a_copy_with_little_memory_ends_and_with_too_little_is_refused() {
     let said = desk.ok(".", &["copy", "big.csv", "b.jsonl", "--memory", "16MiB"]);
     has(&said, &["2 rows copied"]);
 }
+
+/// Every type with its edge values, dates outside the years 1 to 9999 among them.
+const TYPES: &[u8] =
+    include_bytes!("../../connectors/tests/fixtures/parquet/types.parquet");
+
+#[test]
+fn dates_that_a_table_cannot_hold_are_kept_exactly_and_replayed() {
+    let pipeline = |more: &str| {
+        format!(
+            "steps:\n  extract: {{ load: data, into: raw, fail_above: 100%, tables: {{ t: {{ from: types.parquet{more} }} }} }}\n"
+        )
+    };
+    let desk = Desk::with_pipeline(&pipeline(""));
+    desk.write("data/x", "");
+    std::fs::write(desk.path("data/types.parquet"), TYPES).unwrap();
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.count(".", "raw.t"), 1);
+    let shown = desk.ok(".", &["quarantine", "show", "raw.t", "--format", "json"]);
+    has(&shown, &["+010000-01-01", "+5881580-07-11", "9223372036854775807"]);
+    assert!(!shown.contains("ERROR"), "{shown}");
+    // Declared text, every value finds its place, lists and structs as they were.
+    desk.write("pipelines/p.yml", &pipeline(", columns: { far_date: { type: text } }"));
+    desk.ok(".", &["run", "--full-refresh"]);
+    let sql = "select far_date, int64, list_of_lists from raw.t order by far_date nulls last";
+    let rows = desk.json(".", &["query", "--format", "json", sql]);
+    assert_eq!(rows.as_array().unwrap().len(), 5, "{rows}");
+}

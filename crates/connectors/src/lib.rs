@@ -10,7 +10,7 @@ mod registry;
 mod relational;
 mod sqlite;
 
-pub use files::{FilesConnector, QueriedFiles};
+pub use files::{FilesConnector, QueriedFiles, record_value};
 pub use postgres::Postgres;
 pub use registry::connectors;
 pub use sqlite::Sqlite;

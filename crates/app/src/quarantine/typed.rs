@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, UInt64Array,
+    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_empty_array,
+    new_null_array,
 };
-use arrow_cast::cast;
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{ArrowError, Field, SchemaRef};
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream;
+use towpath_connectors::record_value;
 use towpath_ports::{Assignment, BatchOrigin, BoxStream, Event, Reader, Rows, Split, TableSchema};
 use towpath_vocab::{
     Failure, Mark, Position, RawRecord, Reason, RecordLocation, Reject, Remedy, SplitId, TableName,
@@ -35,22 +36,11 @@ impl TypedReader {
         let mut columns: Vec<ArrayRef> = Vec::new();
         let mut lost: Vec<Vec<Reason>> = vec![Vec::new(); records.len()];
         for field in schema.fields() {
-            let texts: StringArray = objects
-                .iter()
-                .map(|object| object.get(field.name())?.as_str())
-                .collect();
-            let texts: ArrayRef = Arc::new(texts);
-            let typed = typed(&texts, field.data_type());
-            for (row, reasons) in lost.iter_mut().enumerate() {
-                if texts.is_valid(row) && typed.as_ref().is_none_or(|typed| typed.is_null(row)) {
-                    reasons.push(unreadable(field.name(), field.data_type()));
-                }
+            let (column, flaws) = column(&objects, field)?;
+            for (reasons, flaw) in lost.iter_mut().zip(flaws) {
+                reasons.extend(flaw.map(|why| unreadable(field, &why)));
             }
-            columns.push(
-                typed.unwrap_or_else(|| {
-                    arrow_array::new_null_array(field.data_type(), records.len())
-                }),
-            );
+            columns.push(column);
         }
         let events = events(&table, &schema, columns, lost, records)?;
         Ok(Self {
@@ -96,26 +86,44 @@ fn values(record: &Record) -> Result<serde_json::Map<String, serde_json::Value>>
     })
 }
 
-/// The texts as values, NULL where one does not read; `None` for types that have no exact text.
-fn typed(texts: &ArrayRef, data_type: &DataType) -> Option<ArrayRef> {
-    let has_exact_text = data_type.is_numeric()
-        || matches!(
-            data_type,
-            DataType::Utf8 | DataType::Boolean | DataType::Date32 | DataType::Timestamp(..)
-        );
-    has_exact_text
-        .then(|| cast(texts, data_type).ok())
-        .flatten()
+/// A column of all records, NULL where a value does not read, and why for each such record.
+fn column(
+    objects: &[serde_json::Map<String, serde_json::Value>],
+    field: &Field,
+) -> Result<(ArrayRef, Vec<Option<String>>)> {
+    let mut flaws = Vec::with_capacity(objects.len());
+    let mut cells: Vec<ArrayRef> = Vec::with_capacity(objects.len() + 1);
+    cells.push(new_empty_array(field.data_type()));
+    for object in objects {
+        match record_value(object.get(field.name()), field.data_type()).map_err(bent)? {
+            Ok(cell) => {
+                cells.push(cell);
+                flaws.push(None);
+            }
+            Err(why) => {
+                cells.push(new_null_array(field.data_type(), 1));
+                flaws.push(Some(why));
+            }
+        }
+    }
+    let cells: Vec<&dyn Array> = cells.iter().map(AsRef::as_ref).collect();
+    let column = arrow_select::concat::concat(&cells).map_err(bent)?;
+    Ok((column, flaws))
 }
 
-fn unreadable(column: &str, data_type: &DataType) -> Reason {
+fn bent(error: ArrowError) -> Failure {
+    let message = format!("kept rows have other columns: {error}");
+    Failure::new("R0977", Remedy::Bug, message)
+}
+
+fn unreadable(field: &Field, why: &str) -> Reason {
     Reason {
         code: "type".to_owned(),
-        column: Some(column.to_owned()),
+        column: Some(field.name().clone()),
         value: None,
         message: format!(
-            "the kept value does not read as {}: load it again",
-            types::name(data_type)
+            "the kept value does not read as {}: it {why}",
+            types::name(field.data_type())
         ),
     }
 }
@@ -127,13 +135,6 @@ fn events(
     lost: Vec<Vec<Reason>>,
     records: &[Record],
 ) -> Result<Vec<Event>> {
-    let bent = |error: arrow_schema::ArrowError| {
-        Failure::new(
-            "R0977",
-            Remedy::Bug,
-            format!("kept rows have other columns: {error}"),
-        )
-    };
     let options = RecordBatchOptions::new().with_row_count(Some(records.len()));
     let all =
         RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(bent)?;
@@ -179,4 +180,43 @@ fn events(
         Event::Boundary(Mark::at(0)),
         Event::End,
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use arrow_schema::DataType;
+    use serde_json::json;
+    use towpath_ports::row_as_json;
+
+    use super::*;
+
+    #[test]
+    fn arrays_null_and_texts_that_look_like_it_come_back() {
+        let list = DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)));
+        let field = Field::new("c", list, true);
+        let given = [json!(["NULL", "", null]), json!(null), json!([])];
+        let objects: Vec<_> = given
+            .iter()
+            .map(|value| json!({ "c": value }).as_object().unwrap().clone())
+            .collect();
+        let (array, flaws) = column(&objects, &field).unwrap();
+        assert!(flaws.iter().all(Option::is_none), "{flaws:?}");
+        let batch = RecordBatch::try_from_iter_with_nullable([("c", array, true)]).unwrap();
+        for (row, object) in objects.into_iter().enumerate() {
+            let back = serde_json::from_str::<serde_json::Value>(&row_as_json(&batch, row));
+            assert_eq!(back.unwrap(), serde_json::Value::Object(object));
+        }
+    }
+
+    #[test]
+    fn a_value_that_says_too_little_has_a_reason_and_is_never_null() {
+        let list = DataType::List(Arc::new(Field::new("item", DataType::Int64, true)));
+        let object = json!({ "c": "{1,2}", "d": "x" }).as_object().unwrap().clone();
+        for (name, data_type) in [("c", list), ("d", DataType::Int64)] {
+            let objects = [object.clone()];
+            let (_, flaws) = column(&objects, &Field::new(name, data_type, true)).unwrap();
+            assert!(matches!(flaws.as_slice(), [Some(_)]), "{name}");
+        }
+    }
 }

@@ -49,3 +49,4 @@ use crate::exact::read as value;
 
 pub use connector::FilesConnector;
 pub use named::QueriedFiles;
+pub use record::record_value;

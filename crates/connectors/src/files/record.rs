@@ -54,6 +54,19 @@ fn reason(code: &str, column: Option<&String>, message: String) -> Reason {
     }
 }
 
+/// A value of a record of a source that keeps no text, as a column of one row of this type, or why it
+/// is none.
+///
+/// # Errors
+/// When arrays of the type cannot be made: a mistake of ours.
+pub fn record_value(
+    value: Option<&Value>,
+    data_type: &DataType,
+) -> Result<Result<ArrayRef, String>, ArrowError> {
+    let field = Field::new("value", data_type.clone(), true);
+    column_of(value, &field, data_type)
+}
+
 /// One value as a column, or why it is none.
 fn column_of(
     value: Option<&Value>,

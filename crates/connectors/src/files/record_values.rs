@@ -45,7 +45,7 @@ pub(super) fn array_of(values: &[Option<&Value>], to: &DataType) -> Read {
 
 fn shape(to: &str) -> Read {
     Ok(Err(format!(
-        "is not written as {to}, so its parts cannot be read; load its file again"
+        "is not written as {to}, so its parts cannot be read; load it again"
     )))
 }
 
@@ -148,7 +148,7 @@ fn texts(values: &[Option<&Value>], to: &DataType) -> Read {
     if readable_type(to) {
         return scalars(&texts, to);
     }
-    let bad = || format!("is no `{}`; load its file again", types::name(to));
+    let bad = || format!("is no `{}`; load it again", types::name(to));
     Ok(rare(&texts, to)?.ok_or_else(bad))
 }
 

@@ -163,7 +163,7 @@ fn a_record_of_an_earlier_version_that_says_too_little_stays_rejected() {
     });
     assert_eq!((outcome.rows.len(), outcome.rejects.len()), (0, 1));
     let message = &outcome.rejects[0].reasons[0].message;
-    assert!(message.contains("load its file again"), "{message}");
+    assert!(message.contains("load it again"), "{message}");
 }
 
 #[test]
