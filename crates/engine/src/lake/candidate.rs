@@ -85,6 +85,11 @@ impl LakeCandidate {
         files.map(|file| self.storage.address(&file.key)).collect()
     }
 
+    /// Where an object of the lakehouse is.
+    pub(crate) fn address_of(&self, key: &Key) -> String {
+        self.storage.address(key)
+    }
+
     /// The objects that its files are, by key.
     pub(crate) fn objects(&self) -> Arc<dyn ObjectStore> {
         self.storage.objects()

@@ -81,12 +81,12 @@ pub(crate) async fn set_aside(table: &Table) -> LakeResult<bool> {
 }
 
 /// The version a name of the log begins with, when this follows.
-fn version_of(name: &str, then: &str) -> Option<u64> {
+pub(crate) fn version_of(name: &str, then: &str) -> Option<u64> {
     let (digits, rest) = name.split_at_checked(20)?;
     rest.starts_with(then).then(|| digits.parse().ok())?
 }
 
-fn is_whole(checkpoint: Bytes) -> bool {
+pub(crate) fn is_whole(checkpoint: Bytes) -> bool {
     SerializedFileReader::new(checkpoint).is_ok_and(|reader| {
         (0..reader.num_row_groups()).all(|group| reader.get_row_group(group).is_ok())
     })

@@ -211,6 +211,38 @@ pub enum LakeError {
         /// The checkpoint.
         address: String,
     },
+    /// A file of the log that is missing or damaged.
+    #[error("the log of `{table}` is damaged: `{address}` of version {version} {why}")]
+    Damaged {
+        /// The table.
+        table: String,
+        /// The file.
+        address: String,
+        /// The version it belongs to.
+        version: u64,
+        /// What is wrong with it.
+        why: String,
+        /// The last version that can still be read.
+        last_good: Option<u64>,
+    },
+    /// A data file that the log names and that cannot be read.
+    #[error("a data file of `{table}` {why}: `{address}`")]
+    DataFile {
+        /// The table.
+        table: String,
+        /// The file.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A data file that cannot be reached now.
+    #[error("reading `{address}` failed: {why}")]
+    OutOfReach {
+        /// The file.
+        address: String,
+        /// Why.
+        why: String,
+    },
     /// A location this version cannot open.
     #[error("`{location}` is no lakehouse this version can open")]
     Location {
@@ -246,7 +278,7 @@ pub enum LakeError {
         table: String,
     },
     /// The Delta library refused.
-    #[error("{doing} `{table}` failed: {source}")]
+    #[error("{doing} `{table}` failed: {}", brief(source))]
     Delta {
         /// What was tried.
         doing: &'static str,
@@ -256,7 +288,7 @@ pub enum LakeError {
         source: Box<deltalake_core::DeltaTableError>,
     },
     /// A data file could not be read.
-    #[error("reading `{address}` failed: {source}")]
+    #[error("reading `{address}` failed: {}", brief(source))]
     Parquet {
         /// The file.
         address: String,
@@ -264,7 +296,7 @@ pub enum LakeError {
         source: parquet::errors::ParquetError,
     },
     /// Arrow refused; a mistake of ours.
-    #[error("{doing} failed: {source}")]
+    #[error("{doing} failed: {}", brief(source))]
     Arrow {
         /// What was tried.
         doing: &'static str,
@@ -310,6 +342,9 @@ impl LakeError {
             LakeError::Held { .. } => "R0428",
             LakeError::Unsettled { .. } => "R0429",
             LakeError::Emptied { .. } => "R0430",
+            LakeError::Damaged { .. } => "R0431",
+            LakeError::DataFile { .. } => "R0432",
+            LakeError::OutOfReach { .. } => "R0434",
             LakeError::LeaseLost { .. } => "R0433",
         }
     }
@@ -335,6 +370,8 @@ impl LakeError {
             | LakeError::Occupied { .. }
             | LakeError::Held { .. }
             | LakeError::Torn { .. }
+            | LakeError::Damaged { .. }
+            | LakeError::DataFile { .. }
             | LakeError::PositionMissing { .. }
             | LakeError::Stored { .. } => Remedy::Refused,
             LakeError::Delta { source, .. } if has_io(source, DENIED) => Remedy::FixConfig,
@@ -346,6 +383,7 @@ impl LakeError {
             | LakeError::Delta { .. }
             | LakeError::Io { .. }
             | LakeError::Storage { .. }
+            | LakeError::OutOfReach { .. }
             | LakeError::LeaseLost { .. }
             | LakeError::Stopped => Remedy::Retry,
             LakeError::Arrow { .. } | LakeError::Misuse(_) => Remedy::Bug,
@@ -391,6 +429,29 @@ impl LakeError {
     }
 }
 
+/// A library's error without the trace of its own calls.
+pub(crate) fn brief(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    let ends = ["\nstack backtrace", "\n\nbacktrace", "\nBacktrace", "\n   0:"];
+    let end = ends.iter().filter_map(|end| text.find(end)).min();
+    let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+    text.trim().replace('\n', " ")
+}
+
+/// What can be done about a table whose log or data is damaged.
+fn ways_out(table: &str, address: &str, last_good: Option<u64>) -> Vec<String> {
+    let mut ways = vec![format!("restore `{address}` from a backup")];
+    if let Some(version) = last_good {
+        ways.push(format!(
+            "look at the last version that can be read: `select * from at_version('{table}', {version})`"
+        ));
+    }
+    ways.push(format!(
+        "or build it anew: `towpath lake drop {table} --yes`, then `towpath run`"
+    ));
+    ways
+}
+
 const FULL: &str =
     "the disk is full: free some space and run again; nothing of this write is visible";
 
@@ -422,11 +483,29 @@ fn has_io(error: &(dyn std::error::Error + 'static), kinds: &[ErrorKind]) -> boo
 impl From<LakeError> for Failure {
     fn from(error: LakeError) -> Self {
         let failure = Failure::new(error.code(), error.remedy(), error.to_string());
-        match error.help() {
-            Some(help) => failure.help(help),
-            None => failure,
-        }
+        let ways = match &error {
+            LakeError::Damaged {
+                table,
+                address,
+                last_good,
+                ..
+            } => ways_out(table, address, *last_good),
+            LakeError::DataFile { table, address, .. } => ways_out(table, address, None),
+            other => other.help().into_iter().collect(),
+        };
+        ways.into_iter().fold(failure, Failure::help)
     }
+}
+
+/// A data file of a table that cannot be read, as a query meets it.
+pub(crate) fn unreadable(address: &str, why: &str) -> Failure {
+    let table = super::names::table_of(address);
+    LakeError::DataFile {
+        table: table.map_or_else(String::new, |table| table.to_string()),
+        address: address.to_owned(),
+        why: why.to_owned(),
+    }
+    .into()
 }
 
 /// True when the entry may be in the log, so that nothing it names may be deleted.

@@ -9,6 +9,7 @@ use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use object_store::prefix::PrefixStore;
 
 use super::error::LakeResult;
+use super::lenient::LenientStore;
 use super::storage::{Key, StorageRef};
 
 /// The log of the table below a prefix.
@@ -18,6 +19,18 @@ pub(crate) fn log_of(storage: &StorageRef, prefix: &Key) -> LakeResult<LogStoreR
     Ok(default_logstore(
         table,
         storage.absolute(),
+        &url,
+        &StorageConfig::default(),
+    ))
+}
+
+/// The same log without most of its statistics (`lenient.rs`).
+pub(crate) fn lenient_log_of(storage: &StorageRef, prefix: &Key) -> LakeResult<LogStoreRef> {
+    let url = storage.url(prefix)?;
+    let table = Arc::new(PrefixStore::new(storage.objects(), prefix.clone()));
+    Ok(default_logstore(
+        Arc::new(LenientStore(table)),
+        Arc::new(LenientStore(storage.absolute())),
         &url,
         &StorageConfig::default(),
     ))

@@ -19,6 +19,13 @@ pub(crate) fn table_prefix(table: &TableName) -> Key {
     child(&key(&escape(table.schema())), &escape(table.table()))
 }
 
+/// The table that a data file of this address belongs to.
+pub(crate) fn table_of(address: &str) -> Option<TableName> {
+    let mut parts = address.rsplit('/').skip(1);
+    let table = unescape(parts.next()?)?;
+    Some(TableName::new(unescape(parts.next()?)?, table))
+}
+
 /// The name of an object that is about a table: `<schema>.<table>.json`.
 pub(crate) fn object_of(table: &TableName) -> String {
     format!("{}.{}.json", escape(table.schema()), escape(table.table()))

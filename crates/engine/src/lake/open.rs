@@ -189,7 +189,15 @@ impl Lake {
     pub async fn drop_table(&self, name: &TableName) -> Result<bool> {
         let held = self.hold(name).await?;
         let table = self.table(name)?;
-        let now = table.now().await?;
+        let now = match table.now().await {
+            // What its log says is lost already: nothing of it is hidden first.
+            Err(LakeError::Damaged { .. }) => {
+                self.take_away(&table).await?;
+                held.release().await?;
+                return Ok(true);
+            }
+            now => now?,
+        };
         if let Some(now) = &now {
             // In the place of a view that the table hid: it must not come to light.
             let id = now.state.metadata().id();

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use parquet::errors::ParquetError;
 use towpath_ports::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split,
     TableSchema,
@@ -19,7 +20,8 @@ use towpath_vocab::{Failure, Mark, Position, RawRecord, ReadMode, Remedy, SplitI
 
 use super::candidate::{LakeCandidate, LakeFile};
 use super::convert::batch_to_lake;
-use super::error::{LakeError, LakeResult};
+use super::error::{LakeError, LakeResult, brief};
+use super::names::table_of;
 use super::object_file::ObjectFile;
 use super::storage::{Key, StorageRef};
 use super::table::Table;
@@ -47,13 +49,10 @@ pub(crate) async fn read_rows(
     schema: SchemaRef,
     batch_rows: usize,
 ) -> LakeResult<BoxStream<LakeResult<RecordBatch>>> {
-    let damaged = |source| LakeError::Parquet {
-        address: address.clone(),
-        source,
-    };
+    let refused = |source| damaged(&address, &source);
     let builder = ParquetRecordBatchStreamBuilder::new(file)
         .await
-        .map_err(damaged)?;
+        .map_err(refused)?;
     let held = Arc::clone(builder.schema());
     // A group without members is a root of the file and no column of it.
     let file = builder.parquet_schema();
@@ -79,14 +78,34 @@ pub(crate) async fn read_rows(
         .with_projection(mask)
         .with_batch_size(batch_rows.max(1))
         .build()
-        .map_err(damaged)?;
+        .map_err(refused)?;
     Ok(Box::pin(batches.map(move |batch| {
-        let batch = batch.map_err(|source| LakeError::Parquet {
-            address: address.clone(),
-            source,
-        })?;
+        let batch = batch.map_err(|source| damaged(&address, &source))?;
         batch_to_lake(&batch, &schema, &from)
     })))
+}
+
+/// A data file that cannot be read: it is damaged, missing, or out of reach for now.
+fn damaged(address: &str, source: &ParquetError) -> LakeError {
+    let stored = match source {
+        ParquetError::External(source) => source.downcast_ref::<object_store::Error>(),
+        _ => None,
+    };
+    let why = match stored {
+        Some(object_store::Error::NotFound { .. }) => "is missing".to_owned(),
+        Some(other) => {
+            return LakeError::OutOfReach {
+                address: address.to_owned(),
+                why: brief(other),
+            };
+        }
+        None => format!("is damaged ({})", brief(source)),
+    };
+    LakeError::DataFile {
+        table: table_of(address).map_or_else(String::new, |table| table.to_string()),
+        address: address.to_owned(),
+        why,
+    }
 }
 
 /// The rows of several files, one after the other.

@@ -17,8 +17,9 @@ use towpath_vocab::TableName;
 
 use super::candidate::{LakeCandidate, LakeFile};
 use super::checkpoint;
+use super::damage;
 use super::error::{LakeError, LakeResult};
-use super::log::log_of;
+use super::log::{lenient_log_of, log_of};
 use super::names::{self, LOG};
 use super::storage::{self, Key, StorageRef, child, head, key};
 use super::view;
@@ -120,8 +121,34 @@ impl Table {
             }
             opened => opened,
         };
-        let state = state.map_err(|source| delta("opening", &self.name, source))?;
+        let state = match state {
+            Ok(state) => state,
+            Err(source) => self.opened_otherwise(version, source).await?,
+        };
         Snapshot::new(self, state)
+    }
+
+    /// A log that the library refuses: its damage, or its state without the statistics it stumbles over.
+    async fn opened_otherwise(
+        &self,
+        version: Option<u64>,
+        source: DeltaTableError,
+    ) -> LakeResult<DeltaTableState> {
+        if let Some(damage) = damage::find(self, version).await? {
+            tracing::debug!(table = %self.name, "opening failed: {source}");
+            return Err(LakeError::Damaged {
+                table: self.name.to_string(),
+                address: damage.address,
+                version: damage.version,
+                why: damage.why,
+                last_good: damage.last_good,
+            });
+        }
+        let plain = lenient_log_of(&self.storage, &self.prefix)?;
+        match DeltaTableState::try_new(&plain, version).await {
+            Ok(state) => Ok(state),
+            Err(_) => Err(delta("opening", &self.name, source)),
+        }
     }
 
     async fn set_torn_aside(&self) -> LakeResult<bool> {

@@ -17,13 +17,19 @@ use futures::future::BoxFuture;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::basic::Type;
-use parquet::errors::Result;
+use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
+use crate::lake::{self, LakeCandidate};
+
 /// Opens files without those bounds.
 #[derive(Debug)]
-pub(crate) struct Unbounded<F>(pub(crate) F);
+pub(crate) struct Unbounded<F> {
+    pub(crate) files: F,
+    /// Whose files they are.
+    pub(crate) table: Arc<LakeCandidate>,
+}
 
 impl<F: ParquetFileReaderFactory> ParquetFileReaderFactory for Unbounded<F> {
     fn create_reader(
@@ -33,14 +39,16 @@ impl<F: ParquetFileReaderFactory> ParquetFileReaderFactory for Unbounded<F> {
         metadata_bytes: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> std::result::Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
+        let address = self.table.address_of(&file.object_meta.location);
         let inner = self
-            .0
+            .files
             .create_reader(partition, file, metadata_bytes, metrics)?;
-        Ok(Box::new(UnboundedReader(inner)))
+        Ok(Box::new(UnboundedReader(inner, address)))
     }
 }
 
-struct UnboundedReader(Box<dyn AsyncFileReader + Send>);
+/// A reader, and the address of the file it reads.
+struct UnboundedReader(Box<dyn AsyncFileReader + Send>, String);
 
 impl AsyncFileReader for UnboundedReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
@@ -55,9 +63,23 @@ impl AsyncFileReader for UnboundedReader {
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>>> {
-        let read = self.0.get_metadata(options);
-        async move { unbounded(read.await?) }.boxed()
+        let (read, address) = (self.0.get_metadata(options), &self.1);
+        async move { unbounded(read.await.map_err(|error| named(address, error))?) }.boxed()
     }
+}
+
+/// A footer that cannot be read, with the file and its table.
+fn named(address: &str, error: ParquetError) -> ParquetError {
+    let stored = match &error {
+        ParquetError::External(source) => source.downcast_ref::<object_store::Error>(),
+        _ => None,
+    };
+    let why = match stored {
+        Some(object_store::Error::NotFound { .. }) => "is missing".to_owned(),
+        Some(_) => return error,
+        None => format!("is damaged ({})", lake::brief(&error)),
+    };
+    ParquetError::External(Box::new(lake::unreadable(address, &why)))
 }
 
 /// What a file says of itself, without those bounds.

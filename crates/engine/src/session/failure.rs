@@ -13,6 +13,7 @@ use datafusion::common::{Column, DataFusionError, SchemaError};
 use towpath_vocab::{Failure, Remedy};
 
 use super::names;
+use crate::lake;
 
 /// True when the memory pool could not give what was asked for.
 pub(crate) fn is_exhausted(error: &DataFusionError) -> bool {
@@ -165,7 +166,14 @@ fn datafusion_failure(subject: &str, at: &str, error: &DataFusionError) -> Failu
         ),
         DataFusionError::IoError(error) => storage(subject, &error.to_string()),
         DataFusionError::ObjectStore(error) => storage(subject, &error.to_string()),
-        DataFusionError::ParquetError(error) => storage(subject, &error.to_string()),
+        DataFusionError::ParquetError(error) => {
+            let (text, cause) = (error.to_string(), error.as_ref());
+            match (within::<Failure>(cause), within::<object_store::Error>(cause)) {
+                (Some(failure), _) => failure.clone(),
+                (None, Some(_)) => storage(subject, &text),
+                (None, None) => damaged(subject, &text),
+            }
+        }
         other => Failure::new(
             "R0515",
             Remedy::Bug,
@@ -173,6 +181,30 @@ fn datafusion_failure(subject: &str, at: &str, error: &DataFusionError) -> Failu
         )
         .help("this should not happen; please report it with the statement"),
     }
+}
+
+/// An error of this kind among an error and its causes.
+fn within<'a, E: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn damaged(subject: &str, text: &str) -> Failure {
+    if is_about_disk(text) {
+        return no_spill_space(subject, text);
+    }
+    let message = format!("{subject} reads a data file that is damaged: {}", terse(text));
+    Failure::new("R0512", Remedy::FixData, message)
+        .help("`towpath lake describe TABLE` shows which files a table consists of")
+        .help("restore the file from a backup, or build the table anew: `towpath lake drop TABLE --yes`, then `towpath run`")
 }
 
 fn storage(subject: &str, text: &str) -> Failure {
@@ -271,9 +303,7 @@ fn plain(column: &Column) -> String {
 
 /// The first line, without the words DataFusion adds for its own developers.
 fn terse(text: &str) -> String {
-    let text = text.trim_start_matches("Error during planning: ");
-    let end = text.find("\n\nbacktrace").unwrap_or(text.len());
-    text[..end].trim().replace("\n", " ")
+    lake::brief(&text.trim_start_matches("Error during planning: "))
 }
 
 #[cfg(test)]

@@ -34,13 +34,21 @@ pub(crate) async fn all_names(lake: &Lake) -> Result<Vec<TableName>, Failure> {
     Ok(names)
 }
 
+/// The code of a log with a missing or damaged file.
+const DAMAGED: &str = "R0431";
+
 /// A table as it was at a version.
 pub(crate) async fn at_version(
     lake: &Lake,
     name: &TableName,
     version: u64,
 ) -> Result<Arc<LakeCandidate>, Failure> {
-    let newest = lake.describe(name).await?.version;
+    let newest = match lake.describe(name).await {
+        Ok(described) => described.version,
+        // Of a damaged log an older version may still be whole.
+        Err(failure) if failure.code == DAMAGED => version,
+        Err(failure) => return Err(failure),
+    };
     if version > newest {
         let message = format!("`{name}` has no version {version}; the newest is {newest}");
         return Err(Failure::new("R0502", Remedy::FixConfig, message)

@@ -121,10 +121,13 @@ impl TableProvider for FilesTable {
         let place = ObjectStoreUrl::parse(LAKE)?;
         let environment = session.runtime_env();
         environment.register_object_store(place.as_ref(), self.files.objects());
-        let files = Unbounded(CachedParquetFileReaderFactory::new(
-            environment.object_store(&place)?,
-            environment.cache_manager.get_file_metadata_cache(),
-        ));
+        let files = Unbounded {
+            files: CachedParquetFileReaderFactory::new(
+                environment.object_store(&place)?,
+                environment.cache_manager.get_file_metadata_cache(),
+            ),
+            table: Arc::clone(&self.files),
+        };
         let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)))
             .with_table_parquet_options(session.default_table_options().parquet)
             .with_parquet_file_reader_factory(Arc::new(files));

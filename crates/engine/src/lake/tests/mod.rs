@@ -11,6 +11,7 @@
 mod care;
 mod checkpoints;
 mod commits;
+mod damage;
 mod faults;
 mod kills;
 mod modes;

@@ -1,0 +1,133 @@
+//! What is wrong with a log that cannot be opened: the first of its files that is missing or damaged.
+//!
+//! Promise: the log is only looked at, and only after an opening has failed; the answer names one file,
+//! the version it belongs to and the last version before it that can still be read. It repairs nothing:
+//! checkpoints that the log can do without are `checkpoint.rs`' work.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::checkpoint::{is_whole, version_of};
+use super::error::LakeResult;
+use super::storage::{self, child};
+use super::table::Table;
+
+/// A file of a log that stops it from being read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) address: String,
+    pub(crate) version: u64,
+    pub(crate) why: String,
+    /// The last version that can be read without it.
+    pub(crate) last_good: Option<u64>,
+}
+
+/// Looks for the first damage of a table's log, up to a version.
+pub(crate) async fn find(table: &Table, up_to: Option<u64>) -> LakeResult<Option<Damage>> {
+    let (storage, log) = (&*table.storage, table.log_prefix());
+    let names = storage::names(storage, &log).await?;
+    let entries: BTreeSet<u64> = names
+        .iter()
+        .filter(|name| name.ends_with(".json"))
+        .filter_map(|name| version_of(name, ".json"))
+        .collect();
+    let mut base = None;
+    for name in &names {
+        let Some(version) = version_of(name, ".checkpoint.") else {
+            continue;
+        };
+        let bytes = storage::get(storage, &child(&log, name)).await?;
+        let usable = !name.ends_with(".parquet") || bytes.is_some_and(is_whole);
+        if usable && up_to.is_none_or(|up_to| version <= up_to) {
+            base = base.max(Some(version));
+        }
+    }
+    let Some(latest) = up_to.or(entries.last().copied()) else {
+        return Ok(None);
+    };
+    for version in base.map_or(0, |version| version + 1)..=latest {
+        let key = child(&log, &entry(version));
+        let is_last = version == latest;
+        let why = match storage::get(storage, &key).await? {
+            Some(bytes) => match flaw(&bytes) {
+                None => continue,
+                Some(why) => why,
+            },
+            // The entries before the first one were cleaned up: a checkpoint held what they said.
+            None if base.is_none() && entries.first() > Some(&version) => {
+                let version = lost_checkpoint(table, &entries).await?;
+                let name = format!("{version:020}.checkpoint.parquet");
+                return Ok(Some(Damage {
+                    address: storage.address(&child(&log, &name)),
+                    version,
+                    why: "is missing, and the entries before it are cleaned up".to_owned(),
+                    last_good: None,
+                }));
+            }
+            None if is_last => "is missing".to_owned(),
+            None => "is missing, and later ones build on it".to_owned(),
+        };
+        let last_good = version.checked_sub(1).filter(|last| *last >= base.unwrap_or(0));
+        return Ok(Some(Damage {
+            address: storage.address(&key),
+            version,
+            why,
+            last_good,
+        }));
+    }
+    Ok(None)
+}
+
+/// The name of a version's entry.
+fn entry(version: u64) -> String {
+    format!("{version:020}.json")
+}
+
+/// What is wrong with the bytes of an entry: lines of JSON objects.
+fn flaw(bytes: &[u8]) -> Option<String> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Some("is empty".to_owned());
+    }
+    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+    let is_action = |line: &[u8]| {
+        line.iter().all(u8::is_ascii_whitespace)
+            || serde_json::from_slice::<Value>(line).is_ok_and(|action| action.is_object())
+    };
+    let at = lines.iter().position(|line| !is_action(line))?;
+    Some(match at + 1 == lines.len() {
+        true => format!("is cut short in line {}", at + 1),
+        false => format!("is damaged in line {}", at + 1),
+    })
+}
+
+/// The version of the checkpoint that the pointer names, or of the one that the first entry builds on.
+async fn lost_checkpoint(table: &Table, entries: &BTreeSet<u64>) -> LakeResult<u64> {
+    let key = child(&table.log_prefix(), "_last_checkpoint");
+    let pointer = storage::get(&*table.storage, &key).await?;
+    let pointed = pointer.and_then(|bytes| {
+        let pointer: Value = serde_json::from_slice(&bytes).ok()?;
+        pointer.get("version")?.as_u64()
+    });
+    let before = entries.first().map_or(0, |first| first.saturating_sub(1));
+    Ok(pointed.unwrap_or(before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_lines_of_json_objects() {
+        let cases = [
+            ("{\"commitInfo\":{}}\n", None),
+            ("{\"commitInfo\":{}}\n\n{}", None),
+            ("{\"add\":{\"pa", Some("is cut short in line 1")),
+            ("x\n{}\n", Some("is damaged in line 1")),
+            ("", Some("is empty")),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(flaw(text.as_bytes()).as_deref(), expected, "{text}");
+        }
+    }
+}
