@@ -174,8 +174,14 @@ impl Lake {
     /// # Errors
     /// `FixConfig` when there is no such table or version.
     pub async fn snapshot_at(&self, name: &TableName, version: u64) -> Result<LakeCandidate> {
-        let (table, now) = self.existing(name).await?;
-        if version > now.version() {
+        let table = self.table(name)?;
+        let newest = match self.existing(name).await {
+            Ok((_, now)) => now.version(),
+            // Of a damaged log an older version may still be whole.
+            Err(LakeError::Damaged { .. }) => version,
+            Err(error) => return Err(error.into()),
+        };
+        if version > newest {
             return Err(LakeError::Missing {
                 what: "version",
                 name: format!("{version}` of `{name}"),
