@@ -43,19 +43,40 @@ fn a_query_reads_a_file_as_a_copy_does() {
     desk.write("semi.csv", "id;price;day\n1;0.10;2024-02-29\n2;;\n");
     let query = |sql: &str| desk.json(".", &["query", "--format", "json", sql]);
     desk.ok(".", &["copy", "semi.csv", "semi.parquet"]);
-    for sql in ["select * from '{}' order by id", "select sum(id) n from '{}'", "select count(*) n from '{}'", "select id from '{}' limit 1"] {
-        assert_eq!(query(&sql.replace("{}", "semi.csv")), query(&sql.replace("{}", "semi.parquet")), "{sql}");
+    for sql in [
+        "select * from '{}' order by id",
+        "select sum(id) n from '{}'",
+        "select count(*) n from '{}'",
+        "select id from '{}' limit 1",
+    ] {
+        assert_eq!(
+            query(&sql.replace("{}", "semi.csv")),
+            query(&sql.replace("{}", "semi.parquet")),
+            "{sql}"
+        );
     }
     // A record that a copy would reject is not left out unseen.
     desk.write("bad.csv", "id,v\n1,2\n3\n");
     let said = desk.exits(3, ".", &["query", "select count(*) from 'bad.csv'"]);
-    has(&said, &["error[R0517]: bad.csv:3: the record has 1 field, the header has 2", "towpath copy"]);
+    has(
+        &said,
+        &[
+            "error[R0517]: bad.csv:3: the record has 1 field, the header has 2",
+            "towpath copy",
+        ],
+    );
     // A damaged file is refused by both.
     let mut bytes = std::fs::read(desk.path("semi.parquet")).unwrap();
     bytes.truncate(bytes.len() - 20);
     std::fs::write(desk.path("cut.parquet"), bytes).unwrap();
-    for arguments in [vec!["query", "select * from 'cut.parquet'"], vec!["copy", "cut.parquet", "x.csv"]] {
-        has(&desk.exits(3, ".", &arguments), &["error[R0112]", "cut.parquet"]);
+    for arguments in [
+        vec!["query", "select * from 'cut.parquet'"],
+        vec!["copy", "cut.parquet", "x.csv"],
+    ] {
+        has(
+            &desk.exits(3, ".", &arguments),
+            &["error[R0112]", "cut.parquet"],
+        );
     }
 }
 
@@ -156,8 +177,7 @@ fn a_copy_with_little_memory_ends_and_with_too_little_is_refused() {
 }
 
 /// Every type with its edge values, dates outside the years 1 to 9999 among them.
-const TYPES: &[u8] =
-    include_bytes!("../../connectors/tests/fixtures/parquet/types.parquet");
+const TYPES: &[u8] = include_bytes!("../../connectors/tests/fixtures/parquet/types.parquet");
 
 #[test]
 fn dates_that_a_table_cannot_hold_are_kept_exactly_and_replayed() {
@@ -172,10 +192,16 @@ fn dates_that_a_table_cannot_hold_are_kept_exactly_and_replayed() {
     desk.ok(".", &["run"]);
     assert_eq!(desk.count(".", "raw.t"), 1);
     let shown = desk.ok(".", &["quarantine", "show", "raw.t", "--format", "json"]);
-    has(&shown, &["+010000-01-01", "+5881580-07-11", "9223372036854775807"]);
+    has(
+        &shown,
+        &["+010000-01-01", "+5881580-07-11", "9223372036854775807"],
+    );
     assert!(!shown.contains("ERROR"), "{shown}");
     // Declared text, every value finds its place, lists and structs as they were.
-    desk.write("pipelines/p.yml", &pipeline(", columns: { far_date: { type: text } }"));
+    desk.write(
+        "pipelines/p.yml",
+        &pipeline(", columns: { far_date: { type: text } }"),
+    );
     desk.ok(".", &["run", "--full-refresh"]);
     let sql = "select far_date, int64, list_of_lists from raw.t order by far_date nulls last";
     let rows = desk.json(".", &["query", "--format", "json", sql]);

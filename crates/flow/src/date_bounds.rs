@@ -52,12 +52,13 @@ impl DateBounds {
         let moments = |per_second: i64| {
             let day = DAY * per_second;
             let first = first.saturating_mul(day);
-            (first, last.saturating_add(1).saturating_mul(day).saturating_sub(1))
+            (
+                first,
+                last.saturating_add(1).saturating_mul(day).saturating_sub(1),
+            )
         };
         match array.data_type() {
-            DataType::Date32 => {
-                outside::<Date32Type>(array, *self.days.start(), *self.days.end())
-            }
+            DataType::Date32 => outside::<Date32Type>(array, *self.days.start(), *self.days.end()),
             DataType::Timestamp(TimeUnit::Second, _) => {
                 let (first, last) = moments(1);
                 outside::<TimestampSecondType>(array, first, last)
@@ -184,7 +185,9 @@ mod tests {
             .map(|reject| {
                 let reasons = reject.reasons.iter();
                 let text = |text: &Option<String>| text.clone().unwrap_or_default();
-                reasons.map(|reason| (text(&reason.column), text(&reason.value))).collect()
+                reasons
+                    .map(|reason| (text(&reason.column), text(&reason.value)))
+                    .collect()
             })
             .collect();
         let of = |column: &str, value: &str| (column.to_owned(), value.to_owned());

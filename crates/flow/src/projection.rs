@@ -16,7 +16,9 @@ use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::{filter, filter_record_batch};
 use async_trait::async_trait;
-use towpath_ports::{ExpressionCompiler, Op, OpColumn, Operator, Output, Result, RowExpression, Rows, value_as_json};
+use towpath_ports::{
+    ExpressionCompiler, Op, OpColumn, Operator, Output, Result, RowExpression, Rows, value_as_json,
+};
 use towpath_vocab::{ColumnPlan, Failure, Reason, Reject, Remedy, TablePlan, types};
 
 use crate::mask::Masking;

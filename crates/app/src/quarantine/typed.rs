@@ -212,7 +212,10 @@ mod tests {
     #[test]
     fn a_value_that_says_too_little_has_a_reason_and_is_never_null() {
         let list = DataType::List(Arc::new(Field::new("item", DataType::Int64, true)));
-        let object = json!({ "c": "{1,2}", "d": "x" }).as_object().unwrap().clone();
+        let object = json!({ "c": "{1,2}", "d": "x" })
+            .as_object()
+            .unwrap()
+            .clone();
         for (name, data_type) in [("c", list), ("d", DataType::Int64)] {
             let objects = [object.clone()];
             let (_, flaws) = column(&objects, &Field::new(name, data_type, true)).unwrap();

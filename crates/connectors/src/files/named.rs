@@ -125,7 +125,10 @@ impl NamedFiles for QueriedFiles {
         }
         let split = Split::of(&path);
         self.inside(name, &split)?;
-        let shown = match Path::new(name).parent().map(|folder| folder.to_string_lossy()) {
+        let shown = match Path::new(name)
+            .parent()
+            .map(|folder| folder.to_string_lossy())
+        {
             Some(folder) if !name.contains(GLOB) => folder.into_owned(),
             _ => split.folder.display().to_string(),
         };

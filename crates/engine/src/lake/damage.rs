@@ -68,7 +68,9 @@ pub(crate) async fn find(table: &Table, up_to: Option<u64>) -> LakeResult<Option
             None if is_last => "is missing".to_owned(),
             None => "is missing, and later ones build on it".to_owned(),
         };
-        let last_good = version.checked_sub(1).filter(|last| *last >= base.unwrap_or(0));
+        let last_good = version
+            .checked_sub(1)
+            .filter(|last| *last >= base.unwrap_or(0));
         return Ok(Some(Damage {
             address: storage.address(&key),
             version,

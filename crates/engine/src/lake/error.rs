@@ -432,7 +432,12 @@ impl LakeError {
 /// A library's error without the trace of its own calls.
 pub(crate) fn brief(error: &dyn std::fmt::Display) -> String {
     let text = error.to_string();
-    let ends = ["\nstack backtrace", "\n\nbacktrace", "\nBacktrace", "\n   0:"];
+    let ends = [
+        "\nstack backtrace",
+        "\n\nbacktrace",
+        "\nBacktrace",
+        "\n   0:",
+    ];
     let end = ends.iter().filter_map(|end| text.find(end)).min();
     let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
     text.trim().replace('\n', " ")

@@ -38,7 +38,10 @@ fn is_of_log(location: &Path) -> bool {
 }
 
 fn is_entry(location: &Path) -> bool {
-    is_of_log(location) && location.filename().is_some_and(|name| name.ends_with(".json"))
+    is_of_log(location)
+        && location
+            .filename()
+            .is_some_and(|name| name.ends_with(".json"))
 }
 
 fn is_seen(found: &ObjectMeta) -> bool {
@@ -49,7 +52,10 @@ fn is_seen(found: &ObjectMeta) -> bool {
 /// An entry with the number of rows as its only statistic.
 fn plain(entry: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(entry.len());
-    for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in entry
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         match serde_json::from_slice::<Value>(line) {
             Ok(mut action) => {
                 if let Some(stats) = action.pointer_mut("/add/stats")
@@ -118,7 +124,8 @@ impl ObjectStore for LenientStore {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let all = self.0.list(prefix);
-        all.try_filter(|found| futures::future::ready(is_seen(found))).boxed()
+        all.try_filter(|found| futures::future::ready(is_seen(found)))
+            .boxed()
     }
 
     fn list_with_offset(
@@ -127,7 +134,8 @@ impl ObjectStore for LenientStore {
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         let all = self.0.list_with_offset(prefix, offset);
-        all.try_filter(|found| futures::future::ready(is_seen(found))).boxed()
+        all.try_filter(|found| futures::future::ready(is_seen(found)))
+            .boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

@@ -168,7 +168,10 @@ fn datafusion_failure(subject: &str, at: &str, error: &DataFusionError) -> Failu
         DataFusionError::ObjectStore(error) => storage(subject, &error.to_string()),
         DataFusionError::ParquetError(error) => {
             let (text, cause) = (error.to_string(), error.as_ref());
-            match (within::<Failure>(cause), within::<object_store::Error>(cause)) {
+            match (
+                within::<Failure>(cause),
+                within::<object_store::Error>(cause),
+            ) {
                 (Some(failure), _) => failure.clone(),
                 (None, Some(_)) => storage(subject, &text),
                 (None, None) => damaged(subject, &text),
@@ -201,7 +204,10 @@ fn damaged(subject: &str, text: &str) -> Failure {
     if is_about_disk(text) {
         return no_spill_space(subject, text);
     }
-    let message = format!("{subject} reads a data file that is damaged: {}", terse(text));
+    let message = format!(
+        "{subject} reads a data file that is damaged: {}",
+        terse(text)
+    );
     Failure::new("R0512", Remedy::FixData, message)
         .help("`towpath lake describe TABLE` shows which files a table consists of")
         .help("restore the file from a backup, or build the table anew: `towpath lake drop TABLE --yes`, then `towpath run`")

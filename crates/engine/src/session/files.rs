@@ -123,7 +123,9 @@ impl PartitionStream for FilePartition {
 /// A query shows all rows or none: one that is left out would go unseen.
 fn rejected(rejects: &[Reject]) -> Failure {
     let first = rejects.first();
-    let place = first.map(|reject| reject.place.to_string()).unwrap_or_default();
+    let place = first
+        .map(|reject| reject.place.to_string())
+        .unwrap_or_default();
     let reasons = first.into_iter().flat_map(|reject| &reject.reasons);
     let reasons: Vec<String> = reasons.map(|reason| reason.told()).collect();
     let message = format!("{place}: {}", reasons.join("; "));

@@ -24,7 +24,8 @@ fn rows_of(files: &QueriedFiles, name: &str, columns: Option<&[&str]>) -> Result
             return Ok(None);
         };
         let mut spec = file.spec;
-        spec.projection = columns.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        spec.projection =
+            columns.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
         drain(file.source.open(&spec, None).await?).await.map(Some)
     })
 }
@@ -40,16 +41,30 @@ fn a_named_file_is_read_as_a_load_reads_it() {
     let files = below(&project);
     let read = |name: &str, columns: Option<&[&str]>| rows_of(&files, name, columns).unwrap();
     let semicolons = read("data/semicolons.csv", None).unwrap();
-    assert_eq!((semicolons.columns, semicolons.rows), (vec!["a bigint".to_owned(), "b text".to_owned()], vec!["1|x".to_owned(), "2|y".to_owned()]));
+    assert_eq!(
+        (semicolons.columns, semicolons.rows),
+        (
+            vec!["a bigint".to_owned(), "b text".to_owned()],
+            vec!["1|x".to_owned(), "2|y".to_owned()]
+        )
+    );
     assert_eq!(read("data/packed.csv.gz", None).unwrap().rows, ["01|x"]);
-    assert_eq!(read("data/semicolons.csv", Some(&["b"])).unwrap().rows, ["x", "y"]);
+    assert_eq!(
+        read("data/semicolons.csv", Some(&["b"])).unwrap().rows,
+        ["x", "y"]
+    );
     assert_eq!(read("data/t.jsonl", Some(&["a"])).unwrap().rows, ["5", "6"]);
     assert_eq!(read("data/many/*.csv", None).unwrap().rows, ["1", "2"]);
     // Rows without columns are counted.
     for name in ["data/semicolons.csv", "data/t.jsonl"] {
         assert_eq!(read(name, Some(&[])).unwrap().rows.len(), 2, "{name}");
     }
-    for name in ["data/none.csv", "data/semicolons", "raw.flights", "data/readme.md"] {
+    for name in [
+        "data/none.csv",
+        "data/semicolons",
+        "raw.flights",
+        "data/readme.md",
+    ] {
         assert!(read(name, None).is_none(), "{name}");
     }
 }
@@ -75,11 +90,24 @@ fn files_outside_the_folder_are_refused() {
     }
     for name in outside {
         let failure = rows_of(&below(&project), &name, None).unwrap_err();
-        assert_eq!((failure.code.as_str(), failure.remedy), ("R0143", towpath_vocab::Remedy::Refused), "{name}");
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0143", towpath_vocab::Remedy::Refused),
+            "{name}"
+        );
     }
     let inside = project.data().join("x.csv").display().to_string();
-    assert_eq!(rows_of(&below(&project), &inside, None).unwrap().unwrap().rows, ["1"]);
+    assert_eq!(
+        rows_of(&below(&project), &inside, None)
+            .unwrap()
+            .unwrap()
+            .rows,
+        ["1"]
+    );
     let anywhere = QueriedFiles::anywhere(project.dir.path(), context(&project));
     let away = other.path().join("y.csv").display().to_string();
-    assert_eq!(rows_of(&anywhere, &away, None).unwrap().unwrap().rows, ["1"]);
+    assert_eq!(
+        rows_of(&anywhere, &away, None).unwrap().unwrap().rows,
+        ["1"]
+    );
 }

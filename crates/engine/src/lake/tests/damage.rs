@@ -10,7 +10,9 @@ async fn three_versions() -> Fixture {
     let f = Fixture::new();
     for generation in 1..=3 {
         let intent = intent(WriteMode::Append, schema(), generation);
-        load(&f.lake, intent, rows(&[(generation, "a")])).await.unwrap();
+        load(&f.lake, intent, rows(&[(generation, "a")]))
+            .await
+            .unwrap();
     }
     f
 }
@@ -22,12 +24,19 @@ fn entry(f: &Fixture, version: u64) -> PathBuf {
 
 fn short(failure: &Failure) {
     let text = format!("{} {}", failure.message, failure.help.join(" "));
-    assert!(text.len() < 900 && !text.contains("backtrace") && !text.contains(".rs:"), "{text}");
+    assert!(
+        text.len() < 900 && !text.contains("backtrace") && !text.contains(".rs:"),
+        "{text}"
+    );
 }
 
 async fn refused(f: &Fixture) -> Failure {
     let failure = f.reopened().version(&table()).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.remedy), ("R0431", Remedy::Refused), "{failure}");
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0431", Remedy::Refused),
+        "{failure}"
+    );
     short(&failure);
     failure
 }
@@ -41,10 +50,30 @@ async fn a_log_entry_that_is_cut_short_is_named_with_its_version() {
         std::fs::write(&path, &whole[..keep]).unwrap();
         let failure = refused(&f).await;
         assert!(failure.message.contains("`raw.things`"), "{failure}");
-        assert!(failure.message.contains("00000000000000000002.json` of version 2"), "{failure}");
-        assert!(failure.help.iter().any(|way| way.contains("backup")), "{failure:?}");
-        assert!(failure.help.iter().any(|way| way.contains("at_version('raw.things', 1)")), "{failure:?}");
-        assert!(failure.help.iter().any(|way| way.contains("towpath lake drop raw.things --yes")), "{failure:?}");
+        assert!(
+            failure
+                .message
+                .contains("00000000000000000002.json` of version 2"),
+            "{failure}"
+        );
+        assert!(
+            failure.help.iter().any(|way| way.contains("backup")),
+            "{failure:?}"
+        );
+        assert!(
+            failure
+                .help
+                .iter()
+                .any(|way| way.contains("at_version('raw.things', 1)")),
+            "{failure:?}"
+        );
+        assert!(
+            failure
+                .help
+                .iter()
+                .any(|way| way.contains("towpath lake drop raw.things --yes")),
+            "{failure:?}"
+        );
     }
     std::fs::write(&path, &whole).unwrap();
     assert_eq!(held(&f.reopened()).await.len(), 3);
@@ -55,7 +84,12 @@ async fn a_gap_in_the_log_is_named() {
     let f = three_versions().await;
     std::fs::remove_file(entry(&f, 1)).unwrap();
     let failure = refused(&f).await;
-    assert!(failure.message.contains("00000000000000000001.json` of version 1 is missing"), "{failure}");
+    assert!(
+        failure
+            .message
+            .contains("00000000000000000001.json` of version 1 is missing"),
+        "{failure}"
+    );
     // What the message offers works.
     let before = f.reopened().snapshot_at(&table(), 0).await.unwrap();
     assert_eq!(before.version, Some(0));
@@ -68,7 +102,9 @@ async fn a_checkpoint_that_the_log_needs_and_that_is_gone_is_named() {
     let f = Fixture::new();
     for generation in 1..=12 {
         let intent = intent(WriteMode::Append, schema(), generation);
-        load(&f.lake, intent, rows(&[(generation, "a")])).await.unwrap();
+        load(&f.lake, intent, rows(&[(generation, "a")]))
+            .await
+            .unwrap();
     }
     for version in 0..=9 {
         std::fs::remove_file(entry(&f, version)).unwrap();
@@ -77,12 +113,21 @@ async fn a_checkpoint_that_the_log_needs_and_that_is_gone_is_named() {
     let log = root(&f.lake).join("raw/things/_delta_log");
     std::fs::remove_file(log.join("00000000000000000009.checkpoint.parquet")).unwrap();
     let failure = refused(&f).await;
-    assert!(failure.message.contains("00000000000000000009.checkpoint.parquet` of version 9"), "{failure}");
+    assert!(
+        failure
+            .message
+            .contains("00000000000000000009.checkpoint.parquet` of version 9"),
+        "{failure}"
+    );
 }
 
 fn data_files(folder: &Path) -> Vec<PathBuf> {
-    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|end| end == "parquet")).collect()
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    files
+        .filter(|path| path.extension().is_some_and(|end| end == "parquet"))
+        .collect()
 }
 
 #[tokio::test]
@@ -97,8 +142,15 @@ async fn a_data_file_that_is_gone_or_damaged_is_named() {
             Some(keep) => std::fs::write(&path, &whole[..keep]).unwrap(),
         }
         let failure = read_all(&f.reopened()).await.unwrap_err();
-        assert_eq!((failure.code.as_str(), failure.remedy), ("R0432", Remedy::Refused), "{failure}");
-        assert!(failure.message.contains("`raw.things`") && failure.message.contains(&name), "{failure}");
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0432", Remedy::Refused),
+            "{failure}"
+        );
+        assert!(
+            failure.message.contains("`raw.things`") && failure.message.contains(&name),
+            "{failure}"
+        );
         short(&failure);
     }
 }
@@ -110,7 +162,9 @@ async fn read_all(lake: &Lake) -> Result<usize, Failure> {
     let mut splits = reader.splits();
     let mut count = 0;
     while let Some(assigned) = splits.next().await {
-        let Assignment::Assigned(mut split) = assigned? else { continue };
+        let Assignment::Assigned(mut split) = assigned? else {
+            continue;
+        };
         while let Some(event) = split.events.next().await {
             if let Event::Rows(rows) = event? {
                 count += rows.len();
