@@ -4,6 +4,7 @@
 //! they are too many. It knows files by their ending and databases by the scheme of their URL.
 
 mod ends;
+mod options;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -69,13 +70,15 @@ pub async fn copy(
     cancel: CancellationToken,
 ) -> Result<(OutputSummary, PathBuf)> {
     let scratch = scratch()?;
+    let environment = Environment::new("copy");
     let services = ProjectServices::open(ServiceOptions {
         dir: scratch.path(),
         files: None,
         lakehouse: None,
-        environment: &Environment::new("copy"),
         project: None,
         state: None,
+        environment: &environment,
+        target: &environment,
         memory_bytes: request.memory_bytes,
     })?;
     let specs = connector_specs();
@@ -85,6 +88,7 @@ pub async fn copy(
         &request.working_dir,
         &specs,
     )?;
+    let options = options::read(&request.options, &from.connection.kind, &specs)?;
     let into = request.into.clone().unwrap_or_else(|| stem(&from.object));
     let to = end(
         &request.destination,
@@ -96,7 +100,7 @@ pub async fn copy(
     let target = TableName::new(to.connection.name.clone(), to.object.clone());
     let mode = write_mode(request, &to, destination.as_ref(), &target).await?;
     let source = services.source(&from.connection)?;
-    let spec = read_spec(request, &from, &target);
+    let spec = read_spec(request, &from, options, &target);
     let task = task_key(request, &target);
     let last = destination.last(&task, &target).await?;
     let after = last.map_or(Generation(0), |last| last.token.generation);
@@ -177,7 +181,12 @@ async fn write_mode(
     .help("say what is to happen to it: --write replace, --write append, or --write merge --key …"))
 }
 
-fn read_spec(request: &CopyRequest, from: &End, target: &TableName) -> ReadSpec {
+fn read_spec(
+    request: &CopyRequest,
+    from: &End,
+    options: BTreeMap<String, serde_json::Value>,
+    target: &TableName,
+) -> ReadSpec {
     let declared = request.types.iter().map(|(name, data_type)| ColumnPlan {
         name: name.clone(),
         data_type: Some(data_type.clone()),
@@ -192,27 +201,11 @@ fn read_spec(request: &CopyRequest, from: &End, target: &TableName) -> ReadSpec 
         known: None,
         projection: None,
         limit: None,
-        options: request
-            .options
-            .iter()
-            .map(|(key, value)| (key.clone(), option_value(value)))
-            .collect(),
+        options,
         parallel: parallelism(),
         batch_rows: 32 * 1024,
         batch_bytes: 8 << 20,
         may_repeat: false,
-    }
-}
-
-/// `true`, `3` and `["a","b"]` as what they are, anything else as text.
-fn option_value(text: &str) -> serde_json::Value {
-    match serde_json::from_str(text) {
-        Ok(
-            value @ (serde_json::Value::Bool(_)
-            | serde_json::Value::Number(_)
-            | serde_json::Value::Array(_)),
-        ) => value,
-        _ => serde_json::Value::String(text.to_owned()),
     }
 }
 

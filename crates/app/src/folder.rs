@@ -1,7 +1,12 @@
 //! Reads a project folder: every file the planning side may want, as text, under its relative path.
+//!
+//! Promise: only regular files of bounded size are opened, so that a named pipe or a device among them
+//! stops no command. Of a seed the first line is read. It does not know what the texts mean: see
+//! `towpath_project::check`.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use towpath_vocab::{Failure, Remedy};
@@ -22,35 +27,61 @@ const PLACES: &[(&str, &[&str])] = &[
     ("connections", &["yml", "yaml"]),
     ("pipelines", &["yml", "yaml"]),
     ("schemas", &["yml", "yaml"]),
-    ("models", &["sql", "yml", "yaml", "md"]),
+    ("models", &["sql", "yml", "yaml", "md", "py"]),
     ("macros", &["sql", "yml", "yaml"]),
-    ("seeds", &["yml", "yaml"]),
+    ("seeds", &["yml", "yaml", "csv"]),
     ("snapshots", &["sql", "yml", "yaml"]),
     ("tests", &["sql", "yml", "yaml"]),
     ("contracts", &["yml", "yaml"]),
 ];
-const ROOT_FILES: &[&str] = &["towpath.yml", "towpath.yaml", "dbt_project.yml"];
+const ROOT_FILES: &[&str] = &["towpath.yml", "towpath.yaml", DBT_PROJECT];
 /// No one writes larger project files by hand.
 const MAX_FILE_BYTES: u64 = 16 << 20;
+/// All of them together.
+const MAX_FOLDER_BYTES: u64 = 512 << 20;
+/// The first line of a seed is looked for in so many bytes.
+const HEADER_BYTES: u64 = 64 << 10;
 
 /// The nearest folder at or above `start` that holds a `towpath.yml`.
+///
+/// # Errors
+/// R0903 when there is none; R0906 when there is a dbt project instead.
 pub fn find_project(start: &Path) -> Result<PathBuf> {
     let start = start
         .canonicalize()
         .map_err(|error| unreadable(start, &error))?;
-    start
-        .ancestors()
-        .find(|dir| dir.join("towpath.yml").is_file())
-        .map(Path::to_path_buf)
-        .ok_or_else(|| {
-            Failure::new(
-                "R0903",
-                Remedy::FixConfig,
-                format!("there is no towpath.yml in {} or above it", start.display()),
-            )
-            .help("start a project here: towpath init")
-            .help("or say where it is: towpath --project DIR …")
-        })
+    let holds = |name: &str| start.ancestors().find(|dir| dir.join(name).is_file());
+    if let Some(dir) = holds("towpath.yml") {
+        return Ok(dir.to_path_buf());
+    }
+    if let Some(dir) = holds(DBT_PROJECT) {
+        return Err(dbt_folder(dir));
+    }
+    Err(Failure::new(
+        "R0903",
+        Remedy::FixConfig,
+        format!("there is no towpath.yml in {} or above it", start.display()),
+    )
+    .help("start a project here: towpath init")
+    .help("or say where it is: towpath --project DIR …"))
+}
+
+/// The file that makes a folder a dbt project.
+pub(crate) const DBT_PROJECT: &str = "dbt_project.yml";
+
+/// What is read of a dbt project in this version, and what is not.
+fn dbt_folder(dir: &Path) -> Failure {
+    Failure::new(
+        "R0906",
+        Remedy::FixConfig,
+        format!(
+            "{} is a dbt project; this version runs it only with a towpath.yml beside {DBT_PROJECT}",
+            dir.display()
+        ),
+    )
+    .help("read then: models in SQL, macros, seeds, sources, configs and tests in YAML, and of dbt_project.yml `models`, `seeds` and `vars`")
+    .help("not read yet: profiles.yml, packages, snapshots, tests in files of their own, unit tests, hooks, models in Python")
+    .help("write one, with a pipeline that builds all models: towpath init --from .")
 }
 
 impl ProjectFolder {
@@ -59,68 +90,139 @@ impl ProjectFolder {
     /// # Errors
     /// `FixConfig` naming a file that cannot be read or is not UTF-8.
     pub fn read(dir: &Path) -> Result<Self> {
-        let mut files = BTreeMap::new();
+        let mut reading = Reading {
+            root: dir,
+            files: BTreeMap::new(),
+            bytes: 0,
+        };
         for name in ROOT_FILES {
             let path = dir.join(name);
-            if path.is_file() {
-                files.insert((*name).to_owned(), read_text(&path)?);
+            if path.exists() {
+                reading.file(&path)?;
             }
         }
         for (place, endings) in PLACES {
-            walk(dir, &dir.join(place), endings, &mut files)?;
+            reading.folder(&dir.join(place), endings, &mut Vec::new())?;
         }
         Ok(Self {
             dir: dir.to_path_buf(),
-            files,
+            files: reading.files,
         })
     }
 }
 
-fn walk(
-    root: &Path,
-    dir: &Path,
-    endings: &[&str],
-    files: &mut BTreeMap<String, String>,
-) -> Result<()> {
-    if !dir.is_dir() {
-        return Ok(());
-    }
-    let entries = fs::read_dir(dir).map_err(|error| unreadable(dir, &error))?;
-    for entry in entries {
-        let path = entry.map_err(|error| unreadable(dir, &error))?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.to_string_lossy().starts_with('.'));
-        let ending = path
-            .extension()
-            .and_then(|e| e.to_str())
-            .unwrap_or_default();
-        if hidden {
-            continue;
+/// A folder that is being read.
+struct Reading<'a> {
+    root: &'a Path,
+    files: BTreeMap<String, String>,
+    bytes: u64,
+}
+
+impl Reading<'_> {
+    /// `above` are the folders that this one is in, links followed.
+    fn folder(&mut self, dir: &Path, endings: &[&str], above: &mut Vec<PathBuf>) -> Result<()> {
+        if !dir.is_dir() {
+            return Ok(());
         }
-        if path.is_dir() {
-            walk(root, &path, endings, files)?;
-        } else if endings.contains(&ending) {
-            let relative = path.strip_prefix(root).unwrap_or(&path);
-            let name: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
-            files.insert(name.join("/"), read_text(&path)?);
+        let real = dir
+            .canonicalize()
+            .map_err(|error| unreadable(dir, &error))?;
+        if above.contains(&real) {
+            let message = format!("the link {} leads back to a folder above it", dir.display());
+            return Err(Failure::new("R0908", Remedy::FixConfig, message)
+                .help("remove the link, or let its name start with a dot"));
         }
+        above.push(real);
+        let entries = fs::read_dir(dir).map_err(|error| unreadable(dir, &error))?;
+        for entry in entries {
+            let path = entry.map_err(|error| unreadable(dir, &error))?.path();
+            let hidden = path
+                .file_name()
+                .is_none_or(|name| name.to_string_lossy().starts_with('.'));
+            let ending = path
+                .extension()
+                .and_then(|e| e.to_str())
+                .unwrap_or_default();
+            if hidden {
+                continue;
+            }
+            if path.is_dir() {
+                self.folder(&path, endings, above)?;
+            } else if endings.contains(&ending) {
+                self.file(&path)?;
+            }
+        }
+        above.pop();
+        Ok(())
     }
-    Ok(())
+
+    fn file(&mut self, path: &Path) -> Result<()> {
+        let is_seed = path.extension().is_some_and(|ending| ending == "csv");
+        let text = match is_seed {
+            true => first_line(path)?,
+            false => read_text(path)?,
+        };
+        self.bytes += text.len() as u64;
+        if self.bytes > MAX_FOLDER_BYTES {
+            let message = format!(
+                "the project files of {} are larger than 512 MB together",
+                self.root.display()
+            );
+            return Err(Failure::new("R0905", Remedy::FixConfig, message)
+                .help("data belongs into a folder that a connection names"));
+        }
+        let relative = path.strip_prefix(self.root).unwrap_or(path);
+        let name: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
+        self.files.insert(name.join("/"), text);
+        Ok(())
+    }
+}
+
+/// Opens a regular file; anything else might never answer.
+fn open(path: &Path) -> Result<(fs::File, u64)> {
+    let about = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !about.is_file() {
+        let message = format!("{} is not a regular file", path.display());
+        return Err(Failure::new("R0907", Remedy::FixConfig, message)
+            .help("project files are text: a named pipe, a socket or a device is not read")
+            .help("remove it, or let its name start with a dot"));
+    }
+    let file = fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+    Ok((file, about.len()))
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    let size = fs::metadata(path)
-        .map_err(|error| unreadable(path, &error))?
-        .len();
-    if size > MAX_FILE_BYTES {
+    let (file, size) = open(path)?;
+    let mut text = String::new();
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| unreadable(path, &error))?;
+    if size.max(text.len() as u64) > MAX_FILE_BYTES {
         let message = format!(
-            "{} is larger than 16 MB: that is no project file",
+            "{} is larger than 16 MB: project files are smaller",
             path.display()
         );
-        return Err(Failure::new("R0905", Remedy::FixConfig, message));
+        return Err(Failure::new("R0905", Remedy::FixConfig, message)
+            .help("data belongs into a folder that a connection names"));
     }
-    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+    Ok(text)
+}
+
+/// The first line; empty when it is no text or has no end.
+fn first_line(path: &Path) -> Result<String> {
+    let (file, _) = open(path)?;
+    let mut head = Vec::new();
+    file.take(HEADER_BYTES)
+        .read_to_end(&mut head)
+        .map_err(|error| unreadable(path, &error))?;
+    let end = head.iter().position(|byte| *byte == b'\n');
+    let is_whole = end.is_some() || (head.len() as u64) < HEADER_BYTES;
+    head.truncate(end.unwrap_or(head.len()));
+    let line = String::from_utf8(head).unwrap_or_default();
+    Ok(match is_whole {
+        true => line.trim_end_matches('\r').to_owned(),
+        false => String::new(),
+    })
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {

@@ -4,11 +4,13 @@
 //! options that their load gives them; queries are not compared. Read next: `outside.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use towpath_project::{Expected, OutlinedConnection, compare, gone, unreachable};
+use arrow_schema::Schema;
+use towpath_project::{Expected, OutlinedConnection, ReadOptions, compare, gone, unreachable};
 use towpath_vocab::{
-    Action, ConnectionPlan, Diagnostic, Facts, Failure, Guarantee, OptionValue, Plan, Selection,
-    Span,
+    Action, ConnectionPlan, Diagnostic, Facts, Failure, Guarantee, Naming, OptionValue, Plan,
+    Selection, Span, TableFact,
 };
 
 use crate::Result;
@@ -24,9 +26,13 @@ pub(crate) struct Live {
 }
 
 /// A table that a pipeline loads.
-struct Load {
-    connection: ConnectionPlan,
+pub(crate) struct Load {
+    pub(crate) connection: ConnectionPlan,
+    /// Its options over those of the connection.
+    pub(crate) options: ReadOptions,
     span: Option<Span>,
+    /// Source columns whose type the pipeline declares: what is inferred does not matter.
+    declared: Vec<String>,
 }
 
 /// Compares everything that is known with what is there.
@@ -71,7 +77,7 @@ pub(crate) async fn compare_live(
 }
 
 /// Loads of tables by connection and by the table's name there.
-fn loads(plan: Option<&Plan>) -> BTreeMap<String, BTreeMap<String, Load>> {
+pub(crate) fn loads(plan: Option<&Plan>) -> BTreeMap<String, BTreeMap<String, Load>> {
     let mut all: BTreeMap<String, BTreeMap<String, Load>> = BTreeMap::new();
     let tasks = plan.into_iter().flat_map(|plan| &plan.pipelines);
     for task in tasks.flat_map(|pipeline| &pipeline.tasks) {
@@ -87,8 +93,18 @@ fn loads(plan: Option<&Plan>) -> BTreeMap<String, BTreeMap<String, Load>> {
             connection.options.insert(option.clone(), value);
         }
         let of = all.entry(connection.name.clone()).or_default();
-        let span = task.span.clone();
-        of.insert(object.clone(), Load { connection, span });
+        let columns = load.table.columns.iter();
+        let declared = columns
+            .filter(|column| column.data_type.is_some() && column.set.is_none())
+            .map(|column| column.from.clone().unwrap_or_else(|| column.name.clone()))
+            .collect();
+        let one = Load {
+            connection,
+            options: load.options.clone(),
+            span: task.span.clone(),
+            declared,
+        };
+        of.insert(object.clone(), one);
     }
     all
 }
@@ -133,6 +149,7 @@ impl One<'_> {
             match self.describe(object, load).await {
                 Ok(live) => {
                     let expected = Expected::written(name, object, table);
+                    let live = as_declared(live, load, &table.fact);
                     diagnostics.extend(compare(&expected, &live));
                 }
                 Err(failure) => {
@@ -149,6 +166,7 @@ impl One<'_> {
                 Ok(live) => {
                     let seen = self.observed.and_then(|tables| tables.get(object));
                     diagnostics.extend(seen.into_iter().flat_map(|fact| {
+                        let live = as_declared(live.clone(), Some(load), fact);
                         let expected = Expected {
                             connection: name,
                             object,
@@ -175,6 +193,28 @@ impl One<'_> {
         let connection = load.map_or(self.connection, |load| &load.connection);
         let found = self.outside.discover(connection)?.describe(object).await?;
         Ok(fact(&found, &self.outside.now()))
+    }
+}
+
+/// What is there, with the known type for columns whose type the pipeline declares.
+fn as_declared(live: TableFact, load: Option<&Load>, known: &TableFact) -> TableFact {
+    let declared = |name: &str| {
+        load.is_some_and(|load| {
+            let same =
+                |one: &String| one.eq_ignore_ascii_case(name) || *one == Naming::Snake.apply(name);
+            load.declared.iter().any(same)
+        })
+    };
+    let fields = live.schema.fields().iter().map(|field| {
+        let known = known.schema.field_with_name(field.name());
+        match known {
+            Ok(known) if declared(field.name()) => Arc::new(known.clone()),
+            _ => Arc::clone(field),
+        }
+    });
+    TableFact {
+        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+        ..live
     }
 }
 

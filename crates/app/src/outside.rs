@@ -10,14 +10,18 @@ use std::sync::Arc;
 use serde::Serialize;
 use towpath_flow::Budget;
 use towpath_ports::{Clock as _, Connector, ConnectorContext, Discover, Discovered, System};
-use towpath_project::{Inputs, KnownTable, OutlinedConnection, connections_of, read_schemas};
+use towpath_project::{
+    Inputs, KnownTable, OutlinedConnection, ReadOptions, connections_of, read_schemas,
+};
 use towpath_vocab::{
     ConnectionPlan, ConnectorSpec, FactSource, Facts, Failure, Remedy, TableFact, types,
 };
 
 use crate::Result;
+use crate::check::{CheckRequest, check};
 use crate::editor::write_editor_schemas;
 use crate::folder::ProjectFolder;
+use crate::live::{Load, loads};
 use crate::memory::default_budget_bytes;
 use crate::system::{LocalSystem, time_text};
 
@@ -221,12 +225,25 @@ pub async fn discover(request: &DiscoverRequest) -> Result<DiscoverReport> {
     let folder = ProjectFolder::read(&request.dir)?;
     let connection = find(&folder, request.environment.as_deref(), &request.connection)?;
     let outside = Outside::new(&request.dir);
-    let (found, failed) = look(
+    let (mut found, failed) = look(
         outside.discover(&connection)?.as_ref(),
         &request.connection,
         &request.pattern,
     )
     .await?;
+    let loads = loads_of(request).await?;
+    for table in &mut found {
+        // A load with options of its own is seen with them.
+        if let Some(load) = loads
+            .get(&table.object)
+            .filter(|load| !load.options.is_empty())
+        {
+            *table = outside
+                .discover(&load.connection)?
+                .describe(&table.object)
+                .await?;
+        }
+    }
     let mut report = DiscoverReport {
         version: 1,
         connection: request.connection.clone(),
@@ -236,9 +253,21 @@ pub async fn discover(request: &DiscoverRequest) -> Result<DiscoverReport> {
         gone: Vec::new(),
     };
     if request.write {
-        write(request, &folder, &outside, &found, &mut report)?;
+        write(request, &folder, &outside, (&found, &loads), &mut report)?;
     }
     Ok(report)
+}
+
+/// The loads of the connection's tables; none while the project has mistakes.
+async fn loads_of(request: &DiscoverRequest) -> Result<BTreeMap<String, Load>> {
+    let report = check(&CheckRequest {
+        dir: request.dir.clone(),
+        environment: request.environment.clone(),
+        params: BTreeMap::new(),
+    })
+    .await?;
+    let mut all = loads(report.plan.as_ref());
+    Ok(all.remove(&request.connection).unwrap_or_default())
 }
 
 /// Tables that were looked at, and tables that could not be, with the reason.
@@ -271,27 +300,32 @@ fn write(
     request: &DiscoverRequest,
     folder: &ProjectFolder,
     outside: &Outside,
-    found: &[Discovered],
+    (found, loads): (&[Discovered], &BTreeMap<String, Load>),
     report: &mut DiscoverReport,
 ) -> Result<()> {
     let path = format!("schemas/{}.yml", request.connection);
-    let mut tables: BTreeMap<String, TableFact> = BTreeMap::new();
+    let mut tables: BTreeMap<String, (TableFact, ReadOptions)> = BTreeMap::new();
     let all = request.pattern == "*";
     for (name, known) in known_tables(folder, &request.connection)? {
         let still = found.iter().any(|table| table.object == name)
             || report.failed.iter().any(|(table, _)| *table == name)
             || name.contains(['.', '/', '*']);
         if !all || still {
-            tables.insert(name, known.fact);
+            tables.insert(name, (known.fact, known.options));
         } else {
             report.gone.push(name);
         }
     }
     let now = outside.now();
     for table in found {
-        tables.insert(table.object.clone(), fact(table, &now));
+        let load = loads.get(&table.object);
+        let options = load.map(|load| load.options.clone()).unwrap_or_default();
+        tables.insert(table.object.clone(), (fact(table, &now), options));
     }
-    let tables: Vec<(String, TableFact)> = tables.into_iter().collect();
+    let tables: Vec<(String, TableFact, ReadOptions)> = tables
+        .into_iter()
+        .map(|(name, (fact, options))| (name, fact, options))
+        .collect();
     let text = towpath_project::write_schemas(&request.connection, &tables);
     put(&request.dir.join(&path), &text)?;
     write_editor_schemas(&request.dir)?;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use towpath_flow::OutputSummary;
 use towpath_ports::{RunRecord, RunState, TaskState};
-use towpath_vocab::{Action, Failure, Outcome, PlannedPipeline, PlannedTask, RunName, TaskId};
+use towpath_vocab::{
+    Action, Failure, Outcome, PlannedPipeline, PlannedTask, RunName, TaskId, WriteMode,
+};
 
 use crate::services::holds_files;
 use crate::work::TaskDone;
@@ -87,6 +89,9 @@ pub struct StepReport {
     pub elapsed_us: u64,
     /// True when every task ended well.
     pub ok: bool,
+    /// Tasks that were planned and not done, each with a note that says why.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped: usize,
 }
 
 /// One table.
@@ -103,6 +108,9 @@ pub struct TableReport {
     pub recovered: bool,
     /// Rows it holds now, if known.
     pub rows_now: Option<u64>,
+    /// Of a table that was sent out by its key: what that changed there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
     /// Checks that passed.
     pub passed: usize,
     /// Checks and rules that warned.
@@ -115,6 +123,21 @@ pub struct TableReport {
     pub view: bool,
     /// Those of its notes that the runs before did not tell.
     pub new_notes: Vec<String>,
+}
+
+/// What a publish by key changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// Rows that were new.
+    pub inserted: u64,
+    /// Rows that were replaced.
+    pub updated: u64,
+    /// Rows that went.
+    pub deleted: u64,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Tasks that had nothing to do, by kind.
@@ -155,6 +178,24 @@ impl RunReport {
             && self.limit.is_none()
             && tasks > 0
             && loads + models + publishes == tasks
+    }
+
+    /// Failures with the tasks they stopped: one that stopped many, such as a wrong password, stands
+    /// once.
+    pub fn failures_apart(&self) -> Vec<(Vec<&TaskId>, &Failure)> {
+        let mut apart: Vec<(Vec<&TaskId>, &Failure)> = Vec::new();
+        for (task, failure) in &self.failures {
+            let same = |(_, other): &&mut (Vec<&TaskId>, &Failure)| {
+                other.code == failure.code
+                    && other.message == failure.message
+                    && other.help == failure.help
+            };
+            match apart.iter_mut().find(same) {
+                Some((tasks, _)) => tasks.push(task),
+                None => apart.push((vec![task], failure)),
+            }
+        }
+        apart
     }
 
     /// How many notes about tables are as they were told before.
@@ -198,6 +239,7 @@ impl RunReport {
                 .steps
                 .iter()
                 .map(|step| step_report(pipeline, step.as_str(), record, done))
+                .filter(|step| step.tasks > 0)
                 .collect(),
             views: done
                 .values()
@@ -314,10 +356,24 @@ fn table_report(task: &PlannedTask, summary: &OutputSummary) -> TableReport {
         passed: count(Outcome::Pass),
         warned: count(Outcome::Warn) + warned_rules,
         failed: count(Outcome::Fail),
+        changes: committed
+            .filter(|_| sends_changes(task))
+            .map(|committed| Changes {
+                inserted: committed.stats.inserted,
+                updated: committed.stats.updated,
+                deleted: committed.stats.deleted,
+            }),
         now_at: committed.map(|committed| committed.version.clone()),
         view: false,
         new_notes: summary.notes.clone(),
         summary: summary.clone(),
+    }
+}
+
+fn sends_changes(task: &PlannedTask) -> bool {
+    match &task.action {
+        Action::Publish(publish) => publish.table.write.mode == WriteMode::Merge,
+        _ => false,
     }
 }
 
@@ -359,6 +415,10 @@ fn step_report(
         ok: records
             .iter()
             .all(|r| matches!(r.state, TaskState::Succeeded | TaskState::Unchanged)),
+        skipped: tasks
+            .iter()
+            .filter(|task| matches!(done.get(&task.id), Some(TaskDone::Skipped(_))))
+            .count(),
     }
 }
 

@@ -22,10 +22,13 @@ use crate::discovery::{PATTERN_WITHOUT_FACTS, observe_all};
 use crate::new_notes::sort_notes;
 use crate::opening::{LEASE_US, open_run};
 use crate::report::{Ended, RunReport};
+use crate::sample::sample_of;
 use crate::select::chosen;
 use crate::services::ProjectServices;
 use crate::work::{Scope, Work, WorkOptions, all_done, changing_models, run_folder, run_id, tidy};
 
+/// What is said of a run with `--limit`.
+const SAMPLE: &str = "a sample: the tables of the lakehouse are as they were. Look: towpath query --sample \"select …\"";
 /// How long attempts may take to stop after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -104,18 +107,20 @@ pub async fn run(
     };
     watch.notes(&checked.diagnostics, &checked.files);
     let pipeline = chosen(&plan, request.target.as_deref(), &request.choice)?;
-    let services = Arc::new(ProjectServices::of_plan(
-        &request.dir,
-        &plan,
-        checked.memory_bytes,
-    )?);
+    let target = plan.environment.clone();
+    let (plan, notes) = match request.limit {
+        Some(_) => (sample_of(&plan), vec![SAMPLE.to_owned()]),
+        None => (plan, Vec::new()),
+    };
+    let memory = checked.memory_bytes;
+    let services = ProjectServices::of_sample(&request.dir, &plan, &target, memory)?;
     let going = Going {
-        services,
+        services: Arc::new(services),
         plan: &plan,
         pipeline: &pipeline,
         request,
         rerun_of: None,
-        notes: Vec::new(),
+        notes,
     };
     let report = going.carry_out(watch, cancel).await?;
     Ok(Ran::Report(Box::new(report)))
@@ -209,7 +214,8 @@ impl Going<'_> {
 
     fn work(&self, record: &RunRecord, progress: Arc<Progress>) -> Work {
         let options = WorkOptions {
-            full_refresh: self.request.full_refresh,
+            // A sample is made anew each time.
+            full_refresh: self.request.full_refresh || self.request.limit.is_some(),
             limit: self.request.limit,
             fail_above: self.request.fail_above.clone(),
             rerun_of: self.rerun_of.clone(),

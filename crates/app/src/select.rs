@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use towpath_project::{Choice, SelectError, choose, keep};
-use towpath_vocab::{Failure, Plan, PlannedPipeline, Remedy, StepName, TaskId};
+use towpath_vocab::{Action, Failure, Plan, PlannedPipeline, Remedy, StepName, TableName, TaskId};
 
 use crate::Result;
 
@@ -86,14 +86,87 @@ pub(crate) fn pipeline<'a>(plan: &'a Plan, name: Option<&str>) -> Result<&'a Pla
         let message = match name {
             Some(name) => format!("there is no pipeline `{name}`"),
             None if names.is_empty() => "the project has no pipeline".to_owned(),
-            None => "which pipeline?".to_owned(),
+            None => format!("which of the {} pipelines?", names.len()),
         };
-        let help = match names.is_empty() {
-            true => "write one: pipelines/NAME.yml".to_owned(),
-            false => format!("there are: {}", names.join(", ")),
-        };
-        Failure::new("R0920", Remedy::FixConfig, message).help(help)
+        let failure = Failure::new("R0920", Remedy::FixConfig, message);
+        let near = name.and_then(|name| towpath_project::nearest(name, names.iter().copied()));
+        match (near, names.first()) {
+            (_, None) => failure.help("write one: pipelines/NAME.yml"),
+            (Some(near), _) => failure.help(format!("did you mean `{near}`?")),
+            (None, Some(first)) => {
+                let failure = failure.help(format!("there are: {}", names.join(", ")));
+                match name {
+                    Some(_) => failure,
+                    None => failure
+                        .help(format!("one of them: towpath run {first}"))
+                        .help("all of them, in the order of what they read: towpath run --all"),
+                }
+            }
+        }
     })
+}
+
+/// The names of all pipelines, each after those that write what it reads.
+///
+/// # Errors
+/// R0920 when there is none.
+pub fn pipelines_in_order(plan: &Plan) -> Result<Vec<String>> {
+    if plan.pipelines.is_empty() {
+        pipeline(plan, None)?;
+    }
+    let all: Vec<(&str, Traffic<'_>)> = plan
+        .pipelines
+        .iter()
+        .map(|pipeline| (pipeline.name.as_str(), Traffic::of(pipeline)))
+        .collect();
+    let mut open: Vec<usize> = (0..all.len()).collect();
+    let mut names = Vec::with_capacity(all.len());
+    while !open.is_empty() {
+        let waits = |one: usize| {
+            let mut others = open.iter().copied().filter(|other| *other != one);
+            others.any(|other| all[one].1.needs(&all[other].1))
+        };
+        // Pipelines that read from each other have no order of their own: the first by name goes.
+        let next = open.iter().position(|one| !waits(*one)).unwrap_or(0);
+        let (name, _) = &all[open.remove(next)];
+        names.push((*name).to_owned());
+    }
+    Ok(names)
+}
+
+/// The tables a pipeline reads and writes.
+struct Traffic<'a> {
+    reads: BTreeSet<&'a TableName>,
+    writes: BTreeSet<&'a TableName>,
+}
+
+impl<'a> Traffic<'a> {
+    fn of(pipeline: &'a PlannedPipeline) -> Self {
+        let (mut reads, mut writes) = (BTreeSet::new(), BTreeSet::new());
+        for task in &pipeline.tasks {
+            match &task.action {
+                Action::Load(load) => {
+                    writes.insert(&load.table.target);
+                }
+                Action::Model(model) => {
+                    reads.extend(&model.reads);
+                    writes.insert(&model.table.target);
+                }
+                Action::Command(command) => {
+                    reads.extend(&command.reads);
+                    writes.extend(command.writes.iter().map(|table| &table.target));
+                }
+                Action::Publish(publish) => {
+                    reads.insert(&publish.from);
+                }
+            }
+        }
+        Self { reads, writes }
+    }
+
+    fn needs(&self, other: &Self) -> bool {
+        !self.reads.is_disjoint(&other.writes)
+    }
 }
 
 /// The pipeline in which everything selected is.

@@ -55,12 +55,14 @@ pub struct ServiceOptions<'a> {
     pub dir: &'a Path,
     /// The lakehouse: a path relative to it; without one an empty lakehouse in memory.
     pub lakehouse: Option<&'a str>,
-    /// The environment.
+    /// The environment: whose runs and facts these are.
     pub environment: &'a Environment,
     /// The project's id, if there is a project.
     pub project: Option<&'a ProjectId>,
     /// What `state:` says.
     pub state: Option<&'a SecretTemplate>,
+    /// What models see as `target.name`.
+    pub target: &'a Environment,
     /// `memory:`, if set.
     pub memory_bytes: Option<u64>,
     /// Files that queries may read; `None` for none.
@@ -88,6 +90,7 @@ impl ProjectServices {
             environment,
             project,
             state,
+            target,
             memory_bytes,
             files,
         } = options;
@@ -122,7 +125,7 @@ impl ProjectServices {
             },
             files,
             variables: system.environment().clone(),
-            environment: environment.clone(),
+            environment: target.clone(),
         })?;
         let store = towpath_state::open(Location {
             project: project.map(ToString::to_string),
@@ -150,12 +153,26 @@ impl ProjectServices {
         plan: &towpath_vocab::Plan,
         memory_bytes: Option<u64>,
     ) -> Result<Self> {
+        Self::of_sample(dir, plan, &plan.environment, memory_bytes)
+    }
+
+    /// The services of a sample's plan; models see `target` as their environment.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub fn of_sample(
+        dir: &Path,
+        plan: &towpath_vocab::Plan,
+        target: &Environment,
+        memory_bytes: Option<u64>,
+    ) -> Result<Self> {
         Self::open(ServiceOptions {
             dir,
             lakehouse: Some(&plan.lakehouse),
             environment: &plan.environment,
             project: Some(&plan.project),
             state: plan.state.as_ref(),
+            target,
             memory_bytes,
             files: Some(FilesOfQueries::Below(dir)),
         })
@@ -167,12 +184,14 @@ impl ProjectServices {
     /// Those of `open`; R0913 when there is no temporary folder.
     pub fn of_files(folder: &Path) -> Result<(Self, TempDir)> {
         let scratch = scratch()?;
+        let environment = Environment::new("files");
         let services = Self::open(ServiceOptions {
             dir: scratch.path(),
             lakehouse: None,
-            environment: &Environment::new("files"),
             project: None,
             state: None,
+            environment: &environment,
+            target: &environment,
             memory_bytes: None,
             files: Some(FilesOfQueries::Anywhere(folder)),
         })?;

@@ -188,6 +188,9 @@ pub(crate) enum RowFormat {
 pub(crate) struct QueryArguments {
     /// One statement.
     pub(crate) sql: String,
+    /// Ask the sample that `towpath run --limit` made instead of the lakehouse.
+    #[arg(long)]
+    pub(crate) sample: bool,
     /// Form of the rows.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: RowFormat,

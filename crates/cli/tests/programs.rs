@@ -99,7 +99,7 @@ fn a_part_of_the_sources_is_never_sent_out() {
             "tell was skipped: with `--limit 1` no program is started",
         ],
     );
-    assert_eq!(desk.count(".", "raw.t"), 1);
+    assert_eq!(desk.count(".", "raw.t"), 3);
     assert_eq!(desk.read("out/t.csv"), "id\n1\n2\n3\n");
     assert_eq!(desk.read("told"), "told\n");
     let report = desk.json(".", &["run", "--limit", "2", "--format", "json"]);

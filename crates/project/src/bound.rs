@@ -55,7 +55,7 @@ pub(crate) fn bind<'a>(
         options: None,
     };
     shape::conform(&mut root, Kind::Map(&keys::ROOT), &context, report);
-    version(&root, report);
+    version(&root, "towpath", report);
     let connections = connection::read(&root, inputs.specs, report);
     let mut declared = Vec::new();
     let mut pipelines = Vec::new();
@@ -77,6 +77,7 @@ pub(crate) fn bind<'a>(
     let mut schemas = std::mem::take(&mut parsed.schemas);
     for (_, node) in &mut schemas {
         shape::conform(node, Kind::Map(&keys::SCHEMAS), &context, report);
+        version(node, "version", report);
     }
     Some(Bound {
         environment,
@@ -127,8 +128,8 @@ fn root(parsed: &mut Parsed<'_>, report: &mut Report) -> Option<Node> {
     Some(root)
 }
 
-fn version(root: &Node, report: &mut Report) {
-    if let Some(node) = root.get("towpath")
+fn version(root: &Node, key: &str, report: &mut Report) {
+    if let Some(node) = root.get(key)
         && let Some(text) = node.text()
         && text != "1"
     {
@@ -136,7 +137,7 @@ fn version(root: &Node, report: &mut Report) {
             .error(
                 "P0116",
                 node.at,
-                format!("version `{text}` of the project's form is not known"),
+                format!("version `{text}` of this file's form is not known"),
             )
             .help("this Towpath reads version 1");
     }

@@ -4,7 +4,7 @@
 //! in `parsed.rs`, `bound.rs`, the verbs (`load.rs`, `models/mod.rs`, `command.rs`, `publish.rs`) and
 //! `graph.rs`. It decides nothing itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_vocab::{
     Environment, Level, OptionValue, PipelineName, Plan, PlannedPipeline, ProjectId,
@@ -186,18 +186,20 @@ fn plan_pipelines(
             report,
         )
     };
+    let mut named = BTreeSet::new();
     for one in &mut open {
         models::source_tests(&mut one.tasks, &all, &properties, report);
         for (name, entry) in &one.steps {
             let frame = step::frame(name, entry, &one.pipeline.node, context.retry);
-            let built = models::select(&frame, &all, report);
+            let built = models::select(&frame, &all, &mut named, report);
             built
                 .iter()
                 .for_each(|task| tables.add_writer(task, report));
             one.tasks.extend(built);
         }
     }
-    summary.models = all.list.len();
+    models::unused(&all, &named, report);
+    summary.models = all.models();
     summary.pipelines = open.len();
     open.into_iter()
         .filter_map(|one| close(one, bound, &tables, summary, report))
@@ -279,8 +281,8 @@ fn inactive(bound: &Bound<'_>, report: &mut Report) {
         && !zone.contains("${")
     {
         report
-            .warning("P0115", at, "`timezone` is not active in this version")
-            .help("dates and times without a zone are taken as UTC");
+            .error("P0115", at, "`timezone` is not active in this version")
+            .help("dates and times without a zone are taken as UTC: leave it out, or convert them with `set:`");
     }
 }
 

@@ -70,6 +70,10 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
         "`check --connect`: a system cannot be reached or does not let us in. Nothing was compared with it.\n\nTry it alone: towpath connection test NAME",
     ),
     (
+        "C0517",
+        "The types in `schemas/CONNECTION.yml` were found with other reading options than the load has now. They stay as they are: a column that was text because of `NA` stays text after `null_values: [NA]`.\n\nSee the table anew, with the options of its load:\n\n  towpath connection discover NAME --write",
+    ),
+    (
         "K0601",
         "An entry of `checks` does not say what it checks.\n\n  checks:\n    - not_null: customer_id\n    - row_count: { min: 1 }\n    - relationships: { country: raw.countries.code }",
     ),
@@ -169,15 +173,15 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
     ),
     (
         "M0331",
-        "Two models have the same name, so `ref` cannot tell them apart. Rename one of the files.",
+        "Two models or seeds have the same name, so `ref` cannot tell them apart. Rename one of the files.",
     ),
     (
         "M0332",
-        "A model stands directly under `models/`. The first folder is the schema: models/marts/orders.sql becomes marts.orders.",
+        "A model stands directly under `models/`, where the first folder is the schema: models/marts/orders.sql becomes marts.orders. Or a model's or seed's file has a name that no table can have.",
     ),
     (
         "M0333",
-        "A YAML file beside the models describes a model, or a source's table, that does not exist.",
+        "A YAML file describes a model, a seed or a source's table that does not exist, or `dbt_project.yml` has configs for a folder that no file is in.",
     ),
     (
         "M0334",
@@ -185,7 +189,7 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
     ),
     (
         "M0335",
-        "This dbt test is not run in this version: only not_null, unique, accepted_values, relationships and a few of dbt_utils are.",
+        "This dbt test is not run in this version: only not_null, unique, accepted_values, relationships and a few of dbt_utils are. What it would have stopped is not stopped.\n\nWrite it as a test that is run, such as dbt_utils.expression_is_true, or remove it.",
     ),
     (
         "M0336",
@@ -193,7 +197,7 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
     ),
     (
         "M0337",
-        "A `models` step selects nothing by this word. Use `all`, a model's name, a schema, or a path under models/.",
+        "A `models` step selects nothing by this word. Use `all`, the name of a model or a seed, a schema, or a path under models/ or seeds/.",
     ),
     (
         "M0338",
@@ -202,6 +206,14 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
     (
         "M0339",
         "An ephemeral model is inlined where it is used: there is no table its tests could be asked of. Make it a view, or test the models that read it.",
+    ),
+    (
+        "M0340",
+        "A value in dbt's YAML is a template. Jinja is rendered in models and macros, not in YAML.\n\nWrite the value itself, or move the setting into the model: {{ config(enabled = target.name == 'prod') }}",
+    ),
+    (
+        "M0341",
+        "Models or seeds are in the project, and no step of any pipeline builds them: no run makes their tables.\n\n  steps:\n    build: { models: all }\n\nTo leave one out on purpose, name it: build: { models: all, exclude: [stg_old] }",
     ),
     (
         "P0101",
@@ -258,7 +270,7 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
     ),
     (
         "P0115",
-        "The key is known and was checked, but the engine behind it comes in a later version. It has no effect now; where a run would need it, it is an error.",
+        "The setting is known, and this version does not do what it asks for. Where rows or guarantees would differ without it, it is an error, because a setting that is silently ignored is worse; elsewhere it is a warning.\n\nRemove it, or do what the help line says instead.",
     ),
     (
         "P0116",

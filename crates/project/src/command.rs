@@ -8,6 +8,7 @@ use towpath_vocab::{Action, CommandPlan, TableName};
 
 use crate::context::StepContext;
 use crate::load::{is_name, is_schema};
+use crate::outside_table::not_active;
 use crate::report::{At, Report};
 use crate::settings::{self, Setting};
 use crate::step::{Node as Task, StepFrame};
@@ -56,6 +57,9 @@ pub(crate) fn plan(
             at,
         };
         let planned = table::plan(&node, &frame, report);
+        if let Some((word, at)) = planned.later {
+            not_active(word, at, report);
+        }
         task.references.extend(planned.references);
         task.writes.push(target);
         writes.push(planned.plan);

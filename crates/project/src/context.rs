@@ -13,6 +13,7 @@ use towpath_vocab::{
 use crate::bound::Bound;
 use crate::columns::Known;
 use crate::connection::Connection;
+use crate::schemas::{self, ReadOptions};
 use crate::value;
 use crate::yaml::Node;
 
@@ -23,6 +24,8 @@ pub(crate) struct StepContext<'a> {
     pub(crate) facts: &'a Facts,
     /// Tables of `schemas/*.yml`, by connection.
     pub(crate) discovered: BTreeMap<String, BTreeMap<String, TableFact>>,
+    /// Options with which those were seen.
+    seen_with: BTreeMap<String, BTreeMap<String, ReadOptions>>,
     pub(crate) names: Naming,
     pub(crate) mask_key: Option<SecretTemplate>,
     pub(crate) retry: RetryPlan,
@@ -46,6 +49,11 @@ impl<'a> StepContext<'a> {
             connections: &bound.connections,
             facts,
             discovered,
+            seen_with: bound
+                .schemas
+                .iter()
+                .map(|(name, node)| (name.clone(), schemas::options(node)))
+                .collect(),
             names,
             mask_key,
             retry,
@@ -85,6 +93,11 @@ impl<'a> StepContext<'a> {
             object: object.to_owned(),
             origin: origin(name, fact),
         })
+    }
+
+    /// The options with which a discovered object was seen; `None` for one that was not discovered.
+    pub(crate) fn seen_with(&self, connection: &str, object: &str) -> Option<&ReadOptions> {
+        self.seen_with.get(connection)?.get(object)
     }
 
     fn fact(&self, connection: &str, object: &str) -> Option<&TableFact> {

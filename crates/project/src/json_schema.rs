@@ -109,7 +109,7 @@ impl Writer<'_> {
         let mut required = Vec::new();
         for key in shape.all() {
             let mut value = self.kind(key.kind);
-            let doc = if key.active {
+            let doc = if key.inactive.is_none() {
                 key.doc.to_owned()
             } else {
                 format!("{} (not active in this version)", key.doc)

@@ -74,7 +74,7 @@ fn doc(key: &Key) -> String {
     if key.required {
         doc.push_str(" Required.");
     }
-    if !key.active {
+    if key.inactive.is_some() {
         doc.push_str(" *Not active in this version.*");
     }
     doc

@@ -14,6 +14,7 @@ mod columns;
 mod command;
 mod connection;
 mod context;
+mod dbt;
 mod graph;
 mod inputs;
 mod json_schema;
@@ -24,6 +25,7 @@ mod live;
 mod load;
 mod models;
 mod outline;
+mod outside_table;
 mod params;
 mod parsed;
 mod publish;
@@ -52,7 +54,7 @@ pub use outline::{
     KnownTable, OutlinedConnection, connections_of, environment_of, project_of, read_schemas,
     state_of,
 };
-pub use schemas::{write_schemas, yaml_text};
+pub use schemas::{ReadOptions, write_schemas, yaml_text};
 pub use select::{Choice, SelectError, after, choose, keep};
 pub use settings::Setting;
 pub use suggest::nearest;

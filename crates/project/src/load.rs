@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::{Action, Face, LoadPlan, Naming, ReadMode, Selection, TableFact, TableName};
+use towpath_vocab::{Action, Face, LoadPlan, Naming, Selection, TableFact, TableName};
 
 use crate::columns;
 use crate::connection::{self, Connection};
 use crate::context::StepContext;
 use crate::keys;
+use crate::outside_table::{can_read, not_active, seen_otherwise, unknown_outside_table};
 use crate::report::{At, Report};
 use crate::settings::{self, Setting};
 use crate::step::{Node as Task, StepFrame};
@@ -267,7 +268,7 @@ fn exact(key: &str, entry: &Entry, found: &mut Vec<Wanted>, report: &mut Report)
     });
 }
 
-fn is_pattern(key: &str) -> bool {
+pub(crate) fn is_pattern(key: &str) -> bool {
     key.contains(['*', '?'])
 }
 
@@ -311,7 +312,7 @@ fn expand(
 }
 
 /// `public.orders` is `orders`, `in/orders.csv.gz` is `orders`.
-fn short_name(object: &str) -> &str {
+pub(crate) fn short_name(object: &str) -> &str {
     let last = object.rsplit('/').next().unwrap_or(object);
     let is_file = [
         "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "gz", "zst",
@@ -406,14 +407,16 @@ fn task(
         report,
     );
     if let Some((word, at)) = planned.later {
-        report.warning(
-            "P0115",
-            at,
-            format!("`{word}` is not active in this version: `{target}` is left out"),
-        );
+        not_active(word, at, report);
         return None;
     }
     can_read(connection, planned.read, merged, one.at, report);
+    let options = options(merged, connection);
+    if let Selection::Object(object) = &selection {
+        seen_otherwise(
+            object, &options, merged, one.at, connection, context, report,
+        );
+    }
     let discovered = known.as_ref().and_then(readable);
     let schema = planned
         .schema
@@ -427,7 +430,7 @@ fn task(
     task.action = Some(Action::Load(Box::new(LoadPlan {
         connection: connection.plan.clone(),
         selection,
-        options: options(merged, connection),
+        options,
         known: discovered,
         read: planned.read,
         cursor: planned.cursor,
@@ -436,99 +439,11 @@ fn task(
     Some(task)
 }
 
-/// An object that is not among those discovered, when one of them is near in spelling.
-fn unknown_outside_table(
-    object: &str,
-    at: At,
-    connection: &Connection<'_>,
-    context: &StepContext<'_>,
-    report: &mut Report,
-) {
-    let name = &connection.plan.name;
-    let Some(tables) = context
-        .discovered
-        .get(name)
-        .filter(|tables| !tables.contains_key(object))
-    else {
-        return;
-    };
-    let known = tables
-        .keys()
-        .flat_map(|table| [table.as_str(), short_name(table)]);
-    if let Some(near) = crate::suggest::nearest(object, known) {
-        report
-            .warning("C0510", at, format!("`{object}` is not among the tables of `{name}` that are known"))
-            .label(format!("did you mean `{near}`?"))
-            .help(format!("known are those in schemas/{name}.yml; a new table: towpath connection discover {name} --write"));
-    }
-}
-
 /// A schema that the source can be read as: discovered, and with a type for every column.
 fn readable(known: &columns::Known<'_>) -> Option<TableFact> {
     let fields = known.fact.schema.fields();
     let typed = fields.iter().all(|field| !field.data_type().is_null());
     (known.is_firm() && typed).then(|| known.fact.clone())
-}
-
-fn can_read(
-    connection: &Connection<'_>,
-    read: ReadMode,
-    merged: &Node,
-    at: At,
-    report: &mut Report,
-) {
-    let Some(spec) = connection.spec else {
-        return;
-    };
-    if let Some(cursor) = merged.get("cursor").filter(|_| !spec.needs_cursor) {
-        let name = &connection.plan.name;
-        report
-            .error(
-                "C0507",
-                cursor.at,
-                format!("connection `{name}` takes no `cursor`: it tells by itself what is new"),
-            )
-            .help("mode: incremental");
-        return;
-    }
-    if spec.reads.contains(&read) {
-        return;
-    }
-    let (word, key) = match read {
-        ReadMode::Full => ("full", "mode"),
-        ReadMode::Incremental => ("incremental", "cursor"),
-        ReadMode::Cdc => ("cdc", "mode"),
-    };
-    let at = merged
-        .get("mode")
-        .or_else(|| merged.get(key))
-        .map_or(at, |node| node.at);
-    report
-        .error(
-            "C0507",
-            at,
-            format!(
-                "connection `{}` cannot be read by `{word}`",
-                connection.plan.name
-            ),
-        )
-        .help(format!(
-            "connector `{}` can: {}",
-            spec.kind,
-            spec.reads
-                .iter()
-                .map(|mode| read_word(*mode))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ));
-}
-
-fn read_word(mode: ReadMode) -> &'static str {
-    match mode {
-        ReadMode::Full => "full",
-        ReadMode::Incremental => "incremental",
-        ReadMode::Cdc => "cdc",
-    }
 }
 
 /// Connector options of one table.

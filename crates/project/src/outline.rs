@@ -11,7 +11,7 @@ use crate::bound;
 use crate::inputs::Inputs;
 use crate::parsed;
 use crate::report::{At, Report};
-use crate::schemas;
+use crate::schemas::{self, ReadOptions};
 use crate::yaml::{self, Dialect, Entry, Node};
 
 /// The environment a command works in: the one asked for, else `default_environment`, else `dev`.
@@ -78,6 +78,8 @@ pub fn connections_of(inputs: &Inputs<'_>) -> Option<BTreeMap<String, OutlinedCo
 pub struct KnownTable {
     /// What it looks like.
     pub fact: TableFact,
+    /// Options of its load with which it was seen.
+    pub options: ReadOptions,
     /// The place of its name.
     pub span: Span,
     /// The place of each column's name.
@@ -115,6 +117,7 @@ fn known(fact: TableFact, entry: &Entry, report: &Report) -> KnownTable {
         .collect();
     KnownTable {
         fact,
+        options: schemas::options_of(&entry.value),
         span: report.span(entry.key_at),
         columns: places
             .into_iter()

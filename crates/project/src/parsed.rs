@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::Report;
+use towpath_vocab::{Diagnostic, Level};
+
+use crate::report::{At, Report};
 use crate::yaml::{self, Dialect, Node};
 
 /// A text file that is not YAML.
@@ -28,6 +30,12 @@ pub(crate) struct Parsed<'a> {
     pub(crate) properties: Vec<Node>,
     pub(crate) models: Vec<TextFile<'a>>,
     pub(crate) macros: Vec<TextFile<'a>>,
+    /// CSV files under `seeds/`, of which the first line is known.
+    pub(crate) seeds: Vec<TextFile<'a>>,
+    /// `dbt_project.yml`.
+    pub(crate) dbt_project: Option<Node>,
+    /// Paths of all files.
+    pub(crate) paths: Vec<&'a str>,
     /// How many files belong to the project.
     pub(crate) files: usize,
 }
@@ -41,13 +49,17 @@ enum Part {
     Property,
     Model,
     Macro,
-    Later(&'static str),
+    Seed,
+    DbtProject,
+    /// A folder or a kind of file, and whether rows differ without it.
+    Later(&'static str, Level),
 }
 
 /// Reads all files.
 pub(crate) fn parse<'a>(files: &'a BTreeMap<String, String>, report: &mut Report) -> Parsed<'a> {
     let mut parsed = Parsed::default();
-    let mut later: BTreeMap<&str, (usize, String)> = BTreeMap::new();
+    let mut later: BTreeMap<&str, (usize, String, Level)> = BTreeMap::new();
+    parsed.paths = files.keys().map(String::as_str).collect();
     for (path, text) in files {
         let Some(part) = part(path, report) else {
             continue;
@@ -71,27 +83,31 @@ pub(crate) fn parse<'a>(files: &'a BTreeMap<String, String>, report: &mut Report
                 let file = report.file(path);
                 parsed.macros.push(TextFile { path, text, file });
             }
-            Part::Later(folder) => {
-                let entry = later.entry(folder).or_insert((0, path.clone()));
+            Part::Seed => {
+                let file = report.file(path);
+                parsed.seeds.push(TextFile { path, text, file });
+            }
+            Part::DbtProject => {
+                parsed.dbt_project = yaml::parse(path, text, Dialect::Dbt, report);
+            }
+            Part::Later(what, level) => {
+                let entry = later.entry(what).or_insert((0, path.clone(), level));
                 entry.0 += 1;
             }
         }
     }
-    for (folder, (count, path)) in later {
-        let file = report.file(&path);
-        let at = crate::report::At {
-            file,
-            line: 1,
-            column: 1,
-            ..Default::default()
-        };
+    for (what, (count, path, level)) in later {
+        let at = head(&path, report);
         report
-            .note(
-                "P0115",
-                at,
-                format!("`{folder}/` is not active in this version"),
-            )
-            .help(format!("{count} file(s) there are left alone"));
+            .say(Diagnostic {
+                level,
+                ..Diagnostic::error("P0115", format!("{what} are not active in this version"))
+                    .at(report.span(at))
+            })
+            .help(match count {
+                1 => "the file is not read".to_owned(),
+                _ => format!("{count} files are not read"),
+            });
     }
     parsed
 }
@@ -100,9 +116,27 @@ fn push(into: &mut Vec<(String, Node)>, name: String, path: &str, text: &str, re
     into.extend(yaml::parse(path, text, Dialect::Ours, report).map(|node| (name, node)));
 }
 
+fn head(path: &str, report: &mut Report) -> At {
+    At {
+        file: report.file(path),
+        line: 1,
+        column: 1,
+        ..At::default()
+    }
+}
+
 fn part(path: &str, report: &mut Report) -> Option<Part> {
-    if path == "towpath.yml" {
-        return Some(Part::Root);
+    match path {
+        "towpath.yml" => return Some(Part::Root),
+        "dbt_project.yml" => return Some(Part::DbtProject),
+        "towpath.yaml" => {
+            let at = head(path, report);
+            report
+                .warning("P0128", at, "`towpath.yaml` is not read")
+                .help("the project's file is called towpath.yml");
+            return None;
+        }
+        _ => {}
     }
     let (folder, rest) = path.split_once('/')?;
     let (stem, extension) = rest.rsplit_once('.')?;
@@ -115,13 +149,7 @@ fn part(path: &str, report: &mut Report) -> Option<Part> {
     match (folder, extension) {
         ("connections" | "pipelines" | "schemas", _) => {
             let Some(name) = named else {
-                let file = report.file(path);
-                let at = crate::report::At {
-                    file,
-                    line: 1,
-                    column: 1,
-                    ..Default::default()
-                };
+                let at = head(path, report);
                 report
                     .warning("P0128", at, format!("`{path}` is not read"))
                     .help(format!("files stand directly under `{folder}/`"));
@@ -136,10 +164,15 @@ fn part(path: &str, report: &mut Report) -> Option<Part> {
         ("models", "sql") => Some(Part::Model),
         ("models", _) if yaml => Some(Part::Property),
         ("macros", "sql") => Some(Part::Macro),
-        ("seeds", "csv") => Some(Part::Later("seeds")),
-        ("snapshots", "sql" | "yml" | "yaml") => Some(Part::Later("snapshots")),
-        ("tests", "sql") => Some(Part::Later("tests")),
-        ("contracts", _) if yaml => Some(Part::Later("contracts")),
+        ("macros", _) if yaml => Some(Part::Property),
+        ("seeds", "csv") => Some(Part::Seed),
+        ("seeds", _) if yaml => Some(Part::Property),
+        ("models", "py") => Some(Part::Later("models in Python", Level::Error)),
+        ("snapshots", "sql" | "yml" | "yaml") => Some(Part::Later("snapshots", Level::Warning)),
+        ("tests", "sql" | "yml" | "yaml") => {
+            Some(Part::Later("tests in files of their own", Level::Warning))
+        }
+        ("contracts", _) if yaml => Some(Part::Later("contracts", Level::Warning)),
         _ => None,
     }
 }

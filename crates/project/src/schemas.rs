@@ -24,6 +24,20 @@ pub(crate) fn read(node: &Node, report: &mut Report) -> BTreeMap<String, TableFa
         .collect()
 }
 
+/// The options with which each table was seen.
+pub(crate) fn options(node: &Node) -> BTreeMap<String, ReadOptions> {
+    let tables = node.get("tables").into_iter().flat_map(Node::entries);
+    tables
+        .map(|(name, entry)| (name.to_owned(), options_of(&entry.value)))
+        .collect()
+}
+
+pub(crate) fn options_of(table: &Node) -> ReadOptions {
+    let said = table.get("options").into_iter().flat_map(Node::entries);
+    said.map(|(name, entry)| (name.to_owned(), entry.value.json()))
+        .collect()
+}
+
 fn table(node: &Node, report: &mut Report) -> TableFact {
     let columns = node.get("columns").into_iter().flat_map(Node::entries);
     let fields: Vec<Field> = columns
@@ -68,8 +82,11 @@ fn field(name: &str, entry: &Entry, report: &mut Report) -> Field {
     }
 }
 
-/// The text of `schemas/CONNECTION.yml`.
-pub fn write_schemas(connection: &str, tables: &[(String, TableFact)]) -> String {
+/// Options of a table's load, by name.
+pub type ReadOptions = BTreeMap<String, serde_json::Value>;
+
+/// The text of `schemas/CONNECTION.yml`: tables with the options that they were seen with.
+pub fn write_schemas(connection: &str, tables: &[(String, TableFact, ReadOptions)]) -> String {
     let mut out =
         String::from("# yaml-language-server: $schema=../.towpath/schemas/schemas.json\n");
     // Writing to a String cannot fail.
@@ -82,7 +99,7 @@ pub fn write_schemas(connection: &str, tables: &[(String, TableFact)]) -> String
         out.truncate(out.len() - 1);
         out.push_str(" {}\n");
     }
-    for (name, fact) in tables {
+    for (name, fact, options) in tables {
         let _ = writeln!(out, "  {}:", yaml_text(name));
         if !fact.seen_at.is_empty() {
             let _ = writeln!(out, "    seen: {}", yaml_text(&fact.seen_at));
@@ -90,6 +107,11 @@ pub fn write_schemas(connection: &str, tables: &[(String, TableFact)]) -> String
         if !fact.key.is_empty() {
             let key: Vec<String> = fact.key.iter().map(|column| yaml_text(column)).collect();
             let _ = writeln!(out, "    key: [{}]", key.join(", "));
+        }
+        if !options.is_empty() {
+            // JSON is YAML.
+            let options = serde_json::Value::from_iter(options.clone());
+            let _ = writeln!(out, "    options: {options}");
         }
         if fact.schema.fields().is_empty() {
             out.push_str("    columns: {}\n");
@@ -175,14 +197,23 @@ mod tests {
             seen_at: String::new(),
             ..fact.clone()
         };
+        let seen_with = ReadOptions::from([
+            ("delimiter".to_owned(), "; #".into()),
+            ("null_values".to_owned(), vec!["NA", "-"].into()),
+            ("header".to_owned(), false.into()),
+        ]);
         let tables = vec![
-            ("a b.csv".to_owned(), fact),
-            ("public.orders".to_owned(), empty),
+            ("a b.csv".to_owned(), fact, seen_with),
+            ("public.orders".to_owned(), empty, ReadOptions::new()),
         ];
         let text = write_schemas("shop_db", &tables);
         let mut report = Report::default();
         let node = yaml::parse("schemas/shop_db.yml", &text, Dialect::Ours, &mut report).unwrap();
-        let back: Vec<_> = read(&node, &mut report).into_iter().collect();
+        let seen_with = options(&node);
+        let back: Vec<_> = read(&node, &mut report)
+            .into_iter()
+            .map(|(name, fact)| (name.clone(), fact, seen_with[&name].clone()))
+            .collect();
         assert_eq!(back, tables, "{text}");
         assert_eq!(report.finish(), []);
     }
@@ -200,7 +231,7 @@ mod tests {
             source: FactSource::Discovered,
             seen_at: String::new(),
         };
-        let text = write_schemas("x", &[("t".to_owned(), fact)]);
+        let text = write_schemas("x", &[("t".to_owned(), fact, ReadOptions::new())]);
         assert!(text.contains("t: unknown"), "{text}");
         assert!(write_schemas("x", &[]).ends_with("tables: {}\n"));
     }

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::{ConnectorSpec, OptionKind, OptionSpec};
+use towpath_vocab::{ConnectorSpec, Level, OptionKind, OptionSpec};
 
 use crate::bind::{self, Bindings, Leaf};
-use crate::keys::{self, KeySchema, Kind};
-use crate::report::Report;
+use crate::keys::{self, Key, KeySchema, Kind};
+use crate::report::{At, Report};
 use crate::value;
 use crate::yaml::{self, Node, Value};
 
@@ -67,12 +67,8 @@ fn map(
     };
     for (name, entry) in map.iter_mut() {
         if let Some(key) = shape.find(name) {
-            if !key.active && !entry.value.is_null() {
-                report.note(
-                    "P0115",
-                    entry.key_at,
-                    format!("`{name}` is not active in this version"),
-                );
+            if !entry.value.is_null() {
+                say_inactive(key, entry.key_at, report);
             }
             if !entry.value.is_null() {
                 conform(&mut entry.value, key.kind, context, report);
@@ -101,6 +97,17 @@ fn map(
             )
             .help(format!("`{name}`: {doc}"));
     }
+}
+
+/// Says that a key has no effect in this version.
+fn say_inactive(key: &Key, at: At, report: &mut Report) {
+    let Some(inactive) = key.inactive else { return };
+    let message = format!("`{}` is not active in this version", key.name);
+    let said = match inactive.level {
+        Level::Error => report.error("P0115", at, message),
+        _ => report.warning("P0115", at, message),
+    };
+    said.help(inactive.way);
 }
 
 fn per_table<'a>(spec: &'a ConnectorSpec, name: &str) -> Option<&'a OptionSpec> {
@@ -204,13 +211,7 @@ fn connection(node: &mut Node, context: &Context<'_>, report: &mut Report) {
             continue;
         }
         if let Some(key) = keys::CONNECTION.find(name) {
-            if !key.active {
-                report.note(
-                    "P0115",
-                    entry.key_at,
-                    format!("`{name}` is not active in this version"),
-                );
-            }
+            say_inactive(key, entry.key_at, report);
             conform(&mut entry.value, key.kind, &inner, report);
             continue;
         }

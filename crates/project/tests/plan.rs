@@ -156,6 +156,7 @@ fn facts_that_were_only_observed_warn_and_discovered_ones_stop() {
         &[(
             "t".to_owned(),
             fact(&[("updated_att", DataType::Date32)], FactSource::Discovered),
+            BTreeMap::new(),
         )],
     );
     let parts = [parts[0], parts[1], ("schemas/db.yml", text.as_str())];

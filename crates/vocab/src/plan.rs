@@ -249,6 +249,9 @@ pub struct ModelPlan {
     /// not mean equal SQL.
     #[serde(default)]
     pub asks: bool,
+    /// Over `--full-refresh`: true builds an incremental model anew in every run, false in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_refresh: Option<bool>,
     /// `unknown`, `proven` or deferred types: true when only the run can tell.
     pub deferred: bool,
     /// What happens to the rows.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use towpath_ports::{Discovered, System};
-use towpath_project::{write_schemas, yaml_text};
+use towpath_project::{ReadOptions, write_schemas, yaml_text};
 use towpath_vocab::{
     ConnectionPlan, Failure, Naming, OptionValue, Remedy, SecretTemplate, TableFact,
 };
@@ -47,9 +47,9 @@ pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Resul
         return Err(failure);
     }
     let now = outside.now();
-    let facts: Vec<(String, TableFact)> = found
+    let facts: Vec<(String, TableFact, ReadOptions)> = found
         .iter()
-        .map(|table| (table.object.clone(), fact(table, &now)))
+        .map(|table| (table.object.clone(), fact(table, &now), ReadOptions::new()))
         .collect();
     let names = if collides(&found) {
         Naming::Exact
@@ -240,7 +240,43 @@ steps:
         let reason = failure.message.replace(['\n', '\r'], " ");
         let _ = writeln!(out, "      # {table} is left out: {reason}");
     }
+    out.push_str(BUILD);
     out
+}
+
+/// The step that builds whatever stands under `models/`.
+const BUILD: &str = "  build:                                   # every query under models/, such as models/marts/orders.sql
+    models: all
+";
+
+/// A project around a dbt project: nothing of it is changed.
+pub(super) fn around_dbt(name: &str, id: &str) -> Draft {
+    let root = format!(
+        "\
+# yaml-language-server: $schema=.towpath/schemas/towpath.json
+towpath: 1
+name: {name}
+id: {id}      # part of every commit; never change it
+lakehouse: ./lake
+"
+    );
+    let pipeline = format!(
+        "\
+# yaml-language-server: $schema=../.towpath/schemas/pipeline.json
+# Sources are tables that a step loads: extract: {{ load: CONNECTION, into: SCHEMA, tables: {{ … }} }}
+steps:
+{BUILD}"
+    );
+    Draft {
+        files: vec![
+            ("towpath.yml".to_owned(), root),
+            (format!("pipelines/{name}.yml"), pipeline),
+        ],
+        notes: vec![
+            "your dbt files are as they were; what is not read of them: towpath check".to_owned(),
+        ],
+        ..Draft::default()
+    }
 }
 
 fn entry(name: &str, table: &Discovered, names: Naming) -> String {

@@ -11,6 +11,7 @@ use super::{from, sample};
 use crate::Result;
 use crate::check::{CheckReport, CheckRequest, check};
 use crate::editor::write_editor_schemas;
+use crate::folder::DBT_PROJECT;
 
 const GITIGNORE: &str = ".towpath/\nlake/\n";
 
@@ -67,6 +68,12 @@ pub(super) struct Draft {
 pub async fn init(request: &InitRequest) -> Result<InitReport> {
     let dir = std::path::absolute(&request.dir).map_err(|error| failed(&request.dir, &error))?;
     refuse(&dir, &[("towpath.yml".to_owned(), String::new())])?;
+    if request.from.is_none() && dir.join(DBT_PROJECT).exists() {
+        let message = format!("{} is a dbt project: nothing was written", dir.display());
+        return Err(Failure::new("R0934", Remedy::Refused, message)
+            .help("a project around it, with a pipeline that builds all models: towpath init --from .")
+            .help("an example elsewhere: towpath init DIR"));
+    }
     let existed = dir.exists();
     std::fs::create_dir_all(&dir).map_err(|error| failed(&dir, &error))?;
     let made = make(&dir, request.from.as_deref()).await;
@@ -82,6 +89,7 @@ async fn make(dir: &Path, source: Option<&str>) -> Result<InitReport> {
     let name = project_name(&dir);
     let id = uuid::Uuid::new_v4().to_string();
     let draft = match source {
+        Some(source) if is_dbt(&dir, source) => from::around_dbt(&name, &id),
         Some(source) => from::draft(&dir, &name, &id, source).await?,
         None => sample::draft(&name, &id),
     };
@@ -109,6 +117,12 @@ async fn make(dir: &Path, source: Option<&str>) -> Result<InitReport> {
         variable: draft.variable,
         check,
     })
+}
+
+/// Whether `--from` names the dbt project that the new project is to be around.
+fn is_dbt(dir: &Path, source: &str) -> bool {
+    let source = Path::new(source).canonicalize();
+    source.is_ok_and(|source| source == dir && dir.join(DBT_PROJECT).is_file())
 }
 
 /// The folder's name, as a name.

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Destination, ReadSpec};
 use towpath_vocab::{
-    ColumnEdge, ColumnPlan, ColumnRef, FactSource, Failure, Influence, LoadPlan, PlannedTask,
-    Position, ReadMode, Remedy, Selection, TableLineage, WriteMode, WritePlan,
+    ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, LoadPlan, PlannedTask, Position,
+    ReadMode, Selection, TableLineage, WriteMode, WritePlan,
 };
 
 use super::fingerprint::fingerprint;
@@ -26,7 +26,6 @@ pub(super) async fn load(
     load: &LoadPlan,
     cancel: CancellationToken,
 ) -> Result<AttemptOutcome> {
-    refuse_partial(work, load)?;
     let source = work.services.source(&load.connection)?;
     let destination = Arc::clone(&work.services.lake) as Arc<dyn Destination>;
     let target = load.table.target.clone();
@@ -104,25 +103,15 @@ pub(super) async fn load(
     Ok(outcome)
 }
 
-/// A part of the source can be looked at, but not added to what is there: the position could not tell
-/// it from the whole.
-fn refuse_partial(work: &Work, load: &LoadPlan) -> Result<()> {
-    let is_whole = load.read == ReadMode::Full && load.table.write.mode == WriteMode::Replace;
-    if work.options.limit.is_none() || is_whole {
-        return Ok(());
-    }
-    let message = format!(
-        "`--limit` would leave `{}` with a part of its rows for good",
-        load.table.target
-    );
-    Err(Failure::new("R0922", Remedy::Refused, message)
-        .help("`--limit` is for loads that read all and replace; run without it"))
-}
-
 /// What a load reads, with what the user said for this run.
 pub(super) fn read_spec(work: &Work, load: &LoadPlan) -> ReadSpec {
     let mut spec = load_spec(load);
     spec.limit = work.options.limit;
+    if spec.limit.is_some() {
+        // A sample begins at the start and is not gone on with.
+        spec.mode = ReadMode::Full;
+        spec.cursor = None;
+    }
     spec
 }
 

@@ -9,7 +9,7 @@ use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Clock, Destination, ModelEngine, ModelRequest};
 use towpath_vocab::{
     Check, CheckKind, ColumnRef, Failure, Materialized, ModelPlan, PlannedTask, Position,
-    TableLineage, TableName, WriteMode,
+    SchemaChange, TableLineage, TableName, WriteMode,
 };
 
 use super::fingerprint::fingerprint;
@@ -36,12 +36,16 @@ pub(super) async fn build(
     if claim.is_done {
         return work.adopted(task, &target, claim, Some(print));
     }
-    if !model.asks
-        && !work.options.changing.contains(&target)
-        && work
+    // `full_refresh: false` holds against `--full-refresh`: what was appended is not appended again.
+    let keeps = work.options.full_refresh
+        && !is_anew(work, model)
+        && model.table.write.mode == WriteMode::Append
+        && claim.held_fingerprint() == Some(print.as_str());
+    let is_held = keeps
+        || work
             .is_held(task, &print, &claim, model.table.write.mode)
-            .await?
-    {
+            .await?;
+    if is_held && !model.asks && !work.options.changing.contains(&target) {
         return Ok(AttemptOutcome {
             unchanged: true,
             outcome: serde_json::Value::Null,
@@ -49,17 +53,19 @@ pub(super) async fn build(
         });
     }
     let exists = destination.schema(&target).await?.is_some();
-    let incremental =
-        model.materialized == Materialized::Incremental && exists && !work.options.full_refresh;
+    let full_refresh = is_anew(work, model);
+    let incremental = model.materialized == Materialized::Incremental && exists && !full_refresh;
     let request = ModelRequest {
         model: model.clone(),
-        full_refresh: work.options.full_refresh,
+        full_refresh,
         incremental,
     };
     let run = engine.run(request).await?;
     let mut plan = model.table.clone();
     if !incremental {
         plan.write.mode = WriteMode::Replace;
+        // What is built anew has the columns of its SQL.
+        plan.write.schema_change = SchemaChange::Evolve;
     }
     plan.lineage = aimed(run.lineage, &target);
     work.write_table(TableWrite {
@@ -75,6 +81,11 @@ pub(super) async fn build(
     })
     .await
     .map_err(|failure| with_way_out(failure, model))
+}
+
+/// Whether an incremental model is built anew: what its config says, else the flag.
+fn is_anew(work: &Work, model: &ModelPlan) -> bool {
+    model.full_refresh.unwrap_or(work.options.full_refresh)
 }
 
 /// A key that repeats in a model is mended in its SQL.
@@ -201,7 +212,38 @@ async fn judge(
             judged: Some(Box::new(judged)),
         },
     );
-    Err(stopped)
+    let stands = services.lake.view(table).await?;
+    Err(of_view(stopped, stands.map(|view| view.sql == sql)))
+}
+
+/// What is visible of a view whose test failed. A view holds no rows: when its text is stored, it shows
+/// what its tables hold now. `same` is whether the stored text is the one that was judged.
+fn of_view(stopped: Failure, same: Option<bool>) -> Failure {
+    let visible = match same {
+        Some(true) => {
+            "the view shows these rows: a view holds none of its own and shows what its tables hold now"
+        }
+        Some(false) => "the text of the view is the one before; it shows what its tables hold now",
+        None => "the view was not stored",
+    };
+    let mut failure = Failure::new(
+        &stopped.code,
+        stopped.remedy,
+        stopped
+            .message
+            .replacen("was not committed", "was not stored", 1),
+    )
+    .help(visible);
+    let about_rows = |line: &&String| !line.starts_with("nothing of this load");
+    for line in stopped.help.iter().filter(about_rows) {
+        failure = failure.help(line);
+    }
+    match same {
+        Some(_) => failure.help(
+            "to keep the rows before visible until a test passes: config(materialized='table')",
+        ),
+        None => failure,
+    }
 }
 
 /// Lineage of a statement becomes lineage of a table.

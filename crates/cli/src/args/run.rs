@@ -40,12 +40,16 @@ pub(crate) struct PlanArguments {
 pub(crate) struct RunArguments {
     /// PIPELINE or PIPELINE.STEP; may be left out when there is one pipeline.
     pub(crate) target: Option<String>,
+    /// Run every pipeline, one after the other, each after those that write what it reads.
+    #[arg(long, conflicts_with_all = ["target", "select", "exclude"])]
+    pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) choice: ChoiceArguments,
     /// Read and build everything anew.
     #[arg(long)]
     pub(crate) full_refresh: bool,
-    /// At most about this many rows per load. Then nothing is sent out and no program is started.
+    /// Read at most about this many rows per load, into a sample beside the lakehouse: no table is
+    /// changed, nothing is sent out and no program is started. Look: towpath query --sample.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
     /// Set a parameter.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use towpath_app::{ProjectServices, QueryRequest, query as ask};
+use towpath_app::{ProjectServices, QueryRequest, query as ask, sample_of};
+use towpath_vocab::{Failure, Plan, Remedy};
 
 use super::project_args::{CommandResult, ProjectArgs, working_dir};
 use crate::args::QueryArguments;
@@ -11,9 +12,25 @@ use crate::draw::RowPrinter;
 use crate::exit::Exit;
 use crate::terminal;
 
+/// The services of the sample that `run --limit` made.
+fn sample(place: &ProjectArgs, plan: &Plan) -> Result<ProjectServices, Failure> {
+    ProjectServices::of_sample(&place.dir()?, &sample_of(plan), &plan.environment, None)
+}
+
 pub(super) async fn query(place: &ProjectArgs, arguments: QueryArguments) -> CommandResult {
     let (services, _scratch) = if place.is_in_project() {
-        (place.open().await?.0, None)
+        let (services, plan) = place.open().await?;
+        match arguments.sample {
+            true => (Arc::new(sample(place, &plan)?), None),
+            false => (services, None),
+        }
+    } else if arguments.sample {
+        return Err(Failure::new(
+            "R0929",
+            Remedy::FixConfig,
+            "`--sample` asks a project's sample, and there is no project here",
+        )
+        .help("make one in a project: towpath run --limit 100"));
     } else {
         let (services, scratch) = ProjectServices::of_files(&working_dir()?)?;
         (Arc::new(services), Some(scratch))

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use towpath_app::{Choice, Ran, RunReport, RunRequest, Wait, run as run_pipeline, threshold};
+use tokio_util::sync::CancellationToken;
+use towpath_app::{
+    Choice, Ran, RunReport, RunRequest, Wait, pipelines_in_order, run as run_pipeline, threshold,
+};
 use towpath_ports::RunState;
 use towpath_vocab::{Failure, Remedy, TableName, Threshold};
 
@@ -13,6 +16,7 @@ use crate::exit::Exit;
 use crate::{draw, signals};
 
 pub(super) async fn run(place: &ProjectArgs, arguments: RunArguments) -> CommandResult {
+    let (all, format) = (arguments.all, arguments.format);
     let request = RunRequest {
         dir: place.dir()?,
         environment: place.env.clone(),
@@ -25,10 +29,43 @@ pub(super) async fn run(place: &ProjectArgs, arguments: RunArguments) -> Command
         wait: wait(&arguments.wait),
     };
     let cancel = signals::listen()?;
-    let watch = Arc::new(draw::RunWatch::new(arguments.format));
-    let ran = Box::pin(run_pipeline(&request, watch.as_ref(), cancel)).await;
+    match all {
+        true => every(place, request, format, &cancel).await,
+        false => one(&request, format, cancel).await,
+    }
+}
+
+async fn one(request: &RunRequest, format: Format, cancel: CancellationToken) -> CommandResult {
+    let watch = Arc::new(draw::RunWatch::new(format));
+    let ran = Box::pin(run_pipeline(request, watch.as_ref(), cancel)).await;
     watch.finish();
-    told(ran?, arguments.format)
+    told(ran?, format)
+}
+
+/// Every pipeline, one after the other. One that did not end well stops those behind it.
+async fn every(
+    place: &ProjectArgs,
+    request: RunRequest,
+    format: Format,
+    cancel: &CancellationToken,
+) -> CommandResult {
+    let report = place
+        .check(request.params.clone().into_iter().collect())
+        .await?;
+    let Some(plan) = &report.plan else {
+        return told(Ran::Wrong(Box::new(report)), format);
+    };
+    for name in pipelines_in_order(plan)? {
+        let of_one = RunRequest {
+            target: Some(name),
+            ..request.clone()
+        };
+        let exit = one(&of_one, format, cancel.clone()).await?;
+        if exit != Exit::Done {
+            return Ok(exit);
+        }
+    }
+    Ok(Exit::Done)
 }
 
 /// Draws how a run came out.

@@ -101,7 +101,11 @@ fn steps(report: &RunReport) -> String {
         .unwrap_or(0);
     let mut out = String::new();
     for step in &report.steps {
-        let sign = if step.ok { "✓" } else { "✗" };
+        let sign = match (step.ok, step.skipped == step.tasks) {
+            (false, _) => "✗",
+            (true, true) => "–",
+            (true, false) => "✓",
+        };
         let noun = step.unit.strip_suffix('s').unwrap_or(step.unit);
         out.push_str(&format!(
             " {sign} {:name_width$}   {:detail_width$}   {:>12} {:>17} {:>9}\n",
@@ -163,9 +167,15 @@ fn table_line(table: &TableReport) -> Vec<String> {
     };
     vec![
         summary.table.to_string(),
-        match table.view {
-            true => "–".to_owned(),
-            false => count(rows),
+        match (table.view, table.changes) {
+            (true, _) => "–".to_owned(),
+            (false, Some(sent)) => format!(
+                "+{} ~{} -{}",
+                count(sent.inserted),
+                count(sent.updated),
+                count(sent.deleted)
+            ),
+            (false, None) => count(rows),
         },
         if checks.is_empty() {
             "–".to_owned()
@@ -243,10 +253,17 @@ fn set_aside(summary: &OutputSummary, lines: &mut Vec<String>) {
 
 fn failures(report: &RunReport) -> String {
     let mut out = String::new();
-    for (task, failure) in &report.failures {
+    for (tasks, failure) in report.failures_apart() {
+        let (first, more) = (tasks.first().copied(), tasks.len().saturating_sub(1));
+        let more = match more {
+            0 => String::new(),
+            more => format!(" and {}", plural(more as u64, "more task")),
+        };
         out.push_str(&format!(
-            "\n✗ {task}  error[{}]: {}\n",
-            failure.code, failure.message
+            "\n✗ {}{more}  error[{}]: {}\n",
+            first.map_or("", |task| task.as_str()),
+            failure.code,
+            failure.message
         ));
         if let Some(place) = &failure.place {
             out.push_str(&format!("    --> {place}\n"));

@@ -68,6 +68,7 @@ fn model(template: &str, sql: Option<&str>) -> ModelRequest {
         env_vars: BTreeMap::new(),
         reads: Vec::new(),
         asks: false,
+        full_refresh: None,
         deferred: sql.is_none(),
         table: table_plan("marts.delays"),
     };

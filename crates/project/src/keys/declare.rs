@@ -2,6 +2,8 @@
 //!
 //! Promise: data only. Which keys there are stand in `root.rs`, `pipeline.rs` and `table.rs`.
 
+use towpath_vocab::Level;
+
 /// What a key takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
@@ -53,20 +55,38 @@ pub(crate) enum Kind {
     Check,
 }
 
+/// A key that is parsed and checked, and whose engine comes in a later version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inactive {
+    /// An error where rows would differ, a warning elsewhere.
+    pub(crate) level: Level,
+    /// What to do instead.
+    pub(crate) way: &'static str,
+}
+
 /// One key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) doc: &'static str,
-    pub(crate) active: bool,
+    /// `None` for a key that is obeyed.
+    pub(crate) inactive: Option<Inactive>,
     pub(crate) required: bool,
 }
 
 impl Key {
-    /// Parsed and checked; its engine comes in a later version.
-    pub(super) const fn later(mut self) -> Self {
-        self.active = false;
+    /// Not active; the rows are the same without it.
+    pub(super) const fn later(mut self, way: &'static str) -> Self {
+        let level = Level::Warning;
+        self.inactive = Some(Inactive { level, way });
+        self
+    }
+
+    /// Not active; rows would differ without it.
+    pub(super) const fn refused(mut self, way: &'static str) -> Self {
+        let level = Level::Error;
+        self.inactive = Some(Inactive { level, way });
         self
     }
 
@@ -81,7 +101,7 @@ pub(super) const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Ke
         name,
         kind,
         doc,
-        active: true,
+        inactive: None,
         required: false,
     }
 }

@@ -4,6 +4,8 @@
 //! and nothing else. It does not know values. Read next: `shape.rs` (which applies it), `schema.rs`.
 
 mod declare;
+#[cfg(test)]
+pub(crate) mod obeyed;
 mod pipeline;
 mod root;
 mod table;

@@ -37,9 +37,11 @@ pub(crate) static PIPELINE: KeySchema = KeySchema {
             Kind::Either(&[Kind::Text, Kind::Map(&SCHEDULE)]),
             "When it runs by itself.",
         )
-        .later(),
-        key("triggers", Kind::Value, "What else starts it.").later(),
-        key("alerts", Kind::Value, "Who is told when something fails.").later(),
+        .later("start it from outside, with cron or systemd: towpath run PIPELINE"),
+        key("triggers", Kind::Value, "What else starts it.")
+            .later("start it from outside, with cron or systemd: towpath run PIPELINE"),
+        key("alerts", Kind::Value, "Who is told when something fails.")
+            .later("look at the exit code of `towpath run`, or at `towpath runs`"),
     ],
     also: &[],
 };
@@ -118,11 +120,11 @@ const STEP_KEYS: &[Key] = &[
         Kind::Value,
         "Verb: move tables between outside systems.",
     )
-    .later(),
-    key("sql", Kind::Value, "Verb: run SQL in an outside system.").later(),
-    key("http", Kind::Value, "Verb: call an HTTP API.").later(),
-    key("sensor", Kind::Value, "Verb: wait for something.").later(),
-    key("pipeline", Kind::Value, "Verb: run another pipeline.").later(),
+    .refused("load the tables and publish them: two steps"),
+    key("sql", Kind::Value, "Verb: run SQL in an outside system.").refused("use a `command` step that calls the system's client"),
+    key("http", Kind::Value, "Verb: call an HTTP API.").refused("use a `command` step: command: [curl, …]"),
+    key("sensor", Kind::Value, "Verb: wait for something.").refused("use a `command` step that waits"),
+    key("pipeline", Kind::Value, "Verb: run another pipeline.").refused("write its steps into this pipeline, or run it with `towpath run`"),
     key("description", Kind::Text, "What it is for."),
     key(
         "into",
@@ -177,10 +179,10 @@ const STEP_KEYS: &[Key] = &[
         Kind::Duration,
         "An attempt is stopped after this long.",
     ),
-    key("when", Kind::Value, "A condition.").later(),
-    key("for_each", Kind::Value, "Repeat the step for each item.").later(),
-    key("pool", Kind::Text, "A named limit that it shares.").later(),
-    key("parallel", Kind::Integer, "Most of its tasks at once.").later(),
+    key("when", Kind::Value, "A condition.").refused("without it the step would always run: leave it out, or select steps with `towpath run PIPELINE.STEP`"),
+    key("for_each", Kind::Value, "Repeat the step for each item.").refused("write a step for each item"),
+    key("pool", Kind::Text, "A named limit that it shares.").later("`parallel` of the pipeline bounds how many tasks run at once"),
+    key("parallel", Kind::Integer, "Most of its tasks at once.").later("`parallel` of the pipeline bounds how many tasks run at once"),
 ];
 
 const RUN_IF: &[&str] = &[

@@ -54,8 +54,10 @@ const ROOT_KEYS: &[Key] = &[
         Kind::Secret,
         "The secret that `mask: hash` hashes with.",
     ),
-    key("alerts", Kind::Value, "Who is told when something fails.").later(),
-    key("pools", Kind::Value, "Named limits that steps share.").later(),
+    key("alerts", Kind::Value, "Who is told when something fails.")
+        .later("look at the exit code of `towpath run`, or at `towpath runs`"),
+    key("pools", Kind::Value, "Named limits that steps share.")
+        .later("`parallel` bounds how many tasks run at once"),
 ];
 
 /// `towpath.yml`.
@@ -97,7 +99,8 @@ static DEFAULTS: KeySchema = KeySchema {
             "For every table that is loaded.",
         ),
         key("models", Kind::Map(&MODEL_DEFAULTS), "For every model."),
-        key("alerts", Kind::Value, "For every pipeline.").later(),
+        key("alerts", Kind::Value, "For every pipeline.")
+            .later("look at the exit code of `towpath run`, or at `towpath runs`"),
         key(
             "retries",
             Kind::Integer,
@@ -156,7 +159,8 @@ static LIMITS: KeySchema = KeySchema {
     noun: "limits",
     keys: &[
         key("connections", Kind::Integer, "Most connections at once."),
-        key("requests", Kind::Text, "Most requests per time: `10/s`.").later(),
+        key("requests", Kind::Text, "Most requests per time: `10/s`.")
+            .later("`limits: { connections: 1 }` makes one request at a time"),
     ],
     also: &[],
 };
@@ -181,6 +185,11 @@ static SCHEMA_TABLE: KeySchema = KeySchema {
     keys: &[
         key("seen", Kind::Text, "When it was seen."),
         key("key", Kind::Texts, "Columns of the primary key."),
+        key(
+            "options",
+            Kind::Value,
+            "Options of its load with which the columns were seen.",
+        ),
         key(
             "columns",
             Kind::Named(&Kind::Either(&[Kind::Text, Kind::Map(&SCHEMA_COLUMN)])),

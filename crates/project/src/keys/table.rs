@@ -94,9 +94,11 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
             Kind::Text,
             "The column that says when something happened.",
         )
-        .later(),
-        key("watermark", Kind::Duration, "How late rows may come.").later(),
-        key("stream", Kind::Value, "How an endless source is read.").later(),
+        .later("it belongs to streams, which come in a later version"),
+        key("watermark", Kind::Duration, "How late rows may come.")
+            .later("it belongs to streams, which come in a later version"),
+        key("stream", Kind::Value, "How an endless source is read.")
+            .later("it belongs to streams, which come in a later version"),
     ],
     also: &[],
 };
@@ -207,7 +209,9 @@ pub(crate) static COLUMN: KeySchema = KeySchema {
             "Its type: `bigint`, `decimal(18,2)`, `text`, `timestamp`, …",
         ),
         key("set", Kind::Sql, "An SQL expression over source columns."),
-        key("parse", Kind::Text, "How its text is read: a date format.").later(),
+        key("parse", Kind::Text, "How its text is read: a date format.").refused(
+            "set `date_format` or `timestamp_format` at the table, or `set:` an expression",
+        ),
         key(
             "mask",
             Kind::OneOf(&["hash", "empty"]),

@@ -10,7 +10,9 @@ use towpath_vocab::Materialized;
 use super::draft::{Draft, ModelContext, Models};
 use super::properties::Properties;
 use super::{analyze, plan, read, resolve, tests_of};
+use crate::checks::Table;
 use crate::context::StepContext;
+use crate::dbt::{self, Asked, DbtProject};
 use crate::graph::Tables;
 use crate::inputs::Inputs;
 use crate::parsed::Parsed;
@@ -41,21 +43,42 @@ pub(crate) fn check(
         context,
         environment,
     } = *given;
+    let macros: Vec<MacroFile> = parsed
+        .macros
+        .iter()
+        .map(|file| MacroFile {
+            file: file.path.to_owned(),
+            text: file.text.to_owned(),
+        })
+        .collect();
+    let asked = Asked::of(&parsed.models, &macros);
+    let root = parsed.dbt_project.as_ref();
+    let project = dbt::project_file(root, &parsed.paths, &asked, report);
+    let given_seeds = dbt::SeedContext {
+        inputs,
+        context,
+        project: &project,
+        properties,
+    };
+    let seeds = dbt::seeds(&parsed.seeds, &given_seeds, &asked, report);
+    for seed in &seeds {
+        let fact = context.lakehouse(&seed.table);
+        tables.add(&seed.table, fact.map(|fact| fact.schema.clone()), false);
+    }
     let context = ModelContext {
         inputs,
         context,
         environment,
-        macros: parsed
-            .macros
-            .iter()
-            .map(|file| MacroFile {
-                file: file.path.to_owned(),
-                text: file.text.to_owned(),
-            })
-            .collect(),
+        macros: macros.clone(),
         macro_files: &parsed.macros,
-        vars: vars(context),
+        vars: vars(context, &project),
         properties,
+        project: &project,
+        asked: &asked,
+        seeds: seeds
+            .iter()
+            .map(|seed| (seed.name.clone(), seed.table.clone()))
+            .collect(),
         loaded: resolve::loaded(loads),
     };
     let mut drafts = read::read(&parsed.models, &context, report);
@@ -66,10 +89,10 @@ pub(crate) fn check(
     }
     resolve::resolve(&mut drafts, &context, tables, report);
     let order = resolve::order(&mut drafts, report);
-    let refs = drafts
+    let of_models = drafts
         .iter()
-        .map(|draft| (draft.name.clone(), draft.table.clone()))
-        .collect();
+        .map(|draft| (draft.name.clone(), draft.table.clone()));
+    let refs = of_models.chain(context.seeds.clone()).collect();
     let mut models = Models {
         list: Vec::new(),
         refs,
@@ -88,16 +111,25 @@ pub(crate) fn check(
             .list
             .push(plan::plan(draft, &drafts, found, &context, tables, report));
     }
+    for seed in &seeds {
+        let tests = |table: &Table<'_>, report: &mut Report| {
+            let resolve = plan::resolver(&drafts, &context, tables);
+            tests_of::read(seed.properties.as_ref(), table, &resolve, report)
+        };
+        models.list.extend(seed.plan(&given_seeds, &tests, report));
+    }
     check_names(properties, &drafts, tables, report);
     models
 }
 
-fn vars(context: &StepContext<'_>) -> BTreeMap<String, serde_json::Value> {
+/// Variables: those of `towpath.yml` over those of `dbt_project.yml`.
+fn vars(context: &StepContext<'_>, project: &DbtProject) -> BTreeMap<String, serde_json::Value> {
     let node = context.root.get("vars");
-    node.into_iter()
+    let own = node
+        .into_iter()
         .flat_map(Node::entries)
-        .map(|(name, entry)| (name.to_owned(), entry.value.json()))
-        .collect()
+        .map(|(name, entry)| (name.to_owned(), entry.value.json()));
+    project.vars.clone().into_iter().chain(own).collect()
 }
 
 /// Says which descriptions lead nowhere.

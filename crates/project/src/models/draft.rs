@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use towpath_template::{MacroFile, Scan};
-use towpath_vocab::{Materialized, ModelPlan, TableName};
+use towpath_vocab::{Action, Materialized, TableName};
 
 use super::properties::Properties;
 use crate::checks::Reference;
 use crate::context::StepContext;
+use crate::dbt::{Asked, DbtProject};
 use crate::inputs::Inputs;
 use crate::parsed::TextFile;
 use crate::report::At;
@@ -32,21 +33,34 @@ pub(crate) struct Draft<'a> {
     pub(crate) sound: bool,
 }
 
-/// A model, checked.
+/// A model or a seed, checked: what a `models` step can take.
 pub(crate) struct Model {
-    pub(crate) plan: ModelPlan,
+    pub(crate) name: String,
+    /// The file, relative to the project folder.
+    pub(crate) file: String,
+    pub(crate) table: TableName,
+    /// What its task does.
+    pub(crate) action: Action,
     /// Tables it reads, also through ephemeral models.
     pub(crate) reads: Vec<TableName>,
     pub(crate) references: Vec<Reference>,
     pub(crate) at: At,
 }
 
-/// All models of the project.
+/// All models and seeds of the project.
 #[derive(Default)]
 pub(crate) struct Models {
     pub(crate) list: Vec<Model>,
     /// Tables by the name that `ref` says.
     pub(crate) refs: HashMap<String, TableName>,
+}
+
+impl Models {
+    /// How many models there are, without seeds.
+    pub(crate) fn models(&self) -> usize {
+        let is_model = |one: &&Model| matches!(one.action, Action::Model(_));
+        self.list.iter().filter(is_model).count()
+    }
 }
 
 /// What models are read against.
@@ -58,6 +72,11 @@ pub(crate) struct ModelContext<'a> {
     pub(crate) macro_files: &'a [TextFile<'a>],
     pub(crate) vars: BTreeMap<String, serde_json::Value>,
     pub(crate) properties: &'a Properties,
+    pub(crate) project: &'a DbtProject,
+    /// Where config keys of the project's own may be asked for.
+    pub(crate) asked: &'a Asked<'a>,
+    /// Tables of seeds by the name that `ref` says.
+    pub(crate) seeds: HashMap<String, TableName>,
     /// Loaded tables by connection and object: sources without declaration.
     pub(crate) loaded: HashMap<(String, String), TableName>,
 }

@@ -16,6 +16,7 @@ mod select;
 mod tests_of;
 
 pub(crate) use check::{Given, check};
-pub(crate) use properties::read as properties;
-pub(crate) use select::select;
+pub(crate) use draft::Model;
+pub(crate) use properties::{Properties, read as properties};
+pub(crate) use select::{select, unused};
 pub(crate) use tests_of::source_tests;

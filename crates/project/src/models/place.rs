@@ -52,6 +52,18 @@ pub(super) fn setting(file: &TextFile<'_>, key: &str, value: &str) -> Option<At>
     })
 }
 
+/// Where a key stands in a model's `config(…)`.
+pub(super) fn key(file: &TextFile<'_>, key: &str) -> Option<At> {
+    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    file.text.match_indices(key).find_map(|(start, _)| {
+        let before = file.text.get(..start)?.chars().next_back();
+        let rest = file.text.get(start + key.len()..)?;
+        let sign = rest.trim_start_matches(['\'', '"']).trim_start();
+        let is_key = sign.starts_with(['=', ':']) && !before.is_some_and(word);
+        is_key.then(|| at(file, (start, start + key.len())))
+    })
+}
+
 /// Says what is wrong with a template. True when something was said.
 pub(super) fn say(
     problem: &TemplateProblem,

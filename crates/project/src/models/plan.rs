@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use towpath_vocab::{
-    BadRows, Materialized, ModelPlan, Naming, SchemaChange, TablePlan, Threshold, WriteMode,
-    WritePlan,
+    Action, BadRows, Materialized, ModelPlan, Naming, SchemaChange, TablePlan, Threshold,
+    WriteMode, WritePlan,
 };
 
 use super::analyze::AnalyzedModel;
@@ -74,7 +74,7 @@ pub(super) fn plan(
     let write = WritePlan {
         mode,
         key,
-        schema_change: schema_change(config),
+        schema_change: schema_change(draft, report),
         options: BTreeMap::new(),
     };
     let table = TablePlan {
@@ -113,11 +113,15 @@ pub(super) fn plan(
         env_vars,
         reads: found.reads.clone(),
         asks: found.asks,
+        full_refresh: full_refresh(draft, report),
         deferred: found.deferred,
         table,
     };
     Model {
-        plan,
+        name: draft.name.clone(),
+        file: draft.file.path.to_owned(),
+        table: draft.table.clone(),
+        action: Action::Model(Box::new(plan)),
         reads: found.reads,
         references: checks.references,
         at: place::head(&draft.file),
@@ -144,7 +148,8 @@ pub(super) fn resolver<'r>(
         tests_of::To::Ref(name) => drafts
             .iter()
             .find(|draft| &draft.name == name)
-            .map(|draft| draft.table.clone()),
+            .map(|draft| draft.table.clone())
+            .or_else(|| context.seeds.get(name).cloned()),
         tests_of::To::Source(name, table) => resolve::find_source(name, table, context, tables),
         tests_of::To::Table(table) => Some(table.clone()).filter(|table| tables.contains(table)),
     }
@@ -219,10 +224,71 @@ fn write_mode(draft: &Draft<'_>, key: &[String], report: &mut Report) -> WriteMo
     mode
 }
 
-fn schema_change(config: &Map<String, Json>) -> SchemaChange {
-    match config.get("on_schema_change").and_then(Json::as_str) {
-        Some("fail") => SchemaChange::Fail,
-        Some("ignore") => SchemaChange::Ignore,
-        _ => SchemaChange::Evolve,
+/// What new columns of an incremental model do; other models are made anew each time.
+fn schema_change(draft: &Draft<'_>, report: &mut Report) -> SchemaChange {
+    let said = draft.scan.config.get("on_schema_change");
+    let Some(said) = said.filter(|_| draft.materialized == Materialized::Incremental) else {
+        return SchemaChange::Evolve;
+    };
+    match said.as_str() {
+        Some("fail") => return SchemaChange::Fail,
+        Some("ignore") => return SchemaChange::Ignore,
+        Some("append_new_columns") => {}
+        Some("sync_all_columns") => {
+            report
+                .error(
+                    "P0115",
+                    config_place(draft, "on_schema_change"),
+                    "`on_schema_change: sync_all_columns` is not active in this version",
+                )
+                .help(
+                    "`append_new_columns` adds new ones; columns are removed with --full-refresh",
+                );
+        }
+        other => {
+            let word = other.map_or_else(|| said.to_string(), str::to_owned);
+            report
+                .error(
+                    "P0111",
+                    config_place(draft, "on_schema_change"),
+                    format!("`{word}` is not one of the words here"),
+                )
+                .suggest(
+                    &word,
+                    ["ignore", "fail", "append_new_columns"],
+                    "`on_schema_change` takes",
+                );
+        }
     }
+    SchemaChange::Evolve
+}
+
+/// Whether it is always, or never, built anew.
+fn full_refresh(draft: &Draft<'_>, report: &mut Report) -> Option<bool> {
+    match draft.scan.config.get("full_refresh")? {
+        Json::Bool(said) => Some(*said),
+        Json::Null => None,
+        other => {
+            report
+                .error(
+                    "P0127",
+                    config_place(draft, "full_refresh"),
+                    format!("`{other}` is not true or false"),
+                )
+                .help("write true or false");
+            None
+        }
+    }
+}
+
+/// Where a key of a model's config is written: in its file, else in its YAML.
+fn config_place(draft: &Draft<'_>, key: &str) -> At {
+    let config = draft
+        .properties
+        .as_ref()
+        .and_then(|node| node.get("config"));
+    let described = config.and_then(|config| config.get(key));
+    place::key(&draft.file, key)
+        .or(described.map(|node| node.at.head()))
+        .unwrap_or_else(|| place::head(&draft.file))
 }

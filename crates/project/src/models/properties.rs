@@ -1,12 +1,13 @@
 //! dbt's YAML beside models: what it says about models and sources.
 //!
-//! Promise: unknown keys are left alone, as dbt's own files have many; names that lead nowhere are
-//! said. Tests are read by `tests_of.rs` once columns are known.
+//! Promise: every key is obeyed or said (see `dbt/keys.rs`), and names that lead nowhere are said.
+//! Tests are read by `tests_of.rs` once columns are known.
 
 use std::collections::HashMap;
 
 use towpath_vocab::TableName;
 
+use crate::dbt;
 use crate::report::{At, Report};
 use crate::yaml::Node;
 
@@ -22,6 +23,7 @@ pub(crate) struct Source {
 #[derive(Debug, Default)]
 pub(crate) struct Properties {
     models: HashMap<String, Node>,
+    seeds: HashMap<String, Node>,
     sources: HashMap<(String, String), Source>,
 }
 
@@ -29,28 +31,32 @@ pub(crate) struct Properties {
 pub(crate) fn read(files: &[Node], report: &mut Report) -> Properties {
     let mut properties = Properties::default();
     for file in files {
-        for model in list(file, "models", report) {
-            let Some((name, at)) = name(model, report) else {
-                continue;
-            };
-            if let Some(first) = properties.models.get(name) {
-                let place = report.place(first.at);
-                report
-                    .error("P0103", at, format!("model `{name}` is described twice"))
-                    .help(format!("the first one is at {place}"));
-                continue;
+        dbt::entry(file, &dbt::PROPERTIES, report);
+        let kinds = [
+            ("model", &dbt::MODEL, &mut properties.models),
+            ("seed", &dbt::SEED, &mut properties.seeds),
+        ];
+        for (kind, keys, into) in kinds {
+            for one in list(file, &format!("{kind}s"), report) {
+                described(one, kind, keys, into, report);
             }
-            properties.models.insert(name.to_owned(), model.clone());
         }
         for source in list(file, "sources", report) {
             let Some((source_name, _)) = name(source, report) else {
                 continue;
             };
+            dbt::entry(source, &dbt::SOURCE, report);
             let schema = source.get_text("schema").unwrap_or(source_name);
+            let is_off = is_disabled(source, report);
             for table in list(source, "tables", report) {
                 let Some((table_name, at)) = name(table, report) else {
                     continue;
                 };
+                dbt::entry(table, &dbt::SOURCE_TABLE, report);
+                columns(table, report);
+                if is_disabled(table, report) || is_off {
+                    continue;
+                }
                 let real = table.get_text("identifier").unwrap_or(table_name);
                 let one = Source {
                     table: TableName::new(schema, real),
@@ -64,6 +70,44 @@ pub(crate) fn read(files: &[Node], report: &mut Report) -> Properties {
         }
     }
     properties
+}
+
+/// Takes the entry of a model or a seed.
+fn described(
+    entry: &Node,
+    kind: &str,
+    keys: &dbt::DbtKeys,
+    into: &mut HashMap<String, Node>,
+    report: &mut Report,
+) {
+    let Some((name, at)) = name(entry, report) else {
+        return;
+    };
+    dbt::entry(entry, keys, report);
+    columns(entry, report);
+    if let Some(first) = into.get(name) {
+        let place = report.place(first.at);
+        report
+            .error("P0103", at, format!("{kind} `{name}` is described twice"))
+            .help(format!("the first one is at {place}"));
+        return;
+    }
+    into.insert(name.to_owned(), entry.clone());
+}
+
+fn columns(entry: &Node, report: &mut Report) {
+    for column in entry.get("columns").map(Node::items).unwrap_or_default() {
+        dbt::entry(column, &dbt::COLUMN, report);
+    }
+}
+
+/// Whether a source, or a table of one, is switched off.
+fn is_disabled(node: &Node, report: &mut Report) -> bool {
+    let Some(config) = node.get("config") else {
+        return false;
+    };
+    dbt::entry(config, &dbt::SOURCE_CONFIG, report);
+    config.get_bool("enabled") == Some(false)
 }
 
 fn list<'n>(node: &'n Node, key: &str, report: &mut Report) -> &'n [Node] {
@@ -109,6 +153,16 @@ impl Properties {
     /// What is said about a model.
     pub(crate) fn model(&self, name: &str) -> Option<&Node> {
         self.models.get(name)
+    }
+
+    /// What is said about a seed.
+    pub(crate) fn seed(&self, name: &str) -> Option<&Node> {
+        self.seeds.get(name)
+    }
+
+    /// All described seeds.
+    pub(crate) fn seeds(&self) -> impl Iterator<Item = (&str, &Node)> {
+        self.seeds.iter().map(|(name, node)| (name.as_str(), node))
     }
 
     /// The table that a declared source means.

@@ -11,6 +11,7 @@ use towpath_vocab::{Materialized, TableName};
 
 use super::draft::{Draft, ModelContext};
 use super::place;
+use crate::dbt::{self, Setting};
 use crate::load::{is_name, is_schema};
 use crate::parsed::TextFile;
 use crate::report::Report;
@@ -38,6 +39,16 @@ pub(super) fn read<'a>(
                     format!("two models are called `{name}`"),
                 )
                 .help(format!("the other one is {first}: rename one of the files"));
+            continue;
+        }
+        if context.seeds.contains_key(name) {
+            report
+                .error(
+                    "M0331",
+                    place::head(file),
+                    format!("a model and a seed are called `{name}`"),
+                )
+                .help("rename one of the files: `ref` must mean one table");
             continue;
         }
         seen.insert(name.to_owned(), file.path);
@@ -91,7 +102,7 @@ fn draft<'a>(
             ),
         };
     let properties = context.properties.model(name).cloned();
-    let config = config(&scan, properties.as_ref());
+    let config = config(file, &scan, properties.as_ref(), context);
     if config.get("enabled") == Some(&Json::Bool(false)) {
         return None;
     }
@@ -115,6 +126,14 @@ fn draft<'a>(
         context,
         report,
     );
+    judge_config(
+        file,
+        &scan,
+        properties.as_ref(),
+        materialized,
+        context,
+        report,
+    );
     Some(Draft {
         name: name.to_owned(),
         table: TableName::new(schema, text("alias").unwrap_or(name)),
@@ -128,19 +147,57 @@ fn draft<'a>(
     })
 }
 
-/// The config of a model: its file's over its YAML's.
-fn config(scan: &Scan, properties: Option<&Node>) -> Map<String, Json> {
-    let mut config = match properties
+/// The config of a model: its file's over its YAML's over that of `dbt_project.yml`.
+fn config(
+    file: &TextFile<'_>,
+    scan: &Scan,
+    properties: Option<&Node>,
+    context: &ModelContext<'_>,
+) -> Map<String, Json> {
+    let path = file.path.strip_prefix("models/").unwrap_or(file.path);
+    let mut config = context
+        .project
+        .model(path.strip_suffix(".sql").unwrap_or(path));
+    if let Some(Json::Object(said)) = properties
         .and_then(|node| node.get("config"))
         .map(Node::json)
     {
-        Some(Json::Object(map)) => map,
-        _ => Map::new(),
-    };
+        config.extend(said);
+    }
     for (key, value) in &scan.config {
         config.insert(key.clone(), value.clone());
     }
     config
+}
+
+/// Says which keys of a model's config are not obeyed.
+fn judge_config(
+    file: &TextFile<'_>,
+    scan: &Scan,
+    properties: Option<&Node>,
+    materialized: Materialized,
+    context: &ModelContext<'_>,
+    report: &mut Report,
+) {
+    let matters = |key: &str| {
+        materialized == Materialized::Incremental || !dbt::INCREMENTAL_ONLY.contains(&key)
+    };
+    let described = properties.and_then(|node| node.get("config"));
+    let described = described.into_iter().flat_map(Node::entries);
+    let described = described.map(|(key, entry)| Setting {
+        key,
+        at: entry.key_at,
+        value: entry.value.json(),
+        is_yaml: true,
+    });
+    let written = scan.config.iter().map(|(key, value)| Setting {
+        key,
+        at: place::key(file, key).unwrap_or_else(|| place::head(file)),
+        value: value.clone(),
+        is_yaml: false,
+    });
+    let all = described.chain(written).filter(|one| matters(one.key));
+    dbt::config(all, &dbt::MODEL_CONFIG, context.asked, report);
 }
 
 fn materialized(

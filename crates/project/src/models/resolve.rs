@@ -55,7 +55,9 @@ pub(super) fn resolve(
                     .parts
                     .last()
                     .and_then(|name| by_name.get(name))
-                    .map(|(_, table)| table.clone()),
+                    .map(|(_, table)| table)
+                    .or_else(|| context.seeds.get(reference.parts.last()?))
+                    .cloned(),
                 ReferenceKind::Source => source(&reference, context, tables),
             };
             if let Some(table) = found {
@@ -63,7 +65,7 @@ pub(super) fn resolve(
                 draft.references.insert(reference.key(), table);
             } else {
                 draft.sound = false;
-                say(&reference, draft, &by_name, tables, report);
+                say(&reference, draft, &by_name, &context.seeds, tables, report);
             }
             draft.scan.references.push(reference);
         }
@@ -104,6 +106,7 @@ fn say(
     reference: &Reference,
     draft: &Draft<'_>,
     by_name: &HashMap<String, (usize, TableName)>,
+    seeds: &HashMap<String, TableName>,
     tables: &Tables,
     report: &mut Report,
 ) {
@@ -125,7 +128,11 @@ fn say(
                 table.table()
             )),
             None => {
-                let mut names: Vec<&str> = by_name.keys().map(String::as_str).collect();
+                let mut names: Vec<&str> = by_name
+                    .keys()
+                    .chain(seeds.keys())
+                    .map(String::as_str)
+                    .collect();
                 names.sort_unstable();
                 said.suggest(name, names, "models")
             }

@@ -1,9 +1,9 @@
-//! `models:` of a step: which models it builds.
+//! `models:` of a step: which models it builds, and which seeds it loads.
 //!
 //! Promise: a word that selects nothing is an error. It knows `all`, names, schemas, tables, paths
 //! and patterns; dbt's full selection grammar belongs to the command line.
 
-use towpath_vocab::Action;
+use std::collections::BTreeSet;
 
 use super::draft::{Model, Models};
 use crate::load::matches;
@@ -11,19 +11,30 @@ use crate::report::Report;
 use crate::step::{Node as Task, StepFrame};
 use crate::yaml::Node;
 
-/// Tasks of a `models` step.
-pub(crate) fn select(frame: &StepFrame<'_>, models: &Models, report: &mut Report) -> Vec<Task> {
+/// Tasks of a `models` step. What it builds, and what it leaves out on purpose, joins `named`.
+pub(crate) fn select(
+    frame: &StepFrame<'_>,
+    models: &Models,
+    named: &mut BTreeSet<usize>,
+    report: &mut Report,
+) -> Vec<Task> {
     let Some(verb) = frame.node.get("models") else {
         return Vec::new();
     };
     let mut chosen = pick(verb, models, report);
+    named.extend(&chosen);
     if let Some(exclude) = frame.node.get("exclude") {
         let left_out = pick(exclude, models, report);
+        named.extend(&left_out);
         chosen.retain(|index| !left_out.contains(index));
     }
     if models.list.is_empty() && !report.failed() {
         report
-            .error("M0337", verb.at, "there are no models")
+            .note(
+                "M0337",
+                verb.at,
+                "there are no models yet: the step has nothing to do",
+            )
             .help("a model is a query in a file: models/marts/orders.sql");
     }
     chosen.sort_unstable();
@@ -33,6 +44,32 @@ pub(crate) fn select(frame: &StepFrame<'_>, models: &Models, report: &mut Report
         .filter_map(|index| models.list.get(index))
         .map(|model| task(model, frame))
         .collect()
+}
+
+/// Says which models and seeds no step takes.
+pub(crate) fn unused(models: &Models, named: &BTreeSet<usize>, report: &mut Report) {
+    let mut rest = models
+        .list
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !named.contains(index))
+        .map(|(_, model)| model);
+    let Some(first) = rest.next() else { return };
+    let names: Vec<String> = std::iter::once(first)
+        .chain(rest)
+        .map(|model| model.table.to_string())
+        .collect();
+    let message = match names.as_slice() {
+        [one] => format!("no step builds `{one}`"),
+        many => format!("no step builds {} of the models and seeds", many.len()),
+    };
+    let listed: Vec<&str> = names.iter().map(String::as_str).collect();
+    let said = report
+        .warning("M0341", first.at, message)
+        .help("add a step to a pipeline: build: { models: all }");
+    if listed.len() > 1 {
+        said.help(format!("they are: {}", crate::suggest::listing(&listed)));
+    }
 }
 
 fn pick(node: &Node, models: &Models, report: &mut Report) -> Vec<usize> {
@@ -51,14 +88,9 @@ fn pick(node: &Node, models: &Models, report: &mut Report) -> Vec<usize> {
             let mut names: Vec<&str> = models
                 .list
                 .iter()
-                .map(|model| model.plan.name.as_str())
+                .map(|model| model.name.as_str())
                 .collect();
-            names.extend(
-                models
-                    .list
-                    .iter()
-                    .map(|model| model.plan.table.target.schema()),
-            );
+            names.extend(models.list.iter().map(|model| model.table.schema()));
             names.sort_unstable();
             names.dedup();
             report
@@ -71,33 +103,32 @@ fn pick(node: &Node, models: &Models, report: &mut Report) -> Vec<usize> {
 }
 
 fn fits(word: &str, model: &Model) -> bool {
-    let table = &model.plan.table.target;
+    let table = &model.table;
     let path = word
         .strip_prefix("path:")
         .unwrap_or(word)
         .trim_end_matches('/');
     let below = |path: &str| {
-        model.plan.file == path
+        model.file == path
             || model
-                .plan
                 .file
                 .strip_prefix(path)
                 .is_some_and(|rest| rest.starts_with('/'))
     };
     word == "all"
         || word == table.schema()
-        || matches(word, &model.plan.name)
+        || matches(word, &model.name)
         || matches(word, &table.to_string())
         || below(path)
         || below(&format!("models/{path}"))
 }
 
 fn task(model: &Model, frame: &StepFrame<'_>) -> Task {
-    let target = &model.plan.table.target;
+    let target = &model.table;
     let mut task = frame.task(Some(target), model.at);
     task.reads.clone_from(&model.reads);
     task.writes = vec![target.clone()];
     task.references.clone_from(&model.references);
-    task.action = Some(Action::Model(Box::new(model.plan.clone())));
+    task.action = Some(model.action.clone());
     task
 }

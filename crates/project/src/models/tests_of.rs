@@ -8,10 +8,11 @@ use towpath_vocab::{Action, Check, CheckKind, Severity, TableName, Tolerance};
 use super::draft::Models;
 use super::properties::Properties;
 use crate::checks::{self, Checks, Reference, Table};
+use crate::dbt;
 use crate::report::{At, Report};
 use crate::rules::{self, Subject};
 use crate::step::Node as Task;
-use crate::yaml::{Node, Value};
+use crate::yaml::{Map, Node, Value};
 
 /// What `to:` of a relationship test names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +163,10 @@ impl Reader<'_> {
             },
             _ => return,
         };
+        let setting = |key: &str| setting_of(test, body, key);
+        if setting("enabled").and_then(Node::as_bool) == Some(false) {
+            return;
+        }
         let argument = |key: &str| {
             let body = body?;
             body.get("arguments")
@@ -176,16 +181,8 @@ impl Reader<'_> {
         let Some(kind) = self.kind(name, at, column, &argument) else {
             return;
         };
-        let setting = |key: &str| {
-            let inside = body.and_then(|body| {
-                body.get("config")
-                    .and_then(|config| config.get(key))
-                    .or_else(|| body.get(key))
-            });
-            inside
-                .or_else(|| test.get("config").and_then(|config| config.get(key)))
-                .or_else(|| test.get(key))
-        };
+        self.judge_settings(test, body);
+        self.judge_arguments(name, body);
         let check_name = setting("name")
             .and_then(Node::text)
             .map_or_else(|| checks::name(&kind, self.table.name), str::to_owned);
@@ -206,6 +203,11 @@ impl Reader<'_> {
         };
         let error_if = setting("error_if").and_then(|node| self.tolerance(node));
         let warn_if = setting("warn_if").and_then(|node| self.tolerance(node));
+        self.push(base, error_if, warn_if);
+    }
+
+    /// A test with both limits is two checks.
+    fn push(&mut self, base: Check, error_if: Option<Tolerance>, warn_if: Option<Tolerance>) {
         if base.severity == Severity::Error
             && let Some(tolerance) = error_if
         {
@@ -226,6 +228,59 @@ impl Reader<'_> {
                 .filter(|_| base.severity == Severity::Warn)
                 .unwrap_or_default();
             self.checks.list.push(Check { tolerance, ..base });
+        }
+    }
+
+    /// Says which settings of a test are not obeyed.
+    fn judge_settings(&mut self, test: &Node, body: Option<&Node>) {
+        let configs = [test.get("config"), body.and_then(|body| body.get("config"))];
+        for config in configs.into_iter().flatten() {
+            dbt::entry(config, &dbt::TEST_CONFIG, self.report);
+        }
+        for (key, entry) in [Some(test), body]
+            .into_iter()
+            .flatten()
+            .flat_map(Node::entries)
+        {
+            if dbt::TEST_CONFIG.find(key).is_some() {
+                let one = Map::from_iter([(key.to_owned(), entry.clone())]);
+                dbt::entry(
+                    &Node::map(entry.key_at, one),
+                    &dbt::TEST_CONFIG,
+                    self.report,
+                );
+            }
+        }
+    }
+
+    /// Says which arguments a test does not take.
+    fn judge_arguments(&mut self, test: &str, body: Option<&Node>) {
+        let Some(body) = body else { return };
+        let takes = arguments_of(test);
+        let inside = body.get("arguments").into_iter().flat_map(Node::entries);
+        let beside = body.entries().filter(|(key, _)| {
+            !matches!(*key, "arguments" | "config") && dbt::TEST_CONFIG.find(key).is_none()
+        });
+        for (key, entry) in inside.chain(beside) {
+            let known = ["column_name", "model"].contains(&key) || takes.contains(&key);
+            if !known {
+                self.report
+                    .error(
+                        "P0102",
+                        entry.key_at,
+                        format!("test `{test}` does not take `{key}`"),
+                    )
+                    .suggest(key, takes.iter().copied().chain(["config"]), "it takes");
+            }
+            if key == "inclusive" && entry.value.as_bool() == Some(false) {
+                self.report
+                    .error(
+                        "P0115",
+                        entry.key_at,
+                        "`inclusive: false` is not active in this version",
+                    )
+                    .help("write it as dbt_utils.expression_is_true: { expression: '> 0' }");
+            }
         }
     }
 
@@ -294,10 +349,10 @@ impl Reader<'_> {
         ];
         if !known.contains(&name) {
             self.report
-                .note(
+                .warning(
                     "M0335",
                     at,
-                    format!("test `{name}` is not active in this version"),
+                    format!("test `{name}` is not run in this version"),
                 )
                 .suggest(name, known, "tests");
             return None;
@@ -369,19 +424,28 @@ impl Reader<'_> {
     }
 }
 
+/// A setting of a test: in its `config`, beside its arguments, or beside its name.
+fn setting_of<'n>(test: &'n Node, body: Option<&'n Node>, key: &str) -> Option<&'n Node> {
+    let config = |node: &'n Node| node.get("config").and_then(|config| config.get(key));
+    let inside = body.and_then(|body| config(body).or_else(|| body.get(key)));
+    inside.or_else(|| config(test)).or_else(|| test.get(key))
+}
+
+/// True for what stands beside a test's name and is no test.
 fn is_setting(key: &str) -> bool {
-    matches!(
-        key,
-        "config"
-            | "severity"
-            | "name"
-            | "where"
-            | "description"
-            | "tags"
-            | "error_if"
-            | "warn_if"
-            | "enabled"
-    )
+    key == "config" || dbt::TEST_CONFIG.find(key).is_some()
+}
+
+/// The arguments of the tests that are run.
+fn arguments_of(test: &str) -> &'static [&'static str] {
+    match test {
+        "accepted_values" => &["values", "quote"],
+        "relationships" => &["to", "field"],
+        "dbt_utils.accepted_range" => &["min_value", "max_value", "inclusive"],
+        "dbt_utils.expression_is_true" => &["expression"],
+        "dbt_utils.unique_combination_of_columns" => &["combination_of_columns", "quote_columns"],
+        _ => &[],
+    }
 }
 
 /// Reads `ref('x')`, `source('a', 'b')` or `schema.table`.

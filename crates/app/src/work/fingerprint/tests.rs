@@ -32,6 +32,7 @@ fn model(vars: serde_json::Value) -> PlannedTask {
         env_vars: BTreeMap::new(),
         reads: Vec::new(),
         asks: false,
+        full_refresh: None,
         deferred: false,
         table: serde_json::from_value(table).unwrap(),
     };

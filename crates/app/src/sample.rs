@@ -1,0 +1,17 @@
+//! Where `run --limit` writes: a lakehouse and a state store of their own, under `.towpath/`.
+//!
+//! Promise: a run that reads a part of its sources changes no table, position, quarantine or result of
+//! the real environment. Everything else (connections, models, checks) is that of the plan. It does
+//! not know what a run does with it: see `run.rs`.
+
+use towpath_vocab::{Environment, Plan};
+
+/// The plan with its tables in the sample of its environment.
+pub fn sample_of(plan: &Plan) -> Plan {
+    let environment = &plan.environment;
+    Plan {
+        lakehouse: format!(".towpath/sample/{environment}"),
+        environment: Environment::new(format!("{environment}-sample")),
+        ..plan.clone()
+    }
+}

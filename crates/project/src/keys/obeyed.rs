@@ -1,0 +1,487 @@
+//! Every key of every project file: two values give two plans, or a diagnostic names the key.
+//!
+//! Promise: a key that is declared and neither obeyed nor refused fails here, and so does a new key
+//! that nobody wrote two values for. What a plan's value does in a run is tested where it is done.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+use towpath_vocab::{
+    ConnectorSpec, Face, Facts, Guarantee, Level, ObjectKind, OptionKind, OptionSpec, ReadMode,
+    WriteMode,
+};
+
+use super::declare::{Key, KeySchema};
+use crate::{Checked, Inputs, check};
+
+/// Text for people, or shown beside facts.
+const DESCRIBES: &[&str] = &["description", "seen"];
+
+fn spec(kind: &str, scheme: &str, options: &[(&str, OptionKind, bool)]) -> ConnectorSpec {
+    let options = options.iter().map(|(name, kind, per_table)| OptionSpec {
+        name: (*name).into(),
+        kind: kind.clone(),
+        required: false,
+        per_table: *per_table,
+        doc: String::new(),
+    });
+    ConnectorSpec {
+        kind: kind.into(),
+        doc: String::new(),
+        objects: match scheme {
+            "file" => ObjectKind::Files,
+            _ => ObjectKind::Tables,
+        },
+        faces: vec![Face::Source, Face::Destination, Face::Discover],
+        options: options.collect(),
+        reads: vec![ReadMode::Full, ReadMode::Incremental],
+        needs_cursor: scheme != "file",
+        tells_version: scheme == "file",
+        keeps_text: scheme == "file",
+        writes: vec![WriteMode::Replace, WriteMode::Append, WriteMode::Merge],
+        guarantee: Guarantee::ExactlyOnce,
+        schemes: vec![scheme.into()],
+        endings: Vec::new(),
+    }
+}
+
+pub(crate) fn checked(files: &BTreeMap<String, String>) -> Checked {
+    let specs = vec![
+        spec(
+            "files",
+            "file",
+            &[
+                ("path", OptionKind::Path, false),
+                ("delimiter", OptionKind::Text, true),
+            ],
+        ),
+        spec(
+            "postgres",
+            "postgres",
+            &[("url", OptionKind::Secret, false)],
+        ),
+    ];
+    let variables = BTreeMap::from([
+        ("A".to_owned(), "a".to_owned()),
+        ("B".to_owned(), "b".to_owned()),
+    ]);
+    check(&Inputs {
+        files,
+        specs: &specs,
+        facts: &Facts {
+            set_variables: variables.keys().cloned().collect(),
+            ..Facts::default()
+        },
+        environment: None,
+        variables: &variables,
+        params: &BTreeMap::new(),
+    })
+}
+
+/// What came out, without places: they move with the text.
+pub(crate) fn outcome(checked: &Checked) -> String {
+    fn bare(value: &mut Json) {
+        match value {
+            Json::Object(map) => {
+                map.remove("span");
+                map.values_mut().for_each(bare);
+            }
+            Json::Array(list) => list.iter_mut().for_each(bare),
+            _ => {}
+        }
+    }
+    let mut plan = serde_json::to_value(&checked.plan).unwrap();
+    bare(&mut plan);
+    let said: Vec<_> = checked
+        .diagnostics
+        .iter()
+        .map(|d| (&d.code, d.level, &d.message))
+        .collect();
+    format!(
+        "{plan}{said:?}{:?}{:?}",
+        checked.state, checked.memory_bytes
+    )
+}
+
+/// A map in braces, with one key set.
+fn map(base: &[(&str, &str)], key: &str, value: &str) -> String {
+    let rest = base.iter().filter(|(name, _)| *name != key);
+    let pairs: Vec<String> = rest
+        .map(|(name, value)| format!("{name}: {value}"))
+        .chain([format!("{key}: {value}")])
+        .collect();
+    format!("{{ {} }}", pairs.join(", "))
+}
+
+const DB: &str = "{ type: postgres, url: \"${env:A}\", writable: true }";
+const CONNECTIONS: &str = "{ db: { type: postgres, url: \"${env:A}\", writable: true }, db2: { type: postgres, url: \"${env:B}\", writable: true } }";
+const ROOT: &[(&str, &str)] = &[
+    ("towpath", "1"),
+    ("name", "p"),
+    ("id", "p"),
+    ("mask_key", "\"${secret:A}\""),
+    ("connections", CONNECTIONS),
+];
+const STEPS: &str = "{ extract: { load: db, into: raw, tables: { orders: { columns: { a: { mask: hash } } } } }, build: { models: all } }";
+
+fn files(root: &str, pipeline: &str) -> BTreeMap<String, String> {
+    let text = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+    BTreeMap::from([
+        text("towpath.yml", root),
+        text("pipelines/p.yml", pipeline),
+        text("models/marts/m.sql", "select '{{ var('v', 'none') }}' as v"),
+        text("models/other/n.sql", "select 1 as n"),
+    ])
+}
+
+fn in_root(key: &str, value: &str) -> BTreeMap<String, String> {
+    files(&map(ROOT, key, value), &format!("steps: {STEPS}"))
+}
+
+fn in_connection(key: &str, value: &str) -> BTreeMap<String, String> {
+    let base = [
+        ("type", "postgres"),
+        ("url", "\"${env:A}\""),
+        ("writable", "true"),
+    ];
+    in_root(
+        "connections",
+        &format!("{{ db: {}, db2: {DB} }}", map(&base, key, value)),
+    )
+}
+
+fn in_pipeline(key: &str, value: &str) -> BTreeMap<String, String> {
+    files(
+        &map(ROOT, "name", "p"),
+        &map(&[("steps", STEPS)], key, value),
+    )
+}
+
+fn in_steps(steps: &str) -> BTreeMap<String, String> {
+    in_pipeline("steps", steps)
+}
+
+fn in_step(key: &str, value: &str) -> BTreeMap<String, String> {
+    let load: &[(&str, &str)] = &[
+        ("load", "db"),
+        ("into", "raw"),
+        ("tables", "{ orders: { cursor: at, key: id } }"),
+    ];
+    let (base, more): (&[(&str, &str)], &str) = match super::verbs_of(key).first().copied() {
+        Some("models") => (&[("models", "all")], ""),
+        Some("command") => (&[("command", "[a]")], ""),
+        _ => match key {
+            "models" => (&[], ""),
+            "command" | "copy" | "sql" | "http" | "sensor" | "pipeline" => (&[], ""),
+            "publish" => (
+                &[("into", "db"), ("tables", "{ orders: { from: orders } }")],
+                "extract: { load: db, into: raw, tables: { orders: {} } }, again: { load: db, into: raw2, tables: { orders: {} } }, ",
+            ),
+            "after" | "run_if" => (load, "first: { command: [a] }, second: { command: [b] }, "),
+            "except" => (&[("load", "db"), ("into", "raw")], ""),
+            "cursor" | "key" => (
+                &[
+                    ("load", "db"),
+                    ("into", "raw"),
+                    ("tables", "{ orders: {} }"),
+                ],
+                "",
+            ),
+            _ => (load, ""),
+        },
+    };
+    let base: Vec<(&str, &str)> = match key {
+        "run_if" => base.iter().copied().chain([("after", "[first]")]).collect(),
+        _ => base.to_vec(),
+    };
+    let mut files = in_steps(&format!("{{ {more}s: {} }}", map(&base, key, value)));
+    if key == "except" {
+        let known = "tables: { orders: { columns: { id: int } }, tmp: { columns: { id: int } } }";
+        files.insert("schemas/db.yml".to_owned(), known.to_owned());
+    }
+    files
+}
+
+fn in_table(key: &str, value: &str) -> BTreeMap<String, String> {
+    let base: &[(&str, &str)] = match key {
+        "query" => &[],
+        _ => &[("cursor", "at"), ("key", "id")],
+    };
+    table(&map(base, key, value))
+}
+
+fn table(settings: &str) -> BTreeMap<String, String> {
+    in_steps(&format!(
+        "{{ s: {{ load: db, into: raw, tables: {{ orders: {settings} }} }} }}"
+    ))
+}
+
+fn in_published(key: &str, value: &str) -> BTreeMap<String, String> {
+    let settings = map(&[("key", "id")], key, value);
+    in_steps(&format!(
+        "{{ s: {{ load: db, into: raw, tables: {{ orders: {{}}, others: {{}} }} }}, t: {{ publish: raw, into: db, tables: {{ orders: {settings} }} }} }}"
+    ))
+}
+
+fn in_column(key: &str, value: &str) -> BTreeMap<String, String> {
+    let base: &[(&str, &str)] = match key {
+        "from" => &[],
+        _ => &[("type", "text")],
+    };
+    table(&format!(
+        "{{ columns: {{ c: {} }} }}",
+        map(base, key, value)
+    ))
+}
+
+fn in_warn(key: &str, value: &str) -> BTreeMap<String, String> {
+    table(&format!(
+        "{{ columns: {{ c: {{ type: text, warn: {{ {key}: {value} }} }} }} }}"
+    ))
+}
+
+fn in_check(key: &str, value: &str) -> BTreeMap<String, String> {
+    let base: &[(&str, &str)] = match super::CHECK_KINDS.contains(&key) {
+        true => &[],
+        false => &[("not_null", "c")],
+    };
+    table(&format!("{{ checks: [{}] }}", map(base, key, value)))
+}
+
+fn in_schemas(text: &str) -> BTreeMap<String, String> {
+    let mut files = table("{}");
+    files.insert("schemas/db.yml".to_owned(), text.to_owned());
+    files
+}
+
+type Wrap = Box<dyn Fn(&str, &str) -> BTreeMap<String, String>>;
+
+fn places() -> Vec<(&'static KeySchema, Wrap)> {
+    use super::{
+        CHECK, CONNECTION, PIPELINE, PUBLISH_TABLE, ROOT as PROJECT, RULES, SCHEMAS, STEP, TABLE,
+    };
+    vec![
+        (&PROJECT, Box::new(in_root)),
+        (
+            inner(&PROJECT, "defaults"),
+            Box::new(|key, value| in_root("defaults", &format!("{{ {key}: {value} }}"))),
+        ),
+        (&CONNECTION, Box::new(in_connection)),
+        (
+            inner(&CONNECTION, "limits"),
+            Box::new(|key, value| in_connection("limits", &format!("{{ {key}: {value} }}"))),
+        ),
+        (&PIPELINE, Box::new(in_pipeline)),
+        (
+            inner(&PIPELINE, "defaults"),
+            Box::new(|key, value| in_pipeline("defaults", &format!("{{ {key}: {value} }}"))),
+        ),
+        (&STEP, Box::new(in_step)),
+        (&TABLE, Box::new(in_table)),
+        (
+            inner(&TABLE, "dedup"),
+            Box::new(|key, value| in_table("dedup", &map(&[("by", "at")], key, value))),
+        ),
+        (&PUBLISH_TABLE, Box::new(in_published)),
+        (&super::table::COLUMN, Box::new(in_column)),
+        (&RULES, Box::new(in_warn)),
+        (&CHECK, Box::new(in_check)),
+        (
+            inner(&CHECK, "row_count"),
+            Box::new(|key, value| in_check("row_count", &map(&[("min", "1")], key, value))),
+        ),
+        (
+            &SCHEMAS,
+            Box::new(|key, value| {
+                in_schemas(&map(
+                    &[("tables", "{ orders: { columns: { id: int } } }")],
+                    key,
+                    value,
+                ))
+            }),
+        ),
+        (
+            nested(&SCHEMAS, "tables"),
+            Box::new(|key, value| {
+                let orders = map(&[("columns", "{ id: int }")], key, value);
+                in_schemas(&format!("tables: {{ orders: {orders} }}"))
+            }),
+        ),
+    ]
+}
+
+fn inner(schema: &KeySchema, key: &str) -> &'static KeySchema {
+    match schema.find(key).unwrap().kind {
+        super::Kind::Map(inner) => inner,
+        other => panic!("`{key}` takes {other:?}"),
+    }
+}
+
+fn nested(schema: &KeySchema, key: &str) -> &'static KeySchema {
+    match schema.find(key).unwrap().kind {
+        super::Kind::Named(super::Kind::Map(inner)) => inner,
+        other => panic!("`{key}` takes {other:?}"),
+    }
+}
+
+/// Two values of a key that must make a difference.
+fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
+    Some(match (noun, key) {
+        ("project", "connections") => {
+            (CONNECTIONS, "{ db: { type: postgres, url: \"${env:B}\" } }")
+        }
+        (_, "connections") => ("1", "2"),
+        ("project" | "environment", "defaults") => ("{ retries: 1 }", "{ retries: 3 }"),
+        ("pipeline", "defaults") => ("{ retries: 1 }", "{ retries: 3 }"),
+        ("defaults", "load") => ("{ bad_rows: fail }", "{ bad_rows: drop }"),
+        ("defaults", "models") => ("{ materialized: table }", "{ materialized: view }"),
+        ("step", "load") => ("db", "db2"),
+        ("step", "models") => ("all", "marts"),
+        ("step", "writes") => ("[raw.a]", "{ raw.a: { key: id } }"),
+        ("step", "tables") => ("{ a: {} }", "{ b: {} }"),
+        ("step", "into") => ("raw", "raw2"),
+        ("step", "parallel") => ("1", "2"),
+        ("step", "publish") => ("raw", "raw2"),
+        ("connection", "tables") => ("{ orders: { key: a } }", "{ orders: { key: b } }"),
+        ("connection", "type") => ("postgres", "files"),
+        ("connection", "limits") => ("{ connections: 1 }", "{ connections: 2 }"),
+        ("table" | "load defaults", "columns") | ("step", "columns") => {
+            ("{ c: { required: true } }", "{ c: { min: \"1\" } }")
+        }
+        ("table schema", "options") => ("{ delimiter: x }", "{}"),
+        ("table schema", "columns") => ("{ id: int }", "{ id: text }"),
+        ("schemas", "version") => ("1", "2"),
+        ("schemas", "tables") => (
+            "{ orders: { columns: { id: int } } }",
+            "{ orders: { columns: { id: text } } }",
+        ),
+        ("published table", "write") => ("merge", "append"),
+        ("published table", "from") => ("orders", "others"),
+        ("check", "pattern") => ("{ c: x }", "{ c: y }"),
+        ("check", "expression") => ("c = 'x'", "c = 'y'"),
+        ("check", "sql") => ("select 1", "select 2"),
+        ("check", "unique" | "not_null") => ("c", "d"),
+        ("row_count", "min" | "max") => ("7", "8"),
+        ("column" | "rules", "min" | "max" | "pattern") => ("\"1\"", "\"2\""),
+        ("project" | "environment", "names") => ("snake", "exact"),
+        (_, "towpath") => ("1", "2"),
+        (_, "name" | "id" | "lakehouse" | "from" | "cursor" | "by" | "directory") => ("x", "y"),
+        (_, "timezone") => ("UTC", "Europe/Berlin"),
+        (_, "state") => ("\"${secret:A}\"", "\"${secret:B}\""),
+        (_, "mask_key") => ("\"${secret:A}\"", "\"${secret:B}\""),
+        (_, "memory") => ("1GB", "2GB"),
+        (_, "parallel" | "retries") => ("3", "5"),
+        (_, "vars") => ("{ v: x }", "{ v: y }"),
+        (_, "default_environment") => ("dev", "prod"),
+        (_, "environments") => ("{ dev: { lakehouse: x } }", "{ dev: { lakehouse: y } }"),
+        (
+            _,
+            "alerts" | "pools" | "triggers" | "schedule" | "copy" | "sql" | "http" | "sensor"
+            | "pipeline",
+        ) => ("x", "y"),
+        (_, "when" | "for_each" | "pool" | "stream" | "event_time" | "parse" | "requests") => {
+            ("x", "y")
+        }
+        (_, "timeout" | "backoff" | "watermark") => ("10s", "20s"),
+        (_, "lookback") => ("10s", "20s"),
+        (_, "writable" | "required") => ("true", "false"),
+        // A param changes nothing by itself: one without a value is an error.
+        (_, "params") => ("{ v: { type: text, default: x } }", "{ v: { type: text } }"),
+        (_, "steps") => ("{ a: { command: [a] } }", "{ a: { command: [b] } }"),
+        (_, "command") => ("[a]", "[b]"),
+        (_, "except") => ("[tmp]", "[orders]"),
+        (_, "exclude") => ("[m]", "[n]"),
+        (_, "reads") => ("[marts.m]", "[other.n]"),
+        (_, "env") => ("{ X: a }", "{ X: b }"),
+        (_, "after") => ("[first]", "[second]"),
+        (_, "run_if") => ("all_done", "one_failed"),
+        (_, "mode") => ("full", "incremental"),
+        (_, "write") => ("merge", "replace"),
+        (_, "key" | "keep" | "drop") if noun != "dedup" => ("a", "b"),
+        ("dedup", "keep") => ("last", "first"),
+        (_, "where") => ("a > 1", "a > 2"),
+        (_, "rename_all") => ("snake", "exact"),
+        (_, "dedup") => ("{ by: a }", "{ by: b }"),
+        (_, "bad_rows") => ("fail", "drop"),
+        (_, "fail_above" | "tolerance") => ("1%", "2%"),
+        (_, "schema_change") => ("fail", "ignore"),
+        (_, "checks") => ("[ { not_null: a } ]", "[ { unique: a } ]"),
+        (_, "query" | "set") => ("select 1", "select 2"),
+        (_, "type") => ("text", "bigint"),
+        (_, "mask") => ("empty", "hash"),
+        (_, "warn") => ("{ required: true }", "{ min: \"1\" }"),
+        (_, "in") => ("[a]", "[b]"),
+        (_, "length") => ("1", "{ max: 2 }"),
+        (_, "expression") => ("c = 'x'", "c = 'y'"),
+        (_, "accepted_values") => ("{ c: [a] }", "{ c: [b] }"),
+        (_, "range") => ("{ c: { min: \"1\" } }", "{ c: { max: \"1\" } }"),
+        (_, "relationships") => ("{ c: marts.m.v }", "{ c: other.n.n }"),
+        (_, "row_count") => ("{ min: 1 }", "{ max: 1 }"),
+        (_, "freshness") => ("{ c: 1h }", "{ c: 2h }"),
+        (_, "severity") => ("warn", "error"),
+        _ => return None,
+    })
+}
+
+#[test]
+fn every_key_is_obeyed_or_refused() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for (schema, wrap) in places() {
+        for key in schema.all().filter(|key| !DESCRIBES.contains(&key.name)) {
+            count += 1;
+            let Some((one, other)) = values(schema.noun, key.name) else {
+                wrong.push(format!(
+                    "{}.{}: nobody wrote two values",
+                    schema.noun, key.name
+                ));
+                continue;
+            };
+            wrong.extend(judge(
+                schema,
+                key,
+                &wrap(key.name, one),
+                &wrap(key.name, other),
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {count}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    assert!(count > 140, "only {count} keys were tried");
+}
+
+fn judge(
+    schema: &KeySchema,
+    key: &Key,
+    one: &BTreeMap<String, String>,
+    other: &BTreeMap<String, String>,
+) -> Option<String> {
+    let (one, other) = (checked(one), checked(other));
+    let named = format!("`{}` is not active", key.name);
+    let place = format!("{}.{}", schema.noun, key.name);
+    let said = one
+        .diagnostics
+        .iter()
+        .find(|d| d.code == "P0115" && d.message.starts_with(&named));
+    match (key.inactive, said) {
+        (Some(inactive), Some(said)) if said.level == inactive.level => None,
+        (Some(_), _) => Some(format!(
+            "{place}: not said to be inactive: {:?}",
+            one.diagnostics
+        )),
+        // Only some of their values are obeyed: those say so.
+        (None, _) if outcome(&one) == outcome(&other) => {
+            Some(format!("{place}: read and not obeyed"))
+        }
+        (None, _) => {
+            let error = one.diagnostics.iter().find(|d| d.level == Level::Error)?;
+            Some(format!("{place}: {}", error.message))
+        }
+    }
+}

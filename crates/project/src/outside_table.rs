@@ -1,0 +1,152 @@
+//! What is said about the outside table of a load: that it is not known, was seen otherwise, or cannot
+//! be read in the way that is asked for.
+//!
+//! Promise: nothing here changes the plan; each function says at most one thing, at its place. It
+//! contacts no system. Read next: `load.rs`.
+
+use std::collections::BTreeMap;
+
+use towpath_vocab::ReadMode;
+
+use crate::connection::Connection;
+use crate::context::StepContext;
+use crate::load::{is_pattern, short_name};
+use crate::report::{At, Report};
+use crate::yaml::Node;
+
+/// Says of a way to read or write that its engine comes later.
+pub(crate) fn not_active(word: &str, at: At, report: &mut Report) {
+    let said = report.error(
+        "P0115",
+        at,
+        format!("`{word}` is not active in this version"),
+    );
+    match word.starts_with("mode") {
+        true => said.help("with a `cursor` only what changed is read: mode: incremental"),
+        false => said.help("active are: replace, append, merge, delete+insert, insert_only"),
+    };
+}
+
+/// An object that is not among those discovered, when one of them is near in spelling.
+pub(crate) fn unknown_outside_table(
+    object: &str,
+    at: At,
+    connection: &Connection<'_>,
+    context: &StepContext<'_>,
+    report: &mut Report,
+) {
+    if is_pattern(object) {
+        // A glob names files, and not one of them.
+        return;
+    }
+    let name = &connection.plan.name;
+    let Some(tables) = context
+        .discovered
+        .get(name)
+        .filter(|tables| !tables.contains_key(object))
+    else {
+        return;
+    };
+    let known = tables
+        .keys()
+        .flat_map(|table| [table.as_str(), short_name(table)]);
+    if let Some(near) = crate::suggest::nearest(object, known) {
+        report
+            .warning("C0510", at, format!("`{object}` is not among the tables of `{name}` that are known"))
+            .label(format!("did you mean `{near}`?"))
+            .help(format!("known are those in schemas/{name}.yml; a new table: towpath connection discover {name} --write"));
+    }
+}
+
+/// Says that the types of `schemas/` were seen with other options than the load has.
+pub(crate) fn seen_otherwise(
+    object: &str,
+    options: &BTreeMap<String, serde_json::Value>,
+    merged: &Node,
+    at: At,
+    connection: &Connection<'_>,
+    context: &StepContext<'_>,
+    report: &mut Report,
+) {
+    let name = &connection.plan.name;
+    let Some(seen) = context.seen_with(name, object) else {
+        return;
+    };
+    let changed = options
+        .keys()
+        .chain(seen.keys())
+        .find(|option| options.get(*option) != seen.get(*option));
+    let Some(option) = changed else { return };
+    report
+        .warning(
+            "C0517",
+            merged.get(option).map_or(at, |node| node.at.head()),
+            format!("schemas/{name}.yml knows `{object}` as it was seen with another `{option}`"),
+        )
+        .label("the types there stay as they are")
+        .help(format!(
+            "see it anew: towpath connection discover {name} --write"
+        ));
+}
+
+/// Says that the connector cannot read in this way.
+pub(crate) fn can_read(
+    connection: &Connection<'_>,
+    read: ReadMode,
+    merged: &Node,
+    at: At,
+    report: &mut Report,
+) {
+    let Some(spec) = connection.spec else {
+        return;
+    };
+    if let Some(cursor) = merged.get("cursor").filter(|_| !spec.needs_cursor) {
+        let name = &connection.plan.name;
+        report
+            .error(
+                "C0507",
+                cursor.at,
+                format!("connection `{name}` takes no `cursor`: it tells by itself what is new"),
+            )
+            .help("mode: incremental");
+        return;
+    }
+    if spec.reads.contains(&read) {
+        return;
+    }
+    let (word, key) = match read {
+        ReadMode::Full => ("full", "mode"),
+        ReadMode::Incremental => ("incremental", "cursor"),
+        ReadMode::Cdc => ("cdc", "mode"),
+    };
+    let at = merged
+        .get("mode")
+        .or_else(|| merged.get(key))
+        .map_or(at, |node| node.at);
+    report
+        .error(
+            "C0507",
+            at,
+            format!(
+                "connection `{}` cannot be read by `{word}`",
+                connection.plan.name
+            ),
+        )
+        .help(format!(
+            "connector `{}` can: {}",
+            spec.kind,
+            spec.reads
+                .iter()
+                .map(|mode| read_word(*mode))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ));
+}
+
+fn read_word(mode: ReadMode) -> &'static str {
+    match mode {
+        ReadMode::Full => "full",
+        ReadMode::Incremental => "incremental",
+        ReadMode::Cdc => "cdc",
+    }
+}
