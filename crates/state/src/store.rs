@@ -37,9 +37,9 @@ impl<T, F> Operation<T> for F where F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + 
 {}
 
 /// Names the type of an operation.
-fn operation<T, F: Operation<T>>(operation: F) -> F
+fn operation<T, F>(operation: F) -> F
 where
-    F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T>,
+    F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static,
 {
     operation
 }
