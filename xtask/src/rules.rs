@@ -2,6 +2,7 @@
 
 pub(crate) mod arrows;
 pub(crate) mod circles;
+pub(crate) mod codes;
 pub(crate) mod crate_table;
 pub(crate) mod fences;
 pub(crate) mod files;

@@ -27,6 +27,7 @@ const RULES: &[Rule] = &[
     rules::files::check_name,
     rules::words::check_machine_paths,
     rules::words::check_unfinished,
+    rules::codes::check,
 ];
 
 /// Runs all rules on the tree; `metadata` stands in for the answer of `cargo metadata`.

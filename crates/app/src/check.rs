@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use towpath_ports::{Clock as _, StateStore, System};
-use towpath_project::{
-    Checked, EXPLANATIONS, Inputs, Setting, environment_of, project_of, state_of,
-};
+use towpath_project::{Checked, Inputs, Setting, environment_of, project_of, state_of};
 use towpath_state::Location;
 use towpath_vocab::{Diagnostic, Environment, Plan};
 
@@ -39,6 +37,8 @@ pub struct CheckReport {
     pub files: BTreeMap<String, String>,
     /// The plan, when there is no error.
     pub plan: Option<Plan>,
+    /// What could be planned although there are errors: for commands that only read.
+    pub partial: Option<Plan>,
     /// `memory:`, if set.
     pub memory_bytes: Option<u64>,
     /// Where each setting of each table comes from.
@@ -100,6 +100,7 @@ async fn checked(request: &CheckRequest, connect: bool) -> Result<CheckReport> {
         diagnostics,
         contacted,
         plan: checked.plan,
+        partial: checked.partial,
         memory_bytes: checked.memory_bytes,
         explain: checked.explain,
         files: folder.files,
@@ -141,12 +142,4 @@ pub(crate) fn open_store(
     environment: &Environment,
 ) -> Result<Option<Arc<dyn StateStore>>> {
     towpath_state::open_existing(state_location(dir, files, environment))
-}
-
-/// What a diagnostic's code means: an example and the way out.
-pub fn explanation(code: &str) -> Option<&'static str> {
-    EXPLANATIONS
-        .iter()
-        .find(|(known, _)| *known == code)
-        .map(|(_, text)| *text)
 }

@@ -9,14 +9,17 @@ mod options;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, OutputSpec, OutputSummary, Progress, Transfer, run_transfer};
+use towpath_orchestrator::{Patience, Pause, reach};
 use towpath_ports::{
-    Checkpoint, Committed, Destination, Intent, OpColumn, Prepared, ReadSpec, StagedFile, Writer,
+    Candidate, Checkpoint, Commit, Committed, Destination, Intent, OpColumn, Prepared,
+    PreparedStats, ReadSpec, Receipt, Scope, StagedFile, Writer,
 };
 use towpath_vocab::{
     BadRows, ColumnPlan, Environment, Failure, Generation, Naming, Position, ReadMode, Remedy,
@@ -25,10 +28,16 @@ use towpath_vocab::{
 };
 
 use self::ends::{End, end, file_end, stem};
-use crate::Result;
 use crate::services::{
     ProjectServices, ServiceOptions, connector_specs, holds_files, parallelism, scratch,
 };
+use crate::{Result, private};
+
+/// How long a database that cannot be reached is tried again before rows move.
+const RECONNECT: Duration = Duration::from_secs(60);
+
+/// Hears that a database cannot be reached and is tried again.
+pub type Waits = dyn Fn(Pause<'_>) + Send + Sync;
 
 /// Bad rows whose reasons are shown when a copy stops.
 const SHOWN: usize = 3;
@@ -68,6 +77,7 @@ pub async fn copy(
     request: &CopyRequest,
     progress: Arc<Progress>,
     cancel: CancellationToken,
+    waits: &Waits,
 ) -> Result<(OutputSummary, PathBuf)> {
     let scratch = scratch()?;
     let environment = Environment::new("copy");
@@ -98,13 +108,25 @@ pub async fn copy(
     )?;
     let destination = services.destination(&to.connection)?;
     let target = TableName::new(to.connection.name.clone(), to.object.clone());
-    let mode = write_mode(request, &to, destination.as_ref(), &target).await?;
+    let patience = Patience::new(RECONNECT);
+    let system = services.system.as_ref();
+    let mode = reach(&patience, system, &cancel, waits, || {
+        write_mode(request, &to, destination.as_ref(), &target)
+    })
+    .await?;
     let source = services.source(&from.connection)?;
     let spec = read_spec(request, &from, options, &target);
     let task = task_key(request, &target);
-    let last = destination.last(&task, &target).await?;
+    let last = reach(&patience, system, &cancel, waits, || {
+        destination.last(&task, &target)
+    })
+    .await?;
     let after = last.map_or(Generation(0), |last| last.token.generation);
-    let reader = source.open(&spec, None).await?;
+    // From here on a retry could write twice: a lost connection is told.
+    let reader = reach(&patience, system, &cancel, waits, || {
+        source.open(&spec, None)
+    })
+    .await?;
     let rejected = rejected_path(request, &to);
     let output = OutputSpec {
         source_table: target.clone(),
@@ -258,6 +280,7 @@ fn rejected_path(request: &CopyRequest, to: &End) -> PathBuf {
 struct RejectFile {
     files: Arc<dyn Destination>,
     table: TableName,
+    path: PathBuf,
 }
 
 impl RejectFile {
@@ -267,6 +290,7 @@ impl RejectFile {
         Ok(Self {
             files: services.destination(&end.connection)?,
             table,
+            path: path.to_path_buf(),
         })
     }
 
@@ -290,7 +314,10 @@ impl Destination for RejectFile {
         intent.task = self.task(&intent.task);
         intent.write.mode = WriteMode::Replace;
         intent.write.key.clear();
-        Ok(Box::new(RejectWriter(self.files.begin(intent).await?)))
+        Ok(Box::new(RejectWriter {
+            inner: self.files.begin(intent).await?,
+            path: self.path.clone(),
+        }))
     }
 
     async fn schema(&self, _table: &TableName) -> Result<Option<SchemaRef>> {
@@ -299,23 +326,57 @@ impl Destination for RejectFile {
 }
 
 /// Adds records as they come: a file has no keys by which changes could apply.
-struct RejectWriter(Box<dyn Writer>);
+struct RejectWriter {
+    inner: Box<dyn Writer>,
+    path: PathBuf,
+}
 
 #[async_trait]
 impl Writer for RejectWriter {
     async fn write(&mut self, batch: RecordBatch, _ops: Option<OpColumn>) -> Result<()> {
-        self.0.write(batch, None).await
+        self.inner.write(batch, None).await
     }
 
     async fn adopt(&mut self, files: Vec<StagedFile>) -> Result<()> {
-        self.0.adopt(files).await
+        self.inner.adopt(files).await
     }
 
     async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {
-        self.0.prepare().await
+        let inner = self.inner.prepare().await?;
+        Ok(Box::new(RejectPrepared {
+            inner,
+            path: self.path,
+        }))
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        self.0.abort().await
+        self.inner.abort().await
+    }
+}
+
+/// Rejected records are for their owner alone.
+struct RejectPrepared {
+    inner: Box<dyn Prepared>,
+    path: PathBuf,
+}
+
+#[async_trait]
+impl Prepared for RejectPrepared {
+    fn stats(&self) -> PreparedStats {
+        self.inner.stats()
+    }
+
+    async fn candidate(&self, scope: Scope) -> Result<Candidate> {
+        self.inner.candidate(scope).await
+    }
+
+    async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
+        let receipt = self.inner.commit(commit).await?;
+        private::close_one(&self.path);
+        Ok(receipt)
+    }
+
+    async fn discard(self: Box<Self>) -> Result<()> {
+        self.inner.discard().await
     }
 }

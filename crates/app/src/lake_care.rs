@@ -301,7 +301,7 @@ async fn behind(
                 "it is not known any more how far `{}` had read at version {version} of `{table}`",
                 task.task.step
             );
-            return Err(Failure::new("R0989", Remedy::Refused, message)
+            return Err(Failure::new("R0938", Remedy::Refused, message)
                 .help("only the last commits keep it: restore a younger version")
                 .help(format!("look: towpath lake history {table}")));
         }
@@ -379,7 +379,7 @@ async fn set_back(
     for then in &behind {
         let Some(run) = pipelines.run(&then.task) else {
             let message = format!("`{table}` was written while it was about to be restored");
-            return Err(Failure::new("R0986", Remedy::Retry, message).help("run it again"));
+            return Err(Failure::new("R0937", Remedy::Retry, message).help("run it again"));
         };
         let reserved = services.store.generation(&then.task).await?;
         let highest = reserved.map_or(Generation(0), |(_, generation)| generation);

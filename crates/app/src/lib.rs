@@ -5,6 +5,7 @@
 //! next: `services.rs` (what is wired), `run.rs` (a run from folder to report), `work/` (one task).
 
 mod check;
+mod codes;
 mod copy;
 mod discovery;
 mod editor;
@@ -12,6 +13,7 @@ mod facts;
 mod folder;
 mod history;
 mod init;
+mod known_secrets;
 mod lake;
 mod lake_care;
 mod lineage;
@@ -24,6 +26,7 @@ mod opening;
 mod outside;
 mod pipeline_lock;
 mod plan;
+mod private;
 mod quarantine;
 mod query;
 mod reference;
@@ -36,8 +39,8 @@ mod services;
 mod system;
 mod work;
 
-pub use check::{CheckReport, CheckRequest, check, check_connected, explained, explanation};
-pub use copy::{CopyRequest, copy};
+pub use check::{CheckReport, CheckRequest, check, check_connected, explained};
+pub use copy::{CopyRequest, Waits, copy};
 pub use editor::{ProjectFile, json_schema};
 pub use folder::{ProjectFolder, find_project};
 pub use history::{QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why};
@@ -57,11 +60,11 @@ pub use outside::{
 };
 pub use plan::forecast;
 pub use quarantine::{
-    QuarantineLine, ReplayReport, quarantine_discard, quarantine_list, quarantine_query,
-    quarantine_replay,
+    QuarantineLine, RejectedCell, RejectedRecord, ReplayReport, quarantine_discard,
+    quarantine_list, quarantine_replay, quarantine_show,
 };
 pub use query::{QueryRequest, query};
-pub use reference::{codes_page, connectors_page, project_files_page};
+pub use reference::{all_codes, codes_page, connectors_page, project_files_page};
 pub use report::{Changes, RunReport, StepReport, TableReport, Unchanged};
 pub use rerun::{Part, RerunRequest, rerun};
 pub use run::{Ran, RunRequest, Wait, Watch, run};

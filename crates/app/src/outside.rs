@@ -289,7 +289,7 @@ pub(crate) async fn look(there: &dyn Discover, name: &str, pattern: &str) -> Res
         match there.describe(&table).await {
             Ok(described) => found.push(described),
             // Nothing else can be looked at either.
-            Err(failure) if failure.remedy == Remedy::Retry => return Err(failure),
+            Err(failure) if failure.remedy.may_pass() => return Err(failure),
             Err(failure) => failed.push((table, failure)),
         }
     }

@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 
-use towpath_project::{EXPLANATIONS, keys_page};
-use towpath_vocab::{ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec};
+use towpath_project::keys_page;
+use towpath_vocab::{CodeEntry, ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec};
 
 use crate::services::connector_specs;
 
@@ -14,27 +14,62 @@ pub fn project_files_page() -> String {
     keys_page()
 }
 
-/// Every code that `check` can say.
-pub fn codes_page() -> String {
+/// The tables of codes of every crate below the front.
+const TABLES: &[&[CodeEntry]] = &[
+    towpath_project::CODES,
+    towpath_sql::CODES,
+    towpath_template::CODES,
+    towpath_orchestrator::CODES,
+    towpath_ports::CODES,
+    towpath_flow::CODES,
+    towpath_engine::CODES,
+    towpath_state::CODES,
+    crate::codes::CODES,
+];
+
+/// Every code, sorted; `front` is the table of the front.
+pub fn all_codes(front: &[CodeEntry]) -> Vec<CodeEntry> {
+    let tables = TABLES.iter().chain(towpath_connectors::CODES);
+    let mut codes: Vec<CodeEntry> = tables
+        .flat_map(|table| *table)
+        .chain(front)
+        .copied()
+        .collect();
+    codes.sort_by_key(|entry| entry.code);
+    codes
+}
+
+/// Every code with its meaning: first what `check` finds, then what commands that run report.
+pub fn codes_page(front: &[CodeEntry]) -> String {
+    let (found, failed): (Vec<_>, Vec<_>) = all_codes(front)
+        .into_iter()
+        .partition(|entry| entry.remedy.is_none());
     let mut out = String::from(
-        "# Codes\n\nWhat `towpath check` can find. In the terminal: `towpath check --explain CODE`. Codes that start with `R` come from runs; their messages say the way out.\n",
+        "# Codes\n\nEvery mistake and failure has a code. In the terminal: `towpath check --explain CODE`.\n\n## What `check` finds\n",
     );
-    for (code, text) in EXPLANATIONS {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "\n## {code}\n\n");
-        for line in text.lines() {
-            // Two blanks mark an example in the terminal, four in Markdown.
-            match line.strip_prefix("  ") {
-                Some(example) => {
-                    let _ = writeln!(out, "    {example}");
-                }
-                None => {
-                    let _ = writeln!(out, "{line}");
-                }
-            }
-        }
-    }
+    found.iter().for_each(|entry| code(&mut out, entry));
+    out.push_str("\n## What commands that run report\n");
+    failed.iter().for_each(|entry| code(&mut out, entry));
     out
+}
+
+fn code(out: &mut String, entry: &CodeEntry) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\n### {}\n\n{}\n", entry.code, entry.summary);
+    if let Some(remedy) = entry.remedy {
+        let _ = write!(out, "*{}*\n", remedy.words());
+    }
+    if entry.explanation.is_empty() {
+        return;
+    }
+    out.push('\n');
+    for line in entry.explanation.lines() {
+        // Two blanks mark an example in the terminal, four in Markdown.
+        let _ = match line.strip_prefix("  ") {
+            Some(example) => writeln!(out, "    {example}"),
+            None => writeln!(out, "{line}"),
+        };
+    }
 }
 
 /// Every connector with its options.
@@ -134,5 +169,23 @@ fn takes(option: &OptionSpec) -> String {
             let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
             words.join(", ")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_in_one_table_and_each_table_is_sorted() {
+        for table in TABLES.iter().chain(towpath_connectors::CODES) {
+            assert!(table.is_sorted_by_key(|entry| entry.code));
+            assert!(table.iter().all(|entry| entry.summary.ends_with('.')));
+        }
+        let codes = all_codes(&[]);
+        for pair in codes.windows(2) {
+            assert_ne!(pair[0].code, pair[1].code);
+        }
+        assert!(codes.iter().any(|entry| entry.code == "R0507"));
     }
 }

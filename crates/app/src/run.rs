@@ -19,6 +19,7 @@ use towpath_vocab::{Diagnostic, Plan, PlannedPipeline, RunName, TableName, TaskI
 use crate::Result;
 use crate::check::{CheckReport, CheckRequest, check};
 use crate::discovery::{PATTERN_WITHOUT_FACTS, observe_all};
+use crate::known_secrets::redaction;
 use crate::new_notes::sort_notes;
 use crate::opening::{LEASE_US, open_run};
 use crate::report::{Ended, RunReport};
@@ -191,6 +192,7 @@ impl Going<'_> {
             elapsed_us: services.system.monotonic_us().saturating_sub(began_us),
             budget_bytes: services.budget_bytes,
         };
+        services.close_quarantine();
         let mut report = RunReport::new(&ended);
         let name = &self.pipeline.name;
         sort_notes(services, &self.plan.environment, name, &mut report).await;
@@ -220,6 +222,7 @@ impl Going<'_> {
             fail_above: self.request.fail_above.clone(),
             rerun_of: self.rerun_of.clone(),
             changing: changing_models(self.plan),
+            redaction: redaction(self.plan, &self.services.system),
         };
         let scope = Scope {
             project: self.plan.project.clone(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use towpath_connectors::QueriedFiles;
 use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake};
-use towpath_flow::{Budget, Progress, Services, SpillFolder};
+use towpath_flow::{Budget, Progress, QUARANTINE_SCHEMA, Services, SpillFolder};
 use towpath_ports::{
     Connector, ConnectorContext, Destination, Discover, NamedFiles, Result, Source, StateStore,
     System,
@@ -20,6 +20,7 @@ use towpath_vocab::{
 };
 
 use crate::memory::default_budget_bytes;
+use crate::private;
 use crate::system::LocalSystem;
 
 /// The folder of local state inside a project.
@@ -46,6 +47,7 @@ pub struct ProjectServices {
     /// The memory budget.
     pub budget_bytes: u64,
     budget: Arc<Budget>,
+    quarantine_folder: Option<PathBuf>,
     connectors: Vec<Arc<dyn Connector>>,
 }
 
@@ -95,7 +97,11 @@ impl ProjectServices {
             files,
         } = options;
         let state_dir = dir.join(STATE_DIR);
-        std::fs::create_dir_all(&state_dir).map_err(|error| not_made(&state_dir, &error))?;
+        let spill_folder = state_dir.join(SPILL_DIR);
+        for folder in [&state_dir, &spill_folder] {
+            private::make_folder(folder).map_err(|error| not_made(folder, &error))?;
+        }
+        private::close(&state_dir);
         let budget_bytes = memory_bytes.unwrap_or_else(default_budget_bytes);
         let flow_bytes = budget_bytes / 100 * FLOW_SHARE;
         let budget = Arc::new(Budget::new(flow_bytes));
@@ -111,15 +117,20 @@ impl ProjectServices {
                 FilesOfQueries::Anywhere(folder) => QueriedFiles::anywhere(folder, context),
             })
         });
-        let lake = match lakehouse {
-            Some(path) => Lake::open(&lake_root(dir, path)?, budget_bytes)?,
-            None => Lake::in_memory(budget_bytes)?,
+        let (lake, quarantine_folder) = match lakehouse {
+            Some(path) => {
+                let root = lake_root(dir, path)?;
+                let quarantine_folder = Path::new(&root).join(QUARANTINE_SCHEMA);
+                private::close_one(&quarantine_folder);
+                (Lake::open(&root, budget_bytes)?, Some(quarantine_folder))
+            }
+            None => (Lake::in_memory(budget_bytes)?, None),
         };
         let engine = Engine::open(EngineOptions {
             lake: lake.clone(),
             limits: EngineLimits {
                 memory_bytes: usize::try_from(budget_bytes - flow_bytes).unwrap_or(usize::MAX),
-                spill_folder: state_dir.join(SPILL_DIR),
+                spill_folder,
                 spill_bytes: SPILL_BYTES,
                 partitions: parallelism(),
             },
@@ -140,6 +151,7 @@ impl ProjectServices {
             store,
             budget_bytes,
             budget,
+            quarantine_folder,
             connectors: towpath_connectors::connectors(),
         })
     }
@@ -208,6 +220,13 @@ impl ProjectServices {
             memory: Arc::clone(&self.budget) as _,
             spill: SpillFolder::new(self.dir.join(STATE_DIR).join(SPILL_DIR)),
             progress,
+        }
+    }
+
+    /// Closes the files of rejected records, after some were written: only their owner may look at them.
+    pub(crate) fn close_quarantine(&self) {
+        if let Some(folder) = &self.quarantine_folder {
+            private::close_all(folder);
         }
     }
 

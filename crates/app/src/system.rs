@@ -1,6 +1,7 @@
 //! The real clock, chance and environment, and secrets resolved from it.
 //!
-//! The only file of the services that reads them. Values of secrets are never kept.
+//! The only file of the services that reads them. Values of secrets are never kept here: `known_secrets.rs`
+//! asks for them to take them out of what programs print.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,6 +33,32 @@ impl LocalSystem {
             project_dir,
         }
     }
+
+    /// The values of the secrets that a text names, as far as they are set.
+    pub(crate) fn secrets_in(&self, text: &str) -> Vec<String> {
+        let names = named(text, "secret");
+        names
+            .filter_map(|name| secret(name, &self.environment).ok())
+            .collect()
+    }
+
+    /// What a secret option becomes, and every value that its text names.
+    pub(crate) fn values_in(&self, template: &SecretTemplate) -> Vec<String> {
+        let text = template.template();
+        let whole = substitute(text, &self.environment).ok();
+        let variables = named(text, "env").filter_map(|name| self.environment.get(name).cloned());
+        let secrets = self.secrets_in(text);
+        whole.into_iter().chain(variables).chain(secrets).collect()
+    }
+}
+
+/// The names in `${KIND:NAME}` of a text.
+fn named<'t>(text: &'t str, kind: &'t str) -> impl Iterator<Item = &'t str> {
+    text.split("${").skip(1).filter_map(move |behind| {
+        let (placeholder, _) = behind.split_once('}')?;
+        let (found, name) = placeholder.split_once(':')?;
+        (found == kind).then(|| name.split_once(":-").map_or(name, |(name, _)| name))
+    })
 }
 
 /// A moment as people and logs write it: RFC 3339, UTC, whole seconds.

@@ -35,9 +35,17 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) env: Option<String>,
 
-    /// Say more on standard error; twice says everything.
+    /// Say on standard error what happens; twice says everything, libraries included.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+
+    /// Say only what failed: no progress, no report of what went well.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Form of progress and log lines on standard error.
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -141,9 +149,32 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  towpath schema pipeline > pipeline.json")]
     Schema(SchemaArguments),
 
+    /// Print the completion script of a shell.
+    #[command(
+        after_help = "Example:\n  towpath completion bash > ~/.local/share/bash-completion/completions/towpath\n  towpath completion zsh > ~/.zfunc/_towpath"
+    )]
+    Completion(CompletionArguments),
+
     /// Print a page of the reference, as Markdown.
     #[command(hide = true, after_help = "Example:\n  towpath reference codes")]
     Reference(ReferenceArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionArguments {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Forms of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
 }
 
 /// Forms of facts.

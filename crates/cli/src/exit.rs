@@ -27,7 +27,7 @@ impl Exit {
     /// The exit of a single failure.
     pub(crate) fn of(failure: &Failure) -> Self {
         match failure.remedy {
-            Remedy::Retry | Remedy::Bug => Exit::Failed,
+            Remedy::Retry | Remedy::Unreachable | Remedy::Bug => Exit::Failed,
             Remedy::FixConfig => Exit::Wrong,
             Remedy::FixData => Exit::StoppedByData,
             Remedy::Refused => Exit::Refused,

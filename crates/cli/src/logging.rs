@@ -1,29 +1,38 @@
-//! Log lines on standard error, for people on a terminal, as JSON elsewhere.
+//! Log lines on standard error: of Towpath itself, for people, or as JSON with `--log-format json`.
 //!
-//! What a library says about a failure that the report names anyway is left out.
+//! Promise: libraries stay silent; what goes wrong in them is in the failure that the report names. `-v`
+//! says what happens, in names and numbers; twice says everything, libraries included. `TOWPATH_LOG`
+//! sets a filter of one's own.
 
-/// Log lines on standard error: warnings, more with `-v`; JSON when it is no terminal.
-pub(crate) fn start(verbose: u8) {
-    use std::io::IsTerminal;
-    let level = match verbose {
-        0 => "warn,deltalake_core::datafile::writer=error",
-        1 => "info,towpath=debug",
+use tracing_subscriber::EnvFilter;
+
+use crate::args::LogFormat;
+use crate::terminal;
+
+/// Starts them.
+pub(crate) fn start(verbose: u8, format: LogFormat) {
+    let level = match (verbose, format) {
+        (0, LogFormat::Text) => "off,towpath=warn",
+        (0, LogFormat::Json) => "off,towpath=info",
+        (1, _) => "off,towpath=debug",
         _ => "debug",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TOWPATH_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let filter = EnvFilter::try_from_env("TOWPATH_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     // A second logger cannot be set; the first stays.
-    let _ = match std::io::stderr().is_terminal() {
-        true => lines.with_target(false).try_init(),
-        false => lines.json().try_init(),
+    let _ = match format {
+        LogFormat::Text => lines
+            .with_target(verbose > 1)
+            .with_ansi(terminal::has_colours())
+            .try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
 }
 
 /// A Delta file that cannot be written is given up twice by its library; the second time panics, is
-/// caught there, and says nothing that the failure in the report does not say. Any other panic is told.
+/// caught there, and says nothing that the failure in the report does not say. Any other panic is said.
 pub(crate) fn mute_caught_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -8,6 +8,7 @@ mod terminal;
 
 mod allocator;
 mod args;
+mod codes;
 mod commands;
 mod draw;
 mod exit;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::Arguments;
+use crate::args::{Arguments, LogFormat};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
@@ -29,7 +30,12 @@ fn main() -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     failpoint::arm();
-    logging::start(arguments.verbose);
+    terminal::set(terminal::Manners {
+        verbose: arguments.verbose,
+        quiet: arguments.quiet,
+        json: arguments.log_format == LogFormat::Json,
+    });
+    logging::start(arguments.verbose, arguments.log_format);
     logging::mute_caught_panic();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -5,10 +5,54 @@
 //! another reason is a failure, said once, at the end. It knows no command and no form.
 
 use std::fmt::Arguments;
-use std::io::{ErrorKind, Write, stderr, stdout};
-use std::sync::{Mutex, PoisonError};
+use std::io::{ErrorKind, IsTerminal as _, Write, stderr, stdout};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::exit::Exit;
+
+/// How much a person wants to see.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manners {
+    /// `-v`, counted.
+    pub(crate) verbose: u8,
+    /// `--quiet`.
+    pub(crate) quiet: bool,
+    /// `--log-format json`.
+    pub(crate) json: bool,
+}
+
+/// Set once, when the program starts.
+static MANNERS: OnceLock<Manners> = OnceLock::new();
+
+/// Sets how much is said; the first call counts.
+pub(crate) fn set(manners: Manners) {
+    let _ = MANNERS.set(manners);
+}
+
+fn manners() -> Manners {
+    MANNERS.get().copied().unwrap_or_default()
+}
+
+/// True with `-v`.
+pub(crate) fn is_verbose() -> bool {
+    manners().verbose > 0
+}
+
+/// True with `--quiet`: only what failed is said.
+pub(crate) fn is_quiet() -> bool {
+    manners().quiet
+}
+
+/// True with `--log-format json`.
+pub(crate) fn says_json() -> bool {
+    manners().json
+}
+
+/// True when standard error shows colours: a terminal, and nobody said `NO_COLOR`.
+pub(crate) fn has_colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stderr().is_terminal() && !refused
+}
 
 /// What kept standard output from being written.
 static LOST: Mutex<Option<std::io::Error>> = Mutex::new(None);

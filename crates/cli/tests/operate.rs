@@ -556,7 +556,7 @@ fn a_signal_stops_a_copy_and_leaves_nothing() {
         signal(&copy, name);
         let (code, said) = ended(copy);
         assert_eq!(code, Some(130), "{said}");
-        has(&said, &["Stopping", "error[R0989]", "starts it over"]);
+        has(&said, &["Stopping", "error[R0939]", "starts it over"]);
         let left: Vec<_> = std::fs::read_dir(desk.path(".")).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
         server

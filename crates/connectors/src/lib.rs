@@ -10,7 +10,17 @@ mod registry;
 mod relational;
 mod sqlite;
 
+use towpath_vocab::CodeEntry;
+
 pub use files::{FilesConnector, QueriedFiles, record_value};
 pub use postgres::Postgres;
 pub use registry::connectors;
 pub use sqlite::Sqlite;
+
+/// The tables of codes: one per connector, and that of all SQL databases.
+pub const CODES: &[&[CodeEntry]] = &[
+    files::CODES,
+    postgres::CODES,
+    relational::codes::CODES,
+    sqlite::CODES,
+];

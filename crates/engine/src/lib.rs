@@ -5,11 +5,13 @@
 //! memory and disk. It knows no project file, no run and no other connector.
 //! Read next: `lake/open.rs`, then `session/engine.rs`, `query.rs` and `model/run.rs`.
 
+mod codes;
 mod expression;
 pub mod lake;
 mod model;
 mod query;
 mod session;
 
+pub use codes::CODES;
 pub use lake::Lake;
 pub use session::{Engine, EngineLimits, EngineOptions};

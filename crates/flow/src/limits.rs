@@ -3,30 +3,40 @@
 //! Promise: a record is shown without its text, and without values of masked columns. It counts nothing
 //! itself: `summary.rs` does. Read next: `output.rs`.
 
-use towpath_vocab::{Failure, RawRecord, Reject, Remedy, TableName, TablePlan};
+use towpath_vocab::{Failure, RawRecord, Reason, Reject, Remedy, TableName, TablePlan};
 
 use crate::summary::OutputSummary;
 
 /// A reject as reports and the state store may hold it: without the record itself, and without values of
 /// masked columns.
 pub(crate) fn shown(plan: &TablePlan, reject: &Reject) -> Reject {
-    let is_masked = |column: &String| {
-        let masked = plan.columns.iter().filter(|c| c.mask.is_some());
-        masked
-            .clone()
-            .any(|c| c.name == *column || c.from.as_ref() == Some(column))
+    Reject {
+        raw: RawRecord::Text(String::new()),
+        reasons: shown_reasons(plan, &reject.reasons),
+        ..reject.clone()
+    }
+}
+
+/// Reasons without values of masked columns; one that names no column may be about any of them.
+pub(crate) fn shown_reasons(plan: &TablePlan, reasons: &[Reason]) -> Vec<Reason> {
+    let masked = || plan.columns.iter().filter(|c| c.mask.is_some());
+    if masked().next().is_none() {
+        return reasons.to_vec();
+    }
+    let hides = |name: &String| {
+        let applied = plan.names.apply(name);
+        masked().any(|c| c.name == *name || c.from.as_ref() == Some(name) || c.name == applied)
     };
-    let reasons = reject.reasons.iter().cloned().map(|mut reason| {
-        if reason.column.as_ref().is_some_and(is_masked) {
-            reason.value = None;
+    let shown = reasons.iter().cloned().map(|mut reason| {
+        if reason.column.as_ref().is_none_or(hides)
+            && let Some(value) = reason.value.take()
+            && !value.is_empty()
+        {
+            reason.message = reason.message.replace(&value, "…");
         }
         reason
     });
-    Reject {
-        raw: RawRecord::Text(String::new()),
-        reasons: reasons.collect(),
-        ..reject.clone()
-    }
+    shown.collect()
 }
 
 pub(crate) fn first_bad_row(table: &TableName, reject: &Reject) -> Failure {

@@ -22,12 +22,13 @@ use crate::audit::{audit, stopped};
 use crate::chain::{Chain, Emptied};
 use crate::date_bounds::DateBounds;
 use crate::dedup::{Deduplicate, Stays};
-use crate::limits::{first_bad_row, over_share, shown, too_many};
+use crate::limits::{first_bad_row, over_share, shown, shown_reasons, too_many};
 use crate::mask::Masking;
 use crate::metrics::{Measure, Metrics, SharedMetrics};
 use crate::ops::changes_rows;
 use crate::projection::Projection;
 use crate::quarantine::Quarantine;
+use crate::seal::{RecordSeal, no_key};
 use crate::services::Services;
 use crate::summary::{OutputSummary, SAMPLES};
 use crate::validator::{RuleCounts, RuleValidator};
@@ -220,7 +221,11 @@ impl Output {
             self.summary.rows_dropped += count;
         } else {
             self.summary.rows_rejected += count;
-            self.quarantined(rejects, context).await?;
+            let rejects = rejects.into_iter().map(|reject| Reject {
+                reasons: shown_reasons(plan, &reject.reasons),
+                ..reject
+            });
+            self.quarantined(rejects.collect(), context).await?;
         }
         let bad = self.summary.rows_rejected + self.summary.rows_dropped;
         match (plan.fail_above.rows, plan.fail_above.percent) {
@@ -240,12 +245,14 @@ impl Output {
                 services,
             } = context;
             let now_us = services.clock.now_us();
+            let seal = RecordSeal::of(&spec.plan, services.secrets.as_ref()).await?;
             let opened = Quarantine::open(
                 spec.quarantine.as_ref(),
                 &spec.task,
                 *generation,
                 run,
                 now_us,
+                seal,
             );
             self.quarantine = Some(opened.await?);
         }
@@ -549,11 +556,11 @@ async fn resolve_masks(plan: &TablePlan, services: &Services) -> Result<Vec<(Str
     for column in &plan.columns {
         let masking = match &column.mask {
             None => continue,
-            Some(Mask::Null) => Masking::Null,
+            Some(Mask::Null | Mask::NullSealed(_)) => Masking::Null,
             Some(Mask::Hash(key)) => {
                 let key = services.secrets.resolve(key).await?;
                 if key.is_empty() {
-                    return Err(no_key(&column.name));
+                    return Err(no_key());
                 }
                 Masking::Hash(key.into_bytes())
             }
@@ -561,12 +568,6 @@ async fn resolve_masks(plan: &TablePlan, services: &Services) -> Result<Vec<(Str
         masks.push((column.name.clone(), masking));
     }
     Ok(masks)
-}
-
-fn no_key(column: &str) -> Failure {
-    let message = format!("`{column}` is to be hashed, but the key is empty");
-    Failure::new("R0627", Remedy::FixConfig, message)
-        .help("a hash without a key can be undone by trying: set the secret that `mask_key` names")
 }
 
 /// Changes for a table that is not written by key.

@@ -1,7 +1,7 @@
 //! Where bad rows wait: `_quarantine.<schema.table>`, one row per record, with its raw form.
 //!
-//! A record's id is a hash of project, environment, table, place and raw form, and the write merges by
-//! it: reading the same bad record again keeps one row of it, held again. Committed before the table,
+//! A record's id is a hash of project, environment, table, place and raw form (`seal.rs`), and the write
+//! merges by it: reading the same bad record again keeps one row of it, held again. Committed before the table,
 //! also when the load is stopped, under generations of its own: a second attempt of the table may see
 //! other bad rows, and none of them may be taken for the first attempt's. `generation` tells which
 //! commit of the table the record was kept out of. It does not know how a replay works.
@@ -10,15 +10,14 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use sha2::{Digest, Sha256};
 use towpath_ports::{Commit, Destination, Intent, Op, OpColumn, Result};
 use towpath_vocab::{
-    Failure, Generation, Position, RawRecord, Reject, Remedy, SchemaChange, TableName, TaskKey,
-    WriteMode, WritePlan, types,
+    Failure, Generation, Position, Reject, Remedy, SchemaChange, TableName, TaskKey, WriteMode,
+    WritePlan, types,
 };
 
-use crate::mask::hex;
 use crate::predicate::kernel;
+use crate::seal::{RecordSeal, StoredRecord};
 use crate::writing::Writing;
 
 /// The lakehouse schema quarantine tables live in.
@@ -60,6 +59,9 @@ pub(crate) struct Quarantine {
     /// The generation of the table's commit that these records are kept out of.
     generation: Generation,
     now_us: i64,
+    /// The table whose records these are.
+    of: TableName,
+    seal: RecordSeal,
 }
 
 impl Quarantine {
@@ -69,8 +71,10 @@ impl Quarantine {
         generation: Generation,
         run: &str,
         now_us: i64,
+        seal: RecordSeal,
     ) -> Result<Self> {
-        let table = quarantine_table(&task.table);
+        let of = task.table.clone();
+        let table = quarantine_table(&of);
         let task = TaskKey {
             table: table.clone(),
             ..task.clone()
@@ -100,6 +104,8 @@ impl Quarantine {
             run: run.to_owned(),
             generation,
             now_us,
+            of,
+            seal,
         })
     }
 
@@ -159,13 +165,29 @@ impl Quarantine {
                 .map(|r| value(r).and_then(|n| i64::try_from(n).ok()));
             Arc::new(signed.collect::<Int64Array>())
         };
+        let ids = rejects
+            .iter()
+            .map(|r| self.seal.id(&self.task, &r.place, &r.raw))
+            .collect::<Result<Vec<_>>>()?;
+        let stored = rejects
+            .iter()
+            .map(|r| self.seal.close(&self.of, &r.raw))
+            .collect::<Result<Vec<_>>>()?;
+        let texts = |value: &dyn Fn(&StoredRecord) -> &str| -> ArrayRef {
+            Arc::new(
+                stored
+                    .iter()
+                    .map(|record| Some(value(record)))
+                    .collect::<StringArray>(),
+            )
+        };
         let reasons = rejects
             .iter()
             .map(|r| serde_json::to_string(&r.reasons))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| kernel(arrow_schema::ArrowError::JsonError(error.to_string())))?;
         let columns: Vec<ArrayRef> = vec![
-            text(&|r| record_id(&self.task, r)),
+            Arc::new(StringArray::from(ids)),
             text(&|_| "held".to_owned()),
             Arc::new(TimestampMicrosecondArray::from(vec![self.now_us; rows]).with_timezone("UTC")),
             text(&|_| app_id.clone()),
@@ -174,8 +196,8 @@ impl Quarantine {
             text(&|r| r.place.object.clone()),
             number(&|r| r.place.line),
             number(&|r| Some(r.place.ordinal)),
-            text(&|r| form(&r.raw).to_owned()),
-            text(&|r| record(&r.raw).to_owned()),
+            texts(&|stored| stored.form),
+            texts(&|stored| &stored.record),
             Arc::new(StringArray::from(reasons)),
         ];
         RecordBatch::try_new(quarantine_columns(), columns).map_err(kernel)
@@ -185,38 +207,4 @@ impl Quarantine {
 fn overtaken(table: &TableName) -> Failure {
     let message = format!("somebody else has written `{table}` meanwhile");
     Failure::new("R0624", Remedy::Retry, message)
-}
-
-fn form(raw: &RawRecord) -> &'static str {
-    match raw {
-        RawRecord::Text(_) => "text",
-        RawRecord::Row(_) => "row",
-    }
-}
-
-fn record(raw: &RawRecord) -> &str {
-    match raw {
-        RawRecord::Text(text) | RawRecord::Row(text) => text,
-    }
-}
-
-fn record_id(task: &TaskKey, reject: &Reject) -> String {
-    let mut hash = Sha256::new();
-    let table = task.table.to_string();
-    let ordinal = reject.place.ordinal.to_le_bytes();
-    let parts: [&[u8]; 7] = [
-        task.project.as_str().as_bytes(),
-        task.environment.as_str().as_bytes(),
-        table.as_bytes(),
-        reject.place.object.as_bytes(),
-        &ordinal,
-        form(&reject.raw).as_bytes(),
-        record(&reject.raw).as_bytes(),
-    ];
-    for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    let digest = hex(&hash.finalize());
-    digest.get(..32).unwrap_or(&digest).to_owned()
 }

@@ -14,6 +14,8 @@ use towpath_ports::{Result, System};
 use towpath_vocab::{Failure, PlannedTask};
 
 use crate::error::RunError;
+use crate::news::{RunNews, RunSink};
+use crate::reach::{Patience, Pause, reach};
 
 /// What a task did.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,7 +33,8 @@ pub struct AttemptOutcome {
 pub trait TaskWork: Send + Sync {
     /// Makes one attempt, counted from 1. When `cancel` fires it stops soon and cleanly, usually with
     /// a `Cancelled` failure; when its future is dropped it stops at once. It is made again only
-    /// after a failure whose remedy is `Retry`.
+    /// after a failure that may pass (`Remedy::may_pass`); under the same number when a system could
+    /// not be reached.
     async fn execute(
         &self,
         task: &PlannedTask,
@@ -53,15 +56,15 @@ pub(crate) struct Attempt {
     pub(crate) work: Arc<dyn TaskWork>,
     pub(crate) system: Arc<dyn System>,
     pub(crate) grace: Duration,
+    /// Shared by all attempts of the task.
+    pub(crate) patience: Arc<Patience>,
+    pub(crate) sink: Arc<dyn RunSink>,
 }
 
 impl Attempt {
     /// Makes it.
     pub(crate) async fn make(self) -> Result<AttemptOutcome, Failure> {
-        let mut work = pin!(
-            self.work
-                .execute(&self.task, self.number, self.cancel.clone())
-        );
+        let mut work = pin!(self.execute());
         let Some(limit) = self.task.retry.timeout_ms.map(Duration::from_millis) else {
             return work.await;
         };
@@ -87,5 +90,23 @@ impl Attempt {
                 None => failure,
             }
         })
+    }
+
+    /// Does the work, again and again while an outside system cannot be reached.
+    async fn execute(&self) -> Result<AttemptOutcome> {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let tell = |pause: Pause<'_>| {
+            self.sink.tell(RunNews::Waiting {
+                task: self.task.id.clone(),
+                failure: pause.failure.clone(),
+                pause_us: micros(pause.pause),
+                left_us: micros(pause.left),
+            });
+        };
+        let make = || {
+            self.work
+                .execute(&self.task, self.number, self.cancel.clone())
+        };
+        reach(&self.patience, &*self.system, &self.cancel, &tell, make).await
     }
 }

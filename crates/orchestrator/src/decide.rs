@@ -188,7 +188,9 @@ impl<'a> Decision<'a> {
             End::Unchanged => self.shift(task, TaskState::Unchanged),
             End::Failed(_) | End::Lost if self.cancelling => self.shift(task, TaskState::Cancelled),
             End::Lost => self.shift(task, TaskState::Ready),
-            End::Failed(Remedy::Retry) if found.retries_used < found.retry.retries => {
+            End::Failed(remedy)
+                if remedy.may_pass() && found.retries_used < found.retry.retries =>
+            {
                 let delay_us = backoff_us(&found.retry, found.retries_used, now.random);
                 let at_us = now
                     .us

@@ -24,6 +24,7 @@ use crate::decide::{Command, End, Event, Now, decide};
 use crate::error::RunError;
 use crate::lease::keep;
 use crate::news::{RunNews, RunSink};
+use crate::reach::Patience;
 use crate::view::RunView;
 
 /// How often a run that waits for others looks what they did.
@@ -108,6 +109,7 @@ fn retries_used(history: &[RunEvent]) -> HashMap<TaskId, u32> {
 pub(crate) struct Driver {
     pub(crate) view: RunView,
     planned: Vec<Arc<PlannedTask>>,
+    patience: Vec<Arc<Patience>>,
     pub(crate) record: RunRecord,
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) system: Arc<dyn System>,
@@ -126,9 +128,14 @@ pub(crate) struct Driver {
 
 impl Driver {
     fn new(setup: RunSetup<'_>, view: RunView) -> Self {
+        let tasks = || setup.pipeline.tasks.iter();
         Self {
             view,
-            planned: setup.pipeline.tasks.iter().cloned().map(Arc::new).collect(),
+            planned: tasks().cloned().map(Arc::new).collect(),
+            patience: tasks()
+                .map(|task| Duration::from_millis(task.retry.reconnect_ms))
+                .map(|limit| Arc::new(Patience::new(limit)))
+                .collect(),
             record: setup.record,
             store: setup.store,
             system: setup.system,
@@ -376,9 +383,11 @@ impl Driver {
     }
 
     pub(crate) fn start(&mut self, position: usize) {
-        let (Some(task), Some(record)) =
-            (self.planned.get(position), self.record.tasks.get(position))
-        else {
+        let (Some(task), Some(patience), Some(record)) = (
+            self.planned.get(position),
+            self.patience.get(position),
+            self.record.tasks.get(position),
+        ) else {
             return;
         };
         let attempt = Attempt {
@@ -388,6 +397,8 @@ impl Driver {
             work: Arc::clone(&self.work),
             system: Arc::clone(&self.system),
             grace: self.grace,
+            patience: Arc::clone(patience),
+            sink: Arc::clone(&self.sink),
         };
         let handle = self.attempts.spawn(attempt.make());
         self.positions.insert(handle.id(), position);

@@ -1,6 +1,6 @@
 //! What can go wrong while a run is carried out, apart from what its tasks report.
 //!
-//! Promise: each failure names the run, task or program and a way out. Codes R0701 to R0710.
+//! Promise: each failure names the run, task or program and a way out. Codes: `codes.rs`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,7 +72,7 @@ impl From<RunError> for Failure {
                 "create the folder, or change `directory`".to_owned(),
             ),
             RunError::NoProgram => (
-                "R0701",
+                "R0710",
                 Remedy::FixConfig,
                 "give `command` at least one word: the program".to_owned(),
             ),
@@ -81,7 +81,7 @@ impl From<RunError> for Failure {
                 Remedy::FixConfig,
                 "free some space, and allow this user to write there".to_owned(),
             ),
-            RunError::Watch { .. } => ("R0704", Remedy::Retry, "try again".to_owned()),
+            RunError::Watch { .. } => ("R0711", Remedy::Retry, "try again".to_owned()),
             RunError::Graph { .. } => (
                 "R0705",
                 Remedy::Bug,
@@ -108,7 +108,9 @@ impl From<RunError> for Failure {
                 "please report this with the lines above it in the log".to_owned(),
             ),
         };
-        Failure::new(code, remedy, error.to_string()).help(help)
+        Failure::new(code, remedy, error.to_string())
+            .help(help)
+            .caused_by(&error)
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn retry(retries: u32) -> RetryPlan {
         backoff_ms: 1_000,
         backoff_max_ms: 5_000,
         timeout_ms: None,
+        reconnect_ms: 60_000,
     }
 }
 

@@ -6,6 +6,7 @@
 //! Read next: `trigger.rs` (when a task may start), `decide.rs`, `driver.rs`, `process.rs`.
 
 mod attempt;
+mod codes;
 mod decide;
 mod driver;
 mod error;
@@ -14,16 +15,19 @@ mod lease;
 mod log;
 mod news;
 mod process;
+mod reach;
 mod tree;
 mod trigger;
 mod view;
 
 pub use attempt::{AttemptOutcome, TaskWork};
+pub use codes::CODES;
 pub use decide::{Command, End, Event, Now, decide};
 pub use driver::{RunSetup, RunSummary, drive};
 pub use lease::keep as keep_lease;
 pub use news::{RunNews, RunSink};
 pub use process::LocalProcesses;
+pub use reach::{Patience, Pause, reach};
 pub use trigger::{Counts, Verdict, verdict};
 pub use view::{RunView, TaskView};
 

@@ -2,7 +2,8 @@
 //!
 //! Promise: lines of the two streams never mix within a line; a line is kept up to 64 KiB and says
 //! how much was left out; a log stops growing at its limit while the program goes on. At most three
-//! buffers of 64 KiB are held, whatever the program writes.
+//! buffers of 64 KiB are held, whatever the program writes. Values of secrets are taken out of each line
+//! before it is kept, and a log is readable by its owner alone.
 
 use std::io;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::path::Path;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdout};
+use towpath_ports::Redaction;
 
 /// Longest line that is kept whole.
 pub(crate) const LINE_BYTES: usize = 64 * 1024;
@@ -23,9 +25,18 @@ pub(crate) const LOG_BYTES: u64 = 256 * 1024 * 1024;
 pub(crate) struct Lines {
     pending: Vec<u8>,
     left_out: u64,
+    redaction: Redaction,
 }
 
 impl Lines {
+    /// Lines without these values.
+    pub(crate) fn new(redaction: Redaction) -> Self {
+        Self {
+            redaction,
+            ..Self::default()
+        }
+    }
+
     /// Takes bytes; whole lines go to `out`, each with its line feed.
     pub(crate) fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -51,7 +62,11 @@ impl Lines {
     }
 
     fn flush(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.pending);
+        let line = std::mem::take(&mut self.pending);
+        out.append(&mut match self.left_out {
+            0 => self.redaction.apply(&line),
+            _ => self.redaction.apply_to_head(&line),
+        });
         if self.left_out > 0 {
             out.extend_from_slice(
                 format!(" … {} more bytes of this line were left out", self.left_out).as_bytes(),
@@ -66,19 +81,30 @@ impl Lines {
 pub(crate) struct Log {
     file: File,
     left: u64,
+    redaction: Redaction,
 }
 
 impl Log {
     /// Makes the file, or adds to the one that is there.
-    pub(crate) async fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) async fn open(path: &Path, redaction: Redaction) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
-            tokio::fs::create_dir_all(folder).await?;
+            tokio::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .await?;
         }
-        let file = File::options().create(true).append(true).open(path).await?;
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+            .await?;
         let size = file.metadata().await?.len();
         Ok(Self {
             file,
             left: LOG_BYTES.saturating_sub(size),
+            redaction,
         })
     }
 
@@ -105,7 +131,8 @@ impl Log {
         out: Option<ChildStdout>,
         err: Option<ChildStderr>,
     ) -> io::Result<()> {
-        let (mut out, mut err) = (Stream::new(out), Stream::new(err));
+        let mut out = Stream::new(out, self.redaction.clone());
+        let mut err = Stream::new(err, self.redaction.clone());
         let mut lines = Vec::with_capacity(CHUNK_BYTES);
         while out.open() || err.open() {
             lines.clear();
@@ -126,11 +153,11 @@ struct Stream<R> {
 }
 
 impl<R: AsyncRead + Unpin> Stream<R> {
-    fn new(reader: Option<R>) -> Self {
+    fn new(reader: Option<R>, redaction: Redaction) -> Self {
         Self {
             reader,
             chunk: vec![0; CHUNK_BYTES],
-            lines: Lines::default(),
+            lines: Lines::new(redaction),
         }
     }
 
@@ -171,6 +198,26 @@ mod tests {
             lines.finish(&mut out);
             assert_eq!(out, b"one\ntwo\r\n\nthree \xff\nlast\n");
         }
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_wherever_chunks_end_and_lines_are_cut() {
+        let redaction = Redaction::new(["hunter2-secret".to_owned()]);
+        let text = b"a hunter2-secret b\nhunter2-secret";
+        for size in 1..text.len() {
+            let (mut lines, mut out) = (Lines::new(redaction.clone()), Vec::new());
+            text.chunks(size)
+                .for_each(|chunk| lines.take(chunk, &mut out));
+            lines.finish(&mut out);
+            assert_eq!(out, b"a *** b\n***\n");
+        }
+        let (mut lines, mut out) = (Lines::new(redaction), Vec::new());
+        let before = vec![b'x'; LINE_BYTES - 9];
+        lines.take(
+            &[&before, b"hunter2-secret\n".as_slice()].concat(),
+            &mut out,
+        );
+        assert!(!String::from_utf8_lossy(&out).contains("hunt"));
     }
 
     #[test]

@@ -38,6 +38,7 @@ fn scripted(position: usize) -> impl Strategy<Value = Scripted> {
         Just(End::Succeeded),
         Just(End::Unchanged),
         Just(End::Failed(Remedy::Retry)),
+        Just(End::Failed(Remedy::Unreachable)),
         Just(End::Failed(Remedy::FixData)),
         Just(End::Failed(Remedy::Cancelled)),
         Just(End::Lost),
@@ -115,7 +116,7 @@ fn last_state(one: &Scripted) -> TaskState {
             End::Succeeded => return TaskState::Succeeded,
             End::Unchanged => return TaskState::Unchanged,
             End::Lost => {}
-            End::Failed(Remedy::Retry) if left > 0 => left -= 1,
+            End::Failed(remedy) if remedy.may_pass() && left > 0 => left -= 1,
             End::Failed(_) => return TaskState::Failed,
         }
     }
@@ -351,7 +352,7 @@ proptest! {
 
     #[test]
     fn waits_double_up_to_their_bound(used in 0..200_u32, random in any::<u64>(), backoff_ms in any::<u64>()) {
-        let plan = RetryPlan { retries: 9, backoff_ms, backoff_max_ms: 60_000, timeout_ms: None };
+        let plan = RetryPlan { retries: 9, backoff_ms, backoff_max_ms: 60_000, timeout_ms: None, reconnect_ms: 0 };
         let bound_us = backoff_ms.saturating_mul(2_u64.saturating_pow(used)).min(60_000) * 1_000;
         prop_assert!(backoff_us(&plan, used, random) <= bound_us);
         prop_assert_eq!(backoff_us(&plan, used, bound_us), bound_us);

@@ -34,6 +34,17 @@ pub enum RunNews {
         /// Why it failed.
         failure: Option<Failure>,
     },
+    /// A system that a task needs cannot be reached; it is tried again after a pause.
+    Waiting {
+        /// The task.
+        task: TaskId,
+        /// Why.
+        failure: Failure,
+        /// The pause, in microseconds.
+        pause_us: u64,
+        /// How long it is tried again at most, in microseconds.
+        left_us: u64,
+    },
     /// A task ended.
     Ended {
         /// The task.

@@ -74,7 +74,9 @@ impl ProcessRunner for LocalProcesses {
             log: spec.log.clone(),
             source,
         };
-        let mut log = Log::open(&spec.log).await.map_err(no_log)?;
+        let mut log = Log::open(&spec.log, spec.redaction.clone())
+            .await
+            .map_err(no_log)?;
         let tree = Tree::start().await.map_err(watch)?;
         let mut child = spawn(&spec, &program, &tree)?;
         let (out, err) = (child.stdout.take(), child.stderr.take());

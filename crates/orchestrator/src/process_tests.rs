@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{Clock, ProcessExit, ProcessRunner, ProcessSpec, System};
+use towpath_ports::{Clock, ProcessExit, ProcessRunner, ProcessSpec, Redaction, System};
 use towpath_vocab::Remedy;
 
 use crate::LocalProcesses;
@@ -78,6 +78,7 @@ impl TestFolder {
             env: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
             timeout: None,
             log: self.path("log/out.log"),
+            redaction: Redaction::default(),
         }
     }
 
@@ -206,7 +207,7 @@ async fn what_cannot_start_is_named_with_a_way_out() {
     let (code, message) = failed(spec).await;
     assert_eq!(code, "R0703");
     assert!(message.contains("nowhere"), "{message}");
-    assert_eq!(failed(place.spec(&[])).await.0, "R0701");
+    assert_eq!(failed(place.spec(&[])).await.0, "R0710");
     let mut spec = place.spec(&["true"]);
     std::fs::write(place.path("file"), "").unwrap();
     spec.log = place.path("file/log");
@@ -349,6 +350,7 @@ async fn victim() {
             env: BTreeMap::new(),
             timeout: None,
             log: Path::new(&folder).join("victim.log"),
+            redaction: Redaction::default(),
         };
         processes(LONG).run(spec).await.unwrap();
     }

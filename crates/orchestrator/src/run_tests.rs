@@ -32,6 +32,8 @@ enum Does {
     Nothing,
     /// Fails with this remedy after a second.
     Fails(Remedy),
+    /// Cannot reach a system until this second of the clock, then ends well.
+    ReachesAt(u64),
     /// Goes on for ever, whatever it is asked.
     Hangs,
     /// Panics.
@@ -94,6 +96,10 @@ impl TaskWork for Work {
                 self.system.sleep(Duration::from_secs(1)).await;
                 return Err(Failure::new("X", remedy, "it failed"));
             }
+            Does::ReachesAt(second) if self.system.monotonic_us() < second * 1_000_000 => {
+                return Err(Failure::new("X", Remedy::Unreachable, "refused"));
+            }
+            Does::ReachesAt(_) => {}
             Does::Hangs => std::future::pending().await,
             Does::Panics => panic!("on purpose"),
         }
@@ -228,6 +234,7 @@ async fn a_graph_runs_and_the_record_tells_it() {
             RunNews::Opened { tasks, done } => format!("opened {done}/{tasks}"),
             RunNews::Started { task, attempt } => format!("started {task} {attempt}"),
             RunNews::Retrying { task, .. } => format!("retrying {task}"),
+            RunNews::Waiting { task, .. } => format!("waiting {task}"),
             RunNews::Ended { task, state, .. } => format!("{task} {state:?}"),
             RunNews::Stopping { running } => format!("stopping {running}"),
             RunNews::Closed(state) => format!("closed {state:?}"),
@@ -329,6 +336,66 @@ async fn an_attempt_beyond_its_time_is_stopped_and_made_again() {
         .await;
     assert_eq!(states(&summary.unwrap()), [TaskState::Succeeded]);
     assert_eq!(stage.made(), ["t0 1"]);
+}
+
+#[tokio::test]
+async fn a_system_that_cannot_be_reached_is_tried_again_for_a_while() {
+    // Back after eight seconds: nothing fails, no retry is used, and whoever watches is told.
+    let stage = Stage::new(&[("t0", &[Does::ReachesAt(8)])]);
+    let (summary, mut news) = stage
+        .system
+        .run(stage.drive(&stage.store(), &chain(1, retry(0)), "w"))
+        .await;
+    let summary = summary.unwrap();
+    assert_eq!(states(&summary), [TaskState::Succeeded]);
+    assert_eq!(summary.record.tasks[0].attempt, 1);
+    let mut told = 0;
+    while let Some(news) = news.recv().await {
+        told += usize::from(matches!(news, RunNews::Waiting { .. }));
+    }
+    assert_eq!(told, 5, "0.5 + 1 + 2 + 4 + 5 s");
+
+    // Never back: a minute, then the retries that are left, without another minute.
+    let stage = Stage::new(&[("t0", &[Does::ReachesAt(3600)])]);
+    let (summary, _) = stage
+        .system
+        .run(stage.drive(&stage.store(), &chain(1, retry(1)), "w"))
+        .await;
+    let summary = summary.unwrap();
+    assert_eq!(states(&summary), [TaskState::Failed]);
+    assert_eq!(summary.record.tasks[0].attempt, 2);
+    let seconds = stage.system.monotonic_us() / 1_000_000;
+    assert!((60..=66).contains(&seconds), "{seconds} s");
+
+    // Not at all when the project says so.
+    let impatient = RetryPlan {
+        reconnect_ms: 0,
+        ..retry(0)
+    };
+    let stage = Stage::new(&[("t0", &[Does::ReachesAt(1)])]);
+    let (summary, _) = stage
+        .system
+        .run(stage.drive(&stage.store(), &chain(1, impatient), "w"))
+        .await;
+    assert_eq!(states(&summary.unwrap()), [TaskState::Failed]);
+    assert_eq!(stage.made().len(), 1);
+}
+
+#[tokio::test]
+async fn waiting_for_a_system_ends_when_the_user_stops() {
+    let stage = Stage::new(&[("t0", &[Does::ReachesAt(3600)])]);
+    let store = stage.store();
+    let graph = chain(1, retry(0));
+    let stop = async {
+        stage.system.sleep(Duration::from_secs(3)).await;
+        stage.cancel.cancel();
+    };
+    let ((summary, _), ()) = stage
+        .system
+        .run(async { tokio::join!(stage.drive(&store, &graph, "w"), stop) })
+        .await;
+    assert_eq!(summary.unwrap().record.state, RunState::Cancelled);
+    assert_eq!(stage.system.monotonic_us(), 3_000_000);
 }
 
 #[tokio::test]

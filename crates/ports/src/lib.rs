@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod checkpoint;
+mod codes;
 mod connector;
 mod destination;
 mod engine;
@@ -15,12 +16,14 @@ mod exact_json;
 mod memory;
 mod operator;
 mod process;
+mod redact;
 mod rows;
 mod source;
 mod state;
 mod system;
 
 pub use checkpoint::Checkpoint;
+pub use codes::CODES;
 pub use connector::{Connector, ConnectorContext, Discover, Discovered, TestReport};
 pub use destination::{
     Candidate, Commit, Committed, Destination, Intent, Prepared, PreparedStats, Receipt, Scope,
@@ -35,6 +38,7 @@ pub use exact_json::{exact_json, json_string};
 pub use memory::{Lease, Memory};
 pub use operator::{Operator, Output};
 pub use process::{ProcessExit, ProcessRunner, ProcessSpec};
+pub use redact::Redaction;
 pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json, value_as_json};
 pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::Result;
+use crate::{Redaction, Result};
 
 /// A program to run.
-#[derive(Clone, Debug)]
+/// Its variables may hold secrets: it is never shown.
+#[derive(Clone)]
 pub struct ProcessSpec {
     /// Program and arguments; no shell.
     pub argv: Vec<String>,
@@ -21,6 +22,8 @@ pub struct ProcessSpec {
     pub timeout: Option<Duration>,
     /// Where its output goes, line by line.
     pub log: PathBuf,
+    /// What is taken out of its output before it is kept.
+    pub redaction: Redaction,
 }
 
 /// How a program ended.

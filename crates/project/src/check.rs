@@ -25,6 +25,9 @@ use crate::{command, load, models, parsed, publish, schemas, value};
 /// Tasks at once, where nothing else is said.
 const PARALLEL: usize = 4;
 
+/// How codes begin that say that environment, variables or params are wrong.
+const BINDING: &str = "P02";
+
 /// Checks a project.
 pub fn check(inputs: &Inputs<'_>) -> Checked {
     let mut report = Report::default();
@@ -65,8 +68,11 @@ fn finish(
     memory_bytes: Option<u64>,
     summary: Summary,
 ) -> Checked {
-    let plan = plan.filter(|_| !report.failed());
+    let failed = report.failed();
     let diagnostics = report.finish();
+    let is_unclear = |d: &towpath_vocab::Diagnostic| d.is_error() && d.code.starts_with(BINDING);
+    let partial = plan.clone().filter(|_| !diagnostics.iter().any(is_unclear));
+    let plan = plan.filter(|_| !failed);
     let count = |level| {
         diagnostics
             .iter()
@@ -81,6 +87,7 @@ fn finish(
     };
     Checked {
         plan,
+        partial,
         diagnostics,
         explain,
         state,

@@ -174,7 +174,18 @@ fn plan(name: &str, entry: &Entry, source: &Source<'_>, report: &mut Report) -> 
 
 fn read_mask(node: &Node, source: &Source<'_>, report: &mut Report) -> Option<Mask> {
     match (node.text()?, source.mask_key) {
-        ("empty", _) => Some(Mask::Null),
+        ("empty", Some(key)) => Some(Mask::NullSealed(key.clone())),
+        ("empty", None) => {
+            report
+                .note(
+                    "P0140",
+                    node.at,
+                    "rejected records of this table are not kept: the project has no `mask_key`",
+                )
+                .label("they hold the value that is to be hidden")
+                .help("to seal them, so that they can be replayed: mask_key: ${secret:MASK_KEY}");
+            Some(Mask::Null)
+        }
         ("hash", Some(key)) => Some(Mask::Hash(key.clone())),
         ("hash", None) => {
             report

@@ -164,5 +164,9 @@ pub(crate) fn retry(node: Option<&Node>, before: RetryPlan) -> RetryPlan {
             .get_text("timeout")
             .and_then(value::duration_ms)
             .or(before.timeout_ms),
+        reconnect_ms: node
+            .get_text("reconnect")
+            .and_then(value::duration_ms)
+            .unwrap_or(before.reconnect_ms),
     }
 }

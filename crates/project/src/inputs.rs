@@ -31,6 +31,9 @@ pub struct Inputs<'a> {
 pub struct Checked {
     /// None when there is an error.
     pub plan: Option<Plan>,
+    /// What could be planned although there are errors, as long as the environment and its lakehouse are
+    /// clear: for commands that only read.
+    pub partial: Option<Plan>,
     /// All diagnostics, by file and place.
     pub diagnostics: Vec<Diagnostic>,
     /// Each setting of each table with its file and line.

@@ -43,7 +43,7 @@ mod value;
 mod yaml;
 
 pub use check::check;
-pub use codes::{EXPLANATIONS, explanation};
+pub use codes::CODES;
 pub use inputs::{Checked, Inputs, Summary};
 pub use json_schema::{
     json_schema_connection, json_schema_pipeline, json_schema_schemas, json_schema_towpath,

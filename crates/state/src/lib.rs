@@ -8,6 +8,7 @@
 
 mod clock;
 mod codec;
+mod codes;
 mod error;
 mod findings;
 mod history;
@@ -22,4 +23,5 @@ mod tasks;
 mod tx;
 mod workers;
 
+pub use codes::CODES;
 pub use open::{Location, exists, local_environments, open, open_existing};

@@ -7,6 +7,7 @@
 //! Read next: `scan.rs`, `render.rs`, then `context.rs` (what a template can call).
 
 mod builtins;
+mod codes;
 mod context;
 mod ephemeral;
 mod handles;
@@ -23,6 +24,7 @@ mod session;
 mod source_map;
 mod warehouse;
 
+pub use codes::CODES;
 pub use macros::MacroFile;
 pub use problem::{Mistake, TemplateProblem};
 pub use reference::{EnvVar, Reference, ReferenceKind, Vars};

@@ -11,8 +11,11 @@ use crate::RecordLocation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Remedy {
-    /// Try again: the cause passes by itself (refused connection, deadlock, conflict).
+    /// Try again: the cause passes by itself (deadlock, conflict).
     Retry,
+    /// Try again for a while: an outside system cannot be reached at the moment (refused or lost
+    /// connection, a server that starts or stops).
+    Unreachable,
     /// Change the project, the connection or the outside system's rights.
     FixConfig,
     /// Change the data, or the rules about it.
@@ -23,6 +26,13 @@ pub enum Remedy {
     Cancelled,
     /// A mistake in Towpath.
     Bug,
+}
+
+impl Remedy {
+    /// True when the same thing may work later although nobody changes anything.
+    pub const fn may_pass(self) -> bool {
+        matches!(self, Self::Retry | Self::Unreachable)
+    }
 }
 
 /// A failure with a stable code, a message and a way out.
@@ -38,6 +48,9 @@ pub struct Failure {
     /// Ways out, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub help: Vec<String>,
+    /// What was behind it, outermost first, in the words of libraries: for `-v` and logs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
     /// The record it is about, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<RecordLocation>,
@@ -51,6 +64,7 @@ impl Failure {
             remedy,
             message: message.into(),
             help: Vec::new(),
+            causes: Vec::new(),
             place: None,
         }
     }
@@ -62,10 +76,52 @@ impl Failure {
         self
     }
 
+    /// Keeps an error and those behind it, each without its back trace. Not for errors of a system that may
+    /// quote row values or secrets.
+    #[must_use]
+    pub fn caused_by(mut self, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let text = error.to_string();
+            let text = text
+                .split("\n\nbacktrace")
+                .next()
+                .unwrap_or_default()
+                .trim();
+            let is_known = self.message == text || self.causes.iter().any(|known| known == text);
+            if !text.is_empty() && !is_known {
+                self.causes.push(text.to_owned());
+            }
+            next = error.source();
+        }
+        self
+    }
+
     /// Adds the record it is about.
     #[must_use]
     pub fn at(mut self, place: RecordLocation) -> Self {
         self.place = Some(place);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the outer one")]
+    struct Outer(#[source] Inner);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the inner one\n\nbacktrace: many lines")]
+    struct Inner;
+
+    #[test]
+    fn the_chain_of_causes_is_kept_without_back_traces() {
+        let failure = Failure::new("R0001", Remedy::Bug, "the outer one").caused_by(&Outer(Inner));
+        assert_eq!(failure.causes, ["the inner one"]);
+        let failure = Failure::new("R0001", Remedy::Bug, "it failed").caused_by(&Outer(Inner));
+        assert_eq!(failure.causes, ["the outer one", "the inner one"]);
     }
 }

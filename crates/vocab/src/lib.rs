@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 mod check;
+mod code;
 mod diagnostic;
 mod fact;
 mod failure;
@@ -27,6 +28,7 @@ pub mod types;
 pub use check::{
     Check, CheckKind, CheckResult, Outcome, Rule, RuleKind, Severity, Threshold, Tolerance,
 };
+pub use code::CodeEntry;
 pub use diagnostic::{Diagnostic, Level, RecordLocation, Span};
 pub use fact::{FactSource, Facts, TableFact};
 pub use failure::{Failure, Remedy};

@@ -101,8 +101,10 @@ pub struct CursorPlan {
 pub enum Mask {
     /// Keyed HMAC-SHA-256, hex. The key is the secret named here.
     Hash(crate::SecretTemplate),
-    /// Always NULL.
+    /// Always NULL. The project has no key to seal rejected records with: their text is not kept.
     Null,
+    /// Always NULL. Rejected records are sealed with the secret named here.
+    NullSealed(crate::SecretTemplate),
 }
 
 /// Everything about one column of a load.
@@ -329,6 +331,14 @@ pub struct RetryPlan {
     pub backoff_max_ms: u64,
     /// An attempt is stopped after this many milliseconds.
     pub timeout_ms: Option<u64>,
+    /// A system that cannot be reached is tried again for this many milliseconds, beside `retries`.
+    #[serde(default = "reconnect_ms")]
+    pub reconnect_ms: u64,
+}
+
+/// A minute: most servers restart in less.
+fn reconnect_ms() -> u64 {
+    60_000
 }
 
 impl Default for RetryPlan {
@@ -338,6 +348,7 @@ impl Default for RetryPlan {
             backoff_ms: 1_000,
             backoff_max_ms: 60_000,
             timeout_ms: None,
+            reconnect_ms: reconnect_ms(),
         }
     }
 }

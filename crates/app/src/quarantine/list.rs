@@ -1,15 +1,13 @@
 //! Which rows were set aside, and giving them up.
 
-use std::collections::BTreeSet;
-
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use serde::Serialize;
-use towpath_flow::{QUARANTINE_SCHEMA, quarantine_table};
+use towpath_flow::QUARANTINE_SCHEMA;
 use towpath_ports::RunKind;
 use towpath_vocab::{Plan, Position, TableName};
 
-use super::records::{Change, Owner, ask, mark, need_quarantine, quoted, waiting_records};
+use super::records::{Change, Owner, all_ids, ask, mark, need_quarantine, quoted};
 use super::standing::{OUTDATED, waiting};
 use crate::Result;
 use crate::pipeline_lock::lock_pipeline;
@@ -85,15 +83,6 @@ pub async fn quarantine_list(
     Ok(lines)
 }
 
-/// The rows set aside of a table as a query for them, newest first.
-pub fn quarantine_query(table: &TableName, limit: u64) -> String {
-    let quarantine = quoted(&quarantine_table(table));
-    format!(
-        "select status, object, line, reasons, record, run, set_aside_at from {quarantine} \
-         order by set_aside_at desc, object, line limit {limit}"
-    )
-}
-
 /// Gives the waiting rows of a table up; how many there were. A load that reads one again sets it
 /// aside again.
 pub async fn quarantine_discard(
@@ -117,8 +106,7 @@ pub async fn quarantine_discard(
 }
 
 async fn give_up(services: &ProjectServices, owner: &Owner<'_>) -> Result<u64> {
-    let records = waiting_records(services, owner, 0, u64::from(u32::MAX)).await?;
-    let ids: BTreeSet<String> = records.into_iter().map(|record| record.id).collect();
+    let ids = all_ids(services, owner).await?;
     if !ids.is_empty() {
         mark(
             services,

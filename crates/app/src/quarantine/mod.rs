@@ -11,10 +11,12 @@ mod noting;
 mod reader;
 mod records;
 mod replay;
+mod show;
 mod standing;
 mod typed;
 
-pub use list::{QuarantineLine, quarantine_discard, quarantine_list, quarantine_query};
+pub use list::{QuarantineLine, quarantine_discard, quarantine_list};
 pub(crate) use standing::{outdate_uncommitted, outdate_undone};
 
 pub use replay::{ReplayReport, quarantine_replay};
+pub use show::{RejectedCell, RejectedRecord, quarantine_show};

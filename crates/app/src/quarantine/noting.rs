@@ -1,9 +1,9 @@
 //! What a replay's commit remembers: which records it took and which of them failed again.
 //!
-//! Two wrappers around the lakehouse: `Failed` stands where rejects go and only notes their ids (the
-//! records wait already), `Noting` writes both lists into the position of the table's commit.
+//! Two wrappers around the lakehouse: `Failed` stands where rejects go and only notes the ids that their
+//! records wait under (a mask or key that changed since gives a record another id), `Noting` writes both lists into the position of the table's commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -115,12 +115,32 @@ pub(super) fn is_marked(mark: &Committed, generation: Generation) -> bool {
 }
 
 /// Ids of records that failed again.
-#[derive(Clone, Default)]
-pub(super) struct Failed(Arc<Mutex<BTreeSet<String>>>);
+#[derive(Clone)]
+pub(super) struct Failed {
+    ids: Arc<Mutex<BTreeSet<String>>>,
+    /// The id under which a record waits, by the one that it would get now.
+    waiting: Arc<BTreeMap<String, String>>,
+}
 
 impl Failed {
+    /// Knows these records again.
+    pub(super) fn of(waiting: BTreeMap<String, String>) -> Self {
+        Self {
+            ids: Arc::default(),
+            waiting: Arc::new(waiting),
+        }
+    }
+
+    fn note(&self, now: Vec<String>) {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.extend(
+            now.into_iter()
+                .map(|id| self.waiting.get(&id).cloned().unwrap_or(id)),
+        );
+    }
+
     pub(super) fn ids(&self) -> BTreeSet<String> {
-        self.0
+        self.ids
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -154,8 +174,7 @@ struct FailedWriter {
 impl Writer for FailedWriter {
     async fn write(&mut self, batch: RecordBatch, _ops: Option<OpColumn>) -> Result<()> {
         if let Some(ids) = batch.column_by_name("id") {
-            let mut failed = self.failed.0.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.extend(texts(ids).into_iter().flatten());
+            self.failed.note(texts(ids).into_iter().flatten().collect());
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use futures::TryStreamExt;
-use towpath_flow::{quarantine_columns, quarantine_table};
+use towpath_flow::{RecordSeal, WITHHELD, quarantine_columns, quarantine_table};
 use towpath_ports::{Commit, Destination, Intent, Query};
 use towpath_vocab::{
     Action, Failure, Generation, LoadPlan, PipelineName, Plan, PlannedTask, Position, RawRecord,
@@ -101,7 +101,38 @@ pub(super) async fn need_quarantine(services: &ProjectServices, table: &TableNam
     }
 }
 
-/// Records that wait, behind the first `offset`: oldest first, for a keyed table newest first.
+/// How many records wait whose text was not kept.
+pub(super) async fn withheld(services: &ProjectServices, owner: &Owner<'_>) -> Result<u64> {
+    let ids = waiting_ids(services, owner, &format!("form = '{WITHHELD}'")).await?;
+    Ok(ids.len() as u64)
+}
+
+/// The ids of all records that wait.
+pub(super) async fn all_ids(
+    services: &ProjectServices,
+    owner: &Owner<'_>,
+) -> Result<BTreeSet<String>> {
+    waiting_ids(services, owner, "true").await
+}
+
+async fn waiting_ids(
+    services: &ProjectServices,
+    owner: &Owner<'_>,
+    also: &str,
+) -> Result<BTreeSet<String>> {
+    let quarantine = quoted(&quarantine_table(owner.table()));
+    let condition = waiting(services, owner).await?;
+    let sql = format!("select id from {quarantine} where {condition} and {also}");
+    let mut ids = BTreeSet::new();
+    for batch in ask(services, &sql).await? {
+        let column = batch.columns().first().map(texts).unwrap_or_default();
+        ids.extend(column.into_iter().flatten());
+    }
+    Ok(ids)
+}
+
+/// Records that wait and whose text was kept, behind the first `offset`: oldest first, for a keyed table
+/// newest first.
 pub(super) async fn waiting_records(
     services: &ProjectServices,
     owner: &Owner<'_>,
@@ -117,9 +148,10 @@ pub(super) async fn waiting_records(
     let sql = format!(
         "select id, form, record, object, cast(line as varchar) as line_text, \
          cast(ordinal as varchar) as ordinal_text, cast(generation as varchar) as generation_text \
-         from {quarantine} where {condition} order by set_aside_at {order}, object {order}, \
+         from {quarantine} where {condition} and form <> '{WITHHELD}' order by set_aside_at {order}, object {order}, \
          ordinal {order}, id limit {limit} offset {offset}"
     );
+    let seal = RecordSeal::of(&owner.load.table, services.system.as_ref()).await?;
     let mut records = Vec::new();
     for batch in ask(services, &sql).await? {
         let columns: Vec<Vec<Option<String>>> = batch.columns().iter().map(texts).collect();
@@ -129,13 +161,13 @@ pub(super) async fn waiting_records(
                     .get(column)
                     .and_then(|c| c.get(row).cloned().flatten())
             };
-            let record = cell(2).unwrap_or_default();
+            let (form, record) = (cell(1).unwrap_or_default(), cell(2).unwrap_or_default());
+            let Some(raw) = seal.open(owner.table(), &form, &record)? else {
+                continue;
+            };
             records.push(Record {
                 id: cell(0).unwrap_or_default(),
-                raw: match cell(1).as_deref() {
-                    Some("text") => RawRecord::Text(record),
-                    _ => RawRecord::Row(record),
-                },
+                raw,
                 place: RecordLocation {
                     object: cell(3).unwrap_or_default(),
                     line: cell(4).and_then(|number| number.parse().ok()),

@@ -5,13 +5,14 @@
 //! records it took and those that failed again, so a replay that died before it could mark them is
 //! finished, not repeated. The pipeline is held meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{
-    Cadence, OutputSpec, OutputSummary, Progress, Transfer, quarantine_table, run_transfer,
+    Cadence, OutputSpec, OutputSummary, Progress, RecordSeal, Transfer, quarantine_table,
+    run_transfer,
 };
 use towpath_ports::{Checkpoint, Destination, Reader, RunKind};
 use towpath_vocab::{
@@ -23,7 +24,7 @@ use super::held_again::standing_replays;
 use super::newer::{LetIn, Newer, SeenKeys};
 use super::noting::{Failed, Noting, Taken, is_marked, marked, taken};
 use super::reader::ReplayReader;
-use super::records::{Change, Owner, Record, mark, need_quarantine, waiting_records};
+use super::records::{Change, Owner, Record, mark, need_quarantine, waiting_records, withheld};
 use super::standing::OUTDATED;
 use super::typed::TypedReader;
 use crate::Result;
@@ -44,6 +45,8 @@ pub struct ReplayReport {
     pub replayed: u64,
     /// Those that were set aside again.
     pub still_held: u64,
+    /// Those of `still_held` whose text was not kept: they cannot be replayed.
+    pub withheld: u64,
     /// Those that were left out for good: the table holds a newer row of their key.
     pub outdated: u64,
     /// The table's version now.
@@ -80,6 +83,7 @@ pub async fn quarantine_replay(
     let report = held.during(Box::pin(replay.begin())).await;
     let ended_well = report.as_ref().is_ok_and(|report| report.stopped.is_none());
     held.release(ended_well).await?;
+    services.close_quarantine();
     report
 }
 
@@ -110,7 +114,9 @@ impl Replay<'_> {
 
     async fn all(&self) -> Result<ReplayReport> {
         let (replayed, outdated) = self.finish_earlier().await?;
+        let withheld = withheld(self.services, &self.owner).await?;
         let mut report = ReplayReport {
+            withheld,
             table: self.owner.table().clone(),
             replayed,
             outdated,
@@ -122,13 +128,14 @@ impl Replay<'_> {
             let records =
                 waiting_records(self.services, &self.owner, report.still_held, RECORDS).await?;
             if records.is_empty() {
+                report.still_held += withheld;
                 return Ok(report);
             }
             let count = records.len() as u64;
             let summary = self.write_table(records).await?;
             if summary.stopped.is_some() {
                 report.stopped = summary.stopped;
-                report.still_held += count;
+                report.still_held += count + withheld;
                 return Ok(report);
             }
             report.now_at = summary.receipt.map(|receipt| receipt.committed.version);
@@ -191,7 +198,7 @@ impl Replay<'_> {
         plan.bad_rows = BadRows::Quarantine;
         plan.fail_above.percent = Some(100.0);
         plan.fail_above.rows = None;
-        let failed = Failed::default();
+        let failed = Failed::of(self.ids_now(&records).await?);
         let taken = Taken {
             of: self.owner.generation(self.services).await?.0,
             ids: records.iter().map(|record| record.id.clone()).collect(),
@@ -241,6 +248,20 @@ impl Replay<'_> {
             .ok_or_else(|| Failure::new("R0972", Remedy::Bug, "the replay ended without a result"))
     }
 
+    /// The id that each record would get now, with the one under which it waits.
+    async fn ids_now(&self, records: &[Record]) -> Result<BTreeMap<String, String>> {
+        let seal = RecordSeal::of(&self.owner.load.table, self.services.system.as_ref()).await?;
+        let task = TaskKey {
+            table: quarantine_table(self.owner.table()),
+            ..self.key()
+        };
+        let ids = records.iter().map(|record| {
+            let now = seal.id(&task, &record.place, &record.raw)?;
+            Ok((now, record.id.clone()))
+        });
+        ids.collect()
+    }
+
     /// Sources that keep text read it again by today's options; values are typed here.
     async fn reader(&self, records: &[Record]) -> Result<Box<dyn Reader>> {
         let load = self.owner.load;
@@ -278,5 +299,5 @@ impl Replay<'_> {
 
 fn unknown_columns(table: &TableName) -> Failure {
     let message = format!("what the source of `{table}` looks like is not known");
-    Failure::new("R0979", Remedy::FixConfig, message).help("load the table once: towpath run")
+    Failure::new("R0958", Remedy::FixConfig, message).help("load the table once: towpath run")
 }

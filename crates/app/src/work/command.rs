@@ -26,8 +26,8 @@ use super::left::only_kind;
 use super::load::read_spec;
 use super::scope::{TaskDone, Work};
 use super::write_table::TableWrite;
-use crate::Result;
 use crate::services::files_kind;
+use crate::{Result, private};
 
 /// How long a program has between TERM and KILL; less than a run waits for its attempts to stop.
 const GRACE: Duration = Duration::from_secs(8);
@@ -123,6 +123,7 @@ async fn carry_out(
         env,
         timeout: task.retry.timeout_ms.map(Duration::from_millis),
         log: log.clone(),
+        redaction: work.options.redaction.clone(),
     };
     let processes = LocalProcesses::new(Arc::clone(&work.services.system) as _, GRACE)
         .cancelled_by(cancel.clone());
@@ -219,9 +220,9 @@ fn prepare_folder(folder: &Path, command: &CommandPlan) -> Result<Vec<PathBuf>> 
         .iter()
         .map(|table| output_folder(folder, &table.target))
         .collect();
-    std::fs::create_dir_all(folder).map_err(not_made)?;
+    private::make_folder(folder).map_err(not_made)?;
     for output in &outputs {
-        std::fs::create_dir_all(output).map_err(not_made)?;
+        private::make_folder(output).map_err(not_made)?;
     }
     Ok(outputs)
 }
@@ -250,7 +251,7 @@ async fn write_step(
         .collect();
     let step = serde_json::json!({ "version": 1, "run": work.run.to_string(), "inputs": inputs, "outputs": outputs });
     let path = folder.join(STEP);
-    std::fs::write(&path, step.to_string()).map_err(|error| {
+    private::write(&path, &step.to_string()).map_err(|error| {
         Failure::new(
             "R0951",
             Remedy::FixConfig,

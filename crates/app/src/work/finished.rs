@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use towpath_vocab::{Failure, Remedy};
 
 use super::folders::{FINISHED as MARK, OUT};
-use crate::Result;
+use crate::{Result, private};
 
 #[derive(Serialize, Deserialize)]
 struct CompletionMarker {
@@ -55,7 +55,7 @@ pub(super) fn write(folder: &Path, identity: &str, attempt: &str) -> Result<()> 
     let keep = || -> std::io::Result<()> {
         settle(&folder.join(OUT))?;
         fail::fail_point!("command::settled");
-        fs::write(&draft, text)?;
+        private::write(&draft, &text)?;
         File::open(&draft)?.sync_all()?;
         fs::rename(&draft, &path)?;
         // The folders were made for this run: their names must last as well.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use towpath_flow::{OutputSummary, Progress};
+use towpath_ports::Redaction;
 use towpath_vocab::{
     Environment, PipelineName, ProjectId, RunName, StepName, TableName, TaskId, TaskKey, Threshold,
 };
@@ -26,6 +27,8 @@ pub(crate) struct WorkOptions {
     pub(crate) rerun_of: Option<RunName>,
     /// Models that give other rows at another time: never unchanged.
     pub(crate) changing: BTreeSet<TableName>,
+    /// What is taken out of the output of programs.
+    pub(crate) redaction: Redaction,
 }
 
 /// Carries out the tasks of one run.

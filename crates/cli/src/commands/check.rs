@@ -1,11 +1,12 @@
 //! `check` and `plan`: what the project says; contact to the outside only with `--connect`.
 
-use towpath_app::{CheckReport, chosen_plan, explained, forecast};
+use towpath_app::{CheckReport, all_codes, chosen_plan, explained, forecast};
 use towpath_vocab::{Failure, Remedy};
 
 use super::project_args::{CommandResult, ProjectArgs};
 use super::run::choice;
 use crate::args::{CheckArguments, Format, PlanArguments};
+use crate::codes::CODES;
 use crate::draw;
 use crate::exit::Exit;
 
@@ -53,9 +54,13 @@ pub(super) async fn plan(place: &ProjectArgs, arguments: PlanArguments) -> Comma
 
 fn explain(code: &str) -> CommandResult {
     let code = code.to_ascii_uppercase();
-    match towpath_app::explanation(&code) {
-        Some(text) => {
-            say!("{code}\n\n{text}");
+    let codes = all_codes(CODES);
+    match codes.iter().find(|entry| entry.code == code) {
+        Some(entry) => {
+            say!("{code}\n\n{}", entry.text());
+            if let Some(remedy) = entry.remedy {
+                say!("\n{}", remedy.words());
+            }
             Ok(Exit::Done)
         }
         None => Err(Failure::new(

@@ -11,7 +11,7 @@ use towpath_vocab::{Failure, Remedy, Threshold, WriteMode};
 use super::project_args::{CommandResult, working_dir};
 use crate::args::{CopyArguments, CopyWrite};
 use crate::exit::Exit;
-use crate::{draw, signals};
+use crate::{draw, signals, terminal};
 
 /// How long a copy has to stop cleanly.
 const GRACE: Duration = Duration::from_secs(5);
@@ -38,10 +38,14 @@ pub(super) async fn copy(arguments: CopyArguments) -> CommandResult {
     let began = std::time::Instant::now();
     let progress = Arc::new(Progress::default());
     let cancel = signals::listen()?;
+    let live = draw::Live::default();
+    let counters = Arc::clone(&progress);
+    live.start(move || draw::moved(&counters, began.elapsed().as_secs_f64().max(0.001)));
     let copied = tokio::select! {
-        copied = Box::pin(carry_out(&request, progress, cancel.clone())) => copied,
+        copied = Box::pin(carry_out(&request, progress, cancel.clone(), &draw::waits)) => copied,
         () = stopped(&cancel) => Err(interrupted()),
     };
+    live.finish();
     let (table, rejected) = copied.map_err(|failure| match failure.remedy {
         Remedy::Cancelled => interrupted(),
         _ => failure,
@@ -49,6 +53,9 @@ pub(super) async fn copy(arguments: CopyArguments) -> CommandResult {
     if let Some(failure) = &table.stopped {
         draw::failure(failure);
         return Ok(Exit::of(failure));
+    }
+    if terminal::is_quiet() {
+        return Ok(Exit::Done);
     }
     let took = began.elapsed();
     let rate = table.rows_loaded as f64 / took.as_secs_f64().max(0.001);
@@ -83,7 +90,7 @@ async fn stopped(cancel: &CancellationToken) {
 
 fn interrupted() -> Failure {
     Failure::new(
-        "R0989",
+        "R0939",
         Remedy::Cancelled,
         "the copy was stopped by the user",
     )

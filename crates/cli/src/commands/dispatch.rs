@@ -32,6 +32,7 @@ pub(crate) async fn dispatch(arguments: Arguments) -> Exit {
         Command::Lake(command) => lake::lake(&place, command).await,
         Command::Init(arguments) => init::init(arguments).await,
         Command::Schema(arguments) => reference::schema(&arguments),
+        Command::Completion(arguments) => reference::completion(&arguments),
         Command::Reference(arguments) => reference::page(&arguments),
     };
     match ended {

@@ -15,7 +15,14 @@ use crate::draw;
 use crate::exit::Exit;
 
 pub(super) async fn lake(place: &ProjectArgs, command: LakeCommand) -> CommandResult {
-    let (services, _) = place.open().await?;
+    let only_reads = matches!(
+        command,
+        LakeCommand::History { .. } | LakeCommand::Describe { .. }
+    );
+    let (services, _) = match only_reads {
+        true => place.open_to_read().await?,
+        false => place.open().await?,
+    };
     match command {
         LakeCommand::History {
             table,

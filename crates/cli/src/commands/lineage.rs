@@ -10,7 +10,7 @@ use crate::draw;
 use crate::exit::Exit;
 
 pub(super) async fn lineage(place: &ProjectArgs, arguments: LineageArguments) -> CommandResult {
-    let (services, plan) = place.open().await?;
+    let (services, plan) = place.open_to_read().await?;
     let direction = if arguments.down {
         Direction::Down
     } else {

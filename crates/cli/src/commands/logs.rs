@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::terminal;
 
 pub(super) async fn logs(place: &ProjectArgs, arguments: LogsArguments) -> CommandResult {
-    let (services, plan) = place.open().await?;
+    let (services, plan) = place.open_to_read().await?;
     let request = LogsRequest::of(arguments.run.as_deref());
     if !arguments.follow {
         let piece = lines_of(&services, &plan.environment, &request).await?;

@@ -10,6 +10,10 @@ use towpath_vocab::{Failure, Plan, Remedy};
 
 use crate::draw::plural;
 use crate::exit::Exit;
+use crate::terminal;
+
+/// Mistakes that are named when a command needs a project without any.
+const NAMED: usize = 3;
 
 /// What a command gives: its exit, or the one failure that kept it from its report.
 pub(crate) type CommandResult = Result<Exit, Failure>;
@@ -59,22 +63,55 @@ impl ProjectArgs {
         })
     }
 
+    /// The services of a project for a command that only reads: mistakes elsewhere do not stop it, a line
+    /// names them.
+    pub(crate) async fn open_to_read(&self) -> Result<(Arc<ProjectServices>, Plan), Failure> {
+        let report = self.check(Vec::new()).await?;
+        let plan = match (&report.plan, &report.partial) {
+            (Some(plan), _) => plan.clone(),
+            (None, None) => return Err(mistakes(&report)),
+            (None, Some(plan)) => {
+                if !terminal::is_quiet() {
+                    let failure = mistakes(&report);
+                    tell!("note: {}; what is shown is what is there", failure.message);
+                    failure.help.iter().for_each(|line| tell!("  = {line}"));
+                }
+                plan.clone()
+            }
+        };
+        let services = ProjectServices::of_plan(&self.dir()?, &plan, report.memory_bytes)?;
+        Ok((Arc::new(services), plan))
+    }
+
     /// The services of a project without mistakes, and its plan.
     pub(crate) async fn open(&self) -> Result<(Arc<ProjectServices>, Plan), Failure> {
         let dir = self.dir()?;
         let report = self.check(Vec::new()).await?;
-        let Some(plan) = report.plan else {
-            let errors = report.diagnostics.iter().filter(|d| d.is_error()).count();
-            return Err(Failure::new(
-                "R0990",
-                Remedy::FixConfig,
-                format!("the project has {}", plural(errors as u64, "mistake")),
-            )
-            .help("look: towpath check"));
+        let Some(plan) = report.plan.clone() else {
+            return Err(mistakes(&report));
         };
         let services = ProjectServices::of_plan(&dir, &plan, report.memory_bytes)?;
         Ok((Arc::new(services), plan))
     }
+}
+
+/// That a project has mistakes, and the first of them.
+fn mistakes(report: &CheckReport) -> Failure {
+    let errors = || report.diagnostics.iter().filter(|d| d.is_error());
+    let message = format!(
+        "the project has {}",
+        plural(errors().count() as u64, "mistake")
+    );
+    let failure = Failure::new("R0990", Remedy::FixConfig, message);
+    errors()
+        .take(NAMED)
+        .map(|d| {
+            let place = d.span.as_ref();
+            let place = place.map_or_else(String::new, |s| format!("{}:{}: ", s.file, s.line));
+            format!("{place}{} [{}]", d.message, d.code)
+        })
+        .fold(failure, Failure::help)
+        .help("look: towpath check")
 }
 
 /// The folder the command was called in.

@@ -9,7 +9,7 @@ use crate::draw;
 use crate::exit::Exit;
 
 pub(super) async fn quality(place: &ProjectArgs, arguments: QualityArguments) -> CommandResult {
-    let (services, plan) = place.open().await?;
+    let (services, plan) = place.open_to_read().await?;
     let report = results(&services, &plan, arguments.table.as_deref(), arguments.last).await?;
     if arguments.format == Format::Json {
         draw::json(&report)?;

@@ -1,15 +1,14 @@
 //! `quarantine ls/show/replay/discard`.
 
-use futures::TryStreamExt;
 use towpath_app::{
-    QueryRequest, known_table, quarantine_discard, quarantine_list, quarantine_query,
-    quarantine_replay, query as ask,
+    RejectedRecord, known_table, quarantine_discard, quarantine_list, quarantine_replay,
+    quarantine_show,
 };
 use towpath_vocab::{Failure, Remedy, TableName};
 
 use super::project_args::{CommandResult, ProjectArgs};
-use crate::args::{Format, QuarantineCommand, QuarantineShow, RowFormat};
-use crate::draw::{self, RowPrinter, json_rows};
+use crate::args::{Format, QuarantineCommand, QuarantineShow};
+use crate::draw;
 use crate::exit::Exit;
 
 pub(super) async fn quarantine(place: &ProjectArgs, command: QuarantineCommand) -> CommandResult {
@@ -22,7 +21,7 @@ pub(super) async fn quarantine(place: &ProjectArgs, command: QuarantineCommand) 
 }
 
 async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
-    let (services, plan) = place.open().await?;
+    let (services, plan) = place.open_to_read().await?;
     let lines = quarantine_list(&services, &plan).await?;
     if format == Format::Json {
         draw::json(&serde_json::json!({ "version": 1, "tables": lines }))?;
@@ -46,51 +45,66 @@ async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
 }
 
 async fn show(place: &ProjectArgs, arguments: QuarantineShow) -> CommandResult {
-    let (services, plan) = place.open().await?;
+    let (services, plan) = place.open_to_read().await?;
     let table = known_table(&services, &plan, &arguments.table).await?;
     let known = quarantine_list(&services, &plan).await?;
-    let is_known = known.iter().any(|line| line.table == table.to_string());
-    if !is_known {
-        return match arguments.format {
-            Format::Json => shown(&table, Vec::new()),
-            Format::Text => {
-                say!("No row of {table} was ever set aside.");
-                Ok(Exit::Done)
-            }
-        };
-    }
-    let mut result = ask(
-        &services,
-        &QueryRequest {
-            sql: quarantine_query(&table, arguments.limit),
-        },
-    )
-    .await?;
+    let line = known.iter().find(|line| line.table == table.to_string());
+    let records = match line {
+        Some(_) => quarantine_show(&services, &plan, &table, arguments.limit).await?,
+        None => Vec::new(),
+    };
     if arguments.format == Format::Json {
-        let mut rows = Vec::new();
-        while let Some(batch) = result.batches.try_next().await? {
-            rows.extend(json_rows(&batch));
-        }
-        return shown(&table, rows);
+        draw::json(&serde_json::json!({ "version": 1, "table": table, "rows": records }))?;
+        return Ok(Exit::Done);
     }
-    let mut printer = RowPrinter::new(RowFormat::Table, &result.schema);
-    while let Some(batch) = result.batches.try_next().await? {
-        printer.print(&batch)?;
-    }
-    printer.finish()?;
+    let Some(line) = line else {
+        say!("No row of {table} was ever set aside.");
+        return Ok(Exit::Done);
+    };
+    let all = line.held + line.replayed + line.discarded + line.outdated;
+    say!(
+        "{} of {table}, {} shown",
+        draw::plural(all, "rejected record"),
+        draw::count(records.len() as u64)
+    );
+    records.iter().for_each(one);
     Ok(Exit::Done)
 }
 
-/// The rows set aside as JSON, however many; reasons as what they are, not as text.
-fn shown(table: &TableName, mut rows: Vec<serde_json::Value>) -> CommandResult {
-    for row in &mut rows {
-        let reasons = row["reasons"].as_str().map(serde_json::from_str);
-        if let Some(Ok(reasons)) = reasons {
-            row["reasons"] = reasons;
+/// One record: its place, its cells by name, and what is wrong.
+fn one(record: &RejectedRecord) {
+    let line = record
+        .line
+        .map_or_else(String::new, |line| format!(":{line}"));
+    say!(
+        "\n{}{line} · {} · {} · {}",
+        record.object,
+        record.status,
+        record.run,
+        record.set_aside_at
+    );
+    let width = record.cells.iter().map(|cell| cell.column.chars().count());
+    let width = width.max().unwrap_or(0);
+    for cell in &record.cells {
+        let sign = if cell.reasons.is_empty() { " " } else { "✗" };
+        let value = cell.value.as_deref().unwrap_or("NULL");
+        let told = match cell.reasons.is_empty() {
+            true => String::new(),
+            false => format!("    {}", cell.reasons.join("; ")),
+        };
+        say!("  {sign} {:width$}  {value}{told}", cell.column);
+    }
+    match (&record.record, record.cells.is_empty()) {
+        (Some(text), true) => say!("    {text}"),
+        (None, true) => say!("    (its text is sealed or was not kept)"),
+        (_, false) => {}
+    }
+    let about_cells: Vec<&String> = record.cells.iter().flat_map(|c| &c.reasons).collect();
+    for reason in &record.reasons {
+        if !about_cells.contains(&&reason.message) {
+            say!("  ✗ {}", reason.told());
         }
     }
-    draw::json(&serde_json::json!({ "version": 1, "table": table, "rows": rows }))?;
-    Ok(Exit::Done)
 }
 
 async fn replay(place: &ProjectArgs, table_name: &str) -> CommandResult {
@@ -109,6 +123,19 @@ async fn replay(place: &ProjectArgs, table_name: &str) -> CommandResult {
         draw::plural(report.replayed, "row"),
         draw::count(report.still_held)
     );
+    if report.withheld > 0 {
+        say!(
+            "{} not kept, since {table} has a masked column and the project no `mask_key`: load {} again to \
+             replay them.",
+            draw::plural(report.withheld, "record")
+                + if report.withheld == 1 {
+                    " was"
+                } else {
+                    " were"
+                },
+            table
+        );
+    }
     if report.outdated > 0 {
         say!(
             "{} left out: {table} holds a newer row of the same key.",

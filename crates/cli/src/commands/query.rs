@@ -19,7 +19,7 @@ fn sample(place: &ProjectArgs, plan: &Plan) -> Result<ProjectServices, Failure> 
 
 pub(super) async fn query(place: &ProjectArgs, arguments: QueryArguments) -> CommandResult {
     let (services, _scratch) = if place.is_in_project() {
-        let (services, plan) = place.open().await?;
+        let (services, plan) = place.open_to_read().await?;
         match arguments.sample {
             true => (Arc::new(sample(place, &plan)?), None),
             false => (services, None),

@@ -6,9 +6,13 @@ use clap::CommandFactory as _;
 use towpath_app::{ProjectFile, codes_page, connectors_page, json_schema, project_files_page};
 
 use super::project_args::CommandResult;
-use crate::args::{Arguments, Page, ReferenceArguments, SchemaArguments, SchemaOf};
+use crate::args::{
+    Arguments, CompletionArguments, Page, ReferenceArguments, SchemaArguments, SchemaOf,
+};
+use crate::codes::CODES;
 use crate::draw;
 use crate::exit::{EXITS, Exit};
+use crate::terminal::Out;
 
 /// The first line of each generated page.
 const GENERATED: &str =
@@ -31,9 +35,20 @@ pub(super) fn page(arguments: &ReferenceArguments) -> CommandResult {
         Page::ExitCodes => exit_codes_page(),
         Page::ProjectFiles => project_files_page(),
         Page::Connectors => connectors_page(),
-        Page::Codes => codes_page(),
+        Page::Codes => codes_page(CODES),
     };
     put!("{GENERATED}{page}");
+    Ok(Exit::Done)
+}
+
+/// The completion script of a shell.
+pub(super) fn completion(arguments: &CompletionArguments) -> CommandResult {
+    clap_complete::generate(
+        arguments.shell,
+        &mut Arguments::command(),
+        "towpath",
+        &mut Out,
+    );
     Ok(Exit::Done)
 }
 

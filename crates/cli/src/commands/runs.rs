@@ -11,7 +11,7 @@ use crate::exit::Exit;
 pub(super) const INTERRUPTED: &str = "interrupted";
 
 pub(super) async fn runs(place: &ProjectArgs, arguments: RunsArguments) -> CommandResult {
-    let (services, plan) = place.open().await?;
+    let (services, plan) = place.open_to_read().await?;
     let records = list(
         &services,
         &plan,
@@ -55,7 +55,7 @@ pub(super) async fn runs(place: &ProjectArgs, arguments: RunsArguments) -> Comma
 }
 
 pub(super) async fn why(place: &ProjectArgs, arguments: WhyArguments) -> CommandResult {
-    let (services, plan) = place.open().await?;
+    let (services, plan) = place.open_to_read().await?;
     let why = explain(&services, &plan, &arguments.subject).await?;
     let state = match &why.state {
         None => "not run".to_owned(),

@@ -1,18 +1,19 @@
 //! Mistakes with their place, a caret and the way out; failures in the same dress.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 
 use annotate_snippets::{AnnotationKind, Group, Level as Look, Renderer, Snippet};
 use towpath_app::CheckReport;
 use towpath_vocab::{Diagnostic, Failure, Level};
 
 use super::numbers::plural;
+use crate::terminal;
 
 /// Draws every diagnostic on standard error.
 pub(crate) fn diagnostics(list: &[Diagnostic], files: &BTreeMap<String, String>) {
     let renderer = renderer();
-    for diagnostic in list {
+    let shown = |d: &&Diagnostic| d.is_error() || !terminal::is_quiet();
+    for diagnostic in list.iter().filter(shown) {
         tell!("{}", renderer.render(&[group(diagnostic, files)]));
     }
 }
@@ -38,6 +39,9 @@ pub(crate) fn diagnostics_json(list: &[Diagnostic]) {
 
 /// `3 errors in 2 files (38 ms).` and who was contacted.
 pub(crate) fn check_summary(report: &CheckReport) {
+    if terminal::is_quiet() {
+        return;
+    }
     let of = |level: Level| {
         report
             .diagnostics
@@ -75,10 +79,15 @@ pub(crate) fn failure(failure: &Failure) {
     for help in &failure.help {
         tell!("  = {help}");
     }
+    if terminal::is_verbose() {
+        for cause in &failure.causes {
+            tell!("  cause: {cause}");
+        }
+    }
 }
 
 fn renderer() -> Renderer {
-    if std::io::stderr().is_terminal() {
+    if terminal::has_colours() {
         Renderer::styled()
     } else {
         Renderer::plain()

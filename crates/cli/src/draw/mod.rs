@@ -2,6 +2,7 @@
 
 mod diagnostics;
 mod json;
+mod live;
 mod numbers;
 mod plan;
 mod report;
@@ -10,8 +11,9 @@ mod watch;
 
 pub(crate) use diagnostics::{check_summary, diagnostics, diagnostics_json, failure};
 pub(crate) use json::{json, json_line};
+pub(crate) use live::Live;
 pub(crate) use numbers::{bytes, count, plural, seconds};
 pub(crate) use plan::{plan, settings};
 pub(crate) use report::run_report;
-pub(crate) use rows::{RowPrinter, json_rows, text_table};
-pub(crate) use watch::RunWatch;
+pub(crate) use rows::{RowPrinter, text_table};
+pub(crate) use watch::{RunWatch, moved, waits};

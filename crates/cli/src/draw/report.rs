@@ -7,9 +7,14 @@ use towpath_vocab::{Outcome, Reason};
 
 use super::numbers::{bytes, count, plural, seconds};
 use super::rows::text_table;
+use crate::terminal;
 
 /// Prints the report.
 pub(crate) fn run_report(report: &RunReport) {
+    if terminal::is_quiet() {
+        put!("{}", failures(report).trim_start());
+        return;
+    }
     if report.nothing_to_do() {
         say!("{}", nothing(report));
         return;
@@ -270,6 +275,11 @@ fn failures(report: &RunReport) -> String {
         }
         for help in &failure.help {
             out.push_str(&format!("    = {help}\n"));
+        }
+        if terminal::is_verbose() {
+            for cause in &failure.causes {
+                out.push_str(&format!("    cause: {cause}\n"));
+            }
         }
     }
     if !report.skipped.is_empty() {

@@ -132,18 +132,6 @@ impl RowPrinter {
     }
 }
 
-/// Rows as JSON objects.
-pub(crate) fn json_rows(batch: &RecordBatch) -> Vec<serde_json::Value> {
-    let schema = batch.schema();
-    let row = |at: usize| {
-        let cells = schema.fields().iter().zip(batch.columns());
-        cells
-            .map(|(field, column)| (field.name().clone(), nested_value(column, at)))
-            .collect::<serde_json::Map<_, _>>()
-    };
-    (0..batch.num_rows()).map(|at| row(at).into()).collect()
-}
-
 /// A table with aligned columns and a header line.
 pub(crate) fn text_table(names: &[String], rows: &[Vec<String>], right: &[bool]) -> String {
     let width = |text: &str| text.chars().count();
@@ -274,7 +262,7 @@ fn unprintable(error: arrow_schema::ArrowError) -> Failure {
 fn closed(error: std::io::Error) -> Failure {
     Failure::new(
         "R0995",
-        Remedy::Bug,
+        Remedy::FixConfig,
         format!("the output cannot be written: {error}"),
     )
 }

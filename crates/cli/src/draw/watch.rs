@@ -1,23 +1,26 @@
-//! Progress of a run: one live line on a terminal, nothing when it is none (log lines tell it there).
+//! Progress of a run: what is done, what runs, how fast, and how long it may still take.
+//!
+//! What happens in the run is also said as log lines: with `-v`, or as JSON with `--log-format json`. How
+//! it is drawn is in `live.rs`.
 
-use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use towpath_app::Watch;
 use towpath_flow::Progress;
-use towpath_orchestrator::{RunNews, RunSink};
+use towpath_orchestrator::{Pause, RunNews, RunSink};
 use towpath_ports::RunRecord;
-use towpath_vocab::{Diagnostic, PlannedPipeline};
+use towpath_vocab::{Diagnostic, Failure, PlannedPipeline, TaskId};
 
 use super::diagnostics::diagnostics;
-use super::numbers::{bytes, count};
+use super::live::Live;
+use super::numbers::{bytes, count, seconds};
 use crate::args::Format;
+use crate::terminal;
 
-/// How often the line is drawn anew.
-const TICK: Duration = Duration::from_millis(120);
+/// Running tasks that are named in a line.
+const NAMED: usize = 3;
 
 /// Watches one run.
 pub(crate) struct RunWatch {
@@ -27,7 +30,16 @@ pub(crate) struct RunWatch {
 
 #[derive(Default)]
 struct Line {
-    bar: Mutex<Option<ProgressBar>>,
+    live: Live,
+    tally: Arc<Mutex<Tally>>,
+}
+
+/// Where a run stands.
+#[derive(Default)]
+struct Tally {
+    tasks: usize,
+    done: usize,
+    running: BTreeSet<TaskId>,
 }
 
 impl RunWatch {
@@ -40,75 +52,88 @@ impl RunWatch {
 
     /// Takes the live line away.
     pub(crate) fn finish(&self) {
-        if let Some(bar) = self.line.take() {
-            bar.finish_and_clear();
-        }
+        self.line.live.finish();
     }
 }
 
-impl Line {
-    fn take(&self) -> Option<ProgressBar> {
-        self.bar
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
+/// What is said while a system cannot be reached.
+pub(crate) fn waits(pause: Pause<'_>) {
+    tell!("{}", waiting("", pause.failure, pause.pause, pause.left));
+}
 
-    fn set(&self, bar: ProgressBar) {
-        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
-    }
+fn waiting(who: &str, failure: &Failure, pause: Duration, left: Duration) -> String {
+    format!(
+        "{who}{}: trying again in {:.1} s, for {} s at most",
+        failure.message,
+        pause.as_secs_f64(),
+        left.as_secs()
+    )
+}
 
-    fn say(&self, text: String) {
-        if let Some(bar) = self
-            .bar
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-        {
-            bar.set_prefix(text);
+impl Tally {
+    /// `shop#3  42 %  raw.orders, raw.items  1,200,000 rows, 120,000 rows/s, 14 MB/s, memory 310 MB, about
+    /// 12 s left`
+    fn text(&self, run: &str, began: Instant, progress: &Progress) -> String {
+        let elapsed = began.elapsed().as_secs_f64().max(0.001);
+        let mut parts = vec![run.to_owned()];
+        if let Some(percent) = (self.done * 100).checked_div(self.tasks) {
+            parts.push(format!("{percent} %"));
         }
+        let names: Vec<&str> = self
+            .running
+            .iter()
+            .map(TaskId::as_str)
+            .take(NAMED)
+            .collect();
+        let more = self.running.len().saturating_sub(NAMED);
+        match (names.is_empty(), more) {
+            (true, _) => {}
+            (false, 0) => parts.push(names.join(", ")),
+            (false, more) => parts.push(format!("{} and {more} more", names.join(", "))),
+        }
+        parts.push(moved(progress, elapsed));
+        let left = self.tasks.saturating_sub(self.done);
+        if self.done > 0 && left > 0 {
+            let rest = elapsed / self.done as f64 * left as f64;
+            parts.push(format!(
+                "about {} left",
+                seconds((rest * 1_000_000.0) as u64)
+            ));
+        }
+        parts.join("  ")
     }
+}
+
+/// `1,200,000 rows, 120,000 rows/s, 14 MB/s, memory 310 MB`
+pub(crate) fn moved(progress: &Progress, elapsed: f64) -> String {
+    format!(
+        "{} rows, {} rows/s, {}/s, memory {}",
+        count(progress.rows_read()),
+        count((progress.rows_read() as f64 / elapsed) as u64),
+        bytes((progress.bytes_read() as f64 / elapsed) as u64),
+        towpath_app::peak_rss_bytes().map_or_else(|| "?".to_owned(), bytes)
+    )
 }
 
 impl Watch for RunWatch {
     fn waits(&self, running: &RunRecord) {
-        tell!(
-            "Waiting for {}, which runs since {}. Ctrl-C gives up.",
-            running.name,
-            towpath_app::time_text(running.started_us)
-        );
+        if !terminal::is_quiet() {
+            tell!(
+                "Waiting for {}, which runs since {}. Ctrl-C gives up.",
+                running.name,
+                towpath_app::time_text(running.started_us)
+            );
+        }
     }
 
-    fn begins(&self, record: &RunRecord, _pipeline: &PlannedPipeline, progress: Arc<Progress>) {
-        if self.format == Format::Json || !std::io::stderr().is_terminal() {
-            return;
-        }
-        let style = ProgressStyle::with_template("{spinner} {prefix}  {rows}").map(|style| {
-            style.with_key(
-                "rows",
-                move |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                    let seconds = state.elapsed().as_secs_f64().max(0.001);
-                    let rate = progress.rows_read() as f64 / seconds;
-                    let volume = progress.bytes_read() as f64 / seconds;
-                    // Writing to the bar's own buffer cannot fail.
-                    let _ = write!(
-                        out,
-                        "{} rows, {} rows/s, {}/s, memory {}",
-                        count(progress.rows_read()),
-                        count(rate as u64),
-                        bytes(volume as u64),
-                        towpath_app::peak_rss_bytes().map_or_else(|| "?".to_owned(), bytes)
-                    );
-                },
-            )
+    fn begins(&self, record: &RunRecord, pipeline: &PlannedPipeline, progress: Arc<Progress>) {
+        tracing::info!(run = %record.name, tasks = pipeline.tasks.len(), "run begins");
+        let (run, began) = (record.name.to_string(), Instant::now());
+        let tally = Arc::clone(&self.line.tally);
+        self.line.live.start(move || {
+            let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.text(&run, began, &progress)
         });
-        let bar = ProgressBar::new_spinner();
-        if let Ok(style) = style {
-            bar.set_style(style);
-        }
-        bar.set_prefix(record.name.to_string());
-        bar.enable_steady_tick(TICK);
-        self.line.set(bar);
     }
 
     fn sink(&self) -> Arc<dyn RunSink> {
@@ -116,7 +141,7 @@ impl Watch for RunWatch {
     }
 
     fn notes(&self, list: &[Diagnostic], files: &BTreeMap<String, String>) {
-        if self.format == Format::Text {
+        if self.format == Format::Text && !terminal::is_quiet() {
             let loud: Vec<Diagnostic> = list
                 .iter()
                 .filter(|d| d.level >= towpath_vocab::Level::Warning)
@@ -129,9 +154,106 @@ impl Watch for RunWatch {
 
 impl RunSink for Line {
     fn tell(&self, news: RunNews) {
-        tracing::info!("{news:?}");
-        if let RunNews::Started { task, .. } = news {
-            self.say(task.to_string());
+        log(&news);
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        match news {
+            RunNews::Opened { tasks, done } => (tally.tasks, tally.done) = (tasks, done),
+            RunNews::Started { task, .. } => {
+                tally.running.insert(task);
+            }
+            RunNews::Retrying { task, .. } => {
+                tally.running.remove(&task);
+            }
+            RunNews::Ended { task, .. } => {
+                tally.running.remove(&task);
+                tally.done += 1;
+            }
+            RunNews::Waiting {
+                task,
+                failure,
+                pause_us,
+                left_us,
+            } => {
+                drop(tally);
+                if !terminal::is_quiet() {
+                    let (pause, left) = (
+                        Duration::from_micros(pause_us),
+                        Duration::from_micros(left_us),
+                    );
+                    self.live
+                        .line(&waiting(&format!("{task}: "), &failure, pause, left));
+                }
+            }
+            RunNews::Stopping { .. } | RunNews::Closed(_) => {}
         }
+    }
+}
+
+/// What happens in a run as log lines: names and numbers, no stored value.
+fn log(news: &RunNews) {
+    match news {
+        RunNews::Opened { tasks, done } => tracing::info!(tasks, done, "run opened"),
+        RunNews::Started { task, attempt } => {
+            tracing::info!(task = task.as_str(), attempt, "task started");
+        }
+        RunNews::Retrying { task, failure, .. } => {
+            let failure = failure.as_ref();
+            tracing::info!(
+                task = task.as_str(),
+                code = failure.map(|failure| failure.code.as_str()),
+                reason = failure.map(|failure| failure.message.as_str()),
+                "task is tried again"
+            );
+        }
+        RunNews::Waiting {
+            task,
+            failure,
+            pause_us,
+            ..
+        } => tracing::info!(
+            task = task.as_str(),
+            code = failure.code,
+            pause_ms = pause_us / 1000,
+            "system cannot be reached"
+        ),
+        RunNews::Ended {
+            task,
+            state,
+            failure,
+            elapsed_us,
+            ..
+        } => {
+            let failure = failure.as_ref();
+            tracing::info!(
+                task = task.as_str(),
+                state = ?state,
+                elapsed_ms = elapsed_us / 1000,
+                code = failure.map(|failure| failure.code.as_str()),
+                reason = failure.map(|failure| failure.message.as_str()),
+                "task ended"
+            );
+        }
+        RunNews::Stopping { running } => tracing::info!(running, "run is stopping"),
+        RunNews::Closed(state) => tracing::info!(state = ?state, "run ended"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_far_and_how_fast() {
+        let tally = Tally {
+            tasks: 4,
+            done: 1,
+            running: ["a", "b", "c", "d"].map(TaskId::new).into_iter().collect(),
+        };
+        let text = tally.text("shop#3", Instant::now(), &Progress::default());
+        for part in ["shop#3  25 %  a, b, c and 1 more  0 rows", "rows/s", "left"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let text = Tally::default().text("shop#3", Instant::now(), &Progress::default());
+        assert!(!text.contains('%') && !text.contains("left"), "{text}");
     }
 }

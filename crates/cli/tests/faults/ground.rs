@@ -13,6 +13,7 @@ const PROJECT: &str = "towpath: 1
 name: faults
 id: 11111111-2222-4333-8444-555555555555
 lakehouse: ./lake
+defaults: { reconnect: 1s }
 connections:
   data: { type: files, path: data }
   db: { type: postgres, url: \"${secret:FAULTS_URL}\", writable: true }

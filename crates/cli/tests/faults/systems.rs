@@ -85,6 +85,42 @@ fn a_refused_port() {
 }
 
 #[test]
+fn a_server_that_is_gone_for_some_seconds() {
+    let server = PostgresServer::start().expect("PostgreSQL starts");
+    let database = server.new_database().expect("a database");
+    server
+        .psql(&database, "CREATE TABLE orders AS SELECT 1 AS id")
+        .expect("made");
+    let url = server.url(&database);
+    let ground = Ground::new("db", "from: orders").with_url(url.clone());
+    ground.put(
+        "pipelines/p.yml",
+        "steps:\n  extract:\n    load: db\n    into: raw\n    reconnect: 1m\n    retries: 0\n    tables:\n      t: { from: orders }\n",
+    );
+    let gone_while = |command: &[&str]| {
+        server.kill();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_secs(4));
+                server.resume().expect("PostgreSQL starts again");
+            });
+            ground.towpath(command)
+        })
+    };
+    gone_while(&["run"]).is(
+        0,
+        &[
+            "cannot reach PostgreSQL",
+            "trying again in 0.5 s",
+            "raw.t",
+            "Done",
+        ],
+    );
+    gone_while(&["copy", &url, "out.csv", "--table", "orders"])
+        .is(0, &["trying again in 0.5 s", "1 row copied"]);
+}
+
+#[test]
 fn a_missing_table() {
     let server = PostgresServer::shared().expect("PostgreSQL starts");
     let database = server.new_database().expect("a database");

@@ -161,7 +161,8 @@ impl FilesError {
             Self::Escapes { .. } => "R0104",
             Self::Folder { .. } | Self::Query | Self::Glob { .. } => "R0105",
             Self::UnknownFormat { .. } | Self::MixedFormats { .. } => "R0106",
-            Self::Read { .. } | Self::Changing { .. } => "R0107",
+            Self::Read { .. } => "R0107",
+            Self::Changing { .. } => "R0116",
             Self::Empty { .. } => "R0108",
             Self::DuplicateHeader { .. }
             | Self::EmptyHeader { .. }
@@ -169,7 +170,8 @@ impl FilesError {
             | Self::TwoColumns { .. } => "R0109",
             Self::Unending { .. } => "R0115",
             Self::MissingColumn { .. } => "R0110",
-            Self::Type { .. } | Self::TypeDiffers { .. } => "R0111",
+            Self::Type { .. } => "R0111",
+            Self::TypeDiffers { .. } => "R0117",
             Self::Parquet { .. } => "R0112",
             Self::DamagedGroup { .. } => "R0140",
             Self::RowsDiffer { .. } => "R0141",

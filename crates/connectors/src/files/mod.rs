@@ -13,6 +13,7 @@
 mod ahead;
 mod cells;
 mod chunk;
+mod codes;
 mod column;
 mod columns;
 mod connector;
@@ -47,6 +48,7 @@ mod tests;
 
 use crate::exact::read as value;
 
+pub(crate) use codes::CODES;
 pub use connector::FilesConnector;
 pub use named::QueriedFiles;
 pub use record::record_value;

@@ -161,6 +161,13 @@ impl PgError {
             }
             (_, &SqlState::INSUFFICIENT_PRIVILEGE) => Self::NoRight { doing, reason },
             (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => Self::Replica,
+            // The server stops, crashed, or starts: the session is gone.
+            (
+                _,
+                &SqlState::ADMIN_SHUTDOWN
+                | &SqlState::CRASH_SHUTDOWN
+                | &SqlState::CANNOT_CONNECT_NOW,
+            ) => Self::Lost { doing },
             ("08" | "40" | "53" | "57" | "58", _)
             | (_, &SqlState::LOCK_NOT_AVAILABLE | &SqlState::OBJECT_IN_USE) => {
                 Self::Passing { doing, reason }
@@ -189,10 +196,10 @@ impl PgError {
     fn facts(&self) -> (&'static str, Remedy) {
         match self {
             Self::Url { .. } | Self::BadOption { .. } => ("R0201", Remedy::FixConfig),
-            Self::Unreachable { .. } => ("R0202", Remedy::Retry),
+            Self::Unreachable { .. } => ("R0202", Remedy::Unreachable),
             Self::Denied { .. } => ("R0203", Remedy::FixConfig),
             Self::Tls { .. } => ("R0205", Remedy::FixConfig),
-            Self::Lost { .. } => ("R0206", Remedy::Retry),
+            Self::Lost { .. } => ("R0206", Remedy::Unreachable),
             Self::Passing { .. } => ("R0207", Remedy::Retry),
             Self::NoTable { .. } => ("R0210", Remedy::FixConfig),
             Self::NoColumn { .. } => ("R0211", Remedy::FixConfig),

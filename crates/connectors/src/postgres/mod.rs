@@ -12,6 +12,7 @@ mod assemble;
 mod boundary;
 mod candidate;
 mod catalog;
+mod codes;
 mod commits;
 mod connector;
 mod cursor;
@@ -39,4 +40,5 @@ mod transactions;
 mod types;
 mod writer;
 
+pub(crate) use codes::CODES;
 pub use connector::Postgres;

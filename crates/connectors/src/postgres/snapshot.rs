@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::Client;
-use towpath_vocab::{Failure, Remedy};
+use towpath_vocab::Failure;
 
 use super::error::{Doing as _, PgError, Result};
 use super::session::Session;
@@ -85,7 +85,7 @@ impl Pool {
                 None => match self.join().await {
                     Ok(session) => session,
                     // The server has no room for one more: go on with those there are.
-                    Err(failure) if failure.remedy == Remedy::Retry && self.others_work() => {
+                    Err(failure) if failure.remedy.may_pass() && self.others_work() => {
                         permit.forget();
                         continue;
                     }

@@ -6,6 +6,7 @@
 
 pub(crate) mod align;
 pub(crate) mod apply;
+pub(crate) mod codes;
 pub(crate) mod columns;
 pub(crate) mod commits;
 pub(crate) mod dialect;

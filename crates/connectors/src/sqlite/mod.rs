@@ -10,6 +10,7 @@ mod boundary;
 mod candidate;
 mod catalog;
 mod cells;
+mod codes;
 mod connector;
 mod cursor;
 mod destination;
@@ -28,4 +29,5 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use codes::CODES;
 pub use connector::Sqlite;

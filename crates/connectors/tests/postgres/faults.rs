@@ -54,16 +54,16 @@ async fn a_server_that_dies_under_a_load_leaves_nothing_and_is_worth_a_retry() {
         Err(failure) => failure,
         Ok(()) => writer.prepare().await.err().unwrap(),
     };
-    assert_eq!(failure.remedy, Remedy::Retry, "{failure:?}");
+    assert!(failure.remedy.may_pass(), "{failure:?}");
     let refused = destination.begin(append(2)).await.err().unwrap();
     assert_eq!(
         (refused.code.as_str(), refused.remedy),
-        ("R0202", Remedy::Retry)
+        ("R0202", Remedy::Unreachable)
     );
     let failure = try_read(source(&plan).as_ref(), &table("t"), None)
         .await
         .unwrap_err();
-    assert_eq!(failure.remedy, Remedy::Retry);
+    assert_eq!(failure.remedy, Remedy::Unreachable);
     server.resume().unwrap();
     assert_eq!(
         server
@@ -88,7 +88,7 @@ async fn a_server_that_dies_under_a_load_leaves_nothing_and_is_worth_a_retry() {
         })
         .await
         .unwrap_err();
-    assert_eq!(failure.remedy, Remedy::Retry, "{failure:?}");
+    assert!(failure.remedy.may_pass(), "{failure:?}");
     server.resume().unwrap();
     assert_eq!(
         destination
@@ -141,7 +141,10 @@ async fn a_session_cut_by_the_server_is_worth_a_retry() {
             break;
         }
     }
-    assert_eq!(last.expect("the cut was noticed").remedy, Remedy::Retry);
+    assert_eq!(
+        last.expect("the cut was noticed").remedy,
+        Remedy::Unreachable
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +233,7 @@ async fn a_commit_without_an_answer_is_settled_by_asking() {
                 "it was this attempt's own commit"
             );
         } else {
-            assert_eq!(outcome.unwrap_err().remedy, Remedy::Retry);
+            assert!(outcome.unwrap_err().remedy.may_pass());
         }
         let again = write(destination.as_ref(), append(), &[rows(10)])
             .await

@@ -487,7 +487,8 @@ fn has_io(error: &(dyn std::error::Error + 'static), kinds: &[ErrorKind]) -> boo
 
 impl From<LakeError> for Failure {
     fn from(error: LakeError) -> Self {
-        let failure = Failure::new(error.code(), error.remedy(), error.to_string());
+        let failure =
+            Failure::new(error.code(), error.remedy(), error.to_string()).caused_by(&error);
         let ways = match &error {
             LakeError::Damaged {
                 table,

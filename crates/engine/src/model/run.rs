@@ -158,7 +158,7 @@ fn refuse_repeated_names(subject: &str, schema: &SchemaRef) -> Result<()> {
         .find(|field| !seen.insert(field.name()))
     {
         Some(field) => Err(Failure::new(
-            "R0504",
+            "R0521",
             Remedy::FixConfig,
             format!("{subject} gives two columns the name `{}`", field.name()),
         )

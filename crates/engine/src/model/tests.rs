@@ -224,7 +224,7 @@ async fn a_model_that_cannot_be_a_table_is_refused() {
     let twice = refusal("select a.carrier, b.carrier from raw.flights a join raw.carriers b on a.carrier = b.carrier").await;
     assert_eq!(
         (twice.code.as_str(), twice.remedy),
-        ("R0504", Remedy::FixConfig)
+        ("R0521", Remedy::FixConfig)
     );
     let missing = refusal("select * from raw.nothing").await;
     assert!(missing.message.contains("model `delays`"), "{missing}");

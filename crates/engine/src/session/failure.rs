@@ -34,12 +34,13 @@ pub(crate) fn failure(subject: &str, error: &DataFusionError) -> Failure {
     let at = line
         .map(|line| format!(" (line {line})"))
         .unwrap_or_default();
-    match cause {
-        Innermost::Ours(failure) => failure.clone(),
+    let failure = match cause {
+        Innermost::Ours(failure) => return failure.clone(),
         Innermost::Arrow(error) => arrow_failure(subject, error),
         Innermost::DataFusion(error) => datafusion_failure(subject, &at, error),
         Innermost::Foreign(text) => foreign(subject, &text),
-    }
+    };
+    failure.caused_by(error)
 }
 
 /// What came from below DataFusion without a type of its own.
@@ -271,7 +272,7 @@ fn schema_failure(subject: &str, at: &str, error: &SchemaError) -> Failure {
         .help(format!("write `TABLE.{}`", field.name)),
         SchemaError::DuplicateQualifiedField { name, .. }
         | SchemaError::DuplicateUnqualifiedField { name } => config(
-            "R0504",
+            "R0521",
             format!("{subject} gives two columns the name `{name}`{at}"),
         )
         .help(format!("rename one of them: `... as other_{name}`")),

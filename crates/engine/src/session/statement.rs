@@ -119,7 +119,8 @@ pub(crate) fn from_problem(subject: &str, text: &str, problems: &[SqlProblem]) -
         "M0302" | "M0303" => "R0502",
         "M0305" => "R0501",
         "M0306" => "R0505",
-        "M0307" | "M0309" => "R0504",
+        "M0307" => "R0504",
+        "M0309" => "R0521",
         "M0311" => "R0509",
         _ => "R0510",
     };

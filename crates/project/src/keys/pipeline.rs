@@ -56,6 +56,11 @@ static PIPELINE_DEFAULTS: KeySchema = KeySchema {
         ),
         key("retries", Kind::Integer, "Attempts after the first."),
         key(
+            "reconnect",
+            Kind::Duration,
+            "How long a system that cannot be reached is tried again, beside `retries`. Default 1m.",
+        ),
+        key(
             "timeout",
             Kind::Duration,
             "An attempt is stopped after this long.",
@@ -173,6 +178,11 @@ const STEP_KEYS: &[Key] = &[
         "backoff",
         Kind::Duration,
         "Delay before the first retry; doubled each time.",
+    ),
+    key(
+        "reconnect",
+        Kind::Duration,
+        "How long a system that cannot be reached is tried again, beside `retries`. Default 1m.",
     ),
     key(
         "timeout",

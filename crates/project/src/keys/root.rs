@@ -107,6 +107,11 @@ static DEFAULTS: KeySchema = KeySchema {
             "Attempts after the first. Default 2.",
         ),
         key(
+            "reconnect",
+            Kind::Duration,
+            "How long a system that cannot be reached is tried again, beside `retries`. Default 1m.",
+        ),
+        key(
             "timeout",
             Kind::Duration,
             "An attempt is stopped after this long.",

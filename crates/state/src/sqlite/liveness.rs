@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -39,6 +40,7 @@ impl Liveness {
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(0o600)
             .open(self.file_of(worker))?;
         let lock = match file.try_lock() {
             Ok(()) => Some(file),

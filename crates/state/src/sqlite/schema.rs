@@ -6,6 +6,7 @@
 //! It knows no operation. A new format is a new entry at the end of `MIGRATIONS`; see
 //! `postgres/schema.rs` for the same tables there.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,6 +47,12 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StateError> {
         Ok(file) if file.len() > 0 => inspect(path)?,
         _ => {}
     }
+    // For its owner alone; SQLite gives its other files the same rights, and reports what fails here.
+    let _ = std::fs::OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path);
     let mut connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE

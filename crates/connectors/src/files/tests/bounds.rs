@@ -135,7 +135,7 @@ fn a_header_that_changes_after_opening_stops_the_read() {
     });
     assert_eq!(
         (failure.code.as_str(), failure.remedy),
-        ("R0107", towpath_vocab::Remedy::Retry)
+        ("R0116", towpath_vocab::Remedy::Retry)
     );
 }
 
@@ -616,7 +616,7 @@ fn a_file_that_is_written_while_it_is_read_gets_no_mark() {
         });
         assert_eq!(
             (failure.code.as_str(), failure.remedy),
-            ("R0107", towpath_vocab::Remedy::Retry)
+            ("R0116", towpath_vocab::Remedy::Retry)
         );
         assert!(failure.message.contains("`data/2.csv`"), "{failure:?}");
         assert!(failure.help[0].contains("renamed"), "{failure:?}");
@@ -686,7 +686,7 @@ fn a_file_that_grows_gives_the_whole_lines_of_its_start_where_rows_may_come_agai
             grow("5");
             drain(reader).await.unwrap_err()
         });
-        assert_eq!(failure.code, "R0107");
+        assert_eq!(failure.code, "R0116");
         // What was there is not what was there any more.
         let failure = run(async {
             project.put(name, start);
@@ -694,7 +694,7 @@ fn a_file_that_grows_gives_the_whole_lines_of_its_start_where_rows_may_come_agai
             project.put(name, format!("{start}{more}").replace('1', "7"));
             drain(reader).await.unwrap_err()
         });
-        assert_eq!(failure.code, "R0107");
+        assert_eq!(failure.code, "R0116");
     }
 }
 
@@ -772,7 +772,7 @@ fn a_file_that_grows_from_inside_a_quoted_cell_gets_no_mark() {
             });
             assert_eq!(
                 (failure.code.as_str(), failure.remedy),
-                ("R0107", towpath_vocab::Remedy::Retry),
+                ("R0116", towpath_vocab::Remedy::Retry),
                 "{start:.60}"
             );
             let outcome = run(async { drain(open().await).await.unwrap() });

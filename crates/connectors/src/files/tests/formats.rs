@@ -294,7 +294,7 @@ fn types_that_differ_between_parquet_files_stop_the_read() {
     assert_eq!(
         (failure.code.as_str(), failure.message.as_str()),
         (
-            "R0111",
+            "R0117",
             "column `n` is `bigint` in one file and `double` in `data/2.parquet`"
         )
     );
@@ -308,7 +308,7 @@ fn a_declared_type_settles_parquet_files_that_differ() {
     write_parquet(&project, "1.parquet", vec![("n", small)]);
     write_parquet(&project, "2.parquet", vec![("n", large)]);
     let failure = project.fail("*.parquet");
-    assert_eq!(failure.code, "R0111");
+    assert_eq!(failure.code, "R0117");
     assert!(failure.help[0].contains("declare the type of `n`"));
     let mut spec = spec("*.parquet");
     spec.declared = declared(&[("n", "bigint")]);

@@ -68,7 +68,8 @@ impl WriteError {
             Self::Locked { .. } => "R0124",
             Self::Columns { .. } => "R0125",
             Self::Value { .. } => "R0126",
-            Self::Ledger { .. } | Self::Newer { .. } => "R0127",
+            Self::Ledger { .. } => "R0127",
+            Self::Newer { .. } => "R0131",
             Self::Stale { .. } => "R0128",
             Self::Overtaken { .. } | Self::Changed { .. } => "R0130",
             Self::Encode { .. } | Self::Broken { .. } | Self::Misused { .. } | Self::Read(_) => {

@@ -247,7 +247,7 @@ async fn notes_of_a_newer_version_are_not_touched() {
         .unwrap();
     assert_eq!(
         (failure.code.as_str(), failure.remedy),
-        ("R0127", Remedy::Refused)
+        ("R0131", Remedy::Refused)
     );
     std::fs::write(project.path(".x.csv.towpath.json"), "{").unwrap();
     let failure = project

@@ -121,7 +121,7 @@ pub(super) fn create_folder(path: &Path) -> LakeResult<()> {
     if let Some(parent) = parent {
         create_folder(parent)?;
     }
-    match fs::create_dir(path) {
+    match new_folder(path) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -137,6 +137,18 @@ pub(super) fn create_folder(path: &Path) -> LakeResult<()> {
         Some(done) => done,
         None => Ok(()),
     }
+}
+
+/// Rejected records hold what policy hides elsewhere: their folder is for its owner alone.
+const PRIVATE: &str = "_quarantine";
+
+fn new_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    if path.file_name().is_some_and(|name| name == PRIVATE) {
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    }
+    builder.create(path)
 }
 
 /// Deletes a file; none there is fine.

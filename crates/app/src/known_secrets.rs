@@ -1,0 +1,44 @@
+//! The values of every secret that a project names, so that they can be taken out of what programs print.
+//!
+//! Promise: values are held in memory only, as long as the run. A secret that is not set has no value to
+//! hide. It does not know where text is shown. Read next: `ports/src/redact.rs`.
+
+use towpath_ports::Redaction;
+use towpath_vocab::{Action, Mask, OptionValue, Plan, SecretTemplate, TablePlan};
+
+use crate::system::LocalSystem;
+
+/// What is taken out of the output of a project's programs.
+pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
+    let options = plan.connections.values().flat_map(|c| c.options.values());
+    let mut values: Vec<String> = options
+        .filter_map(|option| match option {
+            OptionValue::Secret(template) => Some(template),
+            OptionValue::Plain(_) => None,
+        })
+        .flat_map(|template| system.values_in(template))
+        .collect();
+    values.extend(plan.state.iter().flat_map(|state| system.values_in(state)));
+    let tasks = plan.pipelines.iter().flat_map(|pipeline| &pipeline.tasks);
+    for task in tasks {
+        match &task.action {
+            Action::Command(command) => {
+                let texts = command.env.values().chain(&command.argv);
+                values.extend(texts.flat_map(|text| system.secrets_in(text)));
+            }
+            Action::Load(load) => {
+                values.extend(keys(&load.table).flat_map(|key| system.values_in(key)));
+            }
+            Action::Model(_) | Action::Publish(_) => {}
+        }
+    }
+    Redaction::new(values)
+}
+
+fn keys(table: &TablePlan) -> impl Iterator<Item = &SecretTemplate> {
+    let masks = table.columns.iter().filter_map(|c| c.mask.as_ref());
+    masks.filter_map(|mask| match mask {
+        Mask::Hash(key) | Mask::NullSealed(key) => Some(key),
+        Mask::Null => None,
+    })
+}

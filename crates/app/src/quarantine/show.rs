@@ -1,0 +1,324 @@
+//! Rejected records as a person reads them: cells by the names of their columns, bad ones marked.
+//!
+//! A CSV line has no header of its own: its columns are those the source had when it was last read. Values
+//! of masked columns are never shown. A record that does not split into its columns is shown as it came.
+//! It changes nothing. Read next: `records.rs`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use towpath_flow::{RecordSeal, quarantine_table};
+use towpath_ports::StateStore;
+use towpath_vocab::{LoadPlan, Plan, RawRecord, Reason, Selection, TableName};
+
+use super::records::{Owner, ask, quoted, texts};
+use crate::Result;
+use crate::facts::outside_key;
+use crate::services::ProjectServices;
+
+/// What is said of a value that is hidden.
+const MASKED: &str = "(masked)";
+
+/// One rejected record.
+#[derive(Clone, Debug, Serialize)]
+pub struct RejectedRecord {
+    /// `held`, `replayed`, `discarded` or `outdated`.
+    pub status: String,
+    /// Where it is: a file or table.
+    pub object: String,
+    /// Its line, in text files.
+    pub line: Option<u64>,
+    /// Every reason.
+    pub reasons: Vec<Reason>,
+    /// The record as it came; not for tables with a masked column.
+    pub record: Option<String>,
+    /// Its cells, in the order of the columns; empty when they cannot be told.
+    pub cells: Vec<RejectedCell>,
+    /// The run that rejected it.
+    pub run: String,
+    /// When.
+    pub set_aside_at: String,
+}
+
+/// A value of a rejected record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RejectedCell {
+    /// The column, as the source calls it.
+    pub column: String,
+    /// Its text; `None` for NULL.
+    pub value: Option<String>,
+    /// What is wrong with it.
+    pub reasons: Vec<String>,
+}
+
+/// The rejected records of a table, newest first.
+///
+/// # Errors
+/// Those of the lakehouse and the state store.
+pub async fn quarantine_show(
+    services: &ProjectServices,
+    plan: &Plan,
+    table: &TableName,
+    limit: u64,
+) -> Result<Vec<RejectedRecord>> {
+    let quarantine = quoted(&quarantine_table(table));
+    let sql = format!(
+        "select status, object, cast(line as varchar) as line_text, reasons, form, record, run, \
+         cast(set_aside_at as varchar) as at from {quarantine} \
+         order by set_aside_at desc, object, line limit {limit}"
+    );
+    let owner = Owner::of(plan, table).ok();
+    let reading = Reading::of(services, plan, owner.as_ref().map(|owner| owner.load)).await?;
+    let mut records = Vec::new();
+    for batch in ask(services, &sql).await? {
+        let columns: Vec<Vec<Option<String>>> = batch.columns().iter().map(texts).collect();
+        for row in 0..batch.num_rows() {
+            let cell = |column: usize| {
+                let found = columns.get(column).and_then(|c| c.get(row).cloned());
+                found.flatten().unwrap_or_default()
+            };
+            let reasons: Vec<Reason> = serde_json::from_str(&cell(3)).unwrap_or_default();
+            let (record, cells) = reading.read(table, &cell(4), &cell(5), &reasons);
+            records.push(RejectedRecord {
+                status: cell(0),
+                object: cell(1),
+                line: cell(2).parse().ok(),
+                reasons,
+                record,
+                cells,
+                run: cell(6),
+                set_aside_at: cell(7),
+            });
+        }
+    }
+    Ok(records)
+}
+
+/// How the records of a table are read.
+struct Reading {
+    seal: RecordSeal,
+    /// The source's columns, in their order.
+    columns: Vec<String>,
+    /// Source columns whose values are hidden, and the name that each column gets.
+    masked: Vec<String>,
+    names: BTreeMap<String, String>,
+    delimiter: Option<char>,
+}
+
+impl Reading {
+    async fn of(services: &ProjectServices, plan: &Plan, load: Option<&LoadPlan>) -> Result<Self> {
+        let Some(load) = load else {
+            return Ok(Self {
+                seal: RecordSeal::Open,
+                columns: Vec::new(),
+                masked: Vec::new(),
+                names: BTreeMap::new(),
+                delimiter: None,
+            });
+        };
+        // Without its key a record is shown as sealed, and its place and reasons still are.
+        let seal = RecordSeal::of(&load.table, services.system.as_ref()).await;
+        let columns = columns(services, plan, load).await?;
+        let named = |source: &String| {
+            let wish = load
+                .table
+                .columns
+                .iter()
+                .find(|c| c.from.as_ref() == Some(source));
+            wish.map_or_else(|| load.table.names.apply(source), |wish| wish.name.clone())
+        };
+        let names: BTreeMap<String, String> =
+            columns.iter().map(|c| (c.clone(), named(c))).collect();
+        let hidden = |name: &String| {
+            load.table
+                .columns
+                .iter()
+                .any(|c| c.mask.is_some() && (c.name == *name || c.from.as_ref() == Some(name)))
+        };
+        let masked = names
+            .iter()
+            .filter(|(source, name)| hidden(source) || hidden(name))
+            .map(|(source, _)| source.clone())
+            .collect();
+        Ok(Self {
+            seal: seal.unwrap_or(RecordSeal::Withheld),
+            columns,
+            masked,
+            names,
+            delimiter: option(load, "delimiter").and_then(|text| match text.as_str() {
+                "\\t" | "tab" => Some('\t'),
+                text => text.chars().next(),
+            }),
+        })
+    }
+
+    /// A stored record: its text, unless a column is masked, and its cells.
+    fn read(
+        &self,
+        table: &TableName,
+        form: &str,
+        record: &str,
+        reasons: &[Reason],
+    ) -> (Option<String>, Vec<RejectedCell>) {
+        let Ok(Some(raw)) = self.seal.open(table, form, record) else {
+            return (None, Vec::new());
+        };
+        let is_open = matches!(self.seal, RecordSeal::Open);
+        let values = match &raw {
+            RawRecord::Row(text) => object(text),
+            RawRecord::Text(text) if text.trim_start().starts_with('{') => object(text),
+            RawRecord::Text(text) => self.line(text),
+        };
+        let (RawRecord::Row(text) | RawRecord::Text(text)) = raw;
+        // Cells without names cannot be told from masked ones.
+        let cells = values
+            .into_iter()
+            .map(|(column, value)| self.cell(column, value, reasons));
+        (is_open.then_some(text), cells.collect())
+    }
+
+    /// A CSV line by its known columns; nothing when it does not have as many.
+    fn line(&self, text: &str) -> Vec<(String, Option<String>)> {
+        let delimiters = match self.delimiter {
+            Some(delimiter) => vec![delimiter],
+            None => vec![',', ';', '\t', '|'],
+        };
+        let split = delimiters.into_iter().find_map(|delimiter| {
+            let cells = split(text, delimiter);
+            (cells.len() == self.columns.len()).then_some(cells)
+        });
+        let cells = split.unwrap_or_default().into_iter().map(Some);
+        self.columns.iter().cloned().zip(cells).collect()
+    }
+
+    fn cell(&self, column: String, value: Option<String>, reasons: &[Reason]) -> RejectedCell {
+        let name = self.names.get(&column);
+        let about = |reason: &&Reason| {
+            let said = reason.column.as_ref();
+            said.is_some_and(|said| *said == column || Some(said) == name)
+        };
+        RejectedCell {
+            reasons: reasons
+                .iter()
+                .filter(about)
+                .map(|reason| reason.message.clone())
+                .collect(),
+            value: match self.masked.contains(&column) {
+                true => Some(MASKED.to_owned()),
+                false => value,
+            },
+            column,
+        }
+    }
+}
+
+/// The columns of the source: as they were discovered, or as the last run read them.
+async fn columns(services: &ProjectServices, plan: &Plan, load: &LoadPlan) -> Result<Vec<String>> {
+    let names = |fact: &towpath_vocab::TableFact| -> Vec<String> {
+        let fields = fact.schema.fields().iter();
+        fields.map(|field| field.name().clone()).collect()
+    };
+    let Selection::Object(selected) = &load.selection else {
+        return Ok(Vec::new());
+    };
+    let key = outside_key(&load.connection.name, selected);
+    let facts = services.store.facts(&plan.environment).await?;
+    let read = facts.iter().find(|(known, _)| *known == key);
+    Ok(read
+        .map(|(_, fact)| names(fact))
+        .or_else(|| load.known.as_ref().map(names))
+        .unwrap_or_default())
+}
+
+/// An option of the table, or of its connection.
+fn option(load: &LoadPlan, name: &str) -> Option<String> {
+    let own = load.options.get(name).and_then(|value| value.as_str());
+    own.or_else(|| load.connection.text(name))
+        .map(str::to_owned)
+}
+
+/// The members of a JSON object, values as their text.
+fn object(text: &str) -> Vec<(String, Option<String>)> {
+    let Ok(serde_json::Value::Object(members)) = serde_json::from_str(text) else {
+        return Vec::new();
+    };
+    let text = |value: serde_json::Value| match value {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    };
+    members
+        .into_iter()
+        .map(|(name, value)| (name, text(value)))
+        .collect()
+}
+
+/// The fields of a CSV record, without their quotes.
+fn split(line: &str, delimiter: char) -> Vec<String> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.peek() == Some(&'"') => {
+                field.push('"');
+                letters.next();
+            }
+            '"' if quoted => quoted = false,
+            '"' if field.is_empty() => quoted = true,
+            letter if letter == delimiter && !quoted => fields.push(std::mem::take(&mut field)),
+            letter => field.push(letter),
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(columns: &[&str], masked: &[&str]) -> Reading {
+        let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Reading {
+            seal: RecordSeal::Open,
+            columns: texts(columns),
+            masked: texts(masked),
+            names: BTreeMap::from([("Age Years".to_owned(), "age_years".to_owned())]),
+            delimiter: None,
+        }
+    }
+
+    fn cells(reading: &Reading, text: &str) -> Vec<(String, Option<String>, usize)> {
+        let reasons = [Reason {
+            code: "min".to_owned(),
+            column: Some("age_years".to_owned()),
+            value: None,
+            message: "the rule says at least 0".to_owned(),
+        }];
+        let table = TableName::new("raw", "t");
+        let (_, cells) = reading.read(&table, "text", text, &reasons);
+        cells
+            .into_iter()
+            .map(|cell| (cell.column, cell.value, cell.reasons.len()))
+            .collect()
+    }
+
+    #[test]
+    fn a_line_gets_the_names_of_its_columns_and_bad_cells_their_reasons() {
+        let reading = reading(&["id", "Age Years", "note"], &["note"]);
+        let cell =
+            |name: &str, value: &str, reasons| (name.to_owned(), Some(value.to_owned()), reasons);
+        let expected = vec![
+            cell("id", "2", 0),
+            cell("Age Years", "-5", 1),
+            cell("note", MASKED, 0),
+        ];
+        assert_eq!(cells(&reading, "2,-5,\"a, \"\"b\"\"\""), expected);
+        assert_eq!(cells(&reading, "2;-5;x"), expected);
+        assert_eq!(cells(&reading, "2,-5"), Vec::new());
+        assert_eq!(
+            cells(&reading, "{\"id\": 2, \"x\": null}"),
+            vec![cell("id", "2", 0), ("x".to_owned(), None, 0)]
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! What each code of the command line means and what to do: the text of `towpath check --explain CODE`.
+//!
+//! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
+//! used; `cargo xtask tidy` checks it. A new code is one entry here and its use
+//! in the file that raises it. Read next: `vocab/src/code.rs` (what an entry is).
+
+use towpath_vocab::{CodeEntry, Remedy};
+
+/// The codes, sorted.
+pub const CODES: &[CodeEntry] = &[
+    CodeEntry::run(
+        "R0929",
+        Remedy::FixConfig,
+        "`query --sample` was called outside of a project.",
+        "A sample is made in a project by `towpath run --limit N` and asked with `towpath query --sample`.",
+    ),
+    CodeEntry::run(
+        "R0939",
+        Remedy::Cancelled,
+        "A copy was stopped by the user.",
+        "Nothing of it is visible. The same command starts it again. A load of a pipeline with a `cursor` goes on from where it was.",
+    ),
+    CodeEntry::run(
+        "R0990",
+        Remedy::FixConfig,
+        "The command needs a project without mistakes.",
+        "`towpath check` lists every mistake with its place and what to do. Commands that only read do not need this.",
+    ),
+    CodeEntry::run(
+        "R0991",
+        Remedy::FixConfig,
+        "There is no such code.",
+        "A code is a letter and four digits, as it is in brackets behind `error`: `towpath check --explain R0507`. All codes: docs/reference/codes.md.",
+    ),
+    CodeEntry::run(
+        "R0992",
+        Remedy::FixConfig,
+        "The value of `--fail-above` is not a limit.",
+        "It is a number of rows or a percentage: `--fail-above raw.weather=6%`; for `copy`: `--fail-above 100`.",
+    ),
+    CodeEntry::run(
+        "R0993",
+        Remedy::Bug,
+        "A report cannot be written as JSON.",
+        "Please report the message.",
+    ),
+    CodeEntry::run(
+        "R0994",
+        Remedy::Bug,
+        "A column cannot be shown.",
+        "Its type has no text form. Cast it in the query: `cast(x as text)`. Please report the message.",
+    ),
+    CodeEntry::run(
+        "R0995",
+        Remedy::FixConfig,
+        "Standard output cannot be written.",
+        "The disk it goes to is full, or the program that reads it has failed. What the command did is done.",
+    ),
+    CodeEntry::run(
+        "R0996",
+        Remedy::FixConfig,
+        "A table name does not have two parts.",
+        "A table of the lakehouse is named with its schema: `raw.orders`.",
+    ),
+    CodeEntry::run(
+        "R0997",
+        Remedy::FixConfig,
+        "The current folder cannot be determined.",
+        "It was deleted or may not be read. Go to another folder: `cd`.",
+    ),
+    CodeEntry::run(
+        "R0998",
+        Remedy::FixConfig,
+        "The value of `--memory` is not an amount of memory.",
+        "Say 16MB or more: `--memory 256MB`, `--memory 4GB`.",
+    ),
+    CodeEntry::run(
+        "R0999",
+        Remedy::Refused,
+        "Ctrl-C and TERM cannot be handled.",
+        "The operating system refused it, so the command was not started. Run again.",
+    ),
+];

@@ -1,0 +1,94 @@
+//! What goes on right now: one live line on a terminal, one plain line every ten seconds elsewhere.
+//!
+//! Promise: nothing is drawn with `--quiet`, and a line that is said meanwhile stands above the live one. It
+//! knows no command: who starts it gives the text. Read next: `watch.rs` (a run), `commands/copy.rs`.
+
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use tokio::task::AbortHandle;
+
+use crate::terminal;
+
+/// How often the live line is drawn.
+const TICK: Duration = Duration::from_millis(120);
+/// How often a plain line is said.
+const PLAIN: Duration = Duration::from_secs(10);
+
+/// Progress of one command.
+#[derive(Default)]
+pub(crate) struct Live {
+    shown: Mutex<Option<Shown>>,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines(AbortHandle),
+}
+
+impl Live {
+    /// Shows this text from now on, asked anew each time.
+    pub(crate) fn start(&self, text: impl Fn() -> String + Clone + Send + Sync + 'static) {
+        if terminal::is_quiet() {
+            return;
+        }
+        let shown = match std::io::stderr().is_terminal() && !terminal::says_json() {
+            true => Shown::Bar(bar(text)),
+            false => Shown::Lines(tokio::spawn(lines(text)).abort_handle()),
+        };
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+    }
+
+    /// Says a line above it.
+    pub(crate) fn line(&self, text: &str) {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        match shown.as_ref() {
+            Some(Shown::Bar(bar)) => bar.suspend(|| say_line(text)),
+            _ => say_line(text),
+        }
+    }
+
+    /// Takes it away.
+    pub(crate) fn finish(&self) {
+        let shown = self
+            .shown
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match shown {
+            Some(Shown::Bar(bar)) => bar.finish_and_clear(),
+            Some(Shown::Lines(task)) => task.abort(),
+            None => {}
+        }
+    }
+}
+
+/// One line for people, or one JSON line with `--log-format json`.
+fn say_line(text: &str) {
+    match terminal::says_json() {
+        true => tracing::info!("{text}"),
+        false => tell!("{text}"),
+    }
+}
+
+fn bar(text: impl Fn() -> String + Clone + Send + Sync + 'static) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    let key = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // Writing to the bar's own buffer cannot fail.
+        let _ = out.write_str(&text());
+    };
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {now}") {
+        bar.set_style(style.with_key("now", key));
+    }
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+async fn lines(text: impl Fn() -> String) {
+    loop {
+        tokio::time::sleep(PLAIN).await;
+        say_line(&text());
+    }
+}

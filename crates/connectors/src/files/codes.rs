@@ -1,0 +1,209 @@
+//! What each code of files means and what to do: the text of `towpath check --explain CODE`.
+//!
+//! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
+//! used; `cargo xtask tidy` checks it. A new code is one entry here and its use
+//! in `error.rs` or `write/error.rs`. Read next: `vocab/src/code.rs` (what an entry is).
+
+use towpath_vocab::{CodeEntry, Remedy};
+
+/// The codes, sorted.
+pub(crate) const CODES: &[CodeEntry] = &[
+    CodeEntry::run(
+        "R0101",
+        Remedy::FixConfig,
+        "A file or folder that is to be read does not exist.",
+        "The message names the nearest name, or what there is. Correct `from`, or the `path` of the connection.",
+    ),
+    CodeEntry::run(
+        "R0102",
+        Remedy::FixConfig,
+        "A name without its ending could mean several files.",
+        "Write the whole file name.",
+    ),
+    CodeEntry::run(
+        "R0103",
+        Remedy::FixConfig,
+        "An option of a `files` connection is missing or not valid.",
+        "`path` is the folder, relative to the project folder. `towpath connection types` lists the options.",
+    ),
+    CodeEntry::run(
+        "R0104",
+        Remedy::FixConfig,
+        "A selection leads out of the folder of its connection.",
+        "Name files inside the folder, without `..`. If other files are really meant, widen `path` of the connection.",
+    ),
+    CodeEntry::run(
+        "R0105",
+        Remedy::FixConfig,
+        "What is to be read does not name a file or a glob.",
+        "A folder is read by a glob, such as `orders/*.csv`. Queries are for databases.",
+    ),
+    CodeEntry::run(
+        "R0106",
+        Remedy::FixConfig,
+        "The format of files cannot be determined.",
+        "Add `format: csv`, `jsonl`, `json` or `parquet` to the table or the connection. One table cannot mix formats: narrow the glob.",
+    ),
+    CodeEntry::run(
+        "R0107",
+        Remedy::FixConfig,
+        "A file cannot be read.",
+        "Check that it is there, that this user may read it, and that it is not cut short or damaged.",
+    ),
+    CodeEntry::run(
+        "R0108",
+        Remedy::FixData,
+        "A file is empty and does not even have a header.",
+        "Delete the file, or write its header line.",
+    ),
+    CodeEntry::run(
+        "R0109",
+        Remedy::FixData,
+        "A header does not give each column a name of its own.",
+        "Give each column its own name in the file, or read it without a header: `header: false` and `skip_lines: 1`.",
+    ),
+    CodeEntry::run(
+        "R0110",
+        Remedy::FixData,
+        "A file does not have a column that the table needs.",
+        "`missing_columns: null` on the table reads it as NULL. If the column was renamed, correct `from`.",
+    ),
+    CodeEntry::run(
+        "R0111",
+        Remedy::FixConfig,
+        "A declared type cannot be read from this format.",
+        "Declare `text`, or another simple type, and convert it with `set` or in a model.",
+    ),
+    CodeEntry::run(
+        "R0112",
+        Remedy::FixData,
+        "A file is not a readable Parquet file.",
+        "It is cut short or damaged. Fetch or write it again.",
+    ),
+    CodeEntry::run(
+        "R0113",
+        Remedy::FixData,
+        "JSON objects have too many different keys.",
+        "Keys that are data, such as ids, make one column each. Write them as values instead.",
+    ),
+    CodeEntry::run(
+        "R0114",
+        Remedy::Bug,
+        "Rows of a file could not be put into columns.",
+        "This should not happen. Nothing was committed. Please report the message.",
+    ),
+    CodeEntry::run(
+        "R0115",
+        Remedy::FixData,
+        "Too many quoted fields are longer than `max_record_bytes` and never closed.",
+        "Are the quotes plain characters? Then say `quote: \"\"`. Otherwise correct those lines, or raise `max_record_bytes`.",
+    ),
+    CodeEntry::run(
+        "R0116",
+        Remedy::Retry,
+        "A file changed while it was read.",
+        "Let files be written under a name that is not read, and renamed when they are complete.",
+    ),
+    CodeEntry::run(
+        "R0117",
+        Remedy::FixData,
+        "A column has different types in files of one table.",
+        "Declare its type in the table's `columns`; values that do not fit it are rejected.",
+    ),
+    CodeEntry::run(
+        "R0120",
+        Remedy::FixConfig,
+        "The target of a write is not a file that can be written.",
+        "The message says why and what to write instead.",
+    ),
+    CodeEntry::run(
+        "R0121",
+        Remedy::Refused,
+        "A `files` connection is read-only.",
+        "Say `writable: true` on the connection, in the environment that may write there.",
+    ),
+    CodeEntry::run(
+        "R0122",
+        Remedy::FixConfig,
+        "The disk is full.",
+        "Free some space and run again. The file that was there before is untouched.",
+    ),
+    CodeEntry::run(
+        "R0123",
+        Remedy::FixConfig,
+        "A file cannot be written.",
+        "Allow this user to write in the folder, or choose another `path`.",
+    ),
+    CodeEntry::run(
+        "R0124",
+        Remedy::Retry,
+        "Another process writes the same file.",
+        "Wait until the other run has ended. The lock of a dead process is free by itself.",
+    ),
+    CodeEntry::run(
+        "R0125",
+        Remedy::FixData,
+        "Rows do not fit the file they are appended to.",
+        "A file has one set of columns. Write to a new file, or replace it.",
+    ),
+    CodeEntry::run(
+        "R0126",
+        Remedy::FixData,
+        "A file format cannot hold a value.",
+        "The message names the column and the reason. Convert the column to text, or write Parquet.",
+    ),
+    CodeEntry::run(
+        "R0127",
+        Remedy::FixData,
+        "Towpath's notes about a file cannot be read.",
+        "They are in the file's folder, in `_towpath`. Restore them, or remove the file with its notes and publish again.",
+    ),
+    CodeEntry::run(
+        "R0128",
+        Remedy::Refused,
+        "A later commit is already in the file.",
+        "Another run was faster. Nothing needs to be done.",
+    ),
+    CodeEntry::run(
+        "R0129",
+        Remedy::Bug,
+        "Rows could not be written to a file.",
+        "This should not happen. Nothing became visible. Please report the message.",
+    ),
+    CodeEntry::run(
+        "R0130",
+        Remedy::Retry,
+        "Somebody else changed the file meanwhile.",
+        "It is tried again from what is there now.",
+    ),
+    CodeEntry::run(
+        "R0131",
+        Remedy::Refused,
+        "A newer Towpath wrote the notes about a file.",
+        "Use that Towpath for this folder, or write to another one.",
+    ),
+    CodeEntry::run(
+        "R0140",
+        Remedy::FixData,
+        "A row group of a Parquet file is damaged.",
+        "The message names the file, the row group and, where it can be told, the column. Nothing was written. Fetch the file again or have it written again; if only one column is damaged and its values are not needed, leave it out with `drop`.",
+    ),
+    CodeEntry::run(
+        "R0141",
+        Remedy::FixData,
+        "A Parquet file has another number of rows than it says.",
+        "The footer of the file says how many rows each row group has, and another number can be read. Nothing was written, because rows would be missing. Fetch the file again or have it written again.",
+    ),
+    CodeEntry::run(
+        "R0142",
+        Remedy::FixConfig,
+        "A column of a Parquet file cannot be read as its declared type.",
+        "For example a number declared as `timestamp` (a number does not say its unit) or a list declared as `bigint`. Leave the type out, declare `text`, or compute the value with `set`.",
+    ),
+    CodeEntry::run(
+        "R0143",
+        Remedy::Refused,
+        "A queried file is not in the folder of the project.",
+        "A query in a project reads only files below the project's folder, also behind links. Put the file there, or load it with a connection of its own.",
+    ),
+];

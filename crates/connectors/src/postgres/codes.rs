@@ -1,0 +1,167 @@
+//! What each code of PostgreSQL means and what to do: the text of `towpath check --explain CODE`.
+//!
+//! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
+//! used; `cargo xtask tidy` checks it. A new code is one entry here and its use
+//! in `error.rs`. Read next: `vocab/src/code.rs` (what an entry is).
+
+use towpath_vocab::{CodeEntry, Remedy};
+
+/// The codes, sorted.
+pub(crate) const CODES: &[CodeEntry] = &[
+    CodeEntry::run(
+        "R0201",
+        Remedy::FixConfig,
+        "The `url` or an option of a `postgres` connection is not valid.",
+        "Write it as `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=require`, in a secret: `url: ${secret:SHOP_DB_URL}`.",
+    ),
+    CodeEntry::run(
+        "R0202",
+        Remedy::Unreachable,
+        "PostgreSQL cannot be reached.",
+        "Is the server running, and are host and port in the `url` right? A run tries again for a minute, so a restart of the server does not fail it.",
+    ),
+    CodeEntry::run(
+        "R0203",
+        Remedy::FixConfig,
+        "PostgreSQL refused the login.",
+        "Check user, password and database in the `url`, and the server's `pg_hba.conf`.",
+    ),
+    CodeEntry::run(
+        "R0205",
+        Remedy::FixConfig,
+        "There is no encrypted connection to PostgreSQL.",
+        "`sslmode` in the `url` is one of disable, prefer, require, verify-ca, verify-full; `sslrootcert` names a PEM file.",
+    ),
+    CodeEntry::run(
+        "R0206",
+        Remedy::Unreachable,
+        "The connection to PostgreSQL was lost.",
+        "The server was restarted, or the network failed. A run tries again for a minute; nothing half-done is visible.",
+    ),
+    CodeEntry::run(
+        "R0207",
+        Remedy::Retry,
+        "PostgreSQL stopped a statement for a reason that passes.",
+        "A deadlock, a conflict, or too little of something on the server. It is tried again.",
+    ),
+    CodeEntry::run(
+        "R0210",
+        Remedy::FixConfig,
+        "There is no such table in PostgreSQL.",
+        "Correct the name. Tables outside the connection's `schema` are named `schema.table`.",
+    ),
+    CodeEntry::run(
+        "R0211",
+        Remedy::FixConfig,
+        "A table of PostgreSQL does not have a column.",
+        "Correct the name. `towpath connection discover NAME` shows the columns.",
+    ),
+    CodeEntry::run(
+        "R0212",
+        Remedy::FixConfig,
+        "The user of a connection does not have the right.",
+        "Ask the owner for `GRANT USAGE ON SCHEMA …` and `GRANT SELECT ON …`, or for the right to write.",
+    ),
+    CodeEntry::run(
+        "R0213",
+        Remedy::FixConfig,
+        "PostgreSQL does not accept a query.",
+        "The message holds what PostgreSQL says. Two columns of one name need `AS`.",
+    ),
+    CodeEntry::run(
+        "R0214",
+        Remedy::FixConfig,
+        "A column cannot be a cursor.",
+        "Cursors are dates, timestamps, integers, decimals or text that only grow.",
+    ),
+    CodeEntry::run(
+        "R0215",
+        Remedy::FixConfig,
+        "A pooler mixes up prepared statements.",
+        "Point the `url` at the server itself, or let the pooler track prepared statements (PgBouncer 1.21: `max_prepared_statements`).",
+    ),
+    CodeEntry::run(
+        "R0216",
+        Remedy::FixConfig,
+        "The stored position of a table cannot be used.",
+        "Read everything once more: towpath run --full-refresh.",
+    ),
+    CodeEntry::run(
+        "R0217",
+        Remedy::FixConfig,
+        "New rows cannot be told from those that were read before.",
+        "Give the cursor a `lookback` and write by a `key`, or start over with `--full-refresh`.",
+    ),
+    CodeEntry::run(
+        "R0219",
+        Remedy::FixConfig,
+        "PostgreSQL takes no writes at this address.",
+        "It is a replica. Point the `url` at the primary.",
+    ),
+    CodeEntry::run(
+        "R0221",
+        Remedy::FixConfig,
+        "The user may not keep the table of commits.",
+        "Each write keeps a row in `_towpath_commits` in the same transaction. Set `commits_schema:` on the connection to a schema in which this user may create tables.",
+    ),
+    CodeEntry::run(
+        "R0224",
+        Remedy::FixConfig,
+        "PostgreSQL has no type that holds a column exactly.",
+        "Give the column another type in the table's `columns`, for example text.",
+    ),
+    CodeEntry::run(
+        "R0227",
+        Remedy::FixData,
+        "A value cannot be stored in PostgreSQL.",
+        "The message names the column and the reason. Text with a zero byte, for instance: declare the column as binary, or reject such rows with a `pattern`.",
+    ),
+    CodeEntry::run(
+        "R0228",
+        Remedy::FixData,
+        "A constraint of the target refuses the rows.",
+        "A unique index, a foreign key, a check or NOT NULL of the table. Nothing was written. Correct the rows, or the constraint.",
+    ),
+    CodeEntry::run(
+        "R0231",
+        Remedy::Refused,
+        "Deleting rows would reach into another table.",
+        "A foreign key of that table says ON DELETE CASCADE or SET. Use a write that deletes nothing, or drop that action.",
+    ),
+    CodeEntry::run(
+        "R0233",
+        Remedy::FixData,
+        "Values would be changed by the type of the target.",
+        "Write them as PostgreSQL prints that type, or give the column the type text.",
+    ),
+    CodeEntry::run(
+        "R0234",
+        Remedy::FixConfig,
+        "Others may have changed the target since its checks.",
+        "This user may not lock it. `GRANT UPDATE ON TABLE` lets it keep other writers away until the commit.",
+    ),
+    CodeEntry::run(
+        "R0235",
+        Remedy::FixConfig,
+        "A name is longer than PostgreSQL keeps.",
+        "PostgreSQL keeps 63 bytes of a name. Give the target a shorter one.",
+    ),
+    CodeEntry::run(
+        "R0236",
+        Remedy::FixConfig,
+        "A table was exchanged or rewritten since it was last read.",
+        "`--full-refresh` reads all rows again. A write by `key` reads the table again by itself.",
+    ),
+    CodeEntry::run(
+        "R0290",
+        Remedy::FixConfig,
+        "PostgreSQL reported an error.",
+        "The message holds what PostgreSQL says and its code (SQLSTATE); what to do depends on it.",
+    ),
+    CodeEntry::run(
+        "R0299",
+        Remedy::Bug,
+        "PostgreSQL answered in an unexpected way.",
+        "This should not happen. Nothing was committed. Please report the message.",
+    ),
+];

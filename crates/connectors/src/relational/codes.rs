@@ -1,0 +1,71 @@
+//! What each code of SQL databases means and what to do: the text of `towpath check --explain CODE`.
+//!
+//! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
+//! used; `cargo xtask tidy` checks it. A new code is one entry here and its use
+//! in `fault.rs`. Read next: `vocab/src/code.rs` (what an entry is).
+
+use towpath_vocab::{CodeEntry, Remedy};
+
+/// The codes, sorted.
+pub(crate) const CODES: &[CodeEntry] = &[
+    CodeEntry::run(
+        "R0240",
+        Remedy::Refused,
+        "A later commit is already in the table.",
+        "Another run was faster. Nothing needs to be done.",
+    ),
+    CodeEntry::run(
+        "R0241",
+        Remedy::Retry,
+        "Another attempt read the same rows and committed them.",
+        "It is tried again from what the destination holds.",
+    ),
+    CodeEntry::run(
+        "R0242",
+        Remedy::FixData,
+        "A key occurs more than once in the rows of a write by key.",
+        "Choose a key that is unique, or keep one row per key: `dedup: { by: COLUMN, keep: last }`.",
+    ),
+    CodeEntry::run(
+        "R0243",
+        Remedy::FixData,
+        "Rows have no value in a key column.",
+        "Choose a key that is never NULL, or reject such rows with `required: true` on the key.",
+    ),
+    CodeEntry::run(
+        "R0244",
+        Remedy::FixConfig,
+        "A table cannot be written in this way.",
+        "The write mode has no key, a key that does not come, or is not one that databases carry out. Name the key columns with `key:`, or use replace, append, merge, delete+insert or insert_only.",
+    ),
+    CodeEntry::run(
+        "R0245",
+        Remedy::FixConfig,
+        "A column of the table does not hold the values exactly.",
+        "Give the column the table's type in `columns`, change the table, or write to a new one.",
+    ),
+    CodeEntry::run(
+        "R0246",
+        Remedy::FixConfig,
+        "The table has other columns than the rows.",
+        "`schema_change: evolve` adds new columns, and widens types where the database can.",
+    ),
+    CodeEntry::run(
+        "R0247",
+        Remedy::FixConfig,
+        "The table did not take all rows.",
+        "A trigger, rule or policy of it swallowed some. Nothing was written. Write to a table without it, or take it off this table.",
+    ),
+    CodeEntry::run(
+        "R0248",
+        Remedy::FixConfig,
+        "A stored commit cannot be read.",
+        "A newer Towpath may have written it: use that version, or start over with `--full-refresh`.",
+    ),
+    CodeEntry::run(
+        "R0249",
+        Remedy::Refused,
+        "The connection is read-only.",
+        "Say `writable: true` on the connection, in the environment that may write there.",
+    ),
+];

@@ -1,0 +1,323 @@
+//! What each code of the engine and the lakehouse means and what to do: the text of `towpath check --explain CODE`.
+//!
+//! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
+//! used; `cargo xtask tidy` checks it. A new code is one entry here and its use
+//! in `lake/error.rs` or `session/failure.rs`. Read next: `vocab/src/code.rs` (what an entry is).
+
+use towpath_vocab::{CodeEntry, Remedy};
+
+/// The codes, sorted.
+pub const CODES: &[CodeEntry] = &[
+    CodeEntry::run(
+        "R0401",
+        Remedy::FixConfig,
+        "A lakehouse table cannot hold a type.",
+        "Give the column another type: `columns: { NAME: { type: text } }`.",
+    ),
+    CodeEntry::run(
+        "R0402",
+        Remedy::FixData,
+        "A value does not fit its column exactly.",
+        "Nothing is rounded or cut. Declare a type that holds every value, for example text.",
+    ),
+    CodeEntry::run(
+        "R0403",
+        Remedy::FixConfig,
+        "A column comes with another type than the table has.",
+        "Declare the old type in the table's `columns`, or rewrite the table once with `--full-refresh`.",
+    ),
+    CodeEntry::run(
+        "R0404",
+        Remedy::FixConfig,
+        "The columns of a table changed.",
+        "`schema_change: evolve` takes the change; `--full-refresh` rewrites the table once.",
+    ),
+    CodeEntry::run(
+        "R0405",
+        Remedy::FixConfig,
+        "A table cannot have these column names.",
+        "Two names differ only in case, or a name is empty. Rename one with `from`.",
+    ),
+    CodeEntry::run(
+        "R0406",
+        Remedy::FixData,
+        "A key comes more than once.",
+        "Choose a key that is unique, or remove repeats with `dedup`.",
+    ),
+    CodeEntry::run(
+        "R0407",
+        Remedy::FixData,
+        "A key column is NULL in an incoming row.",
+        "Choose a key that is never NULL, or reject such rows with `required: true`.",
+    ),
+    CodeEntry::run(
+        "R0408",
+        Remedy::FixConfig,
+        "A table cannot be written by this key.",
+        "The message says why. The key columns must be among the columns of the rows.",
+    ),
+    CodeEntry::run(
+        "R0409",
+        Remedy::Refused,
+        "This write mode is not active in this version.",
+        "Use replace, append, merge, delete+insert or insert_only.",
+    ),
+    CodeEntry::run(
+        "R0410",
+        Remedy::Retry,
+        "Another writer changed the table meanwhile.",
+        "It is tried again on the new version.",
+    ),
+    CodeEntry::run(
+        "R0411",
+        Remedy::Refused,
+        "A Delta table uses a feature that this version does not support.",
+        "Another program wrote it. Read it with that program, or rewrite it without the feature.",
+    ),
+    CodeEntry::run(
+        "R0412",
+        Remedy::Refused,
+        "The position of a committed load is missing.",
+        "The log says that it was committed, but the file in `_towpath` beside the table is gone. Restore that file, or read everything again: towpath run --full-refresh.",
+    ),
+    CodeEntry::run(
+        "R0413",
+        Remedy::Refused,
+        "A file of the lakehouse cannot be read.",
+        "The message names it. Restore it from a backup, or rebuild the table: towpath run --full-refresh.",
+    ),
+    CodeEntry::run(
+        "R0414",
+        Remedy::FixConfig,
+        "The lakehouse has no such table or view.",
+        "Build it first: towpath run. `towpath plan` lists what the project makes.",
+    ),
+    CodeEntry::run(
+        "R0415",
+        Remedy::FixConfig,
+        "The lakehouse cannot be opened at this location.",
+        "Use a folder: `lakehouse: ./lake`.",
+    ),
+    CodeEntry::run(
+        "R0416",
+        Remedy::Retry,
+        "The file system refused an operation.",
+        "Check free space, rights and the disk. Nothing half-done is visible; run again.",
+    ),
+    CodeEntry::run(
+        "R0417",
+        Remedy::Retry,
+        "The Delta library refused an operation.",
+        "Nothing half-done is visible; run again. If it stays, please report the message.",
+    ),
+    CodeEntry::run(
+        "R0418",
+        Remedy::FixData,
+        "A data file of the lakehouse cannot be read.",
+        "It is damaged or was changed. Restore the table to an older version (`towpath lake restore`), or rebuild it: towpath run --full-refresh.",
+    ),
+    CodeEntry::run(
+        "R0419",
+        Remedy::Bug,
+        "Rows could not be written to the lakehouse.",
+        "This should not happen. Nothing was committed. Please report the message.",
+    ),
+    CodeEntry::run(
+        "R0420",
+        Remedy::Retry,
+        "Work in the background was stopped.",
+        "Nothing half-done is visible; run again.",
+    ),
+    CodeEntry::run(
+        "R0421",
+        Remedy::Bug,
+        "A table of the lakehouse was asked to replay records.",
+        "This should not happen. Please report the message.",
+    ),
+    CodeEntry::run(
+        "R0422",
+        Remedy::FixConfig,
+        "A table of the lakehouse cannot be read in this way.",
+        "Set `mode: full`; a lakehouse table is read at one version.",
+    ),
+    CodeEntry::run(
+        "R0423",
+        Remedy::Refused,
+        "A table is where a view should be.",
+        "Drop the table (`towpath lake drop NAME --yes`), or give the view another name.",
+    ),
+    CodeEntry::run(
+        "R0424",
+        Remedy::Retry,
+        "A write was overtaken by a later one.",
+        "It is tried again on the new version.",
+    ),
+    CodeEntry::run(
+        "R0425",
+        Remedy::FixData,
+        "A data file does not have the rows that the log says.",
+        "It is damaged or was changed. Restore the table to an older version, or rebuild it.",
+    ),
+    CodeEntry::run(
+        "R0426",
+        Remedy::Refused,
+        "A checkpoint of a table is not whole.",
+        "Restore the file from a backup, or rebuild the table: towpath run --full-refresh.",
+    ),
+    CodeEntry::run(
+        "R0427",
+        Remedy::FixConfig,
+        "A version of a table cannot be restored.",
+        "Its files were deleted by `towpath lake vacuum`. `towpath lake history TABLE` lists the versions that there are.",
+    ),
+    CodeEntry::run(
+        "R0428",
+        Remedy::Refused,
+        "Another `towpath lake` command works on the table.",
+        "Wait until it has ended.",
+    ),
+    CodeEntry::run(
+        "R0429",
+        Remedy::Retry,
+        "It is not known whether a commit was made.",
+        "The file system did not answer. The next attempt asks first, so nothing is written twice.",
+    ),
+    CodeEntry::run(
+        "R0430",
+        Remedy::FixConfig,
+        "A column no longer comes, and known rows would lose its values.",
+        "Nothing was changed. To empty it from now on, set it to NULL: `columns: { NAME: { set: \"null\", type: TYPE } }`; to do without it, rewrite the table once: towpath run --full-refresh.",
+    ),
+    CodeEntry::run(
+        "R0431",
+        Remedy::Refused,
+        "The log of a lakehouse table is damaged.",
+        "The message names the file of the log and the version it belongs to. Restore that file from a backup, look at the last version that can be read with `at_version('schema.table', N)`, or build the table again: `towpath lake drop TABLE --yes`, then `towpath run`.",
+    ),
+    CodeEntry::run(
+        "R0432",
+        Remedy::Refused,
+        "A data file of a lakehouse table is missing or damaged.",
+        "The message names the file and its table. Restore it from a backup, or build the table again: `towpath lake drop TABLE --yes`, then `towpath run`.",
+    ),
+    CodeEntry::run(
+        "R0433",
+        Remedy::Retry,
+        "A writer of a lakehouse table lost its lease.",
+        "The storage could not be reached for so long that others may clear up after this writer. Nothing of this write is visible; the next attempt writes it again.",
+    ),
+    CodeEntry::run(
+        "R0434",
+        Remedy::Retry,
+        "The storage of the lakehouse cannot be reached.",
+        "Nothing half-done is visible; run again. If it stays, check the network and the address of the storage.",
+    ),
+    CodeEntry::run(
+        "R0501",
+        Remedy::FixConfig,
+        "A statement is not valid SQL.",
+        "The message says where. `towpath check` shows the place in the model.",
+    ),
+    CodeEntry::run(
+        "R0502",
+        Remedy::FixConfig,
+        "A statement names a table that does not exist.",
+        "Build the table first, or correct its name. Tables have two parts: `raw.orders`.",
+    ),
+    CodeEntry::run(
+        "R0503",
+        Remedy::FixConfig,
+        "A statement names a column that its table does not have.",
+        "The message lists the columns. Names with capital letters need double quotes.",
+    ),
+    CodeEntry::run(
+        "R0504",
+        Remedy::FixConfig,
+        "Two tables of a statement have a column of this name.",
+        "Say which: `orders.id`.",
+    ),
+    CodeEntry::run(
+        "R0505",
+        Remedy::Refused,
+        "A statement changes data.",
+        "A model or a query only reads. Tables are changed by loads, models and `towpath lake`.",
+    ),
+    CodeEntry::run(
+        "R0506",
+        Remedy::FixConfig,
+        "There is more than one statement.",
+        "Write one; a trailing `;` is fine.",
+    ),
+    CodeEntry::run(
+        "R0507",
+        Remedy::FixConfig,
+        "A statement needs more memory than it may use.",
+        "Raise `memory:` in towpath.yml, or run fewer tasks at once with `parallel:`. Join on keys that match few rows, or aggregate before joining.",
+    ),
+    CodeEntry::run(
+        "R0508",
+        Remedy::FixData,
+        "A statement met a value it cannot compute with.",
+        "Division by zero: `x / nullif(y, 0)`. A number too large: cast to a wider type first. A text that is not a number: `try_cast(x as TYPE)` gives NULL.",
+    ),
+    CodeEntry::run(
+        "R0509",
+        Remedy::FixConfig,
+        "The engine does not support a construct of SQL.",
+        "The message names it, and often a way to write it differently.",
+    ),
+    CodeEntry::run(
+        "R0510",
+        Remedy::FixConfig,
+        "A statement breaks a rule of SQL.",
+        "The message says which one.",
+    ),
+    CodeEntry::run(
+        "R0511",
+        Remedy::FixConfig,
+        "The engine could not be set up.",
+        "The folder for spill files is `.towpath/spill`: check its rights and free space.",
+    ),
+    CodeEntry::run(
+        "R0512",
+        Remedy::Retry,
+        "The input of a statement cannot be read.",
+        "A file is gone or damaged, or the disk failed. `towpath lake describe TABLE` shows which files a table consists of.",
+    ),
+    CodeEntry::run(
+        "R0513",
+        Remedy::FixConfig,
+        "A template failed while the model was rendered.",
+        "The message names the file and line. A query of a template may give a few thousand rows only.",
+    ),
+    CodeEntry::run(
+        "R0514",
+        Remedy::FixConfig,
+        "There is not enough disk space to spill.",
+        "Give more `memory:` so that less spills, or free disk space where the project's `.towpath` folder is.",
+    ),
+    CodeEntry::run(
+        "R0515",
+        Remedy::Bug,
+        "The engine reported an error that it should not.",
+        "Please report the message with the statement.",
+    ),
+    CodeEntry::run(
+        "R0517",
+        Remedy::FixData,
+        "A record of a queried file would be rejected.",
+        "A query shows all rows of a file or none. `towpath copy FILE NEW_FILE` rejects such records, keeps them beside the new file and goes on.",
+    ),
+    CodeEntry::run(
+        "R0521",
+        Remedy::FixConfig,
+        "Two columns of a result have the same name.",
+        "Rename one of them: `… as other_name`.",
+    ),
+    CodeEntry::run(
+        "R0729",
+        Remedy::Retry,
+        "Nothing moves in a statement.",
+        "For five minutes no operator of the query or model counted a row, a spilled byte or time: they wait for memory from each other. The message names who holds it. Raise `memory:` or run fewer tasks at once with `parallel:`.",
+    ),
+];

@@ -1,0 +1,77 @@
+//! What each code of running a graph means and what to do: the text of `towpath check --explain CODE`.
+//!
+//! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
+//! used; `cargo xtask tidy` checks it. A new code is one entry here and its use
+//! in `error.rs`. Read next: `vocab/src/code.rs` (what an entry is).
+
+use towpath_vocab::{CodeEntry, Remedy};
+
+/// The codes, sorted.
+pub const CODES: &[CodeEntry] = &[
+    CodeEntry::run(
+        "R0701",
+        Remedy::FixConfig,
+        "The program of a command was not found.",
+        "Install it on the machine that runs the pipeline, or write its full path as the first word of `command`. A relative path starts at the working folder of the command.",
+    ),
+    CodeEntry::run(
+        "R0702",
+        Remedy::FixConfig,
+        "The program of a command could not be started.",
+        "The file is there, but this user may not run it. Make it executable (`chmod +x FILE`); a script needs a first line like `#!/bin/sh`.",
+    ),
+    CodeEntry::run(
+        "R0703",
+        Remedy::FixConfig,
+        "The working folder of a command does not exist.",
+        "Create the folder, or change `directory` of the command. A relative folder starts at the project folder.",
+    ),
+    CodeEntry::run(
+        "R0704",
+        Remedy::FixConfig,
+        "The log of a command cannot be written.",
+        "What a command prints is kept under `.towpath/steps`. Free some space there, and allow this user to write in it.",
+    ),
+    CodeEntry::run(
+        "R0705",
+        Remedy::Bug,
+        "The stored run does not fit the graph of the project.",
+        "This should not happen. Start a new run with `towpath run`, and please report the message.",
+    ),
+    CodeEntry::run(
+        "R0706",
+        Remedy::Refused,
+        "Another process has taken over the run.",
+        "A process that does not renew its lease for 20 seconds counts as dead, and another one may go on with its run. This one stopped at once; nothing half-done is visible. `towpath runs` shows who runs it now.",
+    ),
+    CodeEntry::run(
+        "R0707",
+        Remedy::Retry,
+        "A task took longer than its `timeout`.",
+        "It was asked to stop, and then stopped. Raise `timeout` of the step if the task needs longer; without one there is no limit.",
+    ),
+    CodeEntry::run(
+        "R0708",
+        Remedy::Cancelled,
+        "A task was stopped by the user.",
+        "Nothing half-done of it is visible. Run the pipeline again to go on from there.",
+    ),
+    CodeEntry::run(
+        "R0709",
+        Remedy::Bug,
+        "A task ended in a panic.",
+        "This is a mistake in Towpath. Nothing half-done of the task is visible. Please report the message with the lines above it in the log.",
+    ),
+    CodeEntry::run(
+        "R0710",
+        Remedy::FixConfig,
+        "A command does not name a program.",
+        "Give `command` at least one word:\n\n  command: [python3, export.py]",
+    ),
+    CodeEntry::run(
+        "R0711",
+        Remedy::Retry,
+        "A running program could not be watched.",
+        "The operating system did not say how the program is doing, usually because it is short of processes or files. Run again; if it stays, raise these limits (`ulimit -n`, `ulimit -u`).",
+    ),
+];

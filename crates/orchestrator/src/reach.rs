@@ -1,0 +1,107 @@
+//! Tries again while an outside system cannot be reached: a server that is restarted fails nothing.
+//!
+//! Promise: only a failure with remedy `Unreachable` is tried again, with pauses that grow to five
+//! seconds, for as long as `Patience` allows, counted from the first such failure. Whoever watches is
+//! told before each pause. It does not count as one of a task's retries. Read next: `attempt.rs`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use towpath_ports::{Result, System};
+use towpath_vocab::{Failure, Remedy};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long systems that cannot be reached are waited for, over everything that shares it.
+#[derive(Debug)]
+pub struct Patience {
+    limit: Duration,
+    /// When the first failure came, plus one; 0 before it.
+    since_us: AtomicU64,
+}
+
+impl Patience {
+    /// Lasts so long from the first failure on.
+    pub fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            since_us: AtomicU64::new(0),
+        }
+    }
+
+    /// What is left now.
+    fn left(&self, now_us: u64) -> Duration {
+        let began = self.since_us.compare_exchange(
+            0,
+            now_us.saturating_add(1),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        let since_us = match began {
+            Ok(_) => now_us,
+            Err(since) => since.saturating_sub(1),
+        };
+        self.limit
+            .saturating_sub(Duration::from_micros(now_us.saturating_sub(since_us)))
+    }
+}
+
+/// A pause before the next try.
+#[derive(Clone, Copy, Debug)]
+pub struct Pause<'a> {
+    /// Why.
+    pub failure: &'a Failure,
+    /// How long it is.
+    pub pause: Duration,
+    /// How long is waited at most, this pause included.
+    pub left: Duration,
+}
+
+/// Makes something until it succeeds, fails for another reason, or there is no patience left.
+///
+/// # Errors
+/// The last failure; with a help line when it was tried for a while.
+pub async fn reach<T, F>(
+    patience: &Patience,
+    system: &dyn System,
+    cancel: &CancellationToken,
+    tell: &(dyn Fn(Pause<'_>) + Send + Sync),
+    mut make: impl FnMut() -> F,
+) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut next = FIRST_PAUSE;
+    let mut waited = false;
+    loop {
+        let failure = match make().await {
+            Err(failure) if failure.remedy == Remedy::Unreachable => failure,
+            end => return end,
+        };
+        let left = patience.left(system.monotonic_us());
+        if left.is_zero() || cancel.is_cancelled() {
+            return Err(match waited {
+                true => failure.help(format!(
+                    "it was tried again for {} s; `reconnect` sets how long",
+                    patience.limit.as_secs()
+                )),
+                false => failure,
+            });
+        }
+        let pause = next.min(left);
+        tell(Pause {
+            failure: &failure,
+            pause,
+            left,
+        });
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(failure),
+            () = system.sleep(pause) => {}
+        }
+        waited = true;
+        next = (next * 2).min(LONGEST_PAUSE);
+    }
+}

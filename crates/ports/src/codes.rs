@@ -1,0 +1,35 @@
+//! What each code of what the seams pass means and what to do: the text of `towpath check --explain CODE`.
+//!
+//! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
+//! used; `cargo xtask tidy` checks it. A new code is one entry here and its use
+//! in the file that raises it. Read next: `vocab/src/code.rs` (what an entry is).
+
+use towpath_vocab::{CodeEntry, Remedy};
+
+/// The codes, sorted.
+pub const CODES: &[CodeEntry] = &[
+    CodeEntry::run(
+        "R0722",
+        Remedy::Bug,
+        "An operator was given a state and keeps none.",
+        "Load the table again without it: towpath run --full-refresh. Please report the message.",
+    ),
+    CodeEntry::run(
+        "R0724",
+        Remedy::Bug,
+        "The state of an operator cannot be stored.",
+        "Nothing was committed. Please report the message.",
+    ),
+    CodeEntry::run(
+        "R0725",
+        Remedy::Refused,
+        "The stored state of operators cannot be read.",
+        "Another version of Towpath wrote it. Load the table again: towpath run --full-refresh.",
+    ),
+    CodeEntry::run(
+        "R0726",
+        Remedy::Refused,
+        "The destination cannot keep the state of operators.",
+        "Only some destinations store state with a commit. Write to the lakehouse and publish from there.",
+    ),
+];

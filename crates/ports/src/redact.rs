@@ -1,0 +1,170 @@
+//! Values of secrets that are taken out of text before it is kept or shown.
+//!
+//! Promise: each known value of four characters or more becomes `***`, also the password inside a URL, as
+//! it is written there and decoded, and each line of a value with several lines. Of two values that overlap
+//! the longer one is replaced. It does not know where values come from, and never shows one.
+
+use std::fmt;
+
+/// Stands for a value that was taken out.
+const REDACTED: &[u8] = b"***";
+
+/// Shorter values would be found in text that has nothing to do with them.
+const SHORTEST: usize = 4;
+
+/// The values that are taken out.
+#[derive(Clone, Default)]
+pub struct Redaction {
+    /// Longest first.
+    values: Vec<Vec<u8>>,
+}
+
+impl Redaction {
+    /// Takes these values out, and what they hold.
+    pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+        let mut values: Vec<Vec<u8>> = secrets
+            .into_iter()
+            .flat_map(|secret| parts(&secret))
+            .filter(|part| part.len() >= SHORTEST)
+            .map(String::into_bytes)
+            .collect();
+        values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        values.dedup();
+        Self { values }
+    }
+
+    /// How many bytes the longest value has.
+    pub fn longest(&self) -> usize {
+        self.values.first().map_or(0, Vec::len)
+    }
+
+    /// The text without the values.
+    pub fn apply(&self, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((first, behind)) = rest.split_first() {
+            let found = self.values.iter().find(|value| rest.starts_with(value));
+            match found.and_then(|value| rest.get(value.len()..)) {
+                Some(after) => {
+                    out.extend_from_slice(REDACTED);
+                    rest = after;
+                }
+                None => {
+                    out.push(*first);
+                    rest = behind;
+                }
+            }
+        }
+        out
+    }
+
+    /// The same for text that was cut off at its end, where a value may have begun.
+    pub fn apply_to_head(&self, text: &[u8]) -> Vec<u8> {
+        let mut out = self.apply(text);
+        let begun = |out: &[u8], value: &[u8]| {
+            (SHORTEST..value.len())
+                .rev()
+                .find(|length| value.get(..*length).is_some_and(|head| out.ends_with(head)))
+        };
+        let longest = self.values.iter().filter_map(|value| begun(&out, value));
+        if let Some(length) = longest.max() {
+            out.truncate(out.len() - length);
+            out.extend_from_slice(REDACTED);
+        }
+        out
+    }
+}
+
+impl fmt::Debug for Redaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redaction({} values)", self.values.len())
+    }
+}
+
+/// A secret, its lines, and the password of a URL.
+fn parts(secret: &str) -> Vec<String> {
+    let mut parts = vec![secret.to_owned()];
+    if secret.contains('\n') {
+        parts.extend(secret.lines().map(|line| line.trim().to_owned()));
+    }
+    if let Some(password) = password(secret) {
+        parts.push(decoded(password));
+        parts.push(password.to_owned());
+    }
+    parts
+}
+
+/// `pw` of `scheme://user:pw@host/…`.
+fn password(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    // A password that was not encoded may hold any of these; the last `@` ends it.
+    let user = match authority.rsplit_once('@') {
+        Some((user, _)) => user,
+        None => rest.rsplit_once('@')?.0,
+    };
+    user.split_once(':').map(|(_, password)| password)
+}
+
+/// Percent-encoded bytes as what they mean.
+fn decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let pair = behind
+            .get(..2)
+            .and_then(|pair| std::str::from_utf8(pair).ok());
+        let byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        match (first, byte) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            _ => {
+                out.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(secrets: &[&str], text: &str) -> String {
+        let redaction = Redaction::new(secrets.iter().map(|secret| (*secret).to_owned()));
+        String::from_utf8_lossy(&redaction.apply(text.as_bytes())).into_owned()
+    }
+
+    #[test]
+    fn values_are_taken_out_wherever_they_are() {
+        assert_eq!(said(&["hunter2"], "a hunter2, hunter2!"), "a ***, ***!");
+        assert_eq!(said(&["hunter", "hunter2"], "hunter2"), "***");
+        assert_eq!(said(&["abc", ""], "abc"), "abc");
+        assert_eq!(said(&[], "abc"), "abc");
+        assert_eq!(said(&["line one\nline two"], "x line two"), "x ***");
+    }
+
+    #[test]
+    fn the_password_of_a_url_is_one_of_them() {
+        let url = "postgres://me:p%40ss/word@host:5432/db";
+        assert_eq!(said(&[url], url), "***");
+        assert_eq!(said(&[url], "p%40ss/word and p@ss/word"), "*** and ***");
+        assert_eq!(said(&["postgres://me:pass@host/db?x=a@b"], "pass"), "***");
+        assert_eq!(said(&["postgres://host/db"], "host"), "host");
+    }
+
+    #[test]
+    fn a_value_that_was_cut_off_is_taken_out_too() {
+        let redaction = Redaction::new(["hunter2secret".to_owned()]);
+        let head = |text: &str| {
+            String::from_utf8_lossy(&redaction.apply_to_head(text.as_bytes())).into_owned()
+        };
+        assert_eq!(head("so hunter2"), "so ***");
+        assert_eq!(head("so hun"), "so hun");
+        assert_eq!(head("so hunter2secret"), "so ***");
+        assert_eq!(format!("{redaction:?}"), "Redaction(1 values)");
+    }
+}

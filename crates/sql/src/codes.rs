@@ -1,0 +1,58 @@
+//! What each code of SQL statements means and what to do: the text of `towpath check --explain CODE`.
+//!
+//! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
+//! used; `cargo xtask tidy` checks it. A new code is one entry here and its use
+//! in the file that raises it. Read next: `vocab/src/code.rs` (what an entry is).
+
+use towpath_vocab::CodeEntry;
+
+/// The codes, sorted.
+pub const CODES: &[CodeEntry] = &[
+    CodeEntry::check(
+        "M0301",
+        "A query names a column that its table does not have.",
+        "The columns are those of `schemas/`, of the last run, or of the models before.",
+    ),
+    CodeEntry::check(
+        "M0302",
+        "A query names a table that nothing makes: no load, no model, no command's `writes`.",
+        "",
+    ),
+    CodeEntry::check(
+        "M0303",
+        "A table needs two parts (`raw.orders`), or an alias is used that the query does not give.",
+        "",
+    ),
+    CodeEntry::check("M0304", "The engine has no function of this name.", ""),
+    CodeEntry::check("M0305", "The SQL cannot be read at the marked place.", ""),
+    CodeEntry::check(
+        "M0306",
+        "A model is exactly one query.",
+        "Remove a second statement, and anything that changes data.",
+    ),
+    CodeEntry::check(
+        "M0307",
+        "Two tables of the query have a column of this name.",
+        "Say which: `orders.id`.",
+    ),
+    CodeEntry::check(
+        "M0308",
+        "Types do not fit: text is compared with a number, say.",
+        "Cast one side: `cast(x as bigint)`.",
+    ),
+    CodeEntry::check(
+        "M0309",
+        "Two columns of the result have the same name.",
+        "Rename one with `as`.",
+    ),
+    CodeEntry::check(
+        "M0310",
+        "The query breaks a rule of SQL; the message says which.",
+        "",
+    ),
+    CodeEntry::check(
+        "M0311",
+        "The engine does not support this construct of SQL.",
+        "",
+    ),
+];
