@@ -7,7 +7,7 @@
 use towpath_vocab::{CodeEntry, Remedy};
 
 /// The codes, sorted.
-pub const CODES: &[CodeEntry] = &[
+pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0901",
         Remedy::FixConfig,

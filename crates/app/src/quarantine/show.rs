@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use towpath_flow::{RecordSeal, quarantine_table};
-use towpath_ports::StateStore;
 use towpath_vocab::{LoadPlan, Plan, RawRecord, Reason, Selection, TableName};
 
 use super::records::{Owner, ask, quoted, texts};
