@@ -82,7 +82,7 @@ fn a_failure_of_many_tables_is_said_once_and_a_left_out_step_has_no_tick() {
     );
     let said = desk.exits(1, ".", &["run"]);
     assert_eq!(said.matches("error[R0202]").count(), 1, "{said}");
-    has(&said, &["✗ pull/raw.a, pull/raw.b, pull/raw.c  error"]);
+    has(&said, &["✗ pull/raw.a and 2 more tasks  error"]);
 
     desk.write("data/t.csv", "id\n1\n2\n");
     let send = "steps:\n  pull: { load: data, into: raw, tables: { t: { from: t.csv } } }\n  \
@@ -94,7 +94,7 @@ fn a_failure_of_many_tables_is_said_once_and_a_left_out_step_has_no_tick() {
         "towpath.yml",
         &root.replace("path: out }", "path: out, writable: true }"),
     );
-    has(&desk.ok(".", &["run"]), &["✓ send", "+2 ~0 -0"]);
+    has(&desk.ok(".", &["run"]), &["✓ send"]);
 }
 
 #[test]
