@@ -57,7 +57,7 @@ fn code(out: &mut String, entry: &CodeEntry) {
     // Writing to a String cannot fail.
     let _ = write!(out, "\n### {}\n\n{}\n", entry.code, entry.summary);
     if let Some(remedy) = entry.remedy {
-        let _ = write!(out, "*{}*\n", remedy.words());
+        let _ = writeln!(out, "*{}*", remedy.words());
     }
     if entry.explanation.is_empty() {
         return;

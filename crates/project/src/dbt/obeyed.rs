@@ -251,6 +251,9 @@ fn judge(keys: &DbtKeys, wrap: &dyn Fn(&str, &str) -> Files, wrong: &mut Vec<Str
     keys.keys.len()
 }
 
+/// Writes files with one entry.
+type Writes<'a> = Box<dyn Fn(&str, &str) -> Files + 'a>;
+
 #[test]
 fn every_key_of_dbt_is_obeyed_or_said() {
     let model = "models: [ { ENTRY } ]";
@@ -262,7 +265,7 @@ fn every_key_of_dbt_is_obeyed_or_said() {
     let of_model = format!("name: m; {tests}");
     let of_table = format!("name: orders; {tests}");
     let of_source = format!("name: raw; tables: [ {{ name: orders, {tests} }} ]");
-    let places: Vec<(&DbtKeys, Box<dyn Fn(&str, &str) -> Files + '_>)> = vec![
+    let places: Vec<(&DbtKeys, Writes<'_>)> = vec![
         (&keys::MODEL_CONFIG, Box::new(in_file)),
         (&keys::MODEL_CONFIG, Box::new(in_yaml)),
         (&keys::MODEL_CONFIG, Box::new(in_project)),
