@@ -6,7 +6,8 @@
 pub(crate) fn start(verbose: u8) {
     use std::io::IsTerminal;
     let level = match verbose {
-        0 => "warn,deltalake_core::datafile::writer=error",
+        // A library warns of what it works around, with a back trace; what fails is in the report.
+        0 => "error,towpath=warn",
         1 => "info,towpath=debug",
         _ => "debug",
     };

@@ -132,6 +132,10 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
         "The engine does not support this construct of SQL.",
     ),
     (
+        "M0312",
+        "A function of this name exists but is not offered, because it does not mean what PostgreSQL means. The message says what to write instead.",
+    ),
+    (
         "M0320",
         "The template cannot be read: a `{{` or `{%` is not closed, say.",
     ),
@@ -402,6 +406,14 @@ pub const EXPLANATIONS: &[(&str, &str)] = &[
         "A condition must be true or false, and this expression is something else.",
     ),
     ("T0406", "A pattern is about text, and the column is not."),
+    (
+        "T0410",
+        "A template takes more steps than a template needs: loops within loops, or a loop that writes much text. Loop over fewer items, or let SQL make the rows (`generate_series`, `cross join`).",
+    ),
+    (
+        "T0411",
+        "A template makes a text of more than 16 MB or a list of more than a million items, for example by adding a value to itself in a loop. Build less at a time.",
+    ),
 ];
 
 /// The explanation of a code.

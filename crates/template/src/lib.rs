@@ -9,8 +9,10 @@
 mod builtins;
 mod context;
 mod ephemeral;
+mod guards;
 mod handles;
 mod json;
+mod limits;
 mod macros;
 mod objects;
 mod problem;

@@ -69,7 +69,7 @@ async fn show(place: &ProjectArgs, arguments: QuarantineShow) -> CommandResult {
     if arguments.format == Format::Json {
         let mut rows = Vec::new();
         while let Some(batch) = result.batches.try_next().await? {
-            rows.extend(json_rows(&batch));
+            rows.extend(json_rows(&batch)?);
         }
         return shown(&table, rows);
     }

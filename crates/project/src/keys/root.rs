@@ -42,6 +42,11 @@ const ROOT_KEYS: &[Key] = &[
         Kind::Size,
         "The memory budget: `512MB`, `4GB`, 16MB at least. Default is half of what the machine allows.",
     ),
+    key(
+        "statement_timeout",
+        Kind::Duration,
+        "How long one statement of SQL may compute: `10m`, `6h`; `0` is no limit. Default 1h.",
+    ),
     key("parallel", Kind::Integer, "Most tasks at once. Default 4."),
     key(
         "names",
