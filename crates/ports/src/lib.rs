@@ -14,6 +14,7 @@ mod exact;
 mod exact_json;
 mod memory;
 mod operator;
+mod outcome;
 mod process;
 mod rows;
 mod source;
@@ -34,6 +35,7 @@ pub use exact::{ExactKind, ExactValues, exact_moment, has_exact_text};
 pub use exact_json::{exact_json, json_string};
 pub use memory::{Lease, Memory};
 pub use operator::{Operator, Output};
+pub use outcome::TaskOutcome;
 pub use process::{ProcessExit, ProcessRunner, ProcessSpec};
 pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json, value_as_json};
 pub use source::{

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::{AttemptOutcome, LocalProcesses};
-use towpath_ports::{
-    Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, Secrets, System,
-};
+use towpath_ports::{Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, Secrets, System, TaskOutcome};
 use towpath_vocab::{
     CommandPlan, ConnectionPlan, Failure, LoadPlan, OptionValue, PlannedTask, Position, ReadMode,
     Remedy, SecretTemplate, Selection, TableName, TablePlan,
@@ -78,7 +76,7 @@ pub(super) async fn run(
     }
     Ok(AttemptOutcome {
         unchanged: false,
-        outcome: serde_json::Value::Null,
+        outcome: TaskOutcome::Nothing,
         fingerprint: None,
     })
 }
