@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use towpath_vocab::{
     ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, Mask, Naming, SecretTemplate,
-    TableFact, TableLineage, types,
+    TableFact, TableLineage, named_field, types,
 };
 
 use crate::report::{At, Report};
@@ -60,9 +60,21 @@ pub(crate) struct Columns {
     pub(crate) lineage: TableLineage,
 }
 
+impl Columns {
+    /// The name in the target of a column that `key`, rules or checks name, in either spelling.
+    pub(crate) fn own_name(&self, name: &str, naming: Naming) -> String {
+        if self.plans.iter().any(|plan| plan.name == name) {
+            return name.to_owned();
+        }
+        let field = self.target.as_ref().and_then(|schema| find(schema, name));
+        field.map_or_else(|| naming.apply(name), |field| field.name().clone())
+    }
+}
+
 /// Says that a source column is not there. True when it is known to be missing.
 pub(crate) fn missing(
     known: Option<&Known<'_>>,
+    naming: Naming,
     column: &str,
     at: At,
     report: &mut Report,
@@ -70,7 +82,7 @@ pub(crate) fn missing(
     let Some(known) = known else {
         return false;
     };
-    if find(&known.fact.schema, column).is_some() {
+    if of_source(&known.fact.schema, naming, column).is_some() {
         return false;
     }
     let message = format!("`{}` has no column `{column}`", known.object);
@@ -83,9 +95,22 @@ pub(crate) fn missing(
     true
 }
 
-/// A column by its name, without regard to case when that is unambiguous.
+/// A source's column in its own spelling or by the name it gets.
+pub(crate) fn of_source<'s>(schema: &'s Schema, naming: Naming, name: &str) -> Option<&'s Field> {
+    let names = schema.fields().iter().map(|field| field.name().as_str());
+    naming.find(names, name).map(|at| schema.field(at))
+}
+
+/// A table's column by its name or its source's, without regard to case when that is unambiguous.
 pub(crate) fn find<'s>(schema: &'s Schema, name: &str) -> Option<&'s Field> {
     if let Ok(field) = schema.field_with_name(name) {
+        return Some(field);
+    }
+    let is_source = |field: &&'s FieldRef| {
+        let own = field.metadata().get(types::SOURCE_NAME);
+        own.is_some_and(|own| own == name)
+    };
+    if let Some(field) = schema.fields().iter().find(is_source) {
         return Some(field);
     }
     let mut alike = schema
@@ -139,13 +164,20 @@ fn implied(name: &str, plan: &ColumnPlan, source: &Source<'_>) -> Option<String>
         return None;
     }
     let schema = &source.known?.fact.schema;
-    let named = schema
-        .fields()
-        .iter()
-        .find(|field| source.naming.apply(field.name()) == name);
-    named
-        .map(|field| field.name().clone())
-        .or_else(|| find(schema, name).map(|field| field.name().clone()))
+    of_source(schema, source.naming, name).map(|field| field.name().clone())
+}
+
+/// The name in the target that an entry of `columns` is about: a new one that it gives, or the one that
+/// a source column gets.
+fn own_name(name: &str, entry: &Entry, source: &Source<'_>) -> String {
+    if entry.value.get("from").is_some() || entry.value.get("set").is_some() {
+        return name.to_owned();
+    }
+    let schema = source.known.map(|known| &known.fact.schema);
+    match schema.and_then(|schema| of_source(schema, source.naming, name)) {
+        Some(field) => source.naming.apply(field.name()),
+        None => source.naming.apply(name),
+    }
 }
 
 fn plan(name: &str, entry: &Entry, source: &Source<'_>, report: &mut Report) -> ColumnPlan {
@@ -155,11 +187,17 @@ fn plan(name: &str, entry: &Entry, source: &Source<'_>, report: &mut Report) -> 
     if let (Some(set), Some(known)) = (set, source.known)
         && let Some(text) = set.text()
     {
-        sqltext::expression(text, set.at, &known.fact.schema, known.is_firm(), report);
+        let named = Arc::new(source.naming.schema(&known.fact.schema));
+        sqltext::expression(text, set.at, &named, known.is_firm(), report);
     }
+    let from = node.get_text("from").map(|from| {
+        let schema = source.known.map(|known| &known.fact.schema);
+        let field = schema.and_then(|schema| of_source(schema, source.naming, from));
+        field.map_or(from, |field| field.name()).to_owned()
+    });
     ColumnPlan {
-        name: name.to_owned(),
-        from: node.get_text("from").map(str::to_owned),
+        name: own_name(name, entry, source),
+        from,
         set: set.and_then(Node::text).map(str::to_owned),
         mask: node
             .get("mask")
@@ -213,10 +251,10 @@ fn check_exists(
     match (&plan.from, from) {
         (Some(from), _) => {
             let at = entry.value.get("from").map_or(entry.key_at, |node| node.at);
-            missing(source.known, from, at, report);
+            missing(source.known, source.naming, from, at, report);
         }
         (None, None) if plan.set.is_none() => {
-            missing(source.known, name, entry.key_at, report);
+            missing(source.known, source.naming, name, entry.key_at, report);
         }
         _ => {}
     }
@@ -272,18 +310,20 @@ fn target(
             &name,
             plan.is_some_and(|plan| plan.mask.is_some()),
         ));
-        fields.push(Field::new(name, data_type, true));
+        fields.push(named_field(&Field::new(field.name(), data_type, true), name));
     }
+    let named = Arc::new(source.naming.schema(&known.fact.schema));
     for plan in columns.plans.iter().filter(|plan| plan.set.is_some()) {
         let info = plan
             .set
             .as_deref()
-            .and_then(|text| towpath_sql::expression(text, &known.fact.schema).ok());
+            .and_then(|text| towpath_sql::expression(text, &named).ok());
         let of_set = info
             .as_ref()
             .map_or(DataType::Null, |info| info.data_type.clone());
         for column in info.iter().flat_map(|info| &info.columns) {
-            edges.push(edge(source, column, &plan.name, true));
+            let own = find(&named, column).and_then(|field| field.metadata().get(types::SOURCE_NAME));
+            edges.push(edge(source, own.unwrap_or(column), &plan.name, true));
         }
         fields.push(Field::new(
             &plan.name,
@@ -302,7 +342,10 @@ fn target(
 }
 
 fn is_left_out(name: &str, source: &Source<'_>) -> bool {
-    let named = |list: &[String]| list.iter().any(|other| other.eq_ignore_ascii_case(name));
+    let is = |other: &String| {
+        other.eq_ignore_ascii_case(name) || source.naming.apply(other) == source.naming.apply(name)
+    };
+    let named = |list: &[String]| list.iter().any(is);
     !source.keep.is_empty() && !named(source.keep) || named(source.drop)
 }
 

@@ -3,6 +3,8 @@
 //! Promise: the plan is complete and consistent, or a diagnostic says why not; defaults are those of
 //! product.md's "Words". It does not know where settings came from (see `settings.rs`).
 
+use std::sync::Arc;
+
 use arrow_schema::SchemaRef;
 use towpath_vocab::{
     BadRows, CursorPlan, Dedup, Naming, ReadMode, SchemaChange, SecretTemplate, TableName,
@@ -51,15 +53,13 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         Some("snake") => Naming::Snake,
         _ => frame.names,
     };
-    let key = settings.get("key").map(Node::texts).unwrap_or_default();
-    let cursor = cursor(settings, frame, report);
+    let cursor = cursor(settings, names, frame, report);
     let read = read_mode(settings, cursor.is_some());
-    let mode = write_mode(settings, read, &key, frame, report);
     let (keep, drop) = (
-        source_columns("keep", settings, frame, report),
-        source_columns("drop", settings, frame, report),
+        source_columns("keep", settings, names, frame, report),
+        source_columns("drop", settings, names, frame, report),
     );
-    let filter = filter(settings, frame, report);
+    let filter = filter(settings, names, frame, report);
     let source = Source {
         known: frame.known,
         naming: names,
@@ -71,12 +71,18 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         object: frame.object.clone(),
     };
     let columns = columns::read(settings.get("columns"), &source, report);
+    let key = settings.get("key").map(Node::texts).unwrap_or_default();
+    let key: Vec<String> = key.iter().map(|name| columns.own_name(name, names)).collect();
+    let mode = write_mode(settings, read, &key, frame, report);
     let firm = frame.known.is_none_or(Known::is_firm);
     let subject = || Subject {
         schema: columns.target.as_ref(),
         firm,
     };
-    let rules = rules::read(settings.get("columns"), &subject(), report);
+    let mut rules = rules::read(settings.get("columns"), &subject(), report);
+    for rule in &mut rules {
+        rule.column = columns.own_name(&rule.column, names);
+    }
     let origin = frame
         .known
         .map(|known| known.origin.as_str())
@@ -87,8 +93,16 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         origin,
     };
     let key_at = settings.get("key").map(|node| node.at);
-    let checks = checks::read(settings.get("checks"), &key, key_at, &table, report);
-    let dedup = dedup(settings, &key, &table, frame, report);
+    let mut checks = checks::read(settings.get("checks"), &key, key_at, &table, report);
+    for check in &mut checks.list {
+        for column in check.kind.columns_mut() {
+            *column = columns.own_name(column, names);
+        }
+    }
+    let dedup = dedup(settings, &key, &table, frame, report).map(|dedup| Dedup {
+        by: columns.own_name(&dedup.by, names),
+        ..dedup
+    });
     let later = later(settings, read, mode, frame.at);
     Planned {
         plan: TablePlan {
@@ -122,10 +136,18 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     }
 }
 
-fn cursor(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> Option<CursorPlan> {
+fn cursor(
+    settings: &Node,
+    names: Naming,
+    frame: &Frame<'_>,
+    report: &mut Report,
+) -> Option<CursorPlan> {
     let node = settings.get("cursor")?;
-    let column = node.text()?.to_owned();
-    columns::missing(frame.known, &column, node.at, report);
+    let column = node.text()?;
+    columns::missing(frame.known, names, column, node.at, report);
+    let schema = frame.known.map(|known| &known.fact.schema);
+    let field = schema.and_then(|schema| columns::of_source(schema, names, column));
+    let column = field.map_or(column, |field| field.name()).to_owned();
     let lookback = settings
         .get_text("lookback")
         .and_then(value::duration_ms)
@@ -251,6 +273,7 @@ fn later(settings: &Node, read: ReadMode, mode: WriteMode, at: At) -> Option<(&'
 fn source_columns(
     key: &str,
     settings: &Node,
+    names: Naming,
     frame: &Frame<'_>,
     report: &mut Report,
 ) -> Vec<String> {
@@ -259,18 +282,24 @@ fn source_columns(
     };
     for item in node.items() {
         item.text().into_iter().for_each(|column| {
-            columns::missing(frame.known, column, item.at, report);
+            columns::missing(frame.known, names, column, item.at, report);
         });
     }
     node.texts()
 }
 
-fn filter(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> Option<String> {
+fn filter(
+    settings: &Node,
+    names: Naming,
+    frame: &Frame<'_>,
+    report: &mut Report,
+) -> Option<String> {
     let node = settings.get("where")?;
     let text = node.text()?;
     match frame.known {
         Some(known) => {
-            sqltext::condition(text, node.at, &known.fact.schema, known.is_firm(), report)
+            let named = Arc::new(names.schema(&known.fact.schema));
+            sqltext::condition(text, node.at, &named, known.is_firm(), report)
         }
         None => sqltext::syntax(text, node.at, report),
     }

@@ -4,17 +4,20 @@
 //! result into something that computes. Aggregates, windows and subqueries are refused: they are not
 //! about one row. It knows no table but the columns it is given.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, FieldRef, SchemaRef};
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::{Expr, ExprSchemable};
 use datafusion_optimizer::analyzer::type_coercion::TypeCoercionRewriter;
 use datafusion_sql::planner::{PlannerContext, SqlToRel};
+use datafusion_sql::sqlparser::ast::{self, VisitMut, VisitorMut};
+use towpath_vocab::types::SOURCE_NAME;
 
 use crate::catalog::Catalog;
-use crate::names::Names;
+use crate::names::{Names, fold};
 use crate::problem::{Judged, SqlProblem, from_planner};
 use crate::{analyze, fractions, functions, rounding, statement};
 
@@ -65,8 +68,10 @@ pub fn expression(text: &str, schema: &SchemaRef) -> Result<ExpressionInfo, SqlP
 /// # Errors
 /// What is wrong with the text; places are bytes of `text`.
 pub fn plan_expression(text: &str, schema: &SchemaRef) -> Result<PlannedExpression, SqlProblem> {
-    let parsed = statement::expression(text)?;
+    let mut parsed = statement::expression(text)?;
     let names = Names::of_expression(&parsed);
+    // The visitor never breaks.
+    let _ = VisitMut::visit(&mut parsed, &mut OwnNames(schema));
     if let Some(problem) = functions::unknown(text, &names.calls).into_iter().next() {
         return Err(problem);
     }
@@ -87,6 +92,49 @@ pub fn plan_expression(text: &str, schema: &SchemaRef) -> Result<PlannedExpressi
         expr,
         schema: Arc::new(schema),
     })
+}
+
+/// Gives columns the names they have in the schema: the source's spelling is as good, and case alone
+/// does not matter where only one column is meant.
+struct OwnNames<'s>(&'s SchemaRef);
+
+impl VisitorMut for OwnNames<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        if let ast::Expr::Identifier(ident) = expr
+            && let Some(name) = self.own(ident)
+        {
+            let span = ident.span;
+            *ident = ast::Ident::with_quote_and_span('"', span, name);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl OwnNames<'_> {
+    fn own(&self, ident: &ast::Ident) -> Option<String> {
+        let fields = self.0.fields();
+        let folded = fold(ident);
+        if fields.iter().any(|field| *field.name() == folded) {
+            return None;
+        }
+        let spelled = |field: &&FieldRef| {
+            field.metadata().get(SOURCE_NAME).is_some_and(|own| *own == ident.value)
+        };
+        if let Some(field) = fields.iter().find(spelled) {
+            return Some(field.name().clone());
+        }
+        let is_alike = |field: &&FieldRef| {
+            let own = field.metadata().get(SOURCE_NAME).unwrap_or(field.name());
+            ident.quote_style.is_none() && own.eq_ignore_ascii_case(&ident.value)
+        };
+        let mut alike = fields.iter().filter(is_alike);
+        match (alike.next(), alike.next()) {
+            (Some(only), None) => Some(only.name().clone()),
+            _ => None,
+        }
+    }
 }
 
 fn in_context(text: &str, names: &Names, error: &DataFusionError) -> SqlProblem {

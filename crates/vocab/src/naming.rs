@@ -2,8 +2,11 @@
 //!
 //! One rule for the check and for the run. It does not know what a collision means: callers report it.
 
+use arrow_schema::{Field, FieldRef, Schema};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
+
+use crate::types::SOURCE_NAME;
 
 /// `names:` of a project.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,6 +27,42 @@ impl Naming {
             Naming::Snake => snake(source),
         }
     }
+
+    /// The source column that a name means, in the source's spelling or in the one it gets: the same
+    /// spelling, else the same name, else the only one that differs by case alone.
+    pub fn find<'s>(
+        self,
+        mut sources: impl Iterator<Item = &'s str> + Clone,
+        name: &str,
+    ) -> Option<usize> {
+        let same = sources.clone().position(|source| source == name);
+        let named = || {
+            let mut sources = sources.clone();
+            sources.position(|source| self.apply(source) == self.apply(name))
+        };
+        same.or_else(named).or_else(|| {
+            let alike = |source: &str| source.eq_ignore_ascii_case(name);
+            let first = sources.position(alike)?;
+            (!sources.any(alike)).then_some(first)
+        })
+    }
+
+    /// The source's columns under the names they get, which expressions use; the source's spelling is
+    /// in the metadata where it differs.
+    pub fn schema(self, source: &Schema) -> Schema {
+        let field = |field: &FieldRef| named_field(field, self.apply(field.name()));
+        Schema::new(source.fields().iter().map(field).collect::<Vec<_>>())
+    }
+}
+
+/// A source's column under another name, which remembers the source's spelling.
+pub fn named_field(source: &Field, name: String) -> Field {
+    let mut field = source.clone();
+    if *source.name() != name {
+        let own = source.name().clone();
+        field.metadata_mut().insert(SOURCE_NAME.to_owned(), own);
+    }
+    field.with_name(name)
 }
 
 /// `OrderID` -> `order_id`, `Straße Nr.` -> `strasse_nr`, `2nd` -> `_2nd`, `名前` stays as it is.
@@ -120,5 +159,21 @@ mod tests {
             assert_eq!(Naming::Snake.apply(expected), expected, "{source} twice");
         }
         assert_eq!(Naming::Exact.apply("Order ID"), "Order ID");
+    }
+
+    #[test]
+    fn either_spelling_finds_a_column() {
+        let sources = ["SKU", "Straße Nr.", "a", "A"];
+        let find = |naming: Naming, name: &str| naming.find(sources.iter().copied(), name);
+        for (name, at) in [("SKU", 0), ("sku", 0), ("strasse_nr", 1), ("Straße Nr.", 1), ("A", 3)] {
+            assert_eq!(find(Naming::Snake, name), Some(at), "{name}");
+        }
+        assert_eq!(find(Naming::Exact, "sku"), Some(0));
+        assert_eq!(find(Naming::Exact, "strasse_nr"), None);
+        assert_eq!(Naming::Exact.find(["a", "A"].into_iter(), "a"), Some(0));
+        let source = Schema::new(vec![Field::new("SKU", arrow_schema::DataType::Utf8, true)]);
+        let named = Naming::Snake.schema(&source);
+        assert_eq!(named.field(0).name(), "sku");
+        assert_eq!(named.field(0).metadata()[SOURCE_NAME], "SKU");
     }
 }
