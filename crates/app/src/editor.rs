@@ -12,8 +12,8 @@ use towpath_project::{
 use towpath_vocab::{Failure, Remedy};
 
 use crate::Result;
-use crate::outside::put;
 use crate::services::connector_specs;
+use crate::written::put;
 
 /// A kind of project file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

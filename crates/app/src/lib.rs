@@ -38,6 +38,7 @@ mod select;
 mod services;
 mod system;
 mod work;
+mod written;
 
 pub use check::{CheckReport, CheckRequest, check, check_connected, explained};
 pub use copy::{CopyRequest, Waits, copy};

@@ -24,6 +24,7 @@ use crate::folder::ProjectFolder;
 use crate::live::{Load, loads};
 use crate::memory::default_budget_bytes;
 use crate::system::{LocalSystem, time_text};
+use crate::written::put;
 
 /// The connectors of this binary, ready to look at things from a folder.
 pub(crate) struct Outside {
@@ -331,20 +332,6 @@ fn write(
     write_editor_schemas(&request.dir)?;
     report.written = Some(path);
     Ok(())
-}
-
-/// Writes a file and the folders above it.
-pub(crate) fn put(path: &Path, text: &str) -> Result<()> {
-    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    made.and_then(|()| std::fs::write(path, text))
-        .map_err(|error| {
-            Failure::new(
-                "R0945",
-                Remedy::FixConfig,
-                format!("{} cannot be written: {error}", path.display()),
-            )
-            .help("check the folder's rights and free space")
-        })
 }
 
 /// What was found, as `schemas/NAME.yml` keeps it.

@@ -275,8 +275,8 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0511",
         Remedy::FixConfig,
-        "The engine could not be set up.",
-        "The folder for spill files is `.towpath/spill`: check its rights and free space.",
+        "A view reads itself, directly or through other views.",
+        "The message names the views in their order. Change the query of one of them.",
     ),
     CodeEntry::run(
         "R0512",
@@ -313,6 +313,18 @@ pub const CODES: &[CodeEntry] = &[
         Remedy::FixConfig,
         "Two columns of a result have the same name.",
         "Rename one of them: `… as other_name`.",
+    ),
+    CodeEntry::run(
+        "R0522",
+        Remedy::FixConfig,
+        "The folder for spill files cannot be made.",
+        "It is `.towpath/spill` of the project: check its rights and free space.",
+    ),
+    CodeEntry::run(
+        "R0523",
+        Remedy::FixData,
+        "A statement reads a data file that is damaged.",
+        "Restore the file from a backup, or build the table anew: `towpath lake drop TABLE --yes`, then `towpath run`. `towpath lake describe TABLE` shows which files a table consists of.",
     ),
     CodeEntry::run(
         "R0729",

@@ -24,17 +24,8 @@ use crate::findings::{self, FACTS, LINEAGE, TOLD};
 use crate::postgres::{PostgresServer, Redo};
 use crate::sqlite::SqliteFile;
 use crate::sqlite::liveness::Liveness;
-use crate::tx::{Found, Tx};
+use crate::tx::{Found, Operation, Tx};
 use crate::{history, outbox, runs, tasks, workers};
-
-/// What is done in one transaction. It may be done again when the transaction had to be given up.
-pub(crate) trait Operation<T>:
-    for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
-{
-}
-
-impl<T, F> Operation<T> for F where F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
-{}
 
 /// Names the type of an operation.
 fn operation<T, F>(operation: F) -> F

@@ -18,6 +18,15 @@ use crate::{postgres, sqlite};
 /// What an operation gives back.
 pub(crate) type Found<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
+/// What is done in one transaction. It may be done again when the transaction had to be given up.
+pub(crate) trait Operation<T>:
+    for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
+{
+}
+
+impl<T, F> Operation<T> for F where F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
+{}
+
 /// The connection a transaction is open on.
 pub(crate) enum Wire<'c> {
     Sqlite(&'c Mutex<Connection>),

@@ -7,17 +7,10 @@
 use sha2::{Digest as _, Sha256};
 use towpath_vocab::TableName;
 
-use super::storage::{Key, child, key};
-
 /// The prefix beside data files, and at the root, for what is ours; readers ignore its name.
 pub(crate) const OWN: &str = "_towpath";
 /// The prefix that makes a prefix a Delta table.
 pub(crate) const LOG: &str = "_delta_log";
-
-/// The prefix of a table.
-pub(crate) fn table_prefix(table: &TableName) -> Key {
-    child(&key(&escape(table.schema())), &escape(table.table()))
-}
 
 /// The table that a data file of this address belongs to.
 pub(crate) fn table_of(address: &str) -> Option<TableName> {
@@ -93,8 +86,6 @@ mod tests {
             let part = escape(name);
             assert!(!part.contains('/') && !part.starts_with('.'), "{part}");
             assert_eq!(unescape(&part).as_deref(), Some(name));
-            let prefix = table_prefix(&TableName::new("raw", name));
-            assert_eq!(prefix.as_ref(), format!("raw/{part}"));
         }
         assert_eq!(unescape("a b"), None);
     }

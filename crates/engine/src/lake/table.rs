@@ -45,7 +45,8 @@ struct Entry {
 impl Table {
     /// Names a table; touches nothing.
     pub(crate) fn at(storage: &StorageRef, name: TableName) -> LakeResult<Self> {
-        let prefix = names::table_prefix(&name);
+        let schema = key(&names::escape(name.schema()));
+        let prefix = child(&schema, &names::escape(name.table()));
         Ok(Self {
             view: view::stored_at(&name),
             log: log_of(storage, &prefix)?,

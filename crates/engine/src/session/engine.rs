@@ -53,7 +53,7 @@ struct Inner {
 fn no_spill(limits: &EngineLimits, error: &std::io::Error) -> Failure {
     let folder = limits.spill_folder.display();
     Failure::new(
-        "R0512",
+        "R0522",
         Remedy::FixConfig,
         format!("the spill folder `{folder}` cannot be made: {error}"),
     )
@@ -63,7 +63,7 @@ impl Engine {
     /// Opens an engine.
     ///
     /// # Errors
-    /// R0512 when the spill folder cannot be made.
+    /// R0522 when the spill folder cannot be made.
     pub fn open(options: EngineOptions) -> Result<Self, Failure> {
         let EngineOptions {
             lake,

@@ -209,7 +209,7 @@ fn damaged(subject: &str, text: &str) -> Failure {
         "{subject} reads a data file that is damaged: {}",
         terse(text)
     );
-    Failure::new("R0512", Remedy::FixData, message)
+    Failure::new("R0523", Remedy::FixData, message)
         .help("`towpath lake describe TABLE` shows which files a table consists of")
         .help("restore the file from a backup, or build the table anew: `towpath lake drop TABLE --yes`, then `towpath run`")
 }

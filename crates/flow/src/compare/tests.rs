@@ -1,3 +1,5 @@
+//! Comparisons against a model in memory: equal, changed, new and gone rows, in parts of any size.
+
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;

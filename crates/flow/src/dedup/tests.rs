@@ -1,3 +1,5 @@
+//! Deduplication against a model in memory, with and without rows on disk.
+
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use arrow_array::types::Int64Type;

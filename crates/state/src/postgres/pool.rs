@@ -19,8 +19,7 @@ use super::address::Address;
 use super::{schema, tls};
 use crate::clock::StoreClock;
 use crate::error::{Place, StateError};
-use crate::store::Operation;
-use crate::tx::{Tx, Wire};
+use crate::tx::{Operation, Tx, Wire};
 
 /// At most so many sessions at once.
 const SESSIONS: usize = 4;

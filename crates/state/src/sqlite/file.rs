@@ -14,8 +14,7 @@ use super::schema;
 use super::writer::Writer;
 use crate::clock::StoreClock;
 use crate::error::{Place, StateError};
-use crate::store::Operation;
-use crate::tx::{Tx, Wire};
+use crate::tx::{Operation, Tx, Wire};
 
 /// More idle reading connections than this are closed.
 const IDLE_READERS: usize = 4;

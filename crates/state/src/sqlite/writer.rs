@@ -13,8 +13,7 @@ use towpath_vocab::Failure;
 
 use crate::clock::StoreClock;
 use crate::error::{Place, StateError};
-use crate::store::Operation;
-use crate::tx::{Tx, Wire};
+use crate::tx::{Operation, Tx, Wire};
 
 /// At most this many changes share a commit.
 const GROUP: usize = 256;

@@ -1,0 +1,24 @@
+//! Writes one file of a project for the user: with the folders above it, or an error that names it.
+//!
+//! It knows no content. Files that must survive a power cut are written elsewhere. Read next:
+//! `editor.rs`, `outside.rs`.
+
+use std::path::Path;
+
+use towpath_vocab::{Failure, Remedy};
+
+use crate::Result;
+
+/// Writes a file and the folders above it.
+pub(crate) fn put(path: &Path, text: &str) -> Result<()> {
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    made.and_then(|()| std::fs::write(path, text))
+        .map_err(|error| {
+            Failure::new(
+                "R0945",
+                Remedy::FixConfig,
+                format!("{} cannot be written: {error}", path.display()),
+            )
+            .help("check the folder's rights and free space")
+        })
+}
