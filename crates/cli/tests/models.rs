@@ -64,7 +64,7 @@ fn a_view_is_judged_before_it_is_stored() {
         &said,
         &[
             "error[R0620]",
-            "`marts.v` was not committed",
+            "`marts.v` was not stored",
             "1 key (k) occurs more than once: 1",
         ],
     );

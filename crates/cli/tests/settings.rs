@@ -98,7 +98,7 @@ fn a_sample_of_an_incremental_load_is_read_from_the_start_each_time() {
     desk.write("data/orders.csv", "id,name\n1,a\n2,b\n");
     desk.ok("", &["run", "--limit", "1"]);
     desk.ok("", &["run", "--limit", "1"]);
-    desk.exits(1, "", &["query", "select * from raw.orders"]);
+    desk.exits(2, "", &["query", "select * from raw.orders"]);
     desk.ok("", &["run"]);
     assert_eq!(desk.count("", "raw.orders"), 2);
 }
