@@ -23,6 +23,20 @@ pub(crate) struct Damage {
     pub(crate) last_good: Option<u64>,
 }
 
+/// What is wrong with the entry of one version, if it is there.
+pub(crate) async fn of_entry(table: &Table, version: u64) -> LakeResult<Option<Damage>> {
+    let storage = &*table.storage;
+    let key = child(&table.log_prefix(), &entry(version));
+    let bytes = storage::get(storage, &key).await?;
+    let why = bytes.and_then(|bytes| flaw(&bytes));
+    Ok(why.map(|why| Damage {
+        address: storage.address(&key),
+        version,
+        why,
+        last_good: version.checked_sub(1),
+    }))
+}
+
 /// Looks for the first damage of a table's log, up to a version.
 pub(crate) async fn find(table: &Table, up_to: Option<u64>) -> LakeResult<Option<Damage>> {
     let (storage, log) = (&*table.storage, table.log_prefix());

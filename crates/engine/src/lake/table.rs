@@ -126,7 +126,21 @@ impl Table {
             Ok(state) => state,
             Err(source) => self.opened_otherwise(version, source).await?,
         };
+        // The library opens a log whose newest entry is cut short, without what it held.
+        if let Some(damage) = damage::of_entry(self, state.version()).await? {
+            return Err(self.damaged(damage));
+        }
         Snapshot::new(self, state)
+    }
+
+    fn damaged(&self, damage: damage::Damage) -> LakeError {
+        LakeError::Damaged {
+            table: self.name.to_string(),
+            address: damage.address,
+            version: damage.version,
+            why: damage.why,
+            last_good: damage.last_good,
+        }
     }
 
     /// A log that the library refuses: its damage, or its state without the statistics it stumbles over.
@@ -137,13 +151,7 @@ impl Table {
     ) -> LakeResult<DeltaTableState> {
         if let Some(damage) = damage::find(self, version).await? {
             tracing::debug!(table = %self.name, "opening failed: {source}");
-            return Err(LakeError::Damaged {
-                table: self.name.to_string(),
-                address: damage.address,
-                version: damage.version,
-                why: damage.why,
-                last_good: damage.last_good,
-            });
+            return Err(self.damaged(damage));
         }
         let plain = lenient_log_of(&self.storage, &self.prefix)?;
         match DeltaTableState::try_new(&plain, version).await {

@@ -149,7 +149,7 @@ impl DbtProject {
                 let rest = file.strip_prefix(below.as_str());
                 below.is_empty() || rest.is_some_and(|rest| rest.starts_with(['/', '.']))
             };
-            match files.iter().any(|file| used(file)) {
+            match files.iter().any(used) {
                 true => self.judge(&entry.value, keys, Some(&below), files, asked, report),
                 false => unused(key, entry, report),
             }
