@@ -22,7 +22,8 @@ use super::writer::Writer;
 use crate::clock::StoreClock;
 use crate::error::Place;
 use crate::sqlite::SqliteFile;
-use crate::store::{Operation, Store};
+use crate::store::Store;
+use crate::tx::Operation;
 use crate::tx::{Found, Tx, cells};
 
 fn opened(path: &Path) -> Result<Store, Failure> {
