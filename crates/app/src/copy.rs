@@ -139,6 +139,7 @@ pub async fn copy(
         committed: Position::default(),
         checkpoint: Checkpoint::default(),
         operators: Vec::new(),
+        rows_before: None,
     };
     let transfer = Transfer {
         reader,
@@ -221,6 +222,7 @@ fn read_spec(
         cursor: None,
         declared: declared.collect(),
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options,

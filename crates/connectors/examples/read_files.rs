@@ -87,6 +87,7 @@ async fn main() -> Result<()> {
         cursor: None,
         declared: Vec::new(),
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options: BTreeMap::new(),

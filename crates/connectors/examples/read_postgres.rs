@@ -73,6 +73,7 @@ async fn main() {
         cursor: None,
         declared: Vec::new(),
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options: BTreeMap::new(),

@@ -65,6 +65,7 @@ async fn a_reading_thread_that_breaks_off_is_a_failure() {
             ..ColumnPlan::default()
         }],
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options: BTreeMap::new(),

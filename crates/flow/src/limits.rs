@@ -5,6 +5,7 @@
 
 use towpath_vocab::{Failure, RawRecord, Reason, Reject, Remedy, TableName, TablePlan};
 
+use crate::output::OutputSpec;
 use crate::summary::OutputSummary;
 
 /// A reject as reports and the state store may hold it: without the record itself, and without values of
@@ -94,6 +95,31 @@ pub(crate) fn over_share(summary: &OutputSummary, plan: &TablePlan) -> Option<Fa
         summary.rows_read
     );
     Some(stop_line(&plan.target, line))
+}
+
+/// The failure of a table that a source without rows would empty, or the note that it does. Rows that
+/// go count against the limit as bad ones do.
+pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Option<Failure> {
+    let before = spec.rows_before.filter(|rows| *rows > 0)?;
+    if summary.rows_read > 0 {
+        return None;
+    }
+    let limit = &spec.plan.fail_above;
+    let is_within = limit.percent.is_some_and(|percent| percent >= 100.0)
+        || limit.rows.is_some_and(|rows| before <= rows);
+    if is_within {
+        summary.notes.push(format!(
+            "the source has no rows: the {before} that the table held are gone"
+        ));
+        return None;
+    }
+    let table = &spec.plan.target;
+    let line =
+        format!("`{table}` was stopped: its source has no rows, and the table holds {before}");
+    let failure = Failure::new("R0660", Remedy::FixData, line)
+        .help("nothing of this load is visible; the version before still is")
+        .help("a file with only a header is such a source: look at what it reads");
+    Some(failure.help(format!("accept: towpath run --fail-above {table}=100%")))
 }
 
 fn stop_line(table: &TableName, line: String) -> Failure {

@@ -22,7 +22,9 @@ use crate::audit::{audit, stopped};
 use crate::chain::{Chain, Emptied};
 use crate::date_bounds::DateBounds;
 use crate::dedup::{Deduplicate, Stays};
-use crate::limits::{first_bad_row, over_share, shown, shown_reasons, too_many};
+use crate::limits::{
+    first_bad_row, no_rows_left, over_share, shown, shown_reasons, too_many,
+};
 use crate::mask::Masking;
 use crate::metrics::{Measure, Metrics, SharedMetrics};
 use crate::ops::changes_rows;
@@ -60,6 +62,8 @@ pub struct OutputSpec {
     pub checkpoint: Checkpoint,
     /// More operators, between those that the plan asks for and the writer.
     pub operators: Vec<OperatorFactory>,
+    /// Rows that the table holds and a source without any would take away: a full load replaces them.
+    pub rows_before: Option<u64>,
 }
 
 /// An open table.
@@ -376,7 +380,8 @@ impl Judged {
             quarantine.commit().await?;
         }
         fail::fail_point!("flow::between_quarantine_and_table");
-        if let Some(failure) = stopped(&plan.target, &self.summary.checks) {
+        let failure = stopped(&plan.target, &self.summary.checks);
+        if let Some(failure) = failure.or_else(|| no_rows_left(&mut self.summary, context.spec)) {
             discard(self.prepared).await;
             self.summary.stopped = Some(failure);
             return Ok(self.summary);

@@ -498,6 +498,9 @@ fn finish(column: &mut Column, wish: Option<&ColumnPlan>, source: &SchemaRef) ->
         })?),
         None => None,
     };
+    for of_reading in [types::NO_VALUES, types::WRITTEN_AS] {
+        metadata.remove(of_reading);
+    }
     let data_type = declared.unwrap_or_else(|| given.clone());
     column.cast_to = (data_type != given).then(|| data_type.clone());
     if let Some(name) = source_name.filter(|name| **name != column.name) {

@@ -36,6 +36,9 @@ pub struct ReadSpec {
     /// What is known of the source's columns: used instead of inferring them anew. A value that does
     /// not fit is a reject.
     pub known: Option<SchemaRef>,
+    /// What the columns were when they were last read. A source whose text does not say its types
+    /// keeps these: a value that does not fit is a reject. A column may be missing from the source.
+    pub observed: Option<SchemaRef>,
     /// Source columns to read; `None` means all. A source may give more.
     pub projection: Option<Vec<String>>,
     /// Stop after about this many rows.

@@ -17,6 +17,13 @@ pub const SOURCE_TYPE: &str = "towpath.type";
 /// it holds in that type. Never stored.
 pub const DECLARED: &str = "towpath.declared";
 
+/// Field metadata: no value of the column has been seen, so its type is not known.
+pub const NO_VALUES: &str = "towpath.no_values";
+
+/// Field metadata: how a text file writes the numbers or dates of the column, where that had to be
+/// found out from all its values: `comma`, `grouped`, `day_first`, `month_first`.
+pub const WRITTEN_AS: &str = "towpath.written_as";
+
 /// Text that names no type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{word}` is no type")]

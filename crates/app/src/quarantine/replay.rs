@@ -31,7 +31,7 @@ use crate::Result;
 use crate::facts::outside_key;
 use crate::pipeline_lock::lock_pipeline;
 use crate::services::{ProjectServices, spec_of};
-use crate::work::load_spec;
+use crate::work::{load_spec, observed};
 
 /// Records per commit.
 const RECORDS: u64 = 50_000;
@@ -227,6 +227,7 @@ impl Replay<'_> {
             committed: Position::default(),
             checkpoint: Checkpoint::default(),
             operators: newer.map(Newer::operator).into_iter().collect(),
+            rows_before: None,
         };
         let transfer = Transfer {
             reader: Box::new(ReplayReader { inner, records }),
@@ -274,7 +275,11 @@ impl Replay<'_> {
         {
             let raw: Vec<RawRecord> = records.iter().map(|record| record.raw.clone()).collect();
             let source = self.services.source(&load.connection)?;
-            return source.replay(&load_spec(load), raw).await;
+            let mut spec = load_spec(load);
+            let environment = &self.owner.plan.environment;
+            let facts = self.services.store.facts(environment).await?;
+            spec.observed = observed(self.services.lake.as_ref(), &facts, load).await?;
+            return source.replay(&spec, raw).await;
         }
         let Selection::Object(object) = &load.selection else {
             return Err(unknown_columns(self.owner.table()));

@@ -306,6 +306,7 @@ async fn keep(
         reader,
         opened_at: Position::default(),
         fingerprint: Some(attempt.to_owned()),
+        rows_before: None,
         cancel,
     })
     .await

@@ -11,6 +11,8 @@ use towpath_vocab::{
 };
 
 use super::fingerprint::fingerprint;
+use super::generation::GenerationClaim;
+use super::observed::{observed, stamped_schema};
 use super::scope::Work;
 use super::write_table::TableWrite;
 use crate::Result;
@@ -29,7 +31,7 @@ pub(super) async fn load(
     let source = work.services.source(&load.connection)?;
     let destination = Arc::clone(&work.services.lake) as Arc<dyn Destination>;
     let target = load.table.target.clone();
-    let spec = read_spec(work, load);
+    let mut spec = read_spec(work, load);
     // A part of the source has no fingerprint: the next run reads it whole.
     let fingerprint = match source.version(&spec).await? {
         Some(version) if spec.limit.is_none() => Some(fingerprint(task, &[version.0])?),
@@ -70,6 +72,11 @@ pub(super) async fn load(
     } else {
         claim.position()
     };
+    if !work.options.full_refresh {
+        let facts = work.facts().await?;
+        spec.observed = observed(destination.as_ref(), facts, load).await?;
+    }
+    let rows_before = rows_before(work, load, &claim);
     let mut plan = load.table.clone();
     if work.options.full_refresh {
         plan.write.mode = WriteMode::Replace;
@@ -93,14 +100,22 @@ pub(super) async fn load(
             reader,
             opened_at: from,
             fingerprint,
+            rows_before,
             cancel,
         })
         .await?;
     if let (Some(schema), Selection::Object(object)) = (seen, &load.selection) {
-        work.observe_outside(&load.connection.name, object, schema)
+        work.observe_outside(&load.connection.name, object, stamped_schema(&schema, load))
             .await?;
     }
     Ok(outcome)
+}
+
+/// Rows that this load takes away when its source has none.
+fn rows_before(work: &Work, load: &LoadPlan, claim: &GenerationClaim) -> Option<u64> {
+    let replaces = load.read == ReadMode::Full && load.table.write.mode == WriteMode::Replace;
+    let last = claim.last.as_ref()?;
+    (replaces && work.options.limit.is_none()).then_some(last.stats.rows_in)
 }
 
 /// What a load reads, with what the user said for this run.
@@ -128,6 +143,7 @@ pub(crate) fn load_spec(load: &LoadPlan) -> ReadSpec {
         cursor: load.cursor.clone(),
         declared: declared(&load.table.columns),
         known: discovered.map(|fact| Arc::clone(&fact.schema)),
+        observed: None,
         projection: None,
         limit: None,
         options: load.options.clone(),

@@ -77,6 +77,7 @@ pub(super) async fn build(
         reader: run.reader,
         opened_at: Position::default(),
         fingerprint: Some(print),
+        rows_before: None,
         cancel,
     })
     .await

@@ -86,6 +86,7 @@ pub(super) async fn publish(
         reader,
         opened_at: now.position(&outgoing.identity),
         fingerprint: Some(print),
+        rows_before: None,
         cancel,
     })
     .await
@@ -179,6 +180,7 @@ impl Outgoing<'_> {
             cursor: None,
             declared: Vec::new(),
             known: None,
+            observed: None,
             projection: None,
             limit: None,
             options: BTreeMap::new(),

@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::OnceCell;
 use towpath_flow::{OutputSummary, Progress};
 use towpath_ports::Redaction;
 use towpath_vocab::{
-    Environment, PipelineName, ProjectId, RunName, StepName, TableName, TaskId, TaskKey, Threshold,
+    Environment, PipelineName, ProjectId, RunName, StepName, TableFact, TableName, TaskId,
+    TaskKey, Threshold,
 };
 
+use crate::Result;
 use crate::services::ProjectServices;
 
 /// What a user said for this run only.
@@ -45,6 +48,8 @@ pub(crate) struct Work {
     pub(crate) options: WorkOptions,
     pub(crate) progress: Arc<Progress>,
     done: Mutex<BTreeMap<TaskId, TaskDone>>,
+    /// What earlier runs observed, read once.
+    facts: OnceCell<Vec<(String, TableFact)>>,
 }
 
 /// What a task did, for the report.
@@ -96,7 +101,14 @@ impl Work {
             options,
             progress,
             done: Mutex::default(),
+            facts: OnceCell::new(),
         }
+    }
+
+    /// What earlier runs observed.
+    pub(crate) async fn facts(&self) -> Result<&[(String, TableFact)]> {
+        let read = || self.services.store.facts(&self.environment);
+        Ok(self.facts.get_or_try_init(read).await?)
     }
 
     /// What every finished task did.

@@ -32,6 +32,8 @@ pub(crate) struct TableWrite<'a> {
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) opened_at: Position,
     pub(crate) fingerprint: Option<String>,
+    /// As in `OutputSpec`.
+    pub(crate) rows_before: Option<u64>,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -155,6 +157,7 @@ impl Work {
             reader,
             opened_at,
             fingerprint,
+            rows_before,
             cancel,
         } = write;
         if let Some(limit) = self.options.fail_above.get(&plan.target) {
@@ -181,6 +184,7 @@ impl Work {
             committed: opened_at.clone(),
             checkpoint,
             operators: Vec::new(),
+            rows_before,
         };
         outdate_uncommitted(&self.services, &output.task, claim.after()).await?;
         let services = self.services.transfer_services(Arc::clone(&self.progress));

@@ -161,7 +161,7 @@ fn bad_record(version: u64, id: u64) -> (String, &'static str) {
         ),
         2 => (
             format!("{id},a,much,{at},no number in version {version}"),
-            r#"[{"code":"type","column":"amount","value":"much","message":"is no `decimal(12,2)`"}]"#,
+            r#"[{"code":"type","column":"amount","value":"much","message":"is not a valid `decimal(12,2)`"}]"#,
         ),
         _ => (
             format!("{id},a,1.00,{at},one cell too many in version {version},x"),

@@ -1,7 +1,9 @@
-//! Text to values: the exact readings of `vocab::text`, and dates and timestamps by a user's pattern.
+//! Text to values: the exact readings of `vocab::text`, and dates and timestamps by a pattern or order.
 //!
 //! Promise: a value is exact or refused, by a pattern too. It knows no column and no null: see
 //! `column.rs`; what type a column without a declared one has is decided in `infer.rs`.
+
+use super::local::DateOrder;
 
 pub(crate) use towpath_vocab::text::{
     Moment, beyond_doubles, boolean, date, decimal, double, exact_double, exact_single, integer,
@@ -9,12 +11,14 @@ pub(crate) use towpath_vocab::text::{
 };
 
 /// How dates and timestamps are written, where not in ISO 8601 (patterns of `chrono`).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TimeFormats {
     pub(crate) date: Option<String>,
     pub(crate) timestamp: Option<String>,
     /// The pattern holds an offset.
     pub(crate) offset: bool,
+    /// Without a pattern: what dates mean that are not in ISO 8601.
+    pub(crate) order: DateOrder,
 }
 
 impl TimeFormats {
@@ -27,6 +31,7 @@ impl TimeFormats {
             date,
             timestamp,
             offset,
+            order: DateOrder::Dots,
         }
     }
 
@@ -34,7 +39,7 @@ impl TimeFormats {
     #[inline]
     pub(crate) fn date(&self, text: &[u8]) -> Option<i32> {
         match &self.date {
-            None => date(text),
+            None => date(text).or_else(|| self.order.date(text)),
             Some(pattern) => {
                 let date =
                     chrono::NaiveDate::parse_from_str(std::str::from_utf8(text).ok()?, pattern)
@@ -52,7 +57,7 @@ impl TimeFormats {
     #[inline]
     pub(crate) fn timestamp(&self, text: &[u8]) -> Option<Moment> {
         let Some(pattern) = &self.timestamp else {
-            return timestamp(text);
+            return timestamp(text).or_else(|| self.order.timestamp(text));
         };
         let text = std::str::from_utf8(text).ok()?;
         if self.offset {

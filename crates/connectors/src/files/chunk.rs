@@ -487,13 +487,8 @@ pub(crate) fn open_text(
         [0xFE, 0xFF, ..] => (Some(UTF_16BE), 2),
         _ => (None, 0),
     };
-    // A mark counts when it is one of the encoding the user named, or the user named none.
-    let mark = if encoding.is_none() || encoding == marked {
-        mark
-    } else {
-        0
-    };
-    let encoding = encoding.or(marked).unwrap_or(UTF_8);
+    // A mark says the encoding, also where the project names another: as text it means nothing.
+    let encoding = marked.or(encoding).unwrap_or(UTF_8);
     let rest = start.split_off(mark);
     let input = Cursor::new(rest).chain(input);
     let mark = mark as u64;

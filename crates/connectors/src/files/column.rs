@@ -3,7 +3,7 @@
 //! A text that does not fit becomes a null and is reported by row; the caller drops that row and
 //! says why. The type was chosen before: declared, known or inferred.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::builder::{BinaryBuilder, BooleanBuilder, PrimitiveBuilder};
@@ -17,21 +17,62 @@ use arrow_schema::{ArrowError, DataType, TimeUnit};
 
 use super::cells::{Cells, Nulls};
 use super::value::{self, TimeFormats};
+use crate::exact::local::NumberFormat;
 
 /// A column on its way.
 pub(crate) struct Column {
     data_type: DataType,
     values: Values,
-    times: TimeFormats,
+    format: ColumnFormat,
     exact: bool,
+}
+
+/// How the numbers and times of a column are written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ColumnFormat {
+    pub(crate) times: TimeFormats,
+    pub(crate) numbers: NumberFormat,
+}
+
+impl Default for ColumnFormat {
+    fn default() -> Self {
+        Self {
+            times: TimeFormats::default(),
+            numbers: NumberFormat::PLAIN,
+        }
+    }
+}
+
+/// How the columns of a table are written: by its options, and where only the values tell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Formats {
+    pub(crate) usual: ColumnFormat,
+    pub(crate) own: BTreeMap<String, ColumnFormat>,
+}
+
+impl Formats {
+    pub(crate) fn of(&self, column: &str) -> &ColumnFormat {
+        self.own.get(column).unwrap_or(&self.usual)
+    }
 }
 
 /// How the texts of a table are read, whatever their columns.
 pub(crate) struct Readings<'a> {
     pub(crate) nulls: &'a Nulls,
-    pub(crate) times: &'a TimeFormats,
-    /// Columns whose doubles must keep every digit.
+    pub(crate) formats: &'a Formats,
+    /// Columns whose type is known from before: their doubles must keep every digit.
     pub(crate) exact: &'a BTreeSet<String>,
+}
+
+impl Readings<'_> {
+    /// Why a text does not fit its column, in words.
+    pub(crate) fn misfit(&self, column: &str, text: &[u8], data_type: &DataType) -> String {
+        let mut why = misfit(text, data_type, self.formats.of(column));
+        if self.exact.contains(column) {
+            why.push_str(", the type of this column so far; declare another one to change it");
+        }
+        why
+    }
 }
 
 enum Values {
@@ -178,12 +219,12 @@ fn put<T: ArrowPrimitiveType>(
 
 impl Column {
     /// An empty column of a type that `readable_type` allows; others give nulls only.
-    pub(crate) fn new(data_type: &DataType, rows: usize, times: &TimeFormats) -> Self {
+    pub(crate) fn new(data_type: &DataType, rows: usize, format: &ColumnFormat) -> Self {
         let values = Values::new(data_type, rows).unwrap_or(Values::Absent(0));
         Self {
             data_type: data_type.clone(),
             values,
-            times: times.clone(),
+            format: format.clone(),
             exact: false,
         }
     }
@@ -199,7 +240,7 @@ impl Column {
         Self {
             data_type: data_type.clone(),
             values: Values::Absent(0),
-            times: TimeFormats::default(),
+            format: ColumnFormat::default(),
             exact: false,
         }
     }
@@ -213,25 +254,31 @@ impl Column {
 
     /// Adds cells; rows that do not fit go to `bad`, counted from `first`.
     pub(crate) fn fill(&mut self, cells: &Cells<'_>, first: usize, bad: &mut Vec<usize>) {
-        let times = &self.times;
-        let small = |text: &[u8]| value::integer(text);
+        let ColumnFormat { times, numbers } = &self.format;
+        let numbers = *numbers;
+        let small = |text: &[u8]| numbers.read(text, value::integer);
         match &mut self.values {
             Values::I8(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
             Values::I16(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
             Values::I32(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
-            Values::I64(b) => put(b, cells, bad, first, value::integer),
+            Values::I64(b) => put(b, cells, bad, first, small),
             Values::U8(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
             Values::U16(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
             Values::U32(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
-            Values::U64(b) => put(b, cells, bad, first, value::unsigned),
-            Values::F32(b) if self.exact => put(b, cells, bad, first, value::exact_single),
-            Values::F64(b) if self.exact => put(b, cells, bad, first, value::exact_double),
-            Values::F32(b) => put(b, cells, bad, first, value::single),
-            Values::F64(b) => put(b, cells, bad, first, value::double),
+            Values::U64(b) => {
+                put(b, cells, bad, first, |text| numbers.read(text, value::unsigned));
+            }
+            Values::F32(b) => {
+                let read = if self.exact { value::exact_single } else { value::single };
+                put(b, cells, bad, first, |text| numbers.read(text, read));
+            }
+            Values::F64(b) => {
+                let read = if self.exact { value::exact_double } else { value::double };
+                put(b, cells, bad, first, |text| numbers.read(text, read));
+            }
             Values::Decimal(b, precision, scale) => {
-                put(b, cells, bad, first, |text| {
-                    value::decimal(text, *precision, *scale)
-                });
+                let read = |text: &[u8]| value::decimal(text, *precision, *scale);
+                put(b, cells, bad, first, |text| numbers.read(text, read));
             }
             Values::Date(b) => put(b, cells, bad, first, |text| times.date(text)),
             Values::Timestamp(b, zoned) => {
@@ -290,33 +337,41 @@ fn moment(text: &[u8], zoned: bool, times: &TimeFormats) -> Option<i64> {
 }
 
 /// Why a text does not fit a type, in words.
-pub(crate) fn misfit(text: &[u8], data_type: &DataType, times: &TimeFormats) -> String {
+pub(crate) fn misfit(text: &[u8], data_type: &DataType, format: &ColumnFormat) -> String {
     let word = towpath_vocab::types::name(data_type);
+    let ColumnFormat { times, numbers } = format;
+    let reads = |read: fn(&[u8]) -> Option<f64>| numbers.read(text, read).is_some();
+    let is_beyond = |text: &[u8]| value::beyond_doubles(text).then_some(());
     match data_type {
         DataType::Timestamp(_, zone) => match times.timestamp(text) {
             Some(moment) if moment.zoned && zone.is_none() => {
-                format!("is no `{word}`: it has an offset; declare `timestamptz`")
+                format!("is not a valid `{word}`: it has an offset; declare `timestamptz`")
             }
             Some(moment) if !moment.zoned && zone.is_some() => {
-                format!("is no `{word}`: it has no offset; declare `timestamp`")
+                format!("is not a valid `{word}`: it has no offset; declare `timestamp`")
             }
-            _ => format!("is no `{word}`"),
+            _ => format!("is not a valid `{word}`"),
         },
-        DataType::Decimal128(..) if value::double(text).is_some() => {
+        DataType::Decimal128(..) if reads(value::double) => {
             format!("does not fit `{word}` exactly")
         }
-        DataType::Float32 | DataType::Float64 if value::double(text).is_some() => {
+        DataType::Float32 | DataType::Float64 if reads(value::double) => {
             format!("does not fit `{word}` exactly; declare `{word}` for the nearest one")
         }
-        DataType::Float32 | DataType::Float64 if value::beyond_doubles(text) => {
+        DataType::Float32 | DataType::Float64 if numbers.read(text, is_beyond).is_some() => {
             format!("is out of range for `{word}`")
         }
-        data_type if data_type.is_integer() && value::decimal(text, 38, 0).is_some() => {
+        data_type if data_type.is_integer() && is_whole(text, *numbers) => {
             format!("is out of range for `{word}`")
         }
         _ if text.is_empty() => {
-            format!("is no `{word}`: an empty text; `null_values: [\"\"]` reads it as NULL")
+            format!("is not a valid `{word}`: an empty text; `null_values: [\"\"]` reads it as NULL")
         }
-        _ => format!("is no `{word}`"),
+        _ => format!("is not a valid `{word}`"),
     }
+}
+
+fn is_whole(text: &[u8], numbers: NumberFormat) -> bool {
+    let whole = |text: &[u8]| value::decimal(text, 38, 0);
+    numbers.read(text, whole).is_some()
 }

@@ -7,12 +7,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use towpath_vocab::types::{NO_VALUES, WRITTEN_AS};
 use towpath_vocab::{Naming, types};
 
+use super::column::{ColumnFormat, Formats};
 use super::error::FilesError;
+use super::infer::Guess;
 use super::job::Request;
-use super::options::Format;
+use super::options::{Format, Options};
 use super::survey::Findings;
+use super::value::TimeFormats;
+use crate::exact::local::{DateOrder, NumberFormat};
 
 /// A column on its way to a type.
 #[derive(Clone, Debug)]
@@ -21,6 +26,11 @@ pub(crate) struct Wanted {
     pub(crate) data_type: Option<DataType>,
     /// The type is known from before: a double must keep every digit, as when it was found.
     pub(crate) exact: bool,
+    /// No value was there to tell the type.
+    pub(crate) has_no_values: bool,
+    /// How its numbers or dates are written, where that was found out from its values.
+    pub(crate) numbers: NumberFormat,
+    pub(crate) order: DateOrder,
 }
 
 impl Wanted {
@@ -30,9 +40,28 @@ impl Wanted {
             name: name.to_owned(),
             data_type: None,
             exact: false,
+            has_no_values: false,
+            numbers: NumberFormat::PLAIN,
+            order: DateOrder::Dots,
         }
     }
+
+    /// The word of `WRITTEN_AS`, if the column is not written as usual.
+    fn written_as(&self) -> Option<&'static str> {
+        let word = |(word, numbers, order): &(&'static str, NumberFormat, DateOrder)| {
+            (*numbers == self.numbers && *order == self.order).then_some(*word)
+        };
+        WRITTEN.iter().find_map(word)
+    }
 }
+
+/// The words of `WRITTEN_AS`.
+const WRITTEN: [(&str, NumberFormat, DateOrder); 4] = [
+    ("comma", NumberFormat::COMMA, DateOrder::Dots),
+    ("grouped", NumberFormat::GROUPED, DateOrder::Dots),
+    ("day_first", NumberFormat::PLAIN, DateOrder::DayFirst),
+    ("month_first", NumberFormat::PLAIN, DateOrder::MonthFirst),
+];
 
 /// Columns of files, joined by name: a new one is added, one that an earlier file has and a later one
 /// lacks is a failure unless the options allow it.
@@ -105,9 +134,9 @@ pub(crate) fn give_types(
             Some(_) => {}
             None if strict => return Err(missing(path, name, because, &present)),
             None => wanted.push(Wanted {
-                name: name.to_owned(),
                 data_type: Some(data_type),
                 exact: !declared,
+                ..Wanted::untyped(name)
             }),
         }
         Ok(())
@@ -138,7 +167,27 @@ pub(crate) fn give_types(
             )?;
         }
     }
+    keep_types(wanted, request);
     project(wanted, path, request, strict)
+}
+
+/// A type once known stays. A column that the source does not have any more is not added.
+fn keep_types(wanted: &mut [Wanted], request: &Request<'_>) {
+    for (name, field) in request.observed() {
+        let at = position(wanted, &name);
+        let Some(column) = at.and_then(|at| wanted.get_mut(at)) else {
+            continue;
+        };
+        let word = field.metadata().get(WRITTEN_AS);
+        let written = WRITTEN.iter().find(|(own, ..)| Some(*own) == word.map(String::as_str));
+        if let Some((_, numbers, order)) = written {
+            (column.numbers, column.order) = (*numbers, *order);
+        }
+        if column.data_type.is_none() && super::column::readable_type(field.data_type()) {
+            column.data_type = Some(field.data_type().clone());
+            column.exact = true;
+        }
+    }
 }
 
 fn project(
@@ -186,24 +235,106 @@ fn position(wanted: &[Wanted], name: &str) -> Option<usize> {
     }
 }
 
-pub(crate) fn fill_types(wanted: &mut [Wanted], findings: &Findings, notes: &mut Vec<String>) {
-    for column in wanted
-        .iter_mut()
-        .filter(|column| column.data_type.is_none())
-    {
-        let verdict = findings.verdict(&column.name);
-        notes.extend(verdict.note);
-        column.data_type = Some(verdict.data_type);
+/// What a look at all values showed: types that are not known yet, and how columns are written.
+/// `fixed`: as in `Numbers::data_type`.
+pub(crate) fn fill_types(
+    wanted: &mut [Wanted],
+    findings: &Findings,
+    fixed: bool,
+    notes: &mut Vec<String>,
+) {
+    for column in wanted.iter_mut() {
+        if column.data_type.is_none() {
+            let verdict = findings.verdict(&column.name, fixed);
+            notes.extend(verdict.note);
+            column.has_no_values = verdict.has_no_values;
+            column.data_type = Some(verdict.data_type);
+        }
+        let (numbers, order) = findings.written(&column.name);
+        match &column.data_type {
+            Some(data_type) if data_type.is_numeric() => {
+                column.numbers = numbers.unwrap_or(column.numbers);
+            }
+            Some(data_type) if data_type.is_temporal() => {
+                column.order = order.unwrap_or(column.order);
+            }
+            _ => {}
+        }
     }
+    let of = |numbers: NumberFormat| {
+        let columns = wanted.iter().filter(|column| column.numbers == numbers);
+        columns.map(|column| format!("`{}`", column.name)).collect::<Vec<_>>()
+    };
+    let commas = of(NumberFormat::COMMA);
+    if !commas.is_empty() {
+        notes.push(format!(
+            "numbers with a decimal comma are read as such in {}; `decimal: \",\"` says so for the whole table",
+            commas.join(", ")
+        ));
+    }
+    let grouped = of(NumberFormat::GROUPED);
+    if !grouped.is_empty() {
+        notes.push(format!(
+            "commas between thousands are read as such in {}; `thousands: \",\"` says so for the whole table",
+            grouped.join(", ")
+        ));
+    }
+}
+
+/// How the columns are written: by the options, or else as their values show.
+pub(crate) fn formats_of(
+    wanted: &[Wanted],
+    options: &Options,
+    numbers: Option<NumberFormat>,
+) -> Formats {
+    let usual = ColumnFormat {
+        times: options.times.clone(),
+        numbers: numbers.unwrap_or(NumberFormat::PLAIN),
+    };
+    let own = wanted.iter().filter(|column| column.written_as().is_some());
+    let own = own.map(|column| {
+        let format = ColumnFormat {
+            times: TimeFormats {
+                order: column.order,
+                ..options.times.clone()
+            },
+            numbers: numbers.unwrap_or(column.numbers),
+        };
+        (column.name.clone(), format)
+    });
+    Formats {
+        own: own.collect(),
+        usual,
+    }
+}
+
+/// Whether only a look at all values can tell how columns are written whose types are known.
+/// `heads` are guesses over the first rows of each file.
+pub(crate) fn needs_look<'h>(
+    wanted: &[Wanted],
+    mut heads: impl Iterator<Item = &'h [(String, Guess)]>,
+) -> bool {
+    let is_readable = |data_type: &DataType| data_type.is_numeric() || data_type.is_temporal();
+    let local = |name: &str| {
+        let column = wanted.iter().find(|column| column.name == name);
+        column.is_some_and(|column| column.data_type.as_ref().is_some_and(is_readable))
+    };
+    wanted.iter().any(|column| column.written_as().is_some())
+        || heads.any(|head| {
+            let mut seen = head.iter().filter(|(_, guess)| guess.is_local());
+            seen.any(|(name, _)| local(name))
+        })
 }
 
 pub(crate) fn schema_of(wanted: &[Wanted]) -> SchemaRef {
     let field = |column: &Wanted| {
-        Field::new(
-            &column.name,
-            column.data_type.clone().unwrap_or(DataType::Utf8),
-            true,
-        )
+        let data_type = column.data_type.clone().unwrap_or(DataType::Utf8);
+        let field = Field::new(&column.name, data_type, true);
+        let no_values = column.has_no_values.then_some((NO_VALUES, "true"));
+        let written = column.written_as().map(|word| (WRITTEN_AS, word));
+        let metadata = no_values.into_iter().chain(written);
+        let metadata = metadata.map(|(key, word)| (key.to_owned(), word.to_owned()));
+        field.with_metadata(metadata.collect())
     };
     Arc::new(Schema::new(wanted.iter().map(field).collect::<Vec<_>>()))
 }

@@ -45,6 +45,7 @@ impl Discover for FilesDiscover {
             cursor: None,
             declared: Vec::new(),
             known: None,
+            observed: None,
             projection: None,
             limit: None,
             options: std::collections::BTreeMap::new(),

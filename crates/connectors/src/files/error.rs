@@ -50,15 +50,6 @@ pub(crate) enum FilesError {
     Changing { path: String },
     #[error("`{path}` is empty: it has not even a header")]
     Empty { path: String },
-    #[error("the header of `{path}` names `{name}` twice, as columns {first} and {second}")]
-    DuplicateHeader {
-        path: String,
-        name: String,
-        first: usize,
-        second: usize,
-    },
-    #[error("the header of `{path}` has no name for column {}", positions(.columns))]
-    EmptyHeader { path: String, columns: Vec<usize> },
     #[error("the header of `{path}` cannot be read: {why}")]
     BadHeader { path: String, why: String },
     #[error("`{path}` has no column `{column}`")]
@@ -144,14 +135,6 @@ fn in_column(column: Option<&str>) -> String {
     column.map_or_else(String::new, |name| format!(", column `{name}`"))
 }
 
-fn positions(columns: &[usize]) -> String {
-    columns
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
 impl FilesError {
     fn code(&self) -> &'static str {
         match self {
@@ -164,10 +147,7 @@ impl FilesError {
             Self::Read { .. } => "R0107",
             Self::Changing { .. } => "R0116",
             Self::Empty { .. } => "R0108",
-            Self::DuplicateHeader { .. }
-            | Self::EmptyHeader { .. }
-            | Self::BadHeader { .. }
-            | Self::TwoColumns { .. } => "R0109",
+            Self::BadHeader { .. } | Self::TwoColumns { .. } => "R0109",
             Self::Unending { .. } => "R0115",
             Self::MissingColumn { .. } => "R0110",
             Self::Type { .. } => "R0111",
@@ -194,8 +174,6 @@ impl FilesError {
                 _ => Remedy::FixConfig,
             },
             Self::Empty { .. }
-            | Self::DuplicateHeader { .. }
-            | Self::EmptyHeader { .. }
             | Self::BadHeader { .. }
             | Self::TwoColumns { .. }
             | Self::Unending { .. }
@@ -241,9 +219,6 @@ impl FilesError {
                 "a table written by `key` takes the whole lines that are there when an incremental read starts, if lines are only added meanwhile".into(),
             ],
             Self::Empty { .. } => vec!["delete the file, or write its header line".into()],
-            Self::DuplicateHeader { .. } | Self::EmptyHeader { .. } => vec![
-                "give each column its own name in the file, or read it with `header: false` and `skip_lines: 1`".into(),
-            ],
             Self::TwoColumns { .. } => vec!["give each column its own name where the file is written".into()],
             Self::Unending { .. } => vec![
                 "are its quotes stray ones? mend those lines, or say `quote: \"\"` where quotes are plain characters".into(),

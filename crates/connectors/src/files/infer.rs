@@ -2,57 +2,88 @@
 //!
 //! Promise: a column is bigint, decimal, double, bool, date or timestamp only if every value survives
 //! text -> type -> text unchanged in value; the order of values, files and chunks does not matter.
-//! Leading zeros and `+` mean text. What stays ambiguous is text, and a note says so.
+//! Leading zeros and `+` mean text. Day or month first is decided by the whole column, a decimal comma
+//! by the column or else by the others of the table (`Hint`). What stays ambiguous is text, and a note
+//! says so. Read next: `numbers.rs`.
 
-use arrow_schema::DataType;
+use arrow_schema::{DataType, TimeUnit};
 use towpath_vocab::types;
 
 use super::cells::Cells;
-use super::value::{self, TimeFormats};
+use super::numbers::{CODE, Numbers, SPECIAL};
+use super::value::TimeFormats;
+use crate::exact::local::{DateOrder, NumberFormat, date_parts};
 
-/// What was seen, one bit each.
+/// What was seen beside plain numbers, one bit each.
 mod kind {
-    pub(super) const INTEGER: u32 = 1;
-    /// A whole number beyond 64 bits.
-    pub(super) const WIDE: u32 = 1 << 1;
-    /// A number with a point or an exponent that a double holds exactly (as the shortest text that
-    /// leads to it).
-    pub(super) const DOUBLE: u32 = 1 << 2;
-    /// A number that no double holds.
-    pub(super) const PRECISE: u32 = 1 << 3;
-    /// NaN or infinity.
-    pub(super) const SPECIAL: u32 = 1 << 4;
-    pub(super) const BOOL: u32 = 1 << 5;
-    pub(super) const DATE: u32 = 1 << 6;
-    pub(super) const TIMESTAMP: u32 = 1 << 7;
-    pub(super) const INSTANT: u32 = 1 << 8;
-    /// A whole number that a double does not hold, or with more digits than it shows.
-    pub(super) const LONG: u32 = 1 << 9;
-    /// A number with an exponent: its digits say nothing of a decimal's scale.
-    pub(super) const EXPONENT: u32 = 1 << 10;
-    /// Digits with leading zeros or a plus.
-    pub(super) const CODE: u32 = 1 << 11;
-    /// Looks like a date whose parts have no certain order.
-    pub(super) const SLASHED: u32 = 1 << 12;
+    pub(super) const BOOL: u32 = 1;
+    pub(super) const DATE: u32 = 1 << 1;
+    pub(super) const TIMESTAMP: u32 = 1 << 2;
+    pub(super) const INSTANT: u32 = 1 << 3;
+    /// A date whose parts have no certain order.
+    pub(super) const SLASHED: u32 = 1 << 4;
+    /// One that is a date with the day first only, or with the month first only.
+    pub(super) const DAY_FIRST: u32 = 1 << 5;
+    pub(super) const MONTH_FIRST: u32 = 1 << 6;
+    /// A time stands behind such a date; nothing does.
+    pub(super) const SLASHED_TIME: u32 = 1 << 7;
+    pub(super) const SLASHED_DAY: u32 = 1 << 8;
+    /// Its year has two digits.
+    pub(super) const SHORT_YEAR: u32 = 1 << 9;
     /// An empty text between quotes.
-    pub(super) const EMPTY: u32 = 1 << 13;
-    pub(super) const TEXT: u32 = 1 << 14;
+    pub(super) const EMPTY: u32 = 1 << 10;
+    pub(super) const TEXT: u32 = 1 << 11;
+    /// A number with a separator, as `1,5`, that is none in plain form.
+    pub(super) const NOT_PLAIN: u32 = 1 << 12;
+    /// A number that is none with a decimal comma, or none with commas between thousands.
+    pub(super) const NOT_COMMA: u32 = 1 << 13;
+    pub(super) const NOT_GROUPED: u32 = 1 << 14;
+    /// A number that is one only with a decimal comma, or only with commas between thousands.
+    pub(super) const COMMA: u32 = 1 << 15;
+    pub(super) const GROUPED: u32 = 1 << 16;
 }
 use kind::{
-    BOOL, CODE, DATE, DOUBLE, EMPTY, EXPONENT, INSTANT, INTEGER, LONG, PRECISE, SLASHED, SPECIAL,
-    TEXT, TIMESTAMP, WIDE,
+    BOOL, COMMA, DATE, DAY_FIRST, EMPTY, GROUPED, INSTANT, MONTH_FIRST, NOT_COMMA, NOT_GROUPED,
+    NOT_PLAIN, SHORT_YEAR, SLASHED, SLASHED_DAY, SLASHED_TIME, TEXT, TIMESTAMP,
 };
 
-const NUMBERS: u32 = INTEGER | WIDE | DOUBLE | PRECISE | LONG | EXPONENT;
+/// Bits that say how numbers are written, not what they are.
+const WRITING: u32 = NOT_PLAIN | NOT_COMMA | NOT_GROUPED | COMMA | GROUPED;
+const SLASHES: u32 =
+    SLASHED | DAY_FIRST | MONTH_FIRST | SLASHED_TIME | SLASHED_DAY | SHORT_YEAR;
+/// So many texts among other values are counted; a column with more is a text column.
+const FEW: u8 = 10;
+
+/// How cells are looked at.
+pub(crate) struct Look<'a> {
+    pub(crate) times: &'a TimeFormats,
+    /// Quoted cells are texts, as in JSON.
+    pub(crate) typed: bool,
+    /// How numbers are written, where the project says it.
+    pub(crate) numbers: Option<NumberFormat>,
+    /// A comma may be a decimal one: it does not separate the fields.
+    pub(crate) commas: bool,
+}
+
+/// What the columns of a table show of how numbers are written in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hint {
+    comma: bool,
+    point: bool,
+}
 
 /// What is known of one column so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Guess {
     kinds: u32,
-    /// Most digits before the point.
-    whole: u32,
-    /// Most digits behind the point.
-    fraction: u32,
+    /// Numbers without any separator, and those with one in each way of writing them.
+    whole: Numbers,
+    plain: Numbers,
+    comma: Numbers,
+    grouped: Numbers,
+    /// Values that are not NULL, and those that are nothing but text; exact while these are few.
+    values: u64,
+    texts: u8,
 }
 
 /// A type with what a person should know about it.
@@ -60,188 +91,241 @@ pub(crate) struct Guess {
 pub(crate) struct Verdict {
     pub(crate) data_type: DataType,
     pub(crate) note: Option<String>,
+    /// Nothing was seen that could tell the type.
+    pub(crate) has_no_values: bool,
 }
 
 impl Guess {
     /// Adds what another part of the input showed.
     pub(crate) fn merge(&mut self, other: Guess) {
         self.kinds |= other.kinds;
-        self.whole = self.whole.max(other.whole);
-        self.fraction = self.fraction.max(other.fraction);
+        self.whole.merge(other.whole);
+        self.plain.merge(other.plain);
+        self.comma.merge(other.comma);
+        self.grouped.merge(other.grouped);
+        self.values += other.values;
+        self.texts = self.texts.saturating_add(other.texts).min(FEW + 1);
     }
 
-    /// Looks at the cells of a column. With `typed` quoted cells are texts, as in JSON.
-    pub(crate) fn see(&mut self, cells: &Cells<'_>, times: &TimeFormats, typed: bool) {
+    /// Looks at the cells of a column.
+    pub(crate) fn see(&mut self, cells: &Cells<'_>, look: &Look<'_>) {
         // Once it is certainly text, nothing changes the verdict.
-        if self.kinds & TEXT != 0 {
+        if self.texts > FEW {
             return;
         }
         let mut guess = *self;
         cells.each(|_, text, quoted| {
             if let Some(text) = text
-                && guess.kinds & TEXT == 0
+                && guess.texts <= FEW
             {
-                guess.value(text, quoted, times, typed);
+                guess.value(text, quoted, look);
             }
         });
         *self = guess;
     }
 
+    fn add(&mut self, kinds: u32) {
+        self.kinds |= kinds;
+        if kinds & TEXT != 0 {
+            self.texts = self.texts.saturating_add(1).min(FEW + 1);
+        }
+    }
+
     #[inline]
-    fn value(&mut self, text: &[u8], quoted: bool, times: &TimeFormats, typed: bool) {
-        if typed && quoted {
-            self.kinds |= moment(text, times).unwrap_or(TEXT);
-            return;
+    fn value(&mut self, text: &[u8], quoted: bool, look: &Look<'_>) {
+        self.values += 1;
+        if look.typed && quoted {
+            let kinds = moment(text, look.times).unwrap_or_else(|| slashed(text, look.times));
+            return self.add(kinds);
         }
         match text.first() {
-            None => self.kinds |= EMPTY,
-            Some(b'0'..=b'9' | b'-' | b'.') => {
-                if !self.number(text) {
-                    self.kinds |= moment(text, times).unwrap_or_else(|| slashed(text));
+            None => self.add(EMPTY),
+            Some(b'0'..=b'9' | b'-' | b'.') if self.number(text, look) => {}
+            Some(_) => match word(text) {
+                Some(Word::Bool) => self.add(BOOL),
+                Some(Word::Special) => self.whole.note(SPECIAL),
+                Some(Word::Code) => self.whole.note(CODE),
+                None => {
+                    let kinds = moment(text, look.times);
+                    self.add(kinds.unwrap_or_else(|| slashed(text, look.times)));
                 }
-            }
-            Some(_) => self.kinds |= word(text).or_else(|| moment(text, times)).unwrap_or(TEXT),
+            },
         }
     }
 
     /// Takes a number; false when it is none.
     #[inline]
-    fn number(&mut self, text: &[u8]) -> bool {
+    fn number(&mut self, text: &[u8], look: &Look<'_>) -> bool {
+        if let Some(format) = look.numbers {
+            let plain = &mut self.plain;
+            return format
+                .read(text, |text| plain.take(text).then_some(()))
+                .is_some();
+        }
         let digits = text.strip_prefix(b"-").unwrap_or(text);
-        let whole = digits
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        if whole == digits.len() {
-            return self.whole_number(text, digits);
+        if digits.iter().all(u8::is_ascii_digit) {
+            return self.whole.take(text);
         }
-        let leading_zero = whole > 1 && digits.first() == Some(&b'0');
-        let Some(rest) = digits.get(whole..) else {
-            return false;
-        };
-        let fraction = match rest {
-            [b'.', rest @ ..] => rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
-            _ => 0,
-        };
-        let point = usize::from(rest.first() == Some(&b'.'));
-        let exponent = rest.get(point + fraction..).unwrap_or_default();
-        if whole + fraction == 0 || !exponent.is_empty() && !is_exponent(exponent) {
-            return false;
-        }
-        if leading_zero {
-            self.kinds |= CODE;
+        if self.plain.take(text) {
+            let is_settled = self.kinds & NOT_COMMA != 0;
+            if !is_settled && !(look.commas && taken(&mut self.comma, NumberFormat::COMMA, text)) {
+                self.kinds |= NOT_COMMA;
+            }
             return true;
         }
-        let mut kinds = if exponent.is_empty() { 0 } else { EXPONENT };
-        let short = whole + fraction <= 15 && exponent.is_empty();
-        kinds |= if short || survives_as_double(text) {
-            DOUBLE
-        } else {
-            PRECISE
+        let comma = look.commas && taken(&mut self.comma, NumberFormat::COMMA, text);
+        let grouped = taken(&mut self.grouped, NumberFormat::GROUPED, text);
+        self.kinds |= match (comma, grouped) {
+            (false, false) => return false,
+            (true, true) => NOT_PLAIN,
+            (true, false) => NOT_PLAIN | NOT_GROUPED | COMMA,
+            (false, true) => NOT_PLAIN | NOT_COMMA | GROUPED,
         };
-        self.kinds |= kinds;
-        self.digits(whole, fraction);
         true
     }
 
-    fn whole_number(&mut self, text: &[u8], digits: &[u8]) -> bool {
-        match digits {
-            [] => return false,
-            [b'0'] if text.len() == 2 => self.kinds |= DOUBLE,
-            [b'0', _, ..] => self.kinds |= CODE,
-            _ if digits.len() <= 15 => self.kinds |= INTEGER,
-            _ => {
-                self.kinds |= if value::integer(text).is_some() {
-                    INTEGER
-                } else {
-                    WIDE
-                };
-                if !survives_as_double(text) {
-                    self.kinds |= LONG;
-                }
-            }
+    /// What the column says about how numbers are written in its table.
+    pub(crate) fn hint(&self, hint: &mut Hint) {
+        if self.kinds & !WRITING != 0 {
+            return;
         }
-        self.digits(digits.len(), 0);
-        true
+        let has = |kind: u32| self.kinds & kind != 0;
+        hint.comma |= has(COMMA) && !has(NOT_COMMA);
+        let points = !self.plain.is_empty() && has(NOT_COMMA) && !has(NOT_PLAIN);
+        hint.point |= points || has(GROUPED) && !has(NOT_GROUPED);
     }
 
-    fn digits(&mut self, whole: usize, fraction: usize) {
-        self.whole = self.whole.max(u32::try_from(whole).unwrap_or(u32::MAX));
-        self.fraction = self
-            .fraction
-            .max(u32::try_from(fraction).unwrap_or(u32::MAX));
+    /// Whether there are numbers or dates that only the whole column can tell how to read.
+    pub(crate) fn is_local(&self) -> bool {
+        self.kinds & (NOT_PLAIN | SLASHES) != 0
     }
 
-    /// The type that keeps every value.
-    pub(crate) fn verdict(&self, column: &str) -> Verdict {
-        let kinds = self.kinds;
-        let only = |allowed: u32| kinds & !allowed == 0;
-        let of = |data_type| Verdict {
-            data_type,
-            note: None,
+    /// How the column is written as far as its values tell, or else those of its table.
+    pub(crate) fn written(&self, hint: Hint) -> (Option<NumberFormat>, Option<DateOrder>) {
+        let has = |kind: u32| self.kinds & kind != 0;
+        let could_be_comma = !has(NOT_PLAIN) && !has(NOT_COMMA);
+        let numbers = self.writing(hint);
+        let numbers = numbers.filter(|form| !(could_be_comma && *form == NumberFormat::PLAIN));
+        let order = match (has(DAY_FIRST), has(MONTH_FIRST)) {
+            (true, false) => Some(DateOrder::DayFirst),
+            (false, true) => Some(DateOrder::MonthFirst),
+            _ => None,
         };
-        if kinds == 0 {
-            return of(DataType::Utf8);
+        (numbers, order)
+    }
+
+    /// How the numbers are written; `None` when that is ambiguous or mixed.
+    fn writing(&self, hint: Hint) -> Option<NumberFormat> {
+        let has = |kind: u32| self.kinds & kind != 0;
+        let by_hint = match (hint.comma, hint.point) {
+            (true, false) => Some(NumberFormat::COMMA),
+            (false, true) => Some(NumberFormat::GROUPED),
+            _ => None,
+        };
+        if !has(NOT_PLAIN) {
+            let could_be = !self.plain.is_empty() && !has(NOT_COMMA);
+            let comma = by_hint.filter(|format| could_be && *format == NumberFormat::COMMA);
+            return Some(comma.unwrap_or(NumberFormat::PLAIN));
         }
-        if only(INTEGER | LONG) {
-            return of(DataType::Int64);
+        match (has(NOT_COMMA), has(NOT_GROUPED)) {
+            (true, true) => None,
+            (false, true) => Some(NumberFormat::COMMA),
+            (true, false) if self.is_certainly_grouped() => Some(NumberFormat::GROUPED),
+            _ => by_hint,
         }
-        if only(BOOL) {
-            return of(DataType::Boolean);
-        }
-        if only(DATE) {
-            return of(DataType::Date32);
-        }
-        if only(TIMESTAMP) {
-            return of(DataType::Timestamp(
-                arrow_schema::TimeUnit::Microsecond,
-                None,
-            ));
-        }
-        if only(INSTANT) {
-            return of(types::instant());
-        }
-        if only(INTEGER | DOUBLE | EXPONENT | SPECIAL) && kinds & (INTEGER | DOUBLE) != 0 {
-            return of(DataType::Float64);
-        }
-        let scale = self.fraction;
-        let precision = self.whole.saturating_add(scale).max(1);
-        if only(NUMBERS) && kinds & EXPONENT == 0 && precision <= 38 {
-            let (precision, scale) = if scale == 0 {
-                (38, 0)
-            } else {
-                (precision, scale)
-            };
-            if let (Ok(precision), Ok(scale)) = (u8::try_from(precision), i8::try_from(scale)) {
-                return of(DataType::Decimal128(precision, scale));
+    }
+
+    /// Commas in threes could also be lists: a point behind them, or a second comma, is certain.
+    fn is_certainly_grouped(&self) -> bool {
+        !self.grouped.is_empty() && (!self.plain.is_empty() || self.grouped.has_large_or_fraction())
+    }
+
+    fn numbers(&self, format: NumberFormat) -> Numbers {
+        let mut numbers = self.whole;
+        match format {
+            NumberFormat::COMMA => numbers.merge(self.comma),
+            NumberFormat::GROUPED => {
+                numbers.merge(self.plain);
+                numbers.merge(self.grouped);
             }
+            _ => numbers.merge(self.plain),
         }
-        Verdict {
+        numbers
+    }
+
+    /// The type that keeps every value. `fixed`: as in `Numbers::data_type`.
+    pub(crate) fn verdict(&self, column: &str, hint: Hint, fixed: bool) -> Verdict {
+        let mut verdict = Verdict {
             data_type: DataType::Utf8,
-            note: self.note(column),
+            note: None,
+            has_no_values: self.values == 0,
+        };
+        let found = match self.writing(hint).map(|format| self.numbers(format)) {
+            Some(numbers) if self.kinds & !WRITING == 0 => numbers.data_type(fixed),
+            Some(numbers) if numbers.is_empty() => self.no_number(),
+            _ => None,
+        };
+        match found {
+            Some(data_type) => verdict.data_type = data_type,
+            None => verdict.note = self.note(column, hint, fixed),
+        }
+        verdict
+    }
+
+    /// The type of a column without numbers, unless it is text.
+    fn no_number(&self) -> Option<DataType> {
+        let timestamp = DataType::Timestamp(TimeUnit::Microsecond, None);
+        match self.kinds {
+            BOOL => return Some(DataType::Boolean),
+            DATE => return Some(DataType::Date32),
+            TIMESTAMP => return Some(timestamp),
+            INSTANT => return Some(types::instant()),
+            _ => {}
+        }
+        let has_order = matches!(self.kinds & (DAY_FIRST | MONTH_FIRST), DAY_FIRST | MONTH_FIRST);
+        match self.kinds & !(SLASHED | DAY_FIRST | MONTH_FIRST) {
+            SLASHED_DAY if has_order => Some(DataType::Date32),
+            SLASHED_TIME if has_order => Some(timestamp),
+            _ => None,
         }
     }
 
     /// Why a column that looks like something else is text.
-    fn note(&self, column: &str) -> Option<String> {
+    fn note(&self, column: &str, hint: Hint, fixed: bool) -> Option<String> {
         let has = |some: u32| self.kinds & some != 0;
         let say = |why: &str| Some(format!("`{column}` is read as text: {why}"));
+        let mut numbers = self.numbers(NumberFormat::GROUPED);
+        numbers.merge(self.comma);
         if has(TEXT) {
             // Most text columns are just that.
-            return None;
+            return self.few_texts(column, hint, fixed);
+        }
+        if has(SHORT_YEAR) {
+            return say("the years of its dates have two digits; say `date_format`");
+        }
+        if has(DAY_FIRST) && has(MONTH_FIRST) {
+            return say("some of its dates have the day first and some the month");
         }
         if has(SLASHED) {
             return say(
                 "its dates may be day/month or month/day; declare `date` and say `date_format`",
             );
         }
-        if has(EMPTY) && self.kinds != EMPTY {
+        if has(EMPTY) && (self.kinds != EMPTY || !numbers.is_empty()) {
             return say(
                 "some values are quoted and empty; `null_values: [\"\"]` reads those as NULL",
             );
         }
-        if has(CODE) && has(NUMBERS) {
+        if numbers.has(CODE) && numbers.has(!CODE) {
             return say("some of its numbers have leading zeros or a plus");
+        }
+        if has(NOT_PLAIN) && has(NOT_COMMA) && has(NOT_GROUPED) {
+            return say("some of its numbers have a decimal comma and some have a point");
+        }
+        if has(NOT_PLAIN) {
+            return say(
+                "its commas may be decimal commas or stand between thousands; say `decimal: \",\"` or `thousands: \",\"`",
+            );
         }
         if has(TIMESTAMP) && has(INSTANT) {
             return say("some of its timestamps have an offset and some have none");
@@ -249,38 +333,60 @@ impl Guess {
         if has(DATE) && has(TIMESTAMP | INSTANT) {
             return say("it mixes dates and timestamps");
         }
-        if has(NUMBERS) && self.kinds & !(NUMBERS | SPECIAL) == 0 {
+        let all_numbers = self.kinds & !WRITING == 0;
+        if all_numbers && numbers.has(!(CODE | SPECIAL)) {
             return say("no number type holds all its digits");
         }
         None
     }
-}
 
-fn is_exponent(text: &[u8]) -> bool {
-    match text {
-        [b'e' | b'E', b'+' | b'-', digits @ ..] | [b'e' | b'E', digits @ ..] => {
-            !digits.is_empty() && digits.len() <= 4 && digits.iter().all(u8::is_ascii_digit)
+    /// A column of one type but for a few texts, which may be mistakes.
+    fn few_texts(&self, column: &str, hint: Hint, fixed: bool) -> Option<String> {
+        let texts = u64::from(self.texts);
+        if self.texts > FEW || self.values < texts * 10 {
+            return None;
         }
-        _ => false,
+        let others = Guess {
+            kinds: self.kinds & !TEXT,
+            values: self.values - texts,
+            texts: 0,
+            ..*self
+        };
+        let verdict = others.verdict(column, hint, fixed);
+        if verdict.data_type == DataType::Utf8 {
+            return None;
+        }
+        let word = types::name(&verdict.data_type);
+        let are = if texts == 1 { "is" } else { "are" };
+        Some(format!(
+            "`{column}` is read as text: {texts} of {} values {are} not a valid `{word}`; declare `{column}: {word}` to reject such rows",
+            self.values
+        ))
     }
 }
 
-/// Whether the shortest text of the nearest double has the same digits and size as this text.
-fn survives_as_double(text: &[u8]) -> bool {
-    value::exact_double(text).is_some_and(f64::is_finite)
+fn taken(numbers: &mut Numbers, format: NumberFormat, text: &[u8]) -> bool {
+    let taken = |text: &[u8]| numbers.take(text).then_some(());
+    format.read(text, taken).is_some()
 }
 
-fn word(text: &[u8]) -> Option<u32> {
+enum Word {
+    Bool,
+    Special,
+    Code,
+}
+
+fn word(text: &[u8]) -> Option<Word> {
     let is = |words: &[&str]| words.iter().any(|word| word.as_bytes() == text);
     if is(&["true", "false", "True", "False", "TRUE", "FALSE"]) {
-        Some(BOOL)
-    } else if is(&["NaN", "nan", "inf", "Inf", "Infinity", "infinity"]) {
-        Some(SPECIAL)
-    } else if matches!(text, [b'+', b'0'..=b'9', ..]) {
-        Some(CODE)
-    } else {
-        None
+        return Some(Word::Bool);
     }
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let sizes: [&[u8]; 4] = [b"inf", b"Inf", b"Infinity", b"infinity"];
+    if is(&["NaN", "nan"]) || sizes.contains(&unsigned) {
+        return Some(Word::Special);
+    }
+    matches!(text, [b'+', b'0'..=b'9', ..]).then_some(Word::Code)
 }
 
 fn moment(text: &[u8], times: &TimeFormats) -> Option<u32> {
@@ -292,96 +398,31 @@ fn moment(text: &[u8], times: &TimeFormats) -> Option<u32> {
         .map(|moment| if moment.zoned { INSTANT } else { TIMESTAMP })
 }
 
-/// `3/4/2013`, `03.04.2013` and the like.
-fn slashed(text: &[u8]) -> u32 {
-    if matches!(text, b"-inf" | b"-Inf" | b"-Infinity" | b"-infinity") {
-        return SPECIAL;
-    }
-    let parts: Vec<&[u8]> = text
-        .split(|byte| matches!(byte, b'/' | b'.' | b'-'))
-        .collect();
-    let digits = |part: &[u8], length: std::ops::RangeInclusive<usize>| {
-        length.contains(&part.len()) && part.iter().all(u8::is_ascii_digit)
+/// `3/4/2013`, `03-04-2013` and the like, with a time or without; text else.
+fn slashed(text: &[u8], times: &TimeFormats) -> u32 {
+    let Some(parts) = date_parts(text) else {
+        return TEXT;
     };
-    match parts.as_slice() {
-        [first, second, third]
-            if digits(first, 1..=2)
-                && digits(second, 1..=2)
-                && (digits(third, 2..=2) || digits(third, 4..=4)) =>
-        {
-            SLASHED
-        }
-        _ => TEXT,
+    let kinds = match parts.rest {
+        [] if times.date.is_none() => SLASHED_DAY,
+        [_, ..] if times.timestamp.is_none() => SLASHED_TIME,
+        _ => return TEXT,
+    };
+    if parts.has_short_year() && parts.rest.is_empty() {
+        return kinds | SHORT_YEAR;
     }
+    let is_read = |order: DateOrder| match parts.rest {
+        [] => order.date(text).is_some(),
+        _ => order.timestamp(text).is_some_and(|moment| !moment.zoned),
+    };
+    kinds
+        | match (is_read(DateOrder::DayFirst), is_read(DateOrder::MonthFirst)) {
+            (true, true) => SLASHED,
+            (true, false) => DAY_FIRST,
+            (false, true) => MONTH_FIRST,
+            (false, false) => return TEXT,
+        }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn verdict(values: &[&str]) -> String {
-        let mut guess = Guess::default();
-        for value in values {
-            guess.value(value.as_bytes(), false, &TimeFormats::default(), false);
-        }
-        let mut backwards = Guess::default();
-        for value in values.iter().rev() {
-            let mut one = Guess::default();
-            one.value(value.as_bytes(), false, &TimeFormats::default(), false);
-            backwards.merge(one);
-        }
-        let verdict = guess.verdict("c");
-        assert_eq!(verdict, backwards.verdict("c"));
-        let note = verdict.note.map_or("", |_| "!");
-        format!("{}{note}", types::name(&verdict.data_type))
-    }
-
-    #[test]
-    fn numbers() {
-        assert_eq!(verdict(&[]), "text");
-        assert_eq!(verdict(&["0", "-7", "9223372036854775807"]), "bigint");
-        assert_eq!(verdict(&["1", "9223372036854775808"]), "decimal(38,0)");
-        assert_eq!(verdict(&[&"9".repeat(39)]), "text!");
-        assert_eq!(verdict(&["1", "2.50", "1e-7", ".5"]), "double");
-        assert_eq!(verdict(&["10.357019999999999", "1"]), "double");
-        assert_eq!(verdict(&["0.1234567890123456789", "12"]), "decimal(21,19)");
-        assert_eq!(verdict(&["9007199254740993", "0.5"]), "decimal(17,1)");
-        assert_eq!(verdict(&["9007199254740992", "0.5"]), "double");
-        assert_eq!(verdict(&["9007199254740993", "1e-7"]), "text!");
-        assert_eq!(verdict(&["1", "NaN", "-inf"]), "double");
-        assert_eq!(verdict(&["NaN"]), "text");
-        assert_eq!(verdict(&["0.1234567890123456789", "NaN"]), "text!");
-        assert_eq!(verdict(&["-0", "1"]), "double");
-        assert_eq!(verdict(&["007", "12"]), "text!");
-        assert_eq!(verdict(&["+5", "12"]), "text!");
-        assert_eq!(verdict(&["00.5"]), "text");
-        assert_eq!(verdict(&["1", "x"]), "text");
-        assert_eq!(verdict(&["1", "-"]), "text");
-        assert_eq!(verdict(&["1e999"]), "text!");
-        assert_eq!(verdict(&["1", ""]), "text!");
-    }
-
-    #[test]
-    fn words_and_times() {
-        assert_eq!(verdict(&["true", "False"]), "bool");
-        assert_eq!(verdict(&["true", "1"]), "text");
-        assert_eq!(verdict(&["yes", "no"]), "text");
-        assert_eq!(verdict(&["2013-01-01", "2012-02-29"]), "date");
-        assert_eq!(verdict(&["2013-02-29"]), "text");
-        assert_eq!(
-            verdict(&["2013-01-01T00:00:00", "2013-01-01 00:00"]),
-            "timestamp"
-        );
-        assert_eq!(
-            verdict(&["2013-01-01T00:00:00Z", "2013-01-01 00:00+02"]),
-            "timestamptz"
-        );
-        assert_eq!(
-            verdict(&["2013-01-01T00:00:00Z", "2013-01-01 00:00"]),
-            "text!"
-        );
-        assert_eq!(verdict(&["2013-01-01T00:00:00", "2013-01-01"]), "text!");
-        assert_eq!(verdict(&["2013-01-01T00:00:00.1234567"]), "text");
-        assert_eq!(verdict(&["03/04/2013"]), "text!");
-    }
-}
+mod tests;

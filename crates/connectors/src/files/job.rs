@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, FieldRef, SchemaRef};
 use towpath_ports::{ConnectorContext, ReadSpec};
 use towpath_vocab::types::SOURCE_NAME;
 
@@ -62,18 +62,26 @@ impl Request<'_> {
 
     /// What is known of the source's columns, by their own names.
     pub(crate) fn known(&self) -> Vec<(String, DataType)> {
-        let fields = self
-            .spec
-            .known
-            .iter()
-            .flat_map(|schema| schema.fields().iter());
-        fields
-            .map(|field| {
-                let name = field.metadata().get(SOURCE_NAME).unwrap_or(field.name());
-                (name.clone(), field.data_type().clone())
-            })
+        let known = by_source_name(self.spec.known.as_ref()).into_iter();
+        known
+            .map(|(name, field)| (name, field.data_type().clone()))
             .collect()
     }
+
+    /// What the source's columns were when they were last read, by their own names.
+    pub(crate) fn observed(&self) -> Vec<(String, FieldRef)> {
+        by_source_name(self.spec.observed.as_ref())
+    }
+}
+
+fn by_source_name(schema: Option<&SchemaRef>) -> Vec<(String, FieldRef)> {
+    let fields = schema.into_iter().flat_map(|schema| schema.fields().iter());
+    fields
+        .map(|field| {
+            let name = field.metadata().get(SOURCE_NAME).unwrap_or(field.name());
+            (name.clone(), Arc::clone(field))
+        })
+        .collect()
 }
 
 /// A few megabytes, fewer when the whole budget is small: about a dozen chunks are on their way at

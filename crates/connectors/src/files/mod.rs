@@ -26,6 +26,7 @@ mod infer;
 mod job;
 mod json;
 mod named;
+mod numbers;
 mod options;
 mod parquet;
 mod pieces;

@@ -102,6 +102,7 @@ fn spec_of(name: &str, selection: String) -> ReadSpec {
         cursor: None,
         declared: Vec::new(),
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options: BTreeMap::new(),

@@ -11,6 +11,7 @@ use towpath_vocab::OptionValue;
 
 use super::error::FilesError;
 use super::value::TimeFormats;
+use crate::exact::local::NumberFormat;
 
 /// How bytes of a file become records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub(crate) struct Options {
     /// `None` means by extension: a tab for `.tsv`, else a comma.
     pub(crate) delimiter: Option<u8>,
     pub(crate) quote: Option<u8>,
+    /// The project says which quote there is, or none.
+    pub(crate) is_quote_given: bool,
     pub(crate) escape: Option<u8>,
     pub(crate) comment: Option<u8>,
     pub(crate) header: bool,
@@ -58,6 +61,8 @@ pub(crate) struct Options {
     /// `None` means UTF-8, or UTF-16 where a byte order mark says so.
     pub(crate) encoding: Option<&'static Encoding>,
     pub(crate) times: TimeFormats,
+    /// `None` means plain, or what the values of a column show.
+    pub(crate) numbers: Option<NumberFormat>,
     pub(crate) missing_columns_null: bool,
     pub(crate) max_record_bytes: usize,
 }
@@ -179,6 +184,41 @@ fn word<T: Copy>(
     }
 }
 
+/// How numbers are written: `decimal` and `thousands`, different from each other.
+fn numbers(given: &Given<'_>) -> Result<Option<NumberFormat>, FilesError> {
+    let decimal = given.character("decimal")?.flatten();
+    let thousands = given.character("thousands")?.flatten();
+    let usual = |decimal: u8| match decimal {
+        b',' => NumberFormat::COMMA.thousands,
+        _ => None,
+    };
+    let format = match (decimal, thousands) {
+        (None, None) => return Ok(None),
+        (Some(decimal), None) => NumberFormat {
+            decimal,
+            thousands: usual(decimal),
+        },
+        (None, Some(b'.')) => NumberFormat::COMMA,
+        (decimal, thousands) => NumberFormat {
+            decimal: decimal.unwrap_or(b'.'),
+            thousands,
+        },
+    };
+    let means_two = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+');
+    let wrong = |option, expected: &str| FilesError::Option {
+        option,
+        value: given.text(option).ok().flatten().unwrap_or_default(),
+        expected: expected.to_owned(),
+    };
+    if means_two(format.decimal) {
+        return Err(wrong("decimal", "a sign such as `,` or `.`"));
+    }
+    if format.thousands.is_some_and(means_two) || format.thousands == Some(format.decimal) {
+        return Err(wrong("thousands", "different from `decimal`"));
+    }
+    Ok(Some(format))
+}
+
 impl Options {
     /// Reads the options of a connection with those of one table over them.
     pub(crate) fn read(
@@ -221,6 +261,7 @@ impl Options {
             )?,
             delimiter: given.character("delimiter")?.flatten(),
             quote: given.character("quote")?.unwrap_or(Some(b'"')),
+            is_quote_given: given.value("quote").is_some(),
             escape: given.character("escape")?.flatten(),
             comment: given.character("comment")?.flatten(),
             header: given.boolean("header", true)?,
@@ -229,6 +270,7 @@ impl Options {
             nulls: given.texts("null_values")?,
             encoding,
             times: TimeFormats::read(given.text("date_format")?, given.text("timestamp_format")?),
+            numbers: numbers(&given)?,
             missing_columns_null: word(
                 &given,
                 "missing_columns",

@@ -21,8 +21,8 @@ use towpath_ports::ExactValues;
 use towpath_vocab::types;
 
 use super::cells::{Cells, Nulls, Span};
-use super::column::{Column, misfit, readable_type};
-use super::value::{self, TimeFormats};
+use super::column::{Column, ColumnFormat, misfit, readable_type};
+use super::value;
 
 /// Values as an array, or why one of them is none of its type.
 pub(super) type Read = Result<Result<ArrayRef, String>, ArrowError>;
@@ -140,7 +140,7 @@ fn texts(values: &[Option<&Value>], to: &DataType) -> Read {
             None => None,
             Some(Value::String(text)) => Some(text.clone()),
             Some(Value::Array(_) | Value::Object(_)) if *to != DataType::Utf8 => {
-                return Ok(Err(format!("is no `{}`", types::name(to))));
+                return Ok(Err(format!("is not a valid `{}`", types::name(to))));
             }
             Some(other) => Some(other.to_string()),
         });
@@ -148,7 +148,7 @@ fn texts(values: &[Option<&Value>], to: &DataType) -> Read {
     if readable_type(to) {
         return scalars(&texts, to);
     }
-    let bad = || format!("is no `{}`; load it again", types::name(to));
+    let bad = || format!("is not a valid `{}`; load it again", types::name(to));
     Ok(rare(&texts, to)?.ok_or_else(bad))
 }
 
@@ -165,7 +165,7 @@ fn scalars(texts: &[Option<String>], to: &DataType) -> Read {
         spans.push(Span::quoted(start, bytes.len(), false));
     }
     // Values were written down in ISO 8601, whatever patterns the files have.
-    let (times, nulls) = (TimeFormats::default(), Nulls::default());
+    let (format, nulls) = (ColumnFormat::default(), Nulls::default());
     let cells = Cells {
         bytes: &bytes,
         spans: &spans,
@@ -174,7 +174,7 @@ fn scalars(texts: &[Option<String>], to: &DataType) -> Read {
         nulls: &nulls,
         unescape: &|text, to| to.extend_from_slice(text),
     };
-    let mut column = Column::new(to, texts.len(), &times);
+    let mut column = Column::new(to, texts.len(), &format);
     let mut bad = Vec::new();
     column.fill(&cells, 0, &mut bad);
     let Some(first) = bad.first() else {
@@ -184,7 +184,7 @@ fn scalars(texts: &[Option<String>], to: &DataType) -> Read {
         Some(array) => Ok(Ok(array)),
         None => {
             let text = texts.get(*first).cloned().flatten().unwrap_or_default();
-            Ok(Err(misfit(text.as_bytes(), to, &times)))
+            Ok(Err(misfit(text.as_bytes(), to, &format)))
         }
     }
 }

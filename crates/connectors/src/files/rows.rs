@@ -16,13 +16,13 @@ use towpath_vocab::{RawRecord, RecordLocation, TableName};
 
 use super::cells::{Cells, Nulls, Span, Unescape};
 use super::chunk::Chunk;
-use super::column::Column;
+use super::column::{Column, Formats};
 use super::csv::{self, Broken, Dialect, Index, Walk};
 use super::error::FilesError;
 use super::json;
 use super::readable::readable;
 use super::set_aside::{Flawed, Rejects, SetAside};
-use super::value::TimeFormats;
+use crate::exact::local::NumberFormat;
 
 /// How the records of one file are shaped.
 #[derive(Clone, Debug)]
@@ -50,7 +50,9 @@ pub(crate) struct Layout {
     pub(crate) width: usize,
     pub(crate) shape: RecordFormat,
     pub(crate) nulls: Nulls,
-    pub(crate) times: TimeFormats,
+    pub(crate) formats: Formats,
+    /// How numbers are written, where an option says it.
+    pub(crate) numbers: Option<NumberFormat>,
     /// Columns whose doubles must keep every digit: their type was found, not declared.
     pub(crate) exact: BTreeSet<String>,
     pub(crate) batch_rows: usize,
@@ -117,7 +119,7 @@ impl<'a> Growing<'a> {
             .iter()
             .zip(&layout.places)
             .map(|(field, place)| match place {
-                Some(_) => Column::new(field.data_type(), rows, &layout.times)
+                Some(_) => Column::new(field.data_type(), rows, layout.formats.of(field.name()))
                     .exactly(layout.exact.contains(field.name())),
                 None => Column::absent(field.data_type()),
             });

@@ -210,7 +210,7 @@ impl Rejects {
     fn readings(&self) -> Readings<'_> {
         Readings {
             nulls: &self.layout.nulls,
-            times: &self.layout.times,
+            formats: &self.layout.formats,
             exact: &self.layout.exact,
         }
     }

@@ -13,7 +13,8 @@ use towpath_vocab::{Selection, types};
 
 use super::cells::Nulls;
 use super::columns::{
-    Wanted, exact_of, fill_types, give_types, is_declared, join_names, schema_of,
+    Wanted, exact_of, fill_types, formats_of, give_types, is_declared, join_names, needs_look,
+    schema_of,
 };
 use super::csv::{Head, read_head};
 use super::error::FilesError;
@@ -60,15 +61,16 @@ async fn settle_csv(files: Vec<InputFile>, request: &Request<'_>) -> Result<Sett
         request,
         Format::Csv,
     )?;
-    let layouts: Vec<(InputFile, Head)> = heads;
     let mut rows = None;
-    if request.count_rows || wanted.iter().any(|column| column.data_type.is_none()) {
-        let jobs = csv_jobs(&layouts, &wanted, request);
+    let is_untyped = wanted.iter().any(|column| column.data_type.is_none());
+    let first = heads.iter().map(|(_, head)| head.first.as_slice());
+    if request.count_rows || is_untyped || needs_look(&wanted, first) {
+        let jobs = csv_jobs(&heads, &wanted, request);
         let findings = survey::survey(&jobs, request).await?;
         rows = Some(findings.rows);
-        fill_types(&mut wanted, &findings, &mut notes);
+        fill_types(&mut wanted, &findings, true, &mut notes);
     }
-    let jobs = csv_jobs(&layouts, &wanted, request);
+    let jobs = csv_jobs(&heads, &wanted, request);
     Ok(Settled {
         schema: schema_of(&wanted),
         jobs,
@@ -90,7 +92,7 @@ async fn read_heads(
         for file in files {
             match read_head(&file, &options)? {
                 Some(head) => {
-                    notes.extend(guessed(&file, &head, &options));
+                    notes.extend(head.notes.iter().cloned());
                     heads.push((file, head));
                 }
                 None => notes.push(format!("`{}` is empty and was passed over", file.object)),
@@ -105,23 +107,6 @@ async fn read_heads(
         return Err(FilesError::Empty { path });
     }
     Ok((heads, notes))
-}
-
-/// What is said when the header told the delimiter and not the project.
-fn guessed(file: &InputFile, head: &Head, options: &Options) -> Option<String> {
-    let usual = if file.tabs { b'\t' } else { b',' };
-    let delimiter = head.dialect.delimiter;
-    if options.delimiter.is_some() || delimiter == usual {
-        return None;
-    }
-    let word = match delimiter {
-        b'\t' => "a tab".to_owned(),
-        other => format!("`{}`", char::from(other)),
-    };
-    Some(format!(
-        "`{}` has {word} between its fields, as its header tells; `delimiter` would say it",
-        file.object
-    ))
 }
 
 fn csv_jobs(heads: &[(InputFile, Head)], wanted: &[Wanted], request: &Request<'_>) -> Vec<Job> {
@@ -167,7 +152,8 @@ fn csv_layout(
                 .collect(),
         },
         nulls: Nulls::csv(&options.nulls),
-        times: options.times.clone(),
+        formats: formats_of(wanted, options, options.numbers),
+        numbers: options.numbers,
         exact: exact_of(wanted),
         batch_rows: spec.batch_rows.max(1),
     }
@@ -190,7 +176,7 @@ async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Set
         rows = Some(findings.rows);
         wanted.extend(findings.names().map(Wanted::untyped));
         give_types(&mut wanted, &path, request, Format::Json)?;
-        fill_types(&mut wanted, &findings, &mut notes);
+        fill_types(&mut wanted, &findings, false, &mut notes);
     }
     let jobs = json_jobs(&files, &wanted, request);
     Ok(Settled {
@@ -216,7 +202,9 @@ fn json_jobs(files: &[InputFile], wanted: &[Wanted], request: &Request<'_>) -> V
                 max_record_bytes: request.options.max_record_bytes,
             },
             nulls: Nulls::default(),
-            times: request.options.times.clone(),
+            // A JSON number has one form.
+            formats: formats_of(wanted, &request.options, None),
+            numbers: None,
             exact: exact_of(wanted),
             batch_rows: request.spec.batch_rows.max(1),
         };

@@ -82,6 +82,16 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "How timestamps are written, such as `%d.%m.%Y %H:%M`; default ISO 8601.",
     ),
     (
+        "decimal",
+        Kind::Text,
+        "One ASCII character before the fraction of CSV numbers; default `.`, or what the numbers of a column show. With `,` a `.` may stand between thousands.",
+    ),
+    (
+        "thousands",
+        Kind::Text,
+        "One ASCII character that may stand between thousands of CSV numbers when they are read; default none, or what the numbers of a column show.",
+    ),
+    (
         "missing_columns",
         Kind::OneOf(&["fail", "null"]),
         "What a file without an expected column means; default fail.",

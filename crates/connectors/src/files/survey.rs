@@ -12,11 +12,12 @@ use super::cells::Cells;
 use super::chunk::Chunk;
 use super::csv::{self, Index, Walk};
 use super::error::FilesError;
-use super::infer::{Guess, Verdict};
+use super::infer::{Guess, Hint, Look, Verdict};
 use super::job::{How, Job, Request};
 use super::json;
 use super::pieces::{Piece, pieces, workers};
 use super::rows::{Layout, RecordFormat, without_foreign_bytes};
+use crate::exact::local::{DateOrder, NumberFormat};
 
 /// What a look at the whole input showed.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub(crate) struct Findings {
     columns: Vec<(String, Guess)>,
     places: HashMap<String, usize>,
     pub(crate) rows: u64,
+    /// How numbers are written in the table.
+    hint: Hint,
 }
 
 impl Findings {
@@ -33,14 +36,20 @@ impl Findings {
         self.columns.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The type of a column; text when it never had a value.
-    pub(crate) fn verdict(&self, name: &str) -> Verdict {
+    /// The type of a column; text when it never had a value. `fixed`: as in `Numbers::data_type`.
+    pub(crate) fn verdict(&self, name: &str, fixed: bool) -> Verdict {
         let guess = self
             .places
             .get(name)
             .and_then(|at| self.columns.get(*at))
             .map(|(_, guess)| *guess);
-        guess.unwrap_or_default().verdict(name)
+        guess.unwrap_or_default().verdict(name, self.hint, fixed)
+    }
+
+    /// How a column is written, as far as its values tell.
+    pub(crate) fn written(&self, name: &str) -> (Option<NumberFormat>, Option<DateOrder>) {
+        let guess = self.places.get(name).and_then(|at| self.columns.get(*at));
+        guess.map_or((None, None), |(_, guess)| guess.written(self.hint))
     }
 
     fn add(&mut self, part: Part) {
@@ -100,6 +109,9 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
             bounded(&findings, jobs)?;
         }
     }
+    for (_, guess) in &findings.columns {
+        guess.hint(&mut findings.hint);
+    }
     Ok(findings)
 }
 
@@ -132,7 +144,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
             lines,
             max_record_bytes,
         } => {
-            let mut survey = json::Survey::new(&layout.times);
+            let mut survey = json::Survey::new(&layout.formats.usual.times);
             let mut walk = json::Walk::new(&chunk.bytes, *lines, *max_record_bytes);
             while walk.rows(usize::MAX, &mut survey, &mut Vec::new()) {}
             Part {
@@ -148,6 +160,12 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
             let mut walk = Walk::new(bytes, dialect, chunk.suspicion);
             let (mut index, mut broken, mut bad) = (Index::new(width), Vec::new(), Vec::new());
             let mut guesses = vec![Guess::default(); width];
+            let how = Look {
+                times: &layout.formats.usual.times,
+                typed: false,
+                numbers: layout.numbers,
+                commas: dialect.delimiter != b',',
+            };
             let mut rows = 0;
             let mut more = true;
             while more {
@@ -168,7 +186,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
                         unescape: &unescape,
                     };
                     if let Some(guess) = guesses.get_mut(*place) {
-                        guess.see(&cells, &layout.times, false);
+                        guess.see(&cells, &how);
                     }
                 }
             }

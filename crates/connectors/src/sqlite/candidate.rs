@@ -106,6 +106,7 @@ fn everything(object: &str) -> ReadSpec {
         cursor: None,
         declared: Vec::new(),
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options: std::collections::BTreeMap::new(),

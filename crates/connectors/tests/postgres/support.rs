@@ -117,6 +117,7 @@ pub(crate) fn spec(selection: Selection) -> ReadSpec {
         cursor: None,
         declared: Vec::new(),
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options: BTreeMap::new(),

@@ -99,6 +99,7 @@ fn read_spec(name: &TableName, schema: &SchemaRef, batch_rows: usize) -> ReadSpe
         cursor: None,
         declared: Vec::new(),
         known: Some(Arc::clone(schema)),
+        observed: None,
         projection: None,
         limit: None,
         options: BTreeMap::new(),

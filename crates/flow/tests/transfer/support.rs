@@ -136,6 +136,7 @@ fn read_spec() -> ReadSpec {
         cursor: None,
         declared: Vec::new(),
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options: BTreeMap::new(),
@@ -223,6 +224,7 @@ pub(crate) fn spec(
         committed,
         checkpoint: Checkpoint::default(),
         operators: Vec::new(),
+        rows_before: None,
     }
 }
 

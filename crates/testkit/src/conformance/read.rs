@@ -16,6 +16,7 @@ pub fn read_spec(object: &str) -> ReadSpec {
         cursor: None,
         declared: Vec::new(),
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options: BTreeMap::new(),

@@ -7,7 +7,7 @@ use super::index::{Index, Walk, unescape};
 use super::scan::Dialect;
 use crate::files::cells::Cells;
 use crate::files::chunk::Suspicion;
-use crate::files::column::{Column, Readings, misfit};
+use crate::files::column::{Column, Readings};
 
 /// The reason for a record of a broken shape that is no text either.
 pub(crate) fn foreign(record: &[u8]) -> Option<Reason> {
@@ -59,14 +59,14 @@ fn of_value(
     how: &Readings<'_>,
 ) -> Option<Reason> {
     let mut bad = Vec::new();
-    Column::new(data_type, 1, how.times)
+    Column::new(data_type, 1, how.formats.of(name))
         .exactly(how.exact.contains(name))
         .fill(cells, 0, &mut bad);
     (!bad.is_empty()).then(|| Reason {
         code: "type".to_owned(),
         column: Some(name.to_owned()),
         value: Some(shown(value)),
-        message: misfit(value, data_type, how.times),
+        message: how.misfit(name, value, data_type),
     })
 }
 

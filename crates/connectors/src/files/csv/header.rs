@@ -1,17 +1,20 @@
 //! The head of a CSV file: its line end, the lines passed over, its header.
 //!
-//! Promise: names are the header's own, unchanged; two equal names or an empty one are errors with
-//! positions. Without a header, columns are `column1`, `column2`, … as many as the first record has.
-//! Without a `delimiter`, a header that holds no comma but semicolons, tabs or bars tells it.
+//! Promise: names are the header's own, unchanged; an empty one becomes `column0`, counted from 0, and
+//! a name that is there twice gets `_1` behind it, with a note. Without a header, columns are `column1`,
+//! `column2`, … as many as the first record has. What the project does not say is taken from the first
+//! records, with a note: the delimiter, a quote other than `"`, lines above the header, an index
+//! column without a name. Read next: `sample.rs`.
 
 use std::io::Read;
 
-use super::index::{Index, Walk, unescape};
+use super::sample::{self, Sampled, sample, texts};
 use super::scan::{Dialect, RecordEnd};
-use crate::files::cells::{Cells, Nulls};
-use crate::files::chunk::{Suspicion, open_text};
+use crate::files::cells::Nulls;
+use crate::files::chunk::open_text;
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
+use crate::files::infer::{Guess, Look};
 use crate::files::options::Options;
 
 /// What the head of a file says.
@@ -22,9 +25,15 @@ pub(crate) struct Head {
     pub(crate) names: Vec<String>,
     /// Bytes before the first record, without a byte order mark.
     pub(crate) bytes: Vec<u8>,
+    /// What the first rows show of each column.
+    pub(crate) first: Vec<(String, Guess)>,
+    /// What was taken from the file and not from the project.
+    pub(crate) notes: Vec<String>,
 }
 
 const FIRST_LOOK: usize = 64 << 10;
+/// So many lines may stand above a header that is found without `skip_lines`.
+const MOST_TITLES: usize = 20;
 
 /// Reads the head of a file; `None` when the file holds nothing at all.
 pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<Head>, FilesError> {
@@ -46,40 +55,29 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
         if bytes.is_empty() {
             return Ok(None);
         }
-        let mut dialect = dialect(&bytes, file, options);
-        let mut found = find(&bytes, &dialect, options, last);
-        if let HeaderRecord::First { start, end } = found
-            && let Some(delimiter) = told_delimiter(&bytes, start, end, &dialect, file, options)
-        {
-            dialect.delimiter = delimiter;
-            found = find(&bytes, &dialect, options, last);
-        }
-        match found {
-            HeaderRecord::More => want *= 2,
-            HeaderRecord::Nothing => return Ok(None),
-            HeaderRecord::TooLong => {
-                let why = format!(
-                    "its first record is longer than {} bytes",
-                    options.max_record_bytes
-                );
-                return Err(FilesError::BadHeader {
-                    path: file.object.clone(),
-                    why,
-                });
+        let looked = Looked {
+            bytes: &bytes,
+            last,
+            file,
+            options,
+        };
+        match looked.head()? {
+            Found::Head(mut head, length) => {
+                bytes.truncate(length);
+                head.bytes = bytes;
+                return Ok(Some(*head));
             }
-            HeaderRecord::First { start, end } => {
-                let record = bytes.get(start..end).unwrap_or_default();
-                let names = names(record, &dialect, options.header, &file.object)?;
-                bytes.truncate(if options.header { end } else { start });
-                dialect.width = names.len();
-                return Ok(Some(Head {
-                    dialect,
-                    names,
-                    bytes,
-                }));
-            }
+            Found::More => want *= 2,
+            Found::Nothing => return Ok(None),
         }
     }
+}
+
+enum Found {
+    /// With the bytes before the first record.
+    Head(Box<Head>, usize),
+    Nothing,
+    More,
 }
 
 enum HeaderRecord {
@@ -87,6 +85,333 @@ enum HeaderRecord {
     Nothing,
     More,
     TooLong,
+}
+
+/// The first bytes of a file and what is said about it.
+struct Looked<'a> {
+    bytes: &'a [u8],
+    /// They are all there are.
+    last: bool,
+    file: &'a InputFile,
+    options: &'a Options,
+}
+
+impl Looked<'_> {
+    fn head(&self) -> Result<Found, FilesError> {
+        let mut dialect = dialect(self.bytes, self.file, self.options);
+        let mut found = find(self.bytes, &dialect, self.options, self.last);
+        if let HeaderRecord::First { start, end } = found
+            && let Some(shown) = self.shown_delimiter(start, end, &dialect)
+        {
+            dialect = shown;
+            found = find(self.bytes, &dialect, self.options, self.last);
+        }
+        match found {
+            HeaderRecord::More => Ok(Found::More),
+            HeaderRecord::Nothing => Ok(Found::Nothing),
+            HeaderRecord::TooLong => Err(self.bad(&format!(
+                "its first record is longer than {} bytes",
+                self.options.max_record_bytes
+            ))),
+            HeaderRecord::First { start, .. } => self.settled(start, dialect),
+        }
+    }
+
+    fn bad(&self, why: &str) -> FilesError {
+        FilesError::BadHeader {
+            path: self.file.object.clone(),
+            why: why.to_owned(),
+        }
+    }
+
+    /// The head of a file whose first record starts at `start`.
+    fn settled(&self, start: usize, dialect: Dialect) -> Result<Found, FilesError> {
+        let mut notes = self.delimiter_note(&dialect).into_iter().collect();
+        let (mut dialect, records) = self.quoted(start, dialect, &mut notes);
+        let titles = match self.options.header && self.options.skip_lines == 0 {
+            true => titles(self.bytes, &records, &dialect),
+            false => 0,
+        };
+        let Some(header) = records.get(titles) else {
+            return Ok(Found::Nothing);
+        };
+        if titles > 0 {
+            notes.push(self.titles_note(header.start, &dialect));
+        }
+        let record = self.bytes.get(header.start..header.end).unwrap_or_default();
+        if std::str::from_utf8(record).is_err() {
+            return Err(self.bad("it is not in the encoding it is read as"));
+        }
+        if header.cells.is_empty() {
+            return Err(self.bad("a quoted field starts in it and is never properly closed"));
+        }
+        let rows = records.get(titles + 1..).unwrap_or_default();
+        let (names, length) = match self.options.header {
+            true => {
+                let mut given = texts(record, &header.cells, &dialect);
+                self.add_unnamed(&mut given, rows);
+                (self.names(given, &mut notes), header.end)
+            }
+            false => {
+                let names = (1..=header.width()).map(|column| format!("column{column}"));
+                (names.collect(), header.start)
+            }
+        };
+        dialect.width = names.len();
+        let first = self.first(rows, &names, &dialect);
+        let head = Head {
+            dialect,
+            names,
+            bytes: Vec::new(),
+            first,
+            notes,
+        };
+        Ok(Found::Head(Box::new(head), length))
+    }
+
+    fn first(&self, rows: &[Sampled], names: &[String], dialect: &Dialect) -> Vec<(String, Guess)> {
+        let look = Look {
+            times: &self.options.times,
+            typed: false,
+            numbers: self.options.numbers,
+            commas: dialect.delimiter != b',',
+        };
+        let nulls = Nulls::csv(&self.options.nulls);
+        let guesses = sample::guesses(self.bytes, rows, dialect, &nulls, &look);
+        names.iter().cloned().zip(guesses).collect()
+    }
+
+    /// The records of the file, by the quote that all of them fit, if the project says none.
+    fn quoted(
+        &self,
+        start: usize,
+        dialect: Dialect,
+        notes: &mut Vec<String>,
+    ) -> (Dialect, Vec<Sampled>) {
+        let records = sample(self.bytes, start, &dialect, self.last);
+        if self.options.is_quote_given || self.is_even(&records, &dialect) {
+            return (dialect, records);
+        }
+        let none = (dialect.delimiter == b'\t').then_some(dialect.newline);
+        for quote in none.into_iter().chain([b'\'']) {
+            let other = Dialect {
+                quote,
+                ..dialect.clone()
+            };
+            let others = sample(self.bytes, start, &other, self.last);
+            let is_used = quote == dialect.newline || others.iter().any(Sampled::is_quoted);
+            if is_used && others.len() > 1 && self.is_even(&others, &other) {
+                notes.push(self.quote_note(quote == dialect.newline));
+                return (other, others);
+            }
+        }
+        (dialect, records)
+    }
+
+    fn quote_note(&self, is_none: bool) -> String {
+        let object = &self.file.object;
+        match is_none {
+            true => format!(
+                "the quotes in `{object}` are read as plain characters, because its lines fit together only so; `quote: \"\"` says so"
+            ),
+            false => {
+                format!("`{object}` has `'` around its fields; `quote: \"'\"` says so")
+            }
+        }
+    }
+
+    fn titles_note(&self, start: usize, dialect: &Dialect) -> String {
+        let before = self.bytes.get(..start).unwrap_or_default();
+        let lines = memchr::memchr_iter(dialect.newline, before).count();
+        let (are, s) = if lines == 1 { ("is", "") } else { ("are", "s") };
+        format!(
+            "{lines} line{s} above the header of `{}` {are} passed over; `skip_lines: {lines}` says so",
+            self.file.object
+        )
+    }
+
+    /// What is said when the header shows the delimiter and the project does not.
+    fn delimiter_note(&self, dialect: &Dialect) -> Option<String> {
+        let usual = if self.file.tabs { b'\t' } else { b',' };
+        if self.options.delimiter.is_some() || dialect.delimiter == usual {
+            return None;
+        }
+        let word = match dialect.delimiter {
+            b'\t' => "a tab".to_owned(),
+            other => format!("`{}`", char::from(other)),
+        };
+        let shown = match dialect.delimiter {
+            b'\t' => "tab".to_owned(),
+            other => format!("\"{}\"", char::from(other)),
+        };
+        Some(format!(
+            "`{}` has {word} between its fields, as its header shows; `delimiter: {shown}` says so",
+            self.file.object
+        ))
+    }
+
+    /// A column more than the header has, in every row: an index in front, or a delimiter behind.
+    fn add_unnamed(&self, names: &mut Vec<String>, rows: &[Sampled]) {
+        let more = names.len() + 1;
+        if rows.is_empty() || rows.iter().any(|row| row.width() != more) {
+            return;
+        }
+        let at = match rows.iter().all(Sampled::ends_empty) {
+            true => names.len(),
+            false => 0,
+        };
+        names.insert(at, String::new());
+    }
+
+    /// Names without empty ones and without any that is there twice.
+    fn names(&self, given: Vec<String>, notes: &mut Vec<String>) -> Vec<String> {
+        let mut names: Vec<String> = Vec::with_capacity(given.len());
+        let (mut unnamed, mut twice) = (Vec::new(), Vec::new());
+        for (at, name) in given.iter().enumerate() {
+            let is_empty = name.trim().is_empty();
+            let base = match is_empty {
+                true => format!("column{at}"),
+                false => name.clone(),
+            };
+            let is_taken = |name: &String| {
+                names.contains(name) || is_empty && given.contains(name)
+            };
+            let numbered = (1..).map(|number| format!("{base}_{number}"));
+            let own = std::iter::once(base.clone()).chain(numbered);
+            let own = own.into_iter().find(|name| {
+                !is_taken(name) && (*name == base || !given.contains(name))
+            });
+            let own = own.unwrap_or(base);
+            match is_empty {
+                true => unnamed.push(format!("`{own}`")),
+                false if own != *name => twice.push(format!("`{own}`")),
+                false => {}
+            }
+            names.push(own);
+        }
+        let object = &self.file.object;
+        if !unnamed.is_empty() {
+            notes.push(format!(
+                "columns of `{object}` without a name are called {}",
+                unnamed.join(", ")
+            ));
+        }
+        if !twice.is_empty() {
+            notes.push(format!(
+                "columns of `{object}` whose name is there before are called {}",
+                twice.join(", ")
+            ));
+        }
+        names
+    }
+
+    /// The delimiter that the project does not say: the header, or a line below a title, holds no comma
+    /// but one of `OTHERS`.
+    fn shown_delimiter(&self, start: usize, end: usize, dialect: &Dialect) -> Option<Dialect> {
+        if self.options.delimiter.is_some() || !self.options.header || self.file.tabs {
+            return None;
+        }
+        let mut record = (start, end);
+        for line in 0..MOST_TITLES {
+            match self.shown_in(record, dialect.delimiter) {
+                Shown::One(delimiter) => {
+                    let other = Dialect {
+                        delimiter,
+                        ..dialect.clone()
+                    };
+                    let records = || sample(self.bytes, start, &other, self.last);
+                    let is_shown = line == 0 || titles(self.bytes, &records(), &other) > 0;
+                    return is_shown.then_some(other);
+                }
+                Shown::Comma | Shown::Several => return None,
+                // A title, or the only column.
+                Shown::Nothing => {}
+            }
+            let end = dialect.line_end(self.bytes, record.1)?;
+            record = (record.1, end);
+        }
+        None
+    }
+
+    /// Whether all records are whole and have the same number of cells, but for lines above the header.
+    fn is_even(&self, records: &[Sampled], dialect: &Dialect) -> bool {
+        let titles = titles(self.bytes, records, dialect);
+        let Some((header, rows)) = records.get(titles..).and_then(<[Sampled]>::split_first) else {
+            return true;
+        };
+        let width = rows.first().map_or(header.width(), Sampled::width);
+        let fits = width == header.width() || width == header.width() + 1;
+        header.width() > 0 && fits && rows.iter().all(|row| row.width() == width)
+    }
+
+    fn shown_in(&self, (start, end): (usize, usize), usual: u8) -> Shown {
+        let mut quoted = false;
+        let mut held = [false; OTHERS.len()];
+        for &byte in self.bytes.get(start..end).unwrap_or_default() {
+            if Some(byte) == self.options.quote {
+                quoted = !quoted;
+            } else if !quoted {
+                if byte == usual {
+                    return Shown::Comma;
+                }
+                for (held, other) in held.iter_mut().zip(OTHERS) {
+                    *held |= byte == other;
+                }
+            }
+        }
+        let mut shown = OTHERS.iter().zip(held).filter(|(_, held)| *held);
+        match (shown.next(), shown.next()) {
+            (Some((&delimiter, _)), None) => Shown::One(delimiter),
+            (Some(_), Some(_)) => Shown::Several,
+            (None, _) => Shown::Nothing,
+        }
+    }
+}
+
+/// What a line holds of delimiters.
+enum Shown {
+    Comma,
+    One(u8),
+    Several,
+    Nothing,
+}
+
+/// How many of the first records are no header but a title above it: they hold one cell, the next one
+/// names, and the records behind it all have as many cells.
+fn titles(bytes: &[u8], records: &[Sampled], dialect: &Dialect) -> usize {
+    let width = records.last().map_or(0, Sampled::width);
+    if width < 2 {
+        return 0;
+    }
+    let is_title = |record: &&Sampled| {
+        let is_padded = record.width() == width && width > 2;
+        let is_alone = record.filled() <= 1 && !(record.filled() == 1 && record.starts_empty());
+        (record.width() == 1 || is_padded) && is_alone
+    };
+    let titles = records.iter().take_while(is_title).count();
+    let (above, below) = records.split_at(titles);
+    let is_phrase = above.len() > 1
+        || above.iter().any(|record| {
+            let text = bytes.get(record.start..record.end).unwrap_or_default();
+            text.trim_ascii().contains(&b' ') || record.width() > 1
+        });
+    let is_table = below.len() > 1
+        && below.iter().take(4).all(|record| record.width() == width)
+        && below.first().is_some_and(|header| are_names(bytes, header, dialect));
+    match is_phrase && is_table && titles <= MOST_TITLES {
+        true => titles,
+        false => 0,
+    }
+}
+
+/// Whether the cells of a record look like names of columns: all there, and none a number.
+fn are_names(bytes: &[u8], record: &Sampled, dialect: &Dialect) -> bool {
+    let text = bytes.get(record.start..record.end).unwrap_or_default();
+    let is_name = |name: &String| {
+        let first = name.chars().next();
+        first.is_some_and(|first| first.is_alphabetic() || first == '_')
+    };
+    texts(text, &record.cells, dialect).iter().all(is_name)
 }
 
 /// The first record that is neither skipped, a comment nor blank.
@@ -142,39 +467,6 @@ fn dialect(bytes: &[u8], file: &InputFile, options: &Options) -> Dialect {
 /// Delimiters a header without a comma may show instead, where the project says none.
 const OTHERS: [u8; 3] = [b';', b'\t', b'|'];
 
-/// The delimiter a header tells by holding no comma and one of `OTHERS`, unless another is said.
-fn told_delimiter(
-    bytes: &[u8],
-    start: usize,
-    end: usize,
-    dialect: &Dialect,
-    file: &InputFile,
-    options: &Options,
-) -> Option<u8> {
-    if options.delimiter.is_some() || !options.header || file.tabs {
-        return None;
-    }
-    let mut quoted = false;
-    let mut held = [false; OTHERS.len()];
-    for &byte in bytes.get(start..end).unwrap_or_default() {
-        if Some(byte) == options.quote {
-            quoted = !quoted;
-        } else if !quoted {
-            if byte == dialect.delimiter {
-                return None;
-            }
-            for (held, other) in held.iter_mut().zip(OTHERS) {
-                *held |= byte == other;
-            }
-        }
-    }
-    let mut told = OTHERS.iter().zip(held).filter(|(_, held)| *held);
-    match (told.next(), told.next()) {
-        (Some((&delimiter, _)), None) => Some(delimiter),
-        _ => None,
-    }
-}
-
 /// The first `\n` outside quotes ends lines, with or without `\r` before it; only where the head has
 /// none at all does `\r` alone.
 fn line_end_of(bytes: &[u8], quote: Option<u8>) -> u8 {
@@ -190,68 +482,4 @@ fn line_end_of(bytes: &[u8], quote: Option<u8>) -> u8 {
         }
     }
     found
-}
-
-fn names(
-    record: &[u8],
-    dialect: &Dialect,
-    header: bool,
-    path: &str,
-) -> Result<Vec<String>, FilesError> {
-    let bad = |why: &str| FilesError::BadHeader {
-        path: path.to_owned(),
-        why: why.to_owned(),
-    };
-    if std::str::from_utf8(record).is_err() {
-        return Err(bad("it is not in the encoding it is read as"));
-    }
-    let mut index = Index::any_width();
-    let mut broken = Vec::new();
-    Walk::new(record, dialect, Suspicion::NONE).rows(1, &mut index, &mut broken);
-    if let Some(flaw) = broken.first() {
-        return Err(bad(&flaw.flaw.words(0, dialect.max_record_bytes)));
-    }
-    let width = index.spans.len();
-    if !header {
-        return Ok((1..=width)
-            .map(|column| format!("column{column}"))
-            .collect());
-    }
-    let nulls = Nulls::default();
-    let undo = |text: &[u8], to: &mut Vec<u8>| unescape(text, dialect, to);
-    let mut names: Vec<String> = Vec::with_capacity(width);
-    let cells = Cells {
-        bytes: record,
-        spans: &index.spans,
-        width: 1,
-        column: 0,
-        nulls: &nulls,
-        unescape: &undo,
-    };
-    cells.each(|_, text, _| {
-        names.push(String::from_utf8_lossy(text.unwrap_or_default()).into_owned())
-    });
-    let empty: Vec<usize> = names
-        .iter()
-        .enumerate()
-        .filter(|(_, name)| name.trim().is_empty())
-        .map(|(at, _)| at + 1)
-        .collect();
-    if !empty.is_empty() {
-        return Err(FilesError::EmptyHeader {
-            path: path.to_owned(),
-            columns: empty,
-        });
-    }
-    for (second, name) in names.iter().enumerate() {
-        if let Some(first) = names.iter().take(second).position(|other| other == name) {
-            return Err(FilesError::DuplicateHeader {
-                path: path.to_owned(),
-                name: name.clone(),
-                first: first + 1,
-                second: second + 1,
-            });
-        }
-    }
-    Ok(names)
 }

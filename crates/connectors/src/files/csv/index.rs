@@ -51,6 +51,9 @@ pub(crate) enum Flaw {
     Unclosed,
     /// A quote inside an unquoted field, behind a broken one.
     StrayQuote,
+    /// A quote opens inside an unquoted field and another one closes in a later field: what is between
+    /// them may be one text, and then cells are in wrong columns.
+    Across,
     /// It is longer than allowed.
     TooLong,
 }
@@ -60,7 +63,7 @@ impl Flaw {
     pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Fields(_) => "columns",
-            Self::Unclosed | Self::StrayQuote => "quote",
+            Self::Unclosed | Self::StrayQuote | Self::Across => "quote",
             Self::TooLong => "too_long",
         }
     }
@@ -75,6 +78,9 @@ impl Flaw {
             }
             Self::StrayQuote => {
                 "a quote stands inside an unquoted field, behind a broken quoted field".to_owned()
+            }
+            Self::Across => {
+                "a quote opens inside an unquoted field and closes in another, so cells may be in wrong columns; quote the whole field, or say `quote: \"\"` where quotes are plain characters".to_owned()
             }
             Self::TooLong => {
                 format!(
@@ -102,6 +108,8 @@ pub(crate) struct Walk<'a> {
     at: usize,
     suspect: usize,
     suspect_from: usize,
+    /// The record has quotes as in `Flaw::Across`.
+    is_across: bool,
 }
 
 enum Step {
@@ -120,6 +128,7 @@ impl<'a> Walk<'a> {
             at: 0,
             suspect: suspicion.until,
             suspect_from: suspicion.from,
+            is_across: false,
         }
     }
 
@@ -148,6 +157,8 @@ impl<'a> Walk<'a> {
                     let fields = index.spans.len() - first;
                     let flaw = if self.at - start > self.dialect.max_record_bytes {
                         Flaw::TooLong
+                    } else if self.is_across {
+                        Flaw::Across
                     } else if index.width.is_none_or(|width| width == fields) {
                         index.starts.push(start);
                         continue;
@@ -196,6 +207,9 @@ impl<'a> Walk<'a> {
         let (bytes, newline, delimiter) =
             (self.bytes, self.dialect.newline, self.dialect.delimiter);
         let mut field = start;
+        // The field in which a quote opens that is not its first byte.
+        let mut opened = usize::MAX;
+        self.is_across = false;
         loop {
             let place = self.marks.next_place();
             let byte = bytes.get(place).copied().unwrap_or(newline);
@@ -220,17 +234,32 @@ impl<'a> Walk<'a> {
                 }
             } else if place < self.suspect {
                 return Step::Broken(Flaw::StrayQuote, place);
+            } else if self.opens_inside(place) {
+                opened = opened.min(field);
+            } else if self.closes(place) {
+                self.is_across |= opened < field;
+                opened = usize::MAX;
             }
         }
     }
 
     fn at_field_start(&self, field: usize, place: usize) -> bool {
-        place == field
-            || self.dialect.trim
-                && self
-                    .bytes
-                    .get(field..place)
-                    .is_some_and(|before| before.iter().all(|byte| matches!(byte, b' ' | b'\t')))
+        let before = self.bytes.get(field..place).unwrap_or_default();
+        before.iter().all(|byte| matches!(byte, b' ' | b'\t'))
+    }
+
+    /// Whether a quote inside an unquoted field looks like an opening one: ` "x`.
+    fn opens_inside(&self, place: usize) -> bool {
+        let is_blank = |at: usize| matches!(self.bytes.get(at), Some(b' ' | b'\t'));
+        place > 0 && is_blank(place - 1) && !is_blank(place + 1) && !self.closes(place)
+    }
+
+    /// Whether a quote inside an unquoted field looks like a closing one: `x",`.
+    fn closes(&self, place: usize) -> bool {
+        match self.bytes.get(place + 1) {
+            None | Some(b'\r' | b'\n') => true,
+            Some(next) => *next == self.dialect.delimiter || *next == self.dialect.newline,
+        }
     }
 
     /// A quoted field that opens at `open`: where the next field starts, `None` at the record's end.

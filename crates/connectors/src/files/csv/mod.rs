@@ -1,6 +1,6 @@
 //! CSV: from bytes to cells, with every broken record at its place.
 //!
-//! `header.rs` settles a file's dialect and names, `scan.rs` says where records end, `cutter.rs`
+//! `header.rs` settles a file's dialect and names by its first records (`sample.rs`), `scan.rs` says where records end, `cutter.rs`
 //! cuts a file into chunks by it, `index.rs` finds the cells of a chunk, `explain.rs` says what is
 //! wrong with a record. Types and columns are none of its business: see `../rows.rs`.
 
@@ -8,6 +8,7 @@ mod cutter;
 mod explain;
 mod header;
 mod index;
+mod sample;
 mod scan;
 
 pub(crate) use cutter::CsvCutter;

@@ -1,6 +1,7 @@
 //! Where CSV records end, by the quoting rules of RFC 4180, and what to do where a file breaks them.
 //!
-//! A quote opens a field only as its first byte; elsewhere it is a plain character. A quoted field
+//! A quote opens a field only as its first byte that is no blank; elsewhere it is a plain character.
+//! Blanks around a quoted field are no part of it. A quoted field
 //! that is never closed, or goes on after its closing quote, spoils its first line only: that line is set
 //! aside and reading goes on behind it. Until the place where the field was seen to be broken, a
 //! quote inside an unquoted field is no longer taken as a plain character (`suspect`). A quoted field
@@ -202,7 +203,7 @@ impl Dialect {
     fn field_before(&self, bytes: &[u8], at: usize) -> usize {
         let mut before = at;
         while before > 0 && bytes.get(before - 1) != Some(&self.delimiter) {
-            if !self.trim || !matches!(bytes.get(before - 1), Some(b' ' | b'\t')) {
+            if !matches!(bytes.get(before - 1), Some(b' ' | b'\t')) {
                 return at;
             }
             before -= 1;
@@ -269,12 +270,10 @@ impl Dialect {
 
     /// Whether a field may end at `at`; `None` when more bytes are needed to tell.
     fn ends_field(&self, bytes: &[u8], mut at: usize, last: bool) -> Option<bool> {
-        if self.trim {
-            while matches!(bytes.get(at), Some(b' ' | b'\t'))
-                && bytes.get(at) != Some(&self.delimiter)
-            {
-                at += 1;
-            }
+        while matches!(bytes.get(at), Some(b' ' | b'\t'))
+            && bytes.get(at) != Some(&self.delimiter)
+        {
+            at += 1;
         }
         match bytes.get(at) {
             None => last.then_some(true),
@@ -294,13 +293,11 @@ impl Dialect {
 
     fn opens_field(&self, bytes: &[u8], record: usize, at: usize) -> bool {
         let mut before = at;
-        if self.trim {
-            while before > record
-                && matches!(bytes.get(before - 1), Some(b' ' | b'\t'))
-                && bytes.get(before - 1) != Some(&self.delimiter)
-            {
-                before -= 1;
-            }
+        while before > record
+            && matches!(bytes.get(before - 1), Some(b' ' | b'\t'))
+            && bytes.get(before - 1) != Some(&self.delimiter)
+        {
+            before -= 1;
         }
         before == record || bytes.get(before - 1) == Some(&self.delimiter)
     }

@@ -14,8 +14,8 @@ use towpath_vocab::Reason;
 use super::skim::{Member, Skim, Wrong, unescape};
 use crate::files::cells::{Cells, Nulls, Span};
 use crate::files::chunk::{Cut, Cutter, Suspicion};
-use crate::files::column::{Column, Readings, misfit};
-use crate::files::infer::Guess;
+use crate::files::column::{Column, Readings};
+use crate::files::infer::{Guess, Look};
 use crate::files::value::TimeFormats;
 
 /// What is wrong with a record.
@@ -457,7 +457,13 @@ impl Take for Survey {
                 unescape: &unescape,
             };
             if let Some((_, guess)) = self.columns.get_mut(column) {
-                guess.see(&cells, &self.times, true);
+                let look = Look {
+                    times: &self.times,
+                    typed: true,
+                    numbers: None,
+                    commas: false,
+                };
+                guess.see(&cells, &look);
             }
         }
         self.rows += 1;
@@ -485,7 +491,7 @@ pub(crate) fn reasons(record: &[u8], schema: &SchemaRef, how: &Readings<'_>) -> 
             unescape: &unescape,
         };
         let mut bad = Vec::new();
-        Column::new(field.data_type(), 1, how.times)
+        Column::new(field.data_type(), 1, how.formats.of(field.name()))
             .exactly(how.exact.contains(field.name()))
             .fill(&cells, 0, &mut bad);
         if bad.is_empty() {
@@ -497,7 +503,7 @@ pub(crate) fn reasons(record: &[u8], schema: &SchemaRef, how: &Readings<'_>) -> 
                 code: "type".to_owned(),
                 column: Some(field.name().clone()),
                 value: Some(crate::files::csv::shown(text)),
-                message: misfit(text, field.data_type(), how.times),
+                message: how.misfit(field.name(), text, field.data_type()),
             });
         });
     }

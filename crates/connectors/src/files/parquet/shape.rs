@@ -22,8 +22,8 @@ use super::form::Form;
 use super::groups::Read;
 use crate::exact::write::Values;
 use crate::files::cells::{Cells, Nulls, Span};
-use crate::files::column::{Column, misfit, readable_type};
-use crate::files::value::TimeFormats;
+use crate::files::column::{Column, ColumnFormat, misfit, readable_type};
+
 
 /// Rows of a Parquet file as they were read; holds their memory.
 struct GroupOrigin {
@@ -244,7 +244,7 @@ fn from_text(texts: &StringArray, to: &DataType) -> Result<Fitted, ArrowError> {
             },
         )
         .collect();
-    let (times, nulls) = (TimeFormats::default(), Nulls::default());
+    let (format, nulls) = (ColumnFormat::default(), Nulls::default());
     let cells = Cells {
         bytes: texts.value_data(),
         spans: &spans,
@@ -253,10 +253,10 @@ fn from_text(texts: &StringArray, to: &DataType) -> Result<Fitted, ArrowError> {
         nulls: &nulls,
         unescape: &|text, to| to.extend_from_slice(text),
     };
-    let mut column = Column::new(to, texts.len(), &times);
+    let mut column = Column::new(to, texts.len(), &format);
     let mut bad = Vec::new();
     column.fill(&cells, 0, &mut bad);
-    let why = |row: usize| (row, misfit(texts.value(row).as_bytes(), to, &times));
+    let why = |row: usize| (row, misfit(texts.value(row).as_bytes(), to, &format));
     Ok((column.finish()?, bad.into_iter().map(why).collect()))
 }
 

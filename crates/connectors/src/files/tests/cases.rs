@@ -11,7 +11,7 @@ fn types_are_inferred_over_all_rows() {
         outcome.columns,
         [
             "id bigint",
-            "price double",
+            "price decimal(18,2)",
             "big decimal(38,0)",
             "when date",
             "at timestamptz",
@@ -23,7 +23,7 @@ fn types_are_inferred_over_all_rows() {
     assert_eq!(
         outcome.rows,
         [
-            "1|2.5|9223372036854775808|2013-01-01|2013-01-01T06:00:00Z|true|01234|a",
+            "1|2.50|9223372036854775808|2013-01-01|2013-01-01T06:00:00Z|true|01234|a",
             "-2|∅|1|2013-12-31|2013-01-01T06:00:00Z|false|99999|∅",
         ]
     );
@@ -125,8 +125,8 @@ fn values_that_do_not_fit_are_set_aside_with_all_reasons() {
     assert_eq!(
         messages,
         [
-            "is no `bigint`",
-            "is no `decimal(6,2)`",
+            "is not a valid `bigint`",
+            "is not a valid `decimal(6,2)`",
             "is out of range for `bigint`",
             "does not fit `decimal(6,2)` exactly",
         ]
@@ -192,8 +192,8 @@ fn offsets_are_demanded_of_instants_and_refused_otherwise() {
     assert_eq!(
         messages,
         [
-            "is no `timestamptz`: it has no offset; declare `timestamp`",
-            "is no `timestamp`: it has an offset; declare `timestamptz`",
+            "is not a valid `timestamptz`: it has no offset; declare `timestamp`",
+            "is not a valid `timestamp`: it has an offset; declare `timestamptz`",
         ]
     );
 }
@@ -232,6 +232,12 @@ fn encodings() {
             .rows,
         ["München 😀|1"]
     );
+    let marked = Project::new()
+        .with("encoding", json!("windows-1252"))
+        .file("t.csv", "\u{FEFF}city,n\nMünchen,1\n")
+        .read("t");
+    assert_eq!(marked.columns, ["city text", "n bigint"]);
+    assert_eq!(marked.rows, ["München|1"]);
     let outcome = csv("\u{FEFF}city,n\nMünchen,1\n");
     assert_eq!(outcome.columns, ["city text", "n bigint"]);
     assert_eq!(outcome.ordinals, [10]);
@@ -295,26 +301,157 @@ fn nothing_and_next_to_nothing() {
 }
 
 #[test]
-fn headers_must_tell_columns_apart() {
-    let twice = Project::new()
-        .file("t.csv", "id,name,id\n1,2,3\n")
-        .fail("t");
+fn names_that_are_missing_or_there_twice_are_made() {
+    let outcome = csv("id,name,id,id_1\n1,2,3,4\n");
+    assert_eq!(outcome.columns, ["id bigint", "name bigint", "id_2 bigint", "id_1 bigint"]);
     assert_eq!(
-        (twice.code.as_str(), twice.message.as_str()),
-        (
-            "R0109",
-            "the header of `data/t.csv` names `id` twice, as columns 1 and 3"
-        )
+        outcome.notes,
+        ["columns of `data/t.csv` whose name is there before are called `id_2`"]
     );
-    let empty = Project::new().file("t.csv", "id,,x,\n1,2,3,4\n").fail("t");
+    // As pandas writes its index.
+    let outcome = csv(",a,\n0,x,1\n");
+    assert_eq!(outcome.columns, ["column0 bigint", "a text", "column2 bigint"]);
     assert_eq!(
-        empty.message,
-        "the header of `data/t.csv` has no name for column 2, 4"
+        outcome.notes,
+        ["columns of `data/t.csv` without a name are called `column0`, `column2`"]
     );
+    let outcome = csv("column1,\n0,x\n");
+    assert_eq!(outcome.columns, ["column1 bigint", "column1_1 text"]);
     let outcome = csv("Größe (cm),\"a, \"\"b\"\"\"\n1,2\n");
     assert_eq!(outcome.columns, ["Größe (cm) bigint", "a, \"b\" bigint"]);
     let open = Project::new().file("t.csv", "id,\"name\n1,2\n").fail("t");
     assert_eq!(open.code, "R0109");
+}
+
+#[test]
+fn a_column_more_than_the_header_has_is_an_index_or_empty() {
+    let outcome = csv("a,b\n1,x,2\n2,y,3\n");
+    assert_eq!(outcome.columns, ["column0 bigint", "a text", "b bigint"]);
+    assert_eq!(outcome.rows, ["1|x|2", "2|y|3"]);
+    let outcome = csv("a,b\n1,x,\n2,y,\n");
+    assert_eq!(outcome.columns, ["a bigint", "b text", "column2 text"]);
+    let outcome = csv("a,b\n1,x,2\n2,y\n");
+    assert_eq!(outcome.columns, ["a bigint", "b text"]);
+    assert_eq!(outcome.reasons(), ["2: columns"]);
+}
+
+#[test]
+fn lines_above_the_header_are_passed_over_and_named() {
+    for (text, lines) in [
+        ("Umsatz 2026\n\nid;name\n1;x\n2;y\n", 2),
+        ("Umsatz 2026;;\n;;\nid;name;wert\n1;x;2\n", 2),
+        ("Report of today\nid,name\n1,x\n", 1),
+    ] {
+        let outcome = csv(text);
+        assert_eq!(outcome.columns[..2], ["id bigint", "name text"], "{text}");
+        let note = outcome.notes.iter().any(|note| note.contains(&format!("`skip_lines: {lines}`")));
+        assert!(note, "{:?}", outcome.notes);
+        assert_eq!(outcome.rejects.len(), 0);
+        assert_eq!(outcome.place(0).line, Some(lines + 2));
+    }
+    for text in ["name\nSmith, John\nDoe, Jane\n", "full name\nSmith, John\nDoe, Jane\n", "a b\n1,2\n3,4\n", ",a\n1,2\n"] {
+        let outcome = csv(text);
+        assert!(!outcome.notes.iter().any(|note| note.contains("skip_lines")), "{text}");
+    }
+}
+
+#[test]
+fn blanks_around_quoted_fields_are_no_part_of_them() {
+    let outcome = csv("a,b,c\n1, \"x, y\" ,2\n3,  z,4\n");
+    assert_eq!(outcome.rows, ["1|x, y|2", "3|  z|4"]);
+    // Two fields, not three.
+    let outcome = csv("a,b,c\n1, \"x,y\"\n");
+    assert_eq!(outcome.reasons(), ["2: columns"]);
+}
+
+#[test]
+fn quotes_that_may_move_cells_are_rejected() {
+    let outcome = csv("a,b,c\n1,foo \"bar, baz\"\n2,5\" pipe,6\" pipe\n3,a \"b\" c,x\n4,say \"x\",y\n");
+    assert_eq!(outcome.rows, ["2|5\" pipe|6\" pipe", "3|a \"b\" c|x", "4|say \"x\"|y"]);
+    assert_eq!(outcome.reasons(), ["2: quote"]);
+    assert!(outcome.rejects[0].reasons[0].message.contains("wrong columns"));
+}
+
+#[test]
+fn another_quote_is_found_where_only_it_fits() {
+    let outcome = csv("'id','name'\n1,'Smith, John'\n2,'it''s'\n");
+    assert_eq!(outcome.columns, ["id bigint", "name text"]);
+    assert_eq!(outcome.rows, ["1|Smith, John", "2|it's"]);
+    assert!(outcome.notes[0].contains("quote: \"'\""), "{:?}", outcome.notes);
+    // An apostrophe is no quote.
+    let outcome = csv("id,name\n1,'tis\n2,x\n");
+    assert_eq!(outcome.rows, ["1|'tis", "2|x"]);
+    let project = Project::new().file("t.tsv", "id\tsaid\n1\t\"Well\" he said\n2\t5\"\n");
+    let outcome = project.read("t.tsv");
+    assert_eq!(outcome.rows, ["1|\"Well\" he said", "2|5\""]);
+    assert!(outcome.notes[0].contains("plain characters"), "{:?}", outcome.notes);
+}
+
+#[test]
+fn a_type_once_known_stays() {
+    let known = |columns: &[(&str, arrow_schema::DataType)]| {
+        let fields = columns.iter().map(|(name, data_type)| {
+            arrow_schema::Field::new(*name, data_type.clone(), true)
+        });
+        Some(Arc::new(arrow_schema::Schema::new(fields.collect::<Vec<_>>())))
+    };
+    let project = Project::new().file("t.csv", "Id,born,new\n1,2026-01-01,1.5\n2,2026-13-01,2\n");
+    let mut spec = spec("t");
+    spec.observed = known(&[
+        ("Id", arrow_schema::DataType::Utf8),
+        ("born", arrow_schema::DataType::Date32),
+        ("gone", arrow_schema::DataType::Int64),
+    ]);
+    let outcome = project.read_as(&spec);
+    assert_eq!(outcome.columns, ["Id text", "born date", "new double"]);
+    assert_eq!(outcome.rows, ["1|2026-01-01|1.5"]);
+    assert_eq!(outcome.reasons(), ["3: type born"]);
+    assert_eq!(
+        outcome.rejects[0].reasons[0].message,
+        "is not a valid `date`, the type of this column so far; declare another one to change it"
+    );
+    // A header alone changes no type.
+    let project = Project::new().file("t.csv", "Id,born\n");
+    assert_eq!(project.read_as(&spec).columns, ["Id text", "born date"]);
+    assert_eq!(project.read("t").columns, ["Id text", "born text"]);
+}
+
+#[test]
+fn numbers_and_dates_as_germans_write_them() {
+    let text = "Datum;Betrag;Menge;Preis\n28.01.2026;1.234,50;1.000;0,5\n01.02.2026;-7,00;2.500;12\n";
+    let outcome = csv(text);
+    assert_eq!(
+        outcome.columns,
+        ["Datum date", "Betrag decimal(18,2)", "Menge bigint", "Preis double"]
+    );
+    assert_eq!(outcome.rows, ["2026-01-28|1234.50|1000|0.5", "2026-02-01|-7.00|2500|12.0"]);
+    let note = "numbers with a decimal comma are read as such in `Betrag`, `Menge`, `Preis`";
+    assert!(outcome.notes.iter().any(|n| n.starts_with(note)), "{:?}", outcome.notes);
+    let project = Project::new().with("decimal", json!(",")).file("t.csv", text);
+    assert_eq!(project.read("t").rows, outcome.rows);
+    // Types that are known are read in the same form.
+    let mut typed = spec("t");
+    typed.declared = declared(&[("Betrag", "decimal(12,2)"), ("Datum", "date"), ("Menge", "int"), ("Preis", "double")]);
+    let project = Project::new().file("t.csv", text);
+    assert_eq!(project.read_as(&typed).rows, outcome.rows);
+    let project = Project::new().with("thousands", json!("'")).file("t.csv", "a,b\n1'000,1'234.5\n");
+    assert_eq!(project.read("t").rows, ["1000|1234.5"]);
+    let wrong = Project::new().with("decimal", json!(",")).with("thousands", json!(",")).file("t.csv", text);
+    assert!(wrong.options_fail().contains("different from `decimal`"));
+}
+
+#[test]
+fn the_order_of_a_known_column_is_remembered() {
+    let first = Project::new().file("t.csv", "d\n28/01/2026\n03/04/2026\n");
+    let schema = run(async {
+        let reader = first.source().open(&spec("t"), None).await.unwrap();
+        Arc::clone(&reader.tables()[0].schema)
+    });
+    let second = Project::new().file("t.csv", "d\n03/04/2026\n");
+    let mut again = spec("t");
+    again.observed = Some(schema);
+    assert_eq!(second.read_as(&again).rows, ["2026-04-03"]);
+    assert_eq!(second.read("t").columns, ["d text"]);
 }
 
 #[test]

@@ -153,6 +153,7 @@ fn spec(selection: &str) -> ReadSpec {
         cursor: None,
         declared: Vec::new(),
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options: BTreeMap::new(),
@@ -226,6 +227,11 @@ impl Project {
         FilesConnector
             .source(&self.connection(), &self.context())
             .unwrap()
+    }
+
+    fn options_fail(&self) -> String {
+        let opened = FilesConnector.source(&self.connection(), &self.context());
+        opened.err().map_or_else(String::new, |failure| failure.message)
     }
 
     fn discover(&self) -> Arc<dyn Discover> {

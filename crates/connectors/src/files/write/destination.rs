@@ -133,6 +133,7 @@ fn spec(table: &TableName, selection: String) -> ReadSpec {
         cursor: None,
         declared: Vec::new(),
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options: BTreeMap::new(),

@@ -237,6 +237,7 @@ fn read_spec(selection: &str, how: &How, known: Option<&SchemaRef>) -> ReadSpec 
         cursor: None,
         declared: Vec::new(),
         known: known.cloned(),
+        observed: None,
         projection: None,
         limit: None,
         options: how

@@ -192,6 +192,7 @@ pub(crate) fn read_spec() -> ReadSpec {
         cursor: None,
         declared: Vec::new(),
         known: None,
+        observed: None,
         projection: None,
         limit: None,
         options: BTreeMap::new(),

@@ -1,0 +1,96 @@
+//! What the columns of a load were before: a source whose text does not say its types keeps them.
+//!
+//! The table itself says it, under the source's names; where it cannot (a masked column), the last read
+//! does. Promise: a type once known stays, but text that was read by other options is looked at anew,
+//! and so is a column that never had a value. It does not know how a source uses this.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use sha2::{Digest, Sha256};
+use towpath_ports::Destination;
+use towpath_vocab::types::{NO_VALUES, SOURCE_NAME, SOURCE_TYPE, WRITTEN_AS};
+use towpath_vocab::{LoadPlan, OptionValue, Selection, TableFact};
+
+use crate::Result;
+use crate::facts::outside_key;
+
+/// Schema metadata of an observed table: the options it was read by, as a hash.
+const READ_BY: &str = "towpath.read_by";
+
+/// The source's columns as they were, under its own names.
+pub(crate) async fn observed(
+    destination: &dyn Destination,
+    facts: &[(String, TableFact)],
+    load: &LoadPlan,
+) -> Result<Option<SchemaRef>> {
+    let Selection::Object(object) = &load.selection else {
+        return Ok(None);
+    };
+    let key = outside_key(&load.connection.name, object);
+    let fact = facts.iter().find(|(known, _)| *known == key);
+    let last = fact.map(|(_, fact)| Arc::clone(&fact.schema));
+    // What cannot be read now is replaced, or stops the load later and says why.
+    let table = destination.schema(&load.table.target).await.ok().flatten();
+    let read_by = last.as_ref().and_then(|last| last.metadata().get(READ_BY));
+    let is_read_anew = read_by.is_some_and(|hash| *hash != options_hash(load));
+    let mut fields: Vec<Field> = table.iter().flat_map(|table| of_table(table, load)).collect();
+    for known in last.iter().flat_map(|last| last.fields()) {
+        let named = fields.iter().position(|field| field.name() == known.name());
+        match named.and_then(|at| fields.get_mut(at)) {
+            Some(field) => copy_metadata(field, known),
+            None if table.is_some() => fields.push(known.as_ref().clone()),
+            None => {}
+        }
+    }
+    fields.retain(|field| {
+        let is_open = is_read_anew && *field.data_type() == DataType::Utf8;
+        !is_open && !field.metadata().contains_key(NO_VALUES)
+    });
+    Ok((!fields.is_empty()).then(|| Arc::new(Schema::new(fields))))
+}
+
+/// Columns of the table that come straight from the source.
+fn of_table<'t>(table: &'t SchemaRef, load: &'t LoadPlan) -> impl Iterator<Item = Field> + 't {
+    table.fields().iter().filter_map(|field| {
+        let mut plans = load.table.columns.iter();
+        let plan = plans.find(|plan| plan.name == *field.name());
+        let is_other = plan.is_some_and(|plan| plan.set.is_some() || plan.mask.is_some());
+        if is_other || field.metadata().contains_key(SOURCE_TYPE) {
+            return None;
+        }
+        let from = plan.and_then(|plan| plan.from.as_ref());
+        let name = from.or(field.metadata().get(SOURCE_NAME)).unwrap_or(field.name());
+        Some(Field::new(name, field.data_type().clone(), true))
+    })
+}
+
+fn copy_metadata(field: &mut Field, known: &Field) {
+    let of_reading = [NO_VALUES, WRITTEN_AS].into_iter().filter_map(|key| {
+        let value = known.metadata().get(key)?;
+        Some((key.to_owned(), value.clone()))
+    });
+    field.set_metadata(of_reading.collect());
+}
+
+/// What a read found, with the options it was read by.
+pub(super) fn stamped_schema(schema: &SchemaRef, load: &LoadPlan) -> SchemaRef {
+    let metadata = HashMap::from([(READ_BY.to_owned(), options_hash(load))]);
+    Arc::new(Schema::new_with_metadata(schema.fields().clone(), metadata))
+}
+
+/// A hash of the options that say how a source is read.
+fn options_hash(load: &LoadPlan) -> String {
+    let mut hash = Sha256::new();
+    for (name, value) in &load.connection.options {
+        if let OptionValue::Plain(value) = value {
+            hash.update(format!("{name}={value};"));
+        }
+    }
+    for (name, value) in &load.options {
+        hash.update(format!("{name}:{value};"));
+    }
+    let hash = hash.finalize();
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,119 @@
+//! Text files between two runs: types stay, rows do not vanish, names are found in either spelling.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod desk;
+
+use crate::desk::{Desk, has};
+
+const PIPELINE: &str = "steps:
+  extract: { load: data, into: raw, tables: { people: { from: people.csv } } }
+";
+
+/// A header and twelve people, each born on this day.
+fn people(day: impl Fn(usize) -> String) -> String {
+    let rows: String = (1..=12).map(|n| format!("{n},{},{n}.5,x\n", day(n))).collect();
+    format!("id,born,score,name\n{rows}")
+}
+
+fn good(n: usize) -> String {
+    format!("2026-01-{n:02}")
+}
+
+fn types(desk: &Desk) -> String {
+    let said = desk.ok(".", &["lake", "describe", "raw.people"]);
+    let of = |column: &str| {
+        let line = said.lines().find(|line| line.trim_start().starts_with(column));
+        let line = line.unwrap_or_else(|| panic!("no {column}\n{said}"));
+        line.split_whitespace().nth(1).unwrap_or_default().to_owned()
+    };
+    ["id", "born", "score", "name"].map(of).join(" ")
+}
+
+#[test]
+fn a_bad_value_changes_no_type_and_is_replayed() {
+    let desk = Desk::with_pipeline(PIPELINE);
+    desk.write("data/people.csv", &people(good));
+    desk.ok(".", &["run"]);
+    assert_eq!(types(&desk), "bigint date double text");
+    let one_bad = |n: usize| if n == 5 { "2026-01-5x".to_owned() } else { good(n) };
+    desk.write("data/people.csv", &people(one_bad));
+    let said = desk.ok(".", &["run"]);
+    has(&said, &["is not a valid `date`, the type of this column so far"]);
+    assert_eq!(types(&desk), "bigint date double text");
+    assert_eq!(desk.count(".", "raw.people"), 11);
+    // The state store may be lost: the table itself says its types.
+    std::fs::remove_dir_all(desk.path(".towpath")).unwrap();
+    desk.write("data/people.csv", &(people(one_bad) + "13,2026-02-01,1,y\n"));
+    desk.ok(".", &["run"]);
+    assert_eq!(types(&desk), "bigint date double text");
+    assert_eq!(desk.count(".", "raw.people"), 12);
+    // Nothing has changed, so what is held is held again, and that is no failure.
+    desk.ok(".", &["quarantine", "replay", "raw.people"]);
+    assert_eq!(desk.count(".", "raw.people"), 12);
+    // A declared type takes the value.
+    let declared = PIPELINE.replace("from: people.csv", "from: people.csv, columns: { born: text }");
+    desk.write("pipelines/p.yml", &declared);
+    desk.ok(".", &["run"]);
+    assert_eq!(types(&desk), "bigint text double text");
+    assert_eq!(desk.count(".", "raw.people"), 13);
+}
+
+#[test]
+fn a_file_without_rows_stops_and_can_be_accepted() {
+    let desk = Desk::with_pipeline(PIPELINE);
+    desk.write("data/people.csv", &people(good));
+    desk.ok(".", &["run"]);
+    desk.write("data/people.csv", "id,born,score,name\n");
+    let said = desk.exits(3, ".", &["run"]);
+    has(
+        &said,
+        &[
+            "R0660",
+            "its source has no rows, and the table holds 12",
+            "--fail-above raw.people=100%",
+        ],
+    );
+    assert_eq!(desk.count(".", "raw.people"), 12);
+    let said = desk.ok(".", &["run", "--fail-above", "raw.people=100%"]);
+    has(&said, &["the 12 that the table held are gone"]);
+    assert_eq!(desk.count(".", "raw.people"), 0);
+    assert_eq!(types(&desk), "bigint date double text");
+    desk.write("data/people.csv", &people(good));
+    desk.ok(".", &["run"]);
+    assert_eq!(types(&desk), "bigint date double text");
+}
+
+#[test]
+fn a_column_without_values_has_no_type_yet() {
+    let desk = Desk::with_pipeline(PIPELINE);
+    desk.write("data/people.csv", "id,born,score,name\n1,,,x\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(types(&desk), "bigint text text text");
+    desk.write("data/people.csv", &people(good));
+    desk.ok(".", &["run"]);
+    assert_eq!(types(&desk), "bigint date double text");
+}
+
+#[test]
+fn other_options_or_a_full_refresh_look_at_text_anew() {
+    let desk = Desk::with_pipeline(PIPELINE);
+    let american = |n: usize| format!("01/{n:02}/2026");
+    desk.write("data/people.csv", &people(american));
+    let said = desk.ok(".", &["run"]);
+    has(&said, &["`born` is read as text", "day/month or month/day"]);
+    let with = PIPELINE.replace("from: people.csv", "from: people.csv, date_format: '%m/%d/%Y'");
+    desk.write("pipelines/p.yml", &with);
+    desk.ok(".", &["run"]);
+    assert_eq!(types(&desk), "bigint date double text");
+    desk.write("pipelines/p.yml", PIPELINE);
+    desk.write("data/people.csv", &people(|_| "unknown".to_owned()));
+    has(&desk.exits(3, ".", &["run"]), &["R0623"]);
+    desk.ok(".", &["run", "--full-refresh"]);
+    assert_eq!(types(&desk), "bigint text double text");
+}
