@@ -183,6 +183,12 @@ pub const CODES: &[CodeEntry] = &[
         "Set the `mask_key` that the project had when they were rejected, replay them, and set the new one again; or give them up: towpath quarantine discard TABLE.",
     ),
     CodeEntry::run(
+        "R0660",
+        Remedy::FixData,
+        "A source without rows would empty its table.",
+        "A full load replaces the table, and its source has no rows; nothing was committed. Look at what the load reads, such as a file with only a header. If the table is to be empty: towpath run --fail-above TABLE=100%, or `fail_above: 100%` on the table.",
+    ),
+    CodeEntry::run(
         "R0720",
         Remedy::FixConfig,
         "Changed or deleted rows came for a table that is not written by key.",

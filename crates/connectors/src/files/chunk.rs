@@ -459,6 +459,19 @@ pub(crate) fn open_text(
     file: &InputFile,
     encoding: Option<&'static Encoding>,
 ) -> Result<(Box<dyn Read + Send>, u64), FilesError> {
+    let (input, mark, encoding) = open_bytes(file, encoding)?;
+    if encoding == UTF_8 {
+        return Ok((input, mark));
+    }
+    Ok((Box::new(Transcoder::new(input, encoding)), mark))
+}
+
+/// Opens a file, unpacks it and gives its bytes behind any byte order mark as they are, with the length
+/// of that mark and their encoding.
+pub(crate) fn open_bytes(
+    file: &InputFile,
+    encoding: Option<&'static Encoding>,
+) -> Result<(Box<dyn Read + Send>, u64, &'static Encoding), FilesError> {
     let read_error = |source| FilesError::Read {
         path: file.object.clone(),
         source,
@@ -491,11 +504,7 @@ pub(crate) fn open_text(
     let encoding = marked.or(encoding).unwrap_or(UTF_8);
     let rest = start.split_off(mark);
     let input = Cursor::new(rest).chain(input);
-    let mark = mark as u64;
-    if encoding == UTF_8 {
-        return Ok((Box::new(input), mark));
-    }
-    Ok((Box::new(Transcoder::new(input, encoding)), mark))
+    Ok((Box::new(input), mark as u64, encoding))
 }
 
 /// Turns another encoding into UTF-8, with 0xFF for what means nothing.

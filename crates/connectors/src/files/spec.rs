@@ -84,12 +84,12 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "decimal",
         Kind::Text,
-        "One ASCII character before the fraction of CSV numbers; default `.`, or what the numbers of a column show. With `,` a `.` may stand between thousands.",
+        "One ASCII character before the fraction of CSV numbers, read or written; default `.`, or what the numbers of a column show when they are read. With `,` a `.` is read between thousands.",
     ),
     (
         "thousands",
         Kind::Text,
-        "One ASCII character that may stand between thousands of CSV numbers when they are read; default none, or what the numbers of a column show.",
+        "One ASCII character between thousands of CSV numbers when they are read (none is written); default none, or what the numbers of a column show.",
     ),
     (
         "missing_columns",

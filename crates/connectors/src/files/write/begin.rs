@@ -19,7 +19,7 @@ use super::evolve::of_part;
 use super::ledger::{self, Known, Part, Standing};
 use super::location::{Location, Target, Temporary};
 use super::lock::Lock;
-use crate::files::chunk::open_text;
+use crate::files::chunk::open_bytes;
 use crate::files::csv::read_head;
 use crate::files::options::Format;
 
@@ -296,7 +296,14 @@ fn check_encoding(job: &Job) -> Result<()> {
     }
     let location = job.location();
     let input = job.target.input(&location.name);
-    let (mut text, _) = open_text(&input, Some(encoding_rs::UTF_8))?;
+    let wrong = || WriteError::Columns {
+        path: location.shown.clone(),
+        why: "it is not text in UTF-8, in which rows are written".to_owned(),
+    };
+    let (mut text, _, encoding) = open_bytes(&input, None)?;
+    if encoding != encoding_rs::UTF_8 {
+        return Err(wrong());
+    }
     let mut bytes = Vec::new();
     loop {
         let read = text.by_ref().take(64 << 10).read_to_end(&mut bytes);
@@ -305,12 +312,7 @@ fn check_encoding(job: &Job) -> Result<()> {
             Ok(_) => bytes.len(),
             // A character may go on in the next bytes.
             Err(error) if error.error_len().is_none() && !ended => error.valid_up_to(),
-            Err(_) => {
-                return Err(WriteError::Columns {
-                    path: location.shown.clone(),
-                    why: "it is not text in UTF-8, in which rows are written".to_owned(),
-                });
-            }
+            Err(_) => return Err(wrong()),
         };
         if ended {
             return Ok(());

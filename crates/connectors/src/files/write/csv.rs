@@ -27,6 +27,8 @@ pub(super) struct CsvStyle {
     /// Texts that would be read as NULL without quotes.
     nulls: Vec<Vec<u8>>,
     times: TimeFormats,
+    /// Before the fraction of a number.
+    decimal: u8,
     /// Numbers and dates can hold the delimiter.
     mistrusts_bare: bool,
     pub(super) header: bool,
@@ -37,8 +39,12 @@ impl CsvStyle {
     /// The style a target's options ask for.
     pub(super) fn of(target: &Target) -> Self {
         let options = &target.options;
-        let in_bare =
-            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b':');
+        let decimal = options.numbers.map_or(b'.', |numbers| numbers.decimal);
+        let in_bare = |byte: u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'+' | b'-' | b'.' | b':')
+                || byte == decimal
+        };
         Self {
             delimiter: target.delimiter,
             quote: options.quote,
@@ -54,6 +60,7 @@ impl CsvStyle {
                 .map(|word| word.clone().into_bytes())
                 .collect(),
             times: options.times.clone(),
+            decimal,
             mistrusts_bare: in_bare(target.delimiter)
                 || options.quote.is_some_and(in_bare)
                 || options.comment.is_some_and(in_bare)
@@ -133,6 +140,7 @@ impl CsvStyle {
                     exact_json(values, row, scratch)?;
                 } else {
                     values.write(row, scratch)?;
+                    self.localize(&values.kind, scratch);
                 }
                 return Ok(self.text(scratch, name, out)?);
             }
@@ -141,7 +149,10 @@ impl CsvStyle {
             _ => false,
         };
         if !formatted && !self.mistrusts_bare {
-            return Ok(values.write(row, out)?);
+            let start = out.len();
+            values.write(row, out)?;
+            self.localize(&values.kind, out.get_mut(start..).unwrap_or_default());
+            return Ok(());
         }
         scratch.clear();
         if formatted {
@@ -156,8 +167,24 @@ impl CsvStyle {
             }
         } else {
             values.write(row, scratch)?;
+            self.localize(&values.kind, scratch);
         }
         Ok(self.text(scratch, name, out)?)
+    }
+
+    /// Gives a number the sign that the target's options put before a fraction.
+    #[inline]
+    fn localize(&self, kind: &Kind, text: &mut [u8]) {
+        let is_number = match kind {
+            Kind::Single(_) | Kind::Double(_) | Kind::Decimal(..) => true,
+            Kind::Shown(array) => array.data_type().is_decimal(),
+            _ => false,
+        };
+        if self.decimal == b'.' || !is_number {
+            return;
+        }
+        let point = text.iter_mut().find(|byte| **byte == b'.');
+        point.into_iter().for_each(|byte| *byte = self.decimal);
     }
 
     /// Whether a field must stand between quotes to be read as this text.

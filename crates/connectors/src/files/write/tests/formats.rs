@@ -331,6 +331,39 @@ async fn csv_options_shape_what_is_written() {
 }
 
 #[tokio::test]
+async fn numbers_get_the_decimal_sign_they_are_read_by() {
+    let prices = Decimal128Array::from(vec![Some(123_450), Some(-5), None]);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("f", Arc::new(Float64Array::from(vec![1234.5, 1e-7, 3.0]))),
+        (
+            "d",
+            Arc::new(prices.with_precision_and_scale(18, 2).unwrap()),
+        ),
+        ("t", Arc::new(StringArray::from(vec!["1.5", "a,b", "c"]))),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap();
+    let comma = replace("x.csv", 1).with("decimal", json!(","));
+    for (how, expected) in [
+        (
+            comma.with("delimiter", json!(";")),
+            "f;d;t\n1234,5;1234,50;1.5\n1e-7;-0,05;a,b\n3,0;;c\n",
+        ),
+        (
+            replace("x.csv", 1).with("decimal", json!(",")),
+            "f,d,t\n\"1234,5\",\"1234,50\",1.5\n1e-7,\"-0,05\",\"a,b\"\n\"3,0\",,c\n",
+        ),
+    ] {
+        let project = TestProject::new();
+        project.write(&how, &batch).await.unwrap();
+        assert_eq!(project.text("x.csv"), expected);
+        assert_eq!(project.read(&how, "x.csv", &batch.schema()).await, batch);
+    }
+}
+
+#[tokio::test]
 async fn dates_are_written_in_the_pattern_they_are_read_by() {
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("d", Arc::new(Date32Array::from(vec![15_706]))),
