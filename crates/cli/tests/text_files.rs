@@ -17,7 +17,9 @@ const PIPELINE: &str = "steps:
 
 /// A header and twelve people, each born on this day.
 fn people(day: impl Fn(usize) -> String) -> String {
-    let rows: String = (1..=12).map(|n| format!("{n},{},{n}.5,x\n", day(n))).collect();
+    let rows: String = (1..=12)
+        .map(|n| format!("{n},{},{n}.5,x\n", day(n)))
+        .collect();
     format!("id,born,score,name\n{rows}")
 }
 
@@ -28,9 +30,14 @@ fn good(n: usize) -> String {
 fn types(desk: &Desk) -> String {
     let said = desk.ok(".", &["lake", "describe", "raw.people"]);
     let of = |column: &str| {
-        let line = said.lines().find(|line| line.trim_start().starts_with(column));
+        let line = said
+            .lines()
+            .find(|line| line.trim_start().starts_with(column));
         let line = line.unwrap_or_else(|| panic!("no {column}\n{said}"));
-        line.split_whitespace().nth(1).unwrap_or_default().to_owned()
+        line.split_whitespace()
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned()
     };
     ["id", "born", "score", "name"].map(of).join(" ")
 }
@@ -41,15 +48,27 @@ fn a_bad_value_changes_no_type_and_is_replayed() {
     desk.write("data/people.csv", &people(good));
     desk.ok(".", &["run"]);
     assert_eq!(types(&desk), "bigint date double text");
-    let one_bad = |n: usize| if n == 5 { "2026-01-5x".to_owned() } else { good(n) };
+    let one_bad = |n: usize| {
+        if n == 5 {
+            "2026-01-5x".to_owned()
+        } else {
+            good(n)
+        }
+    };
     desk.write("data/people.csv", &people(one_bad));
     let said = desk.ok(".", &["run"]);
-    has(&said, &["is not a valid `date`, the type of this column so far"]);
+    has(
+        &said,
+        &["is not a valid `date`, the type of this column so far"],
+    );
     assert_eq!(types(&desk), "bigint date double text");
     assert_eq!(desk.count(".", "raw.people"), 11);
     // The state store may be lost: the table itself says its types.
     std::fs::remove_dir_all(desk.path(".towpath")).unwrap();
-    desk.write("data/people.csv", &(people(one_bad) + "13,2026-02-01,1,y\n"));
+    desk.write(
+        "data/people.csv",
+        &(people(one_bad) + "13,2026-02-01,1,y\n"),
+    );
     desk.ok(".", &["run"]);
     assert_eq!(types(&desk), "bigint date double text");
     assert_eq!(desk.count(".", "raw.people"), 12);
@@ -57,7 +76,10 @@ fn a_bad_value_changes_no_type_and_is_replayed() {
     desk.ok(".", &["quarantine", "replay", "raw.people"]);
     assert_eq!(desk.count(".", "raw.people"), 12);
     // A declared type takes the value.
-    let declared = PIPELINE.replace("from: people.csv", "from: people.csv, columns: { born: text }");
+    let declared = PIPELINE.replace(
+        "from: people.csv",
+        "from: people.csv, columns: { born: text }",
+    );
     desk.write("pipelines/p.yml", &declared);
     desk.ok(".", &["run"]);
     assert_eq!(types(&desk), "bigint text double text");
@@ -107,7 +129,10 @@ fn other_options_or_a_full_refresh_look_at_text_anew() {
     desk.write("data/people.csv", &people(american));
     let said = desk.ok(".", &["run"]);
     has(&said, &["`born` is read as text", "day/month or month/day"]);
-    let with = PIPELINE.replace("from: people.csv", "from: people.csv, date_format: '%m/%d/%Y'");
+    let with = PIPELINE.replace(
+        "from: people.csv",
+        "from: people.csv, date_format: '%m/%d/%Y'",
+    );
     desk.write("pipelines/p.yml", &with);
     desk.ok(".", &["run"]);
     assert_eq!(types(&desk), "bigint date double text");

@@ -22,9 +22,7 @@ use crate::audit::{audit, stopped};
 use crate::chain::{Chain, Emptied};
 use crate::date_bounds::DateBounds;
 use crate::dedup::{Deduplicate, Stays};
-use crate::limits::{
-    first_bad_row, no_rows_left, over_share, shown, shown_reasons, too_many,
-};
+use crate::limits::{first_bad_row, no_rows_left, over_share, shown, shown_reasons, too_many};
 use crate::mask::Masking;
 use crate::metrics::{Measure, Metrics, SharedMetrics};
 use crate::ops::changes_rows;

@@ -35,7 +35,10 @@ pub(crate) async fn observed(
     let table = destination.schema(&load.table.target).await.ok().flatten();
     let read_by = last.as_ref().and_then(|last| last.metadata().get(READ_BY));
     let is_read_anew = read_by.is_some_and(|hash| *hash != options_hash(load));
-    let mut fields: Vec<Field> = table.iter().flat_map(|table| of_table(table, load)).collect();
+    let mut fields: Vec<Field> = table
+        .iter()
+        .flat_map(|table| of_table(table, load))
+        .collect();
     for known in last.iter().flat_map(|last| last.fields()) {
         let named = fields.iter().position(|field| field.name() == known.name());
         match named.and_then(|at| fields.get_mut(at)) {
@@ -61,7 +64,9 @@ fn of_table<'t>(table: &'t SchemaRef, load: &'t LoadPlan) -> impl Iterator<Item 
             return None;
         }
         let from = plan.and_then(|plan| plan.from.as_ref());
-        let name = from.or(field.metadata().get(SOURCE_NAME)).unwrap_or(field.name());
+        let name = from
+            .or(field.metadata().get(SOURCE_NAME))
+            .unwrap_or(field.name());
         Some(Field::new(name, field.data_type().clone(), true))
     })
 }
@@ -92,5 +97,8 @@ fn options_hash(load: &LoadPlan) -> String {
         hash.update(format!("{name}:{value};"));
     }
     let hash = hash.finalize();
-    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hash.iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -10,8 +10,8 @@ use tokio::sync::OnceCell;
 use towpath_flow::{OutputSummary, Progress};
 use towpath_ports::Redaction;
 use towpath_vocab::{
-    Environment, PipelineName, ProjectId, RunName, StepName, TableFact, TableName, TaskId,
-    TaskKey, Threshold,
+    Environment, PipelineName, ProjectId, RunName, StepName, TableFact, TableName, TaskId, TaskKey,
+    Threshold,
 };
 
 use crate::Result;

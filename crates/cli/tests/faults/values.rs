@@ -79,10 +79,21 @@ fn an_empty_file() {
 
 #[test]
 fn a_header_without_rows() {
-    let words = ["R0660", "no rows", "the table holds 30", "--fail-above raw.t=100%"];
+    let words = [
+        "R0660",
+        "no rows",
+        "the table holds 30",
+        "--fail-above raw.t=100%",
+    ];
     fault("from: t.csv", b"a,b\n", 3, &words, Then::Stopped);
     let accepted = "from: t.csv, fail_above: 100%";
-    fault(accepted, b"a,b\n", 0, &["the 30 that the table held are gone"], Then::Loaded(0, 0));
+    fault(
+        accepted,
+        b"a,b\n",
+        0,
+        &["the 30 that the table held are gone"],
+        Then::Loaded(0, 0),
+    );
     let check = "from: t.csv, fail_above: 100%, checks: [{ row_count: { min: 1 } }]";
     fault(
         check,

@@ -168,7 +168,9 @@ impl DateOrder {
         let (iso, rest) = self.iso(text)?;
         let rest = match rest.strip_prefix(b", ") {
             Some(rest) => rest,
-            None => rest.get(1..).filter(|_| matches!(rest.first(), Some(b' ' | b'T')))?,
+            None => rest
+                .get(1..)
+                .filter(|_| matches!(rest.first(), Some(b' ' | b'T')))?,
         };
         let mut whole = [0; 48];
         let length = 11 + rest.len();
@@ -191,7 +193,9 @@ mod tests {
         assert_eq!(comma("-0,5"), Some(-0.5));
         assert_eq!(comma("1234"), Some(1234.0));
         assert_eq!(comma("1.234"), Some(1234.0));
-        for wrong in ["1.5", "12.34,5", "1.2345", "1,2,3", "1,234.5", ".234", "1.234.", "1..234"] {
+        for wrong in [
+            "1.5", "12.34,5", "1.2345", "1,2,3", "1,234.5", ".234", "1.234.", "1..234",
+        ] {
             assert_eq!(comma(wrong), None, "{wrong}");
         }
         let grouped = |text: &str| NumberFormat::GROUPED.read(text.as_bytes(), double);
@@ -211,13 +215,22 @@ mod tests {
         let order = DateOrder::Dots;
         assert_eq!(order.date(b"28.01.2026"), date(b"2026-01-28"));
         assert_eq!(order.date(b"3.4.2013"), date(b"2013-04-03"));
-        for wrong in ["28/01/2026", "28.13.2026", "28.01.26", "28.01-2026", "1.2.20265"] {
+        for wrong in [
+            "28/01/2026",
+            "28.13.2026",
+            "28.01.26",
+            "28.01-2026",
+            "1.2.20265",
+        ] {
             assert_eq!(order.date(wrong.as_bytes()), None, "{wrong}");
         }
         let at = timestamp(b"2026-01-28 14:30:00");
         assert_eq!(order.timestamp(b"28.01.2026 14:30"), at);
         assert_eq!(order.timestamp(b"28.01.2026, 14:30"), at);
-        assert_eq!(DateOrder::MonthFirst.date(b"01/28/2026"), date(b"2026-01-28"));
+        assert_eq!(
+            DateOrder::MonthFirst.date(b"01/28/2026"),
+            date(b"2026-01-28")
+        );
         assert_eq!(DateOrder::DayFirst.date(b"28/01/2026"), date(b"2026-01-28"));
         assert_eq!(DateOrder::MonthFirst.date(b"28/01/2026"), None);
     }

@@ -266,14 +266,24 @@ impl Column {
             Values::U16(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
             Values::U32(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
             Values::U64(b) => {
-                put(b, cells, bad, first, |text| numbers.read(text, value::unsigned));
+                put(b, cells, bad, first, |text| {
+                    numbers.read(text, value::unsigned)
+                });
             }
             Values::F32(b) => {
-                let read = if self.exact { value::exact_single } else { value::single };
+                let read = if self.exact {
+                    value::exact_single
+                } else {
+                    value::single
+                };
                 put(b, cells, bad, first, |text| numbers.read(text, read));
             }
             Values::F64(b) => {
-                let read = if self.exact { value::exact_double } else { value::double };
+                let read = if self.exact {
+                    value::exact_double
+                } else {
+                    value::double
+                };
                 put(b, cells, bad, first, |text| numbers.read(text, read));
             }
             Values::Decimal(b, precision, scale) => {
@@ -365,7 +375,9 @@ pub(crate) fn misfit(text: &[u8], data_type: &DataType, format: &ColumnFormat) -
             format!("is out of range for `{word}`")
         }
         _ if text.is_empty() => {
-            format!("is not a valid `{word}`: an empty text; `null_values: [\"\"]` reads it as NULL")
+            format!(
+                "is not a valid `{word}`: an empty text; `null_values: [\"\"]` reads it as NULL"
+            )
         }
         _ => format!("is not a valid `{word}`"),
     }

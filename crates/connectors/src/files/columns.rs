@@ -26,6 +26,8 @@ pub(crate) struct Wanted {
     pub(crate) data_type: Option<DataType>,
     /// The type is known from before: a double must keep every digit, as when it was found.
     pub(crate) exact: bool,
+    /// The type is the one of the last read: values may show that a wider one is needed.
+    widens: bool,
     /// No value was there to tell the type.
     pub(crate) has_no_values: bool,
     /// How its numbers or dates are written, where that was found out from its values.
@@ -40,6 +42,7 @@ impl Wanted {
             name: name.to_owned(),
             data_type: None,
             exact: false,
+            widens: false,
             has_no_values: false,
             numbers: NumberFormat::PLAIN,
             order: DateOrder::Dots,
@@ -171,7 +174,7 @@ pub(crate) fn give_types(
     project(wanted, path, request, strict)
 }
 
-/// A type once known stays. A column that the source does not have any more is not added.
+/// A type once known stays, unless all values show that a wider one is needed. A column that the source does not have any more is not added.
 fn keep_types(wanted: &mut [Wanted], request: &Request<'_>) {
     for (name, field) in request.observed() {
         let at = position(wanted, &name);
@@ -179,13 +182,15 @@ fn keep_types(wanted: &mut [Wanted], request: &Request<'_>) {
             continue;
         };
         let word = field.metadata().get(WRITTEN_AS);
-        let written = WRITTEN.iter().find(|(own, ..)| Some(*own) == word.map(String::as_str));
+        let written = WRITTEN
+            .iter()
+            .find(|(own, ..)| Some(*own) == word.map(String::as_str));
         if let Some((_, numbers, order)) = written {
             (column.numbers, column.order) = (*numbers, *order);
         }
         if column.data_type.is_none() && super::column::readable_type(field.data_type()) {
             column.data_type = Some(field.data_type().clone());
-            column.exact = true;
+            (column.exact, column.widens) = (true, true);
         }
     }
 }
@@ -250,6 +255,10 @@ pub(crate) fn fill_types(
             column.has_no_values = verdict.has_no_values;
             column.data_type = Some(verdict.data_type);
         }
+        if let (true, Some(before)) = (column.widens, &column.data_type) {
+            let wider = findings.wider(&column.name, before, fixed);
+            column.data_type = wider.or_else(|| column.data_type.take());
+        }
         let (numbers, order) = findings.written(&column.name);
         match &column.data_type {
             Some(data_type) if data_type.is_numeric() => {
@@ -263,7 +272,9 @@ pub(crate) fn fill_types(
     }
     let of = |numbers: NumberFormat| {
         let columns = wanted.iter().filter(|column| column.numbers == numbers);
-        columns.map(|column| format!("`{}`", column.name)).collect::<Vec<_>>()
+        columns
+            .map(|column| format!("`{}`", column.name))
+            .collect::<Vec<_>>()
     };
     let commas = of(NumberFormat::COMMA);
     if !commas.is_empty() {
@@ -308,7 +319,8 @@ pub(crate) fn formats_of(
     }
 }
 
-/// Whether only a look at all values can tell how columns are written whose types are known.
+/// Whether only a look at all values can tell how columns are written whose types are known, or whether
+/// these hold them.
 /// `heads` are guesses over the first rows of each file.
 pub(crate) fn needs_look<'h>(
     wanted: &[Wanted],
@@ -319,7 +331,17 @@ pub(crate) fn needs_look<'h>(
         let column = wanted.iter().find(|column| column.name == name);
         column.is_some_and(|column| column.data_type.as_ref().is_some_and(is_readable))
     };
-    wanted.iter().any(|column| column.written_as().is_some())
+    let may_widen = |data_type: &DataType| {
+        matches!(
+            data_type,
+            DataType::Int64 | DataType::Date32 | DataType::Decimal128(..)
+        )
+    };
+    let is_open = |column: &Wanted| {
+        let widens = column.widens && column.data_type.as_ref().is_some_and(may_widen);
+        widens || column.written_as().is_some()
+    };
+    wanted.iter().any(is_open)
         || heads.any(|head| {
             let mut seen = head.iter().filter(|(_, guess)| guess.is_local());
             seen.any(|(name, _)| local(name))

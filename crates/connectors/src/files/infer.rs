@@ -49,8 +49,7 @@ use kind::{
 
 /// Bits that say how numbers are written, not what they are.
 const WRITING: u32 = NOT_PLAIN | NOT_COMMA | NOT_GROUPED | COMMA | GROUPED;
-const SLASHES: u32 =
-    SLASHED | DAY_FIRST | MONTH_FIRST | SLASHED_TIME | SLASHED_DAY | SHORT_YEAR;
+const SLASHES: u32 = SLASHED | DAY_FIRST | MONTH_FIRST | SLASHED_TIME | SLASHED_DAY | SHORT_YEAR;
 /// So many texts among other values are counted; a column with more is a text column.
 const FEW: u8 = 10;
 
@@ -272,6 +271,27 @@ impl Guess {
         verdict
     }
 
+    /// The type that keeps every value and every one of a type known from before, where that one does
+    /// not keep them all; `None` too when only text would.
+    pub(crate) fn wider(&self, before: &DataType, hint: Hint, fixed: bool) -> Option<DataType> {
+        let verdict = self.verdict("", hint, fixed).data_type;
+        let wider = match (before, &verdict) {
+            (DataType::Int64, DataType::Float64) => verdict,
+            (DataType::Int64, DataType::Decimal128(precision, scale)) => {
+                let whole = u8::try_from(i16::from(*precision) - i16::from(*scale)).ok()?;
+                let precision = whole.max(19).checked_add(u8::try_from(*scale).ok()?)?;
+                (precision <= 38).then_some(DataType::Decimal128(precision, *scale))?
+            }
+            (DataType::Decimal128(precision, scale), found) if found.is_numeric() => {
+                let numbers = self.numbers(self.writing(hint)?);
+                numbers.widened(*precision, *scale)?
+            }
+            (DataType::Date32, DataType::Timestamp(_, None)) => verdict,
+            _ => return None,
+        };
+        (wider != *before).then_some(wider)
+    }
+
     /// The type of a column without numbers, unless it is text.
     fn no_number(&self) -> Option<DataType> {
         let timestamp = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -282,7 +302,10 @@ impl Guess {
             INSTANT => return Some(types::instant()),
             _ => {}
         }
-        let has_order = matches!(self.kinds & (DAY_FIRST | MONTH_FIRST), DAY_FIRST | MONTH_FIRST);
+        let has_order = matches!(
+            self.kinds & (DAY_FIRST | MONTH_FIRST),
+            DAY_FIRST | MONTH_FIRST
+        );
         match self.kinds & !(SLASHED | DAY_FIRST | MONTH_FIRST) {
             SLASHED_DAY if has_order => Some(DataType::Date32),
             SLASHED_TIME if has_order => Some(timestamp),

@@ -175,10 +175,23 @@ impl Numbers {
             _ => decimal(precision, scale),
         }
     }
+
+    /// The decimal that has room for these numbers and for those of another one.
+    pub(super) fn widened(self, precision: u8, scale: i8) -> Option<DataType> {
+        let (precision, scale) = (u32::from(precision), u32::try_from(scale).ok()?);
+        if self.kinds == 0 || self.has(EXPONENT | SPECIAL | CODE) {
+            return None;
+        }
+        let whole = self.whole.max(precision.checked_sub(scale)?);
+        let scale = self.fraction.max(scale);
+        decimal(whole + scale, scale)
+    }
 }
 
 fn decimal(precision: u32, scale: u32) -> Option<DataType> {
-    let precision = u8::try_from(precision).ok().filter(|digits| *digits <= 38)?;
+    let precision = u8::try_from(precision)
+        .ok()
+        .filter(|digits| *digits <= 38)?;
     Some(DataType::Decimal128(precision, i8::try_from(scale).ok()?))
 }
 

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow_schema::DataType;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::cells::Cells;
@@ -44,6 +45,12 @@ impl Findings {
             .and_then(|at| self.columns.get(*at))
             .map(|(_, guess)| *guess);
         guess.unwrap_or_default().verdict(name, self.hint, fixed)
+    }
+
+    /// A type for values that one known from before does not keep: as in `Guess::wider`.
+    pub(crate) fn wider(&self, name: &str, before: &DataType, fixed: bool) -> Option<DataType> {
+        let guess = self.places.get(name).and_then(|at| self.columns.get(*at));
+        guess.and_then(|(_, guess)| guess.wider(before, self.hint, fixed))
     }
 
     /// How a column is written, as far as its values tell.

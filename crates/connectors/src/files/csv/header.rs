@@ -273,14 +273,12 @@ impl Looked<'_> {
                 true => format!("column{at}"),
                 false => name.clone(),
             };
-            let is_taken = |name: &String| {
-                names.contains(name) || is_empty && given.contains(name)
-            };
+            let is_taken = |name: &String| names.contains(name) || is_empty && given.contains(name);
             let numbered = (1..).map(|number| format!("{base}_{number}"));
             let own = std::iter::once(base.clone()).chain(numbered);
-            let own = own.into_iter().find(|name| {
-                !is_taken(name) && (*name == base || !given.contains(name))
-            });
+            let own = own
+                .into_iter()
+                .find(|name| !is_taken(name) && (*name == base || !given.contains(name)));
             let own = own.unwrap_or(base);
             match is_empty {
                 true => unnamed.push(format!("`{own}`")),
@@ -397,7 +395,9 @@ fn titles(bytes: &[u8], records: &[Sampled], dialect: &Dialect) -> usize {
         });
     let is_table = below.len() > 1
         && below.iter().take(4).all(|record| record.width() == width)
-        && below.first().is_some_and(|header| are_names(bytes, header, dialect));
+        && below
+            .first()
+            .is_some_and(|header| are_names(bytes, header, dialect));
     match is_phrase && is_table && titles <= MOST_TITLES {
         true => titles,
         false => 0,

@@ -118,7 +118,10 @@ pub(super) fn guesses(
     for record in records.iter().filter(|r| r.width() == dialect.width) {
         let bytes = bytes.get(record.start..record.end).unwrap_or_default();
         for (at, guess) in guesses.iter_mut().enumerate() {
-            guess.see(&column(bytes, &record.cells, dialect.width, at, nulls, &undo), look);
+            guess.see(
+                &column(bytes, &record.cells, dialect.width, at, nulls, &undo),
+                look,
+            );
         }
     }
     guesses

@@ -270,8 +270,7 @@ impl Dialect {
 
     /// Whether a field may end at `at`; `None` when more bytes are needed to tell.
     fn ends_field(&self, bytes: &[u8], mut at: usize, last: bool) -> Option<bool> {
-        while matches!(bytes.get(at), Some(b' ' | b'\t'))
-            && bytes.get(at) != Some(&self.delimiter)
+        while matches!(bytes.get(at), Some(b' ' | b'\t')) && bytes.get(at) != Some(&self.delimiter)
         {
             at += 1;
         }

@@ -25,7 +25,10 @@ fn guess(values: &[&str], commas: bool) -> Guess {
         one.value(value.as_bytes(), false, &look);
         backwards.merge(one);
     }
-    assert_eq!(guess.verdict("c", Hint::default(), true), backwards.verdict("c", Hint::default(), true));
+    assert_eq!(
+        guess.verdict("c", Hint::default(), true),
+        backwards.verdict("c", Hint::default(), true)
+    );
     guess
 }
 
@@ -112,7 +115,10 @@ fn one_day_above_twelve_settles_the_order() {
     assert_eq!(verdict(&["28/01/2026", "03/04/2026"]), "date");
     assert_eq!(verdict(&["01/28/2026", "03/04/2026"]), "date");
     assert_eq!(verdict(&["28/01/2026", "01/28/2026"]), "text!");
-    assert_eq!(verdict(&["28/01/2026 14:30", "03/04/2026 07:00"]), "timestamp");
+    assert_eq!(
+        verdict(&["28/01/2026 14:30", "03/04/2026 07:00"]),
+        "timestamp"
+    );
     assert_eq!(verdict(&["28.01.2026 14:30"]), "timestamp");
     assert_eq!(verdict(&["28.01.26"]), "text!");
     assert_eq!(verdict(&["31.02.2026"]), "text");
@@ -129,9 +135,16 @@ fn a_few_texts_among_many_values_are_named() {
     let verdict = guess(&values, false).verdict("born", Hint::default(), true);
     assert_eq!(
         verdict.note.as_deref(),
-        Some("`born` is read as text: 1 of 12 values is not a valid `date`; declare `born: date` to reject such rows")
+        Some(
+            "`born` is read as text: 1 of 12 values is not a valid `date`; declare `born: date` to reject such rows"
+        )
     );
-    assert_eq!(guess(&["a", "b", "1"], false).verdict("c", Hint::default(), true).note, None);
+    assert_eq!(
+        guess(&["a", "b", "1"], false)
+            .verdict("c", Hint::default(), true)
+            .note,
+        None
+    );
 }
 
 proptest! {
@@ -193,4 +206,33 @@ fn words_and_times() {
     assert_eq!(verdict(&["2013-01-01T00:00:00", "2013-01-01"]), "text!");
     assert_eq!(verdict(&["2013-01-01T00:00:00.1234567"]), "text");
     assert_eq!(verdict(&["03/04/2013"]), "text!");
+}
+
+#[test]
+fn a_known_type_is_widened_by_all_values_or_stays() {
+    let wider = |before: &str, values: &[&str]| {
+        let before = types::parse(before).unwrap();
+        let wider = guess(values, false).wider(&before, Hint::default(), true);
+        wider.map_or("stays".to_owned(), |wider| types::name(&wider))
+    };
+    for (before, values, now) in [
+        ("bigint", ["1", "2.5"], "double"),
+        ("bigint", ["1", "9223372036854775808"], "decimal(38,0)"),
+        ("bigint", ["1.10", "2.20"], "decimal(21,2)"),
+        ("bigint", ["1", "x"], "stays"),
+        ("bigint", ["1", "2"], "stays"),
+        ("double", ["1", "2"], "stays"),
+        ("decimal(18,2)", ["1", "2.5"], "stays"),
+        ("decimal(18,2)", ["1.125", "2"], "decimal(19,3)"),
+        ("decimal(18,2)", ["1e3", "2"], "stays"),
+        (
+            "date",
+            ["2026-01-01T10:00:00", "2026-01-01T10:00:01"],
+            "timestamp",
+        ),
+        ("date", ["2026-01-01", "x"], "stays"),
+        ("text", ["1", "2"], "stays"),
+    ] {
+        assert_eq!(wider(before, &values), now, "{before} {values:?}");
+    }
 }

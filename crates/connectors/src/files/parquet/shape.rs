@@ -24,7 +24,6 @@ use crate::exact::write::Values;
 use crate::files::cells::{Cells, Nulls, Span};
 use crate::files::column::{Column, ColumnFormat, misfit, readable_type};
 
-
 /// Rows of a Parquet file as they were read; holds their memory.
 struct GroupOrigin {
     object: String,

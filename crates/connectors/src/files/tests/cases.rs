@@ -303,14 +303,20 @@ fn nothing_and_next_to_nothing() {
 #[test]
 fn names_that_are_missing_or_there_twice_are_made() {
     let outcome = csv("id,name,id,id_1\n1,2,3,4\n");
-    assert_eq!(outcome.columns, ["id bigint", "name bigint", "id_2 bigint", "id_1 bigint"]);
+    assert_eq!(
+        outcome.columns,
+        ["id bigint", "name bigint", "id_2 bigint", "id_1 bigint"]
+    );
     assert_eq!(
         outcome.notes,
         ["columns of `data/t.csv` whose name is there before are called `id_2`"]
     );
     // As pandas writes its index.
     let outcome = csv(",a,\n0,x,1\n");
-    assert_eq!(outcome.columns, ["column0 bigint", "a text", "column2 bigint"]);
+    assert_eq!(
+        outcome.columns,
+        ["column0 bigint", "a text", "column2 bigint"]
+    );
     assert_eq!(
         outcome.notes,
         ["columns of `data/t.csv` without a name are called `column0`, `column2`"]
@@ -344,14 +350,25 @@ fn lines_above_the_header_are_passed_over_and_named() {
     ] {
         let outcome = csv(text);
         assert_eq!(outcome.columns[..2], ["id bigint", "name text"], "{text}");
-        let note = outcome.notes.iter().any(|note| note.contains(&format!("`skip_lines: {lines}`")));
+        let note = outcome
+            .notes
+            .iter()
+            .any(|note| note.contains(&format!("`skip_lines: {lines}`")));
         assert!(note, "{:?}", outcome.notes);
         assert_eq!(outcome.rejects.len(), 0);
         assert_eq!(outcome.place(0).line, Some(lines + 2));
     }
-    for text in ["name\nSmith, John\nDoe, Jane\n", "full name\nSmith, John\nDoe, Jane\n", "a b\n1,2\n3,4\n", ",a\n1,2\n"] {
+    for text in [
+        "name\nSmith, John\nDoe, Jane\n",
+        "full name\nSmith, John\nDoe, Jane\n",
+        "a b\n1,2\n3,4\n",
+        ",a\n1,2\n",
+    ] {
         let outcome = csv(text);
-        assert!(!outcome.notes.iter().any(|note| note.contains("skip_lines")), "{text}");
+        assert!(
+            !outcome.notes.iter().any(|note| note.contains("skip_lines")),
+            "{text}"
+        );
     }
 }
 
@@ -366,10 +383,18 @@ fn blanks_around_quoted_fields_are_no_part_of_them() {
 
 #[test]
 fn quotes_that_may_move_cells_are_rejected() {
-    let outcome = csv("a,b,c\n1,foo \"bar, baz\"\n2,5\" pipe,6\" pipe\n3,a \"b\" c,x\n4,say \"x\",y\n");
-    assert_eq!(outcome.rows, ["2|5\" pipe|6\" pipe", "3|a \"b\" c|x", "4|say \"x\"|y"]);
+    let outcome =
+        csv("a,b,c\n1,foo \"bar, baz\"\n2,5\" pipe,6\" pipe\n3,a \"b\" c,x\n4,say \"x\",y\n");
+    assert_eq!(
+        outcome.rows,
+        ["2|5\" pipe|6\" pipe", "3|a \"b\" c|x", "4|say \"x\"|y"]
+    );
     assert_eq!(outcome.reasons(), ["2: quote"]);
-    assert!(outcome.rejects[0].reasons[0].message.contains("wrong columns"));
+    assert!(
+        outcome.rejects[0].reasons[0]
+            .message
+            .contains("wrong columns")
+    );
 }
 
 #[test]
@@ -377,23 +402,33 @@ fn another_quote_is_found_where_only_it_fits() {
     let outcome = csv("'id','name'\n1,'Smith, John'\n2,'it''s'\n");
     assert_eq!(outcome.columns, ["id bigint", "name text"]);
     assert_eq!(outcome.rows, ["1|Smith, John", "2|it's"]);
-    assert!(outcome.notes[0].contains("quote: \"'\""), "{:?}", outcome.notes);
+    assert!(
+        outcome.notes[0].contains("quote: \"'\""),
+        "{:?}",
+        outcome.notes
+    );
     // An apostrophe is no quote.
     let outcome = csv("id,name\n1,'tis\n2,x\n");
     assert_eq!(outcome.rows, ["1|'tis", "2|x"]);
     let project = Project::new().file("t.tsv", "id\tsaid\n1\t\"Well\" he said\n2\t5\"\n");
     let outcome = project.read("t.tsv");
     assert_eq!(outcome.rows, ["1|\"Well\" he said", "2|5\""]);
-    assert!(outcome.notes[0].contains("plain characters"), "{:?}", outcome.notes);
+    assert!(
+        outcome.notes[0].contains("plain characters"),
+        "{:?}",
+        outcome.notes
+    );
 }
 
 #[test]
 fn a_type_once_known_stays() {
     let known = |columns: &[(&str, arrow_schema::DataType)]| {
-        let fields = columns.iter().map(|(name, data_type)| {
-            arrow_schema::Field::new(*name, data_type.clone(), true)
-        });
-        Some(Arc::new(arrow_schema::Schema::new(fields.collect::<Vec<_>>())))
+        let fields = columns
+            .iter()
+            .map(|(name, data_type)| arrow_schema::Field::new(*name, data_type.clone(), true));
+        Some(Arc::new(arrow_schema::Schema::new(
+            fields.collect::<Vec<_>>(),
+        )))
     };
     let project = Project::new().file("t.csv", "Id,born,new\n1,2026-01-01,1.5\n2,2026-13-01,2\n");
     let mut spec = spec("t");
@@ -418,25 +453,50 @@ fn a_type_once_known_stays() {
 
 #[test]
 fn numbers_and_dates_as_germans_write_them() {
-    let text = "Datum;Betrag;Menge;Preis\n28.01.2026;1.234,50;1.000;0,5\n01.02.2026;-7,00;2.500;12\n";
+    let text =
+        "Datum;Betrag;Menge;Preis\n28.01.2026;1.234,50;1.000;0,5\n01.02.2026;-7,00;2.500;12\n";
     let outcome = csv(text);
     assert_eq!(
         outcome.columns,
-        ["Datum date", "Betrag decimal(18,2)", "Menge bigint", "Preis double"]
+        [
+            "Datum date",
+            "Betrag decimal(18,2)",
+            "Menge bigint",
+            "Preis double"
+        ]
     );
-    assert_eq!(outcome.rows, ["2026-01-28|1234.50|1000|0.5", "2026-02-01|-7.00|2500|12.0"]);
+    assert_eq!(
+        outcome.rows,
+        ["2026-01-28|1234.50|1000|0.5", "2026-02-01|-7.00|2500|12.0"]
+    );
     let note = "numbers with a decimal comma are read as such in `Betrag`, `Menge`, `Preis`";
-    assert!(outcome.notes.iter().any(|n| n.starts_with(note)), "{:?}", outcome.notes);
-    let project = Project::new().with("decimal", json!(",")).file("t.csv", text);
+    assert!(
+        outcome.notes.iter().any(|n| n.starts_with(note)),
+        "{:?}",
+        outcome.notes
+    );
+    let project = Project::new()
+        .with("decimal", json!(","))
+        .file("t.csv", text);
     assert_eq!(project.read("t").rows, outcome.rows);
     // Types that are known are read in the same form.
     let mut typed = spec("t");
-    typed.declared = declared(&[("Betrag", "decimal(12,2)"), ("Datum", "date"), ("Menge", "int"), ("Preis", "double")]);
+    typed.declared = declared(&[
+        ("Betrag", "decimal(12,2)"),
+        ("Datum", "date"),
+        ("Menge", "int"),
+        ("Preis", "double"),
+    ]);
     let project = Project::new().file("t.csv", text);
     assert_eq!(project.read_as(&typed).rows, outcome.rows);
-    let project = Project::new().with("thousands", json!("'")).file("t.csv", "a,b\n1'000,1'234.5\n");
+    let project = Project::new()
+        .with("thousands", json!("'"))
+        .file("t.csv", "a,b\n1'000,1'234.5\n");
     assert_eq!(project.read("t").rows, ["1000|1234.5"]);
-    let wrong = Project::new().with("decimal", json!(",")).with("thousands", json!(",")).file("t.csv", text);
+    let wrong = Project::new()
+        .with("decimal", json!(","))
+        .with("thousands", json!(","))
+        .file("t.csv", text);
     assert!(wrong.options_fail().contains("different from `decimal`"));
 }
 

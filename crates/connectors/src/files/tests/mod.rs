@@ -231,7 +231,9 @@ impl Project {
 
     fn options_fail(&self) -> String {
         let opened = FilesConnector.source(&self.connection(), &self.context());
-        opened.err().map_or_else(String::new, |failure| failure.message)
+        opened
+            .err()
+            .map_or_else(String::new, |failure| failure.message)
     }
 
     fn discover(&self) -> Arc<dyn Discover> {
