@@ -53,7 +53,7 @@ select
     (array['Ada', 'Bo', 'Chloé', 'Daan', 'Elif', 'Fynn', 'Grażyna', 'Hugo'])[1 + n % 8]
         || ' ' || (array['Müller', 'Rossi', 'Dubois', 'de Vries', 'Nowak', 'Huber', 'Meier'])[1 + n % 7],
     case
-        when n % 167 = 0 then null                                   -- nobody to write to: set aside
+        when n % 167 = 0 then null                                   -- nobody to write to: rejected
         when n % 211 = 0 then 'customer' || n || ' at example.com'   -- no address: loaded, with a warning
         when n % 10 = 0 then '  Customer' || n || '@Example.COM '    -- dirty: cleaned
         else 'customer' || n || '@example.com'

@@ -58,8 +58,8 @@ pub struct RunReport {
     pub rows_not_committed: u64,
     /// Rows left out by `where` or `dedup`.
     pub rows_left_out: u64,
-    /// Rows set aside.
-    pub rows_set_aside: u64,
+    /// Rows that were rejected: they are in the quarantine.
+    pub rows_rejected: u64,
     /// Bad rows dropped.
     pub rows_dropped: u64,
     /// Time it took.
@@ -272,7 +272,7 @@ impl RunReport {
             }),
             rows_not_committed: sum(not_committed),
             rows_left_out: sum(|s| s.rows_filtered + s.rows_deduplicated),
-            rows_set_aside: sum(|s| s.rows_rejected),
+            rows_rejected: sum(|s| s.rows_rejected),
             rows_dropped: sum(|s| s.rows_dropped),
             elapsed_us,
             peak_rss_bytes: crate::memory::peak_rss_bytes(),
@@ -290,7 +290,7 @@ fn skips(done: &BTreeMap<TaskId, TaskDone>) -> impl Iterator<Item = String> {
     })
 }
 
-/// What a stopped table had read and neither set aside nor left out.
+/// What a stopped table had read and neither rejected nor left out.
 fn not_committed(summary: &OutputSummary) -> u64 {
     let decided = summary.rows_rejected
         + summary.rows_dropped

@@ -104,7 +104,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  towpath quality\n  towpath quality raw.flights --last 20")]
     Quality(QualityArguments),
 
-    /// Rows that were set aside.
+    /// Rows that were rejected.
     #[command(
         subcommand,
         after_help = "Example:\n  towpath quarantine show raw.weather\n  towpath quarantine replay raw.weather"
@@ -311,10 +311,10 @@ pub(crate) struct QualityArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
-    /// Tables with rows set aside.
+    /// Tables with rejected rows.
     #[command(after_help = "Example:\n  towpath quarantine ls")]
     Ls(FormatOnly),
-    /// The rows set aside of a table, with reasons and places.
+    /// The rejected rows of a table, with reasons and places.
     #[command(after_help = "Example:\n  towpath quarantine show raw.weather --limit 5")]
     Show(QuarantineShow),
     /// Feed the held rows through transforms, rules and audit again.

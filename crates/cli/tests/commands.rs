@@ -64,7 +64,7 @@ fn a_new_project_runs_at_once_and_is_never_overwritten() {
 
     has(
         &desk.ok("my shop", &["run"]),
-        &["1 row set aside: quantity is -1", "data/orders.csv:8"],
+        &["1 row rejected: quantity is -1", "data/orders.csv:8"],
     );
     assert_eq!(desk.count("my shop", "marts.revenue_by_country"), 4);
     has(&desk.ok("my shop", &["run"]), &["Nothing to do"]);

@@ -98,7 +98,7 @@ fn a_copy_that_stops_shows_the_reasons_and_its_own_way_on() {
     assert!(!said.contains("quarantine"), "{said}");
     assert!(!desk.path("a.parquet").exists());
     let said = desk.ok(".", &["copy", "--fail-above", "70%", "a.csv", "a.parquet"]);
-    has(&said, &["1 row copied", "2 rows set aside"]);
+    has(&said, &["1 row copied", "2 rows rejected"]);
     let said = desk.exits(
         2,
         ".",
@@ -171,7 +171,7 @@ fn a_copy_with_little_memory_ends_and_with_too_little_is_refused() {
         "copy", "a.csv", "t.jsonl", "--memory", "16MB", "--option", "max_record_bytes=1000",
         "--fail-above", "100%",
     ]);
-    has(&said, &["2 rows copied", "300 rows set aside"]);
+    has(&said, &["2 rows copied", "300 rows rejected"]);
     let said = desk.ok(".", &["copy", "big.csv", "b.jsonl", "--memory", "16MiB"]);
     has(&said, &["2 rows copied"]);
 }

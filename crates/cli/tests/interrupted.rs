@@ -98,7 +98,7 @@ fn a_resumed_run_tells_what_was_done_before_it_was_interrupted() {
         (
             &report["rows_read"],
             &report["rows_loaded"],
-            &report["rows_set_aside"]
+            &report["rows_rejected"]
         ),
         (&4.into(), &3.into(), &1.into())
     );

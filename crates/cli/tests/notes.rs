@@ -101,7 +101,7 @@ fn names_that_do_not_exist_are_mistakes() {
 }
 
 #[test]
-fn rows_set_aside_have_one_form_for_programs() {
+fn rejected_rows_have_one_form_for_programs() {
     let desk = small();
     let shown = |table| desk.json(".", &["quarantine", "show", table, "--format", "json"]);
     let empty = serde_json::json!({ "version": 1, "table": "raw.a", "rows": [] });

@@ -85,11 +85,11 @@ fn the_demo_tells_the_truth_about_its_data() {
         "✓ extract",
         "✓ build",
         "✓ reports",
-        "1 row set aside: wind_speed is 1048.36058, the rule says at most 200",
+        "1 row rejected: wind_speed is 1048.36058, the rule says at most 200",
         "data/weather.csv:1011",
         "3 keys (origin, year, month, day, hour) occur more than once: (EWR, 2013, 11, 3, 1) (JFK, 2013, 11, 3, 1) (LGA, 2013, 11, 3, 1)",
         "7,602 rows with a `dest` that is not in `raw.airports`: BQN PSE SJU STT",
-        "No row was lost: 367,687 read = 367,686 loaded + 1 set aside.",
+        "No row was lost: 367,687 read = 367,686 loaded + 1 rejected.",
     ] {
         assert!(first.contains(line), "missing: {line}\n{first}");
     }
@@ -122,7 +122,7 @@ fn the_demo_tells_the_truth_about_its_data() {
 }
 
 #[test]
-fn a_row_that_was_set_aside_is_replayed_once_after_the_rule_is_mended() {
+fn a_rejected_row_is_replayed_once_after_the_rule_is_mended() {
     let project = Project::copy_of("nycflights");
     project.ok(&["run", "nycflights.extract"]);
     let weather = || project.rows("select count(*) n from raw.weather")[0]["n"].clone();

@@ -1,4 +1,4 @@
-//! Rows that were set aside, as a user lets them in: each once, none of a load that never committed, none
+//! Rejected rows, as a user lets them in: each once, none of a load that never committed, none
 //! over a newer one.
 
 #![allow(

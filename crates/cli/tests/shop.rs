@@ -225,7 +225,7 @@ fn customers_are_cleaned_and_scored_and_their_scores_come_back() {
         "shop#1 · shop · dev",
         "✓ extract   shop_db → raw",
         "✓ back      marts → shop_back",
-        "2 rows set aside: email is null, the rule says a value is required",
+        "2 rows rejected: email is null, the rule says a value is required",
         "customer211 at example.com",
     ] {
         assert!(first.contains(line), "missing: {line}\n{first}");

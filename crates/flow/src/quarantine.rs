@@ -50,7 +50,7 @@ pub fn quarantine_columns() -> SchemaRef {
     ]))
 }
 
-/// Sets records aside as they come.
+/// Writes rejected records to the quarantine as they come.
 pub(crate) struct Quarantine {
     writing: Writing,
     waiting: Vec<Reject>,

@@ -10,7 +10,7 @@ use crate::{Span, TableName};
 pub enum Severity {
     /// Say so and go on.
     Warn,
-    /// A rule sets the row aside; a check stops the commit.
+    /// A rule rejects the row; a check stops the commit.
     Error,
 }
 
@@ -76,7 +76,7 @@ pub struct Tolerance {
     pub percent: Option<f64>,
 }
 
-/// The limit for rows set aside. With both numbers, both must be passed to stop a load.
+/// The limit for rejected rows. With both numbers, both must be passed to stop a load.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
     /// More rows than this; judged at once when it stands alone.

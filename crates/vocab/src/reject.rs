@@ -1,4 +1,4 @@
-//! A record that was set aside: its raw form, its place and every reason.
+//! A rejected record: its raw form, its place and every reason.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub enum RawRecord {
     Row(String),
 }
 
-/// Why a record was set aside.
+/// Why a record was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reason {
     /// Stable code of the rule or parse error: `required`, `min`, `max`, `in`, `pattern`, `length`,
@@ -40,7 +40,7 @@ impl Reason {
     }
 }
 
-/// One record set aside, with all its reasons.
+/// One rejected record, with all its reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
     /// The table it was meant for.

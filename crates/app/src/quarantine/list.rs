@@ -1,4 +1,4 @@
-//! Which rows were set aside, and giving them up.
+//! Which rows were rejected, and discarding them.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -13,7 +13,7 @@ use crate::Result;
 use crate::pipeline_lock::lock_pipeline;
 use crate::services::ProjectServices;
 
-/// One table with rows set aside.
+/// One table with rejected rows.
 #[derive(Clone, Debug, Serialize)]
 pub struct QuarantineLine {
     /// The table.
@@ -29,7 +29,7 @@ pub struct QuarantineLine {
     pub outdated: u64,
 }
 
-/// Every table with rows set aside.
+/// Every table with rejected rows.
 pub async fn quarantine_list(
     services: &ProjectServices,
     plan: &Plan,

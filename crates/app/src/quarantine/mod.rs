@@ -1,4 +1,4 @@
-//! Rows that were set aside: listed, shown, replayed, given up.
+//! Rejected rows: listed, shown, replayed, discarded.
 //!
 //! Read next: `standing.rs` (what waits), `records.rs` (its records), `replay.rs` (each record once),
 //! `newer.rs` (none over a newer row), `reader.rs` (records as a source), `noting.rs` (what a replay's

@@ -34,7 +34,7 @@ pub(super) struct Taken {
     pub(super) of: i64,
     /// Ids of all records.
     pub(super) ids: BTreeSet<String>,
-    /// Ids of those that were set aside again, or have to wait.
+    /// Ids of those that were rejected again, or have to wait.
     pub(super) failed: BTreeSet<String>,
     /// Ids of those whose key has a newer row.
     #[serde(default)]

@@ -32,7 +32,7 @@ pub(super) struct Record {
     pub(super) generation: Generation,
 }
 
-/// The load whose rows were set aside.
+/// The load whose rows were rejected.
 pub(super) struct Owner<'a> {
     pub(super) plan: &'a Plan,
     pub(super) pipeline: &'a PipelineName,
@@ -89,12 +89,12 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// Refuses a table of which no row was ever set aside.
+/// Refuses a table of which no row was ever rejected.
 pub(super) async fn need_quarantine(services: &ProjectServices, table: &TableName) -> Result<()> {
     match services.lake.version(&quarantine_table(table)).await? {
         Some(_) => Ok(()),
         None => {
-            let message = format!("no row of `{table}` was ever set aside");
+            let message = format!("no row of `{table}` was ever rejected");
             Err(Failure::new("R0974", Remedy::FixConfig, message)
                 .help("look: towpath quarantine ls"))
         }

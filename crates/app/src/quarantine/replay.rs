@@ -43,7 +43,7 @@ pub struct ReplayReport {
     pub table: TableName,
     /// Records that passed and are in the table now.
     pub replayed: u64,
-    /// Those that were set aside again.
+    /// Those that were rejected again.
     pub still_held: u64,
     /// Those of `still_held` whose text was not kept: they cannot be replayed.
     pub withheld: u64,

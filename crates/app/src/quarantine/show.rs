@@ -36,7 +36,7 @@ pub struct RejectedRecord {
     /// The run that rejected it.
     pub run: String,
     /// When.
-    pub set_aside_at: String,
+    pub rejected_at: String,
 }
 
 /// A value of a rejected record.
@@ -86,7 +86,7 @@ pub async fn quarantine_show(
                 record,
                 cells,
                 run: cell(6),
-                set_aside_at: cell(7),
+                rejected_at: cell(7),
             });
         }
     }

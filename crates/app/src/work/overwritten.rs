@@ -18,7 +18,7 @@ const OPTIMIZE: &str = "OPTIMIZE";
 const REPLAY: &str = "replay";
 
 /// True when rows were changed after the last commit of this task, and neither by it nor by a replay
-/// of what it had set aside. Entries that were cleaned away are taken for its own.
+/// of what it had rejected. Entries that were cleaned away are taken for its own.
 pub(super) async fn is_overwritten(lake: &Lake, task: &TaskKey) -> Result<bool> {
     for limit in [1, 16, usize::MAX] {
         let entries = lake.history(&task.table, limit).await?;

@@ -51,7 +51,7 @@ impl Work {
         Ok(outcome)
     }
 
-    /// Rows that were set aside with the commit.
+    /// Rows that were rejected with the commit.
     async fn set_aside(&self, summary: &OutputSummary) -> Result<u64> {
         let quarantine = quarantine_table(&summary.table);
         let (Some(receipt), Some(_)) = (

@@ -67,9 +67,9 @@ pub(crate) enum LakeCommand {
     },
     /// Make a table what it was at a version or a time, as a new version; history stays.
     ///
-    /// The next run of what writes the table goes on from where the restored version had been read: later
-    /// rows of the source come again, a source that is read whole is read whole. Rows that were set aside
-    /// and replayed since wait again.
+    /// The next run that writes the table continues where the restored version stopped reading: later
+    /// rows of the source are read again, and a source without a cursor is read completely. Rows that were
+    /// rejected and replayed since then wait in the quarantine again.
     #[command(
         after_help = "Example:\n  towpath lake restore raw.flights --to 3\n  towpath lake restore raw.flights --to '2026-01-31 18:00'"
     )]

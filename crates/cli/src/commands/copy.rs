@@ -73,7 +73,7 @@ pub(super) async fn copy(arguments: CopyArguments) -> CommandResult {
     }
     if table.rows_rejected > 0 {
         say!(
-            "{} set aside: {}",
+            "{} rejected: {}",
             draw::plural(table.rows_rejected, "row"),
             rejected.display()
         );

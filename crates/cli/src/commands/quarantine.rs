@@ -26,7 +26,7 @@ async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
     if format == Format::Json {
         draw::json(&serde_json::json!({ "version": 1, "tables": lines }))?;
     } else if lines.is_empty() {
-        say!("No row was ever set aside.");
+        say!("No row was ever rejected.");
     } else {
         let names = ["TABLE", "HELD", "REPLAYED", "DISCARDED", "OUTDATED"].map(str::to_owned);
         let numbers = |line: &towpath_app::QuarantineLine| {
@@ -58,7 +58,7 @@ async fn show(place: &ProjectArgs, arguments: QuarantineShow) -> CommandResult {
         return Ok(Exit::Done);
     }
     let Some(line) = line else {
-        say!("No row of {table} was ever set aside.");
+        say!("No row of {table} was ever rejected.");
         return Ok(Exit::Done);
     };
     let all = line.held + line.replayed + line.discarded + line.outdated;
@@ -81,7 +81,7 @@ fn one(record: &RejectedRecord) {
         record.object,
         record.status,
         record.run,
-        record.set_aside_at
+        record.rejected_at
     );
     let width = record.cells.iter().map(|cell| cell.column.chars().count());
     let width = width.max().unwrap_or(0);

@@ -199,7 +199,7 @@ fn table_line(table: &TableReport) -> Vec<String> {
 fn things(report: &RunReport) -> String {
     let mut lines = Vec::new();
     for table in &report.tables {
-        set_aside(&table.summary, &mut lines);
+        rejected_rows(&table.summary, &mut lines);
         for check in table
             .summary
             .checks
@@ -236,7 +236,7 @@ fn things(report: &RunReport) -> String {
     }
 }
 
-fn set_aside(summary: &OutputSummary, lines: &mut Vec<String>) {
+fn rejected_rows(summary: &OutputSummary, lines: &mut Vec<String>) {
     let Some(first) = summary
         .samples
         .first()
@@ -246,7 +246,7 @@ fn set_aside(summary: &OutputSummary, lines: &mut Vec<String>) {
     };
     let rows = plural(summary.rows_rejected, "row");
     lines.push(format!(
-        " ⚠ {}  {rows} set aside: {}",
+        " ⚠ {}  {rows} rejected: {}",
         summary.table,
         first.reasons.first().map(Reason::told).unwrap_or_default()
     ));
@@ -292,7 +292,7 @@ fn failures(report: &RunReport) -> String {
 fn balance(report: &RunReport) -> String {
     let mut parts = vec![format!("{} loaded", count(report.rows_loaded))];
     for (rows, word) in [
-        (report.rows_set_aside, "set aside"),
+        (report.rows_rejected, "rejected"),
         (report.rows_left_out, "left out by where or dedup"),
         (report.rows_dropped, "dropped as bad"),
         (
@@ -305,7 +305,7 @@ fn balance(report: &RunReport) -> String {
         }
     }
     let accounted = report.rows_loaded
-        + report.rows_set_aside
+        + report.rows_rejected
         + report.rows_left_out
         + report.rows_dropped
         + report.rows_not_committed;

@@ -22,7 +22,7 @@ fn loaded(table: &str) -> Ground {
 enum Then {
     /// The load was stopped: the good version still stands.
     Stopped,
-    /// So many rows were loaded, and so many set aside.
+    /// So many rows were loaded, and so many rejected.
     Loaded(u64, u64),
 }
 
@@ -112,7 +112,7 @@ fn a_header_without_rows() {
 #[test]
 fn a_ragged_row() {
     let words = [
-        "1 row set aside",
+        "1 row rejected",
         "the record has 3 fields, the header has 2",
         "data/t.csv:32",
         "quarantine show raw.t",
@@ -286,10 +286,10 @@ fn dates_out_of_range() {
     ground.run().is(
         0,
         &[
-            "2 rows set aside",
+            "2 rows rejected",
             "data/t.csv:34",
             "10000-01-01",
-            "34 read = 32 loaded + 2 set aside",
+            "34 read = 32 loaded + 2 rejected",
         ],
     );
     assert_eq!(

@@ -114,7 +114,7 @@ impl Source for CandidateSession {
         _records: Vec<RawRecord>,
     ) -> std::result::Result<Box<dyn Reader>, Failure> {
         Err(PgError::Misused {
-            reason: "sets aside rows, not text: there is nothing to parse again",
+            reason: "rejects rows, not text: there is nothing to parse again",
         }
         .into())
     }

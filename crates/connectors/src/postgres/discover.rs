@@ -187,7 +187,8 @@ impl PostgresDiscover {
         let encoding: String = row.get(7);
         if encoding == "SQL_ASCII" {
             notes.push(
-                "the database keeps no encoding: text that is not UTF-8 is set aside".to_owned(),
+                "the database has no encoding: rows with text that is not UTF-8 are rejected"
+                    .to_owned(),
             );
         }
         let short = version.split_whitespace().next().unwrap_or_default();

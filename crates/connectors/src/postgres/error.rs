@@ -271,10 +271,10 @@ pub(super) const NANOSECONDS: &str = "PostgreSQL keeps microseconds, this has na
 fn way_out(column: &str, reason: &str) -> Vec<String> {
     let line = match reason {
         ZERO_BYTE => format!(
-            "`pattern: '^[^\\x00]*$'` on `{column}` in the table's `columns` sets such rows aside; the type binary keeps the byte"
+            "`pattern: '^[^\\x00]*$'` on `{column}` in the table's `columns` rejects such rows; the type binary keeps the byte"
         ),
         NANOSECONDS => format!(
-            "give `{column}` the type text in the table's `columns` to keep them, or timestamp to set such rows aside"
+            "give `{column}` the type text in the table's `columns` to keep them, or timestamp to reject such rows"
         ),
         _ => format!("give `{column}` another type in the table's `columns`, for example text"),
     };

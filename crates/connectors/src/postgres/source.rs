@@ -95,7 +95,7 @@ impl Source for PostgresSource {
         _records: Vec<RawRecord>,
     ) -> std::result::Result<Box<dyn Reader>, Failure> {
         Err(PgError::Misused {
-            reason: "sets aside rows, not text: there is nothing to parse again",
+            reason: "rejects rows, not text: there is nothing to parse again",
         }
         .into())
     }

@@ -163,7 +163,7 @@ impl Source for CandidateSession {
         _: Vec<RawRecord>,
     ) -> std::result::Result<Box<dyn Reader>, Failure> {
         Err(SqliteError::Misused {
-            reason: "sets aside rows, not text: there is nothing to parse again",
+            reason: "rejects rows, not text: there is nothing to parse again",
         }
         .into())
     }

@@ -73,7 +73,7 @@ pub(crate) async fn set_aside(table: &Table) -> LakeResult<bool> {
             address: address.clone(),
             source,
         })?;
-        tracing::warn!(table = %table.name, checkpoint = %address, "a checkpoint was not whole and is set aside; nothing is lost");
+        tracing::warn!(table = %table.name, checkpoint = %address, "a checkpoint was damaged and has been renamed; nothing is lost");
     }
     // Only a hint for readers; it may point to what is gone.
     remove(storage, &child(&log, POINTER)).await?;

@@ -401,7 +401,7 @@ impl LakeError {
             LakeError::Emptied { column, held, .. } => format!("nothing was changed. To empty it from now on: `columns: {{ {column}: {{ set: \"null\", type: \"{held}\" }} }}` (in a model: `cast(null as {held}) as {column}`); to do without it: rewrite the table once with `--full-refresh`"),
             LakeError::ColumnNames { .. } => "rename a column with `from`, or leave one out with `drop`".to_owned(),
             LakeError::DuplicateKey { .. } => "choose a key that is unique, or keep one row per key with `dedup: { by: COLUMN, keep: last }`".to_owned(),
-            LakeError::NullKey { column, .. } => format!("set such rows aside with `columns: {{ {column}: {{ required: true }} }}`, or choose another key"),
+            LakeError::NullKey { column, .. } => format!("reject such rows with `columns: {{ {column}: {{ required: true }} }}`, or choose another key"),
             LakeError::Key { .. } => "set `key:` to columns of the table, or choose `write: append` or `write: replace`".to_owned(),
             LakeError::Inactive { .. } => "use `replace`, `append`, `merge`, `delete+insert` or `insert_only`".to_owned(),
             LakeError::Conflict { .. } => "nothing was changed; the next attempt starts from the new version".to_owned(),

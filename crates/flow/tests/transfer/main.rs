@@ -95,7 +95,7 @@ async fn a_change_feed_over_two_tables_survives_a_failure_at_every_edge() {
 }
 
 #[tokio::test]
-async fn bad_rows_are_set_aside_with_every_reason_and_the_rows_balance() {
+async fn bad_rows_are_rejected_with_every_reason_and_the_rows_balance() {
     let t = table("t");
     let ids = [Some(1), None, Some(300), Some(4)];
     let rows = batch(&ids, &[Some("a"), Some("b"), Some("toolong"), Some("d")]);
@@ -407,7 +407,7 @@ async fn load(
 }
 
 #[tokio::test]
-async fn text_that_a_declared_type_would_round_is_set_aside() {
+async fn text_that_a_declared_type_would_round_is_rejected() {
     let t = table("t");
     let values = [Some("1.239"), Some("1.23"), Some("7")];
     let rows = batch(&[Some(1), Some(2), Some(3)], &values);

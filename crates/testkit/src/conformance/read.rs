@@ -39,7 +39,7 @@ pub fn write_plan(mode: WriteMode, key: &[&str]) -> WritePlan {
     }
 }
 
-/// All batches of a full read. A record set aside is a failure.
+/// All batches of a full read. A rejected record is a failure.
 pub(super) async fn batches(source: &dyn Source, spec: &ReadSpec) -> Vec<RecordBatch> {
     let mut reader = source.open(spec, None).await.unwrap();
     let mut splits = reader.splits();
@@ -51,7 +51,7 @@ pub(super) async fn batches(source: &dyn Source, spec: &ReadSpec) -> Vec<RecordB
         while let Some(event) = split.events.next().await {
             match event.unwrap() {
                 Event::Rows(rows) => batches.push(rows.batch),
-                Event::Rejects(rejects) => panic!("set aside: {rejects:?}"),
+                Event::Rejects(rejects) => panic!("rejected: {rejects:?}"),
                 _ => {}
             }
         }

@@ -53,7 +53,7 @@ pub(super) async fn open(
     source.open(spec, from).await.unwrap()
 }
 
-/// The whole read. A record set aside, a split taken away or one that does not end is a failure.
+/// The whole read. A rejected record, a split taken away or one that does not end is a failure.
 pub(super) async fn all(source: &dyn Source, spec: &ReadSpec, from: Option<&Position>) -> Taken {
     let mut reader = open(source, spec, from).await;
     let tables = reader.tables();
@@ -90,7 +90,7 @@ pub(super) async fn all(source: &dyn Source, spec: &ReadSpec, from: Option<&Posi
                     taken.position.advance(&split.id, mark.clone());
                     taken.marks.entry(split.id.clone()).or_default().push(mark);
                 }
-                Event::Rejects(rejects) => panic!("set aside: {rejects:?}"),
+                Event::Rejects(rejects) => panic!("rejected: {rejects:?}"),
                 Event::End => ended = true,
                 Event::Schema(_) | Event::Truncate(_) | Event::Watermark { .. } => {}
             }

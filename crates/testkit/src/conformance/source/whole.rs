@@ -79,7 +79,7 @@ pub async fn ordinals_are_unique_and_find_their_record(under: &dyn SourceUnderTe
             while let Some(event) = split.events.next().await {
                 match event.unwrap() {
                     towpath_ports::Event::Rows(rows) => replayed.extend(lines_of(&rows)),
-                    towpath_ports::Event::Rejects(rejects) => panic!("set aside: {rejects:?}"),
+                    towpath_ports::Event::Rejects(rejects) => panic!("rejected: {rejects:?}"),
                     _ => {}
                 }
             }
