@@ -10,7 +10,7 @@ help:
 	@echo "make lint    formatting, clippy, repository rules, licences"
 	@echo "make docs    the API pages of all crates"
 	@echo "make bench   measure beside peers, writes bench/RESULTS.md"
-	@echo "make chaos   every commit edge killed a hundred times, and so often at random"
+	@echo "make chaos   every commit edge killed a hundred times, and so often at random; 10,000 seeds of the store"
 
 demo:
 	@xtask/setup.sh --compiler-only
@@ -38,6 +38,7 @@ bench:
 chaos: setup
 	@echo "make chaos kills a hundred times at each edge and at random: some hours"
 	@TOWPATH_KILLS=100 cargo test --locked --package towpath --test kill -- --nocapture --test-threads=2
+	@TOWPATH_SEEDS=10000 cargo test --locked --package towpath-orchestrator -- --nocapture --test-threads=2 two_worker
 
 ui:
 	@echo "make ui: there is no web UI yet" >&2; exit 1

@@ -23,7 +23,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask <command>
-  tidy [--metadata FILE]   check the repository rules; FILE stands in for the answer of `cargo metadata`
+  tidy [--metadata FILE]   check the repository rules; with FILE, which stands in for the answer of
+                           `cargo metadata`, only those that read
   features                 rewrite crates/features/Cargo.toml after dependencies changed
   generate                 rewrite the JSON Schemas and reference pages that the program prints
   test                     everything `make test` runs after setup
