@@ -1,6 +1,6 @@
 //! The command line, as clap reads it. Every command has an example in its help.
 //!
-//! Here stand the commands that work in a project; those that run it are in `args/run.rs`, those that
+//! Here are the commands that work in a project; those that run it are in `args/run.rs`, those that
 //! make one or look outside in `args/outside.rs`.
 
 mod outside;
@@ -18,7 +18,7 @@ pub(crate) use run::{
     ChoiceArguments, LogsArguments, PlanArguments, RerunArguments, RunArguments, WaitArgument,
 };
 
-/// Moves data from where it is made to where it is used, checks it before anyone sees it, and says why.
+/// Moves data from source systems to where it is used, checks it before it becomes visible, and explains what it did.
 #[derive(Debug, Parser)]
 #[command(
     name = "towpath",
@@ -31,19 +31,19 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) project: Option<PathBuf>,
 
-    /// The environment; default: what the project says.
+    /// The environment; default: the one that the project sets.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) env: Option<String>,
 
-    /// Say on standard error what happens; twice says everything, libraries included.
+    /// Print log lines on standard error; given twice, also the details and the lines of libraries.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Say only what failed: no progress, no report of what went well.
+    /// Print only failures: no progress and no report of what succeeded.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Form of progress and log lines on standard error.
+    /// Format of progress and log lines on standard error.
     #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t)]
     pub(crate) log_format: LogFormat,
 
@@ -53,19 +53,19 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Find every mistake of the project at once, without contact to the outside unless asked for.
+    /// Find every mistake in the project at once; contacts no system unless `--connect` is given.
     #[command(
         after_help = "Example:\n  towpath check\n  towpath check --connect\n  towpath check --explain P0102"
     )]
     Check(CheckArguments),
 
-    /// Say what a run would do and because of what; changes nothing.
+    /// Show what a run would do and why; changes nothing.
     #[command(
         after_help = "Example:\n  towpath plan nycflights\n  towpath plan --select +marts.weather_delay"
     )]
     Plan(PlanArguments),
 
-    /// Run a pipeline here and now.
+    /// Run a pipeline now.
     #[command(
         after_help = "Example:\n  towpath run\n  towpath run nycflights.extract --full-refresh\n  towpath run --select raw.flights+ --exclude step:reports\n  towpath run --wait=10m\n  towpath run --fail-above raw.weather=6%"
     )]
@@ -73,73 +73,73 @@ pub(crate) enum Command {
 
     /// Run a past run again: its tasks, parameters and environment, as a new run.
     ///
-    /// Tables that are replaced or merged, models and programs are made again. An incremental load goes on
-    /// from where it is. Nothing is appended twice: what a load or a program appended in that run or a
-    /// later one stays as it is while its source is unchanged. The files of the project are those of
-    /// today. To read everything anew: towpath run --full-refresh.
+    /// Tables that are replaced or merged are written again; models and commands run again. An incremental
+    /// load continues from its last position. Nothing is appended twice: what a load or a command appended
+    /// in that run or a later one stays as it is while its source is unchanged. The project files are those
+    /// of today. To read everything again: towpath run --full-refresh.
     #[command(
         after_help = "Example:\n  towpath rerun\n  towpath rerun nycflights#12 --failed\n  towpath rerun nycflights#12 --from build"
     )]
     Rerun(RerunArguments),
 
-    /// Ask the lakehouse and files.
+    /// Query the lakehouse and files with SQL.
     #[command(
         after_help = "Example:\n  towpath query \"select count(*) from raw.flights\"\n  towpath query --format json \"select * from marts.weather_delay\""
     )]
     Query(QueryArguments),
 
-    /// Move a table without a project.
+    /// Copy a table without a project.
     #[command(
         after_help = "Example:\n  towpath copy data.csv data.parquet\n  towpath copy \"$URL\" --table public.orders orders.parquet"
     )]
     Copy(CopyArguments),
 
-    /// Where columns come from and go to.
+    /// Show where columns come from and where they go.
     #[command(
         after_help = "Example:\n  towpath lineage marts.delay_by_carrier_month --up\n  towpath lineage raw.flights.dep_delay --down --format mermaid"
     )]
     Lineage(LineageArguments),
 
-    /// How checks came out, now and before.
+    /// Show the results of checks, the latest and earlier ones.
     #[command(after_help = "Example:\n  towpath quality\n  towpath quality raw.flights --last 20")]
     Quality(QualityArguments),
 
-    /// Rows that were rejected.
+    /// Show, replay or discard rejected rows.
     #[command(
         subcommand,
         after_help = "Example:\n  towpath quarantine show raw.weather\n  towpath quarantine replay raw.weather"
     )]
     Quarantine(QuarantineCommand),
 
-    /// Runs, newest first.
+    /// List runs, newest first.
     #[command(after_help = "Example:\n  towpath runs --last 5")]
     Runs(RunsArguments),
 
-    /// What happened in a run, or what happens in it now.
+    /// Show what happened in a run, or follow a run that is still going.
     #[command(
         after_help = "Example:\n  towpath logs nycflights#1\n  towpath logs nycflights#1.raw.flights\n  towpath logs --follow"
     )]
     Logs(LogsArguments),
 
-    /// Why a task is where it is.
+    /// Explain the state of a task.
     #[command(after_help = "Example:\n  towpath why marts.weather_delay")]
     Why(WhyArguments),
 
-    /// Outside systems: which there are, whether we can get in, what is there.
+    /// List connections, test them, and discover their tables.
     #[command(
         subcommand,
         after_help = "Example:\n  towpath connection test shop_db\n  towpath connection discover shop_db --write"
     )]
     Connection(ConnectionCommand),
 
-    /// Tables of the lakehouse: what they are, how they came to be.
+    /// Look at and maintain the tables of the lakehouse.
     #[command(
         subcommand,
         after_help = "Example:\n  towpath lake history raw.flights\n  towpath lake describe raw.flights"
     )]
     Lake(LakeCommand),
 
-    /// Start a project that runs at once.
+    /// Create a project that can run at once.
     #[command(
         after_help = "Example:\n  towpath init shop\n  towpath init shop --from \"$SHOP_DB_URL\"\n  towpath init shop --from ./data"
     )]
@@ -167,7 +167,7 @@ pub(crate) struct CompletionArguments {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// Forms of log lines.
+/// Formats of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people.
@@ -177,7 +177,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Forms of facts.
+/// Formats of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// For people.
@@ -189,21 +189,21 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// What a code means, and the way out.
+    /// Explain an error code: what it means and what to do.
     #[arg(long, value_name = "CODE")]
     pub(crate) explain: Option<String>,
-    /// Also compare with the live systems.
+    /// Also compare the project with the live systems.
     #[arg(long)]
     pub(crate) connect: bool,
     /// Set a parameter.
     #[arg(long = "param", value_name = "K=V", value_parser = pair)]
     pub(crate) params: Vec<(String, String)>,
-    /// Form of the output.
+    /// Format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
 
-/// Forms of rows.
+/// Formats of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RowFormat {
     /// For people.
@@ -217,12 +217,12 @@ pub(crate) enum RowFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct QueryArguments {
-    /// One statement.
+    /// One SQL statement.
     pub(crate) sql: String,
-    /// Ask the sample that `towpath run --limit` made instead of the lakehouse.
+    /// Query the sample that `towpath run --limit` built, not the lakehouse.
     #[arg(long)]
     pub(crate) sample: bool,
-    /// Form of the rows.
+    /// Format of the rows.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: RowFormat,
 }
@@ -239,7 +239,7 @@ pub(crate) struct CopyArguments {
     /// The table to write in a database; default: the source's name.
     #[arg(long)]
     pub(crate) into: Option<String>,
-    /// What happens to the target; default: a file is replaced, a table must be new.
+    /// How to write the target; default: a file is replaced, a table must not exist yet.
     #[arg(long, value_enum)]
     pub(crate) write: Option<CopyWrite>,
     /// Key columns of a merge.
@@ -248,13 +248,13 @@ pub(crate) struct CopyArguments {
     /// The type of a column: name=type. Columns not named are inferred.
     #[arg(long = "type", value_name = "COLUMN=TYPE", value_parser = pair)]
     pub(crate) types: Vec<(String, String)>,
-    /// An option of the source: delimiter=; or null_values=NA.
+    /// An option of the source, for example delimiter=; or null_values=NA.
     #[arg(long = "option", value_name = "K=V", value_parser = pair)]
     pub(crate) options: Vec<(String, String)>,
-    /// Bad rows that stop the copy: 100 or 5%; default 10%.
+    /// Stop the copy if more rows than this are bad: 100 or 5%; default 10%.
     #[arg(long, value_name = "LIMIT")]
     pub(crate) fail_above: Option<String>,
-    /// The most memory to use: 256MB, 4GB.
+    /// The memory limit: 256MB, 4GB.
     #[arg(long)]
     pub(crate) memory: Option<String>,
 }
@@ -270,7 +270,7 @@ pub(crate) enum CopyWrite {
     Merge,
 }
 
-/// Forms of lineage.
+/// Formats of lineage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LineageFormat {
     /// For people.
@@ -286,13 +286,13 @@ pub(crate) enum LineageFormat {
 pub(crate) struct LineageArguments {
     /// TABLE or TABLE.COLUMN.
     pub(crate) subject: String,
-    /// Where it comes from (the default).
+    /// Show where it comes from (the default).
     #[arg(long, conflicts_with = "down")]
     pub(crate) up: bool,
-    /// Where it goes.
+    /// Show where it goes.
     #[arg(long)]
     pub(crate) down: bool,
-    /// Form of the output.
+    /// Format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: LineageFormat,
 }
@@ -301,33 +301,33 @@ pub(crate) struct LineageArguments {
 pub(crate) struct QualityArguments {
     /// Only this table.
     pub(crate) table: Option<String>,
-    /// So many results of each check.
+    /// Show this many results of each check.
     #[arg(long, default_value_t = 1)]
     pub(crate) last: u64,
-    /// Form of the output.
+    /// Format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
-    /// Tables with rejected rows.
+    /// List the tables with rejected rows.
     #[command(after_help = "Example:\n  towpath quarantine ls")]
     Ls(FormatOnly),
-    /// The rejected rows of a table, with reasons and places.
+    /// Show the rejected rows of a table, each with its place and the reasons.
     #[command(after_help = "Example:\n  towpath quarantine show raw.weather --limit 5")]
     Show(QuarantineShow),
-    /// Feed the held rows through transforms, rules and audit again.
+    /// Load the quarantined rows again: they pass through transforms, rules and checks.
     #[command(after_help = "Example:\n  towpath quarantine replay raw.weather")]
     Replay(QuarantineTable),
-    /// Give the held rows up.
+    /// Discard the quarantined rows: they are never replayed.
     #[command(after_help = "Example:\n  towpath quarantine discard raw.weather")]
     Discard(QuarantineTable),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FormatOnly {
-    /// Form of the output.
+    /// Format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -339,7 +339,7 @@ pub(crate) struct QuarantineShow {
     /// At most this many rows.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: u64,
-    /// Form of the output.
+    /// Format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -354,10 +354,10 @@ pub(crate) struct QuarantineTable {
 pub(crate) struct RunsArguments {
     /// Only this pipeline.
     pub(crate) pipeline: Option<String>,
-    /// So many.
+    /// Show this many.
     #[arg(long, default_value_t = 10)]
     pub(crate) last: u64,
-    /// Form of the output.
+    /// Format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -371,6 +371,6 @@ pub(crate) struct WhyArguments {
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("`{text}` is not of the form name=value")),
+        _ => Err(format!("`{text}` must have the form name=value")),
     }
 }

@@ -51,26 +51,26 @@ impl Exit {
 
 /// Every way to end, with what it means to whoever called.
 pub(crate) const EXITS: &[(Exit, &str)] = &[
-    (Exit::Done, "Done; warnings do not change it."),
+    (Exit::Done, "Success, also with warnings."),
     (
         Exit::Failed,
-        "Something that ran failed: a system could not be reached, a program ended badly. Running again goes on where it stopped.",
+        "A task failed: for instance, a system could not be reached or a command failed. Run again to continue where it stopped.",
     ),
     (
         Exit::Wrong,
-        "The command line or the project is wrong: `towpath check` says what and where.",
+        "The command line or the project has a mistake. `towpath check` lists each mistake with its place.",
     ),
     (
         Exit::StoppedByData,
-        "Stopped by data: too many bad rows, or a check that failed. Nothing bad is visible.",
+        "The data stopped the run: too many rows were bad, or a check failed. No bad data is visible.",
     ),
     (
         Exit::Refused,
-        "Refused on purpose: the pipeline is running already, a file or table would be overwritten, a system is read-only.",
+        "Refused: for instance, the pipeline is already running, a file or table would be overwritten, or a system is read-only.",
     ),
     (
         Exit::Interrupted,
-        "Interrupted by the user. Nothing half-done is visible; running again goes on.",
+        "Interrupted by the user. No partial result is visible; run again to continue.",
     ),
 ];
 

@@ -8,22 +8,22 @@ use super::{Format, FormatOnly};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConnectionCommand {
-    /// The project's connections.
+    /// List the project's connections.
     #[command(after_help = "Example:\n  towpath connection ls")]
     Ls(FormatOnly),
-    /// Kinds of connections there are, with what they can do.
+    /// List the types of connections and what each can do.
     #[command(after_help = "Example:\n  towpath connection types --format json")]
     Types(FormatOnly),
-    /// Try to connect.
+    /// Test a connection.
     #[command(after_help = "Example:\n  towpath connection test shop_db")]
     Test {
         /// The connection.
         name: String,
-        /// Form of the output.
+        /// Format of the output.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Look at its tables; `--write` puts them into schemas/NAME.yml.
+    /// List a connection's tables and columns; `--write` writes them to schemas/NAME.yml.
     #[command(
         after_help = "Example:\n  towpath connection discover shop_db\n  towpath connection discover shop_db 'order*' --write"
     )]
@@ -33,10 +33,10 @@ pub(crate) enum ConnectionCommand {
         /// Only tables whose names match this glob.
         #[arg(default_value = "*")]
         pattern: String,
-        /// Write schemas/NAME.yml; the next check knows these tables.
+        /// Write schemas/NAME.yml, so that `towpath check` knows these tables.
         #[arg(long)]
         write: bool,
-        /// Form of the output.
+        /// Format of the output.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -44,28 +44,28 @@ pub(crate) enum ConnectionCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LakeCommand {
-    /// A table's commits, newest first.
+    /// List a table's commits, newest first.
     #[command(after_help = "Example:\n  towpath lake history raw.flights --last 5")]
     History {
         /// The table.
         table: String,
-        /// So many.
+        /// Show this many.
         #[arg(long, default_value_t = 20)]
         last: usize,
-        /// Form of the output.
+        /// Format of the output.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// A table's columns, files and size.
+    /// Show a table's columns, files and size.
     #[command(after_help = "Example:\n  towpath lake describe raw.flights")]
     Describe {
         /// The table.
         table: String,
-        /// Form of the output.
+        /// Format of the output.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Make a table what it was at a version or a time, as a new version; history stays.
+    /// Restore a table to an earlier version or time. This adds a version; the history is kept.
     ///
     /// The next run that writes the table continues where the restored version stopped reading: later
     /// rows of the source are read again, and a source without a cursor is read completely. Rows that were
@@ -76,52 +76,52 @@ pub(crate) enum LakeCommand {
     Restore {
         /// The table.
         table: String,
-        /// A version, or a time (UTC unless it says its zone).
+        /// A version, or a time (UTC unless it has a time zone).
         #[arg(long, value_name = "VERSION|TIME")]
         to: String,
-        /// Form of the output.
+        /// Format of the output.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Write small files of a table together; no row changes.
+    /// Combine small files of a table into larger ones; no row changes.
     #[command(after_help = "Example:\n  towpath lake compact raw.flights")]
     Compact {
         /// The table.
         table: String,
-        /// Form of the output.
+        /// Format of the output.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Delete files that only versions older than this need; those versions can no longer be read.
+    /// Delete files that only old versions need; those versions can no longer be read.
     #[command(
         after_help = "Example:\n  towpath lake vacuum raw.flights --dry-run\n  towpath lake vacuum raw.flights --older-than 30d"
     )]
     Vacuum {
         /// The table.
         table: String,
-        /// How long ago a file must have left the table: 7d, 12h.
+        /// Delete files that the table has not used for this long: 7d, 12h.
         #[arg(long, value_name = "AGE", default_value = "7d", value_parser = super::run::duration)]
         older_than: std::time::Duration,
-        /// Only say what would be deleted.
+        /// Only show what would be deleted.
         #[arg(long)]
         dry_run: bool,
-        /// Also below 7 days: whoever still reads an older version, or writes with another program, loses
-        /// files.
+        /// Allow less than 7 days: programs that still read an older version, or that write to the table,
+        /// lose files.
         #[arg(long)]
         force: bool,
-        /// Form of the output.
+        /// Format of the output.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Take a table or a view away, with all its versions.
+    /// Delete a table or a view with all its versions.
     #[command(after_help = "Example:\n  towpath lake drop staging.old --yes")]
     Drop {
         /// The table or view.
         table: String,
-        /// Do it; without it only what would be gone is told.
+        /// Delete it; without this flag the command only shows what would be deleted.
         #[arg(long)]
         yes: bool,
-        /// Form of the output.
+        /// Format of the output.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -129,7 +129,7 @@ pub(crate) enum LakeCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {
-    /// The folder; made if it does not exist.
+    /// The folder; it is created if it does not exist.
     #[arg(default_value = ".")]
     pub(crate) dir: PathBuf,
     /// The URL of a database, or a folder of files, to load from.
@@ -139,7 +139,7 @@ pub(crate) struct InitArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArguments {
-    /// Of which file.
+    /// The kind of project file.
     #[arg(value_enum)]
     pub(crate) of: SchemaOf,
 }

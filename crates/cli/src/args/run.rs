@@ -9,12 +9,12 @@ use super::{Format, pair};
 /// Which tasks: dbt's selection grammar.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ChoiceArguments {
-    /// Only these: raw.flights, marts, +x (what it needs), x+ (what needs it), 1+x+2, @x, marts.*,
+    /// Only these tasks: raw.flights, marts, +x (what x needs), x+ (what needs x), 1+x+2, @x, marts.*,
     /// step:, source:, path:, connection:, pipeline:, resource_type:. A blank adds, a comma
     /// intersects.
     #[arg(short, long, value_name = "WORDS", num_args = 1..)]
     pub(crate) select: Vec<String>,
-    /// All but these; the same words.
+    /// All tasks except these; the same grammar.
     #[arg(long, value_name = "WORDS", num_args = 1..)]
     pub(crate) exclude: Vec<String>,
 }
@@ -25,13 +25,13 @@ pub(crate) struct PlanArguments {
     pub(crate) target: Option<String>,
     #[command(flatten)]
     pub(crate) choice: ChoiceArguments,
-    /// Where each setting of a table comes from.
+    /// Show where each setting of a table comes from.
     #[arg(long, value_name = "TABLE")]
     pub(crate) explain: Option<String>,
     /// Set a parameter.
     #[arg(long = "param", value_name = "K=V", value_parser = pair)]
     pub(crate) params: Vec<(String, String)>,
-    /// Form of the output.
+    /// Format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -40,27 +40,27 @@ pub(crate) struct PlanArguments {
 pub(crate) struct RunArguments {
     /// PIPELINE or PIPELINE.STEP; may be left out when there is one pipeline.
     pub(crate) target: Option<String>,
-    /// Run every pipeline, one after the other, each after those that write what it reads.
+    /// Run all pipelines, one after the other: a pipeline runs after the pipelines whose tables it reads.
     #[arg(long, conflicts_with_all = ["target", "select", "exclude"])]
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) choice: ChoiceArguments,
-    /// Read and build everything anew.
+    /// Read all sources from the start and build all tables again.
     #[arg(long)]
     pub(crate) full_refresh: bool,
-    /// Read at most about this many rows per load, into a sample beside the lakehouse: no table is
-    /// changed, nothing is sent out and no program is started. Look: towpath query --sample.
+    /// Read at most about this many rows per load into a sample beside the lakehouse. No table changes,
+    /// nothing is published and no command runs. To query the sample: towpath query --sample.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
     /// Set a parameter.
     #[arg(long = "param", value_name = "K=V", value_parser = pair)]
     pub(crate) params: Vec<(String, String)>,
-    /// Another limit for bad rows, for this run only: raw.weather=6% or raw.weather=100.
+    /// Set the limit for bad rows for this run only: raw.weather=6% or raw.weather=100.
     #[arg(long, value_name = "T=LIMIT", value_parser = pair)]
     pub(crate) fail_above: Vec<(String, String)>,
     #[command(flatten)]
     pub(crate) wait: WaitArgument,
-    /// Form of the report.
+    /// Format of the report.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -68,7 +68,7 @@ pub(crate) struct RunArguments {
 /// `--wait`, `--wait=10m`.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgument {
-    /// While another run of the pipeline goes on, wait until it ends, or so long: --wait=10m.
+    /// If another run of the pipeline is going, wait until it ends, or for a time: --wait=10m.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = duration)]
     pub(crate) wait: Option<Option<Duration>>,
 }
@@ -76,17 +76,17 @@ pub(crate) struct WaitArgument {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("part").args(["failed", "from"]))]
 pub(crate) struct RerunArguments {
-    /// The run: shop#212; default: the newest.
+    /// The run, for example shop#212; default: the newest run.
     pub(crate) run: Option<String>,
-    /// Only tasks that did not end well, and what depends on them.
+    /// Only tasks that did not succeed, and the tasks that depend on them.
     #[arg(long)]
     pub(crate) failed: bool,
-    /// Only this step, and everything after it.
+    /// Only this step and all steps after it.
     #[arg(long, value_name = "STEP")]
     pub(crate) from: Option<String>,
     #[command(flatten)]
     pub(crate) wait: WaitArgument,
-    /// Form of the report.
+    /// Format of the report.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -97,10 +97,10 @@ pub(crate) struct LogsArguments {
     /// newest run.
     #[arg(value_name = "RUN[.TASK]")]
     pub(crate) run: Option<String>,
-    /// Go on with new lines until the run ends; a run that has not begun yet is waited for.
+    /// Print new lines until the run ends; if the run has not started yet, wait for it.
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// Form of the output; with --follow one JSON object per line.
+    /// Format of the output; with --follow, one JSON object per line.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -120,7 +120,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .zip(unit)
         .and_then(|(number, unit)| number.checked_mul(unit))
         .map(Duration::from_secs)
-        .ok_or_else(|| format!("`{text}` is no time: 30s, 10m, 2h"))
+        .ok_or_else(|| format!("`{text}` is not a duration: write 30s, 10m or 2h"))
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ fn commands_page() -> String {
     let mut root = Arguments::command();
     root.build();
     let mut out = String::from(
-        "# Commands\n\nWhat `--help` says of each command. How commands end: [exit codes](exit-codes.md).\n",
+        "# Commands\n\nThe `--help` text of each command. See also: [exit codes](exit-codes.md).\n",
     );
     let names: Vec<String> = root
         .get_subcommands()
