@@ -42,13 +42,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0906",
         Remedy::FixConfig,
         "The folder is a dbt project without a `towpath.yml`.",
-        "This version runs a dbt project when a towpath.yml lies beside dbt_project.yml; the message lists what is read then and what is not yet. Write one with `towpath init --from .` in that folder. No dbt file is changed.",
+        "This version runs a dbt project when there is a towpath.yml beside dbt_project.yml; the message lists what is read then and what is not read yet. Write one with `towpath init --from .` in that folder. No dbt file is changed.",
     ),
     CodeEntry::run(
         "R0907",
         Remedy::FixConfig,
         "A project file is not a regular file.",
-        "A named pipe, a socket or a device is where project files are read. Reading it could wait for ever, so it is not opened. Remove it, or let its name start with a dot.",
+        "There is a named pipe, a socket or a device in a folder of project files. Reading it could block for ever, so it is not opened. Remove it, or let its name start with a dot.",
     ),
     CodeEntry::run(
         "R0908",
@@ -60,24 +60,24 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0910",
         Remedy::FixConfig,
         "There is no connector of this type.",
-        "`towpath connection types` lists those that there are.",
+        "`towpath connection types` lists the connectors.",
     ),
     CodeEntry::run(
         "R0911",
         Remedy::Refused,
-        "A lakehouse on an object store is not active in this version.",
+        "This version does not support a lakehouse in an object store.",
         "Use a folder: `lakehouse: ./lake`.",
     ),
     CodeEntry::run(
         "R0912",
         Remedy::FixConfig,
-        "The folder for local state cannot be made.",
+        "The folder for local state cannot be created.",
         "It is `.towpath` in the project folder. Check the folder's rights and free space.",
     ),
     CodeEntry::run(
         "R0913",
         Remedy::FixConfig,
-        "No temporary folder can be made.",
+        "A temporary folder cannot be created.",
         "Check the folder that TMPDIR names, usually /tmp: its rights and free space.",
     ),
     CodeEntry::run(
@@ -90,37 +90,37 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0915",
         Remedy::FixConfig,
         "There is no connector for this scheme.",
-        "The message lists the schemes: a URL starts with one of them, such as `postgres://`.",
+        "A URL must start with one of the schemes that the message lists, such as `postgres://`.",
     ),
     CodeEntry::run(
         "R0916",
         Remedy::FixConfig,
-        "It is not said which table of a database to copy.",
+        "The command does not say which table of the database to copy.",
         "Name it: `--table public.orders`.",
     ),
     CodeEntry::run(
         "R0917",
         Remedy::FixConfig,
-        "An end of a copy does not name a file.",
-        "Name a file with its ending, such as `orders.csv`, or the URL of a database.",
+        "The source or the target of a copy is not the name of a file.",
+        "Give a file name with its ending, such as `orders.csv`, or the URL of a database.",
     ),
     CodeEntry::run(
         "R0918",
         Remedy::Refused,
-        "The target of a copy exists already.",
-        "Say what is to happen to it: `--write replace`, `--write append`, or `--write merge --key …`.",
+        "The target of a copy already exists.",
+        "Choose how to write it: `--write replace`, `--write append`, or `--write merge --key …`.",
     ),
     CodeEntry::run(
         "R0919",
         Remedy::FixConfig,
-        "`copy --option` names an option or a value that the source does not have.",
-        "The message has the nearest name or all names. `towpath connection types` lists them.",
+        "`copy --option` has an option that the source does not have, or a value that the option does not take.",
+        "The message suggests the nearest name or lists all names. `towpath connection types` lists them.",
     ),
     CodeEntry::run(
         "R0920",
         Remedy::FixConfig,
-        "It is not clear which pipeline is meant.",
-        "Name one: `towpath run PIPELINE`. The message lists those that there are.",
+        "The command does not say which pipeline to run.",
+        "Name one: `towpath run PIPELINE`. The message lists the pipelines.",
     ),
     CodeEntry::run(
         "R0921",
@@ -132,13 +132,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0923",
         Remedy::FixConfig,
         "A file in `schemas/` cannot be read.",
-        "`towpath check` says where it is wrong. Or remove the file: `towpath connection discover NAME --write` writes it again.",
+        "`towpath check` shows the mistake and its place. Or delete the file: `towpath connection discover NAME --write` writes it again.",
     ),
     CodeEntry::run(
         "R0924",
         Remedy::FixConfig,
         "`towpath.yml` cannot be read as a project.",
-        "`towpath check` says where it is wrong.",
+        "`towpath check` shows each mistake and its place.",
     ),
     CodeEntry::run(
         "R0925",
@@ -192,7 +192,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0934",
         Remedy::Refused,
         "`init` was called in a dbt project.",
-        "Nothing is written into a dbt folder unasked. For a project around it: `towpath init --from .`; for an example elsewhere: `towpath init DIR`.",
+        "Towpath does not write into a dbt folder unless you ask for it. For a project in this folder: `towpath init --from .`; for an example in another folder: `towpath init DIR`.",
     ),
     CodeEntry::run(
         "R0935",
@@ -209,25 +209,25 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0937",
         Remedy::Retry,
-        "A table was written while it was about to be restored.",
+        "Another process wrote a table while it was being restored.",
         "Nothing was changed. Run the command again.",
     ),
     CodeEntry::run(
         "R0938",
         Remedy::Refused,
-        "It is not known any more how far a load had read at that version.",
-        "Only the last commits keep it. Restore a later version, or read everything again: towpath run --full-refresh.",
+        "The position of a load at that version is not stored any more.",
+        "Only the last commits keep their position. Restore a later version, or read everything again: towpath run --full-refresh.",
     ),
     CodeEntry::run(
         "R0940",
         Remedy::FixConfig,
         "There is no table to publish.",
-        "Build it first: towpath run. A view has no rows of its own: make it `materialized: table`.",
+        "Build it first: towpath run. A view stores no rows: make it `materialized: table`.",
     ),
     CodeEntry::run(
         "R0941",
         Remedy::Retry,
-        "A table was written while it was about to be published.",
+        "Another process wrote a table while it was being published.",
         "The next attempt sends the new version.",
     ),
     CodeEntry::run(
@@ -240,7 +240,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0943",
         Remedy::FixConfig,
         "A connection has a type that does not exist.",
-        "`towpath connection types` lists those that there are.",
+        "`towpath connection types` lists the connectors.",
     ),
     CodeEntry::run(
         "R0944",
@@ -257,14 +257,14 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0946",
         Remedy::Bug,
-        "A look at a source gave nothing and no reason.",
+        "The discovery of a source gave neither tables nor an error.",
         "Please report the message.",
     ),
     CodeEntry::run(
         "R0950",
         Remedy::Retry,
-        "The program of a command ended badly.",
-        "Its last lines are in its log: `towpath logs`. A program that does nothing wrong ends with exit code 0.",
+        "The program of a command failed.",
+        "The log has its last lines: `towpath logs`. A program that succeeds must end with exit code 0.",
     ),
     CodeEntry::run(
         "R0951",
@@ -281,14 +281,14 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0953",
         Remedy::FixData,
-        "A command left no file for a table that it writes.",
-        "It finds the folder under `outputs` in the JSON file that $TOWPATH_STEP names.",
+        "A command wrote no file for one of its tables.",
+        "The JSON file that $TOWPATH_STEP names has the folder for each table under `outputs`.",
     ),
     CodeEntry::run(
         "R0954",
         Remedy::FixData,
-        "A command left files of several kinds for one table.",
-        "Leave either CSV, or JSON lines, or Parquet files.",
+        "A command wrote files of several formats for one table.",
+        "Write only CSV, only JSON lines, or only Parquet files.",
     ),
     CodeEntry::run(
         "R0955",
@@ -299,14 +299,14 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0956",
         Remedy::Bug,
-        "The completion of a command cannot be noted.",
+        "The completion of a command cannot be stored.",
         "Please report the message.",
     ),
     CodeEntry::run(
         "R0957",
         Remedy::FixData,
-        "A command left something that cannot become rows.",
-        "Leave CSV, JSON lines or Parquet files, each with its ending. Names that begin with `_` or `.` are not read.",
+        "A command wrote files that cannot be read as rows.",
+        "Write CSV, JSON lines or Parquet files, each with its ending. Files whose names begin with `_` or `.` are not read.",
     ),
     CodeEntry::run(
         "R0958",
@@ -317,13 +317,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0960",
         Remedy::Refused,
-        "The pipeline is running already.",
-        "Look at it: `towpath logs RUN --follow`; or queue behind it: `towpath run PIPELINE --wait`.",
+        "The pipeline is already running.",
+        "Follow that run: `towpath logs RUN --follow`; or wait until it ends: `towpath run PIPELINE --wait`.",
     ),
     CodeEntry::run(
         "R0961",
         Remedy::Bug,
-        "What was asked of a run cannot be stored.",
+        "The request of a run cannot be stored.",
         "Please report the message.",
     ),
     CodeEntry::run(
@@ -336,12 +336,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0963",
         Remedy::FixConfig,
         "A selection selects nothing, or is not valid.",
-        "The words are those of dbt: `raw.orders`, `+x`, `x+`, `marts.*`, `step:NAME`.",
+        "The grammar is that of dbt: `raw.orders`, `+x`, `x+`, `marts.*`, `step:NAME`.",
     ),
     CodeEntry::run(
         "R0964",
         Remedy::Refused,
-        "What an earlier run was asked cannot be read.",
+        "The request of an earlier run cannot be read.",
         "Start a new one: towpath run PIPELINE.",
     ),
     CodeEntry::run(
@@ -353,26 +353,26 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0966",
         Remedy::Cancelled,
-        "Waiting for another run was stopped by the user.",
-        "Nothing was begun.",
+        "The user stopped the wait for another run.",
+        "Nothing was started.",
     ),
     CodeEntry::run(
         "R0967",
         Remedy::FixConfig,
-        "No task of the earlier run is in the project any more.",
-        "Run what there is now: towpath run PIPELINE.",
+        "The project has none of the tasks of the earlier run any more.",
+        "Run the pipeline as it is now: towpath run PIPELINE.",
     ),
     CodeEntry::run(
         "R0968",
         Remedy::FixConfig,
-        "What is named was not a run of the pipeline.",
-        "It was a replay or another command that kept the pipeline. `towpath runs` lists the runs.",
+        "The name is not that of a run of the pipeline.",
+        "It is a replay, or another command that locked the pipeline. `towpath runs` lists the runs.",
     ),
     CodeEntry::run(
         "R0970",
         Remedy::FixConfig,
-        "Nothing is known of this table or column.",
-        "Lineage comes from the project and from runs. Run a pipeline first: towpath run.",
+        "There is no lineage for this table or column.",
+        "Lineage comes from the project and from runs. Check the name, or run a pipeline first: towpath run.",
     ),
     CodeEntry::run(
         "R0971",
@@ -389,7 +389,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0973",
         Remedy::Bug,
-        "The table of rejected records has other columns than it should.",
+        "The quarantine table does not have the expected columns.",
         "Please report the message.",
     ),
     CodeEntry::run(
@@ -402,18 +402,18 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0975",
         Remedy::FixConfig,
         "No load of the project writes this table.",
-        "Rows of models and commands are not replayed: run them again.",
+        "Rows of models and commands cannot be replayed: run them again.",
     ),
     CodeEntry::run(
         "R0976",
         Remedy::Bug,
-        "A replay gave another number of records than it was given.",
+        "A replay produced a different number of records than it read.",
         "Nothing was committed. Please report the message.",
     ),
     CodeEntry::run(
         "R0977",
         Remedy::Bug,
-        "Replayed rows do not fit together.",
+        "Replayed rows cannot be combined.",
         "Nothing was committed. Please report the message.",
     ),
     CodeEntry::run(
@@ -425,7 +425,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0979",
         Remedy::Bug,
-        "A replay cannot be noted.",
+        "The result of a replay cannot be stored.",
         "Please report the message.",
     ),
     CodeEntry::run(
@@ -462,7 +462,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0985",
         Remedy::Refused,
         "`lake vacuum` keeps files younger than 7 days.",
-        "Who still reads an older version, or writes now, would lose its files. When nobody does: add `--force`.",
+        "Programs that still read an older version, or that write now, would lose files. If there are none: add `--force`.",
     ),
     CodeEntry::run(
         "R0986",
@@ -474,7 +474,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0987",
         Remedy::Refused,
         "`lake drop` needs `--yes`.",
-        "The table would be gone with all its versions. The next run that writes it builds it again from what its source holds.",
+        "The table would be deleted with all its versions. The next run that writes it builds it again from its source.",
     ),
     CodeEntry::run(
         "R0988",
@@ -485,7 +485,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0989",
         Remedy::FixConfig,
-        "This is neither a version nor a time.",
+        "The value is neither a version nor a time.",
         "A version: `--to 3`; a time: `--to 2026-01-31T18:00:00Z`, `--to '2026-01-31 18:00'` (UTC).",
     ),
 ];

@@ -176,11 +176,8 @@ fn told(stopped: Failure, table: &OutputSummary, to: &End, rejected: &Path) -> F
             told = told.help(format!("{}: {}", reject.place, reason.told()));
         }
     }
-    told.help("nothing was written; what was there before is as it was")
-        .help(format!(
-            "look: every bad row stands in {}",
-            rejected.display()
-        ))
+    told.help("nothing was written; the target is unchanged")
+        .help(format!("look: every bad row is in {}", rejected.display()))
         .help("accept: towpath copy --fail-above 100% …")
 }
 
@@ -201,7 +198,7 @@ async fn write_mode(
         Remedy::Refused,
         format!("`{}` exists already", to.object),
     )
-    .help("say what is to happen to it: --write replace, --write append, or --write merge --key …"))
+    .help("choose how to write it: --write replace, --write append, or --write merge --key …"))
 }
 
 fn read_spec(

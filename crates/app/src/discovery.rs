@@ -24,7 +24,7 @@ pub(crate) async fn observe_all(services: &ProjectServices, plan: &Plan) -> Resu
         let objects = match discover.tables("*").await {
             Ok(objects) => objects,
             Err(failure) => {
-                tracing::debug!(code = failure.code, "`{name}` was not looked at: {failure}");
+                tracing::debug!(code = failure.code, "`{name}` could not be read: {failure}");
                 continue;
             }
         };

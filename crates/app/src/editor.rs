@@ -54,7 +54,7 @@ pub(crate) fn write_editor_schemas(dir: &Path) -> Result<()> {
             Failure::new(
                 "R0926",
                 Remedy::Bug,
-                format!("the schema is no JSON: {error}"),
+                format!("the schema is not valid JSON: {error}"),
             )
         })?;
         put(&dir.join(".towpath/schemas").join(name), &(text + "\n"))?;

@@ -169,7 +169,7 @@ impl Reading<'_> {
                 self.root.display()
             );
             return Err(Failure::new("R0905", Remedy::FixConfig, message)
-                .help("data belongs into a folder that a connection names"));
+                .help("move data to a folder that a connection names"));
         }
         let relative = path.strip_prefix(self.root).unwrap_or(path);
         let name: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
@@ -203,7 +203,7 @@ fn read_text(path: &Path) -> Result<String> {
             path.display()
         );
         return Err(Failure::new("R0905", Remedy::FixConfig, message)
-            .help("data belongs into a folder that a connection names"));
+            .help("move data to a folder that a connection names"));
     }
     Ok(text)
 }

@@ -207,7 +207,7 @@ pub async fn why(services: &ProjectServices, plan: &Plan, subject: &str) -> Resu
         return Err(Failure::new(
             "R0983",
             Remedy::FixConfig,
-            format!("no task and no table is called `{subject}`"),
+            format!("there is no task or table `{subject}`"),
         )
         .help("look: towpath plan"));
     };
@@ -245,13 +245,13 @@ fn because(
         return vec!["it has not run yet".to_owned()];
     };
     if interrupted && !record.state.is_final() {
-        let why = "the process of its run is gone; nothing half-done is visible";
+        let why = "the process of its run has ended; no partial result is visible";
         return vec![why.to_owned()];
     }
     match record.state {
-        TaskState::Succeeded => vec!["it ended well".to_owned()],
+        TaskState::Succeeded => vec!["it succeeded".to_owned()],
         TaskState::Unchanged => vec![
-            "its definition and its inputs are as they were when it last ended well".to_owned(),
+            "its definition and its inputs have not changed since it last succeeded".to_owned(),
         ],
         TaskState::Failed => record
             .failure
@@ -266,7 +266,7 @@ fn because(
                 .iter()
                 .map(|f| format!("its last attempt failed, {}: {}", f.code, f.message));
             failure
-                .chain(["it waits for its next attempt".to_owned()])
+                .chain(["it is waiting for its next attempt".to_owned()])
                 .collect()
         }
         TaskState::Skipped | TaskState::Waiting => parents
@@ -290,7 +290,7 @@ fn you_can(record: Option<&TaskRecord>, pipeline: &str, run: Option<&RunRecord>)
     }
     can.push(match record.map(|record| record.state) {
         Some(TaskState::Unchanged | TaskState::Succeeded) => {
-            format!("do it anyway: towpath run {pipeline} --full-refresh")
+            format!("run it anyway: towpath run {pipeline} --full-refresh")
         }
         _ => format!("go on: towpath run {pipeline}"),
     });

@@ -100,7 +100,7 @@ pub(crate) async fn existing(services: &ProjectServices, table: &str) -> Result<
             "`{name}` is a view (version {}): it has no files and no history",
             view.version
         ))
-        .help(format!("ask it: towpath query \"select * from {name}\"")));
+        .help(format!("query it: towpath query \"select * from {name}\"")));
     }
     let tables: Vec<String> = services
         .lake

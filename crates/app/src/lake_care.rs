@@ -125,9 +125,9 @@ pub async fn lake_vacuum(
 ) -> Result<LakeVacuumed> {
     let name = existing(services, table).await?;
     if request.older_than < RETENTION && !request.force && !request.dry_run {
-        let message = format!("files of `{name}` younger than 7 days are kept");
+        let message = format!("files of `{name}` that are younger than 7 days are kept");
         return Err(Failure::new("R0985", Remedy::Refused, message)
-            .help("queries and other programs that still read an older version would lose its files under them, and so would a program that writes now")
+            .help("queries and other programs that still read an older version, or that write now, would lose files")
             .help("those versions could neither be queried nor restored any more")
             .help("when nobody reads or writes it and no older version is needed: add --force"));
     }
@@ -160,8 +160,11 @@ pub async fn lake_restore(
     let now = services.lake.version(&name).await?.unwrap_or(version);
     if version == now {
         let message = format!("`{name}` is at version {version}");
-        return Err(Failure::new("R0986", Remedy::FixConfig, message)
-            .help(format!("older ones: towpath lake history {name}")));
+        return Err(
+            Failure::new("R0986", Remedy::FixConfig, message).help(format!(
+                "to list older versions: towpath lake history {name}"
+            )),
+        );
     }
     let behind = behind(services, &name, version).await?;
     let pipelines = Pipelines::lock_pipeline(services, &name, &behind).await?;
@@ -251,10 +254,10 @@ fn need_yes(what: &str, goes: &str, yes: bool) -> Result<()> {
     Err(Failure::new(
         "R0987",
         Remedy::Refused,
-        format!("{what} would be gone for good: {goes}"),
+        format!("{what} would be deleted for good: {goes}"),
     )
     .help("to do it: add --yes")
-    .help("the next run that writes it makes it anew, from all its source holds"))
+    .help("the next run that writes it builds it again from its source"))
 }
 
 /// The version a user means.
@@ -267,7 +270,7 @@ async fn wanted(services: &ProjectServices, table: &TableName, to: &str) -> Resu
         let message = format!("`{to}` is neither a version nor a time");
         Failure::new("R0989", Remedy::FixConfig, message)
             .help("a version: --to 3; a time: --to 2026-01-31T18:00:00Z, --to '2026-01-31 18:00' (UTC)")
-            .help(format!("which there are: towpath lake history {table}"))
+            .help(format!("to list them: towpath lake history {table}"))
     })?;
     services
         .lake
@@ -298,11 +301,11 @@ async fn behind(
         }
         if task.position.is_none() && needs_position(services, table, &task).await? {
             let message = format!(
-                "it is not known any more how far `{}` had read at version {version} of `{table}`",
+                "the position of `{}` at version {version} of `{table}` is not stored any more",
                 task.task.step
             );
             return Err(Failure::new("R0938", Remedy::Refused, message)
-                .help("only the last commits keep it: restore a younger version")
+                .help("only the last commits keep their position: restore a later version")
                 .help(format!("look: towpath lake history {table}")));
         }
         behind.push(task);
@@ -378,7 +381,7 @@ async fn set_back(
     let mut carried = Vec::with_capacity(behind.len());
     for then in &behind {
         let Some(run) = pipelines.run(&then.task) else {
-            let message = format!("`{table}` was written while it was about to be restored");
+            let message = format!("another process wrote `{table}` while it was being restored");
             return Err(Failure::new("R0937", Remedy::Retry, message).help("run it again"));
         };
         let reserved = services.store.generation(&then.task).await?;

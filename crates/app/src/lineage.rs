@@ -136,7 +136,7 @@ fn split(
     Err(Failure::new(
         "R0970",
         Remedy::FixConfig,
-        format!("nothing is known of `{subject}`"),
+        format!("there is no lineage for `{subject}`"),
     )
     .help(match names.is_empty() {
         true => "run a pipeline first: towpath run".to_owned(),

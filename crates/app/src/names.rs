@@ -37,7 +37,7 @@ pub async fn known_table(services: &ProjectServices, plan: &Plan, text: &str) ->
 pub(crate) fn unknown(text: &str, mut known: Vec<String>) -> Failure {
     known.sort();
     known.dedup();
-    let message = format!("no table is called `{text}`");
+    let message = format!("there is no table `{text}`");
     let failure = Failure::new("R0927", Remedy::FixConfig, message);
     match nearest(text, known.iter().map(String::as_str)) {
         Some(near) => failure.help(format!("did you mean `{near}`?")),
@@ -65,7 +65,7 @@ pub(crate) fn pipeline_called(plan: &Plan, text: &str) -> Result<()> {
     if known().any(|name| name == text) {
         return Ok(());
     }
-    let message = format!("there is no pipeline `{text}`, and none of that name has run");
+    let message = format!("there is no pipeline `{text}`, and no run of a pipeline of that name");
     let failure = Failure::new("R0920", Remedy::FixConfig, message);
     Err(match nearest(text, known()) {
         Some(near) => failure.help(format!("did you mean `{near}`?")),

@@ -24,7 +24,7 @@ pub(crate) async fn sort_notes(
     let told: BTreeMap<_, _> = match told {
         Ok(told) => told.into_iter().collect(),
         Err(failure) => {
-            tracing::warn!("what was told before is not known: {failure}");
+            tracing::warn!("earlier notes cannot be read: {failure}");
             BTreeMap::new()
         }
     };
@@ -40,7 +40,7 @@ pub(crate) async fn sort_notes(
         }
         // It would only be told once more.
         if let Err(failure) = services.store.put_told(environment, &about, &now).await {
-            tracing::warn!("what was told is not remembered: {failure}");
+            tracing::warn!("notes cannot be stored: {failure}");
         }
     }
 }

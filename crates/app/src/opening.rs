@@ -51,9 +51,11 @@ impl StoredRequest {
     /// R0964 when the state store holds something else.
     pub(crate) fn of(record: &RunRecord) -> Result<Self> {
         serde_json::from_value(record.request.clone()).map_err(|error| {
-            let message = format!("what `{}` was asked cannot be read: {error}", record.name);
-            Failure::new("R0964", Remedy::Refused, message)
-                .help(format!("start anew: towpath run {}", record.name.pipeline))
+            let message = format!("the request of `{}` cannot be read: {error}", record.name);
+            Failure::new("R0964", Remedy::Refused, message).help(format!(
+                "start a new run: towpath run {}",
+                record.name.pipeline
+            ))
         })
     }
 
@@ -127,7 +129,7 @@ pub(crate) async fn open_run(
 
 fn new_run(going: &Going<'_>, worker: &str) -> Result<NewRun> {
     let asked = serde_json::to_value(StoredRequest::now(going)).map_err(|error| {
-        let message = format!("what was asked cannot be written down: {error}");
+        let message = format!("the request cannot be stored: {error}");
         Failure::new("R0961", Remedy::Bug, message)
     })?;
     Ok(NewRun {
@@ -148,17 +150,21 @@ fn busy(running: &RunRecord) -> Failure {
     Failure::new(
         "R0960",
         Remedy::Refused,
-        format!("`{pipeline}` is running already: {}", running.name),
+        format!("`{pipeline}` is already running: {}", running.name),
     )
     .help(format!("look: towpath logs {} --follow", running.name))
-    .help(format!("queue behind it: towpath run {pipeline} --wait"))
+    .help(format!("wait until it ends: towpath run {pipeline} --wait"))
 }
 
 fn waited_out(running: &RunRecord, limit: Duration) -> Failure {
     Failure::new(
         "R0965",
         Remedy::Refused,
-        format!("{} still runs after {} s", running.name, limit.as_secs()),
+        format!(
+            "{} is still running after {} s",
+            running.name,
+            limit.as_secs()
+        ),
     )
     .help(format!("look: towpath logs {} --follow", running.name))
     .help("`--wait` without a time waits until it ends")
@@ -168,7 +174,7 @@ fn given_up(running: &RunRecord) -> Failure {
     Failure::new(
         "R0966",
         Remedy::Cancelled,
-        format!("stopped waiting for {}; nothing was begun", running.name),
+        format!("stopped waiting for {}; nothing was started", running.name),
     )
     .help(format!("look: towpath logs {} --follow", running.name))
 }

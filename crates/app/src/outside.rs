@@ -373,7 +373,7 @@ pub(crate) fn known_tables(
     read_schemas(&path, text).map_err(|_| {
         Failure::new("R0923", Remedy::FixConfig, format!("{path} cannot be read"))
             .help("look: towpath check")
-            .help("or remove the file: discover writes it anew")
+            .help("or delete the file: `connection discover --write` writes it again")
     })
 }
 

@@ -58,7 +58,10 @@ pub(crate) fn close_one(path: &Path) {
     }
     match std::fs::set_permissions(path, Permissions::from_mode(mode & !OTHERS)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!("others may look at {}: {error}", path.display());
+            tracing::warn!(
+                "other users may be able to read {}: {error}",
+                path.display()
+            );
         }
         _ => {}
     }

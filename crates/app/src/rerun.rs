@@ -122,18 +122,18 @@ fn still_there(
     let names: Vec<&str> = gone.iter().map(|id| id.as_str()).collect();
     if did.is_empty() && !gone.is_empty() {
         let message = format!(
-            "none of the tasks of `{}` is in the project any more",
+            "the project has none of the tasks of `{}` any more",
             past.name
         );
         return Err(Failure::new("R0967", Remedy::FixConfig, message)
             .help(format!("it did: {}", names.join(", ")))
             .help(format!(
-                "run what there is now: towpath run {}",
+                "run the pipeline as it is now: towpath run {}",
                 pipeline.name
             )));
     }
     let told = format!(
-        "not in the project any more, not run again: {}",
+        "not run again, because no longer in the project: {}",
         names.join(", ")
     );
     let told = (!gone.is_empty()).then_some(told);
@@ -144,12 +144,12 @@ fn nothing(past: &RunRecord, part: &Part) -> String {
     let run = &past.name;
     match part {
         Part::Failed => format!(
-            "{run} has no task that failed: nothing to run again. All of it again: towpath rerun {run}"
+            "{run} has no failed task: nothing to run again. To run all of it again: towpath rerun {run}"
         ),
         Part::From(step) => {
-            format!("{run} did nothing in or after `{step}`: nothing to run again")
+            format!("{run} ran no task in or after `{step}`: nothing to run again")
         }
-        Part::All => format!("{run} did nothing: nothing to run again"),
+        Part::All => format!("{run} ran no task: nothing to run again"),
     }
 }
 
@@ -169,7 +169,7 @@ async fn past(request: &RerunRequest) -> Result<RunRecord> {
             true => Ok(record),
             false => {
                 let what = record.tasks.first().map_or("", |task| task.id.as_str());
-                let message = format!("`{}` was no run of the pipeline: {what}", record.name);
+                let message = format!("`{}` is not a run of the pipeline: {what}", record.name);
                 Err(Failure::new("R0968", Remedy::FixConfig, message).help("look: towpath runs"))
             }
         },
@@ -213,7 +213,7 @@ async fn unknown(
 ) -> Failure {
     let message = format!("there is no run `{name}` in `{environment}`");
     let failure =
-        Failure::new("R0981", Remedy::FixConfig, message).help("which there are: towpath runs");
+        Failure::new("R0981", Remedy::FixConfig, message).help("to list them: towpath runs");
     let others = towpath_state::local_environments(dir);
     for other in others.into_iter().filter(|other| other != environment) {
         let Ok(Some(store)) = open_store(dir, &folder.files, &other) else {

@@ -29,7 +29,7 @@ use crate::services::ProjectServices;
 use crate::work::{Scope, Work, WorkOptions, all_done, changing_models, run_folder, run_id, tidy};
 
 /// What is said of a run with `--limit`.
-const SAMPLE: &str = "a sample: the tables of the lakehouse are as they were. Look: towpath query --sample \"select …\"";
+const SAMPLE: &str = "this is a sample: the tables of the lakehouse have not changed. To query it: towpath query --sample \"select …\"";
 /// How long attempts may take to stop after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(10);
 

@@ -86,7 +86,7 @@ pub(crate) fn pipeline<'a>(plan: &'a Plan, name: Option<&str>) -> Result<&'a Pla
         let message = match name {
             Some(name) => format!("there is no pipeline `{name}`"),
             None if names.is_empty() => "the project has no pipeline".to_owned(),
-            None => format!("which of the {} pipelines?", names.len()),
+            None => format!("which of the {} pipelines should run?", names.len()),
         };
         let failure = Failure::new("R0920", Remedy::FixConfig, message);
         let near = name.and_then(|name| towpath_project::nearest(name, names.iter().copied()));
@@ -99,7 +99,7 @@ pub(crate) fn pipeline<'a>(plan: &'a Plan, name: Option<&str>) -> Result<&'a Pla
                     Some(_) => failure,
                     None => failure
                         .help(format!("one of them: towpath run {first}"))
-                        .help("all of them, in the order of what they read: towpath run --all"),
+                        .help("all of them, in the order of their dependencies: towpath run --all"),
                 }
             }
         }
@@ -187,7 +187,7 @@ fn only_selected<'a>(plan: &'a Plan, sets: &[BTreeSet<TaskId>]) -> Result<&'a Pl
             "R0920",
             Remedy::FixConfig,
             format!(
-                "which pipeline? what is selected is in {} and {}",
+                "which pipeline? the selected tasks are in {} and {}",
                 first.name,
                 others.join(", ")
             ),

@@ -325,7 +325,7 @@ pub(crate) fn scratch() -> Result<TempDir> {
         Failure::new(
             "R0913",
             Remedy::FixConfig,
-            format!("no temporary folder can be made: {error}"),
+            format!("a temporary folder cannot be created: {error}"),
         )
     })
 }
@@ -340,7 +340,7 @@ fn lake_root(dir: &Path, lakehouse: &str) -> Result<String> {
         return Err(Failure::new(
             "R0911",
             Remedy::Refused,
-            format!("lakehouse `{lakehouse}`: object stores are not active in this version"),
+            format!("lakehouse `{lakehouse}`: this version does not support object stores"),
         )
         .help("use a folder: `lakehouse: ./lake`"));
     }
@@ -351,7 +351,7 @@ fn not_made(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(
         "R0912",
         Remedy::FixConfig,
-        format!("{} cannot be made: {error}", path.display()),
+        format!("{} cannot be created: {error}", path.display()),
     )
     .help("check the folder's rights and free space")
 }

@@ -61,13 +61,13 @@ fn a_commit_that_outlived_its_process_is_told_as_far_as_it_is_known() {
     has(
         &notes,
         &[
-            "how many rows were read or left out is not known",
-            "what they measured was lost",
+            "the numbers of rows read and left out are not known",
+            "their results were lost",
         ],
     );
     has(
         &desk.ok(".", &["quality", "raw.a"]),
-        &["raw.a: its checks were judged in p#1 and let it pass"],
+        &["raw.a: its checks passed in p#1"],
     );
     let lost = desk.json(".", &["quality", "--format", "json"]);
     assert_eq!(
@@ -123,7 +123,7 @@ fn quarantine_commands_leave_an_interrupted_run_to_go_on() {
         &desk.ok(".", &["why", "raw.b"]),
         &[
             "interrupted",
-            "the process of its run is gone",
+            "the process of its run has ended",
             "towpath run p",
         ],
     );

@@ -81,15 +81,15 @@ fn names_that_do_not_exist_are_mistakes() {
         (&["runs", "q"][..], "error[R0920]"),
         (
             &["quality", "raw.b"],
-            "error[R0927]: no table is called `raw.b`",
+            "error[R0927]: there is no table `raw.b`",
         ),
         (
             &["plan", "--explain", "raw.b"],
-            "error[R0927]: no table is called `raw.b`",
+            "error[R0927]: there is no table `raw.b`",
         ),
         (
             &["quarantine", "show", "raw.b"],
-            "error[R0927]: no table is called `raw.b`",
+            "error[R0927]: there is no table `raw.b`",
         ),
     ] {
         let said = desk.exits(2, ".", arguments);
@@ -177,7 +177,7 @@ fn a_plan_says_what_a_run_would_do_and_why() {
     desk.ok(".", &["lake", "drop", "marts.m", "--yes"]);
     has(
         &planned(&desk),
-        &["replace marts.m the table is gone, or others changed it since"],
+        &["replace marts.m the table was deleted, or another program changed it since"],
     );
 }
 

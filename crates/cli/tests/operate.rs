@@ -99,7 +99,7 @@ fn a_rerun_makes_again_what_can_be_made_twice_and_appends_nothing_twice() {
         &[
             "ops#2",
             "ops#1 again",
-            "it appended to `marts.scores` already",
+            "it has already appended to `marts.scores`",
         ],
     );
     assert_eq!(tasks(&desk, "ops#2"), tasks(&desk, "ops#1"));
@@ -134,7 +134,7 @@ fn a_rerun_takes_what_failed_or_what_comes_after_a_step() {
     assert_eq!(versions(&desk, "raw.a"), 1);
     has(
         &desk.ok(".", &["rerun", "--failed"]),
-        &["ops#2 has no task that failed", "towpath rerun ops#2"],
+        &["ops#2 has no failed task", "towpath rerun ops#2"],
     );
     desk.ok(".", &["rerun", "ops#1", "--from", "build"]);
     assert_eq!(tasks(&desk, "ops#3"), ["build/marts.total", "score"]);
@@ -150,7 +150,7 @@ fn a_rerun_takes_what_failed_or_what_comes_after_a_step() {
     );
     has(
         &desk.ok(".", &["rerun", "ops#1"]),
-        &["not in the project any more, not run again: extract/raw.log"],
+        &["not run again, because no longer in the project: extract/raw.log"],
     );
     desk.write(
         "pipelines/ops.yml",
@@ -386,7 +386,7 @@ fn a_run_waits_for_the_one_that_goes_on_or_is_refused() {
     );
     has(
         &desk.exits(4, ".", &["run", "--wait=0s"]),
-        &["error[R0965]", "gate#1 still runs"],
+        &["error[R0965]", "gate#1 is still running"],
     );
     let mut second = start(&desk, &["run", "--wait"]);
     let mut errors = BufReader::new(second.stderr.take().unwrap());
@@ -410,7 +410,7 @@ fn a_run_waits_for_the_one_that_goes_on_or_is_refused() {
     assert_eq!(second.wait().unwrap().code(), Some(130));
     let mut rest = String::new();
     errors.read_to_string(&mut rest).unwrap();
-    has(&rest, &["error[R0966]", "nothing was begun"]);
+    has(&rest, &["error[R0966]", "nothing was started"]);
     go(&desk);
     assert_eq!(ended(first).0, Some(0));
 }

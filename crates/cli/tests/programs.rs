@@ -95,8 +95,8 @@ fn a_part_of_the_sources_is_never_sent_out() {
         &said,
         &[
             "partial: at most about 1 row per load",
-            "was skipped: with `--limit 1` nothing is sent out",
-            "tell was skipped: with `--limit 1` no program is started",
+            "was skipped: with `--limit 1` nothing is published",
+            "tell was skipped: with `--limit 1` no command runs",
         ],
     );
     assert_eq!(desk.count(".", "raw.t"), 3);

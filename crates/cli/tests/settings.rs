@@ -71,7 +71,7 @@ fn a_sample_touches_no_table() {
         &said,
         &[
             "at most about 3 rows",
-            "the tables of the lakehouse are as they were",
+            "the tables of the lakehouse have not changed",
         ],
     );
     assert_eq!(desk.count("", "raw.orders"), 50);

@@ -421,7 +421,7 @@ fn what_cannot_be_compared_is_sent_whole_and_what_is_gone_is_deleted() {
         }
     }
     let whole = shop.ok(&["run"]);
-    let told = whole.matches("everything was sent, not only what changed");
+    let told = whole.matches("all rows were sent, not only the changes");
     assert_eq!(told.count(), 1, "{whole}");
     shop.assert_in_step();
 }

@@ -164,7 +164,7 @@ impl Gathering {
                 ..last
             })),
             Some(Err(error)) => {
-                let message = format!("replayed rows cannot be put together: {error}");
+                let message = format!("replayed rows cannot be combined: {error}");
                 Err(Failure::new("R0977", Remedy::Bug, message))
             }
         })
@@ -181,7 +181,7 @@ fn joined(rows: &[Rows]) -> std::result::Result<(RecordBatch, UInt64Array), Arro
 }
 
 fn unbalanced(told: u64, records: usize) -> Failure {
-    let message = format!("{records} records were replayed, but {told} came of it");
+    let message = format!("{records} records were replayed, but {told} came out");
     Failure::new("R0976", Remedy::Bug, message).help("nothing was committed; please report this")
 }
 

@@ -59,7 +59,7 @@ impl<'a> Owner<'a> {
         found.next().ok_or_else(|| {
             let message = format!("no load of this project writes `{table}`");
             Failure::new("R0975", Remedy::FixConfig, message)
-                .help("rows of models and commands are not replayed: run them again")
+                .help("rows of models and commands cannot be replayed: run them again")
         })
     }
 

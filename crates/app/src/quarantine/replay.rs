@@ -303,6 +303,6 @@ impl Replay<'_> {
 }
 
 fn unknown_columns(table: &TableName) -> Failure {
-    let message = format!("what the source of `{table}` looks like is not known");
+    let message = format!("the columns of the source of `{table}` are not known");
     Failure::new("R0958", Remedy::FixConfig, message).help("load the table once: towpath run")
 }

@@ -81,7 +81,10 @@ impl Reader for TypedReader {
 fn values(record: &Record) -> Result<serde_json::Map<String, serde_json::Value>> {
     let (RawRecord::Row(text) | RawRecord::Text(text)) = &record.raw;
     serde_json::from_str(text).map_err(|error| {
-        let message = format!("the record of {} is no row: {error}", record.place);
+        let message = format!(
+            "the record of {} cannot be read as a row: {error}",
+            record.place
+        );
         Failure::new("R0977", Remedy::Bug, message)
     })
 }
@@ -112,7 +115,7 @@ fn column(
 }
 
 fn bent(error: ArrowError) -> Failure {
-    let message = format!("kept rows have other columns: {error}");
+    let message = format!("stored rows have other columns: {error}");
     Failure::new("R0977", Remedy::Bug, message)
 }
 
@@ -122,7 +125,7 @@ fn unreadable(field: &Field, why: &str) -> Reason {
         column: Some(field.name().clone()),
         value: None,
         message: format!(
-            "the kept value does not read as {}: it {why}",
+            "the stored value cannot be read as {}: it {why}",
             types::name(field.data_type())
         ),
     }

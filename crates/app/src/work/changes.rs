@@ -84,7 +84,7 @@ pub(super) fn overtaken(name: &TableName) -> Failure {
     Failure::new(
         "R0941",
         Remedy::Retry,
-        format!("`{name}` was written while it was about to be published"),
+        format!("another process wrote `{name}` while it was being published"),
     )
     .help("the next attempt sends the new version")
 }
@@ -128,8 +128,7 @@ impl Comparison<'_> {
         let gone = |why: &str| {
             let version = self.before;
             Ok(Sending::Everything(format!(
-                "everything was sent, not only what changed: version {version} of `{from}`, which `{}` \
-                 held, {why}; rows deleted since then are still there",
+                "all rows were sent, not only the changes: version {version} of `{from}`, which `{}` has, {why}; rows deleted since then are still there",
                 self.publish.table.target
             )))
         };
@@ -166,7 +165,7 @@ impl Comparison<'_> {
         let transfer = self.services.transfer_services(Arc::default());
         if key_repeats(engine, &text.keys(), &candidates, &transfer).await? {
             return Ok(Sending::Everything(format!(
-                "everything was sent: keys ({}) repeat in `{from}`",
+                "all rows were sent: the key ({}) is not unique in `{from}`",
                 self.publish.table.write.key.join(", ")
             )));
         }

@@ -103,12 +103,12 @@ fn compared(before: &Schema, coming: &Schema, change: SchemaChange) -> Vec<Strin
             SchemaChange::Ignore => {
                 format!("new columns that `schema_change: ignore` leaves out: {new}")
             }
-            _ => format!("new columns, without a value in rows that do not come again: {new}"),
+            _ => format!("new columns, NULL in rows that are not read again: {new}"),
         });
     }
     if !gone.is_empty() {
         notes.push(format!(
-            "columns that no longer come, without a value in rows that come now: {gone}"
+            "columns that the source no longer has, NULL in rows that are read now: {gone}"
         ));
     }
     notes
@@ -135,8 +135,8 @@ mod tests {
         assert_eq!(
             compared(&before, &coming, SchemaChange::Evolve),
             [
-                "new columns, without a value in rows that do not come again: `c`",
-                "columns that no longer come, without a value in rows that come now: `a`, `b`"
+                "new columns, NULL in rows that are not read again: `c`",
+                "columns that the source no longer has, NULL in rows that are read now: `a`, `b`"
             ]
         );
         assert!(compared(&before, &before, SchemaChange::Evolve).is_empty());

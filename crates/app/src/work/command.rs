@@ -40,7 +40,7 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Result<AttemptOutcome> {
     if let Some(table) = appended(work, task, command).await? {
-        let why = format!("it appended to `{table}` already");
+        let why = format!("it has already appended to `{table}`");
         work.record(&task.id, TaskDone::Skipped(why));
         return Ok(AttemptOutcome {
             unchanged: true,
@@ -211,7 +211,7 @@ fn prepare_folder(folder: &Path, command: &CommandPlan) -> Result<Vec<PathBuf>> 
         Failure::new(
             "R0951",
             Remedy::FixConfig,
-            format!("{} cannot be made: {error}", folder.display()),
+            format!("{} cannot be created: {error}", folder.display()),
         )
     };
     clear(folder).map_err(not_made)?;

@@ -54,8 +54,8 @@ impl Work {
         let limit = self.options.limit?;
         let what = match action {
             Action::Load(_) | Action::Model(_) => return None,
-            Action::Command(_) => "no program is started",
-            Action::Publish(_) => "nothing is sent out",
+            Action::Command(_) => "no command runs",
+            Action::Publish(_) => "nothing is published",
         };
         Some(format!("with `--limit {limit}` {what}"))
     }

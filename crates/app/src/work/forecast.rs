@@ -79,7 +79,7 @@ impl Work {
             .last_success(&self.environment, &self.pipeline, &task.id)
             .await?;
         let Some((run, record)) = last else {
-            return Ok(Forecast::does("it has not ended well yet"));
+            return Ok(Forecast::does("it has not succeeded yet"));
         };
         let parents = |effect: Effect| {
             let known = |parent: &&TaskId| told.get(*parent).is_some_and(|it| it.effect == effect);
@@ -99,7 +99,7 @@ impl Work {
             Ok(Some(now)) => now,
             Ok(None) => {
                 return Ok(Forecast::does(format!(
-                    "nothing tells that it is as in {run}"
+                    "it is not known whether it is the same as in {run}"
                 )));
             }
             Err(failure) => return Ok(Forecast::does(failure.message)),
@@ -109,13 +109,11 @@ impl Work {
         }
         if !self.holds(task, &now).await? {
             return Ok(Forecast::does(
-                "the table is gone, or others changed it since",
+                "the table was deleted, or another program changed it since",
             ));
         }
         if let Some(parents) = parents(Effect::Depends).filter(|_| !is_load) {
-            return Ok(Forecast::depends(format!(
-                "{parents} may bring something new"
-            )));
+            return Ok(Forecast::depends(format!("{parents} may give new rows")));
         }
         Ok(Forecast {
             effect: Effect::Nothing,
@@ -129,13 +127,13 @@ impl Work {
             Action::Command(_) => Some(Forecast::does("a program runs every time")),
             Action::Publish(publish) if !publish.connection.writable => Some(Forecast {
                 effect: Effect::Nothing,
-                because: "it may not be written".to_owned(),
+                because: "the connection is read-only".to_owned(),
             }),
             Action::Load(load) if !tells_version(&load.connection.kind) => {
-                Some(Forecast::depends("what is new is known when it is asked"))
+                Some(Forecast::depends("the source is asked during the run"))
             }
             Action::Model(model) if self.options.changing.contains(&model.table.target) => {
-                Some(Forecast::does("it gives other rows at another time"))
+                Some(Forecast::does("its result depends on the time"))
             }
             _ => None,
         }

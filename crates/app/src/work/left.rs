@@ -32,13 +32,13 @@ pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
     })?;
     if !found.others.is_empty() {
         let message = format!(
-            "the command left for `{table}` what cannot become rows: {}",
+            "the command wrote files for `{table}` that cannot be read as rows: {}",
             listed(&found.others)
         );
         return Err(Failure::new("R0957", Remedy::FixData, message)
-            .help("leave CSV, JSON lines or Parquet files, each with its ending")
+            .help("write CSV, JSON lines or Parquet files, each with its ending")
             .help("a data file whose name, or a folder's above it, begins with `_` or `.`: rename it if it is data, else remove it")
-            .help("anything else belongs elsewhere: the step's own folder, or a temporary one"));
+            .help("write other files elsewhere: to the step's own folder, or to a temporary one"));
     }
     match (found.endings.first(), found.endings.len()) {
         // No name that a `*` begins has a dot in front.
@@ -48,11 +48,11 @@ pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
             "R0954",
             Remedy::FixData,
             format!(
-                "the command left files of several kinds for `{table}`: {}",
+                "the command wrote files of several formats for `{table}`: {}",
                 listed(&found.endings)
             ),
         )
-        .help("leave one kind: CSV, JSON lines or Parquet")),
+        .help("write one format: CSV, JSON lines or Parquet")),
     }
 }
 
@@ -114,13 +114,13 @@ impl OutputFiles {
     }
 
     fn nothing(&self, table: &TableName) -> Failure {
-        let message = format!("the command left no file for `{table}`");
+        let message = format!("the command wrote no file for `{table}`");
         let nothing = Failure::new("R0953", Remedy::FixData, message)
-            .help("it finds the folder under `outputs` in the file that $TOWPATH_STEP names");
+            .help("the JSON file that $TOWPATH_STEP names has the folder under `outputs`");
         match self.left_out.is_empty() {
             true => nothing,
             false => nothing.help(format!(
-                "left out, because their names begin with `_` or `.`: {}",
+                "not read, because their names begin with `_` or `.`: {}",
                 listed(&self.left_out)
             )),
         }

@@ -222,9 +222,9 @@ async fn judge(
 fn of_view(stopped: Failure, same: Option<bool>) -> Failure {
     let visible = match same {
         Some(true) => {
-            "the view shows these rows: a view holds none of its own and shows what its tables hold now"
+            "the view shows these rows: a view stores no rows and always shows its tables as they are now"
         }
-        Some(false) => "the text of the view is the one before; it shows what its tables hold now",
+        Some(false) => "the view keeps its earlier query; it shows its tables as they are now",
         None => "the view was not stored",
     };
     let mut failure = Failure::new(
@@ -241,7 +241,7 @@ fn of_view(stopped: Failure, same: Option<bool>) -> Failure {
     }
     match same {
         Some(_) => failure.help(
-            "to keep the rows before visible until a test passes: config(materialized='table')",
+            "to keep the earlier rows visible until the tests pass: config(materialized='table')",
         ),
         None => failure,
     }

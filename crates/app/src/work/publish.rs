@@ -31,7 +31,7 @@ pub(super) async fn publish(
 ) -> Result<AttemptOutcome> {
     if !publish.connection.writable {
         let why = format!(
-            "`{}` is read-only; to send tables there say `writable: true`",
+            "`{}` is read-only; to publish tables to it, set `writable: true`",
             publish.connection.name
         );
         work.record(&task.id, TaskDone::Skipped(why));
@@ -259,7 +259,7 @@ fn nothing_to_send(publish: &PublishPlan) -> Failure {
         Remedy::FixConfig,
         format!("there is no table `{}` to publish", publish.from),
     )
-    .help("build it first: towpath run; a view holds no rows: make it `materialized: table`")
+    .help("build it first: towpath run; a view stores no rows: make it `materialized: table`")
 }
 
 /// Each column that is sent, under its own name.

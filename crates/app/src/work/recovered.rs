@@ -139,10 +139,9 @@ fn has_checks(task: &PlannedTask, table: &TableName) -> bool {
 }
 
 fn notes(lost: bool) -> Vec<String> {
-    let told = "it was committed before its process died: how many rows were read or left out is not known";
-    let checks = lost.then_some(
-        "its checks let it pass, else it would not be committed; what they measured was lost",
-    );
+    let told = "it was committed before its process died; the numbers of rows read and left out are not known";
+    let checks =
+        lost.then_some("its checks passed before it was committed; their results were lost");
     [Some(told), checks]
         .into_iter()
         .flatten()

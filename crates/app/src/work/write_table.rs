@@ -339,7 +339,7 @@ impl ReplacedRows {
         let now = table.receipt.as_ref()?.committed.stats.rows_after?;
         let Self { rows, version } = self;
         (now < *rows).then(|| format!(
-            "rows before: {rows}, now: {now}; `--full-refresh` replaced the table with what the source holds; to bring the others back: `towpath lake restore {} --to {version}`",
+            "rows before: {rows}, now: {now}; `--full-refresh` replaced the table with the rows of the source; to get the other rows back: `towpath lake restore {} --to {version}`",
             table.table
         ))
     }

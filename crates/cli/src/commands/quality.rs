@@ -17,7 +17,7 @@ pub(super) async fn quality(place: &ProjectArgs, arguments: QualityArguments) ->
     }
     for lost in &report.lost {
         say!(
-            "{}: its checks were judged in {} and let it pass; what they measured was lost with that process.",
+            "{}: its checks passed in {}; their results were lost with the process of that run.",
             lost.table,
             lost.run
         );

@@ -337,7 +337,7 @@ fn two_runs_at_once() {
     assert!(first.wait_for("flow::rows", 1), "no row was read");
     ground.run().is(
         4,
-        &["R0960", "`p` is running already: p#2", "towpath logs p#2"],
+        &["R0960", "`p` is already running: p#2", "towpath logs p#2"],
     );
     assert_eq!(ground.rows(), 3);
     said(&ground, first.finish().expect("ends")).is(0, &["150,000"]);

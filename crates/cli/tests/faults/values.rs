@@ -403,8 +403,8 @@ fn a_wider_type_keeps_all_rows() {
     ground.run().is(
         0,
         &[
-            "new columns, without a value in rows that do not come again: `c`",
-            "columns that no longer come, without a value in rows that come now: `b`",
+            "new columns, NULL in rows that are not read again: `c`",
+            "columns that the source no longer has, NULL in rows that are read now: `b`",
         ],
     );
     assert_eq!(

@@ -280,7 +280,7 @@ async fn files_both_versions_have_are_not_read() {
         .write(WriteMode::Append, rows(&[(1, Some("again"))]))
         .await;
     match bench.since(first, Extent::Changed).await {
-        Sending::Everything(why) => assert!(why.contains("keys (id) repeat"), "{why}"),
+        Sending::Everything(why) => assert!(why.contains("the key (id) is not unique"), "{why}"),
         _ => panic!("a repeated key was taken for a change"),
     }
 }
