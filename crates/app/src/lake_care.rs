@@ -148,7 +148,7 @@ pub async fn lake_vacuum(
 /// Makes the table what it was at a version or a time, as a new version.
 ///
 /// # Errors
-/// `FixConfig` when that version is not there any more; `Refused` while a pipeline that writes the table
+/// `FixConfig` when that version is no longer there; `Refused` while a pipeline that writes the table
 /// runs, or when it is not known any more how far a load had read then.
 pub async fn lake_restore(
     services: &ProjectServices,

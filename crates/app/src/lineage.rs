@@ -13,7 +13,7 @@ use crate::services::ProjectServices;
 pub enum Direction {
     /// Where it comes from.
     Up,
-    /// Where it goes.
+    /// Show where it goes.
     Down,
 }
 

@@ -10,7 +10,7 @@ use crate::services::ProjectServices;
 /// What is asked.
 #[derive(Clone, Debug)]
 pub struct QueryRequest {
-    /// One statement.
+    /// One SQL statement.
     pub sql: String,
 }
 

@@ -12,13 +12,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0929",
         Remedy::FixConfig,
         "`query --sample` was called outside of a project.",
-        "A sample is made in a project by `towpath run --limit N` and asked with `towpath query --sample`.",
+        "In a project, `towpath run --limit N` builds a sample and `towpath query --sample` reads it.",
     ),
     CodeEntry::run(
         "R0939",
         Remedy::Cancelled,
         "A copy was stopped by the user.",
-        "Nothing of it is visible. The same command starts it again. A load of a pipeline with a `cursor` goes on from where it was.",
+        "No row of it is visible. Run the same command to start again. A load in a pipeline with a `cursor` continues where it stopped.",
     ),
     CodeEntry::run(
         "R0990",
@@ -30,7 +30,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0991",
         Remedy::FixConfig,
         "There is no such code.",
-        "A code is a letter and four digits, as it is in brackets behind `error`: `towpath check --explain R0507`. All codes: docs/reference/codes.md.",
+        "A code is a letter and four digits. A message shows it in brackets after `error`: `towpath check --explain R0507`. All codes: docs/reference/codes.md.",
     ),
     CodeEntry::run(
         "R0992",
@@ -54,7 +54,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0995",
         Remedy::FixConfig,
         "Standard output cannot be written.",
-        "The disk it goes to is full, or the program that reads it has failed. What the command did is done.",
+        "The disk is full, or the program that reads the output has failed. The command itself has done its work.",
     ),
     CodeEntry::run(
         "R0996",
@@ -72,7 +72,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0998",
         Remedy::FixConfig,
         "The value of `--memory` is not an amount of memory.",
-        "Say 16MB or more: `--memory 256MB`, `--memory 4GB`.",
+        "Write 16MB or more: `--memory 256MB`, `--memory 4GB`.",
     ),
     CodeEntry::run(
         "R0999",

@@ -67,7 +67,7 @@ mod doors {
         match UnixStream::connect(&path) {
             Ok(socket) => Some(Arc::new(Mutex::new(socket))),
             Err(error) => {
-                tell!("error: edges cannot be told to `{path}`: {error}");
+                tell!("error: failpoints cannot be written to `{path}`: {error}");
                 None
             }
         }

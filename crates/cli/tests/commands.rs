@@ -207,7 +207,7 @@ fn connections_are_listed_tested_and_discovered() {
         &found,
         &[
             "customers  (3 columns",
-            "key: customer_id   cursor, as it seems: updated_at",
+            "key: customer_id   likely cursor: updated_at",
             "`public.recent` is a view",
             "--write",
         ],
@@ -233,7 +233,7 @@ fn connections_are_listed_tested_and_discovered() {
     has(&schemas, &["extra: int", "customers:", "sales.customers"]);
     server.psql(&database, "drop view recent").unwrap();
     let all = desk.ok("shop", &["connection", "discover", &name, "--write"]);
-    has(&all, &["not there any more"]);
+    has(&all, &["no longer there"]);
     desk.write(
         "shop/models/marts/m.sql",
         "select nope from {{ source('raw', 'loose') }}\n",

@@ -110,8 +110,8 @@ fn after_a_restore_the_next_run_reads_again_from_there() {
     has(
         &said,
         &[
-            "raw.orders is what it was at version 0: 3 rows; this is version 2.",
-            "The next run of shop.extract reads on from there.",
+            "raw.orders is restored to version 0: 3 rows; the new version is 2.",
+            "The next run of shop.extract continues from there.",
         ],
     );
     assert_eq!(
@@ -223,7 +223,7 @@ fn rows_that_were_replayed_since_wait_again() {
     desk.ok("shop", &["quarantine", "replay", "raw.orders"]);
     assert_eq!(desk.count("shop", "raw.orders"), 12);
     let said = desk.ok("shop", &["lake", "restore", "raw.orders", "--to", &before]);
-    has(&said, &["1 quarantined row waits again"]);
+    has(&said, &["1 quarantined row back in the quarantine"]);
     assert_eq!(desk.count("shop", "raw.orders"), 11);
     desk.ok("shop", &["quarantine", "replay", "raw.orders"]);
     assert_eq!(desk.count("shop", "raw.orders"), 12);
@@ -244,17 +244,23 @@ fn a_restore_undoes_no_replay_twice() {
     let restore = |to: &str| desk.ok("shop", &["lake", "restore", "raw.orders", "--to", to]);
     replay();
     let replayed = version(&desk, "raw.orders").to_string();
-    has(&restore(&before), &["1 quarantined row waits again"]);
+    has(
+        &restore(&before),
+        &["1 quarantined row back in the quarantine"],
+    );
     replay();
     // To behind the first replay: the row is there as it was before.
     let said = restore(&replayed);
-    assert!(!said.contains("waits again"), "{said}");
-    has(&replay(), &["0 rows replayed, 0 still held"]);
+    assert!(!said.contains("back in the quarantine"), "{said}");
+    has(&replay(), &["0 rows replayed, 0 still in the quarantine"]);
     assert_eq!(desk.count("shop", "raw.orders"), 12);
     // Undone, and back again.
-    has(&restore(&before), &["1 quarantined row waits again"]);
+    has(
+        &restore(&before),
+        &["1 quarantined row back in the quarantine"],
+    );
     restore(&replayed);
-    has(&replay(), &["0 rows replayed, 0 still held"]);
+    has(&replay(), &["0 rows replayed, 0 still in the quarantine"]);
     assert_eq!(desk.count("shop", "raw.orders"), 12);
 }
 
@@ -305,7 +311,7 @@ fn vacuum_refuses_what_is_young_unless_forced() {
     assert_eq!(files(&desk, "raw.orders"), (2, 1));
     has(
         &desk.ok("shop", &vacuum(&[])),
-        &["no files older than 7 days"],
+        &["no unneeded files that are older than 7 days"],
     );
     let refused = desk.exits(4, "shop", &vacuum(&["--older-than", "0s"]));
     has(
@@ -338,7 +344,7 @@ fn a_dropped_table_is_made_anew_from_all_its_source_holds() {
     );
     assert_eq!(ids(&desk), "1 2 3");
     let gone = desk.ok("shop", &["lake", "drop", "raw.orders", "--yes"]);
-    has(&gone, &["raw.orders is gone"]);
+    has(&gone, &["raw.orders was deleted"]);
     desk.exits(2, "shop", &["lake", "describe", "raw.orders"]);
     grow(&desk, &[4]);
     desk.ok("shop", &["run"]);

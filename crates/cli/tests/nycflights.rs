@@ -128,7 +128,10 @@ fn a_rejected_row_is_replayed_once_after_the_rule_is_mended() {
     let weather = || project.rows("select count(*) n from raw.weather")[0]["n"].clone();
     assert_eq!(weather(), 26_114);
     let kept = project.ok(&["quarantine", "replay", "raw.weather"]);
-    assert!(kept.starts_with("0 rows replayed, 1 still held"), "{kept}");
+    assert!(
+        kept.starts_with("0 rows replayed, 1 still in the quarantine"),
+        "{kept}"
+    );
 
     let file = project.dir.join("pipelines/nycflights.yml");
     let pipeline = std::fs::read_to_string(&file).unwrap();
@@ -136,7 +139,7 @@ fn a_rejected_row_is_replayed_once_after_the_rule_is_mended() {
     std::fs::write(&file, pipeline.replace("max: 200 }", "max: 2000 }")).unwrap();
     let replayed = project.ok(&["quarantine", "replay", "raw.weather"]);
     assert!(
-        replayed.starts_with("1 row replayed, 0 still held"),
+        replayed.starts_with("1 row replayed, 0 still in the quarantine"),
         "{replayed}"
     );
     assert_eq!(weather(), 26_115);

@@ -482,7 +482,7 @@ fn logs_are_followed_from_before_the_first_line_to_the_last() {
     signal(&run, "KILL");
     ended(run);
     assert_eq!(early.wait().unwrap().code(), Some(0));
-    until(&mut errors, "The process that carried gate#2 is gone");
+    until(&mut errors, "The process of gate#2 has ended");
 }
 
 /// True while a process is there and no zombie.
@@ -556,7 +556,14 @@ fn a_signal_stops_a_copy_and_leaves_nothing() {
         signal(&copy, name);
         let (code, said) = ended(copy);
         assert_eq!(code, Some(130), "{said}");
-        has(&said, &["Stopping", "error[R0939]", "starts it over"]);
+        has(
+            &said,
+            &[
+                "Stopping",
+                "error[R0939]",
+                "the same command to start again",
+            ],
+        );
         let left: Vec<_> = std::fs::read_dir(desk.path(".")).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
         server

@@ -129,7 +129,10 @@ fn records_of_an_attempt_that_was_killed_wait_only_when_they_are_still_bad() {
     assert_eq!(orders(&desk), "1=1 2=2 3=3 5=5 7=7 9=9");
     assert_eq!(held_and_outdated(&desk), (4, 1));
     mend_the_rule(&desk);
-    has(&replay(&desk), &["4 rows replayed, 0 still held"]);
+    has(
+        &replay(&desk),
+        &["4 rows replayed, 0 still in the quarantine"],
+    );
     assert_eq!(orders(&desk), ALL.replace("2=-2", "2=2"));
 }
 
@@ -193,7 +196,10 @@ fn a_replay_never_puts_an_older_row_over_a_newer_one() {
     let told = replay(&desk);
     has(
         &told,
-        &["3 rows replayed, 0 still held", "2 records left out"],
+        &[
+            "3 rows replayed, 0 still in the quarantine",
+            "2 records left out",
+        ],
     );
     assert_eq!(
         orders(&desk),
@@ -201,7 +207,10 @@ fn a_replay_never_puts_an_older_row_over_a_newer_one() {
         "the newest of each key"
     );
     assert_eq!(held_and_outdated(&desk), (0, 2));
-    has(&replay(&desk), &["0 rows replayed, 0 still held"]);
+    has(
+        &replay(&desk),
+        &["0 rows replayed, 0 still in the quarantine"],
+    );
 }
 
 #[test]
@@ -217,10 +226,16 @@ fn of_two_records_of_one_load_the_newer_stays_whichever_is_replayed_first() {
         desk.write("shop/pipelines/shop.yml", &pipeline.replace(old, new));
     };
     rule("min: 0", "min: -10");
-    has(&replay(&desk), &["2 rows replayed, 2 still held"]);
+    has(
+        &replay(&desk),
+        &["2 rows replayed, 2 still in the quarantine"],
+    );
     assert_eq!(orders(&desk), "1=-2 2=-2 3=3");
     rule("min: -10", "min: -100");
-    has(&replay(&desk), &["1 row replayed, 0 still held"]);
+    has(
+        &replay(&desk),
+        &["1 row replayed, 0 still in the quarantine"],
+    );
     assert_eq!(orders(&desk), "1=-2 2=-50 3=3");
     assert_eq!(held_and_outdated(&desk), (0, 1));
 }
@@ -245,7 +260,10 @@ fn of_two_records_of_one_load_the_greater_cursor_stays_wherever_it_stood() {
     replay(&desk);
     assert_eq!(orders(&desk), "1=1 2=-10 3=-7");
     rule("min: -15", "min: -100");
-    has(&replay(&desk), &["1 row replayed, 0 still held"]);
+    has(
+        &replay(&desk),
+        &["1 row replayed, 0 still in the quarantine"],
+    );
     assert_eq!(orders(&desk), "1=1 2=-20 3=-7");
 }
 

@@ -77,7 +77,7 @@ fn a_masked_column_is_sealed_in_the_quarantine_and_its_records_are_replayed() {
         desk.write("pipelines/p.yml", &pipeline);
         has(
             &desk.ok(".", &["quarantine", "replay", "raw.people"]),
-            &["1 row replayed, 1 still held"],
+            &["1 row replayed, 1 still in the quarantine"],
         );
         let replayed = ages(&desk);
         assert!(replayed.contains("2=-5"), "{replayed}");
@@ -86,7 +86,7 @@ fn a_masked_column_is_sealed_in_the_quarantine_and_its_records_are_replayed() {
         assert_eq!(rows[0]["ssn"].as_str().unwrap().len(), 64, "{rows}");
         has(
             &desk.ok(".", &["quarantine", "replay", "raw.people"]),
-            &["0 rows replayed, 1 still held"],
+            &["0 rows replayed, 1 still in the quarantine"],
         );
     }
 }
@@ -101,7 +101,7 @@ fn records_that_another_key_sealed_are_named_and_not_lost() {
     desk.set("MASK_KEY", "a key of the test");
     has(
         &desk.ok(".", &["quarantine", "replay", "raw.people"]),
-        &["0 rows replayed, 2 still held"],
+        &["0 rows replayed, 2 still in the quarantine"],
     );
     has(
         &desk.ok(".", &["quarantine", "discard", "raw.people"]),
@@ -133,7 +133,10 @@ fn without_a_key_the_text_of_records_is_not_kept_and_check_says_so() {
     has(&held, &["withheld", "the rule says at least 0"]);
     has(
         &desk.ok(".", &["quarantine", "replay", "raw.people"]),
-        &["0 rows replayed, 2 still held", "2 records were not kept"],
+        &[
+            "0 rows replayed, 2 still in the quarantine",
+            "2 records were not stored",
+        ],
     );
     has(
         &desk.ok(".", &["quarantine", "discard", "raw.people"]),

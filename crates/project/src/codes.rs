@@ -65,7 +65,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "C0512",
-        "`check --connect`: a column that `schemas/CONNECTION.yml` (or the last run) knows is not there any more.",
+        "`check --connect`: a column that `schemas/CONNECTION.yml` (or the last run) knows is no longer there.",
         "Models and rules that use it would fail.\n\nIf that is right, write the new state down and see what `check` says then:\n\n  towpath connection discover NAME --write",
     ),
     CodeEntry::check(

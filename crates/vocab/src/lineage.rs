@@ -50,7 +50,7 @@ impl Influence {
 pub struct ColumnEdge {
     /// Where it comes from.
     pub from: ColumnRef,
-    /// Where it goes.
+    /// Show where it goes.
     pub to: ColumnRef,
     /// How.
     pub influence: Influence,

@@ -18,7 +18,7 @@ const GITIGNORE: &str = ".towpath/\nlake/\n";
 /// What is to be made.
 #[derive(Clone, Debug)]
 pub struct InitRequest {
-    /// The folder; made if it does not exist.
+    /// The folder; it is created if it does not exist.
     pub dir: PathBuf,
     /// The URL of a database or a folder of files; `None` makes the sample.
     pub from: Option<String>,

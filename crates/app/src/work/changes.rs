@@ -121,7 +121,7 @@ impl Comparison<'_> {
     /// Finds out what is to be sent.
     ///
     /// # Errors
-    /// Those of the query; that the old version is not there any more is none.
+    /// Those of the query; that the old version is no longer there is none.
     pub(super) async fn compare(&self) -> Result<Sending> {
         let from = &self.publish.from;
         let lake = &self.services.lake;

@@ -54,7 +54,7 @@ fn ls(place: &ProjectArgs, format: Format) -> CommandResult {
     }
     if lines.is_empty() {
         say!("The project has no connection. Declare one under `connections` in towpath.yml.");
-        say!("Kinds there are: towpath connection types");
+        say!("To list the types of connections: towpath connection types");
         return Ok(Exit::Done);
     }
     let names = ["CONNECTION", "TYPE", "WRITABLE", "KNOWN", "DECLARED AT"].map(str::to_owned);
@@ -129,21 +129,23 @@ fn say_discovered(report: &DiscoverReport) {
         say_table(table);
     }
     for (table, failure) in &report.failed {
-        say!("{table}\n  ⚠ not looked at: {}", failure.message);
+        say!("{table}\n  ⚠ not read: {}", failure.message);
         for help in &failure.help {
             say!("    {help}");
         }
     }
     for table in &report.gone {
-        say!("{table}\n  not there any more");
+        say!("{table}\n  no longer there");
     }
     let tables = draw::plural(report.tables.len() as u64, "table");
     match &report.written {
         Some(path) => {
-            say!("\nWrote {path}: {tables}. Commit it; `towpath check` now knows these columns.")
+            say!(
+                "\nWrote {path}: {tables}. Commit the file; `towpath check` now knows these columns."
+            )
         }
         None => say!(
-            "\n{tables}. To let `towpath check` know them: towpath connection discover {} --write",
+            "\n{tables}. To make them known to `towpath check`: towpath connection discover {} --write",
             report.connection
         ),
     }
@@ -167,11 +169,8 @@ fn say_table(table: &TableLine) {
     match (table.key.is_empty(), &table.cursor) {
         (true, None) => {}
         (false, None) => say!("  key: {}", table.key.join(", ")),
-        (true, Some(cursor)) => say!("  cursor, as it seems: {cursor}"),
-        (false, Some(cursor)) => say!(
-            "  key: {}   cursor, as it seems: {cursor}",
-            table.key.join(", ")
-        ),
+        (true, Some(cursor)) => say!("  likely cursor: {cursor}"),
+        (false, Some(cursor)) => say!("  key: {}   likely cursor: {cursor}", table.key.join(", ")),
     }
     for note in &table.notes {
         say!("  ⓘ {note}");

@@ -94,20 +94,20 @@ fn interrupted() -> Failure {
         Remedy::Cancelled,
         "the copy was stopped by the user",
     )
-    .help("nothing of it is visible; the same command starts it over")
-    .help("a load of a pipeline with a `cursor` goes on from where it was: towpath init --from")
+    .help("no row of it is visible; run the same command to start again")
+    .help("a load in a pipeline with a `cursor` continues where it stopped: towpath init --from")
 }
 
 fn limit(text: &str) -> Result<Threshold, Failure> {
     threshold(text).ok_or_else(|| {
-        let wrong = format!("--fail-above: `{text}` is no number of rows and no percentage");
+        let wrong = format!("--fail-above: `{text}` is neither a number of rows nor a percentage");
         Failure::new("R0992", Remedy::FixConfig, wrong).help("example: --fail-above 5%")
     })
 }
 
 fn budget(text: &str) -> Result<u64, Failure> {
     memory_bytes(text).ok_or_else(|| {
-        let wrong = format!("`--memory {text}` is no amount of memory to work with");
-        Failure::new("R0998", Remedy::FixConfig, wrong).help("say 16MB or more: --memory 256MB")
+        let wrong = format!("`--memory {text}` is not a valid amount of memory");
+        Failure::new("R0998", Remedy::FixConfig, wrong).help("write 16MB or more: --memory 256MB")
     })
 }

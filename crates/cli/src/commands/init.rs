@@ -28,7 +28,7 @@ pub(super) async fn init(arguments: InitArguments) -> CommandResult {
         return Ok(Exit::Done);
     }
     draw::diagnostics(&errors, &report.check.files);
-    tell!("The project stands, but this needs a hand before it runs.");
+    tell!("The project is written. Before it can run, you have to do this:");
     Ok(Exit::Wrong)
 }
 
@@ -52,7 +52,7 @@ fn say(report: &InitReport, dir: &Path) {
         && !variable.is_set
     {
         say!(
-            "  export {}='…'      # the URL you gave; it is written nowhere",
+            "  export {}='…'      # the URL that you gave; it is not written to any file",
             variable.name
         );
     }

@@ -118,17 +118,17 @@ async fn restore(
             format!(": {}", draw::plural(rows, "row"))
         });
         say!(
-            "{} is what it was at version {}{rows}; this is version {}.",
+            "{} is restored to version {}{rows}; the new version is {}.",
             done.table,
             done.restored,
             done.table_version
         );
         for task in &done.tasks {
-            say!("The next run of {task} reads on from there.");
+            say!("The next run of {task} continues from there.");
         }
         if done.held_again > 0 {
             say!(
-                "{} waits again, because what it became is gone: towpath quarantine show {}",
+                "{} back in the quarantine, because the restore undid their replay: towpath quarantine show {}",
                 draw::plural(done.held_again, "quarantined row"),
                 done.table
             );
@@ -139,7 +139,7 @@ async fn restore(
 async fn compact(services: &Arc<ProjectServices>, table: &str, format: Format) -> CommandResult {
     let done = lake_compact(services, table).await?;
     told(format, &done, |done| match done.table_version {
-        None => say!("{} has no small files to write together.", done.table),
+        None => say!("{} has no small files to combine.", done.table),
         Some(version) => say!(
             "{} became {}, {} became {}; this is version {version} of {}.",
             draw::plural(done.files_before, "file"),
@@ -163,7 +163,7 @@ async fn vacuum(
         let age = age(request.older_than);
         if done.files.is_empty() {
             say!(
-                "{} has no files older than {age} that no version needs.",
+                "{} has no unneeded files that are older than {age}.",
                 done.table
             );
         } else if done.dry_run {
@@ -186,7 +186,7 @@ async fn drop_table(
     let done = lake_drop(services, table, yes).await?;
     told(format, &done, |done| {
         say!(
-            "{} is gone, with {}.",
+            "{} was deleted, with {}.",
             done.table,
             draw::plural(done.versions, "version")
         );

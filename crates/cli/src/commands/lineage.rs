@@ -53,7 +53,7 @@ fn text(report: &LineageReport, direction: Direction) {
         .filter(|t| *t != report.subject)
         .collect();
     say!(
-        "\nTables on the way: {}",
+        "\nTables in between: {}",
         if others.is_empty() {
             "none".to_owned()
         } else {
@@ -61,7 +61,7 @@ fn text(report: &LineageReport, direction: Direction) {
         }
     );
     if report.partial {
-        say!("Some statement could not be followed in full: there may be more.");
+        say!("A statement could not be analysed completely: there may be more columns.");
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn logs(place: &ProjectArgs, arguments: LogsArguments) -> Comma
         }
         return Ok(Exit::Done);
     }
-    let waits = |run: &str| tell!("Waiting for {run} to begin.");
+    let waits = |run: &str| tell!("Waiting for {run} to start.");
     let mut logs = follow(&services, &plan.environment, &request, waits).await?;
     let mut begun = false;
     loop {
@@ -49,7 +49,7 @@ pub(super) async fn logs(place: &ProjectArgs, arguments: LogsArguments) -> Comma
             if !has_ended(&piece.run) {
                 let run = &piece.run.name;
                 tell!(
-                    "The process that carried {run} is gone; go on: towpath run {}",
+                    "The process of {run} has ended; to continue: towpath run {}",
                     run.pipeline
                 );
             }

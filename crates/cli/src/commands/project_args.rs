@@ -73,7 +73,10 @@ impl ProjectArgs {
             (None, Some(plan)) => {
                 if !terminal::is_quiet() {
                     let failure = mistakes(&report);
-                    tell!("note: {}; what is shown is what is there", failure.message);
+                    tell!(
+                        "note: {}; the answer uses the files that can be read",
+                        failure.message
+                    );
                     failure.help.iter().for_each(|line| tell!("  = {line}"));
                 }
                 plan.clone()
@@ -120,7 +123,7 @@ pub(crate) fn working_dir() -> Result<PathBuf, Failure> {
         Failure::new(
             "R0997",
             Remedy::FixConfig,
-            format!("the current folder cannot be told: {error}"),
+            format!("the current folder cannot be determined: {error}"),
         )
     })
 }

@@ -27,7 +27,7 @@ pub(super) async fn quality(place: &ProjectArgs, arguments: QualityArguments) ->
         return Ok(Exit::Done);
     }
     if lines.is_empty() {
-        say!("No check has run yet. Write some: `checks:` of a table. Then: towpath run");
+        say!("No check has run yet. Add `checks:` to a table, then: towpath run");
         return Ok(Exit::Done);
     }
     let names = [

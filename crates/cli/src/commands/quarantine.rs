@@ -96,7 +96,7 @@ fn one(record: &RejectedRecord) {
     }
     match (&record.record, record.cells.is_empty()) {
         (Some(text), true) => say!("    {text}"),
-        (None, true) => say!("    (its text is sealed or was not kept)"),
+        (None, true) => say!("    (its text is sealed or was not stored)"),
         (_, false) => {}
     }
     let about_cells: Vec<&String> = record.cells.iter().flat_map(|c| &c.reasons).collect();
@@ -119,14 +119,13 @@ async fn replay(place: &ProjectArgs, table_name: &str) -> CommandResult {
         format!(" {table} is now at {version}.")
     });
     say!(
-        "{} replayed, {} still held.{version}",
+        "{} replayed, {} still in the quarantine.{version}",
         draw::plural(report.replayed, "row"),
         draw::count(report.still_held)
     );
     if report.withheld > 0 {
         say!(
-            "{} not kept, since {table} has a masked column and the project no `mask_key`: load {} again to \
-             replay them.",
+            "{} not stored, because {table} has a masked column and the project has no `mask_key`: load {} again to replay them.",
             draw::plural(report.withheld, "record")
                 + if report.withheld == 1 {
                     " was"
@@ -138,7 +137,7 @@ async fn replay(place: &ProjectArgs, table_name: &str) -> CommandResult {
     }
     if report.outdated > 0 {
         say!(
-            "{} left out: {table} holds a newer row of the same key.",
+            "{} left out: {table} has a newer row with the same key.",
             draw::plural(report.outdated, "record")
         );
     }
@@ -150,7 +149,7 @@ async fn discard(place: &ProjectArgs, table_name: &str) -> CommandResult {
     let table = table(table_name)?;
     let given_up = quarantine_discard(&services, &plan, &table).await?;
     say!(
-        "{} of {table} discarded. They stay in the quarantine table for the record.",
+        "{} of {table} discarded. They stay in the quarantine table, but are never replayed.",
         draw::plural(given_up, "row")
     );
     Ok(Exit::Done)

@@ -28,9 +28,9 @@ pub(super) async fn query(place: &ProjectArgs, arguments: QueryArguments) -> Com
         return Err(Failure::new(
             "R0929",
             Remedy::FixConfig,
-            "`--sample` asks a project's sample, and there is no project here",
+            "`--sample` reads the sample of a project, and there is no project here",
         )
-        .help("make one in a project: towpath run --limit 100"));
+        .help("build one in a project: towpath run --limit 100"));
     } else {
         let (services, scratch) = ProjectServices::of_files(&working_dir()?)?;
         (Arc::new(services), Some(scratch))

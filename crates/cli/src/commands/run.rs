@@ -136,7 +136,7 @@ fn thresholds(said: Vec<(String, String)>) -> Result<BTreeMap<TableName, Thresho
                 .map_err(|error| wrong(format!("--fail-above: {error}")))?;
             let limit = threshold(&limit).ok_or_else(|| {
                 wrong(format!(
-                    "--fail-above: `{limit}` is no number of rows and no percentage"
+                    "--fail-above: `{limit}` is neither a number of rows nor a percentage"
                 ))
             })?;
             Ok((table, limit))

@@ -63,7 +63,10 @@ pub(crate) fn check_summary(report: &CheckReport) {
     let files = plural(report.files.len() as u64, "file");
     let ms = report.elapsed_us / 1000;
     let contacted = match report.contacted.as_slice() {
-        [] => "No system was contacted; `--connect` also compares with the live ones.".to_owned(),
+        [] => {
+            "No system was contacted; `--connect` also compares the project with the live systems."
+                .to_owned()
+        }
         names => format!("Contacted: {}.", names.join(", ")),
     };
     tell!("{found} in {files} ({ms} ms). {contacted}");

@@ -15,6 +15,6 @@ pub(crate) fn json_line<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
 }
 
 fn no_json(error: serde_json::Error) -> Failure {
-    let message = format!("the report is no JSON: {error}");
+    let message = format!("the report is not valid JSON: {error}");
     Failure::new("R0993", Remedy::Bug, message)
 }

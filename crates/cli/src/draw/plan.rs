@@ -36,7 +36,7 @@ pub(crate) fn plan(plan: &Plan, choice: &Choice, told: &Told) {
             "\n{}. Nothing was changed.",
             plural(pipeline.tasks.len() as u64, "task")
         );
-        say!("Do it: towpath run {}{}", pipeline.name, words(choice));
+        say!("To run it: towpath run {}{}", pipeline.name, words(choice));
     }
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn settings(report: &CheckReport, table: &str) {
         })
         .collect();
     match rows.is_empty() {
-        true => say!("Nothing is set for `{table}`: all defaults."),
+        true => say!("`{table}` has no settings of its own: all are defaults."),
         false => put!(
             "{}",
             text_table(&["SETTING", "VALUE", "FROM"].map(str::to_owned), &rows, &[])

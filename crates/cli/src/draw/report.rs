@@ -40,7 +40,7 @@ pub(crate) fn run_report(report: &RunReport) {
     if !report.recovered.is_empty() {
         let tasks: Vec<String> = report.recovered.iter().map(ToString::to_string).collect();
         say!(
-            "Not counted: {}, committed before its process died; how many rows were read is not known.",
+            "Not counted: {}, committed before its process died; the number of rows read is not known.",
             tasks.join(", ")
         );
     }
@@ -67,7 +67,7 @@ fn nothing(report: &RunReport) -> String {
         "are"
     };
     format!(
-        "{} · Nothing to do ({}): {list} {verb} unchanged. To redo it all: --full-refresh",
+        "{} · Nothing to do ({}): {list} {verb} unchanged. To build all of it again: --full-refresh",
         report.run,
         seconds(report.elapsed_us)
     )
@@ -284,7 +284,7 @@ fn failures(report: &RunReport) -> String {
     }
     if !report.skipped.is_empty() {
         let names: Vec<String> = report.skipped.iter().map(ToString::to_string).collect();
-        out.push_str(&format!("Skipped because of that: {}\n", names.join(", ")));
+        out.push_str(&format!("Skipped because of this: {}\n", names.join(", ")));
     }
     out
 }

@@ -63,7 +63,7 @@ pub(crate) fn waits(pause: Pause<'_>) {
 
 fn waiting(who: &str, failure: &Failure, pause: Duration, left: Duration) -> String {
     format!(
-        "{who}{}: trying again in {:.1} s, for {} s at most",
+        "{who}{}: trying again in {:.1} s, for at most {} s",
         failure.message,
         pause.as_secs_f64(),
         left.as_secs()
@@ -119,7 +119,7 @@ impl Watch for RunWatch {
     fn waits(&self, running: &RunRecord) {
         if !terminal::is_quiet() {
             tell!(
-                "Waiting for {}, which runs since {}. Ctrl-C gives up.",
+                "Waiting for {}, which has been running since {}. Press Ctrl-C to stop waiting.",
                 running.name,
                 towpath_app::time_text(running.started_us)
             );

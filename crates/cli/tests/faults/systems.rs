@@ -358,7 +358,7 @@ fn ctrl_c_once_and_twice() {
             told.expect("`kill` starts");
         }
         said(&ground, run.finish().expect("ends"))
-            .is(130, &["Stopping. Nothing half-done will be visible."]);
+            .is(130, &["Stopping. No partial result will be visible."]);
         assert_eq!(ground.rows(), 3);
         ground.run().is(0, &["150,000"]);
         assert_eq!(ground.rows(), MANY);

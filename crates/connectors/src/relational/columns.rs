@@ -21,7 +21,7 @@ pub(crate) struct SeenColumn {
 pub(crate) struct ColumnChanges {
     /// Names that were not there.
     pub(crate) new: Vec<String>,
-    /// Names that are not there any more, of columns that have no other name now.
+    /// Names that are no longer there, of columns that have no other name now.
     gone: Vec<String>,
     /// The old and the new name of one column.
     renamed: Vec<(String, String)>,

@@ -163,7 +163,7 @@ impl Lake {
     /// Makes an older version the newest one. `carried` are the tasks that have committed since.
     ///
     /// # Errors
-    /// `FixConfig` when that version is not there any more; `Refused` while other care is taken; `Retry`
+    /// `FixConfig` when that version is no longer there; `Refused` while other care is taken; `Retry`
     /// when a task that is not carried has committed meanwhile: its rows would go and never come again.
     pub async fn restore(
         &self,
