@@ -329,7 +329,10 @@ fn vacuum_refuses_what_is_young_unless_forced() {
     assert_eq!(files(&desk, "raw.orders"), (1, 1));
     assert_eq!(ids(&desk), "1 2 3");
     let gone = desk.exits(2, "shop", &["lake", "restore", "raw.orders", "--to", "0"]);
-    has(&gone, &["R0427", "1 of its 1 files were vacuumed"]);
+    has(
+        &gone,
+        &["R0427", "1 of its 1 files were deleted by `lake vacuum`"],
+    );
     desk.exits(2, "shop", &vacuum(&["--older-than", "soon"]));
 }
 

@@ -23,26 +23,26 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0403",
         Remedy::FixConfig,
-        "A column comes with another type than the table has.",
+        "A column has another type in the source than in the table.",
         "Declare the old type in the table's `columns`, or rewrite the table once with `--full-refresh`.",
     ),
     CodeEntry::run(
         "R0404",
         Remedy::FixConfig,
         "The columns of a table changed.",
-        "`schema_change: evolve` takes the change; `--full-refresh` rewrites the table once.",
+        "`schema_change: evolve` accepts the change; `--full-refresh` rewrites the table once.",
     ),
     CodeEntry::run(
         "R0405",
         Remedy::FixConfig,
-        "A table cannot have these column names.",
+        "These column names are not possible in a table.",
         "Two names differ only in case, or a name is empty. Rename one with `from`.",
     ),
     CodeEntry::run(
         "R0406",
         Remedy::FixData,
-        "A key comes more than once.",
-        "Choose a key that is unique, or remove repeats with `dedup`.",
+        "A key occurs more than once.",
+        "Choose a key that is unique, or remove duplicates with `dedup`.",
     ),
     CodeEntry::run(
         "R0407",
@@ -66,7 +66,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0410",
         Remedy::Retry,
         "Another writer changed the table meanwhile.",
-        "It is tried again on the new version.",
+        "Towpath tries again on the new version.",
     ),
     CodeEntry::run(
         "R0411",
@@ -78,7 +78,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0412",
         Remedy::Refused,
         "The position of a committed load is missing.",
-        "The log says that it was committed, but the file in `_towpath` beside the table is gone. Restore that file, or read everything again: towpath run --full-refresh.",
+        "The log says that it was committed, but the file in `_towpath` beside the table does not exist. Restore that file, or read everything again: towpath run --full-refresh.",
     ),
     CodeEntry::run(
         "R0413",
@@ -90,7 +90,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0414",
         Remedy::FixConfig,
         "The lakehouse has no such table or view.",
-        "Build it first: towpath run. `towpath plan` lists what the project makes.",
+        "Build it first: towpath run. `towpath plan` lists the tables of the project.",
     ),
     CodeEntry::run(
         "R0415",
@@ -102,13 +102,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0416",
         Remedy::Retry,
         "The file system refused an operation.",
-        "Check free space, rights and the disk. Nothing half-done is visible; run again.",
+        "Check free space, rights and the disk. No partial result is visible; run again.",
     ),
     CodeEntry::run(
         "R0417",
         Remedy::Retry,
         "The Delta library refused an operation.",
-        "Nothing half-done is visible; run again. If it stays, please report the message.",
+        "No partial result is visible; run again. If the error stays, please report the message.",
     ),
     CodeEntry::run(
         "R0418",
@@ -126,7 +126,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0420",
         Remedy::Retry,
         "Work in the background was stopped.",
-        "Nothing half-done is visible; run again.",
+        "No partial result is visible; run again.",
     ),
     CodeEntry::run(
         "R0421",
@@ -143,14 +143,14 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0423",
         Remedy::Refused,
-        "A table is where a view should be.",
+        "There is a table with the name of a view.",
         "Drop the table (`towpath lake drop NAME --yes`), or give the view another name.",
     ),
     CodeEntry::run(
         "R0424",
         Remedy::Retry,
         "A write was overtaken by a later one.",
-        "It is tried again on the new version.",
+        "Towpath tries again on the new version.",
     ),
     CodeEntry::run(
         "R0425",
@@ -161,14 +161,14 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0426",
         Remedy::Refused,
-        "A checkpoint of a table is not whole.",
+        "A checkpoint of a table is damaged.",
         "Restore the file from a backup, or rebuild the table: towpath run --full-refresh.",
     ),
     CodeEntry::run(
         "R0427",
         Remedy::FixConfig,
         "A version of a table cannot be restored.",
-        "Its files were deleted by `towpath lake vacuum`. `towpath lake history TABLE` lists the versions that there are.",
+        "Its files were deleted by `towpath lake vacuum`. `towpath lake history TABLE` lists the versions that can be restored.",
     ),
     CodeEntry::run(
         "R0428",
@@ -185,8 +185,8 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0430",
         Remedy::FixConfig,
-        "A column no longer comes, and known rows would lose its values.",
-        "Nothing was changed. To empty it from now on, set it to NULL: `columns: { NAME: { set: \"null\", type: TYPE } }`; to do without it, rewrite the table once: towpath run --full-refresh.",
+        "The source no longer has a column, and rows of the table would lose their values in it.",
+        "Nothing was changed. To write NULL into it from now on: `columns: { NAME: { set: \"null\", type: TYPE } }`; to remove the column, rewrite the table once: towpath run --full-refresh.",
     ),
     CodeEntry::run(
         "R0431",
@@ -204,13 +204,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0433",
         Remedy::Retry,
         "A writer of a lakehouse table lost its lease.",
-        "The storage could not be reached for so long that others may clear up after this writer. Nothing of this write is visible; the next attempt writes it again.",
+        "The storage could not be reached for so long that other writers may delete the files of this one. Nothing of this write is visible; the next attempt writes it again.",
     ),
     CodeEntry::run(
         "R0434",
         Remedy::Retry,
         "The storage of the lakehouse cannot be reached.",
-        "Nothing half-done is visible; run again. If it stays, check the network and the address of the storage.",
+        "No partial result is visible; run again. If the error stays, check the network and the address of the storage.",
     ),
     CodeEntry::run(
         "R0501",
@@ -257,7 +257,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0508",
         Remedy::FixData,
-        "A statement met a value it cannot compute with.",
+        "A statement has a value that it cannot compute with.",
         "Division by zero: `x / nullif(y, 0)`. A number too large: cast to a wider type first. A text that is not a number: `try_cast(x as TYPE)` gives NULL.",
     ),
     CodeEntry::run(
@@ -282,13 +282,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0512",
         Remedy::Retry,
         "The input of a statement cannot be read.",
-        "A file is gone or damaged, or the disk failed. `towpath lake describe TABLE` shows which files a table consists of.",
+        "A file was deleted or is damaged, or the disk failed. `towpath lake describe TABLE` lists the files of a table.",
     ),
     CodeEntry::run(
         "R0513",
         Remedy::FixConfig,
         "A template failed while the model was rendered.",
-        "The message names the file and line. A query of a template may give a few thousand rows only.",
+        "The message names the file and line. A query of a template may give only a few thousand rows.",
     ),
     CodeEntry::run(
         "R0514",
@@ -299,14 +299,14 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0515",
         Remedy::Bug,
-        "The engine reported an error that it should not.",
+        "The engine reported an internal error.",
         "Please report the message with the statement.",
     ),
     CodeEntry::run(
         "R0517",
         Remedy::FixData,
         "A record of a queried file would be rejected.",
-        "A query shows all rows of a file or none. `towpath copy FILE NEW_FILE` rejects such records, keeps them beside the new file and goes on.",
+        "A query shows all rows of a file or none. `towpath copy FILE NEW_FILE` rejects such records, writes them to a file beside the new one and copies the rest.",
     ),
     CodeEntry::run(
         "R0521",
@@ -317,19 +317,19 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0522",
         Remedy::FixConfig,
-        "The folder for spill files cannot be made.",
+        "The folder for spill files cannot be created.",
         "It is `.towpath/spill` of the project: check its rights and free space.",
     ),
     CodeEntry::run(
         "R0523",
         Remedy::FixData,
         "A statement reads a data file that is damaged.",
-        "Restore the file from a backup, or build the table anew: `towpath lake drop TABLE --yes`, then `towpath run`. `towpath lake describe TABLE` shows which files a table consists of.",
+        "Restore the file from a backup, or build the table again: `towpath lake drop TABLE --yes`, then `towpath run`. `towpath lake describe TABLE` lists the files of a table.",
     ),
     CodeEntry::run(
         "R0729",
         Remedy::Retry,
-        "Nothing moves in a statement.",
-        "For five minutes no operator of the query or model counted a row, a spilled byte or time: they wait for memory from each other. The message names who holds it. Raise `memory:` or run fewer tasks at once with `parallel:`.",
+        "A statement makes no progress.",
+        "For five minutes no operator of the query or model made progress: they wait for each other's memory. The message names the holders. Raise `memory:` or run fewer tasks at once with `parallel:`.",
     ),
 ];

@@ -42,7 +42,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0706",
         Remedy::Refused,
         "Another process has taken over the run.",
-        "A process that does not renew its lease for 20 seconds counts as dead, and another one may go on with its run. This one stopped at once; nothing half-done is visible. `towpath runs` shows who runs it now.",
+        "A process that does not renew its lease for 20 seconds counts as dead, and another one may go on with its run. This one stopped at once; no partial result is visible. `towpath runs` shows who runs it now.",
     ),
     CodeEntry::run(
         "R0707",
@@ -54,13 +54,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0708",
         Remedy::Cancelled,
         "A task was stopped by the user.",
-        "Nothing half-done of it is visible. Run the pipeline again to go on from there.",
+        "No partial result of it is visible. Run the pipeline again to go on from there.",
     ),
     CodeEntry::run(
         "R0709",
         Remedy::Bug,
         "A task ended in a panic.",
-        "This is a mistake in Towpath. Nothing half-done of the task is visible. Please report the message with the lines above it in the log.",
+        "This is a mistake in Towpath. No partial result of the task is visible. Please report the message with the lines above it in the log.",
     ),
     CodeEntry::run(
         "R0710",

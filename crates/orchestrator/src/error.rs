@@ -90,7 +90,7 @@ impl From<RunError> for Failure {
             RunError::Lost { run, .. } => (
                 "R0706",
                 Remedy::Refused,
-                format!("`towpath runs` shows who runs `{run}` now; nothing half-done is visible"),
+                format!("`towpath runs` shows who runs `{run}` now; no partial result is visible"),
             ),
             RunError::TimedOut { .. } => (
                 "R0707",

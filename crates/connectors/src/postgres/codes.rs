@@ -36,7 +36,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0206",
         Remedy::Unreachable,
         "The connection to PostgreSQL was lost.",
-        "The server was restarted, or the network failed. A run tries again for a minute; nothing half-done is visible.",
+        "The server was restarted, or the network failed. A run tries again for a minute; no partial result is visible.",
     ),
     CodeEntry::run(
         "R0207",

@@ -103,7 +103,7 @@ impl Lake {
             LakeError::Gone {
                 table: name.to_string(),
                 version: oldest,
-                why: "it is the oldest one whose time is known, and it is younger".to_owned(),
+                why: "it is the oldest version with a known time, and it is later".to_owned(),
             }
         })?)
     }
@@ -481,7 +481,10 @@ async fn all_there(table: &Table, version: u64, files: &[LakeFile]) -> LakeResul
         gone => Err(LakeError::Gone {
             table: table.name.to_string(),
             version,
-            why: format!("{gone} of its {} files were vacuumed", files.len()),
+            why: format!(
+                "{gone} of its {} files were deleted by `lake vacuum`",
+                files.len()
+            ),
         }),
     }
 }

@@ -75,12 +75,12 @@ pub(crate) async fn find(table: &Table, up_to: Option<u64>) -> LakeResult<Option
                 return Ok(Some(Damage {
                     address: storage.address(&child(&log, &name)),
                     version,
-                    why: "is missing, and the entries before it are cleaned up".to_owned(),
+                    why: "is missing, and the entries before it were deleted".to_owned(),
                     last_good: None,
                 }));
             }
             None if is_last => "is missing".to_owned(),
-            None => "is missing, and later ones build on it".to_owned(),
+            None => "is missing, and later entries depend on it".to_owned(),
         };
         let last_good = version
             .checked_sub(1)

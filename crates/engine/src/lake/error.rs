@@ -30,7 +30,7 @@ pub enum LakeError {
         why: String,
     },
     /// A type change that neither fits nor widens.
-    #[error("column `{column}` of `{table}` is `{old}` and now comes as `{new}`")]
+    #[error("column `{column}` of `{table}` is `{old}` and the new rows have `{new}`")]
     TypeConflict {
         /// The table.
         table: String,
@@ -51,10 +51,10 @@ pub enum LakeError {
     },
     /// A column that no longer comes, whose values a merge would empty.
     #[error(
-        "column `{column}` of `{table}` no longer comes, and {} would lose a value of it",
+        "the source no longer has the column `{column}` of `{table}`, and {} would lose its value",
         match rows {
-            1 => "1 known row".to_owned(),
-            rows => format!("{rows} known rows"),
+            1 => "1 row of the table".to_owned(),
+            rows => format!("{rows} rows of the table"),
         }
     )]
     Emptied {
@@ -78,7 +78,7 @@ pub enum LakeError {
         why: String,
     },
     /// Two incoming rows with one key.
-    #[error("the key {key} comes more than once for `{table}`")]
+    #[error("the key {key} occurs more than once for `{table}`")]
     DuplicateKey {
         /// The table.
         table: String,
@@ -116,7 +116,7 @@ pub enum LakeError {
         table: String,
     },
     /// The log could not be asked whether an entry is in it.
-    #[error("whether the commit to `{table}` stands could not be asked: {source}")]
+    #[error("it is not known whether the commit to `{table}` was made: {source}")]
     Unsettled {
         /// The table.
         table: String,
@@ -186,7 +186,7 @@ pub enum LakeError {
         table: String,
     },
     /// A version that cannot be brought back.
-    #[error("version {version} of `{table}` cannot be gone back to: {why}")]
+    #[error("version {version} of `{table}` cannot be restored: {why}")]
     Gone {
         /// The table.
         table: String,
@@ -203,7 +203,7 @@ pub enum LakeError {
     },
     /// A checkpoint that is not whole, in a log that needs it.
     #[error(
-        "the checkpoint `{address}` is not whole, and the log of `{table}` cannot be read without it"
+        "the checkpoint `{address}` is damaged, and the log of `{table}` cannot be read without it"
     )]
     Torn {
         /// The table.
@@ -244,7 +244,7 @@ pub enum LakeError {
         why: String,
     },
     /// A location this version cannot open.
-    #[error("`{location}` is no lakehouse this version can open")]
+    #[error("`{location}` is not a lakehouse that this version can open")]
     Location {
         /// The location, without credentials.
         location: String,
@@ -271,7 +271,7 @@ pub enum LakeError {
     },
     /// Others may have taken this writer for dead.
     #[error(
-        "this writer of `{table}` could not reach the storage for so long that others may clear up after it"
+        "this writer of `{table}` could not reach the storage for so long that other writers may delete its files"
     )]
     LeaseLost {
         /// The table.
@@ -395,27 +395,27 @@ impl LakeError {
             LakeError::UnknownType { column, .. } => format!("give it another type: `columns: {{ {column}: {{ type: text }} }}`"),
             LakeError::NotExact { column, .. } => format!("declare a type that holds every value, for example `columns: {{ {column}: {{ type: text }} }}`"),
             LakeError::TypeConflict { column, old, .. } => {
-                format!("to keep all rows: declare `columns: {{ {column}: {{ type: text }} }}`, and the rows of the table are rewritten as text in the same commit; or declare the old type (`type: \"{old}\"`), and values that do not fit it are quarantined. `--full-refresh` replaces the table: rows that the source no longer holds are then gone")
+                format!("to keep all rows: declare `columns: {{ {column}: {{ type: text }} }}`, and the rows of the table are rewritten as text in the same commit; or declare the old type (`type: \"{old}\"`), and values that do not fit it are quarantined. `--full-refresh` replaces the table: rows that the source no longer has are then lost")
             }
-            LakeError::SchemaChanged { .. } => "set `schema_change: evolve` to take the change and keep all rows; `--full-refresh` replaces the table: rows that the source no longer holds are then gone".to_owned(),
-            LakeError::Emptied { column, held, .. } => format!("nothing was changed. To empty it from now on: `columns: {{ {column}: {{ set: \"null\", type: \"{held}\" }} }}` (in a model: `cast(null as {held}) as {column}`); to do without it: rewrite the table once with `--full-refresh`"),
+            LakeError::SchemaChanged { .. } => "set `schema_change: evolve` to accept the change and keep all rows; `--full-refresh` replaces the table: rows that the source no longer has are then lost".to_owned(),
+            LakeError::Emptied { column, held, .. } => format!("nothing was changed. To write NULL into it from now on: `columns: {{ {column}: {{ set: \"null\", type: \"{held}\" }} }}` (in a model: `cast(null as {held}) as {column}`); to remove it: rewrite the table once with `--full-refresh`"),
             LakeError::ColumnNames { .. } => "rename a column with `from`, or leave one out with `drop`".to_owned(),
             LakeError::DuplicateKey { .. } => "choose a key that is unique, or keep one row per key with `dedup: { by: COLUMN, keep: last }`".to_owned(),
             LakeError::NullKey { column, .. } => format!("reject such rows with `columns: {{ {column}: {{ required: true }} }}`, or choose another key"),
             LakeError::Key { .. } => "set `key:` to columns of the table, or choose `write: append` or `write: replace`".to_owned(),
             LakeError::Inactive { .. } => "use `replace`, `append`, `merge`, `delete+insert` or `insert_only`".to_owned(),
             LakeError::Conflict { .. } => "nothing was changed; the next attempt starts from the new version".to_owned(),
-            LakeError::Superseded { .. } => "nothing of this write is visible; the next attempt reads on from where the other one stopped".to_owned(),
-            LakeError::Unsettled { .. } => "nothing was deleted; the next attempt finds out whether it stands, and adopts it if so".to_owned(),
+            LakeError::Superseded { .. } => "nothing of this write is visible; the next attempt continues where the other one stopped".to_owned(),
+            LakeError::Unsettled { .. } => "nothing was deleted; the next attempt finds out whether the commit was made, and continues from it if so".to_owned(),
             LakeError::Foreign { .. } => "write it to another table, or rewrite that table without the feature".to_owned(),
-            LakeError::PositionMissing { .. } => "restore `_towpath` beside the table from a backup, or load the table anew with `--full-refresh`".to_owned(),
+            LakeError::PositionMissing { .. } => "restore `_towpath` beside the table from a backup, or load the table again with `--full-refresh`".to_owned(),
             LakeError::Stored { .. } => "it may come from a newer version of Towpath; use that version".to_owned(),
             LakeError::Occupied { table } => format!("drop the table first: `towpath lake drop {table} --yes`, or keep it with `materialized: table`"),
-            LakeError::Gone { table, .. } => format!("see which versions there are: `towpath lake history {table}`; files of old versions stay until `lake vacuum` takes them"),
-            LakeError::Held { .. } => "nothing was changed; run it again when the other one is done".to_owned(),
-            LakeError::Torn { address, .. } => format!("restore `{address}` from a backup, or drop the table and load it anew"),
+            LakeError::Gone { table, .. } => format!("to list the versions: `towpath lake history {table}`; files of old versions stay until `lake vacuum` deletes them"),
+            LakeError::Held { .. } => "nothing was changed; run the command again when the other one has ended".to_owned(),
+            LakeError::Torn { address, .. } => format!("restore `{address}` from a backup, or drop the table and load it again"),
             LakeError::Location { .. } => "use a folder on this machine; object stores come in a later version".to_owned(),
-            LakeError::Parquet { .. } | LakeError::Rows { .. } => "the file is damaged or missing; restore it, or load the table anew with `--full-refresh`".to_owned(),
+            LakeError::Parquet { .. } | LakeError::Rows { .. } => "the file is damaged or missing; restore it, or load the table again with `--full-refresh`".to_owned(),
             LakeError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => FULL.to_owned(),
             LakeError::Delta { source, .. } if has_io(source, &[ErrorKind::StorageFull]) => FULL.to_owned(),
             LakeError::Storage { source, .. } if has_io(source, &[ErrorKind::StorageFull]) => FULL.to_owned(),
@@ -452,7 +452,7 @@ fn ways_out(table: &str, address: &str, last_good: Option<u64>) -> Vec<String> {
         ));
     }
     ways.push(format!(
-        "or build it anew: `towpath lake drop {table} --yes`, then `towpath run`"
+        "or build it again: `towpath lake drop {table} --yes`, then `towpath run`"
     ));
     ways
 }

@@ -64,7 +64,7 @@ pub(crate) fn evolve(
             if change == SchemaChange::Fail {
                 return Err(changed(
                     table,
-                    format!("column `{}` no longer comes", field.name()),
+                    format!("the new rows do not have the column `{}`", field.name()),
                 ));
             }
             fields.push(Arc::clone(field));
@@ -79,7 +79,7 @@ pub(crate) fn evolve(
                 return Err(changed(
                     table,
                     format!(
-                        "column `{}` is `{}` and now comes as `{}`",
+                        "column `{}` is `{}` and the new rows have `{}`",
                         field.name(),
                         describe(field),
                         describe(new.field(index))

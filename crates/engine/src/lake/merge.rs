@@ -355,7 +355,7 @@ impl Decision {
                         Some(ops) => ops
                             .get(last)
                             .and_then(|byte| Op::from_byte(*byte))
-                            .ok_or(LakeError::Misuse("a row came without its op"))?,
+                            .ok_or(LakeError::Misuse("a row has no operation"))?,
                         None => Op::Update,
                     };
                     if op == Op::Delete {

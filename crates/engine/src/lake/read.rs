@@ -213,7 +213,7 @@ fn no_replay() -> Failure {
     Failure::new(
         "R0421",
         Remedy::Bug,
-        "rows of a lakehouse table carry their own columns and are never replayed through it",
+        "rows of a lakehouse table have no raw records, so they cannot be replayed",
     )
 }
 

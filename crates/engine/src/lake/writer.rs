@@ -168,7 +168,7 @@ impl LakeWriter {
         fail::fail_point!("lake::write");
         if batch.num_columns() != self.write.intent.schema.fields().len() {
             return Err(LakeError::Misuse(
-                "a batch has other columns than its write was begun with",
+                "the columns of a batch are not those of its write",
             ));
         }
         let batch = batch_to_lake(batch, &self.write.target.schema, &self.write.target.from)?;
@@ -353,7 +353,7 @@ fn known_columns(table: &str, incoming: &Schema, old: &Schema) -> LakeResult<Tar
     if kept.is_empty() {
         return Err(LakeError::SchemaChanged {
             table: table.to_owned(),
-            change: "none of its columns comes any more".to_owned(),
+            change: "the new rows have none of its columns".to_owned(),
         });
     }
     let schema = Schema::new(

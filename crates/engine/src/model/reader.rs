@@ -188,7 +188,7 @@ impl ModelRows {
                     }
                     tracing::info!(
                         model = self.recipe.name(),
-                        "out of memory: planned again, alone and with joins that spill"
+                        "out of memory: trying again, alone and with joins that spill"
                     );
                     (self.batches, self.turn) = (None, None);
                     self.tight = true;

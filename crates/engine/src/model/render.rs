@@ -68,7 +68,7 @@ fn render(
         (Err(TemplateProblem::Pending(what)), None) => Err(Failure::new(
             "R0515",
             Remedy::Bug,
-            format!("model `{}` was left without an answer: {what}", model.name),
+            format!("model `{}` got no answer: {what}", model.name),
         )),
         (Err(TemplateProblem::Wrong(mistake)), _) => Err(wrong(model, *mistake)),
     }
@@ -77,7 +77,7 @@ fn render(
 /// A question failed: its own cause, in the name of the model.
 fn asked(model: &ModelPlan, mut failure: Failure) -> Failure {
     failure.message = format!(
-        "model `{}` asks while it is rendered: {}",
+        "model `{}` runs a query while it is rendered: {}",
         model.name, failure.message
     );
     failure

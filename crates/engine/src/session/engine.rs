@@ -55,7 +55,7 @@ fn no_spill(limits: &EngineLimits, error: &std::io::Error) -> Failure {
     Failure::new(
         "R0522",
         Remedy::FixConfig,
-        format!("the spill folder `{folder}` cannot be made: {error}"),
+        format!("the spill folder `{folder}` cannot be created: {error}"),
     )
 }
 

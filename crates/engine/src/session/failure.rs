@@ -70,7 +70,7 @@ pub(crate) fn arrow_failure(subject: &str, error: &ArrowError) -> Failure {
             "cast one side to a wider type first, for example `a::decimal(38,0) * b`",
         ),
         ArrowError::CastError(text) | ArrowError::ParseError(text) => data(
-            format!("{subject} holds a value that cannot be converted: {text}"),
+            format!("{subject} has a value that cannot be converted: {text}"),
             "`try_cast(x as TYPE)` gives NULL instead of stopping",
         ),
         ArrowError::ExternalError(inner) => match inner.downcast_ref::<Failure>() {
@@ -145,7 +145,9 @@ fn datafusion_failure(subject: &str, at: &str, error: &DataFusionError) -> Failu
         {
             config(
                 "R0509",
-                format!("{subject} holds a query inside an expression that no join can stand for"),
+                format!(
+                    "{subject} has a query inside an expression that cannot be turned into a join"
+                ),
             )
             .help("make it a condition of WHERE, or join the query instead")
         }
@@ -210,8 +212,8 @@ fn damaged(subject: &str, text: &str) -> Failure {
         terse(text)
     );
     Failure::new("R0523", Remedy::FixData, message)
-        .help("`towpath lake describe TABLE` shows which files a table consists of")
-        .help("restore the file from a backup, or build the table anew: `towpath lake drop TABLE --yes`, then `towpath run`")
+        .help("`towpath lake describe TABLE` lists the files of a table")
+        .help("restore the file from a backup, or build the table again: `towpath lake drop TABLE --yes`, then `towpath run`")
 }
 
 fn storage(subject: &str, text: &str) -> Failure {
@@ -223,14 +225,14 @@ fn storage(subject: &str, text: &str) -> Failure {
         Remedy::Retry,
         format!("{subject} cannot read its input: {}", terse(text)),
     )
-    .help("`towpath lake describe TABLE` shows which files a table consists of")
+    .help("`towpath lake describe TABLE` lists the files of a table")
 }
 
 fn no_spill_space(subject: &str, text: &str) -> Failure {
     Failure::new(
         "R0514",
         Remedy::FixConfig,
-        format!("{subject} needs more room to spill than it may use: {}", terse(text)),
+        format!("{subject} needs more disk space to spill than it may use: {}", terse(text)),
     )
     .help("give more `memory:` so that less spills, or free disk space where the project's `.towpath` folder is")
 }
@@ -258,14 +260,17 @@ fn schema_failure(subject: &str, at: &str, error: &SchemaError) -> Failure {
         } => {
             let failure = config(
                 "R0503",
-                format!("{subject} names no column `{}`{at}", plain(field)),
+                format!(
+                    "{subject} names a column `{}`{at} that does not exist",
+                    plain(field)
+                ),
             );
             column_help(failure, field, valid_fields)
         }
         SchemaError::AmbiguousReference { field } => config(
             "R0504",
             format!(
-                "{subject}: `{}` stands in more than one table{at}",
+                "{subject}: more than one table has the column `{}`{at}",
                 field.name
             ),
         )

@@ -58,7 +58,7 @@ pub(crate) async fn at_version(
         let why = failure.message;
         let message = format!("`{name}` cannot be read at version {version}: {why}");
         Failure::new("R0502", Remedy::FixConfig, message)
-            .help("old versions can be read until their files are cleaned away")
+            .help("old versions can be read until `lake vacuum` deletes their files")
     })?;
     Ok(Arc::new(found))
 }

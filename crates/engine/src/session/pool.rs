@@ -134,7 +134,7 @@ impl MemoryPool for SharedPool {
         let room = self.room(&held, consumer);
         if additional > room {
             return Err(DataFusionError::ResourcesExhausted(format!(
-                "`{}` holds {} and asks for {} more; it may have {} more, all statements share {}",
+                "`{}` has {} and asks for {} more; it may have {} more, all statements share {}",
                 consumer.name(),
                 human_readable_size(reservation.size()),
                 human_readable_size(additional),

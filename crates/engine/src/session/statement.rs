@@ -40,13 +40,13 @@ pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<St
         (Some(_), more) => Err(Failure::new(
             "R0506",
             Remedy::FixConfig,
-            format!("{subject} holds {} statements", more + 1),
+            format!("{subject} has {} statements", more + 1),
         )
         .help("write one statement; a trailing `;` is fine")),
         (None, _) => Err(Failure::new(
             "R0501",
             Remedy::FixConfig,
-            format!("{subject} holds no statement"),
+            format!("{subject} has no statement"),
         )),
     }
 }
@@ -206,7 +206,7 @@ pub(crate) fn rewrite_old_versions(
         return Err(Failure::new(
             "R0510",
             Remedy::FixConfig,
-            format!("{subject} calls `at_version` with something else than a table and a version"),
+            format!("{subject} calls `at_version` without a table and a version"),
         )
         .help(
             "write `at_version('raw.flights', 3)`; `towpath lake history TABLE` lists versions",

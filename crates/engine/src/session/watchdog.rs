@@ -54,7 +54,7 @@ impl Watched {
 
     fn stuck(&self) -> Failure {
         let message = format!(
-            "{} was stopped: nothing moved in it for {} seconds",
+            "{} was stopped: it made no progress for {} seconds",
             self.subject,
             self.patience.as_secs()
         );

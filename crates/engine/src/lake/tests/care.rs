@@ -172,7 +172,10 @@ async fn columns_go_back_too_and_a_vacuumed_version_does_not() {
         (gone.code.as_str(), gone.remedy),
         ("R0427", Remedy::FixConfig)
     );
-    assert!(gone.message.contains("were vacuumed"), "{gone}");
+    assert!(
+        gone.message.contains("were deleted by `lake vacuum`"),
+        "{gone}"
+    );
     let future = f
         .lake
         .restore(&table(), 99, Vec::new(), "shop#4")

@@ -1,4 +1,4 @@
-//! A writer that dies at each edge: nothing half-done is visible, and the rerun completes it once.
+//! A writer that dies at each edge: no partial result is visible, and the rerun completes it once.
 //!
 //! Failpoints are global; each fires only on the thread that armed it, which the current-thread
 //! runtime of the test shares with everything it runs.

@@ -316,7 +316,10 @@ async fn a_merge_never_empties_a_column_that_no_longer_comes() {
     let mixed = intent(WriteMode::Merge, bare, 4);
     let stopped = load(&f.lake, mixed, both).await.unwrap_err();
     assert_eq!(stopped.code, "R0430");
-    assert!(stopped.to_string().contains("1 known row "), "{stopped}");
+    assert!(
+        stopped.to_string().contains("1 row of the table "),
+        "{stopped}"
+    );
 }
 
 /// One way out keeps all rows of a table whose column comes with a wider type.
