@@ -41,7 +41,7 @@ pub(crate) fn stopped(table: &TableName, results: &[CheckResult]) -> Option<Fail
         ),
     };
     let mut failure = Failure::new("R0620", Remedy::FixData, message)
-        .help("nothing of this load is visible; the version before still is");
+        .help("nothing of this load is visible; readers still see the version before");
     for check in failed.iter().take(TOLD) {
         let found = group_thousands(check.value);
         failure = failure.help(format!(
@@ -51,7 +51,7 @@ pub(crate) fn stopped(table: &TableName, results: &[CheckResult]) -> Option<Fail
     }
     Some(
         failure.help(format!("look: towpath quality {table}")).help(
-            "go on: mend the data and run again, or accept it: `severity: warn` on the check",
+            "to continue: correct the data and run again, or accept it with `severity: warn` on the check",
         ),
     )
 }
@@ -143,7 +143,7 @@ fn tell(check: &Check, measured: &Measured) -> String {
             format!("{count} {rows} with another value in `{column}`{named}")
         }
         CheckKind::Pattern { column, pattern } => {
-            format!("{count} {rows} whose `{column}` does not match `{pattern}`{named}")
+            format!("{count} {rows} with a `{column}` that does not match `{pattern}`{named}")
         }
         CheckKind::Range { column, .. } => {
             format!("{count} {rows} with `{column}` out of range{named}")

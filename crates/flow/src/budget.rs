@@ -142,7 +142,7 @@ impl Budget {
         let state = self.leases.lock();
         let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / f64::from(1 << 20));
         let message = format!(
-            "{holder} waits for {} of memory and nobody gives any back: all {} are held",
+            "{holder} waits for {} of memory, and none is released: all {} are in use",
             megabytes(bytes),
             megabytes(self.limit_bytes)
         );

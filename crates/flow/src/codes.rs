@@ -29,7 +29,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0605",
         Remedy::Bug,
-        "A source gave rows for a table that was not asked for.",
+        "A source gave rows for a table that was not requested.",
         "Nothing was committed. Please report the message.",
     ),
     CodeEntry::run(
@@ -42,13 +42,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0607",
         Remedy::Cancelled,
         "A load was stopped by the user.",
-        "Nothing of it is visible. Run again to go on.",
+        "No row of it is visible. Run again to continue.",
     ),
     CodeEntry::run(
         "R0608",
         Remedy::Retry,
-        "Another reader took over a part of the read.",
-        "The read goes on from the last commit: run again.",
+        "Another process took over a part of the read.",
+        "The read continues from the last commit: run again.",
     ),
     CodeEntry::run(
         "R0609",
@@ -60,7 +60,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0610",
         Remedy::FixConfig,
         "A rule or a setting names a column that the rows do not have.",
-        "The message lists the columns that there are. Correct the name, or remove the setting. `towpath connection discover NAME --write` tells `check` about the source, so that it finds this before a run.",
+        "The message lists the columns. Correct the name, or remove the setting. `towpath connection discover NAME --write` tells `check` about the source, so that it finds this before a run.",
     ),
     CodeEntry::run(
         "R0611",
@@ -78,7 +78,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0613",
         Remedy::FixConfig,
         "A pattern is not a valid regular expression.",
-        "The message says where. Quote patterns with single quotes, where nothing is escaped:\n\n  pattern: '^[^@\\s]+@[^@\\s]+$'",
+        "The message says where. Write patterns in single quotes, which have no escapes:\n\n  pattern: '^[^@\\s]+@[^@\\s]+$'",
     ),
     CodeEntry::run(
         "R0614",
@@ -102,13 +102,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0617",
         Remedy::FixConfig,
         "A column cannot be converted to its declared type.",
-        "No value of the one type can become the other, whatever it is. Declare another type, or convert with `set`:\n\n  columns: { total: { set: \"cast(total as text)\" } }",
+        "No value of the one type can be converted to the other. Declare another type, or convert with `set`:\n\n  columns: { total: { set: \"cast(total as text)\" } }",
     ),
     CodeEntry::run(
         "R0618",
         Remedy::FixConfig,
         "Two source columns get the same name.",
-        "Names are made lower case and get `_` for other characters, so `Order ID` and `order_id` meet. Give one of them another name with `from`, or leave it out with `drop`.",
+        "Names are converted to lower case, and other characters to `_`, so `Order ID` and `order_id` get the same name. Give one of them another name with `from`, or leave it out with `drop`.",
     ),
     CodeEntry::run(
         "R0619",
@@ -120,7 +120,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0620",
         Remedy::FixData,
         "A table was not committed because a check failed.",
-        "The version before is still what readers see. The message lists each failed check with what it found and its limit. `towpath quality TABLE` shows its history. Correct the data, or change the limit, or set `severity: warn` on the check.",
+        "Readers still see the version before. The message lists each failed check with its result and its limit. `towpath quality TABLE` shows its history. Correct the data, or change the limit, or set `severity: warn` on the check.",
     ),
     CodeEntry::run(
         "R0621",
@@ -132,18 +132,18 @@ pub const CODES: &[CodeEntry] = &[
         "R0622",
         Remedy::FixData,
         "A load was stopped by its first bad row.",
-        "The table says `bad_rows: fail`. Correct the row, change the rule, or keep such rows in the quarantine instead: `bad_rows: quarantine`.",
+        "The table says `bad_rows: fail`. Correct the row, change the rule, or quarantine such rows: `bad_rows: quarantine`.",
     ),
     CodeEntry::run(
         "R0623",
         Remedy::FixData,
         "A load was stopped because too many rows are bad.",
-        "The limit is `fail_above`, by default 10 % of the rows that were read. The version before is still what readers see; the bad rows are in the quarantine.\n\n  towpath quarantine show TABLE\n  towpath run --fail-above TABLE=20%      # accept them, for one run",
+        "The limit is `fail_above`, by default 10 % of the rows that were read. Readers still see the version before; the bad rows are in the quarantine.\n\n  towpath quarantine show TABLE\n  towpath run --fail-above TABLE=20%      # accept them, for one run",
     ),
     CodeEntry::run(
         "R0624",
         Remedy::Retry,
-        "Somebody else wrote the quarantine of a table meanwhile.",
+        "Another process wrote to the quarantine of a table meanwhile.",
         "Run again.",
     ),
     CodeEntry::run(
@@ -155,14 +155,14 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0626",
         Remedy::Bug,
-        "A source ended before it had named all of its parts.",
+        "A source ended before it had listed all of its parts.",
         "Nothing of it was committed. Run again, and please report the message.",
     ),
     CodeEntry::run(
         "R0627",
         Remedy::FixConfig,
         "The secret that `mask_key` names is empty.",
-        "A hash without a key can be undone by trying. Set the secret where Towpath runs.",
+        "A hash without a key can be reversed by guessing. Set the secret where Towpath runs.",
     ),
     CodeEntry::run(
         "R0628",
@@ -180,7 +180,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0641",
         Remedy::FixConfig,
         "Rejected records were sealed with another `mask_key`.",
-        "Set the `mask_key` that the project had when they were rejected, replay them, and set the new one again; or give them up: towpath quarantine discard TABLE.",
+        "Set the `mask_key` that the project had when they were rejected, replay them, and set the new one again; or discard them: towpath quarantine discard TABLE.",
     ),
     CodeEntry::run(
         "R0660",
@@ -203,8 +203,8 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0727",
         Remedy::FixConfig,
-        "A wait for memory has no end.",
-        "For five minutes nobody gave memory back or got any: the holders wait for each other. The message names them. Raise `memory:` or run fewer tasks at once with `parallel:`.",
+        "Operators wait for memory without end.",
+        "For five minutes no memory was released or granted: the holders wait for each other. The message names them. Raise `memory:` or run fewer tasks at once with `parallel:`.",
     ),
     CodeEntry::run(
         "R0728",

@@ -150,7 +150,7 @@ impl Comparing {
             Err(_) => Err(Failure::new(
                 "R0728",
                 Remedy::Bug,
-                "the comparison of two versions broke off",
+                "the comparison of two versions ended early",
             )),
         }
     }

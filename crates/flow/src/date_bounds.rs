@@ -134,7 +134,7 @@ impl Operator for DateBounds {
                         column: Some(field.name().clone()),
                         value: Some(value_text(array, row)),
                         message: format!(
-                            "the destination holds no such {}; declare `text` to keep it",
+                            "the destination cannot store such a {}; declare `text` to keep it",
                             types::name(field.data_type())
                         ),
                     }

@@ -180,7 +180,7 @@ fn unfinished() -> Failure {
     Failure::new(
         "R0626",
         Remedy::Bug,
-        "the source broke off before it had said all its splits",
+        "the source ended before it had listed all its splits",
     )
     .help("nothing of it was committed; run again, and please report this")
 }
@@ -190,7 +190,7 @@ fn broken_off(split: &SplitId) -> Failure {
     Failure::new(
         "R0601",
         Remedy::Bug,
-        format!("split `{}` broke off before its end", split.0),
+        format!("split `{}` ended too early", split.0),
     )
     .help("nothing of it was committed; run again, and please report this")
 }

@@ -59,7 +59,7 @@ pub(crate) fn first_bad_row(table: &TableName, reject: &Reject) -> Failure {
         ),
     )
     .at(reject.place.clone())
-    .help("keep such rows apart instead: `bad_rows: quarantine`")
+    .help("quarantine such rows instead: `bad_rows: quarantine`")
 }
 
 pub(crate) fn too_many(
@@ -117,7 +117,7 @@ pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Op
     let line =
         format!("`{table}` was stopped: its source has no rows, and the table holds {before}");
     let failure = Failure::new("R0660", Remedy::FixData, line)
-        .help("nothing of this load is visible; the version before still is")
+        .help("nothing of this load is visible; readers still see the version before")
         .help("a file with only a header is such a source: look at what it reads");
     Some(failure.help(format!("accept: towpath run --fail-above {table}=100%")))
 }
@@ -128,7 +128,7 @@ fn stop_line(table: &TableName, line: String) -> Failure {
         Remedy::FixData,
         format!("`{table}` was stopped: {line}"),
     )
-    .help("nothing of this load is visible; the version before still is")
+    .help("nothing of this load is visible; readers still see the version before")
     .help(format!("look: towpath quarantine show {table}"))
     .help(format!("accept: towpath run --fail-above {table}=…%"))
 }

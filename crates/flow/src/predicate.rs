@@ -142,7 +142,7 @@ impl Test {
                 "R0612",
                 Remedy::FixConfig,
                 format!(
-                    "`{text}` gives {}, a rule needs true or false",
+                    "`{text}` gives {}, but a rule must give true or false",
                     expression.data_type()
                 ),
             ));
@@ -233,7 +233,7 @@ pub(crate) fn scalar(column: &str, text: &str, data_type: &DataType) -> Result<S
             "R0611",
             Remedy::FixConfig,
             format!(
-                "`{text}` does not read as {}, the type of `{column}`",
+                "`{text}` cannot be read as {}, the type of `{column}`",
                 towpath_vocab::types::name(data_type)
             ),
         )
@@ -258,7 +258,7 @@ fn need_text(column: &str, key: &str, data_type: &DataType) -> Result<()> {
     Err(Failure::new(
         "R0614",
         Remedy::FixConfig,
-        format!("`{key}` needs text, `{column}` is {name}"),
+        format!("`{key}` needs a text column, and `{column}` is {name}"),
     ))
 }
 

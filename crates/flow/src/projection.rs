@@ -314,7 +314,7 @@ fn exact_cast(given: &ArrayRef, to: &DataType) -> Result<(ArrayRef, BooleanBuffe
             "R0617",
             Remedy::FixConfig,
             format!(
-                "{} does not become {}: {error}",
+                "{} cannot be converted to {}: {error}",
                 types::name(given.data_type()),
                 types::name(to)
             ),
@@ -465,7 +465,7 @@ fn distinct_names(columns: &[Column], source: &SchemaRef) -> Result<()> {
             ),
         )
         .help(
-            "rename one with `columns: { new_name: { from: … } }`, drop one, or use `names: exact`",
+            "rename one with `columns: { new_name: { from: … } }`, leave one out with `drop`, or use `names: exact`",
         ));
     }
     Ok(())

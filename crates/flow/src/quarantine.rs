@@ -205,6 +205,6 @@ impl Quarantine {
 }
 
 fn overtaken(table: &TableName) -> Failure {
-    let message = format!("somebody else has written `{table}` meanwhile");
+    let message = format!("another process has written `{table}` meanwhile");
     Failure::new("R0624", Remedy::Retry, message)
 }

@@ -219,8 +219,9 @@ fn keyed(key: &[u8], message: &[u8]) -> Result<[u8; 32]> {
 
 pub(crate) fn no_key() -> Failure {
     let message = "a column is to be masked, but the key is empty";
-    Failure::new("R0627", Remedy::FixConfig, message)
-        .help("a hash without a key can be undone by trying: set the secret that `mask_key` names")
+    Failure::new("R0627", Remedy::FixConfig, message).help(
+        "a hash without a key can be reversed by guessing: set the secret that `mask_key` names",
+    )
 }
 
 fn not_sealed(table: &str) -> Failure {
@@ -234,7 +235,7 @@ fn other_key(table: &TableName) -> Failure {
     Failure::new("R0641", Remedy::FixConfig, message)
         .help("set the `mask_key` that the project had when they were rejected")
         .help(format!(
-            "or give them up: towpath quarantine discard {table}"
+            "or discard them: towpath quarantine discard {table}"
         ))
 }
 

@@ -115,7 +115,7 @@ impl<'a> Tables<'a> {
             Failure::new(
                 "R0605",
                 Remedy::Bug,
-                format!("the source gave rows for `{table}`, which nobody asked for"),
+                format!("the source gave rows for `{table}`, which was not requested"),
             )
         })
     }
@@ -337,7 +337,7 @@ fn truncated(table: &TableName) -> Failure {
     Failure::new(
         "R0609",
         Remedy::Refused,
-        format!("the source of `{table}` was emptied, and the way it is written only adds rows"),
+        format!("the source of `{table}` was truncated, and its write mode only adds rows"),
     )
-    .help("write it by its key: `write: merge`, or load it anew: towpath run --full-refresh")
+    .help("write it by its key: `write: merge`, or load it again: towpath run --full-refresh")
 }

@@ -201,7 +201,9 @@ impl Running<'_, '_> {
         {
             return false;
         }
-        tracing::info!("stopped between two boundaries: what is not committed is read again");
+        tracing::info!(
+            "stopped between two boundaries: rows that are not committed are read again"
+        );
         self.tables.abandon().await;
         true
     }
@@ -332,7 +334,7 @@ impl Running<'_, '_> {
         if self.bounded {
             return Err(
                 Failure::new("R0607", Remedy::Cancelled, "stopped by the user")
-                    .help("nothing of this load is visible; run again to go on"),
+                    .help("nothing of this load is visible; run again to continue"),
             );
         }
         let now_us = self.services.clock.monotonic_us();
@@ -346,7 +348,7 @@ fn taken_over(split: &SplitId) -> Failure {
     Failure::new(
         "R0608",
         Remedy::Retry,
-        format!("split `{}` was taken over by another reader", split.0),
+        format!("split `{}` was taken over by another process", split.0),
     )
-    .help("the read goes on from the last commit")
+    .help("the read continues from the last commit")
 }

@@ -178,7 +178,7 @@ fn says(kind: &RuleKind) -> String {
             (Some(min), Some(max)) => format!("the rule says {min} to {max} characters"),
             (Some(min), None) => format!("the rule says at least {min} characters"),
             (None, Some(max)) => format!("the rule says at most {max} characters"),
-            (None, None) => "the rule says nothing about its length".to_owned(),
+            (None, None) => "the rule does not limit its length".to_owned(),
         },
         RuleKind::Expression(text) => format!("the rule says `{text}`"),
     }

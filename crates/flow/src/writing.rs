@@ -98,6 +98,6 @@ impl Writing {
 }
 
 fn lost() -> Failure {
-    Failure::new("R0603", Remedy::Bug, "the writer's task broke off")
+    Failure::new("R0603", Remedy::Bug, "the writer's task ended early")
         .help("nothing was committed; run again, and please report this")
 }

@@ -35,14 +35,14 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0705",
         Remedy::Bug,
-        "The stored run does not fit the graph of the project.",
+        "The stored run does not match the graph of the project.",
         "This should not happen. Start a new run with `towpath run`, and please report the message.",
     ),
     CodeEntry::run(
         "R0706",
         Remedy::Refused,
         "Another process has taken over the run.",
-        "A process that does not renew its lease for 20 seconds counts as dead, and another one may go on with its run. This one stopped at once; no partial result is visible. `towpath runs` shows who runs it now.",
+        "A process that does not renew its lease for 20 seconds counts as dead, and another process may continue its run. This one stopped at once; no partial result is visible. `towpath runs` shows who runs it now.",
     ),
     CodeEntry::run(
         "R0707",
@@ -54,13 +54,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0708",
         Remedy::Cancelled,
         "A task was stopped by the user.",
-        "No partial result of it is visible. Run the pipeline again to go on from there.",
+        "No partial result of it is visible. Run the pipeline again to continue from there.",
     ),
     CodeEntry::run(
         "R0709",
         Remedy::Bug,
         "A task ended in a panic.",
-        "This is a mistake in Towpath. No partial result of the task is visible. Please report the message with the lines above it in the log.",
+        "This is a fault in Towpath. No partial result of the task is visible. Please report the message with the lines above it in the log.",
     ),
     CodeEntry::run(
         "R0710",
@@ -72,6 +72,6 @@ pub const CODES: &[CodeEntry] = &[
         "R0711",
         Remedy::Retry,
         "A running program could not be watched.",
-        "The operating system did not say how the program is doing, usually because it is short of processes or files. Run again; if it stays, raise these limits (`ulimit -n`, `ulimit -u`).",
+        "The operating system did not report the state of the program, usually because it has too few processes or files left. Run again; if the error stays, raise these limits (`ulimit -n`, `ulimit -u`).",
     ),
 ];

@@ -33,7 +33,7 @@ pub(crate) enum RunError {
     },
     #[error("the graph of run `{run}` does not fit its record: {detail}")]
     Graph { run: RunName, detail: String },
-    #[error("this process lost its hold on run `{run}`: {detail}")]
+    #[error("this process lost the lease of run `{run}`: {detail}")]
     Lost { run: RunName, detail: String },
     #[error("task `{task}` was stopped after its timeout of {}", words(*after))]
     TimedOut { task: TaskId, after: Duration },
@@ -100,7 +100,7 @@ impl From<RunError> for Failure {
             RunError::Cancelled { .. } => (
                 "R0708",
                 Remedy::Cancelled,
-                "run the pipeline again to go on from here".to_owned(),
+                "run the pipeline again to continue from here".to_owned(),
             ),
             RunError::Panicked { .. } => (
                 "R0709",

@@ -18,7 +18,7 @@ impl Driver {
     pub(crate) async fn follow(&mut self) -> Result<()> {
         let (name, environment) = (&self.record.name, &self.record.environment);
         let Some(now) = self.store.run(name, environment).await? else {
-            return Err(self.lost("it is gone from the state store"));
+            return Err(self.lost("it is no longer in the state store"));
         };
         if now.worker != self.record.worker || now.state == RunState::Superseded {
             return Err(self.lost("another process changed it"));

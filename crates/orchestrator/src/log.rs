@@ -119,7 +119,7 @@ impl Log {
         } else {
             self.left = 0;
             self.file
-                .write_all("… this log is full; the program goes on\n".as_bytes())
+                .write_all("… this log is full; the program continues\n".as_bytes())
                 .await?;
         }
         self.file.flush().await

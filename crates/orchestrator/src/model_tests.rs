@@ -383,7 +383,7 @@ fn a_graph_that_does_not_fit_its_record_is_refused() {
         build(&backwards, fresh(&good))
             .unwrap_err()
             .to_string()
-            .contains("`t0` stands where `t1`")
+            .contains("`t0` is in the place of `t1`")
     );
     assert!(
         build(&backwards, fresh(&backwards))

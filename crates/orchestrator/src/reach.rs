@@ -84,7 +84,7 @@ where
         if left.is_zero() || cancel.is_cancelled() {
             return Err(match waited {
                 true => failure.help(format!(
-                    "it was tried again for {} s; `reconnect` sets how long",
+                    "Towpath tried again for {} s; `reconnect` sets this time",
                     patience.limit.as_secs()
                 )),
                 false => failure,

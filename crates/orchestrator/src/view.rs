@@ -222,12 +222,15 @@ fn fits(pipeline: &PlannedPipeline, record: &RunRecord) -> Result<(), String> {
     for (planned, recorded) in pipeline.tasks.iter().zip(&record.tasks) {
         if planned.id != recorded.id {
             return Err(format!(
-                "`{}` stands where `{}` was planned",
+                "`{}` is in the place of `{}`",
                 recorded.id, planned.id
             ));
         }
         if recorded.state == TaskState::Running && recorded.worker.is_none() {
-            return Err(format!("`{}` runs before the run was opened", planned.id));
+            return Err(format!(
+                "`{}` was running before the run was opened",
+                planned.id
+            ));
         }
     }
     Ok(())

@@ -106,7 +106,7 @@ fn unwritable(error: ArrowError) -> Failure {
 fn unreadable() -> Failure {
     let message = "the stored state of the operators cannot be read by this version";
     Failure::new("R0725", Remedy::Refused, message)
-        .help("load the table anew: towpath run --full-refresh")
+        .help("load the table again: towpath run --full-refresh")
 }
 
 #[cfg(test)]

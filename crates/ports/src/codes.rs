@@ -11,7 +11,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0722",
         Remedy::Bug,
-        "An operator was given a state and keeps none.",
+        "An operator got a stored state, but has none.",
         "Load the table again without it: towpath run --full-refresh. Please report the message.",
     ),
     CodeEntry::run(

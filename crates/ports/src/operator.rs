@@ -81,7 +81,7 @@ pub trait Operator: Send {
     /// `Bug` when the state is not one of this operator.
     fn restore(&mut self, _state: Vec<RecordBatch>) -> Result<()> {
         let message = format!(
-            "operator `{}` was given a state and keeps none",
+            "operator `{}` got a stored state, but has none",
             self.name()
         );
         Err(Failure::new("R0722", Remedy::Bug, message))

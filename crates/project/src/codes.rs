@@ -101,7 +101,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "K0602",
         "A regular expression cannot be read.",
-        "Quote patterns with single quotes, where nothing is escaped:\n\n  pattern: '^[^@\\s]+@[^@\\s]+$'",
+        "Write patterns in single quotes, which have no escapes:\n\n  pattern: '^[^@\\s]+@[^@\\s]+$'",
     ),
     CodeEntry::check(
         "K0603",

@@ -79,7 +79,7 @@ pub(crate) fn read(
 fn check(name: &str, value: &str, kind: &str, at: crate::report::At, report: &mut Report) {
     let Ok(data_type) = types::parse(kind) else {
         report
-            .error("T0401", at, format!("`{kind}` is no type"))
+            .error("T0401", at, format!("`{kind}` is not a type"))
             .suggest(kind, crate::value::type_words(), "types");
         return;
     };

@@ -65,7 +65,7 @@ fn field(name: &str, entry: &Entry, report: &mut Report) -> Field {
             if word != UNKNOWN {
                 let at = type_node.map_or(entry.key_at, |node| node.at);
                 report
-                    .error("T0401", at, format!("`{word}` is no type"))
+                    .error("T0401", at, format!("`{word}` is not a type"))
                     .suggest(word, crate::value::type_words(), "types");
             }
             DataType::Null

@@ -411,7 +411,7 @@ fn scalar(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Repor
         }
         let (code, message) = match kind {
             Kind::OneOf(_) => ("P0111", format!("`{text}` is not one of the words here")),
-            Kind::Type => ("T0401", format!("`{text}` is no type")),
+            Kind::Type => ("T0401", format!("`{text}` is not a type")),
             _ => ("P0127", format!("`{text}` is not {}", expected(kind))),
         };
         let said = report.error(code, node.at, message);

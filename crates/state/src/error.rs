@@ -30,7 +30,7 @@ impl fmt::Display for Place {
 /// A failure inside the state store. `into_failure` adds where the store is.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {
-    #[error("has format {found}, this Towpath reads up to {known}")]
+    #[error("has format {found}, and this version of Towpath reads up to {known}")]
     Newer { found: u32, known: u32 },
     #[error("is a SQLite file of another program")]
     Foreign,
@@ -65,7 +65,9 @@ pub(crate) enum StateError {
     WorkerInUse { worker: String },
     #[error("a stored `{what}` cannot be read: {detail}")]
     Stored { what: &'static str, detail: String },
-    #[error("a stored `{what}` has version {found}, this Towpath reads version {known}")]
+    #[error(
+        "a stored `{what}` has version {found}, and this version of Towpath reads version {known}"
+    )]
     StoredNewer {
         what: &'static str,
         found: u32,
@@ -80,7 +82,7 @@ pub(crate) enum StateError {
 }
 
 const ONLY_HISTORY: &str =
-    "or move the file away: only the history of runs is lost, no row of data is lost or doubled";
+    "or move the file away: only the history of runs is lost, no row of data is lost or duplicated";
 
 impl StateError {
     /// The failure as users see it.
@@ -89,9 +91,9 @@ impl StateError {
             StateError::Newer { found, known } => Failure::new(
                 "R0801",
                 Remedy::Refused,
-                format!("{place} has format {found}, this Towpath reads up to {known}; it was left untouched"),
+                format!("{place} has format {found}, and this version of Towpath reads up to {known}; it was not changed"),
             )
-            .help("use the newer Towpath that wrote it")
+            .help("use the newer version of Towpath that wrote it")
             .help(ONLY_HISTORY),
             StateError::Stored { what, detail } => {
                 Failure::new("R0810", Remedy::Bug, format!("a `{what}` in {place} cannot be read: {detail}"))
@@ -100,24 +102,24 @@ impl StateError {
             StateError::StoredNewer { what, found, known } => Failure::new(
                 "R0801",
                 Remedy::Refused,
-                format!("a `{what}` in {place} has version {found}, this Towpath reads up to {known}"),
+                format!("a `{what}` in {place} has version {found}, and this version of Towpath reads up to {known}"),
             )
-            .help("use the newer Towpath that wrote it"),
+            .help("use the newer version of Towpath that wrote it"),
             StateError::TakenOver { run } => Failure::new(
                 "R0809",
                 Remedy::Refused,
                 format!("run `{run}` was taken over by another process"),
             )
-            .help(format!("`towpath runs` shows where `{run}` stands")),
+            .help(format!("`towpath runs` shows the state of `{run}`")),
             StateError::WorkerInUse { worker } => Failure::new(
                 "R0809",
                 Remedy::Refused,
-                format!("another living process calls itself worker `{worker}` in {place}"),
+                format!("another running process has the name of worker `{worker}` in {place}"),
             )
             .help("give each process a name of its own"),
             StateError::NoSuchRun { run } => {
-                Failure::new("R0808", Remedy::Refused, format!("{place} holds no run `{run}`"))
-                    .help("`towpath runs` lists the runs it holds")
+                Failure::new("R0808", Remedy::Refused, format!("{place} has no run `{run}`"))
+                    .help("`towpath runs` lists the runs")
             }
             StateError::NoSuchPool { pool, task } => Failure::new(
                 "R0688",
@@ -133,7 +135,7 @@ impl StateError {
             .help("`towpath runs` shows who runs it now"),
             StateError::Stopped => {
                 Failure::new("R0811", Remedy::Bug, format!("the writer of {place} has stopped"))
-                    .help("run again: an interrupted run goes on where it was")
+                    .help("run again: an interrupted run continues where it stopped")
             }
             StateError::Io(error) => disk(place, &error.to_string()),
             StateError::Sqlite(error) => sqlite(place, &error),
@@ -156,15 +158,15 @@ impl StateError {
                     Place::Server(_) => format!("the schema of {place} holds tables of another program"),
                 },
             )
-            .help("move it away, or choose another place for the state"),
+            .help("move it away, or choose another path for the state"),
             StateError::NoFolder { folder } => Failure::new(
                 "R0804",
                 Remedy::FixConfig,
                 format!("the folder `{}` of {place} does not exist", folder.display()),
             )
-            .help("create the folder, or choose another place for the state"),
+            .help("create the folder, or choose another path for the state"),
             StateError::IsFolder => Failure::new("R0805", Remedy::FixConfig, format!("{place} is a folder"))
-                .help("choose another place for the state, or move the folder away"),
+                .help("choose another path for the state, or move the folder away"),
             StateError::Url { reason } => Failure::new(
                 "R0680",
                 Remedy::FixConfig,
@@ -186,9 +188,9 @@ impl StateError {
             StateError::Unknown { detail } => Failure::new(
                 "R0683",
                 Remedy::Retry,
-                format!("{place} went away while a change was written; whether it was kept is not known: {detail}"),
+                format!("the connection to {place} was lost while a change was written; it is not known whether the change was stored: {detail}"),
             )
-            .help("run again: an interrupted run goes on where it was"),
+            .help("run again: an interrupted run continues where it stopped"),
             StateError::Connect(error) => connect(place, &error),
             StateError::Postgres(error) => postgres(place, &error),
             other => Failure::new("R0810", Remedy::Bug, format!("{place}: {other}"))
@@ -215,7 +217,7 @@ fn connect(place: &Place, error: &tokio_postgres::Error) -> Failure {
         return Failure::new(
             "R0684",
             Remedy::FixConfig,
-            format!("{place} does not let us in: {reason}"),
+            format!("{place} refused the login: {reason}"),
         )
         .help("check user, password and database in the URL under `state`");
     }
@@ -237,7 +239,7 @@ fn unreachable(place: &Place, reason: &str) -> Failure {
         format!("{place} cannot be reached: {reason}"),
     )
     .help("start it, or check host and port in the URL under `state`")
-    .help("run again: an interrupted run goes on where it was")
+    .help("run again: an interrupted run continues where it stopped")
 }
 
 fn postgres(place: &Place, error: &tokio_postgres::Error) -> Failure {
@@ -246,17 +248,17 @@ fn postgres(place: &Place, error: &tokio_postgres::Error) -> Failure {
         Some("42501") => Failure::new(
             "R0686",
             Remedy::FixConfig,
-            format!("the user of {place} may not do what is needed: {reason}"),
+            format!("the user of {place} does not have the needed rights: {reason}"),
         )
         .help("let it create a schema: GRANT CREATE ON DATABASE … TO …; or create the schema for it and make it the owner"),
         Some("53100") => Failure::new("R0806", Remedy::FixConfig, format!("the disk under {place} is full"))
-            .help("free some space, then run again: an interrupted run goes on where it was"),
+            .help("free some space, then run again: an interrupted run continues where it stopped"),
         Some("55P03" | "40001" | "40P01" | "23505") => Failure::new(
             "R0807",
             Remedy::Retry,
             format!("{place} stayed locked by another process for too long: {reason}"),
         )
-        .help("try again; if it persists, look for a session that holds its tables"),
+        .help("try again; if it persists, look for a session that locks its tables"),
         Some("25006") => Failure::new("R0687", Remedy::FixConfig, format!("{place} is read-only: {reason}"))
             .help("name the primary server, not a standby, in the URL under `state`"),
         Some(code) if code.starts_with("57P0") || code.starts_with("08") || code == "53300" => {
@@ -274,7 +276,7 @@ fn disk(place: &Place, detail: &str) -> Failure {
         Remedy::FixConfig,
         format!("the disk under {place} failed: {detail}"),
     )
-    .help("check the disk, then run again: an interrupted run goes on where it was")
+    .help("check the disk, then run again: an interrupted run continues where it stopped")
 }
 
 fn sqlite(place: &Place, error: &rusqlite::Error) -> Failure {
@@ -289,17 +291,17 @@ fn sqlite(place: &Place, error: &rusqlite::Error) -> Failure {
             Remedy::FixConfig,
             format!("{place} cannot be written: {error}"),
         )
-        .help("allow this user to write the file and its folder, or choose another place for the state"),
+        .help("allow this user to write the file and its folder, or choose another path for the state"),
         Some(ErrorCode::DiskFull) => {
             Failure::new("R0806", Remedy::FixConfig, format!("the disk under {place} is full"))
-                .help("free some space, then run again: an interrupted run goes on where it was")
+                .help("free some space, then run again: an interrupted run continues where it stopped")
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::new(
             "R0807",
             Remedy::Retry,
             format!("{place} stayed locked by another process for too long"),
         )
-        .help("try again; if it persists, look for a program that holds the file open"),
+        .help("try again; if it persists, look for a program that has the file open"),
         Some(ErrorCode::SystemIoFailure | ErrorCode::FileLockingProtocolFailed) => {
             disk(place, &error.to_string())
         }

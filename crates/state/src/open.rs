@@ -147,7 +147,10 @@ pub fn local_environments(project_dir: &Path) -> Vec<Environment> {
 
 fn make_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|error| {
-        let message = format!("the folder `{}` cannot be made: {error}", folder.display());
+        let message = format!(
+            "the folder `{}` cannot be created: {error}",
+            folder.display()
+        );
         Failure::new("R0804", Remedy::FixConfig, message)
             .help("allow this user to write in the project folder")
     })

@@ -63,13 +63,13 @@ impl Remedy {
     /// What it asks for, in words.
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Retry => "It may pass by itself: a run tries it again.",
-            Self::Unreachable => "It is tried again for a while.",
+            Self::Retry => "The error may pass: a run tries again.",
+            Self::Unreachable => "The system may come back: a run tries again for a while.",
             Self::FixConfig => "Change the project, a connection or the rights of a user.",
             Self::FixData => "Change the data, or the rules about them.",
             Self::Refused => "Towpath refuses on purpose.",
             Self::Cancelled => "The user asked to stop.",
-            Self::Bug => "A mistake in Towpath.",
+            Self::Bug => "A fault in Towpath.",
         }
     }
 }

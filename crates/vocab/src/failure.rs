@@ -24,7 +24,7 @@ pub enum Remedy {
     Refused,
     /// The user asked to stop.
     Cancelled,
-    /// A mistake in Towpath.
+    /// A fault in Towpath.
     Bug,
 }
 

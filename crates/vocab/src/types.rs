@@ -26,7 +26,7 @@ pub const WRITTEN_AS: &str = "towpath.written_as";
 
 /// Text that names no type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{word}` is no type")]
+#[error("`{word}` is not a type")]
 pub struct UnknownType {
     /// What was written.
     pub word: String,

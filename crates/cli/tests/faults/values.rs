@@ -337,7 +337,11 @@ fn numerics_beyond_38_digits() {
     );
     ground.run().is(
         2,
-        &["T0401", "pipelines/p.yml:6", "`decimal(40,2)` is no type"],
+        &[
+            "T0401",
+            "pipelines/p.yml:6",
+            "`decimal(40,2)` is not a type",
+        ],
     );
 }
 

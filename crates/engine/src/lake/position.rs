@@ -205,7 +205,7 @@ async fn read(storage: &dyn Storage, key: &Key) -> LakeResult<Option<Stored>> {
         return Err(LakeError::Stored {
             address: storage.address(key),
             why: format!(
-                "it has version {}, this Towpath reads up to {VERSION}",
+                "it has version {}, and this version of Towpath reads up to {VERSION}",
                 stored.version
             ),
         });

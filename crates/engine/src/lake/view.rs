@@ -115,7 +115,7 @@ pub(super) async fn read(storage: &dyn Storage, key: &Key) -> LakeResult<Option<
         return Err(LakeError::Stored {
             address: storage.address(key),
             why: format!(
-                "it has version {}, this Towpath reads up to {FORMAT_DROPPED}",
+                "it has version {}, and this version of Towpath reads up to {FORMAT_DROPPED}",
                 view.format
             ),
         });

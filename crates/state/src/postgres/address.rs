@@ -59,7 +59,7 @@ impl Address {
             url.query_pairs_mut().extend_pairs(rest);
         }
         let mut config: Config = url.as_str().parse().map_err(|_| {
-            wrong("has an option PostgreSQL does not know, or a part that cannot be read")
+            wrong("has an option that PostgreSQL does not have, or a part that cannot be read")
         })?;
         if config.get_user().is_none() {
             return Err(wrong("names no user"));

@@ -226,7 +226,7 @@ impl Session {
         });
         time.ok_or_else(|| StateError::Stored {
             what: "time",
-            detail: "the server did not tell its clock".to_owned(),
+            detail: "the server did not return its time".to_owned(),
         })
     }
 }

@@ -46,7 +46,7 @@ fn roots(address: &Address) -> Result<RootCertStore, String> {
                 .and_then(Iterator::collect)
                 .map_err(|_| {
                     let file = file.display();
-                    format!("`sslrootcert` `{file}` does not hold a PEM certificate")
+                    format!("`sslrootcert` `{file}` does not contain a PEM certificate")
                 })?;
             roots.add_parsable_certificates(pem);
         }

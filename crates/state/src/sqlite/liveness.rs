@@ -50,7 +50,7 @@ impl Liveness {
                 });
             }
             Err(TryLockError::Error(error)) => {
-                tracing::debug!(%error, "file locks do not work here; leases alone tell who lives");
+                tracing::debug!(%error, "file locks do not work here; only leases show which workers are running");
                 None
             }
         };
@@ -86,7 +86,7 @@ impl Liveness {
         if let Err(error) = std::fs::remove_file(self.file_of(worker))
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::debug!(%error, worker, "a worker's lock file stays behind");
+            tracing::debug!(%error, worker, "the lock file of a worker could not be deleted");
         }
     }
 
