@@ -320,7 +320,7 @@ fn a_state_file_of_a_newer_version() {
             "R0801",
             "dev.db",
             "has format 99",
-            "use the newer Towpath",
+            "use the newer version of Towpath",
             "no row of data is lost",
         ],
     );
