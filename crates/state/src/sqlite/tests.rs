@@ -225,7 +225,10 @@ async fn a_newer_file_is_refused_untouched() {
         (failure.code.as_str(), failure.remedy),
         ("R0801", Remedy::Refused)
     );
-    assert!(failure.help[0].contains("newer version of Towpath"), "{failure:?}");
+    assert!(
+        failure.help[0].contains("newer version of Towpath"),
+        "{failure:?}"
+    );
     assert_eq!(std::fs::read(place.file()).unwrap(), before);
 }
 
