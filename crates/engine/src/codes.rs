@@ -59,7 +59,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0409",
         Remedy::Refused,
-        "This write mode is not active in this version.",
+        "This write mode is not supported in this version.",
         "Use replace, append, merge, delete+insert or insert_only.",
     ),
     CodeEntry::run(

@@ -146,7 +146,7 @@ fn value(
                 "P0208",
                 at,
                 format!(
-                    "`${{{}:{}}}` is only filled in commands; not active here in this version",
+                    "`${{{}:{}}}` is only filled in commands; not supported here in this version",
                     slot.kind, slot.name
                 ),
             );

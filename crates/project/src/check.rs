@@ -278,7 +278,7 @@ fn inactive(bound: &Bound<'_>, report: &mut Report) {
     if let (Some(at), Some(url)) = (set("lakehouse"), text("lakehouse"))
         && url.contains("://")
     {
-        let message = format!("lakehouse `{url}`: object stores are not active in this version");
+        let message = format!("lakehouse `{url}`: object stores are not supported in this version");
         report
             .error("P0115", at, message)
             .help("use a folder: `lakehouse: ./lake`");
@@ -288,7 +288,7 @@ fn inactive(bound: &Bound<'_>, report: &mut Report) {
         && !zone.contains("${")
     {
         report
-            .error("P0115", at, "`timezone` is not active in this version")
+            .error("P0115", at, "`timezone` is not supported in this version")
             .help("dates and times without a zone are taken as UTC: leave it out, or convert them with `set:`");
     }
 }

@@ -112,7 +112,7 @@ impl Writer<'_> {
             let doc = if key.inactive.is_none() {
                 key.doc.to_owned()
             } else {
-                format!("{} (not active in this version)", key.doc)
+                format!("{} (not supported in this version)", key.doc)
             };
             describe(&mut value, &doc);
             properties.insert(key.name.to_owned(), value);

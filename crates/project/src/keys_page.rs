@@ -75,7 +75,7 @@ fn doc(key: &Key) -> String {
         doc.push_str(" Required.");
     }
     if key.inactive.is_some() {
-        doc.push_str(" *Not active in this version.*");
+        doc.push_str(" *Not supported in this version.*");
     }
     doc
 }

@@ -19,11 +19,11 @@ pub(crate) fn not_active(word: &str, at: At, report: &mut Report) {
     let said = report.error(
         "P0115",
         at,
-        format!("`{word}` is not active in this version"),
+        format!("`{word}` is not supported in this version"),
     );
     match word.starts_with("mode") {
         true => said.help("with a `cursor` only what changed is read: mode: incremental"),
-        false => said.help("active are: replace, append, merge, delete+insert, insert_only"),
+        false => said.help("supported are: replace, append, merge, delete+insert, insert_only"),
     };
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn parse<'a>(files: &'a BTreeMap<String, String>, report: &mut Report
         report
             .say(Diagnostic {
                 level,
-                ..Diagnostic::error("P0115", format!("{what} are not active in this version"))
+                ..Diagnostic::error("P0115", format!("{what} are not supported in this version"))
                     .at(report.span(at))
             })
             .help(match count {

@@ -102,7 +102,7 @@ fn map(
 /// Says that a key has no effect in this version.
 fn say_inactive(key: &Key, at: At, report: &mut Report) {
     let Some(inactive) = key.inactive else { return };
-    let message = format!("`{}` is not active in this version", key.name);
+    let message = format!("`{}` is not supported in this version", key.name);
     let said = match inactive.level {
         Level::Error => report.error("P0115", at, message),
         _ => report.warning("P0115", at, message),

@@ -135,7 +135,7 @@ fn write(table: &TablePlan) -> String {
         WriteMode::InsertOnly => format!("insert new keys ({key}) into {}", table.target),
         WriteMode::Scd1 | WriteMode::Scd2 | WriteMode::Scd3 | WriteMode::Snapshot => {
             format!(
-                "keep history in {}: not active in this version",
+                "keep history in {}: not supported in this version",
                 table.target
             )
         }

@@ -102,7 +102,7 @@ pub enum LakeError {
         why: String,
     },
     /// A write mode of a later version.
-    #[error("write mode `{mode}` of `{table}` is not active in this version")]
+    #[error("write mode `{mode}` of `{table}` is not supported in this version")]
     Inactive {
         /// The table.
         table: String,

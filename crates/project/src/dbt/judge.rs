@@ -80,7 +80,7 @@ fn one(setting: &Setting<'_>, keys: &DbtKeys, report: &mut Report) {
             .suggest(key, keys.names(), &format!("keys of the {}", keys.noun));
         return;
     };
-    let message = || format!("`{key}` is not active in this version");
+    let message = || format!("`{key}` is not supported in this version");
     match known.effect {
         Effect::Describes => {}
         Effect::Obeyed => {

@@ -46,7 +46,7 @@ pub(crate) fn read(
                 .error(
                     "P0115",
                     said.at.head(),
-                    format!("`{key}` is not active in this version"),
+                    format!("`{key}` is not supported in this version"),
                 )
                 .help(format!("files are read from `{folder}/`: move them there"));
         }

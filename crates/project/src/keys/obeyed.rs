@@ -464,7 +464,7 @@ fn judge(
     other: &BTreeMap<String, String>,
 ) -> Option<String> {
     let (one, other) = (checked(one), checked(other));
-    let named = format!("`{}` is not active", key.name);
+    let named = format!("`{}` is not supported", key.name);
     let place = format!("{}.{}", schema.noun, key.name);
     let said = one
         .diagnostics
@@ -473,7 +473,7 @@ fn judge(
     match (key.inactive, said) {
         (Some(inactive), Some(said)) if said.level == inactive.level => None,
         (Some(_), _) => Some(format!(
-            "{place}: not said to be inactive: {:?}",
+            "{place}: not reported as unsupported: {:?}",
             one.diagnostics
         )),
         // Only some of their values are obeyed: those say so.

@@ -15,12 +15,12 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "lakehouse",
         Kind::Text,
-        "Where tables live: a folder relative to the project. Default `./lake`. URLs of object stores are not active in this version.",
+        "Where tables live: a folder relative to the project. Default `./lake`. URLs of object stores are not supported in this version.",
     ),
     key(
         "timezone",
         Kind::Text,
-        "Time zone of schedules and of dates without one. Not active in this version: it is UTC.",
+        "Time zone of schedules and of dates without one. Not supported in this version: it is UTC.",
     ),
     key(
         "connections",

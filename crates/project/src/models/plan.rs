@@ -239,7 +239,7 @@ fn schema_change(draft: &Draft<'_>, report: &mut Report) -> SchemaChange {
                 .error(
                     "P0115",
                     config_place(draft, "on_schema_change"),
-                    "`on_schema_change: sync_all_columns` is not active in this version",
+                    "`on_schema_change: sync_all_columns` is not supported in this version",
                 )
                 .help(
                     "`append_new_columns` adds new ones; columns are removed with --full-refresh",

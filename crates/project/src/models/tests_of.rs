@@ -277,7 +277,7 @@ impl Reader<'_> {
                     .error(
                         "P0115",
                         entry.key_at,
-                        "`inclusive: false` is not active in this version",
+                        "`inclusive: false` is not supported in this version",
                     )
                     .help("write it as dbt_utils.expression_is_true: { expression: '> 0' }");
             }

@@ -208,7 +208,7 @@ async fn null_keys_and_missing_keys_are_refused() {
         (later.code.as_str(), later.remedy),
         ("R0409", Remedy::Refused)
     );
-    assert!(later.message.contains("not active in this version"));
+    assert!(later.message.contains("not supported in this version"));
     assert_eq!(f.lake.version(&table()).await.unwrap(), None);
 }
 
