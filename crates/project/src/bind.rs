@@ -127,8 +127,8 @@ fn value(
         "param" => param(slot, at, bindings, report),
         "secret" if leaf == Leaf::Text || leaf == Leaf::Sql => {
             report
-                .error("P0204", at, format!("secret `{}` cannot stand here", slot.name))
-                .help("secrets stand only in options that a connector marks secret (url, password, token), `state` and a command's `env`: they are resolved at connect and never stored");
+                .error("P0204", at, format!("secret `{}` is not allowed here", slot.name))
+                .help("secrets are allowed only in options that a connector marks secret (url, password, token), in `state` and in a command's `env`: they are read when they are needed and never stored");
             None
         }
         "run" if !RUN_NAMES.contains(&slot.name) => {
@@ -136,9 +136,9 @@ fn value(
                 .error(
                     "P0203",
                     at,
-                    format!("`${{run:{}}}` is nothing that a run knows", slot.name),
+                    format!("a run has no value `${{run:{}}}`", slot.name),
                 )
-                .suggest(slot.name, RUN_NAMES.iter().copied(), "a run knows");
+                .suggest(slot.name, RUN_NAMES.iter().copied(), "a run has");
             None
         }
         "run" | "step" | "item" if leaf != Leaf::AtRun => {
@@ -176,9 +176,9 @@ fn variable(
                     at,
                     format!("environment variable `{name}` is not set here"),
                 )
-                .label("needed when it runs")
+                .label("needed when the pipeline runs")
                 .help(format!(
-                    "export {name}=…  before it runs; the value is never stored"
+                    "export {name}=…  before the run; the value is never stored"
                 ));
         }
         return None;
@@ -208,7 +208,7 @@ fn variable(
 fn param(slot: &Slot<'_>, at: At, bindings: &Bindings<'_>, report: &mut Report) -> Option<String> {
     let Some(params) = bindings.params else {
         report
-            .error("P0202", at, format!("param `{}` cannot stand here", slot.name))
+            .error("P0202", at, format!("param `{}` is not allowed here", slot.name))
             .help("params belong to a pipeline: declare them under `params` there, and use them there");
         return None;
     };
@@ -390,11 +390,11 @@ mod tests {
         );
         assert_eq!(
             bound("${secret:X}", Leaf::Text).1,
-            ["P0204 secret `X` cannot stand here"]
+            ["P0204 secret `X` is not allowed here"]
         );
         assert_eq!(
             bound("${run:now}", Leaf::AtRun).1,
-            ["P0203 `${run:now}` is nothing that a run knows"]
+            ["P0203 a run has no value `${run:now}`"]
         );
         assert_eq!(
             bound("${env:}", Leaf::Text).1,

@@ -112,7 +112,7 @@ fn root(parsed: &mut Parsed<'_>, report: &mut Report) -> Option<Node> {
                 at,
                 "there is no project here: `towpath.yml` is missing or empty",
             )
-            .help("`towpath init` writes one; or call towpath in the folder that has it");
+            .help("`towpath init` writes one; or run towpath in the folder that has it");
     }
     let root = root?;
     if root.as_map().is_none() {
@@ -120,7 +120,7 @@ fn root(parsed: &mut Parsed<'_>, report: &mut Report) -> Option<Node> {
             .error(
                 "P0104",
                 root.at,
-                format!("a project is a map, this is {}", root.kind()),
+                format!("a project must be a map, but this is {}", root.kind()),
             )
             .help("start with `towpath: 1`");
         return None;
@@ -137,9 +137,9 @@ fn version(root: &Node, key: &str, report: &mut Report) {
             .error(
                 "P0116",
                 node.at,
-                format!("version `{text}` of this file's form is not known"),
+                format!("`{text}` is not a known version of this file's format"),
             )
-            .help("this Towpath reads version 1");
+            .help("this version of Towpath reads version 1");
     }
 }
 
@@ -257,7 +257,7 @@ fn check_other_environments(root: &Node, used: &str, inputs: &Inputs<'_>, report
             );
             report
                 .note("P0135", entry.key_at, message)
-                .help("each overwrites the other's tables: give one its own, `lakehouse: ./NAME`");
+                .help("each would overwrite the tables of the other: give one a folder of its own, `lakehouse: ./NAME`");
         }
         if name == used || entry.value.is_null() {
             continue;

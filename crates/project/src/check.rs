@@ -108,7 +108,7 @@ fn discovered(
                 .warning(
                     "C0502",
                     head,
-                    format!("there is no connection `{name}` that these schemas could belong to"),
+                    format!("there is no connection `{name}` for these schemas"),
                 )
                 .suggest(
                     name,
@@ -289,7 +289,7 @@ fn inactive(bound: &Bound<'_>, report: &mut Report) {
     {
         report
             .error("P0115", at, "`timezone` is not supported in this version")
-            .help("dates and times without a zone are taken as UTC: leave it out, or convert them with `set:`");
+            .help("dates and times without a zone are read as UTC: leave the setting out, or convert them with `set:`");
     }
 }
 

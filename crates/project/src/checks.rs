@@ -186,20 +186,20 @@ fn narrowed(query: &str, filter: &str, at: At, report: &mut Report) {
             .error(
                 "K0605",
                 at,
-                "`where` narrows `{table}`, which this query does not name",
+                "`where` filters `{table}`, which this query does not use",
             )
             .help(format!(
                 "write the condition into the query: where {filter}"
             ))
-            .help("or ask `{table}` instead of the table by its name");
+            .help("or use `{table}` in the query in place of the table's name");
     } else if query.contains("{table}.") {
         report
             .error(
                 "K0605",
                 at,
-                "with `where`, `{table}` is no name that can stand before a column",
+                "with `where`, `{table}` cannot be written before a column",
             )
-            .help("give it one: from {table} as t, then t.column");
+            .help("give it an alias: from {table} as t, then t.column");
     }
 }
 
@@ -397,7 +397,7 @@ pub(crate) fn name_apart(checks: &mut Vec<Check>, report: &mut Report) {
         if kept.iter().find(same).is_some() {
             let mut diagnostic = towpath_vocab::Diagnostic::warning(
                 "K0604",
-                format!("check `{}` stands here twice", check.name),
+                format!("check `{}` is here twice", check.name),
             );
             diagnostic.span = check.span.clone();
             report.say(diagnostic);

@@ -11,7 +11,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "C0501",
         "The `type` of a connection does not name a connector.",
-        "  connections: { shop: { type: postgress } }\n\nSee `towpath connection types` for what there is.",
+        "  connections: { shop: { type: postgress } }\n\n`towpath connection types` lists the types.",
     ),
     CodeEntry::check(
         "C0502",
@@ -25,7 +25,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "C0504",
-        "The connector has only one side: it can be read but not written, or the other way round.",
+        "The connector can only be read, or can only be written.",
         "",
     ),
     CodeEntry::check(
@@ -35,18 +35,18 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "C0506",
-        "Outside systems are read-only unless the connection says `writable: true`.",
-        "The publish is planned and shown, and skipped when run.\n\nSet it where writing is meant, usually in one environment only:\n\n  environments: { prod: { connections: { shop_db: { writable: true } } } }",
+        "Outside systems are read-only unless the connection has `writable: true`.",
+        "The plan shows the publish, and a run skips it.\n\nSet it where Towpath is to write, usually in one environment only:\n\n  environments: { prod: { connections: { shop_db: { writable: true } } } }",
     ),
     CodeEntry::check(
         "C0507",
-        "The connector cannot read in this way: files have no cursor, for instance, they tell by themselves which of them are new.",
-        "Leave out `mode` and `cursor` to read everything; say `mode: incremental` for new files alone.",
+        "The connector cannot read in this way. Files, for instance, have no cursor: Towpath finds new files by itself.",
+        "Leave out `mode` and `cursor` to read everything; set `mode: incremental` to read only new files.",
     ),
     CodeEntry::check(
         "C0508",
         "A secret option takes its value from an environment variable that is not set where the check runs.",
-        "The check goes on; connecting would fail.",
+        "The check continues; connecting would fail.",
     ),
     CodeEntry::check(
         "C0509",
@@ -60,42 +60,42 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "C0511",
-        "`check --connect`: a table that is loaded, or is in `schemas/`, does not exist, or may not be looked at.",
-        "Correct its name (`from:`), or the rights of the user that connects. If it is gone for good:\n\n  towpath connection discover NAME --write",
+        "`check --connect`: a table that is loaded, or is in `schemas/`, does not exist or cannot be read.",
+        "Correct its name (`from:`), or the rights of the user that connects. If the table was removed:\n\n  towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "C0512",
-        "`check --connect`: a column that `schemas/CONNECTION.yml` (or the last run) knows is no longer there.",
-        "Models and rules that use it would fail.\n\nIf that is right, write the new state down and see what `check` says then:\n\n  towpath connection discover NAME --write",
+        "`check --connect`: a column that `schemas/CONNECTION.yml` (or of the last run) no longer exists.",
+        "Models and rules that use it would fail.\n\nIf that is right, write the new columns and then check again:\n\n  towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "C0513",
-        "`check --connect`: a column has another type than `schemas/CONNECTION.yml` (or the last run) says.",
+        "`check --connect`: a column has another type than in `schemas/CONNECTION.yml` (or in the last run).",
         "Values that do not fit the known type would be rejected.\n\nIf that is right: towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "C0514",
-        "`check --connect`: the outside table has a column that is not known yet.",
-        "The next load brings it in, unless the table says `keep` or `schema_change: ignore`.\n\nTo know it in models now: towpath connection discover NAME --write",
+        "`check --connect`: the outside table has a new column.",
+        "The next load reads it, unless the table has `keep` or `schema_change: ignore`.\n\nTo use it in models now: towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "C0515",
         "`check --connect`: the primary key of an outside table changed.",
-        "Merges go by the key that the pipeline names, so look whether it still holds.\n\nThen: towpath connection discover NAME --write",
+        "Merges use the key that the pipeline names. Check whether it is still right.\n\nThen: towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "C0516",
-        "`check --connect`: a system cannot be reached or does not let us in.",
-        "Nothing was compared with it.\n\nTry it alone: towpath connection test NAME",
+        "`check --connect`: a system cannot be reached or refuses the login.",
+        "Nothing was compared with it.\n\nTo test only this connection: towpath connection test NAME",
     ),
     CodeEntry::check(
         "C0517",
-        "The types in `schemas/CONNECTION.yml` were found with other reading options than the load has now.",
-        "They stay as they are: a column that was text because of `NA` stays text after `null_values: [NA]`.\n\nSee the table anew, with the options of its load:\n\n  towpath connection discover NAME --write",
+        "The types in `schemas/CONNECTION.yml` were found with other options than the load has now.",
+        "They stay as they are: a column that was text because of `NA` stays text after `null_values: [NA]`.\n\nDiscover the table again, with the options of its load:\n\n  towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "K0601",
-        "An entry of `checks` does not say what it checks.",
+        "An entry of `checks` has no check.",
         "  checks:\n    - not_null: customer_id\n    - row_count: { min: 1 }\n    - relationships: { country: raw.countries.code }",
     ),
     CodeEntry::check(
@@ -115,13 +115,13 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "K0605",
-        "A `sql` check has a `where` that cannot narrow what its query asks.",
-        "The rows that a `where` keeps take the place of `{table}` in the query.\n\n  checks:\n    - sql: select * from {table} as t where t.total < 0\n      where: status = 'paid'",
+        "A `sql` check has a `where` that cannot filter the rows of its query.",
+        "In the query, `{table}` stands for the rows that match `where`.\n\n  checks:\n    - sql: select * from {table} as t where t.total < 0\n      where: status = 'paid'",
     ),
     CodeEntry::check(
         "M0330",
-        "Models refer to each other in a circle, so none can be built first.",
-        "The help line names the way round.",
+        "Models refer to each other in a cycle, so none can be built first.",
+        "The help line lists the models of the cycle.",
     ),
     CodeEntry::check(
         "M0331",
@@ -130,7 +130,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "M0332",
-        "A model stands directly under `models/`, where the first folder is the schema: models/marts/orders.sql becomes marts.orders.",
+        "A model is directly in `models/`. It must be in a folder, which is its schema: models/marts/orders.sql becomes marts.orders.",
         "Or a model's or seed's file has a name that no table can have.",
     ),
     CodeEntry::check(
@@ -146,26 +146,26 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "M0335",
         "This dbt test is not run in this version: only not_null, unique, accepted_values, relationships and a few of dbt_utils are.",
-        "What it would have stopped is not stopped.\n\nWrite it as a test that is run, such as dbt_utils.expression_is_true, or remove it.",
+        "Data that it would stop is not stopped.\n\nWrite it as a test that is supported, such as dbt_utils.expression_is_true, or remove it.",
     ),
     CodeEntry::check(
         "M0336",
-        "The model asks for a materialization that this version does not have.",
+        "The model has a materialization that this version does not support.",
         "",
     ),
     CodeEntry::check(
         "M0337",
-        "A `models` step selects nothing by this word.",
+        "A word of a `models` step selects no model.",
         "Use `all`, the name of a model or a seed, a schema, or a path under models/ or seeds/.",
     ),
     CodeEntry::check(
         "M0338",
-        "An incremental model without `unique_key` only adds rows: what changes late stands there twice.",
+        "An incremental model without `unique_key` only adds rows: a row that changes later is there twice.",
         "",
     ),
     CodeEntry::check(
         "M0339",
-        "An ephemeral model is inlined where it is used: there is no table its tests could be asked of.",
+        "An ephemeral model is inlined where it is used: there is no table to run its tests on.",
         "Make it a view, or test the models that read it.",
     ),
     CodeEntry::check(
@@ -175,32 +175,32 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "M0341",
-        "Models or seeds are in the project, and no step of any pipeline builds them: no run makes their tables.",
-        "  steps:\n    build: { models: all }\n\nTo leave one out on purpose, name it: build: { models: all, exclude: [stg_old] }",
+        "The project has models or seeds that no step of a pipeline builds: no run creates their tables.",
+        "  steps:\n    build: { models: all }\n\nTo leave one out on purpose, exclude it: build: { models: all, exclude: [stg_old] }",
     ),
     CodeEntry::check(
         "P0101",
         "A project file is not YAML at the marked place.",
-        "What follows in that file is not read until it is mended.",
+        "The rest of that file is not read until the mistake is corrected.",
     ),
     CodeEntry::check(
         "P0102",
-        "A key that means nothing here, often a slip of the finger.",
+        "A key that has no meaning here; often it is misspelt.",
         "  orders: { curser: updated_at }      # cursor\n\nUnknown keys are errors, because a setting that is silently ignored is worse.",
     ),
     CodeEntry::check(
         "P0103",
-        "A key stands twice in one map; only one of them could hold.",
+        "A key is twice in one map; only one of them could be used.",
         "",
     ),
     CodeEntry::check(
         "P0104",
-        "A value has the wrong form: a list where a map is expected, say.",
+        "A value has the wrong form: for instance, a list where a map is expected.",
         "",
     ),
     CodeEntry::check(
         "P0105",
-        "Indentation is broken.",
+        "The indentation is wrong.",
         "YAML indents with spaces, and keys of one map start in the same column.",
     ),
     CodeEntry::check("P0106", "A key that cannot be left out is missing.", ""),
@@ -221,18 +221,18 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0110",
-        "`@`, `%`, `` ` `` and `*` mean something at the start of a YAML value. Quote the value.",
+        "`@`, `%`, `` ` `` and `*` have a special meaning at the start of a YAML value. Quote the value.",
         "",
     ),
     CodeEntry::check(
         "P0111",
-        "The key takes one of a few words, and this is none of them.",
+        "The key takes one of a few words, and the value is another one.",
         "",
     ),
     CodeEntry::check(
         "P0112",
-        "A step has exactly one verb, and a check exactly one kind.",
-        "Two things to do are two entries.",
+        "A step must have exactly one verb, and a check exactly one kind.",
+        "Write two entries for two actions.",
     ),
     CodeEntry::check(
         "P0113",
@@ -246,8 +246,8 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0115",
-        "The setting is known, and this version does not do what it asks for.",
-        "Where rows or guarantees would differ without it, it is an error, because a setting that is silently ignored is worse; elsewhere it is a warning.\n\nRemove it, or do what the help line says instead.",
+        "The setting is known, but this version does not support it.",
+        "Where rows or guarantees would differ without it, it is an error, because a setting that is silently ignored is worse; elsewhere it is a warning.\n\nRemove it, or do what the help line suggests.",
     ),
     CodeEntry::check(
         "P0116",
@@ -261,7 +261,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0118",
-        "Tasks, or steps by `after`, wait for each other in a circle.",
+        "Tasks, or steps with `after`, wait for each other in a cycle.",
         "",
     ),
     CodeEntry::check(
@@ -276,13 +276,13 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0121",
-        "A pattern matches no table that is known.",
+        "A pattern matches no known table.",
         "Patterns are expanded from `schemas/` and from the last run, never by contacting a system during a check.",
     ),
     CodeEntry::check(
         "P0122",
-        "Two source columns get the same name in the table, usually because `names: snake` folds them together.",
-        "Nothing is guessed: rename one.",
+        "Two source columns get the same name in the table, usually because `names: snake` makes them equal.",
+        "Rename one of them.",
     ),
     CodeEntry::check(
         "P0123",
@@ -291,7 +291,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0124",
-        "This way of writing needs a `key`: the columns that identify a row.",
+        "This write mode needs a `key`: the columns that identify a row.",
         "",
     ),
     CodeEntry::check(
@@ -301,17 +301,17 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0126",
-        "`mask: hash` is a keyed hash: without a key anyone could find a value by trying.",
+        "`mask: hash` is a keyed hash: without a key anyone could find a value by guessing.",
         "Set `mask_key: ${secret:…}` in towpath.yml.",
     ),
     CodeEntry::check(
         "P0127",
-        "The text does not read as what the key takes: a number, a duration (30s, 10m, 24h), a size (512MB) or a limit (1%).",
+        "The text is not a value that the key takes: a number, a duration (30s, 10m, 24h), a size (512MB) or a limit (1%).",
         "",
     ),
     CodeEntry::check(
         "P0128",
-        "The file stands where no file of the project is read from.",
+        "The file is in a place where no project file is read.",
         "",
     ),
     CodeEntry::check(
@@ -321,7 +321,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0130",
-        "An incremental read needs a `cursor`: the column that tells what is new.",
+        "An incremental read needs a `cursor`: the column that shows which rows are new.",
         "",
     ),
     CodeEntry::check(
@@ -336,7 +336,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0133",
-        "A step reads, publishes or checks against a table that nothing makes.",
+        "A step reads, publishes or checks against a table that no step writes.",
         "",
     ),
     CodeEntry::check(
@@ -347,12 +347,12 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "P0135",
         "Two environments have the same lakehouse.",
-        "Their tables have the same names, so that what one wrote is replaced by the other, and each builds anew what the other changed. Give one a folder of its own:\n\n  environments: { prod: { lakehouse: ./prod } }",
+        "Their tables have the same names, so each environment overwrites the tables of the other. Give one a folder of its own:\n\n  environments: { prod: { lakehouse: ./prod } }",
     ),
     CodeEntry::check(
         "P0140",
         "A column with `mask: empty` in a project without `mask_key`.",
-        "Rejected records of the table hold the value that is to be hidden, so their text is not kept: the quarantine shows their places and reasons, and they cannot be replayed.\n\nWith a key they are kept sealed:\n\n  mask_key: ${secret:MASK_KEY}",
+        "Rejected records of the table contain the value to hide, so their text is not stored: the quarantine shows their places and reasons, and they cannot be replayed.\n\nWith a key they are stored encrypted:\n\n  mask_key: ${secret:MASK_KEY}",
     ),
     CodeEntry::check(
         "P0201",
@@ -361,7 +361,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0202",
-        "`${param:x}` names no param of this pipeline, or stands outside of a pipeline.",
+        "`${param:x}` is not a param of this pipeline, or is outside of a pipeline.",
         "",
     ),
     CodeEntry::check(
@@ -391,33 +391,33 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0208",
-        "`${run:…}`, `${step:…}` and `${item:…}` are filled in while a run goes on, and in this version only in commands.",
+        "`${run:…}`, `${step:…}` and `${item:…}` get their values during a run, and in this version only in commands.",
         "",
     ),
     CodeEntry::check(
         "T0401",
-        "No type has this name.",
+        "The type does not exist.",
         "Types are text, bool, int, bigint, double, decimal(P,S), date, timestamp, timestamptz, binary and list(TYPE).",
     ),
     CodeEntry::check(
         "T0402",
         "A setting names a column that the table does not have.",
-        "What is known comes from `schemas/` or from the last run; a mismatch with the last run only warns, because the source may have changed since.",
+        "The known columns come from `schemas/` or from the last run; a mismatch with the last run is only a warning, because the source may have changed since.",
     ),
     CodeEntry::check(
         "T0403",
-        "A bound or value of a rule does not read as the column's type.",
+        "A bound or value of a rule cannot be read as the column's type.",
         "",
     ),
     CodeEntry::check("T0404", "`min` is above `max`: no value could pass.", ""),
     CodeEntry::check(
         "T0405",
-        "A condition must be true or false, and this expression is something else.",
+        "A condition must be true or false, and this expression has another type.",
         "",
     ),
     CodeEntry::check(
         "T0406",
-        "A pattern is about text, and the column is not.",
+        "A pattern needs text, and the column has another type.",
         "",
     ),
 ];

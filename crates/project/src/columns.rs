@@ -180,10 +180,10 @@ fn read_mask(node: &Node, source: &Source<'_>, report: &mut Report) -> Option<Ma
                 .note(
                     "P0140",
                     node.at,
-                    "rejected records of this table are not kept: the project has no `mask_key`",
+                    "rejected records of this table are not stored: the project has no `mask_key`",
                 )
-                .label("they hold the value that is to be hidden")
-                .help("to seal them, so that they can be replayed: mask_key: ${secret:MASK_KEY}");
+                .label("they contain the value that is to be hidden")
+                .help("to store them encrypted, so that they can be replayed: mask_key: ${secret:MASK_KEY}");
             Some(Mask::Null)
         }
         ("hash", Some(key)) => Some(Mask::Hash(key.clone())),
@@ -194,7 +194,7 @@ fn read_mask(node: &Node, source: &Source<'_>, report: &mut Report) -> Option<Ma
                     node.at,
                     "`mask: hash` needs a key, and the project has none",
                 )
-                .label("a hash without a key can be guessed back")
+                .label("a hash without a key can be reversed by guessing")
                 .help("add to towpath.yml: mask_key: ${secret:MASK_KEY}");
             None
         }

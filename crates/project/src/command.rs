@@ -29,7 +29,7 @@ pub(crate) fn plan(
             .error(
                 "P0120",
                 verb.at,
-                format!("step `{}` names no program", frame.name),
+                format!("step `{}` does not name a program", frame.name),
             )
             .help("command: [python, score.py]");
         return None;

@@ -172,7 +172,7 @@ fn literal_secret(connection: &str, option: &str, text: &str, at: At, report: &m
                 at,
                 format!("`{option}` of connection `{connection}` is written in a file"),
             )
-            .label("a secret that everyone with the files can read")
+            .label("everyone who has the files can read this secret")
             .help(format!(
                 "write ${{secret:{}}} and set that variable",
                 variable(connection, option)

@@ -119,7 +119,7 @@ fn unknown_table(table: &TableName, at: At, tables: &Tables, report: &mut Report
     let names: Vec<String> = tables.names().map(ToString::to_string).collect();
     let word = table.to_string();
     report
-        .error("P0133", at, format!("nothing makes the table `{word}`"))
+        .error("P0133", at, format!("no step writes the table `{word}`"))
         .suggest(&word, names.iter().map(String::as_str), "tables")
         .help("tables come from `load`, `models` and a command's `writes`");
 }
@@ -329,7 +329,7 @@ fn say_cycle(tasks: &[Task], parents: &[BTreeSet<usize>], report: &mut Report) {
     report
         .error("P0118", first.at, "these tasks wait for each other")
         .help(names.join(" -> "))
-        .help("remove an `after`, a `reads` or a reference on the way");
+        .help("remove an `after`, a `reads` or a reference between them");
 }
 
 /// Lineage of published tables, once the columns of what they read are known.

@@ -142,7 +142,7 @@ impl Writer<'_> {
         all.sort_by(|a, b| a.name.cmp(&b.name));
         let mut body = self.shape(&keys::CONNECTION, &all);
         if let Some(kind) = body.pointer_mut("/properties/type") {
-            *kind = json!({ "enum": kinds, "description": "The kind of system." });
+            *kind = json!({ "enum": kinds, "description": "The type of system." });
         }
         if let Value::Object(object) = &mut body {
             object.remove("required");

@@ -16,12 +16,12 @@ const FILES: &[(&str, &str, &KeySchema)] = &[
     ),
     (
         "`pipelines/NAME.yml`",
-        "What runs. The file's name is the pipeline's name.",
+        "A pipeline. The name of the file is the name of the pipeline.",
         &keys::PIPELINE,
     ),
     (
         "`schemas/CONNECTION.yml`",
-        "What outside tables look like; written by `towpath connection discover CONNECTION --write`.",
+        "The columns of outside tables; written by `towpath connection discover CONNECTION --write`.",
         &keys::SCHEMAS,
     ),
 ];

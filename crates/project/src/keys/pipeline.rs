@@ -14,7 +14,7 @@ pub(crate) const VERBS: &[&str] = &[
 pub(crate) static PIPELINE: KeySchema = KeySchema {
     noun: "pipeline",
     keys: &[
-        key("description", Kind::Text, "What it is for."),
+        key("description", Kind::Text, "A description: what it is for."),
         key(
             "params",
             Kind::Value,
@@ -23,25 +23,33 @@ pub(crate) static PIPELINE: KeySchema = KeySchema {
         key(
             "defaults",
             Kind::Map(&PIPELINE_DEFAULTS),
-            "What holds for its steps, over the project's defaults.",
+            "Defaults of its steps; they override those of the project.",
         ),
         key(
             "steps",
             Kind::Named(&Kind::Step),
-            "What runs. Order follows from data, not from lines.",
+            "The steps. Their order follows from the data, not from the order of the lines.",
         )
         .required(),
-        key("parallel", Kind::Integer, "Most tasks at once."),
+        key(
+            "parallel",
+            Kind::Integer,
+            "The highest number of tasks at once.",
+        ),
         key(
             "schedule",
             Kind::Either(&[Kind::Text, Kind::Map(&SCHEDULE)]),
-            "When it runs by itself.",
+            "When it starts by itself.",
         )
-        .later("start it from outside, with cron or systemd: towpath run PIPELINE"),
-        key("triggers", Kind::Value, "What else starts it.")
-            .later("start it from outside, with cron or systemd: towpath run PIPELINE"),
-        key("alerts", Kind::Value, "Who is told when something fails.")
-            .later("look at the exit code of `towpath run`, or at `towpath runs`"),
+        .later("start it with cron or systemd: towpath run PIPELINE"),
+        key("triggers", Kind::Value, "Events that start it.")
+            .later("start it with cron or systemd: towpath run PIPELINE"),
+        key(
+            "alerts",
+            Kind::Value,
+            "Who is notified when something fails.",
+        )
+        .later("look at the exit code of `towpath run`, or at `towpath runs`"),
     ],
     also: &[],
 };
@@ -52,19 +60,19 @@ static PIPELINE_DEFAULTS: KeySchema = KeySchema {
         key(
             "load",
             Kind::Map(&TABLE_DEFAULTS),
-            "For every table that this pipeline loads.",
+            "Defaults of every table that this pipeline loads.",
         ),
-        key("retries", Kind::Integer, "Attempts after the first."),
+        key(
+            "retries",
+            Kind::Integer,
+            "The number of attempts after the first one.",
+        ),
         key(
             "reconnect",
             Kind::Duration,
-            "How long a system that cannot be reached is tried again, beside `retries`. Default 1m.",
+            "How long to try again when a system cannot be reached; these attempts do not count as `retries`. Default 1m.",
         ),
-        key(
-            "timeout",
-            Kind::Duration,
-            "An attempt is stopped after this long.",
-        ),
+        key("timeout", Kind::Duration, "The time limit of an attempt."),
     ],
     also: &[],
 };
@@ -80,15 +88,15 @@ static SCHEDULE: KeySchema = KeySchema {
         key(
             "every",
             Kind::Duration,
-            "A fixed distance instead of `cron`.",
+            "A fixed interval instead of `cron`.",
         ),
         key("start", Kind::Text, "The first day."),
         key("end", Kind::Text, "The last day."),
-        key("timezone", Kind::Text, "Over the project's."),
+        key("timezone", Kind::Text, "Overrides the project's value."),
         key(
             "deadline",
             Kind::Duration,
-            "It is late when not done by then.",
+            "The time by which it should have ended.",
         ),
         key(
             "catchup",
@@ -118,7 +126,7 @@ const STEP_KEYS: &[Key] = &[
     key(
         "publish",
         Kind::Text,
-        "Verb: send tables of this lakehouse schema out.",
+        "Verb: publish tables of this lakehouse schema to a connection.",
     ),
     key(
         "copy",
@@ -130,16 +138,16 @@ const STEP_KEYS: &[Key] = &[
     key("http", Kind::Value, "Verb: call an HTTP API.").refused("use a `command` step: command: [curl, …]"),
     key("sensor", Kind::Value, "Verb: wait for something.").refused("use a `command` step that waits"),
     key("pipeline", Kind::Value, "Verb: run another pipeline.").refused("write its steps into this pipeline, or run it with `towpath run`"),
-    key("description", Kind::Text, "What it is for."),
+    key("description", Kind::Text, "A description: what it is for."),
     key(
         "into",
         Kind::Text,
-        "Where to: the lakehouse schema of a load, the connection of a publish.",
+        "The target: the lakehouse schema of a load, the connection of a publish.",
     ),
     key(
         "tables",
         Kind::Named(&Kind::Table),
-        "Tables: the key is the table you get; patterns such as `ref_*` are allowed.",
+        "The tables. A key is the name of the target table; patterns such as `ref_*` are allowed.",
     ),
     key(
         "except",
@@ -151,7 +159,7 @@ const STEP_KEYS: &[Key] = &[
     key(
         "writes",
         Kind::Either(&[Kind::TextList, Kind::Named(&Kind::Table)]),
-        "Tables that a command leaves behind.",
+        "Tables that a command writes.",
     ),
     key(
         "env",
@@ -166,33 +174,33 @@ const STEP_KEYS: &[Key] = &[
     key(
         "after",
         Kind::Texts,
-        "Steps to wait for, where data does not show it.",
+        "Steps to wait for, where the order does not follow from the data.",
     ),
     key(
         "run_if",
         Kind::OneOf(RUN_IF),
-        "When it may start, given how the steps before it ended. Default `all_success`.",
+        "When the step may start, depending on the results of the steps before it. Default `all_success`.",
     ),
-    key("retries", Kind::Integer, "Attempts after the first."),
+    key("retries", Kind::Integer, "The number of attempts after the first one."),
     key(
         "backoff",
         Kind::Duration,
-        "Delay before the first retry; doubled each time.",
+        "The delay before the first retry; it doubles with each retry.",
     ),
     key(
         "reconnect",
         Kind::Duration,
-        "How long a system that cannot be reached is tried again, beside `retries`. Default 1m.",
+        "How long to try again when a system cannot be reached; these attempts do not count as `retries`. Default 1m.",
     ),
     key(
         "timeout",
         Kind::Duration,
-        "An attempt is stopped after this long.",
+        "The time limit of an attempt.",
     ),
-    key("when", Kind::Value, "A condition.").refused("without it the step would always run: leave it out, or select steps with `towpath run PIPELINE.STEP`"),
+    key("when", Kind::Value, "A condition.").refused("without it the step always runs: leave it out, or select steps with `towpath run PIPELINE.STEP`"),
     key("for_each", Kind::Value, "Repeat the step for each item.").refused("write a step for each item"),
-    key("pool", Kind::Text, "A named limit that it shares.").later("`parallel` of the pipeline bounds how many tasks run at once"),
-    key("parallel", Kind::Integer, "Most of its tasks at once.").later("`parallel` of the pipeline bounds how many tasks run at once"),
+    key("pool", Kind::Text, "A named limit that it shares with other steps.").later("`parallel` of the pipeline bounds how many tasks run at once"),
+    key("parallel", Kind::Integer, "The highest number of its tasks at once.").later("`parallel` of the pipeline bounds how many tasks run at once"),
 ];
 
 const RUN_IF: &[&str] = &[

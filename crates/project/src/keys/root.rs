@@ -15,12 +15,12 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "lakehouse",
         Kind::Text,
-        "Where tables live: a folder relative to the project. Default `./lake`. URLs of object stores are not supported in this version.",
+        "The location of the tables: a folder, relative to the project. Default `./lake`. URLs of object stores are not supported in this version.",
     ),
     key(
         "timezone",
         Kind::Text,
-        "Time zone of schedules and of dates without one. Not supported in this version: it is UTC.",
+        "The time zone of schedules and of dates without one. Not supported in this version: it is always UTC.",
     ),
     key(
         "connections",
@@ -30,32 +30,36 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "defaults",
         Kind::Map(&DEFAULTS),
-        "What holds where nothing nearer says otherwise.",
+        "Defaults for pipelines, steps and tables that do not set a value.",
     ),
     key(
         "state",
         Kind::Secret,
-        "Where runs are kept: the path of a file, or `postgres://…` for several machines. Default is a file of each environment under `.towpath/`.",
+        "The state store, which holds the runs: the path of a file, or `postgres://…` for several machines. Default: one file per environment in `.towpath/`.",
     ),
     key(
         "memory",
         Kind::Size,
-        "The memory budget: `512MB`, `4GB`, 16MB at least. Default is half of what the machine allows.",
+        "The memory limit: `512MB`, `4GB`, at least 16MB. Default: half of what the machine allows.",
     ),
-    key("parallel", Kind::Integer, "Most tasks at once. Default 4."),
+    key(
+        "parallel",
+        Kind::Integer,
+        "The highest number of tasks at once. Default 4.",
+    ),
     key(
         "names",
         Kind::OneOf(&["snake", "exact"]),
         "How source columns are named in tables: `snake` (default) or `exact`.",
     ),
     key("vars", Kind::Value, "Values of `var()` in models."),
+    key("mask_key", Kind::Secret, "The secret key of `mask: hash`."),
     key(
-        "mask_key",
-        Kind::Secret,
-        "The secret that `mask: hash` hashes with.",
-    ),
-    key("alerts", Kind::Value, "Who is told when something fails.")
-        .later("look at the exit code of `towpath run`, or at `towpath runs`"),
+        "alerts",
+        Kind::Value,
+        "Who is notified when something fails.",
+    )
+    .later("look at the exit code of `towpath run`, or at `towpath runs`"),
     key("pools", Kind::Value, "Named limits that steps share.")
         .later("`parallel` bounds how many tasks run at once"),
 ];
@@ -67,24 +71,24 @@ pub(crate) static ROOT: KeySchema = KeySchema {
         key(
             "towpath",
             Kind::Integer,
-            "Version of the project's form: 1.",
+            "The version of the project format: 1.",
         )
         .required(),
         key("name", Kind::Text, "The project's name.").required(),
         key(
             "id",
             Kind::Text,
-            "Part of every commit token; written by `towpath init`, never changed.",
+            "Part of every commit token. `towpath init` writes it; do not change it.",
         ),
         key(
             "default_environment",
             Kind::Text,
-            "The environment used without `--env`. Default `dev`.",
+            "The environment that is used without `--env`. Default `dev`.",
         ),
         key(
             "environments",
             Kind::Named(&Kind::Map(&ENVIRONMENT)),
-            "Changes per environment, laid over the keys above.",
+            "Settings per environment; they override the keys above.",
         ),
     ],
     also: &[&ENVIRONMENT],
@@ -96,26 +100,26 @@ static DEFAULTS: KeySchema = KeySchema {
         key(
             "load",
             Kind::Map(&TABLE_DEFAULTS),
-            "For every table that is loaded.",
+            "Defaults of every table that is loaded.",
         ),
-        key("models", Kind::Map(&MODEL_DEFAULTS), "For every model."),
-        key("alerts", Kind::Value, "For every pipeline.")
+        key(
+            "models",
+            Kind::Map(&MODEL_DEFAULTS),
+            "Defaults of every model.",
+        ),
+        key("alerts", Kind::Value, "Defaults of every pipeline.")
             .later("look at the exit code of `towpath run`, or at `towpath runs`"),
         key(
             "retries",
             Kind::Integer,
-            "Attempts after the first. Default 2.",
+            "The number of attempts after the first one. Default 2.",
         ),
         key(
             "reconnect",
             Kind::Duration,
-            "How long a system that cannot be reached is tried again, beside `retries`. Default 1m.",
+            "How long to try again when a system cannot be reached; these attempts do not count as `retries`. Default 1m.",
         ),
-        key(
-            "timeout",
-            Kind::Duration,
-            "An attempt is stopped after this long.",
-        ),
+        key("timeout", Kind::Duration, "The time limit of an attempt."),
     ],
     also: &[],
 };
@@ -125,7 +129,7 @@ static MODEL_DEFAULTS: KeySchema = KeySchema {
     keys: &[key(
         "materialized",
         Kind::OneOf(&["table", "view", "incremental", "ephemeral"]),
-        "How models are kept. Default `view`.",
+        "How models are materialized. Default `view`.",
     )],
     also: &[],
 };
@@ -137,7 +141,7 @@ pub(crate) static CONNECTION: KeySchema = KeySchema {
         key(
             "type",
             Kind::Text,
-            "The kind of system: a connector's name.",
+            "The type of system: the name of a connector.",
         )
         .required(),
         key(
@@ -148,14 +152,14 @@ pub(crate) static CONNECTION: KeySchema = KeySchema {
         key(
             "tables",
             Kind::Named(&Kind::Table),
-            "What holds for single tables of this system, wherever they are loaded.",
+            "Settings of single tables of this system, for every pipeline that loads them.",
         ),
         key(
             "limits",
             Kind::Map(&LIMITS),
-            "What the outside system can bear.",
+            "Limits of what the outside system can take.",
         ),
-        key("description", Kind::Text, "What it is, for people."),
+        key("description", Kind::Text, "A description for people."),
     ],
     also: &[],
 };
@@ -163,9 +167,17 @@ pub(crate) static CONNECTION: KeySchema = KeySchema {
 static LIMITS: KeySchema = KeySchema {
     noun: "limits",
     keys: &[
-        key("connections", Kind::Integer, "Most connections at once."),
-        key("requests", Kind::Text, "Most requests per time: `10/s`.")
-            .later("`limits: { connections: 1 }` makes one request at a time"),
+        key(
+            "connections",
+            Kind::Integer,
+            "The highest number of connections at once.",
+        ),
+        key(
+            "requests",
+            Kind::Text,
+            "The highest number of requests per time: `10/s`.",
+        )
+        .later("`limits: { connections: 1 }` makes one request at a time"),
     ],
     also: &[],
 };
@@ -174,11 +186,15 @@ static LIMITS: KeySchema = KeySchema {
 pub(crate) static SCHEMAS: KeySchema = KeySchema {
     noun: "schemas",
     keys: &[
-        key("version", Kind::Integer, "Version of this file's form: 1."),
+        key(
+            "version",
+            Kind::Integer,
+            "The version of this file's format: 1.",
+        ),
         key(
             "tables",
             Kind::Named(&Kind::Map(&SCHEMA_TABLE)),
-            "Tables of the outside system, by the name they have there.",
+            "Tables of the outside system, by their names there.",
         )
         .required(),
     ],
@@ -188,17 +204,17 @@ pub(crate) static SCHEMAS: KeySchema = KeySchema {
 static SCHEMA_TABLE: KeySchema = KeySchema {
     noun: "table schema",
     keys: &[
-        key("seen", Kind::Text, "When it was seen."),
+        key("seen", Kind::Text, "When it was discovered."),
         key("key", Kind::Texts, "Columns of the primary key."),
         key(
             "options",
             Kind::Value,
-            "Options of its load with which the columns were seen.",
+            "The options of its load with which the columns were discovered.",
         ),
         key(
             "columns",
             Kind::Named(&Kind::Either(&[Kind::Text, Kind::Map(&SCHEMA_COLUMN)])),
-            "Columns in order, with their types.",
+            "The columns in their order, with their types.",
         ),
     ],
     also: &[],
@@ -211,12 +227,12 @@ static SCHEMA_COLUMN: KeySchema = KeySchema {
         key(
             "required",
             Kind::Boolean,
-            "True when the system promises that it is never null.",
+            "True if the system guarantees that it is never null.",
         ),
         key(
             "source_type",
             Kind::Text,
-            "The system's own type, when values travel as text.",
+            "The type in the outside system, if the values are read as text.",
         ),
     ],
     also: &[],

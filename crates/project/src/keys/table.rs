@@ -21,13 +21,13 @@ pub(crate) const WRITES: &[&str] = &[
 const CHECKS: Key = key(
     "checks",
     Kind::List(&Kind::Check),
-    "What must hold before a new version becomes visible.",
+    "Checks that must pass before a new version becomes visible.",
 );
 static COLUMN_FORMS: Kind = Kind::Either(&[Kind::Type, Kind::Map(&COLUMN)]);
 const COLUMNS: Key = key(
     "columns",
     Kind::Named(&COLUMN_FORMS),
-    "Everything about single columns: types, transforms, rules.",
+    "Settings of single columns: types, transforms, rules.",
 );
 
 /// Table keys that may stand above a single table too: in defaults and steps.
@@ -37,23 +37,27 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
         key(
             "mode",
             Kind::OneOf(&["full", "incremental", "cdc"]),
-            "What is read. Default `full`, `incremental` with a cursor.",
+            "Which rows are read. Default `full`, or `incremental` with a cursor.",
         ),
         key(
             "write",
             Kind::OneOf(WRITES),
-            "What happens to the target. The default follows from `mode` and `key`.",
+            "How the target is written. The default depends on `mode` and `key`.",
         ),
-        key("cursor", Kind::Text, "The column that tells what is new."),
+        key(
+            "cursor",
+            Kind::Text,
+            "The column that shows which rows are new.",
+        ),
         key(
             "lookback",
             Kind::Duration,
-            "Read this much again behind the last position.",
+            "Read again rows up to this far before the last position.",
         ),
         key(
             "key",
             Kind::Texts,
-            "The columns that identify a row; always checked unique and not null.",
+            "The columns that identify a row. They are always checked to be unique and not null.",
         ),
         key(
             "where",
@@ -65,37 +69,37 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
         key(
             "rename_all",
             Kind::OneOf(&["snake", "exact"]),
-            "How columns are named, over the project's `names`.",
+            "How columns are named; overrides the project's `names`.",
         ),
         key(
             "dedup",
             Kind::Map(&DEDUP),
-            "Removes rows with the same key: `{ by: updated_at, keep: last }`.",
+            "Removes duplicate rows with the same key: `{ by: updated_at, keep: last }`.",
         ),
         key(
             "bad_rows",
             Kind::OneOf(&["quarantine", "fail", "drop"]),
-            "What happens to rows that break a rule. Default `quarantine`.",
+            "What happens to a row that breaks a rule. Default `quarantine`.",
         ),
         key(
             "fail_above",
             Kind::Limit,
-            "How many bad rows stop a load: `1%`, a count, or both. Default 10 %.",
+            "The limit of bad rows that stops a load: `1%`, a number of rows, or both. Default 10 %.",
         ),
         key(
             "schema_change",
             Kind::OneOf(&["evolve", "fail", "ignore"]),
-            "What a change of the source's columns does. Default `evolve`.",
+            "What happens when the source's columns change. Default `evolve`.",
         ),
         COLUMNS,
         CHECKS,
         key(
             "event_time",
             Kind::Text,
-            "The column that says when something happened.",
+            "The column with the time of the event.",
         )
         .later("it belongs to streams, which come in a later version"),
-        key("watermark", Kind::Duration, "How late rows may come.")
+        key("watermark", Kind::Duration, "How late rows may arrive.")
             .later("it belongs to streams, which come in a later version"),
         key("stream", Kind::Value, "How an endless source is read.")
             .later("it belongs to streams, which come in a later version"),
@@ -110,14 +114,14 @@ pub(crate) static TABLE: KeySchema = KeySchema {
         key(
             "from",
             Kind::Text,
-            "Where it comes from: a table, file, glob or topic. Default is the key itself.",
+            "The source: a table, file, glob or topic. Default: the key itself.",
         ),
         key(
             "query",
             Kind::Sql,
-            "Where it comes from, as a query in the outside system's language.",
+            "The source as a query in the language of the outside system.",
         ),
-        key("description", Kind::Text, "What it is."),
+        key("description", Kind::Text, "A description."),
     ],
     also: &[&TABLE_DEFAULTS],
 };
@@ -129,17 +133,17 @@ pub(crate) static PUBLISH_TABLE: KeySchema = KeySchema {
         key(
             "from",
             Kind::Text,
-            "The lakehouse table. Default is the key itself.",
+            "The lakehouse table. Default: the key itself.",
         ),
         key(
             "key",
             Kind::Texts,
-            "The columns that identify a row; with a key only what changed is sent.",
+            "The columns that identify a row. With a key, only changed rows are sent.",
         ),
         key(
             "write",
             Kind::OneOf(WRITES),
-            "What happens to the target. Default `merge` with a key, else `replace`.",
+            "How the target is written. Default: `merge` with a key, else `replace`.",
         ),
         key("keep", Kind::Texts, "Only these columns."),
         key("drop", Kind::Texts, "Not these columns."),
@@ -148,7 +152,7 @@ pub(crate) static PUBLISH_TABLE: KeySchema = KeySchema {
             Kind::Sql,
             "Only rows for which this SQL expression is true.",
         ),
-        key("description", Kind::Text, "What it is."),
+        key("description", Kind::Text, "A description."),
         CHECKS,
     ],
     also: &[],
@@ -157,7 +161,7 @@ pub(crate) static PUBLISH_TABLE: KeySchema = KeySchema {
 static DEDUP: KeySchema = KeySchema {
     noun: "dedup",
     keys: &[
-        key("by", Kind::Text, "The column that decides.").required(),
+        key("by", Kind::Text, "The column that decides which row stays.").required(),
         key(
             "keep",
             Kind::OneOf(&["last", "first"]),
@@ -176,9 +180,9 @@ pub(crate) static RULES: KeySchema = KeySchema {
             Kind::Boolean,
             "True: a row without a value is bad.",
         ),
-        key("min", Kind::Text, "The least value."),
-        key("max", Kind::Text, "The largest value."),
-        key("in", Kind::Texts, "The only values."),
+        key("min", Kind::Text, "The smallest allowed value."),
+        key("max", Kind::Text, "The largest allowed value."),
+        key("in", Kind::Texts, "The allowed values."),
         key(
             "pattern",
             Kind::Text,
@@ -209,7 +213,7 @@ pub(crate) static COLUMN: KeySchema = KeySchema {
             "Its type: `bigint`, `decimal(18,2)`, `text`, `timestamp`, …",
         ),
         key("set", Kind::Sql, "An SQL expression over source columns."),
-        key("parse", Kind::Text, "How its text is read: a date format.").refused(
+        key("parse", Kind::Text, "The date format of its text.").refused(
             "set `date_format` or `timestamp_format` at the table, or `set:` an expression",
         ),
         key(
@@ -217,8 +221,8 @@ pub(crate) static COLUMN: KeySchema = KeySchema {
             Kind::OneOf(&["hash", "empty"]),
             "Hides its values: `hash` (keyed), or `empty` (always null).",
         ),
-        key("warn", Kind::Map(&RULES), "Rules that only warn."),
-        key("description", Kind::Text, "What it is."),
+        key("warn", Kind::Map(&RULES), "Rules that only give a warning."),
+        key("description", Kind::Text, "A description."),
     ],
     also: &[&RULES],
 };
@@ -254,12 +258,12 @@ pub(crate) static CHECK: KeySchema = KeySchema {
         key(
             "unique",
             Kind::Texts,
-            "No value, or combination of values, twice.",
+            "No value, or combination of values, occurs twice.",
         ),
         key(
             "accepted_values",
             Kind::Named(&Kind::Texts),
-            "The only values: `{ status: [open, paid] }`.",
+            "The allowed values: `{ status: [open, paid] }`.",
         ),
         key(
             "pattern",
@@ -274,7 +278,7 @@ pub(crate) static CHECK: KeySchema = KeySchema {
         key(
             "relationships",
             Kind::Named(&Kind::Text),
-            "Every value stands in another table: `{ country: raw.countries.code }`.",
+            "Every value is in a column of another table: `{ country: raw.countries.code }`.",
         ),
         key(
             "row_count",
@@ -284,7 +288,7 @@ pub(crate) static CHECK: KeySchema = KeySchema {
         key(
             "freshness",
             Kind::Named(&Kind::Duration),
-            "The newest value is at most this old: `{ updated_at: 24h }`.",
+            "The largest age of the newest value: `{ updated_at: 24h }`.",
         ),
         key(
             "expression",
@@ -294,19 +298,23 @@ pub(crate) static CHECK: KeySchema = KeySchema {
         key(
             "sql",
             Kind::Sql,
-            "A query that must give no row; `{table}` is the table as it would be.",
+            "A query that must return no row; `{table}` is the table as it would be after the commit.",
         ),
         key(
             "severity",
             Kind::OneOf(&["error", "warn"]),
-            "What a failure does. Default `error`: the commit is stopped.",
+            "What a failure does. Default `error`: it stops the commit.",
         ),
         key("name", Kind::Text, "Its name in reports."),
-        key("where", Kind::Sql, "Only rows for which this is true."),
+        key(
+            "where",
+            Kind::Sql,
+            "Checks only rows for which this is true.",
+        ),
         key(
             "tolerance",
             Kind::Limit,
-            "How many rows may break it: a count, a share, or both.",
+            "How many rows may break it: a number, a percentage, or both.",
         ),
     ],
     also: &[],
