@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{Result, System};
+use towpath_ports::{Result, System, TaskOutcome};
 use towpath_vocab::{Failure, PlannedTask};
 
 use crate::error::RunError;
@@ -23,7 +22,7 @@ pub struct AttemptOutcome {
     /// True when its fingerprint was equal and nothing was done.
     pub unchanged: bool,
     /// What it did, for the record and for people.
-    pub outcome: Value,
+    pub outcome: TaskOutcome,
     /// Its fingerprint.
     pub fingerprint: Option<String>,
 }

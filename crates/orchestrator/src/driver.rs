@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{
-    Advance, Advanced, AttemptEnd, Result, RunEvent, RunRecord, StateStore, System, TaskState,
-    Transition,
+    Advance, Advanced, AttemptEnd, Result, RunEvent, RunRecord, StateStore, System, TaskOutcome,
+    TaskState, Transition,
 };
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, TaskId};
 
@@ -353,7 +353,7 @@ impl Driver {
             record.started_us = Some(now_us);
             record.ended_us = None;
             record.failure = None;
-            record.outcome = serde_json::Value::Null;
+            record.outcome = TaskOutcome::Nothing;
             let started = RunNews::Started {
                 task: record.id.clone(),
                 attempt: record.attempt,

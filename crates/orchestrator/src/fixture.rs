@@ -16,7 +16,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
     Advance, Advanced, Claim, Clock, CompiledGraph, GraphTask, NewRun, Opened, Outgoing, Result,
-    RunEvent, RunFilter, RunKind, RunRecord, RunState, Secrets, StateStore, TaskRecord, TaskState,
+    RunEvent, RunFilter, RunKind, RunRecord, RunState, Secrets, StateStore, TaskOutcome,
+    TaskRecord, TaskState,
 };
 use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;
@@ -111,7 +112,7 @@ pub(crate) fn recorded(id: &TaskId, state: TaskState) -> TaskRecord {
         started_us: None,
         ended_us: None,
         failure: None,
-        outcome: serde_json::Value::Null,
+        outcome: TaskOutcome::Nothing,
         fingerprint: None,
     }
 }

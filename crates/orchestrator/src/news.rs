@@ -3,9 +3,8 @@
 //! Promise: sent only after the state store holds it, in the order of the state store. A listener that went away
 //! stops nothing.
 
-use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
-use towpath_ports::{RunState, TaskState};
+use towpath_ports::{RunState, TaskOutcome, TaskState};
 use towpath_vocab::{Failure, TaskId};
 
 /// One thing that happened in a run.
@@ -52,7 +51,7 @@ pub enum RunNews {
         /// How.
         state: TaskState,
         /// What it did.
-        outcome: Value,
+        outcome: TaskOutcome,
         /// Why it failed.
         failure: Option<Failure>,
         /// How long its last attempt took, in microseconds; 0 when there was none.

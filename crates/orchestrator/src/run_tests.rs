@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{Clock, Opened, Result, RunFilter, RunState, StateStore, TaskState};
+use towpath_ports::{
+    Clock, Opened, Result, RunFilter, RunState, StateStore, TaskOutcome, TaskState,
+};
 use towpath_testkit::SimulatedSystem;
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, Remedy, RetryPlan, TriggerRule};
 
@@ -77,7 +78,9 @@ impl TaskWork for Work {
             .unwrap();
         let well = AttemptOutcome {
             unchanged: false,
-            outcome: json!({ "attempt": attempt }),
+            outcome: TaskOutcome::View {
+                version: attempt.into(),
+            },
             fingerprint: Some("f".to_owned()),
         };
         match does {

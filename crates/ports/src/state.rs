@@ -14,7 +14,7 @@ use towpath_vocab::{
     TableName, TaskId, TaskKey,
 };
 
-use crate::Result;
+use crate::{Result, TaskOutcome};
 
 /// What a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -156,7 +156,7 @@ pub enum Opened {
 }
 
 /// A run as it stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct RunRecord {
     /// Its name.
     pub name: RunName,
@@ -165,10 +165,10 @@ pub struct RunRecord {
     /// What it is.
     pub kind: RunKind,
     /// What it is about in time, if it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
     /// Values of the pipeline's parameters.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
     /// Where it stands.
     pub state: RunState,
@@ -183,14 +183,14 @@ pub struct RunRecord {
     /// What the user asked for.
     pub request: serde_json::Value,
     /// The number of its last event; what is in this record is from before the next one.
-    #[serde(default, skip_serializing)]
+    #[serde(skip_serializing)]
     pub seq: u64,
     /// Its tasks, in order.
     pub tasks: Vec<TaskRecord>,
 }
 
 /// A task as it stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct TaskRecord {
     /// Its id.
     pub id: TaskId,
@@ -201,10 +201,10 @@ pub struct TaskRecord {
     /// Rises with every claim; a report with another one is stale.
     pub fence: u64,
     /// Who carries it out, while it runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
     /// When it is tried again, while it waits for that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub due_us: Option<i64>,
     /// When the last attempt began.
     pub started_us: Option<i64>,
@@ -212,8 +212,9 @@ pub struct TaskRecord {
     pub ended_us: Option<i64>,
     /// Why it failed.
     pub failure: Option<Failure>,
-    /// What it did, as the use case reports it (rows, version, checks).
-    pub outcome: serde_json::Value,
+    /// What it did.
+    #[serde(serialize_with = "crate::outcome::shown")]
+    pub outcome: TaskOutcome,
     /// The fingerprint it had, for `unchanged` in a later run.
     pub fingerprint: Option<String>,
 }
@@ -313,7 +314,7 @@ pub struct AttemptEnd {
     /// Why it failed.
     pub failure: Option<Failure>,
     /// What it did.
-    pub outcome: serde_json::Value,
+    pub outcome: TaskOutcome,
     /// Its fingerprint.
     pub fingerprint: Option<String>,
 }

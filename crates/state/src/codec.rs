@@ -1,18 +1,21 @@
 //! How values lie in columns: JSON in a versioned envelope, states as their words, counters as i64.
 //!
 //! Promise: every JSON column is `{"v":1,"d":...}`, so that a later Towpath can read what an older
-//! one wrote and an older one refuses, instead of misreading, what a later one wrote.
+//! one wrote and an older one refuses, instead of misreading, what a later one wrote. Outcomes of tasks
+//! are at version 2; version 1 is read.
 //! It knows no table and no database. Read next: `history.rs`.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use towpath_ports::{RunKind, RunState, TaskState};
+use towpath_ports::{RunKind, RunState, TaskOutcome, TaskState};
 
 use crate::error::StateError;
 use crate::tx::Row;
 
 /// Version of the JSON forms this binary writes.
 const VERSION: u32 = 1;
+/// Version of outcomes of tasks.
+const OUTCOME: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Envelope<T> {
@@ -55,6 +58,43 @@ pub(crate) fn from_column<T: DeserializeOwned>(
                 detail: error.to_string(),
             }),
         },
+    }
+}
+
+/// What a task did, as it lies in a column; nothing is NULL.
+pub(crate) fn outcome_to_column(outcome: &TaskOutcome) -> Result<Option<String>, StateError> {
+    if *outcome == TaskOutcome::Nothing {
+        return Ok(None);
+    }
+    let envelope = Envelope {
+        v: OUTCOME,
+        d: outcome,
+    };
+    let text = serde_json::to_string(&envelope);
+    text.map(Some).map_err(|error| StateError::Stored {
+        what: "outcome",
+        detail: error.to_string(),
+    })
+}
+
+/// What a task did, from a column.
+pub(crate) fn outcome(row: &Row, column: usize) -> Result<TaskOutcome, StateError> {
+    let Some(text) = row.maybe_text(column)? else {
+        return Ok(TaskOutcome::Nothing);
+    };
+    let wrong = |error: serde_json::Error| StateError::Stored {
+        what: "outcome",
+        detail: error.to_string(),
+    };
+    let found: Envelope<serde_json::Value> = serde_json::from_str(text).map_err(wrong)?;
+    match found.v {
+        VERSION => Ok(TaskOutcome::from_version_1(found.d)),
+        OUTCOME => serde_json::from_value(found.d).map_err(wrong),
+        newer => Err(StateError::StoredNewer {
+            what: "outcome",
+            found: newer,
+            known: OUTCOME,
+        }),
     }
 }
 

@@ -10,7 +10,7 @@ use towpath_ports::{Interval, RunEvent, RunFilter, RunRecord, TaskRecord};
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
 use crate::codec::{
-    from_column, json, maybe_json, parse_run_kind, parse_run_state, parse_task_state,
+    from_column, json, maybe_json, outcome, parse_run_kind, parse_run_state, parse_task_state,
 };
 use crate::error::StateError;
 use crate::tx::{Row, Tx, cells};
@@ -127,7 +127,7 @@ fn task(row: &Row) -> Result<TaskRecord, StateError> {
         started_us: row.maybe_int(4)?,
         ended_us: row.maybe_int(5)?,
         failure: maybe_json("failure", row, 6)?,
-        outcome: maybe_json("outcome", row, 7)?.unwrap_or(Value::Null),
+        outcome: outcome(row, 7)?,
         fingerprint: row.maybe_text(8)?.map(str::to_owned),
     })
 }

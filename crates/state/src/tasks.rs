@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use towpath_ports::{Advance, Advanced, Claim, TaskState, Transition};
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
-use crate::codec::{task_state, to_column};
+use crate::codec::{outcome_to_column, task_state, to_column};
 use crate::error::StateError;
 use crate::history::events_of;
 use crate::journal::Journal;
@@ -112,7 +112,8 @@ fn body_of(transition: &Transition, worker: &str) -> Result<Value, StateError> {
     }
     // What a person should know stands in the history, whether it is said again or not.
     if let Some(end) = &transition.end
-        && let Some(notes) = end.outcome.get("notes").and_then(Value::as_array)
+        && let Some(summary) = end.outcome.summary()
+        && let Some(notes) = summary["notes"].as_array()
         && !notes.is_empty()
     {
         body["notes"] = notes.clone().into();
@@ -145,9 +146,7 @@ async fn start(
 async fn end(tx: &Tx<'_>, id: i64, transition: &Transition) -> Result<u64, StateError> {
     let end = transition.end.as_ref();
     let failure = end.and_then(|end| end.failure.as_ref());
-    let outcome = end
-        .map(|end| &end.outcome)
-        .filter(|outcome| !outcome.is_null());
+    let outcome = end.map(|end| outcome_to_column(&end.outcome)).transpose()?;
     tx.execute(
         "UPDATE task SET state = ?5, ended_us = ?6, failure = ?7, outcome = ?8, fingerprint = ?9,
                 due_us = ?10, worker = NULL
@@ -162,9 +161,7 @@ async fn end(tx: &Tx<'_>, id: i64, transition: &Transition) -> Result<u64, State
             failure
                 .map(|failure| to_column("failure", failure))
                 .transpose()?,
-            outcome
-                .map(|outcome| to_column("outcome", outcome))
-                .transpose()?,
+            outcome.flatten(),
             end.and_then(|end| end.fingerprint.as_deref()),
             transition.due_us,
         ],

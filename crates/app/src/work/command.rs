@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::{AttemptOutcome, LocalProcesses};
 use towpath_ports::{
-    Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, Secrets, System,
+    Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, Secrets, System, TaskOutcome,
 };
 use towpath_vocab::{
     CommandPlan, ConnectionPlan, Failure, LoadPlan, OptionValue, PlannedTask, Position, ReadMode,
@@ -78,7 +78,7 @@ pub(super) async fn run(
     }
     Ok(AttemptOutcome {
         unchanged: false,
-        outcome: serde_json::Value::Null,
+        outcome: TaskOutcome::Nothing,
         fingerprint: None,
     })
 }

@@ -7,6 +7,7 @@
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::{AttemptOutcome, TaskWork};
+use towpath_ports::TaskOutcome;
 use towpath_vocab::{Action, Failure, PlannedTask};
 
 use super::folders::{log_of, task_folder};
@@ -26,7 +27,7 @@ impl TaskWork for Work {
             self.record(&task.id, TaskDone::Skipped(why.clone()));
             return Ok(AttemptOutcome {
                 unchanged: true,
-                outcome: serde_json::json!({ "skipped": why }),
+                outcome: TaskOutcome::Skipped { reason: why },
                 fingerprint: None,
             });
         }

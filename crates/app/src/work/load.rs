@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{Destination, ReadSpec};
+use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_vocab::{
     ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, LoadPlan, PlannedTask, Position,
     ReadMode, Selection, TableLineage, WriteMode, WritePlan,
@@ -62,7 +62,7 @@ pub(super) async fn load(
     {
         return Ok(AttemptOutcome {
             unchanged: true,
-            outcome: serde_json::Value::Null,
+            outcome: TaskOutcome::Nothing,
             fingerprint,
         });
     }

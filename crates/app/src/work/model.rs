@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use towpath_engine::Engine;
 use towpath_flow::{OutputSummary, judge_view};
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{Clock, Destination, ModelEngine, ModelRequest};
+use towpath_ports::{Clock, Destination, ModelEngine, ModelRequest, TaskOutcome};
 use towpath_vocab::{
     Check, CheckKind, ColumnRef, Failure, Materialized, ModelPlan, PlannedTask, Position,
     SchemaChange, TableLineage, TableName, WriteMode,
@@ -48,7 +48,7 @@ pub(super) async fn build(
     if is_held && !model.asks && !work.options.changing.contains(&target) {
         return Ok(AttemptOutcome {
             unchanged: true,
-            outcome: serde_json::Value::Null,
+            outcome: TaskOutcome::Nothing,
             fingerprint: Some(print),
         });
     }
@@ -139,7 +139,7 @@ async fn view(
     if !is_rerun && !model.asks && work.is_unchanged(task, &print, holds).await? {
         return Ok(AttemptOutcome {
             unchanged: true,
-            outcome: serde_json::json!({ "view": version }),
+            outcome: TaskOutcome::View { version },
             fingerprint: Some(print),
         });
     }
@@ -177,7 +177,7 @@ async fn view(
     );
     Ok(AttemptOutcome {
         unchanged: false,
-        outcome: serde_json::json!({ "view": version }),
+        outcome: TaskOutcome::View { version },
         fingerprint: Some(print),
     })
 }

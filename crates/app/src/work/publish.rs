@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{ReadSpec, Reader};
+use towpath_ports::{ReadSpec, Reader, TaskOutcome};
 use towpath_vocab::{
-    ColumnEdge, ColumnRef, Failure, Influence, PlannedTask, PublishPlan, ReadMode, Remedy,
-    Selection, TableLineage, TablePlan, WriteMode,
+    ColumnEdge, ColumnRef, Failure, Generation, Influence, PlannedTask, PublishPlan, ReadMode,
+    Remedy, Selection, TableLineage, TablePlan, WriteMode,
 };
 
 use super::changes::{Comparison, Extent, Noted, Pinned, Sending, overtaken, sent_columns};
@@ -35,7 +34,7 @@ pub(super) async fn publish(
             publish.connection.name
         );
         work.record(&task.id, TaskDone::Skipped(why));
-        return Ok(unchanged(None, Value::Null));
+        return Ok(unchanged(None, TaskOutcome::Nothing));
     }
     let destination = work.services.destination(&publish.connection)?;
     let now = Pinned::now(&work.services.lake, &publish.from).await?;
@@ -64,7 +63,9 @@ pub(super) async fn publish(
             && destination.schema(&target).await?.is_some(),
     };
     if outgoing.is_held(task, &print, &claim).await? {
-        let same = outgoing.same.map_or(Value::Null, |same| same.outcome());
+        let same = outgoing
+            .same
+            .map_or(TaskOutcome::Nothing, |same| same.outcome());
         return Ok(unchanged(Some(print), same));
     }
     let mut plan = publish.table.clone();
@@ -74,7 +75,8 @@ pub(super) async fn publish(
         store
             .put_lineage(&work.environment, &target, &plan.lineage)
             .await?;
-        let same = Same::of(&claim, now.version).map_or(Value::Null, |same| same.outcome());
+        let same = Same::of(&claim, now.version);
+        let same = same.map_or(TaskOutcome::Nothing, |same| same.outcome());
         return Ok(unchanged(Some(print), same));
     };
     work.write_table(TableWrite {
@@ -200,7 +202,7 @@ impl Outgoing<'_> {
 
 /// What the state store remembers: as of the destination's commit, a later version held the same rows.
 struct Same {
-    generation: i64,
+    generation: Generation,
     version: u64,
     fingerprint: Option<String>,
 }
@@ -208,7 +210,7 @@ struct Same {
 impl Same {
     fn of(claim: &GenerationClaim, version: u64) -> Option<Self> {
         Some(Self {
-            generation: claim.last.as_ref()?.token.generation.0,
+            generation: claim.last.as_ref()?.token.generation,
             version,
             fingerprint: None,
         })
@@ -226,13 +228,14 @@ impl Same {
         let Some((_, record)) = last else {
             return Ok(None);
         };
-        let same = &record.outcome["same_as"];
-        let (Some(generation), Some(version)) =
-            (same["generation"].as_i64(), same["version"].as_u64())
+        let TaskOutcome::Same {
+            generation,
+            version,
+        } = record.outcome
         else {
             return Ok(None);
         };
-        let holds = claim.last.as_ref().map(|last| last.token.generation.0);
+        let holds = claim.last.as_ref().map(|last| last.token.generation);
         Ok((holds == Some(generation)).then_some(Self {
             generation,
             version,
@@ -240,12 +243,15 @@ impl Same {
         }))
     }
 
-    fn outcome(&self) -> Value {
-        json!({ "same_as": { "generation": self.generation, "version": self.version } })
+    fn outcome(&self) -> TaskOutcome {
+        TaskOutcome::Same {
+            generation: self.generation,
+            version: self.version,
+        }
     }
 }
 
-fn unchanged(fingerprint: Option<String>, outcome: Value) -> AttemptOutcome {
+fn unchanged(fingerprint: Option<String>, outcome: TaskOutcome) -> AttemptOutcome {
     AttemptOutcome {
         unchanged: true,
         outcome,

@@ -13,7 +13,9 @@ use arrow_array::types::Int64Type;
 use futures::TryStreamExt;
 use towpath_flow::{OutputSummary, quarantine_table};
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{Destination, ModelEngine, ModelRequest, Query, RunRecord, TaskState};
+use towpath_ports::{
+    Destination, ModelEngine, ModelRequest, Query, RunRecord, TaskOutcome, TaskState,
+};
 use towpath_vocab::{
     Action, ModelPlan, PlannedPipeline, PlannedTask, TableLineage, TableName, TaskId,
 };
@@ -22,9 +24,6 @@ use super::history::observe;
 use super::scope::{TaskDone, Work};
 use super::write_table::stored;
 use crate::Result;
-
-/// The entry of a stored result that says that its process died before it could tell.
-pub(super) const RECOVERED: &str = "recovered";
 /// Results of checks that are looked through for those of this run.
 const CHECKS: u64 = 1000;
 
@@ -45,8 +44,7 @@ impl Work {
         let lost = summary.checks.is_empty() && has_checks(task, &summary.table);
         summary.notes = notes(lost);
         self.make_up(task, &summary.table).await?;
-        outcome.outcome = stored(task, &summary)?;
-        outcome.outcome[RECOVERED] = true.into();
+        outcome.outcome = stored(task, &summary, true)?;
         self.record(&task.id, TaskDone::Recovered(Box::new(summary)));
         Ok(outcome)
     }
@@ -150,9 +148,14 @@ fn notes(lost: bool) -> Vec<String> {
 }
 
 /// True when a stored result says that its checks were judged and what they said was lost.
-pub(crate) fn is_lost(outcome: &serde_json::Value) -> bool {
-    let none = |checks: &serde_json::Value| checks.as_array().is_none_or(Vec::is_empty);
-    outcome[RECOVERED].as_bool() == Some(true) && none(&outcome["checks"])
+pub(crate) fn is_lost(outcome: &TaskOutcome) -> bool {
+    match outcome {
+        TaskOutcome::Table {
+            summary,
+            recovered: true,
+        } => summary["checks"].as_array().is_none_or(Vec::is_empty),
+        _ => false,
+    }
 }
 
 /// What the tasks of a resumed run did, also those that were done before it was interrupted.
@@ -174,20 +177,21 @@ pub(crate) fn all_done(
 }
 
 /// What a stored result says.
-fn before(task: &PlannedTask, outcome: &serde_json::Value) -> Option<TaskDone> {
-    if let (Action::Model(model), Some(version)) = (&task.action, outcome["view"].as_u64()) {
-        return Some(TaskDone::View {
+fn before(task: &PlannedTask, outcome: &TaskOutcome) -> Option<TaskDone> {
+    match (outcome, &task.action) {
+        (TaskOutcome::View { version }, Action::Model(model)) => Some(TaskDone::View {
             table: model.table.target.clone(),
-            version: Some(version),
+            version: Some(*version),
             judged: None,
-        });
+        }),
+        (TaskOutcome::Nothing, Action::Command(_)) => Some(TaskDone::Command),
+        (TaskOutcome::Table { summary, recovered }, _) => {
+            let summary: OutputSummary = serde_json::from_value(summary.clone()).ok()?;
+            Some(match recovered {
+                true => TaskDone::Recovered(Box::new(summary)),
+                false => TaskDone::Table(Box::new(summary)),
+            })
+        }
+        _ => None,
     }
-    if matches!(task.action, Action::Command(_)) && outcome.is_null() {
-        return Some(TaskDone::Command);
-    }
-    let summary: OutputSummary = serde_json::from_value(outcome.clone()).ok()?;
-    Some(match outcome[RECOVERED].as_bool() {
-        Some(true) => TaskDone::Recovered(Box::new(summary)),
-        _ => TaskDone::Table(Box::new(summary)),
-    })
 }

@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, OutputSpec, OutputSummary, Transfer, run_transfer};
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{Checkpoint, Destination, Reader, Receipt, TaskRecord};
+use towpath_ports::{Checkpoint, Destination, Reader, Receipt, TaskOutcome, TaskRecord};
 use towpath_vocab::{
     Action, Failure, PlannedTask, Position, Remedy, RunName, TableName, TablePlan, TaskKey,
     WriteMode,
@@ -107,7 +107,7 @@ impl Work {
         let last = store
             .last_success(&self.environment, &self.pipeline, &task.id)
             .await?;
-        let did = |record: &TaskRecord| record.outcome.get("skipped").is_none();
+        let did = |record: &TaskRecord| !matches!(record.outcome, TaskOutcome::Skipped { .. });
         Ok(last.is_some_and(|(run, record)| since(&run) && did(&record)))
     }
 
@@ -136,7 +136,10 @@ impl Work {
         let last = store
             .last_success(&self.environment, &self.pipeline, &task.id)
             .await?;
-        let stored = last.and_then(|(_, record)| record.outcome["view"].as_u64());
+        let stored = last.and_then(|(_, record)| match record.outcome {
+            TaskOutcome::View { version } => Some(version),
+            _ => None,
+        });
         let now = self
             .services
             .lake
@@ -271,7 +274,7 @@ impl Work {
                 adopted: true,
             });
         }
-        let outcome = stored(task, &summary)?;
+        let outcome = stored(task, &summary, false)?;
         self.record(&task.id, TaskDone::Recovered(Box::new(summary)));
         Ok(AttemptOutcome {
             unchanged: false,
@@ -287,7 +290,7 @@ impl Work {
         fingerprint: Option<String>,
     ) -> Result<AttemptOutcome> {
         let stopped = table.stopped.clone();
-        let outcome = stored(task, &table)?;
+        let outcome = stored(task, &table, false)?;
         self.record(&task.id, TaskDone::Table(Box::new(table)));
         match stopped {
             Some(failure) => Err(failure),
@@ -346,12 +349,17 @@ impl ReplacedRows {
 }
 
 /// A result as the state store keeps it.
-pub(super) fn stored(task: &PlannedTask, table: &OutputSummary) -> Result<serde_json::Value> {
-    serde_json::to_value(table).map_err(|error| {
+pub(super) fn stored(
+    task: &PlannedTask,
+    table: &OutputSummary,
+    recovered: bool,
+) -> Result<TaskOutcome> {
+    let summary = serde_json::to_value(table).map_err(|error| {
         Failure::new(
             "R0932",
             Remedy::Bug,
             format!("the result of `{}` cannot be stored: {error}", task.id),
         )
-    })
+    })?;
+    Ok(TaskOutcome::Table { summary, recovered })
 }

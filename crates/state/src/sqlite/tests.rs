@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde_json::json;
 use towpath_ports::{
     CompiledGraph, GraphTask, NewRun, Opened, RunEvent, RunFilter, RunKind, RunRecord, RunState,
-    StateStore, TaskState, Transition,
+    StateStore, TaskOutcome, TaskState, Transition,
 };
 use towpath_vocab::{Environment, Failure, Remedy};
 
@@ -466,6 +466,8 @@ async fn a_file_of_format_2_goes_on_where_it_was() {
     );
     assert_eq!(runs[2].request["target"], "shop.extract");
     assert_eq!(runs[0].tasks[1].worker.as_deref(), Some("old"));
+    assert_eq!(runs[2].tasks[1].outcome, TaskOutcome::View { version: 3 });
+    assert_eq!(runs[2].tasks[2].outcome, TaskOutcome::Nothing);
     let (name, success) = store
         .last_success(&dev, &"shop".into(), &"extract/orders".into())
         .await

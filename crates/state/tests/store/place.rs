@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use towpath_ports::{
     AttemptEnd, Clock, CompiledGraph, GraphTask, NewRun, Opened, Result, RunEvent, RunKind,
-    RunRecord, Secrets, StateStore, TaskState, Transition,
+    RunRecord, Secrets, StateStore, TaskOutcome, TaskState, Transition,
 };
 use towpath_state::{Location, open};
 use towpath_testkit::postgres::PostgresServer;
@@ -195,6 +195,14 @@ pub(crate) fn move_of(
     }
 }
 
+/// What a task that wrote seven rows did.
+pub(crate) fn seven_rows() -> TaskOutcome {
+    TaskOutcome::Table {
+        summary: json!({ "rows": 7, "notes": ["one was late"] }),
+        recovered: false,
+    }
+}
+
 pub(crate) fn opened_new(opened: Opened) -> RunRecord {
     match opened {
         Opened::New(run) => run,
@@ -221,7 +229,7 @@ pub(crate) async fn start_and_end(
     let mut done = move_of(run, task, TaskState::Running, end, fence + 1);
     done.end = Some(AttemptEnd {
         failure: None,
-        outcome: json!({ "rows": 7 }),
+        outcome: seven_rows(),
         fingerprint: Some(format!("print of {}", run.name)),
     });
     assert!(store.transition(done).await.unwrap());

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema};
 use serde_json::{Value, json};
-use towpath_ports::{AttemptEnd, Opened, RunEvent, RunFilter, RunState, TaskState};
+use towpath_ports::{AttemptEnd, Opened, RunEvent, RunFilter, RunState, TaskOutcome, TaskState};
 use towpath_vocab::{
     CheckResult, Environment, FactSource, Failure, Generation, Outcome, Remedy, RunName, TableFact,
     TableLineage, TableName, TaskKey,
 };
 
 use crate::place::{
-    LEASE_US, TestPlace, assert_gapless, move_of, opened_new, opened_resumed, start_and_end,
+    LEASE_US, TestPlace, assert_gapless, move_of, opened_new, opened_resumed, seven_rows,
+    start_and_end,
 };
 
 pub(crate) async fn a_run_is_written_and_read_back(place: &TestPlace) {
@@ -33,7 +34,7 @@ pub(crate) async fn a_run_is_written_and_read_back(place: &TestPlace) {
     let failure = Failure::new("R0299", Remedy::FixData, "`x` is no number").help("fix `x`");
     failed.end = Some(AttemptEnd {
         failure: Some(failure.clone()),
-        outcome: Value::Null,
+        outcome: TaskOutcome::Nothing,
         fingerprint: None,
     });
     assert!(store.transition(failed).await.unwrap());
@@ -52,7 +53,7 @@ pub(crate) async fn a_run_is_written_and_read_back(place: &TestPlace) {
         (RunState::Failed, 10, Some(99))
     );
     assert_eq!(found.request, place.new_run("w1", "h", 10).request);
-    assert_eq!(found.tasks[0].outcome, json!({ "rows": 7 }));
+    assert_eq!(found.tasks[0].outcome, seven_rows());
     assert_eq!((found.tasks[0].attempt, found.tasks[0].fence), (1, 1));
     assert_eq!(found.tasks[1].failure, Some(failure));
     assert_eq!(found.tasks[2].state, TaskState::Waiting);
@@ -72,6 +73,8 @@ pub(crate) async fn a_run_is_written_and_read_back(place: &TestPlace) {
             "run_failed"
         ]
     );
+    let events = store.events(&run.name, &run.environment, 2).await.unwrap();
+    assert_eq!(events[0].body["notes"], json!(["one was late"]));
     assert_eq!(
         store
             .events(&run.name, &run.environment, 4)
