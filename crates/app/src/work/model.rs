@@ -133,10 +133,13 @@ async fn view(
     print: String,
 ) -> Result<AttemptOutcome> {
     let target = &model.table.target;
-    let version = work.stands(task, target).await?;
-    let holds = version.is_some();
+    let stands = work.stands(task, target).await?;
     let is_rerun = work.options.rerun_of.is_some();
-    if !is_rerun && !model.asks && work.is_unchanged(task, &print, holds).await? {
+    if let Some(version) = stands
+        && !is_rerun
+        && !model.asks
+        && work.is_unchanged(task, &print, true).await?
+    {
         return Ok(AttemptOutcome {
             unchanged: true,
             outcome: TaskOutcome::View { version },
