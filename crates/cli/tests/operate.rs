@@ -282,7 +282,7 @@ fn a_selection_runs_what_it_means_and_refuses_what_means_nothing() {
         ],
     );
     let empty = desk.exits(2, ".", &["run", "--select", "raw.a,step:build"]);
-    has(&empty, &["error[R0963]", "nothing is left"]);
+    has(&empty, &["error[R0963]", "the selection is empty"]);
     has(
         &desk.exits(2, ".", &["run", "--select", "a++"]),
         &["error[R0963]", "examples"],
@@ -432,7 +432,7 @@ fn logs_are_followed_from_before_the_first_line_to_the_last() {
     has(&far, &["error[R0981]", "no run `gate#7`"]);
     let mut early = start(&desk, &["logs", "--follow"]);
     let mut errors = BufReader::new(early.stderr.take().unwrap());
-    until(&mut errors, "Waiting for the first run to begin");
+    until(&mut errors, "Waiting for the first run to start");
     let run = start(&desk, &["run"]);
     began(&desk);
     let mut one = start(&desk, &["logs", "gate#1.hold", "-f", "--format", "json"]);

@@ -201,7 +201,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "P0105",
         "The indentation is wrong.",
-        "YAML indents with spaces, and keys of one map start in the same column.",
+        "YAML indents with spaces, and the keys of a map must start in the same column.",
     ),
     CodeEntry::check("P0106", "A key that cannot be left out is missing.", ""),
     CodeEntry::check(

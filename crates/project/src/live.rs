@@ -56,7 +56,7 @@ impl<'a> Expected<'a> {
                 self.connection
             ))
         } else {
-            said.help("the last run saw it otherwise; the next run tells what it makes of it")
+            said.help("the last run saw another state; the next run reports what changes")
         }
     }
 
@@ -79,13 +79,13 @@ pub fn compare(expected: &Expected<'_>, live: &TableFact) -> Vec<Diagnostic> {
         match now.field_with_name(name) {
             Err(_) => {
                 let columns: Vec<&str> = now.fields().iter().map(|f| f.name().as_str()).collect();
-                let message = format!("{table} has no column `{name}` any more");
+                let message = format!("{table} no longer has the column `{name}`");
                 let said = expected.say("C0512", expected.severe(), Some(name), message);
                 found.push(said.help(format!("it has: {}", suggest::listing(&columns))));
             }
             Ok(live) if differ(field, live) => {
                 let message = format!(
-                    "{table}: `{name}` is now {}, known as {}",
+                    "{table}: `{name}` is now {}, before it was {}",
                     words(live),
                     words(field)
                 );
@@ -110,7 +110,7 @@ pub fn compare(expected: &Expected<'_>, live: &TableFact) -> Vec<Diagnostic> {
             false => format!("the key `{}`", key.join(", ")),
         };
         let message = format!(
-            "{table} now has {}, known with {}",
+            "{table} now has {}, before it had {}",
             list(&live.key),
             list(&expected.fact.key)
         );
@@ -122,11 +122,11 @@ pub fn compare(expected: &Expected<'_>, live: &TableFact) -> Vec<Diagnostic> {
 /// A table that the outside system does not have, or that cannot be looked at.
 pub fn gone(connection: &str, object: &str, span: Option<Span>, why: &Failure) -> Diagnostic {
     let message = format!(
-        "`{object}` of `{connection}` cannot be looked at: {}",
+        "`{object}` of `{connection}` cannot be read: {}",
         why.message
     );
     placed(Diagnostic::error("C0511", message), span, why).help(format!(
-        "look at what there is: towpath connection discover {connection}"
+        "to list its tables: towpath connection discover {connection}"
     ))
 }
 

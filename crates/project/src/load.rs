@@ -99,7 +99,7 @@ fn schema(frame: &StepFrame<'_>, context: &StepContext<'_>, report: &mut Report)
             .error(
                 "P0106",
                 frame.at,
-                format!("step `{}` does not say where to load into", frame.name),
+                format!("step `{}` has no `into`: the schema to load into", frame.name),
             )
             .help("into: raw   # the schema in the lakehouse");
         return None;
@@ -186,13 +186,13 @@ fn wanted(
                     "P0120",
                     frame.at,
                     format!(
-                        "step `{}` names no tables, and none of `{name}` are known",
+                        "step `{}` names no tables, and no tables of `{name}` are known",
                         frame.name
                     ),
                 )
                 .help("tables: { orders: {} }")
                 .help(format!(
-                    "or find out which there are: towpath connection discover {name} --write"
+                    "or discover the tables: towpath connection discover {name} --write"
                 ));
         }
         return expand("*", None, frame.at, &objects, &except, frame, context);
@@ -216,7 +216,7 @@ fn wanted(
             let said = report.warning(
                 "P0121",
                 entry.key_at,
-                format!("pattern `{key}` matches no table of `{name}` that is known"),
+                format!("pattern `{key}` matches no known table of `{name}`"),
             );
             match objects.is_empty() {
                 true => said.help(format!("tables of `{name}` are not known yet: towpath connection discover {name} --write")),
@@ -246,7 +246,7 @@ fn exact(key: &str, entry: &Entry, found: &mut Vec<Wanted>, report: &mut Report)
             )
             .help("letters, digits and `_`, not starting with a digit")
             .help(format!(
-                "name the table you want to get: {name}: {{ from: \"{from}\" }}"
+                "give the target table a valid name: {name}: {{ from: \"{from}\" }}"
             ));
         return;
     }

@@ -22,7 +22,7 @@ pub(crate) fn not_active(word: &str, at: At, report: &mut Report) {
         format!("`{word}` is not supported in this version"),
     );
     match word.starts_with("mode") {
-        true => said.help("with a `cursor` only what changed is read: mode: incremental"),
+        true => said.help("with a `cursor` only changed rows are read: mode: incremental"),
         false => said.help("supported are: replace, append, merge, delete+insert, insert_only"),
     };
 }
@@ -52,9 +52,9 @@ pub(crate) fn unknown_outside_table(
         .flat_map(|table| [table.as_str(), short_name(table)]);
     if let Some(near) = crate::suggest::nearest(object, known) {
         report
-            .warning("C0510", at, format!("`{object}` is not among the tables of `{name}` that are known"))
+            .warning("C0510", at, format!("`{object}` is not a known table of `{name}`"))
             .label(format!("did you mean `{near}`?"))
-            .help(format!("known are those in schemas/{name}.yml; a new table: towpath connection discover {name} --write"));
+            .help(format!("the known tables are in schemas/{name}.yml; for a new table: towpath connection discover {name} --write"));
     }
 }
 
@@ -81,11 +81,11 @@ pub(crate) fn seen_otherwise(
         .warning(
             "C0517",
             merged.get(option).map_or(at, |node| node.at.head()),
-            format!("schemas/{name}.yml knows `{object}` as it was seen with another `{option}`"),
+            format!("schemas/{name}.yml has `{object}` as it was discovered with another `{option}`"),
         )
         .label("the types there stay as they are")
         .help(format!(
-            "see it anew: towpath connection discover {name} --write"
+            "to discover it again: towpath connection discover {name} --write"
         ));
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn can_read(
             .error(
                 "C0507",
                 cursor.at,
-                format!("connection `{name}` takes no `cursor`: it tells by itself what is new"),
+                format!("connection `{name}` takes no `cursor`: it finds new rows by itself"),
             )
             .help("mode: incremental");
         return;

@@ -30,7 +30,7 @@ pub(crate) fn read(
     };
     if params.value.as_map().is_none() && !params.value.is_null() {
         report
-            .error("P0104", params.value.at, "params are a map from names")
+            .error("P0104", params.value.at, "params must be a map of names")
             .help("write params: { since: { type: date, default: 2013-01-01 } }");
     }
     for (name, entry) in params.value.entries() {
@@ -62,7 +62,7 @@ pub(crate) fn read(
                     entry.key_at,
                     format!("param `{name}` has no value"),
                 )
-                .help(format!("give it: --param {name}=…, or declare a `default`"));
+                .help(format!("set it: --param {name}=…, or declare a `default`"));
             continue;
         };
         if let Some(kind) = kind.and_then(Node::text) {
@@ -88,9 +88,9 @@ fn check(name: &str, value: &str, kind: &str, at: crate::report::At, report: &mu
             .error(
                 "P0206",
                 at,
-                format!("`{value}` is no {kind}, which param `{name}` must be"),
+                format!("`{value}` is not a valid {kind}, the type of param `{name}`"),
             )
-            .help(format!("give another: --param {name}=…"));
+            .help(format!("set another value: --param {name}=…"));
     }
 }
 

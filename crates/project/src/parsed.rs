@@ -133,7 +133,7 @@ fn part(path: &str, report: &mut Report) -> Option<Part> {
             let at = head(path, report);
             report
                 .warning("P0128", at, "`towpath.yaml` is not read")
-                .help("the project's file is called towpath.yml");
+                .help("the name of the project file is towpath.yml");
             return None;
         }
         _ => {}
@@ -152,7 +152,7 @@ fn part(path: &str, report: &mut Report) -> Option<Part> {
                 let at = head(path, report);
                 report
                     .warning("P0128", at, format!("`{path}` is not read"))
-                    .help(format!("files stand directly under `{folder}/`"));
+                    .help(format!("files must be directly in `{folder}/`"));
                 return None;
             };
             Some(match folder {

@@ -156,7 +156,7 @@ pub(crate) fn order(
     };
     if order == Some(Ordering::Greater) {
         report
-            .error("T0404", at, format!("nothing lies between {min} and {max}"))
+            .error("T0404", at, format!("no value is between {min} and {max}"))
             .label("`min` is above `max`")
             .help(format!(
                 "write min: {max} and max: {min}, if they were swapped"
@@ -193,9 +193,9 @@ pub(crate) fn reads(
         .error(
             "T0403",
             at,
-            format!("`{text}` is no {name}, which column `{column}` is"),
+            format!("`{text}` is not a valid {name}, the type of column `{column}`"),
         )
-        .label(format!("must read as {name}"));
+        .label(format!("must be a valid {name}"));
     false
 }
 
@@ -234,7 +234,7 @@ pub(crate) fn pattern(
         report
             .error("K0602", node.at, "this regular expression cannot be read")
             .label(reason)
-            .help("put a backslash before a character that is meant as itself: \\. \\( \\[");
+            .help("put a backslash before a special character that stands for itself: \\. \\( \\[");
         return None;
     }
     if let Some(data_type) = data_type
@@ -245,7 +245,7 @@ pub(crate) fn pattern(
                 "T0406",
                 node.at,
                 format!(
-                    "a pattern is about text, column `{column}` is {}",
+                    "a pattern needs text, but column `{column}` is {}",
                     types::name(data_type)
                 ),
             )

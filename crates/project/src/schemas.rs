@@ -92,7 +92,7 @@ pub fn write_schemas(connection: &str, tables: &[(String, TableFact, ReadOptions
     // Writing to a String cannot fail.
     let _ = writeln!(
         out,
-        "# What `{connection}` looks like. Written by `towpath connection discover {connection} --write`; commit it."
+        "# The tables of `{connection}`. Written by `towpath connection discover {connection} --write`; commit it."
     );
     out.push_str("version: 1\ntables:\n");
     if tables.is_empty() {

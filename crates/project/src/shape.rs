@@ -60,7 +60,7 @@ fn map(
             .error(
                 "P0104",
                 at,
-                format!("a {} is a map, this is {found}", shape.noun),
+                format!("a {} must be a map, but this is {found}", shape.noun),
             )
             .help(format!("keys of a {}: {}", shape.noun, names(shape, extra)));
         return;
@@ -140,7 +140,7 @@ fn named(node: &mut Node, inner: Kind, context: &Context<'_>, report: &mut Repor
             .error(
                 "P0104",
                 at.head(),
-                format!("expected a map from names, found {found}"),
+                format!("expected a map of names, found {found}"),
             )
             .help("write `name: …` on a line each, indented by two spaces");
         return;
@@ -271,7 +271,7 @@ fn publish_tables(node: &mut Node, context: &Context<'_>, report: &mut Report) {
                 .error(
                     "P0104",
                     at.head(),
-                    format!("expected a map from names, found {found}"),
+                    format!("expected a map of names, found {found}"),
                 )
                 .help("write `name: {}` on a line each");
         }
@@ -295,7 +295,7 @@ fn check(node: &mut Node, context: &Context<'_>, report: &mut Report) {
             .error(
                 "K0601",
                 node.at,
-                format!("check `{word}` says nothing about what"),
+                format!("check `{word}` has no value"),
             )
             .help("write `- not_null: column`, `- row_count: { min: 1 }`, …")
             .help(format!("checks: {}", keys::CHECK_KINDS.join(", ")));
@@ -313,7 +313,7 @@ fn check(node: &mut Node, context: &Context<'_>, report: &mut Report) {
         .any(|(key, _)| keys::CHECK.find(key).is_none());
     if kinds.len() > 1 || kinds.is_empty() && !unknown && node.as_map().is_some() {
         let message = match kinds.len() {
-            0 => "this check says nothing to check".to_owned(),
+            0 => "this check is empty".to_owned(),
             _ => format!("this check has {} kinds: {}", kinds.len(), kinds.join(", ")),
         };
         let second = node
@@ -433,8 +433,8 @@ fn limit(node: &mut Node, context: &Context<'_>, report: &mut Report) {
     bind_all(node, Leaf::Text, context, report);
     if value::limit(node).is_none() && context.bindings.is_some() {
         report
-            .error("P0127", node.at.head(), "this is not a limit")
-            .help("write { percent: 1, rows: 10 }: more than both stops the load");
+            .error("P0127", node.at.head(), "this is not a valid limit")
+            .help("write { percent: 1, rows: 10 }: a load stops when it exceeds both");
     }
 }
 

@@ -160,7 +160,7 @@ fn strange_keys(frame: &StepFrame<'_>, verb: &str, report: &mut Report) {
                 .error(
                     "P0134",
                     entry.key_at,
-                    format!("`{key}` means nothing in a `{verb}` step"),
+                    format!("`{key}` has no meaning in a `{verb}` step"),
                 )
                 .help(format!("it belongs to: {}", verbs.join(", ")));
         }

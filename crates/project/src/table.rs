@@ -163,7 +163,7 @@ fn write_mode(
                     frame.target
                 ),
             )
-            .help("cursor: the column that tells what is new, such as updated_at");
+            .help("cursor: the column that shows which rows are new, such as updated_at");
     }
     let mode = match node.and_then(Node::text) {
         Some(word) => write_word(word),
@@ -198,7 +198,7 @@ fn write_mode(
                 "P0125",
                 at,
                 format!(
-                    "`{}` is appended to: rows that change late will stand there again",
+                    "`{}` is appended to: a row that changes later is added again",
                     frame.target
                 ),
             )

@@ -31,7 +31,7 @@ pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Duration => "write 30s, 10m, 24h or 2d",
         Kind::Size => "write 512MB or 4GB; 16MB at least",
         Kind::Limit => "write 1%, a number of rows, or { percent: 1, rows: 10 }",
-        _ => "write one of the words of this key",
+        _ => "write one of the words that this key takes",
     }
     .to_owned())
 }

@@ -969,7 +969,7 @@ fn the_planners_sentences_are_put_in_our_words() {
         (
             "select status::nope from raw.orders",
             "M0308",
-            "`nope` is no type",
+            "`nope` is not a type",
             "nope",
         ),
         (

@@ -46,7 +46,7 @@ steps:
         from: orders.csv
         key: order_id
         columns:
-          quantity: { min: 1 }             # a rule: a row that breaks it is set aside
+          quantity: { min: 1 }             # a rule: a row that breaks it is rejected
           price: decimal(10,2)             # declared; other types are read from the data
         checks:                            # a check: it decides about the whole commit
           - relationships: { customer_id: raw.customers.customer_id }

@@ -62,7 +62,7 @@ const fn warned(name: &'static str, why: &'static str) -> DbtKey {
 }
 
 const HOOK: &str =
-    "no statement runs before or after a model: make it a model, or a `command` step";
+    "Towpath runs no statement before or after a model: make it a model, or a `command` step";
 const ONE_DATABASE: &str = "all tables are in the project's lakehouse";
 const RIGHTS: &str = "rights are those of the lakehouse's files";
 const LAYOUT: &str = "it belongs to another warehouse; tables here are Delta tables";
@@ -92,11 +92,11 @@ pub(crate) static MODEL_CONFIG: DbtKeys = DbtKeys {
         ),
         refused(
             "incremental_predicates",
-            "a merge looks at the whole table: write the condition into the model's SQL",
+            "a merge reads the whole table: write the condition into the model's SQL",
         ),
         refused(
             "predicates",
-            "a merge looks at the whole table: write the condition into the model's SQL",
+            "a merge reads the whole table: write the condition into the model's SQL",
         ),
         refused("pre_hook", HOOK),
         refused("pre-hook", HOOK),
@@ -105,7 +105,7 @@ pub(crate) static MODEL_CONFIG: DbtKeys = DbtKeys {
         refused("sql_header", HOOK),
         refused(
             "contract",
-            "columns and types are not held against a contract: test them, or leave it out",
+            "columns and types are not compared with a contract: test them, or leave it out",
         ),
         describes("tags"),
         describes("meta"),
@@ -125,7 +125,7 @@ pub(crate) static MODEL_CONFIG: DbtKeys = DbtKeys {
         warned("batch_size", BATCHES),
         warned("lookback", BATCHES),
         warned("concurrent_batches", BATCHES),
-        warned("quoting", "names are quoted where they need it"),
+        warned("quoting", "Towpath quotes names where they need it"),
         warned("indexes", LAYOUT),
         warned("unlogged", LAYOUT),
         warned("transient", LAYOUT),
@@ -193,7 +193,7 @@ pub(crate) static SEED_CONFIG: DbtKeys = DbtKeys {
         warned("copy_grants", RIGHTS),
         warned("persist_docs", COMMENTS),
         warned("event_time", BATCHES),
-        warned("quoting", "names are quoted where they need it"),
+        warned("quoting", "Towpath quotes names where they need it"),
     ],
 };
 
@@ -259,7 +259,7 @@ pub(crate) static PROPERTIES: DbtKeys = DbtKeys {
         describes("metrics"),
         describes("semantic_models"),
         describes("saved_queries"),
-        warned("snapshots", "snapshots are not made in this version"),
+        warned("snapshots", "this version does not build snapshots"),
         warned("unit_tests", "unit tests are not run in this version"),
         warned(
             "tests",
@@ -271,7 +271,7 @@ pub(crate) static PROPERTIES: DbtKeys = DbtKeys {
         ),
         warned(
             "functions",
-            "functions of a project are not made in this version",
+            "this version does not create functions of a project",
         ),
     ],
 };
@@ -299,7 +299,7 @@ pub(crate) static MODEL: DbtKeys = DbtKeys {
             "constraints",
             "write a test: a constraint without a contract is not enforced",
         ),
-        warned("deprecation_date", "nobody is warned when the day comes"),
+        warned("deprecation_date", "Towpath gives no warning when the date comes"),
         warned("unit_tests", "unit tests are not run in this version"),
         refused(
             "versions",
@@ -368,7 +368,7 @@ pub(crate) static SOURCE: DbtKeys = DbtKeys {
         warned("freshness", FRESHNESS),
         warned("loaded_at_field", FRESHNESS),
         warned("loaded_at_query", FRESHNESS),
-        warned("quoting", "names are quoted where they need it"),
+        warned("quoting", "Towpath quotes names where they need it"),
         refused("overrides", "packages are not installed in this version"),
     ],
 };
@@ -392,7 +392,7 @@ pub(crate) static SOURCE_TABLE: DbtKeys = DbtKeys {
         warned("freshness", FRESHNESS),
         warned("loaded_at_field", FRESHNESS),
         warned("loaded_at_query", FRESHNESS),
-        warned("quoting", "names are quoted where they need it"),
+        warned("quoting", "Towpath quotes names where they need it"),
     ],
 };
 
@@ -430,13 +430,13 @@ pub(crate) static PROJECT: DbtKeys = DbtKeys {
         describes("semantic-models"),
         describes("saved-queries"),
         describes("dbt-cloud"),
-        warned("snapshots", "snapshots are not made in this version"),
+        warned("snapshots", "this version does not build snapshots"),
         warned("unit_tests", "unit tests are not run in this version"),
         warned(
             "functions",
-            "functions of a project are not made in this version",
+            "this version does not create functions of a project",
         ),
-        warned("quoting", "names are quoted where they need it"),
+        warned("quoting", "Towpath quotes names where they need it"),
         warned("restrict-access", "every model may refer to every other"),
         refused("on-run-start", "use a `command` step"),
         refused("on-run-end", "use a `command` step"),

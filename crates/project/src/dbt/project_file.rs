@@ -162,9 +162,9 @@ fn unused(key: &str, entry: &Entry, report: &mut Report) {
         .warning(
             "M0333",
             entry.key_at,
-            format!("nothing of this project is called `{key}`"),
+            format!("nothing in this project is named `{key}`"),
         )
-        .help("configs of models stand under the project's name, then under their folders");
+        .help("configs of models are under the project's name, then under their folders");
 }
 
 /// The config that a key of a section is; `None` for a folder. As in dbt, a map is a folder unless its

@@ -67,7 +67,7 @@ pub(crate) fn read(
                 .error(
                     "M0331",
                     seed.at,
-                    format!("two seeds are called `{}`", seed.name),
+                    format!("two seeds are named `{}`", seed.name),
                 )
                 .help(format!("the other one is {first}: rename one of the files"));
             continue;
@@ -81,7 +81,7 @@ pub(crate) fn read(
                 .warning(
                     "M0333",
                     at,
-                    format!("there is no seed `{name}` that this could describe"),
+                    format!("there is no seed `{name}` for this description"),
                 )
                 .suggest(name, files.iter().map(|file| stem(file.path)), "seeds");
         }

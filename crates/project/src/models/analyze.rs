@@ -234,7 +234,7 @@ fn judge(
                     .error(
                         "M0309",
                         place::head(&draft.file),
-                        format!("the result has two columns called `{}`", twice.name()),
+                        format!("the result has two columns named `{}`", twice.name()),
                     )
                     .help("give one of them another name with `as`");
                 return found;
@@ -284,7 +284,7 @@ fn say(
     };
     let mut help = problem.help.clone();
     if level == Level::Warning {
-        help.push("columns are those of the last run; the next run tells".to_owned());
+        help.push("the columns are those of the last run; the next run checks them again".to_owned());
     }
     report.say(Diagnostic {
         code: problem.code.to_owned(),

@@ -150,7 +150,7 @@ fn check_names(
                 .warning(
                     "M0333",
                     at,
-                    format!("there is no model `{name}` that this could describe"),
+                    format!("there is no model `{name}` for this description"),
                 )
                 .suggest(
                     name,
@@ -167,7 +167,7 @@ fn check_names(
                 .warning(
                     "M0333",
                     source.at,
-                    format!("nothing loads the table `{word}` that this describes"),
+                    format!("no step loads the table `{word}` of this description"),
                 )
                 .suggest(&word, names.iter().map(String::as_str), "tables");
         }

@@ -194,7 +194,7 @@ fn write_mode(draft: &Draft<'_>, key: &[String], report: &mut Report) -> WriteMo
                 .error(
                     "M0336",
                     place::head(&draft.file),
-                    format!("incremental strategy `{other}` is not known in this version"),
+                    format!("this version does not have the incremental strategy `{other}`"),
                 )
                 .suggest(other, ["append", "merge", "delete+insert"], "there is");
             default
@@ -206,7 +206,7 @@ fn write_mode(draft: &Draft<'_>, key: &[String], report: &mut Report) -> WriteMo
                 "M0338",
                 place::head(&draft.file),
                 format!(
-                    "`{}` only grows: rows that change late will stand there again",
+                    "`{}` only grows: a row that changes later is added again",
                     draft.table
                 ),
             )

@@ -36,7 +36,7 @@ pub(super) fn read<'a>(
                 .error(
                     "M0331",
                     place::head(file),
-                    format!("two models are called `{name}`"),
+                    format!("two models are named `{name}`"),
                 )
                 .help(format!("the other one is {first}: rename one of the files"));
             continue;
@@ -46,7 +46,7 @@ pub(super) fn read<'a>(
                 .error(
                     "M0331",
                     place::head(file),
-                    format!("a model and a seed are called `{name}`"),
+                    format!("a model and a seed are named `{name}`"),
                 )
                 .help("rename one of the files: `ref` must mean one table");
             continue;
@@ -66,10 +66,10 @@ fn parts<'a>(file: &TextFile<'a>, report: &mut Report) -> Option<(&'a str, &'a s
             .error(
                 "M0332",
                 place::head(file),
-                format!("model `{name}` stands in no schema"),
+                format!("model `{name}` has no schema"),
             )
             .help(format!(
-                "move it: models/marts/{name}.sql becomes marts.{name}"
+                "move it to a folder: models/marts/{name}.sql becomes marts.{name}"
             ));
         return None;
     };
@@ -229,7 +229,7 @@ fn materialized(
                 .error(
                     "M0336",
                     at,
-                    format!("`{other}` is no way to keep a model in this version"),
+                    format!("this version does not have the materialization `{other}`"),
                 )
                 .suggest(other, WORDS.iter().copied(), "there is");
             Materialized::View

@@ -212,7 +212,7 @@ fn say_circle(drafts: &[Draft<'_>], circle: &[usize], report: &mut Report) {
         .error(
             "M0330",
             at.unwrap_or_else(|| place::head(&first.file)),
-            "these models refer to each other in a circle",
+            "these models refer to each other in a cycle",
         )
         .help(names.join(" -> "));
 }

@@ -75,10 +75,10 @@ pub(super) fn say_ephemeral(name: &str, node: Option<&Node>, report: &mut Report
         .warning(
             "M0339",
             first.at,
-            format!("{count} tests of `{name}` are never run: an ephemeral model is no table"),
+            format!("{count} tests of `{name}` are never run: an ephemeral model is not a table"),
         )
-        .help("make it a view, which is judged before it is stored: config(materialized='view')")
-        .help("or put the tests at the models that read it");
+        .help("make it a view, which is tested before it is stored: config(materialized='view')")
+        .help("or put the tests on the models that read it");
 }
 
 /// Adds the tests of `sources:` to the loads of those tables.
@@ -303,7 +303,7 @@ impl Reader<'_> {
         };
         if rows.is_none() {
             self.report
-                .error("K0601", node.at, format!("`{text}` is no limit of a test"))
+                .error("K0601", node.at, format!("`{text}` is not a valid limit of a test"))
                 .help("write \">10\", \">=10\" or \"!=0\"");
         }
         rows.map(|rows| Tolerance {
@@ -359,7 +359,7 @@ impl Reader<'_> {
         }
         let Some((column, _)) = column else {
             self.report
-                .error("K0601", at, format!("test `{name}` names no column"))
+                .error("K0601", at, format!("test `{name}` does not name a column"))
                 .help("put it under a column, or give it `column_name`");
             return None;
         };
@@ -406,7 +406,7 @@ impl Reader<'_> {
         let target = parse_to(text);
         let Some(table) = target.as_ref().and_then(|to| (self.resolve)(to)) else {
             self.report
-                .error("K0603", to.at, format!("`{text}` leads to no table"))
+                .error("K0603", to.at, format!("`{text}` does not name a table"))
                 .help("to: ref('MODEL') or source('SCHEMA', 'TABLE')");
             return None;
         };

@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SelectError {
     /// The text is not of the grammar.
-    #[error("`{word}` is no selection: {why}")]
+    #[error("`{word}` is not a valid selection: {why}")]
     Unreadable {
         /// The word.
         word: String,
@@ -12,7 +12,7 @@ pub enum SelectError {
         why: String,
     },
     /// A method that there is not.
-    #[error("`{method}:` selects by nothing that is known")]
+    #[error("`{method}:` is not a known selection method")]
     Method {
         /// The method.
         method: String,
@@ -28,7 +28,7 @@ pub enum SelectError {
         help: String,
     },
     /// Every word means something, but nothing is left of them together.
-    #[error("nothing is left of the selection")]
+    #[error("the selection is empty")]
     Empty,
 }
 
@@ -41,7 +41,7 @@ impl SelectError {
             }
             SelectError::Method { help, .. } | SelectError::Nothing { help, .. } => help.clone(),
             SelectError::Empty => {
-                "a comma keeps what fits both sides, `--exclude` takes away: ask for less of both; a blank between words adds".to_owned()
+                "a comma keeps only what both sides select, and `--exclude` removes: use less of both; a blank between words adds".to_owned()
             }
         }
     }

@@ -54,11 +54,11 @@ fn word(text: &str, within: &str) -> Result<Word, SelectError> {
     let (parents, rest) =
         leading(rest).ok_or_else(|| wrong("the number before `+` is too large"))?;
     let (children, rest) =
-        trailing(rest).ok_or_else(|| wrong("the number behind `+` is too large"))?;
+        trailing(rest).ok_or_else(|| wrong("the number after `+` is too large"))?;
     let none = Depth::Generations(0);
     if whole && (parents != none || children != none) {
         return Err(wrong(
-            "`@` says already which neighbours are meant; leave `+` out",
+            "`@` already includes the neighbours; leave `+` out",
         ));
     }
     let (method, value) = match rest.split_once(':') {
@@ -69,7 +69,7 @@ fn word(text: &str, within: &str) -> Result<Word, SelectError> {
         return Err(wrong("a name is missing"));
     }
     if value.contains(['@', '+']) {
-        return Err(wrong("`@` stands before a name, `+` before or behind it"));
+        return Err(wrong("`@` goes before a name, `+` before or after it"));
     }
     Ok(Word {
         text: text.to_owned(),

@@ -102,7 +102,7 @@ impl Builder<'_> {
                     let at = self.at(&range);
                     self.report
                         .error("P0101", at, "a second document starts here")
-                        .help("one file is one document: remove the `---`, or make two files");
+                        .help("a file has one document: remove the `---`, or write two files");
                     return root;
                 }
                 Event::Scalar(text, style, anchor, _) => {
@@ -166,7 +166,7 @@ impl Builder<'_> {
                     "this file is too large once its aliases are copied",
                 )
                 .help(format!(
-                    "at most {MAX_NODES} values; each `*alias` counts as all it stands for"
+                    "at most {MAX_NODES} values; each `*alias` counts as all the values that it copies"
                 ));
         }
     }
@@ -232,7 +232,7 @@ impl Builder<'_> {
         let at = self.at(range);
         let Some(node) = self.anchors.get(&anchor) else {
             self.report
-                .error("P0114", at, "this alias stands inside the value it names")
+                .error("P0114", at, "this alias is inside the value that it copies")
                 .help("a value cannot contain itself");
             return Node::null(at);
         };
@@ -274,7 +274,7 @@ impl Builder<'_> {
                         node.at,
                         format!("a key must be text, this is {}", node.kind()),
                     )
-                    .help("`{{ … }}` in YAML must stand in quotes");
+                    .help("`{{ … }}` in YAML must be in quotes");
                 (String::new(), node.at)
             }
         }
@@ -300,7 +300,7 @@ impl Builder<'_> {
                 let first = self.report.place(slot.get().key_at);
                 let name = slot.key().clone();
                 self.report
-                    .error("P0103", key_at, format!("key `{name}` stands here twice"))
+                    .error("P0103", key_at, format!("key `{name}` is here twice"))
                     .label("the second one")
                     .help(format!("the first one is at {first}"));
             }

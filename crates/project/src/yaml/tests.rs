@@ -48,7 +48,7 @@ fn duplicate_keys_name_both_places() {
     let (node, said) = read("a: 1\nb: 2\na: 3\n");
     assert_eq!(
         said,
-        ["P0103 3:1 `a` key `a` stands here twice | the second one"]
+        ["P0103 3:1 `a` key `a` is here twice | the second one"]
     );
     assert_eq!(node.unwrap().get_text("a"), Some("1"));
 }
@@ -62,7 +62,7 @@ fn traps_are_named() {
         ),
         (
             "c: { url: ${env:X} }",
-            "P0108 1:11 `${env:X}` `${env:X}` inside braces must stand in quotes | YAML reads this `{` as the start of a map",
+            "P0108 1:11 `${env:X}` `${env:X}` inside braces must be in quotes | YAML reads this `{` as the start of a map",
         ),
         (
             "key: @x",
@@ -76,7 +76,7 @@ fn traps_are_named() {
         ("a:\n\tb: 1", "P0105 2:2 `b` a tab cannot indent YAML | "),
         (
             "a:\n  b: 1\n c: 2",
-            "P0105 3:2 `c` this line is not indented like its neighbours | ",
+            "P0105 3:2 `c` this line is not indented like the lines around it | ",
         ),
         (
             "a: \"b\nc: d",

@@ -31,7 +31,7 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
                 .error(
                     "P0108",
                     at,
-                    format!("`{whole}` inside braces must stand in quotes"),
+                    format!("`{whole}` inside braces must be in quotes"),
                 )
                 .label("YAML reads this `{` as the start of a map")
                 .help(format!("write \"{whole}\""));
@@ -69,8 +69,8 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
             || info.contains("indentation") && !info.contains("quoted") =>
         {
             report
-                .error("P0105", at, "this line is not indented like its neighbours")
-                .help("keys of one map start in the same column");
+                .error("P0105", at, "this line is not indented like the lines around it")
+                .help("the keys of a map must start in the same column");
         }
         _ if info.contains("quoted scalar") => {
             report
@@ -79,7 +79,7 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
         }
         _ if info.contains("flow mapping") || info.contains("flow sequence") => {
             report
-                .error("P0101", at, "a brace or bracket that was opened before is not closed here")
+                .error("P0101", at, "an opening brace or bracket is not closed")
                 .help("close it with `}` or `]`, or quote text that holds braces, brackets, `,` or `: `");
         }
         _ if info.contains("recursion limit") => {

@@ -307,7 +307,7 @@ async fn a_merge_never_empties_a_column_that_no_longer_comes() {
     .await
     .unwrap();
     assert_eq!(held(&f.lake).await, owned(&[(1, "kept"), (2, "NULL")]));
-    // Nor do known rows that hold no value of it.
+    // Nor do rows of the table that hold no value of it.
     let again = intent(WriteMode::Merge, Arc::clone(&bare), 3);
     load(&f.lake, again, ids(2)).await.unwrap();
     assert_eq!(held(&f.lake).await, owned(&[(1, "kept"), (2, "NULL")]));
