@@ -99,7 +99,10 @@ fn schema(frame: &StepFrame<'_>, context: &StepContext<'_>, report: &mut Report)
             .error(
                 "P0106",
                 frame.at,
-                format!("step `{}` has no `into`: the schema to load into", frame.name),
+                format!(
+                    "step `{}` has no `into`: the schema to load into",
+                    frame.name
+                ),
             )
             .help("into: raw   # the schema in the lakehouse");
         return None;

@@ -81,7 +81,9 @@ pub(crate) fn seen_otherwise(
         .warning(
             "C0517",
             merged.get(option).map_or(at, |node| node.at.head()),
-            format!("schemas/{name}.yml has `{object}` as it was discovered with another `{option}`"),
+            format!(
+                "schemas/{name}.yml has `{object}` as it was discovered with another `{option}`"
+            ),
         )
         .label("the types there stay as they are")
         .help(format!(

@@ -91,7 +91,10 @@ fn target<'w>(
             .error(
                 "P0106",
                 frame.at,
-                format!("step `{}` has no `into`: the connection to publish to", frame.name),
+                format!(
+                    "step `{}` has no `into`: the connection to publish to",
+                    frame.name
+                ),
             )
             .help(format!(
                 "into: CONNECTION   # one of {}",

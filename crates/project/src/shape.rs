@@ -292,11 +292,7 @@ fn check(node: &mut Node, context: &Context<'_>, report: &mut Report) {
     if node.text().is_some() || node.is_null() {
         let word = node.text().unwrap_or_default().to_owned();
         report
-            .error(
-                "K0601",
-                node.at,
-                format!("check `{word}` has no value"),
-            )
+            .error("K0601", node.at, format!("check `{word}` has no value"))
             .help("write `- not_null: column`, `- row_count: { min: 1 }`, …")
             .help(format!("checks: {}", keys::CHECK_KINDS.join(", ")));
         return;

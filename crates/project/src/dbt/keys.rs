@@ -299,7 +299,10 @@ pub(crate) static MODEL: DbtKeys = DbtKeys {
             "constraints",
             "write a test: a constraint without a contract is not enforced",
         ),
-        warned("deprecation_date", "Towpath gives no warning when the date comes"),
+        warned(
+            "deprecation_date",
+            "Towpath gives no warning when the date comes",
+        ),
         warned("unit_tests", "unit tests are not run in this version"),
         refused(
             "versions",

@@ -284,7 +284,9 @@ fn say(
     };
     let mut help = problem.help.clone();
     if level == Level::Warning {
-        help.push("the columns are those of the last run; the next run checks them again".to_owned());
+        help.push(
+            "the columns are those of the last run; the next run checks them again".to_owned(),
+        );
     }
     report.say(Diagnostic {
         code: problem.code.to_owned(),

@@ -303,7 +303,11 @@ impl Reader<'_> {
         };
         if rows.is_none() {
             self.report
-                .error("K0601", node.at, format!("`{text}` is not a valid limit of a test"))
+                .error(
+                    "K0601",
+                    node.at,
+                    format!("`{text}` is not a valid limit of a test"),
+                )
                 .help("write \">10\", \">=10\" or \"!=0\"");
         }
         rows.map(|rows| Tolerance {

@@ -57,9 +57,7 @@ fn word(text: &str, within: &str) -> Result<Word, SelectError> {
         trailing(rest).ok_or_else(|| wrong("the number after `+` is too large"))?;
     let none = Depth::Generations(0);
     if whole && (parents != none || children != none) {
-        return Err(wrong(
-            "`@` already includes the neighbours; leave `+` out",
-        ));
+        return Err(wrong("`@` already includes the neighbours; leave `+` out"));
     }
     let (method, value) = match rest.split_once(':') {
         Some((method, value)) => (Some(method.to_lowercase()), value),

@@ -249,7 +249,9 @@ fn meant(plan: &Plan, word: &Word) -> String {
                 .map_or_else(String::new, |m| format!("{m}:"));
             format!("did you mean `{method}{near}`?")
         }
-        (None, true) => "the project has nothing of that kind; to list its tasks: towpath plan".to_owned(),
+        (None, true) => {
+            "the project has nothing of that kind; to list its tasks: towpath plan".to_owned()
+        }
         (None, false) => {
             let there: Vec<&str> = there.iter().map(String::as_str).collect();
             format!("there are: {}", listing(&there))

@@ -69,7 +69,11 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
             || info.contains("indentation") && !info.contains("quoted") =>
         {
             report
-                .error("P0105", at, "this line is not indented like the lines around it")
+                .error(
+                    "P0105",
+                    at,
+                    "this line is not indented like the lines around it",
+                )
                 .help("the keys of a map must start in the same column");
         }
         _ if info.contains("quoted scalar") => {
