@@ -200,8 +200,7 @@ impl One<'_> {
 fn as_declared(live: TableFact, load: Option<&Load>, known: &TableFact) -> TableFact {
     let declared = |name: &str| {
         load.is_some_and(|load| {
-            let same =
-                |one: &String| one.eq_ignore_ascii_case(name) || *one == Naming::Snake.apply(name);
+            let same = |one: &String| Naming::Snake.is_same(one, name);
             load.declared.iter().any(same)
         })
     };

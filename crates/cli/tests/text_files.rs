@@ -86,6 +86,46 @@ fn a_bad_value_changes_no_type_and_is_replayed() {
     assert_eq!(desk.count(".", "raw.people"), 13);
 }
 
+/// Names as a person writes them; each key says one column in the source's spelling or in the table's.
+const EITHER: &str = r#"steps:
+  extract:
+    load: data
+    into: raw
+    tables:
+      people:
+        from: people.csv
+        where: '"Größe (cm)" > 0 and sku is not null'
+        key: SKU
+        drop: [internal_note]
+        columns:
+          SKU: { required: true, pattern: '^[A-Z]' }
+          grosse_cm: { max: 300 }
+          "Preis €": { type: "decimal(9,2)", expression: '"Preis €" >= 0 and preis < 1000' }
+          total: { set: '"Preis €" * 2 + "Größe (cm)" - grosse_cm' }
+          label: { from: "Full Name" }
+        checks:
+          - not_null: [SKU, "Größe (cm)"]
+"#;
+
+#[test]
+fn either_spelling_of_a_column_is_found_by_check_and_run() {
+    let desk = Desk::with_pipeline(EITHER);
+    let header = "SKU,Größe (cm),Preis €,Full Name,Internal Note";
+    let rows = "A1,180,1.50,Ada,x\nB2,170,2.25,Bob,y\nC3,0,1.00,Cy,z\n";
+    desk.write("data/people.csv", &format!("{header}\n{rows}"));
+    // Without anything known, by what the run observed, and by `schemas/`.
+    desk.ok(".", &["check"]);
+    desk.ok(".", &["run"]);
+    desk.ok(".", &["check"]);
+    desk.ok(".", &["connection", "discover", "data", "--write"]);
+    desk.ok(".", &["check"]);
+    desk.ok(".", &["run", "--full-refresh"]);
+    let sql = "select sku, grosse_cm, preis, label, total from raw.people order by sku";
+    let said = desk.ok(".", &["query", "--format", "csv", sql]);
+    has(&said, &["A1,180,1.50,Ada,3.00", "B2,170,2.25,Bob,4.50"]);
+    assert_eq!(desk.count(".", "raw.people"), 2);
+}
+
 #[test]
 fn a_file_without_rows_stops_and_can_be_accepted() {
     let desk = Desk::with_pipeline(PIPELINE);

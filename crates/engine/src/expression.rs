@@ -35,6 +35,11 @@ impl ExpressionCompiler for Engine {
         let compiled = compile(self.bare_session(), expression, schema)?;
         Ok(Arc::new(compiled))
     }
+
+    fn in_own_names(&self, expression: &str, schema: &SchemaRef) -> Result<String> {
+        towpath_sql::in_own_names(expression, schema)
+            .map_err(|problem| from_problem(&subject(expression), expression, &[problem]))
+    }
 }
 
 /// A compiled expression.

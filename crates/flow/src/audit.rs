@@ -2,7 +2,8 @@
 //! where not (`ask.rs`). A failed check of severity `error` stops the commit; nothing of it was ever
 //! visible.
 
-use towpath_ports::Result;
+use arrow_schema::SchemaRef;
+use towpath_ports::{ExpressionCompiler, Result};
 use towpath_vocab::{
     Check, CheckKind, CheckResult, Failure, Outcome, Remedy, Severity, TableName, Tolerance,
 };
@@ -24,6 +25,26 @@ pub(crate) async fn audit(
     Ok(judged
         .map(|(check, answer)| judge(asking.table, check, answer.measured, answer.elapsed_ms))
         .collect())
+}
+
+/// Checks whose expressions name columns as the table does: they become parts of statements.
+pub(crate) fn in_own_names(
+    checks: &[Check],
+    schema: &SchemaRef,
+    expressions: &dyn ExpressionCompiler,
+) -> Result<Vec<Check>> {
+    let own = |text: &mut String| -> Result<()> {
+        *text = expressions.in_own_names(text, schema)?;
+        Ok(())
+    };
+    let mut checks = checks.to_vec();
+    for check in &mut checks {
+        check.filter.as_mut().map_or(Ok(()), own)?;
+        if let CheckKind::Expression { expression } = &mut check.kind {
+            own(expression)?;
+        }
+    }
+    Ok(checks)
 }
 
 /// The failure of a stopped commit.

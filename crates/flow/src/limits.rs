@@ -25,8 +25,10 @@ pub(crate) fn shown_reasons(plan: &TablePlan, reasons: &[Reason]) -> Vec<Reason>
         return reasons.to_vec();
     }
     let hides = |name: &String| {
-        let applied = plan.names.apply(name);
-        masked().any(|c| c.name == *name || c.from.as_ref() == Some(name) || c.name == applied)
+        masked().any(|c| {
+            let from = c.from.as_ref().unwrap_or(&c.name);
+            c.name == *name || plan.names.is_same(from, name)
+        })
     };
     let shown = reasons.iter().cloned().map(|mut reason| {
         if reason.column.as_ref().is_none_or(hides)

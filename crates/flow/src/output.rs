@@ -13,12 +13,12 @@ use towpath_ports::{
     Scope,
 };
 use towpath_vocab::{
-    BadRows, Failure, Generation, Mask, Position, Reject, Remedy, TablePlan, TaskKey, WriteMode,
-    types,
+    BadRows, Check, Failure, Generation, Mask, Position, Reject, Remedy, TableName, TablePlan,
+    TaskKey, WriteMode, types,
 };
 
 use crate::ask::Asking;
-use crate::audit::{audit, stopped};
+use crate::audit::{audit, in_own_names, stopped};
 use crate::chain::{Chain, Emptied};
 use crate::date_bounds::DateBounds;
 use crate::dedup::{Deduplicate, Stays};
@@ -69,6 +69,8 @@ pub(crate) struct Output {
     chain: Chain,
     rules: RuleCounts,
     metrics: SharedMetrics,
+    /// The plan's, with the table's names of columns.
+    checks: Vec<Check>,
     mode: WriteMode,
     writing: Writing,
     quarantine: Option<Quarantine>,
@@ -83,6 +85,7 @@ struct Compiled {
     rules: RuleCounts,
     metrics: SharedMetrics,
     schema: SchemaRef,
+    checks: Vec<Check>,
 }
 
 impl Output {
@@ -104,6 +107,7 @@ impl Output {
             rules,
             metrics,
             schema,
+            checks,
         } = compile(context, source, mode, emptied).await?;
         if !emptied {
             chain.restore(checkpoint)?;
@@ -124,6 +128,7 @@ impl Output {
             chain,
             rules,
             metrics,
+            checks,
             mode,
             writing: Writing::start(spec.destination.begin(intent).await?),
             quarantine: None,
@@ -298,6 +303,7 @@ impl Output {
         let judged = Judged {
             prepared,
             metrics: self.metrics,
+            checks: self.checks,
             quarantine: self.quarantine,
             before: self.before,
             summary: self.summary,
@@ -345,6 +351,7 @@ impl Output {
 struct Judged {
     prepared: Box<dyn Prepared>,
     metrics: SharedMetrics,
+    checks: Vec<Check>,
     quarantine: Option<Quarantine>,
     before: Option<SchemaRef>,
     summary: OutputSummary,
@@ -360,8 +367,8 @@ impl Judged {
         fail::fail_point!("flow::audit");
         let plan = &context.spec.plan;
         match judge(
-            plan,
-            &self.metrics,
+            &plan.target,
+            (&self.checks, &self.metrics),
             self.prepared.as_ref(),
             context.services,
         )
@@ -474,7 +481,8 @@ async fn compile(
         operators.push(operator);
     }
     let covers = mode == WriteMode::Replace;
-    let metrics = Metrics::new(&plan.checks, covers, &schema, expressions, services.share())?;
+    let checks = in_own_names(&plan.checks, &schema, expressions)?;
+    let metrics = Metrics::new(&checks, covers, &schema, expressions, services.share())?;
     let (measure, metrics) = Measure::new(Arc::clone(&schema), metrics);
     operators.push(Box::new(measure));
     Ok(Compiled {
@@ -482,6 +490,7 @@ async fn compile(
         rules,
         metrics,
         schema,
+        checks,
     })
 }
 
@@ -535,23 +544,23 @@ async fn drop_quarantine(quarantine: Option<Quarantine>) {
 }
 
 async fn judge(
-    plan: &TablePlan,
-    metrics: &SharedMetrics,
+    table: &TableName,
+    (checks, metrics): (&[Check], &SharedMetrics),
     prepared: &dyn Prepared,
     services: &Services,
 ) -> Result<Vec<towpath_vocab::CheckResult>> {
-    if plan.checks.is_empty() {
+    if checks.is_empty() {
         return Ok(Vec::new());
     }
     let candidate = prepared.candidate(Scope::Table).await?;
     let asking = Asking {
-        table: &plan.target,
-        candidates: &BTreeMap::from([(plan.target.clone(), candidate)]),
+        table,
+        candidates: &BTreeMap::from([(table.clone(), candidate)]),
         query: services.query.as_ref(),
         clock: services.clock.as_ref(),
         share: services.share(),
     };
-    audit(&plan.checks, metrics.finish()?, &asking).await
+    audit(checks, metrics.finish()?, &asking).await
 }
 
 async fn resolve_masks(plan: &TablePlan, services: &Services) -> Result<Vec<(String, Masking)>> {

@@ -328,6 +328,10 @@ mod tests {
         fn compile(&self, text: &str, _: &SchemaRef) -> Result<Arc<dyn RowExpression>> {
             Err(Failure::new("T", Remedy::Bug, text))
         }
+
+        fn in_own_names(&self, text: &str, _: &SchemaRef) -> Result<String> {
+            Ok(text.to_owned())
+        }
     }
 
     fn batch() -> RecordBatch {

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use towpath_ports::{
     ExpressionCompiler, Op, OpColumn, Operator, Output, Result, RowExpression, Rows, value_as_json,
 };
-use towpath_vocab::{ColumnPlan, Failure, Reason, Reject, Remedy, TablePlan, types};
+use towpath_vocab::{ColumnPlan, Failure, Naming, Reason, Reject, Remedy, TablePlan, types};
 
 use crate::mask::Masking;
 use crate::ops::Present;
@@ -69,7 +69,7 @@ impl Projection {
         let filter = plan.filter.as_deref().map(compile).transpose()?;
         let mut columns = passed_through(plan, source);
         for wish in &plan.columns {
-            place(wish, source, &compile, &mut columns)?;
+            place(wish, plan.names, source, &compile, &mut columns)?;
         }
         distinct_names(&columns, source)?;
         let mut fields = Vec::with_capacity(columns.len());
@@ -353,17 +353,7 @@ fn is_number_or_time(data_type: &DataType) -> bool {
 
 /// The source's columns under the names expressions use.
 fn named(plan: &TablePlan, source: &SchemaRef) -> SchemaRef {
-    let fields: Vec<Field> = source
-        .fields()
-        .iter()
-        .map(|field| {
-            field
-                .as_ref()
-                .clone()
-                .with_name(plan.names.apply(field.name()))
-        })
-        .collect();
-    Arc::new(Schema::new(fields))
+    Arc::new(plan.names.schema(source))
 }
 
 fn rename(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
@@ -374,16 +364,15 @@ fn rename(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 
 /// Source columns that `keep` and `drop` leave, under their new names.
 fn passed_through(plan: &TablePlan, source: &SchemaRef) -> Vec<Column> {
-    let says = |list: &[String], name: &str| {
-        let new_name = plan.names.apply(name);
-        list.iter().any(|l| l == name || *l == new_name)
-    };
+    let own_names = source.fields().iter().map(|field| field.name().as_str());
+    let kept = plan.names.find_all(own_names.clone(), &plan.keep);
+    let dropped = plan.names.find_all(own_names, &plan.drop);
     source
         .fields()
         .iter()
         .enumerate()
-        .filter(|(_, field)| plan.keep.is_empty() || says(&plan.keep, field.name()))
-        .filter(|(_, field)| !says(&plan.drop, field.name()))
+        .filter(|(index, _)| plan.keep.is_empty() || kept.contains(index))
+        .filter(|(index, _)| !dropped.contains(index))
         .map(|(index, field)| Column {
             name: plan.names.apply(field.name()),
             is_key: false,
@@ -397,13 +386,14 @@ fn passed_through(plan: &TablePlan, source: &SchemaRef) -> Vec<Column> {
 /// Carries out `from` and `set` of one column.
 fn place(
     wish: &ColumnPlan,
+    names: Naming,
     source: &SchemaRef,
     compile: &dyn Fn(&str) -> Result<Arc<dyn RowExpression>>,
     columns: &mut Vec<Column>,
 ) -> Result<()> {
     let from = match (&wish.set, &wish.from) {
         (Some(expression), _) => From::Expression(compile(expression)?),
-        (None, Some(from)) => From::Source(source_index(source, from)?),
+        (None, Some(from)) => From::Source(source_index(names, source, from)?),
         (None, None) if columns.iter().any(|column| column.name == wish.name) => return Ok(()),
         (None, None) => return Err(no_column(&wish.name, source)),
     };
@@ -427,8 +417,9 @@ fn place(
     Ok(())
 }
 
-fn source_index(source: &SchemaRef, name: &str) -> Result<usize> {
-    source.index_of(name).map_err(|_| no_column(name, source))
+fn source_index(names: Naming, source: &SchemaRef, name: &str) -> Result<usize> {
+    let own = source.fields().iter().map(|field| field.name().as_str());
+    names.find(own, name).ok_or_else(|| no_column(name, source))
 }
 
 fn no_column(name: &str, source: &SchemaRef) -> Failure {

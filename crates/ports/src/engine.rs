@@ -17,6 +17,12 @@ pub trait ExpressionCompiler: Send + Sync {
     /// # Errors
     /// `FixConfig` when the text is no expression, names no column or does not type-check.
     fn compile(&self, expression: &str, schema: &SchemaRef) -> Result<Arc<dyn RowExpression>>;
+
+    /// The expression with the columns' names in `schema`, where it names them as their source does.
+    ///
+    /// # Errors
+    /// `FixConfig` when the text is not an expression.
+    fn in_own_names(&self, expression: &str, schema: &SchemaRef) -> Result<String>;
 }
 
 /// A compiled expression.

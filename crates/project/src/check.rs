@@ -249,6 +249,7 @@ fn close(
         }
     }
     graph::check_reads(&open.tasks, tables, report);
+    graph::name_fields(&mut open.tasks, tables);
     graph::publish_lineage(&mut open.tasks, tables);
     let after = graph::after(&open.steps, report);
     let tasks = graph::order(open.tasks, &after, report)?;

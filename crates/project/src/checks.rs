@@ -41,7 +41,7 @@ impl Table<'_> {
         let Some(schema) = self.subject.schema else {
             return;
         };
-        if crate::columns::find(schema, column).is_some() {
+        if crate::columns::find(schema, &self.subject.own_name(column)).is_some() {
             return;
         }
         let names: Vec<&str> = schema
@@ -76,6 +76,11 @@ pub(crate) fn read(
     let mut checks = Checks::default();
     for item in node.map(Node::items).unwrap_or_default() {
         one(item, table, &mut checks, report);
+    }
+    for check in &mut checks.list {
+        for column in check.kind.columns_mut() {
+            *column = table.subject.own_name(column);
+        }
     }
     implied(key, key_at, table, &mut checks, report);
     name_apart(&mut checks.list, report);

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use towpath_vocab::{
     ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, Mask, Naming, SecretTemplate,
-    TableFact, TableLineage, types,
+    TableFact, TableLineage, named_field, types,
 };
 
 use crate::report::{At, Report};
@@ -60,9 +60,27 @@ pub(crate) struct Columns {
     pub(crate) lineage: TableLineage,
 }
 
+impl Columns {
+    /// The name in the target of a column that `key`, rules or checks name, in either spelling.
+    pub(crate) fn own_name(&self, name: &str, naming: Naming) -> String {
+        if self.plans.iter().any(|plan| plan.name == name) {
+            return name.to_owned();
+        }
+        let Some(target) = &self.target else {
+            let is_from = |from: &String| naming.is_same(name, from);
+            let mut plans = self.plans.iter();
+            let plan = plans.find(|plan| plan.from.as_ref().is_some_and(is_from));
+            return plan.map_or_else(|| naming.apply(name), |plan| plan.name.clone());
+        };
+        of_target(target, naming, name)
+            .map_or_else(|| naming.apply(name), |field| field.name().clone())
+    }
+}
+
 /// Says that a source column is not there. True when it is known to be missing.
 pub(crate) fn missing(
     known: Option<&Known<'_>>,
+    naming: Naming,
     column: &str,
     at: At,
     report: &mut Report,
@@ -70,7 +88,7 @@ pub(crate) fn missing(
     let Some(known) = known else {
         return false;
     };
-    if find(&known.fact.schema, column).is_some() {
+    if of_source(&known.fact.schema, naming, column).is_some() {
         return false;
     }
     let message = format!("`{}` has no column `{column}`", known.object);
@@ -83,9 +101,33 @@ pub(crate) fn missing(
     true
 }
 
-/// A column by its name, without regard to case when that is unambiguous.
+/// A source's column in its own spelling or by the name it gets.
+pub(crate) fn of_source<'s>(schema: &'s Schema, naming: Naming, name: &str) -> Option<&'s Field> {
+    let names = schema.fields().iter().map(|field| field.name().as_str());
+    naming.find(names, name).map(|at| schema.field(at))
+}
+
+/// A table's column by its name, or else by its source's in either spelling.
+pub(crate) fn of_target<'s>(schema: &'s Schema, naming: Naming, name: &str) -> Option<&'s Field> {
+    find(schema, name).or_else(|| {
+        let own = schema.fields().iter().map(|field| {
+            let own = field.metadata().get(types::SOURCE_NAME);
+            own.unwrap_or(field.name()).as_str()
+        });
+        naming.find(own, name).map(|at| schema.field(at))
+    })
+}
+
+/// A table's column by its name or its source's, without regard to case when that is unambiguous.
 pub(crate) fn find<'s>(schema: &'s Schema, name: &str) -> Option<&'s Field> {
     if let Ok(field) = schema.field_with_name(name) {
+        return Some(field);
+    }
+    let is_source = |field: &&'s FieldRef| {
+        let own = field.metadata().get(types::SOURCE_NAME);
+        own.is_some_and(|own| own == name)
+    };
+    if let Some(field) = schema.fields().iter().find(is_source) {
         return Some(field);
     }
     let mut alike = schema
@@ -119,7 +161,7 @@ pub(crate) fn read(node: Option<&Node>, source: &Source<'_>, report: &mut Report
     let mut settings: Vec<(&str, &Entry)> = Vec::new();
     for (name, entry) in node.into_iter().flat_map(Node::entries) {
         let plan = plan(name, entry, source, report);
-        let from = plan.from.clone().or_else(|| implied(name, &plan, source));
+        let from = origin(name, &plan, source);
         check_exists(name, entry, &plan, from.as_deref(), source, report);
         if plan.set.is_none()
             && let Some(from) = from
@@ -133,19 +175,31 @@ pub(crate) fn read(node: Option<&Node>, source: &Source<'_>, report: &mut Report
     columns
 }
 
-/// The source column that an entry without `from` is about.
-fn implied(name: &str, plan: &ColumnPlan, source: &Source<'_>) -> Option<String> {
-    if plan.set.is_some() {
-        return None;
-    }
-    let schema = &source.known?.fact.schema;
-    let named = schema
-        .fields()
-        .iter()
-        .find(|field| source.naming.apply(field.name()) == name);
-    named
+/// The source column that an entry is about, in the source's spelling where that is known.
+fn origin(name: &str, plan: &ColumnPlan, source: &Source<'_>) -> Option<String> {
+    let written = match (&plan.from, &plan.set) {
+        (Some(from), _) => from.as_str(),
+        (None, Some(_)) => return None,
+        (None, None) => name,
+    };
+    let schema = source.known.map(|known| &known.fact.schema);
+    let field = schema.and_then(|schema| of_source(schema, source.naming, written));
+    field
         .map(|field| field.name().clone())
-        .or_else(|| find(schema, name).map(|field| field.name().clone()))
+        .or_else(|| plan.from.clone())
+}
+
+/// The name in the target that an entry of `columns` is about: a new one that it gives, or the one that
+/// a source column gets.
+fn own_name(name: &str, entry: &Entry, source: &Source<'_>) -> String {
+    if entry.value.get("from").is_some() || entry.value.get("set").is_some() {
+        return name.to_owned();
+    }
+    let schema = source.known.map(|known| &known.fact.schema);
+    match schema.and_then(|schema| of_source(schema, source.naming, name)) {
+        Some(field) => source.naming.apply(field.name()),
+        None => source.naming.apply(name),
+    }
 }
 
 fn plan(name: &str, entry: &Entry, source: &Source<'_>, report: &mut Report) -> ColumnPlan {
@@ -155,10 +209,11 @@ fn plan(name: &str, entry: &Entry, source: &Source<'_>, report: &mut Report) -> 
     if let (Some(set), Some(known)) = (set, source.known)
         && let Some(text) = set.text()
     {
-        sqltext::expression(text, set.at, &known.fact.schema, known.is_firm(), report);
+        let named = Arc::new(source.naming.schema(&known.fact.schema));
+        sqltext::expression(text, set.at, &named, known.is_firm(), report);
     }
     ColumnPlan {
-        name: name.to_owned(),
+        name: own_name(name, entry, source),
         from: node.get_text("from").map(str::to_owned),
         set: set.and_then(Node::text).map(str::to_owned),
         mask: node
@@ -213,10 +268,10 @@ fn check_exists(
     match (&plan.from, from) {
         (Some(from), _) => {
             let at = entry.value.get("from").map_or(entry.key_at, |node| node.at);
-            missing(source.known, from, at, report);
+            missing(source.known, source.naming, from, at, report);
         }
         (None, None) if plan.set.is_none() => {
-            missing(source.known, name, entry.key_at, report);
+            missing(source.known, source.naming, name, entry.key_at, report);
         }
         _ => {}
     }
@@ -247,11 +302,19 @@ fn target(
         .map(|p| p.name.as_str())
         .collect();
     let mut edges = Vec::new();
-    for field in known.fact.schema.fields() {
+    let own_names = known
+        .fact
+        .schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str());
+    let kept = source.naming.find_all(own_names.clone(), source.keep);
+    let dropped = source.naming.find_all(own_names, source.drop);
+    for (at, field) in known.fact.schema.fields().iter().enumerate() {
         let plan = by_source
             .get(field.name())
             .and_then(|index| columns.plans.get(*index));
-        if is_left_out(field.name(), source) {
+        if !source.keep.is_empty() && !kept.contains(&at) || dropped.contains(&at) {
             continue;
         }
         let name = plan.map_or_else(
@@ -272,18 +335,24 @@ fn target(
             &name,
             plan.is_some_and(|plan| plan.mask.is_some()),
         ));
-        fields.push(Field::new(name, data_type, true));
+        fields.push(named_field(
+            &Field::new(field.name(), data_type, true),
+            name,
+        ));
     }
+    let named = Arc::new(source.naming.schema(&known.fact.schema));
     for plan in columns.plans.iter().filter(|plan| plan.set.is_some()) {
         let info = plan
             .set
             .as_deref()
-            .and_then(|text| towpath_sql::expression(text, &known.fact.schema).ok());
+            .and_then(|text| towpath_sql::expression(text, &named).ok());
         let of_set = info
             .as_ref()
             .map_or(DataType::Null, |info| info.data_type.clone());
         for column in info.iter().flat_map(|info| &info.columns) {
-            edges.push(edge(source, column, &plan.name, true));
+            let own =
+                find(&named, column).and_then(|field| field.metadata().get(types::SOURCE_NAME));
+            edges.push(edge(source, own.unwrap_or(column), &plan.name, true));
         }
         fields.push(Field::new(
             &plan.name,
@@ -299,11 +368,6 @@ fn target(
         edges,
         partial: false,
     };
-}
-
-fn is_left_out(name: &str, source: &Source<'_>) -> bool {
-    let named = |list: &[String]| list.iter().any(|other| other.eq_ignore_ascii_case(name));
-    !source.keep.is_empty() && !named(source.keep) || named(source.drop)
 }
 
 fn declared(plan: Option<&ColumnPlan>) -> Option<DataType> {

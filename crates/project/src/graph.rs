@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow_schema::{Schema, SchemaRef};
 use towpath_vocab::{
-    Action, ColumnEdge, ColumnRef, Influence, PlannedTask, TableLineage, TableName, TaskId,
+    Action, CheckKind, ColumnEdge, ColumnRef, Influence, PlannedTask, TableLineage, TableName,
+    TaskId,
 };
 
 use crate::checks::Reference;
@@ -95,6 +96,24 @@ pub(crate) fn check_reads(tasks: &[Task], tables: &Tables, report: &mut Report) 
                 None if tables.contains(&reference.table) || read => {}
                 None => unknown_table(&reference.table, reference.at, tables, report),
             }
+        }
+    }
+}
+
+/// Gives the columns that checks refer to the names they have in their tables.
+pub(crate) fn name_fields(tasks: &mut [Task], tables: &Tables) {
+    let plans = tasks.iter_mut().filter_map(|task| match &mut task.action {
+        Some(Action::Load(load)) => Some(&mut load.table),
+        Some(Action::Model(model)) => Some(&mut model.table),
+        Some(Action::Publish(publish)) => Some(&mut publish.table),
+        Some(Action::Command(_)) | None => None,
+    });
+    for check in plans.flat_map(|plan| &mut plan.checks) {
+        if let CheckKind::Relationships { to, field, .. } = &mut check.kind
+            && let Some(schema) = tables.schema(to)
+            && let Some(own) = crate::columns::find(schema, field)
+        {
+            *field = own.name().clone();
         }
     }
 }

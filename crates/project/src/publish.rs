@@ -154,6 +154,7 @@ fn task(
         subject: Subject {
             schema: None,
             firm: true,
+            loaded: None,
         },
         origin: "",
     };

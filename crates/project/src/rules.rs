@@ -6,9 +6,9 @@
 use std::cmp::Ordering;
 
 use arrow_schema::{DataType, SchemaRef};
-use towpath_vocab::{Rule, RuleKind, Severity, types};
+use towpath_vocab::{Naming, Rule, RuleKind, Severity, types};
 
-use crate::columns;
+use crate::columns::{self, Columns};
 use crate::keys;
 use crate::literal;
 use crate::report::{At, Report};
@@ -21,12 +21,23 @@ pub(crate) struct Subject<'a> {
     pub(crate) schema: Option<&'a SchemaRef>,
     /// False when the columns may have changed since they were seen.
     pub(crate) firm: bool,
+    /// How a loaded table's columns get their names; `None` for a table whose names are its own.
+    pub(crate) loaded: Option<(&'a Columns, Naming)>,
 }
 
 impl Subject<'_> {
+    /// The table's name for a column that the project names, in either spelling.
+    pub(crate) fn own_name(&self, column: &str) -> String {
+        if let Some((columns, naming)) = self.loaded {
+            return columns.own_name(column, naming);
+        }
+        let field = self.schema.and_then(|schema| columns::find(schema, column));
+        field.map_or(column, |field| field.name()).to_owned()
+    }
+
     /// A column's type, if known.
     pub(crate) fn data_type(&self, column: &str) -> Option<DataType> {
-        let field = columns::find(self.schema?, column)?;
+        let field = columns::find(self.schema?, &self.own_name(column))?;
         Some(field.data_type().clone()).filter(|data_type| data_type != &DataType::Null)
     }
 }
@@ -34,7 +45,8 @@ impl Subject<'_> {
 /// Reads the rules of all columns.
 pub(crate) fn read(node: Option<&Node>, subject: &Subject<'_>, report: &mut Report) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for (column, entry) in node.into_iter().flat_map(Node::entries) {
+    for (written, entry) in node.into_iter().flat_map(Node::entries) {
+        let column = &subject.own_name(written);
         let declared = entry
             .value
             .get_text("type")

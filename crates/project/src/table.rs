@@ -3,6 +3,8 @@
 //! Promise: the plan is complete and consistent, or a diagnostic says why not; defaults are those of
 //! product.md's "Words". It does not know where settings came from (see `settings.rs`).
 
+use std::sync::Arc;
+
 use arrow_schema::SchemaRef;
 use towpath_vocab::{
     BadRows, CursorPlan, Dedup, Naming, ReadMode, SchemaChange, SecretTemplate, TableName,
@@ -51,15 +53,13 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         Some("snake") => Naming::Snake,
         _ => frame.names,
     };
-    let key = settings.get("key").map(Node::texts).unwrap_or_default();
-    let cursor = cursor(settings, frame, report);
+    let cursor = cursor(settings, names, frame, report);
     let read = read_mode(settings, cursor.is_some());
-    let mode = write_mode(settings, read, &key, frame, report);
     let (keep, drop) = (
-        source_columns("keep", settings, frame, report),
-        source_columns("drop", settings, frame, report),
+        source_columns("keep", settings, names, frame, report),
+        source_columns("drop", settings, names, frame, report),
     );
-    let filter = filter(settings, frame, report);
+    let filter = filter(settings, names, frame, report);
     let source = Source {
         known: frame.known,
         naming: names,
@@ -71,10 +71,17 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         object: frame.object.clone(),
     };
     let columns = columns::read(settings.get("columns"), &source, report);
+    let key = settings.get("key").map(Node::texts).unwrap_or_default();
+    let key: Vec<String> = key
+        .iter()
+        .map(|name| columns.own_name(name, names))
+        .collect();
+    let mode = write_mode(settings, read, &key, frame, report);
     let firm = frame.known.is_none_or(Known::is_firm);
     let subject = || Subject {
         schema: columns.target.as_ref(),
         firm,
+        loaded: Some((&columns, names)),
     };
     let rules = rules::read(settings.get("columns"), &subject(), report);
     let origin = frame
@@ -122,15 +129,23 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     }
 }
 
-fn cursor(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> Option<CursorPlan> {
+fn cursor(
+    settings: &Node,
+    names: Naming,
+    frame: &Frame<'_>,
+    report: &mut Report,
+) -> Option<CursorPlan> {
     let node = settings.get("cursor")?;
-    let column = node.text()?.to_owned();
-    columns::missing(frame.known, &column, node.at, report);
+    let column = node.text()?;
+    columns::missing(frame.known, names, column, node.at, report);
     let lookback = settings
         .get_text("lookback")
         .and_then(value::duration_ms)
         .map_or(0, |ms| ms / 1000);
-    Some(CursorPlan { column, lookback })
+    Some(CursorPlan {
+        column: column.to_owned(),
+        lookback,
+    })
 }
 
 fn read_mode(settings: &Node, has_cursor: bool) -> ReadMode {
@@ -251,6 +266,7 @@ fn later(settings: &Node, read: ReadMode, mode: WriteMode, at: At) -> Option<(&'
 fn source_columns(
     key: &str,
     settings: &Node,
+    names: Naming,
     frame: &Frame<'_>,
     report: &mut Report,
 ) -> Vec<String> {
@@ -259,18 +275,24 @@ fn source_columns(
     };
     for item in node.items() {
         item.text().into_iter().for_each(|column| {
-            columns::missing(frame.known, column, item.at, report);
+            columns::missing(frame.known, names, column, item.at, report);
         });
     }
     node.texts()
 }
 
-fn filter(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> Option<String> {
+fn filter(
+    settings: &Node,
+    names: Naming,
+    frame: &Frame<'_>,
+    report: &mut Report,
+) -> Option<String> {
     let node = settings.get("where")?;
     let text = node.text()?;
     match frame.known {
         Some(known) => {
-            sqltext::condition(text, node.at, &known.fact.schema, known.is_firm(), report)
+            let named = Arc::new(names.schema(&known.fact.schema));
+            sqltext::condition(text, node.at, &named, known.is_firm(), report)
         }
         None => sqltext::syntax(text, node.at, report),
     }
@@ -298,7 +320,7 @@ fn dedup(
             .help("key: the columns that identify a row; of rows with the same key one stays");
     }
     Some(Dedup {
-        by: column.to_owned(),
+        by: table.subject.own_name(column),
         keep_last: node.get_text("keep") != Some("first"),
     })
 }

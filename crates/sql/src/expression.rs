@@ -15,6 +15,7 @@ use datafusion_sql::planner::{PlannerContext, SqlToRel};
 
 use crate::catalog::Catalog;
 use crate::names::Names;
+use crate::own_names::give_own_names;
 use crate::problem::{Judged, SqlProblem, from_planner};
 use crate::{analyze, fractions, functions, rounding, statement};
 
@@ -65,8 +66,9 @@ pub fn expression(text: &str, schema: &SchemaRef) -> Result<ExpressionInfo, SqlP
 /// # Errors
 /// What is wrong with the text; places are bytes of `text`.
 pub fn plan_expression(text: &str, schema: &SchemaRef) -> Result<PlannedExpression, SqlProblem> {
-    let parsed = statement::expression(text)?;
+    let mut parsed = statement::expression(text)?;
     let names = Names::of_expression(&parsed);
+    give_own_names(&mut parsed, schema);
     if let Some(problem) = functions::unknown(text, &names.calls).into_iter().next() {
         return Err(problem);
     }

@@ -185,6 +185,22 @@ pub enum CheckKind {
 }
 
 impl CheckKind {
+    /// The columns of the table that it names.
+    pub fn columns_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            CheckKind::Unique { columns } => columns.iter_mut().collect(),
+            CheckKind::NotNull { column }
+            | CheckKind::AcceptedValues { column, .. }
+            | CheckKind::Pattern { column, .. }
+            | CheckKind::Range { column, .. }
+            | CheckKind::Relationships { column, .. }
+            | CheckKind::Freshness { column, .. } => vec![column],
+            CheckKind::RowCount { .. } | CheckKind::Expression { .. } | CheckKind::Sql { .. } => {
+                Vec::new()
+            }
+        }
+    }
+
     /// The stable code, which is also the config key.
     pub fn code(&self) -> &'static str {
         match self {

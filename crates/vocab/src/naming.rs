@@ -2,8 +2,13 @@
 //!
 //! One rule for the check and for the run. It does not know what a collision means: callers report it.
 
+use std::collections::BTreeSet;
+
+use arrow_schema::{Field, FieldRef, Schema};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
+
+use crate::types::SOURCE_NAME;
 
 /// `names:` of a project.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,6 +29,58 @@ impl Naming {
             Naming::Snake => snake(source),
         }
     }
+
+    /// The source column that a name means, in the source's spelling or in the one it gets: the same
+    /// spelling, else the same name, else the only one that differs by case alone.
+    pub fn find<'s>(
+        self,
+        mut sources: impl Iterator<Item = &'s str> + Clone,
+        name: &str,
+    ) -> Option<usize> {
+        let same = sources.clone().position(|source| source == name);
+        let named = || {
+            let (wanted, mut sources) = (self.apply(name), sources.clone());
+            sources.position(|source| self.apply(source) == wanted)
+        };
+        same.or_else(named).or_else(|| {
+            let alike = |source: &str| source.eq_ignore_ascii_case(name);
+            let first = sources.position(alike)?;
+            (!sources.any(alike)).then_some(first)
+        })
+    }
+
+    /// Whether a name, in either spelling, may mean this source column. Of several columns that it may
+    /// mean, `find` chooses.
+    pub fn is_same(self, name: &str, source: &str) -> bool {
+        name.eq_ignore_ascii_case(source) || self.apply(name) == self.apply(source)
+    }
+
+    /// The places of the source columns that a list names, in either spelling.
+    pub fn find_all<'s>(
+        self,
+        sources: impl Iterator<Item = &'s str> + Clone,
+        list: &[String],
+    ) -> BTreeSet<usize> {
+        let place = |name: &String| self.find(sources.clone(), name);
+        list.iter().filter_map(place).collect()
+    }
+
+    /// The source's columns under the names they get, which expressions use; the source's spelling is
+    /// in the metadata where it differs.
+    pub fn schema(self, source: &Schema) -> Schema {
+        let field = |field: &FieldRef| named_field(field, self.apply(field.name()));
+        Schema::new(source.fields().iter().map(field).collect::<Vec<_>>())
+    }
+}
+
+/// A source's column under another name, which remembers the source's spelling.
+pub fn named_field(source: &Field, name: String) -> Field {
+    let mut field = source.clone();
+    if *source.name() != name {
+        let own = source.name().clone();
+        field.metadata_mut().insert(SOURCE_NAME.to_owned(), own);
+    }
+    field.with_name(name)
 }
 
 /// `OrderID` -> `order_id`, `Straße Nr.` -> `strasse_nr`, `2nd` -> `_2nd`, `名前` stays as it is.
@@ -120,5 +177,30 @@ mod tests {
             assert_eq!(Naming::Snake.apply(expected), expected, "{source} twice");
         }
         assert_eq!(Naming::Exact.apply("Order ID"), "Order ID");
+    }
+
+    #[test]
+    fn either_spelling_finds_a_column() {
+        let sources = ["SKU", "Straße Nr.", "a", "A"];
+        let find = |naming: Naming, name: &str| naming.find(sources.iter().copied(), name);
+        for (name, at) in [
+            ("SKU", 0),
+            ("sku", 0),
+            ("strasse_nr", 1),
+            ("Straße Nr.", 1),
+            ("A", 3),
+        ] {
+            assert_eq!(find(Naming::Snake, name), Some(at), "{name}");
+        }
+        assert_eq!(find(Naming::Exact, "sku"), Some(0));
+        let list = ["strasse_nr".to_owned(), "sku".to_owned(), "no".to_owned()];
+        let all = Naming::Snake.find_all(sources.iter().copied(), &list);
+        assert_eq!(all.into_iter().collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(find(Naming::Exact, "strasse_nr"), None);
+        assert_eq!(Naming::Exact.find(["a", "A"].into_iter(), "a"), Some(0));
+        let source = Schema::new(vec![Field::new("SKU", arrow_schema::DataType::Utf8, true)]);
+        let named = Naming::Snake.schema(&source);
+        assert_eq!(named.field(0).name(), "sku");
+        assert_eq!(named.field(0).metadata()[SOURCE_NAME], "SKU");
     }
 }

@@ -63,8 +63,9 @@ pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Resul
     let failures = failed
         .iter()
         .map(|(table, failure)| format!("{table} is left out: {}", failure.message));
+    let unread = not_read(&there, &found, &failed);
     Ok(Draft {
-        notes: notes.chain(failures).collect(),
+        notes: notes.chain(failures).chain(unread).collect(),
         tables: found.len(),
         variable: there.variable.clone(),
         files: vec![
@@ -143,6 +144,35 @@ fn database_name(url: &str) -> Option<String> {
     let good = !database.is_empty() && name.starts_with(|c: char| c.is_ascii_lowercase());
     let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     (good && plain).then_some(name)
+}
+
+/// Files of a folder that no table reads, with what can be done about them.
+fn not_read(there: &There, found: &[Discovered], failed: &[(String, Failure)]) -> Vec<String> {
+    let Some(folder) = there.plan.text("path").filter(|_| there.variable.is_none()) else {
+        return Vec::new();
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.path().is_file());
+    let mut names: Vec<String> = files
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.'))
+        .filter(|name| !found.iter().any(|table| table.object == *name))
+        .filter(|name| !failed.iter().any(|(table, _)| table == name))
+        .collect();
+    names.sort();
+    let note = |name: String| {
+        let lower = name.to_lowercase();
+        let is_sheet = [".xlsx", ".xls", ".ods"]
+            .iter()
+            .any(|end| lower.ends_with(end));
+        match is_sheet {
+            true => format!("{name} is not read: save its sheets as CSV"),
+            false => format!(
+                "{name} is not read: its name does not say its format; a table with `from: {name}` and `format: csv` reads it"
+            ),
+        }
+    };
+    names.into_iter().map(note).collect()
 }
 
 fn is_variable(name: &str) -> bool {

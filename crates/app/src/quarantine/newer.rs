@@ -386,10 +386,10 @@ impl Newer {
 
 /// A source column under its name in the target, if its values arrive there unchanged.
 fn as_loaded(plan: &TablePlan, column: &str) -> Option<String> {
-    let renamed = plan
-        .columns
-        .iter()
-        .find(|wish| wish.from.as_deref() == Some(column));
+    let renamed = plan.columns.iter().find(|wish| {
+        let from = wish.from.as_ref();
+        from.is_some_and(|from| plan.names.is_same(from, column))
+    });
     let name = renamed.map_or_else(|| plan.names.apply(column), |wish| wish.name.clone());
     let wish = plan.columns.iter().find(|wish| wish.name == name);
     let is_changed = wish.is_some_and(|wish| wish.set.is_some() || wish.mask.is_some());

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use towpath_flow::{RecordSeal, quarantine_table};
-use towpath_vocab::{LoadPlan, Plan, RawRecord, Reason, Selection, TableName};
+use towpath_vocab::{ColumnPlan, LoadPlan, Plan, RawRecord, Reason, Selection, TableName};
 
 use super::records::{Owner, ask, quoted, texts};
 use crate::Result;
@@ -118,12 +118,12 @@ impl Reading {
         // Without its key a record is shown as sealed, and its place and reasons still are.
         let seal = RecordSeal::of(&load.table, services.system.as_ref()).await;
         let columns = columns(services, plan, load).await?;
+        let is_from = |column: &ColumnPlan, source: &str| {
+            let from = column.from.as_ref();
+            from.is_some_and(|from| load.table.names.is_same(from, source))
+        };
         let named = |source: &String| {
-            let wish = load
-                .table
-                .columns
-                .iter()
-                .find(|c| c.from.as_ref() == Some(source));
+            let wish = load.table.columns.iter().find(|c| is_from(c, source));
             wish.map_or_else(|| load.table.names.apply(source), |wish| wish.name.clone())
         };
         let names: BTreeMap<String, String> =
@@ -132,7 +132,7 @@ impl Reading {
             load.table
                 .columns
                 .iter()
-                .any(|c| c.mask.is_some() && (c.name == *name || c.from.as_ref() == Some(name)))
+                .any(|c| c.mask.is_some() && (c.name == *name || is_from(c, name)))
         };
         let masked = names
             .iter()

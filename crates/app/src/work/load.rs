@@ -185,13 +185,19 @@ fn identity_lineage(load: &LoadPlan, schema: &arrow_schema::SchemaRef) -> TableL
     let edges = schema
         .fields()
         .iter()
-        .filter(|field| !plan.drop.contains(field.name()))
+        .filter(|field| {
+            !plan
+                .drop
+                .iter()
+                .any(|name| plan.names.is_same(name, field.name()))
+        })
         .map(|field| {
             let source = field.name().clone();
-            let renamed = plan
-                .columns
-                .iter()
-                .find(|c| c.from.as_ref() == Some(&source));
+            let renamed = plan.columns.iter().find(|c| {
+                c.from
+                    .as_ref()
+                    .is_some_and(|from| plan.names.is_same(from, &source))
+            });
             let column = renamed.map_or_else(|| plan.names.apply(&source), |c| c.name.clone());
             let is_set = plan
                 .columns

@@ -64,8 +64,10 @@ fn of_table<'t>(table: &'t SchemaRef, load: &'t LoadPlan) -> impl Iterator<Item 
             return None;
         }
         let from = plan.and_then(|plan| plan.from.as_ref());
-        let name = from
-            .or(field.metadata().get(SOURCE_NAME))
+        let name = field
+            .metadata()
+            .get(SOURCE_NAME)
+            .or(from)
             .unwrap_or(field.name());
         Some(Field::new(name, field.data_type().clone(), true))
     })

@@ -208,6 +208,8 @@ pub(crate) struct ChunkReader {
     chunk_bytes: usize,
     carry: Vec<u8>,
     offset: u64,
+    /// Where the last byte that counts is, if not at the end of the file.
+    end: Option<u64>,
     line: u64,
     suspect: usize,
     ended: bool,
@@ -216,11 +218,11 @@ pub(crate) struct ChunkReader {
 }
 
 impl ChunkReader {
-    /// Opens a file and passes over `head`, which must still stand there.
+    /// Opens a file and passes over `head`, which must still stand there; so many bytes behind it count.
     pub(crate) fn open(
         file: &InputFile,
         encoding: Option<&'static Encoding>,
-        head: &[u8],
+        (head, length): (&[u8], Option<u64>),
         cutter: Box<dyn Cutter>,
         chunk_bytes: usize,
     ) -> Result<Self, FilesError> {
@@ -245,11 +247,12 @@ impl ChunkReader {
             encoding,
             object: file.object.as_str().into(),
             strays: 0,
-            input,
+            input: limited(input, length),
             cutter,
             chunk_bytes,
             carry: Vec::new(),
             offset: mark + head.len() as u64,
+            end: length.map(|length| mark + head.len() as u64 + length),
             line,
             suspect: 0,
             ended: false,
@@ -407,7 +410,8 @@ impl ChunkReader {
             path: self.object.to_string(),
             source,
         })?;
-        self.input = input;
+        let left = self.end.map(|end| end.saturating_sub(self.offset));
+        self.input = limited(input, left);
         self.carry.clear();
         self.ended = false;
         Ok(())
@@ -450,6 +454,14 @@ impl ChunkReader {
         })?;
         self.ended = (read as u64) < missing;
         Ok(())
+    }
+}
+
+/// At most so many bytes of an input.
+fn limited(input: Box<dyn Read + Send>, bytes: Option<u64>) -> Box<dyn Read + Send> {
+    match bytes {
+        Some(bytes) => Box::new(input.take(bytes)),
+        None => input,
     }
 }
 
@@ -648,7 +660,8 @@ mod tests {
             tabs: false,
             length: None,
         };
-        let mut reader = ChunkReader::open(&file, None, b"", Box::new(Scripted(0)), 64).unwrap();
+        let mut reader =
+            ChunkReader::open(&file, None, (b"", None), Box::new(Scripted(0)), 64).unwrap();
         let mut next = || {
             reader
                 .next_chunk(&mut |_| Ok(Box::new(())))

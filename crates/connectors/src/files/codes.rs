@@ -206,4 +206,16 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A queried file is not in the folder of the project.",
         "A query in a project reads only files below the project's folder, also behind links. Put the file there, or load it with a connection of its own.",
     ),
+    CodeEntry::run(
+        "R0170",
+        Remedy::FixData,
+        "A JSON file has no array where `records` says.",
+        "Name the members that lead to the array of rows, with points between them. For {\"data\": {\"items\": [...]}}:\n\n  records: data.items",
+    ),
+    CodeEntry::run(
+        "R0171",
+        Remedy::FixData,
+        "A JSON file has no column.",
+        "A row is an object with members whose names are not empty, such as {\"id\": 1}. The message names the first record that is something else. An array of rows may be inside an object: `records: data.items`.",
+    ),
 ];

@@ -225,19 +225,10 @@ fn project(
     Ok(())
 }
 
-/// A column by its own name, or else by the only one whose snake-case name this is.
+/// A column by its own name or by the one it gets in a table.
 fn position(wanted: &[Wanted], name: &str) -> Option<usize> {
-    if let Some(at) = wanted.iter().position(|column| column.name == name) {
-        return Some(at);
-    }
-    let mut alike = wanted
-        .iter()
-        .enumerate()
-        .filter(|(_, column)| Naming::Snake.apply(&column.name) == name);
-    match (alike.next(), alike.next()) {
-        (Some((at, _)), None) => Some(at),
-        _ => None,
-    }
+    let names = wanted.iter().map(|column| column.name.as_str());
+    Naming::Snake.find(names, name)
 }
 
 /// What a look at all values showed: types that are not known yet, and how columns are written.

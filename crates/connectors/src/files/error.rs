@@ -72,6 +72,10 @@ pub(crate) enum FilesError {
         second: String,
         path: String,
     },
+    #[error("`{path}` has no array at `records: {records}`")]
+    NoRecords { path: String, records: String },
+    #[error("`{path}` has no column: {why}")]
+    NoColumns { path: String, why: String },
     #[error("the objects of `{path}` have more than {most} different keys")]
     TooManyColumns { path: String, most: usize },
     #[error("`{path}` is no readable Parquet file: {why}")]
@@ -158,6 +162,8 @@ impl FilesError {
             Self::NotReadable { .. } => "R0142",
             Self::Outside { .. } => "R0143",
             Self::TooManyColumns { .. } => "R0113",
+            Self::NoRecords { .. } => "R0170",
+            Self::NoColumns { .. } => "R0171",
             Self::Columns { .. } | Self::Broken { .. } | Self::Memory(_) => "R0114",
         }
     }
@@ -180,6 +186,8 @@ impl FilesError {
             | Self::MissingColumn { .. }
             | Self::TypeDiffers { .. }
             | Self::TooManyColumns { .. }
+            | Self::NoRecords { .. }
+            | Self::NoColumns { .. }
             | Self::DamagedGroup { .. }
             | Self::RowsDiffer { .. }
             | Self::Parquet { .. } => Remedy::FixData,
@@ -231,6 +239,12 @@ impl FilesError {
                 help.push("`missing_columns: null` on the table reads it as NULL".into());
                 help
             }
+            Self::NoRecords { .. } => vec![
+                "name the members that lead to the array, with points between them: `records: data.items`".into(),
+            ],
+            Self::NoColumns { .. } => vec![
+                "a row is an object with members, such as {\"id\": 1}; an array of them may be inside an object: `records: data.items`".into(),
+            ],
             Self::TooManyColumns { .. } => vec![
                 "keys that are data, such as ids, make a column each; write them as values instead".into(),
             ],

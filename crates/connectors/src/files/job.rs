@@ -28,7 +28,12 @@ pub(crate) struct Job {
 #[derive(Clone, Debug)]
 pub(crate) enum How {
     /// In chunks of text, behind a head that is passed over.
-    Text { layout: Arc<Layout>, head: Vec<u8> },
+    Text {
+        layout: Arc<Layout>,
+        head: Vec<u8>,
+        /// Bytes behind the head; `None` for all.
+        length: Option<u64>,
+    },
     /// In row groups.
     Parquet { schema: SchemaRef },
 }

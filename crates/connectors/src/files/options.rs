@@ -63,6 +63,8 @@ pub(crate) struct Options {
     pub(crate) times: TimeFormats,
     /// `None` means plain, or what the values of a column show.
     pub(crate) numbers: Option<NumberFormat>,
+    /// The members that lead to the array of rows in a JSON file; empty for the file itself.
+    pub(crate) records: Option<String>,
     pub(crate) missing_columns_null: bool,
     pub(crate) max_record_bytes: usize,
 }
@@ -271,6 +273,7 @@ impl Options {
             encoding,
             times: TimeFormats::read(given.text("date_format")?, given.text("timestamp_format")?),
             numbers: numbers(&given)?,
+            records: given.text("records")?,
             missing_columns_null: word(
                 &given,
                 "missing_columns",

@@ -70,7 +70,12 @@ fn read(
     handle: &Handle,
     to: &mpsc::Sender<Result<Piece, FilesError>>,
 ) {
-    let How::Text { layout, head } = &job.how else {
+    let How::Text {
+        layout,
+        head,
+        length,
+    } = &job.how
+    else {
         return;
     };
     let most = memory.limit_bytes() / MOST;
@@ -83,7 +88,7 @@ fn read(
         let mut reader = ChunkReader::open(
             &job.file,
             options.encoding,
-            head,
+            (head, *length),
             cutter(&layout.shape),
             chunk_bytes,
         )?;

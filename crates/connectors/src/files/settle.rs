@@ -20,6 +20,7 @@ use super::csv::{Head, read_head};
 use super::error::FilesError;
 use super::find::{Folder, InputFile};
 use super::job::{How, Job, Request, Settled};
+use super::json;
 use super::options::{Format, Options};
 use super::parquet;
 use super::rows::{Layout, RecordFormat};
@@ -118,6 +119,7 @@ fn csv_jobs(heads: &[(InputFile, Head)], wanted: &[Wanted], request: &Request<'_
             how: How::Text {
                 layout: Arc::new(layout),
                 head: head.bytes.clone(),
+                length: None,
             },
         }
     };
@@ -162,6 +164,7 @@ fn csv_layout(
 async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Settled, FilesError> {
     let path = first_object(&files);
     let mut notes = Vec::new();
+    let files = record_arrays(files, request, &mut notes).await?;
     let mut wanted: Vec<Wanted> = Vec::new();
     // Keys may come and go from record to record: only a projection with types spares the look.
     let mut settled = Vec::new();
@@ -175,8 +178,17 @@ async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Set
         let findings = survey::survey(&json_jobs(&files, &wanted, request), request).await?;
         rows = Some(findings.rows);
         wanted.extend(findings.names().map(Wanted::untyped));
+        if findings.rows == 0 {
+            // A file without a record has the columns that it had.
+            let before = request.observed();
+            wanted.extend(before.iter().map(|(name, _)| Wanted::untyped(name)));
+        }
         give_types(&mut wanted, &path, request, Format::Json)?;
         fill_types(&mut wanted, &findings, false, &mut notes);
+        let is_whole = request.spec.projection.is_none();
+        if is_whole && (wanted.is_empty() || wanted.iter().any(|column| column.name.is_empty())) {
+            return Err(no_columns(path, &findings));
+        }
     }
     let jobs = json_jobs(&files, &wanted, request);
     Ok(Settled {
@@ -189,9 +201,54 @@ async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Set
     })
 }
 
-fn json_jobs(files: &[InputFile], wanted: &[Wanted], request: &Request<'_>) -> Vec<Job> {
+/// Where the rows of each file are.
+async fn record_arrays(
+    files: Vec<InputFile>,
+    request: &Request<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<(InputFile, json::RecordArray)>, FilesError> {
+    let mut all = Vec::with_capacity(files.len());
+    for file in files {
+        let array = match file.format {
+            Format::Json => {
+                let (options, looked) = (Arc::clone(&request.options), file.clone());
+                let path = file.object.clone();
+                let found =
+                    tokio::task::spawn_blocking(move || json::find_records(&looked, &options));
+                found.await.map_err(|_| FilesError::Broken { path })??
+            }
+            _ => json::RecordArray::default(),
+        };
+        notes.extend(array.found.as_ref().map(|key| {
+            let object = &file.object;
+            format!("the rows of `{object}` are in its member `{key}`; `records: {key}` says so")
+        }));
+        all.push((file, array));
+    }
+    Ok(all)
+}
+
+/// Why JSON gives no columns, with the record that shows it.
+fn no_columns(path: String, findings: &survey::Findings) -> FilesError {
+    let nameless = findings.names().any(str::is_empty);
+    let why = match (nameless, &findings.broken) {
+        (true, _) => "an object in it has a member whose name is empty".to_owned(),
+        (false, Some((line, why))) => format!("the record in line {line} {why}"),
+        (false, None) if findings.rows > 0 => {
+            format!("its {} objects have no members", findings.rows)
+        }
+        (false, None) => "it has no records".to_owned(),
+    };
+    FilesError::NoColumns { path, why }
+}
+
+fn json_jobs(
+    files: &[(InputFile, json::RecordArray)],
+    wanted: &[Wanted],
+    request: &Request<'_>,
+) -> Vec<Job> {
     let schema = schema_of(wanted);
-    let job = |file: &InputFile| {
+    let job = |(file, array): &(InputFile, json::RecordArray)| {
         let layout = Layout {
             table: request.spec.table.clone(),
             schema: Arc::clone(&schema),
@@ -212,7 +269,8 @@ fn json_jobs(files: &[InputFile], wanted: &[Wanted], request: &Request<'_>) -> V
             file: file.clone(),
             how: How::Text {
                 layout: Arc::new(layout),
-                head: Vec::new(),
+                head: array.head.clone(),
+                length: array.length,
             },
         }
     };

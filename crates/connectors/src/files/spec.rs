@@ -92,6 +92,11 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "One ASCII character between thousands of CSV numbers when they are read (none is written); default none, or what the numbers of a column show.",
     ),
     (
+        "records",
+        Kind::Text,
+        "Where the array of rows is in a JSON file that is one object, such as `data.items`; default: the only member that is an array of objects; empty for the file itself.",
+    ),
+    (
         "missing_columns",
         Kind::OneOf(&["fail", "null"]),
         "What a file without an expected column means; default fail.",

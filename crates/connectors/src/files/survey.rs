@@ -29,6 +29,8 @@ pub(crate) struct Findings {
     pub(crate) rows: u64,
     /// How numbers are written in the table.
     hint: Hint,
+    /// The first record that is no row, with its line: of JSON only.
+    pub(crate) broken: Option<(u64, String)>,
 }
 
 impl Findings {
@@ -60,6 +62,7 @@ impl Findings {
     }
 
     fn add(&mut self, part: Part) {
+        self.broken = self.broken.take().or(part.broken);
         self.rows += part.rows;
         for (name, guess) in part.columns {
             let at = match self.places.get(&name) {
@@ -80,6 +83,7 @@ impl Findings {
 struct Part {
     columns: Vec<(String, Guess)>,
     rows: u64,
+    broken: Option<(u64, String)>,
 }
 
 /// Looks at all files.
@@ -144,6 +148,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
         return Part {
             columns: Vec::new(),
             rows: 0,
+            broken: None,
         };
     }
     match &layout.shape {
@@ -153,10 +158,19 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
         } => {
             let mut survey = json::Survey::new(&layout.formats.usual.times);
             let mut walk = json::Walk::new(&chunk.bytes, *lines, *max_record_bytes);
-            while walk.rows(usize::MAX, &mut survey, &mut Vec::new()) {}
+            let (mut broken, mut first) = (Vec::new(), None);
+            let mut more = true;
+            while more {
+                more = walk.rows(usize::MAX, &mut survey, &mut broken);
+                first = first.or(broken
+                    .first()
+                    .map(|broken| (chunk.line_of(broken.start), broken.flaw.reason().message)));
+                broken.clear();
+            }
             Part {
                 columns: survey.columns,
                 rows: survey.rows,
+                broken: first,
             }
         }
         RecordFormat::Csv { dialect, columns } => {
@@ -204,6 +218,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
             Part {
                 columns: columns.collect(),
                 rows,
+                broken: None,
             }
         }
     }

@@ -75,7 +75,7 @@ pub(super) fn read_mark(mark: &Mark, column: &str, object: &str) -> Result<ReadP
             )));
         }
     };
-    if seen.column != column {
+    if !seen.column.eq_ignore_ascii_case(column) {
         return Err(wrong(format!(
             "it was read by `{}`, now the cursor is `{column}`",
             seen.column

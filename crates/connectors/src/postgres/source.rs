@@ -10,7 +10,9 @@ use arrow_schema::{DataType, Schema};
 use async_trait::async_trait;
 use tokio_postgres::Client;
 use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
-use towpath_vocab::{ColumnPlan, Failure, Position, RawRecord, ReadMode, Selection, types};
+use towpath_vocab::{
+    ColumnPlan, CursorPlan, Failure, Naming, Position, RawRecord, ReadMode, Selection, types,
+};
 
 use super::assemble::BatchLayout;
 use super::catalog::{self, CatalogRelation, RawColumn};
@@ -236,8 +238,12 @@ impl PostgresSource {
         };
         let column = find_column(subject.object, raw, &plan.column)?.column(None);
         let late = LateRows::read(spec.options.get("late_rows"), &self.settings.connection)?;
+        let plan = CursorPlan {
+            column: column.name.clone(),
+            ..plan.clone()
+        };
         let asked = CursorRead {
-            plan,
+            plan: &plan,
             late,
             may_repeat: spec.may_repeat,
         };
@@ -258,13 +264,14 @@ fn leave_out_unreadable(
     *raw = readable;
     let named = |name: &str| {
         let declared = |plan: &ColumnPlan| {
-            plan.set.is_none() && plan.from.as_deref().unwrap_or(&plan.name) == name
+            let from = plan.from.as_deref().unwrap_or(&plan.name);
+            plan.set.is_none() && Naming::Snake.is_same(from, name)
         };
         spec.declared.iter().any(declared)
-            || spec
-                .known
-                .as_ref()
-                .is_some_and(|known| known.field_with_name(name).is_ok())
+            || spec.known.as_ref().is_some_and(|known| {
+                let mut known = known.fields().iter();
+                known.any(|field| Naming::Snake.is_same(field.name(), name))
+            })
             || spec
                 .projection
                 .as_ref()
@@ -272,7 +279,7 @@ fn leave_out_unreadable(
             || spec
                 .cursor
                 .as_ref()
-                .is_some_and(|cursor| cursor.column == name)
+                .is_some_and(|cursor| Naming::Snake.is_same(&cursor.column, name))
     };
     if let Some(column) = hidden.iter().find(|column| named(&column.name)) {
         return Err(PgError::NoRight {
@@ -321,33 +328,33 @@ pub(super) fn choose(object: &str, raw: &[RawColumn], spec: &ReadSpec) -> Result
     };
     Ok(wanted
         .into_iter()
-        .map(|column| column.column(declared(spec, &column.name).as_ref()))
+        .map(|column| column.column(declared(spec, raw, &column.name).as_ref()))
         .collect())
 }
 
-fn declared(spec: &ReadSpec, name: &str) -> Option<DataType> {
-    let plan = spec
-        .declared
-        .iter()
-        .find(|plan| plan.set.is_none() && plan.from.as_deref().unwrap_or(&plan.name) == name)?;
+fn declared(spec: &ReadSpec, raw: &[RawColumn], name: &str) -> Option<DataType> {
+    let names = raw.iter().map(|column| column.name.as_str());
+    let is_of = |plan: &&ColumnPlan| {
+        let from = plan.from.as_deref().unwrap_or(&plan.name);
+        let at = Naming::Snake.find(names.clone(), from);
+        plan.set.is_none()
+            && at
+                .and_then(|at| raw.get(at))
+                .is_some_and(|c| c.name == name)
+    };
+    let plan = spec.declared.iter().find(is_of)?;
     types::parse(plan.data_type.as_deref()?).ok()
 }
 
 fn find_column<'a>(object: &str, raw: &'a [RawColumn], name: &str) -> Result<&'a RawColumn> {
-    if let Some(column) = raw.iter().find(|column| column.name == name) {
-        return Ok(column);
-    }
-    let mut folded = raw
-        .iter()
-        .filter(|column| column.name.to_lowercase() == name.to_lowercase());
-    match (folded.next(), folded.next()) {
-        (Some(column), None) => Ok(column),
-        _ => Err(PgError::NoColumn {
+    let names = raw.iter().map(|column| column.name.as_str());
+    let at = Naming::Snake.find(names.clone(), name);
+    at.and_then(|at| raw.get(at))
+        .ok_or_else(|| PgError::NoColumn {
             object: object.to_owned(),
             column: name.to_owned(),
-            similar: nearest(name, raw.iter().map(|column| column.name.as_str())),
-        }),
-    }
+            similar: nearest(name, names),
+        })
 }
 
 fn query_piece(

@@ -377,7 +377,7 @@ fn seen(mark: &Mark, column: &str, object: &str) -> Result<ReadProgress> {
     if seen.version > VERSION {
         return Err(wrong("a newer Towpath wrote it".to_owned()));
     }
-    if seen.column != column {
+    if !seen.column.eq_ignore_ascii_case(column) {
         return Err(wrong(format!(
             "it is of cursor `{}`, this read has `{column}`",
             seen.column

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
 use towpath_vocab::types::SOURCE_NAME;
-use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection, types};
+use towpath_vocab::{ColumnPlan, Failure, Naming, Position, RawRecord, ReadMode, Selection, types};
 
 use super::boundary::{FIRST_ORDINAL, Given};
 use super::catalog::{self, CatalogTable};
@@ -388,7 +388,7 @@ pub(super) fn choose(
         connection,
         &subject.from,
         &subject.raw,
-        &|name| given(spec, name),
+        &|name| given(spec, subject, name),
         shown,
     )?;
     let Some(projection) = &spec.projection else {
@@ -408,29 +408,28 @@ pub(super) fn choose(
 }
 
 /// The type a project or an earlier look gives a column.
-fn given(spec: &ReadSpec, name: &str) -> Option<DataType> {
-    let plan = spec
-        .declared
-        .iter()
-        .find(|plan| plan.set.is_none() && same(plan.from.as_deref().unwrap_or(&plan.name), name));
+fn given(spec: &ReadSpec, subject: &Subject, name: &str) -> Option<DataType> {
+    let is_of = |plan: &&ColumnPlan| {
+        let column = find_column(subject, plan.from.as_deref().unwrap_or(&plan.name));
+        plan.set.is_none() && column.is_ok_and(|column| column.name == name)
+    };
+    let plan = spec.declared.iter().find(is_of);
     let declared = plan.and_then(|plan| types::parse(plan.data_type.as_deref()?).ok());
     let known = || {
-        let fields = spec.known.as_ref()?.fields().iter();
-        let own = |field: &Arc<arrow_schema::Field>| {
-            field.metadata().get(SOURCE_NAME).unwrap_or(field.name()) == name
+        let own = |field: &&Arc<arrow_schema::Field>| {
+            let written = field.metadata().get(SOURCE_NAME).unwrap_or(field.name());
+            find_column(subject, written).is_ok_and(|column| column.name == name)
         };
-        fields
-            .clone()
-            .find(|field| own(field))
-            .map(|field| field.data_type().clone())
+        let field = spec.known.as_ref()?.fields().iter().find(own)?;
+        Some(field.data_type().clone())
     };
     declared.or_else(known)
 }
 
 fn find_column<'a>(subject: &'a Subject, name: &str) -> Result<&'a Raw> {
-    let found = subject.raw.iter().find(|column| column.name == name);
-    found
-        .or_else(|| subject.raw.iter().find(|column| same(&column.name, name)))
+    let names = subject.raw.iter().map(|column| column.name.as_str());
+    let at = Naming::Snake.find(names, name);
+    at.and_then(|at| subject.raw.get(at))
         .ok_or_else(|| SqliteError::NoColumn {
             object: subject.object.clone(),
             column: name.to_owned(),

@@ -48,6 +48,10 @@ impl ExpressionCompiler for SmallEngine {
             _ => Err(unknown(text)),
         }
     }
+
+    fn in_own_names(&self, text: &str, _: &SchemaRef) -> Result<String> {
+        Ok(text.to_owned())
+    }
 }
 
 impl RowExpression for Sentence {

@@ -227,6 +227,7 @@ impl Seed {
             subject: Subject {
                 schema: schema.as_ref(),
                 firm: false,
+                loaded: None,
             },
             origin: "as it was loaded last",
         };

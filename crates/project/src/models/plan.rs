@@ -37,6 +37,7 @@ pub(super) fn plan(
     let subject = Subject {
         schema: found.schema.as_ref(),
         firm: found.firm,
+        loaded: None,
     };
     let table = Table {
         name: &draft.table,

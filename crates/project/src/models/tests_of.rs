@@ -98,6 +98,7 @@ pub(crate) fn source_tests(
         let subject = Subject {
             schema: task.schema.as_ref(),
             firm: task.firm,
+            loaded: None,
         };
         let table = Table {
             name: &source.table,

@@ -39,7 +39,7 @@ impl Flaw {
 
     fn wrong(wrong: Wrong, start: usize) -> Self {
         let message = format!(
-            "is no JSON object: expected {} at byte {}",
+            "is not a valid JSON object: expected {} at byte {}",
             wrong.expected,
             wrong.at - start + 1
         );

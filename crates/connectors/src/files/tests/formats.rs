@@ -200,7 +200,6 @@ fn json_arrays() {
         .read("t");
     assert_eq!(outcome.rows, ["1"]);
     assert_eq!(outcome.reasons(), ["1: json"]);
-    assert_eq!(Project::new().file("t.json", "[]").read("t").rows.len(), 0);
 }
 
 fn write_parquet(project: &Project, name: &str, columns: Vec<(&str, ArrayRef)>) {
@@ -451,4 +450,58 @@ fn discovery() {
         (failure.code.as_str(), failure.message.as_str()),
         ("R0101", "there is no `elsewhere`")
     );
+}
+
+#[test]
+fn rows_inside_an_object_are_found_or_named() {
+    let text = r#"{"count": 2, "data": [{"id": 1}, {"id": 2, "x": "]"}], "tags": ["a"]}"#;
+    let outcome = Project::new().file("t.json", text).read("t");
+    assert_eq!(outcome.columns, ["id bigint", "x text"]);
+    assert_eq!(outcome.rows, ["1|∅", "2|]"]);
+    assert_eq!(
+        outcome.notes,
+        ["the rows of `data/t.json` are in its member `data`; `records: data` says so"]
+    );
+    let nested = r#"{"data": {"items": [{"id": 1}], "more": [{"y": 1}]}}"#;
+    let project = Project::new()
+        .with("records", json!("data.items"))
+        .file("t.json", nested);
+    let outcome = project.read("t");
+    assert_eq!(
+        (outcome.rows, outcome.notes.len()),
+        (vec!["1".to_owned()], 0)
+    );
+    let missing = Project::new()
+        .with("records", json!("data.rows"))
+        .file("t.json", nested)
+        .fail("t");
+    assert_eq!(missing.code, "R0170");
+    // Packed, in small chunks, with a broken record.
+    let many: Vec<String> = (0..500).map(|n| format!("{{\"id\": {n}}}")).collect();
+    let text = format!("{{\"rows\": [{}, 7], \"end\": true}}", many.join(",\n"));
+    let project = Project::new().file("t.json.gz", gzip(text.as_bytes()));
+    let mut small = spec("t");
+    small.batch_bytes = 64;
+    let outcome = project.read_as(&small);
+    assert_eq!((outcome.rows.len(), outcome.reasons().len()), (500, 1));
+}
+
+#[test]
+fn json_without_a_column_says_which_record_is_none() {
+    let fail = |text: &str| {
+        let failure = Project::new().file("t.json", text).fail("t");
+        assert_eq!(failure.code, "R0171", "{text}");
+        failure.message
+    };
+    assert_eq!(fail("[]"), "`data/t.json` has no column: it has no records");
+    assert_eq!(
+        fail("{}"),
+        "`data/t.json` has no column: its 1 objects have no members"
+    );
+    assert!(
+        fail("\n[1,2]").contains("the record in line 2 is not a valid JSON object"),
+        "{}",
+        fail("\n[1,2]")
+    );
+    assert!(fail(r#"{"": 1}"#).contains("whose name is empty"));
 }
