@@ -81,7 +81,7 @@ impl Location {
 /// Opens a state store. A file is opened or made now; a server is connected to when it is needed.
 ///
 /// # Errors
-/// R0680 when `state:` cannot be read; for files R0801 a newer Towpath wrote it (untouched), R0802
+/// R0680 when `state:` cannot be read; for files R0801 a newer version of Towpath wrote it (untouched), R0802
 /// another program's file, R0803 damaged, R0804 no such folder, R0805 not writable, R0806 disk full.
 pub fn open(location: Location) -> Result<Arc<dyn StateStore>> {
     let clock = match location.clock.clone() {

@@ -120,7 +120,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0121",
         Remedy::Refused,
         "A `files` connection is read-only.",
-        "Say `writable: true` on the connection, in the environment that may write there.",
+        "Set `writable: true` on the connection, in the environment that may write there.",
     ),
     CodeEntry::run(
         "R0122",
@@ -162,7 +162,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0128",
         Remedy::Refused,
         "A later commit is already in the file.",
-        "Another run was faster. Nothing needs to be done.",
+        "Another run was faster. You do not need to do anything.",
     ),
     CodeEntry::run(
         "R0129",

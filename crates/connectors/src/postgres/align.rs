@@ -55,7 +55,7 @@ fn stage_type(field: &Field) -> Result<String> {
     if field.name().len() > LONGEST_NAME {
         return Err(PgError::Value {
             column: field.name().clone(),
-            reason: "PostgreSQL keeps 63 bytes of a name, this one is longer",
+            reason: "a name in PostgreSQL has at most 63 bytes, and this one is longer",
             row: None,
         });
     }

@@ -108,7 +108,7 @@ impl Assembler {
             }
             if usize::try_from(count) != Ok(self.decoders.len()) {
                 return Err(malformed(
-                    "a row has another number of columns than the table",
+                    "the number of columns of a row differs from that of the table",
                 ));
             }
             let Some(length) = length_of(cells, self.decoders.len()) else {
@@ -174,7 +174,7 @@ impl Assembler {
             all_nullable(&self.shape.schema)
         };
         let batch = RecordBatch::try_new_with_options(nullable, arrays, &options)
-            .map_err(|_| malformed("a NOT NULL column holds NULL"))?;
+            .map_err(|_| malformed("a NOT NULL column has a NULL"))?;
         let first = self.next_ordinal;
         self.next_ordinal += rows as u64;
         if flaws.is_empty() {
@@ -205,7 +205,7 @@ impl Assembler {
             .and_then(|kept| {
                 RecordBatch::try_new(Arc::clone(&self.shape.schema), kept.columns().to_vec())
             })
-            .map_err(|_| malformed("a NOT NULL column holds NULL"))?;
+            .map_err(|_| malformed("a NOT NULL column has a NULL"))?;
         let kept_ordinals = filter(&ordinals, &keep)
             .map(|array| array.to_data())
             .map_err(|_| malformed("rows cannot be filtered"))?;

@@ -73,7 +73,7 @@ impl Boundary {
         if let Some(gone) = self.columns.iter().find(|name| !source.all.contains(name)) {
             return Err(PgError::Boundary {
                 object: source.object.to_owned(),
-                reason: format!("column `{gone}`, by which they are told apart, is gone"),
+                reason: format!("column `{gone}`, which distinguishes them, no longer exists"),
             });
         }
         let mut needed: Vec<&String> = source.wanted.iter().collect();

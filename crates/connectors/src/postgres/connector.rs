@@ -103,28 +103,28 @@ fn options() -> Vec<OptionSpec> {
             OptionKind::Text,
             false,
             false,
-            "the schema of tables named without one; default public",
+            "the schema of tables that are named without a schema; default public",
         ),
         option(
             "commits_schema",
             OptionKind::Text,
             false,
             false,
-            "where `_towpath_commits` is kept; default the target's schema",
+            "the schema of `_towpath_commits`; default the target's schema",
         ),
         option(
             "late_rows",
             words(&["exact", "hold", "lookback"]),
             false,
             true,
-            "incremental reads: rows that commit late are found by transaction (exact, hold) or only within the lookback",
+            "incremental reads: find rows that commit late by their transaction (exact, hold), or only within the lookback",
         ),
         option(
             "replace",
             words(&["delete", "truncate"]),
             false,
             true,
-            "how a replace empties the table: delete never blocks readers, truncate is faster and does",
+            "how a replace empties the table: delete never blocks readers; truncate is faster, but blocks readers",
         ),
     ]
 }

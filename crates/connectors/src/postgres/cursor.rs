@@ -52,7 +52,7 @@ impl LateRows {
             Some((other, _)) => Err(PgError::BadOption {
                 connection: connection.to_owned(),
                 option: "late_rows",
-                reason: format!("is `{other}`, one of exact, hold, lookback is expected"),
+                reason: format!("is `{other}`, but must be one of exact, hold, lookback"),
             }),
         }
     }
@@ -308,14 +308,14 @@ impl Cursor {
         let (before, _) = self.end_of_last_read()?;
         let Some(boundary) = &before.boundary else {
             return Some(format!(
-                "there were too many with the last `{}`",
+                "too many rows have the last `{}`",
                 self.column.name
             ));
         };
         let is_there = |name: &str| subject.all.iter().any(|column| column.name == name);
         let gone = boundary.columns().iter().find(|name| !is_there(name))?;
         Some(format!(
-            "column `{gone}`, by which they are told apart, is gone"
+            "column `{gone}`, which distinguishes them, no longer exists"
         ))
     }
 
@@ -335,18 +335,18 @@ impl Cursor {
             ));
         }
         if subject.members.is_none() {
-            notes.push(format!("rows here carry no transaction: one that commits late with a `{name}` below the last one is found only within `lookback`"));
+            notes.push(format!("rows of this table have no transaction number: a row that commits late with a `{name}` below the last one is found only within `lookback`"));
         }
         if self.crowded {
-            notes.push("an old transaction is open and too many have ended since: their rows are held back until it ends".to_owned());
+            notes.push("an old transaction is open and too many transactions have ended since: their rows are read after it ends".to_owned());
         }
         let by_transaction =
             |seen: &ReadProgress| seen.by_transaction && self.present.by_transaction;
         if self.way == Way::Value && self.before.as_ref().is_some_and(by_transaction) {
             notes.push(if self.moment.is_known() {
-                format!("this is another server than last time, or it was restored: it is read from the last `{name}` on")
+                format!("this is another server than last time, or it was restored: rows are read from the last `{name}` on")
             } else {
-                format!("this server does not say which one it is (no right to call `pg_control_system` and `pg_control_checkpoint`): it is read from the last `{name}` on")
+                format!("this server cannot be identified (no right to call `pg_control_system` and `pg_control_checkpoint`): rows are read from the last `{name}` on")
             });
         }
         if let Some(tables) = named(client, &self.whole).await? {
@@ -356,7 +356,7 @@ impl Cursor {
         }
         if let Some(tables) = named(client, &self.again).await? {
             notes.push(format!(
-                "exchanged or rewritten since the last read, so all their rows are read again and written by key (rows that are no longer there stay): {tables}"
+                "replaced or rewritten since the last read, so all their rows are read again and written by key (rows that the source no longer has stay): {tables}"
             ));
         }
         if self.column.field.is_nullable() {
@@ -552,9 +552,9 @@ fn check_column(plan: &CursorPlan, column: &Column, object: &str) -> Result<()> 
         Kind::Text if column.type_name.contains("char") || column.type_name == "text" => {
             match plan.lookback {
                 0 => Ok(()),
-                _ => refuse("text has no distance to look back over"),
+                _ => refuse("text has no distance for a lookback"),
             }
         }
-        _ => refuse("its type has no order that values grow in"),
+        _ => refuse("its type has no order"),
     }
 }

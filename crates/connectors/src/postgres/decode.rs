@@ -57,7 +57,7 @@ impl Flaw {
     fn broken(bytes: &[u8]) -> Box<Self> {
         Self::of(
             text::escaped(bytes),
-            "its binary form is not what the type says",
+            "its binary form does not match its type",
         )
     }
 }
@@ -248,8 +248,8 @@ const OUTSIDE: &str = "the year is not between 1 and 9999";
 
 fn date(days: i32) -> Result<i32, Box<Flaw>> {
     match days {
-        i32::MAX => Err(Flaw::of("infinity", "a date cannot hold infinity")),
-        i32::MIN => Err(Flaw::of("-infinity", "a date cannot hold infinity")),
+        i32::MAX => Err(Flaw::of("infinity", "a date cannot be infinity")),
+        i32::MIN => Err(Flaw::of("-infinity", "a date cannot be infinity")),
         days => days
             .checked_add(EPOCH_DAYS)
             .filter(|days| DAYS.contains(days))
@@ -259,8 +259,8 @@ fn date(days: i32) -> Result<i32, Box<Flaw>> {
 
 fn timestamp(micros: i64, zone: bool) -> Result<i64, Box<Flaw>> {
     match micros {
-        i64::MAX => Err(Flaw::of("infinity", "a timestamp cannot hold infinity")),
-        i64::MIN => Err(Flaw::of("-infinity", "a timestamp cannot hold infinity")),
+        i64::MAX => Err(Flaw::of("infinity", "a timestamp cannot be infinity")),
+        i64::MIN => Err(Flaw::of("-infinity", "a timestamp cannot be infinity")),
         micros => micros
             .checked_add(EPOCH_MICROS)
             .filter(|micros| MICROS.contains(micros))
@@ -272,7 +272,7 @@ fn unfit_decimal(numeric: Numeric<'_>, unfit: Unfit) -> Box<Flaw> {
     Flaw::of(
         numeric.text(),
         match unfit {
-            Unfit::NotFinite => "a decimal cannot hold NaN or infinity",
+            Unfit::NotFinite => "a decimal cannot be NaN or infinity",
             Unfit::TooLarge => "the number has more digits than the decimal",
             Unfit::TooFine => "the number has more digits after the point than the decimal",
         },
@@ -321,12 +321,15 @@ fn push_elements(items: &mut Decoder, bytes: &[u8]) -> Cell {
         0 => return Ok(()),
         1 => {}
         _ => {
-            return Err(Flaw::of("", "a list cannot hold more than one dimension"));
+            return Err(Flaw::of("", "a list cannot have more than one dimension"));
         }
     }
     let count = number(12).ok_or_else(broken)?;
     if number(16) != Some(1) {
-        return Err(Flaw::of("", "a list begins at 1, this array does not"));
+        return Err(Flaw::of(
+            "",
+            "a list starts at index 1, and this array does not",
+        ));
     }
     let is_text = matches!(items.kind, Kind::Text | Kind::Jsonb);
     let mut rest = bytes.get(20..).ok_or_else(broken)?;

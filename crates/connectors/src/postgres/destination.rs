@@ -123,7 +123,7 @@ fn truncate(intent: &Intent, connection: &str) -> Result<bool> {
         Some((other, _)) => Err(PgError::BadOption {
             connection: connection.to_owned(),
             option: "replace",
-            reason: format!("is `{other}`, one of delete, truncate is expected"),
+            reason: format!("is `{other}`, but must be one of delete, truncate"),
         }),
     }
 }

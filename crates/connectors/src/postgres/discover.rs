@@ -162,14 +162,14 @@ impl PostgresDiscover {
         let mut notes = Vec::new();
         let version: String = row.get(0);
         if row.get::<_, bool>(1) {
-            notes.push("it is a replica: it can be read, not written".to_owned());
+            notes.push("it is a replica: it can be read, but not written".to_owned());
         }
         if row
             .get::<_, Option<i32>>(2)
             .is_some_and(|own| own != i32::from(port))
         {
             notes.push(format!(
-                "the server itself listens on another port than {port}: a pooler, tunnel or port mapping stands between"
+                "the server itself listens on another port than {port}: there is a pooler, tunnel or port mapping in between"
             ));
         }
         if self.settings.writable && !(row.get::<_, bool>(3) && row.get::<_, bool>(4)) {

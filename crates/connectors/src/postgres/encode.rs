@@ -226,7 +226,7 @@ fn converted(name: &str, array: &ArrayRef, data_type: &DataType) -> Result<Array
     };
     cast_with_options(array, data_type, &strict).map_err(|_| PgError::Value {
         column: name.to_owned(),
-        reason: "it is outside of what PostgreSQL holds",
+        reason: "it is outside the range of PostgreSQL",
         row: None,
     })
 }
@@ -259,7 +259,7 @@ fn whole_days(name: &str, millis: impl Iterator<Item = Option<i64>>) -> Result<(
     failing(millis, |millis| millis % 86_400_000 != 0).map_or(Ok(()), |row| {
         Err(PgError::Value {
             column: name.to_owned(),
-            reason: "PostgreSQL's dates have no time of day, this has one",
+            reason: "a date in PostgreSQL has no time of day, and this value has one",
             row: Some(row),
         })
     })
@@ -337,7 +337,7 @@ impl Cells {
                 put(
                     out,
                     &days
-                        .ok_or("the date is outside of what PostgreSQL holds")?
+                        .ok_or("the date is outside the range of PostgreSQL")?
                         .to_be_bytes(),
                 );
             }
@@ -349,7 +349,7 @@ impl Cells {
                 put(
                     out,
                     &micros
-                        .ok_or("the timestamp is outside of what PostgreSQL holds")?
+                        .ok_or("the timestamp is outside the range of PostgreSQL")?
                         .to_be_bytes(),
                 );
             }

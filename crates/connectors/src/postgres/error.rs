@@ -68,7 +68,7 @@ pub(super) enum PgError {
     NoRight { doing: String, reason: String },
     #[error("PostgreSQL does not accept the query: {reason}")]
     Query { reason: String },
-    #[error("`{object}` gives two columns named `{column}`")]
+    #[error("`{object}` has two columns named `{column}`")]
     SameName { object: String, column: String },
     #[error("`{object}` has no column that can be read")]
     NoColumns { object: String },
@@ -82,15 +82,15 @@ pub(super) enum PgError {
     #[error("the stored position of `{object}` cannot be read: {reason}")]
     Position { object: String, reason: String },
     #[error(
-        "the rows at the end of the last read of `{object}` cannot be told from new ones: {reason}"
+        "the rows at the end of the last read of `{object}` cannot be distinguished from new ones: {reason}"
     )]
     Boundary { object: String, reason: String },
     #[error(
-        "the last read of `{object}` is two thousand million transactions ago: what is new since then cannot be told"
+        "the last read of `{object}` is two thousand million transactions ago: the new rows cannot be determined"
     )]
     TooFar { object: String },
     #[error(
-        "`{table}` was exchanged or rewritten (renamed, made anew, ALTER TABLE, TRUNCATE) since `{object}` was last read: which of its rows up to the last `{column}` were read then cannot be told"
+        "`{table}` was replaced or rewritten (renamed, created again, ALTER TABLE, TRUNCATE) since `{object}` was last read: it is not known which of its rows up to the last `{column}` were read"
     )]
     Rewritten {
         object: String,
@@ -99,13 +99,13 @@ pub(super) enum PgError {
     },
     #[error("a pooler mixes up prepared statements of this connection while {doing}")]
     Pooler { doing: String },
-    #[error("PostgreSQL at this address takes no writes: it is a replica")]
+    #[error("PostgreSQL at this address does not accept writes: it is a replica")]
     Replica,
-    #[error("the name `{name}` is longer than the 63 bytes PostgreSQL keeps of one")]
+    #[error("the name `{name}` is longer than the 63 bytes that PostgreSQL allows")]
     LongName { name: String },
-    #[error("no right to keep `_towpath_commits` in schema `{schema}`")]
+    #[error("no right to write `_towpath_commits` in schema `{schema}`")]
     NoCommits { schema: String },
-    #[error("column `{column}` has the type {data_type}, which PostgreSQL cannot hold exactly")]
+    #[error("column `{column}` has the type {data_type}, which PostgreSQL cannot store exactly")]
     NoType { column: String, data_type: String },
     #[error("a value of column `{column}`{} cannot be stored: {reason}", in_row(*.row))]
     Value {
@@ -115,7 +115,7 @@ pub(super) enum PgError {
         row: Option<u64>,
     },
     #[error(
-        "{rows} values of column `{column}` of `{table}` would be changed by becoming `{present}`"
+        "{rows} values of column `{column}` of `{table}` would be changed by the conversion to `{present}`"
     )]
     Inexact {
         table: String,
@@ -125,13 +125,15 @@ pub(super) enum PgError {
     },
     #[error("`{table}` refuses the rows: {reason}")]
     Constraint { table: String, reason: String },
-    #[error("deleting from `{table}` would reach into `{other}` (foreign key `{constraint}`)")]
+    #[error("deleting from `{table}` would change `{other}` (foreign key `{constraint}`)")]
     Cascade {
         table: String,
         constraint: String,
         other: String,
     },
-    #[error("others may have changed `{table}` since its checks: this user may not lock it")]
+    #[error(
+        "another program may have changed `{table}` since its checks: this user may not lock it"
+    )]
     Unlocked { table: String },
     #[error("PostgreSQL failed while {doing}: {reason} ({code})")]
     Server {
@@ -235,29 +237,29 @@ impl PgError {
             Self::Denied { .. } => "check user, password and database in the `url`, and the server's `pg_hba.conf`".to_owned(),
             Self::Tls { .. } => "`sslmode` in the `url` is one of disable, prefer, require, verify-ca, verify-full; `sslrootcert` names a PEM file".to_owned(),
             Self::NoTable { similar: Some(name), .. } | Self::NoColumn { similar: Some(name), .. } => format!("did you mean `{name}`?"),
-            Self::NoTable { .. } => "tables outside the connection's `schema` are named `schema.table`".to_owned(),
+            Self::NoTable { .. } => "tables outside the connection's `schema` are written `schema.table`".to_owned(),
             Self::NoRight { .. } => "ask the owner for `GRANT USAGE ON SCHEMA …` and `GRANT SELECT ON …` (or the right to write)".to_owned(),
             Self::SameName { .. } => "give one of them another name with `AS`".to_owned(),
-            Self::Cursor { .. } => "cursors are dates, timestamps, integers, decimals or text that only grow".to_owned(),
+            Self::Cursor { .. } => "a cursor is a column of dates, timestamps, integers, decimals or text whose values only grow".to_owned(),
             Self::Position { .. } => "start over with `--full-refresh`".to_owned(),
             Self::Boundary { .. } => "give the cursor a `lookback` and write by a `key` (the rows within it are read again and replaced), or start over with `--full-refresh`".to_owned(),
             Self::Rewritten { column, .. } => {
                 return vec![
                     "`--full-refresh` reads all rows again and replaces the table".to_owned(),
-                    "a write by `key` (merge, delete+insert, insert_only) reads the table again by itself and stops for this no more".to_owned(),
-                    format!("`late_rows: lookback` on the table, for one run, goes on from the last `{column}`: rows at or below it that are new or changed are then never read"),
+                    "a write by `key` (merge, delete+insert, insert_only) reads the table again automatically and does not stop for this".to_owned(),
+                    format!("`late_rows: lookback` on the table, for one run, continues from the last `{column}`: new or changed rows at or below it are then never read"),
                 ];
             }
-            Self::TooFar { .. } => "start over with `--full-refresh`, or set `late_rows: lookback` to go on from the last cursor value (rows below it that are new or changed are then never read)".to_owned(),
+            Self::TooFar { .. } => "start over with `--full-refresh`, or set `late_rows: lookback` to continue from the last cursor value (new or changed rows below it are then never read)".to_owned(),
             Self::Inexact { column, present, .. } => format!("write the values as PostgreSQL prints a `{present}`, or give `{column}` the type text"),
-            Self::Unlocked { table } => format!("`GRANT UPDATE ON {table}` lets this user keep other writers away until the commit"),
+            Self::Unlocked { table } => format!("with `GRANT UPDATE ON {table}` this user can lock out other writers until the commit"),
             Self::Pooler { .. } => "point the `url` at the server itself, or let the pooler track prepared statements (PgBouncer 1.21: `max_prepared_statements`)".to_owned(),
             Self::LongName { .. } => "give the target a shorter name".to_owned(),
             Self::Replica => "point the `url` at the primary".to_owned(),
             Self::NoCommits { .. } => "set `commits_schema:` on the connection to a schema this user may create tables in".to_owned(),
             Self::Value { column, reason, .. } => return way_out(column, reason),
             Self::NoType { column, .. } => format!("give `{column}` another type in the table's `columns`, for example text"),
-            Self::Cascade { .. } => "use a write that deletes nothing, or drop the foreign key's ON DELETE action".to_owned(),
+            Self::Cascade { .. } => "use a write mode that deletes nothing, or drop the foreign key's ON DELETE action".to_owned(),
             _ => return Vec::new(),
         };
         vec![line]
@@ -265,8 +267,9 @@ impl PgError {
 }
 
 /// What PostgreSQL cannot hold, where there is a way out.
-pub(super) const ZERO_BYTE: &str = "PostgreSQL's text cannot hold a zero byte";
-pub(super) const NANOSECONDS: &str = "PostgreSQL keeps microseconds, this has nanoseconds";
+pub(super) const ZERO_BYTE: &str = "text in PostgreSQL cannot contain a zero byte";
+pub(super) const NANOSECONDS: &str =
+    "PostgreSQL stores microseconds, and this value has nanoseconds";
 
 fn way_out(column: &str, reason: &str) -> Vec<String> {
     let line = match reason {

@@ -160,7 +160,7 @@ fn connections(plan: &ConnectionPlan) -> Result<usize> {
         _ => Err(PgError::BadOption {
             connection: plan.name.clone(),
             option: "limits.connections",
-            reason: format!("is `{value}`, a whole number from 1 is expected"),
+            reason: format!("is `{value}`, but must be a whole number from 1"),
         }),
     }
 }

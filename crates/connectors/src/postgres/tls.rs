@@ -34,9 +34,14 @@ pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, String> 
         Some((certificate, key)) => {
             let chain = CertificateDer::pem_file_iter(certificate)
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .map_err(|_| format!("`{}` holds no PEM certificate", certificate.display()))?;
+                .map_err(|_| {
+                    format!(
+                        "`{}` does not contain a PEM certificate",
+                        certificate.display()
+                    )
+                })?;
             let key = PrivateKeyDer::from_pem_file(key)
-                .map_err(|_| format!("`{}` holds no PEM private key", key.display()))?;
+                .map_err(|_| format!("`{}` does not contain a PEM private key", key.display()))?;
             builder
                 .with_client_auth_cert(chain, key)
                 .map_err(|error| error.to_string())?
@@ -70,7 +75,7 @@ fn verifier(
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|_| {
                 format!(
-                    "`sslrootcert` `{}` holds no PEM certificate",
+                    "`sslrootcert` `{}` does not contain a PEM certificate",
                     file.display()
                 )
             })?;

@@ -193,7 +193,7 @@ fn scalar(name: &str, class: &str, modifier: i32) -> Travel {
             return Travel::text(
                 Kind::Text,
                 "::numeric::text",
-                Some("travels as exact decimal text"),
+                Some("is read as exact decimal text"),
             );
         }
         "timetz" | "interval" | "inet" | "cidr" | "macaddr" | "macaddr8" => {
@@ -204,7 +204,7 @@ fn scalar(name: &str, class: &str, modifier: i32) -> Travel {
             return Travel::text(
                 Kind::Text,
                 "::text",
-                Some("has no Arrow type of its own and travels as text"),
+                Some("has no Arrow type and is read as text"),
             );
         }
     })
@@ -215,7 +215,7 @@ fn numeric(modifier: i32) -> Travel {
         return Travel::text(
             Kind::NumericText,
             "",
-            Some("has no fixed scale and travels as exact text"),
+            Some("has no fixed scale and is read as exact text"),
         );
     };
     // numeric(3,5) holds 0.00ddd, numeric(2,-3) holds dd000: Arrow wants 0 <= scale <= precision.
@@ -225,7 +225,7 @@ fn numeric(modifier: i32) -> Travel {
         _ => Travel::text(
             Kind::NumericText,
             "",
-            Some("has more than 38 digits and travels as exact text"),
+            Some("has more than 38 digits and is read as exact text"),
         ),
     }
 }

@@ -60,23 +60,23 @@ impl ColumnChanges {
         let mut notes = Vec::new();
         for (old, new) in &self.renamed {
             notes.push(format!(
-                "`{old}` of `{object}` is named `{new}` since the last read; to go on with the column of the table: `columns: {{ {old}: {{ from: {new} }} }}`"
+                "`{old}` of `{object}` is now named `{new}`; to continue with the column of the table: `columns: {{ {old}: {{ from: {new} }} }}`"
             ));
         }
         if !self.gone.is_empty() {
             notes.push(format!(
-                "no longer in `{object}` since the last read: {}; rows that come from now on have no value in it",
+                "`{object}` no longer has these columns: {}; new rows have NULL in them",
                 named(&self.gone)
             ));
         }
         if !filled.is_empty() {
             let rest = if again {
-                "all rows are read again and written by key (rows that are no longer there stay)"
+                "all rows are read again and written by key (rows that the source no longer has stay)"
             } else {
-                "in the table they stay empty there; `--full-refresh` reads all rows again and replaces the table, and a write by `key` reads them again by itself"
+                "rows in the table have NULL in them; `--full-refresh` reads all rows again and replaces the table, and a write by `key` reads them again automatically"
             };
             notes.push(format!(
-                "new in `{object}` since the last read, with values in rows that were read before: {}; {rest}",
+                "`{object}` has new columns with values in rows that were read before: {}; {rest}",
                 named(filled)
             ));
         }

@@ -45,7 +45,7 @@ pub(crate) async fn last<S: Session + ?Sized>(
         return Err(wrong("its form is not known").into());
     }
     let position: Position = serde_json::from_str(position.text())
-        .map_err(|_| wrong("its position is not JSON of a position"))?;
+        .map_err(|_| wrong("its position is not valid JSON of a position"))?;
     let stats: PreparedStats =
         serde_json::from_str(stats.text()).map_err(|_| wrong("its statistics are not JSON"))?;
     let generation = Generation(generation.int());

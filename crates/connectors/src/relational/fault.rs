@@ -8,13 +8,15 @@ use towpath_vocab::{Failure, Remedy};
 /// A failure of a write.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    #[error("`{table}` holds commit {last} of this task, this is commit {generation}")]
+    #[error("`{table}` has commit {last} of this task, and this is commit {generation}")]
     Stale {
         table: String,
         generation: i64,
         last: i64,
     },
-    #[error("`{table}` holds commit {held} of this task, the rows were read after commit {after}")]
+    #[error(
+        "`{table}` has commit {held} of this task, and the rows were read after commit {after}"
+    )]
     Overtaken {
         table: String,
         held: i64,
@@ -38,17 +40,17 @@ pub(crate) enum Fault {
     KeyMissing { table: String, column: String },
     #[error("tables of a database cannot be written by `{mode}` yet")]
     Mode { mode: &'static str },
-    #[error("column `{column}` of `{table}` is `{present}`, the rows bring `{incoming}`")]
+    #[error("column `{column}` of `{table}` is `{present}`, but the rows have `{incoming}`")]
     Incompatible {
         table: String,
         column: String,
         present: String,
         incoming: String,
     },
-    #[error("`{table}` has other columns than the rows: {change}")]
+    #[error("the columns of `{table}` differ from those of the rows: {change}")]
     Changed { table: String, change: String },
     #[error(
-        "`{table}` took {done} of {asked} rows to {doing}: a trigger, a rule or a policy of it swallowed the others"
+        "`{table}` took {done} of {asked} rows to {doing}: a trigger, a rule or a policy of the table dropped the others"
     )]
     Swallowed {
         table: String,
@@ -82,9 +84,9 @@ impl Fault {
 
     fn help(&self) -> Option<String> {
         Some(match self {
-            Self::Stale { .. } => "another run was faster; nothing is to be done".to_owned(),
+            Self::Stale { .. } => "another run was faster; you do not need to do anything".to_owned(),
             Self::Overtaken { .. } => {
-                "another attempt read the same rows; it is tried again from there".to_owned()
+                "another attempt read the same rows; Towpath tries again from there".to_owned()
             }
             Self::DuplicateKeys { .. } => {
                 "choose a key that is unique, or keep one row per key: `dedup: { by: COLUMN, keep: last }`".to_owned()
@@ -93,7 +95,7 @@ impl Fault {
                 "choose a key that is never NULL, or quarantine such rows with `required: true` on the key".to_owned()
             }
             Self::NoKey { .. } => "name the columns that identify a row: `key: COLUMN`".to_owned(),
-            Self::KeyMissing { .. } => "choose a key among the columns that come".to_owned(),
+            Self::KeyMissing { .. } => "choose a key from the columns of the rows".to_owned(),
             Self::Mode { .. } => {
                 "use replace, append, merge, delete+insert or insert_only".to_owned()
             }
@@ -104,10 +106,10 @@ impl Fault {
                 "`schema_change: evolve` adds new columns, and widens types where the database can".to_owned()
             }
             Self::Swallowed { .. } => {
-                "nothing was written; write to a table without it, or take it off this table".to_owned()
+                "nothing was written; write to a table without it, or remove it from this table".to_owned()
             }
             Self::Commit { .. } => {
-                "a newer Towpath may have written it: use that version, or start over with `--full-refresh`".to_owned()
+                "a newer version of Towpath may have written it: use that version, or start over with `--full-refresh`".to_owned()
             }
             Self::ReadOnly { connection } => {
                 format!("to allow writes, set `writable: true` on connection `{connection}`")

@@ -76,7 +76,7 @@ impl Boundary {
             if !all.iter().any(|other| same(other, name)) {
                 return Err(SqliteError::Boundary {
                     object: object.to_owned(),
-                    why: format!("column `{name}`, by which they are told apart, is gone"),
+                    why: format!("column `{name}`, which distinguishes them, no longer exists"),
                 });
             }
             let place = wanted.iter().position(|other| same(other, name));

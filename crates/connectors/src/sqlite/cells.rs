@@ -201,9 +201,9 @@ impl Misfit {
     fn words(&self, value: ValueRef<'_>, data_type: &DataType) -> String {
         let word = types::name(data_type);
         match self {
-            Self::Encoding => "holds bytes that are no UTF-8 text".to_owned(),
+            Self::Encoding => "contains bytes that are not UTF-8 text".to_owned(),
             Self::Kind => format!(
-                "is stored as {} and is no exact `{word}`",
+                "is stored as {} and is not an exact `{word}`",
                 value.data_type().to_string().to_lowercase()
             ),
         }

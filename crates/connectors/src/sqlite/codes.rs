@@ -17,8 +17,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0302",
         Remedy::Retry,
-        "Another process holds the SQLite file.",
-        "It is tried again. `busy_timeout_ms` waits longer; WAL mode lets readers and one writer work at once.",
+        "Another process locks the SQLite file.",
+        "Towpath tries again. `busy_timeout_ms` sets how long to wait; with WAL mode, readers and one writer can work at once.",
     ),
     CodeEntry::run(
         "R0303",
@@ -42,13 +42,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0306",
         Remedy::FixConfig,
         "SQLite does not accept a query.",
-        "The message holds what SQLite says.",
+        "The message has the error of SQLite.",
     ),
     CodeEntry::run(
         "R0308",
         Remedy::FixConfig,
-        "SQLite cannot hold a column exactly.",
-        "Write to a new table, or turn the column into text or numbers first.",
+        "SQLite cannot store a column exactly.",
+        "Write to a new table, or convert the column to text or numbers first.",
     ),
     CodeEntry::run(
         "R0312",
@@ -66,19 +66,19 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0314",
         Remedy::FixData,
         "SQLite reported an error.",
-        "The message holds what SQLite says. A damaged file can be examined with `pragma integrity_check`.",
+        "The message has the error of SQLite. A damaged file can be examined with `pragma integrity_check`.",
     ),
     CodeEntry::run(
         "R0315",
         Remedy::FixConfig,
         "The stored position of a table cannot be used.",
-        "Read everything once more: towpath run --full-refresh.",
+        "Read everything again: towpath run --full-refresh.",
     ),
     CodeEntry::run(
         "R0316",
         Remedy::FixConfig,
         "A column cannot be a cursor.",
-        "Cursors are dates, timestamps, numbers or text that only grow.",
+        "A cursor is a column of dates, timestamps, numbers or text whose values only grow.",
     ),
     CodeEntry::run(
         "R0319",
@@ -89,20 +89,20 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0320",
         Remedy::FixConfig,
-        "New rows cannot be told from those that were read before.",
+        "New rows cannot be distinguished from rows that were read before.",
         "Give the cursor a `lookback` and write by a `key`, or start over with `--full-refresh`.",
     ),
     CodeEntry::run(
         "R0321",
         Remedy::FixConfig,
-        "What a killed process left of a write to a SQLite file cannot be rolled back.",
+        "The unfinished write of a killed process to a SQLite file cannot be rolled back.",
         "A process died while it wrote the file. SQLite rolls such a write back as soon as a user who may write the file opens it. Give the user who runs Towpath the right to write the file and its folder, or open it once as a user who may: `sqlite3 FILE 'SELECT 1'`.",
     ),
     CodeEntry::run(
         "R0322",
         Remedy::Retry,
-        "SQLite met a fault of the machine.",
-        "The disk, the memory or a lock failed. It is tried again. If it stays, look at the disk and the memory of this machine.",
+        "SQLite failed because of the machine.",
+        "The disk, the memory or a lock failed. Towpath tries again. If the error stays, check the disk and the memory of this machine.",
     ),
     CodeEntry::run(
         "R0323",

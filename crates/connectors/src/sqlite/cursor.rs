@@ -141,7 +141,7 @@ impl Cursor {
             notes: Vec::new(),
         };
         cursor.notes.push(format!(
-            "rows here carry no transaction: one that comes late with a `{column}` below the last one is found only within `lookback`"
+            "rows of SQLite have no transaction number: a row that comes late with a `{column}` below the last one is found only within `lookback`"
         ));
         if let Some(before) = &before {
             cursor.go_on(connection, plan.lookback, before, subject, shown)?;
@@ -172,12 +172,12 @@ impl Cursor {
         };
         let value = last.value().ok_or_else(|| SqliteError::Position {
             object: subject.object.to_owned(),
-            why: "its value is none of SQLite".to_owned(),
+            why: "its value is not a value of SQLite".to_owned(),
         })?;
         if lookback > 0 || before.version < VERSION {
             if lookback == 0 {
                 self.notes.push(format!(
-                    "an older Towpath read `{}` last: the rows at its last `{}` are read once more",
+                    "an older version of Towpath read `{}` last: the rows at its last `{}` are read once again",
                     subject.object, self.column
                 ));
             }
@@ -189,7 +189,7 @@ impl Cursor {
             Some(boundary) => boundary.given(subject.wanted, subject.all, subject.object),
             None => Err(SqliteError::Boundary {
                 object: subject.object.to_owned(),
-                why: format!("there were too many with the last `{}`", self.column),
+                why: format!("too many rows have the last `{}`", self.column),
             }),
         };
         let given = match given {
@@ -308,11 +308,11 @@ fn extent(
     };
     if class(&extent.least) != class(&extent.most) {
         return Err(wrong(
-            "it holds numbers and texts, which have no common order",
+            "it contains numbers and texts, which have no common order",
         ));
     }
     if matches!(extent.most, Value::Blob(_)) {
-        return Err(wrong("it holds blobs"));
+        return Err(wrong("it contains blobs"));
     }
     Ok(extent)
 }
@@ -336,7 +336,7 @@ fn upper(
         return Err(SqliteError::Cursor {
             object: subject.object.to_owned(),
             column: column.to_owned(),
-            why: "it held numbers when it was last read and holds texts now, or the reverse",
+            why: "it contained numbers at the last read and contains texts now, or the reverse",
         });
     }
     // The column says by which rules, as it does when rows are read.
@@ -375,11 +375,11 @@ fn seen(mark: &Mark, column: &str, object: &str) -> Result<ReadProgress> {
     let seen: ReadProgress =
         serde_json::from_value(mark.resume.clone()).map_err(|error| wrong(error.to_string()))?;
     if seen.version > VERSION {
-        return Err(wrong("a newer Towpath wrote it".to_owned()));
+        return Err(wrong("a newer version of Towpath wrote it".to_owned()));
     }
     if !seen.column.eq_ignore_ascii_case(column) {
         return Err(wrong(format!(
-            "it is of cursor `{}`, this read has `{column}`",
+            "it belongs to cursor `{}`, and this read has `{column}`",
             seen.column
         )));
     }

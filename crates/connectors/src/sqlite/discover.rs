@@ -34,7 +34,7 @@ impl Discover for SqliteDiscover {
         let pattern = Pattern::new(pattern).map_err(|error| SqliteError::Option {
             connection: settings.connection.clone(),
             option: "pattern",
-            why: format!("is no glob: {}", error.msg),
+            why: format!("is not a valid glob: {}", error.msg),
         })?;
         let names = blocking(&self.settings.shown, move || {
             catalog::names(&settings.open_read()?, &settings.shown)
@@ -64,7 +64,7 @@ impl Discover for SqliteDiscover {
                 "{count} tables and views, journal mode `{journal}`"
             )];
             if journal != "wal" {
-                notes.push("a writer and readers wait for each other here; WAL mode would let them work at once".to_owned());
+                notes.push("a writer and readers wait for each other; with WAL mode they could work at once".to_owned());
             }
             Ok(TestReport {
                 system: format!("SQLite {}", rusqlite::version()),
@@ -96,7 +96,10 @@ fn describe(settings: &Settings, object: &str) -> super::error::Result<Discovere
         .filter_map(|column| column.note.clone())
         .collect();
     if found.is_view {
-        notes.push("it is a view: its columns have no declared types of their own, it is read in one piece".to_owned());
+        notes.push(
+            "it is a view: its columns have no declared types, and it is read in one piece"
+                .to_owned(),
+        );
     }
     Ok(Discovered {
         object: found.name,

@@ -31,7 +31,7 @@ pub(super) enum SqliteError {
         missing: bool,
     },
     #[error(
-        "a process died while it wrote `{path}`, and what it left cannot be rolled back: {why}"
+        "a process died while it wrote `{path}`, and its unfinished write cannot be rolled back: {why}"
     )]
     Unfinished { path: String, why: String },
     #[error("there is no table `{object}` in `{path}`")]
@@ -47,11 +47,11 @@ pub(super) enum SqliteError {
         column: String,
         nearest: Option<String>,
     },
-    #[error("`{object}` gives two columns named `{column}`")]
+    #[error("`{object}` has two columns named `{column}`")]
     SameName { object: String, column: String },
     #[error("the query cannot be run: {why}")]
     Query { why: String },
-    #[error("column `{column}` of type `{data_type}` cannot be kept in SQLite")]
+    #[error("column `{column}` of type `{data_type}` cannot be stored in SQLite")]
     NoType { column: String, data_type: String },
     #[error("`{path}` is full or its disk is: {doing}")]
     Full { path: String, doing: String },
@@ -67,7 +67,7 @@ pub(super) enum SqliteError {
         doing: String,
         why: String,
     },
-    #[error("`{path}` is damaged: {doing} found what no database holds ({why})")]
+    #[error("`{path}` is damaged: {doing} found an invalid structure ({why})")]
     Damaged {
         path: String,
         doing: String,
@@ -88,12 +88,12 @@ pub(super) enum SqliteError {
         why: &'static str,
     },
     #[error(
-        "the rows at the end of the last read of `{object}` cannot be told from new ones: {why}"
+        "the rows at the end of the last read of `{object}` cannot be distinguished from new ones: {why}"
     )]
     Boundary { object: String, why: String },
     #[error("rows of `{object}` could not be put into columns: {why}")]
     Columns { object: String, why: String },
-    #[error("a task that worked on `{path}` broke off")]
+    #[error("a task that worked on `{path}` ended early")]
     Broken { path: String },
     #[error("the sqlite connector {reason}")]
     Misused { reason: &'static str },
@@ -132,7 +132,7 @@ impl SqliteError {
             },
             Some(ErrorCode::NotADatabase) => Self::Open {
                 path,
-                why: "it is no SQLite database, or it is encrypted".to_owned(),
+                why: "it is not a SQLite database, or it is encrypted".to_owned(),
                 missing: false,
             },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::Open {
@@ -190,7 +190,7 @@ impl SqliteError {
         match self {
             Self::Option { .. } => one("path: data.db   # relative to the project folder"),
             Self::Busy { .. } => one(
-                "it is tried again; `busy_timeout_ms` waits longer, WAL mode lets readers and one writer work at once",
+                "Towpath tries again; `busy_timeout_ms` sets how long to wait, and with WAL mode readers and one writer can work at once",
             ),
             Self::Open { missing: true, .. } => {
                 one("a `writable: true` connection creates the file at its first write")
@@ -209,12 +209,12 @@ impl SqliteError {
                 vec![format!("there are: {}", present.join(", "))]
             }
             Self::SameName { .. } => one("give one of them another name: select … as …"),
-            Self::NoType { .. } => one("turn it into text or numbers first"),
+            Self::NoType { .. } => one("convert it to text or numbers first"),
             Self::Unfinished { .. } => one(
-                "give the user who runs Towpath the right to write the file and its folder, or open it once as a user who may (`sqlite3 FILE 'SELECT 1'`): SQLite then rolls back by itself",
+                "give the user who runs Towpath the right to write the file and its folder, or open it once as a user who may (`sqlite3 FILE 'SELECT 1'`): SQLite then rolls back automatically",
             ),
             Self::Passing { .. } => one(
-                "it is tried again; if it stays, look at the disk and the memory of this machine",
+                "Towpath tries again; if the error stays, check the disk and the memory of this machine",
             ),
             Self::Damaged { .. } => one(
                 "restore the file from a backup, or save what can be read: `sqlite3 FILE .recover | sqlite3 NEW`",
@@ -226,7 +226,7 @@ impl SqliteError {
             Self::Boundary { .. } => one(
                 "give the cursor a `lookback` and write by a `key` (the rows within it are read again and replaced), or start over with `--full-refresh`",
             ),
-            Self::Position { .. } => one("read everything once more: --full-refresh"),
+            Self::Position { .. } => one("read everything again: towpath run --full-refresh"),
             _ => Vec::new(),
         }
     }

@@ -42,7 +42,7 @@ impl Settings {
             Some(value) => value
                 .as_u64()
                 .filter(|ms| *ms <= 3_600_000)
-                .ok_or_else(|| wrong("busy_timeout_ms", "is no number of milliseconds"))?,
+                .ok_or_else(|| wrong("busy_timeout_ms", "is not a number of milliseconds"))?,
         };
         Ok(Self {
             connection: plan.name.clone(),

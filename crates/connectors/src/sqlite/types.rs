@@ -233,7 +233,7 @@ pub(super) fn settle(
                 (
                     data_type,
                     Some(format!(
-                        "`{}` is declared {declared} and read as {word} by its first values",
+                        "`{}` is declared {declared} and, by its first values, read as {word}",
                         raw.name
                     )),
                 )

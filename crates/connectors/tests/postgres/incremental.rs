@@ -129,7 +129,7 @@ async fn views_and_all_kinds_of_cursors() {
         assert!(
             one.notes
                 .iter()
-                .any(|note| note.contains("carry no transaction")),
+                .any(|note| note.contains("have no transaction number")),
             "{:?}",
             one.notes
         );
@@ -331,7 +331,9 @@ async fn many_transactions_behind_an_open_one_are_neither_lost_nor_repeated() {
     .await;
     assert_eq!(held.len(), 0, "held back, because they cannot be kept");
     assert!(
-        held.notes.iter().any(|note| note.contains("held back")),
+        held.notes
+            .iter()
+            .any(|note| note.contains("are read after it ends")),
         "{:?}",
         held.notes
     );
@@ -419,7 +421,9 @@ async fn a_server_that_does_not_say_who_it_is_is_read_by_value() {
     let two = read(source.as_ref(), &spec, Some(&one.position)).await;
     assert_eq!(two.numbers("id"), [5]);
     assert!(
-        two.notes.iter().any(|note| note.contains("does not say")),
+        two.notes
+            .iter()
+            .any(|note| note.contains("cannot be identified")),
         "{:?}",
         two.notes
     );
@@ -500,7 +504,7 @@ async fn a_partition_that_is_attached_is_read_whole_and_once() {
     let (ids, position) = next(&database, &position).await;
     assert_eq!(ids, [0_i64; 0]);
     database.sql("ALTER TABLE t ATTACH PARTITION t2 FOR VALUES FROM (10) TO (20)");
-    assert_unclear(&database, &position, "`t2` was exchanged").await;
+    assert_unclear(&database, &position, "`t2` was replaced").await;
 }
 
 async fn assert_unclear(database: &Database, position: &Position, message: &str) {
@@ -532,7 +536,7 @@ async fn a_table_filled_again_is_read_again_where_rows_are_written_by_key() {
     database.sql(
         "BEGIN; TRUNCATE t; INSERT INTO t VALUES (1, '2024-01-01'), (2, '2023-06-01'), (4, NULL), (5, '2024-03-01'); COMMIT",
     );
-    assert_unclear(&database, &position, "`t` was exchanged or rewritten").await;
+    assert_unclear(&database, &position, "`t` was replaced or rewritten").await;
     let all = read(source.as_ref(), &spec, Some(&position)).await;
     assert_eq!(all.numbers("id"), [1, 2, 4, 5]);
     assert!(again(&all.notes), "{:?}", all.notes);
@@ -569,7 +573,7 @@ async fn a_table_that_was_exchanged_gives_what_is_new_or_is_refused() {
     database.sql(
         "DROP TABLE t; CREATE TABLE t AS SELECT * FROM old; INSERT INTO t VALUES (21, '2024-06-01')",
     );
-    assert_unclear(&database, &position, "`t` was exchanged").await;
+    assert_unclear(&database, &position, "`t` was replaced").await;
     let mut spec = by_cursor("t", "at");
     spec.options.insert("late_rows".into(), json!("lookback"));
     let source = database.source();
@@ -596,7 +600,7 @@ async fn a_rewritten_table_doubles_no_row() {
     let (ids, position) = next(&database, &position).await;
     assert_eq!(ids, [5]);
     database.sql("ALTER TABLE t ALTER id TYPE int USING id + 0");
-    assert_unclear(&database, &position, "`t` was exchanged or rewritten").await;
+    assert_unclear(&database, &position, "`t` was replaced or rewritten").await;
     // Emptied and filled with later rows only: there is nothing to mistake.
     database.sql("TRUNCATE t; INSERT INTO t VALUES (6, '2024-07-01'), (7, '2024-07-02')");
     let (ids, position) = next(&database, &position).await;
@@ -626,7 +630,7 @@ async fn a_new_column_that_old_rows_hold_is_read_or_named() {
         assert_eq!(appended.len(), 1);
         let notes = appended.notes.join("\n");
         assert!(
-            notes.contains("`region`; in the table they stay empty"),
+            notes.contains("`region`; rows in the table have NULL in them"),
             "{notes}"
         );
         assert!(!notes.contains("later"), "{notes}");
@@ -662,9 +666,9 @@ async fn renamed_and_vanished_columns_are_named() {
     assert_eq!(next.rows(), [r#"{"id":"2","z":"new"}"#]);
     let notes = next.notes.join("\n");
     for part in [
-        "`a` of `public.t` is named `z` since the last read",
+        "`a` of `public.t` is now named `z`",
         "columns: { a: { from: z } }",
-        "no longer in `public.t` since the last read: `b`",
+        "`public.t` no longer has these columns: `b`",
         "read before: `z`",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");

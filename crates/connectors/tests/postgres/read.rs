@@ -241,7 +241,7 @@ async fn mistakes_are_named_with_a_way_out_and_without_secrets() {
             .await
             .unwrap_err()
             .message,
-        "`the query` gives two columns named `a`"
+        "`the query` has two columns named `a`"
     );
 }
 

@@ -485,7 +485,7 @@ async fn columns_evolve_or_are_refused_by_name() {
     .unwrap_err();
     assert_eq!(
         failure.message,
-        "column `id` of `out.t` is `bigint`, the rows bring `text`"
+        "column `id` of `out.t` is `bigint`, but the rows have `text`"
     );
 }
 

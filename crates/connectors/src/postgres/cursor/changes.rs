@@ -13,7 +13,7 @@ use crate::postgres::members::{Change, stand_in};
 use crate::postgres::names::quoted;
 use crate::relational::columns::ColumnChanges;
 
-const LOOKING: &str = "looking at tables that are not what they were";
+const LOOKING: &str = "looking at replaced tables";
 
 impl Cursor {
     /// Decides what becomes of tables that are not what they were. Where rows may come again, and who

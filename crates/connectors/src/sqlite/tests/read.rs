@@ -436,7 +436,7 @@ async fn a_new_column_that_old_rows_hold_is_read_or_named() {
     let notes = keyed.notes.join("\n");
     for part in [
         "`region`; all rows are read again",
-        "no longer in `t` since the last read: `gone`",
+        "`t` no longer has these columns: `gone`",
         "rows at the last `k` are read again and written by key",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");
@@ -451,7 +451,7 @@ async fn a_new_column_that_old_rows_hold_is_read_or_named() {
     assert!(appended.rows.is_empty());
     let notes = appended.notes.join("\n");
     assert!(
-        notes.contains("`more`; in the table they stay empty"),
+        notes.contains("`more`; rows in the table have NULL in them"),
         "{notes}"
     );
 }
