@@ -21,7 +21,7 @@ pub struct RunLine {
     pub interrupted: bool,
 }
 
-/// List runs, newest first.
+/// Runs, newest first.
 ///
 /// # Errors
 /// R0920 when there is no such pipeline and never was one.
@@ -168,7 +168,7 @@ fn checked_table(action: &Action) -> Option<&TableName> {
     (!plan.checks.is_empty()).then_some(&plan.target)
 }
 
-/// Explain the state of a task.
+/// Why a task is in its state.
 #[derive(Clone, Debug, Serialize)]
 pub struct Why {
     /// The task.

@@ -13,7 +13,7 @@ use crate::services::ProjectServices;
 pub enum Direction {
     /// Where it comes from.
     Up,
-    /// Show where it goes.
+    /// Where it goes.
     Down,
 }
 

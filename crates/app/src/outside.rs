@@ -136,7 +136,7 @@ pub struct DiscoverReport {
     pub failed: Vec<(String, Failure)>,
     /// The file that was written, relative to the project.
     pub written: Option<String>,
-    /// Tables that stood in the file and are no longer there.
+    /// Tables that were in the file and are no longer there.
     pub gone: Vec<String>,
 }
 
@@ -173,7 +173,7 @@ pub fn connection_types() -> Vec<ConnectorSpec> {
     crate::services::connector_specs()
 }
 
-/// List the project's connections.
+/// The project's connections.
 ///
 /// # Errors
 /// `FixConfig` when the project cannot be read.

@@ -16,7 +16,7 @@ use crate::{Result, Rows};
 pub struct Output {
     /// Rows that go on.
     pub rows: Vec<Rows>,
-    /// Show, replay or discard rejected rows.
+    /// Rows that were rejected.
     pub rejects: Vec<Reject>,
     /// Rows that were left out because a condition says so.
     pub filtered_rows: u64,

@@ -50,7 +50,7 @@ impl Influence {
 pub struct ColumnEdge {
     /// Where it comes from.
     pub from: ColumnRef,
-    /// Show where it goes.
+    /// Where it goes.
     pub to: ColumnRef,
     /// How.
     pub influence: Influence,
