@@ -1,4 +1,8 @@
-//! `check`: every mistake of a project at once, without contact to the outside unless asked for.
+//! `check`: all mistakes of a project at once.
+//!
+//! Promise: the files are read once and no system is contacted, unless `check_connected` is called. The
+//! rules are in `project`; this file only collects their input (files, facts, specs) and returns a
+//! report. Read next: `folder.rs` (the files), `facts.rs`, `live.rs` (the live systems).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

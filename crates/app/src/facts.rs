@@ -1,5 +1,7 @@
-//! What is known about the outside when a project is checked: what runs observed, and which
-//! variables are set. Discovered facts stand in the project's own files; `project` reads those.
+//! The facts that a check may use: what earlier runs observed, and which variables are set.
+//!
+//! Promise: it only reads the state store and the environment. Discovered tables are in the project's own
+//! files, which `project` reads. Read next: `check.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
-//! Tables of the lakehouse: what they are now, and how they came to be.
+//! `lake history` and `lake describe`: a table as it is now, and its versions.
+//!
+//! Promise: it only reads. Restore, compaction, vacuum and drop are in `lake_care.rs`; the log itself is
+//! read in `engine::lake`. Read next: `lake_care.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,8 @@
-//! `lineage`: follows column edges up to where data is made, or down to where it is used.
+//! `lineage`: follows column edges to their sources, or to their users.
+//!
+//! Promise: direct edges come first, and a statement that could not be analysed is reported. It uses the
+//! edges of the last runs, else those of the plan; it analyses no SQL itself (`sql::lineage`). Read next:
+//! `vocab/src/lineage.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,7 @@
-//! How much memory there is, and how much was used at the peak. Linux; elsewhere a safe guess.
+//! The default memory limit, and the peak memory of this process.
+//!
+//! Promise: the smaller of the machine's memory and its control group's is used; outside Linux a safe
+//! default. It does not enforce the limit: that is `flow::Budget`.
 
 use std::fs;
 

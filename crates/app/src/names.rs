@@ -1,4 +1,7 @@
-//! Names a person typed: what they mean here, or what was probably meant.
+//! Resolves names that a user typed: tables and pipelines.
+//!
+//! Promise: an unknown name is an error with the nearest known name, or with all of them. It knows the
+//! plan, the lakehouse and the state store, but not the selection grammar (`select.rs`).
 
 use towpath_project::nearest;
 use towpath_vocab::{Action, Failure, Plan, Remedy, TableName};

@@ -1,4 +1,7 @@
-//! `plan`: what a run would do, and because of what. Nothing is changed and no outside system contacted.
+//! `plan`: what a run would do with each task, and why.
+//!
+//! Promise: nothing is changed and no outside system is contacted. What each step type would find is in
+//! `work/forecast.rs`; `cli/src/draw/plan.rs` prints the answer.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

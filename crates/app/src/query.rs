@@ -1,4 +1,7 @@
-//! `query`: ask the lakehouse.
+//! `query`: runs one read-only SQL statement on the lakehouse and on files.
+//!
+//! Promise: a statement that changes data is refused. The dialect and the plan are in `engine::session`;
+//! the rows are printed by `cli/src/draw/rows.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,8 @@
-//! What a run did, as a value: the terminal draws it, `--format json` prints it, the API will send it.
+//! The report of a run as a value: `RunReport`.
+//!
+//! Promise: the numbers of rows balance, and each table says what was loaded, rejected and checked. `cli`
+//! prints the report or writes it as JSON; this file prints nothing and reads no storage. Read next:
+//! `run.rs`, which builds it, and `cli/src/draw/report.rs`, which prints it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
 //! The public table of exit codes.
+//!
+//! Promise: each code has one meaning, which `docs/reference/exit-codes.md` prints from here. The code of
+//! a failure follows from its remedy, not from its text.
 
 use std::process::ExitCode;
 

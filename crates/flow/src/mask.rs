@@ -1,4 +1,8 @@
-//! Hides values: a keyed HMAC-SHA-256 as hex, or NULL. Equal values give equal text under one key.
+//! Masks columns: a keyed HMAC-SHA-256 as hex, or NULL.
+//!
+//! Promise: equal values give equal text under one key, NULL stays NULL, and the key is never shown.
+//! Rejected records of masked columns are encrypted in `seal.rs`. Read next: `projection.rs`, which
+//! applies the mask.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
-//! Small graphs for tests, and a state store that the simulated clock waits for.
+//! Fixtures of the tests: small graphs, and a state store for the simulated clock.
+//!
+//! Promise: a seed gives the same run again; the store can fail or stall at a chosen change. For tests
+//! only. Read next: `simulation_tests.rs`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,8 @@
-//! A connector: code for one kind of outside system, with all its faces.
+//! The interface of a connector: its spec, and how to open its source, destination and discovery.
+//!
+//! Promise: to open one reads options and contacts no system; a side that a connector does not have
+//! answers `Refused`. Read next: `source.rs`, `destination.rs`, and `connectors/src/registry.rs` for all
+//! connectors.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
-//! SQL: expressions over a batch, queries over tables, models.
+//! The interface to SQL: expressions over a batch, queries over tables, models.
+//!
+//! Promise: `flow` can compile an expression and ask a candidate without knowing the engine. The only
+//! implementation is in the crate `engine`. Read next: `engine/src/session`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

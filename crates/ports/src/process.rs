@@ -1,4 +1,7 @@
-//! Running programs: the whole tree of processes belongs to the attempt.
+//! The interface to run a program for a `command` step.
+//!
+//! Promise: the whole tree of processes ends with the attempt, also when its future is dropped. It does
+//! not know what the program reads or writes. Implemented in `orchestrator/src/process.rs`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

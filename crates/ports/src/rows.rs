@@ -1,4 +1,8 @@
-//! A batch on its way: columns, where each row stood in the source, and what is to be done with it.
+//! A batch of rows between reader and writer: columns, operations, and the origin of each row.
+//!
+//! Promise: columns, ordinals and operations have equal lengths, and whatever filters or reorders one
+//! does the same to the others. Nothing here knows a source; its `Origin` finds the raw record of a
+//! rejected row. Read next: `source.rs`.
 
 use std::fmt;
 use std::sync::Arc;

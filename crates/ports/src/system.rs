@@ -1,4 +1,7 @@
-//! Clock, chance and environment: the only doors to them, so that a simulation can stand in.
+//! The clock, random numbers, the environment and secrets of the process.
+//!
+//! Promise: all other code gets them from here, so that a simulation can replace them. Implemented in
+//! `app/src/system.rs`, and for tests in `testkit/src/system.rs`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
-//! Sources that give what they were told: batches, change feeds with a model to compare with, and
-//! endless counters. They prove that one loop carries them all.
+//! Scripted sources for tests: batches, change feeds with a model to compare with, and endless counters.
+//!
+//! Promise: a source gives exactly the events of its script, and records which positions it was told are
+//! committed. They prove that one loop serves all kinds of sources. Read next: `flow/tests/transfer/`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

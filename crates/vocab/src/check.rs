@@ -1,4 +1,8 @@
-//! Rules decide about a row, checks decide about a commit. Both are data here; `flow` judges them.
+//! Rules and checks as data, with their results.
+//!
+//! A rule decides about a row, a check about a commit. `project` reads them from YAML, `flow` measures
+//! and judges them; nothing here evaluates anything. Read next: `flow/src/validator.rs` (rules) and
+//! `flow/src/audit.rs` (checks).
 
 use serde::{Deserialize, Serialize};
 

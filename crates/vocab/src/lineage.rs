@@ -1,4 +1,7 @@
-//! Where columns come from: edges from source columns to target columns, in OpenLineage's words.
+//! Column lineage: edges from source columns to target columns, with the terms of OpenLineage.
+//!
+//! Promise: an edge says whether the value itself flows or only decides about it. Edges are found in
+//! `sql::lineage` and followed in `app::lineage`; this file has only the types.
 
 use serde::{Deserialize, Serialize};
 

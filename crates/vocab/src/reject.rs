@@ -1,4 +1,7 @@
 //! A rejected record: its raw form, its place and every reason.
+//!
+//! Promise: the raw form is enough to read the record again. Who rejects is in connectors and in
+//! `flow/src/validator.rs`; where it is stored is in `flow/src/quarantine.rs`.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,8 @@
-//! What a connector can do, as data: the planning side checks a project against it, docs and JSON
-//! Schemas are generated from it, and it never needs the connector's code.
+//! What a connector can do, as data: `ConnectorSpec`.
+//!
+//! Promise: the planning side checks a project against it, and the docs and the JSON Schemas are
+//! generated from it, without the code of the connector. It does not open connections: that is
+//! `ports::Connector`.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,7 @@
-//! Which rows were rejected, and discarding them.
+//! Lists the tables with rejected rows, and discards rejected rows.
+//!
+//! Promise: a discarded record stays in the quarantine table but is never replayed. It does not read the
+//! records themselves (`show.rs`) and does not load them (`replay.rs`). Read next: `records.rs`.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;

@@ -1,4 +1,8 @@
-//! A load: from an outside system into the lakehouse.
+//! Runs a load: from an outside system into the lakehouse.
+//!
+//! Promise: it opens the source at the position of the last commit, or skips the read if nothing has
+//! changed. It does not write rows (`write_table.rs`), and does not know which system it reads: that is
+//! behind `ports::Source`. Read next: `generation.rs`, which claims the next commit.
 
 use std::sync::Arc;
 

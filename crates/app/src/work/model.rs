@@ -1,4 +1,8 @@
-//! A model: SQL over the lakehouse, kept as a table or a view.
+//! Builds a model: SQL over the lakehouse that becomes a table or a view.
+//!
+//! Promise: a view is stored only after its tests have passed; a table goes through `write_table.rs` like
+//! a load. The SQL itself is rendered and run in `engine::model`; which tasks run is decided in
+//! `orchestrator`. Read next: `write_table.rs`.
 
 use std::sync::Arc;
 

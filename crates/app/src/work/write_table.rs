@@ -1,4 +1,8 @@
-//! The end every step type shares: move rows into one table, write the state store, tell the outcome.
+//! `write_table`: the last step of every load, model and publish.
+//!
+//! Promise: rows move from one `Reader` into one table of a `Destination`; each commit is recorded in the
+//! state store, and a result that is already there is adopted, not written again. It does not know where
+//! the reader comes from: see `load.rs`, `model.rs` and `publish.rs`. Read next: `flow/src/transfer.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
-//! `check` and `plan`: what the project says; contact to the outside only with `--connect`.
+//! `check` and `plan`: what is wrong with a project, and what a run would do.
+//!
+//! They call `app/src/check.rs` and `app/src/plan.rs` and print the answer. Only `check --connect`
+//! contacts a system.
 
 use towpath_app::{CheckReport, all_codes, chosen_plan, explained, forecast};
 use towpath_vocab::{Failure, Remedy};

@@ -1,4 +1,7 @@
-//! `connection`: outside systems, as the project and the systems themselves know them.
+//! `connection`: lists, tests and discovers the connections of a project.
+//!
+//! Each subcommand calls one use case (`app/src/outside.rs`) and prints its answer. Only `test` and
+//! `discover` contact a system.
 
 use towpath_app::{
     ConnectionTest, DiscoverReport, DiscoverRequest, TableLine, connection_test, connection_types,

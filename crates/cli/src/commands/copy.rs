@@ -1,4 +1,7 @@
-//! `copy`: a table from here to there, without a project.
+//! `copy`: one table from a source to a target, without a project.
+//!
+//! It turns arguments into a request for `app/src/copy.rs`, which does the work, and prints the result.
+//! Ctrl-C stops the copy; nothing of it is visible then.
 
 use std::sync::Arc;
 use std::time::Duration;

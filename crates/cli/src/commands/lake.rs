@@ -1,4 +1,7 @@
-//! `lake`: tables of the lakehouse, what they are and care for them.
+//! `lake`: history, description, restore, compaction, vacuum and drop of lakehouse tables.
+//!
+//! Each subcommand calls one use case (`app/src/lake.rs`, `app/src/lake_care.rs`) and prints its answer
+//! as text or JSON. It does not open tables itself.
 
 use std::sync::Arc;
 use std::time::Duration;

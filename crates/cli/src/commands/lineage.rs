@@ -1,4 +1,6 @@
-//! `lineage`: as text, as a flow chart, as JSON.
+//! `lineage`: prints column lineage as text, as a Mermaid flow chart, or as JSON.
+//!
+//! It only formats; the edges come from `app/src/lineage.rs`.
 
 use std::collections::BTreeSet;
 

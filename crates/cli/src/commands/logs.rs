@@ -1,4 +1,7 @@
-//! `logs`: the lines of a run, as they stand or as they come.
+//! `logs`: the events of a run, at once or while it is going.
+//!
+//! It calls `app/src/logs.rs` and prints one line per event, or one JSON object per line. It reads no log
+//! file of a program; it only prints its path.
 
 use towpath_app::{LogPiece, LogsRequest, follow, has_ended, logs as lines_of};
 use towpath_ports::RunEvent;

@@ -1,4 +1,7 @@
-//! One file per command: arguments to a use case, its report to the terminal, its end to an exit code.
+//! One file per command.
+//!
+//! A command turns its arguments into a request for one use case of `app`, prints the report, and returns
+//! an exit code. Read next: `dispatch.rs` (the list), `project_args.rs` (how a command opens a project).
 
 mod check;
 mod connection;

@@ -1,4 +1,7 @@
-//! `quarantine ls/show/replay/discard`.
+//! `quarantine ls`, `show`, `replay` and `discard`.
+//!
+//! Each subcommand calls one use case (`app/src/quarantine/`) and prints its answer. Values that are
+//! masked never reach this file.
 
 use towpath_app::{
     RejectedRecord, known_table, quarantine_discard, quarantine_list, quarantine_replay,

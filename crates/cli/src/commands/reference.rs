@@ -1,4 +1,7 @@
-//! `schema` and `reference`: what the program knows about itself, for editors and for `docs/`.
+//! `schema`, `completion` and `reference`: pages that the program prints about itself.
+//!
+//! Promise: they come from the same declarations as the parser, so they cannot differ from it.
+//! `xtask/src/rules/generated.rs` checks that the committed pages are up to date.
 
 use std::fmt::Write as _;
 

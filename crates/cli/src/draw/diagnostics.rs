@@ -1,4 +1,7 @@
-//! Mistakes with their place, a caret and the way out; failures in the same dress.
+//! Prints mistakes with their place, a caret and help lines; prints failures in the same form.
+//!
+//! Promise: text on standard error, JSON on standard output. It does not decide the exit code: see
+//! `exit.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
-//! How reports look on a terminal. Words and shapes only: no report is computed here.
+//! How reports look on a terminal.
+//!
+//! Promise: only formatting; no report is computed here. One file per kind of report; `numbers.rs`
+//! formats numbers, `rows.rs` tables.
 
 mod diagnostics;
 mod json;

@@ -1,4 +1,7 @@
-//! `plan`: one line per table with what a run would do and because of what; then types and guarantees.
+//! Prints a plan: one line per task, with what a run would do and why.
+//!
+//! Promise: it only formats; the forecast comes from `app/src/plan.rs`. `plan --explain TABLE` prints
+//! each setting with its file and line.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
-//! The report at the end of a run: steps, tables, what to know about the data, the balance.
+//! Prints the report of a run: steps, tables, notes about the data, failures, the balance of rows.
+//!
+//! Promise: it only formats; every number comes from `app::RunReport`. Tests compare its lines, and so do
+//! the pages in `docs/`. Read next: `app/src/report.rs`.
 
 use towpath_app::{RunReport, TableReport, Unchanged};
 use towpath_flow::OutputSummary;

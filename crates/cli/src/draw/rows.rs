@@ -1,5 +1,8 @@
-//! Rows of a query: a table for people, CSV and JSON for programs. Streams; holds one batch, except
-//! for the table, whose columns are as wide as their widest value.
+//! Prints the rows of a query: a table for people, CSV and JSON for programs.
+//!
+//! Promise: rows are printed as they come, and one batch is in memory, except for the table, whose
+//! columns are as wide as their widest value. Values are formatted by `ports::exact`, so no digit is
+//! lost.
 
 use std::io::Write;
 

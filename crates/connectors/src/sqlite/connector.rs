@@ -1,4 +1,6 @@
-//! What the `sqlite` connector is, as data, and the way to its faces.
+//! The `sqlite` connector: its spec as data, and how to open its source, destination and discovery.
+//!
+//! Promise: to open one reads options and touches no file. Read next: `source.rs`, `destination.rs`.
 
 use std::sync::Arc;
 

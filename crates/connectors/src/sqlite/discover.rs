@@ -1,4 +1,7 @@
-//! Looks around in a database: tables, columns, keys, row counts.
+//! Discovers a SQLite database: tables, columns, keys, row counts.
+//!
+//! Promise: it only reads, and names likely cursor columns. It does not choose how to load a table:
+//! `app/src/init` does. Read next: `catalog.rs`, `types.rs`.
 
 use std::sync::Arc;
 

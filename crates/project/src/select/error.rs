@@ -1,4 +1,7 @@
-//! Why a selection means nothing, with the way out. A caller gives it its code.
+//! Why a selection is not valid or selects nothing, with a help line.
+//!
+//! It has no code of its own: the caller gives it one, since `run`, `plan` and `rerun` differ. Read next:
+//! `grammar.rs`, `meaning.rs`.
 
 /// A selection that cannot be carried out.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

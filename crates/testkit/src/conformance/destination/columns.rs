@@ -1,4 +1,6 @@
-//! Columns that change between writes, and names of every kind.
+//! Conformance cases about columns that change between writes, and about unusual names.
+//!
+//! Every destination passes them in every write mode. Types are in `values.rs`; read next: `write.rs`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
-//! What is visible when, who wins, and what is remembered.
+//! Conformance cases about commits: what becomes visible when, which writer wins, what is stored.
+//!
+//! Every destination passes them; a case fails by a panic with the write mode. They know no system: that
+//! is `DestinationUnderTest`. Read next: `write.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
-//! What a value becomes: itself.
+//! Conformance cases about values: what was written reads back exactly, or is refused.
+//!
+//! A system may store a number in a wider type, but it may not lose or change it. Read next: `types.rs`
+//! beside this folder, the shared table of all types.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
-//! One write of the suite: who writes what how, with short words for its steps.
+//! One write of the conformance suite, with short names for its steps.
+//!
+//! Promise: a case reads as a list of steps (`begin`, `put`, `refused`), and each failure has a code and
+//! a message and shows no secret. Read next: `commits.rs`, which uses it most.
 
 use std::sync::Arc;
 

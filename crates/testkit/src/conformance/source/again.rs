@@ -1,4 +1,8 @@
-//! The reads after the first: what is new, and what a reader left behind that did not come to its end.
+//! Conformance cases about the reads after the first: only new rows, and resuming a read that was
+//! dropped.
+//!
+//! Every source passes them. A position is stored and read back between the reads, as by another process.
+//! Read next: `drain.rs`.
 
 use towpath_ports::{ReadSpec, Source};
 use towpath_vocab::{Position, ReadMode};

@@ -1,5 +1,7 @@
-//! All that a read gives, or the part of it up to a chosen boundary, as a taker that keeps the rules
-//! sees it: rows count only once a boundary or the end stands behind them.
+//! Reads a source to its end, or to a chosen boundary, and collects the rows.
+//!
+//! Promise: as in `flow`, rows count only after a boundary or the end; rows behind the last boundary of a
+//! dropped read are lost. Read next: `again.rs`.
 
 use std::collections::BTreeMap;
 

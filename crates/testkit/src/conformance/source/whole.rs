@@ -1,4 +1,8 @@
-//! One read from the start to the end.
+//! Conformance cases about one read from start to end: each row once, ordinals, boundaries, projection,
+//! limit.
+//!
+//! Every source passes them. They know no system: that is `SourceUnderTest`. Read next: `drain.rs`,
+//! `again.rs`.
 
 use std::collections::BTreeSet;
 
