@@ -292,7 +292,7 @@ fn you_can(record: Option<&TaskRecord>, pipeline: &str, run: Option<&RunRecord>)
         Some(TaskState::Unchanged | TaskState::Succeeded) => {
             format!("run it anyway: towpath run {pipeline} --full-refresh")
         }
-        _ => format!("go on: towpath run {pipeline}"),
+        _ => format!("to continue: towpath run {pipeline}"),
     });
     can
 }

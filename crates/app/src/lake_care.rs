@@ -129,7 +129,7 @@ pub async fn lake_vacuum(
         return Err(Failure::new("R0985", Remedy::Refused, message)
             .help("queries and other programs that still read an older version, or that write now, would lose files")
             .help("those versions could neither be queried nor restored any more")
-            .help("when nobody reads or writes it and no older version is needed: add --force"));
+            .help("if no program reads or writes it and no older version is needed: add --force"));
     }
     let swept = services
         .lake

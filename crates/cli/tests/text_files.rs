@@ -137,13 +137,13 @@ fn a_file_without_rows_stops_and_can_be_accepted() {
         &said,
         &[
             "R0660",
-            "its source has no rows, and the table holds 12",
+            "its source has no rows, and the table has 12",
             "--fail-above raw.people=100%",
         ],
     );
     assert_eq!(desk.count(".", "raw.people"), 12);
     let said = desk.ok(".", &["run", "--fail-above", "raw.people=100%"]);
-    has(&said, &["the 12 that the table held are gone"]);
+    has(&said, &["the 12 rows of the table were removed"]);
     assert_eq!(desk.count(".", "raw.people"), 0);
     assert_eq!(types(&desk), "bigint date double text");
     desk.write("data/people.csv", &people(good));

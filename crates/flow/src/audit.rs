@@ -174,7 +174,7 @@ fn tell(check: &Check, measured: &Measured) -> String {
         }
         CheckKind::RowCount { .. } => format!("the table would hold {count} {rows}"),
         CheckKind::Freshness { column, .. } if measured.value >= NEVER => {
-            format!("`{column}` holds no value")
+            format!("`{column}` has no value")
         }
         CheckKind::Freshness { column, .. } => {
             let age = rough_time(measured.value);

@@ -111,16 +111,16 @@ pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Op
         || limit.rows.is_some_and(|rows| before <= rows);
     if is_within {
         summary.notes.push(format!(
-            "the source has no rows: the {before} that the table held are gone"
+            "the source has no rows: the {before} rows of the table were removed"
         ));
         return None;
     }
     let table = &spec.plan.target;
     let line =
-        format!("`{table}` was stopped: its source has no rows, and the table holds {before}");
+        format!("`{table}` was stopped: its source has no rows, and the table has {before}");
     let failure = Failure::new("R0660", Remedy::FixData, line)
         .help("nothing of this load is visible; readers still see the version before")
-        .help("a file with only a header is such a source: look at what it reads");
+        .help("a file with only a header has no rows: check the source");
     Some(failure.help(format!("accept: towpath run --fail-above {table}=100%")))
 }
 

@@ -82,7 +82,7 @@ fn a_header_without_rows() {
     let words = [
         "R0660",
         "no rows",
-        "the table holds 30",
+        "the table has 30",
         "--fail-above raw.t=100%",
     ];
     fault("from: t.csv", b"a,b\n", 3, &words, Then::Stopped);
@@ -91,7 +91,7 @@ fn a_header_without_rows() {
         accepted,
         b"a,b\n",
         0,
-        &["the 30 that the table held are gone"],
+        &["the 30 rows of the table were removed"],
         Then::Loaded(0, 0),
     );
     let check = "from: t.csv, fail_above: 100%, checks: [{ row_count: { min: 1 } }]";
