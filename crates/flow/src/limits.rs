@@ -116,8 +116,7 @@ pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Op
         return None;
     }
     let table = &spec.plan.target;
-    let line =
-        format!("`{table}` was stopped: its source has no rows, and the table has {before}");
+    let line = format!("`{table}` was stopped: its source has no rows, and the table has {before}");
     let failure = Failure::new("R0660", Remedy::FixData, line)
         .help("nothing of this load is visible; readers still see the version before")
         .help("a file with only a header has no rows: check the source");

@@ -1,6 +1,6 @@
 //! A planned model as a `Reader`: one bounded split, rows as they are computed.
 //!
-//! Promise: rows are computed when they are asked for, in a turn that lasts from the first to the last.
+//! Promise: rows are computed when they are asked for, with a permit that is held from the first row to the last.
 //! When memory runs out before the first row was handed out, the model is planned once more, unseen:
 //! alone, with joins that spill and fewer threads. Later than that the attempt fails with `Retry` and
 //! the next one starts that way. It writes nothing.
@@ -18,7 +18,7 @@ use super::run::Recipe;
 use crate::query::Ready;
 use crate::session::border::plain_batch;
 use crate::session::failure::{arrow_failure, failure, is_exhausted};
-use crate::session::turns::Turn;
+use crate::session::permits::ComputePermit;
 
 /// The one split's name.
 const SPLIT: &str = "model";
@@ -37,7 +37,7 @@ pub(super) struct ModelRows {
     /// The plan, until it is started.
     ready: Option<Ready>,
     batches: Option<SendableRecordBatchStream>,
-    turn: Option<Turn>,
+    permit: Option<ComputePermit>,
     tight: bool,
     given: u64,
     stage: Stage,
@@ -69,7 +69,7 @@ impl ModelReader {
             schema: Arc::clone(&schema),
             ready: Some(ready),
             batches: None,
-            turn: None,
+            permit: None,
             tight,
             given: 0,
             stage: Stage::Rows,
@@ -131,7 +131,7 @@ impl ModelRows {
             Ok(Some(rows)) => Ok(Event::Rows(rows)),
             Ok(None) => {
                 self.stage = Stage::End;
-                (self.batches, self.turn) = (None, None);
+                (self.batches, self.permit) = (None, None);
                 Ok(Event::Boundary(Mark::at(self.given)))
             }
             Err(failure) => {
@@ -142,10 +142,10 @@ impl ModelRows {
         Some((event, self))
     }
 
-    /// The rows to come, in a turn of their own.
+    /// The rows to come, with a permit of their own.
     async fn begun(&mut self) -> Result<&mut SendableRecordBatchStream> {
-        if self.turn.is_none() {
-            self.turn = Some(self.recipe.turn(self.tight).await);
+        if self.permit.is_none() {
+            self.permit = Some(self.recipe.permit(self.tight).await);
         }
         let batches = match (self.batches.take(), self.ready.take()) {
             (Some(batches), _) => batches,
@@ -190,7 +190,7 @@ impl ModelRows {
                         model = self.recipe.name(),
                         "out of memory: trying again, alone and with joins that spill"
                     );
-                    (self.batches, self.turn) = (None, None);
+                    (self.batches, self.permit) = (None, None);
                     self.tight = true;
                 }
                 Some(Err(error)) => return Err(failure(&self.recipe.subject(), &error)),

@@ -18,7 +18,7 @@ use super::{render, view};
 use crate::query::{self, Ready};
 use crate::session::Engine;
 use crate::session::catalog::{LiveTables, Sight};
-use crate::session::turns::Turn;
+use crate::session::permits::ComputePermit;
 
 #[async_trait]
 impl ModelEngine for Engine {
@@ -123,9 +123,9 @@ impl Recipe {
         format!("model `{}`", self.name)
     }
 
-    /// Waits for leave to compute.
-    pub(super) async fn turn(&self, tight: bool) -> Turn {
-        self.engine.turn(tight).await
+    /// Waits for a permit to compute.
+    pub(super) async fn permit(&self, tight: bool) -> ComputePermit {
+        self.engine.permit(tight).await
     }
 
     /// The next run of this model starts with what needs less memory.

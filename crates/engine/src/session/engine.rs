@@ -13,8 +13,8 @@ use towpath_vocab::{Environment, Failure, Remedy, TableName};
 
 use super::catalog::Sight;
 use super::failure::failure;
+use super::permits::{ComputePermit, ComputePermits};
 use super::spill::SpillFolder;
-use super::turns::{Turn, Turns};
 use super::{EngineLimits, settings, stand_in};
 use crate::lake::Lake;
 
@@ -45,7 +45,7 @@ struct Inner {
     variables: BTreeMap<String, String>,
     environment: Environment,
     tight: Mutex<BTreeSet<TableName>>,
-    turns: Turns,
+    permits: ComputePermits,
     // Last: it is deleted after everything that may still spill is gone.
     _spill: SpillFolder,
 }
@@ -85,7 +85,7 @@ impl Engine {
             variables,
             environment,
             tight: Mutex::default(),
-            turns: Turns::default(),
+            permits: ComputePermits::default(),
             _spill: spill,
         };
         Ok(Self {
@@ -146,11 +146,11 @@ impl Engine {
         ))
     }
 
-    /// Waits for leave to compute a model; one that is tight has it alone.
-    pub(crate) async fn turn(&self, tight: bool) -> Turn {
+    /// Waits for a permit to compute a model; one that is tight computes alone.
+    pub(crate) async fn permit(&self, tight: bool) -> ComputePermit {
         match tight {
-            true => self.inner.turns.alone().await,
-            false => self.inner.turns.shared().await,
+            true => self.inner.permits.alone().await,
+            false => self.inner.permits.shared().await,
         }
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod holdings;
 #[cfg(test)]
 mod meaning;
 mod names;
+pub(crate) mod permits;
 mod pool;
 mod scan;
 pub(crate) mod settings;
@@ -25,7 +26,6 @@ pub(crate) mod statement;
 mod sum;
 #[cfg(test)]
 mod tests;
-pub(crate) mod turns;
 pub(crate) mod watchdog;
 
 pub use engine::{Engine, EngineOptions};
