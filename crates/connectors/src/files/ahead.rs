@@ -19,11 +19,11 @@ const SHARE: u64 = 16;
 /// No one asks for more than this part of the budget: takers keep a lot of it, too.
 pub(crate) const MOST: u64 = 4;
 
-/// Whose turn it is; kept by the side that takes.
-pub(crate) struct Turn(watch::Sender<usize>);
+/// The part that is read now; kept by the side that takes.
+pub(crate) struct CurrentPart(watch::Sender<usize>);
 
-impl Turn {
-    /// It is the turn of this part now, and of those before it.
+impl CurrentPart {
+    /// This part is read now, and those before it are done.
     pub(crate) fn of(&self, part: usize) {
         self.0.send_modify(|turn| *turn = part.max(*turn));
     }
@@ -38,7 +38,7 @@ pub(crate) struct Ahead {
 }
 
 /// The two ends, for one of `lanes` files that are read at once. The first part has the first turn.
-pub(crate) fn ahead(memory: &Arc<dyn Memory>, lanes: usize) -> (Turn, Ahead) {
+pub(crate) fn ahead(memory: &Arc<dyn Memory>, lanes: usize) -> (CurrentPart, Ahead) {
     let (turn, taken) = watch::channel(0);
     let lanes = u64::try_from(lanes.max(1)).unwrap_or(u64::MAX);
     let share = memory.limit_bytes() / SHARE / lanes / GRAIN;
@@ -51,7 +51,7 @@ pub(crate) fn ahead(memory: &Arc<dyn Memory>, lanes: usize) -> (Turn, Ahead) {
         turn: taken,
         share: Arc::new(Semaphore::new(share)),
     };
-    (Turn(turn), ahead)
+    (CurrentPart(turn), ahead)
 }
 
 impl Ahead {

@@ -22,7 +22,7 @@ use towpath_vocab::{Failure, Mark, TableName};
 
 use super::footer::{self, FileColumn, Footer, broken, handle, reason};
 use super::{guard, shape};
-use crate::files::ahead::{Ahead, Turn, ahead};
+use crate::files::ahead::{Ahead, CurrentPart, ahead};
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
 use crate::files::pieces::workers;
@@ -123,7 +123,7 @@ impl Read {
 fn group_events(
     read: Arc<Read>,
     group: usize,
-    turn: Arc<Turn>,
+    turn: Arc<CurrentPart>,
     mut ahead: Ahead,
 ) -> BoxStream<Result<Event>> {
     let (to, mut from) = mpsc::channel(2);
