@@ -1,7 +1,7 @@
 //! `make demo`: builds the binary and runs `examples/nycflights` twice in a fresh copy.
 //!
 //! Promises to say beforehand how long the build takes, and to fail when the second run does anything.
-//! Knows of the example only where it stands and which of its folders are results.
+//! Knows of the example only its folder and which of its folders are results.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

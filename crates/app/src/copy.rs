@@ -1,6 +1,6 @@
 //! `copy`: moves a table without a project, through the same data path as a run.
 //!
-//! Records that cannot become a row stand in `DESTINATION.rejected.jsonl`; the copy goes on unless
+//! Records that cannot become a row are in `DESTINATION.rejected.jsonl`; the copy goes on unless
 //! they are too many. It knows files by their ending and databases by the scheme of their URL.
 
 mod ends;

@@ -1,7 +1,7 @@
 //! JSON Schemas of project files: printed by `schema`, and put where editors look for them.
 //!
 //! The first line of each generated project file names one of them. They follow from the binary, so
-//! they stand in `.towpath/schemas/` of a project and are never committed there.
+//! they are in `.towpath/schemas/` of a project and are never committed there.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `logs`: the lines of a run or of one of its tasks, as they stand or as they come.
+//! `logs`: the lines of a run or of one of its tasks, all of them, or as they come.
 //!
 //! Promise: every line once, in order, and an end: when the run has ended, or the process that carried
 //! it has. What a program of a task printed comes with its task.

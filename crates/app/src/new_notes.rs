@@ -1,7 +1,7 @@
-//! Which notes about a table are new: those that no earlier run of the environment has told.
+//! Which notes about a table are new: those that no earlier run of the environment has reported.
 //!
-//! Promise: every note stands in the report; a person is shown those that are new, and how many others
-//! there are. What was told is remembered as digests, so no text of a note is kept twice; without the
+//! Promise: every note is in the report; a person is shown those that are new, and how many others
+//! there are. What was reported is stored as digests, so no text of a note is kept twice; without the
 //! state store's memory all are new. Notes about a table whose load was stopped, or whose commit was made by a
 //! process that died, are of that run alone: they are shown, and not remembered.
 

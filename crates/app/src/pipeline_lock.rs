@@ -1,8 +1,8 @@
 //! Locks a pipeline while something other than a run writes its tables.
 //!
-//! A replay is a run with one task: it has a number, it is refused while another run goes on, and its
-//! lease is renewed for as long as it takes. A run that was interrupted is laid aside meanwhile and goes
-//! on afterwards. When the lease is lost, what was done under it stops at once.
+//! A replay is a run with one task: it has a number, it is refused while another run of the pipeline is
+//! going, and its lease is renewed until it ends. An interrupted run waits meanwhile and continues
+//! afterwards. When the lease is lost, the work under it stops at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! `TOWPATH_TRACE_EDGES=SOCKET` tells a Unix socket the name of every failpoint of
 //! `TOWPATH_EDGES=name,name,…` when it is reached, and `TOWPATH_BREAK=name,…` makes the named ones
 //! return early, which switches off what they guard. Only in builds with debug assertions; a release
-//! binary has no such door.
+//! binary has no failpoints.
 
 /// Reads the environment and arms what it names.
 pub(crate) fn arm() {

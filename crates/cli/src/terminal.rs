@@ -1,4 +1,4 @@
-//! The one way out to the terminal: what is written to standard output and standard error.
+//! The only access to the terminal: what is written to standard output and standard error.
 //!
 //! Promise: nothing panics because a reader is gone or a disk is full. A reader that is gone (`| head`)
 //! ends the output quietly, and the command ends as it would have. Output that cannot be written for

@@ -1,4 +1,4 @@
-//! The loop: takes events from a reader, hands them to their tables, commits at boundaries.
+//! The loop: takes events from a reader, gives them to their tables, commits at boundaries.
 //!
 //! Promise: bounded and endless reads are this loop. A bounded one commits once, at its end. An endless one
 //! commits when its cadence says so and every split is at a boundary: it wakes on data, on its commit

@@ -1,6 +1,6 @@
 //! What happens next: a pure function of the view, an event and the moment.
 //!
-//! Promise: same input, same commands; commands are in the order in which they must be carried out,
+//! Promise: same input, same commands; commands are in the order in which they must be done,
 //! and carrying them out (`RunView::apply`) leads to a view in which nothing is due. An event that
 //! does not fit the view, such as a second report of one attempt, gives no command.
 //! It knows no store, no clock and no chance but the number it is given.

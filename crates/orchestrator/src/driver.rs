@@ -1,4 +1,4 @@
-//! Carries out what `decide` says: the state store first, then the attempts, then whoever watches.
+//! Does what `decide` says: the state store first, then the attempts, then whoever watches.
 //!
 //! Promise: no change is acted on before the state store holds it; a process that lost its lease, or whose
 //! change the state store refuses, stops every attempt at once and reports `Refused`; dropping the future

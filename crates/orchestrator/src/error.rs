@@ -1,6 +1,6 @@
-//! What can go wrong while a run is carried out, apart from what its tasks report.
+//! What can go wrong during a run, apart from what its tasks report.
 //!
-//! Promise: each failure names the run, task or program and a way out. Codes: `codes.rs`.
+//! Promise: each failure names the run, task or program and what to do. Codes: `codes.rs`.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Carries out a compiled graph: order, parallel tasks, retries, timeouts, cancel, resume.
+//! Runs a compiled graph: order, parallel tasks, retries, timeouts, cancel, resume.
 //!
 //! Promise: `decide` is a pure function of the run's view, an event and the moment; the driver does
 //! what it says and nothing else, and writes each change into the state store before it acts on it. What a

@@ -1,4 +1,4 @@
-//! A run as `decide` sees it: the graph, where each task stands, and counters that make every
+//! A run as `decide` sees it: the graph, the state of each task, and counters that make every
 //! decision cost what it changes, not what the graph holds.
 //!
 //! Promise: `apply` is the only way to change a view, and a view rebuilt from the state store's record equals

@@ -1,6 +1,6 @@
 //! The seams between moving data and the systems it moves between: traits and the values they pass.
 //!
-//! Promise: one set of shapes carries batch, incremental, CDC and streams (`docs/decisions/0003`).
+//! Promise: one set of types serves batch, incremental, CDC and streams (`docs/decisions/0003`).
 //! It knows no connector, no engine and no runtime; `testkit` holds the conformance suite that every
 //! implementation passes. Read next: `source.rs`, `destination.rs`, then the `flow` crate.
 

@@ -1,6 +1,6 @@
-//! Reading: a source opens a reader, a reader hands out splits, a split is a stream of events.
+//! Reading: a source opens a reader, a reader gives splits, a split is a stream of events.
 //!
-//! A bounded source ends, an endless one does not; nothing else differs. A checkpoint may stand only
+//! A bounded source ends, an endless one does not; nothing else differs. A checkpoint is allowed only
 //! at a `Boundary`. `Reader::committed` lets a source confirm an LSN or offsets.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Tasks to a graph: edges from what is read and written, order, cycles, unknown tables.
 //!
-//! Promise: parents stand before children, every edge has a reason in data or in `after`, and two
+//! Promise: parents come before children, every edge has a reason in data or in `after`, and two
 //! sources never share a target. Nodes are tables and commands, not steps. It does not plan tasks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

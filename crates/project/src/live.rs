@@ -1,6 +1,6 @@
 //! What is known of outside tables against what they look like now: the judgement of `check --connect`.
 //!
-//! Promise: every difference once, at the place that says otherwise, with the way out. It contacts
+//! Promise: every difference once, at the place that says otherwise, with what to do. It contacts
 //! nothing: the live tables come in as values. Read next: `outline.rs`, where the known ones come from.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What can be told from a project's files before everything in them is right.
+//! What can be said about a project's files before everything in them is right.
 //!
 //! Promise: as `check` reads them, and nothing is said twice: mistakes are `check`'s to report. A
 //! connection whose project has a mistake elsewhere can still be looked at. Read next: `bound.rs`.

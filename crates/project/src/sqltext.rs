@@ -1,4 +1,4 @@
-//! SQL that stands in a YAML value: judged with `towpath_sql`, its mistakes placed in the file.
+//! SQL in a YAML value: judged with `towpath_sql`, its mistakes placed in the file.
 //!
 //! Promise: only what is proven wrong is said, and at the right character where the value stands in
 //! the file as it is; what quotes and comments are open at a place is known. It knows no tables of its own.

@@ -1,6 +1,6 @@
 //! What can go wrong with the state store, and what a person does about it.
 //!
-//! Promise: each failure names the store and a way out; none of them ever asks to risk data, since
+//! Promise: each failure names the store and what to do; none of them ever asks to risk data, since
 //! the state store holds only history. It does not try again: `postgres/pool.rs` and the driver decide
 //! that. Codes R0801 to R0812 and R0680 to R0688.
 

@@ -1,4 +1,4 @@
-//! What tests stand on: one conformance suite per port, a destination in memory, scripted and endless
+//! What tests are built on: one conformance suite per port, a destination in memory, scripted and endless
 //! sources, a simulated system, real servers. Only tests import it.
 //! Read next: `conformance/mod.rs`.
 

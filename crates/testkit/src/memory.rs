@@ -1,4 +1,4 @@
-//! A destination in memory that keeps every promise of `ports::Destination`, and can be told to fail.
+//! A destination in memory that keeps every promise of `ports::Destination`, and can be set to fail.
 //!
 //! The naive model other destinations are compared with (`memory/model.rs` says what a write does to
 //! the rows). Rows are kept one by one: never use it for speed.

@@ -1,4 +1,4 @@
-//! A `System` whose time stands still until nobody has anything left to do, and whose chance has a seed.
+//! A `System` whose time stands still until nobody has anything left to do, and whose random numbers have a seed.
 //!
 //! Promise: within `SimulatedSystem::run` the clock jumps to the next sleeper only when every task of
 //! this runtime is idle and nobody holds the clock, so hours pass in milliseconds and a seed gives

@@ -1,4 +1,4 @@
-//! A user's mistake, with its place and a way out. One type for terminal, JSON and editor.
+//! A user's mistake, with its place and what to do. One type for terminal, JSON and editor.
 //!
 //! Diagnostics are gathered, never thrown one at a time. This file does not draw them: `cli` does.
 

@@ -1,4 +1,4 @@
-//! What the execution side carries out: a graph of tasks, compiled once, serialisable, without secrets.
+//! What the execution side runs: a graph of tasks, compiled once, serialisable, without secrets.
 //!
 //! `project` makes it, `app` joins it with connectors, `orchestrator` walks it, `flow` moves the
 //! rows of its tables. A plan never names a file descriptor, a clock reading or a resolved secret.

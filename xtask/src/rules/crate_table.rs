@@ -1,6 +1,6 @@
 //! `ARCHITECTURE.md` says of each crate what it imports; this rule keeps that table true.
 //!
-//! The table stands between `<!-- crates:start -->` and `<!-- crates:end -->`: the first cell names
+//! The table is between `<!-- crates:start -->` and `<!-- crates:end -->`: the first cell names
 //! the crate, the last lists its imports or is `-`. Whether an arrow is allowed is not decided here
 //! but in `arrows.rs`.
 

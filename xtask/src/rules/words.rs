@@ -1,4 +1,4 @@
-//! Words that may not stand in tracked text: paths of one machine, code that is not written yet, tests
+//! Words that are not allowed in tracked text: paths of one machine, code that is not written yet, tests
 //! that are switched off.
 //!
 //! Paths are looked for in all text; unfinished code only in Rust code, never in comments or strings.

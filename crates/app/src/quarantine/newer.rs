@@ -1,4 +1,4 @@
-//! Records of keyed tables that would take the place of a newer row: left out of a replay, and told.
+//! Records of keyed tables that would take the place of a newer row: left out of a replay, and reported.
 //!
 //! The table may hold a record's key from a later load, which read the row as it was mended. A record
 //! that the last load kept out is as new as anything the source gave; an older one goes in only where

@@ -1,7 +1,8 @@
-//! What a replay's commit remembers: which records it took and which of them failed again.
+//! What the commit of a replay stores: which records it took, and which of them failed again.
 //!
-//! Two wrappers around the lakehouse: `Failed` stands where rejects go and only notes the ids that their
-//! records wait under (a mask or key that changed since gives a record another id), `Noting` writes both lists into the position of the table's commit.
+//! Two wrappers around the lakehouse. `Failed` is the destination of the rejects and only notes the ids
+//! under which their records wait (a mask or key that changed since then gives a record another id).
+//! `Noting` writes both lists into the position of the table's commit. Read next: `replay.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;

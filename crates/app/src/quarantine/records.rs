@@ -1,7 +1,7 @@
 //! The records of a quarantine table that wait, and giving them another status.
 //!
 //! A keyed table takes the newest record first, so that an older one of its key is left out. Which
-//! records wait is told in `standing.rs`, what becomes of them in `replay.rs`.
+//! records wait is in `standing.rs`, what becomes of them in `replay.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
-//! Which records wait, told from the commits of the load they were kept out of.
+//! Which records wait, derived from the commits of the load they were kept out of.
 //!
-//! A record waits when the commit it was kept out of stands and no later one decided about it anew.
+//! A record waits when the commit that rejected it exists and no later one decided about it anew.
 //! An attempt that never committed read nothing for good: the next attempt reads its records again, so
-//! they are laid aside as `outdated` before it begins. That cannot be told later, when the same
+//! they are marked `outdated` before it begins. That cannot be told later, when the same
 //! generation may have been committed by another attempt. It knows no replay: see `replay.rs`.
 
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! Records that were kept as column values, typed again by what the source looked like last.
 //!
 //! For sources that keep no text of their own (databases). A value that no longer reads as its
-//! column's type keeps its record set aside; none becomes NULL.
+//! column's type keeps its record rejected; none becomes NULL.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! What a publish by key sends: only what differs from the version its destination holds.
 //!
 //! Promise: the destination's own last commit says which version that is, so deleting the state store sends
-//! nothing twice; rows that are new or differ are told apart from keys that are gone; files both
+//! nothing twice; rows that are new or differ are distinguished from keys that are gone; files both
 //! versions share are not read. When there is nothing to compare with (first publish, another table,
 //! task or columns, a vacuumed version, keys that repeat) everything is to be sent, and the reason is
 //! told. It writes nothing. Read next: `publish.rs`.

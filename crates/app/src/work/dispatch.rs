@@ -1,4 +1,4 @@
-//! Hands each task to its verb.
+//! Calls the function of each task's verb.
 //!
 //! A run that reads a part of its sources (`--limit`) sends nothing out and starts no program: what
 //! leaves the lakehouse cannot be taken back. What was committed before a crash is told by

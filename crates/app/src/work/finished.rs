@@ -1,8 +1,8 @@
-//! That a program has ended well, on disk: what it left is committed, however often we die meanwhile.
+//! A mark on disk that a command has succeeded: its files are committed, even if this process dies.
 //!
-//! Promise: the mark stands only when every file the program left is durable, and only for the same
-//! program with the same inputs in the same run. While it stands, the program is not run again in its run, so all its
-//! tables come from one attempt, and what cannot be done twice is done once.
+//! Promise: the mark exists only when every file that the program wrote is durable, and only for the same
+//! program with the same inputs in the same run. While it exists, the program is not started again in its
+//! run, so all its tables come from one attempt, and what cannot be done twice is done once.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a run would do with each task, and because of what, as far as it can be told without contact to
+//! What a run would do with each task, and because of what, as far as it is known without contact to
 //! an outside system.
 //!
 //! Promise: nothing is written, and nothing is guessed. Files are looked at; what a database holds now is

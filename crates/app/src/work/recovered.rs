@@ -1,9 +1,9 @@
-//! What is told of a commit whose process died before it could tell.
+//! What is reported of a commit whose process died before it could report it.
 //!
-//! Promise: nothing is claimed that is not known. The commit says how many rows it took, the quarantine
-//! how many were set aside with it, the state store what its checks said if that was written in time; how many
-//! rows were read or left out is lost, and so are checks that the state store does not have. What later commands
-//! need of a table (its columns, its lineage) is made up for.
+//! Promise: nothing is reported that is not known. The commit has the number of rows, the quarantine the
+//! number of rejected ones, and the state store the results of the checks, if they were written in time.
+//! The numbers of rows read and left out are lost. Facts that later commands need of the table (its
+//! columns, its lineage) are stored again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! One run's work: whose tasks these are, what the user said for this run, what was done so far.
 //!
-//! It decides nothing; `dispatch.rs` hands tasks to the verbs.
+//! It decides nothing; `dispatch.rs` calls the verbs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Hands the arguments to their command.
+//! Calls the command that the arguments name.
 
 use super::project_args::ProjectArgs;
 use super::{

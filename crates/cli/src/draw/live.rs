@@ -1,6 +1,6 @@
 //! What goes on right now: one live line on a terminal, one plain line every ten seconds elsewhere.
 //!
-//! Promise: nothing is drawn with `--quiet`, and a line that is said meanwhile stands above the live one. It
+//! Promise: nothing is drawn with `--quiet`, and a line that is printed meanwhile is above the live one. It
 //! knows no command: who starts it gives the text. Read next: `watch.rs` (a run), `commands/copy.rs`.
 
 use std::io::IsTerminal;

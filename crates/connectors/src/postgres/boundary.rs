@@ -1,4 +1,4 @@
-//! The rows at the end of what a cursor has read: told apart by digests, so that none comes twice.
+//! The rows at the end of what a cursor has read: distinguished by digests, so that none comes twice.
 //!
 //! Promise: of the rows whose cursor equals the last value (or sorts after every finite one) a
 //! position keeps a digest each, with their number, so that a later read gives exactly those that

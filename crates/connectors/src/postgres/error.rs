@@ -1,7 +1,7 @@
 //! Everything that can go wrong between us and a PostgreSQL server, sorted by who must act.
 //!
 //! Promise: a server's answer becomes exactly one of these, with a stable code (`R02xx`), a remedy
-//! and a way out; no URL, password or row value is ever part of a message (a server's `DETAIL` is
+//! and what to do; no URL, password or row value is ever part of a message (a server's `DETAIL` is
 //! dropped, quoted values in data errors are cut off). It does not know what was being done: callers
 //! pass that as a few words.
 

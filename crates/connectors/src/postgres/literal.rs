@@ -1,7 +1,7 @@
 //! Values of binary copies as the server prints them, for records that fit no column.
 //!
 //! Promise: an array's text, cast to its type, is that array again: dimensions, bounds, NULL and the
-//! text `NULL` are told apart. Only rejected records pay for it. It decides nothing about what fits a
+//! text `NULL` are distinguished. Only rejected records pay for it. It decides nothing about what fits a
 //! column: `decode.rs`.
 
 use super::decode::{fixed, next_cell, push_bytes};

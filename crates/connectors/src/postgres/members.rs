@@ -1,4 +1,4 @@
-//! Which tables the rows of a relation stand in, and whether they are still the same ones.
+//! Which tables the rows of a relation are in, and whether they are still the same ones.
 //!
 //! Promise: a table that joined (a partition was attached), was exchanged (renamed away, made anew)
 //! or rewritten (`ALTER TABLE`, `TRUNCATE`) since the last read is noticed, because the transactions

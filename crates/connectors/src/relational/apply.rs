@@ -1,4 +1,4 @@
-//! Carries out a write: judges keys, runs the statements of its mode, counts what they did.
+//! Runs a write: judges keys, runs the statements of its mode, counts what they did.
 //!
 //! Promise: everything happens inside the session's transaction; keys that are missing or repeat are
 //! refused before a row is touched, but of several changes of one key the last counts; rows that a

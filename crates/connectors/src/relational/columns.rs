@@ -1,7 +1,7 @@
 //! Which columns a table had when it was read, and what became of them since.
 //!
 //! Promise: an incremental read never takes rows of other columns for those it knows without a word. A
-//! column that is new and holds values in rows that were read before is told from one that only new rows
+//! column that is new and holds values in rows that were read before is distinguished from one that only new rows
 //! fill. It asks no database and decides nothing about rows: the cursors do.
 
 use serde::{Deserialize, Serialize};

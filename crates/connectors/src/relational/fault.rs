@@ -1,4 +1,4 @@
-//! What can go wrong with a write into any SQL database, with the way out. Codes R0240 to R0249.
+//! What can go wrong with a write into any SQL database, with what to do. Codes R0240 to R0249.
 //!
 //! Promise: one code means one thing, whichever database it is; no value of a row is part of a message.
 //! What only one database knows (logins, locks, its own types) is in that connector's `error.rs`.

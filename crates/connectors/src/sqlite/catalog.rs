@@ -1,6 +1,6 @@
 //! What is in a database: tables, views, their columns and keys.
 //!
-//! SQLite knows no schemas here: `main` and attached databases are not told apart, names are of `main`.
+//! SQLite knows no schemas here: `main` and attached databases are not distinguished, names are of `main`.
 
 use rusqlite::{Connection, OptionalExtension as _};
 

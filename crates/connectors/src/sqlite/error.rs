@@ -1,4 +1,4 @@
-//! What can go wrong with a SQLite database, with the way out. Codes R0301 to R0323.
+//! What can go wrong with a SQLite database, with what to do. Codes R0301 to R0323.
 //!
 //! Rows that do not fit their column are no errors: they are rejects (`cells.rs`). No value of a row is
 //! ever part of a message.

@@ -1,4 +1,4 @@
-//! Checkpoints that are not whole: set aside where the log can do without them.
+//! Damaged checkpoints: renamed where the log can do without them.
 //!
 //! Our own are durable before they have a name; a disk, a copy or another program may
 //! still leave a torn one, and one torn checkpoint makes a table unreadable for every program. The log's

@@ -1,7 +1,7 @@
 //! Values into the types of a table, exactly: a value either keeps its meaning to the last digit or
 //! the conversion fails naming the column.
 //!
-//! Which type a column gets is decided in `types.rs` and `evolve.rs`; this file only carries it out.
+//! Which type a column gets is decided in `types.rs` and `evolve.rs`; this file only does it.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Everything that can go wrong in the lakehouse, and who must do what about it.
 //!
-//! Each variant has one stable code (`R04xx`), one remedy and a way out. Messages name tables,
+//! Each variant has one stable code (`R04xx`), one remedy and what to do. Messages name tables,
 //! columns and files, never values, except the key a merge cannot decide about.
 
 use std::io::ErrorKind;

@@ -1,4 +1,4 @@
-//! What becomes of a table's columns when others come in: fit, add, widen, or stop with a way out.
+//! What becomes of a table's columns when others come in: fit, add, widen, or stop with what to do.
 //!
 //! Delta cannot change a column's type without rewriting its files unless readers know a feature most
 //! do not; so a wider type rewrites the table's files in the same commit (`Target::rewrite`).

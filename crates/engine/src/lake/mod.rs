@@ -3,7 +3,7 @@
 //! Promise: a write is made of uncommitted files until one log entry makes it visible together with
 //! its token; values are exact or refused (`types.rs`); merges are our own (`merge.rs`) and bounded
 //! in memory. It knows no SQL: the session half turns `LakeCandidate` into something it can plan.
-//! Read next: `open.rs` (the front door), `storage/mod.rs`, `writer.rs`, `commit.rs`, then `merge.rs`.
+//! Read next: `open.rs` (how it is opened), `storage/mod.rs`, `writer.rs`, `commit.rs`, then `merge.rs`.
 
 mod bitmap;
 mod candidate;

@@ -1,4 +1,4 @@
-//! The front door: a lakehouse at a URL, its tables, and what is known about each.
+//! Opens a lakehouse at a URL, its tables, and what is known about each.
 //!
 //! Opening touches nothing; it appears with the first write. Tables are found by their
 //! `_delta_log`, so tables other programs put there are seen too. Writing starts in `writer.rs`.

@@ -1,7 +1,7 @@
 //! Reading files of a table as a stream of batches, and as a `Source` like any other.
 //!
 //! One file is read at a time per split, one row group at a time, with only the columns asked for.
-//! Columns a file lacks are NULL; narrower types of older files are widened exactly.
+//! Columns that a file does not have are NULL; narrower types of older files are widened exactly.
 
 use std::sync::Arc;
 

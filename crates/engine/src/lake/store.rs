@@ -1,5 +1,5 @@
 //! The Delta library's view of a table's objects: data files bear the attempt that writes them in
-//! their names, so what a killed writer left behind is told from what others write.
+//! their names, so what a killed writer left behind is distinguished from what others write.
 //!
 //! A file that cannot be put fails the write when it is asked, not inside the library, which panics when
 //! it is to give up a file that it could not finish. It knows no log. Read next: `storage/mod.rs`.

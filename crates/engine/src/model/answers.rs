@@ -1,6 +1,6 @@
 //! Live answers for templates: `run_query`, `is_incremental`, `get_columns_in_relation` at run time.
 //!
-//! Promise: a question is answered from the lakehouse as it stands when it is asked; nothing is
+//! Promise: a question is answered from the lakehouse as it is at the time of the question; nothing is
 //! changed by asking. Answers are small: a query with more than a bound of rows is refused. It runs on
 //! a blocking thread, because templates are rendered synchronously.
 

@@ -1,7 +1,7 @@
 //! The engine: one lakehouse, one pool of memory, many statements.
 //!
 //! Promise: opening does no I/O beyond making the spill folder; each statement gets a fresh sight of
-//! the lakehouse. What it does with statements stands in `query.rs`, `expression.rs` and `model/`.
+//! the lakehouse. What it does with statements is in `query.rs`, `expression.rs` and `model/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};

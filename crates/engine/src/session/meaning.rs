@@ -1,6 +1,6 @@
 //! Statements and the rows PostgreSQL gives for them.
 //!
-//! Each was once answered otherwise. What is refused instead says a way out: see `refusals`.
+//! Each was once answered otherwise. What is refused instead says what to do: see `refusals`.
 
 #![allow(
     clippy::unwrap_used,

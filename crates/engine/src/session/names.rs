@@ -1,6 +1,6 @@
 //! Lists of names in messages that stay on one line.
 //!
-//! Knows only text; which name was likely meant is told by `towpath_sql::closest`.
+//! Knows only text; which name was likely meant is found by `towpath_sql::closest`.
 
 /// Most names that are listed before the rest is counted.
 const LISTED: usize = 12;

@@ -1,6 +1,6 @@
 //! The form of a declaration: keys, kinds, shapes.
 //!
-//! Promise: data only. Which keys there are stand in `root.rs`, `pipeline.rs` and `table.rs`.
+//! Promise: data only. The keys themselves are in `root.rs`, `pipeline.rs` and `table.rs`.
 
 use towpath_vocab::Level;
 

@@ -1,4 +1,4 @@
-//! A checked model as it stands in a plan.
+//! A checked model as it is in a plan.
 //!
 //! Promise: dbt's words for incremental models mean here what they mean there. It judges no SQL.
 

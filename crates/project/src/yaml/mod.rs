@@ -2,7 +2,7 @@
 //!
 //! Promise: any text gives a tree or diagnostics with a place, never a panic and never unbounded
 //! memory. It does not know what keys mean (see `shape`) and binds nothing (see `bind`).
-//! Why it stands on saphyr-parser's events: `docs/decisions/0004-yaml-parser.md`.
+//! Why it uses saphyr-parser's events: `docs/decisions/0004-yaml-parser.md`.
 
 mod parse;
 mod traps;

@@ -1,6 +1,6 @@
 //! The tables of a state store on a server, and their format version.
 //!
-//! Promise: the format stands in `meta` from the first day; a newer one is refused before anything
+//! Promise: the format is in `meta` from the first version; a newer one is refused before anything
 //! changes, an older one is migrated in one transaction; several processes that begin at once make the
 //! tables once. A store belongs to one project. It knows no operation. A new format is a new entry at
 //! the end of `MIGRATIONS`; see `../sqlite/schema.rs` for the same tables there.

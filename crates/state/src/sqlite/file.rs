@@ -1,4 +1,4 @@
-//! An open state file: hands operations to its writing thread and its reading connections.
+//! An open state file: gives operations to its writing thread and its reading connections.
 //!
 //! Promise: the file is opened, made or migrated when it is first needed by a caller of `open`; its
 //! clock is the machine's, since all its users are on it. It holds no state but the proof that its

@@ -1,4 +1,4 @@
-//! Whether the process behind a worker lives, told by the operating system.
+//! Whether the process behind a worker lives, as the operating system reports it.
 //!
 //! A worker holds a lock on a small file beside the state store while it lives; the kernel lets go of it
 //! however the process ends. A lock that can be taken therefore proves a death at once, without

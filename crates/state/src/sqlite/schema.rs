@@ -1,6 +1,6 @@
 //! The tables of the state store, its format version, and how a connection is opened.
 //!
-//! Promise: the format stands in the file from its first day (`user_version` and `meta.format`); a
+//! Promise: the format is in the file from its first version (`user_version` and `meta.format`); a
 //! file of a newer format is refused before a single byte of it changes, an older one is migrated in
 //! one transaction, a file of another program is never touched.
 //! It knows no operation. A new format is a new entry at the end of `MIGRATIONS`; see

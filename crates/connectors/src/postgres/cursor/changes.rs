@@ -1,8 +1,8 @@
 //! What an incremental read does about a table that is not what it was: exchanged, rewritten, or with
 //! other columns.
 //!
-//! Promise: rows that were given are told from others, or all are read again where that doubles none,
-//! or the read is refused with the ways out; new columns whose values old rows hold are never passed
+//! Promise: rows that were given are distinguished from others, or all are read again where that doubles none,
+//! or the read is refused with what to do; new columns whose values old rows hold are never passed
 //! over. It reads no rows: `cursor.rs` says which.
 
 use tokio_postgres::Client;
