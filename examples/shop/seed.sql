@@ -1,4 +1,4 @@
--- A small shop: 500 customers, about 4,300 orders. The same rows each time: no chance, no clock.
+-- A small shop: 500 customers, about 4,300 orders. The same rows each time: no random numbers, no clock.
 -- psql "$SHOP_DB_URL" -f seed.sql
 begin;
 
@@ -53,8 +53,8 @@ select
     (array['Ada', 'Bo', 'Chloé', 'Daan', 'Elif', 'Fynn', 'Grażyna', 'Hugo'])[1 + n % 8]
         || ' ' || (array['Müller', 'Rossi', 'Dubois', 'de Vries', 'Nowak', 'Huber', 'Meier'])[1 + n % 7],
     case
-        when n % 167 = 0 then null                                   -- nobody to write to: rejected
-        when n % 211 = 0 then 'customer' || n || ' at example.com'   -- no address: loaded, with a warning
+        when n % 167 = 0 then null                                   -- no address at all: rejected
+        when n % 211 = 0 then 'customer' || n || ' at example.com'   -- not a valid address: loaded, with a warning
         when n % 10 = 0 then '  Customer' || n || '@Example.COM '    -- dirty: cleaned
         else 'customer' || n || '@example.com'
     end,
