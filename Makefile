@@ -1,7 +1,7 @@
 # The commands of the repository. `make demo` and `make test` are the two a newcomer needs.
 # Results go to CARGO_TARGET_DIR, by default target/.
 
-.PHONY: help demo test setup lint docs bench chaos ui
+.PHONY: help demo test setup lint docs bench chaos conformance ui
 
 help:
 	@echo "make demo    build Towpath and run examples/nycflights, twice"
@@ -10,6 +10,7 @@ help:
 	@echo "make lint    formatting, clippy, repository rules, licences"
 	@echo "make docs    the API pages of all crates"
 	@echo "make bench   measure beside peers, writes bench/RESULTS.md"
+	@echo "make conformance  every SQL expression of the suite, asked of PostgreSQL too"
 	@echo "make chaos   every commit edge killed a hundred times, and so often at random; 10,000 seeds of the store"
 
 demo:
@@ -39,6 +40,9 @@ chaos: setup
 	@echo "make chaos kills a hundred times at each edge and at random: some hours"
 	@TOWPATH_KILLS=100 cargo test --locked --package towpath --test kill -- --nocapture --test-threads=2
 	@TOWPATH_SEEDS=10000 cargo test --locked --package towpath-orchestrator -- --nocapture --test-threads=2 two_worker
+
+conformance: setup
+	@TOWPATH_ALL_EXPRESSIONS=1 cargo test --locked --package towpath-engine --test meaning -- --nocapture
 
 ui:
 	@echo "make ui: there is no web UI yet" >&2; exit 1

@@ -90,6 +90,7 @@ pub async fn copy(
         environment: &environment,
         target: &environment,
         memory_bytes: request.memory_bytes,
+        statement_timeout_ms: None,
     })?;
     let specs = connector_specs();
     let from = end(

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use towpath_vocab::{ColumnEdge, ColumnRef, Failure, Plan, Remedy, TableLineage, TableName};
+use towpath_vocab::{
+    ColumnEdge, ColumnRef, Failure, Influence, Plan, Remedy, TableLineage, TableName,
+};
 
 use crate::Result;
 use crate::services::ProjectServices;
@@ -32,8 +34,12 @@ pub struct LineageReport {
     pub edges: Vec<ColumnEdge>,
     /// Tables on the way, the subject's included.
     pub tables: Vec<String>,
-    /// For `Up`: per column of the subject the columns outside the lakehouse its value comes from.
+    /// For `Up`: per column of the subject what is outside the lakehouse that its value comes from: a
+    /// column, or a table whose rows are counted.
     pub origins: BTreeMap<String, Vec<String>>,
+    /// For `Up`: what decides which rows there are, or which value is taken, without being in it; per
+    /// column, and under `` for all of them. Each with how: `data:f.csv.y (filter)`.
+    pub influences: BTreeMap<String, Vec<String>>,
     /// True when some statement on the way could not be followed in full.
     pub partial: bool,
 }
@@ -56,6 +62,7 @@ pub async fn lineage(
         edges: Vec::new(),
         tables: Vec::new(),
         origins: BTreeMap::new(),
+        influences: BTreeMap::new(),
         partial: false,
     };
     let edges: Vec<&ColumnEdge> = all.values().flat_map(|lineage| &lineage.edges).collect();
@@ -71,7 +78,9 @@ pub async fn lineage(
     });
     report.tables = tables.into_iter().collect();
     if direction == Direction::Up {
-        report.origins = origins(&reached, &table, column.as_deref());
+        let sources = Sources::of(&reached);
+        report.origins = sources.origins(&table, column.as_deref());
+        report.influences = sources.influences(&reached, &table, column.as_deref());
     }
     report.edges = reached.into_iter().cloned().collect();
     Ok(report)
@@ -182,45 +191,134 @@ fn follow<'a>(
     found
 }
 
-/// Columns outside the lakehouse that a value comes from, by direct edges only.
-fn origins(
-    edges: &[&ColumnEdge],
-    table: &str,
-    column: Option<&str>,
-) -> BTreeMap<String, Vec<String>> {
-    let direct: Vec<&ColumnEdge> = edges
-        .iter()
-        .copied()
-        .filter(|edge| edge.influence.is_direct())
-        .collect();
-    let columns: BTreeSet<&str> = direct
-        .iter()
-        .filter(|edge| edge.to.table == table && column.is_none_or(|c| c == edge.to.column))
-        .map(|edge| edge.to.column.as_str())
-        .collect();
-    columns
-        .into_iter()
-        .map(|column| {
-            let reached = follow(&direct, table, Some(column), Direction::Up);
-            let made: BTreeSet<String> = reached
-                .iter()
-                .filter(|edge| !direct.iter().any(|other| feeds(other, &edge.from)))
-                .map(|edge| format!("{}.{}", edge.from.table, edge.from.column))
-                .collect();
-            (column.to_owned(), made.into_iter().collect())
-        })
-        .collect()
+/// Where values come from, by direct edges only.
+struct Sources<'a> {
+    /// Edges between columns.
+    values: Vec<&'a ColumnEdge>,
+    /// Edges that count the rows of a table.
+    rows: Vec<&'a ColumnEdge>,
+    /// The tables each table is made of.
+    made_of: BTreeMap<&'a str, BTreeSet<&'a str>>,
 }
 
-/// True when an edge ends at this column; a whole table (`count(*)`) is fed by any of its columns.
-fn feeds(edge: &ColumnEdge, column: &ColumnRef) -> bool {
-    edge.to == *column || (column.column.is_empty() && edge.to.table == column.table)
+impl<'a> Sources<'a> {
+    fn of(edges: &[&'a ColumnEdge]) -> Self {
+        let direct = edges.iter().copied().filter(|edge| edge.influence.is_direct());
+        let (rows, values) = direct.partition(|edge| edge.from.column.is_empty());
+        let mut made_of: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for edge in edges {
+            let from = made_of.entry(&edge.to.table).or_default();
+            from.insert(&edge.from.table);
+        }
+        Self {
+            values,
+            rows,
+            made_of,
+        }
+    }
+
+    fn origins(&self, table: &str, column: Option<&str>) -> BTreeMap<String, Vec<String>> {
+        let all = self.values.iter().chain(&self.rows);
+        let columns: BTreeSet<&str> = all
+            .filter(|edge| edge.to.table == table && column.is_none_or(|c| c == edge.to.column))
+            .map(|edge| edge.to.column.as_str())
+            .collect();
+        columns
+            .into_iter()
+            .map(|column| {
+                let made: BTreeSet<String> = self.made(table, column);
+                (column.to_owned(), made.into_iter().collect())
+            })
+            .collect()
+    }
+
+    /// What is outside that a column's value comes from.
+    fn made(&self, table: &str, column: &str) -> BTreeSet<String> {
+        if column.is_empty() {
+            return self.rows_of(table, &mut BTreeSet::new());
+        }
+        let reached = follow(&self.values, table, Some(column), Direction::Up);
+        let mut made: BTreeSet<String> = reached
+            .iter()
+            .filter(|edge| !self.is_made(&edge.from))
+            .map(|edge| format!("{}.{}", edge.from.table, edge.from.column))
+            .collect();
+        let seen = reached.iter().map(|edge| &edge.from);
+        let seen: BTreeSet<(&str, &str)> = seen
+            .map(|from| (from.table.as_str(), from.column.as_str()))
+            .chain([(table, column)])
+            .collect();
+        for edge in &self.rows {
+            if seen.contains(&(edge.to.table.as_str(), edge.to.column.as_str())) {
+                made.extend(self.rows_of(&edge.from.table, &mut BTreeSet::new()));
+            }
+        }
+        if made.is_empty() && !self.is_made_at(table, column) {
+            made.insert(format!("{table}.{column}"));
+        }
+        made
+    }
+
+    fn is_made(&self, column: &ColumnRef) -> bool {
+        self.is_made_at(&column.table, &column.column)
+    }
+
+    fn is_made_at(&self, table: &str, column: &str) -> bool {
+        let mut all = self.values.iter().chain(&self.rows);
+        all.any(|edge| edge.to.table == table && edge.to.column == column)
+    }
+
+    /// The tables outside that rows come from.
+    fn rows_of(&self, table: &str, seen: &mut BTreeSet<String>) -> BTreeSet<String> {
+        if !seen.insert(table.to_owned()) {
+            return BTreeSet::new();
+        }
+        match self.made_of.get(table) {
+            None => BTreeSet::from([table.to_owned()]),
+            Some(from) => from.iter().flat_map(|table| self.rows_of(table, seen)).collect(),
+        }
+    }
+
+    fn influences(
+        &self,
+        edges: &[&ColumnEdge],
+        table: &str,
+        column: Option<&str>,
+    ) -> BTreeMap<String, Vec<String>> {
+        let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for edge in edges.iter().filter(|edge| !edge.influence.is_direct()) {
+            let own = edge.to.table == table && !edge.to.column.is_empty();
+            if own && column.is_some_and(|column| column != edge.to.column) {
+                continue;
+            }
+            let name = if own { edge.to.column.clone() } else { String::new() };
+            let how = how(edge.influence);
+            let made = self.made(&edge.from.table, &edge.from.column);
+            all.entry(name)
+                .or_default()
+                .extend(made.into_iter().map(|origin| format!("{origin} ({how})")));
+        }
+        all.into_iter()
+            .map(|(name, origins)| (name, origins.into_iter().collect()))
+            .collect()
+    }
+}
+
+/// The word for an influence that is not the value itself.
+fn how(influence: Influence) -> &'static str {
+    match influence {
+        Influence::Filter => "filter",
+        Influence::Join => "join",
+        Influence::GroupBy => "group",
+        Influence::Sort => "order",
+        Influence::Window => "window",
+        Influence::Conditional => "condition",
+        Influence::Identity | Influence::Transformation | Influence::Aggregation => "value",
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use towpath_vocab::Influence;
-
     use super::*;
 
     fn edge(from: (&str, &str), to: (&str, &str), influence: Influence) -> ColumnEdge {
@@ -246,14 +344,41 @@ mod tests {
         let all: Vec<&ColumnEdge> = edges.iter().collect();
         let reached = follow(&all, "marts.m", None, Direction::Up);
         assert_eq!(reached.len(), 4);
-        let origins = origins(&reached, "marts.m", None);
+        let sources = Sources::of(&reached);
         assert_eq!(
-            origins,
+            sources.origins("marts.m", None),
             BTreeMap::from([("total".to_owned(), vec!["data:f.csv.x".to_owned()])])
+        );
+        assert_eq!(
+            sources.influences(&reached, "marts.m", None),
+            BTreeMap::from([(String::new(), vec!["data:f.csv.y (filter)".to_owned()])])
         );
         assert_eq!(
             follow(&all, "data:f.csv", Some("x"), Direction::Down).len(),
             2
+        );
+    }
+
+    #[test]
+    fn a_count_comes_from_rows_not_from_every_column() {
+        let edges = [
+            edge(("data:f.csv", "x"), ("raw.f", "x"), Influence::Identity),
+            edge(("data:g.csv", "k"), ("raw.g", "k"), Influence::Identity),
+            edge(("raw.f", ""), ("marts.m", "n"), Influence::Aggregation),
+            edge(("raw.g", ""), ("marts.m", "n"), Influence::Aggregation),
+            edge(("raw.g", "k"), ("marts.m", ""), Influence::Join),
+        ];
+        let all: Vec<&ColumnEdge> = edges.iter().collect();
+        let reached = follow(&all, "marts.m", Some("n"), Direction::Up);
+        let sources = Sources::of(&reached);
+        let wanted = vec!["data:f.csv".to_owned(), "data:g.csv".to_owned()];
+        assert_eq!(
+            sources.origins("marts.m", Some("n")),
+            BTreeMap::from([("n".to_owned(), wanted)])
+        );
+        assert_eq!(
+            sources.influences(&reached, "marts.m", Some("n")),
+            BTreeMap::from([(String::new(), vec!["data:g.csv.k (join)".to_owned()])])
         );
     }
 }

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use towpath_connectors::QueriedFiles;
@@ -31,6 +32,17 @@ const SPILL_DIR: &str = "spill";
 const FLOW_SHARE: u64 = 40;
 /// Spill files may take this much disk.
 const SPILL_BYTES: u64 = 100 << 30;
+
+/// How long a statement may compute where the project does not say.
+const STATEMENT_TIMEOUT_MS: u64 = 60 * 60 * 1000;
+
+/// `None` for no limit.
+fn statement_timeout(ms: Option<u64>) -> Option<Duration> {
+    match ms.unwrap_or(STATEMENT_TIMEOUT_MS) {
+        0 => None,
+        ms => Some(Duration::from_millis(ms)),
+    }
+}
 
 /// Everything a use case works with.
 pub struct ProjectServices {
@@ -67,6 +79,8 @@ pub struct ServiceOptions<'a> {
     pub target: &'a Environment,
     /// `memory:`, if set.
     pub memory_bytes: Option<u64>,
+    /// `statement_timeout:`, if set.
+    pub statement_timeout_ms: Option<u64>,
     /// Files that queries may read; `None` for none.
     pub files: Option<FilesOfQueries<'a>>,
 }
@@ -94,6 +108,7 @@ impl ProjectServices {
             state,
             target,
             memory_bytes,
+            statement_timeout_ms,
             files,
         } = options;
         let state_dir = dir.join(STATE_DIR);
@@ -133,6 +148,7 @@ impl ProjectServices {
                 spill_folder,
                 spill_bytes: SPILL_BYTES,
                 partitions: parallelism(),
+                statement_timeout: statement_timeout(statement_timeout_ms),
             },
             files,
             variables: system.environment().clone(),
@@ -186,6 +202,7 @@ impl ProjectServices {
             state: plan.state.as_ref(),
             target,
             memory_bytes,
+            statement_timeout_ms: plan.statement_timeout_ms,
             files: Some(FilesOfQueries::Below(dir)),
         })
     }
@@ -205,6 +222,7 @@ impl ProjectServices {
             environment: &environment,
             target: &environment,
             memory_bytes: None,
+            statement_timeout_ms: None,
             files: Some(FilesOfQueries::Anywhere(folder)),
         })?;
         Ok((services, scratch))

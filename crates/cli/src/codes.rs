@@ -21,6 +21,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "No row of it is visible. Run the same command to start again. A load in a pipeline with a `cursor` continues where it stopped.",
     ),
     CodeEntry::run(
+        "R0947",
+        Remedy::FixData,
+        "A value cannot be shown.",
+        "It is outside what its type can be written as, a day behind the end of the calendar for example. Leave the column out, or look at the number behind it: `arrow_cast(x, 'Int64')`.",
+    ),
+    CodeEntry::run(
         "R0990",
         Remedy::FixConfig,
         "The command needs a project without mistakes.",

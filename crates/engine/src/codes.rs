@@ -258,7 +258,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0508",
         Remedy::FixData,
         "A statement has a value that it cannot compute with.",
-        "Division by zero: `x / nullif(y, 0)`. A number too large: cast to a wider type first. A text that is not a number: `try_cast(x as TYPE)` gives NULL.",
+        "Division by zero: `x / nullif(y, 0)`. A number too large: cast to a wider type first. A text that is not a number: `try_cast(x as TYPE)` gives NULL. A text or list that is too long: `repeat`, `lpad`, `array_repeat` and series make a text of at most 16 MB and a list of at most ten million items.",
     ),
     CodeEntry::run(
         "R0509",
@@ -307,6 +307,12 @@ pub const CODES: &[CodeEntry] = &[
         Remedy::FixData,
         "A record of a queried file would be rejected.",
         "A query shows all rows of a file or none. `towpath copy FILE NEW_FILE` rejects such records, writes them to a file beside the new one and copies the rest.",
+    ),
+    CodeEntry::run(
+        "R0520",
+        Remedy::FixConfig,
+        "A statement computed longer than `statement_timeout`.",
+        "Restrict its rows (`where`, `limit`), join by columns that are equal, or raise `statement_timeout:` in towpath.yml (1h without it, `0` is none). The time that a program takes to read the rows does not count.",
     ),
     CodeEntry::run(
         "R0521",

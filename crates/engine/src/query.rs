@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -14,15 +15,18 @@ use datafusion::common::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use towpath_ports::{Candidate, Query, QueryResult, Result};
-use towpath_vocab::{Failure, TableName};
+use towpath_vocab::{Failure, Remedy, TableName};
 
 use crate::session::Engine;
 use crate::session::border::{plain_batch, plain_schema};
 use crate::session::catalog::Sight;
 use crate::session::failure::{arrow_failure, failure};
+use crate::session::settings;
+use crate::session::statement::carried;
 use crate::session::watchdog::{PATIENCE, Watched};
 
 /// How a query is called in messages.
@@ -57,16 +61,21 @@ pub(crate) struct Ready {
     pub(crate) schema: SchemaRef,
     physical: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
+    timeout: Option<Duration>,
 }
 
 impl Ready {
     /// Starts it: its rows, as they are inside. Some operators begin to work before they are asked.
     pub(crate) fn start(self, subject: &str) -> Result<SendableRecordBatchStream> {
+        let timeout = self.timeout;
         let pool = Arc::clone(&self.context.runtime_env().memory_pool);
         let batches = execute_stream(Arc::clone(&self.physical), self.context)
             .map_err(|error| failure(subject, &error))?;
-        let watched = Watched::new(batches, self.physical, pool, subject, PATIENCE);
-        Ok(Box::pin(watched))
+        let watched = Box::pin(Watched::new(batches, self.physical, pool, subject, PATIENCE));
+        Ok(match timeout {
+            Some(timeout) => within(watched, timeout, subject.to_owned()),
+            None => watched,
+        })
     }
 }
 
@@ -83,7 +92,40 @@ pub(crate) async fn ready(
         schema: plain_schema(&physical.schema()),
         physical,
         context: session.task_ctx(),
+        timeout: settings::timeout(session),
     })
+}
+
+/// Rows of a statement that may compute so long; what its reader takes in between does not count.
+fn within(
+    rows: SendableRecordBatchStream,
+    timeout: Duration,
+    subject: String,
+) -> SendableRecordBatchStream {
+    let schema = rows.schema();
+    let state = (rows, Some(timeout), subject);
+    let bounded = stream::unfold(state, move |(mut rows, left, subject)| async move {
+        let left = left?;
+        let began = tokio::time::Instant::now();
+        match tokio::time::timeout(left, rows.next()).await {
+            Ok(batch) => {
+                let left = left.saturating_sub(began.elapsed());
+                Some((batch?, (rows, Some(left), subject)))
+            }
+            Err(_) => Some((Err(carried(too_long(&subject, timeout))), (rows, None, subject))),
+        }
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, bounded))
+}
+
+fn too_long(subject: &str, timeout: Duration) -> Failure {
+    Failure::new(
+        "R0520",
+        Remedy::FixConfig,
+        format!("{subject} computed for more than {} s", timeout.as_secs()),
+    )
+    .help("a recursive query needs a condition under which it ends; a join needs a key")
+    .help("give it longer with `statement_timeout: 6h` in `towpath.yml`; `0` is no limit")
 }
 
 async fn physical(

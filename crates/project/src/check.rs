@@ -304,6 +304,7 @@ fn assemble(bound: &Bound<'_>, pipelines: Vec<PlannedPipeline>) -> Plan {
         environment: Environment::new(&bound.environment),
         lakehouse: text("lakehouse").unwrap_or("./lake").to_owned(),
         state: text("state").map(SecretTemplate::new),
+        statement_timeout_ms: text("statement_timeout").and_then(value::duration_ms),
         connections: bound
             .connections
             .iter()

@@ -16,9 +16,11 @@ use datafusion_sql::planner::SqlToRel;
 use towpath_vocab::{TableLineage, TableName};
 
 use crate::catalog::{Catalog, Tables};
+use crate::comparison::PostgresMeaning;
 use crate::fractions::exact_fractions;
 use crate::grouping::sets_of_columns;
 use crate::merged::MergedKeys;
+use crate::mixed::one_kind_of_number;
 use crate::names::Names;
 use crate::problem::{Judged, SqlProblem, from_planner, listed};
 use crate::rounding::RoundedCasts;
@@ -130,6 +132,7 @@ pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan>
     let mut analyzer = Analyzer::new();
     analyzer.rules.push(Arc::new(MergedKeys));
     analyzer.rules.push(Arc::new(RoundedCasts));
+    analyzer.rules.push(Arc::new(PostgresMeaning));
     analyzer.execute_and_check(plan, catalog.options(), |_, _| {})
 }
 
@@ -139,7 +142,7 @@ pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan>
 /// # Errors
 /// Those of making a node anew.
 pub fn settled(plan: LogicalPlan) -> Result<LogicalPlan> {
-    exact_fractions(sets_of_columns(plan)?)
+    one_kind_of_number(exact_fractions(sets_of_columns(plan)?)?)
 }
 
 fn has_placeholder(plan: &LogicalPlan) -> bool {

@@ -55,4 +55,9 @@ pub const CODES: &[CodeEntry] = &[
         "The engine does not support this construct of SQL.",
         "",
     ),
+    CodeEntry::check(
+        "M0312",
+        "The function is not offered, because it would not mean what it means in PostgreSQL.",
+        "The message names one to use in its place, where there is one.",
+    ),
 ];

@@ -17,7 +17,7 @@ use crate::catalog::Catalog;
 use crate::names::Names;
 use crate::own_names::give_own_names;
 use crate::problem::{Judged, SqlProblem, from_planner};
-use crate::{analyze, fractions, functions, rounding, statement};
+use crate::{analyze, comparison, fractions, functions, mixed, rounding, statement};
 
 /// What an expression is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +81,10 @@ pub fn plan_expression(text: &str, schema: &SchemaRef) -> Result<PlannedExpressi
     let (expr, schema) = planned.map_err(|error| in_context(text, &names, &error))?;
     about_one_row(&expr)?;
     let coerced = fractions::exact(expr, &schema)
+        .and_then(|done| mixed::one_kind(done.data, &schema))
         .and_then(|done| done.data.rewrite(&mut TypeCoercionRewriter::new(&schema)))
         .and_then(|done| rounding::rounded(done.data, &schema))
+        .and_then(|done| comparison::meant(done.data, &schema))
         .map(|done| done.data);
     let expr = coerced.map_err(|error| in_context(text, &names, &error))?;
     Ok(PlannedExpression {

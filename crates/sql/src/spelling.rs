@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, SetExpr, SetOperator,
-    SetQuantifier, Spanned, TimezoneInfo, Value, Visit, VisitMut, Visitor, VisitorMut,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, SetExpr,
+    SetOperator, SetQuantifier, Spanned, TableFactor, TimezoneInfo, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 
@@ -19,6 +19,7 @@ use crate::fractions::{beyond_decimals, long_number};
 use crate::functions::AT_TIME_ZONE;
 use crate::names::fold;
 use crate::place;
+use crate::forms;
 use crate::problem::SqlProblem;
 
 /// Functions that write or read text by a format.
@@ -121,7 +122,18 @@ impl VisitorMut for Mend<'_> {
         }
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlProblem> {
+        forms::keep_names(&mut select.projection);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlProblem> {
+        forms::rows_of_json(factor);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
+        forms::rewrite(expr);
         match expr {
             Expr::AtTimeZone {
                 timestamp,
@@ -152,7 +164,7 @@ fn take(expr: &mut Box<Expr>) -> Expr {
     std::mem::replace(expr.as_mut(), nothing())
 }
 
-fn nothing() -> Expr {
+pub(crate) fn nothing() -> Expr {
     Expr::Value(Value::Null.with_empty_span())
 }
 

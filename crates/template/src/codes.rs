@@ -53,4 +53,14 @@ pub const CODES: &[CodeEntry] = &[
         "The template could not be rendered; the message says why.",
         "",
     ),
+    CodeEntry::check(
+        "T0410",
+        "A template takes more steps than a template needs.",
+        "Loops within loops do it, or a loop that writes much text. Loop over fewer items, or let SQL make the rows (`generate_series`, `cross join`).",
+    ),
+    CodeEntry::check(
+        "T0411",
+        "A template makes a text of more than 16 MB or a list of more than a million items.",
+        "Adding a value to itself in a loop does it. Build less at a time.",
+    ),
 ];

@@ -18,7 +18,7 @@ use crate::problem::{Raised, closest};
 use crate::reference::{EnvVar, Reference, ReferenceKind};
 use crate::session::{Mode, Session};
 use crate::warehouse::{existing, run_query};
-use crate::{json, python};
+use crate::{json, limits, python};
 
 /// Names of all functions, for suggestions.
 pub(crate) const FUNCTIONS: &[&str] = &[
@@ -49,17 +49,27 @@ pub(crate) const FUNCTIONS: &[&str] = &[
 ];
 
 /// An engine with everything a template can call.
-pub(crate) fn environment(session: &Arc<Session>, macros: &[Arc<Macro>]) -> Environment<'static> {
+pub(crate) fn environment(
+    session: &Arc<Session>,
+    macros: &[Arc<Macro>],
+    text: &str,
+) -> Environment<'static> {
     let mut env = Environment::new();
     env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    env.set_unknown_method_callback(python::method);
+    let own = Arc::clone(session);
+    env.set_unknown_method_callback(move |_, value, name, args| {
+        python::method(&own, value, name, args)
+    });
     env.set_debug(true);
     let sources: std::collections::HashMap<String, String> = macros
         .iter()
         .map(|one| (Macro::template(&one.name), one.source.clone()))
         .collect();
     env.set_loader(move |name| Ok(sources.get(name).cloned()));
+    let mut all = vec![text];
+    all.extend(macros.iter().map(|one| one.source.as_str()));
+    limits::bound(&mut env, session, &all);
     add_values(&mut env, session);
     add_references(&mut env, session);
     add_queries(&mut env, session);

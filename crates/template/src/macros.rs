@@ -10,6 +10,7 @@ use std::sync::Arc;
 use minijinja::value::{Kwargs, Object, Rest, from_args};
 use minijinja::{Error, State, Value};
 
+use crate::guards;
 use crate::problem::{Mistake, TemplateProblem};
 use crate::segments::{Kind, Segment, segments};
 use crate::session::Session;
@@ -36,6 +37,8 @@ pub(crate) struct Macro {
     start: usize,
     /// Where the inner name begins in `source`.
     name_at: usize,
+    /// What guards take in `source`.
+    grown: Vec<Range<usize>>,
 }
 
 impl Macro {
@@ -51,6 +54,7 @@ impl Macro {
     /// Bytes of its template as bytes of its file.
     pub(crate) fn place(&self, range: Range<usize>) -> (usize, usize) {
         let back = |at: usize| {
+            let at = guards::before(&self.grown, at);
             let at = if at > self.name_at {
                 at.saturating_sub(INNER.len()).max(self.name_at)
             } else {
@@ -158,13 +162,14 @@ fn cut(file: &MacroFile, head: &Segment, end: usize) -> Result<Macro, TemplatePr
     let name_at = head.inner.start - start + name_start;
     let whole = text.get(start..end).unwrap_or_default();
     let (before, after) = whole.split_at_checked(name_at).unwrap_or((whole, ""));
-    let source = format!("{before}{INNER}{after}");
+    let (source, grown) = guards::guarded(&format!("{before}{INNER}{after}"));
     Ok(Macro {
         name: name.to_owned(),
         file: file.file.clone(),
         source,
         start,
         name_at,
+        grown,
     })
 }
 
@@ -191,9 +196,13 @@ impl Object for MacroObject {
             .env()
             .get_template(&Macro::template(&self.definition.name))?;
         let mut captured = template.render_captured(())?;
-        let written =
-            captured.with_state_mut(|inner| inner.call_macro(&self.definition.inner_name(), &args));
+        let (written, steps) = captured.with_state_mut(|inner| {
+            let written = inner.call_macro(&self.definition.inner_name(), &args);
+            (written, inner.fuel_levels().map_or(0, |(steps, _)| steps))
+        });
         self.session.leave();
+        // A call takes some steps, whatever the macro does.
+        self.session.step(steps.saturating_add(10))?;
         match (self.session.seen().returned.take(), written) {
             (Some(value), _) => Ok(value),
             (None, Ok(text)) => Ok(Value::from(text)),

@@ -3,10 +3,13 @@
 //!
 //! Codes: M0320 syntax, M0321 a name or function that does not exist, M0322 `ref` or `source` to
 //! nothing, M0323 arguments, M0324 `var` without value, M0325 `env_var` without value, M0326 macros,
-//! M0327 raised by the template itself, M0328 anything else that failed while rendering.
+//! M0327 raised by the template itself, M0328 anything else that failed while rendering, T0410 too many
+//! steps, T0411 too much text or too many items.
 //! It does not know lines and columns; whoever shows a mistake has the file's text.
 
 use minijinja::{Error, ErrorKind};
+
+use crate::limits::too_many_steps;
 
 /// A mistake in a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +73,7 @@ impl Raised {
 pub(crate) fn from_engine(error: &Error, names: &[&str]) -> Raised {
     let detail = error.detail().unwrap_or_default();
     match error.kind() {
+        ErrorKind::OutOfFuel => too_many_steps(),
         ErrorKind::SyntaxError | ErrorKind::BadEscape | ErrorKind::InvalidDelimiter => {
             Raised::new("M0320", format!("template syntax: {detail}"))
         }

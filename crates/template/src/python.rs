@@ -4,17 +4,20 @@
 //! with the way around. It knows nothing of dbt.
 
 use minijinja::value::{Value, ValueKind, from_args};
-use minijinja::{Error, ErrorKind, State};
+use minijinja::{Error, ErrorKind};
+
+use crate::limits;
+use crate::session::Session;
 
 /// Answers a method the engine does not know.
 pub(crate) fn method(
-    _: &mut State<'_, '_>,
+    session: &Session,
     value: &Value,
     name: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
     match value.kind() {
-        ValueKind::String => text(value.as_str().unwrap_or_default(), name, args),
+        ValueKind::String => text(session, value.as_str().unwrap_or_default(), name, args),
         ValueKind::Map => map(value, name, args),
         ValueKind::Seq | ValueKind::Iterable => list(value, name, args),
         _ => Err(unknown(value, name)),
@@ -28,7 +31,7 @@ fn unknown(value: &Value, name: &str) -> Error {
     )
 }
 
-fn text(text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
+fn text(session: &Session, text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
     let strip = |args: &[Value]| -> Result<Vec<char>, Error> {
         let (set,): (Option<String>,) = from_args(args)?;
         Ok(set.map_or_else(|| vec![' ', '\t', '\n', '\r'], |set| set.chars().collect()))
@@ -43,7 +46,8 @@ fn text(text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
         "rstrip" => Value::from(text.trim_end_matches(strip(args)?.as_slice())),
         "replace" => {
             let (from, to, count): (String, String, Option<usize>) = from_args(args)?;
-            Value::from(text.replacen(&from, &to, count.unwrap_or(usize::MAX)))
+            let count = count.unwrap_or(usize::MAX);
+            Value::from(limits::replaced(session, text, &from, &to, count)?)
         }
         "split" => split(text, args)?,
         "splitlines" => Value::from(text.lines().map(Value::from).collect::<Vec<_>>()),
@@ -65,14 +69,13 @@ fn text(text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
         }
         "count" => Value::from(text.matches(from_args::<(&str,)>(args)?.0).count()),
         "isdigit" => Value::from(!text.is_empty() && text.chars().all(|c| c.is_ascii_digit())),
-        "zfill" => Value::from(format!(
-            "{text:0>width$}",
-            width = from_args::<(usize,)>(args)?.0
-        )),
+        "zfill" => {
+            let width = from_args::<(usize,)>(args)?.0.min(limits::WIDEST);
+            Value::from(format!("{text:0>width$}"))
+        }
         "join" => {
             let (items,): (Value,) = from_args(args)?;
-            let items: Vec<String> = items.try_iter()?.map(|item| item.to_string()).collect();
-            Value::from(items.join(text))
+            Value::from(limits::joined(session, &items, text)?)
         }
         "format" => Value::from(format(text, args)?),
         _ => return Err(unknown(&Value::from(text), name)),

@@ -194,7 +194,7 @@ pub(crate) fn run(
     file: &str,
     marked: &Marked,
 ) -> Result<String, TemplateProblem> {
-    let env = environment(session, macros);
+    let env = environment(session, macros, &marked.source);
     let result = env
         .template_from_named_str(file, &marked.source)
         .and_then(|template| template.render(()));

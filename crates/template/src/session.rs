@@ -12,6 +12,7 @@ use minijinja::{Error, ErrorKind, Value};
 use serde_json::{Map, Value as Json};
 use towpath_vocab::{Answer, Question, TableName};
 
+use crate::limits::{MOST_BYTES, MOST_STEPS, too_many_steps};
 use crate::problem::Raised;
 use crate::reference::{EnvVar, Reference, Vars};
 
@@ -61,6 +62,10 @@ pub(crate) struct RenderTrace {
     pub(crate) open: Option<Question>,
     asked: usize,
     depth: usize,
+    /// Steps that macros took.
+    steps: u64,
+    /// Bytes that were written.
+    written: usize,
 }
 
 /// One rendering.
@@ -115,6 +120,29 @@ impl Session {
                 ))
             }
         }
+    }
+
+    /// Counts the steps a macro took.
+    pub(crate) fn step(&self, steps: u64) -> Result<(), Error> {
+        let total = {
+            let mut seen = self.seen();
+            seen.steps = seen.steps.saturating_add(steps);
+            seen.steps
+        };
+        if total > MOST_STEPS {
+            return Err(self.raise(too_many_steps()));
+        }
+        Ok(())
+    }
+
+    /// Counts bytes that go out; `Err` when they are too many.
+    pub(crate) fn write(&self, bytes: usize) -> Result<(), ()> {
+        let mut seen = self.seen();
+        seen.written = seen.written.saturating_add(bytes);
+        if seen.written > MOST_BYTES.saturating_mul(4) {
+            return Err(());
+        }
+        Ok(())
     }
 
     /// Enters a macro; the caller leaves it again.

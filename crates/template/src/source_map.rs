@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use crate::guards::guards;
 use crate::segments::{Kind, Segment, segments};
 
 const OPEN: char = '\u{E000}';
@@ -48,7 +49,15 @@ pub(crate) fn mark(text: &str) -> Marked {
     let foreign = text.contains(OPEN) || text.contains(CLOSE);
     let mut captured = 0_usize;
     let mut copied = 0;
+    let mut guards = guards(text).into_iter().peekable();
     for (at, part) in parts.iter().enumerate() {
+        while let Some((place, filter)) = guards.next_if(|(place, _)| *place <= part.range.end) {
+            marked.source.push_str(text.get(copied..place).unwrap_or_default());
+            copied = place;
+            let start = marked.source.len();
+            marked.source.push_str(&filter);
+            marked.marks.push(start..marked.source.len());
+        }
         match part.kind {
             Kind::Block => captured = depth(captured, part, text),
             Kind::Text if captured == 0 && !part.raw && !foreign => {

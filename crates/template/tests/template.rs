@@ -481,3 +481,55 @@ fn python_methods_work() {
         assert_eq!(case.sql(text), out, "{text}");
     }
 }
+
+#[test]
+fn templates_that_run_on_are_stopped() {
+    let grows = |text: &str| format!("{{% set ns = namespace(s='x', l=[1]) %}}{{% for i in range(60) %}}{text}{{% endfor %}}select 1");
+    for (text, code) in [
+        (grows("{% set ns.s = ns.s ~ ns.s %}"), "T0411"),
+        (grows("{% set ns.s = ns.s + ns.s %}"), "T0411"),
+        (grows("{% set ns.l = ns.l + ns.l %}"), "T0411"),
+        (grows("{% set ns.s = ns.s * 9 %}"), "T0411"),
+        (grows("{% set ns.l = [1] + (ns.l) * 2 %}"), "T0411"),
+        (grows("{% set ns.s = ns.s|replace('x', 'xx') %}"), "T0411"),
+        (grows("{% set ns.s = ns.s.replace('x', 'xx') %}"), "T0411"),
+        (grows("{% set ns.s = [ns.s, ns.s]|join('') %}"), "T0411"),
+        (grows("{% set ns.s = ns.s.join(['a', 'b', 'c']) ~ ns.s %}"), "T0411"),
+        ("{{ 'x' * 10000000000 }}".to_owned(), "T0411"),
+        ("{{ 'x' * 2 ** 40 }}".to_owned(), "T0411"),
+        ("{{ 'x' * 100000 * 100000 }}".to_owned(), "T0411"),
+        ("{{ [0] * 100000000 }}".to_owned(), "T0411"),
+        ("{{ 'x'|indent(width=900000000) }}".to_owned(), "T0411"),
+        (
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{{ a }}{% endfor %}{% endfor %}{% endfor %}".to_owned(),
+            "T0410",
+        ),
+    ] {
+        let mistake = case().mistake(&text);
+        assert_eq!(mistake.code, code, "{text}: {}", mistake.message);
+        assert!(!mistake.help.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn macros_share_the_steps_of_their_template() {
+    let mut case = case().macros(
+        "{% macro a(n) %}{% for i in range(1000) %}{% set x = i %}{% endfor %}{% endmacro %}\n\
+         {% macro b() %}{% for i in range(100) %}{{ a(i ~ '') }}{% endfor %}{% endmacro %}",
+    );
+    let mistake = case.mistake("{% for i in range(1000) %}{{ b() }}{% endfor %}");
+    assert_eq!(mistake.code, "T0410", "{}", mistake.message);
+}
+
+#[test]
+fn operators_mean_what_they_meant() {
+    let mut case = case().macros("{% macro m(a, b='x' ~ 'y') %}{{ a + 1 }}{{ b * 2 }}{% endmacro %}");
+    assert_eq!(
+        case.sql("{{ m(1) }} {{ -2 + 3 * 4 }} {{ 2 * 3 ** 2 }} {{ [1] + [2] }} {{ 'a' ~ 1 ~ none }} {{ 2 * 'ab' }} {{ 1.5 * 2 }} {{ not 1 + 1 == 3 }}"),
+        "2xyxy 10 18 [1, 2] a1None abab 3.0 True"
+    );
+    let mistake = case.mistake("select 1\n{{ 1 + 'a' ~ nope() }}");
+    let text = "select 1\n{{ 1 + 'a' ~ nope() }}";
+    let (start, _) = mistake.offset.unwrap();
+    assert!(start >= text.find('{').unwrap() && start < text.len(), "{start}");
+}

@@ -14,6 +14,7 @@ mod diagnostic;
 mod fact;
 mod failure;
 mod introspect;
+pub mod interval;
 mod lineage;
 mod name;
 mod naming;

@@ -401,6 +401,9 @@ pub struct Plan {
     /// Where runs are kept, if the project says: a URL or the path of a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<crate::SecretTemplate>,
+    /// How long one statement may compute, if the project says so; 0 is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement_timeout_ms: Option<u64>,
     /// Every connection, by name.
     pub connections: BTreeMap<String, ConnectionPlan>,
     /// Every pipeline, in the order of their names.

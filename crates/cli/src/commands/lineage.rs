@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use towpath_app::{Direction, LineageReport, lineage as follow};
+use towpath_vocab::ColumnRef;
 
 use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{LineageArguments, LineageFormat};
@@ -33,6 +34,13 @@ fn text(report: &LineageReport, direction: Direction) {
         for (column, origins) in &report.origins {
             say!("  {column} ← {}", origins.join(", "));
         }
+        if !report.influences.is_empty() {
+            say!("\nNot in the value, but deciding which rows or which value:");
+        }
+        for (column, causes) in &report.influences {
+            let name = if column.is_empty() { "rows" } else { column };
+            say!("  {name} ← {}", causes.join(", "));
+        }
     } else {
         let direct = report
             .edges
@@ -40,10 +48,7 @@ fn text(report: &LineageReport, direction: Direction) {
             .filter(|edge| edge.influence.is_direct());
         let lines: BTreeSet<String> = direct
             .map(|edge| {
-                format!(
-                    "  {}.{} → {}.{}",
-                    edge.from.table, edge.from.column, edge.to.table, edge.to.column
-                )
+                format!("  {} → {}", named(&edge.from), named(&edge.to))
             })
             .collect();
         lines.iter().for_each(|line| say!("{line}"));
@@ -64,6 +69,14 @@ fn text(report: &LineageReport, direction: Direction) {
     );
     if report.partial {
         say!("A statement could not be analysed completely: there may be more columns.");
+    }
+}
+
+/// A column with its table; a table whose rows are meant by its name alone.
+fn named(column: &ColumnRef) -> String {
+    match column.column.is_empty() {
+        true => format!("{} (rows)", column.table),
+        false => format!("{}.{}", column.table, column.column),
     }
 }
 

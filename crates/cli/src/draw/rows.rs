@@ -4,12 +4,14 @@
 //! columns are as wide as their widest value. Values are formatted by `ports::exact`, so no digit is
 //! lost.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use arrow_array::cast::AsArray;
+use arrow_array::types::IntervalMonthDayNanoType;
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Field, IntervalUnit, SchemaRef};
 use towpath_vocab::{Failure, Remedy};
 
 use super::numbers::plural;
@@ -41,7 +43,9 @@ impl RowPrinter {
 
     pub(crate) fn print(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
         let out = &mut std::io::BufWriter::new(Out);
-        let options = FormatOptions::default();
+        // An error is never text in the place of a value.
+        let options = FormatOptions::default().with_display_error(false);
+        let names = unique_names(&self.schema);
         let formatters = batch
             .columns()
             .iter()
@@ -52,15 +56,7 @@ impl RowPrinter {
         for row in 0..batch.num_rows() {
             let first = self.rows == 0;
             self.rows += 1;
-            let cells = batch
-                .columns()
-                .iter()
-                .zip(&formatters)
-                .map(|(column, formatter)| match column.data_type() {
-                    _ if column.is_null(row) => None,
-                    nested if nested.is_nested() => Some(nested_value(column, row).to_string()),
-                    _ => Some(formatter.value(row).to_string()),
-                });
+            let cells = texts(batch, &self.schema, &formatters, row)?.into_iter();
             match self.format {
                 RowFormat::Table if self.table.len() >= TABLE_ROWS => {}
                 RowFormat::Table => self
@@ -80,9 +76,10 @@ impl RowPrinter {
                         .schema
                         .fields()
                         .iter()
+                        .zip(&names)
                         .zip(cells)
-                        .map(|(field, cell)| {
-                            (field.name().clone(), json_cell(field.data_type(), cell))
+                        .map(|((field, name), cell)| {
+                            (name.clone(), json_cell(field.data_type(), cell))
                         })
                         .collect();
                     let before = if first { "[\n  " } else { ",\n  " };
@@ -133,6 +130,68 @@ impl RowPrinter {
             }
         }
     }
+}
+
+/// The values of one row as text; NULL as nothing.
+fn texts(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+    formatters: &[ArrayFormatter<'_>],
+    row: usize,
+) -> Result<Vec<Option<String>>, Failure> {
+    let columns = batch.columns().iter().zip(schema.fields()).zip(formatters);
+    columns
+        .map(|((column, field), formatter)| match column.data_type() {
+            _ if column.is_null(row) => Ok(None),
+            DataType::FixedSizeBinary(16) if is_uuid(field) => Ok(uuid(column, row)),
+            DataType::Interval(IntervalUnit::MonthDayNano) => Ok(Some(interval(column, row))),
+            nested if nested.is_nested() => Ok(Some(nested_value(column, row)?.to_string())),
+            _ => formatter
+                .value(row)
+                .try_to_string()
+                .map(Some)
+                .map_err(|error| unshown(field.name(), &error)),
+        })
+        .collect()
+}
+
+/// Names of columns for an object, which holds each only once: `a`, `a_1`, `a_2`.
+fn unique_names(schema: &SchemaRef) -> Vec<String> {
+    let mut taken: BTreeSet<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut names = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        if seen.insert(field.name()) {
+            names.push(field.name().clone());
+            continue;
+        }
+        let mut count = 1_usize;
+        while taken.contains(&format!("{}_{count}", field.name())) {
+            count += 1;
+        }
+        let name = format!("{}_{count}", field.name());
+        taken.insert(name.clone());
+        names.push(name);
+    }
+    names
+}
+
+fn interval(column: &dyn Array, row: usize) -> String {
+    let it = column.as_primitive::<IntervalMonthDayNanoType>().value(row);
+    towpath_vocab::interval::text(it.months, it.days, it.nanoseconds / 1_000)
+}
+
+fn is_uuid(field: &Field) -> bool {
+    let extension = field.metadata().get("ARROW:extension:name");
+    extension.is_some_and(|name| name == "arrow.uuid")
+}
+
+/// `550e8400-e29b-41d4-a716-446655440000`.
+fn uuid(column: &dyn Array, row: usize) -> Option<String> {
+    let bytes = column.as_fixed_size_binary_opt()?.value(row);
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| hex.get(part).unwrap_or_default());
+    Some(parts.join("-"))
 }
 
 /// A table with aligned columns and a header line.
@@ -204,45 +263,50 @@ fn json_cell(data_type: &DataType, cell: Option<String>) -> serde_json::Value {
 }
 
 /// A value as JSON: a list, a map or a struct, and what is in it as `json_cell` has it.
-fn nested_value(array: &dyn Array, row: usize) -> serde_json::Value {
+fn nested_value(array: &dyn Array, row: usize) -> Result<serde_json::Value, Failure> {
     use serde_json::Value;
-    let all = |values: &dyn Array| -> Vec<Value> {
-        (0..values.len())
-            .map(|at| nested_value(values, at))
-            .collect()
+    let all = |values: &dyn Array| -> Result<Value, Failure> {
+        let items = (0..values.len()).map(|at| nested_value(values, at));
+        Ok(Value::Array(items.collect::<Result<_, _>>()?))
     };
     if array.is_null(row) {
-        return Value::Null;
+        return Ok(Value::Null);
     }
     if let Some(list) = array.as_list_opt::<i32>() {
-        return Value::Array(all(&list.value(row)));
+        return all(&list.value(row));
     }
     if let Some(list) = array.as_list_opt::<i64>() {
-        return Value::Array(all(&list.value(row)));
+        return all(&list.value(row));
     }
     if let Some(list) = array.as_fixed_size_list_opt() {
-        return Value::Array(all(&list.value(row)));
+        return all(&list.value(row));
     }
     if let Some(fields) = array.as_struct_opt() {
-        let field = |(field, column): (&arrow_schema::FieldRef, &arrow_array::ArrayRef)| {
-            (field.name().clone(), nested_value(column, row))
-        };
-        return Value::Object(
-            fields
-                .fields()
-                .iter()
-                .zip(fields.columns())
-                .map(field)
-                .collect(),
-        );
+        let members = fields.fields().iter().zip(fields.columns());
+        let members = members
+            .map(|(field, column)| Ok((field.name().clone(), nested_value(column, row)?)));
+        return Ok(Value::Object(members.collect::<Result<_, Failure>>()?));
     }
     if let Some(map) = array.as_map_opt() {
+        // As files of JSON hold it: an object.
         let entries = map.value(row);
-        return Value::Array(all(&entries));
+        let members = (0..entries.len()).map(|at| {
+            let key = match nested_value(entries.column(0), at)? {
+                Value::String(text) => text,
+                other => other.to_string(),
+            };
+            Ok((key, nested_value(entries.column(1), at)?))
+        });
+        return Ok(Value::Object(members.collect::<Result<_, Failure>>()?));
     }
-    let text = ArrayFormatter::try_new(array, &FormatOptions::default())
-        .map(|formatter| formatter.value(row).to_string());
-    json_cell(array.data_type(), text.ok())
+    if *array.data_type() == DataType::Interval(IntervalUnit::MonthDayNano) {
+        return Ok(Value::String(interval(array, row)));
+    }
+    let options = FormatOptions::default().with_display_error(false);
+    let text = ArrayFormatter::try_new(array, &options)
+        .and_then(|formatter| formatter.value(row).try_to_string());
+    let text = text.map_err(|error| unshown("a nested column", &error))?;
+    Ok(json_cell(array.data_type(), Some(text)))
 }
 
 /// A JSON number; NaN and infinities have none and stay text.
@@ -251,6 +315,16 @@ fn number_value(text: &str) -> serde_json::Value {
         |_| serde_json::Value::String(text.to_owned()),
         serde_json::Value::Number,
     )
+}
+
+/// A value of its type that has no text, for example a day behind the end of the calendar.
+fn unshown(column: &str, error: &arrow_schema::ArrowError) -> Failure {
+    Failure::new(
+        "R0947",
+        Remedy::FixData,
+        format!("a value of column `{column}` cannot be shown: {error}"),
+    )
+    .help("leave the column out, or look at the number behind it: `arrow_cast(x, 'Int64')`")
 }
 
 fn unprintable(error: arrow_schema::ArrowError) -> Failure {
@@ -268,4 +342,54 @@ fn closed(error: std::io::Error) -> Failure {
         Remedy::FixConfig,
         format!("the output cannot be written: {error}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, FixedSizeBinaryArray, Int64Array, TimestampMicrosecondArray};
+    use arrow_schema::Schema;
+
+    use super::*;
+
+    fn batch(columns: Vec<(Field, ArrayRef)>) -> RecordBatch {
+        let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+    }
+
+    #[test]
+    fn columns_of_one_name_are_all_in_the_object() {
+        let one = |value: i64| -> (Field, ArrayRef) {
+            let field = Field::new("a", DataType::Int64, true);
+            (field, Arc::new(Int64Array::from(vec![value])))
+        };
+        let other = Field::new("a_1", DataType::Int64, true);
+        let rows = batch(vec![one(1), one(2), (other, Arc::new(Int64Array::from(vec![3])))]);
+        assert_eq!(unique_names(&rows.schema()), ["a", "a_2", "a_1"]);
+    }
+
+    #[test]
+    fn an_error_is_never_a_value() {
+        let at = TimestampMicrosecondArray::from(vec![i64::MAX]).with_timezone("UTC");
+        let field = Field::new("at", at.data_type().clone(), true);
+        let rows = batch(vec![(field, Arc::new(at))]);
+        let mut printer = RowPrinter::new(RowFormat::Csv, &rows.schema());
+        assert_eq!(printer.print(&rows).unwrap_err().code.as_str(), "R0947");
+    }
+
+    #[test]
+    fn a_uuid_is_written_as_one() {
+        let bytes: Vec<u8> = (0..16).collect();
+        let values = FixedSizeBinaryArray::try_from_iter([bytes].iter()).unwrap();
+        let field = Field::new("id", values.data_type().clone(), true).with_metadata(
+            [("ARROW:extension:name".to_owned(), "arrow.uuid".to_owned())].into(),
+        );
+        let rows = batch(vec![(field, Arc::new(values))]);
+        let schema = rows.schema();
+        let found = uuid(rows.column(0), 0);
+        assert!(is_uuid(schema.field(0)));
+        assert_eq!(found.unwrap(), "00010203-0405-0607-0809-0a0b0c0d0e0f");
+    }
 }

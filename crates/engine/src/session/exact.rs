@@ -10,10 +10,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray as _, Datum};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type,
-    Field, FieldRef,
+    Field, FieldRef, Float64Type,
 };
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
@@ -117,10 +118,31 @@ impl Sum {
         })
     }
 
-    /// Division of whole numbers fails by itself; that of decimals may give too many digits.
+    /// Division of whole numbers fails by itself; that of decimals may give too many digits, that of
+    /// floating point infinity.
     fn can_leave(self, data_type: &DataType) -> bool {
         let divides = matches!(self, Self::Divide | Self::Remainder);
-        data_type.is_decimal() || (!divides && data_type.is_integer())
+        let floats = data_type.is_floating() && self != Self::Remainder;
+        data_type.is_decimal() || floats || (!divides && data_type.is_integer())
+    }
+
+    /// Floating point that becomes infinite, or nothing, although what it is computed of is neither.
+    fn leaves_floats(self, a: f64, b: f64, result: f64) -> std::result::Result<(), &'static str> {
+        if self == Self::Divide && b == 0.0 && !a.is_nan() {
+            return Err("");
+        }
+        if result.is_infinite() && a.is_finite() && b.is_finite() {
+            return Err("is too large");
+        }
+        let vanishes = match self {
+            Self::Multiply => a != 0.0 && b != 0.0,
+            Self::Divide => a != 0.0 && !b.is_infinite(),
+            _ => false,
+        };
+        if result == 0.0 && vanishes {
+            return Err("is too small");
+        }
+        Ok(())
     }
 
     fn name(self) -> &'static str {
@@ -181,6 +203,47 @@ impl Exact {
             self.spoken,
             types::name(held)
         ))
+    }
+
+    fn floats(
+        &self,
+        left: &dyn Datum,
+        right: &dyn Datum,
+        computed: &ArrayRef,
+    ) -> std::result::Result<(), ArrowError> {
+        if !computed.data_type().is_floating() {
+            return Ok(());
+        }
+        let odd = |value: f64| !value.is_finite() || value == 0.0;
+        let results = cast(computed, &DataType::Float64)?;
+        let results = results.as_primitive::<Float64Type>();
+        if !results.iter().flatten().any(odd) {
+            return Ok(());
+        }
+        let sides = [left.get(), right.get()];
+        let doubles = |(array, scalar): (&dyn Array, bool)| -> std::result::Result<_, ArrowError> {
+            Ok((cast(array, &DataType::Float64)?, scalar))
+        };
+        let [a, b] = [doubles(sides[0])?, doubles(sides[1])?];
+        let value = |(array, scalar): &(ArrayRef, bool), row: usize| {
+            array.as_primitive::<Float64Type>().value(if *scalar { 0 } else { row })
+        };
+        for (row, result) in results.iter().enumerate() {
+            let Some(result) = result.filter(|result| odd(*result)) else {
+                continue;
+            };
+            match self.sum.leaves_floats(value(&a, row), value(&b, row), result) {
+                Ok(()) => {}
+                Err("") => return Err(ArrowError::DivideByZero),
+                Err(how) => {
+                    return Err(ArrowError::ArithmeticOverflow(format!(
+                        "`{}` {how} for floating point",
+                        self.spoken
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn checked(
@@ -277,7 +340,9 @@ impl ScalarUDFImpl for Exact {
         };
         let kernel = self.sum.kernel();
         apply(&left, &right, |left, right| {
-            self.checked(kernel(left, right), held)
+            let computed = self.checked(kernel(left, right), held)?;
+            self.floats(left, right, &computed)?;
+            Ok(computed)
         })
     }
 }

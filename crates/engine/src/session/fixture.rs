@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::array::{
     ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
@@ -83,6 +84,15 @@ impl Fixture {
     }
 
     pub(crate) fn with_limits(memory_bytes: usize, spill_bytes: u64) -> Self {
+        Self::opened(memory_bytes, spill_bytes, Duration::from_secs(120))
+    }
+
+    /// Statements may compute so long.
+    pub(crate) fn with_timeout(timeout: Duration) -> Self {
+        Self::opened(256 << 20, 1 << 30, timeout)
+    }
+
+    fn opened(memory_bytes: usize, spill_bytes: u64, timeout: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::open(folder.path().join("lake").to_str().unwrap(), 64 << 20).unwrap();
         let limits = EngineLimits {
@@ -90,6 +100,7 @@ impl Fixture {
             spill_folder: folder.path().join("spill"),
             spill_bytes,
             partitions: 2,
+            statement_timeout: Some(timeout),
         };
         let variables = BTreeMap::from([("REGION".to_owned(), "north".to_owned())]);
         let engine = Engine::open(EngineOptions {

@@ -7,6 +7,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::SubsecRound as _;
 use datafusion::common::DataFusionError;
@@ -45,6 +46,17 @@ pub struct EngineLimits {
     pub spill_bytes: u64,
     /// Threads one statement may use.
     pub partitions: usize,
+    /// How long one statement may compute; `None` for no limit.
+    pub statement_timeout: Option<Duration>,
+}
+
+/// How long a statement may compute, in its session.
+#[derive(Debug)]
+struct StatementTimeout(Option<Duration>);
+
+/// How long a statement of this session may compute.
+pub(crate) fn timeout(state: &SessionState) -> Option<Duration> {
+    state.config().get_extension::<StatementTimeout>()?.0
 }
 
 impl EngineLimits {
@@ -93,6 +105,7 @@ pub(crate) fn session(
         .with_expr_planners(functions.planners.clone())
         .with_analyzer_rule(Arc::new(towpath_sql::MergedKeys))
         .with_analyzer_rule(Arc::new(towpath_sql::RoundedCasts))
+        .with_analyzer_rule(Arc::new(towpath_sql::PostgresMeaning))
         .with_analyzer_rule(Arc::new(ExactArithmetic));
     Ok(state.build())
 }
@@ -126,7 +139,8 @@ fn config(limits: &EngineLimits) -> Result<SessionConfig, DataFusionError> {
         .with_batch_size(BATCH_ROWS)
         .with_information_schema(true)
         .with_create_default_catalog_and_schema(false)
-        .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA);
+        .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA)
+        .with_extension(Arc::new(StatementTimeout(limits.statement_timeout)));
     let options = config.options_mut();
     for (key, value) in towpath_sql::SETTINGS {
         options.set(key, value)?;

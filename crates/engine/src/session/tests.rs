@@ -514,7 +514,7 @@ async fn arithmetic_that_fits_keeps_names_types_and_values() {
         ("select null + 1, -null::int", "-|-"),
         (
             "select date '2013-01-01' + interval '1 day', 1.5::double * 2",
-            "2013-01-02|3.0",
+            "2013-01-02T00:00:00|3.0",
         ),
         ("select try_cast(300 as tinyint)", "-"),
     ] {
@@ -808,4 +808,23 @@ async fn no_memory_is_told_with_the_key_to_change() {
         "{:?}",
         failure.help
     );
+}
+
+#[tokio::test]
+async fn statements_that_never_end_are_stopped() {
+    let fixture = Fixture::with_timeout(std::time::Duration::from_millis(300));
+    let endless = "with recursive r(n) as (select 1 union all select n + 1 from r) select count(*) from r";
+    let failure = fixture.rows(endless).await.unwrap_err();
+    assert_eq!(failure.code.as_str(), "R0520", "{failure}");
+    assert!(failure.help.iter().any(|line| line.contains("statement_timeout")), "{failure}");
+    for huge in [
+        "select repeat('x', 100000000000) as x",
+        "select length(repeat(t, 1000000)) from (select repeat('x', 1000000) as t) x",
+        "select lpad('x', 2000000000) as x",
+        "select array_length(generate_series(1, 100000000000)) as x",
+        "select array_repeat(1, 100000000000) as x",
+    ] {
+        let failure = fixture.rows(huge).await.unwrap_err();
+        assert_eq!(failure.code.as_str(), "R0508", "{huge}: {failure}");
+    }
 }

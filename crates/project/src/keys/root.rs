@@ -48,6 +48,11 @@ const ROOT_KEYS: &[Key] = &[
         "The highest number of tasks at once. Default 4.",
     ),
     key(
+        "statement_timeout",
+        Kind::Duration,
+        "How long one statement of SQL may compute: `10m`, `6h`; `0` is no limit. Default 1h.",
+    ),
+    key(
         "names",
         Kind::OneOf(&["snake", "exact"]),
         "How source columns are named in tables: `snake` (default) or `exact`.",

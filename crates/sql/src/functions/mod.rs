@@ -6,7 +6,20 @@
 //! `zone.rs` (`AT TIME ZONE`).
 
 mod calendar;
+pub(crate) mod checked;
 mod choice;
+mod choose;
+mod define;
+mod field;
+pub(crate) mod json;
+pub(crate) mod nested;
+mod number;
+mod offered;
+mod pattern;
+mod read;
+pub(crate) mod span;
+mod text;
+mod total;
 mod zone;
 
 use std::collections::HashMap;
@@ -22,7 +35,14 @@ use crate::problem::SqlProblem;
 use crate::suggest;
 
 pub(crate) use calendar::UNIT_FUNCTIONS;
+pub(crate) use field::DATE_PART;
+pub(crate) use pattern::{LIKE_ESCAPE, SIMILAR_TO};
+pub(crate) use read::{is_read_otherwise, reader};
+pub(crate) use text::{TEXT_OF, TRUTH_LETTER, is_written_otherwise};
+pub(crate) use total::longest;
 pub(crate) use zone::AT_TIME_ZONE;
+
+use crate::operators::PostgresOperators;
 
 /// All registered functions and planners.
 pub struct Functions {
@@ -131,22 +151,49 @@ impl Registry {
 /// Names the planner itself understands.
 const PLANNED_BY_NAME: &[&str] = &["unnest", "unnest_outer"];
 
+/// One of the registered scalar functions. While the registry is made there is none.
+pub(crate) fn scalar(name: &str) -> Option<Arc<ScalarUDF>> {
+    registry().scalar.get(name).cloned()
+}
+
+/// Our own scalar functions.
+fn own() -> Vec<Arc<ScalarUDF>> {
+    let all = [
+        calendar::functions(),
+        checked::functions(),
+        choice::functions(),
+        choose::functions(),
+        field::functions(),
+        json::functions(),
+        nested::functions(),
+        number::functions(),
+        pattern::functions(),
+        span::functions(),
+        text::functions(),
+        zone::functions(),
+    ];
+    all.into_iter().flatten().collect()
+}
+
 fn all() -> Functions {
+    let own = own();
+    let is_own = |name: &str| own.iter().any(|function| function.name() == name);
     let mut scalar = datafusion_functions::all_default_functions();
     scalar.extend(datafusion_functions_nested::all_default_nested_functions());
-    scalar.extend(choice::functions());
-    scalar.extend(calendar::functions());
-    scalar.extend(zone::functions());
+    scalar.retain(|function| offered::scalar(function.name()) && !is_own(function.name()));
+    scalar.extend(own);
+    let mut aggregate = datafusion_functions_aggregate::all_default_aggregate_functions();
+    aggregate.retain(|function| offered::aggregate(function.name()));
     Functions {
         scalar,
         higher_order: datafusion_functions_nested::all_default_higher_order_functions(),
-        aggregate: datafusion_functions_aggregate::all_default_aggregate_functions(),
+        aggregate: total::with_intervals(aggregate),
         window: datafusion_functions_window::all_default_window_functions(),
         planners: vec![
+            Arc::new(PostgresOperators),
             Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
             Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
             Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
-            Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
             Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
             Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
             Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
@@ -171,6 +218,11 @@ pub(crate) fn unknown(sql: &str, calls: &[Call]) -> Vec<SqlProblem> {
             } else {
                 "function"
             };
+            if let Some(instead) = offered::instead(&call.name) {
+                return SqlProblem::new("M0312", format!("the {kind} `{}` is not offered", call.name))
+                    .at(place::of_parse(sql, call.span))
+                    .help(instead);
+            }
             SqlProblem::new("M0304", format!("there is no {kind} `{}`", call.name))
                 .at(place::of_parse(sql, call.span))
                 .meant(

@@ -47,8 +47,14 @@ fn wall() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, None)
 }
 
-fn zone(text: &str) -> Result<Tz> {
-    let known = text.parse().ok().or_else(|| {
+pub(super) fn zone(text: &str) -> Result<Tz> {
+    // An offset counts to the west, as POSIX has it: `+02:00` is two hours behind Greenwich.
+    let turned = match text.split_at_checked(1) {
+        Some(("+", rest)) => format!("-{rest}"),
+        Some(("-", rest)) => format!("+{rest}"),
+        _ => text.to_owned(),
+    };
+    let known = turned.parse().ok().or_else(|| {
         let mut all = TZ_VARIANTS.iter().map(|zone| zone.name());
         all.find(|name| name.eq_ignore_ascii_case(text))?
             .parse()
@@ -131,14 +137,14 @@ impl ScalarUDFImpl for AtTimeZone {
     }
 }
 
-fn seen_there(at: NaiveDateTime, there: Tz) -> Result<i64> {
+pub(super) fn seen_there(at: NaiveDateTime, there: Tz) -> Result<i64> {
     let offset = there.offset_from_utc_datetime(&at).fix();
     at.checked_add_offset(offset)
         .map(|wall| wall.and_utc().timestamp_micros())
         .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` leaves the calendar"))
 }
 
-fn instant_of(wall: NaiveDateTime, there: Tz) -> Result<i64> {
+pub(super) fn instant_of(wall: NaiveDateTime, there: Tz) -> Result<i64> {
     let offset = match there.offset_from_local_datetime(&wall) {
         LocalResult::Single(offset) | LocalResult::Ambiguous(_, offset) => Some(offset.fix()),
         LocalResult::None => before_skipped(wall, there),

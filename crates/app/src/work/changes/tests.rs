@@ -44,6 +44,7 @@ impl Bench {
             project: None,
             state: None,
             memory_bytes: Some(memory_bytes),
+            statement_timeout_ms: None,
             files: None,
         })
         .unwrap();

@@ -1,0 +1,124 @@
+//! Every function and operator means what it means in PostgreSQL, or is refused with a code.
+//!
+//! Generated expressions over edge values of every type are asked of a real PostgreSQL and of the engine.
+//! A difference fails, unless `permitted.rs` names it with its reason; a permission that nothing needs
+//! fails too. `make test` asks a part of the rows, `make conformance` all: `TOWPATH_ALL_EXPRESSIONS=1`.
+//! Read next: `expressions.rs` (what is asked), `compare.rs` (what is alike).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::wildcard_imports,
+    clippy::too_many_lines,
+    reason = "tests"
+)]
+
+mod cases;
+mod compare;
+mod coverage;
+mod expressions;
+mod ours;
+mod permitted;
+mod postgres;
+mod statements;
+mod values;
+
+use std::collections::BTreeMap;
+
+use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake};
+
+use crate::compare::Difference;
+use crate::postgres::Postgres;
+
+/// Rows of one case in `make test`, and when all are asked.
+const SOME_ROWS: usize = 12;
+const ALL_ROWS: usize = 260;
+
+fn engine(folder: &std::path::Path) -> Engine {
+    let lake = Lake::open(folder.join("lake").to_str().unwrap(), 64 << 20).unwrap();
+    Engine::open(EngineOptions {
+        lake,
+        limits: EngineLimits {
+            memory_bytes: 256 << 20,
+            spill_folder: folder.join("spill"),
+            spill_bytes: 1 << 30,
+            partitions: 2,
+            statement_timeout: None,
+        },
+        files: None,
+        variables: BTreeMap::new(),
+        environment: "dev".into(),
+    })
+    .unwrap()
+}
+
+#[test]
+fn expressions_mean_what_they_mean_in_postgresql() {
+    let all = std::env::var_os("TOWPATH_ALL_EXPRESSIONS").is_some();
+    let cases = cases::all(if all { ALL_ROWS } else { SOME_ROWS });
+    let rows: usize = cases.iter().map(|case| case.rows.len()).sum();
+    assert!(!all || rows > 80_000, "only {rows} expressions");
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let theirs = Postgres::start().ask(&cases);
+    let mut differences: Vec<Difference> = Vec::new();
+    for (case, theirs) in cases.iter().zip(&theirs) {
+        let ours = ours::ask(&engine, case);
+        differences.extend(compare::compare(case, theirs, &ours));
+    }
+    let (unexpected, unneeded) = permitted::judge(&differences);
+    let report: Vec<String> = unexpected.iter().map(|difference| difference.to_string()).collect();
+    if let Some(file) = std::env::var_os("TOWPATH_DIFFERENCES") {
+        std::fs::write(file, report.join("\n")).unwrap();
+    }
+    eprintln!("{} expressions in {} cases", rows, cases.len());
+    assert!(
+        report.is_empty(),
+        "{} of {} cases differ:\n{}",
+        report.len(),
+        cases.len(),
+        report.iter().take(40).cloned().collect::<Vec<_>>().join("\n")
+    );
+    assert!(!all || unneeded.is_empty(), "permitted, and nothing differs: {unneeded:?}");
+}
+
+#[tokio::test]
+async fn statements_mean_what_they_mean_in_postgresql() {
+    let statements = cases::statements();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let theirs = Postgres::start().ask_statements(&statements);
+    let mut wrong = Vec::new();
+    for (statement, theirs) in statements.iter().zip(theirs) {
+        let ours = ours::ask_statement(&engine, &statement.ours).await;
+        let is_right = match (&theirs, &ours) {
+            _ if statement.theirs == "refused" => {
+                ours.as_ref().is_err_and(|why| why.starts_with("R0509"))
+            }
+            (Ok(theirs), Ok(ours)) => same_rows(theirs, ours),
+            (Err(_), Err(why)) => !why.starts_with("R0515"),
+            _ => false,
+        };
+        if !is_right {
+            wrong.push(format!("{}\n  theirs {theirs:?}\n  ours   {ours:?}", statement.ours));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), statements.len(), wrong.join("\n"));
+}
+
+/// The same rows, whatever their order.
+fn same_rows(theirs: &[Vec<Option<String>>], ours: &[Vec<Option<String>>]) -> bool {
+    let mut left: Vec<&Vec<Option<String>>> = ours.iter().collect();
+    let like = |a: &[Option<String>], b: &[Option<String>]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| compare::alike(a, b))
+    };
+    for row in theirs {
+        match left.iter().position(|other| like(row, other)) {
+            Some(at) => left.remove(at),
+            None => return false,
+        };
+    }
+    left.is_empty()
+}

@@ -1,0 +1,318 @@
+//! Forms of PostgreSQL the planner has no plan for, written with functions there are.
+//!
+//! `SIMILAR TO`, `LIKE … ESCAPE`, `mod`, `ceiling`, `timezone`, casts to `varchar(n)`, `char(n)` and JSON,
+//! functions that make rows of JSON. A column that had its name from a cast keeps it. It reads syntax
+//! only: it knows no table and no type.
+
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArguments, Ident, SelectItem, Spanned, TableAlias,
+    TableAliasColumnDef, TableFactor, UnaryOperator, Value, ValueWithSpan,
+};
+
+use crate::functions::{AT_TIME_ZONE, LIKE_ESCAPE, SIMILAR_TO, json};
+use crate::names::fold;
+use crate::spelling::{call, nothing};
+
+/// Rewrites one expression whose parts are rewritten already.
+pub(crate) fn rewrite(expr: &mut Expr) {
+    bind_arrows(expr);
+    match expr {
+        Expr::SimilarTo { negated, expr: text, pattern, escape_char } => {
+            let span = pattern.span();
+            let mut args = vec![take(text), take(pattern)];
+            args.extend(escape_char.take().map(Expr::Value));
+            let test = call(SIMILAR_TO, args, span);
+            *expr = match negated {
+                true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) },
+                false => test,
+            };
+        }
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            if let Some(escape) = escape_char.take()
+                && !is_backslash(&escape)
+            {
+                let span = escape.span;
+                let args = vec![take(pattern), Expr::Value(escape)];
+                **pattern = call(LIKE_ESCAPE, args, span);
+            }
+        }
+        Expr::Cast { .. } => cast(expr),
+        Expr::Function(function) => {
+            if let Some(other) = renamed(function) {
+                *expr = other;
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_arrow(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::Arrow
+            | BinaryOperator::LongArrow
+            | BinaryOperator::HashArrow
+            | BinaryOperator::HashLongArrow
+            | BinaryOperator::AtArrow
+            | BinaryOperator::ArrowAt
+    )
+}
+
+fn compares(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq
+            | BinaryOperator::PGRegexMatch
+            | BinaryOperator::PGRegexIMatch
+            | BinaryOperator::PGRegexNotMatch
+            | BinaryOperator::PGRegexNotIMatch
+    )
+}
+
+/// The first operand of a test that binds looser than an arrow.
+fn first_operand(expr: &mut Expr) -> Option<&mut Expr> {
+    let inner = match expr {
+        Expr::BinaryOp { left, op, .. } if compares(op) => left,
+        Expr::Like { expr, .. }
+        | Expr::ILike { expr, .. }
+        | Expr::SimilarTo { expr, .. }
+        | Expr::InList { expr, .. }
+        | Expr::InSubquery { expr, .. }
+        | Expr::Between { expr, .. }
+        | Expr::IsNull(expr)
+        | Expr::IsNotNull(expr)
+        | Expr::IsTrue(expr)
+        | Expr::IsNotTrue(expr)
+        | Expr::IsFalse(expr)
+        | Expr::IsNotFalse(expr)
+        | Expr::IsDistinctFrom(expr, _)
+        | Expr::IsNotDistinctFrom(expr, _) => expr,
+        _ => return None,
+    };
+    // The borrow of the deeper one would outlive the test for it.
+    match first_operand(inner).is_some() {
+        true => first_operand(inner),
+        false => Some(inner),
+    }
+}
+
+/// The last operand of a test that binds looser than an arrow.
+fn last_operand(expr: &mut Expr) -> Option<&mut Expr> {
+    let inner = match expr {
+        Expr::BinaryOp { right, op, .. } if compares(op) => right,
+        Expr::Like { pattern, .. } | Expr::ILike { pattern, .. } => pattern,
+        Expr::Between { high, .. } => high,
+        Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => right,
+        _ => return None,
+    };
+    match last_operand(inner).is_some() {
+        true => last_operand(inner),
+        false => Some(inner),
+    }
+}
+
+/// The parser binds `->` looser than `=`; PostgreSQL binds it tighter.
+fn bind_arrows(expr: &mut Expr) {
+    let Expr::BinaryOp { left, op, right } = expr else {
+        return;
+    };
+    if !is_arrow(op) {
+        return;
+    }
+    let op = op.clone();
+    let arrow = |left: Expr, right: Expr| Expr::BinaryOp {
+        left: Box::new(left),
+        op: op.clone(),
+        right: Box::new(right),
+    };
+    if let Some(operand) = first_operand(right) {
+        let key = std::mem::replace(operand, nothing());
+        let mut bound = arrow(take(left), key);
+        bind_arrows(&mut bound);
+        let mut test = take(right);
+        if let Some(operand) = first_operand(&mut test) {
+            *operand = bound;
+        }
+        *expr = test;
+    } else if let Some(operand) = last_operand(left) {
+        let value = std::mem::replace(operand, nothing());
+        let bound = arrow(value, take(right));
+        let mut test = take(left);
+        if let Some(operand) = last_operand(&mut test) {
+            *operand = bound;
+        }
+        *expr = test;
+    }
+}
+
+fn is_backslash(escape: &ValueWithSpan) -> bool {
+    matches!(&escape.value, Value::SingleQuotedString(text) if text == "\\")
+}
+
+fn take(expr: &mut Box<Expr>) -> Expr {
+    std::mem::replace(expr.as_mut(), nothing())
+}
+
+/// The arguments of a plain call.
+fn arguments(function: &Function) -> Option<Vec<Expr>> {
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let plain = function.over.is_none() && function.filter.is_none() && list.clauses.is_empty();
+    let args = list.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    });
+    args.collect::<Option<Vec<_>>>().filter(|_| plain)
+}
+
+fn renamed(function: &Function) -> Option<Expr> {
+    let [name] = function.name.0.as_slice() else {
+        return None;
+    };
+    let ident = name.as_ident()?;
+    let (name, span) = (fold(ident), ident.span);
+    let list = json::ELEMENTS.iter().find(|(theirs, _)| *theirs == name);
+    if list.is_none() && !matches!(name.as_str(), "mod" | "ceiling" | "timezone") {
+        return None;
+    }
+    let mut args = arguments(function)?;
+    if let Some((_, list)) = list {
+        return Some(call("unnest", vec![call(list, args, span)], span));
+    }
+    match (name.as_str(), args.len()) {
+        ("mod", 2) => {
+            let right = Expr::Nested(Box::new(args.pop()?));
+            let left = Expr::Nested(Box::new(args.pop()?));
+            Some(Expr::Nested(Box::new(Expr::BinaryOp {
+                left: Box::new(left),
+                op: BinaryOperator::Modulo,
+                right: Box::new(right),
+            })))
+        }
+        ("ceiling", 1) => Some(call("ceil", args, span)),
+        ("timezone", 2) => {
+            args.reverse();
+            Some(call(AT_TIME_ZONE, args, span))
+        }
+        _ => None,
+    }
+}
+
+/// How many characters a type of text has at most, and whether blanks at the end count.
+fn length(data_type: &DataType) -> Option<(u64, bool)> {
+    let (length, fixed) = match data_type {
+        DataType::Varchar(Some(length))
+        | DataType::CharacterVarying(Some(length))
+        | DataType::CharVarying(Some(length))
+        | DataType::Nvarchar(Some(length)) => (length, false),
+        DataType::Char(Some(length)) | DataType::Character(Some(length)) => (length, true),
+        _ => return None,
+    };
+    match length {
+        CharacterLength::IntegerLength { length, .. } => Some((*length, fixed)),
+        CharacterLength::Max => None,
+    }
+}
+
+fn cast(whole: &mut Expr) {
+    let span = whole.span();
+    let Expr::Cast { kind, data_type, expr, .. } = whole else {
+        return;
+    };
+    if matches!(data_type, DataType::JSON | DataType::JSONB) {
+        let args = vec![take(expr)];
+        *whole = call("json", args, span);
+        return;
+    }
+    let Some((most, fixed)) = length(data_type) else {
+        return;
+    };
+    let text = Expr::Cast {
+        kind: match kind {
+            CastKind::DoubleColon => CastKind::Cast,
+            other => other.clone(),
+        },
+        expr: Box::new(take(expr)),
+        data_type: DataType::Varchar(None),
+        array: false,
+        format: None,
+    };
+    let most = Expr::Value(Value::Number(most.to_string(), false).with_span(span));
+    let cut = call("left", vec![text, most], span);
+    *whole = match fixed {
+        true => call("rtrim", vec![cut], span),
+        false => cut,
+    };
+}
+
+/// Columns that a cast would name keep their name.
+pub(crate) fn keep_names(items: &mut [SelectItem]) {
+    for item in items {
+        if let SelectItem::UnnamedExpr(expr) = item
+            && let Some(alias) = name_of_cast(expr)
+        {
+            let expr = std::mem::replace(expr, nothing());
+            *item = SelectItem::ExprWithAlias { expr, alias };
+        }
+    }
+}
+
+fn name_of_cast(expr: &Expr) -> Option<Ident> {
+    let Expr::Cast { expr: inner, data_type, .. } = expr else {
+        return None;
+    };
+    let own = length(data_type).is_some() || matches!(data_type, DataType::JSON | DataType::JSONB);
+    match inner.as_ref() {
+        Expr::Identifier(name) if own => Some(name.clone()),
+        Expr::CompoundIdentifier(names) if own => names.last().cloned(),
+        other => name_of_cast(other),
+    }
+}
+
+/// `FROM json_array_elements('[1,2]') AS e(value)`.
+pub(crate) fn rows_of_json(factor: &mut TableFactor) {
+    let TableFactor::Table { name, args: Some(arguments), alias, .. } = factor else {
+        return;
+    };
+    let Some(ident) = name.0.last().and_then(|part| part.as_ident()).cloned() else {
+        return;
+    };
+    let folded = fold(&ident);
+    let Some((_, list)) = json::ELEMENTS.iter().find(|(theirs, _)| *theirs == folded) else {
+        return;
+    };
+    let args: Option<Vec<Expr>> = arguments
+        .args
+        .iter()
+        .map(|arg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        })
+        .collect();
+    let Some(args) = args else { return };
+    let column = if folded.ends_with("keys") { folded.clone() } else { "value".to_owned() };
+    let column = TableAliasColumnDef { name: Ident::new(column), data_type: None };
+    let mut alias = alias.take().unwrap_or_else(|| TableAlias {
+        explicit: true,
+        name: Ident::new(folded),
+        columns: Vec::new(),
+        at: None,
+    });
+    if alias.columns.is_empty() {
+        alias.columns.push(column);
+    }
+    *factor = TableFactor::UNNEST {
+        alias: Some(alias),
+        array_exprs: vec![call(list, args, ident.span)],
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: false,
+    };
+}

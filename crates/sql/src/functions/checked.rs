@@ -1,0 +1,276 @@
+//! Functions of the engine that fail where PostgreSQL fails, and those it pads and dates otherwise.
+//!
+//! `ln(0)` and `power(-1, 0.5)` are errors, not infinity and NaN; `lpad` to fewer than no characters is
+//! empty. It does not know plans: `comparison.rs` puts
+//! `in_range` around the functions that need it.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
+use arrow_array::{Array, ArrayRef, Date32Array, Float64Array, StringArray, TimestampMicrosecondArray};
+use arrow_cast::cast;
+use arrow_schema::DataType;
+use chrono::NaiveDate;
+use datafusion_common::cast::{as_int32_array, as_int64_array, as_string_array, as_timestamp_microsecond_array};
+use datafusion_common::{Result, exec_datafusion_err, exec_err, plan_err};
+use datafusion_expr::ScalarUDF;
+
+use super::define::{argument, count_is, define};
+use super::span::wall;
+
+/// Around a computed number: fails where it is none although what it is computed of is.
+pub(crate) const IN_RANGE: &str = "in_range";
+/// Around a number that must be one.
+pub(crate) const A_NUMBER: &str = "a_number";
+/// Around the base of a logarithm.
+pub(crate) const POSITIVE: &str = "positive";
+/// A timestamp cut to seconds or milliseconds.
+pub(crate) const ROUND_MOMENT: &str = "round_moment";
+
+/// Functions of doubles that fail outside of where they are defined.
+pub(crate) const DEFINED_IN_PARTS: &[&str] = &[
+    "sqrt", "ln", "log", "log2", "log10", "power", "exp", "asin", "acos", "acosh",
+];
+/// The same, of which infinity is a value.
+pub(crate) const INFINITE_IN_PARTS: &[&str] = &["atanh"];
+
+pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    vec![
+        define(IN_RANGE, same, first, |args, _| in_range(args, true)),
+        define("not_nan", same, first, |args, _| in_range(args, false)),
+        define(POSITIVE, same, first, |args, _| positive(argument(args, 0)?)),
+        define(A_NUMBER, same, first, |args, _| a_number(argument(args, 0)?)),
+        define(ROUND_MOMENT, |types| Ok(types.to_vec()), first, |args, to| round_moment(args, to)),
+        define("lpad", padded, |_| Ok(DataType::Utf8), |args, _| pad(args, true)),
+        define("rpad", padded, |_| Ok(DataType::Utf8), |args, _| pad(args, false)),
+        define("repeat", |types| match types.len() {
+            2 => Ok(vec![DataType::Utf8, DataType::Int64]),
+            count => Err(count_is("repeat", "a text and a count", count)),
+        }, |_| Ok(DataType::Utf8), |args, _| repeated(args)),
+        define(AT_MOST, same, first, |args, _| at_most(argument(args, 0)?)),
+        define(SERIES_STOP, |types| Ok(vec![DataType::Int64; types.len()]), |_| Ok(DataType::Int64), |args, _| series_stop(args)),
+        define("chr", |types| numbers("chr", 1, types), |_| Ok(DataType::Utf8), |args, _| characters(args)),
+        define("make_date", |types| numbers("make_date", 3, types), |_| Ok(DataType::Date32), |args, _| dates(args)),
+        define("to_hex", whole, |_| Ok(DataType::Utf8), |args, _| hexes(args)),
+    ]
+}
+
+fn same(types: &[DataType]) -> Result<Vec<DataType>> {
+    Ok(types.to_vec())
+}
+
+fn first(types: &[DataType]) -> Result<DataType> {
+    types.first().cloned().ok_or_else(|| count_is("this function", "an argument", 0))
+}
+
+fn numbers(name: &str, count: usize, types: &[DataType]) -> Result<Vec<DataType>> {
+    match types.len() == count && types.iter().all(|given| given.is_numeric() || given.is_null()) {
+        true => Ok(vec![DataType::Int64; count]),
+        false => plan_err!("`{name}` takes {count} whole numbers"),
+    }
+}
+
+fn whole(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [only] if *only == DataType::Int64 || only.is_null() => Ok(vec![DataType::Int64]),
+        [only] if only.is_integer() => Ok(vec![if only.primitive_width() > Some(4) { DataType::Int64 } else { DataType::Int32 }]),
+        _ => plan_err!("`to_hex` takes a whole number"),
+    }
+}
+
+fn padded(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types.len() {
+        2 => Ok(vec![DataType::Utf8, DataType::Int64]),
+        3 => Ok(vec![DataType::Utf8, DataType::Int64, DataType::Utf8]),
+        count => Err(count_is("lpad", "a text, a length and a filling", count)),
+    }
+}
+
+fn doubles(array: &ArrayRef) -> Result<Float64Array> {
+    Ok(cast(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
+}
+
+/// The first argument, computed of the others.
+fn in_range(args: &[ArrayRef], finite: bool) -> Result<ArrayRef> {
+    let computed = argument(args, 0)?;
+    let results = doubles(computed)?;
+    let odd = |value: f64| value.is_nan() || (finite && value.is_infinite());
+    if !results.iter().flatten().any(odd) {
+        return Ok(Arc::clone(computed));
+    }
+    let given = args.iter().skip(1).map(doubles).collect::<Result<Vec<_>>>()?;
+    for (row, result) in results.iter().enumerate() {
+        let Some(result) = result.filter(|result| odd(*result)) else { continue };
+        let explained = given.iter().any(|array| {
+            let value = array.value(row);
+            array.is_null(row) || value.is_nan() || (result.is_infinite() && value.is_infinite())
+        });
+        if !explained {
+            return match result.is_nan() {
+                true => exec_err!("an argument is outside of what the function is defined for"),
+                false => exec_err!("the result is out of range, or not defined for this argument"),
+            };
+        }
+    }
+    Ok(Arc::clone(computed))
+}
+
+fn positive(values: &ArrayRef) -> Result<ArrayRef> {
+    if doubles(values)?.iter().flatten().any(|value| value <= 0.0) {
+        return exec_err!("a logarithm of zero or less");
+    }
+    Ok(Arc::clone(values))
+}
+
+fn a_number(values: &ArrayRef) -> Result<ArrayRef> {
+    if doubles(values)?.iter().flatten().any(|value| !value.is_finite()) {
+        return exec_err!("NaN and infinity are no moments");
+    }
+    Ok(Arc::clone(values))
+}
+
+/// Rounded to whole seconds or milliseconds, whatever the second argument's type has.
+fn round_moment(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
+    let unit: i64 = match argument(args, 1)?.data_type() {
+        DataType::Int32 => 1_000_000,
+        _ => 1_000,
+    };
+    let micros = cast(argument(args, 0)?, &wall())?;
+    let micros = as_timestamp_microsecond_array(&micros)?;
+    let rounded: TimestampMicrosecondArray = micros
+        .iter()
+        .map(|value| value.map(|value| (value + unit / 2).div_euclid(unit) * unit))
+        .collect();
+    Ok(cast(&rounded, to)?)
+}
+
+/// Around the length of a list.
+pub(crate) const AT_MOST: &str = "at_most";
+/// Around the end of a series of whole numbers.
+pub(crate) const SERIES_STOP: &str = "series_stop";
+/// A list of more items is a mistake.
+const MOST_ITEMS: i64 = 10_000_000;
+/// Texts of one batch that are repeated take no more.
+const MOST_BYTES: usize = 512 << 20;
+
+fn at_most(values: &ArrayRef) -> Result<ArrayRef> {
+    let lengths = cast(values, &DataType::Int64)?;
+    match as_int64_array(&lengths)?.iter().flatten().max() {
+        Some(length) if length > MOST_ITEMS => {
+            exec_err!("a list of {length} items is too long; at most {MOST_ITEMS} are made: use the table function `generate_series` or a join")
+        }
+        _ => Ok(Arc::clone(values)),
+    }
+}
+
+/// The end of a series, unless it is too far from its start.
+fn series_stop(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let stops = argument(args, 1)?;
+    let numbers = args.iter().map(|array| as_int64_array(array)).collect::<Result<Vec<_>>>()?;
+    for row in 0..stops.len() {
+        let number = |at: usize| numbers.get(at).filter(|array| array.is_valid(row)).map(|array| i128::from(array.value(row)));
+        let (Some(start), Some(stop)) = (number(0), number(1)) else { continue };
+        let step = number(2).filter(|step| *step != 0).unwrap_or(1);
+        if (stop - start) / step > i128::from(MOST_ITEMS) {
+            return exec_err!("a series from {start} to {stop} is too long for a list; at most {MOST_ITEMS} items are made: use the table function `generate_series`");
+        }
+    }
+    Ok(Arc::clone(stops))
+}
+
+fn repeated(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let texts = as_string_array(argument(args, 0)?)?;
+    let counts = as_int64_array(argument(args, 1)?)?;
+    let mut total = 0_usize;
+    let one = |(text, count): (Option<&str>, Option<i64>)| -> Result<Option<String>> {
+        let (Some(text), Some(count)) = (text, count) else {
+            return Ok(None);
+        };
+        let count = usize::try_from(count).unwrap_or(0);
+        let bytes = text.len().saturating_mul(count);
+        total = total.saturating_add(bytes);
+        if i64::try_from(bytes).map_or(true, |bytes| bytes > LONGEST) || total > MOST_BYTES {
+            return exec_err!("`repeat` makes a text of {bytes} bytes, which is too long; at most {LONGEST} are made");
+        }
+        Ok(Some(text.repeat(count)))
+    };
+    Ok(Arc::new(texts.iter().zip(counts).map(one).collect::<Result<StringArray>>()?))
+}
+
+/// More characters than this are no padding but a mistake.
+const LONGEST: i64 = 16 << 20;
+
+fn pad(args: &[ArrayRef], left: bool) -> Result<ArrayRef> {
+    let texts = as_string_array(argument(args, 0)?)?;
+    let lengths = as_int64_array(argument(args, 1)?)?;
+    let fillings = args.get(2).map(|array| as_string_array(array)).transpose()?;
+    let one = |row: usize| -> Result<Option<String>> {
+        let missing = texts.is_null(row) || lengths.is_null(row) || fillings.is_some_and(|fillings| fillings.is_null(row));
+        if missing {
+            return Ok(None);
+        }
+        let length = lengths.value(row).max(0);
+        if length > LONGEST {
+            return exec_err!("a text of {length} characters is too long; at most {LONGEST} are made");
+        }
+        let length = usize::try_from(length).unwrap_or(0);
+        let text = texts.value(row);
+        let count = text.chars().count();
+        if count >= length {
+            return Ok(Some(text.chars().take(length).collect()));
+        }
+        let filling = fillings.map_or(" ", |fillings| fillings.value(row));
+        if filling.is_empty() {
+            return Ok(Some(text.to_owned()));
+        }
+        let more: String = filling.chars().cycle().take(length - count).collect();
+        Ok(Some(if left { format!("{more}{text}") } else { format!("{text}{more}") }))
+    };
+    Ok(Arc::new((0..texts.len()).map(one).collect::<Result<StringArray>>()?))
+}
+
+fn characters(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let codes = as_int64_array(argument(args, 0)?)?;
+    let one = |code: Option<i64>| match code {
+        None => Ok(None),
+        Some(code) => u32::try_from(code)
+            .ok()
+            .filter(|code| *code > 0)
+            .and_then(char::from_u32)
+            .map(|c| Some(c.to_string()))
+            .ok_or_else(|| exec_datafusion_err!("there is no character {code}")),
+    };
+    Ok(Arc::new(codes.iter().map(one).collect::<Result<StringArray>>()?))
+}
+
+fn dates(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let parts = args.iter().map(|array| as_int64_array(array)).collect::<Result<Vec<_>>>()?;
+    let rows = parts.first().map_or(0, |array| array.len());
+    let one = |row: usize| -> Result<Option<i32>> {
+        if parts.iter().any(|part| part.is_null(row)) {
+            return Ok(None);
+        }
+        let number = |at: usize| parts.get(at).map(|part| part.value(row)).unwrap_or_default();
+        let (year, month, day) = (number(0), number(1), number(2));
+        let date = i32::try_from(year)
+            .ok()
+            .filter(|year| *year > 0)
+            .zip(u32::try_from(month).ok().zip(u32::try_from(day).ok()))
+            .and_then(|(year, (month, day))| NaiveDate::from_ymd_opt(year, month, day));
+        date.map(|date| date.signed_duration_since(NaiveDate::default()).num_days())
+            .and_then(|days| i32::try_from(days).ok())
+            .map(Some)
+            .ok_or_else(|| exec_datafusion_err!("there is no date {year}-{month}-{day}"))
+    };
+    Ok(Arc::new((0..rows).map(one).collect::<Result<Date32Array>>()?))
+}
+
+fn hexes(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let values = argument(args, 0)?;
+    let all: StringArray = match values.data_type() {
+        DataType::Int32 => as_int32_array(values)?.iter().map(|value| value.map(|value| format!("{value:x}"))).collect(),
+        _ => as_int64_array(values)?.iter().map(|value| value.map(|value| format!("{value:x}"))).collect(),
+    };
+    Ok(Arc::new(all))
+}

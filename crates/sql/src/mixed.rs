@@ -1,0 +1,110 @@
+//! Decimals beside floating point: compared as floating point, as PostgreSQL compares them.
+//!
+//! The planner would take both as a decimal, which does not hold what floating point does. Applied before
+//! types are brought into line, after written fractions became decimals (`fractions.rs`).
+
+use arrow_schema::DataType;
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion_common::{DFSchema, Result};
+use datafusion_expr::expr_rewriter::NamePreserver;
+use datafusion_expr::utils::merge_schema;
+use datafusion_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
+
+use crate::rounding::compares;
+
+/// Functions that give one of their arguments back.
+const CHOOSING: &[&str] = &["coalesce", "greatest", "ifnull", "least", "nullif", "nvl"];
+
+/// A plan in which decimals beside floating point are floating point.
+pub(crate) fn one_kind_of_number(plan: LogicalPlan) -> Result<LogicalPlan> {
+    if is_recursive(&plan)? {
+        return Ok(plan);
+    }
+    let mut below = false;
+    plan.transform_up_with_subqueries(|plan| {
+        // A type that changed below is another one above.
+        let plan = if below { plan.recompute_schema()? } else { plan };
+        let schema = merge_schema(&plan.inputs());
+        let names = NamePreserver::new(&plan);
+        let changed = plan.map_expressions(|expression| {
+            let name = names.save(&expression);
+            Ok(one_kind(expression, &schema)?.update_data(|done| name.restore(done)))
+        })?;
+        below |= changed.transformed;
+        match changed.transformed {
+            true => changed.map_data(LogicalPlan::recompute_schema),
+            false => Ok(changed),
+        }
+    })
+    .data()
+}
+
+/// The columns of recursive queries are settled when they are planned.
+fn is_recursive(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::RecursiveQuery(_));
+        Ok(match found {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(found)
+}
+
+/// The same of one expression.
+pub(crate) fn one_kind(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    expression.transform_up(|part| {
+        Ok(match part {
+            Expr::BinaryExpr(mut test) if compares(test.op) => {
+                let done = together([&mut *test.left, &mut *test.right], schema);
+                Transformed::new_transformed(Expr::BinaryExpr(test), done)
+            }
+            Expr::Between(mut test) => {
+                let done = together([&mut *test.expr, &mut *test.low, &mut *test.high], schema);
+                Transformed::new_transformed(Expr::Between(test), done)
+            }
+            Expr::InList(mut test) => {
+                let all = std::iter::once(&mut *test.expr).chain(&mut test.list);
+                let done = together(all, schema);
+                Transformed::new_transformed(Expr::InList(test), done)
+            }
+            Expr::Case(mut case) => {
+                let then = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
+                let mut done = together(then.chain(case.else_expr.as_deref_mut()), schema);
+                if let Some(subject) = case.expr.as_deref_mut() {
+                    let when = case.when_then_expr.iter_mut().map(|(when, _)| &mut **when);
+                    done |= together(std::iter::once(subject).chain(when), schema);
+                }
+                Transformed::new_transformed(Expr::Case(case), done)
+            }
+            Expr::ScalarFunction(mut call) if CHOOSING.contains(&call.func.name()) => {
+                let done = together(&mut call.args, schema);
+                Transformed::new_transformed(Expr::ScalarFunction(call), done)
+            }
+            other => Transformed::no(other),
+        })
+    })
+}
+
+/// Makes decimals floating point, if one of the others is. True when it did.
+fn together<'e>(values: impl IntoIterator<Item = &'e mut Expr>, schema: &DFSchema) -> bool {
+    let mut decimals = Vec::new();
+    let mut floats = false;
+    for value in values {
+        match value.get_type(schema) {
+            Ok(given) if given.is_decimal() => decimals.push(value),
+            Ok(given) => floats |= given.is_floating(),
+            Err(_) => return false,
+        }
+    }
+    if !floats {
+        return false;
+    }
+    let found = !decimals.is_empty();
+    for value in decimals {
+        let inner = std::mem::take(value);
+        *value = Expr::Cast(Cast::new(Box::new(inner), DataType::Float64));
+    }
+    found
+}

@@ -1,0 +1,174 @@
+//! What operators become, by the types of both sides: moments, intervals, JSON.
+//!
+//! Promise: an operator whose meaning here would differ from PostgreSQL's is planned as one of our
+//! functions before types are brought into line, so that every type above it is right. What is left is the
+//! engine's own. It does not know `BETWEEN`, `IN` and `CASE`; see `comparison.rs`.
+
+use arrow_schema::DataType;
+use datafusion_common::{DFSchema, Result, ScalarValue};
+use datafusion_expr::expr::ScalarFunction;
+use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion_expr::{Cast, Expr, ExprSchemable, binary_expr};
+use datafusion_sql::sqlparser::ast::BinaryOperator;
+
+use crate::functions::{json, nested, scalar, span};
+
+/// Plans operators as PostgreSQL means them.
+#[derive(Debug)]
+pub(crate) struct PostgresOperators;
+
+impl ExprPlanner for PostgresOperators {
+    fn plan_binary_op(
+        &self,
+        raw: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawBinaryExpr>> {
+        if let Some(planned) = json_step(&raw, schema) {
+            return Ok(PlannerResult::Planned(planned));
+        }
+        let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
+            return Ok(PlannerResult::Original(raw));
+        };
+        Ok(match moments(&raw, &left, &right).or_else(|| spans(&raw, &left, &right)) {
+            Some(planned) => PlannerResult::Planned(planned),
+            None => PlannerResult::Original(raw),
+        })
+    }
+
+    fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(match scalar(crate::functions::DATE_PART) {
+            Some(function) => PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(function, args))),
+            None => PlannerResult::Original(args),
+        })
+    }
+}
+
+/// A call of one of our own functions.
+pub(crate) fn call(name: &str, args: Vec<Expr>) -> Option<Expr> {
+    Some(Expr::ScalarFunction(ScalarFunction::new_udf(scalar(name)?, args)))
+}
+
+fn cast(expr: Expr, to: DataType) -> Expr {
+    Expr::Cast(Cast::new(Box::new(expr), to))
+}
+
+fn is_timestamp(given: &DataType) -> bool {
+    matches!(given, DataType::Timestamp(..))
+}
+
+fn is_interval(given: &DataType) -> bool {
+    matches!(given, DataType::Interval(_) | DataType::Duration(_))
+}
+
+/// Text that is written down, which takes the type of the other side.
+fn written(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _))
+}
+
+fn moments(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr> {
+    let (a, b) = (raw.left.clone(), raw.right.clone());
+    let dates = *left == DataType::Date32;
+    match raw.op {
+        BinaryOperator::Minus if dates && *right == DataType::Date32 => {
+            call(span::DAYS_BETWEEN, vec![a, b])
+        }
+        BinaryOperator::Minus if dates && right.is_integer() => call(span::DAYS_MINUS, vec![a, b]),
+        BinaryOperator::Plus if dates && right.is_integer() => call(span::DAYS_PLUS, vec![a, b]),
+        BinaryOperator::Plus if left.is_integer() && *right == DataType::Date32 => {
+            call(span::DAYS_PLUS, vec![b, a])
+        }
+        BinaryOperator::Minus if is_timestamp(left) && (is_timestamp(right) || *right == DataType::Date32) => {
+            call(span::MOMENT_MINUS, vec![a, b])
+        }
+        BinaryOperator::Minus if dates && is_timestamp(right) => call(span::MOMENT_MINUS, vec![a, b]),
+        BinaryOperator::Minus if is_timestamp(left) && written(&raw.right) => {
+            call(span::MOMENT_MINUS, vec![a, cast(b, left.clone())])
+        }
+        BinaryOperator::Plus if (is_timestamp(left) || dates) && is_interval(right) => {
+            call(span::MOMENT_PLUS, vec![a, b])
+        }
+        BinaryOperator::Minus if (is_timestamp(left) || dates) && is_interval(right) => {
+            call(span::MOMENT_BACK, vec![a, b])
+        }
+        BinaryOperator::Plus if is_interval(left) && (is_timestamp(right) || *right == DataType::Date32) => {
+            call(span::MOMENT_PLUS, vec![b, a])
+        }
+        _ => None,
+    }
+}
+
+fn spans(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr> {
+    let (a, b) = (raw.left.clone(), raw.right.clone());
+    let (ours, theirs) = (is_interval(left), is_interval(right));
+    if !ours && !theirs {
+        return truths(raw, left, right);
+    }
+    // A written text beside an interval is one.
+    let a = if written(&raw.left) { cast(a, span::span()) } else { a };
+    let b = if written(&raw.right) { cast(b, span::span()) } else { b };
+    let both = (ours || written(&raw.left)) && (theirs || written(&raw.right));
+    match raw.op {
+        BinaryOperator::Plus if both => call(span::INTERVAL_PLUS, vec![a, b]),
+        BinaryOperator::Minus if both => call(span::INTERVAL_MINUS, vec![a, b]),
+        BinaryOperator::Multiply if ours && right.is_numeric() => call(span::INTERVAL_TIMES, vec![a, b]),
+        BinaryOperator::Multiply if theirs && left.is_numeric() => call(span::INTERVAL_TIMES, vec![b, a]),
+        BinaryOperator::Divide if ours && right.is_numeric() => call(span::INTERVAL_DIVIDE, vec![a, b]),
+        _ if both => {
+            let op = crate::comparison::operator(&raw.op)?;
+            Some(binary_expr(key(a)?, op, key(b)?))
+        }
+        _ => None,
+    }
+}
+
+/// A truth value compared with a text that is written down, and `^@`.
+fn truths(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr> {
+    let (a, b) = (raw.left.clone(), raw.right.clone());
+    if raw.op == BinaryOperator::PGStartsWith {
+        return call("starts_with", vec![a, b]);
+    }
+    let op = crate::comparison::operator(&raw.op)?;
+    let is_text = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), _));
+    match (left, right) {
+        (DataType::Boolean, _) if is_text(&raw.right) => {
+            Some(binary_expr(a, op, cast(b, DataType::Boolean)))
+        }
+        (_, DataType::Boolean) if is_text(&raw.left) => {
+            Some(binary_expr(cast(a, DataType::Boolean), op, b))
+        }
+        _ => None,
+    }
+}
+
+/// What an interval is compared by.
+pub(crate) fn key(expr: Expr) -> Option<Expr> {
+    call(span::INTERVAL_KEY, vec![expr])
+}
+
+/// `->`, `->>`, `#>`, `#>>`: into JSON text, structs and lists.
+fn json_step(raw: &RawBinaryExpr, schema: &DFSchema) -> Option<Expr> {
+    let as_text = match raw.op {
+        BinaryOperator::Arrow => false,
+        BinaryOperator::LongArrow => true,
+        BinaryOperator::HashArrow => {
+            return call(json::JSON_AT, vec![raw.left.clone(), raw.right.clone()]);
+        }
+        BinaryOperator::HashLongArrow => {
+            return call(json::JSON_AT_TEXT, vec![raw.left.clone(), raw.right.clone()]);
+        }
+        _ => return None,
+    };
+    let (left, right) = (raw.left.clone(), raw.right.clone());
+    match raw.left.get_type(schema) {
+        Ok(given) if given.is_nested() => {
+            let found = nested::step(&given, left, &raw.right)?;
+            match as_text {
+                true => call(nested::PLAIN_TEXT, vec![found]),
+                false => Some(found),
+            }
+        }
+        _ => call(if as_text { json::JSON_GET_TEXT } else { json::JSON_GET }, vec![left, right]),
+    }
+}
+
+

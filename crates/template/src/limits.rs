@@ -1,0 +1,232 @@
+//! How much a template may do and make: steps, text, items.
+//!
+//! Promise: a template that doubles what it holds, or loops within loops, stops within seconds and some
+//! megabytes, with T0410 (too many steps) or T0411 (too much text or too many items). It does not know
+//! where guards stand; see `guards.rs`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{Environment, Error, Value};
+
+use crate::guards::{SMALL, TIMES};
+use crate::problem::Raised;
+use crate::segments::{Kind, segments};
+use crate::session::Session;
+
+/// Steps of one template, those of its macros included.
+pub(crate) const MOST_STEPS: u64 = 2_000_000;
+/// Steps that are allowed however long the text of a loop is.
+const LEAST_STEPS: u64 = 50_000;
+/// Bytes of one text, and of all output.
+pub(crate) const MOST_BYTES: usize = 16 << 20;
+/// Items of one list.
+const MOST_ITEMS: usize = 1_000_000;
+/// Characters a text may be padded or indented with.
+pub(crate) const WIDEST: usize = 10_000;
+
+/// Steps a template gets: fewer when a loop writes much text with each.
+pub(crate) fn steps(sources: &[&str]) -> u64 {
+    let longest = sources.iter().map(|source| longest_repeated(source)).max();
+    let bytes = u64::try_from(longest.unwrap_or(0).max(1)).unwrap_or(u64::MAX);
+    (256 * (1 << 20) / bytes).clamp(LEAST_STEPS, MOST_STEPS)
+}
+
+/// The longest text inside a loop or a macro.
+fn longest_repeated(source: &str) -> usize {
+    let (mut depth, mut longest) = (0_usize, 0);
+    for part in segments(source) {
+        match part.kind {
+            Kind::Block => match part.keyword(source) {
+                "for" | "macro" => depth += 1,
+                "endfor" | "endmacro" => depth = depth.saturating_sub(1),
+                _ => {}
+            },
+            Kind::Text if depth > 0 => longest = longest.max(part.inner.len()),
+            Kind::Text | Kind::Comment | Kind::Expression => {}
+        }
+    }
+    longest
+}
+
+/// The mistake of a template that runs on.
+pub(crate) fn too_many_steps() -> Raised {
+    Raised::new(
+        "T0410",
+        format!("the template takes more than {MOST_STEPS} steps, or a loop writes too much text"),
+    )
+    .help("loop over fewer items; let SQL make rows: `generate_series`, `cross join`")
+}
+
+fn too_much(what: &str) -> Raised {
+    Raised::new("T0411", format!("the template makes {what}"))
+        .help("build less at a time; a loop that adds a value to itself doubles it each time")
+}
+
+fn too_long() -> Raised {
+    too_much(&format!("a text of more than {} MB", MOST_BYTES >> 20))
+}
+
+fn too_many() -> Raised {
+    too_much(&format!("a list of more than {MOST_ITEMS} items"))
+}
+
+/// How large a value is, and whether that is counted in bytes.
+fn size(value: &Value) -> Option<(usize, bool)> {
+    match value.kind() {
+        ValueKind::String => value.as_str().map(|text| (text.len(), true)),
+        ValueKind::Seq | ValueKind::Iterable => value.len().map(|length| (length, false)),
+        _ => None,
+    }
+}
+
+fn check(session: &Session, value: &Value) -> Result<(), Error> {
+    match size(value) {
+        Some((length, true)) if length > MOST_BYTES => Err(session.raise(too_long())),
+        Some((length, false)) if length > MOST_ITEMS => Err(session.raise(too_many())),
+        _ => Ok(()),
+    }
+}
+
+/// One chain of `*`: what is repeated, and how often.
+#[derive(Clone, Copy, Debug, Default)]
+struct Product {
+    repeated: Option<(usize, bool)>,
+    times: f64,
+}
+
+impl Product {
+    fn with(mut self, value: &Value, unknown: bool) -> Self {
+        match size(value) {
+            Some(size) => self.repeated = Some(size),
+            None => {
+                let factor = value.to_string().parse::<f64>().unwrap_or(1.0);
+                self.times *= if unknown { f64::MAX } else { factor.abs().max(1.0) };
+            }
+        }
+        self
+    }
+
+    fn problem(self) -> Option<Raised> {
+        let (length, is_text) = self.repeated?;
+        // Both are far below where a double loses whole numbers, or far above the bound.
+        let made = length as f64 * self.times;
+        let most = if is_text { MOST_BYTES } else { MOST_ITEMS } as f64;
+        (made > most).then(|| if is_text { too_long() } else { too_many() })
+    }
+}
+
+/// Puts the bounds into an engine.
+pub(crate) fn bound(env: &mut Environment<'static>, session: &Arc<Session>, sources: &[&str]) {
+    env.set_fuel(Some(steps(sources)));
+    let own = Arc::clone(session);
+    env.add_filter(SMALL, move |value: Value| check(&own, &value).map(|()| value));
+    let own = Arc::clone(session);
+    let open: Mutex<Vec<Product>> = Mutex::default();
+    env.add_filter(TIMES, move |value: Value, place: &str, unknown: bool| {
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        let product = match place {
+            "first" => Product { repeated: None, times: 1.0 },
+            _ => open.pop().unwrap_or(Product { repeated: None, times: 1.0 }),
+        };
+        let product = product.with(&value, unknown);
+        if place != "last" {
+            open.push(product);
+        }
+        drop(open);
+        match product.problem() {
+            Some(raised) => Err(own.raise(raised)),
+            None => Ok(value),
+        }
+    });
+    filters(env, session);
+    let own = Arc::clone(session);
+    env.set_formatter(move |out, state, value| {
+        if let Some((length, true)) = size(value) {
+            own.write(length).map_err(|()| own.raise(too_long()))?;
+        }
+        minijinja::escape_formatter(out, state, value)
+    });
+}
+
+/// Filters that may make more than they are given.
+fn filters(env: &mut Environment<'static>, session: &Arc<Session>) {
+    let own = Arc::clone(session);
+    env.add_filter("replace", move |text: String, from: String, to: String| {
+        replaced(&own, &text, &from, &to, usize::MAX)
+    });
+    let own = Arc::clone(session);
+    env.add_filter("join", move |items: Value, separator: Option<String>| {
+        joined(&own, &items, &separator.unwrap_or_default())
+    });
+    let own = Arc::clone(session);
+    env.add_filter(
+        "indent",
+        move |text: String, width: Option<usize>, first: Option<bool>, blank: Option<bool>, kwargs: Kwargs| {
+            let width = match width {
+                Some(width) => width,
+                None => kwargs.get::<Option<usize>>("width")?.unwrap_or(4),
+            };
+            let first = match first {
+                Some(first) => first,
+                None => kwargs.get::<Option<bool>>("first")?.unwrap_or(false),
+            };
+            let blank = match blank {
+                Some(blank) => blank,
+                None => kwargs.get::<Option<bool>>("blank")?.unwrap_or(false),
+            };
+            kwargs.assert_all_used()?;
+            if width > WIDEST {
+                return Err(own.raise(too_long()));
+            }
+            Ok::<_, Error>(indented(&text, width, first, blank))
+        },
+    );
+}
+
+fn indented(text: &str, width: usize, first: bool, blank: bool) -> String {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let indent = " ".repeat(width);
+    let line = |(at, line): (usize, &str)| {
+        let empty = line.is_empty() || line == "\r";
+        let moved = (at > 0 || first) && (blank || !empty);
+        if moved { format!("{indent}{line}") } else { line.to_owned() }
+    };
+    text.split('\n').enumerate().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A text with parts replaced, unless that would be too long.
+pub(crate) fn replaced(
+    session: &Session,
+    text: &str,
+    from: &str,
+    to: &str,
+    count: usize,
+) -> Result<String, Error> {
+    let grows = to.len() > from.len();
+    if grows {
+        let matches = text.matches(from).count().min(count);
+        if matches.saturating_mul(to.len()).saturating_add(text.len()) > MOST_BYTES {
+            return Err(session.raise(too_long()));
+        }
+    }
+    Ok(text.replacen(from, to, count))
+}
+
+/// Items as one text, unless that would be too long.
+pub(crate) fn joined(session: &Session, items: &Value, separator: &str) -> Result<String, Error> {
+    let mut out = String::new();
+    for (at, item) in items.try_iter()?.enumerate() {
+        if at > 0 {
+            out.push_str(separator);
+        }
+        match item.as_str() {
+            Some(text) => out.push_str(text),
+            None => out.push_str(&item.to_string()),
+        }
+        if out.len() > MOST_BYTES {
+            return Err(session.raise(too_long()));
+        }
+    }
+    Ok(out)
+}
