@@ -203,7 +203,10 @@ struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     fn of(edges: &[&'a ColumnEdge]) -> Self {
-        let direct = edges.iter().copied().filter(|edge| edge.influence.is_direct());
+        let direct = edges
+            .iter()
+            .copied()
+            .filter(|edge| edge.influence.is_direct());
         let (rows, values) = direct.partition(|edge| edge.from.column.is_empty());
         let mut made_of: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for edge in edges {
@@ -275,7 +278,10 @@ impl<'a> Sources<'a> {
         }
         match self.made_of.get(table) {
             None => BTreeSet::from([table.to_owned()]),
-            Some(from) => from.iter().flat_map(|table| self.rows_of(table, seen)).collect(),
+            Some(from) => from
+                .iter()
+                .flat_map(|table| self.rows_of(table, seen))
+                .collect(),
         }
     }
 
@@ -291,7 +297,11 @@ impl<'a> Sources<'a> {
             if own && column.is_some_and(|column| column != edge.to.column) {
                 continue;
             }
-            let name = if own { edge.to.column.clone() } else { String::new() };
+            let name = if own {
+                edge.to.column.clone()
+            } else {
+                String::new()
+            };
             let how = how(edge.influence);
             let made = self.made(&edge.from.table, &edge.from.column);
             all.entry(name)

@@ -71,7 +71,13 @@ impl Ready {
         let pool = Arc::clone(&self.context.runtime_env().memory_pool);
         let batches = execute_stream(Arc::clone(&self.physical), self.context)
             .map_err(|error| failure(subject, &error))?;
-        let watched = Box::pin(Watched::new(batches, self.physical, pool, subject, PATIENCE));
+        let watched = Box::pin(Watched::new(
+            batches,
+            self.physical,
+            pool,
+            subject,
+            PATIENCE,
+        ));
         Ok(match timeout {
             Some(timeout) => within(watched, timeout, subject.to_owned()),
             None => watched,
@@ -112,7 +118,10 @@ fn within(
                 let left = left.saturating_sub(began.elapsed());
                 Some((batch?, (rows, Some(left), subject)))
             }
-            Err(_) => Some((Err(carried(too_long(&subject, timeout))), (rows, None, subject))),
+            Err(_) => Some((
+                Err(carried(too_long(&subject, timeout))),
+                (rows, None, subject),
+            )),
         }
     });
     Box::pin(RecordBatchStreamAdapter::new(schema, bounded))

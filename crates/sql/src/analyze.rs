@@ -22,6 +22,7 @@ use crate::grouping::sets_of_columns;
 use crate::merged::MergedKeys;
 use crate::mixed::one_kind_of_number;
 use crate::names::Names;
+use crate::ordered::OrderedIntervals;
 use crate::problem::{Judged, SqlProblem, from_planner, listed};
 use crate::rounding::RoundedCasts;
 use crate::{functions, leftover, lineage, mend, place, statement, suggest};
@@ -130,6 +131,7 @@ pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan>
     };
     let plan = settled(plan)?;
     let mut analyzer = Analyzer::new();
+    analyzer.rules.insert(0, Arc::new(OrderedIntervals));
     analyzer.rules.push(Arc::new(MergedKeys));
     analyzer.rules.push(Arc::new(RoundedCasts));
     analyzer.rules.push(Arc::new(PostgresMeaning));

@@ -19,7 +19,9 @@ use datafusion_expr::{
 use datafusion_optimizer::AnalyzerRule;
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 
-use crate::functions::{TRUTH_LETTER, checked, is_read_otherwise, is_written_otherwise, longest, reader};
+use crate::functions::{
+    TRUTH_LETTER, checked, is_read_otherwise, is_written_otherwise, longest, reader,
+};
 use crate::operators::{call, key};
 use crate::rounding::compares;
 
@@ -72,7 +74,8 @@ pub(crate) fn meant(expression: Expr, schema: &DFSchema) -> Result<Transformed<E
 }
 
 fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
-    expr.get_type(schema).is_ok_and(|given| matches!(given, DataType::Interval(_)))
+    expr.get_type(schema)
+        .is_ok_and(|given| matches!(given, DataType::Interval(_)))
 }
 
 /// Replaces a value by what it is compared by, if it is an interval.
@@ -92,7 +95,7 @@ fn key_in_place(expr: &mut Box<Expr>, schema: &DFSchema) -> Result<bool> {
     Ok(done.transformed)
 }
 
-fn sorted(sorts: &mut [Sort], schema: &DFSchema) -> Result<bool> {
+pub(crate) fn sorted(sorts: &mut [Sort], schema: &DFSchema) -> Result<bool> {
     let mut changed = false;
     for sort in sorts {
         let done = by_key(std::mem::take(&mut sort.expr), schema)?;
@@ -140,29 +143,96 @@ fn one(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 fn compared(mut test: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let mut changed = false;
     if compares(test.op) {
-        let (left, right) = (is_interval(&test.left, schema), is_interval(&test.right, schema));
+        let (left, right) = (
+            is_interval(&test.left, schema),
+            is_interval(&test.right, schema),
+        );
         if left && right {
             changed |= key_in_place(&mut test.left, schema)?;
             changed |= key_in_place(&mut test.right, schema)?;
         }
     } else if matches!(
         test.op,
-        Operator::RegexMatch | Operator::RegexIMatch | Operator::RegexNotMatch | Operator::RegexNotIMatch
+        Operator::RegexMatch
+            | Operator::RegexIMatch
+            | Operator::RegexNotMatch
+            | Operator::RegexNotIMatch
     ) {
         changed = dots_take_all(&mut test.right, schema);
     } else if test.op == Operator::Minus
-        && test.left.get_type(schema).is_ok_and(|given| matches!(given, DataType::Timestamp(..)))
-        && test.right.get_type(schema).is_ok_and(|given| matches!(given, DataType::Timestamp(..)))
+        && test
+            .left
+            .get_type(schema)
+            .is_ok_and(|given| matches!(given, DataType::Timestamp(..)))
+        && test
+            .right
+            .get_type(schema)
+            .is_ok_and(|given| matches!(given, DataType::Timestamp(..)))
     {
         // What no planner saw the types of.
-        return not_impl_err!("the difference of two timestamps in this place; compute it in a query inside");
+        return not_impl_err!(
+            "the difference of two timestamps in this place; compute it in a query inside"
+        );
     }
     let expr = Expr::BinaryExpr(test);
-    Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
+    Ok(if changed {
+        Transformed::yes(expr)
+    } else {
+        Transformed::no(expr)
+    })
 }
 
 /// Functions that are wrapped, get another pattern, or compare.
 fn called(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match (given.func.name(), given.args.as_slice()) {
+        ("generate_series" | "range" | "array_repeat" | "array_resize", _) => {
+            bounded(given, schema)
+        }
+        // PostgreSQL's take every item that is equal.
+        ("array_remove", _) => renamed("array_remove_all", given),
+        ("array_replace", _) => renamed("array_replace_all", given),
+        ("concat" | "concat_ws", _) => {
+            let mut changed = false;
+            for arg in &mut given.args {
+                changed |= truth_as_letter(arg, schema);
+            }
+            let expr = Expr::ScalarFunction(given);
+            Ok(if changed {
+                Transformed::yes(expr)
+            } else {
+                Transformed::no(expr)
+            })
+        }
+        (name, _) if name.starts_with("regexp_") => searched(given, schema),
+        (name, [_, _]) if name == "log" => numeric(given, schema),
+        (name, _) if checked::DEFINED_IN_PARTS.contains(&name) => numeric(given, schema),
+        (name, _) if checked::INFINITE_IN_PARTS.contains(&name) => numeric(given, schema),
+        ("to_timestamp", _) => numeric(given, schema),
+        _ => chosen(given, schema),
+    }
+}
+
+/// Functions that make a list of as many items as they are given.
+fn bounded(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let is_whole = |arg: &Expr| arg.get_type(schema).is_ok_and(|given| given.is_integer());
+    let bound = match (given.func.name(), given.args.as_slice()) {
+        ("generate_series" | "range", [start, stop, ..]) if is_whole(start) && is_whole(stop) => {
+            call(checked::SERIES_STOP, given.args.clone())
+        }
+        ("array_repeat" | "array_resize", [_, length, ..]) => {
+            call(checked::AT_MOST, vec![length.clone()])
+        }
+        _ => return Ok(Transformed::no(Expr::ScalarFunction(given))),
+    };
+    let (Some(bound), Some(place)) = (bound, given.args.get_mut(1)) else {
+        return not_impl_err!("a list of this length");
+    };
+    *place = bound;
+    Ok(Transformed::yes(Expr::ScalarFunction(given)))
+}
+
+/// Functions that give no number for a part of what they take.
+fn numeric(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let is_double = |arg: &Expr| arg.get_type(schema).is_ok_and(|given| given.is_floating());
     match (given.func.name(), given.args.as_slice()) {
         ("to_timestamp", [first]) if is_double(first) => {
@@ -172,29 +242,11 @@ fn called(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
             given.args = vec![number];
             Ok(Transformed::yes(Expr::ScalarFunction(given)))
         }
-        ("generate_series" | "range", [start, stop, ..])
-            if [start, stop].iter().all(|arg| arg.get_type(schema).is_ok_and(|given| given.is_integer())) =>
-        {
-            let Some(stop) = call(checked::SERIES_STOP, given.args.clone()) else {
-                return not_impl_err!("a series");
-            };
-            if let Some(place) = given.args.get_mut(1) {
-                *place = stop;
-            }
-            Ok(Transformed::yes(Expr::ScalarFunction(given)))
-        }
-        ("array_repeat" | "array_resize", [_, length, ..]) => {
-            let Some(length) = call(checked::AT_MOST, vec![length.clone()]) else {
-                return not_impl_err!("a list of this length");
-            };
-            if let Some(place) = given.args.get_mut(1) {
-                *place = length;
-            }
-            Ok(Transformed::yes(Expr::ScalarFunction(given)))
-        }
         ("log", [base, value]) => {
             let (base, value) = (base.clone(), value.clone());
-            let args = [base, value].into_iter().map(|arg| call(checked::POSITIVE, vec![arg]));
+            let args = [base, value]
+                .into_iter()
+                .map(|arg| call(checked::POSITIVE, vec![arg]));
             if let Some(args) = args.collect::<Option<Vec<_>>>() {
                 given.args = args;
             }
@@ -202,26 +254,37 @@ fn called(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
         }
         (name, _) if checked::DEFINED_IN_PARTS.contains(&name) => guarded(checked::IN_RANGE, given),
         (name, _) if checked::INFINITE_IN_PARTS.contains(&name) => guarded("not_nan", given),
-        ("regexp_replace", [_, _, Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _), ..])
-            if text.contains("\\&") =>
-        {
-            not_impl_err!("`\\&` in a replacement; put the pattern in parentheses and write `\\1`")
-        }
-        ("regexp_like" | "regexp_match" | "regexp_replace" | "regexp_count" | "regexp_instr", _) => {
-            let changed = given.args.get_mut(1).is_some_and(|arg| dots_take_all(arg, schema));
-            let expr = Expr::ScalarFunction(given);
-            Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
-        }
-        ("concat" | "concat_ws", _) => {
-            let mut changed = false;
-            for arg in &mut given.args {
-                changed |= truth_as_letter(arg, schema);
-            }
-            let expr = Expr::ScalarFunction(given);
-            Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
-        }
-        _ => chosen(given, schema),
+        _ => Ok(Transformed::no(Expr::ScalarFunction(given))),
     }
+}
+
+/// Functions that take a regular expression.
+fn searched(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let literal = |arg: Option<&Expr>| match arg {
+        Some(Expr::Literal(value, _)) => value.try_as_str().flatten().map(str::to_owned),
+        _ => None,
+    };
+    let replacement = literal(given.args.get(2)).filter(|_| given.func.name() == "regexp_replace");
+    if replacement.is_some_and(|text| text.contains("\\&")) {
+        return not_impl_err!(
+            "`\\&` in a replacement; put the pattern in parentheses and write `\\1`"
+        );
+    }
+    let changed = given
+        .args
+        .get_mut(1)
+        .is_some_and(|arg| dots_take_all(arg, schema));
+    let expr = Expr::ScalarFunction(given);
+    Ok(if changed {
+        Transformed::yes(expr)
+    } else {
+        Transformed::no(expr)
+    })
+}
+
+/// The same call of another function.
+fn renamed(name: &str, given: ScalarFunction) -> Result<Transformed<Expr>> {
+    wrapped(name, given.args)
 }
 
 fn wrapped(name: &str, args: Vec<Expr>) -> Result<Transformed<Expr>> {
@@ -275,7 +338,11 @@ fn dots_take_all(pattern: &mut Expr, schema: &DFSchema) -> bool {
 
 fn truth_as_letter(arg: &mut Expr, schema: &DFSchema) -> bool {
     let Expr::Cast(cast) = arg else { return false };
-    if !cast.expr.get_type(schema).is_ok_and(|given| given == DataType::Boolean) {
+    if !cast
+        .expr
+        .get_type(schema)
+        .is_ok_and(|given| given == DataType::Boolean)
+    {
         return false;
     }
     match call(TRUTH_LETTER, vec![cast.expr.as_ref().clone()]) {
@@ -299,7 +366,11 @@ fn chosen(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
         if let [value, other] = args.as_slice()
             && let (Some(left), Some(right)) = (key(value.clone()), key(other.clone()))
         {
-            let same = Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::Eq, Box::new(right)));
+            let same = Expr::BinaryExpr(BinaryExpr::new(
+                Box::new(left),
+                Operator::Eq,
+                Box::new(right),
+            ));
             let nothing = Expr::Literal(ScalarValue::try_from(&value.get_type(schema)?)?, None);
             return Ok(Transformed::yes(Expr::Case(datafusion_expr::Case {
                 expr: None,
@@ -309,7 +380,11 @@ fn chosen(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
         }
         return not_impl_err!("`nullif` of intervals with these arguments");
     }
-    let ours = if name == "greatest" { "greatest_interval" } else { "least_interval" };
+    let ours = if name == "greatest" {
+        "greatest_interval"
+    } else {
+        "least_interval"
+    };
     match call(ours, args) {
         Some(planned) => Ok(Transformed::yes(planned)),
         None => not_impl_err!("`{ours}`"),
@@ -318,7 +393,11 @@ fn chosen(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
 
 fn aggregated(mut given: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let mut changed = sorted(&mut given.params.order_by, schema)?;
-    let of_interval = given.params.args.first().is_some_and(|arg| is_interval(arg, schema));
+    let of_interval = given
+        .params
+        .args
+        .first()
+        .is_some_and(|arg| is_interval(arg, schema));
     if of_interval {
         if given.params.distinct {
             return not_impl_err!(
@@ -332,15 +411,28 @@ fn aggregated(mut given: AggregateFunction, schema: &DFSchema) -> Result<Transfo
         }
     }
     let expr = Expr::AggregateFunction(given);
-    Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
+    Ok(if changed {
+        Transformed::yes(expr)
+    } else {
+        Transformed::no(expr)
+    })
 }
 
 fn windowed(mut given: Box<WindowFunction>, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    if given.params.partition_by.iter().any(|expr| is_interval(expr, schema)) {
+    if given
+        .params
+        .partition_by
+        .iter()
+        .any(|expr| is_interval(expr, schema))
+    {
         return refused("PARTITION BY");
     }
     let mut changed = sorted(&mut given.params.order_by, schema)?;
-    let of_interval = given.params.args.first().is_some_and(|arg| is_interval(arg, schema));
+    let of_interval = given
+        .params
+        .args
+        .first()
+        .is_some_and(|arg| is_interval(arg, schema));
     if of_interval
         && let WindowFunctionDefinition::AggregateUDF(function) = &given.fun
         && let Some(function) = longest(function.name())
@@ -349,7 +441,11 @@ fn windowed(mut given: Box<WindowFunction>, schema: &DFSchema) -> Result<Transfo
         changed = true;
     }
     let expr = Expr::WindowFunction(given);
-    Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
+    Ok(if changed {
+        Transformed::yes(expr)
+    } else {
+        Transformed::no(expr)
+    })
 }
 
 fn casted(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -387,7 +483,8 @@ fn converted(expr: &Expr, given: &DataType, to: &DataType, lenient: bool) -> Res
             other => text.map(|text| Expr::Cast(Cast::new(Box::new(text), other.clone()))),
         });
     }
-    if let (DataType::Timestamp(TimeUnit::Microsecond, _), DataType::Timestamp(unit, _)) = (given, to)
+    if let (DataType::Timestamp(TimeUnit::Microsecond, _), DataType::Timestamp(unit, _)) =
+        (given, to)
         && matches!(unit, TimeUnit::Second | TimeUnit::Millisecond)
     {
         // The second argument's type says to what.
@@ -395,7 +492,10 @@ fn converted(expr: &Expr, given: &DataType, to: &DataType, lenient: bool) -> Res
             TimeUnit::Second => ScalarValue::Int32(Some(0)),
             _ => ScalarValue::Int64(Some(0)),
         };
-        let rounded = call(checked::ROUND_MOMENT, vec![expr.clone(), Expr::Literal(whole, None)]);
+        let rounded = call(
+            checked::ROUND_MOMENT,
+            vec![expr.clone(), Expr::Literal(whole, None)],
+        );
         return Ok(rounded.map(|rounded| Expr::Cast(Cast::new(Box::new(rounded), to.clone()))));
     }
     if given.is_string() && is_read_otherwise(to) {
@@ -412,22 +512,34 @@ fn converted(expr: &Expr, given: &DataType, to: &DataType, lenient: bool) -> Res
 /// Rows that are equal when their intervals are equally long are not found by the engine.
 fn refuse_equal_intervals(plan: &LogicalPlan) -> Result<()> {
     let holds = |schema: &DFSchema| {
-        schema.fields().iter().any(|field| matches!(field.data_type(), DataType::Interval(_)))
+        schema
+            .fields()
+            .iter()
+            .any(|field| matches!(field.data_type(), DataType::Interval(_)))
     };
     let what = match plan {
         LogicalPlan::Distinct(Distinct::All(input)) if holds(input.schema()) => "DISTINCT",
         LogicalPlan::Distinct(Distinct::On(on))
-            if on.on_expr.iter().any(|expr| is_interval(expr, on.input.schema())) =>
+            if on
+                .on_expr
+                .iter()
+                .any(|expr| is_interval(expr, on.input.schema())) =>
         {
             "DISTINCT ON"
         }
         LogicalPlan::Join(node)
-            if node.on.iter().any(|(left, _)| is_interval(left, node.left.schema())) =>
+            if node
+                .on
+                .iter()
+                .any(|(left, _)| is_interval(left, node.left.schema())) =>
         {
             "a join by the value"
         }
         LogicalPlan::Aggregate(node)
-            if node.group_expr.iter().any(|expr| is_interval(expr, node.input.schema())) =>
+            if node
+                .group_expr
+                .iter()
+                .any(|expr| is_interval(expr, node.input.schema())) =>
         {
             "GROUP BY"
         }

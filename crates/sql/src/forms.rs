@@ -18,17 +18,34 @@ use crate::spelling::{call, nothing};
 pub(crate) fn rewrite(expr: &mut Expr) {
     bind_arrows(expr);
     match expr {
-        Expr::SimilarTo { negated, expr: text, pattern, escape_char } => {
+        Expr::SimilarTo {
+            negated,
+            expr: text,
+            pattern,
+            escape_char,
+        } => {
             let span = pattern.span();
             let mut args = vec![take(text), take(pattern)];
             args.extend(escape_char.take().map(Expr::Value));
             let test = call(SIMILAR_TO, args, span);
             *expr = match negated {
-                true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) },
+                true => Expr::UnaryOp {
+                    op: UnaryOperator::Not,
+                    expr: Box::new(test),
+                },
                 false => test,
             };
         }
-        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+        Expr::Like {
+            pattern,
+            escape_char,
+            ..
+        }
+        | Expr::ILike {
+            pattern,
+            escape_char,
+            ..
+        } => {
             if let Some(escape) = escape_char.take()
                 && !is_backslash(&escape)
             {
@@ -223,7 +240,13 @@ fn length(data_type: &DataType) -> Option<(u64, bool)> {
 
 fn cast(whole: &mut Expr) {
     let span = whole.span();
-    let Expr::Cast { kind, data_type, expr, .. } = whole else {
+    let Expr::Cast {
+        kind,
+        data_type,
+        expr,
+        ..
+    } = whole
+    else {
         return;
     };
     if matches!(data_type, DataType::JSON | DataType::JSONB) {
@@ -265,7 +288,12 @@ pub(crate) fn keep_names(items: &mut [SelectItem]) {
 }
 
 fn name_of_cast(expr: &Expr) -> Option<Ident> {
-    let Expr::Cast { expr: inner, data_type, .. } = expr else {
+    let Expr::Cast {
+        expr: inner,
+        data_type,
+        ..
+    } = expr
+    else {
         return None;
     };
     let own = length(data_type).is_some() || matches!(data_type, DataType::JSON | DataType::JSONB);
@@ -278,7 +306,13 @@ fn name_of_cast(expr: &Expr) -> Option<Ident> {
 
 /// `FROM json_array_elements('[1,2]') AS e(value)`.
 pub(crate) fn rows_of_json(factor: &mut TableFactor) {
-    let TableFactor::Table { name, args: Some(arguments), alias, .. } = factor else {
+    let TableFactor::Table {
+        name,
+        args: Some(arguments),
+        alias,
+        ..
+    } = factor
+    else {
         return;
     };
     let Some(ident) = name.0.last().and_then(|part| part.as_ident()).cloned() else {
@@ -297,8 +331,15 @@ pub(crate) fn rows_of_json(factor: &mut TableFactor) {
         })
         .collect();
     let Some(args) = args else { return };
-    let column = if folded.ends_with("keys") { folded.clone() } else { "value".to_owned() };
-    let column = TableAliasColumnDef { name: Ident::new(column), data_type: None };
+    let column = if folded.ends_with("keys") {
+        folded.clone()
+    } else {
+        "value".to_owned()
+    };
+    let column = TableAliasColumnDef {
+        name: Ident::new(column),
+        data_type: None,
+    };
     let mut alias = alias.take().unwrap_or_else(|| TableAlias {
         explicit: true,
         name: Ident::new(folded),

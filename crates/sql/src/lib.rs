@@ -24,8 +24,9 @@ mod mend;
 mod merged;
 mod mixed;
 mod names;
-mod own_names;
 mod operators;
+mod ordered;
+mod own_names;
 mod place;
 mod problem;
 mod quote;
@@ -44,6 +45,7 @@ pub use expression::{ExpressionInfo, PlannedExpression, expression, plan_express
 pub use functions::{Functions, functions};
 pub use merged::MergedKeys;
 pub use own_names::in_own_names;
+pub use ordered::OrderedIntervals;
 pub use problem::SqlProblem;
 pub use quote::{literal, quote, quote_table};
 pub use rounding::RoundedCasts;

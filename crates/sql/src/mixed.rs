@@ -23,7 +23,11 @@ pub(crate) fn one_kind_of_number(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut below = false;
     plan.transform_up_with_subqueries(|plan| {
         // A type that changed below is another one above.
-        let plan = if below { plan.recompute_schema()? } else { plan };
+        let plan = if below {
+            plan.recompute_schema()?
+        } else {
+            plan
+        };
         let schema = merge_schema(&plan.inputs());
         let names = NamePreserver::new(&plan);
         let changed = plan.map_expressions(|expression| {

@@ -29,15 +29,19 @@ impl ExprPlanner for PostgresOperators {
         let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(raw));
         };
-        Ok(match moments(&raw, &left, &right).or_else(|| spans(&raw, &left, &right)) {
-            Some(planned) => PlannerResult::Planned(planned),
-            None => PlannerResult::Original(raw),
-        })
+        Ok(
+            match moments(&raw, &left, &right).or_else(|| spans(&raw, &left, &right)) {
+                Some(planned) => PlannerResult::Planned(planned),
+                None => PlannerResult::Original(raw),
+            },
+        )
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
         Ok(match scalar(crate::functions::DATE_PART) {
-            Some(function) => PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(function, args))),
+            Some(function) => PlannerResult::Planned(Expr::ScalarFunction(
+                ScalarFunction::new_udf(function, args),
+            )),
             None => PlannerResult::Original(args),
         })
     }
@@ -45,7 +49,10 @@ impl ExprPlanner for PostgresOperators {
 
 /// A call of one of our own functions.
 pub(crate) fn call(name: &str, args: Vec<Expr>) -> Option<Expr> {
-    Some(Expr::ScalarFunction(ScalarFunction::new_udf(scalar(name)?, args)))
+    Some(Expr::ScalarFunction(ScalarFunction::new_udf(
+        scalar(name)?,
+        args,
+    )))
 }
 
 fn cast(expr: Expr, to: DataType) -> Expr {
@@ -62,7 +69,10 @@ fn is_interval(given: &DataType) -> bool {
 
 /// Text that is written down, which takes the type of the other side.
 fn written(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _))
+    matches!(
+        expr,
+        Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _)
+    )
 }
 
 fn moments(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr> {
@@ -77,10 +87,14 @@ fn moments(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Exp
         BinaryOperator::Plus if left.is_integer() && *right == DataType::Date32 => {
             call(span::DAYS_PLUS, vec![b, a])
         }
-        BinaryOperator::Minus if is_timestamp(left) && (is_timestamp(right) || *right == DataType::Date32) => {
+        BinaryOperator::Minus
+            if is_timestamp(left) && (is_timestamp(right) || *right == DataType::Date32) =>
+        {
             call(span::MOMENT_MINUS, vec![a, b])
         }
-        BinaryOperator::Minus if dates && is_timestamp(right) => call(span::MOMENT_MINUS, vec![a, b]),
+        BinaryOperator::Minus if dates && is_timestamp(right) => {
+            call(span::MOMENT_MINUS, vec![a, b])
+        }
         BinaryOperator::Minus if is_timestamp(left) && written(&raw.right) => {
             call(span::MOMENT_MINUS, vec![a, cast(b, left.clone())])
         }
@@ -90,7 +104,9 @@ fn moments(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Exp
         BinaryOperator::Minus if (is_timestamp(left) || dates) && is_interval(right) => {
             call(span::MOMENT_BACK, vec![a, b])
         }
-        BinaryOperator::Plus if is_interval(left) && (is_timestamp(right) || *right == DataType::Date32) => {
+        BinaryOperator::Plus
+            if is_interval(left) && (is_timestamp(right) || *right == DataType::Date32) =>
+        {
             call(span::MOMENT_PLUS, vec![b, a])
         }
         _ => None,
@@ -104,15 +120,29 @@ fn spans(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr>
         return truths(raw, left, right);
     }
     // A written text beside an interval is one.
-    let a = if written(&raw.left) { cast(a, span::span()) } else { a };
-    let b = if written(&raw.right) { cast(b, span::span()) } else { b };
+    let a = if written(&raw.left) {
+        cast(a, span::span())
+    } else {
+        a
+    };
+    let b = if written(&raw.right) {
+        cast(b, span::span())
+    } else {
+        b
+    };
     let both = (ours || written(&raw.left)) && (theirs || written(&raw.right));
     match raw.op {
         BinaryOperator::Plus if both => call(span::INTERVAL_PLUS, vec![a, b]),
         BinaryOperator::Minus if both => call(span::INTERVAL_MINUS, vec![a, b]),
-        BinaryOperator::Multiply if ours && right.is_numeric() => call(span::INTERVAL_TIMES, vec![a, b]),
-        BinaryOperator::Multiply if theirs && left.is_numeric() => call(span::INTERVAL_TIMES, vec![b, a]),
-        BinaryOperator::Divide if ours && right.is_numeric() => call(span::INTERVAL_DIVIDE, vec![a, b]),
+        BinaryOperator::Multiply if ours && right.is_numeric() => {
+            call(span::INTERVAL_TIMES, vec![a, b])
+        }
+        BinaryOperator::Multiply if theirs && left.is_numeric() => {
+            call(span::INTERVAL_TIMES, vec![b, a])
+        }
+        BinaryOperator::Divide if ours && right.is_numeric() => {
+            call(span::INTERVAL_DIVIDE, vec![a, b])
+        }
         _ if both => {
             let op = crate::comparison::operator(&raw.op)?;
             Some(binary_expr(key(a)?, op, key(b)?))
@@ -154,7 +184,10 @@ fn json_step(raw: &RawBinaryExpr, schema: &DFSchema) -> Option<Expr> {
             return call(json::JSON_AT, vec![raw.left.clone(), raw.right.clone()]);
         }
         BinaryOperator::HashLongArrow => {
-            return call(json::JSON_AT_TEXT, vec![raw.left.clone(), raw.right.clone()]);
+            return call(
+                json::JSON_AT_TEXT,
+                vec![raw.left.clone(), raw.right.clone()],
+            );
         }
         _ => return None,
     };
@@ -167,8 +200,13 @@ fn json_step(raw: &RawBinaryExpr, schema: &DFSchema) -> Option<Expr> {
                 false => Some(found),
             }
         }
-        _ => call(if as_text { json::JSON_GET_TEXT } else { json::JSON_GET }, vec![left, right]),
+        _ => call(
+            if as_text {
+                json::JSON_GET_TEXT
+            } else {
+                json::JSON_GET
+            },
+            vec![left, right],
+        ),
     }
 }
-
-

@@ -11,15 +11,16 @@ use std::ops::ControlFlow;
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, SetExpr,
-    SetOperator, SetQuantifier, Spanned, TableFactor, TimezoneInfo, Value, Visit, VisitMut, Visitor, VisitorMut,
+    SetOperator, SetQuantifier, Spanned, TableFactor, TimezoneInfo, Value, Visit, VisitMut,
+    Visitor, VisitorMut,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 
+use crate::forms;
 use crate::fractions::{beyond_decimals, long_number};
 use crate::functions::AT_TIME_ZONE;
 use crate::names::fold;
 use crate::place;
-use crate::forms;
 use crate::problem::SqlProblem;
 
 /// Functions that write or read text by a format.

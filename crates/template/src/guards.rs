@@ -31,8 +31,26 @@ enum Token {
 
 /// Words that end an operand or begin another.
 const KEYWORDS: &[&str] = &[
-    "and", "or", "not", "in", "is", "if", "else", "elif", "for", "set", "do", "call", "macro",
-    "filter", "with", "recursive", "import", "from", "include", "as",
+    "and",
+    "or",
+    "not",
+    "in",
+    "is",
+    "if",
+    "else",
+    "elif",
+    "for",
+    "set",
+    "do",
+    "call",
+    "macro",
+    "filter",
+    "with",
+    "recursive",
+    "import",
+    "from",
+    "include",
+    "as",
 ];
 
 /// Places in the text where a filter has to stand, in order.
@@ -99,18 +117,29 @@ fn inside(text: &str, range: Range<usize>, found: &mut Vec<(usize, String)>) {
             Token::Times => {
                 let follows = |token: Token| matches!(tokens.get(right + 1), Some((next, _)) if *next == token);
                 let after_power = matches!(
-                    start_of(text, &tokens, left).checked_sub(1).and_then(|at| tokens.get(at)),
+                    start_of(text, &tokens, left)
+                        .checked_sub(1)
+                        .and_then(|at| tokens.get(at)),
                     Some((Token::Power, _))
                 );
                 let is_first = !matches!(
-                    start_of(text, &tokens, left).checked_sub(1).and_then(|at| tokens.get(at)),
+                    start_of(text, &tokens, left)
+                        .checked_sub(1)
+                        .and_then(|at| tokens.get(at)),
                     Some((Token::Times, _))
                 );
                 if is_first {
                     found.push((place(left), format!("|{TIMES}(\"first\",{after_power})")));
                 }
-                let last = if follows(Token::Times) { "more" } else { "last" };
-                found.push((place(right), format!("|{TIMES}(\"{last}\",{})", follows(Token::Power))));
+                let last = if follows(Token::Times) {
+                    "more"
+                } else {
+                    "last"
+                };
+                found.push((
+                    place(right),
+                    format!("|{TIMES}(\"{last}\",{})", follows(Token::Power)),
+                ));
             }
             _ => {}
         }
@@ -118,7 +147,8 @@ fn inside(text: &str, range: Range<usize>, found: &mut Vec<(usize, String)>) {
 }
 
 fn is_keyword(text: &str, range: &Range<usize>) -> bool {
-    text.get(range.clone()).is_some_and(|word| KEYWORDS.contains(&word))
+    text.get(range.clone())
+        .is_some_and(|word| KEYWORDS.contains(&word))
 }
 
 /// The last token of the operand that starts at `at`.
@@ -241,10 +271,22 @@ mod tests {
 
     #[test]
     fn operands_get_a_filter_each() {
-        assert_eq!(short("{{ a ~ b.c(1)[2] ~ 'x' }} + {# a ~ b #}"), "{{ a° ~ b.c(1)[2]° ~ 'x'° }} + {# a ~ b #}");
-        assert_eq!(short("{% set x = -a + (b + 1)|int %}"), "{% set x = -a° + (b° + 1°)|int° %}");
-        assert_eq!(short("{% if x in y + z and +1 %}"), "{% if x in y° + z° and +1 %}");
-        assert_eq!(short("{{ 'a~b' * n }}"), "{{ 'a~b'|t(\"first\",false) * n|t(\"last\",false) }}");
+        assert_eq!(
+            short("{{ a ~ b.c(1)[2] ~ 'x' }} + {# a ~ b #}"),
+            "{{ a° ~ b.c(1)[2]° ~ 'x'° }} + {# a ~ b #}"
+        );
+        assert_eq!(
+            short("{% set x = -a + (b + 1)|int %}"),
+            "{% set x = -a° + (b° + 1°)|int° %}"
+        );
+        assert_eq!(
+            short("{% if x in y + z and +1 %}"),
+            "{% if x in y° + z° and +1 %}"
+        );
+        assert_eq!(
+            short("{{ 'a~b' * n }}"),
+            "{{ 'a~b'|t(\"first\",false) * n|t(\"last\",false) }}"
+        );
         assert_eq!(
             short("{{ a * b * 2 ** 3 }}"),
             "{{ a|t(\"first\",false) * b|t(\"more\",false) * 2|t(\"last\",true) ** 3 }}"

@@ -101,7 +101,11 @@ impl Product {
             Some(size) => self.repeated = Some(size),
             None => {
                 let factor = value.to_string().parse::<f64>().unwrap_or(1.0);
-                self.times *= if unknown { f64::MAX } else { factor.abs().max(1.0) };
+                self.times *= if unknown {
+                    f64::MAX
+                } else {
+                    factor.abs().max(1.0)
+                };
             }
         }
         self
@@ -120,14 +124,22 @@ impl Product {
 pub(crate) fn bound(env: &mut Environment<'static>, session: &Arc<Session>, sources: &[&str]) {
     env.set_fuel(Some(steps(sources)));
     let own = Arc::clone(session);
-    env.add_filter(SMALL, move |value: Value| check(&own, &value).map(|()| value));
+    env.add_filter(SMALL, move |value: Value| {
+        check(&own, &value).map(|()| value)
+    });
     let own = Arc::clone(session);
     let open: Mutex<Vec<Product>> = Mutex::default();
     env.add_filter(TIMES, move |value: Value, place: &str, unknown: bool| {
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         let product = match place {
-            "first" => Product { repeated: None, times: 1.0 },
-            _ => open.pop().unwrap_or(Product { repeated: None, times: 1.0 }),
+            "first" => Product {
+                repeated: None,
+                times: 1.0,
+            },
+            _ => open.pop().unwrap_or(Product {
+                repeated: None,
+                times: 1.0,
+            }),
         };
         let product = product.with(&value, unknown);
         if place != "last" {
@@ -162,7 +174,11 @@ fn filters(env: &mut Environment<'static>, session: &Arc<Session>) {
     let own = Arc::clone(session);
     env.add_filter(
         "indent",
-        move |text: String, width: Option<usize>, first: Option<bool>, blank: Option<bool>, kwargs: Kwargs| {
+        move |text: String,
+              width: Option<usize>,
+              first: Option<bool>,
+              blank: Option<bool>,
+              kwargs: Kwargs| {
             let width = match width {
                 Some(width) => width,
                 None => kwargs.get::<Option<usize>>("width")?.unwrap_or(4),
@@ -190,9 +206,17 @@ fn indented(text: &str, width: usize, first: bool, blank: bool) -> String {
     let line = |(at, line): (usize, &str)| {
         let empty = line.is_empty() || line == "\r";
         let moved = (at > 0 || first) && (blank || !empty);
-        if moved { format!("{indent}{line}") } else { line.to_owned() }
+        if moved {
+            format!("{indent}{line}")
+        } else {
+            line.to_owned()
+        }
     };
-    text.split('\n').enumerate().map(line).collect::<Vec<_>>().join("\n")
+    text.split('\n')
+        .enumerate()
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A text with parts replaced, unless that would be too long.

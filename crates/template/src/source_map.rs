@@ -52,7 +52,9 @@ pub(crate) fn mark(text: &str) -> Marked {
     let mut guards = guards(text).into_iter().peekable();
     for (at, part) in parts.iter().enumerate() {
         while let Some((place, filter)) = guards.next_if(|(place, _)| *place <= part.range.end) {
-            marked.source.push_str(text.get(copied..place).unwrap_or_default());
+            marked
+                .source
+                .push_str(text.get(copied..place).unwrap_or_default());
             copied = place;
             let start = marked.source.len();
             marked.source.push_str(&filter);

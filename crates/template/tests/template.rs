@@ -484,7 +484,11 @@ fn python_methods_work() {
 
 #[test]
 fn templates_that_run_on_are_stopped() {
-    let grows = |text: &str| format!("{{% set ns = namespace(s='x', l=[1]) %}}{{% for i in range(60) %}}{text}{{% endfor %}}select 1");
+    let grows = |text: &str| {
+        format!(
+            "{{% set ns = namespace(s='x', l=[1]) %}}{{% for i in range(60) %}}{text}{{% endfor %}}select 1"
+        )
+    };
     for (text, code) in [
         (grows("{% set ns.s = ns.s ~ ns.s %}"), "T0411"),
         (grows("{% set ns.s = ns.s + ns.s %}"), "T0411"),
@@ -523,7 +527,8 @@ fn macros_share_the_steps_of_their_template() {
 
 #[test]
 fn operators_mean_what_they_meant() {
-    let mut case = case().macros("{% macro m(a, b='x' ~ 'y') %}{{ a + 1 }}{{ b * 2 }}{% endmacro %}");
+    let mut case =
+        case().macros("{% macro m(a, b='x' ~ 'y') %}{{ a + 1 }}{{ b * 2 }}{% endmacro %}");
     assert_eq!(
         case.sql("{{ m(1) }} {{ -2 + 3 * 4 }} {{ 2 * 3 ** 2 }} {{ [1] + [2] }} {{ 'a' ~ 1 ~ none }} {{ 2 * 'ab' }} {{ 1.5 * 2 }} {{ not 1 + 1 == 3 }}"),
         "2xyxy 10 18 [1, 2] a1None abab 3.0 True"
@@ -531,5 +536,8 @@ fn operators_mean_what_they_meant() {
     let mistake = case.mistake("select 1\n{{ 1 + 'a' ~ nope() }}");
     let text = "select 1\n{{ 1 + 'a' ~ nope() }}";
     let (start, _) = mistake.offset.unwrap();
-    assert!(start >= text.find('{').unwrap() && start < text.len(), "{start}");
+    assert!(
+        start >= text.find('{').unwrap() && start < text.len(),
+        "{start}"
+    );
 }

@@ -9,7 +9,11 @@ pub fn text(months: i32, days: i32, micros: i64) -> String {
     let mut before_is_negative = false;
     for (value, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {
         if value != 0 {
-            let sign = if before_is_negative && value > 0 { "+" } else { "" };
+            let sign = if before_is_negative && value > 0 {
+                "+"
+            } else {
+                ""
+            };
             let many = if value == 1 { "" } else { "s" };
             out.push(format!("{sign}{value} {unit}{many}"));
             before_is_negative = value < 0;
@@ -43,7 +47,10 @@ mod tests {
 
     #[test]
     fn parts_have_their_own_sign() {
-        assert_eq!(text(14, -3, 14_706_500_000), "1 year 2 mons -3 days +04:05:06.5");
+        assert_eq!(
+            text(14, -3, 14_706_500_000),
+            "1 year 2 mons -3 days +04:05:06.5"
+        );
         assert_eq!(text(1, 0, 0), "1 mon");
         assert_eq!(text(0, 0, 0), "00:00:00");
         assert_eq!(text(0, 2, -1), "2 days -00:00:00.000001");

@@ -47,9 +47,7 @@ fn text(report: &LineageReport, direction: Direction) {
             .iter()
             .filter(|edge| edge.influence.is_direct());
         let lines: BTreeSet<String> = direct
-            .map(|edge| {
-                format!("  {} → {}", named(&edge.from), named(&edge.to))
-            })
+            .map(|edge| format!("  {} → {}", named(&edge.from), named(&edge.to)))
             .collect();
         lines.iter().for_each(|line| say!("{line}"));
     }

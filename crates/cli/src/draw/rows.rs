@@ -283,8 +283,8 @@ fn nested_value(array: &dyn Array, row: usize) -> Result<serde_json::Value, Fail
     }
     if let Some(fields) = array.as_struct_opt() {
         let members = fields.fields().iter().zip(fields.columns());
-        let members = members
-            .map(|(field, column)| Ok((field.name().clone(), nested_value(column, row)?)));
+        let members =
+            members.map(|(field, column)| Ok((field.name().clone(), nested_value(column, row)?)));
         return Ok(Value::Object(members.collect::<Result<_, Failure>>()?));
     }
     if let Some(map) = array.as_map_opt() {
@@ -366,7 +366,11 @@ mod tests {
             (field, Arc::new(Int64Array::from(vec![value])))
         };
         let other = Field::new("a_1", DataType::Int64, true);
-        let rows = batch(vec![one(1), one(2), (other, Arc::new(Int64Array::from(vec![3])))]);
+        let rows = batch(vec![
+            one(1),
+            one(2),
+            (other, Arc::new(Int64Array::from(vec![3]))),
+        ]);
         assert_eq!(unique_names(&rows.schema()), ["a", "a_2", "a_1"]);
     }
 
@@ -383,9 +387,8 @@ mod tests {
     fn a_uuid_is_written_as_one() {
         let bytes: Vec<u8> = (0..16).collect();
         let values = FixedSizeBinaryArray::try_from_iter([bytes].iter()).unwrap();
-        let field = Field::new("id", values.data_type().clone(), true).with_metadata(
-            [("ARROW:extension:name".to_owned(), "arrow.uuid".to_owned())].into(),
-        );
+        let field = Field::new("id", values.data_type().clone(), true)
+            .with_metadata([("ARROW:extension:name".to_owned(), "arrow.uuid".to_owned())].into());
         let rows = batch(vec![(field, Arc::new(values))]);
         let schema = rows.schema();
         let found = uuid(rows.column(0), 0);

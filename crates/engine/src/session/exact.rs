@@ -226,13 +226,18 @@ impl Exact {
         };
         let [a, b] = [doubles(sides[0])?, doubles(sides[1])?];
         let value = |(array, scalar): &(ArrayRef, bool), row: usize| {
-            array.as_primitive::<Float64Type>().value(if *scalar { 0 } else { row })
+            array
+                .as_primitive::<Float64Type>()
+                .value(if *scalar { 0 } else { row })
         };
         for (row, result) in results.iter().enumerate() {
             let Some(result) = result.filter(|result| odd(*result)) else {
                 continue;
             };
-            match self.sum.leaves_floats(value(&a, row), value(&b, row), result) {
+            match self
+                .sum
+                .leaves_floats(value(&a, row), value(&b, row), result)
+            {
                 Ok(()) => {}
                 Err("") => return Err(ArrowError::DivideByZero),
                 Err(how) => {

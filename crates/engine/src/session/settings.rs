@@ -15,6 +15,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
+use datafusion::optimizer::Analyzer;
 use datafusion::prelude::SessionConfig;
 
 use super::exact::ExactArithmetic;
@@ -94,6 +95,8 @@ pub(crate) fn session(
     runtime: Arc<RuntimeEnv>,
 ) -> Result<SessionState, DataFusionError> {
     let functions = towpath_sql::functions();
+    let mut rules = Analyzer::new().rules;
+    rules.insert(0, Arc::new(towpath_sql::OrderedIntervals));
     let state = SessionStateBuilder::new()
         .with_config(config(limits)?)
         .with_runtime_env(runtime)
@@ -103,6 +106,7 @@ pub(crate) fn session(
         .with_window_functions(functions.window.clone())
         .with_higher_order_functions(functions.higher_order.clone())
         .with_expr_planners(functions.planners.clone())
+        .with_analyzer_rules(rules)
         .with_analyzer_rule(Arc::new(towpath_sql::MergedKeys))
         .with_analyzer_rule(Arc::new(towpath_sql::RoundedCasts))
         .with_analyzer_rule(Arc::new(towpath_sql::PostgresMeaning))

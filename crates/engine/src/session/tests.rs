@@ -813,10 +813,17 @@ async fn no_memory_is_told_with_the_key_to_change() {
 #[tokio::test]
 async fn statements_that_never_end_are_stopped() {
     let fixture = Fixture::with_timeout(std::time::Duration::from_millis(300));
-    let endless = "with recursive r(n) as (select 1 union all select n + 1 from r) select count(*) from r";
+    let endless =
+        "with recursive r(n) as (select 1 union all select n + 1 from r) select count(*) from r";
     let failure = fixture.rows(endless).await.unwrap_err();
     assert_eq!(failure.code.as_str(), "R0520", "{failure}");
-    assert!(failure.help.iter().any(|line| line.contains("statement_timeout")), "{failure}");
+    assert!(
+        failure
+            .help
+            .iter()
+            .any(|line| line.contains("statement_timeout")),
+        "{failure}"
+    );
     for huge in [
         "select repeat('x', 100000000000) as x",
         "select length(repeat(t, 1000000)) from (select repeat('x', 1000000) as t) x",

@@ -33,26 +33,39 @@ pub(crate) struct Statement {
 
 /// All statements.
 pub(crate) fn statements() -> Vec<Statement> {
-    let one = |ours: String| Statement { theirs: ours.clone(), ours };
+    let one = |ours: String| Statement {
+        theirs: ours.clone(),
+        ours,
+    };
     let mut all = Vec::new();
     for aggregate in AGGREGATES {
         all.push(one(format!("select {aggregate} as x from {VALUES}")));
-        all.push(one(format!("select g, {aggregate} as x from {VALUES} group by g")));
-        all.push(one(format!("select {aggregate} as x from {VALUES} where g > 9")));
+        all.push(one(format!(
+            "select g, {aggregate} as x from {VALUES} group by g"
+        )));
+        all.push(one(format!(
+            "select {aggregate} as x from {VALUES} where g > 9"
+        )));
     }
     for window in WINDOWS {
         all.push(one(format!("select g, i, t, {window} as x from {VALUES}")));
     }
     for (ours, theirs) in STATEMENTS {
         let theirs = if theirs.is_empty() { ours } else { theirs };
-        all.push(Statement { ours: (*ours).to_owned(), theirs: (*theirs).to_owned() });
+        all.push(Statement {
+            ours: (*ours).to_owned(),
+            theirs: (*theirs).to_owned(),
+        });
     }
     all
 }
 
 /// All cases with at most `most` rows each.
 pub(crate) fn all(most: usize) -> Vec<Case> {
-    EXPRESSIONS.iter().flat_map(|expression| expand(expression, most)).collect()
+    EXPRESSIONS
+        .iter()
+        .flat_map(|expression| expand(expression, most))
+        .collect()
 }
 
 fn expand(expression: &Expression, most: usize) -> Vec<Case> {
@@ -101,7 +114,9 @@ fn rows(kinds: &[&Kind], most: usize) -> Vec<Vec<usize>> {
     while gcd(stride, total) != 1 {
         stride += 1;
     }
-    (0..most).map(|step| combination((step * stride + step / 7) % total)).collect()
+    (0..most)
+        .map(|step| combination((step * stride + step / 7) % total))
+        .collect()
 }
 
 fn gcd(a: usize, b: usize) -> usize {

@@ -36,14 +36,25 @@ pub(crate) struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {} [{}]: {}", self.what, self.case.name(), self.rows, self.examples.join(" ;; "))
+        write!(
+            f,
+            "{:?} {} [{}]: {}",
+            self.what,
+            self.case.name(),
+            self.rows,
+            self.examples.join(" ;; ")
+        )
     }
 }
 
-pub(crate) fn compare(case: &Case, theirs: &postgres::Answer, ours: &ours::Answer) -> Vec<Difference> {
+pub(crate) fn compare(
+    case: &Case,
+    theirs: &postgres::Answer,
+    ours: &ours::Answer,
+) -> Vec<Difference> {
     let theirs = match theirs {
         // Types PostgreSQL does not take: nobody expects another meaning.
-        postgres::Answer::Refused(_) => {
+        postgres::Answer::Refused => {
             return match ours {
                 ours::Answer::Refused(why) if why.starts_with("R0515") => {
                     vec![one(case, What::Bug, why.clone())]
@@ -59,7 +70,9 @@ pub(crate) fn compare(case: &Case, theirs: &postgres::Answer, ours: &ours::Answe
             return vec![one(case, What::Bug, why.clone())];
         }
         ours::Answer::Refused(_)
-            if theirs.iter().all(|row| matches!(row, Theirs::Fails(_) | Theirs::Value(None))) =>
+            if theirs
+                .iter()
+                .all(|row| matches!(row, Theirs::Fails(_) | Theirs::Value(None))) =>
         {
             return Vec::new();
         }
@@ -81,11 +94,16 @@ pub(crate) fn compare(case: &Case, theirs: &postgres::Answer, ours: &ours::Answe
             .zip(&case.rows[at])
             .map(|(kind, at)| format!("{:?}", kind.values[*at].unwrap_or("NULL")))
             .collect();
-        let example = format!("({}) theirs {} ours {}", values.join(", "), shown(theirs), match ours {
-            Ours::Value(None) => "NULL".to_owned(),
-            Ours::Value(Some(text)) => format!("{text:?}"),
-            Ours::Fails(why) => why.clone(),
-        });
+        let example = format!(
+            "({}) theirs {} ours {}",
+            values.join(", "),
+            shown(theirs),
+            match ours {
+                Ours::Value(None) => "NULL".to_owned(),
+                Ours::Value(Some(text)) => format!("{text:?}"),
+                Ours::Fails(why) => why.clone(),
+            }
+        );
         match found.iter_mut().find(|known| known.what == what) {
             Some(known) => {
                 known.rows += 1;
@@ -112,11 +130,18 @@ fn bugs(case: &Case, rows: &[Ours]) -> Vec<Difference> {
         Ours::Fails(why) if why.starts_with("R0515") => Some(why.clone()),
         _ => None,
     });
-    bug.map(|why| one(case, What::Bug, why)).into_iter().collect()
+    bug.map(|why| one(case, What::Bug, why))
+        .into_iter()
+        .collect()
 }
 
 fn one(case: &Case, what: What, example: String) -> Difference {
-    Difference { case: case.clone(), what, rows: 1, examples: vec![example] }
+    Difference {
+        case: case.clone(),
+        what,
+        rows: 1,
+        examples: vec![example],
+    }
 }
 
 pub(crate) fn alike(theirs: &Option<String>, ours: &Option<String>) -> bool {

@@ -16,7 +16,11 @@ const fn e(
     theirs: &'static str,
     arguments: &'static [&'static [&'static Kind]],
 ) -> Expression {
-    Expression { ours, theirs, arguments }
+    Expression {
+        ours,
+        theirs,
+        arguments,
+    }
 }
 
 #[rustfmt::skip]

@@ -69,7 +69,10 @@ fn expressions_mean_what_they_mean_in_postgresql() {
         differences.extend(compare::compare(case, theirs, &ours));
     }
     let (unexpected, unneeded) = permitted::judge(&differences);
-    let report: Vec<String> = unexpected.iter().map(|difference| difference.to_string()).collect();
+    let report: Vec<String> = unexpected
+        .iter()
+        .map(|difference| difference.to_string())
+        .collect();
     if let Some(file) = std::env::var_os("TOWPATH_DIFFERENCES") {
         std::fs::write(file, report.join("\n")).unwrap();
     }
@@ -79,9 +82,17 @@ fn expressions_mean_what_they_mean_in_postgresql() {
         "{} of {} cases differ:\n{}",
         report.len(),
         cases.len(),
-        report.iter().take(40).cloned().collect::<Vec<_>>().join("\n")
+        report
+            .iter()
+            .take(40)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("\n")
     );
-    assert!(!all || unneeded.is_empty(), "permitted, and nothing differs: {unneeded:?}");
+    assert!(
+        !all || unneeded.is_empty(),
+        "permitted, and nothing differs: {unneeded:?}"
+    );
 }
 
 #[tokio::test]
@@ -102,10 +113,19 @@ async fn statements_mean_what_they_mean_in_postgresql() {
             _ => false,
         };
         if !is_right {
-            wrong.push(format!("{}\n  theirs {theirs:?}\n  ours   {ours:?}", statement.ours));
+            wrong.push(format!(
+                "{}\n  theirs {theirs:?}\n  ours   {ours:?}",
+                statement.ours
+            ));
         }
     }
-    assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), statements.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}\n{}",
+        wrong.len(),
+        statements.len(),
+        wrong.join("\n")
+    );
 }
 
 /// The same rows, whatever their order.

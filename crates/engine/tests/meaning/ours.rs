@@ -11,8 +11,8 @@ use arrow_array::types::*;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, IntervalUnit, Schema, TimeUnit};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta};
-use towpath_engine::Engine;
 use futures::TryStreamExt as _;
+use towpath_engine::Engine;
 use towpath_ports::{ExpressionCompiler, Query};
 use towpath_vocab::Failure;
 
@@ -49,7 +49,10 @@ fn answer(engine: &Engine, case: &Case) -> Answer {
                 let at: Vec<usize> = case.rows.iter().map(|row| row[position]).collect();
                 kind.column(&at)
             }
-            None => Arc::new(arrow_array::BooleanArray::from(vec![None::<bool>; case.rows.len()])),
+            None => Arc::new(arrow_array::BooleanArray::from(vec![
+                None::<bool>;
+                case.rows.len()
+            ])),
         })
         .collect();
     let fields: Vec<Field> = ["a", "b", "c"]
@@ -81,7 +84,9 @@ fn short(failure: &Failure) -> String {
 }
 
 fn texts(array: &ArrayRef) -> Vec<Ours> {
-    (0..array.len()).map(|row| Ours::Value(text(array.as_ref(), row))).collect()
+    (0..array.len())
+        .map(|row| Ours::Value(text(array.as_ref(), row)))
+        .collect()
 }
 
 /// One value as PostgreSQL writes it.
@@ -115,7 +120,10 @@ pub(crate) fn text(array: &dyn Array, row: usize) -> Option<String> {
         DataType::Date32 => date(array.as_primitive::<Date32Type>().value(row)),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let zone = if zone.is_some() { "+00" } else { "" };
-            moment(array.as_primitive::<TimestampMicrosecondType>().value(row), zone)
+            moment(
+                array.as_primitive::<TimestampMicrosecondType>().value(row),
+                zone,
+            )
         }
         DataType::Time32(TimeUnit::Second) => {
             time(i64::from(array.as_primitive::<Time32SecondType>().value(row)) * 1_000_000)
@@ -137,7 +145,11 @@ pub(crate) fn text(array: &dyn Array, row: usize) -> Option<String> {
 
 fn float(value: f64) -> String {
     if value.is_infinite() {
-        return if value > 0.0 { "Infinity".into() } else { "-Infinity".into() };
+        return if value > 0.0 {
+            "Infinity".into()
+        } else {
+            "-Infinity".into()
+        };
     }
     value.to_string()
 }
@@ -172,7 +184,11 @@ fn written(at: NaiveDateTime, zone: &str) -> String {
 
 /// There is no year 0.
 fn era(year: i32) -> (String, &'static str) {
-    if year > 0 { (format!("{year:04}"), "") } else { (format!("{:04}", 1 - year), " BC") }
+    if year > 0 {
+        (format!("{year:04}"), "")
+    } else {
+        (format!("{:04}", 1 - year), " BC")
+    }
 }
 
 fn trimmed(text: String) -> String {
@@ -184,7 +200,12 @@ fn trimmed(text: String) -> String {
 
 fn time(micros: i64) -> String {
     let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
-    trimmed(format!("{:02}:{:02}:{:02}.{rest:06}", seconds / 3600, seconds / 60 % 60, seconds % 60))
+    trimmed(format!(
+        "{:02}:{:02}:{:02}.{rest:06}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    ))
 }
 
 /// As PostgreSQL writes it: each field with its own sign.
@@ -200,11 +221,19 @@ fn interval(months: i32, days: i32, micros: i64) -> String {
         }
     }
     if micros != 0 || out.is_empty() {
-        let sign = if micros < 0 { "-" } else if negative { "+" } else { "" };
+        let sign = if micros < 0 {
+            "-"
+        } else if negative {
+            "+"
+        } else {
+            ""
+        };
         let size = micros.abs();
         let (hours, minutes) = (size / 3_600_000_000, size / 60_000_000 % 60);
         let (seconds, rest) = (size / 1_000_000 % 60, size % 1_000_000);
-        out.push(trimmed(format!("{sign}{hours:02}:{minutes:02}:{seconds:02}.{rest:06}")));
+        out.push(trimmed(format!(
+            "{sign}{hours:02}:{minutes:02}:{seconds:02}.{rest:06}"
+        )));
     }
     out.join(" ")
 }
@@ -239,7 +268,13 @@ pub(crate) async fn ask_statement(
     let mut rows: Vec<Vec<Option<String>>> = Vec::new();
     for batch in batches {
         for row in 0..batch.num_rows() {
-            rows.push(batch.columns().iter().map(|column| text(column.as_ref(), row)).collect());
+            rows.push(
+                batch
+                    .columns()
+                    .iter()
+                    .map(|column| text(column.as_ref(), row))
+                    .collect(),
+            );
         }
     }
     Ok(rows)

@@ -17,8 +17,18 @@ pub(crate) struct Permitted {
     _reason: &'static str,
 }
 
-const fn p(what: What, expression: &'static str, kinds: &'static str, reason: &'static str) -> Permitted {
-    Permitted { what, expression, kinds, _reason: reason }
+const fn p(
+    what: What,
+    expression: &'static str,
+    kinds: &'static str,
+    reason: &'static str,
+) -> Permitted {
+    Permitted {
+        what,
+        expression,
+        kinds,
+        _reason: reason,
+    }
 }
 
 /// It fails with a message instead of giving another value.
@@ -98,15 +108,24 @@ pub(crate) fn judge(differences: &[Difference]) -> (Vec<&Difference>, Vec<&'stat
                 Some(start) => difference.case.ours.starts_with(start),
                 None => difference.case.ours == permitted.expression,
             }
-            && (permitted.kinds.is_empty() || permitted.kinds.split('|').any(|one| one == kinds.join(",")))
+            && (permitted.kinds.is_empty()
+                || permitted.kinds.split('|').any(|one| one == kinds.join(",")))
     };
     let unexpected = differences
         .iter()
-        .filter(|difference| !PERMITTED.iter().any(|permitted| allowed(permitted, difference)))
+        .filter(|difference| {
+            !PERMITTED
+                .iter()
+                .any(|permitted| allowed(permitted, difference))
+        })
         .collect();
     let unneeded = PERMITTED
         .iter()
-        .filter(|permitted| !differences.iter().any(|difference| allowed(permitted, difference)))
+        .filter(|permitted| {
+            !differences
+                .iter()
+                .any(|difference| allowed(permitted, difference))
+        })
         .map(|permitted| permitted.expression)
         .collect();
     (unexpected, unneeded)

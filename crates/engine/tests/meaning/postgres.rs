@@ -25,8 +25,8 @@ pub(crate) enum Theirs {
 /// What PostgreSQL says of a case.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    /// It is not accepted: SQLSTATE.
-    Refused(String),
+    /// It is not accepted.
+    Refused,
     /// One answer for each row.
     Rows(Vec<Theirs>),
 }
@@ -88,7 +88,11 @@ impl Postgres {
         let database = server.new_database().unwrap();
         let mut sql = String::from(SETTINGS);
         for kind in TYPES {
-            let _ = writeln!(sql, "create table v_{} (i int, x {});", kind.name, kind.postgres);
+            let _ = writeln!(
+                sql,
+                "create table v_{} (i int, x {});",
+                kind.name, kind.postgres
+            );
             for (at, value) in kind.values.iter().enumerate() {
                 let _ = writeln!(
                     sql,
@@ -112,7 +116,10 @@ impl Postgres {
                 let all: Vec<String> = case
                     .rows
                     .iter()
-                    .map(|row| row.get(position).map_or("null".to_owned(), ToString::to_string))
+                    .map(|row| {
+                        row.get(position)
+                            .map_or("null".to_owned(), ToString::to_string)
+                    })
                     .collect();
                 format!("array[{}]::int[]", all.join(","))
             };
@@ -141,7 +148,7 @@ impl Postgres {
             let mut rows = rows;
             rows.dedup_by_key(|(n, _, _)| *n);
             let answer = match rows.first() {
-                Some((0, _, state)) => Answer::Refused(state.clone().unwrap_or_default()),
+                Some((0, ..)) => Answer::Refused,
                 _ => Answer::Rows(
                     rows.into_iter()
                         .map(|(_, kind, value)| match kind.as_str() {
@@ -153,7 +160,9 @@ impl Postgres {
             };
             found.insert(id, answer);
         }
-        (0..cases.len()).map(|id| found.remove(&id).unwrap()).collect()
+        (0..cases.len())
+            .map(|id| found.remove(&id).unwrap())
+            .collect()
     }
 
     /// For each statement its rows, cells as text, or the SQLSTATE.
@@ -163,7 +172,11 @@ impl Postgres {
     ) -> Vec<Result<Vec<Vec<Option<String>>>, String>> {
         let mut sql = String::from(SETTINGS);
         for (id, statement) in statements.iter().enumerate() {
-            let _ = writeln!(sql, "insert into statements values ({id}, {});", quoted(&statement.theirs));
+            let _ = writeln!(
+                sql,
+                "insert into statements values ({id}, {});",
+                quoted(&statement.theirs)
+            );
         }
         self.server.psql(&self.database, &sql).unwrap();
         let asked = format!(

@@ -29,29 +29,298 @@ macro_rules! kind {
 }
 
 kind!(BOOL, "bool", "boolean", ["true", "false"]);
-kind!(I4, "i4", "int", ["0", "1", "2", "-1", "7", "-7", "60", "2147483647", "-2147483648"]);
-kind!(I8, "i8", "bigint", ["0", "1", "3", "-1", "10", "-13", "9007199254740993", "9223372036854775807", "-9223372036854775808"]);
+kind!(
+    I4,
+    "i4",
+    "int",
+    [
+        "0",
+        "1",
+        "2",
+        "-1",
+        "7",
+        "-7",
+        "60",
+        "2147483647",
+        "-2147483648"
+    ]
+);
+kind!(
+    I8,
+    "i8",
+    "bigint",
+    [
+        "0",
+        "1",
+        "3",
+        "-1",
+        "10",
+        "-13",
+        "9007199254740993",
+        "9223372036854775807",
+        "-9223372036854775808"
+    ]
+);
 kind!(SMALL, "small", "int", ["0", "1", "2", "3", "-1", "-2", "5"]);
-kind!(N, "n", "numeric(12,2)", ["0.00", "1.00", "-0.01", "0.05", "2.50", "-2.50", "3.49", "7.00", "1234567890.12", "-9999999999.99"]);
-kind!(F, "f", "double precision", ["0", "1", "1.5", "-2.5", "0.1", "3.5", "100", "-7", "1e300", "1e-7", "123456789012345680", "NaN", "Infinity", "-Infinity"]);
-kind!(FF, "ff", "double precision", ["0", "0.5", "1", "-1", "-0.25", "2", "10", "1.5"]);
-kind!(T, "t", "text", ["", "a", "abc", "Abc", "a_c", "a%c", "  pad ", "äöü", "ß", "a,b,,c", "x\ny", "b\\c", "12", "a.c", "aa"]);
-kind!(PAT, "pat", "text", ["", "a", "abc", "a%", "%c", "a_c", "_", "%", "a\\_c", "A%", "%b%", "b\\\\c", "a.c"]);
-kind!(RE, "re", "text", ["a", "^a", "c$", "a.c", "[a-c]+", "(a|b)c?", "^$", "b*", "\\d", "\\s+", "A", "x.y", "^abc$"]);
-kind!(SIM, "sim", "text", ["abc", "a_c", "b", "%b%", "(a|b)%", "a{2}", "[a-c]+", "[^a]%", "a|b", "", "%", "a*", "a.c", "(abc)?"]);
+kind!(
+    N,
+    "n",
+    "numeric(12,2)",
+    [
+        "0.00",
+        "1.00",
+        "-0.01",
+        "0.05",
+        "2.50",
+        "-2.50",
+        "3.49",
+        "7.00",
+        "1234567890.12",
+        "-9999999999.99"
+    ]
+);
+kind!(
+    F,
+    "f",
+    "double precision",
+    [
+        "0",
+        "1",
+        "1.5",
+        "-2.5",
+        "0.1",
+        "3.5",
+        "100",
+        "-7",
+        "1e300",
+        "1e-7",
+        "123456789012345680",
+        "NaN",
+        "Infinity",
+        "-Infinity"
+    ]
+);
+kind!(
+    FF,
+    "ff",
+    "double precision",
+    ["0", "0.5", "1", "-1", "-0.25", "2", "10", "1.5"]
+);
+kind!(
+    T,
+    "t",
+    "text",
+    [
+        "", "a", "abc", "Abc", "a_c", "a%c", "  pad ", "äöü", "ß", "a,b,,c", "x\ny", "b\\c", "12",
+        "a.c", "aa"
+    ]
+);
+kind!(
+    PAT,
+    "pat",
+    "text",
+    [
+        "", "a", "abc", "a%", "%c", "a_c", "_", "%", "a\\_c", "A%", "%b%", "b\\\\c", "a.c"
+    ]
+);
+kind!(
+    RE,
+    "re",
+    "text",
+    [
+        "a", "^a", "c$", "a.c", "[a-c]+", "(a|b)c?", "^$", "b*", "\\d", "\\s+", "A", "x.y", "^abc$"
+    ]
+);
+kind!(
+    SIM,
+    "sim",
+    "text",
+    [
+        "abc", "a_c", "b", "%b%", "(a|b)%", "a{2}", "[a-c]+", "[^a]%", "a|b", "", "%", "a*", "a.c",
+        "(abc)?"
+    ]
+);
 kind!(SEP, "sep", "text", [",", "", "a", " ", "bc"]);
-kind!(D, "d", "date", ["2024-02-29", "1970-01-01", "1969-12-31", "2023-12-31", "2024-03-31", "0001-01-01", "9999-12-31", "2024-10-27", "1900-01-07"]);
-kind!(TS, "ts", "timestamp", ["2024-02-29 12:34:56.789", "2024-02-27 10:34:56.789", "1970-01-01 00:00:00", "1969-12-31 23:59:59.999999", "2023-12-31 23:59:59", "2024-01-31 00:00:00", "0001-01-01 00:00:00", "9999-12-31 23:59:59", "2024-10-27 02:30:00"]);
-kind!(TZ, "tz", "timestamptz", ["2024-02-29 12:34:56.789+00", "2024-02-27 10:34:56.789+00", "1970-01-01 00:00:00+00", "1969-12-31 23:59:59.999999+00", "2024-03-31 01:30:00+00", "2024-10-27 00:30:00+00", "0001-01-01 00:00:00+00"]);
-kind!(IV, "iv", "interval", ["0 0 0", "0 2 7200000000", "0 0 129600000000", "0 1 0", "1 0 0", "0 30 0", "0 -1 0", "14 3 14706500000", "-1 0 3600000000", "0 1 -3600000000", "12 0 0", "0 0 1"]);
-kind!(ZONE, "zone", "text", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"]);
-kind!(NUMTEXT, "numtext", "text", ["1", " 2 ", "-3", "+4", "1.5", "abc", "", "1e3", "99999999999", "NaN", "inf", "0x10", "1_000", "١"]);
-kind!(BOOLTEXT, "booltext", "text", ["t", "true", "TRUE", " yes ", "on", "1", "f", "no", "off", "0", "maybe", "", "tr", "2"]);
-kind!(TIMETEXT, "timetext", "text", ["2024-02-29", "2024-02-29 10:15", "2024-02-29 10:15:30", "2024-02-29T10:15:30.123456", "2024-02-29 10:15:30+02", "2024-02-29T10:15:30Z", "2024-02-29 10:15:30.1234567", "2024-02-30", "2024-2-3", "20240229", "  2024-02-29 ", "2024-02-29 10:15:30-05:30", "abc", "", "2024-02-29 24:00:00", "9999-12-31 23:59:59.999999", "1500-01-01", "2024-02-29 10", "12:00", "2024-13-01", "2024/02/29", "2024-02-29 10:15:60", "2024-02-29 10:15 +01:00"]);
-kind!(IVTEXT, "ivtext", "text", ["1 day", "2 days 3 hours", "1 mon", "1 year 2 months", "-1 day", "36 hours", "1:30", "01:02:03.5", "1.5 days", "P1DT2H", "abc", "", "1 week", "3 d", "10 minutes", "1.5 hours"]);
-kind!(UNIT, "unit", "text", ["year", "quarter", "month", "week", "day", "hour", "minute", "second"]);
+kind!(
+    D,
+    "d",
+    "date",
+    [
+        "2024-02-29",
+        "1970-01-01",
+        "1969-12-31",
+        "2023-12-31",
+        "2024-03-31",
+        "0001-01-01",
+        "9999-12-31",
+        "2024-10-27",
+        "1900-01-07"
+    ]
+);
+kind!(
+    TS,
+    "ts",
+    "timestamp",
+    [
+        "2024-02-29 12:34:56.789",
+        "2024-02-27 10:34:56.789",
+        "1970-01-01 00:00:00",
+        "1969-12-31 23:59:59.999999",
+        "2023-12-31 23:59:59",
+        "2024-01-31 00:00:00",
+        "0001-01-01 00:00:00",
+        "9999-12-31 23:59:59",
+        "2024-10-27 02:30:00"
+    ]
+);
+kind!(
+    TZ,
+    "tz",
+    "timestamptz",
+    [
+        "2024-02-29 12:34:56.789+00",
+        "2024-02-27 10:34:56.789+00",
+        "1970-01-01 00:00:00+00",
+        "1969-12-31 23:59:59.999999+00",
+        "2024-03-31 01:30:00+00",
+        "2024-10-27 00:30:00+00",
+        "0001-01-01 00:00:00+00"
+    ]
+);
+kind!(
+    IV,
+    "iv",
+    "interval",
+    [
+        "0 0 0",
+        "0 2 7200000000",
+        "0 0 129600000000",
+        "0 1 0",
+        "1 0 0",
+        "0 30 0",
+        "0 -1 0",
+        "14 3 14706500000",
+        "-1 0 3600000000",
+        "0 1 -3600000000",
+        "12 0 0",
+        "0 0 1"
+    ]
+);
+kind!(
+    ZONE,
+    "zone",
+    "text",
+    ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"]
+);
+kind!(
+    NUMTEXT,
+    "numtext",
+    "text",
+    [
+        "1",
+        " 2 ",
+        "-3",
+        "+4",
+        "1.5",
+        "abc",
+        "",
+        "1e3",
+        "99999999999",
+        "NaN",
+        "inf",
+        "0x10",
+        "1_000",
+        "١"
+    ]
+);
+kind!(
+    BOOLTEXT,
+    "booltext",
+    "text",
+    [
+        "t", "true", "TRUE", " yes ", "on", "1", "f", "no", "off", "0", "maybe", "", "tr", "2"
+    ]
+);
+kind!(
+    TIMETEXT,
+    "timetext",
+    "text",
+    [
+        "2024-02-29",
+        "2024-02-29 10:15",
+        "2024-02-29 10:15:30",
+        "2024-02-29T10:15:30.123456",
+        "2024-02-29 10:15:30+02",
+        "2024-02-29T10:15:30Z",
+        "2024-02-29 10:15:30.1234567",
+        "2024-02-30",
+        "2024-2-3",
+        "20240229",
+        "  2024-02-29 ",
+        "2024-02-29 10:15:30-05:30",
+        "abc",
+        "",
+        "2024-02-29 24:00:00",
+        "9999-12-31 23:59:59.999999",
+        "1500-01-01",
+        "2024-02-29 10",
+        "12:00",
+        "2024-13-01",
+        "2024/02/29",
+        "2024-02-29 10:15:60",
+        "2024-02-29 10:15 +01:00"
+    ]
+);
+kind!(
+    IVTEXT,
+    "ivtext",
+    "text",
+    [
+        "1 day",
+        "2 days 3 hours",
+        "1 mon",
+        "1 year 2 months",
+        "-1 day",
+        "36 hours",
+        "1:30",
+        "01:02:03.5",
+        "1.5 days",
+        "P1DT2H",
+        "abc",
+        "",
+        "1 week",
+        "3 d",
+        "10 minutes",
+        "1.5 hours"
+    ]
+);
+kind!(
+    UNIT,
+    "unit",
+    "text",
+    [
+        "year", "quarter", "month", "week", "day", "hour", "minute", "second"
+    ]
+);
 kind!(BYTETEXT, "bytetext", "text", ["", "abc", "äöü"]);
-kind!(JSON, "json", "text", ["{\"a\": 1, \"b\": {\"c\": [1, 2.50, null, \"x\"]}}", "[1, \"two\", null, {\"k\": true}]", "\"text\"", "12.50", "null", "true", "{}", "[]", "{\"a\": null, \"a\": \"last\"}", "{\"a\": \"q\\\"uo\\u00e9\\n\"}", "{\"a\":1e5,\"\": 3}"]);
+kind!(
+    JSON,
+    "json",
+    "text",
+    [
+        "{\"a\": 1, \"b\": {\"c\": [1, 2.50, null, \"x\"]}}",
+        "[1, \"two\", null, {\"k\": true}]",
+        "\"text\"",
+        "12.50",
+        "null",
+        "true",
+        "{}",
+        "[]",
+        "{\"a\": null, \"a\": \"last\"}",
+        "{\"a\": \"q\\\"uo\\u00e9\\n\"}",
+        "{\"a\":1e5,\"\": 3}"
+    ]
+);
 kind!(JSONKEY, "jsonkey", "text", ["a", "b", "", "zz", "0"]);
 
 /// All of them.
@@ -68,7 +337,10 @@ pub(crate) fn literal(value: &Option<&str>) -> String {
     match interval(text) {
         Some(it) => {
             let micros = it.nanoseconds / 1_000;
-            format!("make_interval(months => {}, days => {}, secs => {}.0 / 1000000)", it.months, it.days, micros)
+            format!(
+                "make_interval(months => {}, days => {}, secs => {}.0 / 1000000)",
+                it.months, it.days, micros
+            )
         }
         None => format!("'{}'", text.replace('\'', "''")),
     }
@@ -76,7 +348,10 @@ pub(crate) fn literal(value: &Option<&str>) -> String {
 
 /// Months, days and microseconds.
 fn interval(text: &str) -> Option<IntervalMonthDayNano> {
-    let parts: Vec<i64> = text.split(' ').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let parts: Vec<i64> = text
+        .split(' ')
+        .map(|part| part.parse().ok())
+        .collect::<Option<_>>()?;
     match parts.as_slice() {
         [months, days, micros] => Some(IntervalMonthDayNano::new(
             i32::try_from(*months).ok()?,
@@ -92,10 +367,26 @@ impl Kind {
     pub(crate) fn column(&self, at: &[usize]) -> ArrayRef {
         let picked = at.iter().map(|at| self.values[*at]);
         match self.postgres {
-            "boolean" => Arc::new(picked.map(|v| v.map(|v| v == "true")).collect::<BooleanArray>()),
-            "int" => Arc::new(picked.map(|v| v.map(|v| v.parse::<i32>().unwrap())).collect::<Int32Array>()),
-            "bigint" => Arc::new(picked.map(|v| v.map(|v| v.parse::<i64>().unwrap())).collect::<Int64Array>()),
-            "double precision" => Arc::new(picked.map(|v| v.map(|v| v.parse::<f64>().unwrap())).collect::<Float64Array>()),
+            "boolean" => Arc::new(
+                picked
+                    .map(|v| v.map(|v| v == "true"))
+                    .collect::<BooleanArray>(),
+            ),
+            "int" => Arc::new(
+                picked
+                    .map(|v| v.map(|v| v.parse::<i32>().unwrap()))
+                    .collect::<Int32Array>(),
+            ),
+            "bigint" => Arc::new(
+                picked
+                    .map(|v| v.map(|v| v.parse::<i64>().unwrap()))
+                    .collect::<Int64Array>(),
+            ),
+            "double precision" => Arc::new(
+                picked
+                    .map(|v| v.map(|v| v.parse::<f64>().unwrap()))
+                    .collect::<Float64Array>(),
+            ),
             "numeric(12,2)" => Arc::new(
                 picked
                     .map(|v| v.map(|v| v.replace('.', "").parse::<i128>().unwrap()))
@@ -108,14 +399,22 @@ impl Kind {
                     .map(|v| v.map(|v| days(v.parse().unwrap())))
                     .collect::<Date32Array>(),
             ),
-            "timestamp" => Arc::new(picked.map(|v| v.map(micros)).collect::<TimestampMicrosecondArray>()),
+            "timestamp" => Arc::new(
+                picked
+                    .map(|v| v.map(micros))
+                    .collect::<TimestampMicrosecondArray>(),
+            ),
             "timestamptz" => Arc::new(
                 picked
                     .map(|v| v.map(|v| micros(v.trim_end_matches("+00"))))
                     .collect::<TimestampMicrosecondArray>()
                     .with_timezone("UTC"),
             ),
-            "interval" => Arc::new(picked.map(|v| v.map(|v| interval(v).unwrap())).collect::<IntervalMonthDayNanoArray>()),
+            "interval" => Arc::new(
+                picked
+                    .map(|v| v.map(|v| interval(v).unwrap()))
+                    .collect::<IntervalMonthDayNanoArray>(),
+            ),
             _ => Arc::new(picked.collect::<StringArray>()),
         }
     }

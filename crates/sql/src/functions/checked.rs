@@ -8,11 +8,15 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
-use arrow_array::{Array, ArrayRef, Date32Array, Float64Array, StringArray, TimestampMicrosecondArray};
+use arrow_array::{
+    Array, ArrayRef, Date32Array, Float64Array, StringArray, TimestampMicrosecondArray,
+};
 use arrow_cast::cast;
 use arrow_schema::DataType;
 use chrono::NaiveDate;
-use datafusion_common::cast::{as_int32_array, as_int64_array, as_string_array, as_timestamp_microsecond_array};
+use datafusion_common::cast::{
+    as_int32_array, as_int64_array, as_string_array, as_timestamp_microsecond_array,
+};
 use datafusion_common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion_expr::ScalarUDF;
 
@@ -39,20 +43,64 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         define(IN_RANGE, same, first, |args, _| in_range(args, true)),
         define("not_nan", same, first, |args, _| in_range(args, false)),
-        define(POSITIVE, same, first, |args, _| positive(argument(args, 0)?)),
-        define(A_NUMBER, same, first, |args, _| a_number(argument(args, 0)?)),
-        define(ROUND_MOMENT, |types| Ok(types.to_vec()), first, |args, to| round_moment(args, to)),
-        define("lpad", padded, |_| Ok(DataType::Utf8), |args, _| pad(args, true)),
-        define("rpad", padded, |_| Ok(DataType::Utf8), |args, _| pad(args, false)),
-        define("repeat", |types| match types.len() {
-            2 => Ok(vec![DataType::Utf8, DataType::Int64]),
-            count => Err(count_is("repeat", "a text and a count", count)),
-        }, |_| Ok(DataType::Utf8), |args, _| repeated(args)),
+        define(POSITIVE, same, first, |args, _| {
+            positive(argument(args, 0)?)
+        }),
+        define(A_NUMBER, same, first, |args, _| {
+            a_number(argument(args, 0)?)
+        }),
+        define(
+            ROUND_MOMENT,
+            |types| Ok(types.to_vec()),
+            first,
+            |args, to| round_moment(args, to),
+        ),
+        define(
+            "lpad",
+            padded,
+            |_| Ok(DataType::Utf8),
+            |args, _| pad(args, true),
+        ),
+        define(
+            "rpad",
+            padded,
+            |_| Ok(DataType::Utf8),
+            |args, _| pad(args, false),
+        ),
+        define(
+            "repeat",
+            |types| match types.len() {
+                2 => Ok(vec![DataType::Utf8, DataType::Int64]),
+                count => Err(count_is("repeat", "a text and a count", count)),
+            },
+            |_| Ok(DataType::Utf8),
+            |args, _| repeated(args),
+        ),
         define(AT_MOST, same, first, |args, _| at_most(argument(args, 0)?)),
-        define(SERIES_STOP, |types| Ok(vec![DataType::Int64; types.len()]), |_| Ok(DataType::Int64), |args, _| series_stop(args)),
-        define("chr", |types| numbers("chr", 1, types), |_| Ok(DataType::Utf8), |args, _| characters(args)),
-        define("make_date", |types| numbers("make_date", 3, types), |_| Ok(DataType::Date32), |args, _| dates(args)),
-        define("to_hex", whole, |_| Ok(DataType::Utf8), |args, _| hexes(args)),
+        define(
+            SERIES_STOP,
+            |types| Ok(vec![DataType::Int64; types.len()]),
+            |_| Ok(DataType::Int64),
+            |args, _| series_stop(args),
+        ),
+        define(
+            "chr",
+            |types| numbers("chr", 1, types),
+            |_| Ok(DataType::Utf8),
+            |args, _| characters(args),
+        ),
+        define(
+            "make_date",
+            |types| numbers("make_date", 3, types),
+            |_| Ok(DataType::Date32),
+            |args, _| dates(args),
+        ),
+        define(
+            "to_hex",
+            whole,
+            |_| Ok(DataType::Utf8),
+            |args, _| hexes(args),
+        ),
     ]
 }
 
@@ -61,11 +109,18 @@ fn same(types: &[DataType]) -> Result<Vec<DataType>> {
 }
 
 fn first(types: &[DataType]) -> Result<DataType> {
-    types.first().cloned().ok_or_else(|| count_is("this function", "an argument", 0))
+    types
+        .first()
+        .cloned()
+        .ok_or_else(|| count_is("this function", "an argument", 0))
 }
 
 fn numbers(name: &str, count: usize, types: &[DataType]) -> Result<Vec<DataType>> {
-    match types.len() == count && types.iter().all(|given| given.is_numeric() || given.is_null()) {
+    match types.len() == count
+        && types
+            .iter()
+            .all(|given| given.is_numeric() || given.is_null())
+    {
         true => Ok(vec![DataType::Int64; count]),
         false => plan_err!("`{name}` takes {count} whole numbers"),
     }
@@ -74,7 +129,11 @@ fn numbers(name: &str, count: usize, types: &[DataType]) -> Result<Vec<DataType>
 fn whole(types: &[DataType]) -> Result<Vec<DataType>> {
     match types {
         [only] if *only == DataType::Int64 || only.is_null() => Ok(vec![DataType::Int64]),
-        [only] if only.is_integer() => Ok(vec![if only.primitive_width() > Some(4) { DataType::Int64 } else { DataType::Int32 }]),
+        [only] if only.is_integer() => Ok(vec![if only.primitive_width() > Some(4) {
+            DataType::Int64
+        } else {
+            DataType::Int32
+        }]),
         _ => plan_err!("`to_hex` takes a whole number"),
     }
 }
@@ -88,7 +147,9 @@ fn padded(types: &[DataType]) -> Result<Vec<DataType>> {
 }
 
 fn doubles(array: &ArrayRef) -> Result<Float64Array> {
-    Ok(cast(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
+    Ok(cast(array, &DataType::Float64)?
+        .as_primitive::<Float64Type>()
+        .clone())
 }
 
 /// The first argument, computed of the others.
@@ -99,9 +160,15 @@ fn in_range(args: &[ArrayRef], finite: bool) -> Result<ArrayRef> {
     if !results.iter().flatten().any(odd) {
         return Ok(Arc::clone(computed));
     }
-    let given = args.iter().skip(1).map(doubles).collect::<Result<Vec<_>>>()?;
+    let given = args
+        .iter()
+        .skip(1)
+        .map(doubles)
+        .collect::<Result<Vec<_>>>()?;
     for (row, result) in results.iter().enumerate() {
-        let Some(result) = result.filter(|result| odd(*result)) else { continue };
+        let Some(result) = result.filter(|result| odd(*result)) else {
+            continue;
+        };
         let explained = given.iter().any(|array| {
             let value = array.value(row);
             array.is_null(row) || value.is_nan() || (result.is_infinite() && value.is_infinite())
@@ -124,7 +191,11 @@ fn positive(values: &ArrayRef) -> Result<ArrayRef> {
 }
 
 fn a_number(values: &ArrayRef) -> Result<ArrayRef> {
-    if doubles(values)?.iter().flatten().any(|value| !value.is_finite()) {
+    if doubles(values)?
+        .iter()
+        .flatten()
+        .any(|value| !value.is_finite())
+    {
         return exec_err!("NaN and infinity are no moments");
     }
     Ok(Arc::clone(values))
@@ -158,7 +229,9 @@ fn at_most(values: &ArrayRef) -> Result<ArrayRef> {
     let lengths = cast(values, &DataType::Int64)?;
     match as_int64_array(&lengths)?.iter().flatten().max() {
         Some(length) if length > MOST_ITEMS => {
-            exec_err!("a list of {length} items is too long; at most {MOST_ITEMS} are made: use the table function `generate_series` or a join")
+            exec_err!(
+                "a list of {length} items is too long; at most {MOST_ITEMS} are made: use the table function `generate_series` or a join"
+            )
         }
         _ => Ok(Arc::clone(values)),
     }
@@ -167,13 +240,25 @@ fn at_most(values: &ArrayRef) -> Result<ArrayRef> {
 /// The end of a series, unless it is too far from its start.
 fn series_stop(args: &[ArrayRef]) -> Result<ArrayRef> {
     let stops = argument(args, 1)?;
-    let numbers = args.iter().map(|array| as_int64_array(array)).collect::<Result<Vec<_>>>()?;
+    let numbers = args
+        .iter()
+        .map(|array| as_int64_array(array))
+        .collect::<Result<Vec<_>>>()?;
     for row in 0..stops.len() {
-        let number = |at: usize| numbers.get(at).filter(|array| array.is_valid(row)).map(|array| i128::from(array.value(row)));
-        let (Some(start), Some(stop)) = (number(0), number(1)) else { continue };
+        let number = |at: usize| {
+            numbers
+                .get(at)
+                .filter(|array| array.is_valid(row))
+                .map(|array| i128::from(array.value(row)))
+        };
+        let (Some(start), Some(stop)) = (number(0), number(1)) else {
+            continue;
+        };
         let step = number(2).filter(|step| *step != 0).unwrap_or(1);
         if (stop - start) / step > i128::from(MOST_ITEMS) {
-            return exec_err!("a series from {start} to {stop} is too long for a list; at most {MOST_ITEMS} items are made: use the table function `generate_series`");
+            return exec_err!(
+                "a series from {start} to {stop} is too long for a list; at most {MOST_ITEMS} items are made: use the table function `generate_series`"
+            );
         }
     }
     Ok(Arc::clone(stops))
@@ -191,11 +276,19 @@ fn repeated(args: &[ArrayRef]) -> Result<ArrayRef> {
         let bytes = text.len().saturating_mul(count);
         total = total.saturating_add(bytes);
         if i64::try_from(bytes).map_or(true, |bytes| bytes > LONGEST) || total > MOST_BYTES {
-            return exec_err!("`repeat` makes a text of {bytes} bytes, which is too long; at most {LONGEST} are made");
+            return exec_err!(
+                "`repeat` makes a text of {bytes} bytes, which is too long; at most {LONGEST} are made"
+            );
         }
         Ok(Some(text.repeat(count)))
     };
-    Ok(Arc::new(texts.iter().zip(counts).map(one).collect::<Result<StringArray>>()?))
+    Ok(Arc::new(
+        texts
+            .iter()
+            .zip(counts)
+            .map(one)
+            .collect::<Result<StringArray>>()?,
+    ))
 }
 
 /// More characters than this are no padding but a mistake.
@@ -204,15 +297,22 @@ const LONGEST: i64 = 16 << 20;
 fn pad(args: &[ArrayRef], left: bool) -> Result<ArrayRef> {
     let texts = as_string_array(argument(args, 0)?)?;
     let lengths = as_int64_array(argument(args, 1)?)?;
-    let fillings = args.get(2).map(|array| as_string_array(array)).transpose()?;
+    let fillings = args
+        .get(2)
+        .map(|array| as_string_array(array))
+        .transpose()?;
     let one = |row: usize| -> Result<Option<String>> {
-        let missing = texts.is_null(row) || lengths.is_null(row) || fillings.is_some_and(|fillings| fillings.is_null(row));
+        let missing = texts.is_null(row)
+            || lengths.is_null(row)
+            || fillings.is_some_and(|fillings| fillings.is_null(row));
         if missing {
             return Ok(None);
         }
         let length = lengths.value(row).max(0);
         if length > LONGEST {
-            return exec_err!("a text of {length} characters is too long; at most {LONGEST} are made");
+            return exec_err!(
+                "a text of {length} characters is too long; at most {LONGEST} are made"
+            );
         }
         let length = usize::try_from(length).unwrap_or(0);
         let text = texts.value(row);
@@ -225,9 +325,15 @@ fn pad(args: &[ArrayRef], left: bool) -> Result<ArrayRef> {
             return Ok(Some(text.to_owned()));
         }
         let more: String = filling.chars().cycle().take(length - count).collect();
-        Ok(Some(if left { format!("{more}{text}") } else { format!("{text}{more}") }))
+        Ok(Some(if left {
+            format!("{more}{text}")
+        } else {
+            format!("{text}{more}")
+        }))
     };
-    Ok(Arc::new((0..texts.len()).map(one).collect::<Result<StringArray>>()?))
+    Ok(Arc::new(
+        (0..texts.len()).map(one).collect::<Result<StringArray>>()?,
+    ))
 }
 
 fn characters(args: &[ArrayRef]) -> Result<ArrayRef> {
@@ -241,17 +347,27 @@ fn characters(args: &[ArrayRef]) -> Result<ArrayRef> {
             .map(|c| Some(c.to_string()))
             .ok_or_else(|| exec_datafusion_err!("there is no character {code}")),
     };
-    Ok(Arc::new(codes.iter().map(one).collect::<Result<StringArray>>()?))
+    Ok(Arc::new(
+        codes.iter().map(one).collect::<Result<StringArray>>()?,
+    ))
 }
 
 fn dates(args: &[ArrayRef]) -> Result<ArrayRef> {
-    let parts = args.iter().map(|array| as_int64_array(array)).collect::<Result<Vec<_>>>()?;
+    let parts = args
+        .iter()
+        .map(|array| as_int64_array(array))
+        .collect::<Result<Vec<_>>>()?;
     let rows = parts.first().map_or(0, |array| array.len());
     let one = |row: usize| -> Result<Option<i32>> {
         if parts.iter().any(|part| part.is_null(row)) {
             return Ok(None);
         }
-        let number = |at: usize| parts.get(at).map(|part| part.value(row)).unwrap_or_default();
+        let number = |at: usize| {
+            parts
+                .get(at)
+                .map(|part| part.value(row))
+                .unwrap_or_default()
+        };
         let (year, month, day) = (number(0), number(1), number(2));
         let date = i32::try_from(year)
             .ok()
@@ -263,14 +379,22 @@ fn dates(args: &[ArrayRef]) -> Result<ArrayRef> {
             .map(Some)
             .ok_or_else(|| exec_datafusion_err!("there is no date {year}-{month}-{day}"))
     };
-    Ok(Arc::new((0..rows).map(one).collect::<Result<Date32Array>>()?))
+    Ok(Arc::new(
+        (0..rows).map(one).collect::<Result<Date32Array>>()?,
+    ))
 }
 
 fn hexes(args: &[ArrayRef]) -> Result<ArrayRef> {
     let values = argument(args, 0)?;
     let all: StringArray = match values.data_type() {
-        DataType::Int32 => as_int32_array(values)?.iter().map(|value| value.map(|value| format!("{value:x}"))).collect(),
-        _ => as_int64_array(values)?.iter().map(|value| value.map(|value| format!("{value:x}"))).collect(),
+        DataType::Int32 => as_int32_array(values)?
+            .iter()
+            .map(|value| value.map(|value| format!("{value:x}")))
+            .collect(),
+        _ => as_int64_array(values)?
+            .iter()
+            .map(|value| value.map(|value| format!("{value:x}")))
+            .collect(),
     };
     Ok(Arc::new(all))
 }

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::IntervalMonthDayNanoType;
 use arrow_array::cast::AsArray;
+use arrow_array::types::IntervalMonthDayNanoType;
 use arrow_array::{Array, ArrayRef, IntervalMonthDayNanoArray};
 use datafusion_common::Result;
 use datafusion_expr::ScalarUDF;
@@ -15,20 +15,42 @@ use super::span::{key, span};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
-        define("greatest_interval", |types| Ok(vec![span(); types.len()]), |_| Ok(span()), |args, _| best(args, true)),
-        define("least_interval", |types| Ok(vec![span(); types.len()]), |_| Ok(span()), |args, _| best(args, false)),
+        define(
+            "greatest_interval",
+            |types| Ok(vec![span(); types.len()]),
+            |_| Ok(span()),
+            |args, _| best(args, true),
+        ),
+        define(
+            "least_interval",
+            |types| Ok(vec![span(); types.len()]),
+            |_| Ok(span()),
+            |args, _| best(args, false),
+        ),
     ]
 }
 
 fn best(args: &[ArrayRef], greatest: bool) -> Result<ArrayRef> {
     let rows = args.first().map_or(0, |array| array.len());
-    let columns: Vec<_> = args.iter().map(|array| array.as_primitive::<IntervalMonthDayNanoType>()).collect();
+    let columns: Vec<_> = args
+        .iter()
+        .map(|array| array.as_primitive::<IntervalMonthDayNanoType>())
+        .collect();
     let one = |row: usize| {
-        let values = columns.iter().filter(|column| column.is_valid(row)).map(|column| column.value(row));
+        let values = columns
+            .iter()
+            .filter(|column| column.is_valid(row))
+            .map(|column| column.value(row));
         values.reduce(|best, value| {
-            let better = if greatest { key(value) > key(best) } else { key(value) < key(best) };
+            let better = if greatest {
+                key(value) > key(best)
+            } else {
+                key(value) < key(best)
+            };
             if better { value } else { best }
         })
     };
-    Ok(Arc::new((0..rows).map(one).collect::<IntervalMonthDayNanoArray>()))
+    Ok(Arc::new(
+        (0..rows).map(one).collect::<IntervalMonthDayNanoArray>(),
+    ))
 }

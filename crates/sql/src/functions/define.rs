@@ -118,11 +118,16 @@ impl ScalarUDFImpl for Definition {
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         match (self.symbol, args) {
-            (Some(symbol), [left, right]) => {
-                Ok(format!("{} {symbol} {}", left.schema_name(), right.schema_name()))
-            }
+            (Some(symbol), [left, right]) => Ok(format!(
+                "{} {symbol} {}",
+                left.schema_name(),
+                right.schema_name()
+            )),
             _ => {
-                let names: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
+                let names: Vec<String> = args
+                    .iter()
+                    .map(|arg| arg.schema_name().to_string())
+                    .collect();
                 Ok(format!("{}({})", self.name, names.join(",")))
             }
         }
@@ -158,6 +163,10 @@ pub(super) fn argument(args: &[ArrayRef], at: usize) -> Result<&ArrayRef> {
 }
 
 /// How many arguments a function takes, in words.
-pub(super) fn count_is(name: &str, wanted: &str, given: usize) -> datafusion_common::DataFusionError {
+pub(super) fn count_is(
+    name: &str,
+    wanted: &str,
+    given: usize,
+) -> datafusion_common::DataFusionError {
     datafusion_common::plan_datafusion_err!("`{name}` takes {wanted}, here are {given}")
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{IntervalMonthDayNano, IntervalMonthDayNanoType};
-use arrow_array::{Array, ArrayRef, Float64Array, IntervalMonthDayNanoArray, TimestampMicrosecondArray};
+use arrow_array::{
+    Array, ArrayRef, Float64Array, IntervalMonthDayNanoArray, TimestampMicrosecondArray,
+};
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
@@ -92,10 +94,17 @@ impl FromStr for Part {
 
 /// The quotient and remainder PostgreSQL counts centuries with: there is no year zero.
 fn counted(year: i32, length: i32) -> i32 {
-    if year > 0 { (year + length - 1) / length } else { -((length - 1 - (year - 1)) / length) }
+    if year > 0 {
+        (year + length - 1) / length
+    } else {
+        -((length - 1 - (year - 1)) / length)
+    }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "microseconds of a calendar are exact to 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of a calendar are exact to 2^53"
+)]
 fn micros_as(value: i64, unit: f64) -> f64 {
     value as f64 / unit
 }
@@ -110,7 +119,12 @@ impl Part {
     fn is_of_time(self) -> bool {
         matches!(
             self,
-            Self::Hour | Self::Minute | Self::Second | Self::Millisecond | Self::Microsecond | Self::Zone
+            Self::Hour
+                | Self::Minute
+                | Self::Second
+                | Self::Millisecond
+                | Self::Microsecond
+                | Self::Zone
         )
     }
 
@@ -159,10 +173,17 @@ impl Part {
             Self::Millisecond => micros_as(of_minute, 1_000.0),
             Self::Microsecond => micros_as(of_minute, 1.0),
             Self::Epoch => {
-                let days = f64::from(years) * 365.25 + f64::from(it.months % 12) * 30.0 + f64::from(it.days);
+                let days = f64::from(years) * 365.25
+                    + f64::from(it.months % 12) * 30.0
+                    + f64::from(it.days);
                 days * 86_400.0 + micros_as(micros, 1_000_000.0)
             }
-            Self::IsoYear | Self::Week | Self::DayOfWeek | Self::IsoDayOfWeek | Self::DayOfYear | Self::Zone => return None,
+            Self::IsoYear
+            | Self::Week
+            | Self::DayOfWeek
+            | Self::IsoDayOfWeek
+            | Self::DayOfYear
+            | Self::Zone => return None,
         })
     }
 }
@@ -209,7 +230,11 @@ impl ScalarUDFImpl for DatePart {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let part = match args.scalar_arguments.first() {
-            Some(Some(value)) => value.try_as_str().flatten().map(str::parse::<Part>).transpose()?,
+            Some(Some(value)) => value
+                .try_as_str()
+                .flatten()
+                .map(str::parse::<Part>)
+                .transpose()?,
             _ => None,
         };
         let whole = part.is_some_and(|part| !part.is_fraction());
@@ -224,18 +249,31 @@ impl ScalarUDFImpl for DatePart {
         {
             return plan_err!("only a timestamp with a zone has a time zone");
         }
-        let data_type = if whole { DataType::Int32 } else { DataType::Float64 };
+        let data_type = if whole {
+            DataType::Int32
+        } else {
+            DataType::Float64
+        };
         Ok(Arc::new(Field::new(self.name(), data_type, true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let scalar = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
+        let arrays = args
+            .args
+            .iter()
+            .map(|arg| arg.to_array(rows))
+            .collect::<Result<Vec<_>>>()?;
         let found = parts(argument(&arrays, 0)?, argument(&arrays, 1)?)?;
         let found = cast(&found, args.return_field.data_type())?;
         match scalar {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&found, 0)?)),
+            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &found, 0,
+            )?)),
             false => Ok(ColumnarValue::Array(found)),
         }
     }
@@ -249,7 +287,9 @@ fn moment_or_span(name: &str, given: &DataType) -> Result<DataType> {
         DataType::Date64 | DataType::Null => wall(),
         DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
         text if text.is_string() => wall(),
-        other => return plan_err!("`{name}` takes a date, a timestamp or an interval, here is {other}"),
+        other => {
+            return plan_err!("`{name}` takes a date, a timestamp or an interval, here is {other}");
+        }
     })
 }
 
@@ -261,7 +301,10 @@ fn parts(names: &ArrayRef, values: &ArrayRef) -> Result<ArrayRef> {
         (None, DataType::Time64(_)) => Some(cast(&cast(values, &DataType::Int64)?, &wall())?),
         (None, _) => Some(cast(values, &wall())?),
     };
-    let micros = micros.as_ref().map(|array| as_timestamp_microsecond_array(array)).transpose()?;
+    let micros = micros
+        .as_ref()
+        .map(|array| as_timestamp_microsecond_array(array))
+        .transpose()?;
     let mut out = Vec::with_capacity(values.len());
     let mut known: Option<(&str, Part)> = None;
     for row in 0..values.len() {
@@ -280,7 +323,9 @@ fn parts(names: &ArrayRef, values: &ArrayRef) -> Result<ArrayRef> {
             (None, Some(micros)) => part.of_moment(micros.value(row)),
             (None, None) => None,
         };
-        out.push(Some(value.ok_or_else(|| exec_datafusion_err!("`{name}` cannot be taken from this value"))?));
+        out.push(Some(value.ok_or_else(|| {
+            exec_datafusion_err!("`{name}` cannot be taken from this value")
+        })?));
     }
     Ok(Arc::new(Float64Array::from(out)))
 }
@@ -296,13 +341,18 @@ fn truncated_types(types: &[DataType]) -> Result<Vec<DataType>> {
 fn truncatable(given: &DataType) -> Result<DataType> {
     Ok(match moment_or_span("date_trunc", given)? {
         DataType::Date32 => wall(),
-        DataType::Time64(_) => return plan_err!("`date_trunc` takes a date, a timestamp or an interval"),
+        DataType::Time64(_) => {
+            return plan_err!("`date_trunc` takes a date, a timestamp or an interval");
+        }
         other => other,
     })
 }
 
 fn truncated_type(types: &[DataType]) -> Result<DataType> {
-    types.get(1).cloned().ok_or_else(|| count_is("date_trunc", "a part and a moment", types.len()))
+    types
+        .get(1)
+        .cloned()
+        .ok_or_else(|| count_is("date_trunc", "a part and a moment", types.len()))
 }
 
 impl Part {
@@ -312,7 +362,11 @@ impl Part {
         // The first year of the century or millennium: 2001 begins both.
         let began = |length: i32| {
             let year = at.year();
-            if year > 0 { (year - 1) / length * length + 1 } else { -((length - 1 - year) / length * length) + 1 }
+            if year > 0 {
+                (year - 1) / length * length + 1
+            } else {
+                -((length - 1 - year) / length * length) + 1
+            }
         };
         match self {
             Self::Millennium => first(began(1000), 1),
@@ -346,7 +400,8 @@ impl Part {
     }
 
     fn start_of_span(self, it: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
-        let months = |length: i32| Some(IntervalMonthDayNano::new(it.months / length * length, 0, 0));
+        let months =
+            |length: i32| Some(IntervalMonthDayNano::new(it.months / length * length, 0, 0));
         match self {
             Self::Millennium => months(12_000),
             Self::Century => months(1_200),
@@ -357,7 +412,11 @@ impl Part {
             Self::Day => Some(IntervalMonthDayNano::new(it.months, it.days, 0)),
             _ => {
                 let length = self.micros()?.checked_mul(1_000)?;
-                Some(IntervalMonthDayNano::new(it.months, it.days, it.nanoseconds / length * length))
+                Some(IntervalMonthDayNano::new(
+                    it.months,
+                    it.days,
+                    it.nanoseconds / length * length,
+                ))
             }
         }
     }
@@ -366,15 +425,22 @@ impl Part {
 fn truncated(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     let names = as_string_array(argument(args, 0)?)?;
     let values = argument(args, 1)?;
-    let zones = args.get(2).map(|array| as_string_array(array)).transpose()?;
+    let zones = args
+        .get(2)
+        .map(|array| as_string_array(array))
+        .transpose()?;
     let wrong = |name: &str| exec_datafusion_err!("`date_trunc` does not cut to `{name}`");
-    let skipped = |row: usize| names.is_null(row) || values.is_null(row) || zones.is_some_and(|zones| zones.is_null(row));
+    let skipped = |row: usize| {
+        names.is_null(row) || values.is_null(row) || zones.is_some_and(|zones| zones.is_null(row))
+    };
     if let Some(spans) = values.as_primitive_opt::<IntervalMonthDayNanoType>() {
         let one = |row: usize| match skipped(row) {
             true => Ok(None),
             false => {
                 let part: Part = names.value(row).parse()?;
-                part.start_of_span(spans.value(row)).map(Some).ok_or_else(|| wrong(names.value(row)))
+                part.start_of_span(spans.value(row))
+                    .map(Some)
+                    .ok_or_else(|| wrong(names.value(row)))
             }
         };
         let all = (0..spans.len()).map(one).collect::<Result<Vec<_>>>()?;
@@ -396,7 +462,10 @@ fn truncated(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
             None => moved(micros.value(row)).map(Some),
             Some(zones) => {
                 let zone = super::zone::zone(zones.value(row))?;
-                let there = super::zone::seen_there(at(micros.value(row)).ok_or_else(|| wrong("a timestamp"))?, zone)?;
+                let there = super::zone::seen_there(
+                    at(micros.value(row)).ok_or_else(|| wrong("a timestamp"))?,
+                    zone,
+                )?;
                 let start = at(moved(there)?).ok_or_else(|| wrong("a timestamp"))?;
                 super::zone::instant_of(start, zone).map(Some)
             }

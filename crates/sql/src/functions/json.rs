@@ -32,31 +32,72 @@ pub(crate) const ELEMENTS: &[(&str, &str)] = &[
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let text: super::define::Gives = |_| Ok(DataType::Utf8);
     vec![
-        operator(JSON_GET, "->", text_and_key, text, |args, _| got(args, false)),
-        operator(JSON_GET_TEXT, "->>", text_and_key, text, |args, _| got(args, true)),
+        operator(JSON_GET, "->", text_and_key, text, |args, _| {
+            got(args, false)
+        }),
+        operator(JSON_GET_TEXT, "->>", text_and_key, text, |args, _| {
+            got(args, true)
+        }),
         operator(JSON_AT, "#>", texts, text, |args, _| at(args, false)),
         operator(JSON_AT_TEXT, "#>>", texts, text, |args, _| at(args, true)),
-        also("json_extract_path", &["jsonb_extract_path"], texts, text, |args, _| path(args, false)),
-        also("json_extract_path_text", &["jsonb_extract_path_text"], texts, text, |args, _| path(args, true)),
+        also(
+            "json_extract_path",
+            &["jsonb_extract_path"],
+            texts,
+            text,
+            |args, _| path(args, false),
+        ),
+        also(
+            "json_extract_path_text",
+            &["jsonb_extract_path_text"],
+            texts,
+            text,
+            |args, _| path(args, true),
+        ),
         define("json_extract", texts, text, |args, _| extracted(args)),
-        also("json_typeof", &["jsonb_typeof"], texts, text, |args, _| typed(args)),
-        also("json_array_length", &["jsonb_array_length"], texts, |_| Ok(DataType::Int32), |args, _| lengths(args)),
-        define("json_elements", texts, list_of_text, |args, _| elements(args, false)),
-        define("json_elements_text", texts, list_of_text, |args, _| elements(args, true)),
+        also("json_typeof", &["jsonb_typeof"], texts, text, |args, _| {
+            typed(args)
+        }),
+        also(
+            "json_array_length",
+            &["jsonb_array_length"],
+            texts,
+            |_| Ok(DataType::Int32),
+            |args, _| lengths(args),
+        ),
+        define("json_elements", texts, list_of_text, |args, _| {
+            elements(args, false)
+        }),
+        define("json_elements_text", texts, list_of_text, |args, _| {
+            elements(args, true)
+        }),
         define("json_keys", texts, list_of_text, |args, _| keys(args)),
         define("json", texts, text, |args, _| {
-            by_row(args, |row, texts| parse(texts.value(row)).map(|_| Some(texts.value(row).to_owned())))
+            by_row(args, |row, texts| {
+                parse(texts.value(row)).map(|_| Some(texts.value(row).to_owned()))
+            })
         }),
-        define("json_valid", texts, |_| Ok(DataType::Boolean), |args, _| valid(args)),
+        define(
+            "json_valid",
+            texts,
+            |_| Ok(DataType::Boolean),
+            |args, _| valid(args),
+        ),
     ]
 }
 
 fn list_of_text(_: &[DataType]) -> Result<DataType> {
-    Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))))
+    Ok(DataType::List(Arc::new(Field::new_list_field(
+        DataType::Utf8,
+        true,
+    ))))
 }
 
 fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
-    match types.iter().find(|given| !given.is_string() && !given.is_null()) {
+    match types
+        .iter()
+        .find(|given| !given.is_string() && !given.is_null())
+    {
         Some(other) => plan_err!("JSON is text here, and so are its keys; this is {other}"),
         None if types.is_empty() => Err(count_is("json_…", "a text", 0)),
         None => Ok(vec![DataType::Utf8; types.len()]),
@@ -184,7 +225,11 @@ impl<'a> Reader<'a> {
             b'n' => self.word("null", Shape::Null)?,
             _ => self.number()?,
         };
-        Some(Value { raw: self.since(start), shape, members })
+        Some(Value {
+            raw: self.since(start),
+            shape,
+            members,
+        })
     }
 
     fn members(
@@ -260,7 +305,10 @@ impl<'a> Reader<'a> {
 
     fn number(&mut self) -> Option<Shape> {
         let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')) {
+        while matches!(
+            self.peek(),
+            Some(b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
+        ) {
             self.at += 1;
         }
         let text = self.since(start);
@@ -293,7 +341,9 @@ impl<'a> Value<'a> {
         }
         let length = i64::try_from(self.members.len()).ok()?;
         let place = if place < 0 { place + length } else { place };
-        self.members.get(usize::try_from(place).ok()?).map(|(_, value)| *value)
+        self.members
+            .get(usize::try_from(place).ok()?)
+            .map(|(_, value)| *value)
     }
 
     /// A key of an object, or a place of a list that is written as one.
@@ -361,13 +411,21 @@ fn at(args: &[ArrayRef], as_text: bool) -> Result<ArrayRef> {
             return Ok(None);
         }
         let inner = path.value(row).trim();
-        let inner = inner.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let inner = inner
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'));
         let Some(inner) = inner else {
-            return exec_err!("a path behind `#>` is written `'{{a,b,0}}'`, here is `{}`", path.value(row));
+            return exec_err!(
+                "a path behind `#>` is written `'{{a,b,0}}'`, here is `{}`",
+                path.value(row)
+            );
         };
         let words: Vec<String> = match inner.trim().is_empty() {
             true => Vec::new(),
-            false => inner.split(',').map(|word| word.trim().trim_matches('"').to_owned()).collect(),
+            false => inner
+                .split(',')
+                .map(|word| word.trim().trim_matches('"').to_owned())
+                .collect(),
         };
         given(along(texts.value(row), &words)?, as_text)
     })
@@ -396,7 +454,10 @@ fn extracted(args: &[ArrayRef]) -> Result<ArrayRef> {
             return Ok(None);
         }
         let Some(words) = dollar_path(paths.value(row)) else {
-            return exec_err!("a path of `json_extract` is written `$.a.b[0]`, here is `{}`", paths.value(row));
+            return exec_err!(
+                "a path of `json_extract` is written `$.a.b[0]`, here is `{}`",
+                paths.value(row)
+            );
         };
         given(along(texts.value(row), &words)?, false)
     })
@@ -450,7 +511,9 @@ fn by_row(
 }
 
 fn typed(args: &[ArrayRef]) -> Result<ArrayRef> {
-    by_row(args, |row, texts| Ok(Some(parse(texts.value(row))?.shape.name().to_owned())))
+    by_row(args, |row, texts| {
+        Ok(Some(parse(texts.value(row))?.shape.name().to_owned()))
+    })
 }
 
 fn lengths(args: &[ArrayRef]) -> Result<ArrayRef> {
@@ -460,16 +523,24 @@ fn lengths(args: &[ArrayRef]) -> Result<ArrayRef> {
         let value = parse(text)?;
         match value.shape {
             Shape::List => Ok(i32::try_from(value.members.len()).ok()),
-            other => exec_err!("this JSON is no array but {}: it has no length", other.name()),
+            other => exec_err!(
+                "this JSON is no array but {}: it has no length",
+                other.name()
+            ),
         }
     };
-    Ok(Arc::new(texts.iter().map(length).collect::<Result<Int32Array>>()?))
+    Ok(Arc::new(
+        texts.iter().map(length).collect::<Result<Int32Array>>()?,
+    ))
 }
 
 fn elements(args: &[ArrayRef], as_text: bool) -> Result<ArrayRef> {
     lists(args, |value, out| {
         if value.shape != Shape::List {
-            return exec_err!("this JSON is no array but {}: it has no elements", value.shape.name());
+            return exec_err!(
+                "this JSON is no array but {}: it has no elements",
+                value.shape.name()
+            );
         }
         for (_, item) in &value.members {
             out.append_option(given(Some(item), as_text)?);
@@ -481,7 +552,10 @@ fn elements(args: &[ArrayRef], as_text: bool) -> Result<ArrayRef> {
 fn keys(args: &[ArrayRef]) -> Result<ArrayRef> {
     lists(args, |value, out| {
         if value.shape != Shape::Object {
-            return exec_err!("this JSON is no object but {}: it has no keys", value.shape.name());
+            return exec_err!(
+                "this JSON is no object but {}: it has no keys",
+                value.shape.name()
+            );
         }
         for (key, _) in &value.members {
             out.append_value(unquoted(key)?);
@@ -507,7 +581,9 @@ fn lists(
 
 fn valid(args: &[ArrayRef]) -> Result<ArrayRef> {
     let texts = as_string_array(argument(args, 0)?)?;
-    let all = texts.iter().map(|text| text.map(|text| parse(text).is_ok()));
+    let all = texts
+        .iter()
+        .map(|text| text.map(|text| parse(text).is_ok()));
     Ok(Arc::new(all.collect::<arrow_array::BooleanArray>()))
 }
 
@@ -526,7 +602,17 @@ mod tests {
         assert_eq!(at("$.a.c"), None);
         assert_eq!(given(at("$.a.b[2]"), true).unwrap().unwrap(), "x\n");
         assert_eq!(given(at("$.a.b[3]"), true).unwrap(), None);
-        for wrong in ["", "{", "[1,]", "01", "{\"a\" 1}", "tru", "\"\\x\"", "1 2", "NaN"] {
+        for wrong in [
+            "",
+            "{",
+            "[1,]",
+            "01",
+            "{\"a\" 1}",
+            "tru",
+            "\"\\x\"",
+            "1 2",
+            "NaN",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -219,9 +219,12 @@ pub(crate) fn unknown(sql: &str, calls: &[Call]) -> Vec<SqlProblem> {
                 "function"
             };
             if let Some(instead) = offered::instead(&call.name) {
-                return SqlProblem::new("M0312", format!("the {kind} `{}` is not offered", call.name))
-                    .at(place::of_parse(sql, call.span))
-                    .help(instead);
+                return SqlProblem::new(
+                    "M0312",
+                    format!("the {kind} `{}` is not offered", call.name),
+                )
+                .at(place::of_parse(sql, call.span))
+                .help(instead);
             }
             SqlProblem::new("M0304", format!("there is no {kind} `{}`", call.name))
                 .at(place::of_parse(sql, call.span))

@@ -29,15 +29,25 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         Ok(Arc::new(all.collect::<Result<StringArray>>()?))
     };
     vec![
-        define(PLAIN_TEXT, |types| Ok(types.to_vec()), |_| Ok(DataType::Utf8), texts),
-        define("to_json", |types| Ok(types.to_vec()), |_| Ok(DataType::Utf8), |args, _| {
-            let values: &ArrayRef = argument(args, 0)?;
-            let all = (0..values.len()).map(|row| match values.is_null(row) {
-                true => Ok(None),
-                false => json(values.as_ref(), row).map(Some),
-            });
-            Ok(Arc::new(all.collect::<Result<StringArray>>()?))
-        }),
+        define(
+            PLAIN_TEXT,
+            |types| Ok(types.to_vec()),
+            |_| Ok(DataType::Utf8),
+            texts,
+        ),
+        define(
+            "to_json",
+            |types| Ok(types.to_vec()),
+            |_| Ok(DataType::Utf8),
+            |args, _| {
+                let values: &ArrayRef = argument(args, 0)?;
+                let all = (0..values.len()).map(|row| match values.is_null(row) {
+                    true => Ok(None),
+                    false => json(values.as_ref(), row).map(Some),
+                });
+                Ok(Arc::new(all.collect::<Result<StringArray>>()?))
+            },
+        ),
     ]
 }
 
@@ -54,9 +64,13 @@ pub(crate) fn step(given: &DataType, value: Expr, key: &Expr) -> Option<Expr> {
                 None => Some(Expr::Literal(ScalarValue::Utf8(None), None)),
             }
         }
-        (DataType::Map(..), ScalarValue::Utf8(Some(name))) => {
-            called("array_element", vec![called("map_extract", vec![value, lit(name.clone())])?, lit(1_i64)])
-        }
+        (DataType::Map(..), ScalarValue::Utf8(Some(name))) => called(
+            "array_element",
+            vec![
+                called("map_extract", vec![value, lit(name.clone())])?,
+                lit(1_i64),
+            ],
+        ),
         (DataType::List(_) | DataType::LargeList(_), ScalarValue::Int64(Some(place))) => {
             let from_one = if *place < 0 { *place } else { place + 1 };
             called("array_element", vec![value, lit(from_one)])
@@ -66,7 +80,10 @@ pub(crate) fn step(given: &DataType, value: Expr, key: &Expr) -> Option<Expr> {
 }
 
 fn called(name: &str, args: Vec<Expr>) -> Option<Expr> {
-    Some(Expr::ScalarFunction(ScalarFunction::new_udf(super::scalar(name)?, args)))
+    Some(Expr::ScalarFunction(ScalarFunction::new_udf(
+        super::scalar(name)?,
+        args,
+    )))
 }
 
 fn quoted(text: &str) -> String {
@@ -79,7 +96,9 @@ fn json(values: &dyn Array, row: usize) -> Result<String> {
         return Ok("null".to_owned());
     }
     let all = |items: &dyn Array| -> Result<String> {
-        let items = (0..items.len()).map(|row| json(items, row)).collect::<Result<Vec<_>>>()?;
+        let items = (0..items.len())
+            .map(|row| json(items, row))
+            .collect::<Result<Vec<_>>>()?;
         Ok(format!("[{}]", items.join(",")))
     };
     Ok(match values.data_type() {
@@ -89,7 +108,13 @@ fn json(values: &dyn Array, row: usize) -> Result<String> {
         DataType::Struct(fields) => {
             let columns = fields.iter().zip(values.as_struct().columns());
             let members = columns
-                .map(|(field, column)| Ok(format!("{}:{}", quoted(field.name()), json(column.as_ref(), row)?)))
+                .map(|(field, column)| {
+                    Ok(format!(
+                        "{}:{}",
+                        quoted(field.name()),
+                        json(column.as_ref(), row)?
+                    ))
+                })
                 .collect::<Result<Vec<_>>>()?;
             format!("{{{}}}", members.join(","))
         }
@@ -97,15 +122,21 @@ fn json(values: &dyn Array, row: usize) -> Result<String> {
             let entries = values.as_map().value(row);
             let members = (0..entries.len())
                 .map(|at| {
-                    let name = super::text::text(entries.column(0).as_ref(), at)?.unwrap_or_default();
-                    Ok(format!("{}:{}", quoted(&name), json(entries.column(1).as_ref(), at)?))
+                    let name =
+                        super::text::text(entries.column(0).as_ref(), at)?.unwrap_or_default();
+                    Ok(format!(
+                        "{}:{}",
+                        quoted(&name),
+                        json(entries.column(1).as_ref(), at)?
+                    ))
                 })
                 .collect::<Result<Vec<_>>>()?;
             format!("{{{}}}", members.join(","))
         }
         plain => {
             let text = super::text::text(values, row)?.unwrap_or_default();
-            let bare = plain.is_numeric() && serde_json::from_str::<serde_json::Number>(&text).is_ok();
+            let bare =
+                plain.is_numeric() && serde_json::from_str::<serde_json::Number>(&text).is_ok();
             match bare || *plain == DataType::Boolean {
                 true => text,
                 false => quoted(&text),

@@ -29,14 +29,32 @@ fn number(types: &[DataType]) -> Result<Vec<DataType>> {
 
 fn signs(args: &[ArrayRef], _: &DataType) -> Result<ArrayRef> {
     let values = argument(args, 0)?;
-    let sign = |value: f64| if value == 0.0 || value.is_nan() { 0.0 } else { value.signum() };
+    let sign = |value: f64| {
+        if value == 0.0 || value.is_nan() {
+            0.0
+        } else {
+            value.signum()
+        }
+    };
     let all: Float64Array = match values.data_type() {
         DataType::Decimal128(..) => values
             .as_primitive::<Decimal128Type>()
             .iter()
-            .map(|value| value.map(|value| if value == 0 { 0.0 } else { f64::from(i8::from(value > 0)) * 2.0 - 1.0 }))
+            .map(|value| {
+                value.map(|value| {
+                    if value == 0 {
+                        0.0
+                    } else {
+                        f64::from(i8::from(value > 0)) * 2.0 - 1.0
+                    }
+                })
+            })
             .collect(),
-        _ => values.as_primitive::<Float64Type>().iter().map(|value| value.map(sign)).collect(),
+        _ => values
+            .as_primitive::<Float64Type>()
+            .iter()
+            .map(|value| value.map(sign))
+            .collect(),
     };
     Ok(Arc::new(all))
 }

@@ -44,12 +44,18 @@ fn escape(args: &[ArrayRef], place: usize, row: usize) -> Result<Option<Option<c
     let mut chars = texts.value(row).chars();
     match (chars.next(), chars.next()) {
         (first, None) => Ok(Some(first)),
-        _ => exec_err!("the escape of a pattern is one character, here is `{}`", texts.value(row)),
+        _ => exec_err!(
+            "the escape of a pattern is one character, here is `{}`",
+            texts.value(row)
+        ),
     }
 }
 
 fn similar(args: &[ArrayRef], _: &DataType) -> Result<ArrayRef> {
-    let (texts, patterns) = (as_string_array(argument(args, 0)?)?, as_string_array(argument(args, 1)?)?);
+    let (texts, patterns) = (
+        as_string_array(argument(args, 0)?)?,
+        as_string_array(argument(args, 1)?)?,
+    );
     let mut known: HashMap<(String, Option<char>), Regex> = HashMap::new();
     let mut out = Vec::with_capacity(texts.len());
     for row in 0..texts.len() {
@@ -63,7 +69,11 @@ fn similar(args: &[ArrayRef], _: &DataType) -> Result<ArrayRef> {
             let made = expression(&key.0, escape)?;
             known.insert(key.clone(), made);
         }
-        out.push(known.get(&key).map(|regex| regex.is_match(texts.value(row))));
+        out.push(
+            known
+                .get(&key)
+                .map(|regex| regex.is_match(texts.value(row))),
+        );
     }
     Ok(Arc::new(BooleanArray::from(out)))
 }
@@ -108,7 +118,8 @@ fn expression(pattern: &str, escape: Option<char>) -> Result<Regex> {
         }
     }
     out.push_str(")\\z");
-    Regex::new(&out).map_err(|_| exec_datafusion_err!("`{pattern}` is not a pattern of `SIMILAR TO`"))
+    Regex::new(&out)
+        .map_err(|_| exec_datafusion_err!("`{pattern}` is not a pattern of `SIMILAR TO`"))
 }
 
 /// The pattern with a backslash as its escape.

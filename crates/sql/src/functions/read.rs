@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, Date32Array, StringArray, Time64NanosecondArray, TimestampMicrosecondArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, Date32Array, StringArray, Time64NanosecondArray,
+    TimestampMicrosecondArray,
+};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, TimeUnit};
 use chrono::{NaiveDate, NaiveTime, Offset, TimeZone};
@@ -31,7 +34,10 @@ pub(crate) struct ReadText {
 pub(crate) fn is_read_otherwise(data_type: &DataType) -> bool {
     matches!(
         data_type,
-        DataType::Date32 | DataType::Timestamp(..) | DataType::Boolean | DataType::Time64(TimeUnit::Nanosecond)
+        DataType::Date32
+            | DataType::Timestamp(..)
+            | DataType::Boolean
+            | DataType::Time64(TimeUnit::Nanosecond)
     ) || data_type.is_numeric()
 }
 
@@ -109,7 +115,8 @@ impl ReadText {
             to if to.is_floating() => self.numbers(texts, fraction)?,
             _ => self.numbers(texts, |text| {
                 let digits = text.trim_matches(is_blank);
-                let is_number = digits.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+                let is_number =
+                    digits.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
                 is_number.then(|| plain(digits)).flatten()
             })?,
         })
@@ -135,19 +142,28 @@ impl ReadText {
     fn wrong(&self, text: &str) -> DataFusionError {
         let name = towpath_vocab::types::name(&self.to);
         DataFusionError::ArrowError(
-            Box::new(arrow_schema::ArrowError::CastError(format!("`{text}` is not a valid {name}"))),
+            Box::new(arrow_schema::ArrowError::CastError(format!(
+                "`{text}` is not a valid {name}"
+            ))),
             None,
         )
     }
 
     /// Numbers are read by Arrow once their form is known to be one of PostgreSQL's.
-    fn numbers(&self, texts: &StringArray, form: impl Fn(&str) -> Option<String>) -> Result<ArrayRef> {
+    fn numbers(
+        &self,
+        texts: &StringArray,
+        form: impl Fn(&str) -> Option<String>,
+    ) -> Result<ArrayRef> {
         let clean: StringArray = self.all(texts, form)?;
         self.converted(&(Arc::new(clean) as ArrayRef))
     }
 
     fn converted(&self, values: &ArrayRef) -> Result<ArrayRef> {
-        let options = CastOptions { safe: self.lenient, ..CastOptions::default() };
+        let options = CastOptions {
+            safe: self.lenient,
+            ..CastOptions::default()
+        };
         Ok(cast_with_options(values, &self.to, &options)?)
     }
 }
@@ -181,7 +197,10 @@ fn plain(text: &str) -> Option<String> {
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
         return Some(text.to_owned());
     };
-    let exponent: i32 = exponent.parse().ok().filter(|size: &i32| size.abs() <= 100)?;
+    let exponent: i32 = exponent
+        .parse()
+        .ok()
+        .filter(|size: &i32| size.abs() <= 100)?;
     let (sign, mantissa) = match mantissa.strip_prefix('-') {
         Some(rest) => ("-", rest),
         None => ("", mantissa.strip_prefix('+').unwrap_or(mantissa)),
@@ -256,12 +275,20 @@ fn moment(text: &str) -> Option<Written> {
         Some(_) => return None,
         None => match rest.strip_prefix(is_blank) {
             Some(rest) => rest.trim_start_matches(is_blank),
-            None if rest.is_empty() => return Some(Written { wall: midnight, zone: Zone::Missing }),
+            None if rest.is_empty() => {
+                return Some(Written {
+                    wall: midnight,
+                    zone: Zone::Missing,
+                });
+            }
             None => return None,
         },
     };
     let (time, rest) = time(rest)?;
-    Some(Written { wall: midnight.checked_add(time)?, zone: zone(rest)? })
+    Some(Written {
+        wall: midnight.checked_add(time)?,
+        zone: zone(rest)?,
+    })
 }
 
 /// `2024-2-3`, `2024/02/03` or `20240203`, and what follows.
@@ -288,18 +315,31 @@ fn date(text: &str) -> Option<(NaiveDate, &str)> {
     if year < 1 {
         return None;
     }
-    Some((NaiveDate::from_ymd_opt(year, month.parse().ok()?, day.parse().ok()?)?, rest))
+    Some((
+        NaiveDate::from_ymd_opt(year, month.parse().ok()?, day.parse().ok()?)?,
+        rest,
+    ))
 }
 
 fn digits(text: &str) -> Option<(&str, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    if end == 0 { None } else { text.split_at_checked(end) }
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    if end == 0 {
+        None
+    } else {
+        text.split_at_checked(end)
+    }
 }
 
 /// Microseconds of `10:15[:30[.5]]`, and what follows.
 fn time(text: &str) -> Option<(i64, &str)> {
     let number = |text: &str| -> Option<i64> {
-        if text.len() > 2 { None } else { text.parse().ok() }
+        if text.len() > 2 {
+            None
+        } else {
+            text.parse().ok()
+        }
     };
     let (hour, rest) = digits(text)?;
     let (minute, rest) = digits(rest.strip_prefix(':')?)?;
@@ -336,7 +376,10 @@ fn zone(text: &str) -> Option<Zone> {
     if text.is_empty() {
         return Some(Zone::Missing);
     }
-    if text.eq_ignore_ascii_case("z") || text.eq_ignore_ascii_case("utc") || text.eq_ignore_ascii_case("gmt") {
+    if text.eq_ignore_ascii_case("z")
+        || text.eq_ignore_ascii_case("utc")
+        || text.eq_ignore_ascii_case("gmt")
+    {
         return Some(Zone::Offset(0));
     }
     if let Some(rest) = text.strip_prefix(['+', '-']) {

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::{IntervalMonthDayNano, IntervalMonthDayNanoType};
 use arrow_array::cast::AsArray;
+use arrow_array::types::{IntervalMonthDayNano, IntervalMonthDayNanoType};
 use arrow_array::{
     Array, ArrayRef, Decimal128Array, Int32Array, IntervalMonthDayNanoArray,
     TimestampMicrosecondArray,
@@ -51,21 +51,107 @@ pub(super) fn wall() -> DataType {
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
-        operator(MOMENT_MINUS, "-", |_| Ok(vec![wall(), wall()]), |_| Ok(span()), moment_minus),
-        operator(MOMENT_PLUS, "+", moment_and_span, moment_type, |args, to| shifted(args, to, 1)),
-        operator(MOMENT_BACK, "-", moment_and_span, moment_type, |args, to| shifted(args, to, -1)),
-        operator(DAYS_PLUS, "+", day_and_count, |_| Ok(DataType::Date32), |args, _| days(args, 1)),
-        operator(DAYS_MINUS, "-", day_and_count, |_| Ok(DataType::Date32), |args, _| days(args, -1)),
-        operator(DAYS_BETWEEN, "-", |_| Ok(vec![DataType::Date32, DataType::Date32]), |_| Ok(DataType::Int32), between),
-        operator(INTERVAL_PLUS, "+", |_| Ok(vec![span(), span()]), |_| Ok(span()), |args, _| summed(args, 1)),
-        operator(INTERVAL_MINUS, "-", |_| Ok(vec![span(), span()]), |_| Ok(span()), |args, _| summed(args, -1)),
-        operator(INTERVAL_TIMES, "*", |_| Ok(vec![span(), DataType::Float64]), |_| Ok(span()), |args, _| scaled(args, times)),
-        operator(INTERVAL_DIVIDE, "/", |_| Ok(vec![span(), DataType::Float64]), |_| Ok(span()), |args, _| scaled(args, divided)),
-        define(INTERVAL_KEY, |_| Ok(vec![span()]), |_| Ok(DataType::Decimal128(38, 0)), |args, _| keys(args)),
-        define("justify_hours", one_span, |_| Ok(span()), |args, _| each(args, justify_hours)),
-        define("justify_days", one_span, |_| Ok(span()), |args, _| each(args, justify_days)),
-        define("justify_interval", one_span, |_| Ok(span()), |args, _| each(args, justify_interval)),
-        also("make_interval", &[], parts_of_span, |_| Ok(span()), |args, _| made(args)),
+        operator(
+            MOMENT_MINUS,
+            "-",
+            |_| Ok(vec![wall(), wall()]),
+            |_| Ok(span()),
+            moment_minus,
+        ),
+        operator(
+            MOMENT_PLUS,
+            "+",
+            moment_and_span,
+            moment_type,
+            |args, to| shifted(args, to, 1),
+        ),
+        operator(
+            MOMENT_BACK,
+            "-",
+            moment_and_span,
+            moment_type,
+            |args, to| shifted(args, to, -1),
+        ),
+        operator(
+            DAYS_PLUS,
+            "+",
+            day_and_count,
+            |_| Ok(DataType::Date32),
+            |args, _| days(args, 1),
+        ),
+        operator(
+            DAYS_MINUS,
+            "-",
+            day_and_count,
+            |_| Ok(DataType::Date32),
+            |args, _| days(args, -1),
+        ),
+        operator(
+            DAYS_BETWEEN,
+            "-",
+            |_| Ok(vec![DataType::Date32, DataType::Date32]),
+            |_| Ok(DataType::Int32),
+            between,
+        ),
+        operator(
+            INTERVAL_PLUS,
+            "+",
+            |_| Ok(vec![span(), span()]),
+            |_| Ok(span()),
+            |args, _| summed(args, 1),
+        ),
+        operator(
+            INTERVAL_MINUS,
+            "-",
+            |_| Ok(vec![span(), span()]),
+            |_| Ok(span()),
+            |args, _| summed(args, -1),
+        ),
+        operator(
+            INTERVAL_TIMES,
+            "*",
+            |_| Ok(vec![span(), DataType::Float64]),
+            |_| Ok(span()),
+            |args, _| scaled(args, times),
+        ),
+        operator(
+            INTERVAL_DIVIDE,
+            "/",
+            |_| Ok(vec![span(), DataType::Float64]),
+            |_| Ok(span()),
+            |args, _| scaled(args, divided),
+        ),
+        define(
+            INTERVAL_KEY,
+            |_| Ok(vec![span()]),
+            |_| Ok(DataType::Decimal128(38, 0)),
+            |args, _| keys(args),
+        ),
+        define(
+            "justify_hours",
+            one_span,
+            |_| Ok(span()),
+            |args, _| each(args, justify_hours),
+        ),
+        define(
+            "justify_days",
+            one_span,
+            |_| Ok(span()),
+            |args, _| each(args, justify_days),
+        ),
+        define(
+            "justify_interval",
+            one_span,
+            |_| Ok(span()),
+            |args, _| each(args, justify_interval),
+        ),
+        also(
+            "make_interval",
+            &[],
+            parts_of_span,
+            |_| Ok(span()),
+            |args, _| made(args),
+        ),
         define("age", two_moments, |_| Ok(span()), |args, _| ages(args)),
     ]
 }
@@ -140,7 +226,9 @@ fn moment_minus(args: &[ArrayRef], _: &DataType) -> Result<ArrayRef> {
             .ok_or_else(|| out_of_range("the interval between two timestamps")),
         _ => Ok(None),
     });
-    Ok(Arc::new(all.collect::<Result<IntervalMonthDayNanoArray>>()?))
+    Ok(Arc::new(
+        all.collect::<Result<IntervalMonthDayNanoArray>>()?,
+    ))
 }
 
 pub(super) fn at(micros: i64) -> Option<NaiveDateTime> {
@@ -200,9 +288,15 @@ fn days(args: &[ArrayRef], sign: i64) -> Result<ArrayRef> {
 }
 
 fn between(args: &[ArrayRef], _: &DataType) -> Result<ArrayRef> {
-    let (a, b) = (as_date32_array(argument(args, 0)?)?, as_date32_array(argument(args, 1)?)?);
+    let (a, b) = (
+        as_date32_array(argument(args, 0)?)?,
+        as_date32_array(argument(args, 1)?)?,
+    );
     let all = a.iter().zip(b).map(|pair| match pair {
-        (Some(a), Some(b)) => a.checked_sub(b).map(Some).ok_or_else(|| out_of_range("the days between two dates")),
+        (Some(a), Some(b)) => a
+            .checked_sub(b)
+            .map(Some)
+            .ok_or_else(|| out_of_range("the days between two dates")),
         _ => Ok(None),
     });
     Ok(Arc::new(all.collect::<Result<Int32Array>>()?))
@@ -213,7 +307,10 @@ fn spans(args: &[ArrayRef], place: usize) -> Result<&IntervalMonthDayNanoArray> 
 }
 
 /// The sum of two intervals, part by part.
-pub(super) fn sum(a: IntervalMonthDayNano, b: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
+pub(super) fn sum(
+    a: IntervalMonthDayNano,
+    b: IntervalMonthDayNano,
+) -> Option<IntervalMonthDayNano> {
     Some(IntervalMonthDayNano::new(
         a.months.checked_add(b.months)?,
         a.days.checked_add(b.days)?,
@@ -230,14 +327,19 @@ fn negated(it: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
 }
 
 fn summed(args: &[ArrayRef], sign: i32) -> Result<ArrayRef> {
-    let all = spans(args, 0)?.iter().zip(spans(args, 1)?).map(|pair| match pair {
-        (Some(a), Some(b)) => (if sign < 0 { negated(b) } else { Some(b) })
-            .and_then(|b| sum(a, b))
-            .map(Some)
-            .ok_or_else(|| out_of_range("the interval")),
-        _ => Ok(None),
-    });
-    Ok(Arc::new(all.collect::<Result<IntervalMonthDayNanoArray>>()?))
+    let all = spans(args, 0)?
+        .iter()
+        .zip(spans(args, 1)?)
+        .map(|pair| match pair {
+            (Some(a), Some(b)) => (if sign < 0 { negated(b) } else { Some(b) })
+                .and_then(|b| sum(a, b))
+                .map(Some)
+                .ok_or_else(|| out_of_range("the interval")),
+            _ => Ok(None),
+        });
+    Ok(Arc::new(
+        all.collect::<Result<IntervalMonthDayNanoArray>>()?,
+    ))
 }
 
 fn scaled(
@@ -249,7 +351,9 @@ fn scaled(
         (Some(it), Some(factor)) => by(it, factor).map(Some),
         _ => Ok(None),
     });
-    Ok(Arc::new(all.collect::<Result<IntervalMonthDayNanoArray>>()?))
+    Ok(Arc::new(
+        all.collect::<Result<IntervalMonthDayNanoArray>>()?,
+    ))
 }
 
 /// Rounded to microseconds of a second or day.
@@ -269,7 +373,8 @@ fn spread(months: f64, days: f64, micros: f64) -> Result<IntervalMonthDayNano> {
     };
     let (month, mut day) = (whole(months)?, whole(days)?);
     let month_days = to_micros((months - f64::from(month)) * 30.0);
-    let mut seconds = to_micros((days - f64::from(day) + month_days - month_days.trunc()) * 86_400.0);
+    let mut seconds =
+        to_micros((days - f64::from(day) + month_days - month_days.trunc()) * 86_400.0);
     if seconds.abs() >= 86_400.0 {
         let more = whole(seconds / 86_400.0)?;
         day = day.checked_add(more).ok_or_else(wrong)?;
@@ -323,10 +428,14 @@ fn each(
     change: fn(IntervalMonthDayNano) -> Option<IntervalMonthDayNano>,
 ) -> Result<ArrayRef> {
     let all = spans(args, 0)?.iter().map(|it| match it {
-        Some(it) => change(it).map(Some).ok_or_else(|| out_of_range("the interval")),
+        Some(it) => change(it)
+            .map(Some)
+            .ok_or_else(|| out_of_range("the interval")),
         None => Ok(None),
     });
-    Ok(Arc::new(all.collect::<Result<IntervalMonthDayNanoArray>>()?))
+    Ok(Arc::new(
+        all.collect::<Result<IntervalMonthDayNanoArray>>()?,
+    ))
 }
 
 fn justify_hours(it: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
@@ -355,7 +464,9 @@ fn justify_days(it: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
 /// All parts with one sign, as far as months of 30 days and days of 24 hours allow.
 fn justify_interval(it: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
     let it = IntervalMonthDayNano::new(it.months, it.days, it.nanoseconds / 1_000);
-    let mut days = it.days.checked_add(i32::try_from(it.nanoseconds / DAY).ok()?)?;
+    let mut days = it
+        .days
+        .checked_add(i32::try_from(it.nanoseconds / DAY).ok()?)?;
     let mut time = it.nanoseconds % DAY;
     let mut months = it.months.checked_add(days / 30)?;
     days %= 30;
@@ -397,7 +508,11 @@ fn made(args: &[ArrayRef]) -> Result<ArrayRef> {
             .checked_mul(3_600_000_000_000)
             .zip(minutes.checked_mul(60_000_000_000))
             .and_then(|(hours, minutes)| hours.checked_add(minutes)?.checked_add(rest.nanoseconds));
-        let months = whole(years.checked_mul(12).and_then(|all| all.checked_add(months)));
+        let months = whole(
+            years
+                .checked_mul(12)
+                .and_then(|all| all.checked_add(months)),
+        );
         let days = whole(weeks.checked_mul(7).and_then(|all| all.checked_add(days)));
         match (months, days, time) {
             (Some(months), Some(days), Some(time)) => {
@@ -413,9 +528,13 @@ fn made(args: &[ArrayRef]) -> Result<ArrayRef> {
 /// Years and months between two moments, then days, then time, as a calendar counts them.
 fn age(a: i64, b: i64) -> Option<IntervalMonthDayNano> {
     use chrono::Datelike;
-    let (later, earlier, sign) = if a < b { (at(b)?, at(a)?, -1) } else { (at(a)?, at(b)?, 1) };
-    let mut months = (later.year() - earlier.year()) * 12
-        + i32::try_from(later.month()).ok()? - i32::try_from(earlier.month()).ok()?;
+    let (later, earlier, sign) = if a < b {
+        (at(b)?, at(a)?, -1)
+    } else {
+        (at(a)?, at(b)?, 1)
+    };
+    let mut months = (later.year() - earlier.year()) * 12 + i32::try_from(later.month()).ok()?
+        - i32::try_from(earlier.month()).ok()?;
     let mut days = i32::try_from(later.day()).ok()? - i32::try_from(earlier.day()).ok()?;
     let of_day = |at: NaiveDateTime| at.and_utc().timestamp_micros().rem_euclid(DAY);
     let mut time = of_day(later) - of_day(earlier);
@@ -430,15 +549,23 @@ fn age(a: i64, b: i64) -> Option<IntervalMonthDayNano> {
         days += i32::try_from(next.signed_duration_since(first).num_days()).ok()?;
         months -= 1;
     }
-    Some(IntervalMonthDayNano::new(months * sign, days * sign, time * i64::from(sign) * 1_000))
+    Some(IntervalMonthDayNano::new(
+        months * sign,
+        days * sign,
+        time * i64::from(sign) * 1_000,
+    ))
 }
 
 fn ages(args: &[ArrayRef]) -> Result<ArrayRef> {
     let a = as_timestamp_microsecond_array(argument(args, 0)?)?;
     let b = as_timestamp_microsecond_array(argument(args, 1)?)?;
     let all = a.iter().zip(b).map(|pair| match pair {
-        (Some(a), Some(b)) => age(a, b).map(Some).ok_or_else(|| out_of_range("the interval")),
+        (Some(a), Some(b)) => age(a, b)
+            .map(Some)
+            .ok_or_else(|| out_of_range("the interval")),
         _ => Ok(None),
     });
-    Ok(Arc::new(all.collect::<Result<IntervalMonthDayNanoArray>>()?))
+    Ok(Arc::new(
+        all.collect::<Result<IntervalMonthDayNanoArray>>()?,
+    ))
 }

@@ -12,8 +12,8 @@ use arrow_array::types::{
     Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
 };
 use arrow_array::{Array, ArrayRef, StringArray};
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_cast::cast;
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::DataType;
 use chrono::NaiveDateTime;
 use datafusion_common::cast::as_timestamp_microsecond_array;
@@ -28,15 +28,23 @@ pub(crate) const TEXT_OF: &str = "text_of";
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
-        define(TEXT_OF, |types| Ok(types.to_vec()), |_| Ok(DataType::Utf8), |args, _| {
-            Ok(Arc::new(texts(argument(args, 0)?)?))
-        }),
-        define(TRUTH_LETTER, |_| Ok(vec![DataType::Boolean]), |_| Ok(DataType::Utf8), |args, _| {
-            let values = argument(args, 0)?.as_boolean();
-            let letter = |value: bool| if value { "t" } else { "f" };
-            let all: StringArray = values.iter().map(|value| value.map(letter)).collect();
-            Ok(Arc::new(all))
-        }),
+        define(
+            TEXT_OF,
+            |types| Ok(types.to_vec()),
+            |_| Ok(DataType::Utf8),
+            |args, _| Ok(Arc::new(texts(argument(args, 0)?)?)),
+        ),
+        define(
+            TRUTH_LETTER,
+            |_| Ok(vec![DataType::Boolean]),
+            |_| Ok(DataType::Utf8),
+            |args, _| {
+                let values = argument(args, 0)?.as_boolean();
+                let letter = |value: bool| if value { "t" } else { "f" };
+                let all: StringArray = values.iter().map(|value| value.map(letter)).collect();
+                Ok(Arc::new(all))
+            },
+        ),
     ]
 }
 
@@ -62,7 +70,9 @@ pub(crate) fn is_written_otherwise(data_type: &DataType) -> bool {
 }
 
 fn texts(values: &ArrayRef) -> Result<StringArray> {
-    (0..values.len()).map(|row| text(values.as_ref(), row)).collect()
+    (0..values.len())
+        .map(|row| text(values.as_ref(), row))
+        .collect()
 }
 
 /// One value as text; NULL as nothing.
@@ -76,7 +86,8 @@ pub(super) fn text(values: &dyn Array, row: usize) -> Result<Option<String>> {
         DataType::Timestamp(_, zone) => {
             let micros = cast(&values.slice(row, 1), &wall())?;
             let micros = as_timestamp_microsecond_array(&micros)?.value(0);
-            let moment = at(micros).ok_or_else(|| exec_datafusion_err!("a timestamp is out of range"))?;
+            let moment =
+                at(micros).ok_or_else(|| exec_datafusion_err!("a timestamp is out of range"))?;
             let mut text = moment_text(moment);
             if zone.is_some() {
                 text.push_str("+00");
@@ -125,11 +136,23 @@ fn list(items: &dyn Array) -> Result<String> {
 }
 
 fn double(value: f64) -> String {
-    number(&format!("{value:e}"), value.is_nan(), value.is_infinite(), value < 0.0, 15)
+    number(
+        &format!("{value:e}"),
+        value.is_nan(),
+        value.is_infinite(),
+        value < 0.0,
+        15,
+    )
 }
 
 fn single(value: f32) -> String {
-    number(&format!("{value:e}"), value.is_nan(), value.is_infinite(), value < 0.0, 6)
+    number(
+        &format!("{value:e}"),
+        value.is_nan(),
+        value.is_infinite(),
+        value < 0.0,
+        6,
+    )
 }
 
 /// From the shortest digits with an exponent: plain digits where the number is neither large nor small.
@@ -167,7 +190,11 @@ fn number(digits: &str, nan: bool, infinite: bool, negative: bool, large: i32) -
 pub(super) fn moment_text(moment: NaiveDateTime) -> String {
     use chrono::Datelike;
     let year = moment.year();
-    let (shown, era) = if year > 0 { (year, "") } else { (1 - year, " BC") };
+    let (shown, era) = if year > 0 {
+        (year, "")
+    } else {
+        (1 - year, " BC")
+    };
     let rest = moment.format("-%m-%d %H:%M:%S%.6f").to_string();
     let rest = rest.trim_end_matches('0').trim_end_matches('.');
     format!("{shown:04}{rest}{era}")
@@ -200,7 +227,10 @@ mod tests {
             assert_eq!(double(value), wanted);
         }
         assert_eq!(single(1e6), "1e+06");
-        assert_eq!(span_text(IntervalMonthDayNano::new(14, -3, 14_706_500_000_000)), "1 year 2 mons -3 days +04:05:06.5");
+        assert_eq!(
+            span_text(IntervalMonthDayNano::new(14, -3, 14_706_500_000_000)),
+            "1 year 2 mons -3 days +04:05:06.5"
+        );
         assert_eq!(span_text(IntervalMonthDayNano::new(0, 0, 0)), "00:00:00");
     }
 }

@@ -14,8 +14,9 @@ use datafusion_common::cast::as_int64_array;
 use datafusion_common::{Result, ScalarValue, exec_datafusion_err, not_impl_err, plan_err};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Coercion, GroupsAccumulator, ReversedUDAF, SetMonotonicity,
-    Signature, StatisticsArgs, TypeSignature, TypeSignatureClass, Volatility, utils::AggregateOrderSensitivity,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Coercion, GroupsAccumulator, ReversedUDAF,
+    SetMonotonicity, Signature, StatisticsArgs, TypeSignature, TypeSignatureClass, Volatility,
+    utils::AggregateOrderSensitivity,
 };
 
 use super::define::argument;
@@ -76,7 +77,9 @@ struct Total {
 }
 
 fn of_interval(fields: &[FieldRef]) -> bool {
-    fields.first().is_some_and(|field| *field.data_type() == span())
+    fields
+        .first()
+        .is_some_and(|field| *field.data_type() == span())
 }
 
 impl AggregateUDFImpl for Total {
@@ -106,7 +109,11 @@ impl AggregateUDFImpl for Total {
         if args.is_distinct {
             return not_impl_err!("`{}(distinct …)` of intervals", self.name());
         }
-        Ok(Box::new(Totals { kind: self.kind, total: None, count: 0 }))
+        Ok(Box::new(Totals {
+            kind: self.kind,
+            total: None,
+            count: 0,
+        }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -115,7 +122,11 @@ impl AggregateUDFImpl for Total {
         }
         Ok(vec![
             Arc::new(Field::new(format!("{}[total]", args.name), span(), true)),
-            Arc::new(Field::new(format!("{}[count]", args.name), DataType::Int64, true)),
+            Arc::new(Field::new(
+                format!("{}[count]", args.name),
+                DataType::Int64,
+                true,
+            )),
         ])
     }
 
@@ -169,7 +180,11 @@ impl Totals {
     fn add(&mut self, value: IntervalMonthDayNano, sign: i64) -> Result<()> {
         let value = match sign {
             1 => Some(value),
-            _ => Some(IntervalMonthDayNano::new(-value.months, -value.days, -value.nanoseconds)),
+            _ => Some(IntervalMonthDayNano::new(
+                -value.months,
+                -value.days,
+                -value.nanoseconds,
+            )),
         };
         let total = self.total.unwrap_or(IntervalMonthDayNano::ZERO);
         self.total = Some(
@@ -265,11 +280,18 @@ impl AggregateUDFImpl for Extreme {
     }
 
     fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(Extremes { least: self.least, found: None }))
+        Ok(Box::new(Extremes {
+            least: self.least,
+            found: None,
+        }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(format!("{}[found]", args.name), span(), true))])
+        Ok(vec![Arc::new(Field::new(
+            format!("{}[found]", args.name),
+            span(),
+            true,
+        ))])
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -285,7 +307,8 @@ struct Extremes {
 
 impl Accumulator for Extremes {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let spans: &IntervalMonthDayNanoArray = argument(values, 0)?.as_primitive::<IntervalMonthDayNanoType>();
+        let spans: &IntervalMonthDayNanoArray =
+            argument(values, 0)?.as_primitive::<IntervalMonthDayNanoType>();
         for value in spans.iter().flatten() {
             let better = match self.found {
                 None => true,
