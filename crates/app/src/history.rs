@@ -259,7 +259,7 @@ fn because(
             .map(|f| format!("{}: {}", f.code, f.message))
             .collect(),
         TaskState::Cancelled => vec!["it was stopped by the user".to_owned()],
-        TaskState::Ready | TaskState::Running => vec!["it is on its way".to_owned()],
+        TaskState::Ready | TaskState::Running => vec!["it is running".to_owned()],
         TaskState::Retrying => {
             let failure = record
                 .failure
@@ -286,7 +286,7 @@ fn you_can(record: Option<&TaskRecord>, pipeline: &str, run: Option<&RunRecord>)
         can.extend(failure.help.iter().cloned());
     }
     if let Some(run) = run {
-        can.push(format!("read its lines: towpath logs {}", run.name));
+        can.push(format!("to read its log: towpath logs {}", run.name));
     }
     can.push(match record.map(|record| record.state) {
         Some(TaskState::Unchanged | TaskState::Succeeded) => {

@@ -179,7 +179,7 @@ async fn past(request: &RerunRequest) -> Result<RunRecord> {
             Remedy::FixConfig,
             format!("nothing has run yet in `{environment}`"),
         )
-        .help("begin: towpath run")),
+        .help("to start: towpath run")),
     }
 }
 

@@ -129,7 +129,7 @@ fn quarantine_commands_leave_an_interrupted_run_to_go_on() {
     );
     has(&desk.ok(".", &["logs"]), &["p#1 · interrupted"]);
     desk.ok(".", &["quarantine", "discard", "raw.a"]);
-    has(&desk.ok(".", &["run"]), &["p#1", "goes on"]);
+    has(&desk.ok(".", &["run"]), &["p#1", "resumed"]);
     assert_eq!(desk.read("ran"), "ran\n");
     assert_eq!(desk.count(".", "raw.b"), 1);
 }
@@ -148,7 +148,7 @@ steps:
     desk.write("data/b.csv", "n\n1\n");
     killed(&mut desk, "lake::before_commit");
     desk.write("bad.sh", "exit 0\n");
-    has(&desk.ok(".", &["run"]), &["p#1", "goes on"]);
+    has(&desk.ok(".", &["run"]), &["p#1", "resumed"]);
     assert_eq!(desk.read("behind"), "ran\n");
 }
 

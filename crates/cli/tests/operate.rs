@@ -521,7 +521,7 @@ fn a_signal_stops_a_run_with_every_process_of_its_programs() {
         }
         desk.write("hold.sh", "echo done\n");
         let said = desk.ok(".", &["run"]);
-        has(&said, &["gate#1", "goes on"]);
+        has(&said, &["gate#1", "resumed"]);
     }
 }
 
@@ -666,7 +666,7 @@ fn a_resumed_run_makes_again_what_was_made_from_other_inputs() {
             desk.write("data/a.csv", "n\n1\n2\n");
         }
         desk.write("hold.sh", "true\n");
-        has(&desk.ok(".", &["run"]), &["gate#1", "goes on"]);
+        has(&desk.ok(".", &["run"]), &["gate#1", "resumed"]);
         let expected = if changes { (2, 2, 1) } else { (1, 1, 1) };
         let found = (
             versions(&desk, "raw.a"),

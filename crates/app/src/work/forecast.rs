@@ -124,7 +124,7 @@ impl Work {
     /// What is said without looking at what is there.
     fn whatever_is_there(&self, task: &PlannedTask) -> Option<Forecast> {
         match &task.action {
-            Action::Command(_) => Some(Forecast::does("a program runs every time")),
+            Action::Command(_) => Some(Forecast::does("a command runs every time")),
             Action::Publish(publish) if !publish.connection.writable => Some(Forecast {
                 effect: Effect::Nothing,
                 because: "the connection is read-only".to_owned(),

@@ -77,7 +77,7 @@ fn nothing(report: &RunReport) -> String {
 }
 
 fn head(report: &RunReport) -> String {
-    let again = if report.resumed { " · goes on" } else { "" };
+    let again = if report.resumed { " · resumed" } else { "" };
     let part = report.limit.map_or_else(String::new, |limit| {
         format!(
             " · partial: at most about {} per load",
