@@ -234,7 +234,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0504",
         Remedy::FixConfig,
         "Two tables of a statement have a column of this name.",
-        "Say which: `orders.id`.",
+        "Name the table: `orders.id`.",
     ),
     CodeEntry::run(
         "R0505",

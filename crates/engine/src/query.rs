@@ -131,10 +131,10 @@ fn too_long(subject: &str, timeout: Duration) -> Failure {
     Failure::new(
         "R0520",
         Remedy::FixConfig,
-        format!("{subject} computed for more than {} s", timeout.as_secs()),
+        format!("{subject} ran for more than {} s", timeout.as_secs()),
     )
     .help("a recursive query needs a condition under which it ends; a join needs a key")
-    .help("give it longer with `statement_timeout: 6h` in `towpath.yml`; `0` is no limit")
+    .help("to allow more time: `statement_timeout: 6h` in `towpath.yml`; `0` is no limit")
 }
 
 async fn physical(

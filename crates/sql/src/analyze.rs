@@ -91,12 +91,11 @@ fn judge(sql: &str, tables: &dyn Tables) -> std::result::Result<Verdict, SqlProb
     }
     Ok(match plan(&parsed, &found.catalog) {
         Ok(plan) if has_placeholder(&plan) => {
-            return Err(SqlProblem::new(
-                "M0310",
-                "a placeholder like `$1` stands here, and nothing gives it a value",
-            )
-            .at(place::of_word(sql, "$1"))
-            .help("write the value itself; in a model, `{{ var('name') }}`"));
+            return Err(
+                SqlProblem::new("M0310", "a placeholder like `$1` has no value here")
+                    .at(place::of_word(sql, "$1"))
+                    .help("write the value itself; in a model, `{{ var('name') }}`"),
+            );
         }
         Ok(plan) if let Some(problem) = leftover::problem(sql, &parsed, &plan) => {
             return Err(problem);

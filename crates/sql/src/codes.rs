@@ -11,11 +11,11 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "M0301",
         "A query names a column that its table does not have.",
-        "The columns are those of `schemas/`, of the last run, or of the models before.",
+        "The known columns come from `schemas/`, from the last run, or from the models before.",
     ),
     CodeEntry::check(
         "M0302",
-        "A query names a table that nothing makes: no load, no model, no command's `writes`.",
+        "A query names a table that no load, model or command writes.",
         "",
     ),
     CodeEntry::check(
@@ -33,11 +33,11 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "M0307",
         "Two tables of the query have a column of this name.",
-        "Say which: `orders.id`.",
+        "Name the table: `orders.id`.",
     ),
     CodeEntry::check(
         "M0308",
-        "Types do not fit: text is compared with a number, say.",
+        "Types do not match: for instance, text is compared with a number.",
         "Cast one side: `cast(x as bigint)`.",
     ),
     CodeEntry::check(

@@ -129,9 +129,9 @@ fn about_one_row(expr: &Expr) -> Result<(), SqlProblem> {
     match found {
         Some(what) => Err(SqlProblem::new(
             "M0310",
-            format!("an expression is about one row, but {what}"),
+            format!("an expression must use one row, but {what}"),
         )
-        .help("put it into a model, where whole tables are read")),
+        .help("use it in a model, which reads whole tables")),
         None => Ok(()),
     }
 }

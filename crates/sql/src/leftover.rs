@@ -52,27 +52,27 @@ pub(crate) fn problem(sql: &str, parsed: &Statement, plan: &LogicalPlan) -> Opti
     };
     let (what, out) = match left {
         Left::In => (
-            "`IN (SELECT …)` stands where it decides over no row",
+            "`IN (SELECT …)` is in a place where it does not filter rows",
             "make it a condition of WHERE, or join the query and test whether its column is NULL",
         ),
         Left::Exists => (
-            "`EXISTS (SELECT …)` stands where it decides over no row",
+            "`EXISTS (SELECT …)` is in a place where it does not filter rows",
             "make it a condition of WHERE, or join the query and test whether its column is NULL",
         ),
         Left::InAround => (
-            "this `IN (SELECT …)` depends on the row around it in a way no join can stand for",
+            "this `IN (SELECT …)` depends on the row around it in a way that cannot be turned into a join",
             "write `exists (select 1 from … where … = …)` or `not exists` for each query of it, or join it",
         ),
         Left::ExistsAround => (
-            "this `EXISTS (SELECT …)` depends on the row around it in a way no join can stand for",
-            "say what is equal in its WHERE, in an `exists` for each query of it, or join it",
+            "this `EXISTS (SELECT …)` depends on the row around it in a way that cannot be turned into a join",
+            "write an equality in its WHERE, in an `exists` for each query of it, or join it",
         ),
         Left::Scalar => (
-            "this query inside depends on the row around it in a way no join can stand for",
+            "this query inside depends on the row around it in a way that cannot be turned into a join",
             "join it: group its rows by what they are compared with, then `left join`",
         ),
         Left::Lateral => (
-            "this LATERAL query depends on the row beside it in a way no join can stand for",
+            "this LATERAL query depends on the row beside it in a way that cannot be turned into a join",
             "number its rows instead of LIMIT: `qualify row_number() over (partition by … order by …) = 1`, then join",
         ),
     };

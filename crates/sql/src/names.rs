@@ -173,16 +173,15 @@ pub(crate) fn table_name(
         TableReference::Partial { schema, table } => {
             Ok(TableName::new(schema.as_ref(), table.as_ref()))
         }
-        TableReference::Bare { table } => Err(SqlProblem::new(
-            "M0303",
-            format!("`{table}` does not say its schema"),
-        )
-        .at(place)
-        .help(format!("write `SCHEMA.{table}`"))),
+        TableReference::Bare { table } => {
+            Err(SqlProblem::new("M0303", format!("`{table}` has no schema"))
+                .at(place)
+                .help(format!("write `SCHEMA.{table}`")))
+        }
         TableReference::Full { schema, table, .. } => Err(SqlProblem::new(
             "M0303",
             format!(
-                "a table is `schema.table`, here are three parts: `{}`",
+                "a table name is `schema.table`, and this one has three parts: `{}`",
                 parts_text(table, schema)
             ),
         )

@@ -228,7 +228,7 @@ fn from_schema_error(
                 format!("`{}` could be a column of more than one table", field.name),
             )
             .at(place)
-            .help(format!("say which: `TABLE.{}`", field.name))
+            .help(format!("name the table: `TABLE.{}`", field.name))
         }
         SchemaError::DuplicateQualifiedField { name, .. }
         | SchemaError::DuplicateUnqualifiedField { name } => {

@@ -282,7 +282,7 @@ fn foreign_format(sql: &str, function: &Function) -> Option<SqlProblem> {
         });
         let problem = SqlProblem::new(
             "M0311",
-            format!("`{format}` is no format here: `{name}` takes those of strftime, with `%`"),
+            format!("`{format}` is not a valid format: `{name}` takes those of strftime, with `%`"),
         )
         .at(place::of_parse(sql, value.span))
         .help("for example %Y year, %m month, %d day, %H hour, %M minute, %S second");

@@ -65,7 +65,10 @@ pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
     if !statements.is_empty() {
         return Err(SqlProblem::new(
             "M0306",
-            format!("one query is expected, here are {}", statements.len() + 1),
+            format!(
+                "one query is expected, and there are {}",
+                statements.len() + 1
+            ),
         )
         .help("split them, or join them with `UNION ALL`"));
     }
@@ -133,9 +136,9 @@ fn not_a_query(text: &str) -> SqlProblem {
         .to_uppercase();
     SqlProblem::new(
         "M0306",
-        format!("a query is expected, here is a statement that starts with `{word}`"),
+        format!("a query is expected, and this statement starts with `{word}`"),
     )
-    .help("write only the SELECT; where its rows go is said in the pipeline or the model's config")
+    .help("write only the SELECT; the pipeline or the model's config sets the target of its rows")
 }
 
 /// A query may hide a change in any query inside it: `WITH … DELETE`, `SELECT INTO`.

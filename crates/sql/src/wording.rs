@@ -98,11 +98,11 @@ fn grouping(text: &str) -> Option<Sentence> {
     let name = last_part(column);
     let mut reworded = sentence(
         "M0310",
-        format!("`{name}` must stand in GROUP BY or inside an aggregate"),
+        format!("`{name}` must be in GROUP BY or inside an aggregate"),
         Some(name),
     );
     reworded.help.push(format!(
-        "add `{name}` to GROUP BY, or say which of its values: `max({name})`, `first_value({name})`"
+        "add `{name}` to GROUP BY, or choose one of its values: `max({name})`, `first_value({name})`"
     ));
     Some(reworded)
 }
@@ -115,7 +115,7 @@ fn duplicates(text: &str) -> Option<Sentence> {
     let name = last_part(expression.rsplit(" AS ").next()?);
     let mut reworded = sentence(
         "M0309",
-        format!("two columns are called `{name}`"),
+        format!("two columns are named `{name}`"),
         Some(name),
     );
     reworded
@@ -137,7 +137,7 @@ fn fields_and_types(text: &str) -> Option<Sentence> {
         ));
     }
     let name = text.rsplit_once("Unsupported SQL type ")?.1;
-    let mut reworded = sentence("M0308", format!("`{name}` is no type"), Some(name));
+    let mut reworded = sentence("M0308", format!("`{name}` is not a type"), Some(name));
     reworded.help.push("types are varchar, boolean, int, bigint, double, decimal(p,s), date, timestamp and their kin".to_owned());
     Some(reworded)
 }

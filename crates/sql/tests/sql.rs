@@ -601,7 +601,7 @@ fn other_mistakes_are_named() {
         (
             "select * from orders",
             "M0303",
-            "`orders` does not say its schema",
+            "`orders` has no schema",
             "orders",
         ),
         (
@@ -643,25 +643,25 @@ fn other_mistakes_are_named() {
         (
             "select 1; select 2",
             "M0306",
-            "one query is expected, here are 2",
+            "one query is expected, and there are 2",
             "",
         ),
         (
             "drop table raw.orders",
             "M0306",
-            "a query is expected, here is a statement that starts with `DROP`",
+            "a query is expected, and this statement starts with `DROP`",
             "",
         ),
         (
             "insert into raw.orders select 1",
             "M0306",
-            "a query is expected, here is a statement that starts with `INSERT`",
+            "a query is expected, and this statement starts with `INSERT`",
             "",
         ),
         (
             "select 1 into x",
             "M0306",
-            "a query is expected, here is a statement that starts with `SELECT-INTO`",
+            "a query is expected, and this statement starts with `SELECT-INTO`",
             "",
         ),
     ] {
@@ -700,12 +700,12 @@ fn what_cannot_be_computed_or_would_be_wrong_is_refused_where_it_stands() {
         (
             "select order_id, case when customer_id in (select customer_id from raw.customers) then 1 end k from raw.orders",
             "customer_id in",
-            "`IN (SELECT …)` stands where it decides over no row",
+            "`IN (SELECT …)` is in a place where it does not filter rows",
         ),
         (
             "select order_id, exists (select 1 from raw.customers c where c.customer_id = o.customer_id) k from raw.orders o",
             "select 1",
-            "`EXISTS (SELECT …)` stands where it decides over no row",
+            "`EXISTS (SELECT …)` is in a place where it does not filter rows",
         ),
         (
             "select order_id, (select max(c.email) from raw.customers c where c.customer_id >= o.customer_id) k from raw.orders o",
@@ -735,7 +735,7 @@ fn what_cannot_be_computed_or_would_be_wrong_is_refused_where_it_stands() {
         (
             "select to_char(updated_at, 'YYYY-MM-DD HH24:MI:SS') k from raw.orders",
             "'YYYY",
-            "`YYYY-MM-DD HH24:MI:SS` is no format here",
+            "`YYYY-MM-DD HH24:MI:SS` is not a valid format",
         ),
         (
             "select order_id from raw.orders where (customer_id, 1) not in (select customer_id, 1 from raw.customers)",
@@ -951,13 +951,13 @@ fn the_planners_sentences_are_put_in_our_words() {
         (
             "select order_id, count(*) from raw.orders",
             "M0310",
-            "`order_id` must stand in GROUP BY or inside an aggregate",
+            "`order_id` must be in GROUP BY or inside an aggregate",
             "order_id",
         ),
         (
             "select order_id as x, total as x from raw.orders",
             "M0309",
-            "two columns are called `x`",
+            "two columns are named `x`",
             "x",
         ),
         (
@@ -987,7 +987,7 @@ fn the_planners_sentences_are_put_in_our_words() {
         (
             "select $1",
             "M0310",
-            "a placeholder like `$1` stands here, and nothing gives it a value",
+            "a placeholder like `$1` has no value here",
             "$1",
         ),
         (

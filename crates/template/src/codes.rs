@@ -10,7 +10,7 @@ use towpath_vocab::CodeEntry;
 pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "M0320",
-        "The template cannot be read: a `{{` or `{%` is not closed, say.",
+        "The template cannot be read: for instance, a `{{` or `{%` is not closed.",
         "",
     ),
     CodeEntry::check(

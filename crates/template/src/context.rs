@@ -260,9 +260,9 @@ fn env_var(session: &Session, name: String, default: Option<String>) -> Result<V
     if name.starts_with("DBT_ENV_SECRET") {
         let raised = Raised::new(
             "M0325",
-            format!("`{name}` is a secret and may not stand in a model"),
+            format!("`{name}` is a secret and is not allowed in a model"),
         )
-        .help("secrets belong into connections; a model's SQL is logged and stored");
+        .help("use secrets only in connections; the SQL of a model is logged and stored");
         return Err(session.raise(raised));
     }
     match (
@@ -331,7 +331,7 @@ fn add_flow(env: &mut Environment<'static>, session: &Arc<Session>) {
             own.seen().returned = Some(value.unwrap_or_default());
             Err(Error::new(
                 ErrorKind::InvalidOperation,
-                "`return` stands outside of a macro",
+                "`return` is outside of a macro",
             ))
         },
     );

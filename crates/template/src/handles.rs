@@ -68,7 +68,7 @@ impl Object for Config {
             "require" => self.held(&key).ok_or_else(|| {
                 let raised = Raised::new(
                     "M0323",
-                    format!("the config `{key}` is required here and not set"),
+                    format!("the config `{key}` is required here, but it is not set"),
                 );
                 self.session
                     .raise(raised.help(format!("add it: `{{{{ config({key}=…) }}}}`")))

@@ -230,7 +230,7 @@ fn unchanging(name: &str) -> Error {
     Error::new(
         ErrorKind::UnknownMethod,
         format!(
-            "`{name}` would change a value, and values here never change; write `{{% set xs = xs + [x] %}}`, in a loop with `namespace`"
+            "`{name}` would change a value, and values cannot be changed here; write `{{% set xs = xs + [x] %}}`, in a loop with `namespace`"
         ),
     )
 }

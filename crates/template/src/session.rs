@@ -155,7 +155,7 @@ impl Session {
         if deep {
             let raised = Raised::new(
                 "M0326",
-                format!("macros call each other more than {DEEPEST} deep, last `{name}`"),
+                format!("macros call each other more than {DEEPEST} levels deep, the last one is `{name}`"),
             )
             .help("a macro that calls itself needs a case in which it stops");
             return Err(self.raise(raised));

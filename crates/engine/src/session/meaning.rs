@@ -231,7 +231,10 @@ async fn instants_have_a_zone_and_time_zones_go_both_ways() {
         .rows("select now() at time zone 'Berlin' as a")
         .await
         .unwrap_err();
-    assert!(none.message.contains("`Berlin` is no time zone"), "{none}");
+    assert!(
+        none.message.contains("`Berlin` is not a time zone"),
+        "{none}"
+    );
 }
 
 #[tokio::test]
@@ -289,22 +292,22 @@ async fn what_would_be_wrong_is_refused_with_a_way_out() {
         ),
         (
             "select to_char(now(), 'YYYY-MM') as m".to_owned(),
-            "`YYYY-MM` is no format here",
+            "`YYYY-MM` is not a valid format",
             "did you mean `%Y-%m`?",
         ),
         (
             "select to_date('31/01/2024', 'DD/MM/YYYY') as m".to_owned(),
-            "`DD/MM/YYYY` is no format here",
+            "`DD/MM/YYYY` is not a valid format",
             "did you mean `%d/%m/%Y`?",
         ),
         (
             "select id, case when id in (select id from raw.customers) then 1 else 0 end as k from raw.orders".to_owned(),
-            "`IN (SELECT …)` stands where it decides over no row",
+            "`IN (SELECT …)` is in a place where it does not filter rows",
             "join the query",
         ),
         (
             "select id, exists (select 1 from raw.customers c where c.id = o.id) as k from raw.orders o".to_owned(),
-            "`EXISTS (SELECT …)` stands where it decides over no row",
+            "`EXISTS (SELECT …)` is in a place where it does not filter rows",
             "join the query",
         ),
         (

@@ -75,7 +75,7 @@ impl FromStr for Unit {
             "microsecond" | "us" => Self::Microsecond,
             _ => {
                 return Err(exec_datafusion_err!(
-                    "`{text}` is no unit of time; units are year, quarter, month, week, day, hour, minute, second, millisecond, microsecond"
+                    "`{text}` is not a unit of time; units are year, quarter, month, week, day, hour, minute, second, millisecond, microsecond"
                 ));
             }
         })
@@ -251,8 +251,9 @@ impl ScalarUDFImpl for DateAdd {
                 (Some(unit), true) => {
                     let moved =
                         moment(values.value(row)).and_then(|at| unit.add(at, counts.value(row)));
-                    let moved = moved
-                        .ok_or_else(|| exec_datafusion_err!("`dateadd` leaves the calendar"))?;
+                    let moved = moved.ok_or_else(|| {
+                        exec_datafusion_err!("`dateadd` gives a value outside the calendar")
+                    })?;
                     Some(moved.and_utc().timestamp_micros())
                 }
                 _ => None,

@@ -175,7 +175,7 @@ fn in_range(args: &[ArrayRef], finite: bool) -> Result<ArrayRef> {
         });
         if !explained {
             return match result.is_nan() {
-                true => exec_err!("an argument is outside of what the function is defined for"),
+                true => exec_err!("an argument is outside the range of the function"),
                 false => exec_err!("the result is out of range, or not defined for this argument"),
             };
         }
@@ -196,7 +196,7 @@ fn a_number(values: &ArrayRef) -> Result<ArrayRef> {
         .flatten()
         .any(|value| !value.is_finite())
     {
-        return exec_err!("NaN and infinity are no moments");
+        return exec_err!("NaN and infinity are not valid timestamps");
     }
     Ok(Arc::clone(values))
 }
@@ -230,7 +230,7 @@ fn at_most(values: &ArrayRef) -> Result<ArrayRef> {
     match as_int64_array(&lengths)?.iter().flatten().max() {
         Some(length) if length > MOST_ITEMS => {
             exec_err!(
-                "a list of {length} items is too long; at most {MOST_ITEMS} are made: use the table function `generate_series` or a join"
+                "a list of {length} items is too long, the most is {MOST_ITEMS}: use the table function `generate_series` or a join"
             )
         }
         _ => Ok(Arc::clone(values)),

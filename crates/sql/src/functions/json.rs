@@ -98,7 +98,7 @@ fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
         .iter()
         .find(|given| !given.is_string() && !given.is_null())
     {
-        Some(other) => plan_err!("JSON is text here, and so are its keys; this is {other}"),
+        Some(other) => plan_err!("JSON and its keys must be text, but this is {other}"),
         None if types.is_empty() => Err(count_is("json_…", "a text", 0)),
         None => Ok(vec![DataType::Utf8; types.len()]),
     }

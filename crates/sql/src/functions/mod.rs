@@ -221,7 +221,7 @@ pub(crate) fn unknown(sql: &str, calls: &[Call]) -> Vec<SqlProblem> {
             if let Some(instead) = offered::instead(&call.name) {
                 return SqlProblem::new(
                     "M0312",
-                    format!("the {kind} `{}` is not offered", call.name),
+                    format!("the {kind} `{}` is not supported", call.name),
                 )
                 .at(place::of_parse(sql, call.span))
                 .help(instead);

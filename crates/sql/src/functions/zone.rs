@@ -62,7 +62,7 @@ pub(super) fn zone(text: &str) -> Result<Tz> {
     });
     known.ok_or_else(|| {
         exec_datafusion_err!(
-            "`{text}` is no time zone; zones are called like `Europe/Berlin`, `UTC` or `+02:00`"
+            "`{text}` is not a time zone; examples of time zones are `Europe/Berlin`, `UTC` and `+02:00`"
         )
     })
 }
@@ -122,7 +122,9 @@ impl ScalarUDFImpl for AtTimeZone {
             };
             known = Some((name, there));
             let at = DateTime::from_timestamp_micros(moments.value(row))
-                .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` leaves the calendar"))?
+                .ok_or_else(|| {
+                    exec_datafusion_err!("`AT TIME ZONE` gives a value outside the calendar")
+                })?
                 .naive_utc();
             out.push(Some(match to_wall {
                 true => seen_there(at, there)?,
@@ -141,7 +143,7 @@ pub(super) fn seen_there(at: NaiveDateTime, there: Tz) -> Result<i64> {
     let offset = there.offset_from_utc_datetime(&at).fix();
     at.checked_add_offset(offset)
         .map(|wall| wall.and_utc().timestamp_micros())
-        .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` leaves the calendar"))
+        .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` gives a value outside the calendar"))
 }
 
 pub(super) fn instant_of(wall: NaiveDateTime, there: Tz) -> Result<i64> {
@@ -152,7 +154,7 @@ pub(super) fn instant_of(wall: NaiveDateTime, there: Tz) -> Result<i64> {
     offset
         .and_then(|offset| wall.checked_sub_offset(offset))
         .map(|at| at.and_utc().timestamp_micros())
-        .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` leaves the calendar"))
+        .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` gives a value outside the calendar"))
 }
 
 /// The offset before clocks were set forward over a time. Taken for a UTC time, a day later is after
