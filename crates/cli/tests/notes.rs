@@ -189,7 +189,7 @@ fn notes_are_told_when_they_are_new() {
     let grow = |rows: &str| desk.write("data/a.csv", &format!("n\n{rows}"));
     grow("1\n");
     desk.write("data/z.csv", "");
-    let note = "z.csv` is empty and was passed over";
+    let note = "z.csv` is empty and was skipped";
     has(&desk.ok(".", &["run"]), &["1 thing to know", note]);
     grow("1\n2\n");
     let again = desk.ok(".", &["run"]);

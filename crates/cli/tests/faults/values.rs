@@ -168,8 +168,8 @@ fn a_quote_that_is_never_closed() {
 fn bytes_that_are_no_utf_8() {
     let words = [
         "data/t.csv:32",
-        "no text in this encoding",
-        "`encoding` says which it is",
+        "not valid in this encoding",
+        "`encoding` sets another one",
     ];
     fault(
         "from: t.csv",
@@ -212,7 +212,7 @@ fn fifty_megabytes_in_one_cell() {
 
 #[test]
 fn column_names_twice() {
-    let words = ["columns of `data/t.csv` whose name is there before are called `a_1`"];
+    let words = ["columns of `data/t.csv` with a repeated name are named `a_1`"];
     fault("from: t.csv", b"a,a\n1,2\n", 0, &words, Then::Loaded(1, 0));
     let words = [
         "R0618",
@@ -309,7 +309,7 @@ fn numerics_beyond_38_digits() {
     let said = ground.run();
     said.is(
         0,
-        &["`b` is read as text: no number type holds all its digits"],
+        &["`b` is read as text: no number type can store all its digits"],
     );
     assert_eq!(
         said.text.matches("is read as text").count(),

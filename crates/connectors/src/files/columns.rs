@@ -270,14 +270,14 @@ pub(crate) fn fill_types(
     let commas = of(NumberFormat::COMMA);
     if !commas.is_empty() {
         notes.push(format!(
-            "numbers with a decimal comma are read as such in {}; `decimal: \",\"` says so for the whole table",
+            "decimal commas were found in {}; `decimal: \",\"` sets this for the whole table",
             commas.join(", ")
         ));
     }
     let grouped = of(NumberFormat::GROUPED);
     if !grouped.is_empty() {
         notes.push(format!(
-            "commas between thousands are read as such in {}; `thousands: \",\"` says so for the whole table",
+            "commas between thousands were found in {}; `thousands: \",\"` sets this for the whole table",
             grouped.join(", ")
         ));
     }

@@ -37,7 +37,7 @@ pub(crate) enum FilesError {
     Query,
     #[error("`{glob}` is not a valid glob: {why}")]
     Glob { glob: String, why: String },
-    #[error("the format of `{path}` cannot be told from its name")]
+    #[error("the name of `{path}` does not show its format")]
     UnknownFormat { path: String },
     #[error("one table cannot mix formats: `{first}` and `{second}`")]
     MixedFormats { first: String, second: String },
@@ -48,7 +48,7 @@ pub(crate) enum FilesError {
     },
     #[error("`{path}` changed while it was being read")]
     Changing { path: String },
-    #[error("`{path}` is empty: it has not even a header")]
+    #[error("`{path}` is empty and has no header")]
     Empty { path: String },
     #[error("the header of `{path}` cannot be read: {why}")]
     BadHeader { path: String, why: String },
@@ -78,7 +78,7 @@ pub(crate) enum FilesError {
     NoColumns { path: String, why: String },
     #[error("the objects of `{path}` have more than {most} different keys")]
     TooManyColumns { path: String, most: usize },
-    #[error("`{path}` is no readable Parquet file: {why}")]
+    #[error("`{path}` is not a readable Parquet file: {why}")]
     Parquet { path: String, why: String },
     #[error("`{path}` is damaged: row group {group} of {groups}{}: {why}", in_column(.column.as_deref()))]
     DamagedGroup {
@@ -121,7 +121,7 @@ pub(crate) enum FilesError {
         first: usize,
         second: usize,
     },
-    #[error("a reading task of `{path}` broke off")]
+    #[error("a reading task of `{path}` ended early")]
     Broken { path: String },
     #[error("{0}")]
     Memory(Box<Failure>),
@@ -200,7 +200,7 @@ impl FilesError {
 
     fn help(&self) -> Vec<String> {
         match self {
-            Self::NoPath { .. } => vec!["say `path: FOLDER`, relative to the project folder".into()],
+            Self::NoPath { .. } => vec!["write `path: FOLDER`, relative to the project folder".into()],
             Self::Missing { nearest, present, .. } => match nearest {
                 Some(name) => vec![format!("did you mean `{name}`?")],
                 None if present.is_empty() => vec!["the folder is empty or missing".into()],
@@ -208,31 +208,31 @@ impl FilesError {
             },
             Self::Ambiguous { .. } => vec!["write the whole file name".into()],
             Self::Escapes { .. } => {
-                vec!["name files inside the folder, without `..`; widen the connection's `path` on purpose if you must".into()]
+                vec!["name files inside the folder, without `..`, or set the connection's `path` to a folder that contains them".into()]
             }
             Self::Folder { selection, .. } => vec![format!("for all its files write a glob, such as `{selection}/*.csv`")],
             Self::Query => vec!["name a file or a glob".into()],
             Self::UnknownFormat { .. } => {
                 vec!["add `format: csv`, `jsonl`, `json` or `parquet` to the table or the connection".into()]
             }
-            Self::MixedFormats { .. } => vec!["narrow the glob, one table per format".into()],
+            Self::MixedFormats { .. } => vec!["write a glob that matches only one format, and a table for each format".into()],
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                vec!["it leads nowhere; delete it, or put the file where it points to".into()]
+                vec!["its target does not exist; delete the link, or create the file".into()]
             }
             Self::Read { source, .. } if self.remedy() == Remedy::FixData => {
-                vec![format!("the file seems damaged or cut short ({}); fetch it again", source.kind())]
+                vec![format!("the file seems damaged or cut short ({}); download it again", source.kind())]
             }
             Self::Changing { .. } => vec![
-                "let files be written under a name that is not read, and renamed when they are complete".into(),
-                "a table written by `key` takes the whole lines that are there when an incremental read starts, if lines are only added meanwhile".into(),
+                "write files under a name that is not read, and rename them when they are complete".into(),
+                "if lines are only added, a table with a `key` can read the complete lines that are in the file when an incremental read starts".into(),
             ],
             Self::Empty { .. } => vec!["delete the file, or write its header line".into()],
             Self::TwoColumns { .. } => vec!["give each column its own name where the file is written".into()],
             Self::Unending { .. } => vec![
-                "are its quotes stray ones? mend those lines, or say `quote: \"\"` where quotes are plain characters".into(),
+                "correct the lines with stray quotes, or set `quote: \"\"` if quotes are plain characters".into(),
                 "`max_record_bytes` allows longer records".into(),
             ],
-            Self::BadHeader { .. } => vec!["look at the first line; `encoding`, `quote` and `skip_lines` say how it is read".into()],
+            Self::BadHeader { .. } => vec!["check the first line; `encoding`, `quote` and `skip_lines` set how it is read".into()],
             Self::MissingColumn { because, nearest, .. } => {
                 let mut help = vec![because.clone()];
                 help.extend(nearest.iter().map(|name| format!("did you mean `{name}`?")));
@@ -240,7 +240,7 @@ impl FilesError {
                 help
             }
             Self::NoRecords { .. } => vec![
-                "name the members that lead to the array, with points between them: `records: data.items`".into(),
+                "write the names of the members on the path to the array, separated by points: `records: data.items`".into(),
             ],
             Self::NoColumns { .. } => vec![
                 "a row is an object with members, such as {\"id\": 1}; an array of them may be inside an object: `records: data.items`".into(),
@@ -250,7 +250,7 @@ impl FilesError {
             ],
             Self::Type { .. } => vec!["declare `text`, or another simple type".into()],
             Self::TypeDiffers { column, .. } => vec![format!(
-                "declare the type of `{column}` in the table's `columns`; values that do not fit it are set aside"
+                "declare the type of `{column}` in the table's `columns`; values that do not fit it are rejected"
             )],
             Self::Outside { .. } => vec![
                 "put it below the project's folder, or load it with a connection of its own".into(),
@@ -259,7 +259,7 @@ impl FilesError {
                 "leave its type out, or declare `text`; `set` computes a value of another type".into(),
             ],
             Self::Parquet { .. } | Self::DamagedGroup { .. } | Self::RowsDiffer { .. } => {
-                vec!["nothing of it was written; fetch the file again, or have it written anew".into()]
+                vec!["nothing of it was written; download the file, or write it again".into()]
             }
             _ => Vec::new(),
         }

@@ -226,7 +226,7 @@ impl Folder {
             let begin = parts.get(..link.split('/').count()).unwrap_or(&parts);
             if begin.contains(&"**") || matcher(&begin.join("/"))?(&link) {
                 notes.push(format!(
-                    "`{}` is a link to a folder: the files in it were passed over",
+                    "`{}` is a link to a folder: the files in it were not read",
                     self.object(&link)
                 ));
             }
@@ -485,7 +485,7 @@ mod tests {
         assert_eq!(find("*/*.csv").unwrap(), all);
         assert!(find("out/*.csv").is_err());
         let note = |name: &str| {
-            format!("`data/{name}` is a link to a folder: the files in it were passed over")
+            format!("`data/{name}` is a link to a folder: the files in it were not read")
         };
         let notes = |selection: &str| folder.notes(selection).unwrap();
         assert_eq!(
@@ -507,7 +507,10 @@ mod tests {
             let failure = Failure::from(folder.find(meant, &options()).unwrap_err());
             assert_eq!(failure.code, "R0107", "{meant}");
             assert!(failure.message.contains("`data/x_2.csv`"), "{failure:?}");
-            assert!(failure.help[0].contains("leads nowhere"), "{failure:?}");
+            assert!(
+                failure.help[0].contains("does not exist; delete the link"),
+                "{failure:?}"
+            );
         }
         let others = folder.find("y_*.csv", &options()).map(objects).unwrap();
         assert_eq!(others, ["data/y_1.csv"]);

@@ -69,7 +69,7 @@ fn blocks_of(file: &InputFile) -> io::Result<(u64, Vec<BlockHash>)> {
         .max(1);
     let parts: Vec<io::Result<Vec<(u64, BlockHash)>>> = std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let broken = || Err(io::Error::other("a hashing thread broke off"));
+        let broken = || Err(io::Error::other("a hashing thread ended early"));
         running
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|_| broken()))

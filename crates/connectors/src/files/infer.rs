@@ -324,14 +324,14 @@ impl Guess {
             return self.few_texts(column, hint, fixed);
         }
         if has(SHORT_YEAR) {
-            return say("the years of its dates have two digits; say `date_format`");
+            return say("the years of its dates have two digits; set `date_format`");
         }
         if has(DAY_FIRST) && has(MONTH_FIRST) {
             return say("some of its dates have the day first and some the month");
         }
         if has(SLASHED) {
             return say(
-                "its dates may be day/month or month/day; declare `date` and say `date_format`",
+                "its dates may be day/month or month/day; declare `date` and set `date_format`",
             );
         }
         if has(EMPTY) && (self.kinds != EMPTY || !numbers.is_empty()) {
@@ -347,7 +347,7 @@ impl Guess {
         }
         if has(NOT_PLAIN) {
             return say(
-                "its commas may be decimal commas or stand between thousands; say `decimal: \",\"` or `thousands: \",\"`",
+                "its commas may be decimal commas or separate thousands; set `decimal: \",\"` or `thousands: \",\"`",
             );
         }
         if has(TIMESTAMP) && has(INSTANT) {
@@ -358,7 +358,7 @@ impl Guess {
         }
         let all_numbers = self.kinds & !WRITING == 0;
         if all_numbers && numbers.has(!(CODE | SPECIAL)) {
-            return say("no number type holds all its digits");
+            return say("no number type can store all its digits");
         }
         None
     }

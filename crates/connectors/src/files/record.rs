@@ -25,7 +25,7 @@ pub(crate) fn row_of(
     let values: Map<String, Value> = match serde_json::from_str(text) {
         Ok(values) => values,
         Err(error) => {
-            let message = format!("is no JSON object: {error}");
+            let message = format!("is not a valid JSON object: {error}");
             return Ok(Err(vec![reason("json", None, message)]));
         }
     };
@@ -87,7 +87,7 @@ fn column_of(
         true => bytes_of(text.as_bytes()),
     };
     let Some(bytes) = bytes else {
-        return Ok(Err("is no text of hexadecimal digits".to_owned()));
+        return Ok(Err("is not a text of hexadecimal digits".to_owned()));
     };
     if *data_type == DataType::Binary {
         return Ok(Ok(Arc::new(BinaryArray::from_iter_values([bytes]))));

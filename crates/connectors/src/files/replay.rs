@@ -104,7 +104,7 @@ fn of_text(text: &str, layouts: &[Arc<Layout>], settled: &Settled) -> Result<Giv
     if text.ends_with(CUT_OFF) {
         return Ok(refused(
             "too_long",
-            "only the head of the record was kept: mend its file or raise `max_record_bytes`, and load the file again",
+            "only the start of the record was stored: correct its file or raise `max_record_bytes`, and load the file again",
         ));
     }
     let bytes = from_readable(text, settled.options.encoding);
@@ -120,12 +120,12 @@ fn of_text(text: &str, layouts: &[Arc<Layout>], settled: &Settled) -> Result<Giv
         Some(rows) if fits.is_empty() => Given::Row(rows),
         Some(_) => refused(
             "columns",
-            "the files have different orders of columns and the record fits several",
+            "the files have different orders of columns, and the record fits more than one",
         ),
         None => misfit.unwrap_or_else(|| {
             refused(
                 "columns",
-                "the record is text, but the table is read from Parquet files now",
+                "the record is text, but the table is now read from Parquet files",
             )
         }),
     })
@@ -149,7 +149,7 @@ fn of_record(bytes: &[u8], layout: &Arc<Layout>) -> Result<Given, FilesError> {
         (Some(row), None) if rows.is_empty() && row.len() == 1 => Given::Row(Box::new(row)),
         (None, Some(reject)) if rejects.is_empty() => Given::Reasons(reject.reasons),
         (None, None) => refused("columns", "the record is empty"),
-        _ => refused("columns", "the text is several records today"),
+        _ => refused("columns", "the text is now several records"),
     })
 }
 

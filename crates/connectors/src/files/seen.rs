@@ -98,7 +98,7 @@ impl Marked {
         if (grew || now.length == length) && content(file, length)? == self.mark.resume {
             if grew {
                 tracing::warn!(
-                    "`{}` grew while it was read: what came is read by the next run",
+                    "`{}` grew while it was read: the next run reads the new lines",
                     file.object
                 );
             }
@@ -129,7 +129,7 @@ pub(crate) fn leave_out(
             let before = if may_repeat {
                 "and written by key"
             } else {
-                "and where the table has no `key` the rows it gave before are there twice"
+                "and without a `key` its earlier rows are in the table twice"
             };
             settled.notes.push(format!(
                 "`{}` has changed since it was read: all of it is read again, {before}",

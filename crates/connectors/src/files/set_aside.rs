@@ -222,10 +222,10 @@ fn extent_words(first: u64, passed: Passed, kept: Option<usize>) -> String {
         bytes, last_line, ..
     } = passed;
     let mut words = if passed.to_end {
-        format!("; all from line {first} to the end of the file was passed over")
+        format!("; everything from line {first} to the end of the file was skipped")
     } else if last_line > first {
         format!(
-            "; it goes from line {first} to line {last_line} ({} lines, {bytes} bytes), if no stray quote opens it",
+            "; it reaches from line {first} to line {last_line} ({} lines, {bytes} bytes), unless a stray quote opens it",
             last_line - first + 1
         )
     } else {
@@ -233,7 +233,7 @@ fn extent_words(first: u64, passed: Passed, kept: Option<usize>) -> String {
     };
     if let Some(kept) = kept {
         words.push_str(&format!(
-            "; the first {kept} are kept, too few for a replay: mend the file or raise the limit, and load it again"
+            "; the first {kept} are stored, too few for a replay: correct the file or raise the limit, and load it again"
         ));
     }
     words

@@ -96,7 +96,7 @@ async fn read_heads(
                     notes.extend(head.notes.iter().cloned());
                     heads.push((file, head));
                 }
-                None => notes.push(format!("`{}` is empty and was passed over", file.object)),
+                None => notes.push(format!("`{}` is empty and was skipped", file.object)),
             }
         }
         Ok((heads, notes))
@@ -221,7 +221,7 @@ async fn record_arrays(
         };
         notes.extend(array.found.as_ref().map(|key| {
             let object = &file.object;
-            format!("the rows of `{object}` are in its member `{key}`; `records: {key}` says so")
+            format!("the rows of `{object}` are in its member `{key}`; `records: {key}` sets this")
         }));
         all.push((file, array));
     }

@@ -19,17 +19,17 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "format",
         Kind::OneOf(&["csv", "jsonl", "json", "parquet"]),
-        "How files are written; default: by extension.",
+        "The format of the files; default: by extension.",
     ),
     (
         "compression",
         Kind::OneOf(&["none", "gzip", "zstd"]),
-        "How files are packed; default: by extension (.gz, .zst).",
+        "The compression of the files; default: by extension (.gz, .zst).",
     ),
     (
         "delimiter",
         Kind::Text,
-        "One ASCII character between CSV fields, or `tab`; default `,` (tab for .tsv), or what a header without commas shows: `;`, a tab or `|`.",
+        "One ASCII character between CSV fields, or `tab`; default `,` (tab for .tsv), or the separator of a header without commas: `;`, a tab or `|`.",
     ),
     (
         "quote",
@@ -59,12 +59,12 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "skip_lines",
         Kind::Integer,
-        "CSV lines to pass over before the header; default 0.",
+        "The number of CSV lines to skip before the header; default 0.",
     ),
     (
         "comment",
         Kind::Text,
-        "CSV lines that start with this ASCII character are passed over.",
+        "CSV lines that start with this ASCII character are skipped.",
     ),
     (
         "trim",
@@ -74,12 +74,12 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "date_format",
         Kind::Text,
-        "How dates are written, such as `%d/%m/%Y`; default ISO 8601.",
+        "The format of dates, such as `%d/%m/%Y`; default ISO 8601.",
     ),
     (
         "timestamp_format",
         Kind::Text,
-        "How timestamps are written, such as `%d.%m.%Y %H:%M`; default ISO 8601.",
+        "The format of timestamps, such as `%d.%m.%Y %H:%M`; default ISO 8601.",
     ),
     (
         "decimal",
@@ -99,12 +99,12 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "missing_columns",
         Kind::OneOf(&["fail", "null"]),
-        "What a file without an expected column means; default fail.",
+        "What happens when a file does not have an expected column; default fail.",
     ),
     (
         "max_record_bytes",
         Kind::Integer,
-        "A longer record is set aside; default 67108864.",
+        "A longer record is rejected; default 67108864.",
     ),
 ];
 

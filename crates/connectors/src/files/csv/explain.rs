@@ -75,7 +75,7 @@ fn encoding(cell: Option<(&str, &[u8])>) -> Reason {
         code: "encoding".to_owned(),
         column: cell.map(|(name, _)| name.to_owned()),
         value: cell.map(|(_, value)| shown(value)),
-        message: "holds bytes that are no text in this encoding; `encoding` says which it is"
+        message: "contains bytes that are not valid in this encoding; `encoding` sets another one"
             .to_owned(),
     }
 }

@@ -140,7 +140,7 @@ impl Looked<'_> {
         }
         let record = self.bytes.get(header.start..header.end).unwrap_or_default();
         if std::str::from_utf8(record).is_err() {
-            return Err(self.bad("it is not in the encoding it is read as"));
+            return Err(self.bad("it is not in the encoding of the table"));
         }
         if header.cells.is_empty() {
             return Err(self.bad("a quoted field starts in it and is never properly closed"));
@@ -212,10 +212,10 @@ impl Looked<'_> {
         let object = &self.file.object;
         match is_none {
             true => format!(
-                "the quotes in `{object}` are read as plain characters, because its lines fit together only so; `quote: \"\"` says so"
+                "the quotes in `{object}` are read as plain characters, because only then its lines have the same number of fields; `quote: \"\"` sets this"
             ),
             false => {
-                format!("`{object}` has `'` around its fields; `quote: \"'\"` says so")
+                format!("`{object}` has `'` around its fields; `quote: \"'\"` sets this")
             }
         }
     }
@@ -225,7 +225,7 @@ impl Looked<'_> {
         let lines = memchr::memchr_iter(dialect.newline, before).count();
         let (are, s) = if lines == 1 { ("is", "") } else { ("are", "s") };
         format!(
-            "{lines} line{s} above the header of `{}` {are} passed over; `skip_lines: {lines}` says so",
+            "{lines} line{s} above the header of `{}` {are} skipped; `skip_lines: {lines}` sets this",
             self.file.object
         )
     }
@@ -245,7 +245,7 @@ impl Looked<'_> {
             other => format!("\"{}\"", char::from(other)),
         };
         Some(format!(
-            "`{}` has {word} between its fields, as its header shows; `delimiter: {shown}` says so",
+            "`{}` has {word} between its fields, as its header shows; `delimiter: {shown}` sets this",
             self.file.object
         ))
     }
@@ -290,13 +290,13 @@ impl Looked<'_> {
         let object = &self.file.object;
         if !unnamed.is_empty() {
             notes.push(format!(
-                "columns of `{object}` without a name are called {}",
+                "columns of `{object}` without a name are named {}",
                 unnamed.join(", ")
             ));
         }
         if !twice.is_empty() {
             notes.push(format!(
-                "columns of `{object}` whose name is there before are called {}",
+                "columns of `{object}` with a repeated name are named {}",
                 twice.join(", ")
             ));
         }

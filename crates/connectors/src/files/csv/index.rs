@@ -77,10 +77,10 @@ impl Flaw {
                 "a quoted field starts on this line and is never properly closed".to_owned()
             }
             Self::StrayQuote => {
-                "a quote stands inside an unquoted field, behind a broken quoted field".to_owned()
+                "there is a quote inside an unquoted field, after a broken quoted field".to_owned()
             }
             Self::Across => {
-                "a quote opens inside an unquoted field and closes in another, so cells may be in wrong columns; quote the whole field, or say `quote: \"\"` where quotes are plain characters".to_owned()
+                "a quote opens inside an unquoted field and closes in another, so cells may be in wrong columns; quote the whole field, or set `quote: \"\"` if quotes are plain characters".to_owned()
             }
             Self::TooLong => {
                 format!(

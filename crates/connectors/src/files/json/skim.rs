@@ -38,7 +38,7 @@ impl<'a> Skim<'a> {
         self.members(1, &mut |key, value| members.push((key, value)))?;
         self.blanks();
         if self.at < self.bytes.len() {
-            self.wrong("nothing behind the object")
+            self.wrong("nothing after the object")
         } else {
             Ok(())
         }

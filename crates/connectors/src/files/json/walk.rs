@@ -130,7 +130,7 @@ impl<'a> Walk<'a> {
         }
         if !self.clean && std::str::from_utf8(record.get(start..).unwrap_or_default()).is_err() {
             let message =
-                "holds bytes that are no text in this encoding; `encoding` says which it is"
+                "contains bytes that are not valid in this encoding; `encoding` sets another one"
                     .to_owned();
             return Err(Flaw {
                 code: "encoding",

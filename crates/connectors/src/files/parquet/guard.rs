@@ -30,12 +30,7 @@ pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let before = QUIET.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     QUIET.set(before);
-    result.map_err(|panic| {
-        format!(
-            "its bytes contradict each other ({})",
-            words(panic.as_ref())
-        )
-    })
+    result.map_err(|panic| format!("its bytes are inconsistent ({})", words(panic.as_ref())))
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {
@@ -54,7 +49,7 @@ mod tests {
         let failed: Result<(), String> = quietly(|| panic!("bit width {}", 200));
         assert_eq!(
             failed,
-            Err("its bytes contradict each other (bit width 200)".to_owned())
+            Err("its bytes are inconsistent (bit width 200)".to_owned())
         );
         assert_eq!(quietly(|| 7), Ok(7));
     }

@@ -283,7 +283,7 @@ fn nothing_and_next_to_nothing() {
         let failure = Project::new().file("t.csv", bytes).fail("t.csv");
         assert_eq!(
             (failure.code.as_str(), failure.message.as_str()),
-            ("R0108", "`data/t.csv` is empty: it has not even a header")
+            ("R0108", "`data/t.csv` is empty and has no header")
         );
         assert!(!failure.help.is_empty());
     }
@@ -309,7 +309,7 @@ fn names_that_are_missing_or_there_twice_are_made() {
     );
     assert_eq!(
         outcome.notes,
-        ["columns of `data/t.csv` whose name is there before are called `id_2`"]
+        ["columns of `data/t.csv` with a repeated name are named `id_2`"]
     );
     // As pandas writes its index.
     let outcome = csv(",a,\n0,x,1\n");
@@ -319,7 +319,7 @@ fn names_that_are_missing_or_there_twice_are_made() {
     );
     assert_eq!(
         outcome.notes,
-        ["columns of `data/t.csv` without a name are called `column0`, `column2`"]
+        ["columns of `data/t.csv` without a name are named `column0`, `column2`"]
     );
     let outcome = csv("column1,\n0,x\n");
     assert_eq!(outcome.columns, ["column1 bigint", "column1_1 text"]);
@@ -469,7 +469,7 @@ fn numbers_and_dates_as_germans_write_them() {
         outcome.rows,
         ["2026-01-28|1234.50|1000|0.5", "2026-02-01|-7.00|2500|12.0"]
     );
-    let note = "numbers with a decimal comma are read as such in `Betrag`, `Menge`, `Preis`";
+    let note = "decimal commas were found in `Betrag`, `Menge`, `Preis`";
     assert!(
         outcome.notes.iter().any(|n| n.starts_with(note)),
         "{:?}",

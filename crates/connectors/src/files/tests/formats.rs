@@ -77,10 +77,7 @@ fn an_empty_file_among_others_is_passed_over_with_a_note() {
     let project = Project::new().file("d/1.csv", "").file("d/2.csv", "a\n1\n");
     let outcome = project.read("d/*");
     assert_eq!(outcome.rows, ["1"]);
-    assert_eq!(
-        outcome.notes,
-        ["`data/d/1.csv` is empty and was passed over"]
-    );
+    assert_eq!(outcome.notes, ["`data/d/1.csv` is empty and was skipped"]);
 }
 
 #[test]
@@ -460,7 +457,7 @@ fn rows_inside_an_object_are_found_or_named() {
     assert_eq!(outcome.rows, ["1|∅", "2|]"]);
     assert_eq!(
         outcome.notes,
-        ["the rows of `data/t.json` are in its member `data`; `records: data` says so"]
+        ["the rows of `data/t.json` are in its member `data`; `records: data` sets this"]
     );
     let nested = r#"{"data": {"items": [{"id": 1}], "more": [{"y": 1}]}}"#;
     let project = Project::new()

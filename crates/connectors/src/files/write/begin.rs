@@ -118,7 +118,7 @@ pub(super) fn begin(target: Target, intent: Intent, group_bytes: u64) -> Result<
     sweep(&location, &mut known).map_err(WriteError::io(&*shown))?;
     if known.standing == Standing::Foreign {
         tracing::warn!(
-            "`{shown}` was written or changed by somebody else since Towpath last wrote it"
+            "another program has written or changed `{shown}` since Towpath last wrote it"
         );
     }
     let adopted = committed(&known, &intent, &shown)?;
@@ -158,8 +158,8 @@ fn check(target: &Target, intent: &Intent) -> Result<()> {
     };
     if !matches!(intent.write.mode, WriteMode::Replace | WriteMode::Append) {
         return wrong(
-            "files are written as a whole".to_owned(),
-            "say `write: replace` or `write: append`",
+            "files are written completely".to_owned(),
+            "use `write: replace` or `write: append`",
         );
     }
     let fields = intent.schema.fields();
@@ -298,7 +298,7 @@ fn check_encoding(job: &Job) -> Result<()> {
     let input = job.target.input(&location.name);
     let wrong = || WriteError::Columns {
         path: location.shown.clone(),
-        why: "it is not text in UTF-8, in which rows are written".to_owned(),
+        why: "it is not UTF-8 text, and rows are written in UTF-8".to_owned(),
     };
     let (mut text, _, encoding) = open_bytes(&input, None)?;
     if encoding != encoding_rs::UTF_8 {
@@ -338,7 +338,7 @@ fn columns_of_csv(job: &mut Job, columns: Columns) -> Result<Columns> {
         })
     };
     if head.dialect.newline == b'\r' {
-        let why = "its lines end with a carriage return alone, those of rows with a line feed";
+        let why = "its lines end with a carriage return, but rows are written with a line feed";
         return wrong(why.to_owned());
     }
     if !target.options.header {
@@ -346,7 +346,7 @@ fn columns_of_csv(job: &mut Job, columns: Columns) -> Result<Columns> {
             return Ok(columns);
         }
         return wrong(format!(
-            "it has {} columns, they have {}",
+            "it has {} columns, and the rows have {}",
             head.names.len(),
             fields.len()
         ));
@@ -369,7 +369,7 @@ fn columns_of_csv(job: &mut Job, columns: Columns) -> Result<Columns> {
         && let Some(at) = from.iter().position(Option::is_none)
     {
         let name = head.names.get(at).map_or("", String::as_str);
-        return wrong(format!("they have no column `{name}`"));
+        return wrong(format!("the rows have no column `{name}`"));
     }
     let field = |(name, from): (&String, &Option<usize>)| match from.and_then(|at| fields.get(at)) {
         Some(field) => Field::clone(field),

@@ -93,7 +93,7 @@ fn by_place(job: &Job, columns: Columns) -> Result<Columns> {
         if there != 0 && there != count {
             return Err(wrong(
                 job,
-                format!("it has {there} columns, they have {count}"),
+                format!("it has {there} columns, and the rows have {count}"),
             ));
         }
     }
@@ -136,7 +136,7 @@ fn matched(job: &Job, columns: Columns, held: Vec<String>) -> Result<Columns> {
             return Err(wrong(job, format!("it has no column `{}`", field.name())));
         }
         if let Some(name) = held.iter().find(|name| place(name).is_none()) {
-            return Err(wrong(job, format!("they have no column `{name}`")));
+            return Err(wrong(job, format!("the rows have no column `{name}`")));
         }
     }
     let mut names = held;

@@ -157,7 +157,7 @@ impl CsvStyle {
         scratch.clear();
         if formatted {
             if !write_formatted(values, row, &self.times, scratch) {
-                let why = "`date_format` or `timestamp_format` does not keep all of it";
+                let why = "`date_format` or `timestamp_format` would lose a part of it";
                 return Err(WriteError::Value {
                     column: name.to_owned(),
                     format: FORMAT,

@@ -84,7 +84,7 @@ impl Drop for Scratch {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 // The next write to this place removes it.
-                Err(error) => tracing::warn!("a file on its way could not be removed: {error}"),
+                Err(error) => tracing::warn!("an unfinished file could not be removed: {error}"),
             }
         }
     }

@@ -28,29 +28,31 @@ pub(super) enum WriteError {
     Locked { path: String, by: String },
     #[error("the rows do not fit the file `{path}`: {why}")]
     Columns { path: String, why: String },
-    #[error("column `{column}` holds a value that {format} files cannot hold: {why}")]
+    #[error("column `{column}` has a value that {format} files cannot store: {why}")]
     Value {
         column: String,
         format: &'static str,
         why: &'static str,
     },
-    #[error("what Towpath noted about `{path}` cannot be read: {why}")]
+    #[error("Towpath's records about `{path}` cannot be read: {why}")]
     Ledger { path: String, why: String },
-    #[error("what Towpath noted about `{path}` has version {version}, which a newer Towpath wrote")]
+    #[error(
+        "Towpath's records about `{path}` have version {version}, which a newer version of Towpath wrote"
+    )]
     Newer { path: String, version: u64 },
-    #[error("`{path}` already holds commit {last} of this task, this is commit {generation}")]
+    #[error("`{path}` already has commit {last} of this task, and this is commit {generation}")]
     Stale {
         path: String,
         last: i64,
         generation: i64,
     },
-    #[error("`{path}` holds commit {held} of this task, the rows were read after commit {after}")]
+    #[error("`{path}` has commit {held} of this task, and the rows were read after commit {after}")]
     Overtaken { path: String, held: i64, after: i64 },
-    #[error("`{path}` was changed by somebody else while it was being written")]
+    #[error("another program changed `{path}` while it was being written")]
     Changed { path: String },
     #[error("rows could not be put into `{path}`: {why}")]
     Encode { path: String, why: String },
-    #[error("a writing task of `{path}` broke off")]
+    #[error("a writing task of `{path}` ended early")]
     Broken { path: String },
     #[error("the files destination {reason}")]
     Misused { reason: &'static str },
@@ -101,34 +103,34 @@ impl WriteError {
         match self {
             Self::Target { way_out, .. } => one(way_out),
             Self::ReadOnly { .. } => one(
-                "say `writable: true` on the connection, in the environment that may write there",
+                "set `writable: true` on the connection, in the environment that may write there",
             ),
             Self::Io { source, .. } if is_full(source) => {
-                one("free some space and run again; the file before is untouched")
+                one("free some space and run again; the earlier file is unchanged")
             }
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied => one("let this user write in the folder"),
+                io::ErrorKind::PermissionDenied => one("allow this user to write in the folder"),
                 io::ErrorKind::ReadOnlyFilesystem => {
                     one("the file system is read-only; choose another `path`")
                 }
                 io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                    one("a file stands where a folder is needed; choose another `path`")
+                    one("there is a file in the place of a folder; choose another `path`")
                 }
                 _ => Vec::new(),
             },
             Self::Locked { .. } => one(
-                "wait until the other run has ended; the lock of a dead process is free by itself",
+                "wait until the other run has ended; the lock of a dead process is released automatically",
             ),
             Self::Columns { .. } => {
-                one("`write: replace` writes the file anew with the columns of today")
+                one("`write: replace` writes a new file with the present columns")
             }
             Self::Value { .. } => one("give the column another type, or write `format: parquet`"),
             Self::Ledger { .. } => {
-                one("delete that file if nobody needs its history; the rows are not in it")
+                one("delete that file if you do not need its history; it contains no rows")
             }
-            Self::Newer { .. } => one("use the newer Towpath, or write to another file"),
+            Self::Newer { .. } => one("use the newer version of Towpath, or write to another file"),
             Self::Overtaken { .. } | Self::Changed { .. } => {
-                one("it is tried again from what stands there now")
+                one("Towpath tries again with the present file")
             }
             Self::Stale { .. } => one("another attempt was faster; run again"),
             Self::Encode { .. } | Self::Broken { .. } | Self::Misused { .. } => {

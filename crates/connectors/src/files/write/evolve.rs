@@ -21,7 +21,7 @@ pub(super) fn schema_of(path: &Path, shown: &str) -> Result<SchemaRef> {
     let reader =
         ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| WriteError::Columns {
             path: shown.to_owned(),
-            why: format!("it is no readable Parquet file: {error}"),
+            why: format!("it is not a readable Parquet file: {error}"),
         })?;
     Ok(Arc::clone(reader.schema()))
 }
@@ -47,7 +47,7 @@ pub(super) fn joined(job: &Job, old: &Schema, new: &Schema) -> Result<SchemaRef>
                     types::name(field.data_type()),
                 );
                 return Err(wrong(format!(
-                    "column `{}` is `{there}` there and `{here}` in the rows",
+                    "column `{}` is `{there}` in the file and `{here}` in the rows",
                     field.name()
                 )));
             }

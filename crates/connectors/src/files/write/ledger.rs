@@ -148,7 +148,7 @@ pub(super) fn look(location: &Location) -> Result<Known> {
     if !metadata.is_file() {
         return Err(WriteError::Target {
             object: location.shown.clone(),
-            why: "a folder stands there".to_owned(),
+            why: "there is a folder of this name".to_owned(),
             way_out: "end the name with `/` to write files into the folder, or choose another name",
         });
     }

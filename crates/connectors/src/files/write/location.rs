@@ -155,7 +155,7 @@ impl Target {
         };
         let format = options.format.or(by_name).ok_or_else(|| {
             wrong(
-                "its format cannot be told from its name",
+                "its name does not show its format",
                 "add `format: csv`, `jsonl` or `parquet`",
             )
         })?;
@@ -173,8 +173,8 @@ impl Target {
             }
             (Format::Parquet, _) if by_name != Compression::None => {
                 return Err(wrong(
-                    "a Parquet file is packed inside",
-                    "leave `.gz` or `.zst` off its name; `compression` says how it is packed",
+                    "a Parquet file is compressed inside",
+                    "remove `.gz` or `.zst` from its name; `compression` sets its compression",
                 ));
             }
             (Format::Parquet, given) => given.unwrap_or(Compression::Zstd),
@@ -185,8 +185,8 @@ impl Target {
             .is_some_and(|encoding| encoding != encoding_rs::UTF_8)
         {
             return Err(wrong(
-                "files are written in UTF-8 only",
-                "leave `encoding` off, or say `encoding: utf-8`",
+                "files are written only in UTF-8",
+                "remove `encoding`, or set `encoding: utf-8`",
             ));
         }
         let tabs = parts.tabs && !location.many;

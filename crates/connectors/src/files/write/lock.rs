@@ -77,7 +77,7 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Still locked here; a file that stays does no harm.
         if let Err(error) = fs::remove_file(&self.path) {
-            tracing::debug!("a lock file stays behind: {error}");
+            tracing::debug!("a lock file could not be removed: {error}");
         }
     }
 }

@@ -124,7 +124,7 @@ impl Pump {
     /// Waits until nothing touches the file any more.
     pub(super) async fn stop(mut self) {
         if let Err(error) = self.idle().await {
-            tracing::debug!("a write that was given up: {error}");
+            tracing::debug!("after a write was discarded: {error}");
         }
     }
 }

@@ -166,7 +166,7 @@ async fn parquet_files_get_new_columns() {
         .unwrap();
     assert_eq!(
         failure.message,
-        "the rows do not fit the file `out/x.parquet`: column `n` is `bigint` there and `text` in the rows"
+        "the rows do not fit the file `out/x.parquet`: column `n` is `bigint` in the file and `text` in the rows"
     );
     assert_eq!(project.last(&append("x.parquet", 3)).await, Some(2));
 }
@@ -245,7 +245,7 @@ async fn parts_of_a_folder_keep_its_columns() {
     );
     assert_eq!(
         failure.message,
-        "the rows do not fit the file `out/x/`: column `n` is `bigint` there and `text` in the rows"
+        "the rows do not fit the file `out/x/`: column `n` is `bigint` in the file and `text` in the rows"
     );
     assert_eq!(project.names("x").len(), 2);
     assert_eq!(project.last(&how(2)).await, Some(1));
