@@ -42,7 +42,11 @@ pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Resul
     let (found, failed) = look(discover.as_ref(), from_shown(from, &there), ALL).await?;
     if found.is_empty() {
         let (_, failure) = failed.into_iter().next().ok_or_else(|| {
-            Failure::new("R0946", Remedy::Bug, "nothing was found and nothing failed")
+            Failure::new(
+                "R0946",
+                Remedy::Bug,
+                "the discovery found no table and reported no error",
+            )
         })?;
         return Err(failure);
     }
@@ -94,7 +98,7 @@ fn from_shown<'a>(from: &'a str, there: &'a There) -> &'a str {
 fn database(url: &str, scheme: &str, outside: &Outside) -> Result<There> {
     let specs = connector_specs();
     let spec = of_scheme(&specs, scheme).map_err(|failure| {
-        failure.help("a folder of files is named by its path: towpath init --from data")
+        failure.help("write the path of a folder of files: towpath init --from data")
     })?;
     let name = match database_name(url) {
         Some(database) => format!("{}_db", database.trim_end_matches("_db")),
@@ -168,7 +172,7 @@ fn not_read(there: &There, found: &[Discovered], failed: &[(String, Failure)]) -
         match is_sheet {
             true => format!("{name} is not read: save its sheets as CSV"),
             false => format!(
-                "{name} is not read: its name does not say its format; a table with `from: {name}` and `format: csv` reads it"
+                "{name} is not read: its name does not show its format; a table with `from: {name}` and `format: csv` reads it"
             ),
         }
     };
@@ -231,7 +235,7 @@ fn root(name: &str, id: &str, there: &There, names: Naming) -> String {
     let names = match names {
         Naming::Snake => "",
         Naming::Exact => {
-            "names: exact      # in snake case two columns of a table would have one name\n"
+            "names: exact      # in snake case two columns of a table would have the same name\n"
         }
     };
     format!(
@@ -252,7 +256,7 @@ fn pipeline(connection: &str, (found, failed): &Looked, names: Naming) -> String
     let mut out = format!(
         "\
 # yaml-language-server: $schema=../.towpath/schemas/pipeline.json
-# With `cursor` and `key` only what changed is read, and merged by key; else everything is read anew.
+# With `cursor` and `key`, only changed rows are read, and merged by key; without them everything is read again.
 steps:
   extract:
     load: {connection}
@@ -303,7 +307,8 @@ steps:
             (format!("pipelines/{name}.yml"), pipeline),
         ],
         notes: vec![
-            "your dbt files are as they were; what is not read of them: towpath check".to_owned(),
+            "your dbt files are unchanged; `towpath check` lists what is not read of them"
+                .to_owned(),
         ],
         ..Draft::default()
     }

@@ -31,12 +31,12 @@ order_id,customer_id,ordered_on,quantity,price
 
 const PIPELINE: &str = "\
 # yaml-language-server: $schema=../.towpath/schemas/pipeline.json
-# Files -> lakehouse -> model. Order follows from what is read and written.
+# Files -> lakehouse -> model. The order follows from what each step reads and writes.
 steps:
   extract:
     load: data
     into: raw
-    tables:                                # the key is the table you get
+    tables:                                # the key is the name of the target table
       customers:
         from: customers.csv
         key: customer_id

@@ -71,8 +71,8 @@ pub async fn init(request: &InitRequest) -> Result<InitReport> {
     if request.from.is_none() && dir.join(DBT_PROJECT).exists() {
         let message = format!("{} is a dbt project: nothing was written", dir.display());
         return Err(Failure::new("R0934", Remedy::Refused, message)
-            .help("a project around it, with a pipeline that builds all models: towpath init --from .")
-            .help("an example elsewhere: towpath init DIR"));
+            .help("for a project in this folder, with a pipeline that builds all models: towpath init --from .")
+            .help("for an example in another folder: towpath init DIR"));
     }
     let existed = dir.exists();
     std::fs::create_dir_all(&dir).map_err(|error| failed(&dir, &error))?;
@@ -100,7 +100,7 @@ async fn make(dir: &Path, source: Option<&str>) -> Result<InitReport> {
     let mut notes = draft.notes;
     match dir.join(".gitignore").exists() {
         false => write_new(&dir.join(".gitignore"), GITIGNORE)?,
-        true => notes.push("let .gitignore name .towpath/ and lake/".to_owned()),
+        true => notes.push("add .towpath/ and lake/ to .gitignore".to_owned()),
     }
     write_editor_schemas(&dir)?;
     let check = check(&CheckRequest {
