@@ -1,6 +1,6 @@
 //! Expressions in ROLLUP, CUBE and GROUPING SETS, computed below the groups.
 //!
-//! The planner looks for what stands in such a list by its name, and rewriting changes names: so each
+//! The planner looks for the items of such a list by its name, and rewriting changes names: so each
 //! expression becomes a column of a projection under the aggregate, and a projection above gives the
 //! result the names it had. It knows no table; whoever plans applies it before anything is rewritten.
 

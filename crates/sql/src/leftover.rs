@@ -1,4 +1,4 @@
-//! Queries inside expressions that no join can stand for: said before anything runs.
+//! Queries inside expressions that cannot be turned into joins: said before anything runs.
 //!
 //! Only a plan with such queries is optimised here, as it would be when it runs; what is then still a
 //! query inside an expression cannot be computed. It gives no plan back.

@@ -1,7 +1,7 @@
 //! One SQL statement at a time: is it right, what are its types, where does each column come from.
 //!
 //! Promise: pure functions from text and known tables to a verdict with three outcomes: proven,
-//! unknown (a table or type is not known yet) and wrong (a proven mistake with place and way out).
+//! unknown (a table or type is not known yet) and wrong (a proven mistake with its place and what to do).
 //! It owns the one function registry, which `engine` installs too, so that both mean the same SQL.
 //! It deliberately knows no session, no physical plan, no file and no connection.
 //! Read next: `analyze.rs` (the three outcomes), `lineage/mod.rs`, `functions/mod.rs`.

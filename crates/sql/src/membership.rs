@@ -3,7 +3,7 @@
 //! The planner's joins see NULL as no match, except where a column stands alone before a whole `NOT IN`.
 //! Here it becomes conditions that need no third truth value: there is no match, the query holds no NULL,
 //! and what is looked for is not NULL unless the query is empty. That is right where a condition decides
-//! over rows, through AND, OR and NOT; deeper inside an expression it is refused, with a way out. The
+//! over rows, through AND, OR and NOT; deeper inside an expression it is refused, with what to do. The
 //! query is copied for each of them, so nesting has a bound.
 
 use std::ops::ControlFlow;

@@ -2,7 +2,7 @@
 //!
 //! The planner takes one side's column for both, which is NULL where that side has no row. Here the plan
 //! gets a projection over such a join in which both sides' keys are what either side has. After that no
-//! side's own key can be seen, so a query that names one (`a.k`) is refused, with a way out.
+//! side's own key can be seen, so a query that names one (`a.k`) is refused, with what to do.
 
 use std::ops::ControlFlow;
 

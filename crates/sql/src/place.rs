@@ -1,7 +1,7 @@
 //! From the parser's lines and columns to bytes of the text that was given.
 //!
 //! Lines and columns count from 1; columns count characters, not bytes. End places are exclusive.
-//! Knows nothing of what stands at a place.
+//! Knows nothing of what is at a place.
 
 use datafusion_common::Span;
 use datafusion_sql::sqlparser::tokenizer::{Location, Span as ParserSpan};

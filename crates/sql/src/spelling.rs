@@ -2,8 +2,8 @@
 //!
 //! `^` is a power, `AT TIME ZONE` goes both ways as in PostgreSQL, a timestamp without a precision has
 //! microseconds like every timestamp outside. `EXCEPT ALL` and `INTERSECT ALL`, which the planner counts
-//! wrongly, and formats in PostgreSQL's letters, which it would repeat as they stand, are refused with a
-//! way out. It reads syntax only: it knows no table and no type.
+//! wrongly, and formats in PostgreSQL's letters, which it would repeat as they stand, are refused with
+//! what to do. It reads syntax only: it knows no table and no type.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! Bounds of what a template makes: where `~`, `+` and `*` stand, sizes are looked at.
+//! Bounds of what a template makes: sizes are checked at `~`, `+` and `*`.
 //!
 //! The engine counts steps, not sizes, and `s ~ s` doubles a text with one step. So each operand of these
 //! operators gets a filter that lets it pass unchanged, or stops the template. Only the text inside tags

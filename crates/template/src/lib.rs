@@ -2,7 +2,7 @@
 //!
 //! Promise: pure and repeatable; the same text, values and answers give the same SQL. Every question
 //! about the warehouse goes through `vocab::Introspect`, in the order the template asks. Mistakes
-//! carry file, bytes and a way out; places in the SQL lead back to places in the template.
+//! have a file, bytes and what to do; places in the SQL lead back to places in the template.
 //! It deliberately knows no file, no SQL grammar, no environment of the process and no clock.
 //! Read next: `scan.rs`, `render.rs`, then `context.rs` (what a template can call).
 

@@ -2,7 +2,7 @@
 //!
 //! Promise: a template that doubles what it holds, or loops within loops, stops within seconds and some
 //! megabytes, with T0410 (too many steps) or T0411 (too much text or too many items). It does not know
-//! where guards stand; see `guards.rs`.
+//! where guards are; see `guards.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

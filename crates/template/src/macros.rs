@@ -1,6 +1,6 @@
 //! Macros of a project: found in their files, each a template of its own, callable from everywhere.
 //!
-//! A macro gives the text it writes, or the value it hands to `return`. To make that hold between
+//! A macro gives the text it writes, or the value it gives to `return`. To make that hold between
 //! macros of one file too, each is compiled under another inner name, so that every call, even of
 //! itself, goes through the one global object. It does not know packages: one name, one macro.
 

@@ -1,6 +1,6 @@
-//! Things a template holds in its hands: relations, columns, the rows of a query.
+//! Values of a template: relations, columns, the rows of a query.
 //!
-//! A relation writes itself as `"schema"."table"`. They carry no connection; whatever needs the
+//! A relation writes itself as `"schema"."table"`. They have no connection; whatever needs the
 //! warehouse asks through `session.rs`.
 
 use std::fmt;

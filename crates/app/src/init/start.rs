@@ -1,4 +1,7 @@
-//! Carries out `init`: names the project, drafts its files, writes them all or none.
+//! `init`: names the project, drafts its files, and writes all of them or none.
+//!
+//! Promise: nothing that exists is overwritten, and nothing is written into a dbt project unless `--from`
+//! names it. The contents of the files are in `sample.rs` and `from.rs`.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

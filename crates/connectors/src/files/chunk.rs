@@ -1,7 +1,7 @@
-//! A file as a row of chunks: pieces of a few megabytes that hold whole records.
+//! A file as a sequence of chunks: pieces of a few megabytes that hold whole records.
 //!
 //! Promise: the bytes are those of the unpacked file in UTF-8 (other encodings are turned into it; a
-//! byte that means nothing becomes 0xFF, which no UTF-8 holds, so the row is set aside later). A chunk
+//! byte that means nothing becomes 0xFF, which no UTF-8 holds, so the row is rejected later). A chunk
 //! knows where it starts, so that any byte in it has an offset and a line. Memory is held for a chunk
 //! until the last one who can ask about its rows is gone. What a record is, the `Cutter` says.
 

@@ -1,4 +1,7 @@
-//! The connector: makes the faces of a `files` connection.
+//! The `files` connector: opens the source, the destination and the discovery of a connection.
+//!
+//! Promise: to open one reads options and touches no file. Its options are in `spec.rs`. Read next:
+//! `source.rs`, `write/destination.rs`.
 
 use std::sync::Arc;
 

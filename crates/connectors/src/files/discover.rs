@@ -1,4 +1,7 @@
-//! Looks around in a folder: which files there are and what is in them.
+//! Discovers a folder: its files, their formats and columns.
+//!
+//! Promise: it only reads, and infers types in the same way as a load (`infer.rs`). It does not choose
+//! how to load a file: `app/src/init` does.
 
 use async_trait::async_trait;
 use towpath_ports::{Discover, Discovered, ReadSpec, Result, TestReport};

@@ -1,7 +1,7 @@
 //! Settles what a read will give before the first row: files, columns, types.
 //!
 //! Columns of several files are joined by name, in the order of first appearance. A column that
-//! earlier files have and a later one lacks is a failure unless `missing_columns: null`; a new one is
+//! earlier files have and a later one does not have is a failure unless `missing_columns: null`; a new one is
 //! added. Types: declared, else known, else inferred over every row of every file (`survey.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};

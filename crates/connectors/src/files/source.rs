@@ -1,4 +1,7 @@
-//! The source side: opens files, fingerprints them, reads records again that were set aside.
+//! The source of a `files` connection: opens files, fingerprints them, reads rejected records again.
+//!
+//! Promise: a changed file has another fingerprint, and a read starts behind what a position says was
+//! read. It does not decode a format: see `job.rs`. Read next: `find.rs`, `seen.rs`, `replay.rs`.
 
 use std::sync::Arc;
 

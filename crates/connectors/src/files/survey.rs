@@ -1,7 +1,7 @@
 //! Looks at every row of every file to learn columns, types and the number of rows.
 //!
 //! The same chunks and the same cells as a read, without building a column. Records that a read
-//! would set aside for their shape or bytes say nothing about types.
+//! would reject for their shape or bytes say nothing about types.
 
 use std::collections::HashMap;
 use std::sync::Arc;

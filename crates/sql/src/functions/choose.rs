@@ -1,4 +1,4 @@
-//! `greatest` and `least` of intervals: the longest and the shortest, NULL passed over.
+//! `greatest` and `least` of intervals: the longest and the shortest, NULL is skipped.
 //!
 //! It does not know other types; those are the engine's own functions.
 

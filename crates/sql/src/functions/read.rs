@@ -1,6 +1,6 @@
 //! Text read as a date, a time, a timestamp, a truth value or a number, as PostgreSQL reads it.
 //!
-//! Blanks around are passed over. A time may have no seconds; `24:00` is the next day; digits behind the
+//! Blanks around are skipped. A time may have no seconds; `24:00` is the next day; digits behind the
 //! microsecond are rounded. A zone counts for timestamps with a zone only. Forms with names of months,
 //! `infinity`, `now` and years before Christ are refused, not guessed. It does not know columns.
 

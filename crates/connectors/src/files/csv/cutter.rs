@@ -1,5 +1,7 @@
-//! Cuts a CSV file where records end. Bytes without a quote, the usual case, are cut at their last
-//! line end without looking at any record.
+//! Cuts a CSV file into chunks at the ends of records.
+//!
+//! Promise: bytes without a quote, the usual case, are cut at their last line end without reading any
+//! record. It does not split records into fields: see `index.rs` and `scan.rs`.
 
 use memchr::{memchr, memrchr};
 

@@ -1,4 +1,7 @@
-//! Says everything that is wrong with one record: the slow and thorough way, for records set aside.
+//! Says everything that is wrong with one rejected record.
+//!
+//! Promise: all reasons, each with its column and value. It is slow and thorough, and runs only for
+//! rejected records; the fast path is in `index.rs` and `../column.rs`.
 
 use arrow_schema::DataType;
 use towpath_vocab::Reason;

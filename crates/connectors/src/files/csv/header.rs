@@ -1,4 +1,4 @@
-//! The head of a CSV file: its line end, the lines passed over, its header.
+//! The head of a CSV file: its line end, the skipped lines, its header.
 //!
 //! Promise: names are the header's own, unchanged; an empty one becomes `column0`, counted from 0, and
 //! a name that is there twice gets `_1` behind it, with a note. Without a header, columns are `column1`,

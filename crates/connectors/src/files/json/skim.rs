@@ -1,4 +1,7 @@
-//! Checks one JSON object by RFC 8259 and finds its members; builds nothing.
+//! Checks one JSON object by RFC 8259 and finds its members.
+//!
+//! Promise: it allocates no values; a member is a span of the text, and a mistake has its byte. It does
+//! not know records or files (`walk.rs`) and converts nothing (`../cells.rs`).
 
 use crate::files::cells::Span;
 

@@ -1,8 +1,8 @@
 //! From record to record of JSON text, and from members to columns.
 //!
-//! Lines: a record is a line; a broken one is set aside and the next line starts afresh. Values: a
+//! Lines: a record is a line; a broken one is rejected and the next line starts afresh. Values: a
 //! record is an element of the array (or of a sequence); its end is found by brackets, so a broken
-//! element is set aside alone, and only unbalanced brackets cost the rest of the file. An array
+//! element is rejected alone, and only unbalanced brackets cost the rest of the file. An array
 //! without its end was cut short: that is a failure, for no one knows what is missing.
 
 use std::collections::HashMap;

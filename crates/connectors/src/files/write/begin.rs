@@ -1,4 +1,4 @@
-//! Claims a place for a write: lock, leftovers removed, what stands there looked at, columns settled.
+//! Claims a place for a write: lock, leftovers removed, what is there examined, columns settled.
 //!
 //! Promise: what cannot work is refused before a row comes; a generation that is already committed is
 //! recognised here, under the lock, so nobody can commit it in between. No reader sees a difference.

@@ -1,4 +1,4 @@
-//! The destination face: what was committed last, what stands there now, and the way to a writer.
+//! The destination face: what was committed last, what is there now, and the writer.
 //!
 //! Promise: a connection is written only when the project says `writable: true`. The last commit is
 //! known from the files alone. Read next: `begin.rs`.

@@ -1,4 +1,4 @@
-//! What can go wrong while a file is written, with the way out. Codes R0120 to R0129.
+//! What can go wrong while a file is written, with what to do. Codes R0120 to R0129.
 //!
 //! Nothing here means that a reader saw a part of a file: a failed write leaves the old file in place.
 //! No value of a row is ever part of a message.

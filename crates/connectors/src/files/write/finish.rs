@@ -1,7 +1,7 @@
 //! The file as it will be: for a replace the new rows, for an append the old file and the new rows.
 //!
-//! Promise: the old file is only read. Text is copied as it stands; Parquet row groups are copied as
-//! they stand when the columns are equal, else rows are written anew with the columns of both.
+//! Promise: the old file is only read. Text is copied unchanged; Parquet row groups are copied as
+//! they are when the columns are equal, else rows are written anew with the columns of both.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

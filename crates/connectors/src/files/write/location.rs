@@ -1,7 +1,7 @@
 //! Where a table is written: the file or folder, and the hidden names beside it.
 //!
 //! Promise: nothing outside the connection's folder is ever named. Hidden names belong to exactly one
-//! table, so that leftovers of dead processes can be told apart and removed. It touches no file.
+//! table, so that leftovers of dead processes can be recognised and removed. It touches no file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

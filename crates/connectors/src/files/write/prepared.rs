@@ -1,4 +1,4 @@
-//! A finished file that lacks only its commit: looked at, then put in its place by one rename.
+//! A finished file that only needs its commit: examined, then put in its place by one rename.
 //!
 //! Promise: before the rename readers see the old file and `last` the old token, after it the new ones;
 //! there is no third state. Files of a folder are renamed before its manifest, which is the commit.

@@ -1,7 +1,7 @@
 //! A file on its way, of any format, and the pump that writes it one batch behind.
 //!
 //! Encoding runs on blocking threads while the next batch is read; at most one batch waits. It does not
-//! know where the file will stand.
+//! know the final path of the file.
 
 use std::path::Path;
 
