@@ -141,6 +141,7 @@ pub async fn copy(
         checkpoint: Checkpoint::default(),
         operators: Vec::new(),
         rows_before: None,
+        skip_empty: false,
     };
     let transfer = Transfer {
         reader,

@@ -64,6 +64,40 @@ fn files_are_read_as_they_come_and_each_once() {
     assert_eq!(desk.count(".", "raw.events"), 3);
 }
 
+/// A run by cursor that finds nothing new leaves the table as it is: no version, nothing to build behind it.
+#[test]
+fn a_cursor_that_finds_nothing_makes_no_version() {
+    let desk = Desk::with_pipeline(
+        "steps:
+  extract: { load: shop, into: raw, tables: { items: { cursor: at } } }
+  build: { models: all }
+",
+    );
+    desk.write(
+        "towpath.yml",
+        "towpath: 1\nname: p\nconnections:\n  shop: { type: sqlite, path: shop.db }\n",
+    );
+    desk.write(
+        "models/marts/by_kind.sql",
+        "{{ config(materialized='table') }} select kind, count(*) n from {{ source('raw', 'items') }} group by kind",
+    );
+    let sql = |statements: &str| {
+        let shop = rusqlite::Connection::open(desk.path("shop.db")).unwrap();
+        shop.execute_batch(statements).unwrap();
+    };
+    sql("create table items (at integer, kind text); insert into items values (1, 'a'), (2, 'b')");
+    desk.ok(".", &["run"]);
+    let versions = || desk.ok(".", &["lake", "history", "raw.items"]);
+    let before = versions();
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    assert_eq!(versions(), before);
+    sql("insert into items values (2, 'c'), (3, 'a')");
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.count(".", "raw.items"), 4);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    assert_ne!(versions(), before);
+}
+
 #[test]
 fn with_a_key_a_changed_file_replaces_its_rows() {
     let desk = Desk::with_pipeline(

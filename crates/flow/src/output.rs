@@ -62,6 +62,9 @@ pub struct OutputSpec {
     pub operators: Vec<OperatorFactory>,
     /// Rows that the table holds and a source without any would take away: a full load replaces them.
     pub rows_before: Option<u64>,
+    /// True when a bounded read that finds nothing leaves the table as it is, without a commit: the next
+    /// read begins where this one did.
+    pub skip_empty: bool,
 }
 
 /// An open table.

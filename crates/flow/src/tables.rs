@@ -147,14 +147,21 @@ impl<'a> Tables<'a> {
         Ok(true)
     }
 
-    /// Commits every open table at this position, and reports each.
-    pub(crate) async fn commit_all(&mut self, position: &Position, why: Emptied) -> Result<()> {
+    /// Commits every open table at this position, and reports each; false when nothing was committed.
+    pub(crate) async fn commit_all(&mut self, position: &Position, why: Emptied) -> Result<bool> {
+        let mut is_committed = !self.bounded;
         for index in 0..self.tables.len() {
             let (run, services) = (self.run, self.services);
             let Some(table) = self.tables.get_mut(index) else {
                 continue;
             };
             let context = table.context(run, services);
+            if self.bounded && table.found_nothing() {
+                let summary = OutputSummary::of(table.spec.plan.target.clone());
+                table.done = Some(summary);
+                continue;
+            }
+            is_committed = true;
             if self.bounded && table.done.is_none() {
                 // An empty table is a table too.
                 table.ensure_open(&context).await?;
@@ -174,7 +181,7 @@ impl<'a> Tables<'a> {
                 table.schema = Some(schema);
             }
         }
-        Ok(())
+        Ok(is_committed)
     }
 
     async fn stop(&mut self, index: usize, failure: Failure) -> Result<()> {
@@ -252,6 +259,14 @@ impl<'a> Table<'a> {
             run,
             services,
         }
+    }
+
+    /// True when no event came and the table may be left as it is.
+    fn found_nothing(&self) -> bool {
+        self.spec.skip_empty
+            && self.open.is_none()
+            && self.done.is_none()
+            && self.checkpoint.is_empty()
     }
 
     fn is_stopped(&self) -> bool {

@@ -295,9 +295,10 @@ impl Running<'_, '_> {
     }
 
     async fn commit(&mut self, why: Emptied) -> Result<()> {
-        self.tables.commit_all(&self.reached, why).await?;
-        if self.tables.any_stopped() {
-            // What a stopped table did not take must stay at the source.
+        let is_committed = self.tables.commit_all(&self.reached, why).await?;
+        if !is_committed || self.tables.any_stopped() {
+            // What a stopped table did not take must stay at the source, and no place is confirmed that
+            // nobody remembers.
             return Ok(());
         }
         self.reader.committed(&self.reached).await?;

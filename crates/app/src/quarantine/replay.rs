@@ -228,6 +228,7 @@ impl Replay<'_> {
             checkpoint: Checkpoint::default(),
             operators: newer.map(Newer::operator).into_iter().collect(),
             rows_before: None,
+            skip_empty: false,
         };
         let transfer = Transfer {
             reader: Box::new(ReplayReader { inner, records }),

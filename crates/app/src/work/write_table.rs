@@ -13,8 +13,8 @@ use towpath_flow::{Cadence, OutputSpec, OutputSummary, Transfer, run_transfer};
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Checkpoint, Destination, Reader, Receipt, TaskOutcome, TaskRecord};
 use towpath_vocab::{
-    Action, Failure, PlannedTask, Position, Remedy, RunName, TableName, TablePlan, TaskKey,
-    WriteMode,
+    Action, Failure, PlannedTask, Position, ReadMode, Remedy, RunName, TableName, TablePlan,
+    TaskKey, WriteMode,
 };
 
 use super::columns::WatchedColumns;
@@ -177,6 +177,7 @@ impl Work {
         let watched =
             (!is_publish).then(|| Arc::new(WatchedColumns::new(Arc::clone(&destination), &plan)));
         let replaced = self.replaced_rows(task, &plan.target).await?;
+        let skip_empty = claim.last.is_some() && self.goes_on(task);
         let output = OutputSpec {
             source_table,
             task: key,
@@ -192,6 +193,7 @@ impl Work {
             checkpoint,
             operators: Vec::new(),
             rows_before,
+            skip_empty,
         };
         outdate_uncommitted(&self.services, &output.task, claim.after()).await?;
         let services = self.services.transfer_services(Arc::clone(&self.progress));
@@ -215,12 +217,30 @@ impl Work {
                 format!("`{target}` was written without a result"),
             ));
         };
+        if skip_empty && table.receipt.is_none() && table.stopped.is_none() {
+            return Ok(AttemptOutcome {
+                unchanged: true,
+                outcome: serde_json::Value::Null,
+                fingerprint,
+            });
+        }
         let notes = watched.map(|watched| watched.notes());
         table.notes.extend(notes.unwrap_or_default());
         table
             .notes
             .extend(replaced.and_then(|before| before.note(&table)));
         self.outcome(task, table, fingerprint)
+    }
+
+    /// True when a task adds what is new to what its table holds.
+    fn goes_on(&self, task: &PlannedTask) -> bool {
+        let Action::Load(load) = &task.action else {
+            return false;
+        };
+        load.read != ReadMode::Full
+            && load.table.write.mode != WriteMode::Replace
+            && self.options.limit.is_none()
+            && !self.options.full_refresh
     }
 
     /// Who writes the state store behind each commit of this table; `lake` for tables whose columns are

@@ -298,12 +298,6 @@ impl Project {
         versions
     }
 
-    /// Whether a run that finds no new rows says so; one that reads by a cursor has looked, and commits
-    /// how far.
-    pub(crate) fn knows_its_source(&self) -> bool {
-        !self.feed.grows()
-    }
-
     /// The rows `raw.items` must hold.
     fn items_of<'a>(&self, expected: &'a Expected) -> &'a content::Items {
         match self.variant {

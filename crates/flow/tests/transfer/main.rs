@@ -335,6 +335,40 @@ async fn an_empty_source_makes_an_empty_table() {
     assert_eq!(lake.schema(&t).await.unwrap(), Some(id_value_schema()));
 }
 
+#[tokio::test]
+async fn a_read_that_finds_nothing_commits_nothing() {
+    let t = table("t");
+    let lake = MemoryDestination::default();
+    let rows = vec![batch(&[Some(1)], &[Some("x")])];
+    for (generation, rows, is_committed) in [
+        (1, Vec::new(), true),
+        (2, rows, true),
+        (3, Vec::new(), false),
+        (4, vec![batch(&[Some(-1)], &[Some("y")])], true),
+    ] {
+        let source = ScriptedSource::of_batches(t.clone(), id_value_schema(), rows);
+        let mut strict = plan(&t, WriteMode::Append);
+        strict.rules = vec![rule("id", RuleKind::Min("0".into()))];
+        strict.fail_above = Threshold {
+            rows: None,
+            percent: Some(100.0),
+        };
+        let last = lake.last(&key(&t), &t).await.unwrap();
+        let mut output = spec(strict, &lake, generation, Position::default());
+        output.after = Some(last.map_or(Generation(0), |last| last.token.generation));
+        output.skip_empty = generation > 1;
+        let summary = transfer(&source, Position::default(), vec![output], 0)
+            .await
+            .unwrap();
+        assert_eq!(
+            summary.outputs[0].receipt.is_some(),
+            is_committed,
+            "generation {generation}"
+        );
+    }
+    assert_eq!(lake.rows(&t).len(), 1);
+}
+
 fn wider_schema() -> SchemaRef {
     let mut fields: Vec<Field> = id_value_schema()
         .fields()

@@ -229,6 +229,7 @@ pub(crate) fn spec(
         checkpoint: Checkpoint::default(),
         operators: Vec::new(),
         rows_before: None,
+        skip_empty: false,
     }
 }
 
