@@ -27,6 +27,12 @@ pub trait Destination: Send + Sync {
     /// The columns of a table as readers see it now; `None` when there is no such table.
     async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>>;
 
+    /// The table as the last commit of this task left it, and as it is now. What a destination cannot tell
+    /// is left out, which is how others that empty a table or make it again are noticed.
+    async fn states(&self, _task: &TaskKey, _table: &TableName) -> Result<TableStates> {
+        Ok(TableStates::default())
+    }
+
     /// The days since 1970 that a date or timestamp may lie in; `None` for all that their types can say.
     /// Rows outside are rejected before they are written.
     fn days(&self) -> Option<RangeInclusive<i32>> {
@@ -37,6 +43,28 @@ pub trait Destination: Send + Sync {
     async fn checkpoint(&self, _task: &TaskKey, _table: &TableName) -> Result<Option<Checkpoint>> {
         Ok(None)
     }
+}
+
+/// The write option that makes a merge delete every row whose key does not come. Set for one write by
+/// whoever knows that all rows come; no key of a project.
+pub const DELETE_ABSENT: &str = "towpath:delete_absent";
+
+/// A table seen from outside its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableState {
+    /// Another one after the table was truncated, rewritten or made again.
+    pub identity: String,
+    /// How many rows it has, where that may be counted.
+    pub rows: Option<u64>,
+}
+
+/// A table at two moments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableStates {
+    /// As the last commit of the task left it; `None` when that was not stored.
+    pub committed: Option<TableState>,
+    /// As it is now; `None` when there is no such table, or when nothing tells.
+    pub now: Option<TableState>,
 }
 
 /// What is to be written.

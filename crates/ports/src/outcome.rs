@@ -34,6 +34,9 @@ pub enum TaskOutcome {
         generation: Generation,
         /// The version that holds the same rows.
         version: u64,
+        /// Its commit: numbers of versions repeat when a lakehouse is set back or copied.
+        #[serde(default)]
+        commit: Option<String>,
     },
     /// It was not to be done.
     Skipped {
@@ -60,6 +63,7 @@ impl TaskOutcome {
             return TaskOutcome::Same {
                 generation: Generation(generation),
                 version,
+                commit: same["commit"].as_str().map(str::to_owned),
             };
         }
         let Value::Object(mut summary) = value else {
@@ -87,7 +91,8 @@ impl TaskOutcome {
             TaskOutcome::Same {
                 generation,
                 version,
-            } => json!({ "same_as": { "generation": generation, "version": version } }),
+                commit,
+            } => json!({ "same_as": { "generation": generation, "version": version, "commit": commit } }),
             TaskOutcome::Skipped { reason } => json!({ "skipped": reason }),
         }
     }
@@ -114,7 +119,7 @@ mod tests {
     fn version_1_is_read_and_shown() {
         let summary = json!({ "table": "raw.a", "rows_loaded": 3 });
         let recovered = json!({ "table": "raw.a", "rows_loaded": 3, "recovered": true });
-        let same = json!({ "same_as": { "generation": 4, "version": 9 } });
+        let same = json!({ "same_as": { "generation": 4, "version": 9, "commit": null } });
         let cases = [
             (Value::Null, TaskOutcome::Nothing),
             (json!({ "view": 7 }), TaskOutcome::View { version: 7 }),
@@ -123,6 +128,7 @@ mod tests {
                 TaskOutcome::Same {
                     generation: Generation(4),
                     version: 9,
+                    commit: None,
                 },
             ),
             (

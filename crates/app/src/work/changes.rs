@@ -1,19 +1,19 @@
 //! What a publish by key sends: only what differs from the version its destination holds.
 //!
-//! Promise: the destination's own last commit says which version that is, so deleting the state store sends
-//! nothing twice; rows that are new or differ are distinguished from keys that are gone; files both
-//! versions share are not read. When there is nothing to compare with (first publish, another table,
-//! task or columns, a vacuumed version, keys that repeat) everything is to be sent, and the reason is
-//! told. It writes nothing. Read next: `publish.rs`.
+//! Promise: rows that are new or differ are told apart from keys that are gone, by what the step sent then
+//! and what it sends now; files both versions share are not read. When there is nothing to compare with
+//! (columns of other types, a vacuumed version, keys that repeat) everything is to be sent, and the reason
+//! is told. It writes nothing. Read next: `publish.rs`, `sent.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{Schema, SchemaRef};
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::Int64Type;
+use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use serde_json::json;
 use towpath_engine::Lake;
 use towpath_engine::lake::LakeCandidate;
 use towpath_flow::{Differences, Versions, can_compare, differences, key_repeats};
@@ -21,21 +21,20 @@ use towpath_ports::{
     Assignment, BoxStream, Candidate, Event, Op, OpColumn, Query, QueryResult, Reader, Rows, Split,
     TableSchema,
 };
-use towpath_vocab::{Failure, Mark, Position, PublishPlan, Remedy, SplitId, TableName};
+use towpath_vocab::{Failure, Position, PublishPlan, Remedy, SplitId, TableName};
 
-use super::generation::GenerationClaim;
 use crate::Result;
 use crate::services::ProjectServices;
 
-/// The entry of a stored position that says which version of the lakehouse's table was sent.
-const LAKE: &str = "lake";
 /// The schema under which the two versions stand in a comparison.
 const SCHEMA: &str = "towpath_publish";
 
 /// A lakehouse table at one version.
 pub(super) struct Pinned {
     pub(super) version: u64,
-    id: String,
+    pub(super) id: String,
+    /// What tells its commit from any other that had or will have this number.
+    pub(super) commit: Option<String>,
     pub(super) table: LakeCandidate,
 }
 
@@ -52,30 +51,15 @@ impl Pinned {
         Ok(Some(Self {
             version: described.version,
             id: described.id,
+            commit: lake.commit_id(name, described.version).await?,
             table,
         }))
     }
 
-    /// The version as a fingerprint takes it: with the identity the table was made with.
+    /// The version as a fingerprint takes it: with the identity the table was made with, and its commit.
     pub(super) fn input(&self) -> String {
-        format!("version {} of {}", self.version, self.id)
-    }
-
-    /// What is stored with a commit that holds this version as this task sends it.
-    pub(super) fn position(&self, task: &str) -> Position {
-        let resume = json!({ "table": self.id, "task": task });
-        let mark = Mark {
-            order: self.version,
-            resume,
-        };
-        Position::single(LAKE, mark)
-    }
-
-    /// The version of this table that the destination holds, sent by the same task.
-    pub(super) fn sent_before(&self, claim: &GenerationClaim, task: &str) -> Option<u64> {
-        let position = claim.position();
-        let mark = position.mark(&SplitId(LAKE.to_owned()))?;
-        (mark.resume == json!({ "table": self.id, "task": task })).then_some(mark.order)
+        let (version, id, commit) = (self.version, &self.id, &self.commit);
+        format!("version {version} of {id}, commit {commit:?}")
     }
 }
 
@@ -104,7 +88,7 @@ pub(super) enum Sending {
     Nothing,
     /// These changes.
     Changes(Box<dyn Reader>),
-    /// Everything, because the versions cannot be compared.
+    /// Everything, because the versions cannot be compared, and why.
     Everything(String),
 }
 
@@ -114,6 +98,10 @@ pub(super) struct Comparison<'a> {
     pub(super) publish: &'a PublishPlan,
     pub(super) now: &'a Pinned,
     pub(super) before: u64,
+    /// Which rows of the version before were sent.
+    pub(super) filter_before: Option<&'a str>,
+    /// Columns that are sent no longer: they become NULL.
+    pub(super) dropped: &'a [String],
     pub(super) extent: Extent,
 }
 
@@ -126,10 +114,9 @@ impl Comparison<'_> {
         let from = &self.publish.from;
         let lake = &self.services.lake;
         let gone = |why: &str| {
-            let version = self.before;
+            let (version, target) = (self.before, &self.publish.table.target);
             Ok(Sending::Everything(format!(
-                "all rows were sent, not only the changes: version {version} of `{from}`, which `{}` has, {why}; rows deleted since then are still there",
-                self.publish.table.target
+                "version {version} of `{from}`, which `{target}` held, {why}"
             )))
         };
         let Ok(then) = lake.snapshot_at(from, self.before).await else {
@@ -138,7 +125,12 @@ impl Comparison<'_> {
         let Some(schema) = common(&then.schema, &self.now.table.schema) else {
             return gone("has columns of other types");
         };
-        let (then_only, now_only) = apart(&then, &self.now.table);
+        // Where other rows of a version are wanted than before, also a file that both have tells rows apart.
+        let same_rows = self.filter_before == self.publish.table.filter.as_deref();
+        let (then_only, now_only) = match same_rows {
+            true => apart(&then, &self.now.table),
+            false => (then, self.now.table.clone()),
+        };
         if !then_only.is_all_there().await? {
             return gone("was vacuumed");
         }
@@ -156,21 +148,21 @@ impl Comparison<'_> {
             (seen_as("now_only"), self.candidate(seen(now_only))?),
             (seen_as("then_only"), self.candidate(seen(then_only))?),
         ]);
-        let columns = sent_columns(self.publish, &schema);
+        let columns = self.columns(&schema);
         if !can_compare(&columns) {
             return gone("has columns of a type that cannot be compared");
         }
-        let text = Text::of(self.publish, &columns);
+        let text = Text::of(self, &columns);
         let engine = self.services.engine.as_ref();
         let transfer = self.services.transfer_services(Arc::default());
         if key_repeats(engine, &text.keys(), &candidates, &transfer).await? {
             return Ok(Sending::Everything(format!(
-                "all rows were sent: the key ({}) is not unique in `{from}`",
+                "keys ({}) repeat in `{from}`",
                 self.publish.table.write.key.join(", ")
             )));
         }
         let versions = Versions {
-            then: engine.query(&text.rows("then_only"), &candidates).await?,
+            then: engine.query(&text.rows_before(), &candidates).await?,
             now: engine.query(&text.rows("now_only"), &candidates).await?,
             key: self.publish.table.write.key.clone(),
         };
@@ -191,6 +183,18 @@ impl Comparison<'_> {
             schema: columns,
             changes: Some(Box::pin(stream::iter([first]).chain(changes))),
         })))
+    }
+
+    /// The columns that are sent, and those that are no longer.
+    fn columns(&self, schema: &SchemaRef) -> SchemaRef {
+        let sent = sent_columns(self.publish, schema);
+        let dropped = self.dropped.iter();
+        let dropped = dropped.filter_map(|name| {
+            let field = schema.field_with_name(name).ok()?;
+            Some(Arc::new(field.clone().with_nullable(true)))
+        });
+        let fields: Vec<_> = sent.fields().iter().cloned().chain(dropped).collect();
+        Arc::new(Schema::new_with_metadata(fields, sent.metadata().clone()))
     }
 
     /// The engine reads the files of `native`.
@@ -265,17 +269,24 @@ struct Text {
     columns: Vec<String>,
     key: Vec<String>,
     filter: String,
+    filter_before: String,
 }
 
 impl Text {
-    fn of(publish: &PublishPlan, columns: &Schema) -> Self {
-        let columns = columns.fields().iter().map(|f| quoted(f.name()));
-        let filter = publish.table.filter.as_deref();
+    fn of(comparison: &Comparison<'_>, columns: &Schema) -> Self {
+        let table = &comparison.publish.table;
+        let column = |field: &Arc<Field>| {
+            let name = quoted(field.name());
+            match comparison.dropped.contains(field.name()) {
+                true => format!("case when false then {name} end as {name}"),
+                false => name,
+            }
+        };
         Self {
-            columns: columns.collect(),
-            key: publish.table.write.key.iter().map(|k| quoted(k)).collect(),
-            // On lines of its own: a comment at its end must not swallow what follows.
-            filter: filter.map_or_else(String::new, |text| format!(" where (\n{text}\n)")),
+            columns: columns.fields().iter().map(column).collect(),
+            key: table.write.key.iter().map(|k| quoted(k)).collect(),
+            filter: filter_text(table.filter.as_deref()),
+            filter_before: filter_text(comparison.filter_before),
         }
     }
 
@@ -285,11 +296,46 @@ impl Text {
         format!("select {columns} from {SCHEMA}.{table}{filter}")
     }
 
+    /// What was sent of the version before.
+    fn rows_before(&self) -> String {
+        let (columns, filter) = (self.columns.join(", "), &self.filter_before);
+        format!("select {columns} from {SCHEMA}.then_only{filter}")
+    }
+
     /// Every key of the new version.
     fn keys(&self) -> String {
         let (key, filter) = (self.key.join(", "), &self.filter);
         format!("select {key} from {SCHEMA}.now{filter}")
     }
+}
+
+/// A filter on lines of its own: a comment at its end must not swallow what follows.
+fn filter_text(filter: Option<&str>) -> String {
+    filter.map_or_else(String::new, |text| format!(" where (\n{text}\n)"))
+}
+
+/// How many rows of a version are sent.
+pub(super) async fn rows_to_send(
+    services: &ProjectServices,
+    publish: &PublishPlan,
+    now: &Pinned,
+) -> Result<Option<u64>> {
+    let Some(filter) = publish.table.filter.as_deref() else {
+        return Ok(now.table.rows());
+    };
+    let candidate = Candidate {
+        schema: Arc::clone(&now.table.schema),
+        source: services.lake.source(&publish.from)?,
+        native: Arc::new(now.table.clone()),
+    };
+    let filter = filter_text(Some(filter));
+    let sql = format!("select count(*) as n from {SCHEMA}.now{filter}");
+    let candidates = BTreeMap::from([(seen_as("now"), candidate)]);
+    let counted = services.engine.query(&sql, &candidates).await?;
+    let batches: Vec<RecordBatch> = counted.batches.try_collect().await?;
+    let first = batches.iter().find(|batch| batch.num_rows() > 0);
+    let first = first.and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
+    Ok(first.and_then(|counts| u64::try_from(counts.value(0)).ok()))
 }
 
 fn quoted(name: &str) -> String {
@@ -357,10 +403,10 @@ fn other_columns(error: &arrow_schema::ArrowError) -> Failure {
     Failure::new("R0942", Remedy::Bug, message)
 }
 
-/// A reader with one more thing to tell.
+/// A reader with more to say.
 pub(super) struct Noted {
     pub(super) reader: Box<dyn Reader>,
-    pub(super) note: String,
+    pub(super) notes: Vec<String>,
 }
 
 #[async_trait]
@@ -383,7 +429,7 @@ impl Reader for Noted {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = self.reader.notes();
-        notes.push(self.note.clone());
+        notes.extend(self.notes.iter().cloned());
         notes
     }
 }

@@ -23,6 +23,7 @@ mod overwritten;
 mod publish;
 mod recovered;
 mod scope;
+mod sent;
 mod write_table;
 
 pub(crate) use changing::changing_models;

@@ -1,23 +1,29 @@
 //! A publish: sends a lakehouse table out; merged by key, only what changed since the last time.
 //!
 //! Promise: when the destination holds these very rows, nothing is committed there, whether or not the
-//! lakehouse made a new version. `changes.rs` finds out what differs; this file decides and sends.
+//! lakehouse made a new version. Afterwards the target has the rows of the source, whatever was restored,
+//! copied, vacuumed, emptied or defined anew in between; of rows that others wrote into it, none is deleted.
+//! `changes.rs` finds out what differs, `sent.rs` what is known of the target; this file decides and sends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{ReadSpec, Reader, TaskOutcome};
+use towpath_ports::{DELETE_ABSENT, Destination, ReadSpec, Reader, TaskOutcome};
 use towpath_vocab::{
-    ColumnEdge, ColumnRef, Failure, Generation, Influence, PlannedTask, PublishPlan, ReadMode,
+    ColumnEdge, ColumnRef, Failure, Influence, PlannedTask, PublishPlan, ReadMode,
     Remedy, Selection, TableLineage, TablePlan, WriteMode,
 };
 
-use super::changes::{Comparison, Extent, Noted, Pinned, Sending, overtaken, sent_columns};
+use super::changes::{
+    Comparison, Extent, Noted, Pinned, Sending, overtaken, rows_to_send, sent_columns,
+};
 use super::fingerprint::fingerprint;
 use super::generation::GenerationClaim;
 use super::scope::{TaskDone, Work};
+use super::sent::{Same, Sent, Target, is_in_history};
 use super::write_table::TableWrite;
 use crate::Result;
 use crate::services::parallelism;
@@ -52,15 +58,16 @@ pub(super) async fn publish(
             .await?;
         return work.adopted(task, &target, claim, Some(print));
     }
+    let key = work.key(&task.step, &target);
     let outgoing = Outgoing {
         work,
         publish,
         now: &now,
+        destination: destination.as_ref(),
         identity: fingerprint(task, &[])?,
+        sent: Sent::of(&claim),
         same: Same::remembered(work, task, &claim).await?,
-        // A merge into a table that was dropped must send everything again.
-        can_compare: publish.table.write.mode == WriteMode::Merge
-            && destination.schema(&target).await?.is_some(),
+        target: Target::new(destination.states(&key, &target).await?, &claim),
     };
     if outgoing.is_held(task, &print, &claim).await? {
         let same = outgoing
@@ -70,15 +77,15 @@ pub(super) async fn publish(
     }
     let mut plan = publish.table.clone();
     plan.lineage = lineage(publish, &now);
-    let Some(reader) = outgoing.reader(&claim, &mut plan).await? else {
+    let Some(reader) = outgoing.reader(&mut plan).await? else {
         let store = work.services.store.as_ref();
         store
             .put_lineage(&work.environment, &target, &plan.lineage)
             .await?;
-        let same = Same::of(&claim, now.version);
-        let same = same.map_or(TaskOutcome::Nothing, |same| same.outcome());
+        let same = Same::of(&claim, &now).map_or(TaskOutcome::Nothing, |same| same.outcome());
         return Ok(unchanged(Some(print), same));
     };
+    let sent = outgoing.sends(plan.write.mode).await?;
     work.write_table(TableWrite {
         task,
         plan,
@@ -86,7 +93,7 @@ pub(super) async fn publish(
         destination: Arc::clone(&destination),
         claim,
         reader,
-        opened_at: now.position(&outgoing.identity),
+        opened_at: sent.position(),
         fingerprint: Some(print),
         rows_before: None,
         cancel,
@@ -99,23 +106,26 @@ struct Outgoing<'a> {
     work: &'a Work,
     publish: &'a PublishPlan,
     now: &'a Pinned,
+    destination: &'a dyn Destination,
     /// The task without its inputs: another one has not sent what this one would have.
     identity: String,
+    /// What the destination holds.
+    sent: Option<Sent>,
     same: Option<Same>,
-    /// True when rows can be told apart by key, and the destination has the table.
-    can_compare: bool,
+    target: Target,
 }
 
 impl Outgoing<'_> {
-    /// True when the destination holds this version, or one that an earlier run found to be the same.
+    /// True when the destination holds this version, or one that an earlier run found to be the same,
+    /// and nobody has changed the target since.
     async fn is_held(
         &self,
         task: &PlannedTask,
         print: &str,
         claim: &GenerationClaim,
     ) -> Result<bool> {
-        let mode = self.publish.table.write.mode;
-        if mode == WriteMode::Merge && !self.can_compare {
+        let mode = self.mode();
+        if self.is_changed() || mode == WriteMode::Merge && !self.target.exists() {
             return Ok(false);
         }
         let is_known_same = !self.work.options.full_refresh
@@ -126,50 +136,195 @@ impl Outgoing<'_> {
         Ok(is_known_same || self.work.is_held(task, print, claim, mode).await?)
     }
 
+    /// True when all rows are to be sent because of what others did to the target. What was added is not
+    /// added again while some of it is there.
+    fn is_changed(&self) -> bool {
+        match self.mode() {
+            WriteMode::Append => self.target.is_emptied(),
+            _ => self.target.drift().is_some(),
+        }
+    }
+
+    fn mode(&self) -> WriteMode {
+        self.publish.table.write.mode
+    }
+
+    fn is_sole(&self) -> bool {
+        self.target.is_sole(self.sent.as_ref())
+    }
+
     /// What is sent, with what that changes in the plan; `None` when there is nothing to send.
-    async fn reader(
-        &self,
-        claim: &GenerationClaim,
-        plan: &mut TablePlan,
-    ) -> Result<Option<Box<dyn Reader>>> {
-        let sending = match self.can_compare {
-            true => self.compare(claim).await?,
-            false => None,
+    async fn reader(&self, plan: &mut TablePlan) -> Result<Option<Box<dyn Reader>>> {
+        let mut notes = Vec::new();
+        if let Some(drift) = self.target.drift().filter(|_| self.is_changed()) {
+            let target = &plan.target;
+            notes.push(format!("`{target}` is {drift}; all rows are sent again"));
+        }
+        let reader = match self.mode() {
+            WriteMode::Replace => Some(self.everything().await?),
+            WriteMode::Merge => self.by_key(plan, &mut notes).await?,
+            mode => {
+                if self.work.options.full_refresh {
+                    notes.extend(self.refreshed(mode, plan)?);
+                }
+                Some(self.everything().await?)
+            }
         };
-        Ok(match sending {
-            Some(Sending::Nothing) => None,
+        let noted = |reader| Box::new(Noted { reader, notes }) as Box<dyn Reader>;
+        Ok(reader.map(noted))
+    }
+
+    /// `--full-refresh` of what only adds: the target becomes what the source is, where no row of others
+    /// would go with it.
+    fn refreshed(&self, mode: WriteMode, plan: &mut TablePlan) -> Result<Option<String>> {
+        let target = &plan.target;
+        if self.is_sole() {
+            plan.write.mode = WriteMode::Replace;
+            return Ok(None);
+        }
+        let others = format!("`{target}` also holds rows that this step did not send");
+        match mode {
+            WriteMode::Append => Err(Failure::new("R0947", Remedy::FixConfig, others).help(
+                "`--full-refresh` would have to delete them: empty the table, then run again; or give the table a `key`",
+            )),
+            _ => Ok(Some(format!(
+                "{others}: none was deleted, so rows that are no longer in `{}` may still be there",
+                self.publish.from
+            ))),
+        }
+    }
+
+    /// A merge: what differs from what the destination holds, else everything.
+    async fn by_key(
+        &self,
+        plan: &mut TablePlan,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Box<dyn Reader>>> {
+        let (from, target) = (&self.publish.from, &self.publish.table.target);
+        if !self.target.exists() {
+            return self.everything().await.map(Some);
+        }
+        let is_sole = self.is_sole();
+        let is_same_key = self.sent.as_ref().is_some_and(|sent| sent.key == plan.write.key);
+        let is_refreshed = self.work.options.full_refresh && is_sole && is_same_key;
+        let sending = match &self.sent {
+            // Also what an earlier version of the step or of Towpath left there goes.
+            Some(sent) if is_refreshed && sent.task == self.identity => None,
+            Some(sent) => Some(self.compare(sent).await?),
+            None => None,
+        };
+        match sending {
+            Some(Sending::Nothing) => return Ok(None),
             Some(Sending::Changes(reader)) => {
                 // Already applied, to both versions; a deleted row need not fulfil it.
                 plan.filter = None;
-                Some(reader)
+                plan.keep.clear();
+                plan.drop.clear();
+                return Ok(Some(reader));
             }
-            Some(Sending::Everything(note)) => {
-                let reader = self.everything().await?;
-                Some(Box::new(Noted { reader, note }))
+            Some(Sending::Everything(why)) => {
+                let rest = match is_sole {
+                    true => format!("rows of `{target}` that are not in `{from}` were deleted"),
+                    false => format!(
+                        "`{target}` also holds rows of others, so none was deleted: rows that are no longer in `{from}` may still be there"
+                    ),
+                };
+                notes.push(format!(
+                    "all rows were sent, not only the changes: {why}; {rest}"
+                ));
             }
-            None => Some(self.everything().await?),
-        })
+            None if !is_sole => notes.push(format!(
+                "`{target}` held rows before its first publish by this step; those with other keys stay"
+            )),
+            None => {}
+        }
+        if is_sole {
+            let options = &mut plan.write.options;
+            options.insert(DELETE_ABSENT.to_owned(), Value::Bool(true));
+        }
+        self.everything().await.map(Some)
     }
 
-    /// What differs from what the destination holds; `None` when that is unknown.
-    async fn compare(&self, claim: &GenerationClaim) -> Result<Option<Sending>> {
-        let Some(sent) = self.now.sent_before(claim, &self.identity) else {
-            return Ok(None);
-        };
+    /// What differs from what the destination holds.
+    async fn compare(&self, sent: &Sent) -> Result<Sending> {
+        let (from, lake) = (&self.publish.from, &self.work.services.lake);
+        let held = |same: &Same| (same.version, same.commit.clone());
         // A later version with the same rows is compared with instead: it may outlive the other.
-        let before = self.same.as_ref().map_or(sent, |same| same.version);
+        let same = self.same.as_ref().filter(|_| sent.task == self.identity);
+        let mut before = None;
+        for (version, commit) in same.map(held).into_iter().chain([(sent.version, sent.commit.clone())]) {
+            let is_known = sent.table == self.now.id
+                && is_in_history(lake, from, (version, commit.as_deref())).await?;
+            if is_known {
+                before = Some(version);
+                break;
+            }
+        }
+        let Some(before) = before else {
+            let version = sent.version;
+            return Ok(Sending::Everything(format!(
+                "the version {version} of `{from}` that was sent is not in its history as it is now (restored, copied or made again)"
+            )));
+        };
+        if sent.key != self.publish.table.write.key {
+            return Ok(Sending::Everything("the key is another one".to_owned()));
+        }
+        let is_all = self.work.options.full_refresh
+            || sent.task != self.identity
+            || self.is_changed();
+        let dropped = self.dropped(sent).await?;
         let comparison = Comparison {
             services: &self.work.services,
             publish: self.publish,
             now: self.now,
             before,
-            extent: match self.work.options.full_refresh {
+            filter_before: sent.filter.as_deref(),
+            dropped: &dropped,
+            extent: match is_all {
                 true => Extent::All,
                 false => Extent::Changed,
             },
         };
-        tracing::debug!(table = %self.publish.from, before, "compare");
-        comparison.compare().await.map(Some)
+        tracing::debug!(table = %from, before, "compare");
+        comparison.compare().await
+    }
+
+    /// Columns that were sent before, are sent no longer, and are still in the target.
+    async fn dropped(&self, sent: &Sent) -> Result<Vec<String>> {
+        if sent.task == self.identity {
+            return Ok(Vec::new());
+        }
+        let sends = sent_columns(self.publish, &self.now.table.schema);
+        let target = self.destination.schema(&self.publish.table.target).await?;
+        let is_there = |name: &String| {
+            let target = target.as_ref();
+            target.is_some_and(|target| target.field_with_name(name).is_ok())
+        };
+        let gone = sent.columns.iter();
+        let gone = gone.filter(|name| sends.field_with_name(name).is_err() && is_there(name));
+        Ok(gone.cloned().collect())
+    }
+
+    /// What is remembered with the commit that follows.
+    async fn sends(&self, mode: WriteMode) -> Result<Sent> {
+        let columns = sent_columns(self.publish, &self.now.table.schema);
+        let rows = match mode {
+            WriteMode::Merge => {
+                rows_to_send(&self.work.services, self.publish, self.now).await?
+            }
+            _ => None,
+        };
+        Ok(Sent {
+            version: self.now.version,
+            table: self.now.id.clone(),
+            commit: self.now.commit.clone(),
+            task: self.identity.clone(),
+            filter: self.publish.table.filter.clone(),
+            key: self.publish.table.write.key.clone(),
+            columns: columns.fields().iter().map(|f| f.name().clone()).collect(),
+            rows,
+            sole: mode == WriteMode::Replace || self.is_sole(),
+        })
     }
 
     /// Every row of the version.
@@ -196,57 +351,6 @@ impl Outgoing<'_> {
         match lake.version(from).await? == Some(self.now.version) {
             true => Ok(reader),
             false => Err(overtaken(from)),
-        }
-    }
-}
-
-/// What the state store remembers: as of the destination's commit, a later version held the same rows.
-struct Same {
-    generation: Generation,
-    version: u64,
-    fingerprint: Option<String>,
-}
-
-impl Same {
-    fn of(claim: &GenerationClaim, version: u64) -> Option<Self> {
-        Some(Self {
-            generation: claim.last.as_ref()?.token.generation,
-            version,
-            fingerprint: None,
-        })
-    }
-
-    async fn remembered(
-        work: &Work,
-        task: &PlannedTask,
-        claim: &GenerationClaim,
-    ) -> Result<Option<Self>> {
-        let store = work.services.store.as_ref();
-        let last = store
-            .last_success(&work.environment, &work.pipeline, &task.id)
-            .await?;
-        let Some((_, record)) = last else {
-            return Ok(None);
-        };
-        let TaskOutcome::Same {
-            generation,
-            version,
-        } = record.outcome
-        else {
-            return Ok(None);
-        };
-        let holds = claim.last.as_ref().map(|last| last.token.generation);
-        Ok((holds == Some(generation)).then_some(Self {
-            generation,
-            version,
-            fingerprint: record.fingerprint,
-        }))
-    }
-
-    fn outcome(&self) -> TaskOutcome {
-        TaskOutcome::Same {
-            generation: self.generation,
-            version: self.version,
         }
     }
 }

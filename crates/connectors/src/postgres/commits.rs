@@ -4,9 +4,10 @@
 //! COMMIT was sent and never answered.
 
 use tokio_postgres::Client;
-use towpath_ports::Committed;
+use towpath_ports::{Committed, TableState};
 use towpath_vocab::TaskKey;
 
+use super::catalog::look_up;
 use super::definition;
 use super::error::{Doing as _, PgError, Result};
 use super::names::Relation;
@@ -50,6 +51,41 @@ pub(super) async fn check_rights(client: &Client, commits: &Relation) -> Result<
             schema: commits.schema.clone(),
         })
     }
+}
+
+/// A table as it is now; `None` when there is none. A table that was truncated, rewritten or made again has
+/// another number of its own or of its file.
+pub(super) async fn state(
+    client: &Client,
+    relation: &Relation,
+) -> Result<Option<TableState>> {
+    let Some(found) = look_up(client, relation).await? else {
+        return Ok(None);
+    };
+    let sql = format!("SELECT count(*) FROM {}", found.relation.sql());
+    let rows = match found.can_read {
+        true => {
+            let row = client.query_one(&sql, &[]).await;
+            let row = row.doing(&format!("counting the rows of `{relation}`"))?;
+            Some(row.get::<_, i64>(0).unsigned_abs())
+        }
+        false => None,
+    };
+    Ok(Some(TableState {
+        identity: format!("{}/{}", found.oid, found.filenode),
+        rows,
+    }))
+}
+
+/// The table as the newest commit of a task left it.
+pub(super) async fn state_left(
+    writing: &Writing<'_>,
+    task: &TaskKey,
+) -> Result<Option<TableState>> {
+    if !exists(writing.client, writing.commits).await? {
+        return Ok(None);
+    }
+    commits::state(writing, &writing.commits.sql(), task).await
 }
 
 /// The newest commit of a task.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Committed, Destination, Intent, Memory, Writer};
+use towpath_ports::{Committed, Destination, Intent, Memory, TableStates, Writer};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::{LONGEST_NAME, align, stage_types};
@@ -72,6 +72,26 @@ impl Destination for PostgresDestination {
             commits: &commits,
         };
         Ok(commits::last(&asking, task).await?)
+    }
+
+    async fn states(
+        &self,
+        task: &TaskKey,
+        table: &TableName,
+    ) -> std::result::Result<TableStates, Failure> {
+        let session = Session::open(&self.settings).await?;
+        session.begin_look().await?;
+        let relation = self.relation(table);
+        let commits = self.commits(&relation);
+        let asking = Writing {
+            client: session.client(),
+            relation: &relation,
+            commits: &commits,
+        };
+        Ok(TableStates {
+            committed: commits::state_left(&asking, task).await?,
+            now: commits::state(session.client(), &relation).await?,
+        })
     }
 
     async fn begin(&self, intent: Intent) -> std::result::Result<Box<dyn Writer>, Failure> {
@@ -154,7 +174,8 @@ async fn open_stage(session: &Session, job: &Job) -> Result<()> {
     commits::check_rights(client, &job.commits).await?;
     let found = look_up(client, &job.relation).await?;
     if let Some(found) = &found {
-        refuse_cascades(client, found, job.intent.write.mode, false).await?;
+        let deletes = modes::deletes_absent(&job.intent.write);
+        refuse_cascades(client, found, job.intent.write.mode, deletes).await?;
     }
     let change = job.intent.write.schema_change;
     // Only to refuse early: the table is looked at again, under its lock, when the rows are there.

@@ -35,7 +35,7 @@ use super::sql::{PostgresDialect, STAGE, Writing};
 use crate::relational;
 use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
-use crate::relational::modes::primary_key;
+use crate::relational::modes::{deletes_absent, primary_key};
 use crate::relational::statements::{OP, Statements};
 
 /// Copy data is sent in pieces of about this size.
@@ -76,13 +76,13 @@ impl PostgresWriter {
         session.set_copying(true);
         Self {
             session,
-            job,
             copy: None,
             buffer: BytesMut::new(),
             rows: 0,
             bytes: 0,
             operations: false,
-            deletes: false,
+            deletes: deletes_absent(&job.intent.write),
+            job,
         }
     }
 
@@ -277,6 +277,7 @@ impl TableSql {
                 alignment,
                 key: &job.intent.write.key,
                 mode: job.intent.write.mode,
+                deletes_absent: deletes_absent(&job.intent.write),
             },
             rows,
             changes: false,
@@ -392,12 +393,13 @@ impl PostgresPrepared {
             truncate_and_insert(&apply).await?;
         }
         let exists = commits::exists(client, &job.commits).await?;
+        let left = commits::state(client, &job.relation).await?;
         relational::commits::store(
             &writing(&session, job),
             (&job.commits.sql(), exists),
             &job.intent,
             &commit.position,
-            &stats,
+            (&stats, left.unwrap_or_default()),
         )
         .await?;
         fail::fail_point!("postgres::before_commit");

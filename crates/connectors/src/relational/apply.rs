@@ -95,7 +95,7 @@ impl<S: Session + ?Sized> Apply<'_, S> {
         let watched = self.session.interferes().await?;
         for step in statements.steps()? {
             match &step {
-                Step::Delete { .. } => stats.deleted = self.step(&step, watched).await?,
+                Step::Delete { .. } => stats.deleted += self.step(&step, watched).await?,
                 Step::Update { .. } | Step::Known { .. } => {
                     stats.updated = self.step(&step, watched).await?;
                 }

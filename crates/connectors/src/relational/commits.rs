@@ -4,8 +4,8 @@
 //! form of a row carries a version. Who waits for whom, the connector decides: it holds a lock from the
 //! question to the end of its transaction. It does not know what was written.
 
-use serde::Serialize;
-use towpath_ports::{Committed, Intent, PreparedStats};
+use serde::{Deserialize, Serialize};
+use towpath_ports::{Committed, Intent, PreparedStats, TableState};
 use towpath_vocab::{Generation, Position, TaskKey, Token};
 
 use super::fault::Fault;
@@ -16,6 +16,15 @@ pub(crate) const TABLE: &str = "_towpath_commits";
 const FORMAT: i64 = 1;
 /// Older tokens of a task are dropped.
 const KEPT: i64 = 100;
+
+/// What a commit did, and the table it left.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    stats: PreparedStats,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left: Option<TableState>,
+}
 
 /// The newest commit of a task in an existing commit table.
 pub(crate) async fn last<S: Session + ?Sized>(
@@ -37,10 +46,7 @@ pub(crate) async fn last<S: Session + ?Sized>(
     let Some([format, generation, position, stats]) = rows.first().map(Vec::as_slice) else {
         return Ok(None);
     };
-    let wrong = |reason: &str| Fault::Commit {
-        table: task.table.to_string(),
-        reason: reason.to_owned(),
-    };
+    let wrong = |reason: &str| wrong(task, reason);
     if format.int() != FORMAT {
         return Err(wrong("its form is not known").into());
     }
@@ -50,6 +56,35 @@ pub(crate) async fn last<S: Session + ?Sized>(
         serde_json::from_str(stats.text()).map_err(|_| wrong("its statistics are not JSON"))?;
     let generation = Generation(generation.int());
     Ok(Some(committed(task, generation, position, stats)))
+}
+
+fn wrong(task: &TaskKey, reason: &str) -> Fault {
+    Fault::Commit {
+        table: task.table.to_string(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// The table as the newest commit of a task left it, when that was stored with it.
+pub(crate) async fn state<S: Session + ?Sized>(
+    session: &S,
+    commits: &str,
+    task: &TaskKey,
+) -> Result<Option<TableState>, S::Error> {
+    let sql = format!(
+        "SELECT stats FROM {commits} WHERE app_id = {} ORDER BY generation DESC LIMIT 1",
+        session.dialect().placeholder(1)
+    );
+    let params = [Value::Text(task.app_id())];
+    let rows = session
+        .rows(&sql, &params, "asking for the last commit")
+        .await?;
+    let Some([stats]) = rows.first().map(Vec::as_slice) else {
+        return Ok(None);
+    };
+    let stored: Stored = serde_json::from_str(stats.text())
+        .map_err(|_| wrong(task, "its statistics are not JSON"))?;
+    Ok(stored.left)
 }
 
 /// A commit in the port's words.
@@ -96,15 +131,19 @@ pub(crate) fn compare(
     }
 }
 
-/// Stores a token; `exists` says whether the table does.
+/// Stores a token, and the table it leaves; `exists` says whether the commit table does.
 pub(crate) async fn store<S: Session + ?Sized>(
     session: &S,
     (commits, exists): (&str, bool),
     intent: &Intent,
     position: &Position,
-    stats: &PreparedStats,
+    (stats, left): (&PreparedStats, TableState),
 ) -> Result<(), S::Error> {
     let dialect = session.dialect();
+    let stored = Stored {
+        stats: *stats,
+        left: Some(left),
+    };
     if !exists {
         let sql = definition(session, commits);
         session.create_commits(commits, &sql).await?;
@@ -124,7 +163,7 @@ pub(crate) async fn store<S: Session + ?Sized>(
         Value::Text(intent.run.clone()),
         json(&intent.task)?,
         json(position)?,
-        json(stats)?,
+        json(&stored)?,
     ];
     session
         .execute(&insert, &params, "storing the commit's token")

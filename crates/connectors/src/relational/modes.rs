@@ -3,8 +3,8 @@
 //! Promise: a mode that no SQL database carries out, or one without its key, is refused before anything
 //! is opened. What a mode does to a table is in `statements.rs`.
 
-use towpath_ports::Intent;
-use towpath_vocab::WriteMode;
+use towpath_ports::{DELETE_ABSENT, Intent};
+use towpath_vocab::{WriteMode, WritePlan};
 
 use super::fault::Fault;
 
@@ -38,6 +38,11 @@ pub(crate) fn is_keyed(mode: WriteMode) -> bool {
         mode,
         WriteMode::Merge | WriteMode::DeleteInsert | WriteMode::InsertOnly
     )
+}
+
+/// Whether a merge deletes rows whose key does not come.
+pub(crate) fn deletes_absent(write: &WritePlan) -> bool {
+    write.mode == WriteMode::Merge && write.options.contains_key(DELETE_ABSENT)
 }
 
 /// The key as a new table's primary key: modes that keep one row per key need no other.

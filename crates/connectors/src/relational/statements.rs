@@ -67,6 +67,8 @@ pub(crate) struct Statements<'a> {
     pub(crate) alignment: &'a Alignment,
     pub(crate) key: &'a [String],
     pub(crate) mode: WriteMode,
+    /// A merge deletes rows whose key does not come.
+    pub(crate) deletes_absent: bool,
 }
 
 impl Statements<'_> {
@@ -178,7 +180,22 @@ impl Statements<'_> {
             }
         };
         let unknown = format!("{kept} AND {}", self.unknown(&pairs));
-        Ok(vec![delete, update, self.insert_unknown(&unknown)])
+        let absent = self.deletes_absent.then(|| self.delete_absent(&same));
+        let steps = [delete, update, self.insert_unknown(&unknown)];
+        Ok(absent.into_iter().chain(steps).collect())
+    }
+
+    /// Deletes the rows `t` of the table whose key no row `s` of the stage has.
+    fn delete_absent(&self, same: &str) -> Step {
+        let absent = format!(
+            "FROM {} AS t WHERE NOT EXISTS (SELECT 1 FROM {} s WHERE {same})",
+            self.rows,
+            self.stage()
+        );
+        Step::Delete {
+            sql: format!("DELETE {absent}"),
+            left: format!("SELECT count(*) {absent}"),
+        }
     }
 
     fn insert_all(&self) -> Step {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Committed, Destination, Intent, Memory, Writer};
+use towpath_ports::{Committed, Destination, Intent, Memory, TableStates, Writer};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::align;
@@ -18,7 +18,7 @@ use super::session::{Session, Settings, blocking};
 use super::sql::Writing;
 use super::stage;
 use super::types::{Column, settle};
-use super::writer::{Job, SqliteWriter, last};
+use super::writer::{Job, SqliteWriter, last, state, state_left};
 use crate::relational::fault::Fault;
 use crate::relational::modes;
 
@@ -26,6 +26,20 @@ use crate::relational::modes;
 pub(super) struct SqliteDestination {
     pub(super) settings: Settings,
     pub(super) memory: Arc<dyn Memory>,
+}
+
+impl SqliteDestination {
+    /// A session that reads; `None` when there is no database yet.
+    async fn looking(&self, table: &TableName) -> Result<Option<Writing>> {
+        let settings = self.settings.clone();
+        let opened = blocking(&self.settings.shown, move || {
+            settings.exists().then(|| settings.open_read()).transpose()
+        });
+        Ok(opened.await?.map(|connection| Writing {
+            session: Session::new(connection, &self.settings.shown),
+            table: table_name(&self.settings, table),
+        }))
+    }
 }
 
 /// The name of a table: `connection.object` means the object, any other first part belongs to the name.
@@ -44,18 +58,24 @@ impl Destination for SqliteDestination {
         task: &TaskKey,
         table: &TableName,
     ) -> std::result::Result<Option<Committed>, Failure> {
-        let settings = self.settings.clone();
-        let opened = blocking(&self.settings.shown, move || {
-            settings.exists().then(|| settings.open_read()).transpose()
-        });
-        let Some(connection) = opened.await? else {
-            return Ok(None);
+        match self.looking(table).await? {
+            Some(looking) => Ok(last(&looking, task).await?),
+            None => Ok(None),
+        }
+    }
+
+    async fn states(
+        &self,
+        task: &TaskKey,
+        table: &TableName,
+    ) -> std::result::Result<TableStates, Failure> {
+        let Some(looking) = self.looking(table).await? else {
+            return Ok(TableStates::default());
         };
-        let writing = Writing {
-            session: Session::new(connection, &self.settings.shown),
-            table: table_name(&self.settings, table),
-        };
-        Ok(last(&writing, task).await?)
+        Ok(TableStates {
+            committed: state_left(&looking, task).await?,
+            now: state(&looking).await?,
+        })
     }
 
     async fn begin(&self, intent: Intent) -> std::result::Result<Box<dyn Writer>, Failure> {

@@ -10,7 +10,7 @@ use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
 use towpath_ports::{
     Candidate, Commit, Committed, Intent, Memory, OpColumn, Prepared, PreparedStats, Receipt,
-    Scope, StagedFile, Writer,
+    Scope, StagedFile, TableState, Writer,
 };
 use towpath_vocab::{Failure, Position, TaskKey, WriteMode};
 
@@ -24,8 +24,8 @@ use super::stage::{self, STAGE};
 use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
 use crate::relational::commits;
-use crate::relational::modes::primary_key;
-use crate::relational::session::count;
+use crate::relational::modes::{deletes_absent, primary_key};
+use crate::relational::session::{Session as _, Value, count};
 use crate::relational::statements::{OP, Statements};
 
 /// What is written where.
@@ -94,6 +94,32 @@ pub(super) async fn last(writing: &Writing, task: &TaskKey) -> Result<Option<Com
     commits::last(writing, commits::TABLE, task).await
 }
 
+/// The table as the newest commit of a task left it.
+pub(super) async fn state_left(writing: &Writing, task: &TaskKey) -> Result<Option<TableState>> {
+    if !has_commits(writing).await? {
+        return Ok(None);
+    }
+    commits::state(writing, commits::TABLE, task).await
+}
+
+/// The table as it is now; `None` when there is none. One that was made again has another first page or
+/// another definition; else its rows tell.
+pub(super) async fn state(writing: &Writing) -> Result<Option<TableState>> {
+    let sql = "SELECT name, coalesce(rootpage, 0), coalesce(sql, '') FROM main.sqlite_master \
+               WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE";
+    let params = [Value::Text(writing.table.clone())];
+    let found = writing.rows(sql, &params, "looking at the table").await?;
+    let Some([name, page, definition]) = found.first().map(Vec::as_slice) else {
+        return Ok(None);
+    };
+    let sql = format!("SELECT count(*) FROM {}", quoted(name.text()));
+    let rows = count(writing, &sql, "counting rows").await?;
+    Ok(Some(TableState {
+        identity: format!("{} {}", page.int(), definition.text()),
+        rows: Some(rows.unsigned_abs()),
+    }))
+}
+
 async fn has_commits(writing: &Writing) -> Result<bool> {
     let sql = format!(
         "SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name = '{}'",
@@ -142,6 +168,7 @@ async fn apply(
             alignment: &alignment,
             key: &intent.write.key,
             mode: intent.write.mode,
+            deletes_absent: deletes_absent(&intent.write),
         },
         changes,
         rows,
@@ -243,7 +270,8 @@ async fn commit(
 ) -> Result<Committed> {
     let exists = has_commits(writing).await?;
     let table = (commits::TABLE, exists);
-    commits::store(writing, table, &job.intent, &position, &stats).await?;
+    let left = state(writing).await?.unwrap_or_default();
+    commits::store(writing, table, &job.intent, &position, (&stats, left)).await?;
     let (shown, doing) = (
         writing.session.shown.clone(),
         format!("committing `{}`", job.table),

@@ -2,10 +2,12 @@
 //!
 //! Commit info is not part of checkpoints: versions whose log entry was cleaned away are not listed.
 
+use bytes::Bytes;
 use deltalake_core::kernel::{Action, CommitInfo};
 use deltalake_core::logstore::get_actions;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use towpath_ports::PreparedStats;
 
 use super::error::LakeResult;
@@ -71,15 +73,36 @@ pub(crate) async fn history(
 }
 
 async fn actions(table: &Table, version: u64) -> LakeResult<Option<Vec<Action>>> {
-    let bytes = table
-        .log
-        .read_commit_entry(version)
-        .await
-        .map_err(table.delta("reading the log of"))?;
-    bytes
+    entry_text(table, version)
+        .await?
         .map(|bytes| get_actions(version, &bytes))
         .transpose()
         .map_err(table.delta("reading the log of"))
+}
+
+async fn entry_text(table: &Table, version: u64) -> LakeResult<Option<Bytes>> {
+    let text = table.log.read_commit_entry(version).await;
+    text.map_err(table.delta("reading the log of"))
+}
+
+/// What tells the commit of a version from every other one, also from one that got its number in another
+/// history of the table: a hash of the log entry, which names files, times and attempts that do not
+/// repeat, whoever wrote it. `None` when the entry was cleaned away.
+pub(crate) async fn commit_id(table: &Table, version: u64) -> LakeResult<Option<String>> {
+    let text = entry_text(table, version).await?;
+    Ok(text.map(|text| {
+        let digest = Sha256::digest(&text);
+        let hex = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
+        hex.collect()
+    }))
+}
+
+/// A version in words that no other one of any table has: its number, the identity the table was made
+/// with, and its commit.
+pub(crate) async fn version_text(table: &Table, version: u64, id: &str) -> LakeResult<String> {
+    let commit = commit_id(table, version).await?;
+    let commit = commit.as_deref().unwrap_or("not in the log any more");
+    Ok(format!("version {version} of {id}, commit {commit}"))
 }
 
 /// The version and the attempt that committed this generation, as far back as the log's entries go.

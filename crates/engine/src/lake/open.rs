@@ -247,6 +247,19 @@ impl Lake {
             .map(|snapshot| snapshot.version()))
     }
 
+    /// What tells the commit of a version from every other one, also from one that got its number after
+    /// the lakehouse was set back or copied; `None` when the log does not hold its entry (any more).
+    pub async fn commit_id(&self, name: &TableName, version: u64) -> Result<Option<String>> {
+        let table = self.table(name)?;
+        Ok(history::commit_id(&table, version).await?)
+    }
+
+    /// A version of a table in words that no other one has.
+    pub async fn version_text(&self, name: &TableName, version: u64, id: &str) -> Result<String> {
+        let table = self.table(name)?;
+        Ok(history::version_text(&table, version, id).await?)
+    }
+
     /// What is known about a table.
     pub async fn describe(&self, name: &TableName) -> Result<TableDescription> {
         let (table, snapshot) = self.existing(name).await?;

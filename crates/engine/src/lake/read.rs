@@ -21,6 +21,7 @@ use towpath_vocab::{Failure, Mark, Position, RawRecord, ReadMode, Remedy, SplitI
 use super::candidate::{LakeCandidate, LakeFile};
 use super::convert::batch_to_lake;
 use super::error::{LakeError, LakeResult, brief};
+use super::history;
 use super::names::table_of;
 use super::object_file::ObjectFile;
 use super::storage::{Key, StorageRef};
@@ -193,15 +194,13 @@ impl Source for TableSource {
     }
 
     async fn version(&self, _spec: &ReadSpec) -> Result<Option<InputVersion>> {
-        // With the identity the table was made with: one that was dropped and made anew is another.
-        let now = self.0.now().await?;
-        Ok(now.map(|now| {
-            InputVersion(format!(
-                "version {} of {}",
-                now.version(),
-                now.state.metadata().id()
-            ))
-        }))
+        // One that was dropped and made anew is another, and so is one that was set back and went on.
+        let Some(now) = self.0.now().await? else {
+            return Ok(None);
+        };
+        let id = now.state.metadata().id();
+        let text = history::version_text(&self.0, now.version(), id).await?;
+        Ok(Some(InputVersion(text)))
     }
 
     async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {

@@ -63,10 +63,10 @@ pub(crate) async fn at_version(
     Ok(Arc::new(found))
 }
 
-/// What a table is at: the version its rows are of, and the identity it was created with, so that a table that was
-/// dropped and made anew is not taken for the old one.
+/// What a table is at: the commit its rows are of, and the identity it was created with, so that neither a
+/// table that was dropped and made anew is taken for the old one, nor one whose lakehouse was set back.
 pub(crate) async fn version(lake: &Lake, name: &TableName) -> Result<String, Failure> {
     let described = lake.describe(name).await?;
     let version = lake.rows_since(name, described.version).await?;
-    Ok(format!("version {version} of {}", described.id))
+    lake.version_text(name, version, &described.id).await
 }

@@ -26,6 +26,8 @@ struct Bench {
     services: ProjectServices,
     generation: i64,
     publish: PublishPlan,
+    filter_before: Option<String>,
+    dropped: Vec<String>,
     _folder: tempfile::TempDir,
 }
 
@@ -52,6 +54,8 @@ impl Bench {
             services,
             generation: 0,
             publish: publish(key),
+            filter_before: None,
+            dropped: Vec::new(),
             _folder: folder,
         }
     }
@@ -103,6 +107,8 @@ impl Bench {
             publish: &self.publish,
             now: &now,
             before,
+            filter_before: self.filter_before.as_deref(),
+            dropped: &self.dropped,
             extent,
         };
         comparison.compare().await.unwrap()
@@ -295,11 +301,13 @@ async fn only_what_is_sent_is_compared() {
     bench.write(WriteMode::Replace, rows(&after)).await;
     // A row that no longer fulfils `where` is gone for the destination.
     bench.publish.table.filter = Some("\"say \"\"hi\"\"\" < 'm' -- the first half".to_owned());
+    bench.filter_before.clone_from(&bench.publish.table.filter);
     assert_eq!(
         bench.changes(first, Extent::Changed).await,
-        ["D 1 a", "D 3 c", "U 4 c"]
+        ["D 1 a", "U 4 c"]
     );
     bench.publish.table.filter = None;
+    bench.filter_before = None;
     bench.publish.table.drop = vec!["say \"hi\"".to_owned()];
     assert_eq!(bench.changes(first, Extent::Changed).await, ["D 3", "U 4"]);
 }
@@ -378,41 +386,23 @@ async fn columns_may_be_added_and_hold_lists() {
 }
 
 #[tokio::test]
-async fn a_position_belongs_to_one_table_and_one_task() {
+async fn what_was_sent_is_told_by_how_it_was_sent() {
     let mut bench = Bench::new(&["id"]);
-    bench.write(WriteMode::Replace, rows(&[])).await;
-    let snapshot = bench.services.lake.snapshot(&bench.publish.from).await;
-    let snapshot = snapshot.unwrap().unwrap();
-    let table = |id: &str| Pinned {
-        version: 7,
-        id: id.to_owned(),
-        table: snapshot.clone(),
-    };
-    let claim = |position| GenerationClaim {
-        generation: Generation(2),
-        last: Some(towpath_ports::Committed {
-            token: towpath_vocab::Token {
-                task: TaskKey {
-                    project: "p".into(),
-                    environment: "dev".into(),
-                    pipeline: "l".into(),
-                    step: "back".into(),
-                    table: TableName::new("back", "t"),
-                },
-                generation: Generation(1),
-                position,
-            },
-            version: "commit 1".to_owned(),
-            stats: Default::default(),
-        }),
-        is_done: false,
-    };
-    let sent = claim(table("a").position("task"));
-    assert_eq!(table("a").sent_before(&sent, "task"), Some(7));
-    assert_eq!(table("a").sent_before(&sent, "edited task"), None);
-    assert_eq!(table("made anew").sent_before(&sent, "task"), None);
+    let held = [(1, Some("a")), (2, Some("b")), (3, Some("c"))];
+    let first = bench.write(WriteMode::Replace, rows(&held)).await;
+    // All rows were sent; of the same version now only some are wanted, without a column.
+    bench.publish.table.filter = Some("id > 1".to_owned());
+    bench.publish.table.drop = vec!["say \"hi\"".to_owned()];
+    bench.dropped = bench.publish.table.drop.clone();
     assert_eq!(
-        table("a").sent_before(&claim(Position::default()), "task"),
-        None
+        bench.changes(first, Extent::All).await,
+        ["D 1 -", "U 2 -", "U 3 -"]
+    );
+    // Only some were sent, and those are not wanted now.
+    bench.filter_before = Some("id < 3".to_owned());
+    bench.publish.table.filter = Some("id = 3".to_owned());
+    assert_eq!(
+        bench.changes(first, Extent::All).await,
+        ["D 1 -", "D 2 -", "U 3 -"]
     );
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use towpath_ports::{Committed, Destination, Intent, ReadSpec, Result, Writer};
+use towpath_ports::{
+    Committed, Destination, Intent, ReadSpec, Result, TableState, TableStates, Writer,
+};
 use towpath_vocab::{ReadMode, Selection, TableName, TaskKey};
 
 use super::begin::begin;
@@ -76,6 +78,27 @@ impl Destination for FilesDestination {
             .commits
             .remove(&task.app_id())
             .map(|noted| noted.committed))
+    }
+
+    /// A single file is known by its bytes (`ledger.rs`); a folder also by the files that are in it.
+    async fn states(&self, task: &TaskKey, table: &TableName) -> Result<TableStates> {
+        let (location, known) = self.look(table).await?;
+        if known.standing == Standing::Missing {
+            return Ok(TableStates::default());
+        }
+        let noted = known.commits.contains_key(&task.app_id());
+        let left = location.many.then(|| ledger::parts_noted(&known));
+        let is = location
+            .many
+            .then(|| ledger::parts_present(&location, &known));
+        let state = |identity: Option<String>| TableState {
+            identity: identity.unwrap_or_default(),
+            rows: None,
+        };
+        Ok(TableStates {
+            committed: noted.then(|| state(left)),
+            now: Some(state(is)),
+        })
     }
 
     async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {

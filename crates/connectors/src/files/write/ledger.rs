@@ -168,6 +168,24 @@ pub(super) fn look(location: &Location) -> Result<Known> {
     Ok(known)
 }
 
+/// The files of a folder as its manifest says.
+pub(super) fn parts_noted(known: &Known) -> String {
+    let parts = known.parts.iter();
+    let parts: Vec<_> = parts
+        .map(|part| format!("{} {}", part.name, part.bytes))
+        .collect();
+    parts.join(", ")
+}
+
+/// The files of a folder's manifest as they are.
+pub(super) fn parts_present(location: &Location, known: &Known) -> String {
+    let parts = known.parts.iter().filter_map(|part| {
+        let metadata = fs::metadata(location.folder.join(&part.name)).ok()?;
+        Some(format!("{} {}", part.name, metadata.len()))
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
 fn is_parquet(path: &Path) -> io::Result<bool> {
     let mut start = Vec::new();
     File::open(path)?.take(4).read_to_end(&mut start)?;

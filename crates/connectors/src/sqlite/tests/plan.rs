@@ -74,6 +74,7 @@ fn write(sql: &str, mode: WriteMode, kind: Kind, key: &[&str]) -> Done {
         }
         let table = quoted("t");
         let statements = Statements {
+            deletes_absent: false,
             dialect: &SqliteDialect,
             table: &table,
             rows: &table,

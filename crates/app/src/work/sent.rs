@@ -1,0 +1,205 @@
+//! What a publish remembers: which commit of the lakehouse its destination holds, and how it was sent.
+//!
+//! Promise: it is stored in the token, in the same transaction as the rows, so a destination and what is
+//! known of it are restored together. A version is told by its commit, never by its number alone: numbers
+//! repeat when a lakehouse is set back or copied. It compares no rows: `changes.rs` does.
+
+use serde::Deserialize;
+use serde_json::json;
+use towpath_engine::Lake;
+use towpath_ports::{TableStates, TaskOutcome};
+use towpath_vocab::{Generation, Mark, PlannedTask, Position, SplitId, TableName};
+
+use super::changes::Pinned;
+use super::generation::GenerationClaim;
+use super::scope::Work;
+use crate::Result;
+
+/// The entry of a stored position that says what was sent.
+const LAKE: &str = "lake";
+
+/// What a commit at a destination was made of.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Sent {
+    #[serde(skip)]
+    pub(super) version: u64,
+    /// Delta's id of the table.
+    pub(super) table: String,
+    /// The commit of the version.
+    #[serde(default)]
+    pub(super) commit: Option<String>,
+    /// The task without its inputs.
+    pub(super) task: String,
+    /// Which rows were sent.
+    #[serde(default, rename = "where")]
+    pub(super) filter: Option<String>,
+    #[serde(default)]
+    pub(super) key: Vec<String>,
+    #[serde(default)]
+    pub(super) columns: Vec<String>,
+    /// Rows of the version that were to be at the destination afterwards, where each has a key.
+    #[serde(default)]
+    pub(super) rows: Option<u64>,
+    /// Every row of the target was sent by this task.
+    #[serde(default)]
+    pub(super) sole: bool,
+}
+
+impl Sent {
+    /// What the destination holds.
+    pub(super) fn of(claim: &GenerationClaim) -> Option<Self> {
+        let position = claim.position();
+        let mark = position.mark(&SplitId(LAKE.to_owned()))?;
+        let sent: Self = serde_json::from_value(mark.resume.clone()).ok()?;
+        Some(Self {
+            version: mark.order,
+            ..sent
+        })
+    }
+
+    /// As it is stored.
+    pub(super) fn position(&self) -> Position {
+        let resume = json!({
+            "table": self.table,
+            "commit": self.commit,
+            "task": self.task,
+            "where": self.filter,
+            "key": self.key,
+            "columns": self.columns,
+            "rows": self.rows,
+            "sole": self.sole,
+        });
+        let order = self.version;
+        Position::single(LAKE, Mark { order, resume })
+    }
+}
+
+/// True when the present history of a table has this commit at this version.
+pub(super) async fn is_in_history(
+    lake: &Lake,
+    table: &TableName,
+    (version, commit): (u64, Option<&str>),
+) -> Result<bool> {
+    let now = lake.commit_id(table, version).await?;
+    Ok(commit.is_some() && now.as_deref() == commit)
+}
+
+/// What the state store remembers: as of the destination's commit, a later version held the same rows.
+#[derive(Clone, Debug)]
+pub(super) struct Same {
+    generation: Generation,
+    pub(super) version: u64,
+    pub(super) commit: Option<String>,
+    pub(super) fingerprint: Option<String>,
+}
+
+impl Same {
+    pub(super) fn of(claim: &GenerationClaim, now: &Pinned) -> Option<Self> {
+        Some(Self {
+            generation: claim.last.as_ref()?.token.generation,
+            version: now.version,
+            commit: now.commit.clone(),
+            fingerprint: None,
+        })
+    }
+
+    pub(super) async fn remembered(
+        work: &Work,
+        task: &PlannedTask,
+        claim: &GenerationClaim,
+    ) -> Result<Option<Self>> {
+        let store = work.services.store.as_ref();
+        let last = store
+            .last_success(&work.environment, &work.pipeline, &task.id)
+            .await?;
+        let Some((_, record)) = last else {
+            return Ok(None);
+        };
+        let TaskOutcome::Same {
+            generation,
+            version,
+            commit,
+        } = record.outcome
+        else {
+            return Ok(None);
+        };
+        let holds = claim.last.as_ref().map(|last| last.token.generation);
+        Ok((holds == Some(generation)).then_some(Self {
+            generation,
+            version,
+            commit,
+            fingerprint: record.fingerprint,
+        }))
+    }
+
+    pub(super) fn outcome(&self) -> TaskOutcome {
+        TaskOutcome::Same {
+            generation: self.generation,
+            version: self.version,
+            commit: self.commit.clone(),
+        }
+    }
+}
+
+/// A target, compared with what the last commit of the task left.
+pub(super) struct Target {
+    states: TableStates,
+    /// The commit in the destination's words.
+    commit: String,
+}
+
+impl Target {
+    pub(super) fn new(states: TableStates, claim: &GenerationClaim) -> Self {
+        let last = claim.last.as_ref();
+        Self {
+            states,
+            commit: last.map_or_else(String::new, |last| last.version.clone()),
+        }
+    }
+
+    /// False when there is no table.
+    pub(super) fn exists(&self) -> bool {
+        self.states.now.is_some()
+    }
+
+    /// True when there is no table, or none of its rows.
+    pub(super) fn is_empty(&self) -> bool {
+        let now = self.states.now.as_ref();
+        now.is_none_or(|now| now.rows == Some(0))
+    }
+
+    /// True when all rows that the last commit left are gone.
+    pub(super) fn is_emptied(&self) -> bool {
+        let committed = self.states.committed.as_ref();
+        committed.is_some_and(|left| left.rows != Some(0)) && self.is_empty()
+    }
+
+    /// What others did to it since the last commit, as far as that shows.
+    pub(super) fn drift(&self) -> Option<String> {
+        let left = self.states.committed.as_ref()?;
+        let is = match &self.states.now {
+            None => "it is gone".to_owned(),
+            Some(now) if left.rows != now.rows => {
+                let rows = |rows: Option<u64>| {
+                    rows.map_or_else(|| "an unknown number of".to_owned(), |rows| rows.to_string())
+                };
+                format!("it had {} rows, now {}", rows(left.rows), rows(now.rows))
+            }
+            Some(now) if left.identity != now.identity => {
+                "it was emptied, rewritten or made again".to_owned()
+            }
+            Some(_) => return None,
+        };
+        Some(format!("not as {} left it: {is}", self.commit))
+    }
+
+    /// True when each of its rows was sent by this task, as far as its commits and its rows tell.
+    pub(super) fn is_sole(&self, sent: Option<&Sent>) -> bool {
+        let left = self.states.committed.as_ref().and_then(|left| left.rows);
+        let is_ours = |sent: &Sent| sent.sole || left.is_some() && left == sent.rows;
+        self.is_empty() || self.drift().is_none() && sent.is_some_and(is_ours)
+    }
+}
+
+#[cfg(test)]
+mod tests;

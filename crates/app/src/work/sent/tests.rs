@@ -1,0 +1,104 @@
+//! What a publish remembers, and what shows that others changed its target.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use towpath_ports::{Committed, TableState};
+use towpath_vocab::{Generation, TaskKey, Token};
+
+use super::*;
+
+fn claim(position: Position) -> GenerationClaim {
+    let task = TaskKey {
+        project: "p".into(),
+        environment: "dev".into(),
+        pipeline: "l".into(),
+        step: "back".into(),
+        table: TableName::new("back", "t"),
+    };
+    GenerationClaim {
+        generation: Generation(2),
+        last: Some(Committed {
+            token: Token {
+                task,
+                generation: Generation(1),
+                position,
+            },
+            version: "commit 1".to_owned(),
+            stats: Default::default(),
+        }),
+        is_done: false,
+    }
+}
+
+fn sent() -> Sent {
+    Sent {
+        version: 7,
+        table: "id".to_owned(),
+        commit: Some("c".to_owned()),
+        task: "task".to_owned(),
+        filter: Some("a > 1".to_owned()),
+        key: vec!["a".to_owned()],
+        columns: vec!["a".to_owned(), "b".to_owned()],
+        rows: Some(5),
+        sole: false,
+    }
+}
+
+fn target(committed: Option<(&str, u64)>, now: Option<(&str, u64)>) -> Target {
+    let state = |(identity, rows): (&str, u64)| TableState {
+        identity: identity.to_owned(),
+        rows: Some(rows),
+    };
+    let states = TableStates {
+        committed: committed.map(state),
+        now: now.map(state),
+    };
+    Target::new(states, &claim(Position::default()))
+}
+
+#[test]
+fn what_was_sent_is_read_from_the_token() {
+    assert_eq!(Sent::of(&claim(sent().position())), Some(sent()));
+    assert_eq!(Sent::of(&claim(Position::default())), None);
+    // As earlier versions stored it: a number and no commit.
+    let resume = json!({ "table": "id", "task": "task" });
+    let old = Position::single(LAKE, Mark { order: 7, resume });
+    let old = Sent::of(&claim(old)).unwrap();
+    assert_eq!((old.version, old.commit, old.rows), (7, None, None));
+}
+
+#[test]
+fn what_others_did_to_a_target_shows() {
+    let drift = |committed, now| target(committed, now).drift();
+    assert_eq!(drift(Some(("1/2", 5)), Some(("1/2", 5))), None);
+    assert_eq!(drift(None, Some(("1/2", 5))), None);
+    for (now, told) in [
+        (Some(("1/3", 0)), "not as commit 1 left it: it had 5 rows, now 0"),
+        (
+            Some(("1/3", 5)),
+            "not as commit 1 left it: it was emptied, rewritten or made again",
+        ),
+        (None, "not as commit 1 left it: it is gone"),
+    ] {
+        assert_eq!(drift(Some(("1/2", 5)), now).as_deref(), Some(told));
+    }
+    assert!(target(Some(("1", 5)), Some(("1", 0))).is_emptied());
+    assert!(!target(Some(("1", 0)), Some(("1", 0))).is_emptied());
+}
+
+#[test]
+fn a_target_is_ours_alone_when_its_rows_say_so() {
+    let sole = |committed, now| target(committed, now).is_sole(Some(&sent()));
+    assert!(sole(Some(("1", 5)), Some(("1", 5))), "as many as were sent");
+    assert!(!sole(Some(("1", 6)), Some(("1", 6))), "one of others");
+    assert!(!sole(Some(("1", 5)), Some(("1", 6))), "one more since");
+    assert!(sole(Some(("1", 5)), Some(("2", 0))), "empty");
+    assert!(sole(Some(("1", 5)), None), "gone");
+    assert!(!target(None, Some(("1", 5))).is_sole(None), "never written");
+    let all = Sent {
+        sole: true,
+        rows: None,
+        ..sent()
+    };
+    assert!(target(Some(("1", 9)), Some(("1", 9))).is_sole(Some(&all)));
+}

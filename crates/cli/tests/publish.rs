@@ -1,0 +1,170 @@
+//! Publishes that cannot drift: a lakehouse that was set back, a step that is defined anew, a target that
+//! others emptied or made again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod desk;
+
+use std::path::Path;
+
+use crate::desk::{Desk, has};
+
+const PROJECT: &str = "towpath: 1
+name: p
+id: 6f1e0000-0000-4000-8000-000000000003
+lakehouse: ./lake
+connections:
+  data: { type: files, path: data }
+  out: { type: files, path: out, writable: true }
+  db: { type: sqlite, path: out.db, writable: true }
+";
+
+const PIPELINE: &str = "steps:
+  extract: { load: data, into: raw, tables: { t: { from: t.csv } } }
+  send: { publish: raw, into: db, tables: { t: { key: id }, whole: { from: t } } }
+  report: { publish: raw, into: out, tables: { t.csv: { from: t } } }
+";
+
+fn desk(rows: std::ops::Range<u32>) -> Desk {
+    let desk = Desk::new();
+    desk.write("towpath.yml", PROJECT);
+    desk.write("pipelines/p.yml", PIPELINE);
+    source(&desk, rows);
+    desk.ok(".", &["run"]);
+    desk
+}
+
+fn source(desk: &Desk, rows: std::ops::Range<u32>) {
+    let lines: String = rows.map(|id| format!("{id},v{id}\n")).collect();
+    desk.write("data/t.csv", &format!("id,v\n{lines}"));
+}
+
+fn sql(desk: &Desk, sql: &str) -> i64 {
+    let connection = rusqlite::Connection::open(desk.path("out.db")).unwrap();
+    connection.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+fn change(desk: &Desk, sql: &str) {
+    let connection = rusqlite::Connection::open(desk.path("out.db")).unwrap();
+    connection.execute_batch(sql).unwrap();
+}
+
+/// Rows and the sum of keys of each target.
+fn assert_holds(desk: &Desk, rows: std::ops::Range<u32>) {
+    let (count, sum) = (rows.len() as i64, rows.map(i64::from).sum::<i64>());
+    for table in ["t", "whole"] {
+        let held = sql(desk, &format!("select count(*) from {table}"));
+        let keys = sql(desk, &format!("select coalesce(sum(id), 0) from {table}"));
+        assert_eq!((held, keys), (count, sum), "{table}");
+    }
+    assert_eq!(desk.read("out/t.csv").lines().count() as i64, count + 1);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// The folders of a project, as a backup holds them.
+fn set_back(desk: &Desk, folders: &[&str]) {
+    for folder in folders {
+        std::fs::remove_dir_all(desk.path(folder)).unwrap();
+        copy(&desk.path("backup").join(folder), &desk.path(folder));
+    }
+}
+
+#[test]
+fn a_version_number_that_is_used_again_is_another_commit() {
+    for folders in [["lake"].as_slice(), &["lake", ".towpath"]] {
+        let desk = desk(0..10);
+        copy(&desk.path("lake"), &desk.path("backup/lake"));
+        copy(&desk.path(".towpath"), &desk.path("backup/.towpath"));
+        source(&desk, 0..30);
+        desk.ok(".", &["run"]);
+        assert_holds(&desk, 0..30);
+        set_back(&desk, folders);
+        source(&desk, 5..20);
+        let said = desk.ok(".", &["run"]);
+        has(&said, &["is not in its history as it is now"]);
+        assert_holds(&desk, 5..20);
+        has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    }
+}
+
+#[test]
+fn another_where_takes_away_what_it_leaves_out() {
+    let desk = desk(0..1000);
+    assert_holds(&desk, 0..1000);
+    let less = PIPELINE.replace("t: { key: id }", "t: { key: id, where: id < 500 }");
+    desk.write("pipelines/p.yml", &less);
+    desk.ok(".", &["run"]);
+    assert_eq!(sql(&desk, "select count(*) from t"), 500);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    desk.write("pipelines/p.yml", PIPELINE);
+    desk.ok(".", &["run"]);
+    assert_holds(&desk, 0..1000);
+    desk.ok(".", &["run", "--full-refresh"]);
+    assert_holds(&desk, 0..1000);
+}
+
+#[test]
+fn a_row_of_others_stays_and_a_column_that_is_dropped_is_emptied() {
+    let desk = desk(0..10);
+    change(&desk, "insert into t values (-1, 'theirs')");
+    let less = PIPELINE.replace("t: { key: id }", "t: { key: id, where: id < 5, drop: [v] }");
+    desk.write("pipelines/p.yml", &less);
+    desk.ok(".", &["run"]);
+    assert_eq!(sql(&desk, "select count(*) from t"), 6);
+    assert_eq!(sql(&desk, "select count(*) from t where v is not null"), 1);
+    desk.ok(".", &["run", "--full-refresh"]);
+    assert_eq!(sql(&desk, "select count(*) from t where id = -1"), 1);
+}
+
+#[test]
+fn a_vacuumed_version_leaves_no_row_behind() {
+    let desk = desk(0..30);
+    source(&desk, 10..20);
+    for file in std::fs::read_dir(desk.path("lake/raw/t")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "parquet") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    has(&desk.ok(".", &["run"]), &["was vacuumed"]);
+    assert_holds(&desk, 10..20);
+}
+
+#[test]
+fn a_target_that_others_emptied_or_made_again_is_filled() {
+    let desk = desk(0..10);
+    for (done, said) in [
+        ("delete from t; delete from whole", "it had 10 rows, now 0"),
+        ("drop table t; drop table whole", "it is gone"),
+        (
+            "drop table t; drop table whole; create table t (id integer primary key, v text); \
+             create table whole (id integer, v text)",
+            "it had 10 rows, now 0",
+        ),
+        ("delete from t where id = 3; delete from whole where id = 3", "it had 10 rows, now 9"),
+    ] {
+        change(&desk, done);
+        has(&desk.ok(".", &["run"]), &[said]);
+        assert_holds(&desk, 0..10);
+        has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    }
+    std::fs::write(desk.path("out/t.csv"), "id,v\n").unwrap();
+    desk.ok(".", &["run"]);
+    assert_holds(&desk, 0..10);
+}
