@@ -8,21 +8,21 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 /// What a table may be written by: watched on the way, asked of the candidate.
 const WRITES: [&str; 2] = ["replace", "merge"];
 
-fn desk(write: &str, checks: &str) -> Desk {
+fn desk(write: &str, checks: &str) -> TestProject {
     let table = format!("t: {{ from: t.csv, key: id, write: {write}, checks: [{checks}] }}");
     let known = "kinds: { from: kinds.csv }";
     let pipeline = format!(
         "steps:\n  known:\n    load: data\n    into: raw\n    tables:\n      {known}\n  \
          extract:\n    load: data\n    into: raw\n    after: known\n    tables:\n      {table}\n"
     );
-    let desk = Desk::with_pipeline(&pipeline);
+    let desk = TestProject::with_pipeline(&pipeline);
     desk.write(
         "data/t.csv",
         "id,kind,n\n1,a,5\n2,a,\n3,b,50\n4,,7\n5,c,7\n6,c,8\n",
@@ -32,7 +32,7 @@ fn desk(write: &str, checks: &str) -> Desk {
 }
 
 /// Name, outcome and value of each check of `raw.t`.
-fn judged(desk: &Desk) -> Vec<(String, String, f64)> {
+fn judged(desk: &TestProject) -> Vec<(String, String, f64)> {
     let found = desk.json(".", &["quality", "raw.t", "--format", "json"]);
     let text = |check: &serde_json::Value, key: &str| check[key].as_str().unwrap().to_owned();
     let checks = found["checks"].as_array().unwrap().iter();

@@ -8,13 +8,13 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
 use std::sync::Arc;
 
 use towpath_testkit::postgres::{PASSWORD, PostgresServer};
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 const SHOP: &str = r#"
 create table customers (customer_id bigint primary key, email text, updated_at timestamptz not null default now());
@@ -40,7 +40,7 @@ fn shop() -> (Arc<PostgresServer>, String, String) {
 
 #[test]
 fn a_new_project_runs_at_once_and_is_never_overwritten() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     let said = desk.ok(".", &["init", "my shop"]);
     has(
         &said,
@@ -88,7 +88,7 @@ fn a_new_project_runs_at_once_and_is_never_overwritten() {
 
 #[test]
 fn a_folder_of_files_becomes_a_project() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("in/Größe & Co.csv", "Straße,Nr\nA,1\nB,2\n");
     desk.write("in/events.jsonl", "{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n");
     desk.write("in/events.csv", "id\n1\n");
@@ -122,7 +122,7 @@ fn a_folder_of_files_becomes_a_project() {
 #[test]
 fn a_database_becomes_a_project_without_its_password() {
     let (server, database, url) = shop();
-    let mut desk = Desk::new();
+    let mut desk = TestProject::new();
     let said = desk.ok(".", &["init", "shop", "--from", &url]);
     let variable = format!("{}_DB_URL", database.to_uppercase());
     has(
@@ -175,7 +175,7 @@ fn a_database_becomes_a_project_without_its_password() {
 #[test]
 fn connections_are_listed_tested_and_discovered() {
     let (server, database, url) = shop();
-    let mut desk = Desk::new();
+    let mut desk = TestProject::new();
     desk.ok(".", &["init", "shop", "--from", &url]);
     let name = format!("{database}_db");
     desk.set(&format!("{}_URL", name.to_uppercase()), &url);
@@ -247,7 +247,7 @@ fn connections_are_listed_tested_and_discovered() {
 #[test]
 fn check_connect_tells_what_changed_outside_and_who_cannot_be_reached() {
     let (server, database, url) = shop();
-    let mut desk = Desk::new();
+    let mut desk = TestProject::new();
     desk.ok(".", &["init", "shop", "--from", &url]);
     let name = format!("{database}_db");
     let variable = format!("{}_URL", name.to_uppercase());
@@ -308,7 +308,7 @@ fn check_connect_tells_what_changed_outside_and_who_cannot_be_reached() {
 
 #[test]
 fn the_lake_shows_versions_and_columns() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.ok(".", &["init", "shop"]);
     let early = desk.exits(2, "shop", &["lake", "history", "raw.orders"]);
     has(&early, &["no table `raw.orders`", "towpath run"]);
@@ -349,7 +349,7 @@ fn the_lake_shows_versions_and_columns() {
 
 #[test]
 fn every_command_has_an_example_in_its_help() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     let page = desk.ok(".", &["reference", "commands"]);
     let sections: Vec<&str> = page
         .split("\n## ")

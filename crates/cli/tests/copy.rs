@@ -7,13 +7,13 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 #[test]
 fn a_copied_file_can_be_asked_without_a_project() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("in/a.csv", "id,name\n1,Änne\n2,\n");
     let said = desk.ok(".", &["copy", "in/a.csv", "a.parquet"]);
     has(&said, &["2 rows copied"]);
@@ -39,7 +39,7 @@ fn a_copied_file_can_be_asked_without_a_project() {
 
 #[test]
 fn a_query_reads_a_file_as_a_copy_does() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("semi.csv", "id;price;day\n1;0.10;2024-02-29\n2;;\n");
     let query = |sql: &str| desk.json(".", &["query", "--format", "json", sql]);
     desk.ok(".", &["copy", "semi.csv", "semi.parquet"]);
@@ -82,7 +82,7 @@ fn a_query_reads_a_file_as_a_copy_does() {
 
 #[test]
 fn a_copy_that_stops_shows_the_reasons_and_its_own_way_on() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("a.csv", "id,v\n1,2,3\n4\n5,6\n");
     let said = desk.exits(3, ".", &["copy", "a.csv", "a.parquet"]);
     has(
@@ -109,7 +109,7 @@ fn a_copy_that_stops_shows_the_reasons_and_its_own_way_on() {
 
 #[test]
 fn the_delimiter_is_told_by_the_header() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("a.csv", "id;name\n1;\"x;y\"\n2;z\n");
     let said = desk.ok(".", &["copy", "a.csv", "a.jsonl"]);
     has(&said, &["has `;` between its fields"]);
@@ -121,7 +121,7 @@ fn the_delimiter_is_told_by_the_header() {
 
 #[test]
 fn a_sqlite_file_is_an_end_like_any_other() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("a.csv", "id,name\n1,x\n2,y\n");
     desk.ok(".", &["copy", "a.csv", "store.db"]);
     let said = desk.exits(4, ".", &["copy", "a.csv", "sqlite:store.db", "--into", "a"]);
@@ -145,7 +145,7 @@ fn a_sqlite_file_is_an_end_like_any_other() {
 
 #[test]
 fn lists_and_structs_are_json_in_json() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     let sql = "select make_array(1, null, 3) l, named_struct('a', 'x,y', 'b', make_array('q')) s";
     let rows = desk.json(".", &["query", "--format", "json", sql]);
     let wanted = serde_json::json!([{"l": [1, null, 3], "s": {"a": "x,y", "b": ["q"]}}]);
@@ -156,7 +156,7 @@ fn lists_and_structs_are_json_in_json() {
 
 #[test]
 fn a_copy_with_little_memory_ends_and_with_too_little_is_refused() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     let cell = "x".repeat(3000);
     let bad = format!("7,{cell}\n").repeat(300);
     let big = "y\n".repeat(4 << 20);
@@ -186,7 +186,7 @@ fn dates_that_a_table_cannot_hold_are_kept_exactly_and_replayed() {
             "steps:\n  extract: {{ load: data, into: raw, fail_above: 100%, tables: {{ t: {{ from: types.parquet{more} }} }} }}\n"
         )
     };
-    let desk = Desk::with_pipeline(&pipeline(""));
+    let desk = TestProject::with_pipeline(&pipeline(""));
     desk.write("data/x", "");
     std::fs::write(desk.path("data/types.parquet"), TYPES).unwrap();
     desk.ok(".", &["run"]);

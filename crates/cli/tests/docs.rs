@@ -26,7 +26,7 @@ struct Told {
 }
 
 /// The folder in which a page's blocks run.
-struct Desk {
+struct PageFolder {
     folder: tempfile::TempDir,
     cwd: PathBuf,
     variables: Vec<(String, String)>,
@@ -35,7 +35,7 @@ struct Desk {
     server: Option<Arc<PostgresServer>>,
 }
 
-impl Desk {
+impl PageFolder {
     fn new(setup: &str, place: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut desk = Self {
@@ -163,7 +163,7 @@ fn run_page(page: &Path) -> usize {
     let text = std::fs::read_to_string(page).unwrap();
     let name = page.strip_prefix(root()).unwrap().display().to_string();
     let _server = PostgresServer::shared().unwrap();
-    let mut desk: Option<Desk> = None;
+    let mut desk: Option<PageFolder> = None;
     let mut told = Told::default();
     let mut lines = text.lines().enumerate();
     let mut done = 0;
@@ -171,7 +171,7 @@ fn run_page(page: &Path) -> usize {
         let place = format!("{name}:{}", number + 1);
         if let Some(comment) = comment(line) {
             match comment.split_once(": ").unwrap_or((comment, "")) {
-                ("setup", setup) => desk = Some(Desk::new(setup, &place)),
+                ("setup", setup) => desk = Some(PageFolder::new(setup, &place)),
                 ("file", path) => told.file = Some(path.to_owned()),
                 ("exits", code) => told.exits = code.parse().unwrap(),
                 ("output", "") => told.output = true,
@@ -327,7 +327,7 @@ fn every_link_leads_to_a_file() {
 fn the_readme_shows_what_the_demo_says() {
     const START: &str = "<!-- demo:start -->\n";
     const END: &str = "<!-- demo:end -->";
-    let mut desk = Desk::new("nycflights", "README.md");
+    let mut desk = PageFolder::new("nycflights", "README.md");
     let mut demo = String::from("```text\n");
     for _ in 0..2 {
         desk.shell("towpath run\n", 0, "README.md");

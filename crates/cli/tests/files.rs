@@ -7,9 +7,9 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 const PIPELINE: &str = "steps:
   extract: { load: data, into: raw, tables: { t: { from: t.csv } } }
@@ -18,7 +18,7 @@ const PIPELINE: &str = "steps:
 
 #[test]
 fn a_file_whose_name_tells_no_format_takes_the_tables_own() {
-    let desk = Desk::with_pipeline(PIPELINE);
+    let desk = TestProject::with_pipeline(PIPELINE);
     desk.write("data/t.csv", "id,v\n1,x\n");
     desk.ok(".", &["run"]);
     assert_eq!(desk.read("out/t"), "{\"id\":1,\"v\":\"x\"}\n");
@@ -34,7 +34,7 @@ const AS_THEY_COME: &str = "steps:
 
 #[test]
 fn files_are_read_as_they_come_and_each_once() {
-    let desk = Desk::with_pipeline(AS_THEY_COME);
+    let desk = TestProject::with_pipeline(AS_THEY_COME);
     desk.write("data/events_1.csv", "id,v\n1,x\n2,y\n");
     has(
         &desk.ok(".", &["plan"]),
@@ -67,7 +67,7 @@ fn files_are_read_as_they_come_and_each_once() {
 /// A run by cursor that finds nothing new leaves the table as it is: no version, nothing to build behind it.
 #[test]
 fn a_cursor_that_finds_nothing_makes_no_version() {
-    let desk = Desk::with_pipeline(
+    let desk = TestProject::with_pipeline(
         "steps:
   extract: { load: shop, into: raw, tables: { items: { cursor: at } } }
   build: { models: all }
@@ -100,7 +100,7 @@ fn a_cursor_that_finds_nothing_makes_no_version() {
 
 #[test]
 fn with_a_key_a_changed_file_replaces_its_rows() {
-    let desk = Desk::with_pipeline(
+    let desk = TestProject::with_pipeline(
         "steps:
   extract: { load: data, into: raw, tables: { t: { from: 't_*.csv', mode: incremental, key: id } } }
 ",
@@ -119,7 +119,7 @@ fn with_a_key_a_changed_file_replaces_its_rows() {
 
 #[test]
 fn files_take_no_cursor() {
-    let desk = Desk::with_pipeline(
+    let desk = TestProject::with_pipeline(
         "steps:\n  extract: { load: data, into: raw, tables: { t: { from: t.csv, cursor: id } } }\n",
     );
     has(

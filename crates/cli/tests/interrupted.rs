@@ -8,12 +8,12 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 /// Runs until it is killed at an edge.
-fn killed(desk: &mut Desk, edge: &str) {
+fn killed(desk: &mut TestProject, edge: &str) {
     desk.set("TOWPATH_FAILPOINT", edge);
     let killed = desk.towpath(".", &["run"]);
     assert_eq!(killed.status.code(), None, "{edge}: {killed:?}");
@@ -29,8 +29,8 @@ const CHECKED: &str = "steps:
   count: { models: all }
 ";
 
-fn checked() -> Desk {
-    let desk = Desk::with_pipeline(CHECKED);
+fn checked() -> TestProject {
+    let desk = TestProject::with_pipeline(CHECKED);
     desk.write("data/a.csv", "n\n1\n2\nx\n3\n");
     desk.write(
         "models/marts/m.sql",
@@ -107,7 +107,7 @@ fn a_resumed_run_tells_what_was_done_before_it_was_interrupted() {
 
 #[test]
 fn quarantine_commands_leave_an_interrupted_run_to_go_on() {
-    let mut desk = Desk::with_pipeline(
+    let mut desk = TestProject::with_pipeline(
         "steps:
   pull: { load: data, into: raw, tables: { a: { from: a.csv, columns: { n: { type: int } }, fail_above: 50% } } }
   once: { command: [sh, -c, 'echo ran >> ran'], after: [pull] }
@@ -136,7 +136,7 @@ fn quarantine_commands_leave_an_interrupted_run_to_go_on() {
 
 #[test]
 fn a_resumed_run_tries_again_what_failed_and_was_mended() {
-    let mut desk = Desk::with_pipeline(
+    let mut desk = TestProject::with_pipeline(
         "parallel: 1
 steps:
   bad: { command: [sh, bad.sh], retries: 0 }
@@ -154,7 +154,7 @@ steps:
 
 #[test]
 fn a_table_that_another_environment_wrote_is_not_unchanged() {
-    let desk = Desk::with_pipeline(
+    let desk = TestProject::with_pipeline(
         "steps: { pull: { load: data, into: raw, tables: { a: { from: '${env:SOURCE}' } } }, build: { models: all } }\n",
     );
     let mut desk = desk;
@@ -172,7 +172,7 @@ fn a_table_that_another_environment_wrote_is_not_unchanged() {
         "models/marts/v.sql",
         "select '{{ env_var(\"SOURCE\") }}' as s\n",
     );
-    let run = |desk: &mut Desk, env: &str| {
+    let run = |desk: &mut TestProject, env: &str| {
         desk.set("SOURCE", &format!("{env}.csv"));
         desk.ok(".", &["run", "--env", env]);
     };

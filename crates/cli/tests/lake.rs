@@ -7,17 +7,17 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 /// A project that appends what is new in a SQLite table, and keeps a model of it.
-fn growing() -> Desk {
-    let desk = Desk::new();
+fn growing() -> TestProject {
+    let desk = TestProject::new();
     desk.write(
         "shop/towpath.yml",
         "towpath: 1\nname: shop\nid: 11111111-1111-4111-8111-111111111111\nlakehouse: ./lake\n\
@@ -33,7 +33,7 @@ fn growing() -> Desk {
     desk
 }
 
-fn model(desk: &Desk, kind: &str) {
+fn model(desk: &TestProject, kind: &str) {
     let text = format!(
         "{{{{ config(materialized='{kind}') }}}}\nselect id % 2 as odd, count(*) as n from {{{{ source('raw', 'orders') }}}} group by 1\n"
     );
@@ -41,7 +41,7 @@ fn model(desk: &Desk, kind: &str) {
 }
 
 /// More rows at the source.
-fn grow(desk: &Desk, ids: &[i64]) {
+fn grow(desk: &TestProject, ids: &[i64]) {
     let rows: String = ids.iter().map(|id| format!("{id},row {id}\n")).collect();
     desk.write("shop/more.csv", &format!("id,name\n{rows}"));
     let append = [
@@ -56,12 +56,12 @@ fn grow(desk: &Desk, ids: &[i64]) {
     desk.ok("shop", &append);
 }
 
-fn version(desk: &Desk, table: &str) -> Value {
+fn version(desk: &TestProject, table: &str) -> Value {
     let described = desk.json("shop", &["lake", "describe", table, "--format", "json"]);
     described["table_version"].clone()
 }
 
-fn ids(desk: &Desk) -> String {
+fn ids(desk: &TestProject) -> String {
     let sql = "select string_agg(id::varchar, ' ' order by id) ids from raw.orders";
     desk.json("shop", &["query", "--format", "json", sql])[0]["ids"]
         .as_str()
@@ -70,7 +70,7 @@ fn ids(desk: &Desk) -> String {
 }
 
 /// Data files in a table's folder, and those its newest version has.
-fn files(desk: &Desk, table: &str) -> (usize, u64) {
+fn files(desk: &TestProject, table: &str) -> (usize, u64) {
     let folder = desk.path("shop/lake").join(table.replace('.', "/"));
     let there = std::fs::read_dir(folder)
         .unwrap()
@@ -81,7 +81,7 @@ fn files(desk: &Desk, table: &str) -> (usize, u64) {
 }
 
 /// Runs until the process is killed at an edge.
-fn killed_at(desk: &Desk, edge: &str, arguments: &[&str]) {
+fn killed_at(desk: &TestProject, edge: &str, arguments: &[&str]) {
     let output = Command::new(env!("CARGO_BIN_EXE_towpath"))
         .args(arguments)
         .current_dir(desk.path("shop"))
@@ -211,7 +211,7 @@ fn a_restore_that_is_killed_is_done_or_was_never_begun() {
 
 #[test]
 fn rows_that_were_replayed_since_wait_again() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.ok(".", &["init", "shop"]);
     desk.ok("shop", &["run"]);
     let before = version(&desk, "raw.orders").to_string();
@@ -233,7 +233,7 @@ fn rows_that_were_replayed_since_wait_again() {
 
 #[test]
 fn a_restore_undoes_no_replay_twice() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.ok(".", &["init", "shop"]);
     desk.ok("shop", &["run"]);
     let before = version(&desk, "raw.orders").to_string();

@@ -8,15 +8,15 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
-use crate::desk::{Desk, has, text};
+use crate::test_project::{TestProject, has, text};
 
 const PIPELINE: &str = "steps:\n  pull:\n    load: data\n    into: raw\n    tables:\n      orders:\n        from: orders.csv\n        \
      fail_above: 100%\n        columns: { id: integer, amount: { type: integer, min: 0 } }\n";
 
-fn orders() -> Desk {
-    let desk = Desk::with_pipeline(PIPELINE);
+fn orders() -> TestProject {
+    let desk = TestProject::with_pipeline(PIPELINE);
     desk.write(
         "data/orders.csv",
         "id,amount,note\n1,5,a\n2,-7,\"b, c\"\n3,x,d\n",
@@ -25,7 +25,7 @@ fn orders() -> Desk {
 }
 
 /// What a command says on standard error.
-fn aside(desk: &Desk, arguments: &[&str]) -> String {
+fn aside(desk: &TestProject, arguments: &[&str]) -> String {
     let output = desk.towpath(".", arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     text(&output.stderr)
@@ -69,7 +69,7 @@ fn a_run_says_as_much_as_it_is_asked_to() {
 
 #[test]
 fn a_failure_of_many_tables_is_said_once_and_a_left_out_step_has_no_tick() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write(
         "towpath.yml",
         "towpath: 1\nname: p\nid: 1\nlakehouse: ./lake\ndefaults: { reconnect: 0s, retries: 0 }\nconnections:\n  \
@@ -156,7 +156,7 @@ fn commands_that_only_read_do_so_in_a_project_with_mistakes() {
 
 #[test]
 fn shells_complete_and_every_code_is_explained() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     for shell in ["bash", "zsh", "fish"] {
         has(
             &desk.ok(".", &["completion", shell]),

@@ -8,23 +8,23 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 const PIPELINE: &str = "steps:
   extract: { load: data, into: raw, tables: { a: { from: a.csv } } }
   build: { models: all, after: extract }
 ";
 
-fn desk() -> Desk {
-    let desk = Desk::with_pipeline(PIPELINE);
+fn desk() -> TestProject {
+    let desk = TestProject::with_pipeline(PIPELINE);
     desk.write("data/a.csv", "k,n\n1,10\n2,20\n");
     desk
 }
 
 /// Rows of a query as JSON text without spaces.
-fn rows(desk: &Desk, sql: &str) -> String {
+fn rows(desk: &TestProject, sql: &str) -> String {
     desk.json(".", &["query", "--format", "json", sql])
         .to_string()
 }

@@ -8,15 +8,15 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
 use std::fs::OpenOptions;
 use std::process::{Command, Stdio};
 
-use crate::desk::{Desk, has, text};
+use crate::test_project::{TestProject, has, text};
 
-fn small() -> Desk {
-    let desk = Desk::with_pipeline(
+fn small() -> TestProject {
+    let desk = TestProject::with_pipeline(
         "steps:
   pull: { load: data, into: raw, tables: { a: { from: a.csv, columns: { n: { type: int } }, fail_above: 50% } } }
   build: { models: all }
@@ -31,7 +31,7 @@ fn small() -> Desk {
 }
 
 /// Exit code and standard error of a command whose standard output is `stdout`.
-fn into(desk: &Desk, arguments: &[&str], stdout: Stdio) -> (Option<i32>, String) {
+fn into(desk: &TestProject, arguments: &[&str], stdout: Stdio) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_towpath"))
         .args(arguments)
         .current_dir(desk.path("."))
@@ -118,7 +118,7 @@ fn rejected_rows_have_one_form_for_programs() {
 }
 
 /// The lines of a plan, without the blanks between columns.
-fn planned(desk: &Desk) -> String {
+fn planned(desk: &TestProject) -> String {
     let said = desk.ok(".", &["plan"]);
     let lines = said
         .lines()
@@ -183,7 +183,7 @@ fn a_plan_says_what_a_run_would_do_and_why() {
 
 #[test]
 fn notes_are_told_when_they_are_new() {
-    let desk = Desk::with_pipeline(
+    let desk = TestProject::with_pipeline(
         "steps:\n  pull: { load: data, into: raw, tables: { a: { from: \"*.csv\" } } }\n",
     );
     let grow = |rows: &str| desk.write("data/a.csv", &format!("n\n{rows}"));

@@ -8,7 +8,7 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
 use std::io::{BufReader, Read as _};
 use std::path::Path;
@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 
 use towpath_testkit::postgres::PostgresServer;
 
-use crate::desk::{Desk, has, text};
+use crate::test_project::{TestProject, has, text};
 
 const ROOT: &str = "\
 towpath: 1
@@ -52,8 +52,8 @@ out=$(sed -n 's/.*"marts.scores":"\([^"]*\)".*/\1/p' "$TOWPATH_STEP")
 printf 'n\n1\n' > "$out/s.csv"
 "#;
 
-fn ops() -> Desk {
-    let desk = Desk::new();
+fn ops() -> TestProject {
+    let desk = TestProject::new();
     desk.write("towpath.yml", ROOT);
     desk.write("pipelines/ops.yml", PIPELINE);
     desk.write(
@@ -67,7 +67,7 @@ fn ops() -> Desk {
 }
 
 /// Ids of the tasks of a run, as the state store has them.
-fn tasks(desk: &Desk, run: &str) -> Vec<String> {
+fn tasks(desk: &TestProject, run: &str) -> Vec<String> {
     let runs = desk.json(".", &["runs", "--last", "50", "--format", "json"]);
     let runs = runs["runs"].as_array().unwrap().clone();
     let found = runs
@@ -84,7 +84,7 @@ fn tasks(desk: &Desk, run: &str) -> Vec<String> {
         .collect()
 }
 
-fn versions(desk: &Desk, table: &str) -> usize {
+fn versions(desk: &TestProject, table: &str) -> usize {
     let history = desk.json(".", &["lake", "history", table, "--format", "json"]);
     history["history"].as_array().unwrap().len()
 }
@@ -203,7 +203,7 @@ fn a_rerun_keeps_parameters_and_selection_and_knows_its_environment() {
 
 #[test]
 fn all_of_a_database_is_not_appended_again_by_a_rerun() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     let database = rusqlite::Connection::open(desk.path("shop.db")).unwrap();
     database
         .execute_batch("create table t (n integer); insert into t values (1), (2)")
@@ -228,7 +228,7 @@ fn all_of_a_database_is_not_appended_again_by_a_rerun() {
 
 #[test]
 fn a_read_that_finds_nothing_new_leaves_its_models_alone() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     let database = rusqlite::Connection::open(desk.path("shop.db")).unwrap();
     database
         .execute_batch("create table t (n integer); insert into t values (1), (2)")
@@ -246,7 +246,8 @@ fn a_read_that_finds_nothing_new_leaves_its_models_alone() {
         "models/marts/total.sql",
         "{{ config(materialized='table') }} select sum(n) as n from {{ source('raw', 't') }}",
     );
-    let built = |desk: &Desk| desk.json(".", &["run", "--format", "json"])["tables"].to_string();
+    let built =
+        |desk: &TestProject| desk.json(".", &["run", "--format", "json"])["tables"].to_string();
     assert!(built(&desk).contains("build/marts.total"));
     for _ in 0..2 {
         let again = built(&desk);
@@ -317,8 +318,8 @@ fn a_selection_runs_what_it_means_and_refuses_what_means_nothing() {
 }
 
 /// A project whose one program says that it began and waits until it may end, through named pipes.
-fn gate() -> Desk {
-    let desk = Desk::new();
+fn gate() -> TestProject {
+    let desk = TestProject::new();
     desk.write("towpath.yml", "towpath: 1\nname: gate\nid: 1\n");
     desk.write(
         "pipelines/gate.yml",
@@ -339,15 +340,15 @@ fn gate() -> Desk {
 }
 
 /// Waits until the program began; gives its process.
-fn began(desk: &Desk) -> String {
+fn began(desk: &TestProject) -> String {
     std::fs::read_to_string(desk.path("began")).unwrap()
 }
 
-fn go(desk: &Desk) {
+fn go(desk: &TestProject) {
     std::fs::write(desk.path("go"), "go\n").unwrap();
 }
 
-fn start(desk: &Desk, arguments: &[&str]) -> Child {
+fn start(desk: &TestProject, arguments: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_towpath"))
         .args(arguments)
         .current_dir(desk.path("."))
@@ -539,7 +540,7 @@ fn a_signal_stops_a_copy_and_leaves_nothing() {
         .unwrap();
     let url = server.url(&database);
     for name in ["INT", "TERM"] {
-        let desk = Desk::new();
+        let desk = TestProject::new();
         let mut copy = start(&desk, &["copy", &url, "--table", "public.slow", "out.csv"]);
         loop {
             let found = server
@@ -576,8 +577,8 @@ fn a_signal_stops_a_copy_and_leaves_nothing() {
 }
 
 /// A project whose program leaves two tables, numbered by how often it ran.
-fn pair(write: &str) -> Desk {
-    let desk = Desk::new();
+fn pair(write: &str) -> TestProject {
+    let desk = TestProject::new();
     desk.write("towpath.yml", "towpath: 1\nname: pair\nid: 1\n");
     desk.write(
         "pipelines/pair.yml",

@@ -8,13 +8,13 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 /// One program that leaves rows of its environment, one that tells somebody.
-fn envs() -> Desk {
-    let desk = Desk::new();
+fn envs() -> TestProject {
+    let desk = TestProject::new();
     desk.write(
         "towpath.yml",
         "towpath: 1\nname: p\nid: 1\nenvironments:\n  dev: { lakehouse: ./dev }\n  prod: { lakehouse: ./prod }\n",
@@ -35,7 +35,7 @@ fn envs() -> Desk {
 #[test]
 fn programs_of_two_environments_and_two_state_stores_share_nothing() {
     let mut desk = envs();
-    let row = |desk: &Desk, env| {
+    let row = |desk: &TestProject, env| {
         let rows = desk.json(
             ".",
             &[
@@ -82,7 +82,7 @@ fn a_run_that_ended_well_keeps_only_what_its_programs_printed() {
 
 #[test]
 fn a_part_of_the_sources_is_never_sent_out() {
-    let desk = Desk::with_pipeline(
+    let desk = TestProject::with_pipeline(
         "steps:\n  pull: { load: data, into: raw, tables: { t: { from: t.csv } } }\n  \
          send: { publish: raw, into: out, tables: { t.csv: { from: t } } }\n  \
          tell: { command: [sh, -c, 'echo told >> told'], after: [send] }\n",
@@ -113,7 +113,7 @@ fn a_part_of_the_sources_is_never_sent_out() {
 
 #[test]
 fn every_file_a_program_leaves_is_taken_or_named() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("towpath.yml", "towpath: 1\nname: p\nid: 1\n");
     desk.write(
         "pipelines/p.yml",
@@ -157,7 +157,7 @@ fn every_file_a_program_leaves_is_taken_or_named() {
 
 #[test]
 fn each_attempt_has_a_log_and_a_timeout_names_it() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("towpath.yml", "towpath: 1\nname: p\nid: 1\n");
     desk.write(
         "pipelines/p.yml",

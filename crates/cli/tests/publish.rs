@@ -8,11 +8,11 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
 use std::path::Path;
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 const PROJECT: &str = "towpath: 1
 name: p
@@ -30,8 +30,8 @@ const PIPELINE: &str = "steps:
   report: { publish: raw, into: out, tables: { t.csv: { from: t } } }
 ";
 
-fn desk(rows: std::ops::Range<u32>) -> Desk {
-    let desk = Desk::new();
+fn desk(rows: std::ops::Range<u32>) -> TestProject {
+    let desk = TestProject::new();
     desk.write("towpath.yml", PROJECT);
     desk.write("pipelines/p.yml", PIPELINE);
     source(&desk, rows);
@@ -39,23 +39,23 @@ fn desk(rows: std::ops::Range<u32>) -> Desk {
     desk
 }
 
-fn source(desk: &Desk, rows: std::ops::Range<u32>) {
+fn source(desk: &TestProject, rows: std::ops::Range<u32>) {
     let lines: String = rows.map(|id| format!("{id},v{id}\n")).collect();
     desk.write("data/t.csv", &format!("id,v\n{lines}"));
 }
 
-fn sql(desk: &Desk, sql: &str) -> i64 {
+fn sql(desk: &TestProject, sql: &str) -> i64 {
     let connection = rusqlite::Connection::open(desk.path("out.db")).unwrap();
     connection.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-fn change(desk: &Desk, sql: &str) {
+fn change(desk: &TestProject, sql: &str) {
     let connection = rusqlite::Connection::open(desk.path("out.db")).unwrap();
     connection.execute_batch(sql).unwrap();
 }
 
 /// Rows and the sum of keys of each target.
-fn assert_holds(desk: &Desk, rows: std::ops::Range<u32>) {
+fn assert_holds(desk: &TestProject, rows: std::ops::Range<u32>) {
     let (count, sum) = (rows.len() as i64, rows.map(i64::from).sum::<i64>());
     for table in ["t", "whole"] {
         let held = sql(desk, &format!("select count(*) from {table}"));
@@ -78,7 +78,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The folders of a project, as a backup holds them.
-fn set_back(desk: &Desk, folders: &[&str]) {
+fn set_back(desk: &TestProject, folders: &[&str]) {
     for folder in folders {
         std::fs::remove_dir_all(desk.path(folder)).unwrap();
         copy(&desk.path("backup").join(folder), &desk.path(folder));
@@ -157,7 +157,10 @@ fn a_target_that_others_emptied_or_made_again_is_filled() {
              create table whole (id integer, v text)",
             "it had 10 rows, now 0",
         ),
-        ("delete from t where id = 3; delete from whole where id = 3", "it had 10 rows, now 9"),
+        (
+            "delete from t where id = 3; delete from whole where id = 3",
+            "it had 10 rows, now 9",
+        ),
     ] {
         change(&desk, done);
         has(&desk.ok(".", &["run"]), &[said]);

@@ -8,13 +8,13 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
 use std::process::Command;
 
 use rusqlite::Connection;
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 const PROJECT: &str = "towpath: 1
 name: shop
@@ -26,8 +26,8 @@ connections:
 ";
 
 /// A project that loads `raw.orders` this way, from a SQLite table or the file `data/orders.csv`.
-fn shop(from: &str, settings: &str) -> Desk {
-    let desk = Desk::new();
+fn shop(from: &str, settings: &str) -> TestProject {
+    let desk = TestProject::new();
     desk.write("shop/towpath.yml", PROJECT);
     desk.write(
         "shop/pipelines/shop.yml",
@@ -43,31 +43,31 @@ fn shop(from: &str, settings: &str) -> Desk {
     desk
 }
 
-fn sql(desk: &Desk, text: &str) {
+fn sql(desk: &TestProject, text: &str) {
     let store = Connection::open(desk.path("shop/store.db")).unwrap();
     store.execute_batch(text).unwrap();
 }
 
 /// Whatever amount is good from now on.
-fn mend_the_rule(desk: &Desk) {
+fn mend_the_rule(desk: &TestProject) {
     let pipeline = desk.read("shop/pipelines/shop.yml");
     let mended = pipeline.replace("min: 0", "min: -100");
     desk.write("shop/pipelines/shop.yml", &mended);
 }
 
-fn replay(desk: &Desk) -> String {
+fn replay(desk: &TestProject) -> String {
     desk.ok("shop", &["quarantine", "replay", "raw.orders"])
 }
 
 /// Records that wait, and those that were decided anew.
-fn held_and_outdated(desk: &Desk) -> (u64, u64) {
+fn held_and_outdated(desk: &TestProject) -> (u64, u64) {
     let told = desk.json("shop", &["quarantine", "ls", "--format", "json"]);
     let line = &told["tables"][0];
     let number = |name: &str| line[name].as_u64().unwrap();
     (number("held"), number("outdated"))
 }
 
-fn orders(desk: &Desk) -> String {
+fn orders(desk: &TestProject) -> String {
     let sql = "select string_agg(id::varchar || '=' || amount::varchar, ' ' order by id) as all_of \
                from raw.orders";
     let told = desk.json("shop", &["query", "--format", "json", sql]);

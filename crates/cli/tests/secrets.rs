@@ -8,20 +8,20 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 const PEOPLE: &str =
     "id,age,ssn\n1,30,111-22-3333\n2,-5,444-55-6666\n3,40,777-88-9999\n4,x,123-45-6789\n";
 const CLEAR: [&str; 2] = ["444-55-6666", "123-45-6789"];
 
 /// People with a masked column; two of them are bad.
-fn people(mask: &str, key: &str, write: &str) -> Desk {
-    let mut desk = Desk::with_pipeline(&format!(
+fn people(mask: &str, key: &str, write: &str) -> TestProject {
+    let mut desk = TestProject::with_pipeline(&format!(
         "steps:\n  people:\n    load: data\n    into: raw\n    tables:\n      people:\n        from: people.csv\n        \
          {write}\n        fail_above: 100%\n        columns:\n          id: integer\n          age: {{ type: integer, min: 0 }}\n          \
          ssn: {{ mask: {mask} }}\n"
@@ -39,12 +39,12 @@ fn people(mask: &str, key: &str, write: &str) -> Desk {
 }
 
 /// What the quarantine of `raw.people` holds, as text.
-fn quarantined(desk: &Desk) -> String {
+fn quarantined(desk: &TestProject) -> String {
     let sql = "select form, record, reasons, id from _quarantine.\"raw.people\"";
     desk.ok(".", &["query", "--format", "json", sql])
 }
 
-fn ages(desk: &Desk) -> String {
+fn ages(desk: &TestProject) -> String {
     let sql =
         "select string_agg(id::varchar || '=' || age::varchar, ' ' order by id) a from raw.people";
     let rows = desk.json(".", &["query", "--format", "json", sql]);
@@ -146,7 +146,7 @@ fn without_a_key_the_text_of_records_is_not_kept_and_check_says_so() {
 
 #[test]
 fn what_a_program_prints_of_a_secret_is_not_in_its_log() {
-    let mut desk = Desk::new();
+    let mut desk = TestProject::new();
     desk.write(
         "towpath.yml",
         "towpath: 1\nname: p\nid: 1\nlakehouse: ./lake\nconnections:\n  shop: { type: postgres, url: \"${secret:SHOP_URL}\" }\n",
@@ -221,7 +221,7 @@ fn state_logs_spill_and_quarantine_are_for_their_owner_alone() {
 
 #[test]
 fn rejected_records_of_a_copy_are_for_their_owner_alone() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("in.csv", "id,n\n1,2\n2,x\n");
     desk.ok(
         ".",

@@ -7,22 +7,22 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
 use std::time::{Duration, Instant};
 
-use desk::{Desk, has};
+use test_project::{TestProject, has};
 
 const BUILD: &str = "steps: { build: { models: all } }\n";
 const ORDERS: &str = "steps: { extract: { load: data, into: raw, tables: { orders: { from: orders.csv } } }, build: { models: all } }\n";
 
-fn rows(desk: &Desk, sql: &str) -> serde_json::Value {
+fn rows(desk: &TestProject, sql: &str) -> serde_json::Value {
     desk.json("", &["query", "--format", "json", sql])
 }
 
 #[test]
 fn seeds_are_tables_that_models_read() {
-    let desk = Desk::with_pipeline(BUILD);
+    let desk = TestProject::with_pipeline(BUILD);
     desk.write(
         "seeds/countries.csv",
         "Code;Name;Area;Zip\nDE;\"Deutsch;land\";1.5;00123\nUS;null;2;\nNL;;3;7\n",
@@ -57,7 +57,7 @@ fn seeds_are_tables_that_models_read() {
 
 #[test]
 fn a_sample_touches_no_table() {
-    let desk = Desk::with_pipeline(ORDERS);
+    let desk = TestProject::with_pipeline(ORDERS);
     let many: String = (1..=50).map(|id| format!("{id},x\n")).collect();
     desk.write("data/orders.csv", &format!("id,name\n{many}"));
     desk.write(
@@ -94,7 +94,7 @@ fn a_sample_touches_no_table() {
 #[test]
 fn a_sample_of_an_incremental_load_is_read_from_the_start_each_time() {
     let pipeline = "steps: { extract: { load: data, into: raw, tables: { orders: { from: 'orders*.csv', mode: incremental, key: id } } } }\n";
-    let desk = Desk::with_pipeline(pipeline);
+    let desk = TestProject::with_pipeline(pipeline);
     desk.write("data/orders.csv", "id,name\n1,a\n2,b\n");
     desk.ok("", &["run", "--limit", "1"]);
     desk.ok("", &["run", "--limit", "1"]);
@@ -105,7 +105,7 @@ fn a_sample_of_an_incremental_load_is_read_from_the_start_each_time() {
 
 #[test]
 fn a_view_whose_test_failed_is_not_said_to_show_the_version_before() {
-    let desk = Desk::with_pipeline(ORDERS);
+    let desk = TestProject::with_pipeline(ORDERS);
     desk.write("data/orders.csv", "id,name\n1,a\n");
     desk.write(
         "models/marts/v.sql",
@@ -132,7 +132,7 @@ fn a_view_whose_test_failed_is_not_said_to_show_the_version_before() {
 
 #[test]
 fn a_model_keeps_its_rows_where_its_config_says_so() {
-    let desk = Desk::with_pipeline(ORDERS);
+    let desk = TestProject::with_pipeline(ORDERS);
     desk.write("data/orders.csv", "id,name\n1,a\n");
     let model = "{{ config(materialized='incremental', unique_key='id', full_refresh=false, on_schema_change='ignore') }} select id, name from {{ source('raw', 'orders') }}";
     desk.write("models/marts/m.sql", model);
@@ -153,7 +153,7 @@ fn a_model_keeps_its_rows_where_its_config_says_so() {
 
 #[test]
 fn every_command_knows_a_dbt_folder() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("dbt_project.yml", "name: shop\nprofile: shop\n");
     desk.write("models/marts/m.sql", "select 1 as x");
     desk.write("seeds/s.csv", "a\n1\n");
@@ -203,7 +203,7 @@ fn a_pipe_among_the_files_stops_no_command() {
         "seeds/s.csv",
         "towpath.yaml",
     ] {
-        let desk = Desk::with_pipeline(BUILD);
+        let desk = TestProject::with_pipeline(BUILD);
         let path = desk.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let made = std::process::Command::new("mkfifo").arg(&path).status();
@@ -215,7 +215,7 @@ fn a_pipe_among_the_files_stops_no_command() {
         );
         assert!(began.elapsed() < Duration::from_secs(20));
     }
-    let desk = Desk::with_pipeline(BUILD);
+    let desk = TestProject::with_pipeline(BUILD);
     desk.write("models/marts/m.sql", "select 1 as x");
     std::os::unix::fs::symlink("..", desk.path("models/marts/loop")).unwrap();
     has(&desk.exits(2, "", &["check"]), &["R0908", "leads back"]);
@@ -223,7 +223,7 @@ fn a_pipe_among_the_files_stops_no_command() {
 
 #[test]
 fn all_pipelines_run_in_the_order_of_what_they_read() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write(
         "towpath.yml",
         "towpath: 1\nname: p\nid: 6f1e0000-0000-4000-8000-000000000009\nconnections: { data: { type: files, path: data } }\n",
@@ -258,7 +258,7 @@ fn all_pipelines_run_in_the_order_of_what_they_read() {
 
 #[test]
 fn an_option_that_the_source_does_not_have_is_refused() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("a.csv", "x;y\n1;2\n");
     let said = desk.exits(
         2,
@@ -288,7 +288,7 @@ fn an_option_that_the_source_does_not_have_is_refused() {
 
 #[test]
 fn what_init_writes_gives_no_false_alarm() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.ok("", &["init", "demo"]);
     desk.ok("demo", &["run"]);
     let said = desk.ok("demo", &["check", "--connect"]);
@@ -322,7 +322,7 @@ fn a_publish_that_is_skipped_or_sends_changes_says_so() {
   extract: { load: data, into: raw, tables: { orders: { from: orders.csv } } }
   out: { publish: raw, into: db, tables: { orders: { key: id } } }
 ";
-    let desk = Desk::with_pipeline(pipeline);
+    let desk = TestProject::with_pipeline(pipeline);
     let root = desk.read("towpath.yml");
     let db = "  db: { type: sqlite, path: out.db }\n";
     desk.write("towpath.yml", &format!("{root}{db}"));
@@ -339,7 +339,7 @@ fn a_publish_that_is_skipped_or_sends_changes_says_so() {
 
 #[test]
 fn types_that_were_seen_with_other_options_are_said_and_seen_anew() {
-    let desk = Desk::with_pipeline(ORDERS.replace(", build: { models: all }", "").as_str());
+    let desk = TestProject::with_pipeline(ORDERS.replace(", build: { models: all }", "").as_str());
     desk.write("data/orders.csv", "id,area\n1,1.5\n2,NA\n");
     desk.ok("", &["connection", "discover", "data", "--write"]);
     has(&desk.read("schemas/data.yml"), &["area: text"]);

@@ -5,9 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod desk;
+mod test_project;
 
-use desk::{Desk, has};
+use test_project::{TestProject, has};
 use towpath_testkit::postgres::PostgresServer;
 
 /// As the source writes a column, and as the table does.
@@ -70,7 +70,7 @@ fn pipeline(object: &str, by_source: bool) -> String {
 }
 
 /// `check` and `run` of one source in one spelling, by all that can be known of the source.
-fn check_and_run(desk: &Desk, object: &str, by_source: bool) {
+fn check_and_run(desk: &TestProject, object: &str, by_source: bool) {
     desk.write("pipelines/p.yml", &pipeline(object, by_source));
     let loaded = |arguments: &[&str]| {
         desk.ok(".", &["check"]);
@@ -103,7 +103,7 @@ fn project(connection: &str) -> String {
 #[test]
 fn files_in_either_spelling() {
     for by_source in [true, false] {
-        let desk = Desk::new();
+        let desk = TestProject::new();
         desk.write("towpath.yml", &project("{ type: files, path: data }"));
         let header = "SKU,Größe (cm),Preis €,UpdatedAt,Internal Note";
         let rows = "A1,180,1.50,2026-01-02 10:00:00,x\nA1,181,1.50,2026-01-01 10:00:00,older\n\
@@ -116,7 +116,7 @@ fn files_in_either_spelling() {
 #[test]
 fn sqlite_in_either_spelling() {
     for by_source in [true, false] {
-        let desk = Desk::new();
+        let desk = TestProject::new();
         desk.write("towpath.yml", &project("{ type: sqlite, path: shop.db }"));
         let database = rusqlite::Connection::open(desk.path("shop.db")).unwrap();
         let table = r#"create table items ("SKU" text, "Größe (cm)" integer, "Preis €" real, "UpdatedAt" timestamp, "Internal Note" text);"#;
@@ -130,7 +130,7 @@ fn sqlite_in_either_spelling() {
 fn postgres_in_either_spelling() {
     let server = PostgresServer::shared().unwrap();
     for by_source in [true, false] {
-        let desk = Desk::new();
+        let desk = TestProject::new();
         let database = server.new_database().unwrap();
         let table = r#"create table items ("SKU" text, "Größe (cm)" int, "Preis €" numeric(9,2), "UpdatedAt" timestamptz, "Internal Note" text);"#;
         server.psql(&database, &format!("{table}{ROWS}")).unwrap();
@@ -146,7 +146,7 @@ fn postgres_in_either_spelling() {
 
 #[test]
 fn a_drafted_project_takes_either_spelling() {
-    let desk = Desk::new();
+    let desk = TestProject::new();
     desk.write("data/items.csv", "SKU,Größe (cm)\nA1,180\nB2,0\n");
     desk.write("data/notes.txt", "a,b\n1,2\n");
     desk.write("data/plan.xlsx", "PK");

@@ -7,9 +7,9 @@
     reason = "tests"
 )]
 
-mod desk;
+mod test_project;
 
-use crate::desk::{Desk, has};
+use crate::test_project::{TestProject, has};
 
 const PIPELINE: &str = "steps:
   extract: { load: data, into: raw, tables: { people: { from: people.csv } } }
@@ -27,7 +27,7 @@ fn good(n: usize) -> String {
     format!("2026-01-{n:02}")
 }
 
-fn types(desk: &Desk) -> String {
+fn types(desk: &TestProject) -> String {
     let said = desk.ok(".", &["lake", "describe", "raw.people"]);
     let of = |column: &str| {
         let line = said
@@ -44,7 +44,7 @@ fn types(desk: &Desk) -> String {
 
 #[test]
 fn a_bad_value_changes_no_type_and_is_replayed() {
-    let desk = Desk::with_pipeline(PIPELINE);
+    let desk = TestProject::with_pipeline(PIPELINE);
     desk.write("data/people.csv", &people(good));
     desk.ok(".", &["run"]);
     assert_eq!(types(&desk), "bigint date double text");
@@ -109,7 +109,7 @@ const EITHER: &str = r#"steps:
 
 #[test]
 fn either_spelling_of_a_column_is_found_by_check_and_run() {
-    let desk = Desk::with_pipeline(EITHER);
+    let desk = TestProject::with_pipeline(EITHER);
     let header = "SKU,Größe (cm),Preis €,Full Name,Internal Note";
     let rows = "A1,180,1.50,Ada,x\nB2,170,2.25,Bob,y\nC3,0,1.00,Cy,z\n";
     desk.write("data/people.csv", &format!("{header}\n{rows}"));
@@ -128,7 +128,7 @@ fn either_spelling_of_a_column_is_found_by_check_and_run() {
 
 #[test]
 fn a_file_without_rows_stops_and_can_be_accepted() {
-    let desk = Desk::with_pipeline(PIPELINE);
+    let desk = TestProject::with_pipeline(PIPELINE);
     desk.write("data/people.csv", &people(good));
     desk.ok(".", &["run"]);
     desk.write("data/people.csv", "id,born,score,name\n");
@@ -153,7 +153,7 @@ fn a_file_without_rows_stops_and_can_be_accepted() {
 
 #[test]
 fn a_column_without_values_has_no_type_yet() {
-    let desk = Desk::with_pipeline(PIPELINE);
+    let desk = TestProject::with_pipeline(PIPELINE);
     desk.write("data/people.csv", "id,born,score,name\n1,,,x\n");
     desk.ok(".", &["run"]);
     assert_eq!(types(&desk), "bigint text text text");
@@ -164,7 +164,7 @@ fn a_column_without_values_has_no_type_yet() {
 
 #[test]
 fn other_options_or_a_full_refresh_look_at_text_anew() {
-    let desk = Desk::with_pipeline(PIPELINE);
+    let desk = TestProject::with_pipeline(PIPELINE);
     let american = |n: usize| format!("01/{n:02}/2026");
     desk.write("data/people.csv", &people(american));
     let said = desk.ok(".", &["run"]);

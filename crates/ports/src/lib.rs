@@ -27,8 +27,8 @@ pub use checkpoint::Checkpoint;
 pub use codes::CODES;
 pub use connector::{Connector, ConnectorContext, Discover, Discovered, TestReport};
 pub use destination::{
-    Candidate, Commit, Committed, DELETE_ABSENT, Destination, Intent, Prepared, PreparedStats, Receipt,
-    Scope, StagedFile, TableState, TableStates, Writer,
+    Candidate, Commit, Committed, DELETE_ABSENT, Destination, Intent, Prepared, PreparedStats,
+    Receipt, Scope, StagedFile, TableState, TableStates, Writer,
 };
 pub use engine::{
     ExpressionCompiler, ModelEngine, ModelRequest, ModelRun, NamedFile, NamedFiles, Query,

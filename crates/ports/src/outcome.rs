@@ -92,7 +92,9 @@ impl TaskOutcome {
                 generation,
                 version,
                 commit,
-            } => json!({ "same_as": { "generation": generation, "version": version, "commit": commit } }),
+            } => {
+                json!({ "same_as": { "generation": generation, "version": version, "commit": commit } })
+            }
             TaskOutcome::Skipped { reason } => json!({ "skipped": reason }),
         }
     }

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{DELETE_ABSENT, Destination, ReadSpec, Reader, TaskOutcome};
 use towpath_vocab::{
-    ColumnEdge, ColumnRef, Failure, Influence, PlannedTask, PublishPlan, ReadMode,
-    Remedy, Selection, TableLineage, TablePlan, WriteMode,
+    ColumnEdge, ColumnRef, Failure, Influence, PlannedTask, PublishPlan, ReadMode, Remedy,
+    Selection, TableLineage, TablePlan, WriteMode,
 };
 
 use super::changes::{
@@ -205,7 +205,10 @@ impl Outgoing<'_> {
             return self.everything().await.map(Some);
         }
         let is_sole = self.is_sole();
-        let is_same_key = self.sent.as_ref().is_some_and(|sent| sent.key == plan.write.key);
+        let is_same_key = self
+            .sent
+            .as_ref()
+            .is_some_and(|sent| sent.key == plan.write.key);
         let is_refreshed = self.work.options.full_refresh && is_sole && is_same_key;
         let sending = match &self.sent {
             // Also what an earlier version of the step or of Towpath left there goes.
@@ -252,7 +255,11 @@ impl Outgoing<'_> {
         // A later version with the same rows is compared with instead: it may outlive the other.
         let same = self.same.as_ref().filter(|_| sent.task == self.identity);
         let mut before = None;
-        for (version, commit) in same.map(held).into_iter().chain([(sent.version, sent.commit.clone())]) {
+        for (version, commit) in same
+            .map(held)
+            .into_iter()
+            .chain([(sent.version, sent.commit.clone())])
+        {
             let is_known = sent.table == self.now.id
                 && is_in_history(lake, from, (version, commit.as_deref())).await?;
             if is_known {
@@ -269,9 +276,8 @@ impl Outgoing<'_> {
         if sent.key != self.publish.table.write.key {
             return Ok(Sending::Everything("the key is another one".to_owned()));
         }
-        let is_all = self.work.options.full_refresh
-            || sent.task != self.identity
-            || self.is_changed();
+        let is_all =
+            self.work.options.full_refresh || sent.task != self.identity || self.is_changed();
         let dropped = self.dropped(sent).await?;
         let comparison = Comparison {
             services: &self.work.services,
@@ -309,9 +315,7 @@ impl Outgoing<'_> {
     async fn sends(&self, mode: WriteMode) -> Result<Sent> {
         let columns = sent_columns(self.publish, &self.now.table.schema);
         let rows = match mode {
-            WriteMode::Merge => {
-                rows_to_send(&self.work.services, self.publish, self.now).await?
-            }
+            WriteMode::Merge => rows_to_send(&self.work.services, self.publish, self.now).await?,
             _ => None,
         };
         Ok(Sent {

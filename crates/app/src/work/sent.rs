@@ -181,7 +181,10 @@ impl Target {
             None => "it is gone".to_owned(),
             Some(now) if left.rows != now.rows => {
                 let rows = |rows: Option<u64>| {
-                    rows.map_or_else(|| "an unknown number of".to_owned(), |rows| rows.to_string())
+                    rows.map_or_else(
+                        || "an unknown number of".to_owned(),
+                        |rows| rows.to_string(),
+                    )
                 };
                 format!("it had {} rows, now {}", rows(left.rows), rows(now.rows))
             }

@@ -11,6 +11,6 @@
     reason = "tests"
 )]
 
-mod ground;
+mod fault_project;
 mod systems;
 mod values;

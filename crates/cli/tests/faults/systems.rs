@@ -7,7 +7,7 @@ use std::process::Command;
 use towpath_testkit::kill::{Ended, Traced, failpoints};
 use towpath_testkit::postgres::{PostgresServer, USER};
 
-use crate::ground::{Ground, Said, WRONG};
+use crate::fault_project::{FaultProject, Said, WRONG};
 
 /// Rows that take a while.
 const MANY: u64 = 150_000;
@@ -27,8 +27,8 @@ fn slow() -> String {
 }
 
 /// A ground with three rows, whose next load takes a while.
-fn before_a_long_load() -> Ground {
-    let ground = Ground::new("data", &slow());
+fn before_a_long_load() -> FaultProject {
+    let ground = FaultProject::new("data", &slow());
     ground.put("data/t.csv", rows(1, 3));
     ground.run().is(0, &["3 loaded"]);
     ground.put("data/t.csv", rows(2, MANY));
@@ -36,7 +36,7 @@ fn before_a_long_load() -> Ground {
 }
 
 /// A run whose edges are told; what it says goes to a file.
-fn traced(ground: &Ground) -> Traced {
+fn traced(ground: &FaultProject) -> Traced {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("crates/");
@@ -49,7 +49,7 @@ fn traced(ground: &Ground) -> Traced {
     Traced::start(command, &edges, &ground.dir().join("edges.socket")).expect("starts")
 }
 
-fn said(ground: &Ground, ended: Ended) -> Said {
+fn said(ground: &FaultProject, ended: Ended) -> Said {
     let stdout = std::fs::read(ground.dir().join("said.txt")).expect("readable");
     ground.judged(std::process::Output {
         status: ended.status,
@@ -70,7 +70,7 @@ fn a_wrong_password() {
         "postgres://{USER}:{WRONG}@127.0.0.1:{}/postgres",
         server.port()
     );
-    let ground = Ground::new("db", "from: t").with_url(url);
+    let ground = FaultProject::new("db", "from: t").with_url(url);
     ground
         .run()
         .is(1, &["R02", "`db`", "password", "127.0.0.1"]);
@@ -78,7 +78,7 @@ fn a_wrong_password() {
 
 #[test]
 fn a_refused_port() {
-    Ground::new("db", "from: t").run().is(
+    FaultProject::new("db", "from: t").run().is(
         1,
         &["R0202", "127.0.0.1:1", "`db`", "is the server running"],
     );
@@ -92,7 +92,7 @@ fn a_server_that_is_gone_for_some_seconds() {
         .psql(&database, "CREATE TABLE orders AS SELECT 1 AS id")
         .expect("made");
     let url = server.url(&database);
-    let ground = Ground::new("db", "from: orders").with_url(url.clone());
+    let ground = FaultProject::new("db", "from: orders").with_url(url.clone());
     ground.put(
         "pipelines/p.yml",
         "steps:\n  extract:\n    load: db\n    into: raw\n    reconnect: 1m\n    retries: 0\n    tables:\n      t: { from: orders }\n",
@@ -127,7 +127,7 @@ fn a_missing_table() {
     server
         .psql(&database, "CREATE TABLE orders (id int)")
         .expect("made");
-    let ground = Ground::new("db", "from: ordres").with_url(server.url(&database));
+    let ground = FaultProject::new("db", "from: ordres").with_url(server.url(&database));
     ground.run().is(
         1,
         &[
@@ -148,7 +148,7 @@ fn a_missing_table() {
 fn a_destination_that_vanishes_in_mid_load() {
     let server = PostgresServer::start().expect("PostgreSQL starts");
     let database = server.new_database().expect("a database");
-    let ground = Ground::new("data", "from: t.csv").with_url(server.url(&database));
+    let ground = FaultProject::new("data", "from: t.csv").with_url(server.url(&database));
     ground.append_to(
         "pipelines/p.yml",
         "  out:\n    publish: raw\n    into: db\n    tables:\n      t: {}\n",
@@ -181,7 +181,7 @@ fn a_destination_that_vanishes_in_mid_load() {
 /// A small file system if we may mount one, else a limit on the size of files.
 #[test]
 fn a_full_disk() {
-    let ground = Ground::new("data", "from: t.csv");
+    let ground = FaultProject::new("data", "from: t.csv");
     std::fs::create_dir(ground.dir().join("lake")).expect("made");
     let small = SmallDisk::mount(&ground.dir().join("lake"), "3m");
     ground.put("data/t.csv", rows(1, 3));
@@ -249,7 +249,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_lakehouse_that_cannot_be_written() {
-    let ground = Ground::new("data", "from: t.csv");
+    let ground = FaultProject::new("data", "from: t.csv");
     ground.put("data/t.csv", rows(1, 3));
     ground.run().is(0, &["3 loaded"]);
     ground.put("data/t.csv", rows(2, 5));
@@ -289,7 +289,7 @@ fn a_lakehouse_that_cannot_be_written() {
 #[test]
 fn a_deleted_state() {
     for write in ["replace", "append"] {
-        let ground = Ground::new("data", &format!("from: t.csv, write: {write}"));
+        let ground = FaultProject::new("data", &format!("from: t.csv, write: {write}"));
         ground.put("data/t.csv", rows(1, 3));
         ground.run().is(0, &["3 loaded"]);
         std::fs::remove_dir_all(ground.dir().join(".towpath")).expect("removed");
@@ -301,7 +301,7 @@ fn a_deleted_state() {
 
 #[test]
 fn a_state_file_of_a_newer_version() {
-    let ground = Ground::new("data", "from: t.csv");
+    let ground = FaultProject::new("data", "from: t.csv");
     ground.put("data/t.csv", rows(1, 3));
     ground.run().is(0, &["3 loaded"]);
     let state = ground.dir().join(".towpath/dev.db");

@@ -1,6 +1,6 @@
 //! Faults in what files hold. Each is loaded over a good version of thirty rows.
 
-use crate::ground::Ground;
+use crate::fault_project::FaultProject;
 
 /// Good rows of `a,b`.
 const GOOD: u64 = 30;
@@ -11,8 +11,8 @@ fn good() -> String {
 }
 
 /// A ground whose table holds the good version.
-fn loaded(table: &str) -> Ground {
-    let ground = Ground::new("data", table);
+fn loaded(table: &str) -> FaultProject {
+    let ground = FaultProject::new("data", table);
     ground.put("data/t.csv", good());
     ground.run().is(0, &["30 loaded"]);
     ground
@@ -28,7 +28,7 @@ enum Then {
 
 /// Loads a faulty file over the good version.
 #[track_caller]
-fn fault(table: &str, bytes: &[u8], code: i32, words: &[&str], then: Then) -> Ground {
+fn fault(table: &str, bytes: &[u8], code: i32, words: &[&str], then: Then) -> FaultProject {
     let ground = loaded(table);
     ground.put("data/t.csv", bytes);
     ground.run().is(code, words);
@@ -230,7 +230,7 @@ fn column_names_twice() {
 
 #[test]
 fn names_with_spaces_and_umlauts() {
-    let ground = Ground::new("data", "from: \"größe der straße.csv\"");
+    let ground = FaultProject::new("data", "from: \"größe der straße.csv\"");
     ground.put(
         "data/größe der straße.csv",
         "Straße Nr,\"Größe, in cm\"\n1,2\n",
@@ -240,7 +240,7 @@ fn names_with_spaces_and_umlauts() {
         ground.number("select strasse_nr + grosse_in_cm from raw.t"),
         3
     );
-    let ground = Ground::new("data", "from: t.csv, rename_all: exact");
+    let ground = FaultProject::new("data", "from: t.csv, rename_all: exact");
     ground.put("data/t.csv", "Straße Nr,\"Größe \"\"in\"\" cm\"\n1,2\n");
     ground.run().is(0, &["1 loaded"]);
     assert_eq!(
@@ -252,7 +252,7 @@ fn names_with_spaces_and_umlauts() {
 #[test]
 fn nan_and_infinity() {
     let table = "from: t.csv, columns: { b: { type: double } }";
-    let ground = Ground::new("data", table);
+    let ground = FaultProject::new("data", table);
     ground.put(
         "data/t.csv",
         "a,b\n1,1.5\n2,NaN\n3,inf\n4,-Infinity\n5,-0.0\n",
@@ -265,7 +265,7 @@ fn nan_and_infinity() {
         "select b from raw.t order by a",
     ]);
     said.is(0, &["1.5", "\"NaN\"", "\"inf\"", "\"-inf\"", "-0.0"]);
-    let ground = Ground::new(
+    let ground = FaultProject::new(
         "data",
         "from: t.csv, columns: { b: { type: \"decimal(10,2)\" } }",
     );
@@ -278,7 +278,7 @@ fn nan_and_infinity() {
 #[test]
 fn dates_out_of_range() {
     let rows: String = (0..GOOD).map(|n| format!("{n},2024-01-01\n")).collect();
-    let ground = Ground::new("data", "from: t.csv, columns: { b: { type: date } }");
+    let ground = FaultProject::new("data", "from: t.csv, columns: { b: { type: date } }");
     ground.put(
         "data/t.csv",
         format!("a,b\n{rows}30,0001-01-01\n31,9999-12-31\n32,10000-01-01\n33,2023-02-29\n"),
@@ -304,7 +304,7 @@ fn numerics_beyond_38_digits() {
     let long = "123456789012345678901234567890123456789.5";
     let rows: String = (0..GOOD).map(|n| format!("{n},1.5\n")).collect();
     let bytes = format!("a,b\n{rows}30,{long}\n");
-    let ground = Ground::new("data", "from: t.csv");
+    let ground = FaultProject::new("data", "from: t.csv");
     ground.put("data/t.csv", &bytes);
     let said = ground.run();
     said.is(
@@ -321,7 +321,7 @@ fn numerics_beyond_38_digits() {
         ground.number(&format!("select count(*) from raw.t where b = '{long}'")),
         1
     );
-    let ground = Ground::new(
+    let ground = FaultProject::new(
         "data",
         "from: t.csv, columns: { b: { type: \"decimal(38,2)\" } }",
     );
@@ -331,7 +331,7 @@ fn numerics_beyond_38_digits() {
         &["data/t.csv:32", "does not fit `decimal(38,2)` exactly"],
     );
     assert_eq!(ground.rows(), GOOD);
-    let ground = Ground::new(
+    let ground = FaultProject::new(
         "data",
         "from: t.csv, columns: { b: { type: \"decimal(40,2)\" } }",
     );
@@ -347,7 +347,7 @@ fn numerics_beyond_38_digits() {
 
 #[test]
 fn a_column_that_changes_its_type_between_files() {
-    let ground = Ground::new("data", "from: '*.csv'");
+    let ground = FaultProject::new("data", "from: '*.csv'");
     ground.put("data/1.csv", "a,b\n1,2\n");
     ground.put("data/2.csv", "a,b\n3,x\n");
     ground.run().is(0, &["2 read = 2 loaded"]);
@@ -359,7 +359,7 @@ fn a_column_that_changes_its_type_between_files() {
 
 #[test]
 fn a_column_that_changes_its_type_between_runs() {
-    let ground = Ground::new("data", "from: t.csv, write: append");
+    let ground = FaultProject::new("data", "from: t.csv, write: append");
     ground.put("data/t.csv", "a,b\n1,2\n");
     ground.run().is(0, &["1 loaded"]);
     ground.put("data/t.csv", "a,b\n3,x\n");
@@ -394,7 +394,7 @@ fn a_column_that_changes_its_type_between_runs() {
 
 #[test]
 fn a_wider_type_keeps_all_rows() {
-    let ground = Ground::new("data", "from: t.csv, write: append");
+    let ground = FaultProject::new("data", "from: t.csv, write: append");
     ground.put("data/t.csv", "a,b\n1,2\n");
     ground.run().is(0, &["1 loaded"]);
     ground.put("data/t.csv", "a,b\n3,2.5\n");

@@ -11,13 +11,13 @@
     reason = "tests"
 )]
 
-#[path = "../desk/mod.rs"]
-mod desk;
+#[path = "../test_project/mod.rs"]
+mod test_project;
 
 use serde_json::Value;
 use towpath_testkit::postgres::PostgresServer;
 
-use crate::desk::{Desk, text};
+use crate::test_project::{TestProject, text};
 
 const TABLES: &str = include_str!("tables.sql");
 const CASES: &str = include_str!("cases.sql");
@@ -83,7 +83,7 @@ fn postgres(
     Ok(rows(&serde_json::from_str(json).unwrap()))
 }
 
-fn towpath(desk: &Desk, statement: &str) -> Result<Vec<String>, String> {
+fn towpath(desk: &TestProject, statement: &str) -> Result<Vec<String>, String> {
     let output = desk.towpath(".", &["query", "--format", "json", statement]);
     match output.status.success() {
         true => Ok(rows(&serde_json::from_slice(&output.stdout).unwrap())),
@@ -153,7 +153,7 @@ fn statements_mean_what_they_mean_in_postgresql() {
     let server = PostgresServer::shared().unwrap();
     let database = server.new_database().unwrap();
     server.psql(&database, TABLES).unwrap();
-    let mut desk = Desk::new();
+    let mut desk = TestProject::new();
     desk.set("PG", &server.url(&database));
     desk.write(
         "towpath.yml",

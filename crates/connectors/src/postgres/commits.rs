@@ -55,10 +55,7 @@ pub(super) async fn check_rights(client: &Client, commits: &Relation) -> Result<
 
 /// A table as it is now; `None` when there is none. A table that was truncated, rewritten or made again has
 /// another number of its own or of its file.
-pub(super) async fn state(
-    client: &Client,
-    relation: &Relation,
-) -> Result<Option<TableState>> {
+pub(super) async fn state(client: &Client, relation: &Relation) -> Result<Option<TableState>> {
     let Some(found) = look_up(client, relation).await? else {
         return Ok(None);
     };

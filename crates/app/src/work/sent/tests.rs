@@ -73,7 +73,10 @@ fn what_others_did_to_a_target_shows() {
     assert_eq!(drift(Some(("1/2", 5)), Some(("1/2", 5))), None);
     assert_eq!(drift(None, Some(("1/2", 5))), None);
     for (now, told) in [
-        (Some(("1/3", 0)), "not as commit 1 left it: it had 5 rows, now 0"),
+        (
+            Some(("1/3", 0)),
+            "not as commit 1 left it: it had 5 rows, now 0",
+        ),
         (
             Some(("1/3", 5)),
             "not as commit 1 left it: it was emptied, rewritten or made again",

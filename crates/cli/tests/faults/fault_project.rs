@@ -20,7 +20,7 @@ connections:
 ";
 
 /// A project on disk.
-pub(crate) struct Ground {
+pub(crate) struct FaultProject {
     folder: TempDir,
     url: String,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Said {
     pub(crate) text: String,
 }
 
-impl Ground {
+impl FaultProject {
     /// A project that loads `raw.t` from `from` of a connection with these further keys.
     pub(crate) fn new(load: &str, table: &str) -> Self {
         let folder = tempfile::Builder::new()

@@ -16,12 +16,12 @@ connections:
 ";
 
 /// A folder in which commands are typed.
-pub(crate) struct Desk {
+pub(crate) struct TestProject {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) variables: Vec<(String, String)>,
 }
 
-impl Desk {
+impl TestProject {
     pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
