@@ -23,6 +23,10 @@ use clap::Parser;
 use crate::args::{Arguments, LogFormat};
 use crate::exit::Exit;
 
+/// Stack of every thread. A query with a thousand nested parts is planned, typed and traced by functions
+/// that call themselves as deep; only what is used of it takes memory.
+const STACK_BYTES: usize = 256 << 20;
+
 fn main() -> ExitCode {
     allocator::bound();
     let arguments = match Arguments::try_parse() {
@@ -37,19 +41,34 @@ fn main() -> ExitCode {
     });
     logging::start(arguments.verbose, arguments.log_format);
     logging::mute_caught_panic();
+    // The first thread's stack is the system's choice: commands run on one of our own.
+    let commands = std::thread::Builder::new()
+        .name("towpath".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || run(arguments));
+    let exit = match commands {
+        Ok(commands) => commands.join().unwrap_or(Exit::Failed),
+        Err(error) => without_threads(&error),
+    };
+    terminal::end(exit).into()
+}
+
+fn run(arguments: Arguments) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build();
-    let exit = match runtime {
+    match runtime {
         Ok(runtime) => {
             let exit = runtime.block_on(Box::pin(commands::dispatch(arguments)));
             runtime.shutdown_timeout(std::time::Duration::from_secs(2));
             exit
         }
-        Err(error) => {
-            tell!("error: threads cannot be started: {error}");
-            Exit::Failed
-        }
-    };
-    terminal::end(exit).into()
+        Err(error) => without_threads(&error),
+    }
+}
+
+fn without_threads(error: &std::io::Error) -> Exit {
+    tell!("error: threads cannot be started: {error}");
+    Exit::Failed
 }

@@ -220,7 +220,7 @@ impl Work {
         if skip_empty && table.receipt.is_none() && table.stopped.is_none() {
             return Ok(AttemptOutcome {
                 unchanged: true,
-                outcome: serde_json::Value::Null,
+                outcome: TaskOutcome::Nothing,
                 fingerprint,
             });
         }
