@@ -261,7 +261,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "Please report the message.",
     ),
     CodeEntry::run(
-        "R0947",
+        "R0949",
         Remedy::FixConfig,
         "`--full-refresh` of a publish that adds rows would delete rows of others.",
         "The target holds rows that the step did not send. Empty the table and run again, or give the table a `key`.",

@@ -17,7 +17,6 @@ use datafusion_expr::{
     WindowFunctionDefinition, binary_expr, lit,
 };
 use datafusion_optimizer::AnalyzerRule;
-use datafusion_sql::sqlparser::ast::BinaryOperator;
 
 use crate::functions::{
     TRUTH_LETTER, checked, is_read_otherwise, is_written_otherwise, longest, reader,
@@ -52,20 +51,6 @@ impl AnalyzerRule for PostgresMeaning {
     fn name(&self) -> &'static str {
         "PostgresMeaning"
     }
-}
-
-/// The operator of a comparison.
-pub(crate) fn operator(op: &BinaryOperator) -> Option<Operator> {
-    Some(match op {
-        BinaryOperator::Eq => Operator::Eq,
-        BinaryOperator::NotEq => Operator::NotEq,
-        BinaryOperator::Lt => Operator::Lt,
-        BinaryOperator::LtEq => Operator::LtEq,
-        BinaryOperator::Gt => Operator::Gt,
-        BinaryOperator::GtEq => Operator::GtEq,
-        BinaryOperator::Spaceship => Operator::IsNotDistinctFrom,
-        _ => return None,
-    })
 }
 
 /// An expression as it is meant; its type stays.
@@ -204,7 +189,7 @@ fn called(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
             })
         }
         (name, _) if name.starts_with("regexp_") => searched(given, schema),
-        (name, [_, _]) if name == "log" => numeric(given, schema),
+        ("log", [_, _]) => numeric(given, schema),
         (name, _) if checked::DEFINED_IN_PARTS.contains(&name) => numeric(given, schema),
         (name, _) if checked::INFINITE_IN_PARTS.contains(&name) => numeric(given, schema),
         ("to_timestamp", _) => numeric(given, schema),

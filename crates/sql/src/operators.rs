@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use datafusion_common::{DFSchema, Result, ScalarValue};
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion_expr::{Cast, Expr, ExprSchemable, binary_expr};
+use datafusion_expr::{Cast, Expr, ExprSchemable, Operator, binary_expr};
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 
 use crate::functions::{json, nested, scalar, span};
@@ -144,7 +144,7 @@ fn spans(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr>
             call(span::INTERVAL_DIVIDE, vec![a, b])
         }
         _ if both => {
-            let op = crate::comparison::operator(&raw.op)?;
+            let op = operator(&raw.op)?;
             Some(binary_expr(key(a)?, op, key(b)?))
         }
         _ => None,
@@ -157,7 +157,7 @@ fn truths(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr
     if raw.op == BinaryOperator::PGStartsWith {
         return call("starts_with", vec![a, b]);
     }
-    let op = crate::comparison::operator(&raw.op)?;
+    let op = operator(&raw.op)?;
     let is_text = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), _));
     match (left, right) {
         (DataType::Boolean, _) if is_text(&raw.right) => {
@@ -168,6 +168,20 @@ fn truths(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr
         }
         _ => None,
     }
+}
+
+/// The operator of a comparison.
+pub(crate) fn operator(op: &BinaryOperator) -> Option<Operator> {
+    Some(match op {
+        BinaryOperator::Eq => Operator::Eq,
+        BinaryOperator::NotEq => Operator::NotEq,
+        BinaryOperator::Lt => Operator::Lt,
+        BinaryOperator::LtEq => Operator::LtEq,
+        BinaryOperator::Gt => Operator::Gt,
+        BinaryOperator::GtEq => Operator::GtEq,
+        BinaryOperator::Spaceship => Operator::IsNotDistinctFrom,
+        _ => return None,
+    })
 }
 
 /// What an interval is compared by.

@@ -157,7 +157,7 @@ impl Comparison<'_> {
         let transfer = self.services.transfer_services(Arc::default());
         if key_repeats(engine, &text.keys(), &candidates, &transfer).await? {
             return Ok(Sending::Everything(format!(
-                "keys ({}) repeat in `{from}`",
+                "the key ({}) is not unique in `{from}`",
                 self.publish.table.write.key.join(", ")
             )));
         }

@@ -35,7 +35,9 @@ impl TaskWork for Work {
             Action::Load(load) => load::load(self, task, load, cancel).await,
             Action::Model(model) => model::build(self, task, model, cancel).await,
             Action::Command(command) => command::run(self, task, command, attempt, cancel).await,
-            Action::Publish(publish) => publish::publish(self, task, publish, cancel).await,
+            Action::Publish(publish) => {
+                Box::pin(publish::publish(self, task, publish, cancel)).await
+            }
         }?;
         self.recovered(task, outcome).await
     }

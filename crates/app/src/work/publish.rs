@@ -184,7 +184,7 @@ impl Outgoing<'_> {
         }
         let others = format!("`{target}` also holds rows that this step did not send");
         match mode {
-            WriteMode::Append => Err(Failure::new("R0947", Remedy::FixConfig, others).help(
+            WriteMode::Append => Err(Failure::new("R0949", Remedy::FixConfig, others).help(
                 "`--full-refresh` would have to delete them: empty the table, then run again; or give the table a `key`",
             )),
             _ => Ok(Some(format!(

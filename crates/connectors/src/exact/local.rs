@@ -147,7 +147,7 @@ impl DateParts<'_> {
 }
 
 impl DateOrder {
-    fn iso<'t>(self, text: &'t [u8]) -> Option<([u8; 10], &'t [u8])> {
+    fn iso(self, text: &[u8]) -> Option<([u8; 10], &[u8])> {
         let parts = date_parts(text)?;
         let day_first = match (self, parts.separator) {
             (_, b'.') | (Self::DayFirst, _) => true,

@@ -166,9 +166,9 @@ impl Guess {
             return self.whole.take(text);
         }
         if self.plain.take(text) {
-            let is_settled = self.kinds & NOT_COMMA != 0;
-            if !is_settled && !(look.commas && taken(&mut self.comma, NumberFormat::COMMA, text)) {
-                self.kinds |= NOT_COMMA;
+            if self.kinds & NOT_COMMA == 0 {
+                let fits = look.commas && taken(&mut self.comma, NumberFormat::COMMA, text);
+                self.kinds |= if fits { 0 } else { NOT_COMMA };
             }
             return true;
         }

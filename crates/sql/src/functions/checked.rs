@@ -53,7 +53,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
             ROUND_MOMENT,
             |types| Ok(types.to_vec()),
             first,
-            |args, to| round_moment(args, to),
+            round_moment,
         ),
         define(
             "lpad",

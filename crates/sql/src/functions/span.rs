@@ -50,6 +50,14 @@ pub(super) fn wall() -> DataType {
 }
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    let mut all = of_moments();
+    all.extend(of_intervals());
+    all.extend(by_name());
+    all
+}
+
+/// What `+` and `-` of dates and timestamps become.
+fn of_moments() -> Vec<Arc<ScalarUDF>> {
     vec![
         operator(
             MOMENT_MINUS,
@@ -93,6 +101,12 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
             |_| Ok(DataType::Int32),
             between,
         ),
+    ]
+}
+
+/// What operators of intervals become.
+fn of_intervals() -> Vec<Arc<ScalarUDF>> {
+    vec![
         operator(
             INTERVAL_PLUS,
             "+",
@@ -127,6 +141,12 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
             |_| Ok(DataType::Decimal128(38, 0)),
             |args, _| keys(args),
         ),
+    ]
+}
+
+/// Functions that users call.
+fn by_name() -> Vec<Arc<ScalarUDF>> {
+    vec![
         define(
             "justify_hours",
             one_span,
@@ -382,7 +402,7 @@ fn spread(months: f64, days: f64, micros: f64) -> Result<IntervalMonthDayNano> {
     }
     day = day.checked_add(whole(month_days)?).ok_or_else(wrong)?;
     let time = (micros + seconds * 1_000_000.0).round_ties_even();
-    if !(time.abs() < 9.2e15) {
+    if time.is_nan() || time.abs() >= 9.2e15 {
         return Err(wrong());
     }
     #[expect(clippy::cast_possible_truncation, reason = "checked")]

@@ -304,7 +304,7 @@ async fn only_what_is_sent_is_compared() {
     bench.filter_before.clone_from(&bench.publish.table.filter);
     assert_eq!(
         bench.changes(first, Extent::Changed).await,
-        ["D 1 a", "U 4 c"]
+        ["D 1 a", "D 3 c", "U 4 c"]
     );
     bench.publish.table.filter = None;
     bench.filter_before = None;

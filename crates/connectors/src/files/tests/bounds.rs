@@ -619,7 +619,7 @@ fn a_file_that_is_written_while_it_is_read_gets_no_mark() {
             ("R0116", towpath_vocab::Remedy::Retry)
         );
         assert!(failure.message.contains("`data/2.csv`"), "{failure:?}");
-        assert!(failure.help[0].contains("renamed"), "{failure:?}");
+        assert!(failure.help[0].contains("rename them"), "{failure:?}");
     }
     let outcome = run(async { drain(open().await).await.unwrap() });
     assert_eq!(outcome.rows, ["1", "3", "4"]);
