@@ -12,7 +12,7 @@ use towpath_ports::{
     Candidate, Commit, Committed, Intent, Memory, OpColumn, Prepared, PreparedStats, Receipt,
     Scope, StagedFile, Writer,
 };
-use towpath_vocab::{Failure, Position, TaskKey, WriteMode};
+use towpath_vocab::{Failure, TaskKey, WriteMode};
 
 use super::align::align;
 use super::candidate::{CandidateSession, View};
@@ -238,12 +238,12 @@ fn writing(session: &Session, job: &Job) -> Writing {
 async fn commit(
     writing: &Writing,
     job: &Job,
-    position: Position,
+    how: Commit,
     stats: PreparedStats,
 ) -> Result<Committed> {
     let exists = has_commits(writing).await?;
     let table = (commits::TABLE, exists);
-    commits::store(writing, table, &job.intent, &position, &stats).await?;
+    commits::store(writing, table, &job.intent, &how, &stats).await?;
     let (shown, doing) = (
         writing.session.shown.clone(),
         format!("committing `{}`", job.table),
@@ -257,12 +257,8 @@ async fn commit(
             Ok(())
         })
         .await?;
-    Ok(commits::committed(
-        &job.intent.task,
-        job.intent.generation,
-        position,
-        stats,
-    ))
+    let token = how.into_token(job.intent.task.clone(), job.intent.generation);
+    Ok(commits::committed(token, stats))
 }
 
 #[async_trait]
@@ -301,7 +297,7 @@ impl Prepared for SqlitePrepared {
             Outcome::New { stats, .. } => stats,
         };
         let writing = writing(&this.session, &this.job);
-        let committed = commit(&writing, &this.job, how.position, stats).await?;
+        let committed = commit(&writing, &this.job, how, stats).await?;
         Ok(Receipt {
             committed,
             adopted: false,

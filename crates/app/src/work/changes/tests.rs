@@ -16,7 +16,7 @@ use futures::TryStreamExt as _;
 use towpath_ports::{Commit, Destination, Intent};
 use towpath_vocab::{
     BadRows, ConnectionPlan, Environment, Generation, Naming, SchemaChange, TableLineage,
-    TablePlan, TaskKey, Threshold, WriteMode, WritePlan,
+    TablePlan, TaskKey, TaskKind, Threshold, WriteMode, WritePlan,
 };
 
 use super::*;
@@ -73,6 +73,7 @@ impl Bench {
                 environment: "dev".into(),
                 pipeline: "l".into(),
                 step: "s".into(),
+                kind: TaskKind::Step,
                 table: table.clone(),
             },
             generation: Generation(self.generation),
@@ -87,6 +88,7 @@ impl Bench {
             .commit(Commit {
                 position,
                 audited: false,
+                ..Commit::default()
             })
             .await
             .unwrap();
@@ -392,15 +394,18 @@ async fn a_position_belongs_to_one_table_and_one_task() {
         generation: Generation(2),
         last: Some(towpath_ports::Committed {
             token: towpath_vocab::Token {
-                task: TaskKey {
-                    project: "p".into(),
-                    environment: "dev".into(),
-                    pipeline: "l".into(),
-                    step: "back".into(),
-                    table: TableName::new("back", "t"),
-                },
-                generation: Generation(1),
                 position,
+                ..towpath_vocab::Token::of(
+                    TaskKey {
+                        project: "p".into(),
+                        environment: "dev".into(),
+                        pipeline: "l".into(),
+                        step: "back".into(),
+                        kind: TaskKind::Step,
+                        table: TableName::new("back", "t"),
+                    },
+                    Generation(1),
+                )
             },
             version: "commit 1".to_owned(),
             stats: Default::default(),
