@@ -293,7 +293,11 @@ fn endless_macros_are_stopped() {
         .macros("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}");
     let mistake = case.mistake("{{ a() }}");
     assert_eq!(mistake.code, "M0326");
-    assert!(mistake.message.contains("64 deep"), "{}", mistake.message);
+    assert!(
+        mistake.message.contains("64 levels deep"),
+        "{}",
+        mistake.message
+    );
 }
 
 #[test]

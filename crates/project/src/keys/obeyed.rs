@@ -373,7 +373,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "mask_key") => ("\"${secret:A}\"", "\"${secret:B}\""),
         (_, "memory") => ("1GB", "2GB"),
         (_, "parallel" | "retries") => ("3", "5"),
-        (_, "reconnect") => ("30s", "5m"),
+        (_, "reconnect" | "statement_timeout") => ("30s", "5m"),
         (_, "vars") => ("{ v: x }", "{ v: y }"),
         (_, "default_environment") => ("dev", "prod"),
         (_, "environments") => ("{ dev: { lakehouse: x } }", "{ dev: { lakehouse: y } }"),
