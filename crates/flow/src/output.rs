@@ -62,8 +62,8 @@ pub struct OutputSpec {
     pub operators: Vec<OperatorFactory>,
     /// Rows that the table holds and a source without any would take away: a full load replaces them.
     pub rows_before: Option<u64>,
-    /// True when a bounded read that finds nothing leaves the table as it is, without a commit: the next
-    /// read begins where this one did.
+    /// True when a bounded read that finds nothing, and ends where it began, leaves the table as it is,
+    /// without a commit. A source whose place moves without rows (transactions of the server) is committed.
     pub skip_empty: bool,
 }
 

@@ -148,7 +148,13 @@ impl<'a> Tables<'a> {
     }
 
     /// Commits every open table at this position, and reports each; false when nothing was committed.
-    pub(crate) async fn commit_all(&mut self, position: &Position, why: Emptied) -> Result<bool> {
+    /// `is_moved`: the position is another one than that of the last commit.
+    pub(crate) async fn commit_all(
+        &mut self,
+        position: &Position,
+        is_moved: bool,
+        why: Emptied,
+    ) -> Result<bool> {
         let mut is_committed = !self.bounded;
         for index in 0..self.tables.len() {
             let (run, services) = (self.run, self.services);
@@ -156,7 +162,7 @@ impl<'a> Tables<'a> {
                 continue;
             };
             let context = table.context(run, services);
-            if self.bounded && table.found_nothing() {
+            if self.bounded && !is_moved && table.found_nothing() {
                 let summary = OutputSummary::of(table.spec.plan.target.clone());
                 table.done = Some(summary);
                 continue;

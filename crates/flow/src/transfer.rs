@@ -295,7 +295,8 @@ impl Running<'_, '_> {
     }
 
     async fn commit(&mut self, why: Emptied) -> Result<()> {
-        let is_committed = self.tables.commit_all(&self.reached, why).await?;
+        let is_moved = self.reached != self.committed;
+        let is_committed = self.tables.commit_all(&self.reached, is_moved, why).await?;
         if !is_committed || self.tables.any_stopped() {
             // What a stopped table did not take must stay at the source, and no place is confirmed that
             // nobody remembers.

@@ -241,7 +241,8 @@ impl Outgoing<'_> {
             )),
             None => {}
         }
-        if is_sole {
+        // An empty target has nothing to delete but what others write into it meanwhile.
+        if is_sole && !self.target.is_empty() {
             let options = &mut plan.write.options;
             options.insert(DELETE_ABSENT.to_owned(), Value::Bool(true));
         }

@@ -199,7 +199,11 @@ impl Target {
     /// True when each of its rows was sent by this task, as far as its commits and its rows tell.
     pub(super) fn is_sole(&self, sent: Option<&Sent>) -> bool {
         let left = self.states.committed.as_ref().and_then(|left| left.rows);
-        let is_ours = |sent: &Sent| sent.sole || left.is_some() && left == sent.rows;
+        // A count decides where there is one: a row of others may have come while the last write ran.
+        let is_ours = |sent: &Sent| match sent.rows {
+            Some(rows) => left == Some(rows),
+            None => sent.sole,
+        };
         self.is_empty() || self.drift().is_none() && sent.is_some_and(is_ours)
     }
 }

@@ -298,6 +298,12 @@ impl Project {
         versions
     }
 
+    /// Whether a run that finds no new rows says so; one that reads PostgreSQL by a cursor may commit up
+    /// to which transaction it looked.
+    pub(crate) fn knows_its_source(&self) -> bool {
+        self.variant != Variant::FromPostgres
+    }
+
     /// The rows `raw.items` must hold.
     fn items_of<'a>(&self, expected: &'a Expected) -> &'a content::Items {
         match self.variant {

@@ -221,6 +221,16 @@ pub(crate) fn round(
 pub(crate) fn is_settled(project: &Project) -> Result<(), String> {
     project.is_done(&project.seen())?;
     let versions = project.versions();
+    if !project.knows_its_source() {
+        for _ in 0..2 {
+            let run = project.run();
+            if !run.status.success() {
+                return Err(format!("a further run fails: {}", said(&run)));
+            }
+            project.is_done(&project.seen())?;
+        }
+        return Ok(());
+    }
     for _ in 0..2 {
         let run = project.run();
         if !run.status.success() || !String::from_utf8_lossy(&run.stdout).contains("Nothing to do")

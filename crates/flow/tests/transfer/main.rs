@@ -354,12 +354,13 @@ async fn a_read_that_finds_nothing_commits_nothing() {
             percent: Some(100.0),
         };
         let last = lake.last(&key(&t), &t).await.unwrap();
-        let mut output = spec(strict, &lake, generation, Position::default());
+        let from = last
+            .as_ref()
+            .map_or_else(Position::default, |last| last.token.position.clone());
+        let mut output = spec(strict, &lake, generation, from.clone());
         output.after = Some(last.map_or(Generation(0), |last| last.token.generation));
         output.skip_empty = generation > 1;
-        let summary = transfer(&source, Position::default(), vec![output], 0)
-            .await
-            .unwrap();
+        let summary = transfer(&source, from, vec![output], 0).await.unwrap();
         assert_eq!(
             summary.outputs[0].receipt.is_some(),
             is_committed,

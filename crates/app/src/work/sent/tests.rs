@@ -104,4 +104,10 @@ fn a_target_is_ours_alone_when_its_rows_say_so() {
         ..sent()
     };
     assert!(target(Some(("1", 9)), Some(("1", 9))).is_sole(Some(&all)));
+    let counted = Sent {
+        sole: true,
+        ..sent()
+    };
+    let joined = target(Some(("1", 6)), Some(("1", 6)));
+    assert!(!joined.is_sole(Some(&counted)), "one came during the write");
 }
