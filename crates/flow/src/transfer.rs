@@ -295,7 +295,7 @@ impl Running<'_, '_> {
     }
 
     async fn commit(&mut self, why: Emptied) -> Result<()> {
-        let is_moved = self.reached != self.committed;
+        let is_moved = is_moved(&self.committed, &self.reached);
         let is_committed = self.tables.commit_all(&self.reached, is_moved, why).await?;
         if !is_committed || self.tables.any_stopped() {
             // What a stopped table did not take must stay at the source, and no place is confirmed that
@@ -344,6 +344,15 @@ impl Running<'_, '_> {
         self.intake.align();
         Ok(self.waiting.is_some())
     }
+}
+
+/// True when a read that goes on from `now` would do something else than one from `before`. Marks are
+/// numbered anew by each read; what they resume from tells.
+fn is_moved(before: &Position, now: &Position) -> bool {
+    now.marks().any(|(split, mark)| {
+        let held = before.mark(split);
+        held.is_none_or(|held| held.resume != mark.resume)
+    })
 }
 
 fn taken_over(split: &SplitId) -> Failure {
