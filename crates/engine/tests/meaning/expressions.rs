@@ -254,7 +254,7 @@ pub(crate) const EXPRESSIONS: &[Expression] = &[
     e("a::date::text", "a::date::text", &[&[TS]]),
     e("a::timestamp(0)", "a::timestamp(0)", &[&[TS]]),
     e("a::bytea", "a::bytea", &[&[BYTETEXT]]),
-    e("a::uuid", "a::uuid", &[&[T]]),
+    e("(repeat(a, 0) || 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')::uuid", "(repeat(a, 0) || 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')::uuid", &[&[T]]),
     e("cast(a as date) = b", "cast(a as date) = b", &[&[TS], &[D]]),
     e("a > '2024-01-01'", "a > '2024-01-01'", &[&[D, TS, TZ]]),
     e("a >= '2024-01-31 00:00'", "a >= '2024-01-31 00:00'", &[&[TS, TZ]]),

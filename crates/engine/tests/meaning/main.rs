@@ -2,7 +2,7 @@
 //!
 //! Generated expressions over edge values of every type are asked of a real PostgreSQL and of the engine.
 //! A difference fails, unless `permitted.rs` names it with its reason; a permission that nothing needs
-//! fails too. `make test` asks a part of the rows, `make conformance` all: `TOWPATH_ALL_EXPRESSIONS=1`.
+//! fails too.
 //! Read next: `expressions.rs` (what is asked), `compare.rs` (what is alike).
 
 #![allow(
@@ -32,9 +32,8 @@ use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake};
 use crate::compare::Difference;
 use crate::postgres::Postgres;
 
-/// Rows of one case in `make test`, and when all are asked.
-const SOME_ROWS: usize = 12;
-const ALL_ROWS: usize = 260;
+/// At most so many rows in one case.
+const ROWS: usize = 260;
 
 fn engine(folder: &std::path::Path) -> Engine {
     let lake = Lake::open(folder.join("lake").to_str().unwrap(), 64 << 20).unwrap();
@@ -56,10 +55,9 @@ fn engine(folder: &std::path::Path) -> Engine {
 
 #[test]
 fn expressions_mean_what_they_mean_in_postgresql() {
-    let all = std::env::var_os("TOWPATH_ALL_EXPRESSIONS").is_some();
-    let cases = cases::all(if all { ALL_ROWS } else { SOME_ROWS });
+    let cases = cases::all(ROWS);
     let rows: usize = cases.iter().map(|case| case.rows.len()).sum();
-    assert!(!all || rows > 80_000, "only {rows} expressions");
+    assert!(rows > 80_000, "only {rows} expressions");
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
     let theirs = Postgres::start().ask(&cases);
@@ -90,7 +88,7 @@ fn expressions_mean_what_they_mean_in_postgresql() {
             .join("\n")
     );
     assert!(
-        !all || unneeded.is_empty(),
+        unneeded.is_empty(),
         "permitted, and nothing differs: {unneeded:?}"
     );
 }

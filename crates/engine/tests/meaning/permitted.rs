@@ -55,7 +55,7 @@ const PERMITTED: &[Permitted] = &[
     p(What::Refused, "to_char(a, 'FM000')", "", "numbers are filled with `lpad`"),
     p(What::Refused, "to_date(a, 'YYYY-MM-DD')", "", "formats are those of strftime; the message says which"),
     p(What::Refused, "to_timestamp(a, 'YYYY-MM-DD HH24:MI:SS')", "", "formats are those of strftime; the message says which"),
-    p(What::Refused, "a::uuid", "", "a UUID is text here"),
+    p(What::Refused, "(repeat*", "", "a UUID is text here"),
     p(What::Refused, "div(a, b)", "", "write `trunc(a / b)`"),
     p(What::Refused, "width_bucket*", "", MISSING),
     p(What::Refused, "scale(a)", "", MISSING),
