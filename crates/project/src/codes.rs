@@ -397,7 +397,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "T0401",
         "The type does not exist.",
-        "Types are text, bool, int, bigint, double, decimal(P,S), date, timestamp, timestamptz, binary and list(TYPE).",
+        "Types are text, bool, int, bigint, double, decimal(P,S), date, timestamp, timestamptz, binary, list(TYPE) and struct(NAME TYPE, …).",
     ),
     CodeEntry::check(
         "T0402",

@@ -78,16 +78,19 @@ pub const SYNONYMS: &[(&str, &str)] = &[
 ];
 
 /// Reads a type: a word, `decimal(P,S)` with P at most 38, `timestamptz` (instants, kept in UTC),
-/// or `list(TYPE)`.
+/// `list(TYPE)`, or `struct(NAME TYPE, "other name" TYPE)`.
 pub fn parse(text: &str) -> Result<DataType, UnknownType> {
     let word = text.trim().to_ascii_lowercase();
     let unknown = || UnknownType {
         word: text.trim().to_owned(),
     };
-    if let Some(inner) = word
-        .strip_prefix("list(")
-        .and_then(|rest| rest.strip_suffix(')'))
-    {
+    // Names of members keep their case.
+    let inside = |of: &str| text.trim().get(of.len()..).filter(|_| word.starts_with(of));
+    if let Some(members) = inside("struct") {
+        let members = parameters(members, "").and_then(|inner| parts(inner, ','));
+        return struct_of(&members.ok_or_else(unknown)?).ok_or_else(unknown);
+    }
+    if let Some(inner) = inside("list(").and_then(|rest| rest.strip_suffix(')')) {
         return Ok(DataType::List(Arc::new(Field::new(
             "item",
             parse(inner)?,
@@ -117,6 +120,58 @@ pub fn parse(text: &str) -> Result<DataType, UnknownType> {
         .find(|(w, _)| *w == canonical)
         .map(|(_, t)| t.clone())
         .ok_or_else(unknown)
+}
+
+/// A text split at a sign that is not inside parentheses or quotes; `None` when these do not end.
+fn parts(text: &str, at: char) -> Option<Vec<&str>> {
+    let (mut parts, mut start, mut depth, mut is_quoted) = (Vec::new(), 0, 0_usize, false);
+    for (place, sign) in text.char_indices() {
+        match sign {
+            '"' => is_quoted = !is_quoted,
+            _ if is_quoted => {}
+            '(' => depth += 1,
+            ')' => depth = depth.checked_sub(1)?,
+            _ if sign == at && depth == 0 => {
+                parts.push(text.get(start..place)?.trim());
+                start = place + sign.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    parts.push(text.get(start..)?.trim());
+    (depth == 0 && !is_quoted).then_some(parts)
+}
+
+/// A struct from `NAME TYPE` of each member; `None` when one is neither, or there twice.
+fn struct_of(members: &[&str]) -> Option<DataType> {
+    let mut fields: Vec<Field> = Vec::with_capacity(members.len());
+    for member in members {
+        let named = parts(member, ' ')?;
+        let written = *named.first()?;
+        let data_type = parse(member.get(written.len()..)?).ok()?;
+        let inner = written
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let name = inner.map_or_else(|| written.to_owned(), |inner| inner.replace("\"\"", "\""));
+        if name.is_empty() || fields.iter().any(|field| *field.name() == name) {
+            return None;
+        }
+        fields.push(Field::new(name, data_type, true));
+    }
+    Some(DataType::Struct(fields.into()))
+}
+
+fn member_word(field: &Field) -> String {
+    let own = field.name();
+    let is_plain = |c: char| c.is_alphanumeric() || c == '_';
+    match !own.is_empty() && own.chars().all(is_plain) {
+        true => format!("{own} {}", name(field.data_type())),
+        false => format!(
+            "\"{}\" {}",
+            own.replace('"', "\"\""),
+            name(field.data_type())
+        ),
+    }
 }
 
 /// An instant: microseconds in UTC.
@@ -171,6 +226,10 @@ pub fn name(data_type: &DataType) -> String {
         DataType::Timestamp(_, Some(_)) => "timestamptz".to_owned(),
         DataType::Timestamp(_, None) => "timestamp".to_owned(),
         DataType::List(item) => format!("list({})", name(item.data_type())),
+        DataType::Struct(fields) if !fields.is_empty() => {
+            let members: Vec<String> = fields.iter().map(|field| member_word(field)).collect();
+            format!("struct({})", members.join(", "))
+        }
         DataType::Dictionary(_, values) => name(values),
         other => match WORDS.iter().find(|(_, t)| t == other) {
             Some((word, _)) => (*word).to_owned(),
@@ -190,6 +249,31 @@ fn parameters<'a>(word: &'a str, of: &str) -> Option<&'a str> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn structs_are_written_with_their_members() {
+        for word in [
+            "struct(a bigint)",
+            "struct(Id bigint, \"a b, (c)\" list(struct(\"say \"\"x\"\"\" decimal(9,2))), z timestamptz)",
+            "list(struct(größe text))",
+        ] {
+            assert_eq!(name(&parse(word).unwrap()), word);
+        }
+        let loose = parse(" STRUCT ( Id  INTEGER ,b List( varchar ) ) ").unwrap();
+        assert_eq!(name(&loose), "struct(Id int, b list(text))");
+        for wrong in [
+            "struct()",
+            "struct(a)",
+            "struct(a bigint, a text)",
+            "struct(a nothing)",
+            "struct(a bigint",
+            "struct(\"a bigint)",
+            "struct(a bigint,)",
+            "structs",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn every_word_reads_back() {

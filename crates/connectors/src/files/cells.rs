@@ -71,6 +71,10 @@ impl Span {
         self.start & FLAG != 0
     }
 
+    pub(crate) fn is_null(self) -> bool {
+        self.start == u32::MAX && self.end == u32::MAX
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.start() == self.end()
     }

@@ -16,6 +16,7 @@ use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 
 use super::cells::{Cells, Nulls};
+use super::nested::{self, Leaves, Nested};
 use super::value::{self, TimeFormats};
 use crate::exact::local::NumberFormat;
 
@@ -91,6 +92,8 @@ enum Values {
     Date(PrimitiveBuilder<Date32Type>),
     Timestamp(PrimitiveBuilder<TimestampMicrosecondType>, bool),
     Text(Texts),
+    /// Lists and structs; made with the first cells, when it is known how leaves are read.
+    Nested(Option<Nested>),
     /// The file has no such column.
     Absent(usize),
 }
@@ -192,6 +195,7 @@ impl Values {
                 Self::Timestamp(PrimitiveBuilder::with_capacity(rows), zone.is_some())
             }
             DataType::Utf8 | DataType::Binary => Self::Text(Texts::new(rows)),
+            nested if nested::is_readable(nested) => Self::Nested(None),
             _ => return None,
         })
     }
@@ -303,6 +307,22 @@ impl Column {
                 }
             }),
             Values::Text(texts) => cells.each(|_, text, _| texts.push(text)),
+            Values::Nested(values) => {
+                let leaves = Leaves {
+                    format: &self.format,
+                    exact: self.exact,
+                };
+                let data_type = &self.data_type;
+                let new = || Nested::new(data_type, 0, leaves);
+                let values = values.get_or_insert_with(new);
+                cells.each(|row, text, _| {
+                    let good = text.filter(|text| nested::check(text, data_type, leaves).is_ok());
+                    if text.is_some() && good.is_none() {
+                        bad.push(first + row);
+                    }
+                    values.push(good);
+                });
+            }
             Values::Absent(count) => cells.each(|_, _, _| *count += 1),
         }
     }
@@ -331,6 +351,8 @@ impl Column {
                 let (bytes, nulls) = (Buffer::from_vec(texts.bytes), texts.nulls.finish());
                 Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
             }
+            Values::Nested(Some(values)) => values.finish()?,
+            Values::Nested(None) => new_null_array(&data_type, 0),
             Values::Absent(rows) => new_null_array(&data_type, rows),
         })
     }
@@ -353,6 +375,14 @@ pub(crate) fn misfit(text: &[u8], data_type: &DataType, format: &ColumnFormat) -
     let reads = |read: fn(&[u8]) -> Option<f64>| numbers.read(text, read).is_some();
     let is_beyond = |text: &[u8]| value::beyond_doubles(text).then_some(());
     match data_type {
+        DataType::List(_) | DataType::Struct(_) => {
+            let leaves = Leaves {
+                format,
+                exact: false,
+            };
+            let why = nested::check(text, data_type, leaves).err();
+            why.unwrap_or_else(|| format!("does not fit `{word}` exactly"))
+        }
         DataType::Timestamp(_, zone) => match times.timestamp(text) {
             Some(moment) if moment.zoned && zone.is_none() => {
                 format!("is not a valid `{word}`: it has an offset; declare `timestamptz`")

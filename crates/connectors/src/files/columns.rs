@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_vocab::types::{NO_VALUES, WRITTEN_AS};
 use towpath_vocab::{Naming, types};
 
-use super::column::{ColumnFormat, Formats};
+use super::column::{ColumnFormat, Formats, readable_type};
 use super::error::FilesError;
 use super::infer::Guess;
 use super::job::Request;
@@ -155,13 +155,13 @@ pub(crate) fn give_types(
             format: format.word(),
         };
         let data_type = types::parse(word).map_err(|_| wrong())?;
-        if !super::column::readable_type(&data_type) {
+        if !is_readable(&data_type, format) {
             return Err(wrong());
         }
         set(name, data_type, "its type is declared", true)?;
     }
     for (name, data_type) in request.known() {
-        if super::column::readable_type(&data_type) {
+        if is_readable(&data_type, format) {
             set(
                 &name,
                 data_type,
@@ -170,12 +170,17 @@ pub(crate) fn give_types(
             )?;
         }
     }
-    keep_types(wanted, request);
+    keep_types(wanted, request, format);
     project(wanted, path, request, strict)
 }
 
+/// Whether the values of a file can be read as this type; the nested types of Parquet are its own.
+fn is_readable(data_type: &DataType, format: Format) -> bool {
+    readable_type(data_type) && !(format == Format::Parquet && data_type.is_nested())
+}
+
 /// A type once known stays, unless all values show that a wider one is needed. A column that the source does not have any more is not added.
-fn keep_types(wanted: &mut [Wanted], request: &Request<'_>) {
+fn keep_types(wanted: &mut [Wanted], request: &Request<'_>, format: Format) {
     for (name, field) in request.observed() {
         let at = position(wanted, &name);
         let Some(column) = at.and_then(|at| wanted.get_mut(at)) else {
@@ -188,7 +193,7 @@ fn keep_types(wanted: &mut [Wanted], request: &Request<'_>) {
         if let Some((_, numbers, order)) = written {
             (column.numbers, column.order) = (*numbers, *order);
         }
-        if column.data_type.is_none() && super::column::readable_type(field.data_type()) {
+        if column.data_type.is_none() && is_readable(field.data_type(), format) {
             column.data_type = Some(field.data_type().clone());
             (column.exact, column.widens) = (true, true);
         }

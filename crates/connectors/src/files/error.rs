@@ -212,6 +212,9 @@ impl FilesError {
             }
             Self::Folder { selection, .. } => vec![format!("for all its files write a glob, such as `{selection}/*.csv`")],
             Self::Query => vec!["name a file or a glob".into()],
+            Self::UnknownFormat { path } if is_spreadsheet(path) => {
+                vec!["it is a spreadsheet: save each sheet as CSV, in UTF-8, and load that file".into()]
+            }
             Self::UnknownFormat { .. } => {
                 vec!["add `format: csv`, `jsonl`, `json` or `parquet` to the table or the connection".into()]
             }
@@ -264,6 +267,13 @@ impl FilesError {
             _ => Vec::new(),
         }
     }
+}
+
+/// Whether a file's name is one of a spreadsheet.
+fn is_spreadsheet(path: &str) -> bool {
+    let lower = path.to_lowercase();
+    let ends = [".xlsx", ".xlsm", ".xls", ".ods"];
+    ends.iter().any(|end| lower.ends_with(end))
 }
 
 impl From<FilesError> for Failure {

@@ -26,6 +26,7 @@ mod infer;
 mod job;
 mod json;
 mod named;
+mod nested;
 mod numbers;
 mod options;
 mod parquet;

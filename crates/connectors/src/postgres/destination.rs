@@ -21,8 +21,10 @@ use super::names::Relation;
 use super::session::Session;
 use super::settings::Settings;
 use super::sql::{ORDINAL, STAGE, Writing};
+use super::types::stored_as;
 use super::writer::{Job, PostgresWriter};
 use crate::relational::fault::Fault;
+use crate::relational::nested::JsonTexts;
 use crate::relational::statements::OP;
 use crate::relational::{self, modes};
 
@@ -102,6 +104,7 @@ impl Destination for PostgresDestination {
             }
             .into());
         }
+        let (texts, intent) = JsonTexts::of(intent, |data_type| stored_as(data_type).is_some());
         let relation = self.relation(&intent.table);
         let job = Job {
             commits: self.commits(&relation),
@@ -115,7 +118,7 @@ impl Destination for PostgresDestination {
         modes::check(&job.intent, &job.relation.to_string())?;
         let session = Session::open(&self.settings).await?;
         Box::pin(open_stage(&session, &job)).await?;
-        Ok(Box::new(PostgresWriter::new(session, job)))
+        Ok(texts.before(PostgresWriter::new(session, job)))
     }
 
     async fn schema(&self, table: &TableName) -> std::result::Result<Option<SchemaRef>, Failure> {

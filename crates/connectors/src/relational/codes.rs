@@ -68,4 +68,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "The connection is read-only.",
         "Set `writable: true` on the connection, in the environment that may write there.",
     ),
+    CodeEntry::run(
+        "R0250",
+        Remedy::FixConfig,
+        "A list, struct or map has no JSON text.",
+        "A database without such types gets their JSON text, and a value inside has none, for instance an interval. Nothing was written. Leave the column out, or give it the type text in the table's `columns`.",
+    ),
 ];

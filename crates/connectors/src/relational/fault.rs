@@ -62,6 +62,8 @@ pub(crate) enum Fault {
     Commit { table: String, reason: String },
     #[error("connection `{connection}` is read-only")]
     ReadOnly { connection: String },
+    #[error("a list, struct or map cannot be written as JSON text: {reason}")]
+    NotJson { reason: String },
 }
 
 impl Fault {
@@ -79,6 +81,7 @@ impl Fault {
             Self::Swallowed { .. } => ("R0247", Remedy::FixConfig),
             Self::Commit { .. } => ("R0248", Remedy::FixConfig),
             Self::ReadOnly { .. } => ("R0249", Remedy::Refused),
+            Self::NotJson { .. } => ("R0250", Remedy::FixConfig),
         }
     }
 
@@ -110,6 +113,9 @@ impl Fault {
             }
             Self::Commit { .. } => {
                 "a newer version of Towpath may have written it: use that version, or start over with `--full-refresh`".to_owned()
+            }
+            Self::NotJson { .. } => {
+                "leave the column out, or give it the type text in the table's `columns`".to_owned()
             }
             Self::ReadOnly { connection } => {
                 format!("to allow writes, set `writable: true` on connection `{connection}`")

@@ -13,5 +13,6 @@ pub(crate) mod dialect;
 pub(crate) mod fault;
 pub(crate) mod modes;
 pub(crate) mod names;
+pub(crate) mod nested;
 pub(crate) mod session;
 pub(crate) mod statements;

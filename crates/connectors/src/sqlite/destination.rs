@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use towpath_ports::{Committed, Destination, Intent, Memory, TableStates, Writer};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
@@ -21,6 +21,7 @@ use super::types::{Column, settle};
 use super::writer::{Job, SqliteWriter, last, state, state_left};
 use crate::relational::fault::Fault;
 use crate::relational::modes;
+use crate::relational::nested::JsonTexts;
 
 /// Writes to a SQLite database.
 pub(super) struct SqliteDestination {
@@ -86,6 +87,8 @@ impl Destination for SqliteDestination {
             }
             .into());
         }
+        let has_type = |data_type: &DataType| stage::stored_as(data_type).is_some();
+        let (texts, intent) = JsonTexts::of(intent, has_type);
         let job = Job {
             table: table_name(&self.settings, &intent.table),
             intent,
@@ -104,7 +107,7 @@ impl Destination for SqliteDestination {
         session
             .run(move |connection| stage::create(connection, columns, merges, &shown))
             .await?;
-        Ok(Box::new(SqliteWriter::new(session, job)))
+        Ok(texts.before(SqliteWriter::new(session, job)))
     }
 
     async fn schema(&self, table: &TableName) -> std::result::Result<Option<SchemaRef>, Failure> {

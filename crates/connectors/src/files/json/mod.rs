@@ -9,7 +9,7 @@ mod skim;
 mod walk;
 
 pub(crate) use records::{RecordArray, find_records};
-pub(crate) use skim::unescape;
+pub(crate) use skim::{Skim, unescape};
 pub(crate) use walk::{
     Broken, Flaw, JsonCutter, LineCutter, MOST_COLUMNS, Survey, Table, Walk, reasons, record_at,
 };

@@ -47,6 +47,21 @@ impl<'a> Skim<'a> {
         }
     }
 
+    /// Takes one array and what blanks follow it; nothing else may follow.
+    pub(crate) fn items(mut self, items: &mut Vec<Span>) -> Skimmed<()> {
+        self.blanks();
+        if self.peek() != Some(b'[') {
+            return self.wrong("an array");
+        }
+        self.list(1, &mut |item| items.push(item))?;
+        self.blanks();
+        if self.at < self.bytes.len() {
+            self.wrong("nothing behind the array")
+        } else {
+            Ok(())
+        }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -104,7 +119,7 @@ impl<'a> Skim<'a> {
             Some(b'"') => return self.string(),
             Some(b'{' | b'[') if depth >= DEEPEST => return self.wrong("less deep nesting"),
             Some(b'{') => self.members(depth + 1, &mut |_, _| {})?,
-            Some(b'[') => self.list(depth + 1)?,
+            Some(b'[') => self.list(depth + 1, &mut |_| {})?,
             Some(b'-' | b'0'..=b'9') => self.number()?,
             Some(b'n') => {
                 self.word(b"null")?;
@@ -117,7 +132,7 @@ impl<'a> Skim<'a> {
         Ok(Span::plain(start, self.at))
     }
 
-    fn list(&mut self, depth: usize) -> Skimmed<()> {
+    fn list(&mut self, depth: usize, take: &mut dyn FnMut(Span)) -> Skimmed<()> {
         self.at += 1;
         self.blanks();
         if self.peek() == Some(b']') {
@@ -125,7 +140,8 @@ impl<'a> Skim<'a> {
             return Ok(());
         }
         loop {
-            self.value(depth)?;
+            let item = self.value(depth)?;
+            take(item);
             self.blanks();
             match self.peek() {
                 Some(b',') => self.at += 1,

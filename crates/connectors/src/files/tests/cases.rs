@@ -153,6 +153,8 @@ fn every_declared_type_reads() {
         ("timestamptz", "2020-02-29 00:00:00.5-01:30"),
         ("decimal(38,10)", "1e-10"),
         ("text", " x "),
+        ("list(int)", "[1]"),
+        ("struct(a list(int))", "\"{\"\"a\"\": [1, null]}\""),
     ];
     for (word, value) in words {
         let project = Project::new().file("t.csv", format!("c,d\n{value},1\nnonsense!,2\n,3\n"));
@@ -170,7 +172,7 @@ fn every_declared_type_reads() {
     }
     let project = Project::new().file("t.csv", "c\n1\n");
     let mut spec = spec("t");
-    spec.declared = declared(&[("c", "list(int)")]);
+    spec.declared = declared(&[("c", "list(nothing)")]);
     assert_eq!(project.try_read(&spec).unwrap_err().code, "R0111");
 }
 

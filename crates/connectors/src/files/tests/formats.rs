@@ -502,3 +502,18 @@ fn json_without_a_column_says_which_record_is_none() {
     );
     assert!(fail(r#"{"": 1}"#).contains("whose name is empty"));
 }
+
+#[test]
+fn a_spreadsheet_is_refused_by_name() {
+    for selection in ["plan.xlsx", "*"] {
+        let failure = Project::new()
+            .file("plan.xlsx", "PK")
+            .file("a.csv", "a\n1\n")
+            .fail(selection);
+        assert_eq!(failure.code, "R0106", "{selection}");
+        assert!(
+            failure.help.iter().any(|line| line.contains("spreadsheet")),
+            "{failure:?}"
+        );
+    }
+}
