@@ -203,17 +203,17 @@ const NESTED: &str = r#"steps:
 
 #[test]
 fn nested_json_of_a_declared_type_is_opened_by_queries() {
-    let desk = Desk::with_pipeline(NESTED);
-    let project = desk.read("towpath.yml");
+    let project = TestProject::with_pipeline(NESTED);
+    let root = project.read("towpath.yml");
     let store = "  store: { type: sqlite, path: store.db, writable: true }\n";
-    desk.write("towpath.yml", &(project + store));
+    project.write("towpath.yml", &(root + store));
     let good = r#"{"id": 1, "customer": {"name": "Ada", "Address": {"city": "Köln", "zip": "05"}}, "lines": [{"sku": "a", "price": 1.50}, {"sku": "b", "price": 2}], "Tags": ["x", null]},
   {"id": 2, "customer": null, "lines": [], "Tags": null}"#;
     let bad = r#"{"id": 3, "customer": {"name": "Bob", "age": 7}, "lines": [], "Tags": []},
   {"id": 4, "customer": {}, "lines": [{"price": "much"}], "Tags": []}"#;
-    desk.write("data/orders.json", &format!("[{good},\n  {bad}]\n"));
-    desk.ok(".", &["check"]);
-    let said = desk.ok(".", &["run", "--fail-above", "raw.orders=60%"]);
+    project.write("data/orders.json", &format!("[{good},\n  {bad}]\n"));
+    project.ok(".", &["check"]);
+    let said = project.ok(".", &["run", "--fail-above", "raw.orders=60%"]);
     has(
         &said,
         &[
@@ -221,13 +221,13 @@ fn nested_json_of_a_declared_type_is_opened_by_queries() {
             "has a member `age`, which its type does not have",
         ],
     );
-    let ask = |sql: &str| desk.ok(".", &["query", "--format", "csv", sql]);
+    let ask = |sql: &str| project.ok(".", &["query", "--format", "csv", sql]);
     let opened = ask(
         "select id, customer.name, customer['Address']['zip'] z, lines[1]['price'] p, cardinality(tags) n from raw.orders order by id",
     );
     has(&opened, &["1,Ada,05,1.50,2", "2,,,,"]);
     // A database without such types gets JSON text.
-    let database = rusqlite::Connection::open(desk.path("store.db")).unwrap();
+    let database = rusqlite::Connection::open(project.path("store.db")).unwrap();
     let text = |column: &str| -> Option<String> {
         let sql = format!("select {column} from orders where id = 1");
         database.query_row(&sql, [], |row| row.get(0)).unwrap()
@@ -247,12 +247,12 @@ fn nested_json_of_a_declared_type_is_opened_by_queries() {
     assert_eq!(none, None);
     // What was rejected is read again once its type has what it needs.
     let wider = NESTED.replace("struct(name text, A", "struct(name text, age int, A");
-    desk.write("pipelines/p.yml", &wider);
-    desk.ok(
+    project.write("pipelines/p.yml", &wider);
+    project.ok(
         ".",
         &["run", "--full-refresh", "--fail-above", "raw.orders=60%"],
     );
-    assert_eq!(desk.count(".", "raw.orders"), 3);
+    assert_eq!(project.count(".", "raw.orders"), 3);
     has(
         &ask("select customer.age from raw.orders where id = 3"),
         &["7"],
