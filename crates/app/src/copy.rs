@@ -22,9 +22,9 @@ use towpath_ports::{
     PreparedStats, ReadSpec, Receipt, Scope, StagedFile, Writer,
 };
 use towpath_vocab::{
-    BadRows, ColumnPlan, Environment, Failure, Generation, Naming, Position, ReadMode, Remedy,
-    SchemaChange, Selection, TableLineage, TableName, TablePlan, TaskKey, Threshold, WriteMode,
-    WritePlan,
+    Annotations, BadRows, ColumnPlan, Environment, Failure, Generation, Naming, Position, ReadMode,
+    Remedy, SchemaChange, Selection, TableLineage, TableName, TablePlan, TaskKey, TaskKind,
+    Threshold, WriteMode, WritePlan,
 };
 
 use self::ends::{End, end, file_end, stem};
@@ -138,6 +138,8 @@ pub async fn copy(
         destination,
         quarantine: Arc::new(RejectFile::beside(&services, &rejected)?),
         committed: Position::default(),
+        fingerprint: None,
+        annotations: Annotations::default(),
         checkpoint: Checkpoint::default(),
         operators: Vec::new(),
         rows_before: None,
@@ -265,6 +267,7 @@ fn task_key(request: &CopyRequest, target: &TableName) -> TaskKey {
         environment: "copy".into(),
         pipeline: "copy".into(),
         step: source.into(),
+        kind: TaskKind::Step,
         table: target.clone(),
     }
 }

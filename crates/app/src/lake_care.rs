@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use towpath_engine::lake::{Carried, TaskThen};
+use towpath_engine::lake::TaskThen;
 use towpath_ports::{Destination, RunKind};
 use towpath_vocab::{
-    Environment, Failure, Generation, PipelineName, Remedy, RunName, TableName, TaskKey,
+    Environment, Failure, Generation, PipelineName, Remedy, RunName, TableName, TaskKey, Token,
 };
 
 use crate::Result;
@@ -22,7 +22,6 @@ use crate::lake::existing;
 use crate::pipeline_lock::{PipelineLock, during, lock_pipeline};
 use crate::quarantine::{held_again, outdate_undone};
 use crate::services::ProjectServices;
-use crate::work::{keeps_place, stamped};
 
 /// Files of versions that ended this long ago may go without further asking.
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
@@ -299,7 +298,7 @@ async fn behind(
         if task.then == Some(task.now) {
             continue;
         }
-        if task.position.is_none() && needs_position(services, table, &task).await? {
+        if task.token.is_none() && needs_position(services, table, &task).await? {
             let message = format!(
                 "the position of `{}` at version {version} of `{table}` is not stored any more",
                 task.task.step
@@ -320,7 +319,7 @@ async fn needs_position(
     task: &TaskThen,
 ) -> Result<bool> {
     let last = services.lake.last(&task.task, table).await?;
-    Ok(last.is_some_and(|last| keeps_place(&last.token.position)))
+    Ok(last.is_some_and(|last| !last.token.position.is_empty()))
 }
 
 /// Pipelines held while a table they write is restored. One of the same name in another environment is
@@ -391,15 +390,7 @@ async fn set_back(
             .store
             .reserve_generation(&then.task, run, generation)
             .await?;
-        let mut position = then.position.clone().unwrap_or_default();
-        if held_again::is_replay(&then.task) {
-            position = held_again::set_back(&position, then.then.unwrap_or(Generation(0)))?;
-        }
-        carried.push(Carried {
-            task: then.task.clone(),
-            generation,
-            position: stamped_anew(position, generation, version),
-        });
+        carried.push(token_then(then, generation, version)?);
     }
     let run = pipelines.held.values().next();
     let run = run.map_or_else(|| "lake restore".to_owned(), |held| held.run.to_string());
@@ -429,26 +420,26 @@ async fn set_back(
     })
 }
 
-/// A position without a fingerprint must not be taken for that of the last success.
-fn stamped_anew(
-    position: towpath_vocab::Position,
-    generation: Generation,
-    version: u64,
-) -> towpath_vocab::Position {
-    match crate::work::has_fingerprint(&position) {
-        true => position,
-        false => stamped(
-            position,
-            generation,
-            Some(&format!("restored to version {version}")),
-        ),
+/// The token of a task whose table is set back. One without a fingerprint must not be taken for that of
+/// the last success.
+fn token_then(then: &TaskThen, generation: Generation, version: u64) -> Result<Token> {
+    let known = then.token.clone();
+    let mut token = known.unwrap_or_else(|| Token::of(then.task.clone(), generation));
+    token.generation = generation;
+    if held_again::is_replay(&then.task) {
+        let back_to = then.then.unwrap_or(Generation(0));
+        token.annotations = held_again::set_back(&token.annotations, back_to)?;
     }
+    token
+        .fingerprint
+        .get_or_insert_with(|| format!("restored to version {version}"));
+    Ok(token)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use towpath_vocab::{ProjectId, StepName};
+    use towpath_vocab::{ProjectId, StepName, TaskKind};
 
     use super::*;
 
@@ -462,11 +453,12 @@ mod tests {
                 environment: Environment::new(environment),
                 pipeline: PipelineName::new("shop"),
                 step: StepName::new("load"),
+                kind: TaskKind::Step,
                 table: table.clone(),
             },
             now: Generation(2),
             then: None,
-            position: None,
+            token: None,
         };
         let tasks = [then("dev"), then("prod")];
         // Both leases are given back: the second round is not refused.

@@ -18,7 +18,7 @@ use towpath_ports::{
 };
 use towpath_vocab::{
     ConnectionPlan, Generation, OptionValue, Position, SchemaChange, SecretTemplate, TableName,
-    TaskKey, WriteMode, WritePlan,
+    TaskKey, TaskKind, WriteMode, WritePlan,
 };
 
 const EDGES: [&str; 5] = [
@@ -76,6 +76,7 @@ fn task(object: &str) -> TaskKey {
         environment: "dev".into(),
         pipeline: "shop".into(),
         step: "publish".into(),
+        kind: TaskKind::Step,
         table: TableName::new("out", object),
     }
 }
@@ -111,6 +112,7 @@ async fn write(folder: &Path, object: &str, mode: WriteMode, generation: i64) ->
         .commit(Commit {
             audited: false,
             position: Position::default(),
+            ..Commit::default()
         })
         .await
         .unwrap()

@@ -13,8 +13,8 @@ use towpath_ports::{
     Scope,
 };
 use towpath_vocab::{
-    BadRows, Check, Failure, Generation, Mask, Position, Reject, Remedy, TableName, TablePlan,
-    TaskKey, WriteMode, types,
+    Annotations, BadRows, Check, Failure, Generation, Mask, Position, Reject, Remedy, TableName,
+    TablePlan, TaskKey, WriteMode, types,
 };
 
 use crate::ask::Asking;
@@ -56,6 +56,10 @@ pub struct OutputSpec {
     pub quarantine: Arc<dyn Destination>,
     /// What the destination already holds; rows before it are skipped.
     pub committed: Position,
+    /// What every commit says was read, and by which definition.
+    pub fingerprint: Option<String>,
+    /// What the caller notes with every commit.
+    pub annotations: Annotations,
     /// The state of operators that the destination holds with that.
     pub checkpoint: Checkpoint,
     /// More operators, between those that the plan asks for and the writer.
@@ -400,6 +404,8 @@ impl Judged {
         let commit = Commit {
             audited: !plan.checks.is_empty(),
             position: position.clone(),
+            fingerprint: context.spec.fingerprint.clone(),
+            annotations: context.spec.annotations.clone(),
         };
         let receipt = self.prepared.commit(commit).await?;
         fail::fail_point!("flow::after_commit");

@@ -12,8 +12,8 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicro
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_ports::{Commit, Destination, Intent, Op, OpColumn, Result};
 use towpath_vocab::{
-    Failure, Generation, Position, Reject, Remedy, SchemaChange, TableName, TaskKey, WriteMode,
-    WritePlan, types,
+    Failure, Generation, Reject, Remedy, SchemaChange, TableName, TaskKey, WriteMode, WritePlan,
+    types,
 };
 
 use crate::predicate::kernel;
@@ -133,10 +133,7 @@ impl Quarantine {
             self.write(&last).await?;
         }
         let prepared = self.writing.prepare().await?;
-        let commit = Commit {
-            position: Position::default(),
-            audited: false,
-        };
+        let commit = Commit::default();
         let receipt = prepared.commit(commit).await?;
         match receipt.adopted {
             false => Ok(()),

@@ -242,6 +242,8 @@ fn other_key(table: &TableName) -> Failure {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use towpath_vocab::TaskKind;
+
     use super::*;
 
     fn sealed(key: &str) -> RecordSeal {
@@ -254,6 +256,7 @@ mod tests {
             environment: "e".into(),
             pipeline: "p".into(),
             step: "s".into(),
+            kind: TaskKind::Step,
             table: "raw.people".parse().unwrap(),
         }
     }

@@ -11,7 +11,9 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use towpath_vocab::{Failure, Generation, Position, Remedy, TableName, TaskKey, Token, WritePlan};
+use towpath_vocab::{
+    Annotations, Failure, Generation, Position, Remedy, TableName, TaskKey, Token, WritePlan,
+};
 
 use crate::{Checkpoint, OpColumn, Result, Source};
 
@@ -180,13 +182,30 @@ pub trait Prepared: Send + Sync {
 }
 
 /// What is stored with a commit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// How far the source had been read.
     pub position: Position,
+    /// What was read, and by which definition.
+    pub fingerprint: Option<String>,
+    /// What the writer notes.
+    pub annotations: Annotations,
     /// True when checks were judged on the candidate. Then a table that others have changed since is
     /// refused with `Remedy::Retry`: what was judged is no longer what readers would see.
     pub audited: bool,
+}
+
+impl Commit {
+    /// The token that is stored with a commit of this task.
+    pub fn into_token(self, task: TaskKey, generation: Generation) -> Token {
+        Token {
+            task,
+            generation,
+            position: self.position,
+            fingerprint: self.fingerprint,
+            annotations: self.annotations,
+        }
+    }
 }
 
 /// A commit a destination holds.

@@ -13,7 +13,7 @@ use towpath_ports::{
     Candidate, Checkpoint, Commit, Committed, Destination, Intent, OpColumn, Prepared,
     PreparedStats, Receipt, Result, Scope, StagedFile, Writer, row_as_json,
 };
-use towpath_vocab::{Failure, Generation, Remedy, TableName, TaskKey, Token};
+use towpath_vocab::{Failure, Generation, Remedy, TableName, TaskKey};
 
 use crate::script::ScriptedSource;
 
@@ -268,11 +268,7 @@ impl Prepared for MemoryPrepared {
                     table.version += 1;
                     table.schema = Some(self.schema);
                     table.rows = self.after;
-                    let token = Token {
-                        task: self.intent.task.clone(),
-                        generation: self.intent.generation,
-                        position: commit.position,
-                    };
+                    let token = commit.into_token(self.intent.task.clone(), self.intent.generation);
                     let version = format!("version {}", table.version);
                     let committed = Committed {
                         token,

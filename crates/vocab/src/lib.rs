@@ -45,4 +45,4 @@ pub use plan::{
 };
 pub use reject::{RawRecord, Reason, Reject};
 pub use spec::{ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec};
-pub use token::{Generation, Mark, Position, SplitId, TaskKey, Token};
+pub use token::{Annotations, Generation, Mark, Position, SplitId, TaskKey, TaskKind, Token};

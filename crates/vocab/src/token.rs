@@ -1,19 +1,63 @@
 //! What makes a load exactly-once: the token a destination stores in the same transaction as the rows.
 //!
-//! A token says which task wrote (`TaskKey`), how often it has written (`Generation`) and how far
-//! the source had been read (`Position`). The first commit of a generation wins; a retry reuses its
-//! generation, a new run takes the next one. This file does not know how a destination stores it:
-//! see `ports::Destination::last`.
+//! A token says which task wrote (`TaskKey`), how often it has written (`Generation`), how far the
+//! source had been read (`Position`), what was read (the fingerprint), and what the writer noted. The
+//! first commit of a generation wins; a retry reuses its generation, a new run takes the next one. This
+//! file does not know how a destination stores it: see `ports::Destination::last`; older stored forms
+//! are read in `token/stored.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Environment, PipelineName, ProjectId, StepName, TableName};
 
+mod stored;
+
+/// Whose work a task is: the step's own, or work beside it that never touches the step's generations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// What the step does in a run.
+    Step,
+    /// Brings rejected records into the step's table.
+    Replay,
+    /// Gives records their status after a replay.
+    ReplayMark,
+    /// Gives records up that a user discarded.
+    Discard,
+    /// Gives records up that are decided about anew.
+    Outdate,
+}
+
+impl TaskKind {
+    /// Every kind.
+    pub const ALL: [TaskKind; 5] = [
+        TaskKind::Step,
+        TaskKind::Replay,
+        TaskKind::ReplayMark,
+        TaskKind::Discard,
+        TaskKind::Outdate,
+    ];
+
+    /// What follows the step's name in the task's id.
+    fn suffix(self) -> &'static str {
+        match self {
+            TaskKind::Step => "",
+            TaskKind::Replay => " replay",
+            TaskKind::ReplayMark => " replay mark",
+            TaskKind::Discard => " discard",
+            TaskKind::Outdate => " outdate",
+        }
+    }
+}
+
 /// Which task writes a table. Two tasks never share one, two attempts of a task always do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "stored::StoredKey")]
 pub struct TaskKey {
     /// The project's id.
     pub project: ProjectId,
@@ -23,20 +67,33 @@ pub struct TaskKey {
     pub pipeline: PipelineName,
     /// The step.
     pub step: StepName,
+    /// Whose work it is.
+    pub kind: TaskKind,
     /// The table written.
     pub table: TableName,
 }
 
 impl TaskKey {
+    /// The task of another kind beside this one.
+    #[must_use]
+    pub fn beside(&self, kind: TaskKind) -> Self {
+        Self {
+            kind,
+            ..self.clone()
+        }
+    }
+
     /// The key as one line of text that is safe as a file name: letters, digits, `.`, `_`, `-` are
-    /// kept, each other byte becomes `~` and two hex digits, parts are joined by `+`. Injective.
+    /// kept, each other byte becomes `~` and two hex digits, parts are joined by `+`. Injective, as names
+    /// of steps have no spaces. Destinations store it, so it never changes.
     pub fn app_id(&self) -> String {
         let table = self.table.to_string();
+        let step = format!("{}{}", self.step, self.kind.suffix());
         let parts = [
             self.project.as_str(),
             self.environment.as_str(),
             self.pipeline.as_str(),
-            self.step.as_str(),
+            &step,
             &table,
         ];
         parts.map(escape).join("+")
@@ -140,6 +197,11 @@ impl Position {
         }
     }
 
+    /// Takes the mark of one split out.
+    fn take(&mut self, split: &str) -> Option<Mark> {
+        self.marks.remove(&SplitId(split.to_owned()))
+    }
+
     /// Advances every split that `other` names.
     pub fn merge(&mut self, other: Position) {
         for (split, mark) in other.marks {
@@ -148,8 +210,47 @@ impl Position {
     }
 }
 
+/// What a writer notes about a commit beside how far was read, by a name of its own. The writer gives the
+/// notes their form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Annotations(BTreeMap<String, Value>);
+
+impl Annotations {
+    /// One note.
+    ///
+    /// # Errors
+    /// When it has no form in JSON.
+    pub fn of<T: Serialize>(name: &str, note: &T) -> Result<Self, serde_json::Error> {
+        let note = serde_json::to_value(note)?;
+        Ok(Self(BTreeMap::from([(name.to_owned(), note)])))
+    }
+
+    /// Reads one note; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// When it has another form.
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, serde_json::Error> {
+        let note = self.0.get(name).cloned();
+        note.map(serde_json::from_value).transpose()
+    }
+
+    /// True when nothing is noted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds the notes of `other`; where both have one of a name, that of `other` holds.
+    #[must_use]
+    pub fn and(mut self, other: Annotations) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+}
+
 /// What a destination stores with a commit, in the same transaction as the rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "stored::StoredToken", into = "stored::StoredToken")]
 pub struct Token {
     /// Who wrote.
     pub task: TaskKey,
@@ -157,6 +258,23 @@ pub struct Token {
     pub generation: Generation,
     /// How far the source had been read.
     pub position: Position,
+    /// What was read, and by which definition; equal fingerprints mean equal rows.
+    pub fingerprint: Option<String>,
+    /// What the writer noted.
+    pub annotations: Annotations,
+}
+
+impl Token {
+    /// The token of a task that has read nothing.
+    pub fn of(task: TaskKey, generation: Generation) -> Self {
+        Self {
+            task,
+            generation,
+            position: Position::default(),
+            fingerprint: None,
+            annotations: Annotations::default(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +287,7 @@ mod tests {
             environment: "dev".into(),
             pipeline: "a b".into(),
             step: step.into(),
+            kind: TaskKind::Step,
             table: TableName::new("raw", "flights"),
         }
     }
@@ -177,6 +296,11 @@ mod tests {
     fn app_ids_are_readable_and_injective() {
         assert_eq!(key("extract").app_id(), "p+dev+a~20b+extract+raw.flights");
         assert_ne!(key("x+y").app_id(), key("x~2by").app_id());
+        let mark = key("extract").beside(TaskKind::ReplayMark);
+        assert_eq!(
+            mark.app_id(),
+            "p+dev+a~20b+extract~20replay~20mark+raw.flights"
+        );
     }
 
     #[test]

@@ -8,9 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use towpath_engine::lake::{Carried, TaskThen};
+use towpath_engine::lake::TaskThen;
 use towpath_flow::quarantine_table;
-use towpath_vocab::{Generation, StepName, TableName, TaskKey};
+use towpath_vocab::{Generation, TableName, TaskKey, TaskKind, Token};
 
 use super::noting::{Taken, marked, taken_of};
 use super::records::{Change, mark};
@@ -18,9 +18,6 @@ use crate::Result;
 use crate::services::ProjectServices;
 
 pub(crate) use super::noting::set_back;
-
-/// How the step of a replay's task ends.
-const REPLAY: &str = " replay";
 
 /// Records of one load's replays whose rows come or go with a restore.
 pub(crate) struct Again {
@@ -33,7 +30,7 @@ pub(crate) struct Again {
 
 /// True for the task of a replay, which no run has.
 pub(crate) fn is_replay(task: &TaskKey) -> bool {
-    task.step.to_string().ends_with(REPLAY)
+    task.kind == TaskKind::Replay
 }
 
 /// Finds the records whose replays are about to be undone, or to stand again.
@@ -72,8 +69,11 @@ async fn commits(
     replay: &TaskKey,
 ) -> Result<BTreeMap<Generation, Taken>> {
     let mut commits = BTreeMap::new();
-    for (generation, position) in services.lake.positions(replay).await? {
-        commits.insert(generation, taken_of(&position)?.unwrap_or_default());
+    for token in services.lake.tokens(replay).await? {
+        commits.insert(
+            token.generation,
+            taken_of(&token.annotations)?.unwrap_or_default(),
+        );
     }
     Ok(commits)
 }
@@ -117,7 +117,7 @@ pub(crate) async fn hold(
     services: &ProjectServices,
     table: &TableName,
     again: Vec<Again>,
-    carried: &[Carried],
+    carried: &[Token],
 ) -> Result<u64> {
     let mut waiting = 0;
     if services
@@ -137,10 +137,7 @@ pub(crate) async fn hold(
         let Some(carried) = carried.iter().find(|carried| carried.task == replay) else {
             continue;
         };
-        let task = TaskKey {
-            step: StepName::new(format!("{} mark", replay.step)),
-            ..replay
-        };
+        let task = replay.beside(TaskKind::ReplayMark);
         let changes = vec![Change::of(&held, "held"), Change::of(&replayed, "replayed")];
         mark(services, &task, changes, marked(carried.generation)).await?;
         waiting += held.len() as u64;

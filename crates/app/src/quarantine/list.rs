@@ -8,7 +8,7 @@ use arrow_array::types::Int64Type;
 use serde::Serialize;
 use towpath_flow::QUARANTINE_SCHEMA;
 use towpath_ports::RunKind;
-use towpath_vocab::{Plan, Position, TableName};
+use towpath_vocab::{Plan, Position, TableName, TaskKind};
 
 use super::records::{Change, Owner, all_ids, ask, mark, need_quarantine, quoted};
 use super::standing::{OUTDATED, waiting};
@@ -113,7 +113,7 @@ async fn give_up(services: &ProjectServices, owner: &Owner<'_>) -> Result<u64> {
     if !ids.is_empty() {
         mark(
             services,
-            &owner.key("discard"),
+            &owner.key(TaskKind::Discard),
             vec![Change::of(&ids, "discarded")],
             Position::default(),
         )

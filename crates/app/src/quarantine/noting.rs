@@ -2,7 +2,7 @@
 //!
 //! Two wrappers around the lakehouse. `Failed` is the destination of the rejects and only notes the ids
 //! under which their records wait (a mask or key that changed since then gives a record another id).
-//! `Noting` writes both lists into the position of the table's commit. Read next: `replay.rs`.
+//! `Noting` writes both lists into the annotations of the table's commit. Read next: `replay.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -18,7 +18,7 @@ use towpath_ports::{
     Scope, StagedFile, Writer,
 };
 use towpath_vocab::{
-    Failure, Generation, Mark, Position, Remedy, SplitId, TableName, TaskKey, Token,
+    Annotations, Failure, Generation, Mark, Position, Remedy, SplitId, TableName, TaskKey,
 };
 
 use super::newer::{LetIn, Newer};
@@ -27,6 +27,8 @@ use crate::Result;
 
 /// The split a replay's position speaks of.
 const SPLIT: &str = "replay";
+/// The note that says what a replay took.
+const NOTE: &str = "replay";
 
 /// What a replay took.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -59,48 +61,34 @@ impl Taken {
 
 /// What the last replay took, with its generation.
 pub(super) fn taken(last: &Committed) -> Result<Option<(Generation, Taken)>> {
-    let taken = taken_of(&last.token.position)?;
+    let taken = taken_of(&last.token.annotations)?;
     Ok(taken.map(|taken| (last.token.generation, taken)))
 }
 
-/// What a replay took that left this position.
-pub(super) fn taken_of(position: &Position) -> Result<Option<Taken>> {
-    let Some(mark) = position.mark(&SplitId(SPLIT.to_owned())) else {
-        return Ok(None);
-    };
-    serde_json::from_value(mark.resume.clone())
-        .map(Some)
-        .map_err(|error| {
-            let message = format!("the position of the last replay cannot be read: {error}");
-            Failure::new("R0971", Remedy::Bug, message)
-        })
+/// What a replay took that left these notes.
+pub(super) fn taken_of(annotations: &Annotations) -> Result<Option<Taken>> {
+    annotations.read(NOTE).map_err(|error| {
+        let message = format!("the position of the last replay cannot be read: {error}");
+        Failure::new("R0971", Remedy::Bug, message)
+    })
 }
 
-/// The position of a replay's task after its table was set back to what it was behind `then`.
-pub(crate) fn set_back(position: &Position, then: Generation) -> Result<Position> {
-    let taken = Taken {
+/// The notes of a replay's task after its table was set back to what it was behind `then`.
+pub(crate) fn set_back(annotations: &Annotations, then: Generation) -> Result<Annotations> {
+    noted(&Taken {
         back_to: Some(then.0),
-        ..taken_of(position)?.unwrap_or_default()
-    };
-    let mut position = position.clone();
-    let mark = Mark {
-        order: position
-            .mark(&SplitId(SPLIT.to_owned()))
-            .map_or(0, |mark| mark.order),
-        resume: noted(&taken)?,
-    };
-    position.advance(&SplitId(SPLIT.to_owned()), mark);
-    Ok(position)
+        ..taken_of(annotations)?.unwrap_or_default()
+    })
 }
 
-fn noted(taken: &Taken) -> Result<serde_json::Value> {
-    serde_json::to_value(taken).map_err(|error| {
+fn noted(taken: &Taken) -> Result<Annotations> {
+    Annotations::of(NOTE, taken).map_err(|error| {
         let message = format!("the replay cannot be noted: {error}");
         Failure::new("R0979", Remedy::Bug, message)
     })
 }
 
-/// The position of a commit that marks a replay's records.
+/// The position of a replay's commit, and of the one that marks its records.
 pub(super) fn marked(generation: Generation) -> Position {
     Position::single(SPLIT, Mark::at(u64::try_from(generation.0).unwrap_or(0)))
 }
@@ -206,11 +194,7 @@ impl Prepared for FailedPrepared {
     }
 
     async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
-        let token = Token {
-            task: self.0.task,
-            generation: self.0.generation,
-            position: commit.position,
-        };
+        let token = commit.into_token(self.0.task, self.0.generation);
         let stats = PreparedStats::default();
         let committed = Committed {
             token,
@@ -336,13 +320,12 @@ impl Prepared for NotingPrepared {
             taken.outdated = newer.left_out();
             taken.keys = newer.let_in();
         }
-        let resume = noted(&taken)?;
-        let mark = Mark {
-            order: u64::try_from(generation.0).unwrap_or(0),
-            resume,
+        let commit = Commit {
+            position: marked(generation),
+            annotations: commit.annotations.and(noted(&taken)?),
+            ..commit
         };
-        let position = Position::single(SPLIT, mark);
-        self.inner.commit(Commit { position, ..commit }).await
+        self.inner.commit(commit).await
     }
 
     async fn discard(self: Box<Self>) -> Result<()> {

@@ -12,7 +12,7 @@ use towpath_flow::{RecordSeal, WITHHELD, quarantine_columns, quarantine_table};
 use towpath_ports::{Commit, Destination, Intent, Query};
 use towpath_vocab::{
     Action, Failure, Generation, LoadPlan, PipelineName, Plan, PlannedTask, Position, RawRecord,
-    RecordLocation, Remedy, SchemaChange, StepName, TableName, TaskKey, WriteMode, WritePlan,
+    RecordLocation, Remedy, SchemaChange, TableName, TaskKey, TaskKind, WriteMode, WritePlan,
 };
 
 use super::standing::waiting;
@@ -67,24 +67,24 @@ impl<'a> Owner<'a> {
         &self.load.table.target
     }
 
-    /// A task of its own beside the load (`""` is the load itself): it never touches the load's
-    /// generations and position.
-    pub(super) fn key(&self, what: &str) -> TaskKey {
+    /// The load's task, or one beside it: that never touches the load's generations and position.
+    pub(super) fn key(&self, kind: TaskKind) -> TaskKey {
         TaskKey {
             project: self.plan.project.clone(),
             environment: self.plan.environment.clone(),
             pipeline: self.pipeline.clone(),
-            step: match what {
-                "" => self.task.step.clone(),
-                what => StepName::new(format!("{} {what}", self.task.step)),
-            },
+            step: self.task.step.clone(),
+            kind,
             table: self.table().clone(),
         }
     }
 
     /// The load's last commit.
     pub(super) async fn generation(&self, services: &ProjectServices) -> Result<Generation> {
-        let last = services.lake.last(&self.key(""), self.table()).await?;
+        let last = services
+            .lake
+            .last(&self.key(TaskKind::Step), self.table())
+            .await?;
         Ok(last.map_or(Generation(0), |last| last.token.generation))
     }
 }
@@ -245,6 +245,7 @@ pub(super) async fn mark(
         .commit(Commit {
             position,
             audited: false,
+            ..Commit::default()
         })
         .await?;
     Ok(())

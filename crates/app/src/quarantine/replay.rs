@@ -1,7 +1,7 @@
 //! A replay: waiting records through transform, rules and audit again, each once.
 //!
 //! Those that pass are committed by key, or appended without one, but none over a newer row of its
-//! key (`newer.rs`). The commit's position names the
+//! key (`newer.rs`). The commit's annotations name the
 //! records it took and those that failed again, so a replay that died before it could mark them is
 //! finished, not repeated. The pipeline is held meanwhile.
 
@@ -16,8 +16,8 @@ use towpath_flow::{
 };
 use towpath_ports::{Checkpoint, Destination, Reader, RunKind};
 use towpath_vocab::{
-    BadRows, Failure, Generation, Plan, Position, RawRecord, Remedy, Selection, TableName, TaskKey,
-    WriteMode,
+    Annotations, BadRows, Failure, Generation, Plan, Position, RawRecord, Remedy, Selection,
+    TableName, TaskKey, TaskKind, WriteMode,
 };
 
 use super::held_again::standing_replays;
@@ -97,7 +97,7 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     fn key(&self) -> TaskKey {
-        self.owner.key("replay")
+        self.owner.key(TaskKind::Replay)
     }
 
     async fn begin(&self) -> Result<ReplayReport> {
@@ -160,7 +160,7 @@ impl Replay<'_> {
         let Some((generation, taken)) = taken(&last)? else {
             return Ok((0, 0));
         };
-        let task = self.owner.key("replay mark");
+        let task = self.owner.key(TaskKind::ReplayMark);
         let quarantine = quarantine_table(self.owner.table());
         let marking = TaskKey {
             table: quarantine.clone(),
@@ -225,6 +225,8 @@ impl Replay<'_> {
             }),
             quarantine: Arc::new(failed),
             committed: Position::default(),
+            fingerprint: None,
+            annotations: Annotations::default(),
             checkpoint: Checkpoint::default(),
             operators: newer.map(Newer::operator).into_iter().collect(),
             rows_before: None,

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use towpath_flow::quarantine_table;
-use towpath_vocab::{Generation, Position, StepName, TableName, TaskKey, WriteMode};
+use towpath_vocab::{Generation, Position, TableName, TaskKey, TaskKind, WriteMode};
 
 use super::records::{Change, Owner, ask, mark, quoted};
 use crate::Result;
@@ -27,9 +27,9 @@ pub(super) async fn waiting(services: &ProjectServices, owner: &Owner<'_>) -> Re
     let held = owner.generation(services).await?;
     let since = match owner.load.table.write.mode {
         WriteMode::Replace => held,
-        _ => replaced(services, &owner.key(""), owner.table()).await?,
+        _ => replaced(services, &owner.key(TaskKind::Step), owner.table()).await?,
     };
-    let of = owned(&owner.key(""));
+    let of = owned(&owner.key(TaskKind::Step));
     Ok(format!(
         "status = 'held' and task = {of} and generation between {since} and {held}"
     ))
@@ -83,6 +83,10 @@ pub(crate) async fn outdate_undone(
 }
 
 async fn outdate(services: &ProjectServices, key: &TaskKey, condition: String) -> Result<()> {
+    // Only a step's own work rejects records under its name.
+    if key.kind != TaskKind::Step {
+        return Ok(());
+    }
     let quarantine = quarantine_table(&key.table);
     if services.lake.version(&quarantine).await?.is_none() {
         return Ok(());
@@ -97,10 +101,7 @@ async fn outdate(services: &ProjectServices, key: &TaskKey, condition: String) -
     if count.is_none_or(|count| count.value(0) == 0) {
         return Ok(());
     }
-    let task = TaskKey {
-        step: StepName::new(format!("{} outdate", key.step)),
-        ..key.clone()
-    };
+    let task = key.beside(TaskKind::Outdate);
     let change = Change {
         conditions: BTreeSet::from([condition]),
         status: OUTDATED,

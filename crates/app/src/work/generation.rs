@@ -6,12 +6,9 @@
 //! again, and deleting the state store costs nothing: the next generation is above the destination's.
 
 use towpath_ports::{Committed, Destination, StateStore};
-use towpath_vocab::{Generation, Mark, Position, RunName, SplitId, TaskKey};
+use towpath_vocab::{Generation, Position, RunName, TaskKey};
 
 use crate::Result;
-
-/// The entry of a stored position that holds the fingerprint; no source has a split of this name.
-const FINGERPRINT: &str = "towpath:fingerprint";
 
 /// What an attempt may write.
 pub(crate) struct GenerationClaim {
@@ -26,7 +23,7 @@ pub(crate) struct GenerationClaim {
 impl GenerationClaim {
     /// The fingerprint of what the destination holds, where it was stored with the commit.
     pub(crate) fn held_fingerprint(&self) -> Option<&str> {
-        fingerprint_of(&self.last.as_ref()?.token.position)
+        self.last.as_ref()?.token.fingerprint.as_deref()
     }
 
     /// The commit the source is read from; 0 when there is none.
@@ -37,15 +34,8 @@ impl GenerationClaim {
 
     /// How far the source was read by what the destination holds.
     pub(crate) fn position(&self) -> Position {
-        let mut read = Position::default();
-        if let Some(last) = &self.last {
-            for (split, mark) in last.token.position.marks() {
-                if split.0 != FINGERPRINT {
-                    read.advance(split, mark.clone());
-                }
-            }
-        }
-        read
+        let held = self.last.as_ref();
+        held.map_or_else(Position::default, |last| last.token.position.clone())
     }
 }
 
@@ -85,42 +75,9 @@ pub(crate) async fn claim_generation(
     })
 }
 
-/// A position that tells, beside how far was read, what of.
-pub(crate) fn stamped(
-    mut position: Position,
-    generation: Generation,
-    fingerprint: Option<&str>,
-) -> Position {
-    if let Some(fingerprint) = fingerprint {
-        let mark = Mark {
-            order: u64::try_from(generation.0).unwrap_or(0),
-            resume: fingerprint.into(),
-        };
-        position.advance(&SplitId(FINGERPRINT.to_owned()), mark);
-    }
-    position
-}
-
-/// True when a position says what was read.
-pub(crate) fn has_fingerprint(position: &Position) -> bool {
-    fingerprint_of(position).is_some()
-}
-
-/// True when a position says how far was read, not only what of.
-pub(crate) fn keeps_place(position: &Position) -> bool {
-    position.marks().any(|(split, _)| split.0 != FINGERPRINT)
-}
-
-fn fingerprint_of(position: &Position) -> Option<&str> {
-    position
-        .mark(&SplitId(FINGERPRINT.to_owned()))?
-        .resume
-        .as_str()
-}
-
 /// True unless both fingerprints are known and differ: then the inputs changed behind the commit.
 fn is_of(last: Option<&Committed>, fingerprint: Option<&str>) -> bool {
-    let held = last.and_then(|last| fingerprint_of(&last.token.position));
+    let held = last.and_then(|last| last.token.fingerprint.as_deref());
     match (held, fingerprint) {
         (Some(held), Some(now)) => held == now,
         _ => true,

@@ -30,7 +30,6 @@ pub(crate) use changing::changing_models;
 pub(crate) use fingerprint::stable_parts;
 pub(crate) use folders::{logs_in, run_folder, run_id, task_folder, tidy};
 pub use forecast::{Effect, Forecast};
-pub(crate) use generation::{has_fingerprint, keeps_place, stamped};
 pub(crate) use load::load_spec;
 pub(crate) use observed::observed;
 pub(crate) use recovered::{all_done, is_lost};

@@ -6,7 +6,7 @@
 
 use towpath_engine::Lake;
 use towpath_engine::lake::HistoryEntry;
-use towpath_vocab::{StepName, TaskKey};
+use towpath_vocab::{TaskKey, TaskKind};
 
 use crate::Result;
 
@@ -14,8 +14,6 @@ use crate::Result;
 const COMPACT: &str = "compact";
 /// How other programs call theirs.
 const OPTIMIZE: &str = "OPTIMIZE";
-/// What the step of a replay is called behind the step whose rows it brings back.
-const REPLAY: &str = "replay";
 
 /// True when rows were changed after the last commit of this task, and neither by it nor by a replay
 /// of what it had rejected. Entries that were cleaned away are taken for its own.
@@ -35,10 +33,7 @@ pub(super) async fn is_overwritten(lake: &Lake, task: &TaskKey) -> Result<bool> 
 /// What one version says; `None` when it says nothing.
 fn told(entry: &HistoryEntry, task: &TaskKey) -> Option<bool> {
     let changed = entry.files_added + entry.files_removed > 0;
-    let replay = TaskKey {
-        step: StepName::new(format!("{} {REPLAY}", task.step)),
-        ..task.clone()
-    };
+    let replay = task.beside(TaskKind::Replay);
     match (&entry.task, entry.write.as_deref()) {
         (Some((app_id, _)), _) if *app_id == task.app_id() => Some(false),
         (Some((app_id, _)), _) if *app_id == replay.app_id() => None,
@@ -62,6 +57,7 @@ mod tests {
             environment: environment.into(),
             pipeline: "p".into(),
             step: step.into(),
+            kind: TaskKind::Step,
             table: "raw.t".parse().unwrap(),
         }
     }
@@ -86,7 +82,10 @@ mod tests {
         let ours = key("dev", "pull");
         let say = |task: Option<&TaskKey>, write| told(&entry(task, write), &ours);
         assert_eq!(say(Some(&ours), Some("replace")), Some(false));
-        assert_eq!(say(Some(&key("dev", "pull replay")), Some("merge")), None);
+        assert_eq!(
+            say(Some(&ours.beside(TaskKind::Replay)), Some("merge")),
+            None
+        );
         assert_eq!(say(Some(&key("prod", "pull")), Some("replace")), Some(true));
         assert_eq!(say(Some(&key("dev", "other")), Some("merge")), Some(true));
         assert_eq!(say(None, Some("compact")), None);

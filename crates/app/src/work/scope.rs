@@ -11,7 +11,7 @@ use towpath_flow::{OutputSummary, Progress};
 use towpath_ports::Redaction;
 use towpath_vocab::{
     Environment, PipelineName, ProjectId, RunName, StepName, TableFact, TableName, TaskId, TaskKey,
-    Threshold,
+    TaskKind, Threshold,
 };
 
 use crate::Result;
@@ -132,6 +132,7 @@ impl Work {
             environment: self.environment.clone(),
             pipeline: self.pipeline.clone(),
             step: step.clone(),
+            kind: TaskKind::Step,
             table: table.clone(),
         }
     }

@@ -13,12 +13,12 @@ use towpath_flow::{Cadence, OutputSpec, OutputSummary, Transfer, run_transfer};
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Checkpoint, Destination, Reader, Receipt, TaskOutcome, TaskRecord};
 use towpath_vocab::{
-    Action, Failure, PlannedTask, Position, ReadMode, Remedy, RunName, TableName, TablePlan,
-    TaskKey, WriteMode,
+    Action, Annotations, Failure, PlannedTask, Position, ReadMode, Remedy, RunName, TableName,
+    TablePlan,     TaskKey, WriteMode,
 };
 
 use super::columns::WatchedColumns;
-use super::generation::{GenerationClaim, claim_generation, stamped};
+use super::generation::{GenerationClaim, claim_generation};
 use super::history::{CommitHistory, HistoryOf, observed};
 use super::overwritten::is_overwritten;
 use super::scope::{TaskDone, Work};
@@ -172,7 +172,6 @@ impl Work {
         }
         let key = self.key(&task.step, &plan.target);
         let checkpoint = checkpoint(destination.as_ref(), &key, &opened_at).await?;
-        let opened_at = stamped(opened_at, claim.generation, fingerprint.as_deref());
         let is_publish = matches!(task.action, Action::Publish(_));
         let watched =
             (!is_publish).then(|| Arc::new(WatchedColumns::new(Arc::clone(&destination), &plan)));
@@ -190,6 +189,8 @@ impl Work {
             },
             quarantine: Arc::clone(&self.services.lake) as _,
             committed: opened_at.clone(),
+            fingerprint: fingerprint.clone(),
+            annotations: Annotations::default(),
             checkpoint,
             operators: Vec::new(),
             rows_before,

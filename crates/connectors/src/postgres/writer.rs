@@ -398,7 +398,7 @@ impl PostgresPrepared {
             &writing(&session, job),
             (&job.commits.sql(), exists),
             &job.intent,
-            &commit.position,
+            &commit,
             (&stats, left.unwrap_or_default()),
         )
         .await?;
@@ -410,12 +410,8 @@ impl PostgresPrepared {
         fail::fail_point!("postgres::after_commit");
         session.set_copying(false);
         drop(session);
-        let committed = relational::commits::committed(
-            &job.intent.task,
-            job.intent.generation,
-            commit.position,
-            stats,
-        );
+        let token = commit.into_token(job.intent.task.clone(), job.intent.generation);
+        let committed = relational::commits::committed(token, stats);
         match ended {
             Ok(()) => Ok(Receipt {
                 committed,

@@ -1,29 +1,42 @@
 //! `_towpath_commits`: the token of every commit, in the same transaction as its rows.
 //!
 //! Promise: one row per task and generation (primary key), so the first commit of a generation wins. The
-//! form of a row carries a version. Who waits for whom, the connector decides: it holds a lock from the
+//! form of a row carries a version: in version 1 `position` held the position alone, in version 2 it holds
+//! the fingerprint and annotations beside it; both are read. Who waits for whom, the connector decides: it holds a lock from the
 //! question to the end of its transaction. It does not know what was written.
 
 use serde::{Deserialize, Serialize};
-use towpath_ports::{Committed, Intent, PreparedStats, TableState};
-use towpath_vocab::{Generation, Position, TaskKey, Token};
+use towpath_ports::{Commit, Committed, Intent, PreparedStats, TableState};
+use towpath_vocab::{Annotations, Generation, Position, TaskKey, Token};
 
 use super::fault::Fault;
 use super::session::{Session, Value};
 
 /// Its name.
 pub(crate) const TABLE: &str = "_towpath_commits";
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
+/// A row whose position stands alone.
+const POSITION_ONLY: i64 = 1;
 /// Older tokens of a task are dropped.
 const KEPT: i64 = 100;
 
-/// What a commit did, and the table it left.
+/// What the column `stats` holds: what a commit did, and the table it left.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct StoredStats {
     #[serde(flatten)]
     stats: PreparedStats,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     left: Option<TableState>,
+}
+
+/// What the column `position` holds.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    position: Position,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    #[serde(default, skip_serializing_if = "Annotations::is_empty")]
+    annotations: Annotations,
 }
 
 /// The newest commit of a task in an existing commit table.
@@ -46,16 +59,39 @@ pub(crate) async fn last<S: Session + ?Sized>(
     let Some([format, generation, position, stats]) = rows.first().map(Vec::as_slice) else {
         return Ok(None);
     };
-    let wrong = |reason: &str| wrong(task, reason);
-    if format.int() != FORMAT {
-        return Err(wrong("its form is not known").into());
-    }
-    let position: Position = serde_json::from_str(position.text())
-        .map_err(|_| wrong("its position is not valid JSON of a position"))?;
-    let stats: PreparedStats =
-        serde_json::from_str(stats.text()).map_err(|_| wrong("its statistics are not JSON"))?;
     let generation = Generation(generation.int());
-    Ok(Some(committed(task, generation, position, stats)))
+    let token = token(task, generation, format.int(), position.text())
+        .map_err(|reason| wrong(task, reason))?;
+    let stats: PreparedStats =
+        serde_json::from_str(stats.text()).map_err(|_| wrong(task, "its statistics are not JSON"))?;
+    Ok(Some(committed(token, stats)))
+}
+
+/// The token of a row.
+fn token(
+    task: &TaskKey,
+    generation: Generation,
+    format: i64,
+    text: &str,
+) -> Result<Token, &'static str> {
+    let wrong = "its position is not valid JSON of a position";
+    match format {
+        POSITION_ONLY => {
+            let position = serde_json::from_str(text).map_err(|_| wrong)?;
+            Ok(Token::from_position(task.clone(), generation, position))
+        }
+        FORMAT => {
+            let stored: Stored = serde_json::from_str(text).map_err(|_| wrong)?;
+            Ok(Token {
+                task: task.clone(),
+                generation,
+                position: stored.position,
+                fingerprint: stored.fingerprint,
+                annotations: stored.annotations,
+            })
+        }
+        _ => Err("its form is not known"),
+    }
 }
 
 fn wrong(task: &TaskKey, reason: &str) -> Fault {
@@ -82,25 +118,16 @@ pub(crate) async fn state<S: Session + ?Sized>(
     let Some([stats]) = rows.first().map(Vec::as_slice) else {
         return Ok(None);
     };
-    let stored: Stored = serde_json::from_str(stats.text())
+    let stored: StoredStats = serde_json::from_str(stats.text())
         .map_err(|_| wrong(task, "its statistics are not JSON"))?;
     Ok(stored.left)
 }
 
 /// A commit in the port's words.
-pub(crate) fn committed(
-    task: &TaskKey,
-    generation: Generation,
-    position: Position,
-    stats: PreparedStats,
-) -> Committed {
+pub(crate) fn committed(token: Token, stats: PreparedStats) -> Committed {
     Committed {
-        token: Token {
-            task: task.clone(),
-            generation,
-            position,
-        },
-        version: format!("commit {generation}"),
+        version: format!("commit {}", token.generation),
+        token,
         stats,
     }
 }
@@ -136,11 +163,11 @@ pub(crate) async fn store<S: Session + ?Sized>(
     session: &S,
     (commits, exists): (&str, bool),
     intent: &Intent,
-    position: &Position,
+    commit: &Commit,
     (stats, left): (&PreparedStats, TableState),
 ) -> Result<(), S::Error> {
     let dialect = session.dialect();
-    let stored = Stored {
+    let stored = StoredStats {
         stats: *stats,
         left: Some(left),
     };
@@ -162,7 +189,11 @@ pub(crate) async fn store<S: Session + ?Sized>(
         Value::Text(intent.table.to_string()),
         Value::Text(intent.run.clone()),
         json(&intent.task)?,
-        json(position)?,
+        json(&Stored {
+            position: commit.position.clone(),
+            fingerprint: commit.fingerprint.clone(),
+            annotations: commit.annotations.clone(),
+        })?,
         json(&stored)?,
     ];
     session
@@ -199,4 +230,41 @@ fn json<T: Serialize>(value: &T) -> Result<Value, Fault> {
         reason: error.to_string(),
     })?;
     Ok(Value::Text(text))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use towpath_vocab::{Mark, TableName, TaskKind};
+
+    use super::*;
+
+    #[test]
+    fn rows_of_version_1_are_read() {
+        let task = TaskKey {
+            project: "p".into(),
+            environment: "dev".into(),
+            pipeline: "shop".into(),
+            step: "publish".into(),
+            kind: TaskKind::Step,
+            table: TableName::new("public", "t"),
+        };
+        let old = r#"{"lake":{"order":7,"resume":{"table":"a"}},"towpath:fingerprint":{"order":3,"resume":"print"}}"#;
+        let read = |format, text| token(&task, Generation(3), format, text);
+        let token = read(POSITION_ONLY, old).unwrap();
+        assert_eq!(token.fingerprint.as_deref(), Some("print"));
+        assert_eq!(token.position.marks().count(), 1);
+        let stored = Stored {
+            position: Position::single("lake", Mark::at(7)),
+            fingerprint: Some("print".to_owned()),
+            annotations: Annotations::default(),
+        };
+        let text = serde_json::to_string(&stored).unwrap();
+        let again = read(FORMAT, &text).unwrap();
+        assert_eq!(
+            (again.position, again.fingerprint),
+            (stored.position, stored.fingerprint)
+        );
+        assert!(read(FORMAT + 1, &text).is_err());
+    }
 }

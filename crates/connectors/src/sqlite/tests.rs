@@ -27,7 +27,7 @@ use towpath_ports::{
 use towpath_testkit::conformance::Ample;
 use towpath_vocab::{
     ConnectionPlan, CursorPlan, Failure, Generation, OptionValue, Position, ReadMode, Reject,
-    Remedy, SchemaChange, Selection, TableName, TaskKey, WriteMode, WritePlan, types,
+    Remedy, SchemaChange, Selection, TableName, TaskKey, TaskKind, WriteMode, WritePlan, types,
 };
 
 use super::Sqlite;
@@ -248,6 +248,7 @@ impl How {
             environment: "dev".into(),
             pipeline: "shop".into(),
             step: "publish".into(),
+            kind: TaskKind::Step,
             table: self.table(),
         }
     }
@@ -274,5 +275,6 @@ fn commit() -> Commit {
     Commit {
         position: Position::default(),
         audited: false,
+        ..Commit::default()
     }
 }

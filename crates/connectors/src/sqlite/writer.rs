@@ -12,7 +12,7 @@ use towpath_ports::{
     Candidate, Commit, Committed, Intent, Memory, OpColumn, Prepared, PreparedStats, Receipt,
     Scope, StagedFile, TableState, Writer,
 };
-use towpath_vocab::{Failure, Position, TaskKey, WriteMode};
+use towpath_vocab::{Failure, TaskKey, WriteMode};
 
 use super::align::align;
 use super::candidate::{CandidateSession, View};
@@ -265,13 +265,13 @@ fn writing(session: &Session, job: &Job) -> Writing {
 async fn commit(
     writing: &Writing,
     job: &Job,
-    position: Position,
+    how: Commit,
     stats: PreparedStats,
 ) -> Result<Committed> {
     let exists = has_commits(writing).await?;
     let table = (commits::TABLE, exists);
     let left = state(writing).await?.unwrap_or_default();
-    commits::store(writing, table, &job.intent, &position, (&stats, left)).await?;
+    commits::store(writing, table, &job.intent, &how, (&stats, left)).await?;
     let (shown, doing) = (
         writing.session.shown.clone(),
         format!("committing `{}`", job.table),
@@ -285,12 +285,8 @@ async fn commit(
             Ok(())
         })
         .await?;
-    Ok(commits::committed(
-        &job.intent.task,
-        job.intent.generation,
-        position,
-        stats,
-    ))
+    let token = how.into_token(job.intent.task.clone(), job.intent.generation);
+    Ok(commits::committed(token, stats))
 }
 
 #[async_trait]
@@ -329,7 +325,7 @@ impl Prepared for SqlitePrepared {
             Outcome::New { stats, .. } => stats,
         };
         let writing = writing(&this.session, &this.job);
-        let committed = commit(&writing, &this.job, how.position, stats).await?;
+        let committed = commit(&writing, &this.job, how, stats).await?;
         Ok(Receipt {
             committed,
             adopted: false,

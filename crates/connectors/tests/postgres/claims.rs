@@ -30,6 +30,7 @@ fn commit(audited: bool) -> Commit {
     Commit {
         position: Position::default(),
         audited,
+        ..Commit::default()
     }
 }
 

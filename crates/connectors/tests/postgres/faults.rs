@@ -85,6 +85,7 @@ async fn a_server_that_dies_under_a_load_leaves_nothing_and_is_worth_a_retry() {
         .commit(Commit {
             audited: false,
             position: Position::default(),
+            ..Commit::default()
         })
         .await
         .unwrap_err();

@@ -15,7 +15,7 @@ use towpath_testkit::conformance::Ample;
 use towpath_testkit::postgres::PostgresServer;
 use towpath_vocab::{
     ConnectionPlan, CursorPlan, Failure, Generation, OptionValue, Position, ReadMode, Reject,
-    SchemaChange, SecretTemplate, Selection, TableName, TaskKey, WriteMode, WritePlan,
+    SchemaChange, SecretTemplate, Selection, TableName, TaskKey, TaskKind, WriteMode, WritePlan,
 };
 
 pub(crate) fn context() -> ConnectorContext {
@@ -253,6 +253,7 @@ pub(crate) fn task(target: &TableName) -> TaskKey {
         environment: "test".into(),
         pipeline: "shop".into(),
         step: "back".into(),
+        kind: TaskKind::Step,
         table: target.clone(),
     }
 }
@@ -306,6 +307,7 @@ pub(crate) async fn write(
         .commit(Commit {
             audited: false,
             position,
+            ..Commit::default()
         })
         .await
 }

@@ -136,6 +136,7 @@ async fn every_mode_does_what_a_naive_model_does() {
                 .commit(Commit {
                     audited: false,
                     position: Position::default(),
+                    ..Commit::default()
                 })
                 .await
                 .unwrap();
@@ -190,6 +191,7 @@ async fn merges_count_what_they_did_and_keep_other_columns() {
         .commit(Commit {
             audited: false,
             position: Position::default(),
+            ..Commit::default()
         })
         .await
         .unwrap();
@@ -272,6 +274,7 @@ async fn the_first_commit_of_a_generation_wins_and_a_retry_adopts_it() {
     one.commit(Commit {
         audited: false,
         position: Position::default(),
+        ..Commit::default()
     })
     .await
     .unwrap();
@@ -521,6 +524,7 @@ async fn replace_keeps_grants_views_and_old_readers() {
         .commit(Commit {
             audited: false,
             position: Position::default(),
+            ..Commit::default()
         })
         .await
         .unwrap();
@@ -551,6 +555,7 @@ async fn replace_keeps_grants_views_and_old_readers() {
         .commit(Commit {
             audited: false,
             position: Position::default(),
+            ..Commit::default()
         })
         .await
         .unwrap();

@@ -14,7 +14,7 @@ use deltalake_core::protocol::DeltaOperation;
 use futures::TryStreamExt as _;
 use serde_json::json;
 use towpath_ports::{PreparedStats, Result};
-use towpath_vocab::{Generation, Position, TableName, TaskKey, Token};
+use towpath_vocab::{Generation, TableName, TaskKey, Token};
 
 use super::candidate::LakeFile;
 use super::entry::{self, Entry, Tried};
@@ -44,19 +44,8 @@ pub struct TaskThen {
     pub now: Generation,
     /// Its last commit as of the older version; `None` before its first.
     pub then: Option<Generation>,
-    /// How far it had read then; `None` when that is not kept any more.
-    pub position: Option<Position>,
-}
-
-/// What a restore makes of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Carried {
-    /// The task.
-    pub task: TaskKey,
-    /// A generation nobody else was given.
-    pub generation: Generation,
-    /// Where its next run reads on.
-    pub position: Position,
+    /// Its token then; `None` when that is not kept any more.
+    pub token: Option<Token>,
 }
 
 /// A restore that was done.
@@ -136,31 +125,32 @@ impl Lake {
                 Some(before) => Positions::of(&table, &app_id).settled(before).await?,
                 None => None,
             };
-            let position = match (before, stored) {
-                (None, _) => Some(Position::default()),
-                (Some(_), stored) => stored.map(|stored| stored.committed().token.position),
+            let token = match (before, stored) {
+                (None, _) => Some(Token::of(task.clone(), Generation(0))),
+                (Some(_), stored) => stored.map(|stored| stored.committed().token),
             };
             tasks.push(TaskThen {
                 task,
                 now: held,
                 then: before,
-                position,
+                token,
             });
         }
         Ok(tasks)
     }
 
-    /// Where a task had read after each of its commits, oldest first, as far as that is kept.
-    pub async fn positions(&self, task: &TaskKey) -> Result<Vec<(Generation, Position)>> {
+    /// The tokens of a task's commits, oldest first, as far as they are kept.
+    pub async fn tokens(&self, task: &TaskKey) -> Result<Vec<Token>> {
         let table = self.table(&task.table)?;
         let stored = Positions::of(&table, &task.app_id()).all().await?;
         Ok(stored
             .into_iter()
-            .map(|stored| (stored.generation(), stored.committed().token.position))
+            .map(|stored| stored.committed().token)
             .collect())
     }
 
-    /// Makes an older version the newest one. `carried` are the tasks that have committed since.
+    /// Makes an older version the newest one. `carried` are the tasks that have committed since: each
+    /// with a generation nobody else was given, and where its next run reads on.
     ///
     /// # Errors
     /// `FixConfig` when that version is no longer there; `Refused` while other care is taken; `Retry`
@@ -169,7 +159,7 @@ impl Lake {
         &self,
         name: &TableName,
         version: u64,
-        carried: Vec<Carried>,
+        carried: Vec<Token>,
         run: &str,
     ) -> Result<Restored> {
         let held = self.hold(name).await?;
@@ -182,7 +172,7 @@ impl Lake {
         &self,
         name: &TableName,
         version: u64,
-        carried: &[Carried],
+        carried: &[Token],
         run: &str,
     ) -> LakeResult<Restored> {
         let attempt = uuid::Uuid::new_v4().simple().to_string();
@@ -206,7 +196,7 @@ impl Lake {
         &self,
         name: &TableName,
         version: u64,
-        carried: &[Carried],
+        carried: &[Token],
         run: &str,
         attempt: &str,
     ) -> LakeResult<Option<Restored>> {
@@ -227,7 +217,7 @@ impl Lake {
         };
         let stored: Vec<Stored> = carried
             .iter()
-            .map(|carried| Stored::new(attempt, next, token(carried), stats))
+            .map(|carried| Stored::new(attempt, next, carried.clone(), stats))
             .collect();
         put_positions(&table, &stored).await?;
         fail::fail_point!("lake::restore_position_written");
@@ -452,7 +442,7 @@ async fn all_carried(
     table: &Table,
     now: &Snapshot,
     then: &Snapshot,
-    carried: &[Carried],
+    carried: &[Token],
 ) -> LakeResult<()> {
     for task in position::tasks(table).await? {
         let app_id = task.app_id();
@@ -460,7 +450,7 @@ async fn all_carried(
         if held == generation(table, then, &app_id).await? {
             continue;
         }
-        let above = |carried: &Carried| held.is_none_or(|held| carried.generation > held);
+        let above = |carried: &Token| held.is_none_or(|held| carried.generation > held);
         if !carried.iter().any(|c| c.task == task && above(c)) {
             return Err(LakeError::Conflict {
                 table: table.name.to_string(),
@@ -501,14 +491,6 @@ fn places(files: &[LakeFile], wanted: impl Fn(&LakeFile) -> bool) -> Vec<usize> 
     all.filter(|(_, file)| wanted(file))
         .map(|(at, _)| at)
         .collect()
-}
-
-fn token(carried: &Carried) -> Token {
-    Token {
-        task: carried.task.clone(),
-        generation: carried.generation,
-        position: carried.position.clone(),
-    }
 }
 
 fn own(write: &str, run: &str, attempt: &str, stats: PreparedStats) -> OwnInfo {

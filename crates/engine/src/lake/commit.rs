@@ -17,7 +17,7 @@ use deltalake_core::kernel::{
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use serde_json::json;
 use towpath_ports::{Candidate, Commit, Prepared, PreparedStats, Receipt, Result, Scope};
-use towpath_vocab::{Generation, Position, Token};
+use towpath_vocab::{Generation, Token};
 
 use super::bitmap::Bitmap;
 use super::candidate::{LakeCandidate, LakeFile};
@@ -86,12 +86,10 @@ impl PreparedWrite {
         Positions::of(&self.write.table, &self.write.intent.task.app_id())
     }
 
-    async fn make_visible(&self, position: Position, audited: bool) -> LakeResult<Receipt> {
-        let token = Token {
-            task: self.write.intent.task.clone(),
-            generation: self.write.intent.generation,
-            position,
-        };
+    async fn make_visible(&self, commit: Commit) -> LakeResult<Receipt> {
+        let intent = &self.write.intent;
+        let audited = commit.audited;
+        let token = commit.into_token(intent.task.clone(), intent.generation);
         for _ in 0..TRIES {
             if !self.write.may_commit() {
                 return Err(LakeError::LeaseLost {
@@ -398,7 +396,7 @@ impl Prepared for PreparedWrite {
     }
 
     async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
-        let receipt = self.make_visible(commit.position, commit.audited).await?;
+        let receipt = self.make_visible(commit).await?;
         self.write.ended().await;
         Ok(receipt)
     }

@@ -41,7 +41,7 @@ mod writer;
 mod tests;
 
 pub use candidate::{LakeCandidate, LakeFile};
-pub use care::{Carried, Compacted, Restored, TaskThen};
+pub use care::{Compacted, Restored, TaskThen};
 pub use error::LakeError;
 pub(crate) use error::{brief, unreadable};
 pub use history::HistoryEntry;

@@ -3,7 +3,7 @@
 //! Each attempt writes its own file `_towpath/<app id>/<generation>.<attempt>.json`; the attempt whose
 //! log entry won makes its own the `<generation>.json`. Two attempts of one generation can so never
 //! overwrite each other's position. A crash between the two is settled from the log,
-//! where the winner's commit info names its attempt.
+//! where the winner's commit info names its attempt. Version 2 holds a typed token; version 1 is read.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::storage::{
 use super::table::Table;
 
 /// Version of the stored form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Positions kept behind the last one, so that a table set back to an older version still has its own.
 const KEPT: usize = 32;
 

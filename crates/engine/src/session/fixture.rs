@@ -22,7 +22,9 @@ use futures::TryStreamExt;
 use towpath_ports::{
     Candidate, Commit, Destination, Intent, Prepared, Query, QueryResult, Result, Scope,
 };
-use towpath_vocab::{Generation, Position, SchemaChange, TableName, TaskKey, WriteMode, WritePlan};
+use towpath_vocab::{
+    Generation, Position, SchemaChange, TableName, TaskKey, TaskKind, WriteMode, WritePlan,
+};
 
 use super::{Engine, EngineLimits, EngineOptions};
 use crate::lake::Lake;
@@ -129,6 +131,7 @@ impl Fixture {
             environment: "dev".into(),
             pipeline: "t".into(),
             step: "load".into(),
+            kind: TaskKind::Step,
             table: table.clone(),
         };
         let write = WritePlan {
@@ -158,6 +161,7 @@ impl Fixture {
             .commit(Commit {
                 audited: false,
                 position: Position::default(),
+                ..Commit::default()
             })
             .await
             .unwrap();

@@ -19,9 +19,9 @@ use towpath_ports::{
 };
 use towpath_testkit::{MemoryDestination, ScriptedSource, SimulatedSystem, id_value_schema};
 use towpath_vocab::{
-    BadRows, Failure, Generation, Position, ReadMode, Remedy, Rule, RuleKind, SchemaChange,
-    SecretTemplate, Selection, Severity, TableName, TablePlan, TaskKey, Threshold, WriteMode,
-    WritePlan,
+    Annotations, BadRows, Failure, Generation, Position, ReadMode, Remedy, Rule, RuleKind,
+    SchemaChange, SecretTemplate, Selection, Severity, TableName, TablePlan, TaskKey, TaskKind,
+    Threshold, WriteMode, WritePlan,
 };
 
 /// An engine that knows the few sentences these tests say.
@@ -184,6 +184,7 @@ pub(crate) fn key(table: &TableName) -> TaskKey {
         environment: "dev".into(),
         pipeline: "pipe".into(),
         step: "extract".into(),
+        kind: TaskKind::Step,
         table: table.clone(),
     }
 }
@@ -226,6 +227,8 @@ pub(crate) fn spec(
         destination: Arc::new(lake.clone()),
         quarantine: Arc::new(lake.clone()),
         committed,
+        fingerprint: None,
+        annotations: Annotations::default(),
         checkpoint: Checkpoint::default(),
         operators: Vec::new(),
         rows_before: None,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use towpath_ports::{AttemptEnd, Opened, RunEvent, RunFilter, RunState, TaskOutcome, TaskState};
 use towpath_vocab::{
     CheckResult, Environment, FactSource, Failure, Generation, Outcome, Remedy, RunName, TableFact,
-    TableLineage, TableName, TaskKey,
+    TableLineage, TableName, TaskKey, TaskKind,
 };
 
 use crate::place::{
@@ -402,6 +402,7 @@ pub(crate) async fn generations_and_facts_read_back(place: &TestPlace) {
         environment: environment.clone(),
         pipeline: "shop".into(),
         step: "extract".into(),
+        kind: TaskKind::Step,
         table: TableName::new("raw", "orders"),
     };
     assert_eq!(store.generation(&key).await.unwrap(), None);

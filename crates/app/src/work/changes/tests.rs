@@ -16,7 +16,7 @@ use futures::TryStreamExt as _;
 use towpath_ports::{Commit, Destination, Intent};
 use towpath_vocab::{
     BadRows, ConnectionPlan, Environment, Generation, Naming, SchemaChange, TableLineage,
-    TablePlan, TaskKey, Threshold, WriteMode, WritePlan,
+    TablePlan, TaskKey, TaskKind, Threshold, WriteMode, WritePlan,
 };
 
 use super::*;
@@ -77,6 +77,7 @@ impl Bench {
                 environment: "dev".into(),
                 pipeline: "l".into(),
                 step: "s".into(),
+                kind: TaskKind::Step,
                 table: table.clone(),
             },
             generation: Generation(self.generation),
@@ -91,6 +92,7 @@ impl Bench {
             .commit(Commit {
                 position,
                 audited: false,
+                ..Commit::default()
             })
             .await
             .unwrap();

@@ -1,6 +1,6 @@
 //! What is noted about written files: the last commit of every task, and which bytes it speaks of.
 //!
-//! Three homes, one form (version 1): the key `towpath.commits` of a Parquet footer; the manifest of a
+//! Three homes, one form (version 2; version 1, of tokens without a version, is read): the key `towpath.commits` of a Parquet footer; the manifest of a
 //! folder; for a text file a hidden sidecar. The sidecar is renamed before the file, so it holds two
 //! notes, one for the file as it will be and one for the file as it was, each with size and SHA-256:
 //! whichever file a crash leaves behind is recognised, and a file changed by others is by neither.
@@ -23,7 +23,7 @@ use super::location::Location;
 
 /// The key of the notes in a Parquet footer.
 pub(super) const FOOTER_KEY: &str = "towpath.commits";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// Tasks that are remembered per file, by their latest commits.
 const TASKS_KEPT: usize = 256;
 

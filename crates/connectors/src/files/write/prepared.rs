@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use towpath_ports::{
     Candidate, Commit, Committed, Prepared, PreparedStats, Receipt, Result, Scope,
 };
-use towpath_vocab::{Position, Token, WriteMode};
+use towpath_vocab::WriteMode;
 
 use super::begin::{Claim, Job, part_name};
 use super::candidate::{Readable, Reading};
@@ -121,15 +121,11 @@ fn commit(
     job: &Job,
     rows: &Written,
     whole: Option<&Written>,
-    position: Position,
+    how: Commit,
 ) -> Result<Committed, WriteError> {
     let generation = job.intent.generation;
     let committed = Committed {
-        token: Token {
-            task: job.intent.task.clone(),
-            generation,
-            position,
-        },
+        token: how.into_token(job.intent.task.clone(), generation),
         version: format!("commit {generation}"),
         stats: stats(job, rows, whole),
     };
@@ -266,10 +262,8 @@ impl Prepared for FilesPrepared {
             .into());
         };
         let job = Arc::clone(&this.job);
-        let committed = blocking(&this.job, move || {
-            commit(&job, &rows, whole.as_ref(), how.position)
-        })
-        .await?;
+        let committed =
+            blocking(&this.job, move || commit(&job, &rows, whole.as_ref(), how)).await?;
         drop(this.claim);
         Ok(Receipt {
             committed,

@@ -26,7 +26,7 @@ use towpath_ports::{
 };
 use towpath_vocab::{
     ConnectionPlan, Failure, Generation, Mark, OptionValue, Position, ReadMode, SchemaChange,
-    SecretTemplate, Selection, TableName, TaskKey, WriteMode, WritePlan,
+    SecretTemplate, Selection, TableName, TaskKey, TaskKind, WriteMode, WritePlan,
 };
 
 use crate::files::FilesConnector;
@@ -104,6 +104,7 @@ impl How {
             environment: "dev".into(),
             pipeline: "shop".into(),
             step: self.step.into(),
+            kind: TaskKind::Step,
             table: self.table(),
         }
     }
@@ -203,6 +204,7 @@ impl TestProject {
             .commit(Commit {
                 audited: false,
                 position: position(how.generation),
+                ..Commit::default()
             })
             .await
     }

@@ -3,10 +3,10 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use towpath_vocab::Remedy;
+use towpath_vocab::{Remedy, Token};
 
 use super::*;
-use crate::lake::{Carried, TaskThen};
+use crate::lake::TaskThen;
 
 async fn append(lake: &Lake, generation: i64, name: &str) {
     let intent = intent(WriteMode::Append, schema(), generation);
@@ -15,11 +15,10 @@ async fn append(lake: &Lake, generation: i64, name: &str) {
         .unwrap();
 }
 
-fn carried(tasks: &[TaskThen]) -> Vec<Carried> {
-    let back = |then: &TaskThen| Carried {
-        task: then.task.clone(),
+fn carried(tasks: &[TaskThen]) -> Vec<Token> {
+    let back = |then: &TaskThen| Token {
         generation: then.now.next(),
-        position: then.position.clone().unwrap(),
+        ..then.token.clone().unwrap()
     };
     tasks
         .iter()
@@ -41,7 +40,8 @@ async fn a_restore_is_a_new_version_from_whose_position_the_next_run_reads() {
     let tasks = f.lake.tasks_then(&table(), 1).await.unwrap();
     assert_eq!(tasks.len(), 1);
     assert_eq!((tasks[0].now.0, tasks[0].then.unwrap().0), (4, 2));
-    assert_eq!(tasks[0].position, Some(position(2).position));
+    let then = tasks[0].token.as_ref().unwrap();
+    assert_eq!(then.position, position(2).position);
     let done = f
         .lake
         .restore(&table(), 1, carried(&tasks), "shop#9")
@@ -119,7 +119,7 @@ async fn a_load_that_was_read_before_a_restore_is_refused_after_it() {
         .unwrap();
     let tasks = f.lake.tasks_then(&table(), 0).await.unwrap();
     // The load has taken generation 3: a restore is given one that nobody has.
-    let carried = vec![Carried {
+    let carried = vec![Token {
         generation: Generation(4),
         ..carried(&tasks).remove(0)
     }];

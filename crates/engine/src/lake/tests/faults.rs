@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use object_store::memory::InMemory;
-use towpath_vocab::WriteMode;
+use towpath_vocab::{Token, WriteMode};
 use url::Url;
 
 use super::*;
@@ -222,11 +222,7 @@ async fn take_care(lake: &Lake, care: Care) -> Result<(), Failure> {
     match care {
         Care::Compact => lake.compact(&table(), "r#1").await.map(drop),
         Care::Restore => {
-            let carried = crate::lake::Carried {
-                task: task("extract"),
-                generation: Generation(4),
-                position: Position::default(),
-            };
+            let carried = Token::of(task("extract"), Generation(4));
             lake.restore(&table(), 0, vec![carried], "r#1")
                 .await
                 .map(drop)

@@ -34,7 +34,7 @@ use towpath_ports::{
 };
 use towpath_vocab::{
     Failure, Generation, Mark, Position, ReadMode, SchemaChange, Selection, TableName, TaskKey,
-    WriteMode, WritePlan,
+    TaskKind, WriteMode, WritePlan,
 };
 
 use super::Lake;
@@ -115,6 +115,7 @@ pub(crate) fn task(step: &str) -> TaskKey {
         environment: "dev".into(),
         pipeline: "shop".into(),
         step: step.into(),
+        kind: TaskKind::Step,
         table: table(),
     }
 }
@@ -157,6 +158,7 @@ pub(crate) fn position(at: u64) -> Commit {
     Commit {
         audited: false,
         position: Position::single("file", Mark::at(at)),
+        ..Commit::default()
     }
 }
 

@@ -11,7 +11,7 @@ use towpath_ports::{
     Commit, Committed, Intent, OpColumn, Prepared, Receipt, Result, Scope, Writer,
 };
 use towpath_vocab::{
-    Failure, Generation, Mark, Position, SchemaChange, TableName, TaskKey, WriteMode,
+    Failure, Generation, Mark, Position, SchemaChange, TableName, TaskKey, TaskKind, WriteMode,
 };
 
 use super::DestinationUnderTest;
@@ -84,6 +84,7 @@ pub(super) fn commit(generation: i64) -> Commit {
     Commit {
         position: position(generation),
         audited: false,
+        ..Commit::default()
     }
 }
 
@@ -119,6 +120,7 @@ impl<'a> Write<'a> {
             environment: "test".into(),
             pipeline: "shop".into(),
             step: self.step.into(),
+            kind: TaskKind::Step,
             table: self.table(),
         }
     }

@@ -39,6 +39,7 @@ async fn appends_add_to_one_file() {
                 .commit(Commit {
                     audited: false,
                     position: position(generation),
+                    ..Commit::default()
                 })
                 .await
                 .unwrap();
@@ -138,6 +139,7 @@ async fn parquet_files_get_new_columns() {
         .commit(Commit {
             audited: false,
             position: position(2),
+            ..Commit::default()
         })
         .await
         .unwrap();
@@ -201,6 +203,7 @@ async fn a_folder_gets_one_file_per_commit() {
             .commit(Commit {
                 audited: false,
                 position: position(2),
+                ..Commit::default()
             })
             .await
             .unwrap();
@@ -353,6 +356,7 @@ async fn rows_added_to_a_csv_file_stand_between_its_own_delimiters() {
         let commit = Commit {
             audited: false,
             position: position(1),
+            ..Commit::default()
         };
         prepared.commit(commit).await.unwrap();
         let expected = format!("{before}2{delimiter}\"a,b{delimiter}c\"\n3{delimiter}d,e\n");

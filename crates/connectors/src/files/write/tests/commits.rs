@@ -75,6 +75,7 @@ async fn the_first_commit_of_a_generation_wins() {
             .commit(Commit {
                 audited: false,
                 position: position(7),
+                ..Commit::default()
             })
             .await
             .unwrap();
@@ -292,6 +293,7 @@ async fn a_change_of_others_does_not_vanish_in_an_append() {
         .commit(Commit {
             audited: false,
             position: position(2),
+            ..Commit::default()
         })
         .await
         .unwrap_err();

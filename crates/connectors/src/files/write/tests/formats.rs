@@ -227,6 +227,7 @@ async fn every_type_reads_back_from_every_format() {
             .commit(Commit {
                 audited: false,
                 position: position(1),
+                ..Commit::default()
             })
             .await
             .unwrap();
@@ -314,6 +315,7 @@ async fn csv_options_shape_what_is_written() {
         .commit(Commit {
             audited: false,
             position: position(1),
+            ..Commit::default()
         })
         .await
         .unwrap();
@@ -433,6 +435,7 @@ async fn parquet_row_groups_are_bounded_and_readable() {
         .commit(Commit {
             audited: false,
             position: position(1),
+            ..Commit::default()
         })
         .await
         .unwrap();
@@ -533,7 +536,7 @@ proptest! {
             let project = TestProject::new();
             let prepared = project.prepare(&how, &batch).await.unwrap();
             let seen = candidate(prepared.as_ref(), Scope::Incoming).await;
-            prepared.commit(Commit { audited: false, position: position(1) }).await.unwrap();
+            prepared.commit(Commit { audited: false, position: position(1), ..Commit::default() }).await.unwrap();
             seen
         });
         prop_assert_eq!(back, batch);
