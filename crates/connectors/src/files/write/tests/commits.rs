@@ -238,7 +238,7 @@ async fn notes_of_a_newer_version_are_not_touched() {
     let note = project.text(".x.csv.towpath.json");
     std::fs::write(
         project.path(".x.csv.towpath.json"),
-        note.replace("\"version\":1", "\"version\":2"),
+        note.replacen("\"version\":2", "\"version\":3", 1),
     )
     .unwrap();
     let failure = project
