@@ -222,8 +222,12 @@ impl Annotations {
     /// # Errors
     /// When it has no form in JSON.
     pub fn of<T: Serialize>(name: &str, note: &T) -> Result<Self, serde_json::Error> {
-        let note = serde_json::to_value(note)?;
-        Ok(Self(BTreeMap::from([(name.to_owned(), note)])))
+        Ok(Self::single(name, serde_json::to_value(note)?))
+    }
+
+    /// One note that is JSON already.
+    pub fn single(name: &str, note: Value) -> Self {
+        Self(BTreeMap::from([(name.to_owned(), note)]))
     }
 
     /// Reads one note; `None` when there is none of this name.

@@ -15,8 +15,8 @@ use towpath_ports::{
     Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, Secrets, System, TaskOutcome,
 };
 use towpath_vocab::{
-    CommandPlan, ConnectionPlan, Failure, LoadPlan, OptionValue, PlannedTask, Position, ReadMode,
-    Remedy, SecretTemplate, Selection, TableName, TablePlan,
+    Annotations, CommandPlan, ConnectionPlan, Failure, LoadPlan, OptionValue, PlannedTask,
+    Position, ReadMode, Remedy, SecretTemplate, Selection, TableName, TablePlan,
 };
 
 use super::fingerprint::fingerprint;
@@ -306,6 +306,7 @@ async fn keep(
         reader,
         opened_at: Position::default(),
         fingerprint: Some(attempt.to_owned()),
+        annotations: Annotations::default(),
         rows_before: None,
         cancel,
     })

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_vocab::{
-    ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, LoadPlan, PlannedTask, Position,
-    ReadMode, Selection, TableLineage, WriteMode, WritePlan,
+    Annotations, ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, LoadPlan, PlannedTask,
+    Position, ReadMode, Selection, TableLineage, WriteMode, WritePlan,
 };
 
 use super::fingerprint::fingerprint;
@@ -104,6 +104,7 @@ pub(super) async fn load(
             reader,
             opened_at: from,
             fingerprint,
+            annotations: Annotations::default(),
             rows_before,
             cancel,
         })

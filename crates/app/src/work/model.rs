@@ -12,8 +12,8 @@ use towpath_flow::{OutputSummary, judge_view};
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Clock, Destination, ModelEngine, ModelRequest, TaskOutcome};
 use towpath_vocab::{
-    Check, CheckKind, ColumnRef, Failure, Materialized, ModelPlan, PlannedTask, Position,
-    SchemaChange, TableLineage, TableName, WriteMode,
+    Annotations, Check, CheckKind, ColumnRef, Failure, Materialized, ModelPlan, PlannedTask,
+    Position, SchemaChange, TableLineage, TableName, WriteMode,
 };
 
 use super::fingerprint::fingerprint;
@@ -81,6 +81,7 @@ pub(super) async fn build(
         reader: run.reader,
         opened_at: Position::default(),
         fingerprint: Some(print),
+        annotations: Annotations::default(),
         rows_before: None,
         cancel,
     })

@@ -95,6 +95,7 @@ pub(super) async fn publish(
         reader,
         opened_at: sent.position(),
         fingerprint: Some(print),
+        annotations: sent.annotations(),
         rows_before: None,
         cancel,
     })

@@ -1,21 +1,23 @@
 //! What a publish remembers: which commit of the lakehouse its destination holds, and how it was sent.
 //!
-//! Promise: it is stored in the token, in the same transaction as the rows, so a destination and what is
-//! known of it are restored together. A version is told by its commit, never by its number alone: numbers
+//! Promise: it is a note of the token, stored in the same transaction as the rows, so a destination and what
+//! is known of it are restored together; the mark that held it in tokens of version 1 is read. A version is told by its commit, never by its number alone: numbers
 //! repeat when a lakehouse is set back or copied. It compares no rows: `changes.rs` does.
 
 use serde::Deserialize;
 use serde_json::json;
 use towpath_engine::Lake;
 use towpath_ports::{TableStates, TaskOutcome};
-use towpath_vocab::{Generation, Mark, PlannedTask, Position, SplitId, TableName};
+use towpath_vocab::{Annotations, Generation, Mark, PlannedTask, Position, SplitId, TableName};
 
 use super::changes::Pinned;
 use super::generation::GenerationClaim;
 use super::scope::Work;
 use crate::Result;
 
-/// The entry of a stored position that says what was sent.
+/// The note that says what was sent.
+const NOTE: &str = "sent";
+/// The split whose mark is the version that was sent; in version 1 it also said the rest.
 const LAKE: &str = "lake";
 
 /// What a commit at a destination was made of.
@@ -48,18 +50,27 @@ pub(super) struct Sent {
 impl Sent {
     /// What the destination holds.
     pub(super) fn of(claim: &GenerationClaim) -> Option<Self> {
-        let position = claim.position();
-        let mark = position.mark(&SplitId(LAKE.to_owned()))?;
-        let sent: Self = serde_json::from_value(mark.resume.clone()).ok()?;
+        let token = &claim.last.as_ref()?.token;
+        let mark = token.position.mark(&SplitId(LAKE.to_owned()))?;
+        let noted: Option<Self> = token.annotations.read(NOTE).ok()?;
+        let sent = match noted {
+            Some(sent) => sent,
+            None => serde_json::from_value(mark.resume.clone()).ok()?,
+        };
         Some(Self {
             version: mark.order,
             ..sent
         })
     }
 
-    /// As it is stored.
+    /// The version, as far as the source was read.
     pub(super) fn position(&self) -> Position {
-        let resume = json!({
+        Position::single(LAKE, Mark::at(self.version))
+    }
+
+    /// The rest, as it is stored.
+    pub(super) fn annotations(&self) -> Annotations {
+        let note = json!({
             "table": self.table,
             "commit": self.commit,
             "task": self.task,
@@ -69,8 +80,7 @@ impl Sent {
             "rows": self.rows,
             "sole": self.sole,
         });
-        let order = self.version;
-        Position::single(LAKE, Mark { order, resume })
+        Annotations::single(NOTE, note)
     }
 }
 

@@ -14,7 +14,7 @@ use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Checkpoint, Destination, Reader, Receipt, TaskOutcome, TaskRecord};
 use towpath_vocab::{
     Action, Annotations, Failure, PlannedTask, Position, ReadMode, Remedy, RunName, TableName,
-    TablePlan,     TaskKey, WriteMode,
+    TablePlan, TaskKey, WriteMode,
 };
 
 use super::columns::WatchedColumns;
@@ -36,6 +36,8 @@ pub(crate) struct TableWrite<'a> {
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) opened_at: Position,
     pub(crate) fingerprint: Option<String>,
+    /// What is noted with each commit.
+    pub(crate) annotations: Annotations,
     /// As in `OutputSpec`.
     pub(crate) rows_before: Option<u64>,
     pub(crate) cancel: CancellationToken,
@@ -164,6 +166,7 @@ impl Work {
             reader,
             opened_at,
             fingerprint,
+            annotations,
             rows_before,
             cancel,
         } = write;
@@ -190,7 +193,7 @@ impl Work {
             quarantine: Arc::clone(&self.services.lake) as _,
             committed: opened_at.clone(),
             fingerprint: fingerprint.clone(),
-            annotations: Annotations::default(),
+            annotations,
             checkpoint,
             operators: Vec::new(),
             rows_before,

@@ -62,8 +62,8 @@ pub(crate) async fn last<S: Session + ?Sized>(
     let generation = Generation(generation.int());
     let token = token(task, generation, format.int(), position.text())
         .map_err(|reason| wrong(task, reason))?;
-    let stats: PreparedStats =
-        serde_json::from_str(stats.text()).map_err(|_| wrong(task, "its statistics are not JSON"))?;
+    let stats: PreparedStats = serde_json::from_str(stats.text())
+        .map_err(|_| wrong(task, "its statistics are not JSON"))?;
     Ok(Some(committed(token, stats)))
 }
 

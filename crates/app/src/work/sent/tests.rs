@@ -3,25 +3,26 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use towpath_ports::{Committed, TableState};
-use towpath_vocab::{Generation, TaskKey, Token};
+use towpath_vocab::{TaskKey, TaskKind, Token};
 
 use super::*;
 
-fn claim(position: Position) -> GenerationClaim {
+fn claim(position: Position, annotations: Annotations) -> GenerationClaim {
     let task = TaskKey {
         project: "p".into(),
         environment: "dev".into(),
         pipeline: "l".into(),
         step: "back".into(),
+        kind: TaskKind::Step,
         table: TableName::new("back", "t"),
     };
     GenerationClaim {
         generation: Generation(2),
         last: Some(Committed {
             token: Token {
-                task,
-                generation: Generation(1),
                 position,
+                annotations,
+                ..Token::of(task, Generation(1))
             },
             version: "commit 1".to_owned(),
             stats: Default::default(),
@@ -53,17 +54,24 @@ fn target(committed: Option<(&str, u64)>, now: Option<(&str, u64)>) -> Target {
         committed: committed.map(state),
         now: now.map(state),
     };
-    Target::new(states, &claim(Position::default()))
+    Target::new(states, &claim(Position::default(), Annotations::default()))
 }
 
 #[test]
 fn what_was_sent_is_read_from_the_token() {
-    assert_eq!(Sent::of(&claim(sent().position())), Some(sent()));
-    assert_eq!(Sent::of(&claim(Position::default())), None);
-    // As earlier versions stored it: a number and no commit.
+    let none = Annotations::default;
+    let held = claim(sent().position(), sent().annotations());
+    assert_eq!(Sent::of(&held), Some(sent()));
+    assert_eq!(Sent::of(&claim(Position::default(), none())), None);
+    assert_eq!(Sent::of(&claim(sent().position(), none())), None);
+    // As earlier versions stored it: in the mark; the first of them without a commit.
+    let resume = json!({ "table": "id", "commit": "c", "task": "task", "where": "a > 1", "key": ["a"],
+        "columns": ["a", "b"], "rows": 5, "sole": false });
+    let old = Position::single(LAKE, Mark { order: 7, resume });
+    assert_eq!(Sent::of(&claim(old, none())), Some(sent()));
     let resume = json!({ "table": "id", "task": "task" });
     let old = Position::single(LAKE, Mark { order: 7, resume });
-    let old = Sent::of(&claim(old)).unwrap();
+    let old = Sent::of(&claim(old, none())).unwrap();
     assert_eq!((old.version, old.commit, old.rows), (7, None, None));
 }
 
