@@ -30,7 +30,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0904",
         Remedy::FixConfig,
         "A file of the project cannot be read.",
-        "Check its rights. Project files are UTF-8 text.",
+        "Check its permissions. Project files are UTF-8 text.",
     ),
     CodeEntry::run(
         "R0905",
@@ -72,13 +72,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0912",
         Remedy::FixConfig,
         "The folder for local state cannot be created.",
-        "It is `.towpath` in the project folder. Check the folder's rights and free space.",
+        "It is `.towpath` in the project folder. Check the folder's permissions and free space.",
     ),
     CodeEntry::run(
         "R0913",
         Remedy::FixConfig,
         "A temporary folder cannot be created.",
-        "Check the folder that TMPDIR names, usually /tmp: its rights and free space.",
+        "Check the folder that TMPDIR names, usually /tmp: its permissions and free space.",
     ),
     CodeEntry::run(
         "R0914",
@@ -204,7 +204,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0936",
         Remedy::FixConfig,
         "A file of a new project cannot be written.",
-        "Check the folder's rights and free space, or choose another one: towpath init DIR.",
+        "Check the folder's permissions and free space, or choose another one: towpath init DIR.",
     ),
     CodeEntry::run(
         "R0937",
@@ -252,7 +252,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0945",
         Remedy::FixConfig,
         "A file cannot be written.",
-        "Check the folder's rights and free space.",
+        "Check the folder's permissions and free space.",
     ),
     CodeEntry::run(
         "R0946",
@@ -276,13 +276,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0951",
         Remedy::FixConfig,
         "A file that a command needs cannot be written.",
-        "It is below `.towpath/steps`. Check the folder's rights and free space.",
+        "It is below `.towpath/steps`. Check the folder's permissions and free space.",
     ),
     CodeEntry::run(
         "R0952",
         Remedy::FixConfig,
         "The folder of a command's output cannot be read.",
-        "Check its rights.",
+        "Check its permissions.",
     ),
     CodeEntry::run(
         "R0953",

@@ -371,5 +371,5 @@ fn not_made(path: &Path, error: &std::io::Error) -> Failure {
         Remedy::FixConfig,
         format!("{} cannot be created: {error}", path.display()),
     )
-    .help("check the folder's rights and free space")
+    .help("check the folder's permissions and free space")
 }

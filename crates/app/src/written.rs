@@ -19,6 +19,6 @@ pub(crate) fn put(path: &Path, text: &str) -> Result<()> {
                 Remedy::FixConfig,
                 format!("{} cannot be written: {error}", path.display()),
             )
-            .help("check the folder's rights and free space")
+            .help("check the folder's permissions and free space")
         })
 }

@@ -126,7 +126,7 @@ fn a_view_whose_test_failed_is_not_said_to_show_the_version_before() {
             "materialized='table'",
         ],
     );
-    assert!(!said.contains("still see the version before"), "{said}");
+    assert!(!said.contains("still see the previous version"), "{said}");
     assert_eq!(desk.count("", "marts.v"), 2);
 }
 

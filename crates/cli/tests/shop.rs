@@ -355,7 +355,7 @@ fn a_bad_load_is_stopped_and_the_old_version_stays() {
     let said = shop.says(3, &["run"]);
     for words in [
         "`raw.orders` was not committed: 1 row with a `customer_id` that is not in `raw.customers`: 4711",
-        "nothing of this load is visible; readers still see the version before",
+        "nothing of this load is visible; readers still see the previous version",
         "check `relationships_orders_customer_id` found 1, its limit: at most 0 rows",
         "look: towpath quality raw.orders",
         "to continue: correct the data and run again",

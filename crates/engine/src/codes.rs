@@ -11,7 +11,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0401",
         Remedy::FixConfig,
-        "A lakehouse table cannot hold a type.",
+        "A lakehouse table cannot store a type.",
         "Give the column another type: `columns: { NAME: { type: text } }`.",
     ),
     CodeEntry::run(
@@ -23,7 +23,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0403",
         Remedy::FixConfig,
-        "A column has another type in the source than in the table.",
+        "A column has a different type in the source than in the table.",
         "Declare the old type in the table's `columns`, or rewrite the table once with `--full-refresh`.",
     ),
     CodeEntry::run(
@@ -35,7 +35,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0405",
         Remedy::FixConfig,
-        "These column names are not possible in a table.",
+        "The column names are not valid in a table.",
         "Two names differ only in case, or a name is empty. Rename one with `from`.",
     ),
     CodeEntry::run(
@@ -53,7 +53,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0408",
         Remedy::FixConfig,
-        "A table cannot be written by this key.",
+        "A table cannot be written with this key.",
         "The message says why. The key columns must be among the columns of the rows.",
     ),
     CodeEntry::run(
@@ -102,7 +102,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0416",
         Remedy::Retry,
         "The file system refused an operation.",
-        "Check free space, rights and the disk. No partial result is visible; run again.",
+        "Check free space, permissions and the disk. No partial result is visible; run again.",
     ),
     CodeEntry::run(
         "R0417",
@@ -125,7 +125,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0420",
         Remedy::Retry,
-        "Work in the background was stopped.",
+        "A background task was stopped.",
         "No partial result is visible; run again.",
     ),
     CodeEntry::run(
@@ -143,19 +143,19 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0423",
         Remedy::Refused,
-        "There is a table with the name of a view.",
+        "A table already has the name of this view.",
         "Drop the table (`towpath lake drop NAME --yes`), or give the view another name.",
     ),
     CodeEntry::run(
         "R0424",
         Remedy::Retry,
-        "A write was overtaken by a later one.",
+        "A later write was committed first.",
         "Towpath tries again on the new version.",
     ),
     CodeEntry::run(
         "R0425",
         Remedy::FixData,
-        "A data file does not have the rows that the log says.",
+        "A data file does not contain the rows that the log records.",
         "It is damaged or was changed. Restore the table to an older version, or rebuild it.",
     ),
     CodeEntry::run(
@@ -173,7 +173,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0428",
         Remedy::Refused,
-        "Another `towpath lake` command works on the table.",
+        "Another `towpath lake` command is working on the table.",
         "Wait until it has ended.",
     ),
     CodeEntry::run(
@@ -240,7 +240,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0505",
         Remedy::Refused,
         "A statement changes data.",
-        "A model or a query only reads. Tables are changed by loads, models and `towpath lake`.",
+        "A model or query may only read. Tables are changed by loads, models and `towpath lake`.",
     ),
     CodeEntry::run(
         "R0506",
@@ -257,13 +257,13 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0508",
         Remedy::FixData,
-        "A statement has a value that it cannot compute with.",
+        "A statement cannot compute with one of its values.",
         "Division by zero: `x / nullif(y, 0)`. A number too large: cast to a wider type first. A text that is not a number: `try_cast(x as TYPE)` gives NULL. A text or list that is too long: `repeat`, `lpad`, `array_repeat` and series make a text of at most 16 MB and a list of at most ten million items.",
     ),
     CodeEntry::run(
         "R0509",
         Remedy::FixConfig,
-        "The engine does not support a construct of SQL.",
+        "The engine does not support an SQL construct.",
         "The message names it, and often a way to write it differently.",
     ),
     CodeEntry::run(
@@ -294,7 +294,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0514",
         Remedy::FixConfig,
         "There is not enough disk space to spill.",
-        "Give more `memory:` so that less spills, or free disk space where the project's `.towpath` folder is.",
+        "Raise `memory:` so that less spills, or free disk space where the project's `.towpath` folder is.",
     ),
     CodeEntry::run(
         "R0515",
@@ -311,8 +311,8 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0520",
         Remedy::FixConfig,
-        "A statement computed longer than `statement_timeout`.",
-        "Restrict its rows (`where`, `limit`), join by columns that are equal, or raise `statement_timeout:` in towpath.yml (1h without it, `0` is none). The time that a program takes to read the rows does not count.",
+        "A statement ran longer than `statement_timeout`.",
+        "Restrict its rows (`where`, `limit`), join on equal columns, or raise `statement_timeout:` in towpath.yml (default 1h; `0` means no limit). The time that a program takes to read the rows does not count.",
     ),
     CodeEntry::run(
         "R0521",
@@ -324,7 +324,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0522",
         Remedy::FixConfig,
         "The folder for spill files cannot be created.",
-        "It is `.towpath/spill` of the project: check its rights and free space.",
+        "It is `.towpath/spill` of the project: check its permissions and free space.",
     ),
     CodeEntry::run(
         "R0523",
@@ -336,6 +336,6 @@ pub const CODES: &[CodeEntry] = &[
         "R0729",
         Remedy::Retry,
         "A statement makes no progress.",
-        "For five minutes no operator of the query or model made progress: they wait for each other's memory. The message names the holders. Raise `memory:` or run fewer tasks at once with `parallel:`.",
+        "For five minutes no operator of the query or model made progress: they are waiting for one another's memory. The message names the holders. Raise `memory:` or run fewer tasks at once with `parallel:`.",
     ),
 ];

@@ -134,7 +134,7 @@ fn too_long(subject: &str, timeout: Duration) -> Failure {
         format!("{subject} ran for more than {} s", timeout.as_secs()),
     )
     .help("a recursive query needs a condition under which it ends; a join needs a key")
-    .help("to allow more time: `statement_timeout: 6h` in `towpath.yml`; `0` is no limit")
+    .help("to allow more time: `statement_timeout: 6h` in `towpath.yml`; `0` means no limit")
 }
 
 async fn physical(

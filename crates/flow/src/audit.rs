@@ -62,7 +62,7 @@ pub(crate) fn stopped(table: &TableName, results: &[CheckResult]) -> Option<Fail
         ),
     };
     let mut failure = Failure::new("R0620", Remedy::FixData, message)
-        .help("nothing of this load is visible; readers still see the version before");
+        .help("nothing of this load is visible; readers still see the previous version");
     for check in failed.iter().take(TOLD) {
         let found = group_thousands(check.value);
         failure = failure.help(format!(

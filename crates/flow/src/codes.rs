@@ -23,7 +23,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0603",
         Remedy::Bug,
-        "The writing task stopped without a result.",
+        "The writer task stopped without a result.",
         "Nothing was committed. Run again, and please report the message.",
     ),
     CodeEntry::run(
@@ -54,7 +54,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0609",
         Remedy::Refused,
         "A source table was truncated while its changes were read.",
-        "Towpath does not apply a truncate by itself. Load the table again: towpath run --full-refresh.",
+        "Towpath does not apply a truncation automatically. Load the table again: towpath run --full-refresh.",
     ),
     CodeEntry::run(
         "R0610",
@@ -83,14 +83,14 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0614",
         Remedy::FixConfig,
-        "A rule about text is set on a column of another type.",
+        "A rule about text is set on a column of a different type.",
         "`pattern` and `length` need text. Declare the column as `text`, or use `min`, `max` or `in`.",
     ),
     CodeEntry::run(
         "R0615",
         Remedy::FixConfig,
         "The key of `mask: hash` cannot be used.",
-        "Set the secret that `mask_key` in towpath.yml names to a text of some length.",
+        "Set the secret that `mask_key` in towpath.yml names to a long random text.",
     ),
     CodeEntry::run(
         "R0616",
@@ -120,7 +120,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0620",
         Remedy::FixData,
         "A table was not committed because a check failed.",
-        "Readers still see the version before. The message lists each failed check with its result and its limit. `towpath quality TABLE` shows its history. Correct the data, or change the limit, or set `severity: warn` on the check.",
+        "Readers still see the previous version. The message lists each failed check with its result and its limit. `towpath quality TABLE` shows its history. Correct the data, or change the limit, or set `severity: warn` on the check.",
     ),
     CodeEntry::run(
         "R0621",
@@ -132,13 +132,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0622",
         Remedy::FixData,
         "A load was stopped by its first bad row.",
-        "The table says `bad_rows: fail`. Correct the row, change the rule, or quarantine such rows: `bad_rows: quarantine`.",
+        "The table has `bad_rows: fail`. Correct the row, change the rule, or quarantine such rows: `bad_rows: quarantine`.",
     ),
     CodeEntry::run(
         "R0623",
         Remedy::FixData,
         "A load was stopped because too many rows are bad.",
-        "The limit is `fail_above`, by default 10 % of the rows that were read. Readers still see the version before; the bad rows are in the quarantine.\n\n  towpath quarantine show TABLE\n  towpath run --fail-above TABLE=20%      # accept them, for one run",
+        "The limit is `fail_above`, by default 10 % of the rows that were read. Readers still see the previous version; the bad rows are in the quarantine.\n\n  towpath quarantine show TABLE\n  towpath run --fail-above TABLE=20%      # accept them, for one run",
     ),
     CodeEntry::run(
         "R0624",
@@ -173,19 +173,19 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0640",
         Remedy::FixData,
-        "A rejected record is too long to be sealed.",
+        "A rejected record is too long to be encrypted.",
         "Tables with masked columns keep their rejected records encrypted. Lower `max_record_bytes` of the source, so that such records are cut off.",
     ),
     CodeEntry::run(
         "R0641",
         Remedy::FixConfig,
-        "Rejected records were sealed with another `mask_key`.",
+        "Rejected records were encrypted with a different `mask_key`.",
         "Set the `mask_key` that the project had when they were rejected, replay them, and set the new one again; or discard them: towpath quarantine discard TABLE.",
     ),
     CodeEntry::run(
         "R0660",
         Remedy::FixData,
-        "A source without rows would empty its table.",
+        "An empty source would empty the table.",
         "A full load replaces the table, and its source has no rows; nothing was committed. Look at what the load reads, such as a file with only a header. If the table is to be empty: towpath run --fail-above TABLE=100%, or `fail_above: 100%` on the table.",
     ),
     CodeEntry::run(
@@ -198,13 +198,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0723",
         Remedy::FixConfig,
         "State that is larger than memory cannot be kept on disk.",
-        "The folder `.towpath/spill` cannot be written, or its disk is full. Free disk space there, or give more `memory:`.",
+        "The folder `.towpath/spill` cannot be written, or its disk is full. Free disk space there, or raise `memory:`.",
     ),
     CodeEntry::run(
         "R0727",
         Remedy::FixConfig,
-        "Operators wait for memory without end.",
-        "For five minutes no memory was released or granted: the holders wait for each other. The message names them. Raise `memory:` or run fewer tasks at once with `parallel:`.",
+        "Operators are waiting for memory that is never released.",
+        "For five minutes no memory was released or granted: the holders are waiting for one another. The message names them. Raise `memory:` or run fewer tasks at once with `parallel:`.",
     ),
     CodeEntry::run(
         "R0728",

@@ -118,7 +118,7 @@ pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Op
     let table = &spec.plan.target;
     let line = format!("`{table}` was stopped: its source has no rows, and the table has {before}");
     let failure = Failure::new("R0660", Remedy::FixData, line)
-        .help("nothing of this load is visible; readers still see the version before")
+        .help("nothing of this load is visible; readers still see the previous version")
         .help("a file with only a header has no rows: check the source");
     Some(failure.help(format!("accept: towpath run --fail-above {table}=100%")))
 }
@@ -129,7 +129,7 @@ fn stop_line(table: &TableName, line: String) -> Failure {
         Remedy::FixData,
         format!("`{table}` was stopped: {line}"),
     )
-    .help("nothing of this load is visible; readers still see the version before")
+    .help("nothing of this load is visible; readers still see the previous version")
     .help(format!("look: towpath quarantine show {table}"))
     .help(format!("accept: towpath run --fail-above {table}=…%"))
 }

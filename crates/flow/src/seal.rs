@@ -225,13 +225,14 @@ pub(crate) fn no_key() -> Failure {
 }
 
 fn not_sealed(table: &str) -> Failure {
-    let message = format!("a rejected record of `{table}` is too long to be sealed");
+    let message = format!("a rejected record of `{table}` is too long to be encrypted");
     Failure::new("R0640", Remedy::FixData, message)
         .help("lower `max_record_bytes` of the source, so that such records are cut off")
 }
 
 fn other_key(table: &TableName) -> Failure {
-    let message = format!("rejected records of `{table}` were sealed with another `mask_key`");
+    let message =
+        format!("rejected records of `{table}` were encrypted with a different `mask_key`");
     Failure::new("R0641", Remedy::FixConfig, message)
         .help("set the `mask_key` that the project had when they were rejected")
         .help(format!(

@@ -50,7 +50,7 @@ pub(crate) fn failed(what: &str, error: &dyn std::fmt::Display) -> Failure {
     let message =
         format!("state that does not fit into memory cannot be kept on disk: {what}: {error}");
     Failure::new("R0723", Remedy::FixConfig, message)
-        .help("free disk space where the project's `.towpath` folder is, or give more `memory:`")
+        .help("free disk space where the project's `.towpath` folder is, or raise `memory:`")
 }
 
 fn ipc(error: ArrowError) -> Failure {

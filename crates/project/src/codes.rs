@@ -61,7 +61,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "C0511",
         "`check --connect`: a table that is loaded, or is in `schemas/`, does not exist or cannot be read.",
-        "Correct its name (`from:`), or the rights of the user that connects. If the table was removed:\n\n  towpath connection discover NAME --write",
+        "Correct its name (`from:`), or the permissions of the user that connects. If the table was removed:\n\n  towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "C0512",

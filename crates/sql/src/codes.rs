@@ -52,7 +52,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "M0311",
-        "The engine does not support this construct of SQL.",
+        "The engine does not support this SQL construct.",
         "",
     ),
     CodeEntry::check(

@@ -47,7 +47,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0686",
         Remedy::FixConfig,
-        "The user of the state store does not have the rights.",
+        "The user of the state store does not have the necessary permissions.",
         "Towpath creates a schema and tables in it. GRANT CREATE ON DATABASE to the user, or create the schema and make the user its owner.",
     ),
     CodeEntry::run(

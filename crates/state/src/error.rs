@@ -248,7 +248,7 @@ fn postgres(place: &Place, error: &tokio_postgres::Error) -> Failure {
         Some("42501") => Failure::new(
             "R0686",
             Remedy::FixConfig,
-            format!("the user of {place} does not have the needed rights: {reason}"),
+            format!("the user of {place} does not have the necessary permissions: {reason}"),
         )
         .help("let it create a schema: GRANT CREATE ON DATABASE … TO …; or create the schema for it and make it the owner"),
         Some("53100") => Failure::new("R0806", Remedy::FixConfig, format!("the disk under {place} is full"))

@@ -65,7 +65,7 @@ impl Remedy {
         match self {
             Self::Retry => "The error may pass: a run tries again.",
             Self::Unreachable => "The system may come back: a run tries again for a while.",
-            Self::FixConfig => "Change the project, a connection or the rights of a user.",
+            Self::FixConfig => "Change the project, a connection or the permissions of a user.",
             Self::FixData => "Change the data, or the rules about them.",
             Self::Refused => "Towpath refuses on purpose.",
             Self::Cancelled => "The user asked to stop.",

@@ -16,7 +16,7 @@ pub enum Remedy {
     /// Try again for a while: an outside system cannot be reached at the moment (refused or lost
     /// connection, a server that starts or stops).
     Unreachable,
-    /// Change the project, the connection or the outside system's rights.
+    /// Change the project, the connection or the external system's permissions.
     FixConfig,
     /// Change the data, or the rules about it.
     FixData,

@@ -170,5 +170,5 @@ fn failed(path: &Path, error: &std::io::Error) -> Failure {
         Remedy::FixConfig,
         format!("{} cannot be written: {error}", path.display()),
     )
-    .help("check the folder's rights and free space, or choose another one: towpath init DIR")
+    .help("check the folder's permissions and free space, or choose another one: towpath init DIR")
 }

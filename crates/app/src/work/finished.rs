@@ -90,7 +90,7 @@ fn settle(folder: &Path) -> std::io::Result<()> {
 fn unkept(path: &Path, error: &std::io::Error) -> Failure {
     let message = format!("{} cannot be kept: {error}", path.display());
     Failure::new("R0951", Remedy::FixConfig, message)
-        .help("check the folder's rights and free space")
+        .help("check the folder's permissions and free space")
 }
 
 #[cfg(test)]

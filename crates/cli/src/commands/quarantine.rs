@@ -99,7 +99,7 @@ fn one(record: &RejectedRecord) {
     }
     match (&record.record, record.cells.is_empty()) {
         (Some(text), true) => say!("    {text}"),
-        (None, true) => say!("    (its text is sealed or was not stored)"),
+        (None, true) => say!("    (its text is encrypted or was not stored)"),
         (_, false) => {}
     }
     let about_cells: Vec<&String> = record.cells.iter().flat_map(|c| &c.reasons).collect();

@@ -276,7 +276,7 @@ fn a_lakehouse_that_cannot_be_written() {
         &[
             "raw.t",
             "ermission denied",
-            "the right to write there",
+            "permission to write there",
             "nothing of this write is visible",
         ],
     );

@@ -102,7 +102,7 @@ fn a_header_without_rows() {
         &[
             "raw.t",
             "the table would hold 0 rows",
-            "the version before",
+            "the previous version",
             "towpath quality raw.t",
         ],
         Then::Stopped,

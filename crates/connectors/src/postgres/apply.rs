@@ -63,7 +63,7 @@ pub(super) async fn lock_table(client: &Client, relation: &Relation) -> Result<b
     let row = client
         .query_opt(sql, &[schema, name])
         .await
-        .doing("checking rights")?;
+        .doing("checking permissions")?;
     if !row.is_some_and(|row| row.get(0)) {
         return Ok(false);
     }

@@ -59,8 +59,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0212",
         Remedy::FixConfig,
-        "The user of a connection does not have the right.",
-        "Ask the owner for `GRANT USAGE ON SCHEMA …` and `GRANT SELECT ON …`, or for the right to write.",
+        "The user of a connection does not have the necessary permission.",
+        "Ask the owner for `GRANT USAGE ON SCHEMA …` and `GRANT SELECT ON …`, or for permission to write.",
     ),
     CodeEntry::run(
         "R0213",

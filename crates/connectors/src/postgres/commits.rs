@@ -43,7 +43,7 @@ pub(super) async fn check_rights(client: &Client, commits: &Relation) -> Result<
     let row = client
         .query_one(sql, &[&commits.schema, &commits.name])
         .await
-        .doing("checking rights")?;
+        .doing("checking permissions")?;
     if row.get(0) {
         Ok(())
     } else {

@@ -346,7 +346,7 @@ impl Cursor {
             notes.push(if self.moment.is_known() {
                 format!("this is another server than last time, or it was restored: rows are read from the last `{name}` on")
             } else {
-                format!("this server cannot be identified (no right to call `pg_control_system` and `pg_control_checkpoint`): rows are read from the last `{name}` on")
+                format!("this server cannot be identified (no permission to call `pg_control_system` and `pg_control_checkpoint`): rows are read from the last `{name}` on")
             });
         }
         if let Some(tables) = named(client, &self.whole).await? {

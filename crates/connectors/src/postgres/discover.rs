@@ -115,7 +115,7 @@ impl PostgresDiscover {
                 "only some columns may be read".to_owned()
             } else {
                 format!(
-                    "no right to read it: GRANT SELECT ON {} TO …",
+                    "no permission to read it: GRANT SELECT ON {} TO …",
                     found.relation.sql()
                 )
             });
@@ -179,9 +179,10 @@ impl PostgresDiscover {
         }
         match (row.get::<_, bool>(6), row.get::<_, bool>(5)) {
             (false, _) => notes.push(format!("there is no schema `{}`", self.settings.schema)),
-            (true, false) => {
-                notes.push(format!("no right to use schema `{}`", self.settings.schema))
-            }
+            (true, false) => notes.push(format!(
+                "no permission to use schema `{}`",
+                self.settings.schema
+            )),
             (true, true) => {}
         }
         let encoding: String = row.get(7);

@@ -64,7 +64,7 @@ pub(super) enum PgError {
         column: String,
         similar: Option<String>,
     },
-    #[error("no right to {doing}: {reason}")]
+    #[error("no permission to {doing}: {reason}")]
     NoRight { doing: String, reason: String },
     #[error("PostgreSQL does not accept the query: {reason}")]
     Query { reason: String },
@@ -103,7 +103,7 @@ pub(super) enum PgError {
     Replica,
     #[error("the name `{name}` is longer than the 63 bytes that PostgreSQL allows")]
     LongName { name: String },
-    #[error("no right to write `_towpath_commits` in schema `{schema}`")]
+    #[error("no permission to write `_towpath_commits` in schema `{schema}`")]
     NoCommits { schema: String },
     #[error("column `{column}` has the type {data_type}, which PostgreSQL cannot store exactly")]
     NoType { column: String, data_type: String },
@@ -238,7 +238,7 @@ impl PgError {
             Self::Tls { .. } => "`sslmode` in the `url` is one of disable, prefer, require, verify-ca, verify-full; `sslrootcert` names a PEM file".to_owned(),
             Self::NoTable { similar: Some(name), .. } | Self::NoColumn { similar: Some(name), .. } => format!("did you mean `{name}`?"),
             Self::NoTable { .. } => "tables outside the connection's `schema` are written `schema.table`".to_owned(),
-            Self::NoRight { .. } => "ask the owner for `GRANT USAGE ON SCHEMA …` and `GRANT SELECT ON …` (or the right to write)".to_owned(),
+            Self::NoRight { .. } => "ask the owner for `GRANT USAGE ON SCHEMA …` and `GRANT SELECT ON …` (or permission to write)".to_owned(),
             Self::SameName { .. } => "give one of them another name with `AS`".to_owned(),
             Self::Cursor { .. } => "a cursor is a column of dates, timestamps, integers, decimals or text whose values only grow".to_owned(),
             Self::Position { .. } => "start over with `--full-refresh`".to_owned(),

@@ -74,7 +74,7 @@ pub(super) async fn cut(
             .iter()
             .any(|table| !table.can_read || table.row_security);
     if hidden {
-        notes.push(format!("parts of `{name}` cannot be read by themselves (rights, row security): it is read in one piece"));
+        notes.push(format!("parts of `{name}` cannot be read by themselves (permissions, row security): it is read in one piece"));
         return Ok(whole());
     }
     let mut pieces = Vec::new();

@@ -142,7 +142,7 @@ impl Session for Writing<'_> {
     async fn may_prune(&self, commits: &str) -> Result<bool> {
         let sql = "SELECT has_table_privilege($1::text, 'DELETE')";
         let params = [Value::Text(commits.to_owned())];
-        let rows = self.rows(sql, &params, "checking rights").await?;
+        let rows = self.rows(sql, &params, "checking permissions").await?;
         Ok(rows
             .first()
             .and_then(|row| row.first())

@@ -96,7 +96,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0321",
         Remedy::FixConfig,
         "The unfinished write of a killed process to a SQLite file cannot be rolled back.",
-        "A process died while it wrote the file. SQLite rolls such a write back as soon as a user who may write the file opens it. Give the user who runs Towpath the right to write the file and its folder, or open it once as a user who may: `sqlite3 FILE 'SELECT 1'`.",
+        "A process died while it wrote the file. SQLite rolls such a write back as soon as a user who may write the file opens it. Give the user who runs Towpath permission to write the file and its folder, or open it once as a user who may: `sqlite3 FILE 'SELECT 1'`.",
     ),
     CodeEntry::run(
         "R0322",

@@ -211,7 +211,7 @@ impl SqliteError {
             Self::SameName { .. } => one("give one of them another name: select … as …"),
             Self::NoType { .. } => one("convert it to text or numbers first"),
             Self::Unfinished { .. } => one(
-                "give the user who runs Towpath the right to write the file and its folder, or open it once as a user who may (`sqlite3 FILE 'SELECT 1'`): SQLite then rolls back automatically",
+                "give the user who runs Towpath permission to write the file and its folder, or open it once as a user who may (`sqlite3 FILE 'SELECT 1'`): SQLite then rolls back automatically",
             ),
             Self::Passing { .. } => one(
                 "Towpath tries again; if the error stays, check the disk and the memory of this machine",

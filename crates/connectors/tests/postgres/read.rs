@@ -317,7 +317,7 @@ async fn rights_are_respected_and_missing_ones_named() {
         (failure.code.as_str(), failure.message.as_str()),
         (
             "R0212",
-            "no right to read `public.hidden`: permission denied"
+            "no permission to read `public.hidden`: permission denied"
         )
     );
     assert_eq!(

@@ -12,7 +12,7 @@ use towpath_vocab::{Failure, Remedy};
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
     /// A type that is not in the table of types.
-    #[error("column `{column}` has type `{found}`, which a lakehouse table cannot hold")]
+    #[error("column `{column}` has type `{found}`, which a lakehouse table cannot store")]
     UnknownType {
         /// The column.
         column: String,
@@ -196,7 +196,7 @@ pub enum LakeError {
         why: String,
     },
     /// A table that is being restored, compacted, vacuumed or dropped.
-    #[error("another `towpath lake` command works on `{table}`")]
+    #[error("another `towpath lake` command is working on `{table}`")]
     Held {
         /// The table.
         table: String,
@@ -307,7 +307,7 @@ pub enum LakeError {
     #[error("{0}")]
     Misuse(&'static str),
     /// A blocking task was torn down.
-    #[error("work in the background was stopped")]
+    #[error("a background task was stopped")]
     Stopped,
 }
 
@@ -461,7 +461,7 @@ const FULL: &str =
     "the disk is full: free some space and run again; nothing of this write is visible";
 
 const RIGHTS: &str =
-    "give the user who runs Towpath the right to write there; nothing of this write is visible";
+    "give the user who runs Towpath permission to write there; nothing of this write is visible";
 
 /// What the rights of files and folders do not allow.
 const DENIED: &[ErrorKind] = &[

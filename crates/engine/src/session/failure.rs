@@ -234,7 +234,7 @@ fn no_spill_space(subject: &str, text: &str) -> Failure {
         Remedy::FixConfig,
         format!("{subject} needs more disk space to spill than it may use: {}", terse(text)),
     )
-    .help("give more `memory:` so that less spills, or free disk space where the project's `.towpath` folder is")
+    .help("raise `memory:` so that less spills, or free disk space where the project's `.towpath` folder is")
 }
 
 fn exhausted(subject: &str, text: &str) -> Failure {

@@ -196,7 +196,7 @@ async fn too_many_bad_rows_stop_the_load_and_keep_the_evidence() {
     assert_eq!(
         lake.rows(&t),
         [r#"{"id":"1","value":"old"}"#],
-        "the version before is what everybody sees"
+        "the previous version is what everybody sees"
     );
     assert_eq!(lake.rows(&quarantine_table(&t)).len(), 1);
 }

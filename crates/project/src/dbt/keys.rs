@@ -64,7 +64,7 @@ const fn warned(name: &'static str, why: &'static str) -> DbtKey {
 const HOOK: &str =
     "Towpath runs no statement before or after a model: make it a model, or a `command` step";
 const ONE_DATABASE: &str = "all tables are in the project's lakehouse";
-const RIGHTS: &str = "rights are those of the lakehouse's files";
+const RIGHTS: &str = "permissions are those of the lakehouse's files";
 const LAYOUT: &str = "it belongs to another warehouse; tables here are Delta tables";
 const COMMENTS: &str = "descriptions are not written into the lakehouse";
 const BATCHES: &str = "models are not built in batches of time";

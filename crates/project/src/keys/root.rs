@@ -50,7 +50,7 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "statement_timeout",
         Kind::Duration,
-        "How long one statement of SQL may compute: `10m`, `6h`; `0` is no limit. Default 1h.",
+        "How long one statement of SQL may compute: `10m`, `6h`; `0` means no limit. Default 1h.",
     ),
     key(
         "names",
