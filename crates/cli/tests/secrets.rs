@@ -97,7 +97,7 @@ fn records_that_another_key_sealed_are_named_and_not_lost() {
     desk.ok(".", &["run"]);
     desk.set("MASK_KEY", "another key");
     let said = desk.exits(2, ".", &["quarantine", "replay", "raw.people"]);
-    has(&said, &["R0641", "another `mask_key`"]);
+    has(&said, &["R0641", "different `mask_key`"]);
     desk.set("MASK_KEY", "a key of the test");
     has(
         &desk.ok(".", &["quarantine", "replay", "raw.people"]),
