@@ -57,6 +57,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "Remove the link, or let its name start with a dot: hidden folders are not read.",
     ),
     CodeEntry::run(
+        "R0909",
+        Remedy::FixConfig,
+        "A link among the project's files leads out of the project's folder.",
+        "Links are followed only to files inside the project, and those in seeds/ only to files inside seeds/; `init` writes through no other link. Copy what the link leads to into the project, or let its name start with a dot: hidden files are not read.",
+    ),
+    CodeEntry::run(
         "R0910",
         Remedy::FixConfig,
         "There is no connector of this type.",

@@ -27,7 +27,7 @@ use towpath_vocab::{
     Threshold, WriteMode, WritePlan,
 };
 
-use self::ends::{End, end, file_end, stem};
+use self::ends::{End, end, file_end, source, stem};
 use crate::services::{
     ProjectServices, ServiceOptions, connector_specs, holds_files, parallelism, scratch,
 };
@@ -93,7 +93,7 @@ pub async fn copy(
         statement_timeout_ms: None,
     })?;
     let specs = connector_specs();
-    let from = end(
+    let from = source(
         &request.source,
         request.table.as_deref(),
         &request.working_dir,

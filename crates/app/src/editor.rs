@@ -15,6 +15,9 @@ use crate::Result;
 use crate::services::connector_specs;
 use crate::written::put;
 
+/// Where they are in a project.
+pub(crate) const EDITOR_SCHEMAS: &str = ".towpath/schemas";
+
 /// A kind of project file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProjectFile {
@@ -57,7 +60,7 @@ pub(crate) fn write_editor_schemas(dir: &Path) -> Result<()> {
                 format!("the schema is not valid JSON: {error}"),
             )
         })?;
-        put(&dir.join(".towpath/schemas").join(name), &(text + "\n"))?;
+        put(&dir.join(EDITOR_SCHEMAS).join(name), &(text + "\n"))?;
     }
     Ok(())
 }

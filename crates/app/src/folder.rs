@@ -1,8 +1,8 @@
 //! Reads a project folder: every file the planning side may want, as text, under its relative path.
 //!
 //! Promise: only regular files of bounded size are opened, so that a named pipe or a device among them
-//! stops no command. Of a seed the first line is read. It does not know what the texts mean: see
-//! `towpath_project::check`.
+//! stops no command, and no link that leads out of the project is followed. Of a seed the first line is
+//! read. It does not know what the texts mean: see `towpath_project::check`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,11 +29,12 @@ const PLACES: &[(&str, &[&str])] = &[
     ("schemas", &["yml", "yaml"]),
     ("models", &["sql", "yml", "yaml", "md", "py"]),
     ("macros", &["sql", "yml", "yaml"]),
-    ("seeds", &["yml", "yaml", "csv"]),
+    (SEEDS, &["yml", "yaml", "csv"]),
     ("snapshots", &["sql", "yml", "yaml"]),
     ("tests", &["sql", "yml", "yaml"]),
     ("contracts", &["yml", "yaml"]),
 ];
+const SEEDS: &str = "seeds";
 const ROOT_FILES: &[&str] = &["towpath.yml", "towpath.yaml", DBT_PROJECT];
 /// No one writes larger project files by hand.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -90,8 +91,12 @@ impl ProjectFolder {
     /// # Errors
     /// `FixConfig` naming a file that cannot be read or is not UTF-8.
     pub fn read(dir: &Path) -> Result<Self> {
+        let real = dir
+            .canonicalize()
+            .map_err(|error| unreadable(dir, &error))?;
         let mut reading = Reading {
             root: dir,
+            within: real.clone(),
             files: BTreeMap::new(),
             bytes: 0,
         };
@@ -101,7 +106,12 @@ impl ProjectFolder {
                 reading.file(&path)?;
             }
         }
+        let seeds = real.join(SEEDS).canonicalize().ok();
+        let seeds = seeds.filter(|seeds| seeds.starts_with(&real));
         for (place, endings) in PLACES {
+            // A run reads seeds as the files of that folder.
+            let within = seeds.as_ref().filter(|_| *place == SEEDS);
+            reading.within.clone_from(within.unwrap_or(&real));
             reading.folder(&dir.join(place), endings, &mut Vec::new())?;
         }
         Ok(Self {
@@ -114,6 +124,8 @@ impl ProjectFolder {
 /// A folder that is being read.
 struct Reading<'a> {
     root: &'a Path,
+    /// Links may lead to what is in here.
+    within: PathBuf,
     files: BTreeMap<String, String>,
     bytes: u64,
 }
@@ -127,6 +139,7 @@ impl Reading<'_> {
         let real = dir
             .canonicalize()
             .map_err(|error| unreadable(dir, &error))?;
+        self.inside(dir)?;
         if above.contains(&real) {
             let message = format!("the link {} leads back to a folder above it", dir.display());
             return Err(Failure::new("R0908", Remedy::FixConfig, message)
@@ -156,7 +169,22 @@ impl Reading<'_> {
         Ok(())
     }
 
+    /// Refuses a link that leads out.
+    fn inside(&self, path: &Path) -> Result<()> {
+        if !path.is_symlink() {
+            return Ok(());
+        }
+        let real = path
+            .canonicalize()
+            .map_err(|error| unreadable(path, &error))?;
+        match real.starts_with(&self.within) {
+            true => Ok(()),
+            false => Err(leads_out(path, &self.within)),
+        }
+    }
+
     fn file(&mut self, path: &Path) -> Result<()> {
+        self.inside(path)?;
         let is_seed = path.extension().is_some_and(|ending| ending == "csv");
         let text = match is_seed {
             true => first_line(path)?,
@@ -176,6 +204,31 @@ impl Reading<'_> {
         self.files.insert(name.join("/"), text);
         Ok(())
     }
+}
+
+/// A link among the project's files that leads out of their folder.
+fn leads_out(path: &Path, within: &Path) -> Failure {
+    let message = format!(
+        "the link {} leads out of {}",
+        path.display(),
+        within.display()
+    );
+    Failure::new("R0909", Remedy::FixConfig, message)
+        .help("copy what it leads to into the folder, or let its name start with a dot: it is not read then")
+}
+
+/// Refuses to write where a link leads out of a project.
+///
+/// # Errors
+/// R0909 naming the link.
+pub(crate) fn refuse_links_out(dir: &Path, path: &Path) -> Result<()> {
+    for part in path.ancestors().take_while(|part| *part != dir) {
+        let real = part.canonicalize().ok();
+        if part.is_symlink() && !real.is_some_and(|real| real.starts_with(dir)) {
+            return Err(leads_out(part, dir));
+        }
+    }
+    Ok(())
 }
 
 /// Opens a regular file; anything else might never answer.

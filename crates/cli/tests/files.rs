@@ -127,3 +127,50 @@ fn files_take_no_cursor() {
         &["error[C0507]", "takes no `cursor`", "mode: incremental"],
     );
 }
+
+#[test]
+fn links_are_read_inside_the_folder_only() {
+    use std::os::unix::fs::symlink;
+    let project = TestProject::with_pipeline(
+        "steps:
+  extract: { load: data, into: raw, tables: { t: { from: 't*.csv' } } }
+",
+    );
+    project.write("data/t1.csv", "id\n1\n");
+    project.write("data/inner/x.csv", "id\n2\n");
+    project.write("elsewhere/y.csv", "id\n3\n");
+    symlink("inner/x.csv", project.path("data/t2.csv")).unwrap();
+    project.ok(".", &["run"]);
+    assert_eq!(project.count(".", "raw.t"), 2);
+    symlink("../elsewhere/y.csv", project.path("data/t3.csv")).unwrap();
+    let out = ["R0144", "data/t3.csv", "leads out of `data`"];
+    has(&project.exits(2, ".", &["run"]), &out);
+    assert_eq!(project.count(".", "raw.t"), 2);
+    // A copy is asked for the link itself; a glob is not.
+    has(
+        &project.ok(".", &["copy", "data/t3.csv", "one.csv"]),
+        &["1 row"],
+    );
+    has(
+        &project.exits(2, ".", &["copy", "data/t*.csv", "all.csv"]),
+        &out[..1],
+    );
+    // A query may read all that is in the project, and nothing else.
+    let query = |sql: &str| project.towpath(".", &["query", "--format", "csv", sql]);
+    let all = query("select count(*) n from 'data/t*.csv'");
+    assert_eq!(crate::test_project::text(&all.stdout), "n\n3\n", "{all:?}");
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("z.csv"), "id\n4\n").unwrap();
+    symlink(outside.path().join("z.csv"), project.path("data/u4.csv")).unwrap();
+    for sql in ["select * from 'data/u*.csv'", "select * from 'data/u4.csv'"] {
+        let said = query(sql);
+        let said = crate::test_project::text(&said.stderr);
+        assert!(said.contains("R0143") || said.contains("R0144"), "{said}");
+    }
+    // `init` says which files it leaves out, and why.
+    let said = project.ok(".", &["init", "new", "--from", "data"]);
+    has(
+        &said,
+        &["t3.csv is left out", "leads out of", "u4.csv is left out"],
+    );
+}

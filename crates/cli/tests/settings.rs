@@ -222,6 +222,52 @@ fn a_pipe_among_the_files_stops_no_command() {
 }
 
 #[test]
+fn no_link_of_a_project_leads_out_of_it() {
+    use std::os::unix::fs::symlink;
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("m.sql"), "select 1 as x").unwrap();
+    std::fs::write(outside.path().join("s.csv"), "id\n1\n").unwrap();
+    for (to, link) in [
+        (outside.path().join("m.sql"), "models/m.sql"),
+        (outside.path().to_path_buf(), "models/marts"),
+        (outside.path().to_path_buf(), "macros"),
+        (outside.path().join("s.csv"), "seeds/s.csv"),
+        ("../data/s.csv".into(), "seeds/s.csv"),
+    ] {
+        let project = TestProject::with_pipeline(BUILD);
+        project.write("data/s.csv", "id\n1\n");
+        let link = project.path(link);
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(&to, link).unwrap();
+        for command in ["check", "run"] {
+            let said = project.exits(2, "", &[command]);
+            has(&said, &["R0909", "leads out of", "copy what it leads to"]);
+        }
+    }
+    // A link that stays inside is followed.
+    let project = TestProject::with_pipeline(BUILD);
+    project.write("models/m.sql", "select 1 as x");
+    symlink("m.sql", project.path("models/n.sql")).unwrap();
+    let said = project.towpath("", &["check"]);
+    assert!(!crate::test_project::text(&said.stderr).contains("R0909"));
+}
+
+#[test]
+fn init_writes_through_no_link_that_leads_out() {
+    use std::os::unix::fs::symlink;
+    for link in ["pipelines", ".towpath", "data"] {
+        let project = TestProject::new();
+        let outside = tempfile::tempdir().unwrap();
+        project.write("new/x", "");
+        symlink(outside.path(), project.path("new").join(link)).unwrap();
+        let said = project.exits(2, "new", &["init"]);
+        has(&said, &["R0909", "leads out of"]);
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+        assert!(!project.path("new/towpath.yml").exists());
+    }
+}
+
+#[test]
 fn all_pipelines_run_in_the_order_of_what_they_read() {
     let desk = TestProject::new();
     desk.write(

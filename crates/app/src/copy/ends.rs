@@ -19,6 +19,25 @@ pub(super) struct End {
     pub(super) object: String,
 }
 
+/// What a source means. A file that is named is read also when it is a link to anywhere.
+pub(super) fn source(
+    text: &str,
+    table: Option<&str>,
+    working_dir: &Path,
+    specs: &[ConnectorSpec],
+) -> Result<End> {
+    let mut end = end(text, table, working_dir, specs)?;
+    let folder = end.connection.text("path").map(Path::new);
+    let file = folder.map(|folder| folder.join(&end.object));
+    if end.connection.kind == files_kind()
+        && let Some(file) = file.filter(|file| file.is_file())
+    {
+        let path = OptionValue::Plain(serde_json::Value::String(file.display().to_string()));
+        end.connection.options.insert("path".to_owned(), path);
+    }
+    Ok(end)
+}
+
 /// What an end means; `table` is the table of a database.
 pub(super) fn end(
     text: &str,

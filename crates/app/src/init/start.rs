@@ -13,8 +13,8 @@ use towpath_vocab::{Failure, Naming, Remedy};
 use super::{from, sample};
 use crate::Result;
 use crate::check::{CheckReport, CheckRequest, check};
-use crate::editor::write_editor_schemas;
-use crate::folder::DBT_PROJECT;
+use crate::editor::{EDITOR_SCHEMAS, write_editor_schemas};
+use crate::folder::{DBT_PROJECT, refuse_links_out};
 
 const GITIGNORE: &str = ".towpath/\nlake/\n";
 
@@ -97,6 +97,10 @@ async fn make(dir: &Path, source: Option<&str>) -> Result<InitReport> {
         None => sample::draft(&name, &id),
     };
     refuse(&dir, &draft.files)?;
+    let written = draft.files.iter().map(|(path, _)| path.as_str());
+    for path in written.chain([".gitignore", EDITOR_SCHEMAS]) {
+        refuse_links_out(&dir, &dir.join(path))?;
+    }
     for (path, text) in &draft.files {
         write_new(&dir.join(path), text)?;
     }

@@ -207,6 +207,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A query in a project reads only files below the project's folder, also behind links. Put the file there, or load it with a connection of its own.",
     ),
     CodeEntry::run(
+        "R0144",
+        Remedy::FixConfig,
+        "A file is behind a link that leads out of its connection's folder.",
+        "Links inside `path` are followed only to files inside `path`, so that nobody who may put files there can make other files readable. Set `path` to the folder where the file is, or to the link itself, or copy the file into the folder. A glob that does not match the link leaves it out.",
+    ),
+    CodeEntry::run(
         "R0170",
         Remedy::FixData,
         "A JSON file has no array at the path in `records`.",

@@ -31,6 +31,8 @@ pub(crate) enum FilesError {
     },
     #[error("`{selection}` leaves the connection's folder `{folder}`")]
     Escapes { selection: String, folder: String },
+    #[error("`{path}` is behind a link that leads out of `{folder}`")]
+    LinkOut { path: String, folder: String },
     #[error("`{path}` is a folder, not a file")]
     Folder { path: String, selection: String },
     #[error("the files connector reads files, not queries")]
@@ -161,6 +163,7 @@ impl FilesError {
             Self::RowsDiffer { .. } => "R0141",
             Self::NotReadable { .. } => "R0142",
             Self::Outside { .. } => "R0143",
+            Self::LinkOut { .. } => "R0144",
             Self::TooManyColumns { .. } => "R0113",
             Self::NoRecords { .. } => "R0170",
             Self::NoColumns { .. } => "R0171",
@@ -210,6 +213,10 @@ impl FilesError {
             Self::Escapes { .. } => {
                 vec!["name files inside the folder, without `..`, or set the connection's `path` to a folder that contains them".into()]
             }
+            Self::LinkOut { .. } => vec![
+                "set the connection's `path` to the folder where the file is, or to the link itself".into(),
+                "or copy the file into the folder; a glob that does not match the link leaves it out".into(),
+            ],
             Self::Folder { selection, .. } => vec![format!("for all its files write a glob, such as `{selection}/*.csv`")],
             Self::Query => vec!["name a file or a glob".into()],
             Self::UnknownFormat { path } if is_spreadsheet(path) => {

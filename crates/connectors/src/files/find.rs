@@ -1,8 +1,8 @@
 //! Which files a selection means: a name, a glob or a bare table name, inside the connection's path.
 //!
 //! Promise: the same folder gives the same files in the same order; nothing outside the folder is
-//! reached by accident; what is missing or ambiguous is said with the names that are there. It
-//! reads no file, only names.
+//! reached, also not behind a link; what is missing or ambiguous is said with the names that are there.
+//! It reads no file, only names.
 
 use std::path::{Path, PathBuf};
 
@@ -31,8 +31,10 @@ pub(crate) struct InputFile {
 pub(crate) struct Folder {
     pub(crate) root: PathBuf,
     pub(crate) shown: String,
-    /// Set when the connection's path names one file.
+    /// Set when the connection's path names one file, which may be a link to anywhere.
     only: Option<String>,
+    /// What links in the folder may lead to, if that is more than the folder itself.
+    within: Option<PathBuf>,
 }
 
 /// A file name taken apart: `flights.csv.gz` is `flights`, CSV, gzip.
@@ -100,21 +102,24 @@ impl Folder {
                 root: parent.to_path_buf(),
                 shown: folder,
                 only: Some(name.to_string_lossy().into_owned()),
+                within: None,
             };
         }
         Self {
             root,
             shown,
             only: None,
+            within: None,
         }
     }
 
-    /// A folder that people call something else.
-    pub(crate) fn named(root: PathBuf, shown: String) -> Self {
+    /// A folder that people call something else, whose links may lead to all that is within another one.
+    pub(crate) fn named(root: PathBuf, shown: String, within: PathBuf) -> Self {
         Self {
             root,
             shown,
             only: None,
+            within: Some(within),
         }
     }
 
@@ -153,7 +158,11 @@ impl Folder {
         let named = self.root.join(selection);
         let only_other = self.only.as_deref().is_some_and(|only| only != selection);
         if !only_other && named.is_file() {
-            return Ok(vec![self.file(selection, options)?]);
+            return Ok(vec![self.file(
+                selection,
+                options,
+                self.bounds().as_deref(),
+            )?]);
         }
         if selection.contains(['*', '?', '[']) {
             return self.find_glob(selection, options);
@@ -168,7 +177,7 @@ impl Folder {
             .filter(|name| stem_matches(name, selection))
             .collect();
         match bare.as_slice() {
-            [one] => Ok(vec![self.file(one, options)?]),
+            [one] => Ok(vec![self.file(one, options, self.bounds().as_deref())?]),
             [] if named.is_dir() => Err(FilesError::Folder {
                 path: self.object(selection),
                 selection: selection.to_owned(),
@@ -191,9 +200,10 @@ impl Folder {
         if names.is_empty() {
             return Err(self.missing(glob, &all));
         }
+        let bounds = self.bounds();
         let files = names
             .iter()
-            .map(|name| self.file(name, options))
+            .map(|name| self.file(name, options, bounds.as_deref()))
             .collect::<Result<Vec<_>, _>>()?;
         if let Some(first) = files.first()
             && let Some(other) = files.iter().find(|file| file.format != first.format)
@@ -286,8 +296,35 @@ impl Folder {
         Ok(listing)
     }
 
-    fn file(&self, relative: &str, options: &Options) -> Result<InputFile, FilesError> {
+    /// Where the files of the folder really are; `None` when its only file was named itself.
+    fn bounds(&self) -> Option<PathBuf> {
+        let bounds = self.within.as_ref().unwrap_or(&self.root);
+        let real = bounds.canonicalize();
+        self.only
+            .is_none()
+            .then(|| real.unwrap_or_else(|_| bounds.clone()))
+    }
+
+    fn file(
+        &self,
+        relative: &str,
+        options: &Options,
+        bounds: Option<&Path>,
+    ) -> Result<InputFile, FilesError> {
         let object = self.object(relative);
+        let path = self.root.join(relative);
+        if let Some(bounds) = bounds {
+            let real = path.canonicalize().map_err(|source| FilesError::Read {
+                path: object.clone(),
+                source,
+            })?;
+            if !real.starts_with(bounds) {
+                return Err(FilesError::LinkOut {
+                    path: object,
+                    folder: self.shown().to_owned(),
+                });
+            }
+        }
         let name = relative.rsplit('/').next().unwrap_or(relative);
         let parts = name_parts(name);
         let Some(format) = options.format.or(parts.format) else {
@@ -295,7 +332,7 @@ impl Folder {
         };
         let compression = options.compression.unwrap_or(parts.compression);
         Ok(InputFile {
-            path: self.root.join(relative),
+            path,
             object,
             format,
             compression,
@@ -495,6 +532,48 @@ mod tests {
         assert_eq!(notes("o*/*.csv"), [note("out")]);
         assert_eq!(notes("*.csv"), [""; 0]);
         assert_eq!(notes("a/file.csv"), [""; 0]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_out_is_refused() {
+        use std::os::unix::fs::symlink;
+        let (dir, folder) = folder(&["a/1.csv", "b/2.csv"]);
+        let (data, outside) = (dir.path().join("data"), dir.path().join("outside"));
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(outside.join("3.csv"), "").unwrap();
+        symlink(outside.join("3.csv"), data.join("a/3.csv")).unwrap();
+        symlink("../../outside/3.csv", data.join("a/4.csv")).unwrap();
+        symlink("../outside", data.join("deep")).unwrap();
+        for meant in [
+            "a/3.csv",
+            "a/3",
+            "a/*.csv",
+            "**/*.csv",
+            "a/4.csv",
+            "deep/3.csv",
+        ] {
+            let failure = Failure::from(folder.find(meant, &options()).unwrap_err());
+            assert_eq!(failure.code, "R0144", "{meant}");
+            assert!(
+                failure.message.contains("leads out of `data`"),
+                "{failure:?}"
+            );
+        }
+        assert_eq!(
+            objects(folder.find("b/*.csv", &options()).unwrap()),
+            ["data/b/2.csv"]
+        );
+        // What `path` itself names is meant, also when it is a link.
+        symlink(&data, dir.path().join("other")).unwrap();
+        for (path, meant) in [
+            ("other", "a/1.csv"),
+            ("data/a/3.csv", "3"),
+            ("outside", "*"),
+        ] {
+            let folder = Folder::new(dir.path(), path);
+            assert_eq!(folder.find(meant, &options()).unwrap().len(), 1, "{path}");
+        }
     }
 
     #[cfg(unix)]

@@ -140,7 +140,7 @@ impl NamedFiles for QueriedFiles {
                 writable: false,
                 options: BTreeMap::new(),
             },
-            folder: Folder::named(split.folder, shown),
+            folder: Folder::named(split.folder, shown, self.within.clone()),
             context: self.context.clone(),
         };
         let spec = spec_of(name, split.selection);

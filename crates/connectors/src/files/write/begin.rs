@@ -17,6 +17,7 @@ use super::disk::{self, Scratch};
 use super::error::{Result, WriteError};
 use super::evolve::of_part;
 use super::ledger::{self, Known, Part, Standing};
+use super::links;
 use super::location::{Location, Target, Temporary};
 use super::lock::Lock;
 use crate::files::chunk::open_bytes;
@@ -109,6 +110,7 @@ pub(super) fn begin(target: Target, intent: Intent, group_bytes: u64) -> Result<
     check(&target, &intent)?;
     let location = target.location.clone();
     let shown = location.shown.clone();
+    links::check(&location)?;
     disk::make_folder(&location.folder).map_err(WriteError::io(&*shown))?;
     let claim = Claim {
         _lock: Lock::take(location.lock(), &shown)?,

@@ -18,6 +18,7 @@ use super::begin::begin;
 use super::candidate::Reading;
 use super::error::WriteError;
 use super::ledger::{self, Known, Standing};
+use super::links;
 use super::location::{Location, Target};
 use super::parquet::group_bytes;
 use super::writer::FilesWriter;
@@ -43,6 +44,7 @@ impl FilesDestination {
         let location = self.location(table)?;
         let shown = location.shown.clone();
         let looked = tokio::task::spawn_blocking(move || {
+            links::check(&location)?;
             ledger::look(&location).map(|known| (location, known))
         });
         looked

@@ -1,7 +1,8 @@
 //! Where a table is written: the file or folder, and the hidden names beside it.
 //!
-//! Promise: nothing outside the connection's folder is ever named. Hidden names belong to exactly one
-//! table, so that leftovers of dead processes can be recognised and removed. It touches no file.
+//! Promise: nothing outside the connection's folder is ever named; `links.rs` looks behind links. Hidden
+//! names belong to exactly one table, so that leftovers of dead processes can be recognised and removed.
+//! It touches no file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +24,9 @@ pub(super) struct Location {
     pub(super) shown: String,
     /// The folder the file or files stand in.
     pub(super) folder: PathBuf,
-    /// That folder, relative to the connection's; empty or with a `/` at its end.
+    /// The connection's folder.
+    pub(super) root: PathBuf,
+    /// The folder of the files, relative to the connection's; empty or with a `/` at its end.
     relative: String,
     /// The file's name; the manifest's for a folder of files.
     pub(super) name: String,
@@ -87,6 +90,7 @@ impl Location {
         }
         Ok(Self {
             folder: folder.root.join(&relative),
+            root: folder.root.clone(),
             relative,
             name: name.to_owned(),
             many,

@@ -20,6 +20,7 @@ mod evolve;
 mod finish;
 mod jsonl;
 mod ledger;
+mod links;
 mod location;
 mod lock;
 mod parquet;

@@ -9,6 +9,8 @@
 mod appends;
 mod commits;
 mod formats;
+#[cfg(unix)]
+mod links;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
