@@ -36,7 +36,7 @@ pub use failure::{Failure, Remedy};
 pub use introspect::{Answer, Introspect, Pending, Question};
 pub use lineage::{ColumnEdge, ColumnRef, Influence, TableLineage};
 pub use name::{Environment, PipelineName, ProjectId, RunName, StepName, TableName, TaskId};
-pub use naming::{Naming, named_field};
+pub use naming::{Finder, Naming, named_field};
 pub use option::{ConnectionPlan, OptionValue, SecretTemplate};
 pub use plan::{
     Action, BadRows, ColumnPlan, CommandPlan, CursorPlan, Dedup, LoadPlan, Mask, Materialized,

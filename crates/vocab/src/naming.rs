@@ -2,7 +2,7 @@
 //!
 //! One rule for the check and for the run. It does not know what a collision means: callers report it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use arrow_schema::{Field, FieldRef, Schema};
 use serde::{Deserialize, Serialize};
@@ -61,8 +61,24 @@ impl Naming {
         sources: impl Iterator<Item = &'s str> + Clone,
         list: &[String],
     ) -> BTreeSet<usize> {
-        let place = |name: &String| self.find(sources.clone(), name);
-        list.iter().filter_map(place).collect()
+        if list.is_empty() {
+            return BTreeSet::new();
+        }
+        let finder = self.finder(sources);
+        list.iter().filter_map(|name| finder.find(name)).collect()
+    }
+
+    /// What `find` says, for many names of many columns.
+    pub fn finder<'s>(self, sources: impl Iterator<Item = &'s str>) -> Finder {
+        let mut finder = Finder {
+            naming: self,
+            count: 0,
+            same: HashMap::new(),
+            named: HashMap::new(),
+            alike: HashMap::new(),
+        };
+        sources.for_each(|source| finder.add(source));
+        finder
     }
 
     /// The source's columns under the names they get, which expressions use; the source's spelling is
@@ -70,6 +86,44 @@ impl Naming {
     pub fn schema(self, source: &Schema) -> Schema {
         let field = |field: &FieldRef| named_field(field, self.apply(field.name()));
         Schema::new(source.fields().iter().map(field).collect::<Vec<_>>())
+    }
+}
+
+/// Columns of a source, found by their names; the time for one does not depend on how many there are.
+#[derive(Clone, Debug)]
+pub struct Finder {
+    naming: Naming,
+    count: usize,
+    same: HashMap<String, usize>,
+    named: HashMap<String, usize>,
+    /// By the letters alone; `None` where several differ only by case.
+    alike: HashMap<String, Option<usize>>,
+}
+
+impl Finder {
+    /// One more column, behind the others.
+    pub fn add(&mut self, source: &str) {
+        let at = self.count;
+        self.count += 1;
+        self.same.entry(source.to_owned()).or_insert(at);
+        self.named.entry(self.naming.apply(source)).or_insert(at);
+        self.alike
+            .entry(source.to_ascii_lowercase())
+            .and_modify(|only| *only = None)
+            .or_insert(Some(at));
+    }
+
+    /// As `Naming::find`.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        let named = || self.named.get(&self.naming.apply(name));
+        let alike = || {
+            self.alike
+                .get(&name.to_ascii_lowercase())
+                .copied()
+                .flatten()
+        };
+        let found = self.same.get(name).or_else(named).copied();
+        found.or_else(alike)
     }
 }
 
@@ -193,6 +247,21 @@ mod tests {
             assert_eq!(find(Naming::Snake, name), Some(at), "{name}");
         }
         assert_eq!(find(Naming::Exact, "sku"), Some(0));
+        for naming in [Naming::Snake, Naming::Exact] {
+            let finder = naming.finder(sources.iter().copied());
+            for name in [
+                "SKU",
+                "sku",
+                "Sku",
+                "strasse_nr",
+                "STRASSE NR.",
+                "a",
+                "A",
+                "no",
+            ] {
+                assert_eq!(finder.find(name), find(naming, name), "{naming:?} {name}");
+            }
+        }
         let list = ["strasse_nr".to_owned(), "sku".to_owned(), "no".to_owned()];
         let all = Naming::Snake.find_all(sources.iter().copied(), &list);
         assert_eq!(all.into_iter().collect::<Vec<_>>(), [0, 1]);

@@ -83,8 +83,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0113",
         Remedy::FixData,
-        "JSON objects have too many different keys.",
-        "Keys that are data, such as ids, make one column each. Write them as values instead.",
+        "A file has too many columns.",
+        "A table may have 10,000 columns, and JSON objects 2,000 different keys. Keys and columns that are data, such as ids or days, make one column each: write them as values instead. `max_columns` of the table or the connection allows more, in more time and memory.",
     ),
     CodeEntry::run(
         "R0114",

@@ -3,12 +3,12 @@
 //! It also settles which columns are read at all, and which missing ones stop the read. It touches
 //! no file: names and findings are handed in by `settle.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_vocab::types::{NO_VALUES, WRITTEN_AS};
-use towpath_vocab::{Naming, types};
+use towpath_vocab::{Finder, Naming, types};
 
 use super::column::{ColumnFormat, Formats, readable_type};
 use super::error::FilesError;
@@ -73,16 +73,16 @@ pub(crate) fn join_names<'f>(
     request: &Request<'_>,
 ) -> Result<Vec<Wanted>, FilesError> {
     let mut joined: Vec<(&str, &str)> = Vec::new();
+    let mut known: HashSet<&str> = HashSet::new();
     for (file, names) in files {
+        let present: HashSet<&str> = names.iter().map(String::as_str).collect();
         if !request.options.missing_columns_null
-            && let Some((column, first)) = joined
-                .iter()
-                .find(|(name, _)| !names.iter().any(|other| other == name))
+            && let Some((column, first)) = joined.iter().find(|(name, _)| !present.contains(name))
         {
             return Err(missing(file, column, &format!("`{first}` has it"), names));
         }
         for name in names {
-            if !joined.iter().any(|(other, _)| other == name) {
+            if known.insert(name) {
                 joined.push((name, file));
             }
         }
@@ -113,7 +113,7 @@ fn missing(path: &str, column: &str, because: &str, present: &[String]) -> Files
 }
 
 /// Declared and known types, and the projection. A column that no file has is a failure; of JSON,
-/// whose objects may leave any key out, it is added.
+/// whose objects may leave any key out, it is added. More columns than a table may have are refused.
 pub(crate) fn give_types(
     wanted: &mut Vec<Wanted>,
     path: &str,
@@ -123,12 +123,13 @@ pub(crate) fn give_types(
     let strict =
         matches!(format, Format::Csv | Format::Parquet) && !request.options.missing_columns_null;
     let present: Vec<String> = wanted.iter().map(|column| column.name.clone()).collect();
+    let mut finder = finder(wanted);
     let mut set = |name: &str,
                    data_type: DataType,
                    because: &str,
                    declared: bool|
      -> Result<(), FilesError> {
-        let at = position(wanted, name);
+        let at = finder.find(name);
         match at.and_then(|at| wanted.get_mut(at)) {
             Some(column) if declared || column.data_type.is_none() => {
                 column.data_type = Some(data_type);
@@ -136,11 +137,14 @@ pub(crate) fn give_types(
             }
             Some(_) => {}
             None if strict => return Err(missing(path, name, because, &present)),
-            None => wanted.push(Wanted {
-                data_type: Some(data_type),
-                exact: !declared,
-                ..Wanted::untyped(name)
-            }),
+            None => {
+                finder.add(name);
+                wanted.push(Wanted {
+                    data_type: Some(data_type),
+                    exact: !declared,
+                    ..Wanted::untyped(name)
+                });
+            }
         }
         Ok(())
     };
@@ -170,8 +174,17 @@ pub(crate) fn give_types(
             )?;
         }
     }
-    keep_types(wanted, request, format);
-    project(wanted, path, request, strict)
+    keep_types(wanted, &finder, request, format);
+    project(wanted, &mut finder, path, request, strict)?;
+    let most = request.options.most_columns();
+    match wanted.len() > most {
+        true => Err(FilesError::TooManyColumns {
+            path: path.to_owned(),
+            most,
+            are_keys: false,
+        }),
+        false => Ok(()),
+    }
 }
 
 /// Whether the values of a file can be read as this type; the nested types of Parquet are its own.
@@ -180,9 +193,9 @@ fn is_readable(data_type: &DataType, format: Format) -> bool {
 }
 
 /// A type once known stays, unless all values show that a wider one is needed. A column that the source does not have any more is not added.
-fn keep_types(wanted: &mut [Wanted], request: &Request<'_>, format: Format) {
+fn keep_types(wanted: &mut [Wanted], finder: &Finder, request: &Request<'_>, format: Format) {
     for (name, field) in request.observed() {
-        let at = position(wanted, &name);
+        let at = finder.find(&name);
         let Some(column) = at.and_then(|at| wanted.get_mut(at)) else {
             continue;
         };
@@ -202,6 +215,7 @@ fn keep_types(wanted: &mut [Wanted], request: &Request<'_>, format: Format) {
 
 fn project(
     wanted: &mut Vec<Wanted>,
+    finder: &mut Finder,
     path: &str,
     request: &Request<'_>,
     strict: bool,
@@ -211,17 +225,16 @@ fn project(
     };
     let present: Vec<String> = wanted.iter().map(|column| column.name.clone()).collect();
     for name in projection {
-        if position(wanted, name).is_none() {
+        if finder.find(name).is_none() {
             if strict {
                 return Err(missing(path, name, "it is asked for by name", &present));
             }
+            finder.add(name);
             wanted.push(Wanted::untyped(name));
         }
     }
-    let kept: Vec<usize> = projection
-        .iter()
-        .filter_map(|name| position(wanted, name))
-        .collect();
+    let found = projection.iter().filter_map(|name| finder.find(name));
+    let kept: HashSet<usize> = found.collect();
     let mut at = 0;
     wanted.retain(|_| {
         at += 1;
@@ -230,10 +243,16 @@ fn project(
     Ok(())
 }
 
-/// A column by its own name or by the one it gets in a table.
-fn position(wanted: &[Wanted], name: &str) -> Option<usize> {
+/// Columns by their own names or by the ones they get in a table.
+fn finder(wanted: &[Wanted]) -> Finder {
     let names = wanted.iter().map(|column| column.name.as_str());
-    Naming::Snake.find(names, name)
+    Naming::Snake.finder(names)
+}
+
+/// Columns by their own names alone.
+pub(crate) fn by_name(wanted: &[Wanted]) -> HashMap<&str, &Wanted> {
+    let pairs = wanted.iter().map(|column| (column.name.as_str(), column));
+    pairs.collect()
 }
 
 /// What a look at all values showed: types that are not known yet, and how columns are written.
@@ -323,8 +342,9 @@ pub(crate) fn needs_look<'h>(
     mut heads: impl Iterator<Item = &'h [(String, Guess)]>,
 ) -> bool {
     let is_readable = |data_type: &DataType| data_type.is_numeric() || data_type.is_temporal();
+    let columns = by_name(wanted);
     let local = |name: &str| {
-        let column = wanted.iter().find(|column| column.name == name);
+        let column = columns.get(name);
         column.is_some_and(|column| column.data_type.as_ref().is_some_and(is_readable))
     };
     let may_widen = |data_type: &DataType| {
@@ -363,12 +383,31 @@ pub(crate) fn exact_of(wanted: &[Wanted]) -> BTreeSet<String> {
     exact.map(|column| column.name.clone()).collect()
 }
 
-/// Whether the type of a column is declared.
-pub(crate) fn is_declared(column: &Wanted, request: &Request<'_>) -> bool {
-    request.spec.declared.iter().any(|plan| {
-        let name = plan.from.as_ref().unwrap_or(&plan.name);
-        plan.data_type.is_some()
-            && plan.set.is_none()
-            && position(std::slice::from_ref(column), name).is_some()
-    })
+/// Columns whose types are declared, by either name.
+pub(crate) struct Declared {
+    named: HashSet<String>,
+    alike: HashSet<String>,
+}
+
+impl Declared {
+    /// Those of a read.
+    pub(crate) fn of(request: &Request<'_>) -> Self {
+        let plans = request.spec.declared.iter();
+        let plans = plans.filter(|plan| plan.data_type.is_some() && plan.set.is_none());
+        let names: Vec<&String> = plans
+            .map(|plan| plan.from.as_ref().unwrap_or(&plan.name))
+            .collect();
+        let named = names.iter().map(|name| Naming::Snake.apply(name));
+        let alike = names.iter().map(|name| name.to_ascii_lowercase());
+        Self {
+            named: named.collect(),
+            alike: alike.collect(),
+        }
+    }
+
+    /// Whether the type of this column is declared.
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.named.contains(&Naming::Snake.apply(column))
+            || self.alike.contains(&column.to_ascii_lowercase())
+    }
 }

@@ -78,8 +78,13 @@ pub(crate) enum FilesError {
     NoRecords { path: String, records: String },
     #[error("`{path}` has no column: {why}")]
     NoColumns { path: String, why: String },
-    #[error("the objects of `{path}` have more than {most} different keys")]
-    TooManyColumns { path: String, most: usize },
+    #[error("{}", too_many(.path, *.most, *.are_keys))]
+    TooManyColumns {
+        path: String,
+        most: usize,
+        /// They are keys of JSON objects.
+        are_keys: bool,
+    },
     #[error("`{path}` is not a readable Parquet file: {why}")]
     Parquet { path: String, why: String },
     #[error("`{path}` is damaged: row group {group} of {groups}{}: {why}", in_column(.column.as_deref()))]
@@ -135,6 +140,13 @@ fn listed(names: &[String]) -> String {
         .map(|name| format!("`{name}`"))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+fn too_many(path: &str, most: usize, are_keys: bool) -> String {
+    match are_keys {
+        true => format!("the objects of `{path}` have more than {most} different keys"),
+        false => format!("`{path}` has more than {most} columns"),
+    }
 }
 
 fn in_column(column: Option<&str>) -> String {
@@ -255,8 +267,13 @@ impl FilesError {
             Self::NoColumns { .. } => vec![
                 "a row is an object with members, such as {\"id\": 1}; an array of them may be inside an object: `records: data.items`".into(),
             ],
+            Self::TooManyColumns { are_keys: false, .. } => vec![
+                "`max_columns` allows more, in more time and memory".into(),
+                "if the columns are data, such as one for each day, write them as rows instead".into(),
+            ],
             Self::TooManyColumns { .. } => vec![
                 "keys that are data, such as ids, make a column each; write them as values instead".into(),
+                "`max_columns` allows more, in more time and memory".into(),
             ],
             Self::Type { .. } => vec!["declare `text`, or another simple type".into()],
             Self::TypeDiffers { column, .. } => vec![format!(

@@ -67,9 +67,14 @@ pub(crate) struct Options {
     pub(crate) records: Option<String>,
     pub(crate) missing_columns_null: bool,
     pub(crate) max_record_bytes: usize,
+    max_columns: Option<usize>,
 }
 
 const DEFAULT_MAX_RECORD_BYTES: usize = 64 << 20;
+/// Each column takes memory and time in every batch and file.
+const MOST_COLUMNS: usize = 10_000;
+/// More keys of JSON objects than this are usually data.
+const MOST_KEYS: usize = 2_000;
 
 struct Given<'a> {
     connection: &'a BTreeMap<String, OptionValue>,
@@ -187,6 +192,20 @@ fn word<T: Copy>(
 }
 
 /// How numbers are written: `decimal` and `thousands`, different from each other.
+fn max_columns(given: &Given<'_>) -> Result<Option<usize>, FilesError> {
+    match given.text("max_columns")? {
+        None => Ok(None),
+        Some(text) => match text.parse() {
+            Ok(most) if most > 0 => Ok(Some(most)),
+            _ => Err(FilesError::Option {
+                option: "max_columns",
+                value: text,
+                expected: "a whole number above 0".to_owned(),
+            }),
+        },
+    }
+}
+
 fn numbers(given: &Given<'_>) -> Result<Option<NumberFormat>, FilesError> {
     let decimal = given.character("decimal")?.flatten();
     let thousands = given.character("thousands")?.flatten();
@@ -222,6 +241,16 @@ fn numbers(given: &Given<'_>) -> Result<Option<NumberFormat>, FilesError> {
 }
 
 impl Options {
+    /// How many columns a table may have.
+    pub(crate) fn most_columns(&self) -> usize {
+        self.max_columns.unwrap_or(MOST_COLUMNS)
+    }
+
+    /// How many different keys the objects of JSON may have.
+    pub(crate) fn most_keys(&self) -> usize {
+        self.max_columns.unwrap_or(MOST_KEYS)
+    }
+
     /// Reads the options of a connection with those of one table over them.
     pub(crate) fn read(
         connection: &BTreeMap<String, OptionValue>,
@@ -280,6 +309,7 @@ impl Options {
                 &[("fail", false), ("null", true)],
             )?
             .unwrap_or(false),
+            max_columns: max_columns(&given)?,
             // Positions inside a chunk are 32 bits wide.
             max_record_bytes: usize::try_from(max_record_bytes.clamp(16, 1 << 30))
                 .unwrap_or(DEFAULT_MAX_RECORD_BYTES),

@@ -4,17 +4,17 @@
 //! earlier files have and a later one does not have is a failure unless `missing_columns: null`; a new one is
 //! added. Types: declared, else known, else inferred over every row of every file (`survey.rs`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, FieldRef, SchemaRef};
 use towpath_ports::ReadSpec;
 use towpath_vocab::{Selection, types};
 
 use super::cells::Nulls;
 use super::columns::{
-    Wanted, exact_of, fill_types, formats_of, give_types, is_declared, join_names, needs_look,
-    schema_of,
+    Declared, Wanted, by_name, exact_of, fill_types, formats_of, give_types, join_names,
+    needs_look, schema_of,
 };
 use super::csv::{Head, read_head};
 use super::error::FilesError;
@@ -133,16 +133,19 @@ fn csv_layout(
     spec: &ReadSpec,
     options: &Options,
 ) -> Layout {
+    let columns = by_name(wanted);
     let read = |name: &String| {
-        let column = wanted.iter().find(|column| column.name == *name)?;
+        let column = columns.get(name.as_str())?;
         Some(column.data_type.clone().unwrap_or(DataType::Utf8))
     };
+    let names = head.names.iter().enumerate();
+    let places: HashMap<&str, usize> = names.map(|(at, name)| (name.as_str(), at)).collect();
     Layout {
         table: spec.table.clone(),
         schema: Arc::clone(schema),
         places: wanted
             .iter()
-            .map(|column| head.names.iter().position(|name| *name == column.name))
+            .map(|column| places.get(column.name.as_str()).copied())
             .collect(),
         width: head.names.len(),
         shape: RecordFormat::Csv {
@@ -294,18 +297,17 @@ async fn settle_parquet(
         .zip(&names)
         .map(|(file, names)| (file.object.as_str(), names.as_slice()));
     let mut wanted = join_names(named, request)?;
-    let types = parquet::types_of(&files, &looks, |name| {
-        is_declared(&Wanted::untyped(name), request)
-    })?;
+    let declared = Declared::of(request);
+    let types = parquet::types_of(&files, &looks, |name| declared.has(name))?;
     give_types(&mut wanted, &path, request, Format::Parquet)?;
     readable(&files, &looks, &wanted)?;
     let mut notes: Vec<String> = looks.iter().flat_map(|look| look.notes.clone()).collect();
-    let finer = finer_times(&files, &looks, &wanted, request, &mut notes).await?;
+    let finer = finer_times(&files, &looks, &wanted, &declared, &mut notes).await?;
     for column in &mut wanted {
         // The file's own type stands unless another one is declared.
         let own = types
             .get(&column.name)
-            .filter(|_| !is_declared(column, request));
+            .filter(|_| !declared.has(&column.name));
         column.data_type = match (own, &column.data_type) {
             // What a column without a value is, an earlier load may know.
             (Some(DataType::Null), known) => Some(known.clone().unwrap_or(DataType::Utf8)),
@@ -345,9 +347,12 @@ fn readable(
     wanted: &[Wanted],
 ) -> Result<(), FilesError> {
     for (file, look) in files.iter().zip(looks) {
+        let fields = look.schema.fields().iter();
+        let fields: HashMap<&str, &FieldRef> =
+            fields.map(|field| (field.name().as_str(), field)).collect();
         for column in wanted {
-            let held = look.schema.field_with_name(&column.name);
-            if let (Ok(held), Some(to), false) = (held, &column.data_type, column.exact)
+            let held = fields.get(column.name.as_str());
+            if let (Some(held), Some(to), false) = (held, &column.data_type, column.exact)
                 && held.data_type() != to
                 && !parquet::is_readable_as(held.data_type(), to)
             {
@@ -368,12 +373,12 @@ async fn finer_times(
     files: &[InputFile],
     looks: &[parquet::Look],
     wanted: &[Wanted],
-    request: &Request<'_>,
+    declared: &Declared,
     notes: &mut Vec<String>,
 ) -> Result<BTreeSet<String>, FilesError> {
     let open = wanted.iter().filter(|column| column.data_type.is_none());
     let asked: BTreeSet<String> = open
-        .filter(|column| is_fine(looks, &column.name) && !is_declared(column, request))
+        .filter(|column| is_fine(looks, &column.name) && !declared.has(&column.name))
         .map(|column| column.name.clone())
         .collect();
     if asked.is_empty() {

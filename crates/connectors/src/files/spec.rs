@@ -106,6 +106,11 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         Kind::Integer,
         "A longer record is rejected; default 67108864.",
     ),
+    (
+        "max_columns",
+        Kind::Integer,
+        "A file with more columns stops the load; default 10000, and 2000 different keys of JSON objects.",
+    ),
 ];
 
 impl Kind {

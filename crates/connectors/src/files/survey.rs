@@ -89,7 +89,7 @@ struct Part {
 /// Looks at all files.
 pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findings, FilesError> {
     let mut findings = Findings::default();
-    let chunk_bytes = request.chunk_bytes();
+    let (chunk_bytes, most) = (request.chunk_bytes(), request.options.most_keys());
     let parts = stream::iter(jobs.iter().cloned())
         .map(|job| {
             let pieces = pieces(&job, &request.options, &request.context.memory, chunk_bytes);
@@ -104,7 +104,7 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
                     let (Piece::Chunk(chunk), Some(layout)) = (piece?, layout) else {
                         return Ok(None);
                     };
-                    let look = tokio::task::spawn_blocking(move || look(&chunk, &layout));
+                    let look = tokio::task::spawn_blocking(move || look(&chunk, &layout, most));
                     look.await
                         .map(Some)
                         .map_err(|_| FilesError::Broken { path })
@@ -117,7 +117,7 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
     while let Some(part) = parts.try_next().await? {
         if let Some(part) = part {
             findings.add(part);
-            bounded(&findings, jobs)?;
+            bounded(&findings, jobs, most)?;
         }
     }
     for (_, guess) in &findings.columns {
@@ -127,23 +127,22 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
 }
 
 /// Objects with data as keys would make a column of each.
-fn bounded(findings: &Findings, jobs: &[Job]) -> Result<(), FilesError> {
+fn bounded(findings: &Findings, jobs: &[Job], most: usize) -> Result<(), FilesError> {
     let json = jobs.iter().find(|job| match &job.how {
         How::Text { layout, .. } => matches!(layout.shape, RecordFormat::Json { .. }),
         How::Parquet { .. } => false,
     });
     match json {
-        Some(job) if findings.columns.len() > json::MOST_COLUMNS => {
-            Err(FilesError::TooManyColumns {
-                path: job.file.object.clone(),
-                most: json::MOST_COLUMNS,
-            })
-        }
+        Some(job) if findings.columns.len() > most => Err(FilesError::TooManyColumns {
+            path: job.file.object.clone(),
+            most,
+            are_keys: true,
+        }),
         _ => Ok(()),
     }
 }
 
-fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
+fn look(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
     if chunk.too_long.is_some() {
         return Part {
             columns: Vec::new(),
@@ -156,7 +155,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>) -> Part {
             lines,
             max_record_bytes,
         } => {
-            let mut survey = json::Survey::new(&layout.formats.usual.times);
+            let mut survey = json::Survey::new(&layout.formats.usual.times, most);
             let mut walk = json::Walk::new(&chunk.bytes, *lines, *max_record_bytes);
             let (mut broken, mut first) = (Vec::new(), None);
             let mut more = true;

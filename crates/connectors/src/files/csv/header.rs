@@ -6,6 +6,7 @@
 //! records, with a note: the delimiter, a quote other than `"`, lines above the header, an index
 //! column without a name. Read next: `sample.rs`.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
 use super::sample::{self, Sampled, sample, texts};
@@ -34,6 +35,8 @@ pub(crate) struct Head {
 const FIRST_LOOK: usize = 64 << 10;
 /// So many lines may stand above a header that is found without `skip_lines`.
 const MOST_TITLES: usize = 20;
+/// So many names are in one note.
+const MOST_SHOWN: usize = 20;
 
 /// Reads the head of a file; `None` when the file holds nothing at all.
 pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<Head>, FilesError> {
@@ -266,6 +269,10 @@ impl Looked<'_> {
     /// Names without empty ones and without any that is there twice.
     fn names(&self, given: Vec<String>, notes: &mut Vec<String>) -> Vec<String> {
         let mut names: Vec<String> = Vec::with_capacity(given.len());
+        let mut taken = HashSet::with_capacity(given.len());
+        let in_file: HashSet<&String> = given.iter().collect();
+        // The last number behind each name.
+        let mut numbers: HashMap<String, usize> = HashMap::new();
         let (mut unnamed, mut twice) = (Vec::new(), Vec::new());
         for (at, name) in given.iter().enumerate() {
             let is_empty = name.trim().is_empty();
@@ -273,31 +280,31 @@ impl Looked<'_> {
                 true => format!("column{at}"),
                 false => name.clone(),
             };
-            let is_taken = |name: &String| names.contains(name) || is_empty && given.contains(name);
-            let numbered = (1..).map(|number| format!("{base}_{number}"));
-            let own = std::iter::once(base.clone()).chain(numbered);
-            let own = own
-                .into_iter()
-                .find(|name| !is_taken(name) && (*name == base || !given.contains(name)));
-            let own = own.unwrap_or(base);
+            let mut own = base.clone();
+            while taken.contains(&own) || (is_empty || own != base) && in_file.contains(&own) {
+                let number = numbers.entry(base.clone()).or_default();
+                *number += 1;
+                own = format!("{base}_{number}");
+            }
             match is_empty {
-                true => unnamed.push(format!("`{own}`")),
-                false if own != *name => twice.push(format!("`{own}`")),
+                true => unnamed.push(own.clone()),
+                false if own != *name => twice.push(own.clone()),
                 false => {}
             }
+            taken.insert(own.clone());
             names.push(own);
         }
         let object = &self.file.object;
         if !unnamed.is_empty() {
             notes.push(format!(
                 "columns of `{object}` without a name are named {}",
-                unnamed.join(", ")
+                shown(&unnamed)
             ));
         }
         if !twice.is_empty() {
             notes.push(format!(
                 "columns of `{object}` with a repeated name are named {}",
-                twice.join(", ")
+                shown(&twice)
             ));
         }
         names
@@ -363,6 +370,19 @@ impl Looked<'_> {
             (Some(_), Some(_)) => Shown::Several,
             (None, _) => Shown::Nothing,
         }
+    }
+}
+
+/// Names for a note, not more than a person reads.
+fn shown(names: &[String]) -> String {
+    let first: Vec<String> = names
+        .iter()
+        .take(MOST_SHOWN)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match names.len().saturating_sub(MOST_SHOWN) {
+        0 => first.join(", "),
+        more => format!("{} and {more} others", first.join(", ")),
     }
 }
 

@@ -11,5 +11,5 @@ mod walk;
 pub(crate) use records::{RecordArray, find_records};
 pub(crate) use skim::{Skim, unescape};
 pub(crate) use walk::{
-    Broken, Flaw, JsonCutter, LineCutter, MOST_COLUMNS, Survey, Table, Walk, reasons, record_at,
+    Broken, Flaw, JsonCutter, LineCutter, Survey, Table, Walk, reasons, record_at,
 };

@@ -397,9 +397,6 @@ impl Take for Table<'_> {
     }
 }
 
-/// More keys than this are data, not columns.
-pub(crate) const MOST_COLUMNS: usize = 2_000;
-
 /// Columns and guesses of a chunk, at most one more than allowed, in the order of their first appearance.
 #[derive(Default)]
 pub(crate) struct Survey {
@@ -407,13 +404,15 @@ pub(crate) struct Survey {
     places: HashMap<String, usize>,
     pub(crate) rows: u64,
     times: TimeFormats,
+    most: usize,
 }
 
 impl Survey {
-    /// With the user's patterns of times.
-    pub(crate) fn new(times: &TimeFormats) -> Self {
+    /// With the user's patterns of times, for so many columns.
+    pub(crate) fn new(times: &TimeFormats, most: usize) -> Self {
         Self {
             times: times.clone(),
+            most,
             ..Self::default()
         }
     }
@@ -431,7 +430,7 @@ impl Survey {
         if let Some(column) = self.places.get(&name) {
             return *column;
         }
-        if self.columns.len() > MOST_COLUMNS {
+        if self.columns.len() > self.most {
             return usize::MAX - 1;
         }
         self.columns.push((name.clone(), Guess::default()));

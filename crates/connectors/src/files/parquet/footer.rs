@@ -4,7 +4,7 @@
 //! shifts nothing. INT96 and INTERVAL values are read as the 12 bytes they are stored in, because the
 //! library's own readings wrap or drop parts; `form.rs` says what the bytes mean. It reads no page.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::Arc;
 
@@ -272,9 +272,9 @@ pub(crate) fn look(file: &InputFile) -> Result<Look, FilesError> {
         .map(|column| Field::new(&column.name, column.form.to.clone(), true))
         .collect();
     // They are read by name.
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(fields.len());
     for (second, field) in fields.iter().enumerate() {
-        let same = |other: &Field| other.name() == field.name();
-        if let Some(first) = fields.iter().take(second).position(same) {
+        if let Some(first) = places.insert(field.name(), second) {
             return Err(FilesError::TwoColumns {
                 path: file.object.clone(),
                 name: field.name().clone(),

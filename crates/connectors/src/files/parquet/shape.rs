@@ -3,6 +3,7 @@
 //! Promise: a declared type takes a value that leads back to the same one, and text as text files are
 //! read; any other row is rejected with its exact values. It reads no file: see `groups.rs`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
@@ -89,11 +90,13 @@ pub(super) fn shape(
     let rows = batch.num_rows();
     let mut shaped = Vec::with_capacity(read.asked.schema.fields().len());
     let mut misfits: Vec<Misfit> = Vec::new();
+    let held: HashMap<&str, _> = columns
+        .iter()
+        .zip(batch.columns())
+        .map(|(column, array)| (column.name.as_str(), (column, array)))
+        .collect();
     for (at, field) in read.asked.schema.fields().iter().enumerate() {
-        let place = columns
-            .iter()
-            .position(|column| column.name == *field.name());
-        let given = place.and_then(|place| columns.get(place).zip(batch.columns().get(place)));
+        let given = held.get(field.name().as_str()).copied();
         let column = match given {
             None => new_null_array(field.data_type(), rows),
             Some((column, array)) => {

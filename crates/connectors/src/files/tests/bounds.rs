@@ -388,6 +388,87 @@ fn keys_that_are_data_stop_the_read() {
 }
 
 #[test]
+fn more_columns_than_a_table_may_have_stop_the_read_at_once() {
+    let began = std::time::Instant::now();
+    let many = |count: usize, name: fn(usize) -> String| {
+        let names: Vec<String> = (0..count).map(name).collect();
+        let cells = vec!["1"; count].join(",");
+        format!("{}\n{cells}\n", names.join(","))
+    };
+    let names: [fn(usize) -> String; 4] = [
+        |at| format!("c{at}"),
+        |at| format!("Column {at}"),
+        |_| "same".to_owned(),
+        |_| String::new(),
+    ];
+    for name in names {
+        let project = Project::new().file("t.csv", many(200_000, name));
+        let failure = project.fail("t.csv");
+        assert_eq!(failure.code, "R0113");
+        assert!(
+            failure.message.contains("more than 10000 columns"),
+            "{failure:?}"
+        );
+        assert!(failure.help[0].contains("`max_columns`"), "{failure:?}");
+        // What is asked for by name is read all the same.
+        if name(1) == "c1" {
+            let mut spec = spec("t.csv");
+            spec.projection = Some(vec!["c7".to_owned(), "c199999".to_owned()]);
+            assert_eq!(project.read_as(&spec).rows, ["1|1"]);
+        }
+    }
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(60), "{took:?}");
+}
+
+#[test]
+fn a_table_may_have_as_many_columns_as_its_options_say() {
+    let names: Vec<String> = (0..12).map(|at| format!("c{at}")).collect();
+    let csv = names.join(",") + "\n" + &vec!["1"; 12].join(",") + "\n";
+    let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
+    let json = format!("{{{}}}\n", members.join(","));
+    for (most, is_read) in [(11, false), (12, true)] {
+        let project = Project::new()
+            .with("max_columns", json!(most))
+            .file("a.csv", &csv)
+            .file("b.jsonl", &json);
+        for file in ["a.csv", "b.jsonl"] {
+            match project.try_read(&spec(file)) {
+                Ok(outcome) => assert!(is_read && outcome.columns.len() == 12, "{file}"),
+                Err(failure) => assert!(!is_read && failure.code == "R0113", "{failure:?}"),
+            }
+        }
+    }
+    let project = Project::new()
+        .with("max_columns", json!(0))
+        .file("a.csv", csv);
+    assert_eq!(project.fail("a.csv").code, "R0103");
+}
+
+#[test]
+fn ten_thousand_columns_are_read_in_seconds() {
+    let names: Vec<String> = (0..10_000).map(|at| format!("Column {at}")).collect();
+    let row = vec!["17"; 10_000].join(",") + "\n";
+    let project = Project::new().file("t.csv", names.join(",") + "\n" + &row.repeat(20));
+    let began = std::time::Instant::now();
+    let first = project.read("t.csv");
+    assert_eq!((first.columns.len(), first.rows.len()), (10_000, 20));
+    // The next time the types are known, under the names that the columns have in the table.
+    let known = |at: usize| {
+        let source = (types::SOURCE_NAME.to_owned(), format!("Column {at}"));
+        let field =
+            arrow_schema::Field::new(format!("column_{at}"), arrow_schema::DataType::Int64, true);
+        field.with_metadata(std::collections::HashMap::from([source]))
+    };
+    let fields: Vec<arrow_schema::Field> = (0..10_000).map(known).collect();
+    let mut spec = spec("t.csv");
+    spec.observed = Some(Arc::new(arrow_schema::Schema::new(fields)));
+    assert_eq!(project.read_as(&spec).rows.len(), 20);
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(60), "{took:?}");
+}
+
+#[test]
 fn a_quoted_cell_beyond_the_limit_is_one_reject_whatever_its_lines() {
     let cells = [
         "x\n".repeat(5000),

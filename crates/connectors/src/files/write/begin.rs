@@ -3,6 +3,7 @@
 //! Promise: what cannot work is refused before a row comes; a generation that is already committed is
 //! recognised here, under the lock, so nobody can commit it in between. No reader sees a difference.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -171,6 +172,7 @@ fn check(target: &Target, intent: &Intent) -> Result<()> {
             "keep at least one column",
         );
     }
+    let mut names = HashSet::with_capacity(fields.len());
     for (at, field) in fields.iter().enumerate() {
         if field.name().is_empty() {
             return wrong(
@@ -185,11 +187,7 @@ fn check(target: &Target, intent: &Intent) -> Result<()> {
                 "give the column another type, or write `format: parquet`",
             );
         }
-        if fields
-            .iter()
-            .take(at)
-            .any(|other| other.name() == field.name())
-        {
+        if !names.insert(field.name()) {
             return wrong(
                 format!("two columns are named `{}`", field.name()),
                 "rename one of them",

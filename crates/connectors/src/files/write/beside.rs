@@ -16,7 +16,7 @@ use super::ledger::Standing;
 use crate::files::chunk::ChunkReader;
 use crate::files::csv::read_head;
 use crate::files::find::InputFile;
-use crate::files::json::{LineCutter, MOST_COLUMNS, Survey, Walk};
+use crate::files::json::{LineCutter, Survey, Walk};
 use crate::files::options::{Compression, Format, Options};
 
 /// Text that is looked at together.
@@ -107,13 +107,14 @@ fn keys(job: &Job, file: &InputFile) -> Result<Vec<String>> {
     let cutter = Box::new(LineCutter { max_record_bytes });
     let mut reader = ChunkReader::open(file, options.encoding, (&[], None), cutter, CHUNK_BYTES)?;
     let is_alike = job.location().many && job.known.standing == Standing::Ours;
-    let mut survey = Survey::new(&options.times);
+    let mut survey = Survey::new(&options.times, options.most_keys());
     // Within what the writer holds for itself.
     while let Some(chunk) = reader.next_chunk(&mut |_| Ok(Box::new(())))? {
         let mut walk = Walk::new(&chunk.bytes, true, max_record_bytes);
         while walk.rows(usize::MAX, &mut survey, &mut Vec::new()) {}
-        if survey.columns.len() > MOST_COLUMNS {
-            let why = format!("its objects have more than {MOST_COLUMNS} different keys");
+        let most = options.most_keys();
+        if survey.columns.len() > most {
+            let why = format!("its objects have more than {most} different keys");
             return Err(wrong(job, why));
         }
         if is_alike && !survey.columns.is_empty() {
