@@ -67,7 +67,7 @@ pub(crate) struct Options {
     pub(crate) records: Option<String>,
     pub(crate) missing_columns_null: bool,
     pub(crate) max_record_bytes: usize,
-    max_columns: Option<usize>,
+    pub(in crate::files) max_columns: Option<usize>,
 }
 
 const DEFAULT_MAX_RECORD_BYTES: usize = 64 << 20;
