@@ -48,13 +48,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0907",
         Remedy::FixConfig,
         "A project file is not a regular file.",
-        "There is a named pipe, a socket or a device in a folder of project files. Reading it could block for ever, so it is not opened. Remove it, or let its name start with a dot.",
+        "There is a named pipe, a socket or a device in a folder of project files. Reading it could block forever, so it is not opened. Remove it, or start its name with a dot.",
     ),
     CodeEntry::run(
         "R0908",
         Remedy::FixConfig,
         "A link among the project's folders leads back to a folder above it.",
-        "Remove the link, or let its name start with a dot: hidden folders are not read.",
+        "Remove the link, or start its name with a dot: hidden folders are not read.",
     ),
     CodeEntry::run(
         "R0909",
@@ -221,8 +221,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0938",
         Remedy::Refused,
-        "The position of a load at that version is not stored any more.",
-        "Only the last commits keep their position. Restore a later version, or read everything again: towpath run --full-refresh.",
+        "The position of a load at that version is no longer stored.",
+        "Positions are kept only for the most recent commits. Restore a later version, or read everything again: towpath run --full-refresh.",
     ),
     CodeEntry::run(
         "R0940",
@@ -269,8 +269,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0949",
         Remedy::FixConfig,
-        "`--full-refresh` of a publish that adds rows would delete rows of others.",
-        "The target holds rows that the step did not send. Empty the table and run again, or give the table a `key`.",
+        "`--full-refresh` of a publish that adds rows would delete rows that this step did not send.",
+        "Nothing was deleted. Empty the table and run again, or give the table a `key`.",
     ),
     CodeEntry::run(
         "R0950",
@@ -371,13 +371,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0967",
         Remedy::FixConfig,
-        "The project has none of the tasks of the earlier run any more.",
+        "None of the earlier run's tasks exist in the project any more.",
         "Run the pipeline as it is now: towpath run PIPELINE.",
     ),
     CodeEntry::run(
         "R0968",
         Remedy::FixConfig,
-        "The name is not that of a run of the pipeline.",
+        "The name does not belong to a pipeline run.",
         "It is a replay, or another command that locked the pipeline. `towpath runs` lists the runs.",
     ),
     CodeEntry::run(

@@ -143,7 +143,7 @@ impl Reading<'_> {
         if above.contains(&real) {
             let message = format!("the link {} leads back to a folder above it", dir.display());
             return Err(Failure::new("R0908", Remedy::FixConfig, message)
-                .help("remove the link, or let its name start with a dot"));
+                .help("remove the link, or start its name with a dot"));
         }
         above.push(real);
         let entries = fs::read_dir(dir).map_err(|error| unreadable(dir, &error))?;
@@ -238,7 +238,7 @@ fn open(path: &Path) -> Result<(fs::File, u64)> {
         let message = format!("{} is not a regular file", path.display());
         return Err(Failure::new("R0907", Remedy::FixConfig, message)
             .help("project files are text: a named pipe, a socket or a device is not read")
-            .help("remove it, or let its name start with a dot"));
+            .help("remove it, or start its name with a dot"));
     }
     let file = fs::File::open(path).map_err(|error| unreadable(path, &error))?;
     Ok((file, about.len()))

@@ -127,7 +127,7 @@ pub async fn lake_vacuum(
         let message = format!("files of `{name}` that are younger than 7 days are kept");
         return Err(Failure::new("R0985", Remedy::Refused, message)
             .help("queries and other programs that still read an older version, or that write now, would lose files")
-            .help("those versions could neither be queried nor restored any more")
+            .help("those versions could no longer be queried or restored")
             .help("if no program reads or writes it and no older version is needed: add --force"));
     }
     let swept = services
@@ -300,11 +300,13 @@ async fn behind(
         }
         if task.token.is_none() && needs_position(services, table, &task).await? {
             let message = format!(
-                "the position of `{}` at version {version} of `{table}` is not stored any more",
+                "the position of `{}` at version {version} of `{table}` is no longer stored",
                 task.task.step
             );
             return Err(Failure::new("R0938", Remedy::Refused, message)
-                .help("only the last commits keep their position: restore a later version")
+                .help(
+                    "positions are kept only for the most recent commits: restore a later version",
+                )
                 .help(format!("look: towpath lake history {table}")));
         }
         behind.push(task);

@@ -1,4 +1,4 @@
-//! Outside systems: which there are, whether we can get in, what their tables look like.
+//! External systems: which there are, whether we can get in, what their tables look like.
 //!
 //! Promise: nothing is made in the project folder but `schemas/NAME.yml`, and that only when asked. It
 //! needs no lakehouse, no state store, and no project free of mistakes elsewhere. Read next: `live.rs`.

@@ -122,7 +122,7 @@ fn still_there(
     let names: Vec<&str> = gone.iter().map(|id| id.as_str()).collect();
     if did.is_empty() && !gone.is_empty() {
         let message = format!(
-            "the project has none of the tasks of `{}` any more",
+            "none of the tasks of `{}` exist in the project any more",
             past.name
         );
         return Err(Failure::new("R0967", Remedy::FixConfig, message)
@@ -169,7 +169,7 @@ async fn past(request: &RerunRequest) -> Result<RunRecord> {
             true => Ok(record),
             false => {
                 let what = record.tasks.first().map_or("", |task| task.id.as_str());
-                let message = format!("`{}` is not a run of the pipeline: {what}", record.name);
+                let message = format!("`{}` is not a pipeline run: {what}", record.name);
                 Err(Failure::new("R0968", Remedy::FixConfig, message).help("look: towpath runs"))
             }
         },

@@ -11,7 +11,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0929",
         Remedy::FixConfig,
-        "`query --sample` was called outside of a project.",
+        "`query --sample` was called outside a project.",
         "In a project, `towpath run --limit N` builds a sample and `towpath query --sample` reads it.",
     ),
     CodeEntry::run(
@@ -24,7 +24,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0947",
         Remedy::FixData,
         "A value cannot be shown.",
-        "It is outside what its type can be written as, a day behind the end of the calendar for example. Leave the column out, or look at the number behind it: `arrow_cast(x, 'Int64')`.",
+        "It is outside the range that can be displayed, for example a date after the end of the calendar. Leave the column out, or look at the number behind it: `arrow_cast(x, 'Int64')`.",
     ),
     CodeEntry::run(
         "R0990",

@@ -12,7 +12,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0401",
         Remedy::FixConfig,
         "A lakehouse table cannot store a type.",
-        "Give the column another type: `columns: { NAME: { type: text } }`.",
+        "Give the column a different type: `columns: { NAME: { type: text } }`.",
     ),
     CodeEntry::run(
         "R0402",
@@ -144,7 +144,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0423",
         Remedy::Refused,
         "A table already has the name of this view.",
-        "Drop the table (`towpath lake drop NAME --yes`), or give the view another name.",
+        "Drop the table (`towpath lake drop NAME --yes`), or give the view a different name.",
     ),
     CodeEntry::run(
         "R0424",

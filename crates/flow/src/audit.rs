@@ -161,7 +161,7 @@ fn tell(check: &Check, measured: &Measured) -> String {
             )
         }
         CheckKind::AcceptedValues { column, .. } => {
-            format!("{count} {rows} with another value in `{column}`{named}")
+            format!("{count} {rows} with a `{column}` that is not accepted{named}")
         }
         CheckKind::Pattern { column, pattern } => {
             format!("{count} {rows} with a `{column}` that does not match `{pattern}`{named}")

@@ -102,13 +102,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0617",
         Remedy::FixConfig,
         "A column cannot be converted to its declared type.",
-        "No value of the one type can be converted to the other. Declare another type, or convert with `set`:\n\n  columns: { total: { set: \"cast(total as text)\" } }",
+        "No value of the one type can be converted to the other. Declare a different type, or convert with `set`:\n\n  columns: { total: { set: \"cast(total as text)\" } }",
     ),
     CodeEntry::run(
         "R0618",
         Remedy::FixConfig,
         "Two source columns get the same name.",
-        "Names are converted to lower case, and other characters to `_`, so `Order ID` and `order_id` get the same name. Give one of them another name with `from`, or leave it out with `drop`.",
+        "Names are converted to lower case, and other characters to `_`, so `Order ID` and `order_id` get the same name. Give one of them a different name with `from`, or leave it out with `drop`.",
     ),
     CodeEntry::run(
         "R0619",

@@ -48,7 +48,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0707",
         Remedy::Retry,
         "A task took longer than its `timeout`.",
-        "It was asked to stop, and then stopped. Raise `timeout` of the step if the task needs longer; without one there is no limit.",
+        "It was asked to stop and was then terminated. Raise the step's `timeout` if the task needs longer; without one there is no limit.",
     ),
     CodeEntry::run(
         "R0708",
@@ -71,7 +71,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0711",
         Remedy::Retry,
-        "A running program could not be watched.",
+        "A running program could not be monitored.",
         "The operating system did not report the state of the program, usually because it has too few processes or files left. Run again; if the error stays, raise these limits (`ulimit -n`, `ulimit -u`).",
     ),
 ];

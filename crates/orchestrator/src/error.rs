@@ -26,7 +26,7 @@ pub(crate) enum RunError {
         log: PathBuf,
         source: std::io::Error,
     },
-    #[error("program `{program}` could not be watched: {source}")]
+    #[error("program `{program}` could not be monitored: {source}")]
     Watch {
         program: String,
         source: std::io::Error,

@@ -402,7 +402,7 @@ pub(crate) fn name_apart(checks: &mut Vec<Check>, report: &mut Report) {
         if kept.iter().find(same).is_some() {
             let mut diagnostic = towpath_vocab::Diagnostic::warning(
                 "K0604",
-                format!("check `{}` is here twice", check.name),
+                format!("check `{}` appears twice", check.name),
             );
             diagnostic.span = check.span.clone();
             report.say(diagnostic);

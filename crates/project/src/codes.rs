@@ -25,17 +25,17 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "C0504",
-        "The connector can only be read, or can only be written.",
+        "The connector supports only reading, or only writing.",
         "",
     ),
     CodeEntry::check(
         "C0505",
-        "The outside system cannot be written in this way.",
-        "A folder of files, for instance, can be replaced but not merged into.\n\nChoose another `write`, or remove the `key` of a publish to send everything.",
+        "The external system does not support this write mode.",
+        "A folder of files, for instance, can be replaced but not merged into.\n\nChoose a different `write`, or remove the `key` of a publish to send everything.",
     ),
     CodeEntry::check(
         "C0506",
-        "Outside systems are read-only unless the connection has `writable: true`.",
+        "External systems are read-only unless the connection has `writable: true`.",
         "The plan shows the publish, and a run skips it.\n\nSet it where Towpath is to write, usually in one environment only:\n\n  environments: { prod: { connections: { shop_db: { writable: true } } } }",
     ),
     CodeEntry::check(
@@ -65,32 +65,32 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "C0512",
-        "`check --connect`: a column that `schemas/CONNECTION.yml` (or of the last run) no longer exists.",
-        "Models and rules that use it would fail.\n\nIf that is right, write the new columns and then check again:\n\n  towpath connection discover NAME --write",
+        "`check --connect`: a column in `schemas/CONNECTION.yml` (or in the last run) no longer exists.",
+        "Models and rules that use it would fail.\n\nIf the change is intended, write the new columns and then check again:\n\n  towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "C0513",
-        "`check --connect`: a column has another type than in `schemas/CONNECTION.yml` (or in the last run).",
-        "Values that do not fit the known type would be rejected.\n\nIf that is right: towpath connection discover NAME --write",
+        "`check --connect`: a column has a different type than in `schemas/CONNECTION.yml` (or in the last run).",
+        "Values that do not fit the known type would be rejected.\n\nIf the change is intended: towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "C0514",
-        "`check --connect`: the outside table has a new column.",
+        "`check --connect`: the external table has a new column.",
         "The next load reads it, unless the table has `keep` or `schema_change: ignore`.\n\nTo use it in models now: towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "C0515",
-        "`check --connect`: the primary key of an outside table changed.",
+        "`check --connect`: the primary key of an external table changed.",
         "Merges use the key that the pipeline names. Check whether it is still right.\n\nThen: towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "C0516",
         "`check --connect`: a system cannot be reached or refuses the login.",
-        "Nothing was compared with it.\n\nTo test only this connection: towpath connection test NAME",
+        "This system was not compared.\n\nTo test only this connection: towpath connection test NAME",
     ),
     CodeEntry::check(
         "C0517",
-        "The types in `schemas/CONNECTION.yml` were found with other options than the load has now.",
+        "The types in `schemas/CONNECTION.yml` were discovered with options that differ from those of the load.",
         "They stay as they are: a column that was text because of `NA` stays text after `null_values: [NA]`.\n\nDiscover the table again, with the options of its load:\n\n  towpath connection discover NAME --write",
     ),
     CodeEntry::check(
@@ -135,7 +135,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "M0333",
-        "A YAML file describes a model, a seed or a source's table that does not exist, or `dbt_project.yml` has configs for a folder that no file is in.",
+        "A YAML file describes a model, a seed or a source's table that does not exist, or `dbt_project.yml` has configs for a folder that contains no file.",
         "",
     ),
     CodeEntry::check(
@@ -160,7 +160,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "M0338",
-        "An incremental model without `unique_key` only adds rows: a row that changes later is there twice.",
+        "An incremental model without `unique_key` only adds rows: a row that changes later appears twice.",
         "",
     ),
     CodeEntry::check(
@@ -180,7 +180,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0101",
-        "A project file is not YAML at the marked place.",
+        "A project file is not valid YAML at the marked place.",
         "The rest of that file is not read until the mistake is corrected.",
     ),
     CodeEntry::check(
@@ -190,7 +190,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0103",
-        "A key is twice in one map; only one of them could be used.",
+        "A key appears twice in one map; only one of them could be used.",
         "",
     ),
     CodeEntry::check(
@@ -203,7 +203,7 @@ pub const CODES: &[CodeEntry] = &[
         "The indentation is wrong.",
         "YAML indents with spaces, and the keys of a map must start in the same column.",
     ),
-    CodeEntry::check("P0106", "A key that cannot be left out is missing.", ""),
+    CodeEntry::check("P0106", "A required key is missing.", ""),
     CodeEntry::check(
         "P0107",
         "Inside braces a comma separates entries, so a type with a comma must be quoted.",
@@ -226,13 +226,13 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0111",
-        "The key takes one of a few words, and the value is another one.",
+        "The value is not one of the words that the key accepts.",
         "",
     ),
     CodeEntry::check(
         "P0112",
-        "A step must have exactly one verb, and a check exactly one kind.",
-        "Write two entries for two actions.",
+        "A step must have exactly one action (`load`, `models`, `command` or `publish`), and a check exactly one kind.",
+        "Write a separate entry for each.",
     ),
     CodeEntry::check(
         "P0113",
@@ -251,7 +251,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0116",
-        "The project was written for another version of Towpath.",
+        "The project was written for a different version of Towpath.",
         "",
     ),
     CodeEntry::check(
@@ -341,7 +341,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0134",
-        "The key belongs to steps with another verb.",
+        "The key belongs to a different kind of step.",
         "It would have no effect here, so it is an error.",
     ),
     CodeEntry::check(
@@ -361,7 +361,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0202",
-        "`${param:x}` is not a param of this pipeline, or is outside of a pipeline.",
+        "`${param:x}` is not a parameter of this pipeline, or is used outside a pipeline.",
         "",
     ),
     CodeEntry::check(
@@ -381,7 +381,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0206",
-        "A param has no value, or a value that is not of its type, or no pipeline declares it.",
+        "A parameter has no value, or a value that is not of its type, or no pipeline declares it.",
         "",
     ),
     CodeEntry::check(
@@ -412,12 +412,12 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check("T0404", "`min` is above `max`: no value could pass.", ""),
     CodeEntry::check(
         "T0405",
-        "A condition must be true or false, and this expression has another type.",
+        "A condition must be true or false, and this expression has a different type.",
         "",
     ),
     CodeEntry::check(
         "T0406",
-        "A pattern needs text, and the column has another type.",
+        "A pattern needs text, and the column has a different type.",
         "",
     ),
 ];

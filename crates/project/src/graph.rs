@@ -69,7 +69,7 @@ impl Tables {
                     .error("P0117", task.at, format!("`{table}` has two sources"))
                     .label("the second one")
                     .help(format!(
-                        "the first one is at {place}: give one of them another name or schema"
+                        "the first one is at {place}: give one of them a different name or schema"
                     ));
             } else {
                 self.written_at

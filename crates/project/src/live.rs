@@ -50,13 +50,13 @@ impl<'a> Expected<'a> {
         };
         said.span = place.cloned().or_else(|| self.span.clone());
         if self.written {
-            let way_out = "if that is right";
+            let way_out = "if the change is intended";
             said.help(format!(
                 "{way_out}: towpath connection discover {} --write",
                 self.connection
             ))
         } else {
-            said.help("the last run saw another state; the next run reports what changes")
+            said.help("the last run saw a different state; the next run reports what changes")
         }
     }
 

@@ -127,7 +127,7 @@ fn schema(frame: &StepFrame<'_>, context: &StepContext<'_>, report: &mut Report)
                     "`{schema}` is a connection, so it cannot be a schema of the lakehouse too"
                 ),
             )
-            .help("use another name: `raw` is usual");
+            .help("use a different name: `raw` is usual");
         return None;
     }
     Some(schema.to_owned())

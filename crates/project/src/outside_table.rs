@@ -82,7 +82,7 @@ pub(crate) fn seen_otherwise(
             "C0517",
             merged.get(option).map_or(at, |node| node.at.head()),
             format!(
-                "schemas/{name}.yml has `{object}` as it was discovered with another `{option}`"
+                "schemas/{name}.yml has `{object}` as it was discovered with a different `{option}`"
             ),
         )
         .label("the types there stay as they are")

@@ -90,7 +90,7 @@ fn check(name: &str, value: &str, kind: &str, at: crate::report::At, report: &mu
                 at,
                 format!("`{value}` is not a valid {kind}, the type of param `{name}`"),
             )
-            .help(format!("set another value: --param {name}=…"));
+            .help(format!("set a different value: --param {name}=…"));
     }
 }
 

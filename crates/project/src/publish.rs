@@ -43,7 +43,7 @@ pub(crate) fn plan(
                 verb.at,
                 format!("`{schema}` is a connection; `publish` names a schema of the lakehouse"),
             )
-            .help("publish: marts, into: CONNECTION; between outside systems it is a `copy`");
+            .help("publish: marts, into: CONNECTION; between external systems it is a `copy`");
         return Vec::new();
     }
     if !connection.plan.writable {

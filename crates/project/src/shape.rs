@@ -406,7 +406,7 @@ fn scalar(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Repor
             return;
         }
         let (code, message) = match kind {
-            Kind::OneOf(_) => ("P0111", format!("`{text}` is not one of the words here")),
+            Kind::OneOf(_) => ("P0111", format!("`{text}` is not an accepted word")),
             Kind::Type => ("T0401", format!("`{text}` is not a type")),
             _ => ("P0127", format!("`{text}` is not {}", expected(kind))),
         };
@@ -467,7 +467,7 @@ fn option_value(node: &mut Node, option: &OptionSpec, context: &Context<'_>, rep
             .error(
                 "P0111",
                 node.at,
-                format!("`{text}` is not one of the words here"),
+                format!("`{text}` is not an accepted word"),
             )
             .suggest(text, words.iter().map(String::as_str), "words")
             .help(format!(

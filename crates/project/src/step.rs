@@ -126,7 +126,7 @@ pub(crate) fn verb(frame: &StepFrame<'_>, report: &mut Report) -> Option<&'stati
                 .error(
                     "P0112",
                     frame.at,
-                    format!("step `{}` does nothing: it has no verb", frame.name),
+                    format!("step `{}` does nothing: it has no action", frame.name),
                 )
                 .help(format!("exactly one of {}", VERBS.join(", ")));
             None
@@ -138,14 +138,14 @@ pub(crate) fn verb(frame: &StepFrame<'_>, report: &mut Report) -> Option<&'stati
                     "P0112",
                     at,
                     format!(
-                        "step `{}` has {} verbs: {}",
+                        "step `{}` has {} actions: {}",
                         frame.name,
                         found.len(),
                         found.join(", ")
                     ),
                 )
                 .label("make this a step of its own")
-                .help("exactly one verb per step");
+                .help("exactly one action per step");
             None
         }
     }

@@ -20,14 +20,14 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "M0303",
-        "A table needs two parts (`raw.orders`), or an alias is used that the query does not give.",
+        "A table needs two parts (`raw.orders`), or the query uses an alias that it does not define.",
         "",
     ),
     CodeEntry::check("M0304", "The engine has no function of this name.", ""),
     CodeEntry::check("M0305", "The SQL cannot be read at the marked place.", ""),
     CodeEntry::check(
         "M0306",
-        "A model is exactly one query.",
+        "A model must be exactly one query.",
         "Remove a second statement, and anything that changes data.",
     ),
     CodeEntry::check(
@@ -57,7 +57,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "M0312",
-        "The function is not offered, because it would not mean what it means in PostgreSQL.",
+        "The function is not supported, because it would behave differently from PostgreSQL.",
         "The message names one to use in its place, where there is one.",
     ),
 ];

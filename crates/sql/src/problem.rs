@@ -235,7 +235,7 @@ fn from_schema_error(
             SqlProblem::new("M0309", format!("the column `{name}` occurs twice"))
                 .at(place)
                 .help(format!(
-                    "give one of them another name: `{name} AS other_name`"
+                    "give one of them a different name: `{name} AS other_name`"
                 ))
         }
     }

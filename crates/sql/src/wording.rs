@@ -120,7 +120,7 @@ fn duplicates(text: &str) -> Option<Sentence> {
     );
     reworded
         .help
-        .push("give one of them another name with AS".to_owned());
+        .push("give one of them a different name with AS".to_owned());
     Some(reworded)
 }
 

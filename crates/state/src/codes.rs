@@ -18,12 +18,12 @@ pub const CODES: &[CodeEntry] = &[
         "R0681",
         Remedy::FixConfig,
         "There is no encrypted connection to the state store.",
-        "The server does not encrypt, or its certificate is not accepted. Give `sslrootcert=FILE`, or `sslmode=disable` inside a trusted network.",
+        "The server does not support encryption, or its certificate is not accepted. Give `sslrootcert=FILE`, or `sslmode=disable` inside a trusted network.",
     ),
     CodeEntry::run(
         "R0682",
         Remedy::FixConfig,
-        "The state store belongs to another project.",
+        "The state store belongs to a different project.",
         "Runs of two projects would be mixed. Give each project its own schema: `?schema=NAME` in the URL under `state`.",
     ),
     CodeEntry::run(
@@ -72,7 +72,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0802",
         Remedy::FixConfig,
         "The file of the state store belongs to another program.",
-        "It is a SQLite file, but not one of Towpath. Move it away, or choose another path for the state.",
+        "It is a SQLite file, but not one of Towpath. Move it away, or choose a different path for the state.",
     ),
     CodeEntry::run(
         "R0803",
@@ -84,13 +84,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0804",
         Remedy::FixConfig,
         "The folder of the state store does not exist.",
-        "Create the folder, or choose another path for the state.",
+        "Create the folder, or choose a different path for the state.",
     ),
     CodeEntry::run(
         "R0805",
         Remedy::FixConfig,
         "The state store cannot be opened for writing.",
-        "Allow this user to write the file and its folder, or choose another path for the state.",
+        "Allow this user to write the file and its folder, or choose a different path for the state.",
     ),
     CodeEntry::run(
         "R0806",

@@ -158,15 +158,15 @@ impl StateError {
                     Place::Server(_) => format!("the schema of {place} holds tables of another program"),
                 },
             )
-            .help("move it away, or choose another path for the state"),
+            .help("move it away, or choose a different path for the state"),
             StateError::NoFolder { folder } => Failure::new(
                 "R0804",
                 Remedy::FixConfig,
                 format!("the folder `{}` of {place} does not exist", folder.display()),
             )
-            .help("create the folder, or choose another path for the state"),
+            .help("create the folder, or choose a different path for the state"),
             StateError::IsFolder => Failure::new("R0805", Remedy::FixConfig, format!("{place} is a folder"))
-                .help("choose another path for the state, or move the folder away"),
+                .help("choose a different path for the state, or move the folder away"),
             StateError::Url { reason } => Failure::new(
                 "R0680",
                 Remedy::FixConfig,
@@ -291,7 +291,7 @@ fn sqlite(place: &Place, error: &rusqlite::Error) -> Failure {
             Remedy::FixConfig,
             format!("{place} cannot be written: {error}"),
         )
-        .help("allow this user to write the file and its folder, or choose another path for the state"),
+        .help("allow this user to write the file and its folder, or choose a different path for the state"),
         Some(ErrorCode::DiskFull) => {
             Failure::new("R0806", Remedy::FixConfig, format!("the disk under {place} is full"))
                 .help("free some space, then run again: an interrupted run continues where it stopped")

@@ -55,12 +55,12 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "T0410",
-        "A template takes more steps than a template needs.",
-        "Loops within loops do it, or a loop that writes much text. Loop over fewer items, or let SQL make the rows (`generate_series`, `cross join`).",
+        "A template runs too many steps.",
+        "Nested loops, or a loop that writes a lot of text, can cause this. Loop over fewer items, or let SQL make the rows (`generate_series`, `cross join`).",
     ),
     CodeEntry::check(
         "T0411",
         "A template makes a text of more than 16 MB or a list of more than a million items.",
-        "Adding a value to itself in a loop does it. Build less at a time.",
+        "Adding a value to itself in a loop can cause this. Build smaller pieces.",
     ),
 ];

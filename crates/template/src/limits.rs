@@ -53,14 +53,14 @@ fn longest_repeated(source: &str) -> usize {
 pub(crate) fn too_many_steps() -> Raised {
     Raised::new(
         "T0410",
-        format!("the template takes more than {MOST_STEPS} steps, or a loop writes too much text"),
+        format!("the template runs more than {MOST_STEPS} steps, or a loop writes too much text"),
     )
     .help("loop over fewer items; let SQL make rows: `generate_series`, `cross join`")
 }
 
 fn too_much(what: &str) -> Raised {
     Raised::new("T0411", format!("the template makes {what}"))
-        .help("build less at a time; a loop that adds a value to itself doubles it each time")
+        .help("build smaller pieces; a loop that adds a value to itself doubles it each time")
 }
 
 fn too_long() -> Raised {

@@ -139,7 +139,7 @@ impl Work {
         }
     }
 
-    /// True when the lakehouse holds what a task made. Outside systems are not asked.
+    /// True when the lakehouse holds what a task made. External systems are not asked.
     async fn holds(&self, task: &PlannedTask, now: &str) -> Result<bool> {
         let plan = match &task.action {
             Action::Load(load) => &load.table,

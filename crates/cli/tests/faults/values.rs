@@ -169,7 +169,7 @@ fn bytes_that_are_no_utf_8() {
     let words = [
         "data/t.csv:32",
         "not valid in this encoding",
-        "`encoding` sets another one",
+        "`encoding` sets a different one",
     ];
     fault(
         "from: t.csv",
@@ -368,7 +368,7 @@ fn a_column_that_changes_its_type_between_runs() {
         &[
             "R0623",
             "is not a valid `bigint`, the type of this column so far",
-            "declare another one",
+            "declare a different one",
         ],
     );
     assert_eq!(ground.number("select sum(b) from raw.t"), 2);

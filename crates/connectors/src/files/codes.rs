@@ -84,7 +84,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0113",
         Remedy::FixData,
         "A file has too many columns.",
-        "A table may have 10,000 columns, and JSON objects 2,000 different keys. Keys and columns that are data, such as ids or days, make one column each: write them as values instead. `max_columns` of the table or the connection allows more, in more time and memory.",
+        "A table may have 10,000 columns, and JSON objects 2,000 different keys. Keys and columns that are data, such as ids or days, each become a column: write them as values instead. `max_columns` of the table or the connection allows more, at the cost of time and memory.",
     ),
     CodeEntry::run(
         "R0114",
@@ -132,12 +132,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0123",
         Remedy::FixConfig,
         "A file cannot be written.",
-        "Allow this user to write in the folder, or choose another `path`.",
+        "Allow this user to write in the folder, or choose a different `path`.",
     ),
     CodeEntry::run(
         "R0124",
         Remedy::Retry,
-        "Another process writes the same file.",
+        "Another process is writing the same file.",
         "Wait until the other run has ended. The lock of a dead process is released automatically.",
     ),
     CodeEntry::run(
@@ -198,7 +198,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0142",
         Remedy::FixConfig,
         "A column of a Parquet file cannot be read as its declared type.",
-        "For example a number declared as `timestamp` (a number has no unit) or a list declared as `bigint`. Leave the type out, declare `text`, or compute the value with `set`.",
+        "For example, a number declared as `timestamp` (a number has no unit) or a list declared as `bigint`. Leave the type out, declare `text`, or compute the value with `set`.",
     ),
     CodeEntry::run(
         "R0143",
@@ -221,7 +221,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0171",
         Remedy::FixData,
-        "A JSON file has no column.",
+        "A JSON file has no columns.",
         "A row is an object with members whose names are not empty, such as {\"id\": 1}. The message names the first record that is something else. An array of rows may be inside an object: `records: data.items`.",
     ),
 ];

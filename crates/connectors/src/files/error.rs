@@ -76,7 +76,7 @@ pub(crate) enum FilesError {
     },
     #[error("`{path}` has no array at `records: {records}`")]
     NoRecords { path: String, records: String },
-    #[error("`{path}` has no column: {why}")]
+    #[error("`{path}` has no columns: {why}")]
     NoColumns { path: String, why: String },
     #[error("{}", too_many(.path, *.most, *.are_keys))]
     TooManyColumns {
@@ -283,7 +283,7 @@ impl FilesError {
                 "put it below the project's folder, or load it with a connection of its own".into(),
             ],
             Self::NotReadable { .. } => vec![
-                "leave its type out, or declare `text`; `set` computes a value of another type".into(),
+                "leave its type out, or declare `text`; `set` computes a value of a different type".into(),
             ],
             Self::Parquet { .. } | Self::DamagedGroup { .. } | Self::RowsDiffer { .. } => {
                 vec!["nothing of it was written; download the file, or write it again".into()]

@@ -65,8 +65,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0213",
         Remedy::FixConfig,
-        "PostgreSQL does not accept a query.",
-        "The message has the reason from PostgreSQL. Two columns of the same name need `AS`.",
+        "PostgreSQL rejected a query.",
+        "The message contains PostgreSQL's reason. Two columns of the same name need `AS`.",
     ),
     CodeEntry::run(
         "R0214",
@@ -108,7 +108,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0224",
         Remedy::FixConfig,
         "PostgreSQL has no type that stores a column exactly.",
-        "Give the column another type in the table's `columns`, for example text.",
+        "Give the column a different type in the table's `columns`, for example text.",
     ),
     CodeEntry::run(
         "R0227",
@@ -156,7 +156,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0290",
         Remedy::FixConfig,
         "PostgreSQL reported an error.",
-        "The message has the error of PostgreSQL and its code (SQLSTATE), which say what to do.",
+        "The message contains PostgreSQL's error and its code (SQLSTATE), which say what to do.",
     ),
     CodeEntry::run(
         "R0299",

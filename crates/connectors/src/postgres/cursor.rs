@@ -344,7 +344,7 @@ impl Cursor {
             |seen: &ReadProgress| seen.by_transaction && self.present.by_transaction;
         if self.way == Way::Value && self.before.as_ref().is_some_and(by_transaction) {
             notes.push(if self.moment.is_known() {
-                format!("this is another server than last time, or it was restored: rows are read from the last `{name}` on")
+                format!("this is a different server from last time, or it was restored: rows are read from the last `{name}` on")
             } else {
                 format!("this server cannot be identified (no permission to call `pg_control_system` and `pg_control_checkpoint`): rows are read from the last `{name}` on")
             });

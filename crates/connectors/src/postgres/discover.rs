@@ -169,7 +169,7 @@ impl PostgresDiscover {
             .is_some_and(|own| own != i32::from(port))
         {
             notes.push(format!(
-                "the server itself listens on another port than {port}: there is a pooler, tunnel or port mapping in between"
+                "the server itself listens on a port other than {port}: there is a pooler, tunnel or port mapping in between"
             ));
         }
         if self.settings.writable && !(row.get::<_, bool>(3) && row.get::<_, bool>(4)) {

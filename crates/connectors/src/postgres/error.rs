@@ -239,7 +239,7 @@ impl PgError {
             Self::NoTable { similar: Some(name), .. } | Self::NoColumn { similar: Some(name), .. } => format!("did you mean `{name}`?"),
             Self::NoTable { .. } => "tables outside the connection's `schema` are written `schema.table`".to_owned(),
             Self::NoRight { .. } => "ask the owner for `GRANT USAGE ON SCHEMA …` and `GRANT SELECT ON …` (or permission to write)".to_owned(),
-            Self::SameName { .. } => "give one of them another name with `AS`".to_owned(),
+            Self::SameName { .. } => "give one of them a different name with `AS`".to_owned(),
             Self::Cursor { .. } => "a cursor is a column of dates, timestamps, integers, decimals or text whose values only grow".to_owned(),
             Self::Position { .. } => "start over with `--full-refresh`".to_owned(),
             Self::Boundary { .. } => "give the cursor a `lookback` and write by a `key` (the rows within it are read again and replaced), or start over with `--full-refresh`".to_owned(),
@@ -258,7 +258,7 @@ impl PgError {
             Self::Replica => "point the `url` at the primary".to_owned(),
             Self::NoCommits { .. } => "set `commits_schema:` on the connection to a schema this user may create tables in".to_owned(),
             Self::Value { column, reason, .. } => return way_out(column, reason),
-            Self::NoType { column, .. } => format!("give `{column}` another type in the table's `columns`, for example text"),
+            Self::NoType { column, .. } => format!("give `{column}` a different type in the table's `columns`, for example text"),
             Self::Cascade { .. } => "use a write mode that deletes nothing, or drop the foreign key's ON DELETE action".to_owned(),
             _ => return Vec::new(),
         };
@@ -279,7 +279,7 @@ fn way_out(column: &str, reason: &str) -> Vec<String> {
         NANOSECONDS => format!(
             "give `{column}` the type text in the table's `columns` to keep them, or timestamp to reject such rows"
         ),
-        _ => format!("give `{column}` another type in the table's `columns`, for example text"),
+        _ => format!("give `{column}` a different type in the table's `columns`, for example text"),
     };
     vec![line]
 }

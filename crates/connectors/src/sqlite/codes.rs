@@ -17,7 +17,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0302",
         Remedy::Retry,
-        "Another process locks the SQLite file.",
+        "Another process has locked the SQLite file.",
         "Towpath tries again. `busy_timeout_ms` sets how long to wait; with WAL mode, readers and one writer can work at once.",
     ),
     CodeEntry::run(
@@ -36,13 +36,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0305",
         Remedy::FixConfig,
         "A column is missing, or two columns have one name.",
-        "Correct the name, or give one of them another name: select … as ….",
+        "Correct the name, or give one of them a different name: select … as ….",
     ),
     CodeEntry::run(
         "R0306",
         Remedy::FixConfig,
-        "SQLite does not accept a query.",
-        "The message has the error of SQLite.",
+        "SQLite rejected a query.",
+        "The message contains SQLite's error.",
     ),
     CodeEntry::run(
         "R0308",
@@ -66,7 +66,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0314",
         Remedy::FixData,
         "SQLite reported an error.",
-        "The message has the error of SQLite. A damaged file can be examined with `pragma integrity_check`.",
+        "The message contains SQLite's error. A damaged file can be examined with `pragma integrity_check`.",
     ),
     CodeEntry::run(
         "R0315",
@@ -101,7 +101,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0322",
         Remedy::Retry,
-        "SQLite failed because of the machine.",
+        "SQLite failed because of a hardware or system problem.",
         "The disk, the memory or a lock failed. Towpath tries again. If the error stays, check the disk and the memory of this machine.",
     ),
     CodeEntry::run(

@@ -208,7 +208,7 @@ impl SqliteError {
             Self::NoTable { present, .. } if !present.is_empty() => {
                 vec![format!("there are: {}", present.join(", "))]
             }
-            Self::SameName { .. } => one("give one of them another name: select … as …"),
+            Self::SameName { .. } => one("give one of them a different name: select … as …"),
             Self::NoType { .. } => one("convert it to text or numbers first"),
             Self::Unfinished { .. } => one(
                 "give the user who runs Towpath permission to write the file and its folder, or open it once as a user who may (`sqlite3 FILE 'SELECT 1'`): SQLite then rolls back automatically",

@@ -235,7 +235,7 @@ async fn positions_that_do_not_belong_are_refused_and_limits_keep_them() {
         moved
             .notes
             .iter()
-            .any(|note| note.contains("another server")),
+            .any(|note| note.contains("different server")),
         "{:?}",
         moved.notes
     );

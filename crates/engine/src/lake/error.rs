@@ -392,7 +392,7 @@ impl LakeError {
 
     fn help(&self) -> Option<String> {
         let text = match self {
-            LakeError::UnknownType { column, .. } => format!("give it another type: `columns: {{ {column}: {{ type: text }} }}`"),
+            LakeError::UnknownType { column, .. } => format!("give it a different type: `columns: {{ {column}: {{ type: text }} }}`"),
             LakeError::NotExact { column, .. } => format!("declare a type that holds every value, for example `columns: {{ {column}: {{ type: text }} }}`"),
             LakeError::TypeConflict { column, old, .. } => {
                 format!("to keep all rows: declare `columns: {{ {column}: {{ type: text }} }}`, and the rows of the table are rewritten as text in the same commit; or declare the old type (`type: \"{old}\"`), and values that do not fit it are quarantined. `--full-refresh` replaces the table: rows that the source no longer has are then lost")
@@ -401,7 +401,7 @@ impl LakeError {
             LakeError::Emptied { column, held, .. } => format!("nothing was changed. To write NULL into it from now on: `columns: {{ {column}: {{ set: \"null\", type: \"{held}\" }} }}` (in a model: `cast(null as {held}) as {column}`); to remove it: rewrite the table once with `--full-refresh`"),
             LakeError::ColumnNames { .. } => "rename a column with `from`, or leave one out with `drop`".to_owned(),
             LakeError::DuplicateKey { .. } => "choose a key that is unique, or keep one row per key with `dedup: { by: COLUMN, keep: last }`".to_owned(),
-            LakeError::NullKey { column, .. } => format!("reject such rows with `columns: {{ {column}: {{ required: true }} }}`, or choose another key"),
+            LakeError::NullKey { column, .. } => format!("reject such rows with `columns: {{ {column}: {{ required: true }} }}`, or choose a different key"),
             LakeError::Key { .. } => "set `key:` to columns of the table, or choose `write: append` or `write: replace`".to_owned(),
             LakeError::Inactive { .. } => "use `replace`, `append`, `merge`, `delete+insert` or `insert_only`".to_owned(),
             LakeError::Conflict { .. } => "nothing was changed; the next attempt starts from the new version".to_owned(),

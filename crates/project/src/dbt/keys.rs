@@ -65,7 +65,7 @@ const HOOK: &str =
     "Towpath runs no statement before or after a model: make it a model, or a `command` step";
 const ONE_DATABASE: &str = "all tables are in the project's lakehouse";
 const RIGHTS: &str = "permissions are those of the lakehouse's files";
-const LAYOUT: &str = "it belongs to another warehouse; tables here are Delta tables";
+const LAYOUT: &str = "it belongs to a different warehouse; tables here are Delta tables";
 const COMMENTS: &str = "descriptions are not written into the lakehouse";
 const BATCHES: &str = "models are not built in batches of time";
 const FAILURES: &str = "rows that break a test are not stored: ask for them with `towpath query`";

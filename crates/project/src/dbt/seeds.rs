@@ -150,7 +150,7 @@ fn seed(
                     "`{schema}` is a connection, so it cannot be a schema of the lakehouse too"
                 ),
             )
-            .help("rename the connection, or give the seed another `schema` in its config");
+            .help("rename the connection, or give the seed a different `schema` in its config");
     }
     let delimiter = text("delimiter").unwrap_or(",").to_owned();
     Some(Seed {

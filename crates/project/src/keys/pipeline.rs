@@ -111,33 +111,33 @@ const STEP_KEYS: &[Key] = &[
     key(
         "load",
         Kind::Text,
-        "Verb: load tables of this connection into the lakehouse.",
+        "Action: load tables of this connection into the lakehouse.",
     ),
     key(
         "models",
         Kind::Texts,
-        "Verb: build models: `all`, or names, schemas and paths.",
+        "Action: build models: `all`, or names, schemas and paths.",
     ),
     key(
         "command",
         Kind::AtRunList,
-        "Verb: run a program: a list of the program and its arguments.",
+        "Action: run a program: a list of the program and its arguments.",
     ),
     key(
         "publish",
         Kind::Text,
-        "Verb: publish tables of this lakehouse schema to a connection.",
+        "Action: publish tables of this lakehouse schema to a connection.",
     ),
     key(
         "copy",
         Kind::Value,
-        "Verb: move tables between outside systems.",
+        "Action: move tables between external systems.",
     )
     .refused("load the tables and publish them: two steps"),
-    key("sql", Kind::Value, "Verb: run SQL in an outside system.").refused("use a `command` step that calls the system's client"),
-    key("http", Kind::Value, "Verb: call an HTTP API.").refused("use a `command` step: command: [curl, …]"),
-    key("sensor", Kind::Value, "Verb: wait for something.").refused("use a `command` step that waits"),
-    key("pipeline", Kind::Value, "Verb: run another pipeline.").refused("write its steps into this pipeline, or run it with `towpath run`"),
+    key("sql", Kind::Value, "Action: run SQL in an external system.").refused("use a `command` step that calls the system's client"),
+    key("http", Kind::Value, "Action: call an HTTP API.").refused("use a `command` step: command: [curl, …]"),
+    key("sensor", Kind::Value, "Action: wait for something.").refused("use a `command` step that waits"),
+    key("pipeline", Kind::Value, "Action: run another pipeline.").refused("write its steps into this pipeline, or run it with `towpath run`"),
     key("description", Kind::Text, "A description: what it is for."),
     key(
         "into",

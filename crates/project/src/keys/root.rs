@@ -25,7 +25,7 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "connections",
         Kind::Named(&Kind::Connection),
-        "Outside systems, by name.",
+        "External systems, by name.",
     ),
     key(
         "defaults",
@@ -50,7 +50,7 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "statement_timeout",
         Kind::Duration,
-        "How long one statement of SQL may compute: `10m`, `6h`; `0` means no limit. Default 1h.",
+        "How long one SQL statement may run: `10m`, `6h`; `0` means no limit. Default 1h.",
     ),
     key(
         "names",
@@ -162,7 +162,7 @@ pub(crate) static CONNECTION: KeySchema = KeySchema {
         key(
             "limits",
             Kind::Map(&LIMITS),
-            "Limits of what the outside system can take.",
+            "Limits of what the external system can take.",
         ),
         key("description", Kind::Text, "A description for people."),
     ],
@@ -199,7 +199,7 @@ pub(crate) static SCHEMAS: KeySchema = KeySchema {
         key(
             "tables",
             Kind::Named(&Kind::Map(&SCHEMA_TABLE)),
-            "Tables of the outside system, by their names there.",
+            "Tables of the external system, by their names there.",
         )
         .required(),
     ],
@@ -237,7 +237,7 @@ static SCHEMA_COLUMN: KeySchema = KeySchema {
         key(
             "source_type",
             Kind::Text,
-            "The type in the outside system, if the values are read as text.",
+            "The type in the external system, if the values are read as text.",
         ),
     ],
     also: &[],

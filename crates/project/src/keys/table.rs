@@ -119,7 +119,7 @@ pub(crate) static TABLE: KeySchema = KeySchema {
         key(
             "query",
             Kind::Sql,
-            "The source as a query in the language of the outside system.",
+            "The source as a query in the language of the external system.",
         ),
         key("description", Kind::Text, "A description."),
     ],

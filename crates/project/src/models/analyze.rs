@@ -236,7 +236,7 @@ fn judge(
                         place::head(&draft.file),
                         format!("the result has two columns named `{}`", twice.name()),
                     )
-                    .help("give one of them another name with `as`");
+                    .help("give one of them a different name with `as`");
                 return found;
             }
             let table = draft.table.to_string();

@@ -252,7 +252,7 @@ fn schema_change(draft: &Draft<'_>, report: &mut Report) -> SchemaChange {
                 .error(
                     "P0111",
                     config_place(draft, "on_schema_change"),
-                    format!("`{word}` is not one of the words here"),
+                    format!("`{word}` is not an accepted word"),
                 )
                 .suggest(
                     &word,

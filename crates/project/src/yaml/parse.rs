@@ -300,7 +300,7 @@ impl Builder<'_> {
                 let first = self.report.place(slot.get().key_at);
                 let name = slot.key().clone();
                 self.report
-                    .error("P0103", key_at, format!("key `{name}` is here twice"))
+                    .error("P0103", key_at, format!("key `{name}` appears twice"))
                     .label("the second one")
                     .help(format!("the first one is at {first}"));
             }

@@ -48,7 +48,7 @@ fn duplicate_keys_name_both_places() {
     let (node, said) = read("a: 1\nb: 2\na: 3\n");
     assert_eq!(
         said,
-        ["P0103 3:1 `a` key `a` is here twice | the second one"]
+        ["P0103 3:1 `a` key `a` appears twice | the second one"]
     );
     assert_eq!(node.unwrap().get_text("a"), Some("1"));
 }

@@ -92,7 +92,7 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
                 .help("at most 255 levels");
         }
         _ => {
-            report.error("P0101", at, format!("this is not YAML: {info}"));
+            report.error("P0101", at, format!("this is not valid YAML: {info}"));
         }
     }
 }

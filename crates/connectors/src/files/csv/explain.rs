@@ -78,8 +78,9 @@ fn encoding(cell: Option<(&str, &[u8])>) -> Reason {
         code: "encoding".to_owned(),
         column: cell.map(|(name, _)| name.to_owned()),
         value: cell.map(|(_, value)| shown(value)),
-        message: "contains bytes that are not valid in this encoding; `encoding` sets another one"
-            .to_owned(),
+        message:
+            "contains bytes that are not valid in this encoding; `encoding` sets a different one"
+                .to_owned(),
     }
 }
 

@@ -130,7 +130,7 @@ impl<'a> Walk<'a> {
         }
         if !self.clean && std::str::from_utf8(record.get(start..).unwrap_or_default()).is_err() {
             let message =
-                "contains bytes that are not valid in this encoding; `encoding` sets another one"
+                "contains bytes that are not valid in this encoding; `encoding` sets a different one"
                     .to_owned();
             return Err(Flaw {
                 code: "encoding",

@@ -445,7 +445,7 @@ fn a_type_once_known_stays() {
     assert_eq!(outcome.reasons(), ["3: type born"]);
     assert_eq!(
         outcome.rejects[0].reasons[0].message,
-        "is not a valid `date`, the type of this column so far; declare another one to change it"
+        "is not a valid `date`, the type of this column so far; declare a different one to change it"
     );
     // A header alone changes no type.
     let project = Project::new().file("t.csv", "Id,born\n");

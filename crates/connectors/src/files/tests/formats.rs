@@ -490,10 +490,13 @@ fn json_without_a_column_says_which_record_is_none() {
         assert_eq!(failure.code, "R0171", "{text}");
         failure.message
     };
-    assert_eq!(fail("[]"), "`data/t.json` has no column: it has no records");
+    assert_eq!(
+        fail("[]"),
+        "`data/t.json` has no columns: it has no records"
+    );
     assert_eq!(
         fail("{}"),
-        "`data/t.json` has no column: its 1 objects have no members"
+        "`data/t.json` has no columns: its 1 objects have no members"
     );
     assert!(
         fail("\n[1,2]").contains("the record in line 2 is not a valid JSON object"),

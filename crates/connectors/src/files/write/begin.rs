@@ -184,7 +184,7 @@ fn check(target: &Target, intent: &Intent) -> Result<()> {
             let (name, data_type) = (field.name(), types::name(field.data_type()));
             return wrong(
                 format!("column `{name}` is `{data_type}`, which has no exact text"),
-                "give the column another type, or write `format: parquet`",
+                "give the column a different type, or write `format: parquet`",
             );
         }
         if !names.insert(field.name()) {

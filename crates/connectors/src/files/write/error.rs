@@ -111,10 +111,10 @@ impl WriteError {
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => one("allow this user to write in the folder"),
                 io::ErrorKind::ReadOnlyFilesystem => {
-                    one("the file system is read-only; choose another `path`")
+                    one("the file system is read-only; choose a different `path`")
                 }
                 io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                    one("there is a file in the place of a folder; choose another `path`")
+                    one("there is a file in the place of a folder; choose a different `path`")
                 }
                 _ => Vec::new(),
             },
@@ -124,7 +124,9 @@ impl WriteError {
             Self::Columns { .. } => {
                 one("`write: replace` writes a new file with the present columns")
             }
-            Self::Value { .. } => one("give the column another type, or write `format: parquet`"),
+            Self::Value { .. } => {
+                one("give the column a different type, or write `format: parquet`")
+            }
             Self::Ledger { .. } => {
                 one("delete that file if you do not need its history; it contains no rows")
             }
