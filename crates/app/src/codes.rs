@@ -60,7 +60,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0909",
         Remedy::FixConfig,
         "A link among the project's files leads out of the project's folder.",
-        "Links are followed only to files inside the project, and those in seeds/ only to files inside seeds/; `init` writes through no other link. Copy what the link leads to into the project, or let its name start with a dot: hidden files are not read.",
+        "Links are followed only to files inside the project, and those in seeds/ only to files inside seeds/; `init` writes through no other link. Copy what the link leads to into the project, or start its name with a dot: hidden files are not read.",
     ),
     CodeEntry::run(
         "R0910",

@@ -214,7 +214,7 @@ fn leads_out(path: &Path, within: &Path) -> Failure {
         within.display()
     );
     Failure::new("R0909", Remedy::FixConfig, message)
-        .help("copy what it leads to into the folder, or let its name start with a dot: it is not read then")
+        .help("copy what it leads to into the folder, or start its name with a dot, so that it is not read")
 }
 
 /// Refuses to write where a link leads out of a project.

@@ -268,12 +268,12 @@ impl FilesError {
                 "a row is an object with members, such as {\"id\": 1}; an array of them may be inside an object: `records: data.items`".into(),
             ],
             Self::TooManyColumns { are_keys: false, .. } => vec![
-                "`max_columns` allows more, in more time and memory".into(),
+                "`max_columns` allows more, at the cost of time and memory".into(),
                 "if the columns are data, such as one for each day, write them as rows instead".into(),
             ],
             Self::TooManyColumns { .. } => vec![
                 "keys that are data, such as ids, make a column each; write them as values instead".into(),
-                "`max_columns` allows more, in more time and memory".into(),
+                "`max_columns` allows more, at the cost of time and memory".into(),
             ],
             Self::Type { .. } => vec!["declare `text`, or another simple type".into()],
             Self::TypeDiffers { column, .. } => vec![format!(
