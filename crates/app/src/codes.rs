@@ -474,7 +474,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0985",
         Remedy::Refused,
         "`lake vacuum` keeps files younger than 7 days.",
-        "Programs that still read an older version, or that write now, would lose files. If there are none: add `--force`.",
+        "Programs that are reading an older version or writing to the table would lose files. If there are none: add `--force`.",
     ),
     CodeEntry::run(
         "R0986",

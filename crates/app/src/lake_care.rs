@@ -126,7 +126,7 @@ pub async fn lake_vacuum(
     if request.older_than < RETENTION && !request.force && !request.dry_run {
         let message = format!("files of `{name}` that are younger than 7 days are kept");
         return Err(Failure::new("R0985", Remedy::Refused, message)
-            .help("queries and other programs that still read an older version, or that write now, would lose files")
+            .help("queries and other programs that are reading an older version or writing to the table would lose files")
             .help("those versions could no longer be queried or restored")
             .help("if no program reads or writes it and no older version is needed: add --force"));
     }

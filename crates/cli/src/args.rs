@@ -27,7 +27,7 @@ pub(crate) use run::{
     max_term_width = 100
 )]
 pub(crate) struct Arguments {
-    /// The project folder; default: the nearest one at or above this folder.
+    /// The project folder; default: the current folder or the nearest parent folder with a towpath.yml.
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) project: Option<PathBuf>,
 
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) env: Option<String>,
 
-    /// Print log lines on standard error; given twice, also the details and the lines of libraries.
+    /// Print log lines to standard error; repeat it (-vv) for details and library logs.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
@@ -44,7 +44,13 @@ pub(crate) struct Arguments {
     pub(crate) quiet: bool,
 
     /// Format of progress and log lines on standard error.
-    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t
+    )]
     pub(crate) log_format: LogFormat,
 
     #[command(subcommand)]
@@ -75,8 +81,8 @@ pub(crate) enum Command {
     ///
     /// Tables that are replaced or merged are written again; models and commands run again. An incremental
     /// load continues from its last position. Nothing is appended twice: what a load or a command appended
-    /// in that run or a later one stays as it is while its source is unchanged. The project files are those
-    /// of today. To read everything again: towpath run --full-refresh.
+    /// in that run or a later one stays as it is while its source is unchanged. The new run uses the
+    /// current project files. To read everything again: towpath run --full-refresh.
     #[command(
         after_help = "Example:\n  towpath rerun\n  towpath rerun nycflights#12 --failed\n  towpath rerun nycflights#12 --from build"
     )]
@@ -115,7 +121,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  towpath runs --last 5")]
     Runs(RunsArguments),
 
-    /// Show what happened in a run, or follow a run that is still going.
+    /// Show what happened in a run, or follow a run that is in progress.
     #[command(
         after_help = "Example:\n  towpath logs nycflights#1\n  towpath logs nycflights#1.raw.flights\n  towpath logs --follow"
     )]
@@ -266,7 +272,7 @@ pub(crate) enum CopyWrite {
     Replace,
     /// The rows are added.
     Append,
-    /// Rows with a known key are replaced, others added.
+    /// Rows whose key already exists are replaced; the others are added.
     Merge,
 }
 
@@ -314,7 +320,7 @@ pub(crate) enum QuarantineCommand {
     /// List the tables with rejected rows.
     #[command(after_help = "Example:\n  towpath quarantine ls")]
     Ls(FormatOnly),
-    /// Show the rejected rows of a table, each with its place and the reasons.
+    /// Show the rejected rows of a table, each with its location and the reasons.
     #[command(after_help = "Example:\n  towpath quarantine show raw.weather --limit 5")]
     Show(QuarantineShow),
     /// Load the quarantined rows again: they pass through transforms, rules and checks.

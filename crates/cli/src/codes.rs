@@ -30,7 +30,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0990",
         Remedy::FixConfig,
         "The command needs a project without mistakes.",
-        "`towpath check` lists every mistake with its place and what to do. Commands that only read do not need this.",
+        "`towpath check` lists every mistake with its location and what to do. Commands that only read do not need this.",
     ),
     CodeEntry::run(
         "R0991",

@@ -54,14 +54,14 @@ impl Exit {
 
 /// Every way to end, with what it means to whoever called.
 pub(crate) const EXITS: &[(Exit, &str)] = &[
-    (Exit::Done, "Success, also with warnings."),
+    (Exit::Done, "Success, possibly with warnings."),
     (
         Exit::Failed,
         "A task failed: for instance, a system could not be reached or a command failed. Run again to continue where it stopped.",
     ),
     (
         Exit::Wrong,
-        "The command line or the project has a mistake. `towpath check` lists each mistake with its place.",
+        "The command line or the project has a mistake. `towpath check` lists each mistake with its location.",
     ),
     (
         Exit::StoppedByData,

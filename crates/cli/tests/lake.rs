@@ -316,7 +316,7 @@ fn vacuum_refuses_what_is_young_unless_forced() {
     let refused = desk.exits(4, "shop", &vacuum(&["--older-than", "0s"]));
     has(
         &refused,
-        &["R0985", "still read an older version", "--force"],
+        &["R0985", "are reading an older version", "--force"],
     );
     let listed = desk.ok("shop", &vacuum(&["--older-than", "0s", "--dry-run"]));
     has(&listed, &["part-", "1 file", "would be deleted"]);

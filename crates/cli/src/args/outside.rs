@@ -11,7 +11,7 @@ pub(crate) enum ConnectionCommand {
     /// List the project's connections.
     #[command(after_help = "Example:\n  towpath connection ls")]
     Ls(FormatOnly),
-    /// List the types of connections and what each can do.
+    /// List the connection types and what each can do.
     #[command(after_help = "Example:\n  towpath connection types --format json")]
     Types(FormatOnly),
     /// Test a connection.
@@ -67,9 +67,9 @@ pub(crate) enum LakeCommand {
     },
     /// Restore a table to an earlier version or time. This adds a version; the history is kept.
     ///
-    /// The next run that writes the table continues where the restored version stopped reading: later
-    /// rows of the source are read again, and a source without a cursor is read completely. Rows that were
-    /// rejected and replayed since then wait in the quarantine again.
+    /// The next run that writes the table continues where the restored version stopped reading: later rows
+    /// of the source are read again, and a source without a cursor is read in full. Rows that were rejected
+    /// and replayed since then are in the quarantine again.
     #[command(
         after_help = "Example:\n  towpath lake restore raw.flights --to 3\n  towpath lake restore raw.flights --to '2026-01-31 18:00'"
     )]
@@ -105,7 +105,7 @@ pub(crate) enum LakeCommand {
         /// Only show what would be deleted.
         #[arg(long)]
         dry_run: bool,
-        /// Allow less than 7 days: programs that still read an older version, or that write to the table,
+        /// Allow less than 7 days: programs that are reading an older version or writing to the table will
         /// lose files.
         #[arg(long)]
         force: bool,

@@ -10,12 +10,12 @@ use super::{Format, pair};
 #[derive(Debug, Default, Args)]
 pub(crate) struct ChoiceArguments {
     /// Only these tasks: raw.flights, marts, +x (what x needs), x+ (what needs x), 1+x+2, @x, marts.*,
-    /// step:, source:, path:, connection:, pipeline:, resource_type:. A blank adds, a comma
-    /// intersects.
-    #[arg(short, long, value_name = "WORDS", num_args = 1..)]
+    /// step:, source:, path:, connection:, pipeline:, resource_type:. A space means union, a comma
+    /// intersection.
+    #[arg(short, long, value_name = "SELECTOR", num_args = 1..)]
     pub(crate) select: Vec<String>,
     /// All tasks except these; the same grammar.
-    #[arg(long, value_name = "WORDS", num_args = 1..)]
+    #[arg(long, value_name = "SELECTOR", num_args = 1..)]
     pub(crate) exclude: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct PlanArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// PIPELINE or PIPELINE.STEP; may be left out when there is one pipeline.
+    /// PIPELINE or PIPELINE.STEP; optional if the project has only one pipeline.
     pub(crate) target: Option<String>,
     /// Run all pipelines, one after the other: a pipeline runs after the pipelines whose tables it reads.
     #[arg(long, conflicts_with_all = ["target", "select", "exclude"])]
@@ -48,7 +48,7 @@ pub(crate) struct RunArguments {
     /// Read all sources from the start and build all tables again.
     #[arg(long)]
     pub(crate) full_refresh: bool,
-    /// Read at most about this many rows per load into a sample beside the lakehouse. No table changes,
+    /// Read at most about this many rows per load into a sample next to the lakehouse. No table is changed,
     /// nothing is published and no command runs. To query the sample: towpath query --sample.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
@@ -68,7 +68,7 @@ pub(crate) struct RunArguments {
 /// `--wait`, `--wait=10m`.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgument {
-    /// If another run of the pipeline is going, wait until it ends, or for a time: --wait=10m.
+    /// If another run of the pipeline is in progress, wait for it, at most for the given time: --wait=10m.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = duration)]
     pub(crate) wait: Option<Option<Duration>>,
 }

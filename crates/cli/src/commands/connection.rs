@@ -57,7 +57,7 @@ fn ls(place: &ProjectArgs, format: Format) -> CommandResult {
     }
     if lines.is_empty() {
         say!("The project has no connection. Declare one under `connections` in towpath.yml.");
-        say!("To list the types of connections: towpath connection types");
+        say!("To list the connection types: towpath connection types");
         return Ok(Exit::Done);
     }
     let names = ["CONNECTION", "TYPE", "WRITABLE", "KNOWN", "DECLARED AT"].map(str::to_owned);
