@@ -40,7 +40,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "C0507",
-        "The connector cannot read in this way. Files, for instance, have no cursor: Towpath finds new files by itself.",
+        "The connector cannot read in this way. Files, for instance, have no cursor: Towpath finds new files automatically.",
         "Leave out `mode` and `cursor` to read everything; set `mode: incremental` to read only new files.",
     ),
     CodeEntry::check(

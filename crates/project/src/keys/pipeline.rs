@@ -39,7 +39,7 @@ pub(crate) static PIPELINE: KeySchema = KeySchema {
         key(
             "schedule",
             Kind::Either(&[Kind::Text, Kind::Map(&SCHEDULE)]),
-            "When it starts by itself.",
+            "When it starts automatically.",
         )
         .later("start it with cron or systemd: towpath run PIPELINE"),
         key("triggers", Kind::Value, "Events that start it.")
