@@ -21,7 +21,7 @@ const FILES: &[(&str, &str, &KeySchema)] = &[
     ),
     (
         "`schemas/CONNECTION.yml`",
-        "The columns of outside tables; written by `towpath connection discover CONNECTION --write`.",
+        "The columns of external tables; written by `towpath connection discover CONNECTION --write`.",
         &keys::SCHEMAS,
     ),
 ];

@@ -49,7 +49,7 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "null_values",
         Kind::List,
-        "Unquoted CSV texts that mean NULL, beside the empty one; `\"\"` also makes quoted empty fields NULL.",
+        "Unquoted CSV texts that mean NULL, in addition to the empty one; `\"\"` also makes quoted empty fields NULL.",
     ),
     (
         "encoding",

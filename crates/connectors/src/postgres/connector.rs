@@ -24,7 +24,7 @@ impl Connector for Postgres {
     fn spec(&self) -> ConnectorSpec {
         ConnectorSpec {
             kind: "postgres".to_owned(),
-            doc: "PostgreSQL from version 10 on".to_owned(),
+            doc: "PostgreSQL 10 or later.".to_owned(),
             objects: ObjectKind::Tables,
             faces: vec![Face::Source, Face::Destination, Face::Discover],
             options: options(),
@@ -103,28 +103,28 @@ fn options() -> Vec<OptionSpec> {
             OptionKind::Text,
             false,
             false,
-            "the schema of tables that are named without a schema; default public",
+            "The schema of tables that are named without a schema; default public.",
         ),
         option(
             "commits_schema",
             OptionKind::Text,
             false,
             false,
-            "the schema of `_towpath_commits`; default the target's schema",
+            "The schema of `_towpath_commits`; default the target's schema.",
         ),
         option(
             "late_rows",
             words(&["exact", "hold", "lookback"]),
             false,
             true,
-            "incremental reads: find rows that commit late by their transaction (exact, hold), or only within the lookback",
+            "How incremental reads find rows that commit late: by their transaction (`exact`, `hold`), or only within the `lookback`.",
         ),
         option(
             "replace",
             words(&["delete", "truncate"]),
             false,
             true,
-            "how a replace empties the table: delete never blocks readers; truncate is faster, but blocks readers",
+            "How a replace empties the table: `delete` never blocks readers; `truncate` is faster, but blocks readers.",
         ),
     ]
 }

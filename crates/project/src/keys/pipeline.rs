@@ -34,7 +34,7 @@ pub(crate) static PIPELINE: KeySchema = KeySchema {
         key(
             "parallel",
             Kind::Integer,
-            "The highest number of tasks at once.",
+            "The maximum number of tasks at once.",
         ),
         key(
             "schedule",
@@ -200,7 +200,7 @@ const STEP_KEYS: &[Key] = &[
     key("when", Kind::Value, "A condition.").refused("without it the step always runs: leave it out, or select steps with `towpath run PIPELINE.STEP`"),
     key("for_each", Kind::Value, "Repeat the step for each item.").refused("write a step for each item"),
     key("pool", Kind::Text, "A named limit that it shares with other steps.").later("`parallel` of the pipeline bounds how many tasks run at once"),
-    key("parallel", Kind::Integer, "The highest number of its tasks at once.").later("`parallel` of the pipeline bounds how many tasks run at once"),
+    key("parallel", Kind::Integer, "The maximum number of its tasks at once.").later("`parallel` of the pipeline bounds how many tasks run at once"),
 ];
 
 const RUN_IF: &[&str] = &[

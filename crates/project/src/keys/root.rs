@@ -45,7 +45,7 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "parallel",
         Kind::Integer,
-        "The highest number of tasks at once. Default 4.",
+        "The maximum number of tasks at once. Default 4.",
     ),
     key(
         "statement_timeout",
@@ -157,12 +157,12 @@ pub(crate) static CONNECTION: KeySchema = KeySchema {
         key(
             "tables",
             Kind::Named(&Kind::Table),
-            "Settings of single tables of this system, for every pipeline that loads them.",
+            "Settings of individual tables of this system, for every pipeline that loads them.",
         ),
         key(
             "limits",
             Kind::Map(&LIMITS),
-            "Limits of what the external system can take.",
+            "Limits that protect the external system.",
         ),
         key("description", Kind::Text, "A description for people."),
     ],
@@ -175,12 +175,12 @@ static LIMITS: KeySchema = KeySchema {
         key(
             "connections",
             Kind::Integer,
-            "The highest number of connections at once.",
+            "The maximum number of connections at once.",
         ),
         key(
             "requests",
             Kind::Text,
-            "The highest number of requests per time: `10/s`.",
+            "The maximum number of requests per time: `10/s`.",
         )
         .later("`limits: { connections: 1 }` makes one request at a time"),
     ],

@@ -27,7 +27,7 @@ static COLUMN_FORMS: Kind = Kind::Either(&[Kind::Type, Kind::Map(&COLUMN)]);
 const COLUMNS: Key = key(
     "columns",
     Kind::Named(&COLUMN_FORMS),
-    "Settings of single columns: types, transforms, rules.",
+    "Settings of individual columns: types, transforms, rules.",
 );
 
 /// Table keys that may stand above a single table too: in defaults and steps.
@@ -52,7 +52,7 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
         key(
             "lookback",
             Kind::Duration,
-            "Read again rows up to this far before the last position.",
+            "Rereads rows up to this far before the last position.",
         ),
         key(
             "key",
@@ -65,7 +65,7 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
             "Only source rows for which this SQL expression is true.",
         ),
         key("keep", Kind::Texts, "Only these source columns."),
-        key("drop", Kind::Texts, "Not these source columns."),
+        key("drop", Kind::Texts, "All source columns except these."),
         key(
             "rename_all",
             Kind::OneOf(&["snake", "exact"]),
@@ -288,7 +288,7 @@ pub(crate) static CHECK: KeySchema = KeySchema {
         key(
             "freshness",
             Kind::Named(&Kind::Duration),
-            "The largest age of the newest value: `{ updated_at: 24h }`.",
+            "The maximum age of the newest value: `{ updated_at: 24h }`.",
         ),
         key(
             "expression",
