@@ -42,7 +42,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0906",
         Remedy::FixConfig,
         "The folder is a dbt project without a `towpath.yml`.",
-        "This version runs a dbt project when there is a towpath.yml beside dbt_project.yml; the message lists what is read then and what is not read yet. Write one with `towpath init --from .` in that folder. No dbt file is changed.",
+        "This version runs a dbt project when there is a towpath.yml next to dbt_project.yml; the message lists what is read then and what is not read yet. Write one with `towpath init --from .` in that folder. No dbt file is changed.",
     ),
     CodeEntry::run(
         "R0907",

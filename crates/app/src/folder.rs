@@ -76,7 +76,7 @@ fn dbt_folder(dir: &Path) -> Failure {
         "R0906",
         Remedy::FixConfig,
         format!(
-            "{} is a dbt project; this version runs it only with a towpath.yml beside {DBT_PROJECT}",
+            "{} is a dbt project; this version runs it only with a towpath.yml next to {DBT_PROJECT}",
             dir.display()
         ),
     )

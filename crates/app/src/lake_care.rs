@@ -253,7 +253,7 @@ fn need_yes(what: &str, goes: &str, yes: bool) -> Result<()> {
     Err(Failure::new(
         "R0987",
         Remedy::Refused,
-        format!("{what} would be deleted for good: {goes}"),
+        format!("{what} would be deleted permanently: {goes}"),
     )
     .help("to do it: add --yes")
     .help("the next run that writes it builds it again from its source"))

@@ -78,7 +78,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0412",
         Remedy::Refused,
         "The position of a committed load is missing.",
-        "The log says that it was committed, but the file in `_towpath` beside the table does not exist. Restore that file, or read everything again: towpath run --full-refresh.",
+        "The log says that it was committed, but the file in `_towpath` next to the table does not exist. Restore that file, or read everything again: towpath run --full-refresh.",
     ),
     CodeEntry::run(
         "R0413",
@@ -306,7 +306,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0517",
         Remedy::FixData,
         "A record of a queried file would be rejected.",
-        "A query shows all rows of a file or none. `towpath copy FILE NEW_FILE` rejects such records, writes them to a file beside the new one and copies the rest.",
+        "A query shows all rows of a file or none. `towpath copy FILE NEW_FILE` rejects such records, writes them to a file next to the new one and copies the rest.",
     ),
     CodeEntry::run(
         "R0520",

@@ -108,7 +108,7 @@ pub(crate) fn can_read(
             .error(
                 "C0507",
                 cursor.at,
-                format!("connection `{name}` takes no `cursor`: it finds new rows by itself"),
+                format!("connection `{name}` takes no `cursor`: it finds new rows automatically"),
             )
             .help("mode: incremental");
         return;

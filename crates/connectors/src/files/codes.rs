@@ -174,7 +174,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0130",
         Remedy::Retry,
         "Another process changed the file meanwhile.",
-        "Towpath tries again with the present file.",
+        "Towpath tries again with the current file.",
     ),
     CodeEntry::run(
         "R0131",

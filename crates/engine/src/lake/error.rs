@@ -408,7 +408,7 @@ impl LakeError {
             LakeError::Superseded { .. } => "nothing of this write is visible; the next attempt continues where the other one stopped".to_owned(),
             LakeError::Unsettled { .. } => "nothing was deleted; the next attempt finds out whether the commit was made, and continues from it if so".to_owned(),
             LakeError::Foreign { .. } => "write it to another table, or rewrite that table without the feature".to_owned(),
-            LakeError::PositionMissing { .. } => "restore `_towpath` beside the table from a backup, or load the table again with `--full-refresh`".to_owned(),
+            LakeError::PositionMissing { .. } => "restore `_towpath` next to the table from a backup, or load the table again with `--full-refresh`".to_owned(),
             LakeError::Stored { .. } => "a newer version of Towpath may have written it; use that version".to_owned(),
             LakeError::Occupied { table } => format!("drop the table first: `towpath lake drop {table} --yes`, or keep it with `materialized: table`"),
             LakeError::Gone { table, .. } => format!("to list the versions: `towpath lake history {table}`; files of old versions stay until `lake vacuum` deletes them"),

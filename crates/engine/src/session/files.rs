@@ -130,5 +130,5 @@ fn rejected(rejects: &[Reject]) -> Failure {
     let reasons: Vec<String> = reasons.map(|reason| reason.told()).collect();
     let message = format!("{place}: {}", reasons.join("; "));
     Failure::new("R0517", Remedy::FixData, message)
-        .help("`towpath copy FILE NEW_FILE` rejects such records, writes them to a file beside the new one and copies the rest")
+        .help("`towpath copy FILE NEW_FILE` rejects such records, writes them to a file next to the new one and copies the rest")
 }

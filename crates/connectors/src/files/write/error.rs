@@ -122,7 +122,7 @@ impl WriteError {
                 "wait until the other run has ended; the lock of a dead process is released automatically",
             ),
             Self::Columns { .. } => {
-                one("`write: replace` writes a new file with the present columns")
+                one("`write: replace` writes a new file with the current columns")
             }
             Self::Value { .. } => {
                 one("give the column a different type, or write `format: parquet`")
@@ -132,7 +132,7 @@ impl WriteError {
             }
             Self::Newer { .. } => one("use the newer version of Towpath, or write to another file"),
             Self::Overtaken { .. } | Self::Changed { .. } => {
-                one("Towpath tries again with the present file")
+                one("Towpath tries again with the current file")
             }
             Self::Stale { .. } => one("another attempt was faster; run again"),
             Self::Encode { .. } | Self::Broken { .. } | Self::Misused { .. } => {
