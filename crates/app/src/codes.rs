@@ -267,6 +267,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "Please report the message.",
     ),
     CodeEntry::run(
+        "R0948",
+        Remedy::FixConfig,
+        "A database was named by `host=… user=…`, or by an address without `//`, where a URL is expected.",
+        "Write it as `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=require`. Characters such as `@` and `/` in a password are percent-encoded: `%40`, `%2F`.",
+    ),
+    CodeEntry::run(
         "R0949",
         Remedy::FixConfig,
         "`--full-refresh` of a publish that adds rows would delete rows that this step did not send.",

@@ -27,6 +27,7 @@ use towpath_vocab::{
     Threshold, WriteMode, WritePlan,
 };
 
+pub(crate) use self::ends::refuse_address;
 use self::ends::{End, end, file_end, source, stem};
 use crate::services::{
     ProjectServices, ServiceOptions, connector_specs, holds_files, parallelism, scratch,

@@ -4,6 +4,7 @@
 //! hide. It does not know where text is shown. Read next: `ports/src/redact.rs`.
 
 use towpath_ports::Redaction;
+use towpath_vocab::passwords::{names_password, passwords_in};
 use towpath_vocab::{Action, Mask, OptionValue, Plan, SecretTemplate, TablePlan};
 
 use crate::system::LocalSystem;
@@ -24,7 +25,12 @@ pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
         match &task.action {
             Action::Command(command) => {
                 let texts = command.env.values().chain(&command.argv);
-                values.extend(texts.flat_map(|text| system.secrets_in(text)));
+                values.extend(texts.clone().flat_map(|text| system.secrets_in(text)));
+                values.extend(texts.flat_map(|text| passwords_in(text)));
+                let named = command.env.iter();
+                let named =
+                    named.filter(|(name, text)| names_password(name) && !text.contains("${"));
+                values.extend(named.map(|(_, text)| text.clone()));
             }
             Action::Load(load) => {
                 values.extend(keys(&load.table).flat_map(|key| system.values_in(key)));

@@ -2,7 +2,7 @@
 //!
 //! Promise: libraries stay silent; what goes wrong in them is in the failure that the report names. `-v`
 //! says what happens, in names and numbers; twice says everything, libraries included. `TOWPATH_LOG`
-//! sets a filter of one's own.
+//! sets a filter of one's own. No line shows the password of an address.
 
 use tracing_subscriber::EnvFilter;
 
@@ -20,7 +20,7 @@ pub(crate) fn start(verbose: u8, format: LogFormat) {
     let filter = EnvFilter::try_from_env("TOWPATH_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(|| terminal::LogLines);
     // A second logger cannot be set; the first stays.
     let _ = match format {
         LogFormat::Text => lines

@@ -8,6 +8,8 @@ use std::fmt::Arguments;
 use std::io::{ErrorKind, IsTerminal as _, Write, stderr, stdout};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use towpath_vocab::passwords::without_passwords;
+
 use crate::exit::Exit;
 
 /// How much a person wants to see.
@@ -79,9 +81,29 @@ pub(crate) fn out(text: Arguments<'_>) {
     let _ = Out.write_fmt(text);
 }
 
-/// Writes to standard error. When that cannot be written there is nobody left to tell.
+/// Writes to standard error, without passwords. When that cannot be written there is nobody left to tell.
 pub(crate) fn err(text: Arguments<'_>) {
-    let _ = stderr().lock().write_fmt(text);
+    let text = text.to_string();
+    let _ = stderr()
+        .lock()
+        .write_all(without_passwords(&text).as_bytes());
+}
+
+/// Standard error for log lines, which libraries write too: each line comes in one piece.
+pub(crate) struct LogLines;
+
+impl Write for LogLines {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        stderr()
+            .lock()
+            .write_all(without_passwords(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        stderr().lock().flush()
+    }
 }
 
 /// True when nobody reads standard output any more: more of it need not be made.

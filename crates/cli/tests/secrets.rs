@@ -248,3 +248,143 @@ fn rejected_records_of_a_copy_are_for_their_owner_alone() {
         "the copy itself is shared as before"
     );
 }
+
+const PASSWORD: &str = "S3cretPw";
+
+/// Addresses of databases that are no URL, and URLs with the password at other places.
+const ADDRESSES: [&str; 9] = [
+    "host=127.0.0.1 port=1 user=u password=S3cretPw dbname=x",
+    "host = 127.0.0.1 password = 'S3cretPw \\' x' user=u",
+    "host=127.0.0.1 port=1 options='-c my.password=S3cretPw'",
+    "service=shop PGPASSWORD=S3cretPw",
+    "postgresql:host=127.0.0.1 password=S3cretPw",
+    "postgres:u:S3cretPw@127.0.0.1/x",
+    "postgres://127.0.0.1:1/x?user=u&password=S3cretPw&colour=red",
+    "postgres://u:S3cretPw/y@127.0.0.1:x/y",
+    "jdbc:postgresql://127.0.0.1:1/x?p%61ssword=S3cretPw",
+];
+
+/// Runs a command, whatever it comes to, and looks for the password in what it said and left.
+fn keeps_it(desk: &TestProject, arguments: &[&str]) {
+    let output = desk.towpath(".", arguments);
+    for said in [&output.stdout, &output.stderr] {
+        let said = String::from_utf8_lossy(said);
+        assert!(!said.contains(PASSWORD), "{arguments:?}:\n{said}");
+    }
+}
+
+/// The names of all files, and what they hold besides the project's own.
+fn leaves_none(desk: &TestProject) {
+    for file in files(&desk.path(".")) {
+        let name = file.display().to_string();
+        assert!(!name.contains(PASSWORD), "{name}");
+        let held = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
+        assert!(name.ends_with(".yml") || !held.contains(PASSWORD), "{name}");
+    }
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false => vec![path],
+        })
+        .collect()
+}
+
+#[test]
+fn a_copy_never_shows_the_password_of_an_address() {
+    let desk = TestProject::new();
+    desk.write("in.csv", "id\n1\n");
+    for address in ADDRESSES.iter().chain(&["u:S3cretPw@127.0.0.1/x"]) {
+        if address.starts_with("postgres://127") {
+            continue; // Waits for the server.
+        }
+        keeps_it(&desk, &["copy", address, "out.csv", "--table", "t"]);
+        keeps_it(&desk, &["copy", "in.csv", address, "--into", "t"]);
+        keeps_it(&desk, &["init", "new", "--from", address]);
+        leaves_none(&desk);
+    }
+    let said = desk.exits(2, ".", &["copy", ADDRESSES[0], "out.csv", "--table", "t"]);
+    has(&said, &["R0948", "not a URL", "postgres://USER"]);
+    // A folder of a partition is not an address.
+    desk.write("user=5/in.csv", "id\n1\n");
+    desk.ok(".", &["copy", "user=5/in.csv", "out.csv"]);
+}
+
+#[test]
+fn no_command_shows_the_password_of_an_address() {
+    let settings: [&dyn Fn(&str) -> String; 7] = [
+        &|address| format!("connections: {{ data: {{ type: postgres, url: {address} }} }}\n"),
+        &|address| format!("connections: {{ data: {{ type: sqlite, path: {address} }} }}\n"),
+        &|address| format!("connections: {{ data: {{ type: files, path: {address} }} }}\n"),
+        &|address| format!("connections: {{ data: {{ type: {address} }} }}\n"),
+        &|address| {
+            format!("connections: {{ data: {{ type: postgres, url: x, password: {address} }} }}\n")
+        },
+        &|address| {
+            format!("state: {address}\nconnections: {{ data: {{ type: files, path: . }} }}\n")
+        },
+        &|address| {
+            format!("lakehouse: {address}\nconnections: {{ data: {{ type: files, path: . }} }}\n")
+        },
+    ];
+    for (address, literal) in [(0, true), (1, false), (6, true)] {
+        let address = ADDRESSES[address];
+        for setting in settings {
+            let mut desk = TestProject::with_pipeline(
+                "steps:\n  people:\n    load: data\n    into: raw\n    tables: { people: {} }\n",
+            );
+            desk.set("ADDRESS", address);
+            let quoted = format!("\"{}\"", address.replace('\\', "\\\\"));
+            {
+                let text = setting(if literal { &quoted } else { "${env:ADDRESS}" });
+                let lake = if text.starts_with("lakehouse") {
+                    ""
+                } else {
+                    "lakehouse: ./lake\n"
+                };
+                desk.write(
+                    "towpath.yml",
+                    &format!("towpath: 1\nname: q\nid: 8d2f6a31-4c0e-4b57-a6d9-3e51c7b0f924\n{lake}{text}"),
+                );
+                for arguments in [
+                    &["check"][..],
+                    &["check", "--connect", "--format", "json"],
+                    &["plan", "--format", "json"],
+                    &["connection", "ls"],
+                    &["connection", "test", "data"],
+                    &["-vv", "query", "select 1"],
+                    &["why", "raw.people"],
+                ] {
+                    keeps_it(&desk, arguments);
+                }
+                leaves_none(&desk);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_password_among_the_arguments_of_a_command_is_hidden_and_warned_of() {
+    let command =
+        "    command: [sh, -c, 'echo $0 $PGPASSWORD; exit 1', 'host=h password=S3cretPw']";
+    let desk = TestProject::with_pipeline(&format!(
+        "steps:\n  e:\n{command}\n    env: {{ PGPASSWORD: S3cretPw2 }}\n"
+    ));
+    let said = desk.ok(".", &["check"]);
+    has(&said, &["C0509", "a password of step `e`"]);
+    for arguments in [
+        &["check"][..],
+        &["plan", "--format", "json"],
+        &["run"],
+        &["logs"],
+        &["why", "e"],
+    ] {
+        keeps_it(&desk, arguments);
+    }
+    leaves_none(&desk);
+}

@@ -1,10 +1,12 @@
 //! Values of secrets that are taken out of text before it is kept or shown.
 //!
-//! Promise: each known value of four characters or more becomes `***`, also the password inside a URL, as
-//! it is written there and decoded, and each line of a value with several lines. Of two values that overlap
+//! Promise: each known value of four characters or more becomes `***`, also the password inside a URL or a
+//! `key=value` text, as it is written there and decoded, and each line of a value with several lines. Of two values that overlap
 //! the longer one is replaced. It does not know where values come from, and never shows one.
 
 use std::fmt;
+
+use towpath_vocab::passwords::{decoded, passwords_in};
 
 /// Stands for a value that was taken out.
 const REDACTED: &[u8] = b"***";
@@ -81,7 +83,7 @@ impl fmt::Debug for Redaction {
     }
 }
 
-/// A secret, its lines, and the password of a URL.
+/// A secret, its lines, and the passwords of an address.
 fn parts(secret: &str) -> Vec<String> {
     let mut parts = vec![secret.to_owned()];
     if secret.contains('\n') {
@@ -91,6 +93,7 @@ fn parts(secret: &str) -> Vec<String> {
         parts.push(decoded(password));
         parts.push(password.to_owned());
     }
+    parts.extend(passwords_in(secret));
     parts
 }
 
@@ -104,29 +107,6 @@ fn password(url: &str) -> Option<&str> {
         None => rest.rsplit_once('@')?.0,
     };
     user.split_once(':').map(|(_, password)| password)
-}
-
-/// Percent-encoded bytes as what they mean.
-fn decoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let pair = behind
-            .get(..2)
-            .and_then(|pair| std::str::from_utf8(pair).ok());
-        let byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        match (first, byte) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                rest = behind.get(2..).unwrap_or_default();
-            }
-            _ => {
-                out.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -154,6 +134,15 @@ mod tests {
         assert_eq!(said(&[url], "p%40ss/word and p@ss/word"), "*** and ***");
         assert_eq!(said(&["postgres://me:pass@host/db?x=a@b"], "pass"), "***");
         assert_eq!(said(&["postgres://host/db"], "host"), "host");
+    }
+
+    #[test]
+    fn so_is_the_password_of_pairs() {
+        let pairs = "host=h password='p\\'ss w' user=u";
+        assert_eq!(said(&[pairs], "p'ss w, p\\'ss w"), "***, ***");
+        let url = "postgres://h/d?user=u&password=p%40ssw";
+        assert_eq!(said(&[url], "p@ssw p%40ssw"), "*** ***");
+        assert_eq!(said(&["PGPASSWORD=passw psql"], "passw"), "***");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_vocab::{
     Environment, Level, OptionValue, PipelineName, Plan, PlannedPipeline, ProjectId,
-    SecretTemplate, StepName,
+    SecretTemplate, StepName, passwords,
 };
 
 use crate::bound::{self, Bound, BoundPipeline};
@@ -20,7 +20,7 @@ use crate::report::Report;
 use crate::settings::Setting;
 use crate::step::{self, Node as Task};
 use crate::yaml::{Entry, Node};
-use crate::{command, load, models, parsed, publish, schemas, value};
+use crate::{command, connection, load, models, parsed, publish, schemas, value};
 
 /// Tasks at once, where nothing else is said.
 const PARALLEL: usize = 4;
@@ -55,6 +55,7 @@ pub fn check(inputs: &Inputs<'_>) -> Checked {
     let pipelines = plan_pipelines(&planning, &mut summary, &mut explain, &mut report);
     let state = context.state();
     let memory = bound.root.get_text("memory").and_then(value::memory_bytes);
+    exposed(&bound, &mut report);
     inactive(&bound, &mut report);
     let plan = assemble(&bound, pipelines);
     finish(Some(plan), report, explain, state, memory, summary)
@@ -270,6 +271,20 @@ fn close(
             .unwrap_or(PARALLEL)
             .max(1),
     })
+}
+
+/// Refuses passwords where they would be shown or become the name of a file.
+fn exposed(bound: &Bound<'_>, report: &mut Report) {
+    for key in ["lakehouse", "state"] {
+        let (Some(node), Some(text)) = (bound.root.get(key), bound.root.get_text(key)) else {
+            continue;
+        };
+        let is_url = key == "state" && text.contains("://");
+        let holds = passwords::has_password(text) || passwords::is_key_value_address(text);
+        if holds && !is_url {
+            connection::secret_in_plain(&format!("`{key}`"), node.at, report);
+        }
+    }
 }
 
 /// Says of what is declared and cannot be honoured yet.

@@ -94,6 +94,11 @@ pub const CODES: &[CodeEntry] = &[
         "They stay as they are: a column that was text because of `NA` stays text after `null_values: [NA]`.\n\nDiscover the table again, with the options of its load:\n\n  towpath connection discover NAME --write",
     ),
     CodeEntry::check(
+        "C0518",
+        "A setting that is shown in plans and logs is the address of a database, or holds a password.",
+        "Secrets belong into options that are secret, as placeholders:\n\n  url: ${secret:SHOP_DB_URL}\n\nA database is named by a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; the form `host=… password=…` is not read.",
+    ),
+    CodeEntry::check(
         "K0601",
         "An entry of `checks` has no check.",
         "  checks:\n    - not_null: customer_id\n    - row_count: { min: 1 }\n    - relationships: { country: raw.countries.code }",

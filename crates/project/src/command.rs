@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use towpath_vocab::passwords::{has_password, names_password};
 use towpath_vocab::{Action, CommandPlan, TableName};
 
 use crate::context::StepContext;
@@ -34,6 +35,7 @@ pub(crate) fn plan(
             .help("command: [python, score.py]");
         return None;
     }
+    warn_of_passwords(frame, report);
     let mut task = frame.task(None, frame.at);
     for item in frame.node.get("reads").map(Node::items).unwrap_or_default() {
         task.reads.extend(
@@ -72,6 +74,26 @@ pub(crate) fn plan(
         writes,
     })));
     Some(task)
+}
+
+/// Warns of passwords that stand in the file.
+fn warn_of_passwords(frame: &StepFrame<'_>, report: &mut Report) {
+    let argv = frame.node.get("command").map(|verb| verb.at);
+    let has_one = |node: &Node| node.texts().iter().any(|text| has_password(text));
+    let in_argv = argv.filter(|_| frame.node.get("command").is_some_and(has_one));
+    let entries = frame.node.get("env").into_iter().flat_map(Node::entries);
+    let in_env = entries.filter_map(|(name, entry)| {
+        let text = entry.value.text()?;
+        let whole = names_password(name) && !text.is_empty() && !text.contains("${");
+        (whole || has_password(text)).then_some(entry.value.at)
+    });
+    for at in in_argv.into_iter().chain(in_env) {
+        let message = format!("a password of step `{}` is written in a file", frame.name);
+        report
+            .warning("C0509", at, message)
+            .label("everyone who has the files can read this secret")
+            .help("write ${secret:NAME} under `env` and set that variable");
+    }
 }
 
 fn environment(node: &Node) -> BTreeMap<String, String> {

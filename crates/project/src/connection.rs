@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use towpath_vocab::{ConnectionPlan, ConnectorSpec, Face, OptionKind, OptionValue, SecretTemplate};
+use towpath_vocab::{
+    ConnectionPlan, ConnectorSpec, Face, OptionKind, OptionValue, SecretTemplate, passwords,
+};
 
 use crate::bind;
 use crate::keys;
@@ -127,6 +129,15 @@ fn options(
             );
             continue;
         }
+        let text = value.value.texts().join(" ");
+        if passwords::has_password(&text) || passwords::is_key_value_address(&text) {
+            secret_in_plain(
+                &format!("`{key}` of connection `{name}`"),
+                value.value.at,
+                report,
+            );
+            continue;
+        }
         options.insert(
             key.to_owned(),
             OptionValue::Plain(plain(&value.value, &option.kind)),
@@ -159,13 +170,8 @@ pub(crate) fn plain(node: &Node, kind: &OptionKind) -> serde_json::Value {
 
 /// Warns of a password that stands in a file.
 fn literal_secret(connection: &str, option: &str, text: &str, at: At, report: &mut Report) {
-    let credentials = text
-        .split_once("://")
-        .and_then(|(_, rest)| rest.split_once('@'));
-    let in_url = credentials
-        .is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, p)| !p.is_empty()));
-    let whole = text.split_once("://").is_none();
-    if !bind::has_slot(text) && (in_url || whole) {
+    let whole = text.split_once("://").is_none() && !bind::has_slot(text);
+    if whole || passwords::has_password(text) {
         report
             .warning(
                 "C0509",
@@ -178,6 +184,17 @@ fn literal_secret(connection: &str, option: &str, text: &str, at: At, report: &m
                 variable(connection, option)
             ));
     }
+}
+
+/// Says that a text that is shown and stored is an address with a password.
+pub(crate) fn secret_in_plain(what: &str, at: At, report: &mut Report) {
+    report
+        .error(
+            "C0518",
+            at,
+            format!("{what} is the address of a database, or holds a password"),
+        )
+        .help("only secret options such as `url` may hold a password: this one is shown in plans and logs");
 }
 
 fn variable(connection: &str, option: &str) -> String {

@@ -115,7 +115,8 @@ impl Report {
     /// All diagnostics by file and place, each once.
     pub(crate) fn finish(self) -> Vec<Diagnostic> {
         let mut seen = HashSet::new();
-        let mut all = self.diagnostics;
+        let all = self.diagnostics.into_iter();
+        let mut all: Vec<Diagnostic> = all.map(Diagnostic::without_passwords).collect();
         all.retain(|d| {
             let place = d.span.as_ref().map(|s| (s.file.clone(), s.start));
             seen.insert((d.code.clone(), d.message.clone(), place))

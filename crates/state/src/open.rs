@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use towpath_ports::{Clock, Result, Secrets, StateStore};
+use towpath_vocab::passwords::{has_password, is_key_value_address};
 use towpath_vocab::{Environment, Failure, Remedy, SecretTemplate};
 
 use crate::clock::StoreClock;
@@ -68,7 +69,8 @@ impl Location {
             return Ok(Kind::Server);
         }
         let path = text.strip_prefix("sqlite:").unwrap_or(text);
-        if path.is_empty() || path.contains("://") || path.contains("${") {
+        let is_address = has_password(path) || is_key_value_address(path);
+        if path.is_empty() || path.contains("://") || path.contains("${") || is_address {
             let message = "`state` is neither a `postgres://` URL nor the path of a file";
             return Err(Failure::new("R0680", Remedy::FixConfig, message)
                 .help("example: state: postgres://user:${secret:STATE_PASSWORD}@host/database")

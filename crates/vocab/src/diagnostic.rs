@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::passwords::without_passwords;
+
 /// How bad a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -117,6 +119,16 @@ impl Diagnostic {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
+        self
+    }
+
+    /// Takes passwords of addresses out of its text.
+    #[must_use]
+    pub fn without_passwords(mut self) -> Self {
+        let clean = |text: &String| without_passwords(text).into_owned();
+        self.message = clean(&self.message);
+        self.label = self.label.as_ref().map(clean);
+        self.help = self.help.iter().map(clean).collect();
         self
     }
 

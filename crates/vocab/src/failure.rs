@@ -1,11 +1,13 @@
 //! Something that ran and failed, in a form that can be stored, sent and shown.
 //!
 //! Each crate raises its own small error enum and turns it into a `Failure` at a port. A failure
-//! answers one question, `remedy`: who must do what before it can work. It never holds a secret.
+//! answers one question, `remedy`: who must do what before it can work. It never holds a secret:
+//! a password in the text of an address is taken out here, whoever wrote the message.
 
 use serde::{Deserialize, Serialize};
 
 use crate::RecordLocation;
+use crate::passwords::without_passwords;
 
 /// Who must do what before the same thing can work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,7 +64,7 @@ impl Failure {
         Self {
             code: code.to_owned(),
             remedy,
-            message: message.into(),
+            message: without_passwords(&message.into()).into_owned(),
             help: Vec::new(),
             causes: Vec::new(),
             place: None,
@@ -72,7 +74,7 @@ impl Failure {
     /// Adds a way out.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help.push(help.into());
+        self.help.push(without_passwords(&help.into()).into_owned());
         self
     }
 
@@ -88,9 +90,10 @@ impl Failure {
                 .next()
                 .unwrap_or_default()
                 .trim();
-            let is_known = self.message == text || self.causes.iter().any(|known| known == text);
+            let text = without_passwords(text);
+            let is_known = self.message == text || self.causes.iter().any(|known| *known == text);
             if !text.is_empty() && !is_known {
-                self.causes.push(text.to_owned());
+                self.causes.push(text.into_owned());
             }
             next = error.source();
         }
@@ -99,7 +102,8 @@ impl Failure {
 
     /// Adds the record it is about.
     #[must_use]
-    pub fn at(mut self, place: RecordLocation) -> Self {
+    pub fn at(mut self, mut place: RecordLocation) -> Self {
+        place.object = without_passwords(&place.object).into_owned();
         self.place = Some(place);
         self
     }
@@ -116,6 +120,14 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("the inner one\n\nbacktrace: many lines")]
     struct Inner;
+
+    #[test]
+    fn no_password_is_kept() {
+        let failure = Failure::new("R0001", Remedy::Bug, "there is no `host=h password=pw`")
+            .help("there are: `password=pw`");
+        assert_eq!(failure.message, "there is no `host=h password=***`");
+        assert_eq!(failure.help, ["there are: `password=***`"]);
+    }
 
     #[test]
     fn the_chain_of_causes_is_kept_without_back_traces() {

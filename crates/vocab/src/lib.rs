@@ -2,7 +2,8 @@
 //!
 //! Promise: plain, serialisable values. It knows Arrow's schema and array types and nothing else;
 //! it does no I/O, starts no task, and holds no helper functions that belong to a user of a noun.
-//! The one knowledge beside the nouns is how their values read: type words (`types`), text (`text`).
+//! The one knowledge beside the nouns is how their values read: type words (`types`), text (`text`), and
+//! what must not be shown of it (`passwords`).
 //! Read next: `token.rs` (what makes a load exactly-once), `plan.rs` (what crosses from the
 //! planning side to the execution side), then the `ports` crate.
 
@@ -19,6 +20,7 @@ mod lineage;
 mod name;
 mod naming;
 mod option;
+pub mod passwords;
 mod plan;
 mod reject;
 mod spec;

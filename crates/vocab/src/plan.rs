@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::passwords::{names_password, without_passwords};
 use crate::{
     Check, ConnectionPlan, Environment, PipelineName, ProjectId, Rule, Span, StepName,
     TableLineage, TableName, TaskId, Threshold,
@@ -265,15 +266,33 @@ pub struct ModelPlan {
 pub struct CommandPlan {
     /// Program and arguments; no shell. `${env:…}`, `${secret:…}` and `${run:…}` stand unresolved here
     /// and in `env`: only the program sees their values.
+    #[serde(serialize_with = "shown_argv")]
     pub argv: Vec<String>,
     /// Working folder, relative to the project.
     pub directory: String,
     /// Extra environment variables.
+    #[serde(serialize_with = "shown_env")]
     pub env: BTreeMap<String, String>,
     /// Tables it reads.
     pub reads: Vec<TableName>,
     /// Tables it leaves behind, each committed like a load.
     pub writes: Vec<TablePlan>,
+}
+
+/// Whatever shows or stores a command gets its arguments without passwords.
+fn shown_argv<S: serde::Serializer>(argv: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(argv.iter().map(|text| without_passwords(text)))
+}
+
+fn shown_env<S: serde::Serializer>(
+    env: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let shown = |name: &str, text: &str| match names_password(name) && !text.contains("${") {
+        true => "…".to_owned(),
+        false => without_passwords(text).into_owned(),
+    };
+    serializer.collect_map(env.iter().map(|(name, text)| (name, shown(name, text))))
 }
 
 /// A table sent out.

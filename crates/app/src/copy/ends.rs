@@ -8,6 +8,7 @@ use std::path::Path;
 
 use towpath_vocab::{
     ConnectionPlan, ConnectorSpec, Failure, ObjectKind, OptionValue, Remedy, SecretTemplate,
+    passwords,
 };
 
 use crate::Result;
@@ -51,10 +52,38 @@ pub(super) fn end(
         return database(&spec.kind, "path", path, table);
     }
     let text = text.strip_prefix("file://").unwrap_or(text);
+    refuse_address(text, working_dir)?;
     match text.split_once("://") {
         Some((scheme, _)) => database_end(text, scheme, table, specs),
         None => file_end(text, working_dir),
     }
+}
+
+/// Refuses the address of a database that is not a URL: as the name of a file it would be shown, with its
+/// password, and made.
+pub(crate) fn refuse_address(text: &str, working_dir: &Path) -> Result<()> {
+    let path = working_dir.join(text);
+    let user_and_host = |text: &str| {
+        let (user, host) = text.split_once('@')?;
+        (user.contains(':') && !user.contains('/') && host.contains('/')).then_some(())
+    };
+    let is_address = !text.contains("://")
+        && (passwords::is_key_value_address(text)
+            || passwords::has_password(text)
+            || user_and_host(text).is_some());
+    let is_there = path.exists()
+        || path
+            .parent()
+            .is_some_and(|parent| parent != working_dir && parent.exists());
+    if !is_address || is_there {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "R0948",
+        Remedy::FixConfig,
+        "the address of a database is not a URL",
+    )
+    .help("write it as `postgres://USER:PASSWORD@HOST:PORT/DATABASE`"))
 }
 
 /// A database that is one file, and its path: by its scheme (`sqlite:data`) or by its ending.

@@ -15,6 +15,7 @@ use towpath_vocab::{
 
 use super::start::{Draft, Variable};
 use crate::Result;
+use crate::copy::refuse_address;
 use crate::outside::{Looked, Outside, fact, look};
 use crate::services::{connector_specs, files_kind, of_scheme};
 
@@ -36,7 +37,10 @@ pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Resul
     let outside = Outside::new(dir);
     let there = match from.split_once("://") {
         Some((scheme, _)) => database(from, scheme, &outside)?,
-        None => folder(dir, Path::new(from))?,
+        None => {
+            refuse_address(from, Path::new("."))?;
+            folder(dir, Path::new(from))?
+        }
     };
     let discover = outside.discover(&there.plan)?;
     let (found, failed) = look(discover.as_ref(), from_shown(from, &there), ALL).await?;

@@ -7,6 +7,7 @@ use towpath_app::{
     ConnectionTest, DiscoverReport, DiscoverRequest, TableLine, connection_test, connection_types,
     connections, discover,
 };
+use towpath_vocab::passwords::without_passwords;
 use towpath_vocab::{ConnectorSpec, Face};
 
 use super::project_args::{CommandResult, ProjectArgs};
@@ -73,7 +74,7 @@ fn ls(place: &ProjectArgs, format: Format) -> CommandResult {
             };
             vec![
                 line.name.clone(),
-                line.kind.clone(),
+                without_passwords(&line.kind).into_owned(),
                 if line.writable { "yes" } else { "no" }.to_owned(),
                 known,
                 line.place.clone(),

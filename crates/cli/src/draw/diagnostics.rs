@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use annotate_snippets::{AnnotationKind, Group, Level as Look, Renderer, Snippet};
 use towpath_app::CheckReport;
+use towpath_vocab::passwords::masked_source;
 use towpath_vocab::{Diagnostic, Failure, Level};
 
 use super::numbers::plural;
@@ -120,7 +121,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, files: &'a BTreeMap<String, String>) ->
             .span(start..end)
             .label(diagnostic.label.as_deref());
         group = group.element(
-            Snippet::source(text.as_str())
+            Snippet::source(masked_source(text))
                 .path(span.file.as_str())
                 .annotation(mark),
         );

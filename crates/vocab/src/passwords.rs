@@ -1,0 +1,379 @@
+//! Passwords inside text: where they are in a URL or in `key=value` pairs, and the text without them.
+//!
+//! Promise: a password is found by the form around it, however it is quoted or encoded, so that a message,
+//! a line of a file or a stored plan never shows one. Of two readings the one that hides more is taken; a
+//! placeholder (`${secret:…}`) is no password and stays. It does not know the values of secrets: see
+//! `ports/src/redact.rs`.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Stands for a password that was taken out.
+const HIDDEN: &str = "***";
+/// A name that ends in one of these holds a password: `PGPASSWORD`, `sslpassword`, `MYSQL_PWD`.
+const NAMES: [&str; 5] = ["password", "passwd", "passphrase", "pwd", "pass"];
+/// The keys of PostgreSQL's `key=value` connection strings that appear in every one of them.
+const KEYS: [&str; 10] = [
+    "host", "hostaddr", "port", "dbname", "user", "password", "passfile", "service", "sslmode",
+    "options",
+];
+
+/// The text with `***` in place of each password: `host=h password=***`, `postgres://me:***@h/db`.
+pub fn without_passwords(text: &str) -> Cow<'_, str> {
+    let found = password_ranges(text, &['=']);
+    if found.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for range in found {
+        out.push_str(text.get(at..range.start).unwrap_or_default());
+        out.push_str(HIDDEN);
+        at = range.end;
+    }
+    out.push_str(text.get(at..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+/// The text of a project file with `*` in place of each byte of a password, `password: …` included: it has
+/// the same length and the same lines, so that places in it stay right.
+pub fn masked_source(text: &str) -> Cow<'_, str> {
+    let found = password_ranges(text, &['=', ':']);
+    if found.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for range in found {
+        out.push_str(text.get(at..range.start).unwrap_or_default());
+        out.extend(std::iter::repeat_n('*', range.len()));
+        at = range.end;
+    }
+    out.push_str(text.get(at..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+/// True when a text holds a password that is not a placeholder.
+pub fn has_password(text: &str) -> bool {
+    !password_ranges(text, &['=']).is_empty()
+}
+
+/// True when a name says that its value is a password: `PGPASSWORD`.
+pub fn names_password(name: &str) -> bool {
+    let name = decoded(name).to_ascii_lowercase();
+    NAMES.iter().any(|ending| {
+        let Some(before) = name.strip_suffix(ending) else {
+            return false;
+        };
+        // `bypass=` and `compass=` are words of their own.
+        *ending != "pass" || before.is_empty() || before.ends_with(['_', '-', '.'])
+    })
+}
+
+/// True for PostgreSQL's other form of an address: `host=… user=… password=…`. A single pair such as
+/// `user=5/rows.csv` may be the path of a file.
+pub fn is_key_value_address(text: &str) -> bool {
+    let is_key = |text: &str| {
+        let name = text
+            .trim_end()
+            .rsplit(|c: char| c.is_whitespace() || c == '\'');
+        let name = name.into_iter().next().unwrap_or_default();
+        KEYS.iter().any(|key| name.eq_ignore_ascii_case(key))
+    };
+    let mut parts = text.split('=').collect::<Vec<_>>();
+    parts.pop();
+    parts.iter().filter(|part| is_key(part)).count() > 1
+        || (has_password(text) && !text.contains("://") && text.contains('='))
+}
+
+/// The passwords in a `key=value` text or a URL, as they are meant: without quotes and escapes, and as
+/// they are written. For whoever must find them in other text.
+pub fn passwords_in(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for range in password_ranges(text, &['=']) {
+        let written = text.get(range).unwrap_or_default();
+        let bare = written.trim_matches(['\'', '"']);
+        found.extend([
+            written.to_owned(),
+            bare.to_owned(),
+            unescaped(bare),
+            decoded(bare),
+        ]);
+        // The end of an unquoted value depends on the form; each reading is one.
+        let ends = ['&', ';', '#', '\'', '"'];
+        found.extend(bare.split(ends).next().map(str::to_owned));
+        found.extend(bare.split(ends).next().map(decoded));
+    }
+    found.retain(|value| !value.is_empty());
+    found
+}
+
+/// Percent-encoded bytes as what they mean.
+pub fn decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let pair = behind
+            .get(..2)
+            .and_then(|pair| std::str::from_utf8(pair).ok());
+        let byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        match (first, byte) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            _ => {
+                out.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Without the backslashes of a `key=value` text.
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => out.extend(letters.next()),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Where passwords are, in order, without overlap.
+fn password_ranges(text: &str, separators: &[char]) -> Vec<Range<usize>> {
+    let mut found = in_urls(text);
+    found.extend(in_pairs(text, separators));
+    found.retain(|range| {
+        let value = text.get(range.clone()).unwrap_or_default();
+        let bare = value.trim_matches(['\'', '"', '}', ')', ',', ' ']);
+        let placeholder = bare.starts_with("${")
+            && !bare.contains(":-")
+            && !bare.get(2..).is_some_and(has_text_behind);
+        !bare.is_empty() && bare != HIDDEN && bare != "…" && !placeholder
+    });
+    found.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
+    let mut apart: Vec<Range<usize>> = Vec::new();
+    for range in found {
+        match apart.last_mut() {
+            Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+            _ => apart.push(range),
+        }
+    }
+    apart
+}
+
+/// Whether something literal follows the first placeholder of a value.
+fn has_text_behind(text: &str) -> bool {
+    text.split_once('}')
+        .is_some_and(|(_, behind)| !behind.is_empty() && !behind.starts_with("${"))
+}
+
+/// `pw` of `scheme://user:pw@host`, also of `scheme:user:pw@host`.
+fn in_urls(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(at) = text.get(from..).and_then(|rest| rest.find("://")) {
+        let begin = from + at + 3;
+        from = begin;
+        found.extend(in_authority(text, begin));
+    }
+    for scheme in ["postgres:", "postgresql:"] {
+        for (at, _) in text.match_indices(scheme) {
+            let begin = at + scheme.len();
+            let rest = text.get(begin..).unwrap_or_default();
+            if !rest.starts_with("//") && !rest.starts_with(char::is_whitespace) {
+                found.extend(in_authority(text, begin));
+            }
+        }
+    }
+    found
+}
+
+fn in_authority(text: &str, begin: usize) -> Option<Range<usize>> {
+    let rest = text.get(begin..)?;
+    let line = rest.split('\n').next()?;
+    let word = line
+        .split(|c: char| c.is_whitespace() || matches!(c, '`' | '"' | '\'' | '<' | '>'))
+        .next()?;
+    let authority = word.split(['/', '?', '#']).next()?;
+    let colon = line.find(':')?;
+    if let Some(last) = authority.rfind('@') {
+        return (colon < last).then(|| begin + colon + 1..begin + last);
+    }
+    // Without an `@` it is a port; anything else is a password that was not encoded.
+    let behind = authority.get(colon + 1..)?;
+    let end = match behind.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => word.rfind('@').filter(|at| !word[colon..*at].contains('?')),
+        false => line.rfind('@').filter(|at| *at > colon),
+    };
+    Some(begin + colon + 1..begin + end?)
+}
+
+/// `pw` of `password=pw`, `password = 'p w'`, `?password=p%20w&…`, `PGPASSWORD=pw`.
+fn in_pairs(text: &str, separators: &[char]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for (at, separator) in text.match_indices(|c: char| separators.contains(&c)) {
+        let before = text.get(..at).unwrap_or_default();
+        let key_end = before
+            .trim_end_matches([' ', '\t'])
+            .trim_end_matches(['"', '\'']);
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '%');
+        let key_begin = key_end.rfind(|c: char| !is_name(c)).map_or(0, |at| {
+            at + key_end[at..].chars().next().map_or(1, char::len_utf8)
+        });
+        let key = key_end.get(key_begin..).unwrap_or_default();
+        if !names_password(key) {
+            continue;
+        }
+        let in_query = key_end
+            .get(..key_begin)
+            .is_some_and(|b| b.ends_with(['?', '&']));
+        let begin = at + separator.len();
+        let rest = text.get(begin..).unwrap_or_default();
+        let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        let value = rest.get(blanks..).unwrap_or_default();
+        let length = value_length(value, in_query);
+        found.push(begin + blanks..begin + blanks + length);
+    }
+    found
+}
+
+/// How long a value is: to its closing quote, to the next blank, in a URL to the next `&`.
+fn value_length(value: &str, in_query: bool) -> usize {
+    if let Some(quote) = value.chars().next().filter(|c| matches!(c, '\'' | '"')) {
+        return quoted_length(value, quote);
+    }
+    let mut escaped = false;
+    let end = value.find(|c: char| {
+        let ends = !escaped && (c.is_whitespace() || (in_query && matches!(c, '&' | '#')));
+        escaped = !escaped && c == '\\';
+        ends || c == '\n'
+    });
+    let word = value.get(..end.unwrap_or(value.len())).unwrap_or_default();
+    // What quotes the text in a message is not part of it.
+    word.trim_end_matches(['`', ',', ')', ';', '.', ':']).len()
+}
+
+fn quoted_length(value: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, letter) in value.char_indices().skip(1) {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '\n' => return at,
+            letter if letter == quote => return at + 1,
+            _ => {}
+        }
+    }
+    value.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_taken_out_in_every_form() {
+        for (text, shown) in [
+            (
+                "host=h password=pw dbname=d",
+                "host=h password=*** dbname=d",
+            ),
+            (
+                "host = h password = 'p \\' w' x",
+                "host = h password = *** x",
+            ),
+            ("PASSWORD=pw", "PASSWORD=***"),
+            (
+                "there is no `/a/host=h password=p`w`",
+                "there is no `/a/host=h password=***`",
+            ),
+            ("host=h password=p\\ w user=u", "host=h password=*** user=u"),
+            ("PGPASSWORD=pw psql", "PGPASSWORD=*** psql"),
+            ("sslpassword=pw", "sslpassword=***"),
+            ("options='-c x.password=pw'", "options='-c x.password=***"),
+            (
+                "postgres://h/d?user=u&password=p%26w&x=y",
+                "postgres://h/d?user=u&password=***&x=y",
+            ),
+            (
+                "postgres://h/d?p%61ssword=pw#f",
+                "postgres://h/d?p%61ssword=***#f",
+            ),
+            ("postgres://me:p%40w@h:5432/d", "postgres://me:***@h:5432/d"),
+            ("`postgres://me:p@w@h/d` is", "`postgres://me:***@h/d` is"),
+            ("postgres://me:p/w@h/d", "postgres://me:***@h/d"),
+            ("postgres://me:12/w@h/d", "postgres://me:***@h/d"),
+            ("password=${env:PW:-pw}", "password=***"),
+            ("postgres://me:p w@h/d", "postgres://me:***@h/d"),
+            ("postgres:me:pw@h/d", "postgres:me:***@h/d"),
+            (
+                "jdbc:postgresql://h/d?password=pw",
+                "jdbc:postgresql://h/d?password=***",
+            ),
+            ("a password=é", "a password=***"),
+            ("password='open", "password=***"),
+        ] {
+            assert_eq!(without_passwords(text), shown, "{text}");
+            assert!(has_password(text), "{text}");
+            assert_eq!(without_passwords(shown), shown, "{shown}");
+        }
+    }
+
+    #[test]
+    fn other_text_stays() {
+        for text in [
+            "",
+            "host=h port=5432",
+            "postgres://h:5432/d?user=u",
+            "http://h:80 and a@b",
+            "password=${secret:PW}",
+            "host=h password='${secret:PW}'",
+            "postgres://u:${secret:PW}@h/d",
+            "password authentication failed for user \"u\"",
+            "check user, password and database in the `url`",
+            "bypass=1",
+            "https://h/a:b",
+            "postgres://h:5432/d?x=a@b",
+        ] {
+            assert_eq!(without_passwords(text), text);
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_file_keeps_its_places() {
+        let text = "a: {url: \"host=h password=S3cret\"}\npassword: é1\npw: ${secret:X}\n";
+        let masked = masked_source(text);
+        assert_eq!(masked.len(), text.len());
+        assert_eq!(masked.lines().count(), text.lines().count());
+        assert!(
+            !masked.contains("S3cret") && !masked.contains("é1"),
+            "{masked}"
+        );
+        assert!(masked.contains("${secret:X}"));
+    }
+
+    #[test]
+    fn addresses_are_distinguished_from_paths() {
+        assert!(is_key_value_address("host=h dbname=d"));
+        assert!(is_key_value_address("host = h  user = 'a b'"));
+        assert!(is_key_value_address("password=x"));
+        assert!(!is_key_value_address("user=5/rows.csv"));
+        assert!(!is_key_value_address("year=2024/month=3/rows.csv"));
+        assert!(!is_key_value_address("data/a.csv"));
+        assert!(!is_key_value_address("postgres://h/d?user=u&password=x"));
+    }
+
+    #[test]
+    fn values_are_read_as_they_are_meant() {
+        let found = passwords_in("host=h password='p\\'w 1'");
+        assert!(found.contains(&"p'w 1".to_owned()), "{found:?}");
+        let found = passwords_in("postgres://h/d?password=p%40w");
+        assert!(found.contains(&"p@w".to_owned()), "{found:?}");
+    }
+}
