@@ -284,6 +284,62 @@ impl PostgresServer {
         answer.inspect_err(|_| self.kill())
     }
 
+    /// Stops the server, lets it count transactions from this 64-bit number on, starts it again, and
+    /// freezes all rows of all databases, as the server's own vacuum would have long since. Steps are
+    /// smaller than 2^31.
+    ///
+    /// # Errors
+    /// When a program fails.
+    pub fn count_from(&self, transaction: u64) -> Result<(), ServerError> {
+        self.stop();
+        let (round, number) = (transaction >> 32, transaction & 0xFFFF_FFFF);
+        let output = self
+            .program("pg_resetwal")
+            .args(["-x", &number.to_string(), "-e", &round.to_string(), "-D"])
+            .arg(self.data())
+            .output()
+            .map_err(|error| ServerError::of("cannot start `pg_resetwal`", error))?;
+        if !output.status.success() {
+            return Err(ServerError::of(
+                "`pg_resetwal` failed",
+                String::from_utf8_lossy(&output.stderr),
+            ));
+        }
+        let states = self
+            .data()
+            .join("pg_xact")
+            .join(format!("{:04X}", number >> 20));
+        if !states.exists() {
+            let wrote = std::fs::write(&states, vec![0; 256 << 10]);
+            wrote.map_err(|error| ServerError::of("cannot write the states", error))?;
+            if let Some(owner) = self.owner {
+                chown(&states, Some(owner.user), Some(owner.group))
+                    .map_err(|error| ServerError::of("cannot hand the states over", error))?;
+            }
+        }
+        self.resume()?;
+        self.psql(
+            "postgres",
+            "ALTER DATABASE template0 ALLOW_CONNECTIONS true",
+        )?;
+        let names = self.psql("postgres", "SELECT datname FROM pg_database")?;
+        for name in names.lines() {
+            self.psql(name, "VACUUM FREEZE")?;
+        }
+        Ok(())
+    }
+
+    /// Stops the server with a checkpoint.
+    fn stop(&self) {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut child) = process.take() {
+            let _ = Command::new("kill")
+                .args(["-INT", &child.id().to_string()])
+                .status();
+            let _ = child.wait();
+        }
+    }
+
     fn initialise(&self) -> Result<(), ServerError> {
         let secret = self.folder.path().join("password");
         std::fs::write(&secret, PASSWORD)

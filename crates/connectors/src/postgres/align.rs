@@ -40,6 +40,9 @@ const READ_FROM_TEXT: &[&str] = &[
     "ltree",
     "bit varying",
     "name",
+    "character",
+    "bpchar",
+    "\"char\"",
 ];
 
 /// The types the stage has, in the order of the schema.
@@ -157,6 +160,13 @@ fn changed(text: &str, cast: &str) -> Option<String> {
     Some(match base {
         "uuid" | "json" | "inet" | "cidr" | "macaddr" | "macaddr8" => return None,
         // More digits behind the point than a numeric can have would be rounded.
+        // Blanks at the end of a `char(n)` are no part of its value: PostgreSQL compares without them.
+        "character" | "bpchar[]" if cast.ends_with("[]") => {
+            format!("{text}::{cast}::bpchar[] IS DISTINCT FROM {text}::bpchar[]")
+        }
+        "character" | "bpchar" => {
+            format!("{text}::{cast}::bpchar IS DISTINCT FROM {text}::bpchar")
+        }
         "numeric" if cast == "numeric" => format!("{text} ~* 'e-[0-9]{{4}}'"),
         "numeric" => format!("{text}::{cast} IS DISTINCT FROM {text}::numeric"),
         "money" => format!("{text}::money::numeric IS DISTINCT FROM {text}::numeric"),
@@ -224,6 +234,12 @@ fn fit(stored: &str, stands_for: Option<&String>, column: &RawColumn) -> Fit {
     if stored == "text" {
         return fit_text(present, &column.described.class);
     }
+    if let ("text[]", Some(item)) = (stored, present.strip_suffix("[]")) {
+        return match item.split('(').next().unwrap_or(item) {
+            "character varying" | "character" | "bpchar" => Fit::Cast(present.to_owned()),
+            _ => Fit::No(stored.to_owned()),
+        };
+    }
     if let (Some(have), Some(want)) = (integer_digits(present), integer_digits(stored)) {
         return if want <= have {
             Fit::Plain
@@ -258,7 +274,7 @@ fn fit_text(present: &str, class: &str) -> Fit {
     let stored = "text";
     let base = present.split('(').next().unwrap_or(present);
     match base {
-        "character varying" | "character" | "citext" => Fit::Plain,
+        "character varying" | "citext" => Fit::Plain,
         _ if base.ends_with(".citext") => Fit::Plain,
         // A scale would round; only a numeric without one takes any text exactly.
         "numeric" if present != "numeric" => Fit::No(stored.to_owned()),
@@ -346,6 +362,14 @@ mod tests {
         assert_eq!(fits("text", "numeric(10,2)"), Fit::No("text".into()));
         assert_eq!(fits("text", "character varying(5)"), Fit::Plain);
         assert_eq!(fits("text", "name"), Fit::Cast("name".into()));
+        for char_type in ["character(4)", "bpchar", "\"char\""] {
+            assert_eq!(fits("text", char_type), Fit::Cast(char_type.into()));
+        }
+        assert_eq!(
+            fits("text[]", "character(4)[]"),
+            Fit::Cast("character(4)[]".into())
+        );
+        assert_eq!(fits("text[]", "uuid[]"), Fit::No("text[]".into()));
         assert_eq!(
             fits("timestamp without time zone", "timestamp with time zone"),
             Fit::No("timestamp without time zone".into())

@@ -36,6 +36,8 @@ pub(super) struct BatchLayout {
 pub(super) struct Assembler {
     shape: BatchLayout,
     decoders: Vec<Decoder>,
+    /// What a row takes at least, however many of its cells are NULL.
+    row_bytes: usize,
     rows: usize,
     bytes: usize,
     flaws: BTreeMap<usize, Vec<(usize, Box<Flaw>)>>,
@@ -48,8 +50,11 @@ pub(super) struct Assembler {
 
 impl Assembler {
     pub(super) fn new(shape: BatchLayout, first_ordinal: u64) -> Self {
+        let columns = shape.columns.iter();
+        let row_bytes: usize = columns.map(|column| column.kind.cell_bytes()).sum();
         let mut assembler = Self {
             decoders: Vec::new(),
+            row_bytes: row_bytes.max(1),
             rows: 0,
             bytes: 0,
             flaws: BTreeMap::new(),
@@ -125,7 +130,7 @@ impl Assembler {
 
     #[inline]
     fn push_row(&mut self, mut cells: &[u8]) -> Result<()> {
-        self.bytes += cells.len();
+        self.bytes += cells.len().max(self.row_bytes);
         for (index, decoder) in self.decoders.iter_mut().enumerate() {
             let Some((cell, after)) = next_cell(cells) else {
                 return Err(malformed("a cell is longer than its row"));
@@ -140,7 +145,10 @@ impl Assembler {
     }
 
     fn restart(&mut self) -> Vec<Decoder> {
-        let rows = self.shape.batch_rows.min(65_536);
+        // Room for no more rows than a batch may have bytes: a table of many columns would take many times
+        // as much.
+        let most = self.shape.batch_rows.clamp(1, 65_536);
+        let rows = (self.shape.batch_bytes / self.row_bytes).clamp(1, most);
         let fresh = self
             .shape
             .columns

@@ -18,6 +18,7 @@
 //! puts the condition into the pieces.
 
 mod changes;
+mod idle;
 
 use tokio_postgres::Client;
 use towpath_vocab::{CursorPlan, Mark, Position, SplitId};
@@ -28,6 +29,7 @@ use super::members::{Change, Members, stand_in};
 use super::names::{literal, quoted};
 use super::pieces::select_list;
 use super::pump::Piece;
+use super::recycled::Recycled;
 use super::seen::{ReadProgress, VERSION, read_mark};
 use super::transactions::{Moment, Ranges, written_since};
 use super::types::{Column, Kind};
@@ -101,6 +103,10 @@ pub(super) struct Cursor {
     whole: Vec<u32>,
     /// Tables whose rows are all read, because nothing tells which of them were given.
     again: Vec<u32>,
+    /// Numbers that only rows of transactions long ago have, which were given.
+    long_ago: Ranges,
+    /// Where the last read ended, when nothing came since.
+    kept: Option<Position>,
     /// What became of the columns.
     changes: ColumnChanges,
     /// New columns with values in rows that were given.
@@ -133,6 +139,11 @@ impl Cursor {
             .transpose()?;
         let moment = Moment::ask(client).await?;
         let by_transaction = subject.members.is_some() && late != LateRows::Lookback;
+        if by_transaction && !moment.is_known() {
+            return Err(PgError::Unidentified {
+                object: object.to_owned(),
+            });
+        }
         let way = way(before.as_ref(), by_transaction, &moment, object)?;
         let mut holds = by_transaction && late == LateRows::Hold;
         let mut seen = Ranges::default();
@@ -163,6 +174,8 @@ impl Cursor {
             crowded,
             whole: Vec::new(),
             again: Vec::new(),
+            long_ago: Ranges::default(),
+            kept: None,
             changes: ColumnChanges::default(),
             filled: Vec::new(),
             everything: false,
@@ -178,18 +191,26 @@ impl Cursor {
                 boundary: None,
                 server: moment.server.clone(),
                 members,
+                recycled: None,
                 columns: subject.all.to_vec(),
             },
             before,
             moment,
             order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
         };
+        if by_transaction {
+            cursor.present.recycled = Recycled::of(client, sql, &cursor.moment).await?;
+        }
         if way == Way::Transaction {
+            cursor.settle_recycled(client, subject).await?;
             cursor.settle(client, subject, change).await?;
         }
         cursor.compare_columns(client, subject).await?;
         cursor.present.upper = cursor.largest(client, sql).await?;
         cursor.present.boundary = cursor.boundary(client, subject).await?;
+        if cursor.is_idle(client, subject).await? {
+            cursor.kept = from.cloned();
+        }
         Ok(cursor)
     }
 
@@ -198,7 +219,13 @@ impl Cursor {
         let before = self.before.as_ref()?;
         let new = written_since(before.horizon);
         let unseen = (!before.seen.is_empty()).then(|| before.seen.exclude(before.horizon));
-        Some(both(new, unseen))
+        let young = (!self.long_ago.is_empty()).then(|| self.long_ago.exclude(before.horizon));
+        Some(both(both(new, unseen), young))
+    }
+
+    /// True when nothing came since the last read, whose place is still good.
+    pub(super) fn found_nothing(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// The rows at the end of this read. Who looks back reads them again anyway.
@@ -216,6 +243,9 @@ impl Cursor {
 
     /// The position that holds when everything was read.
     pub(super) fn position(&self) -> Position {
+        if let Some(kept) = &self.kept {
+            return kept.clone();
+        }
         let resume = serde_json::to_value(&self.present).unwrap_or(serde_json::Value::Null);
         Position::single(
             SPLIT,
@@ -343,11 +373,7 @@ impl Cursor {
         let by_transaction =
             |seen: &ReadProgress| seen.by_transaction && self.present.by_transaction;
         if self.way == Way::Value && self.before.as_ref().is_some_and(by_transaction) {
-            notes.push(if self.moment.is_known() {
-                format!("this is a different server from last time, or it was restored: rows are read from the last `{name}` on")
-            } else {
-                format!("this server cannot be identified (no permission to call `pg_control_system` and `pg_control_checkpoint`): rows are read from the last `{name}` on")
-            });
+            notes.push(format!("this is a different server from last time, or it was restored: rows are read from the last `{name}` on"));
         }
         if let Some(tables) = named(client, &self.whole).await? {
             notes.push(format!(

@@ -123,6 +123,14 @@ pub(super) enum PgError {
         present: String,
         rows: i64,
     },
+    #[error(
+        "rows of `{object}` that commit late cannot be found: this user may not call `pg_control_system` and `pg_control_checkpoint`, so the server cannot be distinguished from a restored one"
+    )]
+    Unidentified { object: String },
+    #[error(
+        "new rows of `{object}` cannot be distinguished from rows whose transactions are about 2^32 older"
+    )]
+    Recycled { object: String },
     #[error("`{table}` refuses the rows: {reason}")]
     Constraint { table: String, reason: String },
     #[error("deleting from `{table}` would change `{other}` (foreign key `{constraint}`)")]
@@ -213,6 +221,8 @@ impl PgError {
             Self::Pooler { .. } => ("R0215", Remedy::FixConfig),
             Self::Position { .. } => ("R0216", Remedy::FixConfig),
             Self::Boundary { .. } | Self::TooFar { .. } => ("R0217", Remedy::FixConfig),
+            Self::Unidentified { .. } => ("R0237", Remedy::FixConfig),
+            Self::Recycled { .. } => ("R0238", Remedy::FixConfig),
             Self::LongName { .. } => ("R0235", Remedy::FixConfig),
             Self::Rewritten { .. } => ("R0236", Remedy::FixConfig),
             Self::Replica => ("R0219", Remedy::FixConfig),
@@ -250,7 +260,15 @@ impl PgError {
                     format!("`late_rows: lookback` on the table, for one run, continues from the last `{column}`: new or changed rows at or below it are then never read"),
                 ];
             }
+            Self::Unidentified { .. } => {
+                return vec![
+                    "`GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint() TO USER`".to_owned(),
+                    "or set `late_rows: lookback`: a row that commits late with a cursor value below the last one is then found only within the cursor's `lookback`".to_owned(),
+                ];
+            }
+            Self::Recycled { .. } => "start over with `--full-refresh`; or give the table a `key` (rows that come again then replace themselves), or set `late_rows: lookback` to continue from the last cursor value (late rows below it are then found only within the `lookback`)".to_owned(),
             Self::TooFar { .. } => "start over with `--full-refresh`, or set `late_rows: lookback` to continue from the last cursor value (new or changed rows below it are then never read)".to_owned(),
+            Self::Inexact { column, present, .. } if present.starts_with("character") => format!("`length: {{ max: … }}` on `{column}` in the table's `columns` rejects longer values row by row; trailing blanks count in a `character varying`"),
             Self::Inexact { column, present, .. } => format!("write the values as PostgreSQL prints a `{present}`, or give `{column}` the type text"),
             Self::Unlocked { table } => format!("with `GRANT UPDATE ON {table}` this user can lock out other writers until the commit"),
             Self::Pooler { .. } => "point the `url` at the server itself, or let the pooler track prepared statements (PgBouncer 1.21: `max_prepared_statements`)".to_owned(),

@@ -28,6 +28,7 @@ mod names;
 mod numeric;
 mod pieces;
 mod pump;
+mod recycled;
 mod seen;
 mod session;
 mod settings;

@@ -9,6 +9,7 @@ use towpath_vocab::Mark;
 use super::boundary::Boundary;
 use super::error::{PgError, Result};
 use super::members::Members;
+use super::recycled::Recycled;
 use super::transactions::Ranges;
 use crate::relational::columns::SeenColumn;
 
@@ -39,6 +40,9 @@ pub(super) struct ReadProgress {
     /// The tables the rows stood in; `None` where rows carry no transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) members: Option<Members>,
+    /// Rows whose transaction numbers come again; `None` where none can, or an older Towpath stored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recycled: Option<Recycled>,
     /// The columns there were; empty when an older Towpath stored it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) columns: Vec<SeenColumn>,
@@ -92,6 +96,7 @@ impl From<FirstSeen> for ReadProgress {
             by_transaction: true,
             boundary: None,
             members: None,
+            recycled: None,
             columns: Vec::new(),
             column: first.column,
             upper: first.upper,

@@ -166,6 +166,9 @@ impl PostgresSource {
             Target::Query(_) => vec![query_piece(&target, &columns, filter, spec.limit)],
         };
         pieces.extend(others);
+        if cursor.as_ref().is_some_and(Cursor::found_nothing) {
+            pieces.clear();
+        }
         // A read that stops early may leave rows behind: it must not move the position.
         let position = match (&cursor, spec.limit) {
             (Some(cursor), None) => cursor.position(),

@@ -10,10 +10,10 @@ use tokio_postgres::Client;
 use super::error::{Doing as _, Result};
 
 /// Transaction numbers in rows have 32 bits: beyond half of that their order is lost.
-const COMPARABLE: i64 = (1 << 31) - (1 << 20);
+pub(super) const COMPARABLE: i64 = (1 << 31) - (1 << 20);
 /// So many ranges of transactions between horizon and snapshot are remembered.
 const MOST_RANGES: usize = 10_000;
-const ROUND: i64 = 1 << 32;
+pub(super) const ROUND: i64 = 1 << 32;
 const UNKNOWN: &str = "unknown";
 
 /// Where the server stands in the present snapshot.
@@ -78,7 +78,7 @@ impl Moment {
 }
 
 /// True for row versions written by a transaction from `horizon` on. `age` counts from the newest
-/// transaction back; it is negative only for frozen rows from before a wrap-around.
+/// transaction back. Frozen rows from before a wrap-around may have such a number, too: `recycled.rs`.
 pub(super) fn written_since(horizon: i64) -> String {
     // 0 to 2 are no transactions of their own.
     let xid = (horizon % ROUND).max(3);
@@ -86,7 +86,7 @@ pub(super) fn written_since(horizon: i64) -> String {
 }
 
 /// A row's transaction, counted from `horizon` on.
-fn counted_from(horizon: i64) -> String {
+pub(super) fn counted_from(horizon: i64) -> String {
     format!(
         "((xmin::text::int8 - {} + {ROUND}) % {ROUND})",
         horizon % ROUND
@@ -105,10 +105,16 @@ impl Ranges {
 
     /// From 32-bit numbers as rows carry them, none older than `horizon`.
     pub(super) fn of_short(numbers: &[u32], horizon: i64) -> Self {
-        let mut numbers: Vec<i64> = numbers
+        let numbers: Vec<i64> = numbers
             .iter()
             .map(|number| horizon + (i64::from(*number) - horizon).rem_euclid(ROUND))
             .collect();
+        Self::of_numbers(&numbers)
+    }
+
+    /// From whole numbers, in any order.
+    pub(super) fn of_numbers(numbers: &[i64]) -> Self {
+        let mut numbers = numbers.to_vec();
         numbers.sort_unstable();
         let mut ranges: Vec<(i64, i64)> = Vec::new();
         for number in numbers {

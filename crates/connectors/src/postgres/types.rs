@@ -2,7 +2,8 @@
 //!
 //! Promise: one table, both ways. A type with a decoder travels in binary; any other is asked for as
 //! `::text`, keeps its name in the field's `towpath.type`, and says so in a note. Domains are read as
-//! what they stand for. It reads no bytes: `decode.rs` and `encode.rs` do.
+//! what they stand for. `char(n)` is its value without the blanks that fill it up, as PostgreSQL compares
+//! it. It reads no bytes: `decode.rs` and `encode.rs` do.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -105,17 +106,12 @@ pub(super) fn column(
     declared: Option<&DataType>,
 ) -> Column {
     let travel = match declared {
-        // Text of a fixed length loses its trailing blanks in a cast; it is sent as it is anyway.
-        Some(DataType::Utf8)
-            if !matches!(described.name.as_str(), "text" | "varchar" | "bpchar") =>
-        {
-            Travel {
-                kind: Kind::Text,
-                cast: "::text",
-                stands_for: false,
-                note: None,
-            }
-        }
+        Some(DataType::Utf8) if !matches!(described.name.as_str(), "text" | "varchar") => Travel {
+            kind: Kind::Text,
+            cast: "::text",
+            stands_for: false,
+            note: None,
+        },
         Some(DataType::Decimal128(precision, scale)) if described.name == "numeric" => {
             Travel::plain(Kind::Decimal {
                 precision: *precision,
@@ -172,7 +168,16 @@ fn scalar(name: &str, class: &str, modifier: i32) -> Travel {
         "float4" => Kind::Float4,
         "float8" => Kind::Float8,
         "numeric" => return numeric(modifier),
-        "text" | "varchar" | "bpchar" | "name" => Kind::Text,
+        "text" | "varchar" | "name" => Kind::Text,
+        // The cast takes away the blanks that fill a value up.
+        "bpchar" | "char" => {
+            return Travel {
+                kind: Kind::Text,
+                cast: "::text",
+                stands_for: false,
+                note: None,
+            };
+        }
         "bytea" => Kind::Bytes,
         "date" => Kind::Date,
         "timestamp" => Kind::Timestamp,
@@ -244,6 +249,18 @@ pub(super) fn short(full_name: &str) -> String {
 }
 
 impl Kind {
+    /// What a cell takes in a batch, without the text or the items of its value.
+    pub(super) fn cell_bytes(&self) -> usize {
+        match self {
+            Kind::Bool => 1,
+            Kind::Int2 => 2,
+            Kind::Int8 | Kind::Float8 | Kind::Timestamp | Kind::Instant => 8,
+            Kind::Decimal { .. } => 16,
+            Kind::List(item) => 4 + item.cell_bytes(),
+            _ => 4,
+        }
+    }
+
     /// The Arrow type its values become.
     pub(super) fn data_type(&self) -> DataType {
         match self {

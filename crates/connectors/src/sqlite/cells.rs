@@ -24,6 +24,9 @@ const EXACT: i64 = 1 << 53;
 /// A reason shows so many characters of a value.
 const SHOWN_CHARS: usize = 200;
 
+/// Rows that a column has room for before it grows: a table may have many columns.
+const ROOM: usize = 16;
+
 /// A value that fits.
 enum Cell<'a> {
     Null,
@@ -58,15 +61,19 @@ pub(super) struct Batch {
 
 fn builder(data_type: &DataType) -> Builder {
     match data_type {
-        DataType::Float32 | DataType::Float64 => Builder::Double(PrimitiveBuilder::new()),
+        DataType::Float32 | DataType::Float64 => {
+            Builder::Double(PrimitiveBuilder::with_capacity(ROOM))
+        }
         // Unsigned integers of 64 bits may stand as text: they pass as decimals.
-        DataType::Decimal128(..) | DataType::UInt64 => Builder::Decimal(PrimitiveBuilder::new()),
-        DataType::Boolean => Builder::Bool(BooleanBuilder::new()),
-        DataType::Date32 => Builder::Date(PrimitiveBuilder::new()),
-        DataType::Timestamp(..) => Builder::Micros(PrimitiveBuilder::new()),
-        DataType::Binary => Builder::Bytes(BinaryBuilder::new()),
-        other if other.is_integer() => Builder::Int(PrimitiveBuilder::new()),
-        _ => Builder::Text(StringBuilder::new()),
+        DataType::Decimal128(..) | DataType::UInt64 => {
+            Builder::Decimal(PrimitiveBuilder::with_capacity(ROOM))
+        }
+        DataType::Boolean => Builder::Bool(BooleanBuilder::with_capacity(ROOM)),
+        DataType::Date32 => Builder::Date(PrimitiveBuilder::with_capacity(ROOM)),
+        DataType::Timestamp(..) => Builder::Micros(PrimitiveBuilder::with_capacity(ROOM)),
+        DataType::Binary => Builder::Bytes(BinaryBuilder::with_capacity(ROOM, ROOM)),
+        other if other.is_integer() => Builder::Int(PrimitiveBuilder::with_capacity(ROOM)),
+        _ => Builder::Text(StringBuilder::with_capacity(ROOM, ROOM)),
     }
 }
 

@@ -8,12 +8,14 @@
     reason = "tests"
 )]
 
+mod chars;
 mod claims;
 mod faults;
 mod incremental;
 mod look;
 mod reach;
 mod read;
+mod recycled;
 mod support;
 mod torture;
 mod write;

@@ -344,8 +344,6 @@ async fn text_and_bytes_are_what_they_were() {
     )
     .await;
     assert_eq!(texts(&read), ["", "NULL", "Größe 😀", "a\nb\t\\", "NULL"]);
-    let (_db, read) = one("char(4)", &["'ab'"]).await;
-    assert_eq!(texts(&read), ["ab  "]);
     let (_db, read) = one("bytea", &["''", "'\\x00ff'", "NULL"]).await;
     let bytes = read.batches[0].column(0).as_binary::<i32>().clone();
     assert_eq!(
@@ -422,4 +420,29 @@ async fn a_declared_type_wins_where_it_stays_exact() {
         read.rejects[0].raw,
         RawRecord::Row(r#"{"n":"1.255","a":"{}"}"#.into())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_many_columns_is_bounded_by_its_bytes() {
+    let columns: Vec<String> = (0..1400).map(|at| format!("c{at} int")).collect();
+    let nulls: Vec<String> = (0..100).map(|at| format!("n{at} numeric(30,2)")).collect();
+    let values: Vec<String> = (0..1400).map(|at| format!("g + {at}")).collect();
+    let database = Database::with(&format!(
+        "CREATE TABLE wide ({}, {}); INSERT INTO wide SELECT {} FROM generate_series(1, 500) g",
+        columns.join(", "),
+        nulls.join(", "),
+        values.join(", "),
+    ));
+    let mut spec = table("wide");
+    spec.batch_bytes = 256 << 10;
+    let read = read(database.source().as_ref(), &spec, None).await;
+    assert_eq!(read.len(), 500);
+    for batch in &read.batches {
+        let bytes = batch.get_array_memory_size();
+        assert!(
+            bytes < 1 << 20,
+            "{bytes} bytes in {} rows",
+            batch.num_rows()
+        );
+    }
 }

@@ -11,6 +11,8 @@ use super::{Cursor, Subject, both};
 use crate::postgres::error::{Doing as _, PgError, Result};
 use crate::postgres::members::{Change, stand_in};
 use crate::postgres::names::quoted;
+use crate::postgres::recycled::{is_between, is_one_of};
+use crate::postgres::transactions::{ROUND, Ranges};
 use crate::relational::columns::ColumnChanges;
 
 const LOOKING: &str = "looking at replaced tables";
@@ -67,6 +69,48 @@ impl Cursor {
             table: row.get(0),
             column: self.column.name.clone(),
         })
+    }
+
+    /// Finds out which rows only look new, because the server has given the numbers of their transactions
+    /// out again. Where that cannot be told, rows are read again if they may come again.
+    pub(super) async fn settle_recycled(
+        &mut self,
+        client: &Client,
+        subject: &Subject<'_>,
+    ) -> Result<()> {
+        let next = self.moment.next;
+        let Some(before) = self.before.as_ref().filter(|_| next > ROUND) else {
+            return Ok(());
+        };
+        let known = before.recycled.as_ref().filter(|list| list.reaches(next));
+        let unclear = match known {
+            None => is_between(before.next, next),
+            Some(known) => {
+                let again = known
+                    .again(client, subject.sql, (before.next, next))
+                    .await?;
+                self.long_ago = Ranges::of_numbers(&again.old);
+                if again.unclear.is_empty() {
+                    return Ok(());
+                }
+                is_one_of(before.next, &again.unclear)
+            }
+        };
+        if self.may_repeat || self.lookback > 0 {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {} WHERE {unclear} AND ({}) IS NOT TRUE)",
+            subject.sql,
+            self.above(before.upper.as_deref()),
+        );
+        let row = client.query_one(&sql, &[]).await.doing(LOOKING)?;
+        match row.get(0) {
+            false => Ok(()),
+            true => Err(PgError::Recycled {
+                object: subject.object.to_owned(),
+            }),
+        }
     }
 
     /// Finds out which columns are new since the last read. `ADD COLUMN … DEFAULT` gives rows a value

@@ -1,0 +1,118 @@
+//! Rows that are about 2^32 transactions old, and places that are kept while nothing comes.
+
+use towpath_testkit::postgres::PostgresServer;
+
+use crate::support::{Database, by_cursor, read, try_read};
+
+const ROUND: u64 = 1 << 32;
+
+/// A table of 1,000 rows, whose server has counted almost to the end of a round since.
+fn old_rows() -> Database {
+    let database = Database::alone(
+        "CREATE TABLE t (id int, at int); INSERT INTO t SELECT g, g FROM generate_series(1, 1000) g",
+    );
+    for step in [1_400_000_000, 2_800_000_000, 4_200_000_000, ROUND - 2000] {
+        database.server.count_from(step).unwrap();
+    }
+    database
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frozen_rows_do_not_look_new_when_their_numbers_come_again() {
+    let database = old_rows();
+    let spec = by_cursor("t", "at");
+    let one = read(database.source().as_ref(), &spec, None).await;
+    assert_eq!(one.len(), 1000);
+    database.sql("INSERT INTO t VALUES (1001, 1001), (1002, 1002)");
+    database.server.count_from(ROUND + 2000).unwrap();
+    // One that comes late, below the last value.
+    database.sql("INSERT INTO t VALUES (1003, 5)");
+    let two = read(database.source().as_ref(), &spec, Some(&one.position)).await;
+    assert_eq!(two.numbers("id"), [1001, 1002, 1003]);
+    let three = read(database.source().as_ref(), &spec, Some(&two.position)).await;
+    assert_eq!(three.len(), 0);
+    // Rows that were deleted meanwhile make nothing unclear.
+    database.sql("DELETE FROM t WHERE id < 5");
+    let four = read(database.source().as_ref(), &spec, Some(&two.position)).await;
+    assert_eq!(four.len(), 0);
+}
+
+/// A row gets the number that old rows have.
+fn take_the_same_number(database: &Database, sql: &str) -> bool {
+    let old: u64 = database
+        .sql("SELECT DISTINCT xmin FROM t WHERE id <= 1000")
+        .parse()
+        .unwrap();
+    database.server.count_from(ROUND + old - 60).unwrap();
+    for _ in 0..200 {
+        let next: u64 = database
+            .sql("SELECT txid_snapshot_xmax(txid_current_snapshot())")
+            .parse()
+            .unwrap();
+        if next == ROUND + old {
+            database.sql(sql);
+            return true;
+        }
+        database.sql("SELECT txid_current()");
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_old_and_new_rows_share_is_refused_or_read_again() {
+    let database = old_rows();
+    let mut spec = by_cursor("t", "at");
+    let one = read(database.source().as_ref(), &spec, None).await;
+    assert!(take_the_same_number(
+        &database,
+        "INSERT INTO t VALUES (1003, 5)"
+    ));
+    let source = database.source();
+    let failure = try_read(source.as_ref(), &spec, Some(&one.position))
+        .await
+        .unwrap_err();
+    assert_eq!(failure.code, "R0238", "{failure:?}");
+    spec.may_repeat = true;
+    let again = read(source.as_ref(), &spec, Some(&one.position)).await;
+    assert!(again.numbers("id").contains(&1003));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_kept_while_nothing_comes() {
+    let server = PostgresServer::shared().unwrap();
+    let database = Database::with(
+        "CREATE TABLE t (id int, at int); CREATE TABLE other (id int); CREATE VIEW v AS SELECT * FROM t; \
+         INSERT INTO t VALUES (1, 1), (2, 2), (3, NULL)",
+    );
+    assert!(std::sync::Arc::ptr_eq(&server, &database.server));
+    let source = database.source();
+    for name in ["t", "v"] {
+        let spec = by_cursor(name, "at");
+        let one = read(source.as_ref(), &spec, None).await;
+        database.sql("INSERT INTO other VALUES (1)");
+        let two = read(source.as_ref(), &spec, Some(&one.position)).await;
+        assert_eq!((two.len(), &two.position), (0, &one.position), "{name}");
+        database.sql("INSERT INTO t VALUES (4, 2)");
+        let three = read(source.as_ref(), &spec, Some(&two.position)).await;
+        assert_eq!(three.numbers("id"), [4], "{name}");
+        assert_ne!(three.position, two.position);
+        database.sql("DELETE FROM t WHERE id = 4");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_grows_old_is_renewed() {
+    let database = Database::alone("CREATE TABLE t (id int, at int); INSERT INTO t VALUES (1, 1)");
+    let spec = by_cursor("t", "at");
+    let one = read(database.source().as_ref(), &spec, None).await;
+    database.server.count_from(1 << 27).unwrap();
+    let two = read(database.source().as_ref(), &spec, Some(&one.position)).await;
+    assert_eq!((two.len(), &two.position), (0, &one.position));
+    database.server.count_from(1 << 29).unwrap();
+    let three = read(database.source().as_ref(), &spec, Some(&two.position)).await;
+    assert_eq!(three.len(), 0);
+    assert_ne!(three.position, one.position);
+    database.sql("INSERT INTO t VALUES (2, 1)");
+    let four = read(database.source().as_ref(), &spec, Some(&three.position)).await;
+    assert_eq!(four.numbers("id"), [2]);
+}
