@@ -132,7 +132,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0233",
         Remedy::FixData,
         "Values would be changed by the type of the target.",
-        "Write them as PostgreSQL prints that type, or give the column the type text. For a `varchar(n)` or `char(n)` a `length` rule on the column rejects the rows that are too long, and the others are written. Blanks at the end are part of the value of a `varchar(n)`, and are not part of the value of a `char(n)`.",
+        "Write them as PostgreSQL prints that type, or give the column the type text. For a `varchar(n)` or `char(n)`, a `where:` in the publish leaves the rows out that are too long, and a `length` rule on the column of the load rejects them one by one. Blanks at the end are part of the value of a `varchar(n)`, and are not part of the value of a `char(n)`.",
     ),
     CodeEntry::run(
         "R0234",
