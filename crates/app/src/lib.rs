@@ -16,6 +16,7 @@ mod init;
 mod known_secrets;
 mod lake;
 mod lake_care;
+mod lake_verify;
 mod lineage;
 mod live;
 mod logs;
@@ -47,6 +48,7 @@ pub use folder::{ProjectFolder, find_project};
 pub use history::{QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why};
 pub use init::{InitReport, InitRequest, Variable, init};
 pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};
+pub use lake_verify::{LakeDamage, LakeVerified, LakeVerifiedTable, lake_verify};
 pub use lake_care::{
     LakeCompacted, LakeDropped, LakeRestored, LakeVacuumed, VacuumRequest, lake_compact, lake_drop,
     lake_restore, lake_vacuum,

@@ -412,3 +412,73 @@ fn a_model_is_in_sight_whenever_a_change_of_its_kind_is_killed() {
         desk.ok("shop", &["lake", "describe", "marts.parity"]);
     }
 }
+
+/// Flips bits in the middle of a data file that only this version of a table added.
+fn damage(desk: &TestProject, table: &str) -> String {
+    let folder = desk.path("shop/lake").join(table.replace('.', "/"));
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<_> = files
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort_by_key(|path| std::fs::metadata(path).unwrap().modified().unwrap());
+    let newest = files.pop().unwrap();
+    let mut bytes = std::fs::read(&newest).unwrap();
+    for byte in &mut bytes[40..48] {
+        *byte ^= 0x11;
+    }
+    std::fs::write(&newest, bytes).unwrap();
+    newest.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn verify_finds_a_damaged_file_and_says_what_can_be_done() {
+    let desk = growing();
+    desk.ok("shop", &["run"]);
+    grow(&desk, &[4, 5]);
+    desk.ok("shop", &["run"]);
+    let fine = desk.ok("shop", &["lake", "verify"]);
+    has(
+        &fine,
+        &["marts.parity  version 1: 1 file", "raw.orders  version 1: 2 files", "no damage"],
+    );
+    let name = damage(&desk, "raw.orders");
+    let said = desk.exits(3, "shop", &["lake", "verify", "raw.orders", "marts.parity"]);
+    has(
+        &said,
+        &[
+            "marts.parity  version 1: 1 file",
+            "raw.orders  version 1: 2 files",
+            "1 file damaged or missing",
+            &name,
+            "of row group 0; in version 1",
+            "help: restore the file from a backup",
+            "towpath lake verify raw.orders --all-versions",
+        ],
+    );
+    let all = ["lake", "verify", "raw.orders", "--all-versions"];
+    let said = desk.exits(3, "shop", &all);
+    has(&said, &["versions 0 to 1", "towpath lake restore raw.orders --to 0"]);
+    let json = desk.json("shop", &[&all[..], &["--format", "json"]].concat());
+    assert_eq!(json["whole"], false);
+    assert_eq!(json["tables"][0]["last_whole_version"], 0);
+    assert_eq!(json["tables"][0]["damaged"][0]["versions"][0][0], 1);
+    // No command reads it.
+    let sql = "select sum(id), max(name) from raw.orders";
+    has(
+        &desk.exits(4, "shop", &["query", sql]),
+        &["R0432", "`raw.orders` (version 1)", &name, "row group 0"],
+    );
+    grow(&desk, &[6]);
+    has(&desk.exits(1, "shop", &["run"]), &["R0432", &name]);
+    // The advice works.
+    desk.ok("shop", &["lake", "restore", "raw.orders", "--to", "0"]);
+    desk.ok("shop", &["run"]);
+    assert_eq!(ids(&desk), "1 2 3 4 5 6");
+    desk.ok("shop", &["lake", "verify"]);
+    damage(&desk, "raw.orders");
+    desk.ok("shop", &["run", "--full-refresh"]);
+    assert_eq!(ids(&desk), "1 2 3 4 5 6");
+    desk.ok("shop", &["lake", "verify"]);
+    desk.exits(2, "shop", &["lake", "verify", "raw.nothing"]);
+}

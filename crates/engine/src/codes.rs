@@ -333,6 +333,12 @@ pub const CODES: &[CodeEntry] = &[
         "Restore the file from a backup, or build the table again: `towpath lake drop TABLE --yes`, then `towpath run`. `towpath lake describe TABLE` lists the files of a table.",
     ),
     CodeEntry::run(
+        "R0524",
+        Remedy::FixConfig,
+        "A statement nests too deeply.",
+        "Planning goes as deep as the statement and the views that it reads: queries in queries, chains of CTEs, set operations, joins and expressions. Build a part of it, or one of the views, as a table of its own (`materialized: table`), and read that.",
+    ),
+    CodeEntry::run(
         "R0729",
         Remedy::Retry,
         "A statement makes no progress.",

@@ -1,14 +1,18 @@
 //! Long chains of `AND` and `OR` become balanced trees, so that a thousand conditions are ten levels
 //! deep and not a thousand: everything after the parser walks expressions by recursion.
 //!
+//! What nests deeper than the stack carries is refused here, before anything walks it to its end.
 //! The meaning is the same, since both are associative. Other operators are not regrouped; a chain of
 //! more than `LONGEST` of them is refused. It knows nothing else of SQL.
 
 use std::mem;
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Value, VisitMut, VisitorMut};
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, Expr, Query, Value, VisitMut, VisitorMut,
+};
 
+use crate::depth;
 use crate::problem::SqlProblem;
 
 /// Chains shorter than this stay as they are.
@@ -19,18 +23,38 @@ const LONGEST: usize = 128;
 
 /// Balances every chain in the tree.
 pub(crate) fn balance<V: VisitMut>(tree: &mut V) -> Result<(), SqlProblem> {
-    match tree.visit(&mut Balance) {
+    match tree.visit(&mut Balance { depth: 0 }) {
         ControlFlow::Break(problem) => Err(problem),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
-struct Balance;
+struct Balance {
+    /// How many expressions are around the one that is visited.
+    depth: usize,
+}
 
 impl VisitorMut for Balance {
     type Break = SqlProblem;
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlProblem> {
+        match depth::set_operations(&query.body) > depth::MOST_SETS {
+            true => ControlFlow::Break(depth::too_deep("set operations in one query", depth::MOST_SETS)),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
+        self.depth = self.depth.saturating_sub(depth::weight(expr));
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
+        self.depth += depth::weight(expr);
+        if self.depth > depth::DEEPEST_EXPRESSION {
+            let limit = depth::DEEPEST_EXPRESSION;
+            return ControlFlow::Break(depth::too_deep("expressions inside each other", limit));
+        }
         if length(expr) < SHORT {
             return ControlFlow::Continue(());
         }

@@ -60,4 +60,9 @@ pub const CODES: &[CodeEntry] = &[
         "The function is not supported, because it would behave differently from PostgreSQL.",
         "The message names one to use in its place, where there is one.",
     ),
+    CodeEntry::check(
+        "M0313",
+        "A statement nests too deeply.",
+        "Planning goes as deep as the statement: queries in queries, chains of CTEs, set operations, joins and expressions. Build a part of it as a table of its own (`materialized: table`), and read that.",
+    ),
 ];

@@ -2,7 +2,7 @@
 //!
 //! Codes: M0301 column, M0302 table, M0303 form of a table name or an unknown alias, M0304 function,
 //! M0305 syntax, M0306 not exactly one query, M0307 ambiguous column, M0308 types, M0309 a column
-//! twice, M0310 another rule of SQL, M0311 not supported. Places are bytes of the text given.
+//! twice, M0310 another rule of SQL, M0311 not supported, M0313 too deep. Places are bytes of the text given.
 //! It does not know project files: whoever embeds the statement moves the places.
 
 use std::collections::BTreeMap;

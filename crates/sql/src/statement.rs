@@ -20,7 +20,7 @@ use datafusion_sql::sqlparser::dialect::GenericDialect;
 use crate::balance::balance;
 use crate::functions::UNIT_FUNCTIONS;
 use crate::problem::{self, SqlProblem};
-use crate::{membership, merged, spelling};
+use crate::{depth, membership, merged, spelling};
 
 /// The dialect's name, as DataFusion's option `datafusion.sql_parser.dialect` takes it.
 pub const DIALECT: &str = "generic";
@@ -58,8 +58,9 @@ pub(crate) fn options() -> ParserOptions {
 /// Parses exactly one query; a trailing semicolon is fine. The result is what a planner takes.
 ///
 /// # Errors
-/// M0305 for text that is no SQL, M0306 for anything but one query.
+/// M0305 for text that is no SQL, M0306 for anything but one query, M0313 for one that nests too deeply.
 pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
+    depth::check_text(sql)?;
     let mut statements = parse(sql)?;
     let first = statements.pop_front();
     if !statements.is_empty() {
@@ -79,14 +80,16 @@ pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
         )),
         Some(Statement::Statement(inner)) => match *inner {
             SqlStatement::Query(mut query) => {
-                balance(&mut query)?;
+                balance(query.as_mut())?;
                 reads_only(&query)?;
                 spelling::refuse_counted_sets(sql, &query)?;
                 merged::refuse_sides(sql, &query)?;
                 quote_units(&mut query);
                 spelling::mend(sql, query.as_mut())?;
                 membership::mend(sql, &mut query)?;
-                Ok(Statement::Statement(Box::new(SqlStatement::Query(query))))
+                let query = SqlStatement::Query(query);
+                depth::depth(&query)?;
+                Ok(Statement::Statement(Box::new(query)))
             }
             other => Err(not_a_query(&other.to_string())),
         },
@@ -109,6 +112,7 @@ fn parser(sql: &str) -> Result<DFParser<'_>, datafusion_common::DataFusionError>
 
 /// Parses one expression; nothing may follow it.
 pub(crate) fn expression(text: &str) -> Result<Expr, SqlProblem> {
+    depth::check_text(text)?;
     let parsed = parser(text).and_then(|mut parser| {
         let found = parser.parse_into_expr()?;
         Ok((found, parser.parser.peek_token()))

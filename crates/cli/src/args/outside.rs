@@ -65,6 +65,23 @@ pub(crate) enum LakeCommand {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Compare the files of tables with their checksums: which of them are damaged or missing.
+    ///
+    /// Files that an older version of Towpath or another program wrote have no checksums; they are decoded
+    /// instead. The exit code is 3 when a file is damaged or missing.
+    #[command(
+        after_help = "Example:\n  towpath lake verify\n  towpath lake verify raw.flights --all-versions"
+    )]
+    Verify {
+        /// The tables; without any, every table.
+        tables: Vec<String>,
+        /// Also the files that only older versions need.
+        #[arg(long)]
+        all_versions: bool,
+        /// Format of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// Restore a table to an earlier version or time. This adds a version; the history is kept.
     ///
     /// The next run that writes the table continues where the restored version stopped reading: later rows

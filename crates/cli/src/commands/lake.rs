@@ -1,4 +1,4 @@
-//! `lake`: history, description, restore, compaction, vacuum and drop of lakehouse tables.
+//! `lake`: history, description, verification, restore, compaction, vacuum and drop of lakehouse tables.
 //!
 //! Each subcommand calls one use case (`app/src/lake.rs`, `app/src/lake_care.rs`) and prints its answer
 //! as text or JSON. It does not open tables itself.
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use towpath_app::{
-    LakeTable, ProjectServices, VacuumRequest, lake_compact, lake_describe, lake_drop,
-    lake_history, lake_restore, lake_vacuum, time_text,
+    LakeTable, LakeVerified, LakeVerifiedTable, ProjectServices, VacuumRequest, lake_compact,
+    lake_describe, lake_drop, lake_history, lake_restore, lake_vacuum, lake_verify, time_text,
 };
 use towpath_ports::PreparedStats;
 
@@ -20,7 +20,7 @@ use crate::exit::Exit;
 pub(super) async fn lake(place: &ProjectArgs, command: LakeCommand) -> CommandResult {
     let only_reads = matches!(
         command,
-        LakeCommand::History { .. } | LakeCommand::Describe { .. }
+        LakeCommand::History { .. } | LakeCommand::Describe { .. } | LakeCommand::Verify { .. }
     );
     let (services, _) = match only_reads {
         true => place.open_to_read().await?,
@@ -35,6 +35,18 @@ pub(super) async fn lake(place: &ProjectArgs, command: LakeCommand) -> CommandRe
         LakeCommand::Describe { table, format } => {
             let found = lake_describe(&services, &table).await?;
             told(format, &found, describe)
+        }
+        LakeCommand::Verify {
+            tables,
+            all_versions,
+            format,
+        } => {
+            let found = lake_verify(&services, &tables, all_versions).await?;
+            told(format, &found, verified)?;
+            Ok(match found.whole {
+                true => Exit::Done,
+                false => Exit::StoppedByData,
+            })
         }
         LakeCommand::Restore { table, to, format } => restore(&services, &table, &to, format).await,
         LakeCommand::Compact { table, format } => compact(&services, &table, format).await,
@@ -235,4 +247,72 @@ fn describe(table: &LakeTable) {
         })
         .collect();
     put!("{}", draw::text_table(&names, &rows, &[false; 3]));
+}
+
+fn verified(found: &LakeVerified) {
+    if found.tables.is_empty() {
+        say!("The lakehouse has no tables.");
+    }
+    for table in &found.tables {
+        say!("{}", verified_table(table));
+        for damage in &table.damaged {
+            match &damage.file {
+                Some(file) => say!("  {file}"),
+                None => {}
+            }
+            say!("    {}{}", damage.why, versions(&damage.versions));
+        }
+        for help in &table.help {
+            say!("  help: {help}");
+        }
+    }
+}
+
+fn verified_table(table: &LakeVerifiedTable) -> String {
+    let Some(version) = table.table_version else {
+        return format!("{}  cannot be read", table.table);
+    };
+    let versions = match table.oldest_version {
+        Some(oldest) if oldest < version => format!("versions {oldest} to {version}"),
+        _ => format!("version {version}"),
+    };
+    let mut parts = vec![
+        draw::plural(table.files, "file"),
+        draw::bytes(table.bytes),
+    ];
+    if table.without_checksums > 0 {
+        parts.push(format!(
+            "{} without checksums (decoded)",
+            draw::count(table.without_checksums)
+        ));
+    }
+    if table.deleted > 0 {
+        parts.push(format!(
+            "{} of older versions deleted by `lake vacuum`",
+            draw::count(table.deleted)
+        ));
+    }
+    let result = match table.damaged.len() as u64 {
+        0 => "no damage".to_owned(),
+        damaged => format!("{} damaged or missing", draw::plural(damaged, "file")),
+    };
+    format!("{}  {versions}: {}: {result}", table.table, parts.join(", "))
+}
+
+fn versions(series: &[(u64, u64)]) -> String {
+    if series.is_empty() {
+        return String::new();
+    }
+    let named: Vec<String> = series
+        .iter()
+        .map(|(first, last)| match first == last {
+            true => first.to_string(),
+            false => format!("{first} to {last}"),
+        })
+        .collect();
+    let word = match series {
+        [(first, last)] if first == last => "version",
+        _ => "versions",
+    };
+    format!("; in {word} {}", named.join(", "))
 }

@@ -13,9 +13,10 @@ use towpath_ports::Result;
 use towpath_vocab::TableName;
 
 use super::storage::{Key, StorageRef, head};
+use super::verified::VerifiedFiles;
 
-/// One Parquet file of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One Parquet file of a table. It is the same file in every version that it is found in.
+#[derive(Clone, Debug)]
 pub struct LakeFile {
     /// Its key in the lakehouse.
     pub(crate) key: Key,
@@ -25,7 +26,20 @@ pub struct LakeFile {
     pub rows: Option<u64>,
     /// Delta's statistics of it, as JSON.
     pub stats: Option<String>,
+    /// The checksums it was written with (`sums.rs`).
+    pub(crate) sums: Option<Arc<str>>,
+    /// The version of the table it was found in; `None` before it is committed.
+    pub(crate) version: Option<u64>,
 }
+
+impl PartialEq for LakeFile {
+    fn eq(&self, other: &Self) -> bool {
+        let facts = |file: &Self| (file.bytes, file.rows, file.stats.clone());
+        self.key == other.key && facts(self) == facts(other)
+    }
+}
+
+impl Eq for LakeFile {}
 
 /// The files and columns of a table or of the incoming rows of a write.
 #[derive(Clone, Debug)]
@@ -90,9 +104,14 @@ impl LakeCandidate {
         self.storage.address(key)
     }
 
-    /// The objects that its files are, by key.
-    pub(crate) fn objects(&self) -> Arc<dyn ObjectStore> {
+    /// The objects of the lakehouse, by key.
+    pub(crate) fn all_objects(&self) -> Arc<dyn ObjectStore> {
         self.storage.objects()
+    }
+
+    /// The objects that its files are, by key; what is read of them is compared with their checksums.
+    pub(crate) fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(VerifiedFiles::of(self.storage.objects(), &self.files))
     }
 
     /// All rows, when every file says.

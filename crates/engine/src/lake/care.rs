@@ -337,8 +337,8 @@ impl Lake {
             self.sizes(),
             attempt,
         )?;
-        let keys = files.iter().map(|file| file.key.clone()).collect();
-        let mut batches = read_files(Arc::clone(&table.storage), keys, schema, BATCH_ROWS);
+        let storage = Arc::clone(&table.storage);
+        let mut batches = read_files(storage, files.to_vec(), schema, BATCH_ROWS);
         loop {
             match batches.try_next().await {
                 Ok(Some(batch)) => writer.write(&batch).await?,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::checkpoint::{is_whole, version_of};
+use super::checkpoint::{is_whole, pointed_version, version_of};
 use super::error::LakeResult;
 use super::storage::{self, child};
 use super::table::Table;
@@ -62,29 +62,44 @@ pub(crate) async fn find(table: &Table, up_to: Option<u64>) -> LakeResult<Option
     };
     for version in base.map_or(0, |version| version + 1)..=latest {
         let key = child(&log, &entry(version));
-        let is_last = version == latest;
-        let why = match storage::get(storage, &key).await? {
-            Some(bytes) => match flaw(&bytes) {
-                None => continue,
-                Some(why) => why,
-            },
-            // The entries before the first one were cleaned up: a checkpoint held what they said.
-            None if base.is_none() && entries.first() > Some(&version) => {
-                let version = lost_checkpoint(table, &entries).await?;
-                let name = format!("{version:020}.checkpoint.parquet");
-                return Ok(Some(Damage {
-                    address: storage.address(&child(&log, &name)),
-                    version,
-                    why: "is missing, and the entries before it were deleted".to_owned(),
-                    last_good: None,
-                }));
-            }
-            None if is_last => "is missing".to_owned(),
-            None => "is missing, and later entries depend on it".to_owned(),
-        };
         let last_good = version
             .checked_sub(1)
             .filter(|last| *last >= base.unwrap_or(0));
+        let Some(bytes) = storage::get(storage, &key).await? else {
+            // The entries before the first one were cleaned up: a checkpoint held what they said.
+            let is_behind = base.is_none() && entries.first() > Some(&version);
+            let lost = match is_behind {
+                true => Some(lost_checkpoint(table, &entries).await?),
+                false => lost_after(table, &names, version).await?,
+            };
+            let (file, of, why) = match lost {
+                Some(lost) if is_behind => (
+                    checkpoint(lost),
+                    lost,
+                    "is missing, and the entries before it were deleted".to_owned(),
+                ),
+                Some(lost) => (
+                    checkpoint(lost),
+                    lost,
+                    format!("is missing, and so is the entry of version {version}"),
+                ),
+                None if version == latest => (entry(version), version, "is missing".to_owned()),
+                None => (
+                    entry(version),
+                    version,
+                    "is missing, and later entries depend on it".to_owned(),
+                ),
+            };
+            return Ok(Some(Damage {
+                address: storage.address(&child(&log, &file)),
+                version: of,
+                why,
+                last_good: last_good.filter(|_| !is_behind),
+            }));
+        };
+        let Some(why) = flaw(&bytes) else {
+            continue;
+        };
         return Ok(Some(Damage {
             address: storage.address(&key),
             version,
@@ -93,6 +108,11 @@ pub(crate) async fn find(table: &Table, up_to: Option<u64>) -> LakeResult<Option
         }));
     }
     Ok(None)
+}
+
+/// The name of a version's checkpoint.
+fn checkpoint(version: u64) -> String {
+    format!("{version:020}.checkpoint.parquet")
 }
 
 /// The name of a version's entry.
@@ -119,14 +139,24 @@ fn flaw(bytes: &[u8]) -> Option<String> {
 
 /// The version of the checkpoint that the pointer names, or of the one that the first entry builds on.
 async fn lost_checkpoint(table: &Table, entries: &BTreeSet<u64>) -> LakeResult<u64> {
+    let before = entries.first().map_or(0, |first| first.saturating_sub(1));
+    Ok(pointed(table).await?.unwrap_or(before))
+}
+
+async fn pointed(table: &Table) -> LakeResult<Option<u64>> {
     let key = child(&table.log_prefix(), "_last_checkpoint");
     let pointer = storage::get(&*table.storage, &key).await?;
-    let pointed = pointer.and_then(|bytes| {
-        let pointer: Value = serde_json::from_slice(&bytes).ok()?;
-        pointer.get("version")?.as_u64()
-    });
-    let before = entries.first().map_or(0, |first| first.saturating_sub(1));
-    Ok(pointed.unwrap_or(before))
+    Ok(pointer.and_then(|bytes| pointed_version(&bytes)))
+}
+
+/// The version of a checkpoint that is gone and that held what this entry and those before it said.
+async fn lost_after(table: &Table, names: &[String], version: u64) -> LakeResult<Option<u64>> {
+    let is_there = |lost: u64| {
+        let mut found = names.iter().filter_map(|name| version_of(name, ".checkpoint."));
+        found.any(|found| found == lost)
+    };
+    let pointed = pointed(table).await?;
+    Ok(pointed.filter(|lost| *lost >= version && !is_there(*lost)))
 }
 
 #[cfg(test)]

@@ -226,10 +226,12 @@ pub enum LakeError {
         last_good: Option<u64>,
     },
     /// A data file that the log names and that cannot be read.
-    #[error("a data file of `{table}` {why}: `{address}`")]
+    #[error("a data file of `{table}`{} {why}: `{address}`", at_version(*version))]
     DataFile {
         /// The table.
         table: String,
+        /// The version it was read at.
+        version: Option<u64>,
         /// The file.
         address: String,
         /// What is wrong with it.
@@ -457,6 +459,23 @@ fn ways_out(table: &str, address: &str, last_good: Option<u64>) -> Vec<String> {
     ways
 }
 
+/// What can be done about a data file that is missing or damaged.
+fn ways_around(table: &str, address: &str) -> Vec<String> {
+    vec![
+        format!("restore `{address}` from a backup"),
+        format!(
+            "or go back to a version without it: `towpath lake verify {table} --all-versions` names the newest, `towpath lake restore {table} --to VERSION` restores it"
+        ),
+        format!(
+            "or build the table again: `towpath run --full-refresh`, or `towpath lake drop {table} --yes`, then `towpath run`"
+        ),
+    ]
+}
+
+fn at_version(version: Option<u64>) -> String {
+    version.map_or_else(String::new, |version| format!(" (version {version})"))
+}
+
 const FULL: &str =
     "the disk is full: free some space and run again; nothing of this write is visible";
 
@@ -496,22 +515,11 @@ impl From<LakeError> for Failure {
                 last_good,
                 ..
             } => ways_out(table, address, *last_good),
-            LakeError::DataFile { table, address, .. } => ways_out(table, address, None),
+            LakeError::DataFile { table, address, .. } => ways_around(table, address),
             other => other.help().into_iter().collect(),
         };
         ways.into_iter().fold(failure, Failure::help)
     }
-}
-
-/// A data file of a table that cannot be read, as a query meets it.
-pub(crate) fn unreadable(address: &str, why: &str) -> Failure {
-    let table = super::names::table_of(address);
-    LakeError::DataFile {
-        table: table.map_or_else(String::new, |table| table.to_string()),
-        address: address.to_owned(),
-        why: why.to_owned(),
-    }
-    .into()
 }
 
 /// True when the entry may be in the log, so that nothing it names may be deleted.

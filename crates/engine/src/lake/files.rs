@@ -21,8 +21,9 @@ use parquet::schema::types::ColumnPath;
 
 use super::candidate::LakeFile;
 use super::error::{LakeError, LakeResult};
-use super::storage::{Key, remove};
+use super::storage::remove;
 use super::store::{AttemptFiles, named};
+use super::sums::TAG;
 use super::table::Table;
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -165,6 +166,11 @@ impl FileWriter {
             .map_err(self.table.delta("writing files of"))?;
         for add in &mut adds {
             add.path = named(&add.path, &self.attempt);
+            let sums = self.store.sums(&add.path);
+            let sums = sums.filter(|sums| i64::try_from(sums.size()) == Ok(add.size));
+            let sums = sums.ok_or(LakeError::Misuse("a data file was written without checksums"))?;
+            let tags = add.tags.get_or_insert_default();
+            tags.insert(TAG.to_owned(), Some(sums.to_tag()));
         }
         Ok(adds)
     }
@@ -192,9 +198,9 @@ pub(crate) async fn delete(table: &Table, adds: &[Add]) -> LakeResult<()> {
     Ok(())
 }
 
-/// Their keys.
-pub(crate) fn keys(table: &Table, adds: &[Add]) -> Vec<Key> {
-    adds.iter().map(|add| table.file(&add.path)).collect()
+/// What these uncommitted files will be once they are committed.
+pub(crate) fn lake_files(table: &Table, adds: &[Add]) -> Vec<LakeFile> {
+    adds.iter().map(|add| lake_file(table, add)).collect()
 }
 
 /// What an uncommitted file will be once it is committed.
@@ -208,7 +214,15 @@ pub(crate) fn lake_file(table: &Table, add: &Add) -> LakeFile {
         bytes: u64::try_from(add.size).unwrap_or(0),
         rows: rows.and_then(|stats| stats.get("numRecords")?.as_u64()),
         stats: add.stats.clone(),
+        sums: sums_of(add),
+        version: None,
     }
+}
+
+/// The checksums in the entry of a file.
+pub(crate) fn sums_of(add: &Add) -> Option<Arc<str>> {
+    let tag = add.tags.as_ref()?.get(TAG)?.as_deref()?;
+    Some(Arc::from(tag))
 }
 
 /// This engine as Parquet files and commits name it.

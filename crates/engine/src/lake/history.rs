@@ -72,7 +72,7 @@ pub(crate) async fn history(
     Ok(entries)
 }
 
-async fn actions(table: &Table, version: u64) -> LakeResult<Option<Vec<Action>>> {
+pub(crate) async fn actions(table: &Table, version: u64) -> LakeResult<Option<Vec<Action>>> {
     entry_text(table, version)
         .await?
         .map(|bytes| get_actions(version, &bytes))

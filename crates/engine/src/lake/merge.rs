@@ -146,9 +146,9 @@ async fn merge_files(
 
 impl MergeContext<'_> {
     /// Some columns of files, read ahead.
-    fn read(&self, keys: Vec<Key>, columns: &SchemaRef) -> BoxStream<LakeResult<RecordBatch>> {
+    fn read(&self, files: Vec<LakeFile>, columns: &SchemaRef) -> BoxStream<LakeResult<RecordBatch>> {
         let storage = Arc::clone(&self.table.storage);
-        read_ahead(read_files(storage, keys, Arc::clone(columns), BATCH_ROWS))
+        read_ahead(read_files(storage, files, Arc::clone(columns), BATCH_ROWS))
     }
 
     /// A file that is taken out of the table must have been read to its last row.
@@ -179,7 +179,7 @@ async fn keeps_values(
         let Some(file) = place.files.get(*at) else {
             continue;
         };
-        let mut batches = place.read(vec![file.key.clone()], &columns);
+        let mut batches = place.read(vec![file.clone()], &columns);
         let mut first = 0;
         while let Some(batch) = batches.try_next().await? {
             let known = marked.filter(first, batch.num_rows(), false);
@@ -275,7 +275,7 @@ async fn collect(
     keys: &mut KeySet<'_>,
 ) -> LakeResult<()> {
     let unique = keyed != Keyed::DeleteInsert && incoming.ops.is_none();
-    let mut batches = place.read(files::keys(place.table, &incoming.adds), key);
+    let mut batches = place.read(files::lake_files(place.table, &incoming.adds), key);
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
         if let Some(at) = keys.add(batch.columns(), first, unique)? {
@@ -316,7 +316,7 @@ async fn probe(
     let Some(file) = place.files.get(at) else {
         return Ok(());
     };
-    let mut batches = place.read(vec![file.key.clone()], key);
+    let mut batches = place.read(vec![file.clone()], key);
     // Marks of earlier passes are added to.
     let mut bits = marks
         .remove(&at)
@@ -415,7 +415,7 @@ async fn copy(
     let none = Bitmap::filled(0, false);
     let read = stream(
         place,
-        vec![file.key.clone()],
+        vec![file.clone()],
         marked.unwrap_or(&none),
         true,
         writer,
@@ -428,12 +428,12 @@ async fn copy(
 /// set. Gives how many rows were read.
 async fn stream(
     place: &MergeContext<'_>,
-    keys: Vec<Key>,
+    files: Vec<LakeFile>,
     bits: &Bitmap,
     negate: bool,
     writer: &mut FileWriter,
 ) -> LakeResult<u64> {
-    let mut batches = place.read(keys, place.schema);
+    let mut batches = place.read(files, place.schema);
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
         let filter = bits.filter(first, batch.num_rows(), negate);
@@ -458,7 +458,7 @@ async fn filter(place: &MergeContext<'_>, adds: &[Add], keep: &Bitmap) -> LakeRe
     )?;
     let written = stream(
         place,
-        files::keys(place.table, adds),
+        files::lake_files(place.table, adds),
         keep,
         false,
         &mut writer,

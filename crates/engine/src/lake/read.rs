@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
-use parquet::errors::ParquetError;
 use towpath_ports::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split,
     TableSchema,
@@ -20,12 +19,13 @@ use towpath_vocab::{Failure, Mark, Position, RawRecord, ReadMode, Remedy, SplitI
 
 use super::candidate::{LakeCandidate, LakeFile};
 use super::convert::batch_to_lake;
-use super::error::{LakeError, LakeResult, brief};
+use super::data_file::FileName;
+use super::error::{LakeError, LakeResult};
 use super::history;
-use super::names::table_of;
 use super::object_file::ObjectFile;
-use super::storage::{Key, StorageRef};
+use super::storage::StorageRef;
 use super::table::Table;
+use super::verified::VerifiedFiles;
 
 const BATCH_ROWS: usize = 8_192;
 /// Batches read ahead.
@@ -34,26 +34,30 @@ const AHEAD: usize = 4;
 /// The rows of one file as batches of `schema` (some of a table's columns, by name).
 pub(crate) async fn read_file(
     storage: StorageRef,
-    key: Key,
+    file: LakeFile,
     schema: SchemaRef,
     batch_rows: usize,
 ) -> LakeResult<BoxStream<LakeResult<RecordBatch>>> {
-    let address = storage.address(&key);
-    let file = ObjectFile::at(storage.objects(), key);
-    read_rows(file, address, schema, batch_rows).await
+    let name = FileName {
+        address: storage.address(&file.key),
+        version: file.version,
+    };
+    let objects = Arc::new(VerifiedFiles::of(storage.objects(), [&file]));
+    let file = ObjectFile::at(objects, storage.objects(), file.key);
+    read_rows(file, name, schema, batch_rows).await
 }
 
-/// The rows of a Parquet file that is found under an address.
+/// The rows of a Parquet file of this name.
 pub(crate) async fn read_rows(
     file: impl AsyncFileReader + Unpin + 'static,
-    address: String,
+    name: FileName,
     schema: SchemaRef,
     batch_rows: usize,
 ) -> LakeResult<BoxStream<LakeResult<RecordBatch>>> {
-    let refused = |source| damaged(&address, &source);
     let builder = ParquetRecordBatchStreamBuilder::new(file)
         .await
-        .map_err(refused)?;
+        .map_err(|source| name.unreadable(&source, None))?;
+    let about = Arc::clone(builder.metadata());
     let held = Arc::clone(builder.schema());
     // A group without members is a root of the file and no column of it.
     let file = builder.parquet_schema();
@@ -79,46 +83,25 @@ pub(crate) async fn read_rows(
         .with_projection(mask)
         .with_batch_size(batch_rows.max(1))
         .build()
-        .map_err(refused)?;
+        .map_err(|source| name.unreadable(&source, Some(&about)))?;
     Ok(Box::pin(batches.map(move |batch| {
-        let batch = batch.map_err(|source| damaged(&address, &source))?;
+        let batch = batch.map_err(|source| name.unreadable(&source, Some(&about)))?;
         batch_to_lake(&batch, &schema, &from)
     })))
-}
-
-/// A data file that cannot be read: it is damaged, missing, or out of reach for now.
-fn damaged(address: &str, source: &ParquetError) -> LakeError {
-    let stored = match source {
-        ParquetError::External(source) => source.downcast_ref::<object_store::Error>(),
-        _ => None,
-    };
-    let why = match stored {
-        Some(object_store::Error::NotFound { .. }) => "is missing".to_owned(),
-        Some(other) => {
-            return LakeError::OutOfReach {
-                address: address.to_owned(),
-                why: brief(other),
-            };
-        }
-        None => format!("is damaged ({})", brief(source)),
-    };
-    LakeError::DataFile {
-        table: table_of(address).map_or_else(String::new, |table| table.to_string()),
-        address: address.to_owned(),
-        why,
-    }
 }
 
 /// The rows of several files, one after the other.
 pub(crate) fn read_files(
     storage: StorageRef,
-    files: Vec<Key>,
+    files: Vec<LakeFile>,
     schema: SchemaRef,
     batch_rows: usize,
 ) -> BoxStream<LakeResult<RecordBatch>> {
     Box::pin(
         stream::iter(files)
-            .then(move |key| read_file(Arc::clone(&storage), key, Arc::clone(&schema), batch_rows))
+            .then(move |file| {
+                read_file(Arc::clone(&storage), file, Arc::clone(&schema), batch_rows)
+            })
             .try_flatten(),
     )
 }
@@ -260,7 +243,7 @@ impl FilesReader {
         })
     }
 
-    fn split(&self, number: usize, files: Vec<Key>, first: u64) -> Split {
+    fn split(&self, number: usize, files: Vec<LakeFile>, first: u64) -> Split {
         let (table, object, limit) = (self.name.clone(), self.object.clone(), self.limit);
         let storage = Arc::clone(&self.storage);
         let rows = read_files(storage, files, Arc::clone(&self.schema), self.batch_rows)
@@ -321,8 +304,8 @@ impl Reader for FilesReader {
         let mut first = 0;
         let mut assignments = Vec::new();
         for (number, group) in files.chunks(per_split).enumerate() {
-            let keys = group.iter().map(|file| file.key.clone()).collect();
-            assignments.push(Ok(Assignment::Assigned(self.split(number, keys, first))));
+            let split = self.split(number, group.to_vec(), first);
+            assignments.push(Ok(Assignment::Assigned(split)));
             // Ordinals stay apart between splits even when a file does not say how many rows it has.
             first += group
                 .iter()

@@ -4,6 +4,7 @@
 //! A file that cannot be put fails the write when it is asked, not inside the library, which panics when
 //! it is to give up a file that it could not finish. It knows no log. Read next: `storage/mod.rs`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use object_store::{
 };
 
 use super::storage::{Key, key};
+use super::sums::{BlockSums, Summing};
 
 /// How names of data files begin.
 const PART: &str = "part-";
@@ -38,6 +40,18 @@ pub(crate) struct AttemptFiles {
     inner: Arc<dyn ObjectStore>,
     attempt: String,
     failure: FirstFailure,
+    sums: FileSums,
+}
+
+/// The checksums of the files that were put, by name.
+#[derive(Clone, Debug, Default)]
+struct FileSums(Arc<Mutex<HashMap<String, BlockSums>>>);
+
+impl FileSums {
+    fn keep(&self, name: &str, sums: BlockSums) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(name.to_owned(), sums);
+    }
 }
 
 /// The first file that could not be put.
@@ -65,7 +79,14 @@ impl AttemptFiles {
             inner,
             attempt: attempt.to_owned(),
             failure: FirstFailure::default(),
+            sums: FileSums::default(),
         }
+    }
+
+    /// The checksums of a file that was put, by the name it has; given out once.
+    pub(crate) fn sums(&self, name: &str) -> Option<BlockSums> {
+        let mut all = self.sums.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(name)
     }
 
     /// Whether every file so far could be put.
@@ -106,6 +127,10 @@ impl ObjectStore for AttemptFiles {
         options: PutOptions,
     ) -> Result<PutResult> {
         let place = self.place(location);
+        let mut summing = Summing::default();
+        payload.iter().for_each(|bytes| summing.add(bytes));
+        let name = place.filename().unwrap_or_default();
+        self.sums.keep(name, summing.finish());
         let put = self.inner.put_opts(&place, payload, options).await;
         Ok(self.failure.keep(put))
     }
@@ -120,6 +145,9 @@ impl ObjectStore for AttemptFiles {
         Ok(Box::new(AttemptUpload {
             inner,
             failure: self.failure.clone(),
+            name: place.filename().unwrap_or_default().to_owned(),
+            summing: Summing::default(),
+            sums: self.sums.clone(),
         }))
     }
 
@@ -164,15 +192,22 @@ impl ObjectStore for AttemptFiles {
 struct AttemptUpload {
     inner: Box<dyn MultipartUpload>,
     failure: FirstFailure,
+    name: String,
+    summing: Summing,
+    sums: FileSums,
 }
 
 #[async_trait]
 impl MultipartUpload for AttemptUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        // Parts are called for in their order, whenever each of them arrives.
+        data.iter().for_each(|bytes| self.summing.add(bytes));
         self.inner.put_part(data)
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
+        let sums = std::mem::take(&mut self.summing).finish();
+        self.sums.keep(&self.name, sums);
         let put = self.inner.complete().await;
         Ok(self.failure.keep(put))
     }

@@ -19,6 +19,7 @@ use super::candidate::{LakeCandidate, LakeFile};
 use super::checkpoint;
 use super::damage;
 use super::error::{LakeError, LakeResult};
+use super::files::sums_of;
 use super::log::{lenient_log_of, log_of};
 use super::names::{self, LOG};
 use super::storage::{self, Key, StorageRef, child, head, key};
@@ -212,6 +213,14 @@ fn delta(doing: &'static str, table: &TableName, source: DeltaTableError) -> Lak
     }
 }
 
+#[allow(
+    deprecated,
+    reason = "the library makes an action of a file it has read in no other way"
+)]
+fn add_action(view: &LogicalFileView) -> Add {
+    view.add_action()
+}
+
 /// One version of a table.
 #[derive(Clone)]
 pub(crate) struct Snapshot {
@@ -321,11 +330,16 @@ impl Snapshot {
     pub(crate) fn files(&self, table: &Table) -> Vec<LakeFile> {
         self.files
             .iter()
-            .map(|view| LakeFile {
-                key: table.file(&view.path()),
-                bytes: u64::try_from(view.size()).unwrap_or(0),
-                rows: view.num_records().map(|rows| rows as u64),
-                stats: view.stats(),
+            .map(|view| {
+                let add = add_action(view);
+                LakeFile {
+                    key: table.file(&add.path),
+                    bytes: u64::try_from(add.size).unwrap_or(0),
+                    rows: view.num_records().map(|rows| rows as u64),
+                    sums: sums_of(&add),
+                    stats: add.stats,
+                    version: Some(self.version()),
+                }
             })
             .collect()
     }
@@ -336,12 +350,8 @@ impl Snapshot {
     }
 
     /// Puts one of its files (by its place in `files`) into the table again.
-    #[allow(
-        deprecated,
-        reason = "the library makes an action of a file it has read in no other way"
-    )]
     pub(crate) fn add(&self, at: usize) -> Option<Add> {
-        let add = self.files.get(at).map(LogicalFileView::add_action)?;
+        let add = self.files.get(at).map(add_action)?;
         Some(Add {
             data_change: true,
             ..add

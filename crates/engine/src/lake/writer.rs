@@ -27,6 +27,7 @@ use super::files::{self, FileWriter, lake_file};
 use super::mark::AttemptMarker;
 use super::merge::{self, Incoming, Keyed, MergeContext, Merged};
 use super::open::Lake;
+use super::data_file::FileName;
 use super::read::read_rows;
 use super::table::{Snapshot, Table};
 use super::types::lake_schema;
@@ -415,7 +416,11 @@ impl Writer for LakeWriter {
                         path: file.path.clone().into(),
                         source,
                     })?;
-            let mut batches = read_rows(staged, file.path, schema, 8_192).await?;
+            let name = FileName {
+                address: file.path,
+                version: None,
+            };
+            let mut batches = read_rows(staged, name, schema, 8_192).await?;
             while let Some(batch) = batches.try_next().await? {
                 self.take(&batch, None).await?;
             }

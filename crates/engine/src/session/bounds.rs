@@ -14,6 +14,7 @@ use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use object_store::ObjectStore;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::basic::Type;
@@ -21,12 +22,16 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
-use crate::lake::{self, LakeCandidate};
+use towpath_vocab::Failure;
+
+use crate::lake::{FileName, LakeCandidate, LakeError, ObjectFile};
 
 /// Opens files without those bounds.
 #[derive(Debug)]
 pub(crate) struct Unbounded<F> {
     pub(crate) files: F,
+    /// Where they are, compared with their checksums.
+    pub(crate) objects: Arc<dyn ObjectStore>,
     /// Whose files they are.
     pub(crate) table: Arc<LakeCandidate>,
 }
@@ -39,47 +44,94 @@ impl<F: ParquetFileReaderFactory> ParquetFileReaderFactory for Unbounded<F> {
         metadata_bytes: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> std::result::Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
-        let address = self.table.address_of(&file.object_meta.location);
+        let location = file.object_meta.location.clone();
+        let name = FileName {
+            address: self.table.address_of(&location),
+            version: self.table.version,
+        };
         let inner = self
             .files
             .create_reader(partition, file, metadata_bytes, metrics)?;
-        Ok(Box::new(UnboundedReader(inner, address)))
+        Ok(Box::new(UnboundedReader {
+            inner,
+            file: ObjectFile::at(
+                Arc::clone(&self.objects),
+                self.table.all_objects(),
+                location,
+            ),
+            name,
+            about: None,
+        }))
     }
 }
 
-/// A reader, and the address of the file it reads.
-struct UnboundedReader(Box<dyn AsyncFileReader + Send>, String);
+/// A reader of a file, and what errors say of it.
+struct UnboundedReader {
+    inner: Box<dyn AsyncFileReader + Send>,
+    file: ObjectFile,
+    name: FileName,
+    about: Option<Arc<ParquetMetaData>>,
+}
+
+impl UnboundedReader {
+    /// An error of reading, with whose bytes could not be read.
+    async fn named(&mut self, error: ParquetError) -> ParquetError {
+        if self.about.is_none() {
+            self.about = self.file.about().await;
+        }
+        named(&self.name, error, self.about.as_deref())
+    }
+}
 
 impl AsyncFileReader for UnboundedReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
-        self.0.get_bytes(range)
+        async move {
+            match self.inner.get_bytes(range).await {
+                Ok(bytes) => Ok(bytes),
+                Err(error) => Err(self.named(error).await),
+            }
+        }
+        .boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
-        self.0.get_byte_ranges(ranges)
+        async move {
+            match self.inner.get_byte_ranges(ranges).await {
+                Ok(bytes) => Ok(bytes),
+                Err(error) => Err(self.named(error).await),
+            }
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>>> {
-        let (read, address) = (self.0.get_metadata(options), &self.1);
-        async move { unbounded(read.await.map_err(|error| named(address, error))?) }.boxed()
+        async move {
+            let about = match self.inner.get_metadata(options).await {
+                Ok(about) => about,
+                // The library gives the text of an error only; read once more, the error says its kind.
+                Err(error) => {
+                    let again = self.file.get_metadata(None).await;
+                    let error = again.err().unwrap_or(error);
+                    return Err(named(&self.name, error, None));
+                }
+            };
+            let about = unbounded(about)?;
+            self.about = Some(Arc::clone(&about));
+            Ok(about)
+        }
+        .boxed()
     }
 }
 
-/// A footer that cannot be read, with the file and its table.
-fn named(address: &str, error: ParquetError) -> ParquetError {
-    let stored = match &error {
-        ParquetError::External(source) => source.downcast_ref::<object_store::Error>(),
-        _ => None,
-    };
-    let why = match stored {
-        Some(object_store::Error::NotFound { .. }) => "is missing".to_owned(),
-        Some(_) => return error,
-        None => format!("is damaged ({})", lake::brief(&error)),
-    };
-    ParquetError::External(Box::new(lake::unreadable(address, &why)))
+/// An error of reading, with the file and its table; what the storage refused for now stays as it is.
+fn named(name: &FileName, error: ParquetError, about: Option<&ParquetMetaData>) -> ParquetError {
+    match name.unreadable(&error, about) {
+        LakeError::OutOfReach { .. } => error,
+        damage => ParquetError::External(Box::new(Failure::from(damage))),
+    }
 }
 
 /// What a file says of itself, without those bounds.
@@ -166,6 +218,8 @@ mod tests {
                 key: "others.parquet".into(),
                 rows: Some(2),
                 stats: None,
+                sums: None,
+                version: None,
             }],
             ..own.clone()
         };

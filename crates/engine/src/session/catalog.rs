@@ -32,6 +32,9 @@ use super::statement::{self, AT_VERSION, OldVersion, carried, from_problem};
 use super::{files, names, settings};
 use crate::lake::Lake;
 
+/// The most views that are read through each other.
+const MOST_VIEWS: usize = 500;
+
 /// One statement's sight of the lakehouse.
 pub(crate) struct Sight {
     lake: Lake,
@@ -41,6 +44,8 @@ pub(crate) struct Sight {
     seen: Mutex<HashMap<TableName, Arc<dyn TableProvider>>>,
     declared: Mutex<HashMap<TableName, TableName>>,
     old: Mutex<HashMap<String, OldVersion>>,
+    /// How deep the views that were planned nest, with those that they read.
+    depths: Mutex<HashMap<TableName, usize>>,
     names: OnceCell<Vec<TableName>>,
 }
 
@@ -86,6 +91,7 @@ impl Sight {
             seen: Mutex::default(),
             declared: Mutex::default(),
             old: Mutex::default(),
+            depths: Mutex::default(),
             names: OnceCell::new(),
         })
     }
@@ -97,6 +103,9 @@ impl Sight {
         sql: &str,
         within: &[TableName],
     ) -> Result<Planned, Failure> {
+        if within.len() > MOST_VIEWS {
+            return Err(statement::too_deep(subject, within.len()));
+        }
         let session = self.session_within(within);
         let mut statement = statement::parse(subject, sql, &session)?;
         for old in statement::rewrite_old_versions(subject, &mut statement)? {
@@ -108,6 +117,7 @@ impl Sight {
         let tables = self
             .resolve_all(subject, &statement, &session, within)
             .await?;
+        self.check_depth(subject, &statement, &tables, within)?;
         let planned = session.statement_to_plan(statement).await;
         let plan = match planned.and_then(towpath_sql::settled) {
             Ok(plan) => plan,
@@ -135,6 +145,26 @@ impl Sight {
             session,
             tables,
         })
+    }
+
+    /// Refuses a statement that nests too deeply with the views that it reads.
+    fn check_depth(
+        &self,
+        subject: &str,
+        statement: &Statement,
+        tables: &BTreeMap<TableName, SchemaRef>,
+        within: &[TableName],
+    ) -> Result<(), Failure> {
+        let mut depths = self.depths.lock().unwrap_or_else(PoisonError::into_inner);
+        let views = tables.keys().filter_map(|name| depths.get(name)).max();
+        let depth = statement::depth(statement) + views.copied().unwrap_or(0);
+        if depth > towpath_sql::DEEPEST {
+            return Err(statement::too_deep(subject, within.len()));
+        }
+        if let Some(view) = within.last() {
+            depths.insert(view.clone(), depth);
+        }
+        Ok(())
     }
 
     fn session_within(self: &Arc<Self>, within: &[TableName]) -> SessionState {

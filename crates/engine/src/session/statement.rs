@@ -17,6 +17,7 @@ use towpath_vocab::{Failure, Remedy};
 
 /// Parses one reading statement. Queries are mended as `sql` does before it checks them.
 pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<Statement, Failure> {
+    towpath_sql::check_text(sql).map_err(|problem| from_problem(subject, sql, &[problem]))?;
     let limit = state.config().options().sql_parser.recursion_limit.get();
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&GenericDialect {})
@@ -49,6 +50,24 @@ pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<St
             format!("{subject} has no statement"),
         )),
     }
+}
+
+/// How deep a statement nests.
+pub(crate) fn depth(statement: &Statement) -> usize {
+    match statement {
+        Statement::Statement(sql) => towpath_sql::depth(sql).unwrap_or(towpath_sql::DEEPEST),
+        Statement::Explain(explain) => depth(&explain.statement),
+        _ => 0,
+    }
+}
+
+/// The refusal of a statement that is too deep with the views that it reads.
+pub(crate) fn too_deep(subject: &str, views: usize) -> Failure {
+    let message = format!("{subject} nests too deeply, together with the views that it reads");
+    Failure::new("R0524", Remedy::FixConfig, message).help(match views {
+        0 => "make one of the views a table: `materialized: table`".to_owned(),
+        views => format!("it is read through {views} views: make one of them a table (`materialized: table`)"),
+    })
 }
 
 fn query(subject: &str, text: &str, sql: &str) -> Result<Statement, Failure> {
@@ -122,6 +141,7 @@ pub(crate) fn from_problem(subject: &str, text: &str, problems: &[SqlProblem]) -
         "M0307" => "R0504",
         "M0309" => "R0521",
         "M0311" => "R0509",
+        "M0313" => "R0524",
         _ => "R0510",
     };
     let message = format!("{subject}{}: {}", place(text, first), first.message);

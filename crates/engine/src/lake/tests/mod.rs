@@ -10,6 +10,7 @@
 
 mod care;
 mod checkpoints;
+mod checksums;
 mod commits;
 mod damage;
 mod faults;

@@ -1,0 +1,171 @@
+//! `lake verify`: are the files of tables those that were written?
+//!
+//! Promise: it only reads, every table that was asked for is looked at also behind a damaged one, and each
+//! damage comes with what can be done about it. Comparing is done in `engine::lake`. Read next: `lake.rs`.
+
+use serde::Serialize;
+use towpath_engine::lake::VerifiedTable;
+use towpath_vocab::{Failure, Remedy, TableName};
+
+use crate::Result;
+use crate::lake::existing;
+use crate::services::ProjectServices;
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct LakeVerified {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// True when nothing is damaged.
+    pub whole: bool,
+    /// Each table.
+    pub tables: Vec<LakeVerifiedTable>,
+}
+
+/// What was found of one table.
+#[derive(Clone, Debug, Serialize)]
+pub struct LakeVerifiedTable {
+    /// Its name.
+    pub table: String,
+    /// Its version; none when its log cannot be read.
+    pub table_version: Option<u64>,
+    /// The oldest version whose files were read.
+    pub oldest_version: Option<u64>,
+    /// Files that were read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those of them without checksums, which were decoded instead.
+    pub without_checksums: u64,
+    /// Files of older versions that `lake vacuum` deleted.
+    pub deleted: u64,
+    /// What is damaged or missing.
+    pub damaged: Vec<LakeDamage>,
+    /// The newest version, of those that were read, with every file whole.
+    pub last_whole_version: Option<u64>,
+    /// What can be done.
+    pub help: Vec<String>,
+}
+
+/// One damaged file.
+#[derive(Clone, Debug, Serialize)]
+pub struct LakeDamage {
+    /// The file; none when the message names it.
+    pub file: Option<String>,
+    /// What is wrong.
+    pub why: String,
+    /// The versions it is in: first and last of each series.
+    pub versions: Vec<(u64, u64)>,
+}
+
+/// Compares the files of tables with their checksums; of every table when none is named.
+///
+/// # Errors
+/// `FixConfig` when there is no table of a name; `Retry` when the storage cannot be reached. Damage is no
+/// error: it is in the answer.
+pub async fn lake_verify(
+    services: &ProjectServices,
+    tables: &[String],
+    all_versions: bool,
+) -> Result<LakeVerified> {
+    let mut found = Vec::new();
+    let names = match tables.is_empty() {
+        true => services.lake.tables().await?,
+        false => {
+            let mut names = Vec::new();
+            for table in tables {
+                match existing(services, table).await {
+                    Ok(name) => names.push(name),
+                    Err(failure) => found.push(unreadable(table, failure)?),
+                }
+            }
+            names
+        }
+    };
+    for name in names {
+        found.push(match services.lake.verify(&name, all_versions).await {
+            Ok(verified) => told(&name, verified, all_versions),
+            Err(failure) => unreadable(&name.to_string(), failure)?,
+        });
+    }
+    Ok(LakeVerified {
+        version: 1,
+        whole: found.iter().all(|table| table.damaged.is_empty()),
+        tables: found,
+    })
+}
+
+/// A table whose log is damaged; any other failure stays one.
+fn unreadable(table: &str, failure: Failure) -> Result<LakeVerifiedTable> {
+    if failure.remedy != Remedy::Refused {
+        return Err(failure);
+    }
+    Ok(LakeVerifiedTable {
+        table: table.to_owned(),
+        table_version: None,
+        oldest_version: None,
+        files: 0,
+        bytes: 0,
+        without_checksums: 0,
+        deleted: 0,
+        damaged: vec![LakeDamage {
+            file: None,
+            why: format!("{}: {}", failure.code, failure.message),
+            versions: Vec::new(),
+        }],
+        last_whole_version: None,
+        help: failure.help,
+    })
+}
+
+fn told(name: &TableName, verified: VerifiedTable, all_versions: bool) -> LakeVerifiedTable {
+    let help = match verified.damaged.is_empty() {
+        true => Vec::new(),
+        false => ways(name, &verified, all_versions),
+    };
+    let damaged = verified.damaged.into_iter().map(|damaged| LakeDamage {
+        file: Some(damaged.address),
+        why: damaged.why,
+        versions: damaged.versions,
+    });
+    LakeVerifiedTable {
+        table: name.to_string(),
+        table_version: Some(verified.version),
+        oldest_version: Some(verified.oldest),
+        files: verified.files,
+        bytes: verified.bytes,
+        without_checksums: verified.without_checksums,
+        deleted: verified.deleted,
+        damaged: damaged.collect(),
+        last_whole_version: verified.last_whole,
+        help,
+    }
+}
+
+/// What can be done about damaged files.
+fn ways(name: &TableName, verified: &VerifiedTable, all_versions: bool) -> Vec<String> {
+    let is_live = |versions: &[(u64, u64)]| {
+        let last = versions.iter().map(|(_, last)| *last).max();
+        last == Some(verified.version)
+    };
+    let mut ways = vec!["restore the file from a backup".to_owned()];
+    if !verified.damaged.iter().any(|damaged| is_live(&damaged.versions)) {
+        ways.push(format!(
+            "the newest version does not need it: `towpath lake vacuum {name}` deletes files of old versions"
+        ));
+        return ways;
+    }
+    ways.push(match (all_versions, verified.last_whole) {
+        (false, _) => format!(
+            "or go back to a version without it: `towpath lake verify {name} --all-versions` names the newest"
+        ),
+        (true, Some(whole)) => format!(
+            "or go back to the newest version that is whole: `towpath lake restore {name} --to {whole}`; the next run continues from there"
+        ),
+        (true, None) => "no version is whole that could be restored".to_owned(),
+    });
+    ways.push(format!(
+        "or build the table again: `towpath run --full-refresh`, or `towpath lake drop {name} --yes`, then `towpath run`"
+    ));
+    ways
+}
