@@ -451,7 +451,7 @@ fn verify_finds_a_damaged_file_and_says_what_can_be_done() {
             "raw.orders  version 1: 2 files",
             "1 file damaged or missing",
             &name,
-            "of row group 0; in version 1",
+            "of row group 0 and its footer); in version 1",
             "help: restore the file from a backup",
             "towpath lake verify raw.orders --all-versions",
         ],

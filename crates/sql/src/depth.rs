@@ -17,9 +17,9 @@ use datafusion_sql::sqlparser::tokenizer::{Token, Tokenizer};
 use crate::problem::SqlProblem;
 
 /// The deepest statement that is planned, the views it reads included.
-pub const DEEPEST: usize = 6_000;
+pub const DEEPEST: usize = 5_000;
 /// The most set operations one after the other.
-pub(crate) const MOST_SETS: usize = 4_000;
+pub(crate) const MOST_SETS: usize = 2_000;
 /// The deepest single expression.
 pub(crate) const DEEPEST_EXPRESSION: usize = 500;
 /// The most words between two commas: even refusing a longer chain would go as deep as it is long.
