@@ -149,7 +149,11 @@ fn ways(name: &TableName, verified: &VerifiedTable, all_versions: bool) -> Vec<S
         last == Some(verified.version)
     };
     let mut ways = vec!["restore the file from a backup".to_owned()];
-    if !verified.damaged.iter().any(|damaged| is_live(&damaged.versions)) {
+    if !verified
+        .damaged
+        .iter()
+        .any(|damaged| is_live(&damaged.versions))
+    {
         ways.push(format!(
             "the newest version does not need it: `towpath lake vacuum {name}` deletes files of old versions"
         ));

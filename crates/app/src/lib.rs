@@ -48,11 +48,11 @@ pub use folder::{ProjectFolder, find_project};
 pub use history::{QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why};
 pub use init::{InitReport, InitRequest, Variable, init};
 pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};
-pub use lake_verify::{LakeDamage, LakeVerified, LakeVerifiedTable, lake_verify};
 pub use lake_care::{
     LakeCompacted, LakeDropped, LakeRestored, LakeVacuumed, VacuumRequest, lake_compact, lake_drop,
     lake_restore, lake_vacuum,
 };
+pub use lake_verify::{LakeDamage, LakeVerified, LakeVerifiedTable, lake_verify};
 pub use lineage::{Direction, LineageReport, lineage};
 pub use logs::{LogPiece, Logs, LogsRequest, Printed, follow, has_ended, logs};
 pub use memory::peak_rss_bytes;

@@ -440,7 +440,11 @@ fn verify_finds_a_damaged_file_and_says_what_can_be_done() {
     let fine = desk.ok("shop", &["lake", "verify"]);
     has(
         &fine,
-        &["marts.parity  version 1: 1 file", "raw.orders  version 1: 2 files", "no damage"],
+        &[
+            "marts.parity  version 1: 1 file",
+            "raw.orders  version 1: 2 files",
+            "no damage",
+        ],
     );
     let name = damage(&desk, "raw.orders");
     let said = desk.exits(3, "shop", &["lake", "verify", "raw.orders", "marts.parity"]);
@@ -458,7 +462,10 @@ fn verify_finds_a_damaged_file_and_says_what_can_be_done() {
     );
     let all = ["lake", "verify", "raw.orders", "--all-versions"];
     let said = desk.exits(3, "shop", &all);
-    has(&said, &["versions 0 to 1", "towpath lake restore raw.orders --to 0"]);
+    has(
+        &said,
+        &["versions 0 to 1", "towpath lake restore raw.orders --to 0"],
+    );
     let json = desk.json("shop", &[&all[..], &["--format", "json"]].concat());
     assert_eq!(json["whole"], false);
     assert_eq!(json["tables"][0]["last_whole_version"], 0);

@@ -8,9 +8,7 @@
 use std::mem;
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, Expr, Query, Value, VisitMut, VisitorMut,
-};
+use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Query, Value, VisitMut, VisitorMut};
 
 use crate::depth;
 use crate::problem::SqlProblem;
@@ -39,7 +37,10 @@ impl VisitorMut for Balance {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlProblem> {
         match depth::set_operations(&query.body) > depth::MOST_SETS {
-            true => ControlFlow::Break(depth::too_deep("set operations in one query", depth::MOST_SETS)),
+            true => ControlFlow::Break(depth::too_deep(
+                "set operations in one query",
+                depth::MOST_SETS,
+            )),
             false => ControlFlow::Continue(()),
         }
     }

@@ -28,8 +28,9 @@ const LONGEST_RUN: usize = 100_000;
 /// The refusal of a statement that is too deep.
 pub(crate) fn too_deep(what: &str, limit: usize) -> SqlProblem {
     let message = format!("{what}: at most {limit} are possible");
-    SqlProblem::new("M0313", message)
-        .help("split it: build a part of it as a table of its own (`materialized: table`), and read that")
+    SqlProblem::new("M0313", message).help(
+        "split it: build a part of it as a table of its own (`materialized: table`), and read that",
+    )
 }
 
 /// Refuses a text that would be too deep to be parsed.
@@ -105,7 +106,9 @@ fn joins(body: &SetExpr) -> usize {
 pub fn depth(statement: &SqlStatement) -> Result<usize, SqlProblem> {
     let mut walk = Walk::default();
     let ended = statement.visit(&mut walk);
-    let depth = walk.ended.max(walk.open.first().map_or(0, |query| query.deepest_part));
+    let depth = walk
+        .ended
+        .max(walk.open.first().map_or(0, |query| query.deepest_part));
     match ended {
         ControlFlow::Continue(()) if depth <= DEEPEST => Ok(depth),
         _ => Err(too_deep(
@@ -221,7 +224,10 @@ mod tests {
             ("select a from r.t join r.u using (b) join r.v using (c)", 5),
             ("select a from (select a from r.t) x", 6),
             ("with x as (select a from r.t) select a from x", 6),
-            ("with x as (select 1 a), y as (select a from x), z as (select 1) select a from y", 8),
+            (
+                "with x as (select 1 a), y as (select a from x), z as (select 1) select a from y",
+                8,
+            ),
             ("select (select max(a) from r.t) + 1", 7),
         ] {
             assert_eq!(depth_of(sql), expected, "{sql}");
@@ -261,7 +267,10 @@ mod tests {
             ("exists", nested("exists (select ", "1", ")", 100_000)),
         ] {
             let found = deep(move || sql.clone());
-            assert!(matches!(found, Some("M0313" | "M0305")), "{what}: {found:?}");
+            assert!(
+                matches!(found, Some("M0313" | "M0305")),
+                "{what}: {found:?}"
+            );
         }
     }
 
@@ -272,11 +281,17 @@ mod tests {
                 .map(|at| format!("c{at} as (select a + 1 as a from c{})", at - 1))
                 .collect();
             let ctes = ctes.join(", ");
-            format!("with c0 as (select 1 as a), {ctes} select a from c{}", length - 1)
+            format!(
+                "with c0 as (select 1 as a), {ctes} select a from c{}",
+                length - 1
+            )
         };
         assert_eq!(deep(move || chain(1_000)), None);
         assert_eq!(deep(move || chain(20_000)), Some("M0313"));
-        assert_eq!(deep(|| format!("values {}(1)", "(1), ".repeat(60_000))), None);
+        assert_eq!(
+            deep(|| format!("values {}(1)", "(1), ".repeat(60_000))),
+            None
+        );
         let ors = |times: usize| format!("select 1 where {}true", "1 = 2 or ".repeat(times));
         assert_eq!(deep(move || ors(2_000)), None);
         let branches = |times: usize| format!("select 1{}", " union all select 1".repeat(times));

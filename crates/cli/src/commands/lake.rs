@@ -276,10 +276,7 @@ fn verified_table(table: &LakeVerifiedTable) -> String {
         Some(oldest) if oldest < version => format!("versions {oldest} to {version}"),
         _ => format!("version {version}"),
     };
-    let mut parts = vec![
-        draw::plural(table.files, "file"),
-        draw::bytes(table.bytes),
-    ];
+    let mut parts = vec![draw::plural(table.files, "file"), draw::bytes(table.bytes)];
     if table.without_checksums > 0 {
         parts.push(format!(
             "{} without checksums (decoded)",
@@ -296,7 +293,11 @@ fn verified_table(table: &LakeVerifiedTable) -> String {
         0 => "no damage".to_owned(),
         damaged => format!("{} damaged or missing", draw::plural(damaged, "file")),
     };
-    format!("{}  {versions}: {}: {result}", table.table, parts.join(", "))
+    format!(
+        "{}  {versions}: {}: {result}",
+        table.table,
+        parts.join(", ")
+    )
 }
 
 fn versions(series: &[(u64, u64)]) -> String {

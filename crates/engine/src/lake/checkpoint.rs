@@ -108,7 +108,9 @@ async fn pointed(table: &Table, names: &[String]) -> LakeResult<Pointed> {
     let Some(version) = pointed_version(&pointer) else {
         return Ok(Pointed::Missing);
     };
-    let mut checkpoints = names.iter().filter_map(|name| version_of(name, ".checkpoint."));
+    let mut checkpoints = names
+        .iter()
+        .filter_map(|name| version_of(name, ".checkpoint."));
     Ok(match checkpoints.any(|found| found == version) {
         true => Pointed::There,
         false => Pointed::Missing,

@@ -152,7 +152,9 @@ async fn pointed(table: &Table) -> LakeResult<Option<u64>> {
 /// The version of a checkpoint that is gone and that held what this entry and those before it said.
 async fn lost_after(table: &Table, names: &[String], version: u64) -> LakeResult<Option<u64>> {
     let is_there = |lost: u64| {
-        let mut found = names.iter().filter_map(|name| version_of(name, ".checkpoint."));
+        let mut found = names
+            .iter()
+            .filter_map(|name| version_of(name, ".checkpoint."));
         found.any(|found| found == lost)
     };
     let pointed = pointed(table).await?;

@@ -168,7 +168,9 @@ impl FileWriter {
             add.path = named(&add.path, &self.attempt);
             let sums = self.store.sums(&add.path);
             let sums = sums.filter(|sums| i64::try_from(sums.size()) == Ok(add.size));
-            let sums = sums.ok_or(LakeError::Misuse("a data file was written without checksums"))?;
+            let sums = sums.ok_or(LakeError::Misuse(
+                "a data file was written without checksums",
+            ))?;
             let tags = add.tags.get_or_insert_default();
             tags.insert(TAG.to_owned(), Some(sums.to_tag()));
         }

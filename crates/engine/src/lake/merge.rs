@@ -146,7 +146,11 @@ async fn merge_files(
 
 impl MergeContext<'_> {
     /// Some columns of files, read ahead.
-    fn read(&self, files: Vec<LakeFile>, columns: &SchemaRef) -> BoxStream<LakeResult<RecordBatch>> {
+    fn read(
+        &self,
+        files: Vec<LakeFile>,
+        columns: &SchemaRef,
+    ) -> BoxStream<LakeResult<RecordBatch>> {
         let storage = Arc::clone(&self.table.storage);
         read_ahead(read_files(storage, files, Arc::clone(columns), BATCH_ROWS))
     }

@@ -46,13 +46,13 @@ mod tests;
 
 pub use candidate::{LakeCandidate, LakeFile};
 pub use care::{Compacted, Restored, TaskThen};
-pub use error::LakeError;
 pub(crate) use data_file::FileName;
+pub use error::LakeError;
 pub(crate) use error::brief;
 pub use history::HistoryEntry;
+pub(crate) use object_file::ObjectFile;
 pub use open::{Lake, TableDescription};
 pub use sweep::Swept;
 pub use text::from_text;
-pub(crate) use object_file::ObjectFile;
 pub use verify::{DamagedFile, VerifiedTable};
 pub use view::View;

@@ -154,7 +154,9 @@ mod tests {
     fn content(size: u64) -> Bytes {
         let mut state = 7_u64;
         let bytes = (0..size).map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             u8::try_from(state >> 56).unwrap()
         });
         bytes.collect()

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use deltalake_core::kernel::Action;
 use futures::TryStreamExt as _;
-use object_store::path::Path;
 use object_store::ObjectStoreExt as _;
+use object_store::path::Path;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::file::metadata::ParquetMetaData;
 use towpath_ports::Result;
@@ -127,9 +127,11 @@ impl Lake {
             found.bytes += kept.file.bytes;
             found.without_checksums += u64::from(kept.file.sums.is_none());
         }
-        found.last_whole = (oldest..=now.version())
-            .rev()
-            .find(|at| !broken.iter().any(|(first, last)| (first..=last).contains(&at)));
+        found.last_whole = (oldest..=now.version()).rev().find(|at| {
+            !broken
+                .iter()
+                .any(|(first, last)| (first..=last).contains(&at))
+        });
         Ok(found)
     }
 }
@@ -165,7 +167,9 @@ async fn every_version(table: &Table, now: &Snapshot) -> LakeResult<(u64, Vec<Ke
             what: "version",
             name: format!("{version}` of `{}", table.name),
         };
-        let actions = history::actions(table, version).await?.ok_or_else(missing)?;
+        let actions = history::actions(table, version)
+            .await?
+            .ok_or_else(missing)?;
         for action in actions {
             match action {
                 Action::Add(mut add) => {
@@ -204,7 +208,10 @@ fn decoded(path: String) -> String {
 async fn oldest(table: &Table) -> LakeResult<u64> {
     let (storage, log) = (&*table.storage, table.log_prefix());
     let names = storage::names(storage, &log).await?;
-    if names.iter().any(|name| version_of(name, ".json") == Some(0)) {
+    if names
+        .iter()
+        .any(|name| version_of(name, ".json") == Some(0))
+    {
         return Ok(0);
     }
     for name in &names {

@@ -229,13 +229,18 @@ mod tests {
     fn rows(seed: i64) -> Vec<(&'static str, ArrayRef)> {
         let mut state = seed;
         let ids = (0..40_000).map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             state >> 20
         });
         let ids: Vec<i64> = ids.collect();
         let names = ids.iter().map(|id| format!("name {}", id % 50));
         let names: ArrayRef = Arc::new(StringArray::from_iter_values(names));
-        vec![("id", Arc::new(Int64Array::from(ids)) as ArrayRef), ("name", names)]
+        vec![
+            ("id", Arc::new(Int64Array::from(ids)) as ArrayRef),
+            ("name", names),
+        ]
     }
 
     fn data_file(fixture: &Fixture, table: &str) -> PathBuf {
@@ -306,6 +311,9 @@ mod tests {
             assert!(failure.message.contains("footer"), "{at}: {failure}");
         }
         std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(fixture.rows("select count(id) from raw.t").await.unwrap(), ["40000"]);
+        assert_eq!(
+            fixture.rows("select count(id) from raw.t").await.unwrap(),
+            ["40000"]
+        );
     }
 }

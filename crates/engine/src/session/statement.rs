@@ -66,7 +66,9 @@ pub(crate) fn too_deep(subject: &str, views: usize) -> Failure {
     let message = format!("{subject} nests too deeply, together with the views that it reads");
     Failure::new("R0524", Remedy::FixConfig, message).help(match views {
         0 => "make one of the views a table: `materialized: table`".to_owned(),
-        views => format!("it is read through {views} views: make one of them a table (`materialized: table`)"),
+        views => format!(
+            "it is read through {views} views: make one of them a table (`materialized: table`)"
+        ),
     })
 }
 

@@ -77,14 +77,23 @@ async fn a_checkpoint_that_is_gone_costs_nothing_while_the_log_is_whole() {
     for (at, spoil) in spoils.into_iter().enumerate() {
         let f = Fixture::new();
         twelve_versions(&f).await;
-        spoil(&root(&f.lake).join(CHECKPOINT), &root(&f.lake).join(pointer));
+        spoil(
+            &root(&f.lake).join(CHECKPOINT),
+            &root(&f.lake).join(pointer),
+        );
         assert_eq!(held(&f.reopened()).await.len(), 12, "{at}");
         let intent = intent(WriteMode::Merge, schema(), 13);
-        load(&f.reopened(), intent, rows(&[(13, "a"), (12, "b")])).await.unwrap();
+        load(&f.reopened(), intent, rows(&[(13, "a"), (12, "b")]))
+            .await
+            .unwrap();
         assert_eq!(held(&f.reopened()).await.len(), 13, "{at}");
         assert_eq!(f.reopened().version(&table()).await.unwrap(), Some(12));
         let found = f.reopened().verify(&table(), true).await.unwrap();
-        assert_eq!((found.damaged.len(), found.without_checksums), (0, 0), "{at}");
+        assert_eq!(
+            (found.damaged.len(), found.without_checksums),
+            (0, 0),
+            "{at}"
+        );
     }
 }
 
@@ -93,7 +102,9 @@ async fn an_earlier_checkpoint_serves_when_the_newest_is_gone() {
     let f = Fixture::new();
     for generation in 1..=22 {
         let intent = intent(WriteMode::Append, schema(), generation);
-        load(&f.lake, intent, rows(&[(generation, "a")])).await.unwrap();
+        load(&f.lake, intent, rows(&[(generation, "a")]))
+            .await
+            .unwrap();
     }
     let log = root(&f.lake).join("raw/things/_delta_log");
     std::fs::remove_file(log.join("00000000000000000019.checkpoint.parquet")).unwrap();
@@ -105,11 +116,17 @@ async fn an_earlier_checkpoint_serves_when_the_newest_is_gone() {
     std::fs::remove_file(log.join("00000000000000000014.json")).unwrap();
     let failure = f.reopened().version(&table()).await.unwrap_err();
     assert_eq!(failure.code, "R0431", "{failure}");
-    for part in ["00000000000000000019.checkpoint.parquet", "the entry of version 14"] {
+    for part in [
+        "00000000000000000019.checkpoint.parquet",
+        "the entry of version 14",
+    ] {
         assert!(failure.message.contains(part), "{failure}");
     }
     let way = "at_version('raw.things', 13)";
-    assert!(failure.help.iter().any(|help| help.contains(way)), "{failure:?}");
+    assert!(
+        failure.help.iter().any(|help| help.contains(way)),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test]

@@ -14,7 +14,10 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
 }
@@ -144,20 +147,30 @@ async fn no_flipped_byte_gives_other_values() {
                 assert!(failure.message.contains(part), "{place}");
             }
             assert!(
-                failure.help.iter().any(|way| way.contains("lake verify raw.things")),
+                failure
+                    .help
+                    .iter()
+                    .any(|way| way.contains("lake verify raw.things")),
                 "{place}"
             );
             if region == "pages" {
-                let named = failure.message.contains("column") && failure.message.contains("row group 0");
+                let named =
+                    failure.message.contains("column") && failure.message.contains("row group 0");
                 assert!(named, "{place}");
             }
         }
     }
-    for damaged in [&whole[..whole.len() - 1], &[whole.as_slice(), b"x"].concat()] {
+    for damaged in [
+        &whole[..whole.len() - 1],
+        &[whole.as_slice(), b"x"].concat(),
+    ] {
         std::fs::write(&path, damaged).unwrap();
         let failure = everything(&f.reopened()).await.unwrap_err();
         assert_eq!(failure.code, "R0432", "{failure}");
-        assert!(failure.message.contains("and was written with"), "{failure}");
+        assert!(
+            failure.message.contains("and was written with"),
+            "{failure}"
+        );
     }
     std::fs::write(&path, &whole).unwrap();
     assert_eq!(everything(&f.reopened()).await.unwrap(), before);
@@ -196,7 +209,10 @@ async fn a_damaged_tag_is_no_reason_to_trust_a_file() {
     assert_eq!(failure.code, "R0432", "{failure}");
     std::fs::write(&path, text.replace("\"65536:", "\"6553:")).unwrap();
     let failure = everything(&f.reopened()).await.unwrap_err();
-    assert!(failure.message.contains("checksums in the log"), "{failure}");
+    assert!(
+        failure.message.contains("checksums in the log"),
+        "{failure}"
+    );
     let found = f.reopened().verify(&table(), false).await.unwrap();
     assert_eq!(found.damaged.len(), 1);
 }
@@ -206,7 +222,9 @@ async fn merges_and_compactions_do_not_copy_damage() {
     let f = Fixture::new();
     for generation in 1..=3 {
         let intent = intent(WriteMode::Append, schema(), generation);
-        load(&f.lake, intent, content(generation as u64)).await.unwrap();
+        load(&f.lake, intent, content(generation as u64))
+            .await
+            .unwrap();
     }
     let damaged = files(&f);
     for path in &damaged {
@@ -227,7 +245,9 @@ async fn checksums_outlive_checkpoints_restores_and_compactions() {
     let f = Fixture::new();
     for generation in 1..=12 {
         let intent = intent(WriteMode::Append, schema(), generation);
-        load(&f.lake, intent, rows(&[(generation, "a")])).await.unwrap();
+        load(&f.lake, intent, rows(&[(generation, "a")]))
+            .await
+            .unwrap();
     }
     let log = root(&f.lake).join("raw/things/_delta_log");
     for version in 0..=9 {
@@ -252,10 +272,16 @@ async fn verify_names_damaged_files_their_versions_and_the_last_whole_one() {
     let mut third = PathBuf::new();
     for generation in 1..=4 {
         let intent = intent(WriteMode::Append, schema(), generation);
-        load(&f.lake, intent, content(generation as u64)).await.unwrap();
+        load(&f.lake, intent, content(generation as u64))
+            .await
+            .unwrap();
         let now = files(&f);
         if generation == 3 {
-            third = now.iter().find(|path| !known.contains(*path)).unwrap().clone();
+            third = now
+                .iter()
+                .find(|path| !known.contains(*path))
+                .unwrap()
+                .clone();
         }
         known = now;
     }
@@ -271,7 +297,10 @@ async fn verify_names_damaged_files_their_versions_and_the_last_whole_one() {
     };
     assert_eq!(damaged.versions, [(2, 3)]);
     assert_eq!(Path::new(&damaged.address), third);
-    assert!(damaged.why.contains("column `id` of row group 0"), "{damaged:?}");
+    assert!(
+        damaged.why.contains("column `id` of row group 0"),
+        "{damaged:?}"
+    );
     std::fs::remove_file(&third).unwrap();
     let found = f.reopened().verify(&table(), false).await.unwrap();
     assert_eq!(found.damaged[0].why, "is missing");
