@@ -132,7 +132,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0233",
         Remedy::FixData,
         "Values would be changed by the type of the target.",
-        "Write them as PostgreSQL prints that type, or give the column the type text. For a `varchar(n)` or `char(n)`, a `where:` in the publish leaves the rows out that are too long, and a `length` rule on the column of the load rejects them one by one. Blanks at the end are part of the value of a `varchar(n)`, and are not part of the value of a `char(n)`.",
+        "Write them as PostgreSQL prints that type, or give the column the type text. For a `varchar(n)` or `char(n)`, a `where:` in the publish leaves out the rows that are too long, and a `length` rule on the column of the load rejects them one by one. Trailing blanks are part of the value of a `varchar(n)`, but not of a `char(n)`.",
     ),
     CodeEntry::run(
         "R0234",
@@ -156,13 +156,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0237",
         Remedy::FixConfig,
         "Rows that commit late cannot be found, because the server does not say which one it is.",
-        "Numbers of transactions mean something on one server only, and a restored or promoted server gives them out again. To notice that, the user needs the right to call two functions:\n\n  GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint() TO …\n\nWithout it, `late_rows: lookback` reads by the cursor alone: rows that commit late with a value below the last one are found only within the cursor's `lookback`.",
+        "Transaction numbers are meaningful on one server only, and a restored or promoted server assigns them again. To notice that, the user needs permission to call two functions:\n\n  GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint() TO …\n\nWithout it, `late_rows: lookback` reads by the cursor alone: rows that commit late with a value below the last one are found only within the cursor's `lookback`.",
     ),
     CodeEntry::run(
         "R0238",
         Remedy::FixConfig,
         "New rows cannot be distinguished from rows that are about 2^32 transactions older.",
-        "A row keeps 32 bits of the number of its transaction, and the server has given the same numbers out again. Start over with `--full-refresh`, or give the table a `key`: rows that come again then replace themselves. Or set `late_rows: lookback`.",
+        "A row stores 32 bits of its transaction number, and the server has assigned the same numbers again. Start over with `--full-refresh`, or give the table a `key`: rows that are read again then replace themselves. Or set `late_rows: lookback`.",
     ),
     CodeEntry::run(
         "R0290",

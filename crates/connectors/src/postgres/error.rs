@@ -266,9 +266,9 @@ impl PgError {
                     "or set `late_rows: lookback`: a row that commits late with a cursor value below the last one is then found only within the cursor's `lookback`".to_owned(),
                 ];
             }
-            Self::Recycled { .. } => "start over with `--full-refresh`; or give the table a `key` (rows that come again then replace themselves), or set `late_rows: lookback` to continue from the last cursor value (late rows below it are then found only within the `lookback`)".to_owned(),
+            Self::Recycled { .. } => "start over with `--full-refresh`; or give the table a `key` (rows that are read again then replace themselves), or set `late_rows: lookback` to continue from the last cursor value (late rows below it are then found only within the `lookback`)".to_owned(),
             Self::TooFar { .. } => "start over with `--full-refresh`, or set `late_rows: lookback` to continue from the last cursor value (new or changed rows below it are then never read)".to_owned(),
-            Self::Inexact { column, present, .. } if present.starts_with("character") => format!("`where:` in the publish leaves rows with longer values out (`length({column}) <= …`), and a `length` rule on the load of `{column}` rejects them one by one; trailing blanks count in a `character varying`, not in a `character`"),
+            Self::Inexact { column, present, .. } if present.starts_with("character") => format!("`where:` in the publish leaves out rows with longer values (`length({column}) <= …`), and a `length` rule on the load of `{column}` rejects them one by one; trailing blanks count in a `character varying`, not in a `character`"),
             Self::Inexact { column, present, .. } => format!("write the values as PostgreSQL prints a `{present}`, or give `{column}` the type text"),
             Self::Unlocked { table } => format!("with `GRANT UPDATE ON {table}` this user can lock out other writers until the commit"),
             Self::Pooler { .. } => "point the `url` at the server itself, or let the pooler track prepared statements (PgBouncer 1.21: `max_prepared_statements`)".to_owned(),
