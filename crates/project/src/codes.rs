@@ -96,7 +96,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "C0518",
         "A setting that is shown in plans and logs is the address of a database, or holds a password.",
-        "Secrets belong into options that are secret, as placeholders:\n\n  url: ${secret:SHOP_DB_URL}\n\nA database is named by a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; the form `host=… password=…` is not read.",
+        "Secrets belong in secret options, as placeholders:\n\n  url: ${secret:SHOP_DB_URL}\n\nA database is named by a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; the form `host=… password=…` is not read.",
     ),
     CodeEntry::check(
         "K0601",
