@@ -4,6 +4,7 @@
 //! megabytes, with T0410 (too many steps) or T0411 (too much text or too many items). It does not know
 //! where guards are; see `guards.rs`.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::value::{Kwargs, ValueKind};
@@ -11,7 +12,7 @@ use minijinja::{Environment, Error, Value};
 
 use crate::guards::{SMALL, TIMES};
 use crate::problem::Raised;
-use crate::segments::{Kind, segments};
+use crate::segments::{Kind, Segment, segments};
 use crate::session::Session;
 
 /// Steps of one template, those of its macros included.
@@ -24,6 +25,39 @@ pub(crate) const MOST_BYTES: usize = 16 << 20;
 const MOST_ITEMS: usize = 1_000_000;
 /// Characters a text may be padded or indented with.
 pub(crate) const WIDEST: usize = 10_000;
+
+/// Bytes between two commas of a tag, outside of quotes: a chain of so many operators is parsed and compiled
+/// by functions that call themselves as deep as it is long.
+const LONGEST_CHAIN: usize = 10_000;
+
+/// The first tag of a template that chains more operators than the stack carries.
+pub(crate) fn too_long_chain(source: &str) -> Option<Range<usize>> {
+    let chains = |part: &Segment| {
+        let (mut quote, mut chain) = (None, 0);
+        let inner = source.get(part.inner.clone()).unwrap_or_default();
+        inner.bytes().any(|byte| {
+            match (quote, byte) {
+                (None, b'\'' | b'"') => quote = Some(byte),
+                (None, b',') => chain = 0,
+                (None, _) => chain += 1,
+                (Some(open), _) if open == byte => quote = None,
+                (Some(_), _) => {}
+            }
+            chain > LONGEST_CHAIN
+        })
+    };
+    let parts = segments(source);
+    let mut tags = parts.iter().filter(|part| {
+        matches!(part.kind, Kind::Expression | Kind::Block) && !part.raw
+    });
+    tags.find(|part| chains(part)).map(|part| part.inner.clone())
+}
+
+/// The mistake of such a template.
+pub(crate) fn chains_too_much() -> Raised {
+    let message = format!("template syntax: one tag has more than {LONGEST_CHAIN} characters without a comma");
+    Raised::new("M0320", message).help("split it: give parts of it a name with `{% set name = … %}`")
+}
 
 /// Steps a template gets: fewer when a loop writes much text with each.
 pub(crate) fn steps(sources: &[&str]) -> u64 {

@@ -12,6 +12,7 @@ use towpath_vocab::{Introspect, Pending, TableName};
 
 use crate::context::{FUNCTIONS, environment};
 use crate::ephemeral::inject;
+use crate::limits;
 use crate::macros::{self, Macro, MacroFile};
 use crate::problem::{Mistake, Raised, TemplateProblem, from_engine};
 use crate::reference::Vars;
@@ -194,6 +195,15 @@ pub(crate) fn run(
     file: &str,
     marked: &Marked,
 ) -> Result<String, TemplateProblem> {
+    if let Some(range) = limits::too_long_chain(&marked.source) {
+        let place = (marked.original(range.start), marked.original(range.end));
+        return Err(wrong(file, Some(place), limits::chains_too_much()));
+    }
+    for one in macros {
+        if let Some(range) = limits::too_long_chain(&one.source) {
+            return Err(wrong(&one.file, Some(one.place(range)), limits::chains_too_much()));
+        }
+    }
     let env = environment(session, macros, &marked.source);
     let result = env
         .template_from_named_str(file, &marked.source)

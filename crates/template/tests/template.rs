@@ -545,3 +545,20 @@ fn operators_mean_what_they_meant() {
         "{start}"
     );
 }
+
+#[test]
+fn a_chain_longer_than_the_stack_is_refused() {
+    for chain in ["not ", "-", "1 + ", "1 if true else "] {
+        let text = format!("select {{{{ {}1 }}}}", chain.repeat(12_000));
+        match case().try_render(&text) {
+            Err(TemplateProblem::Wrong(mistake)) => {
+                assert_eq!(mistake.code, "M0320", "{chain}");
+                assert!(mistake.message.contains("without a comma"), "{mistake:?}");
+            }
+            other => panic!("{chain}: {other:?}"),
+        }
+    }
+    let list: Vec<String> = (0..5_000).map(|at| at.to_string()).collect();
+    let text = format!("select {{{{ [{}] | length }}}}", list.join(", "));
+    assert!(case().try_render(&text).is_ok());
+}
