@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::checkpoint::{is_whole, pointed_version, version_of};
 use super::error::LakeResult;
+use super::sealed;
 use super::storage::{self, child};
 use super::table::Table;
 
@@ -66,30 +67,12 @@ pub(crate) async fn find(table: &Table, up_to: Option<u64>) -> LakeResult<Option
             .checked_sub(1)
             .filter(|last| *last >= base.unwrap_or(0));
         let Some(bytes) = storage::get(storage, &key).await? else {
-            // The entries before the first one were cleaned up: a checkpoint held what they said.
             let is_behind = base.is_none() && entries.first() > Some(&version);
             let lost = match is_behind {
                 true => Some(lost_checkpoint(table, &entries).await?),
                 false => lost_after(table, &names, version).await?,
             };
-            let (file, of, why) = match lost {
-                Some(lost) if is_behind => (
-                    checkpoint(lost),
-                    lost,
-                    "is missing, and the entries before it were deleted".to_owned(),
-                ),
-                Some(lost) => (
-                    checkpoint(lost),
-                    lost,
-                    format!("is missing, and so is the entry of version {version}"),
-                ),
-                None if version == latest => (entry(version), version, "is missing".to_owned()),
-                None => (
-                    entry(version),
-                    version,
-                    "is missing, and later entries depend on it".to_owned(),
-                ),
-            };
+            let (file, of, why) = missing(version, lost, is_behind, version == latest);
             return Ok(Some(Damage {
                 address: storage.address(&child(&log, &file)),
                 version: of,
@@ -108,6 +91,32 @@ pub(crate) async fn find(table: &Table, up_to: Option<u64>) -> LakeResult<Option
         }));
     }
     Ok(None)
+}
+
+/// What is said of an entry that is missing: a file, its version, and why. `lost` is a missing checkpoint
+/// that held what the entry said; with `is_behind` the entries before the first one were cleaned up.
+fn missing(
+    version: u64,
+    lost: Option<u64>,
+    is_behind: bool,
+    is_last: bool,
+) -> (String, u64, String) {
+    match lost {
+        Some(lost) => {
+            let why = match is_behind {
+                true => "is missing, and the entries before it were deleted".to_owned(),
+                false => format!("is missing, and so is the entry of version {version}"),
+            };
+            (checkpoint(lost), lost, why)
+        }
+        None => {
+            let why = match is_last {
+                true => "is missing",
+                false => "is missing, and later entries depend on it",
+            };
+            (entry(version), version, why.to_owned())
+        }
+    }
 }
 
 /// The name of a version's checkpoint.
@@ -130,7 +139,9 @@ fn flaw(bytes: &[u8]) -> Option<String> {
         line.iter().all(u8::is_ascii_whitespace)
             || serde_json::from_slice::<Value>(line).is_ok_and(|action| action.is_object())
     };
-    let at = lines.iter().position(|line| !is_action(line))?;
+    let Some(at) = lines.iter().position(|line| !is_action(line)) else {
+        return sealed::differs(bytes).then(|| "is damaged: its checksum differs".to_owned());
+    };
     Some(match at + 1 == lines.len() {
         true => format!("is cut short in line {}", at + 1),
         false => format!("is damaged in line {}", at + 1),

@@ -23,7 +23,7 @@ use super::candidate::LakeFile;
 use super::error::{LakeError, LakeResult};
 use super::storage::remove;
 use super::store::{AttemptFiles, named};
-use super::sums::TAG;
+use super::sums::{TAG, sums_of};
 use super::table::Table;
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -219,12 +219,6 @@ pub(crate) fn lake_file(table: &Table, add: &Add) -> LakeFile {
         sums: sums_of(add),
         version: None,
     }
-}
-
-/// The checksums in the entry of a file.
-pub(crate) fn sums_of(add: &Add) -> Option<Arc<str>> {
-    let tag = add.tags.as_ref()?.get(TAG)?.as_deref()?;
-    Some(Arc::from(tag))
 }
 
 /// This engine as Parquet files and commits name it.

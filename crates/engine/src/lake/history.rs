@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use towpath_ports::PreparedStats;
 
+use super::damage;
 use super::error::LakeResult;
 use super::table::Table;
 
@@ -81,8 +82,13 @@ pub(crate) async fn actions(table: &Table, version: u64) -> LakeResult<Option<Ve
 }
 
 async fn entry_text(table: &Table, version: u64) -> LakeResult<Option<Bytes>> {
-    let text = table.log.read_commit_entry(version).await;
-    text.map_err(table.delta("reading the log of"))
+    match table.log.read_commit_entry(version).await {
+        Ok(text) => Ok(text),
+        Err(source) => match damage::of_entry(table, version).await? {
+            Some(damage) => Err(table.damaged(damage)),
+            None => Err(table.delta("reading the log of")(source)),
+        },
+    }
 }
 
 /// What tells the commit of a version from every other one, also from one that got its number in another

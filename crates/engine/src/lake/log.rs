@@ -1,7 +1,7 @@
 //! The Delta log of a table: the library's log store over our storage.
 //!
 //! An entry is put only where its version is free, which decides who wins; the storage makes it durable
-//! before anyone can see it. It knows no content of an entry.
+//! before anyone can see it. Entries hold a checksum (`sealed.rs`). It knows no other content of an entry.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use object_store::prefix::PrefixStore;
 
 use super::error::LakeResult;
 use super::lenient::LenientStore;
+use super::sealed::SealedLog;
 use super::storage::{Key, StorageRef};
 
 /// The log of the table below a prefix.
@@ -17,8 +18,8 @@ pub(crate) fn log_of(storage: &StorageRef, prefix: &Key) -> LakeResult<LogStoreR
     let url = storage.url(prefix)?;
     let table = Arc::new(PrefixStore::new(storage.objects(), prefix.clone()));
     Ok(default_logstore(
-        table,
-        storage.absolute(),
+        Arc::new(SealedLog(table)),
+        Arc::new(SealedLog(storage.absolute())),
         &url,
         &StorageConfig::default(),
     ))
@@ -29,8 +30,8 @@ pub(crate) fn lenient_log_of(storage: &StorageRef, prefix: &Key) -> LakeResult<L
     let url = storage.url(prefix)?;
     let table = Arc::new(PrefixStore::new(storage.objects(), prefix.clone()));
     Ok(default_logstore(
-        Arc::new(LenientStore(table)),
-        Arc::new(LenientStore(storage.absolute())),
+        Arc::new(LenientStore(Arc::new(SealedLog(table)))),
+        Arc::new(LenientStore(Arc::new(SealedLog(storage.absolute())))),
         &url,
         &StorageConfig::default(),
     ))

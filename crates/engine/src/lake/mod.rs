@@ -28,6 +28,7 @@ mod object_file;
 mod open;
 mod position;
 mod read;
+mod sealed;
 mod storage;
 mod store;
 mod sums;

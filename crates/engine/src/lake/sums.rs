@@ -5,11 +5,13 @@
 //! stays small. Other Delta readers ignore the tag. It knows no storage. Read next: `verified.rs`.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use crc32fast::Hasher;
+use deltalake_core::kernel::Add;
 
 /// The tag of a file's entry that holds its checksums: `BLOCK_BYTES:BASE64`.
 pub(crate) const TAG: &str = "towpath.crc32";
@@ -17,6 +19,12 @@ pub(crate) const TAG: &str = "towpath.crc32";
 const BLOCK: u64 = 64 << 10;
 /// The most blocks of a file.
 const MOST_BLOCKS: usize = 1024;
+
+/// The checksums in the entry of a file.
+pub(crate) fn sums_of(add: &Add) -> Option<Arc<str>> {
+    let tag = add.tags.as_ref()?.get(TAG)?.as_deref()?;
+    Some(Arc::from(tag))
+}
 
 /// The checksums of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,10 +19,10 @@ use super::candidate::{LakeCandidate, LakeFile};
 use super::checkpoint;
 use super::damage;
 use super::error::{LakeError, LakeResult};
-use super::files::sums_of;
 use super::log::{lenient_log_of, log_of};
 use super::names::{self, LOG};
 use super::storage::{self, Key, StorageRef, child, head, key};
+use super::sums::sums_of;
 use super::view;
 
 /// A table, existing or not.
@@ -134,7 +134,8 @@ impl Table {
         Snapshot::new(self, state)
     }
 
-    fn damaged(&self, damage: damage::Damage) -> LakeError {
+    /// The error that says so of its log.
+    pub(crate) fn damaged(&self, damage: damage::Damage) -> LakeError {
         LakeError::Damaged {
             table: self.name.to_string(),
             address: damage.address,

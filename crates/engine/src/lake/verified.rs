@@ -45,6 +45,9 @@ pub(crate) enum Mismatch {
         /// The size it was written with.
         written: u64,
     },
+    /// An entry of a log differs from the checksum that it holds.
+    #[error("it is not the entry that was written")]
+    Entry,
     /// The checksums themselves are damaged.
     #[error("its checksums in the log of the table are damaged")]
     Tag,

@@ -335,7 +335,7 @@ async fn a_position_of_a_newer_version_is_refused() {
     let text =
         std::fs::read_to_string(&path)
             .unwrap()
-            .replacen("\"version\": 1", "\"version\": 7", 1);
+            .replacen("\"version\": 2", "\"version\": 7", 1);
     std::fs::write(&path, text).unwrap();
     let failure = f.lake.last(&task("extract"), &table()).await.unwrap_err();
     assert_eq!(
@@ -562,7 +562,7 @@ async fn tables_with_rules_of_others_are_refused_by_name() {
         1,
     );
     assert_ne!(log, ruled);
-    std::fs::write(&entry, ruled).unwrap();
+    std::fs::write(&entry, unsealed(&ruled)).unwrap();
     let failure = load(
         &f.reopened(),
         intent(WriteMode::Append, schema(), 2),
@@ -923,7 +923,7 @@ async fn a_file_with_other_rows_than_the_log_says_is_never_rewritten() {
         let log = std::fs::read_to_string(&entry).unwrap();
         let wrong = log.replace("\\\"numRecords\\\":2", "\\\"numRecords\\\":3");
         assert_ne!(log, wrong);
-        std::fs::write(&entry, wrong).unwrap();
+        std::fs::write(&entry, unsealed(&wrong)).unwrap();
         let failure = load(&f.reopened(), intent(mode, schema(), 2), rows(&[(2, "B")]))
             .await
             .unwrap_err();
