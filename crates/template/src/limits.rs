@@ -47,16 +47,20 @@ pub(crate) fn too_long_chain(source: &str) -> Option<Range<usize>> {
         })
     };
     let parts = segments(source);
-    let mut tags = parts.iter().filter(|part| {
-        matches!(part.kind, Kind::Expression | Kind::Block) && !part.raw
-    });
-    tags.find(|part| chains(part)).map(|part| part.inner.clone())
+    let mut tags = parts
+        .iter()
+        .filter(|part| matches!(part.kind, Kind::Expression | Kind::Block) && !part.raw);
+    tags.find(|part| chains(part))
+        .map(|part| part.inner.clone())
 }
 
 /// The mistake of such a template.
 pub(crate) fn chains_too_much() -> Raised {
-    let message = format!("template syntax: one tag has more than {LONGEST_CHAIN} characters without a comma");
-    Raised::new("M0320", message).help("split it: give parts of it a name with `{% set name = … %}`")
+    let message = format!(
+        "template syntax: one tag has more than {LONGEST_CHAIN} characters without a comma"
+    );
+    Raised::new("M0320", message)
+        .help("split it: give parts of it a name with `{% set name = … %}`")
 }
 
 /// Steps a template gets: fewer when a loop writes much text with each.

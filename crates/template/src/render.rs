@@ -201,7 +201,11 @@ pub(crate) fn run(
     }
     for one in macros {
         if let Some(range) = limits::too_long_chain(&one.source) {
-            return Err(wrong(&one.file, Some(one.place(range)), limits::chains_too_much()));
+            return Err(wrong(
+                &one.file,
+                Some(one.place(range)),
+                limits::chains_too_much(),
+            ));
         }
     }
     let env = environment(session, macros, &marked.source);

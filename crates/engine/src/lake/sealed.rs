@@ -61,9 +61,7 @@ fn found(text: &[u8], wanted: &[u8]) -> Option<usize> {
 fn is_entry(location: &Key) -> bool {
     let above = location.parts().rev().nth(1);
     let name = location.filename().unwrap_or_default();
-    above.is_some_and(|above| above.as_ref() == LOG)
-        && name.len() == 25
-        && name.ends_with(".json")
+    above.is_some_and(|above| above.as_ref() == LOG) && name.len() == 25 && name.ends_with(".json")
 }
 
 /// A table's files, with the entries of its log sealed.
@@ -105,8 +103,11 @@ impl ObjectStore for SealedLog {
             return self.0.get_opts(location, options).await;
         }
         let found = self.0.get_opts(location, options).await?;
-        let (meta, attributes, range) =
-            (found.meta.clone(), found.attributes.clone(), found.range.clone());
+        let (meta, attributes, range) = (
+            found.meta.clone(),
+            found.attributes.clone(),
+            found.range.clone(),
+        );
         let bytes = found.bytes().await?;
         if differs(&bytes) {
             return Err(Mismatch::Entry.into());
@@ -154,7 +155,8 @@ mod tests {
 
     #[test]
     fn every_changed_byte_of_a_sealed_entry_is_seen() {
-        let entry = b"{\"commitInfo\":{\"a\":1,\"towpath\":{\"run\":\"x\"}}}\n{\"add\":{\"size\":12}}";
+        let entry =
+            b"{\"commitInfo\":{\"a\":1,\"towpath\":{\"run\":\"x\"}}}\n{\"add\":{\"size\":12}}";
         let sealed = sealed(entry).unwrap();
         assert!(!differs(&sealed) && !differs(entry));
         let field = found(&sealed, &[OWN, FIELD].concat()).unwrap();

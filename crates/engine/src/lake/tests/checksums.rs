@@ -316,9 +316,13 @@ async fn no_changed_byte_of_an_entry_gives_other_answers() {
     let f = Fixture::new();
     for generation in 1..=3 {
         let intent = intent(WriteMode::Append, schema(), generation);
-        load(&f.lake, intent, rows(&[(generation, "a"), (generation + 10, "b")]))
-            .await
-            .unwrap();
+        load(
+            &f.lake,
+            intent,
+            rows(&[(generation, "a"), (generation + 10, "b")]),
+        )
+        .await
+        .unwrap();
     }
     let before = everything(&f.reopened()).await.unwrap();
     let path = root(&f.lake).join("raw/things/_delta_log/00000000000000000001.json");
@@ -332,7 +336,10 @@ async fn no_changed_byte_of_an_entry_gives_other_answers() {
         match f.reopened().snapshot(&table()).await {
             Err(failure) => {
                 assert_eq!(failure.code, "R0431", "{at}: {failure}");
-                assert!(failure.message.contains("of version 1 is "), "{at}: {failure}");
+                assert!(
+                    failure.message.contains("of version 1 is "),
+                    "{at}: {failure}"
+                );
                 seen += 1;
             }
             // In the name of the checksum itself.
