@@ -2,7 +2,8 @@
 //!
 //! `TOWPATH_FAILPOINT=lake::before_commit` ends the process there at once, `…=name@3` the third time.
 //! `TOWPATH_TRACE_EDGES=SOCKET` tells a Unix socket the name of every failpoint of
-//! `TOWPATH_EDGES=name,name,…` when it is reached, and `TOWPATH_BREAK=name,…` makes the named ones
+//! `TOWPATH_EDGES=name,name,…` when it is reached; at those of `TOWPATH_WAIT_AT=name,…` it waits there, the
+//! first time, until the listener has written a byte. `TOWPATH_BREAK=name,…` makes the named ones
 //! return early, which switches off what they guard. Only in builds with debug assertions; a release
 //! binary has no failpoints.
 
@@ -14,7 +15,7 @@ pub(crate) fn arm() {
 
 #[cfg(debug_assertions)]
 mod doors {
-    use std::io::Write as _;
+    use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Arc, Mutex, PoisonError};
@@ -48,12 +49,16 @@ mod doors {
 
     fn watch(edge: &str, deadly: Option<u64>, trace: Trace) {
         let passed = AtomicU64::new(0);
+        let waits = list("TOWPATH_WAIT_AT").iter().any(|name| name == edge);
         let line = format!("{edge}\n");
         let armed = fail::cfg_callback(edge, move || {
             if let Some(trace) = &trace {
                 let mut socket = trace.lock().unwrap_or_else(PoisonError::into_inner);
                 // A test that no longer listens is no reason to stop.
                 let _ = socket.write_all(line.as_bytes());
+                if waits && passed.load(Ordering::SeqCst) == 0 {
+                    let _ = socket.read_exact(&mut [0]);
+                }
             }
             if deadly == Some(passed.fetch_add(1, Ordering::SeqCst) + 1) {
                 std::process::abort();

@@ -10,9 +10,12 @@
 
 mod test_project;
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::test_project::{TestProject, has};
+use crate::test_project::{TestProject, has, text};
 
 const PROJECT: &str = "towpath: 1
 name: p
@@ -52,6 +55,47 @@ fn sql(desk: &TestProject, sql: &str) -> i64 {
 fn change(desk: &TestProject, sql: &str) {
     let connection = rusqlite::Connection::open(desk.path("out.db")).unwrap();
     connection.execute_batch(sql).unwrap();
+}
+
+/// A run in which this happens right after the first publish has looked at its target.
+fn run_while(desk: &TestProject, arguments: &[&str], happens: impl FnOnce()) -> String {
+    let (is_ok, said) = ends_while(desk, arguments, happens);
+    assert!(is_ok, "{said}");
+    said
+}
+
+fn ends_while(desk: &TestProject, arguments: &[&str], happens: impl FnOnce()) -> (bool, String) {
+    let socket = desk.path("edges.sock");
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(&socket).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_towpath"))
+        .args(arguments)
+        .current_dir(desk.path("."))
+        .env("TOWPATH_TRACE_EDGES", &socket)
+        .env("TOWPATH_EDGES", "publish::looked")
+        .env("TOWPATH_WAIT_AT", "publish::looked")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut edges, _) = listener.accept().unwrap();
+    let mut line = [0; "publish::looked\n".len()];
+    edges.read_exact(&mut line).unwrap();
+    happens();
+    edges.write_all(b"!").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    (output.status.success(), said)
+}
+
+/// Loses the files of the version that was sent.
+fn vacuum(desk: &TestProject) {
+    for file in std::fs::read_dir(desk.path("lake/raw/t")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "parquet") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
 }
 
 /// Rows and the sum of keys of each target.
@@ -136,12 +180,7 @@ fn a_row_of_others_stays_and_a_column_that_is_dropped_is_emptied() {
 fn a_vacuumed_version_leaves_no_row_behind() {
     let desk = desk(0..30);
     source(&desk, 10..20);
-    for file in std::fs::read_dir(desk.path("lake/raw/t")).unwrap() {
-        let path = file.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "parquet") {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
+    vacuum(&desk);
     has(&desk.ok(".", &["run"]), &["was vacuumed"]);
     assert_holds(&desk, 10..20);
 }
@@ -170,4 +209,54 @@ fn a_target_that_others_emptied_or_made_again_is_filled() {
     std::fs::write(desk.path("out/t.csv"), "id,v\n").unwrap();
     desk.ok(".", &["run"]);
     assert_holds(&desk, 0..10);
+}
+
+const BY_KEY: &str = "steps:
+  extract: { load: data, into: raw, tables: { t: { from: t.csv } } }
+  send: { publish: raw, into: db, tables: { t: { key: id } } }
+";
+
+#[test]
+fn a_row_that_comes_between_the_look_and_the_write_is_not_deleted() {
+    let theirs = "insert into t values (-1, 'theirs')";
+    // Everything is sent: the version before is gone, or the user asked for it.
+    for arguments in [["run"].as_slice(), &["run", "--full-refresh"]] {
+        let desk = desk(0..10);
+        desk.write("pipelines/p.yml", BY_KEY);
+        desk.ok(".", &["run"]);
+        source(&desk, 5..20);
+        vacuum(&desk);
+        let said = run_while(&desk, arguments, || change(&desk, theirs));
+        has(&said, &["also holds rows of others"]);
+        assert_eq!(sql(&desk, "select count(*) from t where id = -1"), 1);
+        assert_eq!(sql(&desk, "select count(*) from t where id >= 5"), 15);
+    }
+    // What only adds becomes a replacement.
+    let desk = desk(0..10);
+    let adds = BY_KEY.replace("{ key: id }", "{ write: append }");
+    desk.write("pipelines/p.yml", &adds);
+    change(&desk, "delete from t");
+    desk.ok(".", &["run"]);
+    let refused = ends_while(&desk, &["run", "--full-refresh"], || change(&desk, theirs));
+    assert!(!refused.0, "{}", refused.1);
+    has(&refused.1, &["R0949", "also holds rows that this step did not send"]);
+    assert_eq!(sql(&desk, "select count(*) from t where id = -1"), 1);
+}
+
+#[test]
+fn what_happens_between_the_look_and_the_write_shows_at_the_next_run() {
+    let desk = desk(0..10);
+    desk.write("pipelines/p.yml", BY_KEY);
+    desk.ok(".", &["run"]);
+    source(&desk, 0..12);
+    run_while(&desk, &["run"], || change(&desk, "delete from t"));
+    assert_eq!(sql(&desk, "select count(*) from t"), 2);
+    has(&desk.ok(".", &["run"]), &["it had 12 rows, now 2"]);
+    assert_eq!(sql(&desk, "select count(*) from t"), 12);
+    source(&desk, 0..14);
+    let theirs = "insert into t values (-1, 'theirs')";
+    run_while(&desk, &["run"], || change(&desk, theirs));
+    has(&desk.ok(".", &["run"]), &["it had 14 rows, now 15"]);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    assert_eq!(sql(&desk, "select count(*) from t"), 15);
 }

@@ -9,6 +9,12 @@ use towpath_vocab::{CodeEntry, Remedy};
 /// The codes, sorted.
 pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
+        "R0713",
+        Remedy::Bug,
+        "The look at a table before its write cannot be read.",
+        "Nothing was committed. Please report the message.",
+    ),
+    CodeEntry::run(
         "R0722",
         Remedy::Bug,
         "An operator got a stored state, but has none.",

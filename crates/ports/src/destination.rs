@@ -30,7 +30,8 @@ pub trait Destination: Send + Sync {
     async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>>;
 
     /// The table as the last commit of this task left it, and as it is now. What a destination cannot tell
-    /// is left out, which is how others that empty a table or make it again are noticed.
+    /// is left out, which is how others that empty a table or make it again are noticed. Only commits that
+    /// were planned after such a look (`Look`) say what they left.
     async fn states(&self, _task: &TaskKey, _table: &TableName) -> Result<TableStates> {
         Ok(TableStates::default())
     }

@@ -13,6 +13,7 @@ mod destination;
 mod engine;
 mod exact;
 mod exact_json;
+mod look;
 mod memory;
 mod operator;
 mod outcome;
@@ -36,6 +37,7 @@ pub use engine::{
 };
 pub use exact::{ExactKind, ExactValues, exact_moment, has_exact_text};
 pub use exact_json::{exact_json, json_string};
+pub use look::Look;
 pub use memory::{Lease, Memory};
 pub use operator::{Operator, Output};
 pub use outcome::TaskOutcome;

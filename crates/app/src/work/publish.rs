@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptOutcome;
-use towpath_ports::{DELETE_ABSENT, Destination, ReadSpec, Reader, TaskOutcome};
+use towpath_ports::{DELETE_ABSENT, Destination, Look, ReadSpec, Reader, TaskOutcome};
 use towpath_vocab::{
     ColumnEdge, ColumnRef, Failure, Influence, PlannedTask, PublishPlan, ReadMode, Remedy,
     Selection, TableLineage, TablePlan, WriteMode,
@@ -69,6 +69,7 @@ pub(super) async fn publish(
         same: Same::remembered(work, task, &claim).await?,
         target: Target::new(destination.states(&key, &target).await?, &claim),
     };
+    fail::fail_point!("publish::looked");
     if outgoing.is_held(task, &print, &claim).await? {
         let same = outgoing
             .same
@@ -85,6 +86,7 @@ pub(super) async fn publish(
         let same = Same::of(&claim, &now).map_or(TaskOutcome::Nothing, |same| same.outcome());
         return Ok(unchanged(Some(print), same));
     };
+    outgoing.look(&plan).put(&mut plan.write)?;
     let sent = outgoing.sends(plan.write.mode).await?;
     work.write_table(TableWrite {
         task,
@@ -311,6 +313,16 @@ impl Outgoing<'_> {
         let gone = sent.columns.iter();
         let gone = gone.filter(|name| sends.field_with_name(name).is_err() && is_there(name));
         Ok(gone.cloned().collect())
+    }
+
+    /// How the target looked. What deletes rows because all of them are ours is only right while that holds.
+    fn look(&self, plan: &TablePlan) -> Look {
+        let write = &plan.write;
+        let deletes = write.options.contains_key(DELETE_ABSENT) || write.mode != self.mode();
+        Look {
+            table: self.target.now().cloned(),
+            must_hold: deletes,
+        }
     }
 
     /// What is remembered with the commit that follows.

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::json;
 use towpath_engine::Lake;
-use towpath_ports::{TableStates, TaskOutcome};
+use towpath_ports::{TableState, TableStates, TaskOutcome};
 use towpath_vocab::{Annotations, Generation, Mark, PlannedTask, Position, SplitId, TableName};
 
 use super::changes::Pinned;
@@ -165,6 +165,11 @@ impl Target {
             states,
             commit: last.map_or_else(String::new, |last| last.version.clone()),
         }
+    }
+
+    /// The table as it was looked at.
+    pub(super) fn now(&self) -> Option<&TableState> {
+        self.states.now.as_ref()
     }
 
     /// False when there is no table.

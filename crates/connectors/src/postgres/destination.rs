@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Committed, Destination, Intent, Memory, TableStates, Writer};
+use towpath_ports::{Committed, Destination, Intent, Look, Memory, TableStates, Writer};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::{LONGEST_NAME, align, stage_types};
@@ -112,6 +112,7 @@ impl Destination for PostgresDestination {
             settings: self.settings.clone(),
             memory: Arc::clone(&self.memory),
             relation,
+            look: Look::of(&intent.write)?,
             intent,
         };
         check_names(&job)?;

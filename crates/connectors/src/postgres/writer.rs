@@ -15,7 +15,7 @@ use futures::SinkExt as _;
 use tokio::sync::Mutex;
 use tokio_postgres::CopyInSink;
 use towpath_ports::{
-    Candidate, Commit, Committed, Intent, Memory, OpColumn, Prepared, PreparedStats, Receipt,
+    Candidate, Commit, Committed, Intent, Look, Memory, OpColumn, Prepared, PreparedStats, Receipt,
     Scope, StagedFile, Writer,
 };
 use towpath_vocab::{Failure, Remedy, WriteMode};
@@ -35,6 +35,7 @@ use super::sql::{PostgresDialect, STAGE, Writing};
 use crate::relational;
 use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
+use crate::relational::fault::Fault;
 use crate::relational::modes::{deletes_absent, primary_key};
 use crate::relational::statements::{OP, Statements};
 
@@ -44,6 +45,8 @@ const PIECE_BYTES: usize = 128 << 10;
 /// What is written where.
 pub(super) struct Job {
     pub(super) intent: Intent,
+    /// How the table looked when it was decided what to write.
+    pub(super) look: Option<Look>,
     pub(super) relation: Relation,
     pub(super) commits: Relation,
     pub(super) truncate: bool,
@@ -167,7 +170,13 @@ impl PostgresWriter {
             .batch_execute(&format!("ANALYZE {STAGE}"))
             .await
             .doing("looking at the stage")?;
+        self.check_look().await?;
         let alignment = self.fit_table().await?;
+        let is_new = |look: &Look| look.must_hold && look.table.is_none();
+        if !alignment.created && job.look.as_ref().is_some_and(is_new) {
+            // Others made it behind the look.
+            return Err(Fault::Moved { table: shown }.into());
+        }
         let locked = lock_table(client, &job.relation).await?;
         check_values(client, &job.relation, &alignment).await?;
         let table = TableSql::of(job, &alignment);
@@ -191,6 +200,20 @@ impl PostgresWriter {
             stats,
             locked,
         })
+    }
+
+    /// Keeps others out of a table whose rows are deleted because of a look at it, and compares.
+    async fn check_look(&self) -> Result<()> {
+        let (client, job) = (self.session.client(), &self.job);
+        let Some(look) = job.look.as_ref().filter(|look| look.must_hold) else {
+            return Ok(());
+        };
+        let table = job.relation.to_string();
+        if !lock_table(client, &job.relation).await? && look.table.is_some() {
+            return Err(PgError::Unlocked { table });
+        }
+        let now = commits::state(client, &job.relation).await?;
+        Ok(relational::commits::check_look(look, now.as_ref(), &table)?)
     }
 
     /// Creates or evolves the table.
@@ -393,13 +416,19 @@ impl PostgresPrepared {
             truncate_and_insert(&apply).await?;
         }
         let exists = commits::exists(client, &job.commits).await?;
-        let left = commits::state(client, &job.relation).await?;
+        let left = match &job.look {
+            Some(look) => {
+                let how = (job.intent.write.mode, &stats);
+                commits::leaves(&writing(&session, job), look, how).await?
+            }
+            None => None,
+        };
         relational::commits::store(
             &writing(&session, job),
             (&job.commits.sql(), exists),
             &job.intent,
             &commit,
-            (&stats, left.unwrap_or_default()),
+            (&stats, left),
         )
         .await?;
         fail::fail_point!("postgres::before_commit");

@@ -74,4 +74,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A list, struct or map has no JSON text.",
         "A database without such types gets their JSON text, and a value inside has none, for instance an interval. Nothing was written. Leave the column out, or give it the type text in the table's `columns`.",
     ),
+    CodeEntry::run(
+        "R0255",
+        Remedy::Retry,
+        "Others changed the table after it was decided which of its rows to delete.",
+        "Nothing was written. Towpath looks at the table again and tries again: rows of others are not deleted.",
+    ),
 ];

@@ -6,7 +6,7 @@
 //! question to the end of its transaction. It does not know what was written.
 
 use serde::{Deserialize, Serialize};
-use towpath_ports::{Commit, Committed, Intent, PreparedStats, TableState};
+use towpath_ports::{Commit, Committed, Intent, Look, PreparedStats, TableState};
 use towpath_vocab::{Annotations, Generation, Position, TaskKey, Token};
 
 use super::fault::Fault;
@@ -158,18 +158,33 @@ pub(crate) fn compare(
     }
 }
 
-/// Stores a token, and the table it leaves; `exists` says whether the commit table does.
+/// Refuses a write that deletes rows because of a look at a table which others have changed since; to be
+/// asked under the lock.
+pub(crate) fn check_look(
+    look: &Look,
+    now: Option<&TableState>,
+    table: &str,
+) -> Result<(), Fault> {
+    match look.is_overtaken(now) {
+        true => Err(Fault::Moved {
+            table: table.to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Stores a token, and the table it leaves where somebody looked; `exists` says whether the commit table does.
 pub(crate) async fn store<S: Session + ?Sized>(
     session: &S,
     (commits, exists): (&str, bool),
     intent: &Intent,
     commit: &Commit,
-    (stats, left): (&PreparedStats, TableState),
+    (stats, left): (&PreparedStats, Option<TableState>),
 ) -> Result<(), S::Error> {
     let dialect = session.dialect();
     let stored = StoredStats {
         stats: *stats,
-        left: Some(left),
+        left,
     };
     if !exists {
         let sql = definition(session, commits);

@@ -1,4 +1,4 @@
-//! What can go wrong with a write into any SQL database, with what to do. Codes R0240 to R0249.
+//! What can go wrong with a write into any SQL database, with what to do. Codes R0240 to R0255.
 //!
 //! Promise: one code means one thing, whichever database it is; no value of a row is part of a message.
 //! What only one database knows (logins, locks, its own types) is in that connector's `error.rs`.
@@ -60,6 +60,8 @@ pub(crate) enum Fault {
     },
     #[error("the stored commit of `{table}` cannot be read: {reason}")]
     Commit { table: String, reason: String },
+    #[error("`{table}` was changed by others after it was decided which of its rows to delete")]
+    Moved { table: String },
     #[error("connection `{connection}` is read-only")]
     ReadOnly { connection: String },
     #[error("a list, struct or map cannot be written as JSON text: {reason}")]
@@ -82,6 +84,7 @@ impl Fault {
             Self::Commit { .. } => ("R0248", Remedy::FixConfig),
             Self::ReadOnly { .. } => ("R0249", Remedy::Refused),
             Self::NotJson { .. } => ("R0250", Remedy::FixConfig),
+            Self::Moved { .. } => ("R0255", Remedy::Retry),
         }
     }
 
@@ -116,6 +119,9 @@ impl Fault {
             }
             Self::NotJson { .. } => {
                 "leave the column out, or give it the type text in the table's `columns`".to_owned()
+            }
+            Self::Moved { .. } => {
+                "nothing was written; the next attempt looks at the table again".to_owned()
             }
             Self::ReadOnly { connection } => {
                 format!("to allow writes, set `writable: true` on connection `{connection}`")

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Committed, Destination, Intent, Memory, TableStates, Writer};
+use towpath_ports::{Committed, Destination, Intent, Look, Memory, TableStates, Writer};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::align;
@@ -91,6 +91,7 @@ impl Destination for SqliteDestination {
         let (texts, intent) = JsonTexts::of(intent, has_type);
         let job = Job {
             table: table_name(&self.settings, &intent.table),
+            look: Look::of(&intent.write)?,
             intent,
             memory: Arc::clone(&self.memory),
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
 use towpath_ports::{
-    Candidate, Commit, Committed, Intent, Memory, OpColumn, Prepared, PreparedStats, Receipt,
+    Candidate, Commit, Committed, Intent, Look, Memory, OpColumn, Prepared, PreparedStats, Receipt,
     Scope, StagedFile, TableState, Writer,
 };
 use towpath_vocab::{Failure, TaskKey, WriteMode};
@@ -32,6 +32,8 @@ use crate::relational::statements::{OP, Statements};
 pub(super) struct Job {
     pub(super) table: String,
     pub(super) intent: Intent,
+    /// How the table looked when it was decided what to write.
+    pub(super) look: Option<Look>,
     pub(super) memory: Arc<dyn Memory>,
 }
 
@@ -105,6 +107,15 @@ pub(super) async fn state_left(writing: &Writing, task: &TaskKey) -> Result<Opti
 /// The table as it is now; `None` when there is none. One that was made again has another first page or
 /// another definition; else its rows tell.
 pub(super) async fn state(writing: &Writing) -> Result<Option<TableState>> {
+    let Some((name, identity)) = identity(writing).await? else {
+        return Ok(None);
+    };
+    let rows = rows_of(writing, &name).await?;
+    Ok(Some(TableState { identity, rows }))
+}
+
+/// The table's own spelling of its name, and what tells it from one that was made again.
+async fn identity(writing: &Writing) -> Result<Option<(String, String)>> {
     let sql = "SELECT name, coalesce(rootpage, 0), coalesce(sql, '') FROM main.sqlite_master \
                WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE";
     let params = [Value::Text(writing.table.clone())];
@@ -112,12 +123,34 @@ pub(super) async fn state(writing: &Writing) -> Result<Option<TableState>> {
     let Some([name, page, definition]) = found.first().map(Vec::as_slice) else {
         return Ok(None);
     };
-    let sql = format!("SELECT count(*) FROM {}", quoted(name.text()));
+    let identity = format!("{} {}", page.int(), definition.text());
+    Ok(Some((name.text().to_owned(), identity)))
+}
+
+async fn rows_of(writing: &Writing, name: &str) -> Result<Option<u64>> {
+    let sql = format!("SELECT count(*) FROM {}", quoted(name));
     let rows = count(writing, &sql, "counting rows").await?;
-    Ok(Some(TableState {
-        identity: format!("{} {}", page.int(), definition.text()),
-        rows: Some(rows.unsigned_abs()),
-    }))
+    Ok(Some(rows.unsigned_abs()))
+}
+
+/// What a commit leaves, when it was planned after a look at the table: worked out, not counted, unless
+/// triggers decide row by row.
+async fn leaves(
+    writing: &Writing,
+    job: &Job,
+    stats: &PreparedStats,
+) -> Result<Option<TableState>> {
+    let Some(look) = &job.look else {
+        return Ok(None);
+    };
+    let Some((name, identity)) = identity(writing).await? else {
+        return Ok(None);
+    };
+    let rows = match writing.interferes().await? {
+        true => rows_of(writing, &name).await?,
+        false => look.rows_after(job.intent.write.mode, stats),
+    };
+    Ok(Some(TableState { identity, rows }))
 }
 
 async fn has_commits(writing: &Writing) -> Result<bool> {
@@ -146,6 +179,10 @@ async fn apply(
     let held = last(writing, &intent.task).await?;
     if let Some(committed) = commits::compare(held, intent, &job.table)? {
         return Ok(Outcome::Adopted(Box::new(committed)));
+    }
+    if let Some(look) = job.look.as_ref().filter(|look| look.must_hold) {
+        let now = state(writing).await?;
+        commits::check_look(look, now.as_ref(), &job.table)?;
     }
     let (change, primary) = (intent.write.schema_change, primary_key(intent));
     let alignment = align(session, &job.table, &intent.schema, change, primary).await?;
@@ -270,7 +307,7 @@ async fn commit(
 ) -> Result<Committed> {
     let exists = has_commits(writing).await?;
     let table = (commits::TABLE, exists);
-    let left = state(writing).await?.unwrap_or_default();
+    let left = leaves(writing, job, &stats).await?;
     commits::store(writing, table, &job.intent, &how, (&stats, left)).await?;
     let (shown, doing) = (
         writing.session.shown.clone(),

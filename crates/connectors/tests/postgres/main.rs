@@ -16,6 +16,7 @@ mod look;
 mod reach;
 mod read;
 mod recycled;
+mod states;
 mod support;
 mod torture;
 mod write;

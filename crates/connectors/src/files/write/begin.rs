@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use towpath_ports::{Committed, Intent, has_exact_text};
+use towpath_ports::{Committed, Intent, Look, has_exact_text};
 use towpath_vocab::{SchemaChange, WriteMode, types};
 
 use super::beside::of_rows;
@@ -36,6 +36,8 @@ pub(super) struct Claim {
 pub(super) struct Job {
     pub(super) target: Target,
     pub(super) intent: Intent,
+    /// How the place looked when it was decided what to write.
+    pub(super) look: Option<Look>,
     pub(super) known: Known,
     pub(super) columns: Columns,
     /// This generation's commit, when an earlier attempt made it.
@@ -54,6 +56,20 @@ impl Job {
         location
             .folder
             .join(location.temporary(self.intent.generation, what))
+    }
+
+    /// Refuses a write that removes rows because of a look at a place which others have changed since.
+    pub(super) fn check_look(&self, known: &Known) -> Result<()> {
+        let Some(look) = self.look.as_ref().filter(|look| look.must_hold) else {
+            return Ok(());
+        };
+        let location = self.location();
+        match look.is_overtaken(ledger::state(location, known).as_ref()) {
+            true => Err(WriteError::Changed {
+                path: location.shown.clone(),
+            }),
+            false => Ok(()),
+        }
     }
 
     /// Whether the file that is there becomes a part of the new one.
@@ -107,7 +123,11 @@ impl Columns {
 }
 
 /// Claims the place of a target.
-pub(super) fn begin(target: Target, intent: Intent, group_bytes: u64) -> Result<(Job, Claim)> {
+pub(super) fn begin(
+    target: Target,
+    (intent, look): (Intent, Option<Look>),
+    group_bytes: u64,
+) -> Result<(Job, Claim)> {
     check(&target, &intent)?;
     let location = target.location.clone();
     let shown = location.shown.clone();
@@ -128,12 +148,16 @@ pub(super) fn begin(target: Target, intent: Intent, group_bytes: u64) -> Result<
     let mut columns = Columns::all(&intent.schema);
     let mut job = Job {
         target,
+        look,
         intent,
         known,
         columns: Columns::all(&Arc::new(Schema::empty())),
         adopted,
         group_bytes,
     };
+    if job.adopted.is_none() {
+        job.check_look(&job.known)?;
+    }
     let appends = job.intent.write.mode == WriteMode::Append && job.adopted.is_none();
     if appends && job.extends() && job.target.format != Format::Parquet {
         check_encoding(&job)?;

@@ -10,7 +10,7 @@ use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use towpath_ports::{
-    Committed, Destination, Intent, ReadSpec, Result, TableState, TableStates, Writer,
+    Committed, Destination, Intent, Look, ReadSpec, Result, TableState, TableStates, Writer,
 };
 use towpath_vocab::{ReadMode, Selection, TableName, TaskKey};
 
@@ -85,27 +85,25 @@ impl Destination for FilesDestination {
     /// A single file is known by its bytes (`ledger.rs`); a folder also by the files that are in it.
     async fn states(&self, task: &TaskKey, table: &TableName) -> Result<TableStates> {
         let (location, known) = self.look(table).await?;
-        if known.standing == Standing::Missing {
-            return Ok(TableStates::default());
-        }
-        let noted = known.commits.contains_key(&task.app_id());
-        let left = location.many.then(|| ledger::parts_noted(&known));
-        let is = location
-            .many
-            .then(|| ledger::parts_present(&location, &known));
-        let state = |identity: Option<String>| TableState {
-            identity: identity.unwrap_or_default(),
-            rows: None,
+        let now = ledger::state(&location, &known);
+        let is_noted = known.commits.contains_key(&task.app_id());
+        let left = match location.many {
+            true => ledger::parts_noted(&known),
+            false => String::new(),
         };
         Ok(TableStates {
-            committed: noted.then(|| state(left)),
-            now: Some(state(is)),
+            committed: (is_noted && now.is_some()).then_some(TableState {
+                identity: left,
+                rows: None,
+            }),
+            now,
         })
     }
 
     async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
         fail::fail_point!("files::begin");
         let target = self.target(&intent)?;
+        let look = Look::of(&intent.write)?;
         let shown = target.location.shown.clone();
         let memory = &self.source.context.memory;
         let (group, held) = match target.format {
@@ -117,7 +115,7 @@ impl Destination for FilesDestination {
         };
         // Rows on their way here may hold what is wanted: the little a writer takes is not waited for.
         let lease = memory.hold(held).now_or_never();
-        let begun = tokio::task::spawn_blocking(move || begin(target, intent, group)).await;
+        let begun = tokio::task::spawn_blocking(move || begin(target, (intent, look), group)).await;
         let (job, claim) = begun.map_err(|_| WriteError::Broken { path: shown })??;
         let reading = Reading {
             source: self.source.clone(),

@@ -16,7 +16,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use towpath_ports::Committed;
+use towpath_ports::{Committed, TableState};
 
 use super::error::{Result, WriteError};
 use super::location::Location;
@@ -178,12 +178,25 @@ pub(super) fn parts_noted(known: &Known) -> String {
 }
 
 /// The files of a folder's manifest as they are.
-pub(super) fn parts_present(location: &Location, known: &Known) -> String {
+fn parts_present(location: &Location, known: &Known) -> String {
     let parts = known.parts.iter().filter_map(|part| {
         let metadata = fs::metadata(location.folder.join(&part.name)).ok()?;
         Some(format!("{} {}", part.name, metadata.len()))
     });
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// What tells a place from one that others changed, beside the commits that are noted there; `None` when
+/// nothing is there.
+pub(super) fn state(location: &Location, known: &Known) -> Option<TableState> {
+    let identity = match location.many {
+        true => parts_present(location, known),
+        false => String::new(),
+    };
+    (known.standing != Standing::Missing).then_some(TableState {
+        identity,
+        rows: None,
+    })
 }
 
 fn is_parquet(path: &Path) -> io::Result<bool> {

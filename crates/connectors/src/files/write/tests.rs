@@ -24,7 +24,7 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 use towpath_ports::{
     Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, Intent, Lease,
-    Memory, Prepared, ReadSpec, Receipt, Result, Scope, Secrets, Source, Writer,
+    Look, Memory, Prepared, ReadSpec, Receipt, Result, Scope, Secrets, Source, Writer,
 };
 use towpath_vocab::{
     ConnectionPlan, Failure, Generation, Mark, OptionValue, Position, ReadMode, SchemaChange,

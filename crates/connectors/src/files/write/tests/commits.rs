@@ -307,3 +307,51 @@ async fn a_change_of_others_does_not_vanish_in_an_append() {
         .unwrap();
     assert_eq!(project.text("x.csv"), "n,t\n7,theirs\n1,row 1\n");
 }
+
+#[tokio::test]
+async fn a_replacement_planned_after_a_look_does_not_take_what_others_changed_since() {
+    for object in ["x.csv", "x/"] {
+        let (project, first) = (TestProject::new(), how(object, 1));
+        project.write(&first, &rows(0..3)).await.unwrap();
+        let file = match object.ends_with('/') {
+            true => {
+                let names = project.names("x");
+                let part = names.iter().find(|name| name.starts_with("part-"));
+                project.path("x").join(part.unwrap())
+            }
+            false => project.path(object),
+        };
+        let destination = project.destination();
+        let states = destination.states(&first.task(), &first.table()).await;
+        let states = states.unwrap();
+        assert_eq!(states.committed, states.now, "{object}");
+        let begin = |must_hold: bool| {
+            let look = Look {
+                table: states.now.clone(),
+                must_hold,
+            };
+            let mut intent = how(object, 2).intent(rows(0..1).schema());
+            look.put(&mut intent.write).unwrap();
+            destination.begin(intent)
+        };
+        // Others add a row while the write goes on.
+        let mut writer = begin(true).await.unwrap();
+        writer.write(rows(0..1), None).await.unwrap();
+        let prepared = writer.prepare().await.unwrap();
+        let held = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{held}7,theirs\n")).unwrap();
+        let commit = Commit {
+            position: position(2),
+            ..Commit::default()
+        };
+        let failure = prepared.commit(commit).await.unwrap_err();
+        let told = (failure.code.as_str(), failure.remedy);
+        assert_eq!(told, ("R0130", Remedy::Retry), "{object}");
+        assert!(std::fs::read_to_string(&file).unwrap().contains("theirs"));
+        if object.ends_with('/') {
+            let failure = begin(true).await.err().unwrap();
+            assert_eq!(failure.code, "R0130", "{object}");
+        }
+        assert!(begin(false).await.is_ok(), "{object}");
+    }
+}

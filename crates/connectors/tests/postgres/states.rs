@@ -1,0 +1,117 @@
+//! What a destination says of a table before and after a write, and writes that hang on it.
+
+use std::sync::Arc;
+
+use arrow_array::{Int64Array, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
+use serde_json::Value;
+use towpath_ports::{Committed, DELETE_ABSENT, Look, Receipt, TableState, TableStates};
+use towpath_vocab::{Failure, Remedy, TableName, WriteMode};
+
+use crate::support::{Database, intent, task, write};
+
+fn target() -> TableName {
+    TableName::new("out", "t")
+}
+
+fn batch(ids: &[i64]) -> RecordBatch {
+    let schema = Schema::new(vec![Field::new("id", DataType::Int64, true)]);
+    let ids = Int64Array::from(ids.to_vec());
+    RecordBatch::try_new(Arc::new(schema), vec![Arc::new(ids)]).unwrap()
+}
+
+async fn states(database: &Database) -> TableStates {
+    let destination = database.destination();
+    destination
+        .states(&task(&target()), &target())
+        .await
+        .unwrap()
+}
+
+/// A merge planned after a look; `deletes` those whose key does not come.
+async fn merge(
+    database: &Database,
+    (generation, ids): (i64, &[i64]),
+    table: Option<TableState>,
+    deletes: bool,
+) -> Result<Receipt, Failure> {
+    let rows = batch(ids);
+    let mut merge = intent(
+        &target(),
+        rows.schema(),
+        WriteMode::Merge,
+        &["id"],
+        generation,
+    );
+    if deletes {
+        let options = &mut merge.write.options;
+        options.insert(DELETE_ABSENT.to_owned(), Value::Bool(true));
+    }
+    let look = Look {
+        table,
+        must_hold: deletes,
+    };
+    look.put(&mut merge.write).unwrap();
+    write(database.destination().as_ref(), merge, &[rows]).await
+}
+
+fn deleted(written: Result<Receipt, Failure>) -> u64 {
+    let Committed { stats, .. } = written.unwrap().committed;
+    stats.deleted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_deletes_is_refused_when_others_changed_the_table_since_the_look() {
+    let database = Database::with("CREATE SCHEMA out");
+    merge(&database, (1, &[1, 2, 3]), None, false).await.unwrap();
+    for change in [
+        "INSERT INTO out.t VALUES (9)",
+        "DELETE FROM out.t WHERE id = 1",
+        "TRUNCATE out.t; INSERT INTO out.t VALUES (1), (2), (9)",
+        "DROP TABLE out.t; CREATE TABLE out.t (id int8 PRIMARY KEY); INSERT INTO out.t VALUES (9)",
+    ] {
+        let looked = states(&database).await.now;
+        let before = database.sql("SELECT count(*) FROM out._towpath_commits");
+        database.sql(change);
+        let refused = merge(&database, (2, &[2, 3]), looked, true).await;
+        let refused = refused.unwrap_err();
+        assert_eq!((refused.code.as_str(), refused.remedy), ("R0255", Remedy::Retry));
+        let after = database.sql("SELECT count(*) FROM out._towpath_commits");
+        assert_eq!(before, after, "{change}");
+    }
+    let looked = states(&database).await.now;
+    assert_eq!(deleted(merge(&database, (2, &[2, 3]), looked, true).await), 1);
+    // A table that was not there when it was looked for is nobody's to empty.
+    let refused = merge(&database, (3, &[2]), None, true).await;
+    assert_eq!(refused.unwrap_err().code, "R0255");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_tells_what_it_leaves_not_what_others_added_meanwhile() {
+    let database = Database::with("CREATE SCHEMA out");
+    merge(&database, (1, &[1, 2, 3]), None, false).await.unwrap();
+    let looked = states(&database).await;
+    assert_eq!(looked.committed, looked.now);
+    database.sql("INSERT INTO out.t VALUES (9)");
+    merge(&database, (2, &[3, 4]), looked.now, false).await.unwrap();
+    let TableStates { committed, now } = states(&database).await;
+    let rows = |state: Option<TableState>| state.and_then(|state| state.rows);
+    assert_eq!((rows(committed), rows(now)), (Some(4), Some(5)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_tables_that_inherit_are_not_counted_those_of_partitions_are() {
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id int8); CREATE TABLE out.child () INHERITS (out.t); \
+         INSERT INTO out.t VALUES (1); INSERT INTO out.child VALUES (2), (3)",
+    );
+    assert_eq!(states(&database).await.now.unwrap().rows, Some(1));
+    database.sql(
+        "DROP TABLE out.t CASCADE; CREATE TABLE out.t (id int8) PARTITION BY LIST (id); \
+         CREATE TABLE out.one PARTITION OF out.t FOR VALUES IN (1); \
+         CREATE TABLE out.others PARTITION OF out.t DEFAULT; INSERT INTO out.t VALUES (1), (2), (3)",
+    );
+    assert_eq!(states(&database).await.now.unwrap().rows, Some(3));
+    database.sql("DROP TABLE out.t; CREATE VIEW out.t AS SELECT 1 AS id");
+    assert_eq!(states(&database).await.now.unwrap().rows, None);
+}

@@ -1,0 +1,104 @@
+//! How a table looked when it was decided what to write into it.
+//!
+//! Promise: a write that is only right for that very table is refused, under the destination's lock, when
+//! others have changed it since. What the write leaves is worked out from this look, not counted anew, so
+//! that rows which others wrote in between show at the next look. Read next: `destination.rs`.
+
+use serde::{Deserialize, Serialize};
+use towpath_vocab::{Failure, Remedy, WriteMode, WritePlan};
+
+use crate::{PreparedStats, Result, TableState};
+
+/// The write option that holds the look; no key of a project.
+const LOOK: &str = "towpath:look";
+
+/// A look at a table before a write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// The table; `None` when there was none.
+    pub table: Option<TableState>,
+    /// The write deletes rows because of this look: it must still hold under the lock.
+    pub must_hold: bool,
+}
+
+impl Look {
+    /// The look that a write was planned after, if somebody looked.
+    ///
+    /// # Errors
+    /// An option of this name that is not a look.
+    pub fn of(write: &WritePlan) -> Result<Option<Self>> {
+        let Some(value) = write.options.get(LOOK) else {
+            return Ok(None);
+        };
+        serde_json::from_value(value.clone())
+            .map(Some)
+            .map_err(|error| unreadable(&error))
+    }
+
+    /// Puts it where the destination finds it.
+    ///
+    /// # Errors
+    /// A look that cannot be written down.
+    pub fn put(&self, write: &mut WritePlan) -> Result<()> {
+        let value = serde_json::to_value(self).map_err(|error| unreadable(&error))?;
+        write.options.insert(LOOK.to_owned(), value);
+        Ok(())
+    }
+
+    /// True when the table under the lock is not the one that a decision to delete was made for.
+    #[must_use]
+    pub fn is_overtaken(&self, now: Option<&TableState>) -> bool {
+        self.must_hold && self.table.as_ref() != now
+    }
+
+    /// The rows of the table after such a write, when nobody else wrote to it since the look.
+    #[must_use]
+    pub fn rows_after(&self, mode: WriteMode, stats: &PreparedStats) -> Option<u64> {
+        let before = match &self.table {
+            _ if mode == WriteMode::Replace => return Some(stats.inserted),
+            None => 0,
+            Some(table) => table.rows?,
+        };
+        Some((before + stats.inserted).saturating_sub(stats.deleted))
+    }
+}
+
+fn unreadable(error: &serde_json::Error) -> Failure {
+    let message = format!("the look at a table before its write cannot be read: {error}");
+    Failure::new("R0713", Remedy::Bug, message)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn state(rows: u64) -> TableState {
+        TableState {
+            identity: "1".to_owned(),
+            rows: Some(rows),
+        }
+    }
+
+    #[test]
+    fn rows_of_others_do_not_hide_in_what_a_write_leaves() {
+        let look = |table| Look {
+            table,
+            must_hold: true,
+        };
+        let stats = PreparedStats {
+            inserted: 3,
+            deleted: 1,
+            ..PreparedStats::default()
+        };
+        let merge = |table| look(table).rows_after(WriteMode::Merge, &stats);
+        assert_eq!(merge(Some(state(5))), Some(7));
+        assert_eq!(merge(None), Some(2));
+        let replaced = look(Some(state(5))).rows_after(WriteMode::Replace, &stats);
+        assert_eq!(replaced, Some(3));
+        assert!(look(Some(state(5))).is_overtaken(Some(&state(6))));
+        assert!(look(None).is_overtaken(Some(&state(0))));
+        assert!(!look(Some(state(5))).is_overtaken(Some(&state(5))));
+        assert!(!Look::default().is_overtaken(Some(&state(5))));
+    }
+}
