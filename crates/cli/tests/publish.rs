@@ -260,3 +260,79 @@ fn what_happens_between_the_look_and_the_write_shows_at_the_next_run() {
     has(&desk.ok(".", &["run"]), &["Nothing to do"]);
     assert_eq!(sql(&desk, "select count(*) from t"), 15);
 }
+
+const MODELLED: &str = "steps:
+  extract: { load: data, into: raw, tables: { t: { from: t.csv } } }
+  build: { models: all }
+  send: { publish: marts, into: db, tables: { m: { key: id, where: w < 5 } } }
+";
+
+/// A desk whose published table is a model with a column `w`, the last digit of `id`.
+fn modelled(target: &str) -> TestProject {
+    let desk = TestProject::new();
+    desk.write("towpath.yml", PROJECT);
+    desk.write("pipelines/p.yml", MODELLED);
+    model(&desk, "id, v, id % 10 as w");
+    source(&desk, 0..10);
+    change(&desk, target);
+    desk.ok(".", &["run"]);
+    assert_eq!(sql(&desk, "select count(*) from m where w < 5"), 5);
+    desk
+}
+
+fn model(desk: &TestProject, columns: &str) {
+    let config = "{{ config(materialized='table') }}";
+    let text = format!("{config}\nselect {columns} from {{{{ source('raw', 't') }}}}\n");
+    desk.write("models/marts/m.sql", &text);
+}
+
+#[test]
+fn a_column_that_the_model_lost_is_emptied_also_where_the_last_where_named_it() {
+    for is_vacuumed in [false, true] {
+        let desk = modelled("");
+        model(&desk, "id, v");
+        let all = MODELLED.replace(", where: w < 5", "");
+        desk.write("pipelines/p.yml", &all);
+        if is_vacuumed {
+            for file in std::fs::read_dir(desk.path("lake/marts/m")).unwrap() {
+                let path = file.unwrap().path();
+                if path.extension().is_some_and(|ending| ending == "parquet") {
+                    std::fs::remove_file(path).unwrap();
+                }
+            }
+        }
+        let said = desk.ok(".", &["run"]);
+        assert_eq!(said.contains("was vacuumed"), is_vacuumed, "{said}");
+        assert_eq!(sql(&desk, "select count(*) from m"), 10);
+        assert_eq!(sql(&desk, "select count(w) from m"), 0);
+        has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    }
+}
+
+#[test]
+fn a_lost_column_that_takes_no_null_keeps_its_values_and_stops_nothing() {
+    let strict = "create table m (id integer primary key, v text, w integer not null default 7)";
+    let desk = modelled(strict);
+    model(&desk, "id, v");
+    let all = MODELLED.replace(", where: w < 5", "");
+    desk.write("pipelines/p.yml", &all);
+    has(&desk.ok(".", &["run"]), &["allows no NULL in it, so it keeps its values"]);
+    assert_eq!(sql(&desk, "select count(*) from m where w = 7"), 5);
+    assert_eq!(sql(&desk, "select count(*) from m where w < 5"), 5);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+}
+
+#[test]
+fn a_commit_that_was_not_stored_is_not_called_a_restored_lakehouse() {
+    let desk = desk(0..10);
+    desk.write("pipelines/p.yml", BY_KEY);
+    // As earlier versions stored it: a number and no commit.
+    let old = "update _towpath_commits set position = replace(position, '\"commit\":', '\"was\":')";
+    change(&desk, old);
+    source(&desk, 5..20);
+    let said = desk.ok(".", &["run"]);
+    has(&said, &["did not store its commit", "were deleted"]);
+    assert!(!said.contains("restored"), "{said}");
+    assert_eq!(sql(&desk, "select count(*) from t"), 15);
+    assert_eq!(sql(&desk, "select count(*) from t where id < 5"), 0);
+}

@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, new_null_array};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_schema::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use towpath_engine::Lake;
@@ -54,6 +54,15 @@ impl Pinned {
             commit: lake.commit_id(name, described.version).await?,
             table,
         }))
+    }
+
+    /// The engine reads its files.
+    fn candidate(&self, services: &ProjectServices, publish: &PublishPlan) -> Result<Candidate> {
+        Ok(Candidate {
+            schema: Arc::clone(&self.table.schema),
+            source: services.lake.source(&publish.from)?,
+            native: Arc::new(self.table.clone()),
+        })
     }
 
     /// The version as a fingerprint takes it: with the identity the table was made with, and its commit.
@@ -101,7 +110,7 @@ pub(super) struct Comparison<'a> {
     /// Which rows of the version before were sent.
     pub(super) filter_before: Option<&'a str>,
     /// Columns that are sent no longer: they become NULL.
-    pub(super) dropped: &'a [String],
+    pub(super) dropped: &'a [FieldRef],
     pub(super) extent: Extent,
 }
 
@@ -125,6 +134,8 @@ impl Comparison<'_> {
         let Some(schema) = common(&then.schema, &self.now.table.schema) else {
             return gone("has columns of other types");
         };
+        // What was sent then was filtered by the columns of then.
+        let then_columns = with_columns_of(&schema, &then.schema);
         // Where other rows of a version are wanted than before, also a file that both have tells rows apart.
         let same_rows = self.filter_before == self.publish.table.filter.as_deref();
         let (then_only, now_only) = match same_rows {
@@ -140,15 +151,16 @@ impl Comparison<'_> {
         }
         // Columns that are new read as NULL in files that lack them.
         let seen = |files: LakeCandidate| files.with_columns(&schema);
+        let seen_then = |files: LakeCandidate| files.with_columns(&then_columns);
         let candidates = BTreeMap::from([
             (
                 seen_as("now"),
                 self.candidate(seen(self.now.table.clone()))?,
             ),
             (seen_as("now_only"), self.candidate(seen(now_only))?),
-            (seen_as("then_only"), self.candidate(seen(then_only))?),
+            (seen_as("then_only"), self.candidate(seen_then(then_only))?),
         ]);
-        let columns = self.columns(&schema);
+        let columns = sent_columns(self.publish, &schema);
         if !can_compare(&columns) {
             return gone("has columns of a type that cannot be compared");
         }
@@ -161,8 +173,15 @@ impl Comparison<'_> {
                 self.publish.table.write.key.join(", ")
             )));
         }
+        let then = match engine.query(&text.rows_before(), &candidates).await {
+            Ok(then) => then,
+            Err(failure) if !same_rows && !failure.remedy.may_pass() => {
+                return gone("was sent with a `where` that cannot be evaluated any more");
+            }
+            Err(failure) => return Err(failure),
+        };
         let versions = Versions {
-            then: engine.query(&text.rows_before(), &candidates).await?,
+            then,
             now: engine.query(&text.rows("now_only"), &candidates).await?,
             key: self.publish.table.write.key.clone(),
         };
@@ -177,24 +196,14 @@ impl Comparison<'_> {
         let Some(first) = changes.next().await else {
             return Ok(Sending::Nothing);
         };
-        Ok(Sending::Changes(Box::new(Changes {
-            table: self.publish.table.target.clone(),
-            object: from.to_string(),
-            schema: columns,
-            changes: Some(Box::pin(stream::iter([first]).chain(changes))),
-        })))
-    }
-
-    /// The columns that are sent, and those that are no longer.
-    fn columns(&self, schema: &SchemaRef) -> SchemaRef {
-        let sent = sent_columns(self.publish, schema);
-        let dropped = self.dropped.iter();
-        let dropped = dropped.filter_map(|name| {
-            let field = schema.field_with_name(name).ok()?;
-            Some(Arc::new(field.clone().with_nullable(true)))
-        });
-        let fields: Vec<_> = sent.fields().iter().cloned().chain(dropped).collect();
-        Arc::new(Schema::new_with_metadata(fields, sent.metadata().clone()))
+        let changes = stream::iter([first]).chain(changes);
+        let changes = changes.map_ok(|(batch, ops)| (batch, Some(ops)));
+        Ok(Sending::Changes(Box::new(Changes::of(
+            self.publish,
+            &columns,
+            self.dropped,
+            Box::pin(changes),
+        ))))
     }
 
     /// The engine reads the files of `native`.
@@ -230,6 +239,14 @@ fn common(then: &Schema, now: &SchemaRef) -> Option<SchemaRef> {
         fields,
         now.metadata().clone(),
     )))
+}
+
+/// Columns, and those that only an older version had.
+fn with_columns_of(now: &SchemaRef, then: &Schema) -> SchemaRef {
+    let is_old = |field: &&FieldRef| now.field_with_name(field.name()).is_err();
+    let old = then.fields().iter().filter(is_old);
+    let fields: Vec<_> = now.fields().iter().chain(old).cloned().collect();
+    Arc::new(Schema::new_with_metadata(fields, now.metadata().clone()))
 }
 
 /// The files only one of two versions has. A file that both have holds the same rows in both.
@@ -275,15 +292,9 @@ struct Text {
 impl Text {
     fn of(comparison: &Comparison<'_>, columns: &Schema) -> Self {
         let table = &comparison.publish.table;
-        let column = |field: &Arc<Field>| {
-            let name = quoted(field.name());
-            match comparison.dropped.contains(field.name()) {
-                true => format!("case when false then {name} end as {name}"),
-                false => name,
-            }
-        };
+        let fields = columns.fields().iter();
         Self {
-            columns: columns.fields().iter().map(column).collect(),
+            columns: fields.map(|field| quoted(field.name())).collect(),
             key: table.write.key.iter().map(|k| quoted(k)).collect(),
             filter: filter_text(table.filter.as_deref()),
             filter_before: filter_text(comparison.filter_before),
@@ -323,14 +334,9 @@ pub(super) async fn rows_to_send(
     let Some(filter) = publish.table.filter.as_deref() else {
         return Ok(now.table.rows());
     };
-    let candidate = Candidate {
-        schema: Arc::clone(&now.table.schema),
-        source: services.lake.source(&publish.from)?,
-        native: Arc::new(now.table.clone()),
-    };
     let filter = filter_text(Some(filter));
     let sql = format!("select count(*) as n from {SCHEMA}.now{filter}");
-    let candidates = BTreeMap::from([(seen_as("now"), candidate)]);
+    let candidates = BTreeMap::from([(seen_as("now"), now.candidate(services, publish)?)]);
     let counted = services.engine.query(&sql, &candidates).await?;
     let batches: Vec<RecordBatch> = counted.batches.try_collect().await?;
     let first = batches.iter().find(|batch| batch.num_rows() > 0);
@@ -342,12 +348,59 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Rows with what is to be done with them.
+/// Every row that is sent of a version, with columns that are sent no longer as NULL.
+pub(super) async fn rows_with_nulls(
+    services: &ProjectServices,
+    publish: &PublishPlan,
+    now: &Pinned,
+    dropped: &[FieldRef],
+) -> Result<Box<dyn Reader>> {
+    let columns = sent_columns(publish, &now.table.schema);
+    let names: Vec<String> = columns.fields().iter().map(|f| quoted(f.name())).collect();
+    let (names, filter) = (names.join(", "), filter_text(publish.table.filter.as_deref()));
+    let sql = format!("select {names} from {SCHEMA}.now{filter}");
+    let candidates = BTreeMap::from([(seen_as("now"), now.candidate(services, publish)?)]);
+    let rows = services.engine.query(&sql, &candidates).await?;
+    let rows = rows.batches.try_filter_map(|batch| {
+        std::future::ready(Ok((batch.num_rows() > 0).then_some((batch, None))))
+    });
+    let rows = Changes::of(publish, &columns, dropped, Box::pin(rows));
+    Ok(Box::new(rows))
+}
+
+/// Rows with what is to be done with them, where that differs from row to row.
 struct Changes {
     table: TableName,
     object: String,
+    /// The columns that are sent, and those that become NULL.
     schema: SchemaRef,
-    changes: Option<Differences>,
+    changes: Option<BoxStream<Result<(RecordBatch, Option<OpColumn>)>>>,
+}
+
+impl Changes {
+    fn of(
+        publish: &PublishPlan,
+        columns: &SchemaRef,
+        dropped: &[FieldRef],
+        changes: BoxStream<Result<(RecordBatch, Option<OpColumn>)>>,
+    ) -> Self {
+        let fields: Vec<_> = columns.fields().iter().chain(dropped).cloned().collect();
+        let metadata = columns.metadata().clone();
+        Self {
+            table: publish.table.target.clone(),
+            object: publish.from.to_string(),
+            schema: Arc::new(Schema::new_with_metadata(fields, metadata)),
+            changes: Some(changes),
+        }
+    }
+}
+
+/// A batch of the first columns, with the others as NULL.
+fn filled(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let dropped = schema.fields().iter().skip(batch.num_columns());
+    let nulls = dropped.map(|field| new_null_array(field.data_type(), batch.num_rows()));
+    let columns = batch.columns().iter().cloned().chain(nulls).collect();
+    RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| other_columns(&error))
 }
 
 #[async_trait]
@@ -372,14 +425,10 @@ impl Reader for Changes {
         let changes = stream::iter(self.changes.take()).flatten();
         let rows = changes.scan(0u64, move |first, change| {
             let event = change.and_then(|(batch, ops)| {
-                let batch = RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec())
-                    .map_err(|error| other_columns(&error))?;
+                let batch = filled(&batch, &schema)?;
                 let rows = Rows::of_batch(table.clone(), &object, batch, *first);
                 *first += rows.len() as u64;
-                Ok(Event::Rows(Rows {
-                    ops: Some(ops),
-                    ..rows
-                }))
+                Ok(Event::Rows(Rows { ops, ..rows }))
             });
             std::future::ready(Some(event))
         });

@@ -7,8 +7,10 @@
 use sha2::{Digest, Sha256};
 use towpath_vocab::{
     Action, FactSource, Failure, PlannedPipeline, PlannedTask, Remedy, TableLineage, TablePlan,
+    WriteMode,
 };
 
+use super::generation::GenerationClaim;
 use crate::Result;
 
 /// Changes when the meaning of a node, or how it is written down, changes in a later version.
@@ -33,6 +35,28 @@ pub(crate) fn fingerprint(task: &PlannedTask, inputs: &[String]) -> Result<Strin
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect())
+}
+
+/// The fingerprint, or the form in which an earlier version stored it with the commit that the destination
+/// holds: inputs had no commits in their text. What was appended then is not appended again.
+pub(crate) fn held_form(
+    task: &PlannedTask,
+    (print, inputs): (String, &[String]),
+    claim: &GenerationClaim,
+    write: WriteMode,
+) -> Result<String> {
+    if write != WriteMode::Append {
+        return Ok(print);
+    }
+    let older = |input: &String| {
+        let version = input.split_once(", commit ");
+        version.map_or(input.clone(), |(version, _)| version.to_owned())
+    };
+    let older = fingerprint(task, &inputs.iter().map(older).collect::<Vec<_>>())?;
+    Ok(match claim.held_fingerprint() == Some(older.as_str()) {
+        true => older,
+        false => print,
+    })
 }
 
 /// A graph without what does not change what it does.

@@ -16,7 +16,7 @@ use towpath_vocab::{
     Position, SchemaChange, TableLineage, TableName, WriteMode,
 };
 
-use super::fingerprint::fingerprint;
+use super::fingerprint::{fingerprint, held_form};
 use super::scope::{TaskDone, Work};
 use super::write_table::TableWrite;
 use crate::Result;
@@ -29,7 +29,8 @@ pub(super) async fn build(
 ) -> Result<AttemptOutcome> {
     let engine = &work.services.engine;
     let target = model.table.target.clone();
-    let print = fingerprint(task, &inputs(engine, model).await?)?;
+    let read = inputs(engine, model).await?;
+    let print = fingerprint(task, &read)?;
     if model.materialized == Materialized::View {
         return view(work, task, model, print).await;
     }
@@ -40,6 +41,7 @@ pub(super) async fn build(
     if claim.is_done {
         return work.adopted(task, &target, claim, Some(print));
     }
+    let print = held_form(task, (print, &read), &claim, model.table.write.mode)?;
     // `full_refresh: false` holds against `--full-refresh`: what was appended is not appended again.
     let keeps = work.options.full_refresh
         && !is_anew(work, model)

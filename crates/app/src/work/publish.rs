@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow_schema::FieldRef;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptOutcome;
@@ -18,9 +19,10 @@ use towpath_vocab::{
 };
 
 use super::changes::{
-    Comparison, Extent, Noted, Pinned, Sending, overtaken, rows_to_send, sent_columns,
+    Comparison, Extent, Noted, Pinned, Sending, overtaken, rows_to_send, rows_with_nulls,
+    sent_columns,
 };
-use super::fingerprint::fingerprint;
+use super::fingerprint::{fingerprint, held_form};
 use super::generation::GenerationClaim;
 use super::scope::{TaskDone, Work};
 use super::sent::{Same, Sent, Target, is_in_history};
@@ -59,6 +61,8 @@ pub(super) async fn publish(
         return work.adopted(task, &target, claim, Some(print));
     }
     let key = work.key(&task.step, &target);
+    let write = publish.table.write.mode;
+    let print = held_form(task, (print, &[now.input()]), &claim, write)?;
     let outgoing = Outgoing {
         work,
         publish,
@@ -213,19 +217,18 @@ impl Outgoing<'_> {
             .as_ref()
             .is_some_and(|sent| sent.key == plan.write.key);
         let is_refreshed = self.work.options.full_refresh && is_sole && is_same_key;
+        let dropped = self.dropped(notes).await?;
         let sending = match &self.sent {
             // Also what an earlier version of the step or of Towpath left there goes.
             Some(sent) if is_refreshed && sent.task == self.identity => None,
-            Some(sent) => Some(self.compare(sent).await?),
+            Some(sent) => Some(self.compare(sent, &dropped).await?),
             None => None,
         };
         match sending {
             Some(Sending::Nothing) => return Ok(None),
             Some(Sending::Changes(reader)) => {
-                // Already applied, to both versions; a deleted row need not fulfil it.
-                plan.filter = None;
-                plan.keep.clear();
-                plan.drop.clear();
+                // To both versions; a deleted row need not fulfil it.
+                is_applied(plan);
                 return Ok(Some(reader));
             }
             Some(Sending::Everything(why)) => {
@@ -249,11 +252,17 @@ impl Outgoing<'_> {
             let options = &mut plan.write.options;
             options.insert(DELETE_ABSENT.to_owned(), Value::Bool(true));
         }
-        self.everything().await.map(Some)
+        if dropped.is_empty() {
+            return self.everything().await.map(Some);
+        }
+        is_applied(plan);
+        rows_with_nulls(&self.work.services, self.publish, self.now, &dropped)
+            .await
+            .map(Some)
     }
 
     /// What differs from what the destination holds.
-    async fn compare(&self, sent: &Sent) -> Result<Sending> {
+    async fn compare(&self, sent: &Sent, dropped: &[FieldRef]) -> Result<Sending> {
         let (from, lake) = (&self.publish.from, &self.work.services.lake);
         let held = |same: &Same| (same.version, same.commit.clone());
         // A later version with the same rows is compared with instead: it may outlive the other.
@@ -272,25 +281,21 @@ impl Outgoing<'_> {
             }
         }
         let Some(before) = before else {
-            let version = sent.version;
-            return Ok(Sending::Everything(format!(
-                "the version {version} of `{from}` that was sent is not in its history as it is now (restored, copied or made again)"
-            )));
+            return Ok(Sending::Everything(self.is_unknown(sent).await?));
         };
         if sent.key != self.publish.table.write.key {
             return Ok(Sending::Everything("the key is another one".to_owned()));
         }
         let is_all =
             self.work.options.full_refresh || sent.task != self.identity || self.is_changed();
-        let dropped = self.dropped(sent).await?;
         let comparison = Comparison {
             services: &self.work.services,
             publish: self.publish,
             now: self.now,
             before,
             filter_before: sent.filter.as_deref(),
-            dropped: &dropped,
-            extent: match is_all {
+            dropped,
+            extent: match is_all || !dropped.is_empty() {
                 true => Extent::All,
                 false => Extent::Changed,
             },
@@ -299,20 +304,66 @@ impl Outgoing<'_> {
         comparison.compare().await
     }
 
-    /// Columns that were sent before, are sent no longer, and are still in the target.
-    async fn dropped(&self, sent: &Sent) -> Result<Vec<String>> {
-        if sent.task == self.identity {
-            return Ok(Vec::new());
+    /// Why the version that was sent cannot be compared with.
+    async fn is_unknown(&self, sent: &Sent) -> Result<String> {
+        let (from, version) = (&self.publish.from, sent.version);
+        if sent.table != self.now.id {
+            return Ok(format!(
+                "`{from}` was made again since its version {version} was sent"
+            ));
         }
+        if sent.commit.is_none() {
+            return Ok(format!(
+                "an earlier version of Towpath sent version {version} of `{from}` and did not store its commit"
+            ));
+        }
+        let entry = self.work.services.lake.commit_id(from, version).await?;
+        Ok(match entry.is_none() && version <= self.now.version {
+            true => format!(
+                "the log of `{from}` does not have its version {version} any more, which was sent"
+            ),
+            false => format!(
+                "the version {version} of `{from}` that was sent is not in its history as it is now (restored or copied)"
+            ),
+        })
+    }
+
+    /// Columns that were sent before, are sent no longer, and are still in the target: they become NULL,
+    /// of the type they were sent with. One in which the target allows no NULL keeps what it has.
+    async fn dropped(&self, notes: &mut Vec<String>) -> Result<Vec<FieldRef>> {
+        let (from, target) = (&self.publish.from, &self.publish.table.target);
         let sends = sent_columns(self.publish, &self.now.table.schema);
-        let target = self.destination.schema(&self.publish.table.target).await?;
-        let is_there = |name: &String| {
-            let target = target.as_ref();
-            target.is_some_and(|target| target.field_with_name(name).is_ok())
+        let sent = self.sent.iter().flat_map(|sent| &sent.columns);
+        let mut gone = sent.filter(|name| sends.field_with_name(name).is_err()).peekable();
+        let (Some(sent), true) = (&self.sent, gone.peek().is_some()) else {
+            return Ok(Vec::new());
         };
-        let gone = sent.columns.iter();
-        let gone = gone.filter(|name| sends.field_with_name(name).is_err() && is_there(name));
-        Ok(gone.cloned().collect())
+        let Some(there) = self.destination.schema(target).await? else {
+            return Ok(Vec::new());
+        };
+        // When it cannot be read any more, the target's own types are as good.
+        let then = match sent.table == self.now.id {
+            true => self.work.services.lake.snapshot_at(from, sent.version).await.ok(),
+            false => None,
+        };
+        let then = then.map(|then| then.schema);
+        let mut dropped = Vec::new();
+        for name in gone {
+            let Ok(present) = there.field_with_name(name) else {
+                continue;
+            };
+            if !present.is_nullable() {
+                notes.push(format!(
+                    "`{name}` is not sent any more; `{target}` allows no NULL in it, so it keeps its values"
+                ));
+                continue;
+            }
+            let now = self.now.table.schema.field_with_name(name).ok();
+            let then = then.as_ref().and_then(|then| then.field_with_name(name).ok());
+            let field = now.or(then).unwrap_or(present).clone();
+            dropped.push(Arc::new(field.with_nullable(true)));
+        }
+        Ok(dropped)
     }
 
     /// How the target looked. What deletes rows because all of them are ours is only right while that holds.
@@ -371,6 +422,13 @@ impl Outgoing<'_> {
             false => Err(overtaken(from)),
         }
     }
+}
+
+/// The rows come filtered, with the columns that are sent.
+fn is_applied(plan: &mut TablePlan) {
+    plan.filter = None;
+    plan.keep.clear();
+    plan.drop.clear();
 }
 
 fn unchanged(fingerprint: Option<String>, outcome: TaskOutcome) -> AttemptOutcome {

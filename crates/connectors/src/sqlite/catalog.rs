@@ -20,6 +20,8 @@ pub(super) struct CatalogTable {
     /// The name the row number goes by, when there is one.
     pub(super) rowid: Option<&'static str>,
     pub(super) columns: Vec<Raw>,
+    /// Columns that take no NULL.
+    pub(super) required: Vec<String>,
     /// Primary key, in its order.
     pub(super) key: Vec<String>,
 }
@@ -53,18 +55,21 @@ pub(super) fn look_up(
     };
     let mut key = Vec::new();
     // Generated columns (2, 3) are values like others; hidden ones (1) belong to virtual tables.
-    let sql = "SELECT name, type, pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
+    let sql = "SELECT name, type, pk, \"notnull\" FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
     let mut statement = connection.prepare(sql).doing(shown, ASKING)?;
     let rows = statement.query_map([&name], |row| {
         let raw = Raw {
             name: row.get(0)?,
             declared: row.get(1)?,
         };
-        Ok((raw, row.get::<_, i64>(2)?))
+        Ok((raw, row.get::<_, i64>(2)?, row.get::<_, bool>(3)?))
     });
-    let mut columns = Vec::new();
+    let (mut columns, mut required) = (Vec::new(), Vec::new());
     for row in rows.doing(shown, ASKING)? {
-        let (raw, place) = row.doing(shown, ASKING)?;
+        let (raw, place, is_required) = row.doing(shown, ASKING)?;
+        if is_required || place > 0 {
+            required.push(raw.name.clone());
+        }
         if place > 0 {
             key.push((place, raw.name.clone()));
         }
@@ -82,6 +87,7 @@ pub(super) fn look_up(
         is_view,
         rowid,
         columns,
+        required,
         key: key.into_iter().map(|(_, name)| name).collect(),
     }))
 }

@@ -17,7 +17,7 @@ use super::names::{quoted, same};
 use super::session::{Session, Settings, blocking};
 use super::sql::Writing;
 use super::stage;
-use super::types::{Column, settle};
+use super::types::settle;
 use super::writer::{Job, SqliteWriter, last, state, state_left};
 use crate::relational::fault::Fault;
 use crate::relational::modes;
@@ -128,9 +128,11 @@ impl Destination for SqliteDestination {
                 &|_| None,
                 &settings.shown,
             )?;
-            Ok(Some(Arc::new(Schema::new(
-                columns.iter().map(Column::field).collect::<Vec<_>>(),
-            ))))
+            let fields = columns.iter().map(|column| {
+                let is_required = found.required.contains(&column.name);
+                column.field().with_nullable(!is_required)
+            });
+            Ok(Some(Arc::new(Schema::new(fields.collect::<Vec<_>>()))))
         });
         Ok(schema.await?)
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use arrow_array::builder::{Int64Builder, ListBuilder};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt as _;
 use towpath_ports::{Commit, Destination, Intent};
@@ -27,7 +28,7 @@ struct Bench {
     generation: i64,
     publish: PublishPlan,
     filter_before: Option<String>,
-    dropped: Vec<String>,
+    dropped: Vec<FieldRef>,
     _folder: tempfile::TempDir,
 }
 
@@ -395,7 +396,8 @@ async fn what_was_sent_is_told_by_how_it_was_sent() {
     // All rows were sent; of the same version now only some are wanted, without a column.
     bench.publish.table.filter = Some("id > 1".to_owned());
     bench.publish.table.drop = vec!["say \"hi\"".to_owned()];
-    bench.dropped = bench.publish.table.drop.clone();
+    let dropped = Field::new("say \"hi\"", DataType::Utf8, true);
+    bench.dropped = vec![Arc::new(dropped)];
     assert_eq!(
         bench.changes(first, Extent::All).await,
         ["D 1 -", "U 2 -", "U 3 -"]

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use towpath_ports::Committed;
 use towpath_vocab::{
-    ColumnEdge, ColumnRef, Influence, Materialized, ModelPlan, RetryPlan, Span, TriggerRule,
+    ColumnEdge, ColumnRef, Generation, Influence, Materialized, ModelPlan, RetryPlan, Span,
+    TableName, TaskKey, TaskKind, Token, TriggerRule,
 };
 
 use super::*;
@@ -104,4 +106,40 @@ fn places_and_what_was_observed_do_not_count() {
     };
     plan.template.push(' ');
     assert_ne!(print(&plain), print(&moved));
+}
+
+#[test]
+fn an_append_of_an_earlier_version_is_known_by_its_inputs_without_their_commits() {
+    let task = model(json!({}));
+    let older = fingerprint(&task, &["version 3 of id".to_owned()]).unwrap();
+    let inputs = ["version 3 of id, commit Some(\"c\")".to_owned()];
+    let now = fingerprint(&task, &inputs).unwrap();
+    let held = |stored: Option<&str>, write| {
+        let key = TaskKey {
+            project: "p".into(),
+            environment: "dev".into(),
+            pipeline: "l".into(),
+            step: "build".into(),
+            kind: TaskKind::Step,
+            table: TableName::new("marts", "m"),
+        };
+        let token = Token {
+            fingerprint: stored.map(str::to_owned),
+            ..Token::of(key, Generation(1))
+        };
+        let claim = GenerationClaim {
+            generation: Generation(2),
+            last: Some(Committed {
+                token,
+                version: "commit 1".to_owned(),
+                stats: Default::default(),
+            }),
+            is_done: false,
+        };
+        held_form(&task, (now.clone(), &inputs), &claim, write).unwrap()
+    };
+    assert_eq!(held(Some(&older), WriteMode::Append), older);
+    assert_eq!(held(Some(&older), WriteMode::Merge), now);
+    assert_eq!(held(Some(&now), WriteMode::Append), now);
+    assert_eq!(held(None, WriteMode::Append), now);
 }
