@@ -77,6 +77,7 @@ mod tests {
         TableState {
             identity: "1".to_owned(),
             rows: Some(rows),
+            ..TableState::default()
         }
     }
 

@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, new_null_array};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
+use arrow_array::{RecordBatch, new_null_array};
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -357,7 +357,10 @@ pub(super) async fn rows_with_nulls(
 ) -> Result<Box<dyn Reader>> {
     let columns = sent_columns(publish, &now.table.schema);
     let names: Vec<String> = columns.fields().iter().map(|f| quoted(f.name())).collect();
-    let (names, filter) = (names.join(", "), filter_text(publish.table.filter.as_deref()));
+    let (names, filter) = (
+        names.join(", "),
+        filter_text(publish.table.filter.as_deref()),
+    );
     let sql = format!("select {names} from {SCHEMA}.now{filter}");
     let candidates = BTreeMap::from([(seen_as("now"), now.candidate(services, publish)?)]);
     let rows = services.engine.query(&sql, &candidates).await?;

@@ -157,7 +157,7 @@ impl Outgoing<'_> {
     }
 
     fn is_sole(&self) -> bool {
-        self.target.is_sole(self.sent.as_ref())
+        self.target.is_sole()
     }
 
     /// What is sent, with what that changes in the plan; `None` when there is nothing to send.
@@ -235,7 +235,7 @@ impl Outgoing<'_> {
                 let rest = match is_sole {
                     true => format!("rows of `{target}` that are not in `{from}` were deleted"),
                     false => format!(
-                        "`{target}` also holds rows of others, so none was deleted: rows that are no longer in `{from}` may still be there"
+                        "`{target}` may also hold rows of others, so none was deleted: rows that are no longer in `{from}` may still be there"
                     ),
                 };
                 notes.push(format!(
@@ -333,22 +333,31 @@ impl Outgoing<'_> {
     async fn dropped(&self, notes: &mut Vec<String>) -> Result<Vec<FieldRef>> {
         let (from, target) = (&self.publish.from, &self.publish.table.target);
         let sends = sent_columns(self.publish, &self.now.table.schema);
-        let sent = self.sent.iter().flat_map(|sent| &sent.columns);
-        let mut gone = sent.filter(|name| sends.field_with_name(name).is_err()).peekable();
-        let (Some(sent), true) = (&self.sent, gone.peek().is_some()) else {
+        let Some(sent) = &self.sent else {
             return Ok(Vec::new());
         };
+        let is_gone = |name: &&String| sends.field_with_name(name).is_err();
+        let gone: Vec<String> = sent.columns.iter().filter(is_gone).cloned().collect();
+        if gone.is_empty() {
+            return Ok(Vec::new());
+        }
         let Some(there) = self.destination.schema(target).await? else {
             return Ok(Vec::new());
         };
         // When it cannot be read any more, the target's own types are as good.
         let then = match sent.table == self.now.id {
-            true => self.work.services.lake.snapshot_at(from, sent.version).await.ok(),
+            true => self
+                .work
+                .services
+                .lake
+                .snapshot_at(from, sent.version)
+                .await
+                .ok(),
             false => None,
         };
         let then = then.map(|then| then.schema);
         let mut dropped = Vec::new();
-        for name in gone {
+        for name in &gone {
             let Ok(present) = there.field_with_name(name) else {
                 continue;
             };
@@ -359,7 +368,9 @@ impl Outgoing<'_> {
                 continue;
             }
             let now = self.now.table.schema.field_with_name(name).ok();
-            let then = then.as_ref().and_then(|then| then.field_with_name(name).ok());
+            let then = then
+                .as_ref()
+                .and_then(|then| then.field_with_name(name).ok());
             let field = now.or(then).unwrap_or(present).clone();
             dropped.push(Arc::new(field.with_nullable(true)));
         }

@@ -156,14 +156,23 @@ pub(super) struct Target {
     states: TableStates,
     /// The commit in the destination's words.
     commit: String,
+    /// All rows that it left were of this task.
+    was_sole: bool,
 }
 
 impl Target {
     pub(super) fn new(states: TableStates, claim: &GenerationClaim) -> Self {
         let last = claim.last.as_ref();
+        let left = states.committed.as_ref().and_then(|left| left.rows);
+        // A count decides where there is one: a row of others may have come while the last write ran.
+        let was_sole = Sent::of(claim).is_some_and(|sent| match sent.rows {
+            Some(rows) => left == Some(rows),
+            None => sent.sole,
+        });
         Self {
             states,
             commit: last.map_or_else(String::new, |last| last.version.clone()),
+            was_sole,
         }
     }
 
@@ -206,20 +215,28 @@ impl Target {
             Some(now) if left.identity != now.identity => {
                 "it was emptied, rewritten or made again".to_owned()
             }
+            // Where rows of others are expected, theirs may change without any harm.
+            Some(TableState {
+                newer: Some(newer @ 1..),
+                ..
+            }) if self.was_sole => format!("others wrote {newer} of its rows"),
             Some(_) => return None,
         };
         Some(format!("not as {} left it: {is}", self.commit))
     }
 
-    /// True when each of its rows was sent by this task, as far as its commits and its rows tell.
-    pub(super) fn is_sole(&self, sent: Option<&Sent>) -> bool {
-        let left = self.states.committed.as_ref().and_then(|left| left.rows);
-        // A count decides where there is one: a row of others may have come while the last write ran.
-        let is_ours = |sent: &Sent| match sent.rows {
-            Some(rows) => left == Some(rows),
-            None => sent.sole,
+    /// True when each of its rows was sent by this task, as far as its commits and its rows tell. Rows that
+    /// others only deleted, or wrote into another file as they are, change nothing about that.
+    pub(super) fn is_sole(&self) -> bool {
+        let (left, now) = (&self.states.committed, &self.states.now);
+        let is_untouched = match (left, now) {
+            (Some(left), Some(now)) => match now.newer {
+                Some(newer) => newer == 0 && left.identity == now.identity,
+                None => self.drift().is_none(),
+            },
+            _ => false,
         };
-        self.is_empty() || self.drift().is_none() && sent.is_some_and(is_ours)
+        self.is_empty() || is_untouched && self.was_sole
     }
 }
 

@@ -4,16 +4,14 @@
 //! COMMIT was sent and never answered.
 
 use tokio_postgres::Client;
-use towpath_ports::{Committed, Look, PreparedStats, TableState};
-use towpath_vocab::{TaskKey, WriteMode};
+use towpath_ports::{Committed, TableState};
+use towpath_vocab::TaskKey;
 
-use super::catalog::{CatalogRelation, look_up};
 use super::definition;
 use super::error::{Doing as _, PgError, Result};
 use super::names::Relation;
 use super::sql::Writing;
 use crate::relational::commits;
-use crate::relational::session::Session as _;
 
 /// Waits until no other session is in the middle of a commit of this task. What is asked afterwards
 /// must see what that session committed: never call it in a transaction with one snapshot.
@@ -52,56 +50,6 @@ pub(super) async fn check_rights(client: &Client, commits: &Relation) -> Result<
             schema: commits.schema.clone(),
         })
     }
-}
-
-/// A table as it is now; `None` when there is none. A table that was truncated, rewritten or made again has
-/// another number of its own or of its file.
-pub(super) async fn state(client: &Client, relation: &Relation) -> Result<Option<TableState>> {
-    let Some(found) = look_up(client, relation).await? else {
-        return Ok(None);
-    };
-    Ok(Some(TableState {
-        rows: count(client, &found).await?,
-        identity: identity(&found),
-    }))
-}
-
-fn identity(found: &CatalogRelation) -> String {
-    format!("{}/{}", found.oid, found.filenode)
-}
-
-/// The rows of a table itself: those of tables that inherit from it are not its own, those of its
-/// partitions are. Of what cannot be locked nobody can say for how long a count is true.
-async fn count(client: &Client, found: &CatalogRelation) -> Result<Option<u64>> {
-    let only = match (found.can_read, found.kind.as_str()) {
-        (true, "r") => "ONLY ",
-        (true, "p") => "",
-        _ => return Ok(None),
-    };
-    let sql = format!("SELECT count(*) FROM {only}{}", found.relation.sql());
-    let row = client.query_one(&sql, &[]).await;
-    let row = row.doing(&format!("counting the rows of `{}`", found.relation))?;
-    Ok(Some(row.get::<_, i64>(0).unsigned_abs()))
-}
-
-/// What a commit leaves that was planned after this look: worked out, not counted, unless triggers or
-/// rules decide row by row.
-pub(super) async fn leaves(
-    writing: &Writing<'_>,
-    look: &Look,
-    (mode, stats): (WriteMode, &PreparedStats),
-) -> Result<Option<TableState>> {
-    let Some(found) = look_up(writing.client, writing.relation).await? else {
-        return Ok(None);
-    };
-    let rows = match writing.interferes().await? {
-        true => count(writing.client, &found).await?,
-        false => look.rows_after(mode, stats),
-    };
-    Ok(Some(TableState {
-        identity: identity(&found),
-        rows,
-    }))
 }
 
 /// The table as the newest commit of a task left it.

@@ -21,6 +21,7 @@ use super::names::Relation;
 use super::session::Session;
 use super::settings::Settings;
 use super::sql::{ORDINAL, STAGE, Writing};
+use super::states;
 use super::types::stored_as;
 use super::writer::{Job, PostgresWriter};
 use crate::relational::fault::Fault;
@@ -90,10 +91,9 @@ impl Destination for PostgresDestination {
             relation: &relation,
             commits: &commits,
         };
-        Ok(TableStates {
-            committed: commits::state_left(&asking, task).await?,
-            now: commits::state(session.client(), &relation).await?,
-        })
+        let committed = commits::state_left(&asking, task).await?;
+        let now = states::state(session.client(), &relation, committed.as_ref()).await?;
+        Ok(TableStates { committed, now })
     }
 
     async fn begin(&self, intent: Intent) -> std::result::Result<Box<dyn Writer>, Failure> {

@@ -35,6 +35,7 @@ mod settings;
 mod snapshot;
 mod source;
 mod sql;
+mod states;
 mod text;
 mod tls;
 mod transactions;

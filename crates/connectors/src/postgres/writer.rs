@@ -32,6 +32,7 @@ use super::names::Relation;
 use super::session::Session;
 use super::settings::Settings;
 use super::sql::{PostgresDialect, STAGE, Writing};
+use super::states;
 use crate::relational;
 use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
@@ -212,7 +213,8 @@ impl PostgresWriter {
         if !lock_table(client, &job.relation).await? && look.table.is_some() {
             return Err(PgError::Unlocked { table });
         }
-        let now = commits::state(client, &job.relation).await?;
+        let left = commits::state_left(&writing(&self.session, job), &job.intent.task).await?;
+        let now = states::state(client, &job.relation, left.as_ref()).await?;
         Ok(relational::commits::check_look(look, now.as_ref(), &table)?)
     }
 
@@ -419,7 +421,7 @@ impl PostgresPrepared {
         let left = match &job.look {
             Some(look) => {
                 let how = (job.intent.write.mode, &stats);
-                commits::leaves(&writing(&session, job), look, how).await?
+                states::leaves(&writing(&session, job), look, how).await?
             }
             None => None,
         };

@@ -160,11 +160,7 @@ pub(crate) fn compare(
 
 /// Refuses a write that deletes rows because of a look at a table which others have changed since; to be
 /// asked under the lock.
-pub(crate) fn check_look(
-    look: &Look,
-    now: Option<&TableState>,
-    table: &str,
-) -> Result<(), Fault> {
+pub(crate) fn check_look(look: &Look, now: Option<&TableState>, table: &str) -> Result<(), Fault> {
     match look.is_overtaken(now) {
         true => Err(Fault::Moved {
             table: table.to_owned(),

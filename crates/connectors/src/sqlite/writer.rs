@@ -111,7 +111,11 @@ pub(super) async fn state(writing: &Writing) -> Result<Option<TableState>> {
         return Ok(None);
     };
     let rows = rows_of(writing, &name).await?;
-    Ok(Some(TableState { identity, rows }))
+    Ok(Some(TableState {
+        identity,
+        rows,
+        ..TableState::default()
+    }))
 }
 
 /// The table's own spelling of its name, and what tells it from one that was made again.
@@ -135,11 +139,7 @@ async fn rows_of(writing: &Writing, name: &str) -> Result<Option<u64>> {
 
 /// What a commit leaves, when it was planned after a look at the table: worked out, not counted, unless
 /// triggers decide row by row.
-async fn leaves(
-    writing: &Writing,
-    job: &Job,
-    stats: &PreparedStats,
-) -> Result<Option<TableState>> {
+async fn leaves(writing: &Writing, job: &Job, stats: &PreparedStats) -> Result<Option<TableState>> {
     let Some(look) = &job.look else {
         return Ok(None);
     };
@@ -150,7 +150,11 @@ async fn leaves(
         true => rows_of(writing, &name).await?,
         false => look.rows_after(job.intent.write.mode, stats),
     };
-    Ok(Some(TableState { identity, rows }))
+    Ok(Some(TableState {
+        identity,
+        rows,
+        ..TableState::default()
+    }))
 }
 
 async fn has_commits(writing: &Writing) -> Result<bool> {

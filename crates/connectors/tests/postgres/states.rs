@@ -63,7 +63,9 @@ fn deleted(written: Result<Receipt, Failure>) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_deletes_is_refused_when_others_changed_the_table_since_the_look() {
     let database = Database::with("CREATE SCHEMA out");
-    merge(&database, (1, &[1, 2, 3]), None, false).await.unwrap();
+    merge(&database, (1, &[1, 2, 3]), None, false)
+        .await
+        .unwrap();
     for change in [
         "INSERT INTO out.t VALUES (9)",
         "DELETE FROM out.t WHERE id = 1",
@@ -75,12 +77,18 @@ async fn a_write_that_deletes_is_refused_when_others_changed_the_table_since_the
         database.sql(change);
         let refused = merge(&database, (2, &[2, 3]), looked, true).await;
         let refused = refused.unwrap_err();
-        assert_eq!((refused.code.as_str(), refused.remedy), ("R0255", Remedy::Retry));
+        assert_eq!(
+            (refused.code.as_str(), refused.remedy),
+            ("R0255", Remedy::Retry)
+        );
         let after = database.sql("SELECT count(*) FROM out._towpath_commits");
         assert_eq!(before, after, "{change}");
     }
     let looked = states(&database).await.now;
-    assert_eq!(deleted(merge(&database, (2, &[2, 3]), looked, true).await), 1);
+    assert_eq!(
+        deleted(merge(&database, (2, &[2, 3]), looked, true).await),
+        1
+    );
     // A table that was not there when it was looked for is nobody's to empty.
     let refused = merge(&database, (3, &[2]), None, true).await;
     assert_eq!(refused.unwrap_err().code, "R0255");
@@ -89,11 +97,15 @@ async fn a_write_that_deletes_is_refused_when_others_changed_the_table_since_the
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_tells_what_it_leaves_not_what_others_added_meanwhile() {
     let database = Database::with("CREATE SCHEMA out");
-    merge(&database, (1, &[1, 2, 3]), None, false).await.unwrap();
+    merge(&database, (1, &[1, 2, 3]), None, false)
+        .await
+        .unwrap();
     let looked = states(&database).await;
     assert_eq!(looked.committed, looked.now);
     database.sql("INSERT INTO out.t VALUES (9)");
-    merge(&database, (2, &[3, 4]), looked.now, false).await.unwrap();
+    merge(&database, (2, &[3, 4]), looked.now, false)
+        .await
+        .unwrap();
     let TableStates { committed, now } = states(&database).await;
     let rows = |state: Option<TableState>| state.and_then(|state| state.rows);
     assert_eq!((rows(committed), rows(now)), (Some(4), Some(5)));
@@ -114,4 +126,73 @@ async fn rows_of_tables_that_inherit_are_not_counted_those_of_partitions_are() {
     assert_eq!(states(&database).await.now.unwrap().rows, Some(3));
     database.sql("DROP TABLE out.t; CREATE VIEW out.t AS SELECT 1 AS id");
     assert_eq!(states(&database).await.now.unwrap().rows, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_others_wrote_are_told_from_those_that_were_there() {
+    for partitions in ["", "PARTITION BY RANGE (id)"] {
+        let database = Database::with(&format!(
+            "CREATE SCHEMA out; CREATE TABLE out.t (id int8 PRIMARY KEY) {partitions}"
+        ));
+        if !partitions.is_empty() {
+            database.sql(
+                "CREATE TABLE out.low PARTITION OF out.t FOR VALUES FROM (0) TO (2); \
+                 CREATE TABLE out.high PARTITION OF out.t DEFAULT",
+            );
+        }
+        let looked = states(&database).await.now;
+        merge(&database, (1, &[1, 2, 3]), looked, false)
+            .await
+            .unwrap();
+        let now = || async { states(&database).await.now.unwrap() };
+        let left = states(&database).await.committed.unwrap();
+        let is = |state: &TableState| (state.rows.unwrap(), state.newer.unwrap());
+        assert_eq!(
+            (is(&now().await), now().await.identity),
+            ((3, 0), left.identity.clone())
+        );
+        // A later commit of ours has rows of two transactions, both its own.
+        let looked = Some(now().await);
+        merge(&database, (2, &[3, 4]), looked, false).await.unwrap();
+        let left = states(&database).await.committed.unwrap();
+        assert_eq!(is(&now().await), (4, 0));
+        database.sql("VACUUM FULL");
+        assert_eq!(
+            (is(&now().await), now().await.identity),
+            ((4, 0), left.identity)
+        );
+        database.sql("DELETE FROM out.t WHERE id = 4");
+        assert_eq!(is(&now().await), (3, 0));
+        database.sql("INSERT INTO out.t VALUES (9)");
+        assert_eq!(is(&now().await), (4, 1), "one deleted, another inserted");
+        database.sql("UPDATE out.t SET id = id WHERE id = 1");
+        assert_eq!(is(&now().await), (4, 2), "one changed");
+        database.sql("TRUNCATE out.t; INSERT INTO out.t SELECT generate_series(1, 4)");
+        assert_eq!(is(&now().await), (4, 4));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_began_before_a_commit_and_writes_after_it_is_seen() {
+    let database = Database::with("CREATE SCHEMA out; CREATE TABLE out.elsewhere (n int)");
+    merge(&database, (1, &[1, 2]), None, false).await.unwrap();
+    let mut theirs = database.client().await;
+    let transaction = theirs.transaction().await.unwrap();
+    transaction
+        .execute("INSERT INTO out.elsewhere VALUES (1)", &[])
+        .await
+        .unwrap();
+    let looked = states(&database).await.now;
+    merge(&database, (2, &[3]), looked, false).await.unwrap();
+    transaction
+        .execute("DELETE FROM out.t WHERE id = 1", &[])
+        .await
+        .unwrap();
+    transaction
+        .execute("INSERT INTO out.t VALUES (9)", &[])
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let now = states(&database).await.now.unwrap();
+    assert_eq!((now.rows, now.newer), (Some(3), Some(1)));
 }

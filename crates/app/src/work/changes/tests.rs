@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::{Int64Builder, ListBuilder};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::{DataType, Field};
 use futures::TryStreamExt as _;
 use towpath_ports::{Commit, Destination, Intent};
 use towpath_vocab::{

@@ -49,6 +49,7 @@ fn target(committed: Option<(&str, u64)>, now: Option<(&str, u64)>) -> Target {
     let state = |(identity, rows): (&str, u64)| TableState {
         identity: identity.to_owned(),
         rows: Some(rows),
+        ..TableState::default()
     };
     let states = TableStates {
         committed: committed.map(state),
@@ -97,25 +98,83 @@ fn what_others_did_to_a_target_shows() {
     assert!(!target(Some(("1", 0)), Some(("1", 0))).is_emptied());
 }
 
+fn of(sent: Option<&Sent>, committed: Option<(&str, u64)>, now: Option<TableState>) -> Target {
+    let claim = match sent {
+        Some(sent) => claim(sent.position(), sent.annotations()),
+        None => claim(Position::default(), Annotations::default()),
+    };
+    let committed = committed.map(|committed| state(committed, None));
+    Target::new(TableStates { committed, now }, &claim)
+}
+
+fn state((identity, rows): (&str, u64), newer: Option<u64>) -> TableState {
+    TableState {
+        identity: identity.to_owned(),
+        rows: Some(rows),
+        newer,
+        moment: None,
+    }
+}
+
 #[test]
 fn a_target_is_ours_alone_when_its_rows_say_so() {
-    let sole = |committed, now| target(committed, now).is_sole(Some(&sent()));
-    assert!(sole(Some(("1", 5)), Some(("1", 5))), "as many as were sent");
-    assert!(!sole(Some(("1", 6)), Some(("1", 6))), "one of others");
-    assert!(!sole(Some(("1", 5)), Some(("1", 6))), "one more since");
-    assert!(sole(Some(("1", 5)), Some(("2", 0))), "empty");
-    assert!(sole(Some(("1", 5)), None), "gone");
-    assert!(!target(None, Some(("1", 5))).is_sole(None), "never written");
+    let sole = |sent: &Sent, committed, now: Option<(&str, u64)>| {
+        of(Some(sent), committed, now.map(|now| state(now, None))).is_sole()
+    };
+    let sent = sent();
+    assert!(
+        sole(&sent, Some(("1", 5)), Some(("1", 5))),
+        "as many as were sent"
+    );
+    assert!(
+        !sole(&sent, Some(("1", 6)), Some(("1", 6))),
+        "one of others"
+    );
+    assert!(
+        !sole(&sent, Some(("1", 5)), Some(("1", 6))),
+        "one more since"
+    );
+    assert!(
+        !sole(&sent, Some(("1", 5)), Some(("1", 4))),
+        "one less since, and who knows"
+    );
+    assert!(sole(&sent, Some(("1", 5)), Some(("2", 0))), "empty");
+    assert!(sole(&sent, Some(("1", 5)), None), "gone");
+    assert!(
+        !of(None, None, Some(state(("1", 5), None))).is_sole(),
+        "never written"
+    );
     let all = Sent {
         sole: true,
         rows: None,
-        ..sent()
+        ..sent.clone()
     };
-    assert!(target(Some(("1", 9)), Some(("1", 9))).is_sole(Some(&all)));
-    let counted = Sent {
-        sole: true,
-        ..sent()
-    };
-    let joined = target(Some(("1", 6)), Some(("1", 6)));
-    assert!(!joined.is_sole(Some(&counted)), "one came during the write");
+    assert!(sole(&all, Some(("1", 9)), Some(("1", 9))));
+    let counted = Sent { sole: true, ..sent };
+    assert!(
+        !sole(&counted, Some(("1", 6)), Some(("1", 6))),
+        "one came during the write"
+    );
+}
+
+#[test]
+fn where_rows_tell_who_wrote_them_deletions_and_rewrites_do_no_harm() {
+    let looked = |now, newer| of(Some(&sent()), Some(("1", 5)), Some(state(now, Some(newer))));
+    let one_less = looked(("1", 4), 0);
+    assert!(one_less.is_sole() && one_less.drift().is_some());
+    let same = looked(("1", 5), 0);
+    assert!(same.is_sole() && same.drift().is_none());
+    // One was deleted, another inserted: the count is equal.
+    let swapped = looked(("1", 5), 1);
+    assert!(!swapped.is_sole());
+    let told = swapped.drift().unwrap();
+    assert!(told.ends_with("others wrote 1 of its rows"), "{told}");
+    assert!(!looked(("2", 5), 0).is_sole(), "another table");
+    // Others have rows there anyway: theirs may change.
+    let shared = of(
+        Some(&sent()),
+        Some(("1", 6)),
+        Some(state(("1", 6), Some(1))),
+    );
+    assert!(!shared.is_sole() && shared.drift().is_none());
 }

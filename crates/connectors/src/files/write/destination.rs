@@ -94,7 +94,7 @@ impl Destination for FilesDestination {
         Ok(TableStates {
             committed: (is_noted && now.is_some()).then_some(TableState {
                 identity: left,
-                rows: None,
+                ..TableState::default()
             }),
             now,
         })

@@ -195,7 +195,7 @@ pub(super) fn state(location: &Location, known: &Known) -> Option<TableState> {
     };
     (known.standing != Standing::Missing).then_some(TableState {
         identity,
-        rows: None,
+        ..TableState::default()
     })
 }
 

@@ -23,8 +23,8 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use towpath_ports::{
-    Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, Intent, Lease,
-    Look, Memory, Prepared, ReadSpec, Receipt, Result, Scope, Secrets, Source, Writer,
+    Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, Intent, Lease, Look,
+    Memory, Prepared, ReadSpec, Receipt, Result, Scope, Secrets, Source, Writer,
 };
 use towpath_vocab::{
     ConnectionPlan, Failure, Generation, Mark, OptionValue, Position, ReadMode, SchemaChange,
