@@ -96,6 +96,18 @@ fn a_cursor_that_finds_nothing_makes_no_version() {
     assert_eq!(desk.count(".", "raw.items"), 4);
     has(&desk.ok(".", &["run"]), &["Nothing to do"]);
     assert_ne!(versions(), before);
+    // Another definition is applied also when no row comes, once.
+    desk.write(
+        "pipelines/p.yml",
+        "steps:
+  extract: { load: shop, into: raw, tables: { items: { cursor: at, columns: { shop: { set: \"'ours'\" } } } } }
+",
+    );
+    desk.ok(".", &["run"]);
+    let sql = "select count(*) n, count(shop) s from raw.items";
+    let rows = desk.json(".", &["query", "--format", "json", sql]);
+    assert_eq!((&rows[0]["n"], &rows[0]["s"]), (&4.into(), &0.into()));
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
 }
 
 #[test]

@@ -179,7 +179,12 @@ impl Work {
         let watched =
             (!is_publish).then(|| Arc::new(WatchedColumns::new(Arc::clone(&destination), &plan)));
         let replaced = self.replaced_rows(task, &plan.target).await?;
-        let skip_empty = claim.last.is_some() && self.goes_on(task);
+        let definition = definition(task)?;
+        let skip_empty = self.goes_on(task) && is_defined_as(&claim, &definition);
+        let annotations = match task.action {
+            Action::Load(_) => annotations.and(Annotations::single(DEFINITION, definition.into())),
+            _ => annotations,
+        };
         let output = OutputSpec {
             source_table,
             task: key,
@@ -343,6 +348,24 @@ impl Work {
             .put_fact(&self.environment, &key, &observed(&self.services, schema))
             .await
     }
+}
+
+/// The note of a load's commit that says by which definition it was made.
+const DEFINITION: &str = "definition";
+
+/// A task without what it reads.
+fn definition(task: &PlannedTask) -> Result<String> {
+    super::fingerprint::fingerprint(task, &[])
+}
+
+/// True when what the destination holds was made by this definition: another one is applied also when no row
+/// comes. Earlier versions did not note it.
+fn is_defined_as(claim: &GenerationClaim, definition: &str) -> bool {
+    let Some(last) = &claim.last else {
+        return false;
+    };
+    let noted = last.token.annotations.read::<String>(DEFINITION);
+    noted.ok().flatten().is_none_or(|noted| noted == definition)
 }
 
 /// The state of operators that a read goes on from; one from the start begins without any.
