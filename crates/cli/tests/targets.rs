@@ -11,7 +11,7 @@ mod test_project;
 
 use std::ops::Range;
 
-use crate::test_project::{TestProject, has};
+use crate::test_project::{TestProject, has, text};
 
 const PROJECT: &str = "towpath: 1
 name: p
@@ -90,7 +90,6 @@ fn files_and_folders_become_what_the_source_is() {
     desk.ok(".", &["run"]);
     assert_holds(&desk, &TARGETS, 10..20);
     desk.write("out/t.jsonl", "{\"id\":1}\n");
-    std::fs::copy(&parts(&desk)[0], desk.path("kept.parquet")).unwrap();
     desk.write("out/t.parquet", "PAR1 of somebody else PAR1");
     desk.ok(".", &["run"]);
     assert_holds(&desk, &TARGETS, 10..20);
@@ -106,5 +105,54 @@ fn what_is_appended_to_files_is_replaced_by_a_full_refresh() {
     assert_holds(&desk, &TARGETS, 0..20);
     desk.ok(".", &["run", "--full-refresh"]);
     assert_holds(&desk, &TARGETS, 10..20);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+}
+
+#[test]
+fn a_type_that_changes_is_refused_by_a_target_of_another_type_and_fills_a_new_one() {
+    let sends = "steps:
+  extract: { load: data, into: raw, tables: { t: { from: t.csv } } }
+  build: { models: all }
+  send: { publish: marts, into: db, tables: { m: { key: id } } }
+";
+    let desk = TestProject::new();
+    desk.write("towpath.yml", PROJECT);
+    desk.write("pipelines/p.yml", sends);
+    let model = |value: &str| {
+        let config = "{{ config(materialized='table') }}";
+        let from = "{{ source('raw', 't') }}";
+        let sql = format!("{config}\nselect id, {value} as v from {from}\n");
+        desk.write("models/marts/m.sql", &sql);
+    };
+    let held = |sql: &str| -> i64 {
+        let target = rusqlite::Connection::open(desk.path("out.db")).unwrap();
+        target.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    source(&desk, 0..10);
+    model("id");
+    desk.ok(".", &["run"]);
+    assert_eq!(
+        held("select count(*) from m where typeof(v) = 'integer'"),
+        10
+    );
+    // Text does not fit: nothing is written, and nothing is called sent.
+    source(&desk, 5..20);
+    model("cast(id as text) || 'x'");
+    for _ in 0..2 {
+        let refused = desk.towpath(".", &["run"]);
+        assert!(!refused.status.success());
+        let said = format!("{}{}", text(&refused.stdout), text(&refused.stderr));
+        has(&said, &["R0245", "`INTEGER`"]);
+        assert_eq!(
+            held("select count(*) from m where typeof(v) = 'integer'"),
+            10
+        );
+    }
+    let target = rusqlite::Connection::open(desk.path("out.db")).unwrap();
+    target.execute_batch("drop table m").unwrap();
+    drop(target);
+    desk.ok(".", &["run"]);
+    assert_eq!(held("select count(*) from m where typeof(v) = 'text'"), 15);
+    assert_eq!(held("select sum(id) from m"), 180);
     has(&desk.ok(".", &["run"]), &["Nothing to do"]);
 }

@@ -14,7 +14,6 @@
 mod care;
 mod content;
 mod feed;
-mod history;
 mod look;
 mod outside;
 mod project;
