@@ -227,7 +227,7 @@ fn a_row_that_comes_between_the_look_and_the_write_is_not_deleted() {
         source(&desk, 5..20);
         vacuum(&desk);
         let said = run_while(&desk, arguments, || change(&desk, theirs));
-        has(&said, &["may also hold rows of others"]);
+        has(&said, &["may also hold rows that this step did not send"]);
         assert_eq!(sql(&desk, "select count(*) from t where id = -1"), 1);
         assert_eq!(sql(&desk, "select count(*) from t where id >= 5"), 15);
     }

@@ -235,7 +235,7 @@ impl Outgoing<'_> {
                 let rest = match is_sole {
                     true => format!("rows of `{target}` that are not in `{from}` were deleted"),
                     false => format!(
-                        "`{target}` may also hold rows of others, so none was deleted: rows that are no longer in `{from}` may still be there"
+                        "`{target}` may also hold rows that this step did not send, so none was deleted: rows that are no longer in `{from}` may still be there"
                     ),
                 };
                 notes.push(format!(
@@ -284,7 +284,7 @@ impl Outgoing<'_> {
             return Ok(Sending::Everything(self.is_unknown(sent).await?));
         };
         if sent.key != self.publish.table.write.key {
-            return Ok(Sending::Everything("the key is another one".to_owned()));
+            return Ok(Sending::Everything("the key is a different one".to_owned()));
         }
         let is_all =
             self.work.options.full_refresh || sent.task != self.identity || self.is_changed();
@@ -309,7 +309,7 @@ impl Outgoing<'_> {
         let (from, version) = (&self.publish.from, sent.version);
         if sent.table != self.now.id {
             return Ok(format!(
-                "`{from}` was made again since its version {version} was sent"
+                "`{from}` was recreated since its version {version} was sent"
             ));
         }
         if sent.commit.is_none() {

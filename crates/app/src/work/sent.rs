@@ -213,7 +213,7 @@ impl Target {
                 format!("it had {} rows, now {}", rows(left.rows), rows(now.rows))
             }
             Some(now) if left.identity != now.identity => {
-                "it was emptied, rewritten or made again".to_owned()
+                "it was emptied, rewritten or recreated".to_owned()
             }
             // Where rows of others are expected, theirs may change without any harm.
             Some(TableState {

@@ -78,6 +78,6 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0255",
         Remedy::Retry,
         "Others changed the table after it was decided which of its rows to delete.",
-        "Nothing was written. Towpath looks at the table again and tries again: rows of others are not deleted.",
+        "Nothing was written. Towpath looks at the table again and tries again: rows that other programs wrote are not deleted.",
     ),
 ];

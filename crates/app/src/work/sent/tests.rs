@@ -88,7 +88,7 @@ fn what_others_did_to_a_target_shows() {
         ),
         (
             Some(("1/3", 5)),
-            "not as commit 1 left it: it was emptied, rewritten or made again",
+            "not as commit 1 left it: it was emptied, rewritten or recreated",
         ),
         (None, "not as commit 1 left it: it is gone"),
     ] {
