@@ -28,6 +28,47 @@ pub(crate) fn bound() {
     }
 }
 
+/// From now on gives back what lies free between pieces that are in use: many small ones, such as the
+/// buffers of a thousand columns, leave holes that the bounds do not reach.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn give_back_holes() {
+    use std::time::Duration;
+    /// The resident size is looked at this often.
+    const PAUSE: Duration = Duration::from_millis(500);
+    /// It may grow by so much before holes are looked for, kB.
+    const STEP_KB: u64 = 64 << 10;
+    fn resident_kb() -> Option<u64> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+    let watch = || {
+        let mut least = resident_kb().unwrap_or_default();
+        loop {
+            std::thread::sleep(PAUSE);
+            let Some(now) = resident_kb() else { return };
+            if now < least + STEP_KB {
+                least = least.min(now);
+                continue;
+            }
+            #[allow(unsafe_code, reason = "the C library's own call has no safe wrapper")]
+            // SAFETY: takes an integer by value, and locks the heaps itself.
+            let _ = unsafe { libc::malloc_trim(0) };
+            least = resident_kb().unwrap_or(now);
+        }
+    };
+    // Without the thread the holes stay, which is no failure.
+    let _ = std::thread::Builder::new()
+        .name("allocator".to_owned())
+        .spawn(watch);
+}
+
+/// Other allocators are left as they are.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn give_back_holes() {}
+
 /// Other allocators are left as they are.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn bound() {}

@@ -29,6 +29,7 @@ const STACK_BYTES: usize = 256 << 20;
 
 fn main() -> ExitCode {
     allocator::bound();
+    allocator::give_back_holes();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return exit::usage(&error),

@@ -91,15 +91,29 @@ pub(crate) async fn ready(
     session: &SessionState,
     plan: &LogicalPlan,
 ) -> Result<Ready> {
-    let physical = physical(session, plan)
-        .await
-        .map_err(|error| failure(subject, &error))?;
+    let carried = |error: DataFusionError| failure(subject, &error);
+    let first = physical(session, plan).await.map_err(carried)?;
+    let narrower = settings::for_columns(session, widest(first.as_ref()));
+    let (physical, context) = match narrower {
+        Some(session) => {
+            let again = physical(&session, plan).await.map_err(carried)?;
+            (again, session.task_ctx())
+        }
+        None => (first, session.task_ctx()),
+    };
     Ok(Ready {
         schema: plain_schema(&physical.schema()),
         physical,
-        context: session.task_ctx(),
+        context,
         timeout: settings::timeout(session),
     })
+}
+
+/// The most columns that a step of a plan gives.
+fn widest(plan: &dyn ExecutionPlan) -> usize {
+    let below = plan.children().into_iter();
+    let below = below.map(|child| widest(child.as_ref()));
+    below.fold(plan.schema().fields().len(), usize::max)
 }
 
 /// Rows of a statement that may compute so long; what its reader takes in between does not count.

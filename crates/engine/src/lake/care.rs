@@ -23,7 +23,7 @@ use super::files::{self, FileWriter, lake_file};
 use super::history::{self, OwnInfo};
 use super::open::Lake;
 use super::position::{self, Positions, Stored};
-use super::read::read_files;
+use super::read::{BatchSize, read_files};
 use super::storage::{Key, head};
 use super::table::{Snapshot, Table};
 
@@ -31,7 +31,6 @@ use super::table::{Snapshot, Table};
 const TRIES: usize = 50;
 /// Times a compaction starts over when others changed what it wrote together.
 const ROUNDS: usize = 3;
-const BATCH_ROWS: usize = 8_192;
 /// How a compaction is called in histories.
 const COMPACT: &str = "compact";
 
@@ -338,7 +337,7 @@ impl Lake {
             attempt,
         )?;
         let storage = Arc::clone(&table.storage);
-        let mut batches = read_files(storage, files.to_vec(), schema, BATCH_ROWS);
+        let mut batches = read_files(storage, files.to_vec(), schema, BatchSize::default());
         loop {
             match batches.try_next().await {
                 Ok(Some(batch)) => writer.write(&batch).await?,

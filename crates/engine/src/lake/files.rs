@@ -16,6 +16,7 @@ use deltalake_core::datafile::writer::{DeltaWriter, WriterConfig};
 use deltalake_core::kernel::Add;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel as _;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -27,6 +28,8 @@ use super::sums::{TAG, sums_of};
 use super::table::Table;
 
 const MEBIBYTE: u64 = 1 << 20;
+/// What the dictionary of a column takes before it holds anything.
+const DICTIONARY_BYTES: u64 = 16 << 10;
 /// Columns with statistics in the log.
 const STATS_COLUMNS: usize = 32;
 
@@ -45,6 +48,11 @@ impl Sizes {
 
     fn row_group_bytes(self) -> u64 {
         (self.memory_bytes / 16).clamp(2 * MEBIBYTE, 64 * MEBIBYTE)
+    }
+
+    /// Whether a column's part of a row group is larger than what its dictionary takes while it is written.
+    fn has_room_for_dictionaries(self, columns: usize) -> bool {
+        self.row_group_bytes() / columns.max(1) as u64 >= DICTIONARY_BYTES
     }
 
     /// Bytes a merge may spend on keys at once.
@@ -79,21 +87,10 @@ impl FileWriter {
             .map(|field| field.as_ref().clone().with_metadata(Default::default()))
             .collect();
         let file_schema = Arc::new(Schema::new(bare));
-        let zstd = ZstdLevel::try_new(1).map_err(|source| LakeError::Parquet {
+        let properties = properties(&schema, sizes).map_err(|source| LakeError::Parquet {
             address: table.address(),
             source,
         })?;
-        let mut properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(zstd))
-            .set_max_row_group_bytes(usize::try_from(sizes.row_group_bytes()).ok())
-            .set_max_row_group_row_count(Some(1 << 20))
-            .set_created_by(engine());
-        let floats = bare_floats(&schema);
-        for name in floats {
-            let path = ColumnPath::new(vec![name]);
-            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
-        }
-        let properties = properties.build();
         let stats = schema
             .fields()
             .iter()
@@ -190,6 +187,21 @@ impl FileWriter {
         }
         delete(&table, &adds).await
     }
+}
+
+/// How Parquet files are written.
+fn properties(schema: &Schema, sizes: Sizes) -> Result<WriterProperties, ParquetError> {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_max_row_group_bytes(usize::try_from(sizes.row_group_bytes()).ok())
+        .set_max_row_group_row_count(Some(1 << 20))
+        .set_dictionary_enabled(sizes.has_room_for_dictionaries(schema.fields().len()))
+        .set_created_by(engine());
+    for name in bare_floats(schema) {
+        let path = ColumnPath::new(vec![name]);
+        properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+    }
+    Ok(properties.build())
 }
 
 /// Deletes files that no commit names.

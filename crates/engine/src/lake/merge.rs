@@ -21,12 +21,11 @@ use super::candidate::LakeFile;
 use super::error::{LakeError, LakeResult};
 use super::files::{self, FileWriter, Sizes, lake_file};
 use super::keys::{KeyCode, KeySet, Pass};
-use super::read::{read_ahead, read_files};
+use super::read::{BatchSize, read_ahead, read_files};
 use super::storage::Key;
 use super::table::Table;
 use super::types::describe;
 
-const BATCH_ROWS: usize = 8_192;
 /// What a key costs in memory beside its own bytes.
 const KEY_OVERHEAD: u64 = 64;
 
@@ -152,7 +151,12 @@ impl MergeContext<'_> {
         columns: &SchemaRef,
     ) -> BoxStream<LakeResult<RecordBatch>> {
         let storage = Arc::clone(&self.table.storage);
-        read_ahead(read_files(storage, files, Arc::clone(columns), BATCH_ROWS))
+        read_ahead(read_files(
+            storage,
+            files,
+            Arc::clone(columns),
+            BatchSize::default(),
+        ))
     }
 
     /// A file that is taken out of the table must have been read to its last row.

@@ -1,16 +1,18 @@
 //! Reading files of a table as a stream of batches, and as a `Source` like any other.
 //!
 //! One file is read at a time per split, one row group at a time, with only the columns asked for.
+//! A batch ends at a number of rows or of bytes, so that a table of many columns takes no more memory.
 //! Columns that a file does not have are NULL; narrower types of older files are widened exactly.
 
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use parquet::file::metadata::ParquetMetaData;
 use towpath_ports::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split,
     TableSchema,
@@ -28,15 +30,85 @@ use super::table::Table;
 use super::verified::VerifiedFiles;
 
 const BATCH_ROWS: usize = 8_192;
+const BATCH_BYTES: usize = 8 << 20;
 /// Batches read ahead.
 const AHEAD: usize = 4;
+
+/// How many rows and bytes a batch may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchSize {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Default for BatchSize {
+    fn default() -> Self {
+        Self {
+            rows: BATCH_ROWS,
+            bytes: BATCH_BYTES,
+        }
+    }
+}
+
+impl BatchSize {
+    /// What a read asks for; nothing means the usual.
+    fn of(spec: &ReadSpec) -> Self {
+        let usual = Self::default();
+        let or = |wanted: usize, usual: usize| if wanted == 0 { usual } else { wanted };
+        Self {
+            rows: or(spec.batch_rows, usual.rows),
+            bytes: or(spec.batch_bytes, usual.bytes),
+        }
+    }
+
+    /// How many rows of these columns of a file a batch has.
+    fn rows_of(self, schema: &Schema, file: &ParquetMetaData, roots: &[usize]) -> usize {
+        let fixed: usize = schema
+            .fields()
+            .iter()
+            .map(|f| cell_bytes(f.data_type()))
+            .sum();
+        let leaves = file.file_metadata().schema_descr();
+        let is_text = |leaf: &usize| {
+            leaves.column(*leaf).physical_type() == parquet::basic::Type::BYTE_ARRAY
+                && roots
+                    .binary_search(&leaves.get_column_root_idx(*leaf))
+                    .is_ok()
+        };
+        let texts: Vec<usize> = (0..leaves.num_columns()).filter(is_text).collect();
+        let bytes = file.row_groups().iter().flat_map(|group| {
+            texts.iter().map(|leaf| {
+                let column = group.column(*leaf);
+                let bytes = column.unencoded_byte_array_data_bytes();
+                bytes
+                    .unwrap_or_else(|| column.uncompressed_size())
+                    .unsigned_abs()
+            })
+        });
+        let rows = file.file_metadata().num_rows().unsigned_abs().max(1);
+        let texts = usize::try_from(bytes.sum::<u64>() / rows).unwrap_or(usize::MAX);
+        (self.bytes / fixed.saturating_add(texts).max(1)).clamp(1, self.rows.max(1))
+    }
+}
+
+/// What a cell takes in a batch, without its text.
+fn cell_bytes(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().map(|f| cell_bytes(f.data_type())).sum(),
+        DataType::List(item) | DataType::LargeList(item) | DataType::Map(item, _) => {
+            4 + cell_bytes(item.data_type())
+        }
+        DataType::Utf8View | DataType::BinaryView => 16,
+        other => other.primitive_width().unwrap_or(4),
+    }
+}
 
 /// The rows of one file as batches of `schema` (some of a table's columns, by name).
 pub(crate) async fn read_file(
     storage: StorageRef,
     file: LakeFile,
     schema: SchemaRef,
-    batch_rows: usize,
+    size: BatchSize,
 ) -> LakeResult<BoxStream<LakeResult<RecordBatch>>> {
     let name = FileName {
         address: storage.address(&file.key),
@@ -44,7 +116,7 @@ pub(crate) async fn read_file(
     };
     let objects = Arc::new(VerifiedFiles::of(storage.objects(), [&file]));
     let file = ObjectFile::at(objects, storage.objects(), file.key);
-    read_rows(file, name, schema, batch_rows).await
+    read_rows(file, name, schema, size).await
 }
 
 /// The rows of a Parquet file of this name.
@@ -52,7 +124,7 @@ pub(crate) async fn read_rows(
     file: impl AsyncFileReader + Unpin + 'static,
     name: FileName,
     schema: SchemaRef,
-    batch_rows: usize,
+    size: BatchSize,
 ) -> LakeResult<BoxStream<LakeResult<RecordBatch>>> {
     let builder = ParquetRecordBatchStreamBuilder::new(file)
         .await
@@ -78,10 +150,11 @@ pub(crate) async fn read_rows(
         .iter()
         .map(|root| root.and_then(|root| roots.binary_search(&root).ok()))
         .collect();
+    let rows = size.rows_of(&schema, builder.metadata(), &roots);
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let batches = builder
         .with_projection(mask)
-        .with_batch_size(batch_rows.max(1))
+        .with_batch_size(rows)
         .build()
         .map_err(|source| name.unreadable(&source, Some(&about)))?;
     Ok(Box::pin(batches.map(move |batch| {
@@ -95,13 +168,11 @@ pub(crate) fn read_files(
     storage: StorageRef,
     files: Vec<LakeFile>,
     schema: SchemaRef,
-    batch_rows: usize,
+    size: BatchSize,
 ) -> BoxStream<LakeResult<RecordBatch>> {
     Box::pin(
         stream::iter(files)
-            .then(move |file| {
-                read_file(Arc::clone(&storage), file, Arc::clone(&schema), batch_rows)
-            })
+            .then(move |file| read_file(Arc::clone(&storage), file, Arc::clone(&schema), size))
             .try_flatten(),
     )
 }
@@ -207,7 +278,7 @@ struct FilesReader {
     files: Vec<LakeFile>,
     version: Option<u64>,
     parallel: usize,
-    batch_rows: usize,
+    size: BatchSize,
     limit: Option<u64>,
 }
 
@@ -234,11 +305,7 @@ impl FilesReader {
             } else {
                 spec.parallel.max(1)
             },
-            batch_rows: if spec.batch_rows == 0 {
-                BATCH_ROWS
-            } else {
-                spec.batch_rows
-            },
+            size: BatchSize::of(spec),
             limit: spec.limit,
         })
     }
@@ -246,7 +313,7 @@ impl FilesReader {
     fn split(&self, number: usize, files: Vec<LakeFile>, first: u64) -> Split {
         let (table, object, limit) = (self.name.clone(), self.object.clone(), self.limit);
         let storage = Arc::clone(&self.storage);
-        let rows = read_files(storage, files, Arc::clone(&self.schema), self.batch_rows)
+        let rows = read_files(storage, files, Arc::clone(&self.schema), self.size)
             .scan(0u64, move |read, batch| {
                 let batch = batch.map(|batch| {
                     let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(*read));

@@ -28,7 +28,7 @@ use super::files::{self, FileWriter, lake_file};
 use super::mark::AttemptMarker;
 use super::merge::{self, Incoming, Keyed, MergeContext, Merged};
 use super::open::Lake;
-use super::read::read_rows;
+use super::read::{BatchSize, read_rows};
 use super::table::{Snapshot, Table};
 use super::types::lake_schema;
 
@@ -420,7 +420,7 @@ impl Writer for LakeWriter {
                 address: file.path,
                 version: None,
             };
-            let mut batches = read_rows(staged, name, schema, 8_192).await?;
+            let mut batches = read_rows(staged, name, schema, BatchSize::default()).await?;
             while let Some(batch) = batches.try_next().await? {
                 self.take(&batch, None).await?;
             }

@@ -29,6 +29,10 @@ pub(crate) const CATALOG: &str = "lakehouse";
 pub(crate) const DEFAULT_SCHEMA: &str = "public";
 /// Rows per batch inside a plan.
 const BATCH_ROWS: usize = 8192;
+/// Cells per batch inside a plan: that many rows of 64 columns.
+const BATCH_CELLS: usize = BATCH_ROWS * 64;
+/// Rows per batch, however many columns there are.
+const LEAST_ROWS: usize = 128;
 /// Most bytes kept of footers of data files.
 const FOOTER_BYTES: usize = 32 << 20;
 /// What a sorted run takes while it is merged, with room for wide rows.
@@ -121,6 +125,18 @@ pub(crate) fn begin(state: &mut SessionState) {
     properties.query_execution_start_time = properties
         .query_execution_start_time
         .map(|now| now.trunc_subsecs(6));
+}
+
+/// The same session for a plan with so many columns that batches of the usual number of rows would take
+/// much memory; `None` when they do not.
+pub(crate) fn for_columns(state: &SessionState, columns: usize) -> Option<SessionState> {
+    let rows = (BATCH_CELLS / columns.max(1)).max(LEAST_ROWS);
+    if rows >= state.config().batch_size() {
+        return None;
+    }
+    let mut narrower = state.clone();
+    *narrower.config_mut() = state.config().clone().with_batch_size(rows);
+    Some(narrower)
 }
 
 /// The same session for a statement that ran out of memory: joins that spill, fewer threads.

@@ -835,3 +835,27 @@ async fn statements_that_never_end_are_stopped() {
         assert_eq!(failure.code.as_str(), "R0508", "{huge}: {failure}");
     }
 }
+
+#[tokio::test]
+async fn batches_of_many_columns_have_fewer_rows() {
+    let fixture = Fixture::new();
+    let names: Vec<String> = (0..1_000).map(|at| format!("c{at}")).collect();
+    let columns = names.iter().map(|name| {
+        let values = (0..3_000).map(Some).collect();
+        (name.as_str(), ints(values))
+    });
+    fixture.put("raw.wide", batch(columns.collect())).await;
+    for sql in [
+        "select * from raw.wide",
+        "select * from raw.wide where c1 >= 0 order by c2 desc",
+    ] {
+        let mut answer = fixture.engine.query(sql, &BTreeMap::new()).await.unwrap();
+        let mut rows = 0;
+        while let Some(batch) = answer.batches.next().await {
+            let batch = batch.unwrap();
+            rows += batch.num_rows();
+            assert!(batch.num_rows() <= 524, "{sql}: {} rows", batch.num_rows());
+        }
+        assert_eq!(rows, 3_000, "{sql}");
+    }
+}

@@ -511,3 +511,42 @@ async fn floats_have_no_bounds_that_leave_nan_out() {
         .collect();
     assert_eq!(known, [true, false, false]);
 }
+
+#[tokio::test]
+async fn a_batch_that_is_read_is_bounded_by_bytes_whatever_its_columns_are() {
+    let fixture = Fixture::new();
+    let numbers = |at: usize| {
+        let values = (0..2_000).map(|row| row * 7 + i64::try_from(at).unwrap());
+        Arc::new(Int64Array::from_iter_values(values)) as ArrayRef
+    };
+    let mut columns: Vec<(String, ArrayRef)> = vec![("id".to_owned(), numbers(0))];
+    columns.extend((1..1_000).map(|at| (format!("c{at}"), numbers(at))));
+    // One value that a file holds once, and a batch in every row.
+    let text = "x".repeat(20_000);
+    let texts = StringArray::from_iter_values((0..2_000).map(|_| text.as_str()));
+    columns.push(("text".to_owned(), Arc::new(texts)));
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let intent = intent(WriteMode::Replace, batch.schema(), 1);
+    load(&fixture.lake, intent, batch.clone()).await.unwrap();
+    let source = fixture.lake.source(&table()).unwrap();
+    let spec = ReadSpec {
+        batch_rows: 8_192,
+        ..read_spec()
+    };
+    let mut reader = source.open(&spec, None).await.unwrap();
+    let mut splits = reader.splits();
+    let mut rows = 0;
+    while let Some(assignment) = splits.next().await {
+        let Assignment::Assigned(mut split) = assignment.unwrap() else {
+            continue;
+        };
+        while let Some(event) = split.events.next().await {
+            if let Event::Rows(read) = event.unwrap() {
+                rows += read.batch.num_rows();
+                let bytes = read.batch.get_array_memory_size();
+                assert!(bytes < 3 << 20, "{bytes} bytes");
+            }
+        }
+    }
+    assert_eq!(rows, 2_000);
+}
