@@ -12,7 +12,7 @@ use arrow_row::{RowConverter, SortField};
 use arrow_schema::{DataType, SchemaRef};
 use futures::TryStreamExt;
 use towpath_ports::{Candidate, Clock, Query, Result};
-use towpath_vocab::{Check, CheckKind, Failure, Remedy, TableName};
+use towpath_vocab::{Check, CheckKind, Failure, Remedy, TableName, literal, quote, quote_table};
 
 use crate::metrics::{Known, Measured, SAMPLES};
 use crate::projection::value_text;
@@ -504,27 +504,4 @@ fn no_number(check: &Check) -> Failure {
         format!("check `{}` gave no number", check.name),
     )
     .help("nothing was committed; please report this")
-}
-
-fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn quote_table(table: &TableName) -> String {
-    format!("{}.{}", quote(table.schema()), quote(table.table()))
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_texts_are_quoted() {
-        assert_eq!(quote(r#"a"b"#), r#""a""b""#);
-        assert_eq!(literal("it's"), "'it''s'");
-    }
 }

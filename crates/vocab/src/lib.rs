@@ -2,8 +2,8 @@
 //!
 //! Promise: plain, serialisable values. It knows Arrow's schema and array types and nothing else;
 //! it does no I/O, starts no task, and holds no helper functions that belong to a user of a noun.
-//! The one knowledge beside the nouns is how their values read: type words (`types`), text (`text`), and
-//! what must not be shown of it (`passwords`).
+//! The one knowledge beside the nouns is how their values read: type words (`types`), text (`text`), what
+//! must not be shown of it (`passwords`), and how names and text are written into SQL (`quote`).
 //! Read next: `token.rs` (what makes a load exactly-once), `plan.rs` (what crosses from the
 //! planning side to the execution side), then the `ports` crate.
 
@@ -22,6 +22,7 @@ mod naming;
 mod option;
 pub mod passwords;
 mod plan;
+mod quote;
 mod reject;
 mod spec;
 pub mod text;
@@ -45,6 +46,7 @@ pub use plan::{
     ModelPlan, Plan, PlannedPipeline, PlannedTask, PublishPlan, ReadMode, RetryPlan, SchemaChange,
     Selection, TablePlan, TriggerRule, WriteMode, WritePlan,
 };
+pub use quote::{literal, quote, quote_table};
 pub use reject::{RawRecord, Reason, Reject};
 pub use spec::{ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec};
 pub use token::{Annotations, Generation, Mark, Position, SplitId, TaskKey, TaskKind, Token};

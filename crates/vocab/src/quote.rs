@@ -2,7 +2,7 @@
 //!
 //! Knows the dialect's two quotes and nothing else: `"` for names, `'` for text, doubled inside.
 
-use towpath_vocab::TableName;
+use crate::TableName;
 
 /// A name in double quotes: any text, kept unchanged, never folded to lower case.
 pub fn quote(identifier: &str) -> String {
