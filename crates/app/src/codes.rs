@@ -333,6 +333,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "Load the table once (`towpath run`), then replay its records.",
     ),
     CodeEntry::run(
+        "R0959",
+        Remedy::Bug,
+        "Records that are kept as values cannot be read as columns.",
+        "Nothing was committed. Please report the message.",
+    ),
+    CodeEntry::run(
         "R0960",
         Remedy::Refused,
         "The pipeline is already running.",
@@ -391,60 +397,6 @@ pub(crate) const CODES: &[CodeEntry] = &[
         Remedy::FixConfig,
         "There is no lineage for this table or column.",
         "Lineage comes from the project and from runs. Check the name, or run a pipeline first: towpath run.",
-    ),
-    CodeEntry::run(
-        "R0971",
-        Remedy::Bug,
-        "The position of the last replay cannot be read.",
-        "Please report the message.",
-    ),
-    CodeEntry::run(
-        "R0972",
-        Remedy::Bug,
-        "A replay ended without a result.",
-        "Please report the message.",
-    ),
-    CodeEntry::run(
-        "R0973",
-        Remedy::Bug,
-        "The quarantine table does not have the expected columns.",
-        "Please report the message.",
-    ),
-    CodeEntry::run(
-        "R0974",
-        Remedy::FixConfig,
-        "No row of this table was ever rejected.",
-        "`towpath quarantine ls` lists the tables with rejected rows.",
-    ),
-    CodeEntry::run(
-        "R0975",
-        Remedy::FixConfig,
-        "No load of the project writes this table.",
-        "Rows of models and commands cannot be replayed: run them again.",
-    ),
-    CodeEntry::run(
-        "R0976",
-        Remedy::Bug,
-        "A replay produced a different number of records than it read.",
-        "Nothing was committed. Please report the message.",
-    ),
-    CodeEntry::run(
-        "R0977",
-        Remedy::Bug,
-        "Replayed rows cannot be combined.",
-        "Nothing was committed. Please report the message.",
-    ),
-    CodeEntry::run(
-        "R0978",
-        Remedy::Bug,
-        "A replay asked for a table of its rejected records.",
-        "Please report the message.",
-    ),
-    CodeEntry::run(
-        "R0979",
-        Remedy::Bug,
-        "The result of a replay cannot be stored.",
-        "Please report the message.",
     ),
     CodeEntry::run(
         "R0980",

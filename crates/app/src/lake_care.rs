@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use towpath_engine::lake::TaskThen;
 use towpath_ports::{Destination, RunKind};
+use towpath_quarantine::{SetBack, hold, is_replay, outdate_undone, records_to_hold};
 use towpath_vocab::{
     Environment, Failure, Generation, PipelineName, Remedy, RunName, TableName, TaskKey, Token,
 };
@@ -20,7 +21,6 @@ use towpath_vocab::{
 use crate::Result;
 use crate::lake::existing;
 use crate::pipeline_lock::{PipelineLock, during, lock_pipeline};
-use crate::quarantine::{held_again, outdate_undone};
 use crate::services::ProjectServices;
 
 /// Files of versions that ended this long ago may go without further asking.
@@ -396,14 +396,20 @@ async fn set_back(
     }
     let run = pipelines.held.values().next();
     let run = run.map_or_else(|| "lake restore".to_owned(), |held| held.run.to_string());
-    let again = held_again::records(services, &behind).await?;
+    let ports = crate::quarantine::ports(services);
+    let set_back = behind.iter().map(|then| SetBack {
+        task: then.task.clone(),
+        now: then.now,
+        then: then.then,
+    });
+    let again = records_to_hold(&ports, &set_back.collect::<Vec<_>>()).await?;
     let restored = services
         .lake
         .restore(table, version, carried.clone(), &run)
         .await?;
-    let held_again = held_again::hold(services, table, again, &carried).await?;
+    let held_again = hold(&ports, table, again, &carried).await?;
     for then in &behind {
-        outdate_undone(services, &then.task, then.then, then.now).await?;
+        outdate_undone(&ports, &then.task, then.then, then.now).await?;
     }
     Ok(LakeRestored {
         version: 1,
@@ -415,7 +421,7 @@ async fn set_back(
         files_removed: restored.files_removed,
         tasks: carried
             .iter()
-            .filter(|carried| !held_again::is_replay(&carried.task))
+            .filter(|carried| !is_replay(&carried.task))
             .map(|carried| format!("{}.{}", carried.task.pipeline, carried.task.step))
             .collect(),
         held_again,
@@ -428,9 +434,9 @@ fn token_then(then: &TaskThen, generation: Generation, version: u64) -> Result<T
     let known = then.token.clone();
     let mut token = known.unwrap_or_else(|| Token::of(then.task.clone(), generation));
     token.generation = generation;
-    if held_again::is_replay(&then.task) {
+    if is_replay(&then.task) {
         let back_to = then.then.unwrap_or(Generation(0));
-        token.annotations = held_again::set_back(&token.annotations, back_to)?;
+        token.annotations = towpath_quarantine::set_back(&token.annotations, back_to)?;
     }
     token
         .fingerprint

@@ -22,6 +22,7 @@ const TABLES: &[&[CodeEntry]] = &[
     towpath_orchestrator::CODES,
     towpath_ports::CODES,
     towpath_flow::CODES,
+    towpath_quarantine::CODES,
     towpath_engine::CODES,
     towpath_state::CODES,
     crate::codes::CODES,

@@ -8,6 +8,7 @@
 
 mod checkpoint;
 mod codes;
+mod commit_log;
 mod connector;
 mod destination;
 mod engine;
@@ -26,6 +27,7 @@ mod system;
 
 pub use checkpoint::Checkpoint;
 pub use codes::CODES;
+pub use commit_log::CommitLog;
 pub use connector::{Connector, ConnectorContext, Discover, Discovered, TestReport};
 pub use destination::{
     Candidate, Commit, Committed, DELETE_ABSENT, Destination, Intent, Prepared, PreparedStats,

@@ -1,22 +1,120 @@
-//! Rejected rows: listed, shown, replayed, discarded.
+//! Wires the quarantine: locks the pipeline, opens the records of a load again, and calls `towpath-quarantine`.
 //!
-//! Read next: `standing.rs` (what waits), `records.rs` (its records), `replay.rs` (each record once),
-//! `newer.rs` (none over a newer row), `reader.rs` (records as a source), `noting.rs` (what a replay's
-//! commit remembers).
+//! Promise: nothing about records is decided here. What is here needs the project: which load writes a
+//! table, its source, and what was learned about its columns. Read next: `crates/quarantine/src/lib.rs`.
 
-pub(crate) mod held_again;
-mod list;
-mod newer;
-mod noting;
-mod reader;
-mod records;
-mod replay;
-mod show;
-mod standing;
+mod read_again;
 mod typed;
 
-pub use list::{QuarantineLine, quarantine_discard, quarantine_list};
-pub(crate) use standing::{outdate_uncommitted, outdate_undone};
+use std::sync::Arc;
 
-pub use replay::{ReplayReport, quarantine_replay};
-pub use show::{RejectedCell, RejectedRecord, quarantine_show};
+use towpath_flow::Progress;
+use towpath_ports::RunKind;
+use towpath_quarantine::{Owner, QuarantinePorts, Replay, need_quarantine};
+pub use towpath_quarantine::{QuarantineLine, RejectedCell, RejectedRecord, ReplayReport};
+use towpath_vocab::{Plan, TableName};
+
+use crate::Result;
+use crate::pipeline_lock::lock_pipeline;
+use crate::services::ProjectServices;
+
+/// The ports of a project's quarantine.
+pub(crate) fn ports(services: &ProjectServices) -> QuarantinePorts {
+    QuarantinePorts {
+        lake: Arc::clone(&services.lake) as _,
+        log: Arc::clone(&services.lake) as _,
+        query: Arc::clone(&services.engine) as _,
+        secrets: Arc::clone(&services.system) as _,
+    }
+}
+
+/// Every table with rejected rows.
+pub async fn quarantine_list(
+    services: &ProjectServices,
+    plan: &Plan,
+) -> Result<Vec<QuarantineLine>> {
+    towpath_quarantine::list(&ports(services), plan).await
+}
+
+/// The rejected records of a table, newest first.
+///
+/// # Errors
+/// Those of the lakehouse and the state store.
+pub async fn quarantine_show(
+    services: &ProjectServices,
+    plan: &Plan,
+    table: &TableName,
+    limit: u64,
+) -> Result<Vec<RejectedRecord>> {
+    let load = match Owner::of(plan, table) {
+        Ok(owner) => Some((
+            owner.load,
+            read_again::columns(services, plan, owner.load).await?,
+        )),
+        Err(_) => None,
+    };
+    towpath_quarantine::show(&ports(services), load, table, limit).await
+}
+
+/// Gives the waiting rows of a table up; how many there were.
+///
+/// # Errors
+/// `FixConfig` when no load of the project writes this table, `Refused` while its pipeline runs.
+pub async fn quarantine_discard(
+    services: &ProjectServices,
+    plan: &Plan,
+    table: &TableName,
+) -> Result<u64> {
+    let ports = ports(services);
+    need_quarantine(&ports, table).await?;
+    let owner = Owner::of(plan, table)?;
+    let held = lock_pipeline(
+        services,
+        &plan.environment,
+        owner.pipeline,
+        RunKind::Lock,
+        &format!("discard {table}"),
+    )
+    .await?;
+    let discarded = held
+        .during(towpath_quarantine::discard(&ports, &owner))
+        .await;
+    held.release(discarded.is_ok()).await?;
+    discarded
+}
+
+/// Replays the waiting rows of a table.
+///
+/// # Errors
+/// `FixConfig` when no load of the project writes this table, `Refused` while its pipeline runs.
+pub async fn quarantine_replay(
+    services: &ProjectServices,
+    plan: &Plan,
+    table: &TableName,
+) -> Result<ReplayReport> {
+    let ports = ports(services);
+    need_quarantine(&ports, table).await?;
+    let owner = Owner::of(plan, table)?;
+    let held = lock_pipeline(
+        services,
+        &plan.environment,
+        owner.pipeline,
+        RunKind::Replay,
+        &format!("replay {table}"),
+    )
+    .await?;
+    let transfers = services.transfer_services(Arc::new(Progress::default()));
+    let read_again = read_again::reader_of(services, &owner);
+    let replay = Replay::new(
+        &ports,
+        transfers,
+        &owner,
+        held.run.to_string(),
+        read_again,
+    );
+    let report = held.during(Box::pin(replay.all())).await;
+    let ended_well = report.as_ref().is_ok_and(|report| report.stopped.is_none());
+    held.release(ended_well).await?;
+    services.close_quarantine();
+    report
+}

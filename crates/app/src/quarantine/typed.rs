@@ -20,8 +20,8 @@ use towpath_vocab::{
     types,
 };
 
-use super::records::Record;
 use crate::Result;
+use towpath_quarantine::Record;
 
 /// Rows typed from records, in one split whose ordinals are places in the list.
 pub(super) struct TypedReader {
@@ -85,7 +85,7 @@ fn values(record: &Record) -> Result<serde_json::Map<String, serde_json::Value>>
             "the record of {} cannot be read as a row: {error}",
             record.place
         );
-        Failure::new("R0977", Remedy::Bug, message)
+        Failure::new("R0959", Remedy::Bug, message)
     })
 }
 
@@ -116,7 +116,7 @@ fn column(
 
 fn bent(error: ArrowError) -> Failure {
     let message = format!("stored rows have other columns: {error}");
-    Failure::new("R0977", Remedy::Bug, message)
+    Failure::new("R0959", Remedy::Bug, message)
 }
 
 fn unreadable(field: &Field, why: &str) -> Reason {

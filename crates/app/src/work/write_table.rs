@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, OutputSpec, OutputSummary, Transfer, run_transfer};
 use towpath_orchestrator::AttemptOutcome;
 use towpath_ports::{Checkpoint, Destination, Reader, Receipt, TaskOutcome, TaskRecord};
+use towpath_quarantine::outdate_uncommitted;
 use towpath_vocab::{
     Action, Annotations, Failure, PlannedTask, Position, ReadMode, Remedy, RunName, TableName,
     TablePlan, TaskKey, WriteMode,
@@ -24,7 +25,7 @@ use super::overwritten::is_overwritten;
 use super::scope::{TaskDone, Work};
 use crate::Result;
 use crate::facts::outside_key;
-use crate::quarantine::outdate_uncommitted;
+use crate::quarantine;
 
 /// Rows on their way into one table.
 pub(crate) struct TableWrite<'a> {
@@ -204,7 +205,8 @@ impl Work {
             rows_before,
             skip_empty,
         };
-        outdate_uncommitted(&self.services, &output.task, claim.after()).await?;
+        let ports = quarantine::ports(&self.services);
+        outdate_uncommitted(&ports, &output.task, claim.after()).await?;
         let services = self.services.transfer_services(Arc::clone(&self.progress));
         let run = self.run.to_string();
         let target = output.plan.target.clone();

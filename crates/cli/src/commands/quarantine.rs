@@ -1,6 +1,6 @@
 //! `quarantine ls`, `show`, `replay` and `discard`.
 //!
-//! Each subcommand calls one use case (`app/src/quarantine/`) and prints its answer. Values that are
+//! Each subcommand calls one use case (`app/src/quarantine/mod.rs`) and prints its answer. Values that are
 //! masked never reach this file.
 
 use towpath_app::{

@@ -138,16 +138,6 @@ impl Lake {
         Ok(tasks)
     }
 
-    /// The tokens of a task's commits, oldest first, as far as they are kept.
-    pub async fn tokens(&self, task: &TaskKey) -> Result<Vec<Token>> {
-        let table = self.table(&task.table)?;
-        let stored = Positions::of(&table, &task.app_id()).all().await?;
-        Ok(stored
-            .into_iter()
-            .map(|stored| stored.committed().token)
-            .collect())
-    }
-
     /// Makes an older version the newest one. `carried` are the tasks that have committed since: each
     /// with a generation nobody else was given, and where its next run reads on.
     ///

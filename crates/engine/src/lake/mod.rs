@@ -10,6 +10,7 @@ mod candidate;
 mod care;
 mod checkpoint;
 mod commit;
+mod commit_log;
 mod convert;
 mod damage;
 mod data_file;

@@ -13,19 +13,20 @@ use arrow_select::concat::concat_batches;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::unfold;
-use towpath_ports::{Assignment, BoxStream, Event, Origin, Reader, Rows, Split, TableSchema};
+use towpath_ports::{
+    Assignment, BoxStream, Event, Origin, Reader, Result, Rows, Split, TableSchema,
+};
 use towpath_vocab::{Failure, Mark, Position, RawRecord, RecordLocation, Reject, Remedy};
 
-use super::records::Record;
-use crate::Result;
+use crate::records::Record;
 
 /// At most so many rows in one batch.
 const GATHERED: usize = 50_000;
 
 /// A source's replay, whose ordinals are places in the list of records.
-pub(super) struct ReplayReader {
-    pub(super) inner: Box<dyn Reader>,
-    pub(super) records: Arc<Vec<Record>>,
+pub(crate) struct ReplayReader {
+    pub(crate) inner: Box<dyn Reader>,
+    pub(crate) records: Arc<Vec<Record>>,
 }
 
 #[async_trait]

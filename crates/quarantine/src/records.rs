@@ -9,40 +9,48 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use futures::TryStreamExt;
 use towpath_flow::{RecordSeal, WITHHELD, quarantine_columns, quarantine_table};
-use towpath_ports::{Commit, Destination, Intent, Query};
+use towpath_ports::{Commit, Intent, Result};
 use towpath_vocab::{
     Action, Failure, Generation, LoadPlan, PipelineName, Plan, PlannedTask, Position, RawRecord,
     RecordLocation, Remedy, SchemaChange, TableName, TaskKey, TaskKind, WriteMode, WritePlan,
 };
 
-use super::standing::waiting;
-use crate::Result;
-use crate::services::ProjectServices;
+use crate::QuarantinePorts;
+use crate::standing::waiting;
 
 /// Ids per statement.
 const IDS: usize = 5_000;
 
 /// One record that waits.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
-    pub(super) id: String,
-    pub(super) raw: RawRecord,
-    pub(super) place: RecordLocation,
+pub struct Record {
+    /// Its id in the quarantine.
+    pub id: String,
+    /// What was rejected.
+    pub raw: RawRecord,
+    /// Where it was.
+    pub place: RecordLocation,
     /// The commit it was kept out of.
-    pub(super) generation: Generation,
+    pub generation: Generation,
 }
 
 /// The load whose rows were rejected.
-pub(super) struct Owner<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) pipeline: &'a PipelineName,
-    pub(super) task: &'a PlannedTask,
-    pub(super) load: &'a LoadPlan,
+pub struct Owner<'a> {
+    /// The plan it is in.
+    pub plan: &'a Plan,
+    /// Its pipeline.
+    pub pipeline: &'a PipelineName,
+    pub(crate) task: &'a PlannedTask,
+    /// The load.
+    pub load: &'a LoadPlan,
 }
 
 impl<'a> Owner<'a> {
     /// The load that writes a table.
-    pub(super) fn of(plan: &'a Plan, table: &TableName) -> Result<Self> {
+    ///
+    /// # Errors
+    /// R0975 when no load of the plan does.
+    pub fn of(plan: &'a Plan, table: &TableName) -> Result<Self> {
         let all = plan
             .pipelines
             .iter()
@@ -63,12 +71,13 @@ impl<'a> Owner<'a> {
         })
     }
 
-    pub(super) fn table(&self) -> &TableName {
+    /// The table.
+    pub fn table(&self) -> &TableName {
         &self.load.table.target
     }
 
     /// The load's task, or one beside it: that never touches the load's generations and position.
-    pub(super) fn key(&self, kind: TaskKind) -> TaskKey {
+    pub(crate) fn key(&self, kind: TaskKind) -> TaskKey {
         TaskKey {
             project: self.plan.project.clone(),
             environment: self.plan.environment.clone(),
@@ -80,8 +89,8 @@ impl<'a> Owner<'a> {
     }
 
     /// The load's last commit.
-    pub(super) async fn generation(&self, services: &ProjectServices) -> Result<Generation> {
-        let last = services
+    pub(crate) async fn generation(&self, ports: &QuarantinePorts) -> Result<Generation> {
+        let last = ports
             .lake
             .last(&self.key(TaskKind::Step), self.table())
             .await?;
@@ -90,8 +99,11 @@ impl<'a> Owner<'a> {
 }
 
 /// Refuses a table of which no row was ever rejected.
-pub(super) async fn need_quarantine(services: &ProjectServices, table: &TableName) -> Result<()> {
-    match services.lake.version(&quarantine_table(table)).await? {
+///
+/// # Errors
+/// R0974, and those of the lakehouse.
+pub async fn need_quarantine(ports: &QuarantinePorts, table: &TableName) -> Result<()> {
+    match ports.lake.schema(&quarantine_table(table)).await? {
         Some(_) => Ok(()),
         None => {
             let message = format!("no row of `{table}` was ever rejected");
@@ -102,29 +114,29 @@ pub(super) async fn need_quarantine(services: &ProjectServices, table: &TableNam
 }
 
 /// How many records wait whose text was not kept.
-pub(super) async fn withheld(services: &ProjectServices, owner: &Owner<'_>) -> Result<u64> {
-    let ids = waiting_ids(services, owner, &format!("form = '{WITHHELD}'")).await?;
+pub(crate) async fn withheld(ports: &QuarantinePorts, owner: &Owner<'_>) -> Result<u64> {
+    let ids = waiting_ids(ports, owner, &format!("form = '{WITHHELD}'")).await?;
     Ok(ids.len() as u64)
 }
 
 /// The ids of all records that wait.
-pub(super) async fn all_ids(
-    services: &ProjectServices,
+pub(crate) async fn all_ids(
+    ports: &QuarantinePorts,
     owner: &Owner<'_>,
 ) -> Result<BTreeSet<String>> {
-    waiting_ids(services, owner, "true").await
+    waiting_ids(ports, owner, "true").await
 }
 
 async fn waiting_ids(
-    services: &ProjectServices,
+    ports: &QuarantinePorts,
     owner: &Owner<'_>,
     also: &str,
 ) -> Result<BTreeSet<String>> {
     let quarantine = quoted(&quarantine_table(owner.table()));
-    let condition = waiting(services, owner).await?;
+    let condition = waiting(ports, owner).await?;
     let sql = format!("select id from {quarantine} where {condition} and {also}");
     let mut ids = BTreeSet::new();
-    for batch in ask(services, &sql).await? {
+    for batch in ask(ports, &sql).await? {
         let column = batch.columns().first().map(texts).unwrap_or_default();
         ids.extend(column.into_iter().flatten());
     }
@@ -133,14 +145,14 @@ async fn waiting_ids(
 
 /// Records that wait and whose text was kept, behind the first `offset`: oldest first, for a keyed table
 /// newest first.
-pub(super) async fn waiting_records(
-    services: &ProjectServices,
+pub(crate) async fn waiting_records(
+    ports: &QuarantinePorts,
     owner: &Owner<'_>,
     offset: u64,
     limit: u64,
 ) -> Result<Vec<Record>> {
     let quarantine = quoted(&quarantine_table(owner.table()));
-    let condition = waiting(services, owner).await?;
+    let condition = waiting(ports, owner).await?;
     let order = match owner.load.table.write.key.is_empty() {
         true => "asc",
         false => "desc",
@@ -151,9 +163,9 @@ pub(super) async fn waiting_records(
          from {quarantine} where {condition} and form <> '{WITHHELD}' order by set_aside_at {order}, object {order}, \
          ordinal {order}, id limit {limit} offset {offset}"
     );
-    let seal = RecordSeal::of(&owner.load.table, services.system.as_ref()).await?;
+    let seal = RecordSeal::of(&owner.load.table, ports.secrets.as_ref()).await?;
     let mut records = Vec::new();
-    for batch in ask(services, &sql).await? {
+    for batch in ask(ports, &sql).await? {
         let columns: Vec<Vec<Option<String>>> = batch.columns().iter().map(texts).collect();
         for row in 0..batch.num_rows() {
             let cell = |column: usize| {
@@ -181,17 +193,17 @@ pub(super) async fn waiting_records(
 }
 
 /// Records that get another status.
-pub(super) struct Change {
+pub(crate) struct Change {
     /// SQL conditions; a record is met by one of them.
-    pub(super) conditions: BTreeSet<String>,
+    pub(crate) conditions: BTreeSet<String>,
     /// The status they get.
-    pub(super) status: &'static str,
+    pub(crate) status: &'static str,
 }
 
 impl Change {
     /// Of records by their ids.
-    pub(super) fn of(ids: &BTreeSet<String>, status: &'static str) -> Self {
-        let literals: Vec<String> = ids.iter().map(|id| towpath_sql::literal(id)).collect();
+    pub(crate) fn of(ids: &BTreeSet<String>, status: &'static str) -> Self {
+        let literals: Vec<String> = ids.iter().map(|id| towpath_vocab::literal(id)).collect();
         let some = literals.chunks(IDS);
         let conditions = some.map(|some| format!("id in ({})", some.join(", ")));
         Self {
@@ -202,8 +214,8 @@ impl Change {
 }
 
 /// Gives records another status, in one commit that remembers `position`.
-pub(super) async fn mark(
-    services: &ProjectServices,
+pub(crate) async fn mark(
+    ports: &QuarantinePorts,
     task: &TaskKey,
     changes: Vec<Change>,
     position: Position,
@@ -213,7 +225,7 @@ pub(super) async fn mark(
         table: quarantine.clone(),
         ..task.clone()
     };
-    let last = services.lake.last(&task, &quarantine).await?;
+    let last = ports.lake.last(&task, &quarantine).await?;
     let after = last.map_or(Generation(0), |last| last.token.generation);
     let run: Vec<&str> = changes.iter().map(|change| change.status).collect();
     let intent = Intent {
@@ -230,11 +242,11 @@ pub(super) async fn mark(
         after: Some(after),
         run: run.join(", "),
     };
-    let mut writer = services.lake.begin(intent).await?;
+    let mut writer = ports.lake.begin(intent).await?;
     for change in &changes {
         for condition in &change.conditions {
             let sql = with_status(&quarantine, condition, change.status);
-            let mut rows = services.engine.query(&sql, &BTreeMap::new()).await?.batches;
+            let mut rows = ports.query.query(&sql, &BTreeMap::new()).await?.batches;
             while let Some(batch) = rows.try_next().await? {
                 writer.write(whole(&quarantine, &batch)?, None).await?;
             }
@@ -272,18 +284,18 @@ fn whole(quarantine: &TableName, batch: &RecordBatch) -> Result<RecordBatch> {
     })
 }
 
-pub(super) async fn ask(services: &ProjectServices, sql: &str) -> Result<Vec<RecordBatch>> {
-    let result = services.engine.query(sql, &BTreeMap::new()).await?;
+pub(crate) async fn ask(ports: &QuarantinePorts, sql: &str) -> Result<Vec<RecordBatch>> {
+    let result = ports.query.query(sql, &BTreeMap::new()).await?;
     result.batches.try_collect().await
 }
 
-pub(super) fn texts(array: &arrow_array::ArrayRef) -> Vec<Option<String>> {
+pub(crate) fn texts(array: &arrow_array::ArrayRef) -> Vec<Option<String>> {
     let array = array.as_string::<i32>();
     (0..array.len())
         .map(|row| array.is_valid(row).then(|| array.value(row).to_owned()))
         .collect()
 }
 
-pub(super) fn quoted(table: &TableName) -> String {
-    towpath_sql::quote_table(table)
+pub(crate) fn quoted(table: &TableName) -> String {
+    towpath_vocab::quote_table(table)
 }

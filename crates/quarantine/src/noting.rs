@@ -11,62 +11,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use towpath_flow::quarantine_columns;
 use towpath_ports::{
     Candidate, Commit, Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Receipt,
-    Scope, StagedFile, Writer,
+    Result, Scope, StagedFile, Writer,
 };
 use towpath_vocab::{
     Annotations, Failure, Generation, Mark, Position, Remedy, SplitId, TableName, TaskKey,
 };
 
-use super::newer::{LetIn, Newer};
-use super::records::texts;
-use crate::Result;
+use crate::decide::Taken;
+use crate::newer::Newer;
+use crate::records::texts;
 
 /// The split a replay's position speaks of.
 const SPLIT: &str = "replay";
 /// The note that says what a replay took.
 const NOTE: &str = "replay";
 
-/// What a replay took.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Taken {
-    /// The load's commit whose records these are.
-    pub(super) of: i64,
-    /// Ids of all records.
-    pub(super) ids: BTreeSet<String>,
-    /// Ids of those that were rejected again, or have to wait.
-    pub(super) failed: BTreeSet<String>,
-    /// Ids of those whose key has a newer row.
-    #[serde(default)]
-    pub(super) outdated: BTreeSet<String>,
-    /// The keys of those that became rows and were kept out of the load's last commit, for tables with one.
-    #[serde(default, skip_serializing_if = "LetIn::is_empty")]
-    pub(super) keys: LetIn,
-    /// Of a commit that set the table back: the replay whose table it has again, 0 for that before the
-    /// first. What is above is then what that replay took.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) back_to: Option<i64>,
-}
-
-impl Taken {
-    /// Ids of those that became rows.
-    pub(super) fn passed(&self) -> BTreeSet<String> {
-        let is_row = |id: &&String| !self.failed.contains(*id) && !self.outdated.contains(*id);
-        self.ids.iter().filter(is_row).cloned().collect()
-    }
-}
-
 /// What the last replay took, with its generation.
-pub(super) fn taken(last: &Committed) -> Result<Option<(Generation, Taken)>> {
+pub(crate) fn taken(last: &Committed) -> Result<Option<(Generation, Taken)>> {
     let taken = taken_of(&last.token.annotations)?;
     Ok(taken.map(|taken| (last.token.generation, taken)))
 }
 
 /// What a replay took that left these notes.
-pub(super) fn taken_of(annotations: &Annotations) -> Result<Option<Taken>> {
+pub(crate) fn taken_of(annotations: &Annotations) -> Result<Option<Taken>> {
     annotations.read(NOTE).map_err(|error| {
         let message = format!("the position of the last replay cannot be read: {error}");
         Failure::new("R0971", Remedy::Bug, message)
@@ -74,7 +44,10 @@ pub(super) fn taken_of(annotations: &Annotations) -> Result<Option<Taken>> {
 }
 
 /// The notes of a replay's task after its table was set back to what it was behind `then`.
-pub(crate) fn set_back(annotations: &Annotations, then: Generation) -> Result<Annotations> {
+///
+/// # Errors
+/// When the notes cannot be read.
+pub fn set_back(annotations: &Annotations, then: Generation) -> Result<Annotations> {
     noted(&Taken {
         back_to: Some(then.0),
         ..taken_of(annotations)?.unwrap_or_default()
@@ -89,23 +62,21 @@ fn noted(taken: &Taken) -> Result<Annotations> {
 }
 
 /// The position of a replay's commit, and of the one that marks its records.
-pub(super) fn marked(generation: Generation) -> Position {
+pub(crate) fn marked(generation: Generation) -> Position {
     Position::single(SPLIT, Mark::at(u64::try_from(generation.0).unwrap_or(0)))
 }
 
-/// True when a marking commit is of this replay or a later one.
-pub(super) fn is_marked(mark: &Committed, generation: Generation) -> bool {
-    let order = mark
-        .token
-        .position
+/// The replay whose records a marking commit marked.
+pub(crate) fn mark_of(mark: &Committed) -> Option<u64> {
+    let position = &mark.token.position;
+    position
         .mark(&SplitId(SPLIT.to_owned()))
-        .map(|mark| mark.order);
-    order.is_some_and(|order| order >= u64::try_from(generation.0).unwrap_or(0))
+        .map(|mark| mark.order)
 }
 
 /// Ids of records that failed again.
 #[derive(Clone)]
-pub(super) struct Failed {
+pub(crate) struct Failed {
     ids: Arc<Mutex<BTreeSet<String>>>,
     /// The id under which a record waits, by the one that it would get now.
     waiting: Arc<BTreeMap<String, String>>,
@@ -113,7 +84,7 @@ pub(super) struct Failed {
 
 impl Failed {
     /// Knows these records again.
-    pub(super) fn of(waiting: BTreeMap<String, String>) -> Self {
+    pub(crate) fn of(waiting: BTreeMap<String, String>) -> Self {
         Self {
             ids: Arc::default(),
             waiting: Arc::new(waiting),
@@ -128,7 +99,7 @@ impl Failed {
         );
     }
 
-    pub(super) fn ids(&self) -> BTreeSet<String> {
+    pub(crate) fn ids(&self) -> BTreeSet<String> {
         self.ids
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -221,12 +192,12 @@ fn no_table() -> Failure {
 }
 
 /// A destination whose commits remember what a replay took.
-pub(super) struct Noting {
-    pub(super) inner: Arc<dyn Destination>,
-    pub(super) taken: Taken,
-    pub(super) failed: Failed,
+pub(crate) struct Noting {
+    pub(crate) inner: Arc<dyn Destination>,
+    pub(crate) taken: Taken,
+    pub(crate) failed: Failed,
     /// Those that are left out.
-    pub(super) newer: Option<Arc<Newer>>,
+    pub(crate) newer: Option<Arc<Newer>>,
 }
 
 #[async_trait]
@@ -316,9 +287,10 @@ impl Prepared for NotingPrepared {
         } = self.note;
         taken.failed = failed.ids();
         if let Some(newer) = newer {
-            taken.failed.extend(newer.waiting());
-            taken.outdated = newer.left_out();
-            taken.keys = newer.let_in();
+            let admitted = newer.admitted();
+            taken.failed.extend(admitted.waiting);
+            taken.outdated = admitted.left_out;
+            taken.keys = admitted.let_in;
         }
         let commit = Commit {
             position: marked(generation),

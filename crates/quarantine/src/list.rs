@@ -7,14 +7,12 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use serde::Serialize;
 use towpath_flow::QUARANTINE_SCHEMA;
-use towpath_ports::RunKind;
-use towpath_vocab::{Plan, Position, TableName, TaskKind};
+use towpath_vocab::{Plan, Position, TaskKind};
 
-use super::records::{Change, Owner, all_ids, ask, mark, need_quarantine, quoted};
-use super::standing::{OUTDATED, waiting};
-use crate::Result;
-use crate::pipeline_lock::lock_pipeline;
-use crate::services::ProjectServices;
+use crate::QuarantinePorts;
+use crate::records::{Change, Owner, all_ids, ask, mark, quoted};
+use crate::standing::{OUTDATED, waiting};
+use towpath_ports::Result;
 
 /// One table with rejected rows.
 #[derive(Clone, Debug, Serialize)]
@@ -33,11 +31,11 @@ pub struct QuarantineLine {
 }
 
 /// Every table with rejected rows.
-pub async fn quarantine_list(
-    services: &ProjectServices,
-    plan: &Plan,
-) -> Result<Vec<QuarantineLine>> {
-    let tables = services.lake.tables().await?.into_iter();
+///
+/// # Errors
+/// Those of the lakehouse.
+pub async fn list(ports: &QuarantinePorts, plan: &Plan) -> Result<Vec<QuarantineLine>> {
+    let tables = ports.log.tables().await?.into_iter();
     let mut lines = Vec::new();
     for quarantine in tables.filter(|table| table.schema() == QUARANTINE_SCHEMA) {
         let owner = quarantine
@@ -46,7 +44,7 @@ pub async fn quarantine_list(
             .ok()
             .and_then(|table| Owner::of(plan, &table).ok());
         let waiting = match owner {
-            Some(owner) => waiting(services, &owner).await?,
+            Some(owner) => waiting(ports, &owner).await?,
             None => "status = 'held'".to_owned(),
         };
         let count =
@@ -60,7 +58,7 @@ pub async fn quarantine_list(
             count(&format!("status = '{OUTDATED}'"), "outdated"),
             quoted(&quarantine)
         );
-        let batches = ask(services, &sql).await?;
+        let batches = ask(ports, &sql).await?;
         let number = |column: usize| -> u64 {
             let first = batches.iter().find(|batch| batch.num_rows() > 0);
             let cell = first.and_then(|batch| {
@@ -86,33 +84,16 @@ pub async fn quarantine_list(
     Ok(lines)
 }
 
-/// Gives the waiting rows of a table up; how many there were. A load that reads one again sets it
-/// aside again.
-pub async fn quarantine_discard(
-    services: &ProjectServices,
-    plan: &Plan,
-    table: &TableName,
-) -> Result<u64> {
-    need_quarantine(services, table).await?;
-    let owner = Owner::of(plan, table)?;
-    let held = lock_pipeline(
-        services,
-        &plan.environment,
-        owner.pipeline,
-        RunKind::Lock,
-        &format!("discard {table}"),
-    )
-    .await?;
-    let given_up = held.during(give_up(services, &owner)).await;
-    held.release(given_up.is_ok()).await?;
-    given_up
-}
-
-async fn give_up(services: &ProjectServices, owner: &Owner<'_>) -> Result<u64> {
-    let ids = all_ids(services, owner).await?;
+/// Gives the waiting rows of a table up; how many there were. A load that reads one again rejects it
+/// again. The caller holds the pipeline.
+///
+/// # Errors
+/// Those of the lakehouse.
+pub async fn discard(ports: &QuarantinePorts, owner: &Owner<'_>) -> Result<u64> {
+    let ids = all_ids(ports, owner).await?;
     if !ids.is_empty() {
         mark(
-            services,
+            ports,
             &owner.key(TaskKind::Discard),
             vec![Change::of(&ids, "discarded")],
             Position::default(),

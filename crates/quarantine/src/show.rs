@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use towpath_flow::{RecordSeal, quarantine_table};
-use towpath_vocab::{ColumnPlan, LoadPlan, Plan, RawRecord, Reason, Selection, TableName};
+use towpath_ports::Result;
+use towpath_vocab::{ColumnPlan, LoadPlan, RawRecord, Reason, TableName};
 
-use super::records::{Owner, ask, quoted, texts};
-use crate::Result;
-use crate::facts::outside_key;
-use crate::services::ProjectServices;
+use crate::QuarantinePorts;
+use crate::records::{ask, quoted, texts};
 
 /// What is said of a value that is hidden.
 const MASKED: &str = "(masked)";
@@ -50,13 +49,14 @@ pub struct RejectedCell {
     pub reasons: Vec<String>,
 }
 
-/// The rejected records of a table, newest first.
+/// The rejected records of a table, newest first. `load` is what writes it, with the columns that its
+/// source has, if a load does.
 ///
 /// # Errors
-/// Those of the lakehouse and the state store.
-pub async fn quarantine_show(
-    services: &ProjectServices,
-    plan: &Plan,
+/// Those of the lakehouse.
+pub async fn show(
+    ports: &QuarantinePorts,
+    load: Option<(&LoadPlan, Vec<String>)>,
     table: &TableName,
     limit: u64,
 ) -> Result<Vec<RejectedRecord>> {
@@ -66,10 +66,9 @@ pub async fn quarantine_show(
          cast(set_aside_at as varchar) as at from {quarantine} \
          order by set_aside_at desc, object, line limit {limit}"
     );
-    let owner = Owner::of(plan, table).ok();
-    let reading = Reading::of(services, plan, owner.as_ref().map(|owner| owner.load)).await?;
+    let reading = Reading::of(ports, load).await;
     let mut records = Vec::new();
-    for batch in ask(services, &sql).await? {
+    for batch in ask(ports, &sql).await? {
         let columns: Vec<Vec<Option<String>>> = batch.columns().iter().map(texts).collect();
         for row in 0..batch.num_rows() {
             let cell = |column: usize| {
@@ -105,19 +104,18 @@ struct Reading {
 }
 
 impl Reading {
-    async fn of(services: &ProjectServices, plan: &Plan, load: Option<&LoadPlan>) -> Result<Self> {
-        let Some(load) = load else {
-            return Ok(Self {
+    async fn of(ports: &QuarantinePorts, load: Option<(&LoadPlan, Vec<String>)>) -> Self {
+        let Some((load, columns)) = load else {
+            return Self {
                 seal: RecordSeal::Open,
                 columns: Vec::new(),
                 masked: Vec::new(),
                 names: BTreeMap::new(),
                 delimiter: None,
-            });
+            };
         };
         // Without its key a record is shown as sealed, and its place and reasons still are.
-        let seal = RecordSeal::of(&load.table, services.system.as_ref()).await;
-        let columns = columns(services, plan, load).await?;
+        let seal = RecordSeal::of(&load.table, ports.secrets.as_ref()).await;
         let is_from = |column: &ColumnPlan, source: &str| {
             let from = column.from.as_ref();
             from.is_some_and(|from| load.table.names.is_same(from, source))
@@ -139,7 +137,7 @@ impl Reading {
             .filter(|(source, name)| hidden(source) || hidden(name))
             .map(|(source, _)| source.clone())
             .collect();
-        Ok(Self {
+        Self {
             seal: seal.unwrap_or(RecordSeal::Withheld),
             columns,
             masked,
@@ -148,7 +146,7 @@ impl Reading {
                 "\\t" | "tab" => Some('\t'),
                 text => text.chars().next(),
             }),
-        })
+        }
     }
 
     /// A stored record: its text, unless a column is masked, and its cells.
@@ -209,24 +207,6 @@ impl Reading {
             column,
         }
     }
-}
-
-/// The columns of the source: as they were discovered, or as the last run read them.
-async fn columns(services: &ProjectServices, plan: &Plan, load: &LoadPlan) -> Result<Vec<String>> {
-    let names = |fact: &towpath_vocab::TableFact| -> Vec<String> {
-        let fields = fact.schema.fields().iter();
-        fields.map(|field| field.name().clone()).collect()
-    };
-    let Selection::Object(selected) = &load.selection else {
-        return Ok(Vec::new());
-    };
-    let key = outside_key(&load.connection.name, selected);
-    let facts = services.store.facts(&plan.environment).await?;
-    let read = facts.iter().find(|(known, _)| *known == key);
-    Ok(read
-        .map(|(_, fact)| names(fact))
-        .or_else(|| load.known.as_ref().map(names))
-        .unwrap_or_default())
 }
 
 /// An option of the table, or of its connection.

@@ -8,30 +8,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{
-    Cadence, OutputSpec, OutputSummary, Progress, RecordSeal, Transfer, quarantine_table,
+    Cadence, OutputSpec, OutputSummary, RecordSeal, Services, Transfer, quarantine_table,
     run_transfer,
 };
-use towpath_ports::{Checkpoint, Destination, Reader, RunKind};
+use towpath_ports::{Checkpoint, Reader, Result};
 use towpath_vocab::{
-    Annotations, BadRows, Failure, Generation, Plan, Position, RawRecord, Remedy, Selection,
-    TableName, TaskKey, TaskKind, WriteMode,
+    Annotations, BadRows, Failure, Generation, Position, Remedy, TableName, TaskKey, TaskKind,
+    WriteMode,
 };
 
-use super::held_again::standing_replays;
-use super::newer::{LetIn, Newer, SeenKeys};
-use super::noting::{Failed, Noting, Taken, is_marked, marked, taken};
-use super::reader::ReplayReader;
-use super::records::{Change, Owner, Record, mark, need_quarantine, waiting_records, withheld};
-use super::standing::OUTDATED;
-use super::typed::TypedReader;
-use crate::Result;
-use crate::facts::outside_key;
-use crate::pipeline_lock::lock_pipeline;
-use crate::services::{ProjectServices, spec_of};
-use crate::work::{load_spec, observed};
+use crate::QuarantinePorts;
+use crate::admission::{LetIn, SeenKeys};
+use crate::decide::{Taken, marks_due};
+use crate::held_again::standing_replays;
+use crate::newer::Newer;
+use crate::noting::{Failed, Noting, mark_of, marked, taken};
+use crate::reader::ReplayReader;
+use crate::records::{Change, Owner, Record, mark, waiting_records, withheld};
+use crate::standing::OUTDATED;
 
 /// Records per commit.
 const RECORDS: u64 = 50_000;
@@ -55,44 +53,39 @@ pub struct ReplayReport {
     pub stopped: Option<Failure>,
 }
 
-/// Replays the waiting rows of a table.
-///
-/// # Errors
-/// `FixConfig` when no load of the project writes this table, `Refused` while its pipeline runs.
-pub async fn quarantine_replay(
-    services: &ProjectServices,
-    plan: &Plan,
-    table: &TableName,
-) -> Result<ReplayReport> {
-    need_quarantine(services, table).await?;
-    let owner = Owner::of(plan, table)?;
-    let held = lock_pipeline(
-        services,
-        &plan.environment,
-        owner.pipeline,
-        RunKind::Replay,
-        &format!("replay {table}"),
-    )
-    .await?;
-    let replay = Replay {
-        services,
-        owner,
-        run: held.run.to_string(),
-        seen: SeenKeys::default(),
-    };
-    let report = held.during(Box::pin(replay.begin())).await;
-    let ended_well = report.as_ref().is_ok_and(|report| report.stopped.is_none());
-    held.release(ended_well).await?;
-    services.close_quarantine();
-    report
-}
+/// Records as a source reads them again; the rows and rejects have the places of the list as ordinals.
+pub type ReadAgain<'a> =
+    dyn Fn(Arc<Vec<Record>>) -> BoxFuture<'a, Result<Box<dyn Reader>>> + Send + Sync + 'a;
 
-struct Replay<'a> {
-    services: &'a ProjectServices,
-    owner: Owner<'a>,
+/// A replay of one load's records. The caller holds the pipeline.
+pub struct Replay<'a> {
+    ports: &'a QuarantinePorts,
+    services: Services,
+    owner: &'a Owner<'a>,
     run: String,
+    read_again: Box<ReadAgain<'a>>,
     /// Keys that went in.
     seen: SeenKeys,
+}
+
+impl<'a> Replay<'a> {
+    /// A replay as this run; `services` are those of its transfers.
+    pub fn new(
+        ports: &'a QuarantinePorts,
+        services: Services,
+        owner: &'a Owner<'a>,
+        run: String,
+        read_again: Box<ReadAgain<'a>>,
+    ) -> Self {
+        Self {
+            ports,
+            services,
+            owner,
+            run,
+            read_again,
+            seen: SeenKeys::default(),
+        }
+    }
 }
 
 impl Replay<'_> {
@@ -100,21 +93,25 @@ impl Replay<'_> {
         self.owner.key(TaskKind::Replay)
     }
 
-    async fn begin(&self) -> Result<ReplayReport> {
+    /// Replays all that waits.
+    ///
+    /// # Errors
+    /// Those of the lakehouse and the source.
+    pub async fn all(&self) -> Result<ReplayReport> {
         if !self.owner.load.table.write.key.is_empty() {
-            let of = self.owner.generation(self.services).await?.0;
-            for earlier in standing_replays(self.services, &self.key()).await? {
+            let of = self.owner.generation(self.ports).await?.0;
+            for earlier in standing_replays(self.ports, &self.key()).await? {
                 if earlier.of == of {
                     self.seen.remember(earlier.keys);
                 }
             }
         }
-        self.all().await
+        self.by_batch().await
     }
 
-    async fn all(&self) -> Result<ReplayReport> {
+    async fn by_batch(&self) -> Result<ReplayReport> {
         let (replayed, outdated) = self.finish_earlier().await?;
-        let withheld = withheld(self.services, &self.owner).await?;
+        let withheld = withheld(self.ports, self.owner).await?;
         let mut report = ReplayReport {
             withheld,
             table: self.owner.table().clone(),
@@ -126,7 +123,7 @@ impl Replay<'_> {
         };
         loop {
             let records =
-                waiting_records(self.services, &self.owner, report.still_held, RECORDS).await?;
+                waiting_records(self.ports, self.owner, report.still_held, RECORDS).await?;
             if records.is_empty() {
                 report.still_held += withheld;
                 return Ok(report);
@@ -150,7 +147,7 @@ impl Replay<'_> {
     /// replaced the table since and decided about them anew. How many passed, and were left out.
     async fn finish_earlier(&self) -> Result<(u64, u64)> {
         let Some(last) = self
-            .services
+            .ports
             .lake
             .last(&self.key(), self.owner.table())
             .await?
@@ -166,29 +163,29 @@ impl Replay<'_> {
             table: quarantine.clone(),
             ..task.clone()
         };
-        let mark_held = self.services.lake.last(&marking, &quarantine).await?;
-        if mark_held.is_some_and(|mark| is_marked(&mark, generation)) {
+        let last_mark = self.ports.lake.last(&marking, &quarantine).await?;
+        let decided_anew = match self.owner.load.table.write.mode {
+            WriteMode::Replace => self.owner.generation(self.ports).await?.0 != taken.of,
+            _ => false,
+        };
+        let last_mark = last_mark.as_ref().and_then(mark_of);
+        let Some(due) = marks_due(generation, &taken, last_mark, decided_anew) else {
             return Ok((0, 0));
-        }
-        let replaces = self.owner.load.table.write.mode == WriteMode::Replace;
-        if replaces && self.owner.generation(self.services).await?.0 != taken.of {
-            return Ok((0, 0));
-        }
-        let passed = taken.passed();
-        if !passed.is_empty() || !taken.outdated.is_empty() {
+        };
+        let counts = (due.replayed.len() as u64, due.outdated.len() as u64);
+        if counts != (0, 0) {
             let changes = vec![
-                Change::of(&passed, "replayed"),
-                Change::of(&taken.outdated, OUTDATED),
+                Change::of(&due.replayed, "replayed"),
+                Change::of(&due.outdated, OUTDATED),
             ];
-            mark(self.services, &task, changes, marked(generation)).await?;
+            mark(self.ports, &task, changes, marked(generation)).await?;
         }
-        Ok((passed.len() as u64, taken.outdated.len() as u64))
+        Ok(counts)
     }
 
     async fn write_table(&self, records: Vec<Record>) -> Result<OutputSummary> {
-        let inner = self.reader(&records).await?;
         let table = self.owner.table();
-        let last = self.services.lake.last(&self.key(), table).await?;
+        let last = self.ports.lake.last(&self.key(), table).await?;
         let after = last.map_or(Generation(0), |last| last.token.generation);
         let mut plan = self.owner.load.table.clone();
         plan.write.mode = match plan.write.key.is_empty() {
@@ -200,7 +197,7 @@ impl Replay<'_> {
         plan.fail_above.rows = None;
         let failed = Failed::of(self.ids_now(&records).await?);
         let taken = Taken {
-            of: self.owner.generation(self.services).await?.0,
+            of: self.owner.generation(self.ports).await?.0,
             ids: records.iter().map(|record| record.id.clone()).collect(),
             failed: BTreeSet::new(),
             outdated: BTreeSet::new(),
@@ -208,7 +205,8 @@ impl Replay<'_> {
             back_to: None,
         };
         let records = Arc::new(records);
-        let newer = Newer::of(self.services, &self.owner, &records, &self.seen)
+        let inner = (self.read_again)(Arc::clone(&records)).await?;
+        let newer = Newer::of(self.ports, self.owner, &records, &self.seen)
             .await?
             .map(Arc::new);
         let output = OutputSpec {
@@ -218,7 +216,7 @@ impl Replay<'_> {
             generation: after.next(),
             after: Some(after),
             destination: Arc::new(Noting {
-                inner: Arc::clone(&self.services.lake) as _,
+                inner: Arc::clone(&self.ports.lake) as _,
                 taken,
                 failed: failed.clone(),
                 newer: newer.clone(),
@@ -241,10 +239,7 @@ impl Replay<'_> {
             commits: None,
             cancel: CancellationToken::new(),
         };
-        let services = self
-            .services
-            .transfer_services(Arc::new(Progress::default()));
-        let summary = run_transfer(transfer, &services).await?;
+        let summary = run_transfer(transfer, &self.services).await?;
         summary
             .outputs
             .into_iter()
@@ -254,7 +249,7 @@ impl Replay<'_> {
 
     /// The id that each record would get now, with the one under which it waits.
     async fn ids_now(&self, records: &[Record]) -> Result<BTreeMap<String, String>> {
-        let seal = RecordSeal::of(&self.owner.load.table, self.services.system.as_ref()).await?;
+        let seal = RecordSeal::of(&self.owner.load.table, self.ports.secrets.as_ref()).await?;
         let task = TaskKey {
             table: quarantine_table(self.owner.table()),
             ..self.key()
@@ -265,47 +260,4 @@ impl Replay<'_> {
         });
         ids.collect()
     }
-
-    /// Sources that keep text read it again by today's options; values are typed here.
-    async fn reader(&self, records: &[Record]) -> Result<Box<dyn Reader>> {
-        let load = self.owner.load;
-        let spec = spec_of(&load.connection.kind);
-        let keeps_text = spec.is_some_and(|spec| spec.keeps_text);
-        if keeps_text
-            || records
-                .iter()
-                .any(|record| matches!(record.raw, RawRecord::Text(_)))
-        {
-            let raw: Vec<RawRecord> = records.iter().map(|record| record.raw.clone()).collect();
-            let source = self.services.source(&load.connection)?;
-            let mut spec = load_spec(load);
-            let environment = &self.owner.plan.environment;
-            let facts = self.services.store.facts(environment).await?;
-            spec.observed = observed(self.services.lake.as_ref(), &facts, load).await?;
-            return source.replay(&spec, raw).await;
-        }
-        let Selection::Object(object) = &load.selection else {
-            return Err(unknown_columns(self.owner.table()));
-        };
-        let key = outside_key(&load.connection.name, object);
-        let facts = self
-            .services
-            .store
-            .facts(&self.owner.plan.environment)
-            .await?;
-        let fact = facts
-            .into_iter()
-            .find(|(known, _)| *known == key)
-            .map(|(_, fact)| fact);
-        let schema = fact
-            .ok_or_else(|| unknown_columns(self.owner.table()))?
-            .schema;
-        let table = self.owner.table().clone();
-        Ok(Box::new(TypedReader::new(table, schema, records)?))
-    }
-}
-
-fn unknown_columns(table: &TableName) -> Failure {
-    let message = format!("the columns of the source of `{table}` are not known");
-    Failure::new("R0958", Remedy::FixConfig, message).help("load the table once: towpath run")
 }

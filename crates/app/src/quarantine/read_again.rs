@@ -1,0 +1,79 @@
+//! Rejected records of a load as its source reads them again, and the columns it reads.
+//!
+//! Promise: a source that keeps text reads it by today's options; values of databases are typed by what the
+//! source looked like last (`typed.rs`). It decides nothing about a record. Read next: `mod.rs`.
+
+use std::sync::Arc;
+
+use towpath_ports::Reader;
+use towpath_quarantine::{Owner, ReadAgain, Record};
+use towpath_vocab::{Failure, LoadPlan, Plan, RawRecord, Remedy, Selection, TableFact, TableName};
+
+use super::typed::TypedReader;
+use crate::Result;
+use crate::facts::outside_key;
+use crate::services::{ProjectServices, spec_of};
+use crate::work::{load_spec, observed};
+
+/// Opens records of this load.
+pub(super) fn reader_of<'a>(
+    services: &'a ProjectServices,
+    owner: &'a Owner<'a>,
+) -> Box<ReadAgain<'a>> {
+    Box::new(move |records| Box::pin(reader(services, owner.plan, owner.load, records)))
+}
+
+async fn reader(
+    services: &ProjectServices,
+    plan: &Plan,
+    load: &LoadPlan,
+    records: Arc<Vec<Record>>,
+) -> Result<Box<dyn Reader>> {
+    let table = &load.table.target;
+    let spec = spec_of(&load.connection.kind);
+    let keeps_text = spec.is_some_and(|spec| spec.keeps_text);
+    let is_text = |record: &Record| matches!(record.raw, RawRecord::Text(_));
+    let facts = services.store.facts(&plan.environment).await?;
+    if keeps_text || records.iter().any(is_text) {
+        let raw: Vec<RawRecord> = records.iter().map(|record| record.raw.clone()).collect();
+        let source = services.source(&load.connection)?;
+        let mut spec = load_spec(load);
+        spec.observed = observed(services.lake.as_ref(), &facts, load).await?;
+        return source.replay(&spec, raw).await;
+    }
+    let Selection::Object(object) = &load.selection else {
+        return Err(unknown_columns(table));
+    };
+    let key = outside_key(&load.connection.name, object);
+    let fact = facts.into_iter().find(|(known, _)| *known == key);
+    let (_, fact) = fact.ok_or_else(|| unknown_columns(table))?;
+    let reader = TypedReader::new(table.clone(), fact.schema, &records)?;
+    Ok(Box::new(reader))
+}
+
+fn unknown_columns(table: &TableName) -> Failure {
+    let message = format!("the columns of the source of `{table}` are not known");
+    Failure::new("R0958", Remedy::FixConfig, message).help("load the table once: towpath run")
+}
+
+/// The columns of the source: as they were discovered, or as the last run read them.
+pub(super) async fn columns(
+    services: &ProjectServices,
+    plan: &Plan,
+    load: &LoadPlan,
+) -> Result<Vec<String>> {
+    let names = |fact: &TableFact| -> Vec<String> {
+        let fields = fact.schema.fields().iter();
+        fields.map(|field| field.name().clone()).collect()
+    };
+    let Selection::Object(selected) = &load.selection else {
+        return Ok(Vec::new());
+    };
+    let key = outside_key(&load.connection.name, selected);
+    let facts = services.store.facts(&plan.environment).await?;
+    let read = facts.iter().find(|(known, _)| *known == key);
+    Ok(read
+        .map(|(_, fact)| names(fact))
+        .or_else(|| load.known.as_ref().map(names))
+        .unwrap_or_default())
+}

@@ -1,0 +1,22 @@
+//! What a table format remembers of commits before the last one.
+//!
+//! Promise: a token is listed as long as its table may be set back to that commit. Databases and files do
+//! not have such a log; the lakehouse has. It reads only. Read next: `destination.rs` (the last commit).
+
+use async_trait::async_trait;
+use towpath_vocab::{Generation, TableName, TaskKey, Token};
+
+use crate::Result;
+
+/// Tables with a history of commits.
+#[async_trait]
+pub trait CommitLog: Send + Sync {
+    /// Every table.
+    async fn tables(&self) -> Result<Vec<TableName>>;
+
+    /// The tokens of a task's commits, oldest first, as far as they are kept.
+    async fn tokens(&self, task: &TaskKey) -> Result<Vec<Token>>;
+
+    /// The newest commit of a task that replaced all rows of its table, as far as the log tells.
+    async fn replaced(&self, task: &TaskKey) -> Result<Option<Generation>>;
+}

@@ -1,0 +1,301 @@
+//! Which replayed record of a key goes into a table: a pure decision.
+//!
+//! The table may hold a record's key from a later load, which read the row as it was mended. A record
+//! that the last load kept out is as new as anything the source gave; an older one goes in only where
+//! its key is not there, or where the load's cursor says that it is the newer one. Of two records with
+//! one key the newest goes in, however many commits and replays they lie apart: the one with the greater
+//! cursor, and of equal or missing ones that which comes first, for which each commit remembers the keys
+//! it let in. What the table says is asked in `newer.rs`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use towpath_vocab::Generation;
+
+use crate::records::Record;
+
+/// What the table and a cursor say of a batch's rows, by their places.
+#[derive(Default)]
+pub(crate) struct Compared {
+    /// The table has newer ones.
+    pub(crate) older: HashSet<i64>,
+    /// By the cursor, newer than the table's.
+    pub(crate) newer: HashSet<i64>,
+}
+
+/// A key, as a digest.
+pub(crate) type KeyDigest = [u8; 16];
+
+/// Where a record stood: of two that one load kept out, the later one is newer.
+type Stood = (String, u64);
+
+/// The keys that were let in so far, as digests.
+#[derive(Clone, Default)]
+pub(crate) struct SeenKeys {
+    /// By this replay, in all its commits: from the newest record on.
+    now: Arc<Mutex<HashSet<KeyDigest>>>,
+    /// By earlier replays of records of the load's last commit.
+    before: Arc<Mutex<HashMap<KeyDigest, Stood>>>,
+}
+
+impl SeenKeys {
+    /// True for a key that is let in for the first time, and for a row that is newer by the cursor than
+    /// the table's. A record that the last load kept out otherwise has to stand behind the one an earlier
+    /// replay let in.
+    fn insert(&self, key: KeyDigest, fresh: Option<&Record>, is_newer: bool) -> bool {
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_older = fresh
+            .zip(before.get(&key))
+            .is_some_and(|(record, before)| stood(record) <= *before);
+        if is_older && !is_newer {
+            return false;
+        }
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.insert(key) || is_newer
+    }
+
+    /// Takes over what an earlier replay let in.
+    pub(crate) fn remember(&self, keys: LetIn) {
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        for (object, keys) in keys.0 {
+            for (digest, ordinal) in keys {
+                let Some(key) = read(&digest) else { continue };
+                let new = (object.clone(), ordinal);
+                match before.get_mut(&key) {
+                    Some(held) if *held >= new => {}
+                    Some(held) => *held = new,
+                    None => {
+                        before.insert(key, new);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn stood(record: &Record) -> Stood {
+    (record.place.object.clone(), record.place.ordinal)
+}
+
+pub(crate) fn digest(key: impl Iterator<Item = Option<String>>) -> KeyDigest {
+    let mut hash = Sha256::new();
+    for part in key {
+        let length = part.as_ref().map_or(u64::MAX, |part| part.len() as u64);
+        hash.update(length.to_le_bytes());
+        hash.update(part.unwrap_or_default());
+    }
+    let mut digest = [0; 16];
+    for (to, from) in digest.iter_mut().zip(hash.finalize()) {
+        *to = from;
+    }
+    digest
+}
+
+/// A digest as the notes of a commit have it.
+fn written(key: KeyDigest) -> String {
+    format!("{:032x}", u128::from_be_bytes(key))
+}
+
+fn read(text: &str) -> Option<KeyDigest> {
+    u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
+}
+
+/// Keys that a commit let in, of records that the load's last commit kept out: by the object they stood
+/// in, each with its place there.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct LetIn(BTreeMap<String, Vec<(String, u64)>>);
+
+impl LetIn {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn add(&mut self, key: KeyDigest, record: &Record) {
+        let (object, ordinal) = stood(record);
+        let keys = self.0.entry(object).or_default();
+        keys.push((written(key), ordinal));
+    }
+}
+
+/// What became of the records of one commit.
+#[derive(Clone, Default)]
+pub(crate) struct Admitted {
+    /// Ids of what was left out.
+    pub(crate) left_out: BTreeSet<String>,
+    /// The keys of what went in.
+    pub(crate) let_in: LetIn,
+    /// Ids of records that may be newer than those: they wait for the next replay, which sees the table.
+    pub(crate) waiting: BTreeSet<String>,
+}
+
+/// Judges the rows of one commit.
+pub(crate) struct Admission {
+    records: Arc<Vec<Record>>,
+    /// The load's last commit.
+    last: Generation,
+    /// True when a cursor says which of two rows is newer.
+    is_by_cursor: bool,
+    seen: SeenKeys,
+    /// Keys that earlier batches let in.
+    going_in: HashSet<KeyDigest>,
+    admitted: Admitted,
+}
+
+impl Admission {
+    /// For these records; ordinals of rows are places in them.
+    pub(crate) fn new(
+        records: Arc<Vec<Record>>,
+        last: Generation,
+        is_by_cursor: bool,
+        seen: SeenKeys,
+    ) -> Self {
+        Self {
+            records,
+            last,
+            is_by_cursor,
+            seen,
+            going_in: HashSet::new(),
+            admitted: Admitted::default(),
+        }
+    }
+
+    /// What became of the rows so far.
+    pub(crate) fn admitted(&self) -> &Admitted {
+        &self.admitted
+    }
+
+    /// Which rows are of records that the load's last commit kept out.
+    pub(crate) fn fresh(&self, ordinals: &[u64]) -> Vec<bool> {
+        let is_fresh = |record: &Record| record.generation == self.last;
+        let records = ordinals.iter().map(|ordinal| self.record(*ordinal));
+        records.map(|found| found.is_some_and(is_fresh)).collect()
+    }
+
+    fn record(&self, ordinal: u64) -> Option<&Record> {
+        self.records.get(usize::try_from(ordinal).ok()?)
+    }
+
+    /// Which rows go in; notes what becomes of the others. `key` gives that of the row at a place.
+    pub(crate) fn judge(
+        &mut self,
+        ordinals: &[u64],
+        newest_first: &[i64],
+        compared: &Compared,
+        key: impl Fn(usize) -> KeyDigest,
+    ) -> Vec<bool> {
+        let mut here = HashSet::new();
+        let mut keep = vec![false; ordinals.len()];
+        for place in newest_first {
+            let row = usize::try_from(*place).unwrap_or(usize::MAX);
+            let (Some(keep), Some(ordinal)) = (keep.get_mut(row), ordinals.get(row)) else {
+                continue;
+            };
+            let (key, record) = (key(row), self.record(*ordinal).cloned());
+            let fresh = record.as_ref();
+            let fresh = fresh.filter(|record| record.generation == self.last);
+            let is_older = compared.older.contains(place);
+            let is_going_in = self.going_in.contains(&key);
+            *keep = !is_older
+                && !is_going_in
+                && !here.contains(&key)
+                && self.seen.insert(key, fresh, compared.newer.contains(place));
+            if *keep {
+                here.insert(key);
+                if let Some(fresh) = fresh {
+                    self.admitted.let_in.add(key, fresh);
+                }
+            } else if let Some(record) = record {
+                // A row of an earlier batch goes in, and its cursor is not at hand.
+                let may_be_newer = self.is_by_cursor && !is_older && is_going_in;
+                let to = match may_be_newer {
+                    true => &mut self.admitted.waiting,
+                    false => &mut self.admitted.left_out,
+                };
+                to.insert(record.id);
+            }
+        }
+        self.going_in.extend(here);
+        keep
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use towpath_vocab::{RawRecord, RecordLocation};
+
+    use super::*;
+
+    fn record(id: &str) -> Record {
+        Record {
+            id: id.to_owned(),
+            raw: RawRecord::Row("{}".to_owned()),
+            place: RecordLocation {
+                object: "x".to_owned(),
+                line: None,
+                ordinal: 0,
+            },
+            generation: Generation(1),
+        }
+    }
+
+    fn admission(ids: &[&str], is_by_cursor: bool, seen: &SeenKeys) -> Admission {
+        let records = Arc::new(ids.iter().map(|id| record(id)).collect());
+        Admission::new(records, Generation(1), is_by_cursor, seen.clone())
+    }
+
+    /// Judges rows with these keys, in the order of their places.
+    fn judge(
+        admission: &mut Admission,
+        first: u64,
+        keys: &[&str],
+        compared: &Compared,
+    ) -> Vec<bool> {
+        let ordinals: Vec<u64> = (first..).take(keys.len()).collect();
+        let places: Vec<i64> = (0..).take(keys.len()).collect();
+        admission.judge(&ordinals, &places, compared, |row| {
+            digest(keys.get(row).map(|key| Some((*key).to_owned())).into_iter())
+        })
+    }
+
+    fn ids(ids: &[&str]) -> BTreeSet<String> {
+        ids.iter().map(|id| (*id).to_owned()).collect()
+    }
+
+    #[test]
+    fn of_one_key_the_newest_goes_in_however_many_commits_lie_between() {
+        let (seen, same) = (SeenKeys::default(), Compared::default());
+        let mut first = admission(&["new 1", "new 2", "none"], false, &seen);
+        let keep = judge(&mut first, 0, &["1", "2", ""], &same);
+        assert_eq!((keep, first.admitted().left_out.len()), (vec![true; 3], 0));
+        let mut second = admission(&["old 2", "new 3", "old 3"], false, &seen);
+        let keep = judge(&mut second, 0, &["2", "3", "3"], &same);
+        assert_eq!(keep, [false, true, false]);
+        assert_eq!(second.admitted().left_out, ids(&["old 2", "old 3"]));
+        // A later replay that goes on after these knows the keys as their commits stored them.
+        let later = SeenKeys::default();
+        later.remember(second.admitted().let_in.clone());
+        let mut third = admission(&["old 3"], false, &later);
+        assert_eq!(judge(&mut third, 0, &["3"], &same), [false]);
+    }
+
+    #[test]
+    fn what_the_table_says_decides_and_what_it_cannot_say_yet_waits() {
+        let seen = SeenKeys::default();
+        let mut one = admission(&["a", "b", "c", "a again", "b again"], true, &seen);
+        let compared = Compared {
+            older: HashSet::from([1]),
+            newer: HashSet::new(),
+        };
+        assert_eq!(
+            judge(&mut one, 0, &["a", "b", "c"], &compared),
+            [true, false, true]
+        );
+        assert_eq!(one.admitted().left_out, ids(&["b"]));
+        let same = Compared::default();
+        assert_eq!(judge(&mut one, 3, &["a", "b"], &same), [false, true]);
+        assert_eq!(one.admitted().waiting, ids(&["a again"]));
+    }
+}

@@ -1,0 +1,167 @@
+//! What becomes of replayed records: pure decisions from what commits say.
+//!
+//! Promise: nothing here asks a table or waits; the same commits give the same answer. Replays are a tree,
+//! because a commit that sets a table back names the replay it led to. Who asks and who marks is in
+//! `replay.rs` and `held_again.rs`; which row of a key goes in is in `admission.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use towpath_vocab::Generation;
+
+use crate::admission::LetIn;
+
+/// What a replay took.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Taken {
+    /// The load's commit whose records these are.
+    pub(crate) of: i64,
+    /// Ids of all records.
+    pub(crate) ids: BTreeSet<String>,
+    /// Ids of those that were rejected again, or have to wait.
+    pub(crate) failed: BTreeSet<String>,
+    /// Ids of those whose key has a newer row.
+    #[serde(default)]
+    pub(crate) outdated: BTreeSet<String>,
+    /// The keys of those that became rows and were kept out of the load's last commit, for tables with one.
+    #[serde(default, skip_serializing_if = "LetIn::is_empty")]
+    pub(crate) keys: LetIn,
+    /// Of a commit that set the table back: the replay whose table it has again, 0 for that before the
+    /// first. What is above is then what that replay took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) back_to: Option<i64>,
+}
+
+impl Taken {
+    /// Ids of those that became rows.
+    pub(crate) fn passed(&self) -> BTreeSet<String> {
+        let is_row = |id: &&String| !self.failed.contains(*id) && !self.outdated.contains(*id);
+        self.ids.iter().filter(is_row).cloned().collect()
+    }
+}
+
+/// Records that get a status because a replay took them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct MarksDue {
+    /// Those that became rows.
+    pub(crate) replayed: BTreeSet<String>,
+    /// Those whose key has a newer row.
+    pub(crate) outdated: BTreeSet<String>,
+}
+
+/// What the last committed replay still has to mark; `None` when that was done, or when the load has
+/// decided anew about its records since. `last_mark` is the last replay whose records were marked.
+pub(crate) fn marks_due(
+    replay: Generation,
+    taken: &Taken,
+    last_mark: Option<u64>,
+    decided_anew: bool,
+) -> Option<MarksDue> {
+    let order = u64::try_from(replay.0).unwrap_or(0);
+    let is_marked = last_mark.is_some_and(|mark| mark >= order);
+    (!is_marked && !decided_anew).then(|| MarksDue {
+        replayed: taken.passed(),
+        outdated: taken.outdated.clone(),
+    })
+}
+
+/// Records whose rows go, and those whose rows are there again.
+pub(crate) fn changed(
+    commits: &BTreeMap<Generation, Taken>,
+    now: Generation,
+    then: Option<Generation>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
+    let stand_now = standing(commits, now);
+    let stand_then = standing(commits, then.unwrap_or(Generation(0)));
+    let ids = |replays: &BTreeSet<Generation>, without: &BTreeSet<Generation>| {
+        let some = replays.difference(without);
+        let some = some.filter_map(|generation| commits.get(generation));
+        some.flat_map(Taken::passed).collect::<BTreeSet<_>>()
+    };
+    let (gone, back) = (ids(&stand_now, &stand_then), ids(&stand_then, &stand_now));
+    (&gone - &back, &back - &gone)
+}
+
+/// The replays whose rows a table has behind a commit.
+pub(crate) fn standing(
+    commits: &BTreeMap<Generation, Taken>,
+    from: Generation,
+) -> BTreeSet<Generation> {
+    let (mut found, mut from) = (BTreeSet::new(), from);
+    while let Some((generation, taken)) = commits.range(..=from).next_back() {
+        // Always further back: a commit that leads elsewhere is damaged, and the end of the way.
+        let before = Generation(generation.0 - 1);
+        from = match taken.back_to {
+            Some(then) => before.min(Generation(then)),
+            None => {
+                found.insert(*generation);
+                before
+            }
+        };
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replay(ids: &[&str]) -> Taken {
+        Taken {
+            ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+            ..Taken::default()
+        }
+    }
+
+    fn back(to: i64) -> Taken {
+        Taken {
+            back_to: Some(to),
+            ..Taken::default()
+        }
+    }
+
+    fn told(commits: Vec<Taken>, then: i64) -> (String, String) {
+        let commits: BTreeMap<_, _> = (1..).map(Generation).zip(commits).collect();
+        let now = Generation(i64::try_from(commits.len()).unwrap_or(0));
+        let (held, replayed) = changed(&commits, now, Some(Generation(then)));
+        let line = |ids: BTreeSet<String>| ids.into_iter().collect::<Vec<_>>().join(" ");
+        (line(held), line(replayed))
+    }
+
+    #[test]
+    fn a_replay_that_died_before_its_marks_is_finished_once() {
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        let taken = Taken {
+            failed: ids(&["b"]),
+            outdated: ids(&["c"]),
+            ..replay(&["a", "b", "c"])
+        };
+        let due = |last_mark, anew| marks_due(Generation(3), &taken, last_mark, anew);
+        let all = MarksDue {
+            replayed: ids(&["a"]),
+            outdated: ids(&["c"]),
+        };
+        assert_eq!(due(None, false).as_ref(), Some(&all));
+        assert_eq!(due(Some(2), false), Some(all));
+        assert_eq!(due(Some(3), false), None);
+        assert_eq!(due(None, true), None, "the load read every record again");
+    }
+
+    #[test]
+    fn a_restore_undoes_no_replay_twice() {
+        let says = |held: &str, replayed: &str| (held.to_owned(), replayed.to_owned());
+        let (a, b) = (|| replay(&["a"]), || replay(&["b"]));
+        assert_eq!(told(vec![a(), b()], 0), says("a b", ""));
+        assert_eq!(told(vec![a(), b()], 1), says("b", ""));
+        // `a` was undone, and given up since: only `b` waits again.
+        assert_eq!(told(vec![a(), back(0), b()], 0), says("b", ""));
+        assert_eq!(told(vec![a(), back(0), b()], 2), says("b", ""));
+        // Back to behind a replay that was undone: its rows are there again.
+        assert_eq!(told(vec![a(), back(0), b()], 1), says("b", "a"));
+        assert_eq!(told(vec![a(), back(0)], 1), says("", "a"));
+        // The same record in both: its row is there before and after.
+        assert_eq!(told(vec![a(), back(0), a()], 1), says("", ""));
+        assert_eq!(told(vec![a(), back(0), a(), back(1)], 0), says("a", ""));
+        assert_eq!(told(vec![a(), back(9)], 0), says("a", ""));
+    }
+}

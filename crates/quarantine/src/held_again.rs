@@ -1,0 +1,118 @@
+//! After a table was set back: records that were replayed into it since wait again.
+//!
+//! A replay's commit names the records it took. When the table is set back to before it, the rows they
+//! became are gone, so they are held again; when it is set back to behind one that had been undone, its
+//! rows are there again, and its records no longer wait. A commit that set the table back names the one
+//! it led to, so commits are a tree: what a restore changes are the replays on the way from the newest
+//! to the restored one, and nothing that an earlier restore undid.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use towpath_flow::quarantine_table;
+use towpath_ports::Result;
+use towpath_vocab::{Generation, TableName, TaskKey, TaskKind, Token};
+
+use crate::QuarantinePorts;
+use crate::decide::{Taken, changed, standing};
+use crate::noting::{marked, taken_of};
+use crate::records::{Change, mark};
+
+/// The task of a table that is set back.
+pub struct SetBack {
+    /// The task.
+    pub task: TaskKey,
+    /// Its last commit.
+    pub now: Generation,
+    /// Its last commit as of the older version; `None` before its first.
+    pub then: Option<Generation>,
+}
+
+/// Records of one load's replays whose rows come or go with a restore.
+pub struct Again {
+    replay: TaskKey,
+    /// Their rows go.
+    held: BTreeSet<String>,
+    /// Their rows are there again.
+    replayed: BTreeSet<String>,
+}
+
+/// True for the task of a replay, which no run has.
+pub fn is_replay(task: &TaskKey) -> bool {
+    task.kind == TaskKind::Replay
+}
+
+/// Finds the records whose replays are about to be undone, or to hold again.
+///
+/// # Errors
+/// Those of the lakehouse.
+pub async fn records(ports: &QuarantinePorts, behind: &[SetBack]) -> Result<Vec<Again>> {
+    let mut found = Vec::new();
+    for then in behind.iter().filter(|then| is_replay(&then.task)) {
+        let commits = commits(ports, &then.task).await?;
+        let (held, replayed) = changed(&commits, then.now, then.then);
+        found.push(Again {
+            replay: then.task.clone(),
+            held,
+            replayed,
+        });
+    }
+    Ok(found)
+}
+
+/// What the replays took whose rows a table has, as far as that is kept.
+pub(crate) async fn standing_replays(
+    ports: &QuarantinePorts,
+    replay: &TaskKey,
+) -> Result<Vec<Taken>> {
+    let mut commits = commits(ports, replay).await?;
+    let standing = match commits.keys().next_back() {
+        Some(last) => standing(&commits, *last),
+        None => BTreeSet::new(),
+    };
+    let standing = standing.iter();
+    Ok(standing
+        .filter_map(|generation| commits.remove(generation))
+        .collect())
+}
+
+async fn commits(ports: &QuarantinePorts, replay: &TaskKey) -> Result<BTreeMap<Generation, Taken>> {
+    let mut commits = BTreeMap::new();
+    for token in ports.log.tokens(replay).await? {
+        commits.insert(
+            token.generation,
+            taken_of(&token.annotations)?.unwrap_or_default(),
+        );
+    }
+    Ok(commits)
+}
+
+/// Gives them the status they have then; how many wait again.
+///
+/// # Errors
+/// Those of the lakehouse.
+pub async fn hold(
+    ports: &QuarantinePorts,
+    table: &TableName,
+    again: Vec<Again>,
+    carried: &[Token],
+) -> Result<u64> {
+    let mut waiting = 0;
+    if ports.lake.schema(&quarantine_table(table)).await?.is_none() {
+        return Ok(waiting);
+    }
+    for Again {
+        replay,
+        held,
+        replayed,
+    } in again
+    {
+        let Some(carried) = carried.iter().find(|carried| carried.task == replay) else {
+            continue;
+        };
+        let task = replay.beside(TaskKind::ReplayMark);
+        let changes = vec![Change::of(&held, "held"), Change::of(&replayed, "replayed")];
+        mark(ports, &task, changes, marked(carried.generation)).await?;
+        waiting += held.len() as u64;
+    }
+    Ok(waiting)
+}
