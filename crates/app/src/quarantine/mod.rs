@@ -105,13 +105,7 @@ pub async fn quarantine_replay(
     .await?;
     let transfers = services.transfer_services(Arc::new(Progress::default()));
     let read_again = read_again::reader_of(services, &owner);
-    let replay = Replay::new(
-        &ports,
-        transfers,
-        &owner,
-        held.run.to_string(),
-        read_again,
-    );
+    let replay = Replay::new(&ports, transfers, &owner, held.run.to_string(), read_again);
     let report = held.during(Box::pin(replay.all())).await;
     let ended_well = report.as_ref().is_ok_and(|report| report.stopped.is_none());
     held.release(ended_well).await?;
