@@ -16,7 +16,7 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, OutputSpec, OutputSummary, Progress, Transfer, run_transfer};
-use towpath_orchestrator::{Patience, Pause, reach};
+use towpath_orchestrator::{ReconnectLimit, ReconnectPause, reach};
 use towpath_ports::{
     Candidate, Checkpoint, Commit, Committed, Destination, Intent, OpColumn, Prepared,
     PreparedStats, ReadSpec, Receipt, Scope, StagedFile, Writer,
@@ -38,7 +38,7 @@ use crate::{Result, private};
 const RECONNECT: Duration = Duration::from_secs(60);
 
 /// Hears that a database cannot be reached and is tried again.
-pub type Waits = dyn Fn(Pause<'_>) + Send + Sync;
+pub type Waits = dyn Fn(ReconnectPause<'_>) + Send + Sync;
 
 /// Bad rows whose reasons are shown when a copy stops.
 const SHOWN: usize = 3;
@@ -110,7 +110,7 @@ pub async fn copy(
     )?;
     let destination = services.destination(&to.connection)?;
     let target = TableName::new(to.connection.name.clone(), to.object.clone());
-    let patience = Patience::new(RECONNECT);
+    let patience = ReconnectLimit::new(RECONNECT);
     let system = services.system.as_ref();
     let mode = reach(&patience, system, &cancel, waits, || {
         write_mode(request, &to, destination.as_ref(), &target)
@@ -342,8 +342,8 @@ impl Writer for RejectWriter {
         self.inner.write(batch, None).await
     }
 
-    async fn adopt(&mut self, files: Vec<StagedFile>) -> Result<()> {
-        self.inner.adopt(files).await
+    async fn add_files(&mut self, files: Vec<StagedFile>) -> Result<()> {
+        self.inner.add_files(files).await
     }
 
     async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {

@@ -7,7 +7,7 @@ use towpath_ports::Clock;
 use towpath_vocab::{Environment, FactSource, Plan, TableFact};
 
 use crate::Result;
-use crate::facts::outside_key;
+use crate::facts::external_key;
 use crate::services::ProjectServices;
 use crate::system::time_text;
 
@@ -49,6 +49,6 @@ async fn put(
     object: &str,
     fact: &TableFact,
 ) -> Result<()> {
-    let key = outside_key(connection, object);
+    let key = external_key(connection, object);
     services.store.put_fact(environment, &key, fact).await
 }

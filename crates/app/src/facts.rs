@@ -15,7 +15,7 @@ use crate::system::LocalSystem;
 const OUTSIDE: &str = "outside:";
 
 /// The key of an outside table's fact in the state store.
-pub(crate) fn outside_key(connection: &str, object: &str) -> String {
+pub(crate) fn external_key(connection: &str, object: &str) -> String {
     format!("{OUTSIDE}{connection}:{object}")
 }
 

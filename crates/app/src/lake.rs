@@ -1,7 +1,7 @@
 //! `lake history` and `lake describe`: a table as it is now, and its versions.
 //!
-//! Promise: it only reads. Restore, compaction, vacuum and drop are in `lake_care.rs`; the log itself is
-//! read in `engine::lake`. Read next: `lake_care.rs`.
+//! Promise: it only reads. Restore, compaction, vacuum and drop are in `lake_maintenance.rs`; the log itself is
+//! read in `engine::lake`. Read next: `lake_maintenance.rs`.
 
 use std::collections::BTreeMap;
 

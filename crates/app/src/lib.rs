@@ -15,7 +15,7 @@ mod history;
 mod init;
 mod known_secrets;
 mod lake;
-mod lake_care;
+mod lake_maintenance;
 mod lake_verify;
 mod lineage;
 mod live;
@@ -48,7 +48,7 @@ pub use folder::{ProjectFolder, find_project};
 pub use history::{QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why};
 pub use init::{InitReport, InitRequest, Variable, init};
 pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};
-pub use lake_care::{
+pub use lake_maintenance::{
     LakeCompacted, LakeDropped, LakeRestored, LakeVacuumed, VacuumRequest, lake_compact, lake_drop,
     lake_restore, lake_vacuum,
 };
@@ -70,13 +70,13 @@ pub use query::{QueryRequest, query};
 pub use reference::{all_codes, codes_page, connectors_page, project_files_page};
 pub use report::{Changes, RunReport, StepReport, TableReport, Unchanged};
 pub use rerun::{Part, RerunRequest, rerun};
-pub use run::{Ran, RunRequest, Wait, Watch, run};
+pub use run::{RunObserver, RunRequest, RunResult, Wait, run};
 pub use sample::sample_of;
-pub use select::{chosen_plan, pipelines_in_order};
+pub use select::{pipelines_in_order, selected_plan};
 pub use services::ProjectServices;
 pub use system::{LocalSystem, time_text};
-pub use towpath_project::{Choice, memory_bytes, threshold};
-pub use work::{Effect, Forecast};
+pub use towpath_project::{TaskSelection, memory_bytes, threshold};
+pub use work::{Forecast, PlannedEffect};
 
 /// What every use case gives back.
 pub type Result<T, E = towpath_vocab::Failure> = std::result::Result<T, E>;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use towpath_vocab::{
-    ColumnEdge, ColumnRef, Failure, Influence, Plan, Remedy, TableLineage, TableName,
+    ColumnEdge, ColumnRef, EdgeKind, Failure, Plan, Remedy, TableLineage, TableName,
 };
 
 use crate::Result;
@@ -315,15 +315,15 @@ impl<'a> Sources<'a> {
 }
 
 /// The word for an influence that is not the value itself.
-fn how(influence: Influence) -> &'static str {
+fn how(influence: EdgeKind) -> &'static str {
     match influence {
-        Influence::Filter => "filter",
-        Influence::Join => "join",
-        Influence::GroupBy => "group",
-        Influence::Sort => "order",
-        Influence::Window => "window",
-        Influence::Conditional => "condition",
-        Influence::Identity | Influence::Transformation | Influence::Aggregation => "value",
+        EdgeKind::Filter => "filter",
+        EdgeKind::Join => "join",
+        EdgeKind::GroupBy => "group",
+        EdgeKind::Sort => "order",
+        EdgeKind::Window => "window",
+        EdgeKind::Conditional => "condition",
+        EdgeKind::Identity | EdgeKind::Transformation | EdgeKind::Aggregation => "value",
     }
 }
 
@@ -331,7 +331,7 @@ fn how(influence: Influence) -> &'static str {
 mod tests {
     use super::*;
 
-    fn edge(from: (&str, &str), to: (&str, &str), influence: Influence) -> ColumnEdge {
+    fn edge(from: (&str, &str), to: (&str, &str), influence: EdgeKind) -> ColumnEdge {
         let column = |(table, column): (&str, &str)| ColumnRef {
             table: table.to_owned(),
             column: column.to_owned(),
@@ -346,10 +346,10 @@ mod tests {
     #[test]
     fn origins_follow_values_to_the_outside() {
         let edges = [
-            edge(("data:f.csv", "x"), ("raw.f", "x"), Influence::Identity),
-            edge(("data:f.csv", "y"), ("raw.f", "y"), Influence::Identity),
-            edge(("raw.f", "x"), ("marts.m", "total"), Influence::Aggregation),
-            edge(("raw.f", "y"), ("marts.m", ""), Influence::Filter),
+            edge(("data:f.csv", "x"), ("raw.f", "x"), EdgeKind::Identity),
+            edge(("data:f.csv", "y"), ("raw.f", "y"), EdgeKind::Identity),
+            edge(("raw.f", "x"), ("marts.m", "total"), EdgeKind::Aggregation),
+            edge(("raw.f", "y"), ("marts.m", ""), EdgeKind::Filter),
         ];
         let all: Vec<&ColumnEdge> = edges.iter().collect();
         let reached = follow(&all, "marts.m", None, Direction::Up);
@@ -372,11 +372,11 @@ mod tests {
     #[test]
     fn a_count_comes_from_rows_not_from_every_column() {
         let edges = [
-            edge(("data:f.csv", "x"), ("raw.f", "x"), Influence::Identity),
-            edge(("data:g.csv", "k"), ("raw.g", "k"), Influence::Identity),
-            edge(("raw.f", ""), ("marts.m", "n"), Influence::Aggregation),
-            edge(("raw.g", ""), ("marts.m", "n"), Influence::Aggregation),
-            edge(("raw.g", "k"), ("marts.m", ""), Influence::Join),
+            edge(("data:f.csv", "x"), ("raw.f", "x"), EdgeKind::Identity),
+            edge(("data:g.csv", "k"), ("raw.g", "k"), EdgeKind::Identity),
+            edge(("raw.f", ""), ("marts.m", "n"), EdgeKind::Aggregation),
+            edge(("raw.g", ""), ("marts.m", "n"), EdgeKind::Aggregation),
+            edge(("raw.g", "k"), ("marts.m", ""), EdgeKind::Join),
         ];
         let all: Vec<&ColumnEdge> = edges.iter().collect();
         let reached = follow(&all, "marts.m", Some("n"), Direction::Up);

@@ -39,7 +39,11 @@ pub(crate) async fn sort_notes(
             continue;
         }
         // It would only be told once more.
-        if let Err(failure) = services.store.put_told(environment, &about, &now).await {
+        if let Err(failure) = services
+            .store
+            .put_reported_notes(environment, &about, &now)
+            .await
+        {
             tracing::warn!("notes cannot be stored: {failure}");
         }
     }

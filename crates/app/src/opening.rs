@@ -9,18 +9,18 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, RunRecord, System};
-use towpath_project::Choice;
+use towpath_project::TaskSelection;
 use towpath_vocab::{Failure, Remedy, TableName, Threshold};
 
 use crate::Result;
-use crate::run::{Going, RunRequest, Wait, Watch};
+use crate::run::{PendingRun, RunObserver, RunRequest, Wait};
 use crate::work::stable_parts;
 
 /// A worker that has not renewed for this long is dead.
 pub(crate) const LEASE_US: i64 = 20_000_000;
 
 /// How often a run that waits looks whether it may begin.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What was asked, as it stands in the state store. Runs of earlier versions lack what came later.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ impl StoredRequest {
             dir: dir.to_path_buf(),
             environment: Some(record.environment.to_string()),
             target: self.target,
-            choice: Choice {
+            choice: TaskSelection {
                 select: self.select,
                 exclude: self.exclude,
             },
@@ -77,7 +77,7 @@ impl StoredRequest {
         }
     }
 
-    fn now(going: &Going<'_>) -> Self {
+    fn now(going: &PendingRun<'_>) -> Self {
         let request = going.request;
         Self {
             id: Some(format!("{:016x}", going.services.system.random())),
@@ -95,9 +95,9 @@ impl StoredRequest {
 
 /// Begins a run, or goes on with the interrupted one (then true).
 pub(crate) async fn open_run(
-    going: &Going<'_>,
+    going: &PendingRun<'_>,
     worker: &str,
-    watch: &dyn Watch,
+    watch: &dyn RunObserver,
     cancel: &CancellationToken,
 ) -> Result<(RunRecord, bool)> {
     let system = &going.services.system;
@@ -122,12 +122,12 @@ pub(crate) async fn open_run(
         }
         tokio::select! {
             () = cancel.cancelled() => return Err(given_up(&running)),
-            () = system.sleep(LOOK) => {}
+            () = system.sleep(POLL_INTERVAL) => {}
         }
     }
 }
 
-fn new_run(going: &Going<'_>, worker: &str) -> Result<NewRun> {
+fn new_run(going: &PendingRun<'_>, worker: &str) -> Result<NewRun> {
     let asked = serde_json::to_value(StoredRequest::now(going)).map_err(|error| {
         let message = format!("the request cannot be stored: {error}");
         Failure::new("R0961", Remedy::Bug, message)
@@ -181,7 +181,7 @@ fn given_up(running: &RunRecord) -> Failure {
 
 /// The graph as it is stored, with what was asked: an interrupted run is taken up only when both are the
 /// same.
-fn compiled(going: &Going<'_>) -> Result<CompiledGraph> {
+fn compiled(going: &PendingRun<'_>) -> Result<CompiledGraph> {
     let request = going.request;
     let asked = (request.full_refresh, request.limit, &going.rerun_of);
     let graph = (stable_parts(going.pipeline), &going.plan.lakehouse, asked);

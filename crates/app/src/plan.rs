@@ -13,7 +13,7 @@ use towpath_vocab::{PipelineName, Plan, PlannedPipeline, RunName, TaskId};
 use crate::Result;
 use crate::check::{CheckReport, state_location};
 use crate::services::ProjectServices;
-use crate::work::{Forecast, Scope, Work, WorkOptions, changing_models};
+use crate::work::{Forecast, RunExecutor, RunExecutorOptions, RunScope, changing_models};
 
 /// What a run of each pipeline of `chosen` would do with each task. `plan` is the whole project.
 ///
@@ -51,8 +51,8 @@ pub async fn forecast(
     Ok(told)
 }
 
-fn work(services: &Arc<ProjectServices>, plan: &Plan, pipeline: &PlannedPipeline) -> Work {
-    let scope = Scope {
+fn work(services: &Arc<ProjectServices>, plan: &Plan, pipeline: &PlannedPipeline) -> RunExecutor {
+    let scope = RunScope {
         project: plan.project.clone(),
         environment: plan.environment.clone(),
         pipeline: pipeline.name.clone(),
@@ -63,11 +63,11 @@ fn work(services: &Arc<ProjectServices>, plan: &Plan, pipeline: &PlannedPipeline
         run_id: String::new(),
         folder: PathBuf::new(),
     };
-    let options = WorkOptions {
+    let options = RunExecutorOptions {
         changing: changing_models(plan),
-        ..WorkOptions::default()
+        ..RunExecutorOptions::default()
     };
-    Work::new(
+    RunExecutor::new(
         Arc::clone(services),
         scope,
         options,

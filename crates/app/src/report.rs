@@ -10,7 +10,7 @@ use serde::Serialize;
 use towpath_flow::OutputSummary;
 use towpath_ports::{RunRecord, RunState, TaskState};
 use towpath_vocab::{
-    Action, Failure, Outcome, PlannedPipeline, PlannedTask, RunName, TaskId, WriteMode,
+    Action, CheckOutcome, Failure, PlannedPipeline, PlannedTask, RunName, TaskId, WriteMode,
 };
 
 use crate::services::holds_files;
@@ -344,7 +344,7 @@ fn tables(pipeline: &PlannedPipeline, done: &BTreeMap<TaskId, TaskDone>) -> Vec<
 }
 
 fn table_report(task: &PlannedTask, summary: &OutputSummary) -> TableReport {
-    let count = |outcome: Outcome| {
+    let count = |outcome: CheckOutcome| {
         summary
             .checks
             .iter()
@@ -357,9 +357,9 @@ fn table_report(task: &PlannedTask, summary: &OutputSummary) -> TableReport {
         task: task.id.clone(),
         recovered: false,
         rows_now: committed.and_then(|committed| committed.stats.rows_after),
-        passed: count(Outcome::Pass),
-        warned: count(Outcome::Warn) + warned_rules,
-        failed: count(Outcome::Fail),
+        passed: count(CheckOutcome::Pass),
+        warned: count(CheckOutcome::Warn) + warned_rules,
+        failed: count(CheckOutcome::Fail),
         changes: committed
             .filter(|_| sends_changes(task))
             .map(|committed| Changes {

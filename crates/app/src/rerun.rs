@@ -17,7 +17,7 @@ use crate::Result;
 use crate::check::open_store;
 use crate::folder::ProjectFolder;
 use crate::opening::StoredRequest;
-use crate::run::{Going, Ran, Wait, Watch, checked};
+use crate::run::{PendingRun, RunObserver, RunResult, Wait, checked};
 use crate::select::{from_step, pipeline};
 use crate::services::ProjectServices;
 
@@ -55,15 +55,15 @@ pub enum Part {
 /// those of `run`.
 pub async fn rerun(
     request: &RerunRequest,
-    watch: &dyn Watch,
+    watch: &dyn RunObserver,
     cancel: CancellationToken,
-) -> Result<Ran> {
+) -> Result<RunResult> {
     let past = past(request).await?;
     let mut asked = StoredRequest::of(&past)?.again(&past, &request.dir);
     asked.wait = request.wait;
     let checked = checked(&asked).await?;
     let Some(plan) = checked.plan.clone() else {
-        return Ok(Ran::Wrong(Box::new(checked)));
+        return Ok(RunResult::InvalidProject(Box::new(checked)));
     };
     watch.notes(&checked.diagnostics, &checked.files);
     let whole = pipeline(&plan, Some(past.name.pipeline.as_str()))?;
@@ -80,10 +80,10 @@ pub async fn rerun(
         }
     };
     if tasks.is_empty() {
-        return Ok(Ran::Nothing(nothing(&past, &request.part)));
+        return Ok(RunResult::NothingToRun(nothing(&past, &request.part)));
     }
     let chosen = keep(whole, &tasks);
-    let going = Going {
+    let going = PendingRun {
         services: Arc::new(ProjectServices::of_plan(
             &request.dir,
             &plan,
@@ -95,8 +95,8 @@ pub async fn rerun(
         rerun_of: Some(past.name.clone()),
         notes: gone.into_iter().collect(),
     };
-    let report = going.carry_out(watch, cancel).await?;
-    Ok(Ran::Report(Box::new(report)))
+    let report = going.execute(watch, cancel).await?;
+    Ok(RunResult::Report(Box::new(report)))
 }
 
 /// Tasks that did not end well: failed, stopped, skipped, never begun, or lost with their process.

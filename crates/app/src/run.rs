@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use towpath_flow::Progress;
-use towpath_orchestrator::{RunSetup, RunSink, drive};
+use towpath_orchestrator::{RunListener, RunSetup, drive};
 use towpath_ports::{Clock, RunRecord, RunState, System};
-use towpath_project::{Choice, after};
+use towpath_project::{TaskSelection, after};
 use towpath_vocab::{Diagnostic, Plan, PlannedPipeline, RunName, TableName, TaskId, Threshold};
 
 use crate::Result;
@@ -26,7 +26,9 @@ use crate::report::{Ended, RunReport};
 use crate::sample::sample_of;
 use crate::select::chosen;
 use crate::services::ProjectServices;
-use crate::work::{Scope, Work, WorkOptions, all_done, changing_models, run_folder, run_id, tidy};
+use crate::work::{
+    RunExecutor, RunExecutorOptions, RunScope, all_done, changing_models, run_folder, run_id, tidy,
+};
 
 /// What is said of a run with `--limit`.
 const SAMPLE: &str = "this is a sample: the tables of the lakehouse have not changed. To query it: towpath query --sample \"select …\"";
@@ -43,7 +45,7 @@ pub struct RunRequest {
     /// `PIPELINE[.STEP]`.
     pub target: Option<String>,
     /// `--select`, `--exclude`.
-    pub choice: Choice,
+    pub choice: TaskSelection,
     /// `--full-refresh`.
     pub full_refresh: bool,
     /// `--limit`.
@@ -69,17 +71,17 @@ pub enum Wait {
 }
 
 /// How a run came out, or why there was none.
-pub enum Ran {
+pub enum RunResult {
     /// It ran.
     Report(Box<RunReport>),
     /// The project has mistakes.
-    Wrong(Box<CheckReport>),
+    InvalidProject(Box<CheckReport>),
     /// There was nothing to run, for this reason.
-    Nothing(String),
+    NothingToRun(String),
 }
 
 /// Who watches a run.
-pub trait Watch: Send + Sync {
+pub trait RunObserver: Send + Sync {
     /// A run waits for another one to end.
     fn waits(&self, running: &RunRecord);
 
@@ -87,7 +89,7 @@ pub trait Watch: Send + Sync {
     fn begins(&self, record: &RunRecord, pipeline: &PlannedPipeline, progress: Arc<Progress>);
 
     /// Where task changes go.
-    fn sink(&self) -> Arc<dyn RunSink>;
+    fn sink(&self) -> Arc<dyn RunListener>;
 
     /// Notes and warnings of the check.
     fn notes(&self, diagnostics: &[Diagnostic], files: &BTreeMap<String, String>);
@@ -99,12 +101,12 @@ pub trait Watch: Send + Sync {
 /// What kept a run from beginning or from being recorded. Tasks that failed stand in the report.
 pub async fn run(
     request: &RunRequest,
-    watch: &dyn Watch,
+    watch: &dyn RunObserver,
     cancel: CancellationToken,
-) -> Result<Ran> {
+) -> Result<RunResult> {
     let checked = checked(request).await?;
     let Some(plan) = checked.plan.clone() else {
-        return Ok(Ran::Wrong(Box::new(checked)));
+        return Ok(RunResult::InvalidProject(Box::new(checked)));
     };
     watch.notes(&checked.diagnostics, &checked.files);
     let pipeline = chosen(&plan, request.target.as_deref(), &request.choice)?;
@@ -115,7 +117,7 @@ pub async fn run(
     };
     let memory = checked.memory_bytes;
     let services = ProjectServices::of_sample(&request.dir, &plan, &target, memory)?;
-    let going = Going {
+    let going = PendingRun {
         services: Arc::new(services),
         plan: &plan,
         pipeline: &pipeline,
@@ -123,12 +125,12 @@ pub async fn run(
         rerun_of: None,
         notes,
     };
-    let report = going.carry_out(watch, cancel).await?;
-    Ok(Ran::Report(Box::new(report)))
+    let report = going.execute(watch, cancel).await?;
+    Ok(RunResult::Report(Box::new(report)))
 }
 
 /// A run that may begin.
-pub(crate) struct Going<'a> {
+pub(crate) struct PendingRun<'a> {
     pub(crate) services: Arc<ProjectServices>,
     pub(crate) plan: &'a Plan,
     pub(crate) pipeline: &'a PlannedPipeline,
@@ -139,11 +141,11 @@ pub(crate) struct Going<'a> {
     pub(crate) notes: Vec<String>,
 }
 
-impl Going<'_> {
+impl PendingRun<'_> {
     /// Begins or resumes it, drives it, and tells.
-    pub(crate) async fn carry_out(
+    pub(crate) async fn execute(
         self,
-        watch: &dyn Watch,
+        watch: &dyn RunObserver,
         cancel: CancellationToken,
     ) -> Result<RunReport> {
         let services = &self.services;
@@ -201,7 +203,7 @@ impl Going<'_> {
 
     /// A resumed run, in which what was made from inputs that changed since is made again, with
     /// everything that waits for it.
-    async fn refreshed(&self, record: RunRecord, work: &Work) -> Result<RunRecord> {
+    async fn refreshed(&self, record: RunRecord, work: &RunExecutor) -> Result<RunRecord> {
         let outdated = work.outdated(self.pipeline, &record).await;
         if outdated.is_empty() {
             return Ok(record);
@@ -214,8 +216,8 @@ impl Going<'_> {
             .await
     }
 
-    fn work(&self, record: &RunRecord, progress: Arc<Progress>) -> Work {
-        let options = WorkOptions {
+    fn work(&self, record: &RunRecord, progress: Arc<Progress>) -> RunExecutor {
+        let options = RunExecutorOptions {
             // A sample is made anew each time.
             full_refresh: self.request.full_refresh || self.request.limit.is_some(),
             limit: self.request.limit,
@@ -224,7 +226,7 @@ impl Going<'_> {
             changing: changing_models(self.plan),
             redaction: redaction(self.plan, &self.services.system),
         };
-        let scope = Scope {
+        let scope = RunScope {
             project: self.plan.project.clone(),
             environment: self.plan.environment.clone(),
             pipeline: self.pipeline.name.clone(),
@@ -232,7 +234,7 @@ impl Going<'_> {
             run_id: run_id(record),
             folder: run_folder(&self.services.dir, record),
         };
-        Work::new(Arc::clone(&self.services), scope, options, progress)
+        RunExecutor::new(Arc::clone(&self.services), scope, options, progress)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use towpath_project::{Choice, SelectError, choose, keep};
+use towpath_project::{SelectError, TaskSelection, choose, keep};
 use towpath_vocab::{Action, Failure, Plan, PlannedPipeline, Remedy, StepName, TableName, TaskId};
 
 use crate::Result;
@@ -14,7 +14,7 @@ use crate::Result;
 ///
 /// # Errors
 /// `FixConfig` when a name or a word means nothing, or nothing is left.
-pub fn chosen_plan(plan: &Plan, target: Option<&str>, choice: &Choice) -> Result<Plan> {
+pub fn selected_plan(plan: &Plan, target: Option<&str>, choice: &TaskSelection) -> Result<Plan> {
     let pipelines = match target {
         Some(_) => vec![chosen(plan, target, choice)?],
         None if choice.is_all() => return Ok(plan.clone()),
@@ -43,7 +43,7 @@ pub fn chosen_plan(plan: &Plan, target: Option<&str>, choice: &Choice) -> Result
 pub(crate) fn chosen(
     plan: &Plan,
     target: Option<&str>,
-    choice: &Choice,
+    choice: &TaskSelection,
 ) -> Result<PlannedPipeline> {
     let (name, step) = match target.and_then(|target| target.split_once('.')) {
         Some((name, step)) => (Some(name), Some(step)),

@@ -15,7 +15,7 @@ pub(crate) use outside::{
     SchemaOf,
 };
 pub(crate) use run::{
-    ChoiceArguments, LogsArguments, PlanArguments, RerunArguments, RunArguments, WaitArgument,
+    LogsArguments, PlanArguments, RerunArguments, RunArguments, SelectionArguments, WaitArgument,
 };
 
 /// Moves data from source systems to where it is used, checks it before it becomes visible, and explains what it did.

@@ -72,7 +72,7 @@ mod doors {
         match UnixStream::connect(&path) {
             Ok(socket) => Some(Arc::new(Mutex::new(socket))),
             Err(error) => {
-                tell!("error: failpoints cannot be written to `{path}`: {error}");
+                errln!("error: failpoints cannot be written to `{path}`: {error}");
                 None
             }
         }
@@ -92,7 +92,7 @@ mod doors {
 
     fn complain(name: &str, armed: Result<(), String>) {
         if let Err(reason) = armed {
-            tell!("error: failpoint `{name}` cannot be armed: {reason}");
+            errln!("error: failpoint `{name}` cannot be armed: {reason}");
         }
     }
 }

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     failpoint::arm();
-    terminal::set(terminal::Manners {
+    terminal::set(terminal::OutputSettings {
         verbose: arguments.verbose,
         quiet: arguments.quiet,
         json: arguments.log_format == LogFormat::Json,
@@ -70,6 +70,6 @@ fn run(arguments: Arguments) -> Exit {
 }
 
 fn without_threads(error: &std::io::Error) -> Exit {
-    tell!("error: threads cannot be started: {error}");
+    errln!("error: threads cannot be started: {error}");
     Exit::Failed
 }

@@ -23,7 +23,9 @@ pub(crate) fn listen() -> Result<CancellationToken, Failure> {
     let fires = cancel.clone();
     tokio::spawn(async move {
         signals.next().await;
-        tell!("\nStopping. No partial result will be visible. Press Ctrl-C again to exit at once.");
+        errln!(
+            "\nStopping. No partial result will be visible. Press Ctrl-C again to exit at once."
+        );
         fires.cancel();
         signals.next().await;
         std::process::exit(i32::from(Exit::Interrupted.number()));

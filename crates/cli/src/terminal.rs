@@ -14,7 +14,7 @@ use crate::exit::Exit;
 
 /// How much a person wants to see.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Manners {
+pub(crate) struct OutputSettings {
     /// `-v`, counted.
     pub(crate) verbose: u8,
     /// `--quiet`.
@@ -24,30 +24,30 @@ pub(crate) struct Manners {
 }
 
 /// Set once, when the program starts.
-static MANNERS: OnceLock<Manners> = OnceLock::new();
+static OUTPUT_SETTINGS: OnceLock<OutputSettings> = OnceLock::new();
 
 /// Sets how much is said; the first call counts.
-pub(crate) fn set(manners: Manners) {
-    let _ = MANNERS.set(manners);
+pub(crate) fn set(output_settings: OutputSettings) {
+    let _ = OUTPUT_SETTINGS.set(output_settings);
 }
 
-fn manners() -> Manners {
-    MANNERS.get().copied().unwrap_or_default()
+fn output_settings() -> OutputSettings {
+    OUTPUT_SETTINGS.get().copied().unwrap_or_default()
 }
 
 /// True with `-v`.
 pub(crate) fn is_verbose() -> bool {
-    manners().verbose > 0
+    output_settings().verbose > 0
 }
 
 /// True with `--quiet`: only what failed is said.
 pub(crate) fn is_quiet() -> bool {
-    manners().quiet
+    output_settings().quiet
 }
 
 /// True with `--log-format json`.
 pub(crate) fn says_json() -> bool {
-    manners().json
+    output_settings().json
 }
 
 /// True when standard error shows colours: a terminal, and nobody said `NO_COLOR`.
@@ -60,18 +60,18 @@ pub(crate) fn has_colours() -> bool {
 static LOST: Mutex<Option<std::io::Error>> = Mutex::new(None);
 
 /// A line on standard output.
-macro_rules! say {
+macro_rules! outln {
     () => { $crate::terminal::out(format_args!("\n")) };
     ($($text:tt)*) => { $crate::terminal::out(format_args!("{}\n", format_args!($($text)*))) };
 }
 
 /// Text on standard output.
-macro_rules! put {
+macro_rules! out {
     ($($text:tt)*) => { $crate::terminal::out(format_args!($($text)*)) };
 }
 
 /// A line on standard error.
-macro_rules! tell {
+macro_rules! errln {
     ($($text:tt)*) => { $crate::terminal::err(format_args!("{}\n", format_args!($($text)*))) };
 }
 

@@ -14,7 +14,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use towpath_connectors::FilesConnector;
 use towpath_ports::{
-    Assignment, Connector, ConnectorContext, Event, Lease, Memory, ReadSpec, Result, Secrets,
+    Assignment, Connector, ConnectorContext, Event, Memory, ReadSpec, ReservedMemory, Result,
+    Secrets,
 };
 use towpath_vocab::{
     ConnectionPlan, Failure, OptionValue, ReadMode, Remedy, SecretTemplate, Selection, TableName,
@@ -28,7 +29,7 @@ impl Memory for Free {
         1 << 30
     }
 
-    async fn hold(&self, _: u64) -> Lease {
+    async fn hold(&self, _: u64) -> ReservedMemory {
         Box::new(())
     }
 }

@@ -15,7 +15,9 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use towpath_connectors::connectors;
-use towpath_ports::{Assignment, ConnectorContext, Event, Lease, Memory, ReadSpec, Secrets};
+use towpath_ports::{
+    Assignment, ConnectorContext, Event, Memory, ReadSpec, ReservedMemory, Secrets,
+};
 use towpath_vocab::{
     ConnectionPlan, Failure, OptionValue, ReadMode, SecretTemplate, Selection, TableName,
 };
@@ -37,7 +39,7 @@ impl Memory for Plenty {
         1 << 30
     }
 
-    async fn hold(&self, _bytes: u64) -> Lease {
+    async fn hold(&self, _bytes: u64) -> ReservedMemory {
         Box::new(())
     }
 }

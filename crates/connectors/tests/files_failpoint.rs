@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use towpath_connectors::FilesConnector;
 use towpath_ports::{
-    Assignment, Connector, ConnectorContext, Lease, Memory, ReadSpec, Result, Secrets,
+    Assignment, Connector, ConnectorContext, Memory, ReadSpec, ReservedMemory, Result, Secrets,
 };
 use towpath_vocab::{
     ColumnPlan, ConnectionPlan, OptionValue, ReadMode, SecretTemplate, Selection, TableName,
@@ -24,7 +24,7 @@ impl Memory for Nothing {
         1 << 30
     }
 
-    async fn hold(&self, _: u64) -> Lease {
+    async fn hold(&self, _: u64) -> ReservedMemory {
         Box::new(())
     }
 }

@@ -13,8 +13,8 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use towpath_connectors::FilesConnector;
 use towpath_ports::{
-    Commit, Connector as _, ConnectorContext, Destination, Intent, Lease, Memory, Receipt, Result,
-    Secrets,
+    Commit, Connector as _, ConnectorContext, Destination, Intent, Memory, Receipt, ReservedMemory,
+    Result, Secrets,
 };
 use towpath_vocab::{
     ConnectionPlan, Generation, OptionValue, Position, SchemaChange, SecretTemplate, TableName,
@@ -40,7 +40,7 @@ impl Memory for Nothing {
         1 << 30
     }
 
-    async fn hold(&self, _: u64) -> Lease {
+    async fn hold(&self, _: u64) -> ReservedMemory {
         Box::new(())
     }
 }

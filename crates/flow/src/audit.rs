@@ -1,14 +1,14 @@
 //! Judges a candidate before its commit: measured on the way where possible, asked of the candidate
-//! where not (`ask.rs`). A failed check of severity `error` stops the commit; nothing of it was ever
+//! where not (`check_query.rs`). A failed check of severity `error` stops the commit; nothing of it was ever
 //! visible.
 
 use arrow_schema::SchemaRef;
 use towpath_ports::{ExpressionCompiler, Result};
 use towpath_vocab::{
-    Check, CheckKind, CheckResult, Failure, Outcome, Remedy, Severity, TableName, Tolerance,
+    Check, CheckKind, CheckOutcome, CheckResult, Failure, Remedy, Severity, TableName, Tolerance,
 };
 
-use crate::ask::{Asking, NEVER};
+use crate::check_query::{CheckRunner, NEVER};
 use crate::metrics::{Known, Measured};
 
 /// Failed checks a failure names.
@@ -18,7 +18,7 @@ const TOLD: usize = 5;
 pub(crate) async fn audit(
     checks: &[Check],
     known: Vec<Known>,
-    asking: &Asking<'_>,
+    asking: &CheckRunner<'_>,
 ) -> Result<Vec<CheckResult>> {
     let answers = asking.complete(checks, known).await?;
     let judged = checks.iter().zip(answers);
@@ -51,7 +51,7 @@ pub(crate) fn in_own_names(
 pub(crate) fn stopped(table: &TableName, results: &[CheckResult]) -> Option<Failure> {
     let failed: Vec<&CheckResult> = results
         .iter()
-        .filter(|r| r.outcome == Outcome::Fail)
+        .filter(|r| r.outcome == CheckOutcome::Fail)
         .collect();
     let first = failed.first()?;
     let message = match failed.len() {
@@ -87,9 +87,9 @@ fn judge(table: &TableName, check: &Check, measured: Measured, elapsed_ms: u64) 
         _ => tolerated(&measured, check.tolerance),
     };
     let outcome = match (held, check.severity) {
-        (true, _) => Outcome::Pass,
-        (false, Severity::Warn) => Outcome::Warn,
-        (false, Severity::Error) => Outcome::Fail,
+        (true, _) => CheckOutcome::Pass,
+        (false, Severity::Warn) => CheckOutcome::Warn,
+        (false, Severity::Error) => CheckOutcome::Fail,
     };
     let message = if held {
         String::new()

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use towpath_ports::{Lease, Memory, Result};
+use towpath_ports::{Memory, ReservedMemory, Result};
 use towpath_vocab::{Failure, Remedy};
 
 /// Bytes per permit: a semaphore counts in `u32`.
@@ -27,18 +27,18 @@ pub struct Budget {
     limit_bytes: u64,
     permits: u32,
     free: Arc<Semaphore>,
-    leases: Arc<Leases>,
+    leases: Arc<Reservations>,
     patience: Duration,
 }
 
 /// Who holds and who waits.
 #[derive(Debug, Default)]
-struct Leases {
-    state: Mutex<LeaseState>,
+struct Reservations {
+    state: Mutex<ReservationState>,
 }
 
 #[derive(Debug, Default)]
-struct LeaseState {
+struct ReservationState {
     next: u64,
     /// How often a lease was given or given back.
     moved: u64,
@@ -50,7 +50,7 @@ struct LeaseState {
 /// One lease.
 struct Held {
     id: u64,
-    leases: Arc<Leases>,
+    leases: Arc<Reservations>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -65,7 +65,7 @@ impl Drop for Held {
 /// One wait.
 struct Waits<'a> {
     id: u64,
-    leases: &'a Leases,
+    leases: &'a Reservations,
 }
 
 impl Drop for Waits<'_> {
@@ -74,8 +74,8 @@ impl Drop for Waits<'_> {
     }
 }
 
-impl Leases {
-    fn lock(&self) -> MutexGuard<'_, LeaseState> {
+impl Reservations {
+    fn lock(&self) -> MutexGuard<'_, ReservationState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,7 +92,7 @@ impl Leases {
         holder: &str,
         bytes: u64,
         permit: Option<OwnedSemaphorePermit>,
-    ) -> Lease {
+    ) -> ReservedMemory {
         let mut state = self.lock();
         state.next += 1;
         state.moved += 1;
@@ -178,12 +178,12 @@ impl Memory for Budget {
         self.limit_bytes
     }
 
-    async fn hold(&self, bytes: u64) -> Lease {
+    async fn hold(&self, bytes: u64) -> ReservedMemory {
         let permit = self.permit(bytes).await;
         self.leases.give("a reader", bytes, permit)
     }
 
-    async fn lease(&self, holder: &str, bytes: u64) -> Result<Lease> {
+    async fn lease(&self, holder: &str, bytes: u64) -> Result<ReservedMemory> {
         let waits = self.leases.wait(holder, bytes);
         let mut permit = pin!(self.permit(bytes));
         let permit = loop {

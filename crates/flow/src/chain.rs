@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
-use towpath_ports::{Checkpoint, Operator, Output, Result, Rows};
+use towpath_ports::{Checkpoint, Operator, OperatorOutput, Result, Rows};
 
 /// Operators in order.
 pub(crate) struct Chain {
@@ -18,7 +18,7 @@ pub(crate) struct Chain {
 
 /// Why operators are emptied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Emptied {
+pub(crate) enum FlushReason {
     /// A commit is due.
     Commit,
     /// The input has ended.
@@ -34,14 +34,14 @@ impl Chain {
     }
 
     /// Takes one batch.
-    pub(crate) async fn process(&mut self, rows: Rows) -> Result<Output> {
-        self.pass(0, Output::of(rows)).await
+    pub(crate) async fn process(&mut self, rows: Rows) -> Result<OperatorOutput> {
+        self.pass(0, OperatorOutput::of(rows)).await
     }
 
     /// No row with an earlier event time will come: each operator hears of it behind the rows that the
     /// ones before it gave.
-    pub(crate) async fn watermark(&mut self, event_time_us: i64) -> Result<Output> {
-        let mut output = Output::default();
+    pub(crate) async fn watermark(&mut self, event_time_us: i64) -> Result<OperatorOutput> {
+        let mut output = OperatorOutput::default();
         for at in 0..self.operators.len() {
             let rows = std::mem::take(&mut output.rows);
             for rows in rows {
@@ -55,11 +55,11 @@ impl Chain {
     }
 
     /// The next part of what operators hold; `None` when all are empty.
-    pub(crate) async fn empty(&mut self, why: Emptied) -> Result<Option<Output>> {
+    pub(crate) async fn empty(&mut self, why: FlushReason) -> Result<Option<OperatorOutput>> {
         while let Some(operator) = self.operators.get_mut(self.emptying) {
             let held = match why {
-                Emptied::Commit => operator.flush().await?,
-                Emptied::End => operator.finish().await?,
+                FlushReason::Commit => operator.flush().await?,
+                FlushReason::End => operator.finish().await?,
             };
             match held {
                 Some(held) => return self.pass(self.emptying + 1, held).await.map(Some),
@@ -93,7 +93,7 @@ impl Chain {
     }
 
     /// Hands rows to the operators from this one on.
-    async fn pass(&mut self, first: usize, mut output: Output) -> Result<Output> {
+    async fn pass(&mut self, first: usize, mut output: OperatorOutput) -> Result<OperatorOutput> {
         for at in first..self.operators.len() {
             let rows = std::mem::take(&mut output.rows);
             for rows in rows {
@@ -103,10 +103,10 @@ impl Chain {
         Ok(output)
     }
 
-    async fn one(&mut self, at: usize, rows: Rows) -> Result<Output> {
+    async fn one(&mut self, at: usize, rows: Rows) -> Result<OperatorOutput> {
         match self.operators.get_mut(at) {
             Some(operator) => operator.process(rows).await,
-            None => Ok(Output::of(rows)),
+            None => Ok(OperatorOutput::of(rows)),
         }
     }
 }

@@ -15,7 +15,7 @@ use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use async_trait::async_trait;
-use towpath_ports::{Operator, Output, Result, Rows};
+use towpath_ports::{Operator, OperatorOutput, Result, Rows};
 use towpath_vocab::{Reason, types};
 
 use crate::projection::{keep_rows, reject, value_text};
@@ -113,14 +113,14 @@ impl Operator for DateBounds {
         SchemaRef::clone(&self.schema)
     }
 
-    async fn process(&mut self, rows: Rows) -> Result<Output> {
+    async fn process(&mut self, rows: Rows) -> Result<OperatorOutput> {
         let judged = self.columns.iter().filter_map(|at| {
             let bits = self.outside(rows.batch.columns().get(*at)?)?;
             Some((*at, bits))
         });
         let judged: Vec<(usize, BooleanBuffer)> = judged.collect();
         if judged.is_empty() {
-            return Ok(Output::of(rows));
+            return Ok(OperatorOutput::of(rows));
         }
         let none = BooleanBuffer::new_unset(rows.len());
         let any = judged.iter().fold(none, |any, (_, bits)| &any | bits);
@@ -146,9 +146,9 @@ impl Operator for DateBounds {
             .map(|row| reject(&rows, row, reasons(row)))
             .collect();
         let keep = BooleanArray::new(!&any, None);
-        Ok(Output {
+        Ok(OperatorOutput {
             rejects,
-            ..Output::of(keep_rows(rows, &keep)?)
+            ..OperatorOutput::of(keep_rows(rows, &keep)?)
         })
     }
 }

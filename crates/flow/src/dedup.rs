@@ -17,7 +17,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::interleave::interleave_record_batch;
 use async_trait::async_trait;
 use hashbrown::{DefaultHashBuilder, HashMap};
-use towpath_ports::{Op, OpColumn, Operator, Origin, Output, Result, Rows};
+use towpath_ports::{Op, OpColumn, Operator, OperatorOutput, Origin, Result, Rows};
 use towpath_vocab::types::one_form;
 use towpath_vocab::{Dedup, TableName};
 
@@ -37,16 +37,16 @@ const MOST_LEVELS: u32 = 8;
 
 /// Which row of a key stays.
 #[derive(Clone, Copy)]
-pub(crate) enum Stays {
+pub(crate) enum KeptRow {
     /// The one with the largest or smallest value of a column.
     By { column: usize, largest: bool },
     /// The last event; a delete then leaves no row at all: the target is empty.
     LastPresent,
 }
 
-impl Stays {
+impl KeptRow {
     pub(crate) fn of(dedup: &Dedup, schema: &SchemaRef) -> Result<Self> {
-        Ok(Stays::By {
+        Ok(KeptRow::By {
             column: column_index(schema, &dedup.by)?,
             largest: dedup.keep_last,
         })
@@ -70,7 +70,7 @@ struct KeyRule {
     /// `schema` and two more columns: ordinal and op.
     stored: SchemaRef,
     key: Vec<usize>,
-    stays: Stays,
+    stays: KeptRow,
     share: Share,
     hash: DefaultHashBuilder,
 }
@@ -94,7 +94,7 @@ struct Best {
 
 impl Deduplicate {
     pub(crate) fn new(
-        stays: Stays,
+        stays: KeptRow,
         key: &[String],
         schema: &SchemaRef,
         share: Share,
@@ -124,12 +124,12 @@ impl Deduplicate {
     }
 
     /// Rows that stay, as rows again, in batches that a writer likes.
-    fn released(&self, held: Held) -> Result<Output> {
-        let mut output = Output::default();
+    fn released(&self, held: Held) -> Result<OperatorOutput> {
+        let mut output = OperatorOutput::default();
         let Some((table, origin)) = &self.like else {
             return Ok(output);
         };
-        let without_deletes = matches!(self.rule.stays, Stays::LastPresent);
+        let without_deletes = matches!(self.rule.stays, KeptRow::LastPresent);
         for stored in held.staying(RELEASE_ROWS)? {
             let (batch, ordinals, ops) = self.rule.loaded(&stored)?;
             let mut rows = Rows {
@@ -166,7 +166,7 @@ impl Deduplicate {
     }
 
     /// The next part of what is on disk; `None` when there is none left.
-    fn next_part(&mut self) -> Result<Option<Output>> {
+    fn next_part(&mut self) -> Result<Option<OperatorOutput>> {
         while let Some((reader, level)) = self.parts.pop() {
             let mut held = Held::new(&self.rule, level)?;
             let mut divided: Option<Partitions> = None;
@@ -190,9 +190,9 @@ impl Deduplicate {
             let parts = partitions.read()?.into_iter().flatten();
             self.parts.extend(parts.map(|part| (part, level + 1)));
             if repeated_rows > 0 {
-                return Ok(Some(Output {
+                return Ok(Some(OperatorOutput {
                     repeated_rows,
-                    ..Output::default()
+                    ..OperatorOutput::default()
                 }));
             }
         }
@@ -210,9 +210,9 @@ impl Operator for Deduplicate {
         SchemaRef::clone(&self.rule.schema)
     }
 
-    async fn process(&mut self, rows: Rows) -> Result<Output> {
+    async fn process(&mut self, rows: Rows) -> Result<OperatorOutput> {
         if rows.is_empty() {
-            return Ok(Output::default());
+            return Ok(OperatorOutput::default());
         }
         if self.like.is_none() {
             self.like = Some((rows.table.clone(), Arc::clone(&rows.origin)));
@@ -222,13 +222,13 @@ impl Operator for Deduplicate {
         if self.held.is_over(&self.rule) {
             self.spill()?;
         }
-        Ok(Output {
+        Ok(OperatorOutput {
             repeated_rows,
-            ..Output::default()
+            ..OperatorOutput::default()
         })
     }
 
-    async fn flush(&mut self) -> Result<Option<Output>> {
+    async fn flush(&mut self) -> Result<Option<OperatorOutput>> {
         if self.spilled.is_some() {
             self.spill()?;
         }
@@ -286,8 +286,8 @@ impl Held {
     fn new(rule: &KeyRule, level: u32) -> Result<Self> {
         let sort = |at: usize| SortField::new(rule.schema.field(at).data_type().clone());
         let values = match rule.stays {
-            Stays::By { column, .. } => Some(vec![sort(column)]),
-            Stays::LastPresent => None,
+            KeptRow::By { column, .. } => Some(vec![sort(column)]),
+            KeptRow::LastPresent => None,
         };
         let keys = rule.key.iter().map(|at| sort(*at)).collect();
         Ok(Self {
@@ -313,7 +313,7 @@ impl Held {
             .collect();
         let keys = self.keys.convert_columns(&columns).map_err(kernel)?;
         let (values, largest) = match (&mut self.values, rule.stays) {
-            (Some(converter), Stays::By { column, largest }) => {
+            (Some(converter), KeptRow::By { column, largest }) => {
                 let by = one_form(batch.column(column));
                 (
                     Some(converter.convert_columns(&[by]).map_err(kernel)?),

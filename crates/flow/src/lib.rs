@@ -5,16 +5,15 @@
 //! file; it meets them through `ports`. Read next: `transfer.rs` (the loop), `tables.rs` and
 //! `output.rs` (the tables), `chain.rs` (the operators), `audit.rs` (checks before the commit).
 
-mod ask;
 mod audit;
 mod budget;
 mod chain;
+mod check_query;
 mod codes;
 mod commits;
 mod compare;
 mod date_bounds;
 mod dedup;
-mod intake;
 mod limits;
 mod mask;
 mod metrics;
@@ -24,10 +23,11 @@ mod predicate;
 mod projection;
 mod quarantine;
 mod repeats;
-mod runs;
 mod seal;
 mod services;
+mod sorted_runs;
 mod spill;
+mod split_merger;
 mod summary;
 mod tables;
 mod text;

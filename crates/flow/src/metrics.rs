@@ -12,10 +12,10 @@ use arrow_array::{Array, RecordBatch};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{DataType, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{ExpressionCompiler, Operator, Output, Result, RowExpression, Rows};
+use towpath_ports::{ExpressionCompiler, Operator, OperatorOutput, Result, RowExpression, Rows};
 use towpath_vocab::{Check, CheckKind, RuleKind};
 
-use crate::predicate::{Broken, Test, column_index};
+use crate::predicate::{Broken, Predicate, column_index};
 use crate::projection::value_text;
 use crate::services::Share;
 use crate::unique::Unique;
@@ -53,7 +53,7 @@ pub(crate) enum Known {
 #[derive(Default)]
 pub(crate) struct Metrics {
     /// Each question that any check asks, once.
-    tests: Vec<((String, RuleKind), Test)>,
+    tests: Vec<((String, RuleKind), Predicate)>,
     /// Each `where` of any check, once.
     filters: Vec<(String, Arc<dyn RowExpression>)>,
     watchers: Vec<Option<Watcher>>,
@@ -232,11 +232,11 @@ impl Metrics {
     }
 
     fn test(&mut self, (column, kind): (&str, RuleKind), setting: &Setting<'_>) -> Result<usize> {
-        let known = |((c, k), _): &((String, RuleKind), Test)| c == column && *k == kind;
+        let known = |((c, k), _): &((String, RuleKind), Predicate)| c == column && *k == kind;
         if let Some(place) = self.tests.iter().position(known) {
             return Ok(place);
         }
-        let test = Test::compile(column, &kind, setting.schema, setting.expressions)?;
+        let test = Predicate::compile(column, &kind, setting.schema, setting.expressions)?;
         self.tests.push(((column.to_owned(), kind), test));
         Ok(self.tests.len() - 1)
     }
@@ -294,14 +294,14 @@ impl Operator for Measure {
         SchemaRef::clone(&self.schema)
     }
 
-    async fn process(&mut self, rows: Rows) -> Result<Output> {
+    async fn process(&mut self, rows: Rows) -> Result<OperatorOutput> {
         let mut metrics = self
             .metrics
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         metrics.observe(&rows.batch)?;
-        Ok(Output::of(rows))
+        Ok(OperatorOutput::of(rows))
     }
 }
 

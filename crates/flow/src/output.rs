@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use towpath_ports::{
-    Checkpoint, Commit, Destination, Intent, Operator, Output as Given, Prepared, Result, Rows,
+    Checkpoint, Commit, Destination, Intent, Operator, OperatorOutput, Prepared, Result, Rows,
     Scope,
 };
 use towpath_vocab::{
@@ -17,11 +17,11 @@ use towpath_vocab::{
     TablePlan, TaskKey, WriteMode, types,
 };
 
-use crate::ask::Asking;
 use crate::audit::{audit, in_own_names, stopped};
-use crate::chain::{Chain, Emptied};
+use crate::chain::{Chain, FlushReason};
+use crate::check_query::CheckRunner;
 use crate::date_bounds::DateBounds;
-use crate::dedup::{Deduplicate, Stays};
+use crate::dedup::{Deduplicate, KeptRow};
 use crate::limits::{first_bad_row, no_rows_left, over_share, shown, shown_reasons, too_many};
 use crate::mask::Masking;
 use crate::metrics::{Measure, Metrics, SharedMetrics};
@@ -72,7 +72,7 @@ pub struct OutputSpec {
 }
 
 /// An open table.
-pub(crate) struct Output {
+pub(crate) struct TableOutput {
     chain: Chain,
     rules: RuleCounts,
     metrics: SharedMetrics,
@@ -95,7 +95,7 @@ struct Compiled {
     checks: Vec<Check>,
 }
 
-impl Output {
+impl TableOutput {
     /// Opens a table whose source has these columns. `emptied` says that the source was emptied: what
     /// comes from here on is all the table holds.
     pub(crate) async fn open(
@@ -192,7 +192,7 @@ impl Output {
     }
 
     /// What the operators gave.
-    async fn take(&mut self, given: Given, context: &Context<'_>) -> Result<()> {
+    async fn take(&mut self, given: OperatorOutput, context: &Context<'_>) -> Result<()> {
         self.summary.rows_filtered += given.filtered_rows;
         self.summary.rows_deduplicated += given.repeated_rows;
         self.reject(given.rejects, context).await?;
@@ -281,7 +281,7 @@ impl Output {
     pub(crate) async fn commit(
         mut self,
         position: &Position,
-        why: Emptied,
+        why: FlushReason,
         context: &Context<'_>,
     ) -> Result<(OutputSummary, Checkpoint)> {
         fail::fail_point!("flow::prepare");
@@ -307,7 +307,7 @@ impl Output {
                 return Err(failure);
             }
         };
-        let judged = Judged {
+        let judged = PreparedOutput {
             prepared,
             metrics: self.metrics,
             checks: self.checks,
@@ -320,10 +320,10 @@ impl Output {
     }
 
     /// Writes what the operators hold.
-    async fn empty_operators(&mut self, why: Emptied, context: &Context<'_>) -> Result<()> {
-        let reasons: &[Emptied] = match why {
-            Emptied::Commit => &[Emptied::Commit],
-            Emptied::End => &[Emptied::Commit, Emptied::End],
+    async fn empty_operators(&mut self, why: FlushReason, context: &Context<'_>) -> Result<()> {
+        let reasons: &[FlushReason] = match why {
+            FlushReason::Commit => &[FlushReason::Commit],
+            FlushReason::End => &[FlushReason::Commit, FlushReason::End],
         };
         for why in reasons {
             while let Some(given) = self.chain.empty(*why).await? {
@@ -355,7 +355,7 @@ impl Output {
 }
 
 /// A candidate with everything that decides about it.
-struct Judged {
+struct PreparedOutput {
     prepared: Box<dyn Prepared>,
     metrics: SharedMetrics,
     checks: Vec<Check>,
@@ -364,7 +364,7 @@ struct Judged {
     summary: OutputSummary,
 }
 
-impl Judged {
+impl PreparedOutput {
     async fn commit(
         mut self,
         position: &Position,
@@ -476,8 +476,8 @@ async fn compile(
     operators.push(Box::new(validator));
     let stays = match &plan.dedup {
         // A table that was emptied is written whole: of its changes only what they lead to.
-        _ if emptied && !plan.write.key.is_empty() => Some(Stays::LastPresent),
-        Some(dedup) => Some(Stays::of(dedup, &schema)?),
+        _ if emptied && !plan.write.key.is_empty() => Some(KeptRow::LastPresent),
+        Some(dedup) => Some(KeptRow::of(dedup, &schema)?),
         None => None,
     };
     if let Some(stays) = stays {
@@ -562,7 +562,7 @@ async fn judge(
         return Ok(Vec::new());
     }
     let candidate = prepared.candidate(Scope::Table).await?;
-    let asking = Asking {
+    let asking = CheckRunner {
         table,
         candidates: &BTreeMap::from([(table.clone(), candidate)]),
         query: services.query.as_ref(),

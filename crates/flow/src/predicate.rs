@@ -17,7 +17,7 @@ use towpath_ports::{ExpressionCompiler, Result, RowExpression};
 use towpath_vocab::{Failure, Remedy, RuleKind};
 
 /// A compiled question.
-pub(crate) enum Test {
+pub(crate) enum Predicate {
     Required(usize),
     AtLeast(usize, Scalar<ArrayRef>),
     AtMost(usize, Scalar<ArrayRef>),
@@ -79,7 +79,7 @@ impl Broken {
     }
 }
 
-impl Test {
+impl Predicate {
     /// Compiles a rule's kind for one column.
     ///
     /// # Errors
@@ -96,17 +96,17 @@ impl Test {
         let index = column_index(schema, column)?;
         let data_type = schema.field(index).data_type();
         Ok(match kind {
-            RuleKind::Required => Test::Required(index),
-            RuleKind::Min(bound) => Test::AtLeast(
+            RuleKind::Required => Predicate::Required(index),
+            RuleKind::Min(bound) => Predicate::AtLeast(
                 index,
                 scalar(column, zero_as(bound, "-0", data_type), data_type)?,
             ),
-            RuleKind::Max(bound) => Test::AtMost(
+            RuleKind::Max(bound) => Predicate::AtMost(
                 index,
                 scalar(column, zero_as(bound, "0", data_type), data_type)?,
             ),
             RuleKind::In(values) if *data_type == DataType::Utf8 => {
-                Test::OneOf(index, values.iter().map(|v| v.as_str().into()).collect())
+                Predicate::OneOf(index, values.iter().map(|v| v.as_str().into()).collect())
             }
             RuleKind::In(values) => {
                 let mut all: Vec<&str> = values
@@ -116,15 +116,15 @@ impl Test {
                 all.sort_unstable();
                 all.dedup();
                 let scalars = all.into_iter().map(|v| scalar(column, v, data_type));
-                Test::OneOfScalars(index, scalars.collect::<Result<_>>()?)
+                Predicate::OneOfScalars(index, scalars.collect::<Result<_>>()?)
             }
             RuleKind::Pattern(pattern) => {
                 need_text(column, "pattern", data_type)?;
-                Test::Matches(index, Box::new(Pattern::new(pattern)?))
+                Predicate::Matches(index, Box::new(Pattern::new(pattern)?))
             }
             RuleKind::Length { min, max } => {
                 need_text(column, "length", data_type)?;
-                Test::Length(index, *min, *max)
+                Predicate::Length(index, *min, *max)
             }
             RuleKind::Expression(text) => return Self::holding(text, schema, expressions),
         })
@@ -147,40 +147,44 @@ impl Test {
                 ),
             ));
         }
-        Ok(Test::Holds(expression))
+        Ok(Predicate::Holds(expression))
     }
 
     /// Which rows of the batch break it.
     pub(crate) fn broken(&self, batch: &RecordBatch) -> Result<Broken> {
         let rows = batch.num_rows();
         match self {
-            Test::Required(index) => Ok(match batch.column(*index).logical_nulls() {
+            Predicate::Required(index) => Ok(match batch.column(*index).logical_nulls() {
                 None => Broken::none(rows),
                 Some(nulls) if nulls.null_count() == 0 => Broken::none(rows),
                 Some(nulls) => Broken::of(!nulls.inner()),
             }),
-            Test::AtLeast(index, bound) => {
+            Predicate::AtLeast(index, bound) => {
                 let column = batch.column(*index);
                 truths(&arrow_ord::cmp::lt(column, bound).map_err(kernel)?)
             }
-            Test::AtMost(index, bound) => {
+            Predicate::AtMost(index, bound) => {
                 let column = batch.column(*index);
                 truths(&arrow_ord::cmp::gt(column, bound).map_err(kernel)?)
             }
-            Test::OneOf(index, values) => Ok(not_among(batch.column(*index).as_string(), values)),
-            Test::OneOfScalars(index, values) => not_equal_to_any(batch.column(*index), values),
-            Test::Matches(index, pattern) => {
+            Predicate::OneOf(index, values) => {
+                Ok(not_among(batch.column(*index).as_string(), values))
+            }
+            Predicate::OneOfScalars(index, values) => {
+                not_equal_to_any(batch.column(*index), values)
+            }
+            Predicate::Matches(index, pattern) => {
                 let column = batch.column(*index).as_string::<i32>();
                 Ok(pattern.broken(column))
             }
-            Test::Length(index, min, max) => {
+            Predicate::Length(index, min, max) => {
                 let column = batch.column(*index).as_string::<i32>();
                 Ok(text_breaks(column, |text| {
                     let length = text.chars().count() as u64;
                     min.is_some_and(|min| length < min) || max.is_some_and(|max| length > max)
                 }))
             }
-            Test::Holds(expression) => {
+            Predicate::Holds(expression) => {
                 let truth = expression.evaluate(batch)?;
                 let truth = truth.as_boolean();
                 let valid = truth.nulls().map(|nulls| nulls.inner().clone());
@@ -348,7 +352,7 @@ mod tests {
 
     fn broken(column: &str, kind: RuleKind) -> Vec<usize> {
         let batch = batch();
-        let test = Test::compile(column, &kind, &batch.schema(), &NoExpressions).unwrap();
+        let test = Predicate::compile(column, &kind, &batch.schema(), &NoExpressions).unwrap();
         let broken = test.broken(&batch).unwrap();
         assert_eq!(broken.bits.len(), 4);
         let rows: Vec<usize> = broken.bits.set_indices().collect();
@@ -392,7 +396,7 @@ mod tests {
     fn bounds_must_read_as_the_type() {
         let batch = batch();
         let kind = RuleKind::Max("abc".into());
-        let failure = Test::compile("n", &kind, &batch.schema(), &NoExpressions)
+        let failure = Predicate::compile("n", &kind, &batch.schema(), &NoExpressions)
             .err()
             .unwrap();
         assert_eq!(failure.code, "R0611");

@@ -17,7 +17,8 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::{filter, filter_record_batch};
 use async_trait::async_trait;
 use towpath_ports::{
-    ExpressionCompiler, Op, OpColumn, Operator, Output, Result, RowExpression, Rows, value_as_json,
+    ExpressionCompiler, Op, OpColumn, Operator, OperatorOutput, Result, RowExpression, Rows,
+    value_as_json,
 };
 use towpath_vocab::{ColumnPlan, Failure, Naming, Reason, Reject, Remedy, TablePlan, types};
 
@@ -177,7 +178,7 @@ impl Operator for Projection {
         Arc::clone(&self.schema)
     }
 
-    async fn process(&mut self, rows: Rows) -> Result<Output> {
+    async fn process(&mut self, rows: Rows) -> Result<OperatorOutput> {
         let before = rows.len();
         let rows = self.keep_where(rows)?;
         let filtered_rows = (before - rows.len()) as u64;
@@ -195,10 +196,10 @@ impl Operator for Projection {
             .map_err(kernel)?;
         let rows = Rows { batch, ..rows };
         let output = match lost.is_empty() {
-            true => Output::of(rows),
+            true => OperatorOutput::of(rows),
             false => reject_lost(rows, &lost)?,
         };
-        Ok(Output {
+        Ok(OperatorOutput {
             filtered_rows,
             ..output
         })
@@ -213,7 +214,7 @@ struct Lost {
     broken: BooleanBuffer,
 }
 
-fn reject_lost(rows: Rows, lost: &[Lost]) -> Result<Output> {
+fn reject_lost(rows: Rows, lost: &[Lost]) -> Result<OperatorOutput> {
     let any = lost
         .iter()
         .fold(BooleanBuffer::new_unset(rows.len()), |any, l| {
@@ -229,9 +230,9 @@ fn reject_lost(rows: Rows, lost: &[Lost]) -> Result<Output> {
         rejects.push(reject(&rows, row, reasons));
     }
     let keep = BooleanArray::new(!&any, None);
-    Ok(Output {
+    Ok(OperatorOutput {
         rejects,
-        ..Output::of(keep_rows(rows, &keep)?)
+        ..OperatorOutput::of(keep_rows(rows, &keep)?)
     })
 }
 

@@ -3,7 +3,7 @@
 //! Promise: any number of keys of any length passes in a share of memory. The keys are read once and
 //! hashed; only when hashes repeat are they read again, and the keys behind those hashes compared as
 //! they are. Where more hashes repeat than memory holds, the rest is counted by hash. Keys with a NULL
-//! part do not count. Read next: `unique.rs`, `runs.rs`.
+//! part do not count. Read next: `unique.rs`, `sorted_runs.rs`.
 
 use std::collections::BTreeMap;
 

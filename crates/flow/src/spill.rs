@@ -2,7 +2,7 @@
 //!
 //! Promise: such a file is gone when nobody holds it any more, also after a kill, and only this user can
 //! read it. Rows are Arrow IPC, hashes are eight bytes each. Writing and reading block the calling thread
-//! for one batch. It does not know what the rows mean. Read next: `dedup.rs`, `runs.rs`, `compare.rs`.
+//! for one batch. It does not know what the rows mean. Read next: `dedup.rs`, `sorted_runs.rs`, `compare.rs`.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek, SeekFrom};

@@ -12,9 +12,9 @@ use arrow_schema::SchemaRef;
 use towpath_ports::{Checkpoint, Reader, Result, Rows, TableSchema};
 use towpath_vocab::{Failure, Generation, Position, Reject, Remedy, SplitId, TableName, WriteMode};
 
-use crate::chain::Emptied;
+use crate::chain::FlushReason;
 use crate::commits::CommitObserver;
-use crate::output::{Context, Output, OutputSpec};
+use crate::output::{Context, OutputSpec, TableOutput};
 use crate::services::Services;
 use crate::summary::{OutputSummary, TransferSummary};
 
@@ -34,7 +34,7 @@ struct Table<'a> {
     schema: Option<SchemaRef>,
     /// Columns that hold from the next commit on.
     coming: Option<SchemaRef>,
-    open: Option<Output>,
+    open: Option<TableOutput>,
     /// The generation of the next commit.
     generation: Generation,
     /// The state of its operators at the last commit.
@@ -44,7 +44,7 @@ struct Table<'a> {
 
 /// What a table takes.
 #[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
-pub(crate) enum Handed {
+pub(crate) enum TableInput {
     Rows(Rows),
     Rejects(Vec<Reject>),
     /// The source was emptied.
@@ -91,7 +91,7 @@ impl<'a> Tables<'a> {
         &mut self,
         split: &SplitId,
         table: &TableName,
-        handed: Handed,
+        handed: TableInput,
         reached: &Position,
     ) -> Result<()> {
         let index = self.index_of(table)?;
@@ -153,7 +153,7 @@ impl<'a> Tables<'a> {
         &mut self,
         position: &Position,
         is_moved: bool,
-        why: Emptied,
+        why: FlushReason,
     ) -> Result<bool> {
         let mut is_committed = !self.bounded;
         for index in 0..self.tables.len() {
@@ -307,17 +307,17 @@ impl<'a> Table<'a> {
     async fn ensure_open(&mut self, context: &Context<'_>) -> Result<()> {
         if self.open.is_none() {
             let schema = self.source_schema()?;
-            let opened = Output::open(context, schema, &self.checkpoint, false).await?;
+            let opened = TableOutput::open(context, schema, &self.checkpoint, false).await?;
             self.open = Some(opened);
         }
         Ok(())
     }
 
-    async fn take(&mut self, handed: Handed, context: &Context<'_>) -> Result<()> {
-        if matches!(handed, Handed::Truncate) {
+    async fn take(&mut self, handed: TableInput, context: &Context<'_>) -> Result<()> {
+        if matches!(handed, TableInput::Truncate) {
             return self.truncate(context).await;
         }
-        if matches!(handed, Handed::Watermark(_))
+        if matches!(handed, TableInput::Watermark(_))
             && self.open.is_none()
             && self.checkpoint.is_empty()
         {
@@ -329,10 +329,10 @@ impl<'a> Table<'a> {
             return Ok(());
         };
         match handed {
-            Handed::Rows(rows) => output.rows(rows, context).await,
-            Handed::Rejects(rejects) => output.rejects(rejects, context).await,
-            Handed::Watermark(event_time_us) => output.watermark(event_time_us, context).await,
-            Handed::Truncate => Ok(()),
+            TableInput::Rows(rows) => output.rows(rows, context).await,
+            TableInput::Rejects(rejects) => output.rejects(rejects, context).await,
+            TableInput::Watermark(event_time_us) => output.watermark(event_time_us, context).await,
+            TableInput::Truncate => Ok(()),
         }
     }
 
@@ -347,7 +347,7 @@ impl<'a> Table<'a> {
         let schema = SchemaRef::clone(self.source_schema()?);
         let emptied = match self.open.take() {
             Some(output) => output.empty(context, &schema).await?,
-            None => Output::open(context, &schema, &Checkpoint::default(), true).await?,
+            None => TableOutput::open(context, &schema, &Checkpoint::default(), true).await?,
         };
         self.open = Some(emptied);
         Ok(())

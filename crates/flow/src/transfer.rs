@@ -4,7 +4,7 @@
 //! commits when its cadence says so and every split is at a boundary: it wakes on data, on its commit
 //! interval (a quiet stream commits its tail), on a split that is taken away (what is not committed of it
 //! is dropped), on cancel (what is complete is committed). It does not know how a table is written.
-//! Read next: `intake.rs`, `tables.rs`.
+//! Read next: `split_merger.rs`, `tables.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use towpath_ports::{Event, Reader, Result};
 use towpath_vocab::{Failure, Position, Remedy, SplitId, TableName};
 
-use crate::chain::Emptied;
+use crate::chain::FlushReason;
 use crate::commits::CommitObserver;
-use crate::intake::{Intake, Taken};
 use crate::output::OutputSpec;
 use crate::services::Services;
+use crate::split_merger::{NextEvent, SplitMerger};
 use crate::summary::TransferSummary;
-use crate::tables::{Handed, Tables};
+use crate::tables::{TableInput, Tables};
 use crate::watermarks::Watermarks;
 
 /// How long a cancelled endless read waits for its splits to come to a boundary.
@@ -76,7 +76,7 @@ pub async fn run_transfer(transfer: Transfer, services: &Services) -> Result<Tra
         commits,
         cancel,
     } = transfer;
-    let intake = Intake::new(reader.splits());
+    let intake = SplitMerger::new(reader.splits());
     let tables = Tables::new(&outputs, &run, services, commits, reader.as_ref());
     let mut running = Running {
         bounded: reader.bounded(),
@@ -105,7 +105,7 @@ struct Running<'a, 'r> {
     services: &'a Services,
     cadence: Cadence,
     reader: &'r mut dyn Reader,
-    intake: Intake,
+    intake: SplitMerger,
     tables: Tables<'a>,
     watermarks: Watermarks,
     /// Where each split is: its last boundary.
@@ -128,8 +128,8 @@ struct Waiting {
 
 /// What the loop woke for.
 #[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
-enum Woken {
-    Taken(Taken),
+enum WakeReason {
+    NextEvent(NextEvent),
     Cancelled,
     Timer,
 }
@@ -141,9 +141,9 @@ impl Running<'_, '_> {
                 self.intake.align();
             }
             let goes_on = match self.woken(cancel).await? {
-                Woken::Taken(taken) => self.taken(taken).await?,
-                Woken::Cancelled => self.cancelled()?,
-                Woken::Timer => !self.is_late().await,
+                WakeReason::NextEvent(taken) => self.taken(taken).await?,
+                WakeReason::Cancelled => self.cancelled()?,
+                WakeReason::Timer => !self.is_late().await,
             };
             if !goes_on || self.tables.is_stopped() {
                 return Ok(());
@@ -151,7 +151,7 @@ impl Running<'_, '_> {
         }
     }
 
-    async fn woken(&mut self, cancel: &CancellationToken) -> Result<Woken> {
+    async fn woken(&mut self, cancel: &CancellationToken) -> Result<WakeReason> {
         let timer = self.timer();
         let clock = Arc::clone(&self.services.clock);
         let sleep = async {
@@ -163,9 +163,9 @@ impl Running<'_, '_> {
         let is_running = self.stops_at_us.is_none();
         tokio::select! {
             biased;
-            () = cancel.cancelled(), if is_running => Ok(Woken::Cancelled),
-            taken = self.intake.take() => taken.map(Woken::Taken),
-            () = sleep => Ok(Woken::Timer),
+            () = cancel.cancelled(), if is_running => Ok(WakeReason::Cancelled),
+            taken = self.intake.take() => taken.map(WakeReason::NextEvent),
+            () = sleep => Ok(WakeReason::Timer),
         }
     }
 
@@ -209,21 +209,21 @@ impl Running<'_, '_> {
     }
 
     /// False when the transfer ends.
-    async fn taken(&mut self, taken: Taken) -> Result<bool> {
+    async fn taken(&mut self, taken: NextEvent) -> Result<bool> {
         match taken {
-            Taken::Event(split, event) => self.event(&split, event).await?,
-            Taken::Aligned => {
-                self.commit(Emptied::Commit).await?;
+            NextEvent::Event(split, event) => self.event(&split, event).await?,
+            NextEvent::Aligned => {
+                self.commit(FlushReason::Commit).await?;
                 self.intake.release();
                 return Ok(self.stops_at_us.is_none());
             }
-            Taken::Revoked { split, at_boundary } => {
+            NextEvent::Revoked { split, at_boundary } => {
                 self.revoked(&split, at_boundary).await?;
                 return Ok(self.stops_at_us.is_none() || self.waiting.is_some());
             }
-            Taken::Done(closing) => {
+            NextEvent::Done(closing) => {
                 self.reached.merge(closing);
-                self.commit(Emptied::End).await?;
+                self.commit(FlushReason::End).await?;
                 return Ok(false);
             }
         }
@@ -238,7 +238,7 @@ impl Running<'_, '_> {
                 let count = rows.len() as u64;
                 self.services.progress.read(count, bytes);
                 let table = rows.table.clone();
-                self.hand_over(split, &table, count, Handed::Rows(rows))
+                self.hand_over(split, &table, count, TableInput::Rows(rows))
                     .await
             }
             Event::Rejects(rejects) => {
@@ -246,10 +246,10 @@ impl Running<'_, '_> {
                     return Ok(());
                 };
                 let (table, count) = (first.table.clone(), rejects.len() as u64);
-                self.hand_over(split, &table, count, Handed::Rejects(rejects))
+                self.hand_over(split, &table, count, TableInput::Rejects(rejects))
                     .await
             }
-            Event::Truncate(table) => self.hand_over(split, &table, 1, Handed::Truncate).await,
+            Event::Truncate(table) => self.hand_over(split, &table, 1, TableInput::Truncate).await,
             Event::Watermark {
                 table,
                 event_time_us,
@@ -259,7 +259,7 @@ impl Running<'_, '_> {
                 let Some(event_time_us) = moved else {
                     return Ok(());
                 };
-                let handed = Handed::Watermark(event_time_us);
+                let handed = TableInput::Watermark(event_time_us);
                 let reached = &self.reached;
                 self.tables.hand_over(split, &table, handed, reached).await
             }
@@ -283,7 +283,7 @@ impl Running<'_, '_> {
         split: &SplitId,
         table: &TableName,
         rows: u64,
-        handed: Handed,
+        handed: TableInput,
     ) -> Result<()> {
         let waiting = self.waiting.get_or_insert_with(|| Waiting {
             rows: 0,
@@ -294,7 +294,7 @@ impl Running<'_, '_> {
         self.tables.hand_over(split, table, handed, reached).await
     }
 
-    async fn commit(&mut self, why: Emptied) -> Result<()> {
+    async fn commit(&mut self, why: FlushReason) -> Result<()> {
         let is_moved = is_moved(&self.committed, &self.reached);
         let is_committed = self.tables.commit_all(&self.reached, is_moved, why).await?;
         if !is_committed || self.tables.any_stopped() {

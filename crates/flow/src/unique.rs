@@ -2,7 +2,7 @@
 //!
 //! Equal keys have equal hashes, so distinct hashes prove a unique key. Equal hashes prove nothing: then
 //! `repeats.rs` looks at the rows again. Any number of rows passes: hashes beyond a share of memory are
-//! sorted on disk (`runs.rs`). Keys with a NULL part are not compared.
+//! sorted on disk (`sorted_runs.rs`). Keys with a NULL part are not compared.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -17,13 +17,13 @@ use towpath_ports::Result;
 use towpath_vocab::types::one_form;
 
 use crate::predicate::{column_index, kernel};
-use crate::runs::HashRuns;
 use crate::services::Share;
+use crate::sorted_runs::HashSortedRuns;
 
 /// Hashes of one key, over all rows seen.
 pub(crate) struct Unique {
     hasher: KeyHasher,
-    hashes: HashRuns,
+    hashes: HashSortedRuns,
 }
 
 impl Unique {
@@ -31,7 +31,7 @@ impl Unique {
     pub(crate) fn new(columns: &[String], schema: &SchemaRef, share: Share) -> Result<Self> {
         Ok(Self {
             hasher: KeyHasher::new(columns, schema)?,
-            hashes: HashRuns::new(share.bytes, share.spill),
+            hashes: HashSortedRuns::new(share.bytes, share.spill),
         })
     }
 

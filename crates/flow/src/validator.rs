@@ -8,11 +8,11 @@ use arrow_array::{BooleanArray, RecordBatch};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
-use towpath_ports::{ExpressionCompiler, Operator, Output, Result, Rows};
+use towpath_ports::{ExpressionCompiler, Operator, OperatorOutput, Result, Rows};
 use towpath_vocab::{Reason, Rule, RuleKind, Severity};
 
 use crate::ops::Present;
-use crate::predicate::{Broken, Test};
+use crate::predicate::{Broken, Predicate};
 use crate::projection::{keep_rows, reject, value_text};
 use crate::summary::RuleCount;
 
@@ -38,7 +38,7 @@ pub(crate) struct RuleValidator {
 
 struct CompiledRule {
     rule: Rule,
-    test: Test,
+    test: Predicate,
 }
 
 impl RuleValidator {
@@ -63,7 +63,7 @@ impl RuleValidator {
         let rules = rules
             .iter()
             .map(|rule| {
-                let test = Test::compile(&rule.column, &rule.kind, &schema, expressions)?;
+                let test = Predicate::compile(&rule.column, &rule.kind, &schema, expressions)?;
                 Ok(CompiledRule {
                     rule: rule.clone(),
                     test,
@@ -138,9 +138,9 @@ impl Operator for RuleValidator {
         SchemaRef::clone(&self.schema)
     }
 
-    async fn process(&mut self, rows: Rows) -> Result<Output> {
+    async fn process(&mut self, rows: Rows) -> Result<OperatorOutput> {
         let Some(verdicts) = self.judge(&rows)? else {
-            return Ok(Output::of(rows));
+            return Ok(OperatorOutput::of(rows));
         };
         let mut bad = BooleanBuffer::new_unset(rows.len());
         for (compiled, broken) in self.rules.iter().zip(&verdicts) {
@@ -153,9 +153,9 @@ impl Operator for RuleValidator {
             .map(|row| reject(&rows, row, self.reasons(&rows.batch, &verdicts, row)))
             .collect();
         let keep = BooleanArray::new(!&bad, None);
-        Ok(Output {
+        Ok(OperatorOutput {
             rejects,
-            ..Output::of(keep_rows(rows, &keep)?)
+            ..OperatorOutput::of(keep_rows(rows, &keep)?)
         })
     }
 }

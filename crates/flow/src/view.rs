@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use towpath_ports::{Candidate, Result};
 use towpath_vocab::TablePlan;
 
-use crate::ask::Asking;
 use crate::audit::{audit, stopped};
+use crate::check_query::CheckRunner;
 use crate::metrics::Known;
 use crate::services::Services;
 use crate::summary::OutputSummary;
@@ -24,7 +24,7 @@ pub async fn judge_view(
     services: &Services,
 ) -> Result<OutputSummary> {
     let mut summary = OutputSummary::of(plan.target.clone());
-    let asking = Asking {
+    let asking = CheckRunner {
         table: &plan.target,
         candidates: &BTreeMap::from([(plan.target.clone(), candidate)]),
         query: services.query.as_ref(),

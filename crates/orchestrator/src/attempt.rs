@@ -13,12 +13,12 @@ use towpath_ports::{Result, System, TaskOutcome};
 use towpath_vocab::{Failure, PlannedTask};
 
 use crate::error::RunError;
-use crate::news::{RunNews, RunSink};
-use crate::reach::{Patience, Pause, reach};
+use crate::notification::{RunListener, RunNotification};
+use crate::reconnect::{ReconnectLimit, ReconnectPause, reach};
 
 /// What a task did.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct AttemptOutcome {
+pub struct AttemptSuccess {
     /// True when its fingerprint was equal and nothing was done.
     pub unchanged: bool,
     /// What it did, for the record and for people.
@@ -29,7 +29,7 @@ pub struct AttemptOutcome {
 
 /// Does the work of tasks.
 #[async_trait]
-pub trait TaskWork: Send + Sync {
+pub trait TaskExecutor: Send + Sync {
     /// Makes one attempt, counted from 1. When `cancel` fires it stops soon and cleanly, usually with
     /// a `Cancelled` failure; when its future is dropped it stops at once. It is made again only
     /// after a failure that may pass (`Remedy::may_pass`); under the same number when a system could
@@ -39,10 +39,10 @@ pub trait TaskWork: Send + Sync {
         task: &PlannedTask,
         attempt: u32,
         cancel: CancellationToken,
-    ) -> Result<AttemptOutcome>;
+    ) -> Result<AttemptSuccess>;
 
     /// Where to look when an attempt had to be stopped: a help line.
-    fn traces(&self, _task: &PlannedTask, _attempt: u32) -> Option<String> {
+    fn log_hint(&self, _task: &PlannedTask, _attempt: u32) -> Option<String> {
         None
     }
 }
@@ -52,17 +52,17 @@ pub(crate) struct Attempt {
     pub(crate) task: Arc<PlannedTask>,
     pub(crate) number: u32,
     pub(crate) cancel: CancellationToken,
-    pub(crate) work: Arc<dyn TaskWork>,
+    pub(crate) work: Arc<dyn TaskExecutor>,
     pub(crate) system: Arc<dyn System>,
     pub(crate) grace: Duration,
     /// Shared by all attempts of the task.
-    pub(crate) patience: Arc<Patience>,
-    pub(crate) sink: Arc<dyn RunSink>,
+    pub(crate) patience: Arc<ReconnectLimit>,
+    pub(crate) sink: Arc<dyn RunListener>,
 }
 
 impl Attempt {
     /// Makes it.
-    pub(crate) async fn make(self) -> Result<AttemptOutcome, Failure> {
+    pub(crate) async fn make(self) -> Result<AttemptSuccess, Failure> {
         let mut work = pin!(self.execute());
         let Some(limit) = self.task.retry.timeout_ms.map(Duration::from_millis) else {
             return work.await;
@@ -84,18 +84,18 @@ impl Attempt {
                 after: limit,
             }
             .into();
-            match self.work.traces(&self.task, self.number) {
-                Some(traces) => failure.help(traces),
+            match self.work.log_hint(&self.task, self.number) {
+                Some(log_hint) => failure.help(log_hint),
                 None => failure,
             }
         })
     }
 
     /// Does the work, again and again while an outside system cannot be reached.
-    async fn execute(&self) -> Result<AttemptOutcome> {
+    async fn execute(&self) -> Result<AttemptSuccess> {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let tell = |pause: Pause<'_>| {
-            self.sink.tell(RunNews::Waiting {
+        let tell = |pause: ReconnectPause<'_>| {
+            self.sink.tell(RunNotification::Waiting {
                 task: self.task.id.clone(),
                 failure: pause.failure.clone(),
                 pause_us: micros(pause.pause),

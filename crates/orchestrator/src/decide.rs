@@ -24,7 +24,7 @@ pub struct Now {
 
 /// What happened. Tasks are named by their position in the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum DriverEvent {
     /// The run was begun or resumed.
     Opened,
     /// An attempt ended.
@@ -32,20 +32,20 @@ pub enum Event {
         /// The task.
         task: usize,
         /// How.
-        end: End,
+        end: EndKind,
     },
     /// Time has passed.
     Due,
     /// This worker joined the run of another one, or looked again what the others did: whatever they
     /// left undecided is decided.
-    Looked,
+    Polled,
     /// The user asked to stop.
     Cancel,
 }
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum EndKind {
     /// Well.
     Succeeded,
     /// Well, and there was nothing to do.
@@ -58,7 +58,7 @@ pub enum End {
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum DriverCommand {
     /// Write the change into the state store; `to` `Running` also starts an attempt.
     Move {
         /// The task.
@@ -68,7 +68,7 @@ pub enum Command {
         /// The state it gets.
         to: TaskState,
     },
-    /// Come back with `Event::Due` at this time.
+    /// Come back with `DriverEvent::Due` at this time.
     RetryAt {
         /// The task.
         task: usize,
@@ -82,22 +82,22 @@ pub enum Command {
 }
 
 /// Decides what to do about one event.
-pub fn decide(view: &RunView, event: Event, now: Now) -> Vec<Command> {
+pub fn decide(view: &RunView, event: DriverEvent, now: Now) -> Vec<DriverCommand> {
     if view.closed().is_some() {
         return Vec::new();
     }
     let mut decision = Decision::about(view);
     match event {
-        Event::Opened => decision.open(),
-        Event::Ended { task, end } => decision.ended(task, end, now),
-        Event::Due => decision.due(now),
-        Event::Looked => {
+        DriverEvent::Opened => decision.open(),
+        DriverEvent::Ended { task, end } => decision.ended(task, end, now),
+        DriverEvent::Due => decision.due(now),
+        DriverEvent::Polled => {
             for task in 0..view.tasks().len() {
                 decision.settle(task);
             }
             decision.due(now);
         }
-        Event::Cancel => decision.cancel(),
+        DriverEvent::Cancel => decision.cancel(),
     }
     decision.start();
     decision.close();
@@ -127,7 +127,7 @@ struct Decision<'a> {
     failed: usize,
     cancelled: usize,
     cancelling: bool,
-    commands: Vec<Command>,
+    commands: Vec<DriverCommand>,
 }
 
 impl<'a> Decision<'a> {
@@ -176,7 +176,7 @@ impl<'a> Decision<'a> {
         }
     }
 
-    fn ended(&mut self, task: usize, end: End, now: Now) {
+    fn ended(&mut self, task: usize, end: EndKind, now: Now) {
         if self.state(task) != Some(TaskState::Running) {
             return;
         }
@@ -184,11 +184,13 @@ impl<'a> Decision<'a> {
             return;
         };
         match end {
-            End::Succeeded => self.shift(task, TaskState::Succeeded),
-            End::Unchanged => self.shift(task, TaskState::Unchanged),
-            End::Failed(_) | End::Lost if self.cancelling => self.shift(task, TaskState::Cancelled),
-            End::Lost => self.shift(task, TaskState::Ready),
-            End::Failed(remedy)
+            EndKind::Succeeded => self.shift(task, TaskState::Succeeded),
+            EndKind::Unchanged => self.shift(task, TaskState::Unchanged),
+            EndKind::Failed(_) | EndKind::Lost if self.cancelling => {
+                self.shift(task, TaskState::Cancelled)
+            }
+            EndKind::Lost => self.shift(task, TaskState::Ready),
+            EndKind::Failed(remedy)
                 if remedy.may_pass() && found.retries_used < found.retry.retries =>
             {
                 let delay_us = backoff_us(&found.retry, found.retries_used, now.random);
@@ -196,9 +198,9 @@ impl<'a> Decision<'a> {
                     .us
                     .saturating_add(i64::try_from(delay_us).unwrap_or(i64::MAX));
                 self.shift(task, TaskState::Retrying);
-                self.commands.push(Command::RetryAt { task, at_us });
+                self.commands.push(DriverCommand::RetryAt { task, at_us });
             }
-            End::Failed(_) => self.shift(task, TaskState::Failed),
+            EndKind::Failed(_) => self.shift(task, TaskState::Failed),
         }
     }
 
@@ -207,7 +209,7 @@ impl<'a> Decision<'a> {
             return;
         }
         self.cancelling = true;
-        self.commands.push(Command::StopAll);
+        self.commands.push(DriverCommand::StopAll);
         for task in 0..self.view.tasks().len() {
             let waits = matches!(
                 self.state(task),
@@ -239,8 +241,9 @@ impl<'a> Decision<'a> {
 
     fn close(&mut self) {
         if self.open == 0 {
-            self.commands
-                .push(Command::Close(self.view.end(self.failed, self.cancelled)));
+            self.commands.push(DriverCommand::Close(
+                self.view.end(self.failed, self.cancelled),
+            ));
         }
     }
 
@@ -266,7 +269,7 @@ impl<'a> Decision<'a> {
             let Some(from) = self.state(task) else {
                 continue;
             };
-            self.commands.push(Command::Move { task, from, to });
+            self.commands.push(DriverCommand::Move { task, from, to });
             self.states.insert(task, to);
             self.recount(task, from, to);
             if !to.is_final() {

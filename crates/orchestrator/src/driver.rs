@@ -14,21 +14,21 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{
-    Advance, Advanced, AttemptEnd, Result, RunEvent, RunRecord, StateStore, System, TaskOutcome,
-    TaskState, Transition,
+    AttemptEnd, Result, RunEvent, RunRecord, RunUpdate, RunUpdateResult, StateStore, System,
+    TaskOutcome, TaskState, Transition,
 };
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, TaskId};
 
-use crate::attempt::{Attempt, AttemptOutcome, TaskWork};
-use crate::decide::{Command, End, Event, Now, decide};
+use crate::attempt::{Attempt, AttemptSuccess, TaskExecutor};
+use crate::decide::{DriverCommand, DriverEvent, EndKind, Now, decide};
 use crate::error::RunError;
 use crate::lease::keep;
-use crate::news::{RunNews, RunSink};
-use crate::reach::Patience;
+use crate::notification::{RunListener, RunNotification};
+use crate::reconnect::ReconnectLimit;
 use crate::view::RunView;
 
 /// How often a run that waits for others looks what they did.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Everything a run needs.
 pub struct RunSetup<'a> {
@@ -43,7 +43,7 @@ pub struct RunSetup<'a> {
     /// Clock and chance.
     pub system: Arc<dyn System>,
     /// Does the work of tasks.
-    pub work: Arc<dyn TaskWork>,
+    pub work: Arc<dyn TaskExecutor>,
     /// Fires when the user asks to stop.
     pub cancel: CancellationToken,
     /// This process, as `NewRun::worker` or `StateStore::register` named it.
@@ -53,7 +53,7 @@ pub struct RunSetup<'a> {
     /// How long attempts have to stop cleanly before they are dropped.
     pub grace: Duration,
     /// Hears what happens.
-    pub sink: Arc<dyn RunSink>,
+    pub sink: Arc<dyn RunListener>,
 }
 
 /// How a run ended.
@@ -109,17 +109,17 @@ fn retries_used(history: &[RunEvent]) -> HashMap<TaskId, u32> {
 pub(crate) struct Driver {
     pub(crate) view: RunView,
     planned: Vec<Arc<PlannedTask>>,
-    patience: Vec<Arc<Patience>>,
+    patience: Vec<Arc<ReconnectLimit>>,
     pub(crate) record: RunRecord,
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) system: Arc<dyn System>,
-    work: Arc<dyn TaskWork>,
+    work: Arc<dyn TaskExecutor>,
     cancel: CancellationToken,
     pub(crate) worker: String,
     grace: Duration,
-    sink: Arc<dyn RunSink>,
+    sink: Arc<dyn RunListener>,
     stop: CancellationToken,
-    attempts: JoinSet<Result<AttemptOutcome, Failure>>,
+    attempts: JoinSet<Result<AttemptSuccess, Failure>>,
     positions: HashMap<Id, usize>,
     /// The attempts on their way here, by task.
     pub(crate) here: HashMap<usize, AbortHandle>,
@@ -134,7 +134,7 @@ impl Driver {
             planned: tasks().cloned().map(Arc::new).collect(),
             patience: tasks()
                 .map(|task| Duration::from_millis(task.retry.reconnect_ms))
-                .map(|limit| Arc::new(Patience::new(limit)))
+                .map(|limit| Arc::new(ReconnectLimit::new(limit)))
                 .collect(),
             record: setup.record,
             store: setup.store,
@@ -159,21 +159,21 @@ impl Driver {
             .iter()
             .filter(|task| task.state.is_final())
             .count();
-        self.tell(RunNews::Opened {
+        self.tell(RunNotification::Opened {
             tasks: self.record.tasks.len(),
             done,
         });
         // Whoever opened the run judges every task; a helper only what is undecided.
         let first = match self.record.worker == self.worker {
-            true => Event::Opened,
-            false => Event::Looked,
+            true => DriverEvent::Opened,
+            false => DriverEvent::Polled,
         };
         self.step(first, AttemptEnd::default()).await?;
         while self.view.closed().is_none() {
             let (event, end) = tokio::select! {
                 biased;
                 Some(lost) = lease.join_next() => return Err(lost.unwrap_or_else(|_| self.lost("its renewal ended"))),
-                () = self.cancel.cancelled(), if !self.view.cancelling() => (Event::Cancel, AttemptEnd::default()),
+                () = self.cancel.cancelled(), if !self.view.cancelling() => (DriverEvent::Cancel, AttemptEnd::default()),
                 Some(ended) = self.attempts.join_next_with_id() => match self.ended(ended) {
                     Some(ended) => ended,
                     None => continue,
@@ -184,12 +184,12 @@ impl Driver {
                     continue;
                 }
                 () = due(&*self.system, self.view.next_due_us()), if self.view.next_due_us().is_some() => {
-                    (Event::Due, AttemptEnd::default())
+                    (DriverEvent::Due, AttemptEnd::default())
                 }
-                () = self.system.sleep(LOOK), if self.waits_for_others() => {
+                () = self.system.sleep(POLL_INTERVAL), if self.waits_for_others() => {
                     self.store.reap().await?;
                     self.follow().await?;
-                    (Event::Looked, AttemptEnd::default())
+                    (DriverEvent::Polled, AttemptEnd::default())
                 }
             };
             self.step(event, end).await?;
@@ -205,7 +205,7 @@ impl Driver {
     }
 
     /// Decides, writes, acts. When others were quicker, follows them and decides again.
-    async fn step(&mut self, event: Event, end: AttemptEnd) -> Result<()> {
+    async fn step(&mut self, event: DriverEvent, end: AttemptEnd) -> Result<()> {
         loop {
             let now = Now {
                 us: self.system.now_us(),
@@ -218,18 +218,18 @@ impl Driver {
             }
             fail::fail_point!("orchestrator::before_transition");
             let claims = match self.store.advance(change).await? {
-                Advanced::Done { seq, claims } => {
+                RunUpdateResult::Done { seq, claims } => {
                     self.record.seq = seq;
                     claims
                 }
-                Advanced::Behind(_) => {
+                RunUpdateResult::Behind(_) => {
                     self.follow().await?;
                     if self.view.closed().is_some() {
                         return Ok(());
                     }
                     continue;
                 }
-                Advanced::Refused => return Err(self.lost("another process changed it")),
+                RunUpdateResult::Refused => return Err(self.lost("another process changed it")),
             };
             fail::fail_point!("orchestrator::after_transition");
             self.act(&commands, event, &end, now.us).await?;
@@ -239,7 +239,7 @@ impl Driver {
                     .iter()
                     .position(|planned| planned.id == claim.task);
                 if let Some(task) = position {
-                    self.view.apply(&Command::Move {
+                    self.view.apply(&DriverCommand::Move {
                         task,
                         from: TaskState::Ready,
                         to: TaskState::Running,
@@ -254,8 +254,8 @@ impl Driver {
     /// Follows what the state store holds now. Attempts begin with the claims, not here.
     async fn act(
         &mut self,
-        commands: &[Command],
-        event: Event,
+        commands: &[DriverCommand],
+        event: DriverEvent,
         end: &AttemptEnd,
         now_us: i64,
     ) -> Result<()> {
@@ -265,7 +265,7 @@ impl Driver {
             }
             self.view.apply(command);
             match command {
-                Command::Move { task, from, to } => {
+                DriverCommand::Move { task, from, to } => {
                     let end = if ends(event, *task, *from) {
                         end.clone()
                     } else {
@@ -273,16 +273,16 @@ impl Driver {
                     };
                     self.moved(*task, *to, end, now_us);
                 }
-                Command::RetryAt { task, at_us } => self.tell_retry(*task, *at_us),
-                Command::StopAll => {
+                DriverCommand::RetryAt { task, at_us } => self.tell_retry(*task, *at_us),
+                DriverCommand::StopAll => {
                     self.stop.cancel();
                     let grace_us = u64::try_from(self.grace.as_micros()).unwrap_or(u64::MAX);
                     self.drop_at_us = Some(self.system.monotonic_us().saturating_add(grace_us));
-                    self.tell(RunNews::Stopping {
+                    self.tell(RunNotification::Stopping {
                         running: self.view.running(),
                     });
                 }
-                Command::Close(state) => {
+                DriverCommand::Close(state) => {
                     self.record.state = *state;
                     self.record.ended_us = Some(now_us);
                     fail::fail_point!("orchestrator::before_close");
@@ -291,7 +291,7 @@ impl Driver {
                         .close_run(run, environment, *state, &self.worker, now_us)
                         .await?;
                     self.record.seq += 1;
-                    self.tell(RunNews::Closed(*state));
+                    self.tell(RunNotification::Closed(*state));
                 }
             }
         }
@@ -300,16 +300,22 @@ impl Driver {
 
     /// The changes for the state store. A task that starts is claimed, not named: another worker may have
     /// been quicker, or its pool may have no slot.
-    fn change(&self, commands: &[Command], event: Event, end: &AttemptEnd, now_us: i64) -> Advance {
+    fn change(
+        &self,
+        commands: &[DriverCommand],
+        event: DriverEvent,
+        end: &AttemptEnd,
+        now_us: i64,
+    ) -> RunUpdate {
         let due = |position: usize| {
             commands.iter().find_map(|command| match command {
-                Command::RetryAt { task, at_us } if *task == position => Some(*at_us),
+                DriverCommand::RetryAt { task, at_us } if *task == position => Some(*at_us),
                 _ => None,
             })
         };
         let mut transitions = Vec::new();
         for command in commands.iter().filter(|command| !starts(command)) {
-            let Command::Move { task, from, to } = command else {
+            let DriverCommand::Move { task, from, to } = command else {
                 continue;
             };
             let Some(record) = self.record.tasks.get(*task) else {
@@ -328,7 +334,7 @@ impl Driver {
             });
         }
         let claim = commands.iter().filter(|command| starts(command)).count();
-        Advance {
+        RunUpdate {
             run: self.record.name.clone(),
             environment: self.record.environment.clone(),
             worker: self.worker.clone(),
@@ -354,7 +360,7 @@ impl Driver {
             record.ended_us = None;
             record.failure = None;
             record.outcome = TaskOutcome::Nothing;
-            let started = RunNews::Started {
+            let started = RunNotification::Started {
                 task: record.id.clone(),
                 attempt: record.attempt,
             };
@@ -369,7 +375,7 @@ impl Driver {
             let elapsed_us = record
                 .started_us
                 .map_or(0, |from_us| now_us.saturating_sub(from_us));
-            let ended = RunNews::Ended {
+            let ended = RunNotification::Ended {
                 task: record.id.clone(),
                 state: to,
                 outcome: record.outcome.clone(),
@@ -416,8 +422,8 @@ impl Driver {
     /// What an attempt reports, as an event.
     fn ended(
         &mut self,
-        ended: Result<(Id, Result<AttemptOutcome, Failure>), JoinError>,
-    ) -> Option<(Event, AttemptEnd)> {
+        ended: Result<(Id, Result<AttemptSuccess, Failure>), JoinError>,
+    ) -> Option<(DriverEvent, AttemptEnd)> {
         let id = match &ended {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
@@ -431,15 +437,15 @@ impl Driver {
             Err(_) => Err(RunError::Panicked { task: id }.into()),
         };
         let (end, details) = match report {
-            Ok(AttemptOutcome {
+            Ok(AttemptSuccess {
                 unchanged,
                 outcome,
                 fingerprint,
             }) => {
                 let end = if unchanged {
-                    End::Unchanged
+                    EndKind::Unchanged
                 } else {
-                    End::Succeeded
+                    EndKind::Succeeded
                 };
                 (
                     end,
@@ -451,19 +457,19 @@ impl Driver {
                 )
             }
             Err(failure) => (
-                End::Failed(failure.remedy),
+                EndKind::Failed(failure.remedy),
                 AttemptEnd {
                     failure: Some(failure),
                     ..AttemptEnd::default()
                 },
             ),
         };
-        Some((Event::Ended { task, end }, details))
+        Some((DriverEvent::Ended { task, end }, details))
     }
 
     pub(crate) fn tell_retry(&self, position: usize, at_us: i64) {
         if let Some(record) = self.record.tasks.get(position) {
-            self.tell(RunNews::Retrying {
+            self.tell(RunNotification::Retrying {
                 task: record.id.clone(),
                 at_us,
                 failure: record.failure.clone(),
@@ -471,7 +477,7 @@ impl Driver {
         }
     }
 
-    pub(crate) fn tell(&self, news: RunNews) {
+    pub(crate) fn tell(&self, news: RunNotification) {
         self.sink.tell(news);
     }
 
@@ -500,10 +506,10 @@ impl Driver {
 }
 
 /// True when a command starts an attempt.
-fn starts(command: &Command) -> bool {
+fn starts(command: &DriverCommand) -> bool {
     matches!(
         command,
-        Command::Move {
+        DriverCommand::Move {
             to: TaskState::Running,
             ..
         }
@@ -511,8 +517,9 @@ fn starts(command: &Command) -> bool {
 }
 
 /// True when this move is the one that ends the attempt the event is about.
-fn ends(event: Event, task: usize, from: TaskState) -> bool {
-    matches!(event, Event::Ended { task: ended, .. } if ended == task) && from == TaskState::Running
+fn ends(event: DriverEvent, task: usize, from: TaskState) -> bool {
+    matches!(event, DriverEvent::Ended { task: ended, .. } if ended == task)
+        && from == TaskState::Running
 }
 
 async fn until(system: &dyn System, at_us: Option<u64>) {

@@ -18,9 +18,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    Advance, Advanced, Claim, Clock, CompiledGraph, GraphTask, NewRun, Opened, Outgoing, Result,
-    RunEvent, RunFilter, RunKind, RunRecord, RunState, Secrets, StateStore, TaskOutcome,
-    TaskRecord, TaskState,
+    Claim, Clock, CompiledGraph, GraphTask, NewRun, Opened, OutboxEvent, Result, RunEvent,
+    RunFilter, RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, Secrets, StateStore,
+    TaskOutcome, TaskRecord, TaskState,
 };
 use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;
@@ -261,7 +261,7 @@ impl StateStore for SimulatedStateStore {
         forward!(self, graph(hash))
     }
 
-    async fn advance(&self, advance: Advance) -> Result<Advanced> {
+    async fn advance(&self, advance: RunUpdate) -> Result<RunUpdateResult> {
         let breaks = self.until_break.fetch_sub(1, Ordering::SeqCst) == 0;
         if breaks && !self.keep_last {
             return Err(Self::broken());
@@ -323,7 +323,7 @@ impl StateStore for SimulatedStateStore {
         forward!(self, subscribe(subscriber))
     }
 
-    async fn outbox(&self, subscriber: &str, limit: u64) -> Result<Vec<Outgoing>> {
+    async fn outbox(&self, subscriber: &str, limit: u64) -> Result<Vec<OutboxEvent>> {
         forward!(self, outbox(subscriber, limit))
     }
 
@@ -420,13 +420,13 @@ impl StateStore for SimulatedStateStore {
         forward!(self, lineage(environment))
     }
 
-    async fn put_told(
+    async fn put_reported_notes(
         &self,
         environment: &Environment,
         about: &str,
         digests: &BTreeSet<String>,
     ) -> Result<()> {
-        forward!(self, put_told(environment, about, digests))
+        forward!(self, put_reported_notes(environment, about, digests))
     }
 
     async fn told(&self, environment: &Environment) -> Result<Vec<(String, BTreeSet<String>)>> {

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use towpath_ports::{Result, RunEvent, RunRecord, RunState, TaskState};
 use towpath_vocab::TaskId;
 
-use crate::decide::Command;
+use crate::decide::DriverCommand;
 use crate::driver::Driver;
-use crate::news::RunNews;
+use crate::notification::RunNotification;
 
 impl Driver {
     /// Takes over what happened since the last event that is known here.
@@ -39,7 +39,7 @@ impl Driver {
                 self.take_over(*position, event);
             }
         }
-        self.adopt(now);
+        self.replace_record(now);
         Ok(())
     }
 
@@ -51,14 +51,14 @@ impl Driver {
         let Some(from) = self.view.tasks().get(task).map(|task| task.state) else {
             return;
         };
-        self.view.apply(&Command::Move { task, from, to });
+        self.view.apply(&DriverCommand::Move { task, from, to });
         if let (TaskState::Retrying, Some(at_us)) = (to, event.body["due_us"].as_i64()) {
-            self.view.apply(&Command::RetryAt { task, at_us });
+            self.view.apply(&DriverCommand::RetryAt { task, at_us });
         }
     }
 
     /// Takes the record as the one that holds, and says what others ended.
-    fn adopt(&mut self, now: RunRecord) {
+    fn replace_record(&mut self, now: RunRecord) {
         let before = std::mem::replace(&mut self.record, now);
         for (position, old) in before.tasks.iter().enumerate() {
             let Some(task) = self.record.tasks.get(position).cloned() else {
@@ -74,7 +74,7 @@ impl Driver {
                 self.start(position);
             }
             if task.state == TaskState::Running && task.fence != old.fence {
-                self.tell(RunNews::Started {
+                self.tell(RunNotification::Started {
                     task: task.id.clone(),
                     attempt: task.attempt,
                 });
@@ -84,7 +84,7 @@ impl Driver {
                 let elapsed_us = task
                     .started_us
                     .map_or(0, |from_us| ended_us.saturating_sub(from_us));
-                self.tell(RunNews::Ended {
+                self.tell(RunNotification::Ended {
                     task: task.id,
                     state: task.state,
                     outcome: task.outcome,
@@ -94,8 +94,8 @@ impl Driver {
             }
         }
         if self.record.state != RunState::Running {
-            self.view.apply(&Command::Close(self.record.state));
-            self.tell(RunNews::Closed(self.record.state));
+            self.view.apply(&DriverCommand::Close(self.record.state));
+            self.tell(RunNotification::Closed(self.record.state));
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Promise: `decide` is a pure function of the run's view, an event and the moment; the driver does
 //! what it says and nothing else, and writes each change into the state store before it acts on it. What a
-//! task does is behind `TaskWork`; nothing here knows a table, a connector or a clock of its own.
+//! task does is behind `TaskExecutor`; nothing here knows a table, a connector or a clock of its own.
 //! Read next: `trigger.rs` (when a task may start), `decide.rs`, `driver.rs`, `process.rs`.
 
 mod attempt;
@@ -13,21 +13,21 @@ mod error;
 mod following;
 mod lease;
 mod log;
-mod news;
+mod notification;
 mod process;
-mod reach;
+mod reconnect;
 mod tree;
 mod trigger;
 mod view;
 
-pub use attempt::{AttemptOutcome, TaskWork};
+pub use attempt::{AttemptSuccess, TaskExecutor};
 pub use codes::CODES;
-pub use decide::{Command, End, Event, Now, decide};
+pub use decide::{DriverCommand, DriverEvent, EndKind, Now, decide};
 pub use driver::{RunSetup, RunSummary, drive};
 pub use lease::keep as keep_lease;
-pub use news::{RunNews, RunSink};
+pub use notification::{RunListener, RunNotification};
 pub use process::LocalProcesses;
-pub use reach::{Patience, Pause, reach};
+pub use reconnect::{ReconnectLimit, ReconnectPause, reach};
 pub use trigger::{Counts, Verdict, verdict};
 pub use view::{RunView, TaskView};
 

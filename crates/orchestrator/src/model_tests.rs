@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use towpath_ports::{RunRecord, RunState, TaskState};
 use towpath_vocab::{PlannedPipeline, Remedy, RetryPlan, TriggerRule};
 
-use crate::decide::{Command, End, Event, Now, backoff_us, decide};
+use crate::decide::{DriverCommand, DriverEvent, EndKind, Now, backoff_us, decide};
 use crate::fixture::{fresh, pipeline, recorded, retry, task};
 use crate::trigger::Counts;
 use crate::view::RunView;
@@ -23,7 +23,7 @@ struct Scripted {
     parents: Vec<usize>,
     when: TriggerRule,
     retries: u32,
-    ends: Vec<End>,
+    ends: Vec<EndKind>,
 }
 
 fn scripted(position: usize) -> impl Strategy<Value = Scripted> {
@@ -35,13 +35,13 @@ fn scripted(position: usize) -> impl Strategy<Value = Scripted> {
         1 => Just(TriggerRule::NoneFailed),
     ];
     let ends = prop_oneof![
-        Just(End::Succeeded),
-        Just(End::Unchanged),
-        Just(End::Failed(Remedy::Retry)),
-        Just(End::Failed(Remedy::Unreachable)),
-        Just(End::Failed(Remedy::FixData)),
-        Just(End::Failed(Remedy::Cancelled)),
-        Just(End::Lost),
+        Just(EndKind::Succeeded),
+        Just(EndKind::Unchanged),
+        Just(EndKind::Failed(Remedy::Retry)),
+        Just(EndKind::Failed(Remedy::Unreachable)),
+        Just(EndKind::Failed(Remedy::FixData)),
+        Just(EndKind::Failed(Remedy::Cancelled)),
+        Just(EndKind::Lost),
     ];
     (
         vec(any::<bool>(), position),
@@ -113,11 +113,11 @@ fn last_state(one: &Scripted) -> TaskState {
     let mut left = one.retries;
     for end in &one.ends {
         match end {
-            End::Succeeded => return TaskState::Succeeded,
-            End::Unchanged => return TaskState::Unchanged,
-            End::Lost => {}
-            End::Failed(remedy) if remedy.may_pass() && left > 0 => left -= 1,
-            End::Failed(_) => return TaskState::Failed,
+            EndKind::Succeeded => return TaskState::Succeeded,
+            EndKind::Unchanged => return TaskState::Unchanged,
+            EndKind::Lost => {}
+            EndKind::Failed(remedy) if remedy.may_pass() && left > 0 => left -= 1,
+            EndKind::Failed(_) => return TaskState::Failed,
         }
     }
     TaskState::Succeeded
@@ -134,7 +134,7 @@ struct Play<'a> {
 }
 
 impl Play<'_> {
-    fn step(&mut self, event: Event) {
+    fn step(&mut self, event: DriverEvent) {
         let now = Now {
             us: self.now_us,
             random: self.random,
@@ -153,9 +153,9 @@ impl Play<'_> {
         self.check_view();
     }
 
-    fn check(&self, command: &Command) {
+    fn check(&self, command: &DriverCommand) {
         match command {
-            Command::Move { task, from, to } => {
+            DriverCommand::Move { task, from, to } => {
                 let found = &self.view.tasks()[*task];
                 assert_eq!(found.state, *from);
                 assert!(!from.is_final(), "a final state was left");
@@ -178,13 +178,13 @@ impl Play<'_> {
                     "started while stopping"
                 );
             }
-            Command::RetryAt { task, at_us } => {
+            DriverCommand::RetryAt { task, at_us } => {
                 let found = &self.view.tasks()[*task];
                 assert!(found.retries_used < found.retry.retries);
                 let bound_us = (1_000_000_i64 << found.retries_used).min(5_000_000);
                 assert!((self.now_us..=self.now_us + bound_us).contains(at_us));
             }
-            Command::StopAll | Command::Close(_) => {}
+            DriverCommand::StopAll | DriverCommand::Close(_) => {}
         }
     }
 
@@ -254,13 +254,13 @@ impl Play<'_> {
 
     /// Plays to the end; `choices` say who is next, `cancel_at` at which step the user stops it.
     fn play_out(&mut self, choices: &[u8], cancel_at: Option<usize>) -> RunState {
-        self.step(Event::Opened);
+        self.step(DriverEvent::Opened);
         for turn in 0..200 {
             if let Some(state) = self.view.closed() {
                 return state;
             }
             if cancel_at == Some(turn) {
-                self.step(Event::Cancel);
+                self.step(DriverEvent::Cancel);
                 continue;
             }
             let running: Vec<usize> = self.positions(TaskState::Running);
@@ -269,7 +269,7 @@ impl Play<'_> {
                 Some(task) => self.end_one(*task),
                 None => {
                     self.now_us = self.view.next_due_us().unwrap_or(self.now_us);
-                    self.step(Event::Due);
+                    self.step(DriverEvent::Due);
                 }
             }
         }
@@ -281,13 +281,13 @@ impl Play<'_> {
             .ends
             .get(self.attempts[task])
             .copied()
-            .unwrap_or(End::Succeeded);
+            .unwrap_or(EndKind::Succeeded);
         self.attempts[task] += 1;
-        self.step(Event::Ended { task, end });
+        self.step(DriverEvent::Ended { task, end });
         if self.view.tasks()[task].state != TaskState::Running {
             let again = decide(
                 &self.view,
-                Event::Ended { task, end },
+                DriverEvent::Ended { task, end },
                 Now {
                     us: self.now_us,
                     random: 0,
@@ -334,7 +334,7 @@ proptest! {
         let failed = found.contains(&TaskState::Failed);
         prop_assert_eq!(end, if failed { RunState::Failed } else { RunState::Succeeded });
         for (one, attempts) in graph.iter().zip(&play.attempts) {
-            let lost = one.ends.iter().filter(|end| **end == End::Lost).count();
+            let lost = one.ends.iter().filter(|end| **end == EndKind::Lost).count();
             prop_assert!(*attempts <= 1 + one.retries as usize + lost);
         }
     }

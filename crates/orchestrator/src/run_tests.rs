@@ -20,7 +20,7 @@ use towpath_testkit::SimulatedSystem;
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, Remedy, RetryPlan, TriggerRule};
 
 use crate::fixture::{LEASE_US, SimulatedStateStore, open_run, ours, pipeline, retry, task};
-use crate::{AttemptOutcome, RunNews, RunSetup, RunSummary, TaskWork, drive};
+use crate::{AttemptSuccess, RunNotification, RunSetup, RunSummary, TaskExecutor, drive};
 
 /// What an attempt of a task does.
 #[derive(Clone, Copy)]
@@ -57,13 +57,13 @@ impl Drop for Alive {
 }
 
 #[async_trait]
-impl TaskWork for Work {
+impl TaskExecutor for Work {
     async fn execute(
         &self,
         task: &PlannedTask,
         attempt: u32,
         cancel: CancellationToken,
-    ) -> Result<AttemptOutcome> {
+    ) -> Result<AttemptSuccess> {
         *self.alive.lock().unwrap() += 1;
         let _alive = Alive(Arc::clone(&self.alive));
         self.made
@@ -76,7 +76,7 @@ impl TaskWork for Work {
             .or(script.last())
             .copied()
             .unwrap();
-        let well = AttemptOutcome {
+        let well = AttemptSuccess {
             unchanged: false,
             outcome: TaskOutcome::View {
                 version: attempt.into(),
@@ -90,7 +90,7 @@ impl TaskWork for Work {
                 () = cancel.cancelled() => return Err(Failure::new("X", Remedy::Cancelled, "stopped")),
             },
             Does::Nothing => {
-                return Ok(AttemptOutcome {
+                return Ok(AttemptSuccess {
                     unchanged: true,
                     ..well
                 });
@@ -146,7 +146,7 @@ impl Stage {
         store: &Arc<SimulatedStateStore>,
         pipeline: &PlannedPipeline,
         worker: &str,
-    ) -> (Result<RunSummary>, UnboundedReceiver<RunNews>) {
+    ) -> (Result<RunSummary>, UnboundedReceiver<RunNotification>) {
         let record = ours(&**store, pipeline, worker).await;
         let (sink, news) = unbounded_channel();
         let setup = RunSetup {
@@ -234,13 +234,13 @@ async fn a_graph_runs_and_the_record_tells_it() {
     let mut words = Vec::new();
     while let Some(news) = news.recv().await {
         words.push(match news {
-            RunNews::Opened { tasks, done } => format!("opened {done}/{tasks}"),
-            RunNews::Started { task, attempt } => format!("started {task} {attempt}"),
-            RunNews::Retrying { task, .. } => format!("retrying {task}"),
-            RunNews::Waiting { task, .. } => format!("waiting {task}"),
-            RunNews::Ended { task, state, .. } => format!("{task} {state:?}"),
-            RunNews::Stopping { running } => format!("stopping {running}"),
-            RunNews::Closed(state) => format!("closed {state:?}"),
+            RunNotification::Opened { tasks, done } => format!("opened {done}/{tasks}"),
+            RunNotification::Started { task, attempt } => format!("started {task} {attempt}"),
+            RunNotification::Retrying { task, .. } => format!("retrying {task}"),
+            RunNotification::Waiting { task, .. } => format!("waiting {task}"),
+            RunNotification::Ended { task, state, .. } => format!("{task} {state:?}"),
+            RunNotification::Stopping { running } => format!("stopping {running}"),
+            RunNotification::Closed(state) => format!("closed {state:?}"),
         });
     }
     assert_eq!(words.first().map(String::as_str), Some("opened 0/6"));
@@ -354,7 +354,7 @@ async fn a_system_that_cannot_be_reached_is_tried_again_for_a_while() {
     assert_eq!(summary.record.tasks[0].attempt, 1);
     let mut told = 0;
     while let Some(news) = news.recv().await {
-        told += usize::from(matches!(news, RunNews::Waiting { .. }));
+        told += usize::from(matches!(news, RunNotification::Waiting { .. }));
     }
     assert_eq!(told, 5, "0.5 + 1 + 2 + 4 + 5 s");
 

@@ -23,7 +23,7 @@ use towpath_testkit::SimulatedSystem;
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, Remedy, TaskId, TriggerRule};
 
 use crate::fixture::{LEASE_US, SimulatedStateStore, open_run, pipeline, retry, task};
-use crate::{AttemptOutcome, RunSetup, TaskWork, drive};
+use crate::{AttemptSuccess, RunSetup, TaskExecutor, drive};
 
 const SEEDS: u64 = 60;
 
@@ -54,13 +54,13 @@ impl Drop for Alive {
 }
 
 #[async_trait]
-impl TaskWork for Work {
+impl TaskExecutor for Work {
     async fn execute(
         &self,
         task: &PlannedTask,
         _attempt: u32,
         _cancel: CancellationToken,
-    ) -> Result<AttemptOutcome> {
+    ) -> Result<AttemptSuccess> {
         let fails = {
             let mut ledger = self.ledger.lock().unwrap();
             assert!(
@@ -94,9 +94,9 @@ impl TaskWork for Work {
                 .or_insert(0) += 1;
             return Err(Failure::new("X", Remedy::Retry, "try again"));
         }
-        Ok(AttemptOutcome {
+        Ok(AttemptSuccess {
             unchanged: self.system.random().is_multiple_of(3),
-            ..AttemptOutcome::default()
+            ..AttemptSuccess::default()
         })
     }
 }

@@ -26,7 +26,7 @@ use towpath_testkit::postgres::PostgresServer;
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, Remedy, TaskId, TriggerRule};
 
 use crate::fixture::{LEASE_US, SimulatedStateStore, open_run, pipeline, retry, task};
-use crate::{AttemptOutcome, RunSetup, TaskWork, drive};
+use crate::{AttemptSuccess, RunSetup, TaskExecutor, drive};
 
 fn seeds() -> u64 {
     let asked = std::env::var("TOWPATH_SEEDS").ok();
@@ -41,13 +41,13 @@ struct Work {
 }
 
 #[async_trait]
-impl TaskWork for Work {
+impl TaskExecutor for Work {
     async fn execute(
         &self,
         task: &PlannedTask,
         _attempt: u32,
         _cancel: CancellationToken,
-    ) -> Result<AttemptOutcome> {
+    ) -> Result<AttemptSuccess> {
         let takes = Duration::from_millis(self.system.random() % 9_000);
         self.system.sleep(takes).await;
         let mut failed = self.failed.lock().unwrap();
@@ -56,7 +56,7 @@ impl TaskWork for Work {
             *failed += 1;
             return Err(Failure::new("X", Remedy::Retry, "try again"));
         }
-        Ok(AttemptOutcome::default())
+        Ok(AttemptSuccess::default())
     }
 }
 

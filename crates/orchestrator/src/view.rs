@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use towpath_ports::{RunRecord, RunState, TaskState};
 use towpath_vocab::{Failure, PlannedPipeline, RetryPlan, TaskId, TriggerRule};
 
-use crate::decide::Command;
+use crate::decide::DriverCommand;
 use crate::error::RunError;
 use crate::trigger::Counts;
 
@@ -157,18 +157,18 @@ impl RunView {
     }
 
     /// Carries out what `decide` said.
-    pub fn apply(&mut self, command: &Command) {
+    pub fn apply(&mut self, command: &DriverCommand) {
         match command {
-            Command::Move { task, to, .. } => self.set_state(*task, *to),
-            Command::RetryAt { task, at_us } => {
+            DriverCommand::Move { task, to, .. } => self.set_state(*task, *to),
+            DriverCommand::RetryAt { task, at_us } => {
                 if let Some(found) = self.tasks.get_mut(*task) {
                     found.retries_used += 1;
                     found.retry_at_us = Some(*at_us);
                     self.due.insert((*at_us, *task));
                 }
             }
-            Command::StopAll => self.cancelling = true,
-            Command::Close(state) => self.closed = Some(*state),
+            DriverCommand::StopAll => self.cancelling = true,
+            DriverCommand::Close(state) => self.closed = Some(*state),
         }
     }
 

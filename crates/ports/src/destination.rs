@@ -105,7 +105,7 @@ pub trait Writer: Send {
     async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> Result<()>;
 
     /// Takes files that are already in place (written by an engine into this destination's staging).
-    async fn adopt(&mut self, files: Vec<StagedFile>) -> Result<()>;
+    async fn add_files(&mut self, files: Vec<StagedFile>) -> Result<()>;
 
     /// Everything has been written: make the candidate.
     async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>>;

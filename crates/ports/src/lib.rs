@@ -40,8 +40,8 @@ pub use engine::{
 pub use exact::{ExactKind, ExactValues, exact_moment, has_exact_text};
 pub use exact_json::{exact_json, json_string};
 pub use look::Look;
-pub use memory::{Lease, Memory};
-pub use operator::{Operator, Output};
+pub use memory::{Memory, ReservedMemory};
+pub use operator::{Operator, OperatorOutput};
 pub use outcome::TaskOutcome;
 pub use process::{ProcessExit, ProcessRunner, ProcessSpec};
 pub use redact::Redaction;
@@ -50,9 +50,9 @@ pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
 };
 pub use state::{
-    Advance, Advanced, AttemptEnd, Claim, CompiledGraph, GraphTask, Interval, NewRun, Opened,
-    Outgoing, RunEvent, RunFilter, RunKind, RunRecord, RunState, StateStore, TaskRecord, TaskState,
-    Transition,
+    AttemptEnd, Claim, CompiledGraph, GraphTask, Interval, NewRun, Opened, OutboxEvent, RunEvent,
+    RunFilter, RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, StateStore, TaskRecord,
+    TaskState, Transition,
 };
 pub use system::{Clock, Secrets, System};
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::Result;
 
 /// Bytes held; giving them back is dropping it.
-pub type Lease = Box<dyn Send + Sync>;
+pub type ReservedMemory = Box<dyn Send + Sync>;
 
 /// A budget of bytes.
 #[async_trait]
@@ -17,13 +17,13 @@ pub trait Memory: Send + Sync {
     fn limit_bytes(&self) -> u64;
 
     /// Waits until this much can be held. A request above the limit waits for all of it.
-    async fn hold(&self, bytes: u64) -> Lease;
+    async fn hold(&self, bytes: u64) -> ReservedMemory;
 
     /// The same for a holder with a name: `rows read of raw.flights`.
     ///
     /// # Errors
     /// `FixConfig` when nobody gave anything back for so long that all wait for each other.
-    async fn lease(&self, _holder: &str, bytes: u64) -> Result<Lease> {
+    async fn lease(&self, _holder: &str, bytes: u64) -> Result<ReservedMemory> {
         Ok(self.hold(bytes).await)
     }
 }

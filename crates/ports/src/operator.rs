@@ -13,7 +13,7 @@ use crate::{Result, Rows};
 
 /// What an operator gives.
 #[derive(Debug, Default)]
-pub struct Output {
+pub struct OperatorOutput {
     /// Rows that go on.
     pub rows: Vec<Rows>,
     /// Rows that were rejected.
@@ -24,7 +24,7 @@ pub struct Output {
     pub repeated_rows: u64,
 }
 
-impl Output {
+impl OperatorOutput {
     /// Rows that go on, and nothing else.
     pub fn of(rows: Rows) -> Self {
         Self {
@@ -52,21 +52,21 @@ pub trait Operator: Send {
     fn schema(&self) -> SchemaRef;
 
     /// Takes one batch.
-    async fn process(&mut self, rows: Rows) -> Result<Output>;
+    async fn process(&mut self, rows: Rows) -> Result<OperatorOutput>;
 
     /// No row with an earlier event time will come.
-    async fn watermark(&mut self, _event_time_us: i64) -> Result<Output> {
-        Ok(Output::default())
+    async fn watermark(&mut self, _event_time_us: i64) -> Result<OperatorOutput> {
+        Ok(OperatorOutput::default())
     }
 
     /// A commit is due: what is held back for it, in parts. Called until it gives `None`.
-    async fn flush(&mut self) -> Result<Option<Output>> {
+    async fn flush(&mut self) -> Result<Option<OperatorOutput>> {
         Ok(None)
     }
 
     /// The input has ended, behind the last `flush`: what is still held, in parts. Called until it gives
     /// `None`.
-    async fn finish(&mut self) -> Result<Option<Output>> {
+    async fn finish(&mut self) -> Result<Option<OperatorOutput>> {
         Ok(None)
     }
 

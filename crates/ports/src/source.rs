@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use futures::Stream;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{
-    ColumnPlan, CursorPlan, Mark, Position, RawRecord, ReadMode, Reject, Selection, SplitId,
-    TableName,
+    ColumnPlan, CursorPlan, Position, RawRecord, ReadMode, Reject, Selection, SplitId,
+    SplitPosition, TableName,
 };
 
 use crate::{Result, Rows};
@@ -160,7 +160,7 @@ pub enum Event {
         event_time_us: i64,
     },
     /// A checkpoint may stand here: everything before is complete.
-    Boundary(Mark),
+    Boundary(SplitPosition),
     /// The split is read to its end.
     End,
 }

@@ -244,7 +244,7 @@ pub struct Transition {
 
 /// What one worker changes in one run, in one transaction.
 #[derive(Clone, Debug)]
-pub struct Advance {
+pub struct RunUpdate {
     /// The run.
     pub run: RunName,
     /// The environment.
@@ -262,9 +262,9 @@ pub struct Advance {
     pub now_us: i64,
 }
 
-/// What became of an `Advance`.
+/// What became of an `RunUpdate`.
 #[derive(Clone, Debug)]
-pub enum Advanced {
+pub enum RunUpdateResult {
     /// It is written down.
     Done {
         /// The number of the last event now.
@@ -297,7 +297,7 @@ pub struct Claim {
 
 /// An event that waits to be sent to a subscriber.
 #[derive(Clone, Debug)]
-pub struct Outgoing {
+pub struct OutboxEvent {
     /// Its number in the outbox.
     pub id: u64,
     /// The run it is about.
@@ -356,7 +356,7 @@ pub trait StateStore: Send + Sync {
     async fn graph(&self, hash: &str) -> Result<Option<serde_json::Value>>;
 
     /// Changes tasks of one run and claims what may start, in one transaction with all event rows.
-    async fn advance(&self, advance: Advance) -> Result<Advanced>;
+    async fn advance(&self, advance: RunUpdate) -> Result<RunUpdateResult>;
 
     /// Changes one task together with its event row. False when state or fence were not as expected.
     async fn transition(&self, transition: Transition) -> Result<bool> {
@@ -369,7 +369,7 @@ pub trait StateStore: Send + Sync {
         let Some(first) = transitions.first() else {
             return Ok(true);
         };
-        let advance = Advance {
+        let advance = RunUpdate {
             run: first.run.clone(),
             environment: first.environment.clone(),
             worker: String::new(),
@@ -380,7 +380,7 @@ pub trait StateStore: Send + Sync {
         };
         Ok(matches!(
             self.advance(advance).await?,
-            Advanced::Done { .. }
+            RunUpdateResult::Done { .. }
         ))
     }
 
@@ -431,7 +431,7 @@ pub trait StateStore: Send + Sync {
 
     /// What waits for a subscriber, oldest first. It stays until `delivered`: a subscriber may see an
     /// event more than once, and knows it by run and `seq`.
-    async fn outbox(&self, subscriber: &str, limit: u64) -> Result<Vec<Outgoing>>;
+    async fn outbox(&self, subscriber: &str, limit: u64) -> Result<Vec<OutboxEvent>>;
 
     /// Removes from a subscriber's outbox what it has got, by its numbers there.
     async fn delivered(&self, subscriber: &str, ids: &[u64]) -> Result<()>;
@@ -516,7 +516,7 @@ pub trait StateStore: Send + Sync {
     async fn lineage(&self, environment: &Environment) -> Result<Vec<(TableName, TableLineage)>>;
 
     /// Digests of what a run said last about something, over those of the time before.
-    async fn put_told(
+    async fn put_reported_notes(
         &self,
         environment: &Environment,
         about: &str,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use towpath_vocab::{
-    ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, Mask, Naming, SecretTemplate,
+    ColumnEdge, ColumnPlan, ColumnRef, EdgeKind, FactSource, Mask, Naming, SecretTemplate,
     TableFact, TableLineage, named_field, types,
 };
 
@@ -385,9 +385,9 @@ fn edge(source: &Source<'_>, from: &str, to: &str, computed: bool) -> ColumnEdge
             column: to.to_owned(),
         },
         influence: if computed {
-            Influence::Transformation
+            EdgeKind::Transformation
         } else {
-            Influence::Identity
+            EdgeKind::Identity
         },
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow_schema::{Schema, SchemaRef};
 use towpath_vocab::{
-    Action, CheckKind, ColumnEdge, ColumnRef, Influence, PlannedTask, TableLineage, TableName,
+    Action, CheckKind, ColumnEdge, ColumnRef, EdgeKind, PlannedTask, TableLineage, TableName,
     TaskId,
 };
 
@@ -377,7 +377,7 @@ pub(crate) fn publish_lineage(tasks: &mut [Task], tables: &Tables) {
                     table: plan.target.to_string(),
                     column: field.name().clone(),
                 },
-                influence: Influence::Identity,
+                influence: EdgeKind::Identity,
             })
             .collect();
         edges.sort();

@@ -55,7 +55,7 @@ pub use outline::{
     state_of,
 };
 pub use schemas::{ReadOptions, write_schemas, yaml_text};
-pub use select::{Choice, SelectError, after, choose, keep};
+pub use select::{SelectError, TaskSelection, after, choose, keep};
 pub use settings::Setting;
 pub use suggest::nearest;
 pub use value::{memory_bytes, threshold};

@@ -11,7 +11,7 @@ use crate::columns;
 use crate::connection::{self, Connection};
 use crate::context::StepContext;
 use crate::keys;
-use crate::outside_table::{can_read, not_active, seen_otherwise, unknown_outside_table};
+use crate::outside_table::{can_read, not_active, seen_otherwise, unknown_external_table};
 use crate::report::{At, Report};
 use crate::settings::{self, Setting};
 use crate::step::{Node as Task, StepFrame};
@@ -390,7 +390,7 @@ fn task(
         Selection::Query(_) => None,
     };
     if let (Selection::Object(object), None) = (&selection, &known) {
-        unknown_outside_table(object, one.at, connection, context, report);
+        unknown_external_table(object, one.at, connection, context, report);
     }
     let place = match &selection {
         Selection::Object(_) => object,

@@ -28,7 +28,7 @@ pub(crate) fn not_active(word: &str, at: At, report: &mut Report) {
 }
 
 /// An object that is not among those discovered, when one of them is near in spelling.
-pub(crate) fn unknown_outside_table(
+pub(crate) fn unknown_external_table(
     object: &str,
     at: At,
     connection: &Connection<'_>,

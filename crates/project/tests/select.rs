@@ -11,7 +11,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use towpath_project::{Choice, SelectError, after, choose, keep};
+use towpath_project::{SelectError, TaskSelection, after, choose, keep};
 use towpath_vocab::{Plan, TaskId};
 
 const FILES: &[(&str, &str)] = &[
@@ -51,9 +51,9 @@ fn plan() -> Plan {
     checked.plan.unwrap_or_else(|| panic!("{said}"))
 }
 
-fn choice(select: &[&str], exclude: &[&str]) -> Choice {
+fn choice(select: &[&str], exclude: &[&str]) -> TaskSelection {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    Choice {
+    TaskSelection {
         select: owned(select),
         exclude: owned(exclude),
     }

@@ -16,13 +16,13 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use towpath_flow::OperatorFactory;
 use towpath_ports::{
-    Assignment, BoxStream, Candidate, Event, InputVersion, Operator, Output, Query, ReadSpec,
-    Reader, Result, Rows, Source, Split, TableSchema,
+    Assignment, BoxStream, Candidate, Event, InputVersion, Operator, OperatorOutput, Query,
+    ReadSpec, Reader, Result, Rows, Source, Split, TableSchema,
 };
 use towpath_vocab::types::one_form;
 use towpath_vocab::{
-    Failure, Mark, Position, RawRecord, Remedy, SplitId, TableName, TablePlan, WriteMode, quote,
-    quote_table,
+    Failure, Position, RawRecord, Remedy, SplitId, SplitPosition, TableName, TablePlan, WriteMode,
+    quote, quote_table,
 };
 
 use crate::QuarantinePorts;
@@ -208,12 +208,12 @@ impl Operator for LeaveOutOlder {
         Arc::clone(&self.schema)
     }
 
-    async fn process(&mut self, rows: Rows) -> Result<Output> {
+    async fn process(&mut self, rows: Rows) -> Result<OperatorOutput> {
         let before = rows.len();
         let rows = self.newer.filter(rows).await?;
-        Ok(Output {
+        Ok(OperatorOutput {
             filtered_rows: (before - rows.len()) as u64,
-            ..Output::of(rows)
+            ..OperatorOutput::of(rows)
         })
     }
 }
@@ -331,7 +331,7 @@ impl Reader for BatchReader {
         let rows = Rows::of_batch(self.table.clone(), "records", self.batch.clone(), 0);
         let events = [
             Ok(Event::Rows(rows)),
-            Ok(Event::Boundary(Mark::at(0))),
+            Ok(Event::Boundary(SplitPosition::at(0))),
             Ok(Event::End),
         ];
         let split = Split {

@@ -17,7 +17,7 @@ use towpath_ports::{
     Result, Scope, StagedFile, Writer,
 };
 use towpath_vocab::{
-    Annotations, Failure, Generation, Mark, Position, Remedy, SplitId, TableName, TaskKey,
+    Annotations, Failure, Generation, Position, Remedy, SplitId, SplitPosition, TableName, TaskKey,
 };
 
 use crate::decide::Taken;
@@ -63,7 +63,10 @@ fn noted(taken: &Taken) -> Result<Annotations> {
 
 /// The position of a replay's commit, and of the one that marks its records.
 pub(crate) fn marked(generation: Generation) -> Position {
-    Position::single(SPLIT, Mark::at(u64::try_from(generation.0).unwrap_or(0)))
+    Position::single(
+        SPLIT,
+        SplitPosition::at(u64::try_from(generation.0).unwrap_or(0)),
+    )
 }
 
 /// The replay whose records a marking commit marked.
@@ -139,7 +142,7 @@ impl Writer for FailedWriter {
         Ok(())
     }
 
-    async fn adopt(&mut self, _files: Vec<StagedFile>) -> Result<()> {
+    async fn add_files(&mut self, _files: Vec<StagedFile>) -> Result<()> {
         Err(no_table())
     }
 
@@ -246,8 +249,8 @@ impl Writer for NotingWriter {
         self.inner.write(batch, ops).await
     }
 
-    async fn adopt(&mut self, files: Vec<StagedFile>) -> Result<()> {
-        self.inner.adopt(files).await
+    async fn add_files(&mut self, files: Vec<StagedFile>) -> Result<()> {
+        self.inner.add_files(files).await
     }
 
     async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {

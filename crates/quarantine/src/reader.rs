@@ -16,7 +16,7 @@ use futures::stream::unfold;
 use towpath_ports::{
     Assignment, BoxStream, Event, Origin, Reader, Result, Rows, Split, TableSchema,
 };
-use towpath_vocab::{Failure, Mark, Position, RawRecord, RecordLocation, Reject, Remedy};
+use towpath_vocab::{Failure, Position, RawRecord, RecordLocation, Reject, Remedy, SplitPosition};
 
 use crate::records::Record;
 
@@ -79,7 +79,7 @@ fn placed(split: Split, records: Arc<Vec<Record>>) -> Split {
             Event::End if told.load(Ordering::Relaxed) != records.len() as u64 => {
                 return Err(unbalanced(told.load(Ordering::Relaxed), records.len()));
             }
-            Event::Boundary(_) => Event::Boundary(Mark::at(0)),
+            Event::Boundary(_) => Event::Boundary(SplitPosition::at(0)),
             other => other,
         })
     });
@@ -260,7 +260,7 @@ mod tests {
 
     #[tokio::test]
     async fn records_that_come_one_by_one_are_one_batch() {
-        let end = [Event::Boundary(Mark::at(0)), Event::End];
+        let end = [Event::Boundary(SplitPosition::at(0)), Event::End];
         let events = (0..3_000).map(one).chain(end).map(Ok);
         let told = gathered(stream::iter(events).boxed());
         let told: Vec<Event> = told.try_collect().await.unwrap();

@@ -16,7 +16,7 @@ use datafusion_sql::planner::SqlToRel;
 use towpath_vocab::{TableLineage, TableName};
 
 use crate::catalog::{Catalog, Tables};
-use crate::comparison::PostgresMeaning;
+use crate::comparison::PostgresSemantics;
 use crate::fractions::exact_fractions;
 use crate::grouping::sets_of_columns;
 use crate::merged::MergedKeys;
@@ -133,7 +133,7 @@ pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan>
     analyzer.rules.insert(0, Arc::new(OrderedIntervals));
     analyzer.rules.push(Arc::new(MergedKeys));
     analyzer.rules.push(Arc::new(RoundedCasts));
-    analyzer.rules.push(Arc::new(PostgresMeaning));
+    analyzer.rules.push(Arc::new(PostgresSemantics));
     analyzer.execute_and_check(plan, catalog.options(), |_, _| {})
 }
 

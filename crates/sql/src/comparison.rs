@@ -26,9 +26,9 @@ use crate::rounding::compares;
 
 /// Gives comparisons and casts the meaning they have in PostgreSQL.
 #[derive(Debug)]
-pub struct PostgresMeaning;
+pub struct PostgresSemantics;
 
-impl AnalyzerRule for PostgresMeaning {
+impl AnalyzerRule for PostgresSemantics {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|plan| {
             refuse_equal_intervals(&plan)?;
@@ -49,7 +49,7 @@ impl AnalyzerRule for PostgresMeaning {
     }
 
     fn name(&self) -> &'static str {
-        "PostgresMeaning"
+        "PostgresSemantics"
     }
 }
 

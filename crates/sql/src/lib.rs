@@ -40,7 +40,7 @@ pub use analyze::{Analysis, Verdict, analyze, inputs, settled};
 pub use catalog::Tables;
 pub use changing::{changing_calls, changing_words};
 pub use codes::CODES;
-pub use comparison::PostgresMeaning;
+pub use comparison::PostgresSemantics;
 pub use depth::{DEEPEST, check_text, depth};
 pub use expression::{ExpressionInfo, PlannedExpression, expression, plan_expression};
 pub use functions::{Functions, functions};

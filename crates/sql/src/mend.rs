@@ -65,7 +65,7 @@ fn is_column(problem: &SqlProblem) -> bool {
 
 /// Replaces the column at `place`; false when there is none.
 fn mend(sql: &str, statement: &mut SqlStatement, place: (usize, usize)) -> bool {
-    let mut mender = Mender {
+    let mut mender = StatementRewriter {
         sql,
         place,
         done: false,
@@ -75,13 +75,13 @@ fn mend(sql: &str, statement: &mut SqlStatement, place: (usize, usize)) -> bool 
     mender.done
 }
 
-struct Mender<'a> {
+struct StatementRewriter<'a> {
     sql: &'a str,
     place: (usize, usize),
     done: bool,
 }
 
-impl Mender<'_> {
+impl StatementRewriter<'_> {
     /// The column's own name, when `expr` is the column at the place.
     fn column(&self, expr: &Expr) -> Option<Ident> {
         let last = match expr {
@@ -103,7 +103,7 @@ fn null(expr: &Expr) -> Expr {
     })
 }
 
-impl VisitorMut for Mender<'_> {
+impl VisitorMut for StatementRewriter<'_> {
     type Break = ();
 
     fn pre_visit_select(

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use towpath_sql::{Analysis, SqlProblem, Tables, Verdict, analyze, expression, inputs};
-use towpath_vocab::{Influence, TableName, types};
+use towpath_vocab::{EdgeKind, TableName, types};
 
 /// Tables of a small shop. `raw.mystery` exists and its columns are not known.
 struct Shop {
@@ -117,17 +117,17 @@ fn columns(sql: &str) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-fn short(influence: Influence) -> &'static str {
+fn short(influence: EdgeKind) -> &'static str {
     match influence {
-        Influence::Identity => "is",
-        Influence::Transformation => "computed",
-        Influence::Aggregation => "aggregated",
-        Influence::Conditional => "conditional",
-        Influence::Filter => "filter",
-        Influence::Join => "join",
-        Influence::GroupBy => "group",
-        Influence::Sort => "sort",
-        Influence::Window => "window",
+        EdgeKind::Identity => "is",
+        EdgeKind::Transformation => "computed",
+        EdgeKind::Aggregation => "aggregated",
+        EdgeKind::Conditional => "conditional",
+        EdgeKind::Filter => "filter",
+        EdgeKind::Join => "join",
+        EdgeKind::GroupBy => "group",
+        EdgeKind::Sort => "sort",
+        EdgeKind::Window => "window",
     }
 }
 

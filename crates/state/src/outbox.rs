@@ -4,7 +4,7 @@
 //! transaction, and stays until it is taken out; so it is sent at least once. It sends nothing itself.
 //! Read next: `journal.rs`, which fills it.
 
-use towpath_ports::Outgoing;
+use towpath_ports::OutboxEvent;
 use towpath_vocab::{Environment, PipelineName, RunName};
 
 use crate::error::StateError;
@@ -26,7 +26,7 @@ pub(crate) async fn waiting(
     tx: &Tx<'_>,
     subscriber: &str,
     limit: u64,
-) -> Result<Vec<Outgoing>, StateError> {
+) -> Result<Vec<OutboxEvent>, StateError> {
     let rows = tx
         .rows(
             "SELECT outbox.id, run.pipeline, run.number, run.environment,
@@ -39,7 +39,7 @@ pub(crate) async fn waiting(
         .await?;
     rows.iter()
         .map(|row| {
-            Ok(Outgoing {
+            Ok(OutboxEvent {
                 id: row.count(0)?,
                 run: RunName {
                     pipeline: PipelineName::new(row.text(1)?),

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    Advance, Advanced, Claim, NewRun, Opened, Outgoing, Result, RunEvent, RunFilter, RunRecord,
-    RunState, StateStore, TaskRecord,
+    Claim, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
+    RunUpdate, RunUpdateResult, StateStore, TaskRecord,
 };
 use towpath_vocab::{
     CheckResult, Environment, Generation, PipelineName, RunName, TableFact, TableLineage,
@@ -138,7 +138,7 @@ impl StateStore for Store {
             .await
     }
 
-    async fn advance(&self, advance: Advance) -> Result<Advanced> {
+    async fn advance(&self, advance: RunUpdate) -> Result<RunUpdateResult> {
         // Done again it finds its own events, and says so.
         let redo = match advance.after_seq {
             Some(_) => Redo::Harmless,
@@ -151,7 +151,7 @@ impl StateStore for Store {
             advanced
         });
         match self.write(redo, advancing).await {
-            Err(_) if stale.load(Ordering::Relaxed) => Ok(Advanced::Refused),
+            Err(_) if stale.load(Ordering::Relaxed) => Ok(RunUpdateResult::Refused),
             advanced => advanced,
         }
     }
@@ -257,7 +257,7 @@ impl StateStore for Store {
         self.write(Redo::Harmless, writing).await
     }
 
-    async fn outbox(&self, subscriber: &str, limit: u64) -> Result<Vec<Outgoing>> {
+    async fn outbox(&self, subscriber: &str, limit: u64) -> Result<Vec<OutboxEvent>> {
         let subscriber = subscriber.to_owned();
         let reading = operation!(tx, [subscriber] => async {
             outbox::waiting(tx, &subscriber, limit).await
@@ -407,7 +407,7 @@ impl StateStore for Store {
         self.read(reading).await
     }
 
-    async fn put_told(
+    async fn put_reported_notes(
         &self,
         environment: &Environment,
         about: &str,

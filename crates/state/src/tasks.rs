@@ -6,7 +6,7 @@
 //! Locks are taken in one order: run, task, pool. Read next: `journal.rs`.
 
 use serde_json::{Value, json};
-use towpath_ports::{Advance, Advanced, Claim, TaskState, Transition};
+use towpath_ports::{Claim, RunUpdate, RunUpdateResult, TaskState, Transition};
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
 use crate::codec::{outcome_to_column, task_state, to_column};
@@ -23,7 +23,10 @@ const RUNS: u64 = 64;
 ///
 /// # Errors
 /// `Stale` when the run or a task was not as expected: then nothing of it may be kept.
-pub(crate) async fn advance(tx: &Tx<'_>, advance: &Advance) -> Result<Advanced, StateError> {
+pub(crate) async fn advance(
+    tx: &Tx<'_>,
+    advance: &RunUpdate,
+) -> Result<RunUpdateResult, StateError> {
     let journal = Journal::of(tx, &advance.run, &advance.environment).await?;
     let Some(mut journal) = journal.filter(Journal::is_running) else {
         return Err(StateError::Stale);
@@ -31,7 +34,9 @@ pub(crate) async fn advance(tx: &Tx<'_>, advance: &Advance) -> Result<Advanced, 
     if let Some(after) = advance.after_seq
         && journal.seq > after
     {
-        return Ok(Advanced::Behind(events_of(tx, journal.id, after).await?));
+        return Ok(RunUpdateResult::Behind(
+            events_of(tx, journal.id, after).await?,
+        ));
     }
     for transition in &advance.transitions {
         change(tx, &mut journal, transition, &advance.worker).await?;
@@ -51,7 +56,7 @@ pub(crate) async fn advance(tx: &Tx<'_>, advance: &Advance) -> Result<Advanced, 
         .await?;
     }
     journal.finish(tx).await?;
-    Ok(Advanced::Done {
+    Ok(RunUpdateResult::Done {
         seq: journal.seq,
         claims,
     })

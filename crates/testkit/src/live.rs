@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use towpath_ports::{
     Assignment, BoxStream, Event, OpColumn, Reader, Result, Rows, Split, TableSchema,
 };
-use towpath_vocab::{Mark, Position, SplitId, TableName};
+use towpath_vocab::{Position, SplitId, SplitPosition, TableName};
 
 use crate::script::ScriptedSource;
 
@@ -173,7 +173,7 @@ fn event(said: LiveEvent, split: &SplitId, ordinal: u64) -> Event {
             ops: ops.map(OpColumn::from),
             ..Rows::of_batch(table, &split.0, batch, ordinal)
         }),
-        LiveEvent::Boundary(order) => Event::Boundary(Mark::at(order)),
+        LiveEvent::Boundary(order) => Event::Boundary(SplitPosition::at(order)),
         LiveEvent::Truncate(table) => Event::Truncate(table),
         LiveEvent::Schema(schema) => Event::Schema(schema),
         LiveEvent::Watermark(table, event_time_us) => Event::Watermark {

@@ -158,7 +158,7 @@ impl Writer for MemoryWriter {
         Ok(())
     }
 
-    async fn adopt(&mut self, _files: Vec<StagedFile>) -> Result<()> {
+    async fn add_files(&mut self, _files: Vec<StagedFile>) -> Result<()> {
         Err(Failure::new(
             "T0002",
             Remedy::Refused,

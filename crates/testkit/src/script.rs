@@ -16,10 +16,12 @@ use towpath_ports::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split,
     TableSchema,
 };
-use towpath_vocab::{Failure, Mark, Position, RawRecord, Reject, Remedy, SplitId, TableName};
+use towpath_vocab::{
+    Failure, Position, RawRecord, Reject, Remedy, SplitId, SplitPosition, TableName,
+};
 
 /// Makes the events of one split, from behind a mark.
-type Script = Arc<dyn Fn(Option<&Mark>) -> BoxStream<Result<Event>> + Send + Sync>;
+type Script = Arc<dyn Fn(Option<&SplitPosition>) -> BoxStream<Result<Event>> + Send + Sync>;
 
 /// A source that plays scripts.
 #[derive(Clone)]
@@ -46,7 +48,7 @@ impl ScriptedSource {
                 ))));
                 first += batch.num_rows() as u64;
             }
-            events.push(Ok(Event::Boundary(Mark::at(first))));
+            events.push(Ok(Event::Boundary(SplitPosition::at(first))));
             events.push(Ok(Event::End));
             stream::iter(events).boxed()
         });
@@ -88,7 +90,7 @@ impl ScriptedSource {
     pub(crate) fn of_split(
         table: TableSchema,
         split: &str,
-        make: impl Fn(Option<&Mark>) -> BoxStream<Result<Event>> + Send + Sync + 'static,
+        make: impl Fn(Option<&SplitPosition>) -> BoxStream<Result<Event>> + Send + Sync + 'static,
     ) -> Self {
         Self::new(vec![table], vec![(split, Arc::new(make))], false)
     }
@@ -235,7 +237,7 @@ pub fn endless(
         .collect();
     let scripts = names.iter().enumerate().map(|(split, name)| {
         let (table, object) = (table.clone(), name.clone());
-        let script: Script = Arc::new(move |from: Option<&Mark>| {
+        let script: Script = Arc::new(move |from: Option<&SplitPosition>| {
             let (table, object) = (table.clone(), object.clone());
             let start = from.map_or(0, |mark| mark.order);
             let steps = (start..total).step_by(usize::try_from(rows_per_boundary).unwrap_or(1));
@@ -246,7 +248,10 @@ pub fn endless(
                     .collect();
                 let values = ids.iter().map(|id| Some(format!("v{id}"))).collect();
                 let rows = Rows::of_batch(table.clone(), &object, id_value(ids, values), first);
-                [Ok(Event::Rows(rows)), Ok(Event::Boundary(Mark::at(end)))]
+                [
+                    Ok(Event::Rows(rows)),
+                    Ok(Event::Boundary(SplitPosition::at(end))),
+                ]
             });
             stream::iter(events)
                 .chain(stream::once(async { Ok(Event::End) }))
@@ -271,7 +276,7 @@ pub fn endless_of(
     splits: Vec<(&str, Stretch)>,
 ) -> ScriptedSource {
     let scripts = splits.into_iter().map(|(name, make)| {
-        let script: Script = Arc::new(move |from: Option<&Mark>| {
+        let script: Script = Arc::new(move |from: Option<&SplitPosition>| {
             let events = make(from.map_or(0, |mark| mark.order));
             stream::iter(events.into_iter().map(Ok)).boxed()
         });
@@ -377,7 +382,7 @@ impl ChangeFeed {
     /// The feed as an endless source that ends with its last transaction.
     pub fn source(&self) -> ScriptedSource {
         let transactions = Arc::clone(&self.transactions);
-        let script: Script = Arc::new(move |from: Option<&Mark>| {
+        let script: Script = Arc::new(move |from: Option<&SplitPosition>| {
             let transactions = Arc::clone(&transactions);
             let start = from.map_or(0, |mark| mark.order);
             let count = transactions.len() as u64;
@@ -397,7 +402,7 @@ impl ChangeFeed {
                     .zip(changes)
                     .map(|(ordinal, change)| Ok(Event::Rows(rows_of(change, ordinal))))
                     .collect();
-                events.push(Ok(Event::Boundary(Mark::at(index + 1))));
+                events.push(Ok(Event::Boundary(SplitPosition::at(index + 1))));
                 events
             });
             stream::iter(events)

@@ -225,7 +225,7 @@ impl CheckKind {
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// It held.
     Pass,
     /// It did not hold; the commit went on.
@@ -244,7 +244,7 @@ pub struct CheckResult {
     /// The check's code.
     pub kind: String,
     /// How it came out.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// What was measured: breaking rows, a count, an age in seconds.
     pub value: f64,
     /// The limit in words: `at most 0 rows`.

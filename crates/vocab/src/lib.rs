@@ -30,14 +30,14 @@ mod token;
 pub mod types;
 
 pub use check::{
-    Check, CheckKind, CheckResult, Outcome, Rule, RuleKind, Severity, Threshold, Tolerance,
+    Check, CheckKind, CheckOutcome, CheckResult, Rule, RuleKind, Severity, Threshold, Tolerance,
 };
 pub use code::CodeEntry;
 pub use diagnostic::{Diagnostic, Level, RecordLocation, Span};
 pub use fact::{FactSource, Facts, TableFact};
 pub use failure::{Failure, Remedy};
 pub use introspect::{Answer, Introspect, Pending, Question};
-pub use lineage::{ColumnEdge, ColumnRef, Influence, TableLineage};
+pub use lineage::{ColumnEdge, ColumnRef, EdgeKind, TableLineage};
 pub use name::{Environment, PipelineName, ProjectId, RunName, StepName, TableName, TaskId};
 pub use naming::{Finder, Naming, named_field};
 pub use option::{ConnectionPlan, OptionValue, SecretTemplate};
@@ -49,4 +49,6 @@ pub use plan::{
 pub use quote::{literal, quote, quote_table};
 pub use reject::{RawRecord, Reason, Reject};
 pub use spec::{ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec};
-pub use token::{Annotations, Generation, Mark, Position, SplitId, TaskKey, TaskKind, Token};
+pub use token::{
+    Annotations, Generation, Position, SplitId, SplitPosition, TaskKey, TaskKind, Token,
+};

@@ -17,7 +17,7 @@ pub struct ColumnRef {
 /// How a source column bears on a target column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Influence {
+pub enum EdgeKind {
     /// The value unchanged.
     Identity,
     /// Computed from it.
@@ -38,12 +38,12 @@ pub enum Influence {
     Window,
 }
 
-impl Influence {
+impl EdgeKind {
     /// True when the value itself flows, false when it only steers.
     pub fn is_direct(self) -> bool {
         matches!(
             self,
-            Influence::Identity | Influence::Transformation | Influence::Aggregation
+            EdgeKind::Identity | EdgeKind::Transformation | EdgeKind::Aggregation
         )
     }
 }
@@ -56,7 +56,7 @@ pub struct ColumnEdge {
     /// Where it goes.
     pub to: ColumnRef,
     /// How.
-    pub influence: Influence,
+    pub influence: EdgeKind,
 }
 
 /// All edges into one table.

@@ -139,7 +139,7 @@ pub struct SplitId(pub String);
 
 /// How far one split has been read: everything up to and including it is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct SplitPosition {
     /// Sorts marks of one split: an LSN, an offset, a byte position, a counter.
     pub order: u64,
     /// What the source needs to go on from here; only the source reads it.
@@ -147,7 +147,7 @@ pub struct Mark {
     pub resume: serde_json::Value,
 }
 
-impl Mark {
+impl SplitPosition {
     /// A mark whose order is all the source needs.
     pub fn at(order: u64) -> Self {
         Self {
@@ -161,12 +161,12 @@ impl Mark {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position {
-    marks: BTreeMap<SplitId, Mark>,
+    marks: BTreeMap<SplitId, SplitPosition>,
 }
 
 impl Position {
     /// A position of a source with one split.
-    pub fn single(split: impl Into<String>, mark: Mark) -> Self {
+    pub fn single(split: impl Into<String>, mark: SplitPosition) -> Self {
         Self {
             marks: BTreeMap::from([(SplitId(split.into()), mark)]),
         }
@@ -178,17 +178,17 @@ impl Position {
     }
 
     /// The mark of one split.
-    pub fn mark(&self, split: &SplitId) -> Option<&Mark> {
+    pub fn mark(&self, split: &SplitId) -> Option<&SplitPosition> {
         self.marks.get(split)
     }
 
     /// All marks, by split.
-    pub fn marks(&self) -> impl Iterator<Item = (&SplitId, &Mark)> {
+    pub fn marks(&self) -> impl Iterator<Item = (&SplitId, &SplitPosition)> {
         self.marks.iter()
     }
 
     /// Moves one split forward; a mark behind the present one changes nothing.
-    pub fn advance(&mut self, split: &SplitId, mark: Mark) {
+    pub fn advance(&mut self, split: &SplitId, mark: SplitPosition) {
         match self.marks.get(split) {
             Some(present) if present.order > mark.order => {}
             _ => {
@@ -198,7 +198,7 @@ impl Position {
     }
 
     /// Takes the mark of one split out.
-    fn take(&mut self, split: &str) -> Option<Mark> {
+    fn take(&mut self, split: &str) -> Option<SplitPosition> {
         self.marks.remove(&SplitId(split.to_owned()))
     }
 
@@ -309,10 +309,13 @@ mod tests {
 
     #[test]
     fn positions_only_move_forward() {
-        let mut position = Position::single("f", Mark::at(7));
-        position.advance(&SplitId("f".into()), Mark::at(3));
-        assert_eq!(position.mark(&SplitId("f".into())), Some(&Mark::at(7)));
-        position.merge(Position::single("g", Mark::at(1)));
+        let mut position = Position::single("f", SplitPosition::at(7));
+        position.advance(&SplitId("f".into()), SplitPosition::at(3));
+        assert_eq!(
+            position.mark(&SplitId("f".into())),
+            Some(&SplitPosition::at(7))
+        );
+        position.merge(Position::single("g", SplitPosition::at(1)));
         assert_eq!(position.marks().count(), 2);
     }
 }

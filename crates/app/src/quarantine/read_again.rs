@@ -11,7 +11,7 @@ use towpath_vocab::{Failure, LoadPlan, Plan, RawRecord, Remedy, Selection, Table
 
 use super::typed::TypedReader;
 use crate::Result;
-use crate::facts::outside_key;
+use crate::facts::external_key;
 use crate::services::{ProjectServices, spec_of};
 use crate::work::{load_spec, observed};
 
@@ -44,7 +44,7 @@ async fn reader(
     let Selection::Object(object) = &load.selection else {
         return Err(unknown_columns(table));
     };
-    let key = outside_key(&load.connection.name, object);
+    let key = external_key(&load.connection.name, object);
     let fact = facts.into_iter().find(|(known, _)| *known == key);
     let (_, fact) = fact.ok_or_else(|| unknown_columns(table))?;
     let reader = TypedReader::new(table.clone(), fact.schema, &records)?;
@@ -69,7 +69,7 @@ pub(super) async fn columns(
     let Selection::Object(selected) = &load.selection else {
         return Ok(Vec::new());
     };
-    let key = outside_key(&load.connection.name, selected);
+    let key = external_key(&load.connection.name, selected);
     let facts = services.store.facts(&plan.environment).await?;
     let read = facts.iter().find(|(known, _)| *known == key);
     Ok(read

@@ -16,8 +16,8 @@ use futures::stream;
 use towpath_connectors::record_value;
 use towpath_ports::{Assignment, BatchOrigin, BoxStream, Event, Reader, Rows, Split, TableSchema};
 use towpath_vocab::{
-    Failure, Mark, Position, RawRecord, Reason, RecordLocation, Reject, Remedy, SplitId, TableName,
-    types,
+    Failure, Position, RawRecord, Reason, RecordLocation, Reject, Remedy, SplitId, SplitPosition,
+    TableName, types,
 };
 
 use crate::Result;
@@ -180,7 +180,7 @@ fn events(
     Ok(vec![
         Event::Rows(rows),
         Event::Rejects(rejects),
-        Event::Boundary(Mark::at(0)),
+        Event::Boundary(SplitPosition::at(0)),
         Event::End,
     ])
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use towpath_orchestrator::{AttemptOutcome, LocalProcesses};
+use towpath_orchestrator::{AttemptSuccess, LocalProcesses};
 use towpath_ports::{
     Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, Secrets, System, TaskOutcome,
 };
@@ -24,7 +24,7 @@ use super::finished;
 use super::folders::{OUT, STEP, clear, log_of, task_folder};
 use super::left::only_kind;
 use super::load::read_spec;
-use super::scope::{TaskDone, Work};
+use super::scope::{RunExecutor, TaskDone};
 use super::write_table::TableWrite;
 use crate::services::files_kind;
 use crate::{Result, private};
@@ -33,18 +33,18 @@ use crate::{Result, private};
 const GRACE: Duration = Duration::from_secs(8);
 
 pub(super) async fn run(
-    work: &Work,
+    work: &RunExecutor,
     task: &PlannedTask,
     command: &CommandPlan,
     attempt: u32,
     cancel: CancellationToken,
-) -> Result<AttemptOutcome> {
+) -> Result<AttemptSuccess> {
     if let Some(table) = appended(work, task, command).await? {
         let why = format!("it has already appended to `{table}`");
         work.record(&task.id, TaskDone::Skipped(why));
-        return Ok(AttemptOutcome {
+        return Ok(AttemptSuccess {
             unchanged: true,
-            ..AttemptOutcome::default()
+            ..AttemptSuccess::default()
         });
     }
     let folder = task_folder(&work.folder, &task.id);
@@ -76,7 +76,7 @@ pub(super) async fn run(
     if command.writes.is_empty() {
         work.record(&task.id, TaskDone::Command);
     }
-    Ok(AttemptOutcome {
+    Ok(AttemptSuccess {
         unchanged: false,
         outcome: TaskOutcome::Nothing,
         fingerprint: None,
@@ -85,7 +85,7 @@ pub(super) async fn run(
 
 /// The same for every attempt of a task in its run, and for nothing else: not for another environment,
 /// not for a run of the same name from before the state store was deleted.
-fn idempotency_key(work: &Work, task: &PlannedTask) -> String {
+fn idempotency_key(work: &RunExecutor, task: &PlannedTask) -> String {
     format!(
         "{}/{}/{}-{}/{}",
         work.project, work.environment, work.run, work.run_id, task.id
@@ -94,7 +94,7 @@ fn idempotency_key(work: &Work, task: &PlannedTask) -> String {
 
 /// Runs the program to its end; only what earlier attempts printed is in its folder.
 async fn carry_out(
-    work: &Work,
+    work: &RunExecutor,
     task: &PlannedTask,
     command: &CommandPlan,
     folder: &Path,
@@ -134,7 +134,7 @@ async fn carry_out(
 /// A table that the run which is done again, or a later one, has appended to: its program would leave
 /// the same rows again.
 async fn appended<'a>(
-    work: &Work,
+    work: &RunExecutor,
     task: &PlannedTask,
     command: &'a CommandPlan,
 ) -> Result<Option<&'a TableName>> {
@@ -150,7 +150,7 @@ async fn appended<'a>(
 }
 
 /// A variable's value: what the run knows, then secrets, which only the program sees.
-async fn resolved(work: &Work, text: &str) -> Result<String> {
+async fn resolved(work: &RunExecutor, text: &str) -> Result<String> {
     let text = of_run(work, text)?;
     work.services
         .system
@@ -160,7 +160,7 @@ async fn resolved(work: &Work, text: &str) -> Result<String> {
 
 /// Replaces `${run:…}`. A run without a schedule has no interval: asking for one is a mistake, not an
 /// empty text.
-fn of_run(work: &Work, text: &str) -> Result<String> {
+fn of_run(work: &RunExecutor, text: &str) -> Result<String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once("${run:") {
@@ -228,7 +228,7 @@ fn prepare_folder(folder: &Path, command: &CommandPlan) -> Result<Vec<PathBuf>> 
 }
 
 async fn write_step(
-    work: &Work,
+    work: &RunExecutor,
     folder: &Path,
     command: &CommandPlan,
     outputs: &[PathBuf],
@@ -264,13 +264,13 @@ async fn write_step(
 /// Loads what the program left in an output folder. The commit says of which attempt of the program it
 /// is: another attempt's is not taken for it.
 async fn keep(
-    work: &Work,
+    work: &RunExecutor,
     task: &PlannedTask,
     table: &TablePlan,
     output: &Path,
     attempt: &str,
     cancel: CancellationToken,
-) -> Result<AttemptOutcome> {
+) -> Result<AttemptSuccess> {
     let pattern = only_kind(output, &table.target)?;
     let path = OptionValue::Plain(serde_json::Value::String(output.display().to_string()));
     let connection = ConnectionPlan {

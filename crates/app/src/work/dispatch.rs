@@ -6,26 +6,26 @@
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use towpath_orchestrator::{AttemptOutcome, TaskWork};
+use towpath_orchestrator::{AttemptSuccess, TaskExecutor};
 use towpath_ports::TaskOutcome;
 use towpath_vocab::{Action, Failure, PlannedTask};
 
 use super::folders::{log_of, task_folder};
-use super::scope::{TaskDone, Work};
+use super::scope::{RunExecutor, TaskDone};
 use super::{command, load, model, publish};
 
 #[async_trait]
-impl TaskWork for Work {
+impl TaskExecutor for RunExecutor {
     async fn execute(
         &self,
         task: &PlannedTask,
         attempt: u32,
         cancel: CancellationToken,
-    ) -> Result<AttemptOutcome, Failure> {
+    ) -> Result<AttemptSuccess, Failure> {
         tracing::debug!(task = task.id.as_str(), attempt, "begin");
         if let Some(why) = self.kept_back(&task.action) {
             self.record(&task.id, TaskDone::Skipped(why.clone()));
-            return Ok(AttemptOutcome {
+            return Ok(AttemptSuccess {
                 unchanged: true,
                 outcome: TaskOutcome::Skipped { reason: why },
                 fingerprint: None,
@@ -42,7 +42,7 @@ impl TaskWork for Work {
         self.recovered(task, outcome).await
     }
 
-    fn traces(&self, task: &PlannedTask, attempt: u32) -> Option<String> {
+    fn log_hint(&self, task: &PlannedTask, attempt: u32) -> Option<String> {
         let Action::Command(_) = task.action else {
             return None;
         };
@@ -51,7 +51,7 @@ impl TaskWork for Work {
     }
 }
 
-impl Work {
+impl RunExecutor {
     /// Why a task is not done in a run that reads a part of its sources.
     fn kept_back(&self, action: &Action) -> Option<String> {
         let limit = self.options.limit?;

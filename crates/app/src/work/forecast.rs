@@ -12,7 +12,7 @@ use towpath_vocab::{
 };
 
 use super::generation::GenerationClaim;
-use super::scope::Work;
+use super::scope::RunExecutor;
 use crate::Result;
 use crate::services::spec_of;
 
@@ -20,14 +20,14 @@ use crate::services::spec_of;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forecast {
     /// What it would do.
-    pub effect: Effect,
+    pub effect: PlannedEffect,
     /// Because of what, in words.
     pub because: String,
 }
 
 /// What a task would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum PlannedEffect {
     /// Nothing: what it made is there and would be the same.
     Nothing,
     /// It would be done.
@@ -39,20 +39,20 @@ pub enum Effect {
 impl Forecast {
     pub(crate) fn does(because: impl Into<String>) -> Self {
         Self {
-            effect: Effect::Does,
+            effect: PlannedEffect::Does,
             because: because.into(),
         }
     }
 
     fn depends(because: impl Into<String>) -> Self {
         Self {
-            effect: Effect::Depends,
+            effect: PlannedEffect::Depends,
             because: because.into(),
         }
     }
 }
 
-impl Work {
+impl RunExecutor {
     /// What a run of this pipeline would do with each task.
     pub(crate) async fn forecast(
         &self,
@@ -81,7 +81,7 @@ impl Work {
         let Some((run, record)) = last else {
             return Ok(Forecast::does("it has not succeeded yet"));
         };
-        let parents = |effect: Effect| {
+        let parents = |effect: PlannedEffect| {
             let known = |parent: &&TaskId| told.get(*parent).is_some_and(|it| it.effect == effect);
             let names: Vec<&str> = task
                 .after
@@ -92,7 +92,7 @@ impl Work {
             (!names.is_empty()).then(|| names.join(", "))
         };
         let is_load = matches!(task.action, Action::Load(_));
-        if let Some(parents) = parents(Effect::Does).filter(|_| !is_load) {
+        if let Some(parents) = parents(PlannedEffect::Does).filter(|_| !is_load) {
             return Ok(Forecast::does(format!("{parents} comes before it")));
         }
         let now = match self.print_now(task).await {
@@ -112,11 +112,11 @@ impl Work {
                 "the table was deleted, or another program changed it since",
             ));
         }
-        if let Some(parents) = parents(Effect::Depends).filter(|_| !is_load) {
+        if let Some(parents) = parents(PlannedEffect::Depends).filter(|_| !is_load) {
             return Ok(Forecast::depends(format!("{parents} may give new rows")));
         }
         Ok(Forecast {
-            effect: Effect::Nothing,
+            effect: PlannedEffect::Nothing,
             because: format!("unchanged since {run}"),
         })
     }
@@ -126,7 +126,7 @@ impl Work {
         match &task.action {
             Action::Command(_) => Some(Forecast::does("a command runs every time")),
             Action::Publish(publish) if !publish.connection.writable => Some(Forecast {
-                effect: Effect::Nothing,
+                effect: PlannedEffect::Nothing,
                 because: "the connection is read-only".to_owned(),
             }),
             Action::Load(load) if !tells_version(&load.connection.kind) => {
@@ -155,7 +155,7 @@ impl Work {
             last: self.services.lake.last(&key, &plan.target).await?,
             is_done: false,
         };
-        self.is_held(task, now, &claim, plan.write.mode).await
+        self.is_up_to_date(task, now, &claim, plan.write.mode).await
     }
 }
 

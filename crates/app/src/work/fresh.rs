@@ -13,10 +13,10 @@ use super::changes::Pinned;
 use super::fingerprint::fingerprint;
 use super::load::read_spec;
 use super::model;
-use super::scope::Work;
+use super::scope::RunExecutor;
 use crate::Result;
 
-impl Work {
+impl RunExecutor {
     /// Tasks of a resumed run that ended well on inputs that are others now.
     pub(crate) async fn outdated(
         &self,

@@ -7,17 +7,17 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use towpath_orchestrator::AttemptOutcome;
+use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_vocab::{
-    Annotations, ColumnEdge, ColumnPlan, ColumnRef, FactSource, Influence, LoadPlan, PlannedTask,
+    Annotations, ColumnEdge, ColumnPlan, ColumnRef, EdgeKind, FactSource, LoadPlan, PlannedTask,
     Position, ReadMode, Selection, TableLineage, WriteMode, WritePlan,
 };
 
 use super::fingerprint::fingerprint;
 use super::generation::GenerationClaim;
 use super::observed::{observed, stamped_schema};
-use super::scope::Work;
+use super::scope::RunExecutor;
 use super::write_table::TableWrite;
 use crate::Result;
 use crate::services::parallelism;
@@ -27,11 +27,11 @@ const BATCH_ROWS: usize = 32 * 1024;
 const BATCH_BYTES: usize = 8 << 20;
 
 pub(super) async fn load(
-    work: &Work,
+    work: &RunExecutor,
     task: &PlannedTask,
     load: &LoadPlan,
     cancel: CancellationToken,
-) -> Result<AttemptOutcome> {
+) -> Result<AttemptSuccess> {
     let source = work.services.source(&load.connection)?;
     let destination = Arc::clone(&work.services.lake) as Arc<dyn Destination>;
     let target = load.table.target.clone();
@@ -48,9 +48,9 @@ pub(super) async fn load(
             .is_appended(task, destination.as_ref(), &load.table)
             .await?
     {
-        return Ok(AttemptOutcome {
+        return Ok(AttemptSuccess {
             unchanged: true,
-            ..AttemptOutcome::default()
+            ..AttemptSuccess::default()
         });
     }
     let claim = work
@@ -61,10 +61,10 @@ pub(super) async fn load(
     }
     if let Some(print) = &fingerprint
         && work
-            .is_held(task, print, &claim, load.table.write.mode)
+            .is_up_to_date(task, print, &claim, load.table.write.mode)
             .await?
     {
-        return Ok(AttemptOutcome {
+        return Ok(AttemptSuccess {
             unchanged: true,
             outcome: TaskOutcome::Nothing,
             fingerprint,
@@ -110,21 +110,21 @@ pub(super) async fn load(
         })
         .await?;
     if let (Some(schema), Selection::Object(object)) = (seen, &load.selection) {
-        work.observe_outside(&load.connection.name, object, stamped_schema(&schema, load))
+        work.observe_external(&load.connection.name, object, stamped_schema(&schema, load))
             .await?;
     }
     Ok(outcome)
 }
 
 /// Rows that this load takes away when its source has none.
-fn rows_before(work: &Work, load: &LoadPlan, claim: &GenerationClaim) -> Option<u64> {
+fn rows_before(work: &RunExecutor, load: &LoadPlan, claim: &GenerationClaim) -> Option<u64> {
     let replaces = load.read == ReadMode::Full && load.table.write.mode == WriteMode::Replace;
     let last = claim.last.as_ref()?;
     (replaces && work.options.limit.is_none()).then_some(last.stats.rows_in)
 }
 
 /// What a load reads, with what the user said for this run.
-pub(super) fn read_spec(work: &Work, load: &LoadPlan) -> ReadSpec {
+pub(super) fn read_spec(work: &RunExecutor, load: &LoadPlan) -> ReadSpec {
     let mut spec = load_spec(load);
     spec.limit = work.options.limit;
     if spec.limit.is_some() {
@@ -218,9 +218,9 @@ fn identity_lineage(load: &LoadPlan, schema: &arrow_schema::SchemaRef) -> TableL
                     column,
                 },
                 influence: if is_set {
-                    Influence::Transformation
+                    EdgeKind::Transformation
                 } else {
-                    Influence::Identity
+                    EdgeKind::Identity
                 },
             }
         })

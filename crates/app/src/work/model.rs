@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use towpath_engine::Engine;
 use towpath_flow::{OutputSummary, judge_view};
-use towpath_orchestrator::AttemptOutcome;
+use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Clock, Destination, ModelEngine, ModelRequest, TaskOutcome};
 use towpath_vocab::{
     Annotations, Check, CheckKind, ColumnRef, Failure, Materialized, ModelPlan, PlannedTask,
@@ -17,16 +17,16 @@ use towpath_vocab::{
 };
 
 use super::fingerprint::{fingerprint, held_form};
-use super::scope::{TaskDone, Work};
+use super::scope::{RunExecutor, TaskDone};
 use super::write_table::TableWrite;
 use crate::Result;
 
 pub(super) async fn build(
-    work: &Work,
+    work: &RunExecutor,
     task: &PlannedTask,
     model: &ModelPlan,
     cancel: CancellationToken,
-) -> Result<AttemptOutcome> {
+) -> Result<AttemptSuccess> {
     let engine = &work.services.engine;
     let target = model.table.target.clone();
     let read = inputs(engine, model).await?;
@@ -47,12 +47,12 @@ pub(super) async fn build(
         && !is_anew(work, model)
         && model.table.write.mode == WriteMode::Append
         && claim.held_fingerprint() == Some(print.as_str());
-    let is_held = keeps
+    let is_up_to_date = keeps
         || work
-            .is_held(task, &print, &claim, model.table.write.mode)
+            .is_up_to_date(task, &print, &claim, model.table.write.mode)
             .await?;
-    if is_held && !model.asks && !work.options.changing.contains(&target) {
-        return Ok(AttemptOutcome {
+    if is_up_to_date && !model.asks && !work.options.changing.contains(&target) {
+        return Ok(AttemptSuccess {
             unchanged: true,
             outcome: TaskOutcome::Nothing,
             fingerprint: Some(print),
@@ -92,7 +92,7 @@ pub(super) async fn build(
 }
 
 /// Whether an incremental model is built anew: what its config says, else the flag.
-fn is_anew(work: &Work, model: &ModelPlan) -> bool {
+fn is_anew(work: &RunExecutor, model: &ModelPlan) -> bool {
     model.full_refresh.unwrap_or(work.options.full_refresh)
 }
 
@@ -134,11 +134,11 @@ pub(super) async fn inputs(engine: &Engine, model: &ModelPlan) -> Result<Vec<Str
 
 /// A view holds no rows: only its text is kept, and its lineage. What it would show is judged before.
 async fn view(
-    work: &Work,
+    work: &RunExecutor,
     task: &PlannedTask,
     model: &ModelPlan,
     print: String,
-) -> Result<AttemptOutcome> {
+) -> Result<AttemptSuccess> {
     let target = &model.table.target;
     let stands = work.stands(task, target).await?;
     let is_rerun = work.options.rerun_of.is_some();
@@ -147,7 +147,7 @@ async fn view(
         && !model.asks
         && work.is_unchanged(task, &print, true).await?
     {
-        return Ok(AttemptOutcome {
+        return Ok(AttemptSuccess {
             unchanged: true,
             outcome: TaskOutcome::View { version },
             fingerprint: Some(print),
@@ -185,7 +185,7 @@ async fn view(
             judged,
         },
     );
-    Ok(AttemptOutcome {
+    Ok(AttemptSuccess {
         unchanged: false,
         outcome: TaskOutcome::View { version },
         fingerprint: Some(print),
@@ -194,7 +194,7 @@ async fn view(
 
 /// Asks a view's checks of what it would show. Where one fails, the view stays as it was.
 async fn judge(
-    work: &Work,
+    work: &RunExecutor,
     task: &PlannedTask,
     model: &ModelPlan,
     sql: &str,

@@ -14,7 +14,7 @@ use towpath_vocab::types::{NO_VALUES, SOURCE_NAME, SOURCE_TYPE, WRITTEN_AS};
 use towpath_vocab::{LoadPlan, OptionValue, Selection, TableFact};
 
 use crate::Result;
-use crate::facts::outside_key;
+use crate::facts::external_key;
 
 /// Schema metadata of an observed table: the options it was read by, as a hash.
 const READ_BY: &str = "towpath.read_by";
@@ -28,7 +28,7 @@ pub(crate) async fn observed(
     let Selection::Object(object) = &load.selection else {
         return Ok(None);
     };
-    let key = outside_key(&load.connection.name, object);
+    let key = external_key(&load.connection.name, object);
     let fact = facts.iter().find(|(known, _)| *known == key);
     let last = fact.map(|(_, fact)| Arc::clone(&fact.schema));
     // What cannot be read now is replaced, or stops the load later and says why.

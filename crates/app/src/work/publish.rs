@@ -11,10 +11,10 @@ use std::sync::Arc;
 use arrow_schema::FieldRef;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use towpath_orchestrator::AttemptOutcome;
+use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{DELETE_ABSENT, Destination, Look, ReadSpec, Reader, TaskOutcome};
 use towpath_vocab::{
-    ColumnEdge, ColumnRef, Failure, Influence, PlannedTask, PublishPlan, ReadMode, Remedy,
+    ColumnEdge, ColumnRef, EdgeKind, Failure, PlannedTask, PublishPlan, ReadMode, Remedy,
     Selection, TableLineage, TablePlan, WriteMode,
 };
 
@@ -24,18 +24,18 @@ use super::changes::{
 };
 use super::fingerprint::{fingerprint, held_form};
 use super::generation::GenerationClaim;
-use super::scope::{TaskDone, Work};
+use super::scope::{RunExecutor, TaskDone};
 use super::sent::{Same, Sent, Target, is_in_history};
 use super::write_table::TableWrite;
 use crate::Result;
 use crate::services::parallelism;
 
 pub(super) async fn publish(
-    work: &Work,
+    work: &RunExecutor,
     task: &PlannedTask,
     publish: &PublishPlan,
     cancel: CancellationToken,
-) -> Result<AttemptOutcome> {
+) -> Result<AttemptSuccess> {
     if !publish.connection.writable {
         let why = format!(
             "`{}` is read-only; to publish tables to it, set `writable: true`",
@@ -74,7 +74,7 @@ pub(super) async fn publish(
         target: Target::new(destination.states(&key, &target).await?, &claim),
     };
     fail::fail_point!("publish::looked");
-    if outgoing.is_held(task, &print, &claim).await? {
+    if outgoing.is_up_to_date(task, &print, &claim).await? {
         let same = outgoing
             .same
             .map_or(TaskOutcome::Nothing, |same| same.outcome());
@@ -110,7 +110,7 @@ pub(super) async fn publish(
 
 /// One publish, before it is known what is sent.
 struct Outgoing<'a> {
-    work: &'a Work,
+    work: &'a RunExecutor,
     publish: &'a PublishPlan,
     now: &'a Pinned,
     destination: &'a dyn Destination,
@@ -125,7 +125,7 @@ struct Outgoing<'a> {
 impl Outgoing<'_> {
     /// True when the destination holds this version, or one that an earlier run found to be the same,
     /// and nobody has changed the target since.
-    async fn is_held(
+    async fn is_up_to_date(
         &self,
         task: &PlannedTask,
         print: &str,
@@ -140,7 +140,7 @@ impl Outgoing<'_> {
                 .same
                 .as_ref()
                 .is_some_and(|same| same.fingerprint.as_deref() == Some(print));
-        Ok(is_known_same || self.work.is_held(task, print, claim, mode).await?)
+        Ok(is_known_same || self.work.is_up_to_date(task, print, claim, mode).await?)
     }
 
     /// True when all rows are to be sent because of what others did to the target. What was added is not
@@ -442,8 +442,8 @@ fn is_applied(plan: &mut TablePlan) {
     plan.drop.clear();
 }
 
-fn unchanged(fingerprint: Option<String>, outcome: TaskOutcome) -> AttemptOutcome {
-    AttemptOutcome {
+fn unchanged(fingerprint: Option<String>, outcome: TaskOutcome) -> AttemptSuccess {
+    AttemptSuccess {
         unchanged: true,
         outcome,
         fingerprint,
@@ -470,7 +470,7 @@ fn lineage(publish: &PublishPlan, now: &Pinned) -> TableLineage {
     let edges = columns.fields().iter().map(|field| ColumnEdge {
         from: column(&from, field.name()),
         to: column(&to, field.name()),
-        influence: Influence::Identity,
+        influence: EdgeKind::Identity,
     });
     TableLineage {
         edges: edges.collect(),

@@ -12,7 +12,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use futures::TryStreamExt;
 use towpath_flow::{OutputSummary, quarantine_table};
-use towpath_orchestrator::AttemptOutcome;
+use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{
     Destination, ModelEngine, ModelRequest, Query, RunRecord, TaskOutcome, TaskState,
 };
@@ -21,19 +21,19 @@ use towpath_vocab::{
 };
 
 use super::history::observe;
-use super::scope::{TaskDone, Work};
+use super::scope::{RunExecutor, TaskDone};
 use super::write_table::stored;
 use crate::Result;
 /// Results of checks that are looked through for those of this run.
 const CHECKS: u64 = 1000;
 
-impl Work {
+impl RunExecutor {
     /// The outcome of a task, completed when its commit was made by a process that died.
     pub(super) async fn recovered(
         &self,
         task: &PlannedTask,
-        mut outcome: AttemptOutcome,
-    ) -> Result<AttemptOutcome> {
+        mut outcome: AttemptSuccess,
+    ) -> Result<AttemptSuccess> {
         let Some(TaskDone::Recovered(summary)) = self.done().remove(&task.id) else {
             return Ok(outcome);
         };

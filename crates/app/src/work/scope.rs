@@ -19,7 +19,7 @@ use crate::services::ProjectServices;
 
 /// What a user said for this run only.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct WorkOptions {
+pub(crate) struct RunExecutorOptions {
     /// Everything is read and built anew.
     pub(crate) full_refresh: bool,
     /// At most about this many rows per load.
@@ -35,7 +35,7 @@ pub(crate) struct WorkOptions {
 }
 
 /// Carries out the tasks of one run.
-pub(crate) struct Work {
+pub(crate) struct RunExecutor {
     pub(crate) services: Arc<ProjectServices>,
     pub(crate) project: ProjectId,
     pub(crate) environment: Environment,
@@ -45,7 +45,7 @@ pub(crate) struct Work {
     pub(crate) run_id: String,
     /// Where programs of the run find their folders.
     pub(crate) folder: PathBuf,
-    pub(crate) options: WorkOptions,
+    pub(crate) options: RunExecutorOptions,
     pub(crate) progress: Arc<Progress>,
     done: Mutex<BTreeMap<TaskId, TaskDone>>,
     /// What earlier runs observed, read once.
@@ -75,14 +75,14 @@ pub(crate) enum TaskDone {
     Skipped(String),
 }
 
-impl Work {
+impl RunExecutor {
     pub(crate) fn new(
         services: Arc<ProjectServices>,
-        scope: Scope,
-        options: WorkOptions,
+        scope: RunScope,
+        options: RunExecutorOptions,
         progress: Arc<Progress>,
     ) -> Self {
-        let Scope {
+        let RunScope {
             project,
             environment,
             pipeline,
@@ -139,7 +139,7 @@ impl Work {
 }
 
 /// Whose tasks these are.
-pub(crate) struct Scope {
+pub(crate) struct RunScope {
     pub(crate) project: ProjectId,
     pub(crate) environment: Environment,
     pub(crate) pipeline: PipelineName,

@@ -8,11 +8,13 @@ use serde::Deserialize;
 use serde_json::json;
 use towpath_engine::Lake;
 use towpath_ports::{TableState, TableStates, TaskOutcome};
-use towpath_vocab::{Annotations, Generation, Mark, PlannedTask, Position, SplitId, TableName};
+use towpath_vocab::{
+    Annotations, Generation, PlannedTask, Position, SplitId, SplitPosition, TableName,
+};
 
 use super::changes::Pinned;
 use super::generation::GenerationClaim;
-use super::scope::Work;
+use super::scope::RunExecutor;
 use crate::Result;
 
 /// The note that says what was sent.
@@ -65,7 +67,7 @@ impl Sent {
 
     /// The version, as far as the source was read.
     pub(super) fn position(&self) -> Position {
-        Position::single(LAKE, Mark::at(self.version))
+        Position::single(LAKE, SplitPosition::at(self.version))
     }
 
     /// The rest, as it is stored.
@@ -114,7 +116,7 @@ impl Same {
     }
 
     pub(super) async fn remembered(
-        work: &Work,
+        work: &RunExecutor,
         task: &PlannedTask,
         claim: &GenerationClaim,
     ) -> Result<Option<Self>> {

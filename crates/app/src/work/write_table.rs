@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{Cadence, OutputSpec, OutputSummary, Transfer, run_transfer};
-use towpath_orchestrator::AttemptOutcome;
+use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Checkpoint, Destination, Reader, Receipt, TaskOutcome, TaskRecord};
 use towpath_quarantine::outdate_uncommitted;
 use towpath_vocab::{
@@ -22,9 +22,9 @@ use super::columns::WatchedColumns;
 use super::generation::{GenerationClaim, claim_generation};
 use super::history::{CommitHistory, HistoryOf, observed};
 use super::overwritten::is_overwritten;
-use super::scope::{TaskDone, Work};
+use super::scope::{RunExecutor, TaskDone};
 use crate::Result;
-use crate::facts::outside_key;
+use crate::facts::external_key;
 use crate::quarantine;
 
 /// Rows on their way into one table.
@@ -44,7 +44,7 @@ pub(crate) struct TableWrite<'a> {
     pub(crate) cancel: CancellationToken,
 }
 
-impl Work {
+impl RunExecutor {
     /// The turn of a task's attempt at its destination.
     pub(crate) async fn claim(
         &self,
@@ -61,7 +61,7 @@ impl Work {
     /// True when what the destination holds was made from the same inputs in the same way: both the
     /// state store and the commit say so. Without a state store the commit alone keeps rows from being appended
     /// twice; any other write is rather repeated, so that the state store is complete again.
-    pub(crate) async fn is_held(
+    pub(crate) async fn is_up_to_date(
         &self,
         task: &PlannedTask,
         fingerprint: &str,
@@ -157,7 +157,7 @@ impl Work {
     }
 
     /// Moves the rows; every commit is written to the state store when it happens.
-    pub(crate) async fn write_table(&self, write: TableWrite<'_>) -> Result<AttemptOutcome> {
+    pub(crate) async fn write_table(&self, write: TableWrite<'_>) -> Result<AttemptSuccess> {
         let TableWrite {
             task,
             mut plan,
@@ -229,7 +229,7 @@ impl Work {
             ));
         };
         if skip_empty && table.receipt.is_none() && table.stopped.is_none() {
-            return Ok(AttemptOutcome {
+            return Ok(AttemptSuccess {
                 unchanged: true,
                 outcome: TaskOutcome::Nothing,
                 fingerprint,
@@ -299,7 +299,7 @@ impl Work {
         table: &TableName,
         claim: GenerationClaim,
         fingerprint: Option<String>,
-    ) -> Result<AttemptOutcome> {
+    ) -> Result<AttemptSuccess> {
         let mut summary = OutputSummary::of(table.clone());
         if let Some(committed) = claim.last {
             summary.rows_read = committed.stats.rows_in;
@@ -311,7 +311,7 @@ impl Work {
         }
         let outcome = stored(task, &summary, false)?;
         self.record(&task.id, TaskDone::Recovered(Box::new(summary)));
-        Ok(AttemptOutcome {
+        Ok(AttemptSuccess {
             unchanged: false,
             outcome,
             fingerprint,
@@ -323,13 +323,13 @@ impl Work {
         task: &PlannedTask,
         table: OutputSummary,
         fingerprint: Option<String>,
-    ) -> Result<AttemptOutcome> {
+    ) -> Result<AttemptSuccess> {
         let stopped = table.stopped.clone();
         let outcome = stored(task, &table, false)?;
         self.record(&task.id, TaskDone::Table(Box::new(table)));
         match stopped {
             Some(failure) => Err(failure),
-            None => Ok(AttemptOutcome {
+            None => Ok(AttemptSuccess {
                 unchanged: false,
                 outcome,
                 fingerprint,
@@ -338,13 +338,13 @@ impl Work {
     }
 
     /// Stores what an outside table looked like.
-    pub(crate) async fn observe_outside(
+    pub(crate) async fn observe_external(
         &self,
         connection: &str,
         object: &str,
         schema: SchemaRef,
     ) -> Result<()> {
-        let key = outside_key(connection, object);
+        let key = external_key(connection, object);
         self.services
             .store
             .put_fact(&self.environment, &key, &observed(&self.services, schema))

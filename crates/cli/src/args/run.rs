@@ -8,7 +8,7 @@ use super::{Format, pair};
 
 /// Which tasks: dbt's selection grammar.
 #[derive(Debug, Default, Args)]
-pub(crate) struct ChoiceArguments {
+pub(crate) struct SelectionArguments {
     /// Only these tasks: raw.flights, marts, +x (what x needs), x+ (what needs x), 1+x+2, @x, marts.*,
     /// step:, source:, path:, connection:, pipeline:, resource_type:. A space means union, a comma
     /// intersection.
@@ -24,7 +24,7 @@ pub(crate) struct PlanArguments {
     /// PIPELINE or PIPELINE.STEP; default: all pipelines.
     pub(crate) target: Option<String>,
     #[command(flatten)]
-    pub(crate) choice: ChoiceArguments,
+    pub(crate) choice: SelectionArguments,
     /// Show where each setting of a table comes from.
     #[arg(long, value_name = "TABLE")]
     pub(crate) explain: Option<String>,
@@ -44,7 +44,7 @@ pub(crate) struct RunArguments {
     #[arg(long, conflicts_with_all = ["target", "select", "exclude"])]
     pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) choice: ChoiceArguments,
+    pub(crate) choice: SelectionArguments,
     /// Read all sources from the start and build all tables again.
     #[arg(long)]
     pub(crate) full_refresh: bool,

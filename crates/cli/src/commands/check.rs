@@ -3,7 +3,7 @@
 //! They call `app/src/check.rs` and `app/src/plan.rs` and print the answer. Only `check --connect`
 //! contacts a system.
 
-use towpath_app::{CheckReport, all_codes, chosen_plan, explained, forecast};
+use towpath_app::{CheckReport, all_codes, explained, forecast, selected_plan};
 use towpath_vocab::{Failure, Remedy};
 
 use super::project_args::{CommandResult, ProjectArgs};
@@ -44,7 +44,7 @@ pub(super) async fn plan(place: &ProjectArgs, arguments: PlanArguments) -> Comma
         return Ok(Exit::Done);
     }
     let choice = choice(arguments.choice);
-    let chosen = chosen_plan(plan, arguments.target.as_deref(), &choice)?;
+    let chosen = selected_plan(plan, arguments.target.as_deref(), &choice)?;
     match arguments.format {
         Format::Json => draw::json(&chosen)?,
         Format::Text => {
@@ -60,9 +60,9 @@ fn explain(code: &str) -> CommandResult {
     let codes = all_codes(CODES);
     match codes.iter().find(|entry| entry.code == code) {
         Some(entry) => {
-            say!("{code}\n\n{}", entry.text());
+            outln!("{code}\n\n{}", entry.text());
             if let Some(remedy) = entry.remedy {
-                say!("\n{}", remedy.words());
+                outln!("\n{}", remedy.words());
             }
             Ok(Exit::Done)
         }

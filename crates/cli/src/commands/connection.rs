@@ -57,8 +57,8 @@ fn ls(place: &ProjectArgs, format: Format) -> CommandResult {
         return Ok(Exit::Done);
     }
     if lines.is_empty() {
-        say!("The project has no connection. Declare one under `connections` in towpath.yml.");
-        say!("To list the connection types: towpath connection types");
+        outln!("The project has no connection. Declare one under `connections` in towpath.yml.");
+        outln!("To list the connection types: towpath connection types");
         return Ok(Exit::Done);
     }
     let names = ["CONNECTION", "TYPE", "WRITABLE", "KNOWN", "DECLARED AT"].map(str::to_owned);
@@ -81,7 +81,7 @@ fn ls(place: &ProjectArgs, format: Format) -> CommandResult {
             ]
         })
         .collect();
-    put!("{}", draw::text_table(&names, &rows, &[false; 5]));
+    out!("{}", draw::text_table(&names, &rows, &[false; 5]));
     Ok(Exit::Done)
 }
 
@@ -93,8 +93,8 @@ fn types(format: Format) -> CommandResult {
     }
     let names = ["TYPE", "CAN BE", "NEEDS", "WHAT IT IS"].map(str::to_owned);
     let rows: Vec<Vec<String>> = specs.iter().map(type_row).collect();
-    put!("{}", draw::text_table(&names, &rows, &[false; 4]));
-    say!("\nAll options: towpath connection types --format json");
+    out!("{}", draw::text_table(&names, &rows, &[false; 4]));
+    outln!("\nAll options: towpath connection types --format json");
     Ok(Exit::Done)
 }
 
@@ -122,9 +122,9 @@ fn type_row(spec: &ConnectorSpec) -> Vec<String> {
 }
 
 fn say_test(report: &ConnectionTest) {
-    say!("✓ {}: {}", report.connection, report.system);
+    outln!("✓ {}: {}", report.connection, report.system);
     for note in &report.notes {
-        say!("  {note}");
+        outln!("  {note}");
     }
 }
 
@@ -133,22 +133,22 @@ fn say_discovered(report: &DiscoverReport) {
         say_table(table);
     }
     for (table, failure) in &report.failed {
-        say!("{table}\n  ⚠ not read: {}", failure.message);
+        outln!("{table}\n  ⚠ not read: {}", failure.message);
         for help in &failure.help {
-            say!("    {help}");
+            outln!("    {help}");
         }
     }
     for table in &report.gone {
-        say!("{table}\n  no longer there");
+        outln!("{table}\n  no longer there");
     }
     let tables = draw::plural(report.tables.len() as u64, "table");
     match &report.written {
         Some(path) => {
-            say!(
+            outln!(
                 "\nWrote {path}: {tables}. Commit the file; `towpath check` now knows these columns."
             )
         }
-        None => say!(
+        None => outln!(
             "\n{tables}. To make them known to `towpath check`: towpath connection discover {} --write",
             report.connection
         ),
@@ -160,7 +160,7 @@ fn say_table(table: &TableLine) {
         format!(", about {} rows", draw::count(rows))
     });
     let columns = draw::plural(table.columns.len() as u64, "column");
-    say!("{}  ({columns}{rows})", table.table);
+    outln!("{}  ({columns}{rows})", table.table);
     let names: Vec<String> = table
         .columns
         .iter()
@@ -169,14 +169,16 @@ fn say_table(table: &TableLine) {
             None => format!("{} {}", column.name, column.data_type),
         })
         .collect();
-    say!("  {}", names.join(", "));
+    outln!("  {}", names.join(", "));
     match (table.key.is_empty(), &table.cursor) {
         (true, None) => {}
-        (false, None) => say!("  key: {}", table.key.join(", ")),
-        (true, Some(cursor)) => say!("  likely cursor: {cursor}"),
-        (false, Some(cursor)) => say!("  key: {}   likely cursor: {cursor}", table.key.join(", ")),
+        (false, None) => outln!("  key: {}", table.key.join(", ")),
+        (true, Some(cursor)) => outln!("  likely cursor: {cursor}"),
+        (false, Some(cursor)) => {
+            outln!("  key: {}   likely cursor: {cursor}", table.key.join(", "))
+        }
     }
     for note in &table.notes {
-        say!("  ⓘ {note}");
+        outln!("  ⓘ {note}");
     }
 }

@@ -65,17 +65,17 @@ pub(super) async fn copy(arguments: CopyArguments) -> CommandResult {
     let peak = towpath_app::peak_rss_bytes().map_or_else(String::new, |peak| {
         format!(", peak memory {}", draw::bytes(peak))
     });
-    say!(
+    outln!(
         "{} copied in {} ({} rows/s{peak}).",
         draw::plural(table.rows_loaded, "row"),
         draw::seconds(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
         draw::count(rate as u64)
     );
     for note in &table.notes {
-        say!(" ⓘ {note}");
+        outln!(" ⓘ {note}");
     }
     if table.rows_rejected > 0 {
-        say!(
+        outln!(
             "{} rejected: {}",
             draw::plural(table.rows_rejected, "row"),
             rejected.display()

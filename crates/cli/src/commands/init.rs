@@ -28,36 +28,36 @@ pub(super) async fn init(arguments: InitArguments) -> CommandResult {
         return Ok(Exit::Done);
     }
     draw::diagnostics(&errors, &report.check.files);
-    tell!("The project is written. Before it can run, you have to do this:");
+    errln!("The project is written. Before it can run, you have to do this:");
     Ok(Exit::Wrong)
 }
 
 fn say(report: &InitReport, dir: &Path) {
-    say!("Project `{}` in {}:", report.name, report.dir.display());
+    outln!("Project `{}` in {}:", report.name, report.dir.display());
     for file in &report.files {
-        say!("  {file}");
+        outln!("  {file}");
     }
     if report.tables > 0 {
         let tables = draw::plural(report.tables as u64, "table");
-        say!("\n{tables} will be loaded.");
+        outln!("\n{tables} will be loaded.");
     }
     for note in &report.notes {
-        say!(" ⓘ {note}");
+        outln!(" ⓘ {note}");
     }
-    say!("\nNext:");
+    outln!("\nNext:");
     if dir != Path::new(".") {
-        say!("  cd {}", quoted(&dir.display().to_string()));
+        outln!("  cd {}", quoted(&dir.display().to_string()));
     }
     if let Some(variable) = &report.variable
         && !variable.is_set
     {
-        say!(
+        outln!(
             "  export {}='…'      # the URL that you gave; it is not written to any file",
             variable.name
         );
     }
-    say!("  towpath plan");
-    say!("  towpath run");
+    outln!("  towpath plan");
+    outln!("  towpath run");
 }
 
 /// A path that a shell reads as one word.

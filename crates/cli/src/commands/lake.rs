@@ -1,6 +1,6 @@
 //! `lake`: history, description, verification, restore, compaction, vacuum and drop of lakehouse tables.
 //!
-//! Each subcommand calls one use case (`app/src/lake.rs`, `app/src/lake_care.rs`) and prints its answer
+//! Each subcommand calls one use case (`app/src/lake.rs`, `app/src/lake_maintenance.rs`) and prints its answer
 //! as text or JSON. It does not open tables itself.
 
 use std::sync::Arc;
@@ -117,7 +117,7 @@ async fn history(
         })
         .collect();
     let right = [true, false, false, false, true, true, true, false];
-    put!("{}", draw::text_table(&names, &rows, &right));
+    out!("{}", draw::text_table(&names, &rows, &right));
     Ok(Exit::Done)
 }
 
@@ -132,17 +132,17 @@ async fn restore(
         let rows = done.rows.map_or_else(String::new, |rows| {
             format!(": {}", draw::plural(rows, "row"))
         });
-        say!(
+        outln!(
             "{} is restored to version {}{rows}; the new version is {}.",
             done.table,
             done.restored,
             done.table_version
         );
         for task in &done.tasks {
-            say!("The next run of {task} continues from there.");
+            outln!("The next run of {task} continues from there.");
         }
         if done.held_again > 0 {
-            say!(
+            outln!(
                 "{} back in the quarantine, because the restore undid their replay: towpath quarantine show {}",
                 draw::plural(done.held_again, "quarantined row"),
                 done.table
@@ -154,8 +154,8 @@ async fn restore(
 async fn compact(services: &Arc<ProjectServices>, table: &str, format: Format) -> CommandResult {
     let done = lake_compact(services, table).await?;
     told(format, &done, |done| match done.table_version {
-        None => say!("{} has no small files to combine.", done.table),
-        Some(version) => say!(
+        None => outln!("{} has no small files to combine.", done.table),
+        Some(version) => outln!(
             "{} became {}, {} became {}; this is version {version} of {}.",
             draw::plural(done.files_before, "file"),
             done.files_after,
@@ -177,17 +177,17 @@ async fn vacuum(
         let files = draw::plural(done.files.len() as u64, "file");
         let age = age(request.older_than);
         if done.files.is_empty() {
-            say!(
+            outln!(
                 "{} has no unneeded files that are older than {age}.",
                 done.table
             );
         } else if done.dry_run {
             for file in &done.files {
-                say!("{file}");
+                outln!("{file}");
             }
-            say!("{files}, {}, would be deleted.", draw::bytes(done.bytes));
+            outln!("{files}, {}, would be deleted.", draw::bytes(done.bytes));
         } else {
-            say!("{files}, {}, deleted.", draw::bytes(done.bytes));
+            outln!("{files}, {}, deleted.", draw::bytes(done.bytes));
         }
     })
 }
@@ -200,7 +200,7 @@ async fn drop_table(
 ) -> CommandResult {
     let done = lake_drop(services, table, yes).await?;
     told(format, &done, |done| {
-        say!(
+        outln!(
             "{} was deleted, with {}.",
             done.table,
             draw::plural(done.versions, "version")
@@ -224,14 +224,14 @@ fn describe(table: &LakeTable) {
     let rows = table.rows.map_or_else(String::new, |rows| {
         format!("{}, ", draw::plural(rows, "row"))
     });
-    say!(
+    outln!(
         "{}  version {}: {rows}{}, {}",
         table.table,
         table.table_version,
         draw::plural(table.files, "file"),
         draw::bytes(table.bytes)
     );
-    say!("{}\n", table.location);
+    outln!("{}\n", table.location);
     let names = ["COLUMN", "TYPE", "AT THE SOURCE"].map(str::to_owned);
     let rows: Vec<Vec<String>> = table
         .columns
@@ -246,24 +246,24 @@ fn describe(table: &LakeTable) {
             ]
         })
         .collect();
-    put!("{}", draw::text_table(&names, &rows, &[false; 3]));
+    out!("{}", draw::text_table(&names, &rows, &[false; 3]));
 }
 
 fn verified(found: &LakeVerified) {
     if found.tables.is_empty() {
-        say!("The lakehouse has no tables.");
+        outln!("The lakehouse has no tables.");
     }
     for table in &found.tables {
-        say!("{}", verified_table(table));
+        outln!("{}", verified_table(table));
         for damage in &table.damaged {
             match &damage.file {
-                Some(file) => say!("  {file}"),
+                Some(file) => outln!("  {file}"),
                 None => {}
             }
-            say!("    {}{}", damage.why, versions(&damage.versions));
+            outln!("    {}{}", damage.why, versions(&damage.versions));
         }
         for help in &table.help {
-            say!("  help: {help}");
+            outln!("  help: {help}");
         }
     }
 }

@@ -29,17 +29,17 @@ pub(super) async fn lineage(place: &ProjectArgs, arguments: LineageArguments) ->
 }
 
 fn text(report: &LineageReport, direction: Direction) {
-    say!("{}", report.subject);
+    outln!("{}", report.subject);
     if direction == Direction::Up {
         for (column, origins) in &report.origins {
-            say!("  {column} ← {}", origins.join(", "));
+            outln!("  {column} ← {}", origins.join(", "));
         }
         if !report.influences.is_empty() {
-            say!("\nNot in the value, but deciding which rows or which value:");
+            outln!("\nNot in the value, but deciding which rows or which value:");
         }
         for (column, causes) in &report.influences {
             let name = if column.is_empty() { "rows" } else { column };
-            say!("  {name} ← {}", causes.join(", "));
+            outln!("  {name} ← {}", causes.join(", "));
         }
     } else {
         let direct = report
@@ -49,7 +49,7 @@ fn text(report: &LineageReport, direction: Direction) {
         let lines: BTreeSet<String> = direct
             .map(|edge| format!("  {} → {}", named(&edge.from), named(&edge.to)))
             .collect();
-        lines.iter().for_each(|line| say!("{line}"));
+        lines.iter().for_each(|line| outln!("{line}"));
     }
     let others: Vec<&str> = report
         .tables
@@ -57,7 +57,7 @@ fn text(report: &LineageReport, direction: Direction) {
         .map(String::as_str)
         .filter(|t| *t != report.subject)
         .collect();
-    say!(
+    outln!(
         "\nTables in between: {}",
         if others.is_empty() {
             "none".to_owned()
@@ -66,7 +66,7 @@ fn text(report: &LineageReport, direction: Direction) {
         }
     );
     if report.partial {
-        say!("A statement could not be analysed completely: there may be more columns.");
+        outln!("A statement could not be analysed completely: there may be more columns.");
     }
 }
 
@@ -85,9 +85,9 @@ fn mermaid(report: &LineageReport) {
         .iter()
         .map(|edge| (edge.from.table.as_str(), edge.to.table.as_str()))
         .collect();
-    say!("flowchart LR");
+    outln!("flowchart LR");
     for (index, table) in report.tables.iter().enumerate() {
-        say!("  t{index}[\"{}\"]", table.replace('"', "#quot;"));
+        outln!("  t{index}[\"{}\"]", table.replace('"', "#quot;"));
     }
     let id = |table: &str| {
         report
@@ -97,6 +97,6 @@ fn mermaid(report: &LineageReport) {
             .unwrap_or_default()
     };
     for (from, to) in pairs {
-        say!("  t{} --> t{}", id(from), id(to));
+        outln!("  t{} --> t{}", id(from), id(to));
     }
 }

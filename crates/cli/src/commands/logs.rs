@@ -26,19 +26,19 @@ pub(super) async fn logs(place: &ProjectArgs, arguments: LogsArguments) -> Comma
                 "printed": piece.printed,
             }))?,
             Format::Text => {
-                say!("{}", title(&piece));
+                outln!("{}", title(&piece));
                 text(&piece);
             }
         }
         return Ok(Exit::Done);
     }
-    let waits = |run: &str| tell!("Waiting for {run} to start.");
+    let waits = |run: &str| errln!("Waiting for {run} to start.");
     let mut logs = follow(&services, &plan.environment, &request, waits).await?;
     let mut begun = false;
     loop {
         let piece = logs.next().await?;
         if !begun && arguments.format == Format::Text {
-            say!("{}", title(&piece));
+            outln!("{}", title(&piece));
         }
         begun = true;
         match arguments.format {
@@ -51,7 +51,7 @@ pub(super) async fn logs(place: &ProjectArgs, arguments: LogsArguments) -> Comma
         if piece.is_last {
             if !has_ended(&piece.run) {
                 let run = &piece.run.name;
-                tell!(
+                errln!(
                     "The process of {run} has ended; to continue: towpath run {}",
                     run.pipeline
                 );
@@ -73,11 +73,11 @@ fn title(piece: &LogPiece) -> String {
 
 fn text(piece: &LogPiece) {
     for event in &piece.events {
-        say!("{}", line(event));
+        outln!("{}", line(event));
     }
     for printed in &piece.printed {
         for line in printed.text.lines() {
-            say!("      {} │ {line}", printed.task);
+            outln!("      {} │ {line}", printed.task);
         }
     }
 }

@@ -73,11 +73,11 @@ impl ProjectArgs {
             (None, Some(plan)) => {
                 if !terminal::is_quiet() {
                     let failure = mistakes(&report);
-                    tell!(
+                    errln!(
                         "note: {}; the answer uses the files that can be read",
                         failure.message
                     );
-                    failure.help.iter().for_each(|line| tell!("  = {line}"));
+                    failure.help.iter().for_each(|line| errln!("  = {line}"));
                 }
                 plan.clone()
             }

@@ -1,7 +1,7 @@
 //! `quality`: how checks came out.
 
 use towpath_app::quality as results;
-use towpath_vocab::Outcome;
+use towpath_vocab::CheckOutcome;
 
 use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{Format, QualityArguments};
@@ -16,7 +16,7 @@ pub(super) async fn quality(place: &ProjectArgs, arguments: QualityArguments) ->
         return Ok(Exit::Done);
     }
     for lost in &report.lost {
-        say!(
+        outln!(
             "{}: its checks passed in {}; their results were lost with the process of that run.",
             lost.table,
             lost.run
@@ -27,7 +27,7 @@ pub(super) async fn quality(place: &ProjectArgs, arguments: QualityArguments) ->
         return Ok(Exit::Done);
     }
     if lines.is_empty() {
-        say!("No check has run yet. Add `checks:` to a table, then: towpath run");
+        outln!("No check has run yet. Add `checks:` to a table, then: towpath run");
         return Ok(Exit::Done);
     }
     let names = [
@@ -45,9 +45,9 @@ pub(super) async fn quality(place: &ProjectArgs, arguments: QualityArguments) ->
         .map(|line| {
             let result = &line.result;
             let word = match result.outcome {
-                Outcome::Pass => "PASS",
-                Outcome::Warn => "WARN",
-                Outcome::Fail => "FAIL",
+                CheckOutcome::Pass => "PASS",
+                CheckOutcome::Warn => "WARN",
+                CheckOutcome::Fail => "FAIL",
             };
             vec![
                 result.table.to_string(),
@@ -60,7 +60,7 @@ pub(super) async fn quality(place: &ProjectArgs, arguments: QualityArguments) ->
             ]
         })
         .collect();
-    put!(
+    out!(
         "{}",
         draw::text_table(
             &names,

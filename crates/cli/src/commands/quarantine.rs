@@ -29,7 +29,7 @@ async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
     if format == Format::Json {
         draw::json(&serde_json::json!({ "version": 1, "tables": lines }))?;
     } else if lines.is_empty() {
-        say!("No row was ever rejected.");
+        outln!("No row was ever rejected.");
     } else {
         let names = ["TABLE", "HELD", "REPLAYED", "DISCARDED", "OUTDATED"].map(str::to_owned);
         let numbers = |line: &towpath_app::QuarantineLine| {
@@ -39,7 +39,7 @@ async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
             .iter()
             .map(|line| [vec![line.table.clone()], numbers(line).to_vec()].concat())
             .collect();
-        put!(
+        out!(
             "{}",
             draw::text_table(&names, &rows, &[false, true, true, true, true])
         );
@@ -61,11 +61,11 @@ async fn show(place: &ProjectArgs, arguments: QuarantineShow) -> CommandResult {
         return Ok(Exit::Done);
     }
     let Some(line) = line else {
-        say!("No row of {table} was ever rejected.");
+        outln!("No row of {table} was ever rejected.");
         return Ok(Exit::Done);
     };
     let all = line.held + line.replayed + line.discarded + line.outdated;
-    say!(
+    outln!(
         "{} of {table}, {} shown",
         draw::plural(all, "rejected record"),
         draw::count(records.len() as u64)
@@ -79,7 +79,7 @@ fn one(record: &RejectedRecord) {
     let line = record
         .line
         .map_or_else(String::new, |line| format!(":{line}"));
-    say!(
+    outln!(
         "\n{}{line} · {} · {} · {}",
         record.object,
         record.status,
@@ -95,17 +95,17 @@ fn one(record: &RejectedRecord) {
             true => String::new(),
             false => format!("    {}", cell.reasons.join("; ")),
         };
-        say!("  {sign} {:width$}  {value}{told}", cell.column);
+        outln!("  {sign} {:width$}  {value}{told}", cell.column);
     }
     match (&record.record, record.cells.is_empty()) {
-        (Some(text), true) => say!("    {text}"),
-        (None, true) => say!("    (its text is encrypted or was not stored)"),
+        (Some(text), true) => outln!("    {text}"),
+        (None, true) => outln!("    (its text is encrypted or was not stored)"),
         (_, false) => {}
     }
     let about_cells: Vec<&String> = record.cells.iter().flat_map(|c| &c.reasons).collect();
     for reason in &record.reasons {
         if !about_cells.contains(&&reason.message) {
-            say!("  ✗ {}", reason.told());
+            outln!("  ✗ {}", reason.told());
         }
     }
 }
@@ -121,13 +121,13 @@ async fn replay(place: &ProjectArgs, table_name: &str) -> CommandResult {
     let version = report.now_at.map_or_else(String::new, |version| {
         format!(" {table} is now at {version}.")
     });
-    say!(
+    outln!(
         "{} replayed, {} still in the quarantine.{version}",
         draw::plural(report.replayed, "row"),
         draw::count(report.still_held)
     );
     if report.withheld > 0 {
-        say!(
+        outln!(
             "{} not stored, because {table} has a masked column and the project has no `mask_key`: load {} again to replay them.",
             draw::plural(report.withheld, "record")
                 + if report.withheld == 1 {
@@ -139,7 +139,7 @@ async fn replay(place: &ProjectArgs, table_name: &str) -> CommandResult {
         );
     }
     if report.outdated > 0 {
-        say!(
+        outln!(
             "{} left out: {table} has a newer row with the same key.",
             draw::plural(report.outdated, "record")
         );
@@ -151,7 +151,7 @@ async fn discard(place: &ProjectArgs, table_name: &str) -> CommandResult {
     let (services, plan) = place.open().await?;
     let table = table(table_name)?;
     let given_up = quarantine_discard(&services, &plan, &table).await?;
-    say!(
+    outln!(
         "{} of {table} discarded. They stay in the quarantine table, but are never replayed.",
         draw::plural(given_up, "row")
     );

@@ -40,7 +40,7 @@ pub(super) fn page(arguments: &ReferenceArguments) -> CommandResult {
         Page::Connectors => connectors_page(),
         Page::Codes => codes_page(CODES),
     };
-    put!("{GENERATED}{page}");
+    out!("{GENERATED}{page}");
     Ok(Exit::Done)
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use towpath_app::{
-    Choice, Ran, RunReport, RunRequest, Wait, pipelines_in_order, run as run_pipeline, threshold,
+    RunReport, RunRequest, RunResult, TaskSelection, Wait, pipelines_in_order, run as run_pipeline,
+    threshold,
 };
 use towpath_ports::RunState;
 use towpath_vocab::{Failure, Remedy, TableName, Threshold};
 
 use super::project_args::{CommandResult, ProjectArgs};
-use crate::args::{ChoiceArguments, Format, RunArguments, WaitArgument};
+use crate::args::{Format, RunArguments, SelectionArguments, WaitArgument};
 use crate::exit::Exit;
 use crate::{draw, signals};
 
@@ -53,7 +54,7 @@ async fn every(
         .check(request.params.clone().into_iter().collect())
         .await?;
     let Some(plan) = &report.plan else {
-        return told(Ran::Wrong(Box::new(report)), format);
+        return told(RunResult::InvalidProject(Box::new(report)), format);
     };
     for name in pipelines_in_order(plan)? {
         let of_one = RunRequest {
@@ -69,34 +70,34 @@ async fn every(
 }
 
 /// Draws how a run came out.
-pub(super) fn told(ran: Ran, format: Format) -> CommandResult {
+pub(super) fn told(ran: RunResult, format: Format) -> CommandResult {
     match ran {
-        Ran::Wrong(report) => {
+        RunResult::InvalidProject(report) => {
             draw::diagnostics(&report.diagnostics, &report.files);
             draw::check_summary(&report);
             Ok(Exit::Wrong)
         }
-        Ran::Report(report) => {
+        RunResult::Report(report) => {
             match format {
                 Format::Json => draw::json(&report)?,
                 Format::Text => draw::run_report(&report),
             }
             Ok(exit(&report))
         }
-        Ran::Nothing(why) => {
+        RunResult::NothingToRun(why) => {
             match format {
                 Format::Json => {
                     draw::json(&serde_json::json!({ "version": 1, "run": null, "notes": [why] }))?;
                 }
-                Format::Text => say!("{why}"),
+                Format::Text => outln!("{why}"),
             }
             Ok(Exit::Done)
         }
     }
 }
 
-pub(super) fn choice(said: ChoiceArguments) -> Choice {
-    Choice {
+pub(super) fn choice(said: SelectionArguments) -> TaskSelection {
+    TaskSelection {
         select: said.select,
         exclude: said.exclude,
     }

@@ -24,7 +24,7 @@ pub(super) async fn runs(place: &ProjectArgs, arguments: RunsArguments) -> Comma
         return Ok(Exit::Done);
     }
     if records.is_empty() {
-        say!("Nothing has run yet: towpath run");
+        outln!("Nothing has run yet: towpath run");
         return Ok(Exit::Done);
     }
     let names = ["RUN", "STATE", "TASKS", "TOOK", "BEGAN"].map(str::to_owned);
@@ -47,7 +47,7 @@ pub(super) async fn runs(place: &ProjectArgs, arguments: RunsArguments) -> Comma
             ]
         })
         .collect();
-    put!(
+    out!(
         "{}",
         draw::text_table(&names, &rows, &[false, false, true, true, false])
     );
@@ -62,7 +62,7 @@ pub(super) async fn why(place: &ProjectArgs, arguments: WhyArguments) -> Command
         Some(state) if why.interrupted && !state.is_final() => INTERRUPTED.to_owned(),
         Some(state) => word(state),
     };
-    say!(
+    outln!(
         "{}  {state}{}",
         why.task,
         why.run
@@ -75,8 +75,8 @@ pub(super) async fn why(place: &ProjectArgs, arguments: WhyArguments) -> Command
         ("You can", &why.you_can),
     ] {
         if !lines.is_empty() {
-            say!("{title}");
-            lines.iter().for_each(|line| say!("  {line}"));
+            outln!("{title}");
+            lines.iter().for_each(|line| outln!("  {line}"));
         }
     }
     Ok(Exit::Done)

@@ -18,7 +18,7 @@ pub(crate) fn diagnostics(list: &[Diagnostic], files: &BTreeMap<String, String>)
     let renderer = renderer();
     let shown = |d: &&Diagnostic| d.is_error() || !terminal::is_quiet();
     for diagnostic in list.iter().filter(shown) {
-        tell!("{}", renderer.render(&[group(diagnostic, files)]));
+        errln!("{}", renderer.render(&[group(diagnostic, files)]));
     }
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn diagnostics_json(list: &[Diagnostic]) {
             })
         })
         .collect();
-    say!("{}", serde_json::Value::Array(values));
+    outln!("{}", serde_json::Value::Array(values));
 }
 
 /// `3 errors in 2 files (38 ms).` and who was contacted.
@@ -73,7 +73,7 @@ pub(crate) fn check_summary(report: &CheckReport) {
         }
         names => format!("Contacted: {}.", names.join(", ")),
     };
-    tell!("{found} in {files} ({ms} ms). {contacted}");
+    errln!("{found} in {files} ({ms} ms). {contacted}");
 }
 
 /// One failure on standard error.
@@ -82,13 +82,13 @@ pub(crate) fn failure(failure: &Failure) {
         .place
         .as_ref()
         .map_or_else(String::new, |place| format!("\n  --> {place}"));
-    tell!("error[{}]: {}{place}", failure.code, failure.message);
+    errln!("error[{}]: {}{place}", failure.code, failure.message);
     for help in &failure.help {
-        tell!("  = {help}");
+        errln!("  = {help}");
     }
     if terminal::is_verbose() {
         for cause in &failure.causes {
-            tell!("  cause: {cause}");
+            errln!("  cause: {cause}");
         }
     }
 }

@@ -4,13 +4,13 @@ use towpath_vocab::{Failure, Remedy};
 
 /// One JSON value on standard output.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
-    say!("{}", serde_json::to_string_pretty(value).map_err(no_json)?);
+    outln!("{}", serde_json::to_string_pretty(value).map_err(no_json)?);
     Ok(())
 }
 
 /// One JSON value on one line of standard output.
 pub(crate) fn json_line<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
-    say!("{}", serde_json::to_string(value).map_err(no_json)?);
+    outln!("{}", serde_json::to_string(value).map_err(no_json)?);
     Ok(())
 }
 

@@ -69,7 +69,7 @@ impl Live {
 fn say_line(text: &str) {
     match terminal::says_json() {
         true => tracing::info!("{text}"),
-        false => tell!("{text}"),
+        false => errln!("{text}"),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_app::{CheckReport, Choice, Effect, Forecast};
+use towpath_app::{CheckReport, Forecast, PlannedEffect, TaskSelection};
 use towpath_vocab::{
     Action, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode, Selection,
     TablePlan, TaskId, WriteMode,
@@ -18,9 +18,9 @@ use super::rows::text_table;
 type Told = BTreeMap<PipelineName, BTreeMap<TaskId, Forecast>>;
 
 /// Prints what the pipelines would do.
-pub(crate) fn plan(plan: &Plan, choice: &Choice, told: &Told) {
+pub(crate) fn plan(plan: &Plan, choice: &TaskSelection, told: &Told) {
     for pipeline in &plan.pipelines {
-        say!("{} · {} · {}\n", pipeline.name, plan.name, plan.environment);
+        outln!("{} · {} · {}\n", pipeline.name, plan.name, plan.environment);
         let names = ["TASK", "WILL", "BECAUSE"].map(str::to_owned);
         let rows: Vec<Vec<String>> = pipeline
             .tasks
@@ -28,23 +28,23 @@ pub(crate) fn plan(plan: &Plan, choice: &Choice, told: &Told) {
             .map(|task| {
                 let forecast = told.get(&pipeline.name).and_then(|of| of.get(&task.id));
                 let will = match forecast.map(|forecast| forecast.effect) {
-                    Some(Effect::Nothing) if is_done(&task.action) => "nothing".to_owned(),
+                    Some(PlannedEffect::Nothing) if is_done(&task.action) => "nothing".to_owned(),
                     _ => will(&task.action),
                 };
                 vec![task.id.to_string(), will, because(task, forecast)]
             })
             .collect();
-        put!("{}", text_table(&names, &rows, &[]));
-        say!(
+        out!("{}", text_table(&names, &rows, &[]));
+        outln!(
             "\n{}. Nothing was changed.",
             plural(pipeline.tasks.len() as u64, "task")
         );
-        say!("To run it: towpath run {}{}", pipeline.name, words(choice));
+        outln!("To run it: towpath run {}{}", pipeline.name, words(choice));
     }
 }
 
 /// What was selected, as it is typed.
-fn words(choice: &Choice) -> String {
+fn words(choice: &TaskSelection) -> String {
     let mut typed = String::new();
     for (option, all) in [("--select", &choice.select), ("--exclude", &choice.exclude)] {
         if !all.is_empty() {
@@ -69,8 +69,8 @@ pub(crate) fn settings(report: &CheckReport, table: &str) {
         })
         .collect();
     match rows.is_empty() {
-        true => say!("`{table}` has no settings of its own: all are defaults."),
-        false => put!(
+        true => outln!("`{table}` has no settings of its own: all are defaults."),
+        false => out!(
             "{}",
             text_table(&["SETTING", "VALUE", "FROM"].map(str::to_owned), &rows, &[])
         ),

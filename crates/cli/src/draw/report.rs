@@ -6,7 +6,7 @@
 use towpath_app::{RunReport, TableReport, Unchanged};
 use towpath_flow::OutputSummary;
 use towpath_ports::RunState;
-use towpath_vocab::{Outcome, Reason};
+use towpath_vocab::{CheckOutcome, Reason};
 
 use super::numbers::{bytes, count, plural, seconds};
 use super::rows::text_table;
@@ -15,34 +15,34 @@ use crate::terminal;
 /// Prints the report.
 pub(crate) fn run_report(report: &RunReport) {
     if terminal::is_quiet() {
-        put!("{}", failures(report).trim_start());
+        out!("{}", failures(report).trim_start());
         return;
     }
     if report.nothing_to_do() {
-        say!("{}", nothing(report));
+        outln!("{}", nothing(report));
         return;
     }
-    put!("{}", head(report));
-    put!("{}", steps(report));
-    say!("{}", closing(report));
+    out!("{}", head(report));
+    out!("{}", steps(report));
+    outln!("{}", closing(report));
     if !report.tables.is_empty() {
-        say!("\n{}", tables(report));
+        outln!("\n{}", tables(report));
     }
-    put!("{}", things(report));
+    out!("{}", things(report));
     for note in &report.notes {
-        say!(" ⓘ {note}");
+        outln!(" ⓘ {note}");
     }
     if report.known_notes() > 0 {
         let known = plural(report.known_notes() as u64, "note");
-        say!(" ⓘ {known} as before: towpath logs {}", report.run);
+        outln!(" ⓘ {known} as before: towpath logs {}", report.run);
     }
-    put!("{}", failures(report));
+    out!("{}", failures(report));
     if report.rows_read > 0 {
-        say!("{}", balance(report));
+        outln!("{}", balance(report));
     }
     if !report.recovered.is_empty() {
         let tasks: Vec<String> = report.recovered.iter().map(ToString::to_string).collect();
-        say!(
+        outln!(
             "Not counted: {}, committed before its process died; the number of rows read is not known.",
             tasks.join(", ")
         );
@@ -207,7 +207,7 @@ fn things(report: &RunReport) -> String {
             .summary
             .checks
             .iter()
-            .filter(|check| check.outcome != Outcome::Pass)
+            .filter(|check| check.outcome != CheckOutcome::Pass)
         {
             lines.push(format!(" ⚠ {}  {}", check.table, check.message));
         }

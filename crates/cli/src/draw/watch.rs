@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use towpath_app::Watch;
+use towpath_app::RunObserver;
 use towpath_flow::Progress;
-use towpath_orchestrator::{Pause, RunNews, RunSink};
+use towpath_orchestrator::{ReconnectPause, RunListener, RunNotification};
 use towpath_ports::RunRecord;
 use towpath_vocab::{Diagnostic, Failure, PlannedPipeline, TaskId};
 
@@ -57,8 +57,8 @@ impl RunWatch {
 }
 
 /// What is said while a system cannot be reached.
-pub(crate) fn waits(pause: Pause<'_>) {
-    tell!("{}", waiting("", pause.failure, pause.pause, pause.left));
+pub(crate) fn waits(pause: ReconnectPause<'_>) {
+    errln!("{}", waiting("", pause.failure, pause.pause, pause.left));
 }
 
 fn waiting(who: &str, failure: &Failure, pause: Duration, left: Duration) -> String {
@@ -115,10 +115,10 @@ pub(crate) fn moved(progress: &Progress, elapsed: f64) -> String {
     )
 }
 
-impl Watch for RunWatch {
+impl RunObserver for RunWatch {
     fn waits(&self, running: &RunRecord) {
         if !terminal::is_quiet() {
-            tell!(
+            errln!(
                 "Waiting for {}, which has been running since {}. Press Ctrl-C to stop waiting.",
                 running.name,
                 towpath_app::time_text(running.started_us)
@@ -136,7 +136,7 @@ impl Watch for RunWatch {
         });
     }
 
-    fn sink(&self) -> Arc<dyn RunSink> {
+    fn sink(&self) -> Arc<dyn RunListener> {
         Arc::clone(&self.line) as _
     }
 
@@ -152,23 +152,23 @@ impl Watch for RunWatch {
     }
 }
 
-impl RunSink for Line {
-    fn tell(&self, news: RunNews) {
+impl RunListener for Line {
+    fn tell(&self, news: RunNotification) {
         log(&news);
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         match news {
-            RunNews::Opened { tasks, done } => (tally.tasks, tally.done) = (tasks, done),
-            RunNews::Started { task, .. } => {
+            RunNotification::Opened { tasks, done } => (tally.tasks, tally.done) = (tasks, done),
+            RunNotification::Started { task, .. } => {
                 tally.running.insert(task);
             }
-            RunNews::Retrying { task, .. } => {
+            RunNotification::Retrying { task, .. } => {
                 tally.running.remove(&task);
             }
-            RunNews::Ended { task, .. } => {
+            RunNotification::Ended { task, .. } => {
                 tally.running.remove(&task);
                 tally.done += 1;
             }
-            RunNews::Waiting {
+            RunNotification::Waiting {
                 task,
                 failure,
                 pause_us,
@@ -184,19 +184,19 @@ impl RunSink for Line {
                         .line(&waiting(&format!("{task}: "), &failure, pause, left));
                 }
             }
-            RunNews::Stopping { .. } | RunNews::Closed(_) => {}
+            RunNotification::Stopping { .. } | RunNotification::Closed(_) => {}
         }
     }
 }
 
 /// What happens in a run as log lines: names and numbers, no stored value.
-fn log(news: &RunNews) {
+fn log(news: &RunNotification) {
     match news {
-        RunNews::Opened { tasks, done } => tracing::info!(tasks, done, "run opened"),
-        RunNews::Started { task, attempt } => {
+        RunNotification::Opened { tasks, done } => tracing::info!(tasks, done, "run opened"),
+        RunNotification::Started { task, attempt } => {
             tracing::info!(task = task.as_str(), attempt, "task started");
         }
-        RunNews::Retrying { task, failure, .. } => {
+        RunNotification::Retrying { task, failure, .. } => {
             let failure = failure.as_ref();
             tracing::info!(
                 task = task.as_str(),
@@ -205,7 +205,7 @@ fn log(news: &RunNews) {
                 "task is tried again"
             );
         }
-        RunNews::Waiting {
+        RunNotification::Waiting {
             task,
             failure,
             pause_us,
@@ -216,7 +216,7 @@ fn log(news: &RunNews) {
             pause_ms = pause_us / 1000,
             "system cannot be reached"
         ),
-        RunNews::Ended {
+        RunNotification::Ended {
             task,
             state,
             failure,
@@ -233,8 +233,8 @@ fn log(news: &RunNews) {
                 "task ended"
             );
         }
-        RunNews::Stopping { running } => tracing::info!(running, "run is stopping"),
-        RunNews::Closed(state) => tracing::info!(state = ?state, "run ended"),
+        RunNotification::Stopping { running } => tracing::info!(running, "run is stopping"),
+        RunNotification::Closed(state) => tracing::info!(state = ?state, "run ended"),
     }
 }
 

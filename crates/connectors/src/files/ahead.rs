@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::sync::{Semaphore, watch};
-use towpath_ports::{Lease, Memory, Result};
+use towpath_ports::{Memory, ReservedMemory, Result};
 
 /// One permit of the share.
 const GRAIN: u64 = 1 << 10;
@@ -56,7 +56,7 @@ pub(crate) fn ahead(memory: &Arc<dyn Memory>, lanes: usize) -> (CurrentPart, Ahe
 
 impl Ahead {
     /// Memory for a part; `None` when the taker has left.
-    pub(crate) async fn hold(&mut self, part: usize, bytes: u64) -> Option<Result<Lease>> {
+    pub(crate) async fn hold(&mut self, part: usize, bytes: u64) -> Option<Result<ReservedMemory>> {
         let bytes = bytes.min(self.memory.limit_bytes() / MOST).max(1);
         if *self.turn.borrow_and_update() < part {
             if let Some(lease) = self.free(part, bytes).await {
@@ -68,7 +68,7 @@ impl Ahead {
     }
 
     /// What can be had without keeping anyone waiting.
-    async fn free(&mut self, part: usize, bytes: u64) -> Option<Lease> {
+    async fn free(&mut self, part: usize, bytes: u64) -> Option<ReservedMemory> {
         let wanted = u32::try_from(bytes.div_ceil(GRAIN)).ok()?;
         let share = tokio::select! {
             biased;

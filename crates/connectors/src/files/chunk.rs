@@ -11,7 +11,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::sync::{Arc, OnceLock};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
-use towpath_ports::Lease;
+use towpath_ports::ReservedMemory;
 
 use super::error::FilesError;
 use super::find::InputFile;
@@ -62,7 +62,7 @@ pub(crate) struct Chunk {
     pub(crate) newline: u8,
     /// Line ends before each block of `LINE_BLOCK` bytes, made when a line is first asked for.
     lines: OnceLock<Vec<u64>>,
-    lease: Option<Lease>,
+    lease: Option<ReservedMemory>,
 }
 
 const LINE_BLOCK: usize = 4096;
@@ -273,7 +273,7 @@ impl ChunkReader {
     /// The next chunk; `hold` is asked for the memory it takes before it is read.
     pub(crate) fn next_chunk(
         &mut self,
-        hold: &mut dyn FnMut(u64) -> Result<Lease, FilesError>,
+        hold: &mut dyn FnMut(u64) -> Result<ReservedMemory, FilesError>,
     ) -> Result<Option<Chunk>, FilesError> {
         if self.ended && self.carry.is_empty() {
             return self.whole().map(|()| None);
@@ -330,7 +330,7 @@ impl ChunkReader {
         }
     }
 
-    fn chunk(&mut self, bytes: Vec<u8>, from: usize, lease: Option<Lease>) -> Chunk {
+    fn chunk(&mut self, bytes: Vec<u8>, from: usize, lease: Option<ReservedMemory>) -> Chunk {
         let (offset, line, suspicion) = (
             self.offset,
             self.line,

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use towpath_ports::{
     Assignment, BoxStream, Event, Memory, ReadSpec, Reader, Result, Rows, Split, TableSchema,
 };
-use towpath_vocab::{Failure, Mark, Position, SplitId, TableName};
+use towpath_vocab::{Failure, Position, SplitId, SplitPosition, TableName};
 
 use super::error::FilesError;
 use super::find::InputFile;
@@ -111,7 +111,7 @@ impl FilesReader {
                     match piece? {
                         Piece::End { bytes, left_open } => {
                             ends_open.store(left_open, Ordering::SeqCst);
-                            let ends = [Event::Boundary(Mark::at(bytes)), Event::End];
+                            let ends = [Event::Boundary(SplitPosition::at(bytes)), Event::End];
                             Ok(Box::new(ends.into_iter()) as Events)
                         }
                         Piece::Chunk(chunk) => {
@@ -175,7 +175,9 @@ fn ending_at(
     Box::pin(events.flat_map(stream::iter))
 }
 
-async fn still(asked: &Arc<(Marked, InputFile, Arc<AtomicBool>)>) -> Result<Mark, FilesError> {
+async fn still(
+    asked: &Arc<(Marked, InputFile, Arc<AtomicBool>)>,
+) -> Result<SplitPosition, FilesError> {
     let held = Arc::clone(asked);
     let looked = tokio::task::spawn_blocking(move || {
         let left_open = held.2.load(Ordering::SeqCst);

@@ -15,7 +15,7 @@ use towpath_ports::{
     Assignment, BoxStream, Event, Origin, Reader, Result, Rows, Split, TableSchema,
 };
 use towpath_vocab::{
-    Mark, Position, RawRecord, Reason, RecordLocation, Reject, SplitId, TableName,
+    Position, RawRecord, Reason, RecordLocation, Reject, SplitId, SplitPosition, TableName,
 };
 
 use super::chunk::Chunk;
@@ -215,7 +215,7 @@ impl Reader for Replay {
 
     fn splits(&mut self) -> BoxStream<Result<Assignment>> {
         let mut events = std::mem::take(&mut self.events);
-        events.push(Event::Boundary(Mark::at(0)));
+        events.push(Event::Boundary(SplitPosition::at(0)));
         events.push(Event::End);
         let split = Split {
             id: SplitId("replay".to_owned()),

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use towpath_vocab::{Mark, Position, SplitId};
+use towpath_vocab::{Position, SplitId, SplitPosition};
 
 use super::error::FilesError;
 use super::find::InputFile;
@@ -25,7 +25,7 @@ const COARSE_SECONDS: i64 = 3;
 /// A file's mark, and what it looked like before its contents were hashed.
 #[derive(Clone, Debug)]
 pub(crate) struct Marked {
-    pub(crate) mark: Mark,
+    pub(crate) mark: SplitPosition,
     look: Look,
 }
 
@@ -140,7 +140,7 @@ pub(crate) fn leave_out(
         if may_repeat && is_plain && matches!(job.how, How::Text { .. }) {
             job.file.length = Some(look.length);
         }
-        let mark = Mark {
+        let mark = SplitPosition {
             order: before.map_or(0, |before| before.order) + 1,
             resume: content,
         };

@@ -21,7 +21,7 @@ mod changes;
 mod idle;
 
 use tokio_postgres::Client;
-use towpath_vocab::{CursorPlan, Mark, Position, SplitId};
+use towpath_vocab::{CursorPlan, Position, SplitId, SplitPosition};
 
 use super::boundary::{self, Boundary, FIRST_ORDINAL};
 use super::error::{Doing as _, PgError, Result};
@@ -249,7 +249,7 @@ impl Cursor {
         let resume = serde_json::to_value(&self.present).unwrap_or(serde_json::Value::Null);
         Position::single(
             SPLIT,
-            Mark {
+            SplitPosition {
                 order: self.order,
                 resume,
             },

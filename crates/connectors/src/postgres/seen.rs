@@ -4,7 +4,7 @@
 //! refused. It decides nothing: `cursor.rs`.
 
 use serde::{Deserialize, Serialize};
-use towpath_vocab::Mark;
+use towpath_vocab::SplitPosition;
 
 use super::boundary::Boundary;
 use super::error::{PgError, Result};
@@ -61,7 +61,7 @@ struct FirstSeen {
 }
 
 /// A mark's stored form, refused where it belongs to another cursor.
-pub(super) fn read_mark(mark: &Mark, column: &str, object: &str) -> Result<ReadProgress> {
+pub(super) fn read_mark(mark: &SplitPosition, column: &str, object: &str) -> Result<ReadProgress> {
     let wrong = |reason: String| PgError::Position {
         object: object.to_owned(),
         reason,

@@ -332,7 +332,7 @@ impl Writer for PostgresWriter {
         Ok(self.write_rows(&batch, ops).await?)
     }
 
-    async fn adopt(&mut self, _files: Vec<StagedFile>) -> std::result::Result<(), Failure> {
+    async fn add_files(&mut self, _files: Vec<StagedFile>) -> std::result::Result<(), Failure> {
         Err(PgError::Misused {
             reason: "cannot take files",
         }

@@ -246,7 +246,7 @@ fn json<T: Serialize>(value: &T) -> Result<Value, Fault> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use towpath_vocab::{Mark, TableName, TaskKind};
+    use towpath_vocab::{SplitPosition, TableName, TaskKind};
 
     use super::*;
 
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(token.fingerprint.as_deref(), Some("print"));
         assert_eq!(token.position.marks().count(), 1);
         let stored = Stored {
-            position: Position::single("lake", Mark::at(7)),
+            position: Position::single("lake", SplitPosition::at(7)),
             fingerprint: Some("print".to_owned()),
             annotations: Annotations::default(),
         };

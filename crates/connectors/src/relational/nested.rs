@@ -102,8 +102,8 @@ impl Writer for TextWriter {
         self.writer.write(batch, ops).await
     }
 
-    async fn adopt(&mut self, files: Vec<StagedFile>) -> Result<()> {
-        self.writer.adopt(files).await
+    async fn add_files(&mut self, files: Vec<StagedFile>) -> Result<()> {
+        self.writer.add_files(files).await
     }
 
     async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {

@@ -9,7 +9,7 @@
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use serde::{Deserialize, Serialize};
-use towpath_vocab::{CursorPlan, Mark, Position, SplitId};
+use towpath_vocab::{CursorPlan, Position, SplitId, SplitPosition};
 
 use super::boundary::{Boundary, Given};
 use super::error::{Doing as _, Result, SqliteError};
@@ -271,7 +271,7 @@ impl Cursor {
             })?;
         Ok(Position::single(
             SPLIT,
-            Mark {
+            SplitPosition {
                 order: self.order,
                 resume,
             },
@@ -367,7 +367,7 @@ fn class(value: &Value) -> u8 {
     }
 }
 
-fn seen(mark: &Mark, column: &str, object: &str) -> Result<ReadProgress> {
+fn seen(mark: &SplitPosition, column: &str, object: &str) -> Result<ReadProgress> {
     let wrong = |why: String| SqliteError::Position {
         object: object.to_owned(),
         why,

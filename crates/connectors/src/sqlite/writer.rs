@@ -240,7 +240,7 @@ impl Writer for SqliteWriter {
         Ok(self.write_rows(batch, ops).await?)
     }
 
-    async fn adopt(&mut self, _: Vec<StagedFile>) -> std::result::Result<(), Failure> {
+    async fn add_files(&mut self, _: Vec<StagedFile>) -> std::result::Result<(), Failure> {
         Err(SqliteError::Misused {
             reason: "cannot take files",
         }

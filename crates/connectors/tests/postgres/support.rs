@@ -300,7 +300,7 @@ pub(crate) async fn write(
 ) -> Result<Receipt, Failure> {
     let position = Position::single(
         "s",
-        towpath_vocab::Mark::at(intent.generation.0.unsigned_abs()),
+        towpath_vocab::SplitPosition::at(intent.generation.0.unsigned_abs()),
     );
     prepare(destination, intent, batches)
         .await?

@@ -8,7 +8,9 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use proptest::prelude::{Strategy as _, any};
 use towpath_ports::{Commit, Scope};
 use towpath_vocab::types::SOURCE_TYPE;
-use towpath_vocab::{Mark, OptionValue, Position, Remedy, SchemaChange, TableName, WriteMode};
+use towpath_vocab::{
+    OptionValue, Position, Remedy, SchemaChange, SplitPosition, TableName, WriteMode,
+};
 
 use crate::support::{Database, candidate, destination, intent, prepare, read_table, task, write};
 
@@ -239,7 +241,7 @@ async fn the_first_commit_of_a_generation_wins_and_a_retry_adopts_it() {
     .unwrap();
     assert_eq!(
         third.committed.token.position.marks().next().unwrap().1,
-        &Mark::at(3)
+        &SplitPosition::at(3)
     );
     let late = write(
         destination.as_ref(),

@@ -17,10 +17,10 @@ use towpath_ports::{PreparedStats, Result};
 use towpath_vocab::{Generation, TableName, TaskKey, Token};
 
 use super::candidate::LakeFile;
-use super::entry::{self, Entry, Tried};
+use super::entry::{self, Entry, LogWrite};
 use super::error::{LakeError, LakeResult, is_unsettled};
 use super::files::{self, FileWriter, lake_file};
-use super::history::{self, OwnInfo};
+use super::history::{self, TowpathCommitInfo};
 use super::open::Lake;
 use super::position::{self, Positions, Stored};
 use super::read::{BatchSize, read_files};
@@ -237,7 +237,7 @@ impl Lake {
         };
         fail::fail_point!("lake::before_restore");
         let tried = entry::put(&table, Some(&now), entry).await?;
-        if matches!(tried, Tried::Beaten) {
+        if matches!(tried, LogWrite::VersionTaken) {
             return Ok(None);
         }
         fail::fail_point!("lake::after_restore");
@@ -401,7 +401,7 @@ async fn put_together(
             tokens: Vec::new(),
         };
         let tried = entry::put(table, Some(&now), entry).await?;
-        if !matches!(tried, Tried::Beaten) {
+        if !matches!(tried, LogWrite::VersionTaken) {
             entry::finish(table, tried.post()).await;
             return Ok(Some(now.version() + 1));
         }
@@ -482,8 +482,8 @@ fn places(files: &[LakeFile], wanted: impl Fn(&LakeFile) -> bool) -> Vec<usize> 
         .collect()
 }
 
-fn own(write: &str, run: &str, attempt: &str, stats: PreparedStats) -> OwnInfo {
-    OwnInfo {
+fn own(write: &str, run: &str, attempt: &str, stats: PreparedStats) -> TowpathCommitInfo {
+    TowpathCommitInfo {
         run: run.to_owned(),
         app_id: String::new(),
         generation: 0,

@@ -21,10 +21,10 @@ use towpath_vocab::{Generation, Token};
 
 use super::bitmap::Bitmap;
 use super::candidate::{LakeCandidate, LakeFile};
-use super::entry::{self, Entry, Tried};
+use super::entry::{self, Entry, LogWrite};
 use super::error::{LakeError, LakeResult, is_unsettled};
 use super::files::{self, delta_schema, lake_file};
-use super::history::{self, OwnInfo};
+use super::history::{self, TowpathCommitInfo};
 use super::merge::{Keyed, Merged};
 use super::position::{Positions, Stored};
 use super::read::FilesSource;
@@ -114,11 +114,11 @@ impl PreparedWrite {
             }
             fail::fail_point!("lake::position_written");
             match self.attempt(now.as_ref()).await? {
-                Tried::Committed(post) => {
+                LogWrite::Committed(post) => {
                     return self.acknowledge(version, stored, Some(*post)).await;
                 }
-                Tried::Landed => return self.acknowledge(version, stored, None).await,
-                Tried::Beaten => {}
+                LogWrite::FoundInLog => return self.acknowledge(version, stored, None).await,
+                LogWrite::VersionTaken => {}
             }
         }
         self.give_up().await?;
@@ -201,7 +201,7 @@ impl PreparedWrite {
         }
     }
 
-    async fn attempt(&self, now: Option<&Snapshot>) -> LakeResult<Tried> {
+    async fn attempt(&self, now: Option<&Snapshot>) -> LakeResult<LogWrite> {
         let operation = self.operation();
         let actions = self.actions(now, &operation)?;
         let app_id = self.write.intent.task.app_id();
@@ -292,7 +292,7 @@ impl PreparedWrite {
         now: Option<&Snapshot>,
         operation: &DeltaOperation,
     ) -> LakeResult<Action> {
-        let own = OwnInfo {
+        let own = TowpathCommitInfo {
             run: self.write.intent.run.clone(),
             app_id: self.write.intent.task.app_id(),
             generation: self.write.intent.generation.0,

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::error::{LakeError, LakeResult};
 use super::files::engine;
-use super::history::{self, OWN_INFO, OwnInfo};
+use super::history::{self, OWN_INFO, TowpathCommitInfo};
 use super::table::{Snapshot, Table};
 
 /// What an entry says.
@@ -31,20 +31,20 @@ pub(crate) struct Entry<'a> {
 }
 
 /// How a try ended that did not fail.
-pub(crate) enum Tried {
+pub(crate) enum LogWrite {
     Committed(Box<PostCommit>),
     /// The entry is in the log although the library reported a failure.
-    Landed,
+    FoundInLog,
     /// Another writer took this version.
-    Beaten,
+    VersionTaken,
 }
 
-impl Tried {
+impl LogWrite {
     /// What is left to do after the entry stands, if the library is to do something.
     pub(crate) fn post(self) -> Option<PostCommit> {
         match self {
             Self::Committed(post) => Some(*post),
-            Self::Landed | Self::Beaten => None,
+            Self::FoundInLog | Self::VersionTaken => None,
         }
     }
 }
@@ -53,7 +53,7 @@ impl Tried {
 pub(crate) fn info(
     operation: &DeltaOperation,
     now: Option<&Snapshot>,
-    own: OwnInfo,
+    own: TowpathCommitInfo,
     is_blind: bool,
     metrics: serde_json::Value,
 ) -> LakeResult<Action> {
@@ -80,7 +80,7 @@ pub(crate) async fn put(
     table: &Table,
     now: Option<&Snapshot>,
     entry: Entry<'_>,
-) -> LakeResult<Tried> {
+) -> LakeResult<LogWrite> {
     let version = now.map_or(0, |now| now.version() + 1);
     let properties = CommitProperties::default()
         .with_max_retries(0)
@@ -96,7 +96,7 @@ pub(crate) async fn put(
         Err(error) => Err(error),
     };
     let error = match tried {
-        Ok(post) => return Ok(Tried::Committed(Box::new(post))),
+        Ok(post) => return Ok(LogWrite::Committed(Box::new(post))),
         Err(error) => error,
     };
     // Whatever the answer was, the entry may have landed: only the log knows.
@@ -110,10 +110,10 @@ pub(crate) async fn put(
         }
     };
     if landed.as_deref() == Some(entry.attempt) {
-        return Ok(Tried::Landed);
+        return Ok(LogWrite::FoundInLog);
     }
-    if is_beaten(&error) {
-        return Ok(Tried::Beaten);
+    if is_version_taken(&error) {
+        return Ok(LogWrite::VersionTaken);
     }
     Err(match foreign_features(&error) {
         Some(feature) => LakeError::Foreign {
@@ -135,7 +135,7 @@ pub(crate) async fn finish(table: &Table, post: Option<PostCommit>) {
 }
 
 /// True when another writer took the version.
-fn is_beaten(error: &DeltaTableError) -> bool {
+fn is_version_taken(error: &DeltaTableError) -> bool {
     matches!(
         error,
         DeltaTableError::VersionAlreadyExists(_)

@@ -20,7 +20,7 @@ pub(crate) const OWN_INFO: &str = "towpath";
 /// What we add to commit info.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct OwnInfo {
+pub(crate) struct TowpathCommitInfo {
     pub(crate) run: String,
     /// The task; empty for the care of a table.
     pub(crate) app_id: String,
@@ -208,7 +208,7 @@ fn commit_info(action: &Action) -> Option<&CommitInfo> {
     }
 }
 
-fn own_info(info: &CommitInfo) -> Option<OwnInfo> {
+fn own_info(info: &CommitInfo) -> Option<TowpathCommitInfo> {
     serde_json::from_value(info.info.get(OWN_INFO)?.clone()).ok()
 }
 

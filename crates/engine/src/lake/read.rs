@@ -17,7 +17,9 @@ use towpath_ports::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split,
     TableSchema,
 };
-use towpath_vocab::{Failure, Mark, Position, RawRecord, ReadMode, Remedy, SplitId, TableName};
+use towpath_vocab::{
+    Failure, Position, RawRecord, ReadMode, Remedy, SplitId, SplitPosition, TableName,
+};
 
 use super::candidate::{LakeCandidate, LakeFile};
 use super::convert::batch_to_lake;
@@ -329,7 +331,7 @@ impl FilesReader {
                 async move { (!done).then_some(batch) }
             })
             .map(|rows| rows.map(Event::Rows).map_err(Failure::from));
-        let mark = Mark::at(self.version.unwrap_or(0));
+        let mark = SplitPosition::at(self.version.unwrap_or(0));
         let end = stream::iter([Ok(Event::Boundary(mark)), Ok(Event::End)]);
         Split {
             id: SplitId(format!("part {number}")),

@@ -405,7 +405,7 @@ impl Writer for LakeWriter {
         Ok(self.take(&batch, ops.as_ref()).await?)
     }
 
-    async fn adopt(&mut self, staged: Vec<StagedFile>) -> Result<()> {
+    async fn add_files(&mut self, staged: Vec<StagedFile>) -> Result<()> {
         for file in staged {
             let schema = Arc::clone(&self.write.intent.schema);
             let staged =

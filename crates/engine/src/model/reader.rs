@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::stream::{self, StreamExt};
 use towpath_ports::{Assignment, BoxStream, Event, Reader, Result, Rows, Split, TableSchema};
-use towpath_vocab::{Failure, Mark, Position, Remedy, SplitId, TableName};
+use towpath_vocab::{Failure, Position, Remedy, SplitId, SplitPosition, TableName};
 
 use super::run::Recipe;
 use crate::query::Ready;
@@ -132,7 +132,7 @@ impl ModelRows {
             Ok(None) => {
                 self.stage = Stage::End;
                 (self.batches, self.permit) = (None, None);
-                Ok(Event::Boundary(Mark::at(self.given)))
+                Ok(Event::Boundary(SplitPosition::at(self.given)))
             }
             Err(failure) => {
                 self.stage = Stage::Over;

@@ -20,8 +20,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 use towpath_ports::{Assignment, Event, ModelEngine, ModelRequest, ModelRun, Reader, Result};
 use towpath_vocab::{
-    BadRows, Failure, Influence, Mark, Materialized, ModelPlan, RawRecord, Remedy, SchemaChange,
-    TableLineage, TablePlan, Threshold, WriteMode, WritePlan,
+    BadRows, EdgeKind, Failure, Materialized, ModelPlan, RawRecord, Remedy, SchemaChange,
+    SplitPosition, TableLineage, TablePlan, Threshold, WriteMode, WritePlan,
 };
 
 use super::reader::ModelReader;
@@ -113,7 +113,7 @@ async fn read(run: &mut ModelRun) -> Result<Vec<String>> {
                             rows.extend(text_rows(&[found.batch]));
                         }
                         Event::Boundary(mark) => marks.push(mark),
-                        Event::End => marks.push(Mark::at(u64::MAX)),
+                        Event::End => marks.push(SplitPosition::at(u64::MAX)),
                         other => panic!("{other:?}"),
                     }
                 }
@@ -123,7 +123,13 @@ async fn read(run: &mut ModelRun) -> Result<Vec<String>> {
         }
     }
     assert!(complete);
-    assert_eq!(marks, [Mark::at(rows.len() as u64), Mark::at(u64::MAX)]);
+    assert_eq!(
+        marks,
+        [
+            SplitPosition::at(rows.len() as u64),
+            SplitPosition::at(u64::MAX)
+        ]
+    );
     Ok(rows)
 }
 
@@ -161,7 +167,7 @@ async fn a_model_gives_rows_types_and_lineage() {
         .lineage
         .edges
         .iter()
-        .find(|edge| edge.to.column == "delay" && edge.influence == Influence::Aggregation)
+        .find(|edge| edge.to.column == "delay" && edge.influence == EdgeKind::Aggregation)
         .unwrap();
     assert_eq!(
         (
@@ -365,7 +371,7 @@ async fn memory_that_ends_before_the_first_row_is_not_seen() {
         text_rows(std::slice::from_ref(&rows.batch)),
         ["AA", "AA", "UA"]
     );
-    assert_eq!(*mark, Mark::at(3));
+    assert_eq!(*mark, SplitPosition::at(3));
     assert!(fixture.engine.is_tight(&name("marts.delays")));
 }
 

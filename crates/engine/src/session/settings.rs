@@ -113,7 +113,7 @@ pub(crate) fn session(
         .with_analyzer_rules(rules)
         .with_analyzer_rule(Arc::new(towpath_sql::MergedKeys))
         .with_analyzer_rule(Arc::new(towpath_sql::RoundedCasts))
-        .with_analyzer_rule(Arc::new(towpath_sql::PostgresMeaning))
+        .with_analyzer_rule(Arc::new(towpath_sql::PostgresSemantics))
         .with_analyzer_rule(Arc::new(ExactArithmetic));
     Ok(state.build())
 }

@@ -21,7 +21,7 @@ use towpath_ports::{
     Assignment, BoxStream, Candidate, Event, InputVersion, ModelEngine, Query, ReadSpec, Reader,
     Result, Rows, Source, Split, TableSchema,
 };
-use towpath_vocab::{Failure, Mark, Position, RawRecord, Remedy, SplitId};
+use towpath_vocab::{Failure, Position, RawRecord, Remedy, SplitId, SplitPosition};
 
 use super::fixture::{
     Fixture, batch, dates, decimals, floats, instants, ints, name, text_rows, texts,
@@ -623,7 +623,10 @@ impl Reader for FailingReader {
 
     fn splits(&mut self) -> BoxStream<Result<Assignment>> {
         let rows = Rows::of_batch(name("a.b"), "b", self.0.clone(), 0);
-        let events = [Ok(Event::Rows(rows)), Ok(Event::Boundary(Mark::at(1)))];
+        let events = [
+            Ok(Event::Rows(rows)),
+            Ok(Event::Boundary(SplitPosition::at(1))),
+        ];
         let events = futures::stream::iter(events.into_iter().chain(self.1.take().map(Err)));
         let split = Split {
             id: SplitId("one".to_owned()),

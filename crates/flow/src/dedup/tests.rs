@@ -30,7 +30,7 @@ fn rows(ids: Vec<i64>, versions: Vec<i64>, ops: Option<Vec<u8>>) -> Rows {
     }
 }
 
-fn dedup(stays: Stays, bytes: u64, folder: &tempfile::TempDir) -> Deduplicate {
+fn dedup(stays: KeptRow, bytes: u64, folder: &tempfile::TempDir) -> Deduplicate {
     let share = Share {
         bytes,
         spill: SpillFolder::new(folder.path().join("spill")),
@@ -60,8 +60,8 @@ async fn all(mut dedup: Deduplicate, given: Vec<Rows>) -> (Vec<(i64, i64, Option
     (stay, left_out)
 }
 
-fn by_version() -> Stays {
-    Stays::By {
+fn by_version() -> KeptRow {
+    KeptRow::By {
         column: 2,
         largest: true,
     }
@@ -104,7 +104,7 @@ async fn in_a_feed_the_last_event_of_a_key_stays_what_it_is() {
         let (stay, left_out) = all(dedup(by_version(), bytes, &folder), given()).await;
         assert_eq!(stay, [(1, 0, Some(1)), (2, 2, Some(2)), (3, 0, Some(0))]);
         assert_eq!(left_out, 4);
-        let (stay, left_out) = all(dedup(Stays::LastPresent, bytes, &folder), given()).await;
+        let (stay, left_out) = all(dedup(KeptRow::LastPresent, bytes, &folder), given()).await;
         assert_eq!(stay, [(1, 0, None), (3, 0, None)]);
         assert_eq!(left_out, 5);
     }

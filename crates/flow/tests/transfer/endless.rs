@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use towpath_flow::{
     Cadence, CommitObserver, OutputSpec, OutputSummary, Transfer, TransferSummary, run_transfer,
 };
-use towpath_ports::{Checkpoint, Clock, Destination, Operator, Output, Result, Rows, TableSchema};
+use towpath_ports::{
+    Checkpoint, Clock, Destination, Operator, OperatorOutput, Result, Rows, TableSchema,
+};
 use towpath_testkit::{LiveEvent, LiveSource, MemoryDestination, SimulatedSystem, id_value_schema};
 use towpath_vocab::{Failure, Generation, Position, Remedy, SplitId, TableName, WriteMode};
 
@@ -362,20 +364,25 @@ impl Operator for SumUntil {
         Arc::clone(&self.schema)
     }
 
-    async fn process(&mut self, rows: Rows) -> Result<Output> {
+    async fn process(&mut self, rows: Rows) -> Result<OperatorOutput> {
         let ids = rows.batch.column(0).as_primitive::<Int64Type>();
         self.sum += ids.values().iter().sum::<i64>();
-        Ok(Output {
+        Ok(OperatorOutput {
             filtered_rows: rows.len() as u64,
-            ..Output::default()
+            ..OperatorOutput::default()
         })
     }
 
-    async fn watermark(&mut self, event_time_us: i64) -> Result<Output> {
+    async fn watermark(&mut self, event_time_us: i64) -> Result<OperatorOutput> {
         let sum = std::mem::take(&mut self.sum);
         let time = event_time_us.to_string();
         let batch = batch(&[Some(sum)], &[Some(time.as_str())]);
-        Ok(Output::of(Rows::of_batch(table("t"), "sums", batch, 0)))
+        Ok(OperatorOutput::of(Rows::of_batch(
+            table("t"),
+            "sums",
+            batch,
+            0,
+        )))
     }
 
     fn freeze(&self) -> Result<Vec<RecordBatch>> {

@@ -24,8 +24,8 @@ use towpath_testkit::{
     id_value_schema,
 };
 use towpath_vocab::{
-    BadRows, Check, CheckKind, ColumnPlan, Generation, Mark, Mask, Outcome, Position, RuleKind,
-    Severity, TablePlan, Threshold, Tolerance, WriteMode,
+    BadRows, Check, CheckKind, CheckOutcome, ColumnPlan, Generation, Mask, Position, RuleKind,
+    Severity, SplitPosition, TablePlan, Threshold, Tolerance, WriteMode,
 };
 
 use self::support::{batch, key, plan, rule, spec, table, transfer, until_done};
@@ -109,7 +109,7 @@ async fn bad_rows_are_rejected_with_every_reason_and_the_rows_balance() {
                 0,
             ))),
             Ok(Event::Rejects(vec![bad_record(t, 9)])),
-            Ok(Event::Boundary(Mark::at(1))),
+            Ok(Event::Boundary(SplitPosition::at(1))),
             Ok(Event::End),
         ]
     });
@@ -210,8 +210,8 @@ async fn a_failed_check_stops_the_commit_and_a_warning_does_not() {
         vec![batch(&[Some(1), Some(9)], &[Some("x"), None])],
     );
     for (severity, outcome, rows) in [
-        (Severity::Error, Outcome::Fail, 0),
-        (Severity::Warn, Outcome::Warn, 2),
+        (Severity::Error, CheckOutcome::Fail, 0),
+        (Severity::Warn, CheckOutcome::Warn, 2),
     ] {
         let lake = MemoryDestination::default();
         let mut plan = plan(&t, WriteMode::Replace);
@@ -400,7 +400,7 @@ fn evolving(first: i64, from: u64, per: u64, wider: u64) -> Vec<Event> {
         }
         events.push(Event::Rows(Rows::of_batch(t.clone(), "part", rows, n)));
         if (n + 1) % per == 0 {
-            events.push(Event::Boundary(Mark::at(n + 1)));
+            events.push(Event::Boundary(SplitPosition::at(n + 1)));
         }
     }
     events.push(Event::End);
@@ -469,7 +469,7 @@ async fn a_masked_value_is_not_told_when_the_first_bad_row_stops_a_load() {
         reject.reasons[0].value = Some("4111-1111".to_owned());
         vec![
             Ok(Event::Rejects(vec![reject])),
-            Ok(Event::Boundary(Mark::at(1))),
+            Ok(Event::Boundary(SplitPosition::at(1))),
             Ok(Event::End),
         ]
     });
@@ -501,7 +501,7 @@ async fn a_record_that_comes_again_is_one_however_many_came_between() {
         vec![
             some(0..3000),
             some(0..10),
-            Ok(Event::Boundary(Mark::at(1))),
+            Ok(Event::Boundary(SplitPosition::at(1))),
             Ok(Event::End),
         ]
     });

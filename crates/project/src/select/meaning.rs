@@ -17,14 +17,14 @@ use crate::suggest::{listing, nearest};
 
 /// What `--select` and `--exclude` say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
+pub struct TaskSelection {
     /// Arguments of `--select`; none means everything.
     pub select: Vec<String>,
     /// Arguments of `--exclude`.
     pub exclude: Vec<String>,
 }
 
-impl Choice {
+impl TaskSelection {
     /// True when nothing was said.
     pub fn is_all(&self) -> bool {
         self.select.is_empty() && self.exclude.is_empty()
@@ -50,7 +50,7 @@ const METHODS: &[&str] = &[
 /// # Errors
 /// What in the selection cannot be read or means nothing. That nothing is left is no error here: a
 /// caller may intersect further, and says `SelectError::Empty` then.
-pub fn choose(plan: &Plan, choice: &Choice) -> Result<Vec<BTreeSet<TaskId>>, SelectError> {
+pub fn choose(plan: &Plan, choice: &TaskSelection) -> Result<Vec<BTreeSet<TaskId>>, SelectError> {
     let (select, exclude) = (read(&choice.select)?, read(&choice.exclude)?);
     for word in select.iter().chain(&exclude).flatten() {
         known(plan, word)?;

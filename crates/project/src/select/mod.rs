@@ -12,4 +12,4 @@ mod meaning;
 
 pub use error::SelectError;
 pub use graph::{after, keep};
-pub use meaning::{Choice, choose};
+pub use meaning::{TaskSelection, choose};

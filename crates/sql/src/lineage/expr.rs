@@ -10,7 +10,7 @@ use datafusion_common::{Column, DFSchemaRef};
 use datafusion_expr::expr::{AggregateFunctionParams, GroupingSet, WindowFunction};
 use datafusion_expr::logical_plan::Subquery;
 use datafusion_expr::{Case, Expr, LogicalPlan, WindowFunctionDefinition};
-use towpath_vocab::Influence;
+use towpath_vocab::EdgeKind;
 
 use super::flow::{Flow, Sources, through};
 use super::plan::{Scope, Walker};
@@ -41,15 +41,15 @@ impl Walker {
         expr: &Expr,
         schema: &DFSchemaRef,
         input: &Flow,
-        role: Influence,
+        role: EdgeKind,
     ) -> Sources {
         let mut out = Sources::default();
         self.walk(expr, ExprInput { schema, input }, role, &mut out);
         out
     }
 
-    fn walk(&mut self, expr: &Expr, seen: ExprInput<'_>, role: Influence, out: &mut Sources) {
-        let computed = through(role, Influence::Transformation);
+    fn walk(&mut self, expr: &Expr, seen: ExprInput<'_>, role: EdgeKind, out: &mut Sources) {
+        let computed = through(role, EdgeKind::Transformation);
         match expr {
             Expr::Alias(alias) => self.walk(&alias.expr, seen, role, out),
             Expr::Column(column) => self.column(column, seen, role, out),
@@ -119,7 +119,7 @@ impl Walker {
     }
 
     /// `a or b or c …`: long chains lean to the left, and are walked without going deeper.
-    fn chain(&mut self, expr: &Expr, seen: ExprInput<'_>, role: Influence, out: &mut Sources) {
+    fn chain(&mut self, expr: &Expr, seen: ExprInput<'_>, role: EdgeKind, out: &mut Sources) {
         let mut rest = expr;
         while let Expr::BinaryExpr(binary) = rest {
             self.walk(&binary.right, seen, role, out);
@@ -133,14 +133,14 @@ impl Walker {
         &mut self,
         expr: &Expr,
         seen: ExprInput<'_>,
-        role: Influence,
+        role: EdgeKind,
         out: &mut Sources,
     ) {
-        let computed = through(role, Influence::Transformation);
+        let computed = through(role, EdgeKind::Transformation);
         match expr {
             Expr::Exists(exists) => {
                 let inner = self.inside(&exists.subquery, seen);
-                out.extend_as(&inner.presence(), through(Influence::Conditional, role));
+                out.extend_as(&inner.presence(), through(EdgeKind::Conditional, role));
             }
             Expr::InSubquery(test) => {
                 self.walk(&test.expr, seen, computed, out);
@@ -165,7 +165,7 @@ impl Walker {
         &mut self,
         exprs: impl IntoIterator<Item = &'e Expr>,
         seen: ExprInput<'_>,
-        role: Influence,
+        role: EdgeKind,
         out: &mut Sources,
     ) {
         for expr in exprs {
@@ -173,7 +173,7 @@ impl Walker {
         }
     }
 
-    fn column(&mut self, column: &Column, seen: ExprInput<'_>, role: Influence, out: &mut Sources) {
+    fn column(&mut self, column: &Column, seen: ExprInput<'_>, role: EdgeKind, out: &mut Sources) {
         let found = seen
             .schema
             .maybe_index_of_column(column)
@@ -184,7 +184,7 @@ impl Walker {
         }
     }
 
-    fn outer(&mut self, column: &Column, role: Influence, out: &mut Sources) {
+    fn outer(&mut self, column: &Column, role: EdgeKind, out: &mut Sources) {
         let found = self.scopes.iter().rev().find_map(|scope| {
             let at = scope.schema.maybe_index_of_column(column)?;
             scope.flow.columns.get(at)
@@ -195,9 +195,9 @@ impl Walker {
         }
     }
 
-    fn case(&mut self, case: &Case, seen: ExprInput<'_>, role: Influence, out: &mut Sources) {
-        let tested = through(Influence::Conditional, role);
-        let given = through(role, Influence::Transformation);
+    fn case(&mut self, case: &Case, seen: ExprInput<'_>, role: EdgeKind, out: &mut Sources) {
+        let tested = through(EdgeKind::Conditional, role);
+        let given = through(role, EdgeKind::Transformation);
         if let Some(subject) = &case.expr {
             self.walk(subject, seen, tested, out);
         }
@@ -215,14 +215,14 @@ impl Walker {
         name: &str,
         args: &[Expr],
         seen: ExprInput<'_>,
-        role: Influence,
+        role: EdgeKind,
         out: &mut Sources,
     ) {
-        let given = through(role, Influence::Transformation);
+        let given = through(role, EdgeKind::Transformation);
         let (tested, only_tested) = choosing(name, args.len()).unwrap_or((0, 0));
         for (at, arg) in args.iter().enumerate() {
             if at < tested {
-                self.walk(arg, seen, through(Influence::Conditional, role), out);
+                self.walk(arg, seen, through(EdgeKind::Conditional, role), out);
             }
             if at >= only_tested {
                 self.walk(arg, seen, given, out);
@@ -234,10 +234,10 @@ impl Walker {
         &mut self,
         params: &AggregateFunctionParams,
         seen: ExprInput<'_>,
-        role: Influence,
+        role: EdgeKind,
         out: &mut Sources,
     ) {
-        let aggregated = through(role, Influence::Aggregation);
+        let aggregated = through(role, EdgeKind::Aggregation);
         let mut values = Sources::default();
         self.walk_all(&params.args, seen, aggregated, &mut values);
         if values == Sources::default() {
@@ -245,10 +245,10 @@ impl Walker {
         }
         out.extend(&values);
         if let Some(filter) = &params.filter {
-            self.walk(filter, seen, through(Influence::Filter, role), out);
+            self.walk(filter, seen, through(EdgeKind::Filter, role), out);
         }
         for sort in &params.order_by {
-            self.walk(&sort.expr, seen, through(Influence::Sort, role), out);
+            self.walk(&sort.expr, seen, through(EdgeKind::Sort, role), out);
         }
     }
 
@@ -256,14 +256,14 @@ impl Walker {
         &mut self,
         call: &WindowFunction,
         seen: ExprInput<'_>,
-        role: Influence,
+        role: EdgeKind,
         out: &mut Sources,
     ) {
-        let window = through(Influence::Window, role);
+        let window = through(EdgeKind::Window, role);
         let params = &call.params;
         let value = match call.fun {
-            WindowFunctionDefinition::AggregateUDF(_) => through(role, Influence::Aggregation),
-            WindowFunctionDefinition::WindowUDF(_) => through(role, Influence::Transformation),
+            WindowFunctionDefinition::AggregateUDF(_) => through(role, EdgeKind::Aggregation),
+            WindowFunctionDefinition::WindowUDF(_) => through(role, EdgeKind::Transformation),
         };
         let mut values = Sources::default();
         self.walk_all(&params.args, seen, value, &mut values);
@@ -276,7 +276,7 @@ impl Walker {
             self.walk(&sort.expr, seen, window, out);
         }
         if let Some(filter) = &params.filter {
-            self.walk(filter, seen, through(Influence::Filter, role), out);
+            self.walk(filter, seen, through(EdgeKind::Filter, role), out);
         }
     }
 
@@ -285,11 +285,11 @@ impl Walker {
         &mut self,
         subquery: &Subquery,
         seen: ExprInput<'_>,
-        role: Influence,
+        role: EdgeKind,
         out: &mut Sources,
     ) {
         let inner = self.inside(subquery, seen);
-        let decides = through(Influence::Conditional, role);
+        let decides = through(EdgeKind::Conditional, role);
         for column in &inner.columns {
             out.extend_as(column, decides);
         }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use towpath_vocab::Influence;
+use towpath_vocab::EdgeKind;
 
 /// A column of a source table; an empty column means the table's rows as such.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,7 +16,7 @@ pub(super) struct Leaf {
 
 /// Source columns with the ways they bear on something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sources(BTreeMap<Leaf, BTreeSet<Influence>>);
+pub(super) struct Sources(BTreeMap<Leaf, BTreeSet<EdgeKind>>);
 
 impl Sources {
     pub(super) fn leaf(table: &Arc<str>, column: &str) -> Self {
@@ -26,11 +26,11 @@ impl Sources {
         };
         Self(BTreeMap::from([(
             leaf,
-            BTreeSet::from([Influence::Identity]),
+            BTreeSet::from([EdgeKind::Identity]),
         )]))
     }
 
-    pub(super) fn insert(&mut self, leaf: Leaf, influence: Influence) {
+    pub(super) fn insert(&mut self, leaf: Leaf, influence: EdgeKind) {
         self.0.entry(leaf).or_default().insert(influence);
     }
 
@@ -41,14 +41,14 @@ impl Sources {
     }
 
     /// Adds what `other` carries, seen through `role`.
-    pub(super) fn extend_as(&mut self, other: &Sources, role: Influence) {
+    pub(super) fn extend_as(&mut self, other: &Sources, role: EdgeKind) {
         for (leaf, influences) in &other.0 {
             let seen = influences.iter().map(|influence| through(*influence, role));
             self.0.entry(leaf.clone()).or_default().extend(seen);
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Leaf, Influence)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Leaf, EdgeKind)> {
         self.0.iter().flat_map(|(leaf, influences)| {
             influences.iter().map(move |influence| (leaf, *influence))
         })
@@ -57,7 +57,7 @@ impl Sources {
 
 /// What `inner` is when its result is used as `role`: steering wins over value, and of two ways a
 /// value flows the one that changes it more.
-pub(super) fn through(inner: Influence, role: Influence) -> Influence {
+pub(super) fn through(inner: EdgeKind, role: EdgeKind) -> EdgeKind {
     match (inner.is_direct(), role.is_direct()) {
         (_, false) => role,
         (false, true) => inner,
@@ -93,7 +93,7 @@ impl Flow {
     }
 
     /// Everything in it: each column, the whole, and the presence of rows of its tables.
-    pub(super) fn everything(&self, role: Influence) -> Sources {
+    pub(super) fn everything(&self, role: EdgeKind) -> Sources {
         let mut all = Sources::default();
         for column in &self.columns {
             all.extend_as(column, role);
@@ -111,7 +111,7 @@ impl Flow {
                     table: Arc::clone(table),
                     column: Arc::from(""),
                 },
-                Influence::Transformation,
+                EdgeKind::Transformation,
             );
         }
         rows

@@ -12,7 +12,7 @@ use datafusion_expr::logical_plan::{
 };
 use datafusion_expr::utils::grouping_set_to_exprlist;
 use datafusion_expr::{Expr, LogicalPlan};
-use towpath_vocab::{ColumnEdge, ColumnRef, Influence, TableLineage};
+use towpath_vocab::{ColumnEdge, ColumnRef, EdgeKind, TableLineage};
 
 use super::flow::{Flow, Sources};
 use crate::catalog::{GeneratedTable, KnownTable, WorkTable};
@@ -81,7 +81,7 @@ impl Walker {
                     &node.predicate,
                     node.input.schema(),
                     &flow,
-                    Influence::Filter,
+                    EdgeKind::Filter,
                 );
                 flow.whole.extend(&tested);
                 flow
@@ -91,7 +91,7 @@ impl Walker {
             LogicalPlan::Sort(node) => {
                 let mut flow = self.node(&node.input);
                 for sort in &node.expr {
-                    let order = self.role(&sort.expr, node.input.schema(), &flow, Influence::Sort);
+                    let order = self.role(&sort.expr, node.input.schema(), &flow, EdgeKind::Sort);
                     flow.whole.extend(&order);
                 }
                 flow
@@ -117,7 +117,7 @@ impl Walker {
             LogicalPlan::Limit(node) => {
                 let mut flow = self.node(&node.input);
                 for bound in [&node.skip, &node.fetch].into_iter().flatten() {
-                    let steers = self.role(bound, node.input.schema(), &flow, Influence::Filter);
+                    let steers = self.role(bound, node.input.schema(), &flow, EdgeKind::Filter);
                     flow.whole.extend(&steers);
                 }
                 flow
@@ -138,20 +138,14 @@ impl Walker {
     }
 
     /// Sources of one expression, all seen as `role`.
-    fn role(
-        &mut self,
-        expr: &Expr,
-        schema: &DFSchemaRef,
-        input: &Flow,
-        role: Influence,
-    ) -> Sources {
+    fn role(&mut self, expr: &Expr, schema: &DFSchemaRef, input: &Flow, role: EdgeKind) -> Sources {
         self.expression(expr, schema, input, role)
     }
 
     fn select(&mut self, exprs: &[Expr], schema: &DFSchemaRef, input: Flow) -> Flow {
         let columns = exprs
             .iter()
-            .map(|expr| self.role(expr, schema, &input, Influence::Identity))
+            .map(|expr| self.role(expr, schema, &input, EdgeKind::Identity))
             .collect();
         Flow {
             columns,
@@ -166,7 +160,7 @@ impl Walker {
         let added: Vec<Sources> = node
             .window_expr
             .iter()
-            .map(|expr| self.role(expr, schema, &flow, Influence::Identity))
+            .map(|expr| self.role(expr, schema, &flow, EdgeKind::Identity))
             .collect();
         flow.columns.extend(added);
         flow
@@ -185,8 +179,8 @@ impl Walker {
             tables: input.tables.clone(),
         };
         for group in groups {
-            let key = self.role(group, schema, &input, Influence::Identity);
-            flow.whole.extend_as(&key, Influence::GroupBy);
+            let key = self.role(group, schema, &input, EdgeKind::Identity);
+            flow.whole.extend_as(&key, EdgeKind::GroupBy);
             flow.columns.push(key);
         }
         if matches!(node.group_expr.first(), Some(Expr::GroupingSet(_))) {
@@ -194,7 +188,7 @@ impl Walker {
         }
         for aggregate in &node.aggr_expr {
             flow.columns
-                .push(self.role(aggregate, schema, &input, Influence::Identity));
+                .push(self.role(aggregate, schema, &input, EdgeKind::Identity));
         }
         flow
     }
@@ -215,8 +209,8 @@ impl Walker {
         }
         let mut met = Sources::default();
         for (ours, theirs) in &node.on {
-            met.extend(&self.role(ours, node.left.schema(), &left, Influence::Join));
-            met.extend(&self.role(theirs, node.right.schema(), &right, Influence::Join));
+            met.extend(&self.role(ours, node.left.schema(), &left, EdgeKind::Join));
+            met.extend(&self.role(theirs, node.right.schema(), &right, EdgeKind::Join));
         }
         let mut both = left.clone();
         both.columns.extend(right.columns.iter().cloned());
@@ -224,11 +218,11 @@ impl Walker {
         if let Some(filter) = &node.filter {
             match node.left.schema().join(node.right.schema()) {
                 Ok(schema) => {
-                    met.extend(&self.role(filter, &Arc::new(schema), &both, Influence::Join))
+                    met.extend(&self.role(filter, &Arc::new(schema), &both, EdgeKind::Join))
                 }
                 Err(_) => {
                     self.partial = true;
-                    met.extend(&both.everything(Influence::Join));
+                    met.extend(&both.everything(EdgeKind::Join));
                 }
             }
         }
@@ -304,7 +298,7 @@ impl Walker {
             tables: BTreeSet::from([table]),
         };
         for filter in &node.filters {
-            let tested = self.role(filter, &node.projected_schema, &flow, Influence::Filter);
+            let tested = self.role(filter, &node.projected_schema, &flow, EdgeKind::Filter);
             flow.whole.extend(&tested);
         }
         flow
@@ -315,7 +309,7 @@ impl Walker {
         let mut flow = no_sources(schema.fields().len());
         for row in rows {
             for (column, expr) in flow.columns.iter_mut().zip(row) {
-                column.extend(&self.role(expr, schema, &nothing, Influence::Identity));
+                column.extend(&self.role(expr, schema, &nothing, EdgeKind::Identity));
             }
         }
         flow
@@ -326,7 +320,7 @@ impl Walker {
             Distinct::All(input) => {
                 let mut flow = self.node(input);
                 for column in &flow.columns {
-                    flow.whole.extend_as(column, Influence::GroupBy);
+                    flow.whole.extend_as(column, EdgeKind::GroupBy);
                 }
                 flow
             }
@@ -335,10 +329,10 @@ impl Walker {
                 let schema = node.input.schema();
                 let mut whole = Sources::default();
                 for on in &node.on_expr {
-                    whole.extend(&self.role(on, schema, &input, Influence::GroupBy));
+                    whole.extend(&self.role(on, schema, &input, EdgeKind::GroupBy));
                 }
                 for sort in node.sort_expr.iter().flatten() {
-                    whole.extend(&self.role(&sort.expr, schema, &input, Influence::Sort));
+                    whole.extend(&self.role(&sort.expr, schema, &input, EdgeKind::Sort));
                 }
                 let mut flow = self.select(&node.select_expr, schema, input);
                 flow.whole.extend(&whole);
@@ -361,9 +355,9 @@ impl Walker {
             .map(|at| {
                 let mut column = Sources::default();
                 let role = if opened.contains(at) {
-                    Influence::Transformation
+                    EdgeKind::Transformation
                 } else {
-                    Influence::Identity
+                    EdgeKind::Identity
                 };
                 match input.columns.get(*at) {
                     Some(source) => column.extend_as(source, role),
@@ -379,7 +373,7 @@ impl Walker {
         };
         for (at, _) in &node.list_type_columns {
             if let Some(list) = input.columns.get(*at) {
-                flow.whole.extend_as(list, Influence::Filter);
+                flow.whole.extend_as(list, EdgeKind::Filter);
             }
         }
         flow
@@ -403,7 +397,7 @@ impl Walker {
         }
         if node.is_distinct {
             for column in &flow.columns {
-                flow.whole.extend_as(column, Influence::GroupBy);
+                flow.whole.extend_as(column, EdgeKind::GroupBy);
             }
         }
         flow
@@ -416,7 +410,7 @@ impl Walker {
         let mut all = Sources::default();
         for input in plan.inputs() {
             let input = self.node(input);
-            all.extend(&input.everything(Influence::Transformation));
+            all.extend(&input.everything(EdgeKind::Transformation));
             flow.take_whole(&input);
         }
         flow.columns = vec![all; plan.schema().fields().len()];

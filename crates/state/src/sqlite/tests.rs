@@ -278,12 +278,18 @@ async fn a_file_of_format_1_keeps_its_runs_and_learns_what_was_told() {
     assert_eq!(run.name.number, 8);
     let digests = |some: &[&str]| some.iter().map(|one| (*one).to_owned()).collect();
     let (dev, prod) = (Environment::new("dev"), Environment::new("prod"));
-    store.put_told(&dev, "a", &digests(&["1"])).await.unwrap();
     store
-        .put_told(&dev, "a", &digests(&["1", "2"]))
+        .put_reported_notes(&dev, "a", &digests(&["1"]))
         .await
         .unwrap();
-    store.put_told(&dev, "b", &digests(&[])).await.unwrap();
+    store
+        .put_reported_notes(&dev, "a", &digests(&["1", "2"]))
+        .await
+        .unwrap();
+    store
+        .put_reported_notes(&dev, "b", &digests(&[]))
+        .await
+        .unwrap();
     let told = [
         ("a".to_owned(), digests(&["1", "2"])),
         ("b".to_owned(), digests(&[])),

@@ -9,8 +9,8 @@ use arrow_schema::{DataType, Field, Schema};
 use serde_json::{Value, json};
 use towpath_ports::{AttemptEnd, Opened, RunEvent, RunFilter, RunState, TaskOutcome, TaskState};
 use towpath_vocab::{
-    CheckResult, Environment, FactSource, Failure, Generation, Outcome, Remedy, RunName, TableFact,
-    TableLineage, TableName, TaskKey, TaskKind,
+    CheckOutcome, CheckResult, Environment, FactSource, Failure, Generation, Remedy, RunName,
+    TableFact, TableLineage, TableName, TaskKey, TaskKind,
 };
 
 use crate::place::{
@@ -466,7 +466,7 @@ pub(crate) async fn check_results_and_lineage_read_back(place: &TestPlace) {
         table: table.clone(),
         name: name.to_owned(),
         kind: "range".to_owned(),
-        outcome: Outcome::Warn,
+        outcome: CheckOutcome::Warn,
         value,
         threshold: "at most 0 rows".to_owned(),
         message: String::new(),

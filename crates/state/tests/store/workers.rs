@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use towpath_ports::{
-    Advance, Advanced, Claim, CompiledGraph, GraphTask, Interval, NewRun, RunFilter, RunKind,
-    RunRecord, RunState, StateStore, TaskState,
+    Claim, CompiledGraph, GraphTask, Interval, NewRun, RunFilter, RunKind, RunRecord, RunState,
+    RunUpdate, RunUpdateResult, StateStore, TaskState,
 };
 
 use crate::place::{LEASE_US, TestPlace, assert_gapless, move_of, opened_new};
@@ -226,7 +226,7 @@ pub(crate) async fn a_decision_on_old_news_is_refused_with_what_happened(place: 
             .await
             .unwrap(),
     );
-    let advance = |after_seq, task, claim| Advance {
+    let advance = |after_seq, task, claim| RunUpdate {
         run: run.name.clone(),
         environment: run.environment.clone(),
         worker: "owner".to_owned(),
@@ -235,12 +235,14 @@ pub(crate) async fn a_decision_on_old_news_is_refused_with_what_happened(place: 
         claim,
         now_us: 5,
     };
-    let Advanced::Done { seq, claims } = store.advance(advance(run.seq, 0, 1)).await.unwrap()
+    let RunUpdateResult::Done { seq, claims } =
+        store.advance(advance(run.seq, 0, 1)).await.unwrap()
     else {
         panic!("it was not behind");
     };
     assert_eq!((seq, ids(&claims)), (run.seq + 2, vec!["extract/orders"]));
-    let Advanced::Behind(events) = store.advance(advance(run.seq, 1, 1)).await.unwrap() else {
+    let RunUpdateResult::Behind(events) = store.advance(advance(run.seq, 1, 1)).await.unwrap()
+    else {
         panic!("it was behind");
     };
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
@@ -248,9 +250,9 @@ pub(crate) async fn a_decision_on_old_news_is_refused_with_what_happened(place: 
     assert_eq!(events[1].body["worker"], "owner");
     assert!(matches!(
         store.advance(advance(seq, 0, 0)).await.unwrap(),
-        Advanced::Refused
+        RunUpdateResult::Refused
     ));
-    let Advanced::Done { seq, .. } = store.advance(advance(seq, 1, 0)).await.unwrap() else {
+    let RunUpdateResult::Done { seq, .. } = store.advance(advance(seq, 1, 0)).await.unwrap() else {
         panic!("a refusal left something behind");
     };
     assert_eq!(assert_gapless(&store, &run).await.len() as u64, seq);

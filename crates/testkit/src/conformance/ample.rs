@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use towpath_ports::{ConnectorContext, Lease, Memory, Result, Secrets};
+use towpath_ports::{ConnectorContext, Memory, ReservedMemory, Result, Secrets};
 use towpath_vocab::SecretTemplate;
 
 /// Memory that always suffices; secrets whose template is their value.
@@ -19,7 +19,7 @@ impl Memory for Ample {
         1 << 30
     }
 
-    async fn hold(&self, _: u64) -> Lease {
+    async fn hold(&self, _: u64) -> ReservedMemory {
         Box::new(())
     }
 }

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Annotations, Generation, Mark, Position, SplitId, TaskKey, TaskKind, Token};
+use super::{Annotations, Generation, Position, SplitId, SplitPosition, TaskKey, TaskKind, Token};
 use crate::{Environment, PipelineName, ProjectId, StepName, TableName};
 
 /// Version of the form that is written.
@@ -128,7 +128,7 @@ impl Token {
             && let Some(mark) = position.take(REPLAY)
         {
             annotations.0.insert(REPLAY.to_owned(), mark.resume);
-            position.advance(&SplitId(REPLAY.to_owned()), Mark::at(mark.order));
+            position.advance(&SplitId(REPLAY.to_owned()), SplitPosition::at(mark.order));
         }
         Self {
             task,
@@ -170,7 +170,10 @@ mod tests {
         assert_eq!(token.task.kind, TaskKind::Replay);
         assert_eq!(token.task.step.as_str(), "pull");
         assert_eq!(token.task.app_id(), "p+dev+shop+pull~20replay+raw.a");
-        assert_eq!(token.position, Position::single("replay", Mark::at(2)));
+        assert_eq!(
+            token.position,
+            Position::single("replay", SplitPosition::at(2))
+        );
         let note: Option<Value> = token.annotations.read("replay").unwrap();
         assert_eq!(note.unwrap()["ids"][0], "x");
         let text = serde_json::to_string(&token).unwrap();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use towpath_ports::Committed;
 use towpath_vocab::{
-    ColumnEdge, ColumnRef, Generation, Influence, Materialized, ModelPlan, RetryPlan, Span,
+    ColumnEdge, ColumnRef, EdgeKind, Generation, Materialized, ModelPlan, RetryPlan, Span,
     TableName, TaskKey, TaskKind, Token, TriggerRule,
 };
 
@@ -88,7 +88,7 @@ fn places_and_what_was_observed_do_not_count() {
     plan.table.lineage.edges.push(ColumnEdge {
         from: place("raw.a"),
         to: place("marts.m"),
-        influence: Influence::Identity,
+        influence: EdgeKind::Identity,
     });
     assert_eq!(print(&plain), print(&moved));
     let pipeline = |task: PlannedTask| PlannedPipeline {

@@ -68,10 +68,10 @@ fn what_was_sent_is_read_from_the_token() {
     // As earlier versions stored it: in the mark; the first of them without a commit.
     let resume = json!({ "table": "id", "commit": "c", "task": "task", "where": "a > 1", "key": ["a"],
         "columns": ["a", "b"], "rows": 5, "sole": false });
-    let old = Position::single(LAKE, Mark { order: 7, resume });
+    let old = Position::single(LAKE, SplitPosition { order: 7, resume });
     assert_eq!(Sent::of(&claim(old, none())), Some(sent()));
     let resume = json!({ "table": "id", "task": "task" });
-    let old = Position::single(LAKE, Mark { order: 7, resume });
+    let old = Position::single(LAKE, SplitPosition { order: 7, resume });
     let old = Sent::of(&claim(old, none())).unwrap();
     assert_eq!((old.version, old.commit, old.rows), (7, None, None));
 }

@@ -17,8 +17,8 @@ use parquet::basic::Type as PhysicalType;
 use parquet::file::metadata::RowGroupMetaData;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use towpath_ports::{BoxStream, Event, Lease, Memory, Result};
-use towpath_vocab::{Failure, Mark, TableName};
+use towpath_ports::{BoxStream, Event, Memory, ReservedMemory, Result};
+use towpath_vocab::{Failure, SplitPosition, TableName};
 
 use super::footer::{self, FileColumn, Footer, broken, handle, reason};
 use super::{guard, shape};
@@ -70,7 +70,7 @@ pub(crate) fn events(
             // Not lazily: a future of it would be polled only when it is the next to be taken.
             future::ready(group_events(read, group, turn, ahead))
         });
-        let ends = stream::iter([Ok(Event::Boundary(Mark::at(rows))), Ok(Event::End)]);
+        let ends = stream::iter([Ok(Event::Boundary(SplitPosition::at(rows))), Ok(Event::End)]);
         Ok::<_, Failure>(
             stream::iter(groups)
                 .buffered(workers())
@@ -185,7 +185,7 @@ pub(super) fn columns_reader(
 fn read_group(
     read: &Read,
     group: usize,
-    hold: &mut dyn FnMut(u64) -> Option<Lease>,
+    hold: &mut dyn FnMut(u64) -> Option<ReservedMemory>,
     to: &mpsc::Sender<Result<Event>>,
 ) -> Result<(), FilesError> {
     let columns = read.columns();

@@ -14,7 +14,7 @@ use arrow_array::{
 };
 use arrow_cast::cast::{CastOptions, can_cast_types, cast_with_options};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
-use towpath_ports::{Event, Lease, Origin, Rows, exact_json, has_exact_text, row_as_json};
+use towpath_ports::{Event, Origin, ReservedMemory, Rows, exact_json, has_exact_text, row_as_json};
 use towpath_vocab::{RawRecord, Reason, RecordLocation, Reject, types};
 
 use super::convert::{convert, exact_values, moment_text};
@@ -31,7 +31,7 @@ struct GroupOrigin {
     columns: Arc<Vec<FileColumn>>,
     batch: RecordBatch,
     first: u64,
-    _lease: Lease,
+    _lease: ReservedMemory,
 }
 
 impl std::fmt::Debug for GroupOrigin {
@@ -85,7 +85,7 @@ pub(super) fn shape(
     columns: &[FileColumn],
     batch: RecordBatch,
     first: u64,
-    lease: Lease,
+    lease: ReservedMemory,
 ) -> Result<Vec<Event>, ArrowError> {
     let rows = batch.num_rows();
     let mut shaped = Vec::with_capacity(read.asked.schema.fields().len());

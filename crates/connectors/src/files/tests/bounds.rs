@@ -16,7 +16,7 @@ impl Memory for Tight {
         self.limit
     }
 
-    async fn hold(&self, bytes: u64) -> Lease {
+    async fn hold(&self, bytes: u64) -> ReservedMemory {
         let wanted = u32::try_from(bytes.min(self.limit)).unwrap();
         Box::new(
             Arc::clone(&self.free)

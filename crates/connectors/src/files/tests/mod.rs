@@ -28,8 +28,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use towpath_ports::{
-    Assignment, Connector, ConnectorContext, Discover, Event, Lease, Memory, Origin, ReadSpec,
-    Reader, Result, Secrets, Source,
+    Assignment, Connector, ConnectorContext, Discover, Event, Memory, Origin, ReadSpec, Reader,
+    ReservedMemory, Result, Secrets, Source,
 };
 use towpath_vocab::{
     ColumnPlan, ConnectionPlan, Failure, OptionValue, RawRecord, ReadMode, RecordLocation, Reject,
@@ -59,7 +59,7 @@ impl Memory for Ample {
         1 << 40
     }
 
-    async fn hold(&self, bytes: u64) -> Lease {
+    async fn hold(&self, bytes: u64) -> ReservedMemory {
         let held = self.held.fetch_add(bytes, Ordering::SeqCst) + bytes;
         self.most.fetch_max(held, Ordering::SeqCst);
         Box::new(MemoryHold(Arc::clone(&self.held), bytes))

@@ -23,12 +23,12 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use towpath_ports::{
-    Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, Intent, Lease, Look,
-    Memory, Prepared, ReadSpec, Receipt, Result, Scope, Secrets, Source, Writer,
+    Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, Intent, Look, Memory,
+    Prepared, ReadSpec, Receipt, ReservedMemory, Result, Scope, Secrets, Source, Writer,
 };
 use towpath_vocab::{
-    ConnectionPlan, Failure, Generation, Mark, OptionValue, Position, ReadMode, SchemaChange,
-    SecretTemplate, Selection, TableName, TaskKey, TaskKind, WriteMode, WritePlan,
+    ConnectionPlan, Failure, Generation, OptionValue, Position, ReadMode, SchemaChange,
+    SecretTemplate, Selection, SplitPosition, TableName, TaskKey, TaskKind, WriteMode, WritePlan,
 };
 
 use crate::files::FilesConnector;
@@ -41,7 +41,7 @@ impl Memory for Ample {
         64 << 20
     }
 
-    async fn hold(&self, _: u64) -> Lease {
+    async fn hold(&self, _: u64) -> ReservedMemory {
         Box::new(())
     }
 }
@@ -134,7 +134,10 @@ impl How {
 }
 
 fn position(generation: i64) -> Position {
-    Position::single("s", Mark::at(u64::try_from(generation).unwrap() * 100))
+    Position::single(
+        "s",
+        SplitPosition::at(u64::try_from(generation).unwrap() * 100),
+    )
 }
 
 impl TestProject {
@@ -308,7 +311,7 @@ impl Memory for Spent {
         1 << 20
     }
 
-    async fn hold(&self, _: u64) -> Lease {
+    async fn hold(&self, _: u64) -> ReservedMemory {
         std::future::pending().await
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use towpath_ports::{Lease, OpColumn, Prepared, Result, StagedFile, Writer};
+use towpath_ports::{OpColumn, Prepared, ReservedMemory, Result, StagedFile, Writer};
 
 use super::begin::{Claim, Job};
 use super::candidate::Reading;
@@ -24,7 +24,7 @@ pub(super) struct FilesWriter {
     /// `None` when there is nothing to write: the commit was made before.
     pump: Option<Pump>,
     reading: Reading,
-    _lease: Option<Lease>,
+    _lease: Option<ReservedMemory>,
 }
 
 impl FilesWriter {
@@ -33,7 +33,7 @@ impl FilesWriter {
         job: Job,
         mut claim: Claim,
         reading: Reading,
-        lease: Option<Lease>,
+        lease: Option<ReservedMemory>,
     ) -> Result<Self, WriteError> {
         let job = Arc::new(job);
         let mut pump = None;
@@ -90,7 +90,7 @@ impl Writer for FilesWriter {
         Ok(pump.write(batch).await?)
     }
 
-    async fn adopt(&mut self, _: Vec<StagedFile>) -> Result<()> {
+    async fn add_files(&mut self, _: Vec<StagedFile>) -> Result<()> {
         Err(WriteError::Misused {
             reason: "cannot take files",
         }

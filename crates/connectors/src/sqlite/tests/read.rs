@@ -347,7 +347,7 @@ async fn a_position_of_the_first_form_is_read() {
     );
     let resume =
         json!({ "version": 1, "column": "at", "upper": { "class": "integer", "value": "5" } });
-    let mark = towpath_vocab::Mark { order: 4, resume };
+    let mark = towpath_vocab::SplitPosition { order: 4, resume };
     let old = Outcome {
         position: Position::single("cursor", mark),
         ..Outcome::default()

@@ -34,8 +34,8 @@ use towpath_ports::{
     Source,
 };
 use towpath_vocab::{
-    Failure, Generation, Mark, Position, ReadMode, SchemaChange, Selection, TableName, TaskKey,
-    TaskKind, WriteMode, WritePlan,
+    Failure, Generation, Position, ReadMode, SchemaChange, Selection, SplitPosition, TableName,
+    TaskKey, TaskKind, WriteMode, WritePlan,
 };
 
 use super::Lake;
@@ -158,7 +158,7 @@ pub(crate) fn rows(pairs: &[(i64, &str)]) -> RecordBatch {
 pub(crate) fn position(at: u64) -> Commit {
     Commit {
         audited: false,
-        position: Position::single("file", Mark::at(at)),
+        position: Position::single("file", SplitPosition::at(at)),
         ..Commit::default()
     }
 }

@@ -569,7 +569,7 @@ async fn staged_files_are_taken_like_rows() {
         .unwrap();
     let path = staged.path().to_str().unwrap().to_owned();
     writer
-        .adopt(vec![towpath_ports::StagedFile {
+        .add_files(vec![towpath_ports::StagedFile {
             path,
             rows: 2,
             bytes: 1,

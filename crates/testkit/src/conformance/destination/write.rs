@@ -11,7 +11,8 @@ use towpath_ports::{
     Commit, Committed, Intent, OpColumn, Prepared, Receipt, Result, Scope, Writer,
 };
 use towpath_vocab::{
-    Failure, Generation, Mark, Position, SchemaChange, TableName, TaskKey, TaskKind, WriteMode,
+    Failure, Generation, Position, SchemaChange, SplitPosition, TableName, TaskKey, TaskKind,
+    WriteMode,
 };
 
 use super::DestinationUnderTest;
@@ -73,7 +74,7 @@ pub(super) fn sorted(mut lines: Vec<String>) -> Vec<String> {
 }
 
 pub(super) fn position(generation: i64) -> Position {
-    let mark = Mark {
+    let mark = SplitPosition {
         order: generation.unsigned_abs() * 100,
         resume: serde_json::json!({ "generation": generation, "text": "ä \"'" }),
     };

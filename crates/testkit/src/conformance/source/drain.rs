@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 use towpath_ports::{Assignment, Event, ReadSpec, Reader, Rows, Source};
-use towpath_vocab::{Mark, Position, SplitId};
+use towpath_vocab::{Position, SplitId, SplitPosition};
 
 use crate::conformance::lines_of_batch;
 
@@ -16,7 +16,7 @@ use crate::conformance::lines_of_batch;
 pub(super) struct Taken {
     pub(super) rows: Vec<Rows>,
     /// Marks of the boundaries, in order, by split.
-    pub(super) marks: BTreeMap<SplitId, Vec<Mark>>,
+    pub(super) marks: BTreeMap<SplitId, Vec<SplitPosition>>,
     /// What the reader told about the source.
     pub(super) notes: Vec<String>,
     /// Where the next read starts.

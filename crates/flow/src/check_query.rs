@@ -23,7 +23,7 @@ use crate::services::Share;
 pub(crate) const NEVER: f64 = 9e15;
 
 /// One table's candidate, and who answers.
-pub(crate) struct Asking<'a> {
+pub(crate) struct CheckRunner<'a> {
     pub(crate) table: &'a TableName,
     pub(crate) candidates: &'a BTreeMap<TableName, Candidate>,
     pub(crate) query: &'a dyn Query,
@@ -34,18 +34,18 @@ pub(crate) struct Asking<'a> {
 
 /// What a check found, and how long that took.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct CheckMeasurement {
     pub(crate) measured: Measured,
     pub(crate) elapsed_ms: u64,
 }
 
-impl Asking<'_> {
+impl CheckRunner<'_> {
     /// One answer per check: what is known, and of the others what the candidate says.
     pub(crate) async fn complete(
         &self,
         checks: &[Check],
         known: Vec<Known>,
-    ) -> Result<Vec<Answer>> {
+    ) -> Result<Vec<CheckMeasurement>> {
         let mut answers = Vec::with_capacity(checks.len());
         for (check, known) in checks.iter().zip(known) {
             let began = self.clock.monotonic_us();
@@ -55,7 +55,7 @@ impl Asking<'_> {
                 Known::Nothing => None,
             };
             let elapsed_ms = self.clock.monotonic_us().saturating_sub(began) / 1000;
-            answers.push(measured.map(|measured| Answer {
+            answers.push(measured.map(|measured| CheckMeasurement {
                 measured,
                 elapsed_ms,
             }));
@@ -73,7 +73,11 @@ impl Asking<'_> {
 
     /// Asks all checks that count rows in one statement. Where that cannot be answered, no answer is
     /// given: asked alone, the check at fault is known.
-    async fn together(&self, checks: &[Check], answers: &mut [Option<Answer>]) -> Result<()> {
+    async fn together(
+        &self,
+        checks: &[Check],
+        answers: &mut [Option<CheckMeasurement>],
+    ) -> Result<()> {
         let began = self.clock.monotonic_us();
         let mut open = Vec::new();
         for (at, check) in checks.iter().enumerate() {
@@ -105,7 +109,7 @@ impl Asking<'_> {
             };
             self.sample(check, &mut measured).await?;
             if let Some(answer) = answers.get_mut(*at) {
-                *answer = Some(Answer {
+                *answer = Some(CheckMeasurement {
                     measured,
                     elapsed_ms,
                 });
@@ -114,13 +118,13 @@ impl Asking<'_> {
         Ok(())
     }
 
-    async fn timed(&self, check: &Check) -> Result<Answer> {
+    async fn timed(&self, check: &Check) -> Result<CheckMeasurement> {
         let began = self.clock.monotonic_us();
         let measured = self.alone(check).await.map_err(|mut failure| {
             failure.message = format!("check `{}`: {}", check.name, failure.message);
             failure
         })?;
-        Ok(Answer {
+        Ok(CheckMeasurement {
             measured,
             elapsed_ms: self.clock.monotonic_us().saturating_sub(began) / 1000,
         })
@@ -265,7 +269,7 @@ impl Asking<'_> {
 }
 
 /// What is asked about one check: a row `(breaking, looked at)`, and a few breaking values.
-struct Question {
+struct CheckSql {
     count: Count,
     samples: Option<String>,
 }
@@ -319,7 +323,7 @@ impl CheckQuery<'_> {
             .map_or_else(String::new, |filter| format!(" where ({filter})"))
     }
 
-    fn rows_breaking(&self, column: Option<&str>, breaks: &str) -> Question {
+    fn rows_breaking(&self, column: Option<&str>, breaks: &str) -> CheckSql {
         let CheckQuery { table, .. } = self;
         let count = Count::Rows {
             breaks: breaks.to_owned(),
@@ -328,11 +332,11 @@ impl CheckQuery<'_> {
             let also = self.filter.map_or_else(String::new, |f| format!(" and ({f})"));
             format!("select distinct {column} from {table} as t where {breaks}{also} order by 1 limit {SAMPLES}")
         });
-        Question { count, samples }
+        CheckSql { count, samples }
     }
 }
 
-fn question(asked: &CheckQuery<'_>, kind: &CheckKind, now_us: i64) -> Question {
+fn question(asked: &CheckQuery<'_>, kind: &CheckKind, now_us: i64) -> CheckSql {
     let table = &asked.table;
     let filter = asked.where_clause();
     match kind {
@@ -381,7 +385,7 @@ fn question(asked: &CheckQuery<'_>, kind: &CheckKind, now_us: i64) -> Question {
             let age = format!("coalesce({now} - {newest}, {NEVER})");
             let count =
                 format!("select {age} as broken, count(*) as seen from {table} as t{filter}");
-            Question {
+            CheckSql {
                 count: Count::Statement(count),
                 samples: None,
             }
@@ -396,7 +400,7 @@ fn question(asked: &CheckQuery<'_>, kind: &CheckKind, now_us: i64) -> Question {
             let also = asked
                 .filter
                 .map_or_else(String::new, |f| format!(" and ({f})"));
-            Question {
+            CheckSql {
                 count: Count::Statement(format!(
                     "select (select count(*) from {table} as t where {breaks}{also}) as broken, (select count(*) from {table} as t{filter}) as seen"
                 )),
@@ -413,7 +417,7 @@ fn question(asked: &CheckQuery<'_>, kind: &CheckKind, now_us: i64) -> Question {
             };
             let query = query.replace("{table}", &asked_table);
             let query = query.trim().trim_end_matches(';');
-            Question {
+            CheckSql {
                 count: Count::Statement(format!(
                     "select count(*) as broken, count(*) as seen from ({query}\n) as q"
                 )),
@@ -445,7 +449,7 @@ fn sql_type(data_type: &DataType) -> Option<String> {
     })
 }
 
-fn unique(asked: &CheckQuery<'_>, columns: &[String]) -> Question {
+fn unique(asked: &CheckQuery<'_>, columns: &[String]) -> CheckSql {
     let table = &asked.table;
     let key: Vec<String> = columns.iter().map(|c| quote(c)).collect();
     let whole: Vec<String> = key.iter().map(|c| format!("{c} is not null")).collect();
@@ -457,7 +461,7 @@ fn unique(asked: &CheckQuery<'_>, columns: &[String]) -> Question {
         "select {key}, count(*) as towpath_count from {table} as t where {}{also} group by {key}",
         whole.join(" and ")
     );
-    Question {
+    CheckSql {
         count: Count::Statement(format!(
             "select count(*) filter (where towpath_count > 1) as broken, sum(towpath_count) as seen from ({groups}) as g"
         )),

@@ -1,7 +1,7 @@
 //! Tries again while an outside system cannot be reached: a server that is restarted fails nothing.
 //!
 //! Promise: only a failure with remedy `Unreachable` is tried again, with pauses that grow to five
-//! seconds, for as long as `Patience` allows, counted from the first such failure. Whoever watches is
+//! seconds, for as long as `ReconnectLimit` allows, counted from the first such failure. Whoever watches is
 //! told before each pause. It does not count as one of a task's retries. Read next: `attempt.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,13 +16,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long systems that cannot be reached are waited for, over everything that shares it.
 #[derive(Debug)]
-pub struct Patience {
+pub struct ReconnectLimit {
     limit: Duration,
     /// When the first failure came, plus one; 0 before it.
     since_us: AtomicU64,
 }
 
-impl Patience {
+impl ReconnectLimit {
     /// Lasts so long from the first failure on.
     pub fn new(limit: Duration) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl Patience {
 
 /// A pause before the next try.
 #[derive(Clone, Copy, Debug)]
-pub struct Pause<'a> {
+pub struct ReconnectPause<'a> {
     /// Why.
     pub failure: &'a Failure,
     /// How long it is.
@@ -64,10 +64,10 @@ pub struct Pause<'a> {
 /// # Errors
 /// The last failure; with a help line when it was tried for a while.
 pub async fn reach<T, F>(
-    patience: &Patience,
+    patience: &ReconnectLimit,
     system: &dyn System,
     cancel: &CancellationToken,
-    tell: &(dyn Fn(Pause<'_>) + Send + Sync),
+    tell: &(dyn Fn(ReconnectPause<'_>) + Send + Sync),
     mut make: impl FnMut() -> F,
 ) -> Result<T>
 where
@@ -91,7 +91,7 @@ where
             });
         }
         let pause = next.min(left);
-        tell(Pause {
+        tell(ReconnectPause {
             failure: &failure,
             pause,
             left,

@@ -9,7 +9,7 @@ use towpath_vocab::{Failure, TaskId};
 
 /// One thing that happened in a run.
 #[derive(Clone, Debug, PartialEq)]
-pub enum RunNews {
+pub enum RunNotification {
     /// The run begins or goes on; `done` of `tasks` had ended before.
     Opened {
         /// All tasks.
@@ -67,13 +67,13 @@ pub enum RunNews {
 }
 
 /// Hears what happens in a run.
-pub trait RunSink: Send + Sync {
+pub trait RunListener: Send + Sync {
     /// Takes one piece of news; must not block.
-    fn tell(&self, news: RunNews);
+    fn tell(&self, news: RunNotification);
 }
 
-impl RunSink for UnboundedSender<RunNews> {
-    fn tell(&self, news: RunNews) {
+impl RunListener for UnboundedSender<RunNotification> {
+    fn tell(&self, news: RunNotification) {
         // A listener that went away stops nothing.
         let _ = self.send(news);
     }

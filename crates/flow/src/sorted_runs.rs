@@ -17,7 +17,7 @@ const HASH_BYTES: usize = 8;
 const LEAST_READ: usize = 64;
 
 /// Hashes as they come.
-pub(crate) struct HashRuns {
+pub(crate) struct HashSortedRuns {
     most: usize,
     hashes: Vec<u64>,
     spill: SpillFolder,
@@ -27,7 +27,7 @@ pub(crate) struct HashRuns {
     count: u64,
 }
 
-impl HashRuns {
+impl HashSortedRuns {
     /// Holds this many bytes in memory.
     pub(crate) fn new(most_bytes: u64, spill: SpillFolder) -> Self {
         // Half of it: a list that grows is there twice for a moment.
@@ -93,7 +93,7 @@ impl HashRuns {
         let mut runs = Vec::with_capacity(self.runs.len());
         let mut offset = 0;
         for length in &self.runs {
-            runs.push(Run {
+            runs.push(SortedRun {
                 offset,
                 left: *length,
                 read: VecDeque::new(),
@@ -140,13 +140,13 @@ impl Repeats {
 }
 
 /// A sorted run of the file.
-struct Run {
+struct SortedRun {
     offset: u64,
     left: u64,
     read: VecDeque<u64>,
 }
 
-impl Run {
+impl SortedRun {
     fn next(&mut self, file: &mut File, at_once: usize) -> Result<Option<u64>> {
         if self.read.is_empty() && self.left > 0 {
             let count = self.left.min(at_once as u64);
@@ -173,7 +173,7 @@ mod tests {
     fn repeats_are_found_in_memory_and_on_disk() {
         let folder = tempfile::tempdir().unwrap();
         for most_bytes in [1, 4_096, 1 << 30] {
-            let mut runs = HashRuns::new(most_bytes, SpillFolder::new(folder.path()));
+            let mut runs = HashSortedRuns::new(most_bytes, SpillFolder::new(folder.path()));
             for start in (0..10_000u64).step_by(100) {
                 let mixed = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 runs.extend((start..start + 100).map(mixed)).unwrap();

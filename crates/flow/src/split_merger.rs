@@ -16,7 +16,7 @@ const READ_AHEAD: usize = 2;
 
 /// What the loop gets next.
 #[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
-pub(crate) enum Taken {
+pub(crate) enum NextEvent {
     /// An event of a split.
     Event(SplitId, Event),
     /// A split was taken away.
@@ -32,7 +32,7 @@ pub(crate) enum Taken {
     Done(Position),
 }
 
-pub(crate) struct Intake {
+pub(crate) struct SplitMerger {
     assignments: Option<BoxStream<Result<Assignment>>>,
     closing: Position,
     splits: Vec<OpenSplit>,
@@ -53,7 +53,7 @@ impl Drop for OpenSplit {
     }
 }
 
-impl Intake {
+impl SplitMerger {
     pub(crate) fn new(assignments: BoxStream<Result<Assignment>>) -> Self {
         Self {
             assignments: Some(assignments),
@@ -96,7 +96,7 @@ impl Intake {
     }
 
     /// The next thing that happens. Cancel-safe.
-    pub(crate) async fn take(&mut self) -> Result<Taken> {
+    pub(crate) async fn take(&mut self) -> Result<NextEvent> {
         std::future::poll_fn(|cx| {
             if let Some(taken) = self.poll_assignments(cx)? {
                 return Poll::Ready(Ok(taken));
@@ -105,17 +105,17 @@ impl Intake {
                 return Poll::Ready(taken);
             }
             if self.aligning && self.splits.iter().all(|split| split.at_boundary) {
-                return Poll::Ready(Ok(Taken::Aligned));
+                return Poll::Ready(Ok(NextEvent::Aligned));
             }
             if self.splits.is_empty() && self.assignments.is_none() {
-                return Poll::Ready(Ok(Taken::Done(std::mem::take(&mut self.closing))));
+                return Poll::Ready(Ok(NextEvent::Done(std::mem::take(&mut self.closing))));
             }
             Poll::Pending
         })
         .await
     }
 
-    fn poll_assignments(&mut self, cx: &mut std::task::Context<'_>) -> Result<Option<Taken>> {
+    fn poll_assignments(&mut self, cx: &mut std::task::Context<'_>) -> Result<Option<NextEvent>> {
         while let Some(assignments) = self.assignments.as_mut() {
             match assignments.poll_next_unpin(cx) {
                 Poll::Pending => return Ok(None),
@@ -126,7 +126,7 @@ impl Intake {
                         let at_boundary =
                             self.at_boundary(&id) || self.splits().all(|split| *split != id);
                         self.splits.retain(|split| split.id != id);
-                        return Ok(Some(Taken::Revoked {
+                        return Ok(Some(NextEvent::Revoked {
                             split: id,
                             at_boundary,
                         }));
@@ -142,7 +142,7 @@ impl Intake {
     }
 
     /// Asks each split once, starting behind the one that was served last.
-    fn poll_splits(&mut self, cx: &mut std::task::Context<'_>) -> Option<Result<Taken>> {
+    fn poll_splits(&mut self, cx: &mut std::task::Context<'_>) -> Option<Result<NextEvent>> {
         let count = self.splits.len();
         for step in 0..count {
             let index = (self.next + step) % count;
@@ -158,7 +158,7 @@ impl Intake {
                 Poll::Ready(Some(Ok(Event::End))) => {
                     let ended = self.splits.swap_remove(index);
                     self.next = index;
-                    return Some(Ok(Taken::Event(ended.id.clone(), Event::End)));
+                    return Some(Ok(NextEvent::Event(ended.id.clone(), Event::End)));
                 }
                 Poll::Ready(Some(Err(failure))) => return Some(Err(failure)),
                 Poll::Ready(Some(Ok(event))) => {
@@ -167,7 +167,7 @@ impl Intake {
                         split.at_boundary = matches!(event, Event::Boundary(_));
                     }
                     self.next = index + 1;
-                    return Some(Ok(Taken::Event(split.id.clone(), event)));
+                    return Some(Ok(NextEvent::Event(split.id.clone(), event)));
                 }
             }
         }
