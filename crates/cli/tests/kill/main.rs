@@ -14,6 +14,7 @@
 mod care;
 mod content;
 mod feed;
+mod history;
 mod look;
 mod outside;
 mod project;

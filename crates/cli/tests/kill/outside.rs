@@ -90,6 +90,29 @@ impl Outside {
         }
     }
 
+    /// Puts the target away and takes the one that was put away before; an empty one at first.
+    pub(crate) fn retarget(&mut self, dir: &Path, other: &mut Option<String>) {
+        if let Self::Postgres(server, database) = self {
+            let next = other.take();
+            let next = next.unwrap_or_else(|| server.new_database().expect("a database"));
+            *other = Some(std::mem::replace(database, next));
+            return;
+        }
+        let (away, between) = (dir.join("away"), dir.join("between"));
+        std::fs::create_dir_all(&away).expect("made");
+        for name in ["out.db", "out", "parts"] {
+            let (here, there) = (dir.join(name), away.join(name));
+            let put = |from: &Path, to: &Path| {
+                if from.exists() {
+                    std::fs::rename(from, to).expect("moved");
+                }
+            };
+            put(&there, &between);
+            put(&here, &there);
+            put(&between, &here);
+        }
+    }
+
     /// The published tables; one that is not there yet has no rows.
     pub(crate) fn seen(&self, dir: &Path) -> Vec<Sent> {
         let sent = |what, is_items, rows| Sent {

@@ -313,6 +313,16 @@ impl Project {
         }
     }
 
+    /// Another target, or the one that was put away.
+    pub(crate) fn retarget(&mut self, other: &mut Option<String>) {
+        self.outside.retarget(self.folder.path(), other);
+    }
+
+    /// The rows a published table must hold.
+    pub(crate) fn must_be_sent(&self, sent: &Sent) -> Rows {
+        self.items_of(&self.new).sent(sent.is_items)
+    }
+
     /// Every table holds what it must hold when all is done, or what is wrong.
     pub(crate) fn is_done(&self, seen: &VisibleRows) -> Result<(), String> {
         let items = self.items_of(&self.new);
