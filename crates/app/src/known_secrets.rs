@@ -4,7 +4,7 @@
 //! hide. It does not know where text is shown. Read next: `ports/src/redact.rs`.
 
 use towpath_ports::Redaction;
-use towpath_vocab::passwords::{names_password, passwords_in};
+use towpath_vocab::passwords::{is_literal_password, password_arguments, passwords_in};
 use towpath_vocab::{Action, Mask, OptionValue, Plan, SecretTemplate, TablePlan};
 
 use crate::system::LocalSystem;
@@ -28,9 +28,10 @@ pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
                 values.extend(texts.clone().flat_map(|text| system.secrets_in(text)));
                 values.extend(texts.flat_map(|text| passwords_in(text)));
                 let named = command.env.iter();
-                let named =
-                    named.filter(|(name, text)| names_password(name) && !text.contains("${"));
+                let named = named.filter(|(name, text)| is_literal_password(name, text));
                 values.extend(named.map(|(_, text)| text.clone()));
+                let arguments = password_arguments(&command.argv).into_iter();
+                values.extend(arguments.filter_map(|at| command.argv.get(at).cloned()));
             }
             Action::Load(load) => {
                 values.extend(keys(&load.table).flat_map(|key| system.values_in(key)));

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::passwords::{has_password, names_password};
+use towpath_vocab::passwords::{has_password, is_literal_password, password_arguments};
 use towpath_vocab::{Action, CommandPlan, TableName};
 
 use crate::context::StepContext;
@@ -79,12 +79,15 @@ pub(crate) fn plan(
 /// Warns of passwords that stand in the file.
 fn warn_of_passwords(frame: &StepFrame<'_>, report: &mut Report) {
     let argv = frame.node.get("command").map(|verb| verb.at);
-    let has_one = |node: &Node| node.texts().iter().any(|text| has_password(text));
+    let has_one = |node: &Node| {
+        let texts = node.texts();
+        !password_arguments(&texts).is_empty() || texts.iter().any(|text| has_password(text))
+    };
     let in_argv = argv.filter(|_| frame.node.get("command").is_some_and(has_one));
     let entries = frame.node.get("env").into_iter().flat_map(Node::entries);
     let in_env = entries.filter_map(|(name, entry)| {
         let text = entry.value.text()?;
-        let whole = names_password(name) && !text.is_empty() && !text.contains("${");
+        let whole = is_literal_password(name, text);
         (whole || has_password(text)).then_some(entry.value.at)
     });
     for at in in_argv.into_iter().chain(in_env) {

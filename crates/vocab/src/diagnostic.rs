@@ -126,7 +126,7 @@ impl Diagnostic {
     #[must_use]
     pub fn without_passwords(mut self) -> Self {
         let clean = |text: &String| without_passwords(text).into_owned();
-        self.message = clean(&self.message);
+        self.message = without_passwords(&self.message).into_owned();
         self.label = self.label.as_ref().map(clean);
         self.help = self.help.iter().map(clean).collect();
         self

@@ -46,7 +46,8 @@ pub fn masked_source(text: &str) -> Cow<'_, str> {
     let mut at = 0;
     for range in found {
         out.push_str(text.get(at..range.start).unwrap_or_default());
-        out.extend(std::iter::repeat_n('*', range.len()));
+        let hidden = text.get(range.clone()).unwrap_or_default().bytes();
+        out.extend(hidden.map(|byte| if byte == b'\n' { '\n' } else { '*' }));
         at = range.end;
     }
     out.push_str(text.get(at..).unwrap_or_default());
@@ -68,6 +69,28 @@ pub fn names_password(name: &str) -> bool {
         // `bypass=` and `compass=` are words of their own.
         *ending != "pass" || before.is_empty() || before.ends_with(['_', '-', '.'])
     })
+}
+
+/// True for the value of a variable that is a password and stands there literally. `PWD` is a folder.
+pub fn is_literal_password(name: &str, text: &str) -> bool {
+    let is_folder = matches!(name, "PWD" | "OLDPWD");
+    let is_switch = ["true", "false", "yes", "no", "on", "off"].contains(&text);
+    names_password(name) && !is_folder && !is_switch && !text.is_empty() && !text.contains("${")
+}
+
+/// The places of arguments that are passwords: those behind `--password` and the like.
+pub fn password_arguments(argv: &[String]) -> Vec<usize> {
+    let is_flag = |text: &str| {
+        let name = text.trim_start_matches('-');
+        name.len() < text.len() && !name.contains('=') && names_password(name)
+    };
+    let is_value = |text: &str| !text.is_empty() && !text.starts_with('-') && !text.contains("${");
+    let pairs = argv.windows(2).enumerate();
+    let found = pairs.filter_map(|(at, pair)| match pair {
+        [flag, value] if is_flag(flag) && is_value(value) => Some(at + 1),
+        _ => None,
+    });
+    found.collect()
 }
 
 /// True for PostgreSQL's other form of an address: `host=… user=… password=…`. A single pair such as
@@ -237,10 +260,50 @@ fn in_pairs(text: &str, separators: &[char]) -> Vec<Range<usize>> {
         let rest = text.get(begin..).unwrap_or_default();
         let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
         let value = rest.get(blanks..).unwrap_or_default();
-        let length = value_length(value, in_query);
+        let length = match separator {
+            ":" => yaml_length(value, before),
+            _ => value_length(value, in_query),
+        };
         found.push(begin + blanks..begin + blanks + length);
     }
     found
+}
+
+/// How long a value in YAML is: to its closing quote or the end of the line, in a flow mapping to the next
+/// `,` or `}`; the indented lines of a block.
+fn yaml_length(value: &str, before: &str) -> usize {
+    if let Some(quote) = value.chars().next().filter(|c| matches!(c, '\'' | '"')) {
+        return quoted_length(value, quote);
+    }
+    let head = before.rsplit('\n').next().unwrap_or_default();
+    let line = value.split('\n').next().unwrap_or_default();
+    let bare = line.trim();
+    if bare.is_empty() || bare.starts_with(['|', '>']) {
+        let depth = |line: &str| line.len() - line.trim_start_matches(' ').len();
+        let lines = value
+            .get(line.len() + 1..)
+            .into_iter()
+            .flat_map(|rest| rest.split('\n'));
+        let inner = lines.take_while(|line| line.trim().is_empty() || depth(line) > depth(head));
+        let length: usize = inner.map(|line| line.len() + 1).sum();
+        return (line.len() + length).min(value.len());
+    }
+    let is_flow = head.matches('{').count() > head.matches('}').count();
+    let mut in_slot = false;
+    let end = line.char_indices().find(|(at, letter)| match letter {
+        '$' => {
+            in_slot = line.get(at + 1..).is_some_and(|rest| rest.starts_with('{'));
+            false
+        }
+        '}' if in_slot => {
+            in_slot = false;
+            false
+        }
+        ',' | '}' => is_flow && !in_slot,
+        _ => false,
+    });
+    let word = line.get(..end.map_or(line.len(), |(at, _)| at));
+    word.unwrap_or_default().trim_end().len()
 }
 
 /// How long a value is: to its closing quote, to the next blank, in a URL to the next `&`.
@@ -356,6 +419,58 @@ mod tests {
             "{masked}"
         );
         assert!(masked.contains("${secret:X}"));
+    }
+
+    #[test]
+    fn a_whole_value_of_a_file_is_hidden() {
+        for (text, shown) in [
+            (
+                "env:\n  PGPASSWORD: correct horse\n  A: b\n",
+                "env:\n  PGPASSWORD: *************\n  A: b\n",
+            ),
+            (
+                "db: { password: a b, port: 1 }",
+                "db: { password: ***, port: 1 }",
+            ),
+            (
+                "db: { password: ${secret:A}, port: 1 }",
+                "db: { password: ${secret:A}, port: 1 }",
+            ),
+            (
+                "  password: |\n    one\n    two\n  port: 1",
+                "  password: *\n*******\n*******\n  port: 1",
+            ),
+            ("password:\n  one\nport: 1", "password:\n*****\nport: 1"),
+        ] {
+            assert_eq!(masked_source(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn arguments_behind_a_flag_are_passwords_and_folders_are_not() {
+        let argv = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            password_arguments(&argv("mysql --password S3cret -u x")),
+            [2]
+        );
+        assert_eq!(password_arguments(&argv("x --token-password abc")), [2]);
+        for none in [
+            "mysql --password=x y",
+            "mysql --password -u",
+            "x password y",
+            "x --password ${secret:A}",
+        ] {
+            assert!(password_arguments(&argv(none)).is_empty(), "{none}");
+        }
+        assert!(is_literal_password("PGPASSWORD", "abc"));
+        assert!(is_literal_password("DB_PWD", "abc"));
+        for (name, text) in [
+            ("PWD", "/data"),
+            ("SKIP_PASS", "true"),
+            ("PGPASSWORD", "${env:X}"),
+        ] {
+            assert!(!is_literal_password(name, text), "{name}");
+        }
     }
 
     #[test]

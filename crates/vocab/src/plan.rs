@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::passwords::{names_password, without_passwords};
+use crate::passwords::{is_literal_password, password_arguments, without_passwords};
 use crate::{
     Check, ConnectionPlan, Environment, PipelineName, ProjectId, Rule, Span, StepName,
     TableLineage, TableName, TaskId, Threshold,
@@ -281,14 +281,22 @@ pub struct CommandPlan {
 
 /// Whatever shows or stores a command gets its arguments without passwords.
 fn shown_argv<S: serde::Serializer>(argv: &[String], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(argv.iter().map(|text| without_passwords(text)))
+    let hidden = password_arguments(argv);
+    serializer.collect_seq(
+        argv.iter()
+            .enumerate()
+            .map(|(at, text)| match hidden.contains(&at) {
+                true => "…".into(),
+                false => without_passwords(text),
+            }),
+    )
 }
 
 fn shown_env<S: serde::Serializer>(
     env: &BTreeMap<String, String>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let shown = |name: &str, text: &str| match names_password(name) && !text.contains("${") {
+    let shown = |name: &str, text: &str| match is_literal_password(name, text) {
         true => "…".to_owned(),
         false => without_passwords(text).into_owned(),
     };
