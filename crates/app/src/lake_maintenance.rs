@@ -396,7 +396,7 @@ async fn set_back(
     }
     let run = pipelines.held.values().next();
     let run = run.map_or_else(|| "lake restore".to_owned(), |held| held.run.to_string());
-    let ports = crate::quarantine::ports(services);
+    let ports = services.quarantine_ports();
     let set_back = behind.iter().map(|then| SetBack {
         task: then.task.clone(),
         now: then.now,

@@ -14,6 +14,7 @@ use towpath_ports::{
     Connector, ConnectorContext, Destination, Discover, NamedFiles, Result, Source, StateStore,
     System,
 };
+use towpath_quarantine::QuarantinePorts;
 use towpath_state::Location;
 use towpath_vocab::{
     ConnectionPlan, ConnectorSpec, Environment, Failure, ObjectKind, ProjectId, Remedy,
@@ -238,6 +239,16 @@ impl ProjectServices {
             memory: Arc::clone(&self.budget) as _,
             spill: SpillFolder::new(self.dir.join(STATE_DIR).join(SPILL_DIR)),
             progress,
+        }
+    }
+
+    /// What the quarantine works with.
+    pub(crate) fn quarantine_ports(&self) -> QuarantinePorts {
+        QuarantinePorts {
+            lake: Arc::clone(&self.lake) as _,
+            log: Arc::clone(&self.lake) as _,
+            query: Arc::clone(&self.engine) as _,
+            secrets: Arc::clone(&self.system) as _,
         }
     }
 

@@ -47,8 +47,7 @@ pub struct OutputSpec {
     pub task: TaskKey,
     /// The generation of the first commit; endless reads count up from it.
     pub generation: Generation,
-    /// The commit of this task that the read builds on; the first commit is refused when the
-    /// destination holds another by then.
+    /// The commit that the read builds on; a destination that holds another by then refuses.
     pub after: Option<Generation>,
     /// Where to.
     pub destination: Arc<dyn Destination>,
@@ -66,8 +65,7 @@ pub struct OutputSpec {
     pub operators: Vec<OperatorFactory>,
     /// Rows that the table holds and a source without any would take away: a full load replaces them.
     pub rows_before: Option<u64>,
-    /// True when a bounded read that finds nothing, and ends where it began, leaves the table as it is,
-    /// without a commit. A source whose place moves without rows (transactions of the server) is committed.
+    /// True when a bounded read that finds nothing and ends where it began makes no commit.
     pub skip_empty: bool,
 }
 
@@ -276,8 +274,8 @@ impl TableOutput {
         }
     }
 
-    /// Prepares, audits, and commits; or commits only the quarantine and says why in `stopped`. Gives the
-    /// state of the operators behind the commit.
+    /// Prepares, audits and commits, or commits only the quarantine and says why in `stopped`; with the
+    /// state of the operators.
     pub(crate) async fn commit(
         mut self,
         position: &Position,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use towpath_flow::Progress;
 use towpath_ports::RunKind;
-use towpath_quarantine::{Owner, QuarantinePorts, Replay, need_quarantine};
+use towpath_quarantine::{Owner, Replay, need_quarantine};
 pub use towpath_quarantine::{QuarantineLine, RejectedCell, RejectedRecord, ReplayReport};
 use towpath_vocab::{Plan, TableName};
 
@@ -18,22 +18,12 @@ use crate::Result;
 use crate::pipeline_lock::lock_pipeline;
 use crate::services::ProjectServices;
 
-/// The ports of a project's quarantine.
-pub(crate) fn ports(services: &ProjectServices) -> QuarantinePorts {
-    QuarantinePorts {
-        lake: Arc::clone(&services.lake) as _,
-        log: Arc::clone(&services.lake) as _,
-        query: Arc::clone(&services.engine) as _,
-        secrets: Arc::clone(&services.system) as _,
-    }
-}
-
 /// Every table with rejected rows.
 pub async fn quarantine_list(
     services: &ProjectServices,
     plan: &Plan,
 ) -> Result<Vec<QuarantineLine>> {
-    towpath_quarantine::list(&ports(services), plan).await
+    towpath_quarantine::list(&services.quarantine_ports(), plan).await
 }
 
 /// The rejected records of a table, newest first.
@@ -53,7 +43,7 @@ pub async fn quarantine_show(
         )),
         Err(_) => None,
     };
-    towpath_quarantine::show(&ports(services), load, table, limit).await
+    towpath_quarantine::show(&services.quarantine_ports(), load, table, limit).await
 }
 
 /// Gives the waiting rows of a table up; how many there were.
@@ -65,7 +55,7 @@ pub async fn quarantine_discard(
     plan: &Plan,
     table: &TableName,
 ) -> Result<u64> {
-    let ports = ports(services);
+    let ports = services.quarantine_ports();
     need_quarantine(&ports, table).await?;
     let owner = Owner::of(plan, table)?;
     let held = lock_pipeline(
@@ -92,7 +82,7 @@ pub async fn quarantine_replay(
     plan: &Plan,
     table: &TableName,
 ) -> Result<ReplayReport> {
-    let ports = ports(services);
+    let ports = services.quarantine_ports();
     need_quarantine(&ports, table).await?;
     let owner = Owner::of(plan, table)?;
     let held = lock_pipeline(

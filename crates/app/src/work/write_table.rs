@@ -25,7 +25,6 @@ use super::overwritten::is_overwritten;
 use super::scope::{RunExecutor, TaskDone};
 use crate::Result;
 use crate::facts::external_key;
-use crate::quarantine;
 
 /// Rows on their way into one table.
 pub(crate) struct TableWrite<'a> {
@@ -205,7 +204,7 @@ impl RunExecutor {
             rows_before,
             skip_empty,
         };
-        let ports = quarantine::ports(&self.services);
+        let ports = self.services.quarantine_ports();
         outdate_uncommitted(&ports, &output.task, claim.after()).await?;
         let services = self.services.transfer_services(Arc::clone(&self.progress));
         let run = self.run.to_string();

@@ -260,7 +260,8 @@ async fn compared_flaw(table: &Table, file: &LakeFile) -> LakeResult<Option<Stri
     let mut from = 0;
     while from < sums.size() {
         let until = (from + WINDOW).min(sums.size());
-        let window = sums.around(&[from..until]);
+        let asked = from..until;
+        let window = sums.around(std::slice::from_ref(&asked));
         for range in window {
             let bytes = objects.get_range(&file.key, range.clone()).await;
             places.extend(sums.differing(range.start, &bytes.map_err(failed)?));

@@ -424,7 +424,7 @@ fn more_columns_than_a_table_may_have_stop_the_read_at_once() {
 #[test]
 fn a_table_may_have_as_many_columns_as_its_options_say() {
     let names: Vec<String> = (0..12).map(|at| format!("c{at}")).collect();
-    let csv = names.join(",") + "\n" + &vec!["1"; 12].join(",") + "\n";
+    let csv = names.join(",") + "\n" + &["1"; 12].join(",") + "\n";
     let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
     let json = format!("{{{}}}\n", members.join(","));
     for (most, is_read) in [(11, false), (12, true)] {
