@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Expr, ObjectName, Query, SetExpr, Statement as SqlStatement, Visit, Visitor,
+    Expr, Ident, ObjectName, ObjectNamePart, Query, SetExpr, Statement as SqlStatement, Visit,
+    Visitor,
 };
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -125,17 +126,36 @@ struct Open {
     deepest_expression: usize,
     /// The deepest query in it, or CTE that it reads.
     deepest_part: usize,
+    /// Its CTEs that were walked through, by name.
+    ctes: HashMap<String, usize>,
 }
 
 #[derive(Default)]
 struct Walk {
     open: Vec<Open>,
     expressions: usize,
-    /// CTEs that were walked through, by name.
-    known: HashMap<String, usize>,
     /// CTEs to come, by the place of their query.
     names: HashMap<usize, String>,
     ended: usize,
+}
+
+/// A name as the planner compares it: what is quoted keeps its case, and the quotes are not part of it.
+fn normalized(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_ascii_lowercase(),
+    }
+}
+
+/// What the planner looks a CTE up by. A name with a schema keeps its dot: only a CTE with a dot in its name
+/// has the same one.
+fn relation_name(relation: &ObjectName) -> String {
+    let part = |part: &ObjectNamePart| match part {
+        ObjectNamePart::Identifier(ident) => normalized(ident),
+        ObjectNamePart::Function(function) => normalized(&function.name),
+    };
+    let parts: Vec<String> = relation.0.iter().map(part).collect();
+    parts.join(".")
 }
 
 fn place(query: &Query) -> usize {
@@ -147,13 +167,14 @@ impl Visitor for Walk {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
-            let name = cte.alias.name.value.to_lowercase();
+            let name = normalized(&cte.alias.name);
             self.names.insert(place(&cte.query), name);
         }
         self.open.push(Open {
             outside: self.expressions,
             deepest_expression: 0,
             deepest_part: 0,
+            ctes: HashMap::new(),
         });
         ControlFlow::Continue(())
     }
@@ -164,14 +185,13 @@ impl Visitor for Walk {
         };
         let own = 1 + set_operations(&query.body) + joins(&query.body) + ended.deepest_expression;
         let depth = own + ended.deepest_part;
-        match self.names.remove(&place(query)) {
-            Some(name) => {
-                self.known.insert(name, depth);
+        match (self.names.remove(&place(query)), self.open.last_mut()) {
+            (Some(name), Some(around)) => {
+                let known = around.ctes.entry(name).or_default();
+                *known = depth.max(*known);
             }
-            None => match self.open.last_mut() {
-                Some(around) => around.deepest_part = around.deepest_part.max(depth),
-                None => self.ended = self.ended.max(depth),
-            },
+            (None, Some(around)) => around.deepest_part = around.deepest_part.max(depth),
+            (_, None) => self.ended = self.ended.max(depth),
         }
         match depth > DEEPEST {
             true => ControlFlow::Break(()),
@@ -180,9 +200,11 @@ impl Visitor for Walk {
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        let name = relation.to_string().to_lowercase();
-        if let (Some(depth), Some(query)) = (self.known.get(&name), self.open.last_mut()) {
-            query.deepest_part = query.deepest_part.max(*depth);
+        let name = relation_name(relation);
+        let mut around = self.open.iter().rev();
+        let depth = around.find_map(|query| query.ctes.get(&name).copied());
+        if let (Some(depth), Some(query)) = (depth, self.open.last_mut()) {
+            query.deepest_part = query.deepest_part.max(depth);
         }
         ControlFlow::Continue(())
     }
@@ -274,6 +296,49 @@ mod tests {
         }
     }
 
+    fn quoted_chain(length: usize, name: impl Fn(usize) -> String) -> String {
+        let cte = |at: usize| {
+            let (own, before) = (name(at), name(at - 1));
+            format!(", {own} as (select a + 1 as a from {before})")
+        };
+        let ctes: String = (1..length).map(cte).collect();
+        let (first, last) = (name(0), name(length - 1));
+        format!("with {first} as (select 1 as a){ctes} select a from {last}")
+    }
+
+    #[test]
+    fn a_cte_is_known_by_its_name_where_the_planner_knows_it() {
+        let deep = "select a from (select a from (select 1 as a) v) w";
+        for (sql, expected) in [
+            (format!("with x as ({deep}) select a from X"), 11),
+            (format!("with \"x\" as ({deep}) select a from x"), 11),
+            (format!("with X as ({deep}) select a from \"x\""), 11),
+            (format!("with \"X\" as ({deep}) select a from \"X\""), 11),
+            (format!("with \"X\" as ({deep}) select a from x"), 3),
+            (format!("with x as ({deep}) select a from r.x"), 3),
+            (format!("with x as ({deep}) select a from \"r\".\"x\""), 3),
+            (
+                format!("with x as ({deep}), \"X\" as (select 1) select a from x"),
+                11,
+            ),
+            (
+                format!(
+                    "with x as ({deep}) select a from (with x as (select 1 as a) select a from x) z, x"
+                ),
+                12,
+            ),
+            (
+                format!("with z as (with x as ({deep}) select 1 from x) select a from x"),
+                3,
+            ),
+        ] {
+            let datafusion_sql::parser::Statement::Statement(parsed) = query(&sql).unwrap() else {
+                panic!("{sql}");
+            };
+            assert_eq!(depth(&parsed).unwrap(), expected, "{sql}");
+        }
+    }
+
     #[test]
     fn long_chains_of_ctes_are_refused_and_long_lists_are_not() {
         let chain = |length: usize| {
@@ -287,7 +352,16 @@ mod tests {
             )
         };
         assert_eq!(deep(move || chain(1_000)), None);
+        assert_eq!(deep(move || chain(1_200)), None);
         assert_eq!(deep(move || chain(20_000)), Some("M0313"));
+        let quoted = |length: usize| quoted_chain(length, |at| format!("\"C{at}\""));
+        assert_eq!(deep(move || quoted(1_200)), None);
+        assert_eq!(deep(move || quoted(20_000)), Some("M0313"));
+        let dotted = |length: usize| {
+            let ctes = quoted_chain(length, |at| format!("\"c.{at}\""));
+            ctes.replace("from \"c.", "from c.\"")
+        };
+        assert_eq!(deep(move || dotted(20_000)), Some("M0313"));
         assert_eq!(
             deep(|| format!("values {}(1)", "(1), ".repeat(60_000))),
             None

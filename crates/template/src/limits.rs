@@ -26,32 +26,77 @@ const MOST_ITEMS: usize = 1_000_000;
 /// Characters a text may be padded or indented with.
 pub(crate) const WIDEST: usize = 10_000;
 
-/// Bytes between two commas of a tag, outside of quotes: a chain of so many operators is parsed and compiled
-/// by functions that call themselves as deep as it is long.
+/// Bytes of a tag on one way through its brackets, outside of quotes and between two commas: a chain of so many
+/// operators is parsed and compiled by functions that call themselves as deep as it is long.
 const LONGEST_CHAIN: usize = 10_000;
+
+/// The longest chain of a tag as its bytes go by: a comma ends one item of the bracket it is in, and a
+/// bracket counts as much as the longest of its items.
+#[derive(Default)]
+struct Chain {
+    quote: Option<u8>,
+    escaped: bool,
+    length: usize,
+    /// For each open bracket: the length before it, and the longest up to here in it.
+    open: Vec<(usize, usize)>,
+}
+
+impl Chain {
+    /// The length of the chain after one more byte.
+    fn after(&mut self, byte: u8) -> usize {
+        if let Some(quote) = self.quote {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                _ if byte == quote => self.quote = None,
+                _ => {}
+            }
+            return self.length;
+        }
+        match byte {
+            b'\'' | b'"' => self.quote = Some(byte),
+            b'(' | b'[' | b'{' => {
+                self.length += 1;
+                self.open.push((self.length, self.length));
+            }
+            b',' => match self.open.last_mut() {
+                Some((before, longest)) => {
+                    *longest = self.length.max(*longest);
+                    self.length = *before;
+                }
+                None => self.length = 0,
+            },
+            b')' | b']' | b'}' => {
+                let longest = self.open.pop().map_or(0, |(_, longest)| longest);
+                self.length = self.length.max(longest) + 1;
+            }
+            _ => self.length += 1,
+        }
+        self.length
+    }
+}
 
 /// The first tag of a template that chains more operators than the stack carries.
 pub(crate) fn too_long_chain(source: &str) -> Option<Range<usize>> {
     let chains = |part: &Segment| {
-        let (mut quote, mut chain) = (None, 0);
+        let mut chain = Chain::default();
         let inner = source.get(part.inner.clone()).unwrap_or_default();
-        inner.bytes().any(|byte| {
-            match (quote, byte) {
-                (None, b'\'' | b'"') => quote = Some(byte),
-                (None, b',') => chain = 0,
-                (None, _) => chain += 1,
-                (Some(open), _) if open == byte => quote = None,
-                (Some(_), _) => {}
-            }
-            chain > LONGEST_CHAIN
-        })
+        inner.bytes().any(|byte| chain.after(byte) > LONGEST_CHAIN)
+    };
+    let is_tag = |part: &Segment| match part.kind {
+        Kind::Expression | Kind::Block => true,
+        // A tag that is not closed is parsed up to where the text ends.
+        Kind::Text => source.get(part.inner.clone()).is_some_and(is_unclosed),
+        Kind::Comment => false,
     };
     let parts = segments(source);
-    let mut tags = parts
-        .iter()
-        .filter(|part| matches!(part.kind, Kind::Expression | Kind::Block) && !part.raw);
+    let mut tags = parts.iter().filter(|part| !part.raw && is_tag(part));
     tags.find(|part| chains(part))
         .map(|part| part.inner.clone())
+}
+
+fn is_unclosed(text: &str) -> bool {
+    text.starts_with("{{") || text.starts_with("{%")
 }
 
 /// The mistake of such a template.

@@ -546,6 +546,128 @@ fn operators_mean_what_they_meant() {
     );
 }
 
+/// The stack that the product gives its threads: those of tests are smaller.
+const STACK_BYTES: usize = 256 << 20;
+
+/// The code of the mistake in a template that is rendered on such a stack; none when it is rendered.
+fn code_on_a_stack(text: String) -> Option<&'static str> {
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let found = thread.spawn(move || match case().try_render(&text) {
+        Ok(_) => None,
+        Err(TemplateProblem::Wrong(mistake)) => Some(mistake.code),
+        Err(other) => panic!("{other:?}"),
+    });
+    found.unwrap().join().unwrap()
+}
+
+#[test]
+fn a_chain_that_hides_behind_commas_or_quotes_is_refused() {
+    let brackets = |open: &str, link: &str, times: usize| {
+        let nested = format!(
+            "{}1{}",
+            open.repeat(40),
+            format!("{})", link.repeat(times)).repeat(40)
+        );
+        format!("{{{{ {nested} }}}}")
+    };
+    for (what, text) in [
+        (
+            "filters",
+            format!("{{{{ 'x'{} }}}}", "|replace('a','b')".repeat(20_000)),
+        ),
+        (
+            "slices",
+            format!("{{{{ 'x'{} }}}}", "[dict(a=1,b=2)]".repeat(20_000)),
+        ),
+        (
+            "calls",
+            format!("{{{{ 'x'{} }}}}", ".a(1,2)".repeat(20_000)),
+        ),
+        (
+            "tests",
+            format!("{{{{ 1{} }}}}", " is in([1,2])".repeat(20_000)),
+        ),
+        ("products", format!("{{{{ 1{} }}}}", " * 1".repeat(2_000))),
+        (
+            "an escaped quote",
+            format!(r"{{{{ 'it\'s'{} }}}}", "|upper".repeat(20_000)),
+        ),
+        (
+            "an escaped backslash",
+            format!(r#"{{{{ "\\"{} }}}}"#, "|upper".repeat(20_000)),
+        ),
+        ("brackets", brackets("(", "|abs", 2_400)),
+        (
+            "an argument",
+            format!("{{{{ dict(a=1, b={}1) }}}}", "-".repeat(50_000)),
+        ),
+        (
+            "a tag without an end",
+            format!("{{{{ {}", "not ".repeat(50_000)),
+        ),
+        (
+            "a block without an end",
+            format!("{{% if {}", "not ".repeat(50_000)),
+        ),
+    ] {
+        assert_eq!(code_on_a_stack(text), Some("M0320"), "{what}");
+    }
+}
+
+#[test]
+fn long_texts_and_lists_are_no_chains_and_what_passes_fits_the_stack() {
+    let long = "a, b (c) [d] ".repeat(5_000);
+    let items = |item: &str, times: usize| vec![item; times].join(", ");
+    for (what, text) in [
+        (
+            "a text",
+            format!(r"select {{{{ 'it\'s {long}' | length }}}}"),
+        ),
+        (
+            "a text of the other quotes",
+            format!(r#"select {{{{ "it\"s {long}" | length }}}}"#),
+        ),
+        (
+            "a list",
+            format!("select {{{{ [{}] | length }}}}", items("[1, 2]", 5_000)),
+        ),
+        (
+            "a map",
+            format!(
+                "select {{{{ {{'a': [{}], 'b': 1}} | length }}}}",
+                items("{'x': 1}", 5_000)
+            ),
+        ),
+        (
+            "an argument",
+            format!(
+                "select {{{{ dict(a=[{}], b=2) | length }}}}",
+                items("10", 5_000)
+            ),
+        ),
+        ("minus", format!("select {{{{ {}1 }}}}", "-".repeat(9_990))),
+        ("not", format!("select {{{{ {}1 }}}}", "not ".repeat(2_490))),
+        (
+            "filters",
+            format!("select {{{{ 1{} }}}}", "|abs".repeat(2_490)),
+        ),
+        (
+            "filters of lists",
+            format!("select {{{{ 'x'{} }}}}", "|replace('a','b')".repeat(900)),
+        ),
+        (
+            "attributes",
+            format!("select {{{{ 'x'[{}1] or 1 }}}}", "-".repeat(9_900)),
+        ),
+        (
+            "else",
+            format!("select {{{{ {}1 }}}}", "1 if 1 else ".repeat(830)),
+        ),
+    ] {
+        assert_eq!(code_on_a_stack(text), None, "{what}");
+    }
+}
+
 #[test]
 fn a_chain_longer_than_the_stack_is_refused() {
     for chain in ["not ", "-", "1 + ", "1 if true else "] {
