@@ -7,7 +7,7 @@
 //! has failed, and touches nothing but torn checkpoints and the pointer to them: one that names a
 //! checkpoint that is gone is removed, as it is only a hint.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use object_store::RenameOptions;
@@ -19,6 +19,9 @@ use super::table::Table;
 
 /// What a torn checkpoint's name ends with from then on.
 const TORN: &str = ".torn";
+/// Characters of what tells checkpoints of one version apart, and of the number of a part.
+const UNIQUE: usize = 36;
+const PART: usize = 10;
 const POINTER: &str = "_last_checkpoint";
 
 /// Renames torn checkpoints of a log and removes a pointer to none; true when there was one, so that
@@ -30,22 +33,12 @@ pub(crate) async fn set_aside(table: &Table) -> LakeResult<bool> {
     let (storage, log) = (&*table.storage, table.log_prefix());
     let names = storage::names(storage, &log).await?;
     let (mut whole, mut torn) = (BTreeSet::new(), Vec::new());
-    for name in names.iter().filter(|name| name.ends_with(".parquet")) {
-        let Some(version) = version_of(name, ".checkpoint.") else {
-            continue;
-        };
-        match storage::get(storage, &child(&log, name)).await? {
-            None => {}
-            Some(bytes) => match is_whole(bytes) {
-                true => {
-                    whole.insert(version);
-                }
-                false => torn.push((version, name)),
-            },
+    for checkpoint in checkpoints(&names) {
+        let damaged = checkpoint.damaged(table).await?;
+        if damaged.is_empty() {
+            whole.insert(checkpoint.version);
         }
-    }
-    for (version, _) in &torn {
-        whole.remove(version);
+        torn.extend(damaged.into_iter().map(|name| (checkpoint.version, name)));
     }
     let pointed = pointed(table, &names).await?;
     if torn.is_empty() && matches!(pointed, Pointed::Nothing | Pointed::There) {
@@ -62,10 +55,11 @@ pub(crate) async fn set_aside(table: &Table) -> LakeResult<bool> {
     if torn.is_empty() && !reaches {
         return Ok(false);
     }
+    let newest = latest.max(whole.last().copied());
     for (version, name) in &torn {
         let key = child(&log, name);
         let address = storage.address(&key);
-        if !reaches || latest.is_none_or(|latest| latest < *version) {
+        if !reaches || newest.is_none_or(|newest| newest < *version) {
             return Err(LakeError::Torn {
                 table: table.name.to_string(),
                 address,
@@ -108,13 +102,80 @@ async fn pointed(table: &Table, names: &[String]) -> LakeResult<Pointed> {
     let Some(version) = pointed_version(&pointer) else {
         return Ok(Pointed::Missing);
     };
-    let mut checkpoints = names
-        .iter()
-        .filter_map(|name| version_of(name, ".checkpoint."));
-    Ok(match checkpoints.any(|found| found == version) {
-        true => Pointed::There,
-        false => Pointed::Missing,
-    })
+    let mut there = checkpoints(names).into_iter();
+    Ok(
+        match there.any(|checkpoint| checkpoint.version == version) {
+            true => Pointed::There,
+            false => Pointed::Missing,
+        },
+    )
+}
+
+/// A checkpoint that has all its files.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint<'a> {
+    pub(crate) version: u64,
+    files: Vec<&'a str>,
+}
+
+impl<'a> Checkpoint<'a> {
+    /// Those of its files that cannot be decoded. One of JSON is not looked into.
+    async fn damaged(&self, table: &Table) -> LakeResult<Vec<&'a str>> {
+        let mut damaged = Vec::new();
+        for name in self.files.iter().filter(|name| name.ends_with(".parquet")) {
+            let key = child(&table.log_prefix(), name);
+            let bytes = storage::get(&*table.storage, &key).await?;
+            if bytes.is_some_and(|bytes| !is_whole(bytes)) {
+                damaged.push(*name);
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// True when a table can be opened from it.
+    pub(crate) async fn is_usable(&self, table: &Table) -> LakeResult<bool> {
+        Ok(self.damaged(table).await?.is_empty())
+    }
+}
+
+/// The checkpoints among the files of a log, the oldest first. One in parts counts when all its parts
+/// are there; what was renamed is none.
+pub(crate) fn checkpoints(names: &[String]) -> Vec<Checkpoint<'_>> {
+    let (mut found, mut parts) = (Vec::new(), BTreeMap::<_, BTreeMap<u32, &str>>::new());
+    for name in names {
+        let Some(version) = version_of(name, ".checkpoint.") else {
+            continue;
+        };
+        let rest: Vec<&str> = name.split('.').skip(2).collect();
+        match rest.as_slice() {
+            ["parquet"] => found.push(Checkpoint {
+                version,
+                files: vec![name],
+            }),
+            [unique, "parquet" | "json"] if unique.len() == UNIQUE => found.push(Checkpoint {
+                version,
+                files: vec![name],
+            }),
+            [part, of, "parquet"] => {
+                let number = |text: &str| text.parse::<u32>().ok().filter(|_| text.len() == PART);
+                if let (Some(part), Some(of)) = (number(part), number(of))
+                    && (1..=of).contains(&part)
+                {
+                    parts.entry((version, of)).or_default().insert(part, name);
+                }
+            }
+            _ => {}
+        }
+    }
+    let complete = parts
+        .into_iter()
+        .filter(|((_, of), parts)| u32::try_from(parts.len()).is_ok_and(|there| there == *of));
+    found.extend(complete.map(|((version, _), parts)| Checkpoint {
+        version,
+        files: parts.into_values().collect(),
+    }));
+    found.sort_by_key(|checkpoint| checkpoint.version);
+    found
 }
 
 /// The version that the pointer to the newest checkpoint names.
@@ -130,7 +191,7 @@ pub(crate) fn version_of(name: &str, then: &str) -> Option<u64> {
 }
 
 /// True when every row of a checkpoint can be decoded.
-pub(crate) fn is_whole(checkpoint: Bytes) -> bool {
+fn is_whole(checkpoint: Bytes) -> bool {
     // A decoder may panic over damage.
     let decoded = std::panic::catch_unwind(move || {
         let opened = ParquetRecordBatchReaderBuilder::try_new(checkpoint);
@@ -138,4 +199,37 @@ pub(crate) fn is_whole(checkpoint: Bytes) -> bool {
         batches.is_ok_and(|mut batches| batches.all(|batch| batch.is_ok()))
     });
     decoded.unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_has_a_name_of_its_own_and_all_its_parts() {
+        let name = |version: u64, rest: &str| format!("{version:020}.checkpoint.{rest}");
+        let unique = "01234567-89ab-cdef-0123-456789abcdef";
+        let names = [
+            format!("{:020}.json", 3),
+            name(8, "parquet.torn"),
+            name(7, "parquet"),
+            name(6, &format!("{unique}.json")),
+            name(5, &format!("{unique}.parquet")),
+            name(5, &format!("{unique}.json.torn")),
+            name(4, "0000000001.0000000002.parquet"),
+            name(4, "0000000002.0000000002.parquet"),
+            name(3, "0000000001.0000000002.parquet"),
+            name(3, "0000000002.0000000002.parquet.torn"),
+            name(2, "0000000003.0000000002.parquet"),
+            name(2, "1.1.parquet"),
+            name(1, "short.json"),
+            name(1, "parquet.tmp"),
+            "_last_checkpoint".to_owned(),
+        ];
+        let found: Vec<(u64, usize)> = checkpoints(&names)
+            .iter()
+            .map(|checkpoint| (checkpoint.version, checkpoint.files.len()))
+            .collect();
+        assert_eq!(found, [(4, 2), (5, 1), (6, 1), (7, 1)]);
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::checkpoint::{is_whole, pointed_version, version_of};
+use super::checkpoint::{checkpoints, pointed_version, version_of};
 use super::error::LakeResult;
 use super::sealed;
 use super::storage::{self, child};
@@ -48,13 +48,9 @@ pub(crate) async fn find(table: &Table, up_to: Option<u64>) -> LakeResult<Option
         .filter_map(|name| version_of(name, ".json"))
         .collect();
     let mut base = None;
-    for name in &names {
-        let Some(version) = version_of(name, ".checkpoint.") else {
-            continue;
-        };
-        let bytes = storage::get(storage, &child(&log, name)).await?;
-        let usable = !name.ends_with(".parquet") || bytes.is_some_and(is_whole);
-        if usable && up_to.is_none_or(|up_to| version <= up_to) {
+    for checkpoint in checkpoints(&names) {
+        let version = checkpoint.version;
+        if up_to.is_none_or(|up_to| version <= up_to) && checkpoint.is_usable(table).await? {
             base = base.max(Some(version));
         }
     }
@@ -163,10 +159,8 @@ async fn pointed(table: &Table) -> LakeResult<Option<u64>> {
 /// The version of a checkpoint that is gone and that held what this entry and those before it said.
 async fn lost_after(table: &Table, names: &[String], version: u64) -> LakeResult<Option<u64>> {
     let is_there = |lost: u64| {
-        let mut found = names
-            .iter()
-            .filter_map(|name| version_of(name, ".checkpoint."));
-        found.any(|found| found == lost)
+        let mut there = checkpoints(names).into_iter();
+        there.any(|checkpoint| checkpoint.version == lost)
     };
     let pointed = pointed(table).await?;
     Ok(pointed.filter(|lost| *lost >= version && !is_there(*lost)))

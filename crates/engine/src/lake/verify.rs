@@ -17,14 +17,14 @@ use towpath_ports::Result;
 use towpath_vocab::TableName;
 
 use super::candidate::LakeFile;
-use super::checkpoint::{is_whole, version_of};
+use super::checkpoint::{checkpoints, version_of};
 use super::data_file::{FileName, told};
 use super::error::{LakeError, LakeResult, brief};
 use super::files::lake_file;
 use super::history;
 use super::object_file::ObjectFile;
 use super::open::Lake;
-use super::storage::{self, Key, child, head};
+use super::storage::{self, Key, head};
 use super::table::{Snapshot, Table};
 use super::verified::{Mismatch, VerifiedFiles};
 
@@ -214,13 +214,9 @@ async fn oldest(table: &Table) -> LakeResult<u64> {
     {
         return Ok(0);
     }
-    for name in &names {
-        let Some(version) = version_of(name, ".checkpoint.") else {
-            continue;
-        };
-        let bytes = storage::get(storage, &child(&log, name)).await?;
-        if !name.ends_with(".parquet") || bytes.is_some_and(is_whole) {
-            return Ok(version);
+    for checkpoint in checkpoints(&names) {
+        if checkpoint.is_usable(table).await? {
+            return Ok(checkpoint.version);
         }
     }
     Ok(0)

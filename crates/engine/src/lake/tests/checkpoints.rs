@@ -140,3 +140,68 @@ async fn nothing_half_named_stays_beside_a_checkpoint() {
         .collect();
     assert_eq!(names, Vec::<String>::new());
 }
+
+/// As a program leaves a log that is killed after it has renamed a torn checkpoint.
+fn renamed_but_pointed_to(log: &std::path::Path, version: u64) {
+    let torn = format!("{version:020}.checkpoint.parquet");
+    let whole = std::fs::read(log.join(&torn)).unwrap();
+    std::fs::write(log.join(&torn), &whole[..whole.len() / 2]).unwrap();
+    std::fs::rename(log.join(&torn), log.join(format!("{torn}.torn"))).unwrap();
+    assert!(log.join("_last_checkpoint").exists());
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_was_renamed_before_a_kill_costs_nothing() {
+    let f = Fixture::new();
+    twelve_versions(&f).await;
+    let log = root(&f.lake).join("raw/things/_delta_log");
+    renamed_but_pointed_to(&log, 9);
+    assert_eq!(held(&f.reopened()).await.len(), 12);
+    assert!(!log.join("_last_checkpoint").exists());
+    let intent = intent(WriteMode::Append, schema(), 13);
+    load(&f.reopened(), intent, rows(&[(13, "a")]))
+        .await
+        .unwrap();
+    assert_eq!(held(&f.reopened()).await.len(), 13);
+}
+
+#[tokio::test]
+async fn some_parts_of_a_checkpoint_are_not_one_to_read() {
+    let f = Fixture::new();
+    twelve_versions(&f).await;
+    let log = root(&f.lake).join("raw/things/_delta_log");
+    let part = log.join("00000000000000000009.checkpoint.0000000001.0000000002.parquet");
+    std::fs::rename(root(&f.lake).join(CHECKPOINT), part).unwrap();
+    assert_eq!(held(&f.reopened()).await.len(), 12);
+}
+
+#[tokio::test]
+async fn a_renamed_checkpoint_is_no_base_of_a_damaged_log() {
+    let f = Fixture::new();
+    twelve_versions(&f).await;
+    let log = root(&f.lake).join("raw/things/_delta_log");
+    renamed_but_pointed_to(&log, 9);
+    std::fs::write(log.join("00000000000000000003.json"), "{\"add\":").unwrap();
+    let failure = f.reopened().version(&table()).await.unwrap_err();
+    assert_eq!(failure.code, "R0431", "{failure}");
+    let named = "00000000000000000003.json` of version 3";
+    assert!(failure.message.contains(named), "{failure}");
+}
+
+#[tokio::test]
+async fn every_version_is_verified_from_a_checkpoint_that_can_be_read() {
+    let f = Fixture::new();
+    for generation in 1..=22 {
+        let intent = intent(WriteMode::Append, schema(), generation);
+        load(&f.lake, intent, rows(&[(generation, "a")]))
+            .await
+            .unwrap();
+    }
+    let log = root(&f.lake).join("raw/things/_delta_log");
+    renamed_but_pointed_to(&log, 9);
+    for version in 0..=9 {
+        std::fs::remove_file(log.join(format!("{version:020}.json"))).unwrap();
+    }
+    let found = f.reopened().verify(&table(), true).await.unwrap();
+    assert_eq!((found.oldest, found.damaged.len()), (19, 0));
+}
