@@ -573,41 +573,38 @@ fn a_chain_that_hides_behind_commas_or_quotes_is_refused() {
     for (what, text) in [
         (
             "filters",
-            format!("{{{{ 'x'{} }}}}", "|replace('a','b')".repeat(20_000)),
+            format!("{{{{ 'x'{} }}}}", "|replace('a','b')".repeat(3_000)),
         ),
         (
             "slices",
-            format!("{{{{ 'x'{} }}}}", "[dict(a=1,b=2)]".repeat(20_000)),
+            format!("{{{{ 'x'{} }}}}", "[dict(a=1,b=2)]".repeat(3_000)),
         ),
-        (
-            "calls",
-            format!("{{{{ 'x'{} }}}}", ".a(1,2)".repeat(20_000)),
-        ),
+        ("calls", format!("{{{{ 'x'{} }}}}", ".a(1,2)".repeat(3_000))),
         (
             "tests",
-            format!("{{{{ 1{} }}}}", " is in([1,2])".repeat(20_000)),
+            format!("{{{{ 1{} }}}}", " is in([1,2])".repeat(3_000)),
         ),
         ("products", format!("{{{{ 1{} }}}}", " * 1".repeat(2_000))),
         (
             "an escaped quote",
-            format!(r"{{{{ 'it\'s'{} }}}}", "|upper".repeat(20_000)),
+            format!(r"{{{{ 'it\'s'{} }}}}", "|upper".repeat(3_000)),
         ),
         (
             "an escaped backslash",
-            format!(r#"{{{{ "\\"{} }}}}"#, "|upper".repeat(20_000)),
+            format!(r#"{{{{ "\\"{} }}}}"#, "|upper".repeat(3_000)),
         ),
-        ("brackets", brackets("(", "|abs", 2_400)),
+        ("brackets", brackets("(", "|abs", 80)),
         (
             "an argument",
-            format!("{{{{ dict(a=1, b={}1) }}}}", "-".repeat(50_000)),
+            format!("{{{{ dict(a=1, b={}1) }}}}", "-".repeat(12_000)),
         ),
         (
             "a tag without an end",
-            format!("{{{{ {}", "not ".repeat(50_000)),
+            format!("{{{{ {}", "not ".repeat(3_000)),
         ),
         (
             "a block without an end",
-            format!("{{% if {}", "not ".repeat(50_000)),
+            format!("{{% if {}", "not ".repeat(3_000)),
         ),
     ] {
         assert_eq!(code_on_a_stack(text), Some("M0320"), "{what}");

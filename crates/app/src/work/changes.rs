@@ -371,13 +371,16 @@ pub(super) async fn rows_with_nulls(
     Ok(Box::new(rows))
 }
 
+/// Batches, each with the operation of every row where they differ.
+type ChangedRows = BoxStream<Result<(RecordBatch, Option<OpColumn>)>>;
+
 /// Rows with what is to be done with them, where that differs from row to row.
 struct Changes {
     table: TableName,
     object: String,
     /// The columns that are sent, and those that become NULL.
     schema: SchemaRef,
-    changes: Option<BoxStream<Result<(RecordBatch, Option<OpColumn>)>>>,
+    changes: Option<ChangedRows>,
 }
 
 impl Changes {

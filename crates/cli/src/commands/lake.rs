@@ -256,9 +256,8 @@ fn verified(found: &LakeVerified) {
     for table in &found.tables {
         outln!("{}", verified_table(table));
         for damage in &table.damaged {
-            match &damage.file {
-                Some(file) => outln!("  {file}"),
-                None => {}
+            if let Some(file) = &damage.file {
+                outln!("  {file}");
             }
             outln!("    {}{}", damage.why, versions(&damage.versions));
         }
