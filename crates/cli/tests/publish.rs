@@ -15,6 +15,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use towpath_testkit::postgres::PostgresServer;
+
 use crate::test_project::{TestProject, has, text};
 
 const PROJECT: &str = "towpath: 1
@@ -341,4 +343,105 @@ fn a_commit_that_was_not_stored_is_not_called_a_restored_lakehouse() {
     assert!(!said.contains("restored"), "{said}");
     assert_eq!(sql(&desk, "select count(*) from t"), 15);
     assert_eq!(sql(&desk, "select count(*) from t where id < 5"), 0);
+}
+
+/// A published table in a PostgreSQL database, into which others write.
+struct Shared {
+    desk: TestProject,
+    server: std::sync::Arc<PostgresServer>,
+    database: String,
+}
+
+impl Shared {
+    /// A target with ten rows that this step sent.
+    fn new(table: &str) -> Self {
+        let server = PostgresServer::shared().unwrap();
+        let database = server.new_database().unwrap();
+        let desk = TestProject::new();
+        let url = server.url(&database);
+        let to = format!("db: {{ type: postgres, url: '{url}', schema: out, writable: true }}");
+        desk.write(
+            "towpath.yml",
+            &PROJECT.replace("db: { type: sqlite, path: out.db, writable: true }", &to),
+        );
+        desk.write("pipelines/p.yml", &BY_KEY.replace("{ key: id }", table));
+        source(&desk, 0..10);
+        let shared = Self {
+            desk,
+            server,
+            database,
+        };
+        shared.sql("create schema out");
+        shared.desk.ok(".", &["run"]);
+        shared
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        let said = self.server.psql(&self.database, sql).unwrap();
+        said.trim().to_owned()
+    }
+
+    fn count(&self, filter: &str) -> String {
+        self.sql(&format!("select count(*) from out.t where {filter}"))
+    }
+}
+
+#[test]
+fn what_others_do_between_the_look_and_the_write_is_theirs_in_postgres_too() {
+    let insert = "insert into out.t values (-1, 'theirs')";
+    let swap = format!("delete from out.t where id = 3; {insert}");
+    for (change, says, kept) in [
+        (insert, "it had 12 rows, now 13", "1"),
+        (&swap, "others wrote 1 of its rows", "1"),
+        (
+            "update out.t set v = 'theirs' where id = 3",
+            "others wrote 1 of its rows",
+            "0",
+        ),
+        ("drop table out.t", "it had 12 rows, now ", "0"),
+    ] {
+        let shared = Shared::new("{ key: id }");
+        source(&shared.desk, 0..12);
+        run_while(&shared.desk, &["run"], || drop(shared.sql(change)));
+        has(&shared.desk.ok(".", &["run"]), &[says]);
+        assert_eq!(shared.count("v = 'theirs'"), kept, "{change}");
+        assert_eq!(shared.count("v = 'v' || id"), "12", "{change}");
+        has(&shared.desk.ok(".", &["run"]), &["Nothing to do"]);
+        shared.desk.ok(".", &["run", "--full-refresh"]);
+        assert_eq!(shared.count("v = 'theirs'"), kept, "{change}");
+        assert_eq!(shared.count("v = 'v' || id"), "12", "{change}");
+    }
+    // Asked for everything at once, without a run in between.
+    for change in [insert, &swap] {
+        let shared = Shared::new("{ key: id }");
+        source(&shared.desk, 0..12);
+        run_while(&shared.desk, &["run"], || drop(shared.sql(change)));
+        shared.desk.ok(".", &["run", "--full-refresh"]);
+        assert_eq!(shared.count("v = 'theirs'"), "1", "{change}");
+    }
+}
+
+#[test]
+fn a_full_refresh_of_what_adds_does_not_delete_what_others_wrote_in_between() {
+    let insert = "insert into out.t values (-1, 'theirs')";
+    let swap = format!("delete from out.t where id = 3; {insert}");
+    for change in [insert, &swap] {
+        let shared = Shared::new("{ write: append }");
+        source(&shared.desk, 0..12);
+        run_while(&shared.desk, &["run"], || drop(shared.sql(change)));
+        let refused = shared.desk.towpath(".", &["run", "--full-refresh"]);
+        let said = format!("{}{}", text(&refused.stdout), text(&refused.stderr));
+        has(&said, &["R0949"]);
+        assert_eq!(shared.count("id = -1"), "1", "{change}");
+    }
+}
+
+#[test]
+fn a_target_that_is_dropped_before_a_write_that_deletes_is_made_again() {
+    let shared = Shared::new("{ key: id }");
+    run_while(&shared.desk, &["run", "--full-refresh"], || {
+        drop(shared.sql("drop table out.t"));
+    });
+    assert_eq!(shared.count("true"), "10");
+    has(&shared.desk.ok(".", &["run"]), &["Nothing to do"]);
 }

@@ -59,8 +59,8 @@ pub struct TableState {
     pub identity: String,
     /// How many rows it has, where that may be counted.
     pub rows: Option<u64>,
-    /// Of a table that a commit left: what tells rows that were there from those that others write later,
-    /// in the destination's words.
+    /// What tells rows that were seen from those that others write later, in the destination's words: of
+    /// a look its own moment, of a table that a commit left the moment of the look it was planned after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moment: Option<String>,
     /// Of a table as it is now: rows that others have written since that commit, where that can be known.

@@ -48,7 +48,9 @@ impl Look {
     /// True when the table under the lock is not the one that a decision to delete was made for.
     #[must_use]
     pub fn is_overtaken(&self, now: Option<&TableState>) -> bool {
-        self.must_hold && self.table.as_ref() != now
+        // When it was looked at is no property of the table.
+        let seen = |table: &TableState| (table.identity.clone(), table.rows, table.newer);
+        self.must_hold && self.table.as_ref().map(seen) != now.map(seen)
     }
 
     /// The rows of the table after such a write, when nobody else wrote to it since the look.
@@ -101,5 +103,10 @@ mod tests {
         assert!(look(None).is_overtaken(Some(&state(0))));
         assert!(!look(Some(state(5))).is_overtaken(Some(&state(5))));
         assert!(!Look::default().is_overtaken(Some(&state(5))));
+        let later = TableState {
+            moment: Some("later".to_owned()),
+            ..state(5)
+        };
+        assert!(!look(Some(state(5))).is_overtaken(Some(&later)));
     }
 }

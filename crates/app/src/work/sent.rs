@@ -205,14 +205,11 @@ impl Target {
         let left = self.states.committed.as_ref()?;
         let is = match &self.states.now {
             None => "it is gone".to_owned(),
-            Some(now) if left.rows != now.rows => {
-                let rows = |rows: Option<u64>| {
-                    rows.map_or_else(
-                        || "an unknown number of".to_owned(),
-                        |rows| rows.to_string(),
-                    )
-                };
-                format!("it had {} rows, now {}", rows(left.rows), rows(now.rows))
+            Some(TableState {
+                rows: Some(now), ..
+            }) if left.rows.is_some_and(|left| left != *now) => {
+                let left = left.rows.unwrap_or_default();
+                format!("it had {left} rows, now {now}")
             }
             Some(now) if left.identity != now.identity => {
                 "it was emptied, rewritten or recreated".to_owned()
@@ -233,8 +230,14 @@ impl Target {
         let (left, now) = (&self.states.committed, &self.states.now);
         let is_untouched = match (left, now) {
             (Some(left), Some(now)) => match now.newer {
-                Some(newer) => newer == 0 && left.identity == now.identity,
-                None => self.drift().is_none(),
+                Some(newer) => {
+                    let counts = left.rows.zip(now.rows);
+                    newer == 0
+                        && left.identity == now.identity
+                        && counts.is_none_or(|(left, now)| now <= left)
+                }
+                // A table that cannot be counted any more may have rows of others.
+                None => self.drift().is_none() && left.rows == now.rows,
             },
             _ => false,
         };

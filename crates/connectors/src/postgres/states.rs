@@ -1,8 +1,11 @@
 //! What tells a target from one that others changed: its number, its rows, and which transactions wrote them.
 //!
-//! Promise: rows that others wrote since a commit are counted exactly, by the snapshot that is stored with
-//! the commit; nothing is counted under the lock unless the write deletes because of a count. It decides
-//! nothing. Read next: `docs/decisions/0011-targets.md`.
+//! Promise: rows that others wrote since the look before a commit are counted, by the snapshot of that look
+//! which is stored with the commit; none is missed, also not one of a savepoint. Nothing is counted under the
+//! lock unless the write deletes because of a count. It decides nothing. Read next:
+//! `docs/decisions/0011-targets.md`.
+
+use std::fmt;
 
 use tokio_postgres::Client;
 use towpath_ports::{Look, PreparedStats, TableState};
@@ -23,12 +26,18 @@ pub(super) async fn state(
     let Some(found) = look_up(client, relation).await? else {
         return Ok(None);
     };
-    let moment = left.and_then(|left| Moment::read(left.moment.as_deref()?));
-    let moment = match moment {
+    let known = left.and_then(|left| Moment::read(left.moment.as_deref()?));
+    let compared = match &known {
         Some(moment) if is_heap(client, &found).await? => Some(moment),
         _ => None,
     };
-    let (rows, newer) = count(client, &found, moment).await?;
+    let Counted {
+        rows,
+        newer,
+        snapshot,
+    } = count(client, &found, compared).await?;
+    let own = known.map_or_else(Vec::new, |moment| moment.own);
+    let moment = snapshot.map(|snapshot| Moment { snapshot, own }.to_string());
     let mut identity = identity(&found);
     // `VACUUM FULL` and `CLUSTER` write the rows that were there into another file.
     if let (Some(left), Some(0)) = (left, newer)
@@ -40,7 +49,7 @@ pub(super) async fn state(
         identity,
         rows,
         newer,
-        moment: None,
+        moment,
     }))
 }
 
@@ -55,36 +64,71 @@ pub(super) async fn leaves(
     let Some(found) = look_up(client, writing.relation).await? else {
         return Ok(None);
     };
-    let rows = match writing.interferes().await? {
-        true => count(client, &found, None).await?.0,
+    let rows = match found.can_read && writing.interferes().await? {
+        true => count(client, &found, None).await?.rows,
         false => look.rows_after(mode, stats),
     };
-    let sql = "SELECT txid_current_snapshot()::text || ' ' || txid_current()";
-    let row = client.query_one(sql, &[]).await;
-    let row = row.doing("asking for the snapshot of a commit")?;
+    let moment = match &look.table {
+        Some(looked) => looked.moment.as_deref().and_then(Moment::read),
+        None => Some(Moment::before_all()),
+    };
+    let moment = match moment {
+        Some(mut moment) => {
+            let row = client.query_one("SELECT txid_current()", &[]).await;
+            let row = row.doing("asking for the number of a transaction")?;
+            moment.own.push(row.get::<_, i64>(0).unsigned_abs());
+            Some(moment.to_string())
+        }
+        None => None,
+    };
     Ok(Some(TableState {
         identity: identity(&found),
         rows: rows.filter(|_| is_table(&found)),
-        moment: Some(row.get(0)),
+        moment,
         newer: None,
     }))
 }
 
-/// The snapshot of a commit, and its own transaction.
-struct Moment<'a> {
-    snapshot: &'a str,
-    own: u64,
+/// The snapshot of a look, and the transactions of this step that it does not tell from those of others:
+/// the one that commits after it, and earlier ones while others have been running since before them.
+struct Moment {
+    snapshot: String,
+    own: Vec<u64>,
 }
 
-impl<'a> Moment<'a> {
-    fn read(text: &'a str) -> Option<Self> {
-        let (snapshot, own) = text.split_once(' ')?;
+impl Moment {
+    /// No transaction had ended: there was no table.
+    fn before_all() -> Self {
+        Self {
+            snapshot: "1:1:".to_owned(),
+            own: Vec::new(),
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let snapshot = parts.next()?;
         let is_part = |c: char| c.is_ascii_digit() || matches!(c, ':' | ',');
-        let own = own.parse().ok()?;
-        snapshot
-            .chars()
-            .all(is_part)
-            .then_some(Self { snapshot, own })
+        let own: Result<Vec<u64>, _> = parts.map(str::parse).collect();
+        snapshot.chars().all(is_part).then_some(())?;
+        Some(Self {
+            snapshot: snapshot.to_owned(),
+            own: own.ok()?,
+        })
+    }
+
+    /// The oldest transaction that was running; every older one had ended.
+    fn oldest_running(&self) -> Option<u64> {
+        self.snapshot.split(':').next()?.parse().ok()
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.snapshot)?;
+        let oldest = self.oldest_running();
+        let unclear = self.own.iter().filter(|own| Some(**own) >= oldest);
+        unclear.into_iter().try_for_each(|own| write!(f, " {own}"))
     }
 }
 
@@ -116,35 +160,56 @@ async fn is_heap(client: &Client, found: &CatalogRelation) -> Result<bool> {
     Ok(row.doing("looking at partitions")?.get(0))
 }
 
+/// What a scan of a table found; nothing where it may not be scanned.
+#[derive(Default)]
+struct Counted {
+    rows: Option<u64>,
+    newer: Option<u64>,
+    /// What the scan saw.
+    snapshot: Option<String>,
+}
+
 /// The rows of a table itself, and how many of them others wrote since a moment. Those of tables that
 /// inherit from it are not its own, those of its partitions are.
 async fn count(
     client: &Client,
     found: &CatalogRelation,
-    moment: Option<Moment<'_>>,
-) -> Result<(Option<u64>, Option<u64>)> {
+    moment: Option<&Moment>,
+) -> Result<Counted> {
     if !found.can_read || !is_table(found) {
-        return Ok((None, None));
+        return Ok(Counted::default());
     }
     let only = if found.kind == "p" { "" } else { "ONLY " };
     let table = format!("{only}{}", found.relation.sql());
     let is_compared = moment.is_some();
     let sql = match moment {
-        None => format!("SELECT count(*), 0::bigint FROM {table}"),
+        None => format!("SELECT count(*), 0::bigint, txid_current_snapshot()::text FROM {table}"),
         // `xmin` has the lower half of a transaction's number: a row cannot be younger than the newest.
-        // Numbers below 3 are rows that were old when the server was upgraded.
-        Some(Moment { snapshot, own }) => format!(
-            "SELECT count(*), count(*) FILTER (WHERE w.low > 2 AND w.id <> s.own \
-                 AND NOT txid_visible_in_snapshot(w.id, s.snapshot)) \
+        // Numbers below 3 are rows that were old when the server was upgraded. A snapshot does not have the
+        // numbers of savepoints: from the oldest transaction that was running on, nobody can say which had
+        // ended, so all but the step's own count as newer.
+        Some(moment @ Moment { snapshot, .. }) => format!(
+            "SELECT count(*), count(*) FILTER (WHERE w.low > 2 AND w.id <> ALL (s.own) \
+                 AND w.id >= txid_snapshot_xmin(s.snapshot)), txid_current_snapshot()::text \
              FROM {table} t \
-             CROSS JOIN (SELECT '{snapshot}'::txid_snapshot AS snapshot, {own}::bigint AS own, \
+             CROSS JOIN (SELECT '{snapshot}'::txid_snapshot AS snapshot, '{{{own}}}'::bigint[] AS own, \
                  txid_snapshot_xmax(txid_current_snapshot()) AS newest) s \
              CROSS JOIN LATERAL (SELECT t.xmin::text::bigint AS low, \
-                 s.newest - ((s.newest - t.xmin::text::bigint) & 4294967295) AS id) w"
+                 s.newest - ((s.newest - t.xmin::text::bigint) & 4294967295) AS id) w",
+            own = moment
+                .own
+                .iter()
+                .map(u64::to_string)
+                .collect::<Vec<_>>()
+                .join(",")
         ),
     };
     let row = client.query_one(&sql, &[]).await;
     let row = row.doing(&format!("counting the rows of `{}`", found.relation))?;
     let number = |at: usize| row.get::<_, i64>(at).unsigned_abs();
-    Ok((Some(number(0)), is_compared.then(|| number(1))))
+    Ok(Counted {
+        rows: Some(number(0)),
+        newer: is_compared.then(|| number(1)),
+        snapshot: Some(row.get(2)),
+    })
 }

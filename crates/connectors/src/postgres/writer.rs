@@ -211,7 +211,10 @@ impl PostgresWriter {
         };
         let table = job.relation.to_string();
         if !lock_table(client, &job.relation).await? && look.table.is_some() {
-            return Err(PgError::Unlocked { table });
+            return Err(match look_up(client, &job.relation).await? {
+                None => Fault::Moved { table }.into(),
+                Some(_) => PgError::Unlocked { table },
+            });
         }
         let left = commits::state_left(&writing(&self.session, job), &job.intent.task).await?;
         let now = states::state(client, &job.relation, left.as_ref()).await?;

@@ -196,3 +196,80 @@ async fn a_transaction_that_began_before_a_commit_and_writes_after_it_is_seen() 
     let now = states(&database).await.now.unwrap();
     assert_eq!((now.rows, now.newer), (Some(3), Some(1)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_others_write_between_a_look_and_its_write_are_newer() {
+    for (change, newer) in [
+        ("INSERT INTO out.t VALUES (9)", 1),
+        (
+            "DELETE FROM out.t WHERE id = 1; INSERT INTO out.t VALUES (9)",
+            1,
+        ),
+        ("UPDATE out.t SET id = id WHERE id = 1", 1),
+        ("DELETE FROM out.t WHERE id = 1", 0),
+    ] {
+        let database = Database::with("CREATE SCHEMA out");
+        merge(&database, (1, &[1, 2, 3]), None, false)
+            .await
+            .unwrap();
+        let looked = states(&database).await.now;
+        database.sql(change);
+        merge(&database, (2, &[4]), looked, false).await.unwrap();
+        let TableStates { committed, now } = states(&database).await;
+        assert_eq!(committed.unwrap().rows, Some(4), "{change}");
+        assert_eq!(now.unwrap().newer, Some(newer), "{change}");
+        // The next commit is planned after a look that saw them.
+        let looked = states(&database).await.now;
+        merge(&database, (3, &[5]), looked, false).await.unwrap();
+        assert_eq!(states(&database).await.now.unwrap().newer, Some(0));
+    }
+    // A table that others make where none was seen: none of what they wrote is the step's.
+    let database = Database::with("CREATE SCHEMA out");
+    database.sql("CREATE TABLE out.t (id int8 PRIMARY KEY); INSERT INTO out.t VALUES (1), (2)");
+    merge(&database, (1, &[3]), None, false).await.unwrap();
+    assert_eq!(states(&database).await.now.unwrap().newer, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_savepoints_are_seen_and_those_of_earlier_commits_are_not_mistaken_for_them() {
+    let database = Database::with("CREATE SCHEMA out; CREATE TABLE out.elsewhere (n int)");
+    merge(&database, (1, &[1, 2]), None, false).await.unwrap();
+    let mut theirs = database.client().await;
+    let mut transaction = theirs.transaction().await.unwrap();
+    transaction
+        .execute("INSERT INTO out.elsewhere VALUES (1)", &[])
+        .await
+        .unwrap();
+    let newer = || async { states(&database).await.now.unwrap().newer };
+    // Commits of ours while others have been running since before them.
+    for generation in 2..5 {
+        let looked = states(&database).await.now;
+        merge(&database, (generation, &[generation]), looked, false)
+            .await
+            .unwrap();
+        assert_eq!(newer().await, Some(0));
+    }
+    let savepoint = transaction.transaction().await.unwrap();
+    savepoint
+        .execute("INSERT INTO out.t VALUES (9)", &[])
+        .await
+        .unwrap();
+    savepoint.commit().await.unwrap();
+    let looked = states(&database).await.now;
+    transaction.commit().await.unwrap();
+    merge(&database, (5, &[7]), looked, false).await.unwrap();
+    assert_eq!(newer().await, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_deletes_is_tried_again_when_the_table_is_gone() {
+    let database = Database::with("CREATE SCHEMA out");
+    merge(&database, (1, &[1, 2]), None, false).await.unwrap();
+    let looked = states(&database).await.now;
+    database.sql("DROP TABLE out.t");
+    let refused = merge(&database, (2, &[2]), looked, true).await.unwrap_err();
+    assert_eq!(
+        (refused.code.as_str(), refused.remedy),
+        ("R0255", Remedy::Retry)
+    );
+}

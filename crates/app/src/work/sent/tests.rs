@@ -178,3 +178,20 @@ fn where_rows_tell_who_wrote_them_deletions_and_rewrites_do_no_harm() {
     );
     assert!(!shared.is_sole() && shared.drift().is_none());
 }
+
+#[test]
+fn more_rows_than_a_commit_left_are_not_all_ours() {
+    let looked = |rows, newer| {
+        let now = TableState {
+            rows,
+            newer,
+            ..state(("1", 0), None)
+        };
+        of(Some(&sent()), Some(("1", 5)), Some(now))
+    };
+    assert!(!looked(Some(6), Some(0)).is_sole());
+    assert!(looked(Some(6), Some(0)).drift().is_some());
+    // What this user may not count shows nothing, and proves nothing.
+    assert!(looked(None, None).drift().is_none());
+    assert!(!looked(None, None).is_sole());
+}
