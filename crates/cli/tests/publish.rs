@@ -445,3 +445,21 @@ fn a_target_that_is_dropped_before_a_write_that_deletes_is_made_again() {
     assert_eq!(shared.count("true"), "10");
     has(&shared.desk.ok(".", &["run"]), &["Nothing to do"]);
 }
+
+#[test]
+fn a_dropped_column_whose_type_changed_is_emptied() {
+    let shared = Shared::new("{ key: id }");
+    let sends = |table: &str| {
+        let steps = MODELLED.replace("{ key: id, where: w < 5 }", table);
+        shared.desk.write("pipelines/p.yml", &steps);
+    };
+    sends("{ key: id }");
+    model(&shared.desk, "id, v, id % 10 as w");
+    shared.desk.ok(".", &["run"]);
+    assert_eq!(shared.sql("select count(w) from out.m"), "10");
+    sends("{ key: id, drop: [w] }");
+    model(&shared.desk, "id, v, 'text' as w");
+    shared.desk.ok(".", &["run"]);
+    assert_eq!(shared.sql("select count(w) from out.m"), "0");
+    assert_eq!(shared.sql("select count(*) from out.m"), "10");
+}

@@ -367,11 +367,11 @@ impl Outgoing<'_> {
                 ));
                 continue;
             }
-            let now = self.now.table.schema.field_with_name(name).ok();
+            // Never of the type the source has now, which the target may not take.
             let then = then
                 .as_ref()
                 .and_then(|then| then.field_with_name(name).ok());
-            let field = now.or(then).unwrap_or(present).clone();
+            let field = then.unwrap_or(present).clone();
             dropped.push(Arc::new(field.with_nullable(true)));
         }
         Ok(dropped)

@@ -93,6 +93,12 @@ impl Destination for PostgresDestination {
         };
         let committed = commits::state_left(&asking, task).await?;
         let now = states::state(session.client(), &relation, committed.as_ref()).await?;
+        // The server would notice later that the connection is gone, and until then keep others waiting.
+        session
+            .client()
+            .batch_execute("COMMIT")
+            .await
+            .doing("ending a look at a table")?;
         Ok(TableStates { committed, now })
     }
 
