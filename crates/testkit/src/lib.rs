@@ -3,6 +3,7 @@
 //! Read next: `conformance/mod.rs`.
 
 pub mod conformance;
+pub mod http;
 pub mod kill;
 mod live;
 mod memory;
