@@ -30,6 +30,7 @@ use super::names::{literal, quoted};
 use super::pieces::select_list;
 use super::pump::Piece;
 use super::recycled::Recycled;
+use super::running;
 use super::seen::{ReadProgress, VERSION, read_mark};
 use super::transactions::{Moment, Ranges, written_since};
 use super::types::{Column, Kind};
@@ -147,10 +148,11 @@ impl Cursor {
         let way = way(before.as_ref(), by_transaction, &moment, object)?;
         let mut holds = by_transaction && late == LateRows::Hold;
         let mut seen = Ranges::default();
+        let mut open = Vec::new();
         let mut crowded = false;
         if by_transaction && !holds && moment.horizon < moment.next {
-            match Ranges::seen(client, sql, moment.horizon).await? {
-                Some(ranges) => seen = ranges,
+            match running::seen_and_open(client, sql, &moment).await? {
+                Some(both) => (seen, open) = both,
                 None => (holds, crowded) = (true, true),
             }
         }
@@ -198,12 +200,17 @@ impl Cursor {
             moment,
             order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
         };
-        if by_transaction {
-            cursor.present.recycled = Recycled::of(client, sql, &cursor.moment).await?;
-        }
         if way == Way::Transaction {
             cursor.settle_recycled(client, subject).await?;
             cursor.settle(client, subject, change).await?;
+        }
+        if by_transaction {
+            // Rows that were given are among those that are held back, if their numbers came again.
+            let open = match holds {
+                true => cursor.long_ago.since(cursor.moment.horizon),
+                false => Ranges::of_numbers(&open),
+            };
+            cursor.present.recycled = Recycled::of(client, sql, &cursor.moment, &open).await?;
         }
         cursor.compare_columns(client, subject).await?;
         cursor.present.upper = cursor.largest(client, sql).await?;

@@ -29,6 +29,7 @@ mod numeric;
 mod pieces;
 mod pump;
 mod recycled;
+mod running;
 mod seen;
 mod session;
 mod settings;

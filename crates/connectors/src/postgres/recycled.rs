@@ -9,17 +9,26 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 
 use super::error::{Doing as _, Result};
-use super::transactions::{COMPARABLE, Moment, ROUND, counted_from};
+use super::transactions::{COMPARABLE, Moment, ROUND, Ranges, counted_from, place_among};
 
 /// So many numbers are kept.
 const MOST_NUMBERS: usize = 5_000;
 
-/// The rows that have a number which comes again.
+/// The rows that have a number, or one of several, which comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
     number: i64,
+    /// The last of several numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<i64>,
     rows: i64,
     digest: i64,
+}
+
+impl Held {
+    fn range(&self) -> (i64, i64) {
+        (self.number, self.last.unwrap_or(self.number))
+    }
 }
 
 /// What is known of numbers that come again.
@@ -34,26 +43,31 @@ pub(super) struct Recycled {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Again {
     /// Only these rows have them.
-    pub(super) old: Vec<i64>,
+    pub(super) old: Ranges,
     /// Other rows have them, too.
-    pub(super) unclear: Vec<i64>,
+    pub(super) unclear: Ranges,
 }
 
 impl Recycled {
-    /// Of the numbers after the present one. `None` where the server has not yet counted so far that
-    /// one could come again.
-    pub(super) async fn of(client: &Client, source: &str, moment: &Moment) -> Result<Option<Self>> {
+    /// Of the numbers after the present one, and of those whose transactions may be open. `None` where the
+    /// server has not yet counted so far that one could come again.
+    pub(super) async fn of(
+        client: &Client,
+        source: &str,
+        moment: &Moment,
+        open: &Ranges,
+    ) -> Result<Option<Self>> {
         if moment.next <= COMPARABLE {
             return Ok(None);
         }
-        let number = counted_from(moment.next);
-        let numbers = format!("{number} < {COMPARABLE}");
-        let held = held(client, source, moment.next, &numbers).await?;
-        let until = match held.get(MOST_NUMBERS) {
+        let mut held = in_ranges(client, source, open.as_slice()).await?;
+        let mut ahead = ahead(client, source, moment.next).await?;
+        let until = match ahead.get(MOST_NUMBERS) {
             Some(first_left_out) => first_left_out.number,
             None => moment.next + COMPARABLE,
         };
-        let held = held.into_iter().take(MOST_NUMBERS).collect();
+        ahead.truncate(MOST_NUMBERS);
+        held.extend(ahead);
         Ok(Some(Self { until, held }))
     }
 
@@ -62,42 +76,23 @@ impl Recycled {
         next <= self.until
     }
 
-    /// Which numbers below `next` are those of old rows only. `since` is where the server stood then.
-    pub(super) async fn again(
-        &self,
-        client: &Client,
-        source: &str,
-        (since, next): (i64, i64),
-    ) -> Result<Again> {
-        let came: Vec<Held> = self
-            .held
-            .iter()
-            .filter(|h| h.number < next)
-            .copied()
-            .collect();
-        if came.is_empty() {
-            return Ok(Again::default());
-        }
-        let numbers: Vec<i64> = came.iter().map(|held| held.number).collect();
-        let now = held(client, source, since, &is_one_of(since, &numbers)).await?;
-        let is_as_then = |now: &Held| came.contains(now);
-        let numbers = |held: Vec<Held>| held.into_iter().map(|held| held.number).collect();
-        let (old, unclear): (Vec<Held>, Vec<Held>) = now.into_iter().partition(is_as_then);
+    /// Which numbers below `next` are those of old rows only.
+    pub(super) async fn again(&self, client: &Client, source: &str, next: i64) -> Result<Again> {
+        let came = |held: &&Held| held.number < next;
+        let came: Vec<Held> = self.held.iter().filter(came).copied().collect();
+        let ranges: Vec<(i64, i64)> = came.iter().map(Held::range).collect();
+        let now = in_ranges(client, source, &ranges).await?;
+        let (old, unclear): (Vec<Held>, Vec<Held>) =
+            now.into_iter().partition(|now| came.contains(now));
+        let ranges = |held: Vec<Held>| {
+            let begun = |held: Held| (held.number, held.range().1.min(next - 1));
+            Ranges::of_ranges(held.into_iter().map(begun).collect())
+        };
         Ok(Again {
-            old: numbers(old),
-            unclear: numbers(unclear),
+            old: ranges(old),
+            unclear: ranges(unclear),
         })
     }
-}
-
-/// True for rows with one of these numbers, each counted from `since` on.
-pub(super) fn is_one_of(since: i64, numbers: &[i64]) -> String {
-    let offsets: Vec<String> = numbers.iter().map(|n| (n - since).to_string()).collect();
-    format!(
-        "{} = ANY ('{{{}}}'::int8[])",
-        counted_from(since),
-        offsets.join(",")
-    )
 }
 
 /// True for rows with any number from `since` to before `next`.
@@ -105,23 +100,50 @@ pub(super) fn is_between(since: i64, next: i64) -> String {
     format!("{} < {}", counted_from(since), (next - since).min(ROUND))
 }
 
-async fn held(client: &Client, source: &str, since: i64, condition: &str) -> Result<Vec<Held>> {
-    // 0 to 2 are no transactions of their own.
+const ASKING: &str = "asking for rows of very old transactions";
+/// Part of the digest of a row's place.
+const PLACE: &str = "('x' || left(md5(tableoid::text || ctid::text), 8))::bit(32)::int8";
+/// 0 to 2 are no transactions of their own.
+const HAS_NUMBER: &str = "xmin::text::int8 > 2";
+
+/// The rows that have a number after the present one.
+async fn ahead(client: &Client, source: &str, next: i64) -> Result<Vec<Held>> {
+    let number = counted_from(next);
     let sql = format!(
-        "SELECT x, count(*), sum(h)::int8 FROM (SELECT {} AS x, \
-         ('x' || left(md5(tableoid::text || ctid::text), 8))::bit(32)::int8 AS h FROM {source} \
-         WHERE xmin::text::int8 > 2 AND {condition}) d GROUP BY x ORDER BY x LIMIT {}",
-        counted_from(since),
+        "SELECT x, count(*), sum(h)::int8 FROM (SELECT {number} AS x, {PLACE} AS h FROM {source} \
+         WHERE {HAS_NUMBER} AND {number} < {COMPARABLE}) d GROUP BY x ORDER BY x LIMIT {}",
         MOST_NUMBERS + 1
     );
-    let rows = client
-        .query(&sql, &[])
-        .await
-        .doing("asking for rows of very old transactions")?;
+    let rows = client.query(&sql, &[]).await.doing(ASKING)?;
     let held = |row: &tokio_postgres::Row| Held {
-        number: since + row.get::<_, i64>(0),
+        number: next + row.get::<_, i64>(0),
+        last: None,
         rows: row.get(1),
         digest: row.get(2),
     };
     Ok(rows.iter().map(held).collect())
+}
+
+/// The rows that have numbers in these ranges, which are in order and apart.
+async fn in_ranges(client: &Client, source: &str, ranges: &[(i64, i64)]) -> Result<Vec<Held>> {
+    let Some((begin, _)) = ranges.first() else {
+        return Ok(Vec::new());
+    };
+    let sql = format!(
+        "SELECT place, count(*), sum(h)::int8 FROM (SELECT {} AS place, {PLACE} AS h FROM {source} \
+         WHERE {HAS_NUMBER}) d WHERE place % 2 = 1 GROUP BY place ORDER BY place",
+        place_among(ranges, *begin)
+    );
+    let rows = client.query(&sql, &[]).await.doing(ASKING)?;
+    let held = |row: &tokio_postgres::Row| {
+        let place = usize::try_from(row.get::<_, i32>(0)).ok()? / 2;
+        let (number, last) = *ranges.get(place)?;
+        Some(Held {
+            number,
+            last: (last > number).then_some(last),
+            rows: row.get(1),
+            digest: row.get(2),
+        })
+    };
+    Ok(rows.iter().filter_map(held).collect())
 }

@@ -23,6 +23,8 @@ pub(super) struct Moment {
     pub(super) server: String,
     /// `server_version_num`.
     pub(super) version: i32,
+    /// It follows another server.
+    pub(super) standby: bool,
 }
 
 impl Moment {
@@ -73,6 +75,7 @@ impl Moment {
             next: row.get(1),
             server,
             version,
+            standby,
         })
     }
 }
@@ -90,6 +93,21 @@ pub(super) fn counted_from(horizon: i64) -> String {
     format!(
         "((xmin::text::int8 - {} + {ROUND}) % {ROUND})",
         horizon % ROUND
+    )
+}
+
+/// Where a row's transaction lies among ranges from `horizon` on, which are in order and apart: `2 n + 1`
+/// in the range at `n`, else an even number. One binary search a row.
+pub(super) fn place_among(ranges: &[(i64, i64)], horizon: i64) -> String {
+    let edges: Vec<String> = ranges
+        .iter()
+        .flat_map(|(begin, end)| [begin - horizon, end + 1 - horizon])
+        .map(|edge| edge.to_string())
+        .collect();
+    format!(
+        "pg_catalog.width_bucket({}, '{{{}}}'::int8[])",
+        counted_from(horizon),
+        edges.join(",")
     )
 }
 
@@ -114,16 +132,43 @@ impl Ranges {
 
     /// From whole numbers, in any order.
     pub(super) fn of_numbers(numbers: &[i64]) -> Self {
-        let mut numbers = numbers.to_vec();
-        numbers.sort_unstable();
+        Self::of_ranges(numbers.iter().map(|number| (*number, *number)).collect())
+    }
+
+    /// From ranges with both ends, in any order.
+    pub(super) fn of_ranges(mut parts: Vec<(i64, i64)>) -> Self {
+        parts.sort_unstable();
         let mut ranges: Vec<(i64, i64)> = Vec::new();
-        for number in numbers {
+        for (begin, end) in parts {
             match ranges.last_mut() {
-                Some((_, end)) if number <= *end + 1 => *end = number,
-                _ => ranges.push((number, number)),
+                Some((_, last)) if begin <= *last + 1 => *last = end.max(*last),
+                _ => ranges.push((begin, end)),
             }
         }
         Self(ranges)
+    }
+
+    pub(super) fn as_slice(&self) -> &[(i64, i64)] {
+        &self.0
+    }
+
+    /// Those of them that are not among these numbers, which are sorted.
+    pub(super) fn without(&self, numbers: &[i64]) -> Self {
+        let mut kept = Vec::new();
+        for (begin, end) in &self.0 {
+            let mut from = *begin;
+            let first = numbers.partition_point(|number| number < begin);
+            for number in numbers.iter().skip(first).take_while(|n| *n <= end) {
+                if from < *number {
+                    kept.push((from, number - 1));
+                }
+                from = number + 1;
+            }
+            if from <= *end {
+                kept.push((from, *end));
+            }
+        }
+        Self(kept)
     }
 
     /// Those of them from a later horizon on.
@@ -135,19 +180,14 @@ impl Ranges {
         )
     }
 
-    /// True for rows written since `horizon` by none of these. One binary search a row.
+    /// True for rows written since `horizon` by none of these.
     pub(super) fn exclude(&self, horizon: i64) -> String {
-        let edges: Vec<String> = self
-            .0
-            .iter()
-            .flat_map(|(begin, end)| [begin - horizon, end + 1 - horizon])
-            .map(|edge| edge.to_string())
-            .collect();
-        format!(
-            "pg_catalog.width_bucket({}, '{{{}}}'::int8[]) % 2 = 0",
-            counted_from(horizon),
-            edges.join(",")
-        )
+        format!("{} % 2 = 0", place_among(&self.0, horizon))
+    }
+
+    /// True for rows written since `horizon` by one of these.
+    pub(super) fn include(&self, horizon: i64) -> String {
+        format!("{} % 2 = 1", place_among(&self.0, horizon))
     }
 
     /// The transactions from `horizon` on whose rows this snapshot sees; `None` when there are too
@@ -196,5 +236,10 @@ mod tests {
         );
         assert!(ranges.since(horizon + 8).is_empty());
         assert!(ranges.exclude(horizon).contains("'{0,4,7,8}'"));
+        assert_eq!(
+            ranges.without(&[1, horizon, horizon + 2, horizon + 5, horizon + 7]),
+            Ranges(vec![(horizon + 1, horizon + 1), (horizon + 3, horizon + 3)])
+        );
+        assert_eq!(ranges.without(&[]), ranges);
     }
 }

@@ -11,10 +11,29 @@ fn old_rows() -> Database {
     let database = Database::alone(
         "CREATE TABLE t (id int, at int); INSERT INTO t SELECT g, g FROM generate_series(1, 1000) g",
     );
+    count_almost_a_round(&database);
+    database
+}
+
+fn count_almost_a_round(database: &Database) {
     for step in [1_400_000_000, 2_800_000_000, 4_200_000_000, ROUND - 2000] {
         database.server.count_from(step).unwrap();
     }
-    database
+}
+
+/// Takes numbers until this one is next.
+async fn advance_to(database: &Database, number: u64) {
+    let client = database.client().await;
+    loop {
+        let sql = "SELECT txid_snapshot_xmax(txid_current_snapshot())";
+        let next: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+        let next = next.unsigned_abs();
+        assert!(next <= number, "{next} is after {number}");
+        if next == number {
+            return;
+        }
+        client.simple_query("SELECT txid_current()").await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +94,99 @@ async fn a_number_that_old_and_new_rows_share_is_refused_or_read_again() {
     spec.may_repeat = true;
     let again = read(source.as_ref(), &spec, Some(&one.position)).await;
     assert!(again.numbers("id").contains(&1003));
+}
+
+/// Tables of two rows, each of a transaction of its own, almost a round ago.
+async fn old_tables(names: &[&str]) -> (Database, Vec<u64>) {
+    let database = Database::alone("");
+    let mut numbers = Vec::new();
+    for name in names {
+        database.sql(&format!("CREATE TABLE {name} (id int, at int)"));
+        database.sql(&format!("INSERT INTO {name} VALUES (1, 1), (2, 2)"));
+        let number = database.sql(&format!("SELECT DISTINCT xmin FROM {name}"));
+        numbers.push(number.parse().unwrap());
+        advance_to(&database, numbers.last().unwrap() + 40).await;
+    }
+    count_almost_a_round(&database);
+    (database, numbers)
+}
+
+/// Opens a transaction whose row has the number that the table's old rows have, and commits another row
+/// after it.
+async fn open_with_number(
+    database: &Database,
+    name: &str,
+    old: u64,
+    is_nested: bool,
+) -> tokio_postgres::Client {
+    advance_to(database, ROUND + old - u64::from(is_nested)).await;
+    let client = database.client().await;
+    let begin = match is_nested {
+        true => "BEGIN; SELECT txid_current(); SAVEPOINT s",
+        false => "BEGIN",
+    };
+    client.batch_execute(begin).await.unwrap();
+    let late = format!("INSERT INTO {name} VALUES (3, 1)");
+    client.batch_execute(&late).await.unwrap();
+    database.sql(&format!("INSERT INTO {name} VALUES (4, 4)"));
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_transaction_with_the_number_of_old_rows_is_not_taken_for_seen() {
+    let names = ["plain", "nested", "undone", "held"];
+    let (database, numbers) = old_tables(&names).await;
+    let source = database.source();
+    let mut first = Vec::new();
+    for name in names {
+        let one = read(source.as_ref(), &by_cursor(name, "at"), None).await;
+        assert_eq!(one.numbers("id"), [1, 2]);
+        first.push(one.position);
+    }
+    database.server.count_from(ROUND + numbers[0] - 60).unwrap();
+    for ((name, old), first) in names.into_iter().zip(numbers).zip(first) {
+        let source = database.source();
+        let mut spec = by_cursor(name, "at");
+        if name == "held" {
+            spec.options
+                .insert("late_rows".into(), serde_json::json!("hold"));
+        }
+        let client = open_with_number(&database, name, old, name == "nested").await;
+        let two = read(source.as_ref(), &spec, Some(&first)).await;
+        let fresh = read(source.as_ref(), &spec, None).await;
+        if name == "held" {
+            assert_eq!(two.len(), 0);
+            client.batch_execute("ROLLBACK").await.unwrap();
+            for (read_before, ids) in [(two, vec![4]), (fresh, vec![1, 2, 4])] {
+                let three = read(source.as_ref(), &spec, Some(&read_before.position)).await;
+                assert_eq!(three.numbers("id"), ids);
+            }
+            continue;
+        }
+        assert_eq!(two.numbers("id"), [4], "{name}");
+        assert_eq!(fresh.numbers("id"), [1, 2, 4], "{name}");
+        let still = read(source.as_ref(), &spec, Some(&two.position)).await;
+        assert_eq!(still.len(), 0, "{name}");
+        if name == "undone" {
+            client.batch_execute("ROLLBACK").await.unwrap();
+            for read_before in [two, fresh, still] {
+                let three = read(source.as_ref(), &spec, Some(&read_before.position)).await;
+                assert_eq!(three.len(), 0);
+            }
+            continue;
+        }
+        client.batch_execute("COMMIT").await.unwrap();
+        for read_before in [two, fresh, still] {
+            spec.may_repeat = false;
+            let failure = try_read(source.as_ref(), &spec, Some(&read_before.position))
+                .await
+                .unwrap_err();
+            assert_eq!(failure.code, "R0238", "{name}: {failure:?}");
+            spec.may_repeat = true;
+            let again = read(source.as_ref(), &spec, Some(&read_before.position)).await;
+            assert_eq!(again.numbers("id"), [1, 2, 3], "{name}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

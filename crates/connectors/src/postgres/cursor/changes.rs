@@ -11,8 +11,8 @@ use super::{Cursor, Subject, both};
 use crate::postgres::error::{Doing as _, PgError, Result};
 use crate::postgres::members::{Change, stand_in};
 use crate::postgres::names::quoted;
-use crate::postgres::recycled::{is_between, is_one_of};
-use crate::postgres::transactions::{ROUND, Ranges};
+use crate::postgres::recycled::is_between;
+use crate::postgres::transactions::ROUND;
 use crate::relational::columns::ColumnChanges;
 
 const LOOKING: &str = "looking at replaced tables";
@@ -86,14 +86,12 @@ impl Cursor {
         let unclear = match known {
             None => is_between(before.next, next),
             Some(known) => {
-                let again = known
-                    .again(client, subject.sql, (before.next, next))
-                    .await?;
-                self.long_ago = Ranges::of_numbers(&again.old);
+                let again = known.again(client, subject.sql, next).await?;
+                self.long_ago = again.old;
                 if again.unclear.is_empty() {
                     return Ok(());
                 }
-                is_one_of(before.next, &again.unclear)
+                again.unclear.include(before.horizon)
             }
         };
         if self.may_repeat || self.lookback > 0 {
