@@ -3,7 +3,8 @@
 //! Promise: a row keeps 32 bits of its transaction's number, also when it is frozen. About 2^32
 //! transactions later a new row may have the same number. A position therefore keeps, for the numbers that
 //! come next, how many rows have them already and a digest of where these are stored: frozen rows do not
-//! move, so equal digests say that there are no others. It decides nothing: `cursor/changes.rs`.
+//! move, so equal digests say that there are no others. The first numbers are kept one by one, the others
+//! in blocks, so that none is left out. It decides nothing: `cursor/changes.rs`.
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
@@ -11,8 +12,12 @@ use tokio_postgres::Client;
 use super::error::{Doing as _, Result};
 use super::transactions::{COMPARABLE, Moment, ROUND, Ranges, counted_from, place_among};
 
-/// So many numbers are kept.
-const MOST_NUMBERS: usize = 5_000;
+/// So many numbers are kept one by one.
+const SINGLE_NUMBERS: i64 = 4_000;
+/// The others are kept in at most so many blocks, each of as many numbers that rows have.
+const BLOCKS: i64 = 1_000;
+/// A sum of digests is kept below this.
+const DIGESTS: i64 = i64::MAX;
 
 /// The rows that have a number, or one of several, which comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +31,15 @@ struct Held {
 }
 
 impl Held {
+    fn of((number, last): (i64, i64), rows: i64, digest: i64) -> Self {
+        Self {
+            number,
+            last: (last > number).then_some(last),
+            rows,
+            digest,
+        }
+    }
+
     fn range(&self) -> (i64, i64) {
         (self.number, self.last.unwrap_or(self.number))
     }
@@ -61,13 +75,8 @@ impl Recycled {
             return Ok(None);
         }
         let mut held = in_ranges(client, source, open.as_slice()).await?;
-        let mut ahead = ahead(client, source, moment.next).await?;
-        let until = match ahead.get(MOST_NUMBERS) {
-            Some(first_left_out) => first_left_out.number,
-            None => moment.next + COMPARABLE,
-        };
-        ahead.truncate(MOST_NUMBERS);
-        held.extend(ahead);
+        held.extend(ahead(client, source, moment.next).await?);
+        let until = moment.next + COMPARABLE;
         Ok(Some(Self { until, held }))
     }
 
@@ -110,16 +119,17 @@ const HAS_NUMBER: &str = "xmin::text::int8 > 2";
 async fn ahead(client: &Client, source: &str, next: i64) -> Result<Vec<Held>> {
     let number = counted_from(next);
     let sql = format!(
-        "SELECT x, count(*), sum(h)::int8 FROM (SELECT {number} AS x, {PLACE} AS h FROM {source} \
-         WHERE {HAS_NUMBER} AND {number} < {COMPARABLE}) d GROUP BY x ORDER BY x LIMIT {}",
-        MOST_NUMBERS + 1
+        "SELECT min(x), max(x), sum(c)::int8, (sum(h) % {DIGESTS})::int8 \
+         FROM (SELECT x, c, h, row_number() OVER (ORDER BY x) AS n, count(*) OVER () AS total \
+         FROM (SELECT x, count(*) AS c, sum(h) AS h FROM (SELECT {number} AS x, {PLACE} AS h FROM {source} \
+         WHERE {HAS_NUMBER} AND {number} < {COMPARABLE}) r GROUP BY x) d) e \
+         GROUP BY CASE WHEN n <= {SINGLE_NUMBERS} THEN n ELSE \
+         {SINGLE_NUMBERS} + 1 + (n - {SINGLE_NUMBERS} - 1) * {BLOCKS} / (total - {SINGLE_NUMBERS}) END ORDER BY 1",
     );
     let rows = client.query(&sql, &[]).await.doing(ASKING)?;
-    let held = |row: &tokio_postgres::Row| Held {
-        number: next + row.get::<_, i64>(0),
-        last: None,
-        rows: row.get(1),
-        digest: row.get(2),
+    let held = |row: &tokio_postgres::Row| {
+        let range = (next + row.get::<_, i64>(0), next + row.get::<_, i64>(1));
+        Held::of(range, row.get(2), row.get(3))
     };
     Ok(rows.iter().map(held).collect())
 }
@@ -130,20 +140,14 @@ async fn in_ranges(client: &Client, source: &str, ranges: &[(i64, i64)]) -> Resu
         return Ok(Vec::new());
     };
     let sql = format!(
-        "SELECT place, count(*), sum(h)::int8 FROM (SELECT {} AS place, {PLACE} AS h FROM {source} \
+        "SELECT place, count(*), (sum(h) % {DIGESTS})::int8 FROM (SELECT {} AS place, {PLACE} AS h FROM {source} \
          WHERE {HAS_NUMBER}) d WHERE place % 2 = 1 GROUP BY place ORDER BY place",
         place_among(ranges, *begin)
     );
     let rows = client.query(&sql, &[]).await.doing(ASKING)?;
     let held = |row: &tokio_postgres::Row| {
         let place = usize::try_from(row.get::<_, i32>(0)).ok()? / 2;
-        let (number, last) = *ranges.get(place)?;
-        Some(Held {
-            number,
-            last: (last > number).then_some(last),
-            rows: row.get(1),
-            digest: row.get(2),
-        })
+        Some(Held::of(*ranges.get(place)?, row.get(1), row.get(2)))
     };
     Ok(rows.iter().filter_map(held).collect())
 }

@@ -190,6 +190,62 @@ async fn an_open_transaction_with_the_number_of_old_rows_is_not_taken_for_seen()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_with_one_transaction_per_row_is_read_on_when_its_numbers_come_again() {
+    const ROWS: u64 = 12_000;
+    // A subtransaction has a number of its own, as a transaction has.
+    let database = Database::alone(
+        "CREATE TABLE t (id int, at int); CREATE TABLE other (id int); DO $$ BEGIN FOR i IN 1..12000 LOOP \
+         BEGIN INSERT INTO t VALUES (i, i); EXCEPTION WHEN division_by_zero THEN NULL; END; END LOOP; END $$",
+    );
+    let counted = "SELECT count(DISTINCT xmin::text), min(xmin::text::int8) FROM t";
+    let (count, first) = {
+        let text = database.sql(counted);
+        let (count, first) = text.split_once('|').unwrap();
+        (count.parse::<u64>().unwrap(), first.parse::<u64>().unwrap())
+    };
+    assert_eq!(count, ROWS);
+    count_almost_a_round(&database);
+    let source = database.source();
+    let mut spec = by_cursor("t", "at");
+    let one = read(source.as_ref(), &spec, None).await;
+    assert_eq!(one.len(), 12_000);
+    let stored = serde_json::to_string(&one.position).unwrap();
+    assert!(stored.len() < 600_000, "{}", stored.len());
+    // Other tables use these numbers up, far beyond those that are kept one by one.
+    database.server.count_from(ROUND + first + 9_000).unwrap();
+    let source = database.source();
+    let two = read(source.as_ref(), &spec, Some(&one.position)).await;
+    assert_eq!(two.len(), 0);
+    // So does a full refresh: the run after it does not stop.
+    let fresh = read(source.as_ref(), &spec, None).await;
+    assert_eq!(fresh.len(), 12_000);
+    advance_to(&database, ROUND + first + 9_100).await;
+    let after = read(source.as_ref(), &spec, Some(&fresh.position)).await;
+    assert_eq!(after.len(), 0);
+    // A late row has the number of an old one, which is kept in a block of several.
+    database.sql("INSERT INTO t VALUES (12001, 5)");
+    for before in [&one, &two, &fresh, &after] {
+        let failure = try_read(source.as_ref(), &spec, Some(&before.position)).await;
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.code, "R0238", "{failure:?}");
+        assert!(failure.help[0].contains("`key`"), "{:?}", failure.help);
+        // What the help says works.
+        let mut by_key = spec.clone();
+        by_key.may_repeat = true;
+        let again = read(source.as_ref(), &by_key, Some(&before.position)).await;
+        assert!(again.numbers("id").contains(&12_001));
+        assert!(again.len() < 200, "{}", again.len());
+    }
+    spec.options
+        .insert("late_rows".into(), serde_json::json!("lookback"));
+    let by_value = read(source.as_ref(), &spec, Some(&after.position)).await;
+    assert_eq!(by_value.len(), 0);
+    database.sql("INSERT INTO t VALUES (12002, 12002)");
+    let next = read(source.as_ref(), &spec, Some(&by_value.position)).await;
+    assert_eq!(next.numbers("id"), [12_002]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_place_is_kept_while_nothing_comes() {
     let server = PostgresServer::shared().unwrap();
     let database = Database::with(
