@@ -162,7 +162,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0238",
         Remedy::FixConfig,
         "New rows cannot be distinguished from rows that are about 2^32 transactions older.",
-        "A row stores 32 bits of its transaction number, and the server has assigned the same numbers again. Start over with `--full-refresh`, or give the table a `key`: rows that are read again then replace themselves. Or set `late_rows: lookback`.",
+        "A row stores 32 bits of its transaction number, and the server has assigned the same numbers again. Write the table by a `key` (`write: merge`): rows that are read again then replace themselves. Or set `late_rows: lookback`, which reads by the cursor alone. `--full-refresh` replaces the table, but a later run stops again as soon as new rows have the numbers of other old rows.",
     ),
     CodeEntry::run(
         "R0290",

@@ -266,7 +266,13 @@ impl PgError {
                     "or set `late_rows: lookback`: a row that commits late with a cursor value below the last one is then found only within the cursor's `lookback`".to_owned(),
                 ];
             }
-            Self::Recycled { .. } => "start over with `--full-refresh`; or give the table a `key` (rows that are read again then replace themselves), or set `late_rows: lookback` to continue from the last cursor value (late rows below it are then found only within the `lookback`)".to_owned(),
+            Self::Recycled { .. } => {
+                return vec![
+                    "write the table by a `key` (`write: merge`): rows that are read again then replace themselves, and no run stops for this".to_owned(),
+                    "or set `late_rows: lookback` on the table: rows are read by the cursor alone, from its last value on; late rows below it are then found only within the `lookback`".to_owned(),
+                    "`--full-refresh` reads all rows again and replaces the table; a later run stops again as soon as new rows have the numbers of other old rows".to_owned(),
+                ];
+            }
             Self::TooFar { .. } => "start over with `--full-refresh`, or set `late_rows: lookback` to continue from the last cursor value (new or changed rows below it are then never read)".to_owned(),
             Self::Inexact { column, present, .. } if present.starts_with("character") => format!("`where:` in the publish leaves out rows with longer values (`length({column}) <= …`), and a `length` rule on the load of `{column}` rejects them one by one; trailing blanks count in a `character varying`, not in a `character`"),
             Self::Inexact { column, present, .. } => format!("write the values as PostgreSQL prints a `{present}`, or give `{column}` the type text"),
