@@ -1,7 +1,8 @@
-//! `copy`: moves a table without a project, through the same data path as a run.
+//! `copy`: copies one table without a project, through the same data path as a run.
 //!
-//! Records that cannot become a row are in `DESTINATION.rejected.jsonl`; the copy goes on unless
-//! they are too many. It knows files by their ending and databases by the scheme of their URL.
+//! Promise: a record that cannot become a row is written to `DESTINATION.rejected.jsonl`, and the copy
+//! continues unless there are too many of them. Files are recognised by their ending, databases by the
+//! scheme of their URL. Read next: `copy/ends.rs` (the two ends), `flow/src/transfer.rs`.
 
 mod ends;
 mod options;

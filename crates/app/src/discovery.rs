@@ -1,7 +1,8 @@
-//! Looks around in outside systems before a run whose table patterns need it.
+//! Lists the tables of external systems before a run whose table patterns need the list.
 //!
-//! A pattern such as `"ref_*"` means nothing until somebody has listed the tables. What is found is an
-//! observed fact: `towpath connection discover --write` makes it a file that is reviewed and kept.
+//! A pattern such as `"ref_*"` cannot be resolved before the tables are listed. What is found is stored as
+//! an observed fact. `towpath connection discover --write` turns it into a file that the user reviews and
+//! commits. Read next: `outside.rs`.
 
 use towpath_ports::Clock;
 use towpath_vocab::{Environment, FactSource, Plan, TableFact};

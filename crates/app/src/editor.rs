@@ -1,7 +1,8 @@
-//! JSON Schemas of project files: printed by `schema`, and put where editors look for them.
+//! JSON Schemas of project files: `schema` prints them, and `init` writes them where editors look.
 //!
-//! The first line of each generated project file names one of them. They follow from the binary, so
-//! they are in `.towpath/schemas/` of a project and are never committed there.
+//! Promise: the first line of each generated project file names its schema. The schemas belong to the
+//! version of the binary, so they are in `.towpath/schemas/` of a project and are not committed there. Read
+//! next: `project/src/json_schema.rs`, which makes them.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
-//! The facts that a check may use: what earlier runs observed, and which variables are set.
+//! The facts that a check may use: what earlier runs observed, and which environment variables are set.
 //!
-//! Promise: it only reads the state store and the environment. Discovered tables are in the project's own
-//! files, which `project` reads. Read next: `check.rs`.
+//! Promise: it only reads the state store and the environment. Facts from `discover` are in files of the
+//! project, which `project` reads. Read next: `check.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
-//! Reads a project folder: every file the planning side may want, as text, under its relative path.
+//! Reads a project folder: every file that the planning side may need, as text, under its relative path.
 //!
-//! Promise: only regular files of bounded size are opened, so that a named pipe or a device among them
-//! stops no command, and no link that leads out of the project is followed. Of a seed the first line is
-//! read. It does not know what the texts mean: see `towpath_project::check`.
+//! Promise: only regular files of limited size are opened, so a named pipe or a device in the folder cannot
+//! block a command, and no link that leads out of the project is followed. Only the first line of a seed is
+//! read. It does not know what the texts mean. Read next: `project/src/check.rs`.
 
 use std::collections::BTreeMap;
 use std::fs;

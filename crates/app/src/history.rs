@@ -1,6 +1,7 @@
-//! What happened: runs, checks over time, and why a task is where it is.
+//! `runs`, `quality` and `why`: past runs, results of checks over time, and the reason for a task's state.
 //!
-//! It only reads. A run's lines are in `logs.rs`.
+//! Promise: it only reads the state store, and returns values that `cli` prints. The log lines of a run are
+//! read in `logs.rs`.
 
 use serde::Serialize;
 use towpath_ports::{RunFilter, RunRecord, RunState, TaskRecord, TaskState};

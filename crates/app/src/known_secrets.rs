@@ -1,7 +1,7 @@
-//! The values of every secret that a project names, so that they can be taken out of what programs print.
+//! The values of all secrets that a project names, so that they can be removed from what programs print.
 //!
-//! Promise: values are held in memory only, as long as the run. A secret that is not set has no value to
-//! hide. It does not know where text is shown. Read next: `ports/src/redact.rs`.
+//! Promise: the values are in memory only, and only during the run. A secret that is not set has no value
+//! to remove. It does not know where text is shown. Read next: `ports/src/redact.rs`.
 
 use towpath_ports::Redaction;
 use towpath_vocab::passwords::{is_literal_password, password_arguments, passwords_in};

@@ -1,8 +1,9 @@
-//! Care for tables of the lakehouse: vacuum, restore, compact, drop.
+//! Maintenance of lakehouse tables: vacuum, restore, compact, drop.
 //!
-//! Each does one thing to one table and tells what became of it. A restore gives every task that has
-//! committed since a new generation, so that its next run reads on from where the restored version had
-//! been read, and holds the pipelines of those tasks meanwhile. It knows no files: they are the engine's.
+//! Promise: each function changes one table and reports the result. A restore gives a new generation to
+//! every task that has committed since the restored version, so that its next run reads from the position
+//! of that version; the pipelines of these tasks are locked meanwhile. It does not know files:
+//! `engine::lake` does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

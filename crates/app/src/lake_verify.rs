@@ -1,7 +1,7 @@
-//! `lake verify`: are the files of tables those that were written?
+//! `lake verify`: compares the files of tables with the checksums in their logs.
 //!
-//! Promise: it only reads, every table that was asked for is looked at also behind a damaged one, and each
-//! damage comes with what can be done about it. Comparing is done in `engine::lake`. Read next: `lake.rs`.
+//! Promise: it only reads. It verifies every table that was asked for, also after it found a damaged one,
+//! and says for each damage what the user can do. `engine::lake` does the comparison. Read next: `lake.rs`.
 
 use serde::Serialize;
 use towpath_engine::lake::VerifiedTable;

@@ -1,8 +1,8 @@
-//! Use cases as functions: check, plan, run, query, replay, and the ones that show what happened.
+//! Use cases as functions: check, plan, run, query, replay, and the reports about past runs.
 //!
-//! Promise: each takes values and gives a report; nothing here prints, parses arguments or speaks
-//! HTTP. It reads the project folder, joins connector specs with factories and wires the ports. Read
-//! next: `services.rs` (what is wired), `run.rs` (a run from folder to report), `work/` (one task).
+//! Promise: each takes values and returns a report; nothing here prints, parses arguments or speaks HTTP.
+//! It reads the project folder, joins connector specs with factories, and connects the ports. Read next:
+//! `services.rs` (what is connected), `run.rs` (a run, from the folder to the report), `work/` (one task).
 
 mod check;
 mod codes;

@@ -1,7 +1,7 @@
-//! `check --connect`: what the project knows of outside tables, held against the live ones.
+//! `check --connect`: compares the known columns of external tables with the present ones.
 //!
-//! It only gathers: what a difference means is `project`'s to say. Tables are looked at with the
-//! options that their load gives them; queries are not compared. Read next: `outside.rs`.
+//! Promise: it only collects both sides; `project` decides what a difference means. Each table is read with
+//! the options of its load; queries are not compared. Read next: `outside.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

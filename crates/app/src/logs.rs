@@ -1,7 +1,8 @@
-//! `logs`: the lines of a run or of one of its tasks, all of them, or as they come.
+//! `logs`: the log lines of a run or of one of its tasks, at once or while the run goes on.
 //!
-//! Promise: every line once, in order, and an end: when the run has ended, or the process that carried
-//! it has. What a program of a task printed comes with its task.
+//! Promise: every line comes once, in order. The stream ends when the run has ended, or when the process
+//! that executed it is gone. The output of a program comes with its task. Read next:
+//! `orchestrator/src/log.rs`.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};

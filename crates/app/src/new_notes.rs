@@ -1,9 +1,9 @@
-//! Which notes about a table are new: those that no earlier run of the environment has reported.
+//! Decides which notes about a table are new: those that no earlier run of the environment has reported.
 //!
-//! Promise: every note is in the report; a person is shown those that are new, and how many others
-//! there are. What was reported is stored as digests, so no text of a note is kept twice; without the
-//! state store's memory all are new. Notes about a table whose load was stopped, or whose commit was made by a
-//! process that died, are of that run alone: they are shown, and not remembered.
+//! Promise: the report contains every note; the terminal shows the new ones and the number of the others.
+//! Only digests of reported notes are stored. If the state store does not have them, all notes are new.
+//! Notes of a load that was stopped, or of a commit whose process died, are shown in that run and not
+//! stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 

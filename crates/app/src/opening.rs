@@ -1,6 +1,7 @@
-//! How a run begins: new, as the interrupted one it goes on with, or behind the one that goes on.
+//! Opens a run: creates a new one, resumes an interrupted one, or waits for the one that is running.
 //!
-//! What was asked is written down, so that the same can be asked again; no secret is in it.
+//! Promise: the request is stored with the run, so that `rerun` can repeat it; it contains no secret. It
+//! does not execute tasks. Read next: `run.rs`.
 
 use std::time::Duration;
 

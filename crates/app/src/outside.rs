@@ -1,7 +1,8 @@
-//! External systems: which there are, whether we can get in, what their tables look like.
+//! External systems: which connections there are, whether they work, and which tables they have.
 //!
-//! Promise: nothing is made in the project folder but `schemas/NAME.yml`, and that only when asked. It
-//! needs no lakehouse, no state store, and no project free of mistakes elsewhere. Read next: `live.rs`.
+//! Promise: the only file that is written is `schemas/NAME.yml`, and only if the user asks for it. It needs
+//! no lakehouse and no state store, and it works in a project with mistakes elsewhere. Read next:
+//! `live.rs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! Locks a pipeline while something other than a run writes its tables.
+//! Locks a pipeline while something other than a run writes its tables, such as a replay or a restore.
 //!
-//! A replay is a run with one task: it has a number, it is refused while another run of the pipeline is
-//! going, and its lease is renewed until it ends. An interrupted run waits meanwhile and continues
-//! afterwards. When the lease is lost, the work under it stops at once.
+//! Promise: the lock is a run with one task. It has a number, it is refused while another run of the
+//! pipeline is active, and its lease is renewed until it ends. An interrupted run waits meanwhile and
+//! continues afterwards. If the lease is lost, the work under the lock stops at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! `plan`: what a run would do with each task, and why.
 //!
-//! Promise: nothing is changed and no outside system is contacted. What each step type would find is in
-//! `work/forecast.rs`; `cli/src/draw/plan.rs` prints the answer.
+//! Promise: nothing is changed and no external system is contacted. `work/forecast.rs` finds out what each
+//! task would do; `cli/src/draw/plan.rs` prints the result.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

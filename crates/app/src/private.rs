@@ -1,8 +1,8 @@
-//! Folders and files that only their owner may look at: local state, logs, spill files, the quarantine.
+//! Files and folders that only their owner may read: local state, logs, spill files, the quarantine.
 //!
-//! Promise: what is made here is closed from its first moment on; what an earlier version left open is
-//! closed when a project is opened. It does not know what is in them. Where the folder belongs to somebody
-//! else, nothing changes and a warning says so.
+//! Promise: they are created with restricted permissions; permissions of files that an earlier version left
+//! open are corrected when a project is opened. If a folder belongs to another user, nothing changes and a
+//! warning says so. It does not know the contents of the files.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::{self, Write as _};

@@ -1,6 +1,7 @@
-//! Reference pages as Markdown, from the declarations that the program itself reads.
+//! Writes the reference pages as Markdown, from the declarations that the program itself uses.
 //!
-//! Promise: a code, key, connector or option is on its page exactly when the binary knows it.
+//! Promise: a code, key, connector or option is on its page exactly if the binary knows it. It writes no
+//! file: `cli` prints the page, and `cargo xtask generate` stores it.
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,8 @@
-//! `rerun`: a past run again: the same pipeline, tasks, parameters and environment, as a new run.
+//! `rerun`: executes a past run again, with its pipeline, tasks, parameters and environment, as a new run.
 //!
-//! Promise: what can be written twice without harm is made again (tables that are replaced or merged,
-//! views, programs); what is appended goes on from where it is, and what that run or a later one
-//! appended already is not appended again. The project's files are those of today.
+//! Promise: what can be written twice without harm is written again (tables that are replaced or merged,
+//! views, commands). An append continues from its position, and rows that this run or a later one has
+//! already appended are not appended again. The project's files are the present ones.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

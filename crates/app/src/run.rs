@@ -1,8 +1,9 @@
 //! `run`: from a project folder to a report.
 //!
-//! Check, open the services, take up the interrupted run or begin a new one, drive it, tell. The second
-//! run of the same pipeline at the same time is refused with the running one's name, or waits for it.
-//! Read next: `rerun.rs` (a past run again), `opening.rs` (how a run begins).
+//! It checks the project, opens the services, creates a run or resumes the interrupted one, starts the
+//! driver, and builds the report. A second run of the same pipeline is refused, or waits for the first with
+//! `--wait`. Read next: `opening.rs` (how a run begins), `work/` (what its tasks do), `rerun.rs` (a past
+//! run again).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

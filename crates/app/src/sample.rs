@@ -1,8 +1,8 @@
-//! Where `run --limit` writes: a lakehouse and a state store of their own, under `.towpath/`.
+//! Where `run --limit` writes: a lakehouse and a state store of its own, under `.towpath/`.
 //!
-//! Promise: a run that reads a part of its sources changes no table, position, quarantine or result of
-//! the real environment. Everything else (connections, models, checks) is that of the plan. It does
-//! not know what a run does with it: see `run.rs`.
+//! Promise: a run that reads a part of its sources changes no table, position, quarantine or result of the
+//! real environment. It uses the connections, models and checks of the plan. It does not know what a run
+//! does with them: see `run.rs`.
 
 use towpath_vocab::{Environment, Plan};
 

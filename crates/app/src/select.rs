@@ -1,7 +1,7 @@
-//! Which tasks of which pipeline a command is about: `PIPELINE[.STEP]`, `--select`, `--exclude`.
+//! Selects the tasks of a command: `PIPELINE[.STEP]`, `--select`, `--exclude`.
 //!
-//! The grammar is `project`'s; here it is joined with the target and becomes one pipeline to run. Order
-//! survives what is left out.
+//! Promise: the result is one pipeline to run, in which the selected tasks keep their order. The grammar of
+//! selectors is in `project/src/select/mod.rs`.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,7 @@
-//! Wires the ports of one project in one environment: lakehouse, engine, state store, connectors, budget.
+//! The ports of one project in one environment: lakehouse, engine, state store, connectors, memory budget.
 //!
-//! It knows every leaf and nothing about any use case. Opening touches only the project folder.
+//! Promise: opening them touches only the project folder. It knows every adapter and no use case. Read
+//! next: `run.rs`, which uses them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! The real clock, chance and environment, and secrets resolved from it.
+//! The real clock, random numbers and environment, and secrets that are resolved from the environment.
 //!
-//! The only file of the services that reads them. Values of secrets are never kept here: `known_secrets.rs`
-//! asks for them to take them out of what programs print.
+//! Promise: no other file of the services reads them. Values of secrets are not stored here;
+//! `known_secrets.rs` asks for them in order to remove them from what programs print.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

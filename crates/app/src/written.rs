@@ -1,6 +1,6 @@
-//! Writes one file of a project for the user: with the folders above it, or an error that names it.
+//! Writes one file of a project for the user, and creates its folders; an error names the file.
 //!
-//! It knows no content. Files that must survive a power cut are written elsewhere. Read next:
+//! It does not know the contents. Files that must survive a power failure are written elsewhere. Callers:
 //! `editor.rs`, `outside.rs`.
 
 use std::path::Path;

@@ -1,7 +1,8 @@
-//! The two ends of a copy: what a text on the command line means.
+//! The source and the target of a copy, read from the command line.
 //!
-//! Promise: `scheme://…` is a database (also `sqlite:path` and a file whose ending means
-//! a database), anything else a file or a glob. A URL is a secret from here on. It opens nothing.
+//! Promise: `scheme://…` is a database, and so are `sqlite:path` and a file with the ending of a database;
+//! any other text is a file or a glob. From here on a URL is treated as a secret. It opens nothing. Read
+//! next: `copy.rs`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

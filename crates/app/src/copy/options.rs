@@ -1,7 +1,7 @@
-//! `copy --option K=V`: what the source's connector takes, read as it takes it.
+//! `copy --option K=V`: options of the source's connector.
 //!
-//! Promise: an option is one that a table of this connector may set, with a value of its kind, or it
-//! is refused with the nearest name. It opens nothing. Read next: `copy.rs`.
+//! Promise: an option is one that a table of this connector may set, and its value has the declared kind;
+//! anything else is refused with the nearest name. It opens nothing. Read next: `copy.rs`.
 
 use std::collections::BTreeMap;
 

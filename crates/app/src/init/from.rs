@@ -1,7 +1,8 @@
-//! A project around what is already there: a database by its URL, or a folder of files.
+//! Drafts a project for existing data: a database by its URL, or a folder of files.
 //!
-//! Promise: each table that can be read becomes a load, incremental where key and cursor are known.
-//! The URL is used here and forgotten: the project names a variable that holds it.
+//! Promise: each table that can be read becomes a load, which is incremental if a key and a cursor column
+//! are known. The URL is used here only; the project names an environment variable that holds it. Read
+//! next: `start.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

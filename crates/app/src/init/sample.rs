@@ -1,6 +1,7 @@
-//! The project that `init` makes from nothing: two small files, one pipeline, one model.
+//! The project that `init` creates without existing data: two small files, one pipeline, one model.
 //!
-//! One row of the data breaks a rule, so that the first run shows what happens then.
+//! Promise: it runs at once, and one row of its data breaks a rule, so the first run shows a rejected row.
+//! It contacts no system. Read next: `start.rs`.
 
 use super::start::Draft;
 

@@ -1,7 +1,8 @@
-//! Wires the quarantine: locks the pipeline, opens the records of a load again, and calls `towpath-quarantine`.
+//! Connects the quarantine: locks the pipeline, reads the records of a load again, calls
+//! `towpath-quarantine`.
 //!
-//! Promise: nothing about records is decided here. What is here needs the project: which load writes a
-//! table, its source, and what was learned about its columns. Read next: `crates/quarantine/src/lib.rs`.
+//! Promise: nothing about records is decided here. This code needs the project: which load writes a table,
+//! its source, and the known types of its columns. Read next: `crates/quarantine/src/lib.rs`.
 
 mod read_again;
 mod typed;

@@ -1,7 +1,8 @@
-//! Rejected records of a load as its source reads them again, and the columns it reads.
+//! Reads rejected records of a load again with its source, and finds the columns that the source reads.
 //!
-//! Promise: a source that keeps text reads it by today's options; values of databases are typed by what the
-//! source looked like last (`typed.rs`). It decides nothing about a record. Read next: `mod.rs`.
+//! Promise: a source that keeps the text of a record parses it with the present options; values of
+//! databases get the types that the source had when it was last read (`typed.rs`). It decides nothing about
+//! a record. Read next: `mod.rs`.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Records that were kept as column values, typed again by what the source looked like last.
+//! Parses records that were stored as column values, with the types that the source had when last read.
 //!
-//! For sources that keep no text of their own (databases). A value that no longer reads as its
-//! column's type keeps its record rejected; none becomes NULL.
+//! Promise: it serves sources without a text of their own (databases). If a value does not parse as the
+//! type of its column, the record stays rejected; no value becomes NULL. Read next: `read_again.rs`.
 
 use std::sync::Arc;
 

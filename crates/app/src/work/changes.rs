@@ -1,9 +1,9 @@
-//! What a publish by key sends: only what differs from the version its destination holds.
+//! Compares two versions of a table, so that a publish by key sends only the rows that changed.
 //!
-//! Promise: rows that are new or differ are told apart from keys that are gone, by what the step sent then
-//! and what it sends now; files both versions share are not read. When there is nothing to compare with
-//! (columns of other types, a vacuumed version, keys that repeat) everything is to be sent, and the reason
-//! is told. It writes nothing. Read next: `publish.rs`, `sent.rs`.
+//! Promise: it distinguishes rows that are new or different from keys that are gone, by what the step sent
+//! last time and what it sends now. Files that both versions contain are not read. If a comparison is not
+//! possible (other column types, a vacuumed version, a key that repeats), all rows are sent, with the
+//! reason. It writes nothing. Read next: `publish.rs`, `sent.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

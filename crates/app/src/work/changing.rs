@@ -1,7 +1,7 @@
-//! Models that ask the clock or chance: equal inputs do not mean equal rows.
+//! Models that use the clock or random numbers: equal inputs do not give equal rows.
 //!
-//! Promise: a table that is built from such a query, directly or through views, is never unchanged. A
-//! view itself may be: it is asked anew by whoever reads it.
+//! Promise: a table that is built from such a query, directly or through views, is never `unchanged`. A
+//! view itself may be: its query runs again whenever it is read. Read next: `sql/src/changing.rs`.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
-//! What a load does to the columns of a table it adds to, noted; and the types the project declares.
+//! Notes what a load does to the columns of its table, and gives the declared types to the destination.
 //!
-//! Promise: a column that is new, or that no longer comes, is never taken without a word; a declared type
-//! reaches the destination as declared, so that it may restate the column in it. It stops nothing: what
-//! `schema_change` forbids, the destination refuses. Read next: `write_table.rs`.
+//! Promise: every column that is new or no longer comes is in the report; a destination knows which types
+//! the project declares, so it may change a column to that type. It stops nothing: the destination refuses
+//! what `schema_change` forbids. Read next: `write_table.rs`.
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};

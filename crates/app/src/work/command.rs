@@ -1,8 +1,8 @@
-//! A command: a program with its tree of processes; what it leaves behind is committed like a load.
+//! Runs a command: a program with its tree of processes, whose output files are committed like a load.
 //!
-//! The program finds one JSON file at `$TOWPATH_STEP`: its inputs with versions and Parquet files, and an
-//! empty folder per output table. Files it leaves there (CSV, JSON lines, Parquet) become the table:
-//! read `left.rs`. All tables of a command come from one attempt of its program: read `finished.rs`.
+//! Promise: the program finds one JSON file at `$TOWPATH_STEP`, which names its inputs with versions and
+//! Parquet files, and an empty folder for each output table. Files that it writes there (CSV, JSON lines,
+//! Parquet) become the table (`left.rs`). All tables of a command come from one attempt (`finished.rs`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

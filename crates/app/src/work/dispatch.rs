@@ -1,8 +1,7 @@
-//! Calls the function of each task's verb.
+//! Executes a task: calls the function for its action (load, model, command or publish).
 //!
-//! A run that reads a part of its sources (`--limit`) sends nothing out and starts no program: what
-//! leaves the lakehouse cannot be taken back. What was committed before a crash is told by
-//! `recovered.rs`.
+//! Promise: a run that reads a part of its sources (`--limit`) publishes nothing and starts no program,
+//! because that could not be undone. Read next: `load.rs`; `recovered.rs` for commits from before a crash.
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;

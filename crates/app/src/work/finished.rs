@@ -1,8 +1,8 @@
-//! A mark on disk that a command has succeeded: its files are committed, even if this process dies.
+//! A marker file that says that a command has succeeded: its files are committed even if this process dies.
 //!
-//! Promise: the mark exists only when every file that the program wrote is durable, and only for the same
+//! Promise: the marker exists only if every file that the program wrote is durable, and only for the same
 //! program with the same inputs in the same run. While it exists, the program is not started again in its
-//! run, so all its tables come from one attempt, and what cannot be done twice is done once.
+//! run: all of its tables come from one attempt, and an action that must not happen twice happens once.
 
 use std::fs::{self, File};
 use std::path::Path;

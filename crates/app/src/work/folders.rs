@@ -1,8 +1,8 @@
-//! Where programs of a run find what they need and leave what they print: one folder per run and task.
+//! The folders of programs: one for each run and task, with their inputs, outputs and logs.
 //!
-//! Promise: no two runs share a folder, whatever they are called: the environment and a random id that
-//! was made with the run's row are in its name. What a program printed stays, one file per attempt;
-//! all else goes when the run ends well. What is in an output folder: `left.rs`.
+//! Promise: two runs never share a folder, because its name contains the environment and a random id that
+//! is stored with the run. Logs are kept, one file per attempt; all other files are deleted if the run ends
+//! well. Read next: `left.rs` (the output folders).
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,7 @@
-//! What a run would do with each task, and because of what, as far as it is known without contact to
-//! an outside system.
+//! Predicts what a run would do with each task, and why, without contacting an external system.
 //!
-//! Promise: nothing is written, and nothing is guessed. Files are looked at; what a database holds now is
-//! not known before it is asked, nor is what depends on it.
+//! Promise: nothing is written and nothing is guessed. Files are read; what a database contains is unknown
+//! until it is asked, and so is everything that depends on it. Read next: `app/src/plan.rs`.
 
 use std::collections::BTreeMap;
 

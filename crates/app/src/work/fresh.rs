@@ -1,8 +1,9 @@
-//! What a resumed run may keep: tasks that ended well and whose inputs are as they were.
+//! Decides which results a resumed run keeps: those of tasks that ended well and whose inputs are
+//! unchanged.
 //!
-//! Promise: a task whose result has a fingerprint is kept only while that fingerprint is what it would
-//! get now. What has none (loads from databases, programs) is kept: it was done in this very run, and
-//! done again it could be done twice.
+//! Promise: a result with a fingerprint is kept only if the task would get the same fingerprint now. A
+//! result without one (a load from a database, a program) is kept: it belongs to this run, and doing it
+//! again could do it twice.
 
 use std::collections::BTreeSet;
 

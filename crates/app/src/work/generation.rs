@@ -1,9 +1,9 @@
-//! Gives out generations: one per run and task, the same again to a later attempt of that run.
+//! Claims generations: one for each run and task; a later attempt of the same run gets the same one.
 //!
-//! The state store remembers to which run a generation was given, before any byte is written; the
-//! destination remembers which one was committed, and with it the fingerprint of what was read. So an
-//! attempt whose acknowledgement was lost is recognised, a source that changed meanwhile is read
-//! again, and deleting the state store costs nothing: the next generation is above the destination's.
+//! The state store records, before any byte is written, which run got a generation. The destination records
+//! which generation was committed, with the fingerprint of what was read. So an attempt whose
+//! acknowledgement was lost is recognised, and a source that changed meanwhile is read again. Without the
+//! state store nothing is lost: the next generation is above the one in the destination.
 
 use towpath_ports::{Committed, Destination, StateStore};
 use towpath_vocab::{Generation, Position, RunName, TaskKey};

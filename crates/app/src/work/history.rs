@@ -1,8 +1,8 @@
-//! What the state store keeps of each commit of a task, written when the commit happens.
+//! Writes to the state store what is known about each commit of a task, when the commit happens.
 //!
-//! Promise: check results, lineage and the columns of a table are stored behind every commit of a
-//! transfer, however long the transfer goes on; of a table that its data stopped, its check results. It
-//! decides nothing and moves no rows. Read next: `write_table.rs`.
+//! Promise: check results, lineage and columns are stored after every commit of a transfer, however long
+//! the transfer goes on. If the data stopped a table, its check results are stored. It moves no rows. Read
+//! next: `write_table.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
-//! What a program left in an output folder: every file of it is taken, or the task fails and names it.
+//! Finds the files that a program wrote to an output folder: each is loaded, or the task fails and names
+//! it.
 //!
-//! Only names that begin with `_` or `.` and do not end as data does are left out: so Spark, Hive and
-//! others call what is no data (`_SUCCESS`, `_metadata`, `.part-0.crc`). A data file behind such a name,
-//! its own or that of a folder, is refused, as is any other file. Files may lie in folders below; their
-//! last ending says what they are, and all must be of one kind, since they become one table. It reads
-//! no contents.
+//! Promise: it skips only files whose names begin with `_` or `.` and have no data ending, because Spark,
+//! Hive and others name files without data like that (`_SUCCESS`, `_metadata`, `.part-0.crc`). A data file
+//! with such a name, or in such a folder, is refused, and so is any other file. Subfolders are allowed. The
+//! last ending gives the format, and all files of a table have the same one. It reads no contents.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,7 +1,8 @@
-//! What a task does: loads a table, builds a model, runs a program, publishes a table.
+//! What a task does: load a table, build a model, run a command, publish a table.
 //!
-//! `orchestrator` decides when; this folder decides how, one file per verb. Each ends in
-//! `write_table.rs`: the same few lines that give out a generation, transfer the rows and write the state store.
+//! `orchestrator` decides when a task runs; this folder decides how, with one file for each action. All of
+//! them end in `write_table.rs`, which transfers the rows and writes the state store. Read next: `scope.rs`
+//! (the executor of a run), `dispatch.rs`, `load.rs`.
 
 mod changes;
 mod changing;

@@ -1,8 +1,8 @@
-//! What the columns of a load were before: a source whose text does not say its types keeps them.
+//! The column types that a load had before, for sources whose text does not give types.
 //!
-//! The table itself says it, under the source's names; where it cannot (a masked column), the last read
-//! does. Promise: a type once known stays, but text that was read by other options is looked at anew,
-//! and so is a column that never had a value. It does not know how a source uses this.
+//! Promise: a known type stays. The types come from the table itself, under the source's column names; for
+//! a masked column they come from the last read. Text that was read with other options is inferred again,
+//! and so is a column that never had a value. It does not know how a source uses the types.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Whether what a task committed to a table of the lakehouse is still what the table holds.
+//! Finds out whether a table of the lakehouse still contains what a task committed to it.
 //!
-//! Another task, another environment over the same lakehouse or another program may have changed its
-//! rows since; then the task has not to be left out as unchanged. It reads the table's log only, in most
+//! Another task, another environment with the same lakehouse, or another program may have changed the rows
+//! since. Then the task must not be skipped as unchanged. Promise: it reads only the table's log, in most
 //! cases one entry of it.
 
 use towpath_engine::Lake;

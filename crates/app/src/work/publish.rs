@@ -1,9 +1,9 @@
-//! A publish: sends a lakehouse table out; merged by key, only what changed since the last time.
+//! Publishes a table of the lakehouse; by key, it sends only the rows that changed since the last time.
 //!
-//! Promise: when the destination holds these very rows, nothing is committed there, whether or not the
-//! lakehouse made a new version. Afterwards the target has the rows of the source, whatever was restored,
-//! copied, vacuumed, emptied or defined anew in between; of rows that others wrote into it, none is deleted.
-//! `changes.rs` finds out what differs, `sent.rs` what is known of the target; this file decides and sends.
+//! Promise: if the destination has these rows already, nothing is committed there, whether or not the
+//! lakehouse has a new version. Afterwards the target has the rows of the source, whatever was restored,
+//! copied, vacuumed, emptied or redefined in between; rows of others are not deleted. `changes.rs` finds
+//! the differences, `sent.rs` knows what was sent; this file decides and sends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! What is reported of a commit whose process died before it could report it.
+//! Reports a commit whose process died before it could report it.
 //!
-//! Promise: nothing is reported that is not known. The commit has the number of rows, the quarantine the
-//! number of rejected ones, and the state store the results of the checks, if they were written in time.
-//! The numbers of rows read and left out are lost. Facts that later commands need of the table (its
-//! columns, its lineage) are stored again.
+//! Promise: only known facts are reported. The commit has the number of rows, the quarantine has the number
+//! of rejected rows, and the state store has the results of checks if they were written in time. The
+//! numbers of rows read and filtered are lost. Facts that later commands need (columns, lineage) are stored
+//! again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

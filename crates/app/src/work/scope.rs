@@ -1,6 +1,7 @@
-//! One run's work: whose tasks these are, what the user said for this run, what was done so far.
+//! `RunExecutor`: executes the tasks of one run, with the options of the run and what its tasks did so far.
 //!
-//! It decides nothing; `dispatch.rs` calls the verbs.
+//! It holds these values and decides nothing. Read next: `dispatch.rs`, which calls the function for each
+//! action.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

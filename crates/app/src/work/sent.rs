@@ -1,8 +1,9 @@
-//! What a publish remembers: which commit of the lakehouse its destination holds, and how it was sent.
+//! Remembers what a publish sent: which commit of the lakehouse the destination has, and how it was sent.
 //!
-//! Promise: it is a note of the token, stored in the same transaction as the rows, so a destination and what
-//! is known of it are restored together; the mark that held it in tokens of version 1 is read. A version is told by its commit, never by its number alone: numbers
-//! repeat when a lakehouse is set back or copied. It compares no rows: `changes.rs` does.
+//! Promise: this is an annotation of the token, stored in the same transaction as the rows, so both are
+//! restored together. Tokens of version 1 have it in a split of the position, which is read too. A
+//! lakehouse version is identified by its commit, not by its number: numbers repeat if a lakehouse is
+//! restored or copied. It compares no rows: `changes.rs` does.
 
 use serde::Deserialize;
 use serde_json::json;

@@ -1,8 +1,9 @@
 //! `write_table`: the last step of every load, model and publish.
 //!
-//! Promise: rows move from one `Reader` into one table of a `Destination`; each commit is recorded in the
-//! state store, and a result that is already there is adopted, not written again. It does not know where
-//! the reader comes from: see `load.rs`, `model.rs` and `publish.rs`. Read next: `flow/src/transfer.rs`.
+//! Promise: it moves rows from one `Reader` into one table of a `Destination`. Each commit is recorded in
+//! the state store. A result that is already in the destination is adopted, not written again. It does not
+//! know where the reader comes from: see `load.rs`, `model.rs` and `publish.rs`. Read next:
+//! `flow/src/transfer.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
