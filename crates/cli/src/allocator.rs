@@ -1,8 +1,8 @@
-//! What the allocator keeps for itself.
+//! Limits for the C library's memory allocator.
 //!
-//! Promise: memory that was freed goes back to the system early. The C library's allocator keeps more
-//! and more of it otherwise: a run bounded to 256 MB was seen to hold twice as much. It knows no budget
-//! and measures nothing. Why it is unsafe code: `docs/decisions/0008-allocator.md`.
+//! Promise: freed memory goes back to the system early. Without these limits the allocator keeps more and
+//! more of it; a run limited to 256 MB was measured with twice as much. It knows no budget and measures
+//! nothing. Why there is unsafe code here: `docs/decisions/0008-allocator.md`.
 
 /// Sets the bounds. To be called before there is a second thread.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -1,7 +1,8 @@
-//! The command line, as clap reads it. Every command has an example in its help.
+//! The command line, declared with clap. Every command has an example in its help.
 //!
-//! Here are the commands that work in a project; those that run it are in `args/run.rs`, those that
-//! make one or look outside in `args/outside.rs`.
+//! This file has the arguments of the commands that show and query a project; `args/run.rs` has those that
+//! plan and run it, `args/outside.rs` those that create a project or contact external systems. Read next:
+//! `commands/dispatch.rs`, which calls the commands.
 
 mod outside;
 mod run;

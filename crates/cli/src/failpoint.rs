@@ -1,11 +1,12 @@
-//! Arms failpoints from the environment, so that tests can kill the process at a commit edge.
+//! Enables failpoints from the environment, so that tests can end the process at an exact point of a
+//! commit.
 //!
-//! `TOWPATH_FAILPOINT=lake::before_commit` ends the process there at once, `…=name@3` the third time.
-//! `TOWPATH_TRACE_EDGES=SOCKET` tells a Unix socket the name of every failpoint of
-//! `TOWPATH_EDGES=name,name,…` when it is reached; at those of `TOWPATH_WAIT_AT=name,…` it waits there, the
-//! first time, until the listener has written a byte. `TOWPATH_BREAK=name,…` makes the named ones
-//! return early, which switches off what they guard. Only in builds with debug assertions; a release
-//! binary has no failpoints.
+//! `TOWPATH_FAILPOINT=lake::before_commit` ends the process there at once, `…=name@3` at the third time.
+//! `TOWPATH_TRACE_EDGES=SOCKET` writes the name of each failpoint in `TOWPATH_EDGES=name,name,…` to a Unix
+//! socket when the process reaches it. At those in `TOWPATH_WAIT_AT=name,…` it waits, the first time, until
+//! the listener has written a byte. `TOWPATH_BREAK=name,…` makes these failpoints return early, which
+//! disables what they protect. Only builds with debug assertions have failpoints; a release binary has
+//! none.
 
 /// Reads the environment and arms what it names.
 pub(crate) fn arm() {

@@ -1,8 +1,8 @@
-//! Log lines on standard error: of Towpath itself, for people, or as JSON with `--log-format json`.
+//! Log lines on standard error: for people, or as JSON with `--log-format json`.
 //!
-//! Promise: libraries stay silent; what goes wrong in them is in the failure that the report names. `-v`
-//! says what happens, in names and numbers; twice says everything, libraries included. `TOWPATH_LOG`
-//! sets a filter of one's own. No line shows the password of an address.
+//! Promise: libraries log nothing by default; the failure in the report says what went wrong in them. `-v`
+//! logs what happens, with names and numbers; `-vv` logs everything, also from libraries. `TOWPATH_LOG`
+//! sets a filter instead. No line shows the password of a URL.
 
 use tracing_subscriber::EnvFilter;
 

@@ -1,7 +1,7 @@
-//! `towpath`: arguments in, terminal output and exit codes out.
+//! `towpath`: command line, terminal output and exit codes.
 //!
-//! It decides nothing about data: each command calls one use case of `app` and draws its report. Read
-//! next: `args.rs` (the surface), `exit.rs` (the exit codes), `commands/`.
+//! It contains no logic about data: each command calls one use case of `app` and prints its report. Read
+//! next: `args.rs` (the command line), `exit.rs` (the exit codes), `commands/mod.rs`.
 
 #[macro_use]
 mod terminal;

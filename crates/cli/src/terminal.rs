@@ -1,8 +1,8 @@
-//! The only access to the terminal: what is written to standard output and standard error.
+//! The only access to the terminal: everything on standard output and standard error is written here.
 //!
-//! Promise: nothing panics because a reader is gone or a disk is full. A reader that is gone (`| head`)
-//! ends the output quietly, and the command ends as it would have. Output that cannot be written for
-//! another reason is a failure, said once, at the end. It knows no command and no form.
+//! Promise: nothing panics because a reader is gone or a disk is full. If the reader is gone (`| head`),
+//! the output ends silently and the command keeps its exit code. If output cannot be written for another
+//! reason, the failure is reported once, at the end. It knows no command and no format.
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, IsTerminal as _, Write, stderr, stdout};

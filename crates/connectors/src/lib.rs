@@ -1,7 +1,7 @@
-//! Code for outside systems: one folder per kind, with all its faces.
+//! Code for external systems: one folder for each kind, with its source, destination and discovery.
 //!
-//! Promise: a connector knows `ports`, `vocab` and its own system; it never reaches another
-//! connector. `registry.rs` lists them, one line each. Read next: `registry.rs`, then a folder.
+//! Promise: a connector knows `ports`, `vocab` and its own system, and no other connector. `registry.rs`
+//! lists all connectors, one line each. Read next: `registry.rs`, then the folder of a connector.
 
 mod exact;
 mod files;

@@ -1,6 +1,8 @@
-//! Judges a candidate before its commit: measured on the way where possible, asked of the candidate
-//! where not (`check_query.rs`). A failed check of severity `error` stops the commit; nothing of it was ever
-//! visible.
+//! Runs the checks of a table on a candidate, before its commit.
+//!
+//! Promise: a check that was measured while the rows were written is judged without another read; the
+//! others are measured with a query (`check_query.rs`). A failed check of severity `error` stops the
+//! commit, and none of its rows were ever visible. It does not write anything. Read next: `metrics.rs`.
 
 use arrow_schema::SchemaRef;
 use towpath_ports::{ExpressionCompiler, Result};

@@ -1,8 +1,9 @@
-//! One budget of bytes for everything in `flow` and the connectors that holds rows.
+//! The memory budget, in bytes, of everything in `flow` and the connectors that keeps rows in memory.
 //!
-//! Promise: who asked first is served first; leases give back on drop. A wait in which no lease is given
-//! or given back for a long time is an error that names the largest holders and who waits: all of them
-//! wait for each other then. It does not know what is held.
+//! Promise: requests are served in their order, and memory is returned when a reservation is dropped. If no
+//! reservation is granted or returned for a long time, all holders wait for each other: the wait ends with
+//! an error that names the largest holders and the waiting ones. It does not know what the memory is used
+//! for.
 
 use std::collections::BTreeMap;
 use std::pin::pin;

@@ -1,8 +1,8 @@
-//! The operators of one table, one behind the other: the only way its rows change.
+//! The operators of one table in their order: the only way in which its rows change.
 //!
-//! Promise: every batch, watermark and commit passes all operators in order; what one gives, the next
-//! takes. State is frozen behind a flush and restored before the first batch. It does not know what the
-//! operators do, nor where rows and rejects go. Read next: `output.rs`.
+//! Promise: every batch, watermark and commit passes all operators; the output of one is the input of the
+//! next. Their state is frozen after a flush and restored before the first batch. It does not know what an
+//! operator does, or where rows and rejects go. Read next: `output.rs`.
 
 use std::collections::BTreeMap;
 

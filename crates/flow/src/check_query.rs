@@ -1,9 +1,9 @@
-//! Asks a candidate what was not measured on the way to it.
+//! Measures checks with queries on a candidate, if they were not measured while rows were written.
 //!
-//! Checks that count rows share one statement, so that the candidate is read once for all of them; should
-//! that fail, each is asked alone, and the one at fault says so. Keys that must not repeat are only read
-//! by the engine and compared here (`repeats.rs`), so that no number of them is too many. It judges
-//! nothing: `audit.rs` does.
+//! Promise: the checks that count rows share one statement, so the candidate is read once. If that
+//! statement fails, each check gets its own, so that the failure names the check. For `unique`, the engine
+//! only reads the keys; they are compared in `repeats.rs`, so the number of keys is not limited by memory.
+//! It judges nothing: see `audit.rs`.
 
 use std::collections::BTreeMap;
 

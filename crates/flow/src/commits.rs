@@ -1,7 +1,7 @@
-//! Who hears of every commit when it happens: histories, lineage, metrics, live views.
+//! `CommitObserver`: is called for every commit when it happens (history, lineage, metrics, live views).
 //!
-//! Promise: a commit is reported before the source is allowed to forget what it holds, and before the
-//! next one begins. It does not know what is done with the report. Read next: `tables.rs`.
+//! Promise: a commit is reported before it is confirmed to the source, and before the next commit begins.
+//! It does not know what the observer does. Read next: `tables.rs`.
 
 use async_trait::async_trait;
 use towpath_ports::Result;

@@ -1,9 +1,9 @@
-//! What differs between two versions of a table, by key, in a share of memory.
+//! Finds the rows that differ between two versions of a table, by key, with limited memory.
 //!
-//! Promise: rows that are new or differ in any column come as updates, rows whose key is gone as deletes,
-//! each once; NULL equals NULL. The old version is held in memory up to a share of it; beyond that both
-//! are divided by key on disk and compared part by part, so versions of any size pass. It does not know
-//! where versions come from. Read next: `spill.rs`, `repeats.rs`.
+//! Promise: a row that is new or differs in any column comes as an update, and a row whose key is gone as a
+//! delete, each once; NULL equals NULL. The old version is in memory up to a limit; above it, both versions
+//! are partitioned by key on disk and compared part by part, so their size is not limited. It does not know
+//! where the versions come from. Read next: `spill.rs`, `repeats.rs`.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Rejects rows with a date or timestamp that the destination cannot hold.
+//! An operator that rejects rows with a date or timestamp that the destination cannot store.
 //!
-//! Promise: such a row is rejected with its exact value, and the others go on; without this the
-//! destination would refuse the whole table. It judges columns, not members of lists and structs.
-//! It does not know which destination it is: `ports::Destination::days` says what it holds.
+//! Promise: such a row is rejected with its exact value, and the others continue; without this operator,
+//! the destination would refuse the whole table. It checks columns, not members of lists and structs. It
+//! does not know the destination: `ports::Destination::days` gives the range.
 
 use std::ops::RangeInclusive;
 

@@ -1,9 +1,9 @@
-//! Leaves one row of each key: that with the largest (or smallest) value of a column, of equals the later
-//! one; in a change feed the last event of the key, whatever it says.
+//! An operator that keeps one row of each key: the one with the largest (or smallest) value of a column,
+//! and the later one of equal values. In a change feed it keeps the last event of the key.
 //!
-//! Promise: rows are held until the commit, in memory up to a share of it and on disk beyond, where they
-//! are divided by key; so any number of rows passes. An event stays what it is: a delete that is the
-//! last of its key stays a delete. Rows keep their order while they fit into memory. Read next: `spill.rs`.
+//! Promise: rows are kept until the commit, in memory up to a limit and above it on disk, partitioned by
+//! key, so the number of rows is not limited. An event does not change: if a delete is the last event of
+//! its key, it stays a delete. While all rows fit in memory, their order is kept. Read next: `spill.rs`.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;

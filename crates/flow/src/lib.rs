@@ -1,9 +1,9 @@
 //! The one data path: reader -> operators -> audit -> writer, for batch, incremental, CDC and streams.
 //!
-//! Promise: every row that is read is loaded, filtered by the user, or rejected with a reason, and
-//! nothing is visible before its audit passed. It knows no connector, no SQL engine and no project
-//! file; it meets them through `ports`. Read next: `transfer.rs` (the loop), `tables.rs` and
-//! `output.rs` (the tables), `chain.rs` (the operators), `audit.rs` (checks before the commit).
+//! Promise: every row that is read is loaded, filtered by the user, or rejected with a reason, and no row
+//! is visible before its checks have passed. It knows no connector, no SQL engine and no project file; it
+//! uses them through `ports`. Read next: `transfer.rs` (the loop), `tables.rs` and `output.rs` (the
+//! tables), `chain.rs` (the operators), `audit.rs` (checks before the commit).
 
 mod audit;
 mod budget;

@@ -1,7 +1,7 @@
-//! How many bad rows a table takes, and what is said when they are too many.
+//! The limits for bad rows of a table, and the messages when a limit is exceeded.
 //!
-//! Promise: a record is shown without its text, and without values of masked columns. It counts nothing
-//! itself: `summary.rs` does. Read next: `output.rs`.
+//! Promise: a message shows no text of a record and no value of a masked column. It counts nothing:
+//! `summary.rs` does. Read next: `output.rs`.
 
 use towpath_vocab::{Failure, RawRecord, Reason, Reject, Remedy, TableName, TablePlan};
 

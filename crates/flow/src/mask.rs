@@ -1,8 +1,8 @@
-//! Masks columns: a keyed HMAC-SHA-256 as hex, or NULL.
+//! Masks columns: replaces each value by an HMAC-SHA-256 with the project's key, as hex, or by NULL.
 //!
-//! Promise: equal values give equal text under one key, NULL stays NULL, and the key is never shown.
-//! Rejected records of masked columns are encrypted in `seal.rs`. Read next: `projection.rs`, which
-//! applies the mask.
+//! Promise: equal values with one key give equal text, NULL stays NULL, and the key is never shown.
+//! Rejected records of masked columns are encrypted in `seal.rs`. Read next: `projection.rs`, which applies
+//! the mask.
 
 use std::sync::Arc;
 

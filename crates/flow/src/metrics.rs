@@ -1,9 +1,9 @@
-//! Checks that can be answered while rows pass by, so that they cost no second look at the data.
+//! Measures checks while rows are written, so that they need no second read of the data.
 //!
-//! Only for writes whose rows are the whole table afterwards. A question is answered once per batch,
-//! however many checks ask it, and so is a `where`. What cannot be answered here (another table, a
-//! repeat to be named, an expression that fails) is left to `audit.rs`, which asks the candidate. Rows of
-//! such writes are no changes: a feed is written by key, and its checks are asked of the candidate.
+//! Promise: this is done only if the written rows are the whole table afterwards. Each predicate and each
+//! `where` is evaluated once per batch, however many checks use it. A check that cannot be measured here
+//! (another table, a repeated key to name, an expression that fails) is left to `audit.rs`, and so are all
+//! checks of a change feed, which is written by key.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

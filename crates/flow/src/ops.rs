@@ -1,8 +1,8 @@
-//! Deletes inside a batch of a change feed: operators look at the other rows only.
+//! Separates deletes from the other rows of a batch in a change feed.
 //!
-//! Promise: an expression or a test never sees a row that is a delete, whose columns outside the key may
-//! be null or hold anything. What it says of the others is put back at their places. It does not know
-//! what is asked. Read next: `projection.rs`, `validator.rs`.
+//! Promise: no expression or rule sees a deleted row, because its columns outside the key may be NULL or
+//! anything. The results for the other rows are put back at their positions in the batch. It does not know
+//! what is evaluated. Read next: `projection.rs`, `validator.rs`.
 
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt64Array};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};

@@ -1,8 +1,8 @@
-//! One table on its way: its rows pass its operators and are written; then audited and committed alone.
+//! One table of a transfer: its rows pass the operators and are written, then checked and committed.
 //!
-//! Promise: every record that comes in ends in exactly one counter, and nothing is visible before its
-//! checks passed. It does not know the other tables, nor what the operators do. Read next: `chain.rs`
-//! (the operators), `tables.rs` (all tables of a transfer), `audit.rs`.
+//! Promise: every record that comes in is counted exactly once, and no row is visible before its checks
+//! have passed. It knows neither the other tables nor what an operator does. Read next: `chain.rs` (the
+//! operators), `tables.rs` (all tables of a transfer), `audit.rs` (the checks).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

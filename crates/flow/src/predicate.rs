@@ -1,7 +1,8 @@
-//! One question about each row of a batch, answered column-wise: shared by rules and by checks.
+//! A predicate about each row of a batch, evaluated by column; rules and checks share it.
 //!
-//! A test is compiled once for a schema and gives, per batch, which rows break it. NULL breaks only
-//! `Required`. It does not know what happens to a row that breaks it.
+//! Promise: a predicate is compiled once for a schema and returns, for each batch, the rows that break it.
+//! NULL breaks only `Required`. It does not know what happens to these rows. Read next: `validator.rs`,
+//! `metrics.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

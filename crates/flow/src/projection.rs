@@ -1,8 +1,9 @@
-//! Gives rows their final columns: where -> from/set -> mask -> type, in this order.
+//! Computes the final columns of rows: `where`, then `from` and `set`, then `mask`, then types.
 //!
-//! A value that does not survive its declared type gets its row rejected; nothing is rounded, clamped or
-//! nulled. Compiled once per schema; keeps no state between batches. In a change feed deletes pass, with
-//! their key as it becomes; a changed row that `where` does not want any more becomes a delete.
+//! Promise: if a value cannot be converted to its declared type without loss, its row is rejected; nothing
+//! is rounded, clamped or set to NULL. It is compiled once per schema and keeps no state between batches.
+//! In a change feed, deletes pass with their final key, and a changed row that `where` no longer selects
+//! becomes a delete.
 
 use std::sync::Arc;
 

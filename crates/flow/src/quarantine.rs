@@ -1,10 +1,10 @@
-//! Where bad rows wait: `_quarantine.<schema.table>`, one row per record, with its raw form.
+//! Writes rejected records to `_quarantine.<schema.table>`: one row per record, with its raw form.
 //!
-//! A record's id is a hash of project, environment, table, place and raw form (`seal.rs`), and the write
-//! merges by it: reading the same bad record again keeps one row of it, held again. Committed before the table,
-//! also when the load is stopped, under generations of its own: a second attempt of the table may see
-//! other bad rows, and none of them may be taken for the first attempt's. `generation` tells which
-//! commit of the table the record was kept out of. It does not know how a replay works.
+//! A record's id is a hash of project, environment, table, location and raw form (`seal.rs`), and the write
+//! merges by it, so a record that is rejected again keeps one row. The quarantine is committed before the
+//! table, and also if the load is stopped. It has its own generations, because a second attempt of the
+//! table may reject other records, which must not be taken for those of the first. Column `generation` says
+//! from which commit of the table the record was rejected. It does not know how a replay works.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! Counts the keys that occur more than once in a candidate, without grouping it.
 //!
-//! Promise: any number of keys of any length passes in a share of memory. The keys are read once and
-//! hashed; only when hashes repeat are they read again, and the keys behind those hashes compared as
-//! they are. Where more hashes repeat than memory holds, the rest is counted by hash. Keys with a NULL
-//! part do not count. Read next: `unique.rs`, `sorted_runs.rs`.
+//! Promise: the number and length of keys are not limited by memory. The keys are read once and hashed.
+//! Only if hashes repeat, the keys are read again and those with repeated hashes are compared. If more
+//! hashes repeat than fit in memory, the rest is counted by hash. Keys with a NULL part do not count. Read
+//! next: `unique.rs`, `sorted_runs.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
-//! How rejected records of a table are kept: as they came, or sealed when one of its columns is masked.
+//! The stored form of rejected records: as they came, or encrypted if a column of the table is masked.
 //!
-//! Promise: no clear value of a masked column lies in the quarantine. A sealed record is opened with the
-//! `mask_key` that sealed it and with nothing else, equal records give equal text, and its id tells nothing
-//! about its values. Without a key the text of a record is not kept. It does not know where records are
-//! stored. Read next: `quarantine.rs`, which stores them, and `docs/decisions/0006-quarantine.md`.
+//! Promise: the quarantine contains no clear value of a masked column. A record can be decrypted only with
+//! the `mask_key` that encrypted it; equal records give equal text, and the id of a record reveals nothing
+//! about its values. Without a key the text of a record is not stored. It does not know where records are
+//! stored. Read next: `quarantine.rs`, `docs/decisions/0006-quarantine.md`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

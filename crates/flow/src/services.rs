@@ -1,6 +1,6 @@
-//! What a transfer needs from its caller, and how much memory one state may hold.
+//! The services that a transfer needs from its caller, and the memory limit of one operator's state.
 //!
-//! It does nothing itself, so that everything in this crate may import it. Read next: `transfer.rs`.
+//! It contains no logic, so every file of this crate may import it. Read next: `transfer.rs`.
 
 use std::sync::Arc;
 

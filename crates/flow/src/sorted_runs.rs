@@ -1,7 +1,7 @@
-//! Hashes of any number of keys, sorted on disk beyond a share of memory, to find those that repeat.
+//! Finds repeated hashes among any number of keys: sorts them in memory, and above a limit on disk.
 //!
-//! Promise: every hash that was added twice is found, each once, in order; eight bytes a key on disk and
-//! a bounded number in memory. It knows nothing of keys. Read next: `unique.rs`, `repeats.rs`.
+//! Promise: every hash that was added twice is returned once, in order. Each key takes eight bytes on disk,
+//! and the memory is bounded. It knows hashes only, not keys. Read next: `unique.rs`, `repeats.rs`.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

@@ -1,8 +1,9 @@
-//! Where keyed state goes when its share of memory is used up: files without a name, in one folder.
+//! Spill files for keyed state above its memory limit: files without a name, in one folder.
 //!
-//! Promise: such a file is gone when nobody holds it any more, also after a kill, and only this user can
-//! read it. Rows are Arrow IPC, hashes are eight bytes each. Writing and reading block the calling thread
-//! for one batch. It does not know what the rows mean. Read next: `dedup.rs`, `sorted_runs.rs`, `compare.rs`.
+//! Promise: a spill file is deleted when its last user drops it, also after a kill, and only this user can
+//! read it. Rows are stored as Arrow IPC, hashes as eight bytes each. Writing and reading block the calling
+//! thread for one batch. It does not know what the rows mean. Read next: `dedup.rs`, `sorted_runs.rs`,
+//! `compare.rs`.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek, SeekFrom};

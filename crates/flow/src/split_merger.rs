@@ -1,7 +1,8 @@
-//! Merges the splits of a reader into one stream of events, and can hold every split at a boundary.
+//! Merges the splits of a reader into one stream of events, and can stop all of them at a boundary.
 //!
-//! Each split is read ahead by its own task through a short channel: that is the back-pressure. A
-//! checkpoint asks for `align`: splits that stand at a boundary wait, the others go on to theirs.
+//! Promise: each split is read ahead by its own task through a short channel, which gives back-pressure.
+//! For a checkpoint, `align` holds the splits that are at a boundary until the others have reached theirs.
+//! It does not know what the events contain. Read next: `transfer.rs`.
 
 use std::task::Poll;
 

@@ -1,7 +1,7 @@
-//! What a transfer did, in numbers that must balance: read = loaded + filtered + rejected + dropped.
+//! The numbers of a transfer, which must balance: read = loaded + filtered + rejected + dropped.
 //!
-//! Promise: each row that was read is in exactly one of the numbers. `Progress` has the live counters for
-//! a display. It prints nothing and decides nothing: limits are in `limits.rs`.
+//! Promise: each row that was read is in exactly one of the numbers. `Progress` has the live counters for a
+//! display. It prints nothing and decides nothing: limits are in `limits.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,9 +1,9 @@
 //! The tables of one transfer: each is opened when its first rows come, and commits alone.
 //!
-//! Promise: a table that its destination holds further than others of the same reader is not given those
-//! rows again; a table that was stopped by its data stops no sibling of a bounded read. Every commit is
-//! reported when it happens. It does not know where rows come from. Read next: `output.rs`,
-//! `transfer.rs` (the loop).
+//! Promise: if the destination has a later position for one table than for others of the same reader, that
+//! table does not get the earlier rows again. If the data stops one table of a bounded read, the others
+//! continue. Every commit is reported when it happens. It does not know where rows come from. Read next:
+//! `output.rs`, `transfer.rs` (the loop).
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Columns of text as values of a declared type: exact, or not at all.
+//! Converts text columns to a declared type: exactly, or not at all.
 //!
-//! The readings are `vocab::text`'s, the ones files are read by. Beyond them, blanks around a value say
-//! nothing, a date may run_transfer a midnight, and a timestamp may lack its time. Types that are not here are
-//! Arrow's to read. It knows no column and no row's fate: see `projection.rs`.
+//! Promise: it uses the parsers of `vocab::text`, like the readers of files. In addition, blanks around a
+//! value are ignored, a date may have the time 00:00, and a timestamp may have no time. Arrow converts all
+//! other types. It knows no column, and does not know what happens to a row: see `projection.rs`.
 
 use arrow_array::types::{Date32Type, Float32Type, Float64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringArray};

@@ -1,10 +1,10 @@
 //! The loop: takes events from a reader, gives them to their tables, commits at boundaries.
 //!
-//! Promise: bounded and endless reads are this loop. A bounded one commits once, at its end. An endless one
-//! commits when its cadence says so and every split is at a boundary: it wakes on data, on its commit
-//! interval (a quiet stream commits its tail), on a split that is taken away (what is not committed of it
-//! is dropped), on cancel (what is complete is committed). It does not know how a table is written.
-//! Read next: `split_merger.rs`, `tables.rs`.
+//! Promise: bounded and endless reads use this loop. A bounded read commits once, at its end. An endless
+//! read commits when its cadence is due and every split is at a boundary. The loop wakes for data, for the
+//! commit interval (so a quiet stream commits its last rows), for a revoked split (its uncommitted rows are
+//! dropped), and for a cancel (complete rows are committed). It does not know how a table is written. Read
+//! next: `split_merger.rs`, `tables.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! Proves that a key does not repeat, while rows pass by: eight bytes per row, no values kept.
+//! Proves while rows are written that a key does not repeat: with a hash of eight bytes per row.
 //!
-//! Equal keys have equal hashes, so distinct hashes prove a unique key. Equal hashes prove nothing: then
-//! `repeats.rs` looks at the rows again. Any number of rows passes: hashes beyond a share of memory are
-//! sorted on disk (`sorted_runs.rs`). Keys with a NULL part are not compared.
+//! Promise: equal keys have equal hashes, so different hashes prove that a key is unique. Equal hashes
+//! prove nothing: then `repeats.rs` reads the rows again. The number of rows is not limited: above a memory
+//! limit, hashes are sorted on disk (`sorted_runs.rs`). Keys with a NULL part are not compared.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 

@@ -1,6 +1,8 @@
-//! Judges rows by their rules: a row that breaks one is rejected with every reason, or only counted
-//! when the rule warns. A batch without a broken row passes untouched, and so does every delete of a
-//! change feed: its columns outside the key say nothing.
+//! An operator that applies the rules of a table to each row.
+//!
+//! Promise: a row that breaks a rule is rejected with all of its reasons; if the rule only warns, the row
+//! is counted and passes. A batch without a broken rule passes unchanged, and so does every delete of a
+//! change feed, because its columns outside the key have no meaning. Read next: `predicate.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,8 +1,8 @@
-//! Counts how often each value of a column occurs, while there are few different ones.
+//! Counts how often each value of a column occurs, while the number of different values is small.
 //!
-//! A column that refers to another table often has few values; comparing these with the other table
-//! costs nothing beside comparing all rows. It gives up, and lets the audit ask, when there are many or
-//! when the type is none of those that keys usually have.
+//! Promise: for a column that refers to another table, comparing these few values with that table replaces
+//! a comparison of all rows. If there are too many values, or the type is unusual for a key, it stops
+//! counting, and the audit measures the check with a query. Read next: `metrics.rs`.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Judges a view before it is stored: no rows are moved, so every check is asked of the candidate.
+//! Runs the checks of a view before it is stored: no rows are written, so every check is a query.
 //!
-//! Promise: the same checks, severities and results as for a table. It stores nothing; it does not know
-//! what a view is made of.
+//! Promise: checks, severities and results are the same as for a table. It stores nothing and does not know
+//! the SQL of the view. Read next: `audit.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! The event time up to which a table is complete: the least of what its splits say.
+//! The event time up to which a table is complete: the minimum over its splits.
 //!
-//! A split that has said nothing yet holds the table back; one that has ended does not. It does not know
-//! what is done with the time. Read next: `transfer.rs`.
+//! Promise: a split without a watermark holds the table back; a split that has ended does not. It does not
+//! know what the time is used for. Read next: `transfer.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 

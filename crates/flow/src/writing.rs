@@ -1,7 +1,7 @@
-//! A writer on its own task, so that encoding overlaps with reading and judging.
+//! Runs a writer in its own task, so that encoding happens in parallel with reading and checking.
 //!
-//! The channel is short: a slow destination slows the source. An abandoned write is aborted, never
-//! left half done.
+//! Promise: the channel is short, so a slow destination slows the source down. A write that is abandoned is
+//! aborted and leaves nothing incomplete. Read next: `ports/src/destination.rs`.
 
 use arrow_array::RecordBatch;
 use tokio::sync::mpsc;

@@ -1,4 +1,6 @@
-//! Arguments of the commands that make a project, look outside, or speak about the program itself.
+//! Arguments of the commands that create a project, contact external systems, or print reference pages.
+//!
+//! It declares them and reads no file. Read next: `args.rs` (all commands), `commands/connection.rs`.
 
 use std::path::PathBuf;
 

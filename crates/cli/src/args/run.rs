@@ -1,4 +1,6 @@
-//! The commands that plan, run, run again and show what a run said.
+//! Arguments of the commands that plan, run and rerun a pipeline, and print the logs of a run.
+//!
+//! It declares them and reads no file. Read next: `args.rs` (all commands), `commands/run.rs`.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
-//! Calls the command that the arguments name.
+//! The list of commands: calls the function for the command that the arguments name.
+//!
+//! Promise: a failure that a command returns is printed once, and gives the exit code. It does not know
+//! what a command does. Read next: `commands/mod.rs`.
 
 use super::project_args::ProjectArgs;
 use super::{

@@ -1,4 +1,6 @@
-//! `init`: a project that runs at once, and what to type next.
+//! `init`: creates a project, and prints which commands to type next.
+//!
+//! It calls `app/src/init/mod.rs`, which writes the files, and prints the report.
 
 use std::path::Path;
 

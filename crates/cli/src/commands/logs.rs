@@ -1,7 +1,7 @@
-//! `logs`: the events of a run, at once or while it is going.
+//! `logs`: prints the events of a run, at once or while the run goes on.
 //!
-//! It calls `app/src/logs.rs` and prints one line per event, or one JSON object per line. It reads no log
-//! file of a program; it only prints its path.
+//! It calls `app/src/logs.rs` and prints one line per event, or one JSON object per line. It does not read
+//! the log file of a program; it prints its path.
 
 use towpath_app::{LogPiece, LogsRequest, follow, has_ended, logs as lines_of};
 use towpath_ports::RunEvent;

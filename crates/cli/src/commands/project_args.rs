@@ -1,4 +1,7 @@
-//! Where a command works: the project folder, and the services opened in it.
+//! `--project` and `--env`: finds the project folder, checks the project and opens its services.
+//!
+//! Promise: a command that only reads opens the project with `open_to_read`, which works in a project with
+//! mistakes; other commands get a valid project or print its mistakes. Read next: `dispatch.rs`.
 
 use std::path::PathBuf;
 use std::sync::Arc;

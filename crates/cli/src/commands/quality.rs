@@ -1,4 +1,6 @@
-//! `quality`: how checks came out.
+//! `quality`: prints the results of checks, of the last run or over time.
+//!
+//! It calls `app/src/history.rs` and prints the report as text or JSON.
 
 use towpath_app::quality as results;
 use towpath_vocab::CheckOutcome;

@@ -1,4 +1,7 @@
-//! `query`: rows to the terminal, as they come. Outside a project it asks files alone.
+//! `query`: prints the rows of a query as they come.
+//!
+//! It calls `app/src/query.rs`; outside a project the query can only read files. Rows are formatted in
+//! `draw/rows.rs`.
 
 use std::sync::Arc;
 

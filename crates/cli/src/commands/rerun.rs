@@ -1,4 +1,6 @@
-//! `rerun`: a past run again, drawn like a run.
+//! `rerun`: executes a past run again; its progress and report look like those of a run.
+//!
+//! It calls `app/src/rerun.rs`. Read next: `commands/run.rs`, which prints the report.
 
 use std::sync::Arc;
 

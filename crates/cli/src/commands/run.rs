@@ -1,4 +1,8 @@
-//! `run`: progress while it goes, the report at its end. Ctrl-C or TERM once stops cleanly.
+//! `run`: prints the progress while the run goes on, and the report at its end.
+//!
+//! Promise: Ctrl-C or TERM stops the run cleanly; a second one stops it at once. `run --all` stops after
+//! the first pipeline that did not end well. It calls `app/src/run.rs`. Read next: `draw/watch.rs`
+//! (progress), `draw/report.rs` (the report).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
-//! `runs` and `why`: what happened, and why.
+//! `runs` and `why`: print past runs, and the reason for the state of a task.
+//!
+//! They call `app/src/history.rs` and print the report as text or JSON.
 
 use towpath_app::{runs as list, why as explain};
 

@@ -1,4 +1,6 @@
-//! Facts as JSON.
+//! Prints a report as JSON on standard output, on several lines or on one.
+//!
+//! It does not know which report it prints; the fields are those of the `app` types.
 
 use towpath_vocab::{Failure, Remedy};
 

@@ -1,7 +1,7 @@
-//! What goes on right now: one live line on a terminal, one plain line every ten seconds elsewhere.
+//! A progress line: one live line on a terminal, one plain line every ten seconds elsewhere.
 //!
-//! Promise: nothing is drawn with `--quiet`, and a line that is printed meanwhile is above the live one. It
-//! knows no command: who starts it gives the text. Read next: `watch.rs` (a run), `commands/copy.rs`.
+//! Promise: `--quiet` shows no progress line, and other output appears above the live line. It knows no
+//! command; the caller gives the text. Read next: `watch.rs` (a run), `commands/copy.rs`.
 
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,6 @@
-//! Numbers as people read them.
+//! Formats numbers, durations and sizes for people: `336,776`, `3 rows`, `2 min 5 s`.
+//!
+//! It prints nothing and knows no report.
 
 /// `336,776`
 pub(crate) fn count(number: u64) -> String {

@@ -1,7 +1,7 @@
-//! Progress of a run: what is done, what runs, how fast, and how long it may still take.
+//! The progress of a run: what is done, what runs, how fast, and how long it may still take.
 //!
-//! What happens in the run is also said as log lines: with `-v`, or as JSON with `--log-format json`. How
-//! it is drawn is in `live.rs`.
+//! Promise: every change of a task is also a log line, with `-v` or with `--log-format json`. The line
+//! itself is drawn in `live.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};

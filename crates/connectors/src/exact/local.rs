@@ -1,8 +1,8 @@
-//! Numbers and dates as people write them: decimal commas, thousands separators, day or month first.
+//! Numbers and dates in local formats: decimal commas, thousands separators, day or month first.
 //!
-//! Promise: a text becomes the plain form that `read.rs` takes, or it is refused; thousands must be
-//! grouped in threes, and the order of day and month is given, never guessed. It knows no column: which
-//! form one has is decided in `files/infer.rs`.
+//! Promise: a text becomes the plain form that `read.rs` parses, or it is refused. Thousands must be in
+//! groups of three, and the order of day and month is given, never guessed. It knows no column;
+//! `files/infer.rs` decides which format a column has.
 
 use super::read::{Moment, date, timestamp};
 

@@ -1,7 +1,7 @@
-//! Exact text of values, both ways: the one form that files, SQLite and people share.
+//! Exact text of values, in both directions: the form that files and SQLite store and that people read.
 //!
-//! Promise: what `write` gives, `read` takes back as the same value; nothing is rounded or guessed.
-//! It knows no system and no format; connectors quote and frame these texts.
+//! Promise: `read` returns the value that `write` has written; nothing is rounded or guessed. It knows no
+//! system and no file format; connectors add quotes and delimiters. Read next: `read.rs`, `write.rs`.
 
 pub(crate) mod local;
 pub(crate) mod read;

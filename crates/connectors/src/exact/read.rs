@@ -1,7 +1,7 @@
-//! Text to values: the exact readings of `vocab::text`, and dates and timestamps by a pattern or order.
+//! Parses text to values: with the exact parsers of `vocab::text`, and dates and timestamps by a pattern.
 //!
-//! Promise: a value is exact or refused, by a pattern too. It knows no column and no null: see
-//! `column.rs`; what type a column without a declared one has is decided in `infer.rs`.
+//! Promise: a value is exact or refused, also with a pattern. It knows no column and no NULL: see
+//! `files/column.rs`; the type of a column without a declared type is inferred in `files/infer.rs`.
 
 use super::local::DateOrder;
 

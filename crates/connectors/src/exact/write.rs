@@ -1,7 +1,7 @@
-//! Dates and timestamps in a user's pattern; every other text is `towpath_ports::ExactValues`'.
+//! Writes dates and timestamps in a user's pattern; `towpath_ports::ExactValues` writes all other values.
 //!
-//! Promise: a pattern is used only where it leads back to the value. It quotes nothing: those who
-//! frame it do. Read next: `ports/src/exact.rs`.
+//! Promise: a pattern is used only if the text can be parsed to the same value. It adds no quotes; its
+//! callers do. Read next: `ports/src/exact.rs`.
 
 use std::io::Write as _;
 
