@@ -1,7 +1,8 @@
-//! One attempt of one task: the seam to the use case that does the work, and its time limit.
+//! One attempt of one task: the interface to the code that executes it, and its time limit.
 //!
-//! Promise: an attempt that runs into its limit is asked to stop, gets a grace time, and is dropped;
-//! if it ends well in that time its end counts. What the work is, is unknown here.
+//! Promise: an attempt that reaches its time limit is asked to stop, gets a grace period, and is dropped.
+//! If it ends well within the grace period, its result counts. What the task does is unknown here: it is
+//! behind `TaskExecutor`. Read next: `driver.rs`.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! What happens next: a pure function of the view, an event and the moment.
+//! Decides what happens next in a run: a pure function of the view, an event, the time and a random number.
 //!
-//! Promise: same input, same commands; commands are in the order in which they must be done,
-//! and carrying them out (`RunView::apply`) leads to a view in which nothing is due. An event that
-//! does not fit the view, such as a second report of one attempt, gives no command.
-//! It knows no store, no clock and no chance but the number it is given.
+//! Promise: equal input gives equal commands, in the order in which they must be executed. When they have
+//! been applied (`RunView::apply`), nothing else is due. An event that does not fit the view, such as a
+//! second report of one attempt, gives no command. It knows no state store and no clock. Read next:
+//! `trigger.rs`, `view.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

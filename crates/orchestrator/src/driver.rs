@@ -1,11 +1,11 @@
-//! Does what `decide` says: the state store first, then the attempts, then whoever watches.
+//! Executes the commands of `decide`: first in the state store, then on the attempts, then for listeners.
 //!
-//! Promise: no change is acted on before the state store holds it; a process that lost its lease, or whose
-//! change the state store refuses, stops every attempt at once and reports `Refused`; dropping the future
-//! drops every attempt, and the run can be resumed. Several workers may drive one run: each decides on
-//! what all of them did, or the state store refuses its decision. It sleeps until an attempt ends, a retry
-//! is due, the user stops it, or the lease is lost; only while it waits for others it looks again each
-//! second. It decides nothing. Read next: `following.rs` (what others did), `decide.rs`.
+//! Promise: a change takes effect only after the state store has it. A process that lost its lease, or
+//! whose change the state store refuses, stops all attempts at once and reports `Refused`. Dropping the
+//! future drops all attempts, and the run can be resumed. Several workers may drive one run: each decides
+//! with what all of them did, or the state store refuses its decision. The driver sleeps until an attempt
+//! ends, a retry is due, the user stops it, or the lease is lost; it polls each second only while it waits
+//! for other workers. It decides nothing. Read next: `following.rs` (what others did), `decide.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! What other workers did with a run, taken over into the view of this one.
+//! Copies what other workers did with a run into this worker's view.
 //!
-//! Promise: afterwards view and record are what the state store held at one moment; an attempt whose
-//! task was given to another worker is dropped; a run that another process took over is reported as
-//! lost. It decides nothing and writes nothing. Read next: `driver.rs`.
+//! Promise: afterwards the view and the record are the state of the store at one moment. If a task was
+//! given to another worker, its attempt here is dropped. If another process took the run over, the run is
+//! reported as lost. It decides nothing and writes nothing. Read next: `driver.rs`.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
-//! Keeps this process's lease, and knows before anyone else when it is gone.
+//! Renews the lease of this process, and detects the loss of the lease before another process can use it.
 //!
-//! Promise: it ends only when the lease is lost: the state store says so, or four fifths of the lease have
-//! passed on the monotonic clock without a renewal, before another process may take the run over.
+//! Promise: the future ends only if the lease is lost: the state store says so, or four fifths of the lease
+//! have passed on the monotonic clock without a renewal. Only later may another process take over the run.
 
 use std::sync::Arc;
 use std::time::Duration;

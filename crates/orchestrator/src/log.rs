@@ -1,9 +1,9 @@
-//! A program's output on its way into a log file: whole lines, bounded memory, bounded size.
+//! Writes the output of a program to a log file: whole lines, with limits for memory and size.
 //!
-//! Promise: lines of the two streams never mix within a line; a line is kept up to 64 KiB and says
-//! how much was left out; a log stops growing at its limit while the program goes on. At most three
-//! buffers of 64 KiB are held, whatever the program writes. Values of secrets are taken out of each line
-//! before it is kept, and a log is readable by its owner alone.
+//! Promise: a line contains text of one stream only. A line is kept up to 64 KiB and says how much was cut;
+//! a log stops at its size limit while the program continues. At most three buffers of 64 KiB are in
+//! memory. Values of secrets are removed from each line before it is written, and only the owner can read
+//! the log.
 
 use std::io;
 use std::path::Path;

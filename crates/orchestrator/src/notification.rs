@@ -1,7 +1,7 @@
-//! What a run tells while it goes on, for a terminal or a live page.
+//! Events of a run for a terminal or a live page.
 //!
-//! Promise: sent only after the state store holds it, in the order of the state store. A listener that went away
-//! stops nothing.
+//! Promise: an event is sent only after the state store has it, in the order of the state store. A listener
+//! that is gone stops nothing. Read next: `driver.rs`, which sends the events.
 
 use tokio::sync::mpsc::UnboundedSender;
 use towpath_ports::{RunState, TaskOutcome, TaskState};

@@ -1,9 +1,9 @@
-//! Runs programs on this machine: `ports::ProcessRunner`.
+//! Runs programs on this machine: implements `ports::ProcessRunner`.
 //!
-//! Promise: a program and everything it starts end together, when it ends, when its time is over,
-//! when the user stops it, when the future is dropped, and when this process is killed. TERM first,
-//! KILL after a grace time. A grandchild that keeps the pipe open holds nobody up.
-//! It knows nothing of tasks. Read next: `tree.rs` for how, `log.rs` for the output.
+//! Promise: a program and everything that it starts end together: when it ends, when its time is over, when
+//! the user stops it, when the future is dropped, and when this process is killed. It gets TERM first, and
+//! KILL after a grace period. A grandchild that keeps the pipe open delays nothing. It knows nothing of
+//! tasks. Read next: `tree.rs` (how), `log.rs` (the output).
 
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;

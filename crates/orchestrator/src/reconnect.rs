@@ -1,8 +1,8 @@
-//! Tries again while an outside system cannot be reached: a server that is restarted fails nothing.
+//! Retries while an external system cannot be reached, so that a restart of a server fails no task.
 //!
-//! Promise: only a failure with remedy `Unreachable` is tried again, with pauses that grow to five
-//! seconds, for as long as `ReconnectLimit` allows, counted from the first such failure. Whoever watches is
-//! told before each pause. It does not count as one of a task's retries. Read next: `attempt.rs`.
+//! Promise: only a failure with remedy `Unreachable` is retried, with pauses that grow to five seconds, for
+//! as long as `ReconnectLimit` allows, counted from the first such failure. The listener gets an event
+//! before each pause. These retries do not count as retries of the task. Read next: `attempt.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The driver on a real state store in simulated time: cancel, timeouts, lost leases, panics, news.
+//! Tests of the driver with a real state store in simulated time: cancel, timeouts, lost leases, panics,
+//! events.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,9 +1,9 @@
-//! A process group that cannot outlive us: whatever an attempt starts is in it from birth.
+//! A process group that ends with this process: everything that an attempt starts belongs to it.
 //!
-//! A small shell leads the group. It ignores polite signals and waits on a pipe only we hold; when
-//! the pipe closes, because this process was killed, it kills the whole group. While it lives the
-//! group's number cannot be given to anyone else, so a signal never hits another process. A program that
-//! leaves its group on purpose (a daemon that makes its own session) is out of reach.
+//! A small shell leads the group. It ignores TERM and waits on a pipe that only this process has open. When
+//! the pipe closes, because this process was killed, the shell kills the whole group. While the shell
+//! lives, the number of the group cannot be reused, so a signal never reaches another process. A program
+//! that leaves its group on purpose (a daemon that creates a session) is not stopped.
 
 use std::io;
 use std::process::Stdio;

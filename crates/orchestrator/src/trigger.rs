@@ -1,9 +1,8 @@
-//! When a task may start, as a pure function of how its parents ended.
+//! Decides when a task may start, as a pure function of how its parents ended.
 //!
-//! Promise: the verdict depends on nothing but the rule and the counts; once it is not `Wait`, no
-//! further end of a parent changes it. A task is skipped early only because of a failure above it, so
-//! that whether a skip comes from a failure never depends on who was quicker. The truth table is the
-//! test below.
+//! Promise: the verdict depends only on the trigger rule and the counts. Once it is not `Wait`, no later
+//! end of a parent changes it. A task is skipped early only because of a failure above it, so the reason of
+//! a skip does not depend on which parent ended first. The tests below contain the truth table.
 
 use towpath_vocab::TriggerRule;
 

@@ -1,8 +1,8 @@
-//! A run as `decide` sees it: the graph, the state of each task, and counters that make every
-//! decision cost what it changes, not what the graph holds.
+//! A run as `decide` sees it: the graph, the state of each task, and counters.
 //!
-//! Promise: `apply` is the only way to change a view, and a view rebuilt from the state store's record equals
-//! the one that was changed step by step. It holds no fence, no outcome and no clock.
+//! Promise: `apply` is the only way to change a view, and a view that is rebuilt from the record in the
+//! state store equals the one that was changed step by step. With the counters, the cost of a decision
+//! depends on what it changes, not on the size of the graph. It contains no fence, no outcome and no clock.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,7 +1,8 @@
-//! The state of operators at a commit, as columns.
+//! The state of operators at a commit, as record batches.
 //!
-//! Promise: its stored form says its version and is read again as it was written. It does not know where
-//! it is stored: `destination.rs` says how a commit keeps it.
+//! Promise: the stored form contains its version and reads back as it was written. It does not know where
+//! it is stored: `destination.rs` says how a commit keeps it. Read next: `operator.rs`, which freezes and
+//! restores it.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;

@@ -1,7 +1,8 @@
-//! What a table format remembers of commits before the last one.
+//! `CommitLog`: the commits of a table before the last one, for table formats that have a log.
 //!
-//! Promise: a token is listed as long as its table may be set back to that commit. Databases and files do
-//! not have such a log; the lakehouse has. It reads only. Read next: `destination.rs` (the last commit).
+//! Promise: the token of a commit is listed as long as the table can be restored to that commit. The
+//! lakehouse has such a log; databases and files do not. It only reads. Read next: `destination.rs` (the
+//! last commit).
 
 use async_trait::async_trait;
 use towpath_vocab::{Generation, TableName, TaskKey, Token};

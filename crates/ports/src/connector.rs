@@ -1,8 +1,8 @@
 //! The interface of a connector: its spec, and how to open its source, destination and discovery.
 //!
-//! Promise: to open one reads options and contacts no system; a side that a connector does not have
-//! answers `Refused`. Read next: `source.rs`, `destination.rs`, and `connectors/src/registry.rs` for all
-//! connectors.
+//! Promise: opening reads options and contacts no system. If a connector has no source, destination or
+//! discovery, opening it fails with `Refused`. Read next: `source.rs`, `destination.rs`, and
+//! `connectors/src/registry.rs` for all connectors.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,7 +1,9 @@
-//! Writing: begin, write, prepare, look at the candidate, then commit or discard.
+//! The interface of a destination: begin a write, write, prepare, read the candidate, then commit or
+//! discard.
 //!
-//! Nothing a writer does is visible to a reader before `commit`. The token is stored in the same
-//! transaction as the rows; the first commit of a generation wins and a later one adopts it.
+//! Promise: before `commit`, nothing that a writer does is visible to a reader. The token is stored in the
+//! same transaction as the rows. The first commit of a generation wins; a later one adopts it. It does not
+//! know which system it writes to. Read next: `flow/src/output.rs`, which uses it.
 
 use std::any::Any;
 use std::ops::RangeInclusive;

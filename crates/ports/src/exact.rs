@@ -1,9 +1,9 @@
-//! A column's values as exact text: what CSV cells, JSON members and rejected records are made of.
+//! The values of a column as exact text, for CSV cells, JSON members and rejected records.
 //!
-//! Promise: the text of a value reads back as the same value: decimals keep their scale, doubles have
-//! the shortest digits that lead back to them, timestamps are ISO 8601 with `Z` for instants, bytes are
-//! `\x` and hex, intervals are ISO 8601 durations. No error text is ever a value. It knows no format:
-//! connectors quote and frame these texts.
+//! Promise: the text of a value parses to the same value. Decimals keep their scale, doubles have the
+//! shortest digits that give the same double, timestamps are ISO 8601 with `Z` for instants, bytes are `\x`
+//! and hex, intervals are ISO 8601 durations. No error text is ever a value. It knows no file format:
+//! connectors add quotes and delimiters.
 
 use std::io::Write as _;
 use std::sync::Arc;

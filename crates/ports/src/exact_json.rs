@@ -1,8 +1,8 @@
-//! Values as JSON: numbers where JSON holds them safely, exact text in quotes everywhere else.
+//! Values as JSON: numbers where JSON can represent them exactly, otherwise exact text in quotes.
 //!
-//! Promise: whole numbers have all their digits and finite doubles the shortest ones that lead back to
-//! them; decimals, NaN, infinities, moments and bytes are strings of exact text (`exact.rs`). A map
-//! with texts as keys is an object, any other a list of its entries.
+//! Promise: integers have all their digits, and finite doubles the shortest digits that give the same
+//! double. Decimals, NaN, infinities, dates, timestamps and bytes are strings of exact text (`exact.rs`). A
+//! map with text keys is an object; any other map is a list of its entries.
 
 use std::ops::Range;
 

@@ -1,8 +1,9 @@
-//! The seams between moving data and the systems it moves between: traits and the values they pass.
+//! The interfaces between the code that moves data and the systems it moves data between.
 //!
-//! Promise: one set of types serves batch, incremental, CDC and streams (`docs/decisions/0003`).
-//! It knows no connector, no engine and no runtime; `testkit` holds the conformance suite that every
-//! implementation passes. Read next: `source.rs`, `destination.rs`, then the `flow` crate.
+//! Promise: one set of traits and values serves batch, incremental, CDC and streams
+//! (`docs/decisions/0003`). It knows no connector, no engine and no async runtime. `testkit` has the
+//! conformance suite that every implementation passes. Read next: `source.rs`, `destination.rs`, then the
+//! `flow` crate.
 
 #![warn(missing_docs)]
 

@@ -1,8 +1,8 @@
-//! How a table looked when it was decided what to write into it.
+//! The state of a table on which the plan of a write is based.
 //!
-//! Promise: a write that is only right for that very table is refused, under the destination's lock, when
-//! others have changed it since. What the write leaves is worked out from this look, not counted anew, so
-//! that rows which others wrote in between show at the next look. Read next: `destination.rs`.
+//! Promise: a write that is correct only for that state is refused, under the lock of the destination, if
+//! others have changed the table since. The rows after the write are computed from this state, not counted,
+//! so rows that others wrote in between are noticed the next time. Read next: `destination.rs`.
 
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{Failure, Remedy, WriteMode, WritePlan};

@@ -1,7 +1,8 @@
-//! One memory budget for everything that holds rows.
+//! The memory budget of everything that keeps rows in memory.
 //!
-//! Promise: nobody holds more than the budget together, and nobody waits for ever: a wait in which no
-//! lease moves ends with an error that names who holds what. It does not know what is held.
+//! Promise: all holders together never have more than the budget, and no request waits for ever: if no
+//! memory is granted or returned for a long time, the wait ends with an error that names the holders. It
+//! does not know what the memory is used for. Implemented in `flow/src/budget.rs`.
 
 use async_trait::async_trait;
 

@@ -1,8 +1,8 @@
-//! What happens to rows between reader and writer: an operator is the only way they change there.
+//! The interface of an operator: the only way in which rows change between reader and writer.
 //!
-//! Promise: operators of one table run in order, and each sees every batch, every watermark and every
-//! commit. Operators know ops (`Rows::ops`): a delete passes filters and rules untouched, and its
-//! columns outside the key may be null. It does not know which operators there are. Read next: `flow`.
+//! Promise: the operators of a table run in order, and each gets every batch, every watermark and every
+//! commit. Operators respect `Rows::ops`: a delete passes filters and rules unchanged, and its columns
+//! outside the key may be NULL. It does not know which operators there are. Read next: `flow/src/chain.rs`.
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;

@@ -1,9 +1,9 @@
-//! What a task did, as the state store keeps it and later runs ask for it.
+//! What a task did, as the state store keeps it for later runs.
 //!
-//! Promise: what others decide by (a view's version, a reason for a skip, a recovered commit) is a field,
-//! never a word in a JSON value. The summary of a table's rows is `flow`'s and is not looked into here.
-//! Version 1 of the stored form was one JSON value with the words `skipped`, `view`, `same_as` and
-//! `recovered`; it is read. Read next: `state.rs`.
+//! Promise: what other code decides by (the version of a view, the reason for a skip, a recovered commit)
+//! is a field, never a word in a JSON value. The summary of a table's rows belongs to `flow` and is not
+//! interpreted here. Version 1 of the stored form, a JSON value with the words `skipped`, `view`, `same_as`
+//! and `recovered`, is read. Read next: `state.rs`.
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};

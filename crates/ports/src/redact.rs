@@ -1,8 +1,9 @@
-//! Values of secrets that are taken out of text before it is kept or shown.
+//! Removes values of secrets from text before it is stored or shown.
 //!
-//! Promise: each known value of four characters or more becomes `***`, also the password inside a URL or a
-//! `key=value` text, as it is written there and decoded, and each line of a value with several lines. Of two values that overlap
-//! the longer one is replaced. It does not know where values come from, and never shows one.
+//! Promise: each known value of four characters or more becomes `***`. So do the password inside a URL or a
+//! `key=value` text, as it is written and decoded, and each line of a value with several lines. If two
+//! values overlap, the longer one is replaced. It does not know where the values come from, and never shows
+//! one.
 
 use std::fmt;
 

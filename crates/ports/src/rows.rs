@@ -1,8 +1,8 @@
 //! A batch of rows between reader and writer: columns, operations, and the origin of each row.
 //!
-//! Promise: columns, ordinals and operations have equal lengths, and whatever filters or reorders one
-//! does the same to the others. Nothing here knows a source; its `Origin` finds the raw record of a
-//! rejected row. Read next: `source.rs`.
+//! Promise: columns, ordinals and operations have equal lengths, and every filter or reordering is applied
+//! to all of them. It knows no source; its `Origin` finds the raw record of a rejected row. Read next:
+//! `source.rs`.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
-//! Reading: a source opens a reader, a reader gives splits, a split is a stream of events.
+//! The interface of a source: a source opens a reader, a reader has splits, a split is a stream of events.
 //!
-//! A bounded source ends, an endless one does not; nothing else differs. A checkpoint is allowed only
-//! at a `Boundary`. `Reader::committed` lets a source confirm an LSN or offsets.
+//! Promise: a bounded source ends and an endless one does not; nothing else differs. A checkpoint is
+//! possible only at a `Boundary`. `Reader::committed` lets a source confirm an LSN or offsets. It does not
+//! know which system it reads. Read next: `flow/src/split_merger.rs`, which reads the splits.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

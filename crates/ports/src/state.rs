@@ -1,9 +1,9 @@
-//! The durable state store: graphs, runs, tasks, workers, facts, check results.
+//! The interface of the state store: graphs, runs, tasks, workers, facts, check results.
 //!
-//! Promise: every change of a task is one conditional update on its state and fence, which commits with
-//! its event row; a stale one changes nothing and says so. Leases are judged by the store's clock, never
-//! by a caller's. It does not know which database holds it, nor when a task may start: the caller decides
-//! that. Read next: `orchestrator::drive`, which uses these operations, and the crate `state`.
+//! Promise: every change of a task is one conditional update on its state and fence, committed with its
+//! event; a stale update changes nothing and says so. Leases are judged by the clock of the store, never by
+//! a caller's. It does not know which database is used, or when a task may start: the caller decides that.
+//! Read next: `orchestrator/src/driver.rs`, which uses these operations, and the crate `state`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,11 +1,11 @@
-//! Which replayed record of a key goes into a table: a pure decision.
+//! Decides which replayed record of a key is loaded: a pure decision.
 //!
-//! The table may hold a record's key from a later load, which read the row as it was mended. A record
-//! that the last load kept out is as new as anything the source gave; an older one goes in only where
-//! its key is not there, or where the load's cursor says that it is the newer one. Of two records with
-//! one key the newest goes in, however many commits and replays they lie apart: the one with the greater
-//! cursor, and of equal or missing ones that which comes first, for which each commit remembers the keys
-//! it let in. What the table says is asked in `newer.rs`.
+//! The table may have a row with the key of a record, from a later load that read a corrected row. A record
+//! that the last load rejected is as new as anything in the source. An older record is loaded only if its
+//! key is not in the table, or if the load's cursor says that the record is newer. Of two records with one
+//! key the newest is loaded, also across commits and replays: the one with the greater cursor value, and
+//! otherwise the one that was read later. For this, each commit stores the keys that it loaded. `newer.rs`
+//! asks the table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

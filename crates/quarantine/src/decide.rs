@@ -1,8 +1,9 @@
-//! What becomes of replayed records: pure decisions from what commits say.
+//! Decides the status of replayed records, from commits alone: pure functions.
 //!
-//! Promise: nothing here asks a table or waits; the same commits give the same answer. Replays are a tree,
-//! because a commit that sets a table back names the replay it led to. Who asks and who marks is in
-//! `replay.rs` and `held_again.rs`; which row of a key goes in is in `admission.rs`.
+//! Promise: nothing here queries a table or waits; equal commits give equal results. The commits of replays
+//! form a tree, because a commit that restores the table names the replay whose state it restored.
+//! `replay.rs` and `held_again.rs` read the commits and write the status; `admission.rs` decides which row
+//! of a key is loaded.
 
 use std::collections::{BTreeMap, BTreeSet};
 

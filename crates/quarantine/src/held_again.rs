@@ -1,10 +1,10 @@
-//! After a table was set back: records that were replayed into it since wait again.
+//! After a restore of a table: records whose replay was undone are in the quarantine again.
 //!
-//! A replay's commit names the records it took. When the table is set back to before it, the rows they
-//! became are gone, so they are held again; when it is set back to behind one that had been undone, its
-//! rows are there again, and its records no longer wait. A commit that set the table back names the one
-//! it led to, so commits are a tree: what a restore changes are the replays on the way from the newest
-//! to the restored one, and nothing that an earlier restore undid.
+//! The commit of a replay names its records. If the table is restored to a version before that commit, the
+//! rows are gone and the records wait again. If it is restored to a version after a replay that had been
+//! undone, the rows are there again and the records no longer wait. A commit that restores the table names
+//! the replay whose state it restored, so commits form a tree: a restore changes the replays between the
+//! newest and the restored one, and nothing that an earlier restore undid.
 
 use std::collections::{BTreeMap, BTreeSet};
 

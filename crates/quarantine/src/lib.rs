@@ -1,9 +1,10 @@
-//! Rejected records: which wait, what a replay lets in, and what becomes of each.
+//! Rejected records: which ones wait, which a replay loads, and what happens to each.
 //!
-//! Promise: a record goes into its table once, never over a newer row of its key, and what happens to it
-//! follows from commits alone. The decisions are pure (`decide.rs`, `admission.rs`); the rest asks and
-//! writes through ports. It knows no project, no connector and no lock on a pipeline: the caller holds it.
-//! Read next: `standing.rs` (what waits), `records.rs` (its records), `replay.rs`, `held_again.rs`.
+//! Promise: a record is loaded once, and never over a newer row with its key; its status follows from
+//! commits alone. The decisions are pure (`decide.rs`, `admission.rs`); the other files read and write
+//! through ports. It knows no project and no connector, and takes no lock: the caller has locked the
+//! pipeline. Read next: `standing.rs` (which records wait), `records.rs` (their contents), `replay.rs`,
+//! `held_again.rs`.
 
 #![warn(missing_docs)]
 

@@ -1,7 +1,7 @@
-//! Asks which records of keyed tables would take the place of a newer row, and leaves those out.
+//! Finds the replayed records for which a keyed table has a newer row, and leaves them out.
 //!
-//! Promise: one question to the engine for each batch of rows; what follows from the answer is decided in
-//! `admission.rs`. It knows no files and no commit. Read next: `replay.rs`, which puts it before the writer.
+//! Promise: each batch of rows takes one query; `admission.rs` decides what follows from its result. It
+//! knows no file and no commit. Read next: `replay.rs`, which puts it before the writer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,9 @@
-//! What the commit of a replay stores: which records it took, and which of them failed again.
+//! Stores with the commit of a replay which records it loaded and which were rejected again.
 //!
-//! Two wrappers around the lakehouse. `Failed` is the destination of the rejects and only notes the ids
-//! under which their records wait (a mask or key that changed since then gives a record another id).
-//! `Noting` writes both lists into the annotations of the table's commit. Read next: `replay.rs`.
+//! Promise: `Failed` is the destination of the rejects: it stores no row and collects the ids under which
+//! their records wait (a mask or key that changed since gives a record another id). `Noting` wraps the
+//! destination of the table, and writes both lists into the annotations of its commit. Read next:
+//! `replay.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;

@@ -1,8 +1,8 @@
-//! Records that wait as a source: rows and rejects stand where they first stood, and every record
-//! gives exactly one of the two, or nothing is committed.
+//! The waiting records as a `Reader`, in which rows and rejects keep the location of their first read.
 //!
-//! A source gives replayed records one by one. They are put together to large batches, since each batch
-//! is one question to the table (`newer.rs`); the records are all in memory anyway.
+//! Promise: every record gives exactly one row or one reject, or nothing is committed. A source returns
+//! replayed records one by one. They are combined into large batches, because each batch is one query on
+//! the table (`newer.rs`); the records are all in memory anyway.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
-//! The records of a quarantine table that wait, and giving them another status.
+//! Reads the waiting records of a quarantine table, and changes the status of records.
 //!
-//! A keyed table takes the newest record first, so that an older one of its key is left out. Which
-//! records wait is in `standing.rs`, what becomes of them in `replay.rs`.
+//! Promise: for a keyed table the newest record comes first, so an older one with the same key is left out.
+//! Which records wait is decided in `standing.rs`, what happens to them in `replay.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,9 +1,9 @@
-//! A replay: waiting records through transform, rules and audit again, each once.
+//! A replay: the waiting records pass transformation, rules and checks again, each once.
 //!
-//! Those that pass are committed by key, or appended without one, but none over a newer row of its
-//! key (`newer.rs`). The commit's annotations name the
-//! records it took and those that failed again, so a replay that died before it could mark them is
-//! finished, not repeated. The pipeline is held meanwhile.
+//! Promise: records that pass are committed by key, or appended if the table has no key, but none over a
+//! newer row with its key (`newer.rs`). The annotations of the commit name the records that were loaded and
+//! those that were rejected again, so if a replay dies before it could mark its records, the next one only
+//! marks them. The caller has locked the pipeline.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

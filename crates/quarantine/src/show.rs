@@ -1,8 +1,8 @@
-//! Rejected records as a person reads them: cells by the names of their columns, bad ones marked.
+//! Rejected records for people: cells with the names of their columns, bad cells marked.
 //!
-//! A CSV line has no header of its own: its columns are those the source had when it was last read. Values
-//! of masked columns are never shown. A record that does not split into its columns is shown as it came.
-//! It changes nothing. Read next: `records.rs`.
+//! Promise: values of masked columns are never shown. A CSV line has no header of its own; its columns are
+//! those that the source had when it was last read. A record that cannot be split into columns is shown as
+//! it came. It changes nothing. Read next: `records.rs`.
 
 use std::collections::BTreeMap;
 

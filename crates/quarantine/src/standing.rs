@@ -1,9 +1,9 @@
-//! Which records wait, derived from the commits of the load they were kept out of.
+//! Which records wait for a replay, derived from the commits of the load that rejected them.
 //!
-//! A record waits when the commit that rejected it exists and no later one decided about it anew.
-//! An attempt that never committed read nothing for good: the next attempt reads its records again, so
-//! they are marked `outdated` before it begins. That cannot be told later, when the same
-//! generation may have been committed by another attempt. It knows no replay: see `replay.rs`.
+//! Promise: a record waits if the commit that rejected it exists and no later commit decided about it
+//! again. An attempt that never committed does not count: the next attempt reads its records again, so they
+//! are marked `outdated` before it begins. Later that is not possible, because another attempt may have
+//! committed the same generation. It knows no replay: see `replay.rs`.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
-//! The clock that leases are judged by: one for all who use a store.
+//! The clock for leases: one for all users of a state store.
 //!
-//! Promise: a file's clock is the machine's, a server's is the server's; a test may give its own. No
-//! caller of an operation brings the time along. Read next: `workers.rs`.
+//! Promise: a file uses the clock of its machine, a server its own clock; a test may set one. No caller
+//! passes a time to an operation. Read next: `workers.rs`.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

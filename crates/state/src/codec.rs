@@ -1,9 +1,8 @@
-//! How values lie in columns: JSON in a versioned envelope, states as their words, counters as i64.
+//! The values of columns: JSON with a version, states as words, counters as i64.
 //!
-//! Promise: every JSON column is `{"v":1,"d":...}`, so that a later Towpath can read what an older
-//! one wrote and an older one refuses, instead of misreading, what a later one wrote. Outcomes of tasks
-//! are at version 2; version 1 is read.
-//! It knows no table and no database. Read next: `history.rs`.
+//! Promise: every JSON column is `{"v":1,"d":...}`, so a later version of Towpath can read what an older
+//! one wrote, and an older version refuses what a later one wrote instead of misreading it. Outcomes of
+//! tasks have version 2; version 1 is read. It knows no table and no database. Read next: `history.rs`.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
-//! What runs found out and later ones ask for: generations, facts, check results, lineage, what was said.
+//! What runs found and later runs need: generations, facts, check results, lineage, reported notes.
 //!
-//! Promise: a generation never goes back; a fact or a lineage is replaced as a whole; check results
-//! are only added. It knows nothing of what the values mean. Read next: `store.rs`.
+//! Promise: a generation never decreases; a fact or a lineage is replaced as a whole; check results are
+//! only added. It does not know what the values mean. Read next: `store.rs`.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

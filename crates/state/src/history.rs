@@ -1,7 +1,7 @@
-//! Reading graphs, runs, tasks and events back.
+//! Reads graphs, runs, tasks and events.
 //!
-//! Promise: a run and its tasks are read in one snapshot; order is newest first for runs, the order
-//! of the graph for tasks, `seq` for events. Nothing here writes. Read next: `runs.rs`.
+//! Promise: a run and its tasks are read in one snapshot. Runs come newest first, tasks in the order of the
+//! graph, events in the order of `seq`. Nothing here writes. Read next: `runs.rs`.
 
 use std::collections::BTreeMap;
 

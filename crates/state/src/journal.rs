@@ -1,8 +1,8 @@
-//! The history of one run, written while its row is locked.
+//! Writes the events of a run while the row of the run is locked.
 //!
-//! Promise: events of a run are numbered without a gap, in the order of the changes they tell of, and
-//! commit with them; every subscriber's outbox gets the same events in the same transaction.
-//! It does not know what an event means. Read next: `tasks.rs`.
+//! Promise: the events of a run are numbered without a gap, in the order of the changes, and are committed
+//! with these changes. The outbox of every subscriber gets the same events in the same transaction. It does
+//! not know what an event means. Read next: `tasks.rs`.
 
 use serde_json::Value;
 use towpath_vocab::{Environment, RunName};

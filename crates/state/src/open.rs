@@ -1,8 +1,8 @@
-//! Where a project keeps its state, and opening it: the only way into this crate.
+//! Opens the state store of a project: the only entry point of this crate.
 //!
-//! Promise: callers name a project, an environment and what `state:` says, and get `ports::StateStore`;
-//! neither a file nor a database type is theirs to know. Nothing is connected to before an operation
-//! needs it. Read next: `store.rs`.
+//! Promise: callers pass the project, the environment and the value of `state:`, and get a
+//! `ports::StateStore`. They see neither a file nor a database type. No connection is made before an
+//! operation needs one. Read next: `store.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

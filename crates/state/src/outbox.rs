@@ -1,8 +1,8 @@
-//! Events that wait for subscribers.
+//! Events that wait for their subscribers.
 //!
-//! Promise: an event is in the outbox of every subscriber there was when it was written, in the same
-//! transaction, and stays until it is taken out; so it is sent at least once. It sends nothing itself.
-//! Read next: `journal.rs`, which fills it.
+//! Promise: an event is put into the outbox of every subscriber that exists when the event is written, in
+//! the same transaction. It stays there until it is removed, so it is delivered at least once. Nothing is
+//! sent here. Read next: `journal.rs`, which fills the outbox.
 
 use towpath_ports::OutboxEvent;
 use towpath_vocab::{Environment, PipelineName, RunName};

@@ -1,7 +1,7 @@
-//! How runs begin, go on and end, each a function over an open transaction.
+//! How runs begin, resume and end: functions over an open transaction.
 //!
-//! Promise: of one pipeline and environment one run goes on at a time; a run that another process took
-//! over accepts nothing from the old one, because all fences of its unfinished tasks were raised. It
+//! Promise: one run of a pipeline and environment is active at a time. If another process takes a run over,
+//! all changes of the old process are refused, because the fences of the unfinished tasks were raised. It
 //! does not know what tasks do or when they may start. Read next: `tasks.rs`.
 
 use serde_json::{Value, json};

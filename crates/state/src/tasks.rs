@@ -1,9 +1,9 @@
-//! The changes of tasks: conditional updates, claims, and what lost workers leave.
+//! Changes of tasks: conditional updates, claims, and the tasks of lost workers.
 //!
-//! Promise: a task changes only from the state and fence its caller expects, together with its event
-//! row; a claim raises the fence, so that of two workers one gets the task, and takes no more than the
-//! run and the task's pool have room for. It decides nothing about graphs: `orchestrator::decide` does.
-//! Locks are taken in one order: run, task, pool. Read next: `journal.rs`.
+//! Promise: a task changes only from the state and fence that the caller expects, together with its event.
+//! A claim raises the fence, so only one of two workers gets the task, and a claim takes no more tasks than
+//! the run and the pool allow. It decides nothing about graphs: `orchestrator::decide` does. Locks are
+//! taken in one order: run, task, pool. Read next: `journal.rs`.
 
 use serde_json::{Value, json};
 use towpath_ports::{Claim, RunUpdate, RunUpdateResult, TaskState, Transition};

@@ -1,8 +1,8 @@
-//! One open transaction of either database, and the values that go in and out.
+//! An open transaction of either database, and the values of parameters and columns.
 //!
-//! Promise: an operation written over `Tx` means the same on SQLite and PostgreSQL: parameters are
-//! `?1`, `?2`, …, integers are 64 bits wide, JSON is text, times are microseconds. Few things differ by
-//! `Tx::only_on_server`. It does not know how a transaction begins, ends or is tried again: see
+//! Promise: an operation that is written over `Tx` means the same on SQLite and PostgreSQL: parameters are
+//! `?1`, `?2`, …, integers have 64 bits, JSON is text, times are microseconds. `Tx::only_on_server` marks
+//! the few differences. It does not know how a transaction begins, ends or is repeated: see
 //! `sqlite/writer.rs` and `postgres/pool.rs`.
 
 use std::future::Future;

@@ -1,8 +1,8 @@
-//! Workers and their leases, judged by the store's clock.
+//! Workers and their leases, judged by the clock of the state store.
 //!
-//! Promise: one row per worker however much it does; a worker whose lease is over, or whose process has
-//! certainly ended, is lost, and its name can be taken again. It does not know tasks beyond who runs
-//! them. Read next: `tasks.rs` (what a lost worker leaves).
+//! Promise: a worker has one row, whatever it does. A worker whose lease has expired, or whose process is
+//! certainly dead, is lost, and its name can be used again. It knows only which tasks a worker runs. Read
+//! next: `tasks.rs` (the tasks of a lost worker).
 
 use crate::error::StateError;
 use crate::tx::{Tx, cells};

@@ -1,7 +1,8 @@
-//! The URL of a state store on a server, taken apart.
+//! Parses the URL of a state store on a server.
 //!
-//! Promise: nothing here shows the URL, which may hold a password; `sslmode`, `sslrootcert` and `schema`
-//! are taken out of it, since the driver does not know them so. It does not connect. Read next: `tls.rs`.
+//! Promise: the URL is never shown, because it may contain a password. `sslmode`, `sslrootcert` and
+//! `schema` are removed from it, because the driver does not know them in this form. It does not connect.
+//! Read next: `tls.rs`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,9 +1,9 @@
-//! Sessions with the server of a state store, and transactions that are tried again.
+//! Sessions with the server of a state store, and retries of transactions.
 //!
-//! Promise: an operation is one transaction; when it was in the way of another one it is done again;
-//! when the server is away, it is waited for up to a minute. A commit whose answer was lost is done
-//! again only when the operation says that this does no harm, else it is reported as unknown.
-//! It does not know what an operation does. Read next: `schema.rs`, `../store.rs`.
+//! Promise: an operation is one transaction. If it conflicts with another one, it is repeated; if the
+//! server cannot be reached, it waits for up to a minute. If the result of a commit was lost, the operation
+//! is repeated only if it says that this is harmless; otherwise the result is reported as unknown. It does
+//! not know what an operation does. Read next: `schema.rs`, `../store.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

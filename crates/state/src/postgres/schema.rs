@@ -1,9 +1,9 @@
 //! The tables of a state store on a server, and their format version.
 //!
-//! Promise: the format is in `meta` from the first version; a newer one is refused before anything
-//! changes, an older one is migrated in one transaction; several processes that begin at once make the
-//! tables once. A store belongs to one project. It knows no operation. A new format is a new entry at
-//! the end of `MIGRATIONS`; see `../sqlite/schema.rs` for the same tables there.
+//! Promise: the format version is in table `meta` since version 1. A newer format is refused before
+//! anything changes; an older one is migrated in one transaction; several processes that start at once
+//! create the tables once. A store belongs to one project. It knows no operation. A new format is a new
+//! entry at the end of `MIGRATIONS`; `../sqlite/schema.rs` has the same tables.
 
 use tokio_postgres::Client;
 

@@ -1,8 +1,8 @@
-//! Encryption as libpq's `sslmode` promises it, on rustls with the ring provider named explicitly.
+//! Encryption as in libpq's `sslmode`, with rustls and the ring provider.
 //!
-//! Promise: `verify-full` checks chain and host name; `require` and `prefer` encrypt, and check the
-//! chain only when `sslrootcert` is given. It relies on no process-wide provider. It does not connect:
-//! `pool.rs` does.
+//! Promise: `verify-full` checks the chain and the host name; `require` and `prefer` encrypt, and check the
+//! chain only if `sslrootcert` is given. It uses no process-wide provider. It does not connect: see
+//! `pool.rs`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! An open state file: gives operations to its writing thread and its reading connections.
+//! An open state file: passes operations to its writer thread and its reading connections.
 //!
-//! Promise: the file is opened, made or migrated when it is first needed by a caller of `open`; its
-//! clock is the machine's, since all its users are on it. It holds no state but the proof that its
-//! workers live. Read next: `writer.rs`.
+//! Promise: the file is opened, created or migrated when it is first used. Its clock is that of the
+//! machine, since all its users are on it. It stores nothing itself except the locks that show that its
+//! workers are alive. Read next: `writer.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

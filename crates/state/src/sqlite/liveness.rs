@@ -1,9 +1,9 @@
-//! Whether the process behind a worker lives, as the operating system reports it.
+//! Whether the process of a worker is alive, according to the operating system.
 //!
-//! A worker holds a lock on a small file beside the state store while it lives; the kernel lets go of it
-//! however the process ends. A lock that can be taken therefore proves a death at once, without
-//! waiting for the lease. A lock that cannot proves nothing: then the lease decides. Where the file
-//! is gone or locks do not work, the lease decides as well.
+//! While a worker lives, it has a lock on a small file next to the state store; the kernel releases the
+//! lock however the process ends. If the lock can be taken, the worker is dead, and nobody has to wait for
+//! its lease. If it cannot be taken, nothing is proven, and the lease decides. The same holds if the file
+//! is gone or the file system has no locks.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

@@ -1,8 +1,8 @@
 //! The state store in one SQLite file: one thread writes, a few connections read.
 //!
-//! Promise: writes return when they are durable, reads see every write that returned before them and
-//! never wait for one; several processes may open one file. It does not know what is written.
-//! Read next: `writer.rs`, `schema.rs`, `liveness.rs`.
+//! Promise: a write returns when it is durable; a read sees every write that returned before it, and never
+//! waits for a write. Several processes may open one file. It does not know what is written. Read next:
+//! `writer.rs`, `schema.rs`, `liveness.rs`.
 
 mod file;
 pub(crate) mod liveness;

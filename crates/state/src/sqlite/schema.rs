@@ -1,10 +1,9 @@
-//! The tables of the state store, its format version, and how a connection is opened.
+//! The tables of the state store in SQLite, their format version, and how a connection is opened.
 //!
-//! Promise: the format is in the file from its first version (`user_version` and `meta.format`); a
-//! file of a newer format is refused before a single byte of it changes, an older one is migrated in
-//! one transaction, a file of another program is never touched.
-//! It knows no operation. A new format is a new entry at the end of `MIGRATIONS`; see
-//! `postgres/schema.rs` for the same tables there.
+//! Promise: the format version is in the file since version 1 (`user_version` and `meta.format`). A newer
+//! format is refused before a byte of the file changes; an older one is migrated in one transaction; a file
+//! of another program is never changed. It knows no operation. A new format is a new entry at the end of
+//! `MIGRATIONS`; `postgres/schema.rs` has the same tables.
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;

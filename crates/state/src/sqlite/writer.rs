@@ -1,8 +1,8 @@
-//! One thread owns the connection that writes; everything waiting is committed together.
+//! The writer thread: it owns the writing connection and commits all waiting changes together.
 //!
-//! Promise: a caller hears of its change only after it is durable; a change that fails leaves no
-//! trace and does not disturb the ones committed with it; changes are applied in the order they
-//! were handed in. It knows nothing of what a change is. Read next: `../tx.rs`.
+//! Promise: a caller gets the result of its change only after the change is durable. A change that fails
+//! leaves nothing behind and does not affect those committed with it. Changes are applied in the order in
+//! which they came. It does not know what a change means. Read next: `../tx.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
