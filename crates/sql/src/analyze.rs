@@ -1,8 +1,8 @@
-//! A statement against known tables: proven, unknown or wrong.
+//! Analyses a statement against known tables: the result is proven, unknown or wrong.
 //!
-//! Only what is proven wrong is called wrong. A table whose columns are not known, or a planner that
-//! gives up for reasons of its own, makes the statement unknown. Types are those after coercion and
-//! before any optimisation. Where columns come from is `lineage`'s work.
+//! Promise: only a proven mistake is called wrong. If the columns of a table are not known, or the planner
+//! gives up for other reasons, the statement is unknown. Types are those after coercion and before
+//! optimisation. It does not find out where columns come from: see `lineage/mod.rs`.
 
 use std::sync::Arc;
 

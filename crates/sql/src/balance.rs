@@ -1,9 +1,10 @@
-//! Long chains of `AND` and `OR` become balanced trees, so that a thousand conditions are ten levels
-//! deep and not a thousand: everything after the parser walks expressions by recursion.
+//! Turns long chains of `AND` and `OR` into balanced trees, so that a thousand conditions are ten levels
+//! deep.
 //!
-//! What nests deeper than the stack carries is refused here, before anything walks it to its end.
-//! The meaning is the same, since both are associative. Other operators are not regrouped; a chain of
-//! more than `LONGEST` of them is refused. It knows nothing else of SQL.
+//! Promise: the meaning stays the same, because both operators are associative. This is needed because
+//! everything after the parser visits expressions by recursion. Other operators are not regrouped: a chain
+//! of more than `LONGEST` of them is refused. An expression that is too deep for the stack is refused
+//! before anything visits all of it. It knows nothing else of SQL.
 
 use std::mem;
 use std::ops::ControlFlow;

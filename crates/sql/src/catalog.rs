@@ -1,7 +1,7 @@
-//! The tables and functions a statement is planned against, without anything behind them.
+//! The tables and functions against which a statement is planned.
 //!
-//! `Tables` is what callers know; `Catalog` shows it to DataFusion's planner. A table here has
-//! columns and a name, never rows. It knows no session and no file.
+//! Promise: a table here has a name and columns, never rows. `Tables` is what callers know; `Catalog`
+//! presents it to DataFusion's planner. It knows no session and no file. Read next: `analyze.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

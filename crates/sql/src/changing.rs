@@ -1,8 +1,8 @@
-//! Which functions of a text give another answer at another time: the clock, chance, the session.
+//! Finds the functions in a text whose results change over time: the clock, random numbers, the session.
 //!
-//! Promise: asked of the one function registry, so that a new function is judged by its own word. What
-//! is read as SQL is judged by its calls; a template, which is not SQL yet, by its words, and rather
-//! once too often.
+//! Promise: the function registry says which functions these are, so a new function needs no entry here. In
+//! SQL, calls are found; in a template, which is not SQL yet, words are found, so a word may be taken for a
+//! call by mistake, but no call is missed.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

@@ -1,9 +1,8 @@
-//! What is changed once types are in line: how intervals are compared and ordered, how values become text
-//! and text becomes values.
+//! Rewrites a plan after type coercion: comparisons and order of intervals, casts between values and text.
 //!
-//! Promise: no type of a plan changes by it. Intervals are compared by their length, a month of 30 days;
-//! where that cannot be done (`GROUP BY`, `DISTINCT`, set operations) the plan is refused. It does not
-//! know names; see `operators.rs` for what is decided before.
+//! Promise: no type in the plan changes. Intervals are compared by their length, with months of 30 days;
+//! where that is not possible (`GROUP BY`, `DISTINCT`, set operations), the plan is refused. It does not
+//! know names; see `operators.rs` for the rewrites before type coercion.
 
 use arrow_schema::{DataType, TimeUnit};
 use datafusion_common::config::ConfigOptions;

@@ -1,9 +1,10 @@
-//! How deep a statement nests: what plans, types and traces it calls itself as deep, and a stack ends.
+//! Measures how deep a statement nests, because planning and typing recurse as deep and the stack is
+//! limited.
 //!
-//! Promise: depth is the longest way from the result to a table: each query, set operation, join and CTE
-//! on it counts one, and the deepest expression of each query is added, since the planner may put
-//! expressions of one query into those of the next. What passes fits the stacks that `cli` gives its
-//! threads. `balance.rs` has bounded each single expression and set operation before.
+//! Promise: the depth is the longest path from the result to a table. Each query, set operation, join and
+//! CTE on it counts one. The deepest expression of each query is added, because the planner may move
+//! expressions into the next query. A statement that passes fits in the stacks that `cli` gives its
+//! threads. `balance.rs` has limited each single expression and set operation before.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;

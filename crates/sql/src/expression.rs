@@ -1,8 +1,8 @@
-//! One expression about one row: its type and the columns it reads.
+//! One expression about one row: its type, and the columns that it reads.
 //!
-//! Used for `set`, `where`, rules and checks, and by the engine, which turns `plan_expression`'s
-//! result into something that computes. Aggregates, windows and subqueries are refused: they are not
-//! about one row. It knows no table but the columns it is given.
+//! Promise: it is used for `set`, `where`, rules and checks, and by the engine, which compiles the result
+//! of `plan_expression`. Aggregates, windows and subqueries are refused, because they need more than one
+//! row. It knows no table except the given columns. Read next: `own_names.rs`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Forms of PostgreSQL the planner has no plan for, written with functions there are.
+//! Rewrites PostgreSQL syntax that the planner cannot plan as calls of functions.
 //!
-//! `SIMILAR TO`, `LIKE … ESCAPE`, `mod`, `ceiling`, `timezone`, casts to `varchar(n)`, `char(n)` and JSON,
-//! functions that make rows of JSON. A column that had its name from a cast keeps it. It reads syntax
-//! only: it knows no table and no type.
+//! These are `SIMILAR TO`, `LIKE … ESCAPE`, `mod`, `ceiling`, `timezone`, casts to `varchar(n)`, `char(n)`
+//! and JSON, and functions that return rows of JSON. A column whose name comes from a cast keeps its name.
+//! It reads syntax only and knows no table and no type. Read next: `spelling.rs`, which calls it.
 
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg,

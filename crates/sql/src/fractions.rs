@@ -1,12 +1,11 @@
-//! Written fractions beside decimals: `d + 0.01` of a decimal is a decimal, to the last digit.
+//! Literal fractions next to decimals: `d + 0.01` with a decimal `d` is a decimal, exact to the last digit.
 //!
-//! A fraction is a floating point number by itself, as everywhere before. Where it is cast to a decimal,
-//! or added to, multiplied with, compared with or chosen beside one, it is taken as the decimal it was
-//! written as; only division stays floating point, which has more digits than a decimal's fixed places.
-//! Fractions of more than fifteen digits, and whole numbers beyond 64 bits, are decimals from the start:
-//! floating point could not hold them; only what is computed of such alone and needs more digits than a
-//! decimal has is floating point. It knows no table; whoever plans applies it before types are brought
-//! into line.
+//! A fraction alone is a floating point number. If it is cast to a decimal, or is added to, multiplied by,
+//! compared with or an alternative to one, it becomes the decimal that was written. Only division stays
+//! floating point, which has more digits than the fixed scale of a decimal. Fractions of more than fifteen
+//! digits, and integers beyond 64 bits, are always decimals; only a computation on such numbers alone that
+//! needs more digits than a decimal has becomes floating point. It knows no table. It must run before type
+//! coercion.
 
 use datafusion_common::arrow::datatypes::i256;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};

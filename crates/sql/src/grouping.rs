@@ -1,8 +1,8 @@
-//! Expressions in ROLLUP, CUBE and GROUPING SETS, computed below the groups.
+//! Moves expressions in ROLLUP, CUBE and GROUPING SETS into a projection below the aggregate.
 //!
-//! The planner looks for the items of such a list by its name, and rewriting changes names: so each
-//! expression becomes a column of a projection under the aggregate, and a projection above gives the
-//! result the names it had. It knows no table; whoever plans applies it before anything is rewritten.
+//! The planner finds the items of such a list by name, and rewriting changes names. So each expression
+//! becomes a column of a projection below the aggregate, and a projection above it restores the names of
+//! the result. It knows no table. It must run before other rewrites.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Queries inside expressions that cannot be turned into joins: said before anything runs.
+//! Finds subqueries in expressions that cannot be turned into joins, before anything runs.
 //!
-//! Only a plan with such queries is optimised here, as it would be when it runs; what is then still a
-//! query inside an expression cannot be computed. It gives no plan back.
+//! Only a plan with such subqueries is optimised here, as it would be for execution; a subquery that is
+//! still in an expression afterwards cannot be computed. It returns the problem, not the plan.
 
 use datafusion_common::DataFusionError;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};

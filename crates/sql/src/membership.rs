@@ -1,10 +1,10 @@
-//! `NOT IN (SELECT …)` as SQL means it: no row is "not in" what holds a NULL.
+//! Rewrites `NOT IN (SELECT …)` with SQL's meaning: no row is "not in" a result that contains a NULL.
 //!
-//! The planner's joins see NULL as no match, except where a column stands alone before a whole `NOT IN`.
-//! Here it becomes conditions that need no third truth value: there is no match, the query holds no NULL,
-//! and what is looked for is not NULL unless the query is empty. That is right where a condition decides
-//! over rows, through AND, OR and NOT; deeper inside an expression it is refused, with what to do. The
-//! query is copied for each of them, so nesting has a bound.
+//! The planner's joins treat NULL as no match, except where a column is the only condition with `NOT IN`.
+//! The rewritten conditions need no third truth value: there is no match, the query has no NULL, and the
+//! value is not NULL unless the query is empty. This is correct where a condition decides about rows,
+//! through AND, OR and NOT; deeper inside an expression `NOT IN` is refused, with an alternative. The query
+//! is copied for each condition, so nesting is limited.
 
 use std::ops::ControlFlow;
 

@@ -1,8 +1,8 @@
-//! Finds the mistakes behind the first one: mends a copy of the statement and plans again.
+//! Finds further mistakes after the first one: repairs a copy of the statement and plans it again.
 //!
-//! The planner stops at the first unknown column. Here that column becomes NULL under its own name,
-//! and planning goes on; only further unknown or ambiguous columns are added, because other errors
-//! could be consequences of the mending. It never changes the verdict, only how much is said at once.
+//! The planner stops at the first unknown column. Here this column becomes NULL under its own name, and
+//! planning continues. Only more unknown or ambiguous columns are reported, because other errors could be
+//! consequences of the repair. The verdict never changes, only the number of mistakes in one report.
 
 use std::ops::ControlFlow;
 

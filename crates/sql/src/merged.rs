@@ -1,8 +1,9 @@
-//! The merged column of `RIGHT` and `FULL JOIN … USING` and `NATURAL`: the side that has a row gives it.
+//! The merged column of `RIGHT` and `FULL JOIN … USING` and `NATURAL`: its value comes from the side with a
+//! row.
 //!
-//! The planner takes one side's column for both, which is NULL where that side has no row. Here the plan
-//! gets a projection over such a join in which both sides' keys are what either side has. After that no
-//! side's own key can be seen, so a query that names one (`a.k`) is refused, with what to do.
+//! The planner takes the column of one side, which is NULL where that side has no row. Here a projection
+//! above such a join replaces the keys of both sides by the value of either side. After that the key of one
+//! side cannot be read, so a query that names it (`a.k`) is refused, with an alternative.
 
 use std::ops::ControlFlow;
 

@@ -1,7 +1,7 @@
-//! Decimals beside floating point: compared as floating point, as PostgreSQL compares them.
+//! Compares decimals with floating point numbers as floating point, as PostgreSQL does.
 //!
-//! The planner would take both as a decimal, which does not hold what floating point does. Applied before
-//! types are brought into line, after written fractions became decimals (`fractions.rs`).
+//! The planner would compare both as decimals, which cannot hold every floating point number. This runs
+//! before type coercion, and after literal fractions became decimals (`fractions.rs`).
 
 use arrow_schema::DataType;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};

@@ -1,6 +1,6 @@
-//! What a statement names, with places: tables, aliases, functions, columns.
+//! The names in a statement, with their positions: tables, aliases, functions, columns.
 //!
-//! Read from the syntax alone: it does not know whether any of them exists.
+//! Promise: they are read from the syntax alone. It does not know whether any of them exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

@@ -1,8 +1,9 @@
-//! What operators become, by the types of both sides: moments, intervals, JSON.
+//! Replaces operators by functions, depending on the types of both sides: dates, timestamps, intervals,
+//! JSON.
 //!
-//! Promise: an operator whose meaning here would differ from PostgreSQL's is planned as one of our
-//! functions before types are brought into line, so that every type above it is right. What is left is the
-//! engine's own. It does not know `BETWEEN`, `IN` and `CASE`; see `comparison.rs`.
+//! Promise: if an operator of the engine would differ from PostgreSQL's, it is planned as one of our
+//! functions before type coercion, so every type above it is right. All other operators are the engine's.
+//! It does not know `BETWEEN`, `IN` and `CASE`; see `comparison.rs`.
 
 use arrow_schema::DataType;
 use datafusion_common::{DFSchema, Result, ScalarValue};

@@ -1,7 +1,7 @@
-//! Windows that are ordered by an interval, before types are brought in line.
+//! Windows that are ordered by an interval; rewritten before type coercion.
 //!
-//! Promise: such a window is ordered by the length of the interval, so that its frame has a type that a
-//! frame can have. It does not know sorts and comparisons; see `comparison.rs`.
+//! Promise: such a window is ordered by the length of the interval, which is a number, so its frame has a
+//! supported type. It does not know sorts and comparisons; see `comparison.rs`.
 
 use datafusion_common::Result;
 use datafusion_common::config::ConfigOptions;

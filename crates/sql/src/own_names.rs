@@ -1,8 +1,8 @@
-//! Columns of an expression under the names that a table gives them.
+//! Replaces the columns of an expression by the names that the table has for them.
 //!
-//! Promise: a column may be written as its table calls it or as its source does; case alone does not
-//! matter where only one column is meant. A name that the table has is never taken for another one.
-//! The check and the run use this one rule. Read next: `vocab/src/naming.rs`, which finds a column.
+//! Promise: a column may be written with its name in the table or in the source; case does not matter if
+//! only one column matches. A name that the table has always means that column. The check and the run share
+//! this rule. Read next: `vocab/src/naming.rs`, which finds a column.
 
 use std::ops::ControlFlow;
 

@@ -1,7 +1,7 @@
-//! From the parser's lines and columns to bytes of the text that was given.
+//! Converts lines and columns of the parser to bytes of the original text.
 //!
-//! Lines and columns count from 1; columns count characters, not bytes. End places are exclusive.
-//! Knows nothing of what is at a place.
+//! Promise: lines and columns count from 1; columns count characters, not bytes; end positions are
+//! exclusive. It does not know what is at a position.
 
 use datafusion_common::Span;
 use datafusion_sql::sqlparser::tokenizer::{Location, Span as ParserSpan};

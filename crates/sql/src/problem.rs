@@ -1,9 +1,10 @@
-//! A proven mistake in a statement, in words a person can act on, and how a planner's error becomes one.
+//! A proven mistake in a statement, in words for the user, and the conversion of planner errors to
+//! mistakes.
 //!
-//! Codes: M0301 column, M0302 table, M0303 form of a table name or an unknown alias, M0304 function,
-//! M0305 syntax, M0306 not exactly one query, M0307 ambiguous column, M0308 types, M0309 a column
-//! twice, M0310 another rule of SQL, M0311 not supported, M0313 too deep. Places are bytes of the text given.
-//! It does not know project files: whoever embeds the statement moves the places.
+//! Codes: M0301 column, M0302 table, M0303 form of a table name or an unknown alias, M0304 function, M0305
+//! syntax, M0306 not exactly one query, M0307 ambiguous column, M0308 types, M0309 duplicate column, M0310
+//! another rule of SQL, M0311 not supported, M0313 too deep. Positions are bytes of the given text. It does
+//! not know project files: the caller that embeds the statement moves the positions.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
-//! Casts that keep what the planner's would lose.
+//! Rewrites casts so that they lose nothing that PostgreSQL keeps.
 //!
-//! A cast to whole numbers rounds, as in PostgreSQL and DuckDB, where the planner's would cut off:
-//! decimals half away from zero, floating point numbers half to even. Text is not rounded: `'2.7'` is no
-//! whole number. Moments are compared in microseconds, where the planner's nanoseconds reach from 1677 to
-//! 2262 only. It knows no table; whoever plans applies it after types are in line.
+//! A cast to an integer rounds, as in PostgreSQL and DuckDB, where the planner would truncate: decimals
+//! round half away from zero, floating point numbers half to even. Text is not rounded: `'2.7'` is not an
+//! integer. Timestamps are compared in microseconds, because the planner's nanoseconds only reach from 1677
+//! to 2262. It knows no table. It must run after type coercion.
 
 use std::sync::Arc;
 

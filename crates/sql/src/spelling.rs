@@ -1,9 +1,9 @@
-//! What is spelled as elsewhere and would mean something else to the planner: mended, or refused.
+//! Syntax that means something else to the planner than to PostgreSQL: rewritten or refused.
 //!
-//! `^` is a power, `AT TIME ZONE` goes both ways as in PostgreSQL, a timestamp without a precision has
-//! microseconds like every timestamp outside. `EXCEPT ALL` and `INTERSECT ALL`, which the planner counts
-//! wrongly, and formats in PostgreSQL's letters, which it would repeat as they stand, are refused with
-//! what to do. It reads syntax only: it knows no table and no type.
+//! `^` is a power, `AT TIME ZONE` converts in both directions, a timestamp without a precision has
+//! microseconds. `EXCEPT ALL` and `INTERSECT ALL`, which the planner counts incorrectly, and formats in
+//! PostgreSQL's letters, which it would print unchanged, are refused with an alternative. It reads syntax
+//! only and knows no table and no type.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

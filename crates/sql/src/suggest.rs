@@ -1,6 +1,6 @@
-//! "Did you mean": the nearest of the names there are, if one is near enough to be worth saying.
+//! "Did you mean": the nearest known name, if one is near enough.
 //!
-//! Knows nothing of what the names stand for. Case never counts against a name.
+//! It ignores case, and does not know what the names mean.
 
 /// The candidate nearest to `word`, if it is likely what was meant.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

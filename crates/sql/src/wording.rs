@@ -1,8 +1,8 @@
-//! The planner's sentences in our words: types as the config writes them, names in
-//! backticks, no hints about somebody's issue tracker.
+//! Rewords the planner's messages: types as in the config, names in backticks, no hints about an issue
+//! tracker.
 //!
-//! A sentence that is not known here is passed on, shortened. It finds no places; it says which word
-//! of the statement the sentence is about, and `problem.rs` looks for it.
+//! A message that is not known here is shortened and passed on. It finds no position; it says which word of
+//! the statement the message is about, and `problem.rs` finds that word.
 
 /// A planner's sentence, reworded.
 #[derive(Debug, PartialEq, Eq)]

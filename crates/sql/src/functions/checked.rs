@@ -1,8 +1,7 @@
-//! Functions of the engine that fail where PostgreSQL fails, and those it pads and dates otherwise.
+//! Functions of the engine with the errors and special cases of PostgreSQL.
 //!
-//! `ln(0)` and `power(-1, 0.5)` are errors, not infinity and NaN; `lpad` to fewer than no characters is
-//! empty. It does not know plans: `comparison.rs` puts
-//! `in_range` around the functions that need it.
+//! `ln(0)` and `power(-1, 0.5)` are errors, not infinity and NaN; `lpad` to a negative length is empty. It
+//! does not know plans: `comparison.rs` wraps the functions that need it in `in_range`.
 
 use std::sync::Arc;
 

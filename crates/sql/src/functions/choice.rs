@@ -1,7 +1,7 @@
 //! Functions that choose or guard a value: `iff`, `zeroifnull`, `safe_divide`.
 //!
-//! Each becomes plain SQL (`CASE`, `coalesce`) when a plan is simplified, so that only the chosen
-//! branch is computed; evaluated directly they give the same values.
+//! Promise: each becomes plain SQL (`CASE`, `coalesce`) when a plan is simplified, so that only the chosen
+//! branch is computed. Evaluated directly, they return the same values.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! `greatest` and `least` of intervals: the longest and the shortest, NULL is skipped.
+//! `greatest` and `least` of intervals: the longest and the shortest one; NULL is skipped.
 //!
-//! It does not know other types; those are the engine's own functions.
+//! For other types the functions of the engine are used.
 
 use std::sync::Arc;
 

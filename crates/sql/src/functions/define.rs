@@ -1,7 +1,7 @@
-//! A scalar function as a value: its name, what it takes, what it gives, how it is computed.
+//! A scalar function as a value: its name, its argument types, its result type, and how it is computed.
 //!
-//! Promise: one value per row, the same for the same arguments unless it says otherwise. It does not know
-//! which functions there are.
+//! Promise: a function returns one value per row, and the same value for the same arguments unless it says
+//! otherwise. It does not know which functions there are. Read next: `mod.rs`.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

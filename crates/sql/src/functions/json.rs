@@ -1,8 +1,8 @@
-//! JSON in text: `->`, `->>`, paths, elements, as PostgreSQL's `json` means them.
+//! JSON in text: `->`, `->>`, paths and elements, with the results of PostgreSQL's type `json`.
 //!
-//! What is taken out is the text as it stands, blanks and digits unchanged. Of keys that repeat the last
-//! counts. NULL stands for what is not there; a text that is no JSON is an error. Lists and structs that
-//! are columns of their own are in `nested.rs`.
+//! An extracted value is the original text, with its blanks and digits. If a key repeats, the last one
+//! counts. A missing value is NULL; a text that is not valid JSON is an error. For list and struct columns
+//! see `nested.rs`.
 
 use std::sync::Arc;
 

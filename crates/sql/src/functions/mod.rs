@@ -1,9 +1,9 @@
-//! The one list of functions: DataFusion's own, and the few that people who write dbt models expect.
+//! The list of all functions: DataFusion's own, and a few that authors of dbt models expect.
 //!
-//! `engine` installs exactly these into its sessions, so a statement that was proven here means the
-//! same there. Lookup by name includes aliases. It knows no session.
-//! Read next: `choice.rs` (`iff`, `safe_divide`, `zeroifnull`), `calendar.rs` (`dateadd` and its kin),
-//! `zone.rs` (`AT TIME ZONE`).
+//! Promise: `engine` installs exactly these functions into its sessions, so a statement that was proven
+//! here means the same there. Lookup by name includes aliases. It knows no session. Read next: `offered.rs`
+//! (which of the engine's functions are offered), `choice.rs` (`iff`), `calendar.rs` (`dateadd`), `zone.rs`
+//! (`AT TIME ZONE`).
 
 mod calendar;
 pub(crate) mod checked;

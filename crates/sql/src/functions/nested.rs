@@ -1,8 +1,8 @@
-//! `->` and `->>` into columns that are structs or lists.
+//! `->` and `->>` on struct and list columns.
 //!
-//! A key names a field of a struct; a place counts the items of a list from 0, from the end when it is
-//! negative, as JSON's do. `->` keeps the type of what it finds; `->>` gives its text, nested values as
-//! JSON. It does not know JSON in text; see `json.rs`.
+//! A key selects the field of a struct. A number selects an item of a list, counted from 0, or from the end
+//! if it is negative, as in JSON. `->` keeps the type of the value; `->>` returns its text, nested values
+//! as JSON. For JSON in text see `json.rs`.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! Functions of numbers that the engine does not have, or has with another meaning.
+//! Numeric functions that the engine does not have, or has with another meaning.
 //!
-//! It does not know operators; `mod` and `div` are spelled as such before planning (`spelling.rs`).
+//! It does not know operators; `spelling.rs` replaces `mod` and `div` before planning.
 
 use std::sync::Arc;
 

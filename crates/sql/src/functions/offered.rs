@@ -1,8 +1,8 @@
 //! Which functions of the engine are offered, and what to write instead of the others.
 //!
-//! Promise: a function that nobody has compared with PostgreSQL is not offered. Those below are asked in
-//! the suite (`crates/engine/tests/meaning`), or PostgreSQL does not have them and a name of another system
-//! says what they do. It does not know our own functions; those are beside this file.
+//! Promise: a function that was not compared with PostgreSQL is not offered. The functions below are
+//! compared in the test suite (`crates/engine/tests/meaning`), or PostgreSQL does not have them and they
+//! mean what they mean in another system. Our own functions are in the files next to this one.
 
 /// Scalar functions of the engine, by their first name.
 const SCALAR: &[&str] = &[

@@ -1,8 +1,8 @@
-//! Patterns of PostgreSQL: `SIMILAR TO`, and `LIKE` with an escape of one's own.
+//! PostgreSQL's patterns: `SIMILAR TO`, and `LIKE` with an escape character.
 //!
-//! A pattern of `SIMILAR TO` becomes a regular expression that has to match the whole text; what SQL's
-//! patterns do not know (`.`, `^`, `$`) is itself. It does not know `~`: those patterns are regular
-//! expressions already.
+//! A pattern of `SIMILAR TO` becomes a regular expression that must match the whole text. Characters
+//! without a meaning in SQL patterns (`.`, `^`, `$`) match themselves. `~` is not handled here: its
+//! patterns are regular expressions already.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Text read as a date, a time, a timestamp, a truth value or a number, as PostgreSQL reads it.
+//! Parses text to a date, a time, a timestamp, a boolean or a number, as PostgreSQL does.
 //!
-//! Blanks around are skipped. A time may have no seconds; `24:00` is the next day; digits behind the
-//! microsecond are rounded. A zone counts for timestamps with a zone only. Forms with names of months,
-//! `infinity`, `now` and years before Christ are refused, not guessed. It does not know columns.
+//! Surrounding blanks are ignored. A time may have no seconds; `24:00` is the next day; digits after the
+//! microsecond are rounded. A zone is used only for timestamps with a zone. Names of months, `infinity`,
+//! `now` and years before Christ are refused, not guessed. It does not know columns.
 
 use std::sync::Arc;
 

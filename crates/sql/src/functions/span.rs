@@ -1,8 +1,8 @@
-//! Arithmetic of moments and intervals, as PostgreSQL means it.
+//! Arithmetic with dates, timestamps and intervals, with PostgreSQL's results.
 //!
-//! An interval has months, days and a time, and each is added on its own. The difference of two timestamps
-//! has days and a time, never months; for comparing, a month is 30 days and a day 24 hours. It does not
-//! know how intervals are written; see `text.rs`.
+//! An interval has months, days and a time, and each part is added separately. The difference of two
+//! timestamps has days and a time, never months. For comparisons a month has 30 days and a day 24 hours. It
+//! does not know how intervals are written; see `text.rs`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Values as text, and text as values, in PostgreSQL's form.
+//! Converts values to text and text to values, in PostgreSQL's form.
 //!
-//! `2.0` is `2`, a timestamp has a blank between day and time, an interval names its parts. Text may stand
-//! between blanks, a time may have no seconds, a zone behind a time without one is passed over. A text
-//! that is no such value is an error, or NULL for `TRY_CAST`. It does not know formats of strftime.
+//! `2.0` is `2`, a timestamp has a blank between date and time, an interval names its parts. Blanks around
+//! a text are ignored, a time may have no seconds, and a zone after a time without zone is ignored. A text
+//! that is not a valid value is an error, or NULL for `TRY_CAST`. Formats of strftime are not handled here.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

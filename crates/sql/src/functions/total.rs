@@ -1,8 +1,8 @@
-//! `sum`, `avg`, `min` and `max` of intervals, beside those of the engine.
+//! `sum`, `avg`, `min` and `max` of intervals.
 //!
-//! Promise: months, days and time are added each on its own, as PostgreSQL adds them; the smallest and
-//! greatest are told by length, a month of 30 days. Of other types each is the engine's own function. It
-//! does not know plans.
+//! Promise: months, days and time are added separately, as in PostgreSQL; the smallest and the greatest
+//! interval are found by length, with months of 30 days. For other types the functions of the engine are
+//! used. It does not know plans.
 
 use std::sync::{Arc, LazyLock};
 

@@ -1,8 +1,8 @@
-//! `x AT TIME ZONE zone`, as PostgreSQL means it.
+//! `x AT TIME ZONE zone`, with PostgreSQL's results.
 //!
-//! A timestamp without a zone is the clock on the wall there, and becomes the instant; an instant becomes
-//! the clock on the wall there. A time that clocks show twice is the later instant; one that they skip is
-//! read by the clock before they were set forward. Zones are called in any case.
+//! A timestamp without a zone is local time in that zone and becomes an instant; an instant becomes local
+//! time in that zone. A local time that occurs twice is the later instant. A local time that is skipped is
+//! read with the offset before the change. Names of zones are not case-sensitive.
 
 use std::sync::Arc;
 

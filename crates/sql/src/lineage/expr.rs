@@ -1,8 +1,8 @@
-//! Lineage through expressions: a bare column is the value itself, anything computed transforms it,
-//! a tested condition steers it.
+//! Lineage through expressions: a plain column is an identity, a computed value a transformation, and the
+//! columns of a condition are indirect sources.
 //!
-//! Queries inside expressions are walked with the outer columns in scope, because an expression's
-//! own column list does not reach into them. It does not know plan nodes; see `plan.rs`.
+//! Subqueries in expressions are visited with the outer columns in scope, because the column list of an
+//! expression does not include them. It does not know plan nodes; see `plan.rs`.
 
 use std::sync::Arc;
 

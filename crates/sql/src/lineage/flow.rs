@@ -1,6 +1,7 @@
-//! Sets of sources, and how an influence composes with another on the way.
+//! Sets of source columns, and how edges combine along a path.
 //!
-//! A closed, finite lattice: sets only grow, so the fixpoint of a recursive query ends.
+//! Promise: the sets form a finite lattice and only grow, so the fixpoint of a recursive query is reached.
+//! Read next: `plan.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

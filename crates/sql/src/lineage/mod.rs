@@ -1,9 +1,9 @@
-//! Column lineage: which source columns bear on which result columns, and how.
+//! Column lineage: which source columns influence which result columns, and how.
 //!
-//! Read off the resolved, type-coerced, unoptimised plan, so that no rewriting hides an influence.
-//! Identity is the position in a node's columns, never a name. What bears on rows as a whole
-//! (filters, joins, grouping, order) has an empty target column; a source column is empty where only
-//! the presence of rows matters (`count(*)`, `EXISTS`). What cannot be followed sets `partial`.
+//! Promise: it is derived from the resolved, type-coerced, unoptimised plan, so no rewrite hides an
+//! influence. A column is identified by its position in a node, never by its name. An influence on rows as
+//! a whole (filters, joins, grouping, order) has an empty target column; a source column is empty if only
+//! the presence of rows counts (`count(*)`, `EXISTS`). If something cannot be followed, `partial` is set.
 //! Read next: `plan.rs` (nodes), `expr.rs` (expressions).
 
 mod expr;

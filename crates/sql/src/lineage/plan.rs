@@ -1,7 +1,7 @@
-//! Lineage through each kind of plan node; a new kind does not compile until it has a line here.
+//! Lineage through each kind of plan node; without a match arm here, a new kind does not compile.
 //!
-//! Gives, per node, the sources of each output position and of the rows as a whole. It does not know
-//! expressions' insides; see `expr.rs`.
+//! Promise: for each node it returns the sources of every output column and of the rows as a whole. It does
+//! not know what is inside an expression; see `expr.rs`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
