@@ -1,9 +1,9 @@
-//! SQL expressions over one batch: what `set:`, `where:`, rules and checks are written in.
+//! Compiles SQL expressions over one batch: for `set:`, `where:`, rules and checks.
 //!
-//! Promise: an expression is parsed, resolved, type-coerced and simplified once; evaluating it is one
-//! pass over the columns it names and always gives one value per row. NULL behaves as SQL says.
-//! Whole-number arithmetic that leaves its type is an error, never a wrapped number.
-//! It knows no table; queries inside an expression are refused. Read next: `query.rs`.
+//! Promise: an expression is parsed, resolved, type-coerced and simplified once. Evaluating it is one pass
+//! over the columns it reads, and always gives one value per row. NULL behaves as in SQL. Integer
+//! arithmetic that overflows is an error, never a wrapped number. It knows no table; subqueries in an
+//! expression are refused. Read next: `query.rs`.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! Embedded SQL and lakehouse: Delta tables on a folder, DataFusion over them.
+//! Embedded SQL and the lakehouse: Delta tables in a folder, and DataFusion over them.
 //!
-//! Promise: the heaviest dependencies are fenced here. The lake half writes and commits tables exactly
-//! once; the SQL half answers queries, compiles expressions and runs models, always within bounds of
-//! memory and disk. It knows no project file, no run and no other connector.
-//! Read next: `lake/open.rs`, then `session/engine.rs`, `query.rs` and `model/run.rs`.
+//! Promise: only this crate uses these two dependencies. The lake half writes and commits tables exactly
+//! once. The SQL half runs queries, compiles expressions and runs models, always within limits of memory
+//! and disk. It knows no project file, no run and no connector. Read next: `lake/open.rs`, then
+//! `session/engine.rs`, `query.rs` and `model/run.rs`.
 
 mod codes;
 mod expression;

@@ -1,8 +1,8 @@
-//! Questions to the lakehouse: one reading statement, answered as a stream.
+//! Runs one reading statement on the lakehouse, and returns its rows as a stream.
 //!
-//! Promise: nothing is changed, whatever the text says; rows come as they are asked for, so a slow
-//! reader slows the query instead of filling memory; candidates are seen in place of the tables whose
-//! names they bear, also through views. It knows no checks: `flow` asks and judges.
+//! Promise: nothing is changed, whatever the statement says. Rows are computed when they are read, so a
+//! slow reader slows the query instead of filling the memory. A candidate replaces the table with its name,
+//! also inside views. It knows no checks: `flow` measures and judges them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Query for Engine {
     }
 }
 
-/// Answers a question over what is in sight.
+/// Runs a query on the tables of a catalog.
 pub(crate) async fn answer(sight: &Arc<Sight>, sql: &str) -> Result<QueryResult> {
     let planned = sight.plan(SUBJECT, sql, &[]).await?;
     let ready = ready(SUBJECT, &planned.session, &planned.plan).await?;

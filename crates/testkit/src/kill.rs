@@ -1,9 +1,9 @@
-//! Kills a program at a commit edge or at a moment between two of them, and says where it was hit.
+//! Kills a program at a failpoint or at a moment between two of them, and says where it was killed.
 //!
-//! Promise: the program tells each failpoint it passes over a socket before it goes on (see the
-//! binary's `failpoint.rs`), so a kill can be aimed at a phase and what was passed before it is known
-//! exactly. It deliberately does not know what the program does, nor what must hold afterwards.
-//! Read next: `crates/cli/tests/kill/main.rs`, which does.
+//! Promise: before it passes a failpoint, the program writes its name to a socket (`failpoint.rs` of the
+//! binary). So a test can choose the phase, and knows exactly which failpoints were passed. It does not
+//! know what the program does, or what must hold afterwards. Read next: `crates/cli/tests/kill/main.rs`,
+//! which does.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};

@@ -1,6 +1,7 @@
-//! What tests are built on: one conformance suite per port, a destination in memory, scripted and endless
-//! sources, a simulated system, real servers. Only tests import it.
-//! Read next: `conformance/mod.rs`.
+//! The tools for tests: a conformance suite for each port, a destination in memory, scripted and endless
+//! sources, a simulated system, real servers.
+//!
+//! Only tests import it. Read next: `conformance/mod.rs`.
 
 pub mod conformance;
 pub mod kill;

@@ -1,8 +1,8 @@
-//! An endless source whose splits say what a test tells them, when it tells them, and that can go back.
+//! An endless source that a test controls: it sends the events of each split, and can rewind.
 //!
-//! Promise: it keeps everything it was told, so a reader that opens or rewinds it gets each split again
-//! from behind a boundary. Splits are assigned and revoked by the test. It ends only when told. It does
-//! not know time: use it inside `SimulatedSystem::run`.
+//! Promise: it stores all events, so a reader that opens or rewinds it gets each split again from a
+//! boundary on. The test assigns and revokes splits, and ends the source. It does not know time: use it
+//! inside `SimulatedSystem::run`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
-//! A destination in memory that keeps every promise of `ports::Destination`, and can be set to fail.
+//! A destination in memory that keeps every promise of `ports::Destination`, and can be configured to fail.
 //!
-//! The naive model other destinations are compared with (`memory/model.rs` says what a write does to
-//! the rows). Rows are kept one by one: never use it for speed.
+//! It is the simple model with which other destinations are compared (`memory/model.rs` says what a write
+//! does to the rows). Rows are stored one by one, so it is slow.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,8 @@
 //! Scripted sources for tests: batches, change feeds with a model to compare with, and endless counters.
 //!
-//! Promise: a source gives exactly the events of its script, and records which positions it was told are
-//! committed. They prove that one loop serves all kinds of sources. Read next: `flow/tests/transfer/`.
+//! Promise: a source returns exactly the events of its script, and records which positions were confirmed
+//! to it. The tests of `flow` use them for all kinds of sources, because one loop reads all of them. Read
+//! next: `flow/tests/transfer/`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

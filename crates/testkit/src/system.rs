@@ -1,8 +1,8 @@
-//! A `System` whose time stands still until nobody has anything left to do, and whose random numbers have a seed.
+//! A `System` with a simulated clock and seeded random numbers.
 //!
-//! Promise: within `SimulatedSystem::run` the clock jumps to the next sleeper only when every task of
-//! this runtime is idle and nobody holds the clock, so hours pass in milliseconds and a seed gives
-//! the same run again. Use it on a current-thread runtime. It does not know what it simulates.
+//! Promise: within `SimulatedSystem::run`, the clock jumps to the next sleeper only when every task of the
+//! runtime is idle and nobody holds the clock. So hours pass in milliseconds, and a seed repeats the same
+//! run. It needs a current-thread runtime. It does not know what it simulates.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -1,8 +1,8 @@
-//! Live answers for templates: `run_query`, `is_incremental`, `get_columns_in_relation` at run time.
+//! Answers questions of templates at run time: `run_query`, `is_incremental`, `get_columns_in_relation`.
 //!
-//! Promise: a question is answered from the lakehouse as it is at the time of the question; nothing is
-//! changed by asking. Answers are small: a query with more than a bound of rows is refused. It runs on
-//! a blocking thread, because templates are rendered synchronously.
+//! Promise: the answer is the state of the lakehouse at the time of the question; asking changes nothing. A
+//! query with more rows than a limit is refused. It runs on a blocking thread, because templates are
+//! rendered synchronously.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
-//! Models: SQL rendered where its answers are, planned, and read like any source.
+//! Models: SQL that is rendered with live answers, planned, and read like any other source.
 //!
-//! Promise: a model's rows come through the same `ports::Reader` as a load's, so that rules, checks
-//! and commits are written once, in `flow`. A model that runs out of memory is planned once more with
-//! what needs less. It knows no writer and no check. Read next: `run.rs`, then `reader.rs`.
+//! Promise: the rows of a model come through the same `ports::Reader` as those of a load, so `flow` applies
+//! rules, checks and commits to both. A model that runs out of memory is planned once more, in a form that
+//! needs less. It knows no writer and no check. Read next: `run.rs`, then `reader.rs`.
 
 mod answers;
 mod reader;

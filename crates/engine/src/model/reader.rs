@@ -1,9 +1,9 @@
-//! A planned model as a `Reader`: one bounded split, rows as they are computed.
+//! A planned model as a `Reader` with one bounded split, whose rows are computed when they are read.
 //!
-//! Promise: rows are computed when they are asked for, with a permit that is held from the first row to the last.
-//! When memory runs out before the first row was handed out, the model is planned once more, unseen:
-//! alone, with joins that spill and fewer threads. Later than that the attempt fails with `Retry` and
-//! the next one starts that way. It writes nothing.
+//! Promise: a permit is held from the first row to the last. If memory runs out before the first row was
+//! returned, the model is planned once more without the reader noticing: alone, with joins that spill and
+//! fewer threads. If it runs out later, the attempt fails with `Retry`, and the next attempt starts in this
+//! form. It writes nothing.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! A model's final SQL: what the plan holds, or the template rendered with live answers.
+//! The final SQL of a model: from the plan, or the template rendered with live answers.
 //!
-//! Promise: a model whose text depends on what the warehouse holds is rendered where the answers are,
-//! on a blocking thread. A question that cannot be answered fails with its own cause. It knows no
-//! Jinja: that is `towpath_template`'s. Read next: `answers.rs`.
+//! Promise: a model whose SQL depends on the contents of the lakehouse is rendered at run time, on a
+//! blocking thread. If a question cannot be answered, the failure has the cause. It knows no Jinja:
+//! `towpath_template` does. Read next: `answers.rs`.
 
 use towpath_ports::{ModelRequest, Result};
 use towpath_template::{MacroFile, Mistake, Render, TemplateProblem};

@@ -1,8 +1,8 @@
-//! Runs a model: final SQL, live types and lineage, a plan, a reader.
+//! Runs a model: final SQL, current types and lineage, a plan, a reader.
 //!
-//! Promise: types and lineage come from the same pure analysis as `towpath check`, fed with the
-//! tables as they are now; when it cannot follow something the lineage says so (`partial`). It does
-//! not write: `flow` reads what this gives.
+//! Promise: types and lineage come from the same pure analysis as in `towpath check`, with the present
+//! tables as input. If the analysis cannot follow something, the lineage is marked `partial`. It does not
+//! write: `flow` reads the reader.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Models over a small lakehouse: rows, types, lineage, live answers, little memory.
+//! Tests of models over a small lakehouse: rows, types, lineage, live answers, little memory.
 //!
-//! Promise: runs are read to their end as `flow` reads them. It knows no writer and no check; queries
-//! are tried in `session/tests.rs`. Read next: `session/fixture.rs`.
+//! Promise: a model is read to its end, as `flow` does it. Queries are tested in `session/tests.rs`. Read
+//! next: `session/fixture.rs`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,8 +1,8 @@
-//! Views: SQL text with a version, planned before it is stored; and what tables are at now.
+//! Views: SQL text with a version, planned before it is stored; and the present versions of tables.
 //!
-//! Promise: a view that cannot be planned, or that reads itself, is never stored. A view's version
-//! includes what its inputs are at, so that a changed input is seen through any number of views.
-//! What a view would show can be judged before it is stored. The files of views belong to the lake half.
+//! Promise: a view that cannot be planned, or that reads itself, is never stored. The version of a view
+//! includes the versions of its inputs, so a changed input is noticed through any number of views. The rows
+//! of a view can be checked before it is stored. The lake half stores the files of views.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

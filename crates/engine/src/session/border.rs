@@ -1,8 +1,8 @@
-//! The border between DataFusion and the rest of the project: types that stay inside, and ones that leave.
+//! Converts types between DataFusion and the other crates.
 //!
-//! Promise: what leaves has the plain types every destination knows: no view types, no dictionaries,
-//! no untyped NULL column, instants in UTC, timestamps in microseconds (the lakehouse's own unit).
-//! Casting costs nothing when nothing has to change. It knows no plan and no table.
+//! Promise: schemas and batches that leave this crate have types that every destination knows: no view
+//! types, no dictionaries, no untyped NULL column, instants in UTC, timestamps in microseconds (the unit of
+//! the lakehouse). If nothing has to change, the conversion costs nothing. It knows no plan and no table.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Parquet files read without the bounds of their floating point columns.
+//! Reads Parquet files without the minimum and maximum of their floating point columns.
 //!
-//! Writers leave NaN out of a column's smallest and largest value, and here NaN is the largest number:
-//! row groups and pages that hold it would be skipped. The lakehouse writes no such bounds; older files
-//! and those of other programs have them. It knows no table and no filter.
+//! Writers leave NaN out of these statistics, but here NaN is the largest number, so row groups and pages
+//! that contain it would be skipped. The lakehouse writes no such statistics; older files and files of
+//! other programs have them. It knows no table and no filter.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
-//! What one statement sees: each table at one version, views expanded, candidates in their tables' place.
+//! The catalog of one statement: each table at one version, views expanded, candidates in the place of
+//! their tables.
 //!
-//! Promise: a name is resolved once per statement, however often and through however many views it is
-//! used, so the whole statement sees one version of each table. Views are planned inside the same
-//! statement; a view over itself is refused with its path. It knows nothing of running plans.
+//! Promise: a name is resolved once per statement, however often and through however many views it is used,
+//! so the whole statement reads one version of each table. Views are planned inside the same statement; a
+//! view that reads itself is refused, and the message has the path. It does not run plans.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -35,7 +36,7 @@ use crate::lake::Lake;
 /// The most views that are read through each other.
 const MOST_VIEWS: usize = 500;
 
-/// One statement's sight of the lakehouse.
+/// The tables and views that one statement can read, each at one version.
 pub(crate) struct Sight {
     lake: Lake,
     session: SessionState,
@@ -75,7 +76,7 @@ impl fmt::Debug for Sight {
 }
 
 impl Sight {
-    /// A new sight. `stand_ins` are seen instead of tables of these names; `files` are
+    /// A new catalog. `stand_ins` replace the tables with these names; `files` are
     /// those that may be read by name, `None` for none.
     pub(crate) fn new(
         lake: Lake,

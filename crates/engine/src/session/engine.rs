@@ -1,7 +1,7 @@
-//! The engine: one lakehouse, one pool of memory, many statements.
+//! The engine: one lakehouse, one memory pool, many statements.
 //!
-//! Promise: opening does no I/O beyond making the spill folder; each statement gets a fresh sight of
-//! the lakehouse. What it does with statements is in `query.rs`, `expression.rs` and `model/`.
+//! Promise: opening does no I/O except creating the spill folder. Each statement gets a new catalog of the
+//! lakehouse. Read next: `query.rs`, `expression.rs` and `model/run.rs` for what it does with statements.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -111,7 +111,7 @@ impl Engine {
         &self.inner.environment
     }
 
-    /// A fresh sight of the lakehouse for one statement.
+    /// A new catalog of the lakehouse for one statement.
     pub(crate) fn sight(
         &self,
         candidates: &BTreeMap<TableName, Candidate>,
@@ -119,7 +119,7 @@ impl Engine {
         self.sight_and(candidates, None)
     }
 
-    /// A fresh sight for a question: of files too, unless a candidate is judged.
+    /// A new catalog for a query of a user: with files too, unless a candidate is checked.
     pub(crate) fn wide_sight(
         &self,
         candidates: &BTreeMap<TableName, Candidate>,

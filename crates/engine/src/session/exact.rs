@@ -1,10 +1,9 @@
-//! Arithmetic that leaves its type is an error that names the expression, never a bent number.
+//! Arithmetic that overflows is an error that names the expression, never a wrong number.
 //!
-//! DataFusion lets `+`, `-`, `*` and unary minus of whole numbers wrap around, and keeps decimals of
-//! more digits than their type says; PostgreSQL does neither, nor does this project. Here they become
-//! functions that fail, before any optimiser sees a plan: so constants are folded by them, and windows,
-//! joins, sorts and keys use them like any other place. The adding inside `sum` is in `sum.rs`. Shifts
-//! (`<<`) drop bits, as everywhere.
+//! In DataFusion, `+`, `-`, `*` and unary minus of integers wrap around, and decimals may get more digits
+//! than their type has. PostgreSQL does neither, nor does Towpath. Here these operators become functions
+//! that fail. This happens before the optimiser runs, so it holds for constants, windows, joins, sorts and
+//! keys too. Additions inside `sum` are in `sum.rs`. Shifts (`<<`) drop bits, as in other systems.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

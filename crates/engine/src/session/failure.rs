@@ -1,12 +1,12 @@
-//! What went wrong in SQL, said so that a person can act on it.
+//! Converts errors of SQL to failures that tell the user what to do.
 //!
-//! Promise: every DataFusion error leaves this crate as one `Failure` with a code of R05xx, a remedy
-//! and the name of what was run (`model `marts.x``, `the query`). A `Failure` that travelled through
-//! DataFusion comes out unchanged. It knows no statement and no table; the callers give the subject.
-//! Codes: R0501 syntax, R0502 tables, R0503 columns, R0504 ambiguous names, R0505 not a query, R0506
-//! more than one statement, R0507 memory, R0508 data, R0509 unsupported SQL, R0510 planning, R0511
-//! views over themselves, R0512 storage, R0513 templates, R0514 spill space, R0515 our mistake,
-//! R0517 records of a queried file that would be rejected, R0524 statements that nest too deeply.
+//! Promise: every DataFusion error leaves this crate as one `Failure` with a code R05xx, a remedy, and the
+//! name of what was run (`` model `marts.x` ``, `the query`). A `Failure` that passed through DataFusion
+//! comes out unchanged. It knows no statement and no table; the callers give the subject. Codes: R0501
+//! syntax, R0502 tables, R0503 columns, R0504 ambiguous names, R0505 not a query, R0506 more than one
+//! statement, R0507 memory, R0508 data, R0509 unsupported SQL, R0510 planning, R0511 views that read
+//! themselves, R0512 storage, R0513 templates, R0514 spill space, R0515 our mistake, R0517 records of a
+//! queried file that would be rejected, R0524 statements that nest too deeply.
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{Column, DataFusionError, SchemaError};

@@ -1,9 +1,9 @@
-//! Files as tables, for a quick look: `select * from 'data/flights.parquet'`.
+//! Files as tables of a query: `select * from 'data/flights.parquet'`.
 //!
-//! Promise: what a query sees of a file is what a load or a copy reads, by the same reader, with only
-//! the columns it asks for; a record that those would reject ends the query with its reason. Only a
-//! query that someone asks gets here: models, views, templates and checks never do. It knows no format:
-//! `ports::NamedFiles` finds and reads.
+//! Promise: a query reads a file with the same reader as a load or a copy, but only the columns that it
+//! needs. A record that these would reject ends the query with its reason. Only queries of users can read
+//! files: models, views, templates and checks cannot. It knows no format: `ports::NamedFiles` finds and
+//! reads the files.
 
 use std::fmt;
 use std::sync::Arc;

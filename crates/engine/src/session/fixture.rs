@@ -1,6 +1,6 @@
-//! A small lakehouse in a temporary folder for the tests of this crate's SQL half.
+//! A small lakehouse in a temporary folder, for tests of the SQL half of this crate.
 //!
-//! Tables are written through the lake half, exactly as a load would.
+//! Promise: its tables are written by the lake half, as in a load. Read next: `tests.rs`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,7 @@
-//! What the lakehouse holds under a name: a table, a view, or an older version of a table.
+//! Finds what the lakehouse has under a name: a table, a view, or an older version of a table.
 //!
-//! Promise: a table is pinned by finding it: the files it has at that moment. A table hides a view of
-//! the same name. It knows no SQL; `catalog.rs` makes tables of what is found here.
+//! Promise: a table is pinned when it is found: to the files that it has at that moment. A table hides a
+//! view with the same name. It knows no SQL; `catalog.rs` makes tables of a statement from the result.
 
 use std::sync::Arc;
 

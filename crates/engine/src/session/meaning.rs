@@ -1,6 +1,6 @@
-//! Statements and the rows PostgreSQL gives for them.
+//! Tests of statements with the rows that PostgreSQL returns for them.
 //!
-//! Each was once answered otherwise. What is refused instead says what to do: see `refusals`.
+//! Each statement once gave other rows. For statements that are refused, `refusals` tests the message.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,7 @@
-//! The SQL session over the lakehouse: bounded memory, pinned tables, views, stand-ins, messages.
+//! The SQL session over the lakehouse: limited memory, pinned tables, views, candidates, messages.
 //!
-//! Promise: everything that runs SQL in this crate goes through `Engine::sight`, so that bounds, the
-//! function set and pinning hold everywhere. Read next: `engine.rs`, `catalog.rs`, `settings.rs`.
+//! Promise: everything that runs SQL in this crate gets its catalog from `Engine`, so limits, functions and
+//! pinned versions are the same everywhere. Read next: `engine.rs`, `catalog.rs`, `settings.rs`.
 
 pub(crate) mod border;
 mod bounds;

@@ -1,6 +1,6 @@
-//! Lists of names in messages that stay on one line.
+//! Formats lists of names for messages, on one line.
 //!
-//! Knows only text; which name was likely meant is found by `towpath_sql::closest`.
+//! It knows only text; `towpath_sql::closest` finds the name that was probably meant.
 
 /// Most names that are listed before the rest is counted.
 const LISTED: usize = 12;

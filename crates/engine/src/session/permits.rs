@@ -1,7 +1,7 @@
-//! Permits to compute a model: models share the engine; one that ran out of memory has it alone.
+//! Permits to compute a model: models share the engine, but one that ran out of memory gets it alone.
 //!
-//! Promise: fair, in the order of the requests; a permit ends when it is dropped. It does not know
-//! memory: pools limit that (`pool.rs`), and a model that does not fit alone either fails.
+//! Promise: permits are granted in the order of the requests, and end when they are dropped. It does not
+//! know memory: `pool.rs` limits it, and a model that does not fit alone fails.
 
 use std::sync::Arc;
 

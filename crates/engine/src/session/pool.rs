@@ -1,9 +1,10 @@
-//! The memory all statements share: who can spill has a share, and more while others do not need theirs.
+//! The memory pool of all statements: an operator that can spill has a share, and more while others need
+//! less.
 //!
-//! Promise: never more than its size; who asks for the first time gets what it needs while there is any,
-//! since it has nothing to spill yet. DataFusion's fair pool divides by all that could ever ask: with
-//! eleven operators of which two work, each of the two is refused behind an eleventh. It knows nobody's
-//! name: operators say of themselves whether they can spill.
+//! Promise: the total never exceeds the size of the pool. An operator that asks for the first time gets
+//! what it needs while memory is free, because it has nothing to spill yet. DataFusion's fair pool divides
+//! by all operators that could ask: of eleven operators of which two work, each gets an eleventh. It knows
+//! no operator by name; operators say whether they can spill. Read next: `settings.rs`.
 
 use std::collections::HashMap;
 use std::fmt;

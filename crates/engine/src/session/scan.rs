@@ -1,8 +1,8 @@
 //! A set of Parquet files as a table: a committed version of a lakehouse table, or a candidate.
 //!
-//! Promise: scans are plain Parquet scans, with the files and the statistics the log knows, so that
-//! files are skipped and rows counted without being opened. Statistics that writers shorten (text,
-//! timestamps) or that leave values out (`bounds.rs`) are not used. It knows no log and no version: see `holdings.rs`.
+//! Promise: scans are plain Parquet scans with the files and statistics of the log, so files are skipped
+//! and rows are counted without opening them. Statistics that writers shorten (text, timestamps) or that
+//! leave values out (`bounds.rs`) are not used. It knows no log and no version: see `holdings.rs`.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! How DataFusion is set up: one bounded pool, a capped spill folder, one function set, one dialect.
+//! Configures DataFusion: one bounded pool, a limited spill folder, one set of functions, one dialect.
 //!
-//! Promise: no session of this crate can take memory or disk without a bound, and every session knows
-//! exactly the functions `sql` checks projects with. It knows no table: catalogs are added per
-//! statement in `catalog.rs`.
+//! Promise: no session of this crate can use unlimited memory or disk, and every session has exactly the
+//! functions with which `sql` checks projects. It knows no table: `catalog.rs` adds the catalog of each
+//! statement.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

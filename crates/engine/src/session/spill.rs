@@ -1,8 +1,8 @@
-//! Where operators spill: one folder per process, gone with it.
+//! The spill folder: one for each process, deleted with it.
 //!
-//! Promise: two processes on one project never share or delete each other's spill files, and what a
-//! killed process left behind is cleaned by the next one. The sign of life is a lock the system
-//! releases when a process ends, however it ends. It knows no operator.
+//! Promise: two processes in one project never share or delete each other's spill files, and the next
+//! process deletes what a killed one left behind. A lock shows that a process is alive; the system releases
+//! it however the process ends. It knows no operator.
 
 use std::fs::{self, File, TryLockError};
 use std::io;

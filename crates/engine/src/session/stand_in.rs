@@ -1,7 +1,7 @@
-//! Tables that are not in the lakehouse: a candidate before its commit, or any `Source`.
+//! Tables that are not in the lakehouse: a candidate before its commit, or any other `Source`.
 //!
-//! Promise: a candidate is read as often as a plan scans it, as a stream, never gathered; what its
-//! reader fails with reaches the caller unchanged. It knows no catalog and no checks.
+//! Promise: a candidate is read as a stream, as often as the plan scans it, and is never collected in
+//! memory. If its reader fails, the caller gets that failure unchanged. It knows no catalog and no checks.
 
 use std::collections::BTreeMap;
 use std::fmt;

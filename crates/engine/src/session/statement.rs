@@ -1,8 +1,8 @@
-//! One statement: parsed, and let through only when it reads.
+//! Parses one statement, and refuses it unless it only reads.
 //!
-//! Promise: exactly one statement, and only `SELECT`, `WITH`, `VALUES`, `EXPLAIN`, `DESCRIBE` and
-//! `SHOW` pass; anything else is refused before it is planned, with what to do instead. It knows no
-//! table: names are resolved in `catalog.rs`.
+//! Promise: exactly one statement passes, and only `SELECT`, `WITH`, `VALUES`, `EXPLAIN`, `DESCRIBE` and
+//! `SHOW`. Anything else is refused before planning, with an alternative. It knows no table: names are
+//! resolved in `catalog.rs`.
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::session_state::SessionState;

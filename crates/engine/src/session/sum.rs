@@ -1,9 +1,9 @@
-//! `sum` over whole numbers and decimals that never wraps around.
+//! `sum` of integers and decimals that never wraps around.
 //!
-//! DataFusion adds 64-bit numbers modulo 2^64 and decimals modulo 2^128. Here whole numbers are added
-//! with 38 digits, decimals that few rows could bring over 38 digits with 76; they come back as what
-//! was asked for, or as an error when they do not fit. Names and types are those `sql` checked with;
-//! sums of other types are DataFusion's own. It knows no plan.
+//! DataFusion adds 64-bit numbers modulo 2^64 and decimals modulo 2^128. Here integers are added with 38
+//! digits, and decimals with 76 if a few rows could exceed 38 digits. The result is converted to the
+//! declared type, or is an error if it does not fit. Names and types are those that `sql` has checked; sums
+//! of other types are DataFusion's own. It knows no plan.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Queries over a small lakehouse: what passes, what is refused, what messages say.
+//! Tests of queries over a small lakehouse: what is allowed, what is refused, what messages say.
 //!
-//! Promise: every table here was written through the lake half, as a load would. It knows no model:
-//! see `model/tests.rs`. Read next: `fixture.rs`.
+//! Promise: every table is written by the lake half, as in a load. Models are tested in `model/tests.rs`.
+//! Read next: `fixture.rs`.
 
 #![allow(
     clippy::unwrap_used,

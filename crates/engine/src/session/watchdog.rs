@@ -1,9 +1,9 @@
-//! Ends a statement in which nothing moves: operators that wait for memory from each other.
+//! Ends a statement that makes no progress, such as operators that wait for memory from each other.
 //!
-//! Promise: a statement that gives no rows, and whose operators count nothing new for a long time while
-//! somebody waits for it, ends with a failure that names who holds the memory. A slow statement counts
-//! (rows, time, spilled bytes) and goes on; a taker that does not ask stops the watch. It does not know
-//! why nothing moves. Read next: `pool.rs`.
+//! Promise: if a statement returns no rows and the counters of its operators do not change for a long time
+//! while somebody waits for it, it ends with a failure that names the holders of the memory. A slow
+//! statement counts (rows, time, spilled bytes) and continues; while nobody waits for rows, no time is
+//! counted. It does not know why there is no progress. Read next: `pool.rs`.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,6 +1,8 @@
-//! What a connector is given in a test: memory for everything, secrets that are what was written.
+//! `Ample`: the services of a connector in most tests, with enough memory and with secrets that need no
+//! store.
 //!
-//! It bounds nothing: tests of a budget bring their own.
+//! It limits nothing: tests of a budget use their own services. A secret resolves to the text of its
+//! template.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
-//! A row as one line of text that is the same whoever read it: `id=1 v=a`, names sorted, NULL left out.
+//! A row as one line of text: `id=1 v=a`, with sorted names and without NULL.
 //!
-//! A column that is NULL and one that is not there are one; an empty text is `v=`. Values are Arrow's
-//! own texts, so a number has every digit it has.
+//! Promise: the line is the same whichever program read the row. A column that is NULL and a column that
+//! does not exist are the same; an empty text is `v=`. Values are formatted by Arrow, so a number has all
+//! of its digits.
 
 use std::collections::BTreeMap;
 

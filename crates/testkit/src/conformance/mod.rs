@@ -1,10 +1,10 @@
-//! One suite per port that every implementation passes, case by plainly named case.
+//! One suite for each port, which every implementation passes; each case has a plain name.
 //!
-//! Promise: an implementation says what it is (`DestinationUnderTest`, `SourceUnderTest`) and one macro
-//! (`destination_conformance!`, `source_conformance!`) makes one test per case of it. What it does not
-//! declare it must refuse by name: no case is passed over silently. The suites know no system and look
-//! at its contents only through the implementation's own, independent `look`.
-//! Read next: `destination.rs`, `source.rs`.
+//! Promise: an implementation describes itself (`DestinationUnderTest`, `SourceUnderTest`), and one macro
+//! (`destination_conformance!`, `source_conformance!`) makes one test of each case. What it does not
+//! declare, it must refuse with its name: no case is skipped silently. The suites know no system, and read
+//! its contents only through the implementation's own, independent `look`. Read next: `destination/mod.rs`,
+//! `source/mod.rs`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,6 @@
-//! Plain read specs and write plans, and reading all that a source gives.
+//! Simple read specs and write plans for tests, and a function that reads a source to its end.
+//!
+//! It knows no system. Read next: `source/mod.rs`, which uses them.
 
 use std::collections::BTreeMap;
 

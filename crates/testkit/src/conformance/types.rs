@@ -1,6 +1,7 @@
-//! One column of every type of the shared table (`vocab::types`), with its edges and a NULL.
+//! A table with one column for each type of `vocab::types`, filled with edge values and a NULL.
 //!
-//! Row `n` holds the `n`th edge of each type. Lists are not here: not every system has them.
+//! Row `n` has the `n`th edge value of each type. There are no lists, because some systems do not have
+//! them.
 
 use std::sync::Arc;
 

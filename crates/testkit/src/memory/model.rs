@@ -1,7 +1,7 @@
-//! What a write does to a table's columns and rows, by the plainest possible rules.
+//! What a write does to the columns and rows of a table, in the simplest possible code.
 //!
-//! Promise: every mode of `MODES` as `docs` and the conformance suite say it; anything else is refused.
-//! It knows neither tokens nor visibility: those are in `memory.rs`.
+//! Promise: it implements every mode of `MODES` as the docs and the conformance suite describe it, and
+//! refuses anything else. It knows neither tokens nor visibility: those are in `memory.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

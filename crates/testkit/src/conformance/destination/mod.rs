@@ -1,8 +1,7 @@
-//! What every destination promises, as cases: `commits`, `modes`, `columns`, `values`.
+//! The conformance suite of destinations, in cases: `commits`, `modes`, `columns`, `values`.
 //!
-//! A case gets a destination with nothing in it and looks at it from outside between its steps. Each
-//! case is a function `async fn(&dyn DestinationUnderTest)` that panics with what is wrong.
-//! Read next: `commits.rs`.
+//! Promise: a case gets an empty destination and looks at it from outside between its steps. Each case is a
+//! function `async fn(&dyn DestinationUnderTest)` that panics with a message. Read next: `commits.rs`.
 
 mod columns;
 mod commits;

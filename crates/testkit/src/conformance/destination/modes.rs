@@ -1,6 +1,7 @@
-//! What each write mode does to a table that holds rows already.
+//! Conformance cases about write modes: what each of them does to a table that has rows already.
 //!
-//! A mode that is not declared has its case in `modes_not_declared_are_refused`.
+//! The case `modes_not_declared_are_refused` covers the modes that a destination does not declare. Read
+//! next: `write.rs`.
 
 use arrow_array::UInt8Array;
 use towpath_ports::Op;

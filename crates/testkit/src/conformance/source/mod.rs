@@ -1,8 +1,8 @@
-//! What every source promises, as cases: `whole` (one read), `again` (the reads after it).
+//! The conformance suite of sources, in cases: `whole` (one read), `again` (the reads after it).
 //!
-//! A case gets a source over something outside that holds `expected` rows of at least `id`. An endless
-//! source ends here, so that a test does, and resumes at any boundary; a bounded full read starts over.
-//! Read next: `whole.rs`, `again.rs`.
+//! Promise: a case gets a source with `expected` rows that have at least the column `id`. An endless source
+//! ends in these tests and resumes at any boundary; a bounded full read starts again. Read next:
+//! `whole.rs`, `again.rs`.
 
 mod again;
 mod drain;
