@@ -1,8 +1,8 @@
-//! Substitution: `${env:X}`, `${param:x}` and the rest, in string leaves only.
+//! Substitution in strings of YAML values: `${env:X}`, `${param:x}` and others.
 //!
-//! Promise: a leaf is either bound, kept as a template on purpose (secret options, run-time values),
-//! or there is a diagnostic that names what is missing. Any other `${…}` is literal text. It does not
-//! know which leaf is what: `shape.rs` says so. Inside SQL a value becomes a literal, never code.
+//! Promise: a string is bound, or is kept as a template on purpose (secret options, run-time values), or
+//! there is a diagnostic that names what is missing. Any other `${…}` is plain text. Inside SQL a value
+//! becomes a literal, never code. It does not know which string is which: `shape.rs` tells it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
-//! Phase two: environments merged, substitutions filled, keys and values checked.
+//! Phase two: environments are merged, substitutions filled in, keys and values checked.
 //!
-//! Promise: afterwards trees hold only known keys with readable values, or there is a diagnostic;
-//! options marked secret are still templates. It does not look at tables. Read next: `connection.rs`.
+//! Promise: afterwards the trees have only known keys with valid values, or there is a diagnostic; secret
+//! options are still templates. It does not look at tables. Read next: `connection.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
-//! The whole check: four phases, each its own type.
+//! The whole check: four phases, each with its own type.
 //!
-//! Promise: `check` gives every mistake it can find, and a plan only when there is none. The phases are
-//! in `parsed.rs`, `bound.rs`, the verbs (`load.rs`, `models/mod.rs`, `command.rs`, `publish.rs`) and
-//! `graph.rs`. It decides nothing itself.
+//! Promise: `check` returns every mistake that it can find, and a plan only if there is none. The phases
+//! are in `parsed.rs`, `bound.rs`, the kinds of steps (`load.rs`, `models/mod.rs`, `command.rs`,
+//! `publish.rs`) and `graph.rs`. It decides nothing itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
-//! `checks:` of a table, and the checks that a key implies.
+//! Reads `checks:` of a table, and adds the checks that follow from its key.
 //!
-//! Promise: every check has a name that is unique in its table, columns that exist where that is
-//! known, and values of the right type. It does not run anything. Relationships to tables that may
-//! not exist are handed back with their place: `graph.rs` knows all tables.
+//! Promise: every check has a unique name in its table, values of the right type, and columns that exist,
+//! as far as columns are known. It runs nothing. Relationships to tables that may not exist are returned
+//! with their position: `graph.rs` knows all tables.
 
 use towpath_vocab::{Check, CheckKind, Severity, TableName, Tolerance};
 

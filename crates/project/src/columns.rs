@@ -1,7 +1,7 @@
-//! Columns of a loaded table: what the source has, what is said about them, what the target gets.
+//! The columns of a loaded table: what the source has, what the project says, what the target gets.
 //!
-//! Promise: an unknown source makes everything unknown and nothing wrong. It does not judge rules
-//! (see `rules.rs`) and does not plan the table (see `table.rs`).
+//! Promise: if the source is unknown, everything about it is unknown and nothing is wrong. Rules are
+//! checked in `rules.rs`; the plan of the table is made in `table.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Connections: bound options, secrets as templates, what their connector can do.
+//! Connections: bound options, secrets as templates, and what their connector can do.
 //!
-//! Promise: a connection in the plan has every option its connector needs. It opens nothing and knows
-//! no connector but by its spec. Read next: `load.rs` and `publish.rs`, which use connections.
+//! Promise: a connection in the plan has every option that its connector needs. It opens nothing, and knows
+//! a connector only by its spec. Read next: `load.rs` and `publish.rs`, which use connections.
 
 use std::collections::BTreeMap;
 

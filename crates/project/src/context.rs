@@ -1,7 +1,7 @@
-//! What the check of steps and models can see: the bound project and all facts.
+//! The context of the check of steps and models: the bound project and all facts.
 //!
-//! Promise: facts are looked up by the name a person writes, discovered before observed. It plans
-//! nothing. Read next: `load.rs`, `publish.rs`, `command.rs`, `models/mod.rs`.
+//! Promise: facts are found by the name that the user writes; discovered facts come before observed ones.
+//! It makes no plan. Read next: `load.rs`, `publish.rs`, `command.rs`, `models/mod.rs`.
 
 use std::collections::BTreeMap;
 

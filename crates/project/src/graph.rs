@@ -1,7 +1,7 @@
-//! Tasks to a graph: edges from what is read and written, order, cycles, unknown tables.
+//! Builds the graph of tasks: edges from what they read and write, order, cycles, unknown tables.
 //!
-//! Promise: parents come before children, every edge has a reason in data or in `after`, and two
-//! sources never share a target. Nodes are tables and commands, not steps. It does not plan tasks.
+//! Promise: parents come before children, every edge comes from data or from `after`, and two sources never
+//! share a target. Nodes are tables and commands, not steps. It makes no plan of a task.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

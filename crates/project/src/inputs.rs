@@ -1,7 +1,7 @@
-//! What goes into a check and what comes out of it.
+//! The input and the result of a check.
 //!
-//! Promise: plain values, so that a check is a function. It knows no phase of the check.
-//! Read next: `check.rs`.
+//! Promise: they are plain values, so a check is a function. It knows no phase of the check. Read next:
+//! `check.rs`.
 
 use std::collections::BTreeMap;
 

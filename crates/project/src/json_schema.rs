@@ -1,7 +1,7 @@
-//! JSON Schemas of the project's files, from the same declaration that the parser reads.
+//! JSON Schemas of the project's files, from the declaration that the parser uses.
 //!
-//! Promise: a key is in the schema exactly when the parser knows it. Editors use them for completion
-//! and for underlining; the check itself never does.
+//! Promise: a key is in the schema exactly if the parser knows it. Editors use the schemas for completion
+//! and to mark mistakes; the check itself does not. Read next: `keys/mod.rs`.
 
 use serde_json::{Map, Value, json};
 use towpath_vocab::{ConnectorSpec, OptionKind, OptionSpec};

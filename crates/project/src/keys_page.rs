@@ -1,6 +1,7 @@
-//! The reference page of project files, from the same declaration that the parser reads.
+//! The reference page of project files, from the declaration that the parser uses.
 //!
-//! Promise: a key is on the page exactly when the parser knows it, with the words of its declaration.
+//! Promise: a key is on the page exactly if the parser knows it, with the text of its declaration. Read
+//! next: `keys/mod.rs`.
 
 use std::fmt::Write as _;
 

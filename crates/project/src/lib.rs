@@ -1,9 +1,9 @@
-//! A project's files to a checked plan: parse -> bind -> check -> plan.
+//! From the files of a project to a checked plan: parse -> bind -> check -> plan.
 //!
-//! Promise: pure and synchronous. Files, connector specs and facts come in as values; a `Plan` and all
-//! mistakes at once, each with its place and what to do, go out. It never reads a disk, an environment
-//! or a clock, never sees a secret's value, and knows connectors only by their specs.
-//! Read next: `check.rs` (the four phases), `keys/mod.rs` (every key), `codes.rs` (every mistake).
+//! Promise: it is pure and synchronous. Files, connector specs and facts come in as values. It returns a
+//! `Plan`, and all mistakes at once, each with its position and what to do. It never reads a disk, an
+//! environment or a clock, never sees the value of a secret, and knows connectors only by their specs. Read
+//! next: `check.rs` (the four phases), `keys/mod.rs` (every key), `codes.rs` (every mistake).
 
 mod bind;
 mod bound;

@@ -1,6 +1,7 @@
-//! Text of bounds and lists of values, read as a column's type.
+//! Parses the text of limits and lists of values as the type of a column.
 //!
-//! Promise: what passes here, the run reads too. Types that it cannot judge pass. It knows no places.
+//! Promise: what is accepted here, the run can parse too. Types that cannot be checked are accepted. It
+//! knows no positions. Read next: `rules.rs`.
 
 use std::cmp::Ordering;
 

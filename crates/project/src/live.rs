@@ -1,7 +1,8 @@
-//! What is known of outside tables against what they look like now: the judgement of `check --connect`.
+//! Compares the known columns of external tables with the present ones: the core of `check --connect`.
 //!
-//! Promise: every difference once, at the place that says otherwise, with what to do. It contacts
-//! nothing: the live tables come in as values. Read next: `outline.rs`, where the known ones come from.
+//! Promise: every difference is reported once, at the line that says otherwise, with what to do. It
+//! contacts nothing: the present tables come in as values. Read next: `outline.rs`, which finds the known
+//! ones.
 
 use std::collections::BTreeMap;
 

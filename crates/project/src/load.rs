@@ -1,7 +1,7 @@
-//! `load` steps: tables and patterns to load tasks.
+//! `load` steps: turns their tables and patterns into load tasks.
 //!
-//! Promise: each table of the step becomes one task, with its settings laid over each other in the
-//! documented order. It does not know other steps (see `graph.rs`).
+//! Promise: each table of the step becomes one task, with its settings merged in the documented order. It
+//! does not know other steps (see `graph.rs`). Read next: `settings.rs`, `table.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! What can be said about a project's files before everything in them is right.
+//! Reads parts of a project that still has mistakes: its environment, state store, id and connections.
 //!
-//! Promise: as `check` reads them, and nothing is said twice: mistakes are `check`'s to report. A
-//! connection whose project has a mistake elsewhere can still be looked at. Read next: `bound.rs`.
+//! Promise: the parts are read as `check` reads them, but mistakes are reported only by `check`. So a
+//! connection can be tested although the project has a mistake elsewhere. Read next: `bound.rs`.
 
 use std::collections::BTreeMap;
 

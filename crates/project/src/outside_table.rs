@@ -1,7 +1,7 @@
-//! What is said about the outside table of a load: that it is not known, was seen otherwise, or cannot
-//! be read in the way that is asked for.
+//! Diagnostics about the external table of a load: it is unknown, has changed, or cannot be read in this
+//! mode.
 //!
-//! Promise: nothing here changes the plan; each function says at most one thing, at its place. It
+//! Promise: nothing here changes the plan; each function reports at most one mistake, at its position. It
 //! contacts no system. Read next: `load.rs`.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
-//! A pipeline's params: declared with a type and a default, given with `--param`.
+//! The params of a pipeline: declared with a type and a default, set with `--param`.
 //!
-//! Promise: a value that is used reads as its declared type. It knows no other substitution.
+//! Promise: every value parses as its declared type. It knows no other substitution. Read next: `bind.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! Phase one: files to trees, by what each file is.
+//! Phase one: parses the files, each by its kind.
 //!
-//! Promise: every file of the project is read once; what is no part of a project is left alone. It
-//! binds nothing and judges no key. Read next: `bound.rs`.
+//! Promise: every file of the project is parsed once; other files are ignored. It binds nothing and checks
+//! no key. Read next: `bound.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! `publish` steps: lakehouse tables sent to an outside system.
+//! `publish` steps: lakehouse tables that are sent to an external system.
 //!
-//! Promise: a publish into a system that is not `writable: true` is planned and said to be skipped.
-//! It does not know which tables exist; `graph.rs` checks what is read.
+//! Promise: a publish to a connection without `writable: true` is planned, and a diagnostic says that it
+//! will be skipped. It does not know which tables exist; `graph.rs` checks what is read.
 
 use towpath_vocab::{
     Action, BadRows, Face, Naming, PublishPlan, SchemaChange, TableLineage, TableName, TablePlan,

@@ -1,7 +1,7 @@
-//! Places in project files, and the list in which diagnostics are gathered.
+//! Positions in project files, and the list that collects diagnostics.
 //!
-//! Promise: a place is small and can be copied; it becomes a `vocab::Span` only when something is
-//! said about it. It does not know what is wrong with a file. Read next: `yaml/mod.rs`.
+//! Promise: a position is small and can be copied; it becomes a `vocab::Span` only in a diagnostic. It does
+//! not know what is wrong with a file. Read next: `yaml/mod.rs`.
 
 use std::collections::HashSet;
 

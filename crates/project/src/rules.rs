@@ -1,7 +1,7 @@
-//! Rules of columns: read, and held against the column's type where it is known.
+//! Reads the rules of columns, and checks them against the column's type if it is known.
 //!
-//! Promise: a rule in the plan can be judged by the run: its pattern compiles, its bounds read as the
-//! column's type. It does not know rows. Read next: `checks.rs` for what is demanded of a commit.
+//! Promise: the run can evaluate every rule in the plan: its pattern compiles, and its limits parse as the
+//! column's type. It does not know rows. Read next: `checks.rs`, for checks of whole tables.
 
 use std::cmp::Ordering;
 

@@ -1,7 +1,7 @@
-//! `schemas/CONNECTION.yml`: what outside tables look like, read into facts and written from them.
+//! `schemas/CONNECTION.yml`: reads the columns of external tables as facts, and writes them.
 //!
-//! Promise: what is written reads back the same. A type that the config has no word for is written as
-//! `unknown` and read back as `Null`, which nothing is checked against.
+//! Promise: what is written reads back the same. A type without a word in the config is written as
+//! `unknown` and read as `Null`, which is not checked. Read next: `vocab/src/types.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;

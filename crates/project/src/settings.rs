@@ -1,7 +1,8 @@
-//! What holds for one table once all layers are laid over each other.
+//! Merges the settings of a table from all levels.
 //!
-//! Promise: project defaults < pipeline defaults < connection's table < step < pattern < exact name,
-//! and each setting remembers its file and line for `plan --explain`. It does not read the settings.
+//! Promise: the order is project defaults < pipeline defaults < the connection's table < step < pattern <
+//! exact name. Each setting has its file and line, for `plan --explain`. It does not interpret the
+//! settings. Read next: `table.rs`.
 
 use serde_json::Value as Json;
 

@@ -1,7 +1,8 @@
 //! Applies the declaration of keys to a tree: unknown keys, wrong values, missing keys, substitution.
 //!
-//! Promise: afterwards every leaf is bound and reads as what its key takes, or a diagnostic says why
-//! not; readers may then skip what they cannot read. It does not know what a project means.
+//! Promise: afterwards every value is bound and valid for its key, or there is a diagnostic; so other code
+//! may skip values that it cannot read. It does not know what a project means. Read next:
+//! `keys/declare.rs`, `bind.rs`.
 
 use std::collections::BTreeMap;
 

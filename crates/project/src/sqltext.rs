@@ -1,7 +1,8 @@
-//! SQL in a YAML value: judged with `towpath_sql`, its mistakes placed in the file.
+//! SQL in a YAML value: analysed with `towpath_sql`, with mistakes at their position in the file.
 //!
-//! Promise: only what is proven wrong is said, and at the right character where the value stands in
-//! the file as it is; what quotes and comments are open at a place is known. It knows no tables of its own.
+//! Promise: only proven mistakes are reported, at the right character if the value is in the file as it is
+//! (not folded or escaped). `inside` says which quotes and comments are open at a position. It knows no
+//! tables of its own.
 
 use arrow_schema::{DataType, SchemaRef};
 use towpath_sql::SqlProblem;

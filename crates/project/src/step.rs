@@ -1,7 +1,7 @@
-//! A step: exactly one verb, and what its tasks share.
+//! A step: exactly one action, and the settings that its tasks share.
 //!
-//! Promise: a step with several verbs or none is an error that names them; verbs of later versions
-//! are said to be not active. It does not plan what a verb does: see the file named after it.
+//! Promise: a step with several actions, or without one, is an error that names them; an action of a later
+//! version is reported as not supported. It does not plan an action: see the file with its name.
 
 use arrow_schema::SchemaRef;
 use towpath_vocab::{Action, PlannedTask, RetryPlan, StepName, TableName, TaskId, TriggerRule};

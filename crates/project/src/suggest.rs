@@ -1,6 +1,6 @@
-//! The word a person most likely meant.
+//! Finds the word that the user probably meant.
 //!
-//! Promise: a suggestion is near in spelling or there is none. It knows nothing of what words mean.
+//! Promise: a suggestion has nearly the same spelling, or there is none. It does not know what words mean.
 
 /// The nearest known word, if it is near enough to be a slip.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

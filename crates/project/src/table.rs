@@ -1,7 +1,7 @@
-//! One table's settings to a `TablePlan`: reading, writing, columns, rules, checks, limits.
+//! Turns the settings of one table into a `TablePlan`: reading, writing, columns, rules, checks, limits.
 //!
-//! Promise: the plan is complete and consistent, or a diagnostic says why not; defaults are those of
-//! product.md's "Words". It does not know where settings came from (see `settings.rs`).
+//! Promise: the plan is complete and consistent, or a diagnostic says why not. Defaults are those of
+//! `docs/reference/project-files.md`. It does not know where settings came from (see `settings.rs`).
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
-//! Scalars read as what a key takes: durations, sizes, limits, types.
+//! Parses scalar values: durations, sizes, limits, types.
 //!
-//! Promise: one reading of each form, used by the check and by the plan alike. It knows no places.
+//! Promise: each format has one parser, for the check and the plan. It knows no positions. Read next:
+//! `shape.rs`.
 
 use towpath_vocab::{Threshold, types};
 

@@ -1,7 +1,7 @@
-//! Macros of dbt's own packages that models call by package name: `dbt_utils.star`, `dbt.datediff`.
+//! Macros of dbt's packages that models call by package name: `dbt_utils.star`, `dbt.datediff`.
 //!
-//! A macro of that name in the project's files comes first, so an installed package always wins. Only
-//! the commonly used ones are here; any other name is a mistake that says so.
+//! Promise: a macro with that name in the project's files wins, so an installed package is always used.
+//! Only common macros are here; for any other name the mistake says so. Read next: `macros.rs`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! What a template can call: `ref`, `source`, `config`, `var`, `env_var`, `is_incremental`,
-//! `run_query`, `adapter`, macros, and the values beside them (`this`, `target`, `execute`).
+//! The functions of a template: `ref`, `source`, `config`, `var`, `env_var`, `is_incremental`, `run_query`,
+//! `adapter`, macros, and values (`this`, `target`, `execute`).
 //!
-//! Each function notes what it was asked in the session. Nothing here touches the outside; questions
-//! about the warehouse end in `Session::ask`.
+//! Promise: each function records its arguments in the session. Nothing here does I/O; questions about the
+//! warehouse go to `Session::ask`. Read next: `session.rs`.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Ephemeral models become CTEs in front of the statement that refers to them.
+//! Puts ephemeral models as CTEs before the statement that refers to them.
 //!
-//! A statement that begins with its own `WITH` keeps it: ours come first in the same list, so that
-//! the statement's CTEs may read them. It knows comments and the word `WITH`, no other SQL.
+//! Promise: if the statement begins with `WITH`, the new CTEs come first in the same list, so that the
+//! statement's own CTEs can read them. It knows comments and the word `WITH`, and no other SQL.
 
 use std::ops::Range;
 

@@ -1,9 +1,9 @@
-//! Bounds of what a template makes: sizes are checked at `~`, `+` and `*`.
+//! Limits the size of the values that a template builds: checked at `~`, `+` and `*`.
 //!
-//! The engine counts steps, not sizes, and `s ~ s` doubles a text with one step. So each operand of these
-//! operators gets a filter that lets it pass unchanged, or stops the template. Only the text inside tags
-//! changes; where it grew is kept, so that places in messages stay right. It does not know values; see
-//! `limits.rs`.
+//! The template engine counts steps, not sizes, and `s ~ s` doubles a text in one step. So each operand of
+//! these operators gets a filter that returns it unchanged or stops the template. Only the text inside tags
+//! changes; the added lengths are recorded, so positions in messages stay correct. It does not know values;
+//! see `limits.rs`.
 
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
-//! The callable values of a template: `config`, `var`, `adapter`, `exceptions`.
+//! The objects of a template that can be called: `config`, `var`, `adapter`, `exceptions`.
 //!
-//! Each has a call, methods, or both, and notes what it was asked in the session. The plain functions
-//! beside them are in `context.rs`. Nothing here touches the outside.
+//! Promise: each can be called or has methods, and records its arguments in the session. Plain functions
+//! are in `context.rs`. Nothing here does I/O.
 
 use std::sync::Arc;
 

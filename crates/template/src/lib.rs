@@ -1,10 +1,10 @@
-//! Renders one file of dbt-style Jinja: first to see what it refers to, then to SQL.
+//! Renders one file of dbt's Jinja: first to find its references, then to SQL.
 //!
-//! Promise: pure and repeatable; the same text, values and answers give the same SQL. Every question
-//! about the warehouse goes through `vocab::Introspect`, in the order the template asks. Mistakes
-//! have a file, bytes and what to do; places in the SQL lead back to places in the template.
-//! It deliberately knows no file, no SQL grammar, no environment of the process and no clock.
-//! Read next: `scan.rs`, `render.rs`, then `context.rs` (what a template can call).
+//! Promise: it is pure and repeatable: the same text, values and answers give the same SQL. Every question
+//! about the warehouse goes through `vocab::Introspect`, in the order of the template. A mistake has a
+//! file, bytes and what to do; positions in the SQL can be converted to positions in the template. It knows
+//! no file system, no SQL grammar, no environment of the process and no clock. Read next: `scan.rs`,
+//! `render.rs`, then `context.rs` (the functions of a template).
 
 mod builtins;
 mod codes;

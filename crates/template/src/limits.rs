@@ -1,8 +1,8 @@
-//! How much a template may do and make: steps, text, items.
+//! The limits of a template: steps, text, items.
 //!
-//! Promise: a template that doubles what it holds, or loops within loops, stops within seconds and some
-//! megabytes, with T0410 (too many steps) or T0411 (too much text or too many items). It does not know
-//! where guards are; see `guards.rs`.
+//! Promise: a template that doubles its text, or nests loops, stops within seconds and some megabytes, with
+//! T0410 (too many steps) or T0411 (too much text or too many items). It does not know where the limits are
+//! checked; see `guards.rs`.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};

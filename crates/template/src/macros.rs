@@ -1,8 +1,8 @@
-//! Macros of a project: found in their files, each a template of its own, callable from everywhere.
+//! The macros of a project: found in their files, each a template of its own, callable from everywhere.
 //!
-//! A macro gives the text it writes, or the value it gives to `return`. To make that hold between
-//! macros of one file too, each is compiled under another inner name, so that every call, even of
-//! itself, goes through the one global object. It does not know packages: one name, one macro.
+//! Promise: a macro returns the text that it writes, or the value that it gives to `return`. So that this
+//! also holds between macros of one file, each is compiled under an internal name, and every call, even of
+//! itself, goes through one global object. It does not know packages: one name, one macro.
 
 use std::ops::Range;
 use std::sync::Arc;

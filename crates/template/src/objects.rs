@@ -1,7 +1,7 @@
-//! Values of a template: relations, columns, the rows of a query.
+//! The values of a template: relations, columns, rows of a query.
 //!
-//! A relation writes itself as `"schema"."table"`. They have no connection; whatever needs the
-//! warehouse asks through `session.rs`.
+//! Promise: a relation prints itself as `"schema"."table"`. The values have no connection to the warehouse;
+//! questions about it go through `session.rs`.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,11 +1,11 @@
-//! Why a template could not be rendered: a mistake with its place, or an answer that only a live
-//! warehouse can give.
+//! Why a template could not be rendered: a mistake with its position, or a question that only a live
+//! warehouse can answer.
 //!
-//! Codes: M0320 syntax, M0321 a name or function that does not exist, M0322 `ref` or `source` to
-//! nothing, M0323 arguments, M0324 `var` without value, M0325 `env_var` without value, M0326 macros,
-//! M0327 raised by the template itself, M0328 anything else that failed while rendering, T0410 too many
-//! steps, T0411 too much text or too many items.
-//! It does not know lines and columns; whoever shows a mistake has the file's text.
+//! Codes: M0320 syntax, M0321 a name or function that does not exist, M0322 `ref` or `source` to nothing,
+//! M0323 arguments, M0324 `var` without value, M0325 `env_var` without value, M0326 macros, M0327 raised by
+//! the template itself, M0328 anything else that failed while rendering, T0410 too many steps, T0411 too
+//! much text or too many items. It does not know lines and columns; the code that shows a mistake has the
+//! file's text.
 
 use minijinja::{Error, ErrorKind};
 

@@ -1,7 +1,7 @@
-//! Methods of Python's text, lists and maps that templates of dbt projects call.
+//! Methods of Python's strings, lists and dicts that templates of dbt projects call.
 //!
-//! Only those without side effects: values here never change, so `append` and its kin are refused
-//! with the way around. It knows nothing of dbt.
+//! Promise: only methods without side effects are here, because values in a template never change; `append`
+//! and similar methods are refused with an alternative. It knows nothing of dbt.
 
 use minijinja::value::{Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind};

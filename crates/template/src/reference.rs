@@ -1,6 +1,6 @@
-//! What a template can name of the world outside it: models, source tables, variables.
+//! What a template can refer to: models, source tables, variables.
 //!
-//! Plain values; who resolves them is the caller's business.
+//! Promise: plain values; the caller resolves them. Read next: `scan.rs`, which finds them.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
-//! A template and its answers to SQL, ephemeral models placed in front.
+//! Renders a template with its answers to SQL, and puts ephemeral models before it.
 //!
-//! The template is run until every question it asks has been answered; each question is asked once,
-//! in order. An answer that only a live warehouse has ends the rendering as `Pending`. It does not
-//! parse the SQL it makes.
+//! Promise: the template is run until all of its questions are answered; each question is asked once, in
+//! order. If only a live warehouse has an answer, rendering ends with `Pending`. It does not parse the SQL.
+//! Read next: `session.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! What a template refers to, without a warehouse: references, config, variables.
+//! Finds what a template refers to, without a warehouse: references, config, variables.
 //!
-//! The template is run with functions that only take notes: as a first load and as an incremental
-//! one, and once more with `execute` true, so that every branch these questions guard is seen.
-//! Mistakes in the parts that only run against a warehouse are left to the run. It resolves nothing.
+//! Promise: the template is run with functions that only record their arguments: as a first load, as an
+//! incremental load, and with `execute` true, so that every branch that depends on these is covered.
+//! Mistakes in branches that only run with a warehouse are left to the run. It resolves nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

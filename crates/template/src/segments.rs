@@ -1,7 +1,8 @@
-//! Cuts a template into text, comments, expressions and blocks, with byte ranges.
+//! Splits a template into text, comments, expressions and blocks, with byte ranges.
 //!
-//! Only as much syntax as is needed to find macros, call sites and literal text: delimiters, strings
-//! inside tags, whitespace control, `raw`. It judges nothing; the engine's own parser does.
+//! Promise: it parses only the syntax that is needed to find macros, calls and literal text: delimiters,
+//! strings inside tags, whitespace control, `raw`. It reports no mistakes; the parser of the template
+//! engine does.
 
 use std::ops::Range;
 

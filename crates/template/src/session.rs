@@ -1,9 +1,9 @@
-//! What one rendering knows and remembers: the caller's values, what the template asked for, and the
-//! answers so far.
+//! The state of one rendering: the caller's values, the recorded arguments of functions, and the answers so
+//! far.
 //!
-//! Questions are answered by position: rendering is repeatable, so a rendering that meets an open
-//! question stops, the caller answers it, and the next rendering gets one question further. That
-//! keeps the engine free of borrowed answerers and each question asked once.
+//! Questions are answered by position. Rendering is repeatable: it stops at a question without an answer,
+//! the caller answers it, and the next rendering reaches one question more. So the template engine needs no
+//! borrowed answerer, and each question is asked once. Read next: `render.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,9 @@
 //! Which bytes of the rendered SQL came from which bytes of the template.
 //!
-//! Before rendering, each piece of literal text that goes straight to the output is marked with two
-//! private-use characters and its number; after rendering the marks are taken out again. Text that
-//! is captured first (`set`, `macro`, `call`, `filter`, `raw`) is not marked, so no value a template
-//! compares or passes on ever holds a mark. It knows nothing of SQL.
+//! Before rendering, each piece of literal text that goes directly to the output is marked with two
+//! private-use characters and its number; after rendering the marks are removed. Text that is captured
+//! first (`set`, `macro`, `call`, `filter`, `raw`) is not marked, so no value that a template compares or
+//! passes on contains a mark. It knows nothing of SQL.
 
 use std::ops::Range;
 

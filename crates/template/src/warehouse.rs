@@ -1,7 +1,7 @@
-//! Questions about the warehouse as templates put them: rows, columns, existence.
+//! Questions of a template about the warehouse: rows, columns, whether a table exists.
 //!
-//! While models are only looked at, nothing is known: no rows, no columns, no table. It does not ask
-//! anybody itself; `Session::ask` keeps the questions for the caller.
+//! Promise: during a scan nothing is known: no rows, no columns, no table. It asks nobody itself;
+//! `Session::ask` keeps the questions for the caller.
 
 use minijinja::{Error, ErrorKind, Value};
 use towpath_vocab::{Answer, Question, TableName, types};

@@ -1,8 +1,8 @@
-//! Holds the keys of dbt's files against their declaration.
+//! Checks the keys of dbt's files against their declaration.
 //!
-//! Promise: each key of an entry or a `config` is obeyed, describes something, or is said: an error
-//! where rows or guarantees would differ, a warning elsewhere, and an unknown one with the nearest
-//! name. It reads no value beyond whether it is set. Read next: `keys.rs`.
+//! Promise: each key of an entry or a `config` has an effect, is a description, or is reported: as an error
+//! where rows or guarantees would differ, otherwise as a warning. An unknown key is an error with the
+//! nearest name. It looks only at whether a value is set. Read next: `keys.rs`.
 
 use serde_json::Value as Json;
 use towpath_template::MacroFile;

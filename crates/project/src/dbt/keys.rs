@@ -1,7 +1,8 @@
-//! Every key of dbt's files, declared once: what becomes of it in this version.
+//! Every key of dbt's files, declared once: what this version does with it.
 //!
-//! Promise: data only. A key is obeyed, describes something for people, or is known and not active;
-//! then it says what that means. It does not know values. Read next: `judge.rs`, which applies it.
+//! Promise: data only. A key has an effect, describes something for people, or is known but not supported;
+//! then the declaration says what that means. It does not know values. Read next: `judge.rs`, which uses
+//! it.
 
 /// What becomes of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
-//! dbt's own files as this version reads them: which keys are obeyed, `dbt_project.yml`, seeds.
+//! dbt's own files as this version reads them: supported keys, `dbt_project.yml`, seeds.
 //!
-//! Promise: a key of dbt is obeyed, or a diagnostic says that it is not; an unknown one is an error.
-//! It renders no template and judges no SQL. Read next: `keys.rs` (every key), then `judge.rs`.
+//! Promise: a key of dbt has an effect, or a diagnostic says that it has none; an unknown key is an error.
+//! It renders no template and checks no SQL. Read next: `keys.rs` (every key), then `judge.rs`.
 
 mod judge;
 mod keys;

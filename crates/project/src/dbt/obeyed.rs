@@ -1,7 +1,8 @@
-//! Every key of dbt's files: two values give two plans, or a diagnostic of the declared level names it.
+//! Tests every key of dbt's files: two values give two plans, or a diagnostic of the declared level names
+//! the key.
 //!
-//! Promise: a key declared as obeyed that changes nothing fails here, and so does a known key that is
-//! passed over, in each of the places where dbt lets it stand.
+//! Promise: a key that is declared as supported but changes nothing fails here, and so does a known key
+//! that is silently ignored, in each of the places that dbt allows.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 

@@ -1,7 +1,7 @@
-//! `dbt_project.yml`: what it says about models and seeds by folder, and variables.
+//! `dbt_project.yml`: configs of models and seeds by folder, and variables.
 //!
-//! Promise: the nearest folder wins over those above it, as in dbt, and what a file or its YAML says
-//! wins over both. Keys that are not obeyed are said. Read next: `keys.rs`, `models/read.rs`.
+//! Promise: the nearest folder wins over those above it, as in dbt, and the config in a file or its YAML
+//! wins over both. Keys without an effect are reported. Read next: `keys.rs`, `models/read.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
-//! `seeds/*.csv`: small tables that belong to the project, loaded by the steps that build models.
+//! `seeds/*.csv`: small tables of the project, loaded by the steps that build models.
 //!
-//! Promise: a seed is read as dbt reads it: as a whole, `null` and empty fields as NULL, names in lower
-//! case unless `quote_columns` says otherwise, types as `column_types` says, else from the data. It
-//! opens no file: of a seed's text only the header is known here. Read next: `models/check.rs`.
+//! Promise: a seed is read as in dbt: in full, `null` and empty fields as NULL, column names in lower case
+//! unless `quote_columns` says otherwise, types from `column_types` or else from the data. It opens no file
+//! and knows only the header of a seed. Read next: `models/check.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 

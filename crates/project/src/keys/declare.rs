@@ -1,4 +1,4 @@
-//! The form of a declaration: keys, kinds, shapes.
+//! The types of the declaration of keys: `Key`, `Kind`, `KeySchema`.
 //!
 //! Promise: data only. The keys themselves are in `root.rs`, `pipeline.rs` and `table.rs`.
 

@@ -1,7 +1,7 @@
-//! Every key of every project file, declared once: name, what it takes, one line of documentation.
+//! Every key of every project file, declared once: its name, its kind of value, one line of documentation.
 //!
-//! Promise: the parser, the suggestions for unknown keys and the JSON Schemas read this declaration
-//! and nothing else. It does not know values. Read next: `shape.rs` (which applies it), `schema.rs`.
+//! Promise: the parser, the suggestions for unknown keys and the JSON Schemas use this declaration and
+//! nothing else. It does not know values. Read next: `shape.rs`, which applies it, and `json_schema.rs`.
 
 mod declare;
 #[cfg(test)]

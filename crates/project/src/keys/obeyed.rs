@@ -1,7 +1,7 @@
-//! Every key of every project file: two values give two plans, or a diagnostic names the key.
+//! Tests every key of every project file: two values give two plans, or a diagnostic names the key.
 //!
-//! Promise: a key that is declared and neither obeyed nor refused fails here, and so does a new key
-//! that nobody wrote two values for. What a plan's value does in a run is tested where it is done.
+//! Promise: a key that is declared but has no effect and no diagnostic fails here, and so does a new key
+//! without two values in this test. What the value in the plan does in a run is tested where it is used.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 

@@ -1,6 +1,6 @@
-//! Keys of `pipelines/*.yml`: the pipeline and its steps.
+//! The keys of `pipelines/*.yml`: the pipeline and its steps.
 //!
-//! See `keys/mod.rs`.
+//! Promise: data only. The keys of a table in a step are in `table.rs`. Read next: `mod.rs`.
 
 use super::declare::{Key, KeySchema, Kind, key};
 use super::table::TABLE_DEFAULTS;

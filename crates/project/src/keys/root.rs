@@ -1,6 +1,6 @@
-//! Keys of `towpath.yml`, `connections/*.yml` and `schemas/*.yml`.
+//! The keys of `towpath.yml`, `connections/*.yml` and `schemas/*.yml`.
 //!
-//! See `keys/mod.rs`.
+//! Promise: data only. Options of a connector are not here: they are in its spec. Read next: `mod.rs`.
 
 use super::declare::{Key, KeySchema, Kind, key};
 use super::table::TABLE_DEFAULTS;

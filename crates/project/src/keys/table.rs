@@ -1,6 +1,6 @@
-//! Keys of a table in a step: how it is read and written, its columns with rules, its checks.
+//! The keys of a table in a step: how it is read and written, its columns with rules, its checks.
 //!
-//! See `keys/mod.rs`.
+//! Promise: data only. `table.rs` of this crate reads the values. Read next: `mod.rs`.
 
 use super::declare::{Key, KeySchema, Kind, key};
 

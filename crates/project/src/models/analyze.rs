@@ -1,7 +1,7 @@
-//! One model rendered against facts and judged.
+//! Renders one model with the known facts, and analyses its SQL.
 //!
-//! Promise: mistakes are shown in the template, not in the SQL it becomes. What needs the warehouse
-//! makes the model deferred, never wrong.
+//! Promise: mistakes are shown in the template, not in the rendered SQL. If rendering needs the warehouse,
+//! the model is deferred to the run, not wrong. Read next: `check.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,7 @@
-//! All models of a project, parents first.
+//! Checks all models of a project, parents first.
 //!
-//! Promise: each model is read, resolved, judged and planned once. How is in the files beside this.
+//! Promise: each model is read, resolved, analysed and planned once. It only calls the phases: `read.rs`,
+//! `resolve.rs`, `analyze.rs`, `plan.rs`.
 
 use std::collections::BTreeMap;
 

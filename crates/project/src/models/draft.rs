@@ -1,4 +1,4 @@
-//! A model on its way through the check, and what models are read against.
+//! A model during the check, and the context that the phases share.
 //!
 //! Promise: data only. Read next: `check.rs`.
 

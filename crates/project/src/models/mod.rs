@@ -1,8 +1,8 @@
-//! SQL models: files and dbt's YAML to checked models with columns, lineage and tests.
+//! SQL models: turns files and dbt's YAML into checked models with columns, lineage and tests.
 //!
-//! Promise: each model is scanned, resolved and analysed once, parents first. Only what is proven
-//! wrong is called wrong: columns that were merely observed in the last run give warnings. It renders
-//! with `template`, judges with `sql`, and runs nothing. Read next: `check.rs`, then `analyze.rs`.
+//! Promise: each model is scanned, resolved and analysed once, parents first. Only a proven mistake is an
+//! error; if columns were only observed in the last run, it is a warning. It renders with `template`,
+//! analyses with `sql`, and runs nothing. Read next: `check.rs`, then `analyze.rs`.
 
 mod analyze;
 mod check;

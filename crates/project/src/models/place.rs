@@ -1,6 +1,6 @@
-//! Bytes of a text file as a place, and mistakes of templates said there.
+//! Converts byte ranges of a model file to positions, and reports mistakes of templates there.
 //!
-//! Promise: a place inside a macro is shown in the macro's file. It words nothing itself.
+//! Promise: a mistake inside a macro is shown in the macro's file. It does not write the messages itself.
 
 use towpath_template::{Mistake, TemplateProblem};
 use towpath_vocab::{Diagnostic, Level};

@@ -1,6 +1,7 @@
-//! A checked model as it is in a plan.
+//! Turns a checked model into its part of the plan.
 //!
-//! Promise: dbt's words for incremental models mean here what they mean there. It judges no SQL.
+//! Promise: dbt's words for incremental models mean the same as in dbt. It checks no SQL. Read next:
+//! `vocab/src/plan.rs`.
 
 use std::collections::BTreeMap;
 

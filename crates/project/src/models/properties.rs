@@ -1,7 +1,7 @@
-//! dbt's YAML beside models: what it says about models and sources.
+//! dbt's YAML files next to models: properties of models and sources.
 //!
-//! Promise: every key is obeyed or said (see `dbt/keys.rs`), and names that lead nowhere are said.
-//! Tests are read by `tests_of.rs` once columns are known.
+//! Promise: every key has an effect or is reported (see `dbt/keys.rs`), and so are names that do not exist.
+//! `tests_of.rs` reads tests, once columns are known.
 
 use std::collections::HashMap;
 

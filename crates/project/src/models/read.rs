@@ -1,7 +1,7 @@
-//! Model files to drafts: name, schema, config.
+//! Reads model files: name, schema, config.
 //!
-//! Promise: the file's config beats the YAML's, which beats the project's defaults, as in dbt. It
-//! resolves no reference.
+//! Promise: the config in the file wins over the YAML, which wins over the defaults of the project, as in
+//! dbt. It resolves no reference. Read next: `resolve.rs`.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
-//! `ref` and `source` to tables, and the order of models.
+//! Resolves `ref` and `source` to tables, and orders the models.
 //!
-//! Promise: a reference to nothing is said at the reference, with the nearest name; circles are named
-//! with their path. It renders nothing.
+//! Promise: a reference to an unknown table is reported at the reference, with the nearest name; a cycle is
+//! reported with its path. It renders nothing. Read next: `analyze.rs`.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,7 +1,7 @@
 //! `models:` of a step: which models it builds, and which seeds it loads.
 //!
-//! Promise: a word that selects nothing is an error. It knows `all`, names, schemas, tables, paths
-//! and patterns; dbt's full selection grammar belongs to the command line.
+//! Promise: a selector that selects nothing is an error. It knows `all`, names, schemas, tables, paths and
+//! patterns; dbt's full grammar is for the command line (`project/src/select/mod.rs`).
 
 use std::collections::BTreeSet;
 

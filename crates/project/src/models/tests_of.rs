@@ -1,7 +1,7 @@
 //! dbt's tests of a model or source, as checks.
 //!
-//! Promise: `tests` and `data_tests`, with and without `arguments:`, mean what they mean in dbt; a
-//! test that this version does not run is said, never silently dropped.
+//! Promise: `tests` and `data_tests`, with and without `arguments:`, mean the same as in dbt. A test that
+//! this version does not run is reported, never silently dropped. Read next: `vocab/src/check.rs`.
 
 use towpath_vocab::{Action, Check, CheckKind, Severity, TableName, Tolerance};
 

@@ -1,6 +1,6 @@
-//! Why a selection is not valid or selects nothing, with a help line.
+//! Why a selector is not valid or selects nothing, with a help line.
 //!
-//! It has no code of its own: the caller gives it one, since `run`, `plan` and `rerun` differ. Read next:
+//! It has no code of its own: the caller gives it one, because `run`, `plan` and `rerun` differ. Read next:
 //! `grammar.rs`, `meaning.rs`.
 
 /// A selection that cannot be carried out.

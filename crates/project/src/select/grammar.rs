@@ -1,6 +1,7 @@
-//! The text of a selection to words: what is meant, and how far its neighbours are meant too.
+//! Parses the text of a selector: methods, names, and how many neighbours of a task are included.
 //!
-//! Promise: each word is read alone, so that a mistake names the word it is in. It knows no plan.
+//! Promise: each word is parsed separately, so a mistake names its word. It knows no plan. Read next:
+//! `meaning.rs`.
 
 use super::error::SelectError;
 

@@ -1,7 +1,7 @@
-//! Neighbours in a pipeline, and a pipeline of some of its tasks.
+//! Finds the neighbours of tasks, and makes a pipeline of some of its tasks.
 //!
-//! Promise: order survives what is left out: when `a -> b -> c` loses `b`, `c` still waits for `a`. It
-//! does not know why tasks are kept.
+//! Promise: the order of the selected tasks is kept: if `a -> b -> c` loses `b`, `c` still waits for `a`.
+//! It does not know why tasks were selected.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 

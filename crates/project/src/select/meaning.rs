@@ -1,7 +1,8 @@
-//! Words to tasks: what each method looks at, and what a person may have meant instead.
+//! Finds the tasks that a parsed selector means, and suggests names if there are none.
 //!
-//! Promise: names are looked up without regard to case. A word without a method means a table, a schema,
-//! a model, a task or, with a slash, a file. Every word must mean something somewhere in the plan.
+//! Promise: names are compared without regard to case. A word without a method means a table, a schema, a
+//! model, a task or, if it contains a slash, a file. Every word must match something in the plan. Read
+//! next: `graph.rs`.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,9 @@
-//! `--select` and `--exclude`: which tasks of a plan are meant, in dbt's grammar.
+//! `--select` and `--exclude`: selects tasks of a plan, in dbt's grammar.
 //!
-//! Promise: pure, and a word that means nothing is an error with the nearest names, never a run that
-//! does less than was asked. Union by blank, intersection by comma, `+x`, `x+`, `2+x+1`, `@x`, `*`.
-//! It knows no run and no state of one. Read next: `grammar.rs` (text to words), `meaning.rs` (words
-//! to tasks), `graph.rs` (neighbours, and a pipeline without the tasks that are left out).
+//! Promise: it is pure. A word that matches nothing is an error with the nearest names, so a run never does
+//! silently less than was asked. A blank means union, a comma intersection; `+x`, `x+`, `2+x+1`, `@x` and
+//! `*` are supported. It knows no run. Read next: `grammar.rs` (parses the text), `meaning.rs` (finds the
+//! tasks), `graph.rs` (neighbours, and the pipeline of the selected tasks).
 
 mod error;
 mod grammar;

@@ -1,8 +1,8 @@
-//! YAML text to a tree in which every value knows its place.
+//! Parses YAML to a tree in which every value has its position.
 //!
-//! Promise: any text gives a tree or diagnostics with a place, never a panic and never unbounded
-//! memory. It does not know what keys mean (see `shape`) and binds nothing (see `bind`).
-//! Why it uses saphyr-parser's events: `docs/decisions/0004-yaml-parser.md`.
+//! Promise: any text gives a tree or diagnostics with a position, never a panic and never unlimited memory.
+//! It does not know what keys mean (see `shape.rs`) and binds nothing (see `bind.rs`). Why it uses the
+//! events of saphyr-parser: `docs/decisions/0004-yaml-parser.md`.
 
 mod parse;
 mod traps;

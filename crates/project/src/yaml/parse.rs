@@ -1,7 +1,8 @@
-//! Events to tree.
+//! Builds the tree from the events of the YAML parser.
 //!
-//! Promise: duplicate keys are reported with both places and the first one stays; aliases are copied
-//! up to a limit; a syntax error ends the file with its place. Names of traps are in `traps.rs`.
+//! Promise: a duplicate key is reported with both positions, and the first one is used. Aliases are copied
+//! up to a limit. After a syntax error the rest of the file is not read. `traps.rs` names common causes of
+//! syntax errors.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
-//! The traps of YAML that newcomers step into, named as such.
+//! Common mistakes in YAML, with the name of the mistake.
 //!
-//! Promise: a syntax error says what to write instead when the text around it shows the cause. It
-//! only words errors; `parse.rs` finds them.
+//! Promise: if the text around a syntax error shows its cause, the message says what to write instead. It
+//! only writes messages; `parse.rs` finds the errors.
 
 use super::tree::{Map, Node, Value};
 use crate::report::{At, Report};

@@ -1,7 +1,7 @@
-//! The tree: maps, lists, scalars, each with its place.
+//! The tree: maps, lists and scalars, each with its position.
 //!
-//! Promise: order is kept, and a scalar knows whether it was quoted, because `"no"` and `no` differ
-//! for the reader. It does not know the file's text. Read next: `parse.rs`.
+//! Promise: the order of keys is kept, and a scalar knows whether it was quoted, because `"no"` and `no`
+//! differ. It does not know the text of the file. Read next: `parse.rs`.
 
 use indexmap::IndexMap;
 
