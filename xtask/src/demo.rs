@@ -1,7 +1,7 @@
 //! `make demo`: builds the binary and runs `examples/nycflights` twice in a fresh copy.
 //!
-//! Promises to say beforehand how long the build takes, and to fail when the second run does anything.
-//! Knows of the example only its folder and which of its folders are results.
+//! Promise: it says beforehand how long the build takes, and fails if the second run does anything. Of the
+//! example it knows only the folder, and which of its subfolders contain results.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,10 +1,10 @@
 //! Pins the features of shared dependencies, so that `-p CRATE` and `--workspace` builds share them.
 //!
 //! Cargo unites features over the crates of one command. `crates/features`, a dev-dependency of every
-//! crate, lists each package whose features would differ, with the union; `generate` writes that
-//! manifest, `check` finds differences that are left. It asks `cargo tree` and builds nothing. Pins are
-//! for the platform that runs this; on others a few packages may be built twice, nothing breaks.
-//! `xtask` is left out: it is built before anything else and must not wait for the union.
+//! crate, lists each package whose features would differ, with the union. `generate` writes its manifest;
+//! `check` finds differences that are left. It uses `cargo tree` and builds nothing. The pins are for the
+//! platform that runs this; on others a few packages may be built twice. `xtask` is not included, because
+//! it is built before everything else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

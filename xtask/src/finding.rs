@@ -1,6 +1,6 @@
-//! One broken workspace rule: which rule, where, and what to do about it.
+//! A broken repository rule: which rule, where, and what to do.
 //!
-//! Does not know how rules find it or how it is printed beyond one line. Read next: `tidy.rs`.
+//! It does not know how a rule finds it. Read next: `tidy.rs`.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
-//! Promises the commands that keep the workspace in order: `cargo xtask tidy`, `features`,
-//! `generate`, `test`, `demo`.
+//! The commands that keep the workspace in order: `cargo xtask tidy`, `features`, `generate`, `test`,
+//! `demo`.
 //!
-//! Knows the workspace only from outside: its manifests, its text, its commands. It links no crate of
-//! the project, so that it builds in seconds and can judge a tree that does not compile.
-//! Read next: `tidy.rs` for the list of rules, `suite.rs` for what `make test` runs.
+//! Promise: it links no crate of the project, so it builds in seconds and can check a tree that does not
+//! compile. It knows the workspace only from outside: manifests, text, commands. Read next: `tidy.rs` (the
+//! list of rules), `suite.rs` (what `make test` runs).
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

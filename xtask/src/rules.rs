@@ -1,4 +1,6 @@
-//! The repository rules, one file each. `tidy.rs` lists the ones that run.
+//! The repository rules, one file for each.
+//!
+//! `tidy.rs` has the list of those that run; a rule does not know the others. Read next: `rules/arrows.rs`.
 
 pub(crate) mod arrows;
 pub(crate) mod circles;

@@ -1,7 +1,7 @@
-//! Rust source as text: comments and literals masked, test modules cut out, words and signs in order.
+//! Rust source as text: comments and literals masked, test modules removed, words and symbols in order.
 //!
-//! An approximation that is enough for counting and for import paths; it expands no macro and resolves
-//! no name. Line numbers survive masking. Read next: `rules/circles.rs`.
+//! This is an approximation that is sufficient to count lines and find import paths; it expands no macro
+//! and resolves no name. Masking keeps line numbers. Read next: `rules/circles.rs`.
 
 /// The text with comments, strings and characters blanked; every newline stays.
 pub(crate) fn mask(text: &str) -> String {

@@ -1,8 +1,8 @@
 //! What `make test` runs after setup, and its last line: `N passed, N failed`.
 //!
-//! Every step runs even when an earlier one failed, so that one run shows everything. The count comes
-//! from cargo's own result lines; a failed step that is no test counts as one failure. Tests run two
-//! at a time, whatever the machine. Knows nothing of what a test needs; that is `setup.sh`'s.
+//! Promise: every step runs even if an earlier one failed, so one run shows everything. The count comes
+//! from cargo's result lines; a failed step that is not a test counts as one failure. Two tests run at a
+//! time on every machine. It does not know what a test needs: `setup.sh` does.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

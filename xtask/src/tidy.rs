@@ -1,8 +1,8 @@
-//! `cargo xtask tidy`: runs every workspace rule and prints what is broken.
+//! `cargo xtask tidy`: runs every repository rule and prints what is broken.
 //!
-//! The list `RULES` is the only place a rule is named; adding one is a file under `rules/` and a line
-//! here. Rules that ask another program (`features`, `generated`) run after those that only read.
-//! Read next: `rules/arrows.rs`.
+//! The list `RULES` is the only place that names a rule; a new one is a file in `rules/` and a line here.
+//! Rules that call another program (`features`, `generated`) run after those that only read. Read next:
+//! `rules/arrows.rs`.
 
 use std::path::{Path, PathBuf};
 

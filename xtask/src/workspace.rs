@@ -1,8 +1,8 @@
-//! What the rules look at: packages from `cargo metadata`, the lock file, the text of every tracked
-//! or new file.
+//! What the rules check: packages from `cargo metadata`, the lock file, the text of every tracked or new
+//! file.
 //!
-//! Does not judge. Everything can be built from strings, so each rule is tested on a planted workspace.
-//! Read next: `tidy.rs`.
+//! Promise: it judges nothing. Everything can be built from strings, so each rule is tested with an
+//! artificial workspace. Read next: `tidy.rs`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

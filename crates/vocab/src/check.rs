@@ -1,8 +1,8 @@
-//! Rules and checks as data, with their results.
+//! Rules and checks as data, and their results.
 //!
-//! A rule decides about a row, a check about a commit. `project` reads them from YAML, `flow` measures
-//! and judges them; nothing here evaluates anything. Read next: `flow/src/validator.rs` (rules) and
-//! `flow/src/audit.rs` (checks).
+//! Promise: a rule decides about a row, a check about a commit. `project` reads them from YAML, `flow`
+//! measures and judges them; nothing here evaluates anything. Read next: `flow/src/validator.rs` (rules)
+//! and `flow/src/audit.rs` (checks).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
-//! One entry of a crate's table of codes: what a code means and what to do.
+//! An entry in a crate's table of codes: what a code means and what to do.
 //!
-//! Promise: each crate that raises codes has one table, `CODES` in its `codes.rs`; a code is in one table
-//! only, and means one thing. The reference, `towpath check --explain` and `cargo xtask tidy` read the
-//! tables. It knows no code itself. Read next: `failure.rs`, `diagnostic.rs`.
+//! Promise: each crate with codes has one table, `CODES` in its `codes.rs`. A code is in one table only,
+//! and has one meaning. The reference, `towpath check --explain` and `cargo xtask tidy` read the tables. It
+//! knows no code itself. Read next: `failure.rs`, `diagnostic.rs`.
 
 use crate::Remedy;
 

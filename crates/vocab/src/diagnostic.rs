@@ -1,6 +1,7 @@
-//! A user's mistake, with its place and what to do. One type for terminal, JSON and editor.
+//! A user's mistake, with its position and what to do: one type for terminal, JSON and editor.
 //!
-//! Diagnostics are gathered, never thrown one at a time. This file does not draw them: `cli` does.
+//! Promise: diagnostics are collected, so all mistakes are shown at once. They are printed in
+//! `cli/src/draw/diagnostics.rs`, not here. Read next: `failure.rs`, for what fails while it runs.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! Something learned about the outside, with its source and time.
+//! A fact: something learned about an external system or table, with its source and time.
 //!
-//! Declared beats discovered (`schemas/*.yml`) beats observed in the last run. A missing fact gives
-//! `unknown`, never an error.
+//! Promise: declared facts win over discovered ones (`schemas/*.yml`), and those over facts that the last
+//! run observed. A missing fact makes something `unknown`, which is never an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
-//! Something that ran and failed, in a form that can be stored, sent and shown.
+//! A failure of something that ran, in a form that can be stored, sent and shown.
 //!
-//! Each crate raises its own small error enum and turns it into a `Failure` at a port. A failure
-//! answers one question, `remedy`: who must do what before it can work. It never holds a secret:
-//! a password in the text of an address is taken out here, whoever wrote the message.
+//! Promise: each crate has its own small error enum, and turns it into a `Failure` at a port. `remedy` says
+//! who must do what before it can work. A failure never contains a secret: a password in a URL in its text
+//! is removed here, whoever wrote the message. Read next: `code.rs`.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
-//! An interval as text, as PostgreSQL writes it.
+//! Formats an interval as text, as PostgreSQL does.
 //!
-//! Promise: each part with its own sign, in the order of its size; a part that is zero is left out. It does
-//! not know how intervals are read or counted with.
+//! Promise: each part has its own sign, larger units come first, and a part that is zero is left out. It
+//! does not parse intervals and does not compute with them.
 
 /// `1 year 2 mons 3 days 04:05:06.5`.
 pub fn text(months: i32, days: i32, micros: i64) -> String {

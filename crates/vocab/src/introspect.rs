@@ -1,7 +1,8 @@
-//! Questions a template may ask about the warehouse while it is rendered.
+//! Questions of a template about the warehouse while it is rendered.
 //!
-//! At check time facts answer and `Pending` marks a model deferred; at run time a live answerer
-//! does. The template crate knows only this trait.
+//! Promise: at check time, facts answer them, and `Pending` defers a model to the run; at run time,
+//! `engine` answers them. The crate `template` knows only this trait. Read next:
+//! `engine/src/model/answers.rs`.
 
 use arrow_schema::SchemaRef;
 

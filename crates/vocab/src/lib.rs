@@ -1,11 +1,11 @@
-//! The nouns every crate speaks: names, tokens, plans, facts, diagnostics, checks.
+//! The types that all crates share: names, tokens, plans, facts, diagnostics, checks.
 //!
-//! Promise: plain, serialisable values. It knows Arrow's schema and array types and nothing else;
-//! it does no I/O, starts no task, and holds no helper functions that belong to a user of a noun.
-//! The one knowledge beside the nouns is how their values read: type words (`types`), text (`text`), what
-//! must not be shown of it (`passwords`), and how names and text are written into SQL (`quote`).
-//! Read next: `token.rs` (what makes a load exactly-once), `plan.rs` (what crosses from the
-//! planning side to the execution side), then the `ports` crate.
+//! Promise: they are plain, serialisable values. This crate knows Arrow's schema and array types and no
+//! other library of the data path; it does no I/O and starts no task. The only functions are about the
+//! values of these types: words for types (`types`), parsing of text (`text`), removal of passwords from
+//! text (`passwords`), and quoting of names and text for SQL (`quote`). Read next: `token.rs` (what makes a
+//! load exactly once), `plan.rs` (what the planning side gives to the execution side), then the `ports`
+//! crate.
 
 #![warn(missing_docs)]
 

@@ -1,7 +1,7 @@
-//! Column lineage: edges from source columns to target columns, with the terms of OpenLineage.
+//! Column lineage: edges from source columns to target columns, in the terms of OpenLineage.
 //!
-//! Promise: an edge says whether the value itself flows or only decides about it. Edges are found in
-//! `sql::lineage` and followed in `app::lineage`; this file has only the types.
+//! Promise: an edge says whether the value itself goes into the target, or only influences it.
+//! `sql::lineage` finds the edges and `app::lineage` follows them; this file only has the types.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
-//! Names and identities. Newtypes, so that a table is never passed where a step is meant.
+//! Names and ids as types of their own, so that a table is never passed where a step is expected.
 //!
-//! Knows nothing of quoting: each connector quotes a name by its own system's rules.
+//! It knows nothing of quoting: each connector quotes names by the rules of its system.
 
 use std::fmt;
 use std::str::FromStr;

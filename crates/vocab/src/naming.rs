@@ -1,6 +1,7 @@
-//! How a source's column names become a table's column names.
+//! Turns the column names of a source into those of a table, and finds a column by either name.
 //!
-//! One rule for the check and for the run. It does not know what a collision means: callers report it.
+//! Promise: the check and the run use this one rule. It does not know what a collision means: callers
+//! report it.
 
 use std::collections::{BTreeSet, HashMap};
 

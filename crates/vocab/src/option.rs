@@ -1,6 +1,6 @@
-//! The options of a connection as they are in a plan: secrets stay templates.
+//! The options of a connection in a plan: secrets stay templates.
 //!
-//! Promise: no value of a secret is in a plan, a log or a stored form; only `ports::Secrets` resolves a
+//! Promise: no value of a secret is in a plan, a log or a stored form. Only `ports::Secrets` resolves a
 //! template, when the connector connects. Read next: `spec.rs`, which says which options are secret.
 
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
-//! Passwords inside text: where they are in a URL or in `key=value` pairs, and the text without them.
+//! Finds passwords in text, in a URL or in `key=value` pairs, and removes them.
 //!
-//! Promise: a password is found by the form around it, however it is quoted or encoded, so that a message,
-//! a line of a file or a stored plan never shows one. Of two readings the one that hides more is taken; a
-//! placeholder (`${secret:…}`) is no password and stays. It does not know the values of secrets: see
-//! `ports/src/redact.rs`.
+//! Promise: a password is found by its context, however it is quoted or encoded, so a message, a line of a
+//! file or a stored plan never shows one. If a text can be read in two ways, the one that hides more is
+//! used. A placeholder (`${secret:…}`) is not a password and stays. It does not know the values of secrets:
+//! see `ports/src/redact.rs`.
 
 use std::borrow::Cow;
 use std::ops::Range;

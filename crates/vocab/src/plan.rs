@@ -1,7 +1,9 @@
-//! What the execution side runs: a graph of tasks, compiled once, serialisable, without secrets.
+//! The plan: what the execution side runs, as a graph of tasks that can be serialised and contains no
+//! secret.
 //!
-//! `project` makes it, `app` joins it with connectors, `orchestrator` walks it, `flow` moves the
-//! rows of its tables. A plan never names a file descriptor, a clock reading or a resolved secret.
+//! Promise: `project` makes it, `app` connects it with connectors, `orchestrator` runs its tasks, `flow`
+//! moves the rows of its tables. It contains no handle, no time and no resolved secret. Read next:
+//! `ports/src/source.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! Writing names and text into SQL so that they read back as themselves.
+//! Quotes names and text for SQL so that they are read back unchanged.
 //!
-//! Knows the dialect's two quotes and nothing else: `"` for names, `'` for text, doubled inside.
+//! Promise: `"` around names and `'` around text, doubled inside. It knows no other rule of a dialect.
 
 use crate::TableName;
 

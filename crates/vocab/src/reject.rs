@@ -1,7 +1,7 @@
-//! A rejected record: its raw form, its place and every reason.
+//! A rejected record: its raw form, its location and all reasons.
 //!
-//! Promise: the raw form is enough to read the record again. Who rejects is in connectors and in
-//! `flow/src/validator.rs`; where it is stored is in `flow/src/quarantine.rs`.
+//! Promise: the raw form is sufficient to read the record again. Connectors and `flow/src/validator.rs`
+//! reject records; `flow/src/quarantine.rs` stores them.
 
 use serde::{Deserialize, Serialize};
 

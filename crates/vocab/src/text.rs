@@ -1,8 +1,8 @@
-//! Text to values, straight from bytes: integers, decimals, doubles, booleans, dates, timestamps.
+//! Parses text to values, directly from bytes: integers, decimals, doubles, booleans, dates, timestamps.
 //!
-//! Promise: a value is exact or refused; nothing is rounded, clamped or guessed (a double is the
-//! nearest one, as its declaration asks). One reading for the whole program: what a text file takes is
-//! what a declared type takes of a text column. It knows no column, no null and no user's pattern.
+//! Promise: a value is exact or refused; nothing is rounded, clamped or guessed (a double is the nearest
+//! one). Text files and text columns with a declared type use these parsers, so both accept the same texts.
+//! It knows no column, no NULL and no user's pattern.
 
 /// A point in time as a text gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

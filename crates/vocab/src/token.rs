@@ -1,10 +1,11 @@
-//! What makes a load exactly-once: the token a destination stores in the same transaction as the rows.
+//! The token: what a destination stores in the same transaction as the rows, so that a load happens exactly
+//! once.
 //!
-//! A token says which task wrote (`TaskKey`), how often it has written (`Generation`), how far the
-//! source had been read (`Position`), what was read (the fingerprint), and what the writer noted. The
-//! first commit of a generation wins; a retry reuses its generation, a new run takes the next one. This
-//! file does not know how a destination stores it: see `ports::Destination::last`; older stored forms
-//! are read in `token/stored.rs`.
+//! A token says which task wrote (`TaskKey`), in which of its generations (`Generation`), how far the
+//! source was read (`Position`), what was read (the fingerprint), and what the writer noted
+//! (`Annotations`). The first commit of a generation wins. A retry uses the same generation, a new run the
+//! next one. It does not know how a destination stores the token: see `ports/src/destination.rs`;
+//! `token/stored.rs` reads older stored forms.
 
 use std::collections::BTreeMap;
 use std::fmt;

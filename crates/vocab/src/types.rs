@@ -1,6 +1,6 @@
-//! Types in the words of the config: text to Arrow and back, and the metadata keys of fields.
+//! The words for types in the config: to Arrow types and back, and the metadata keys of fields.
 //!
-//! One table for the whole program. A word that is not in it is refused, never guessed.
+//! Promise: this is the only such table in the program. A word that is not in it is refused, never guessed.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Which crate may import which: the walls of the workspace.
+//! Which crate of the workspace may import which.
 //!
-//! `MAY_IMPORT` is the law; `crate_table.rs` keeps `ARCHITECTURE.md` equal to what is really built.
-//! A dev-dependency may also be `testkit` or `features`; tests of `flow` and `orchestrator` may run on
-//! real leaves. Knows nothing of crates of others; those are in `fences.rs`.
+//! Promise: `MAY_IMPORT` is the whole list; `crate_table.rs` keeps the table in `ARCHITECTURE.md` equal to
+//! the manifests. A dev-dependency may also be `testkit` or `features`, and tests of `flow` and
+//! `orchestrator` may use real adapters. Crates of other projects are in `fences.rs`.
 
 use crate::finding::Finding;
 use crate::workspace::{Use, Workspace};

@@ -1,10 +1,10 @@
 //! No import circle of more than three files inside a crate.
 //!
-//! An approximation by text, on code without tests: `crate::`, `self::` and `super::` paths, and paths
-//! that start with a child module, count as imports of the file they lead to; `pub use` is followed,
-//! not counted, so a folder's front page joins nothing. Inline modules count as their file, macros are
-//! not expanded, glob re-exports lead to the front page. A circle is a set of files that all reach each
-//! other. Read next: `rust_text.rs`.
+//! This is an approximation by text, without tests. `crate::`, `self::` and `super::` paths, and paths that
+//! start with a child module, count as imports of the file that they lead to. `pub use` is followed but not
+//! counted, so the `mod.rs` of a folder joins nothing. Inline modules count as their file, macros are not
+//! expanded, glob re-exports lead to the `mod.rs`. A circle is a set of files that all reach each other.
+//! Read next: `rust_text.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

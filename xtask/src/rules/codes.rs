@@ -1,8 +1,8 @@
-//! Codes of mistakes and failures: each means one thing, and each can be explained.
+//! Codes of mistakes and failures: each has one meaning and an explanation.
 //!
-//! Every crate keeps its codes in tables (`codes.rs`). A code that its sources raise is in a table of that
-//! crate, with the same remedy; it is in no other table, and no entry is left over. Sources are read as
-//! text: a code is a literal of a letter and four digits. Tests are not looked at.
+//! Promise: a code that a crate raises is in a table of that crate (`codes.rs`) with the same remedy, it is
+//! in no other table, and every entry is used. Sources are read as text: a code is a literal of one letter
+//! and four digits. Tests are not checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,7 @@
-//! `ARCHITECTURE.md` says of each crate what it imports; this rule keeps that table true.
+//! The table of crates in `ARCHITECTURE.md` has the imports of the manifests.
 //!
-//! The table is between `<!-- crates:start -->` and `<!-- crates:end -->`: the first cell names
-//! the crate, the last lists its imports or is `-`. Whether an arrow is allowed is not decided here
-//! but in `arrows.rs`.
+//! The table is between `<!-- crates:start -->` and `<!-- crates:end -->`. The first cell names the crate,
+//! the last one lists its imports or is `-`. `arrows.rs` decides whether an import is allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

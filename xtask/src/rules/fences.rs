@@ -1,8 +1,8 @@
-//! Which crates may name a heavy or impure crate of others directly.
+//! Which crates may use a large or impure crate of another project directly.
 //!
-//! The heaviest dependency is fenced in `engine`; the planning side has no runtime, no socket, no
-//! file. Looks at direct dependencies only: what a crate links through another it cannot name.
-//! Read next: `arrows.rs`.
+//! Promise: only `engine` uses DataFusion and Delta; the planning side has no async runtime, no socket and
+//! no file. Only direct dependencies are checked, because code cannot name a crate that it links
+//! indirectly. Read next: `arrows.rs`.
 
 use crate::finding::Finding;
 use crate::rules::arrows::short;

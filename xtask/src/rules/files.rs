@@ -1,7 +1,7 @@
-//! A source file is read in one sitting, says first what it promises, and is named after what it holds.
+//! A source file is short, begins with a header, and has a name that says what it contains.
 //!
-//! Lengths are counted without `#[cfg(test)]` modules; test files are free in length. Knows nothing of
-//! functions: their length is clippy's. Read next: `rust_text.rs`.
+//! Promise: lines are counted without `#[cfg(test)]` modules; test files have no limit. Clippy checks the
+//! length of functions. Read next: `rust_text.rs`.
 
 use crate::finding::Finding;
 use crate::rust_text;

@@ -1,7 +1,7 @@
-//! Generated files are committed, and equal to what their generator says now.
+//! Generated files are committed, and equal to the present output of their generators.
 //!
-//! `GENERATED` is the list; a generator is a command that prints the file. The manifest of `features`
-//! has its own check, since it takes several questions to cargo. Knows nothing of what is in the files.
+//! `GENERATED` is the list; a generator is a command that prints the file. The manifest of `features` has
+//! its own check, because it needs several calls of cargo. It does not know what the files contain.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! Every package that is built may be shipped under Apache-2.0.
+//! Every package that is built may be distributed under Apache-2.0.
 //!
-//! Reads the SPDX expression of each manifest, so that it is checked without any other tool; advisories
-//! are `cargo deny`'s, whose `deny.toml` holds the same list (a test keeps the two equal).
-//! Knows no licence texts.
+//! Promise: the SPDX expression of each manifest is checked without another tool. `cargo deny` checks
+//! advisories; its `deny.toml` has the same list of licences, and a test keeps both equal. It does not know
+//! the texts of licences.
 
 use crate::finding::Finding;
 use crate::workspace::Workspace;

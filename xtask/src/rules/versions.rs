@@ -1,7 +1,7 @@
-//! One arrow, one parquet, one object store, one DataFusion in the lock file.
+//! Only one version of arrow, parquet, object_store and datafusion is in the lock file.
 //!
-//! Two versions of a package whose types cross crate borders do not fit each other, double the build
-//! and double the binary. Other packages may come twice. Reads `Cargo.lock` as text.
+//! Two versions of a package whose types are used between crates are not compatible, and double the build
+//! and the binary. Other packages may have two versions. `Cargo.lock` is read as text.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,6 @@
-//! Words that are not allowed in tracked text: paths of one machine, code that is not written yet, tests
-//! that are switched off.
+//! Text that is not allowed in tracked files: paths of one machine, unfinished code, disabled tests.
 //!
-//! Paths are looked for in all text; unfinished code only in Rust code, never in comments or strings.
+//! Promise: paths are searched in all text; unfinished code only in Rust code, not in comments or strings.
 //! Read next: `rust_text.rs`.
 
 use crate::finding::Finding;

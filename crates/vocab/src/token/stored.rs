@@ -1,9 +1,9 @@
 //! The stored forms of tokens and task keys, and how older ones are read.
 //!
-//! Promise: version 2 is written; version 1 is read everywhere. In version 1 a token had no version: its
-//! fingerprint was a split of the position, what a replay took was the mark of another split, and what
-//! kind of task wrote was the end of the step's name. Databases stored the position alone: see
-//! `Token::from_position`. A version above 2 is refused. Read next: `token.rs`.
+//! Promise: version 2 is written; version 1 is read everywhere, and a version above 2 is refused. In
+//! version 1 a token had no version number: its fingerprint was a split of the position, the records of a
+//! replay were the mark of another split, and the kind of the task was the end of the step's name.
+//! Databases stored only the position: see `Token::from_position`. Read next: `token.rs`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Planted circles, and shapes that only look like one.
+//! Tests with circles, and with imports that only look like one.
 
 use super::check;
 use crate::workspace::planted::of_files;
