@@ -18,7 +18,7 @@ use crate::Result;
 /// What the stored form begins with: its name and version.
 const VERSION_1: &[u8] = b"towpath checkpoint 1\n";
 
-/// The state of a table's operators behind a commit.
+/// The state of a table's operators at a commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checkpoint {
     /// By the operator's name; operators without a state are not in it.
@@ -31,10 +31,11 @@ impl Checkpoint {
         self.states.is_empty()
     }
 
-    /// Its stored form: name, number of batches, and each batch as an Arrow IPC stream.
+    /// Writes the stored form: for each operator its name, its number of batches, and each batch as an
+    /// Arrow IPC stream.
     ///
     /// # Errors
-    /// `Bug` when Arrow cannot write a column.
+    /// `Bug` if Arrow cannot write a column.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = VERSION_1.to_vec();
         put_number(&mut bytes, self.states.len());
@@ -57,7 +58,7 @@ impl Checkpoint {
     /// Reads the stored form.
     ///
     /// # Errors
-    /// `Refused` for bytes that no version of the program wrote.
+    /// `Refused` for bytes that this version cannot read.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut left = bytes.strip_prefix(VERSION_1).ok_or_else(unreadable)?;
         let mut states = BTreeMap::new();

@@ -9,15 +9,15 @@ use towpath_vocab::{Generation, TableName, TaskKey, Token};
 
 use crate::Result;
 
-/// Tables with a history of commits.
+/// Tables with a log of their commits.
 #[async_trait]
 pub trait CommitLog: Send + Sync {
-    /// Every table.
+    /// All tables.
     async fn tables(&self) -> Result<Vec<TableName>>;
 
-    /// The tokens of a task's commits, oldest first, as far as they are kept.
+    /// The tokens of a task's commits, oldest first, as far back as the log goes.
     async fn tokens(&self, task: &TaskKey) -> Result<Vec<Token>>;
 
-    /// The newest commit of a task that replaced all rows of its table, as far as the log tells.
+    /// The newest commit of a task that replaced all rows of its table, if the log has one.
     async fn replaced(&self, task: &TaskKey) -> Result<Option<Generation>>;
 }

@@ -13,10 +13,10 @@ use towpath_vocab::{ConnectionPlan, ConnectorSpec};
 
 use crate::{Destination, Memory, Result, Secrets, Source};
 
-/// What a connector is given when a connection is opened.
+/// The services that a connector gets when a connection is opened.
 #[derive(Clone)]
 pub struct ConnectorContext {
-    /// The project folder: relative paths start here.
+    /// The project folder; relative paths are relative to it.
     pub project_dir: PathBuf,
     /// Resolves secret options.
     pub secrets: Arc<dyn Secrets>,
@@ -24,26 +24,26 @@ pub struct ConnectorContext {
     pub memory: Arc<dyn Memory>,
 }
 
-/// One kind of outside system. Faces it does not have answer with a `Refused` failure.
+/// One kind of external system. A method for a capability that it does not have fails with `Refused`.
 pub trait Connector: Send + Sync {
-    /// What it is, as data.
+    /// Its description, as data.
     fn spec(&self) -> ConnectorSpec;
 
-    /// Reads from a connection.
+    /// Opens the source of a connection.
     fn source(
         &self,
         connection: &ConnectionPlan,
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Source>>;
 
-    /// Writes to a connection.
+    /// Opens the destination of a connection.
     fn destination(
         &self,
         connection: &ConnectionPlan,
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Destination>>;
 
-    /// Looks around in a connection.
+    /// Opens the discovery of a connection.
     fn discover(
         &self,
         connection: &ConnectionPlan,
@@ -51,7 +51,7 @@ pub trait Connector: Send + Sync {
     ) -> Result<Arc<dyn Discover>>;
 }
 
-/// Looks around in an outside system.
+/// Lists and describes the tables of an external system.
 #[async_trait]
 pub trait Discover: Send + Sync {
     /// The tables (files, topics) whose names match a glob; `*` for all.
@@ -64,7 +64,7 @@ pub trait Discover: Send + Sync {
     async fn test(&self) -> Result<TestReport>;
 }
 
-/// What was found out about a table.
+/// What the discovery found about a table.
 #[derive(Clone, Debug)]
 pub struct Discovered {
     /// The object's name.
@@ -75,17 +75,17 @@ pub struct Discovered {
     pub key: Vec<String>,
     /// A column that looks like a cursor (`updated_at`), if there is one.
     pub cursor: Option<String>,
-    /// About how many rows.
+    /// The approximate number of rows.
     pub rows: Option<u64>,
-    /// Mappings that lose something, and other notes.
+    /// Type mappings that lose information, and other notes.
     pub notes: Vec<String>,
 }
 
-/// What a connection test found.
+/// The result of a connection test.
 #[derive(Clone, Debug)]
 pub struct TestReport {
     /// Product and version: `PostgreSQL 15.18`.
     pub system: String,
-    /// Notes: replica, pooler, missing rights.
+    /// Notes about it: a replica, a pooler, missing permissions.
     pub notes: Vec<String>,
 }

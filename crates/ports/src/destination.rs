@@ -19,107 +19,111 @@ use towpath_vocab::{
 
 use crate::{Checkpoint, OpColumn, Result, Source};
 
-/// A place tables can be written to.
+/// A system to which tables can be written.
 #[async_trait]
 pub trait Destination: Send + Sync {
-    /// The last commit of this task to this table, if the destination holds one.
+    /// The last commit of this task to this table, if there is one.
     async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>>;
 
-    /// Prepares a write. Creates nothing a reader could see.
+    /// Begins a write. Creates nothing that a reader could see.
     async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>>;
 
-    /// The columns of a table as readers see it now; `None` when there is no such table.
+    /// The columns of a table as readers see it now; `None` if there is no such table.
     async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>>;
 
-    /// The table as the last commit of this task left it, and as it is now. What a destination cannot tell
-    /// is left out, which is how others that empty a table or make it again are noticed. Only commits that
-    /// were planned after such a look (`Look`) say what they left.
+    /// The state of the table after the last commit of this task, and its present state. A difference shows
+    /// that others have changed, emptied or recreated the table. What a destination cannot know is left
+    /// out. Only commits that were planned with a `Look` store the state that they left.
     async fn states(&self, _task: &TaskKey, _table: &TableName) -> Result<TableStates> {
         Ok(TableStates::default())
     }
 
-    /// The days since 1970 that a date or timestamp may lie in; `None` for all that their types can say.
-    /// Rows outside are rejected before they are written.
+    /// The range of dates and timestamps that it can store, in days since 1970; `None` if it can store all.
+    /// Rows outside this range are rejected before they are written.
     fn days(&self) -> Option<RangeInclusive<i32>> {
         None
     }
 
-    /// The state of operators that was kept with the last commit of this task to this table.
+    /// The state of operators that was stored with the last commit of this task to this table.
     async fn checkpoint(&self, _task: &TaskKey, _table: &TableName) -> Result<Option<Checkpoint>> {
         Ok(None)
     }
 }
 
-/// The write option that makes a merge delete every row whose key does not come. Set for one write by
-/// whoever knows that all rows come; no key of a project.
+/// The write option with which a merge also deletes every row whose key is not among the written rows. A
+/// caller sets it for one write if it writes all rows; it is not a key of project files.
 pub const DELETE_ABSENT: &str = "towpath:delete_absent";
 
-/// A table seen from outside its rows.
+/// The state of a table, without its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableState {
-    /// Another one after the table was truncated, rewritten or made again.
+    /// Identifies the table; changes if the table is truncated, rewritten or recreated.
     pub identity: String,
-    /// How many rows it has, where that may be counted.
+    /// The number of its rows, if it can be counted.
     pub rows: Option<u64>,
-    /// What tells rows that were seen from those that others write later, in the destination's words: of
-    /// a look its own moment, of a table that a commit left the moment of the look it was planned after.
+    /// Distinguishes the rows that were visible from those that others write later, in a form of the
+    /// destination: for a present state its own moment, for the state after a commit the moment on which
+    /// that commit was planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moment: Option<String>,
-    /// Of a table as it is now: rows that others have written since that commit, where that can be known.
+    /// For a present state: the number of rows that others have written since the last commit, if that can
+    /// be known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newer: Option<u64>,
 }
 
-/// A table at two moments.
+/// The states of a table at two moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableStates {
-    /// As the last commit of the task left it; `None` when that was not stored.
+    /// After the last commit of the task; `None` if it was not stored.
     pub committed: Option<TableState>,
-    /// As it is now; `None` when there is no such table, or when nothing tells.
+    /// Now; `None` if there is no such table, or if its state cannot be known.
     pub now: Option<TableState>,
 }
 
-/// What is to be written.
+/// What a write will write.
 #[derive(Clone, Debug)]
 pub struct Intent {
     /// The table.
     pub table: TableName,
-    /// The columns of the rows that will come.
+    /// The columns of the rows to write.
     pub schema: SchemaRef,
-    /// How.
+    /// How it is written.
     pub write: WritePlan,
     /// Who writes.
     pub task: TaskKey,
     /// Which commit of that task.
     pub generation: Generation,
-    /// The commit of that task the source was read from (0: none yet). When the destination holds
-    /// another one by the time of the commit, and not this generation, the commit is refused with
-    /// `Remedy::Retry`: somebody else has read the same rows. `None` asks for no such check.
+    /// The commit of that task from whose position the source was read (0: none yet). If the last commit in
+    /// the destination is another one at the time of the commit, and not this generation, the commit is
+    /// refused with `Remedy::Retry`, because another process has read the same rows. `None` disables this
+    /// check.
     pub after: Option<Generation>,
-    /// The run, for histories: `shop#212`.
+    /// The run, for the history of the table: `shop#212`.
     pub run: String,
 }
 
-/// A write on its way.
+/// A write in progress.
 #[async_trait]
 pub trait Writer: Send {
-    /// Takes a batch; back-pressure is the time this takes. `ops` only for merge writes.
+    /// Writes a batch; the time that this takes is the back-pressure. `ops` is only allowed in merge
+    /// writes.
     async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> Result<()>;
 
-    /// Takes files that are already in place (written by an engine into this destination's staging).
+    /// Adds files that an engine has already written to the staging area of this destination.
     async fn add_files(&mut self, files: Vec<StagedFile>) -> Result<()>;
 
-    /// Everything has been written: make the candidate.
+    /// Ends the write and makes the candidate.
     async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>>;
 
-    /// Gives up; leaves nothing behind that a reader could see.
+    /// Aborts the write; leaves nothing that a reader could see.
     async fn abort(self: Box<Self>) -> Result<()>;
 }
 
-/// A file an engine wrote into a destination's staging.
+/// A file that an engine wrote to the staging area of a destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedFile {
-    /// Path or URL, as the destination that adopts it understands it.
+    /// Path or URL, in the form of the destination.
     pub path: String,
     /// Rows in it.
     pub rows: u64,
@@ -127,10 +131,10 @@ pub struct StagedFile {
     pub bytes: u64,
 }
 
-/// How much a candidate holds.
+/// The numbers of a candidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreparedStats {
-    /// Rows that came in.
+    /// Rows that were written to it.
     pub rows_in: u64,
     /// Rows inserted.
     pub inserted: u64,
@@ -138,7 +142,7 @@ pub struct PreparedStats {
     pub updated: u64,
     /// Rows deleted.
     pub deleted: u64,
-    /// Rows the table would hold after the commit, if known.
+    /// Rows of the table after the commit, if known.
     pub rows_after: Option<u64>,
     /// Bytes written.
     pub bytes: u64,
@@ -153,38 +157,38 @@ pub enum Scope {
     Incoming,
 }
 
-/// A readable candidate. `native` lets an engine recognise its own candidate and read it faster.
+/// A candidate that can be read. With `native`, an engine recognises its own candidate and reads it faster.
 #[derive(Clone)]
 pub struct Candidate {
     /// Its columns.
     pub schema: SchemaRef,
-    /// Reads it like any source.
+    /// Reads it like any other source.
     pub source: Arc<dyn Source>,
-    /// The maker's own form of it.
+    /// The candidate in the form of the crate that made it.
     pub native: Arc<dyn Any + Send + Sync>,
 }
 
-/// A finished, invisible write.
+/// A write that is complete but not visible.
 #[async_trait]
 pub trait Prepared: Send + Sync {
-    /// How much it holds.
+    /// Its numbers.
     fn stats(&self) -> PreparedStats;
 
     /// Reads it before it is visible.
     async fn candidate(&self, scope: Scope) -> Result<Candidate>;
 
-    /// Takes the state of operators, to be stored with the commit that follows.
+    /// Sets the state of operators that the commit will store.
     ///
     /// # Errors
-    /// `Refused` where a destination has no place for it.
+    /// `Refused` if the destination cannot store it.
     async fn keep(&mut self, _checkpoint: &Checkpoint) -> Result<()> {
         let message = "this destination cannot keep the state of operators";
         Err(Failure::new("R0726", Remedy::Refused, message)
             .help("write to the lakehouse first, and publish the table from there"))
     }
 
-    /// Makes it visible together with its token. When this generation was already committed, gives
-    /// back that commit and drops this one.
+    /// Makes it visible together with its token. If this generation is already committed, returns that
+    /// commit and drops this one.
     async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt>;
 
     /// Drops it.
@@ -194,14 +198,14 @@ pub trait Prepared: Send + Sync {
 /// What is stored with a commit.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
-    /// How far the source had been read.
+    /// How far the source was read.
     pub position: Position,
-    /// What was read, and by which definition.
+    /// The fingerprint: a hash of what was read and of the task's definition.
     pub fingerprint: Option<String>,
-    /// What the writer notes.
+    /// Annotations of the writer.
     pub annotations: Annotations,
-    /// True when checks were judged on the candidate. Then a table that others have changed since is
-    /// refused with `Remedy::Retry`: what was judged is no longer what readers would see.
+    /// True if checks were run on the candidate. If others have changed the table since, the commit is
+    /// refused with `Remedy::Retry`, because readers would see something else than what was checked.
     pub audited: bool,
 }
 
@@ -218,22 +222,22 @@ impl Commit {
     }
 }
 
-/// A commit a destination holds.
+/// A commit in a destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
     /// Its token.
     pub token: Token,
-    /// The table's version after it, in the destination's words: `version 7`.
+    /// The version of the table after it, in the form of the destination: `version 7`.
     pub version: String,
-    /// How much it changed.
+    /// The numbers of its rows.
     pub stats: PreparedStats,
 }
 
-/// Proof of a commit.
+/// The result of a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The commit.
     pub committed: Committed,
-    /// True when an earlier attempt had already made it.
+    /// True if an earlier attempt had already made it.
     pub adopted: bool,
 }

@@ -18,13 +18,13 @@ pub trait ExpressionCompiler: Send + Sync {
     /// Compiles one expression over the columns of `schema`.
     ///
     /// # Errors
-    /// `FixConfig` when the text is no expression, names no column or does not type-check.
+    /// `FixConfig` if the text is not an expression, names an unknown column or has a type error.
     fn compile(&self, expression: &str, schema: &SchemaRef) -> Result<Arc<dyn RowExpression>>;
 
-    /// The expression with the columns' names in `schema`, where it names them as their source does.
+    /// The expression with names of columns in the source replaced by their names in `schema`.
     ///
     /// # Errors
-    /// `FixConfig` when the text is not an expression.
+    /// `FixConfig` if the text is not an expression.
     fn in_own_names(&self, expression: &str, schema: &SchemaRef) -> Result<String>;
 }
 
@@ -45,11 +45,11 @@ pub struct QueryResult {
     pub batches: BoxStream<Result<RecordBatch>>,
 }
 
-/// Asks tables.
+/// Runs queries on tables.
 #[async_trait]
 pub trait Query: Send + Sync {
-    /// Runs one read-only statement. `candidates` stand in for tables of these names: how audits see
-    /// a table before its commit. Anything but a query is refused.
+    /// Runs one read-only statement. `candidates` replace the tables with these names, so that checks can
+    /// read a table before its commit. Anything but a query is refused.
     async fn query(
         &self,
         sql: &str,
@@ -60,9 +60,9 @@ pub trait Query: Send + Sync {
 /// A file, or the files of a glob, that a query names in place of a table.
 #[derive(Clone)]
 pub struct NamedFile {
-    /// What reads it: the same reader that loads and copies use.
+    /// Its source: the same one that loads and copies use.
     pub source: Arc<dyn Source>,
-    /// How all of it is read.
+    /// The spec that reads all of it.
     pub spec: ReadSpec,
     /// Its columns.
     pub schema: SchemaRef,
@@ -71,11 +71,11 @@ pub struct NamedFile {
 /// Files as tables of a query.
 #[async_trait]
 pub trait NamedFiles: Send + Sync {
-    /// The file of this name; `None` when the name does not end like a file that can be read, or there
-    /// is none.
+    /// The file with this name; `None` if there is none, or if its ending is not that of a file that can be
+    /// read.
     ///
     /// # Errors
-    /// `Refused` for one that may not be queried, `FixData` for one that cannot be read.
+    /// `Refused` for a file that may not be queried, `FixData` for one that cannot be read.
     async fn find(&self, name: &str) -> Result<Option<NamedFile>>;
 }
 
@@ -84,13 +84,13 @@ pub trait NamedFiles: Send + Sync {
 pub struct ModelRequest {
     /// The model.
     pub model: ModelPlan,
-    /// True when the whole table is rebuilt.
+    /// True if the whole table is rebuilt.
     pub full_refresh: bool,
-    /// True when the target exists and the model is incremental.
+    /// True if the target exists and the model is incremental.
     pub incremental: bool,
 }
 
-/// A model that is ready to give its rows.
+/// A model whose rows can be read.
 pub struct ModelRun {
     /// The SQL that was planned.
     pub sql: String,
@@ -98,7 +98,7 @@ pub struct ModelRun {
     pub schema: SchemaRef,
     /// Where they come from.
     pub lineage: TableLineage,
-    /// Its rows, read like any source.
+    /// Its rows, read like those of any other source.
     pub reader: Box<dyn Reader>,
 }
 
@@ -108,9 +108,9 @@ pub trait ModelEngine: Send + Sync {
     /// Renders and plans a model and prepares its rows.
     async fn run(&self, request: ModelRequest) -> Result<ModelRun>;
 
-    /// Stores a model as a view, under the token of its task. Gives the view's version.
+    /// Stores a model as a view, and returns the version of the view.
     async fn create_view(&self, table: &TableName, sql: &str) -> Result<u64>;
 
-    /// What the tables a model reads are at now: part of its fingerprint.
+    /// The present versions of the tables that a model reads; they are a part of its fingerprint.
     async fn versions(&self, tables: &[TableName]) -> Result<BTreeMap<TableName, String>>;
 }

@@ -18,14 +18,14 @@ use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_cast::cast::{CastOptions, cast_with_options};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{ArrowError, DataType, IntervalUnit, TimeUnit};
-/// A column ready to be written.
+/// A column whose values can be written as text.
 pub struct ExactValues {
     nulls: Option<NullBuffer>,
-    /// What they look like.
+    /// The kind of the values.
     pub kind: ExactKind,
 }
 
-/// Its values by what they look like.
+/// The values of a column, by their kind.
 pub enum ExactKind {
     /// Always NULL.
     Null,
@@ -55,13 +55,13 @@ pub enum ExactKind {
     List(OffsetBuffer<i32>, Box<ExactValues>),
     /// Members by name.
     Struct(Vec<(String, ExactValues)>),
-    /// Entries: keys and what they stand for.
+    /// Entries: keys and their values.
     Map(OffsetBuffer<i32>, Box<[ExactValues; 2]>),
-    /// Times of day, spans of time, wide decimals.
+    /// Times of day, durations, decimals with more than 38 digits.
     Shown(ArrayRef),
 }
 
-/// How a type is brought into one of the kinds.
+/// The type to which a type is cast before it is one of the kinds.
 fn common(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Int8 | DataType::Int16 | DataType::Int32 => DataType::Int64,
@@ -121,7 +121,7 @@ pub fn has_exact_text(data_type: &DataType) -> bool {
 }
 
 impl ExactValues {
-    /// A column, encodings undone.
+    /// Converts a column; dictionaries and other encodings are resolved.
     pub fn of(array: &ArrayRef) -> Result<Self, ArrowError> {
         let wanted = common(array.data_type());
         let array = if wanted == *array.data_type() {
@@ -199,7 +199,7 @@ impl ExactValues {
         }
     }
 
-    /// Adds the text of one value that is not null and neither text nor nested.
+    /// Adds the text of one value. The value is not NULL, not text and not nested.
     pub fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<(), ArrowError> {
         match &self.kind {
             ExactKind::Bool(values) => {
@@ -246,7 +246,7 @@ fn decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
     pointed(value < 0, digits, scale, out);
 }
 
-/// Digits with a point in its place.
+/// Writes digits with a decimal point at the right position.
 fn pointed(negative: bool, digits: &[u8], scale: i8, out: &mut Vec<u8>) {
     if negative {
         out.push(b'-');
@@ -270,7 +270,7 @@ fn pointed(negative: bool, digits: &[u8], scale: i8, out: &mut Vec<u8>) {
     out.extend_from_slice(after);
 }
 
-/// `YYYY-MM-DD` of days since 1970; years outside 0 to 9999 get a sign, as ISO 8601 demands.
+/// Writes days since 1970 as `YYYY-MM-DD`; years outside 0 to 9999 get a sign, as ISO 8601 requires.
 fn date(days: i64, out: &mut Vec<u8>) {
     // Days since 0000-03-01, in eras of 400 years; years counted from March.
     let days = days + 719_468;

@@ -70,7 +70,7 @@ fn items_of(offsets: &OffsetBuffer<i32>, row: usize) -> Range<usize> {
     bound(row)..bound(row + 1)
 }
 
-/// A map with texts as keys is an object, any other a list of its entries.
+/// A map with text keys is an object; any other map is a list of its entries.
 fn map(
     offsets: &OffsetBuffer<i32>,
     entries: &[ExactValues; 2],

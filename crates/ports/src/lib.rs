@@ -57,5 +57,5 @@ pub use state::{
 };
 pub use system::{Clock, Secrets, System};
 
-/// What every port call gives back.
+/// The result of a port's method.
 pub type Result<T, E = towpath_vocab::Failure> = std::result::Result<T, E>;

@@ -9,23 +9,24 @@ use towpath_vocab::{Failure, Remedy, WriteMode, WritePlan};
 
 use crate::{PreparedStats, Result, TableState};
 
-/// The write option that holds the look; no key of a project.
+/// The write option that contains it; it is not a key of project files.
 const LOOK: &str = "towpath:look";
 
-/// A look at a table before a write.
+/// The state of a table before a write, on which the plan of the write is based.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Look {
-    /// The table; `None` when there was none.
+    /// The state; `None` if there was no table.
     pub table: Option<TableState>,
-    /// The write deletes rows because of this look: it must still hold under the lock.
+    /// True if the write deletes rows because of this state, so the table must still have it under the
+    /// lock.
     pub must_hold: bool,
 }
 
 impl Look {
-    /// The look that a write was planned after, if somebody looked.
+    /// The state on which a write was planned, if there is one.
     ///
     /// # Errors
-    /// An option of this name that is not a look.
+    /// If the option is not a valid state.
     pub fn of(write: &WritePlan) -> Result<Option<Self>> {
         let Some(value) = write.options.get(LOOK) else {
             return Ok(None);
@@ -35,17 +36,17 @@ impl Look {
             .map_err(|error| unreadable(&error))
     }
 
-    /// Puts it where the destination finds it.
+    /// Adds it to the options of a write, where the destination finds it.
     ///
     /// # Errors
-    /// A look that cannot be written down.
+    /// If it cannot be serialised.
     pub fn put(&self, write: &mut WritePlan) -> Result<()> {
         let value = serde_json::to_value(self).map_err(|error| unreadable(&error))?;
         write.options.insert(LOOK.to_owned(), value);
         Ok(())
     }
 
-    /// True when the table under the lock is not the one that a decision to delete was made for.
+    /// True if the table under the lock no longer has the state for which a deletion was planned.
     #[must_use]
     pub fn is_overtaken(&self, now: Option<&TableState>) -> bool {
         // When it was looked at is no property of the table.
@@ -53,7 +54,7 @@ impl Look {
         self.must_hold && self.table.as_ref().map(seen) != now.map(seen)
     }
 
-    /// The rows of the table after such a write, when nobody else wrote to it since the look.
+    /// The rows of the table after the write, if nobody else has written to it meanwhile.
     #[must_use]
     pub fn rows_after(&self, mode: WriteMode, stats: &PreparedStats) -> Option<u64> {
         let before = match &self.table {

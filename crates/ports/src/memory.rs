@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::Result;
 
-/// Bytes held; giving them back is dropping it.
+/// Reserved bytes; dropping it returns them.
 pub type ReservedMemory = Box<dyn Send + Sync>;
 
 /// A budget of bytes.
@@ -17,13 +17,14 @@ pub trait Memory: Send + Sync {
     /// The whole budget.
     fn limit_bytes(&self) -> u64;
 
-    /// Waits until this much can be held. A request above the limit waits for all of it.
+    /// Waits until this many bytes are free, and reserves them. A request above the limit waits for the
+    /// whole budget.
     async fn hold(&self, bytes: u64) -> ReservedMemory;
 
     /// The same for a holder with a name: `rows read of raw.flights`.
     ///
     /// # Errors
-    /// `FixConfig` when nobody gave anything back for so long that all wait for each other.
+    /// `FixConfig` if no memory was returned for so long that all holders wait for each other.
     async fn lease(&self, _holder: &str, bytes: u64) -> Result<ReservedMemory> {
         Ok(self.hold(bytes).await)
     }

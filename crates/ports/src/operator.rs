@@ -11,21 +11,21 @@ use towpath_vocab::{Failure, Reject, Remedy};
 
 use crate::{Result, Rows};
 
-/// What an operator gives.
+/// The output of an operator.
 #[derive(Debug, Default)]
 pub struct OperatorOutput {
-    /// Rows that go on.
+    /// Rows for the next operator.
     pub rows: Vec<Rows>,
     /// Rows that were rejected.
     pub rejects: Vec<Reject>,
-    /// Rows that were left out because a condition says so.
+    /// The number of rows that a condition removed.
     pub filtered_rows: u64,
-    /// Rows that were left out because another row has their key.
+    /// The number of rows that were removed because another row has their key.
     pub repeated_rows: u64,
 }
 
 impl OperatorOutput {
-    /// Rows that go on, and nothing else.
+    /// An output with rows only.
     pub fn of(rows: Rows) -> Self {
         Self {
             rows: vec![rows],
@@ -33,7 +33,7 @@ impl OperatorOutput {
         }
     }
 
-    /// Takes over what another output gives, behind what is here.
+    /// Appends another output to this one.
     pub fn append(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.rejects.extend(other.rejects);
@@ -42,16 +42,16 @@ impl OperatorOutput {
     }
 }
 
-/// One step of a table's way. State that must outlast a commit is frozen there.
+/// One step between reader and writer. State that is needed after a commit is frozen at the commit.
 #[async_trait]
 pub trait Operator: Send {
-    /// Names it among the operators of its table, in messages and in stored state.
+    /// Its name among the operators of its table, for messages and for the stored state.
     fn name(&self) -> &'static str;
 
-    /// The columns it gives.
+    /// The columns of its output.
     fn schema(&self) -> SchemaRef;
 
-    /// Takes one batch.
+    /// Processes one batch.
     async fn process(&mut self, rows: Rows) -> Result<OperatorOutput>;
 
     /// No row with an earlier event time will come.
@@ -59,26 +59,27 @@ pub trait Operator: Send {
         Ok(OperatorOutput::default())
     }
 
-    /// A commit is due: what is held back for it, in parts. Called until it gives `None`.
+    /// Returns, before a commit, the rows that were kept until then, in parts. It is called until it
+    /// returns `None`.
     async fn flush(&mut self) -> Result<Option<OperatorOutput>> {
         Ok(None)
     }
 
-    /// The input has ended, behind the last `flush`: what is still held, in parts. Called until it gives
-    /// `None`.
+    /// Returns, after the last `flush`, the rows that are still kept, in parts. It is called until it
+    /// returns `None`.
     async fn finish(&mut self) -> Result<Option<OperatorOutput>> {
         Ok(None)
     }
 
-    /// Its state behind a `flush`, as columns, to be stored with the commit. Empty when it has none.
+    /// Its state after a `flush`, as record batches, to be stored with the commit. Empty if it has none.
     fn freeze(&self) -> Result<Vec<RecordBatch>> {
         Ok(Vec::new())
     }
 
-    /// Goes on from a frozen state. Called before the first batch, never with an empty state.
+    /// Continues from a frozen state. It is called before the first batch, never with an empty state.
     ///
     /// # Errors
-    /// `Bug` when the state is not one of this operator.
+    /// `Bug` if the state does not belong to this operator.
     fn restore(&mut self, _state: Vec<RecordBatch>) -> Result<()> {
         let message = format!(
             "operator `{}` got a stored state, but has none",

@@ -13,14 +13,14 @@ use towpath_vocab::Generation;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "did", rename_all = "snake_case")]
 pub enum TaskOutcome {
-    /// What it did needs no words: it was unchanged, a program ran, or it failed without a result.
+    /// Nothing to report: it was unchanged, a program ran, or it failed without a result.
     #[default]
     Nothing,
-    /// It wrote rows into a table, or was stopped by them.
+    /// It wrote rows to a table, or its rows stopped it.
     Table {
-        /// What `flow` says about it.
+        /// The summary that `flow` made.
         summary: Value,
-        /// True when its commit was made by a process that died before it could say so.
+        /// True if its commit was made by a process that died before it could report it.
         recovered: bool,
     },
     /// It stored a view.
@@ -28,19 +28,19 @@ pub enum TaskOutcome {
         /// The view's version.
         version: u64,
     },
-    /// There was nothing to send: a later version holds the rows that were sent.
+    /// There was nothing to send: a later version has the same rows as the one that was sent.
     Same {
-        /// The generation the destination holds.
+        /// The generation in the destination.
         generation: Generation,
-        /// The version that holds the same rows.
+        /// The version with the same rows.
         version: u64,
-        /// Its commit: numbers of versions repeat when a lakehouse is set back or copied.
+        /// Its commit; version numbers repeat if a lakehouse is restored or copied.
         #[serde(default)]
         commit: Option<String>,
     },
-    /// It was not to be done.
+    /// It was skipped.
     Skipped {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
@@ -76,7 +76,7 @@ impl TaskOutcome {
         }
     }
 
-    /// The form that users see in JSON, which is version 1.
+    /// The form in the JSON output for users, which is version 1.
     pub fn shown(&self) -> Value {
         match self {
             TaskOutcome::Nothing => Value::Null,
@@ -108,7 +108,7 @@ impl TaskOutcome {
     }
 }
 
-/// Writes an outcome as users see it.
+/// Serialises an outcome for the JSON output.
 pub(crate) fn shown<S: Serializer>(outcome: &TaskOutcome, to: S) -> Result<S::Ok, S::Error> {
     outcome.shown().serialize(to)
 }

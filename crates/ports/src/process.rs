@@ -11,21 +11,20 @@ use async_trait::async_trait;
 
 use crate::{Redaction, Result};
 
-/// A program to run.
-/// Its variables may hold secrets: it is never shown.
+/// A program to run. Its variables may contain secrets, so it is never shown.
 #[derive(Clone)]
 pub struct ProcessSpec {
-    /// Program and arguments; no shell.
+    /// The program and its arguments; there is no shell.
     pub argv: Vec<String>,
     /// Working folder.
     pub directory: PathBuf,
-    /// The variables it gets beside those of this process.
+    /// Variables in addition to those of this process.
     pub env: BTreeMap<String, String>,
-    /// Stopped (whole tree) after this long.
+    /// The time after which the whole tree of processes is stopped.
     pub timeout: Option<Duration>,
-    /// Where its output goes, line by line.
+    /// The log file for its output.
     pub log: PathBuf,
-    /// What is taken out of its output before it is kept.
+    /// The values that are removed from its output before it is stored.
     pub redaction: Redaction,
 }
 
@@ -45,6 +44,6 @@ pub enum ProcessExit {
 /// Runs programs.
 #[async_trait]
 pub trait ProcessRunner: Send + Sync {
-    /// Runs one program to its end. When the future is dropped the whole tree is killed.
+    /// Runs one program to its end. If the future is dropped, the whole tree of processes is killed.
     async fn run(&self, spec: ProcessSpec) -> Result<ProcessExit>;
 }

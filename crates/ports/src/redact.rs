@@ -9,13 +9,13 @@ use std::fmt;
 
 use towpath_vocab::passwords::{decoded, passwords_in};
 
-/// Stands for a value that was taken out.
+/// The text in place of a removed value.
 const REDACTED: &[u8] = b"***";
 
-/// Shorter values would be found in text that has nothing to do with them.
+/// The shortest value that is removed; shorter ones would occur in unrelated text.
 const SHORTEST: usize = 4;
 
-/// The values that are taken out.
+/// The values to remove.
 #[derive(Clone, Default)]
 pub struct Redaction {
     /// Longest first.
@@ -23,7 +23,7 @@ pub struct Redaction {
 }
 
 impl Redaction {
-    /// Takes these values out, and what they hold.
+    /// Removes these values, and the passwords and lines in them.
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let mut values: Vec<Vec<u8>> = secrets
             .into_iter()
@@ -36,7 +36,7 @@ impl Redaction {
         Self { values }
     }
 
-    /// How many bytes the longest value has.
+    /// The length of the longest value in bytes.
     pub fn longest(&self) -> usize {
         self.values.first().map_or(0, Vec::len)
     }
@@ -61,7 +61,7 @@ impl Redaction {
         out
     }
 
-    /// The same for text that was cut off at its end, where a value may have begun.
+    /// The same for text that was cut off, where a value may begin at its end.
     pub fn apply_to_head(&self, text: &[u8]) -> Vec<u8> {
         let mut out = self.apply(text);
         let begun = |out: &[u8], value: &[u8]| {
@@ -84,7 +84,7 @@ impl fmt::Debug for Redaction {
     }
 }
 
-/// A secret, its lines, and the passwords of an address.
+/// A secret, its lines, and the passwords in a URL.
 fn parts(secret: &str) -> Vec<String> {
     let mut parts = vec![secret.to_owned()];
     if secret.contains('\n') {

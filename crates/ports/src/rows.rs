@@ -20,16 +20,16 @@ use crate::exact_json::exact_json;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Op {
-    /// The row is new.
+    /// A new row.
     Insert = 0,
-    /// The row has these values now.
+    /// New values of a row.
     Update = 1,
-    /// The row with this key is gone; other columns may be null.
+    /// The row with this key was deleted; other columns may be NULL.
     Delete = 2,
 }
 
 impl Op {
-    /// The op a byte of an `OpColumn` means.
+    /// The op of a byte in an `OpColumn`.
     pub fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             0 => Some(Op::Insert),
@@ -43,18 +43,18 @@ impl Op {
 /// One `Op` per row, as bytes; never null.
 pub type OpColumn = UInt8Array;
 
-/// Where the rows of a batch come from: asked only about rows that are rejected.
+/// Where the rows of a batch come from; it is only used for rejected rows.
 pub trait Origin: Send + Sync + fmt::Debug {
-    /// Where the row with this ordinal is in the source.
+    /// The location of the row with this ordinal in the source.
     fn place(&self, ordinal: u64) -> RecordLocation;
-    /// The row as it came, before any transform.
+    /// The row as it came, before any operator.
     fn raw(&self, ordinal: u64) -> RawRecord;
 }
 
 /// A batch of rows for one table.
 ///
-/// `ordinals` is the hidden column every operator keeps: whatever filters or reorders the batch does
-/// the same to it (and to `ops`). All three have equal lengths.
+/// `ordinals` is a hidden column: an operator that filters or reorders the batch does the same to it and to
+/// `ops`. All three have equal lengths.
 #[derive(Clone, Debug)]
 pub struct Rows {
     /// The table as the reader names it.
@@ -63,14 +63,14 @@ pub struct Rows {
     pub batch: RecordBatch,
     /// One number per row that `origin` understands: a row number or a byte offset.
     pub ordinals: UInt64Array,
-    /// What is to be done with each row; `None` means all are inserts.
+    /// The operation of each row; `None` means that all are inserts.
     pub ops: Option<OpColumn>,
     /// Where the rows come from.
     pub origin: Arc<dyn Origin>,
 }
 
 impl Rows {
-    /// Rows numbered from `first`, whose origin is the batch itself.
+    /// Rows with ordinals from `first`, and with the batch itself as their origin.
     pub fn of_batch(table: TableName, object: &str, batch: RecordBatch, first: u64) -> Self {
         let count = batch.num_rows() as u64;
         Self {
@@ -97,12 +97,12 @@ impl Rows {
     }
 }
 
-/// The origin of rows whose source keeps no text: the batch as it was read (a cheap shared clone).
+/// The origin of rows whose source has no text: the batch as it was read (a cheap shared clone).
 #[derive(Debug)]
 pub struct BatchOrigin {
-    /// The table or query, as a person would name it.
+    /// The table or query, by the name that users know.
     pub object: String,
-    /// The batch before any transform.
+    /// The batch before any operator.
     pub batch: RecordBatch,
     /// The ordinal of its first row.
     pub first: u64,
@@ -136,7 +136,8 @@ pub fn row_as_json(batch: &RecordBatch, row: usize) -> String {
     serde_json::Value::Object(object).to_string()
 }
 
-/// A value as a string of exact text, a nested one as JSON, NULL as null. It is never an error's text.
+/// A value as a string of exact text; a nested value is JSON, NULL is null. It is never the text of an
+/// error.
 pub fn value_as_json(column: &ArrayRef, row: usize) -> Value {
     let column = &column.slice(row, 1);
     if column.is_null(0) || *column.data_type() == DataType::Null {

@@ -21,44 +21,45 @@ use crate::{Result, Rows};
 /// A stream that can be sent between tasks.
 pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
-/// What is to be read. The same for a table, a file, a topic.
+/// What to read. It has the same form for a table, a file and a topic.
 #[derive(Clone, Debug)]
 pub struct ReadSpec {
-    /// The name the rows travel under.
+    /// The table name of the rows.
     pub table: TableName,
     /// Which rows.
     pub selection: Selection,
-    /// How.
+    /// How they are read.
     pub mode: ReadMode,
     /// For incremental reads.
     pub cursor: Option<CursorPlan>,
-    /// Types declared for source columns (by source name); they win over inference and catalogue.
+    /// Declared types of source columns (by their name in the source); they win over inference and the
+    /// catalog.
     pub declared: Vec<ColumnPlan>,
-    /// What is known of the source's columns: used instead of inferring them anew. A value that does
-    /// not fit is a reject.
+    /// The known columns of the source, which are used instead of inferring them. A value that does not fit
+    /// is a reject.
     pub known: Option<SchemaRef>,
-    /// What the columns were when they were last read. A source whose text does not say its types
-    /// keeps these: a value that does not fit is a reject. A column may be missing from the source.
+    /// The columns of the last read. A source whose text does not give types uses these, and a value that
+    /// does not fit is a reject. A column may be missing in the source.
     pub observed: Option<SchemaRef>,
-    /// Source columns to read; `None` means all. A source may give more.
+    /// Source columns to read; `None` means all. A source may return more.
     pub projection: Option<Vec<String>>,
-    /// Stop after about this many rows.
+    /// Stops after approximately this many rows.
     pub limit: Option<u64>,
-    /// Options of this table over the connection's.
+    /// Options of this table; they win over those of the connection.
     pub options: BTreeMap<String, serde_json::Value>,
-    /// At most this many splits at once.
+    /// The most splits at once.
     pub parallel: usize,
-    /// Aim for batches of this many rows.
+    /// The number of rows that a batch should have.
     pub batch_rows: usize,
-    /// And of at most this many bytes.
+    /// The most bytes that a batch should have.
     pub batch_bytes: usize,
-    /// Rows that an earlier read gave may be given again: they are written by a key and stand once.
-    /// A source that can no longer tell such rows from new ones then gives all of them, with a note,
-    /// instead of failing.
+    /// True if rows of an earlier read may be returned again, because they are written by a key. A source
+    /// that cannot distinguish them from new rows then returns all of them, with a note, instead of
+    /// failing.
     pub may_repeat: bool,
 }
 
-/// An identity of what a read would see: equal means there is nothing new to read.
+/// Identifies what a read would return: if it is equal, there is nothing new to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InputVersion(pub String);
@@ -66,48 +67,49 @@ pub struct InputVersion(pub String);
 /// A table's name and columns.
 #[derive(Clone, Debug)]
 pub struct TableSchema {
-    /// The name rows travel under.
+    /// The table name of its rows.
     pub table: TableName,
     /// The columns.
     pub schema: SchemaRef,
 }
 
-/// Something that can be read.
+/// A system, file or candidate that can be read.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Contacts the system and prepares a read from `from` (or from the start).
+    /// Contacts the system and opens a read after the position `from` (or from the start).
     ///
     /// # Errors
-    /// `Remedy::Retry` when the system cannot be reached, `FixConfig` for wrong credentials or a
-    /// missing object, `FixData` when the input cannot be read at all.
+    /// `Remedy::Unreachable` or `Retry` if the system cannot be reached, `FixConfig` for wrong credentials
+    /// or a missing object, `FixData` if the input cannot be read at all.
     async fn open(&self, spec: &ReadSpec, from: Option<&Position>) -> Result<Box<dyn Reader>>;
 
-    /// What a read would see now, if the source can tell cheaply; `None` means always read.
+    /// The version of what a read would return now, if the source can find it out cheaply; `None` means
+    /// always read.
     async fn version(&self, spec: &ReadSpec) -> Result<Option<InputVersion>>;
 
-    /// A reader over records that were rejected, parsed as `spec` says now. Only sources that give
+    /// A reader over rejected records, parsed with the present `spec`. Only sources that return
     /// `RawRecord::Text` need it.
     async fn replay(&self, spec: &ReadSpec, records: Vec<RawRecord>) -> Result<Box<dyn Reader>>;
 }
 
-/// An opened read.
+/// An open read.
 #[async_trait]
 pub trait Reader: Send {
-    /// The tables it will give rows for, with their columns as known now.
+    /// The tables whose rows it returns, with their columns as known now.
     fn tables(&self) -> Vec<TableSchema>;
 
-    /// True when it will end by itself.
+    /// True if it ends by itself.
     fn bounded(&self) -> bool;
 
-    /// The splits, as they are assigned. Called once.
+    /// The splits, when they are assigned. It is called once.
     fn splits(&mut self) -> BoxStream<Result<Assignment>>;
 
-    /// Everything up to `position` is durably committed downstream.
+    /// Confirms that everything up to `position` is durably committed in the destination.
     async fn committed(&mut self, position: &Position) -> Result<()>;
 
-    /// Goes back to a committed position: gives the splits that are still this reader's once more, each
-    /// from there. Asked when a split was revoked and rows of it were read since. `None` when the reader
-    /// cannot: then whoever reads opens it anew.
+    /// Goes back to a committed position: returns the splits that this reader still has, each from that
+    /// position. It is called if a split was revoked after some of its rows were read. `None` if the reader
+    /// cannot do it; then the caller opens a new one.
     async fn rewind(
         &mut self,
         _position: &Position,
@@ -115,8 +117,8 @@ pub trait Reader: Send {
         Ok(None)
     }
 
-    /// Notes about the source a person should know, gathered while opening: lossy mappings,
-    /// ambiguous dates, a replica's lag.
+    /// Notes for the user that were collected while it was opened: lossy type mappings, ambiguous dates,
+    /// the lag of a replica.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
@@ -126,31 +128,31 @@ pub trait Reader: Send {
 pub enum Assignment {
     /// A split to read.
     Assigned(Split),
-    /// A split was taken away: what was read since its last committed boundary is dropped.
+    /// A split was assigned to another reader: what was read since its last committed boundary is dropped.
     Revoked(SplitId),
-    /// No split will follow. The position holds once all assigned splits have ended; empty when
-    /// their boundaries say it all.
+    /// No more splits follow. The position is reached when all assigned splits have ended; it is empty if
+    /// their boundaries are sufficient.
     Complete(Position),
 }
 
 /// A part of a source that is read in order.
 pub struct Split {
-    /// Its name, stable over runs.
+    /// Its name, the same in every run.
     pub id: SplitId,
-    /// What it holds.
+    /// Its events.
     pub events: BoxStream<Result<Event>>,
 }
 
-/// One thing a split gives.
+/// An event of a split.
 #[derive(Debug)]
 pub enum Event {
     /// Rows.
     Rows(Rows),
-    /// Records that could not even become a row.
+    /// Records that could not become a row.
     Rejects(Vec<Reject>),
     /// From here on the table has these columns.
     Schema(TableSchema),
-    /// The table was emptied at the source: all its rows of every split that came before are gone.
+    /// The table was emptied at the source: all earlier rows of all splits are deleted.
     Truncate(TableName),
     /// No row of this table with an earlier event time will follow in this split, in microseconds since
     /// 1970 UTC.
@@ -160,8 +162,8 @@ pub enum Event {
         /// The time.
         event_time_us: i64,
     },
-    /// A checkpoint may stand here: everything before is complete.
+    /// A checkpoint is possible here, because everything before it is complete.
     Boundary(SplitPosition),
-    /// The split is read to its end.
+    /// The split has been read to its end.
     End,
 }

@@ -23,22 +23,22 @@ pub enum RunKind {
     /// The tasks of a pipeline.
     #[default]
     Run,
-    /// Something that must be alone with the pipeline's tables, and carries out none of its tasks.
+    /// A lock: something that writes the pipeline's tables alone and executes none of its tasks.
     Lock,
-    /// Rows that are copied without a pipeline.
+    /// A copy of rows without a pipeline.
     Copy,
-    /// Quarantined records that are read again.
+    /// A replay of rejected records.
     Replay,
 }
 
 impl RunKind {
-    /// True when its tasks are those of the pipeline: only such a run is resumed or run again by name.
+    /// True if its tasks are those of the pipeline: only such a run can be resumed, or rerun by its name.
     pub fn is_run(self) -> bool {
         self == RunKind::Run
     }
 }
 
-/// What a run is about: from `start_us` to `end_us`, the end not included.
+/// The interval of a run: from `start_us` to `end_us`, without the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interval {
     /// Microseconds since 1970 UTC.
@@ -47,29 +47,29 @@ pub struct Interval {
     pub end_us: i64,
 }
 
-/// A compiled graph as the store keeps it: enough for any worker to carry it out.
+/// A compiled graph in its stored form, which is sufficient for any worker to execute it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CompiledGraph {
     /// Hash of its content; an interrupted run is resumed only if it is equal.
     pub hash: String,
-    /// The graph itself. No secret.
+    /// The graph itself; it contains no secret.
     pub body: serde_json::Value,
     /// Its tasks, parents before children.
     pub tasks: Vec<GraphTask>,
-    /// Most tasks at once.
+    /// The most tasks at once.
     pub parallel: u32,
 }
 
-/// A task of a graph, as far as the store has to know it.
+/// The part of a task that the store needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GraphTask {
     /// Its id.
     pub id: TaskId,
-    /// The pool whose slots it takes, if any.
+    /// The pool of which it takes a slot, if any.
     pub pool: Option<String>,
 }
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
@@ -81,11 +81,11 @@ pub enum RunState {
     Failed,
     /// The user stopped it.
     Cancelled,
-    /// Its process died and a run with another graph took its place.
+    /// Its process died, and a run with another graph replaced it.
     Superseded,
 }
 
-/// Where a task stands.
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
@@ -93,7 +93,7 @@ pub enum TaskState {
     Waiting,
     /// May start.
     Ready,
-    /// An attempt is on its way.
+    /// An attempt is running.
     Running,
     /// Waits for its next attempt.
     Retrying,
@@ -101,16 +101,16 @@ pub enum TaskState {
     Succeeded,
     /// Ended well without doing anything: its fingerprint is unchanged.
     Unchanged,
-    /// Failed for good.
+    /// Failed, and is not retried.
     Failed,
-    /// Its trigger rule can no longer hold.
+    /// Its trigger rule can no longer be met.
     Skipped,
     /// The user stopped it.
     Cancelled,
 }
 
 impl TaskState {
-    /// True when it will not change again in this run.
+    /// True if it does not change again in this run.
     pub fn is_final(self) -> bool {
         !matches!(
             self,
@@ -119,22 +119,23 @@ impl TaskState {
     }
 }
 
-/// A run to begin.
+/// The values of a new run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewRun {
     /// The pipeline.
     pub pipeline: PipelineName,
     /// The environment.
     pub environment: Environment,
-    /// What it is. All but `Run` interrupt a run whose process is gone, which goes on after them.
+    /// Its kind. A kind other than `Run` may come in between if the process of a run is gone; that run is
+    /// resumed afterwards.
     pub kind: RunKind,
-    /// What it is about in time, if it is.
+    /// Its interval, if it has one.
     pub interval: Option<Interval>,
-    /// Values of the pipeline's parameters. No secret.
+    /// The values of the pipeline's parameters; they contain no secret.
     pub params: BTreeMap<String, String>,
     /// Its graph.
     pub graph: CompiledGraph,
-    /// What the user asked for, for the record. No secret.
+    /// The request of the user, for a rerun and for display; it contains no secret.
     pub request: serde_json::Value,
     /// Identifies this process.
     pub worker: String,
@@ -142,35 +143,35 @@ pub struct NewRun {
     pub lease_us: i64,
 }
 
-/// What `open_run` found.
+/// The result of `open_run`.
 #[derive(Clone, Debug)]
 pub enum Opened {
     /// A new run.
     New(RunRecord),
     /// The interrupted run with the same graph: its process died, or the user stopped it and it is the
-    /// newest. Running tasks were set back to ready; cancelled, failed and skipped ones to waiting;
-    /// fences raised.
+    /// newest. Running tasks became ready again; cancelled, failed and skipped ones wait again; fences were
+    /// raised.
     Resumed(RunRecord),
-    /// Another process runs this pipeline in this environment.
+    /// Another process is running this pipeline in this environment.
     Busy(RunRecord),
 }
 
-/// A run as it stands.
+/// A run in its present state.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunRecord {
     /// Its name.
     pub name: RunName,
     /// The environment.
     pub environment: Environment,
-    /// What it is.
+    /// Its kind.
     pub kind: RunKind,
-    /// What it is about in time, if it is.
+    /// Its interval, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
     /// Values of the pipeline's parameters.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
-    /// Where it stands.
+    /// Its state.
     pub state: RunState,
     /// Hash of its graph.
     pub graph_hash: String,
@@ -178,32 +179,32 @@ pub struct RunRecord {
     pub started_us: i64,
     /// When it ended.
     pub ended_us: Option<i64>,
-    /// Who runs it.
+    /// The worker that runs it.
     pub worker: String,
-    /// What the user asked for.
+    /// The request of the user.
     pub request: serde_json::Value,
-    /// The number of its last event; what is in this record is from before the next one.
+    /// The number of its last event; this record has the changes up to that event.
     #[serde(skip_serializing)]
     pub seq: u64,
     /// Its tasks, in order.
     pub tasks: Vec<TaskRecord>,
 }
 
-/// A task as it stands.
+/// A task in its present state.
 #[derive(Clone, Debug, Serialize)]
 pub struct TaskRecord {
     /// Its id.
     pub id: TaskId,
-    /// Where it stands.
+    /// Its state.
     pub state: TaskState,
     /// Attempts begun.
     pub attempt: u32,
-    /// Rises with every claim; a report with another one is stale.
+    /// Increases with every claim; a report with another fence is stale.
     pub fence: u64,
-    /// Who carries it out, while it runs.
+    /// The worker that executes it, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
-    /// When it is tried again, while it waits for that.
+    /// The time of the next attempt, while it waits for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_us: Option<i64>,
     /// When the last attempt began.
@@ -215,11 +216,11 @@ pub struct TaskRecord {
     /// What it did.
     #[serde(serialize_with = "crate::outcome::shown")]
     pub outcome: TaskOutcome,
-    /// The fingerprint it had, for `unchanged` in a later run.
+    /// Its fingerprint, by which a later run finds it `unchanged`.
     pub fingerprint: Option<String>,
 }
 
-/// One change of one task.
+/// A change of one task.
 #[derive(Clone, Debug)]
 pub struct Transition {
     /// The run.
@@ -232,53 +233,53 @@ pub struct Transition {
     pub from: TaskState,
     /// The fence it must have.
     pub fence: u64,
-    /// The state it gets. `Running` raises the fence and counts an attempt.
+    /// The new state. `Running` raises the fence and counts an attempt.
     pub to: TaskState,
     /// When it happened.
     pub now_us: i64,
-    /// For `Retrying`: when it is tried again.
+    /// For `Retrying`: the time of the next attempt.
     pub due_us: Option<i64>,
-    /// For ends.
+    /// For changes that end an attempt.
     pub end: Option<AttemptEnd>,
 }
 
-/// What one worker changes in one run, in one transaction.
+/// The changes of one worker to one run, in one transaction.
 #[derive(Clone, Debug)]
 pub struct RunUpdate {
     /// The run.
     pub run: RunName,
     /// The environment.
     pub environment: Environment,
-    /// Who does it.
+    /// The worker.
     pub worker: String,
-    /// The last event the caller knows of. When others have added some since, nothing is changed:
-    /// their changes may have made another decision the right one. `None` does not compare.
+    /// The last event that the caller knows. If others have added events since, nothing is changed, because
+    /// their changes may need another decision. `None` disables the comparison.
     pub after_seq: Option<u64>,
-    /// Changes of tasks in their order: all of them or none.
+    /// Changes of tasks, in order: all of them are made or none.
     pub transitions: Vec<Transition>,
-    /// Then at most so many ready tasks of the run are claimed.
+    /// The number of ready tasks of the run to claim afterwards, at most.
     pub claim: u32,
     /// When it happens.
     pub now_us: i64,
 }
 
-/// What became of an `RunUpdate`.
+/// The result of a `RunUpdate`.
 #[derive(Clone, Debug)]
 pub enum RunUpdateResult {
-    /// It is written down.
+    /// It was stored.
     Done {
-        /// The number of the last event now.
+        /// The number of the last event.
         seq: u64,
-        /// Tasks that this worker has to carry out now.
+        /// Tasks that this worker must execute now.
         claims: Vec<Claim>,
     },
-    /// Others were quicker: what they did. Nothing was changed.
+    /// Other workers were faster: these are their events. Nothing was changed.
     Behind(Vec<RunEvent>),
     /// The run or a task was not as expected. Nothing was changed.
     Refused,
 }
 
-/// A task that a worker has to carry out.
+/// A task that a worker must execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The run.
@@ -291,7 +292,7 @@ pub struct Claim {
     pub task: TaskId,
     /// The attempt, from 1.
     pub attempt: u32,
-    /// What a report about the attempt has to carry.
+    /// The fence that a report about the attempt must have.
     pub fence: u64,
 }
 
@@ -300,7 +301,7 @@ pub struct Claim {
 pub struct OutboxEvent {
     /// Its number in the outbox.
     pub id: u64,
-    /// The run it is about.
+    /// Its run.
     pub run: RunName,
     /// The environment.
     pub environment: Environment,
@@ -319,14 +320,14 @@ pub struct AttemptEnd {
     pub fingerprint: Option<String>,
 }
 
-/// One line of a run's history.
+/// An event in the history of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunEvent {
-    /// Counts up per run without a gap.
+    /// Its number in the run; numbers have no gap.
     pub seq: u64,
-    /// When.
+    /// Its time in microseconds since 1970 UTC.
     pub at_us: i64,
-    /// The task, if it is about one.
+    /// The task, if the event is about one.
     pub task: Option<TaskId>,
     /// A stable word: `run_started`, `task_running`, `task_failed`, `retry_scheduled`, `note`.
     pub kind: String,
@@ -334,7 +335,7 @@ pub struct RunEvent {
     pub body: serde_json::Value,
 }
 
-/// Which runs.
+/// Selects runs.
 #[derive(Clone, Debug, Default)]
 pub struct RunFilter {
     /// Of this pipeline.
@@ -348,23 +349,23 @@ pub struct RunFilter {
 /// The state store.
 #[async_trait]
 pub trait StateStore: Send + Sync {
-    /// Begins a run, resumes the interrupted one, or says who is busy; all in one transaction. The
-    /// worker is registered by it.
+    /// Creates a run, resumes the interrupted one, or returns the run that is active; all in one
+    /// transaction. It also registers the worker.
     async fn open_run(&self, run: NewRun) -> Result<Opened>;
 
-    /// A stored graph.
+    /// A stored graph, by its hash.
     async fn graph(&self, hash: &str) -> Result<Option<serde_json::Value>>;
 
-    /// Changes tasks of one run and claims what may start, in one transaction with all event rows.
+    /// Changes tasks of one run and claims ready tasks, in one transaction with all events.
     async fn advance(&self, advance: RunUpdate) -> Result<RunUpdateResult>;
 
-    /// Changes one task together with its event row. False when state or fence were not as expected.
+    /// Changes one task, together with its event. False if its state or fence was not as expected.
     async fn transition(&self, transition: Transition) -> Result<bool> {
         self.transition_all(vec![transition]).await
     }
 
-    /// Changes several tasks of one run in order, together with their event rows: all of them or, when
-    /// one state or fence was not as expected, none (then false). A task may occur more than once.
+    /// Changes several tasks of one run, in order, together with their events. If one state or fence is not
+    /// as expected, it changes none and returns false. A task may occur more than once.
     async fn transition_all(&self, transitions: Vec<Transition>) -> Result<bool> {
         let Some(first) = transitions.first() else {
             return Ok(true);
@@ -384,24 +385,25 @@ pub trait StateStore: Send + Sync {
         ))
     }
 
-    /// Registers a worker that opens no run of its own. False when a living one has that name.
+    /// Registers a worker that opens no run itself. False if a live worker has that name.
     async fn register(&self, worker: &str, lease_us: i64) -> Result<bool>;
 
-    /// Claims at most `limit` ready tasks of any run, oldest first; of each pool no more than it has
-    /// free slots, of each run no more than may run at once. A worker whose lease is over gets none.
+    /// Claims at most `limit` ready tasks of any run, oldest first: not more than the free slots of their
+    /// pools, and not more of a run than may run at once. A worker whose lease has expired gets none.
     async fn claim_ready(&self, worker: &str, limit: u32) -> Result<Vec<Claim>>;
 
-    /// Keeps a worker alive; false when its lease was lost.
+    /// Renews the lease of a worker; false if the lease was lost.
     async fn renew(&self, worker: &str) -> Result<bool>;
 
-    /// Sets the tasks of workers whose lease is over back to ready, with another fence; how many.
+    /// Makes the tasks of workers whose lease has expired ready again, with new fences, and returns their
+    /// number.
     async fn reap(&self) -> Result<u64>;
 
-    /// Sets the slots of pools. A running task beyond a smaller number ends as it would have.
+    /// Sets the number of slots of pools. If the number gets smaller, running tasks are not stopped.
     async fn put_pools(&self, pools: &BTreeMap<String, u32>) -> Result<()>;
 
-    /// Ends a run for a worker that opened it, or whose run has no open task. Refused when another
-    /// process took it over; done twice it changes nothing.
+    /// Ends a run, for the worker that opened it, or if the run has no unfinished task. Refused if another
+    /// process has taken it over; a second call changes nothing.
     async fn close_run(
         &self,
         run: &RunName,
@@ -411,7 +413,7 @@ pub trait StateStore: Send + Sync {
         now_us: i64,
     ) -> Result<()>;
 
-    /// Sets tasks of a resumed run back to waiting, because their inputs changed; gives the run.
+    /// Makes tasks of a resumed run wait again, because their inputs changed, and returns the run.
     async fn reopen(
         &self,
         run: &RunName,
@@ -420,23 +422,23 @@ pub trait StateStore: Send + Sync {
         now_us: i64,
     ) -> Result<RunRecord>;
 
-    /// One run, if there is one of that name.
+    /// The run with this name, if there is one.
     async fn run(&self, run: &RunName, environment: &Environment) -> Result<Option<RunRecord>>;
 
-    /// Whether a process goes on with a run, as far as can be told.
+    /// Whether the process of a run is alive, as far as this can be known.
     async fn is_live(&self, run: &RunRecord) -> Result<bool>;
 
-    /// Sends every event from now on to the outbox of a subscriber too.
+    /// Creates the outbox of a subscriber, which gets every later event.
     async fn subscribe(&self, subscriber: &str) -> Result<()>;
 
-    /// What waits for a subscriber, oldest first. It stays until `delivered`: a subscriber may see an
-    /// event more than once, and knows it by run and `seq`.
+    /// The events that wait for a subscriber, oldest first. They stay until `delivered`, so a subscriber
+    /// may get an event more than once, and recognises it by its run and `seq`.
     async fn outbox(&self, subscriber: &str, limit: u64) -> Result<Vec<OutboxEvent>>;
 
-    /// Removes from a subscriber's outbox what it has got, by its numbers there.
+    /// Removes delivered events from the outbox of a subscriber, by their numbers there.
     async fn delivered(&self, subscriber: &str, ids: &[u64]) -> Result<()>;
 
-    /// Adds a line to a run's history. The store gives `seq`; the one in `event` is not read.
+    /// Adds an event to the history of a run. The store sets `seq`; the value in `event` is ignored.
     async fn append_event(
         &self,
         run: &RunName,
@@ -447,7 +449,7 @@ pub trait StateStore: Send + Sync {
     /// Runs, newest first, with their tasks.
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>>;
 
-    /// A run's history after `seq`.
+    /// The events of a run after `seq`.
     async fn events(
         &self,
         run: &RunName,
@@ -455,7 +457,7 @@ pub trait StateStore: Send + Sync {
         after_seq: u64,
     ) -> Result<Vec<RunEvent>>;
 
-    /// The outcome and fingerprint of the last run of this task that succeeded or was unchanged.
+    /// The last record of this task that succeeded or was unchanged, with its run.
     async fn last_success(
         &self,
         environment: &Environment,
@@ -463,12 +465,11 @@ pub trait StateStore: Send + Sync {
         task: &TaskId,
     ) -> Result<Option<(RunName, TaskRecord)>>;
 
-    /// The highest generation this task was given, and the run it was given to.
+    /// The highest generation of this task, and the run that got it.
     async fn generation(&self, task: &TaskKey) -> Result<Option<(RunName, Generation)>>;
 
-    /// Records that a generation was given out to a run, before any byte is written. A later attempt
-    /// of the same run finds it and reuses it; that is how a commit whose acknowledgement was lost is
-    /// recognised.
+    /// Records that a run got a generation, before any byte is written. A later attempt of the same run
+    /// finds and reuses it, so a commit whose acknowledgement was lost is recognised.
     async fn reserve_generation(
         &self,
         task: &TaskKey,
@@ -476,7 +477,7 @@ pub trait StateStore: Send + Sync {
         generation: Generation,
     ) -> Result<()>;
 
-    /// Stores what a table looked like.
+    /// Stores the observed columns of a table.
     async fn put_fact(
         &self,
         environment: &Environment,
@@ -515,7 +516,7 @@ pub trait StateStore: Send + Sync {
     /// All lineage, by table.
     async fn lineage(&self, environment: &Environment) -> Result<Vec<(TableName, TableLineage)>>;
 
-    /// Digests of what a run said last about something, over those of the time before.
+    /// Stores the digests of the notes that a run reported about a table, and replaces the earlier ones.
     async fn put_reported_notes(
         &self,
         environment: &Environment,
@@ -523,6 +524,6 @@ pub trait StateStore: Send + Sync {
         digests: &BTreeSet<String>,
     ) -> Result<()>;
 
-    /// Digests of what was said last, by what it was about.
+    /// The digests of the notes that were reported last, by what they are about.
     async fn told(&self, environment: &Environment) -> Result<Vec<(String, BTreeSet<String>)>>;
 }

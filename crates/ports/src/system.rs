@@ -18,31 +18,31 @@ pub trait Clock: Send + Sync {
     /// Microseconds since 1970 UTC.
     fn now_us(&self) -> i64;
 
-    /// Microseconds on a clock that never goes back.
+    /// Microseconds on a clock that never goes backwards.
     fn monotonic_us(&self) -> u64;
 
     /// Waits.
     async fn sleep(&self, duration: Duration);
 }
 
-/// Clock, chance and environment.
+/// Clock, random numbers and environment of the process.
 pub trait System: Clock {
     /// A random number.
     fn random(&self) -> u64;
 
-    /// The variables of this process.
+    /// The environment variables of this process.
     fn environment(&self) -> &BTreeMap<String, String>;
 
     /// The project folder.
     fn project_dir(&self) -> &PathBuf;
 }
 
-/// Turns secret templates into values, at connect.
+/// Resolves templates of secrets, when a connector connects.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// The value. Never logged, never stored.
+    /// The value, which must not be logged or stored.
     ///
     /// # Errors
-    /// `FixConfig` naming the variable or secret that is not set.
+    /// `FixConfig` with the name of a variable or secret that is not set.
     async fn resolve(&self, template: &SecretTemplate) -> Result<String>;
 }

@@ -12,38 +12,38 @@ use crate::{Span, TableName};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Say so and go on.
+    /// Report it and continue.
     Warn,
     /// A rule rejects the row; a check stops the commit.
     Error,
 }
 
-/// A rule about one row, hung on a column.
+/// A rule about one row; it belongs to a column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
-    /// The column (after transforms).
+    /// The column of the target.
     pub column: String,
-    /// What must hold. NULL passes every kind but `Required`.
+    /// What must hold. NULL breaks only `Required`.
     pub kind: RuleKind,
-    /// What a break does.
+    /// What happens if a row breaks it.
     pub severity: Severity,
-    /// Where it was written.
+    /// Its position in the project files.
     pub span: Option<Span>,
 }
 
-/// What a rule demands of a value.
+/// What a rule requires of a value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleKind {
     /// Not null.
     Required,
-    /// At least this; text that reads as the column's type.
+    /// At least this; the text parses as the column's type.
     Min(String),
-    /// At most this; text that reads as the column's type.
+    /// At most this; the text parses as the column's type.
     Max(String),
-    /// One of these; text that reads as the column's type.
+    /// One of these; the texts parse as the column's type.
     In(Vec<String>),
-    /// Text that matches this regular expression somewhere.
+    /// A text in which this regular expression matches somewhere.
     Pattern(String),
     /// Number of characters, inclusive bounds.
     Length {
@@ -71,7 +71,7 @@ impl RuleKind {
     }
 }
 
-/// How many breaking rows are still fine: `warn_if`/`error_if` of dbt are two checks here.
+/// How many rows may break a check. `warn_if` and `error_if` of dbt become two checks.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, Default)]
 pub struct Tolerance {
     /// At most this many rows may break.
@@ -80,12 +80,12 @@ pub struct Tolerance {
     pub percent: Option<f64>,
 }
 
-/// The limit for rejected rows. With both numbers, both must be passed to stop a load.
+/// The limit for rejected rows. If both numbers are set, a load stops only if both are exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
-    /// More rows than this; judged at once when it stands alone.
+    /// The most rows; without `percent` it is checked at once.
     pub rows: Option<u64>,
-    /// A larger share of the rows read than this, in percent; judged at the end of the table.
+    /// The most rows in percent of the rows read; it is checked at the end of the table.
     pub percent: Option<f64>,
 }
 
@@ -98,25 +98,25 @@ impl Default for Threshold {
     }
 }
 
-/// A check about a commit, hung on a table.
+/// A check about a commit; it belongs to a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Check {
     /// Its name in reports; unique per table.
     pub name: String,
     /// What must hold.
     pub kind: CheckKind,
-    /// What a failure does.
+    /// What happens if it fails.
     pub severity: Severity,
-    /// Only rows for which this SQL expression is true are looked at.
+    /// If set, only rows for which this SQL expression is true are checked.
     #[serde(rename = "where")]
     pub filter: Option<String>,
-    /// How much may break.
+    /// How many rows may break it.
     pub tolerance: Tolerance,
-    /// Where it was written.
+    /// Its position in the project files.
     pub span: Option<Span>,
 }
 
-/// What a check demands of the table as readers would see it after the commit.
+/// What a check requires of the table as readers would see it after the commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckKind {
@@ -125,7 +125,7 @@ pub enum CheckKind {
         /// The column.
         column: String,
     },
-    /// No value (or combination) twice; NULLs are not compared.
+    /// No value (or combination of values) occurs twice; NULLs are not compared.
     Unique {
         /// One or more columns.
         columns: Vec<String>,
@@ -134,7 +134,7 @@ pub enum CheckKind {
     AcceptedValues {
         /// The column.
         column: String,
-        /// Text that reads as the column's type.
+        /// The values; the texts parse as the column's type.
         values: Vec<String>,
     },
     /// Every non-NULL value matches the regular expression.
@@ -144,7 +144,7 @@ pub enum CheckKind {
         /// The expression.
         pattern: String,
     },
-    /// Every non-NULL value lies between the bounds, inclusive.
+    /// Every non-NULL value is between the limits, inclusive.
     Range {
         /// The column.
         column: String,
@@ -153,7 +153,7 @@ pub enum CheckKind {
         /// At most.
         max: Option<String>,
     },
-    /// Every non-NULL value stands in another table's column.
+    /// Every non-NULL value is in a column of another table.
     Relationships {
         /// The column here.
         column: String,
@@ -162,7 +162,7 @@ pub enum CheckKind {
         /// Its column.
         field: String,
     },
-    /// The number of rows lies between the bounds, inclusive.
+    /// The number of rows is between the limits, inclusive.
     RowCount {
         /// At least.
         min: Option<u64>,
@@ -181,7 +181,7 @@ pub enum CheckKind {
         /// The expression.
         expression: String,
     },
-    /// A query returns no row. `{table}` stands for the table as it would be after the commit.
+    /// A query returns no row. `{table}` is the table as it would be after the commit.
     Sql {
         /// The query.
         query: String,
@@ -189,7 +189,7 @@ pub enum CheckKind {
 }
 
 impl CheckKind {
-    /// The columns of the table that it names.
+    /// The names of the table's columns in it.
     pub fn columns_mut(&mut self) -> Vec<&mut String> {
         match self {
             CheckKind::Unique { columns } => columns.iter_mut().collect(),
@@ -222,15 +222,15 @@ impl CheckKind {
     }
 }
 
-/// How a check came out.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckOutcome {
-    /// It held.
+    /// It passed.
     Pass,
-    /// It did not hold; the commit went on.
+    /// It failed; the commit was made.
     Warn,
-    /// It did not hold; the commit was stopped.
+    /// It failed; the commit was stopped.
     Fail,
 }
 
@@ -243,15 +243,15 @@ pub struct CheckResult {
     pub name: String,
     /// The check's code.
     pub kind: String,
-    /// How it came out.
+    /// Its outcome.
     pub outcome: CheckOutcome,
-    /// What was measured: breaking rows, a count, an age in seconds.
+    /// The measured value: rows that break it, a number of rows, an age in seconds.
     pub value: f64,
     /// The limit in words: `at most 0 rows`.
     pub threshold: String,
     /// One line for people; empty when it passed.
     pub message: String,
-    /// A few breaking values, as text.
+    /// A few values that break it, as text.
     pub samples: Vec<String>,
     /// Time it took, in milliseconds.
     pub elapsed_ms: u64,

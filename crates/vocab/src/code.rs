@@ -11,12 +11,12 @@ use crate::Remedy;
 pub struct CodeEntry {
     /// A letter and four digits: `R0701`.
     pub code: &'static str,
-    /// Who must do what, in most cases; `None` for a mistake or note that `check` finds.
+    /// Who must do what, in most cases; `None` for a mistake or note of `check`.
     pub remedy: Option<Remedy>,
     /// One sentence: what happened.
     pub summary: &'static str,
-    /// What to do about it; examples are lines that begin with two blanks. May be empty when the summary
-    /// says it all.
+    /// What to do about it. Lines that begin with two blanks are examples. It may be empty if the summary
+    /// is sufficient.
     pub explanation: &'static str,
 }
 
@@ -60,7 +60,7 @@ impl CodeEntry {
 }
 
 impl Remedy {
-    /// What it asks for, in words.
+    /// The remedy in words.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Retry => "The error may pass: a run tries again.",

@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::passwords::without_passwords;
 
-/// How bad a diagnostic is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Worth knowing; changes no exit code.
+    /// Information; does not change the exit code.
     Note,
-    /// Likely a mistake; changes no exit code.
+    /// Probably a mistake; does not change the exit code.
     Warning,
-    /// The project cannot run as it stands.
+    /// The project cannot run.
     Error,
 }
 
@@ -36,10 +36,10 @@ pub struct Span {
     pub column: usize,
 }
 
-/// Where a record of outside data stands.
+/// The location of a record in external data.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RecordLocation {
-    /// The file, table or topic, as a person would name it.
+    /// The file, table or topic, by the name that users know.
     pub object: String,
     /// Line in a text file, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,36 +57,36 @@ impl fmt::Display for RecordLocation {
     }
 }
 
-/// One mistake or note about the project.
+/// A mistake in a project, or a note about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// Stable code: a letter for the area (`P` project files, `M` models, `C` connections,
     /// `T` types, `K` contracts and checks) and four digits.
     pub code: String,
-    /// How bad it is.
+    /// Its severity.
     pub level: Level,
-    /// One terse line; things are named in backticks.
+    /// One short line; names are in backticks.
     pub message: String,
-    /// Where the mistake is, if it has a place in a file.
+    /// The position of the mistake, if it is in a file.
     pub span: Option<Span>,
     /// Text under the caret.
     pub label: Option<String>,
-    /// What was expected, what there is, the way out: one line each.
+    /// What was expected, what was found, and what to do: one line each.
     pub help: Vec<String>,
 }
 
 impl Diagnostic {
-    /// An error without place, label or help.
+    /// An error without position, label or help.
     pub fn error(code: &str, message: impl Into<String>) -> Self {
         Self::new(Level::Error, code, message)
     }
 
-    /// A warning without place, label or help.
+    /// A warning without position, label or help.
     pub fn warning(code: &str, message: impl Into<String>) -> Self {
         Self::new(Level::Warning, code, message)
     }
 
-    /// A note without place, label or help.
+    /// A note without position, label or help.
     pub fn note(code: &str, message: impl Into<String>) -> Self {
         Self::new(Level::Note, code, message)
     }
@@ -102,7 +102,7 @@ impl Diagnostic {
         }
     }
 
-    /// Adds the place.
+    /// Adds the position.
     #[must_use]
     pub fn at(mut self, span: Span) -> Self {
         self.span = Some(span);
@@ -123,7 +123,7 @@ impl Diagnostic {
         self
     }
 
-    /// Takes passwords of addresses out of its text.
+    /// Removes passwords in URLs from its text.
     #[must_use]
     pub fn without_passwords(mut self) -> Self {
         let clean = |text: &String| without_passwords(text).into_owned();

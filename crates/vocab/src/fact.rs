@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TableName;
 
-/// Where a fact comes from; later variants give way to earlier ones.
+/// The origin of a fact; earlier variants win over later ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FactSource {
@@ -22,22 +22,22 @@ pub enum FactSource {
     Observed,
 }
 
-/// What a table looks like.
+/// The columns and the key of a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableFact {
     /// Columns in order.
     pub schema: SchemaRef,
-    /// Columns of the primary key, if the outside system has one.
+    /// Columns of the primary key, if the external table has one.
     #[serde(default)]
     pub key: Vec<String>,
-    /// How it is known.
+    /// Its origin.
     pub source: FactSource,
-    /// When it was seen, RFC 3339, UTC; empty for declared facts.
+    /// When it was read, as RFC 3339 in UTC; empty for declared facts.
     #[serde(default)]
     pub seen_at: String,
 }
 
-/// All that is known about the outside when a project is checked.
+/// All facts that are known when a project is checked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// Tables of connections: connection name, then the object's name there.

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::RecordLocation;
 use crate::passwords::without_passwords;
 
-/// Who must do what before the same thing can work.
+/// Who must do what before the same action can work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Remedy {
-    /// Try again: the cause passes by itself (deadlock, conflict).
+    /// Try again: the cause disappears by itself (deadlock, conflict).
     Retry,
-    /// Try again for a while: an outside system cannot be reached at the moment (refused or lost
+    /// Try again for a while: an external system cannot be reached at the moment (a refused or lost
     /// connection, a server that starts or stops).
     Unreachable,
     /// Change the project, the connection or the external system's permissions.
@@ -31,13 +31,13 @@ pub enum Remedy {
 }
 
 impl Remedy {
-    /// True when the same thing may work later although nobody changes anything.
+    /// True if the same action may work later without any change.
     pub const fn may_pass(self) -> bool {
         matches!(self, Self::Retry | Self::Unreachable)
     }
 }
 
-/// A failure with a stable code, a message and a way out.
+/// A failure with a stable code, a message and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
@@ -45,21 +45,21 @@ pub struct Failure {
     pub code: String,
     /// Who must do what.
     pub remedy: Remedy,
-    /// One line; things are named in backticks; no secret, no value that policy hides.
+    /// One line; names are in backticks; it contains no secret and no masked value.
     pub message: String,
-    /// Ways out, one line each.
+    /// What the user can do, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub help: Vec<String>,
-    /// What was behind it, outermost first, in the words of libraries: for `-v` and logs.
+    /// Its causes, outermost first, with the messages of libraries: for `-v` and logs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<String>,
-    /// The record it is about, if it is about one.
+    /// The location of its record, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<RecordLocation>,
 }
 
 impl Failure {
-    /// A failure without help or place.
+    /// A failure without help or location.
     pub fn new(code: &str, remedy: Remedy, message: impl Into<String>) -> Self {
         Self {
             code: code.to_owned(),
@@ -71,14 +71,14 @@ impl Failure {
         }
     }
 
-    /// Adds a way out.
+    /// Adds a line of help.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(without_passwords(&help.into()).into_owned());
         self
     }
 
-    /// Keeps an error and those behind it, each without its back trace. Not for errors of a system that may
+    /// Adds an error and its causes, each without its back trace. It must not be used for errors that may
     /// quote row values or secrets.
     #[must_use]
     pub fn caused_by(mut self, error: &(dyn std::error::Error + 'static)) -> Self {
@@ -100,7 +100,7 @@ impl Failure {
         self
     }
 
-    /// Adds the record it is about.
+    /// Adds the location of its record.
     #[must_use]
     pub fn at(mut self, mut place: RecordLocation) -> Self {
         place.object = without_passwords(&place.object).into_owned();

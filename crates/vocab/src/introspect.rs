@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 
 use crate::TableName;
 
-/// What a template wants to know.
+/// A question of a template.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Question {
     /// Does this table exist (and may this model be built incrementally on it)?
@@ -19,7 +19,7 @@ pub enum Question {
     Rows(String),
 }
 
-/// What it gets.
+/// The answer to a question.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// For `Exists`.
@@ -42,6 +42,6 @@ pub struct Pending(pub String);
 
 /// Answers a template's questions.
 pub trait Introspect {
-    /// Answers one question, or says that only a live system can.
+    /// Answers one question, or returns `Pending` if only a live system can.
     fn ask(&mut self, question: Question) -> Result<Answer, Pending>;
 }

@@ -5,30 +5,30 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A column anywhere: in the lakehouse (`raw.flights`), or outside (`data/flights.csv.gz`).
+/// A column in the lakehouse (`raw.flights`) or in an external system (`data/flights.csv.gz`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ColumnRef {
-    /// The table, `schema.table` in the lakehouse or `connection:object` outside.
+    /// The table: `schema.table` in the lakehouse, or `connection:object` in an external system.
     pub table: String,
     /// The column; empty when the whole table is meant (filters, joins).
     pub column: String,
 }
 
-/// How a source column bears on a target column.
+/// How a source column influences a target column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EdgeKind {
     /// The value unchanged.
     Identity,
-    /// Computed from it.
+    /// The value is computed from it.
     Transformation,
-    /// Aggregated from it.
+    /// The value is aggregated from it.
     Aggregation,
     /// It decides which value (CASE, COALESCE).
     Conditional,
     /// It decides which rows (WHERE, HAVING).
     Filter,
-    /// It decides which rows meet (JOIN).
+    /// It decides which rows are joined (JOIN).
     Join,
     /// Rows are grouped by it.
     GroupBy,
@@ -39,7 +39,7 @@ pub enum EdgeKind {
 }
 
 impl EdgeKind {
-    /// True when the value itself flows, false when it only steers.
+    /// True if the value itself goes into the target, false if it only influences it.
     pub fn is_direct(self) -> bool {
         matches!(
             self,
@@ -66,6 +66,6 @@ pub struct TableLineage {
     pub inputs: Vec<String>,
     /// Column edges, sorted, without repeats.
     pub edges: Vec<ColumnEdge>,
-    /// True when some part could not be followed; then edges are a lower bound.
+    /// True if a part could not be followed; then there may be more edges.
     pub partial: bool,
 }

@@ -125,7 +125,7 @@ impl<'de> Deserialize<'de> for TableName {
     }
 }
 
-/// A run as people say it: `shop#212`. Numbers count per pipeline and environment, from 1.
+/// The name of a run: `shop#212`. Runs are numbered per pipeline and environment, from 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunName {
     /// The pipeline that ran.

@@ -18,12 +18,12 @@ pub enum Naming {
     /// Lower snake case, folded to ASCII.
     #[default]
     Snake,
-    /// As the source says it.
+    /// As in the source.
     Exact,
 }
 
 impl Naming {
-    /// The name a column gets. Never empty.
+    /// The name of a column in the table; it is never empty.
     pub fn apply(self, source: &str) -> String {
         match self {
             Naming::Exact => source.to_owned(),
@@ -31,8 +31,8 @@ impl Naming {
         }
     }
 
-    /// The source column that a name means, in the source's spelling or in the one it gets: the same
-    /// spelling, else the same name, else the only one that differs by case alone.
+    /// Finds the source column for a name in the source or in the table: first by equal spelling, then by
+    /// an equal name in the table, then the only one that differs in case.
     pub fn find<'s>(
         self,
         mut sources: impl Iterator<Item = &'s str> + Clone,
@@ -50,13 +50,13 @@ impl Naming {
         })
     }
 
-    /// Whether a name, in either spelling, may mean this source column. Of several columns that it may
-    /// mean, `find` chooses.
+    /// Whether a name, in either spelling, can mean this source column. If it can mean several, `find`
+    /// chooses one.
     pub fn is_same(self, name: &str, source: &str) -> bool {
         name.eq_ignore_ascii_case(source) || self.apply(name) == self.apply(source)
     }
 
-    /// The places of the source columns that a list names, in either spelling.
+    /// The positions of the source columns in a list of names, in either spelling.
     pub fn find_all<'s>(
         self,
         sources: impl Iterator<Item = &'s str> + Clone,
@@ -69,7 +69,7 @@ impl Naming {
         list.iter().filter_map(|name| finder.find(name)).collect()
     }
 
-    /// What `find` says, for many names of many columns.
+    /// The same as `find`, faster for many names and columns.
     pub fn finder<'s>(self, sources: impl Iterator<Item = &'s str>) -> Finder {
         let mut finder = Finder {
             naming: self,
@@ -82,27 +82,27 @@ impl Naming {
         finder
     }
 
-    /// The source's columns under the names they get, which expressions use; the source's spelling is
-    /// in the metadata where it differs.
+    /// The source's columns under their names in the table, which expressions use; if the name in the
+    /// source differs, it is in the metadata.
     pub fn schema(self, source: &Schema) -> Schema {
         let field = |field: &FieldRef| named_field(field, self.apply(field.name()));
         Schema::new(source.fields().iter().map(field).collect::<Vec<_>>())
     }
 }
 
-/// Columns of a source, found by their names; the time for one does not depend on how many there are.
+/// Finds columns of a source by name, in constant time.
 #[derive(Clone, Debug)]
 pub struct Finder {
     naming: Naming,
     count: usize,
     same: HashMap<String, usize>,
     named: HashMap<String, usize>,
-    /// By the letters alone; `None` where several differ only by case.
+    /// By name without regard to case; `None` if several columns differ only in case.
     alike: HashMap<String, Option<usize>>,
 }
 
 impl Finder {
-    /// One more column, behind the others.
+    /// Appends a column.
     pub fn add(&mut self, source: &str) {
         let at = self.count;
         self.count += 1;
@@ -128,7 +128,7 @@ impl Finder {
     }
 }
 
-/// A source's column under another name, which remembers the source's spelling.
+/// A source's column under another name; the name in the source is kept in its metadata.
 pub fn named_field(source: &Field, name: String) -> Field {
     let mut field = source.clone();
     if *source.name() != name {
@@ -168,8 +168,8 @@ fn snake(source: &str) -> String {
     }
 }
 
-/// An upper-case letter starts a word after a lower-case letter or digit (`orderId`), or before a
-/// lower-case one inside capitals (`HTTPServer` -> `http_server`).
+/// An upper-case letter starts a word after a lower-case letter or digit (`orderId`), or between an
+/// upper-case and a lower-case letter (`HTTPServer` -> `http_server`).
 fn starts_word(letters: &[char], index: usize) -> bool {
     let before = index.checked_sub(1).and_then(|i| letters.get(i));
     let after = letters.get(index + 1);

@@ -8,17 +8,17 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The text of an option marked secret, with its `${env:…}` and `${secret:…}` unresolved.
+/// The text of a secret option, with its `${env:…}` and `${secret:…}` unresolved.
 ///
-/// Only the `Secrets` port turns it into a value, at connect. Whatever shows or stores it (Debug, JSON)
-/// gets the placeholders alone: text that stands literally in the file never leaves memory, so a
-/// template that was stored cannot be resolved again.
+/// Only the `Secrets` port resolves it, when a connector connects. When it is shown or stored (Debug,
+/// JSON), only its placeholders remain: literal text of the file never leaves the memory, so a stored
+/// template cannot be resolved.
 #[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct SecretTemplate(String);
 
 impl SecretTemplate {
-    /// Wraps the text as it stands in the file.
+    /// Wraps the text from the file.
     pub fn new(template: impl Into<String>) -> Self {
         Self(template.into())
     }
@@ -28,7 +28,7 @@ impl SecretTemplate {
         &self.0
     }
 
-    /// The placeholders, with `…` for all literal text, defaults included.
+    /// The placeholders, with `…` for all literal text and defaults.
     pub fn shown(&self) -> String {
         let mut out = String::new();
         let mut rest = self.0.as_str();
@@ -73,12 +73,12 @@ pub enum OptionValue {
     Secret(SecretTemplate),
 }
 
-/// A connection as a plan carries it.
+/// A connection in a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionPlan {
     /// Its name in the project.
     pub name: String,
-    /// The connector kind: `postgres`, `files`, `sqlite`.
+    /// The kind of its connector: `postgres`, `files`, `sqlite`.
     pub kind: String,
     /// False unless the project says `writable: true`.
     pub writable: bool,

@@ -8,9 +8,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Stands for a password that was taken out.
+/// The text in place of a removed password.
 const HIDDEN: &str = "***";
-/// A name that ends in one of these holds a password: `PGPASSWORD`, `sslpassword`, `MYSQL_PWD`.
+/// Endings of names whose value is a password: `PGPASSWORD`, `sslpassword`, `MYSQL_PWD`.
 const NAMES: [&str; 5] = ["password", "passwd", "passphrase", "pwd", "pass"];
 /// The keys of PostgreSQL's `key=value` connection strings that appear in every one of them.
 const KEYS: [&str; 10] = [
@@ -35,8 +35,8 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The text of a project file with `*` in place of each byte of a password, `password: …` included: it has
-/// the same length and the same lines, so that places in it stay right.
+/// The text of a project file with `*` in place of each byte of a password, also in `password: …`. Its
+/// length and lines stay the same, so positions in it remain correct.
 pub fn masked_source(text: &str) -> Cow<'_, str> {
     let found = password_ranges(text, &['=', ':']);
     if found.is_empty() {
@@ -54,12 +54,12 @@ pub fn masked_source(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// True when a text holds a password that is not a placeholder.
+/// True if a text contains a password that is not a placeholder.
 pub fn has_password(text: &str) -> bool {
     !password_ranges(text, &['=']).is_empty()
 }
 
-/// True when a name says that its value is a password: `PGPASSWORD`.
+/// True if the value of a variable with this name is a password: `PGPASSWORD`.
 pub fn names_password(name: &str) -> bool {
     let name = decoded(name).to_ascii_lowercase();
     NAMES.iter().any(|ending| {
@@ -71,14 +71,14 @@ pub fn names_password(name: &str) -> bool {
     })
 }
 
-/// True for the value of a variable that is a password and stands there literally. `PWD` is a folder.
+/// True if the value of a variable is a literal password. `PWD` is a folder.
 pub fn is_literal_password(name: &str, text: &str) -> bool {
     let is_folder = matches!(name, "PWD" | "OLDPWD");
     let is_switch = ["true", "false", "yes", "no", "on", "off"].contains(&text);
     names_password(name) && !is_folder && !is_switch && !text.is_empty() && !text.contains("${")
 }
 
-/// The places of arguments that are passwords: those behind `--password` and the like.
+/// The positions of arguments that are passwords: those after `--password` and similar flags.
 pub fn password_arguments(argv: &[String]) -> Vec<usize> {
     let is_flag = |text: &str| {
         let name = text.trim_start_matches('-');
@@ -93,7 +93,7 @@ pub fn password_arguments(argv: &[String]) -> Vec<usize> {
     found.collect()
 }
 
-/// True for PostgreSQL's other form of an address: `host=… user=… password=…`. A single pair such as
+/// True for a PostgreSQL connection string: `host=… user=… password=…`. A single pair such as
 /// `user=5/rows.csv` may be the path of a file.
 pub fn is_key_value_address(text: &str) -> bool {
     let is_key = |text: &str| {
@@ -109,8 +109,8 @@ pub fn is_key_value_address(text: &str) -> bool {
         || (has_password(text) && !text.contains("://") && text.contains('='))
 }
 
-/// The passwords in a `key=value` text or a URL, as they are meant: without quotes and escapes, and as
-/// they are written. For whoever must find them in other text.
+/// The passwords in a `key=value` text or a URL, both without quotes and escapes and as they are written,
+/// so that they can be found in other text.
 pub fn passwords_in(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for range in password_ranges(text, &['=']) {
@@ -131,7 +131,7 @@ pub fn passwords_in(text: &str) -> Vec<String> {
     found
 }
 
-/// Percent-encoded bytes as what they mean.
+/// Decodes percent-encoded bytes.
 pub fn decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -190,7 +190,7 @@ fn password_ranges(text: &str, separators: &[char]) -> Vec<Range<usize>> {
     apart
 }
 
-/// Whether something literal follows the first placeholder of a value.
+/// Whether literal text follows the first placeholder of a value.
 fn has_text_behind(text: &str) -> bool {
     text.split_once('}')
         .is_some_and(|(_, behind)| !behind.is_empty() && !behind.starts_with("${"))
@@ -269,8 +269,8 @@ fn in_pairs(text: &str, separators: &[char]) -> Vec<Range<usize>> {
     found
 }
 
-/// How long a value in YAML is: to its closing quote or the end of the line, in a flow mapping to the next
-/// `,` or `}`; the indented lines of a block.
+/// The length of a value in YAML: to its closing quote or the end of the line; in a flow mapping to the
+/// next `,` or `}`; for a block its indented lines.
 fn yaml_length(value: &str, before: &str) -> usize {
     if let Some(quote) = value.chars().next().filter(|c| matches!(c, '\'' | '"')) {
         return quoted_length(value, quote);
@@ -306,7 +306,7 @@ fn yaml_length(value: &str, before: &str) -> usize {
     word.unwrap_or_default().trim_end().len()
 }
 
-/// How long a value is: to its closing quote, to the next blank, in a URL to the next `&`.
+/// The length of a value: to its closing quote or the next blank; in a URL to the next `&`.
 fn value_length(value: &str, in_query: bool) -> usize {
     if let Some(quote) = value.chars().next().filter(|c| matches!(c, '\'' | '"')) {
         return quoted_length(value, quote);

@@ -15,20 +15,20 @@ use crate::{
     TableLineage, TableName, TaskId, Threshold,
 };
 
-/// What is read.
+/// Which rows are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadMode {
     /// Everything.
     #[default]
     Full,
-    /// What changed since the last commit, by a cursor column.
+    /// Rows that changed since the last commit, by a cursor column.
     Incremental,
     /// A change feed.
     Cdc,
 }
 
-/// What happens to the target.
+/// How the target is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WriteMode {
@@ -57,12 +57,12 @@ pub enum WriteMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BadRows {
-    /// Kept with their reasons, can be replayed.
+    /// They are stored with their reasons and can be replayed.
     #[default]
     Quarantine,
     /// The first one stops the load.
     Fail,
-    /// Counted and dropped.
+    /// They are counted and dropped.
     Drop,
 }
 
@@ -70,56 +70,56 @@ pub enum BadRows {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaChange {
-    /// New columns are added, wider types widen, anything else stops.
+    /// New columns are added and types are widened; any other change stops the load.
     #[default]
     Evolve,
-    /// Any change stops.
+    /// Any change stops the load.
     Fail,
     /// New columns are left out.
     Ignore,
 }
 
-/// Which rows of an outside system.
+/// Which rows of an external system are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Selection {
     /// A table, a file or glob, a topic.
     Object(String),
-    /// A query in the outside system's own language.
+    /// A query in the language of the external system.
     Query(String),
 }
 
-/// How an incremental read knows what is new.
+/// How an incremental read finds new rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CursorPlan {
     /// The column in the source.
     pub column: String,
-    /// Re-read this many seconds (timestamps) or units (numbers) behind the last position.
+    /// How far before the last position reading starts again, in seconds (timestamps) or units (numbers).
     pub lookback: u64,
 }
 
-/// Hides a column's values.
+/// How the values of a column are masked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mask {
     /// Keyed HMAC-SHA-256, hex. The key is the secret named here.
     Hash(crate::SecretTemplate),
-    /// Always NULL. The project has no key to seal rejected records with: their text is not kept.
+    /// Always NULL. The project has no key to encrypt rejected records, so their text is not stored.
     Null,
-    /// Always NULL. Rejected records are sealed with the secret named here.
+    /// Always NULL. Rejected records are encrypted with the secret named here.
     NullSealed(crate::SecretTemplate),
 }
 
-/// Everything about one column of a load.
+/// The settings of one column of a load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ColumnPlan {
     /// Its name in the target.
     pub name: String,
-    /// Its name in the source, if another.
+    /// Its name in the source, if it is different.
     pub from: Option<String>,
     /// An SQL expression over source columns.
     pub set: Option<String>,
-    /// How its values are hidden.
+    /// How its values are masked.
     pub mask: Option<Mask>,
     /// Its declared type, in the words of `vocab::types`.
     #[serde(rename = "type")]
@@ -133,7 +133,7 @@ pub struct ColumnPlan {
 pub struct Dedup {
     /// The column that decides.
     pub by: String,
-    /// True keeps the largest, false the smallest.
+    /// True keeps the row with the largest value, false the one with the smallest.
     pub keep_last: bool,
 }
 
@@ -144,28 +144,28 @@ pub struct WritePlan {
     pub mode: WriteMode,
     /// Key columns in the target.
     pub key: Vec<String>,
-    /// What a change of columns does.
+    /// What happens if columns change.
     pub schema_change: SchemaChange,
     /// Connector options of the target, for files: `format`, `compression`.
     #[serde(default)]
     pub options: BTreeMap<String, serde_json::Value>,
 }
 
-/// What happens to rows between reader and writer, and what is demanded of them. The same for a
-/// load, a model and a publish.
+/// What happens to rows between reader and writer, and which rules and checks they must pass. It is the
+/// same for a load, a model and a publish.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TablePlan {
     /// The table written.
     pub target: TableName,
     /// How.
     pub write: WritePlan,
-    /// Only source rows for which this SQL expression is true.
+    /// If set, only source rows for which this SQL expression is true are written.
     #[serde(rename = "where")]
     pub filter: Option<String>,
-    /// How source names become column names; `from` and `where` speak of source names.
+    /// How names in the source become column names; `from` and `where` use names in the source.
     #[serde(default)]
     pub names: crate::Naming,
-    /// Columns with something said about them; the others pass through.
+    /// Columns with settings; the others pass unchanged.
     pub columns: Vec<ColumnPlan>,
     /// If not empty, only these source columns.
     pub keep: Vec<String>,
@@ -179,35 +179,35 @@ pub struct TablePlan {
     pub checks: Vec<Check>,
     /// What happens to rows that break a rule.
     pub bad_rows: BadRows,
-    /// How many of them are too many.
+    /// The limit above which they stop the load.
     pub fail_above: Threshold,
     /// Where columns come from.
     pub lineage: TableLineage,
 }
 
-/// A load from an outside system into the lakehouse.
+/// A load from an external system into the lakehouse.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadPlan {
-    /// Where from.
+    /// The connection to read from.
     pub connection: ConnectionPlan,
-    /// What.
+    /// What is read.
     pub selection: Selection,
-    /// Options of this table over the connection's.
+    /// Options of this table; they win over those of the connection.
     #[serde(default)]
     pub options: BTreeMap<String, serde_json::Value>,
     /// How it is read.
     pub read: ReadMode,
     /// For incremental reads.
     pub cursor: Option<CursorPlan>,
-    /// What the source is known to look like, from `schemas/CONNECTION.yml`: read as such, not inferred
-    /// anew. `None` when nothing was discovered.
+    /// The known columns of the source, from `schemas/CONNECTION.yml`, which are not inferred again. `None`
+    /// if nothing was discovered.
     #[serde(default)]
     pub known: Option<crate::TableFact>,
     /// What happens to the rows.
     pub table: TablePlan,
 }
 
-/// How a model is kept.
+/// How a model is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Materialized {
@@ -224,16 +224,16 @@ pub enum Materialized {
 /// A table defined by SQL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelPlan {
-    /// The model's name, as `ref()` says it.
+    /// The model's name, as in `ref()`.
     pub name: String,
     /// The file, relative to the project folder.
     pub file: String,
-    /// The template text; rendered again at run time when `deferred`.
+    /// The template text; it is rendered again at run time if `deferred`.
     pub template: String,
-    /// SQL with every reference resolved to `schema.table`, when it could be rendered at check time
-    /// and does not depend on what the warehouse holds.
+    /// SQL with every reference resolved to `schema.table`, if it could be rendered at check time and does
+    /// not depend on the contents of the warehouse.
     pub sql: Option<String>,
-    /// How it is kept.
+    /// How it is stored.
     pub materialized: Materialized,
     /// `ref('x')` and `source('a', 'b')` of this model and of the ephemeral models inlined into it,
     /// resolved: the text between the parentheses, without quotes, joined by `.`, to the table.
@@ -246,18 +246,19 @@ pub struct ModelPlan {
     pub vars: BTreeMap<String, serde_json::Value>,
     /// Names of `env_var()` it reads, with defaults.
     pub env_vars: BTreeMap<String, Option<String>>,
-    /// Every table its SQL is known to read: those of `references`, those it names itself, and those its
-    /// template asks about while it is rendered. Sorted.
+    /// All tables that its SQL is known to read, sorted: those of `references`, those that it names itself,
+    /// and those that its template asks about while it is rendered.
     #[serde(default)]
     pub reads: Vec<TableName>,
-    /// True when its template asks the warehouse for rows while it is rendered, so that equal inputs do
-    /// not mean equal SQL.
+    /// True if its template queries rows of the warehouse while it is rendered, so equal inputs do not mean
+    /// equal SQL.
     #[serde(default)]
     pub asks: bool,
-    /// Over `--full-refresh`: true builds an incremental model anew in every run, false in none.
+    /// Wins over `--full-refresh`: with true an incremental model is rebuilt in every run, with false in
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_refresh: Option<bool>,
-    /// `unknown`, `proven` or deferred types: true when only the run can tell.
+    /// True if its SQL or its types are known only in the run.
     pub deferred: bool,
     /// What happens to the rows.
     pub table: TablePlan,
@@ -266,8 +267,8 @@ pub struct ModelPlan {
 /// A program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandPlan {
-    /// Program and arguments; no shell. `${env:…}`, `${secret:…}` and `${run:…}` stand unresolved here
-    /// and in `env`: only the program sees their values.
+    /// The program and its arguments; there is no shell. `${env:…}`, `${secret:…}` and `${run:…}` are not
+    /// resolved here or in `env`: only the program gets their values.
     #[serde(serialize_with = "shown_argv")]
     pub argv: Vec<String>,
     /// Working folder, relative to the project.
@@ -277,11 +278,11 @@ pub struct CommandPlan {
     pub env: BTreeMap<String, String>,
     /// Tables it reads.
     pub reads: Vec<TableName>,
-    /// Tables it leaves behind, each committed like a load.
+    /// Tables that it writes; each is committed like a load.
     pub writes: Vec<TablePlan>,
 }
 
-/// Whatever shows or stores a command gets its arguments without passwords.
+/// Serialises arguments without passwords, so that they are never shown or stored.
 fn shown_argv<S: serde::Serializer>(argv: &[String], serializer: S) -> Result<S::Ok, S::Error> {
     let hidden = password_arguments(argv);
     serializer.collect_seq(
@@ -305,12 +306,12 @@ fn shown_env<S: serde::Serializer>(
     serializer.collect_map(env.iter().map(|(name, text)| (name, shown(name, text))))
 }
 
-/// A table sent out.
+/// A table that is sent to an external system.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PublishPlan {
     /// The lakehouse table.
     pub from: TableName,
-    /// Where to.
+    /// The connection to write to.
     pub connection: ConnectionPlan,
     /// The object there.
     pub object: String,
@@ -328,7 +329,7 @@ pub enum Action {
     Model(Box<ModelPlan>),
     /// Run a program.
     Command(Box<CommandPlan>),
-    /// Send a table out.
+    /// Send a table to an external system.
     Publish(Box<PublishPlan>),
 }
 
@@ -343,16 +344,16 @@ pub enum TriggerRule {
     AllDone,
     /// At least one failed.
     OneFailed,
-    /// At least one succeeded, as soon as it did.
+    /// At least one succeeded; the task starts as soon as it did.
     OneSuccess,
-    /// None failed (skipped is fine).
+    /// None failed (a skipped parent is allowed).
     NoneFailed,
 }
 
-/// What happens after a failure that may pass.
+/// How often, and with which delays, a failed task is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryPlan {
-    /// Attempts after the first.
+    /// The number of attempts after the first.
     pub retries: u32,
     /// Delay before the first retry, in milliseconds; doubled each time, with full jitter.
     pub backoff_ms: u64,
@@ -360,7 +361,8 @@ pub struct RetryPlan {
     pub backoff_max_ms: u64,
     /// An attempt is stopped after this many milliseconds.
     pub timeout_ms: Option<u64>,
-    /// A system that cannot be reached is tried again for this many milliseconds, beside `retries`.
+    /// If a system cannot be reached, the task is tried again for this many milliseconds; this does not
+    /// count as one of `retries`.
     #[serde(default = "reconnect_ms")]
     pub reconnect_ms: u64,
 }
@@ -410,7 +412,7 @@ pub struct PlannedPipeline {
     pub steps: Vec<StepName>,
     /// Tasks, parents before children.
     pub tasks: Vec<PlannedTask>,
-    /// Most tasks at once.
+    /// The most tasks at once.
     pub parallel: usize,
 }
 
@@ -425,12 +427,12 @@ pub struct Plan {
     pub name: String,
     /// The environment.
     pub environment: Environment,
-    /// Where tables live: a path relative to the project folder, or a URL.
+    /// Where the tables are stored: a path relative to the project folder, or a URL.
     pub lakehouse: String,
-    /// Where runs are kept, if the project says: a URL or the path of a file.
+    /// The state store, if the project names one: a URL or the path of a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<crate::SecretTemplate>,
-    /// How long one statement may compute, if the project says so; 0 is no limit.
+    /// The time limit of one statement, if the project sets one; 0 means no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement_timeout_ms: Option<u64>,
     /// Every connection, by name.

@@ -11,10 +11,10 @@ use crate::{RecordLocation, TableName};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "form", content = "data")]
 pub enum RawRecord {
-    /// The source's own text (one CSV record, one JSON line), without its line end. Bytes that are
-    /// not UTF-8 stand as `\xNN`.
+    /// The text in the source (one CSV record, one JSON line), without its line end. Bytes that are not
+    /// UTF-8 are written as `\xNN`.
     Text(String),
-    /// Column values before any transform: a JSON object whose values are exact text or null.
+    /// Column values before any operator: a JSON object whose values are exact text or null.
     Row(String),
 }
 
@@ -24,16 +24,16 @@ pub struct Reason {
     /// Stable code of the rule or parse error: `required`, `min`, `max`, `in`, `pattern`, `length`,
     /// `expression`, `type`, `columns`, `quote`, `encoding`, `key_null`, `key_duplicate`.
     pub code: String,
-    /// The column, if it is about one.
+    /// The column, if the reason is about one.
     pub column: Option<String>,
-    /// The offending value as text, at most 200 characters.
+    /// The value that breaks the rule, as text of at most 200 characters.
     pub value: Option<String>,
     /// What the rule says, in words: `the rule says at most 200`.
     pub message: String,
 }
 
 impl Reason {
-    /// What is wrong, in words: `wind_speed is 1048.36058, the rule says at most 200`.
+    /// The reason as one sentence: `wind_speed is 1048.36058, the rule says at most 200`.
     pub fn told(&self) -> String {
         match (&self.column, &self.value) {
             (Some(column), Some(value)) => format!("{column} is {value}, {}", self.message),
@@ -46,9 +46,9 @@ impl Reason {
 /// One rejected record, with all its reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
-    /// The table it was meant for.
+    /// The target table.
     pub table: TableName,
-    /// Where it stands in the source.
+    /// Its location in the source.
     pub place: RecordLocation,
     /// The record itself.
     pub raw: RawRecord,

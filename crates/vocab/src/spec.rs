@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ReadMode, WriteMode};
 
-/// One side of a connector.
+/// What a connector can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Face {
@@ -20,17 +20,17 @@ pub enum Face {
     Discover,
 }
 
-/// What a system holds under the names that tables are asked for by.
+/// The kind of objects that a system has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectKind {
     /// Tables of a database.
     Tables,
-    /// Files of a folder: a path can be asked for without a connection of its own.
+    /// Files of a folder: a path can be read without a connection of its own.
     Files,
 }
 
-/// What a destination promises about a row.
+/// What a destination guarantees about a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guarantee {
@@ -44,7 +44,7 @@ pub enum Guarantee {
     AtomicManifest,
 }
 
-/// What text an option takes.
+/// The kind of value of an option.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OptionKind {
@@ -52,13 +52,13 @@ pub enum OptionKind {
     Text,
     /// A path, relative to the project folder.
     Path,
-    /// Resolved only at connect, never logged.
+    /// A secret: it is resolved only when the connector connects, and is never logged.
     Secret,
     /// A whole number.
     Integer,
     /// true or false.
     Boolean,
-    /// A list of texts; one text stands for a list of one.
+    /// A list of texts; a single text is a list of one.
     TextList,
     /// One of these texts.
     OneOf(Vec<String>),
@@ -69,44 +69,44 @@ pub enum OptionKind {
 pub struct OptionSpec {
     /// The key in YAML.
     pub name: String,
-    /// What it takes.
+    /// The kind of its value.
     pub kind: OptionKind,
     /// Whether a connection must have it.
     pub required: bool,
-    /// Whether a table's entry may set it too, over the connection's value.
+    /// Whether a table may set it too; that value wins over the one of the connection.
     pub per_table: bool,
     /// One line of documentation.
     pub doc: String,
 }
 
-/// What one kind of connector is.
+/// The description of one kind of connector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectorSpec {
     /// The `type:` of a connection.
     pub kind: String,
     /// One line of documentation.
     pub doc: String,
-    /// What it holds.
+    /// The kind of its objects.
     pub objects: ObjectKind,
-    /// Its sides.
+    /// Its capabilities.
     pub faces: Vec<Face>,
     /// Its options.
     pub options: Vec<OptionSpec>,
-    /// How it can be read.
+    /// The modes in which it can be read.
     pub reads: Vec<ReadMode>,
-    /// Whether an incremental read needs a `cursor`; without one the source tells by itself what is new.
+    /// Whether an incremental read needs a `cursor`; otherwise the source finds new rows itself.
     pub needs_cursor: bool,
-    /// Whether `Source::version` tells that there is nothing new to read.
+    /// Whether `Source::version` says if there is nothing new to read.
     pub tells_version: bool,
-    /// Whether rejected records are kept as the source's own text, which `Source::replay` reads again by
-    /// the options of today.
+    /// Whether rejected records are stored as the text of the source, which `Source::replay` parses again
+    /// with the present options.
     pub keeps_text: bool,
-    /// How it can be written.
+    /// The modes in which it can be written.
     pub writes: Vec<WriteMode>,
-    /// What a write promises.
+    /// What a write guarantees.
     pub guarantee: Guarantee,
     /// Schemes of URLs that mean this connector: `postgres`, `postgresql`.
     pub schemes: Vec<String>,
-    /// Endings of file names that mean this connector: a database that is one file has some.
+    /// Endings of file names that mean this connector, for a database in one file.
     pub endings: Vec<String>,
 }

@@ -4,10 +4,10 @@
 //! one). Text files and text columns with a declared type use these parsers, so both accept the same texts.
 //! It knows no column, no NULL and no user's pattern.
 
-/// A point in time as a text gives it.
+/// A point in time, parsed from text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// Microseconds since 1970; of the text as it stands when it has no offset.
+    /// Microseconds since 1970; if the text has no offset, as if it were UTC.
     pub micros: i64,
     /// The text has an offset.
     pub zoned: bool,
@@ -73,10 +73,10 @@ const POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// The nearest double; a number beyond all doubles has none, infinity must be said in words.
+/// The nearest double; a number beyond all doubles is refused, and infinity must be written as a word.
 ///
-/// Short plain numbers take a path that is exact by construction: both the digits and the power of
-/// ten are doubles, so one division rounds once.
+/// Short plain numbers take a path that is exact by construction: both the digits and the power of ten are
+/// doubles, so one division rounds once.
 #[inline]
 pub fn double(text: &[u8]) -> Option<f64> {
     let (negative, digits) = match text {
@@ -116,14 +116,14 @@ pub fn double(text: &[u8]) -> Option<f64> {
     (value.is_finite() || is_word(text)).then_some(value)
 }
 
-/// The nearest single, as for doubles.
+/// The nearest 32-bit float, as for doubles.
 #[inline]
 pub fn single(text: &[u8]) -> Option<f32> {
     let value: f32 = fast_float2::parse(text).ok()?;
     (value.is_finite() || is_word(text)).then_some(value)
 }
 
-/// `inf` and `NaN`, in contrast to digits.
+/// True for words such as `inf` and `NaN`.
 #[inline]
 fn is_word(text: &[u8]) -> bool {
     let rest = text.strip_prefix(b"-").or(text.strip_prefix(b"+"));
@@ -132,12 +132,12 @@ fn is_word(text: &[u8]) -> bool {
         .is_some_and(u8::is_ascii_alphabetic)
 }
 
-/// Whether a text is a number whose size no double has.
+/// Whether a text is a number that is too large for a double.
 pub fn beyond_doubles(text: &[u8]) -> bool {
     double(text).is_none() && fast_float2::parse::<f64, _>(text).is_ok()
 }
 
-/// The double whose shortest text says the same number; none if digits would be lost.
+/// The double whose shortest text is the same number; none if digits would be lost.
 #[inline]
 pub fn exact_double(text: &[u8]) -> Option<f64> {
     let value = double(text)?;
@@ -145,7 +145,7 @@ pub fn exact_double(text: &[u8]) -> Option<f64> {
         .then_some(value)
 }
 
-/// The single whose shortest text says the same number; none if digits would be lost.
+/// The 32-bit float whose shortest text is the same number; none if digits would be lost.
 #[inline]
 pub fn exact_single(text: &[u8]) -> Option<f32> {
     let value = single(text)?;
@@ -153,13 +153,13 @@ pub fn exact_single(text: &[u8]) -> Option<f32> {
         .then_some(value)
 }
 
-/// So few digits that none is lost.
+/// True if a number has so few digits that none can be lost.
 #[inline]
 fn is_short(text: &[u8], digits: usize) -> bool {
     text.len() <= digits && !text.iter().any(|byte| matches!(byte, b'e' | b'E'))
 }
 
-/// Whether two texts say the same number.
+/// Whether two texts are the same number.
 fn survives(text: &[u8], shortest: &str) -> bool {
     match (normal(text), normal(shortest.as_bytes())) {
         (Some(given), Some(kept)) => given == kept,
@@ -278,7 +278,7 @@ fn divided(value: i128, by: i32) -> Option<i128> {
     (value % power == 0).then_some(value / power)
 }
 
-/// A truth value in the usual words; for declared columns only.
+/// A boolean in the usual words; for declared columns only.
 #[inline]
 pub fn boolean(text: &[u8]) -> Option<bool> {
     let is = |word: &str| text.eq_ignore_ascii_case(word.as_bytes());

@@ -18,24 +18,25 @@ use crate::{Environment, PipelineName, ProjectId, StepName, TableName};
 
 mod stored;
 
-/// Whose work a task is: the step's own, or work beside it that never touches the step's generations.
+/// The kind of a task that writes: the step itself, or other work on its table that has generations of its
+/// own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskKind {
-    /// What the step does in a run.
+    /// The step in a run.
     Step,
-    /// Brings rejected records into the step's table.
+    /// A replay of rejected records into the step's table.
     Replay,
-    /// Gives records their status after a replay.
+    /// The change of the status of records after a replay.
     ReplayMark,
-    /// Gives records up that a user discarded.
+    /// The discarding of records by a user.
     Discard,
-    /// Gives records up that are decided about anew.
+    /// The marking of records as outdated, because the step reads them again.
     Outdate,
 }
 
 impl TaskKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [TaskKind; 5] = [
         TaskKind::Step,
         TaskKind::Replay,
@@ -44,7 +45,7 @@ impl TaskKind {
         TaskKind::Outdate,
     ];
 
-    /// What follows the step's name in the task's id.
+    /// The suffix of the step's name in the task's id.
     fn suffix(self) -> &'static str {
         match self {
             TaskKind::Step => "",
@@ -56,7 +57,8 @@ impl TaskKind {
     }
 }
 
-/// Which task writes a table. Two tasks never share one, two attempts of a task always do.
+/// Identifies the task that writes a table. Two tasks never have the same key; two attempts of a task
+/// always do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "stored::StoredKey")]
 pub struct TaskKey {
@@ -68,14 +70,14 @@ pub struct TaskKey {
     pub pipeline: PipelineName,
     /// The step.
     pub step: StepName,
-    /// Whose work it is.
+    /// Its kind.
     pub kind: TaskKind,
     /// The table written.
     pub table: TableName,
 }
 
 impl TaskKey {
-    /// The task of another kind beside this one.
+    /// The key of another kind for the same step and table.
     #[must_use]
     pub fn beside(&self, kind: TaskKind) -> Self {
         Self {
@@ -115,7 +117,7 @@ fn escape(part: &str) -> String {
     out
 }
 
-/// How often a task has committed, from 1. Only a retry reuses one.
+/// The number of a task's commit, from 1. Only a retry reuses a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Generation(pub i64);
@@ -138,18 +140,18 @@ impl fmt::Display for Generation {
 #[serde(transparent)]
 pub struct SplitId(pub String);
 
-/// How far one split has been read: everything up to and including it is done.
+/// How far one split was read: everything up to it, and including it, is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitPosition {
-    /// Sorts marks of one split: an LSN, an offset, a byte position, a counter.
+    /// Orders the positions of one split: an LSN, an offset, a byte position, a counter.
     pub order: u64,
-    /// What the source needs to go on from here; only the source reads it.
+    /// What the source needs to continue from here; only the source interprets it.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub resume: serde_json::Value,
 }
 
 impl SplitPosition {
-    /// A mark whose order is all the source needs.
+    /// A position for sources that need only the order.
     pub fn at(order: u64) -> Self {
         Self {
             order,
@@ -158,7 +160,7 @@ impl SplitPosition {
     }
 }
 
-/// How far a source has been read, split by split. Version 1 of its stored form is this map as JSON.
+/// How far a source was read, for each split. Version 1 of its stored form is this map as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position {
@@ -166,29 +168,29 @@ pub struct Position {
 }
 
 impl Position {
-    /// A position of a source with one split.
+    /// The position of a source with one split.
     pub fn single(split: impl Into<String>, mark: SplitPosition) -> Self {
         Self {
             marks: BTreeMap::from([(SplitId(split.into()), mark)]),
         }
     }
 
-    /// Nothing has been read, or the source keeps no position.
+    /// True if nothing was read, or the source has no positions.
     pub fn is_empty(&self) -> bool {
         self.marks.is_empty()
     }
 
-    /// The mark of one split.
+    /// The position of one split.
     pub fn mark(&self, split: &SplitId) -> Option<&SplitPosition> {
         self.marks.get(split)
     }
 
-    /// All marks, by split.
+    /// The positions of all splits.
     pub fn marks(&self) -> impl Iterator<Item = (&SplitId, &SplitPosition)> {
         self.marks.iter()
     }
 
-    /// Moves one split forward; a mark behind the present one changes nothing.
+    /// Moves one split forward; a position before the present one changes nothing.
     pub fn advance(&mut self, split: &SplitId, mark: SplitPosition) {
         match self.marks.get(split) {
             Some(present) if present.order > mark.order => {}
@@ -198,12 +200,12 @@ impl Position {
         }
     }
 
-    /// Takes the mark of one split out.
+    /// Removes and returns the position of one split.
     fn take(&mut self, split: &str) -> Option<SplitPosition> {
         self.marks.remove(&SplitId(split.to_owned()))
     }
 
-    /// Advances every split that `other` names.
+    /// Advances every split of `other`.
     pub fn merge(&mut self, other: Position) {
         for (split, mark) in other.marks {
             self.advance(&split, mark);
@@ -211,41 +213,41 @@ impl Position {
     }
 }
 
-/// What a writer notes about a commit beside how far was read, by a name of its own. The writer gives the
-/// notes their form.
+/// Annotations of a commit, in addition to the position, each with a name. The code that adds an annotation
+/// defines its form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Annotations(BTreeMap<String, Value>);
 
 impl Annotations {
-    /// One note.
+    /// One annotation.
     ///
     /// # Errors
-    /// When it has no form in JSON.
+    /// If it cannot be serialised as JSON.
     pub fn of<T: Serialize>(name: &str, note: &T) -> Result<Self, serde_json::Error> {
         Ok(Self::single(name, serde_json::to_value(note)?))
     }
 
-    /// One note that is JSON already.
+    /// One annotation that is JSON already.
     pub fn single(name: &str, note: Value) -> Self {
         Self(BTreeMap::from([(name.to_owned(), note)]))
     }
 
-    /// Reads one note; `None` when there is none of this name.
+    /// Reads one annotation; `None` if there is none with this name.
     ///
     /// # Errors
-    /// When it has another form.
+    /// If it has another form.
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, serde_json::Error> {
         let note = self.0.get(name).cloned();
         note.map(serde_json::from_value).transpose()
     }
 
-    /// True when nothing is noted.
+    /// True if there is no annotation.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds the notes of `other`; where both have one of a name, that of `other` holds.
+    /// Adds the annotations of `other`; for equal names, that of `other` wins.
     #[must_use]
     pub fn and(mut self, other: Annotations) -> Self {
         self.0.extend(other.0);
@@ -257,20 +259,20 @@ impl Annotations {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "stored::StoredToken", into = "stored::StoredToken")]
 pub struct Token {
-    /// Who wrote.
+    /// The task that wrote.
     pub task: TaskKey,
     /// Which commit of that task this is.
     pub generation: Generation,
-    /// How far the source had been read.
+    /// How far the source was read.
     pub position: Position,
-    /// What was read, and by which definition; equal fingerprints mean equal rows.
+    /// A hash of what was read and of the task's definition; equal fingerprints mean equal rows.
     pub fingerprint: Option<String>,
-    /// What the writer noted.
+    /// Annotations of the writer.
     pub annotations: Annotations,
 }
 
 impl Token {
-    /// The token of a task that has read nothing.
+    /// The token of a task that has not read anything.
     pub fn of(task: TaskKey, generation: Generation) -> Self {
         Self {
             task,

@@ -9,30 +9,30 @@ use arrow_array::types::{Float16Type, Float32Type, Float64Type};
 use arrow_array::{ArrayRef, ArrowPrimitiveType};
 use arrow_schema::{DataType, Field, TimeUnit};
 
-/// Field metadata: the source's own name of a column, when `names: snake` changed it.
+/// Field metadata: the name of a column in the source, if `names: snake` changed it.
 pub const SOURCE_NAME: &str = "towpath.source_name";
-/// Field metadata: the source's own type, when its values travel as canonical text.
+/// Field metadata: the type in the source, if the values are passed as canonical text.
 pub const SOURCE_TYPE: &str = "towpath.type";
-/// Field metadata: the project declares the type of this column, so that a destination may restate what
-/// it holds in that type. Never stored.
+/// Field metadata: the project declares the type of this column, so a destination may convert the values
+/// that it has to this type. It is never stored.
 pub const DECLARED: &str = "towpath.declared";
 
-/// Field metadata: no value of the column has been seen, so its type is not known.
+/// Field metadata: the column had no value, so its type is not known.
 pub const NO_VALUES: &str = "towpath.no_values";
 
-/// Field metadata: how a text file writes the numbers or dates of the column, where that had to be
-/// found out from all its values: `comma`, `grouped`, `day_first`, `month_first`.
+/// Field metadata: the format of numbers or dates in a text file, if it was inferred from all values of the
+/// column: `comma`, `grouped`, `day_first`, `month_first`.
 pub const WRITTEN_AS: &str = "towpath.written_as";
 
-/// Text that names no type.
+/// A text that is not a type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{word}` is not a type")]
 pub struct UnknownType {
-    /// What was written.
+    /// The text.
     pub word: String,
 }
 
-/// Words for types without parameters, with the type each means.
+/// The words for types without parameters, with their types.
 pub const WORDS: &[(&str, DataType)] = &[
     ("text", DataType::Utf8),
     ("bool", DataType::Boolean),
@@ -54,7 +54,7 @@ pub const WORDS: &[(&str, DataType)] = &[
     ("binary", DataType::Binary),
 ];
 
-/// Other words people use, with the word of `WORDS` each stands for.
+/// Other common words, each with its word in `WORDS`.
 pub const SYNONYMS: &[(&str, &str)] = &[
     ("string", "text"),
     ("varchar", "text"),
@@ -77,7 +77,7 @@ pub const SYNONYMS: &[(&str, &str)] = &[
     ("blob", "binary"),
 ];
 
-/// Reads a type: a word, `decimal(P,S)` with P at most 38, `timestamptz` (instants, kept in UTC),
+/// Parses a type: a word, `decimal(P,S)` with P at most 38, `timestamptz` (instants, stored in UTC),
 /// `list(TYPE)`, or `struct(NAME TYPE, "other name" TYPE)`.
 pub fn parse(text: &str) -> Result<DataType, UnknownType> {
     let word = text.trim().to_ascii_lowercase();
@@ -122,7 +122,7 @@ pub fn parse(text: &str) -> Result<DataType, UnknownType> {
         .ok_or_else(unknown)
 }
 
-/// A text split at a sign that is not inside parentheses or quotes; `None` when these do not end.
+/// Splits a text at a character outside parentheses and quotes; `None` if these are not closed.
 fn parts(text: &str, at: char) -> Option<Vec<&str>> {
     let (mut parts, mut start, mut depth, mut is_quoted) = (Vec::new(), 0, 0_usize, false);
     for (place, sign) in text.char_indices() {
@@ -142,7 +142,7 @@ fn parts(text: &str, at: char) -> Option<Vec<&str>> {
     (depth == 0 && !is_quoted).then_some(parts)
 }
 
-/// A struct from `NAME TYPE` of each member; `None` when one is neither, or there twice.
+/// A struct from `NAME TYPE` of each member; `None` if a member is not valid or occurs twice.
 fn struct_of(members: &[&str]) -> Option<DataType> {
     let mut fields: Vec<Field> = Vec::with_capacity(members.len());
     for member in members {
@@ -181,8 +181,8 @@ pub fn instant() -> DataType {
 
 type Half = <Float16Type as ArrowPrimitiveType>::Native;
 
-/// The values of a key column with one form per value, so that rows can be told apart by their bytes:
-/// `-0.0` is `0.0`, and every NaN is the same. Other types have one form already.
+/// Normalises the values of a key column, so that keys can be compared by their bytes: `-0.0` becomes
+/// `0.0`, and all NaN are equal. Values of other types have one form already.
 pub fn one_form(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float16 => {
@@ -217,7 +217,7 @@ pub fn one_form(array: &ArrayRef) -> ArrayRef {
     }
 }
 
-/// The word for a type; what `parse` reads for every type it can give, Arrow's own name otherwise.
+/// The word for a type, which `parse` accepts; Arrow's name for types that `parse` does not return.
 pub fn name(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),

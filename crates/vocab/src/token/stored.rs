@@ -11,14 +11,14 @@ use serde_json::Value;
 use super::{Annotations, Generation, Position, SplitId, SplitPosition, TaskKey, TaskKind, Token};
 use crate::{Environment, PipelineName, ProjectId, StepName, TableName};
 
-/// Version of the form that is written.
+/// The version of the form that is written.
 const VERSION: u32 = 2;
-/// The split that held the fingerprint in version 1.
+/// The split with the fingerprint in version 1.
 const FINGERPRINT: &str = "towpath:fingerprint";
-/// The split that held what a replay took in version 1, and the note that holds it since.
+/// The split with the records of a replay in version 1, and the annotation with them since version 2.
 const REPLAY: &str = "replay";
 
-/// A task key as it is stored; version 1 has no kind.
+/// The stored form of a task key; version 1 has no kind.
 #[derive(Deserialize)]
 pub(super) struct StoredKey {
     project: ProjectId,
@@ -47,7 +47,7 @@ impl From<StoredKey> for TaskKey {
     }
 }
 
-/// What a step's name in version 1 says.
+/// The kind of a task from its step's name in version 1.
 fn kind_of(step: StepName) -> (StepName, TaskKind) {
     let others = TaskKind::ALL
         .into_iter()
@@ -60,7 +60,7 @@ fn kind_of(step: StepName) -> (StepName, TaskKind) {
     (step, TaskKind::Step)
 }
 
-/// A token as it is stored.
+/// The stored form of a token.
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredToken {
     #[serde(default = "version_1")]
@@ -116,7 +116,7 @@ impl TryFrom<StoredToken> for Token {
 }
 
 impl Token {
-    /// A token of which a destination stored the position of version 1.
+    /// The token for a position that a destination stored in version 1.
     pub fn from_position(task: TaskKey, generation: Generation, mut position: Position) -> Self {
         let mark = position.take(FINGERPRINT);
         let fingerprint = mark.and_then(|mark| match mark.resume {
