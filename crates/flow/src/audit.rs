@@ -13,10 +13,10 @@ use towpath_vocab::{
 use crate::check_query::{CheckRunner, NEVER};
 use crate::metrics::{Known, Measured};
 
-/// Failed checks a failure names.
+/// The most failed checks that a failure names.
 const TOLD: usize = 5;
 
-/// Judges every check of one table, in order.
+/// Runs all checks of one table, in order.
 pub(crate) async fn audit(
     checks: &[Check],
     known: Vec<Known>,
@@ -29,7 +29,8 @@ pub(crate) async fn audit(
         .collect())
 }
 
-/// Checks whose expressions name columns as the table does: they become parts of statements.
+/// Replaces the names of columns in the expressions of checks by those of the table, because the
+/// expressions become parts of SQL statements.
 pub(crate) fn in_own_names(
     checks: &[Check],
     schema: &SchemaRef,
@@ -197,14 +198,14 @@ const TIMES: [(&str, u64); 4] = [
     ("second", 1),
 ];
 
-/// A time in the longest unit that says it exactly.
+/// Formats a time in the longest unit that is exact.
 fn exact_time(seconds: u64) -> String {
     let exact = |(_, size): &&(&str, u64)| seconds >= *size && seconds.is_multiple_of(*size);
     let (unit, size) = TIMES.iter().find(exact).unwrap_or(&("second", 1));
     in_units((seconds / size) as f64, unit)
 }
 
-/// A time in the longest unit of which it holds two or more, rounded down.
+/// Formats a time in the longest unit of which it has two or more, rounded down.
 fn rough_time(seconds: f64) -> String {
     let fits = |(_, size): &&(&str, u64)| seconds >= 2.0 * *size as f64;
     let (unit, size) = TIMES.iter().find(fits).unwrap_or(&("second", 1));

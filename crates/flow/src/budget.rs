@@ -17,12 +17,12 @@ use towpath_vocab::{Failure, Remedy};
 
 /// Bytes per permit: a semaphore counts in `u32`.
 const GRAIN: u64 = 4096;
-/// Without any movement for so long, waiting has no end.
+/// After this time without any change, a wait ends with an error.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Holders that a failure names.
+/// The most holders that a failure names.
 const NAMED: usize = 5;
 
-/// A budget that makes askers wait instead of failing.
+/// A memory budget in which requests wait instead of failing.
 #[derive(Debug)]
 pub struct Budget {
     limit_bytes: u64,
@@ -32,7 +32,7 @@ pub struct Budget {
     patience: Duration,
 }
 
-/// Who holds and who waits.
+/// The holders and the waiting requests.
 #[derive(Debug, Default)]
 struct Reservations {
     state: Mutex<ReservationState>,
@@ -41,14 +41,14 @@ struct Reservations {
 #[derive(Debug, Default)]
 struct ReservationState {
     next: u64,
-    /// How often a lease was given or given back.
+    /// How often memory was granted or returned.
     moved: u64,
-    /// Holder and bytes of each lease.
+    /// Holder and bytes of each reservation.
     held: BTreeMap<u64, (Arc<str>, u64)>,
     waiting: BTreeMap<u64, (Arc<str>, u64)>,
 }
 
-/// One lease.
+/// One reservation.
 struct Held {
     id: u64,
     leases: Arc<Reservations>,
@@ -63,7 +63,7 @@ impl Drop for Held {
     }
 }
 
-/// One wait.
+/// One waiting request.
 struct Waits<'a> {
     id: u64,
     leases: &'a Reservations,
@@ -123,7 +123,7 @@ impl Budget {
         }
     }
 
-    /// The same with another time after which a wait without movement is an error.
+    /// The same with another time after which a wait without a change is an error.
     #[cfg(test)]
     fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -138,7 +138,7 @@ impl Budget {
         Arc::clone(&self.free).acquire_many_owned(wanted).await.ok()
     }
 
-    /// All wait for each other.
+    /// The failure of requests that all wait for each other.
     fn stuck(&self, holder: &str, bytes: u64) -> Failure {
         let state = self.leases.lock();
         let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / f64::from(1 << 20));
@@ -154,7 +154,7 @@ impl Budget {
     }
 }
 
-/// Adds the largest of them, added up by name.
+/// Adds the largest holders to the message, summed by name.
 fn named(
     mut failure: Failure,
     does: &str,

@@ -12,11 +12,11 @@ use towpath_ports::{Checkpoint, Operator, OperatorOutput, Result, Rows};
 /// Operators in order.
 pub(crate) struct Chain {
     operators: Vec<Box<dyn Operator>>,
-    /// Which operator is being emptied.
+    /// The operator that is being flushed.
     emptying: usize,
 }
 
-/// Why operators are emptied.
+/// Why operators are flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FlushReason {
     /// A commit is due.
@@ -33,13 +33,13 @@ impl Chain {
         }
     }
 
-    /// Takes one batch.
+    /// Passes one batch through the operators.
     pub(crate) async fn process(&mut self, rows: Rows) -> Result<OperatorOutput> {
         self.pass(0, OperatorOutput::of(rows)).await
     }
 
-    /// No row with an earlier event time will come: each operator hears of it behind the rows that the
-    /// ones before it gave.
+    /// Passes on that no row with an earlier event time will come. Each operator gets this after the rows
+    /// that the operators before it returned.
     pub(crate) async fn watermark(&mut self, event_time_us: i64) -> Result<OperatorOutput> {
         let mut output = OperatorOutput::default();
         for at in 0..self.operators.len() {
@@ -54,7 +54,7 @@ impl Chain {
         Ok(output)
     }
 
-    /// The next part of what operators hold; `None` when all are empty.
+    /// Flushes the next part of what operators keep; `None` if they keep nothing.
     pub(crate) async fn empty(&mut self, why: FlushReason) -> Result<Option<OperatorOutput>> {
         while let Some(operator) = self.operators.get_mut(self.emptying) {
             let held = match why {
@@ -82,7 +82,8 @@ impl Chain {
         Ok(Checkpoint { states })
     }
 
-    /// Goes on from a frozen state. A state whose operator is gone is dropped: the plan has changed.
+    /// Continues from a frozen state. The state of an operator that no longer exists is dropped, because
+    /// the plan has changed.
     pub(crate) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         for operator in &mut self.operators {
             if let Some(state) = checkpoint.states.get(operator.name()) {
@@ -92,7 +93,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Hands rows to the operators from this one on.
+    /// Passes rows to this operator and those after it.
     async fn pass(&mut self, first: usize, mut output: OperatorOutput) -> Result<OperatorOutput> {
         for at in first..self.operators.len() {
             let rows = std::mem::take(&mut output.rows);

@@ -22,7 +22,7 @@ use crate::services::Share;
 /// The age of a table without any value, in seconds.
 pub(crate) const NEVER: f64 = 9e15;
 
-/// One table's candidate, and who answers.
+/// The candidate of one table, and the engine that queries it.
 pub(crate) struct CheckRunner<'a> {
     pub(crate) table: &'a TableName,
     pub(crate) candidates: &'a BTreeMap<TableName, Candidate>,
@@ -32,7 +32,7 @@ pub(crate) struct CheckRunner<'a> {
     pub(crate) share: Share,
 }
 
-/// What a check found, and how long that took.
+/// The measured value of a check, and how long the query took.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CheckMeasurement {
     pub(crate) measured: Measured,
@@ -40,7 +40,7 @@ pub(crate) struct CheckMeasurement {
 }
 
 impl CheckRunner<'_> {
-    /// One answer per check: what is known, and of the others what the candidate says.
+    /// One value per check: the known one, or otherwise the result of a query on the candidate.
     pub(crate) async fn complete(
         &self,
         checks: &[Check],
@@ -71,8 +71,8 @@ impl CheckRunner<'_> {
         Ok(all)
     }
 
-    /// Asks all checks that count rows in one statement. Where that cannot be answered, no answer is
-    /// given: asked alone, the check at fault is known.
+    /// Measures all checks that count rows with one statement. If it fails, there is no result: then each
+    /// check gets its own statement, so the failure names the check.
     async fn together(
         &self,
         checks: &[Check],
@@ -139,7 +139,7 @@ impl CheckRunner<'_> {
         }
     }
 
-    /// False for the rare types that only the engine can compare.
+    /// False for rare types that only the engine can compare.
     fn is_comparable(&self, columns: &[String]) -> bool {
         let candidate = self.candidates.get(self.table);
         columns.iter().all(|column| {
@@ -173,8 +173,8 @@ impl CheckRunner<'_> {
         }
     }
 
-    /// How many rows refer to nothing, from the few values they refer to; `None` when that cannot be
-    /// answered: asked alone, the check says why.
+    /// How many rows refer to nothing, from the few values that they refer to. `None` if the query fails;
+    /// then the check gets its own statement, which says why.
     async fn related(
         &self,
         check: &Check,
@@ -268,7 +268,7 @@ impl CheckRunner<'_> {
     }
 }
 
-/// What is asked about one check: a row `(breaking, looked at)`, and a few breaking values.
+/// The SQL of one check: it returns a row `(breaking, checked)`, and a few breaking values.
 struct CheckSql {
     count: Count,
     samples: Option<String>,
@@ -288,7 +288,7 @@ struct CheckQuery<'a> {
 }
 
 impl CheckQuery<'_> {
-    /// A text of the project as a value of the column's type: `1` and `1.0` are one double.
+    /// A value from the project files as a SQL value of the column's type: `1` and `1.0` are one double.
     fn value(&self, column: &str, text: &str) -> String {
         let field = self.schema.field_with_name(column);
         match field.ok().and_then(|field| sql_type(field.data_type())) {
@@ -297,7 +297,7 @@ impl CheckQuery<'_> {
         }
     }
 
-    /// Two sums over the whole table: the rows that break, the rows looked at.
+    /// Two sums over the whole table: the rows that break the check, and the rows checked.
     fn sums(&self, breaks: &str, at: usize) -> String {
         let filter = self.filter.unwrap_or("true");
         format!(
@@ -306,7 +306,7 @@ impl CheckQuery<'_> {
         )
     }
 
-    /// The statement that asks for this alone.
+    /// The statement for one check alone.
     fn statement(&self, count: &Count) -> String {
         match count {
             Count::Statement(sql) => sql.clone(),
@@ -484,7 +484,7 @@ async fn fetch(
         .await
 }
 
-/// The number in the first row of a column; NULL (a sum over nothing) is `None`.
+/// The number in the first row of a column; NULL (a sum over no rows) is `None`.
 fn number(batches: &[RecordBatch], column: usize, check: &Check) -> Result<Option<f64>> {
     let found = batches
         .iter()

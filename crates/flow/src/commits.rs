@@ -8,13 +8,13 @@ use towpath_ports::Result;
 
 use crate::summary::OutputSummary;
 
-/// Hears of commits.
+/// Is called for every commit.
 #[async_trait]
 pub trait CommitObserver: Send + Sync {
-    /// A table was committed, or stopped by its data (`stopped` says why). The counts are of this commit
-    /// alone.
+    /// A table was committed, or its data stopped it (`stopped` says why). The counts are those of this
+    /// commit only.
     ///
     /// # Errors
-    /// End the transfer; the commit is made all the same.
+    /// An error ends the transfer, but the commit stays.
     async fn table_committed(&self, table: &OutputSummary) -> Result<()>;
 }

@@ -24,29 +24,29 @@ use crate::predicate::{column_index, kernel};
 use crate::services::{Services, Share};
 use crate::spill::{BatchReader, PARTITIONS, Partitions};
 
-/// What an entry takes beside its key.
+/// The bytes of an entry in addition to its key.
 const ENTRY_BYTES: u64 = 96;
-/// How often rows are divided before they are held however many they are.
+/// How often rows are partitioned again before a part is kept in memory whatever its size.
 const MOST_LEVELS: u32 = 8;
 /// Deletes in one batch.
 const BATCH_ROWS: usize = 8 * 1024;
-/// Batches that wait for who takes them.
+/// The most batches that wait for the reader.
 const IN_FLIGHT: usize = 2;
 
-/// Changes, batch by batch.
+/// The changes, in batches.
 pub type Differences = BoxStream<Result<(RecordBatch, OpColumn)>>;
 
 /// Two versions of a table with the same columns.
 pub struct Versions {
-    /// The old one.
+    /// The old version.
     pub then: QueryResult,
-    /// The new one; no key occurs twice in it.
+    /// The new version; no key occurs twice in it.
     pub now: QueryResult,
     /// The key's columns.
     pub key: Vec<String>,
 }
 
-/// False when a column has one of the rare types that cannot be compared here.
+/// False if a column has one of the rare types that cannot be compared here.
 pub fn can_compare(schema: &Schema) -> bool {
     let fields = schema.fields().iter();
     let fields: Vec<SortField> = fields
@@ -55,10 +55,10 @@ pub fn can_compare(schema: &Schema) -> bool {
     RowConverter::supports_fields(&fields)
 }
 
-/// Compares two versions, the next batch when it is taken.
+/// Compares two versions; the next batch is computed when it is read.
 ///
 /// # Errors
-/// `FixConfig` when a key column is missing.
+/// `FixConfig` if a key column is missing.
 pub fn differences(versions: Versions, services: &Services) -> Result<Differences> {
     let Versions { then, now, key } = versions;
     // Both versions may hold NULL where only the other is known to.
@@ -90,7 +90,7 @@ pub fn differences(versions: Versions, services: &Services) -> Result<Difference
     Ok(stream::unfold((receiver, running), next).boxed())
 }
 
-/// Stops the comparison when nobody takes its changes any more.
+/// Stops the comparison when its result is dropped.
 struct Running(tokio::task::JoinHandle<()>);
 
 impl Drop for Running {
@@ -155,7 +155,7 @@ impl Comparing {
         }
     }
 
-    /// Compares part by part; one that does not fit into memory is divided again.
+    /// Compares part by part; a part that does not fit in memory is partitioned again.
     fn parts(self, then: Partitions, now: Partitions, sender: &Sender) -> Result<()> {
         let pairs = |then: Partitions, now: Partitions, level: u32| -> Result<Vec<Part>> {
             let parts = then.read()?.into_iter().zip(now.read()?);
@@ -203,13 +203,13 @@ impl Comparing {
         Partitions::new(&self.share.spill, &self.schema)
     }
 
-    /// The columns under the schema of the new version.
+    /// The columns of a batch, with the schema of the new version.
     fn same_columns(&self, batch: RecordBatch) -> Result<RecordBatch> {
         RecordBatch::try_new(SchemaRef::clone(&self.schema), batch.columns().to_vec())
             .map_err(kernel)
     }
 
-    /// Writes each row into the part of its key.
+    /// Writes each row to the partition of its key.
     fn divide(&self, level: u32, batch: &RecordBatch, partitions: &mut Partitions) -> Result<()> {
         let keys = self.converter(&self.key)?;
         let keys = keys
@@ -245,7 +245,7 @@ impl Comparing {
     }
 }
 
-/// A part of both versions that holds the same keys.
+/// A part of both versions with the same keys.
 struct Part {
     then: Option<BatchReader>,
     now: Option<BatchReader>,
@@ -323,7 +323,7 @@ impl<'a> Then<'a> {
         batches.try_for_each(|batch| comparing.divide(level, batch, partitions))
     }
 
-    /// The rows of the new version that are not in the old one as they are.
+    /// The rows of the new version that are not equal to a row of the old one.
     fn changed(&mut self, now: &RecordBatch) -> Result<RecordBatch> {
         let columns = self.comparing.key_columns(now);
         let keys = self.keys.convert_columns(&columns).map_err(kernel)?;
@@ -365,7 +365,7 @@ fn change(batch: RecordBatch, op: Op) -> Option<(RecordBatch, OpColumn)> {
     (rows > 0).then(|| (batch, OpColumn::from(vec![op as u8; rows])))
 }
 
-/// False when nobody takes changes any more.
+/// False if nobody reads the changes any more.
 async fn send(sender: &Sender, batch: RecordBatch, op: Op) -> bool {
     match change(batch, op) {
         Some(change) => sender.send(Ok(change)).await.is_ok(),

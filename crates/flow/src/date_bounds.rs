@@ -23,7 +23,7 @@ use crate::projection::{keep_rows, reject, value_text};
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
-/// The operator that judges dates.
+/// The operator that checks dates.
 pub(crate) struct DateBounds {
     schema: SchemaRef,
     columns: Vec<usize>,
@@ -31,7 +31,7 @@ pub(crate) struct DateBounds {
 }
 
 impl DateBounds {
-    /// For these columns and a destination that holds these days; `None` where nothing is to be judged.
+    /// For these columns and a destination that can store these days; `None` if no column needs a check.
     pub(crate) fn of(days: Option<RangeInclusive<i32>>, schema: &SchemaRef) -> Option<Self> {
         let days = days?;
         let fields = schema.fields().iter().enumerate();
@@ -46,7 +46,7 @@ impl DateBounds {
         })
     }
 
-    /// The rows of a column that are out of bounds.
+    /// The rows of a column with a value outside the range.
     fn outside(&self, array: &ArrayRef) -> Option<BooleanBuffer> {
         let (first, last) = (i64::from(*self.days.start()), i64::from(*self.days.end()));
         let moments = |per_second: i64| {
@@ -76,13 +76,13 @@ impl DateBounds {
     }
 }
 
-/// Nanoseconds reach no further than the year 2262.
+/// Timestamps in nanoseconds need no check: they end in the year 2262.
 fn is_judged(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Timestamp(..))
         && !matches!(data_type, DataType::Timestamp(TimeUnit::Nanosecond, _))
 }
 
-/// The rows outside these bounds; `None` when there is none.
+/// The rows outside this range; `None` if there are none.
 fn outside<T: ArrowPrimitiveType>(
     array: &ArrayRef,
     first: T::Native,

@@ -26,21 +26,21 @@ use crate::projection::keep_rows;
 use crate::services::Share;
 use crate::spill::{BatchReader, PARTITIONS, Partitions};
 
-/// Rows per batch when held rows are released.
+/// Rows per batch when the kept rows are passed on.
 const RELEASE_ROWS: usize = 16 * 1024;
 /// Rows per batch on disk.
 const SPILL_ROWS: usize = 1024;
-/// What an entry takes beside its key and value.
+/// The bytes of an entry in addition to its key and value.
 const ENTRY_BYTES: u64 = 96;
-/// How often rows are divided before they are held however many they are.
+/// How often rows are partitioned again before a part is kept in memory whatever its size.
 const MOST_LEVELS: u32 = 8;
 
-/// Which row of a key stays.
+/// Which row of a key is kept.
 #[derive(Clone, Copy)]
 pub(crate) enum KeptRow {
     /// The one with the largest or smallest value of a column.
     By { column: usize, largest: bool },
-    /// The last event; a delete then leaves no row at all: the target is empty.
+    /// The last event. If it is a delete, no row is kept, because the target is empty.
     LastPresent,
 }
 
@@ -53,14 +53,14 @@ impl KeptRow {
     }
 }
 
-/// The operator that leaves one row of each key.
+/// The operator that keeps one row of each key.
 pub(crate) struct Deduplicate {
     rule: Arc<KeyRule>,
     held: Held,
     spilled: Option<Partitions>,
-    /// Parts on disk that are released one after the other, each with how often it was divided.
+    /// Parts on disk that are passed on one after the other, each with how often it was partitioned.
     parts: Vec<(BatchReader, u32)>,
-    /// What rows look like outside their columns.
+    /// The table and origin of the rows.
     like: Option<(TableName, Arc<dyn Origin>)>,
 }
 
@@ -86,7 +86,7 @@ struct Held {
     bytes: u64,
 }
 
-/// The row that stays so far: its deciding value, its batch, its row.
+/// The row to keep so far: its deciding value, its batch, its row.
 struct Best {
     value: Box<[u8]>,
     place: (usize, usize),
@@ -123,7 +123,7 @@ impl Deduplicate {
         })
     }
 
-    /// Rows that stay, as rows again, in batches that a writer likes.
+    /// The kept rows, in batches of a size that suits a writer.
     fn released(&self, held: Held) -> Result<OperatorOutput> {
         let mut output = OperatorOutput::default();
         let Some((table, origin)) = &self.like else {
@@ -165,7 +165,7 @@ impl Deduplicate {
         held.spill(&self.rule, partitions)
     }
 
-    /// The next part of what is on disk; `None` when there is none left.
+    /// The next part on disk; `None` if there is none left.
     fn next_part(&mut self) -> Result<Option<OperatorOutput>> {
         while let Some((reader, level)) = self.parts.pop() {
             let mut held = Held::new(&self.rule, level)?;
@@ -259,7 +259,7 @@ impl KeyRule {
         RecordBatch::try_new(SchemaRef::clone(&self.stored), columns).map_err(kernel)
     }
 
-    /// The columns, the ordinals and, if any row had one, the ops.
+    /// The columns, the ordinals and, if any row had an op, the ops.
     fn loaded(&self, stored: &RecordBatch) -> Result<(RecordBatch, UInt64Array, Option<OpColumn>)> {
         let mut columns = stored.columns().to_vec();
         let (ops, ordinals) = (columns.pop(), columns.pop());
@@ -304,7 +304,7 @@ impl Held {
         self.bytes > rule.share.bytes && self.best.len() > 1 && self.level < MOST_LEVELS
     }
 
-    /// Takes a batch; how many rows it leaves out.
+    /// Adds a batch, and returns how many rows were removed.
     fn add(&mut self, rule: &KeyRule, batch: RecordBatch) -> Result<u64> {
         let columns: Vec<ArrayRef> = rule
             .key
@@ -356,14 +356,14 @@ impl Held {
         Ok(left_out)
     }
 
-    /// The rows that stay, in the order they came.
+    /// The kept rows, in the order in which they came.
     fn staying(self, batch_rows: usize) -> Result<Vec<RecordBatch>> {
         let mut places: Vec<(usize, usize)> = self.best.values().map(|best| best.place).collect();
         places.sort_unstable();
         picked(&self.batches, &places, batch_rows).collect()
     }
 
-    /// Writes the rows that stay, each into the part of its key.
+    /// Writes the kept rows, each to the partition of its key.
     fn spill(self, rule: &KeyRule, partitions: &mut Partitions) -> Result<()> {
         let mut parts: Vec<Vec<(usize, usize)>> = vec![Vec::new(); PARTITIONS];
         for (key, best) in &self.best {

@@ -8,8 +8,8 @@ use towpath_vocab::{Failure, RawRecord, Reason, Reject, Remedy, TableName, Table
 use crate::output::OutputSpec;
 use crate::summary::OutputSummary;
 
-/// A reject as reports and the state store may hold it: without the record itself, and without values of
-/// masked columns.
+/// A reject for reports and the state store: without the record itself, and without values of masked
+/// columns.
 pub(crate) fn shown(plan: &TablePlan, reject: &Reject) -> Reject {
     Reject {
         raw: RawRecord::Text(String::new()),
@@ -18,7 +18,7 @@ pub(crate) fn shown(plan: &TablePlan, reject: &Reject) -> Reject {
     }
 }
 
-/// Reasons without values of masked columns; one that names no column may be about any of them.
+/// Reasons without values of masked columns; a reason without a column may contain a value of any column.
 pub(crate) fn shown_reasons(plan: &TablePlan, reasons: &[Reason]) -> Vec<Reason> {
     let masked = || plan.columns.iter().filter(|c| c.mask.is_some());
     if masked().next().is_none() {
@@ -80,7 +80,7 @@ pub(crate) fn too_many(
     )
 }
 
-/// The limits that are judged at the end of the table.
+/// Checks the limits that are known only at the end of the table.
 pub(crate) fn over_share(summary: &OutputSummary, plan: &TablePlan) -> Option<Failure> {
     let percent = plan.fail_above.percent?;
     let bad = summary.rows_rejected + summary.rows_dropped;
@@ -99,8 +99,8 @@ pub(crate) fn over_share(summary: &OutputSummary, plan: &TablePlan) -> Option<Fa
     Some(stop_line(&plan.target, line))
 }
 
-/// The failure of a table that a source without rows would empty, or the note that it does. Rows that
-/// go count against the limit as bad ones do.
+/// The failure for a table that a source without rows would empty, or a note if that is allowed. Rows that
+/// would be deleted count against the limit like bad rows.
 pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Option<Failure> {
     let before = spec.rows_before.filter(|rows| *rows > 0)?;
     if summary.rows_read > 0 {

@@ -16,7 +16,7 @@ use towpath_vocab::{Failure, Remedy};
 
 use crate::predicate::kernel;
 
-/// A mask whose key is resolved. Never shown.
+/// A mask with its resolved key, which is never shown.
 #[derive(Clone)]
 pub(crate) enum Masking {
     /// HMAC-SHA-256 with this key.
@@ -26,7 +26,7 @@ pub(crate) enum Masking {
 }
 
 impl Masking {
-    /// The type a masked column has.
+    /// The type of a masked column.
     pub(crate) fn data_type(&self, given: &DataType) -> DataType {
         match self {
             Masking::Hash(_) => DataType::Utf8,

@@ -21,38 +21,38 @@ use crate::services::Share;
 use crate::unique::Unique;
 use crate::values::Values;
 
-/// Values shown with a failed check.
+/// The most values that are shown with a failed check.
 pub(crate) const SAMPLES: usize = 5;
-/// Breaking rows of a batch that are searched for values not shown yet.
+/// The most breaking rows of a batch that are searched for new values to show.
 const LOOKED_AT: usize = 64;
 
-/// What was measured for one check.
+/// The measured value of one check.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Measured {
     /// Rows that break it, or the number of rows for `row_count`.
     pub(crate) value: f64,
-    /// Rows looked at.
+    /// Rows checked.
     pub(crate) rows: u64,
     /// A few breaking values.
     pub(crate) samples: Vec<String>,
 }
 
-/// What is known of one check when all rows have passed by.
+/// What is known about one check when all rows are written.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Known {
-    /// The answer.
+    /// The value of the check.
     Measured(Measured),
-    /// How often each value of the check's column occurs, and the rows looked at: few enough to be
-    /// compared with another table.
+    /// How often each value of the check's column occurs, and the rows checked. There are few values, so
+    /// they can be compared with another table.
     Values(Vec<(String, u64)>, u64),
-    /// Nothing: the candidate has to be asked.
+    /// Nothing: the check needs a query on the candidate.
     Nothing,
 }
 
-/// One watcher per check, in the order of the checks; `None` where only the candidate can tell.
+/// One watcher per check, in the order of the checks; `None` for a check that needs a query.
 #[derive(Default)]
 pub(crate) struct Metrics {
-    /// Each question that any check asks, once.
+    /// Each predicate of any check, once.
     tests: Vec<((String, RuleKind), Predicate)>,
     /// Each `where` of any check, once.
     filters: Vec<(String, Arc<dyn RowExpression>)>,
@@ -60,18 +60,18 @@ pub(crate) struct Metrics {
 }
 
 struct Watcher {
-    /// Which of the filters narrows it.
+    /// The filter that it uses.
     filter: Option<usize>,
-    /// Rows looked at.
+    /// Rows checked.
     rows: u64,
     watched: Watched,
 }
 
 enum Watched {
     Broken {
-        /// Which of the tests it asks; a row is broken where any says so.
+        /// The predicates that it uses; a row that breaks one of them breaks the check.
         tests: Vec<usize>,
-        /// Whose values are shown.
+        /// The column whose values are shown.
         column: Option<usize>,
         count: u64,
         samples: Vec<String>,
@@ -81,14 +81,14 @@ enum Watched {
     RowCount,
 }
 
-/// What the tests and filters say of one batch; `None` where one could not be evaluated.
+/// The results of predicates and filters for one batch; `None` if one could not be evaluated.
 struct Answers<'a> {
     batch: &'a RecordBatch,
     broken: Vec<Option<Broken>>,
     kept: Vec<Option<BooleanBuffer>>,
 }
 
-/// What watchers are compiled with.
+/// What is needed to compile watchers.
 struct Setting<'a> {
     schema: &'a SchemaRef,
     expressions: &'a dyn ExpressionCompiler,
@@ -97,7 +97,7 @@ struct Setting<'a> {
 }
 
 impl Metrics {
-    /// Chooses what to watch. `share` is the memory of all unique checks together.
+    /// Chooses the checks that are measured here. `share` is the memory of all unique checks together.
     pub(crate) fn new(
         checks: &[Check],
         covers_table: bool,
@@ -128,7 +128,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Looks at one batch on its way to the writer.
+    /// Measures one batch on its way to the writer.
     pub(crate) fn observe(&mut self, batch: &RecordBatch) -> Result<()> {
         let answers = Answers {
             batch,
@@ -153,7 +153,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// What was measured, per check.
+    /// The measured values, for each check.
     pub(crate) fn finish(self) -> Result<Vec<Known>> {
         let known = self.watchers.into_iter();
         known
@@ -241,7 +241,7 @@ impl Metrics {
         Ok(self.tests.len() - 1)
     }
 
-    /// `None` for SQL that asks for more than the row itself: that is for the engine.
+    /// `None` for SQL that needs more than the row itself, which only the engine can run.
     fn filter(&mut self, text: &str, setting: &Setting<'_>) -> Option<usize> {
         if let Some(place) = self.filters.iter().position(|(known, _)| known == text) {
             return Some(place);
@@ -255,18 +255,18 @@ impl Metrics {
     }
 }
 
-/// The operator that shows rows to the checks, on their way to the writer.
+/// The operator that measures checks on rows on their way to the writer.
 pub(crate) struct Measure {
     schema: SchemaRef,
     metrics: SharedMetrics,
 }
 
-/// What the checks have seen; taken out of the operator at the commit.
+/// The measured values, shared with the operator and read at the commit.
 #[derive(Clone, Default)]
 pub(crate) struct SharedMetrics(Arc<Mutex<Metrics>>);
 
 impl SharedMetrics {
-    /// What was measured, per check.
+    /// The measured values, for each check.
     pub(crate) fn finish(&self) -> Result<Vec<Known>> {
         let mut metrics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *metrics).finish()
@@ -317,7 +317,7 @@ impl Watched {
 }
 
 impl Watcher {
-    /// False when this batch could not be judged: then the candidate has to be asked.
+    /// False if this batch could not be measured; then the check needs a query.
     fn observe(&mut self, answers: &Answers<'_>) -> Result<bool> {
         let kept = match self.filter {
             None => None,
@@ -373,7 +373,7 @@ impl Watcher {
 }
 
 impl Answers<'_> {
-    /// The rows that any of the tests calls broken, among those kept.
+    /// The rows that break any of the predicates, among those that the filter keeps.
     fn broken(&self, tests: &[usize], kept: Option<&BooleanBuffer>) -> Option<BooleanBuffer> {
         let mut all = BooleanBuffer::new_unset(self.batch.num_rows());
         for test in tests {

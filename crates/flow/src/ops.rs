@@ -14,13 +14,13 @@ use crate::predicate::kernel;
 
 const DELETE: u8 = Op::Delete as u8;
 
-/// The rows of a batch that are no deletes.
+/// The rows of a batch that are not deletes.
 pub(crate) struct Present {
     bits: BooleanBuffer,
 }
 
 impl Present {
-    /// `None` when no row is a delete.
+    /// `None` if no row is a delete.
     pub(crate) fn of(rows: &Rows) -> Option<Self> {
         let ops = rows.ops.as_ref()?;
         if !ops.values().contains(&DELETE) {
@@ -30,7 +30,7 @@ impl Present {
         Some(Self { bits })
     }
 
-    /// One bit per row, set where it is no delete.
+    /// One bit per row; it is set if the row is not a delete.
     pub(crate) fn bits(&self) -> &BooleanBuffer {
         &self.bits
     }
@@ -41,7 +41,7 @@ impl Present {
         filter_record_batch(batch, &keep).map_err(kernel)
     }
 
-    /// Bits about the rows of `only`, at their places in the whole batch; unset for deletes.
+    /// Bits for the rows of `only`, moved to their positions in the whole batch; unset for deletes.
     pub(crate) fn spread_bits(&self, only: &BooleanBuffer) -> BooleanBuffer {
         let mut all = BooleanBufferBuilder::new(self.bits.len());
         all.append_n(self.bits.len(), false);
@@ -53,7 +53,7 @@ impl Present {
         all.finish()
     }
 
-    /// A column about the rows of `only`, at their places in the whole batch; NULL for deletes.
+    /// A column for the rows of `only`, moved to their positions in the whole batch; NULL for deletes.
     pub(crate) fn spread_column(&self, only: &ArrayRef) -> Result<ArrayRef> {
         let mut next = 0;
         let places = self.bits.iter().map(|is_present| {
@@ -66,7 +66,7 @@ impl Present {
     }
 }
 
-/// True when a column of ops says more than that rows are new.
+/// True if a column of ops contains more than inserts.
 pub(crate) fn changes_rows(ops: &OpColumn) -> bool {
     ops.values().iter().any(|op| *op != Op::Insert as u8)
 }

@@ -34,38 +34,38 @@ use crate::summary::{OutputSummary, SAMPLES};
 use crate::validator::{RuleCounts, RuleValidator};
 use crate::writing::Writing;
 
-/// Makes an operator for rows with these columns; asked anew for every commit.
+/// Makes an operator for rows with these columns; called again for every commit.
 pub type OperatorFactory = Arc<dyn Fn(&SchemaRef) -> Result<Box<dyn Operator>> + Send + Sync>;
 
 /// One table that a transfer writes.
 pub struct OutputSpec {
-    /// The name its rows travel under.
+    /// The table name of its rows in the reader.
     pub source_table: towpath_vocab::TableName,
     /// What happens to them.
     pub plan: TablePlan,
-    /// Who writes.
+    /// The task that writes.
     pub task: TaskKey,
     /// The generation of the first commit; endless reads count up from it.
     pub generation: Generation,
-    /// The commit that the read builds on; a destination that holds another by then refuses.
+    /// The commit from whose position the source is read: see `Intent::after`.
     pub after: Option<Generation>,
-    /// Where to.
+    /// The destination of the rows.
     pub destination: Arc<dyn Destination>,
-    /// Where bad rows go.
+    /// The destination of bad rows.
     pub quarantine: Arc<dyn Destination>,
-    /// What the destination already holds; rows before it are skipped.
+    /// The position that the destination has; rows before it are skipped.
     pub committed: Position,
-    /// What every commit says was read, and by which definition.
+    /// The fingerprint of every commit.
     pub fingerprint: Option<String>,
-    /// What the caller notes with every commit.
+    /// The caller's annotations of every commit.
     pub annotations: Annotations,
-    /// The state of operators that the destination holds with that.
+    /// The state of operators that the destination stored with that position.
     pub checkpoint: Checkpoint,
-    /// More operators, between those that the plan asks for and the writer.
+    /// More operators, between those of the plan and the writer.
     pub operators: Vec<OperatorFactory>,
-    /// Rows that the table holds and a source without any would take away: a full load replaces them.
+    /// The rows of the table that a full load from an empty source would delete.
     pub rows_before: Option<u64>,
-    /// True when a bounded read that finds nothing and ends where it began makes no commit.
+    /// True if a bounded read that finds nothing and ends at its start makes no commit.
     pub skip_empty: bool,
 }
 
@@ -74,17 +74,17 @@ pub(crate) struct TableOutput {
     chain: Chain,
     rules: RuleCounts,
     metrics: SharedMetrics,
-    /// The plan's, with the table's names of columns.
+    /// The checks of the plan, with the column names of the table.
     checks: Vec<Check>,
     mode: WriteMode,
     writing: Writing,
     quarantine: Option<Quarantine>,
-    /// What a replacement replaces, to tell which columns it changes.
+    /// The columns before a replacement, to find those that it changes.
     before: Option<SchemaRef>,
     summary: OutputSummary,
 }
 
-/// The operators of a table, with what they share with it.
+/// The operators of a table, and what they share with it.
 struct Compiled {
     chain: Chain,
     rules: RuleCounts,
@@ -94,8 +94,8 @@ struct Compiled {
 }
 
 impl TableOutput {
-    /// Opens a table whose source has these columns. `emptied` says that the source was emptied: what
-    /// comes from here on is all the table holds.
+    /// Opens a table whose source has these columns. `emptied` means that the source was emptied, so the
+    /// table will have only the rows that follow.
     pub(crate) async fn open(
         context: &Context<'_>,
         source: &SchemaRef,
@@ -142,8 +142,8 @@ impl TableOutput {
         })
     }
 
-    /// The source was emptied: what was written since the last commit is dropped, and what comes is all
-    /// the table holds. What was rejected, and all counts, stay.
+    /// The source was emptied: drops what was written since the last commit, and replaces the table by the
+    /// rows that follow. Rejected records and all counts stay.
     pub(crate) async fn empty(self, context: &Context<'_>, source: &SchemaRef) -> Result<Self> {
         let Self {
             writing,
@@ -162,7 +162,7 @@ impl TableOutput {
         })
     }
 
-    /// Takes a batch. `Err` with remedy `FixData` means the load is stopped by its rows.
+    /// Adds a batch. An error with remedy `FixData` means that its rows stop the load.
     pub(crate) async fn rows(&mut self, rows: Rows, context: &Context<'_>) -> Result<()> {
         self.summary.rows_read += rows.len() as u64;
         let given = self.chain.process(rows).await?;
@@ -179,7 +179,7 @@ impl TableOutput {
         self.take(given, context).await
     }
 
-    /// Takes records that could not become a row.
+    /// Adds records that could not become a row.
     pub(crate) async fn rejects(
         &mut self,
         rejects: Vec<Reject>,
@@ -189,7 +189,7 @@ impl TableOutput {
         self.reject(rejects, context).await
     }
 
-    /// What the operators gave.
+    /// Counts and writes the output of the operators.
     async fn take(&mut self, given: OperatorOutput, context: &Context<'_>) -> Result<()> {
         self.summary.rows_filtered += given.filtered_rows;
         self.summary.rows_deduplicated += given.repeated_rows;
@@ -274,8 +274,8 @@ impl TableOutput {
         }
     }
 
-    /// Prepares, audits and commits, or commits only the quarantine and says why in `stopped`; with the
-    /// state of the operators.
+    /// Prepares, audits and commits, or commits only the quarantine and says why in `stopped`. Returns the
+    /// state of the operators too.
     pub(crate) async fn commit(
         mut self,
         position: &Position,
@@ -317,7 +317,7 @@ impl TableOutput {
         Ok((summary, checkpoint))
     }
 
-    /// Writes what the operators hold.
+    /// Writes the rows that the operators keep.
     async fn empty_operators(&mut self, why: FlushReason, context: &Context<'_>) -> Result<()> {
         let reasons: &[FlushReason] = match why {
             FlushReason::Commit => &[FlushReason::Commit],
@@ -331,7 +331,7 @@ impl TableOutput {
         Ok(())
     }
 
-    /// Nothing of the table becomes visible; what was rejected does.
+    /// No row of the table becomes visible, but its rejected records do.
     pub(crate) async fn stop(mut self, failure: Failure) -> Result<OutputSummary> {
         if let Err(second) = self.writing.abandon().await {
             tracing::warn!(
@@ -343,7 +343,7 @@ impl TableOutput {
         keep_quarantine(self.quarantine, self.summary, failure).await
     }
 
-    /// Nothing becomes visible, nothing is kept.
+    /// Nothing becomes visible.
     pub(crate) async fn abandon(self) -> Result<()> {
         if let Some(quarantine) = self.quarantine {
             quarantine.abandon().await?;
@@ -352,7 +352,7 @@ impl TableOutput {
     }
 }
 
-/// A candidate with everything that decides about it.
+/// A candidate, with its measured checks and its rejected records.
 struct PreparedOutput {
     prepared: Box<dyn Prepared>,
     metrics: SharedMetrics,
@@ -424,7 +424,7 @@ fn without_state(summary: OutputSummary) -> (OutputSummary, Checkpoint) {
     (summary, Checkpoint::default())
 }
 
-/// What is to be written, for the destination.
+/// What the destination will write.
 fn intent(context: &Context<'_>, schema: SchemaRef, mode: WriteMode) -> Intent {
     let Context {
         spec,
@@ -448,7 +448,7 @@ fn intent(context: &Context<'_>, schema: SchemaRef, mode: WriteMode) -> Intent {
     }
 }
 
-/// The operators that a plan asks for: projection, rules, dedup, those of the caller, metrics.
+/// The operators of a plan: projection, rules, dedup, those of the caller, metrics.
 async fn compile(
     context: &Context<'_>,
     source: &SchemaRef,
@@ -501,7 +501,7 @@ async fn compile(
     })
 }
 
-/// What a replacement did to columns that were there: a program that reads them may not expect it.
+/// A note about columns that a replacement changed, because programs that read them may not expect it.
 fn columns_changed(before: &SchemaRef, after: &SchemaRef) -> Option<String> {
     let changed = before.fields().iter().filter_map(|old| {
         let Ok(new) = after.field_with_name(old.name()) else {
@@ -514,7 +514,7 @@ fn columns_changed(before: &SchemaRef, after: &SchemaRef) -> Option<String> {
     (!changed.is_empty()).then(|| format!("its columns changed: {}", changed.join(", ")))
 }
 
-/// What an output needs at each step.
+/// What a `TableOutput` needs at each step.
 pub(crate) struct Context<'a> {
     pub(crate) spec: &'a OutputSpec,
     pub(crate) generation: Generation,
@@ -522,7 +522,7 @@ pub(crate) struct Context<'a> {
     pub(crate) services: &'a Services,
 }
 
-/// A stopped table: nothing of it becomes visible, but what was rejected is kept.
+/// Ends a stopped table: no row becomes visible, but its rejected records are stored.
 async fn keep_quarantine(
     quarantine: Option<Quarantine>,
     mut summary: OutputSummary,
@@ -535,7 +535,7 @@ async fn keep_quarantine(
     Ok(summary)
 }
 
-/// The failure that led here is the one to tell; cleaning up may only add a log line.
+/// The failure that led here is the one to report; a failure of the cleanup is only logged.
 async fn discard(prepared: Box<dyn Prepared>) {
     if let Err(second) = prepared.discard().await {
         tracing::warn!(code = second.code, "dropping a candidate: {second}");
@@ -589,7 +589,7 @@ async fn resolve_masks(plan: &TablePlan, services: &Services) -> Result<Vec<(Str
     Ok(masks)
 }
 
-/// Changes for a table that is not written by key.
+/// The failure for a change feed whose table is not written by key.
 fn not_applicable(spec: &OutputSpec) -> Failure {
     let message = format!(
         "rows of `{}` were changed or deleted at the source, which only `write: merge` can apply",

@@ -17,7 +17,7 @@ use regex_automata::meta;
 use towpath_ports::{ExpressionCompiler, Result, RowExpression};
 use towpath_vocab::{Failure, Remedy, RuleKind};
 
-/// A compiled question.
+/// A compiled predicate.
 pub(crate) enum Predicate {
     Required(usize),
     AtLeast(usize, Scalar<ArrayRef>),
@@ -29,8 +29,8 @@ pub(crate) enum Predicate {
     Holds(Arc<dyn RowExpression>),
 }
 
-/// A regular expression with its own scratch space: `Regex` keeps a pool that a task which moves between
-/// threads pays for at every value.
+/// A regular expression with its own scratch space, because the pool in `Regex` costs time at every value
+/// if the task moves between threads.
 pub(crate) struct Pattern {
     regex: meta::Regex,
     scratch: Mutex<meta::Cache>,
@@ -60,7 +60,7 @@ impl Pattern {
     }
 }
 
-/// Which rows break a test: bits set where broken, and how many.
+/// The rows that break a predicate: a bit for each row, and their number.
 pub(crate) struct Broken {
     pub(crate) bits: BooleanBuffer,
     pub(crate) count: usize,
@@ -81,10 +81,10 @@ impl Broken {
 }
 
 impl Predicate {
-    /// Compiles a rule's kind for one column.
+    /// Compiles the kind of a rule for one column.
     ///
     /// # Errors
-    /// `FixConfig` when the column is missing or a bound does not read as the column's type.
+    /// `FixConfig` if the column is missing, or if a limit does not parse as the column's type.
     pub(crate) fn compile(
         column: &str,
         kind: &RuleKind,
@@ -131,7 +131,7 @@ impl Predicate {
         })
     }
 
-    /// A test that an SQL expression is not false.
+    /// A predicate that an SQL expression is not false.
     pub(crate) fn holding(
         text: &str,
         schema: &SchemaRef,
@@ -151,7 +151,7 @@ impl Predicate {
         Ok(Predicate::Holds(expression))
     }
 
-    /// Which rows of the batch break it.
+    /// The rows of a batch that break it.
     pub(crate) fn broken(&self, batch: &RecordBatch) -> Result<Broken> {
         let rows = batch.num_rows();
         match self {
@@ -199,8 +199,8 @@ impl Predicate {
     }
 }
 
-/// Arrow orders `-0.0` below `0.0`; to a person they are one number. A zero bound is written so that
-/// both zeros are inside.
+/// Arrow orders `-0.0` below `0.0`, but they are one number. A limit of zero is chosen so that both zeros
+/// are within it.
 fn zero_as<'a>(bound: &'a str, zero: &'a str, data_type: &DataType) -> &'a str {
     let is_zero = bound
         .trim()
@@ -226,7 +226,7 @@ pub(crate) fn column_index(schema: &SchemaRef, column: &str) -> Result<usize> {
     })
 }
 
-/// Reads text as a value of the column's type, exactly.
+/// Parses text as a value of the column's type, exactly.
 pub(crate) fn scalar(column: &str, text: &str, data_type: &DataType) -> Result<Scalar<ArrayRef>> {
     let strict = CastOptions {
         safe: false,
@@ -246,7 +246,7 @@ pub(crate) fn scalar(column: &str, text: &str, data_type: &DataType) -> Result<S
     Ok(Scalar::new(value))
 }
 
-/// An error of an Arrow kernel on types that were checked before: ours.
+/// The failure for an error of an Arrow kernel on types that were checked before: a fault in Towpath.
 pub(crate) fn kernel(error: arrow_schema::ArrowError) -> Failure {
     Failure::new(
         "R0602",
@@ -275,7 +275,7 @@ fn truths(comparison: &BooleanArray) -> Result<Broken> {
     }))
 }
 
-/// Values outside a set of texts. Neighbours are often equal, so the last answer is kept.
+/// Values outside a set of texts. Adjacent values are often equal, so the last result is kept.
 fn not_among(column: &StringArray, values: &HashSet<Box<str>>) -> Broken {
     let mut last: Option<(&str, bool)> = None;
     text_breaks(column, |text| match last {
@@ -302,7 +302,7 @@ fn not_equal_to_any(column: &ArrayRef, values: &[Scalar<ArrayRef>]) -> Result<Br
     Ok(Broken::of(&!&found & &valid))
 }
 
-/// Bits where a text that is not NULL breaks.
+/// Bits of the texts that are not NULL and break a predicate.
 fn text_breaks<'a>(column: &'a StringArray, mut breaks: impl FnMut(&'a str) -> bool) -> Broken {
     let rows = column.len();
     let mut bits = MutableBuffer::from_len_zeroed(bit_util::ceil(rows, 8));

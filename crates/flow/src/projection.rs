@@ -28,22 +28,22 @@ use crate::ops::Present;
 use crate::predicate::kernel;
 use crate::text;
 
-/// The operator that shapes rows.
+/// The operator that computes the final columns.
 pub(crate) struct Projection {
     filter: Option<Arc<dyn RowExpression>>,
     columns: Vec<Column>,
-    /// Source columns under the names expressions use.
+    /// The source columns, with the names that expressions use.
     named: SchemaRef,
     schema: SchemaRef,
 }
 
 struct Column {
     name: String,
-    /// What else a delete holds says nothing.
+    /// True for a column of the key; other columns of a delete have no meaning.
     is_key: bool,
     from: From,
     mask: Option<Masking>,
-    /// The declared type, when it differs from what comes.
+    /// The declared type, if it differs from that of the source.
     cast_to: Option<DataType>,
 }
 
@@ -53,12 +53,12 @@ enum From {
 }
 
 impl Projection {
-    /// Compiles what a table plan says about columns against the source's columns. `mask` gives the
-    /// resolved mask of a column.
+    /// Compiles the column settings of a table plan for the source's columns. `mask` returns the resolved
+    /// mask of a column.
     ///
     /// # Errors
-    /// `FixConfig` for a column or expression that does not fit the source, or two columns that fall
-    /// together under one name.
+    /// `FixConfig` for a column or expression that does not fit the source, or for two columns with one
+    /// name.
     pub(crate) fn compile(
         plan: &TablePlan,
         source: &SchemaRef,
@@ -91,8 +91,8 @@ impl Projection {
         })
     }
 
-    /// The rows that are wanted. Of changes, what is new and not wanted is left out, and what was changed
-    /// and is not wanted any more is deleted: the target may hold it as it was.
+    /// Applies `where`. In a change feed, a new row that it does not select is removed; a changed row that
+    /// it no longer selects becomes a delete, because the target may have its old version.
     fn keep_where(&self, mut rows: Rows) -> Result<Rows> {
         let Some(condition) = &self.filter else {
             return Ok(rows);
@@ -120,7 +120,7 @@ impl Projection {
         keep_rows(rows, &BooleanArray::new(kept, None))
     }
 
-    /// One column, with the values that its declared type cannot hold.
+    /// Computes one column, and finds the values that its declared type cannot represent.
     fn column(
         &self,
         column: &Column,
@@ -207,7 +207,7 @@ impl Operator for Projection {
     }
 }
 
-/// Values of one column that their declared type cannot hold.
+/// Values of one column that their declared type cannot represent.
 struct Lost {
     column: String,
     to: DataType,
@@ -246,7 +246,7 @@ fn reason(lost: &Lost, row: usize) -> Reason {
     }
 }
 
-/// One row as a reject: its place and raw form are asked of the origin only now.
+/// One row as a reject; only now the origin is asked for its location and raw form.
 pub(crate) fn reject(rows: &Rows, row: usize, reasons: Vec<Reason>) -> Reject {
     let ordinal = rows.ordinals.value(row);
     Reject {
@@ -269,7 +269,7 @@ pub(crate) fn value_text(column: &ArrayRef, row: usize) -> String {
     }
 }
 
-/// Keeps the rows whose bit is set, in all three columns of a batch.
+/// Keeps the rows whose bit is set: columns, ordinals and ops.
 pub(crate) fn keep_rows(rows: Rows, keep: &BooleanArray) -> Result<Rows> {
     if keep.true_count() == rows.len() {
         return Ok(rows);
@@ -297,8 +297,8 @@ pub(crate) fn truth_bits(truth: &BooleanArray) -> BooleanBuffer {
     }
 }
 
-/// Casts so that nothing is lost, and says which rows would lose something (they are null in the
-/// result). Numbers and times must come back unchanged; text must read as the type (`text.rs`).
+/// Casts without loss, and returns the rows that would lose something (they are NULL in the result).
+/// Numbers and times must be unchanged after casting them back; text must parse as the type (`text.rs`).
 fn exact_cast(given: &ArrayRef, to: &DataType) -> Result<(ArrayRef, BooleanBuffer)> {
     let rows = given.len();
     if *given.data_type() == DataType::Null {
@@ -353,7 +353,7 @@ fn is_number_or_time(data_type: &DataType) -> bool {
     data_type.is_numeric() || data_type.is_temporal()
 }
 
-/// The source's columns under the names expressions use.
+/// The source's columns, with the names that expressions use.
 fn named(plan: &TablePlan, source: &SchemaRef) -> SchemaRef {
     Arc::new(plan.names.schema(source))
 }
@@ -364,7 +364,7 @@ fn rename(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         .map_err(kernel)
 }
 
-/// Source columns that `keep` and `drop` leave, under their new names.
+/// The source columns that `keep` and `drop` leave, with their new names.
 fn passed_through(plan: &TablePlan, source: &SchemaRef) -> Vec<Column> {
     let own_names = source.fields().iter().map(|field| field.name().as_str());
     let kept = plan.names.find_all(own_names.clone(), &plan.keep);
@@ -385,7 +385,7 @@ fn passed_through(plan: &TablePlan, source: &SchemaRef) -> Vec<Column> {
         .collect()
 }
 
-/// Carries out `from` and `set` of one column.
+/// Applies `from` and `set` of one column.
 fn place(
     wish: &ColumnPlan,
     names: Naming,
@@ -464,7 +464,7 @@ fn distinct_names(columns: &[Column], source: &SchemaRef) -> Result<()> {
     Ok(())
 }
 
-/// Settles a column's type and gives its field.
+/// Decides the type of a column and returns its field.
 fn finish(column: &mut Column, wish: Option<&ColumnPlan>, source: &SchemaRef) -> Result<Field> {
     let (given, mut metadata, source_name) = match &column.from {
         From::Source(index) => {

@@ -20,7 +20,7 @@ use crate::predicate::kernel;
 use crate::seal::{RecordSeal, StoredRecord};
 use crate::writing::Writing;
 
-/// The lakehouse schema quarantine tables live in.
+/// The lakehouse schema of quarantine tables.
 pub const QUARANTINE_SCHEMA: &str = "_quarantine";
 
 /// Records per batch.
@@ -50,16 +50,16 @@ pub fn quarantine_columns() -> SchemaRef {
     ]))
 }
 
-/// Writes rejected records to the quarantine as they come.
+/// Writes rejected records to the quarantine when they come.
 pub(crate) struct Quarantine {
     writing: Writing,
     waiting: Vec<Reject>,
     task: TaskKey,
     run: String,
-    /// The generation of the table's commit that these records are kept out of.
+    /// The generation of the commit from which these records were rejected.
     generation: Generation,
     now_us: i64,
-    /// The table whose records these are.
+    /// The table of these records.
     of: TableName,
     seal: RecordSeal,
 }
@@ -119,8 +119,8 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Records go as changes by id: the same record at the same place twice is one record, and no list of
-    /// ids is kept to know it.
+    /// Writes records as updates by id: a record that comes twice at one location is one record, without a
+    /// list of ids in memory.
     async fn write(&mut self, rejects: &[Reject]) -> Result<()> {
         let ops = OpColumn::from(vec![Op::Update as u8; rejects.len()]);
         self.writing.write(self.batch(rejects)?, Some(ops)).await

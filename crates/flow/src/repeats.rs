@@ -23,10 +23,10 @@ use crate::projection::value_text;
 use crate::services::{Services, Share};
 use crate::unique::{KeyHasher, Unique};
 
-/// What a key that may repeat takes in memory.
+/// The bytes in memory of a key that may repeat.
 const KEY_BYTES: u64 = 128;
 
-/// True when a key occurs twice among the rows that `sql` gives; all its columns are the key.
+/// True if a key occurs twice in the rows of `sql`; all of its columns are the key.
 ///
 /// # Errors
 /// Those of the query.
@@ -48,17 +48,17 @@ pub async fn key_repeats(
     }
 }
 
-/// The first look: the hashes that repeat.
+/// The result of the first read: the hashes that repeat.
 pub(crate) struct Suspects {
     hasher: KeyHasher,
-    /// As many as memory holds.
+    /// As many as fit in memory.
     hashes: HashSet<u64>,
-    /// The others.
+    /// The number of the others.
     beyond: u64,
     rows: u64,
 }
 
-/// Reads all keys; `Err` with what was measured when none repeats.
+/// Reads all keys; `Err` with the measured value if none repeats.
 pub(crate) async fn suspects(
     mut keys: QueryResult,
     names: &[String],
@@ -94,7 +94,7 @@ pub(crate) async fn suspects(
 }
 
 impl Suspects {
-    /// The second look, at the same keys: how many repeat, and the first few of them.
+    /// The second read of the same keys: how many repeat, and the first few of them.
     pub(crate) async fn measure(mut self, mut keys: QueryResult) -> Result<Measured> {
         let mut found = Repeated::new(&keys.schema)?;
         while let Some(batch) = keys.batches.try_next().await? {
@@ -116,13 +116,13 @@ impl Suspects {
     }
 }
 
-/// Keys that were seen, by a digest of all their bytes.
+/// The keys that were read, by a digest of all their bytes.
 struct Repeated {
     converter: RowConverter,
-    /// True once it was seen again.
+    /// True if the key was read again.
     seen: HashMap<[u8; 16], bool>,
     count: u64,
-    /// The smallest of the repeated ones, as text.
+    /// The smallest repeated keys, as text.
     first: BTreeMap<Box<[u8]>, String>,
 }
 

@@ -21,21 +21,21 @@ const TEXT: &str = "text";
 const ROW: &str = "row";
 const SEALED_TEXT: &str = "sealed_text";
 const SEALED_ROW: &str = "sealed_row";
-/// The form of a record whose text was not kept.
+/// The form of a record whose text was not stored.
 pub const WITHHELD: &str = "withheld";
 
-/// How rejected records of one table are kept.
+/// How rejected records of one table are stored.
 #[derive(Clone)]
 pub enum RecordSeal {
-    /// No column is masked: records are kept as they came.
+    /// No column is masked: records are stored as they came.
     Open,
     /// A column is masked: records are encrypted.
     Sealed(SealKeys),
-    /// A column is masked and the project has no `mask_key`: the text of records is not kept.
+    /// A column is masked and the project has no `mask_key`: the text of records is not stored.
     Withheld,
 }
 
-/// What the `mask_key` of a project becomes. Never shown.
+/// The keys that are derived from the `mask_key` of a project; they are never shown.
 #[derive(Clone)]
 pub struct SealKeys {
     encryption: [u8; 32],
@@ -43,20 +43,20 @@ pub struct SealKeys {
     ids: [u8; 32],
 }
 
-/// A record as the quarantine stores it.
+/// The stored form of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// What `record` is: `text`, `row`, `sealed_text`, `sealed_row` or `withheld`.
+    /// The form of `record`: `text`, `row`, `sealed_text`, `sealed_row` or `withheld`.
     pub form: &'static str,
     /// The text.
     pub record: String,
 }
 
 impl RecordSeal {
-    /// The seal of a table.
+    /// Chooses the stored form for a table.
     ///
     /// # Errors
-    /// Those of `secrets`, and R0627 when the key is empty.
+    /// Those of `secrets`, and R0627 if the key is empty.
     pub async fn of(plan: &TablePlan, secrets: &dyn Secrets) -> Result<Self> {
         let masks = || {
             plan.columns
@@ -76,10 +76,10 @@ impl RecordSeal {
         }
     }
 
-    /// A record as it is stored.
+    /// Converts a record to its stored form.
     ///
     /// # Errors
-    /// R0640 when it is too long to be encrypted.
+    /// R0640 if it is too long to be encrypted.
     pub fn close(&self, table: &TableName, raw: &RawRecord) -> Result<StoredRecord> {
         let (RawRecord::Text(text) | RawRecord::Row(text)) = raw;
         let is_text = matches!(raw, RawRecord::Text(_));
@@ -93,10 +93,10 @@ impl RecordSeal {
         })
     }
 
-    /// A stored record as it came; `None` when its text was not kept.
+    /// Converts a stored record to its raw form; `None` if its text was not stored.
     ///
     /// # Errors
-    /// R0641 when another `mask_key` sealed it, or the project has none any more.
+    /// R0641 if another `mask_key` encrypted it, or if the project no longer has one.
     pub fn open(&self, table: &TableName, form: &str, record: &str) -> Result<Option<RawRecord>> {
         let opened = || match self {
             Self::Sealed(keys) => keys.open(table, record),
@@ -111,7 +111,7 @@ impl RecordSeal {
         }))
     }
 
-    /// The id of a record: the same for the same record at the same place.
+    /// The id of a record: the same for an equal record at the same location.
     pub fn id(&self, task: &TaskKey, place: &RecordLocation, raw: &RawRecord) -> Result<String> {
         let (RawRecord::Text(text) | RawRecord::Row(text)) = raw;
         let form = match raw {
@@ -164,7 +164,8 @@ impl SealKeys {
         })
     }
 
-    /// The nonce follows from the text: a retry seals a record alike, two records share none.
+    /// Encrypts a text. The nonce is derived from the text, so a retry gives the same result, and two texts
+    /// never share a nonce.
     fn seal(&self, table: &TableName, text: &str) -> Result<String> {
         let table = table.to_string();
         let framed = [table.as_bytes(), b"\0", text.as_bytes()].concat();

@@ -9,30 +9,30 @@ use towpath_ports::{Clock, ExpressionCompiler, Memory, Query, Secrets};
 use crate::spill::SpillFolder;
 use crate::summary::Progress;
 
-/// One state may hold this part of the memory budget; the rest of it is on disk.
+/// The part of the memory budget for one keyed state, as a divisor; the rest of the state is on disk.
 const STATE_SHARE: u64 = 4;
 
-/// What the loop needs from its caller.
+/// The services that a transfer needs from its caller.
 #[derive(Clone)]
 pub struct Services {
     /// Compiles `where`, `set` and rules.
     pub expressions: Arc<dyn ExpressionCompiler>,
-    /// Answers checks that need the candidate.
+    /// Runs the queries of checks on a candidate.
     pub query: Arc<dyn Query>,
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Resolves mask keys.
     pub secrets: Arc<dyn Secrets>,
     /// The memory budget.
     pub memory: Arc<dyn Memory>,
-    /// Where keyed state goes that does not fit into its share of it.
+    /// The folder for keyed state that does not fit in its share of the memory.
     pub spill: SpillFolder,
     /// Live counters.
     pub progress: Arc<Progress>,
 }
 
 impl Services {
-    /// What one state may hold: a `dedup`, the unique checks of a table.
+    /// The memory of one keyed state, such as a `dedup` or the unique checks of a table.
     pub(crate) fn share(&self) -> Share {
         Share {
             bytes: self.memory.limit_bytes() / STATE_SHARE,
@@ -41,7 +41,7 @@ impl Services {
     }
 }
 
-/// What a share of memory is, and where to go beyond it.
+/// The memory limit of one keyed state, and where it spills.
 #[derive(Clone)]
 pub(crate) struct Share {
     pub(crate) bytes: u64,

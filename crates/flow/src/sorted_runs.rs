@@ -13,22 +13,22 @@ use towpath_ports::Result;
 use crate::spill::{SpillFolder, failed};
 
 const HASH_BYTES: usize = 8;
-/// Hashes read of a run at once, at least.
+/// The least number of hashes that are read from a run at once.
 const LEAST_READ: usize = 64;
 
-/// Hashes as they come.
+/// Collects hashes, and sorts them.
 pub(crate) struct HashSortedRuns {
     most: usize,
     hashes: Vec<u64>,
     spill: SpillFolder,
     file: Option<File>,
-    /// Hashes in each sorted run of the file, in their order.
+    /// The number of hashes in each sorted run of the file, in order.
     runs: Vec<u64>,
     count: u64,
 }
 
 impl HashSortedRuns {
-    /// Holds this many bytes in memory.
+    /// With this many bytes of memory.
     pub(crate) fn new(most_bytes: u64, spill: SpillFolder) -> Self {
         // Half of it: a list that grows is there twice for a moment.
         let most = usize::try_from(most_bytes).unwrap_or(usize::MAX) / (2 * HASH_BYTES);
@@ -42,12 +42,12 @@ impl HashSortedRuns {
         }
     }
 
-    /// How many were added.
+    /// The number of added hashes.
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
-    /// Adds some.
+    /// Adds hashes.
     pub(crate) fn extend(&mut self, hashes: impl Iterator<Item = u64>) -> Result<()> {
         let before = self.hashes.len();
         self.hashes.extend(hashes);
@@ -75,7 +75,7 @@ impl HashSortedRuns {
         Ok(())
     }
 
-    /// Gives each hash that was added more than once to `found`, in order.
+    /// Calls `found` with each hash that was added more than once, in order.
     pub(crate) fn repeats(mut self, mut found: impl FnMut(u64)) -> Result<()> {
         let mut repeats = Repeats::default();
         if self.file.is_none() {
@@ -120,7 +120,7 @@ impl HashSortedRuns {
     }
 }
 
-/// Tells repeats in a sorted sequence.
+/// Finds repeats in a sorted sequence.
 #[derive(Default)]
 struct Repeats {
     last: Option<u64>,

@@ -19,14 +19,14 @@ use towpath_vocab::{Failure, Remedy};
 /// Bytes written or read at once.
 const BUFFER: usize = 32 << 10;
 
-/// A folder for state that does not fit into memory.
+/// A folder for state that does not fit in memory.
 #[derive(Clone, Debug)]
 pub struct SpillFolder {
     folder: PathBuf,
 }
 
 impl SpillFolder {
-    /// Files go into this folder; it is made when it is first needed.
+    /// Uses this folder, which is created when it is first needed.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
@@ -46,7 +46,7 @@ impl SpillFolder {
     }
 }
 
-/// The disk is full, or the folder cannot be written.
+/// The failure if the disk is full or the folder cannot be written.
 pub(crate) fn failed(what: &str, error: &dyn std::fmt::Display) -> Failure {
     let message =
         format!("state that does not fit into memory cannot be kept on disk: {what}: {error}");
@@ -58,7 +58,7 @@ fn ipc(error: ArrowError) -> Failure {
     failed("a spill file", &error)
 }
 
-/// Batches on their way to a file.
+/// Writes batches to a file.
 pub(crate) struct BatchWriter {
     writer: StreamWriter<BufWriter<File>>,
 }
@@ -74,7 +74,7 @@ impl BatchWriter {
         self.writer.write(batch).map_err(ipc)
     }
 
-    /// Everything was written: from the start again.
+    /// Ends writing, and reads the batches from the start.
     pub(crate) fn read(mut self) -> Result<BatchReader> {
         self.writer.finish().map_err(ipc)?;
         let file = self.writer.into_inner().map_err(ipc)?;
@@ -92,7 +92,7 @@ impl BatchWriter {
     }
 }
 
-/// Batches that come back from a file.
+/// Reads batches from a file.
 pub(crate) struct BatchReader {
     reader: StreamReader<BufReader<File>>,
 }
@@ -105,10 +105,10 @@ impl Iterator for BatchReader {
     }
 }
 
-/// Into how many files rows are divided by their key.
+/// The number of files into which rows are partitioned by key.
 pub(crate) const PARTITIONS: usize = 16;
 
-/// Rows divided by their key: equal keys are in one part.
+/// Rows partitioned by key: equal keys are in one part.
 pub(crate) struct Partitions {
     folder: SpillFolder,
     schema: SchemaRef,
@@ -135,7 +135,7 @@ impl Partitions {
         writer.write(batch)
     }
 
-    /// Each part that holds anything; the place of a part is the one it was written under.
+    /// The parts by their number; `None` for one without rows.
     pub(crate) fn read(self) -> Result<Vec<Option<BatchReader>>> {
         let readers = self.writers.into_iter();
         readers

@@ -15,21 +15,21 @@ use towpath_vocab::{Failure, Position, Remedy, SplitId};
 /// Events read ahead per split.
 const READ_AHEAD: usize = 2;
 
-/// What the loop gets next.
+/// The next event for the loop.
 #[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
 pub(crate) enum NextEvent {
     /// An event of a split.
     Event(SplitId, Event),
-    /// A split was taken away.
+    /// A split was assigned to another reader.
     Revoked {
-        /// Which.
+        /// The split.
         split: SplitId,
-        /// True when nothing of it came behind its last boundary.
+        /// True if none of its events came after its last boundary.
         at_boundary: bool,
     },
-    /// All splits wait at a boundary, as `align` asked.
+    /// All splits wait at a boundary, after `align`.
     Aligned,
-    /// Every split has ended; the reader's closing position.
+    /// All splits have ended; this is the reader's closing position.
     Done(Position),
 }
 
@@ -65,22 +65,22 @@ impl SplitMerger {
         }
     }
 
-    /// From now on splits stop at their next boundary, until `release`.
+    /// Stops each split at its next boundary, until `release`.
     pub(crate) fn align(&mut self) {
         self.aligning = true;
     }
 
-    /// True while splits stop at boundaries.
+    /// True between `align` and `release`.
     pub(crate) fn is_aligning(&self) -> bool {
         self.aligning
     }
 
-    /// Splits go on.
+    /// Lets the splits continue.
     pub(crate) fn release(&mut self) {
         self.aligning = false;
     }
 
-    /// Everything is read again, as the reader now assigns it.
+    /// Starts again with the splits that the reader now assigns.
     pub(crate) fn restart(&mut self, assignments: BoxStream<Result<Assignment>>) {
         *self = Self::new(assignments);
     }
@@ -90,13 +90,13 @@ impl SplitMerger {
         self.splits.iter().map(|split| &split.id)
     }
 
-    /// True when nothing of a split came behind its last boundary.
+    /// True if no event of a split came after its last boundary.
     pub(crate) fn at_boundary(&self, id: &SplitId) -> bool {
         let mut splits = self.splits.iter();
         splits.any(|split| split.id == *id && split.at_boundary)
     }
 
-    /// The next thing that happens. Cancel-safe.
+    /// Waits for the next event. Cancel-safe.
     pub(crate) async fn take(&mut self) -> Result<NextEvent> {
         std::future::poll_fn(|cx| {
             if let Some(taken) = self.poll_assignments(cx)? {
@@ -142,7 +142,7 @@ impl SplitMerger {
         Ok(None)
     }
 
-    /// Asks each split once, starting behind the one that was served last.
+    /// Polls each split once, beginning after the one that returned an event last.
     fn poll_splits(&mut self, cx: &mut std::task::Context<'_>) -> Option<Result<NextEvent>> {
         let count = self.splits.len();
         for step in 0..count {
@@ -176,7 +176,7 @@ impl SplitMerger {
     }
 }
 
-/// A reader must say `Complete`, or splits that nobody heard of would be taken for none.
+/// The failure of a reader that ended without `Complete`: there may be splits that it did not assign.
 fn unfinished() -> Failure {
     Failure::new(
         "R0626",
@@ -186,7 +186,7 @@ fn unfinished() -> Failure {
     .help("nothing of it was committed; run again, and please report this")
 }
 
-/// A split must say `End`; a stream that just stops has lost its task, not its rows.
+/// The failure of a split that stopped without `End`: its task ended, but not its rows.
 fn broken_off(split: &SplitId) -> Failure {
     Failure::new(
         "R0601",

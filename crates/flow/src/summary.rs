@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use towpath_ports::Receipt;
 use towpath_vocab::{CheckResult, Failure, Reject, TableName};
 
-/// Rejects kept for the report.
+/// The most rejects in the report.
 pub(crate) const SAMPLES: usize = 10;
 
-/// Live counters, shared with whoever shows progress.
+/// Live counters, shared with the display of progress.
 #[derive(Debug, Default)]
 pub struct Progress {
     rows_read: AtomicU64,
@@ -35,12 +35,12 @@ impl Progress {
         self.rows_read.load(Ordering::Relaxed)
     }
 
-    /// Rows handed to writers so far.
+    /// Rows given to writers so far.
     pub fn rows_written(&self) -> u64 {
         self.rows_written.load(Ordering::Relaxed)
     }
 
-    /// Bytes of Arrow data that came in so far.
+    /// Bytes of Arrow data read so far.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_in_memory.load(Ordering::Relaxed)
     }
@@ -53,13 +53,13 @@ pub struct RuleCount {
     pub column: String,
     /// The rule's code.
     pub code: String,
-    /// What it says.
+    /// The rule in words.
     pub message: String,
     /// True when it only warns.
     pub warns: bool,
     /// Rows that broke it.
     pub rows: u64,
-    /// The first value that broke it, with its place.
+    /// The first value that broke it, with its location.
     pub example: Option<String>,
 }
 
@@ -68,21 +68,21 @@ pub struct RuleCount {
 pub struct OutputSummary {
     /// The table.
     pub table: TableName,
-    /// Records read, those that could not become a row included.
+    /// Records read, including those that could not become a row.
     pub rows_read: u64,
-    /// Rows left out by `where`.
+    /// Rows that `where` removed.
     pub rows_filtered: u64,
-    /// Rows left out by `dedup`.
+    /// Rows that `dedup` removed.
     pub rows_deduplicated: u64,
-    /// Rows rejected into quarantine.
+    /// Rows that were rejected and are in the quarantine.
     pub rows_rejected: u64,
     /// Bad rows dropped because the project says `bad_rows: drop`.
     pub rows_dropped: u64,
-    /// Rows handed to the destination.
+    /// Rows written to the destination.
     pub rows_loaded: u64,
     /// The last commit, if there was one.
     pub receipt: Option<Receipt>,
-    /// Every check, in order.
+    /// The results of all checks, in order.
     pub checks: Vec<CheckResult>,
     /// Broken rules, by rule.
     pub rules: Vec<RuleCount>,
@@ -95,7 +95,7 @@ pub struct OutputSummary {
 }
 
 impl OutputSummary {
-    /// A summary of nothing yet.
+    /// An empty summary.
     pub fn of(table: TableName) -> Self {
         Self {
             table,
@@ -114,7 +114,7 @@ impl OutputSummary {
         }
     }
 
-    /// Adds how often rules were broken, rule by rule.
+    /// Adds how often each rule was broken.
     pub(crate) fn add_rules(&mut self, broken: Vec<RuleCount>) {
         for more in broken {
             let is_same = |count: &&mut RuleCount| {
@@ -128,8 +128,8 @@ impl OutputSummary {
         }
     }
 
-    /// This summary followed by a later commit of the same table: counts are sums, the first few rejects
-    /// stay, checks are those of the last commit.
+    /// Combines this summary with that of a later commit of the same table: counts are added, the first few
+    /// rejects stay, checks are those of the last commit.
     pub(crate) fn then(mut self, later: Self) -> Self {
         self.add_rules(later.rules);
         let room = SAMPLES.saturating_sub(self.samples.len());
@@ -156,7 +156,7 @@ impl OutputSummary {
         }
     }
 
-    /// True when every record read is accounted for.
+    /// True if every record that was read is in one of the counts.
     pub fn balances(&self) -> bool {
         let out = self.rows_loaded
             + self.rows_filtered

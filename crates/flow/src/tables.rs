@@ -30,9 +30,9 @@ pub(crate) struct Tables<'a> {
 /// One table between two commits.
 struct Table<'a> {
     spec: &'a OutputSpec,
-    /// The source's columns, when it has said them.
+    /// The source's columns, if it has sent them.
     schema: Option<SchemaRef>,
-    /// Columns that hold from the next commit on.
+    /// New columns, which are used after the next commit.
     coming: Option<SchemaRef>,
     open: Option<TableOutput>,
     /// The generation of the next commit.
@@ -42,7 +42,7 @@ struct Table<'a> {
     done: Option<OutputSummary>,
 }
 
-/// What a table takes.
+/// The input of a table.
 #[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
 pub(crate) enum TableInput {
     Rows(Rows),
@@ -86,7 +86,7 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Hands something of a split to its table. `reached` is where the splits stand.
+    /// Passes an input from a split to its table. `reached` has the positions of the splits.
     pub(crate) async fn hand_over(
         &mut self,
         split: &SplitId,
@@ -120,8 +120,8 @@ impl<'a> Tables<'a> {
         })
     }
 
-    /// New columns begin a new write: true when all splits are to come to a boundary first, so that what
-    /// is committed ends where each split is. Sources say them right behind a boundary.
+    /// Sets new columns, which need a new write. True if all splits must reach a boundary first, so that
+    /// the commit ends at the position of each split. Sources send new columns directly after a boundary.
     pub(crate) fn new_schema(&mut self, new: TableSchema, at_boundary: bool) -> Result<bool> {
         let TableSchema { table, schema } = new;
         let index = self.index_of(&table)?;
@@ -147,8 +147,8 @@ impl<'a> Tables<'a> {
         Ok(true)
     }
 
-    /// Commits every open table at this position, and reports each; false when nothing was committed.
-    /// `is_moved`: the position is another one than that of the last commit.
+    /// Commits every open table at this position, and reports each; false if nothing was committed.
+    /// `is_moved` means that the position differs from that of the last commit.
     pub(crate) async fn commit_all(
         &mut self,
         position: &Position,
@@ -215,8 +215,8 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
-    /// No use in reading on: every table of a bounded read was stopped by its data, or one of an
-    /// endless read, whose next position would hide what that table did not take.
+    /// True if reading must end: every table of a bounded read was stopped by its data, or one of an
+    /// endless read, whose next position would hide the rows that this table did not commit.
     pub(crate) fn is_stopped(&self) -> bool {
         match self.bounded {
             true => self.tables.iter().all(Table::is_stopped),
@@ -224,7 +224,7 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// True when a table did not take everything.
+    /// True if a table was stopped.
     pub(crate) fn any_stopped(&self) -> bool {
         self.tables.iter().any(Table::is_stopped)
     }
@@ -267,7 +267,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// True when no event came and the table may be left as it is.
+    /// True if no event came and the table may stay as it is.
     fn found_nothing(&self) -> bool {
         self.spec.skip_empty
             && self.open.is_none()
@@ -281,8 +281,8 @@ impl<'a> Table<'a> {
             .is_some_and(|done| done.stopped.is_some())
     }
 
-    /// True for what this table's destination holds from an earlier commit: several tables of one reader
-    /// commit one after the other, so a crash can leave some ahead of others.
+    /// True for rows that this table already has from an earlier commit: several tables of one reader
+    /// commit one after the other, so after a crash some can be ahead of others.
     fn holds_already(&self, split: &SplitId, reached: &Position, is_many: bool) -> bool {
         match (self.spec.committed.mark(split), reached.mark(split)) {
             (Some(committed), Some(reached)) => reached.order < committed.order,

@@ -14,7 +14,8 @@ use towpath_vocab::text;
 /// Microseconds of a day.
 const DAY_US: i64 = 86_400_000_000;
 
-/// The texts as this type, null where one does not read; `None` for types that are read elsewhere.
+/// Parses the texts as this type, with NULL for those that do not parse; `None` for types that are parsed
+/// elsewhere.
 pub(crate) fn typed(texts: &StringArray, to: &DataType) -> Option<Result<ArrayRef, ArrowError>> {
     Some(Ok(match to {
         DataType::Decimal128(precision, scale) => {
@@ -55,8 +56,8 @@ fn day(text: &[u8]) -> Option<i32> {
     })
 }
 
-/// Microseconds since 1970. A date alone is midnight; an offset is demanded of an instant and refused
-/// otherwise.
+/// Microseconds since 1970. A date alone is midnight; an instant must have an offset, and other timestamps
+/// must not.
 fn moment(text: &[u8], zoned: bool) -> Option<i64> {
     match text::timestamp(text) {
         Some(moment) => (moment.zoned == zoned).then_some(moment.micros),
@@ -74,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of a text: its value as Arrow writes it, or nothing.
+    /// The value of a text as Arrow writes it, or `None`.
     fn told(text: &str, word: &str) -> Option<String> {
         let to = types::parse(word).unwrap();
         let typed = typed(&StringArray::from(vec![text]), &to).unwrap().unwrap();

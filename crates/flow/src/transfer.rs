@@ -22,10 +22,10 @@ use crate::summary::TransferSummary;
 use crate::tables::{TableInput, Tables};
 use crate::watermarks::Watermarks;
 
-/// How long a cancelled endless read waits for its splits to come to a boundary.
+/// How long a cancelled endless read waits for its splits to reach a boundary.
 const GRACE_US: u64 = 5_000_000;
 
-/// How often an endless read commits: when either is reached and there is something to commit.
+/// How often an endless read commits: when one of these limits is reached and there is something to commit.
 #[derive(Clone, Copy, Debug)]
 pub struct Cadence {
     /// Rows since the last commit.
@@ -43,29 +43,29 @@ impl Default for Cadence {
     }
 }
 
-/// One read and the tables it fills.
+/// One read, and the tables that it writes.
 pub struct Transfer {
-    /// The opened read.
+    /// The open reader.
     pub reader: Box<dyn Reader>,
-    /// Where it was opened.
+    /// The position at which it was opened.
     pub opened_at: Position,
-    /// The tables, by the names rows travel under.
+    /// The tables that it writes.
     pub outputs: Vec<OutputSpec>,
-    /// For histories: `shop#212`.
+    /// The run, for the history of tables: `shop#212`.
     pub run: String,
     /// For endless reads.
     pub cadence: Cadence,
-    /// Hears of every commit when it happens.
+    /// Is called for every commit when it happens.
     pub commits: Option<Arc<dyn CommitObserver>>,
     /// Stops the read: a bounded one leaves nothing, an endless one commits what is complete.
     pub cancel: CancellationToken,
 }
 
-/// Moves rows until the reader ends, the user stops it, or a table is stopped by its data.
+/// Moves rows until the reader ends, the user stops it, or data stops a table.
 ///
 /// # Errors
-/// Whatever a port raises; then nothing since the last commit is visible. Data that stops a table is
-/// no error: it is in that table's summary.
+/// Those of all ports; then nothing since the last commit is visible. If data stops a table, that is not an
+/// error but is in the summary of the table.
 pub async fn run_transfer(transfer: Transfer, services: &Services) -> Result<TransferSummary> {
     let Transfer {
         mut reader,
@@ -108,13 +108,13 @@ struct Running<'a, 'r> {
     intake: SplitMerger,
     tables: Tables<'a>,
     watermarks: Watermarks,
-    /// Where each split is: its last boundary.
+    /// The last boundary of each split.
     reached: Position,
-    /// Where each split was at the last commit.
+    /// The position of each split at the last commit.
     committed: Position,
-    /// What is not committed yet.
+    /// Events that are not committed yet, if there are any.
     waiting: Option<Waiting>,
-    /// A cancelled read ends then, whatever is open.
+    /// When a cancelled read ends, whether or not its splits have reached a boundary.
     stops_at_us: Option<u64>,
 }
 
@@ -122,11 +122,11 @@ struct Running<'a, 'r> {
 #[derive(Clone, Copy)]
 struct Waiting {
     rows: u64,
-    /// When the first of them came.
+    /// The time of the first one.
     since_us: u64,
 }
 
-/// What the loop woke for.
+/// Why the loop woke.
 #[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
 enum WakeReason {
     NextEvent(NextEvent),
@@ -169,7 +169,7 @@ impl Running<'_, '_> {
         }
     }
 
-    /// How long until the loop has to look at the clock; `None` when only events matter.
+    /// How long until the loop must check the clock; `None` if only events matter.
     fn timer(&self) -> Option<Duration> {
         let now_us = self.services.clock.monotonic_us();
         let due_us = match (self.stops_at_us, self.waiting) {
@@ -192,7 +192,7 @@ impl Running<'_, '_> {
             || now_us.saturating_sub(waiting.since_us) >= self.cadence.interval_us
     }
 
-    /// True when a cancelled read waited long enough; what is not committed is read again next time.
+    /// True if a cancelled read has waited long enough; what is not committed is read again next time.
     async fn is_late(&mut self) -> bool {
         let now_us = self.services.clock.monotonic_us();
         if self
@@ -208,7 +208,7 @@ impl Running<'_, '_> {
         true
     }
 
-    /// False when the transfer ends.
+    /// False if the transfer ends.
     async fn taken(&mut self, taken: NextEvent) -> Result<bool> {
         match taken {
             NextEvent::Event(split, event) => self.event(&split, event).await?,
@@ -308,8 +308,9 @@ impl Running<'_, '_> {
         Ok(())
     }
 
-    /// A split was taken away. What came of it since the last commit is with others' rows in open writes:
-    /// these are dropped, and the others are read again from the last commit.
+    /// A split was assigned to another reader. Its rows since the last commit are in the open writes
+    /// together with rows of other splits, so these writes are dropped, and the other splits are read again
+    /// from the last commit.
     async fn revoked(&mut self, split: &SplitId, at_boundary: bool) -> Result<()> {
         let is_committed = self.reached.mark(split) == self.committed.mark(split);
         if self.waiting.is_none() || (at_boundary && is_committed) {
@@ -331,7 +332,7 @@ impl Running<'_, '_> {
         }
     }
 
-    /// False when the transfer ends at once.
+    /// False if the transfer ends at once.
     fn cancelled(&mut self) -> Result<bool> {
         if self.bounded {
             return Err(
@@ -346,8 +347,8 @@ impl Running<'_, '_> {
     }
 }
 
-/// True when a read that goes on from `now` would do something else than one from `before`. Marks are
-/// numbered anew by each read; what they resume from tells.
+/// True if a read from `now` would differ from a read from `before`. Each read numbers its positions again,
+/// so only `resume` is compared.
 fn is_moved(before: &Position, now: &Position) -> bool {
     now.marks().any(|(split, mark)| {
         let held = before.mark(split);

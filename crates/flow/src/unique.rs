@@ -20,14 +20,14 @@ use crate::predicate::{column_index, kernel};
 use crate::services::Share;
 use crate::sorted_runs::HashSortedRuns;
 
-/// Hashes of one key, over all rows seen.
+/// The hashes of one key, over all rows.
 pub(crate) struct Unique {
     hasher: KeyHasher,
     hashes: HashSortedRuns,
 }
 
 impl Unique {
-    /// Watches a key, with this much memory.
+    /// For this key, with this much memory.
     pub(crate) fn new(columns: &[String], schema: &SchemaRef, share: Share) -> Result<Self> {
         Ok(Self {
             hasher: KeyHasher::new(columns, schema)?,
@@ -35,7 +35,7 @@ impl Unique {
         })
     }
 
-    /// Looks at one batch, or at those rows of it that are kept.
+    /// Adds one batch, or only the rows of it that a filter keeps.
     pub(crate) fn observe(
         &mut self,
         batch: &RecordBatch,
@@ -58,25 +58,25 @@ impl Unique {
         self.hashes.count()
     }
 
-    /// True when no key can have repeated; false when the rows must be looked at.
+    /// True if no key repeats; false if the rows must be read again.
     pub(crate) fn proves(self) -> Result<bool> {
         let mut repeated = false;
         self.hashes.repeats(|_| repeated = true)?;
         Ok(!repeated)
     }
 
-    /// The hashes that repeat, each once, in order; and what made them.
+    /// Calls `found` with each hash that repeats, once, in order; returns the hasher.
     pub(crate) fn repeats(self, found: impl FnMut(u64)) -> Result<KeyHasher> {
         self.hashes.repeats(found)?;
         Ok(self.hasher)
     }
 }
 
-/// Makes one number of a key.
+/// Computes the hash of a key.
 pub(crate) struct KeyHasher {
     columns: Vec<usize>,
     build: DefaultHashBuilder,
-    /// For types without a direct way: their comparable row form.
+    /// For types that cannot be hashed directly: their comparable row form.
     rows: Option<RowConverter>,
 }
 

@@ -18,7 +18,7 @@ use crate::predicate::{Broken, Predicate};
 use crate::projection::{keep_rows, reject, value_text};
 use crate::summary::RuleCount;
 
-/// How often each rule was broken, shared with whoever reports it.
+/// How often each rule was broken, shared with the report.
 #[derive(Clone, Default)]
 pub(crate) struct RuleCounts(Arc<Mutex<Vec<RuleCount>>>);
 
@@ -30,11 +30,11 @@ impl RuleCounts {
     }
 }
 
-/// The operator that judges rows.
+/// The operator that applies rules to rows.
 pub(crate) struct RuleValidator {
     schema: SchemaRef,
     rules: Vec<CompiledRule>,
-    /// Parallel to `rules`.
+    /// In the order of `rules`.
     counts: RuleCounts,
 }
 
@@ -44,10 +44,10 @@ struct CompiledRule {
 }
 
 impl RuleValidator {
-    /// Compiles rules against the columns rows have after shaping.
+    /// Compiles rules for the final columns of rows.
     ///
     /// # Errors
-    /// `FixConfig` when a rule does not fit its column.
+    /// `FixConfig` if a rule does not fit its column.
     pub(crate) fn compile(
         rules: &[Rule],
         schema: SchemaRef,
@@ -79,12 +79,12 @@ impl RuleValidator {
         })
     }
 
-    /// How often each rule was broken: goes on counting.
+    /// How often each rule was broken so far; later batches add to it.
     pub(crate) fn counts(&self) -> RuleCounts {
         self.counts.clone()
     }
 
-    /// Every rule's broken rows; `None` when no rule is broken.
+    /// The rows that break each rule; `None` if no rule is broken.
     fn judge(&self, rows: &Rows) -> Result<Option<Vec<Broken>>> {
         let present = Present::of(rows);
         let judged = match &present {
@@ -168,7 +168,7 @@ fn told_value(batch: &RecordBatch, column: &str, row: usize) -> String {
         .map_or_else(String::new, |array| value_text(array, row))
 }
 
-/// What a rule demands, in words.
+/// What a rule requires, in words.
 fn says(kind: &RuleKind) -> String {
     match kind {
         RuleKind::Required => "the rule says a value is required".to_owned(),

@@ -13,7 +13,7 @@ use arrow_buffer::BooleanBuffer;
 use arrow_schema::{DataType, SchemaRef};
 use hashbrown::HashMap;
 
-/// More different values are not counted.
+/// The most different values that are counted.
 const MOST: usize = 1_000;
 
 /// The values of one column that are not NULL, each with its rows.
@@ -38,7 +38,7 @@ impl Values {
         Some(Self { column, counts })
     }
 
-    /// Counts one batch, or those rows of it that are kept; false when there are too many values.
+    /// Counts one batch, or only the rows of it that a filter keeps; false if there are too many values.
     pub(crate) fn observe(&mut self, batch: &RecordBatch, kept: Option<&BooleanBuffer>) -> bool {
         let column = Arc::clone(batch.column(self.column));
         let rows = counted(&column, kept);
@@ -96,7 +96,7 @@ fn counted(column: &ArrayRef, kept: Option<&BooleanBuffer>) -> BooleanBuffer {
     }
 }
 
-/// Gives each run of equal neighbours once, with its length.
+/// Calls `add` with each sequence of equal adjacent values, once, with its length.
 fn each_run<T: PartialEq + Copy>(
     rows: BooleanBuffer,
     value: impl Fn(usize) -> T,

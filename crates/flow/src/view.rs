@@ -14,10 +14,11 @@ use crate::metrics::Known;
 use crate::services::Services;
 use crate::summary::OutputSummary;
 
-/// What the checks of `plan` say of rows that nobody sees yet; `stopped` says why they must not be seen.
+/// Runs the checks of `plan` on a view that is not visible yet; `stopped` says why it must not become
+/// visible.
 ///
 /// # Errors
-/// Those of a check that cannot be answered.
+/// Those of a check that cannot be measured.
 pub async fn judge_view(
     plan: &TablePlan,
     candidate: Candidate,

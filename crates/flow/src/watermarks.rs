@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use towpath_vocab::{SplitId, TableName};
 
-/// What every split said of every table, in microseconds since 1970 UTC.
+/// The last watermark of every split and table, in microseconds since 1970 UTC.
 #[derive(Default)]
 pub(crate) struct Watermarks {
     said: HashMap<TableName, BTreeMap<SplitId, i64>>,
@@ -15,8 +15,8 @@ pub(crate) struct Watermarks {
 }
 
 impl Watermarks {
-    /// Takes what one split says; gives the table's time when it moved. `live` are the splits that are
-    /// being read.
+    /// Sets the watermark of one split, and returns that of the table if it has moved. `live` are the
+    /// splits that are being read.
     pub(crate) fn advance<'a>(
         &mut self,
         table: &TableName,
@@ -39,7 +39,7 @@ impl Watermarks {
         Some(least)
     }
 
-    /// Everything is read again from the last commit.
+    /// Forgets all watermarks, because everything is read again from the last commit.
     pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }

@@ -9,19 +9,19 @@ use tokio::task::JoinHandle;
 use towpath_ports::{OpColumn, Prepared, Result, Writer};
 use towpath_vocab::{Failure, Remedy};
 
-/// Batches on their way to the writer.
+/// The most batches on their way to the writer.
 const IN_FLIGHT: usize = 2;
 
 type Batch = (RecordBatch, Option<OpColumn>);
 
-/// A write on its way.
+/// A write in progress.
 pub(crate) struct Writing {
     sender: Option<mpsc::Sender<Batch>>,
-    /// `None` once a failure was reported and the writer aborted.
+    /// `None` after a failure was reported and the writer aborted.
     task: Option<JoinHandle<Written>>,
 }
 
-/// The writer back from its task, with what stopped it.
+/// The writer, returned from its task, with its failure.
 struct Written {
     writer: Box<dyn Writer>,
     result: Result<()>,
@@ -50,7 +50,7 @@ impl Writing {
         }
     }
 
-    /// Hands a batch over; waits while the writer is busy.
+    /// Passes a batch to the writer; waits while the writer is busy.
     pub(crate) async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> Result<()> {
         let accepted = match &self.sender {
             Some(sender) => sender.send((batch, ops)).await.is_ok(),
@@ -68,7 +68,7 @@ impl Writing {
         Err(failure)
     }
 
-    /// Everything was handed over: the candidate.
+    /// Ends the write and returns the candidate.
     pub(crate) async fn prepare(mut self) -> Result<Box<dyn Prepared>> {
         let written = self.join().await?;
         match written.result {
@@ -80,7 +80,7 @@ impl Writing {
         }
     }
 
-    /// Gives up; what failed before is already aborted.
+    /// Aborts the write; after a failure it is already aborted.
     pub(crate) async fn abandon(mut self) -> Result<()> {
         match self.task {
             Some(_) => self.join().await?.writer.abort().await,
