@@ -20,21 +20,21 @@ use crate::reconnect::{ReconnectLimit, ReconnectPause, reach};
 /// What a task did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AttemptSuccess {
-    /// True when its fingerprint was equal and nothing was done.
+    /// True if its fingerprint was equal and nothing was done.
     pub unchanged: bool,
-    /// What it did, for the record and for people.
+    /// What it did, for the state store and the report.
     pub outcome: TaskOutcome,
     /// Its fingerprint.
     pub fingerprint: Option<String>,
 }
 
-/// Does the work of tasks.
+/// Executes tasks.
 #[async_trait]
 pub trait TaskExecutor: Send + Sync {
-    /// Makes one attempt, counted from 1. When `cancel` fires it stops soon and cleanly, usually with
-    /// a `Cancelled` failure; when its future is dropped it stops at once. It is made again only
-    /// after a failure that may pass (`Remedy::may_pass`); under the same number when a system could
-    /// not be reached.
+    /// Makes one attempt, counted from 1. If `cancel` fires, it stops soon and cleanly, usually with a
+    /// `Cancelled` failure; if its future is dropped, it stops at once. There is another attempt only after
+    /// a failure that may disappear (`Remedy::may_pass`); if a system could not be reached, it has the same
+    /// number.
     async fn execute(
         &self,
         task: &PlannedTask,
@@ -42,13 +42,13 @@ pub trait TaskExecutor: Send + Sync {
         cancel: CancellationToken,
     ) -> Result<AttemptSuccess>;
 
-    /// Where to look when an attempt had to be stopped: a help line.
+    /// A help line for an attempt that was stopped: where its log is.
     fn log_hint(&self, _task: &PlannedTask, _attempt: u32) -> Option<String> {
         None
     }
 }
 
-/// An attempt to be made.
+/// An attempt before it is made.
 pub(crate) struct Attempt {
     pub(crate) task: Arc<PlannedTask>,
     pub(crate) number: u32,
@@ -62,7 +62,7 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// Makes it.
+    /// Makes the attempt.
     pub(crate) async fn make(self) -> Result<AttemptSuccess, Failure> {
         let mut work = pin!(self.execute());
         let Some(limit) = self.task.retry.timeout_ms.map(Duration::from_millis) else {
@@ -92,7 +92,7 @@ impl Attempt {
         })
     }
 
-    /// Does the work, again and again while an outside system cannot be reached.
+    /// Executes the task, again and again while an external system cannot be reached.
     async fn execute(&self) -> Result<AttemptSuccess> {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let tell = |pause: ReconnectPause<'_>| {

@@ -13,7 +13,7 @@ use towpath_vocab::{Remedy, RetryPlan};
 use crate::trigger::{Counts, Verdict, verdict};
 use crate::view::{RunView, count};
 
-/// The moment of a decision.
+/// The time and the random number of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// Microseconds since 1970 UTC.
@@ -22,10 +22,10 @@ pub struct Now {
     pub random: u64,
 }
 
-/// What happened. Tasks are named by their position in the view.
+/// An event. Tasks are identified by their position in the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DriverEvent {
-    /// The run was begun or resumed.
+    /// The run was created or resumed.
     Opened,
     /// An attempt ended.
     Ended {
@@ -36,8 +36,8 @@ pub enum DriverEvent {
     },
     /// Time has passed.
     Due,
-    /// This worker joined the run of another one, or looked again what the others did: whatever they
-    /// left undecided is decided.
+    /// This worker joined the run of another one, or polled the state store: what the other workers left
+    /// undecided is decided.
     Polled,
     /// The user asked to stop.
     Cancel,
@@ -52,23 +52,23 @@ pub enum EndKind {
     Unchanged,
     /// With a failure of this remedy.
     Failed(Remedy),
-    /// Its process died: tried again at once, without using up a retry.
+    /// Its process died: the task is tried again at once, and this does not count as a retry.
     Lost,
 }
 
-/// What is to be done.
+/// A command for the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DriverCommand {
-    /// Write the change into the state store; `to` `Running` also starts an attempt.
+    /// Store the change of state; a change to `Running` also starts an attempt.
     Move {
         /// The task.
         task: usize,
-        /// The state it has.
+        /// The present state.
         from: TaskState,
-        /// The state it gets.
+        /// The new state.
         to: TaskState,
     },
-    /// Come back with `DriverEvent::Due` at this time.
+    /// Send `DriverEvent::Due` at this time.
     RetryAt {
         /// The task.
         task: usize,
@@ -104,7 +104,7 @@ pub fn decide(view: &RunView, event: DriverEvent, now: Now) -> Vec<DriverCommand
     decision.commands
 }
 
-/// How long to wait before a retry, in microseconds: a random part of a bound that doubles.
+/// The delay before a retry, in microseconds: a random part of a limit that doubles.
 pub(crate) fn backoff_us(retry: &RetryPlan, retries_used: u32, random: u64) -> u64 {
     let doubled = retry
         .backoff_ms
@@ -116,7 +116,7 @@ pub(crate) fn backoff_us(retry: &RetryPlan, retries_used: u32, random: u64) -> u
     }
 }
 
-/// Changes on top of a view that stays as it is.
+/// The changes of a decision, on a view that is not changed itself.
 struct Decision<'a> {
     view: &'a RunView,
     states: BTreeMap<usize, TaskState>,
@@ -158,8 +158,8 @@ impl<'a> Decision<'a> {
             .unwrap_or_default()
     }
 
-    /// Everything that can be known without anything having happened: roots, and what a resumed run
-    /// left undone. A retry that waited when its process died is due.
+    /// Decides at the beginning of a run: starts tasks without parents, and those that a resumed run left
+    /// undone. A retry that was waiting when its process died is due.
     fn open(&mut self) {
         for task in 0..self.view.tasks().len() {
             match self.state(task) {
@@ -221,7 +221,7 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// Starts ready tasks while there is room.
+    /// Starts ready tasks while the limit of parallel tasks allows it.
     fn start(&mut self) {
         if self.cancelling {
             return;
@@ -247,7 +247,7 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// Judges a waiting task.
+    /// Decides about a waiting task.
     fn settle(&mut self, task: usize) {
         let Some(found) = self.view.tasks().get(task) else {
             return;
@@ -262,7 +262,7 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// Moves one task, and then those that wait for it, as far as its end tells.
+    /// Changes the state of one task, and then of those that wait for it, if its end decides about them.
     fn shift(&mut self, task: usize, to: TaskState) {
         let mut moves = vec![(task, to)];
         while let Some((task, to)) = moves.pop() {

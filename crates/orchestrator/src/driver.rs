@@ -27,47 +27,46 @@ use crate::notification::{RunListener, RunNotification};
 use crate::reconnect::ReconnectLimit;
 use crate::view::RunView;
 
-/// How often a run that waits for others looks what they did.
+/// How often a run that waits for other workers polls the state store.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Everything a run needs.
 pub struct RunSetup<'a> {
-    /// The graph; its tasks are those of the record, in the same order, and every task that is waited
-    /// for is among them.
+    /// The graph. Its tasks are those of the record, in the same order, with all parents.
     pub pipeline: &'a PlannedPipeline,
-    /// The run, as `StateStore::open_run` began or resumed it; of a worker that helps another one, as
-    /// `StateStore::run` gives it.
+    /// The run, as `StateStore::open_run` returned it; for a worker that helps another one, as
+    /// `StateStore::run` returns it.
     pub record: RunRecord,
     /// The state store.
     pub store: Arc<dyn StateStore>,
-    /// Clock and chance.
+    /// Clock and random numbers.
     pub system: Arc<dyn System>,
-    /// Does the work of tasks.
+    /// Executes the tasks.
     pub work: Arc<dyn TaskExecutor>,
-    /// Fires when the user asks to stop.
+    /// Fires if the user asks to stop.
     pub cancel: CancellationToken,
-    /// This process, as `NewRun::worker` or `StateStore::register` named it.
+    /// The name of this worker, as in `NewRun::worker` or `StateStore::register`.
     pub worker: String,
-    /// As in `NewRun::lease_us`. Renewed three times as often.
+    /// As in `NewRun::lease_us`. The lease is renewed three times in this period.
     pub lease_us: i64,
-    /// How long attempts have to stop cleanly before they are dropped.
+    /// The time that attempts have to stop cleanly before they are dropped.
     pub grace: Duration,
-    /// Hears what happens.
+    /// Gets the events of the run.
     pub sink: Arc<dyn RunListener>,
 }
 
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct RunSummary {
-    /// The run as the state store holds it now.
+    /// The run as it is in the state store now.
     pub record: RunRecord,
 }
 
-/// Carries a run to its end.
+/// Drives a run to its end.
 ///
 /// # Errors
-/// R0705 when graph and record do not fit, R0706 when this process lost its hold on the run, and
-/// whatever the state store reports. Failures of tasks are no errors: they are in the summary.
+/// R0705 if the graph does not fit the record, R0706 if this process lost the run, and those of the state
+/// store. Failures of tasks are not errors: they are in the summary.
 pub async fn drive(setup: RunSetup<'_>) -> Result<RunSummary> {
     let history = setup
         .store
@@ -92,7 +91,7 @@ pub async fn drive(setup: RunSetup<'_>) -> Result<RunSummary> {
     Ok(driver.summary())
 }
 
-/// Attempts that were tried again, by task. Lost ones left no such line, so they do not count.
+/// The number of retries of each task. Lost attempts have no such event, so they do not count.
 fn retries_used(history: &[RunEvent]) -> HashMap<TaskId, u32> {
     let mut used = HashMap::new();
     for event in history
@@ -121,7 +120,7 @@ pub(crate) struct Driver {
     stop: CancellationToken,
     attempts: JoinSet<Result<AttemptSuccess, Failure>>,
     positions: HashMap<Id, usize>,
-    /// The attempts on their way here, by task.
+    /// The attempts that run in this process, by task.
     pub(crate) here: HashMap<usize, AbortHandle>,
     drop_at_us: Option<u64>,
 }
@@ -197,14 +196,15 @@ impl Driver {
         Ok(())
     }
 
-    /// True while something is to be done that this worker cannot do now.
+    /// True while there is work that this worker cannot do now.
     fn waits_for_others(&self) -> bool {
         let elsewhere = self.view.running() > self.here.len();
         let no_slot = !self.view.ready().is_empty() && self.view.running() < self.view.parallel();
         elsewhere || no_slot
     }
 
-    /// Decides, writes, acts. When others were quicker, follows them and decides again.
+    /// Decides, stores the changes, and executes the commands. If other workers were faster, it follows
+    /// them and decides again.
     async fn step(&mut self, event: DriverEvent, end: AttemptEnd) -> Result<()> {
         loop {
             let now = Now {
@@ -251,7 +251,7 @@ impl Driver {
         }
     }
 
-    /// Follows what the state store holds now. Attempts begin with the claims, not here.
+    /// Executes the commands, which the state store has now. Attempts begin with the claims, not here.
     async fn act(
         &mut self,
         commands: &[DriverCommand],
@@ -298,8 +298,8 @@ impl Driver {
         Ok(())
     }
 
-    /// The changes for the state store. A task that starts is claimed, not named: another worker may have
-    /// been quicker, or its pool may have no slot.
+    /// The changes for the state store. A task that starts is claimed and not named in a change, because
+    /// another worker may be faster, or its pool may have no free slot.
     fn change(
         &self,
         commands: &[DriverCommand],
@@ -345,7 +345,7 @@ impl Driver {
         }
     }
 
-    /// The state store holds this change: follow it, and start the attempt if it is one.
+    /// Applies a change that the state store has, and starts the attempt if it is one.
     pub(crate) fn moved(&mut self, position: usize, to: TaskState, end: AttemptEnd, now_us: i64) {
         let Some(record) = self.record.tasks.get_mut(position) else {
             return;
@@ -411,7 +411,7 @@ impl Driver {
         self.here.insert(position, handle);
     }
 
-    /// Drops the attempt of a task that another worker has now.
+    /// Drops the attempt of a task that belongs to another worker now.
     pub(crate) fn drop_attempt(&mut self, position: usize) {
         if let Some(handle) = self.here.remove(&position) {
             self.positions.remove(&handle.id());
@@ -419,7 +419,7 @@ impl Driver {
         }
     }
 
-    /// What an attempt reports, as an event.
+    /// The report of an attempt as an event.
     fn ended(
         &mut self,
         ended: Result<(Id, Result<AttemptSuccess, Failure>), JoinError>,
@@ -481,7 +481,7 @@ impl Driver {
         self.sink.tell(news);
     }
 
-    /// Drops every attempt and waits, for the grace time at most, until they are gone.
+    /// Drops all attempts, and waits until they have ended, but not longer than the grace period.
     async fn stop_now(&mut self) {
         self.stop.cancel();
         tokio::select! {
@@ -505,7 +505,7 @@ impl Driver {
     }
 }
 
-/// True when a command starts an attempt.
+/// True if a command starts an attempt.
 fn starts(command: &DriverCommand) -> bool {
     matches!(
         command,
@@ -516,7 +516,7 @@ fn starts(command: &DriverCommand) -> bool {
     )
 }
 
-/// True when this move is the one that ends the attempt the event is about.
+/// True if this change ends the attempt of the event.
 fn ends(event: DriverEvent, task: usize, from: TaskState) -> bool {
     matches!(event, DriverEvent::Ended { task: ended, .. } if ended == task)
         && from == TaskState::Running

@@ -114,7 +114,7 @@ impl From<RunError> for Failure {
     }
 }
 
-/// A duration as people write it in `timeout`.
+/// Formats a duration as it is written in `timeout`.
 fn words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {

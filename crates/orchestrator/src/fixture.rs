@@ -78,7 +78,7 @@ pub(crate) fn pipeline(tasks: Vec<PlannedTask>, parallel: usize) -> PlannedPipel
     }
 }
 
-/// A record of a run of which nothing was done.
+/// A record of a run in which no task has started.
 pub(crate) fn fresh(pipeline: &PlannedPipeline) -> RunRecord {
     RunRecord {
         name: RunName {
@@ -148,7 +148,7 @@ pub(crate) async fn open_run(
     store.open_run(new).await.unwrap()
 }
 
-/// The record of a run that this worker may carry out.
+/// The record of a run that this worker may drive.
 pub(crate) async fn ours(
     store: &dyn StateStore,
     pipeline: &PlannedPipeline,

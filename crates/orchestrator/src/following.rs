@@ -14,7 +14,7 @@ use crate::driver::Driver;
 use crate::notification::RunNotification;
 
 impl Driver {
-    /// Takes over what happened since the last event that is known here.
+    /// Applies the changes since the last event that is known here.
     pub(crate) async fn follow(&mut self) -> Result<()> {
         let (name, environment) = (&self.record.name, &self.record.environment);
         let Some(now) = self.store.run(name, environment).await? else {
@@ -43,7 +43,7 @@ impl Driver {
         Ok(())
     }
 
-    /// One change of a task by another worker.
+    /// Applies a change of a task by another worker.
     fn take_over(&mut self, task: usize, event: &RunEvent) {
         let Some(to) = state_of(&event.kind) else {
             return;
@@ -57,7 +57,7 @@ impl Driver {
         }
     }
 
-    /// Takes the record as the one that holds, and says what others ended.
+    /// Replaces the record, and sends the events of tasks that other workers ended.
     fn replace_record(&mut self, now: RunRecord) {
         let before = std::mem::replace(&mut self.record, now);
         for (position, old) in before.tasks.iter().enumerate() {

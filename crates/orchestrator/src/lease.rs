@@ -11,7 +11,7 @@ use towpath_vocab::{Failure, RunName};
 
 use crate::error::RunError;
 
-/// Renews until it cannot; gives the failure to stop with.
+/// Renews the lease until it is lost; returns the failure with which the run stops.
 pub async fn keep(
     store: Arc<dyn StateStore>,
     system: Arc<dyn System>,

@@ -13,14 +13,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdout};
 use towpath_ports::Redaction;
 
-/// Longest line that is kept whole.
+/// The longest line that is not cut.
 pub(crate) const LINE_BYTES: usize = 64 * 1024;
 const CHUNK_BYTES: usize = 32 * 1024;
 
-/// A log never grows beyond this.
+/// The largest size of a log.
 pub(crate) const LOG_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Cuts a stream of bytes into lines.
+/// Splits a stream of bytes into lines.
 #[derive(Default)]
 pub(crate) struct Lines {
     pending: Vec<u8>,
@@ -29,7 +29,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Lines without these values.
+    /// Splits lines and removes these values from them.
     pub(crate) fn new(redaction: Redaction) -> Self {
         Self {
             redaction,
@@ -37,7 +37,7 @@ impl Lines {
         }
     }
 
-    /// Takes bytes; whole lines go to `out`, each with its line feed.
+    /// Adds bytes; complete lines go to `out`, each with its line feed.
     pub(crate) fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ended) = match piece.split_last() {
@@ -54,7 +54,7 @@ impl Lines {
         }
     }
 
-    /// The stream has ended: what has no line feed is a line too.
+    /// Ends the stream; the rest without a line feed is a line too.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         if !self.pending.is_empty() {
             self.flush(out);
@@ -85,7 +85,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Makes the file, or adds to the one that is there.
+    /// Creates the file, or appends to the existing one.
     pub(crate) async fn open(path: &Path, redaction: Redaction) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             tokio::fs::DirBuilder::new()

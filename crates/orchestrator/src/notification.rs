@@ -7,10 +7,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use towpath_ports::{RunState, TaskOutcome, TaskState};
 use towpath_vocab::{Failure, TaskId};
 
-/// One thing that happened in a run.
+/// An event of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunNotification {
-    /// The run begins or goes on; `done` of `tasks` had ended before.
+    /// The run begins or is resumed; `done` of `tasks` had ended before.
     Opened {
         /// All tasks.
         tasks: usize,
@@ -24,16 +24,16 @@ pub enum RunNotification {
         /// From 1.
         attempt: u32,
     },
-    /// An attempt failed and will be made again.
+    /// An attempt failed, and there will be another one.
     Retrying {
         /// The task.
         task: TaskId,
-        /// When, in microseconds since 1970 UTC.
+        /// The time of the next attempt, in microseconds since 1970 UTC.
         at_us: i64,
         /// Why it failed.
         failure: Option<Failure>,
     },
-    /// A system that a task needs cannot be reached; it is tried again after a pause.
+    /// A task cannot reach a system, and tries again after a pause.
     Waiting {
         /// The task.
         task: TaskId,
@@ -41,7 +41,7 @@ pub enum RunNotification {
         failure: Failure,
         /// The pause, in microseconds.
         pause_us: u64,
-        /// How long it is tried again at most, in microseconds.
+        /// How long it will try at most, in microseconds.
         left_us: u64,
     },
     /// A task ended.
@@ -54,21 +54,21 @@ pub enum RunNotification {
         outcome: TaskOutcome,
         /// Why it failed.
         failure: Option<Failure>,
-        /// How long its last attempt took, in microseconds; 0 when there was none.
+        /// The duration of its last attempt in microseconds; 0 if there was none.
         elapsed_us: u64,
     },
-    /// The user asked to stop; attempts on their way are being stopped.
+    /// The user asked to stop; running attempts are being stopped.
     Stopping {
-        /// How many.
+        /// The number of running attempts.
         running: usize,
     },
     /// The run ended.
     Closed(RunState),
 }
 
-/// Hears what happens in a run.
+/// Gets the events of a run.
 pub trait RunListener: Send + Sync {
-    /// Takes one piece of news; must not block.
+    /// Gets one event; it must not block.
     fn tell(&self, news: RunNotification);
 }
 

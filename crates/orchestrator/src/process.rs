@@ -20,7 +20,7 @@ use crate::error::RunError;
 use crate::log::Log;
 use crate::tree::Tree;
 
-/// How long output may still come after the program itself has ended.
+/// How long output is read after the program itself has ended.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Runs programs as children of this process.
@@ -32,7 +32,7 @@ pub struct LocalProcesses {
 }
 
 impl LocalProcesses {
-    /// Programs get `grace` between TERM and KILL.
+    /// With `grace` between TERM and KILL.
     pub fn new(system: Arc<dyn System>, grace: Duration) -> Self {
         Self {
             system,
@@ -41,7 +41,7 @@ impl LocalProcesses {
         }
     }
 
-    /// The same, stopped politely when `cancel` fires: `run` then gives `ProcessExit::Cancelled`.
+    /// The same, stopped cleanly if `cancel` fires: `run` then returns `ProcessExit::Cancelled`.
     #[must_use]
     pub fn cancelled_by(&self, cancel: CancellationToken) -> Self {
         Self {
@@ -124,7 +124,7 @@ impl LocalProcesses {
         }
     }
 
-    /// Takes what is still in the pipes; true when both have ended.
+    /// Reads what is still in the pipes; true if both have ended.
     async fn drain(
         &self,
         copying: &mut (impl Future<Output = std::io::Result<()>> + Unpin),
@@ -159,7 +159,7 @@ fn spawn(spec: &ProcessSpec, program: &str, tree: &Tree) -> Result<Child, RunErr
         })
 }
 
-/// Which side of a running program failed.
+/// The part of a running program that failed.
 enum Side {
     Process(std::io::Error),
     Log(std::io::Error),

@@ -14,16 +14,16 @@ use towpath_vocab::{Failure, Remedy};
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long systems that cannot be reached are waited for, over everything that shares it.
+/// The time limit for retries while systems cannot be reached; attempts that share it have one limit.
 #[derive(Debug)]
 pub struct ReconnectLimit {
     limit: Duration,
-    /// When the first failure came, plus one; 0 before it.
+    /// The time of the first failure, plus one; 0 before it.
     since_us: AtomicU64,
 }
 
 impl ReconnectLimit {
-    /// Lasts so long from the first failure on.
+    /// With this limit, counted from the first failure.
     pub fn new(limit: Duration) -> Self {
         Self {
             limit,
@@ -31,7 +31,7 @@ impl ReconnectLimit {
         }
     }
 
-    /// What is left now.
+    /// The time that is left now.
     fn left(&self, now_us: u64) -> Duration {
         let began = self.since_us.compare_exchange(
             0,
@@ -51,18 +51,18 @@ impl ReconnectLimit {
 /// A pause before the next try.
 #[derive(Clone, Copy, Debug)]
 pub struct ReconnectPause<'a> {
-    /// Why.
+    /// The failure.
     pub failure: &'a Failure,
-    /// How long it is.
+    /// The length of the pause.
     pub pause: Duration,
-    /// How long is waited at most, this pause included.
+    /// The time that is left, including this pause.
     pub left: Duration,
 }
 
-/// Makes something until it succeeds, fails for another reason, or there is no patience left.
+/// Repeats an action until it succeeds, fails for another reason, or the limit is reached.
 ///
 /// # Errors
-/// The last failure; with a help line when it was tried for a while.
+/// The last failure, with a help line if it was retried for some time.
 pub async fn reach<T, F>(
     patience: &ReconnectLimit,
     system: &dyn System,

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdin, Command};
 
-/// Says that its traps are set, then waits for the pipe to close.
+/// The script of the leader: it reports that its traps are set, then waits until the pipe is closed.
 const LEADER: &str = "trap '' TERM INT HUP QUIT; echo; read -r _; kill -KILL 0";
 
 /// A group of processes with its leader. Dropping it kills the group.
@@ -62,7 +62,7 @@ impl Tree {
         self.signal(Signal::SIGTERM);
     }
 
-    /// Kills everything in the group, its leader included, and takes the leader's body away.
+    /// Kills all processes in the group with its leader, and waits for the leader.
     pub(crate) async fn kill(mut self) -> io::Result<()> {
         self.signal(Signal::SIGKILL);
         self.leader.wait().await.map(|_| ())

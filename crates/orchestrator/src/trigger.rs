@@ -6,16 +6,16 @@
 
 use towpath_vocab::TriggerRule;
 
-/// How the parents of a task ended so far.
+/// How many parents of a task have ended, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All parents.
     pub total: usize,
     /// Succeeded, or unchanged.
     pub succeeded: usize,
-    /// Failed for good.
+    /// Failed, without another retry.
     pub failed: usize,
-    /// Skipped because something above them failed.
+    /// Skipped because a task above them failed.
     pub blocked: usize,
     /// Skipped for another reason.
     pub skipped: usize,
@@ -24,18 +24,18 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Parents that ended, however.
+    /// Parents that have ended in any way.
     pub fn done(&self) -> usize {
         self.succeeded + self.failed + self.blocked + self.skipped + self.cancelled
     }
 
-    /// True when something above failed, directly or further up.
+    /// True if a parent or a task above it failed.
     pub fn any_failed(&self) -> bool {
         self.failed + self.blocked > 0
     }
 }
 
-/// What a trigger rule says.
+/// The result of a trigger rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Not known yet.
@@ -46,7 +46,7 @@ pub enum Verdict {
     Skip,
 }
 
-/// Judges a rule. A task without parents may always start.
+/// Evaluates a rule. A task without parents may always start.
 pub fn verdict(rule: TriggerRule, counts: &Counts) -> Verdict {
     let all_done = counts.done() == counts.total;
     let at_end = |verdict| if all_done { verdict } else { Verdict::Wait };

@@ -24,13 +24,13 @@ pub struct TaskView {
     pub when: TriggerRule,
     /// What happens after a failure.
     pub retry: RetryPlan,
-    /// Where it stands.
+    /// Its state.
     pub state: TaskState,
-    /// Attempts that failed by themselves and were tried again; lost ones do not count.
+    /// Attempts that failed and were retried; lost ones do not count.
     pub retries_used: u32,
-    /// When it is tried again.
+    /// The time of the next attempt.
     pub retry_at_us: Option<i64>,
-    /// How its parents ended.
+    /// How many of its parents have ended, and how.
     pub counts: Counts,
 }
 
@@ -50,11 +50,11 @@ pub struct RunView {
 }
 
 impl RunView {
-    /// The view of a run as its record has it. `retries_used` counts, by task, the attempts that were
-    /// tried again.
+    /// The view of a run from its record. `retries_used` is the number of retries of each task.
     ///
     /// # Errors
-    /// R0705 when the record is not of this graph, or a task waits for one that does not come before it.
+    /// R0705 if the record does not belong to this graph, or a task waits for one that does not come before
+    /// it.
     pub fn new(
         pipeline: &PlannedPipeline,
         record: &RunRecord,
@@ -103,32 +103,32 @@ impl RunView {
         &self.tasks
     }
 
-    /// Most tasks at once.
+    /// The most tasks at once.
     pub fn parallel(&self) -> usize {
         self.parallel
     }
 
-    /// Tasks with an attempt on its way.
+    /// The number of tasks with a running attempt.
     pub fn running(&self) -> usize {
         self.running
     }
 
-    /// Tasks that will still change.
+    /// The number of tasks that will still change.
     pub fn open(&self) -> usize {
         self.open
     }
 
-    /// True once the user asked to stop.
+    /// True after the user asked to stop.
     pub fn cancelling(&self) -> bool {
         self.cancelling
     }
 
-    /// How the run ended, once it did.
+    /// How the run ended, if it has ended.
     pub fn closed(&self) -> Option<RunState> {
         self.closed
     }
 
-    /// When the next retry is due.
+    /// The time of the next retry.
     pub fn next_due_us(&self) -> Option<i64> {
         self.due.first().map(|(at_us, _)| *at_us)
     }
@@ -145,7 +145,7 @@ impl RunView {
             .map(|(_, task)| *task)
     }
 
-    /// How a run whose tasks have all ended ends, given the ends that are not in the view yet.
+    /// The final state of a run whose tasks have all ended, with the ends that are not in the view yet.
     pub(crate) fn end(&self, more_failed: usize, more_cancelled: usize) -> RunState {
         if self.cancelled + more_cancelled > 0 {
             RunState::Cancelled
@@ -156,7 +156,7 @@ impl RunView {
         }
     }
 
-    /// Carries out what `decide` said.
+    /// Applies a command of `decide`.
     pub fn apply(&mut self, command: &DriverCommand) {
         match command {
             DriverCommand::Move { task, to, .. } => self.set_state(*task, *to),
@@ -276,7 +276,7 @@ fn waiting(pipeline: &PlannedPipeline) -> Result<Vec<TaskView>, String> {
     Ok(tasks)
 }
 
-/// Counts one more parent that ended. `blocked`: something above that parent failed.
+/// Counts one more parent that has ended. `blocked` means that a task above that parent failed.
 pub(crate) fn count(counts: &mut Counts, end: TaskState, blocked: bool) {
     match end {
         TaskState::Succeeded | TaskState::Unchanged => counts.succeeded += 1,

@@ -16,34 +16,34 @@ use towpath_vocab::Generation;
 
 use crate::records::Record;
 
-/// What the table and a cursor say of a batch's rows, by their places.
+/// How the rows of a batch compare with the table, by their positions.
 #[derive(Default)]
 pub(crate) struct Compared {
-    /// The table has newer ones.
+    /// Rows for which the table has a newer row.
     pub(crate) older: HashSet<i64>,
-    /// By the cursor, newer than the table's.
+    /// Rows that are newer than those of the table, by the cursor.
     pub(crate) newer: HashSet<i64>,
 }
 
 /// A key, as a digest.
 pub(crate) type KeyDigest = [u8; 16];
 
-/// Where a record stood: of two that one load kept out, the later one is newer.
+/// The location of a record, by which records of one load are ordered: the later one is newer.
 type Stood = (String, u64);
 
-/// The keys that were let in so far, as digests.
+/// The keys that were loaded so far, as digests.
 #[derive(Clone, Default)]
 pub(crate) struct SeenKeys {
-    /// By this replay, in all its commits: from the newest record on.
+    /// By this replay, in all of its commits, from the newest record on.
     now: Arc<Mutex<HashSet<KeyDigest>>>,
     /// By earlier replays of records of the load's last commit.
     before: Arc<Mutex<HashMap<KeyDigest, Stood>>>,
 }
 
 impl SeenKeys {
-    /// True for a key that is let in for the first time, and for a row that is newer by the cursor than
-    /// the table's. A record that the last load kept out otherwise has to stand behind the one an earlier
-    /// replay let in.
+    /// True for a key that is loaded for the first time, and for a row that is newer than that of the table
+    /// by the cursor. Any other record of the last load must come after the one that an earlier replay
+    /// loaded.
     fn insert(&self, key: KeyDigest, fresh: Option<&Record>, is_newer: bool) -> bool {
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         let is_older = fresh
@@ -56,7 +56,7 @@ impl SeenKeys {
         now.insert(key) || is_newer
     }
 
-    /// Takes over what an earlier replay let in.
+    /// Adds the keys that an earlier replay loaded.
     pub(crate) fn remember(&self, keys: LetIn) {
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         for (object, keys) in keys.0 {
@@ -93,7 +93,7 @@ pub(crate) fn digest(key: impl Iterator<Item = Option<String>>) -> KeyDigest {
     digest
 }
 
-/// A digest as the notes of a commit have it.
+/// A digest in the form of the annotations of a commit.
 fn written(key: KeyDigest) -> String {
     format!("{:032x}", u128::from_be_bytes(key))
 }
@@ -102,8 +102,8 @@ fn read(text: &str) -> Option<KeyDigest> {
     u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
 }
 
-/// Keys that a commit let in, of records that the load's last commit kept out: by the object they stood
-/// in, each with its place there.
+/// The keys of records that a commit loaded and that the load's last commit had rejected: by their object,
+/// each with its position there.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct LetIn(BTreeMap<String, Vec<(String, u64)>>);
@@ -120,32 +120,33 @@ impl LetIn {
     }
 }
 
-/// What became of the records of one commit.
+/// What happened to the records of one commit.
 #[derive(Clone, Default)]
 pub(crate) struct Admitted {
-    /// Ids of what was left out.
+    /// The ids of records that were left out.
     pub(crate) left_out: BTreeSet<String>,
-    /// The keys of what went in.
+    /// The keys of records that were loaded.
     pub(crate) let_in: LetIn,
-    /// Ids of records that may be newer than those: they wait for the next replay, which sees the table.
+    /// The ids of records that may be newer than those; they wait for the next replay, which can compare
+    /// them with the table.
     pub(crate) waiting: BTreeSet<String>,
 }
 
-/// Judges the rows of one commit.
+/// Decides about the rows of one commit.
 pub(crate) struct Admission {
     records: Arc<Vec<Record>>,
     /// The load's last commit.
     last: Generation,
-    /// True when a cursor says which of two rows is newer.
+    /// True if a cursor says which of two rows is newer.
     is_by_cursor: bool,
     seen: SeenKeys,
-    /// Keys that earlier batches let in.
+    /// Keys that earlier batches loaded.
     going_in: HashSet<KeyDigest>,
     admitted: Admitted,
 }
 
 impl Admission {
-    /// For these records; ordinals of rows are places in them.
+    /// For these records; the ordinal of a row is its position in this list.
     pub(crate) fn new(
         records: Arc<Vec<Record>>,
         last: Generation,
@@ -162,12 +163,12 @@ impl Admission {
         }
     }
 
-    /// What became of the rows so far.
+    /// What happened to the rows so far.
     pub(crate) fn admitted(&self) -> &Admitted {
         &self.admitted
     }
 
-    /// Which rows are of records that the load's last commit kept out.
+    /// Which rows belong to records that the load's last commit rejected.
     pub(crate) fn fresh(&self, ordinals: &[u64]) -> Vec<bool> {
         let is_fresh = |record: &Record| record.generation == self.last;
         let records = ordinals.iter().map(|ordinal| self.record(*ordinal));
@@ -178,7 +179,8 @@ impl Admission {
         self.records.get(usize::try_from(ordinal).ok()?)
     }
 
-    /// Which rows go in; notes what becomes of the others. `key` gives that of the row at a place.
+    /// Which rows are loaded; records what happens to the others. `key` returns the key of a row by its
+    /// position.
     pub(crate) fn judge(
         &mut self,
         ordinals: &[u64],

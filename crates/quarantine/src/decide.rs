@@ -12,36 +12,37 @@ use towpath_vocab::Generation;
 
 use crate::admission::LetIn;
 
-/// What a replay took.
+/// The records of a replay.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Taken {
-    /// The load's commit whose records these are.
+    /// The commit of the load from which these records were rejected.
     pub(crate) of: i64,
-    /// Ids of all records.
+    /// The ids of all records.
     pub(crate) ids: BTreeSet<String>,
-    /// Ids of those that were rejected again, or have to wait.
+    /// The ids of those that were rejected again, or must wait.
     pub(crate) failed: BTreeSet<String>,
-    /// Ids of those whose key has a newer row.
+    /// The ids of those whose key has a newer row.
     #[serde(default)]
     pub(crate) outdated: BTreeSet<String>,
-    /// The keys of those that became rows and were kept out of the load's last commit, for tables with one.
+    /// The keys of those that became rows and had been rejected from the load's last commit, for tables
+    /// with a key.
     #[serde(default, skip_serializing_if = "LetIn::is_empty")]
     pub(crate) keys: LetIn,
-    /// Of a commit that set the table back: the replay whose table it has again, 0 for that before the
-    /// first. What is above is then what that replay took.
+    /// For a commit that restored the table: the replay whose state it restored, 0 for the state before the
+    /// first. The other fields are then those of that replay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) back_to: Option<i64>,
 }
 
 impl Taken {
-    /// Ids of those that became rows.
+    /// The ids of those that became rows.
     pub(crate) fn passed(&self) -> BTreeSet<String> {
         let is_row = |id: &&String| !self.failed.contains(*id) && !self.outdated.contains(*id);
         self.ids.iter().filter(is_row).cloned().collect()
     }
 }
 
-/// Records that get a status because a replay took them.
+/// Records that get a status after a replay.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct MarksDue {
     /// Those that became rows.
@@ -50,8 +51,9 @@ pub(crate) struct MarksDue {
     pub(crate) outdated: BTreeSet<String>,
 }
 
-/// What the last committed replay still has to mark; `None` when that was done, or when the load has
-/// decided anew about its records since. `last_mark` is the last replay whose records were marked.
+/// The records of the last committed replay that must still be marked. `None` if that was done, or if the
+/// load has decided about these records again since. `last_mark` is the last replay whose records were
+/// marked.
 pub(crate) fn marks_due(
     replay: Generation,
     taken: &Taken,
@@ -66,7 +68,7 @@ pub(crate) fn marks_due(
     })
 }
 
-/// Records whose rows go, and those whose rows are there again.
+/// Records whose rows disappear with a restore, and those whose rows are there again.
 pub(crate) fn changed(
     commits: &BTreeMap<Generation, Taken>,
     now: Generation,
@@ -83,7 +85,7 @@ pub(crate) fn changed(
     (&gone - &back, &back - &gone)
 }
 
-/// The replays whose rows a table has behind a commit.
+/// The replays whose rows are in a table after a commit.
 pub(crate) fn standing(
     commits: &BTreeMap<Generation, Taken>,
     from: Generation,

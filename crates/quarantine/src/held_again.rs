@@ -17,31 +17,31 @@ use crate::decide::{Taken, changed, standing};
 use crate::noting::{marked, taken_of};
 use crate::records::{Change, mark};
 
-/// The task of a table that is set back.
+/// A task of a table that is restored.
 pub struct SetBack {
     /// The task.
     pub task: TaskKey,
     /// Its last commit.
     pub now: Generation,
-    /// Its last commit as of the older version; `None` before its first.
+    /// Its last commit in the restored version; `None` if that is before its first.
     pub then: Option<Generation>,
 }
 
-/// Records of one load's replays whose rows come or go with a restore.
+/// Records of one load's replays whose rows appear or disappear with a restore.
 pub struct Again {
     replay: TaskKey,
-    /// Their rows go.
+    /// Records whose rows disappear.
     held: BTreeSet<String>,
-    /// Their rows are there again.
+    /// Records whose rows are there again.
     replayed: BTreeSet<String>,
 }
 
-/// True for the task of a replay, which no run has.
+/// True for the task of a replay, which is not in any run.
 pub fn is_replay(task: &TaskKey) -> bool {
     task.kind == TaskKind::Replay
 }
 
-/// Finds the records whose replays are about to be undone, or to hold again.
+/// Finds the records whose replays a restore will undo or bring back.
 ///
 /// # Errors
 /// Those of the lakehouse.
@@ -59,7 +59,7 @@ pub async fn records(ports: &QuarantinePorts, behind: &[SetBack]) -> Result<Vec<
     Ok(found)
 }
 
-/// What the replays took whose rows a table has, as far as that is kept.
+/// The records of the replays whose rows are in a table, as far back as the log goes.
 pub(crate) async fn standing_replays(
     ports: &QuarantinePorts,
     replay: &TaskKey,
@@ -86,7 +86,7 @@ async fn commits(ports: &QuarantinePorts, replay: &TaskKey) -> Result<BTreeMap<G
     Ok(commits)
 }
 
-/// Gives them the status they have then; how many wait again.
+/// Sets their status after the restore; returns how many wait again.
 ///
 /// # Errors
 /// Those of the lakehouse.

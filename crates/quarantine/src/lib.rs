@@ -34,14 +34,14 @@ pub use replay::{ReadAgain, Replay, ReplayReport};
 pub use show::{RejectedCell, RejectedRecord, show};
 pub use standing::{outdate_uncommitted, outdate_undone};
 
-/// What the quarantine works with.
+/// The ports that the quarantine uses.
 pub struct QuarantinePorts {
     /// Where the tables and their rejected records are.
     pub lake: Arc<dyn Destination>,
     /// Its older commits.
     pub log: Arc<dyn CommitLog>,
-    /// SQL over it.
+    /// Queries on it.
     pub query: Arc<dyn Query>,
-    /// The keys that records of masked columns are sealed with.
+    /// The keys with which records of masked columns are encrypted.
     pub secrets: Arc<dyn Secrets>,
 }

@@ -23,14 +23,14 @@ pub struct QuarantineLine {
     pub held: u64,
     /// Records that were replayed.
     pub replayed: u64,
-    /// Records that were given up.
+    /// Records that were discarded.
     pub discarded: u64,
-    /// Records that were decided anew: a later load read them again, or has to because theirs never
-    /// committed, or the table holds a newer row of their key.
+    /// Records that are no longer replayed: a later load read them again, or must do so because theirs
+    /// never committed, or the table has a newer row with their key.
     pub outdated: u64,
 }
 
-/// Every table with rejected rows.
+/// All tables with rejected rows.
 ///
 /// # Errors
 /// Those of the lakehouse.
@@ -84,8 +84,8 @@ pub async fn list(ports: &QuarantinePorts, plan: &Plan) -> Result<Vec<Quarantine
     Ok(lines)
 }
 
-/// Gives the waiting rows of a table up; how many there were. A load that reads one again rejects it
-/// again. The caller holds the pipeline.
+/// Discards the waiting rows of a table, and returns their number. A load that reads one of them again
+/// rejects it again. The caller has locked the pipeline.
 ///
 /// # Errors
 /// Those of the lakehouse.

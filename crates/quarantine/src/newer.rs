@@ -29,10 +29,10 @@ use crate::QuarantinePorts;
 use crate::admission::{Admission, Admitted, Compared, SeenKeys, digest};
 use crate::records::{Owner, Record};
 
-/// The name records have in the question.
+/// The table name of the records in the query.
 const RECORDS: (&str, &str) = ("replayed", "records");
 
-/// Leaves out what is older than the table.
+/// Leaves out records for which the table has a newer row.
 pub(crate) struct Newer {
     query: Arc<dyn Query>,
     table: TableName,
@@ -40,7 +40,7 @@ pub(crate) struct Newer {
     held: Option<SchemaRef>,
     mode: WriteMode,
     key: Vec<String>,
-    /// The column that says which of two rows is newer.
+    /// The column by which the newer of two rows is found.
     cursor: Option<String>,
     admission: Mutex<Admission>,
 }
@@ -73,7 +73,7 @@ impl Newer {
         }))
     }
 
-    /// What became of the rows so far.
+    /// What happened to the rows so far.
     pub(crate) fn admitted(&self) -> Admitted {
         self.admission().admitted().clone()
     }
@@ -83,7 +83,7 @@ impl Newer {
         admission.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Places of the rows, newest first: by the cursor, then as they came.
+    /// The positions of the rows, newest first: by the cursor, then in their order.
     async fn newest_first(&self, rows: &Rows) -> Result<Vec<i64>> {
         let places = 0..i64::try_from(rows.len()).unwrap_or(i64::MAX);
         let cursor = self.cursor.as_ref();
@@ -115,7 +115,7 @@ impl Newer {
         found.batches.try_collect().await
     }
 
-    /// Which rows are older and newer than the table's.
+    /// Which rows are older, and which are newer, than those of the table.
     async fn compared(&self, rows: &Rows, keys: &[ArrayRef]) -> Result<Compared> {
         let Some(held) = &self.held else {
             return Ok(Compared::default());
@@ -180,7 +180,7 @@ impl Newer {
     }
 }
 
-/// A source column under its name in the target, if its values arrive there unchanged.
+/// The name of a source column in the target, if its values are the same there.
 fn as_loaded(plan: &TablePlan, column: &str) -> Option<String> {
     let renamed = plan.columns.iter().find(|wish| {
         let from = wish.from.as_ref();
@@ -192,7 +192,7 @@ fn as_loaded(plan: &TablePlan, column: &str) -> Option<String> {
     (!is_changed).then_some(name)
 }
 
-/// The operator that leaves out what is older, right before the writer.
+/// The operator that leaves out older rows, directly before the writer.
 struct LeaveOutOlder {
     newer: Arc<Newer>,
     schema: SchemaRef,
@@ -219,7 +219,7 @@ impl Operator for LeaveOutOlder {
 }
 
 impl Newer {
-    /// As an operator of the replay's table.
+    /// The factory of the operator for the replay's table.
     pub(crate) fn operator(self: Arc<Self>) -> OperatorFactory {
         Arc::new(move |schema| {
             Ok(Box::new(LeaveOutOlder {
@@ -269,7 +269,7 @@ fn bent(error: arrow_schema::ArrowError) -> Failure {
     Failure::new("R0977", Remedy::Bug, message)
 }
 
-/// One batch as a table of the question.
+/// One batch as a table of the query.
 struct Batch(RecordBatch);
 
 impl Batch {

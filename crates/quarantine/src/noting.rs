@@ -25,18 +25,18 @@ use crate::decide::Taken;
 use crate::newer::Newer;
 use crate::records::texts;
 
-/// The split a replay's position speaks of.
+/// The split in the position of a replay.
 const SPLIT: &str = "replay";
-/// The note that says what a replay took.
+/// The annotation with the records of a replay.
 const NOTE: &str = "replay";
 
-/// What the last replay took, with its generation.
+/// The records of the last replay, with its generation.
 pub(crate) fn taken(last: &Committed) -> Result<Option<(Generation, Taken)>> {
     let taken = taken_of(&last.token.annotations)?;
     Ok(taken.map(|taken| (last.token.generation, taken)))
 }
 
-/// What a replay took that left these notes.
+/// The records of a replay, from its annotations.
 pub(crate) fn taken_of(annotations: &Annotations) -> Result<Option<Taken>> {
     annotations.read(NOTE).map_err(|error| {
         let message = format!("the position of the last replay cannot be read: {error}");
@@ -44,10 +44,10 @@ pub(crate) fn taken_of(annotations: &Annotations) -> Result<Option<Taken>> {
     })
 }
 
-/// The notes of a replay's task after its table was set back to what it was behind `then`.
+/// The annotations of a replay's task after its table was restored to its state after `then`.
 ///
 /// # Errors
-/// When the notes cannot be read.
+/// If the annotations cannot be read.
 pub fn set_back(annotations: &Annotations, then: Generation) -> Result<Annotations> {
     noted(&Taken {
         back_to: Some(then.0),
@@ -78,16 +78,16 @@ pub(crate) fn mark_of(mark: &Committed) -> Option<u64> {
         .map(|mark| mark.order)
 }
 
-/// Ids of records that failed again.
+/// A destination for rejects that collects the ids of records that were rejected again.
 #[derive(Clone)]
 pub(crate) struct Failed {
     ids: Arc<Mutex<BTreeSet<String>>>,
-    /// The id under which a record waits, by the one that it would get now.
+    /// The id under which a record waits, by the id that it would get now.
     waiting: Arc<BTreeMap<String, String>>,
 }
 
 impl Failed {
-    /// Knows these records again.
+    /// For these waiting records.
     pub(crate) fn of(waiting: BTreeMap<String, String>) -> Self {
         Self {
             ids: Arc::default(),
@@ -195,12 +195,12 @@ fn no_table() -> Failure {
     )
 }
 
-/// A destination whose commits remember what a replay took.
+/// A destination whose commits store the records of a replay.
 pub(crate) struct Noting {
     pub(crate) inner: Arc<dyn Destination>,
     pub(crate) taken: Taken,
     pub(crate) failed: Failed,
-    /// Those that are left out.
+    /// Finds the records that are left out.
     pub(crate) newer: Option<Arc<Newer>>,
 }
 

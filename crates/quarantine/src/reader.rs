@@ -20,10 +20,10 @@ use towpath_vocab::{Failure, Position, RawRecord, RecordLocation, Reject, Remedy
 
 use crate::records::Record;
 
-/// At most so many rows in one batch.
+/// The most rows in one batch.
 const GATHERED: usize = 50_000;
 
-/// A source's replay, whose ordinals are places in the list of records.
+/// The replay of a source, in which an ordinal is a position in the list of records.
 pub(crate) struct ReplayReader {
     pub(crate) inner: Box<dyn Reader>,
     pub(crate) records: Arc<Vec<Record>>,
@@ -94,11 +94,11 @@ struct Gathering {
     events: BoxStream<Result<Event>>,
     rows: Vec<Rows>,
     count: usize,
-    /// What came behind them.
+    /// The event that came after them.
     next: Option<Result<Event>>,
 }
 
-/// The same events with rows in batches as large as they can be; rejects may come before them.
+/// The same events, with rows in batches as large as possible; rejects may come earlier.
 fn gathered(events: BoxStream<Result<Event>>) -> BoxStream<Result<Event>> {
     let begin = Gathering {
         events,
@@ -148,7 +148,7 @@ impl Gathering {
             })
     }
 
-    /// What was gathered, as one batch.
+    /// The collected rows as one batch.
     fn batch(&mut self) -> Option<Result<Event>> {
         self.count = 0;
         let mut rows = std::mem::take(&mut self.rows);

@@ -28,9 +28,9 @@ pub struct Record {
     pub id: String,
     /// What was rejected.
     pub raw: RawRecord,
-    /// Where it was.
+    /// Its location in the source.
     pub place: RecordLocation,
-    /// The commit it was kept out of.
+    /// The commit from which it was rejected.
     pub generation: Generation,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Owner<'a> {
     /// The load that writes a table.
     ///
     /// # Errors
-    /// R0975 when no load of the plan does.
+    /// R0975 if no load of the plan writes it.
     pub fn of(plan: &'a Plan, table: &TableName) -> Result<Self> {
         let all = plan
             .pipelines
@@ -76,7 +76,8 @@ impl<'a> Owner<'a> {
         &self.load.table.target
     }
 
-    /// The load's task, or one beside it: that never touches the load's generations and position.
+    /// The key of the load's task, or of another kind of task on its table, which has generations of its
+    /// own.
     pub(crate) fn key(&self, kind: TaskKind) -> TaskKey {
         TaskKey {
             project: self.plan.project.clone(),
@@ -113,7 +114,7 @@ pub async fn need_quarantine(ports: &QuarantinePorts, table: &TableName) -> Resu
     }
 }
 
-/// How many records wait whose text was not kept.
+/// The number of waiting records whose text was not stored.
 pub(crate) async fn withheld(ports: &QuarantinePorts, owner: &Owner<'_>) -> Result<u64> {
     let ids = waiting_ids(ports, owner, &format!("form = '{WITHHELD}'")).await?;
     Ok(ids.len() as u64)
@@ -143,8 +144,8 @@ async fn waiting_ids(
     Ok(ids)
 }
 
-/// Records that wait and whose text was kept, behind the first `offset`: oldest first, for a keyed table
-/// newest first.
+/// Waiting records whose text was stored, after the first `offset`: oldest first, or newest first for a
+/// table with a key.
 pub(crate) async fn waiting_records(
     ports: &QuarantinePorts,
     owner: &Owner<'_>,
@@ -192,16 +193,16 @@ pub(crate) async fn waiting_records(
     Ok(records)
 }
 
-/// Records that get another status.
+/// A change of the status of records.
 pub(crate) struct Change {
-    /// SQL conditions; a record is met by one of them.
+    /// SQL conditions; one of them is true for each of the records.
     pub(crate) conditions: BTreeSet<String>,
-    /// The status they get.
+    /// The new status.
     pub(crate) status: &'static str,
 }
 
 impl Change {
-    /// Of records by their ids.
+    /// For records by their ids.
     pub(crate) fn of(ids: &BTreeSet<String>, status: &'static str) -> Self {
         let literals: Vec<String> = ids.iter().map(|id| towpath_vocab::literal(id)).collect();
         let some = literals.chunks(IDS);
@@ -213,7 +214,7 @@ impl Change {
     }
 }
 
-/// Gives records another status, in one commit that remembers `position`.
+/// Changes the status of records, in one commit with this `position`.
 pub(crate) async fn mark(
     ports: &QuarantinePorts,
     task: &TaskKey,
@@ -263,7 +264,7 @@ pub(crate) async fn mark(
     Ok(())
 }
 
-/// Whole rows of the quarantine with another status.
+/// SQL for whole rows of the quarantine with another status.
 fn with_status(quarantine: &TableName, condition: &str, status: &str) -> String {
     let columns: Vec<String> = quarantine_columns()
         .fields()

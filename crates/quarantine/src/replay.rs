@@ -34,7 +34,7 @@ use crate::standing::OUTDATED;
 /// Records per commit.
 const RECORDS: u64 = 50_000;
 
-/// What a replay did.
+/// The report of a replay.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReplayReport {
     /// The table.
@@ -43,33 +43,33 @@ pub struct ReplayReport {
     pub replayed: u64,
     /// Those that were rejected again.
     pub still_held: u64,
-    /// Those of `still_held` whose text was not kept: they cannot be replayed.
+    /// Those of `still_held` whose text was not stored, so they cannot be replayed.
     pub withheld: u64,
-    /// Those that were left out for good: the table holds a newer row of their key.
+    /// Those that were left out permanently: the table has a newer row with their key.
     pub outdated: u64,
-    /// The table's version now.
+    /// The present version of the table.
     pub now_at: Option<String>,
     /// Why the table was not committed, if it was not.
     pub stopped: Option<Failure>,
 }
 
-/// Records as a source reads them again; the rows and rejects have the places of the list as ordinals.
+/// Reads records again with their source; the ordinals of rows and rejects are positions in the list.
 pub type ReadAgain<'a> =
     dyn Fn(Arc<Vec<Record>>) -> BoxFuture<'a, Result<Box<dyn Reader>>> + Send + Sync + 'a;
 
-/// A replay of one load's records. The caller holds the pipeline.
+/// A replay of one load's records. The caller has locked the pipeline.
 pub struct Replay<'a> {
     ports: &'a QuarantinePorts,
     services: Services,
     owner: &'a Owner<'a>,
     run: String,
     read_again: Box<ReadAgain<'a>>,
-    /// Keys that went in.
+    /// Keys of loaded records.
     seen: SeenKeys,
 }
 
 impl<'a> Replay<'a> {
-    /// A replay as this run; `services` are those of its transfers.
+    /// A replay in this run; `services` are those of its transfers.
     pub fn new(
         ports: &'a QuarantinePorts,
         services: Services,
@@ -93,7 +93,7 @@ impl Replay<'_> {
         self.owner.key(TaskKind::Replay)
     }
 
-    /// Replays all that waits.
+    /// Replays all waiting records.
     ///
     /// # Errors
     /// Those of the lakehouse and the source.
@@ -143,8 +143,8 @@ impl Replay<'_> {
         }
     }
 
-    /// Marks the records that the last committed replay took, unless that was done, or the load has
-    /// replaced the table since and decided about them anew. How many passed, and were left out.
+    /// Marks the records of the last committed replay, unless that was done, or the load has replaced the
+    /// table since and decided about them again. Returns how many passed, and how many were left out.
     async fn finish_earlier(&self) -> Result<(u64, u64)> {
         let Some(last) = self
             .ports
@@ -247,7 +247,7 @@ impl Replay<'_> {
             .ok_or_else(|| Failure::new("R0972", Remedy::Bug, "the replay ended without a result"))
     }
 
-    /// The id that each record would get now, with the one under which it waits.
+    /// The id that each record would get now, with the id under which it waits.
     async fn ids_now(&self, records: &[Record]) -> Result<BTreeMap<String, String>> {
         let seal = RecordSeal::of(&self.owner.load.table, self.ports.secrets.as_ref()).await?;
         let task = TaskKey {

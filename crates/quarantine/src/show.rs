@@ -14,7 +14,7 @@ use towpath_vocab::{ColumnPlan, LoadPlan, RawRecord, Reason, TableName};
 use crate::QuarantinePorts;
 use crate::records::{ask, quoted, texts};
 
-/// What is said of a value that is hidden.
+/// The text in place of a masked value.
 const MASKED: &str = "(masked)";
 
 /// One rejected record.
@@ -22,26 +22,26 @@ const MASKED: &str = "(masked)";
 pub struct RejectedRecord {
     /// `held`, `replayed`, `discarded` or `outdated`.
     pub status: String,
-    /// Where it is: a file or table.
+    /// Its file or table.
     pub object: String,
     /// Its line, in text files.
     pub line: Option<u64>,
     /// Every reason.
     pub reasons: Vec<Reason>,
-    /// The record as it came; not for tables with a masked column.
+    /// The record as it came; `None` for tables with a masked column.
     pub record: Option<String>,
-    /// Its cells, in the order of the columns; empty when they cannot be told.
+    /// Its cells, in the order of the columns; empty if it cannot be split into columns.
     pub cells: Vec<RejectedCell>,
     /// The run that rejected it.
     pub run: String,
-    /// When.
+    /// When it was rejected.
     pub rejected_at: String,
 }
 
 /// A value of a rejected record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RejectedCell {
-    /// The column, as the source calls it.
+    /// The name of the column in the source.
     pub column: String,
     /// Its text; `None` for NULL.
     pub value: Option<String>,
@@ -49,8 +49,8 @@ pub struct RejectedCell {
     pub reasons: Vec<String>,
 }
 
-/// The rejected records of a table, newest first. `load` is what writes it, with the columns that its
-/// source has, if a load does.
+/// The rejected records of a table, newest first. `load` is the load that writes it, with the columns of
+/// its source, if there is one.
 ///
 /// # Errors
 /// Those of the lakehouse.
@@ -92,12 +92,12 @@ pub async fn show(
     Ok(records)
 }
 
-/// How the records of a table are read.
+/// How the records of a table are parsed.
 struct Reading {
     seal: RecordSeal,
     /// The source's columns, in their order.
     columns: Vec<String>,
-    /// Source columns whose values are hidden, and the name that each column gets.
+    /// Source columns whose values are masked, and the name of each column in the table.
     masked: Vec<String>,
     names: BTreeMap<String, String>,
     delimiter: Option<char>,
@@ -174,7 +174,7 @@ impl Reading {
         (is_open.then_some(text), cells.collect())
     }
 
-    /// A CSV line by its known columns; nothing when it does not have as many.
+    /// Splits a CSV line into the known columns; empty if the number of columns differs.
     fn line(&self, text: &str) -> Vec<(String, Option<String>)> {
         let delimiters = match self.delimiter {
             Some(delimiter) => vec![delimiter],
@@ -209,7 +209,7 @@ impl Reading {
     }
 }
 
-/// An option of the table, or of its connection.
+/// The value of an option, from the table or its connection.
 fn option(load: &LoadPlan, name: &str) -> Option<String> {
     let own = load.options.get(name).and_then(|value| value.as_str());
     own.or_else(|| load.connection.text(name))

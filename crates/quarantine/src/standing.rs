@@ -16,7 +16,7 @@ use towpath_vocab::{Generation, Position, TaskKey, TaskKind, WriteMode};
 use crate::QuarantinePorts;
 use crate::records::{Change, Owner, ask, mark, quoted};
 
-/// The status of a record that was decided anew.
+/// The status of a record that is no longer replayed.
 pub(crate) const OUTDATED: &str = "outdated";
 
 /// The SQL condition of records that wait for this load.
@@ -36,7 +36,7 @@ pub(crate) async fn waiting(ports: &QuarantinePorts, owner: &Owner<'_>) -> Resul
     ))
 }
 
-/// Marks what attempts of a task rejected that never committed, before its next attempt begins.
+/// Marks the records of uncommitted attempts of a task, before its next attempt begins.
 ///
 /// # Errors
 /// Those of the lakehouse.
@@ -52,7 +52,7 @@ pub async fn outdate_uncommitted(
     outdate(ports, key, condition).await
 }
 
-/// Marks what was rejected by commits that a restore has undone: it is read again.
+/// Marks the records of commits that a restore has undone, because they are read again.
 ///
 /// # Errors
 /// Those of the lakehouse.
@@ -97,7 +97,7 @@ async fn outdate(ports: &QuarantinePorts, key: &TaskKey, condition: String) -> R
     mark(ports, &task, vec![change], Position::default()).await
 }
 
-/// A task as the quarantine's rows name it.
+/// The name of a task in the rows of the quarantine.
 fn owned(key: &TaskKey) -> String {
     let task = TaskKey {
         table: quarantine_table(&key.table),
