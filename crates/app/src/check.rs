@@ -21,7 +21,7 @@ use crate::names::{tables, unknown};
 use crate::services::connector_specs;
 use crate::system::LocalSystem;
 
-/// What is to be checked.
+/// What to check.
 #[derive(Clone, Debug, Default)]
 pub struct CheckRequest {
     /// The project folder.
@@ -32,16 +32,16 @@ pub struct CheckRequest {
     pub params: BTreeMap<String, String>,
 }
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug)]
 pub struct CheckReport {
     /// Mistakes and notes, by file and place.
     pub diagnostics: Vec<Diagnostic>,
     /// The files, for drawing.
     pub files: BTreeMap<String, String>,
-    /// The plan, when there is no error.
+    /// The plan, if there is no error.
     pub plan: Option<Plan>,
-    /// What could be planned although there are errors: for commands that only read.
+    /// The part that could be planned although there are errors, for commands that only read.
     pub partial: Option<Plan>,
     /// `memory:`, if set.
     pub memory_bytes: Option<u64>,
@@ -56,15 +56,15 @@ pub struct CheckReport {
 /// Checks a project.
 ///
 /// # Errors
-/// Only when the folder or the state store cannot be read; mistakes of the project are diagnostics.
+/// Only if the folder or the state store cannot be read; mistakes of the project are diagnostics.
 pub async fn check(request: &CheckRequest) -> Result<CheckReport> {
     checked(request, false).await
 }
 
-/// Checks a project, and compares what it knows of outside systems with what they are now.
+/// Checks a project, and compares the known columns of external tables with the present ones.
 ///
 /// # Errors
-/// Those of `check`; what is wrong outside is a diagnostic.
+/// Those of `check`; a difference is a diagnostic.
 pub async fn check_connected(request: &CheckRequest) -> Result<CheckReport> {
     checked(request, true).await
 }

@@ -35,16 +35,16 @@ use crate::services::{
 };
 use crate::{Result, private};
 
-/// How long a database that cannot be reached is tried again before rows move.
+/// How long a copy retries a database that cannot be reached, before any rows are moved.
 const RECONNECT: Duration = Duration::from_secs(60);
 
-/// Hears that a database cannot be reached and is tried again.
+/// Is called before a retry of a database that cannot be reached.
 pub type Waits = dyn Fn(ReconnectPause<'_>) + Send + Sync;
 
-/// Bad rows whose reasons are shown when a copy stops.
+/// The most bad rows whose reasons are shown if a copy stops.
 const SHOWN: usize = 3;
 
-/// What is to be copied.
+/// What to copy.
 #[derive(Clone, Debug)]
 pub struct CopyRequest {
     /// A file, a glob or a URL.
@@ -55,7 +55,7 @@ pub struct CopyRequest {
     pub table: Option<String>,
     /// The table to write in a database.
     pub into: Option<String>,
-    /// How; `None` replaces a file and makes a table that does not exist.
+    /// The write mode; `None` replaces a file, and creates a table that does not exist.
     pub write: Option<WriteMode>,
     /// Key columns, for merges.
     pub key: Vec<String>,
@@ -67,14 +67,15 @@ pub struct CopyRequest {
     pub fail_above: Option<Threshold>,
     /// The memory budget.
     pub memory_bytes: Option<u64>,
-    /// Where relative paths start.
+    /// The folder to which relative paths are relative.
     pub working_dir: PathBuf,
 }
 
-/// Copies one table; gives what happened and where rejected records stand.
+/// Copies one table; returns the summary and the path of the rejected records.
 ///
 /// # Errors
-/// `FixConfig` for ends that cannot be understood, `Refused` when a table would be replaced unasked.
+/// `FixConfig` for a source or target that cannot be understood, `Refused` if a table would be replaced
+/// without a request to do so.
 pub async fn copy(
     request: &CopyRequest,
     progress: Arc<Progress>,
@@ -167,7 +168,7 @@ pub async fn copy(
     Ok((table, rejected))
 }
 
-/// A stop in the words of a copy, which has no project and no quarantine to look at.
+/// The failure of a stopped copy, which has neither a project nor a quarantine.
 fn told(stopped: Failure, table: &OutputSummary, to: &End, rejected: &Path) -> Failure {
     if table.samples.is_empty() {
         return stopped;
@@ -282,7 +283,7 @@ fn rejected_path(request: &CopyRequest, to: &End) -> PathBuf {
     request.working_dir.join(format!("{of}.rejected.jsonl"))
 }
 
-/// A quarantine that is one file of JSON lines: what `flow` would merge into a table is added to it.
+/// A quarantine in one file of JSON lines: records that `flow` would merge into a table are appended to it.
 struct RejectFile {
     files: Arc<dyn Destination>,
     table: TableName,
@@ -300,7 +301,7 @@ impl RejectFile {
         })
     }
 
-    /// The task by its name in the file's ledger.
+    /// The task with its name in the ledger of the file.
     fn task(&self, task: &TaskKey) -> TaskKey {
         TaskKey {
             table: self.table.clone(),
@@ -331,7 +332,7 @@ impl Destination for RejectFile {
     }
 }
 
-/// Adds records as they come: a file has no keys by which changes could apply.
+/// Appends records when they come; a file has no keys by which they could be merged.
 struct RejectWriter {
     inner: Box<dyn Writer>,
     path: PathBuf,
@@ -360,7 +361,7 @@ impl Writer for RejectWriter {
     }
 }
 
-/// Rejected records are for their owner alone.
+/// The file of rejected records, which only its owner can read.
 struct RejectPrepared {
     inner: Box<dyn Prepared>,
     path: PathBuf,

@@ -12,11 +12,11 @@ use crate::facts::external_key;
 use crate::services::ProjectServices;
 use crate::system::time_text;
 
-/// The diagnostic of a pattern that nothing is known for.
+/// The code of a pattern without known tables.
 pub(crate) const PATTERN_WITHOUT_FACTS: &str = "P0121";
 
-/// Stores what every connection that can be reached has. One that cannot is left out: a load from it
-/// says why by itself.
+/// Stores the tables of every connection that can be reached. A connection that cannot be reached is
+/// skipped; a load from it fails with the reason.
 pub(crate) async fn observe_all(services: &ProjectServices, plan: &Plan) -> Result<()> {
     for (name, connection) in &plan.connections {
         let Ok(discover) = services.discover(connection) else {

@@ -16,7 +16,7 @@ use crate::Result;
 use crate::services::connector_specs;
 use crate::written::put;
 
-/// Where they are in a project.
+/// The folder of the schemas in a project.
 pub(crate) const EDITOR_SCHEMAS: &str = ".towpath/schemas";
 
 /// A kind of project file.
@@ -32,7 +32,7 @@ pub enum ProjectFile {
     Schemas,
 }
 
-/// Every kind, with the name of its schema's file.
+/// Each kind, with the file name of its schema.
 const FILES: &[(ProjectFile, &str)] = &[
     (ProjectFile::Towpath, "towpath.json"),
     (ProjectFile::Pipeline, "pipeline.json"),

@@ -11,15 +11,15 @@ use towpath_vocab::{Environment, Facts, TableFact, TableName};
 use crate::Result;
 use crate::system::LocalSystem;
 
-/// Prefix of an outside table's key in the state store: `outside:CONNECTION:OBJECT`.
+/// The prefix of an external table's key in the state store: `outside:CONNECTION:OBJECT`.
 const OUTSIDE: &str = "outside:";
 
-/// The key of an outside table's fact in the state store.
+/// The key of an external table's fact in the state store.
 pub(crate) fn external_key(connection: &str, object: &str) -> String {
     format!("{OUTSIDE}{connection}:{object}")
 }
 
-/// Facts of one environment; without a state store (nothing ran yet) only the variables.
+/// The facts of one environment; without a state store, before the first run, only the variables.
 pub(crate) async fn gather(
     store: Option<&dyn StateStore>,
     environment: &Environment,

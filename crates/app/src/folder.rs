@@ -22,7 +22,7 @@ pub struct ProjectFolder {
     pub files: BTreeMap<String, String>,
 }
 
-/// Folders that hold project text, with the endings that count.
+/// The folders of project files, with the endings of files that are read.
 const PLACES: &[(&str, &[&str])] = &[
     ("connections", &["yml", "yaml"]),
     ("pipelines", &["yml", "yaml"]),
@@ -36,17 +36,17 @@ const PLACES: &[(&str, &[&str])] = &[
 ];
 const SEEDS: &str = "seeds";
 const ROOT_FILES: &[&str] = &["towpath.yml", "towpath.yaml", DBT_PROJECT];
-/// No one writes larger project files by hand.
+/// The largest size of a project file.
 const MAX_FILE_BYTES: u64 = 16 << 20;
-/// All of them together.
+/// The largest size of all project files together.
 const MAX_FOLDER_BYTES: u64 = 512 << 20;
-/// The first line of a seed is looked for in so many bytes.
+/// The number of bytes in which the first line of a seed must end.
 const HEADER_BYTES: u64 = 64 << 10;
 
-/// The nearest folder at or above `start` that holds a `towpath.yml`.
+/// The nearest folder at or above `start` with a `towpath.yml`.
 ///
 /// # Errors
-/// R0903 when there is none; R0906 when there is a dbt project instead.
+/// R0903 if there is none; R0906 if there is a dbt project instead.
 pub fn find_project(start: &Path) -> Result<PathBuf> {
     let start = start
         .canonicalize()
@@ -70,7 +70,7 @@ pub fn find_project(start: &Path) -> Result<PathBuf> {
 /// The file that makes a folder a dbt project.
 pub(crate) const DBT_PROJECT: &str = "dbt_project.yml";
 
-/// What is read of a dbt project in this version, and what is not.
+/// The failure for a dbt project, which says what this version can read of it.
 fn dbt_folder(dir: &Path) -> Failure {
     Failure::new(
         "R0906",
@@ -124,14 +124,14 @@ impl ProjectFolder {
 /// A folder that is being read.
 struct Reading<'a> {
     root: &'a Path,
-    /// Links may lead to what is in here.
+    /// The folder inside which links may lead.
     within: PathBuf,
     files: BTreeMap<String, String>,
     bytes: u64,
 }
 
 impl Reading<'_> {
-    /// `above` are the folders that this one is in, links followed.
+    /// `above` are the parent folders, with links resolved.
     fn folder(&mut self, dir: &Path, endings: &[&str], above: &mut Vec<PathBuf>) -> Result<()> {
         if !dir.is_dir() {
             return Ok(());
@@ -206,7 +206,7 @@ impl Reading<'_> {
     }
 }
 
-/// A link among the project's files that leads out of their folder.
+/// The failure for a link that leads out of the project.
 fn leads_out(path: &Path, within: &Path) -> Failure {
     let message = format!(
         "the link {} leads out of {}",
@@ -231,7 +231,7 @@ pub(crate) fn refuse_links_out(dir: &Path, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Opens a regular file; anything else might never answer.
+/// Opens a regular file; reading anything else could block for ever.
 fn open(path: &Path) -> Result<(fs::File, u64)> {
     let about = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !about.is_file() {
@@ -261,7 +261,7 @@ fn read_text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// The first line; empty when it is no text or has no end.
+/// The first line; empty if it is not text or has no end.
 fn first_line(path: &Path) -> Result<String> {
     let (file, _) = open(path)?;
     let mut head = Vec::new();

@@ -12,20 +12,20 @@ use crate::names::{known_table, pipeline_called};
 use crate::services::ProjectServices;
 use crate::work::is_lost;
 
-/// One run as it stands.
+/// A run in its present state.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunLine {
     /// The run.
     #[serde(flatten)]
     pub record: RunRecord,
-    /// True when its process is gone and left it at no end: the next run goes on with it.
+    /// True if its process died before the run ended: the next run resumes it.
     pub interrupted: bool,
 }
 
 /// Runs, newest first.
 ///
 /// # Errors
-/// R0920 when there is no such pipeline and never was one.
+/// R0920 if there is no such pipeline and never was one.
 pub async fn runs(
     services: &ProjectServices,
     plan: &Plan,
@@ -53,35 +53,35 @@ pub async fn runs(
     Ok(lines)
 }
 
-/// One check result with its run and time.
+/// The result of a check, with its run and time.
 #[derive(Clone, Debug, Serialize)]
 pub struct QualityLine {
     /// The run.
     pub run: String,
-    /// When, in microseconds since 1970 UTC.
+    /// The time in microseconds since 1970 UTC.
     pub at_us: i64,
     /// The result.
     #[serde(flatten)]
     pub result: CheckResult,
 }
 
-/// How checks came out.
+/// The results of checks.
 #[derive(Clone, Debug, Serialize)]
 pub struct QualityReport {
     /// Version of this form; 1.
     pub version: u32,
     /// The last results of each check, by table and name.
     pub checks: Vec<QualityLine>,
-    /// Tables whose checks were judged in a run that died before it could write down what they said.
+    /// Tables whose checks ran in a process that died before it could store their results.
     pub lost: Vec<QualityLost>,
 }
 
-/// Checks that were judged and whose results were lost.
+/// A table whose check results were lost.
 #[derive(Clone, Debug, Serialize)]
 pub struct QualityLost {
     /// The table.
     pub table: TableName,
-    /// The run. Since it committed the table, no check had failed.
+    /// The run. It committed the table, so no check had failed.
     pub run: String,
 }
 
@@ -127,7 +127,8 @@ pub async fn quality(
     })
 }
 
-/// Tables whose newest commit was made by a process that died before it told what its checks said.
+/// Tables whose newest commit was made by a process that died before it could store the results of its
+/// checks.
 async fn lost(
     services: &ProjectServices,
     plan: &Plan,
@@ -174,24 +175,24 @@ fn checked_table(action: &Action) -> Option<&TableName> {
 pub struct Why {
     /// The task.
     pub task: String,
-    /// Where it stands, in its newest run.
+    /// Its state in its newest run.
     pub state: Option<TaskState>,
     /// That run.
     pub run: Option<String>,
-    /// True when the run's process is gone and left it at no end.
+    /// True if the process of the run died before the run ended.
     pub interrupted: bool,
-    /// Because of what.
+    /// The reasons.
     pub because: Vec<String>,
-    /// What waits behind it.
+    /// The tasks that wait for it.
     pub behind: Vec<String>,
-    /// What a person can do, each a command.
+    /// What the user can do, each as a command.
     pub you_can: Vec<String>,
 }
 
-/// Explains a task or the task that writes a table.
+/// Explains the state of a task, or of the task that writes a table.
 ///
 /// # Errors
-/// `FixConfig` when nothing has that name.
+/// `FixConfig` if nothing has that name.
 pub async fn why(services: &ProjectServices, plan: &Plan, subject: &str) -> Result<Why> {
     let found = plan.pipelines.iter().find_map(|pipeline| {
         let task = pipeline.tasks.iter().find(|task| {

@@ -9,7 +9,7 @@ use towpath_vocab::{Action, Mask, OptionValue, Plan, SecretTemplate, TablePlan};
 
 use crate::system::LocalSystem;
 
-/// What is taken out of the output of a project's programs.
+/// The values that are removed from the output of a project's programs.
 pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
     let options = plan.connections.values().flat_map(|c| c.options.values());
     let mut values: Vec<String> = options

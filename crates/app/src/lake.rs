@@ -21,7 +21,7 @@ pub struct LakeTable {
     pub table: String,
     /// The version of the table that readers see.
     pub table_version: u64,
-    /// Rows, when the files say.
+    /// The number of rows, if the files have it.
     pub rows: Option<u64>,
     /// Files.
     pub files: u64,
@@ -43,10 +43,10 @@ pub struct LakeColumn {
     /// Its type.
     #[serde(rename = "type")]
     pub data_type: String,
-    /// Its name at the source, if another.
+    /// Its name in the source, if it is different.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_name: Option<String>,
-    /// Its type at the source, when values are kept as text.
+    /// Its type in the source, if values are stored as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_type: Option<String>,
 }

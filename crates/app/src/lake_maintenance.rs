@@ -24,7 +24,7 @@ use crate::lake::existing;
 use crate::pipeline_lock::{PipelineLock, during, lock_pipeline};
 use crate::services::ProjectServices;
 
-/// Files of versions that ended this long ago may go without further asking.
+/// The age above which a vacuum deletes files of old versions without `--force`.
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
 /// What a vacuum deleted, or would delete.
@@ -34,7 +34,7 @@ pub struct LakeVacuumed {
     pub version: u32,
     /// The table.
     pub table: String,
-    /// True when nothing was deleted.
+    /// True if nothing was deleted.
     pub dry_run: bool,
     /// The age, in seconds.
     pub older_than_s: u64,
@@ -51,19 +51,19 @@ pub struct LakeRestored {
     pub version: u32,
     /// The table.
     pub table: String,
-    /// The version it is like now.
+    /// The version that was restored.
     pub restored: u64,
-    /// The version readers see.
+    /// The version that readers see.
     pub table_version: u64,
-    /// Rows it has, when the files say.
+    /// The number of its rows, if the files have it.
     pub rows: Option<u64>,
-    /// Files that came back.
+    /// Files that were added again.
     pub files_added: u64,
-    /// Files that went out of sight.
+    /// Files that were removed.
     pub files_removed: u64,
-    /// Tasks whose next run reads on from the restored version.
+    /// Tasks whose next run continues from the restored version.
     pub tasks: Vec<String>,
-    /// Quarantined records that wait again because the rows they became are gone.
+    /// Rejected records that wait again, because their rows were removed.
     pub held_again: u64,
 }
 
@@ -74,11 +74,11 @@ pub struct LakeCompacted {
     pub version: u32,
     /// The table.
     pub table: String,
-    /// The version it made; none when there was nothing to do.
+    /// The new version; `None` if there was nothing to do.
     pub table_version: Option<u64>,
-    /// Files that were written together.
+    /// Files that were combined.
     pub files_before: u64,
-    /// Files they became.
+    /// The files into which they were combined.
     pub files_after: u64,
     /// Bytes before.
     pub bytes_before: u64,
@@ -86,7 +86,7 @@ pub struct LakeCompacted {
     pub bytes_after: u64,
 }
 
-/// What was taken away.
+/// What was dropped.
 #[derive(Clone, Debug, Serialize)]
 pub struct LakeDropped {
     /// Version of this form; 1.
@@ -95,7 +95,7 @@ pub struct LakeDropped {
     pub table: String,
     /// `table` or `view`.
     pub kind: &'static str,
-    /// Rows it had, when the files say.
+    /// The number of its rows, if the files had it.
     pub rows: Option<u64>,
     /// Versions it had.
     pub versions: u64,
@@ -106,18 +106,18 @@ pub struct LakeDropped {
 /// How a table is vacuumed.
 #[derive(Clone, Copy, Debug)]
 pub struct VacuumRequest {
-    /// Files that left the table longer ago than this go.
+    /// The age above which files that the table no longer uses are deleted.
     pub older_than: Duration,
-    /// Also below seven days.
+    /// True allows less than seven days.
     pub force: bool,
-    /// Only say which.
+    /// True deletes nothing and only lists the files.
     pub dry_run: bool,
 }
 
-/// Deletes files that no version within the retention refers to.
+/// Deletes files that no version within the retention period uses.
 ///
 /// # Errors
-/// `FixConfig` when there is no such table; `Refused` for less than seven days without `force`.
+/// `FixConfig` if there is no such table; `Refused` for less than seven days without `force`.
 pub async fn lake_vacuum(
     services: &ProjectServices,
     table: &str,
@@ -145,11 +145,11 @@ pub async fn lake_vacuum(
     })
 }
 
-/// Makes the table what it was at a version or a time, as a new version.
+/// Restores a table to a version or a time, as a new version.
 ///
 /// # Errors
-/// `FixConfig` when that version is no longer there; `Refused` while a pipeline that writes the table
-/// runs, or when it is not known any more how far a load had read then.
+/// `FixConfig` if that version no longer exists; `Refused` while a pipeline that writes the table is
+/// running, or if the position of a load at that version is no longer known.
 pub async fn lake_restore(
     services: &ProjectServices,
     table: &str,
@@ -174,10 +174,10 @@ pub async fn lake_restore(
     done
 }
 
-/// Writes small files together.
+/// Combines small files.
 ///
 /// # Errors
-/// `FixConfig` when there is no such table; `Retry` when others keep changing it.
+/// `FixConfig` if there is no such table; `Retry` if others keep changing it.
 pub async fn lake_compact(services: &ProjectServices, table: &str) -> Result<LakeCompacted> {
     let name = existing(services, table).await?;
     let done = services.lake.compact(&name, "lake compact").await?;
@@ -192,10 +192,10 @@ pub async fn lake_compact(services: &ProjectServices, table: &str) -> Result<Lak
     })
 }
 
-/// Takes a table or a view away, with all its versions.
+/// Drops a table or a view with all of its versions.
 ///
 /// # Errors
-/// `FixConfig` when there is none; `Refused` without `yes`, or while it is written.
+/// `FixConfig` if there is none; `Refused` without `yes`, or while it is being written.
 pub async fn lake_drop(services: &ProjectServices, table: &str, yes: bool) -> Result<LakeDropped> {
     let view = match table.parse::<TableName>() {
         Ok(name) if services.lake.version(&name).await?.is_none() => {
@@ -260,7 +260,7 @@ fn need_yes(what: &str, goes: &str, yes: bool) -> Result<()> {
     .help("the next run that writes it builds it again from its source"))
 }
 
-/// The version a user means.
+/// The version for the user's `--to`.
 async fn wanted(services: &ProjectServices, table: &TableName, to: &str) -> Result<u64> {
     let words = to.trim().trim_start_matches("version").trim();
     if let Ok(version) = words.parse::<u64>() {
@@ -278,7 +278,7 @@ async fn wanted(services: &ProjectServices, table: &TableName, to: &str) -> Resu
         .await
 }
 
-/// A time with its zone, or in UTC; a day is its beginning.
+/// Parses a time with a zone, or in UTC; a date is its first moment.
 fn moment(text: &str) -> Option<Timestamp> {
     if let Ok(with_zone) = text.parse::<Timestamp>() {
         return Some(with_zone);
@@ -315,7 +315,7 @@ async fn behind(
     Ok(behind)
 }
 
-/// A task that reads all each time can do without.
+/// True if a task needs its position: a task that always reads everything does not.
 async fn needs_position(
     services: &ProjectServices,
     table: &TableName,
@@ -325,8 +325,8 @@ async fn needs_position(
     Ok(last.is_some_and(|last| !last.token.position.is_empty()))
 }
 
-/// Pipelines held while a table they write is restored. One of the same name in another environment is
-/// another one, with a lease of its own.
+/// Pipelines that are locked while a table that they write is restored. A pipeline with the same name in
+/// another environment is a different one, with its own lease.
 struct Pipelines<'a> {
     held: BTreeMap<(Environment, PipelineName), PipelineLock<'a>>,
 }
@@ -429,7 +429,7 @@ async fn set_back(
     })
 }
 
-/// The token of a task whose table is set back. One without a fingerprint must not be taken for that of
+/// The token of a task whose table is restored. A token without a fingerprint must not look like that of
 /// the last success.
 fn token_then(then: &TaskThen, generation: Generation, version: u64) -> Result<Token> {
     let known = then.token.clone();

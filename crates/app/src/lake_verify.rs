@@ -11,23 +11,23 @@ use crate::Result;
 use crate::lake::existing;
 use crate::services::ProjectServices;
 
-/// What was found.
+/// The result of `lake verify`.
 #[derive(Clone, Debug, Serialize)]
 pub struct LakeVerified {
     /// Version of this form; 1.
     pub version: u32,
-    /// True when nothing is damaged.
+    /// True if nothing is damaged.
     pub whole: bool,
-    /// Each table.
+    /// The tables.
     pub tables: Vec<LakeVerifiedTable>,
 }
 
-/// What was found of one table.
+/// The result for one table.
 #[derive(Clone, Debug, Serialize)]
 pub struct LakeVerifiedTable {
     /// Its name.
     pub table: String,
-    /// Its version; none when its log cannot be read.
+    /// Its version; `None` if its log cannot be read.
     pub table_version: Option<u64>,
     /// The oldest version whose files were read.
     pub oldest_version: Option<u64>,
@@ -35,34 +35,34 @@ pub struct LakeVerifiedTable {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those of them without checksums, which were decoded instead.
+    /// The number of those without checksums, which were decoded instead.
     pub without_checksums: u64,
     /// Files of older versions that `lake vacuum` deleted.
     pub deleted: u64,
     /// What is damaged or missing.
     pub damaged: Vec<LakeDamage>,
-    /// The newest version, of those that were read, with every file whole.
+    /// The newest version among those that were read in which no file is damaged.
     pub last_whole_version: Option<u64>,
-    /// What can be done.
+    /// What the user can do.
     pub help: Vec<String>,
 }
 
 /// One damaged file.
 #[derive(Clone, Debug, Serialize)]
 pub struct LakeDamage {
-    /// The file; none when the message names it.
+    /// The file; `None` if the message names it.
     pub file: Option<String>,
     /// What is wrong.
     pub why: String,
-    /// The versions it is in: first and last of each series.
+    /// The versions that contain it, as ranges.
     pub versions: Vec<(u64, u64)>,
 }
 
-/// Compares the files of tables with their checksums; of every table when none is named.
+/// Compares the files of tables with their checksums; without names, of all tables.
 ///
 /// # Errors
-/// `FixConfig` when there is no table of a name; `Retry` when the storage cannot be reached. Damage is no
-/// error: it is in the answer.
+/// `FixConfig` if there is no table with a name; `Retry` if the storage cannot be reached. Damage is not an
+/// error: it is in the result.
 pub async fn lake_verify(
     services: &ProjectServices,
     tables: &[String],
@@ -95,7 +95,7 @@ pub async fn lake_verify(
     })
 }
 
-/// A table whose log is damaged; any other failure stays one.
+/// The result for a table whose log is damaged; any other failure is returned.
 fn unreadable(table: &str, failure: Failure) -> Result<LakeVerifiedTable> {
     if failure.remedy != Remedy::Refused {
         return Err(failure);
@@ -142,7 +142,7 @@ fn told(name: &TableName, verified: VerifiedTable, all_versions: bool) -> LakeVe
     }
 }
 
-/// What can be done about damaged files.
+/// What the user can do about damaged files.
 fn ways(name: &TableName, verified: &VerifiedTable, all_versions: bool) -> Vec<String> {
     let is_live = |versions: &[(u64, u64)]| {
         let last = versions.iter().map(|(_, last)| *last).max();

@@ -78,5 +78,5 @@ pub use system::{LocalSystem, time_text};
 pub use towpath_project::{TaskSelection, memory_bytes, threshold};
 pub use work::{Forecast, PlannedEffect};
 
-/// What every use case gives back.
+/// The result of a use case.
 pub type Result<T, E = towpath_vocab::Failure> = std::result::Result<T, E>;

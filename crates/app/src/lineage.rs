@@ -14,7 +14,7 @@ use towpath_vocab::{
 use crate::Result;
 use crate::services::ProjectServices;
 
-/// Which way.
+/// The direction of lineage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Where it comes from.
@@ -28,26 +28,27 @@ pub enum Direction {
 pub struct LineageReport {
     /// Version of this form; 1.
     pub version: u32,
-    /// What was asked: `schema.table` or `schema.table.column`.
+    /// The subject: `schema.table` or `schema.table.column`.
     pub subject: String,
-    /// Edges that were followed, direct ones and steering ones, sorted.
+    /// The edges that were followed, direct and indirect ones, sorted.
     pub edges: Vec<ColumnEdge>,
-    /// Tables on the way, the subject's included.
+    /// The tables on the path, including that of the subject.
     pub tables: Vec<String>,
-    /// For `Up`: per column of the subject what is outside the lakehouse that its value comes from: a
-    /// column, or a table whose rows are counted.
+    /// For `Up`: for each column of the subject, the external columns from which its value comes, or the
+    /// external table whose rows are counted.
     pub origins: BTreeMap<String, Vec<String>>,
-    /// For `Up`: what decides which rows there are, or which value is taken, without being in it; per
-    /// column, and under `` for all of them. Each with how: `data:f.csv.y (filter)`.
+    /// For `Up`: the external columns that only influence which rows there are, or which value is chosen;
+    /// for each column, and under an empty name for all of them. Each has its kind: `data:f.csv.y
+    /// (filter)`.
     pub influences: BTreeMap<String, Vec<String>>,
-    /// True when some statement on the way could not be followed in full.
+    /// True if a statement on the path could not be followed completely.
     pub partial: bool,
 }
 
-/// Follows lineage: what the last runs observed, else what the plan says.
+/// Follows lineage: that of the last runs, or otherwise that of the plan.
 ///
 /// # Errors
-/// `FixConfig` when the subject is unknown.
+/// `FixConfig` if the subject is unknown.
 pub async fn lineage(
     services: &ProjectServices,
     plan: &Plan,
@@ -125,7 +126,7 @@ fn tables_of(action: &towpath_vocab::Action) -> Vec<&towpath_vocab::TablePlan> {
     }
 }
 
-/// The table and column a subject means; a table may have a dot-less column behind it.
+/// Splits a subject into its table and its column, if it has one.
 fn split(
     subject: &str,
     all: &BTreeMap<TableName, TableLineage>,
@@ -157,7 +158,7 @@ fn split(
     }))
 }
 
-/// Every edge that can be reached, nearest first, each once.
+/// All edges that can be reached, nearest first, each once.
 fn follow<'a>(
     edges: &[&'a ColumnEdge],
     table: &str,
@@ -235,7 +236,7 @@ impl<'a> Sources<'a> {
             .collect()
     }
 
-    /// What is outside that a column's value comes from.
+    /// The external columns from which a column's value comes.
     fn made(&self, table: &str, column: &str) -> BTreeSet<String> {
         if column.is_empty() {
             return self.rows_of(table, &mut BTreeSet::new());
@@ -271,7 +272,7 @@ impl<'a> Sources<'a> {
         all.any(|edge| edge.to.table == table && edge.to.column == column)
     }
 
-    /// The tables outside that rows come from.
+    /// The external tables from which rows come.
     fn rows_of(&self, table: &str, seen: &mut BTreeSet<String>) -> BTreeSet<String> {
         if !seen.insert(table.to_owned()) {
             return BTreeSet::new();
@@ -314,7 +315,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// The word for an influence that is not the value itself.
+/// The word for an indirect influence.
 fn how(influence: EdgeKind) -> &'static str {
     match influence {
         EdgeKind::Filter => "filter",

@@ -18,7 +18,7 @@ use crate::folder::ProjectFolder;
 use crate::outside::{Outside, fact, known_tables, outlined};
 use crate::services::connector_specs;
 
-/// What was found, and who was asked.
+/// The differences, and the connections that were contacted.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -28,17 +28,17 @@ pub(crate) struct Live {
 /// A table that a pipeline loads.
 pub(crate) struct Load {
     pub(crate) connection: ConnectionPlan,
-    /// Its options over those of the connection.
+    /// Its options; they win over those of the connection.
     pub(crate) options: ReadOptions,
     span: Option<Span>,
-    /// Source columns whose type the pipeline declares: what is inferred does not matter.
+    /// Source columns whose type the pipeline declares; the inferred type does not matter.
     declared: Vec<String>,
 }
 
-/// Compares everything that is known with what is there.
+/// Compares the known columns with the present ones.
 ///
 /// # Errors
-/// Only when the project cannot be read; what is wrong outside is a diagnostic.
+/// Only if the project cannot be read; a difference is a diagnostic.
 pub(crate) async fn compare_live(
     folder: &ProjectFolder,
     environment: Option<&str>,
@@ -76,7 +76,7 @@ pub(crate) async fn compare_live(
     Ok(live)
 }
 
-/// Loads of tables by connection and by the table's name there.
+/// The loads of tables, by connection and by the name of the table there.
 pub(crate) fn loads(plan: Option<&Plan>) -> BTreeMap<String, BTreeMap<String, Load>> {
     let mut all: BTreeMap<String, BTreeMap<String, Load>> = BTreeMap::new();
     let tasks = plan.into_iter().flat_map(|plan| &plan.pipelines);
@@ -120,7 +120,7 @@ fn published(plan: Option<&Plan>) -> BTreeSet<&str> {
         .collect()
 }
 
-/// True for a folder that is only written to: it is made with its first file.
+/// True for a folder that is only written: it is created with its first file.
 fn made_when_written(connection: &OutlinedConnection, published: &BTreeSet<&str>) -> bool {
     let spec = connector_specs()
         .into_iter()
@@ -196,7 +196,7 @@ impl One<'_> {
     }
 }
 
-/// What is there, with the known type for columns whose type the pipeline declares.
+/// The present columns, with the known type for those whose type the pipeline declares.
 fn as_declared(live: TableFact, load: Option<&Load>, known: &TableFact) -> TableFact {
     let declared = |name: &str| {
         load.is_some_and(|load| {
@@ -217,7 +217,8 @@ fn as_declared(live: TableFact, load: Option<&Load>, known: &TableFact) -> Table
     }
 }
 
-/// `orders` and `public.orders` are one table when `public` is the connection's schema.
+/// True if two names mean one table: `orders` and `public.orders` do if `public` is the schema of the
+/// connection.
 fn is_known(
     known: &[(String, towpath_project::KnownTable)],
     connection: &ConnectionPlan,

@@ -18,18 +18,18 @@ use crate::rerun::parse;
 use crate::services::ProjectServices;
 use crate::work::{logs_in, run_folder, task_folder};
 
-/// How often new lines are looked for.
+/// How often new lines are read.
 const LOOK: Duration = Duration::from_millis(150);
 
-/// At most so much of a program's output at once.
+/// The most bytes of a program's output at once.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// Which lines.
+/// Selects lines.
 #[derive(Clone, Debug, Default)]
 pub struct LogsRequest {
-    /// `shop#212`; the newest when none is named.
+    /// `shop#212`; `None` means the newest run.
     pub run: Option<String>,
-    /// Only of this task, or of the tasks of this step or table.
+    /// If set, only lines of this task, or of the tasks of this step or table.
     pub task: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl LogsRequest {
     }
 }
 
-/// What a program of a task printed, in whole lines.
+/// The output of a task's program, in complete lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Printed {
     /// The task.
@@ -65,20 +65,20 @@ pub struct Printed {
     pub text: String,
 }
 
-/// Lines that are new since the last look.
+/// The lines since the last piece.
 #[derive(Clone, Debug)]
 pub struct LogPiece {
-    /// The run as it stands.
+    /// The run in its present state.
     pub run: RunRecord,
     /// Its new lines.
     pub events: Vec<RunEvent>,
-    /// What programs printed since.
+    /// The new output of programs.
     pub printed: Vec<Printed>,
-    /// True when no more will come.
+    /// True if no more lines follow.
     pub is_last: bool,
 }
 
-/// The lines of a run, piece by piece.
+/// The lines of a run, in pieces.
 pub struct Logs<'a> {
     services: &'a ProjectServices,
     environment: Environment,
@@ -88,7 +88,7 @@ pub struct Logs<'a> {
     outputs: Vec<Output>,
 }
 
-/// What the program of a task printed, one file per attempt.
+/// The log files of a task's program, one for each attempt.
 struct Output {
     task: TaskId,
     folder: PathBuf,
@@ -96,10 +96,10 @@ struct Output {
     read: BTreeMap<PathBuf, u64>,
 }
 
-/// One run with all its lines.
+/// A run with all of its lines.
 ///
 /// # Errors
-/// `FixConfig` when there is no such run or no such task.
+/// `FixConfig` if there is no such run or no such task.
 pub async fn logs(
     services: &ProjectServices,
     environment: &Environment,
@@ -112,7 +112,7 @@ pub async fn logs(
     logs.next().await
 }
 
-/// A run to follow. One that has not begun is waited for when it is the next one; `waits` is told its
+/// A run to follow. If it has not begun and is the next one, this waits for it, and calls `waits` with its
 /// name.
 ///
 /// # Errors
@@ -165,10 +165,10 @@ impl<'a> Logs<'a> {
         })
     }
 
-    /// What is there now and was not given yet.
+    /// The lines that are new.
     ///
     /// # Errors
-    /// When the state store cannot be read.
+    /// If the state store cannot be read.
     pub async fn next(&mut self) -> Result<LogPiece> {
         let store = self.services.store.as_ref();
         // The run first: what ends it is the last line, so that none can come after a run that ended.
@@ -203,14 +203,14 @@ impl<'a> Logs<'a> {
         })
     }
 
-    /// Waits a little; then there may be more.
+    /// Waits a short time before the next piece.
     pub async fn pause(&self) {
         self.services.system.sleep(LOOK).await;
     }
 }
 
-/// What a file holds beyond `read`, in whole lines unless nothing will be added, and whether there is
-/// more than one piece of it. A file that was begun anew is read anew.
+/// The contents of a file after `read`, in complete lines unless the file is complete, and whether there is
+/// more than one piece. A file that was started again is read from its beginning.
 fn grown(path: &Path, read: &mut u64, is_complete: bool) -> (String, bool) {
     let Ok(mut file) = std::fs::File::open(path) else {
         return (String::new(), false);
@@ -270,7 +270,7 @@ async fn is_next(
     Ok(name.number == number + 1)
 }
 
-/// Tasks that a person may call so: by id, table or step.
+/// Tasks with this name: by id, table or step.
 fn tasks_called(record: &RunRecord, called: &str) -> Result<Vec<TaskId>> {
     let ids = record.tasks.iter().map(|task| &task.id);
     let found: Vec<TaskId> = ids
@@ -300,7 +300,7 @@ fn unknown(environment: &Environment, name: Option<&RunName>) -> Failure {
     Failure::new("R0981", Remedy::FixConfig, told).help("look: towpath runs")
 }
 
-/// True when a run has ended, however.
+/// True if a run has ended in any way.
 pub fn has_ended(run: &RunRecord) -> bool {
     run.state != RunState::Running
 }

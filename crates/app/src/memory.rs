@@ -5,10 +5,11 @@
 
 use std::fs;
 
-/// What is assumed where the system does not say.
+/// The memory that is assumed if the system does not report it.
 const ASSUMED_BYTES: u64 = 4 << 30;
 
-/// Half of what this process may use: the smaller of the machine's memory and its control group's.
+/// Half of the memory that this process may use: the smaller of the machine's memory and the limit of its
+/// control group.
 pub(crate) fn default_budget_bytes() -> u64 {
     let machine = meminfo("MemTotal:").unwrap_or(ASSUMED_BYTES);
     let group = [
@@ -22,7 +23,7 @@ pub(crate) fn default_budget_bytes() -> u64 {
     machine.min(group) / 2
 }
 
-/// The largest resident size this process had so far.
+/// The largest resident size of this process so far.
 pub fn peak_rss_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     kilobytes(&status, "VmHWM:")

@@ -9,10 +9,10 @@ use towpath_vocab::{Action, Failure, Plan, Remedy, TableName};
 use crate::Result;
 use crate::services::ProjectServices;
 
-/// A table of the project, or of `others`: what a lakehouse or a state store knows besides.
+/// A table of the project, or one of `others`, which a lakehouse or a state store knows.
 ///
 /// # Errors
-/// R0982 when it is no table's name, R0927 when no table is called so.
+/// R0982 if the text is not the name of a table, R0927 if there is no such table.
 fn table_called(plan: &Plan, text: &str, others: &[TableName]) -> Result<TableName> {
     let named: TableName = text
         .parse()
@@ -31,12 +31,12 @@ fn table_called(plan: &Plan, text: &str, others: &[TableName]) -> Result<TableNa
 /// A table of the project or of its lakehouse.
 ///
 /// # Errors
-/// R0982 when it is no table's name, R0927 when no table is called so.
+/// R0982 if the text is not the name of a table, R0927 if there is no such table.
 pub async fn known_table(services: &ProjectServices, plan: &Plan, text: &str) -> Result<TableName> {
     table_called(plan, text, &services.lake.tables().await?)
 }
 
-/// That no table is called so, and which ones there are.
+/// The failure for an unknown table, with the known ones.
 pub(crate) fn unknown(text: &str, mut known: Vec<String>) -> Failure {
     known.sort();
     known.dedup();
@@ -48,7 +48,7 @@ pub(crate) fn unknown(text: &str, mut known: Vec<String>) -> Failure {
     }
 }
 
-/// Every table that tasks write, in the lakehouse and outside.
+/// All tables that tasks write, in the lakehouse and in external systems.
 pub(crate) fn tables(plan: &Plan) -> impl Iterator<Item = &TableName> {
     let tasks = plan.pipelines.iter().flat_map(|pipeline| &pipeline.tasks);
     tasks.flat_map(|task| match &task.action {
@@ -59,10 +59,10 @@ pub(crate) fn tables(plan: &Plan) -> impl Iterator<Item = &TableName> {
     })
 }
 
-/// A pipeline of the project.
+/// Checks that a pipeline is in the project.
 ///
 /// # Errors
-/// R0920 when there is none of that name.
+/// R0920 if there is none with that name.
 pub(crate) fn pipeline_called(plan: &Plan, text: &str) -> Result<()> {
     let known = || plan.pipelines.iter().map(|pipeline| pipeline.name.as_str());
     if known().any(|name| name == text) {

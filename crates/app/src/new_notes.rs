@@ -13,7 +13,7 @@ use towpath_vocab::{Environment, PipelineName};
 use crate::report::{RunReport, TableReport};
 use crate::services::ProjectServices;
 
-/// Tells new notes from those that were told before, and remembers both.
+/// Sets the new notes of each table in a report, and stores the digests of all notes.
 pub(crate) async fn sort_notes(
     services: &ProjectServices,
     environment: &Environment,
@@ -49,7 +49,7 @@ pub(crate) async fn sort_notes(
     }
 }
 
-/// Finds the new notes of a table; gives the digests of all.
+/// Sets the new notes of a table; returns the digests of all of its notes.
 fn sorted(table: &mut TableReport, before: Option<&BTreeSet<String>>) -> BTreeSet<String> {
     let notes = &table.summary.notes;
     let is_new = |note: &&String| before.is_none_or(|before| !before.contains(&digest(note)));

@@ -17,17 +17,17 @@ use crate::Result;
 use crate::run::{PendingRun, RunObserver, RunRequest, Wait};
 use crate::work::stable_parts;
 
-/// A worker that has not renewed for this long is dead.
+/// A worker that has not renewed its lease for this long is dead.
 pub(crate) const LEASE_US: i64 = 20_000_000;
 
-/// How often a run that waits looks whether it may begin.
+/// How often a waiting run checks whether it may begin.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What was asked, as it stands in the state store. Runs of earlier versions lack what came later.
+/// The request of a run as it is stored. Requests of earlier versions do not have the later fields.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct StoredRequest {
-    /// What tells this run from every other one, also from one of its name in another state store.
+    /// Distinguishes this run from all others, also from one with the same name in another state store.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     target: Option<String>,
@@ -40,16 +40,16 @@ pub(crate) struct StoredRequest {
     params: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     fail_above: BTreeMap<TableName, Threshold>,
-    /// The run that was done again.
+    /// The run that was rerun.
     #[serde(skip_serializing_if = "Option::is_none")]
     rerun_of: Option<String>,
 }
 
 impl StoredRequest {
-    /// What a past run was asked.
+    /// The request of a past run.
     ///
     /// # Errors
-    /// R0964 when the state store holds something else.
+    /// R0964 if it cannot be read.
     pub(crate) fn of(record: &RunRecord) -> Result<Self> {
         serde_json::from_value(record.request.clone()).map_err(|error| {
             let message = format!("the request of `{}` cannot be read: {error}", record.name);
@@ -60,7 +60,7 @@ impl StoredRequest {
         })
     }
 
-    /// The same again, in the same environment.
+    /// The request for a rerun in the same environment.
     pub(crate) fn again(self, record: &RunRecord, dir: &std::path::Path) -> RunRequest {
         RunRequest {
             dir: dir.to_path_buf(),
@@ -94,7 +94,7 @@ impl StoredRequest {
     }
 }
 
-/// Begins a run, or goes on with the interrupted one (then true).
+/// Creates a run, or resumes the interrupted one (then true).
 pub(crate) async fn open_run(
     going: &PendingRun<'_>,
     worker: &str,
@@ -180,8 +180,7 @@ fn given_up(running: &RunRecord) -> Failure {
     .help(format!("look: towpath logs {} --follow", running.name))
 }
 
-/// The graph as it is stored, with what was asked: an interrupted run is taken up only when both are the
-/// same.
+/// The graph as it is stored, with the request: an interrupted run is resumed only if both are equal.
 fn compiled(going: &PendingRun<'_>) -> Result<CompiledGraph> {
     let request = going.request;
     let asked = (request.full_refresh, request.limit, &going.rerun_of);

@@ -27,7 +27,7 @@ use crate::memory::default_budget_bytes;
 use crate::system::{LocalSystem, time_text};
 use crate::written::put;
 
-/// The connectors of this binary, ready to look at things from a folder.
+/// The connectors of this binary, with a project folder.
 pub(crate) struct Outside {
     connectors: Vec<Arc<dyn Connector>>,
     context: ConnectorContext,
@@ -68,13 +68,13 @@ impl Outside {
         }
     }
 
-    /// The moment, as facts keep it.
+    /// The present time, in the form of facts.
     pub(crate) fn now(&self) -> String {
         time_text(self.system.now_us())
     }
 }
 
-/// A connection of the project, as it can be shown.
+/// A connection of the project, for display.
 #[derive(Clone, Debug, Serialize)]
 pub struct ConnectionLine {
     /// Its name.
@@ -88,11 +88,11 @@ pub struct ConnectionLine {
     pub place: String,
     /// Tables in `schemas/NAME.yml`.
     pub known_tables: usize,
-    /// When they were last seen; empty when they never were.
+    /// When they were last read; empty if they never were.
     pub seen: String,
 }
 
-/// A table that was looked at.
+/// A table that was discovered.
 #[derive(Clone, Debug, Serialize)]
 pub struct TableLine {
     /// Its name there.
@@ -103,13 +103,13 @@ pub struct TableLine {
     pub key: Vec<String>,
     /// A column that looks like a cursor.
     pub cursor: Option<String>,
-    /// About how many rows.
+    /// The approximate number of rows.
     pub rows: Option<u64>,
-    /// Mappings that lose something, and what else there is to know.
+    /// Type mappings that lose information, and other notes.
     pub notes: Vec<String>,
 }
 
-/// A column that was looked at.
+/// A column of a discovered table.
 #[derive(Clone, Debug, Serialize)]
 pub struct ColumnLine {
     /// Its name.
@@ -117,14 +117,14 @@ pub struct ColumnLine {
     /// Its type, in the words of the project files.
     #[serde(rename = "type")]
     pub data_type: String,
-    /// Whether the system promises that it is never null.
+    /// Whether the system guarantees that it is never NULL.
     pub required: bool,
-    /// The system's own type, when values travel as text.
+    /// The type in the system, if its values are passed as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_type: Option<String>,
 }
 
-/// What looking around found.
+/// The report of `discover`.
 #[derive(Clone, Debug, Serialize)]
 pub struct DiscoverReport {
     /// Version of this form; 1.
@@ -133,7 +133,7 @@ pub struct DiscoverReport {
     pub connection: String,
     /// Tables, in the order of their names.
     pub tables: Vec<TableLine>,
-    /// Tables that could not be looked at, and why.
+    /// Tables that could not be read, and why.
     pub failed: Vec<(String, Failure)>,
     /// The file that was written, relative to the project.
     pub written: Option<String>,
@@ -141,7 +141,7 @@ pub struct DiscoverReport {
     pub gone: Vec<String>,
 }
 
-/// What a connection test found.
+/// The result of a connection test.
 #[derive(Clone, Debug, Serialize)]
 pub struct ConnectionTest {
     /// Version of this form; 1.
@@ -150,11 +150,11 @@ pub struct ConnectionTest {
     pub connection: String,
     /// Product and version.
     pub system: String,
-    /// What else there is to know.
+    /// Other notes.
     pub notes: Vec<String>,
 }
 
-/// What `discover` is asked for.
+/// The request of `discover`.
 #[derive(Clone, Debug)]
 pub struct DiscoverRequest {
     /// The project folder.
@@ -169,15 +169,15 @@ pub struct DiscoverRequest {
     pub write: bool,
 }
 
-/// Every kind of connection there is.
+/// All kinds of connections.
 pub fn connection_types() -> Vec<ConnectorSpec> {
     crate::services::connector_specs()
 }
 
-/// The project's connections.
+/// The connections of a project.
 ///
 /// # Errors
-/// `FixConfig` when the project cannot be read.
+/// `FixConfig` if the project cannot be read.
 pub fn connections(dir: &Path, environment: Option<&str>) -> Result<Vec<ConnectionLine>> {
     let folder = ProjectFolder::read(dir)?;
     let all = outlined(&folder, environment)?;
@@ -202,7 +202,7 @@ pub fn connections(dir: &Path, environment: Option<&str>) -> Result<Vec<Connecti
 /// Tries to connect.
 ///
 /// # Errors
-/// Why it is not possible, without secrets.
+/// Why it is not possible; the failure contains no secret.
 pub async fn connection_test(
     dir: &Path,
     environment: Option<&str>,
@@ -219,10 +219,10 @@ pub async fn connection_test(
     })
 }
 
-/// Looks at a connection's tables; writes `schemas/NAME.yml` when asked.
+/// Reads the tables of a connection, and writes `schemas/NAME.yml` if requested.
 ///
 /// # Errors
-/// When the system cannot be contacted, or the file cannot be written.
+/// If the system cannot be contacted, or the file cannot be written.
 pub async fn discover(request: &DiscoverRequest) -> Result<DiscoverReport> {
     let folder = ProjectFolder::read(&request.dir)?;
     let connection = find(&folder, request.environment.as_deref(), &request.connection)?;
@@ -260,7 +260,7 @@ pub async fn discover(request: &DiscoverRequest) -> Result<DiscoverReport> {
     Ok(report)
 }
 
-/// The loads of the connection's tables; none while the project has mistakes.
+/// The loads of the connection's tables; none if the project has mistakes.
 async fn loads_of(request: &DiscoverRequest) -> Result<BTreeMap<String, Load>> {
     let report = check(&CheckRequest {
         dir: request.dir.clone(),
@@ -272,10 +272,10 @@ async fn loads_of(request: &DiscoverRequest) -> Result<BTreeMap<String, Load>> {
     Ok(all.remove(&request.connection).unwrap_or_default())
 }
 
-/// Tables that were looked at, and tables that could not be, with the reason.
+/// The discovered tables, and those that could not be read, with the reason.
 pub(crate) type Looked = (Vec<Discovered>, Vec<(String, Failure)>);
 
-/// Looks at every table that matches.
+/// Reads every table that matches.
 pub(crate) async fn look(there: &dyn Discover, name: &str, pattern: &str) -> Result<Looked> {
     let tables = there.tables(pattern).await?;
     if tables.is_empty() {
@@ -335,7 +335,7 @@ fn write(
     Ok(())
 }
 
-/// What was found, as `schemas/NAME.yml` keeps it.
+/// A discovered table as a fact, as in `schemas/NAME.yml`.
 pub(crate) fn fact(table: &Discovered, now: &str) -> TableFact {
     TableFact {
         schema: Arc::clone(&table.schema),
@@ -378,7 +378,7 @@ pub(crate) fn known_tables(
     })
 }
 
-/// The project's connections, whatever else is wrong with it.
+/// The project's connections, even if the project has mistakes elsewhere.
 pub(crate) fn outlined(
     folder: &ProjectFolder,
     environment: Option<&str>,

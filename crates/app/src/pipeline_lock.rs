@@ -18,14 +18,14 @@ use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId}
 use crate::Result;
 use crate::services::ProjectServices;
 
-/// A holder that has not renewed for this long is dead.
+/// A holder that has not renewed its lease for this long is dead.
 const LEASE_US: i64 = 20_000_000;
 
-/// A pipeline that is locked while this value lives or until it is released.
+/// The lock of a pipeline, which is held until it is released or dropped.
 pub(crate) struct PipelineLock<'a> {
     services: &'a ProjectServices,
     environment: Environment,
-    /// The run that holds it.
+    /// The run that holds the lock.
     pub(crate) run: RunName,
     worker: String,
     lost: watch::Receiver<Option<Failure>>,
@@ -38,10 +38,10 @@ impl Drop for PipelineLock<'_> {
     }
 }
 
-/// Takes a pipeline for `what`, which is a run of this kind.
+/// Locks a pipeline for `what`, which is a run of this kind.
 ///
 /// # Errors
-/// `Refused` when a run of it goes on.
+/// `Refused` while a run of the pipeline is active.
 pub(crate) async fn lock_pipeline<'a>(
     services: &'a ProjectServices,
     environment: &Environment,
@@ -101,8 +101,8 @@ pub(crate) async fn lock_pipeline<'a>(
 }
 
 impl PipelineLock<'_> {
-    /// Does the work the pipeline is held for, or stops it when the lease is lost: another process may
-    /// then write the same tables.
+    /// Does the work under the lock; stops it if the lease is lost, because another process may then write
+    /// the same tables.
     pub(crate) async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         during([self], work).await
     }
@@ -117,7 +117,7 @@ impl PipelineLock<'_> {
         }
     }
 
-    /// Gives the pipeline back.
+    /// Releases the pipeline.
     pub(crate) async fn release(self, ended_well: bool) -> Result<()> {
         let state = match ended_well {
             true => RunState::Succeeded,
@@ -131,7 +131,7 @@ impl PipelineLock<'_> {
     }
 }
 
-/// Does work under several leases, or stops it when one of them is lost.
+/// Does work under several locks; stops it if one of the leases is lost.
 pub(crate) async fn during<'a, 'h: 'a, T>(
     held: impl IntoIterator<Item = &'a PipelineLock<'h>>,
     work: impl Future<Output = Result<T>>,

@@ -18,7 +18,7 @@ use crate::work::{Forecast, RunExecutor, RunExecutorOptions, RunScope, changing_
 /// What a run of each pipeline of `chosen` would do with each task. `plan` is the whole project.
 ///
 /// # Errors
-/// When the state store or the lakehouse cannot be read.
+/// If the state store or the lakehouse cannot be read.
 pub async fn forecast(
     dir: &Path,
     report: &CheckReport,

@@ -9,15 +9,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// The rights of group and others.
+/// The permissions of group and others.
 const OTHERS: u32 = 0o077;
 
-/// Makes a folder, and those above it that are missing, for this user alone.
+/// Creates a folder, and its missing parents, for this user only.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes a file for this user alone.
+/// Writes a file for this user only.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut file = std::fs::OpenOptions::new()
         .write(true)
@@ -28,7 +28,7 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// Closes a folder and what is directly in it.
+/// Removes the permissions of others from a folder and from what is directly in it.
 pub(crate) fn close(folder: &Path) {
     close_one(folder);
     for path in entries(folder) {
@@ -36,7 +36,7 @@ pub(crate) fn close(folder: &Path) {
     }
 }
 
-/// Closes a folder and everything below it.
+/// Removes the permissions of others from a folder and everything in it.
 pub(crate) fn close_all(folder: &Path) {
     close_one(folder);
     for path in entries(folder) {
@@ -47,7 +47,8 @@ pub(crate) fn close_all(folder: &Path) {
     }
 }
 
-/// Takes the rights of others from one file or folder. Another process may have deleted it meanwhile.
+/// Removes the permissions of others from one file or folder, which another process may have deleted
+/// meanwhile.
 pub(crate) fn close_one(path: &Path) {
     let Ok(found) = std::fs::symlink_metadata(path) else {
         return;

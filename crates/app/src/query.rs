@@ -10,7 +10,7 @@ use towpath_ports::{Query, QueryResult};
 use crate::Result;
 use crate::services::ProjectServices;
 
-/// What is asked.
+/// The request of a query.
 #[derive(Clone, Debug)]
 pub struct QueryRequest {
     /// One SQL statement.

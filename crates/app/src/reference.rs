@@ -10,12 +10,12 @@ use towpath_vocab::{CodeEntry, ConnectorSpec, Face, Guarantee, OptionKind, Optio
 
 use crate::services::connector_specs;
 
-/// Every key of every project file.
+/// The page with every key of every project file.
 pub fn project_files_page() -> String {
     keys_page()
 }
 
-/// The tables of codes of every crate below the front.
+/// The tables of codes of every crate except `cli`.
 const TABLES: &[&[CodeEntry]] = &[
     towpath_project::CODES,
     towpath_sql::CODES,
@@ -29,7 +29,7 @@ const TABLES: &[&[CodeEntry]] = &[
     crate::codes::CODES,
 ];
 
-/// Every code, sorted; `front` is the table of the front.
+/// All codes, sorted; `front` is the table of `cli`.
 pub fn all_codes(front: &[CodeEntry]) -> Vec<CodeEntry> {
     let tables = TABLES.iter().chain(towpath_connectors::CODES);
     let mut codes: Vec<CodeEntry> = tables
@@ -41,7 +41,8 @@ pub fn all_codes(front: &[CodeEntry]) -> Vec<CodeEntry> {
     codes
 }
 
-/// Every code with its meaning: first what `check` finds, then what commands that run report.
+/// The page with every code and its meaning: first those of `check`, then those of commands that run
+/// something.
 pub fn codes_page(front: &[CodeEntry]) -> String {
     let (found, failed): (Vec<_>, Vec<_>) = all_codes(front)
         .into_iter()
@@ -74,7 +75,7 @@ fn code(out: &mut String, entry: &CodeEntry) {
     }
 }
 
-/// Every connector with its options.
+/// The page with every connector and its options.
 pub fn connectors_page() -> String {
     let mut out = String::from(
         "# Connectors\n\nThe same facts in the terminal: `towpath connection types --format json`.\n",
@@ -138,7 +139,7 @@ fn connector(out: &mut String, spec: &ConnectorSpec) {
     }
 }
 
-/// Words of the project files for modes.
+/// The words for modes in project files.
 fn words<T: serde::Serialize>(modes: &[T]) -> String {
     let words: Vec<String> = modes
         .iter()

@@ -16,7 +16,7 @@ use towpath_vocab::{
 use crate::services::holds_files;
 use crate::work::TaskDone;
 
-/// A run from start to end.
+/// The report of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunReport {
     /// Version of this form; 1.
@@ -29,50 +29,51 @@ pub struct RunReport {
     pub environment: String,
     /// How it ended.
     pub state: RunState,
-    /// True when an interrupted run was taken up again.
+    /// True if an interrupted run was resumed.
     pub resumed: bool,
-    /// The run that was done again.
+    /// The run that was rerun.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<String>,
-    /// Loads read at most about this many rows: what was built is partial, nothing was sent out.
+    /// If set, loads read approximately this many rows at most, so the tables are partial and nothing was
+    /// published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
     /// Steps in the order of the file.
     pub steps: Vec<StepReport>,
-    /// Tables that were written or judged, in the order of the graph.
+    /// Tables that were written or checked, in the order of the graph.
     pub tables: Vec<TableReport>,
     /// Tasks that had nothing to do.
     pub unchanged: Unchanged,
     /// Views that were stored, with their versions.
     pub views: Vec<(String, u64)>,
-    /// Things to know that are about no table: a publish that was skipped.
+    /// Notes that are not about a table, such as a publish that was skipped.
     pub notes: Vec<String>,
     /// Failures, by task.
     pub failures: Vec<(TaskId, Failure)>,
     /// Tasks that were skipped because others failed.
     pub skipped: Vec<TaskId>,
-    /// Loads that a process committed which died before it could tell: they are in none of the numbers
-    /// of rows below, because what was read for them is not known.
+    /// Loads whose process died after the commit and before the report. They are not in the numbers of rows
+    /// below, because the number of rows that they read is not known.
     pub recovered: Vec<TaskId>,
     /// Records read by loads.
     pub rows_read: u64,
-    /// Rows loads handed to the lakehouse.
+    /// Rows that loads wrote to the lakehouse.
     pub rows_loaded: u64,
-    /// Rows of tables that were stopped by their data: nothing of them is visible.
+    /// Rows of tables that their data stopped; none of them is visible.
     pub rows_not_committed: u64,
-    /// Rows left out by `where` or `dedup`.
+    /// Rows that `where` or `dedup` removed.
     pub rows_left_out: u64,
     /// Rows that were rejected: they are in the quarantine.
     pub rows_rejected: u64,
     /// Bad rows dropped.
     pub rows_dropped: u64,
-    /// Time it took.
+    /// The duration.
     pub elapsed_us: u64,
     /// The largest resident size of this process so far.
     pub peak_rss_bytes: Option<u64>,
-    /// What it may use.
+    /// The memory limit.
     pub budget_bytes: u64,
-    /// The task that took longest.
+    /// The slowest task.
     pub slowest: Option<(TaskId, u64)>,
 }
 
@@ -81,19 +82,19 @@ pub struct RunReport {
 pub struct StepReport {
     /// Its name.
     pub name: String,
-    /// What moved: `data → raw`.
+    /// What it moved: `data → raw`.
     pub detail: String,
-    /// What is counted: `tables`, `models`, `files`, `commands`.
+    /// The unit of its tasks: `tables`, `models`, `files`, `commands`.
     pub unit: &'static str,
-    /// How many tasks it has.
+    /// The number of its tasks.
     pub tasks: usize,
     /// Rows written.
     pub rows: u64,
     /// From the first start to the last end.
     pub elapsed_us: u64,
-    /// True when every task ended well.
+    /// True if every task ended well.
     pub ok: bool,
-    /// Tasks that were planned and not done, each with a note that says why.
+    /// Tasks that were planned and skipped; a note says why.
     #[serde(skip_serializing_if = "is_zero")]
     pub skipped: usize,
 }
@@ -106,13 +107,13 @@ pub struct TableReport {
     /// What happened to it.
     #[serde(flatten)]
     pub summary: OutputSummary,
-    /// True when it was committed by a process that died before it could tell: how many rows were read
-    /// or left out is not known, and checks are those that the state store has.
+    /// True if its process died after the commit and before the report. The numbers of rows read and
+    /// removed are not known, and the checks are those in the state store.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub recovered: bool,
-    /// Rows it holds now, if known.
+    /// The present number of its rows, if known.
     pub rows_now: Option<u64>,
-    /// Of a table that was sent out by its key: what that changed there.
+    /// For a publish by key: its changes in the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
     /// Checks that passed.
@@ -123,9 +124,9 @@ pub struct TableReport {
     pub failed: usize,
     /// `version 3`.
     pub now_at: Option<String>,
-    /// True for a view: it holds no rows of its own.
+    /// True for a view, which has no rows of its own.
     pub view: bool,
-    /// Those of its notes that the runs before did not tell.
+    /// The notes that no earlier run has reported.
     pub new_notes: Vec<String>,
 }
 
@@ -136,7 +137,7 @@ pub struct Changes {
     pub inserted: u64,
     /// Rows that were replaced.
     pub updated: u64,
-    /// Rows that went.
+    /// Rows that were deleted.
     pub deleted: u64,
 }
 
@@ -155,7 +156,7 @@ pub struct Unchanged {
     pub publishes: usize,
 }
 
-/// What a report is made of.
+/// The input of a report.
 pub(crate) struct Ended<'a> {
     pub(crate) project: &'a str,
     pub(crate) pipeline: &'a PlannedPipeline,
@@ -170,7 +171,7 @@ pub(crate) struct Ended<'a> {
 }
 
 impl RunReport {
-    /// True when every task was unchanged.
+    /// True if every task was unchanged.
     pub fn nothing_to_do(&self) -> bool {
         let Unchanged {
             loads,
@@ -184,8 +185,8 @@ impl RunReport {
             && loads + models + publishes == tasks
     }
 
-    /// Failures with the tasks they stopped: one that stopped many, such as a wrong password, stands
-    /// once.
+    /// Failures with the tasks that they stopped. A failure that stopped several tasks, such as a wrong
+    /// password, is listed once.
     pub fn failures_apart(&self) -> Vec<(Vec<&TaskId>, &Failure)> {
         let mut apart: Vec<(Vec<&TaskId>, &Failure)> = Vec::new();
         for (task, failure) in &self.failures {
@@ -202,7 +203,7 @@ impl RunReport {
         apart
     }
 
-    /// How many notes about tables are as they were told before.
+    /// The number of notes about tables that an earlier run has reported.
     pub fn known_notes(&self) -> usize {
         let known = |table: &TableReport| table.summary.notes.len() - table.new_notes.len();
         self.tables.iter().map(known).sum()
@@ -294,7 +295,7 @@ fn skips(done: &BTreeMap<TaskId, TaskDone>) -> impl Iterator<Item = String> {
     })
 }
 
-/// What a stopped table had read and neither rejected nor left out.
+/// The rows that a stopped table had read, without those that were rejected or removed.
 fn not_committed(summary: &OutputSummary) -> u64 {
     let decided = summary.rows_rejected
         + summary.rows_dropped
@@ -426,7 +427,7 @@ fn step_report(
     }
 }
 
-/// What a step counts, and what moves where.
+/// The unit of a step, and what it moves.
 fn told(tasks: &[&PlannedTask]) -> (&'static str, String) {
     let mut froms = std::collections::BTreeSet::new();
     let mut intos = std::collections::BTreeSet::new();

@@ -21,14 +21,14 @@ use crate::run::{PendingRun, RunObserver, RunResult, Wait, checked};
 use crate::select::{from_step, pipeline};
 use crate::services::ProjectServices;
 
-/// What is to be run again.
+/// What to run again.
 #[derive(Clone, Debug, Default)]
 pub struct RerunRequest {
     /// The project folder.
     pub dir: PathBuf,
-    /// `--env`: where the run is looked for.
+    /// `--env`: the environment of the run.
     pub environment: Option<String>,
-    /// The run; the newest when none is named.
+    /// The run; `None` means the newest.
     pub run: Option<String>,
     /// Which of its tasks.
     pub part: Part,
@@ -44,15 +44,15 @@ pub enum Part {
     All,
     /// Those that did not end well, and what depends on them.
     Failed,
-    /// Those of a step, and what comes after them.
+    /// Those of a step, and what depends on them.
     From(String),
 }
 
-/// Runs a past run again.
+/// Executes a past run again.
 ///
 /// # Errors
-/// R0980, R0981 when there is no such run, R0967 when none of its tasks is in the project any more; and
-/// those of `run`.
+/// R0980, R0981 if there is no such run, R0967 if none of its tasks is in the project any more, and those
+/// of `run`.
 pub async fn rerun(
     request: &RerunRequest,
     watch: &dyn RunObserver,
@@ -99,7 +99,7 @@ pub async fn rerun(
     Ok(RunResult::Report(Box::new(report)))
 }
 
-/// Tasks that did not end well: failed, stopped, skipped, never begun, or lost with their process.
+/// Tasks that did not end well: failed, stopped, skipped, not started, or lost with their process.
 fn undone(past: &RunRecord) -> BTreeSet<TaskId> {
     let tasks = past.tasks.iter();
     tasks
@@ -108,7 +108,7 @@ fn undone(past: &RunRecord) -> BTreeSet<TaskId> {
         .collect()
 }
 
-/// The run's tasks that the project still has, and what to say of the others.
+/// The run's tasks that are still in the project, and notes about the others.
 fn still_there(
     pipeline: &PlannedPipeline,
     past: &RunRecord,
@@ -153,7 +153,7 @@ fn nothing(past: &RunRecord, part: &Part) -> String {
     }
 }
 
-/// The run that is meant.
+/// The run of the request.
 async fn past(request: &RerunRequest) -> Result<RunRecord> {
     let folder = ProjectFolder::read(&request.dir)?;
     let environment = environment_of(&folder.files, request.environment.as_deref());
@@ -183,7 +183,7 @@ async fn past(request: &RerunRequest) -> Result<RunRecord> {
     }
 }
 
-/// The newest run that was one, not a replay.
+/// The newest run of kind `Run`.
 async fn newest(
     store: &Arc<dyn StateStore>,
     environment: &Environment,
@@ -197,14 +197,14 @@ async fn newest(
     Ok(runs.into_iter().find(|record| record.kind.is_run()))
 }
 
-/// A run's name as a person gave it.
+/// Parses the name of a run.
 pub(crate) fn parse(text: &str) -> Result<RunName> {
     text.parse().map_err(|error| {
         Failure::new("R0980", Remedy::FixConfig, format!("{error}")).help("example: shop#212")
     })
 }
 
-/// No such run here; perhaps there is one in another environment.
+/// The failure for an unknown run, which names another environment if the run is there.
 async fn unknown(
     dir: &Path,
     folder: &ProjectFolder,

@@ -31,12 +31,12 @@ use crate::work::{
     RunExecutor, RunExecutorOptions, RunScope, all_done, changing_models, run_folder, run_id, tidy,
 };
 
-/// What is said of a run with `--limit`.
+/// The note of a run with `--limit`.
 const SAMPLE: &str = "this is a sample: the tables of the lakehouse have not changed. To query it: towpath query --sample \"select …\"";
-/// How long attempts may take to stop after Ctrl-C.
+/// The time that attempts have to stop after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What is to be run.
+/// What to run.
 #[derive(Clone, Debug, Default)]
 pub struct RunRequest {
     /// The project folder.
@@ -59,7 +59,7 @@ pub struct RunRequest {
     pub wait: Wait,
 }
 
-/// What a run does while another one of its pipeline goes on.
+/// What a run does while another run of its pipeline is active.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wait {
     /// It is refused.
@@ -67,11 +67,11 @@ pub enum Wait {
     No,
     /// It waits until the other one ends.
     Yes,
-    /// It waits so long.
+    /// It waits, but not longer than this.
     AtMost(Duration),
 }
 
-/// How a run came out, or why there was none.
+/// The result of a run, or why there was none.
 pub enum RunResult {
     /// It ran.
     Report(Box<RunReport>),
@@ -81,7 +81,7 @@ pub enum RunResult {
     NothingToRun(String),
 }
 
-/// Who watches a run.
+/// Observes a run.
 pub trait RunObserver: Send + Sync {
     /// A run waits for another one to end.
     fn waits(&self, running: &RunRecord);
@@ -89,7 +89,7 @@ pub trait RunObserver: Send + Sync {
     /// A run begins: its name, its graph, live counters.
     fn begins(&self, record: &RunRecord, pipeline: &PlannedPipeline, progress: Arc<Progress>);
 
-    /// Where task changes go.
+    /// The listener for events of the run.
     fn sink(&self) -> Arc<dyn RunListener>;
 
     /// Notes and warnings of the check.
@@ -99,7 +99,7 @@ pub trait RunObserver: Send + Sync {
 /// Runs a pipeline.
 ///
 /// # Errors
-/// What kept a run from beginning or from being recorded. Tasks that failed stand in the report.
+/// What prevented the run from starting or from being stored. Tasks that failed are in the report.
 pub async fn run(
     request: &RunRequest,
     watch: &dyn RunObserver,
@@ -130,20 +130,20 @@ pub async fn run(
     Ok(RunResult::Report(Box::new(report)))
 }
 
-/// A run that may begin.
+/// A run before it is opened.
 pub(crate) struct PendingRun<'a> {
     pub(crate) services: Arc<ProjectServices>,
     pub(crate) plan: &'a Plan,
     pub(crate) pipeline: &'a PlannedPipeline,
     pub(crate) request: &'a RunRequest,
-    /// The run that is done again.
+    /// The run that is rerun.
     pub(crate) rerun_of: Option<RunName>,
-    /// Things to know that are about no table.
+    /// Notes that are not about a table.
     pub(crate) notes: Vec<String>,
 }
 
 impl PendingRun<'_> {
-    /// Begins or resumes it, drives it, and tells.
+    /// Opens or resumes the run, drives it, and returns its report.
     pub(crate) async fn execute(
         self,
         watch: &dyn RunObserver,
@@ -202,8 +202,8 @@ impl PendingRun<'_> {
         Ok(report)
     }
 
-    /// A resumed run, in which what was made from inputs that changed since is made again, with
-    /// everything that waits for it.
+    /// A resumed run in which tasks whose inputs have changed since, and all tasks that depend on them,
+    /// wait again.
     async fn refreshed(&self, record: RunRecord, work: &RunExecutor) -> Result<RunRecord> {
         let outdated = work.outdated(self.pipeline, &record).await;
         if outdated.is_empty() {
@@ -239,8 +239,7 @@ impl PendingRun<'_> {
     }
 }
 
-/// The checked project. When a table pattern needs to know what there is, connections are looked at
-/// first.
+/// The checked project. If a table pattern needs the list of tables, the connections are read first.
 pub(crate) async fn checked(request: &RunRequest) -> Result<CheckReport> {
     let asked = CheckRequest {
         dir: request.dir.clone(),

@@ -6,7 +6,7 @@
 
 use towpath_vocab::{Environment, Plan};
 
-/// The plan with its tables in the sample of its environment.
+/// The plan with the lakehouse and the state store of the sample.
 pub fn sample_of(plan: &Plan) -> Plan {
     let environment = &plan.environment;
     Plan {

@@ -10,10 +10,10 @@ use towpath_vocab::{Action, Failure, Plan, PlannedPipeline, Remedy, StepName, Ta
 
 use crate::Result;
 
-/// The part of a plan that is meant; pipelines without a chosen task are left out.
+/// The selected part of a plan; pipelines without a selected task are left out.
 ///
 /// # Errors
-/// `FixConfig` when a name or a word means nothing, or nothing is left.
+/// `FixConfig` if a name or a selector matches nothing, or nothing is left.
 pub fn selected_plan(plan: &Plan, target: Option<&str>, choice: &TaskSelection) -> Result<Plan> {
     let pipelines = match target {
         Some(_) => vec![chosen(plan, target, choice)?],
@@ -36,10 +36,11 @@ pub fn selected_plan(plan: &Plan, target: Option<&str>, choice: &TaskSelection) 
     })
 }
 
-/// The one pipeline a run is about, with the tasks it takes.
+/// The pipeline of a run, with the selected tasks.
 ///
 /// # Errors
-/// `FixConfig` when a name or a word means nothing, nothing is left, or several pipelines are meant.
+/// `FixConfig` if a name or a selector matches nothing, if nothing is left, or if tasks of several
+/// pipelines are selected.
 pub(crate) fn chosen(
     plan: &Plan,
     target: Option<&str>,
@@ -71,10 +72,10 @@ pub(crate) fn chosen(
     Ok(keep(pipeline, &tasks))
 }
 
-/// The pipeline a run is about.
+/// The pipeline of a run.
 ///
 /// # Errors
-/// `FixConfig` when the name is unknown, or none was given and there are several.
+/// `FixConfig` if the name is unknown, or if there is none and the project has several.
 pub(crate) fn pipeline<'a>(plan: &'a Plan, name: Option<&str>) -> Result<&'a PlannedPipeline> {
     let names: Vec<&str> = plan.pipelines.iter().map(|p| p.name.as_str()).collect();
     let found = match name {
@@ -109,7 +110,7 @@ pub(crate) fn pipeline<'a>(plan: &'a Plan, name: Option<&str>) -> Result<&'a Pla
 /// The names of all pipelines, each after those that write what it reads.
 ///
 /// # Errors
-/// R0920 when there is none.
+/// R0920 if there is none.
 pub fn pipelines_in_order(plan: &Plan) -> Result<Vec<String>> {
     if plan.pipelines.is_empty() {
         pipeline(plan, None)?;
@@ -169,7 +170,7 @@ impl<'a> Traffic<'a> {
     }
 }
 
-/// The pipeline in which everything selected is.
+/// The only pipeline with selected tasks.
 fn only_selected<'a>(plan: &'a Plan, sets: &[BTreeSet<TaskId>]) -> Result<&'a PlannedPipeline> {
     let mut meant = plan
         .pipelines
@@ -212,7 +213,7 @@ fn of_step(pipeline: &PlannedPipeline, step: &str) -> Result<BTreeSet<TaskId>> {
     Ok(tasks.map(|task| task.id.clone()).collect())
 }
 
-/// The tasks of one step, and everything that waits for them.
+/// The tasks of one step, and everything that depends on them.
 pub(crate) fn from_step(pipeline: &PlannedPipeline, step: &str) -> Result<BTreeSet<TaskId>> {
     let tasks = of_step(pipeline, step)?;
     Ok(towpath_project::after(pipeline, &tasks))

@@ -28,14 +28,14 @@ use crate::system::LocalSystem;
 
 /// The folder of local state inside a project.
 const STATE_DIR: &str = ".towpath";
-/// The folder in it for what does not fit into memory.
+/// The folder in it for data that does not fit in memory.
 const SPILL_DIR: &str = "spill";
-/// The share of the budget that `flow` and the connectors hold, in percent; the engine has the rest.
+/// The share of the budget for `flow` and the connectors, in percent; the engine has the rest.
 const FLOW_SHARE: u64 = 40;
-/// Spill files may take this much disk.
+/// The most disk space for spill files.
 const SPILL_BYTES: u64 = 100 << 30;
 
-/// How long a statement may compute where the project does not say.
+/// The time limit of a statement if the project sets none.
 const STATEMENT_TIMEOUT_MS: u64 = 60 * 60 * 1000;
 
 /// `None` for no limit.
@@ -46,11 +46,11 @@ fn statement_timeout(ms: Option<u64>) -> Option<Duration> {
     }
 }
 
-/// Everything a use case works with.
+/// The ports and settings that a use case needs.
 pub struct ProjectServices {
     /// The project folder.
     pub dir: PathBuf,
-    /// Clock, chance, environment, secrets.
+    /// Clock, random numbers, environment, secrets.
     pub system: Arc<LocalSystem>,
     /// The lakehouse.
     pub lake: Arc<Lake>,
@@ -65,19 +65,19 @@ pub struct ProjectServices {
     connectors: Vec<Arc<dyn Connector>>,
 }
 
-/// What services are opened with.
+/// What is needed to open the services.
 pub struct ServiceOptions<'a> {
     /// The project folder.
     pub dir: &'a Path,
-    /// The lakehouse: a path relative to it; without one an empty lakehouse in memory.
+    /// The lakehouse: a path relative to the folder; without it, an empty lakehouse in memory.
     pub lakehouse: Option<&'a str>,
-    /// The environment: whose runs and facts these are.
+    /// The environment of the runs and facts.
     pub environment: &'a Environment,
     /// The project's id, if there is a project.
     pub project: Option<&'a ProjectId>,
-    /// What `state:` says.
+    /// The value of `state:`.
     pub state: Option<&'a SecretTemplate>,
-    /// What models see as `target.name`.
+    /// The value of `target.name` in models.
     pub target: &'a Environment,
     /// `memory:`, if set.
     pub memory_bytes: Option<u64>,
@@ -90,9 +90,9 @@ pub struct ServiceOptions<'a> {
 /// Files that queries may read by name.
 #[derive(Clone, Copy)]
 pub enum FilesOfQueries<'a> {
-    /// Those below a folder.
+    /// Files in a folder.
     Below(&'a Path),
-    /// All; relative names start in a folder.
+    /// All files; relative names are relative to this folder.
     Anywhere(&'a Path),
 }
 
@@ -100,7 +100,7 @@ impl ProjectServices {
     /// Opens them.
     ///
     /// # Errors
-    /// `FixConfig` when folders cannot be made or the state store is not ours to read.
+    /// `FixConfig` if folders cannot be created, or if the state store cannot be used.
     pub fn open(options: ServiceOptions<'_>) -> Result<Self> {
         let ServiceOptions {
             dir,
@@ -209,10 +209,11 @@ impl ProjectServices {
         })
     }
 
-    /// Services without a project: an empty lakehouse in memory, and files, wherever they are; relative names start in `folder`.
+    /// Services without a project: an empty lakehouse in memory, and all files; relative names are relative
+    /// to `folder`.
     ///
     /// # Errors
-    /// Those of `open`; R0913 when there is no temporary folder.
+    /// Those of `open`; R0913 if there is no temporary folder.
     pub fn of_files(folder: &Path) -> Result<(Self, TempDir)> {
         let scratch = scratch()?;
         let environment = Environment::new("files");
