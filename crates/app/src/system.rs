@@ -13,7 +13,7 @@ use towpath_vocab::{Failure, Remedy, SecretTemplate};
 
 use crate::Result;
 
-/// This machine, seen from a project folder.
+/// The clock, environment and secrets of this machine, for a project folder.
 #[derive(Debug)]
 pub struct LocalSystem {
     started: Instant,
@@ -22,7 +22,7 @@ pub struct LocalSystem {
 }
 
 impl LocalSystem {
-    /// Reads the environment once. Variables that are not UTF-8 are left out.
+    /// Reads the environment once. Variables that are not UTF-8 are ignored.
     pub fn new(project_dir: PathBuf) -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -34,7 +34,7 @@ impl LocalSystem {
         }
     }
 
-    /// The values of the secrets that a text names, as far as they are set.
+    /// The values of the secrets that a text names, if they are set.
     pub(crate) fn secrets_in(&self, text: &str) -> Vec<String> {
         let names = named(text, "secret");
         names
@@ -42,7 +42,7 @@ impl LocalSystem {
             .collect()
     }
 
-    /// What a secret option becomes, and every value that its text names.
+    /// The resolved value of a secret option, and every value that its text names.
     pub(crate) fn values_in(&self, template: &SecretTemplate) -> Vec<String> {
         let text = template.template();
         let whole = substitute(text, &self.environment).ok();
@@ -61,7 +61,7 @@ fn named<'t>(text: &'t str, kind: &'t str) -> impl Iterator<Item = &'t str> {
     })
 }
 
-/// A moment as people and logs write it: RFC 3339, UTC, whole seconds.
+/// Formats a time as RFC 3339 in UTC with whole seconds.
 pub fn time_text(at_us: i64) -> String {
     jiff::Timestamp::from_second(at_us.div_euclid(1_000_000))
         .map(|t| t.to_string())
@@ -107,8 +107,8 @@ impl Secrets for LocalSystem {
     }
 }
 
-/// Replaces `${env:X}`, `${env:X:-default}` and `${secret:X}`. A secret is the variable of its name,
-/// or the file that the variable with `_FILE` behind its name points to.
+/// Replaces `${env:X}`, `${env:X:-default}` and `${secret:X}`. A secret is the variable with its name, or
+/// the contents of the file that the variable `NAME_FILE` names.
 fn substitute(template: &str, environment: &BTreeMap<String, String>) -> Result<String> {
     let mut out = String::with_capacity(template.len());
     let mut rest = template;

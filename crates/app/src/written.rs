@@ -9,7 +9,7 @@ use towpath_vocab::{Failure, Remedy};
 
 use crate::Result;
 
-/// Writes a file and the folders above it.
+/// Writes a file, and creates the folders above it.
 pub(crate) fn put(path: &Path, text: &str) -> Result<()> {
     let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     made.and_then(|()| std::fs::write(path, text))

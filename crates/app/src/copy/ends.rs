@@ -15,13 +15,13 @@ use towpath_vocab::{
 use crate::Result;
 use crate::services::{files_kind, of_scheme};
 
-/// One end of a copy.
+/// The source or the target of a copy.
 pub(super) struct End {
     pub(super) connection: ConnectionPlan,
     pub(super) object: String,
 }
 
-/// What a source means. A file that is named is read also when it is a link to anywhere.
+/// Parses a source. A named file is read even if it is a link that leads somewhere else.
 pub(super) fn source(
     text: &str,
     table: Option<&str>,
@@ -40,7 +40,7 @@ pub(super) fn source(
     Ok(end)
 }
 
-/// What an end means; `table` is the table of a database.
+/// Parses a source or a target; `table` is the table of a database.
 pub(super) fn end(
     text: &str,
     table: Option<&str>,
@@ -60,8 +60,8 @@ pub(super) fn end(
     }
 }
 
-/// Refuses the address of a database that is not a URL: as the name of a file it would be shown, with its
-/// password, and made.
+/// Refuses a connection string that is not a URL: as the name of a file it would be shown with its
+/// password, and the file would be created.
 pub(crate) fn refuse_address(text: &str, working_dir: &Path) -> Result<()> {
     let path = working_dir.join(text);
     let user_and_host = |text: &str| {
@@ -87,7 +87,7 @@ pub(crate) fn refuse_address(text: &str, working_dir: &Path) -> Result<()> {
     .help("write it as `postgres://USER:PASSWORD@HOST:PORT/DATABASE`"))
 }
 
-/// A database that is one file, and its path: by its scheme (`sqlite:data`) or by its ending.
+/// The connector and path of a database in one file: by its scheme (`sqlite:data`) or its ending.
 fn database_file<'a>(
     text: &'a str,
     specs: &'a [ConnectorSpec],
@@ -140,7 +140,7 @@ fn connection(name: &str, kind: &str, option: &str, value: OptionValue) -> Conne
     }
 }
 
-/// A file of a folder.
+/// A file in a folder.
 pub(super) fn file_end(text: &str, working_dir: &Path) -> Result<End> {
     let path = working_dir.join(text);
     let name = path
@@ -161,7 +161,7 @@ pub(super) fn file_end(text: &str, working_dir: &Path) -> Result<End> {
     })
 }
 
-/// `orders.csv.gz` and `public.orders` are both `orders` to a person.
+/// The short name of an object: `orders` for `orders.csv.gz` and `public.orders`.
 pub(super) fn stem(object: &str) -> String {
     let is_file = [".csv", ".tsv", ".jsonl", ".json", ".parquet"]
         .iter()

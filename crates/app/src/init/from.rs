@@ -20,12 +20,12 @@ use crate::copy::refuse_address;
 use crate::outside::{Looked, Outside, fact, look};
 use crate::services::{connector_specs, files_kind, of_scheme};
 
-/// The lakehouse schema that tables go to.
+/// The lakehouse schema of the loaded tables.
 const INTO: &str = "raw";
-/// Every table of every schema, and every file with an ending.
+/// All tables of all schemas, and all files with an ending.
 const ALL: &str = "*.*";
 
-/// A connection to be written, and the plan to look at it now.
+/// The connection of the new project, and its plan for the discovery.
 struct There {
     name: String,
     text: String,
@@ -33,7 +33,7 @@ struct There {
     variable: Option<Variable>,
 }
 
-/// Looks at what is there and drafts the project's files.
+/// Discovers the tables, and drafts the project's files.
 pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Result<Draft> {
     let outside = Outside::new(dir);
     let there = match from.split_once("://") {
@@ -91,7 +91,7 @@ pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Resul
     })
 }
 
-/// What messages call it: never the URL.
+/// The name of the source in messages: never the URL.
 fn from_shown<'a>(from: &'a str, there: &'a There) -> &'a str {
     if there.variable.is_some() {
         &there.name
@@ -144,7 +144,7 @@ fn database(url: &str, scheme: &str, outside: &Outside) -> Result<There> {
     })
 }
 
-/// The database in a URL, as a name: `postgres://u:p@h/shop?x=y` is `shop`.
+/// The name of the database in a URL: `shop` for `postgres://u:p@h/shop?x=y`.
 fn database_name(url: &str) -> Option<String> {
     let (_, rest) = url.split_once("://")?;
     let rest = rest.split(['?', '#']).next()?;
@@ -155,7 +155,7 @@ fn database_name(url: &str) -> Option<String> {
     (good && plain).then_some(name)
 }
 
-/// Files of a folder that no table reads, with what can be done about them.
+/// Notes about files of a folder that no table reads, with what the user can do.
 fn not_read(there: &There, found: &[Discovered], failed: &[(String, Failure)]) -> Vec<String> {
     let Some(folder) = there.plan.text("path").filter(|_| there.variable.is_none()) else {
         return Vec::new();
@@ -222,7 +222,7 @@ fn folder(dir: &Path, from: &Path) -> Result<There> {
     })
 }
 
-/// The path as a project in `dir` writes it: relative when it is in the project or beside it.
+/// The path in the files of a project in `dir`: relative if it is in the project or next to it.
 fn relative(dir: &Path, path: &Path) -> PathBuf {
     if let Ok(inside) = path.strip_prefix(dir) {
         return match inside.as_os_str().is_empty() {
@@ -283,12 +283,12 @@ steps:
     out
 }
 
-/// The step that builds whatever stands under `models/`.
+/// The step that builds all models in `models/`.
 const BUILD: &str = "  build:                                   # every query under models/, such as models/marts/orders.sql
     models: all
 ";
 
-/// A project around a dbt project: nothing of it is changed.
+/// A project for an existing dbt project, whose files are not changed.
 pub(super) fn around_dbt(name: &str, id: &str) -> Draft {
     let root = format!(
         "\
@@ -344,8 +344,8 @@ fn entry(name: &str, table: &Discovered, names: Naming) -> String {
     }
 }
 
-/// The table that an object becomes: `Order Details` -> `order_details`, `orders.csv.gz` -> `orders`,
-/// `sales.orders` -> `orders`, or `sales_orders` when there is another one.
+/// The table name for an object: `Order Details` -> `order_details`, `orders.csv.gz` -> `orders`,
+/// `sales.orders` -> `orders`, or `sales_orders` if there is another `orders`.
 fn table_name(object: &str, taken: &mut BTreeSet<String>) -> String {
     let file = object.rsplit('/').next().unwrap_or(object);
     let endings = [".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"];

@@ -18,7 +18,7 @@ use crate::folder::{DBT_PROJECT, refuse_links_out};
 
 const GITIGNORE: &str = ".towpath/\nlake/\n";
 
-/// What is to be made.
+/// The request of `init`.
 #[derive(Clone, Debug)]
 pub struct InitRequest {
     /// The folder; it is created if it does not exist.
@@ -27,16 +27,16 @@ pub struct InitRequest {
     pub from: Option<String>,
 }
 
-/// A variable that holds a secret.
+/// An environment variable with a secret.
 #[derive(Clone, Debug, Serialize)]
 pub struct Variable {
     /// Its name.
     pub name: String,
-    /// Whether it holds the value now.
+    /// Whether it is set now.
     pub is_set: bool,
 }
 
-/// What was made.
+/// The report of `init`.
 #[derive(Debug)]
 pub struct InitReport {
     /// The folder.
@@ -47,7 +47,7 @@ pub struct InitReport {
     pub files: Vec<String>,
     /// Tables that the pipeline loads; none for the sample.
     pub tables: usize,
-    /// What to know about them.
+    /// Notes about them.
     pub notes: Vec<String>,
     /// The variable that the connection's URL is read from.
     pub variable: Option<Variable>,
@@ -64,10 +64,10 @@ pub(super) struct Draft {
     pub(super) variable: Option<Variable>,
 }
 
-/// Makes a project.
+/// Creates a project.
 ///
 /// # Errors
-/// `Refused` when one of its files exists; why the outside system cannot be looked at.
+/// `Refused` if one of its files exists; otherwise why the external system cannot be read.
 pub async fn init(request: &InitRequest) -> Result<InitReport> {
     let dir = std::path::absolute(&request.dir).map_err(|error| failed(&request.dir, &error))?;
     refuse(&dir, &[("towpath.yml".to_owned(), String::new())])?;
@@ -126,13 +126,13 @@ async fn make(dir: &Path, source: Option<&str>) -> Result<InitReport> {
     })
 }
 
-/// Whether `--from` names the dbt project that the new project is to be around.
+/// Whether `--from` names the dbt project for which the new project is created.
 fn is_dbt(dir: &Path, source: &str) -> bool {
     let source = Path::new(source).canonicalize();
     source.is_ok_and(|source| source == dir && dir.join(DBT_PROJECT).is_file())
 }
 
-/// The folder's name, as a name.
+/// A project name from the name of the folder.
 fn project_name(dir: &Path) -> String {
     let folder = dir.file_name().map(|name| name.to_string_lossy());
     let name = folder.map(|folder| Naming::Snake.apply(&folder));

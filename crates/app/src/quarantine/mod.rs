@@ -19,7 +19,7 @@ use crate::Result;
 use crate::pipeline_lock::lock_pipeline;
 use crate::services::ProjectServices;
 
-/// Every table with rejected rows.
+/// All tables with rejected rows.
 pub async fn quarantine_list(
     services: &ProjectServices,
     plan: &Plan,
@@ -47,10 +47,10 @@ pub async fn quarantine_show(
     towpath_quarantine::show(&services.quarantine_ports(), load, table, limit).await
 }
 
-/// Gives the waiting rows of a table up; how many there were.
+/// Discards the waiting rows of a table, and returns their number.
 ///
 /// # Errors
-/// `FixConfig` when no load of the project writes this table, `Refused` while its pipeline runs.
+/// `FixConfig` if no load of the project writes this table, `Refused` while its pipeline runs.
 pub async fn quarantine_discard(
     services: &ProjectServices,
     plan: &Plan,
@@ -77,7 +77,7 @@ pub async fn quarantine_discard(
 /// Replays the waiting rows of a table.
 ///
 /// # Errors
-/// `FixConfig` when no load of the project writes this table, `Refused` while its pipeline runs.
+/// `FixConfig` if no load of the project writes this table, `Refused` while its pipeline runs.
 pub async fn quarantine_replay(
     services: &ProjectServices,
     plan: &Plan,

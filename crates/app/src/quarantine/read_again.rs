@@ -16,7 +16,7 @@ use crate::facts::external_key;
 use crate::services::{ProjectServices, spec_of};
 use crate::work::{load_spec, observed};
 
-/// Opens records of this load.
+/// Reads records of this load with its source.
 pub(super) fn reader_of<'a>(
     services: &'a ProjectServices,
     owner: &'a Owner<'a>,
@@ -57,7 +57,7 @@ fn unknown_columns(table: &TableName) -> Failure {
     Failure::new("R0958", Remedy::FixConfig, message).help("load the table once: towpath run")
 }
 
-/// The columns of the source: as they were discovered, or as the last run read them.
+/// The columns of the source: the discovered ones, or those that the last run read.
 pub(super) async fn columns(
     services: &ProjectServices,
     plan: &Plan,

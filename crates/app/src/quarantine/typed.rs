@@ -23,14 +23,14 @@ use towpath_vocab::{
 use crate::Result;
 use towpath_quarantine::Record;
 
-/// Rows typed from records, in one split whose ordinals are places in the list.
+/// A reader of typed rows from records, in one split whose ordinals are positions in the list.
 pub(super) struct TypedReader {
     table: TableSchema,
     events: Vec<Event>,
 }
 
 impl TypedReader {
-    /// Types all records.
+    /// Parses all records.
     pub(super) fn new(table: TableName, schema: SchemaRef, records: &[Record]) -> Result<Self> {
         let objects = records.iter().map(values).collect::<Result<Vec<_>>>()?;
         let mut columns: Vec<ArrayRef> = Vec::new();
@@ -89,7 +89,7 @@ fn values(record: &Record) -> Result<serde_json::Map<String, serde_json::Value>>
     })
 }
 
-/// A column of all records, NULL where a value does not read, and why for each such record.
+/// A column of all records, with NULL where a value does not parse, and the reason for each such record.
 fn column(
     objects: &[serde_json::Map<String, serde_json::Value>],
     field: &Field,

@@ -26,20 +26,20 @@ use towpath_vocab::{Failure, Position, PublishPlan, Remedy, SplitId, TableName};
 use crate::Result;
 use crate::services::ProjectServices;
 
-/// The schema under which the two versions stand in a comparison.
+/// The SQL schema of the two versions in a comparison.
 const SCHEMA: &str = "towpath_publish";
 
 /// A lakehouse table at one version.
 pub(super) struct Pinned {
     pub(super) version: u64,
     pub(super) id: String,
-    /// What tells its commit from any other that had or will have this number.
+    /// Identifies its commit, because other commits may have had, or may get, the same version number.
     pub(super) commit: Option<String>,
     pub(super) table: LakeCandidate,
 }
 
 impl Pinned {
-    /// The table as it is now; `None` when there is none.
+    /// The present version of a table; `None` if there is no such table.
     pub(super) async fn now(lake: &Lake, name: &TableName) -> Result<Option<Self>> {
         let Some(table) = lake.snapshot(name).await? else {
             return Ok(None);
@@ -56,7 +56,7 @@ impl Pinned {
         }))
     }
 
-    /// The engine reads its files.
+    /// Its files as a candidate for the engine.
     fn candidate(&self, services: &ProjectServices, publish: &PublishPlan) -> Result<Candidate> {
         Ok(Candidate {
             schema: Arc::clone(&self.table.schema),
@@ -65,14 +65,14 @@ impl Pinned {
         })
     }
 
-    /// The version as a fingerprint takes it: with the identity the table was made with, and its commit.
+    /// The version for a fingerprint: with the id of the table, and its commit.
     pub(super) fn input(&self) -> String {
         let (version, id, commit) = (self.version, &self.id, &self.commit);
         format!("version {version} of {id}, commit {commit:?}")
     }
 }
 
-/// The table was committed to between two looks at it.
+/// The failure if another commit was made to the table between two reads of its log.
 pub(super) fn overtaken(name: &TableName) -> Failure {
     Failure::new(
         "R0941",
@@ -85,19 +85,19 @@ pub(super) fn overtaken(name: &TableName) -> Failure {
 /// Which rows of the present version are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// Those that differ.
+    /// Rows that differ.
     Changed,
-    /// All: the user asked for it. Keys that are gone are deleted all the same.
+    /// All rows, because the user asked for it. Keys that are gone are deleted as well.
     All,
 }
 
-/// What is to be sent.
+/// What a publish sends.
 pub(super) enum Sending {
-    /// Nothing: the destination holds these very rows.
+    /// Nothing: the destination has exactly these rows.
     Nothing,
     /// These changes.
     Changes(Box<dyn Reader>),
-    /// Everything, because the versions cannot be compared, and why.
+    /// Everything, because the versions cannot be compared, with the reason.
     Everything(String),
 }
 
@@ -107,18 +107,18 @@ pub(super) struct Comparison<'a> {
     pub(super) publish: &'a PublishPlan,
     pub(super) now: &'a Pinned,
     pub(super) before: u64,
-    /// Which rows of the version before were sent.
+    /// The filter with which the earlier version was sent.
     pub(super) filter_before: Option<&'a str>,
-    /// Columns that are sent no longer: they become NULL.
+    /// Columns that are no longer sent: they become NULL.
     pub(super) dropped: &'a [FieldRef],
     pub(super) extent: Extent,
 }
 
 impl Comparison<'_> {
-    /// Finds out what is to be sent.
+    /// Finds out what to send.
     ///
     /// # Errors
-    /// Those of the query; that the old version is no longer there is none.
+    /// Those of the query. A missing old version is not an error.
     pub(super) async fn compare(&self) -> Result<Sending> {
         let from = &self.publish.from;
         let lake = &self.services.lake;
@@ -206,7 +206,7 @@ impl Comparison<'_> {
         ))))
     }
 
-    /// The engine reads the files of `native`.
+    /// Files as a candidate, which the engine reads by `native`.
     fn candidate(&self, files: LakeCandidate) -> Result<Candidate> {
         Ok(Candidate {
             schema: Arc::clone(&files.schema),
@@ -220,8 +220,8 @@ fn seen_as(name: &str) -> TableName {
     TableName::new(SCHEMA, name)
 }
 
-/// The columns of the present version, when the old one had none of them with another type. NULLs of
-/// either are allowed.
+/// The columns of the present version, if none of them had another type in the old version. Both may allow
+/// NULL or not.
 fn common(then: &Schema, now: &SchemaRef) -> Option<SchemaRef> {
     let mut fields = Vec::with_capacity(now.fields().len());
     for field in now.fields() {
@@ -241,7 +241,7 @@ fn common(then: &Schema, now: &SchemaRef) -> Option<SchemaRef> {
     )))
 }
 
-/// Columns, and those that only an older version had.
+/// The present columns, followed by those that only the older version had.
 fn with_columns_of(now: &SchemaRef, then: &Schema) -> SchemaRef {
     let is_old = |field: &&FieldRef| now.field_with_name(field.name()).is_err();
     let old = then.fields().iter().filter(is_old);
@@ -249,7 +249,7 @@ fn with_columns_of(now: &SchemaRef, then: &Schema) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields, now.metadata().clone()))
 }
 
-/// The files only one of two versions has. A file that both have holds the same rows in both.
+/// The files that only one of two versions has. A file in both has the same rows in both.
 fn apart(then: &LakeCandidate, now: &LakeCandidate) -> (LakeCandidate, LakeCandidate) {
     (then.without(now), now.without(then))
 }
@@ -267,7 +267,7 @@ pub(super) fn sent_columns(publish: &PublishPlan, schema: &SchemaRef) -> SchemaR
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
-/// Every row of the new version, and the keys that are gone.
+/// All rows of the new version, and deletes for the keys that are gone.
 fn every_row(all: QueryResult, changed: Differences) -> Differences {
     let all = all.batches.try_filter_map(|batch| {
         let rows = batch.num_rows();
@@ -281,7 +281,7 @@ fn every_row(all: QueryResult, changed: Differences) -> Differences {
     Box::pin(all.chain(gone))
 }
 
-/// The questions, as SQL: the engine only reads, so that it needs no memory for it.
+/// The SQL of the queries. They only read rows, so the engine needs no memory for them.
 struct Text {
     columns: Vec<String>,
     key: Vec<String>,
@@ -307,25 +307,25 @@ impl Text {
         format!("select {columns} from {SCHEMA}.{table}{filter}")
     }
 
-    /// What was sent of the version before.
+    /// The rows of the earlier version that were sent.
     fn rows_before(&self) -> String {
         let (columns, filter) = (self.columns.join(", "), &self.filter_before);
         format!("select {columns} from {SCHEMA}.then_only{filter}")
     }
 
-    /// Every key of the new version.
+    /// All keys of the new version.
     fn keys(&self) -> String {
         let (key, filter) = (self.key.join(", "), &self.filter);
         format!("select {key} from {SCHEMA}.now{filter}")
     }
 }
 
-/// A filter on lines of its own: a comment at its end must not swallow what follows.
+/// A filter on lines of its own, so that a comment at its end does not hide the SQL that follows.
 fn filter_text(filter: Option<&str>) -> String {
     filter.map_or_else(String::new, |text| format!(" where (\n{text}\n)"))
 }
 
-/// How many rows of a version are sent.
+/// The number of rows of a version that are sent.
 pub(super) async fn rows_to_send(
     services: &ProjectServices,
     publish: &PublishPlan,
@@ -348,7 +348,7 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Every row that is sent of a version, with columns that are sent no longer as NULL.
+/// All rows of a version that are sent, with NULL in columns that are no longer sent.
 pub(super) async fn rows_with_nulls(
     services: &ProjectServices,
     publish: &PublishPlan,
@@ -371,14 +371,14 @@ pub(super) async fn rows_with_nulls(
     Ok(Box::new(rows))
 }
 
-/// Batches, each with the operation of every row where they differ.
+/// Batches, each with the operations of its rows if not all are inserts.
 type ChangedRows = BoxStream<Result<(RecordBatch, Option<OpColumn>)>>;
 
-/// Rows with what is to be done with them, where that differs from row to row.
+/// A reader of rows with their operations.
 struct Changes {
     table: TableName,
     object: String,
-    /// The columns that are sent, and those that become NULL.
+    /// The columns that are sent, followed by those that become NULL.
     schema: SchemaRef,
     changes: Option<ChangedRows>,
 }
@@ -401,7 +401,7 @@ impl Changes {
     }
 }
 
-/// A batch of the first columns, with the others as NULL.
+/// A batch with the first columns, and with NULL in the others.
 fn filled(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let dropped = schema.fields().iter().skip(batch.num_columns());
     let nulls = dropped.map(|field| new_null_array(field.data_type(), batch.num_rows()));
@@ -458,7 +458,7 @@ fn other_columns(error: &arrow_schema::ArrowError) -> Failure {
     Failure::new("R0942", Remedy::Bug, message)
 }
 
-/// A reader with more to say.
+/// A reader with additional notes.
 pub(super) struct Noted {
     pub(super) reader: Box<dyn Reader>,
     pub(super) notes: Vec<String>,

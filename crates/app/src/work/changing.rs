@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use towpath_sql::{changing_calls, changing_words};
 use towpath_vocab::{Action, Materialized, ModelPlan, Plan, TableName};
 
-/// Tables of models that give other rows at another time.
+/// The tables of models whose results change over time.
 pub(crate) fn changing_models(plan: &Plan) -> BTreeSet<TableName> {
     let tasks = plan.pipelines.iter().flat_map(|pipeline| &pipeline.tasks);
     let models: Vec<&ModelPlan> = tasks
@@ -45,8 +45,8 @@ pub(crate) fn changing_models(plan: &Plan) -> BTreeSet<TableName> {
     }
 }
 
-/// Whether a model's own text asks the clock or chance. What is rendered only when it runs is judged by
-/// its words.
+/// Whether a model's own text uses the clock or random numbers. A template that is rendered in the run is
+/// checked by its words.
 fn asks_for_more(model: &ModelPlan) -> bool {
     match &model.sql {
         Some(sql) => !changing_calls(sql).is_empty(),

@@ -15,10 +15,10 @@ use towpath_vocab::{SchemaChange, TableName, TablePlan, TaskKey, WriteMode};
 
 use crate::Result;
 
-/// A destination whose columns are compared with those that come.
+/// A destination wrapper that compares the columns of the table with those that are written.
 pub(super) struct WatchedColumns {
     inner: Arc<dyn Destination>,
-    /// Names of columns whose type the project declares.
+    /// The names of columns whose type the project declares.
     declared: Vec<String>,
     notes: Mutex<Vec<String>>,
 }
@@ -33,13 +33,13 @@ impl WatchedColumns {
         }
     }
 
-    /// What was noted.
+    /// The notes.
     pub(super) fn notes(&self) -> Vec<String> {
         let notes = self.notes.lock();
         notes.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The columns, those with a declared type marked.
+    /// The columns, with a mark on those with a declared type.
     fn marked(&self, schema: &SchemaRef) -> SchemaRef {
         let fields = schema.fields().iter().map(|field| {
             if !self.declared.contains(field.name()) {
@@ -114,7 +114,7 @@ fn compared(before: &Schema, coming: &Schema, change: SchemaChange) -> Vec<Strin
     notes
 }
 
-/// The lakehouse compares names without case.
+/// Compares names without regard to case, as the lakehouse does.
 fn same(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }

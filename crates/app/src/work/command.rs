@@ -29,7 +29,8 @@ use super::write_table::TableWrite;
 use crate::services::files_kind;
 use crate::{Result, private};
 
-/// How long a program has between TERM and KILL; less than a run waits for its attempts to stop.
+/// The time of a program between TERM and KILL; it is shorter than the time that a run gives its attempts
+/// to stop.
 const GRACE: Duration = Duration::from_secs(8);
 
 pub(super) async fn run(
@@ -83,8 +84,8 @@ pub(super) async fn run(
     })
 }
 
-/// The same for every attempt of a task in its run, and for nothing else: not for another environment,
-/// not for a run of the same name from before the state store was deleted.
+/// The idempotency key: the same for every attempt of a task in its run, and different for everything else,
+/// also for another environment, or a run with the same name from before the state store was deleted.
 fn idempotency_key(work: &RunExecutor, task: &PlannedTask) -> String {
     format!(
         "{}/{}/{}-{}/{}",
@@ -92,7 +93,7 @@ fn idempotency_key(work: &RunExecutor, task: &PlannedTask) -> String {
     )
 }
 
-/// Runs the program to its end; only what earlier attempts printed is in its folder.
+/// Runs the program to its end, in a folder that contains only the logs of earlier attempts.
 async fn carry_out(
     work: &RunExecutor,
     task: &PlannedTask,
@@ -131,8 +132,8 @@ async fn carry_out(
     judge(task, command, &exit, &log)
 }
 
-/// A table that the run which is done again, or a later one, has appended to: its program would leave
-/// the same rows again.
+/// A table to which the run that is rerun, or a later one, has appended: its program would write the same
+/// rows again.
 async fn appended<'a>(
     work: &RunExecutor,
     task: &PlannedTask,
@@ -149,7 +150,8 @@ async fn appended<'a>(
     Ok(None)
 }
 
-/// A variable's value: what the run knows, then secrets, which only the program sees.
+/// The value of a variable: values of the run are replaced first, then secrets, which only the program
+/// gets.
 async fn resolved(work: &RunExecutor, text: &str) -> Result<String> {
     let text = of_run(work, text)?;
     work.services
@@ -158,8 +160,8 @@ async fn resolved(work: &RunExecutor, text: &str) -> Result<String> {
         .await
 }
 
-/// Replaces `${run:…}`. A run without a schedule has no interval: asking for one is a mistake, not an
-/// empty text.
+/// Replaces `${run:…}`. A run without a schedule has no interval; using it then is a mistake, not an empty
+/// text.
 fn of_run(work: &RunExecutor, text: &str) -> Result<String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -205,7 +207,7 @@ fn output_folder(folder: &Path, table: &TableName) -> PathBuf {
     folder.join(OUT).join(table.to_string())
 }
 
-/// One empty folder per output table.
+/// Creates one empty folder for each output table.
 fn prepare_folder(folder: &Path, command: &CommandPlan) -> Result<Vec<PathBuf>> {
     let not_made = |error: std::io::Error| {
         Failure::new(
@@ -261,8 +263,8 @@ async fn write_step(
     Ok(path)
 }
 
-/// Loads what the program left in an output folder. The commit says of which attempt of the program it
-/// is: another attempt's is not taken for it.
+/// Loads the files that the program wrote to an output folder. The commit names the attempt of the program,
+/// so that of another attempt is not taken for it.
 async fn keep(
     work: &RunExecutor,
     task: &PlannedTask,

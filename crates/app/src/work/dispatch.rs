@@ -51,7 +51,7 @@ impl TaskExecutor for RunExecutor {
 }
 
 impl RunExecutor {
-    /// Why a task is not done in a run that reads a part of its sources.
+    /// Why a task is skipped in a run that reads a part of its sources.
     fn kept_back(&self, action: &Action) -> Option<String> {
         let limit = self.options.limit?;
         let what = match action {

@@ -13,10 +13,10 @@ use towpath_vocab::{
 use super::generation::GenerationClaim;
 use crate::Result;
 
-/// Changes when the meaning of a node, or how it is written down, changes in a later version.
+/// The version of the fingerprint: changes if the meaning of a node, or its serialised form, changes.
 const FORM: &str = "2";
 
-/// The fingerprint of a task over its inputs' versions.
+/// The fingerprint of a task with the versions of its inputs.
 pub(crate) fn fingerprint(task: &PlannedTask, inputs: &[String]) -> Result<String> {
     let node = serde_json::to_string(&bare(&task.action)).map_err(|error| {
         Failure::new(
@@ -37,8 +37,8 @@ pub(crate) fn fingerprint(task: &PlannedTask, inputs: &[String]) -> Result<Strin
         .collect())
 }
 
-/// The fingerprint, or the form in which an earlier version stored it with the commit that the destination
-/// holds: inputs had no commits in their text. What was appended then is not appended again.
+/// The fingerprint, or the one that an earlier version of Towpath stored with the last commit, in which the
+/// inputs had no commit ids. So rows that were appended then are not appended again.
 pub(crate) fn held_form(
     task: &PlannedTask,
     (print, inputs): (String, &[String]),
@@ -59,7 +59,7 @@ pub(crate) fn held_form(
     })
 }
 
-/// A graph without what does not change what it does.
+/// A graph without the parts that do not change what it does.
 pub(crate) fn stable_parts(pipeline: &PlannedPipeline) -> PlannedPipeline {
     let mut pipeline = pipeline.clone();
     for task in &mut pipeline.tasks {
@@ -69,8 +69,8 @@ pub(crate) fn stable_parts(pipeline: &PlannedPipeline) -> PlannedPipeline {
     pipeline
 }
 
-/// What a node says, without where it stands in a file and what earlier runs observed. What a user
-/// wrote is never looked into.
+/// The contents of a node, without its position in a file and without what earlier runs observed. Values
+/// that a user wrote are not changed.
 fn bare(action: &Action) -> Action {
     let mut action = action.clone();
     match &mut action {

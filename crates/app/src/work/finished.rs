@@ -18,11 +18,11 @@ struct CompletionMarker {
     version: u32,
     /// The program and its inputs.
     identity: String,
-    /// The attempt that ended well.
+    /// The successful attempt.
     attempt: String,
 }
 
-/// The attempt of this program over these inputs that ended well, if one did.
+/// The successful attempt of this program with these inputs, if there is one.
 pub(super) fn read(folder: &Path, identity: &str) -> Result<Option<String>> {
     let path = folder.join(MARK);
     let text = match fs::read_to_string(&path) {
@@ -37,7 +37,7 @@ pub(super) fn read(folder: &Path, identity: &str) -> Result<Option<String>> {
         .map(|mark| mark.attempt))
 }
 
-/// Makes durable what the program left, then the mark.
+/// Makes the files of the program durable, and then the marker.
 pub(super) fn write(folder: &Path, identity: &str, attempt: &str) -> Result<()> {
     let mark = CompletionMarker {
         version: 1,
@@ -70,7 +70,7 @@ pub(super) fn write(folder: &Path, identity: &str, attempt: &str) -> Result<()> 
     keep().map_err(|error| unkept(&path, &error))
 }
 
-/// Every file and folder below, durable; links that programs leave are followed by nobody.
+/// Makes every file and folder in a folder durable; links are not followed.
 fn settle(folder: &Path) -> std::io::Result<()> {
     if !folder.is_dir() {
         return Ok(());

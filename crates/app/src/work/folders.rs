@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 use towpath_ports::RunRecord;
 use towpath_vocab::TaskId;
 
-/// Where what programs leave for the lakehouse lies, in the folder of their task.
+/// The folder of a program's output files, in the folder of its task.
 pub(super) const OUT: &str = "out";
-/// What a program is told.
+/// The JSON file for the program.
 pub(super) const STEP: &str = "step.json";
-/// That it has ended well.
+/// The marker file of a successful program.
 pub(super) const FINISHED: &str = "finished.json";
 
-/// The name of an attempt's output, around its number.
+/// The name of an attempt's log, before and after its number.
 const LOG: (&str, &str) = ("output-", ".log");
 
-/// What tells a run from every other one, also from those of another state store. Runs of earlier versions
-/// have no id; there the time they began stands for it.
+/// Distinguishes a run from all others, also from those of another state store. Runs of earlier versions
+/// have no id; for them it is the time at which they began.
 pub(crate) fn run_id(record: &RunRecord) -> String {
     let id = record.request.get("id").and_then(|id| id.as_str());
     id.map_or_else(|| format!("{:x}", record.started_us), str::to_owned)
@@ -45,12 +45,12 @@ pub(crate) fn task_folder(run: &Path, task: &TaskId) -> PathBuf {
     run.join(task.as_str())
 }
 
-/// What one attempt of a task's program printed.
+/// The log of one attempt of a task's program.
 pub(crate) fn log_of(task: &Path, attempt: u32) -> PathBuf {
     task.join(format!("{}{attempt}{}", LOG.0, LOG.1))
 }
 
-/// What a task's program printed, the first attempt first.
+/// The logs of a task's program, the first attempt first.
 pub(crate) fn logs_in(task: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(task) else {
         return Vec::new();
@@ -67,7 +67,7 @@ pub(crate) fn logs_in(task: &Path) -> Vec<PathBuf> {
     logs.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Makes room for an attempt: what an earlier one left goes, what it printed stays.
+/// Prepares the folder for an attempt: deletes the files of an earlier one, but keeps its log.
 pub(super) fn clear(task: &Path) -> std::io::Result<()> {
     for path in [task.join(FINISHED), task.join(STEP)] {
         gone(std::fs::remove_file(path))?;
@@ -75,7 +75,8 @@ pub(super) fn clear(task: &Path) -> std::io::Result<()> {
     gone(std::fs::remove_dir_all(task.join(OUT)))
 }
 
-/// A run that ended well needs nothing of it any more. What cannot be deleted is only in the way.
+/// Deletes the files of a run that ended well, except the logs. A file that cannot be deleted is not an
+/// error.
 pub(crate) fn tidy<'a>(run: &Path, tasks: impl Iterator<Item = &'a TaskId>) {
     for task in tasks {
         let folder = task_folder(run, task);

@@ -15,23 +15,23 @@ use super::scope::RunExecutor;
 use crate::Result;
 use crate::services::spec_of;
 
-/// What would become of one task.
+/// The forecast for one task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forecast {
     /// What it would do.
     pub effect: PlannedEffect,
-    /// Because of what, in words.
+    /// The reason, in words.
     pub because: String,
 }
 
 /// What a task would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlannedEffect {
-    /// Nothing: what it made is there and would be the same.
+    /// Nothing: its result exists and would be the same.
     Nothing,
-    /// It would be done.
+    /// It would run.
     Does,
-    /// That is known only when it runs.
+    /// It is known only in the run.
     Depends,
 }
 
@@ -120,7 +120,7 @@ impl RunExecutor {
         })
     }
 
-    /// What is said without looking at what is there.
+    /// The forecast that does not depend on existing results, if there is one.
     fn whatever_is_there(&self, task: &PlannedTask) -> Option<Forecast> {
         match &task.action {
             Action::Command(_) => Some(Forecast::does("a command runs every time")),
@@ -138,7 +138,7 @@ impl RunExecutor {
         }
     }
 
-    /// True when the lakehouse holds what a task made. External systems are not asked.
+    /// True if the lakehouse has the result of a task. External systems are not contacted.
     async fn holds(&self, task: &PlannedTask, now: &str) -> Result<bool> {
         let plan = match &task.action {
             Action::Load(load) => &load.table,
@@ -166,7 +166,7 @@ fn changed(task: &PlannedTask, run: &RunName) -> String {
     format!("{what} changed since {run}")
 }
 
-/// True when looking at a source shows whether it holds anything new.
+/// True if a source can say whether it has something new.
 fn tells_version(kind: &str) -> bool {
     spec_of(kind).is_some_and(|spec| spec.tells_version)
 }

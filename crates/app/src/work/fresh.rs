@@ -18,7 +18,7 @@ use super::scope::RunExecutor;
 use crate::Result;
 
 impl RunExecutor {
-    /// Tasks of a resumed run that ended well on inputs that are others now.
+    /// Tasks of a resumed run that ended well, but whose inputs have changed since.
     pub(crate) async fn outdated(
         &self,
         pipeline: &PlannedPipeline,
@@ -38,7 +38,7 @@ impl RunExecutor {
         outdated
     }
 
-    /// The fingerprint a task would get now.
+    /// The fingerprint that a task would get now.
     pub(super) async fn print_now(&self, task: &PlannedTask) -> Result<Option<String>> {
         match &task.action {
             Action::Load(load) => {

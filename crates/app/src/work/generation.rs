@@ -10,36 +10,36 @@ use towpath_vocab::{Generation, Position, RunName, TaskKey};
 
 use crate::Result;
 
-/// What an attempt may write.
+/// The generation that an attempt may write.
 pub(crate) struct GenerationClaim {
     /// Its generation.
     pub(crate) generation: Generation,
-    /// What the destination holds of this task.
+    /// The last commit of this task in the destination.
     pub(crate) last: Option<Committed>,
-    /// True when this run's generation is already committed: only the state store did not hear of it.
+    /// True if the generation of this run is already committed, but the state store does not have it.
     pub(crate) is_done: bool,
 }
 
 impl GenerationClaim {
-    /// The fingerprint of what the destination holds, where it was stored with the commit.
+    /// The fingerprint of the last commit in the destination, if it was stored with it.
     pub(crate) fn held_fingerprint(&self) -> Option<&str> {
         self.last.as_ref()?.token.fingerprint.as_deref()
     }
 
-    /// The commit the source is read from; 0 when there is none.
+    /// The commit from whose position the source is read; 0 if there is none.
     pub(crate) fn after(&self) -> Generation {
         let held = self.last.as_ref();
         held.map_or(Generation(0), |last| last.token.generation)
     }
 
-    /// How far the source was read by what the destination holds.
+    /// The position of the last commit in the destination.
     pub(crate) fn position(&self) -> Position {
         let held = self.last.as_ref();
         held.map_or_else(Position::default, |last| last.token.position.clone())
     }
 }
 
-/// The turn of one attempt, which would leave a commit with this fingerprint.
+/// Claims a generation for one attempt, whose commit would have this fingerprint.
 pub(crate) async fn claim_generation(
     store: &dyn StateStore,
     destination: &dyn Destination,
@@ -75,7 +75,7 @@ pub(crate) async fn claim_generation(
     })
 }
 
-/// True unless both fingerprints are known and differ: then the inputs changed behind the commit.
+/// True unless both fingerprints are known and differ, because then the inputs changed after the commit.
 fn is_of(last: Option<&Committed>, fingerprint: Option<&str>) -> bool {
     let held = last.and_then(|last| last.token.fingerprint.as_deref());
     match (held, fingerprint) {

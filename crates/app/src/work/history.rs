@@ -24,10 +24,10 @@ pub(super) struct CommitHistory {
     pub(super) tables: BTreeMap<TableName, HistoryOf>,
 }
 
-/// What is known of a table before it is written.
+/// What is known about a table before it is written.
 pub(super) struct HistoryOf {
     pub(super) lineage: TableLineage,
-    /// Where it is, for tables whose columns are remembered.
+    /// The destination, for tables whose columns are stored.
     pub(super) lake: Option<Arc<dyn Destination>>,
 }
 
@@ -56,7 +56,7 @@ impl CommitObserver for CommitHistory {
     }
 }
 
-/// Stores which columns a table of the lakehouse has now.
+/// Stores the present columns of a table of the lakehouse.
 pub(super) async fn observe(
     services: &ProjectServices,
     environment: &Environment,
@@ -71,7 +71,7 @@ pub(super) async fn observe(
     store.put_fact(environment, &table.to_string(), &fact).await
 }
 
-/// Columns as they are seen now.
+/// Columns as an observed fact of now.
 pub(super) fn observed(services: &ProjectServices, schema: SchemaRef) -> TableFact {
     TableFact {
         schema,

@@ -13,17 +13,17 @@ use towpath_vocab::{Failure, Remedy, TableName};
 
 use crate::Result;
 
-/// Endings of files that can become rows.
+/// Endings of data files.
 const KINDS: [&str; 6] = ["csv", "tsv", "jsonl", "ndjson", "json", "parquet"];
-/// Endings that may stand behind those.
+/// Endings of compressed files, which may follow those.
 const PACKED: [&str; 3] = ["gz", "zst", "zstd"];
-/// At most so many names in a message.
+/// The most names in a message.
 const NAMED: usize = 20;
 
-/// The glob that means every file of an output folder that is taken.
+/// The glob that matches every data file of an output folder.
 ///
 /// # Errors
-/// R0953 when there is none, R0954 when they are of several kinds, R0957 when some cannot be taken.
+/// R0953 if there is none, R0954 if they have several formats, R0957 if there are other files.
 pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
     let mut found = OutputFiles::default();
     found.walk(output, "").map_err(|error| {
@@ -58,11 +58,11 @@ pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
 
 #[derive(Default)]
 struct OutputFiles {
-    /// The endings of files that can be taken.
+    /// The endings of the data files.
     endings: BTreeSet<String>,
-    /// What cannot be taken, relative to the folder.
+    /// Files that cannot be loaded, relative to the folder.
     others: BTreeSet<String>,
-    /// What is left out because of its name.
+    /// Files that are skipped because of their names.
     left_out: BTreeSet<String>,
 }
 
@@ -97,7 +97,7 @@ impl OutputFiles {
         Ok(())
     }
 
-    /// Names the data files in a folder that is left out.
+    /// Finds the data files in a folder that is skipped.
     fn look_behind(&mut self, folder: &Path, above: &str) -> std::io::Result<()> {
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
@@ -127,7 +127,7 @@ impl OutputFiles {
     }
 }
 
-/// The last known ending of a name, as it is written.
+/// The last known ending of a name, with its case.
 fn ending(name: &str) -> Option<String> {
     let known = |of: &[&str], ending: &str| of.contains(&ending.to_ascii_lowercase().as_str());
     let (stem, last) = name.rsplit_once('.')?;

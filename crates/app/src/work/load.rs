@@ -22,7 +22,7 @@ use super::write_table::TableWrite;
 use crate::Result;
 use crate::services::parallelism;
 
-/// Rows and bytes a batch aims for.
+/// The rows and bytes that a batch should have.
 const BATCH_ROWS: usize = 32 * 1024;
 const BATCH_BYTES: usize = 8 << 20;
 
@@ -116,14 +116,14 @@ pub(super) async fn load(
     Ok(outcome)
 }
 
-/// Rows that this load takes away when its source has none.
+/// The rows of the table that this load would delete if its source is empty.
 fn rows_before(work: &RunExecutor, load: &LoadPlan, claim: &GenerationClaim) -> Option<u64> {
     let replaces = load.read == ReadMode::Full && load.table.write.mode == WriteMode::Replace;
     let last = claim.last.as_ref()?;
     (replaces && work.options.limit.is_none()).then_some(last.stats.rows_in)
 }
 
-/// What a load reads, with what the user said for this run.
+/// What a load reads, with the options of this run.
 pub(super) fn read_spec(work: &RunExecutor, load: &LoadPlan) -> ReadSpec {
     let mut spec = load_spec(load);
     spec.limit = work.options.limit;
@@ -159,7 +159,7 @@ pub(crate) fn load_spec(load: &LoadPlan) -> ReadSpec {
     }
 }
 
-/// Whether rows that come a second time stand once in the table.
+/// Whether rows that are written twice are in the table once.
 fn may_repeat(write: &WritePlan) -> bool {
     let by_key = [
         WriteMode::Merge,
@@ -169,7 +169,7 @@ fn may_repeat(write: &WritePlan) -> bool {
     !write.key.is_empty() && by_key.contains(&write.mode)
 }
 
-/// Types of columns that come straight from the source: the reader applies them.
+/// The declared types of columns that come directly from the source; the reader applies them.
 fn declared(columns: &[ColumnPlan]) -> Vec<ColumnPlan> {
     columns
         .iter()
@@ -178,7 +178,7 @@ fn declared(columns: &[ColumnPlan]) -> Vec<ColumnPlan> {
         .collect()
 }
 
-/// What the run itself learned of a load's lineage, when nothing was known at check time.
+/// The lineage of a load from its columns in the run, if they were not known at check time.
 fn identity_lineage(load: &LoadPlan, schema: &arrow_schema::SchemaRef) -> TableLineage {
     let object = match &load.selection {
         Selection::Object(object) => object.clone(),

@@ -91,12 +91,12 @@ pub(super) async fn build(
     .map_err(|failure| with_way_out(failure, model))
 }
 
-/// Whether an incremental model is built anew: what its config says, else the flag.
+/// Whether an incremental model is rebuilt: by its config, or otherwise by the flag.
 fn is_anew(work: &RunExecutor, model: &ModelPlan) -> bool {
     model.full_refresh.unwrap_or(work.options.full_refresh)
 }
 
-/// A key that repeats in a model is mended in its SQL.
+/// Adds help to the failure of a repeated key in a model: it must be corrected in the SQL.
 fn with_way_out(failure: Failure, model: &ModelPlan) -> Failure {
     let key = &model.table.write.key;
     let is_keys =
@@ -114,8 +114,8 @@ fn with_way_out(failure: Failure, model: &ModelPlan) -> Failure {
     }
 }
 
-/// What a model's result depends on beside its own text: the versions of what it reads, and the
-/// variables its template asks for.
+/// What the result of a model depends on in addition to its text: the versions of the tables that it reads,
+/// and the variables that its template uses.
 pub(super) async fn inputs(engine: &Engine, model: &ModelPlan) -> Result<Vec<String>> {
     let mut read: Vec<TableName> = model.references.values().cloned().collect();
     read.extend(model.reads.iter().cloned());
@@ -132,7 +132,7 @@ pub(super) async fn inputs(engine: &Engine, model: &ModelPlan) -> Result<Vec<Str
     Ok(versions.chain(variables).collect())
 }
 
-/// A view holds no rows: only its text is kept, and its lineage. What it would show is judged before.
+/// Stores a view: its text and its lineage, because it has no rows. Its checks run before.
 async fn view(
     work: &RunExecutor,
     task: &PlannedTask,
@@ -192,7 +192,7 @@ async fn view(
     })
 }
 
-/// Asks a view's checks of what it would show. Where one fails, the view stays as it was.
+/// Runs the checks of a view on the rows that it would show. If one fails, the view does not change.
 async fn judge(
     work: &RunExecutor,
     task: &PlannedTask,
@@ -227,8 +227,8 @@ async fn judge(
     Err(of_view(stopped, stands.map(|view| view.sql == sql)))
 }
 
-/// What is visible of a view whose test failed. A view holds no rows: when its text is stored, it shows
-/// what its tables hold now. `same` is whether the stored text is the one that was judged.
+/// The failure of a view whose test failed, with what readers see. A stored view shows the present rows of
+/// its tables. `same` says whether the stored text is the one that was checked.
 fn of_view(stopped: Failure, same: Option<bool>) -> Failure {
     let visible = match same {
         Some(true) => {
@@ -257,7 +257,7 @@ fn of_view(stopped: Failure, same: Option<bool>) -> Failure {
     }
 }
 
-/// Lineage of a statement becomes lineage of a table.
+/// Turns the lineage of a statement into that of a table.
 fn aimed(mut lineage: TableLineage, target: &TableName) -> TableLineage {
     for edge in &mut lineage.edges {
         edge.to = ColumnRef {

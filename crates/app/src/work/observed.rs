@@ -16,10 +16,10 @@ use towpath_vocab::{LoadPlan, OptionValue, Selection, TableFact};
 use crate::Result;
 use crate::facts::external_key;
 
-/// Schema metadata of an observed table: the options it was read by, as a hash.
+/// Schema metadata of an observed table: a hash of the options with which it was read.
 const READ_BY: &str = "towpath.read_by";
 
-/// The source's columns as they were, under its own names.
+/// The columns of the source in the last read, with their names in the source.
 pub(crate) async fn observed(
     destination: &dyn Destination,
     facts: &[(String, TableFact)],
@@ -54,7 +54,7 @@ pub(crate) async fn observed(
     Ok((!fields.is_empty()).then(|| Arc::new(Schema::new(fields))))
 }
 
-/// Columns of the table that come straight from the source.
+/// Columns of the table that come directly from the source.
 fn of_table<'t>(table: &'t SchemaRef, load: &'t LoadPlan) -> impl Iterator<Item = Field> + 't {
     table.fields().iter().filter_map(|field| {
         let mut plans = load.table.columns.iter();
@@ -81,13 +81,13 @@ fn copy_metadata(field: &mut Field, known: &Field) {
     field.set_metadata(of_reading.collect());
 }
 
-/// What a read found, with the options it was read by.
+/// The columns of a read, with the options with which it was read.
 pub(super) fn stamped_schema(schema: &SchemaRef, load: &LoadPlan) -> SchemaRef {
     let metadata = HashMap::from([(READ_BY.to_owned(), options_hash(load))]);
     Arc::new(Schema::new_with_metadata(schema.fields().clone(), metadata))
 }
 
-/// A hash of the options that say how a source is read.
+/// A hash of the options with which a source is read.
 fn options_hash(load: &LoadPlan) -> String {
     let mut hash = Sha256::new();
     for (name, value) in &load.connection.options {

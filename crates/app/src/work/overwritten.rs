@@ -10,13 +10,13 @@ use towpath_vocab::{TaskKey, TaskKind};
 
 use crate::Result;
 
-/// How a compaction stands in a table's history: it changes no row.
+/// The operation of a compaction in a table's history; it changes no row.
 const COMPACT: &str = "compact";
-/// How other programs call theirs.
+/// The operation of a compaction by other programs.
 const OPTIMIZE: &str = "OPTIMIZE";
 
-/// True when rows were changed after the last commit of this task, and neither by it nor by a replay
-/// of what it had rejected. Entries that were cleaned away are taken for its own.
+/// True if rows were changed after the last commit of this task, except by a replay of its rejected
+/// records. Log entries that were cleaned up are assumed to be its own.
 pub(super) async fn is_overwritten(lake: &Lake, task: &TaskKey) -> Result<bool> {
     for limit in [1, 16, usize::MAX] {
         let entries = lake.history(&task.table, limit).await?;
@@ -30,7 +30,7 @@ pub(super) async fn is_overwritten(lake: &Lake, task: &TaskKey) -> Result<bool> 
     Ok(false)
 }
 
-/// What one version says; `None` when it says nothing.
+/// What one version says about this; `None` if it says nothing.
 fn told(entry: &HistoryEntry, task: &TaskKey) -> Option<bool> {
     let changed = entry.files_added + entry.files_removed > 0;
     let replay = task.beside(TaskKind::Replay);

@@ -108,23 +108,23 @@ pub(super) async fn publish(
     .await
 }
 
-/// One publish, before it is known what is sent.
+/// A publish, before it is known what it sends.
 struct Outgoing<'a> {
     work: &'a RunExecutor,
     publish: &'a PublishPlan,
     now: &'a Pinned,
     destination: &'a dyn Destination,
-    /// The task without its inputs: another one has not sent what this one would have.
+    /// The identity of the task without its inputs; a task with another identity sends other rows.
     identity: String,
-    /// What the destination holds.
+    /// What the destination has.
     sent: Option<Sent>,
     same: Option<Same>,
     target: Target,
 }
 
 impl Outgoing<'_> {
-    /// True when the destination holds this version, or one that an earlier run found to be the same,
-    /// and nobody has changed the target since.
+    /// True if the destination has this version, or one that an earlier run found to be equal, and nobody
+    /// has changed the target since.
     async fn is_up_to_date(
         &self,
         task: &PlannedTask,
@@ -143,8 +143,8 @@ impl Outgoing<'_> {
         Ok(is_known_same || self.work.is_up_to_date(task, print, claim, mode).await?)
     }
 
-    /// True when all rows are to be sent because of what others did to the target. What was added is not
-    /// added again while some of it is there.
+    /// True if all rows must be sent because others have changed the target. Appended rows are not appended
+    /// again while some of them are still there.
     fn is_changed(&self) -> bool {
         match self.mode() {
             WriteMode::Append => self.target.is_emptied(),
@@ -160,7 +160,7 @@ impl Outgoing<'_> {
         self.target.is_sole()
     }
 
-    /// What is sent, with what that changes in the plan; `None` when there is nothing to send.
+    /// A reader of the rows to send; adapts the plan. `None` if there is nothing to send.
     async fn reader(&self, plan: &mut TablePlan) -> Result<Option<Box<dyn Reader>>> {
         let mut notes = Vec::new();
         if let Some(drift) = self.target.drift().filter(|_| self.is_changed()) {
@@ -181,8 +181,8 @@ impl Outgoing<'_> {
         Ok(reader.map(noted))
     }
 
-    /// `--full-refresh` of what only adds: the target becomes what the source is, where no row of others
-    /// would go with it.
+    /// `--full-refresh` of an append: the target is replaced by the source, if that deletes no rows of
+    /// others.
     fn refreshed(&self, mode: WriteMode, plan: &mut TablePlan) -> Result<Option<String>> {
         let target = &plan.target;
         if self.is_sole() {
@@ -201,7 +201,7 @@ impl Outgoing<'_> {
         }
     }
 
-    /// A merge: what differs from what the destination holds, else everything.
+    /// A merge: sends what differs from the rows in the destination, or otherwise everything.
     async fn by_key(
         &self,
         plan: &mut TablePlan,
@@ -261,7 +261,7 @@ impl Outgoing<'_> {
             .map(Some)
     }
 
-    /// What differs from what the destination holds.
+    /// Compares with the version in the destination.
     async fn compare(&self, sent: &Sent, dropped: &[FieldRef]) -> Result<Sending> {
         let (from, lake) = (&self.publish.from, &self.work.services.lake);
         let held = |same: &Same| (same.version, same.commit.clone());
@@ -304,7 +304,7 @@ impl Outgoing<'_> {
         comparison.compare().await
     }
 
-    /// Why the version that was sent cannot be compared with.
+    /// Why the version that was sent cannot be used for a comparison.
     async fn is_unknown(&self, sent: &Sent) -> Result<String> {
         let (from, version) = (&self.publish.from, sent.version);
         if sent.table != self.now.id {
@@ -328,8 +328,9 @@ impl Outgoing<'_> {
         })
     }
 
-    /// Columns that were sent before, are sent no longer, and are still in the target: they become NULL,
-    /// of the type they were sent with. One in which the target allows no NULL keeps what it has.
+    /// Columns that were sent before, are no longer sent, and are still in the target: they become NULL,
+    /// with the type with which they were sent. A column that does not allow NULL in the target keeps its
+    /// values.
     async fn dropped(&self, notes: &mut Vec<String>) -> Result<Vec<FieldRef>> {
         let (from, target) = (&self.publish.from, &self.publish.table.target);
         let sends = sent_columns(self.publish, &self.now.table.schema);
@@ -377,7 +378,8 @@ impl Outgoing<'_> {
         Ok(dropped)
     }
 
-    /// How the target looked. What deletes rows because all of them are ours is only right while that holds.
+    /// The state of the target. A write that deletes rows because all of them belong to this step is only
+    /// correct for this state.
     fn look(&self, plan: &TablePlan) -> Look {
         let write = &plan.write;
         let deletes = write.options.contains_key(DELETE_ABSENT) || write.mode != self.mode();
@@ -387,7 +389,7 @@ impl Outgoing<'_> {
         }
     }
 
-    /// What is remembered with the commit that follows.
+    /// What the next commit stores about the sent rows.
     async fn sends(&self, mode: WriteMode) -> Result<Sent> {
         let columns = sent_columns(self.publish, &self.now.table.schema);
         let rows = match mode {
@@ -407,7 +409,7 @@ impl Outgoing<'_> {
         })
     }
 
-    /// Every row of the version.
+    /// All rows of the version.
     async fn everything(&self) -> Result<Box<dyn Reader>> {
         let from = &self.publish.from;
         let spec = ReadSpec {
@@ -435,7 +437,7 @@ impl Outgoing<'_> {
     }
 }
 
-/// The rows come filtered, with the columns that are sent.
+/// Adapts the plan to rows that are already filtered and have only the columns to send.
 fn is_applied(plan: &mut TablePlan) {
     plan.filter = None;
     plan.keep.clear();
@@ -459,7 +461,7 @@ fn nothing_to_send(publish: &PublishPlan) -> Failure {
     .help("build it first: towpath run; a view stores no rows: make it `materialized: table`")
 }
 
-/// Each column that is sent, under its own name.
+/// The lineage of a publish: each column that is sent, with its own name.
 fn lineage(publish: &PublishPlan, now: &Pinned) -> TableLineage {
     let (from, to) = (publish.from.to_string(), publish.table.target.to_string());
     let column = |table: &str, column: &str| ColumnRef {

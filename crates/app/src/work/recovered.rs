@@ -24,11 +24,11 @@ use super::history::observe;
 use super::scope::{RunExecutor, TaskDone};
 use super::write_table::stored;
 use crate::Result;
-/// Results of checks that are looked through for those of this run.
+/// The number of check results that are searched for those of this run.
 const CHECKS: u64 = 1000;
 
 impl RunExecutor {
-    /// The outcome of a task, completed when its commit was made by a process that died.
+    /// The outcome of a task; completed if its commit was made by a process that died.
     pub(super) async fn recovered(
         &self,
         task: &PlannedTask,
@@ -49,7 +49,7 @@ impl RunExecutor {
         Ok(outcome)
     }
 
-    /// Rows that were rejected with the commit.
+    /// The number of rows that were rejected with the commit.
     async fn set_aside(&self, summary: &OutputSummary) -> Result<u64> {
         let quarantine = quarantine_table(&summary.table);
         let (Some(receipt), Some(_)) = (
@@ -73,7 +73,7 @@ impl RunExecutor {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    /// What the checks of this run said of a table, if it was written before the process died.
+    /// The check results of this run for a table, if they were stored before the process died.
     async fn judged(&self, table: &TableName) -> Result<Vec<towpath_vocab::CheckResult>> {
         let store = self.services.store.as_ref();
         let newest_first = store.checks(&self.environment, Some(table), CHECKS).await?;
@@ -92,7 +92,7 @@ impl RunExecutor {
         Ok(last)
     }
 
-    /// Writes what the state store did not hear: the table's columns and its lineage.
+    /// Stores what is missing in the state store: the table's columns and its lineage.
     async fn make_up(&self, task: &PlannedTask, table: &TableName) -> Result<()> {
         let lineage = match &task.action {
             Action::Load(load) => load.table.lineage.clone(),
@@ -147,7 +147,7 @@ fn notes(lost: bool) -> Vec<String> {
         .collect()
 }
 
-/// True when a stored result says that its checks were judged and what they said was lost.
+/// True if a stored result says that its checks ran and their results were lost.
 pub(crate) fn is_lost(outcome: &TaskOutcome) -> bool {
     match outcome {
         TaskOutcome::Table {
@@ -158,7 +158,7 @@ pub(crate) fn is_lost(outcome: &TaskOutcome) -> bool {
     }
 }
 
-/// What the tasks of a resumed run did, also those that were done before it was interrupted.
+/// What the tasks of a resumed run did, including those before it was interrupted.
 pub(crate) fn all_done(
     pipeline: &PlannedPipeline,
     record: &RunRecord,
@@ -176,7 +176,7 @@ pub(crate) fn all_done(
     done
 }
 
-/// What a stored result says.
+/// Reads a stored result.
 fn before(task: &PlannedTask, outcome: &TaskOutcome) -> Option<TaskDone> {
     match (outcome, &task.action) {
         (TaskOutcome::View { version }, Action::Model(model)) => Some(TaskDone::View {

@@ -18,56 +18,56 @@ use towpath_vocab::{
 use crate::Result;
 use crate::services::ProjectServices;
 
-/// What a user said for this run only.
+/// The user's options for this run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunExecutorOptions {
-    /// Everything is read and built anew.
+    /// True if everything is read and built again.
     pub(crate) full_refresh: bool,
-    /// At most about this many rows per load.
+    /// If set, each load reads approximately this many rows at most.
     pub(crate) limit: Option<u64>,
     /// Other limits for bad rows, by table.
     pub(crate) fail_above: BTreeMap<TableName, Threshold>,
-    /// The run that is done again: what can be written twice without harm is made again.
+    /// The run that is rerun: what can be written twice without harm is written again.
     pub(crate) rerun_of: Option<RunName>,
-    /// Models that give other rows at another time: never unchanged.
+    /// Models whose results change over time; they are never unchanged.
     pub(crate) changing: BTreeSet<TableName>,
-    /// What is taken out of the output of programs.
+    /// The values that are removed from the output of programs.
     pub(crate) redaction: Redaction,
 }
 
-/// Carries out the tasks of one run.
+/// Executes the tasks of one run.
 pub(crate) struct RunExecutor {
     pub(crate) services: Arc<ProjectServices>,
     pub(crate) project: ProjectId,
     pub(crate) environment: Environment,
     pub(crate) pipeline: PipelineName,
     pub(crate) run: RunName,
-    /// What tells the run from every other one.
+    /// Distinguishes the run from all others.
     pub(crate) run_id: String,
-    /// Where programs of the run find their folders.
+    /// The folder of the programs of this run.
     pub(crate) folder: PathBuf,
     pub(crate) options: RunExecutorOptions,
     pub(crate) progress: Arc<Progress>,
     done: Mutex<BTreeMap<TaskId, TaskDone>>,
-    /// What earlier runs observed, read once.
+    /// The facts that earlier runs observed, read once.
     facts: OnceCell<Vec<(String, TableFact)>>,
 }
 
 /// What a task did, for the report.
 #[derive(Clone, Debug)]
 pub(crate) enum TaskDone {
-    /// Rows were carried (or stopped by their data).
+    /// Rows were written, or their data stopped the table.
     Table(Box<OutputSummary>),
-    /// Rows were committed by a process that died before it could tell. Only what the commit and the
-    /// state store know is counted.
+    /// Rows were committed by a process that died before it could report them. Only numbers in the commit
+    /// and the state store are counted.
     Recovered(Box<OutputSummary>),
-    /// A view was judged, if it has checks, and stored unless they stopped it.
+    /// A view was checked, if it has checks, and stored unless they stopped it.
     View {
         /// Its name.
         table: TableName,
-        /// The version it was stored at.
+        /// Its version, if it was stored.
         version: Option<u64>,
-        /// What its checks said.
+        /// The results of its checks.
         judged: Option<Box<OutputSummary>>,
     },
     /// A program ran.
@@ -106,7 +106,7 @@ impl RunExecutor {
         }
     }
 
-    /// What earlier runs observed.
+    /// The facts that earlier runs observed.
     pub(crate) async fn facts(&self) -> Result<&[(String, TableFact)]> {
         let read = || self.services.store.facts(&self.environment);
         Ok(self.facts.get_or_try_init(read).await?)
@@ -139,7 +139,7 @@ impl RunExecutor {
     }
 }
 
-/// Whose tasks these are.
+/// Identifies the run whose tasks are executed.
 pub(crate) struct RunScope {
     pub(crate) project: ProjectId,
     pub(crate) environment: Environment,

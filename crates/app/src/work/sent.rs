@@ -18,12 +18,12 @@ use super::generation::GenerationClaim;
 use super::scope::RunExecutor;
 use crate::Result;
 
-/// The note that says what was sent.
+/// The annotation that says what was sent.
 const NOTE: &str = "sent";
-/// The split whose mark is the version that was sent; in version 1 it also said the rest.
+/// The split whose position is the version that was sent; in version 1 it also had the rest.
 const LAKE: &str = "lake";
 
-/// What a commit at a destination was made of.
+/// What a commit in a destination was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Sent {
     #[serde(skip)]
@@ -33,7 +33,7 @@ pub(super) struct Sent {
     /// The commit of the version.
     #[serde(default)]
     pub(super) commit: Option<String>,
-    /// The task without its inputs.
+    /// The identity of the task without its inputs.
     pub(super) task: String,
     /// Which rows were sent.
     #[serde(default, rename = "where")]
@@ -42,16 +42,17 @@ pub(super) struct Sent {
     pub(super) key: Vec<String>,
     #[serde(default)]
     pub(super) columns: Vec<String>,
-    /// Rows of the version that were to be at the destination afterwards, where each has a key.
+    /// The number of rows of the version that should be in the destination afterwards, for a table with a
+    /// key.
     #[serde(default)]
     pub(super) rows: Option<u64>,
-    /// Every row of the target was sent by this task.
+    /// True if this task has sent every row of the target.
     #[serde(default)]
     pub(super) sole: bool,
 }
 
 impl Sent {
-    /// What the destination holds.
+    /// Reads what was sent from the last commit in the destination.
     pub(super) fn of(claim: &GenerationClaim) -> Option<Self> {
         let token = &claim.last.as_ref()?.token;
         let mark = token.position.mark(&SplitId(LAKE.to_owned()))?;
@@ -66,12 +67,12 @@ impl Sent {
         })
     }
 
-    /// The version, as far as the source was read.
+    /// The position: the version that was sent.
     pub(super) fn position(&self) -> Position {
         Position::single(LAKE, SplitPosition::at(self.version))
     }
 
-    /// The rest, as it is stored.
+    /// The annotations: everything else.
     pub(super) fn annotations(&self) -> Annotations {
         let note = json!({
             "table": self.table,
@@ -87,7 +88,7 @@ impl Sent {
     }
 }
 
-/// True when the present history of a table has this commit at this version.
+/// True if the present history of a table has this commit at this version.
 pub(super) async fn is_in_history(
     lake: &Lake,
     table: &TableName,
@@ -97,7 +98,7 @@ pub(super) async fn is_in_history(
     Ok(commit.is_some() && now.as_deref() == commit)
 }
 
-/// What the state store remembers: as of the destination's commit, a later version held the same rows.
+/// What the state store keeps: a later version had the same rows as the one in the destination's commit.
 #[derive(Clone, Debug)]
 pub(super) struct Same {
     generation: Generation,
@@ -154,12 +155,12 @@ impl Same {
     }
 }
 
-/// A target, compared with what the last commit of the task left.
+/// A target, compared with its state after the last commit of the task.
 pub(super) struct Target {
     states: TableStates,
-    /// The commit in the destination's words.
+    /// The version of that commit in the destination.
     commit: String,
-    /// All rows that it left were of this task.
+    /// True if all rows after it belonged to this task.
     was_sole: bool,
 }
 
@@ -179,29 +180,29 @@ impl Target {
         }
     }
 
-    /// The table as it was looked at.
+    /// The present state of the table.
     pub(super) fn now(&self) -> Option<&TableState> {
         self.states.now.as_ref()
     }
 
-    /// False when there is no table.
+    /// False if there is no table.
     pub(super) fn exists(&self) -> bool {
         self.states.now.is_some()
     }
 
-    /// True when there is no table, or none of its rows.
+    /// True if there is no table, or it has no rows.
     pub(super) fn is_empty(&self) -> bool {
         let now = self.states.now.as_ref();
         now.is_none_or(|now| now.rows == Some(0))
     }
 
-    /// True when all rows that the last commit left are gone.
+    /// True if all rows of the last commit are gone.
     pub(super) fn is_emptied(&self) -> bool {
         let committed = self.states.committed.as_ref();
         committed.is_some_and(|left| left.rows != Some(0)) && self.is_empty()
     }
 
-    /// What others did to it since the last commit, as far as that shows.
+    /// What others did to it since the last commit, as far as this can be known.
     pub(super) fn drift(&self) -> Option<String> {
         let left = self.states.committed.as_ref()?;
         let is = match &self.states.now {
@@ -225,8 +226,8 @@ impl Target {
         Some(format!("not as {} left it: {is}", self.commit))
     }
 
-    /// True when each of its rows was sent by this task, as far as its commits and its rows tell. Rows that
-    /// others only deleted, or wrote into another file as they are, change nothing about that.
+    /// True if this task has sent each of its rows, as far as its commits and its rows show. This stays
+    /// true if others only deleted rows, or rewrote them unchanged.
     pub(super) fn is_sole(&self) -> bool {
         let (left, now) = (&self.states.committed, &self.states.now);
         let is_untouched = match (left, now) {

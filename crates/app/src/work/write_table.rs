@@ -27,7 +27,7 @@ use super::scope::{RunExecutor, TaskDone};
 use crate::Result;
 use crate::facts::external_key;
 
-/// Rows on their way into one table.
+/// A write of rows to one table.
 pub(crate) struct TableWrite<'a> {
     pub(crate) task: &'a PlannedTask,
     pub(crate) plan: TablePlan,
@@ -37,7 +37,7 @@ pub(crate) struct TableWrite<'a> {
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) opened_at: Position,
     pub(crate) fingerprint: Option<String>,
-    /// What is noted with each commit.
+    /// Annotations of each commit.
     pub(crate) annotations: Annotations,
     /// As in `OutputSpec`.
     pub(crate) rows_before: Option<u64>,
@@ -45,7 +45,7 @@ pub(crate) struct TableWrite<'a> {
 }
 
 impl RunExecutor {
-    /// The turn of a task's attempt at its destination.
+    /// Claims a generation for a task's attempt.
     pub(crate) async fn claim(
         &self,
         task: &PlannedTask,
@@ -58,9 +58,9 @@ impl RunExecutor {
         claim_generation(store, destination, &key, &self.run, fingerprint).await
     }
 
-    /// True when what the destination holds was made from the same inputs in the same way: both the
-    /// state store and the commit say so. Without a state store the commit alone keeps rows from being appended
-    /// twice; any other write is rather repeated, so that the state store is complete again.
+    /// True if the state store and the commit both say that the destination has the result for the same
+    /// inputs and the same definition. Without a state store, the commit alone prevents that rows are
+    /// appended twice; any other write is repeated, so that the state store is complete again.
     pub(crate) async fn is_up_to_date(
         &self,
         task: &PlannedTask,
@@ -87,8 +87,8 @@ impl RunExecutor {
             .await
     }
 
-    /// True when the run that is done again, or a later one, has appended to this table already. To be
-    /// asked before a turn is taken, which is a later run's.
+    /// True if the run that is rerun, or a later one, has already appended to this table. It must be called
+    /// before a generation is claimed, because a claim would look like that of a later run.
     pub(crate) async fn is_appended(
         &self,
         task: &PlannedTask,
@@ -118,7 +118,7 @@ impl RunExecutor {
         Ok(last.is_some_and(|(run, record)| since(&run) && did(&record)))
     }
 
-    /// True when the last success had this fingerprint and the destination still holds its commit.
+    /// True if the last success had this fingerprint and the destination still has its commit.
     pub(crate) async fn is_unchanged(
         &self,
         task: &PlannedTask,
@@ -136,8 +136,8 @@ impl RunExecutor {
         Ok(last.is_some_and(|(_, record)| record.fingerprint.as_deref() == Some(fingerprint)))
     }
 
-    /// The version of a view, if it is the one that this task stored last: another environment or
-    /// pipeline may have given it another text.
+    /// The version of a view, if this task has stored it: another environment or pipeline may have replaced
+    /// its text.
     pub(crate) async fn stands(&self, task: &PlannedTask, view: &TableName) -> Result<Option<u64>> {
         let store = self.services.store.as_ref();
         let last = store
@@ -243,7 +243,7 @@ impl RunExecutor {
         self.outcome(task, table, fingerprint)
     }
 
-    /// True when a task adds what is new to what its table holds.
+    /// True if a task adds new rows to those in its table.
     fn goes_on(&self, task: &PlannedTask) -> bool {
         let Action::Load(load) = &task.action else {
             return false;
@@ -254,8 +254,8 @@ impl RunExecutor {
             && !self.options.full_refresh
     }
 
-    /// Who writes the state store behind each commit of this table; `lake` for tables whose columns are
-    /// remembered.
+    /// The observer that writes the state store after each commit of this table; `lake` for tables whose
+    /// columns are stored.
     fn history(&self, plan: &TablePlan, lake: Option<Arc<dyn Destination>>) -> CommitHistory {
         let lineage = plan.lineage.clone();
         CommitHistory {
@@ -266,7 +266,7 @@ impl RunExecutor {
         }
     }
 
-    /// What `--full-refresh` replaces of a table that the runs before added to.
+    /// The rows that `--full-refresh` replaces in a table to which earlier runs have added rows.
     async fn replaced_rows(
         &self,
         task: &PlannedTask,
@@ -291,8 +291,8 @@ impl RunExecutor {
         }))
     }
 
-    /// An attempt whose commit is already there: told again, not done again. What is known besides the
-    /// commit is added by `recovered.rs`.
+    /// The success of an attempt whose commit already exists: it is reported again, not made again.
+    /// `recovered.rs` adds what else is known.
     pub(crate) fn adopted(
         &self,
         task: &PlannedTask,
@@ -337,7 +337,7 @@ impl RunExecutor {
         }
     }
 
-    /// Stores what an outside table looked like.
+    /// Stores the columns of an external table.
     pub(crate) async fn observe_external(
         &self,
         connection: &str,
@@ -352,16 +352,16 @@ impl RunExecutor {
     }
 }
 
-/// The note of a load's commit that says by which definition it was made.
+/// The annotation of a load's commit with its definition.
 const DEFINITION: &str = "definition";
 
-/// A task without what it reads.
+/// The definition of a task, without what it reads.
 fn definition(task: &PlannedTask) -> Result<String> {
     super::fingerprint::fingerprint(task, &[])
 }
 
-/// True when what the destination holds was made by this definition: another one is applied also when no row
-/// comes. Earlier versions did not note it.
+/// True if the last commit was made with this definition: a new definition is applied even if there are no
+/// new rows. Earlier versions did not store it.
 fn is_defined_as(claim: &GenerationClaim, definition: &str) -> bool {
     let Some(last) = &claim.last else {
         return false;
@@ -370,7 +370,7 @@ fn is_defined_as(claim: &GenerationClaim, definition: &str) -> bool {
     noted.ok().flatten().is_none_or(|noted| noted == definition)
 }
 
-/// The state of operators that a read goes on from; one from the start begins without any.
+/// The state of operators with which a read continues; a read from the start has none.
 async fn checkpoint(
     destination: &dyn Destination,
     task: &TaskKey,
@@ -383,14 +383,14 @@ async fn checkpoint(
     Ok(held.unwrap_or_default())
 }
 
-/// What a table held before it was replaced.
+/// The rows of a table before it was replaced.
 struct ReplacedRows {
     rows: u64,
     version: u64,
 }
 
 impl ReplacedRows {
-    /// Says that rows are gone: the source no longer held what earlier runs had loaded.
+    /// A note that rows are gone, because the source no longer has rows that earlier runs had loaded.
     fn note(&self, table: &OutputSummary) -> Option<String> {
         let now = table.receipt.as_ref()?.committed.stats.rows_after?;
         let Self { rows, version } = self;
@@ -401,7 +401,7 @@ impl ReplacedRows {
     }
 }
 
-/// A result as the state store keeps it.
+/// A result in its stored form.
 pub(super) fn stored(
     task: &PlannedTask,
     table: &OutputSummary,
