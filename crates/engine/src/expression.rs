@@ -27,7 +27,7 @@ use crate::session::failure::{arrow_failure, failure};
 use crate::session::settings;
 use crate::session::statement::from_problem;
 
-/// Longest part of an expression that is repeated in a message.
+/// The longest part of an expression in a message.
 const SPOKEN_CHARS: usize = 120;
 
 impl ExpressionCompiler for Engine {
@@ -132,7 +132,8 @@ impl RowExpression for Compiled {
 }
 
 impl Compiled {
-    /// Columns are addressed by position: a batch with others must not be read by mistake.
+    /// Checks the columns of a batch: they are addressed by position, so a batch with other columns must
+    /// not be evaluated.
     fn expect_columns(&self, batch: &RecordBatch) -> Result<()> {
         let given = batch.schema_ref();
         if Arc::ptr_eq(given, &self.input) {

@@ -29,7 +29,7 @@ use crate::session::settings;
 use crate::session::statement::carried;
 use crate::session::watchdog::{PATIENCE, Watched};
 
-/// How a query is called in messages.
+/// The name of a query in messages.
 const SUBJECT: &str = "the query";
 
 #[async_trait]
@@ -55,9 +55,9 @@ pub(crate) async fn answer(sight: &Arc<Sight>, sql: &str) -> Result<QueryResult>
     })
 }
 
-/// An optimised plan that holds no memory yet.
+/// An optimised plan that has not reserved memory yet.
 pub(crate) struct Ready {
-    /// Its columns, as they are outside.
+    /// Its columns, with the types that leave this crate.
     pub(crate) schema: SchemaRef,
     physical: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
@@ -65,7 +65,8 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    /// Starts it: its rows, as they are inside. Some operators begin to work before they are asked.
+    /// Starts the plan and returns its rows, with DataFusion's types. Some operators begin to work before
+    /// their rows are read.
     pub(crate) fn start(self, subject: &str) -> Result<SendableRecordBatchStream> {
         let timeout = self.timeout;
         let pool = Arc::clone(&self.context.runtime_env().memory_pool);
@@ -85,7 +86,7 @@ impl Ready {
     }
 }
 
-/// Optimises a plan and gets it ready; no row is read yet.
+/// Optimises a plan; no row is read yet.
 pub(crate) async fn ready(
     subject: &str,
     session: &SessionState,
@@ -109,14 +110,14 @@ pub(crate) async fn ready(
     })
 }
 
-/// The most columns that a step of a plan gives.
+/// The largest number of columns of a step of a plan.
 fn widest(plan: &dyn ExecutionPlan) -> usize {
     let below = plan.children().into_iter();
     let below = below.map(|child| widest(child.as_ref()));
     below.fold(plan.schema().fields().len(), usize::max)
 }
 
-/// Rows of a statement that may compute so long; what its reader takes in between does not count.
+/// The rows of a statement with a time limit; the time that its reader takes between rows does not count.
 fn within(
     rows: SendableRecordBatchStream,
     timeout: Duration,
@@ -158,7 +159,7 @@ async fn physical(
     Box::pin(session.create_physical_plan(plan)).await
 }
 
-/// Rows as they leave this crate.
+/// Rows with the types that leave this crate.
 pub(crate) fn outside(
     subject: String,
     schema: SchemaRef,

@@ -21,10 +21,10 @@ use crate::session::border::plain_schema;
 use crate::session::failure::arrow_failure;
 use crate::session::holdings;
 
-/// Most rows a template may ask for.
+/// The most rows of a template's query.
 const MOST_ROWS: usize = 100_000;
 
-/// Answers from the lakehouse.
+/// Answers questions of templates from the lakehouse.
 pub(super) struct LiveAnswers {
     engine: Engine,
     runtime: Handle,
@@ -32,7 +32,7 @@ pub(super) struct LiveAnswers {
 }
 
 impl LiveAnswers {
-    /// Answers for templates rendered on a blocking thread of `runtime`.
+    /// For templates that are rendered on a blocking thread of `runtime`.
     pub(super) fn new(engine: Engine, runtime: Handle) -> Self {
         Self {
             engine,
@@ -123,7 +123,8 @@ fn append_rows(batch: &RecordBatch, rows: &mut Vec<Vec<Value>>) -> Result<(), Fa
     Ok(())
 }
 
-/// Numbers stay numbers to the last digit, everything else is text as a query would show it.
+/// The values of a column: numbers keep all of their digits, everything else is text as in the output of a
+/// query.
 fn column_values(column: &ArrayRef) -> Result<Vec<Value>, datafusion::arrow::error::ArrowError> {
     let options = FormatOptions::default();
     let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;

@@ -20,7 +20,7 @@ use crate::session::border::plain_batch;
 use crate::session::failure::{arrow_failure, failure, is_exhausted};
 use crate::session::permits::ComputePermit;
 
-/// The one split's name.
+/// The name of the only split.
 const SPLIT: &str = "model";
 
 /// Reads a model's rows.
@@ -30,7 +30,7 @@ pub(super) struct ModelReader {
     rows: Option<ModelRows>,
 }
 
-/// The state of a split on its way.
+/// The state of a split while it is read.
 pub(super) struct ModelRows {
     recipe: Recipe,
     schema: SchemaRef,
@@ -51,7 +51,7 @@ enum Stage {
 }
 
 impl ModelReader {
-    /// A reader of these batches in place of what its plan gives first.
+    /// A reader of these batches in place of the first result of its plan.
     #[cfg(test)]
     pub(super) fn begun(mut self, batches: SendableRecordBatchStream) -> Self {
         if let Some(rows) = &mut self.rows {
@@ -60,7 +60,7 @@ impl ModelReader {
         self
     }
 
-    /// A reader of a plan; `tight` says how it was made.
+    /// A reader of a plan; `tight` says whether the plan is the form that needs less memory.
     pub(super) fn new(recipe: Recipe, ready: Ready, tight: bool) -> Self {
         let table = recipe.table().clone();
         let schema = Arc::clone(&ready.schema);
@@ -142,7 +142,7 @@ impl ModelRows {
         Some((event, self))
     }
 
-    /// The rows to come, with a permit of their own.
+    /// Starts the plan with a permit, and returns its rows.
     async fn begun(&mut self) -> Result<&mut SendableRecordBatchStream> {
         if self.permit.is_none() {
             self.permit = Some(self.recipe.permit(self.tight).await);
@@ -199,7 +199,7 @@ impl ModelRows {
     }
 }
 
-/// Rows were handed out already: only the whole attempt can be repeated.
+/// The failure if rows were already returned: only the whole attempt can be repeated.
 fn starts_over(subject: &str, failure: Failure) -> Failure {
     let mut over = Failure::new(
         &failure.code,

@@ -11,7 +11,7 @@ use towpath_vocab::{Failure, ModelPlan, Remedy};
 use super::answers::LiveAnswers;
 use crate::session::Engine;
 
-/// How the joined text of a project's macro files is called.
+/// The name of the joined text of a project's macro files.
 const MACROS: &str = "macros";
 
 /// The SQL to plan.
@@ -74,7 +74,7 @@ fn render(
     }
 }
 
-/// A question failed: its own cause, in the name of the model.
+/// The failure of a question, with the name of the model.
 fn asked(model: &ModelPlan, mut failure: Failure) -> Failure {
     failure.message = format!(
         "model `{}` runs a query while it is rendered: {}",

@@ -47,8 +47,8 @@ impl ModelEngine for Engine {
 }
 
 impl Engine {
-    /// Stores a view after planning it, in the place of the table of its name, if there is one. Readers
-    /// see the table or the view, at no moment neither. Gives the view's version.
+    /// Plans and stores a view, in place of the table with its name, if there is one. At each moment
+    /// readers see the table or the view. Returns the version of the view.
     ///
     /// # Errors
     /// Those of planning it.
@@ -56,7 +56,7 @@ impl Engine {
         view::replace(self, table, sql).await
     }
 
-    /// The rows a view would show, to be judged before it is stored.
+    /// The rows that a view would show, so that they can be checked before it is stored.
     ///
     /// # Errors
     /// Those of planning it.
@@ -64,13 +64,13 @@ impl Engine {
         view::candidate(self, table, sql).await
     }
 
-    /// The value of an environment variable, as `env_var()` sees it in templates.
+    /// The value of an environment variable, as in `env_var()` of templates.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables().get(name).map(String::as_str)
     }
 }
 
-/// All it takes to start a model anew, on the same versions of its inputs.
+/// What is needed to start a model again with the same versions of its inputs.
 #[derive(Clone)]
 pub(super) struct Recipe {
     engine: Engine,
@@ -81,7 +81,7 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
-    /// A model's final SQL over the lakehouse as it is now.
+    /// For a model's final SQL, with the present tables of the lakehouse.
     pub(super) fn new(engine: &Engine, model: &ModelPlan, sql: String) -> Result<Self> {
         Ok(Self {
             engine: engine.clone(),
@@ -118,7 +118,7 @@ impl Recipe {
         &self.name
     }
 
-    /// The model in messages.
+    /// The name of the model in messages.
     pub(super) fn subject(&self) -> String {
         format!("model `{}`", self.name)
     }
@@ -128,7 +128,7 @@ impl Recipe {
         self.engine.permit(tight).await
     }
 
-    /// The next run of this model starts with what needs less memory.
+    /// Remembers that this model needs the form with less memory in its next attempt.
     pub(super) fn remember_tight(&self) {
         self.engine.remember_tight(&self.table);
     }
@@ -149,7 +149,7 @@ impl Recipe {
     }
 }
 
-/// A table cannot have two columns of one name.
+/// Refuses two columns with one name.
 fn refuse_repeated_names(subject: &str, schema: &SchemaRef) -> Result<()> {
     let mut seen = std::collections::BTreeSet::new();
     match schema
@@ -170,7 +170,7 @@ fn refuse_repeated_names(subject: &str, schema: &SchemaRef) -> Result<()> {
     }
 }
 
-/// The model's lineage; what cannot be followed leaves the inputs and says `partial`.
+/// The model's lineage; if it cannot be followed, it has only the inputs and is `partial`.
 fn lineage(sql: &str, model: &ModelPlan, tables: &BTreeMap<TableName, SchemaRef>) -> TableLineage {
     let inputs = tables.keys().map(ToString::to_string).collect();
     match towpath_sql::analyze(sql, &LiveTables(tables)) {

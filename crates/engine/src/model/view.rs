@@ -22,13 +22,13 @@ use crate::session::border::plain_schema;
 use crate::session::holdings::{self, NamedObject};
 use crate::session::stand_in::ViewCandidate;
 
-/// Stores a view after planning it.
+/// Plans and stores a view.
 pub(super) async fn create(engine: &Engine, table: &TableName, sql: &str) -> Result<u64, Failure> {
     plan(engine, table, sql).await?;
     engine.lake().put_view(table, sql).await
 }
 
-/// The rows a view would show, before it is stored: its inputs at one version each.
+/// The rows that a view would show before it is stored, with each input at one version.
 pub(super) async fn candidate(
     engine: &Engine,
     table: &TableName,
@@ -47,7 +47,7 @@ pub(super) async fn candidate(
     })
 }
 
-/// A view that is not stored yet, read like any source.
+/// A view that is not stored yet, read like any other source.
 struct ViewSource(Recipe);
 
 #[async_trait]
@@ -79,14 +79,14 @@ async fn plan(engine: &Engine, table: &TableName, sql: &str) -> Result<(), Failu
     Ok(())
 }
 
-/// Stores a view after planning it, in the place of a table of its name: from one moment to the next
-/// readers see the view, and only then the table's files go.
+/// Plans and stores a view in place of the table with its name: readers see the view at once, and only then
+/// the files of the table are deleted.
 pub(super) async fn replace(engine: &Engine, table: &TableName, sql: &str) -> Result<u64, Failure> {
     plan(engine, table, sql).await?;
     engine.lake().put_view_over(table, sql).await
 }
 
-/// What each table is at; names that do not exist are left out.
+/// The version of each table; names that do not exist are left out.
 pub(super) async fn versions(
     engine: &Engine,
     tables: &[TableName],

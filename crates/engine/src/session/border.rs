@@ -13,7 +13,7 @@ use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::error::ArrowError;
 
-/// The type a column has outside.
+/// The type of a column outside this crate.
 pub(crate) fn plain_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Utf8View | DataType::Null => DataType::Utf8,
@@ -39,14 +39,14 @@ fn plain_field(field: &FieldRef) -> FieldRef {
     Arc::new(Field::new(field.name(), plain, nullable).with_metadata(field.metadata().clone()))
 }
 
-/// The columns as they are outside.
+/// The columns outside this crate.
 pub(crate) fn plain_schema(schema: &Schema) -> SchemaRef {
     let fields: Vec<FieldRef> = schema.fields().iter().map(plain_field).collect();
     Arc::new(Schema::new(fields))
 }
 
-/// The batch with the columns of `schema`, by position. A value that does not fit is an error, never
-/// a NULL.
+/// Casts a batch to the columns of `schema`, by position. A value that does not fit is an error, never
+/// NULL.
 pub(crate) fn plain_batch(
     batch: &RecordBatch,
     schema: &SchemaRef,
@@ -61,7 +61,7 @@ pub(crate) fn plain_batch(
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
-/// One value per row as a type of outside.
+/// Casts an array to a type outside this crate.
 pub(crate) fn plain_array(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
     plain_column("the value", array, data_type)
 }
@@ -90,7 +90,7 @@ fn plain_column(
     )
 }
 
-/// True when no time in it would lose digits as microseconds.
+/// True if no time in it would lose digits as microseconds.
 fn whole_micros(array: &dyn Array) -> bool {
     let all = |arrays: &[ArrayRef]| arrays.iter().all(|array| whole_micros(array.as_ref()));
     match array.data_type() {
@@ -109,7 +109,7 @@ fn whole_micros(array: &dyn Array) -> bool {
     }
 }
 
-/// The batch with the columns of `schema`, found by name.
+/// Casts a batch to the columns of `schema`, by name.
 pub(crate) fn by_name(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     if batch.schema_ref() == schema {
         return Ok(batch.clone());

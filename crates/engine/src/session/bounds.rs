@@ -26,13 +26,13 @@ use towpath_vocab::Failure;
 
 use crate::lake::{FileName, LakeCandidate, LakeError, ObjectFile};
 
-/// Opens files without those bounds.
+/// Opens files without these statistics.
 #[derive(Debug)]
 pub(crate) struct Unbounded<F> {
     pub(crate) files: F,
-    /// Where they are, compared with their checksums.
+    /// The object store of the files, which compares them with their checksums.
     pub(crate) objects: Arc<dyn ObjectStore>,
-    /// Whose files they are.
+    /// The table of the files.
     pub(crate) table: Arc<LakeCandidate>,
 }
 
@@ -65,7 +65,7 @@ impl<F: ParquetFileReaderFactory> ParquetFileReaderFactory for Unbounded<F> {
     }
 }
 
-/// A reader of a file, and what errors say of it.
+/// A reader of a file, which adds the file to errors.
 struct UnboundedReader {
     inner: Box<dyn AsyncFileReader + Send>,
     file: ObjectFile,
@@ -74,7 +74,7 @@ struct UnboundedReader {
 }
 
 impl UnboundedReader {
-    /// An error of reading, with whose bytes could not be read.
+    /// Adds the column and row group that could not be read to an error.
     async fn named(&mut self, error: ParquetError) -> ParquetError {
         if self.about.is_none() {
             self.about = self.file.about().await;
@@ -126,7 +126,7 @@ impl AsyncFileReader for UnboundedReader {
     }
 }
 
-/// An error of reading, with the file and its table; what the storage refused for now stays as it is.
+/// Adds the file and its table to an error; an error of the storage that may disappear is not changed.
 fn named(name: &FileName, error: ParquetError, about: Option<&ParquetMetaData>) -> ParquetError {
     match name.unreadable(&error, about) {
         LakeError::OutOfReach { .. } => error,
@@ -134,7 +134,7 @@ fn named(name: &FileName, error: ParquetError, about: Option<&ParquetMetaData>) 
     }
 }
 
-/// What a file says of itself, without those bounds.
+/// The metadata of a file, without these statistics.
 fn unbounded(told: Arc<ParquetMetaData>) -> Result<Arc<ParquetMetaData>> {
     let mut chunks = told.row_groups().iter().flat_map(RowGroupMetaData::columns);
     if !chunks.any(is_bounded) {

@@ -33,7 +33,7 @@ use super::statement::{self, AT_VERSION, OldVersion, carried, from_problem};
 use super::{files, names, settings};
 use crate::lake::Lake;
 
-/// The most views that are read through each other.
+/// The most views that may read each other in a chain.
 const MOST_VIEWS: usize = 500;
 
 /// The tables and views that one statement can read, each at one version.
@@ -45,7 +45,7 @@ pub(crate) struct Sight {
     seen: Mutex<HashMap<TableName, Arc<dyn TableProvider>>>,
     declared: Mutex<HashMap<TableName, TableName>>,
     old: Mutex<HashMap<String, OldVersion>>,
-    /// How deep the views that were planned nest, with those that they read.
+    /// The nesting depth of the planned views, with those that they read.
     depths: Mutex<HashMap<TableName, usize>>,
     names: OnceCell<Vec<TableName>>,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    /// Runs with joins that spill and fewer threads.
+    /// Changes the session to joins that spill and fewer threads.
     pub(crate) fn tighten(&mut self) {
         settings::tighten(&mut self.session);
     }
@@ -76,8 +76,8 @@ impl fmt::Debug for Sight {
 }
 
 impl Sight {
-    /// A new catalog. `stand_ins` replace the tables with these names; `files` are
-    /// those that may be read by name, `None` for none.
+    /// A new catalog. `stand_ins` replace the tables with these names; `files` are those that may be read
+    /// by name, `None` for none.
     pub(crate) fn new(
         lake: Lake,
         session: SessionState,
@@ -97,7 +97,7 @@ impl Sight {
         })
     }
 
-    /// Plans one reading statement. `within` names the views around it, outermost first.
+    /// Plans one reading statement. `within` has the names of the views that contain it, outermost first.
     pub(crate) async fn plan(
         self: &Arc<Self>,
         subject: &str,
@@ -178,7 +178,7 @@ impl Sight {
         session
     }
 
-    /// Resolves every table a statement names, so that unknown ones are told together.
+    /// Resolves every table that a statement names, so that one message has all unknown ones.
     async fn resolve_all(
         self: &Arc<Self>,
         subject: &str,
@@ -217,7 +217,7 @@ impl Sight {
         }
     }
 
-    /// The table or view of this name; `None` when there is none.
+    /// The table or view with this name; `None` if there is none.
     pub(crate) fn provider<'a>(
         self: &'a Arc<Self>,
         name: &'a TableName,
@@ -290,7 +290,7 @@ impl Sight {
         }
     }
 
-    /// The name in the case it was declared in.
+    /// The name with the case in which it was declared.
     fn as_declared(&self, name: TableName) -> TableName {
         self.declared
             .lock()
@@ -300,7 +300,7 @@ impl Sight {
             .unwrap_or(name)
     }
 
-    /// The one table whose name differs only in case, unless there are several.
+    /// The table whose name differs only in case, unless there are several.
     async fn other_case(&self, name: &TableName) -> Result<Option<TableName>, Failure> {
         let names = self.all_names().await?;
         let mut same = names.iter().filter(|other| {
@@ -391,7 +391,8 @@ impl Sight {
     }
 }
 
-/// True when an expression holds a query: not each of them can be computed, and the checker knows which.
+/// True if an expression contains a subquery: some of them cannot be computed, and the analysis in `sql`
+/// knows which.
 fn reads_inside(plan: &LogicalPlan) -> bool {
     let mut found = false;
     // The closures never fail.
@@ -405,7 +406,8 @@ fn reads_inside(plan: &LogicalPlan) -> bool {
     found
 }
 
-/// The checker explains a mistake better than the planner, and finds the others too.
+/// The mistakes of a statement that could not be planned, from the analysis in `sql`, which explains them
+/// better and finds all of them.
 fn misplanned(
     subject: &str,
     sql: &str,
@@ -418,7 +420,7 @@ fn misplanned(
     }
 }
 
-/// Tables as they are now, for `sql`.
+/// The present tables, for the analysis in `sql`.
 pub(crate) struct LiveTables<'a>(pub(crate) &'a BTreeMap<TableName, SchemaRef>);
 
 impl towpath_sql::Tables for LiveTables<'_> {
@@ -449,7 +451,7 @@ fn table_name(reference: &TableReference) -> TableName {
     )
 }
 
-/// The reference as it was written, without the default schema.
+/// A reference as the user wrote it, without the default schema.
 fn spoken(reference: &TableReference) -> String {
     match reference {
         TableReference::Bare { table } => table.to_string(),

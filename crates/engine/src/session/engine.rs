@@ -18,21 +18,21 @@ use super::spill::SpillFolder;
 use super::{EngineLimits, settings, stand_in};
 use crate::lake::Lake;
 
-/// What an engine is opened with.
+/// The options of an engine.
 pub struct EngineOptions {
     /// The lakehouse.
     pub lake: Lake,
-    /// Bounds of memory, disk and threads.
+    /// Limits of memory, disk and threads.
     pub limits: EngineLimits,
     /// The files that may be queried; `None` for none.
     pub files: Option<Arc<dyn NamedFiles>>,
-    /// What `env_var()` may see in templates.
+    /// The variables that `env_var()` can read in templates.
     pub variables: BTreeMap<String, String>,
-    /// The environment models run in: `target.name` in templates.
+    /// The environment of models: `target.name` in templates.
     pub environment: Environment,
 }
 
-/// Embedded SQL over a lakehouse: queries, expressions, models. Cheap to share.
+/// Embedded SQL over a lakehouse: queries, expressions, models. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -63,7 +63,7 @@ impl Engine {
     /// Opens an engine.
     ///
     /// # Errors
-    /// R0522 when the spill folder cannot be made.
+    /// R0522 if the spill folder cannot be created.
     pub fn open(options: EngineOptions) -> Result<Self, Failure> {
         let EngineOptions {
             lake,
@@ -146,7 +146,7 @@ impl Engine {
         ))
     }
 
-    /// Waits for a permit to compute a model; one that is tight computes alone.
+    /// Waits for a permit to compute a model; a model that needs all memory computes alone.
     pub(crate) async fn permit(&self, tight: bool) -> ComputePermit {
         match tight {
             true => self.inner.permits.alone().await,
@@ -154,7 +154,7 @@ impl Engine {
         }
     }
 
-    /// True when this model ran out of memory before: it then runs alone, with what needs less.
+    /// True if this model ran out of memory before: it then runs alone, in a form that needs less.
     pub(crate) fn is_tight(&self, model: &TableName) -> bool {
         self.inner
             .tight

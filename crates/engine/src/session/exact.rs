@@ -33,10 +33,10 @@ use towpath_vocab::types;
 
 type Result<T> = std::result::Result<T, DataFusionError>;
 
-/// Longest part of an expression that is repeated in a message.
+/// The longest part of an expression in a message.
 const SPOKEN_CHARS: usize = 120;
 
-/// Makes arithmetic in plans fail instead of giving other numbers.
+/// Makes arithmetic in plans fail instead of giving wrong numbers.
 #[derive(Debug)]
 pub(crate) struct ExactArithmetic;
 
@@ -63,7 +63,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     changed.map_data(LogicalPlan::recompute_schema)
 }
 
-/// A type-checked expression with arithmetic that fails instead of giving other numbers.
+/// A type-checked expression whose arithmetic fails instead of giving wrong numbers.
 pub(crate) fn exact(expression: Expr, schema: &DFSchema) -> Result<Expr> {
     exact_parts(expression, schema).data()
 }
@@ -94,7 +94,7 @@ fn exact_parts(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>>
     })
 }
 
-/// What is computed.
+/// The operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Sum {
     Add,
@@ -117,15 +117,16 @@ impl Sum {
         })
     }
 
-    /// Division of whole numbers fails by itself; that of decimals may give too many digits, that of
-    /// floating point infinity.
+    /// Whether a result can overflow its type. Division of integers fails by itself; that of decimals may
+    /// give too many digits, and that of floating point numbers infinity.
     fn can_leave(self, data_type: &DataType) -> bool {
         let divides = matches!(self, Self::Divide | Self::Remainder);
         let floats = data_type.is_floating() && self != Self::Remainder;
         data_type.is_decimal() || floats || (!divides && data_type.is_integer())
     }
 
-    /// Floating point that becomes infinite, or nothing, although what it is computed of is neither.
+    /// True if a floating point result is infinite, or underflows to zero, although its operands are
+    /// neither.
     fn leaves_floats(self, a: f64, b: f64, result: f64) -> std::result::Result<(), &'static str> {
         if self == Self::Divide && b == 0.0 && !a.is_nan() {
             return Err("");
@@ -176,7 +177,7 @@ impl Sum {
     }
 }
 
-/// Arithmetic as a function.
+/// An arithmetic operation as a function.
 #[derive(Debug)]
 struct Exact {
     sum: Sum,
@@ -275,7 +276,7 @@ impl Exact {
     }
 }
 
-/// What is said of it is no part of what it computes.
+/// The text for messages is not a part of its identity.
 impl PartialEq for Exact {
     fn eq(&self, other: &Self) -> bool {
         self.sum == other.sum

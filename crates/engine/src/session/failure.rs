@@ -15,7 +15,7 @@ use towpath_vocab::{Failure, Remedy};
 use super::names;
 use crate::lake;
 
-/// True when the memory pool could not give what was asked for.
+/// True if the memory pool could not grant a request.
 pub(crate) fn is_exhausted(error: &DataFusionError) -> bool {
     match innermost(error).0 {
         Innermost::DataFusion(DataFusionError::ResourcesExhausted(text)) => !is_about_disk(text),
@@ -23,7 +23,8 @@ pub(crate) fn is_exhausted(error: &DataFusionError) -> bool {
     }
 }
 
-/// Memory and spill space end with the same error in DataFusion, and need different ways out.
+/// True if the spill space is exhausted: DataFusion has one error for memory and spill space, but the help
+/// differs.
 fn is_about_disk(text: &str) -> bool {
     text.contains("disk space")
 }
@@ -43,7 +44,7 @@ pub(crate) fn failure(subject: &str, error: &DataFusionError) -> Failure {
     failure.caused_by(error)
 }
 
-/// What came from below DataFusion without a type of its own.
+/// The failure for an error from below DataFusion without a type of its own.
 fn foreign(subject: &str, text: &str) -> Failure {
     if is_about_disk(text) {
         return no_spill_space(subject, text);
@@ -55,7 +56,7 @@ fn foreign(subject: &str, text: &str) -> Failure {
     )
 }
 
-/// What an Arrow kernel refused: nearly always a value.
+/// The failure for an error of an Arrow kernel, which is nearly always about a value.
 pub(crate) fn arrow_failure(subject: &str, error: &ArrowError) -> Failure {
     let data = |text: String, help: &str| {
         Failure::new("R0508", Remedy::FixData, text).help(help.to_owned())
@@ -89,7 +90,7 @@ enum Innermost<'a> {
     Foreign(String),
 }
 
-/// Unwraps context down to the cause, with the line of the statement it is about.
+/// Unwraps the context of an error down to its cause, with the line of the statement.
 fn innermost(error: &DataFusionError) -> (Innermost<'_>, Option<u64>) {
     let mut line = None;
     let mut error = error;
@@ -189,7 +190,7 @@ fn datafusion_failure(subject: &str, at: &str, error: &DataFusionError) -> Failu
     }
 }
 
-/// An error of this kind among an error and its causes.
+/// Finds an error of this type among an error and its causes.
 fn within<'a, E: std::error::Error + 'static>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> Option<&'a E> {
@@ -313,7 +314,7 @@ fn plain(column: &Column) -> String {
     }
 }
 
-/// The first line, without the words DataFusion adds for its own developers.
+/// The first line, without the text that DataFusion adds for its own developers.
 fn terse(text: &str) -> String {
     lake::brief(&text.trim_start_matches("Error during planning: "))
 }

@@ -23,7 +23,7 @@ use towpath_vocab::{Failure, Reject, Remedy};
 
 use super::stand_in;
 
-/// The file as a table; `None` when the name does not look like a file or there is none.
+/// The file as a table; `None` if the name does not look like a file, or there is none.
 pub(crate) async fn provider(
     files: &Arc<dyn NamedFiles>,
     name: &str,
@@ -120,7 +120,8 @@ impl PartitionStream for FilePartition {
     }
 }
 
-/// A query shows all rows or none: one that is left out would go unseen.
+/// The failure of a query with rejected records: a query returns all rows or none, because nobody would
+/// notice a missing one.
 fn rejected(rejects: &[Reject]) -> Failure {
     let first = rejects.first();
     let place = first

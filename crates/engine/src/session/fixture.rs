@@ -89,7 +89,7 @@ impl Fixture {
         Self::opened(memory_bytes, spill_bytes, Duration::from_secs(120))
     }
 
-    /// Statements may compute so long.
+    /// With a time limit for statements.
     pub(crate) fn with_timeout(timeout: Duration) -> Self {
         Self::opened(256 << 20, 1 << 30, timeout)
     }

@@ -9,7 +9,7 @@ use towpath_vocab::{Failure, Remedy, TableName};
 
 use crate::lake::{Lake, LakeCandidate, View};
 
-/// What stands under a name.
+/// What the lakehouse has under a name.
 pub(crate) enum NamedObject {
     /// A table at its current version.
     Table(Arc<LakeCandidate>),
@@ -17,7 +17,7 @@ pub(crate) enum NamedObject {
     View(View),
 }
 
-/// What stands under this name now.
+/// What the lakehouse has under this name now.
 pub(crate) async fn find(lake: &Lake, name: &TableName) -> Result<Option<NamedObject>, Failure> {
     if let Some(files) = lake.snapshot(name).await? {
         return Ok(Some(NamedObject::Table(Arc::new(files))));
@@ -25,7 +25,7 @@ pub(crate) async fn find(lake: &Lake, name: &TableName) -> Result<Option<NamedOb
     Ok(lake.view(name).await?.map(NamedObject::View))
 }
 
-/// Every table and view.
+/// The names of all tables and views.
 pub(crate) async fn all_names(lake: &Lake) -> Result<Vec<TableName>, Failure> {
     let mut names = lake.tables().await?;
     names.extend(lake.views().await?.into_iter().map(|view| view.name));
@@ -37,7 +37,7 @@ pub(crate) async fn all_names(lake: &Lake) -> Result<Vec<TableName>, Failure> {
 /// The code of a log with a missing or damaged file.
 const DAMAGED: &str = "R0431";
 
-/// A table as it was at a version.
+/// A table at a version.
 pub(crate) async fn at_version(
     lake: &Lake,
     name: &TableName,
@@ -63,8 +63,8 @@ pub(crate) async fn at_version(
     Ok(Arc::new(found))
 }
 
-/// What a table is at: the commit its rows are of, and the identity it was created with, so that neither a
-/// table that was dropped and made anew is taken for the old one, nor one whose lakehouse was set back.
+/// The version of a table for fingerprints: its commit and the id with which it was created. So a table
+/// that was dropped and recreated, or whose lakehouse was restored, is not taken for the old one.
 pub(crate) async fn version(lake: &Lake, name: &TableName) -> Result<String, Failure> {
     let described = lake.describe(name).await?;
     let version = lake.rows_since(name, described.version).await?;

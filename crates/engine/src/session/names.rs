@@ -2,7 +2,7 @@
 //!
 //! It knows only text; `towpath_sql::closest` finds the name that was probably meant.
 
-/// Most names that are listed before the rest is counted.
+/// The most names in a list; the rest is counted.
 const LISTED: usize = 12;
 
 /// `a`, `b`, `c` and 7 more.

@@ -13,14 +13,14 @@ pub(crate) struct ComputePermits(Arc<RwLock<()>>);
 
 /// The permit to compute a model.
 pub(crate) enum ComputePermit {
-    /// Beside others.
+    /// Together with other models.
     Shared(#[expect(dead_code, reason = "held until dropped")] OwnedRwLockReadGuard<()>),
     /// With all memory of the engine.
     Alone(#[expect(dead_code, reason = "held until dropped")] OwnedRwLockWriteGuard<()>),
 }
 
 impl ComputePermits {
-    /// Waits for a permit beside others.
+    /// Waits for a permit to compute together with other models.
     pub(crate) async fn shared(&self) -> ComputePermit {
         ComputePermit::Shared(Arc::clone(&self.0).read_owned().await)
     }

@@ -15,12 +15,12 @@ use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation, human_readable_size,
 };
 
-/// One part of this many is kept for who cannot spill, and for who comes later.
+/// One of this many parts is reserved for operators that cannot spill, and for later ones.
 const KEPT_FREE: usize = 3;
-/// Holders that are named.
+/// The most holders in a message.
 const NAMED: usize = 5;
 
-/// A bounded pool.
+/// A memory pool with a limit.
 #[derive(Debug)]
 pub(crate) struct SharedPool {
     size: usize,
@@ -29,13 +29,13 @@ pub(crate) struct SharedPool {
 
 #[derive(Debug, Default)]
 struct PoolState {
-    /// Bytes of those that cannot spill.
+    /// The bytes of consumers that cannot spill.
     fixed: usize,
-    /// Bytes by consumer, of those that can.
+    /// The bytes of each consumer that can spill.
     spillable: HashMap<usize, usize>,
-    /// How many that can spill are there.
+    /// The number of consumers that can spill.
     spillers: usize,
-    /// Who they are, by consumer, with all they hold.
+    /// The name of each consumer, with all of its bytes.
     names: HashMap<usize, (String, usize)>,
 }
 

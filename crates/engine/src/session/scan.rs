@@ -28,10 +28,10 @@ use serde_json::Value;
 use super::bounds::Unbounded;
 use crate::lake::{LakeCandidate, LakeFile};
 
-/// The objects of the lakehouse as sessions know them; an engine has one lakehouse.
+/// The URL of the lakehouse's objects in sessions; an engine has one lakehouse.
 const LAKE: &str = "lakehouse://tables";
 
-/// Parquet files that together are a table.
+/// Parquet files as one table.
 pub(crate) struct FilesTable {
     files: Arc<LakeCandidate>,
     schema: SchemaRef,
@@ -54,7 +54,7 @@ impl FilesTable {
     }
 }
 
-/// Text and bytes are read as views: they are not copied on their way through a plan.
+/// Reads text and bytes as views, so that they are not copied in a plan.
 fn with_views(schema: &Schema) -> SchemaRef {
     let fields: Vec<Field> = schema
         .fields()
@@ -156,7 +156,7 @@ fn partitioned(file: &LakeFile) -> PartitionedFile {
     })
 }
 
-/// What the log says of a file.
+/// The statistics of a file in the log.
 fn file_statistics(file: &LakeFile, schema: &Schema) -> Statistics {
     let mut statistics = Statistics::new_unknown(schema);
     statistics.total_byte_size =
@@ -201,7 +201,7 @@ fn column_statistics(field: &Field, stats: &Value) -> ColumnStatistics {
     }
 }
 
-/// A smallest or largest value, for types whose bounds are stored whole.
+/// A minimum or maximum, for types whose statistics are exact.
 fn bound(value: &Value, data_type: &DataType) -> Option<ScalarValue> {
     match data_type {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {

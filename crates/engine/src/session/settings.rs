@@ -23,56 +23,56 @@ use super::pool::SharedPool;
 use super::spill::SpillFolder;
 use super::sum::with_exact_sum;
 
-/// The catalog every table of the lakehouse stands in.
+/// The SQL catalog of the lakehouse's tables.
 pub(crate) const CATALOG: &str = "lakehouse";
-/// The schema of a name without one.
+/// The default schema of names.
 pub(crate) const DEFAULT_SCHEMA: &str = "public";
 /// Rows per batch inside a plan.
 const BATCH_ROWS: usize = 8192;
-/// Cells per batch inside a plan: that many rows of 64 columns.
+/// The most cells per batch inside a plan: as many as `BATCH_ROWS` rows of 64 columns.
 const BATCH_CELLS: usize = BATCH_ROWS * 64;
-/// Rows per batch, however many columns there are.
+/// The least rows per batch, for any number of columns.
 const LEAST_ROWS: usize = 128;
-/// Most bytes kept of footers of data files.
+/// The size of the cache for footers of data files.
 const FOOTER_BYTES: usize = 32 << 20;
-/// What a sorted run takes while it is merged, with room for wide rows.
+/// The memory of a sorted run while it is merged, with room for wide rows.
 const MERGED_RUN_BYTES: usize = 16 << 20;
-/// How many consumers an exhausted pool names.
+/// The number of consumers in the error of an exhausted pool.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 
-/// Bounds of everything SQL may use.
+/// The limits of all statements.
 #[derive(Clone, Debug)]
 pub struct EngineLimits {
-    /// Bytes all running statements share.
+    /// The memory of all running statements, in bytes.
     pub memory_bytes: usize,
-    /// Where operators spill, each process in a folder of its own; created when missing.
+    /// Where operators spill; each process has its own folder in it. It is created if it is missing.
     pub spill_folder: PathBuf,
-    /// Bytes all spill files may take together.
+    /// The size of all spill files together, in bytes.
     pub spill_bytes: u64,
-    /// Threads one statement may use.
+    /// The threads of one statement.
     pub partitions: usize,
-    /// How long one statement may compute; `None` for no limit.
+    /// The time limit of one statement; `None` for no limit.
     pub statement_timeout: Option<Duration>,
 }
 
-/// How long a statement may compute, in its session.
+/// The time limit of a statement, as an extension of its session.
 #[derive(Debug)]
 struct StatementTimeout(Option<Duration>);
 
-/// How long a statement of this session may compute.
+/// The time limit of a statement in this session.
 pub(crate) fn timeout(state: &SessionState) -> Option<Duration> {
     state.config().get_extension::<StatementTimeout>()?.0
 }
 
 impl EngineLimits {
-    /// How many sorted runs are merged at once: left alone, the first sort that merges takes all memory
-    /// there is, and the sort beside it fails.
+    /// How many sorted runs are merged at once. Without this limit, the first sort that merges would take
+    /// all memory, and other sorts would fail.
     fn merge_fan_in(&self) -> usize {
         (self.memory_bytes / self.partitions.max(1) / MERGED_RUN_BYTES).clamp(4, 64)
     }
 }
 
-/// The memory and disk all sessions share.
+/// The memory and disk that all sessions share.
 pub(crate) fn runtime(
     limits: &EngineLimits,
     spill: &SpillFolder,
@@ -93,7 +93,7 @@ pub(crate) fn runtime(
 /// A session without tables.
 ///
 /// # Errors
-/// When DataFusion does not know an option that `sql` demands.
+/// If DataFusion does not know an option that `sql` requires.
 pub(crate) fn session(
     limits: &EngineLimits,
     runtime: Arc<RuntimeEnv>,
@@ -118,7 +118,7 @@ pub(crate) fn session(
     Ok(state.build())
 }
 
-/// Begins a statement: what `now()` is, in microseconds as every timestamp outside.
+/// Begins a statement: sets `now()`, in microseconds like every timestamp outside this crate.
 pub(crate) fn begin(state: &mut SessionState) {
     state.mark_start_execution();
     let properties = state.execution_props_mut();
@@ -127,8 +127,8 @@ pub(crate) fn begin(state: &mut SessionState) {
         .map(|now| now.trunc_subsecs(6));
 }
 
-/// The same session for a plan with so many columns that batches of the usual number of rows would take
-/// much memory; `None` when they do not.
+/// The session for a plan with so many columns that batches of the usual number of rows would need much
+/// memory; `None` if they do not.
 pub(crate) fn for_columns(state: &SessionState, columns: usize) -> Option<SessionState> {
     let rows = (BATCH_CELLS / columns.max(1)).max(LEAST_ROWS);
     if rows >= state.config().batch_size() {
@@ -139,7 +139,7 @@ pub(crate) fn for_columns(state: &SessionState, columns: usize) -> Option<Sessio
     Some(narrower)
 }
 
-/// The same session for a statement that ran out of memory: joins that spill, fewer threads.
+/// Changes a session for a statement that ran out of memory: joins that spill, fewer threads.
 pub(crate) fn tighten(state: &mut SessionState) {
     // With one partition only hash joins are planned, which keep a whole side in memory.
     let partitions = state.config().target_partitions().div_ceil(2).max(2);

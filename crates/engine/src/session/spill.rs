@@ -8,7 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the lock of a spill folder is called: its name and this.
+/// The ending of the lock file of a spill folder.
 const LOCK: &str = "lock";
 
 /// A folder for spill files that belongs to this process.
@@ -20,7 +20,7 @@ pub(crate) struct SpillFolder {
 }
 
 impl SpillFolder {
-    /// Makes a folder under `parent`, after cleaning up what dead processes left there.
+    /// Creates a folder in `parent`, after deleting those of dead processes.
     pub(crate) fn make(parent: &Path) -> io::Result<Self> {
         fs::create_dir_all(parent)?;
         clean(parent)?;

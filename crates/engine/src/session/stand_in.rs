@@ -29,7 +29,7 @@ use crate::lake::LakeCandidate;
 /// Bytes of one batch read from a source.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// A candidate as a table: the lakehouse's own as the files it consists of, any other as a stream.
+/// A candidate as a table: a candidate of the lakehouse by its files, any other as a stream.
 pub(crate) fn provider(
     name: &TableName,
     candidate: &Candidate,
@@ -110,8 +110,8 @@ fn read_spec(name: &TableName, schema: &SchemaRef, batch_rows: usize) -> ReadSpe
     }
 }
 
-/// Opens the source when first polled and reads split after split; a rejected record ends it with
-/// what `rejected` says.
+/// Opens the source when it is first polled, and reads one split after the other; a rejected record ends it
+/// with the failure of `rejected`.
 pub(super) fn read(
     source: Arc<dyn Source>,
     spec: ReadSpec,
@@ -164,7 +164,7 @@ fn gave(name: &TableName, what: &str) -> Failure {
     Failure::new("R0515", Remedy::Bug, message)
 }
 
-/// The events of a split, which must say that they end: one that just stops may lack rows.
+/// The events of a split, which must end with `End`; otherwise rows may be missing.
 fn whole(split: Split, name: TableName) -> BoxStream<'static, Result<Event, DataFusionError>> {
     let state = (split.events.fuse(), false, name);
     futures::stream::unfold(state, |(mut events, ended, name)| async move {
@@ -179,7 +179,7 @@ fn whole(split: Split, name: TableName) -> BoxStream<'static, Result<Event, Data
     .boxed()
 }
 
-/// Reads the events of all splits in the order they are assigned.
+/// Reads the events of all splits, in the order in which they are assigned.
 trait Splits: Sized {
     fn try_flatten_splits(
         self,

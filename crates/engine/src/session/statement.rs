@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use towpath_sql::SqlProblem;
 use towpath_vocab::{Failure, Remedy};
 
-/// Parses one reading statement. Queries are mended as `sql` does before it checks them.
+/// Parses one reading statement, and rewrites it as `sql` does before its analysis.
 pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<Statement, Failure> {
     towpath_sql::check_text(sql).map_err(|problem| from_problem(subject, sql, &[problem]))?;
     let limit = state.config().options().sql_parser.recursion_limit.get();
@@ -52,7 +52,7 @@ pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<St
     }
 }
 
-/// How deep a statement nests.
+/// The nesting depth of a statement.
 pub(crate) fn depth(statement: &Statement) -> usize {
     match statement {
         Statement::Statement(sql) => towpath_sql::depth(sql).unwrap_or(towpath_sql::DEEPEST),
@@ -61,7 +61,7 @@ pub(crate) fn depth(statement: &Statement) -> usize {
     }
 }
 
-/// The refusal of a statement that is too deep with the views that it reads.
+/// The failure of a statement that nests too deeply with the views that it reads.
 pub(crate) fn too_deep(subject: &str, views: usize) -> Failure {
     let message = format!("{subject} nests too deeply, together with the views that it reads");
     Failure::new("R0524", Remedy::FixConfig, message).help(match views {
@@ -130,7 +130,7 @@ fn reading_sql(subject: &str, text: &str, statement: Sql) -> Result<Sql, Failure
     }
 }
 
-/// What `sql` says about a text, as one failure: the first problem, the others as help.
+/// The problems that `sql` found in a text, as one failure: the first one, with the others as help.
 pub(crate) fn from_problem(subject: &str, text: &str, problems: &[SqlProblem]) -> Failure {
     let Some((first, others)) = problems.split_first() else {
         return Failure::new("R0510", Remedy::FixConfig, format!("{subject} is wrong"));
@@ -162,7 +162,7 @@ pub(crate) fn from_problem(subject: &str, text: &str, problems: &[SqlProblem]) -
     failure
 }
 
-/// ` (line 3)`, for texts of several lines.
+/// ` (line 3)` for a text with several lines.
 fn place(text: &str, problem: &SqlProblem) -> String {
     match problem.offset.and_then(|(start, _)| text.get(..start)) {
         Some(before) if text.trim().contains('\n') => {
@@ -190,7 +190,7 @@ fn refused(subject: &str, text: &str) -> Failure {
     .help("tables are written by pipelines: a `load:` step, or a model in `models/`")
 }
 
-/// A table at an older version: `at_version('raw.flights', 3)` in the place of a table.
+/// A table at an older version: `at_version('raw.flights', 3)` in place of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OldVersion {
     /// The table, as it was written.
@@ -199,14 +199,14 @@ pub(crate) struct OldVersion {
     pub(crate) version: u64,
 }
 
-/// The schema that names of `at_version` are rewritten into.
+/// The schema into which `at_version` is rewritten.
 pub(crate) const AT_VERSION: &str = "at_version";
 
-/// Rewrites each `at_version('schema.table', N)` into a table `at_version."schema.table@N"`, known as
-/// `table` unless it has an alias.
+/// Rewrites each `at_version('schema.table', N)` into a table `at_version."schema.table@N"`, with the alias
+/// `table` unless it has one.
 ///
 /// # Errors
-/// R0510 when the arguments are not a name and a number.
+/// R0510 if the arguments are not a name and a number.
 pub(crate) fn rewrite_old_versions(
     subject: &str,
     statement: &mut Statement,
@@ -297,7 +297,7 @@ impl std::fmt::Display for OldVersion {
     }
 }
 
-/// Wraps a failure so that it can travel through DataFusion.
+/// Wraps a failure so that it can pass through DataFusion.
 pub(crate) fn carried(failure: Failure) -> DataFusionError {
     DataFusionError::External(Box::new(failure))
 }

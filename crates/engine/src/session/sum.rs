@@ -19,9 +19,10 @@ use datafusion::logical_expr::{
 
 type Result<T> = std::result::Result<T, DataFusionError>;
 
-/// What sums of 64-bit numbers are kept in: no number of values that could be read overflows it.
+/// The type in which 64-bit numbers are added; no realistic number of values overflows it.
 const WIDE: DataType = DataType::Decimal128(38, 0);
-/// Sums of decimals of at most so many digits have ten more: rows enough to fill those are not read.
+/// The sum of decimals with at most this many digits has ten digits more, which no realistic number of rows
+/// exceeds.
 const ROOMY_DIGITS: u8 = 28;
 /// The most digits of a decimal of 256 bits.
 const WIDEST_DIGITS: u8 = 76;
@@ -42,7 +43,7 @@ struct ExactSum {
     inner: Arc<AggregateUDF>,
 }
 
-/// What the sum of these arguments is kept in, where DataFusion's own would wrap around.
+/// The type in which these arguments are added, if DataFusion's sum would wrap around.
 fn wide(arguments: &[FieldRef], result: &FieldRef) -> Option<DataType> {
     match (result.data_type(), arguments.first()?.data_type()) {
         (DataType::Int64 | DataType::UInt64, _) => Some(WIDE),
@@ -176,7 +177,7 @@ impl AggregateUDFImpl for ExactSum {
     }
 }
 
-/// Adds wide, gives back what was asked for.
+/// Adds in a wide type, and returns the declared type.
 #[derive(Debug)]
 struct Exact {
     inner: Box<dyn Accumulator>,

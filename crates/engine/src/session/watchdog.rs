@@ -20,17 +20,17 @@ use futures::{Stream, StreamExt as _};
 use tokio::time::{Instant, Sleep, sleep};
 use towpath_vocab::{Failure, Remedy};
 
-/// Without any movement for so long, waiting has no end.
+/// After this time without progress, a statement is ended.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// The rows of a statement, watched while somebody waits for them.
+/// The rows of a statement, with a watchdog while somebody waits for them.
 pub(crate) struct Watched {
     batches: SendableRecordBatchStream,
     plan: Arc<dyn ExecutionPlan>,
     pool: Arc<dyn MemoryPool>,
     subject: String,
     patience: Duration,
-    /// While somebody waits: until when, and what the operators had counted at its start.
+    /// While somebody waits: the time limit, and the counters of the operators at its start.
     wait: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
@@ -64,7 +64,7 @@ impl Watched {
     }
 }
 
-/// Everything the operators of a plan count, added up: it changes when anything happens.
+/// The sum of all counters of a plan's operators, which changes with any progress.
 fn counted(plan: &dyn ExecutionPlan) -> usize {
     let own = plan.metrics().map_or(0, |metrics| {
         let values = metrics.iter().map(|metric| metric.value().as_usize());
