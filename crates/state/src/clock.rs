@@ -8,13 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use towpath_ports::Clock;
 
-/// Whose clock tells the time.
+/// The clock of a state store.
 #[derive(Clone, Default)]
 pub(crate) enum StoreClock {
-    /// That of the machine or server the store is on.
+    /// That of the machine or server of the store.
     #[default]
     Own,
-    /// This one: for simulations.
+    /// This clock, for simulations.
     Given(Arc<dyn Clock>),
 }
 
@@ -31,7 +31,7 @@ impl StoreClock {
         }
     }
 
-    /// The given time, if one was given.
+    /// The time of the given clock, if there is one.
     pub(crate) fn given_us(&self) -> Option<i64> {
         match self {
             StoreClock::Own => None,

@@ -11,9 +11,9 @@ use towpath_ports::{RunKind, RunState, TaskOutcome, TaskState};
 use crate::error::StateError;
 use crate::tx::Row;
 
-/// Version of the JSON forms this binary writes.
+/// The version of the JSON that this binary writes.
 const VERSION: u32 = 1;
-/// Version of outcomes of tasks.
+/// The version of stored task outcomes.
 const OUTCOME: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
@@ -22,7 +22,7 @@ struct Envelope<T> {
     d: T,
 }
 
-/// A value as it lies in a column.
+/// The column value of a value.
 pub(crate) fn to_column<T: Serialize>(what: &'static str, value: &T) -> Result<String, StateError> {
     serde_json::to_string(&Envelope {
         v: VERSION,
@@ -60,7 +60,7 @@ pub(crate) fn from_column<T: DeserializeOwned>(
     }
 }
 
-/// What a task did, as it lies in a column; nothing is NULL.
+/// The column value of a task outcome; `Nothing` is NULL.
 pub(crate) fn outcome_to_column(outcome: &TaskOutcome) -> Result<Option<String>, StateError> {
     if *outcome == TaskOutcome::Nothing {
         return Ok(None);
@@ -76,7 +76,7 @@ pub(crate) fn outcome_to_column(outcome: &TaskOutcome) -> Result<Option<String>,
     })
 }
 
-/// What a task did, from a column.
+/// A task outcome from a column.
 pub(crate) fn outcome(row: &Row, column: usize) -> Result<TaskOutcome, StateError> {
     let Some(text) = row.maybe_text(column)? else {
         return Ok(TaskOutcome::Nothing);

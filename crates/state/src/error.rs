@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use rusqlite::ErrorCode;
 use towpath_vocab::{Failure, Remedy, RunName, TaskId};
 
-/// Where a store is, in words.
+/// The location of a store, for messages.
 #[derive(Debug)]
 pub(crate) enum Place {
     File(PathBuf),
@@ -54,7 +54,7 @@ pub(crate) enum StateError {
     OtherProject { owner: String },
     #[error("task `{task}` needs pool `{pool}`, which is not declared")]
     NoSuchPool { pool: String, task: TaskId },
-    /// The run or a task was not as its caller expected. It ends a transaction, and is no failure.
+    /// The run or a task was not as its caller expected. This ends a transaction, but is not a failure.
     #[error("not as expected")]
     Stale,
     #[error("there is no run `{run}`")]
@@ -144,7 +144,7 @@ impl StateError {
         }
     }
 
-    /// What keeps a store from being opened.
+    /// The failure of an operation that opens a store.
     fn of_opening(self, place: &Place) -> Failure {
         match self {
             StateError::Foreign => Failure::new(
@@ -199,7 +199,7 @@ impl StateError {
     }
 }
 
-/// The message of a server, or what became of the connection.
+/// The message of a server, or the error of the connection.
 fn words(error: &tokio_postgres::Error) -> String {
     use std::error::Error as _;
     match (error.as_db_error(), error.source()) {

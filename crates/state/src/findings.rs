@@ -13,7 +13,7 @@ use crate::codec::{json, to_column};
 use crate::error::StateError;
 use crate::tx::{Tx, cells};
 
-/// The highest generation a task was given, and the run it was given to.
+/// The highest generation of a task, and the run that got it.
 pub(crate) async fn generation(
     tx: &Tx<'_>,
     task: &TaskKey,
@@ -70,14 +70,14 @@ pub(crate) const LINEAGE: Named = Named {
     table: "lineage",
 };
 
-/// Digests of what was said last, by pipeline, task and table.
+/// Digests of the notes that were reported last, by pipeline, task and table.
 pub(crate) const TOLD: Named = Named {
     what: "digest",
     table: "told",
 };
 
 impl Named {
-    /// Stores one value over the one of the same name.
+    /// Stores one value; replaces the one with the same name.
     pub(crate) async fn put<T: Serialize + Sync>(
         &self,
         tx: &Tx<'_>,

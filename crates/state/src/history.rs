@@ -20,7 +20,7 @@ const RUN: &str = "SELECT id, pipeline, environment, number, state, graph_hash, 
 const TASK: &str = "SELECT task.id, task.state, task.attempt, task.fence, task.started_us, task.ended_us, \
     task.failure, task.outcome, task.fingerprint, task.worker, task.due_us FROM task";
 
-/// The row of a run, by what people call it.
+/// The row id of a run, by its name.
 pub(crate) async fn id_of(
     tx: &Tx<'_>,
     name: &RunName,
@@ -47,7 +47,7 @@ pub(crate) async fn run_by_id(tx: &Tx<'_>, id: i64) -> Result<RunRecord, StateEr
     }
 }
 
-/// One run by what people call it.
+/// One run, by its name.
 pub(crate) async fn run_by_name(
     tx: &Tx<'_>,
     name: &RunName,
@@ -59,7 +59,7 @@ pub(crate) async fn run_by_name(
     }
 }
 
-/// Runs that pass the filter, newest first.
+/// Runs that match the filter, newest first.
 pub(crate) async fn runs(tx: &Tx<'_>, filter: &RunFilter) -> Result<Vec<RunRecord>, StateError> {
     let rows = tx
         .rows(
@@ -145,7 +145,7 @@ pub(crate) async fn events(
     }
 }
 
-/// The events of a row of `run` after `seq`.
+/// The events of a run after `seq`, by its row id.
 pub(crate) async fn events_of(
     tx: &Tx<'_>,
     id: i64,
@@ -171,7 +171,7 @@ pub(crate) fn event(row: &Row, from: usize) -> Result<RunEvent, StateError> {
     })
 }
 
-/// The last time this task ended well.
+/// The last record of this task that ended well.
 pub(crate) async fn last_success(
     tx: &Tx<'_>,
     environment: &Environment,

@@ -27,7 +27,7 @@ pub(crate) struct Journal {
 const LOCKED: &str = "SELECT id, state, worker, graph_hash, parallel, last_seq FROM run WHERE ";
 
 impl Journal {
-    /// Locks a run by what people call it.
+    /// Locks a run, by its name.
     pub(crate) async fn of(
         tx: &Tx<'_>,
         name: &RunName,
@@ -40,7 +40,7 @@ impl Journal {
         found.map(|row| Self::read(&row)).transpose()
     }
 
-    /// Locks a run by its row.
+    /// Locks a run, by its row id.
     pub(crate) async fn of_row(tx: &Tx<'_>, id: i64) -> Result<Self, StateError> {
         let lock = tx.only_on_server("FOR UPDATE");
         let found = tx
@@ -97,7 +97,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Keeps the number of the last event, and hands the new ones to every subscriber.
+    /// Stores the number of the last event, and adds the new events to the outbox of every subscriber.
     pub(crate) async fn finish(&self, tx: &Tx<'_>) -> Result<(), StateError> {
         if self.seq == self.began {
             return Ok(());

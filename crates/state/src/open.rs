@@ -28,16 +28,16 @@ pub struct Location {
     pub environment: Environment,
     /// The project's id: a store on a server belongs to one project.
     pub project: Option<String>,
-    /// What `state:` says: a `postgres://` URL or the path of a file. `None` is a file of the
+    /// The value of `state:`: a `postgres://` URL or the path of a file. `None` means a file of the
     /// environment inside the project.
     pub url: Option<SecretTemplate>,
-    /// Resolves the URL, at connect.
+    /// Resolves the URL when the store is connected.
     pub secrets: Arc<dyn Secrets>,
-    /// A clock for leases in place of the store's own. Only simulations give one.
+    /// A clock for leases in place of the store's own, for simulations.
     pub clock: Option<Arc<dyn Clock>>,
 }
 
-/// What the text of `state:` means.
+/// The kind of store that `state:` names.
 enum Kind {
     Server,
     File(PathBuf),
@@ -80,11 +80,12 @@ impl Location {
     }
 }
 
-/// Opens a state store. A file is opened or made now; a server is connected to when it is needed.
+/// Opens a state store. A file is opened or created now; a server is connected when it is needed.
 ///
 /// # Errors
-/// R0680 when `state:` cannot be read; for files R0801 a newer version of Towpath wrote it (untouched), R0802
-/// another program's file, R0803 damaged, R0804 no such folder, R0805 not writable, R0806 disk full.
+/// R0680 if `state:` cannot be read; for files R0801 (a newer version of Towpath wrote it; it is not
+/// changed), R0802 (a file of another program), R0803 (damaged), R0804 (no such folder), R0805 (not
+/// writable), R0806 (disk full).
 pub fn open(location: Location) -> Result<Arc<dyn StateStore>> {
     let clock = match location.clock.clone() {
         Some(clock) => StoreClock::Given(clock),
@@ -110,7 +111,7 @@ pub fn open(location: Location) -> Result<Arc<dyn StateStore>> {
     Ok(Arc::new(store))
 }
 
-/// Opens a state store that something was stored in before; a file that is not there is not made.
+/// Opens an existing state store; a missing file is not created.
 ///
 /// # Errors
 /// Those of `open`.
@@ -121,10 +122,10 @@ pub fn open_existing(location: Location) -> Result<Option<Arc<dyn StateStore>>> 
     }
 }
 
-/// Whether something was stored before. A server is not asked.
+/// Whether the state store exists. A server is not contacted.
 ///
 /// # Errors
-/// R0680 when `state:` cannot be read.
+/// R0680 if `state:` cannot be read.
 pub fn exists(location: &Location) -> Result<bool> {
     Ok(match location.kind()? {
         Kind::Server => true,
@@ -132,7 +133,7 @@ pub fn exists(location: &Location) -> Result<bool> {
     })
 }
 
-/// Environments that keep their state inside the project.
+/// The environments whose state is inside the project.
 pub fn local_environments(project_dir: &Path) -> Vec<Environment> {
     let Ok(entries) = std::fs::read_dir(project_dir.join(FOLDER)) else {
         return Vec::new();

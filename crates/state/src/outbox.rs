@@ -11,7 +11,7 @@ use crate::error::StateError;
 use crate::history::event;
 use crate::tx::{Tx, cells};
 
-/// Sends every event from now on to a subscriber too.
+/// Creates the outbox of a subscriber, which gets every later event.
 pub(crate) async fn subscribe(tx: &Tx<'_>, subscriber: &str) -> Result<(), StateError> {
     tx.execute(
         "INSERT INTO subscriber (name, since_us) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
@@ -21,7 +21,7 @@ pub(crate) async fn subscribe(tx: &Tx<'_>, subscriber: &str) -> Result<(), State
     Ok(())
 }
 
-/// What waits for a subscriber, oldest first.
+/// The events that wait for a subscriber, oldest first.
 pub(crate) async fn waiting(
     tx: &Tx<'_>,
     subscriber: &str,
@@ -52,7 +52,7 @@ pub(crate) async fn waiting(
         .collect()
 }
 
-/// Removes what a subscriber has got: by its very numbers, since an earlier one may appear later.
+/// Removes delivered events, each by its number, because an event with a smaller number may appear later.
 pub(crate) async fn delivered(
     tx: &Tx<'_>,
     subscriber: &str,

@@ -15,13 +15,13 @@ use crate::journal::Journal;
 use crate::tx::{Row, Tx, cells};
 use crate::workers;
 
-/// What `open_run` found, and the worker whose leftovers can go.
+/// The result of `open_run`, and the worker whose leftover files can be deleted.
 pub(crate) struct Opening {
     pub(crate) opened: Opened,
     pub(crate) dead_worker: Option<String>,
 }
 
-/// The run that `open_run` has to judge.
+/// The run about which `open_run` must decide.
 struct Latest {
     id: i64,
     state: RunState,
@@ -30,8 +30,8 @@ struct Latest {
     worker: String,
 }
 
-/// Begins, resumes or refuses a run. What is not the pipeline's own run interrupts one whose process is
-/// gone and never takes its place; a run overlooks the others.
+/// Creates, resumes or refuses a run. A run of another kind than `Run` interrupts one whose process is
+/// dead, and does not replace it; a run of kind `Run` ignores the other kinds.
 pub(crate) async fn open(
     tx: &Tx<'_>,
     run: &NewRun,
@@ -75,7 +75,7 @@ pub(crate) async fn open(
 const LATEST: &str = "SELECT id, state, kind, graph_hash, worker FROM run \
     WHERE pipeline = ?1 AND environment = ?2";
 
-/// The running run of this pipeline and environment, of whatever kind.
+/// The active run of this pipeline and environment, of any kind.
 async fn running(tx: &Tx<'_>, run: &NewRun) -> Result<Option<Latest>, StateError> {
     let lock = tx.only_on_server("FOR UPDATE");
     latest(tx, &format!("{LATEST} AND state = 'running' {lock}"), run).await
@@ -168,7 +168,7 @@ async fn insert(tx: &Tx<'_>, run: &NewRun) -> Result<i64, StateError> {
     }
 }
 
-/// Keeps a graph once, however many runs it has.
+/// Stores a graph once, for all of its runs.
 async fn keep_graph(tx: &Tx<'_>, run: &NewRun) -> Result<(), StateError> {
     if run.graph.body.is_null() {
         return Ok(());
@@ -250,7 +250,7 @@ async fn resume(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<Opened, StateError
     Ok(Opened::Resumed(run_by_id(tx, id).await?))
 }
 
-/// Sets tasks of a running run back to waiting, whatever became of them.
+/// Makes tasks of an active run wait again, in any state.
 pub(crate) async fn reopen(
     tx: &Tx<'_>,
     name: &RunName,
@@ -284,14 +284,14 @@ async fn supersede(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<(), StateError>
     put_down(tx, id, RunState::Superseded, &body).await
 }
 
-/// A run whose process is gone and that something else comes before: as if the user had stopped it, so
-/// that it goes on later.
+/// Interrupts a run whose process is dead, because another run comes first: as if the user had stopped it,
+/// so that it can be resumed.
 async fn interrupt(tx: &Tx<'_>, id: i64) -> Result<(), StateError> {
     let body = json!({ "because": "interrupted" });
     put_down(tx, id, RunState::Cancelled, &body).await
 }
 
-/// Ends a run whose process is gone, with every task that was not at its end.
+/// Ends a run whose process is dead, with all of its unfinished tasks.
 async fn put_down(tx: &Tx<'_>, id: i64, state: RunState, body: &Value) -> Result<(), StateError> {
     let because = match state {
         RunState::Superseded => "superseded",
@@ -327,7 +327,7 @@ async fn put_down(tx: &Tx<'_>, id: i64, state: RunState, body: &Value) -> Result
     journal.finish(tx).await
 }
 
-/// After this no transition that an older process still has in hand can match.
+/// Raises the fences, so that no later change of an older process can match.
 async fn raise_fences(tx: &Tx<'_>, id: i64) -> Result<(), StateError> {
     tx.execute(
         "UPDATE task SET fence = fence + 1
@@ -350,7 +350,8 @@ async fn tasks_in(tx: &Tx<'_>, id: i64, state: TaskState) -> Result<Vec<String>,
         .collect()
 }
 
-/// Ends a run; gives the worker that has nothing left to do. A run that already ended so is fine.
+/// Ends a run; returns the worker if it has nothing left to do. If the run has already ended in the same
+/// way, nothing changes.
 pub(crate) async fn close(
     tx: &Tx<'_>,
     name: &RunName,
@@ -396,7 +397,7 @@ async fn open_tasks(tx: &Tx<'_>, id: i64) -> Result<u64, StateError> {
     found.map_or(Ok(0), |row| row.count(0))
 }
 
-/// Whether somebody goes on with a run.
+/// Whether a live worker has a run.
 pub(crate) async fn is_live(
     tx: &Tx<'_>,
     run: &RunRecord,
@@ -411,7 +412,7 @@ pub(crate) async fn is_live(
     }
 }
 
-/// Adds a line to a run's history; its number is given here.
+/// Adds an event to the history of a run, with the next number.
 pub(crate) async fn append_event(
     tx: &Tx<'_>,
     name: &RunName,

@@ -27,7 +27,7 @@ use crate::sqlite::liveness::Liveness;
 use crate::tx::{Found, Operation, Tx};
 use crate::{history, outbox, runs, tasks, workers};
 
-/// Names the type of an operation.
+/// Gives an operation its type.
 fn operation<T, F>(operation: F) -> F
 where
     F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static,
@@ -35,7 +35,7 @@ where
     operation
 }
 
-/// An operation from an expression over the transaction and values it owns.
+/// Makes an operation from an expression that uses the transaction and owns its values.
 macro_rules! operation {
     ($tx:ident, [$($own:ident),*] => $body:expr) => {{
         $(let $own = $own.clone();)*
@@ -75,7 +75,7 @@ impl Store {
         }
     }
 
-    /// Who on this machine lives, where that can be told without a lease.
+    /// The locks that show which workers on this machine are alive, if there are any.
     fn liveness(&self) -> Option<Arc<Liveness>> {
         match self {
             Store::Sqlite(file) => Some(Arc::clone(&file.liveness)),
@@ -83,7 +83,7 @@ impl Store {
         }
     }
 
-    /// Shows that a worker of this process lives; true when it was not shown before.
+    /// Takes the lock of a worker of this process; true if it was not taken before.
     fn show(&self, worker: &str) -> Result<bool> {
         match self {
             Store::Sqlite(file) => file
@@ -101,7 +101,7 @@ impl Store {
     }
 }
 
-/// True when the process behind a worker has certainly ended.
+/// True if the process of a worker is certainly dead.
 fn dead(liveness: &Option<Arc<Liveness>>, worker: &str) -> bool {
     liveness
         .as_ref()

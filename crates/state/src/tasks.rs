@@ -16,13 +16,13 @@ use crate::journal::Journal;
 use crate::tx::{Tx, cells};
 use crate::workers::{is_live, lost_workers};
 
-/// At most so many runs are looked at for one claim.
+/// The most runs that are searched for one claim.
 const RUNS: u64 = 64;
 
-/// Changes tasks of one run and claims what may start.
+/// Changes tasks of one run and claims ready tasks.
 ///
 /// # Errors
-/// `Stale` when the run or a task was not as expected: then nothing of it may be kept.
+/// `Stale` if the run or a task was not as expected; then the transaction must be undone.
 pub(crate) async fn advance(
     tx: &Tx<'_>,
     advance: &RunUpdate,
@@ -278,7 +278,7 @@ async fn claim_in(
     Ok(claims)
 }
 
-/// The ready tasks of a run that may start: of each pool as many as it has free slots.
+/// The ready tasks of a run that may start: for each pool not more than its free slots.
 async fn candidates(tx: &Tx<'_>, run: i64, room: u64) -> Result<Vec<Candidate>, StateError> {
     if room == 0 {
         return Ok(Vec::new());
@@ -319,7 +319,7 @@ async fn candidates(tx: &Tx<'_>, run: i64, room: u64) -> Result<Vec<Candidate>, 
     Ok(found)
 }
 
-/// The slots of a pool that no running task has; the pool stays locked, so that the answer stays true.
+/// The free slots of a pool; the pool stays locked, so that the number stays correct.
 async fn free_slots(tx: &Tx<'_>, pool: &str) -> Result<u64, StateError> {
     let lock = tx.only_on_server("FOR UPDATE");
     let slots = tx
@@ -338,7 +338,7 @@ async fn free_slots(tx: &Tx<'_>, pool: &str) -> Result<u64, StateError> {
     Ok(slots.saturating_sub(taken.map_or(Ok(0), |row| row.count(0))?))
 }
 
-/// Sets the tasks of lost workers back to ready, with another fence; how many.
+/// Makes the tasks of lost workers ready again, with new fences; returns their number.
 pub(crate) async fn reap(
     tx: &Tx<'_>,
     is_dead: &(dyn Fn(&str) -> bool + Sync),
@@ -388,7 +388,7 @@ async fn give_back(tx: &Tx<'_>, journal: &mut Journal, worker: &str) -> Result<u
     Ok(tasks.len() as u64)
 }
 
-/// Sets the slots of pools.
+/// Sets the number of slots of pools.
 pub(crate) async fn put_pools(
     tx: &Tx<'_>,
     pools: &std::collections::BTreeMap<String, u32>,

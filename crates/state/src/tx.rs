@@ -15,10 +15,10 @@ use tokio_postgres::Client;
 use crate::error::StateError;
 use crate::{postgres, sqlite};
 
-/// What an operation gives back.
+/// The result of an operation.
 pub(crate) type Found<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
-/// What is done in one transaction. It may be done again when the transaction had to be given up.
+/// The work of one transaction. It may be repeated if the transaction was aborted.
 pub(crate) trait Operation<T>:
     for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
 {
@@ -27,7 +27,7 @@ pub(crate) trait Operation<T>:
 impl<T, F> Operation<T> for F where F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
 {}
 
-/// The connection a transaction is open on.
+/// The connection of a transaction.
 pub(crate) enum Wire<'c> {
     Sqlite(&'c Mutex<Connection>),
     Postgres(&'c Client),
@@ -64,7 +64,8 @@ impl<'c> Tx<'c> {
         Self { wire, now_us }
     }
 
-    /// `sql` on PostgreSQL, nothing on SQLite, where one writer at a time needs no row locks.
+    /// `sql` on PostgreSQL, and an empty text on SQLite, which has one writer at a time and needs no row
+    /// locks.
     pub(crate) fn only_on_server<'s>(&self, sql: &'s str) -> &'s str {
         match self.wire {
             Wire::Sqlite(_) => "",
@@ -88,7 +89,7 @@ impl<'c> Tx<'c> {
         Ok(self.rows(sql, values).await?.into_iter().next())
     }
 
-    /// Carries out a statement; how many rows it changed.
+    /// Executes a statement; returns the number of changed rows.
     pub(crate) async fn execute(&self, sql: &str, values: &[Cell]) -> Result<u64, StateError> {
         match self.wire {
             Wire::Sqlite(connection) => {
@@ -144,7 +145,7 @@ impl Row {
         }
     }
 
-    /// A number that never is below zero.
+    /// A number that is not negative.
     pub(crate) fn count(&self, column: usize) -> Result<u64, StateError> {
         u64::try_from(self.int(column)?).map_err(|_| self.wrong(column))
     }
@@ -175,14 +176,14 @@ impl From<i64> for Cell {
 }
 
 impl From<u64> for Cell {
-    /// Counters never come near the end of i64.
+    /// Converts a counter; it never comes near the end of i64.
     fn from(number: u64) -> Self {
         Cell::Int(i64::try_from(number).unwrap_or(i64::MAX))
     }
 }
 
 impl From<f64> for Cell {
-    /// NaN is kept as NULL: only one of the databases would keep it.
+    /// Converts a number; NaN is stored as NULL, because only one of the databases can store it.
     fn from(number: f64) -> Self {
         match number.is_nan() {
             true => Cell::Null,

@@ -7,7 +7,7 @@
 use crate::error::StateError;
 use crate::tx::{Tx, cells};
 
-/// Gives a worker its lease.
+/// Sets the lease of a worker.
 pub(crate) async fn lease(tx: &Tx<'_>, worker: &str, lease_us: i64) -> Result<(), StateError> {
     tx.execute(
         "INSERT INTO worker (id, lease_us, expires_us) VALUES (?1, ?2, ?3)
@@ -18,7 +18,7 @@ pub(crate) async fn lease(tx: &Tx<'_>, worker: &str, lease_us: i64) -> Result<()
     Ok(())
 }
 
-/// Registers a worker; false when a living one has its name.
+/// Registers a worker; false if a live worker has its name.
 pub(crate) async fn register(
     tx: &Tx<'_>,
     worker: &str,
@@ -32,7 +32,7 @@ pub(crate) async fn register(
     Ok(true)
 }
 
-/// Renews a worker's lease; false when it was lost.
+/// Renews the lease of a worker; false if the lease was lost.
 pub(crate) async fn renew(tx: &Tx<'_>, worker: &str) -> Result<bool, StateError> {
     let renewed = tx
         .execute(
@@ -43,7 +43,7 @@ pub(crate) async fn renew(tx: &Tx<'_>, worker: &str) -> Result<bool, StateError>
     Ok(renewed == 1)
 }
 
-/// True while a worker's lease goes on.
+/// True while the lease of a worker is valid.
 pub(crate) async fn is_live(tx: &Tx<'_>, worker: &str) -> Result<bool, StateError> {
     let found = tx
         .one(
@@ -55,7 +55,7 @@ pub(crate) async fn is_live(tx: &Tx<'_>, worker: &str) -> Result<bool, StateErro
     Ok(expires_us.is_some_and(|expires_us| expires_us > tx.now_us))
 }
 
-/// True when somebody goes on with a run: the worker that opened it, or one that has a task of it.
+/// True if a run has a live worker: the one that opened it, or one that runs a task of it.
 pub(crate) async fn has_live_worker(
     tx: &Tx<'_>,
     run: i64,
@@ -77,8 +77,8 @@ pub(crate) async fn has_live_worker(
     Ok(false)
 }
 
-/// Workers whose lease is over or whose process has ended, and those that are named by a running task
-/// and have no lease at all.
+/// Workers whose lease has expired or whose process is dead, and those of running tasks that have no lease
+/// at all.
 pub(crate) async fn lost_workers(
     tx: &Tx<'_>,
     is_dead: &(dyn Fn(&str) -> bool + Sync),
@@ -104,14 +104,14 @@ pub(crate) async fn lost_workers(
     Ok(lost)
 }
 
-/// Forgets a worker.
+/// Removes a worker.
 pub(crate) async fn remove(tx: &Tx<'_>, worker: &str) -> Result<(), StateError> {
     tx.execute("DELETE FROM worker WHERE id = ?1", cells![worker])
         .await?;
     Ok(())
 }
 
-/// True when a worker has no run and no task any more.
+/// True if a worker has no run and no task any more.
 pub(crate) async fn is_idle(tx: &Tx<'_>, worker: &str) -> Result<bool, StateError> {
     let found = tx
         .one(

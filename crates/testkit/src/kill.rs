@@ -13,16 +13,16 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// No traced program of a test lives longer.
+/// The time limit of a traced program.
 const LONGEST_RUN: Duration = Duration::from_secs(180);
 
-/// After so much silence it is looked at whether the program still lives.
+/// After this time without a message, the test checks whether the program is alive.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// Names in `fail_point!("…")` of all Rust files below a folder, without those of test modules.
+/// The names in `fail_point!("…")` of all Rust files in a folder, without those of test modules.
 ///
 /// # Errors
-/// When a folder cannot be read.
+/// If a folder cannot be read.
 pub fn failpoints(sources: &Path) -> std::io::Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     gather(sources, &mut found)?;
@@ -57,16 +57,16 @@ fn gather(folder: &Path, found: &mut BTreeSet<String>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// One passed edge.
+/// A failpoint that the program passed.
 #[derive(Clone, Debug)]
 pub struct Passed {
     /// The failpoint.
     pub edge: String,
-    /// When it was heard, since the start of the program.
+    /// When its message came, since the start of the program.
     pub at: Duration,
 }
 
-/// A program that tells the edges it passes.
+/// A program that sends a message for each failpoint that it passes.
 pub struct Traced {
     child: Child,
     lines: Receiver<Passed>,
@@ -76,18 +76,18 @@ pub struct Traced {
 
 /// How a traced program ended.
 pub struct Ended {
-    /// Every edge it passed, in order.
+    /// Every failpoint that it passed, in order.
     pub passed: Vec<Passed>,
     /// Its status.
     pub status: ExitStatus,
 }
 
 impl Traced {
-    /// Starts a program whose edges are told; `socket` is a path of its own. Where its output goes is
-    /// said by the command.
+    /// Starts a program that sends a message for each of the failpoints; `socket` is an unused path. The
+    /// command says where its output goes.
     ///
     /// # Errors
-    /// When the socket cannot be made or the program not be started.
+    /// If the socket cannot be created or the program cannot be started.
     pub fn start(
         mut command: Command,
         edges: &BTreeSet<String>,
@@ -124,7 +124,7 @@ impl Traced {
         })
     }
 
-    /// Waits until `edge` was passed `nth` times; false when the program ended before.
+    /// Waits until `edge` was passed `nth` times; false if the program ended before.
     pub fn wait_for(&mut self, edge: &str, nth: usize) -> bool {
         let mut count = self.passed.iter().filter(|p| p.edge == edge).count();
         while count < nth {
@@ -137,7 +137,7 @@ impl Traced {
         true
     }
 
-    /// Lets it go on for a moment that begins with the last edge waited for.
+    /// Lets it continue for a moment, counted from the last failpoint that was waited for.
     pub fn go_on(&mut self, moment: Duration) {
         let until = Instant::now() + moment;
         loop {
@@ -154,7 +154,7 @@ impl Traced {
     /// Ends it by SIGKILL.
     ///
     /// # Errors
-    /// When the system does not say how it ended.
+    /// If the system does not say how it ended.
     pub fn kill(mut self) -> std::io::Result<Ended> {
         // One that is gone already cannot be killed.
         let _ = self.child.kill();
@@ -164,7 +164,7 @@ impl Traced {
     /// Waits for its end.
     ///
     /// # Errors
-    /// When the system does not say how it ended.
+    /// If the system does not say how it ended.
     pub fn finish(mut self) -> std::io::Result<Ended> {
         while let Some(passed) = self.next() {
             self.passed.push(passed);

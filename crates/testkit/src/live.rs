@@ -19,10 +19,10 @@ use towpath_vocab::{Position, SplitId, SplitPosition, TableName};
 
 use crate::script::ScriptedSource;
 
-/// What a split says.
+/// An event that a test sends in a split.
 #[derive(Clone, Debug)]
 pub enum LiveEvent {
-    /// Rows of a table, with what is to be done with each.
+    /// Rows of a table, with the operation of each.
     Rows(TableName, RecordBatch, Option<Vec<u8>>),
     /// A boundary of this order.
     Boundary(u64),
@@ -37,7 +37,7 @@ pub enum LiveEvent {
 #[derive(Default)]
 struct Inner {
     tables: Vec<TableSchema>,
-    /// What each split said so far.
+    /// The events of each split so far.
     said: BTreeMap<SplitId, Vec<LiveEvent>>,
     /// The splits the reader has.
     owned: Vec<SplitId>,
@@ -70,14 +70,14 @@ impl LiveSource {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A split says something.
+    /// Sends an event in a split.
     pub fn say(&self, split: &str, event: LiveEvent) {
         let split = SplitId(split.to_owned());
         self.lock().said.entry(split).or_default().push(event);
         self.changed.send_modify(|version| *version += 1);
     }
 
-    /// Takes a split away from the reader.
+    /// Revokes a split.
     pub fn revoke(&self, split: &str) {
         let split = SplitId(split.to_owned());
         let mut inner = self.lock();
@@ -88,12 +88,12 @@ impl LiveSource {
         }
     }
 
-    /// The positions the reader was told are committed, in order.
+    /// The positions that were confirmed to the reader, in order.
     pub fn committed(&self) -> Vec<Position> {
         self.lock().committed.clone()
     }
 
-    /// A reader from this position on.
+    /// A reader from this position.
     pub fn reader(&self, from: &Position) -> LiveReader {
         LiveReader {
             source: self.clone(),
@@ -148,14 +148,14 @@ impl LiveSource {
     }
 }
 
-/// Where a split goes on behind a boundary.
+/// The index of the first event of a split after a boundary.
 fn behind(said: &[LiveEvent], order: u64) -> usize {
     let is_mark = |event: &LiveEvent| matches!(event, LiveEvent::Boundary(at) if *at == order);
     said.iter().position(is_mark).map_or(0, |at| at + 1)
 }
 
-/// An endless source of one table and one split that says these events, and then ends so that tests end
-/// too.
+/// An endless source of one table and one split with these events, which ends after them so that a test can
+/// end.
 pub fn endless_events(table: TableName, schema: SchemaRef, said: Vec<LiveEvent>) -> ScriptedSource {
     ScriptedSource::of_split(TableSchema { table, schema }, "wal", move |from| {
         let id = SplitId("wal".to_owned());

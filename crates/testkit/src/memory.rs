@@ -19,7 +19,7 @@ use crate::script::ScriptedSource;
 
 mod model;
 
-/// Edges of a write where a `MemoryDestination` can fail.
+/// The steps of a write at which a `MemoryDestination` can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
     /// `begin`.
@@ -30,7 +30,7 @@ pub enum Edge {
     Prepare,
     /// Before the commit is durable.
     BeforeCommit,
-    /// After it is, before it is acknowledged.
+    /// After the commit is durable, and before it is acknowledged.
     AfterCommit,
 }
 
@@ -58,7 +58,7 @@ pub struct MemoryDestination {
 }
 
 impl MemoryDestination {
-    /// Fails once, the `nth` time (from 1) an edge is passed.
+    /// Fails once, when a step is reached for the `nth` time (from 1).
     pub fn fail_at(&self, edge: Edge, nth: u32) {
         self.lock().fail_at = Some((edge, nth));
     }
@@ -204,7 +204,7 @@ struct MemoryPrepared {
     destination: MemoryDestination,
     intent: Intent,
     schema: SchemaRef,
-    /// Of the table that `after` was made from.
+    /// The version of the table from which `after` was made.
     version: u64,
     after: Vec<RecordBatch>,
     incoming: Vec<RecordBatch>,

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 /// The superuser's name.
 pub const USER: &str = "towpath";
-/// The superuser's password: tests look for it in messages, where it must never be.
+/// The superuser's password. Tests check that it is in no message.
 pub const PASSWORD: &str = "s3cret-of-the-test";
 
 /// Followed by `connections` or `read-only connections`.
@@ -31,7 +31,7 @@ const LONGEST_START: Duration = Duration::from_secs(60);
 static SHARED: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
 static DATABASES: AtomicU64 = AtomicU64::new(0);
 
-/// Why a server could not be started or asked.
+/// Why a server could not be started or queried.
 #[derive(Debug)]
 pub struct ServerError(String);
 
@@ -66,10 +66,10 @@ impl fmt::Debug for PostgresServer {
 }
 
 impl PostgresServer {
-    /// The server all tests of this process share while at least one of them holds it.
+    /// The server that all tests of this process share while at least one of them uses it.
     ///
     /// # Errors
-    /// When PostgreSQL is missing or does not start.
+    /// If PostgreSQL is not installed or does not start.
     pub fn shared() -> Result<Arc<Self>, ServerError> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = shared.upgrade() {
@@ -80,18 +80,18 @@ impl PostgresServer {
         Ok(server)
     }
 
-    /// A server of one's own.
+    /// A server for one test.
     ///
     /// # Errors
-    /// When PostgreSQL is missing or does not start.
+    /// If PostgreSQL is not installed or does not start.
     pub fn start() -> Result<Self, ServerError> {
         Self::start_with(&[])
     }
 
-    /// A server of one's own with these settings of `postgresql.conf`.
+    /// A server for one test with these settings of `postgresql.conf`.
     ///
     /// # Errors
-    /// When PostgreSQL is missing or does not start.
+    /// If PostgreSQL is not installed or does not start.
     pub fn start_with(settings: &[(&str, &str)]) -> Result<Self, ServerError> {
         let programs = programs()?;
         let owner = Owner::needed()?;
@@ -115,10 +115,10 @@ impl PostgresServer {
         Ok(server)
     }
 
-    /// A server that follows this one and answers queries meanwhile.
+    /// A standby of this server that can be queried.
     ///
     /// # Errors
-    /// When it cannot be copied or does not start.
+    /// If the server cannot be copied or the standby does not start.
     pub fn standby(&self) -> Result<Self, ServerError> {
         let folder = tempfile::Builder::new()
             .prefix("towpath-standby-")
@@ -175,20 +175,20 @@ impl PostgresServer {
         )
     }
 
-    /// Creates a database no other test uses; gives its name.
+    /// Creates a database that no other test uses; returns its name.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// If the server does not answer.
     pub fn new_database(&self) -> Result<String, ServerError> {
         let name = format!("t{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         self.psql("postgres", &format!("CREATE DATABASE {name}"))?;
         Ok(name)
     }
 
-    /// Runs SQL with `psql`; gives its unaligned output without headers.
+    /// Runs SQL with `psql`; returns its unaligned output without headers.
     ///
     /// # Errors
-    /// What `psql` printed when a statement failed.
+    /// The output of `psql` if a statement failed.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, ServerError> {
         let mut child = Command::new(self.programs.join("psql"))
             .args([
@@ -226,12 +226,12 @@ impl PostgresServer {
             .to_owned())
     }
 
-    /// Where `psql` and the other programs of this server's version are.
+    /// The folder of `psql` and the other programs of this server's version.
     pub fn programs(&self) -> &Path {
         &self.programs
     }
 
-    /// Stops the server at once, as a crash would (clients see the connection break).
+    /// Stops the server at once, like a crash (the connections of clients break).
     pub fn kill(&self) {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut child) = process.take() {
@@ -246,10 +246,10 @@ impl PostgresServer {
         }
     }
 
-    /// Starts it again after `kill`, on the same port with the same data.
+    /// Starts it again after `kill`, with the same port and data.
     ///
     /// # Errors
-    /// When it does not start; the message holds its log.
+    /// If it does not start; the message contains its log.
     pub fn resume(&self) -> Result<(), ServerError> {
         let mut command = self.program("postgres");
         command

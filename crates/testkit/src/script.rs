@@ -21,10 +21,10 @@ use towpath_vocab::{
     Failure, Position, RawRecord, Reject, Remedy, SplitId, SplitPosition, TableName,
 };
 
-/// Makes the events of one split, from behind a mark.
+/// Makes the events of one split after a position.
 type Script = Arc<dyn Fn(Option<&SplitPosition>) -> BoxStream<Result<Event>> + Send + Sync>;
 
-/// A source that plays scripts.
+/// A source with scripted events.
 #[derive(Clone)]
 pub struct ScriptedSource {
     tables: Vec<TableSchema>,
@@ -60,7 +60,7 @@ impl ScriptedSource {
         )
     }
 
-    /// A bounded source whose split gives these events, once.
+    /// A bounded source with one split and these events.
     pub fn of_events(
         table: TableName,
         schema: SchemaRef,
@@ -87,7 +87,7 @@ impl ScriptedSource {
         }
     }
 
-    /// An endless source of one table in one split, which gives its events from behind a mark.
+    /// An endless source of one table in one split, which returns its events after a position.
     pub(crate) fn of_split(
         table: TableSchema,
         split: &str,
@@ -96,7 +96,7 @@ impl ScriptedSource {
         Self::new(vec![table], vec![(split, Arc::new(make))], false)
     }
 
-    /// The positions the reader was told are committed, in order.
+    /// The positions that were confirmed to the reader, in order.
     pub fn committed(&self) -> Vec<Position> {
         self.committed
             .lock()
@@ -156,7 +156,7 @@ pub struct ScriptedReader {
 }
 
 impl ScriptedReader {
-    /// Lets no batch follow once so many rows were given, by all splits together.
+    /// Returns no more batches after this many rows of all splits together.
     fn limit(&mut self, limit: u64) {
         let given = Arc::new(AtomicU64::new(0));
         for split in self.splits.iter_mut().flatten() {
@@ -225,8 +225,8 @@ fn id_value(ids: Vec<i64>, values: Vec<Option<String>>) -> RecordBatch {
     })
 }
 
-/// An endless source that ends after `total` rows per split so that tests end too: it still calls
-/// itself endless and resumes from any boundary. Split `s` gives ids `s * 1_000_000 + n`.
+/// An endless source that ends after `total` rows per split, so that a test can end. It still reports that
+/// it is endless, and resumes from any boundary. Split `s` has the ids `s * 1_000_000 + n`.
 pub fn endless(
     table: TableName,
     splits: usize,
@@ -267,10 +267,10 @@ pub fn endless(
     ScriptedSource::new(vec![schema], scripts.collect(), false)
 }
 
-/// The events of a split from behind a mark of this order.
+/// The events of a split after a position with this order.
 pub type Stretch = fn(u64) -> Vec<Event>;
 
-/// An endless source of one table whose splits give these events from behind a mark.
+/// An endless source of one table whose splits return these events after a position.
 pub fn endless_of(
     table: TableName,
     schema: SchemaRef,
@@ -312,7 +312,7 @@ pub struct ChangeFeed {
 }
 
 impl ChangeFeed {
-    /// A feed of seeded random changes that respect keys: an update or delete only of what exists.
+    /// A feed of seeded random changes that respect keys: only existing rows are updated or deleted.
     pub fn random(tables: Vec<TableName>, transactions: usize, seed: u64) -> Self {
         let mut dice = Dice(seed | 1);
         let mut alive: BTreeMap<TableName, Vec<i64>> = BTreeMap::new();

@@ -16,13 +16,13 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use towpath_ports::{Clock, System};
 
-/// How often everybody else may run before the clock may jump.
+/// How often all other tasks may run before the clock may jump.
 const PASSES: usize = 16;
 
 /// 2026-01-01T00:00:00Z: where simulated time starts.
 const START_US: i64 = 1_767_225_600_000_000;
 
-/// Virtual time and seeded chance. Clones share them.
+/// Simulated time and seeded random numbers. Clones share them.
 #[derive(Clone)]
 pub struct SimulatedSystem {
     shared: Arc<Shared>,
@@ -44,13 +44,13 @@ struct Inner {
     holds: usize,
 }
 
-/// The clock stands while this lives.
+/// Stops the clock until it is dropped.
 pub struct Hold {
     shared: Arc<Shared>,
 }
 
 impl SimulatedSystem {
-    /// A system at a fixed start with chance from `seed`.
+    /// A system with a fixed start time and random numbers from `seed`.
     pub fn new(seed: u64) -> Self {
         let inner = Inner {
             elapsed_us: 0,
@@ -84,7 +84,7 @@ impl SimulatedSystem {
         self
     }
 
-    /// Stops the clock while something outside the simulation (a thread, a disk) is at work.
+    /// Stops the clock while something outside the simulation (a thread, a disk) works.
     pub fn hold(&self) -> Hold {
         self.inner().holds += 1;
         Hold {
@@ -92,13 +92,13 @@ impl SimulatedSystem {
         }
     }
 
-    /// Lets time pass by hand.
+    /// Advances the time.
     pub fn advance(&self, duration: Duration) {
         let until = self.inner().elapsed_us.saturating_add(micros(duration));
         self.jump(until);
     }
 
-    /// Sets the wall clock forward or back; the monotonic clock does not notice.
+    /// Sets the wall clock forward or back; the monotonic clock does not change.
     pub fn skew(&self, by_us: i64) {
         let mut inner = self.inner();
         inner.skew_us = inner.skew_us.saturating_add(by_us);
@@ -116,7 +116,7 @@ impl SimulatedSystem {
         }
     }
 
-    /// Lets everybody run, then moves the clock once.
+    /// Lets all tasks run, and then moves the clock once.
     async fn pass(&self) {
         for _ in 0..PASSES {
             tokio::task::yield_now().await;
@@ -197,7 +197,7 @@ impl Clock for SimulatedSystem {
 }
 
 impl System for SimulatedSystem {
-    /// SplitMix64: each state gives one number, every seed another sequence.
+    /// SplitMix64: each state gives one number, and each seed a different sequence.
     fn random(&self) -> u64 {
         let mut inner = self.inner();
         inner.chance = inner.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);

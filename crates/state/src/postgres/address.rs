@@ -12,10 +12,10 @@ use url::Url;
 
 use crate::error::StateError;
 
-/// The schema of a store whose URL names none.
+/// The default schema of a store.
 const SCHEMA: &str = "towpath_state";
 
-/// How a session is encrypted, in libpq's words.
+/// How a session is encrypted, with libpq's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SslMode {
     Disable,
@@ -24,19 +24,19 @@ pub(crate) enum SslMode {
     VerifyFull,
 }
 
-/// Where a server is and how to talk to it.
+/// The address of a server, and how to connect to it.
 pub(crate) struct Address {
     pub(crate) config: Config,
     pub(crate) ssl: SslMode,
     pub(crate) root_certificate: Option<PathBuf>,
-    /// A name of letters, digits and `_`.
+    /// The schema; a name of letters, digits and `_`.
     pub(crate) schema: String,
     /// `host:port/database`, for messages.
     pub(crate) shown: String,
 }
 
 impl Address {
-    /// Reads a URL; a relative certificate file starts at the project.
+    /// Parses a URL; a relative path of a certificate is relative to the project.
     pub(crate) fn parse(text: &str, project_dir: &Path) -> Result<Self, StateError> {
         let wrong = |reason| StateError::Url { reason };
         let mut url = Url::parse(text.trim()).map_err(|_| wrong("is not a URL"))?;

@@ -21,21 +21,21 @@ use crate::clock::StoreClock;
 use crate::error::{Place, StateError};
 use crate::tx::{Operation, Tx, Wire};
 
-/// At most so many sessions at once.
+/// The most sessions at once.
 const SESSIONS: usize = 4;
-/// How often a transaction is done again that was in the way of others.
+/// How often a transaction is repeated after conflicts with others.
 const CONFLICTS: u32 = 40;
-/// How long a server that is away is waited for.
+/// How long an operation waits for a server that cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Whether an operation may be done again when nobody knows whether it was done.
+/// Whether an operation may be repeated if it is not known whether it was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Redo {
     Harmless,
     Never,
 }
 
-/// A database that holds a state store.
+/// A database with a state store.
 pub(crate) struct PostgresServer {
     url: SecretTemplate,
     secrets: Arc<dyn Secrets>,
@@ -48,26 +48,26 @@ pub(crate) struct PostgresServer {
     sessions: Semaphore,
 }
 
-/// An open session and where its tables are.
+/// An open session, and the schema of its tables.
 struct Session {
     client: Client,
     schema: String,
 }
 
-/// How one try ended, when it did not end well.
+/// Why one try failed.
 enum Trouble {
-    /// Other transactions were in the way.
+    /// It conflicted with other transactions.
     Conflict(StateError),
     /// There is no server to talk to, and nothing was committed.
     Away(StateError),
     /// The commit was sent, its answer did not come.
     Unknown(StateError),
-    /// Trying again would change nothing.
+    /// Another try would fail as well.
     Failed(StateError),
 }
 
 impl PostgresServer {
-    /// Connects when it is first needed.
+    /// For a server that is connected when it is first needed.
     pub(crate) fn new(
         url: SecretTemplate,
         secrets: Arc<dyn Secrets>,
@@ -92,7 +92,7 @@ impl PostgresServer {
         Arc::clone(&self.place.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Carries out an operation in one transaction.
+    /// Runs an operation in one transaction.
     pub(crate) async fn run<T, F>(&self, redo: Redo, operation: F) -> towpath_ports::Result<T>
     where
         T: Send + 'static,
@@ -208,7 +208,7 @@ impl PostgresServer {
 }
 
 impl Session {
-    /// Begins a transaction and asks for the time, in one round trip.
+    /// Begins a transaction and reads the time, in one round trip.
     async fn begin(&self, clock: &StoreClock) -> Result<i64, StateError> {
         let sql = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = {}; \
@@ -254,7 +254,7 @@ impl Trouble {
     }
 }
 
-/// True when an error of connecting would come again: encryption, a password, an option.
+/// True if an error of connecting would be the same again: encryption, a password, an option.
 fn is_refusal(error: &StateError) -> bool {
     let StateError::Connect(error) = error else {
         return false;
@@ -265,7 +265,7 @@ fn is_refusal(error: &StateError) -> bool {
         .any(|word| text.contains(word))
 }
 
-/// True when an error says that the connection is gone, not that the server refused something.
+/// True if an error says that the connection is lost, and not that the server refused something.
 fn is_closed(error: &StateError) -> bool {
     let StateError::Postgres(error) = error else {
         return false;

@@ -14,10 +14,10 @@ use crate::tx::cells;
 /// Script N leads from format N to N + 1.
 const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
 
-/// Held while tables are made: two sessions that make them at once would get in each other's way.
+/// The advisory lock for creating the tables, because two sessions that create them at once would conflict.
 const LOCK: i64 = 0x546f_7770_5374;
 
-/// Makes or migrates the tables, inside one transaction.
+/// Creates or migrates the tables, in one transaction.
 pub(crate) async fn prepare(
     client: &Client,
     schema: &str,
@@ -92,7 +92,7 @@ async fn format(client: &Client, schema: &str) -> Result<usize, StateError> {
     }
 }
 
-/// A store belongs to the first project that used it.
+/// Checks the project of a store: it belongs to the first project that used it.
 async fn owner(client: &Client, project: Option<&str>) -> Result<(), StateError> {
     let Some(project) = project else {
         return Ok(());

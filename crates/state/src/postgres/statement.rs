@@ -91,7 +91,7 @@ pub(crate) async fn rows(
     Ok(found)
 }
 
-/// Carries out a statement; how many rows it changed.
+/// Executes a statement; returns the number of changed rows.
 pub(crate) async fn execute(
     client: &Client,
     sql: &str,

@@ -16,7 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::{Address, SslMode};
 
-/// What opens encrypted sessions; the error is a reason in words.
+/// The connector for encrypted sessions; the error is a reason in words.
 pub(crate) fn connector(address: &Address) -> Result<MakeRustlsConnect, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -60,7 +60,7 @@ fn roots(address: &Address) -> Result<RootCertStore, String> {
     }
 }
 
-/// Encrypts without knowing whom it talks to.
+/// Accepts any certificate: encrypts without verifying the server.
 #[derive(Debug)]
 struct AnyCertificate {
     provider: Arc<CryptoProvider>,

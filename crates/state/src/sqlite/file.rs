@@ -31,7 +31,7 @@ pub(crate) struct SqliteFile {
 }
 
 impl SqliteFile {
-    /// Opens the file, or makes a new one in a folder that exists.
+    /// Opens the file, or creates one in an existing folder.
     pub(crate) fn open(path: &Path, clock: StoreClock) -> Result<Self, StateError> {
         let place = Arc::new(Place::File(path.to_owned()));
         let connection = schema::open_writer(path)?;
@@ -88,7 +88,7 @@ impl SqliteFile {
     }
 }
 
-/// A connection that failed is not used again, so a transaction it left open goes with it.
+/// Reads on a connection. A connection that failed is not used again, so its open transaction ends with it.
 fn snapshot<T>(
     connection: &Mutex<Connection>,
     now_us: i64,

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::StateError;
 
-/// The locks this process holds and those it may look at.
+/// The locks of workers: those that this process holds, and those that it can check.
 pub(crate) struct Liveness {
     store: PathBuf,
     held: Mutex<HashMap<String, Option<File>>>,
@@ -29,8 +29,8 @@ impl Liveness {
         }
     }
 
-    /// Shows that `worker` lives, until `release` or the end of this process. True when it was not
-    /// shown before.
+    /// Takes the lock of `worker`, until `release` or the end of this process. True if it was not taken
+    /// before.
     pub(crate) fn claim(&self, worker: &str) -> Result<bool, StateError> {
         let mut held = self.held();
         if held.contains_key(worker) {
@@ -58,12 +58,12 @@ impl Liveness {
         Ok(true)
     }
 
-    /// Workers of this process.
+    /// True for a worker of this process.
     pub(crate) fn holds(&self, worker: &str) -> bool {
         self.held().contains_key(worker)
     }
 
-    /// True when the process behind `worker` has certainly ended.
+    /// True if the process of `worker` is certainly dead.
     pub(crate) fn is_dead(&self, worker: &str) -> bool {
         if self.holds(worker) {
             return false;
@@ -74,14 +74,14 @@ impl Liveness {
         }
     }
 
-    /// The worker has nothing to do any more.
+    /// Releases the lock of a worker that has nothing to do any more.
     pub(crate) fn release(&self, worker: &str) {
         let lock = self.held().remove(worker);
         self.forget(worker);
         drop(lock);
     }
 
-    /// Removes what a dead worker left.
+    /// Deletes the file of a dead worker.
     pub(crate) fn forget(&self, worker: &str) {
         if let Err(error) = std::fs::remove_file(self.file_of(worker))
             && error.kind() != std::io::ErrorKind::NotFound

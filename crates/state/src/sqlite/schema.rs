@@ -17,10 +17,10 @@ use crate::error::StateError;
 #[cfg(test)]
 pub(crate) const FORMAT: u32 = 3;
 
-/// Marks the file as ours: `Towp`.
+/// The application id of the file: `Towp`.
 const APPLICATION_ID: i64 = 0x546f_7770;
 
-/// How long one process waits for another one's commit.
+/// How long a process waits for the commit of another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Script N leads from format N to N + 1.
@@ -30,7 +30,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema_3.sql"),
 ];
 
-/// Opens the connection that writes, after the checks that must not change the file.
+/// Opens the writing connection, after checks that do not change the file.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StateError> {
     if let Some(folder) = path
         .parent()
@@ -78,7 +78,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, StateError> {
     Ok(connection)
 }
 
-/// Looks at a file that exists without changing it.
+/// Checks an existing file without changing it.
 fn inspect(path: &Path) -> Result<(), StateError> {
     let connection = open_reader(path)?;
     let application: i64 =
@@ -104,7 +104,7 @@ fn refuse_newer(found: u32, known: usize) -> Result<(), StateError> {
     }
 }
 
-/// Brings a file from the format it has to the last one of `migrations`, all in one transaction.
+/// Migrates a file from its format to the last one of `migrations`, in one transaction.
 pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StateError> {
     if stored_format(connection)? as usize == migrations.len() {
         return Ok(());

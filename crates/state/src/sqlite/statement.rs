@@ -55,7 +55,7 @@ fn cell(value: ValueRef<'_>, column: usize) -> Result<Cell, StateError> {
     })
 }
 
-/// Carries out a statement; how many rows it changed.
+/// Executes a statement; returns the number of changed rows.
 pub(crate) fn execute(
     connection: &Connection,
     sql: &str,

@@ -15,16 +15,17 @@ use crate::clock::StoreClock;
 use crate::error::{Place, StateError};
 use crate::tx::{Operation, Tx, Wire};
 
-/// At most this many changes share a commit.
+/// The most changes in one commit.
 const GROUP: usize = 256;
 
-/// Tells a caller how it ended; the argument is the failure of the whole group, if there was one.
+/// Sends the result to a caller; the argument is the failure of the whole group, if there was one.
 type Reply = Box<dyn FnOnce(Option<Failure>) + Send>;
 
-/// A change: given the open transaction it says why its effects are not kept, if they are not.
+/// A change: runs in the open transaction, and returns the failure for which it must be undone, if there is
+/// one.
 type Change = Box<dyn FnOnce(Result<&Tx<'_>, Failure>) -> (Option<Failure>, Reply) + Send>;
 
-/// The way to the writing thread. Dropping it waits until everything handed in is durable.
+/// The handle of the writer thread. Dropping it waits until all changes are durable.
 pub(crate) struct Writer {
     changes: Option<mpsc::Sender<Change>>,
     thread: Option<JoinHandle<()>>,
@@ -49,7 +50,7 @@ impl Writer {
         })
     }
 
-    /// Applies one change and waits until it is durable. A change that gives an error is undone.
+    /// Applies one change and waits until it is durable. A change that fails is undone.
     pub(crate) async fn write<T, F>(&self, operation: F) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -112,7 +113,8 @@ fn write_all(
     }
 }
 
-/// Applies a group in one transaction; gives each member's reply with the failure of the group.
+/// Applies a group of changes in one transaction; returns the reply of each change with the failure of the
+/// group.
 fn write_group(
     connection: &Mutex<Connection>,
     place: &Place,

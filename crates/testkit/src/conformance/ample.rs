@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use towpath_ports::{ConnectorContext, Memory, ReservedMemory, Result, Secrets};
 use towpath_vocab::SecretTemplate;
 
-/// Memory that always suffices; secrets whose template is their value.
+/// Memory that is always sufficient, and secrets whose template is their value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ample;
 

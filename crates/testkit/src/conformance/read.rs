@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use towpath_ports::{Assignment, Event, ReadSpec, Source};
 use towpath_vocab::{ReadMode, SchemaChange, Selection, TableName, WriteMode, WritePlan};
 
-/// A full read of an object, with nothing special about it.
+/// The spec of a plain full read of an object.
 pub fn read_spec(object: &str) -> ReadSpec {
     ReadSpec {
         table: TableName::new("raw", "t"),

@@ -13,7 +13,7 @@ use arrow_array::{
 use arrow_schema::DataType;
 use towpath_vocab::types;
 
-/// 0001-01-01, 9999-12-31: what every system can hold.
+/// 0001-01-01 and 9999-12-31: the range that every system can store.
 const DAYS: (i32, i32) = (-719_162, 2_932_896);
 const MICROS: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 
@@ -173,7 +173,7 @@ pub(super) fn every_type() -> RecordBatch {
     batch(columns)
 }
 
-/// Texts that are mistaken for something else where quoting is wrong; all but NUL.
+/// Texts that become something else if they are quoted incorrectly; without NUL.
 pub(super) fn odd_texts() -> Vec<Option<&'static str>> {
     vec![
         Some(""),

@@ -16,7 +16,7 @@ use super::MemoryDestination;
 const DELETE: u8 = 2;
 
 impl MemoryDestination {
-    /// How it can be written.
+    /// The modes in which it can be written.
     pub const MODES: [WriteMode; 5] = [
         WriteMode::Replace,
         WriteMode::Append,
@@ -29,7 +29,7 @@ impl MemoryDestination {
 /// A table after a write.
 pub(super) struct After {
     pub(super) rows: Vec<RecordBatch>,
-    /// What is new in it.
+    /// The new rows in it.
     pub(super) incoming: Vec<RecordBatch>,
     pub(super) stats: PreparedStats,
 }
@@ -38,7 +38,7 @@ fn wrong(remedy: Remedy, message: String) -> Failure {
     Failure::new("T0005", remedy, message)
 }
 
-/// Refuses what can never work.
+/// Refuses a write that can never work.
 pub(super) fn check(intent: &Intent) -> Result<()> {
     let mode = intent.write.mode;
     if MemoryDestination::MODES.contains(&mode) {
@@ -88,7 +88,7 @@ fn shaped(row: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         .map_err(|error| wrong(Remedy::FixData, error.to_string()))
 }
 
-/// The key of a row as text; refused when a part of it is NULL or not there.
+/// The key of a row as text; refused if a part of it is NULL or missing.
 fn key_of(row: &RecordBatch, intent: &Intent) -> Result<Vec<String>> {
     let part = |column: &String| {
         let index = row.schema().index_of(column).ok();
@@ -127,7 +127,7 @@ fn refuse_repeated(incoming: &Keyed, intent: &Intent) -> Result<()> {
     }
 }
 
-/// What a table holds after these rows, each with its op.
+/// The rows of a table after these rows were written, each with its op.
 pub(super) fn after(
     held: &[RecordBatch],
     intent: &Intent,
@@ -183,7 +183,7 @@ pub(super) fn after(
     })
 }
 
-/// Change after change; of one key the last counts.
+/// Applies changes in order; for each key the last one counts.
 fn merged(
     held: Keyed,
     incoming: Keyed,

@@ -32,8 +32,8 @@ fn wide(id: i64, v: &str, more: i64) -> RecordBatch {
     ])
 }
 
-/// `evolve` adds a new column, `ignore` leaves it out, `fail` refuses it, in every mode. Where new rows
-/// are not matched with those that are there, they are taken as they come.
+/// `evolve` adds a new column, `ignore` leaves it out, `fail` refuses it, in every mode. If new rows are
+/// not matched with existing ones, they are written as they come.
 pub async fn a_new_column_is_added_left_out_or_refused(under: &dyn DestinationUnderTest) {
     let limits = under.limits();
     for mode in under.modes() {
@@ -80,7 +80,7 @@ pub async fn a_new_column_is_added_left_out_or_refused(under: &dyn DestinationUn
     }
 }
 
-/// A column whose new type neither fits nor widens stops the write; the table stays as it was.
+/// A column whose new type neither fits nor is wider stops the write; the table does not change.
 pub async fn another_type_is_refused_and_changes_nothing(under: &dyn DestinationUnderTest) {
     let first = write(under, WriteMode::Replace);
     first.done(&rows(&[(1, "a")])).await;
@@ -121,7 +121,7 @@ pub async fn another_type_is_refused_and_changes_nothing(under: &dyn Destination
     assert_eq!(first.look().await.unwrap().len(), held + 1);
 }
 
-/// A column keeps its name, whatever it is; a value stays in its column.
+/// A column keeps any name; a value stays in its column.
 pub async fn any_column_name_is_kept(under: &dyn DestinationUnderTest) {
     let columns = NAMES.iter().enumerate().map(|(at, name)| {
         let array: ArrayRef = Arc::new(Int64Array::from(vec![at as i64, -1]));
@@ -142,7 +142,7 @@ pub async fn any_column_name_is_kept(under: &dyn DestinationUnderTest) {
     assert_eq!(back, twice);
 }
 
-/// A table is found again under its name, whatever it is, and no other.
+/// A table is found under any name that it has, and under no other.
 pub async fn any_table_name_is_kept(under: &dyn DestinationUnderTest) {
     for (at, name) in NAMES.iter().enumerate() {
         write(under, WriteMode::Replace)

@@ -12,7 +12,7 @@ use super::DestinationUnderTest;
 use super::write::{candidate, commit, position, rows, seen, sorted, told, write};
 use crate::conformance::lines_of_batch;
 
-/// A table and each of its versions is there with its commit and not before.
+/// A table, and each of its versions, is visible after its commit and not before.
 pub async fn nothing_shows_before_the_commit(under: &dyn DestinationUnderTest) {
     let first = write(under, WriteMode::Replace);
     let batch = rows(&[(1, "a")]);
@@ -40,8 +40,8 @@ pub async fn nothing_shows_before_the_commit(under: &dyn DestinationUnderTest) {
     }
 }
 
-/// The state of operators is stored with its commit and read again as it was, or refused by name; it goes
-/// with a write that is given up, and with the next commit that has none.
+/// The state of operators is stored with its commit and reads back unchanged, or is refused with its name.
+/// It is dropped with an aborted write, and with the next commit without state.
 pub async fn state_is_kept_with_its_commit_or_refused(under: &dyn DestinationUnderTest) {
     let first = write(under, WriteMode::Replace);
     let batch = rows(&[(1, "a")]);
@@ -69,7 +69,7 @@ pub async fn state_is_kept_with_its_commit_or_refused(under: &dyn DestinationUnd
     assert_eq!(held().await, None, "the last commit has none");
 }
 
-/// Giving up at any step changes nothing, and the same generation can be written afterwards.
+/// Aborting at any step changes nothing, and the same generation can be written afterwards.
 pub async fn a_discard_or_an_abort_leaves_the_version_before(under: &dyn DestinationUnderTest) {
     let first = write(under, WriteMode::Replace);
     let batch = rows(&[(1, "a")]);
@@ -100,7 +100,7 @@ pub async fn a_discard_or_an_abort_leaves_the_version_before(under: &dyn Destina
     assert_eq!(first.look().await, seen(&[(9, "z")]));
 }
 
-/// A second attempt of a committed generation is given the first one's commit, whatever it brings.
+/// A second attempt of a committed generation gets the commit of the first one, whatever it writes.
 pub async fn a_retry_adopts_the_first_commit(under: &dyn DestinationUnderTest) {
     for mode in [WriteMode::Append, WriteMode::Replace] {
         let name = format!("t {mode:?}").to_lowercase();
@@ -119,7 +119,7 @@ pub async fn a_retry_adopts_the_first_commit(under: &dyn DestinationUnderTest) {
     }
 }
 
-/// Two attempts at once: one is seen, the other adopts it or is told to try again.
+/// Two attempts at once: one is visible, the other adopts it or must try again.
 pub async fn of_two_writers_of_one_generation_one_is_visible(under: &dyn DestinationUnderTest) {
     let both = write(under, WriteMode::Append);
     let one = both.prepare(&rows(&[(1, "a")])).await.unwrap();
@@ -138,7 +138,7 @@ pub async fn of_two_writers_of_one_generation_one_is_visible(under: &dyn Destina
     assert_eq!(both.look().await, seen(&[(1, "a")]));
 }
 
-/// Two tasks that append to one table at once: no row is lost and none is doubled.
+/// Two tasks that append to one table at once: no row is lost and none is duplicated.
 pub async fn of_two_tasks_at_once_none_is_lost(under: &dyn DestinationUnderTest) {
     let one = write(under, WriteMode::Append);
     one.done(&rows(&[(0, "held")])).await;
@@ -159,7 +159,7 @@ pub async fn of_two_tasks_at_once_none_is_lost(under: &dyn DestinationUnderTest)
     assert_eq!(other.last_generation().await, Some(1));
 }
 
-/// Rows that were read before somebody else committed the same task are refused, to be read again.
+/// Rows that were read before another process committed the same task are refused and must be read again.
 pub async fn a_write_read_after_another_commit_is_refused(under: &dyn DestinationUnderTest) {
     let mut next = write(under, WriteMode::Append);
     next.after = Some(0);
@@ -177,7 +177,7 @@ pub async fn a_write_read_after_another_commit_is_refused(under: &dyn Destinatio
     assert_eq!(next.last_generation().await, Some(4));
 }
 
-/// A generation behind the one held never writes.
+/// A generation below the committed one is never written.
 pub async fn an_older_generation_is_refused(under: &dyn DestinationUnderTest) {
     let third = write(under, WriteMode::Append).generation(3);
     third.done(&rows(&[(3, "c")])).await;
@@ -190,7 +190,7 @@ pub async fn an_older_generation_is_refused(under: &dyn DestinationUnderTest) {
     assert_eq!(third.last_generation().await, Some(3));
 }
 
-/// Whoever opens the destination next is told the last commit: who, which, how far, which version.
+/// After reopening, the destination returns the last commit: task, generation, position, version.
 pub async fn last_tells_token_and_position_when_reopened(under: &dyn DestinationUnderTest) {
     let first = write(under, WriteMode::Append);
     let mut versions = Vec::new();
@@ -212,7 +212,7 @@ pub async fn last_tells_token_and_position_when_reopened(under: &dyn Destination
     assert_eq!(versions.len(), 3, "each commit is a version: {versions:?}");
 }
 
-/// Two tasks that write one table do not take each other's tokens.
+/// Two tasks that write one table have separate tokens.
 pub async fn tasks_are_remembered_apart(under: &dyn DestinationUnderTest) {
     let one = write(under, WriteMode::Append);
     let mut other = one.clone();
@@ -227,7 +227,7 @@ pub async fn tasks_are_remembered_apart(under: &dyn DestinationUnderTest) {
     assert_eq!(one.look().await, seen(&[(1, "a"), (2, "b"), (3, "c")]));
 }
 
-/// Writing one table never changes another, also while both are written.
+/// Writing one table never changes another one, even while both are written.
 pub async fn tables_do_not_disturb_each_other(under: &dyn DestinationUnderTest) {
     let one = write(under, WriteMode::Replace);
     let other = one.named("t2");

@@ -39,18 +39,18 @@ pub use values::{
     every_type_reads_back_exactly, odd_texts_read_back_exactly, text_with_nul_is_kept_or_refused,
 };
 
-/// What a system cannot hold, however it is written to. Everything is allowed unless said here.
+/// What a system cannot store in any way. Everything is required unless it is declared here.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// A text may hold U+0000. Otherwise it must be refused by name.
+    /// A text may contain U+0000. Otherwise it must be refused with a message that names it.
     pub nul: bool,
     /// A floating point zero keeps its sign. Otherwise it reads back as 0.
     pub negative_zero: bool,
-    /// A table can get a new column. Otherwise it must be refused by name.
+    /// A table can get a new column. Otherwise it must be refused with a message that names it.
     pub new_columns: bool,
     /// Columns have types. Otherwise a table takes rows of any type.
     pub types: bool,
-    /// New rows are matched with the columns of rows that are there. Otherwise each write has its own,
+    /// New rows are matched with the columns of existing rows. Otherwise each write has its own columns,
     /// whatever `schema_change` says.
     pub columns: bool,
 }
@@ -67,38 +67,38 @@ impl Default for Limits {
     }
 }
 
-/// A destination with nothing in it, and ways to look at it from outside.
+/// An empty destination, and ways to look at it from outside.
 #[async_trait]
 pub trait DestinationUnderTest: Send + Sync {
     /// The modes it declares.
     fn modes(&self) -> Vec<WriteMode>;
 
-    /// What its system cannot hold.
+    /// What its system cannot store.
     fn limits(&self) -> Limits {
         Limits::default()
     }
 
-    /// Opens it anew, as another process would.
+    /// Opens it again, as another process would.
     fn destination(&self) -> Arc<dyn Destination>;
 
-    /// The full name of a table called this.
+    /// The full name of a table with this name.
     fn table(&self, name: &str) -> TableName;
 
-    /// Options its tables are written with.
+    /// The options with which its tables are written.
     fn options(&self) -> BTreeMap<String, serde_json::Value> {
         BTreeMap::new()
     }
 
-    /// The rows of a table as somebody else's program sees them, as sorted lines (`line`); `None` when
-    /// there is no such table. Only asked about tables of whole numbers and simple texts.
+    /// The rows of a table as another program sees them, as sorted lines (`line`); `None` if there is no
+    /// such table. It is only called for tables with integers and simple texts.
     async fn look(&self, table: &TableName) -> Option<Vec<String>>;
 
-    /// The way to read a table with all its types; `known` are the types where the system has none.
+    /// A source for a table with all of its types; `known` are the types if the system has none.
     fn reading(&self, table: &TableName, known: &SchemaRef) -> (Arc<dyn Source>, ReadSpec);
 }
 
-/// One test per case of `towpath_testkit::conformance::destination`, in a module of this name. The
-/// expression makes a `DestinationUnderTest` with nothing in it.
+/// One test per case of `towpath_testkit::conformance::destination`, in a module with this name. The
+/// expression makes an empty `DestinationUnderTest`.
 #[macro_export]
 macro_rules! destination_conformance {
     ($suite:ident, $make:expr) => {

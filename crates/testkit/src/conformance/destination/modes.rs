@@ -22,8 +22,8 @@ const EVERY_MODE: [WriteMode; 9] = [
     WriteMode::Snapshot,
 ];
 
-/// A table of three rows and the second generation of a write in this mode; none when the mode is not
-/// declared, and then `modes_not_declared_are_refused` speaks of it.
+/// A table with three rows, and the second generation of a write in this mode. `None` if the mode is not
+/// declared; `modes_not_declared_are_refused` covers it.
 async fn on_three_rows(under: &dyn DestinationUnderTest, mode: WriteMode) -> Option<Write<'_>> {
     let base = write(under, WriteMode::Replace);
     base.done(&rows(&[(1, "a"), (2, "b"), (3, "c")])).await;
@@ -40,7 +40,7 @@ pub async fn replace_replaces(under: &dyn DestinationUnderTest) {
     assert_eq!(next.look().await, seen(&[(3, "C"), (4, "D")]));
 }
 
-/// The new rows are added, equal ones too.
+/// The new rows are added, even equal ones.
 pub async fn append_adds(under: &dyn DestinationUnderTest) {
     let next = on_three_rows(under, WriteMode::Append).await.unwrap();
     next.done(&rows(&[(3, "c"), (4, "D")])).await;
@@ -72,7 +72,7 @@ pub async fn merge_updates_and_inserts(under: &dyn DestinationUnderTest) {
     assert_eq!(first.look().await, seen(&[(1, "a")]));
 }
 
-/// Of several changes of one key the last counts; a delete deletes; an unknown key may be deleted.
+/// Of several changes of one key the last one counts; a delete deletes; deleting an unknown key is allowed.
 pub async fn changes_apply_in_order_and_deletes_delete(under: &dyn DestinationUnderTest) {
     let Some(next) = on_three_rows(under, WriteMode::Merge).await else {
         return;
@@ -93,7 +93,7 @@ pub async fn changes_apply_in_order_and_deletes_delete(under: &dyn DestinationUn
     assert_eq!(next.look().await, seen(&[(1, "a3"), (3, "c"), (5, "e")]));
 }
 
-/// Rows with a key that comes are deleted first; all that come are added.
+/// Rows with a written key are deleted first; all written rows are added.
 pub async fn delete_insert_takes_repeated_keys(under: &dyn DestinationUnderTest) {
     let Some(next) = on_three_rows(under, WriteMode::DeleteInsert).await else {
         return;
@@ -115,7 +115,7 @@ pub async fn insert_only_leaves_known_keys(under: &dyn DestinationUnderTest) {
     );
 }
 
-/// A key that is NULL, or comes twice where one row per key is kept, is the data's mistake.
+/// A key that is NULL, or that occurs twice in a mode with one row per key, is a mistake in the data.
 pub async fn a_null_or_repeated_key_is_refused_and_changes_nothing(
     under: &dyn DestinationUnderTest,
 ) {
@@ -153,7 +153,7 @@ pub async fn a_null_or_repeated_key_is_refused_and_changes_nothing(
     }
 }
 
-/// What is not declared is refused by name and leaves nothing, whatever its case above passed over.
+/// A mode that is not declared is refused with its name and leaves nothing.
 pub async fn modes_not_declared_are_refused(under: &dyn DestinationUnderTest) {
     let declared = under.modes();
     assert!(declared.contains(&WriteMode::Replace) && declared.contains(&WriteMode::Append));
@@ -175,7 +175,7 @@ pub async fn modes_not_declared_are_refused(under: &dyn DestinationUnderTest) {
     }
 }
 
-/// A write without rows is a commit: it makes the table, empties it, or leaves it as it is.
+/// A write without rows is a commit: it creates the table, empties it, or leaves it unchanged.
 pub async fn no_rows_are_a_table_too(under: &dyn DestinationUnderTest) {
     let first = write(under, WriteMode::Replace);
     let none = rows(&[]);

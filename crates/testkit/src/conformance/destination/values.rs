@@ -16,8 +16,8 @@ use super::write::{Write, commit, rows, seen, sorted, write};
 use crate::conformance::types::{batch, every_type, odd_texts};
 use crate::conformance::{lines_of_batch, read};
 
-/// Brings columns to the types that were written: a system may keep a number in a wider type, but a
-/// number or a time that comes back as text was lost.
+/// Casts columns to the written types: a system may store a number in a wider type, but a number or a time
+/// that comes back as text is lost.
 fn as_written(batch: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
     let options = CastOptions {
         safe: false,
@@ -42,8 +42,8 @@ fn as_written(batch: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
     RecordBatch::try_new(Arc::clone(schema), columns.collect()).unwrap()
 }
 
-/// The lines of rows that were read back, or of what was written: sorted, and without the sign of a zero
-/// where the system does not keep it.
+/// The sorted lines of rows that were read back or written, without the sign of a zero if the system does
+/// not store it.
 fn shown(write: &Write<'_>, batches: &[RecordBatch], schema: &SchemaRef) -> Vec<String> {
     let keeps_sign = write.under.limits().negative_zero;
     let kept = |line: String| match keeps_sign {
@@ -75,7 +75,7 @@ async fn comes_back(write: &Write<'_>, batch: &RecordBatch) {
     assert_eq!(shown(write, &write.back(&schema).await, &schema), twice);
 }
 
-/// Every type of the shared table, with its edges.
+/// Every type of the shared table, with its edge values.
 pub async fn every_type_reads_back_exactly(under: &dyn DestinationUnderTest) {
     comes_back(&write(under, WriteMode::Replace), &every_type()).await;
 }
@@ -89,12 +89,12 @@ fn texts(texts: Vec<Option<&str>>) -> RecordBatch {
     batch(columns)
 }
 
-/// Quotes, line ends, empty and NULL, words that mean something elsewhere, all of Unicode.
+/// Quotes, line ends, empty and NULL, words with a meaning elsewhere, all of Unicode.
 pub async fn odd_texts_read_back_exactly(under: &dyn DestinationUnderTest) {
     comes_back(&write(under, WriteMode::Replace), &texts(odd_texts())).await;
 }
 
-/// U+0000 in a text is kept, or refused by name with nothing changed.
+/// U+0000 in a text is stored, or refused with a message that names it, and nothing changes.
 pub async fn text_with_nul_is_kept_or_refused(under: &dyn DestinationUnderTest) {
     let nul = texts(vec![Some("a\0b"), Some("\0")]);
     let first = write(under, WriteMode::Replace);

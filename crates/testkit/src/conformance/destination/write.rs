@@ -20,7 +20,7 @@ use crate::conformance::types::batch;
 use crate::conformance::{lines_of_batch, read, write_plan};
 use crate::postgres::PASSWORD;
 
-/// A write of `id bigint, v text` into the table `t`, unless said otherwise.
+/// A write of `id bigint, v text` into the table `t`, unless a case changes it.
 #[derive(Clone)]
 pub(super) struct Write<'a> {
     pub(super) under: &'a dyn DestinationUnderTest,
@@ -63,7 +63,7 @@ pub(super) fn keyed(pairs: &[(Option<i64>, &str)]) -> RecordBatch {
     batch(columns)
 }
 
-/// Rows as `look` gives them.
+/// Rows as `look` returns them.
 pub(super) fn seen(pairs: &[(i64, &str)]) -> Option<Vec<String>> {
     Some(sorted(lines_of_batch(&rows(pairs))))
 }
@@ -177,7 +177,7 @@ impl<'a> Write<'a> {
         receipt
     }
 
-    /// A write that must be refused, by whatever step.
+    /// A write that must be refused at any step.
     pub(super) async fn refused(&self, batch: &RecordBatch) -> Failure {
         match self.put(batch).await {
             Err(failure) => told(failure),
@@ -205,7 +205,7 @@ impl<'a> Write<'a> {
     }
 }
 
-/// A failure says what is wrong: a code, a message, no secret.
+/// Checks a failure: it has a code and a message, and no secret.
 pub(super) fn told(failure: Failure) -> Failure {
     assert!(failure.code.len() == 5, "{failure:?} has no code");
     assert!(!failure.message.is_empty(), "{failure:?} has no message");
@@ -216,7 +216,7 @@ pub(super) fn told(failure: Failure) -> Failure {
     failure
 }
 
-/// What a candidate holds, as sorted lines.
+/// The rows of a candidate, as sorted lines.
 pub(super) async fn candidate(prepared: &dyn Prepared, scope: Scope) -> Vec<String> {
     let candidate = prepared.candidate(scope).await.unwrap();
     let batches = read::batches(candidate.source.as_ref(), &read::read_spec("candidate")).await;

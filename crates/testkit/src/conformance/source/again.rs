@@ -10,19 +10,19 @@ use towpath_vocab::{Position, ReadMode};
 use super::SourceUnderTest;
 use super::drain::{all, part, sorted};
 
-/// What a position is after it was written down and read by another process.
+/// A position after it was stored and read by another process.
 fn stored(position: &Position) -> Position {
     serde_json::from_str(&serde_json::to_string(position).unwrap()).unwrap()
 }
 
-/// Of new rows those that an incremental read gives.
+/// Those of the new rows that an incremental read returns.
 fn found(under: &dyn SourceUnderTest, new: &[String]) -> Vec<String> {
     let found = new.iter().filter(|line| under.is_found_later(line));
     found.cloned().collect()
 }
 
-/// From where the last read ended nothing comes twice and nothing is left out; a bounded full read
-/// gives everything anew.
+/// A read from the end of the last one returns no row twice and misses none; a bounded full read returns
+/// everything again.
 pub async fn reading_again_gives_only_what_is_new(under: &dyn SourceUnderTest) {
     let reads = under.reads();
     let specs: Vec<ReadSpec> = reads.iter().map(|mode| under.spec(*mode)).collect();
@@ -74,8 +74,8 @@ pub async fn reading_again_gives_only_what_is_new(under: &dyn SourceUnderTest) {
     }
 }
 
-/// Rows before its last boundary and rows of the read reopened there are all rows, each once. Where no
-/// boundary came yet, the reopened read gives everything.
+/// Rows before the last boundary, and rows of the read that was reopened there, are all rows, each once. If
+/// there was no boundary yet, the reopened read returns everything.
 pub async fn a_reader_dropped_half_way_loses_and_doubles_nothing(under: &dyn SourceUnderTest) {
     for mode in under.reads() {
         let spec = under.spec(mode);
@@ -121,7 +121,7 @@ async fn dropped_behind_a_first_read(
     assert_eq!(rest.lines(), sorted(found(under, &new)));
 }
 
-/// A source that tells a version tells the same one until something outside changes.
+/// A source with versions returns the same one until something changes.
 pub async fn a_version_is_equal_until_something_changes(under: &dyn SourceUnderTest) {
     for mode in under.reads() {
         let spec = under.spec(mode);

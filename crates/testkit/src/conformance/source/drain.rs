@@ -11,15 +11,15 @@ use towpath_vocab::{Position, SplitId, SplitPosition};
 
 use crate::conformance::lines_of_batch;
 
-/// What was taken of a read.
+/// The result of a read.
 #[derive(Default)]
 pub(super) struct Taken {
     pub(super) rows: Vec<Rows>,
-    /// Marks of the boundaries, in order, by split.
+    /// The positions of the boundaries of each split, in order.
     pub(super) marks: BTreeMap<SplitId, Vec<SplitPosition>>,
-    /// What the reader told about the source.
+    /// The notes of the reader.
     pub(super) notes: Vec<String>,
-    /// Where the next read starts.
+    /// The position of the next read.
     pub(super) position: Position,
 }
 
@@ -32,7 +32,7 @@ impl Taken {
     }
 }
 
-/// The lines of rows; what is to be done with them is `op`.
+/// The lines of rows, with their operation as `op`.
 pub(super) fn lines_of(rows: &Rows) -> Vec<String> {
     let lines = lines_of_batch(&rows.batch).into_iter().enumerate();
     let told = |(at, line): (usize, String)| match &rows.ops {
@@ -55,7 +55,7 @@ pub(super) async fn open(
     source.open(spec, from).await.unwrap()
 }
 
-/// The whole read. A rejected record, a split taken away or one that does not end is a failure.
+/// Reads everything. A rejected record, a revoked split or a split that does not end is a failure.
 pub(super) async fn all(source: &dyn Source, spec: &ReadSpec, from: Option<&Position>) -> Taken {
     let mut reader = open(source, spec, from).await;
     let tables = reader.tables();
@@ -104,8 +104,8 @@ pub(super) async fn all(source: &dyn Source, spec: &ReadSpec, from: Option<&Posi
     taken
 }
 
-/// The rows before the `nth` boundary (from 1) of a read that is then dropped in the middle of things,
-/// with the position of that boundary. Rows behind it were seen and are lost with the reader.
+/// The rows before the `nth` boundary (from 1) of a read that is then dropped, with the position of that
+/// boundary. Later rows were read and are lost with the reader.
 pub(super) async fn part(
     source: &dyn Source,
     spec: &ReadSpec,

@@ -24,37 +24,37 @@ pub use whole::{
     ordinals_are_unique_and_find_their_record,
 };
 
-/// A source over something outside that the test controls.
+/// A source of external data that the test controls.
 #[async_trait]
 pub trait SourceUnderTest: Send + Sync {
-    /// How it declares to be read.
+    /// The modes that it declares.
     fn reads(&self) -> Vec<ReadMode>;
 
-    /// Opens it anew, as another process would.
+    /// Opens it again, as another process would.
     fn source(&self) -> Arc<dyn Source>;
 
     /// A read in this mode, with batches of 100 rows or less.
     fn spec(&self, mode: ReadMode) -> ReadSpec;
 
-    /// The rows a read from the start gives now, as lines in any order.
+    /// The rows that a read from the start returns now, as lines in any order.
     fn expected(&self) -> Vec<String>;
 
-    /// Whether it calls itself endless.
+    /// Whether it reports that it is endless.
     fn is_endless(&self) -> bool {
         false
     }
 
-    /// Whether an incremental read gives this row when it was added after the first read. A reader that
-    /// passes over one says so in its notes.
+    /// Whether an incremental read returns this row if it was added after the first read. A reader that
+    /// misses one has a note about it.
     fn is_found_later(&self, _line: &str) -> bool {
         true
     }
 
-    /// Adds rows outside, gives their lines; `None` when what is outside never changes.
+    /// Adds rows to the external data and returns their lines; `None` if that data never changes.
     async fn grow(&self) -> Option<Vec<String>>;
 }
 
-/// One test per case of `towpath_testkit::conformance::source`, in a module of this name. The expression
+/// One test per case of `towpath_testkit::conformance::source`, in a module with this name. The expression
 /// makes a `SourceUnderTest`.
 #[macro_export]
 macro_rules! source_conformance {

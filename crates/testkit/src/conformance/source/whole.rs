@@ -13,7 +13,7 @@ use super::SourceUnderTest;
 use super::drain::{all, lines_of, open, sorted};
 use crate::conformance::lines_of_batch;
 
-/// Each row comes once, however many splits are read at once and however large batches are.
+/// Each row comes once, for any number of parallel splits and any size of batches.
 pub async fn a_read_gives_each_row_once(under: &dyn SourceUnderTest) {
     let expected = sorted(under.expected());
     assert!(expected.len() > 500, "too few rows to tell batches apart");
@@ -41,8 +41,8 @@ fn id_of(json: &str) -> String {
         .to_owned()
 }
 
-/// No two rows of an object share an ordinal; asked by it, the source gives the row's own record. A
-/// record that is text is read again as that row.
+/// No two rows of an object share an ordinal; for an ordinal the source returns the record of that row. A
+/// record that is text parses as that row again.
 pub async fn ordinals_are_unique_and_find_their_record(under: &dyn SourceUnderTest) {
     for mode in under.reads() {
         let (source, spec) = (under.source(), under.spec(mode));
@@ -92,7 +92,7 @@ pub async fn ordinals_are_unique_and_find_their_record(under: &dyn SourceUnderTe
     }
 }
 
-/// Within a split marks never go back, and a position is the same after it was written down.
+/// Positions of a split never go back, and a position is the same after it was stored.
 pub async fn boundaries_only_move_forward_and_survive_being_stored(under: &dyn SourceUnderTest) {
     for mode in under.reads() {
         let taken = all(under.source().as_ref(), &under.spec(mode), None).await;
@@ -111,7 +111,7 @@ pub async fn boundaries_only_move_forward_and_survive_being_stored(under: &dyn S
     }
 }
 
-/// The columns asked for are there with all their values; more may be.
+/// The requested columns are there with all of their values; there may be more.
 pub async fn a_projection_gives_what_is_asked(under: &dyn SourceUnderTest) {
     let ids = |lines: Vec<String>| {
         let id = |line: String| {
@@ -136,7 +136,7 @@ pub async fn a_projection_gives_what_is_asked(under: &dyn SourceUnderTest) {
     }
 }
 
-/// About so many rows: enough of them, and far from all.
+/// A limit returns approximately this many rows: enough, but far from all.
 pub async fn a_limit_stops_early(under: &dyn SourceUnderTest) {
     let expected: BTreeSet<String> = under.expected().into_iter().collect();
     for mode in under.reads() {
